@@ -1,0 +1,164 @@
+//! From probers JSON and settings to validated, typed tables. Every error is found here, before
+//! anything is bound; nothing in this layer changes once the agent runs.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+/// All the agent needs to know, checked as a whole.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the status port listens.
+    pub status: Listen,
+    /// The app's address: what every probe dials.
+    pub target: IpAddr,
+    /// The address probes are dialled from, where interception must be passed by.
+    pub source: Option<IpAddr>,
+    /// What to probe, by path of the status port.
+    pub probers: Probers,
+    /// Ports passed through.
+    pub forwards: Vec<Forward>,
+    /// Time taken off `timeoutSeconds`, so that the answer arrives before kubelet gives up.
+    pub deadline_margin: Duration,
+    /// How long to serve on after SIGTERM.
+    pub shutdown_delay: Duration,
+    /// What is logged, and how.
+    pub log: Log,
+    /// How much at once.
+    pub capacity: Capacity,
+}
+
+/// An address to listen on; without one, all addresses, IPv6 and IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address, or all.
+    pub addr: Option<IpAddr>,
+    /// The port, 1 to 65535.
+    pub port: u16,
+}
+
+/// One `--forward LISTEN=TARGET`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Where connections come in.
+    pub listen: Listen,
+    /// Where their bytes go.
+    pub target: core::net::SocketAddr,
+}
+
+/// How much at once: `limits`, or what a flag lowered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Probes.
+    pub probes: usize,
+    /// Lifecycle hooks.
+    pub hooks: usize,
+    /// Connections that are told 503.
+    pub reserve: usize,
+    /// Forwarded connections.
+    pub forwards: usize,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is still written.
+    pub level: Level,
+    /// The shape of a line.
+    pub format: Format,
+}
+
+/// Importance of a log line, the most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// probelet itself cannot go on, or lost something.
+    Error,
+    /// A prober began to fail; a request could not be served.
+    Warn,
+    /// Start, stop, a prober's first result and its recoveries.
+    Info,
+    /// Every probe.
+    Debug,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `key=value key="quoted value"`
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The table of `ISTIO_KUBE_APP_PROBERS`, found by path.
+#[derive(Debug, Default)]
+pub struct Probers(Box<[Prober]>);
+
+/// One entry of the table.
+#[derive(Debug)]
+pub struct Prober {
+    /// The key: the path of the status port, such as `/app-health/web/livez`.
+    pub path: Box<str>,
+    /// A lifecycle hook: no deadline, and its status code counts for nothing.
+    pub is_hook: bool,
+    /// How long a probe may take by `timeoutSeconds`, before the margin is taken off.
+    pub timeout: Duration,
+    /// What to ask the app.
+    pub action: Action,
+}
+
+/// What to ask the app.
+#[derive(Debug)]
+pub enum Action {
+    /// `httpGet`
+    Http(HttpGet),
+    /// `tcpSocket`
+    Tcp {
+        /// The port to connect to.
+        port: u16,
+    },
+    /// `grpc`
+    Grpc {
+        /// The port to ask on.
+        port: u16,
+    },
+}
+
+/// An `httpGet` prober.
+#[derive(Debug)]
+pub struct HttpGet {
+    /// `HTTP` or `HTTPS`.
+    pub scheme: Scheme,
+    /// The app's port.
+    pub port: u16,
+    /// Path and query as kubelet would send them (origin-form, RFC 9112 section 3.2.1).
+    pub request_target: Box<str>,
+    /// The first `Host` of `httpHeaders`, if there is one.
+    pub host: Option<Box<str>>,
+    /// The other `httpHeaders`, in the order kubelet sends them.
+    pub headers: Box<[Header]>,
+}
+
+/// One of `httpHeaders`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Field name as it is sent.
+    pub name: Box<str>,
+    /// Field value as it is sent.
+    pub value: Box<str>,
+}
+
+/// `scheme` of an `httpGet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plaintext.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Probers {
+    /// All entries, sorted by path.
+    pub fn iter(&self) -> core::slice::Iter<'_, Prober> {
+        self.0.iter()
+    }
+}

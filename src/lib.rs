@@ -1,0 +1,23 @@
+//! probelet: a health-probe proxy for pods whose ports speak mutual TLS.
+//!
+//! kubelet asks the **status port** in plaintext, probelet makes the real probe of the app beside it
+//! and hands back the bare status code. The folders are layers; imports go down this list only:
+//!
+//! | layer       | what it is for |
+//! |-------------|----------------|
+//! | `cli`     | what was typed, and from flags and environment to what is meant |
+//! | `agent`   | the status port: accept, route, answer, log, metrics, drain |
+//! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
+//! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
+//! | `config`  | probers JSON and settings to validated, typed tables; all errors before the first bind |
+//! | `net`     | reactor, socket, timer: the only place that blocks or sleeps |
+//! | `wire`    | bytes to typed values and back; no I/O, no clock |
+//! | `limits`  | every capacity and deadline: value, unit, reason |
+//!
+//! One probe's way: kubelet, `agent` accepts, `wire` reads the head, `config`'s table gives the target,
+//! `probe` asks the app over `net`, the outcome is mapped to a status by one function, answer, close.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod limits;

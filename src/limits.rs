@@ -1,0 +1,106 @@
+//! Every capacity and deadline in one place: its value, its unit, and why it is that much.
+//!
+//! Tests run with these very values. A flag can lower a capacity, never raise it.
+
+use core::time::Duration;
+
+// ---- Slots: how much happens at once ----
+
+/// Probes at once, from accept to the last byte of the answer. A pod rarely has more than a dozen
+/// probers and kubelet runs each one at a time, so this leaves room for connections that idle.
+pub const PROBE_SLOTS: usize = 32;
+
+/// Lifecycle hooks at once. They may run for minutes, so they must not take the place of a probe.
+pub const HOOK_SLOTS: usize = 4;
+
+/// Connections that are read only to be told 503, when every probe slot is probing. An answer sent
+/// before the request is read gets lost in a reset, so saying "full" needs a place as well.
+pub const RESERVE_SLOTS: usize = 4;
+
+/// Slot tasks and head buffers in all.
+pub const SLOTS: usize = PROBE_SLOTS + HOOK_SLOTS + RESERVE_SLOTS;
+
+/// Connections passed through at once, over all `--forward` listeners.
+pub const FORWARD_SLOTS: usize = 16;
+
+/// `--forward` listeners.
+pub const FORWARDS: usize = 8;
+
+// ---- Configuration ----
+
+/// Probers in the table: five for each of a dozen containers, and then some.
+pub const PROBERS: usize = 64;
+
+/// Bytes of the probers' JSON. The kernel passes at most 128 KiB in one environment variable.
+pub const PROBERS_JSON_BYTES: usize = 128 * 1024;
+
+// ---- Request head: from anybody who reaches the status port ----
+
+/// Bytes of a request head, first line and blank line included; also the size of a slot's buffer.
+pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
+
+/// Field lines of a request head.
+pub const REQUEST_FIELDS: usize = 100;
+
+/// A request head has this long from the accept. kubelet sends it at once.
+pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(1);
+
+// ---- Response: from the app ----
+
+/// Bytes of a response head, interim (1xx) answers included: Go's `Transport` default, which is
+/// what kubelet runs with. The head is read as a stream, so this costs time, never memory.
+pub const RESPONSE_HEAD_BYTES: u64 = 10 << 20;
+
+/// Bytes of a body that kubelet reads before it stops and calls the probe a success
+/// (`pkg/probe/http/http.go`: `maxRespBodyLength`).
+pub const RESPONSE_BODY_BYTES: u64 = 10 * 1024;
+
+/// Bytes of a redirect's body that Go's client reads before it follows (`net/http/client.go`:
+/// `maxBodySlurpSize`).
+pub const REDIRECT_BODY_BYTES: u64 = 2 * 1024;
+
+/// Bytes of a `Location` value that is kept. Longer ones cannot be followed.
+pub const LOCATION_BYTES: usize = 2 * 1024;
+
+/// Requests of one probe, the first included: nine redirects are followed, the tenth fails
+/// (`pkg/probe/http/http.go`: `RedirectChecker`).
+pub const REDIRECT_REQUESTS: usize = 10;
+
+// ---- Deadlines ----
+
+/// `timeoutSeconds` of a prober that has none or 0, as the API server defaults it.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much sooner than `timeoutSeconds` an answer is due: kubelet's clock starts before ours, and
+/// its verdict has to travel back. Overridden by `--deadline-margin`.
+pub const DEADLINE_MARGIN: Duration = Duration::from_millis(25);
+
+/// An answer has this long to be taken by the client, a page of `/metrics` included.
+pub const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// After an early answer (400, 405, 431, a pipelined request) what the client still sends is read
+/// and thrown away for this long, so that the answer is not lost in a reset (RFC 9112 section 9.6).
+pub const LINGER_TIME: Duration = Duration::from_millis(500);
+
+/// Bytes thrown away while lingering.
+pub const LINGER_BYTES: usize = 256 * 1024;
+
+/// What is in flight when the listeners close has this long to end.
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+// ---- Passthrough ----
+
+/// Bytes that wait in one direction of a forwarded connection when its reader is slow.
+pub const FORWARD_BUFFER: usize = 4 * 1024;
+
+/// A forwarded connection without a byte in either direction for this long is closed.
+pub const FORWARD_IDLE_TIME: Duration = Duration::from_secs(300);
+
+/// The target of a forward has this long to accept.
+pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
+
+// ---- Log ----
+
+/// Lines a minute of one prober, and of each other source (unknown paths, bad requests); what is
+/// over is counted and told as `suppressed=N` with the next line. An SD card must not wear out.
+pub const LOG_LINES_A_MINUTE: u32 = 6;
