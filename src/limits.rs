@@ -34,6 +34,12 @@ pub const PROBERS: usize = 64;
 /// Bytes of the probers' JSON. The kernel passes at most 128 KiB in one environment variable.
 pub const PROBERS_JSON_BYTES: usize = 128 * 1024;
 
+/// Seconds of `--shutdown-delay`: an hour, while pods get 30 s by default.
+pub const SHUTDOWN_DELAY_SECONDS: u64 = 60 * 60;
+
+/// Milliseconds of `--deadline-margin`. More takes too much from any probe to be meant.
+pub const DEADLINE_MARGIN_MILLIS: u64 = 60 * 1000;
+
 // ---- Request head: from anybody who reaches the status port ----
 
 /// Bytes of a request head, first line and blank line included; also the size of a slot's buffer.
@@ -70,6 +76,9 @@ pub const REDIRECT_REQUESTS: usize = 10;
 
 /// `timeoutSeconds` of a prober that has none or 0, as the API server defaults it.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// `timeoutSeconds` beyond this counts as this: a day, longer than any probe period makes sense.
+pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How much sooner than `timeoutSeconds` an answer is due: kubelet's clock starts before ours, and
 /// its verdict has to travel back. Overridden by `--deadline-margin`.

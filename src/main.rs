@@ -1,8 +1,22 @@
 //! Arguments to configuration to run to exit code; the only place the process ends.
 
+use probelet::cli::{self, Command};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("probelet: `run` is not built yet");
-    ExitCode::from(2)
+    match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+        Ok(Command::Run(_config)) => {
+            eprintln!("probelet: `run` is not built yet");
+            ExitCode::from(2)
+        }
+        Err(exit) => {
+            // A reader that went away has no use for the rest.
+            let _ = match exit.to_stdout {
+                true => writeln!(io::stdout(), "{}", exit.text),
+                false => writeln!(io::stderr(), "{}", exit.text),
+            };
+            ExitCode::from(exit.code)
+        }
+    }
 }

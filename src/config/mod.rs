@@ -1,8 +1,21 @@
 //! From probers JSON and settings to validated, typed tables. Every error is found here, before
 //! anything is bound; nothing in this layer changes once the agent runs.
 
+mod headers;
+mod json;
+mod listen;
+mod probers;
+mod probers_error;
+mod settings;
+mod settings_error;
+
 use core::net::IpAddr;
 use core::time::Duration;
+
+pub use crate::wire::url::Scheme;
+pub use probers_error::{ProbersError, Problem, Rule};
+pub use settings::Settings;
+pub use settings_error::{ConfigError, Fault};
 
 /// All the agent needs to know, checked as a whole.
 #[derive(Debug)]
@@ -120,6 +133,10 @@ pub enum Action {
     Grpc {
         /// The port to ask on.
         port: u16,
+        /// The service asked about; empty is the server as a whole.
+        service: Box<str>,
+        /// `mode: TLS` (KEP-4939).
+        tls: bool,
     },
 }
 
@@ -128,13 +145,15 @@ pub enum Action {
 pub struct HttpGet {
     /// `HTTP` or `HTTPS`.
     pub scheme: Scheme,
+    /// `HTTP1` or `HTTP2`.
+    pub protocol: Protocol,
     /// The app's port.
     pub port: u16,
     /// Path and query as kubelet would send them (origin-form, RFC 9112 section 3.2.1).
     pub request_target: Box<str>,
     /// The first `Host` of `httpHeaders`, if there is one.
     pub host: Option<Box<str>>,
-    /// The other `httpHeaders`, in the order kubelet sends them.
+    /// The other `httpHeaders`, in the order kubelet sends them, less those of the connection.
     pub headers: Box<[Header]>,
 }
 
@@ -147,18 +166,42 @@ pub struct Header {
     pub value: Box<str>,
 }
 
-/// `scheme` of an `httpGet`.
+/// `protocol` of an `httpGet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plaintext.
-    Http,
-    /// TLS.
-    Https,
+pub enum Protocol {
+    /// `HTTP1`, also when there is none.
+    Http1,
+    /// `HTTP2`: over plaintext with prior knowledge (KEP-5999).
+    Http2,
 }
 
 impl Probers {
     /// All entries, sorted by path.
     pub fn iter(&self) -> core::slice::Iter<'_, Prober> {
         self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The entry that `find` numbered so.
+    pub fn get(&self, index: usize) -> Option<&Prober> {
+        self.0.get(index)
+    }
+
+    /// The entry of exactly this path, which comes without its query, and its number: 0 to `len`.
+    pub fn find(&self, path: &[u8]) -> Option<(usize, &Prober)> {
+        let index = self
+            .0
+            .binary_search_by(|prober| prober.path.as_bytes().cmp(path))
+            .ok()?;
+        Some((index, &self.0[index]))
     }
 }

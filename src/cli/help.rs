@@ -1,0 +1,78 @@
+//! The text of `--help`, by hand: argh's own lists fourteen flags without order or defaults.
+
+use crate::limits;
+
+/// `probelet --help`
+pub(super) fn top() -> String {
+    "\
+probelet: a health-probe proxy for Kubernetes pods whose ports speak mutual TLS.
+
+kubelet has no mesh certificate, so its probes of such a port fail. probelet sits beside the app,
+takes the probes on a plaintext port of its own, makes the real probe and hands back its status.
+
+Usage: probelet run [FLAGS]
+
+Commands:
+  run          take probes on the status port and probe the app; `probelet run --help` has its flags
+
+Flags:
+  --help       print this
+  --version    print the version"
+        .into()
+}
+
+/// `probelet run --help`
+pub(super) fn run() -> String {
+    format!(
+        r#"probelet run: take kubelet's probes on the status port, probe the app, hand back the status code.
+
+Usage: probelet run [FLAGS]
+
+Example:
+  probelet run --app-probers '{{"/app-health/web/livez":{{"httpGet":{{"path":"/healthz","port":8080}}}}}}'
+  curl -i http://127.0.0.1:15020/app-health/web/livez
+
+A flag is written `--name VALUE` or `--name=VALUE`. Each can also be set as an environment variable:
+PROBELET_ and its name, such as PROBELET_STATUS_PORT for --status-port. A flag goes before a
+variable, and an empty variable is none.
+
+Where probes come in:
+  --status-port PORT        plaintext port that kubelet probes [15020]
+  --status-addr IP          address it listens on [all, IPv6 and IPv4]
+
+What is probed:
+  --app-probers JSON|@FILE  the probers, as Istio writes them [none]; also ISTIO_KUBE_APP_PROBERS
+  --target-ip IP            the app's address [127.0.0.1]; also POD_IP, then INSTANCE_IP
+  --source-ip IP            address to probe from [the kernel's choice]; 127.0.0.6 gets past Istio's
+                            interception when the target is the pod's address
+
+What is passed through:
+  --forward LISTEN=TARGET   pass TCP connections on as they are, {forwards} times at most [none]:
+                            15032=127.0.0.1:8002 or 0.0.0.0:15032=[::1]:8002
+                            PROBELET_FORWARD takes several, with commas between
+
+When:
+  --deadline-margin MS      answer so many milliseconds before a probe's timeout [{margin}]
+  --shutdown-delay SECONDS  serve on that long after SIGTERM [0]
+
+What is logged, on standard error:
+  --log-level LEVEL         error, warn, info or debug [info]
+  --log-format FORMAT       logfmt or json [logfmt]
+
+How much at once; each can only be lowered:
+  --max-probes N            probes [{probes}]
+  --max-hooks N             lifecycle hooks [{hooks}]
+  --max-reserve N           connections that are told 503 when all else is taken [{reserve}]
+  --max-forwards N          connections passed through [{forward_slots}]
+
+  --help                    print this
+
+What is wrong with the flags is told before anything listens, with exit code 2."#,
+        forwards = limits::FORWARDS,
+        margin = limits::DEADLINE_MARGIN.as_millis(),
+        probes = limits::PROBE_SLOTS,
+        hooks = limits::HOOK_SLOTS,
+        reserve = limits::RESERVE_SLOTS,
+        forward_slots = limits::FORWARD_SLOTS,
+    )
+}

@@ -1,0 +1,159 @@
+//! `httpHeaders` as kubelet's Go client would send them: names in canonical case, sorted by name,
+//! values of one name in the order they were written.
+
+use super::Header;
+
+/// Fields that belong to one connection or to Go's own framing. kubelet's client writes its own of
+/// these or none, and so does probelet.
+const NOT_SENT: [&str; 8] = [
+    "Connection",
+    "Content-Length",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "Te",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+/// The name in canonical case (`net/textproto`: `CanonicalMIMEHeaderKey`), if it is a token
+/// (RFC 9110 section 5.6.2).
+pub(super) fn name(text: &str) -> Option<Box<str>> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_token) {
+        return None;
+    }
+    let mut upper = true;
+    let canonical: String = text
+        .chars()
+        .map(|c| {
+            let c = if upper {
+                c.to_ascii_uppercase()
+            } else {
+                c.to_ascii_lowercase()
+            };
+            upper = c == '-';
+            c
+        })
+        .collect();
+    Some(canonical.into())
+}
+
+/// Whether Go's client would send the value (`httpguts.ValidHeaderFieldValue`): tabs are fine.
+pub(super) fn is_value(text: &str) -> bool {
+    text.bytes().all(|b| b == b'\t' || !b.is_ascii_control())
+}
+
+/// The value as Go writes it (`net/textproto`: `TrimString`).
+pub(super) fn trim(value: &str) -> &str {
+    value.trim_matches([' ', '\t'])
+}
+
+/// Takes the first `Host` out, and brings the rest into the order they are sent in. An empty first
+/// `Host`, `User-Agent` or `Accept` means in Go that none is set.
+pub(super) fn as_sent(mut list: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
+    // Stable: values of one name keep their order.
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    let host = list.iter().find(|header| *header.name == *"Host");
+    let host = host
+        .filter(|host| !host.value.is_empty())
+        .map(|host| host.value.clone());
+    list.retain(|header| *header.name != *"Host" && !NOT_SENT.contains(&&*header.name));
+    for once in ["User-Agent", "Accept"] {
+        let Some(first) = list.iter().position(|header| *header.name == *once) else {
+            continue;
+        };
+        let is_empty = list[first].value.is_empty();
+        let mut index = 0;
+        list.retain(|header| {
+            index += 1;
+            let keep_first = index - 1 == first && !is_empty;
+            let keep_more = once == "Accept" && !is_empty;
+            *header.name != *once || keep_first || keep_more
+        });
+    }
+    (host, list.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> Vec<Header> {
+        let header = |&(n, value): &(&str, &str)| Header {
+            name: name(n).expect("a token"),
+            value: trim(value).into(),
+        };
+        list.iter().map(header).collect()
+    }
+
+    fn sent(list: &[(&str, &str)]) -> (Option<String>, Vec<String>) {
+        let (host, list) = as_sent(headers(list));
+        let line = |header: &Header| format!("{}: {}", header.name, header.value);
+        (host.map(Into::into), list.iter().map(line).collect())
+    }
+
+    #[test]
+    fn names_become_canonical() {
+        for (typed, expected) in [
+            ("x-a", "X-A"),
+            ("ACCEPT-encoding", "Accept-Encoding"),
+            ("etag", "Etag"),
+            ("x_y-9z", "X_y-9z"),
+            ("--a", "--A"),
+        ] {
+            assert_eq!(name(typed).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_tokens_are_refused() {
+        for typed in ["", "a b", "a:", "a\r\n", "é", "a/b", "(a)"] {
+            assert_eq!(name(typed), None, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn order_is_by_name_and_then_as_written() {
+        let (_, lines) = sent(&[("x-b", "1"), ("x-a", "2"), ("X-B", " 0\t"), ("x-a", "1")]);
+        assert_eq!(lines, ["X-A: 2", "X-A: 1", "X-B: 1", "X-B: 0"]);
+    }
+
+    #[test]
+    fn the_first_host_counts_and_none_is_left_in_the_list() {
+        let (host, lines) = sent(&[("host", "a.example"), ("X-A", "1"), ("Host", "b.example")]);
+        assert_eq!(
+            (host.as_deref(), lines),
+            (Some("a.example"), vec!["X-A: 1".into()])
+        );
+        assert_eq!(sent(&[("Host", ""), ("Host", "b.example")]).0, None);
+    }
+
+    #[test]
+    fn fields_of_the_connection_are_left_out() {
+        let (_, lines) = sent(&[
+            ("connection", "keep-alive"),
+            ("content-length", "5"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("transfer-encoding", "chunked"),
+        ]);
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+
+    #[test]
+    fn an_empty_first_accept_or_user_agent_sends_none() {
+        assert!(
+            sent(&[("accept", ""), ("Accept", "x"), ("user-agent", " ")])
+                .1
+                .is_empty()
+        );
+        let (_, lines) = sent(&[
+            ("accept", "a"),
+            ("accept", "b"),
+            ("user-agent", "c"),
+            ("User-Agent", "d"),
+        ]);
+        assert_eq!(lines, ["Accept: a", "Accept: b", "User-Agent: c"]);
+    }
+}

@@ -1,0 +1,377 @@
+//! A strict reader of JSON (RFC 8259) that walks the text once and keeps nothing: the caller asks
+//! for what comes next. Nesting is bounded, so hostile text cannot use up the stack, and keys come
+//! one by one, so a repeated one can be told from the last.
+
+use core::fmt;
+use std::borrow::Cow;
+
+/// Arrays and objects within each other. The probers' JSON needs five.
+const DEPTH: u32 = 16;
+
+/// What the next value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    String,
+    /// `-` or a digit.
+    Number,
+    /// `true` or `false`
+    Bool,
+    /// `null`
+    Null,
+}
+
+/// Where the text is not JSON, and why. Both numbers count from 1, columns in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The line.
+    pub line: usize,
+    /// The byte of the line.
+    pub column: usize,
+    /// The reason.
+    pub fault: Fault,
+}
+
+/// Why the text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No value begins here.
+    Value,
+    /// No key begins here.
+    Key,
+    /// A key without its colon.
+    Colon,
+    /// A member of an object is followed by something else.
+    CommaOrBrace,
+    /// An item of an array is followed by something else.
+    CommaOrBracket,
+    /// The text ends within a string.
+    OpenString,
+    /// A control character in a string.
+    Control,
+    /// A backslash and no escape, or half a surrogate pair.
+    Escape,
+    /// A number such as `01`, `1.` or `+1`.
+    Number,
+    /// More than 16 arrays and objects within each other.
+    Depth,
+    /// Something follows the value.
+    Trailing,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.fault {
+            Fault::Value => "a value must stand here",
+            Fault::Key => "a key in double quotes must stand here",
+            Fault::Colon => "a ':' must follow the key",
+            Fault::CommaOrBrace => "a ',' or '}' must follow",
+            Fault::CommaOrBracket => "a ',' or ']' must follow",
+            Fault::OpenString => "the string that began before has no closing '\"'",
+            Fault::Control => {
+                "a control character in a string must be written as \\u and four hex digits"
+            }
+            Fault::Escape => {
+                "after '\\' must follow one of \"\\/bfnrt or u and four hex digits, surrogates in pairs"
+            }
+            Fault::Number => "a number must look like 80, with no leading zero, '+' or lone '.'",
+            Fault::Depth => "more than 16 lists and objects stand within each other",
+            Fault::Trailing => "nothing may follow the closing '}'",
+        };
+        write!(f, "line {}, column {}: {what}", self.line, self.column)
+    }
+}
+
+/// The walk through one text; a copy of it looks ahead.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// At the beginning of `text`.
+    pub fn new(text: &'a str) -> Self {
+        Reader {
+            text,
+            at: 0,
+            depth: 0,
+        }
+    }
+
+    /// What the next value is, going by its first byte; it is not consumed.
+    ///
+    /// # Errors
+    /// `Fault::Value` when none begins here.
+    pub fn kind(&mut self) -> Result<Kind, Error> {
+        self.space();
+        match self.peek() {
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't' | b'f') => Ok(Kind::Bool),
+            Some(b'n') => Ok(Kind::Null),
+            _ => Err(self.error(Fault::Value)),
+        }
+    }
+
+    /// Goes into the object or array that `kind` announced.
+    ///
+    /// # Errors
+    /// `Fault::Depth`
+    pub fn enter(&mut self) -> Result<(), Error> {
+        if self.depth == DEPTH {
+            return Err(self.error(Fault::Depth));
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The next key of the object, its value being next; none, and out of it, at its end. `seen` is
+    /// false at first.
+    ///
+    /// # Errors
+    /// What is not an object's syntax.
+    pub fn key(&mut self, seen: &mut bool) -> Result<Option<Cow<'a, str>>, Error> {
+        if !self.more(seen, b'}', Fault::CommaOrBrace)? {
+            return Ok(None);
+        }
+        if self.peek() != Some(b'"') {
+            return Err(self.error(Fault::Key));
+        }
+        let key = self.string()?;
+        self.space();
+        if self.peek() != Some(b':') {
+            return Err(self.error(Fault::Colon));
+        }
+        self.at += 1;
+        Ok(Some(key))
+    }
+
+    /// Whether the array has another item, which is next; out of it at its end. `seen` is false at
+    /// first.
+    ///
+    /// # Errors
+    /// What is not an array's syntax.
+    pub fn item(&mut self, seen: &mut bool) -> Result<bool, Error> {
+        self.more(seen, b']', Fault::CommaOrBracket)
+    }
+
+    /// The string that `kind` announced. It is borrowed from the text where it has no escapes.
+    ///
+    /// # Errors
+    /// What is not a string's syntax.
+    pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+        self.at += 1;
+        let mut copy = String::new();
+        let mut from = self.at;
+        loop {
+            match self.peek() {
+                None => return Err(self.error(Fault::OpenString)),
+                Some(b'"') => break,
+                Some(..b' ') => return Err(self.error(Fault::Control)),
+                Some(b'\\') => {
+                    copy.push_str(&self.text[from..self.at]);
+                    copy.push(self.escape()?);
+                    from = self.at;
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+        let rest = &self.text[from..self.at];
+        self.at += 1;
+        if copy.is_empty() {
+            return Ok(Cow::Borrowed(rest));
+        }
+        copy.push_str(rest);
+        Ok(Cow::Owned(copy))
+    }
+
+    /// Goes past the next value, whatever it is, and gives back its text.
+    ///
+    /// # Errors
+    /// What is not JSON.
+    pub fn skip(&mut self) -> Result<&'a str, Error> {
+        let kind = self.kind()?;
+        let from = self.at;
+        match kind {
+            Kind::Object => {
+                self.enter()?;
+                let mut seen = false;
+                while self.key(&mut seen)?.is_some() {
+                    self.skip()?;
+                }
+            }
+            Kind::Array => {
+                self.enter()?;
+                let mut seen = false;
+                while self.item(&mut seen)? {
+                    self.skip()?;
+                }
+            }
+            Kind::String => {
+                self.string()?;
+            }
+            Kind::Number => self.number()?,
+            Kind::Bool | Kind::Null => self.word()?,
+        }
+        Ok(&self.text[from..self.at])
+    }
+
+    /// Nothing but white space may be left.
+    ///
+    /// # Errors
+    /// `Fault::Trailing`
+    pub fn end(&mut self) -> Result<(), Error> {
+        self.space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.error(Fault::Trailing)),
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn more(&mut self, seen: &mut bool, close: u8, fault: Fault) -> Result<bool, Error> {
+        self.space();
+        if self.peek() == Some(close) {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(false);
+        }
+        if *seen {
+            if self.peek() != Some(b',') {
+                return Err(self.error(fault));
+            }
+            self.at += 1;
+            self.space();
+        }
+        *seen = true;
+        Ok(true)
+    }
+
+    fn escape(&mut self) -> Result<char, Error> {
+        let start = self.at;
+        self.at += 2;
+        let plain = match self.text.as_bytes().get(start + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let code = match self.hex4() {
+                    Some(high @ 0xd800..=0xdbff) => self.pair(high),
+                    unit => unit,
+                };
+                return code
+                    .and_then(char::from_u32)
+                    .ok_or(self.error_at(start, Fault::Escape));
+            }
+            _ => return Err(self.error_at(start, Fault::Escape)),
+        };
+        Ok(plain)
+    }
+
+    /// The second half of a surrogate pair, and what both make.
+    fn pair(&mut self, high: u32) -> Option<u32> {
+        if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+            return None;
+        }
+        self.at += 2;
+        match self.hex4()? {
+            low @ 0xdc00..=0xdfff => Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)),
+            _ => None,
+        }
+    }
+
+    fn hex4(&mut self) -> Option<u32> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
+        let mut unit = 0;
+        for &digit in digits {
+            unit = unit << 4 | char::from(digit).to_digit(16)?;
+        }
+        self.at += 4;
+        Some(unit)
+    }
+
+    fn number(&mut self) -> Result<(), Error> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        let whole = self.at;
+        let mut good = self.digits();
+        good &= self.at == whole + 1 || self.text.as_bytes().get(whole) != Some(&b'0');
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            good &= self.digits();
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            good &= self.digits();
+        }
+        if good {
+            Ok(())
+        } else {
+            Err(self.error_at(start, Fault::Number))
+        }
+    }
+
+    /// Goes past digits; whether there was one.
+    fn digits(&mut self) -> bool {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        self.at > from
+    }
+
+    fn word(&mut self) -> Result<(), Error> {
+        for word in ["true", "false", "null"] {
+            if self.text[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        Err(self.error(Fault::Value))
+    }
+
+    fn error(&self, fault: Fault) -> Error {
+        self.error_at(self.at, fault)
+    }
+
+    fn error_at(&self, at: usize, fault: Fault) -> Error {
+        let before = &self.text.as_bytes()[..at.min(self.text.len())];
+        let line_start = before
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |i| i + 1);
+        Error {
+            line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
+            column: 1 + before.len() - line_start,
+            fault,
+        }
+    }
+}

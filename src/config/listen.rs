@@ -1,0 +1,79 @@
+//! Addresses as they are typed, and which listeners get in each other's way.
+
+use super::{Forward, Listen, settings_error::Fault};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// A port: 1 to 65535, digits only.
+pub(super) fn port(text: &str) -> Result<u16, Fault> {
+    match text.parse() {
+        Ok(port) if port != 0 && !text.starts_with('+') => Ok(port),
+        _ => Err(Fault::Port),
+    }
+}
+
+/// An address without brackets or zone; an IPv4 one mapped into IPv6 becomes plain IPv4.
+pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
+    text.parse::<IpAddr>()
+        .map(|ip| ip.to_canonical())
+        .map_err(|_| Fault::Address)
+}
+
+/// An address that can be dialled.
+pub(super) fn target(text: &str) -> Result<IpAddr, Fault> {
+    let ip = address(text)?;
+    if ip.is_unspecified() || ip.is_multicast() {
+        Err(Fault::NoTarget)
+    } else {
+        Ok(ip)
+    }
+}
+
+/// `LISTEN=TARGET`: `15032=127.0.0.1:8002`, `0.0.0.0:15032=[::1]:8002`
+pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
+    let (listen, to) = text.split_once('=').ok_or(Fault::ForwardEquals)?;
+    let listen = match port(listen) {
+        Ok(port) => Listen { addr: None, port },
+        Err(_) => {
+            let at = socket_addr(listen).ok_or(Fault::ForwardListen)?;
+            Listen {
+                addr: Some(at.ip()),
+                port: at.port(),
+            }
+        }
+    };
+    let to = socket_addr(to).ok_or(Fault::ForwardTarget)?;
+    if to.ip().is_unspecified() || to.ip().is_multicast() {
+        return Err(Fault::NoTarget);
+    }
+    Ok(Forward { listen, target: to })
+}
+
+fn socket_addr(text: &str) -> Option<SocketAddr> {
+    let at: SocketAddr = text.parse().ok()?;
+    (at.port() != 0).then(|| SocketAddr::new(at.ip().to_canonical(), at.port()))
+}
+
+impl Listen {
+    /// Whether a connection to `ip` comes in here: all addresses take any, 0.0.0.0 any of IPv4.
+    fn takes(self, ip: IpAddr) -> bool {
+        match self.addr {
+            None => true,
+            Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => ip.is_ipv4(),
+            Some(addr) => addr.is_unspecified() || addr == ip,
+        }
+    }
+
+    /// Whether both cannot be bound at once.
+    pub(super) fn overlaps(self, other: Self) -> bool {
+        let one_takes_other =
+            |one: Self, other: Self| other.addr.is_none_or(|addr| one.takes(addr));
+        self.port == other.port && (one_takes_other(self, other) || one_takes_other(other, self))
+    }
+
+    /// Whether a dial of `to` ends up here. `own` is the pod's address; what is neither that nor
+    /// loopback is taken for another host's, unless it is the very address listened on.
+    pub(super) fn is_reached_by(self, to: SocketAddr, own: IpAddr) -> bool {
+        let is_local = to.ip().is_loopback() || to.ip() == own || self.addr == Some(to.ip());
+        self.port == to.port() && is_local && self.takes(to.ip())
+    }
+}

@@ -1,0 +1,189 @@
+//! What can be wrong with the probers' JSON. The text names the key and what to write instead.
+
+use super::json;
+use crate::limits;
+use core::fmt;
+
+/// Why the probers' JSON is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbersError {
+    /// Not JSON.
+    Syntax(json::Error),
+    /// More than `limits::PROBERS_JSON_BYTES`.
+    TooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// JSON, but no object.
+    NotATable,
+    /// More than `limits::PROBERS`.
+    TooMany,
+    /// One entry is refused.
+    Entry {
+        /// The entry's key.
+        key: Box<str>,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The key is none of Istio's paths.
+    Path,
+    /// The key stands there twice.
+    RepeatedEntry,
+    /// A member of the entry stands there twice.
+    Repeated(&'static str),
+    /// None of httpGet, tcpSocket and grpc.
+    NoKind,
+    /// Two of httpGet, tcpSocket and grpc, or all.
+    ManyKinds,
+    /// A lifecycle hook that is not httpGet.
+    Hook(&'static str),
+    /// A port of our own.
+    OwnPort {
+        /// The member's name.
+        field: &'static str,
+        /// The port.
+        port: u16,
+    },
+    /// A member has a value it cannot have.
+    Value {
+        /// The member's name.
+        field: &'static str,
+        /// The value as it is written, shortened.
+        found: Box<str>,
+        /// What it breaks.
+        rule: Rule,
+    },
+}
+
+/// What a member's value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// An entry.
+    Entry,
+    /// httpGet
+    HttpGet,
+    /// tcpSocket
+    TcpSocket,
+    /// grpc
+    Grpc,
+    /// A port.
+    Port,
+    /// timeoutSeconds
+    Timeout,
+    /// Text.
+    Text,
+    /// scheme
+    Scheme,
+    /// protocol
+    Protocol,
+    /// mode
+    Mode,
+    /// A path with user and password.
+    UserInfo,
+    /// A path such as `http:x`.
+    Opaque,
+    /// httpHeaders
+    Headers,
+    /// One of httpHeaders.
+    Header,
+    /// The name of one.
+    HeaderName,
+    /// The value of one.
+    HeaderValue,
+}
+
+impl Rule {
+    /// The rule, and what to write instead.
+    fn text(self) -> &'static str {
+        match self {
+            Rule::Entry => {
+                r#"but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#
+            }
+            Rule::HttpGet => r#"but must be an object: write {"path":"/healthz","port":8080}"#,
+            Rule::TcpSocket | Rule::Grpc => r#"but must be an object: write {"port":8080}"#,
+            Rule::Port => {
+                "but a port must be a number from 1 to 65535: write the container port's number"
+            }
+            Rule::Timeout => {
+                "but must be a whole number of seconds: write 1 or more, or leave it out for 1"
+            }
+            Rule::Text => "but must be a string: write it in double quotes",
+            Rule::Scheme => r#"but must be HTTP or HTTPS: write "HTTP", or leave it out"#,
+            Rule::Protocol => r#"but must be HTTP1 or HTTP2: write "HTTP1", or leave it out"#,
+            Rule::Mode => r#"but must be Plaintext or TLS: write "Plaintext", or leave it out"#,
+            Rule::UserInfo => {
+                "but may not carry a user: write the path alone, and an Authorization header into httpHeaders"
+            }
+            Rule::Opaque => {
+                "which kubelet reads as a URL without a host and never sends: write it with a leading slash"
+            }
+            Rule::Headers => r#"but must be a list: write [{"name":"X-Probe","value":"1"}]"#,
+            Rule::Header => r#"but must be an object: write {"name":"X-Probe","value":"1"}"#,
+            Rule::HeaderName => {
+                "but a header's name must be a token: write letters, digits and '-', such as X-Probe"
+            }
+            Rule::HeaderValue => {
+                "but a header's value may not have control characters: write it without line breaks"
+            }
+        }
+    }
+}
+
+impl fmt::Display for ProbersError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbersError::Syntax(error) => write!(f, "probers are not JSON: {error}"),
+            ProbersError::TooLong { bytes } => write!(
+                f,
+                "probers are {bytes} bytes of JSON, but at most {} are read: leave out what no container has",
+                limits::PROBERS_JSON_BYTES
+            ),
+            ProbersError::NotATable => f.write_str(
+                r#"probers must be one JSON object: write {"/app-health/web/livez":{"httpGet":{"port":8080}}}"#,
+            ),
+            ProbersError::TooMany => write!(
+                f,
+                "there are more than {} probers: leave out those of containers that need no mesh certificate",
+                limits::PROBERS
+            ),
+            ProbersError::Entry { key, problem } => write!(f, "prober {key:?}: {problem}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Path => f.write_str(
+                "the key must be /app-health/CONTAINER/ or /app-lifecycle/CONTAINER/ and one of livez, \
+                 readyz, startupz, prestopz, poststartz: write a key such as /app-health/web/livez",
+            ),
+            Problem::RepeatedEntry => f.write_str("the key stands there twice: write it once"),
+            Problem::Repeated(field) => write!(f, "{field} stands there twice: write it once"),
+            Problem::NoKind => {
+                f.write_str("it has nothing to probe: write one of httpGet, tcpSocket and grpc")
+            }
+            Problem::ManyKinds => f.write_str(
+                "it has more than one of httpGet, tcpSocket and grpc: write one and leave out the others",
+            ),
+            Problem::Hook(kind) => write!(
+                f,
+                "a lifecycle hook is {kind}, which kubelet always fails: write httpGet"
+            ),
+            Problem::OwnPort { field, port } => write!(
+                f,
+                "{field} is {port}, but probelet itself listens there: write the port the app listens on"
+            ),
+            Problem::Value { field, found, rule } => {
+                write!(f, "{field} is {found}, {}", rule.text())
+            }
+        }
+    }
+}
+
+impl core::error::Error for ProbersError {}

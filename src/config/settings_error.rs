@@ -1,0 +1,209 @@
+//! What can be wrong with the settings. The text names the flag or variable and what to write instead.
+
+use super::ProbersError;
+use crate::limits;
+use core::fmt;
+
+/// Why the settings are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// One setting has a value it cannot have.
+    Value {
+        /// The flag or variable it came from.
+        origin: Box<str>,
+        /// The value.
+        value: Box<str>,
+        /// What it breaks.
+        fault: Fault,
+    },
+    /// A variable is not UTF-8.
+    NotText {
+        /// The variable.
+        origin: Box<str>,
+    },
+    /// The file after `@` cannot be read.
+    File {
+        /// The flag or variable that names it.
+        origin: Box<str>,
+        /// The file.
+        path: Box<str>,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// The probers are refused.
+    Probers {
+        /// The flag, variable or file they came from.
+        origin: Box<str>,
+        /// Why.
+        error: ProbersError,
+    },
+    /// Two listeners that cannot both be bound.
+    SamePort {
+        /// The port.
+        port: u16,
+        /// What the first one is.
+        first: Box<str>,
+        /// What the second one is.
+        second: Box<str>,
+    },
+    /// A forward to a listener of our own.
+    Loop {
+        /// The forward.
+        forward: Box<str>,
+        /// The listener.
+        listener: Box<str>,
+    },
+    /// Source and target address of different families.
+    Family {
+        /// The source address.
+        source: core::net::IpAddr,
+        /// The target address.
+        target: core::net::IpAddr,
+    },
+    /// The margin leaves some prober no time.
+    Margin {
+        /// The margin, in milliseconds.
+        margin: u128,
+        /// The prober's key.
+        prober: Box<str>,
+        /// Its timeout, in seconds.
+        timeout: u64,
+    },
+    /// More than `limits::FORWARDS`.
+    Forwards {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// What a setting's value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A port.
+    Port,
+    /// An IP address.
+    Address,
+    /// An IP address that can be dialled.
+    NoTarget,
+    /// A whole number of milliseconds.
+    Millis,
+    /// A whole number of seconds.
+    Seconds,
+    /// A number of slots from 1 to this.
+    Slots(usize),
+    /// One of the levels.
+    Level,
+    /// One of the formats.
+    Format,
+    /// A forward without `=`.
+    ForwardEquals,
+    /// A forward whose part before `=` is wrong.
+    ForwardListen,
+    /// A forward whose part after `=` is wrong.
+    ForwardTarget,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Fault::Port => "but a port must be a number from 1 to 65535: write one such as 15020",
+            Fault::Address => "but must be an IP address: write one such as 127.0.0.1 or ::1",
+            Fault::NoTarget => {
+                "which cannot be dialled: write the app's address, such as 127.0.0.1"
+            }
+            Fault::Millis => {
+                return write!(
+                    f,
+                    "but must be whole milliseconds up to {}: write a number such as {}",
+                    limits::DEADLINE_MARGIN_MILLIS,
+                    limits::DEADLINE_MARGIN.as_millis()
+                );
+            }
+            Fault::Seconds => {
+                return write!(
+                    f,
+                    "but must be whole seconds up to {}: write a number such as 5",
+                    limits::SHUTDOWN_DELAY_SECONDS
+                );
+            }
+            Fault::Slots(max) => {
+                return write!(
+                    f,
+                    "but must be a number from 1 to {max}: it can only lower what is built in"
+                );
+            }
+            Fault::Level => "but must be one of error, warn, info, debug",
+            Fault::Format => "but must be logfmt or json",
+            Fault::ForwardEquals => {
+                "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002"
+            }
+            Fault::ForwardListen => {
+                "but before '=' must stand PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
+                 write one such as 0.0.0.0:15032=127.0.0.1:8002"
+            }
+            Fault::ForwardTarget => {
+                "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
+                 write one such as 15032=[::1]:8002"
+            }
+        })
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Value {
+                origin,
+                value,
+                fault,
+            } => write!(f, "{origin} is {value:?}, {fault}"),
+            ConfigError::NotText { origin } => {
+                write!(f, "{origin} is not UTF-8: write it in plain text")
+            }
+            ConfigError::File {
+                origin,
+                path,
+                reason,
+            } => {
+                write!(
+                    f,
+                    "{origin} names the file {path:?}, which cannot be read: {reason}"
+                )
+            }
+            ConfigError::Probers { origin, error } => write!(f, "{origin}: {error}"),
+            ConfigError::SamePort {
+                port,
+                first,
+                second,
+            } => write!(
+                f,
+                "{first} and {second} both listen on port {port}: give each a port or an address of its own"
+            ),
+            ConfigError::Loop { forward, listener } => write!(
+                f,
+                "{forward} leads to {listener} of probelet itself: write the app's own port after '='"
+            ),
+            ConfigError::Family { source, target } => write!(
+                f,
+                "--source-ip {source} cannot dial --target-ip {target}: write two IPv4 or two IPv6 addresses"
+            ),
+            ConfigError::Margin {
+                margin,
+                prober,
+                timeout,
+            } => write!(
+                f,
+                "--deadline-margin {margin} leaves prober {prober:?} nothing of its {timeout} s: \
+                 write fewer than {} milliseconds",
+                u128::from(*timeout) * 1000
+            ),
+            ConfigError::Forwards { count } => write!(
+                f,
+                "there are {count} forwards, but at most {} are served: leave some out",
+                limits::FORWARDS
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,3 @@
+//! Bytes to typed values and back; no I/O, no clock.
+
+pub mod url;
