@@ -1,0 +1,128 @@
+//! What the status port says: a bare code, and for metrics the head of a page.
+
+use super::window::Window;
+
+/// Memory that is enough for any answer's head.
+pub const ANSWER_BYTES: usize = 160;
+
+/// What follows the head of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerBody {
+    /// Nothing.
+    Empty,
+    /// One byte is announced and never comes: a body that broke at the app breaks at kubelet's prober
+    /// too, which then throws the result away as it would have the app's own.
+    Broken,
+    /// A page of this `Content-Type`, up to the end of the connection (RFC 9112 section 6.3, rule 8).
+    UntilClose(&'static str),
+}
+
+/// Writes the head of an answer to the start of `out`, which had best have [`ANSWER_BYTES`], and gives
+/// its length. `status` has three digits.
+pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
+    let mut out = Window::new(out, 0);
+    let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);
+    for piece in [&b"HTTP/1.1 "[..], &digits, b" ", reason(status), b"\r\n"] {
+        out.put(piece);
+    }
+    if status == 405 {
+        out.put(b"Allow: GET, HEAD\r\n");
+    }
+    match body {
+        // RFC 9110 section 8.6: never a length in a 204, and in a 304 only that of the 200.
+        AnswerBody::Empty if matches!(status, 204 | 304) => {}
+        AnswerBody::Empty => out.put(b"Content-Length: 0\r\n"),
+        AnswerBody::Broken => out.put(b"Content-Length: 1\r\n"),
+        AnswerBody::UntilClose(content_type) => {
+            for piece in ["Content-Type: ", content_type, "\r\n"] {
+                out.put(piece.as_bytes());
+            }
+        }
+    }
+    out.put(b"Connection: close\r\n\r\n");
+    out.filled().len()
+}
+
+/// RFC 9110 section 15; empty for a code without a name of its own here, which RFC 9112 section 4 allows.
+fn reason(status: u16) -> &'static [u8] {
+    match status {
+        200 => b"OK",
+        204 => b"No Content",
+        301 => b"Moved Permanently",
+        302 => b"Found",
+        303 => b"See Other",
+        304 => b"Not Modified",
+        307 => b"Temporary Redirect",
+        308 => b"Permanent Redirect",
+        400 => b"Bad Request",
+        401 => b"Unauthorized",
+        403 => b"Forbidden",
+        404 => b"Not Found",
+        405 => b"Method Not Allowed",
+        429 => b"Too Many Requests",
+        431 => b"Request Header Fields Too Large",
+        500 => b"Internal Server Error",
+        501 => b"Not Implemented",
+        502 => b"Bad Gateway",
+        503 => b"Service Unavailable",
+        504 => b"Gateway Timeout",
+        _ => b"",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: AnswerBody) -> String {
+        let mut out = [0; ANSWER_BYTES];
+        let len = write_answer(&mut out, status, body);
+        String::from_utf8(out[..len].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_code_is_said_bare() {
+        assert_eq!(
+            answer(200, AnswerBody::Empty),
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_code_without_a_name_keeps_the_space() {
+        assert!(answer(299, AnswerBody::Empty).starts_with("HTTP/1.1 299 \r\n"));
+    }
+
+    #[test]
+    fn no_length_where_there_can_be_no_body() {
+        for status in [204, 304] {
+            assert!(!answer(status, AnswerBody::Empty).contains("Content-Length"));
+        }
+    }
+
+    #[test]
+    fn a_broken_body_is_announced() {
+        assert!(answer(200, AnswerBody::Broken).contains("\r\nContent-Length: 1\r\n"));
+    }
+
+    #[test]
+    fn a_page_lasts_until_close() {
+        let page = answer(200, AnswerBody::UntilClose("text/plain; version=0.0.4"));
+        assert!(page.contains("\r\nContent-Type: text/plain; version=0.0.4\r\n"));
+        assert!(!page.contains("Content-Length"));
+    }
+
+    #[test]
+    fn method_not_allowed_says_what_is() {
+        assert!(answer(405, AnswerBody::Empty).contains("\r\nAllow: GET, HEAD\r\n"));
+    }
+
+    #[test]
+    fn every_answer_fits() {
+        const LONGEST: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        for status in 100..=999 {
+            let page = answer(status, AnswerBody::UntilClose(LONGEST));
+            assert!(page.ends_with("\r\nConnection: close\r\n\r\n"), "{status}");
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The head of a request to the status port, read strictly (RFC 9112), byte for byte once.
+
+use super::class::{self, HOST, TARGET, TOKEN, VALUE};
+use crate::limits::{REQUEST_FIELDS, REQUEST_HEAD_BYTES};
+
+/// What is asked (RFC 9110 section 9). Methods are case-sensitive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// Any other token.
+    Other,
+}
+
+/// Where the parts of a head stand in the buffer it was read from.
+///
+/// The accessors want that same buffer, with the same bytes still at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    method: Method,
+    has_body: bool,
+    path: Span,
+    host: Option<Span>,
+    fields: Span,
+    len: u16,
+}
+
+/// A piece of the buffer. [`REQUEST_HEAD_BYTES`] fits in 16 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+const _: () = assert!(REQUEST_HEAD_BYTES <= u16::MAX as usize);
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        Span {
+            start: start as u16,
+            end: end as u16,
+        }
+    }
+
+    /// Nothing when `buf` is not the buffer this was taken from.
+    fn of(self, buf: &[u8]) -> &[u8] {
+        buf.get(usize::from(self.start)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+}
+
+impl RequestHead {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Bytes of the head in the buffer, from its start to the end of the blank line.
+    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// The path of the target, without query; `/` when an absolute-form has none (RFC 9110 section 4.2.3).
+    pub fn path<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        match self.path.of(buf) {
+            [] => b"/",
+            path => path,
+        }
+    }
+
+    /// The host and port asked for: of an absolute-form its authority (RFC 9112 section 3.2.2), else the
+    /// value of `Host`, which may be empty. `None` only in HTTP/1.0.
+    pub fn host<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
+        self.host.map(|host| host.of(buf))
+    }
+
+    /// Whether a body follows: `Transfer-Encoding`, or a `Content-Length` other than 0 (RFC 9112 section 6).
+    pub fn has_body(&self) -> bool {
+        self.has_body
+    }
+
+    /// Name and value of each field line as it came, `Host` included.
+    pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+        Fields(self.fields.of(buf))
+    }
+}
+
+/// The field lines of a head; made by [`RequestHead::fields`].
+#[derive(Clone, Debug)]
+pub struct Fields<'b>(&'b [u8]);
+
+impl<'b> Iterator for Fields<'b> {
+    type Item = (&'b [u8], &'b [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line_end = memchr::memchr(b'\r', self.0)?;
+        let (line, rest) = self.0.split_at(line_end);
+        self.0 = rest.get(2..).unwrap_or_default();
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], class::trim(&line[colon + 1..])))
+    }
+}
+
+/// Why a head is refused; one for each rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// More than [`REQUEST_HEAD_BYTES`].
+    TooManyBytes,
+    /// More than [`REQUEST_FIELDS`] field lines.
+    TooManyFields,
+    /// Something else than a token and one space where the method stands, a second leading CRLF included
+    /// (RFC 9112 sections 2.2 and 3.1).
+    Method,
+    /// Neither origin-form nor absolute-form of `http`, bytes that are in no URI, or user information
+    /// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
+    Target,
+    /// Neither `HTTP/1.1` nor `HTTP/1.0` (RFC 9112 section 2.3).
+    Version,
+    /// A line that does not end with CRLF: bare LF, bare CR (RFC 9112 section 2.2).
+    LineEnd,
+    /// A line that starts with whitespace: obs-fold (RFC 9112 section 5.2) or before the first field
+    /// (section 2.2).
+    Folded,
+    /// A field name that is empty or no token (RFC 9112 section 5).
+    FieldName,
+    /// Whitespace between field name and colon (RFC 9112 section 5.1).
+    SpaceBeforeColon,
+    /// A control byte in a field value (RFC 9110 section 5.5).
+    FieldValue,
+    /// HTTP/1.1 without `Host` (RFC 9112 section 3.2).
+    NoHost,
+    /// A second `Host` (RFC 9112 section 3.2).
+    SecondHost,
+    /// A `Host` that is no host and port (RFC 9112 section 3.2).
+    Host,
+    /// A `Content-Length` that is no number (RFC 9112 section 6.3).
+    ContentLength,
+    /// A second `Content-Length`, equal or not (RFC 9112 section 6.3).
+    SecondContentLength,
+}
+
+impl RequestError {
+    /// Whether a limit was passed (431) rather than a rule of the syntax broken (400).
+    pub fn is_too_large(self) -> bool {
+        matches!(self, Self::TooManyBytes | Self::TooManyFields)
+    }
+
+    /// For a log line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooManyBytes => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::Method => "bad_method",
+            Self::Target => "bad_target",
+            Self::Version => "bad_version",
+            Self::LineEnd => "bad_line_end",
+            Self::Folded => "folded_line",
+            Self::FieldName => "bad_field_name",
+            Self::SpaceBeforeColon => "space_before_colon",
+            Self::FieldValue => "bad_field_value",
+            Self::NoHost => "no_host",
+            Self::SecondHost => "second_host",
+            Self::Host => "bad_host",
+            Self::ContentLength => "bad_content_length",
+            Self::SecondContentLength => "second_content_length",
+        }
+    }
+}
+
+/// Reads a head as it arrives. It remembers where it got to, so however the bytes are split, each is
+/// looked at once.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestParser {
+    at: At,
+    /// All bytes before this one are done with.
+    pos: usize,
+    /// Where the part being read starts: target, field name, or value.
+    start: usize,
+    method: Method,
+    is_http_1_1: bool,
+    has_authority: bool,
+    has_host: bool,
+    has_length: bool,
+    has_body: bool,
+    field_count: u8,
+    field: Field,
+    path: Span,
+    host: Span,
+    fields_start: usize,
+}
+
+/// The part being read.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Start,
+    Method,
+    Target,
+    Version,
+    LineStart,
+    Name,
+    Value,
+}
+
+/// Fields whose values mean something here.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Host,
+    ContentLength,
+    Other,
+}
+
+/// What a step of the parser came to.
+type Step<T> = Result<Option<T>, RequestError>;
+
+const _: () = assert!(REQUEST_FIELDS < u8::MAX as usize);
+
+impl RequestParser {
+    /// A parser at the start of a head.
+    pub const fn new() -> Self {
+        RequestParser {
+            at: At::Start,
+            pos: 0,
+            start: 0,
+            method: Method::Other,
+            is_http_1_1: false,
+            has_authority: false,
+            has_host: false,
+            has_length: false,
+            has_body: false,
+            field_count: 0,
+            field: Field::Other,
+            path: Span { start: 0, end: 0 },
+            host: Span { start: 0, end: 0 },
+            fields_start: 0,
+        }
+    }
+
+    /// Reads on. `buf` holds all bytes that came so far, from the same first byte in each call. `None` says
+    /// that the head is not complete yet. Not to be called again after a head or an error.
+    ///
+    /// # Errors
+    /// The first rule broken; [`RequestError::TooManyBytes`] as soon as that many bytes are there
+    /// and the head is not complete.
+    pub fn parse(&mut self, buf: &[u8]) -> Step<RequestHead> {
+        let seen = &buf[..buf.len().min(REQUEST_HEAD_BYTES)];
+        let found = self.run(seen)?;
+        if found.is_none() && buf.len() >= REQUEST_HEAD_BYTES {
+            return Err(RequestError::TooManyBytes);
+        }
+        Ok(found)
+    }
+
+    fn run(&mut self, buf: &[u8]) -> Step<RequestHead> {
+        loop {
+            let done = match self.at {
+                At::Start => self.leading_crlf(buf)?,
+                At::Method => self.method(buf)?,
+                At::Target => self.target(buf)?,
+                At::Version => self.version(buf)?,
+                At::LineStart => match self.line_start(buf)? {
+                    Some(true) => return self.finish().map(Some),
+                    Some(false) => Some(()),
+                    None => None,
+                },
+                At::Name => self.name(buf)?,
+                At::Value => self.value(buf)?,
+            };
+            if done.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// "a server [...] SHOULD ignore at least one empty line (CRLF) received prior to the request-line"
+    /// (RFC 9112 section 2.2): exactly one.
+    fn leading_crlf(&mut self, buf: &[u8]) -> Step<()> {
+        match buf {
+            [] | [b'\r'] => return Ok(None),
+            [b'\r', b'\n', ..] => self.pos = 2,
+            _ => {}
+        }
+        self.begin(At::Method, self.pos);
+        Ok(Some(()))
+    }
+
+    fn method(&mut self, buf: &[u8]) -> Step<()> {
+        let Some(byte) = self.scan(TOKEN, buf) else {
+            return Ok(None);
+        };
+        self.method = match &buf[self.start..self.pos] {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"" => return Err(RequestError::Method),
+            _ => Method::Other,
+        };
+        if byte != b' ' {
+            return Err(RequestError::Method);
+        }
+        self.begin(At::Target, self.pos + 1);
+        Ok(Some(()))
+    }
+
+    fn target(&mut self, buf: &[u8]) -> Step<()> {
+        let Some(byte) = self.scan(TARGET, buf) else {
+            return Ok(None);
+        };
+        if byte != b' ' {
+            return Err(RequestError::Target);
+        }
+        let target = &buf[self.start..self.pos];
+        let path = match target {
+            [b'/', ..] => self.start,
+            _ => self.authority(target)?,
+        };
+        let query = memchr::memchr(b'?', &buf[path..self.pos]);
+        self.path = Span::new(path, query.map_or(self.pos, |length| path + length));
+        self.begin(At::Version, self.pos + 1);
+        Ok(Some(()))
+    }
+
+    /// `absolute-form = absolute-URI`, of the `http` scheme (RFC 9112 section 3.2.2, RFC 9110 section
+    /// 4.2.1); keeps its authority and gives where its path starts.
+    #[cold]
+    fn authority(&mut self, target: &[u8]) -> Result<usize, RequestError> {
+        const SCHEME: &[u8] = b"http://";
+        let rest = match target.split_at_checked(SCHEME.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
+            _ => return Err(RequestError::Target),
+        };
+        let length = class::run(HOST, rest);
+        if length == 0 || !matches!(rest.get(length), None | Some(b'/' | b'?')) {
+            return Err(RequestError::Target);
+        }
+        let start = self.start + SCHEME.len();
+        self.host = Span::new(start, start + length);
+        self.has_authority = true;
+        Ok(start + length)
+    }
+
+    fn version(&mut self, buf: &[u8]) -> Step<()> {
+        let Some(line) = buf[self.start..].first_chunk::<10>() else {
+            return Ok(None);
+        };
+        let (version, line_end) = line.split_at(8);
+        self.is_http_1_1 = match version {
+            b"HTTP/1.1" => true,
+            b"HTTP/1.0" => false,
+            _ => return Err(RequestError::Version),
+        };
+        if line_end != b"\r\n" {
+            return Err(RequestError::LineEnd);
+        }
+        self.fields_start = self.start + line.len();
+        self.begin(At::LineStart, self.fields_start);
+        Ok(Some(()))
+    }
+
+    /// Whether the line that starts here is the blank one.
+    fn line_start(&mut self, buf: &[u8]) -> Step<bool> {
+        match &buf[self.pos..] {
+            [] | [b'\r'] => return Ok(None),
+            [b'\r', b'\n', ..] => return Ok(Some(true)),
+            [b'\r' | b'\n', ..] => return Err(RequestError::LineEnd),
+            [b' ' | b'\t', ..] => return Err(RequestError::Folded),
+            _ => {}
+        }
+        if usize::from(self.field_count) == REQUEST_FIELDS {
+            return Err(RequestError::TooManyFields);
+        }
+        self.field_count += 1;
+        self.begin(At::Name, self.pos);
+        Ok(Some(false))
+    }
+
+    fn name(&mut self, buf: &[u8]) -> Step<()> {
+        let Some(byte) = self.scan(TOKEN, buf) else {
+            return Ok(None);
+        };
+        let name = &buf[self.start..self.pos];
+        match byte {
+            b':' if !name.is_empty() => {}
+            b' ' | b'\t' => return Err(RequestError::SpaceBeforeColon),
+            _ => return Err(RequestError::FieldName),
+        }
+        self.field = match name.len() {
+            4 if name.eq_ignore_ascii_case(b"Host") => Field::Host,
+            14 if name.eq_ignore_ascii_case(b"Content-Length") => Field::ContentLength,
+            17 if name.eq_ignore_ascii_case(b"Transfer-Encoding") => {
+                self.has_body = true;
+                Field::Other
+            }
+            _ => Field::Other,
+        };
+        self.begin(At::Value, self.pos + 1);
+        Ok(Some(()))
+    }
+
+    fn value(&mut self, buf: &[u8]) -> Step<()> {
+        let Some(byte) = self.scan(VALUE, buf) else {
+            return Ok(None);
+        };
+        match (byte, buf.get(self.pos + 1)) {
+            (b'\r', Some(b'\n')) => {}
+            (b'\r', None) => return Ok(None),
+            (b'\r' | b'\n', _) => return Err(RequestError::LineEnd),
+            _ => return Err(RequestError::FieldValue),
+        }
+        match self.field {
+            Field::Other => {}
+            Field::Host => self.host(buf)?,
+            Field::ContentLength => self.content_length(buf)?,
+        }
+        self.begin(At::LineStart, self.pos + 2);
+        Ok(Some(()))
+    }
+
+    fn host(&mut self, buf: &[u8]) -> Result<(), RequestError> {
+        if self.has_host {
+            return Err(RequestError::SecondHost);
+        }
+        self.has_host = true;
+        let value = &buf[self.start..self.pos];
+        let host = class::trim(value);
+        if class::run(HOST, host) != host.len() {
+            return Err(RequestError::Host);
+        }
+        if !self.has_authority {
+            let start = self.start + value.len() - value.trim_ascii_start().len();
+            self.host = Span::new(start, start + host.len());
+        }
+        Ok(())
+    }
+
+    fn content_length(&mut self, buf: &[u8]) -> Result<(), RequestError> {
+        if self.has_length {
+            return Err(RequestError::SecondContentLength);
+        }
+        self.has_length = true;
+        let digits = class::trim(&buf[self.start..self.pos]);
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(RequestError::ContentLength);
+        }
+        self.has_body |= digits.iter().any(|&digit| digit != b'0');
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<RequestHead, RequestError> {
+        if self.is_http_1_1 && !self.has_host {
+            return Err(RequestError::NoHost);
+        }
+        Ok(RequestHead {
+            method: self.method,
+            has_body: self.has_body,
+            path: self.path,
+            host: (self.has_host || self.has_authority).then_some(self.host),
+            fields: Span::new(self.fields_start, self.pos),
+            len: self.pos as u16 + 2,
+        })
+    }
+
+    /// Moves on to the first byte that is not of `class` and gives it; `None` at the end of `buf`.
+    #[inline]
+    fn scan(&mut self, class: u8, buf: &[u8]) -> Option<u8> {
+        self.pos += class::run(class, &buf[self.pos..]);
+        buf.get(self.pos).copied()
+    }
+
+    fn begin(&mut self, at: At, pos: usize) {
+        self.at = at;
+        self.pos = pos;
+        self.start = pos;
+    }
+}
+
+impl Default for RequestParser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
