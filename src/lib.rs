@@ -19,7 +19,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod forward;
 pub mod limits;
+pub mod net;
+pub mod probe;
 pub mod wire;

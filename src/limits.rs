@@ -97,6 +97,9 @@ pub const LINGER_BYTES: usize = 256 * 1024;
 /// What is in flight when the listeners close has this long to end.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether it has.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
 // ---- Passthrough ----
 
 /// Bytes that wait in one direction of a forwarded connection when its reader is slow.

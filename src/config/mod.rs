@@ -12,6 +12,7 @@ mod settings_error;
 use core::net::IpAddr;
 use core::time::Duration;
 
+pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
 pub use settings::Settings;
@@ -140,6 +141,16 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The app's port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Action::Http(get) => get.port,
+            Action::Tcp { port } | Action::Grpc { port, .. } => *port,
+        }
+    }
+}
+
 /// An `httpGet` prober.
 #[derive(Debug)]
 pub struct HttpGet {
@@ -155,15 +166,6 @@ pub struct HttpGet {
     pub host: Option<Box<str>>,
     /// The other `httpHeaders`, in the order kubelet sends them, less those of the connection.
     pub headers: Box<[Header]>,
-}
-
-/// One of `httpHeaders`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Field name as it is sent.
-    pub name: Box<str>,
-    /// Field value as it is sent.
-    pub value: Box<str>,
 }
 
 /// `protocol` of an `httpGet`.

@@ -59,6 +59,11 @@ impl Body {
         Body { kind, enough }
     }
 
+    /// Decoded bytes still wanted of the body.
+    pub fn wanted(&self) -> u64 {
+        self.enough
+    }
+
     /// Reads on. What comes after the end is ignored. Not to be called again after an error.
     ///
     /// # Errors

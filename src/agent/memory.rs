@@ -1,0 +1,77 @@
+//! What the kernel counts as ours, and how many descriptors it lets us have.
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Capacity;
+
+/// Standard streams, epoll, both ends of the signal pair with a copy for each signal, and one to read
+/// a file by.
+const OWN_DESCRIPTORS: usize = 3 + 1 + 4 + 1;
+
+/// Resident bytes, by `Rss` of `smaps_rollup`: `VmRSS` lags behind by up to 64 pages a thread.
+pub fn resident(buf: &mut [u8]) -> Option<u64> {
+    let file = open(
+        "/proc/self/smaps_rollup",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let len = rustix::io::read(file.ok()?, &mut *buf).ok()?;
+    let text = core::str::from_utf8(&buf[..len]).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Raises the descriptor limit as far as `capacity` needs it and the kernel allows, and lowers the
+/// capacity to what is left, so that a connection which was accepted never lacks one to the app.
+///
+/// # Errors
+/// How many descriptors there are and how many are needed at least.
+pub fn fit(capacity: Capacity, listeners: usize) -> Result<Capacity, (usize, usize)> {
+    let own = OWN_DESCRIPTORS + listeners;
+    let wanted = own + descriptors(&capacity);
+    let limit = getrlimit(Resource::Nofile);
+    let number = |limit: Option<u64>| limit.map_or(usize::MAX, |n| n as usize);
+    let mut available = number(limit.current);
+    if available < wanted {
+        let raised = wanted.min(number(limit.maximum));
+        let current = Some(raised as u64);
+        if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_ok() {
+            available = raised;
+        }
+    }
+    let mut capacity = capacity;
+    while own + descriptors(&capacity) > available {
+        if !shrink(&mut capacity) {
+            return Err((available, own + descriptors(&capacity)));
+        }
+    }
+    Ok(capacity)
+}
+
+/// A connection that is only told 503 needs one descriptor, all others two.
+fn descriptors(capacity: &Capacity) -> usize {
+    2 * (capacity.probes + capacity.hooks + capacity.forwards) + capacity.reserve
+}
+
+/// Takes one place from where most are; each kind keeps one.
+fn shrink(capacity: &mut Capacity) -> bool {
+    let Capacity {
+        probes,
+        hooks,
+        reserve,
+        forwards,
+    } = capacity;
+    let most = [probes, forwards, hooks, reserve]
+        .into_iter()
+        .rev()
+        .max_by_key(|places| **places);
+    match most {
+        Some(places) if *places > 1 => {
+            *places -= 1;
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,297 @@
+//! The status port: accept, route, answer, log, metrics, drain.
+
+mod log;
+mod memory;
+mod metrics;
+mod report;
+mod serve;
+mod slots;
+
+use core::cell::RefCell;
+use core::fmt;
+use core::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use smol::LocalExecutor;
+
+use crate::config::{Config, Forward, Level, Prober};
+use crate::forward::{self, Places};
+use crate::limits;
+use crate::net::{self, Listener, Reactor, Signals};
+use crate::probe::Dialler;
+
+use log::Logger;
+use metrics::{Metrics, Rejection};
+use report::{RateLimit, Reports};
+use serve::SLOT_BYTES;
+use slots::{Accepted, Admitted, Slots};
+
+/// Why the agent could not begin, or go on.
+#[derive(Debug)]
+pub enum RunError {
+    /// The kernel refused something that everything rests on.
+    Kernel(&'static str, Errno),
+    /// An address could not be listened on.
+    Bind(SocketAddr, Errno),
+    /// Descriptors there are, and needed at least.
+    Descriptors(usize, usize),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Kernel(what, error) => write!(f, "{what}: {error}"),
+            RunError::Bind(addr, Errno::ADDRINUSE) => write!(
+                f,
+                "{addr} is in use by another process: free it or choose another port"
+            ),
+            RunError::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
+            RunError::Descriptors(have, need) => write!(
+                f,
+                "{have} file descriptors are too few: raise the limit (ulimit -n) to {need} or more"
+            ),
+        }
+    }
+}
+
+/// All that the tasks share.
+struct Agent {
+    config: Config,
+    reactor: Rc<Reactor>,
+    dialler: Dialler,
+    slots: Slots,
+    places: Rc<Places>,
+    metrics: Metrics,
+    reports: Reports,
+    log: Logger,
+    limits: RefCell<Limits>,
+}
+
+/// Lines a minute of what is not a prober's.
+#[derive(Default)]
+struct Limits {
+    unknown_path: RateLimit,
+    bad_request: RateLimit,
+    hook: RateLimit,
+    accept: RateLimit,
+    forward: RateLimit,
+}
+
+/// Serves until SIGTERM or SIGINT, and then until what is in flight has ended.
+///
+/// # Errors
+/// What keeps it from beginning: nothing is served then.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let kernel = |what| move |error| RunError::Kernel(what, error);
+    let reactor = Rc::new(Reactor::new().map_err(kernel("epoll"))?);
+    let signals = Signals::new(&reactor).map_err(|error| {
+        RunError::Kernel("signals", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })?;
+    let wanted = config.capacity;
+    let capacity = memory::fit(wanted, 1 + config.forwards.len())
+        .map_err(|(have, need)| RunError::Descriptors(have, need))?;
+    let bind = |listen: crate::config::Listen| {
+        Listener::bind(&reactor, listen.addr, listen.port)
+            .map_err(|(addr, error)| RunError::Bind(addr, error))
+    };
+    let status = bind(config.status)?;
+    let forwards = config
+        .forwards
+        .iter()
+        .map(|forward| Ok((bind(forward.listen)?, *forward)));
+    let forwards = forwards.collect::<Result<Vec<_>, RunError>>()?;
+    let agent = Rc::new(Agent::new(Config { capacity, ..config }, reactor.clone()));
+    if capacity != wanted {
+        agent.note_capacity(capacity);
+    }
+    let executor = Rc::new(LocalExecutor::new());
+    let main = agent.main(executor.clone(), status, forwards, signals);
+    net::run(&reactor, &executor, main).map_err(kernel("epoll_wait"))
+}
+
+impl Agent {
+    fn new(config: Config, reactor: Rc<Reactor>) -> Agent {
+        let probers = config.probers.len();
+        let ours = config.forwards.iter().map(|forward| forward.listen.port);
+        Agent {
+            dialler: Dialler {
+                reactor: reactor.clone(),
+                target: config.target,
+                source: config.source,
+                own_ports: ours.chain([config.status.port]).collect(),
+            },
+            slots: Slots::new(config.capacity),
+            places: Places::new(config.capacity.forwards),
+            metrics: Metrics::new(probers),
+            reports: Reports::new(probers),
+            log: Logger::new(config.log),
+            limits: RefCell::default(),
+            reactor,
+            config,
+        }
+    }
+
+    async fn main(
+        self: Rc<Self>,
+        executor: Rc<LocalExecutor<'static>>,
+        status: Listener,
+        forwards: Vec<(Listener, Forward)>,
+        signals: Signals,
+    ) {
+        self.note_listening("status", status.addr(), None);
+        let mut acceptors = Vec::new();
+        for (listener, forward) in forwards {
+            self.note_listening("forward", listener.addr(), Some(forward.target));
+            acceptors.push(executor.spawn(forward::serve(
+                self.reactor.clone(),
+                executor.clone(),
+                listener,
+                forward,
+                self.places.clone(),
+                self.clone(),
+            )));
+        }
+        acceptors.push(executor.spawn(self.clone().accept(executor.clone(), status)));
+        signals.received().await;
+        let delay = self.config.shutdown_delay;
+        self.log
+            .line(Level::Info, "stopping")
+            .field("delay_s", delay.as_secs());
+        self.reactor.sleep_until(Instant::now() + delay).await;
+        // Ends the tasks, and their listeners with them.
+        drop(acceptors);
+        let _ = self
+            .reactor
+            .before(Instant::now() + limits::DRAIN_TIME, self.drained())
+            .await;
+        self.log
+            .line(Level::Info, "stopped")
+            .field("open", self.slots.open() + self.places.open());
+    }
+
+    /// Accepts for good, and starts a slot's task when its first connection comes.
+    async fn accept(self: Rc<Self>, executor: Rc<LocalExecutor<'static>>, listener: Listener) {
+        // One piece for all slots, which the kernel gives page by page as slots come to be used. The
+        // agent lives as long as the process, and so does this.
+        let memory = vec![0; limits::SLOTS * SLOT_BYTES].leak();
+        let mut memory = memory.chunks_exact_mut(SLOT_BYTES);
+        loop {
+            if !self.slots.has_room() {
+                // A listener that is left alone stays ready: it must not wake us for nothing.
+                let _ = listener.set_paused(true);
+                self.slots.room().await;
+                let _ = listener.set_paused(false);
+            }
+            let socket = match listener.accept().await {
+                Ok(socket) => socket,
+                Err(error) => {
+                    self.note_accept_failed(error);
+                    listener.rest().await;
+                    continue;
+                }
+            };
+            let at = Instant::now();
+            match self.slots.admit(Accepted { socket, at }) {
+                Ok(Admitted::Handed) => {}
+                Ok(Admitted::Start(index)) => {
+                    let memory = memory.next().unwrap_or_default();
+                    executor.spawn(self.clone().serve(index, memory)).detach();
+                }
+                // Room was made sure of before the accept.
+                Err(connection) => connection.socket.reset(),
+            }
+        }
+    }
+
+    /// Waits until nothing is in flight.
+    async fn drained(&self) {
+        while self.slots.open() + self.places.open() > 0 {
+            self.reactor
+                .sleep_until(Instant::now() + limits::DRAIN_LOOK)
+                .await;
+        }
+    }
+
+    fn note_listening(&self, kind: &str, addr: SocketAddr, target: Option<SocketAddr>) {
+        self.log
+            .line(Level::Info, "listening")
+            .field("kind", kind)
+            .field("addr", addr)
+            .field("port", addr.port())
+            .maybe("target", target);
+    }
+
+    fn note_capacity(&self, capacity: crate::config::Capacity) {
+        self.log
+            .line(Level::Warn, "capacity lowered: too few file descriptors")
+            .field("probes", capacity.probes)
+            .field("hooks", capacity.hooks)
+            .field("reserve", capacity.reserve)
+            .field("forwards", capacity.forwards);
+    }
+
+    fn note_unknown_path(&self, path: &[u8]) {
+        if let Some(suppressed) = self.limits.borrow_mut().unknown_path.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "unknown path")
+                .field("path", path.escape_ascii())
+                .suppressed(suppressed);
+        }
+    }
+
+    fn note_bad_request(&self, rejection: Rejection, why: &str) {
+        if let Some(suppressed) = self.limits.borrow_mut().bad_request.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "bad request")
+                .field("reason", rejection.as_str())
+                .field("why", why)
+                .suppressed(suppressed);
+        }
+    }
+
+    fn note_hook_refused(&self, prober: &Prober) {
+        if let Some(suppressed) = self.limits.borrow_mut().hook.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "hook refused")
+                .field("path", &prober.path)
+                .field("reason", Rejection::HookSlotsFull.as_str())
+                .suppressed(suppressed);
+        }
+    }
+
+    fn note_accept_failed(&self, error: Errno) {
+        if let Some(suppressed) = self.limits.borrow_mut().accept.allow(Instant::now()) {
+            self.log
+                .line(Level::Error, "accept failed")
+                .field("error", error)
+                .suppressed(suppressed);
+        }
+    }
+
+    fn note_forward(&self, message: &str, forward: &Forward, reason: Option<&str>) {
+        if let Some(suppressed) = self.limits.borrow_mut().forward.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, message)
+                .field("port", forward.listen.port)
+                .field("target", forward.target)
+                .maybe("reason", reason)
+                .suppressed(suppressed);
+        }
+    }
+}
+
+impl forward::Events for Agent {
+    fn target_failed(&self, forward: &Forward, error: Errno) {
+        self.note_forward("forward failing", forward, Some(forward::reason(error)));
+    }
+
+    fn all_taken(&self, forward: &Forward) {
+        self.note_forward("forward full", forward, None);
+    }
+
+    fn accept_failed(&self, error: Errno) {
+        self.note_accept_failed(error);
+    }
+}

@@ -1,0 +1,29 @@
+//! Sockets, timers and signals on one thread: the only layer that blocks or sleeps.
+//!
+//! [`run`] drives smol's `LocalExecutor` on a [`Reactor`] over epoll. A call is tried before epoll is
+//! asked, a descriptor is registered when a call first would have blocked, and timers are the timeout
+//! of `epoll_wait`: a probe that nobody delays costs no call beyond its own reads and writes.
+
+mod listener;
+mod reactor;
+mod run;
+mod signal;
+mod socket;
+mod timer;
+
+pub use listener::Listener;
+pub use reactor::{Reactor, SCRATCH_BYTES, set_waker};
+pub use run::{run, yield_now};
+pub use signal::Signals;
+pub use socket::Socket;
+pub use timer::Elapsed;
+
+use rustix::io::Errno;
+
+/// This process or this machine has no descriptor to give: nothing is wrong with the peer.
+pub fn is_out_of_descriptors(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
+    )
+}

@@ -1,0 +1,267 @@
+//! epoll on one thread: which task waits for which descriptor, and the scratch buffer all share.
+
+use core::cell::RefCell;
+use core::task::{Context, Waker};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::{self, Errno};
+use rustix::time::Timespec;
+
+use super::timer::Timers;
+
+/// Bytes read or written at once. One buffer serves every connection: nothing stays in it across a
+/// wait, so a slow peer holds no memory of ours.
+pub const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 32;
+
+/// The epoll instance and all that waits for it.
+pub struct Reactor {
+    epoll: OwnedFd,
+    sources: RefCell<Vec<Source>>,
+    events: RefCell<Vec<Event>>,
+    pub(super) timers: RefCell<Timers>,
+    scratch: RefCell<Box<[u8]>>,
+}
+
+/// What a descriptor waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Interest {
+    Read,
+    Write,
+}
+
+/// A place in the table of sources; a new number each time it is given out, so that an event still
+/// under way for its last user wakes nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Default)]
+struct Source {
+    generation: u32,
+    taken: bool,
+    registered: bool,
+    interest: EventFlags,
+    /// Events since the last [`Reactor::take_event`].
+    fired: bool,
+    /// The peer closed its side, or the connection is gone.
+    hangup: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Reactor {
+    /// Opens an epoll instance.
+    ///
+    /// # Errors
+    /// The kernel's, when it gives no descriptor.
+    pub fn new() -> io::Result<Reactor> {
+        Ok(Reactor {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            sources: RefCell::new(Vec::new()),
+            events: RefCell::new(Vec::with_capacity(EVENTS)),
+            timers: RefCell::new(Timers::default()),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+        })
+    }
+
+    /// Lends the shared buffer for the time of one call.
+    pub fn with_scratch<T>(&self, f: impl FnOnce(&mut [u8]) -> T) -> T {
+        f(&mut self.scratch.borrow_mut())
+    }
+
+    /// Waits for events or the next timer and wakes the tasks concerned. With `busy` it only looks.
+    ///
+    /// # Errors
+    /// The kernel's; an interrupted wait is none.
+    pub(super) fn turn(&self, busy: bool) -> io::Result<()> {
+        let timeout = if busy {
+            Some(Timespec::default())
+        } else {
+            self.timers.borrow().next().map(until)
+        };
+        let mut events = self.events.borrow_mut();
+        events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        for event in events.iter() {
+            self.fire(Key::from_u64(event.data.u64()), event.flags);
+        }
+        self.timers.borrow_mut().fire();
+        Ok(())
+    }
+
+    fn fire(&self, key: Key, flags: EventFlags) {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = find(&mut sources, key) else {
+            return;
+        };
+        let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        source.fired = true;
+        source.hangup |= gone || flags.contains(EventFlags::RDHUP);
+        let reader = if gone || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
+            source.reader.take()
+        } else {
+            None
+        };
+        let writer = if gone || flags.contains(EventFlags::OUT) {
+            source.writer.take()
+        } else {
+            None
+        };
+        drop(sources);
+        reader.into_iter().chain(writer).for_each(Waker::wake);
+    }
+
+    /// A place in the table for a descriptor that is about to wait.
+    pub(super) fn claim(&self) -> Key {
+        let mut sources = self.sources.borrow_mut();
+        let free = sources.iter().position(|source| !source.taken);
+        let index = free.unwrap_or_else(|| {
+            sources.push(Source::default());
+            sources.len() - 1
+        });
+        let source = &mut sources[index];
+        *source = Source {
+            generation: source.generation.wrapping_add(1),
+            taken: true,
+            ..Source::default()
+        };
+        Key {
+            index: index as u32,
+            generation: source.generation,
+        }
+    }
+
+    /// Gives the place back; the kernel forgets the descriptor when it is closed.
+    pub(super) fn release(&self, key: Key) {
+        if let Some(source) = find(&mut self.sources.borrow_mut(), key) {
+            source.taken = false;
+            source.reader = None;
+            source.writer = None;
+        }
+    }
+
+    /// Has the task woken when `fd` is ready; edge-triggered, so the call must have blocked just now.
+    pub(super) fn wait_for(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        interest: Interest,
+        cx: &Context<'_>,
+    ) -> io::Result<()> {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = find(&mut sources, key) else {
+            return Err(Errno::BADF);
+        };
+        let (slot, flag) = match interest {
+            Interest::Read => (&mut source.reader, EventFlags::IN | EventFlags::RDHUP),
+            Interest::Write => (&mut source.writer, EventFlags::OUT),
+        };
+        set_waker(slot, cx);
+        if source.interest.contains(flag) {
+            return Ok(());
+        }
+        let wanted = source.interest | flag | EventFlags::ET;
+        self.register(fd, key, source, wanted)
+    }
+
+    /// Switches a level-triggered listener on or off.
+    pub(super) fn listen(&self, fd: BorrowedFd<'_>, key: Key, on: bool) -> io::Result<()> {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = find(&mut sources, key) else {
+            return Err(Errno::BADF);
+        };
+        let wanted = if on {
+            EventFlags::IN
+        } else {
+            EventFlags::empty()
+        };
+        if source.registered && source.interest == wanted {
+            return Ok(());
+        }
+        self.register(fd, key, source, wanted)
+    }
+
+    fn register(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        source: &mut Source,
+        wanted: EventFlags,
+    ) -> io::Result<()> {
+        let data = EventData::new_u64(key.to_u64());
+        if source.registered {
+            epoll::modify(&self.epoll, fd, data, wanted)?;
+        } else {
+            epoll::add(&self.epoll, fd, data, wanted)?;
+        }
+        source.registered = true;
+        source.interest = wanted;
+        Ok(())
+    }
+
+    /// True once for each time the source fired; otherwise the task is woken when it does.
+    pub(super) fn take_event(&self, key: Key, cx: &Context<'_>) -> bool {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = find(&mut sources, key) else {
+            return false;
+        };
+        if core::mem::take(&mut source.fired) {
+            return true;
+        }
+        set_waker(&mut source.reader, cx);
+        false
+    }
+
+    /// Whether the peer closed its side since the source was registered.
+    pub(super) fn is_hung_up(&self, key: Key) -> bool {
+        find(&mut self.sources.borrow_mut(), key).is_some_and(|source| source.hangup)
+    }
+}
+
+impl Key {
+    fn to_u64(self) -> u64 {
+        u64::from(self.index) | u64::from(self.generation) << 32
+    }
+
+    fn from_u64(data: u64) -> Key {
+        Key {
+            index: data as u32,
+            generation: (data >> 32) as u32,
+        }
+    }
+}
+
+fn find(sources: &mut [Source], key: Key) -> Option<&mut Source> {
+    sources
+        .get_mut(key.index as usize)
+        .filter(|source| source.taken && source.generation == key.generation)
+}
+
+/// Keeps the waker that is there when it wakes the same task: a clone less each wait.
+pub fn set_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        _ => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// From now to `at` in whole milliseconds, rounded up: a timer that fires early would only wait again.
+fn until(at: Instant) -> Timespec {
+    let wait = at.saturating_duration_since(Instant::now());
+    let millis = i64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);
+    Timespec {
+        tv_sec: millis / 1000,
+        tv_nsec: (millis % 1000) * 1_000_000,
+    }
+}

@@ -1,0 +1,52 @@
+//! The loop: tasks that can run, then epoll, then again. One thread, and nobody else on it.
+
+use core::cell::Cell;
+use core::future::{Future, poll_fn};
+use core::task::Poll;
+use std::rc::Rc;
+
+use rustix::io;
+use smol::LocalExecutor;
+
+use super::Reactor;
+
+/// Tasks run between two looks at epoll, so that a task which always has work cannot keep the others'
+/// events waiting.
+const TICKS: usize = 64;
+
+/// Runs `main` and what it spawns on `executor` until `main` is done.
+///
+/// # Errors
+/// Only what `epoll_wait` itself refuses.
+pub fn run<T: 'static>(
+    reactor: &Reactor,
+    executor: &LocalExecutor<'static>,
+    main: impl Future<Output = T> + 'static,
+) -> io::Result<T> {
+    let result = Rc::new(Cell::new(None));
+    let task = executor.spawn({
+        let result = result.clone();
+        async move { result.set(Some(main.await)) }
+    });
+    task.detach();
+    loop {
+        let busy = (0..TICKS).all(|_| executor.try_tick());
+        if let Some(value) = result.take() {
+            return Ok(value);
+        }
+        reactor.turn(busy)?;
+    }
+}
+
+/// Lets the other tasks and epoll have their turn.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,218 @@
+//! A TCP connection: every call is tried at once, and waits in epoll only when it would block.
+
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::net::{IpAddr, SocketAddr};
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::io::{self, Errno};
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use super::Reactor;
+use super::reactor::{Interest, Key};
+
+/// A connected, or connecting, TCP socket. Dropping it closes it.
+pub struct Socket {
+    fd: OwnedFd,
+    key: Cell<Option<Key>>,
+    reactor: Rc<Reactor>,
+}
+
+impl Socket {
+    pub(super) fn new(reactor: Rc<Reactor>, fd: OwnedFd) -> Socket {
+        Socket {
+            fd,
+            key: Cell::new(None),
+            reactor,
+        }
+    }
+
+    /// Begins to connect to `to`, from the address `from` if one is given. The first write waits for
+    /// the connection by itself.
+    ///
+    /// # Errors
+    /// What `socket`, `bind` and `connect` refuse at once.
+    pub fn connect(
+        reactor: &Rc<Reactor>,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> io::Result<Socket> {
+        let family = family_of(to.ip());
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = net::socket_with(family, SocketType::STREAM, flags, None)?;
+        if let Some(from) = from {
+            net::bind(&fd, &SocketAddr::new(from, 0))?;
+        }
+        match net::connect(&fd, &to) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket::new(reactor.clone(), fd)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the connection stands.
+    ///
+    /// # Errors
+    /// Why it does not, such as [`Errno::CONNREFUSED`].
+    pub async fn connected(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_connected(cx)).await
+    }
+
+    fn poll_connected(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if let Err(error) = net::sockopt::socket_error(&self.fd)? {
+            return Poll::Ready(Err(error));
+        }
+        match net::getpeername(&self.fd) {
+            Err(Errno::NOTCONN) => self.pending(Interest::Write, cx),
+            // A reset right after the connection stood ends it, but it stood.
+            Ok(_) | Err(Errno::INVAL) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Reads into `buf`; 0 is the end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let result = net::recv(&self.fd, &mut *buf, RecvFlags::empty()).map(|(len, _)| len);
+        self.or_pending(result, Interest::Read, cx)
+    }
+
+    /// Writes what fits.
+    ///
+    /// # Errors
+    /// The kernel's; of a connecting socket why it could not connect.
+    pub fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = net::send(&self.fd, buf, SendFlags::NOSIGNAL);
+        self.or_pending(result, Interest::Write, cx)
+    }
+
+    /// Reads into `buf`; 0 is the end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read(cx, buf)).await
+    }
+
+    /// Reads once into the shared buffer and hands over what came; nothing is the end. The buffer is
+    /// free again before anybody waits, so a connection that reads holds no memory.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn read_with<T>(&self, mut f: impl FnMut(&[u8]) -> T) -> io::Result<T> {
+        poll_fn(|cx| {
+            self.reactor.with_scratch(|buf| {
+                let len = ready!(self.poll_read(cx, buf))?;
+                Poll::Ready(Ok(f(&buf[..len])))
+            })
+        })
+        .await
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            let len = poll_fn(|cx| self.poll_write(cx, buf)).await?;
+            buf = &buf[len..];
+        }
+        Ok(())
+    }
+
+    /// Writes what `fill` puts into the shared buffer when told how much was sent already, until it
+    /// puts in nothing: a message of any length, made again from where it stopped, and never kept.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn write_with(&self, fill: impl Fn(&mut [u8], usize) -> usize) -> io::Result<()> {
+        let mut sent = 0;
+        loop {
+            let len = poll_fn(|cx| {
+                self.reactor.with_scratch(|buf| match fill(buf, sent) {
+                    0 => Poll::Ready(Ok(None)),
+                    len => self
+                        .poll_write(cx, &buf[..len])
+                        .map_ok(|wrote| Some((wrote, wrote == len && len < buf.len()))),
+                })
+            });
+            match len.await? {
+                None | Some((_, true)) => return Ok(()),
+                Some((wrote, false)) => sent += wrote,
+            }
+        }
+    }
+
+    /// Waits until the peer has closed its side, or the connection is gone.
+    pub async fn closed(&self) {
+        poll_fn(|cx| match self.key.get() {
+            Some(key) if self.reactor.is_hung_up(key) => Poll::Ready(()),
+            _ => self.pending(Interest::Read, cx).map(|_: io::Result<()>| ()),
+        })
+        .await;
+    }
+
+    /// Ends our side: the peer reads what was written and then the end.
+    pub fn shutdown(&self) {
+        // The peer may be gone already; then there is nothing left to end.
+        let _ = net::shutdown(&self.fd, net::Shutdown::Write);
+    }
+
+    /// Closes with a reset: the peer is to know that this was no orderly end.
+    pub fn reset(self) {
+        let _ = net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+    }
+
+    /// The address the peer dialled.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        let addr = SocketAddr::try_from(net::getsockname(&self.fd).ok()?).ok()?;
+        Some(addr.ip().to_canonical())
+    }
+
+    fn or_pending<T>(
+        &self,
+        result: io::Result<T>,
+        interest: Interest,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match result {
+            Err(Errno::AGAIN | Errno::INTR) => self.pending(interest, cx),
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn pending<T>(&self, interest: Interest, cx: &Context<'_>) -> Poll<io::Result<T>> {
+        let key = self.key.get().unwrap_or_else(|| self.reactor.claim());
+        self.key.set(Some(key));
+        match self.reactor.wait_for(self.fd.as_fd(), key, interest, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.get() {
+            self.reactor.release(key);
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+pub(super) fn family_of(ip: IpAddr) -> AddressFamily {
+    match ip {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    }
+}

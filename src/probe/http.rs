@@ -1,0 +1,147 @@
+//! `httpGet`: asks the app as kubelet's prober would, and follows the redirects it would follow.
+
+use std::time::Instant;
+
+use rustix::io;
+
+use super::hop::{Hop, Next};
+use super::reply::Reply;
+use super::{Dialler, Failure, Outcome};
+use crate::config::{HttpGet, Scheme};
+use crate::limits;
+use crate::net::{Elapsed, Socket};
+use crate::wire::request::RequestHead;
+use crate::wire::response::Framing;
+use crate::wire::window::Window;
+
+/// What kubelet sent, and what is to be asked of the app.
+pub struct HttpProbe<'a> {
+    /// The head kubelet sent.
+    pub head: &'a RequestHead,
+    /// The bytes it stands in.
+    pub bytes: &'a [u8],
+    /// The prober.
+    pub get: &'a HttpGet,
+    /// The connection kubelet's request came in on.
+    pub client: &'a Socket,
+    /// The port it came in on.
+    pub status_port: u16,
+}
+
+/// Memory for redirects: what one request leaves behind for the next.
+pub struct RedirectSpace<'a> {
+    /// The request-target of this request.
+    pub target: &'a mut [u8],
+    /// The request-target of the next.
+    pub next_target: &'a mut [u8],
+    /// The URL of the request before.
+    pub referer: &'a mut [u8],
+}
+
+/// Bytes that [`Dialler::probe_http`] needs for a `Location` and what follows from it.
+pub const REDIRECT_BYTES: usize = 4 * limits::LOCATION_BYTES;
+
+impl Dialler {
+    /// Probes until the app has answered or `deadline` has come; a hook has none. `space` is
+    /// [`REDIRECT_BYTES`] long.
+    pub async fn probe_http(
+        &self,
+        probe: &HttpProbe<'_>,
+        deadline: Option<Instant>,
+        space: &mut [u8],
+    ) -> Outcome {
+        if probe.get.scheme == Scheme::Https {
+            return Outcome::Failed(Failure::NotBuilt);
+        }
+        let mut parts = space.chunks_mut(limits::LOCATION_BYTES);
+        let mut part = || parts.next().unwrap_or_default();
+        let location = part();
+        let space = RedirectSpace {
+            target: part(),
+            next_target: part(),
+            referer: part(),
+        };
+        let mut hop = Hop::first(probe, self.target, space);
+        for _ in 0..limits::REDIRECT_REQUESTS {
+            let mut reply = Reply::new(location);
+            if let Some(outcome) = self.request(&mut hop, &mut reply, deadline).await {
+                return outcome;
+            }
+        }
+        Outcome::Failed(Failure::RedirectLoop)
+    }
+
+    /// One request and its answer; without an outcome, `hop` has gone on to the next request.
+    async fn request(
+        &self,
+        hop: &mut Hop<'_>,
+        reply: &mut Reply<'_>,
+        deadline: Option<Instant>,
+    ) -> Option<Outcome> {
+        let socket = match self.until(deadline, self.ask(hop, reply)).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => return Some(reply.fail(error.into())),
+            Err(Elapsed) => return Some(reply.fail(Failure::Deadline)),
+        };
+        let next = match reply.head() {
+            Some(head) => hop.next(head, reply.location(), &self.own_ports),
+            None => Next::Stay,
+        };
+        let enough = match next {
+            Next::Stay => limits::RESPONSE_BODY_BYTES,
+            Next::Follow(..) => slurp(reply),
+            Next::Fail(failure) => return Some(Outcome::Failed(failure)),
+        };
+        let rest = self
+            .until(deadline, read_body(&socket, reply, enough))
+            .await;
+        match next {
+            Next::Follow(redirect, target) => match rest {
+                // A body that breaks does not keep Go from following, one that stalls does.
+                Ok(_) => {
+                    hop.advance(redirect, target);
+                    None
+                }
+                Err(Elapsed) => Some(Outcome::Failed(Failure::Deadline)),
+            },
+            _ => Some(match rest {
+                Ok(Ok(())) => reply.fail(Failure::ClosedEarly),
+                Ok(Err(error)) => reply.fail(error.into()),
+                Err(Elapsed) => reply.fail(Failure::Deadline),
+            }),
+        }
+    }
+
+    /// Sends the request and reads until the head of the answer is complete, or can no longer be.
+    async fn ask(&self, hop: &Hop<'_>, reply: &mut Reply<'_>) -> io::Result<Socket> {
+        let socket = self.dial(hop.port).await?;
+        socket
+            .write_with(|buf, sent| {
+                let mut window = Window::new(buf, sent);
+                hop.request().write(&mut window);
+                window.filled().len()
+            })
+            .await?;
+        while reply.head().is_none() && reply.outcome().is_none() {
+            socket.read_with(|bytes| reply.take(bytes)).await?;
+        }
+        Ok(socket)
+    }
+}
+
+/// Reads the body until it ended, broke, or `enough` of it came.
+async fn read_body(socket: &Socket, reply: &mut Reply<'_>, enough: u64) -> io::Result<()> {
+    while reply.outcome().is_none() && reply.body_bytes() < enough {
+        socket.read_with(|bytes| reply.take(bytes)).await?;
+    }
+    Ok(())
+}
+
+/// What Go's client reads of a redirect's body before it follows: a little of a short one or of one
+/// whose length it does not know (`net/http/client.go`: `maxBodySlurpSize`).
+fn slurp(reply: &Reply<'_>) -> u64 {
+    match reply.head().map(|head| head.framing) {
+        Some(Framing::Length(length)) if length > limits::REDIRECT_BODY_BYTES => 0,
+        _ => limits::REDIRECT_BODY_BYTES,
+    }
+}

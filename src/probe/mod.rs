@@ -1,0 +1,66 @@
+//! One probe of the app: from a target and a deadline to an [`Outcome`]. One file a kind.
+
+mod hop;
+mod http;
+mod outcome;
+mod reply;
+mod tcp;
+
+pub use http::{HttpProbe, REDIRECT_BYTES, RedirectSpace};
+pub use outcome::{Failure, Outcome};
+
+use core::future::Future;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io;
+
+use crate::net::{Elapsed, Reactor, Socket, is_out_of_descriptors};
+
+/// How often, and how long each time, a probe waits for a descriptor.
+const DESCRIPTOR_TRIES: usize = 10;
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(20);
+
+/// Where the app is, and from where it is dialled: the same for every probe of a pod.
+pub struct Dialler {
+    /// Runs the connections.
+    pub reactor: Rc<Reactor>,
+    /// The app's address.
+    pub target: IpAddr,
+    /// The address probes are dialled from, where interception must be passed by.
+    pub source: Option<IpAddr>,
+    /// Ports at the app's address that are our own: no redirect may lead there.
+    pub own_ports: Box<[u16]>,
+}
+
+impl Dialler {
+    /// Begins a connection to the app. A process that is short of descriptors may have one again a
+    /// moment later, and a probe that was accepted should not be lost for that.
+    async fn dial(&self, port: u16) -> io::Result<Socket> {
+        let app = SocketAddr::new(self.target, port);
+        for _ in 0..DESCRIPTOR_TRIES {
+            match Socket::connect(&self.reactor, app, self.source) {
+                Err(error) if is_out_of_descriptors(error) => {
+                    let later = Instant::now() + DESCRIPTOR_WAIT;
+                    self.reactor.sleep_until(later).await;
+                }
+                result => return result,
+            }
+        }
+        Socket::connect(&self.reactor, app, self.source)
+    }
+
+    /// Runs `future` until `deadline`, or for as long as it takes: a hook has no deadline.
+    async fn until<T>(
+        &self,
+        deadline: Option<Instant>,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        match deadline {
+            Some(at) => self.reactor.before(at, future).await,
+            None => Ok(future.await),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `tcpSocket`: the app is well when its port takes a connection.
+
+use std::time::Instant;
+
+use super::{Dialler, Failure, Outcome};
+
+impl Dialler {
+    /// Connects and closes. A reset right after the connection stood changes nothing, as it changes
+    /// nothing for kubelet (`pkg/probe/tcp/tcp.go`).
+    pub async fn probe_tcp(&self, port: u16, deadline: Option<Instant>) -> Outcome {
+        let connect = async { self.dial(port).await?.connected().await };
+        match self.until(deadline, connect).await {
+            Ok(Ok(())) => Outcome::Connected,
+            Ok(Err(error)) => Outcome::Failed(error.into()),
+            Err(_) => Outcome::Failed(Failure::Deadline),
+        }
+    }
+}
