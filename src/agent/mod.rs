@@ -19,7 +19,7 @@ use smol::LocalExecutor;
 use crate::config::{Config, Forward, Level, Prober};
 use crate::forward::{self, Places};
 use crate::limits;
-use crate::net::{self, Listener, Reactor, Signals};
+use crate::net::{self, Listener, Reactor, SCRATCH_BYTES, Signals};
 use crate::probe::Dialler;
 
 use log::Logger;
@@ -85,7 +85,11 @@ struct Limits {
 /// What keeps it from beginning: nothing is served then.
 pub fn run(config: Config) -> Result<(), RunError> {
     let kernel = |what| move |error| RunError::Kernel(what, error);
-    let reactor = Rc::new(Reactor::new().map_err(kernel("epoll"))?);
+    // One piece for all buffers, which the kernel gives page by page as they come to be used. The
+    // agent lives as long as the process, and so does this.
+    let memory = vec![0; SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES].leak();
+    let (scratch, memory) = memory.split_at_mut(SCRATCH_BYTES);
+    let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("epoll"))?);
     let signals = Signals::new(&reactor).map_err(|error| {
         RunError::Kernel("signals", Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
@@ -107,7 +111,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         agent.note_capacity(capacity);
     }
     let executor = Rc::new(LocalExecutor::new());
-    let main = agent.main(executor.clone(), status, forwards, signals);
+    let main = agent.main(executor.clone(), (status, memory), forwards, signals);
     net::run(&reactor, &executor, main).map_err(kernel("epoll_wait"))
 }
 
@@ -136,7 +140,7 @@ impl Agent {
     async fn main(
         self: Rc<Self>,
         executor: Rc<LocalExecutor<'static>>,
-        status: Listener,
+        (status, memory): (Listener, &'static mut [u8]),
         forwards: Vec<(Listener, Forward)>,
         signals: Signals,
     ) {
@@ -153,7 +157,7 @@ impl Agent {
                 self.clone(),
             )));
         }
-        acceptors.push(executor.spawn(self.clone().accept(executor.clone(), status)));
+        acceptors.push(executor.spawn(self.clone().accept(executor.clone(), status, memory)));
         signals.received().await;
         let delay = self.config.shutdown_delay;
         self.log
@@ -172,11 +176,13 @@ impl Agent {
     }
 
     /// Accepts for good, and starts a slot's task when its first connection comes.
-    async fn accept(self: Rc<Self>, executor: Rc<LocalExecutor<'static>>, listener: Listener) {
-        // One piece for all slots, which the kernel gives page by page as slots come to be used. The
-        // agent lives as long as the process, and so does this.
-        let memory = vec![0; limits::SLOTS * SLOT_BYTES].leak();
-        let mut memory = memory.chunks_exact_mut(SLOT_BYTES);
+    async fn accept(
+        self: Rc<Self>,
+        executor: Rc<LocalExecutor<'static>>,
+        listener: Listener,
+        memory: &'static mut [u8],
+    ) {
+        let mut memory = memory.chunks_mut(SLOT_BYTES);
         loop {
             if !self.slots.has_room() {
                 // A listener that is left alone stays ready: it must not wake us for nothing.

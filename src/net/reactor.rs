@@ -25,7 +25,7 @@ pub struct Reactor {
     sources: RefCell<Vec<Source>>,
     events: RefCell<Vec<Event>>,
     pub(super) timers: RefCell<Timers>,
-    scratch: RefCell<Box<[u8]>>,
+    scratch: RefCell<&'static mut [u8]>,
 }
 
 /// What a descriptor waits for.
@@ -58,17 +58,17 @@ struct Source {
 }
 
 impl Reactor {
-    /// Opens an epoll instance.
+    /// Opens an epoll instance; `scratch` is the buffer that all connections share.
     ///
     /// # Errors
     /// The kernel's, when it gives no descriptor.
-    pub fn new() -> io::Result<Reactor> {
+    pub fn new(scratch: &'static mut [u8]) -> io::Result<Reactor> {
         Ok(Reactor {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             sources: RefCell::new(Vec::new()),
             events: RefCell::new(Vec::with_capacity(EVENTS)),
             timers: RefCell::new(Timers::default()),
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            scratch: RefCell::new(scratch),
         })
     }
 
