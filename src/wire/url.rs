@@ -129,7 +129,7 @@ pub fn resolve<const N: usize>(
         port_given: base.port_given,
         was_absolute,
     };
-    let has_authority = was_absolute || url.user || !url.host.is_empty();
+    let has_authority = was_absolute || url.has_authority;
     if has_authority {
         redirect.same_host = same_host(url.host, base.host);
         if !redirect.same_host {
@@ -249,6 +249,8 @@ struct Reference<'a> {
     scheme: &'a [u8],
     /// Has a scheme and then neither slash nor nothing.
     opaque: bool,
+    /// Has a user, a host or a port.
+    has_authority: bool,
     user: bool,
     /// Without brackets.
     host: &'a [u8],
@@ -273,6 +275,7 @@ impl<'a> Reference<'a> {
         let mut url = Reference {
             scheme,
             opaque: false,
+            has_authority: false,
             user: false,
             host: b"",
             port: b"",
@@ -301,6 +304,7 @@ impl<'a> Reference<'a> {
     }
 
     fn authority(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
+        self.has_authority = !text.is_empty();
         let mut host = text;
         if let Some(at) = memchr::memrchr(b'@', text) {
             let user = &text[..at];
@@ -487,5 +491,7 @@ fn must_escape(byte: u8) -> bool {
     !(byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte))
 }
 
+#[cfg(test)]
+mod facts;
 #[cfg(test)]
 mod tests;
