@@ -42,7 +42,7 @@ pub fn request_target(path: &str) -> Result<Box<str>, BadPath> {
         Ok(Reference { user: true, .. }) => return Err(BadPath::UserInfo),
         Ok(Reference { opaque: true, .. }) => return Err(BadPath::Opaque),
         Ok(url) => {
-            if url.path.first() != Some(&b'/') {
+            if !is_rooted(url.path) {
                 out.push(b'/');
             }
             escaped_path(url.path, |byte| out.push(byte));
@@ -179,7 +179,7 @@ fn write_target<const N: usize>(
     out: &mut heapless::Vec<u8, N>,
 ) -> Result<(), Full> {
     let (base_path, base_query) = cut(base, b'?');
-    let absolute = has_authority || url.path.first() == Some(&b'/');
+    let absolute = has_authority || is_rooted(url.path);
     out.clear();
     if !absolute {
         // A reference without a path keeps the whole path, another all but its last segment.
@@ -473,6 +473,13 @@ fn escaped_path(path: &[u8], mut push: impl FnMut(u8)) {
         escape(value, &mut push);
         rest = &rest[length..];
     }
+}
+
+/// Whether a path begins with a slash once it is escaped: `%2f|` does, for it is decoded on the way.
+fn is_rooted(path: &[u8]) -> bool {
+    let mut first = None;
+    escaped_path(path, |byte| first = first.or(Some(byte)));
+    first == Some(b'/')
 }
 
 fn escape(byte: u8, push: &mut impl FnMut(u8)) {
