@@ -1,0 +1,171 @@
+//! RFC 8259, by what is taken and what is refused.
+
+use super::*;
+
+fn skip(text: &str) -> Result<(), (Fault, usize)> {
+    let mut reader = Reader::new(text);
+    let end = reader.skip().and_then(|_| reader.end());
+    end.map_err(|error| (error.fault, error.column))
+}
+
+fn string(text: &str) -> Result<Cow<'_, str>, Error> {
+    let mut reader = Reader::new(text);
+    assert_eq!(reader.kind(), Ok(Kind::String));
+    let found = reader.string()?;
+    reader.end().map(|()| found)
+}
+
+#[test]
+fn json_is_taken() {
+    for text in [
+        "{}",
+        "[]",
+        " [ ] ",
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "10",
+        "1.5",
+        "-1.5e+10",
+        "1E-2",
+        r#""""#,
+        r#"{"a":[1,{"b":null}],"c":"d"}"#,
+        "[1 ,2\t,\r\n3]",
+        "\"\u{7f}é\u{1f600}\"",
+    ] {
+        assert_eq!(skip(text), Ok(()), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_not_json_is_refused_where_it_begins() {
+    for (text, fault, column) in [
+        ("", Fault::Value, 1),
+        ("\u{feff}{}", Fault::Value, 1),
+        ("nul", Fault::Value, 1),
+        ("True", Fault::Value, 1),
+        ("nullx", Fault::Trailing, 5),
+        ("[1,]", Fault::Value, 4),
+        ("[,1]", Fault::Value, 2),
+        ("[1 2]", Fault::CommaOrBracket, 4),
+        ("[1", Fault::CommaOrBracket, 3),
+        ("[1}", Fault::CommaOrBracket, 3),
+        ("{,}", Fault::Key, 2),
+        (r#"{"a":1,}"#, Fault::Key, 8),
+        ("{a:1}", Fault::Key, 2),
+        ("{'a':1}", Fault::Key, 2),
+        (r#"{"a" 1}"#, Fault::Colon, 6),
+        (r#"{"a":}"#, Fault::Value, 6),
+        (r#"{"a":1"#, Fault::CommaOrBrace, 7),
+        (r#"{"a":1 "b":2}"#, Fault::CommaOrBrace, 8),
+        ("01", Fault::Number, 1),
+        ("-", Fault::Number, 1),
+        ("1.", Fault::Number, 1),
+        ("1e", Fault::Number, 1),
+        ("1e+", Fault::Number, 1),
+        ("-01", Fault::Number, 1),
+        ("+1", Fault::Value, 1),
+        (".5", Fault::Value, 1),
+        ("0x10", Fault::Trailing, 2),
+        ("NaN", Fault::Value, 1),
+        (r#""abc"#, Fault::OpenString, 5),
+        ("\"a\tb\"", Fault::Control, 3),
+        ("\"a\nb\"", Fault::Control, 3),
+        (r#""\x""#, Fault::Escape, 2),
+        (r#""\u12g4""#, Fault::Escape, 2),
+        (r#""\u+123""#, Fault::Escape, 2),
+        (r#""\"#, Fault::Escape, 2),
+        (r#""\u12"#, Fault::Escape, 2),
+        (r#""\ud800""#, Fault::Escape, 2),
+        (r#""\ud800\u0041""#, Fault::Escape, 2),
+        (r#""\udc00""#, Fault::Escape, 2),
+        ("\"\\é\"", Fault::Escape, 2),
+        ("[] []", Fault::Trailing, 4),
+        ("/* */1", Fault::Value, 1),
+    ] {
+        assert_eq!(skip(text), Err((fault, column)), "{text:?}");
+    }
+}
+
+#[test]
+fn escapes_are_read() {
+    for (text, expected) in [
+        (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
+        (r#""a\u0026b\u00e9\u20AC""#, "a&bé€"),
+        (r#""\ud83d\ude00!""#, "\u{1f600}!"),
+        (r#""\u0000""#, "\0"),
+    ] {
+        assert_eq!(string(text).as_deref(), Ok(expected));
+    }
+}
+
+#[test]
+fn a_string_without_escapes_is_not_copied() {
+    assert!(matches!(string(r#""abc""#), Ok(Cow::Borrowed("abc"))));
+}
+
+#[test]
+fn nesting_is_bounded() {
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        assert_eq!(skip(&nested(16)), Ok(()));
+        assert_eq!(skip(&nested(17)), Err((Fault::Depth, 16 * open.len() + 1)));
+        assert!(skip(&open.repeat(100_000)).is_err());
+    }
+    let side_by_side = format!("[{}1]", "[[]],".repeat(1000));
+    assert_eq!(skip(&side_by_side), Ok(()));
+}
+
+#[test]
+fn lines_are_counted() {
+    let mut reader = Reader::new("[\n 1,\n\n  x]");
+    let error = reader.skip().expect_err("x is no value");
+    assert_eq!(
+        (error.line, error.column, error.fault),
+        (4, 3, Fault::Value)
+    );
+}
+
+#[test]
+fn each_fault_has_its_text() {
+    let error = |fault| {
+        Error {
+            line: 1,
+            column: 2,
+            fault,
+        }
+        .to_string()
+    };
+    for (fault, text) in [
+        (Fault::Value, "a value must stand here"),
+        (Fault::Key, "a key in double quotes must stand here"),
+        (Fault::Colon, "a ':' must follow the key"),
+        (Fault::CommaOrBrace, "a ',' or '}' must follow"),
+        (Fault::CommaOrBracket, "a ',' or ']' must follow"),
+        (
+            Fault::OpenString,
+            "the string that began before has no closing '\"'",
+        ),
+        (
+            Fault::Control,
+            "a control character in a string must be written as \\u and four hex digits",
+        ),
+        (
+            Fault::Escape,
+            "after '\\' must follow one of \"\\/bfnrt or u and four hex digits, surrogates in pairs",
+        ),
+        (
+            Fault::Number,
+            "a number must look like 80, with no leading zero, '+' or lone '.'",
+        ),
+        (
+            Fault::Depth,
+            "more than 16 lists and objects stand within each other",
+        ),
+        (Fault::Trailing, "nothing may follow the closing '}'"),
+    ] {
+        assert_eq!(error(fault), format!("line 1, column 2: {text}"));
+    }
+}
