@@ -121,6 +121,11 @@ fn run(args: &[String], env: impl Fn(&str) -> Option<OsString>) -> Result<Comman
             None => (arg.as_str(), None),
         };
         check_flag(name)?;
+        if name != "--forward" && split.iter().skip(1).step_by(2).any(|typed| *typed == name) {
+            return Err(Exit::usage(format!(
+                "{name} stands there twice: write it once"
+            )));
+        }
         let value = value.or_else(|| args.next().map(String::as_str));
         let value = value.ok_or_else(|| {
             Exit::usage(format!(

@@ -1,1 +1,223 @@
-//! To be.
+//! What a person types, and what it says back.
+
+use super::*;
+use crate::config::Level;
+use std::os::unix::ffi::OsStringExt;
+
+fn parsed(args: &[&str]) -> Result<Config, Exit> {
+    let Command::Run(config) = parse(args.iter().map(OsString::from), |_| None)?;
+    Ok(config)
+}
+
+fn refusal(args: &[&str]) -> String {
+    let exit = parsed(args).expect_err("a usage error");
+    assert_eq!((exit.code, exit.to_stdout), (2, false), "{args:?}");
+    let text = exit
+        .text
+        .strip_prefix("probelet: ")
+        .expect("the program's name first");
+    text.into()
+}
+
+fn asked_for(args: &[&str]) -> String {
+    let exit = parsed(args).expect_err("help or version");
+    assert_eq!((exit.code, exit.to_stdout), (0, true), "{args:?}");
+    exit.text
+}
+
+#[test]
+fn a_value_follows_its_flag_or_an_equals_sign() {
+    for args in [
+        &[
+            "run",
+            "--status-port",
+            "80",
+            "--log-level",
+            "warn",
+            "--forward",
+            "1=127.0.0.1:2",
+        ][..],
+        &[
+            "run",
+            "--status-port=80",
+            "--log-level=warn",
+            "--forward=1=127.0.0.1:2",
+        ],
+        &[
+            "run",
+            "--forward=1=127.0.0.1:2",
+            "--status-port",
+            "80",
+            "--log-level=warn",
+        ],
+    ] {
+        let config = parsed(args).expect("flags");
+        assert_eq!((config.status.port, config.log.level), (80, Level::Warn));
+        assert_eq!(config.forwards.len(), 1);
+    }
+}
+
+#[test]
+fn every_flag_is_taken_and_forward_more_than_once() {
+    let flags: Vec<String> = RUN_FLAGS.iter().map(|flag| format!("{flag}=~")).collect();
+    for flag in &flags {
+        let name = flag.trim_end_matches("=~");
+        let text = refusal(&["run", flag]);
+        assert!(text.starts_with(name), "{flag}: {text}");
+    }
+    let args = [
+        "run",
+        "--forward",
+        "1=127.0.0.1:2",
+        "--forward=3=127.0.0.1:4",
+    ];
+    assert_eq!(parsed(&args).expect("two forwards").forwards.len(), 2);
+}
+
+#[test]
+fn a_value_may_begin_with_a_dash() {
+    for args in [
+        &["run", "--log-level=-h"][..],
+        &["run", "--log-level", "-x"],
+    ] {
+        assert!(refusal(args).starts_with("--log-level is \"-"), "{args:?}");
+    }
+    assert!(refusal(&["run", "--log-level", "--help"]).starts_with("--log-level is \"--help\""));
+}
+
+#[test]
+fn what_cannot_be_made_out_is_told_with_what_to_write() {
+    for (args, expected) in [
+        (
+            &[][..],
+            "no command: write `probelet run`, or `probelet --help`",
+        ),
+        (
+            &["start"],
+            r#"there is no command "start": write `probelet run`"#,
+        ),
+        (
+            &["--status-port=1", "run"],
+            r#""--status-port=1" stands before the command: write `probelet run` and then the flags"#,
+        ),
+        (
+            &["run", "--status-prt", "1"],
+            "there is no flag --status-prt: did you mean --status-port?",
+        ),
+        (
+            &["run", "-status-port=1"],
+            "there is no flag -status-port: did you mean --status-port?",
+        ),
+        (
+            &["run", "--verbose"],
+            "there is no flag --verbose: see `probelet run --help`",
+        ),
+        (
+            &["run", "15020"],
+            r#""15020" is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
+        ),
+        (
+            &["run", "--status-port"],
+            "--status-port has no value: write `--status-port VALUE` or `--status-port=VALUE`",
+        ),
+        (
+            &["run", "--status-port=0"],
+            r#"--status-port is "0", but a port must be a number from 1 to 65535: write one such as 15020"#,
+        ),
+    ] {
+        assert_eq!(refusal(args), expected);
+    }
+    let twice = refusal(&["run", "--status-port=1", "--status-port=2"]);
+    assert_eq!(twice, "--status-port stands there twice: write it once");
+}
+
+#[test]
+fn an_argument_that_is_not_utf_8_is_told() {
+    let args = [OsString::from("run"), OsString::from_vec(vec![b'-', 0xff])];
+    let exit = parse(args.into_iter(), |_| None).expect_err("not UTF-8");
+    assert_eq!(
+        exit.text,
+        r#"probelet: the argument "-\xFF" is not UTF-8: write it in plain text"#
+    );
+    assert_eq!(exit.code, 2);
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    assert_eq!(
+        asked_for(&["--version"]),
+        format!("probelet {}", env!("CARGO_PKG_VERSION"))
+    );
+    assert!(asked_for(&["--help"]).contains("Usage: probelet run"));
+    assert_eq!(
+        asked_for(&["run", "--help"]),
+        asked_for(&["run", "--status-port=x", "-h"])
+    );
+}
+
+#[test]
+fn the_help_has_each_flag_with_its_default_and_fits_a_terminal() {
+    let help = asked_for(&["run", "--help"]);
+    for flag in RUN_FLAGS {
+        assert_eq!(help.matches(&format!("\n  {flag} ")).count(), 1, "{flag}");
+    }
+    for default in [
+        "[15020]",
+        "[127.0.0.1]",
+        "[25]",
+        "[0]",
+        "[info]",
+        "[logfmt]",
+        "[32]",
+        "[4]",
+        "[16]",
+    ] {
+        assert!(help.contains(default), "{default}");
+    }
+    for variable in [
+        "PROBELET_STATUS_PORT",
+        "PROBELET_FORWARD",
+        "ISTIO_KUBE_APP_PROBERS",
+        "POD_IP",
+        "INSTANCE_IP",
+    ] {
+        assert!(help.contains(variable), "{variable}");
+    }
+    for line in help.lines().chain(asked_for(&["--help"]).lines()) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
+
+#[test]
+fn the_example_of_the_help_works() {
+    let help = asked_for(&["run", "--help"]);
+    let line = help
+        .lines()
+        .find(|line| line.contains("run --app-probers"))
+        .expect("an example");
+    let json = line.split('\'').nth(1).expect("JSON in quotes");
+    assert_eq!(
+        parsed(&["run", "--app-probers", json])
+            .expect("the example")
+            .probers
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
+    let text = refusal(&["run", "--app-probers=@/dev/zero"]);
+    assert_eq!(
+        text,
+        "/dev/zero: probers are 131073 bytes of JSON, but at most 131072 are read: \
+         leave out what no container has"
+    );
+    let text = refusal(&["run", "--app-probers=@/nowhere/probers.json"]);
+    assert!(
+        text.starts_with(
+            r#"--app-probers names the file "/nowhere/probers.json", which cannot be read: "#
+        ),
+        "{text}"
+    );
+}

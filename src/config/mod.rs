@@ -1,9 +1,11 @@
 //! From probers JSON and settings to validated, typed tables. Every error is found here, before
 //! anything is bound; nothing in this layer changes once the agent runs.
 
+mod checks;
 mod headers;
 mod json;
 mod listen;
+mod members;
 mod probers;
 mod probers_error;
 mod settings;

@@ -3,42 +3,20 @@
 //! Go reads JSON: names of members in any case, null as if it were not there, unknown ones ignored.
 
 use super::headers;
-use super::json::{self, Kind, Reader};
+use super::json::{Kind, Reader};
+use super::members::{Members, Stop, missing, missing_port, number, one_of, refuse, seconds, text};
 use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
 use crate::limits;
 use crate::wire::url;
-use core::time::Duration;
 use std::borrow::Cow;
 
-/// What stops the reading of one entry.
-pub(super) enum Stop {
-    /// The text is not JSON.
-    Syntax(json::Error),
-    /// The entry is refused.
-    Problem(Problem),
-}
-
-impl From<json::Error> for Stop {
-    fn from(error: json::Error) -> Self {
-        Stop::Syntax(error)
-    }
-}
-
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Stop::Problem(problem)
-    }
-}
-
-impl Stop {
-    fn of(self, key: &str) -> ProbersError {
-        match self {
-            Stop::Syntax(error) => ProbersError::Syntax(error),
-            Stop::Problem(problem) => ProbersError::Entry {
-                key: key.into(),
-                problem,
-            },
-        }
+fn at(key: &str, stop: Stop) -> ProbersError {
+    match stop {
+        Stop::Syntax(error) => ProbersError::Syntax(error),
+        Stop::Problem(problem) => ProbersError::Entry {
+            key: key.into(),
+            problem,
+        },
     }
 }
 
@@ -76,12 +54,12 @@ fn entries(reader: &mut Reader<'_>, table: &mut Vec<Prober>) -> Result<(), Probe
     let mut seen = false;
     while let Some(key) = reader.key(&mut seen).map_err(ProbersError::Syntax)? {
         if table.iter().any(|prober| *prober.path == *key) {
-            return Err(Stop::from(Problem::RepeatedEntry).of(&key));
+            return Err(at(&key, Problem::RepeatedEntry.into()));
         }
         if table.len() == limits::PROBERS {
             return Err(ProbersError::TooMany);
         }
-        table.push(entry(reader, &key).map_err(|stop| stop.of(&key))?);
+        table.push(entry(reader, &key).map_err(|stop| at(&key, stop))?);
     }
     Ok(())
 }
@@ -263,145 +241,6 @@ fn grpc(reader: &mut Reader<'_>) -> Result<Action, Stop> {
         service: service.into(),
         tls,
     })
-}
-
-/// The members of one object that are known, in the order of the text.
-struct Members {
-    names: &'static [&'static str],
-    met: u8,
-    seen: bool,
-}
-
-impl Members {
-    /// Goes into the object that must be next.
-    fn of(
-        reader: &mut Reader<'_>,
-        field: &'static str,
-        rule: Rule,
-        names: &'static [&'static str],
-    ) -> Result<Self, Stop> {
-        if reader.kind()? != Kind::Object {
-            return Err(refuse(reader.clone(), field, rule));
-        }
-        reader.enter()?;
-        Ok(Members {
-            names,
-            met: 0,
-            seen: false,
-        })
-    }
-
-    /// The name of the next member that is known and not null.
-    fn next(&mut self, reader: &mut Reader<'_>) -> Result<Option<&'static str>, Stop> {
-        while let Some(key) = reader.key(&mut self.seen)? {
-            let is_key = |name: &&str| {
-                name.rsplit('.')
-                    .next()
-                    .is_some_and(|last| last.eq_ignore_ascii_case(&key))
-            };
-            let Some(index) = self.names.iter().position(is_key) else {
-                reader.skip()?;
-                continue;
-            };
-            if self.met & 1 << index != 0 {
-                return Err(Problem::Repeated(self.names[index]).into());
-            }
-            self.met |= 1 << index;
-            if reader.kind()? != Kind::Null {
-                return Ok(Some(self.names[index]));
-            }
-            reader.skip()?;
-        }
-        Ok(None)
-    }
-}
-
-/// A port: a whole number, as Go reads one into an integer.
-fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<u16, Stop> {
-    let before = reader.clone();
-    match reader.skip()?.parse() {
-        Ok(port) if port != 0 => Ok(port),
-        _ => Err(refuse(before, field, Rule::Port)),
-    }
-}
-
-/// `timeoutSeconds`: 0 is the default, as the API server has it.
-fn seconds(reader: &mut Reader<'_>) -> Result<Duration, Stop> {
-    let before = reader.clone();
-    let raw = reader.skip()?;
-    let is_whole = raw.bytes().all(|b| b.is_ascii_digit());
-    match raw.parse::<u64>() {
-        _ if !is_whole => Err(refuse(before, "timeoutSeconds", Rule::Timeout)),
-        Ok(0) => Ok(limits::PROBE_TIMEOUT),
-        Ok(seconds) => Ok(Duration::from_secs(seconds).min(limits::PROBE_TIMEOUT_MAX)),
-        Err(_) => Ok(limits::PROBE_TIMEOUT_MAX),
-    }
-}
-
-fn text<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, Stop> {
-    match reader.kind()? {
-        Kind::String => Ok(reader.string()?),
-        _ => Err(refuse(reader.clone(), field, Rule::Text)),
-    }
-}
-
-fn one_of<T: Copy>(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-    rule: Rule,
-    words: &[(&str, T)],
-) -> Result<T, Stop> {
-    let before = reader.clone();
-    let found = text(reader, field)?;
-    let word = words
-        .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(&found));
-    word.map(|&(_, value)| value)
-        .ok_or_else(|| refuse(before, field, rule))
-}
-
-/// Names the value that is next, as it is written.
-fn refuse(mut before: Reader<'_>, field: &'static str, rule: Rule) -> Stop {
-    let found = match (before.kind(), before.skip()) {
-        (Err(error), _) | (_, Err(error)) => return error.into(),
-        (Ok(Kind::Object), _) => "an object",
-        (Ok(Kind::Array), _) => "a list",
-        (_, Ok(raw)) => {
-            return Problem::Value {
-                field,
-                found: shorten(raw),
-                rule,
-            }
-            .into();
-        }
-    };
-    Problem::Value {
-        field,
-        found: found.into(),
-        rule,
-    }
-    .into()
-}
-
-fn missing(field: &'static str, rule: Rule) -> Stop {
-    Problem::Value {
-        field,
-        found: "missing".into(),
-        rule,
-    }
-    .into()
-}
-
-fn missing_port(field: &'static str) -> Stop {
-    missing(field, Rule::Port)
-}
-
-fn shorten(raw: &str) -> Box<str> {
-    const CHARS: usize = 60;
-    match raw.char_indices().nth(CHARS) {
-        Some((end, _)) => format!("{}...", &raw[..end]).into(),
-        None => raw.into(),
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! From what was typed, and what the environment adds, to what is meant.
 
 use super::settings_error::{ConfigError, Fault};
-use super::{Action, Capacity, Config, Format, Forward, Level, Listen, Log, Probers, listen};
-use super::{ProbersError, Problem};
+use super::{Capacity, Config, Format, Forward, Level, Listen, Log, Probers, listen};
 use crate::limits;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::ffi::OsString;
 use std::io;
@@ -86,110 +85,37 @@ impl Config {
         env: impl Fn(&str) -> Option<OsString>,
         read_file: impl Fn(&str) -> io::Result<String>,
     ) -> Result<Self, ConfigError> {
-        let env: &dyn Fn(&str) -> Option<OsString> = &env;
-        let one = |flag, typed: &Option<String>| find(flag, typed.as_deref(), &[], env);
-        let status_port = one("status-port", &typed.status_port)?;
-        let status_addr = one("status-addr", &typed.status_addr)?;
-        let target = find(
-            "target-ip",
-            typed.target_ip.as_deref(),
-            &["POD_IP", "INSTANCE_IP"],
-            env,
-        )?;
-        let source = one("source-ip", &typed.source_ip)?;
-        let probers = find(
-            "app-probers",
-            typed.app_probers.as_deref(),
-            &["ISTIO_KUBE_APP_PROBERS"],
-            env,
-        )?;
-        let (forwards, forward_names) = forwards(typed, env)?;
+        let given = Sources { typed, env: &env };
+        let (forwards, forward_names) = given.forwards()?;
         let config = Config {
-            status: Listen {
-                addr: optional(status_addr, listen::address)?,
-                port: optional(status_port, listen::port)?.unwrap_or(STATUS_PORT),
-            },
-            target: optional(target, listen::target)?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            source: optional(source, listen::address)?,
+            status: given.status()?,
+            target: given
+                .read("target-ip", &typed.target_ip, listen::target)?
+                .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            source: given.read("source-ip", &typed.source_ip, listen::address)?,
             probers: Probers::default(),
             forwards,
-            deadline_margin: optional(one("deadline-margin", &typed.deadline_margin)?, millis)?
+            deadline_margin: given
+                .read("deadline-margin", &typed.deadline_margin, millis)?
                 .unwrap_or(limits::DEADLINE_MARGIN),
-            shutdown_delay: optional(one("shutdown-delay", &typed.shutdown_delay)?, seconds)?
+            shutdown_delay: given
+                .read("shutdown-delay", &typed.shutdown_delay, seconds)?
                 .unwrap_or(Duration::ZERO),
-            log: Log {
-                level: optional(one("log-level", &typed.log_level)?, level)?.unwrap_or(Level::Info),
-                format: optional(one("log-format", &typed.log_format)?, format)?
-                    .unwrap_or(Format::Logfmt),
-            },
-            capacity: Capacity {
-                probes: slots(one("max-probes", &typed.max_probes)?, limits::PROBE_SLOTS)?,
-                hooks: slots(one("max-hooks", &typed.max_hooks)?, limits::HOOK_SLOTS)?,
-                reserve: slots(
-                    one("max-reserve", &typed.max_reserve)?,
-                    limits::RESERVE_SLOTS,
-                )?,
-                forwards: slots(
-                    one("max-forwards", &typed.max_forwards)?,
-                    limits::FORWARD_SLOTS,
-                )?,
-            },
+            log: given.log()?,
+            capacity: given.capacity()?,
         };
         config.check_addresses(&forward_names)?;
-        config.with_probers(probers, read_file)
-    }
-
-    /// Listeners that get in each other's way, and forwards that lead back to one.
-    fn check_addresses(&self, forward_names: &[Box<str>]) -> Result<(), ConfigError> {
-        if let Some(source) = self.source
-            && source.is_ipv4() != self.target.is_ipv4()
-        {
-            return Err(ConfigError::Family {
-                source,
-                target: self.target,
-            });
+        match given.find("app-probers", &typed.app_probers)? {
+            Some(probers) => config.with_probers(probers, &read_file),
+            None => Ok(config),
         }
-        let name = |index: usize| match index {
-            0 => "the status port".into(),
-            _ => forward_names[index - 1].clone(),
-        };
-        let listeners: Vec<Listen> = self.listeners().collect();
-        for (index, listener) in listeners.iter().enumerate() {
-            if let Some(first) = listeners[..index]
-                .iter()
-                .position(|other| other.overlaps(*listener))
-            {
-                let (first, second) = (name(first), name(index));
-                return Err(ConfigError::SamePort {
-                    port: listener.port,
-                    first,
-                    second,
-                });
-            }
-        }
-        for (index, forward) in self.forwards.iter().enumerate() {
-            let is_reached =
-                |listener: &Listen| listener.is_reached_by(forward.target, self.target);
-            if let Some(listener) = listeners.iter().position(is_reached) {
-                let (forward, listener) = (name(index + 1), name(listener));
-                return Err(ConfigError::Loop { forward, listener });
-            }
-        }
-        Ok(())
-    }
-
-    fn listeners(&self) -> impl Iterator<Item = Listen> {
-        core::iter::once(self.status).chain(self.forwards.iter().map(|forward| forward.listen))
     }
 
     fn with_probers(
         mut self,
-        given: Option<Given>,
-        read_file: impl Fn(&str) -> io::Result<String>,
+        mut given: Given,
+        read_file: &dyn Fn(&str) -> io::Result<String>,
     ) -> Result<Self, ConfigError> {
-        let Some(mut given) = given else {
-            return Ok(self);
-        };
         if let Some(path) = given.value.strip_prefix('@') {
             let text = read_file(path).map_err(|error| ConfigError::File {
                 origin: given.origin.clone(),
@@ -209,121 +135,138 @@ impl Config {
         self.check_margin()?;
         Ok(self)
     }
+}
 
-    /// No prober may be aimed at probelet itself.
-    fn check_ports(&self, probers: Probers) -> Result<Probers, ProbersError> {
-        for prober in probers.iter() {
-            let (field, port) = match &prober.action {
-                Action::Http(get) => ("httpGet.port", get.port),
-                Action::Tcp { port } => ("tcpSocket.port", *port),
-                Action::Grpc { port, .. } => ("grpc.port", *port),
+/// Where settings come from.
+struct Sources<'a> {
+    typed: &'a Settings,
+    env: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Sources<'_> {
+    /// A setting by its flag, then `PROBELET_<NAME>`, then the variables it has as well; an empty
+    /// variable is none.
+    fn find(
+        &self,
+        flag: &'static str,
+        typed: &Option<String>,
+    ) -> Result<Option<Given>, ConfigError> {
+        if let Some(value) = typed {
+            return Ok(Some(Given {
+                origin: format!("--{flag}").into(),
+                value: value.as_str().into(),
+            }));
+        }
+        let also: &[&str] = match flag {
+            "target-ip" => &["POD_IP", "INSTANCE_IP"],
+            "app-probers" => &["ISTIO_KUBE_APP_PROBERS"],
+            _ => &[],
+        };
+        let own = format!("PROBELET_{}", flag.to_ascii_uppercase().replace('-', "_"));
+        for origin in core::iter::once(&*own).chain(also.iter().copied()) {
+            let Some(value) = (self.env)(origin).filter(|value| !value.is_empty()) else {
+                continue;
             };
-            let to = SocketAddr::new(self.target, port);
-            if self
-                .listeners()
-                .any(|listener| listener.is_reached_by(to, self.target))
-            {
-                let problem = Problem::OwnPort { field, port };
-                return Err(ProbersError::Entry {
-                    key: prober.path.clone(),
-                    problem,
-                });
-            }
+            let origin = Box::from(origin);
+            return match value.into_string() {
+                Ok(value) => Ok(Some(Given {
+                    origin,
+                    value: value.into(),
+                })),
+                Err(_) => Err(ConfigError::NotText { origin }),
+            };
         }
-        Ok(probers)
+        Ok(None)
     }
 
-    /// The margin must leave each prober some time; hooks have no deadline.
-    fn check_margin(&self) -> Result<(), ConfigError> {
-        let timed = self.probers.iter().filter(|prober| !prober.is_hook);
-        match timed.min_by_key(|prober| prober.timeout) {
-            Some(prober) if self.deadline_margin >= prober.timeout => Err(ConfigError::Margin {
-                margin: self.deadline_margin.as_millis(),
-                prober: prober.path.clone(),
-                timeout: prober.timeout.as_secs(),
-            }),
-            _ => Ok(()),
-        }
+    fn read<T>(
+        &self,
+        flag: &'static str,
+        typed: &Option<String>,
+        read: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.find(flag, typed)?
+            .map(|given| given.read(read))
+            .transpose()
     }
-}
 
-/// A setting by its flag, then `PROBELET_<NAME>`, then the variables it has as well; an empty
-/// variable is none.
-fn find(
-    flag: &str,
-    typed: Option<&str>,
-    also: &[&str],
-    env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Option<Given>, ConfigError> {
-    if let Some(value) = typed {
-        return Ok(Some(Given {
-            origin: format!("--{flag}").into(),
-            value: value.into(),
-        }));
-    }
-    let own = format!("PROBELET_{}", flag.to_ascii_uppercase().replace('-', "_"));
-    for origin in core::iter::once(&*own).chain(also.iter().copied()) {
-        let Some(value) = env(origin).filter(|value| !value.is_empty()) else {
-            continue;
-        };
-        let origin = Box::from(origin);
-        return match value.into_string() {
-            Ok(value) => Ok(Some(Given {
-                origin,
-                value: value.into(),
-            })),
-            Err(_) => Err(ConfigError::NotText { origin }),
-        };
-    }
-    Ok(None)
-}
-
-/// The forwards, and what to call each in an error.
-fn forwards(
-    typed: &Settings,
-    env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<(Vec<Forward>, Vec<Box<str>>), ConfigError> {
-    let mut given: Vec<Given> = typed
-        .forward
-        .iter()
-        .map(|value| Given {
-            origin: "--forward".into(),
-            value: value.as_str().into(),
+    fn status(&self) -> Result<Listen, ConfigError> {
+        Ok(Listen {
+            addr: self.read("status-addr", &self.typed.status_addr, listen::address)?,
+            port: self
+                .read("status-port", &self.typed.status_port, listen::port)?
+                .unwrap_or(STATUS_PORT),
         })
-        .collect();
-    if given.is_empty()
-        && let Some(list) = find("forward", None, &[], env)?
-    {
-        let one = |value: &str| Given {
-            origin: list.origin.clone(),
-            value: value.trim().into(),
+    }
+
+    fn log(&self) -> Result<Log, ConfigError> {
+        Ok(Log {
+            level: self
+                .read("log-level", &self.typed.log_level, level)?
+                .unwrap_or(Level::Info),
+            format: self
+                .read("log-format", &self.typed.log_format, format)?
+                .unwrap_or(Format::Logfmt),
+        })
+    }
+
+    fn capacity(&self) -> Result<Capacity, ConfigError> {
+        let slots = |flag, typed, max| {
+            Ok(self
+                .read(flag, typed, |text| slots(text, max))?
+                .unwrap_or(max))
         };
-        given.extend(list.value.split(',').map(one));
+        Ok(Capacity {
+            probes: slots("max-probes", &self.typed.max_probes, limits::PROBE_SLOTS)?,
+            hooks: slots("max-hooks", &self.typed.max_hooks, limits::HOOK_SLOTS)?,
+            reserve: slots(
+                "max-reserve",
+                &self.typed.max_reserve,
+                limits::RESERVE_SLOTS,
+            )?,
+            forwards: slots(
+                "max-forwards",
+                &self.typed.max_forwards,
+                limits::FORWARD_SLOTS,
+            )?,
+        })
     }
-    if given.len() > limits::FORWARDS {
-        return Err(ConfigError::Forwards { count: given.len() });
+
+    /// The forwards, and what to call each in an error. Flags go before the variable as a whole.
+    fn forwards(&self) -> Result<(Vec<Forward>, Vec<Box<str>>), ConfigError> {
+        let mut given = Vec::new();
+        for value in &self.typed.forward {
+            given.push(Given {
+                origin: "--forward".into(),
+                value: value.as_str().into(),
+            });
+        }
+        if given.is_empty()
+            && let Some(list) = self.find("forward", &None)?
+        {
+            let one = |value: &str| Given {
+                origin: list.origin.clone(),
+                value: value.trim().into(),
+            };
+            given.extend(list.value.split(',').map(one));
+        }
+        if given.len() > limits::FORWARDS {
+            return Err(ConfigError::Forwards { count: given.len() });
+        }
+        let forwards: Result<_, _> = given
+            .iter()
+            .map(|given| given.read(listen::forward))
+            .collect();
+        let name = |given: &Given| format!("{} {}", given.origin, given.value).into();
+        Ok((forwards?, given.iter().map(name).collect()))
     }
-    let forwards: Result<_, _> = given
-        .iter()
-        .map(|given| given.read(listen::forward))
-        .collect();
-    let name = |given: &Given| format!("{} {}", given.origin, given.value).into();
-    Ok((forwards?, given.iter().map(name).collect()))
 }
 
-fn optional<T>(
-    given: Option<Given>,
-    read: impl FnOnce(&str) -> Result<T, Fault>,
-) -> Result<Option<T>, ConfigError> {
-    given.map(|given| given.read(read)).transpose()
-}
-
-fn slots(given: Option<Given>, max: usize) -> Result<usize, ConfigError> {
-    let read = |text: &str| match whole(text) {
-        Some(slots @ 1..) if slots <= max as u64 => Ok(slots as usize),
+fn slots(text: &str, max: usize) -> Result<usize, Fault> {
+    match whole(text).map(usize::try_from) {
+        Some(Ok(slots)) if (1..=max).contains(&slots) => Ok(slots),
         _ => Err(Fault::Slots(max)),
-    };
-    Ok(optional(given, read)?.unwrap_or(max))
+    }
 }
 
 fn millis(text: &str) -> Result<Duration, Fault> {

@@ -1,7 +1,11 @@
 //! The parts of Go's `net/url` that kubelet's behaviour rests on, over bytes: what a prober's path
 //! looks like on the wire, and where a `Location` leads. Following a redirect allocates nothing.
 
-use core::net::Ipv6Addr;
+mod escape;
+mod reference;
+
+use escape::{escape, escape_value, escaped_path, is_rooted};
+use reference::{Malformed, Reference, cut};
 
 /// How a URL is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +140,7 @@ pub fn resolve<const N: usize>(
             return Ok(redirect);
         }
         if was_absolute {
-            redirect.scheme = scheme(url.scheme).ok_or(BadLocation::Scheme)?;
+            redirect.scheme = web_scheme(url.scheme).ok_or(BadLocation::Scheme)?;
         }
         redirect.port_given = !url.port.is_empty();
         redirect.port = port(url.port, redirect.scheme)?;
@@ -146,7 +150,7 @@ pub fn resolve<const N: usize>(
     Ok(redirect)
 }
 
-fn scheme(name: &[u8]) -> Option<Scheme> {
+fn web_scheme(name: &[u8]) -> Option<Scheme> {
     if name.eq_ignore_ascii_case(b"http") {
         Some(Scheme::Http)
     } else if name.eq_ignore_ascii_case(b"https") {
@@ -244,205 +248,6 @@ fn remove_dot_segments<const N: usize>(path: &mut heapless::Vec<u8, N>) {
     }
 }
 
-/// A URL reference in parts, as Go's `url.Parse` cuts it: nothing decoded yet.
-struct Reference<'a> {
-    scheme: &'a [u8],
-    /// Has a scheme and then neither slash nor nothing.
-    opaque: bool,
-    /// Has a user, a host or a port.
-    has_authority: bool,
-    user: bool,
-    /// Without brackets.
-    host: &'a [u8],
-    port: &'a [u8],
-    path: &'a [u8],
-    /// Without the question mark; empty when nothing follows it.
-    query: Option<&'a [u8]>,
-}
-
-/// Go's `url.Parse` gives an error.
-struct Malformed;
-
-impl<'a> Reference<'a> {
-    fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        let (text, fragment) = cut(text, b'#');
-        if text.iter().any(u8::is_ascii_control) {
-            return Err(Malformed);
-        }
-        check_escapes(fragment.unwrap_or_default())?;
-        let (scheme, rest) = cut_scheme(text)?;
-        let (rest, query) = cut(rest, b'?');
-        let mut url = Reference {
-            scheme,
-            opaque: false,
-            has_authority: false,
-            user: false,
-            host: b"",
-            port: b"",
-            path: rest,
-            query,
-        };
-        if rest.first() != Some(&b'/') {
-            if !scheme.is_empty() {
-                url.opaque = !rest.is_empty();
-                url.path = b"";
-                return Ok(url);
-            }
-            if cut(rest, b'/').0.contains(&b':') {
-                return Err(Malformed);
-            }
-        }
-        if rest.starts_with(b"//") && (!scheme.is_empty() || !rest.starts_with(b"///")) {
-            let after = &rest[2..];
-            let (authority, path) =
-                after.split_at(memchr::memchr(b'/', after).unwrap_or(after.len()));
-            url.path = path;
-            url.authority(authority)?;
-        }
-        check_escapes(url.path)?;
-        Ok(url)
-    }
-
-    fn authority(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        self.has_authority = !text.is_empty();
-        let mut host = text;
-        if let Some(at) = memchr::memrchr(b'@', text) {
-            let user = &text[..at];
-            let is_user = |b: &u8| b.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(b);
-            if !user.iter().all(is_user) {
-                return Err(Malformed);
-            }
-            // Name and password are decoded apart, so no escape may lie across the first colon.
-            let (name, password) = cut(user, b':');
-            check_escapes(name)?;
-            check_escapes(password.unwrap_or_default())?;
-            self.user = true;
-            host = &text[at + 1..];
-        }
-        match memchr::memrchr(b'[', host) {
-            Some(0) => self.bracketed(host),
-            Some(_) => Err(Malformed),
-            None => self.named(host),
-        }
-    }
-
-    /// `[fe80::1%25eth0]:8080`
-    fn bracketed(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        let close = memchr::memrchr(b']', text).ok_or(Malformed)?;
-        self.host = &text[1..close];
-        self.port = optional_port(&text[close + 1..])?;
-        let zone = memchr::memmem::find(self.host, b"%25");
-        let (address, zone) = self.host.split_at(zone.unwrap_or(self.host.len()));
-        let address = core::str::from_utf8(address).map_err(|_| Malformed)?;
-        address.parse::<Ipv6Addr>().map_err(|_| Malformed)?;
-        if zone == b"%25" {
-            Err(Malformed)
-        } else {
-            check_zone(zone)
-        }
-    }
-
-    /// `example.org:8080`
-    fn named(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        let is_web = scheme(self.scheme).is_some();
-        // Other schemes than the web's may have colons in their host, for lists of hosts.
-        let colon = match is_web {
-            true => memchr::memchr(b':', text),
-            false => memchr::memrchr(b':', text),
-        };
-        let (host, port) = text.split_at(colon.unwrap_or(text.len()));
-        self.host = host;
-        self.port = optional_port(port)?;
-        check_host(host)
-    }
-}
-
-/// Before and after the first `separator`.
-fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(separator, text) {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
-    }
-}
-
-/// `ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )` before the colon, or nothing (RFC 3986 section 3.1).
-fn cut_scheme(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let end = text
-        .iter()
-        .position(|b| !(b.is_ascii_alphanumeric() || b"+-.".contains(b)));
-    match end {
-        Some(0) if text[0] == b':' => Err(Malformed),
-        Some(at) if text[at] == b':' && text[0].is_ascii_alphabetic() => {
-            Ok((&text[..at], &text[at + 1..]))
-        }
-        _ => Ok((b"", text)),
-    }
-}
-
-/// Nothing, or a colon and any number of digits; the digits.
-fn optional_port(text: &[u8]) -> Result<&[u8], Malformed> {
-    match text {
-        [] => Ok(text),
-        [b':', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => Ok(digits),
-        _ => Err(Malformed),
-    }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
-/// What the escape at the beginning of `text` stands for.
-fn escape_value(text: &[u8]) -> Option<u8> {
-    match text {
-        [b'%', high, low, ..] => Some(hex(*high)? << 4 | hex(*low)?),
-        _ => None,
-    }
-}
-
-/// Each `%` has two hex digits after it.
-fn check_escapes(text: &[u8]) -> Result<(), Malformed> {
-    for at in memchr::memchr_iter(b'%', text) {
-        escape_value(&text[at..]).ok_or(Malformed)?;
-    }
-    Ok(())
-}
-
-/// ASCII that Go lets stand in a host; of what is not ASCII, anything may.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"".contains(&byte)
-}
-
-/// Escapes may stand for a percent sign and what is not ASCII.
-fn check_host(text: &[u8]) -> Result<(), Malformed> {
-    check_parts(text, |value| value == b'%' || !value.is_ascii())
-}
-
-/// RFC 6874: escapes may stand for what could stand there by itself, and for spaces.
-fn check_zone(text: &[u8]) -> Result<(), Malformed> {
-    check_parts(text, |value| {
-        matches!(value, b'%' | b' ') || is_host_byte(value)
-    })
-}
-
-fn check_parts(text: &[u8], may_be_escaped: impl Fn(u8) -> bool) -> Result<(), Malformed> {
-    let mut at = 0;
-    while at < text.len() {
-        if text[at] == b'%' {
-            let value = escape_value(&text[at..]).ok_or(Malformed)?;
-            if !may_be_escaped(value) {
-                return Err(Malformed);
-            }
-            at += 3;
-        } else if text[at].is_ascii() && !is_host_byte(text[at]) {
-            return Err(Malformed);
-        } else {
-            at += 1;
-        }
-    }
-    Ok(())
-}
-
 /// Go compares decoded names, byte by byte.
 fn same_host(encoded: &[u8], dialled: &[u8]) -> bool {
     let mut rest = encoded;
@@ -458,44 +263,6 @@ fn same_host(encoded: &[u8], dialled: &[u8]) -> bool {
         rest = &rest[length..];
     }
     rest.is_empty()
-}
-
-/// Go's `EscapedPath`: a path with nothing illegal goes as it is, escapes and all; any other is
-/// decoded and escaped anew. Its escapes have been checked.
-fn escaped_path(path: &[u8], mut push: impl FnMut(u8)) {
-    let may_stand = |b: &u8| !must_escape(*b) || b"!'()*[]%".contains(b);
-    if path.iter().all(may_stand) {
-        return path.iter().for_each(|&byte| push(byte));
-    }
-    let mut rest = path;
-    while let Some(&byte) = rest.first() {
-        let (value, length) = escape_value(rest).map_or((byte, 1), |value| (value, 3));
-        escape(value, &mut push);
-        rest = &rest[length..];
-    }
-}
-
-/// Whether a path begins with a slash once it is escaped: `%2f|` does, for it is decoded on the way.
-fn is_rooted(path: &[u8]) -> bool {
-    let mut first = None;
-    escaped_path(path, |byte| first = first.or(Some(byte)));
-    first == Some(b'/')
-}
-
-fn escape(byte: u8, push: &mut impl FnMut(u8)) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if must_escape(byte) {
-        push(b'%');
-        push(HEX[usize::from(byte >> 4)]);
-        push(HEX[usize::from(byte & 15)]);
-    } else {
-        push(byte);
-    }
-}
-
-/// All that Go escapes in a path (`net/url`: `encodePath`); more than RFC 3986 section 3.3 asks for.
-fn must_escape(byte: u8) -> bool {
-    !(byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte))
 }
 
 #[cfg(test)]

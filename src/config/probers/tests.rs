@@ -1,6 +1,7 @@
 //! Every rule of the probers' JSON, by the text a person would read.
 
 use super::*;
+use core::time::Duration;
 
 /// As Istio's injector writes it: Go's own JSON of a pod with three containers.
 const ISTIO: &str = concat!(

@@ -1,0 +1,61 @@
+//! Percent-encoding: what may stand in a path, what has to be escaped.
+
+use super::reference::Malformed;
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// What the escape at the beginning of `text` stands for.
+pub(super) fn escape_value(text: &[u8]) -> Option<u8> {
+    match text {
+        [b'%', high, low, ..] => Some(hex(*high)? << 4 | hex(*low)?),
+        _ => None,
+    }
+}
+
+/// Each `%` has two hex digits after it.
+pub(super) fn check_escapes(text: &[u8]) -> Result<(), Malformed> {
+    for at in memchr::memchr_iter(b'%', text) {
+        escape_value(&text[at..]).ok_or(Malformed)?;
+    }
+    Ok(())
+}
+
+/// Go's `EscapedPath`: a path with nothing illegal goes as it is, escapes and all; any other is
+/// decoded and escaped anew. Its escapes have been checked.
+pub(super) fn escaped_path(path: &[u8], mut push: impl FnMut(u8)) {
+    let may_stand = |b: &u8| !must_escape(*b) || b"!'()*[]%".contains(b);
+    if path.iter().all(may_stand) {
+        return path.iter().for_each(|&byte| push(byte));
+    }
+    let mut rest = path;
+    while let Some(&byte) = rest.first() {
+        let (value, length) = escape_value(rest).map_or((byte, 1), |value| (value, 3));
+        escape(value, &mut push);
+        rest = &rest[length..];
+    }
+}
+
+/// Whether a path begins with a slash once it is escaped: `%2f|` does, for it is decoded on the way.
+pub(super) fn is_rooted(path: &[u8]) -> bool {
+    let mut first = None;
+    escaped_path(path, |byte| first = first.or(Some(byte)));
+    first == Some(b'/')
+}
+
+pub(super) fn escape(byte: u8, push: &mut impl FnMut(u8)) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if must_escape(byte) {
+        push(b'%');
+        push(HEX[usize::from(byte >> 4)]);
+        push(HEX[usize::from(byte & 15)]);
+    } else {
+        push(byte);
+    }
+}
+
+/// All that Go escapes in a path (`net/url`: `encodePath`); more than RFC 3986 section 3.3 asks for.
+fn must_escape(byte: u8) -> bool {
+    !(byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte))
+}
