@@ -88,10 +88,17 @@ pub(super) const PATHS: &[(&str, &str)] = &[
     ("//u x@h/p", "//u%20x@h/p"),
 ];
 
+/// A host, a base, and locations with what they lead to.
+type Locations = (
+    &'static str,
+    &'static str,
+    &'static [(&'static [u8], &'static str)],
+);
+
 /// A host and a base, and what each location leads to from `http://HOST:8080BASE`: scheme, port,
 /// whether the URL names the port, whether the location has a scheme, and the request-target; or
 /// `Other` for another host; or the error.
-pub(super) const LOCATIONS: &[(&str, &str, &[(&[u8], &str)])] = &[
+pub(super) const LOCATIONS: &[Locations] = &[
     (
         "10.0.0.5",
         "/a/b?q=1",
