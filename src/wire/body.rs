@@ -107,3 +107,6 @@ impl Body {
             }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -480,3 +480,6 @@ impl Default for RequestParser {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

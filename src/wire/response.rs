@@ -244,28 +244,22 @@ impl StatusLine {
                 self.is_negative = byte == b'-';
                 Part::Status(1)
             }
-            (Part::Spaces, b'0'..=b'9') => self.digit(0, byte),
-            (Part::Status(at), b'0'..=b'9') => self.digit(at, byte),
+            (Part::Spaces, b'0'..=b'9') => self.digit(0, byte)?,
+            (Part::Status(at), b'0'..=b'9') => self.digit(at, byte)?,
             (Part::AfterStatus, b' ') => Part::Reason,
             (Part::AfterStatus, b'\r') => Part::Cr,
-            (Part::AfterStatus | Part::Cr, b'\n') => {
-                return if self.is_negative && self.status > 0 {
-                    Err(Malformed)
-                } else {
-                    Ok(true)
-                };
-            }
+            (Part::AfterStatus | Part::Cr, b'\n') => return Ok(true),
             _ => return Err(Malformed),
         };
         Ok(false)
     }
 
-    fn digit(&mut self, at: u8, byte: u8) -> Part {
+    fn digit(&mut self, at: u8, byte: u8) -> Result<Part, Malformed> {
         self.status = self.status * 10 + u16::from(byte - b'0');
-        if at == 2 {
-            Part::AfterStatus
-        } else {
-            Part::Status(at + 1)
+        match at {
+            2 if self.is_negative && self.status != 0 => Err(Malformed),
+            2 => Ok(Part::AfterStatus),
+            _ => Ok(Part::Status(at + 1)),
         }
     }
 }
@@ -486,3 +480,6 @@ impl Sink for Values<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,3 +188,6 @@ fn put_referer(out: &mut Window<'_>, referer: Option<&[u8]>) {
         put_field(out, REFERER, url);
     }
 }
+
+#[cfg(test)]
+mod tests;

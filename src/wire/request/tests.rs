@@ -1,0 +1,428 @@
+//! Every rule, and for every input here every split: whole, in two, byte by byte.
+
+use super::*;
+use RequestError as Error;
+
+/// What the bytes come to, which must not depend on how they arrive.
+fn verdict(input: &[u8]) -> Step<RequestHead> {
+    let whole = RequestParser::new().parse(input);
+    for cut in 0..=input.len() {
+        assert_eq!(arriving(input, [cut, input.len()]), whole, "cut at {cut}");
+    }
+    assert_eq!(arriving(input, 1..=input.len()), whole, "byte by byte");
+    whole
+}
+
+fn arriving(input: &[u8], lengths: impl IntoIterator<Item = usize>) -> Step<RequestHead> {
+    let mut parser = RequestParser::new();
+    for length in lengths {
+        match parser.parse(&input[..length]) {
+            Ok(None) => {}
+            done => return done,
+        }
+    }
+    Ok(None)
+}
+
+#[track_caller]
+fn head(input: &str) -> RequestHead {
+    let head = verdict(input.as_bytes()).expect(input).expect(input);
+    assert_eq!(head.len(), input.len(), "{input}");
+    head
+}
+
+#[track_caller]
+fn refused(input: impl AsRef<[u8]>, error: Error) {
+    let input = input.as_ref();
+    assert_eq!(verdict(input), Err(error), "{}", input.escape_ascii());
+    let is_large = matches!(error, Error::TooManyBytes | Error::TooManyFields);
+    assert_eq!(error.is_too_large(), is_large);
+}
+
+/// A head whose field lines, after `Host`, are `lines`.
+fn with(lines: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+const KUBELET: &str = "GET /app-health/web/livez HTTP/1.1\r\nHost: 10.1.2.3:15020\r\n\
+    User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn kubelets_head_is_read() {
+    let buf = KUBELET.as_bytes();
+    let head = head(KUBELET);
+    assert_eq!(head.method(), Method::Get);
+    assert_eq!(head.path(buf), b"/app-health/web/livez");
+    assert_eq!(head.host(buf), Some(&b"10.1.2.3:15020"[..]));
+    assert!(!head.has_body());
+    let fields: [(&[u8], &[u8]); 4] = [
+        (b"Host", b"10.1.2.3:15020"),
+        (b"User-Agent", b"kube-probe/1.37"),
+        (b"Accept", b"*/*"),
+        (b"Connection", b"close"),
+    ];
+    assert!(head.fields(buf).eq(fields));
+}
+
+#[test]
+fn every_prefix_of_kubelets_head_is_partial() {
+    for end in 0..KUBELET.len() {
+        assert_eq!(verdict(&KUBELET.as_bytes()[..end]), Ok(None), "{end}");
+    }
+}
+
+#[test]
+fn what_follows_the_head_is_left_alone() {
+    let pipelined = [KUBELET, "\0\0garbage"].concat();
+    let head = verdict(pipelined.as_bytes()).unwrap().unwrap();
+    assert_eq!(head.len(), KUBELET.len());
+}
+
+/// RFC 9110 section 9.1: "The method token is case-sensitive".
+#[test]
+fn methods_are_told_apart() {
+    for (method, kind) in [
+        ("GET", Method::Get),
+        ("HEAD", Method::Head),
+        ("get", Method::Other),
+        ("POST", Method::Other),
+        ("M-SEARCH", Method::Other),
+    ] {
+        assert_eq!(head(&format!("{method} / HTTP/1.0\r\n\r\n")).method(), kind);
+    }
+}
+
+/// RFC 9112 section 3.
+#[test]
+fn a_request_line_has_single_spaces() {
+    refused(" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Method);
+    refused("GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", Error::Method);
+    refused("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Method);
+    refused("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Target);
+    refused("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", Error::Version);
+    refused("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Error::LineEnd);
+}
+
+#[test]
+fn what_is_no_http_is_refused_at_its_first_bytes() {
+    refused(b"\x16\x03\x01\x02\x00\x01", Error::Method);
+    refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::Target);
+    refused("GET\r\n", Error::Method);
+    refused("GET /\r\n", Error::Target);
+}
+
+/// RFC 9112 section 2.2.
+#[test]
+fn one_leading_crlf_is_passed_over() {
+    let one = format!("\r\n{KUBELET}");
+    assert_eq!(head(&one).path(one.as_bytes()), b"/app-health/web/livez");
+    refused(format!("\r\n\r\n{KUBELET}"), Error::Method);
+    refused(format!("\n{KUBELET}"), Error::Method);
+    refused(format!("\r{KUBELET}"), Error::Method);
+}
+
+/// RFC 9112 section 3.2.1.
+#[test]
+fn a_path_ends_at_its_query() {
+    for (target, path) in [
+        ("/", "/"),
+        ("/?", "/"),
+        ("/a/b?c=d?e/f", "/a/b"),
+        ("//a", "//a"),
+        ("/%2e%zz", "/%2e%zz"),
+    ] {
+        let input = format!("GET {target} HTTP/1.0\r\n\r\n");
+        assert_eq!(head(&input).path(input.as_bytes()), path.as_bytes());
+    }
+}
+
+/// RFC 9112 section 3.2.2; RFC 9110 sections 4.2.1, 4.2.3 and 4.2.4.
+#[test]
+fn absolute_form_names_path_and_host() {
+    for (target, host, path) in [
+        ("http://b", "b", "/"),
+        ("HTTP://b:80/c?d", "b:80", "/c"),
+        ("http://[::1]:80?d", "[::1]:80", "/"),
+    ] {
+        let input = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let head = head(&input);
+        assert_eq!(head.path(input.as_bytes()), path.as_bytes());
+        assert_eq!(head.host(input.as_bytes()), Some(host.as_bytes()));
+    }
+    for target in [
+        "http://",
+        "http:///a",
+        "https://b/",
+        "http://u@b/",
+        "http:/b",
+        "b:80",
+        "*",
+        "a",
+    ] {
+        refused(
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Error::Target,
+        );
+    }
+    refused("GET http://b HTTP/1.1\r\n\r\n", Error::NoHost);
+}
+
+/// RFC 3986 section 2; RFC 9112 section 3.2: no fragment.
+#[test]
+fn a_target_has_the_bytes_of_a_uri() {
+    for byte in (0..=255u8).filter(|&byte| byte != b' ') {
+        let input = [b"GET /", &[byte][..], b" HTTP/1.0\r\n\r\n"].concat();
+        let is_legal = byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte);
+        let expected = if is_legal { None } else { Some(Error::Target) };
+        assert_eq!(verdict(&input).err(), expected, "{byte:#x}");
+    }
+}
+
+/// RFC 9112 section 2.3.
+#[test]
+fn only_1_0_and_1_1_are_spoken() {
+    for version in [
+        "HTTP/2.0",
+        "HTTP/1.2",
+        "HTTP/0.9",
+        "http/1.1",
+        "HTTP/1.10",
+        "HTTP/11",
+    ] {
+        let input = format!("GET / {version}\r\nHost: a\r\n\r\n");
+        let error = if version == "HTTP/1.10" {
+            Error::LineEnd
+        } else {
+            Error::Version
+        };
+        refused(input, error);
+    }
+}
+
+/// RFC 9112 section 2.2, of which the leniency with a bare LF is not taken up.
+#[test]
+fn every_line_ends_with_crlf() {
+    let whole = with("A: b\r\n");
+    for (at, _) in whole.match_indices('\r') {
+        let bare_lf = [&whole[..at], &whole[at + 1..]].concat();
+        refused(bare_lf, Error::LineEnd);
+    }
+    for (at, _) in whole.match_indices('\n') {
+        let bare_cr = [&whole[..at], "x", &whole[at + 1..]].concat();
+        refused(bare_cr, Error::LineEnd);
+    }
+    refused(with("A: b\rc\r\n"), Error::LineEnd);
+}
+
+/// RFC 9112 sections 2.2 and 5.2.
+#[test]
+fn no_line_starts_with_whitespace() {
+    refused("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Error::Folded);
+    refused(with("A: b\r\n c\r\n"), Error::Folded);
+    refused(with("A: b\r\n\tc\r\n"), Error::Folded);
+    refused(with("A: b\r\n \r\n"), Error::Folded);
+}
+
+/// RFC 9112 section 5.1: "No whitespace is allowed between the field name and colon."
+#[test]
+fn no_whitespace_before_the_colon() {
+    refused(with("A : b\r\n"), Error::SpaceBeforeColon);
+    refused(with("A\t: b\r\n"), Error::SpaceBeforeColon);
+}
+
+/// RFC 9110 section 5.1.
+#[test]
+fn a_field_name_is_a_token() {
+    refused(with(": b\r\n"), Error::FieldName);
+    refused(with("A\r\n"), Error::FieldName);
+    for byte in (0..=255u8).filter(|byte| !b": \t\r\n".contains(byte)) {
+        let input = [b"GET / HTTP/1.0\r\nA", &[byte][..], b": b\r\n\r\n"].concat();
+        let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let expected = if is_token {
+            None
+        } else {
+            Some(Error::FieldName)
+        };
+        assert_eq!(verdict(&input).err(), expected, "{byte:#x}");
+    }
+}
+
+/// RFC 9110 section 5.5.
+#[test]
+fn a_field_value_has_no_control_bytes() {
+    for byte in (0..=255u8).filter(|byte| !b"\r\n".contains(byte)) {
+        let input = [b"GET / HTTP/1.0\r\nA: b", &[byte][..], b"c\r\n\r\n"].concat();
+        let is_bad = byte.is_ascii_control() && byte != b'\t';
+        assert_eq!(
+            verdict(&input).err(),
+            is_bad.then_some(Error::FieldValue),
+            "{byte:#x}"
+        );
+    }
+}
+
+#[test]
+fn a_field_value_is_given_without_the_whitespace_around_it() {
+    let input = with("A:b\r\nC: \t d \t e \t \r\nF:\r\nG: \r\n");
+    let fields: Vec<_> = head(&input).fields(input.as_bytes()).skip(1).collect();
+    let expected: [(&[u8], &[u8]); 4] = [(b"A", b"b"), (b"C", b"d \t e"), (b"F", b""), (b"G", b"")];
+    assert_eq!(fields, expected);
+}
+
+/// RFC 9112 section 3.2.
+#[test]
+fn http_1_1_has_exactly_one_host() {
+    refused("GET / HTTP/1.1\r\n\r\n", Error::NoHost);
+    refused("GET / HTTP/1.1\r\nHosts: a\r\n\r\n", Error::NoHost);
+    refused(with("Host: a\r\n"), Error::SecondHost);
+    refused(with("hOST:\r\n"), Error::SecondHost);
+    refused(
+        "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
+        Error::SecondHost,
+    );
+    let without = "GET / HTTP/1.0\r\n\r\n";
+    assert_eq!(head(without).host(without.as_bytes()), None);
+}
+
+/// RFC 9112 section 3.2; RFC 9110 section 7.2.
+#[test]
+fn a_host_is_host_and_port() {
+    for host in ["", "a", "a_b:80", "[fe80::1%25eth0]:80", "10.0.0.1:15020"] {
+        let input = format!("GET / HTTP/1.1\r\nhost: \t{host} \r\n\r\n");
+        assert_eq!(head(&input).host(input.as_bytes()), Some(host.as_bytes()));
+    }
+    for host in ["a b", "a/b", "u@a", "\u{e4}", "a\tb", "a\"b"] {
+        refused(
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            Error::Host,
+        );
+    }
+}
+
+/// RFC 9112 section 6.3.
+#[test]
+fn a_content_length_is_one_number() {
+    for lines in ["Content-Length: 0\r\n", "content-length:00 \r\n"] {
+        assert!(!head(&with(lines)).has_body());
+    }
+    for lines in [
+        "Content-Length: 1\r\n",
+        "Content-Length: 010\r\n",
+        "CONTENT-LENGTH: 99999999999999999999\r\n",
+    ] {
+        assert!(head(&with(lines)).has_body());
+    }
+    for value in ["", "-1", "+1", "1 1", "0, 0", "0x0", "1;"] {
+        refused(
+            with(&format!("Content-Length: {value}\r\n")),
+            Error::ContentLength,
+        );
+    }
+    refused(
+        with("Content-Length: 0\r\nContent-Length: 0\r\n"),
+        Error::SecondContentLength,
+    );
+}
+
+/// RFC 9112 section 6.1.
+#[test]
+fn any_transfer_encoding_means_a_body() {
+    for value in ["chunked", "identity", ""] {
+        assert!(head(&with(&format!("transfer-ENCODING: {value}\r\n"))).has_body());
+    }
+    assert!(head("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").has_body());
+    assert!(!head(&with("Transfer-Encodings: chunked\r\nTE: trailers\r\n")).has_body());
+}
+
+#[test]
+fn a_head_has_so_many_fields_and_no_more() {
+    let lines = "A: b\r\n".repeat(REQUEST_FIELDS - 1);
+    let whole = with(&lines);
+    assert_eq!(
+        head(&whole).fields(whole.as_bytes()).count(),
+        REQUEST_FIELDS
+    );
+    refused(with(&format!("{lines}A: b\r\n")), Error::TooManyFields);
+    refused(with(&format!("{lines}\0")), Error::TooManyFields);
+}
+
+/// A split in 16 KiB is tried at the places where something could go wrong, not everywhere.
+#[test]
+fn a_head_has_so_many_bytes_and_no_more() {
+    let around = with("A: \r\n").len();
+    let exact = with(&format!(
+        "A: {}\r\n",
+        "b".repeat(REQUEST_HEAD_BYTES - around)
+    ));
+    let over = with(&format!(
+        "A: {}\r\n",
+        "b".repeat(REQUEST_HEAD_BYTES - around + 1)
+    ));
+    assert_eq!(exact.len(), REQUEST_HEAD_BYTES);
+    for cut in [
+        0,
+        1,
+        30,
+        1000,
+        REQUEST_HEAD_BYTES - 2,
+        REQUEST_HEAD_BYTES - 1,
+    ] {
+        let fits = arriving(exact.as_bytes(), [cut, exact.len()])
+            .unwrap()
+            .unwrap();
+        assert_eq!(fits.len(), REQUEST_HEAD_BYTES);
+        assert_eq!(
+            arriving(over.as_bytes(), [cut, over.len()]),
+            Err(Error::TooManyBytes)
+        );
+        assert_eq!(
+            arriving(over.as_bytes(), [cut, REQUEST_HEAD_BYTES]),
+            Err(Error::TooManyBytes)
+        );
+    }
+    assert_eq!(
+        arriving(exact.as_bytes(), 1..=exact.len()),
+        RequestParser::new().parse(exact.as_bytes())
+    );
+    assert_eq!(
+        arriving(over.as_bytes(), 1..=over.len()),
+        Err(Error::TooManyBytes)
+    );
+}
+
+#[test]
+fn a_break_of_the_rules_after_so_many_bytes_is_not_looked_at() {
+    let mut long = with(&format!("A: {}", "b".repeat(REQUEST_HEAD_BYTES))).into_bytes();
+    *long.last_mut().unwrap() = 0;
+    assert_eq!(RequestParser::new().parse(&long), Err(Error::TooManyBytes));
+}
+
+#[test]
+fn the_accessors_of_another_buffer_find_nothing() {
+    let head = head(KUBELET);
+    assert_eq!(head.host(b""), Some(&b""[..]));
+    assert_eq!(head.fields(b"GET").count(), 0);
+}
+
+/// Where httparse takes a head, so do we, with the same parts, unless a rule of ours alone is broken.
+#[test]
+fn httparse_reads_the_same() {
+    for input in [
+        KUBELET.to_owned(),
+        with("A:b\r\nC: \t d \t \r\nF:\r\n"),
+        with("Cookie: a=b; c=\u{e4}\r\n"),
+        format!("\r\n{KUBELET}"),
+        "HEAD /a?b HTTP/1.0\r\n\r\n".to_owned(),
+    ] {
+        let mut fields = [httparse::EMPTY_HEADER; REQUEST_FIELDS];
+        let mut oracle = httparse::Request::new(&mut fields);
+        let length = oracle.parse(input.as_bytes()).unwrap().unwrap();
+        let head = head(&input);
+        assert_eq!(head.len(), length);
+        let fields = oracle
+            .headers
+            .iter()
+            .map(|field| (field.name.as_bytes(), field.value));
+        assert!(head.fields(input.as_bytes()).eq(fields), "{input}");
+    }
+}

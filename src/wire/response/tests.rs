@@ -1,0 +1,427 @@
+//! What Go's client takes and what it refuses, each input in every split: whole, in two, byte by byte.
+
+use super::*;
+
+const ROOM: usize = 16;
+
+/// Verdict, and the location kept.
+type Verdict = (Result<Fed, ResponseError>, Vec<u8>);
+
+fn verdict(input: &[u8]) -> Verdict {
+    let whole = arriving(input, [input]);
+    for cut in 0..=input.len() {
+        let (start, end) = input.split_at(cut);
+        assert_eq!(
+            arriving(input, [start, end]),
+            whole,
+            "cut at {cut}: {}",
+            input.escape_ascii()
+        );
+    }
+    assert_eq!(
+        arriving(input, input.chunks(1)),
+        whole,
+        "byte by byte: {}",
+        input.escape_ascii()
+    );
+    whole
+}
+
+/// `used` counts from the start of `input`, so that it says the same for every split.
+fn arriving<'a>(input: &[u8], pieces: impl IntoIterator<Item = &'a [u8]>) -> Verdict {
+    let mut parser = ResponseParser::new();
+    let mut location = [0; ROOM];
+    let mut before = 0;
+    for piece in pieces {
+        match parser.feed(piece, &mut location) {
+            Ok(Fed::Partial) => before += piece.len(),
+            Ok(Fed::Complete { used, head }) => {
+                let kept = match head.location {
+                    Location::Kept(len) => location[..len].to_vec(),
+                    _ => Vec::new(),
+                };
+                let used = before + used;
+                return (Ok(Fed::Complete { used, head }), kept);
+            }
+            Err(error) => return (Err(error), Vec::new()),
+        }
+    }
+    assert_eq!(before, input.len());
+    (Ok(Fed::Partial), Vec::new())
+}
+
+#[track_caller]
+fn head(input: &str) -> ResponseHead {
+    match verdict(input.as_bytes()).0 {
+        Ok(Fed::Complete { used, head }) => {
+            assert_eq!(used, input.len(), "{input:?}");
+            head
+        }
+        other => panic!("{input:?}: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(input: impl AsRef<[u8]>, error: ResponseError) {
+    let input = input.as_ref();
+    assert_eq!(verdict(input).0, Err(error), "{}", input.escape_ascii());
+}
+
+#[track_caller]
+fn malformed(input: impl AsRef<[u8]>) {
+    refused(input, ResponseError::Malformed);
+}
+
+fn with(lines: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\n{lines}\r\n")
+}
+
+fn framing(lines: &str) -> Framing {
+    head(&with(lines)).framing
+}
+
+fn location(lines: &str) -> (Location, Vec<u8>) {
+    let input = with(lines);
+    (head(&input).location, verdict(input.as_bytes()).1)
+}
+
+#[test]
+fn a_plain_head_is_read_and_the_body_left() {
+    let input = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 2\r\n\r\nok";
+    let expected = ResponseHead {
+        status: 200,
+        framing: Framing::Length(2),
+        location: Location::Absent,
+    };
+    let used = input.len() - 2;
+    assert_eq!(
+        verdict(input).0,
+        Ok(Fed::Complete {
+            used,
+            head: expected
+        })
+    );
+    for end in 0..used {
+        assert_eq!(verdict(&input[..end]).0, Ok(Fed::Partial), "{end}");
+    }
+}
+
+/// RFC 9112 section 2.2 lets a recipient take a bare LF, and Go does.
+#[test]
+fn bare_lf_ends_a_line() {
+    assert_eq!(
+        head("HTTP/1.1 503 x\nContent-Length: 7\n\n").framing,
+        Framing::Length(7)
+    );
+    assert_eq!(head("HTTP/1.1 503\nA: b\r\n\n").status, 503);
+}
+
+/// `ReadResponse` in Go's `net/http/response.go`.
+#[test]
+fn sloppy_status_lines_are_taken() {
+    for line in [
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "HTTP/1.1   200  OK",
+        "HTTP/1.0 200 a\rb\0",
+        "HTTP/0.9 200 OK",
+        "HTTP/9.9 200 OK",
+        "HTTP/1.1 200 \r",
+    ] {
+        assert_eq!(head(&format!("{line}\r\n\r\n")).status, 200, "{line:?}");
+    }
+}
+
+#[test]
+fn what_is_no_status_line_is_malformed() {
+    for line in [
+        "",
+        "\r\nHTTP/1.1 200 OK",
+        "hello",
+        " HTTP/1.1 200 OK",
+        "http/1.1 200 OK",
+        "HTTP/1.10 200 OK",
+        "HTTP/1 200 OK",
+        "HTTP/a.1 200 OK",
+        "HTTP/1.1",
+        "HTTP/1.1 ",
+        "HTTP/1.1\t200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 20x OK",
+        "HTTP/1.1 200\tOK",
+        "HTTP/1.1 200\r",
+        "HTTP/1.1 -20 OK",
+        "ICY 200 OK",
+        "<html>",
+    ] {
+        malformed(format!("{line}\r\n\r\n"));
+    }
+}
+
+#[test]
+fn a_status_that_cannot_be_handed_on_is_told_apart() {
+    for status in ["600", "999", "000", "099", "+20", "-00"] {
+        refused(
+            format!("HTTP/1.1 {status} x\r\n"),
+            ResponseError::StatusOutOfRange,
+        );
+    }
+    refused("HTTP/1.1 101 x\r\n", ResponseError::SwitchingProtocols);
+    assert_eq!(head("HTTP/1.1 599 x\r\n\r\n").status, 599);
+}
+
+/// RFC 9110 section 15.2.
+#[test]
+fn interim_heads_are_passed_over() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLocation: /a\r\nContent-Length: 9\r\n\r\n";
+    let head = head(&format!("{interim}HTTP/1.1 204 x\r\n\r\n"));
+    assert_eq!((head.status, head.location), (204, Location::Absent));
+    malformed("HTTP/1.1 100 x\r\nContent-Length: x\r\n\r\n");
+    refused(
+        "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 101 x\r\n\r\n",
+        ResponseError::SwitchingProtocols,
+    );
+    assert_eq!(verdict(b"HTTP/1.1 100 x\r\n\r\n").0, Ok(Fed::Partial));
+}
+
+/// Go's issue 34540: such a field is taken and means nothing.
+#[test]
+fn a_name_with_a_space_is_another_field() {
+    for line in [
+        "Content-Length : 5\r\n",
+        "Content Length: 5\r\n",
+        "Transfer-Encoding : x\r\n",
+    ] {
+        assert_eq!(framing(line), Framing::UntilClose);
+    }
+}
+
+#[test]
+fn what_is_no_field_line_is_malformed() {
+    for line in [
+        "A",
+        ": b",
+        "A\t: b",
+        "A(: b",
+        "\u{e4}: b",
+        "A: b\0",
+        "A: \u{7f}",
+        "A: b\rc",
+        "A: b\r",
+        "\rA: b",
+    ] {
+        malformed(with(&format!("{line}\r\n")));
+    }
+    malformed(with(" A: b\r\n"));
+    malformed(with("\tA: b\r\n"));
+}
+
+#[test]
+fn obs_text_and_tabs_are_values() {
+    assert_eq!(framing("A: \u{e4}\tb\r\n"), Framing::UntilClose);
+}
+
+/// RFC 9112 section 5.2, as `readContinuedLineSlice` joins lines.
+#[test]
+fn folded_lines_belong_to_the_value() {
+    assert_eq!(
+        framing("A: b\r\n Content-Length: 5\r\n"),
+        Framing::UntilClose
+    );
+    assert_eq!(framing("Content-Length:\r\n 5\r\n"), Framing::Length(5));
+    assert_eq!(framing("Content-Length: 5\r\n \r\n"), Framing::Length(5));
+    assert_eq!(
+        framing("Transfer-Encoding: \n\tchunked\n"),
+        Framing::Chunked
+    );
+    malformed(with("Content-Length: 5\r\n 5\r\n"));
+    malformed(with("Transfer-Encoding: chunked\r\n \r\n"));
+    malformed(with("Transfer-Encoding: chun\r\n ked\r\n"));
+}
+
+/// `fixLength` and `parseContentLength`; RFC 9112 section 6.3.
+#[test]
+fn lengths_have_to_agree_as_strings() {
+    assert_eq!(framing(""), Framing::UntilClose);
+    assert_eq!(framing("CONTENT-length: \t0 \r\n"), Framing::Length(0));
+    assert_eq!(
+        framing("Content-Length: 5\r\nContent-Length:5 \r\n"),
+        Framing::Length(5)
+    );
+    assert_eq!(
+        framing("Content-Length: 9223372036854775807\r\n"),
+        Framing::Length(i64::MAX as u64)
+    );
+    for lines in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5\r\nContent-Length: 05\r\n",
+        "Content-Length: 9223372036854775808\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Content-Length: \r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: 5 5\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: x\r\n",
+    ] {
+        malformed(with(lines));
+    }
+}
+
+/// `parseTransferEncoding`.
+#[test]
+fn the_only_encoding_is_chunked_and_only_once() {
+    assert_eq!(framing("transfer-encoding: Chunked \r\n"), Framing::Chunked);
+    assert_eq!(
+        framing("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+        Framing::Chunked
+    );
+    for lines in [
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: \r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        malformed(with(lines));
+    }
+}
+
+#[test]
+fn an_encoding_below_1_1_is_ignored() {
+    for version in ["1.0", "0.9", "0.1"] {
+        let line = format!("HTTP/{version} 200 OK\r\nTransfer-Encoding: x\r\n");
+        assert_eq!(head(&format!("{line}\r\n")).framing, Framing::UntilClose);
+        assert_eq!(
+            head(&format!("{line}Content-Length: 3\r\n\r\n")).framing,
+            Framing::Length(3)
+        );
+    }
+    for version in ["0.0", "1.2", "2.0"] {
+        let line = format!("HTTP/{version} 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(head(&line).framing, Framing::Chunked);
+    }
+}
+
+/// `fixTrailer`.
+#[test]
+fn a_trailer_cannot_announce_framing() {
+    const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
+    for names in [
+        "Content-Length",
+        "a, TRANSFER-encoding ,b",
+        "trailer,",
+        "a\r\n ,content-length\r\n ",
+    ] {
+        malformed(with(&format!("Trailer: {names}\r\n{CHUNKED}")));
+        assert_eq!(
+            framing(&format!("Trailer: {names}\r\n")),
+            Framing::UntilClose
+        );
+    }
+    for names in ["Expires", "", ",", "content length", "Content-Lengths"] {
+        assert_eq!(
+            framing(&format!("Trailer: {names}\r\n{CHUNKED}")),
+            Framing::Chunked
+        );
+    }
+}
+
+/// RFC 9112 section 6.3, rule 1.
+#[test]
+fn some_codes_have_no_body() {
+    for status in [204, 304] {
+        for lines in [
+            "",
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+        ] {
+            let input = format!("HTTP/1.1 {status} x\r\n{lines}\r\n");
+            assert_eq!(head(&input).framing, Framing::None);
+        }
+        malformed(format!("HTTP/1.1 {status} x\r\nContent-Length: x\r\n\r\n"));
+    }
+}
+
+#[test]
+fn the_first_location_is_kept() {
+    assert_eq!(
+        location("location:  /a \t \r\nLocation: /b\r\n"),
+        (Location::Kept(2), b"/a".into())
+    );
+    assert_eq!(
+        location("Location: /a \tb\r\n"),
+        (Location::Kept(5), b"/a \tb".into())
+    );
+    assert_eq!(
+        location("Location:\r\n /a \r\n\t b\r\n"),
+        (Location::Kept(4), b"/a b".into())
+    );
+    assert_eq!(
+        location("Location: /a\r\n \r\n"),
+        (Location::Kept(3), b"/a ".into())
+    );
+    assert_eq!(location("Location : /a\r\n").0, Location::Absent);
+    assert_eq!(
+        location("Location: \r\nLocation: /b\r\n").0,
+        Location::Absent
+    );
+}
+
+#[test]
+fn a_location_is_kept_up_to_the_memory_for_it() {
+    let exact = "x".repeat(ROOM);
+    assert_eq!(
+        location(&format!("Location: {exact}\r\n")),
+        (Location::Kept(ROOM), exact.clone().into())
+    );
+    assert_eq!(
+        location(&format!("Location: {exact}{}\r\n", " ".repeat(9))).0,
+        Location::Kept(ROOM)
+    );
+    assert_eq!(
+        location(&format!("Location: {exact}x\r\n")).0,
+        Location::TooLong
+    );
+    assert_eq!(
+        location(&format!("Location: {exact}\r\n \r\n")).0,
+        Location::TooLong
+    );
+}
+
+/// Go's `Transport` counts interim heads in (`readResponse`: "limit the size of all headers").
+#[test]
+fn heads_share_one_budget() {
+    const INTERIM: &[u8] = b"HTTP/1.1 100 x\r\n\r\n";
+    let budget = usize::try_from(RESPONSE_HEAD_BYTES).unwrap();
+    let filled = |spare: usize| {
+        let mut input = INTERIM.to_vec();
+        input.extend_from_slice(b"HTTP/1.1 200 OK\r\nA: ");
+        input.resize(budget - spare, b'x');
+        input.extend_from_slice(b"\r\n\r\n");
+        input
+    };
+    let exact = filled(4);
+    assert!(
+        matches!(arriving(&exact, [&exact[..]]).0, Ok(Fed::Complete { used, .. }) if used == budget)
+    );
+    for piece in [999, 4096, budget] {
+        assert!(matches!(
+            arriving(&exact, exact.chunks(piece)).0,
+            Ok(Fed::Complete { .. })
+        ));
+        let over = filled(3);
+        assert_eq!(
+            arriving(&over, over.chunks(piece)).0,
+            Err(ResponseError::TooLarge)
+        );
+        assert_eq!(
+            arriving(&over, over[..budget].chunks(piece)).0,
+            Err(ResponseError::TooLarge)
+        );
+    }
+    let endless = INTERIM.repeat(budget / INTERIM.len() + 1);
+    assert_eq!(
+        arriving(&endless, endless.chunks(4096)).0,
+        Err(ResponseError::TooLarge)
+    );
+}

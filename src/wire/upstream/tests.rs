@@ -1,0 +1,201 @@
+//! The bytes here are those of kubelet 1.37's own prober, asked once through the status port and once
+//! directly, with the same `httpHeaders`.
+
+use super::super::request::RequestParser;
+use super::*;
+
+fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
+    let header = |&(name, value): &(&str, &str)| Header {
+        name: name.into(),
+        value: value.into(),
+    };
+    pairs.iter().map(header).collect()
+}
+
+/// What the app gets when `input` came in, through windows of each size.
+fn sent(
+    input: &str,
+    table: &[(&str, &str)],
+    target: &str,
+    host: &str,
+    referer: Option<&str>,
+) -> String {
+    let head = RequestParser::new()
+        .parse(input.as_bytes())
+        .unwrap()
+        .unwrap();
+    let request = UpstreamRequest {
+        head: &head,
+        buf: input.as_bytes(),
+        request_target: target.as_bytes(),
+        host: host.as_bytes(),
+        headers: &headers(table),
+        referer: referer.map(str::as_bytes),
+    };
+    let whole = through_windows(&request, 64 * 1024);
+    for room in [1, 7, 64] {
+        assert_eq!(through_windows(&request, room), whole);
+    }
+    String::from_utf8(whole).unwrap()
+}
+
+fn through_windows(request: &UpstreamRequest<'_>, room: usize) -> Vec<u8> {
+    let mut whole = Vec::new();
+    let mut buf = vec![0; room];
+    loop {
+        let mut window = Window::new(&mut buf, whole.len());
+        request.write(&mut window);
+        whole.extend_from_slice(window.filled());
+        if window.is_whole() {
+            assert_eq!(window.total(), whole.len());
+            return whole;
+        }
+    }
+}
+
+fn incoming(fields: &str) -> String {
+    format!("GET /app-health/web/livez HTTP/1.1\r\nHost: 127.0.0.1:15020\r\n{fields}\r\n")
+}
+
+#[test]
+fn a_plain_probe_arrives_as_kubelet_would_send_it() {
+    let came = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
+    assert_eq!(
+        sent(&came, &[], "/health?x=1", "127.0.0.1:8001", None),
+        "GET /health?x=1 HTTP/1.1\r\nHost: 127.0.0.1:8001\r\nUser-Agent: kube-probe/1.37\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    );
+}
+
+const CAME_WITH_HEADERS: &str = "GET /app-health/web/livez HTTP/1.1\r\nHost: foo.example\r\n\
+    User-Agent: kube-probe/1.37\r\nAccept: */*\r\nAuthorization: Basic Zm9vOmJhcg==\r\nCookie: a=b\r\n\
+    X-A: 2\r\nX-B: 1\r\nX-B: 3\r\nConnection: close\r\n\r\n";
+
+const TABLE: [(&str, &str); 5] = [
+    ("Authorization", "Basic Zm9vOmJhcg=="),
+    ("Cookie", "a=b"),
+    ("X-A", "2"),
+    ("X-B", "1"),
+    ("X-B", "3"),
+];
+
+#[test]
+fn a_probe_with_headers_arrives_as_kubelet_would_send_it() {
+    assert_eq!(
+        sent(
+            CAME_WITH_HEADERS,
+            &TABLE,
+            "/health?x=1",
+            "foo.example",
+            None
+        ),
+        "GET /health?x=1 HTTP/1.1\r\nHost: foo.example\r\nUser-Agent: kube-probe/1.37\r\n\
+         Accept: */*\r\nAuthorization: Basic Zm9vOmJhcg==\r\nCookie: a=b\r\nX-A: 2\r\nX-B: 1\r\nX-B: 3\r\n\
+         Connection: close\r\n\r\n"
+    );
+}
+
+#[test]
+fn a_followed_redirect_arrives_as_kubelet_would_send_it() {
+    let referer = "http://127.0.0.1:8001/health?x=1";
+    assert_eq!(
+        sent(
+            CAME_WITH_HEADERS,
+            &TABLE,
+            "/next",
+            "foo.example",
+            Some(referer)
+        ),
+        "GET /next HTTP/1.1\r\nHost: foo.example\r\nUser-Agent: kube-probe/1.37\r\n\
+         Accept: */*\r\nAuthorization: Basic Zm9vOmJhcg==\r\nCookie: a=b\r\n\
+         Referer: http://127.0.0.1:8001/health?x=1\r\nX-A: 2\r\nX-B: 1\r\nX-B: 3\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let came = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
+    assert_eq!(
+        sent(&came, &[], "/next", "127.0.0.1:8001", Some(referer)),
+        "GET /next HTTP/1.1\r\nHost: 127.0.0.1:8001\r\nUser-Agent: kube-probe/1.37\r\n\
+         Accept: */*\r\nReferer: http://127.0.0.1:8001/health?x=1\r\nConnection: close\r\n\r\n"
+    );
+}
+
+#[test]
+fn neither_user_agent_nor_accept_are_made_up() {
+    let came = incoming("Empty: \r\nZed: a  b\r\nConnection: close\r\n");
+    assert_eq!(
+        sent(
+            &came,
+            &[("Empty", ""), ("Zed", "a  b")],
+            "/",
+            "127.0.0.1:8001",
+            None
+        ),
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1:8001\r\nEmpty: \r\nZed: a  b\r\nConnection: close\r\n\r\n"
+    );
+}
+
+#[test]
+fn a_referer_of_the_probe_stays() {
+    let came = incoming("User-Agent: me/1\r\nAccept: text/html\r\nReferer: http://x/\r\n");
+    let whole = sent(
+        &came,
+        &[("Referer", "http://x/")],
+        "/",
+        "a",
+        Some("http://other/"),
+    );
+    assert_eq!(
+        whole,
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: me/1\r\nAccept: text/html\r\nReferer: http://x/\r\n\
+         Connection: close\r\n\r\n"
+    );
+}
+
+/// RFC 9110 section 7.6.1.
+#[test]
+fn hop_by_hop_fields_stay_here() {
+    let came = incoming(
+        "A: 1\r\nKeep-Alive: 1\r\nProxy-Authorization: 1\r\nPROXY-CONNECTION: 1\r\nTE: trailers\r\n\
+         Trailer: x\r\nUpgrade: h2c\r\nContent-Length: 0\r\nB: 2\r\nX-One: 1\r\nX-Two: 2\r\n\
+         Connection: upgrade, x-one\r\nConnection: ,\tX-TWO ,Keep-Alive\r\nC: 3\r\n",
+    );
+    assert_eq!(
+        sent(&came, &[], "/", "a", None),
+        "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\nConnection: close\r\n\r\n"
+    );
+}
+
+#[test]
+fn more_connection_options_than_are_kept_hold_every_field_back() {
+    let options: Vec<_> = (0..=CONNECTION_OPTIONS).map(|i| format!("x-{i}")).collect();
+    let kept = options[1..].join(",");
+    let came = |options: &str| incoming(&format!("A: 1\r\nT: 1\r\nConnection: {options}\r\n"));
+    assert!(sent(&came(&kept), &[], "/", "a", None).contains("\r\nA: 1\r\n"));
+    let whole = sent(&came(&options.join(",")), &[("T", "2")], "/", "a", None);
+    assert!(!whole.contains("\r\nA: 1\r\n"));
+    assert!(whole.contains("\r\nT: 2\r\n"));
+}
+
+#[test]
+fn the_table_replaces_in_place_and_appends() {
+    let came = incoming("User-Agent: u\r\nA: 1\r\nb: 2\r\nC: 3\r\nB: 4\r\n");
+    let table = [
+        ("B", "x"),
+        ("B", "y"),
+        ("Z", "z"),
+        ("User-Agent", "no"),
+        ("Host", "no"),
+        ("Upgrade", "no"),
+    ];
+    assert_eq!(
+        sent(&came, &table, "/", "a", None),
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: u\r\nA: 1\r\nB: x\r\nB: y\r\nC: 3\r\nZ: z\r\n\
+         Connection: close\r\n\r\n"
+    );
+}
+
+#[test]
+fn the_table_outweighs_a_connection_option() {
+    let came = incoming("A: 1\r\nConnection: A\r\n");
+    assert!(sent(&came, &[("A", "2")], "/", "a", None).contains("\r\nA: 2\r\n"));
+}
