@@ -1,0 +1,212 @@
+// kubelet's own probers, asked over a pipe.
+//
+// Reads questions from standard input and writes answers to standard output, one JSON object a
+// line, in the order the answers come. What is asked goes through k8s.io/kubernetes/pkg/probe, so an
+// answer is the verdict of the code that will probe in production.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/component-base/version"
+	"k8s.io/kubernetes/pkg/probe"
+	grpcprober "k8s.io/kubernetes/pkg/probe/grpc"
+	httpprober "k8s.io/kubernetes/pkg/probe/http"
+	tcpprober "k8s.io/kubernetes/pkg/probe/tcp"
+)
+
+// probeAttempts is maxProbeRetries of pkg/kubelet/prober/prober.go: how often a probe that errs is
+// asked. A failure is not an error and is final.
+const probeAttempts = 3
+
+// question is one input line.
+type question struct {
+	ID      uint64
+	Kind    string // http, tcp, grpc or hook
+	To      string // address and port; the address stands for the pod's IP
+	Scheme  core.URIScheme
+	Path    string
+	Headers [][2]string
+	Service string // grpc
+	Seconds int    // timeoutSeconds; a hook is given up after it
+}
+
+// answer is one output line.
+type answer struct {
+	ID     uint64       `json:"id"`
+	Result probe.Result `json:"result"`
+	Text   string       `json:"text"`  // what an event would say
+	Error  string       `json:"error"` // not empty: the probe erred, no threshold moves
+}
+
+// pod is what is asked: an address, and where on it.
+type pod struct {
+	ip      string
+	port    int
+	timeout time.Duration
+}
+
+// kubelet has one prober of each kind for all its workers; so has this.
+var (
+	overHTTP = httpprober.New(false)
+	overTCP  = tcpprober.New()
+	overGRPC = grpcprober.New()
+)
+
+// hooks is the client kubelet.go hands to the lifecycle handlers: no timeout, kept connections.
+var hooks = http.Client{
+	Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	CheckRedirect: httpprober.RedirectChecker(false),
+}
+
+func main() {
+	if version.Get().Minor == "" {
+		fmt.Fprintln(os.Stderr, "built without the linker flags of README.md: User-Agent would lack the version")
+		os.Exit(2)
+	}
+	in := bufio.NewReader(os.Stdin)
+	var out sync.Mutex
+	var open sync.WaitGroup
+	for {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			break
+		}
+		open.Go(func() {
+			encoded, err := json.Marshal(judge(line))
+			if err != nil {
+				panic(err) // strings and a number: cannot fail
+			}
+			out.Lock()
+			defer out.Unlock()
+			if _, err := os.Stdout.Write(append(encoded, '\n')); err != nil {
+				os.Exit(1) // nobody reads on
+			}
+		})
+	}
+	open.Wait()
+}
+
+func judge(line []byte) answer {
+	var q question
+	decoder := json.NewDecoder(strings.NewReader(string(line)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&q); err != nil {
+		return answer{Result: probe.Unknown, Error: "not a question: " + err.Error()}
+	}
+	a := answer{ID: q.ID}
+	p, err := q.pod()
+	if err != nil {
+		a.Result, a.Error = probe.Unknown, "not a question: "+err.Error()
+		return a
+	}
+	if q.Kind == "hook" {
+		a.Result, a.Error = q.hook(p)
+		return a
+	}
+	for range probeAttempts {
+		a.Result, a.Text, err = q.probe(p)
+		if err == nil {
+			a.Error = ""
+			break
+		}
+		a.Error = err.Error()
+	}
+	return a
+}
+
+func (q question) pod() (pod, error) {
+	ip, port, err := net.SplitHostPort(q.To)
+	if err != nil {
+		return pod{}, err
+	}
+	number, err := strconv.Atoi(port)
+	seconds := cmp.Or(q.Seconds, 1)
+	return pod{ip, number, time.Duration(seconds) * time.Second}, err
+}
+
+// probe is one attempt, as runProbe of pkg/kubelet/prober/prober.go makes it.
+func (q question) probe(p pod) (probe.Result, string, error) {
+	switch q.Kind {
+	case "http":
+		request, err := q.request(p, "probe")
+		if err != nil {
+			return probe.Unknown, "", err
+		}
+		return overHTTP.Probe(request, p.timeout)
+	case "tcp":
+		return overTCP.Probe(p.ip, p.port, p.timeout)
+	case "grpc":
+		return overGRPC.Probe(p.ip, q.Service, p.port, p.timeout, grpcprober.ProbeOptions{})
+	}
+	return probe.Unknown, "", fmt.Errorf("not a question: kind %q", q.Kind)
+}
+
+// request is the request of an httpGet.
+func (q question) request(p pod, agent string) (*http.Request, error) {
+	get := core.HTTPGetAction{Path: q.Path, Port: intstr.FromInt(p.port), Scheme: q.Scheme}
+	for _, h := range q.Headers {
+		get.HTTPHeaders = append(get.HTTPHeaders, core.HTTPHeader{Name: h[0], Value: h[1]})
+	}
+	return httpprober.NewRequestForHTTPGetAction(&get, &core.Container{}, p.ip, agent)
+}
+
+// hook does what runHTTPHandler of pkg/kubelet/lifecycle/handlers.go does: whatever answers is a
+// success, and what speaks HTTP where HTTPS was asked is asked again. That package itself would
+// triple the build. kubelet sets no deadline; giving up here closes the connection as kubelet does
+// when the grace period ends.
+func (q question) hook(p pod) (probe.Result, string) {
+	within, cancel := context.WithTimeout(context.Background(), p.timeout)
+	defer cancel()
+	request, err := q.request(p, "lifecycle")
+	if err != nil {
+		return probe.Failure, err.Error()
+	}
+	request = request.WithContext(within)
+	err = send(request)
+	if failed, ok := err.(*url.Error); ok && strings.Contains(failed.Err.Error(), "HTTP response to HTTPS client") {
+		again := request.Clone(within)
+		again.URL.Scheme = "http"
+		again.Header.Del("Authorization")
+		if send(again) == nil {
+			err = nil
+		}
+	}
+	if within.Err() != nil {
+		return probe.Unknown, "given up: kubelet would wait on"
+	}
+	if err != nil {
+		return probe.Failure, err.Error()
+	}
+	return probe.Success, ""
+}
+
+// send asks once and reads what is left of a short body; how that ends does not matter to kubelet.
+func send(request *http.Request) error {
+	response, err := hooks.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	const shortBody = 10 << 10
+	if response.ContentLength <= shortBody {
+		_, _ = io.CopyN(io.Discard, response.Body, shortBody)
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+//! An app that misbehaves on demand: the path of a request picks a script, a script is a list of
+//! steps. It keeps what it was asked, so that a test can look at what arrived.
+
+use super::ports::reset;
+use super::{PATIENCE, within};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// One thing the app does after it has read a request head.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Sends bytes.
+    Send(Vec<u8>),
+    /// Sends bytes one at a time, a pause before each.
+    Drip(Vec<u8>, Duration),
+    /// Sends bytes again and again, so many bytes in all.
+    Flood(Vec<u8>, u64),
+    /// Does nothing for a while.
+    Pause(Duration),
+    /// Does nothing until the client closes.
+    Hold,
+    /// Closes with a reset; without it the end of the script is a clean close.
+    Reset,
+}
+
+/// What the app does with one request.
+pub type Script = Vec<Step>;
+
+/// A request that arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Which connection it came on, counted from 0.
+    pub connection: u64,
+    /// Path, without the query.
+    pub path: String,
+    /// The head as it came, its blank line included.
+    pub head: Vec<u8>,
+    /// The client closed before the script was done.
+    pub left_early: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    scripts: Mutex<HashMap<String, Arc<Script>>>,
+    otherwise: Mutex<Option<Arc<Script>>>,
+    seen: Mutex<Vec<Seen>>,
+    open: Mutex<HashMap<u64, TcpStream>>,
+    accepted: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// The app; it ends, and its connections with it, when dropped.
+#[derive(Debug)]
+pub struct FakeApp {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl FakeApp {
+    /// Listens on a free port of 127.0.0.1. A path without a script is answered 404.
+    pub fn start() -> Self {
+        Self::start_on("127.0.0.1:0".parse().expect("an address"))
+    }
+
+    /// Listens where it is told to.
+    pub fn start_on(addr: SocketAddr) -> Self {
+        let listener = TcpListener::bind(addr).expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let shared = Arc::new(Shared::default());
+        let accepting = std::thread::spawn({
+            let shared = shared.clone();
+            move || accept(&listener, &shared)
+        });
+        Self {
+            addr,
+            shared,
+            accepting: Some(accepting),
+        }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// What to do for a path.
+    pub fn on(&self, path: &str, script: Script) {
+        lock(&self.shared.scripts).insert(path.into(), Arc::new(script));
+    }
+
+    /// What to do for every path without a script.
+    pub fn otherwise(&self, script: Script) {
+        *lock(&self.shared.otherwise) = Some(Arc::new(script));
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        lock(&self.shared.open).len()
+    }
+
+    /// Requests so far, in the order of their heads' ends.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.shared.seen).clone()
+    }
+
+    /// Requests for a path.
+    pub fn seen_at(&self, path: &str) -> Vec<Seen> {
+        self.seen().into_iter().filter(|s| s.path == path).collect()
+    }
+
+    /// Forgets what it saw and gives it back.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut lock(&self.shared.seen))
+    }
+
+    /// Waits until so many requests for a path have arrived.
+    pub fn wait_seen(&self, path: &str, count: usize) -> bool {
+        within(PATIENCE, || self.seen_at(path).len() >= count)
+    }
+
+    /// Waits until no connection is open.
+    pub fn wait_idle(&self) -> bool {
+        within(PATIENCE, || self.open() == 0)
+    }
+}
+
+impl Drop for FakeApp {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.addr);
+        if let Some(thread) = self.accepting.take() {
+            let _ = thread.join();
+        }
+        for stream in lock(&self.shared.open).values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no test thread panics with a lock")
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for stream in listener.incoming() {
+        if shared.stop.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        let id = shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let Ok(clone) = stream.try_clone() else {
+            continue;
+        };
+        lock(&shared.open).insert(id, clone);
+        let shared = shared.clone();
+        let serve = move || {
+            serve(id, stream, &shared);
+            lock(&shared.open).remove(&id);
+        };
+        // A menu with hundreds of held connections needs little of each.
+        let small = std::thread::Builder::new().stack_size(128 * 1024);
+        small.spawn(serve).expect("a thread");
+    }
+}
+
+fn serve(id: u64, mut stream: TcpStream, shared: &Shared) {
+    let _ = stream.set_nodelay(true);
+    let Some(head) = read_head(&mut stream) else {
+        return;
+    };
+    let path = path_of(&head);
+    let script = lock(&shared.scripts).get(&path).cloned();
+    let script = script.or_else(|| lock(&shared.otherwise).clone());
+    lock(&shared.seen).push(Seen {
+        connection: id,
+        path,
+        head,
+        left_early: false,
+    });
+    let not_found = Arc::new(vec![Step::Send(
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    )]);
+    for step in script.unwrap_or(not_found).iter() {
+        if matches!(step, Step::Reset) {
+            reset(&stream);
+            return;
+        }
+        if !play(step, &mut stream) {
+            let mut seen = lock(&shared.seen);
+            seen.iter_mut()
+                .filter(|s| s.connection == id)
+                .for_each(|s| s.left_early = true);
+            return;
+        }
+    }
+    let _ = stream.shutdown(Shutdown::Write);
+    wait_for_close(&mut stream, PATIENCE);
+}
+
+/// Plays a step; false when the client has left.
+fn play(step: &Step, stream: &mut TcpStream) -> bool {
+    match step {
+        Step::Send(bytes) => stream.write_all(bytes).is_ok(),
+        Step::Drip(bytes, each) => bytes
+            .iter()
+            .all(|byte| !wait_for_close(stream, *each) && stream.write_all(&[*byte]).is_ok()),
+        Step::Flood(bytes, total) => {
+            let mut left = *total;
+            while left > 0 {
+                let part = usize::try_from(left).map_or(bytes.len(), |n| n.min(bytes.len()));
+                if stream.write_all(&bytes[..part]).is_err() {
+                    return false;
+                }
+                left -= part as u64;
+            }
+            true
+        }
+        Step::Pause(time) => !wait_for_close(stream, *time),
+        Step::Hold => !wait_for_close(stream, Duration::from_secs(600)),
+        Step::Reset => unreachable!("ends a script"),
+    }
+}
+
+/// Waits for the client to close, for so long at most; says whether it did.
+fn wait_for_close(stream: &mut TcpStream, time: Duration) -> bool {
+    let end = Instant::now() + time;
+    let mut ignored = [0; 4096];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        match stream.read(&mut ignored) {
+            Ok(0) => return true,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut byte = [0; 4096];
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(n) if n > 0 => head.extend_from_slice(&byte[..n]),
+            _ => return None,
+        }
+    }
+    Some(head)
+}
+
+fn path_of(head: &[u8]) -> String {
+    let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
+    let target = line.split(|b| *b == b' ').nth(1).unwrap_or_default();
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+    String::from_utf8_lossy(path).into_owned()
+}

@@ -1,0 +1,247 @@
+//! kubelet's own prober code, asked through the Go driver of `tests/kubelet`. One driver serves all
+//! tests; it is built when first needed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tinyjson::JsonValue;
+
+/// The version a release is linked with; it shows in the User-Agent.
+const LINKER_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitMajor=1 \
+                            -X k8s.io/component-base/version.gitMinor=37";
+
+/// Three tries of the longest timeout any test uses, and then some.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// What kubelet is to do.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// `http`, `tcp`, `grpc` or `hook`.
+    pub kind: &'static str,
+    /// Pod IP and port.
+    pub to: SocketAddr,
+    /// Path of an `httpGet`.
+    pub path: String,
+    /// `httpHeaders`.
+    pub headers: Vec<(String, String)>,
+    /// `timeoutSeconds`.
+    pub seconds: u32,
+}
+
+impl Question {
+    /// An `httpGet` with a timeout of 1 s.
+    pub fn http(to: SocketAddr, path: &str) -> Self {
+        Self {
+            kind: "http",
+            to,
+            path: path.into(),
+            headers: Vec::new(),
+            seconds: 1,
+        }
+    }
+
+    /// A `tcpSocket` with a timeout of 1 s.
+    pub fn tcp(to: SocketAddr) -> Self {
+        Self {
+            kind: "tcp",
+            ..Self::http(to, "")
+        }
+    }
+
+    /// An `httpGet` hook, given up after so many seconds.
+    pub fn hook(to: SocketAddr, path: &str, seconds: u32) -> Self {
+        Self {
+            kind: "hook",
+            seconds,
+            ..Self::http(to, path)
+        }
+    }
+
+    fn line(&self, id: u64) -> String {
+        let headers = self.headers.iter().map(|(name, value)| {
+            JsonValue::from(vec![
+                JsonValue::from(name.clone()),
+                JsonValue::from(value.clone()),
+            ])
+        });
+        let question = HashMap::from([
+            ("id".to_owned(), JsonValue::from(id as f64)),
+            ("kind".to_owned(), JsonValue::from(self.kind.to_owned())),
+            ("to".to_owned(), JsonValue::from(self.to.to_string())),
+            ("path".to_owned(), JsonValue::from(self.path.clone())),
+            (
+                "headers".to_owned(),
+                JsonValue::from(headers.collect::<Vec<_>>()),
+            ),
+            (
+                "seconds".to_owned(),
+                JsonValue::from(f64::from(self.seconds)),
+            ),
+        ]);
+        let line = JsonValue::from(question).stringify();
+        line.expect("finite numbers") + "\n"
+    }
+}
+
+/// What kubelet made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// `success`, `warning`, `failure` or `unknown`.
+    pub result: String,
+    /// What the event says, or the body.
+    pub text: String,
+    /// Not empty: the probe erred three times and moves no threshold.
+    pub error: String,
+}
+
+impl Verdict {
+    /// The status code a failure tells.
+    pub fn code(&self) -> Option<u16> {
+        let (_, code) = self
+            .text
+            .split_once("HTTP probe failed with statuscode: ")?;
+        (self.result == "failure").then(|| code.parse().ok())?
+    }
+}
+
+/// The result, what a failure tells, and whether it erred: what must be the same with the agent.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.result)?;
+        match self.code() {
+            Some(code) => write!(f, "-{code}")?,
+            None if !self.error.is_empty() => f.write_str("-erred")?,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// The driver.
+#[derive(Debug)]
+pub struct Kubelet {
+    state: Mutex<State>,
+    waiting: Arc<Mutex<HashMap<u64, Sender<Verdict>>>>,
+}
+
+#[derive(Debug)]
+struct State {
+    _child: Child,
+    input: ChildStdin,
+    next: u64,
+}
+
+impl Kubelet {
+    /// The one driver of this process.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub fn get() -> Result<&'static Self, String> {
+        static DRIVER: OnceLock<Result<Kubelet, String>> = OnceLock::new();
+        DRIVER
+            .get_or_init(Self::start)
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    fn start() -> Result<Self, String> {
+        let binary = match std::env::var_os("PROBELET_KUBELET_DRIVER") {
+            Some(path) => PathBuf::from(path),
+            None => build()?,
+        };
+        let mut child = Command::new(&binary)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{}: {e}", binary.display()))?;
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let waiting = Arc::new(Mutex::new(HashMap::new()));
+        let receivers = waiting.clone();
+        std::thread::spawn(move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| hand_out(&line, &receivers));
+        });
+        Ok(Self {
+            state: Mutex::new(State {
+                _child: child,
+                input,
+                next: 1,
+            }),
+            waiting,
+        })
+    }
+
+    /// Asks and waits for the verdict.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub fn ask(&self, question: &Question) -> Result<Verdict, String> {
+        let (sender, receiver) = channel();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = state.next;
+        state.next += 1;
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, sender);
+        let sent = state.input.write_all(question.line(id).as_bytes());
+        drop(state);
+        sent.map_err(|e| format!("kubelet's driver is gone: {e}"))?;
+        let verdict = receiver.recv_timeout(ANSWER_TIME);
+        verdict.map_err(|e| format!("no verdict for {question:?}: {e}"))
+    }
+}
+
+fn hand_out(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
+    let Ok(JsonValue::Object(answer)) = line.parse() else {
+        return;
+    };
+    let text = |key: &str| match answer.get(key) {
+        Some(JsonValue::String(s)) => s.clone(),
+        _ => String::new(),
+    };
+    let Some(JsonValue::Number(id)) = answer.get("id") else {
+        return;
+    };
+    let verdict = Verdict {
+        result: text("result"),
+        text: text("text"),
+        error: text("error"),
+    };
+    let receiver = waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&(*id as u64));
+    if let Some(receiver) = receiver {
+        let _ = receiver.send(verdict);
+    }
+}
+
+/// Builds the driver into the target directory; Go's own cache makes the second time quick.
+fn build() -> Result<PathBuf, String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubelet");
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubelet-driver");
+    let output = Command::new("go")
+        .args(["build", "-trimpath", "-ldflags", LINKER_FLAGS, "-o"])
+        .arg(&binary)
+        .arg(".")
+        .current_dir(sources)
+        .output()
+        .map_err(|e| format!("go: {e}"))?;
+    if output.status.success() {
+        return Ok(binary);
+    }
+    Err(format!(
+        "go build: {}",
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}

@@ -1,0 +1,38 @@
+//! What the tests stand on: the agent as a process, a fake app, kubelet's prober, ports.
+
+#![allow(dead_code)] // each module of tests uses a part
+
+pub mod agent;
+pub mod fake_app;
+pub mod http;
+pub mod kubelet;
+pub mod menu;
+pub mod needs;
+pub mod ports;
+mod selftest;
+
+pub use needs::{Need, needs};
+pub use selftest::tests;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that is due at once; only a failing test waits that long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The result of a test: what libtest-mimic takes.
+pub type Outcome = Result<(), libtest_mimic::Failed>;
+
+/// Polls until `holds` or the time is over; says whether it holds.
+pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + time;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,135 @@
+//! Ports that belong to one test: held for an agent to listen on, refused, deaf, or reset at once.
+
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with,
+    sockopt,
+};
+use std::net::{
+    Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream,
+};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A port of all addresses that nobody else gets: a socket is bound to it and never listens, so
+/// connecting is refused, and another socket with `SO_REUSEADDR` may still listen there.
+#[derive(Debug)]
+pub struct Reserved {
+    /// The port.
+    pub port: u16,
+    _bound: OwnedFd,
+}
+
+/// Reserves a port.
+pub fn reserve() -> Reserved {
+    let any6 = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
+    let any4 = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+    bound(any6).or_else(|_| bound(any4)).expect("a free port")
+}
+
+fn bound(addr: SocketAddr) -> rustix::io::Result<Reserved> {
+    let fd = tcp_socket(addr)?;
+    if addr.is_ipv6() {
+        sockopt::set_ipv6_v6only(&fd, false)?;
+    }
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    bind(&fd, &addr)?;
+    let port = SocketAddr::try_from(getsockname(&fd)?)?.port();
+    Ok(Reserved { port, _bound: fd })
+}
+
+fn tcp_socket(addr: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let family = if addr.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    socket_with(
+        family,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        Some(ipproto::TCP),
+    )
+}
+
+/// A port of 127.0.0.1 whose backlog is full: connecting neither succeeds nor fails.
+#[derive(Debug)]
+pub struct Deaf {
+    /// The port.
+    pub port: u16,
+    _listener: OwnedFd,
+    _filling: Vec<OwnedFd>,
+}
+
+/// Opens a deaf port.
+pub fn deaf() -> Deaf {
+    let local = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+    let listener = tcp_socket(local).expect("a socket");
+    bind(&listener, &local).expect("a free port");
+    listen(&listener, 0).expect("listening");
+    let addr = getsockname(&listener)
+        .and_then(SocketAddr::try_from)
+        .expect("its address");
+    let mut filling = Vec::new();
+    // Linux takes backlog + 1 connections; a few SYNs more make sure that none is answered.
+    for _ in 0..4 {
+        let fd = tcp_socket(addr).expect("a socket");
+        rustix::io::ioctl_fionbio(&fd, true).expect("non-blocking");
+        let _ = rustix::net::connect(&fd, &addr);
+        filling.push(fd);
+    }
+    Deaf {
+        port: addr.port(),
+        _listener: listener,
+        _filling: filling,
+    }
+}
+
+/// A port of 127.0.0.1 that resets every connection right after accepting it.
+#[derive(Debug)]
+pub struct Resetting {
+    /// The port.
+    pub port: u16,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Opens a resetting port.
+pub fn resetting() -> Resetting {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("its address").port();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let thread = std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            if stopped.load(Ordering::SeqCst) {
+                return;
+            }
+            if let Ok(connection) = connection {
+                reset(&connection);
+            }
+        }
+    });
+    Resetting {
+        port,
+        stop,
+        thread: Some(thread),
+    }
+}
+
+impl Drop for Resetting {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Makes the coming close of a connection a reset.
+pub fn reset(connection: &TcpStream) {
+    let _ = sockopt::set_socket_linger(connection, Some(Duration::ZERO));
+}
