@@ -100,7 +100,7 @@ impl Setup {
             log,
             started,
         };
-        match agent.wait_log(|line| is_listening(line)) {
+        match agent.wait_log(is_listening) {
             Some(_) => Ok(agent),
             None => Err(format!(
                 "the agent does not listen: {:?}",

@@ -1,0 +1,102 @@
+//! The kept list of cases where kubelet's verdict through the agent may differ from its verdict of
+//! the app, and the only two kinds a difference can be of.
+
+use crate::support::Outcome;
+
+/// One line of the list.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// A case, or the beginning of the names of several and a `*`.
+    pub case: String,
+    kind: Kind,
+    direct: String,
+    through: String,
+}
+
+/// Why verdicts may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Both fail, but the event through the agent shows a code that the direct one lacks or that no
+    /// proxy could hand on.
+    CodeTellsMore,
+    /// The app answers before the timeout, but after the agent's deadline.
+    InsideDeadlineMargin,
+}
+
+impl Difference {
+    /// Whether it speaks of a case.
+    pub fn covers(&self, case: &str) -> bool {
+        match self.case.strip_suffix('*') {
+            Some(prefix) => case.starts_with(prefix),
+            None => self.case == case,
+        }
+    }
+
+    /// Whether it allows these verdicts.
+    pub fn allows(&self, direct: &str, through: &str) -> bool {
+        self.direct == direct && self.through == through
+    }
+
+    fn parse(line: &str) -> Result<Self, String> {
+        let mut words = line.split_whitespace();
+        let mut word = || words.next().ok_or(format!("too few words: {line}"));
+        let (case, kind, direct, through) = (word()?, word()?, word()?, word()?);
+        let kind = match kind {
+            "code-tells-more" => Kind::CodeTellsMore,
+            "inside-deadline-margin" => Kind::InsideDeadlineMargin,
+            other => return Err(format!("no such kind: {other}")),
+        };
+        word().map_err(|_| format!("says not why: {line}"))?;
+        let difference = Self {
+            case: case.into(),
+            kind,
+            direct: direct.into(),
+            through: through.into(),
+        };
+        difference.check().map(|()| difference)
+    }
+
+    /// A kind is no excuse for whatever: a failure stays one, and a margin costs a 504 only.
+    fn check(&self) -> Result<(), String> {
+        let fits = match self.kind {
+            Kind::CodeTellsMore => {
+                let direct = self.direct.as_str();
+                let code = direct
+                    .strip_prefix("failure-")
+                    .and_then(|c| c.parse::<u16>().ok());
+                let tells_less =
+                    direct == "failure" || code.is_some_and(|c| !(200..600).contains(&c));
+                let through = self.through.strip_prefix("failure-");
+                tells_less && through.is_some_and(|c| c.parse::<u16>().is_ok())
+            }
+            Kind::InsideDeadlineMargin => self.direct == "success" && self.through == "failure-504",
+        };
+        fits.then_some(())
+            .ok_or_else(|| format!("its verdicts do not fit its kind: {self:?}"))
+    }
+}
+
+/// The list.
+///
+/// # Errors
+/// With the line that is not well-formed.
+pub fn read() -> Result<Vec<Difference>, String> {
+    let lines = include_str!("differences.txt").lines();
+    let entries = lines.filter(|l| !l.trim_start().starts_with('#') && !l.trim().is_empty());
+    entries.map(Difference::parse).collect()
+}
+
+/// A test that needs no Go: the file itself.
+pub fn are_well_formed() -> Outcome {
+    read()?;
+    for bad in [
+        "x code-tells-more success failure-502 a success must stay one",
+        "x code-tells-more failure-500 failure-502 the app's own code must stay",
+        "x inside-deadline-margin success failure-502 only the deadline may",
+        "x something-else failure failure-502 no such kind",
+        "x code-tells-more failure failure-502",
+    ] {
+        assert!(Difference::parse(bad).is_err(), "{bad}");
+    }
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! What the app receives through the agent is, byte for byte, what kubelet itself would have sent.
+
+use crate::support::Outcome;
+use crate::support::agent::Setup;
+use crate::support::fake_app::FakeApp;
+use crate::support::kubelet::{Kubelet, Question};
+use crate::support::menu::{FINE, answer, redirect};
+use std::collections::HashMap;
+use tinyjson::JsonValue;
+
+type Headers = &'static [(&'static str, &'static str)];
+
+/// Where a header of the pod's manifest ends up once its probe is rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Both in the rewritten probe and in the table: Istio's way.
+    Both,
+    /// In the rewritten probe only.
+    Probe,
+    /// In the table only.
+    Table,
+}
+
+/// One comparison.
+#[derive(Clone, Debug)]
+struct Case {
+    path: String,
+    headers: Headers,
+    held: Held,
+    /// Where the first request is redirected to, and with which code.
+    redirect: Option<(u16, String)>,
+}
+
+impl Case {
+    fn path(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            headers: &[],
+            held: Held::Both,
+            redirect: None,
+        }
+    }
+
+    fn table_entry(&self, container: &str, port: u16) -> (String, JsonValue) {
+        let mut get = HashMap::from([
+            ("path".to_owned(), JsonValue::from(self.path.clone())),
+            ("port".to_owned(), JsonValue::from(f64::from(port))),
+        ]);
+        if self.held != Held::Probe && !self.headers.is_empty() {
+            let header = |(name, value): &(&str, &str)| {
+                let text = |s: &str| JsonValue::from(s.to_owned());
+                JsonValue::from(HashMap::from([
+                    ("name".to_owned(), text(name)),
+                    ("value".to_owned(), text(value)),
+                ]))
+            };
+            let headers: Vec<JsonValue> = self.headers.iter().map(header).collect();
+            get.insert("httpHeaders".to_owned(), JsonValue::from(headers));
+        }
+        let prober = HashMap::from([
+            ("httpGet".to_owned(), JsonValue::from(get)),
+            ("timeoutSeconds".to_owned(), JsonValue::from(5.0)),
+        ]);
+        (
+            format!("/app-health/{container}/livez"),
+            JsonValue::from(prober),
+        )
+    }
+}
+
+/// Asks the app directly and through an agent, case by case, and compares what arrived.
+fn compare(cases: &[Case]) -> Outcome {
+    let kubelet = Kubelet::get()?;
+    let app = FakeApp::start();
+    app.otherwise(answer(FINE));
+    let entries = cases.iter().enumerate();
+    let table: HashMap<String, JsonValue> = entries
+        .map(|(n, case)| case.table_entry(&n.to_string(), app.port()))
+        .collect();
+    let table = JsonValue::from(table).stringify()?;
+    let agent = Setup::new().probers(&table).start()?;
+    let mut wrong = Vec::new();
+    for (n, case) in cases.iter().enumerate() {
+        if let Some((code, location)) = &case.redirect {
+            app.on(
+                "/start",
+                redirect(*code, &location.replace("PORT", &app.port().to_string())),
+            );
+        }
+        let with_headers = |question: Question, carried: bool| {
+            let headers = case.headers.iter().filter(|_| carried);
+            let headers = headers
+                .map(|(n, v)| (String::from(*n), String::from(*v)))
+                .collect();
+            Question {
+                headers,
+                seconds: 5,
+                ..question
+            }
+        };
+        let direct = with_headers(Question::http(app.addr(), &case.path), true);
+        let status_path = format!("/app-health/{n}/livez");
+        let through = Question::http(agent.addr(), &status_path);
+        let through = with_headers(through, case.held != Held::Table);
+        kubelet.ask(&direct)?;
+        let expected = heads(&app);
+        assert!(
+            !expected.is_empty(),
+            "kubelet itself sends nothing for {case:?}"
+        );
+        let verdict = kubelet.ask(&through)?;
+        let got = heads(&app);
+        if got != expected {
+            wrong.push(format!(
+                "{case:?}:\n  direct  {expected:?}\n  through {got:?}\n  {verdict:?}"
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} requests differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    Ok(())
+}
+
+fn heads(app: &FakeApp) -> Vec<String> {
+    let seen = app.take_seen().into_iter();
+    seen.map(|seen| seen.head.escape_ascii().to_string())
+        .collect()
+}
+
+const PATHS: &[&str] = &[
+    "/",
+    "",
+    "health",
+    "/a b",
+    "/%zz",
+    "/%",
+    "/%7e",
+    "/a%2Fb",
+    "/x?y=1&z=%20",
+    "/x?",
+    "?q=1",
+    "/x#part",
+    "/x?y#part",
+    "/x%23part",
+    "http://other:99/p?q",
+    "http://user@other/p",
+    "http://other",
+    "http://[::1",
+    "//other/p",
+    "///p",
+    "/\u{e9}",
+    "/\u{e9}?\u{e9}",
+    "/a\"b",
+    "/a?b c",
+    "/a?b'c<d>\"e\"",
+    "/a'b(c)*d!",
+    "/../x/./y",
+    "/a;b=c,d",
+    "/a[1]|{2}^`",
+    "/a\\b",
+    "/a:b@c&d=e+f$g",
+    "/a\u{1}b",
+    "/a\u{7f}b",
+    "/a?b\u{7f}c",
+    "/a?b%zz",
+    "/a%zz?b",
+    "/a b?c d#e f",
+    "*",
+];
+
+/// The path of the table is sent as kubelet would send it.
+pub fn paths() -> Outcome {
+    compare(
+        &PATHS
+            .iter()
+            .map(|path| Case::path(path))
+            .collect::<Vec<_>>(),
+    )
+}
+
+const HEADERS: &[Headers] = &[
+    &[],
+    &[("X-One", "1")],
+    &[("x-lower", "1"), ("X-UPPER", "2"), ("x_under", "3")],
+    &[
+        ("X-B", "1"),
+        ("X-A", "2"),
+        ("Accept-Language", "en"),
+        ("Zz", "3"),
+        ("A", "4"),
+    ],
+    &[("X-Twice", "1"), ("Between", "2"), ("X-Twice", "3")],
+    &[("x-twice", "1"), ("X-Twice", "2")],
+    &[("Authorization", "Bearer token"), ("Cookie", "a=b; c=d")],
+    &[("Host", "example.com")],
+    &[("Host", "example.com:81")],
+    &[("host", "lower.example.com")],
+    &[
+        ("Host", "first.example.com"),
+        ("Host", "second.example.com"),
+    ],
+    &[("Host", "")],
+    &[("Accept", "text/plain")],
+    &[("accept", "text/plain"), ("Accept", "text/html")],
+    &[("Accept", "")],
+    &[("Accept-Encoding", "gzip")],
+    &[("X-Empty", "")],
+    &[("X-Blanks", "  a  b  ")],
+    &[("X-Bytes", "\u{e9}")],
+    &[("X-Quoted", "\"a\\b\"")],
+    &[
+        ("Referer", "http://example.com/"),
+        ("If-None-Match", "\"a\""),
+        ("Range", "bytes=0-1"),
+    ],
+    &[("Content-Length", "5"), ("Trailer", "X"), ("X", "1")],
+    &[
+        ("Content-Type", "text/plain"),
+        ("Date", "today"),
+        ("Via", "1.1 x"),
+        ("Expect", "x"),
+    ],
+];
+
+/// These replace kubelet's own name, which the table alone does not.
+const USER_AGENTS: &[Headers] = &[
+    &[("User-Agent", "me/1.0")],
+    &[("User-Agent", "")],
+    &[("user-agent", "me/1.0"), ("User-Agent", "you/1.0")],
+];
+
+/// The headers of the manifest arrive as kubelet would send them, wherever they are kept.
+pub fn headers() -> Outcome {
+    let case = |headers, held| Case {
+        headers,
+        held,
+        ..Case::path("/h")
+    };
+    let with = |held| HEADERS.iter().map(move |headers| case(headers, held));
+    compare(&with(Held::Both).collect::<Vec<_>>())?;
+    compare(&with(Held::Table).collect::<Vec<_>>())?;
+    let by_probe = with(Held::Probe);
+    let names = USER_AGENTS.iter();
+    let names = names.flat_map(|h| [case(h, Held::Both), case(h, Held::Probe)]);
+    compare(&by_probe.chain(names).collect::<Vec<_>>())
+}
+
+const LOCATIONS: &[&str] = &[
+    "/next",
+    "next",
+    "./x/../next",
+    "?x=1",
+    "#part",
+    "/next#part",
+    "/next?a=b c",
+    "/a b",
+    "/\u{e9}",
+    "/a%2Fb",
+    "/a?b=\u{e9}",
+    "//127.0.0.1:PORT/next",
+    "http://127.0.0.1:PORT/next",
+    "http://127.0.0.1:PORT",
+    "http://127.0.0.1:PORT?q",
+    "http://user:word@127.0.0.1:PORT/next",
+    "http://user@127.0.0.1:PORT/next",
+];
+
+/// Headers that Go treats in a way of their own when it follows a redirect.
+const FOLLOWED: &[Headers] = &[
+    &[],
+    &[
+        ("Authorization", "Bearer token"),
+        ("Cookie", "a=b"),
+        ("X-One", "1"),
+    ],
+    &[("Host", "example.com")],
+    &[("Referer", "http://example.com/")],
+    &[("User-Agent", "")],
+];
+
+/// A redirect that is followed brings the request kubelet would have followed it with.
+pub fn redirects() -> Outcome {
+    let case = |headers, location: &str, code, path: &str| Case {
+        headers,
+        redirect: Some((code, location.into())),
+        ..Case::path(path)
+    };
+    let locations: Vec<Case> = LOCATIONS
+        .iter()
+        .map(|location| case(&[], location, 302, "/start?from=1"))
+        .collect();
+    compare(&locations)?;
+    let mut cases = Vec::new();
+    for headers in FOLLOWED {
+        for location in ["/next", "http://127.0.0.1:PORT/next"] {
+            cases.push(case(headers, location, 302, "/start"));
+        }
+    }
+    cases.extend([301, 303, 307, 308].map(|code| case(&[], "/next", code, "/start")));
+    compare(&cases)
+}

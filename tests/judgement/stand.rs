@@ -1,0 +1,100 @@
+//! Agents in front of the fake app, with the whole menu spread over their tables.
+
+use crate::support::agent::{Agent, Setup};
+use crate::support::fake_app::Step;
+use crate::support::menu::{Aim, Code, Dish, Kitchen};
+use crate::support::ports::reserve;
+use probelet::limits;
+use std::sync::Mutex;
+
+/// Taken off every timeout. The shipped margin is made for a node; beside the rest of the tests on
+/// two cores, half a second keeps both sides clear of the deadline.
+pub const MARGIN_MS: &str = "500";
+
+/// Cases under way at once: below the probe slots of one agent.
+const AT_ONCE: usize = 12;
+
+/// The agents, the app and the cases.
+#[derive(Debug)]
+pub struct Stand {
+    pub kitchen: Kitchen,
+    pub agents: Vec<Agent>,
+    /// What is asked, and through which of the agents; the slow ones come first.
+    pub cases: Vec<(usize, Dish)>,
+}
+
+/// One is kept for the dish that fills the slots.
+const CASES_AN_AGENT: usize = limits::PROBERS - 2;
+
+/// The prober that occupies a slot until its client leaves.
+pub const BUSY: &str = "/app-lifecycle/busy/prestopz";
+pub const BUSY_PROBE: &str = "/app-health/busy/livez";
+
+impl Stand {
+    /// Opens all.
+    pub fn open() -> Result<Self, String> {
+        let kitchen = Kitchen::open();
+        kitchen.app.on("/busy", vec![Step::Hold]);
+        let count = kitchen.menu(1).len();
+        let (mut agents, mut cases) = (Vec::new(), Vec::new());
+        for from in (0..count).step_by(CASES_AN_AGENT) {
+            let status = reserve();
+            let dishes = kitchen.menu(status.port);
+            let dishes = &dishes[from..count.min(from + CASES_AN_AGENT)];
+            kitchen.serve(dishes);
+            let table = table(dishes, kitchen.app.port());
+            let setup = Setup::new().status(status).probers(&table);
+            let agent = setup.arg("--deadline-margin").arg(MARGIN_MS).start()?;
+            cases.extend(dishes.iter().map(|dish| (agents.len(), dish.clone())));
+            agents.push(agent);
+        }
+        cases.sort_by_key(|(_, dish)| !is_slow(dish));
+        Ok(Self {
+            kitchen,
+            agents,
+            cases,
+        })
+    }
+
+    /// Does something for every case, a few at a time, and gathers what was found.
+    pub fn for_each(&self, check: impl Fn(&Agent, &Dish) -> Vec<String> + Sync) -> Vec<String> {
+        let left = Mutex::new(self.cases.iter());
+        let found = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    loop {
+                        let next = left.lock().expect("no panic while locked").next();
+                        let Some((agent, dish)) = next else { return };
+                        let more = check(&self.agents[*agent], dish);
+                        found.lock().expect("no panic while locked").extend(more);
+                    }
+                });
+            }
+        });
+        let mut found = found.into_inner().expect("all threads ended");
+        found.sort();
+        found
+    }
+}
+
+fn is_slow(dish: &Dish) -> bool {
+    dish.code == Code::Plain(504) || dish.seconds > 1 || dish.name.contains("stalls")
+}
+
+fn table(dishes: &[Dish], app: u16) -> String {
+    let mut entries: Vec<String> = dishes
+        .iter()
+        .map(|dish| format!(r#""{}":{}"#, dish.status_path(), dish.prober()))
+        .collect();
+    let busy = Dish {
+        name: "busy".into(),
+        script: Vec::new(),
+        code: Code::Plain(504),
+        aim: Aim::Http(app),
+        seconds: 60,
+    };
+    entries.push(format!(r#""{BUSY_PROBE}":{}"#, busy.prober()));
+    entries.push(format!(r#""{BUSY}":{}"#, busy.prober()));
+    format!("{{{}}}", entries.join(","))
+}

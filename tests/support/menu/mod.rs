@@ -1,0 +1,216 @@
+//! The menu of misbehaviour: what the fake app does, and the code the agent must make of it.
+//! kubelet's verdict is not written here: it is asked.
+
+mod bodies;
+mod heads;
+mod redirects;
+mod statuses;
+mod timing;
+
+use super::fake_app::{FakeApp, Script, Step};
+use super::ports::{Deaf, Reserved, Resetting, deaf, reserve, resetting};
+
+/// What the agent answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// This code, and nothing after the head.
+    Plain(u16),
+    /// This code, announcing a body that does not come.
+    Cut(u16),
+}
+
+/// What the prober asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// `httpGet` of this port.
+    Http(u16),
+    /// `tcpSocket` of this port.
+    Tcp(u16),
+}
+
+impl Dish {
+    /// The path of the status port that probes it.
+    pub fn status_path(&self) -> String {
+        format!("/app-health/{}/livez", self.name)
+    }
+
+    /// Its path on the app.
+    pub fn app_path(&self) -> String {
+        format!("/{}", self.name)
+    }
+
+    /// What the table of probers says of it.
+    pub fn prober(&self) -> String {
+        let action = match self.aim {
+            Aim::Http(port) => {
+                format!(
+                    r#""httpGet":{{"path":"{}","port":{port}}}"#,
+                    self.app_path()
+                )
+            }
+            Aim::Tcp(port) => format!(r#""tcpSocket":{{"port":{port}}}"#),
+        };
+        format!(r#"{{{action},"timeoutSeconds":{}}}"#, self.seconds)
+    }
+}
+
+/// One entry of the menu.
+#[derive(Clone, Debug)]
+pub struct Dish {
+    /// Also the path on the app, and the container's name in the table.
+    pub name: String,
+    /// What the app does.
+    pub script: Script,
+    /// What the agent answers.
+    pub code: Code,
+    /// What is asked.
+    pub aim: Aim,
+    /// `timeoutSeconds`.
+    pub seconds: u32,
+}
+
+/// The places that dishes speak of.
+#[derive(Debug)]
+pub struct Kitchen {
+    /// Plays the scripts.
+    pub app: FakeApp,
+    /// Another app on the same host: answers everything with 200.
+    pub other: FakeApp,
+    /// Refuses.
+    pub dead: Reserved,
+    /// Neither accepts nor refuses.
+    pub deaf: Deaf,
+    /// Resets after accepting.
+    pub resetting: Resetting,
+}
+
+impl Kitchen {
+    /// Opens all places.
+    pub fn open() -> Self {
+        let other = FakeApp::start();
+        other.otherwise(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"));
+        let (dead, deaf, resetting) = (reserve(), deaf(), resetting());
+        Self {
+            app: FakeApp::start(),
+            other,
+            dead,
+            deaf,
+            resetting,
+        }
+    }
+
+    /// The menu; `status_port` is the agent's own, which one redirect aims at.
+    pub fn menu(&self, status_port: u16) -> Vec<Dish> {
+        let mut menu = Menu {
+            app: self.app.port(),
+            dishes: Vec::new(),
+        };
+        statuses::add_to(&mut menu);
+        bodies::add_to(&mut menu);
+        heads::add_to(&mut menu);
+        timing::add_to(&mut menu);
+        redirects::add_to(&mut menu, self, status_port);
+        self.connections(&mut menu);
+        menu.dishes
+    }
+
+    /// Teaches the app the scripts of some dishes.
+    pub fn serve(&self, dishes: &[Dish]) {
+        for dish in dishes {
+            self.app.on(&dish.app_path(), dish.script.clone());
+        }
+        self.app.on("/hop-0", answer(FINE));
+        for hop in 1..=12 {
+            let location = format!("/hop-{}", hop - 1);
+            self.app
+                .on(&format!("/hop-{hop}"), redirect(302, &location));
+        }
+    }
+
+    fn connections(&self, menu: &mut Menu) {
+        let (dead, deaf) = (self.dead.port, self.deaf.port);
+        menu.aimed("http-refused", Aim::Http(dead), 502);
+        menu.aimed("http-backlog-full", Aim::Http(deaf), 504);
+        menu.aimed(
+            "http-reset-after-accept",
+            Aim::Http(self.resetting.port),
+            502,
+        );
+        menu.aimed("tcp-live", Aim::Tcp(self.other.port()), 200);
+        menu.aimed("tcp-refused", Aim::Tcp(dead), 502);
+        menu.aimed("tcp-backlog-full", Aim::Tcp(deaf), 504);
+        menu.aimed("tcp-reset-after-accept", Aim::Tcp(self.resetting.port), 200);
+    }
+}
+
+/// A healthy answer.
+pub const FINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
+
+/// The end of time for a flood: more than any probe reads.
+const ENDLESS: u64 = u64::MAX;
+
+struct Menu {
+    app: u16,
+    dishes: Vec<Dish>,
+}
+
+impl Menu {
+    fn add(&mut self, name: &str, script: Script, code: Code) {
+        let aim = Aim::Http(self.app);
+        self.dishes.push(Dish {
+            name: name.into(),
+            script,
+            code,
+            aim,
+            seconds: 1,
+        });
+    }
+
+    /// The app says this, then closes.
+    fn says(&mut self, name: &str, text: &str, code: u16) {
+        self.add(name, answer(text), Code::Plain(code));
+    }
+
+    /// The app says this and closes, and kubelet errs on the body.
+    fn says_cut(&mut self, name: &str, text: &str, code: u16) {
+        self.add(name, answer(text), Code::Cut(code));
+    }
+
+    /// The app says this and keeps the connection open.
+    fn says_and_holds(&mut self, name: &str, text: &str, code: Code) {
+        self.add(name, vec![send(text), Step::Hold], code);
+    }
+
+    fn aimed(&mut self, name: &str, aim: Aim, code: u16) {
+        let code = Code::Plain(code);
+        self.dishes.push(Dish {
+            name: name.into(),
+            script: Vec::new(),
+            code,
+            aim,
+            seconds: 1,
+        });
+    }
+
+    /// The dish added last has more time: it moves megabytes.
+    fn takes_longer(&mut self) {
+        self.dishes.last_mut().expect("one was added").seconds = 8;
+    }
+}
+
+/// Sends text.
+pub fn send(text: &str) -> Step {
+    Step::Send(text.as_bytes().to_vec())
+}
+
+/// Sends text, then closes.
+pub fn answer(text: &str) -> Script {
+    vec![send(text)]
+}
+
+/// A redirect without a body.
+pub fn redirect(code: u16, location: &str) -> Script {
+    answer(&format!(
+        "HTTP/1.1 {code} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    ))
+}

@@ -1,0 +1,174 @@
+//! Redirects: where to, with what body, how often.
+
+use super::{Code, ENDLESS, Kitchen, Menu, Step, redirect, send};
+
+pub(super) fn add_to(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
+    by_code(menu);
+    for (name, location, code) in PLACES {
+        menu.add(
+            &format!("redirect-to-{name}"),
+            redirect(302, location),
+            Code::Plain(*code),
+        );
+    }
+    to_ports(menu, kitchen, status_port);
+    odd_locations(menu);
+    bodies(menu);
+    chains(menu);
+}
+
+fn by_code(menu: &mut Menu) {
+    for code in [301, 302, 303, 307, 308] {
+        menu.add(
+            &format!("redirect-{code}"),
+            redirect(code, "/fine"),
+            Code::Plain(200),
+        );
+        let bare = format!("HTTP/1.1 {code} Go\r\nContent-Length: 0\r\n\r\n");
+        menu.says(&format!("redirect-{code}-no-location"), &bare, code);
+        let away = redirect(code, "http://localhost:1/x");
+        menu.add(&format!("redirect-{code}-away"), away, Code::Plain(code));
+    }
+    for code in [300, 304, 305, 306] {
+        let script = redirect(code, "/fine");
+        menu.add(
+            &format!("redirect-{code}-not-followed"),
+            script,
+            Code::Plain(code),
+        );
+    }
+}
+
+/// Places without a port of ours.
+const PLACES: &[(&str, &str, u16)] = &[
+    ("relative", "fine", 200),
+    ("dots", "./x/../fine", 200),
+    ("query", "/fine?a=b&c=%20", 200),
+    ("fragment", "/fine#part", 200),
+    ("404", "/nowhere", 404),
+    ("never", "/never", 504),
+    ("blanks", "/fine it is", 404),
+    ("bytes", "/fin\u{e9}", 404),
+    ("ftp", "ftp://127.0.0.1/x", 502),
+    ("mailto", "mailto:someone@example.com", 302),
+    ("away-slashes", "//example.invalid/x", 302),
+    ("no-host", "http:///fine", 302),
+    (
+        "away-with-our-name",
+        "http://127.0.0.1@example.invalid/x",
+        302,
+    ),
+    ("nothing", "", 302),
+    ("bad-port", "http://127.0.0.1:port/x", 502),
+    ("port-70000", "http://127.0.0.1:70000/x", 502),
+    ("open-bracket", "http://[::1/x", 502),
+    ("bad-escape", "/%zz", 502),
+    ("colon", ":x", 502),
+    ("bad-scheme", "1http://127.0.0.1/x", 502),
+    ("blank-in-host", "http://127.0.0.1 /x", 502),
+    ("control", "/fi\u{1}ne", 502),
+];
+
+fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
+    let (app, other, dead) = (kitchen.app.port(), kitchen.other.port(), kitchen.dead.port);
+    // Asked directly, kubelet follows this one into the agent, which asks the app, and so on.
+    let own = format!("http://127.0.0.1:{status_port}/app-health/redirect-to-status-port/livez");
+    for (name, location, code) in [
+        ("same-port", format!("http://127.0.0.1:{app}/fine"), 200),
+        ("other-port", format!("http://127.0.0.1:{other}/any"), 200),
+        (
+            "upper-case-scheme",
+            format!("HTTP://127.0.0.1:{other}/any"),
+            200,
+        ),
+        ("slashes", format!("//127.0.0.1:{other}/any"), 200),
+        ("no-path", format!("http://127.0.0.1:{other}"), 200),
+        (
+            "query-on-host",
+            format!("http://127.0.0.1:{other}?a=b"),
+            200,
+        ),
+        (
+            "userinfo",
+            format!("http://user:word@127.0.0.1:{other}/any"),
+            200,
+        ),
+        ("other-spelling", format!("http://127.1:{app}/fine"), 302),
+        ("v6-host", format!("http://[::1]:{app}/fine"), 302),
+        ("dead-port", format!("http://127.0.0.1:{dead}/x"), 502),
+        ("status-port", own, 502),
+        ("https", format!("https://127.0.0.1:{other}/any"), 501),
+        ("long-path", format!("/{}", "l".repeat(1500)), 404),
+    ] {
+        menu.add(
+            &format!("redirect-to-{name}"),
+            redirect(302, &location),
+            Code::Plain(code),
+        );
+    }
+    menu.add(
+        "redirect-to-cut",
+        redirect(302, "/body-cut-404"),
+        Code::Cut(404),
+    );
+}
+
+fn odd_locations(menu: &mut Menu) {
+    for (name, fields, code) in [
+        (
+            "two-locations",
+            "Location: /fine\r\nLocation: /nowhere",
+            200,
+        ),
+        ("odd-case-location", "LOCATION:/fine", 200),
+        ("location-in-blanks", "Location: \t /fine\t ", 200),
+        ("folded-location", "Location:\r\n /fine", 200),
+    ] {
+        let text = format!("HTTP/1.1 302 Go\r\n{fields}\r\nContent-Length: 0\r\n\r\n");
+        menu.says(&format!("redirect-{name}"), &text, code);
+    }
+}
+
+/// Go reads up to 2 KiB of a redirect's body before it follows, unless it is announced as longer.
+fn bodies(menu: &mut Menu) {
+    let fine = "HTTP/1.1 302 Go\r\nLocation: /fine\r\n";
+    let away = "HTTP/1.1 302 Go\r\nLocation: http://localhost:1/\r\n";
+    let bare = "HTTP/1.1 302 Go\r\n";
+    let cut = "Content-Length: 99\r\n\r\nmov";
+    let chunks = "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
+    menu.says("redirect-until-close", &format!("{fine}\r\nmoved"), 200);
+    menu.says("redirect-cut", &format!("{fine}{cut}"), 200);
+    menu.says("redirect-bad-chunks", &format!("{fine}{chunks}"), 200);
+    menu.says_cut("redirect-away-cut", &format!("{away}{cut}"), 302);
+    menu.says_cut("redirect-no-location-cut", &format!("{bare}{cut}"), 302);
+    menu.says_and_holds("redirect-stalls", &format!("{fine}{cut}"), Code::Plain(504));
+    let open = format!("{fine}\r\nmov");
+    menu.says_and_holds("redirect-stalls-until-close", &open, Code::Plain(504));
+    let long = format!("{fine}Content-Length: 5000\r\n\r\nmov");
+    menu.says_and_holds("redirect-long-stalls", &long, Code::Plain(200));
+    let enough = format!("{fine}\r\n{}", "x".repeat(2048));
+    menu.says_and_holds("redirect-stalls-at-2048", &enough, Code::Plain(200));
+    let flood = Step::Flood(vec![b'x'; 64 * 1024], ENDLESS);
+    let script = vec![send(&format!("{fine}\r\n")), flood];
+    menu.add("redirect-endless", script, Code::Plain(200));
+}
+
+fn chains(menu: &mut Menu) {
+    menu.add(
+        "redirect-9-times",
+        redirect(302, "/hop-8"),
+        Code::Plain(200),
+    );
+    menu.add(
+        "redirect-10-times",
+        redirect(302, "/hop-9"),
+        Code::Plain(502),
+    );
+    menu.add(
+        "redirect-loop",
+        redirect(302, "/redirect-loop"),
+        Code::Plain(502),
+    );
+    let script = redirect(302, "/redirect-307-away");
+    menu.add("redirect-then-away", script, Code::Plain(307));
+}
