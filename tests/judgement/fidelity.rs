@@ -147,7 +147,6 @@ const PATHS: &[&str] = &[
     "/x?y#part",
     "/x%23part",
     "http://other:99/p?q",
-    "http://user@other/p",
     "http://other",
     "http://[::1",
     "//other/p",

@@ -93,6 +93,7 @@ fn table(dishes: &[Dish], app: u16) -> String {
         code: Code::Plain(504),
         aim: Aim::Http(app),
         seconds: 60,
+        judged: false,
     };
     entries.push(format!(r#""{BUSY_PROBE}":{}"#, busy.prober()));
     entries.push(format!(r#""{BUSY}":{}"#, busy.prober()));

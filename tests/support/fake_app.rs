@@ -104,6 +104,13 @@ impl FakeApp {
         *lock(&self.shared.otherwise) = Some(Arc::new(script));
     }
 
+    /// Ends all connections that are open now.
+    pub fn hang_up(&self) {
+        for stream in lock(&self.shared.open).values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
@@ -147,9 +154,7 @@ impl Drop for FakeApp {
         if let Some(thread) = self.accepting.take() {
             let _ = thread.join();
         }
-        for stream in lock(&self.shared.open).values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.hang_up();
     }
 }
 

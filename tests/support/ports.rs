@@ -87,7 +87,7 @@ pub fn deaf() -> Deaf {
     }
 }
 
-/// A port of 127.0.0.1 that resets every connection right after accepting it.
+/// A port of 127.0.0.1 that resets every connection after accepting it.
 #[derive(Debug)]
 pub struct Resetting {
     /// The port.
@@ -96,8 +96,9 @@ pub struct Resetting {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Opens a resetting port.
-pub fn resetting() -> Resetting {
+/// Opens a resetting port. Without a delay the reset may be there before the client's kernel has
+/// told it that it is connected: what the client then sees is a matter of luck.
+pub fn resetting(delay: Duration) -> Resetting {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();
     let stop = Arc::new(AtomicBool::new(false));
@@ -107,8 +108,16 @@ pub fn resetting() -> Resetting {
             if stopped.load(Ordering::SeqCst) {
                 return;
             }
-            if let Ok(connection) = connection {
-                reset(&connection);
+            let Ok(connection) = connection else { continue };
+            reset(&connection);
+            let close_later = move || {
+                std::thread::sleep(delay);
+                drop(connection);
+            };
+            if delay.is_zero() {
+                close_later();
+            } else {
+                std::thread::spawn(close_later);
             }
         }
     });

@@ -100,7 +100,7 @@ fn kubelet_judges() -> Outcome {
         answer("HTTP/1.1 302 Go\r\nLocation: http://localhost/\r\nContent-Length: 0\r\n\r\n"),
     );
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (dead, deaf, resetting) = (reserve(), deaf(), resetting());
+    let (dead, deaf, resetting) = (reserve(), deaf(), resetting(Duration::from_millis(200)));
     for (question, verdict) in [
         (Question::http(app.addr(), "/fine"), "success"),
         (Question::http(app.addr(), "/none"), "failure-404"),

@@ -9,6 +9,7 @@ mod timing;
 
 use super::fake_app::{FakeApp, Script, Step};
 use super::ports::{Deaf, Reserved, Resetting, deaf, reserve, resetting};
+use std::time::Duration;
 
 /// What the agent answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Dish {
     pub aim: Aim,
     /// `timeoutSeconds`.
     pub seconds: u32,
+    /// kubelet's own verdict is always the same, so that it can be compared.
+    pub judged: bool,
 }
 
 /// The places that dishes speak of.
@@ -80,8 +83,10 @@ pub struct Kitchen {
     pub dead: Reserved,
     /// Neither accepts nor refuses.
     pub deaf: Deaf,
-    /// Resets after accepting.
+    /// Resets a moment after accepting.
     pub resetting: Resetting,
+    /// Resets in the moment of accepting.
+    pub resetting_at_once: Resetting,
 }
 
 impl Kitchen {
@@ -89,13 +94,16 @@ impl Kitchen {
     pub fn open() -> Self {
         let other = FakeApp::start();
         other.otherwise(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"));
-        let (dead, deaf, resetting) = (reserve(), deaf(), resetting());
+        let (dead, deaf) = (reserve(), deaf());
+        let resetting_at_once = resetting(Duration::ZERO);
+        let resetting = resetting(Duration::from_millis(200));
         Self {
             app: FakeApp::start(),
             other,
             dead,
             deaf,
             resetting,
+            resetting_at_once,
         }
     }
 
@@ -140,6 +148,11 @@ impl Kitchen {
         menu.aimed("tcp-refused", Aim::Tcp(dead), 502);
         menu.aimed("tcp-backlog-full", Aim::Tcp(deaf), 504);
         menu.aimed("tcp-reset-after-accept", Aim::Tcp(self.resetting.port), 200);
+        let at_once = self.resetting_at_once.port;
+        menu.aimed("http-reset-at-once", Aim::Http(at_once), 502);
+        menu.aimed("tcp-reset-at-once", Aim::Tcp(at_once), 200);
+        // kubelet reads the result of its connect after the reset or before it.
+        menu.last().judged = false;
     }
 }
 
@@ -163,6 +176,7 @@ impl Menu {
             code,
             aim,
             seconds: 1,
+            judged: true,
         });
     }
 
@@ -189,12 +203,18 @@ impl Menu {
             code,
             aim,
             seconds: 1,
+            judged: true,
         });
+    }
+
+    /// The dish added last.
+    fn last(&mut self) -> &mut Dish {
+        self.dishes.last_mut().expect("one was added")
     }
 
     /// The dish added last has more time: it moves megabytes.
     fn takes_longer(&mut self) {
-        self.dishes.last_mut().expect("one was added").seconds = 8;
+        self.last().seconds = 8;
     }
 }
 
