@@ -2,6 +2,12 @@
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
 mod judgement;
+mod lifecycle;
+mod observability;
+mod passthrough;
+mod settings;
+mod slots;
+mod status_port;
 mod support;
 
 use libtest_mimic::Arguments;
@@ -12,5 +18,11 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(support::tests());
     trials.extend(judgement::tests());
+    trials.extend(status_port::tests());
+    trials.extend(slots::tests());
+    trials.extend(passthrough::tests());
+    trials.extend(lifecycle::tests());
+    trials.extend(settings::tests());
+    trials.extend(observability::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -85,6 +85,29 @@ impl Setup {
         let status = self.status.take().unwrap_or_else(reserve);
         self.args
             .extend(["--status-port".into(), status.port.to_string()]);
+        self.start_as_told(status)
+    }
+
+    /// The same where arguments or environment say already what the status port is.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_as_told(self, status: Reserved) -> Result<Agent, String> {
+        let agent = self.spawn(status)?;
+        match agent.wait_log(is_listening) {
+            Some(_) => Ok(agent),
+            None => Err(format!(
+                "the agent does not listen: {:?}",
+                agent.log.lines()
+            )),
+        }
+    }
+
+    /// The same without waiting for it to listen.
+    ///
+    /// # Errors
+    /// When there is nothing to start.
+    pub fn spawn(self, status: Reserved) -> Result<Agent, String> {
         let started = Instant::now();
         let mut child = self
             .command()
@@ -94,19 +117,12 @@ impl Setup {
         let log = Arc::new(Log::default());
         let lines = log.clone();
         std::thread::spawn(move || lines.follow(BufReader::new(stderr)));
-        let agent = Agent {
+        Ok(Agent {
             child,
             status,
             log,
             started,
-        };
-        match agent.wait_log(is_listening) {
-            Some(_) => Ok(agent),
-            None => Err(format!(
-                "the agent does not listen: {:?}",
-                agent.log.lines()
-            )),
-        }
+        })
     }
 
     /// Runs an agent that is expected to end by itself: its exit code and what it wrote to stderr.

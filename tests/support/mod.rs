@@ -3,13 +3,19 @@
 #![allow(dead_code)] // each module of tests uses a part
 
 pub mod agent;
+pub mod app;
 pub mod fake_app;
 pub mod http;
 pub mod kubelet;
 pub mod menu;
 pub mod needs;
+pub mod observe;
 pub mod ports;
+pub mod prometheus;
+pub mod raw;
 mod selftest;
+pub mod table;
+pub mod trials;
 
 pub use needs::{Need, needs};
 pub use selftest::tests;

@@ -14,6 +14,8 @@ pub enum Need {
     Root,
     /// Go, or a driver built before (`PROBELET_KUBELET_DRIVER`).
     Go,
+    /// An IPv6 loopback address.
+    Ipv6,
     /// A program on the PATH.
     Peer(&'static str),
     /// A file named by an environment variable, for peers that no PATH holds.
@@ -39,6 +41,9 @@ impl Need {
         match self {
             Need::Root => (!rustix::process::geteuid().is_root()).then(|| "root".into()),
             Need::Go => (!has_go()).then(|| "Go".into()),
+            Need::Ipv6 => std::net::TcpListener::bind("[::1]:0")
+                .is_err()
+                .then(|| "IPv6".into()),
             Need::Peer(name) => on_path(name).is_none().then(|| (*name).into()),
             Need::File(variable) => match std::env::var_os(variable) {
                 Some(path) if PathBuf::from(&path).exists() => None,

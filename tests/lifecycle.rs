@@ -1,0 +1,254 @@
+//! The process from its start to its end: listening, signals, PID 1.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::agent::{Agent, Setup};
+use crate::support::app::{App, Reply};
+use crate::support::http::End;
+use crate::support::observe::{LISTENING, child_of, logged, sockets, until};
+use crate::support::ports::reserve;
+use crate::support::raw::{connect, get, probe, read_to_end, send, state};
+use crate::support::table::{Table, agent_with, start};
+use crate::support::trials::trials;
+use crate::support::{Need, within};
+
+use probelet::limits::DRAIN_TIME;
+
+const LIVEZ: &str = "/app-health/web/livez";
+const PRESTOP: &str = "/app-lifecycle/web/prestopz";
+
+/// What a busy machine may add to a bound.
+const SLACK: Duration = Duration::from_secs(3);
+
+pub fn tests() -> Vec<Trial> {
+    let mut tests = trials!["lifecycle":
+        sigterm_ends_it_once_the_probe_in_flight_is_answered,
+        sigint_ends_it_as_sigterm_does,
+        a_probe_that_does_not_end_does_not_keep_it_alive,
+        a_forward_that_does_not_end_does_not_keep_it_alive,
+        it_serves_on_for_the_shutdown_delay,
+        a_second_signal_ends_it_at_once,
+        a_port_in_use_is_named_and_nothing_is_served,
+    ];
+    tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; works_as_pid_1]);
+    tests.extend(trials!["lifecycle" needs &[Need::Peer("strace")];
+        without_ipv6_in_the_kernel_it_listens_on_ipv4
+    ]);
+    tests
+}
+
+fn scene(app: &App, args: &[&str]) -> Agent {
+    agent_with(
+        &Table::new()
+            .http(LIVEZ, app.port(), 60)
+            .http(PRESTOP, app.port(), 60),
+        args,
+    )
+}
+
+#[track_caller]
+fn assert_success(status: Option<ExitStatus>) {
+    assert_eq!(status.expect("ends by itself").code(), Some(0));
+}
+
+fn refuses(agent: &Agent) -> bool {
+    std::net::TcpStream::connect(agent.addr()).is_err()
+}
+
+fn sigterm_ends_it_once_the_probe_in_flight_is_answered() {
+    ends_in_order(Signal::TERM);
+}
+
+fn sigint_ends_it_as_sigterm_does() {
+    ends_in_order(Signal::INT);
+}
+
+fn ends_in_order(signal: Signal) {
+    let app = App::start(Reply::Hold);
+    let mut agent = scene(&app, &[]);
+    let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
+    app.until_requests(2);
+    agent.signal(signal);
+    until("no new connections", || refuses(&agent).then_some(()));
+    app.set(Reply::Status(200));
+    for stream in &mut in_flight {
+        read_to_end(stream).assert_is(200);
+    }
+    assert_success(agent.wait_exit());
+}
+
+fn a_probe_that_does_not_end_does_not_keep_it_alive() {
+    let app = App::start(Reply::Hold);
+    let mut agent = scene(&app, &[]);
+    let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
+    app.until_requests(2);
+    assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
+    for stream in &mut in_flight {
+        assert_ne!(read_to_end(stream).end, End::Open);
+    }
+}
+
+/// Ends on SIGTERM, neither sooner nor later.
+#[track_caller]
+fn assert_ends_in(agent: &mut Agent, bounds: std::ops::Range<Duration>) {
+    let started = Instant::now();
+    agent.signal(Signal::TERM);
+    assert_success(agent.wait_exit());
+    let took = started.elapsed();
+    assert!(
+        bounds.contains(&took),
+        "ended after {took:?}, due {bounds:?}"
+    );
+}
+
+fn a_forward_that_does_not_end_does_not_keep_it_alive() {
+    let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let listen = reserve();
+    let forward = format!(
+        "--forward={}={}",
+        listen.port,
+        app.local_addr().expect("bound")
+    );
+    let mut agent = agent_with(&Table::new(), &[&forward]);
+    let client = connect((Ipv4Addr::LOCALHOST, listen.port).into());
+    let (end, _) = app.accept().expect("dialled");
+    assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
+    assert_ne!((state(&client), state(&end)), (End::Open, End::Open));
+}
+
+fn it_serves_on_for_the_shutdown_delay() {
+    let app = App::start(Reply::Status(200));
+    let mut agent = scene(&app, &["--shutdown-delay", "2"]);
+    let delay = Duration::from_secs(2);
+    let started = Instant::now();
+    agent.signal(Signal::TERM);
+    let mut served = 0;
+    // Up to a margin before the end, after which a probe may meet a closed port.
+    while started.elapsed() < delay * 3 / 4 {
+        probe(&agent, LIVEZ).assert_is(200);
+        served += 1;
+    }
+    assert!(served > 0);
+    assert_success(agent.wait_exit());
+    let took = started.elapsed();
+    assert!(
+        (delay..delay + SLACK).contains(&took),
+        "ended after {took:?}, due after {delay:?}"
+    );
+}
+
+fn a_second_signal_ends_it_at_once() {
+    for second in [Signal::TERM, Signal::INT] {
+        let app = App::start(Reply::Hold);
+        let mut agent = scene(&app, &["--shutdown-delay=60"]);
+        let _in_flight = send(agent.addr(), &get(LIVEZ));
+        app.until_requests(1);
+        agent.signal(Signal::TERM);
+        // The first is taken notice of when it is logged; two at once might count as one.
+        logged(&agent, "msg=stopping");
+        agent.signal(second);
+        let started = Instant::now();
+        assert!(
+            agent.wait_exit().is_some(),
+            "a second {second:?} is not heeded"
+        );
+        assert!(
+            started.elapsed() < SLACK,
+            "ended after {:?}",
+            started.elapsed()
+        );
+    }
+}
+
+fn a_port_in_use_is_named_and_nothing_is_served() {
+    let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let free = reserve();
+    let in_use = [
+        vec![format!("--status-port={port}")],
+        vec![
+            format!("--status-port={}", free.port),
+            format!("--forward={port}=127.0.0.1:1"),
+        ],
+        vec![
+            format!("--status-port={port}"),
+            "--status-addr=127.0.0.1".into(),
+        ],
+    ];
+    for args in in_use {
+        let setup = args.iter().fold(Setup::new(), |setup, arg| setup.arg(arg));
+        let (code, log) = setup.run_to_end().expect("ends by itself");
+        assert_eq!(code, Some(1), "{log}");
+        assert!(
+            log.contains(&format!(":{port}")) && log.contains("in use"),
+            "{log}"
+        );
+        assert!(
+            !log.contains("msg=listening"),
+            "says it listens and does not: {log}"
+        );
+    }
+}
+
+fn works_as_pid_1() {
+    let app = App::start(Reply::Status(200));
+    let alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let table = Table::new().http(LIVEZ, app.port(), 5);
+    let mut agent = start(Setup::new().before(&alone), &table, &[]);
+    let inside = child_of(agent.pid());
+    let status = std::fs::read_to_string(format!("/proc/{inside}/status")).expect("alive");
+    let pids = status
+        .lines()
+        .find_map(|l| l.strip_prefix("NSpid:"))
+        .expect("a line");
+    assert_eq!(
+        pids.split_whitespace().last(),
+        Some("1"),
+        "its own view of its id"
+    );
+    probe(&agent, LIVEZ).assert_is(200);
+    probe(&agent, "/metrics").assert_is(200);
+    // The kernel drops what PID 1 has no handler for.
+    let pid = Pid::from_raw(inside as i32).expect("not 0");
+    kill_process(pid, Signal::TERM).expect("alive");
+    assert_success(agent.wait_exit());
+}
+
+fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
+    let app = App::start(Reply::Status(200));
+    // What socket(AF_INET6) says on such a kernel. `-D`: the agent is our child, not strace's.
+    let inject = "inject=socket:error=EAFNOSUPPORT:when=1";
+    let without = [
+        "strace",
+        "-D",
+        "-q",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=socket",
+        "-e",
+        inject,
+    ];
+    let table = Table::new().http(LIVEZ, app.port(), 5);
+    let agent = start(Setup::new().before(&without), &table, &[]);
+    probe(&agent, LIVEZ).assert_is(200);
+    let any = (Ipv4Addr::UNSPECIFIED, agent.addr().port()).into();
+    let listening = || {
+        sockets()
+            .iter()
+            .any(|s| s.state == LISTENING && s.local == any)
+    };
+    assert!(within(SLACK, listening), "listens on {any}");
+    let v6 = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let port = format!(":{:04X} ", agent.addr().port());
+    // The port's reservation is bound, and listens to nothing.
+    assert!(
+        !v6.lines().any(|l| l.contains(&port) && l.contains(" 0A ")),
+        "{v6}"
+    );
+}

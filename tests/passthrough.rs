@@ -1,0 +1,433 @@
+//! A separate port passed through: the bytes, their end and their pace are the app's own, and the
+//! slots are neither the probes' nor without bound.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+
+use crate::support::agent::Agent;
+use crate::support::app::{App, BODY, Reply};
+use crate::support::http::End;
+use crate::support::observe::{assert_descriptors, until};
+use crate::support::ports::{Reserved, reserve};
+use crate::support::raw::{connect, exchange, get, probe, read_to_end, reset, send, state};
+use crate::support::table::{Table, agent_with};
+use crate::support::trials::trials;
+use crate::support::{Need, PATIENCE};
+
+use probelet::limits::{FORWARD_SLOTS, PROBE_SLOTS};
+
+const LIVEZ: &str = "/app-health/web/livez";
+
+pub fn tests() -> Vec<Trial> {
+    let mut tests = trials!["passthrough":
+        bytes_pass_unchanged_both_ways_at_once,
+        single_bytes_pass_without_waiting_for_more,
+        the_end_of_the_clients_bytes_leaves_the_answer_open,
+        the_end_of_the_apps_bytes_leaves_the_request_open,
+        a_reader_that_stops_stops_the_writer,
+        http_through_a_forward_gets_the_apps_own_answer,
+        a_refused_target_resets_the_client,
+        a_reset_of_one_side_resets_the_other,
+        slots_full_the_newest_is_reset_and_the_others_live,
+        a_flag_lowers_the_forwards_at_once,
+        forwards_and_probes_do_not_take_each_others_places,
+        a_flood_of_resets_leaves_nothing_behind,
+        several_forwards_keep_apart,
+    ];
+    tests.extend(trials!["passthrough" needs &[Need::Ipv6]; ipv6_listens_and_targets]);
+    tests
+}
+
+/// A forward to a listener of the test.
+struct Scene {
+    agent: Agent,
+    app: TcpListener,
+    forward: Entry,
+}
+
+/// Where a forward listens.
+struct Entry(Reserved);
+
+impl Entry {
+    fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.0.port).into()
+    }
+}
+
+fn scene(args: &[&str]) -> Scene {
+    let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let target = app.local_addr().expect("bound");
+    let (agent, forward) = forward_to(target, &Table::new(), args);
+    Scene {
+        agent,
+        app,
+        forward,
+    }
+}
+
+fn forward_to(target: SocketAddr, table: &Table, args: &[&str]) -> (Agent, Entry) {
+    let entry = Entry(reserve());
+    let forward = format!("{}={target}", entry.0.port);
+    let agent = agent_with(table, &[&["--forward", &forward], args].concat());
+    (agent, entry)
+}
+
+impl Scene {
+    /// Both ends of a new connection: the client's and the app's.
+    fn pair(&self) -> (TcpStream, TcpStream) {
+        let client = connect(self.forward.addr());
+        let (app, _) = self.app.accept().expect("the target is dialled");
+        app.set_nodelay(true).expect("TCP_NODELAY");
+        for end in [&client, &app] {
+            end.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+            end.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+        }
+        (client, app)
+    }
+}
+
+/// Bytes that repeat nowhere near, and chunk sizes to go with them (xorshift64).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count.div_ceil(8))
+            .flat_map(|_| self.next().to_le_bytes())
+            .take(count)
+            .collect()
+    }
+
+    /// Writes everything in chunks of 1 byte to 20 KiB, then ends that direction.
+    fn send(mut self, bytes: &[u8], to: &mut TcpStream) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let size = (1 + self.next() as usize % (20 * 1024)).min(left.len());
+            to.write_all(&left[..size]).expect("the other side reads");
+            left = &left[size..];
+        }
+        to.shutdown(Shutdown::Write).expect("FIN");
+    }
+}
+
+fn bytes_pass_unchanged_both_ways_at_once() {
+    let scene = scene(&[]);
+    let (client, app) = scene.pair();
+    let up = Noise(1).bytes(6 << 20);
+    let down = Noise(2).bytes(5 << 20);
+    let run = |mut end: TcpStream, seed, send: Vec<u8>, expect: Vec<u8>| {
+        let mut writing = end.try_clone().expect("a second descriptor");
+        let writer = thread::spawn(move || Noise(seed).send(&send, &mut writing));
+        thread::spawn(move || {
+            let mut got = Vec::new();
+            end.read_to_end(&mut got).expect("ends with a FIN");
+            // Not `assert_eq`: nobody reads a diff of megabytes.
+            assert!(
+                got == expect,
+                "{} bytes came of {}, or not the same",
+                got.len(),
+                expect.len()
+            );
+            writer.join().expect("all written");
+        })
+    };
+    let sides = [
+        run(client, 3, up.clone(), down.clone()),
+        run(app, 4, down, up),
+    ];
+    for side in sides {
+        side.join().expect("both directions");
+    }
+}
+
+fn single_bytes_pass_without_waiting_for_more() {
+    let scene = scene(&[]);
+    let (mut client, mut app) = scene.pair();
+    for n in 0..500_u16 {
+        let byte = [n as u8];
+        let mut got = [0];
+        client.write_all(&byte).expect("sent");
+        app.read_exact(&mut got).expect("passed on");
+        assert_eq!(got, byte);
+        app.write_all(&byte).expect("sent");
+        client.read_exact(&mut got).expect("passed back");
+        assert_eq!(got, byte);
+    }
+}
+
+fn the_end_of_the_clients_bytes_leaves_the_answer_open() {
+    let scene = scene(&[]);
+    let (client, app) = scene.pair();
+    assert_half_close(client, app);
+}
+
+fn the_end_of_the_apps_bytes_leaves_the_request_open() {
+    let scene = scene(&[]);
+    let (client, app) = scene.pair();
+    assert_half_close(app, client);
+}
+
+/// `first` ends its direction; the other way goes on until `second` ends it too.
+fn assert_half_close(mut first: TcpStream, mut second: TcpStream) {
+    first.write_all(b"all I have to say").expect("sent");
+    first.shutdown(Shutdown::Write).expect("FIN");
+    let mut got = String::new();
+    second
+        .read_to_string(&mut got)
+        .expect("the FIN is passed on");
+    assert_eq!(got, "all I have to say");
+    assert_eq!(state(&first), End::Open, "one FIN is not two");
+    let late = Noise(5).bytes(300 * 1024);
+    Noise(6).send(&late, &mut second);
+    let reply = read_to_end(&mut first);
+    assert!(reply.bytes == late, "what came after the other side's FIN");
+    assert_eq!(reply.end, End::Fin);
+}
+
+fn a_reader_that_stops_stops_the_writer() {
+    let scene = scene(&[]);
+    let (mut client, mut app) = scene.pair();
+    let before = scene.agent.memory("Anonymous").expect("alive");
+    client
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("SO_SNDTIMEO");
+    let chunk = Noise(7).bytes(64 * 1024);
+    let mut sent = 0;
+    // Kernel buffers on both hops hold some megabytes at most (tcp_wmem, tcp_rmem).
+    let stalled = loop {
+        match client.write(&chunk[sent % chunk.len()..]) {
+            Ok(n) => sent += n,
+            Err(e) => break e.kind(),
+        }
+        assert!(
+            sent < 64 << 20,
+            "64 MiB went into a forward nobody reads from"
+        );
+    };
+    assert_eq!(
+        stalled,
+        ErrorKind::WouldBlock,
+        "the writer is held back, not cut off"
+    );
+    let grown = scene
+        .agent
+        .memory("Anonymous")
+        .expect("alive")
+        .saturating_sub(before);
+    assert!(
+        grown <= 64,
+        "{grown} KiB more in the agent for a reader that stopped"
+    );
+    // Nothing is lost by the wait, and the way back was free all along.
+    app.write_all(b"back").expect("sent");
+    client
+        .read_exact(&mut [0; 4])
+        .expect("the other direction does not wait");
+    client.shutdown(Shutdown::Write).expect("FIN");
+    let got = read_to_end(&mut app);
+    assert_eq!((got.bytes.len(), got.end), (sent, End::Fin));
+    assert!(
+        got.bytes
+            .chunks(chunk.len())
+            .all(|c| *c == chunk[..c.len()]),
+        "in order"
+    );
+}
+
+fn http_through_a_forward_gets_the_apps_own_answer() {
+    let app = App::start(Reply::Status(201));
+    let (_agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
+    let direct = exchange(app.addr(), &get("/health"));
+    let through = exchange(forward.addr(), &get("/health"));
+    assert_eq!(through.bytes, direct.bytes);
+    through.assert_is(201);
+    assert_eq!(through.body(), BODY.as_bytes());
+}
+
+fn a_refused_target_resets_the_client() {
+    let refused = reserve();
+    let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, refused.port));
+    let (agent, forward) = forward_to(closed, &Table::new(), &[]);
+    let before = agent.descriptors();
+    for request in [get("/health"), Vec::new()] {
+        let mut stream = connect(forward.addr());
+        let _ = stream.write_all(&request);
+        let reply = read_to_end(&mut stream);
+        assert_eq!(
+            (reply.bytes.len(), reply.end),
+            (0, End::Reset),
+            "an HTTP probe must fail"
+        );
+    }
+    assert_descriptors(&agent, before);
+}
+
+fn a_reset_of_one_side_resets_the_other() {
+    let scene = scene(&[]);
+    let before = scene.agent.descriptors();
+    let (client, mut app) = scene.pair();
+    reset(client);
+    assert_eq!(
+        read_to_end(&mut app).end,
+        End::Reset,
+        "the client's reset reaches the app"
+    );
+    let (mut client, app) = scene.pair();
+    reset(app);
+    assert_eq!(
+        read_to_end(&mut client).end,
+        End::Reset,
+        "the app's reset reaches the client"
+    );
+    assert_descriptors(&scene.agent, before);
+}
+
+fn slots_full_the_newest_is_reset_and_the_others_live() {
+    let scene = scene(&[]);
+    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| scene.pair()).collect();
+    for _ in 0..10 {
+        assert_eq!(
+            read_to_end(&mut connect(scene.forward.addr())).end,
+            End::Reset,
+            "no slot for the newest"
+        );
+    }
+    for (client, app) in &mut pairs {
+        client.write_all(b"still there?").expect("sent");
+        app.read_exact(&mut [0; 12]).expect("passed on");
+        app.write_all(b"yes").expect("sent");
+        client.read_exact(&mut [0; 3]).expect("passed back");
+    }
+    // One that ends makes room for one.
+    drop(pairs.pop());
+    until("a slot is free again", || {
+        pair_if_room(&scene.app, &scene.forward)
+    });
+}
+
+/// Both ends of a new connection, if a slot was free for it.
+fn pair_if_room(app: &TcpListener, forward: &Entry) -> Option<(TcpStream, TcpStream)> {
+    let client = connect(forward.addr());
+    app.set_nonblocking(true).expect("O_NONBLOCK");
+    let accepted = until("reset or passed on", || {
+        match (app.accept(), state(&client)) {
+            (Ok((app, _)), _) => Some(Some(app)),
+            (Err(_), End::Open) => None,
+            (Err(_), _) => Some(None),
+        }
+    });
+    app.set_nonblocking(false).expect("O_NONBLOCK");
+    accepted.map(|app| (client, app))
+}
+
+fn a_flag_lowers_the_forwards_at_once() {
+    let scene = scene(&["--max-forwards", "1"]);
+    let (mut client, mut app) = scene.pair();
+    assert_eq!(
+        read_to_end(&mut connect(scene.forward.addr())).end,
+        End::Reset
+    );
+    client.write_all(b"x").expect("sent");
+    app.read_exact(&mut [0]).expect("passed on");
+}
+
+fn forwards_and_probes_do_not_take_each_others_places() {
+    let (slow, raw) = (
+        App::start(Reply::Hold),
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"),
+    );
+    let table = Table::new().http(LIVEZ, slow.port(), 60);
+    let (agent, forward) = forward_to(raw.local_addr().expect("bound"), &table, &[]);
+    let pair = || (connect(forward.addr()), raw.accept().expect("dialled").0);
+    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| pair()).collect();
+    // Every forward taken, every probe still has its place.
+    let held: Vec<_> = (0..PROBE_SLOTS)
+        .map(|_| send(agent.addr(), &get(LIVEZ)))
+        .collect();
+    slow.until_requests(PROBE_SLOTS);
+    // Every probe taken, a forward that ends leaves its place to another one.
+    pairs.clear();
+    until("a forward passes beside the probes", || {
+        pair_if_room(&raw, &forward)
+    });
+    probe(&agent, LIVEZ).assert_is(503);
+    slow.set(Reply::Status(200));
+    for mut stream in held {
+        read_to_end(&mut stream).assert_is(200);
+    }
+}
+
+fn a_flood_of_resets_leaves_nothing_behind() {
+    let app = App::start(Reply::Status(200));
+    let (agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
+    let before = agent.descriptors();
+    for n in 0..500 {
+        let mut stream = connect(forward.addr());
+        if n % 2 == 0 {
+            let _ = stream.write_all(b"GET / HT");
+        }
+        if n % 3 == 0 {
+            drop(stream)
+        } else {
+            reset(stream)
+        }
+    }
+    assert_descriptors(&agent, before);
+    exchange(forward.addr(), &get("/")).assert_is(200);
+}
+
+fn several_forwards_keep_apart() {
+    let apps = [
+        App::start(Reply::Status(201)),
+        App::start(Reply::Status(202)),
+    ];
+    let entries = [Entry(reserve()), Entry(reserve())];
+    let forward = |n: usize| format!("--forward=0.0.0.0:{}={}", entries[n].0.port, apps[n].addr());
+    let agent = agent_with(&Table::new(), &[&forward(0), &forward(1)]);
+    for (entry, status) in entries.iter().zip([201, 202]) {
+        exchange(entry.addr(), &get("/")).assert_is(status);
+    }
+    probe(&agent, "/healthz/ready").assert_is(200);
+}
+
+fn ipv6_listens_and_targets() {
+    let app = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a free port");
+    let target = app.local_addr().expect("bound").port();
+    let reserved = [reserve(), reserve(), reserve()];
+    let ports = [0, 1, 2].map(|n: usize| reserved[n].port);
+    let forwards = [
+        format!("--forward={}=[::1]:{target}", ports[0]),
+        format!("--forward=127.0.0.1:{}=[::1]:{target}", ports[1]),
+        format!("--forward=[::1]:{}=[::1]:{target}", ports[2]),
+    ];
+    let args: Vec<_> = forwards.iter().map(String::as_str).collect();
+    let _agent = agent_with(&Table::new(), &args);
+    let (v4, v6): (IpAddr, IpAddr) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    // A bare port listens on both families, an address on its own.
+    for at in [
+        (v4, ports[0]),
+        (v6, ports[0]),
+        (v4, ports[1]),
+        (v6, ports[2]),
+    ] {
+        let mut client = TcpStream::connect(SocketAddr::from(at)).expect("listens");
+        let (mut end, _) = app.accept().expect("dialled");
+        client.write_all(b"six").expect("sent");
+        end.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        end.read_exact(&mut [0; 3]).expect("passed on");
+    }
+    for not in [(v6, ports[1]), (v4, ports[2])] {
+        let refused = TcpStream::connect(SocketAddr::from(not)).map_err(|e| e.kind());
+        assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused), "{not:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Waiting for something to turn up, and sockets and children of a process as `/proc` tells them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::agent::Agent;
+use super::{PATIENCE, within};
+
+/// Polls until there is something; fails after `PATIENCE`.
+#[track_caller]
+pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, condition)
+}
+
+/// Polls until there is something; fails when it takes longer than `bound`.
+#[track_caller]
+pub fn until_within<T>(bound: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    within(bound, || {
+        found = condition();
+        found.is_some()
+    });
+    found.unwrap_or_else(|| panic!("not within {bound:?}: {what}"))
+}
+
+/// The only child of a process, once it has one: what `unshare --fork` runs.
+#[track_caller]
+pub fn child_of(pid: u32) -> u32 {
+    until("a child process", || {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.trim().parse().ok()
+    })
+}
+
+/// One TCP socket of the machine, as `/proc/net/tcp` and `tcp6` tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Our side.
+    pub local: SocketAddr,
+    /// The other side.
+    pub remote: SocketAddr,
+    /// State by number (`include/net/tcp_states.h`): 1 established, 10 listening.
+    pub state: u8,
+    /// Bytes that arrived and were not read; of a listener, connections not accepted.
+    pub rx_queue: u32,
+    /// Links the socket to a descriptor of a process.
+    pub inode: u64,
+}
+
+/// `include/net/tcp_states.h`: `TCP_LISTEN`
+pub const LISTENING: u8 = 10;
+
+/// Every TCP socket of this network namespace.
+pub fn sockets() -> Vec<Socket> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let read = |table| std::fs::read_to_string(table).unwrap_or_default();
+    tables
+        .into_iter()
+        .map(read)
+        .flat_map(|t| t.lines().filter_map(socket).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The TCP sockets a process holds open.
+pub fn sockets_of(pid: u32) -> Vec<Socket> {
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("process is gone");
+    let links: Vec<_> = fds
+        .filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .collect();
+    let held = |s: &Socket| {
+        links
+            .iter()
+            .any(|l| l == Path::new(&format!("socket:[{}]", s.inode)))
+    };
+    sockets().into_iter().filter(held).collect()
+}
+
+/// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode ...`
+fn socket(line: &str) -> Option<Socket> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let (_, rx_queue) = fields.get(4)?.split_once(':')?;
+    Some(Socket {
+        local: address(fields[1])?,
+        remote: address(fields[2])?,
+        state: u8::from_str_radix(fields[3], 16).ok()?,
+        rx_queue: u32::from_str_radix(rx_queue, 16).ok()?,
+        inode: fields.get(9)?.parse().ok()?,
+    })
+}
+
+/// Words of 32 bits in the machine's byte order, then the port; an IPv4 address in IPv6 as IPv4.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (words, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| {
+        u32::from_str_radix(words.get(at..at + 8)?, 16)
+            .ok()
+            .map(u32::to_ne_bytes)
+    };
+    if words.len() == 8 {
+        return Some((word(0)?, port).into());
+    }
+    let mut octets = [0; 16];
+    for (n, chunk) in octets.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *chunk = word(n * 8)?;
+    }
+    Some(SocketAddr::new(IpAddr::from(octets).to_canonical(), port))
+}
+
+/// The first log line that holds this text, now or soon.
+#[track_caller]
+pub fn logged(agent: &Agent, text: &str) -> String {
+    let line = agent.wait_log(|line| line.contains(text));
+    line.unwrap_or_else(|| panic!("no {text:?} in the log: {:#?}", agent.log()))
+}
+
+/// Log lines so far that hold this text.
+pub fn log_lines(agent: &Agent, text: &str) -> Vec<String> {
+    agent
+        .log()
+        .into_iter()
+        .filter(|line| line.contains(text))
+        .collect()
+}
+
+/// Holds that the agent gives back every descriptor it took since.
+#[track_caller]
+pub fn assert_descriptors(agent: &Agent, before: usize) {
+    assert!(
+        agent.wait_descriptors(before),
+        "{before} before, {} after",
+        agent.descriptors()
+    );
+}
