@@ -128,8 +128,16 @@ impl Shared {
             Reply::RedirectToHttps => (302, "Location: https://127.0.0.1:9/\r\n"),
             Reply::Hold | Reply::Close => return None,
         };
-        let length = BODY.len();
-        let head = format!("HTTP/1.1 {status} \r\n{field}Content-Length: {length}\r\n\r\n{BODY}");
+        let body = if matches!(status, 204 | 304) {
+            ""
+        } else {
+            BODY
+        };
+        let length = match body.len() {
+            0 => String::new(),
+            len => format!("Content-Length: {len}\r\n"),
+        };
+        let head = format!("HTTP/1.1 {status} \r\n{field}{length}\r\n{body}");
         stream.write_all(head.as_bytes()).ok()
     }
 }

@@ -13,25 +13,26 @@ type Key = (String, Vec<(String, String)>);
 impl Page {
     /// Reads a page.
     ///
-    /// # Panics
-    /// At the first line that is not as the format asks.
-    #[track_caller]
-    pub fn parse(text: &str) -> Page {
-        assert!(text.ends_with('\n'), "the last line ends with a line feed");
+    /// # Errors
+    /// The first line that is not as the format asks.
+    pub fn parse(text: &str) -> Result<Page, String> {
         let (mut types, mut samples) = (HashMap::new(), BTreeMap::new());
-        for line in text.lines() {
-            if let Some(comment) = line.strip_prefix("# ") {
-                declare(comment, &mut types);
-                continue;
-            }
-            let (key, value) = sample(line).unwrap_or_else(|| panic!("no sample: {line:?}"));
-            assert!(
-                types.contains_key(family(&key.0, &types)),
-                "no # TYPE before {line:?}"
-            );
-            assert!(samples.insert(key, value).is_none(), "twice: {line:?}");
+        if !text.ends_with('\n') {
+            return Err("the last line does not end".into());
         }
-        Page { samples }
+        for line in text.lines() {
+            let is_right = match line.strip_prefix("# ") {
+                Some(comment) => declare(comment, &mut types).is_some(),
+                None => sample(line).is_some_and(|(key, value)| {
+                    let declared = types.contains_key(family(&key.0, &types));
+                    declared && samples.insert(key, value).is_none()
+                }),
+            };
+            if !is_right {
+                return Err(line.into());
+            }
+        }
+        Ok(Page { samples })
     }
 
     /// The value of one sample.
@@ -67,26 +68,21 @@ impl Page {
     }
 }
 
-/// `HELP name text` or `TYPE name kind`, each at most once a name, TYPE before its samples.
-#[track_caller]
-fn declare(comment: &str, types: &mut HashMap<String, String>) {
-    let (word, rest) = comment.split_once(' ').expect("HELP or TYPE and a name");
-    let (name, text) = rest.split_once(' ').expect("a name and what it is");
-    assert!(is_name(name, true), "{name:?}");
-    match word {
-        "HELP" => assert!(!text.is_empty(), "{comment:?}"),
+/// `HELP name text` or `TYPE name kind`, the latter once a name and before its samples.
+fn declare(comment: &str, types: &mut HashMap<String, String>) -> Option<()> {
+    let (word, rest) = comment.split_once(' ')?;
+    let (name, text) = rest
+        .split_once(' ')
+        .filter(|(name, _)| is_name(name, true))?;
+    let is_right = match word {
+        "HELP" => !text.is_empty(),
         "TYPE" => {
-            assert!(
-                ["counter", "gauge", "histogram"].contains(&text),
-                "{comment:?}"
-            );
-            assert!(
-                types.insert(name.into(), text.into()).is_none(),
-                "twice: {comment:?}"
-            );
+            let known = ["counter", "gauge", "histogram"].contains(&text);
+            known && types.insert(name.into(), text.into()).is_none()
         }
-        _ => panic!("neither HELP nor TYPE: {comment:?}"),
-    }
+        _ => false,
+    };
+    is_right.then_some(())
 }
 
 /// The name that was declared: of a histogram's samples, without the suffix.

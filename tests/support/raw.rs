@@ -8,13 +8,13 @@ use std::time::Instant;
 use super::PATIENCE;
 use super::agent::Agent;
 use super::http::{self, Answer, End};
-use super::observe::{sockets, until};
+use super::observe::{Socket, sockets, until};
 use super::ports;
 
 impl Answer {
-    /// Holds what every answer owes: this status, a length that is the body's, a clean FIN.
+    /// Holds what every answer owes: this status, and after its head a clean FIN.
     #[track_caller]
-    pub fn assert_is(&self, status: u16) {
+    pub fn assert_ended(&self, status: u16) {
         let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(400)]);
         assert_eq!(
             self.code(),
@@ -22,8 +22,21 @@ impl Answer {
             "answered {text:?}, ended by {:?}",
             self.end
         );
+        assert!(self.head().is_some(), "no whole head: {text:?}");
         assert_eq!(self.end, End::Fin, "after {text:?}");
-        assert!(self.is_whole(), "another length than announced: {text:?}");
+    }
+
+    /// Holds what the answer to a probe owes: that, and a length that is the body's.
+    #[track_caller]
+    pub fn assert_is(&self, status: u16) {
+        self.assert_ended(status);
+        // These two have no body, and 204 must not announce one (RFC 9110 section 8.6).
+        let has_none = matches!(status, 204 | 304) && self.body().is_empty();
+        assert!(
+            has_none || self.is_whole(),
+            "not as long as announced: {:?}",
+            self.head()
+        );
     }
 
     /// Holds that nothing came but the end.
@@ -44,6 +57,16 @@ pub fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&to, PATIENCE).expect("the port accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream
+}
+
+/// The same where the other side may reset it before we have seen it stand.
+#[track_caller]
+pub fn connect_if_let(to: SocketAddr) -> Option<TcpStream> {
+    match TcpStream::connect(to) {
+        Ok(stream) => Some(stream),
+        Err(e) if e.kind() == ErrorKind::ConnectionReset => None,
+        Err(e) => panic!("the port accepts: {e}"),
+    }
 }
 
 /// A connection on which these bytes were sent.
@@ -103,13 +126,16 @@ pub fn reset(stream: TcpStream) {
     ports::reset(&stream);
 }
 
-/// Waits until the other side has read all that was sent: what is sent next arrives apart.
+/// Waits until the other sides have read all that was sent: what is sent next arrives apart.
 #[track_caller]
-pub fn until_read(stream: &TcpStream) {
-    let ours = stream.local_addr().expect("connected");
+pub fn until_read(streams: &[TcpStream]) {
+    let ours: Vec<_> = streams
+        .iter()
+        .map(|s| s.local_addr().expect("connected"))
+        .collect();
     until("the other side reads what was sent", || {
         // The other side's end, on this machine too: its remote address is ours.
-        let unread = sockets().iter().any(|s| s.remote == ours && s.rx_queue > 0);
-        (!unread).then_some(())
+        let unread = |s: &Socket| s.rx_queue > 0 && ours.contains(&s.remote);
+        (!sockets().iter().any(unread)).then_some(())
     });
 }
