@@ -17,6 +17,8 @@ pub enum Reply {
     Hold,
     /// Closes without a word.
     Close,
+    /// Redirects to this port.
+    RedirectTo(u16),
     /// Redirects to another scheme.
     RedirectToHttps,
 }
@@ -124,8 +126,9 @@ impl Shared {
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
         let (status, field) = match self.decided()? {
-            Reply::Status(code) => (code, ""),
-            Reply::RedirectToHttps => (302, "Location: https://127.0.0.1:9/\r\n"),
+            Reply::Status(code) => (code, String::new()),
+            Reply::RedirectTo(port) => (302, format!("Location: http://127.0.0.1:{port}/\r\n")),
+            Reply::RedirectToHttps => (302, "Location: https://127.0.0.1:9/\r\n".into()),
             Reply::Hold | Reply::Close => return None,
         };
         let body = if matches!(status, 204 | 304) {

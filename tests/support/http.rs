@@ -86,7 +86,8 @@ pub fn exchange(to: SocketAddr, bytes: &[u8], time: Duration) -> std::io::Result
     stream.set_nodelay(true)?;
     let sent = stream.write_all(bytes);
     let mut answer = read_to_end(&mut stream, start, time);
-    if sent.is_err() && answer.end == End::Open {
+    // A write that meets a reset takes the error with it: the read after it sees a plain end.
+    if sent.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset) {
         answer.end = End::Reset;
     }
     Ok(answer)

@@ -1,6 +1,6 @@
 //! What the tests stand on: the agent as a process, a fake app, kubelet's prober, ports.
 
-#![allow(dead_code)] // each module of tests uses a part
+#![allow(dead_code, unused_imports)] // each test binary, and each module of tests, uses a part
 
 pub mod agent;
 pub mod app;

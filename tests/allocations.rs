@@ -1,0 +1,215 @@
+//! What a probe allocates. The agent runs on a thread of this process and the allocator counts what
+//! that thread asks for; it has to be alone in its binary, for there is one allocator a process.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+
+use libtest_mimic::Arguments;
+
+use support::app::{App, Reply};
+use support::observe::until;
+use support::ports::{Reserved, reserve};
+use support::raw::{exchange, get};
+use support::table::Table;
+use support::trials::trials;
+
+/// Counts what the agent's thread allocates, and leaves the work to the system.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
+static SMALLEST: AtomicUsize = AtomicUsize::new(usize::MAX);
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Whether this is the agent's thread.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count(allocated: usize, freed: usize) {
+    if !COUNTED.get() {
+        return;
+    }
+    LIVE_BYTES.fetch_add(allocated as isize - freed as isize, SeqCst);
+    if allocated > 0 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        SMALLEST.fetch_min(allocated, SeqCst);
+        LARGEST.fetch_max(allocated, SeqCst);
+    }
+}
+
+// SAFETY: every call goes on to the system's allocator as it came; counting touches atomics and a
+// thread-local without a destructor, neither of which allocates.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The counts are the process's: one test after the other.
+    arguments.test_threads = Some(1);
+    let trials = trials!["allocations":
+        an_http_probe_allocates_nothing_of_ours,
+        a_tcp_probe_allocates_nothing_of_ours,
+        a_followed_redirect_allocates_nothing_of_ours,
+        a_failing_probe_allocates_nothing_of_ours,
+        a_hook_allocates_nothing_of_ours,
+        what_is_no_probe_allocates_nothing_of_ours,
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+const LIVEZ: &str = "/app-health/web/livez";
+const READYZ: &str = "/app-health/web/readyz";
+const STARTUPZ: &str = "/app-health/web/startupz";
+const FAILING: &str = "/app-health/gone/livez";
+const PRESTOP: &str = "/app-lifecycle/web/prestopz";
+
+/// The agent on its thread, and what it needs. It serves until the process ends.
+struct Scene {
+    status: Reserved,
+    _apps: [App; 2],
+    _refusing: Reserved,
+}
+
+impl Scene {
+    fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.status.port).into()
+    }
+}
+
+static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+    let (app, target) = (
+        App::start(Reply::RedirectTo(0)),
+        App::start(Reply::Status(200)),
+    );
+    app.set(Reply::RedirectTo(target.port()));
+    let (status, refusing) = (reserve(), reserve());
+    let tcp = format!(r#""tcpSocket":{{"port":{}}}"#, target.port());
+    let headers = format!(
+        r#""httpGet":{{"port":{},"path":"/x?y","httpHeaders":[{{"name":"Host","value":"a"}},{{"name":"X-Y","value":"z"}}]}}"#,
+        target.port()
+    );
+    let table = Table::new()
+        .prober(LIVEZ, &headers)
+        .prober(READYZ, &tcp)
+        .http(STARTUPZ, app.port(), 5)
+        .http(FAILING, refusing.port, 5)
+        .http(PRESTOP, target.port(), 5);
+    let port = status.port.to_string();
+    let args = [
+        "run",
+        "--log-level",
+        "error",
+        "--status-port",
+        &port,
+        "--app-probers",
+        &table.json(),
+    ];
+    let args: Vec<_> = args.map(Into::into).into();
+    std::thread::spawn(|| {
+        COUNTED.set(true);
+        let parsed = probelet::cli::parse(args.into_iter(), |_| None);
+        let probelet::cli::Command::Run(config) = parsed.expect("well-formed");
+        probelet::agent::run(config).expect("serves for good");
+    });
+    let scene = Scene {
+        status,
+        _apps: [app, target],
+        _refusing: refusing,
+    };
+    until("the agent listens", || {
+        TcpStream::connect(scene.addr()).ok()
+    });
+    scene
+});
+
+/// The executor's queue takes a block for each 31 wake-ups (`concurrent-queue`: `Block`): a pointer
+/// to the next one and 31 slots of two words.
+const BLOCK_BYTES: usize = size_of::<usize>() * (1 + 2 * 31);
+
+/// Wake-ups a probe at the most, from the accept to the slot being free again.
+const WAKE_UPS: usize = 10;
+
+/// Probes that are counted. Before them so many as warm up what grows on demand.
+const PROBES: usize = 2_000;
+const WARM_UP: usize = 200;
+
+/// Holds that this request costs blocks of the executor's queue and nothing else.
+fn assert_allocates_nothing(path: &str, status: u16) {
+    let ask = |times: usize| {
+        (0..times).for_each(|_| exchange(SCENE.addr(), &get(path)).assert_ended(status));
+    };
+    ask(WARM_UP);
+    SMALLEST.store(usize::MAX, SeqCst);
+    LARGEST.store(0, SeqCst);
+    let (allocations, live) = (ALLOCATIONS.load(SeqCst), LIVE_BYTES.load(SeqCst));
+    ask(PROBES);
+    let allocations = ALLOCATIONS.load(SeqCst) - allocations;
+    let grown = LIVE_BYTES.load(SeqCst) - live;
+    // The queue is empty between two probes, in which block it stands is chance.
+    assert!(
+        grown <= BLOCK_BYTES as isize,
+        "{grown} bytes more after {PROBES} probes"
+    );
+    assert!(allocations > 0, "the allocator does not count");
+    let sizes = (SMALLEST.load(SeqCst), LARGEST.load(SeqCst));
+    assert_eq!(
+        sizes,
+        (BLOCK_BYTES, BLOCK_BYTES),
+        "something else than the queue's blocks"
+    );
+    let blocks = PROBES * WAKE_UPS / 31;
+    assert!(
+        allocations <= blocks,
+        "{allocations} blocks, {blocks} for {WAKE_UPS} wake-ups a probe"
+    );
+}
+
+fn an_http_probe_allocates_nothing_of_ours() {
+    assert_allocates_nothing(LIVEZ, 200);
+}
+
+fn a_tcp_probe_allocates_nothing_of_ours() {
+    assert_allocates_nothing(READYZ, 200);
+}
+
+fn a_followed_redirect_allocates_nothing_of_ours() {
+    assert_allocates_nothing(STARTUPZ, 200);
+}
+
+fn a_failing_probe_allocates_nothing_of_ours() {
+    assert_allocates_nothing(FAILING, 502);
+}
+
+fn a_hook_allocates_nothing_of_ours() {
+    assert_allocates_nothing(PRESTOP, 200);
+}
+
+fn what_is_no_probe_allocates_nothing_of_ours() {
+    for (path, status) in [("/metrics", 200), ("/healthz/ready", 200), ("/no", 404)] {
+        assert_allocates_nothing(path, status);
+    }
+}
