@@ -1,0 +1,81 @@
+//! The guide's app, `liveness-http`: `/foo` in plaintext on 127.0.0.1, on 8001 for regular traffic
+//! and on 8002 for health. It can be made to fail, to hang and to go away.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// Regular traffic. The mesh shows this port to the pod's outside under mutual TLS.
+pub const REGULAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8001);
+/// Health checks, no certificate asked.
+pub const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002);
+
+/// What becomes of a request: 200, 500, no answer as long as the client stays, no listener.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mood {
+    Healthy,
+    Failing,
+    Hanging,
+    Gone,
+}
+
+pub struct App(Arc<Mutex<Mood>>, Vec<JoinHandle<()>>);
+
+impl App {
+    pub fn start() -> Result<Self, String> {
+        let mood = Arc::new(Mutex::new(Mood::Healthy));
+        let mut threads = Vec::new();
+        for addr in [REGULAR, HEALTH] {
+            let (listener, mood) = (bind(addr, "the app")?, mood.clone());
+            threads.push(thread::spawn(move || serve(&listener, &mood)));
+        }
+        Ok(Self(mood, threads))
+    }
+
+    /// What the app does from now on. There is no way back from `Gone`.
+    pub fn turn(&mut self, mood: Mood) {
+        *self.0.lock().unwrap() = mood;
+        if mood == Mood::Gone {
+            // A connection wakes a listener, which then closes.
+            drop([REGULAR, HEALTH].map(TcpStream::connect));
+            self.1.drain(..).for_each(|thread| thread.join().unwrap());
+        }
+    }
+}
+
+/// Binds, or says which port is in the way and who wanted it.
+pub fn bind(addr: SocketAddr, who: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(addr).map_err(|error| format!("{who} cannot listen on {addr}: {error}"))
+}
+
+fn serve(listener: &TcpListener, mood: &Mutex<Mood>) {
+    for stream in listener.incoming().flatten() {
+        match *mood.lock().unwrap() {
+            Mood::Gone => return,
+            mood => thread::spawn(move || answer(stream, mood)),
+        };
+    }
+}
+
+/// One request. A client that goes away ends it, which is nobody's loss.
+fn answer(mut stream: TcpStream, mood: Mood) -> Option<()> {
+    let path = read_path(&mut stream)?;
+    let (status, body) = match mood {
+        Mood::Hanging => return stream.read(&mut [0]).map(drop).ok(),
+        Mood::Failing => ("500 Internal Server Error", "broken"),
+        _ if path == "/foo" => ("200 OK", "well"),
+        _ => ("404 Not Found", "no such page"),
+    };
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close");
+    write!(stream, "{head}\r\n\r\n{body}").ok()
+}
+
+/// Reads a head to its blank line and gives the path it asks for.
+pub fn read_path(stream: &mut impl Read) -> Option<String> {
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next()?.ok()?;
+    while !lines.next()?.ok()?.is_empty() {}
+    first.split(' ').nth(1).map(str::to_owned)
+}

@@ -1,0 +1,70 @@
+//! The mesh's part: a proxy that demands a client certificate on 127.0.0.2:8001 and hands what
+//! comes with one to the app in plaintext; and another service of the mesh, which has one.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+use crate::{app, kubelet};
+
+/// The pod as its outside knows it, and the app's port there.
+pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+pub const MTLS: SocketAddr = SocketAddr::new(POD, 8001);
+
+/// Another service of the mesh.
+pub struct Peer(Arc<ClientConfig>);
+
+impl Peer {
+    /// GET with a certificate.
+    pub fn get(&self, path: &str) -> kubelet::Answer {
+        let tls = ClientConnection::new(self.0.clone(), POD.into()).map_err(|e| e.to_string())?;
+        kubelet::answer(TcpStream::connect(MTLS).and_then(|stream| {
+            kubelet::exchange(rustls::StreamOwned::new(tls, stream), MTLS, path)
+        }))
+    }
+}
+
+/// Starts the proxy and gives a peer it trusts.
+pub fn start() -> Result<Peer, String> {
+    let (server, client) = identities().map_err(|error| format!("certificates: {error}"))?;
+    let listener = app::bind(MTLS, "the mesh's proxy")?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let server = server.clone();
+            thread::spawn(move || terminate(stream, server));
+        }
+    });
+    Ok(Peer(client))
+}
+
+/// One connection. Without a certificate nothing can be read from it and it ends here.
+fn terminate(stream: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
+    let tls = ServerConnection::new(config).ok()?;
+    let mut outside = rustls::StreamOwned::new(tls, stream);
+    let path = app::read_path(&mut outside)?;
+    let inside = TcpStream::connect(app::REGULAR).ok()?;
+    let raw = kubelet::exchange(inside, app::REGULAR, &path).ok()?;
+    outside.write_all(&raw).ok()?;
+    outside.conn.send_close_notify();
+    outside.flush().ok()
+}
+
+/// One self-signed certificate is all that this mesh trusts, and both sides show it.
+fn identities() -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), Box<dyn std::error::Error>> {
+    let identity = rcgen::generate_simple_self_signed([POD.to_string()])?;
+    let certificate = identity.cert.der();
+    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone())?;
+    let verifier = WebPkiClientVerifier::builder(roots.clone().into()).build()?;
+    let server = ServerConfig::builder().with_client_cert_verifier(verifier);
+    let server = server.with_single_cert(vec![certificate.clone()], key.clone_key().into())?;
+    let client = ClientConfig::builder().with_root_certificates(roots);
+    let client = client.with_client_auth_cert(vec![certificate.clone()], key.into())?;
+    Ok((server.into(), client.into()))
+}
