@@ -1,6 +1,7 @@
 //! The one integration test binary. A module of tests offers `tests()`; what a test needs of the
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
+mod e2e;
 mod judgement;
 mod lifecycle;
 mod observability;
@@ -24,5 +25,6 @@ fn main() -> ExitCode {
     trials.extend(lifecycle::tests());
     trials.extend(settings::tests());
     trials.extend(observability::tests());
+    trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -2,6 +2,7 @@
 //! tests; it is built when first needed.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -145,17 +146,23 @@ impl Kubelet {
     pub fn get() -> Result<&'static Self, String> {
         static DRIVER: OnceLock<Result<Kubelet, String>> = OnceLock::new();
         DRIVER
-            .get_or_init(Self::start)
+            .get_or_init(|| Self::start(&[]))
             .as_ref()
             .map_err(Clone::clone)
     }
 
-    fn start() -> Result<Self, String> {
+    /// Starts another one behind a command, such as one that enters a network namespace.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub fn start(before: &[String]) -> Result<Self, String> {
         let binary = match std::env::var_os("PROBELET_KUBELET_DRIVER") {
             Some(path) => PathBuf::from(path),
-            None => build()?,
+            None => built()?,
         };
-        let mut child = Command::new(&binary)
+        let mut words = before.iter().map(OsStr::new).chain([binary.as_os_str()]);
+        let mut child = Command::new(words.next().expect("the driver at least"))
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -224,6 +231,12 @@ fn hand_out(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
     if let Some(receiver) = receiver {
         let _ = receiver.send(verdict);
     }
+}
+
+/// The driver, built once: a second build would write into the program that runs.
+fn built() -> Result<PathBuf, String> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(build).clone()
 }
 
 /// Builds the driver into the target directory; Go's own cache makes the second time quick.

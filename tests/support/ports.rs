@@ -29,6 +29,11 @@ pub fn reserve() -> Reserved {
     bound(any6).or_else(|_| bound(any4)).expect("a free port")
 }
 
+/// Reserves this very port, in a network namespace of the test's own.
+pub fn reserve_port(port: u16) -> Reserved {
+    bound(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).expect("a namespace with IPv6")
+}
+
 fn bound(addr: SocketAddr) -> rustix::io::Result<Reserved> {
     let fd = tcp_socket(addr)?;
     if addr.is_ipv6() {

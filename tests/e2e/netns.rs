@@ -1,0 +1,96 @@
+//! A network namespace that has no name and ends with the test, however that ends: a process of
+//! `unshare` holds it, and that process ends when the pipe from the test does.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+#[derive(Debug)]
+pub struct Netns {
+    holder: Child,
+}
+
+impl Netns {
+    pub fn new() -> Result<Self, String> {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("unshare: {e}"))?;
+        // What comes back comes from cat, which is inside.
+        let mut echo = String::new();
+        let sent = holder.stdin.as_mut().map(|pipe| pipe.write_all(b"in\n"));
+        if let Some(pipe) = holder.stdout.as_mut() {
+            let _ = BufReader::new(pipe).read_line(&mut echo);
+        }
+        let ns = Self { holder };
+        match (sent, echo.as_str()) {
+            (Some(Ok(())), "in\n") => ns.run("ip link set lo up").map(|()| ns),
+            _ => Err("unshare --net: no network namespace of our own".into()),
+        }
+    }
+
+    /// The file that stands for it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/ns/net", self.holder.id())
+    }
+
+    /// What stands before a command that is to run inside.
+    pub fn before(&self) -> Vec<String> {
+        vec!["nsenter".into(), format!("--net={}", self.path())]
+    }
+
+    /// Runs a command inside, to its end; its words are separated by blanks.
+    pub fn run(&self, command: &str) -> Result<(), String> {
+        self.feed(command, "")
+    }
+
+    /// The same, with `input` on its standard input.
+    pub fn feed(&self, command: &str, input: &str) -> Result<(), String> {
+        let before = self.before();
+        let mut child = Command::new(&before[0])
+            .args(&before[1..])
+            .args(command.split(' '))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{command}: {e}"))?;
+        let written = child
+            .stdin
+            .take()
+            .map(|mut pipe| pipe.write_all(input.as_bytes()));
+        let output = child
+            .wait_with_output()
+            .map_err(|e| format!("{command}: {e}"))?;
+        match written {
+            Some(Ok(())) if output.status.success() => Ok(()),
+            _ => Err(format!(
+                "{command}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )),
+        }
+    }
+
+    /// Calls `body` in a thread that is inside; the sockets it opens stay there.
+    pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        let ns = File::open(self.path()).expect("the holder lives");
+        let inside = || {
+            move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("root may enter");
+            body()
+        };
+        std::thread::scope(|scope| scope.spawn(inside).join().expect("no panic inside"))
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
