@@ -148,11 +148,15 @@ impl Agent {
         let mut acceptors = Vec::new();
         for (listener, forward) in forwards {
             self.note_listening("forward", listener.addr(), Some(forward.target));
+            // Interception treats a connection to the app's address alike, whoever it is for.
+            let is_app = forward.target.ip() == self.config.target;
+            let source = self.config.source.filter(|_| is_app);
             acceptors.push(executor.spawn(forward::serve(
                 self.reactor.clone(),
                 executor.clone(),
                 listener,
                 forward,
+                source,
                 self.places.clone(),
                 self.clone(),
             )));

@@ -43,8 +43,8 @@ Where probes come in:
 What is probed:
   --app-probers JSON|@FILE  the probers, as Istio writes them [none]; also ISTIO_KUBE_APP_PROBERS
   --target-ip IP            the app's address [127.0.0.1]; also POD_IP, then INSTANCE_IP
-  --source-ip IP            address to probe from [the kernel's choice]; 127.0.0.6 gets past Istio's
-                            interception when the target is the pod's address
+  --source-ip IP            address to dial --target-ip from, for probes and forwards [the kernel's
+                            choice]; 127.0.0.6 gets past Istio's interception of the pod's address
 
 What is passed through:
   --forward LISTEN=TARGET   pass TCP connections on as they are, {forwards} times at most [none]:

@@ -27,7 +27,7 @@ pub struct Config {
     pub status: Listen,
     /// The app's address: what every probe dials.
     pub target: IpAddr,
-    /// The address probes are dialled from, where interception must be passed by.
+    /// The address `target` is dialled from, where interception must be passed by.
     pub source: Option<IpAddr>,
     /// What to probe, by path of the status port.
     pub probers: Probers,

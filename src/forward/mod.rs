@@ -5,6 +5,7 @@
 mod relay;
 
 use core::cell::Cell;
+use core::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -64,12 +65,14 @@ impl Drop for Place {
 }
 
 /// Accepts on `listener` and passes through to `forward.target`, for good. A connection gets a task of
-/// its own: forwards live long and are few, so its memory goes when it goes.
+/// its own: forwards live long and are few, so its memory goes when it goes. `source` is the address
+/// the target is dialled from, if not the kernel's choice.
 pub async fn serve(
     reactor: Rc<Reactor>,
     executor: Rc<LocalExecutor<'static>>,
     listener: Listener,
     forward: Forward,
+    source: Option<IpAddr>,
     places: Rc<Places>,
     events: Rc<dyn Events>,
 ) {
@@ -90,7 +93,7 @@ pub async fn serve(
         let (reactor, events) = (reactor.clone(), events.clone());
         let connection = async move {
             let _place = place;
-            match dial(&reactor, &forward).await {
+            match dial(&reactor, &forward, source).await {
                 Ok(app) => relay::relay(&reactor, client, app).await,
                 Err(error) => {
                     events.target_failed(&forward, error);
@@ -103,8 +106,12 @@ pub async fn serve(
 }
 
 /// The target first: only when it stands is there anything to pass a byte to.
-async fn dial(reactor: &Rc<Reactor>, forward: &Forward) -> Result<Socket, Errno> {
-    let app = Socket::connect(reactor, forward.target, None)?;
+async fn dial(
+    reactor: &Rc<Reactor>,
+    forward: &Forward,
+    source: Option<IpAddr>,
+) -> Result<Socket, Errno> {
+    let app = Socket::connect(reactor, forward.target, source)?;
     let deadline = Instant::now() + limits::FORWARD_CONNECT_TIME;
     match reactor.before(deadline, app.connected()).await {
         Ok(result) => result.map(|()| app),
