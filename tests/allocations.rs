@@ -151,7 +151,7 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
 const BLOCK_BYTES: usize = size_of::<usize>() * (1 + 2 * 31);
 
 /// Wake-ups a probe at the most, from the accept to the slot being free again.
-const WAKE_UPS: usize = 10;
+const WAKE_UPS: usize = 6;
 
 /// Probes that are counted. Before them so many as warm up what grows on demand.
 const PROBES: usize = 2_000;

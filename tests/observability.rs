@@ -201,6 +201,9 @@ fn ask_nasty(agent: &Agent) {
         let code = probe(agent, path).code();
         assert!(matches!(code, Some(400 | 404)), "{path:?}: {code:?}");
     }
+    for long in ["/x", "/%22", "/\"", "/\\", "/\u{e9}"] {
+        probe(agent, &long.repeat(2_000));
+    }
     exchange(agent.addr(), b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n");
     exchange(
         agent.addr(),

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
@@ -12,7 +12,7 @@ use crate::support::agent::Agent;
 use crate::support::app::{App, BODY, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, until};
-use crate::support::ports::{Reserved, reserve};
+use crate::support::ports::{Reserved, deaf, reserve};
 use crate::support::raw::{
     connect, connect_if_let, exchange, get, probe, read_to_end, reset, send, state,
 };
@@ -20,7 +20,7 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{Need, PATIENCE};
 
-use probelet::limits::{FORWARD_SLOTS, PROBE_SLOTS};
+use probelet::limits::{FORWARD_CONNECT_TIME, FORWARD_SLOTS, PROBE_SLOTS};
 
 const LIVEZ: &str = "/app-health/web/livez";
 
@@ -33,6 +33,7 @@ pub fn tests() -> Vec<Trial> {
         a_reader_that_stops_stops_the_writer,
         http_through_a_forward_gets_the_apps_own_answer,
         a_refused_target_resets_the_client,
+        a_target_that_does_not_accept_resets_the_client_in_time,
         a_reset_of_one_side_resets_the_other,
         slots_full_the_newest_is_reset_and_the_others_live,
         a_flag_lowers_the_forwards_at_once,
@@ -268,6 +269,21 @@ fn a_refused_target_resets_the_client() {
             "an HTTP probe must fail"
         );
     }
+    assert_descriptors(&agent, before);
+}
+
+fn a_target_that_does_not_accept_resets_the_client_in_time() {
+    let target = deaf();
+    let deaf = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
+    let (agent, forward) = forward_to(deaf, &Table::new(), &[]);
+    let before = agent.descriptors();
+    let started = Instant::now();
+    assert_eq!(end_of(&forward, &get("/health")), End::Reset);
+    let took = started.elapsed();
+    assert!(
+        took < FORWARD_CONNECT_TIME + Duration::from_secs(3),
+        "reset after {took:?}"
+    );
     assert_descriptors(&agent, before);
 }
 

@@ -1,7 +1,7 @@
 //! Flags and environment as an operator writes them: what wins, and what is refused before anything
 //! is bound.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use libtest_mimic::Trial;
 
@@ -31,6 +31,8 @@ pub fn tests() -> Vec<Trial> {
         the_target_is_the_pod_ip_unless_told_otherwise,
         probers_come_from_flag_environment_or_file,
         a_status_address_keeps_to_that_address,
+        probes_come_from_the_source_address,
+        a_source_address_of_another_machine_is_named,
     ];
     tests.extend(trials!["settings" needs &[Need::Peer("strace")]; a_usage_error_opens_no_socket]);
     tests
@@ -325,6 +327,33 @@ fn a_status_address_keeps_to_that_address() {
         TcpStream::connect(elsewhere).is_err(),
         "listens on {elsewhere} as well"
     );
+}
+
+fn probes_come_from_the_source_address() {
+    let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = app.local_addr().expect("bound").port();
+    for (args, source) in [
+        (&["--source-ip", "127.0.0.6"][..], [127, 0, 0, 6]),
+        (&[], [127, 0, 0, 1]),
+    ] {
+        let agent = agent_with(
+            &Table::new().prober(LIVEZ, &format!(r#""tcpSocket":{{"port":{port}}}"#)),
+            args,
+        );
+        probe(&agent, LIVEZ).assert_is(200);
+        let (_, from) = app.accept().expect("it was dialled");
+        assert_eq!(from.ip(), Ipv4Addr::from(source), "{args:?}");
+    }
+}
+
+fn a_source_address_of_another_machine_is_named() {
+    let app = App::start(Reply::Status(200));
+    // RFC 5737: nobody's address.
+    let args = ["--source-ip", "192.0.2.1"];
+    let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 1), &args);
+    probe(&agent, LIVEZ).assert_is(502);
+    let line = logged(&agent, "msg=failing");
+    assert!(line.contains("reason=address_not_available"), "{line}");
 }
 
 fn a_usage_error_opens_no_socket() {

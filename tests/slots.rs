@@ -15,6 +15,7 @@ use crate::support::agent::{Agent, Setup};
 use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until, until_within};
+use crate::support::ports::reserve;
 use crate::support::raw::{
     connect, connect_if_let, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
 };
@@ -35,6 +36,7 @@ pub fn tests() -> Vec<Trial> {
         idle_connections_make_room_the_oldest_first,
         half_sent_heads_make_room_the_oldest_first,
         probes_beyond_the_slots_get_503_and_the_others_their_answer,
+        parked_connections_do_not_keep_anybody_from_the_503,
         unknown_paths_and_metrics_take_no_place_for_good,
         a_flag_lowers_the_probes_at_once,
         a_fifth_hook_is_closed_unanswered_and_logged,
@@ -47,6 +49,7 @@ pub fn tests() -> Vec<Trial> {
         a_client_that_sends_for_ever_is_let_go,
     ];
     let prlimit = trials!["slots" needs &[Need::Peer("prlimit")];
+        started_with_too_few_descriptors_it_says_how_many_it_needs,
         started_with_few_descriptors_it_takes_less_at_once_and_says_so,
         out_of_descriptors_it_stays_up_and_quiet_and_recovers,
     ];
@@ -133,6 +136,31 @@ fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
         "what got 503 never reached the app"
     );
     assert_descriptors(&agent, before);
+}
+
+fn parked_connections_do_not_keep_anybody_from_the_503() {
+    let (slow, _quick, agent) = scene(&[]);
+    let held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
+    let park = || {
+        send(
+            agent.addr(),
+            b"GET /app-health/web/readyz HTTP/1.1\r\nHost: ",
+        )
+    };
+    let parked: Vec<_> = (0..4 * RESERVE_SLOTS).map(|_| park()).collect();
+    let started = Instant::now();
+    probe(&agent, READYZ).assert_is(503);
+    assert!(
+        started.elapsed() < REQUEST_HEAD_TIME,
+        "waited for parked heads to time out"
+    );
+    assert!(
+        held.iter().all(|s| state(s) == End::Open),
+        "nobody who is probed for has to go"
+    );
+    drop(parked);
+    slow.set(Reply::Status(200));
+    assert_all_answered(held, 200);
 }
 
 fn unknown_paths_and_metrics_take_no_place_for_good() {
@@ -374,6 +402,16 @@ fn started_with_few_descriptors_it_takes_less_at_once_and_says_so() {
     slow.set(Reply::Status(200));
     assert_all_answered(held, 200);
     probe(&agent, READYZ).assert_is(200);
+}
+
+fn started_with_too_few_descriptors_it_says_how_many_it_needs() {
+    let setup = Setup::new().before(&["prlimit", "--nofile=11:11"]);
+    let status = reserve();
+    let setup = setup.arg(format!("--status-port={}", status.port));
+    let (code, log) = setup.run_to_end().expect("ends by itself");
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("descriptors") && log.contains("11"), "{log}");
+    assert!(!log.contains("msg=listening"), "{log}");
 }
 
 /// Held by the app (`Open`) or answered, whichever it turns out to be.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::observe::until;
 
@@ -30,6 +30,7 @@ pub const BODY: &str = "app\n";
 pub struct App {
     port: u16,
     shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -49,7 +50,7 @@ impl App {
             requests: AtomicUsize::new(0),
         });
         let serving = Arc::clone(&shared);
-        thread::spawn(move || {
+        let accepting = thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if serving.current().is_none() {
                     return;
@@ -58,7 +59,11 @@ impl App {
                 thread::spawn(move || shared.serve(stream));
             }
         });
-        App { port, shared }
+        App {
+            port,
+            shared,
+            accepting: Some(accepting),
+        }
     }
 
     /// Where it listens.
@@ -94,7 +99,9 @@ impl Drop for App {
     fn drop(&mut self) {
         self.shared.set(None);
         // Wakes the accepting thread, which finds the answer gone and closes the port.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        let _ = TcpStream::connect(self.addr());
+        let ended = self.accepting.take().map(JoinHandle::join);
+        assert!(ended.is_none_or(|e| e.is_ok()), "the port is closed");
     }
 }
 
