@@ -85,6 +85,10 @@ impl Reports {
         let again = story.seen == Some(verdict);
         story.seen = Some(verdict);
         if story.told == Some(verdict) {
+            // Back from a change that went untold: this one goes untold with it.
+            if !again {
+                story.limit.suppressed = story.limit.suppressed.saturating_add(1);
+            }
             return;
         }
         // A change that went untold is told by a later result of its kind, and counted only once.
