@@ -51,9 +51,13 @@ pub(super) fn trim(value: &str) -> &str {
 
 /// Takes the first `Host` out, and brings the rest into the order they are sent in. An empty first
 /// `Host`, `User-Agent` or `Accept` means in Go that none is set.
-pub(super) fn as_sent(mut list: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
-    // Stable: values of one name keep their order.
-    list.sort_by(|a, b| a.name.cmp(&b.name));
+pub(super) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
+    // Inserted one by one: a sort of std's is several kilobytes of code for a handful of fields.
+    let mut list: Vec<Header> = Vec::with_capacity(written.len());
+    for header in written {
+        let place = list.partition_point(|other| other.name <= header.name);
+        list.insert(place, header);
+    }
     let host = list.iter().find(|header| *header.name == *"Host");
     let host = host
         .filter(|host| !host.value.is_empty())

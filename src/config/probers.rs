@@ -44,7 +44,6 @@ impl Probers {
             }
         }
         reader.end().map_err(ProbersError::Syntax)?;
-        table.sort_unstable_by(|a: &Prober, b| a.path.cmp(&b.path));
         Ok(Probers(table.into()))
     }
 }
@@ -53,13 +52,15 @@ fn entries(reader: &mut Reader<'_>, table: &mut Vec<Prober>) -> Result<(), Probe
     reader.enter().map_err(ProbersError::Syntax)?;
     let mut seen = false;
     while let Some(key) = reader.key(&mut seen).map_err(ProbersError::Syntax)? {
-        if table.iter().any(|prober| *prober.path == *key) {
+        let path = |prober: &Prober| (*prober.path).cmp(&*key);
+        let Err(place) = table.binary_search_by(path) else {
             return Err(at(&key, Problem::RepeatedEntry.into()));
-        }
+        };
         if table.len() == limits::PROBERS {
             return Err(ProbersError::TooMany);
         }
-        table.push(entry(reader, &key).map_err(|stop| at(&key, stop))?);
+        let prober = entry(reader, &key).map_err(|stop| at(&key, stop))?;
+        table.insert(place, prober);
     }
     Ok(())
 }

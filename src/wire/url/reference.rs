@@ -91,7 +91,7 @@ impl<'a> Reference<'a> {
         let close = memchr::memrchr(b']', text).ok_or(Malformed)?;
         self.host = &text[1..close];
         self.port = optional_port(&text[close + 1..])?;
-        let zone = memchr::memmem::find(self.host, b"%25");
+        let zone = self.host.windows(3).position(|three| three == b"%25");
         let (address, zone) = self.host.split_at(zone.unwrap_or(self.host.len()));
         let address = core::str::from_utf8(address).map_err(|_| Malformed)?;
         address.parse::<Ipv6Addr>().map_err(|_| Malformed)?;
