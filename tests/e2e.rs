@@ -52,98 +52,88 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// kubelet on the node.
-struct Node(Kubelet);
+/// A pod and kubelet on its node.
+struct Scene {
+    pod: Pod,
+    kubelet: Kubelet,
+}
 
-impl Node {
-    fn of(pod: &Pod) -> Result<Self, String> {
-        Kubelet::start(&pod.node.before()).map(Self)
+impl Scene {
+    fn set() -> Result<Self, String> {
+        let pod = Pod::start()?;
+        let kubelet = Kubelet::start(&pod.node.before())?;
+        Ok(Self { pod, kubelet })
     }
 
-    fn http(&self, port: u16, path: &str) -> Result<Verdict, String> {
-        self.0
-            .ask(&Question::http(SocketAddr::new(POD, port), path))
+    /// kubelet's verdict of an HTTP probe must be `told`.
+    fn http(&self, port: u16, path: &str, told: &str) -> Result<Verdict, String> {
+        let question = Question::http(SocketAddr::new(POD, port), path);
+        self.ask(&question, told)
     }
 
-    fn tcp(&self, port: u16) -> Result<Verdict, String> {
-        self.0.ask(&Question::tcp(SocketAddr::new(POD, port)))
+    fn ask(&self, question: &Question, told: &str) -> Result<Verdict, String> {
+        let verdict = self.kubelet.ask(question)?;
+        if verdict.to_string() == told {
+            return Ok(verdict);
+        }
+        Err(format!("{question:?}: {verdict:?}, expected {told}"))
     }
 }
 
 /// The guide, with the app bound to `on` and its health port passed through by `forward`.
 fn guide(on: IpAddr, forward: &str) -> Outcome {
-    let pod = Pod::start()?;
-    let kubelet = Node::of(&pod)?;
-    let app = pod.app(on);
-    let args = [
-        "--target-ip=10.0.0.2",
-        "--source-ip=127.0.0.6",
-        "--forward",
-        forward,
-    ];
-    let agent = pod.probelet(PROBERS, &args)?;
+    let scene = Scene::set()?;
+    let app = scene.pod.app(on);
+    let args = "--target-ip=10.0.0.2 --source-ip=127.0.0.6 --forward=";
+    let args = format!("{args}{forward}");
+    let _agent = scene.pod.probelet(PROBERS, &args)?;
 
-    let answer = pod
-        .authority
-        .get(&pod.node, SocketAddr::new(POD, 8001), "/foo")?;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("well"),
-        "{answer}"
-    );
-    for port in [8001, 8002] {
-        let direct = kubelet.http(port, "/foo")?;
-        assert_eq!(
-            direct.to_string(),
-            "failure",
-            "without a certificate: {direct:?}"
-        );
-    }
+    only_mutual_tls_passes(&scene)?;
 
-    let asked = |path| kubelet.http(15020, path).map(|verdict| verdict.to_string());
-    assert_eq!(asked(LIVEZ)?, "success", "{:?}", agent.log());
-    assert_eq!(asked(READYZ)?, "failure-500", "{:?}", agent.log());
-    assert_eq!(asked(STARTUPZ)?, "success", "{:?}", agent.log());
-    let separate = kubelet.http(15032, "/foo")?;
-    assert_eq!(
-        (separate.result.as_str(), separate.text.as_str()),
-        ("success", "well"),
-        "{separate:?}"
-    );
-    assert_eq!(kubelet.http(15032, "/broken")?.to_string(), "failure-500");
+    scene.http(15020, LIVEZ, "success")?;
+    scene.http(15020, READYZ, "failure-500")?;
+    scene.http(15020, STARTUPZ, "success")?;
+    assert_eq!(scene.http(15032, "/foo", "success")?.text, "well");
+    scene.http(15032, "/broken", "failure-500")?;
 
     drop(app);
     for path in [LIVEZ, READYZ, STARTUPZ] {
-        assert_eq!(asked(path)?, "failure-502", "{path}: {:?}", agent.log());
+        scene.http(15020, path, "failure-502")?;
     }
-    let separate = kubelet.http(15032, "/foo")?;
-    assert_eq!(
-        separate.to_string(),
-        "failure",
-        "the app is dead: {separate:?}"
-    );
-    // Envoy still takes what it cannot hand on: asked directly, a TCP probe sees no difference.
-    assert_eq!(kubelet.tcp(8001)?.to_string(), "success");
+    scene.http(15032, "/foo", "failure")?;
+    // Envoy takes what it cannot hand on: asked directly, a TCP probe sees no difference.
+    scene.ask(&Question::tcp(SocketAddr::new(POD, 8001)), "success")?;
 
-    let _app = pod.app(on);
-    assert_eq!(
-        asked(LIVEZ)?,
-        "success",
-        "the app is back: {:?}",
-        agent.log()
-    );
+    let _app = scene.pod.app(on);
+    scene.http(15020, LIVEZ, "success")?;
+    Ok(())
+}
+
+/// Envoy stands before both ports of the app and demands a certificate.
+fn only_mutual_tls_passes(scene: &Scene) -> Outcome {
+    for port in [8001, 8002] {
+        let to = SocketAddr::new(POD, port);
+        let node = &scene.pod.node;
+        let answer = scene.pod.authority.member()?.get(node, to, "/foo")?;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("well"), "{answer}");
+        let answer = scene.pod.authority.stranger()?.get(node, to, "/foo");
+        assert!(answer.is_err(), "without a certificate: {answer:?}");
+        scene.http(port, "/foo", "failure")?;
+    }
     Ok(())
 }
 
 /// The control: dialled from the pod's own address, the rules lead probelet into Envoy, which
 /// answers no plaintext and takes connections for a dead app.
 fn without_source() -> Outcome {
-    let pod = Pod::start()?;
-    let kubelet = Node::of(&pod)?;
-    let app = pod.app(POD);
-    let agent = pod.probelet(PROBERS, &["--target-ip=10.0.0.2"])?;
-    let asked = |path| kubelet.http(15020, path).map(|verdict| verdict.to_string());
-    assert_eq!(asked(LIVEZ)?, "failure-502", "{:?}", agent.log());
+    let scene = Scene::set()?;
+    let app = scene.pod.app(POD);
+    let args = "--target-ip=10.0.0.2 --forward=15032=10.0.0.2:8002";
+    let _agent = scene.pod.probelet(PROBERS, args)?;
+    scene.http(15020, LIVEZ, "failure-502")?;
+    scene.http(15032, "/foo", "failure")?;
     drop(app);
-    assert_eq!(asked(STARTUPZ)?, "success", "{:?}", agent.log());
+    scene.http(15020, STARTUPZ, "success")?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The mesh's part of the pod: certificates, and Envoy where Istio has it, demanding them.
 
+use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
 };
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::client::WantsClientCert;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 
 use crate::support::{PATIENCE, http, within};
 
@@ -34,28 +36,40 @@ impl Authority {
         Ok((certificate, key))
     }
 
-    /// GET as another pod of the mesh: in mutual TLS, from the node's namespace.
-    pub fn get(&self, node: &Netns, to: SocketAddr, path: &str) -> Result<String, String> {
-        let (certificate, key) = self.sign("peer.mesh").map_err(|e| e.to_string())?;
+    /// Another pod of the mesh.
+    pub fn member(&self) -> Result<Peer, Box<dyn Error>> {
+        let (certificate, key) = self.sign("peer.mesh")?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let chain = vec![certificate.der().clone()];
+        let config = self.trusting()?.with_client_auth_cert(chain, key.into())?;
+        Ok(Peer(config.into()))
+    }
+
+    /// Somebody who speaks TLS and has no certificate.
+    pub fn stranger(&self) -> Result<Peer, Box<dyn Error>> {
+        Ok(Peer(self.trusting()?.with_no_client_auth().into()))
+    }
+
+    fn trusting(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).map_err(|e| e.to_string())?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_client_auth_cert(vec![certificate.der().clone()], key)
-            .map_err(|e| e.to_string())?;
-        let tls = ClientConnection::new(Arc::new(config), to.ip().into());
-        let tcp = node.enter(|| TcpStream::connect_timeout(&to, PATIENCE));
-        let tcp = tcp.and_then(|tcp| tcp.set_read_timeout(Some(PATIENCE)).map(|()| tcp));
-        let mut stream = StreamOwned::new(
-            tls.map_err(|e| e.to_string())?,
-            tcp.map_err(|e| e.to_string())?,
-        );
+        roots.add(self.0.der().clone())?;
+        Ok(ClientConfig::builder().with_root_certificates(roots))
+    }
+}
+
+/// A client in TLS on the node.
+pub struct Peer(Arc<ClientConfig>);
+
+impl Peer {
+    /// GET; the whole answer.
+    pub fn get(&self, node: &Netns, to: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
+        let tls = ClientConnection::new(self.0.clone(), to.ip().into())?;
+        let tcp = node.enter(|| TcpStream::connect_timeout(&to, PATIENCE))?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = StreamOwned::new(tls, tcp);
+        stream.write_all(&http::request(&to.to_string(), path))?;
         let mut answer = String::new();
-        stream
-            .write_all(&http::request(&to.to_string(), path))
-            .and_then(|()| stream.read_to_string(&mut answer))
-            .map_err(|e| e.to_string())?;
+        stream.read_to_string(&mut answer)?;
         Ok(answer)
     }
 }

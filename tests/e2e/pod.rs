@@ -82,14 +82,15 @@ impl Pod {
         App::start(&self.pod, on)
     }
 
-    /// probelet beside the app, as the user that Istio's rules know as the proxy's.
-    pub fn probelet(&self, probers: &str, args: &[&str]) -> Result<Agent, String> {
+    /// probelet beside the app, as the user that Istio's rules know as the proxy's. Its arguments are
+    /// separated by blanks.
+    pub fn probelet(&self, probers: &str, args: &str) -> Result<Agent, String> {
         let before = before_proxy_user(&self.pod);
         let before: Vec<&str> = before.iter().map(String::as_str).collect();
         let status = self.pod.enter(|| reserve_port(15020));
-        let setup = Setup::new().before(&before).status(status).probers(probers);
-        args.iter()
-            .fold(setup, |setup, arg| setup.arg(*arg))
+        let setup = Setup::new().before(&before).status(status);
+        args.split(' ')
+            .fold(setup.probers(probers), Setup::arg)
             .start()
     }
 }
