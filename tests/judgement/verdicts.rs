@@ -3,7 +3,7 @@
 
 use super::differences;
 use super::stand::{BUSY, BUSY_PROBE, Stand};
-use crate::support::agent::Agent;
+use crate::support::agent::{self, Agent};
 use crate::support::http::{Answer, End, request};
 use crate::support::kubelet::{Kubelet, Question};
 use crate::support::menu::{Aim, Code, Dish};
@@ -38,8 +38,11 @@ pub fn codes() -> Outcome {
             "{} descriptors, at the start {descriptors}",
             agent.descriptors()
         );
+        // Under an emulator the resident set is the emulator's.
+        if agent::is_emulated() {
+            continue;
+        }
         let resident = agent.memory("Rss").ok_or("smaps_rollup")?;
-        println!("{resident} KiB resident, with all slots busy {mark}");
         assert!(
             resident <= mark,
             "{resident} KiB resident, with all slots busy {mark}"

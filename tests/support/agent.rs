@@ -145,6 +145,12 @@ impl Setup {
     }
 }
 
+/// Whether `PROBELET_TEST_RUNNER` stands between the tests and the agent: then what /proc says of
+/// memory and processor time is the runner's.
+pub fn is_emulated() -> bool {
+    std::env::var_os("PROBELET_TEST_RUNNER").is_some_and(|runner| !runner.is_empty())
+}
+
 fn is_listening(line: &str) -> bool {
     line.contains("msg=listening") || line.contains("\"msg\":\"listening\"")
 }

@@ -1,0 +1,138 @@
+//! Healthy answers with one byte changed, dropped or doubled, at each place: whatever kubelet makes
+//! of it directly, it has to make of it through the agent.
+
+use super::stand::MARGIN_MS;
+use crate::support::Outcome;
+use crate::support::agent::{Agent, Setup};
+use crate::support::fake_app::{FakeApp, Step};
+use crate::support::kubelet::{Kubelet, Question};
+use crate::support::menu::{FINE, answer};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// Answers under way at once, each on a path of its own.
+const AT_ONCE: usize = 8;
+
+const ANSWERS: &[&str] = &[
+    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-A: b\r\n\r\nfine",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nfine\r\n0\r\nT: v\r\n\r\n",
+    "HTTP/1.1 302 Found\r\nLocation: /fine?x#y\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1/fine?x\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.0 200 OK\r\nX: y\r\n z\r\n\r\nfine",
+];
+
+/// What takes the place of a byte: what means something in a head, a URL or a chunk, and what may
+/// stand in none of them.
+const BYTES: &[u8] = b"\0\t\n\r 05:;x/%?#@+-\x7f\xff";
+
+/// kubelet's verdict is the same with the agent as without.
+pub fn agree() -> Outcome {
+    let kubelet = Kubelet::get()?;
+    let app = FakeApp::start();
+    app.on("/fine", answer(FINE));
+    let entry = |n| {
+        let get = format!(r#"{{"path":"/{n}","port":{}}}"#, app.port());
+        format!(r#""/app-health/{n}/livez":{{"httpGet":{get},"timeoutSeconds":5}}"#)
+    };
+    let table = (0..AT_ONCE).map(entry).collect::<Vec<_>>().join(",");
+    let setup = Setup::new().probers(&format!("{{{table}}}"));
+    let agent = setup.arg("--deadline-margin").arg(MARGIN_MS).start()?;
+    let all: Vec<Vec<u8>> = ANSWERS
+        .iter()
+        .flat_map(|a| mutations(a.as_bytes()))
+        .collect();
+    let left = Mutex::new(all.iter());
+    let wrong = Mutex::new(Vec::new());
+    let verdicts = Mutex::new(HashMap::new());
+    std::thread::scope(|scope| {
+        for n in 0..AT_ONCE {
+            let (left, wrong, verdicts) = (&left, &wrong, &verdicts);
+            let (app, agent) = (&app, &agent);
+            scope.spawn(move || {
+                loop {
+                    let next = left.lock().expect("no panic while locked").next();
+                    let Some(bytes) = next else { return };
+                    match check(kubelet, app, agent, n, bytes) {
+                        Ok(verdict) => {
+                            let mut all = verdicts.lock().expect("no panic while locked");
+                            *all.entry(verdict).or_insert(0) += 1;
+                        }
+                        Err(e) => wrong.lock().expect("no panic while locked").push(e),
+                    }
+                }
+            });
+        }
+    });
+    let verdicts: HashMap<String, u32> = verdicts.into_inner().expect("all threads ended");
+    for verdict in [
+        "success",
+        "warning",
+        "failure",
+        "failure-404",
+        "failure-erred",
+    ] {
+        assert!(
+            verdicts.contains_key(verdict),
+            "none ends as {verdict}: {verdicts:?}"
+        );
+    }
+    let wrong = wrong.into_inner().expect("all threads ended");
+    let (some, of) = (wrong.len(), all.len());
+    assert!(
+        wrong.is_empty(),
+        "{some} disagreements of {of}:\n{}",
+        wrong.join("\n")
+    );
+    Ok(())
+}
+
+fn mutations(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for at in 0..bytes.len() {
+        let with = |middle: &[u8]| [&bytes[..at], middle, &bytes[at + 1..]].concat();
+        all.extend(
+            BYTES
+                .iter()
+                .filter(|b| **b != bytes[at])
+                .map(|b| with(&[*b])),
+        );
+        all.push(with(&[]));
+        all.push(with(&[bytes[at]; 2]));
+    }
+    all
+}
+
+/// kubelet's verdict of the app, when the agent does not change it.
+fn check(
+    kubelet: &Kubelet,
+    app: &FakeApp,
+    agent: &Agent,
+    n: usize,
+    bytes: &[u8],
+) -> Result<String, String> {
+    app.on(&format!("/{n}"), vec![Step::Send(bytes.to_vec())]);
+    let ask = |question| {
+        kubelet.ask(&Question {
+            seconds: 5,
+            ..question
+        })
+    };
+    let direct = ask(Question::http(app.addr(), &format!("/{n}")))?;
+    let path = format!("/app-health/{n}/livez");
+    let through = ask(Question::http(agent.addr(), &path))?;
+    let is_out_of_range = direct
+        .code()
+        .is_some_and(|code| !(200..600).contains(&code));
+    let expected = match direct.to_string().as_str() {
+        "failure" => "failure-502".into(),
+        _ if is_out_of_range => "failure-502".into(),
+        same => String::from(same),
+    };
+    if through.to_string() == expected {
+        return Ok(direct.to_string());
+    }
+    Err(format!(
+        "{}: {direct:?} / {through:?}",
+        bytes.escape_ascii()
+    ))
+}
