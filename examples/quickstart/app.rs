@@ -51,10 +51,11 @@ pub fn bind(addr: SocketAddr, who: &str) -> Result<TcpListener, String> {
 
 fn serve(listener: &TcpListener, mood: &Mutex<Mood>) {
     for stream in listener.incoming().flatten() {
-        match *mood.lock().unwrap() {
-            Mood::Gone => return,
-            mood => thread::spawn(move || answer(stream, mood)),
-        };
+        let mood = *mood.lock().unwrap();
+        if mood == Mood::Gone {
+            return;
+        }
+        answer(stream, mood);
     }
 }
 
@@ -68,8 +69,8 @@ fn answer(mut stream: TcpStream, mood: Mood) -> Option<()> {
         _ => ("404 Not Found", "no such page"),
     };
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close");
-    write!(stream, "{head}\r\n\r\n{body}").ok()
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).ok()
 }
 
 /// Reads a head to its blank line and gives the path it asks for.

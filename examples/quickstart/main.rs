@@ -6,53 +6,39 @@ mod app;
 mod kubelet;
 mod mesh;
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
-
-use probelet::agent;
-use probelet::cli::{self, Command};
+use std::{sync::mpsc, thread};
 
 use app::Mood::{self, Failing, Gone, Hanging, Healthy};
+use probelet::{agent, cli};
 
 /// What Istio's injector makes of the probes in the pod's manifest.
 const PROBERS: &str = r#"{
     "/app-health/liveness-http/livez":  {"httpGet": {"path": "/foo", "port": 8001}},
     "/app-health/liveness-http/readyz": {"tcpSocket": {"port": 8001}}
 }"#;
+const STATUS: SocketAddr = SocketAddr::new(mesh::POD, 15020);
 const LIVEZ: &str = "/app-health/liveness-http/livez";
 const READYZ: &str = "/app-health/liveness-http/readyz";
-const STATUS: SocketAddr = SocketAddr::new(mesh::POD, 15020);
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 
-/// How the one row asks that is not kubelet's.
+/// What the app does, what is asked and how, what has to come of it, what that means.
+type Row = (Mood, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
-const NONE: &str = "no HTTP answer";
-
-/// What the app does, what is asked of whom and how, what has to come of it, what that means.
-type Row = (
-    Mood,
-    SocketAddr,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-);
 #[rustfmt::skip]
 const PLAY: [Row; 10] = [
-    (Healthy, mesh::MTLS, "/foo", PEER,            "200 \"well\"", "regular traffic of the mesh flows"),
-    (Healthy, mesh::MTLS, "/foo", "no certificate",NONE,           "kubelet would restart a healthy app"),
-    (Healthy, STATUS,     LIVEZ,  "HTTP probe",    "200",          "probelet asked the app behind it"),
-    (Healthy, STATUS,     READYZ, "TCP probe",     "200",          "the app takes connections"),
-    (Healthy, SEPARATE,   "/foo", "separate port", "200 \"well\"", "passed through, body and all"),
-    (Failing, STATUS,     LIVEZ,  "HTTP probe",    "500",          "the app's own code"),
-    (Hanging, STATUS,     LIVEZ,  "HTTP probe",    "504",          "too slow, told before kubelet gives up"),
-    (Gone,    STATUS,     LIVEZ,  "HTTP probe",    "502",          "nobody to ask"),
-    (Gone,    STATUS,     READYZ, "TCP probe",     "502",          "nobody to connect to"),
-    (Gone,    SEPARATE,   "/foo", "separate port", NONE,           "nobody to pass it to"),
+    (Healthy, mesh::MTLS, ["/foo", PEER,             "200 well", "regular traffic of the mesh flows"]),
+    (Healthy, mesh::MTLS, ["/foo", "no certificate", "no HTTP",  "kubelet would restart a healthy app"]),
+    (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet asked the app itself"]),
+    (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app takes connections"]),
+    (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "passed through, body and all"]),
+    (Failing, STATUS,     [LIVEZ,  "HTTP probe",     "500",      "the app's own code"]),
+    (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, told before kubelet gives up"]),
+    (Gone,    STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nobody to ask"]),
+    (Gone,    STATUS,     [READYZ, "TCP probe",      "502",      "nobody to connect to"]),
+    (Gone,    SEPARATE,   ["/foo", "separate port",  "no HTTP",  "nobody to pass it to"]),
 ];
 
 fn main() -> ExitCode {
@@ -70,65 +56,48 @@ fn play() -> Result<usize, String> {
     let peer = mesh::start()?;
     start_probelet()?;
 
-    let mut wrong = 0;
-    line(
-        "the app",
-        "asked of 127.0.0.2",
-        "how",
-        "gets",
-        "which means",
-    );
-    for (mood, server, path, how, told, means) in PLAY {
+    let (mut wrong, mut first) = (0, None);
+    line(["app", "asked of 127.0.0.2", "how", "gets", "which means"]);
+    for (mood, server, [path, how, told, means]) in PLAY {
         app.turn(mood);
-        let answer = if how == PEER {
-            peer.get(path)
-        } else {
-            kubelet::get(server, path)
+        let answer = match how {
+            PEER => peer(path),
+            _ => kubelet::get(server, path),
         };
         let gets = match &answer {
-            Ok((code, body)) if body.is_empty() => code.to_string(),
-            Ok((code, body)) => format!("{code} {body:?}"),
-            Err(_) => NONE.into(),
+            Ok((code, body)) => format!("{code} {body}").trim_end().to_owned(),
+            Err(_) => "no HTTP".into(),
         };
-        let verdict = if kubelet::is_success(&answer) {
-            "success"
-        } else {
-            "failure"
+        let means = match &answer {
+            _ if gets != told => format!("NOT AS TOLD: {told} was expected"),
+            Ok((200..=399, _)) => format!("success: {means}"),
+            _ => format!("failure: {means}"),
         };
-        let (asked, mut means) = (
-            format!(":{}{path}", server.port()),
-            format!("{verdict}: {means}"),
-        );
-        if gets != told {
-            wrong += 1;
-            means = format!("NOT AS TOLD: expected {told}");
-        }
-        line(
-            &format!("{mood:?}").to_lowercase(),
-            &asked,
-            how,
-            &gets,
-            &means,
-        );
+        let asked = format!(":{}{path}", server.port());
+        wrong += usize::from(gets != told);
+        line([&format!("{mood:?}"), &asked, how, &gets, &means]);
+        first = first.or(answer.err());
     }
+    let event = first.unwrap_or_default();
+    println!("\nThe second row in kubelet's words: Liveness probe failed: {event}");
     Ok(wrong)
 }
 
-fn line(app: &str, asked: &str, how: &str, gets: &str, means: &str) {
-    println!("{app:9}{asked:40}{how:20}{gets:16}{means}");
+fn line([app, asked, how, gets, means]: [&str; 5]) {
+    println!("{app:9}{asked:40}{how:18}{gets:12}{means}");
 }
 
 /// Runs the agent in a thread of its own and waits until it says that it is ready.
 fn start_probelet() -> Result<(), String> {
-    let (failed, failure) = mpsc::channel();
     let args = "run --log-level error --forward 15032=127.0.0.1:8002 --app-probers";
-    let args = args.split(' ').chain([PROBERS]).map(OsString::from);
-    let Command::Run(config) = cli::parse(args, |_| None).map_err(|exit| exit.text)?;
-    thread::spawn(move || failed.send(agent::run(config)));
+    let args = args.split(' ').chain([PROBERS]).map(Into::into);
+    let cli::Command::Run(config) = cli::parse(args, |_| None).map_err(|exit| exit.text)?;
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(agent::run(config).map_err(|error| error.to_string())));
     let deadline = Instant::now() + Duration::from_secs(5);
-    while !kubelet::is_success(&kubelet::get(STATUS, "/healthz/ready")) {
-        match failure.recv_timeout(Duration::from_millis(5)) {
-            Ok(end) => return Err(format!("probelet ended: {end:?}")),
+    while !matches!(kubelet::get(STATUS, "/healthz/ready"), Ok((200, _))) {
+        match end.recv_timeout(Duration::from_millis(5)) {
+            Ok(result) => return result.and(Err("probelet ended".into())),
             Err(_) if Instant::now() > deadline => return Err("probelet is not ready".into()),
             Err(_) => {}
         }

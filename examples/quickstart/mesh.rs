@@ -8,7 +8,8 @@ use std::thread;
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::{app, kubelet};
 
@@ -16,36 +17,26 @@ use crate::{app, kubelet};
 pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 pub const MTLS: SocketAddr = SocketAddr::new(POD, 8001);
 
-/// Another service of the mesh.
-pub struct Peer(Arc<ClientConfig>);
-
-impl Peer {
-    /// GET with a certificate.
-    pub fn get(&self, path: &str) -> kubelet::Answer {
-        let tls = ClientConnection::new(self.0.clone(), POD.into()).map_err(|e| e.to_string())?;
-        kubelet::answer(TcpStream::connect(MTLS).and_then(|stream| {
-            kubelet::exchange(rustls::StreamOwned::new(tls, stream), MTLS, path)
-        }))
-    }
-}
-
-/// Starts the proxy and gives a peer it trusts.
-pub fn start() -> Result<Peer, String> {
+/// Starts the proxy, and gives the GET of a peer that it trusts.
+pub fn start() -> Result<impl Fn(&str) -> kubelet::Answer, String> {
     let (server, client) = identities().map_err(|error| format!("certificates: {error}"))?;
     let listener = app::bind(MTLS, "the mesh's proxy")?;
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let server = server.clone();
-            thread::spawn(move || terminate(stream, server));
+            terminate(stream, server.clone());
         }
     });
-    Ok(Peer(client))
+    Ok(move |path: &str| {
+        let tls = ClientConnection::new(client.clone(), POD.into()).map_err(|e| e.to_string())?;
+        let stream = TcpStream::connect(MTLS).map(|stream| StreamOwned::new(tls, stream));
+        kubelet::answer(stream.and_then(|stream| kubelet::exchange(stream, MTLS, path)))
+    })
 }
 
 /// One connection. Without a certificate nothing can be read from it and it ends here.
 fn terminate(stream: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
     let tls = ServerConnection::new(config).ok()?;
-    let mut outside = rustls::StreamOwned::new(tls, stream);
+    let mut outside = StreamOwned::new(tls, stream);
     let path = app::read_path(&mut outside)?;
     let inside = TcpStream::connect(app::REGULAR).ok()?;
     let raw = kubelet::exchange(inside, app::REGULAR, &path).ok()?;
