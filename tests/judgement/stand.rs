@@ -2,7 +2,7 @@
 
 use crate::support::agent::{Agent, Setup};
 use crate::support::fake_app::Step;
-use crate::support::menu::{Aim, Code, Dish, Kitchen};
+use crate::support::menu::{Aim, Code, Dish, Kitchen, redirect};
 use crate::support::ports::reserve;
 use probelet::limits;
 use std::sync::Mutex;
@@ -30,11 +30,19 @@ const CASES_AN_AGENT: usize = limits::PROBERS - 2;
 pub const BUSY: &str = "/app-lifecycle/busy/prestopz";
 pub const BUSY_PROBE: &str = "/app-health/busy/livez";
 
+/// Where the busy prober ends up and stays.
+pub fn busy_end() -> String {
+    format!("/{}", "b".repeat(limits::LOCATION_BYTES - 100))
+}
+
 impl Stand {
     /// Opens all.
     pub fn open() -> Result<Self, String> {
         let kitchen = Kitchen::open();
-        kitchen.app.on("/busy", vec![Step::Hold]);
+        let halfway = busy_end().replace('b', "a");
+        kitchen.app.on("/busy", redirect(302, &halfway));
+        kitchen.app.on(&halfway, redirect(302, &busy_end()));
+        kitchen.app.on(&busy_end(), vec![Step::Hold]);
         let count = kitchen.menu(1).len();
         let (mut agents, mut cases) = (Vec::new(), Vec::new());
         for from in (0..count).step_by(CASES_AN_AGENT) {

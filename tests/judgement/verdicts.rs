@@ -2,7 +2,7 @@
 //! agent, and what is left in the agent afterwards.
 
 use super::differences;
-use super::stand::{BUSY, BUSY_PROBE, Stand};
+use super::stand::{BUSY, BUSY_PROBE, Stand, busy_end};
 use crate::support::agent::{self, Agent};
 use crate::support::http::{Answer, End, request};
 use crate::support::kubelet::{Kubelet, Question};
@@ -85,7 +85,8 @@ fn announces_body(answer: &Answer) -> bool {
     !bodiless && answer.field("content-length") != Some("0")
 }
 
-/// The resident set of each agent with every slot probing on behalf of a head of 15 KiB.
+/// The resident set of each agent with every slot holding the most it may: a head of 15 KiB, and
+/// two long redirects behind it.
 fn resident_when_busy(stand: &Stand) -> Result<Vec<u64>, String> {
     let app = &stand.kitchen.app;
     let mut held = Vec::new();
@@ -103,8 +104,8 @@ fn resident_when_busy(stand: &Stand) -> Result<Vec<u64>, String> {
             }
         }
     }
-    if !app.wait_seen("/busy", held.len()) {
-        let busy = app.seen_at("/busy").len();
+    if !app.wait_seen(&busy_end(), held.len()) {
+        let busy = app.seen_at(&busy_end()).len();
         return Err(format!("{busy} slots of {} probe", held.len()));
     }
     let resident = stand.agents.iter().map(|agent| agent.memory("Rss"));
