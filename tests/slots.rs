@@ -433,12 +433,19 @@ fn limit_descriptors(pid: u32, limit: usize) {
     );
 }
 
+/// The number the next descriptor would get; inherited ones may leave gaps below the highest.
+fn first_free_descriptor(pid: u32) -> usize {
+    let is_free = |n: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{n}")).exists();
+    (0..).find(is_free).expect("the table is not full")
+}
+
 fn out_of_descriptors_it_stays_up_and_quiet_and_recovers() {
     let (_slow, _quick, agent) = scene(&[]);
     let open = agent.descriptors();
-    limit_descriptors(agent.pid(), open);
+    limit_descriptors(agent.pid(), first_free_descriptor(agent.pid()));
     // The kernel completes these connects; the agent cannot accept a single one.
     let waiting: Vec<_> = (0..8).map(|_| send(agent.addr(), &get(READYZ))).collect();
+    logged(&agent, "accept failed");
     let before = agent.cpu().expect("alive");
     // A window to measure in, not a wait for something to happen.
     thread::sleep(Duration::from_secs(2));
