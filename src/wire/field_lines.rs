@@ -68,7 +68,7 @@ impl FieldLines {
         let mut used = 0;
         while let Some(&byte) = bytes.get(used) {
             if matches!(self.at, At::Value) {
-                let run = class::run(VALUE, &bytes[used..]);
+                let run = class::run::<VALUE>(&bytes[used..]);
                 sink.text(&bytes[used..used + run]);
                 used += run;
                 if run != 0 {
