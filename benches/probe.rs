@@ -1,0 +1,221 @@
+//! Figures of the whole agent beside the least that could do its work and beside other proxies,
+//! all in one run: `cargo bench --bench probe`, or with `-- --quick` for a look in a minute.
+//!
+//! | variable | what it is for |
+//! |---|---|
+//! | `PROBELET_BENCH_BIN` | the binary to measure instead of the one `deploy/small-build.sh` makes |
+//! | `PROBELET_BENCH_PEER` | `name=command`: one more contestant; in the shell command `{listen}` is the port it must listen on and `{app}` the app's. It finds `ISTIO_KUBE_APP_PROBERS` in its environment |
+//! | `PROBELET_ENVOY`, `PROBELET_NGINX`, `PROBELET_HAPROXY` | those programs, where they are not on PATH |
+//!
+//! What is slow on the machine is slow for all: a round visits every contestant, and what is
+//! reported are the ratios within a round. A missed bound is printed, never an error.
+
+#[path = "probe/binaries.rs"]
+mod binaries;
+#[path = "probe/cgroup.rs"]
+mod cgroup;
+#[path = "probe/client.rs"]
+mod client;
+#[path = "probe/contestants.rs"]
+mod contestants;
+#[path = "probe/memory.rs"]
+mod memory;
+#[path = "probe/passthrough.rs"]
+mod passthrough;
+#[path = "probe/peers.rs"]
+mod peers;
+#[path = "probe/pods.rs"]
+mod pods;
+#[path = "probe/proc.rs"]
+mod proc;
+#[path = "probe/report.rs"]
+mod report;
+#[path = "probe/roles.rs"]
+mod roles;
+#[path = "shared/mod.rs"]
+mod shared;
+#[path = "probe/speed.rs"]
+mod speed;
+#[path = "probe/start.rs"]
+mod start;
+#[path = "probe/trace.rs"]
+mod trace;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::contestants::{Kind, Running};
+use crate::report::Report;
+use crate::shared::json::Json;
+use crate::speed::Entrant;
+
+/// A result whose error is a sentence for the person who runs the bench.
+type Outcome<T> = Result<T, String>;
+
+/// How much of everything.
+#[derive(Debug)]
+struct Sizes {
+    /// Rounds of the race.
+    rounds: usize,
+    /// Spaced probes of a contestant in a round.
+    spaced: usize,
+    /// Probes in a tight loop of a contestant in a round.
+    tight: usize,
+    /// Probes after which memory must have stopped growing.
+    soak: usize,
+    /// Starts of each contestant.
+    starts: usize,
+    /// Agents side by side.
+    pods: usize,
+    /// Rounds of passthrough.
+    forward_rounds: usize,
+    /// Bytes of a transfer.
+    forward_bytes: u64,
+}
+
+const FULL: Sizes = Sizes {
+    rounds: 40,
+    spaced: 30,
+    tight: 300,
+    soak: 100_000,
+    starts: 25,
+    pods: 50,
+    forward_rounds: 20,
+    forward_bytes: 128 << 20,
+};
+
+const QUICK: Sizes = Sizes {
+    rounds: 8,
+    spaced: 10,
+    tight: 100,
+    soak: 10_000,
+    starts: 5,
+    pods: 10,
+    forward_rounds: 4,
+    forward_bytes: 64 << 20,
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(error) = roles::play(&arguments) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    match bench(if quick { &QUICK } else { &FULL }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("bench: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(sizes: &Sizes) -> Outcome<()> {
+    let folder = binaries::target_folder().join("bench");
+    let scratch = folder.join(format!("run-{}", std::process::id()));
+    fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    let mut report = Report::default();
+    let result = measure(&scratch, sizes, &mut report);
+    let _ = fs::remove_dir_all(&scratch);
+    result?;
+    let path = folder.join("probe.json");
+    fs::write(&path, format!("{}\n", report.json()))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("{}\nThe same as JSON: {}", report.text(), path.display());
+    Ok(())
+}
+
+fn measure(scratch: &Path, sizes: &Sizes, report: &mut Report) -> Outcome<()> {
+    let floor = binaries::floor(scratch)?;
+    let small = binaries::small()?;
+    let plain = binaries::plain();
+    describe(sizes, report);
+    for built in [&floor, &small].into_iter().chain(plain.as_ref().ok()) {
+        report.say(format!("{}: {}", built.path.display(), built.note));
+    }
+    let floor = Kind::Floor(floor.path);
+    let ours = Kind::Probelet(small.path.clone());
+    let app = contestants::start(&Kind::App, 0, scratch)?;
+    let mut field = vec![
+        ("floor".to_string(), floor.clone()),
+        ("probelet".to_string(), ours.clone()),
+    ];
+    field.extend(peers_here(report));
+    report.say("");
+
+    race(&field, &app, scratch, sizes, report);
+    start::report(&field, app.port, scratch, sizes, report);
+    memory::report(&small, &plain, app.port, scratch, sizes, report);
+    pods::report(&floor, &ours, app.port, scratch, sizes, report);
+    let haproxy = binaries::installed("haproxy", "PROBELET_HAPROXY");
+    passthrough::report(&small.path, haproxy, scratch, sizes, report);
+    trace::report(&floor, &ours, app.port, scratch, report);
+    Ok(())
+}
+
+fn race(
+    field: &[(String, Kind)],
+    app: &Running,
+    scratch: &Path,
+    sizes: &Sizes,
+    report: &mut Report,
+) {
+    let mut entrants = vec![Entrant::direct(app.port)];
+    for (name, kind) in field {
+        match contestants::start(kind, app.port, scratch) {
+            Ok(running) => entrants.push(Entrant::between(name, running)),
+            Err(reason) => report.say(format!("{name}: NOT MEASURED: {reason}")),
+        }
+    }
+    speed::race(entrants, sizes, report);
+}
+
+/// The other proxies on this machine; a missing one is told.
+fn peers_here(report: &mut Report) -> Vec<(String, Kind)> {
+    type Make = fn(PathBuf) -> Kind;
+    let known: [(&str, &str, Make); 3] = [
+        ("nginx", "PROBELET_NGINX", Kind::Nginx),
+        ("haproxy", "PROBELET_HAPROXY", Kind::Haproxy),
+        ("envoy", "PROBELET_ENVOY", Kind::Envoy),
+    ];
+    let mut here = Vec::new();
+    for (name, variable, make) in known {
+        match binaries::installed(name, variable) {
+            Some(path) => here.push((name.to_string(), make(path))),
+            None => report.say(format!(
+                "{name}: not measured: not installed, and {variable} does not name it"
+            )),
+        }
+    }
+    let peer = std::env::var("PROBELET_BENCH_PEER").unwrap_or_default();
+    match peer.split_once('=') {
+        Some((name, command)) => here.push((name.into(), Kind::Peer(command.into()))),
+        None if peer.is_empty() => {}
+        None => report.say("PROBELET_BENCH_PEER: not measured: it is not name=command"),
+    }
+    here
+}
+
+fn describe(sizes: &Sizes, report: &mut Report) {
+    let host = proc::Host::read();
+    let machine = std::env::consts::ARCH;
+    report.say(format!(
+        "{machine}, {} x {}, Linux {}, pages of {} bytes",
+        host.cpus, host.cpu, host.kernel, host.page
+    ));
+    report.say(format!(
+        "All figures are of this machine ({machine}); aarch64 builds are tested for function and size."
+    ));
+    report.say(format!(
+        "{} interleaved rounds; a ratio is the median of those within a round, with quartiles.",
+        sizes.rounds
+    ));
+    report.member("machine", Json::text(machine));
+    report.member("cpu", Json::text(host.cpu));
+    report.member("cpus", Json::Number(host.cpus as f64));
+    report.member("kernel", Json::text(host.kernel));
+    report.member("page_bytes", Json::Number(host.page as f64));
+    report.member("rounds", Json::Number(sizes.rounds as f64));
+}

@@ -1,0 +1,90 @@
+//! kubelet's side: one new connection a probe, kubelet's own head, read to the end, close.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+
+/// The path that all contestants are asked; only probelet and its like look it up.
+pub const PATH: &str = "/app-health/bench/livez";
+
+/// kubelet waits this long, and so does the bench, or a lost probe would hang it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The head kubelet 1.37 sends to `path` on `port`.
+pub fn head(path: &str, port: u16) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: kube-probe/1.37\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    )
+}
+
+/// Opens a connection that gives up in the end.
+pub fn connect(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Probes `port` over and over with the same head.
+pub struct Prober {
+    port: u16,
+    head: String,
+}
+
+impl Prober {
+    /// A prober of [`PATH`] on `port`.
+    pub fn new(port: u16) -> Prober {
+        let head = head(PATH, port);
+        Prober { port, head }
+    }
+
+    /// One probe: from before the connect to the end of the answer.
+    pub fn probe(&self) -> Outcome<Duration> {
+        let mut answer = [0; 4096];
+        let mut length = 0;
+        let start = Instant::now();
+        let exchange = |answer: &mut [u8; 4096], length: &mut usize| -> std::io::Result<()> {
+            let mut stream = connect(self.port)?;
+            stream.write_all(self.head.as_bytes())?;
+            loop {
+                match stream.read(&mut answer[*length..])? {
+                    0 => return Ok(()),
+                    count => *length += count,
+                }
+            }
+        };
+        let result = exchange(&mut answer, &mut length);
+        let took = start.elapsed();
+        result.map_err(|error| format!("a probe failed: {error}"))?;
+        if answer[..length].starts_with(b"HTTP/1.1 200") {
+            return Ok(took);
+        }
+        let line = answer[..length].split(|byte| *byte == b'\r').next();
+        let line = String::from_utf8_lossy(line.unwrap_or_default());
+        Err(format!("a probe was answered {line:?}"))
+    }
+
+    /// `count` probes one after the other.
+    pub fn tight(&self, count: usize) -> Outcome<Vec<f64>> {
+        (0..count).map(|_| Ok(micros(self.probe()?))).collect()
+    }
+
+    /// `count` probes, one each `period`; returns when the last one's period is over.
+    pub fn spaced(&self, count: usize, period: Duration) -> Outcome<Vec<f64>> {
+        let start = Instant::now();
+        let mut latencies = Vec::with_capacity(count);
+        for number in 1..=count {
+            latencies.push(micros(self.probe()?));
+            let due = start + period * number as u32;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        Ok(latencies)
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

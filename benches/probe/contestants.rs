@@ -1,0 +1,241 @@
+//! Who stands between kubelet and the app: how each is told to listen, and its life as a child.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cgroup::Cgroup;
+use crate::roles::HANG_PATH;
+use crate::{Outcome, peers, proc, roles};
+
+/// A child that does not accept by then has failed.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A child that has not ended by then, after SIGTERM, is killed.
+const END_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The app itself.
+    App,
+    /// The server behind the forwards.
+    Source,
+    /// The handwritten minimum.
+    Floor(PathBuf),
+    /// A probelet, probing.
+    Probelet(PathBuf),
+    /// A probelet, passing a port through.
+    Forward(PathBuf),
+    /// nginx, HTTP.
+    Nginx(PathBuf),
+    /// HAProxy, HTTP.
+    Haproxy(PathBuf),
+    /// HAProxy, TCP without splice.
+    HaproxyTcp(PathBuf),
+    /// Envoy, HTTP.
+    Envoy(PathBuf),
+    /// A shell command with the placeholders `{listen}` and `{app}`.
+    Peer(String),
+}
+
+impl Kind {
+    /// The command that listens on `port` and asks `app`; a configuration goes to `scratch`.
+    fn command(&self, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
+        let program = |path: &Path| Command::new(path);
+        let mut command = match self {
+            Kind::App => role(roles::APP, port)?,
+            Kind::Source => role(roles::SOURCE, port)?,
+            Kind::Floor(path) => {
+                let mut command = program(path);
+                command.args([port.to_string(), app.to_string()]);
+                command
+            }
+            Kind::Probelet(path) => {
+                let mut command = program(path);
+                command.args(["run", "--status-port", &port.to_string()]);
+                command
+            }
+            Kind::Forward(path) => {
+                let forward = format!("127.0.0.1:{port}=127.0.0.1:{app}");
+                let mut command = program(path);
+                command.args(["run", "--status-port", &free_port()?.to_string()]);
+                command.args(["--forward", &forward]);
+                command
+            }
+            Kind::Nginx(path) => peers::nginx(path, port, app, scratch)?,
+            Kind::Haproxy(path) => peers::haproxy(path, port, app, scratch)?,
+            Kind::HaproxyTcp(path) => peers::haproxy_tcp(path, port, app, scratch)?,
+            Kind::Envoy(path) => peers::envoy(path, port, app, scratch)?,
+            Kind::Peer(line) => {
+                let line = line.replace("{listen}", &port.to_string());
+                let mut command = Command::new("/bin/sh");
+                command.args([
+                    "-c",
+                    &format!("exec {}", line.replace("{app}", &app.to_string())),
+                ]);
+                command
+            }
+        };
+        // The caller's PROBELET_ settings must not take part; a peer may need PATH and HOME.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PROBELET_") {
+                command.env_remove(name);
+            }
+        }
+        if matches!(self, Kind::Probelet(_) | Kind::Forward(_) | Kind::Floor(_)) {
+            command.env_clear();
+        }
+        if !matches!(self, Kind::Forward(_)) {
+            command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
+        }
+        Ok(command)
+    }
+}
+
+fn role(name: &str, port: u16) -> Outcome<Command> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(this);
+    command.args([name, &port.to_string()]);
+    Ok(command)
+}
+
+/// The table a webhook would write for a pod with a liveness probe, a readiness probe that hangs
+/// and a hook that hangs.
+fn probers(app: u16) -> String {
+    let prober = |path: &str, timeout: u32| {
+        format!(r#"{{"httpGet":{{"path":"{path}","port":{app}}},"timeoutSeconds":{timeout}}}"#)
+    };
+    format!(
+        r#"{{"/app-health/bench/livez":{},"/app-health/bench/readyz":{},"/app-lifecycle/bench/prestopz":{}}}"#,
+        prober("/healthz", 1),
+        prober(HANG_PATH, 5),
+        prober(HANG_PATH, 5)
+    )
+}
+
+/// A child of the bench; dropping it ends it and all it started.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// The port it listens on.
+    pub port: u16,
+    /// Its process, and the processes it started by the time it listened.
+    pub processes: Vec<u32>,
+    /// From before the fork to the first connection it accepted.
+    pub start: Duration,
+}
+
+/// Starts `kind` in front of `app` and waits until it accepts connections.
+///
+/// # Errors
+/// It cannot be started, ends, or does not listen in time.
+pub fn start(kind: &Kind, app: u16, scratch: &Path) -> Outcome<Running> {
+    start_in(kind, app, scratch, None)
+}
+
+/// [`start`] within a memory cgroup.
+pub fn start_in(
+    kind: &Kind,
+    app: u16,
+    scratch: &Path,
+    cgroup: Option<&Cgroup>,
+) -> Outcome<Running> {
+    let port = free_port()?;
+    let mut command = kind.command(port, app, scratch)?;
+    if let Some(cgroup) = cgroup {
+        command = within(cgroup, &command);
+    }
+    let log_path = scratch.join(format!("{port}.log"));
+    let log = fs::File::create(&log_path).map_err(|error| error.to_string())?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    let began = Instant::now();
+    let child = command
+        .spawn()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    let mut running = Running {
+        processes: vec![child.id()],
+        child,
+        port,
+        start: Duration::ZERO,
+    };
+    loop {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            running.start = began.elapsed();
+            running.processes = proc::family(running.child.id());
+            return Ok(running);
+        }
+        if let Ok(Some(status)) = running.child.try_wait() {
+            let log = fs::read_to_string(&log_path).unwrap_or_default();
+            let last = log.lines().last().unwrap_or("no word").to_string();
+            return Err(format!("did not start: {status}: {last}"));
+        }
+        if began.elapsed() > START_PATIENCE {
+            return Err(format!("does not listen after {START_PATIENCE:?}"));
+        }
+        thread::sleep(Duration::from_micros(50));
+    }
+}
+
+/// `command`, begun by a shell that moves into the cgroup before it turns into the command.
+fn within(cgroup: &Cgroup, command: &Command) -> Command {
+    let mut moved = Command::new("/bin/sh");
+    moved.args(["-c", r#"echo $$ >"$0" && exec "$@""#]);
+    moved.arg(cgroup.members()).arg(command.get_program());
+    moved.args(command.get_args());
+    moved.env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            moved.env(name, value);
+        }
+    }
+    moved
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let family = proc::family(self.child.id());
+        let send = |process: u32, signal: Signal| {
+            if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
+                // It may have ended already.
+                let _ = kill_process(pid, signal);
+            }
+        };
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        send(self.child.id(), Signal::TERM);
+        let asked = Instant::now();
+        while asked.elapsed() < END_PATIENCE {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        family.into_iter().for_each(|id| send(id, Signal::KILL));
+        let _ = self.child.wait();
+    }
+}
+
+/// A port nobody listens on, below the range from which clients are given theirs.
+pub fn free_port() -> Outcome<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 100) as u16 * 100;
+    for _ in 0..10_000 {
+        let port = 20_000 + (first - 20_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let all = TcpListener::bind(("::", port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)));
+        if all.is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no free port between 20000 and 32000".into())
+}

@@ -1,0 +1,183 @@
+//! Figures with their bounds and verdicts: printed for people, written as JSON for machines.
+
+use crate::Outcome;
+use crate::shared::json::Json;
+use crate::shared::stats::{Bound, Spread};
+use crate::shared::table;
+
+/// One figure.
+#[derive(Debug)]
+pub struct Row {
+    name: String,
+    unit: &'static str,
+    value: Outcome<Spread>,
+    bound: Option<Bound>,
+    aim: Option<f64>,
+}
+
+impl Row {
+    /// A figure without a bound. `unit` stands behind the number.
+    pub fn new(name: impl Into<String>, unit: &'static str, value: Outcome<Spread>) -> Row {
+        Row {
+            name: name.into(),
+            unit,
+            value,
+            bound: None,
+            aim: None,
+        }
+    }
+
+    /// A figure that was read once.
+    pub fn exact(name: impl Into<String>, unit: &'static str, value: Outcome<f64>) -> Row {
+        Row::new(name, unit, value.map(Spread::exact))
+    }
+
+    /// What it must not exceed.
+    pub fn at_most(mut self, bound: f64) -> Row {
+        self.bound = Some(Bound::AtMost(bound));
+        self
+    }
+
+    /// What it must reach.
+    pub fn at_least(mut self, bound: f64) -> Row {
+        self.bound = Some(Bound::AtLeast(bound));
+        self
+    }
+
+    /// What it would better not exceed.
+    pub fn aim(mut self, aim: f64) -> Row {
+        self.aim = Some(aim);
+        self
+    }
+
+    fn verdict(&self) -> String {
+        let (Ok(value), Some(bound)) = (&self.value, self.bound) else {
+            return match &self.value {
+                Err(reason) => format!("not measured: {reason}"),
+                Ok(_) => String::new(),
+            };
+        };
+        let verdict = bound.verdict(*value).words().to_string();
+        match self.aim {
+            Some(aim) if value.median > aim => format!("{verdict}, short of the aim"),
+            Some(_) => format!("{verdict}, and the aim"),
+            None => verdict,
+        }
+    }
+
+    fn bound_text(&self) -> String {
+        let bound = match self.bound {
+            None => return String::new(),
+            Some(Bound::AtMost(bound)) => format!("<= {}", short(bound)),
+            Some(Bound::AtLeast(bound)) => format!(">= {}", short(bound)),
+        };
+        match self.aim {
+            Some(aim) => format!("{bound} (aim {})", short(aim)),
+            None => bound,
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let (measured, quartiles) = match &self.value {
+            Ok(value) if value.samples == 1 => (short(value.median), String::new()),
+            Ok(value) => (short(value.median), quartiles(*value)),
+            Err(_) => ("-".into(), String::new()),
+        };
+        let unit = self.unit.to_string();
+        let bound = self.bound_text();
+        vec![
+            self.name.clone(),
+            measured,
+            unit,
+            quartiles,
+            bound,
+            self.verdict(),
+        ]
+    }
+
+    fn json(&self) -> Json {
+        let bound = match self.bound {
+            None => Json::Null,
+            Some(Bound::AtMost(bound)) => Json::object([("at_most", Json::Number(bound))]),
+            Some(Bound::AtLeast(bound)) => Json::object([("at_least", Json::Number(bound))]),
+        };
+        Json::object([
+            ("name", Json::text(&self.name)),
+            ("unit", Json::text(self.unit)),
+            ("value", spread_json(self.value.as_ref().ok())),
+            ("bound", bound),
+            ("aim", self.aim.map_or(Json::Null, Json::Number)),
+            ("verdict", Json::text(self.verdict())),
+        ])
+    }
+}
+
+/// A number with as many digits as tell something.
+pub fn short(number: f64) -> String {
+    match number.abs() {
+        size if size >= 100.0 || number.fract() == 0.0 => format!("{number:.0}"),
+        size if size >= 10.0 => format!("{number:.1}"),
+        _ => format!("{number:.2}"),
+    }
+}
+
+/// The middle half, such as `0.98..1.04`.
+pub fn quartiles(spread: Spread) -> String {
+    format!("{}..{}", short(spread.q1), short(spread.q3))
+}
+
+/// A spread as JSON; `null` where there is none.
+pub fn spread_json(spread: Option<&Spread>) -> Json {
+    spread.map_or(Json::Null, |spread| {
+        Json::object([
+            ("median", Json::Number(spread.median)),
+            ("q1", Json::Number(spread.q1)),
+            ("q3", Json::Number(spread.q3)),
+            ("samples", Json::Number(spread.samples as f64)),
+        ])
+    })
+}
+
+/// All that one run found out.
+#[derive(Debug, Default)]
+pub struct Report {
+    rows: Vec<Row>,
+    text: Vec<String>,
+    members: Vec<(String, Json)>,
+}
+
+impl Report {
+    /// Adds a figure.
+    pub fn row(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// Adds text that is printed ahead of the figures, in the order it comes.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.text.push(text.into());
+    }
+
+    /// Adds a member to the JSON.
+    pub fn member(&mut self, name: impl Into<String>, value: Json) {
+        self.members.push((name.into(), value));
+    }
+
+    /// The report for people.
+    pub fn text(&self) -> String {
+        let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        let header = ["figure", "median", "unit", "quartiles", "bound", "verdict"];
+        format!(
+            "{}\n\n{}",
+            self.text.join("\n"),
+            table::render(&header, &[0, 2, 5], &rows)
+        )
+    }
+
+    /// The report for machines.
+    pub fn json(&self) -> Json {
+        let mut members = self.members.clone();
+        let figures = self.rows.iter().map(Row::json).collect();
+        members.push(("figures".into(), Json::List(figures)));
+        Json::Object(members)
+    }
+}

@@ -1,0 +1,208 @@
+//! CPU and latency of a probe, by contestant: spaced as kubelet's are, and in a tight loop.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::client::Prober;
+use crate::contestants::Running;
+use crate::report::{Report, Row, quartiles, short, spread_json};
+use crate::shared::json::Json;
+use crate::shared::stats::{Spread, median, ratios};
+use crate::shared::{rounds, table};
+use crate::{Outcome, Sizes, proc};
+
+/// kubelet probes a busy pod about so often.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// Probes that do not count.
+const WARM_UP: usize = 100;
+
+/// A contestant in the race, and what it scored.
+pub struct Entrant {
+    name: String,
+    running: Option<Running>,
+    prober: Prober,
+    spaced: Scores,
+    tight: Scores,
+    failed: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Scores {
+    /// CPU microseconds of a probe, a sample a round.
+    cpu: Vec<f64>,
+    /// Median latency in microseconds, a sample a round.
+    p50: Vec<f64>,
+}
+
+impl Entrant {
+    /// Nothing between: the app itself, on `port`.
+    pub fn direct(port: u16) -> Entrant {
+        Entrant::on("direct".into(), None, port)
+    }
+
+    /// A child between kubelet and the app.
+    pub fn between(name: impl Into<String>, running: Running) -> Entrant {
+        let port = running.port;
+        Entrant::on(name.into(), Some(running), port)
+    }
+
+    fn on(name: String, running: Option<Running>, port: u16) -> Entrant {
+        Entrant {
+            name,
+            running,
+            prober: Prober::new(port),
+            spaced: Scores::default(),
+            tight: Scores::default(),
+            failed: None,
+        }
+    }
+
+    fn processes(&self) -> &[u32] {
+        self.running
+            .as_ref()
+            .map_or(&[], |running| &running.processes)
+    }
+
+    fn spaced_block(&mut self, count: usize) -> Outcome<()> {
+        let before = proc::cpu_nanos(self.processes())?;
+        let latencies = self.prober.spaced(count, PERIOD)?;
+        let used = proc::cpu_nanos(self.processes())? - before;
+        self.spaced.cpu.push(used / 1e3 / count as f64);
+        self.spaced.p50.extend(median(&latencies));
+        Ok(())
+    }
+
+    fn tight_block(&mut self, count: usize) -> Outcome<()> {
+        let before = proc::cpu_nanos(self.processes())?;
+        let latencies = self.prober.tight(count)?;
+        // The last answer may be read before its sender has closed and gone to sleep.
+        thread::sleep(Duration::from_millis(3));
+        let used = proc::cpu_nanos(self.processes())? - before;
+        self.tight.cpu.push(used / 1e3 / count as f64);
+        self.tight.p50.extend(median(&latencies));
+        Ok(())
+    }
+
+    fn round(&mut self, sizes: &Sizes) -> Outcome<()> {
+        self.spaced_block(sizes.spaced)?;
+        self.tight_block(sizes.tight)
+    }
+}
+
+/// Runs the race and reports it. `entrants` holds the floor.
+pub fn race(mut entrants: Vec<Entrant>, sizes: &Sizes, report: &mut Report) {
+    for entrant in &mut entrants {
+        entrant.failed = entrant.prober.tight(WARM_UP).err();
+    }
+    for round in 0..sizes.rounds {
+        eprint!("\rspeed: round {} of {} ", round + 1, sizes.rounds);
+        for turn in rounds::order(round, entrants.len()) {
+            let entrant = &mut entrants[turn];
+            if entrant.failed.is_none() {
+                entrant.failed = entrant.round(sizes).err();
+            }
+        }
+    }
+    eprintln!();
+    tell(&entrants, report);
+}
+
+fn tell(entrants: &[Entrant], report: &mut Report) {
+    let Some(floor) = entrants.iter().find(|entrant| entrant.name == "floor") else {
+        return;
+    };
+    let header = [
+        "between kubelet and app",
+        "Rss KiB",
+        "threads",
+        "CPU us/spaced",
+        "x floor",
+        "p50 us spaced",
+        "x floor",
+        "CPU us/tight",
+        "x floor",
+        "p50 us tight",
+        "x floor",
+    ];
+    let rows: Vec<_> = entrants
+        .iter()
+        .map(|entrant| cells(entrant, floor))
+        .collect();
+    report.say(table::render(&header, &[0], &rows));
+    let scores = entrants.iter().map(|entrant| json(entrant, floor));
+    report.member("contestants", Json::List(scores.collect()));
+    if let Some(ours) = entrants.iter().find(|entrant| entrant.name == "probelet") {
+        bounds(ours, floor, report);
+    }
+}
+
+fn times(these: &[f64], those: &[f64]) -> Outcome<Spread> {
+    Spread::of(&ratios(these, those)).ok_or_else(|| "no rounds".into())
+}
+
+fn bounds(ours: &Entrant, floor: &Entrant, report: &mut Report) {
+    let cpu = times(&ours.spaced.cpu, &floor.spaced.cpu);
+    report.row(Row::new("CPU of a spaced probe", "x floor", cpu).at_most(1.10));
+    let p50 = times(&ours.spaced.p50, &floor.spaced.p50);
+    report.row(Row::new("p50 latency of a spaced probe", "x floor", p50).at_most(1.10));
+    let cpu = times(&ours.tight.cpu, &floor.tight.cpu);
+    report.row(Row::new("CPU of a probe in a tight loop", "x floor", cpu));
+    let p50 = times(&ours.tight.p50, &floor.tight.p50);
+    report.row(Row::new("p50 latency in a tight loop", "x floor", p50));
+    let threads = proc::threads(ours.processes()).map(|count| count as f64);
+    report.row(Row::exact("threads", "", threads).at_most(1.0));
+}
+
+fn cells(entrant: &Entrant, floor: &Entrant) -> Vec<String> {
+    let name = match &entrant.failed {
+        Some(reason) => format!("{}: FAILED: {reason}", entrant.name),
+        None => entrant.name.clone(),
+    };
+    let between = !entrant.processes().is_empty();
+    let mut cells = vec![name];
+    let memory = proc::memory(entrant.processes()).ok().filter(|_| between);
+    cells.push(memory.map_or("-".into(), |memory| short(memory.rss)));
+    let threads = proc::threads(entrant.processes()).ok().filter(|_| between);
+    cells.push(threads.map_or("-".into(), |threads| threads.to_string()));
+    for (these, those) in [
+        (&entrant.spaced.cpu, &floor.spaced.cpu),
+        (&entrant.spaced.p50, &floor.spaced.p50),
+        (&entrant.tight.cpu, &floor.tight.cpu),
+        (&entrant.tight.p50, &floor.tight.p50),
+    ] {
+        let figure = median(these).filter(|figure| *figure > 0.0);
+        cells.push(figure.map_or("-".into(), short));
+        let ratio = times(these, those).ok().filter(|_| figure.is_some());
+        cells.push(ratio.map_or("-".into(), |ratio| {
+            format!("{} ({})", short(ratio.median), quartiles(ratio))
+        }));
+    }
+    cells
+}
+
+fn json(entrant: &Entrant, floor: &Entrant) -> Json {
+    let figure = |these: &[f64], those: &[f64]| {
+        Json::object([
+            ("microseconds", spread_json(Spread::of(these).as_ref())),
+            (
+                "times_floor",
+                spread_json(Spread::of(&ratios(these, those)).as_ref()),
+            ),
+            ("rounds", Json::numbers(these)),
+        ])
+    };
+    let memory = proc::memory(entrant.processes()).map_or(Json::Null, |m| Json::Number(m.rss));
+    Json::object([
+        ("name", Json::text(&entrant.name)),
+        (
+            "failed",
+            entrant.failed.as_ref().map_or(Json::Null, Json::text),
+        ),
+        ("rss_kib", memory),
+        ("spaced_cpu", figure(&entrant.spaced.cpu, &floor.spaced.cpu)),
+        ("spaced_p50", figure(&entrant.spaced.p50, &floor.spaced.p50)),
+        ("tight_cpu", figure(&entrant.tight.cpu, &floor.tight.cpu)),
+        ("tight_p50", figure(&entrant.tight.p50, &floor.tight.p50)),
+    ])
+}

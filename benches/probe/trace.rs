@@ -1,0 +1,134 @@
+//! The system calls of one warm probe, ours beside the floor's, as strace sees them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Outcome;
+use crate::client::Prober;
+use crate::contestants::{self, Kind};
+use crate::report::{Report, Row};
+use crate::shared::json::Json;
+use crate::shared::stats::Spread;
+use crate::shared::table;
+
+/// Probes under strace; the first and the last are not looked at.
+const PROBES: usize = 21;
+
+/// Probes come this far apart, so that one is over before the next.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// A probe's calls, from its accept to the next one's.
+type Calls = Vec<String>;
+
+/// Prints the floor's and our calls in order, and how many there are.
+pub fn report(floor: &Kind, small: &Kind, app: u16, scratch: &Path, report: &mut Report) {
+    let traced = [("floor", floor), ("probelet", small)].map(|(name, kind)| {
+        let calls = trace(kind, app, scratch);
+        let count = calls
+            .as_ref()
+            .map(|(calls, _)| calls.len() as f64)
+            .map_err(String::clone);
+        let row = format!("system calls of a warm probe: {name}");
+        report.row(Row::new(row, "", count.map(Spread::exact)));
+        (name, calls)
+    });
+    let mut columns = Vec::new();
+    for (name, calls) in &traced {
+        match calls {
+            Ok((calls, share)) => {
+                let list = calls.iter().map(Json::text).collect();
+                report.member(format!("calls_{name}"), Json::List(list));
+                columns.push((format!("{name} ({share})"), calls.clone()));
+            }
+            Err(reason) => report.say(format!("system calls of {name} not listed: {reason}")),
+        }
+    }
+    report.say("System calls of a warm probe, the commonest sequence (how many of all have it):");
+    let header: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let longest = columns.iter().map(|(_, calls)| calls.len()).max();
+    let rows: Vec<Vec<String>> = (0..longest.unwrap_or(0))
+        .map(|line| {
+            let cell = |calls: &Calls| calls.get(line).cloned().unwrap_or_default();
+            columns.iter().map(|(_, calls)| cell(calls)).collect()
+        })
+        .collect();
+    report.say(table::render(&header, &[0, 1, 2], &rows));
+}
+
+/// The commonest sequence of calls and how common it is.
+fn trace(kind: &Kind, app: u16, scratch: &Path) -> Outcome<(Calls, String)> {
+    let running = contestants::start(kind, app, scratch)?;
+    let prober = Prober::new(running.port);
+    prober.tight(100)?;
+    let log = scratch.join(format!("{}.strace", running.port));
+    let mut strace = Command::new("strace")
+        .args(["-f", "-o"])
+        .arg(&log)
+        .args(["-p", &running.processes[0].to_string()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("strace: {error}"))?;
+    let mut word = String::new();
+    if let Some(stderr) = strace.stderr.take() {
+        // "Process 1 attached", or why not.
+        let _ = BufReader::new(stderr).read_line(&mut word);
+    }
+    let probed = prober.spaced(PROBES, PERIOD);
+    if let Some(pid) = Pid::from_raw(strace.id() as i32) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let _ = strace.wait();
+    probed.map_err(|error| format!("{error} (strace: {})", word.trim()))?;
+    let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
+    commonest(&text).ok_or_else(|| format!("strace saw no probe: {}", word.trim()))
+}
+
+fn commonest(text: &str) -> Option<(Calls, String)> {
+    let probes = split(text);
+    let alike = |calls: &Calls| probes.iter().filter(|other| *other == calls).count();
+    let best = probes.iter().max_by_key(|calls| alike(calls))?;
+    let share = format!("{} of {}", alike(best), probes.len());
+    Some((best.clone(), share))
+}
+
+/// One list a probe, cut before each accept that got a connection; the first and last are partial.
+fn split(text: &str) -> Vec<Calls> {
+    let mut probes: Vec<Calls> = vec![Vec::new()];
+    for line in text.lines() {
+        let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+        let Some((name, rest)) = line.split_once('(') else {
+            continue;
+        };
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            continue;
+        }
+        let result = rest.rsplit_once(" = ").map_or("?", |(_, result)| result);
+        let failed = result
+            .split_whitespace()
+            .nth(1)
+            .filter(|_| result.starts_with("-1"));
+        if name.starts_with("accept") && failed.is_none() {
+            probes.push(Vec::new());
+        }
+        let call = match failed {
+            Some(error) => format!("{name} {error}"),
+            None => name.to_string(),
+        };
+        if let Some(probe) = probes.last_mut() {
+            probe.push(call);
+        }
+    }
+    let end = probes.len().saturating_sub(1);
+    probes
+        .get(1..end)
+        .map(<[Calls]>::to_vec)
+        .unwrap_or_default()
+}

@@ -1,0 +1,108 @@
+//! Medians, quartiles and what they say about a bound. A mean would let one preempted round speak
+//! for all of them.
+
+/// The middle half of a figure's samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// A quarter of the samples are below.
+    pub q1: f64,
+    /// Half of the samples are below.
+    pub median: f64,
+    /// Three quarters of the samples are below.
+    pub q3: f64,
+    /// How many samples.
+    pub samples: usize,
+}
+
+impl Spread {
+    /// The spread of `samples`; none of no samples.
+    pub fn of(samples: &[f64]) -> Option<Spread> {
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Some(Spread {
+            q1: quantile(&sorted, 0.25)?,
+            median: quantile(&sorted, 0.5)?,
+            q3: quantile(&sorted, 0.75)?,
+            samples: sorted.len(),
+        })
+    }
+
+    /// A figure that has no spread: it was read once, or is the same each time.
+    pub fn exact(value: f64) -> Spread {
+        Spread {
+            q1: value,
+            median: value,
+            q3: value,
+            samples: 1,
+        }
+    }
+}
+
+/// The median; none of no samples.
+pub fn median(samples: &[f64]) -> Option<f64> {
+    Spread::of(samples).map(|spread| spread.median)
+}
+
+/// Linear interpolation between the two nearest ranks.
+fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let rank = fraction * last as f64;
+    let below = rank.floor() as usize;
+    let above = rank.ceil() as usize;
+    let part = rank - below as f64;
+    Some(sorted[below] + (sorted[above] - sorted[below]) * part)
+}
+
+/// Round by round, `these` as multiples of `those`: what slows the machine down in one round slows
+/// down both.
+pub fn ratios(these: &[f64], those: &[f64]) -> Vec<f64> {
+    these.iter().zip(those).map(|(a, b)| a / b).collect()
+}
+
+/// What a figure may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+/// Whether a bound is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The middle half of the samples is within the bound.
+    Met,
+    /// The middle half of the samples is beyond the bound.
+    NotMet,
+    /// The quartiles lie on either side of the bound: this run does not tell.
+    NotDistinguishable,
+}
+
+impl Bound {
+    /// Holds `spread` against the bound.
+    pub fn verdict(self, spread: Spread) -> Verdict {
+        let (all_within, all_beyond) = match self {
+            Bound::AtMost(bound) => (spread.q3 <= bound, spread.q1 > bound),
+            Bound::AtLeast(bound) => (spread.q1 >= bound, spread.q3 < bound),
+        };
+        if all_within {
+            Verdict::Met
+        } else if all_beyond {
+            Verdict::NotMet
+        } else {
+            Verdict::NotDistinguishable
+        }
+    }
+}
+
+impl Verdict {
+    /// The verdict in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Met => "met",
+            Verdict::NotMet => "NOT MET",
+            Verdict::NotDistinguishable => "not distinguishable",
+        }
+    }
+}
