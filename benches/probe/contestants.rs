@@ -201,6 +201,13 @@ fn within(cgroup: &Cgroup, command: &Command) -> Command {
     moved
 }
 
+impl Running {
+    /// Looks again for processes it started: nginx listens before its worker is there.
+    pub fn look_for_children(&mut self) {
+        self.processes = proc::family(self.child.id());
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let family = proc::family(self.child.id());

@@ -94,6 +94,9 @@ impl Entrant {
 pub fn race(mut entrants: Vec<Entrant>, sizes: &Sizes, report: &mut Report) {
     for entrant in &mut entrants {
         entrant.failed = entrant.prober.tight(WARM_UP).err();
+        if let Some(running) = &mut entrant.running {
+            running.look_for_children();
+        }
     }
     for round in 0..sizes.rounds {
         eprint!("\rspeed: round {} of {} ", round + 1, sizes.rounds);
