@@ -72,14 +72,20 @@ impl Prober {
         (0..count).map(|_| Ok(micros(self.probe()?))).collect()
     }
 
-    /// `count` probes, one each `period`; returns when the last one's period is over.
-    pub fn spaced(&self, count: usize, period: Duration) -> Outcome<Vec<f64>> {
+    /// `count` probes, one each `period`; `rested` is called at the end of each period.
+    pub fn spaced(
+        &self,
+        count: usize,
+        period: Duration,
+        mut rested: impl FnMut() -> Outcome<()>,
+    ) -> Outcome<Vec<f64>> {
         let start = Instant::now();
         let mut latencies = Vec::with_capacity(count);
         for number in 1..=count {
             latencies.push(micros(self.probe()?));
             let due = start + period * number as u32;
             thread::sleep(due.saturating_duration_since(Instant::now()));
+            rested()?;
         }
         Ok(latencies)
     }

@@ -78,7 +78,7 @@ fn trace(kind: &Kind, app: u16, scratch: &Path) -> Outcome<(Calls, String)> {
         // "Process 1 attached", or why not.
         let _ = BufReader::new(stderr).read_line(&mut word);
     }
-    let probed = prober.spaced(PROBES, PERIOD);
+    let probed = prober.spaced(PROBES, PERIOD, || Ok(()));
     if let Some(pid) = Pid::from_raw(strace.id() as i32) {
         let _ = kill_process(pid, Signal::TERM);
     }
