@@ -118,9 +118,14 @@ impl Host {
                 .into(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: kernel.trim().into(),
-            page: rustix::param::page_size(),
+            page: page_bytes(),
         }
     }
+}
+
+fn page_bytes() -> usize {
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    kib(&maps, "KernelPageSize:") as usize * 1024
 }
 
 fn read(path: &str) -> Outcome<String> {
