@@ -26,6 +26,11 @@ pub const FORWARD_SLOTS: usize = 16;
 /// `--forward` listeners.
 pub const FORWARDS: usize = 8;
 
+/// Bytes read or written at once. One buffer serves every connection: nothing stays in it across a
+/// wait, so a slow peer of a probe holds no memory of ours. It bounds, too, what waits in one direction
+/// of a forwarded connection when its reader is slow; that is allocated only then.
+pub const SCRATCH_BYTES: usize = 16 * 1024;
+
 // ---- Configuration ----
 
 /// Probers in the table: five for each of a dozen containers, and then some.
@@ -101,9 +106,6 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 // ---- Passthrough ----
-
-/// Bytes that wait in one direction of a forwarded connection when its reader is slow.
-pub const FORWARD_BUFFER: usize = 4 * 1024;
 
 /// A forwarded connection without a byte in either direction for this long is closed.
 pub const FORWARD_IDLE_TIME: Duration = Duration::from_secs(300);

@@ -5,9 +5,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Capacity;
 
-/// Standard streams, epoll, both ends of the signal pair with a copy for each signal, and one to read
-/// a file by.
-const OWN_DESCRIPTORS: usize = 3 + 1 + 4 + 1;
+/// Standard streams, epoll, both ends of the signal pair with a copy for each signal, one to read a
+/// file by, and one for a connection that is accepted only to be reset.
+const OWN_DESCRIPTORS: usize = 3 + 1 + 4 + 1 + 1;
 
 /// Resident bytes, by `Rss` of `smaps_rollup`: `VmRSS` lags behind by up to 64 pages a thread.
 pub fn resident(buf: &mut [u8]) -> Option<u64> {

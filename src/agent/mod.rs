@@ -19,7 +19,7 @@ use smol::LocalExecutor;
 use crate::config::{Config, Forward, Level, Prober};
 use crate::forward::{self, Places};
 use crate::limits;
-use crate::net::{self, Listener, Reactor, SCRATCH_BYTES, Signals};
+use crate::net::{self, Listener, Reactor, Signals};
 use crate::probe::Dialler;
 
 use log::Logger;
@@ -87,8 +87,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let kernel = |what| move |error| RunError::Kernel(what, error);
     // One piece for all buffers, which the kernel gives page by page as they come to be used. The
     // agent lives as long as the process, and so does this.
-    let memory = vec![0; SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES].leak();
-    let (scratch, memory) = memory.split_at_mut(SCRATCH_BYTES);
+    let memory = vec![0; limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES].leak();
+    let (scratch, memory) = memory.split_at_mut(limits::SCRATCH_BYTES);
     let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("epoll"))?);
     let signals = Signals::new(&reactor).map_err(|error| {
         RunError::Kernel("signals", Errno::from_io_error(&error).unwrap_or(Errno::IO))

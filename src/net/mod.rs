@@ -12,7 +12,7 @@ mod socket;
 mod timer;
 
 pub use listener::Listener;
-pub use reactor::{Reactor, SCRATCH_BYTES, set_waker};
+pub use reactor::{Reactor, set_waker};
 pub use run::{run, yield_now};
 pub use signal::Signals;
 pub use socket::Socket;

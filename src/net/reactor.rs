@@ -12,10 +12,6 @@ use rustix::time::Timespec;
 
 use super::timer::Timers;
 
-/// Bytes read or written at once. One buffer serves every connection: nothing stays in it across a
-/// wait, so a slow peer holds no memory of ours.
-pub const SCRATCH_BYTES: usize = 16 * 1024;
-
 /// Events taken from the kernel at once.
 const EVENTS: usize = 32;
 

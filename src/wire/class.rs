@@ -162,7 +162,7 @@ mod tests {
                 );
             }
         }
-        for filler in [b'a', b'Z', b'-'] {
+        for filler in *b"aZ-" {
             check::<TOKEN>(filler);
             check::<TARGET>(filler);
             check::<PATH>(filler);
