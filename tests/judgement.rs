@@ -2,6 +2,8 @@
 
 #[path = "judgement/differences.rs"]
 mod differences;
+#[path = "judgement/fairness.rs"]
+mod fairness;
 #[path = "judgement/fidelity.rs"]
 mod fidelity;
 #[path = "judgement/hooks.rs"]
@@ -28,6 +30,11 @@ const TESTS: &[Test] = &[
         &[],
         "each_fault_gives_its_code_and_leaves_nothing",
         verdicts::codes,
+    ),
+    (
+        &[],
+        "a_flood_keeps_nobody_waiting",
+        fairness::a_flood_keeps_nobody_waiting,
     ),
     (&[Need::Go], "kubelet_agrees_on_each_fault", verdicts::agree),
     (
