@@ -179,6 +179,12 @@ impl Agent {
         self.record(number, prober, outcome, at.elapsed());
         let body = match outcome {
             // kubelet fails a hook on transport errors alone, and has no eyes for its status.
+            // An odd code is an answer: only where there was none does kubelet fail a hook.
+            Outcome::Failed(Failure::StatusOutOfRange | Failure::SwitchingProtocols)
+                if prober.is_hook =>
+            {
+                AnswerBody::Empty
+            }
             Outcome::Failed(_) if prober.is_hook => return End::Reset,
             Outcome::BodyBroken(_) if !prober.is_hook => AnswerBody::Broken,
             _ => AnswerBody::Empty,

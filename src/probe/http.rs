@@ -9,7 +9,7 @@ use super::reply::Reply;
 use super::{Dialler, Failure, Outcome};
 use crate::config::{HttpGet, Scheme};
 use crate::limits;
-use crate::net::{Elapsed, Socket};
+use crate::net::{Elapsed, Socket, yield_now};
 use crate::wire::request::RequestHead;
 use crate::wire::response::Framing;
 use crate::wire::window::Window;
@@ -124,6 +124,10 @@ impl Dialler {
             .await?;
         while reply.head().is_none() && reply.outcome().is_none() {
             socket.read_with(|bytes| reply.take(bytes)).await?;
+            // An app that sends faster than we read must not hold the thread.
+            if reply.head().is_none() {
+                yield_now().await;
+            }
         }
         Ok(socket)
     }

@@ -1,5 +1,6 @@
 //! `tcpSocket`: the app is well when its port takes a connection.
 
+use rustix::io::Errno;
 use std::time::Instant;
 
 use super::{Dialler, Failure, Outcome};
@@ -11,6 +12,8 @@ impl Dialler {
         let connect = async { self.dial(port).await?.connected().await };
         match self.until(deadline, connect).await {
             Ok(Ok(())) => Outcome::Connected,
+            // A refused connection is `ECONNREFUSED`; one that is reset has stood.
+            Ok(Err(Errno::CONNRESET)) => Outcome::Connected,
             Ok(Err(error)) => Outcome::Failed(error.into()),
             Err(_) => Outcome::Failed(Failure::Deadline),
         }
