@@ -20,7 +20,7 @@ const RUN: &str = "PROBELET_PARSER_BENCH_RUN";
 
 const ROUNDS: u64 = 500;
 
-/// A parser's name, and a call that parses one head with it.
+/// What parses a head, by name.
 type Parser = (&'static str, fn(&[u8]));
 
 const PARSERS: [Parser; 3] = [

@@ -61,8 +61,7 @@ pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         let unusual = unusual::<CLASS>(u64::from_le_bytes(*word));
         if unusual == 0 {
-            let is_long = CLASS == VALUE && bytes.len() - rest.len() >= 16;
-            rest = if is_long { skip_plain(after) } else { after };
+            rest = after;
             continue;
         }
         let usual = unusual.trailing_zeros() as usize / 8;
@@ -87,23 +86,6 @@ const fn unusual<const CLASS: u8>(word: u64) -> u64 {
         _ => word.wrapping_add(each(0x60)) & !word.wrapping_add(each(0x01)),
     };
     (!usual | word) & each(0x80)
-}
-
-/// What is left of a long value when whole blocks of usual bytes were passed over.
-fn skip_plain(mut bytes: &[u8]) -> &[u8] {
-    while let Some((block, after)) = bytes.split_first_chunk::<64>() {
-        let (mut below, mut above) = (each(0x80), 0);
-        for word in block.as_chunks().0 {
-            let word = u64::from_le_bytes(*word);
-            below &= word.wrapping_add(each(0x60));
-            above |= word | word.wrapping_add(each(0x01));
-        }
-        if (!below | above) & each(0x80) != 0 {
-            break;
-        }
-        bytes = after;
-    }
-    bytes
 }
 
 /// The top bit of each byte that is an ASCII letter, given that its own is not set.

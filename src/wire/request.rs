@@ -399,8 +399,10 @@ impl RequestParser {
         }
         self.field = match name.len() {
             4 if is_host(name) => Field::Host,
-            14 if name.eq_ignore_ascii_case(b"Content-Length") => Field::ContentLength,
-            17 if name.eq_ignore_ascii_case(b"Transfer-Encoding") => {
+            14 if starts_with(name, b'c') && name.eq_ignore_ascii_case(b"Content-Length") => {
+                Field::ContentLength
+            }
+            17 if starts_with(name, b't') && name.eq_ignore_ascii_case(b"Transfer-Encoding") => {
                 self.has_body = true;
                 Field::Other
             }
@@ -493,6 +495,11 @@ fn is_host(name: &[u8]) -> bool {
     name.first_chunk::<4>().is_some_and(|name| {
         u32::from_ne_bytes(*name) | u32::from_ne_bytes([0x20; 4]) == u32::from_ne_bytes(*b"host")
     })
+}
+
+/// Spares most names of that length the comparison as a whole, which goes through all of it.
+fn starts_with(name: &[u8], letter: u8) -> bool {
+    name.first().is_some_and(|first| first | 0x20 == letter)
 }
 
 impl Default for RequestParser {

@@ -1,0 +1,44 @@
+//! Request heads: httparse takes what we take, with the same fields, and a split changes nothing.
+#![no_main]
+
+use httparse::{EMPTY_HEADER, Request, Status};
+use libfuzzer_sys::fuzz_target;
+use probelet::limits::REQUEST_FIELDS;
+use probelet::wire::RequestParser;
+
+fuzz_target!(|input: (u16, &[u8])| {
+    let (cut, bytes) = (usize::from(input.0).min(input.1.len()), input.1);
+    let verdict = RequestParser::new().parse(bytes);
+    let mut resumed = RequestParser::new();
+    let first = resumed.parse(&bytes[..cut]);
+    let split = if first == Ok(None) {
+        resumed.parse(bytes)
+    } else {
+        first
+    };
+    assert_eq!(split, verdict, "cut at {cut}");
+
+    let mut fields = [EMPTY_HEADER; REQUEST_FIELDS];
+    let mut oracle = Request::new(&mut fields);
+    match (verdict, oracle.parse(bytes)) {
+        (Ok(Some(head)), Ok(Status::Complete(length))) => {
+            assert_eq!(head.len(), length);
+            let target = oracle.path.unwrap().as_bytes();
+            assert!(
+                target
+                    .windows(head.path(bytes).len())
+                    .any(|part| part == head.path(bytes))
+                    || head.path(bytes) == b"/"
+            );
+            let fields = oracle
+                .headers
+                .iter()
+                .map(|field| (field.name.as_bytes(), field.value));
+            assert!(head.fields(bytes).eq(fields));
+        }
+        (Ok(Some(_)), other) => panic!("taken here, but httparse: {other:?}"),
+        // What httparse refuses sooner is refused here when its line is complete.
+        (Ok(None), Ok(Status::Complete(_))) => panic!("httparse needs no more"),
+        (Ok(None) | Err(_), _) => {}
+    }
+});
