@@ -1,6 +1,6 @@
 //! What was typed: subcommands, `--name=value`, help and version. What it means is `config`'s.
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{Config, ConfigError, Quoted, Settings};
 use crate::limits;
 use argh::FromArgs;
 use std::ffi::OsString;
@@ -101,10 +101,12 @@ pub fn parse(
         )),
         Some("run") => run(&args[1..], env),
         Some(flag) if flag.starts_with('-') => Err(Exit::usage(format!(
-            "{flag:?} stands before the command: write `probelet run` and then the flags"
+            "{} stands before the command: write `probelet run` and then the flags",
+            Quoted(flag)
         ))),
         Some(other) => Err(Exit::usage(format!(
-            "there is no command {other:?}: write `probelet run`"
+            "there is no command {}: write `probelet run`",
+            Quoted(other)
         ))),
     }
 }
@@ -147,7 +149,8 @@ fn as_text(args: impl Iterator<Item = OsString>) -> Result<Vec<String>, Exit> {
     let text = |arg: OsString| {
         arg.into_string().map_err(|arg| {
             Exit::usage(format!(
-                "the argument {arg:?} is not UTF-8: write it in plain text"
+                "the argument \"{}\" is not UTF-8: write it in plain text",
+                arg.as_encoded_bytes().escape_ascii()
             ))
         })
     };
@@ -160,7 +163,8 @@ fn check_flag(name: &str) -> Result<(), Exit> {
     }
     if !name.starts_with('-') {
         return Err(Exit::usage(format!(
-            "{name:?} is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"
+            "{} is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`",
+            Quoted(name)
         )));
     }
     let near = RUN_FLAGS

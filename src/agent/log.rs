@@ -8,7 +8,7 @@ use heapless::String;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stderr;
 
-use crate::config::{self, Format, Level};
+use crate::config::{self, Format, Level, Quoted};
 
 /// Bytes of a line; a longer one is cut, with its last byte the line's end still.
 const LINE_BYTES: usize = 1024;
@@ -116,9 +116,7 @@ fn logfmt(line: &mut impl Write, key: &str, value: &str) -> fmt::Result {
     if !value.is_empty() && value.chars().all(bare) {
         return write!(line, "{separator}{key}={value}");
     }
-    write!(line, "{separator}{key}=\"")?;
-    escape(line, value)?;
-    line.write_char('"')
+    write!(line, "{separator}{key}={}", Quoted(value))
 }
 
 fn json(line: &mut impl Write, key: &str, value: &str) -> fmt::Result {
@@ -128,18 +126,7 @@ fn json(line: &mut impl Write, key: &str, value: &str) -> fmt::Result {
     if is_number && (value == "0" || !value.starts_with('0')) {
         return write!(line, "{separator}\"{key}\":{value}");
     }
-    write!(line, "{separator}\"{key}\":\"")?;
-    escape(line, value)?;
-    line.write_char('"')
-}
-
-/// RFC 8259 section 7; logfmt readers take the same.
-fn escape(line: &mut impl Write, value: &str) -> fmt::Result {
-    value.chars().try_for_each(|c| match c {
-        '"' | '\\' => write!(line, "\\{c}"),
-        c if c.is_control() => write!(line, "\\u{:04x}", u32::from(c)),
-        c => line.write_char(c),
-    })
+    write!(line, "{separator}\"{key}\":{}", Quoted(value))
 }
 
 /// Writes to standard error unless that would wait: a reader that stalls must not stall the probes.

@@ -109,7 +109,7 @@ impl Reports {
             .field("target", target)
             .maybe("reason", outcome.reason())
             .field("status", outcome.status())
-            .field("ms", took.as_millis())
+            .field("ms", took.as_millis() as u64)
             .suppressed(suppressed);
     }
 }

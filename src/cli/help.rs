@@ -69,7 +69,7 @@ How much at once; each can only be lowered:
 
 What is wrong with the flags is told before anything listens, with exit code 2."#,
         forwards = limits::FORWARDS,
-        margin = limits::DEADLINE_MARGIN.as_millis(),
+        margin = limits::DEADLINE_MARGIN.as_millis() as u64,
         probes = limits::PROBE_SLOTS,
         hooks = limits::HOOK_SLOTS,
         reserve = limits::RESERVE_SLOTS,

@@ -137,7 +137,7 @@ fn an_argument_that_is_not_utf_8_is_told() {
     let exit = parse(args.into_iter(), |_| None).expect_err("not UTF-8");
     assert_eq!(
         exit.text,
-        r#"probelet: the argument "-\xFF" is not UTF-8: write it in plain text"#
+        r#"probelet: the argument "-\xff" is not UTF-8: write it in plain text"#
     );
     assert_eq!(exit.code, 2);
 }

@@ -75,7 +75,7 @@ impl Config {
         let timed = self.probers.iter().filter(|prober| !prober.is_hook);
         match timed.min_by_key(|prober| prober.timeout) {
             Some(prober) if self.deadline_margin >= prober.timeout => Err(ConfigError::Margin {
-                margin: self.deadline_margin.as_millis(),
+                margin: self.deadline_margin.as_millis() as u64,
                 prober: prober.path.clone(),
                 timeout: prober.timeout.as_secs(),
             }),

@@ -8,6 +8,7 @@ mod listen;
 mod members;
 mod probers;
 mod probers_error;
+mod quoted;
 mod settings;
 mod settings_error;
 
@@ -17,6 +18,7 @@ use core::time::Duration;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
+pub use quoted::Quoted;
 pub use settings::Settings;
 pub use settings_error::{ConfigError, Fault};
 

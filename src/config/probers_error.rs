@@ -1,6 +1,6 @@
 //! What can be wrong with the probers' JSON. The text names the key and what to write instead.
 
-use super::json;
+use super::{Quoted, json};
 use crate::limits;
 use core::fmt;
 
@@ -151,7 +151,7 @@ impl fmt::Display for ProbersError {
                 "there are more than {} probers: leave out those of containers that need no mesh certificate",
                 limits::PROBERS
             ),
-            ProbersError::Entry { key, problem } => write!(f, "prober {key:?}: {problem}"),
+            ProbersError::Entry { key, problem } => write!(f, "prober {}: {problem}", Quoted(key)),
         }
     }
 }

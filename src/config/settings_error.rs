@@ -1,6 +1,7 @@
 //! What can be wrong with the settings. The text names the flag or variable and what to write instead.
 
 use super::ProbersError;
+use super::Quoted;
 use crate::limits;
 use core::fmt;
 
@@ -63,7 +64,7 @@ pub enum ConfigError {
     /// The margin leaves some prober no time.
     Margin {
         /// The margin, in milliseconds.
-        margin: u128,
+        margin: u64,
         /// The prober's key.
         prober: Box<str>,
         /// Its timeout, in seconds.
@@ -116,7 +117,7 @@ impl fmt::Display for Fault {
                     f,
                     "but must be whole milliseconds up to {}: write a number such as {}",
                     limits::DEADLINE_MARGIN_MILLIS,
-                    limits::DEADLINE_MARGIN.as_millis()
+                    limits::DEADLINE_MARGIN.as_millis() as u64
                 );
             }
             Fault::Seconds => {
@@ -156,7 +157,7 @@ impl fmt::Display for ConfigError {
                 origin,
                 value,
                 fault,
-            } => write!(f, "{origin} is {value:?}, {fault}"),
+            } => write!(f, "{origin} is {}, {fault}", Quoted(value)),
             ConfigError::NotText { origin } => {
                 write!(f, "{origin} is not UTF-8: write it in plain text")
             }
@@ -167,7 +168,8 @@ impl fmt::Display for ConfigError {
             } => {
                 write!(
                     f,
-                    "{origin} names the file {path:?}, which cannot be read: {reason}"
+                    "{origin} names the file {}, which cannot be read: {reason}",
+                    Quoted(path)
                 )
             }
             ConfigError::Probers { origin, error } => write!(f, "{origin}: {error}"),
@@ -193,9 +195,10 @@ impl fmt::Display for ConfigError {
                 timeout,
             } => write!(
                 f,
-                "--deadline-margin {margin} leaves prober {prober:?} nothing of its {timeout} s: \
+                "--deadline-margin {margin} leaves prober {} nothing of its {timeout} s: \
                  write fewer than {} milliseconds",
-                u128::from(*timeout) * 1000
+                Quoted(prober),
+                timeout * 1000
             ),
             ConfigError::Forwards { count } => write!(
                 f,
