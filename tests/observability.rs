@@ -31,6 +31,7 @@ pub fn tests() -> Vec<Trial> {
         strangers_cannot_fill_the_log,
         strangers_cannot_forge_a_line,
         json_lines_are_json,
+        a_path_too_long_for_a_line_is_cut_and_not_lost,
         a_log_level_leaves_out_what_matters_less,
         every_probe_is_counted_by_path_and_code,
         the_first_six_codes_of_a_path_are_exact_and_the_rest_other,
@@ -288,6 +289,28 @@ fn json_lines_are_json() {
     }
     for word in ["listening", "healthy", "failing"] {
         assert!(words.iter().any(|w| w == word), "{word}: {words:?}");
+    }
+}
+
+fn a_path_too_long_for_a_line_is_cut_and_not_lost() {
+    let app = App::start(Reply::Status(200));
+    let path = format!("/app-health/{}/livez", "long-name.".repeat(40));
+    for format in ["logfmt", "json"] {
+        let table = Table::new().http(&path, app.port(), 5);
+        let agent = agent_with(&table, &["--log-format", format]);
+        probe(&agent, &path).assert_is(200);
+        let line = logged(&agent, "healthy");
+        assert!(line.contains(&path[..100]), "{line}");
+        assert!(
+            line.contains("200"),
+            "what follows the path is there too: {line}"
+        );
+        let is_whole = if format == "json" {
+            line.parse::<JsonValue>().is_ok()
+        } else {
+            is_logfmt(&line)
+        };
+        assert!(is_whole, "{line}");
     }
 }
 

@@ -40,6 +40,7 @@ pub fn tests() -> Vec<Trial> {
         forwards_and_probes_do_not_take_each_others_places,
         a_flood_of_resets_leaves_nothing_behind,
         several_forwards_keep_apart,
+        the_apps_address_is_dialled_from_the_source_address,
     ];
     tests.extend(trials!["passthrough" needs &[Need::Ipv6]; ipv6_listens_and_targets]);
     tests
@@ -433,6 +434,13 @@ fn several_forwards_keep_apart() {
         exchange(entry.addr(), &get("/")).assert_is(status);
     }
     probe(&agent, "/healthz/ready").assert_is(200);
+}
+
+fn the_apps_address_is_dialled_from_the_source_address() {
+    let scene = scene(&["--source-ip", "127.0.0.6"]);
+    let (_client, app) = scene.pair();
+    let from = app.peer_addr().expect("connected").ip();
+    assert_eq!(from, Ipv4Addr::new(127, 0, 0, 6));
 }
 
 fn ipv6_listens_and_targets() {
