@@ -60,7 +60,7 @@ impl Line<'_> {
     pub fn field(self, key: &str, value: impl Display) -> Self {
         if self.on {
             let mut text = String::<VALUE_BYTES>::new();
-            let _ = write!(text, "{value}");
+            let _ = write!(Cut(&mut text), "{value}");
             let mut line = self.logger.line.borrow_mut();
             let _ = match self.logger.settings.format {
                 Format::Logfmt => logfmt(&mut *line, key, &text),
@@ -98,6 +98,16 @@ impl Drop for Line<'_> {
             line.pop();
         }
         emit(line.as_bytes());
+    }
+}
+
+/// Takes as much of a value as fits; a string by itself would refuse one that is too long whole.
+struct Cut<'t>(&'t mut String<VALUE_BYTES>);
+
+impl Write for Cut<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars()
+            .try_for_each(|c| self.0.push(c).map_err(|_| fmt::Error))
     }
 }
 
