@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::observe::until;
+use super::{PATIENCE, within};
 
 /// What the app does with the next request, and with the ones it is holding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +101,9 @@ impl Drop for App {
         self.shared.set(None);
         // Wakes the accepting thread, which finds the answer gone and closes the port.
         let _ = TcpStream::connect(self.addr());
-        let ended = self.accepting.take().map(JoinHandle::join);
-        assert!(ended.is_none_or(|e| e.is_ok()), "the port is closed");
+        let _ = self.accepting.take().map(JoinHandle::join);
+        // A process that another test is just starting holds a copy of the listener until its exec.
+        within(PATIENCE, || TcpStream::connect(self.addr()).is_err());
     }
 }
 
