@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::agent::{Agent, Setup};
 use crate::support::app::{App, Reply};
 use crate::support::http::End;
-use crate::support::observe::{LISTENING, child_of, logged, sockets, until};
+use crate::support::observe::{LISTENING, child_of, logged, sockets, sockets_of, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{connect, get, probe, read_to_end, send, state};
 use crate::support::table::{Table, agent_with, start};
@@ -34,10 +34,11 @@ pub fn tests() -> Vec<Trial> {
         it_serves_on_for_the_shutdown_delay,
         a_second_signal_ends_it_at_once,
         a_port_in_use_is_named_and_nothing_is_served,
+        an_agent_nobody_asks_holds_its_listeners_and_nothing_else,
     ];
     tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; works_as_pid_1]);
     tests.extend(trials!["lifecycle" needs &[Need::Peer("strace")];
-        without_ipv6_in_the_kernel_it_listens_on_ipv4
+        without_ipv6_in_the_kernel_it_listens_on_ipv4, no_connection_is_opened_that_nobody_asked_for
     ]);
     tests
 }
@@ -251,4 +252,53 @@ fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
         !v6.lines().any(|l| l.contains(&port) && l.contains(" 0A ")),
         "{v6}"
     );
+}
+
+fn an_agent_nobody_asks_holds_its_listeners_and_nothing_else() {
+    let listen = reserve();
+    let forward = format!("--forward={}=127.0.0.1:9", listen.port);
+    let agent = agent_with(&Table::new().http(LIVEZ, 9, 1), &[&forward]);
+    let mut ports: Vec<_> = sockets_of(agent.pid())
+        .iter()
+        .map(|s| {
+            assert_eq!(s.state, LISTENING, "{s:?}");
+            s.local.port()
+        })
+        .collect();
+    let mut expected = [agent.addr().port(), listen.port];
+    ports.sort();
+    expected.sort();
+    assert_eq!(ports, expected);
+}
+
+fn no_connection_is_opened_that_nobody_asked_for() {
+    let trace = std::env::temp_dir().join(format!("probelet-connects-{}", std::process::id()));
+    let file = trace.to_str().expect("UTF-8");
+    let strace = [
+        "strace",
+        "-D",
+        "-f",
+        "-q",
+        "-o",
+        file,
+        "-e",
+        "trace=connect,sendto,sendmsg",
+    ];
+    let app = App::start(Reply::Status(200));
+    let table = Table::new().http(LIVEZ, app.port(), 5);
+    let mut agent = start(Setup::new().before(&strace), &table, &[]);
+    for path in ["/healthz/ready", "/metrics", "/no", LIVEZ] {
+        probe(&agent, path);
+    }
+    agent.signal(Signal::TERM);
+    assert!(agent.wait_exit().is_some_and(|status| status.success()));
+    let connects = || {
+        let calls = std::fs::read_to_string(&trace).ok()?;
+        calls
+            .contains("+++ exited")
+            .then(|| calls.matches("connect(").count())
+    };
+    // The one probe, and not a name server, a time server or a cloud's metadata.
+    assert_eq!(until("strace wrote its last line", connects), 1);
+    std::fs::remove_file(&trace).expect("it was written");
 }

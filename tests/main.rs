@@ -2,10 +2,14 @@
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
 mod e2e;
+mod exhaustion;
+mod forward_slots;
 mod judgement;
 mod lifecycle;
-mod observability;
+mod log;
+mod metrics;
 mod passthrough;
+mod request_heads;
 mod settings;
 mod slots;
 mod status_port;
@@ -24,7 +28,11 @@ fn main() -> ExitCode {
     trials.extend(passthrough::tests());
     trials.extend(lifecycle::tests());
     trials.extend(settings::tests());
-    trials.extend(observability::tests());
+    trials.extend(log::tests());
+    trials.extend(metrics::tests());
+    trials.extend(request_heads::tests());
+    trials.extend(exhaustion::tests());
+    trials.extend(forward_slots::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -11,18 +11,18 @@ use libtest_mimic::Trial;
 use crate::support::agent::Agent;
 use crate::support::app::{App, BODY, Reply};
 use crate::support::http::End;
-use crate::support::observe::{assert_descriptors, until};
+use crate::support::observe::assert_descriptors;
 use crate::support::ports::{Reserved, deaf, reserve};
 use crate::support::raw::{
-    connect, connect_if_let, exchange, get, probe, read_to_end, reset, send, state,
+    connect, connect_if_let, exchange, get, probe, read_to_end, reset, state,
 };
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{Need, PATIENCE};
 
-use probelet::limits::{FORWARD_CONNECT_TIME, FORWARD_SLOTS, PROBE_SLOTS};
+use probelet::limits::FORWARD_CONNECT_TIME;
 
-const LIVEZ: &str = "/app-health/web/livez";
+pub(crate) const LIVEZ: &str = "/app-health/web/livez";
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["passthrough":
@@ -35,10 +35,6 @@ pub fn tests() -> Vec<Trial> {
         a_refused_target_resets_the_client,
         a_target_that_does_not_accept_resets_the_client_in_time,
         a_reset_of_one_side_resets_the_other,
-        slots_full_the_newest_is_reset_and_the_others_live,
-        a_flag_lowers_the_forwards_at_once,
-        forwards_and_probes_do_not_take_each_others_places,
-        a_flood_of_resets_leaves_nothing_behind,
         several_forwards_keep_apart,
         the_apps_address_is_dialled_from_the_source_address,
     ];
@@ -47,22 +43,22 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// A forward to a listener of the test.
-struct Scene {
-    agent: Agent,
-    app: TcpListener,
-    forward: Entry,
+pub(crate) struct Scene {
+    pub(crate) agent: Agent,
+    pub(crate) app: TcpListener,
+    pub(crate) forward: Entry,
 }
 
 /// Where a forward listens.
-struct Entry(Reserved);
+pub(crate) struct Entry(pub(crate) Reserved);
 
 impl Entry {
-    fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.0.port).into()
     }
 }
 
-fn scene(args: &[&str]) -> Scene {
+pub(crate) fn scene(args: &[&str]) -> Scene {
     let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let target = app.local_addr().expect("bound");
     let (agent, forward) = forward_to(target, &Table::new(), args);
@@ -73,7 +69,7 @@ fn scene(args: &[&str]) -> Scene {
     }
 }
 
-fn forward_to(target: SocketAddr, table: &Table, args: &[&str]) -> (Agent, Entry) {
+pub(crate) fn forward_to(target: SocketAddr, table: &Table, args: &[&str]) -> (Agent, Entry) {
     let entry = Entry(reserve());
     let forward = format!("{}={target}", entry.0.port);
     let agent = agent_with(table, &[&["--forward", &forward], args].concat());
@@ -82,7 +78,7 @@ fn forward_to(target: SocketAddr, table: &Table, args: &[&str]) -> (Agent, Entry
 
 impl Scene {
     /// Both ends of a new connection: the client's and the app's.
-    fn pair(&self) -> (TcpStream, TcpStream) {
+    pub(crate) fn pair(&self) -> (TcpStream, TcpStream) {
         let client = connect(self.forward.addr());
         let (app, _) = self.app.accept().expect("the target is dialled");
         app.set_nodelay(true).expect("TCP_NODELAY");
@@ -308,31 +304,8 @@ fn a_reset_of_one_side_resets_the_other() {
     assert_descriptors(&scene.agent, before);
 }
 
-fn slots_full_the_newest_is_reset_and_the_others_live() {
-    let scene = scene(&[]);
-    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| scene.pair()).collect();
-    for _ in 0..10 {
-        assert_eq!(
-            end_of(&scene.forward, b"x"),
-            End::Reset,
-            "no slot for the newest"
-        );
-    }
-    for (client, app) in &mut pairs {
-        client.write_all(b"still there?").expect("sent");
-        app.read_exact(&mut [0; 12]).expect("passed on");
-        app.write_all(b"yes").expect("sent");
-        client.read_exact(&mut [0; 3]).expect("passed back");
-    }
-    // One that ends makes room for one.
-    drop(pairs.pop());
-    until("a slot is free again", || {
-        pair_if_room(&scene.app, &scene.forward)
-    });
-}
-
 /// How a new connection ends, on which these bytes are sent.
-fn end_of(forward: &Entry, request: &[u8]) -> End {
+pub(crate) fn end_of(forward: &Entry, request: &[u8]) -> End {
     let Some(mut stream) = connect_if_let(forward.addr()) else {
         return End::Reset;
     };
@@ -350,76 +323,6 @@ fn end_of(forward: &Entry, request: &[u8]) -> End {
 
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
-}
-
-/// Both ends of a new connection, if a slot was free for it.
-fn pair_if_room(app: &TcpListener, forward: &Entry) -> Option<(TcpStream, TcpStream)> {
-    let client = connect_if_let(forward.addr())?;
-    app.set_nonblocking(true).expect("O_NONBLOCK");
-    let accepted = until("reset or passed on", || {
-        match (app.accept(), state(&client)) {
-            (Ok((app, _)), _) => Some(Some(app)),
-            (Err(_), End::Open) => None,
-            (Err(_), _) => Some(None),
-        }
-    });
-    app.set_nonblocking(false).expect("O_NONBLOCK");
-    accepted.map(|app| (client, app))
-}
-
-fn a_flag_lowers_the_forwards_at_once() {
-    let scene = scene(&["--max-forwards", "1"]);
-    let (mut client, mut app) = scene.pair();
-    assert_eq!(end_of(&scene.forward, b""), End::Reset);
-    client.write_all(b"x").expect("sent");
-    app.read_exact(&mut [0]).expect("passed on");
-}
-
-fn forwards_and_probes_do_not_take_each_others_places() {
-    let (slow, raw) = (
-        App::start(Reply::Hold),
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"),
-    );
-    let table = Table::new().http(LIVEZ, slow.port(), 60);
-    let (agent, forward) = forward_to(raw.local_addr().expect("bound"), &table, &[]);
-    let pair = || (connect(forward.addr()), raw.accept().expect("dialled").0);
-    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| pair()).collect();
-    // Every forward taken, every probe still has its place.
-    let held: Vec<_> = (0..PROBE_SLOTS)
-        .map(|_| send(agent.addr(), &get(LIVEZ)))
-        .collect();
-    slow.until_requests(PROBE_SLOTS);
-    // Every probe taken, a forward that ends leaves its place to another one.
-    pairs.clear();
-    until("a forward passes beside the probes", || {
-        pair_if_room(&raw, &forward)
-    });
-    probe(&agent, LIVEZ).assert_is(503);
-    slow.set(Reply::Status(200));
-    for mut stream in held {
-        read_to_end(&mut stream).assert_is(200);
-    }
-}
-
-fn a_flood_of_resets_leaves_nothing_behind() {
-    let app = App::start(Reply::Status(200));
-    let (agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
-    let before = agent.descriptors();
-    for n in 0..500 {
-        let Some(mut stream) = connect_if_let(forward.addr()) else {
-            continue;
-        };
-        if n % 2 == 0 {
-            let _ = stream.write_all(b"GET / HT");
-        }
-        if n % 3 == 0 {
-            drop(stream)
-        } else {
-            reset(stream)
-        }
-    }
-    assert_descriptors(&agent, before);
-    exchange(forward.addr(), &get("/")).assert_is(200);
 }
 
 fn several_forwards_keep_apart() {

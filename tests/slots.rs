@@ -1,38 +1,30 @@
-//! More than fits: idle connections, probes that do not end, hooks, floods and no descriptors left.
-//! Whatever comes, the agent stays up, answers what it accepted and gives everything back.
+//! More at once than fits: who has to go for whom, who is told 503, and what hooks may take.
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::Command;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libtest_mimic::Trial;
 
-use crate::support::agent::{Agent, Setup};
+use crate::support::PATIENCE;
+use crate::support::agent::Agent;
 use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until, until_within};
-use crate::support::ports::reserve;
-use crate::support::raw::{
-    connect, connect_if_let, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
-};
-use crate::support::table::{Table, agent_with, start};
+use crate::support::raw::{connect, get, probe, read_to_end, send, state};
+use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
-use crate::support::{Need, PATIENCE};
 
 use probelet::limits::{
     ANSWER_TIME, HOOK_SLOTS, PROBE_SLOTS, REQUEST_HEAD_TIME, RESERVE_SLOTS, SLOTS,
 };
 
-const LIVEZ: &str = "/app-health/web/livez";
-const READYZ: &str = "/app-health/web/readyz";
-const PRESTOP: &str = "/app-lifecycle/web/prestopz";
+pub(crate) const LIVEZ: &str = "/app-health/web/livez";
+pub(crate) const READYZ: &str = "/app-health/web/readyz";
+pub(crate) const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 
 pub fn tests() -> Vec<Trial> {
-    let mut tests = trials!["slots":
+    trials!["slots":
         idle_connections_make_room_the_oldest_first,
         half_sent_heads_make_room_the_oldest_first,
         probes_beyond_the_slots_get_503_and_the_others_their_answer,
@@ -43,22 +35,13 @@ pub fn tests() -> Vec<Trial> {
         a_flag_lowers_the_hooks_at_once,
         hooks_and_probes_do_not_take_each_others_places,
         a_hook_ends_when_kubelet_closes,
-        a_flood_loses_no_probe_and_leaves_nothing_behind,
-        nothing_takes_more_memory_than_all_slots_busy_did,
         a_client_that_never_reads_is_let_go,
         a_client_that_sends_for_ever_is_let_go,
-    ];
-    let prlimit = trials!["slots" needs &[Need::Peer("prlimit")];
-        started_with_too_few_descriptors_it_says_how_many_it_needs,
-        started_with_few_descriptors_it_takes_less_at_once_and_says_so,
-        out_of_descriptors_it_stays_up_and_quiet_and_recovers,
-    ];
-    tests.extend(prlimit);
-    tests
+    ]
 }
 
 /// An agent whose app holds every request of `LIVEZ` and of the hook, and answers `READYZ`.
-fn scene(args: &[&str]) -> (App, App, Agent) {
+pub(crate) fn scene(args: &[&str]) -> (App, App, Agent) {
     let (slow, quick) = (App::start(Reply::Hold), App::start(Reply::Status(200)));
     let table = Table::new()
         .http(LIVEZ, slow.port(), 60)
@@ -76,7 +59,7 @@ fn hold(agent: &Agent, app: &App, path: &str, count: usize) -> Vec<TcpStream> {
     held
 }
 
-fn assert_all_answered(held: Vec<TcpStream>, status: u16) {
+pub(crate) fn assert_all_answered(held: Vec<TcpStream>, status: u16) {
     for mut stream in held {
         read_to_end(&mut stream).assert_is(status);
     }
@@ -234,100 +217,6 @@ fn a_hook_ends_when_kubelet_closes() {
     assert_all_answered(held, 200);
 }
 
-/// What a flood does with its next connection.
-fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
-    let Some(mut stream) = connect_if_let(agent.addr()) else {
-        return;
-    };
-    let part: &[u8] = match n % 5 {
-        0 | 1 => b"",
-        2 => b"GET /app-health/web/readyz HTTP/1.1\r\nHost: ",
-        3 => b"\x16\x03\x01 no HTTP at all\r\n\r\n",
-        _ => b"GET /app-health/web",
-    };
-    // Whoever was sent away meanwhile cannot write.
-    let _ = stream.write_all(part);
-    match n % 5 {
-        0 | 2 => reset(stream),
-        4 => parked.push(stream),
-        _ => drop(stream),
-    }
-    // Enough to fill every slot several times over, few enough for a test's own descriptors.
-    if parked.len() > 4 * SLOTS {
-        parked.clear();
-    }
-}
-
-/// Connections of a flood at least, and probes beside it.
-const FLOOD: (usize, usize) = (2_000, 50);
-
-/// Floods until both counts are reached; gives the probes, every one of which was answered 200.
-fn probe_beside_a_flood(agent: &Agent) -> usize {
-    // kubelet's head follows its connect at once; a test thread that is preempted in between would
-    // be one more idle connection, and rightly reset. So the flood holds still for that moment.
-    let sending = RwLock::new(());
-    let probes = AtomicUsize::new(0);
-    let flooded = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut parked = Vec::new();
-            let more = |n: &usize| *n < FLOOD.0 || probes.load(Ordering::SeqCst) < FLOOD.1;
-            for n in (0..10 * FLOOD.0).take_while(more) {
-                let _one_more = sending.read().expect("no panic while it is held");
-                flood_step(agent, n, &mut parked);
-            }
-            flooded.store(true, Ordering::SeqCst);
-        });
-        while !flooded.load(Ordering::SeqCst) {
-            let mut stream = {
-                let _alone = sending.write().expect("no panic while it is held");
-                send(agent.addr(), &get(READYZ))
-            };
-            read_to_end(&mut stream).assert_is(200);
-            probes.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    probes.into_inner()
-}
-
-fn a_flood_loses_no_probe_and_leaves_nothing_behind() {
-    let (_slow, quick, agent) = scene(&[]);
-    let before = agent.descriptors();
-    let probes = probe_beside_a_flood(&agent);
-    assert!(probes >= FLOOD.1, "only {probes} probes beside the flood");
-    assert_eq!(quick.requests(), probes, "each probe asked the app once");
-    assert_descriptors(&agent, before);
-    probe(&agent, READYZ).assert_is(200);
-}
-
-/// A head nearly as large as one may be.
-fn large_head(path: &str) -> Vec<u8> {
-    let cookie = "c".repeat(15 * 1024);
-    format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n").into_bytes()
-}
-
-fn nothing_takes_more_memory_than_all_slots_busy_did() {
-    let (slow, _quick, agent) = scene(&[]);
-    let mut held = Vec::new();
-    for (path, count) in [(LIVEZ, PROBE_SLOTS), (PRESTOP, HOOK_SLOTS)] {
-        let before = slow.requests();
-        held.extend((0..count).map(|_| send(agent.addr(), &large_head(path))));
-        slow.until_requests(before + count);
-    }
-    for _ in 0..2 * RESERVE_SLOTS {
-        exchange(agent.addr(), &large_head(READYZ)).assert_is(503);
-    }
-    let high = agent.memory("Anonymous").expect("alive");
-    slow.set(Reply::Status(200));
-    assert_all_answered(held, 200);
-    probe_beside_a_flood(&agent);
-    let after = agent.memory("Anonymous").expect("alive");
-    assert!(
-        after <= high,
-        "{after} KiB of its own, {high} KiB with every slot busy"
-    );
-}
-
 fn a_client_that_never_reads_is_let_go() {
     let (_slow, _quick, agent) = scene(&[]);
     let before = agent.descriptors();
@@ -368,97 +257,4 @@ fn a_client_that_sends_for_ever_is_let_go() {
     }
     assert_descriptors(&agent, before);
     probe(&agent, READYZ).assert_is(200);
-}
-
-fn started_with_few_descriptors_it_takes_less_at_once_and_says_so() {
-    let (slow, quick) = (App::start(Reply::Hold), App::start(Reply::Status(200)));
-    let table = Table::new()
-        .http(LIVEZ, slow.port(), 60)
-        .http(READYZ, quick.port(), 5);
-    let agent = start(
-        Setup::new().before(&["prlimit", "--nofile=32:32"]),
-        &table,
-        &[],
-    );
-    logged(&agent, "level=warn");
-    probe(&agent, READYZ).assert_is(200);
-    // Probes until it says no; two descriptors each, so far fewer than there are slots.
-    let mut held = Vec::new();
-    let full = loop {
-        let mut stream = send(agent.addr(), &get(LIVEZ));
-        match until("the request is held or answered", || {
-            decided(&slow, held.len() + 1, &stream)
-        }) {
-            End::Open => held.push(stream),
-            _ => break read_to_end(&mut stream),
-        }
-    };
-    full.assert_is(503);
-    assert!(
-        (1..=16).contains(&held.len()),
-        "{} probes at once",
-        held.len()
-    );
-    slow.set(Reply::Status(200));
-    assert_all_answered(held, 200);
-    probe(&agent, READYZ).assert_is(200);
-}
-
-fn started_with_too_few_descriptors_it_says_how_many_it_needs() {
-    let setup = Setup::new().before(&["prlimit", "--nofile=11:11"]);
-    let status = reserve();
-    let setup = setup.arg(format!("--status-port={}", status.port));
-    let (code, log) = setup.run_to_end().expect("ends by itself");
-    assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("descriptors") && log.contains("11"), "{log}");
-    assert!(!log.contains("msg=listening"), "{log}");
-}
-
-/// Held by the app (`Open`) or answered, whichever it turns out to be.
-fn decided(app: &App, requests: usize, stream: &TcpStream) -> Option<End> {
-    if app.requests() >= requests {
-        return Some(End::Open);
-    }
-    (has_bytes(stream) || state(stream) != End::Open).then_some(End::Fin)
-}
-
-fn limit_descriptors(pid: u32, limit: usize) {
-    let limit = format!("--nofile={limit}:");
-    let done = Command::new("prlimit")
-        .args(["--pid", &pid.to_string(), &limit])
-        .status();
-    assert!(
-        done.expect("util-linux is installed").success(),
-        "prlimit {limit}"
-    );
-}
-
-/// The number the next descriptor would get; inherited ones may leave gaps below the highest.
-fn first_free_descriptor(pid: u32) -> usize {
-    let is_free = |n: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{n}")).exists();
-    (0..).find(is_free).expect("the table is not full")
-}
-
-fn out_of_descriptors_it_stays_up_and_quiet_and_recovers() {
-    let (_slow, _quick, agent) = scene(&[]);
-    let open = agent.descriptors();
-    limit_descriptors(agent.pid(), first_free_descriptor(agent.pid()));
-    // The kernel completes these connects; the agent cannot accept a single one.
-    let waiting: Vec<_> = (0..8).map(|_| send(agent.addr(), &get(READYZ))).collect();
-    logged(&agent, "accept failed");
-    let before = agent.cpu().expect("alive");
-    // A window to measure in, not a wait for something to happen.
-    thread::sleep(Duration::from_secs(2));
-    let spent = agent.cpu().expect("alive") - before;
-    assert!(
-        spent <= Duration::from_millis(200),
-        "{spent:?} of 2 s spent with nothing to do"
-    );
-    limit_descriptors(agent.pid(), 1024);
-    for mut stream in waiting {
-        // Its time counts from the accept.
-        read_to_end(&mut stream).assert_is(200);
-    }
-    probe(&agent, READYZ).assert_is(200);
-    assert_descriptors(&agent, open);
 }

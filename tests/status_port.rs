@@ -1,41 +1,26 @@
-//! What the status port says to whom: routes, malformed requests, and that every answer arrives
-//! whole and ends with a FIN, however the request comes in.
-
-use std::io::Write;
-use std::time::{Duration, Instant};
+//! What the status port says to whom: routes, methods, kinds of prober, and nothing of the app's but
+//! its code.
 
 use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
 use crate::support::app::{App, Reply};
-use crate::support::http::{Answer, End};
+use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged};
 use crate::support::ports::reserve;
-use crate::support::raw::{connect, exchange, get, probe, read_to_end, send, until_read};
+use crate::support::raw::{exchange, get, probe, send, until_read};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
-use probelet::limits::{PROBE_SLOTS, REQUEST_FIELDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIME};
-
-const LIVEZ: &str = "/app-health/web/livez";
+pub(crate) const LIVEZ: &str = "/app-health/web/livez";
 
 pub fn tests() -> Vec<Trial> {
     trials!["status_port":
         routes,
         methods_other_than_get_and_head_are_refused_with_the_allowed_ones,
         head_gets_the_status_and_no_body,
-        malformed_heads_get_400,
-        heads_that_are_legal_but_rare_are_answered,
         a_request_with_a_body_gets_400,
         a_second_request_on_the_connection_is_not_answered_and_does_no_harm,
-        as_many_fields_as_allowed_pass_and_one_more_gets_431,
-        ten_thousand_fields_get_431,
-        a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431,
-        a_large_request_is_told_431_before_it_ends,
-        every_split_of_a_head_gets_the_same_answer,
-        a_head_sent_byte_by_byte_gets_the_same_answer,
-        a_head_that_dribbles_is_cut_off_in_a_second,
-        a_silent_connection_is_cut_off_in_a_second,
         a_client_that_leaves_half_way_costs_nothing,
         https_and_grpc_probers_get_501_and_a_line_in_the_log,
         a_redirect_to_https_gets_501,
@@ -44,13 +29,13 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-fn agent_of(app: &App) -> Agent {
+pub(crate) fn agent_of(app: &App) -> Agent {
     agent_with(&Table::new().http(LIVEZ, app.port(), 5), &[])
 }
 
 /// Holds what one request of many is answered.
 #[track_caller]
-fn assert_says(agent: &Agent, request: &[u8], status: u16) {
+pub(crate) fn assert_says(agent: &Agent, request: &[u8], status: u16) {
     let answer = exchange(agent.addr(), request);
     let (asked, end) = (text(request), answer.end);
     assert_eq!(
@@ -153,58 +138,6 @@ fn head_gets_the_status_and_no_body() {
     );
 }
 
-fn malformed_heads_get_400() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    let line = format!("GET {LIVEZ} HTTP/1.1\r\n");
-    let cases: &[&str] = &[
-        &format!("GET {LIVEZ} HTTP/1.1\nHost: a\n\n"),
-        &format!("{line}Host: a\n\r\n"),
-        &format!("{line}Host : a\r\n\r\n"),
-        &format!("{line}Host: a\r\nX: 1\r\n 2\r\n\r\n"),
-        &format!("{line}\r\n"),
-        &format!("{line}Host: a\r\nHost: a\r\n\r\n"),
-        &format!("{line}Host: a\r\nno colon\r\n\r\n"),
-        &format!("{line}Host: a\r\n: no name\r\n\r\n"),
-        &format!("{line}Host: a\r\nX: \0\r\n\r\n"),
-        &format!("{line}Host: a\r\nX: a\rb\r\n\r\n"),
-        &format!("{line}Host: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"),
-        &format!("{line}Host: a\r\nContent-Length: -1\r\n\r\n"),
-        &format!("\r\n\r\n{line}Host: a\r\n\r\n"),
-        &format!("GET  {LIVEZ} HTTP/1.1\r\nHost: a\r\n\r\n"),
-        &format!("GET {LIVEZ}\r\nHost: a\r\n\r\n"),
-        &format!("GET {LIVEZ} http/1.1\r\nHost: a\r\n\r\n"),
-        &format!("GET {LIVEZ} HTTP/1.1 \r\nHost: a\r\n\r\n"),
-        &format!("GET {LIVEZ} x HTTP/1.1\r\nHost: a\r\n\r\n"),
-        &format!(" GET {LIVEZ} HTTP/1.1\r\nHost: a\r\n\r\n"),
-        "GET app-health/web/livez HTTP/1.1\r\nHost: a\r\n\r\n",
-        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\u{fc}\u{3}\u{3}\r\n\r\n",
-    ];
-    for head in cases {
-        assert_says(&agent, head.as_bytes(), 400);
-    }
-    assert_eq!(app.requests(), 0, "nothing malformed goes on to the app");
-}
-
-fn heads_that_are_legal_but_rare_are_answered() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    let line = format!("GET {LIVEZ} HTTP/1.1\r\n");
-    let cases = [
-        format!("\r\n{line}Host: a\r\n\r\n"),
-        format!("{line}Host:\r\n\r\n"),
-        format!("{line}hOST:a\r\n\r\n"),
-        format!("{line}Host: a\r\nContent-Length: 0\r\n\r\n"),
-        format!("{line}Host: a\r\nX-Empty:\r\nX-Tabs:\t a\t\r\n\r\n"),
-        format!("GET {LIVEZ} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
-        format!("{line}Host: a\r\nConnection: keep-alive\r\n\r\n"),
-        format!("{line}Host: [fd00::1]:15020\r\n\r\n"),
-    ];
-    for head in cases {
-        assert_says(&agent, head.as_bytes(), 200);
-    }
-}
-
 fn a_request_with_a_body_gets_400() {
     let app = App::start(Reply::Status(200));
     let agent = agent_of(&app);
@@ -237,136 +170,8 @@ fn a_second_request_on_the_connection_is_not_answered_and_does_no_harm() {
     assert_eq!(app.requests(), 2, "one probe a connection");
 }
 
-fn with_fields(fields: usize) -> Vec<u8> {
-    let more: String = (1..fields).map(|n| format!("x{n}: y\r\n")).collect();
-    format!("GET {LIVEZ} HTTP/1.1\r\nHost: a\r\n{more}\r\n").into_bytes()
-}
-
-fn as_many_fields_as_allowed_pass_and_one_more_gets_431() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    exchange(agent.addr(), &with_fields(REQUEST_FIELDS)).assert_is(200);
-    exchange(agent.addr(), &with_fields(REQUEST_FIELDS + 1)).assert_is(431);
-}
-
-fn ten_thousand_fields_get_431() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    for _ in 0..20 {
-        exchange(agent.addr(), &with_fields(10_000)).assert_is(431);
-    }
-    probe(&agent, LIVEZ).assert_is(200);
-    assert_eq!(app.requests(), 1);
-}
-
-fn of_size(bytes: usize) -> Vec<u8> {
-    let head = format!("GET {LIVEZ} HTTP/1.1\r\nHost: a\r\nCookie: ");
-    let cookie = "c".repeat(bytes - head.len() - "\r\n\r\n".len());
-    format!("{head}{cookie}\r\n\r\n").into_bytes()
-}
-
-fn a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    for _ in 0..20 {
-        exchange(agent.addr(), &of_size(REQUEST_HEAD_BYTES)).assert_is(200);
-        exchange(agent.addr(), &of_size(REQUEST_HEAD_BYTES + 1)).assert_is(431);
-    }
-}
-
-fn a_large_request_is_told_431_before_it_ends() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    // No end of the head: the answer must not wait for one.
-    let head = &of_size(REQUEST_HEAD_BYTES + 64)[..REQUEST_HEAD_BYTES + 1];
-    read_to_end(&mut send(agent.addr(), head)).assert_is(431);
-}
-
-fn every_split_of_a_head_gets_the_same_answer() {
-    let app = App::start(Reply::Status(203));
-    let agent = agent_of(&app);
-    let bad = format!("GET {LIVEZ} HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n").into_bytes();
-    for request in [get(LIVEZ), bad] {
-        let expected = exchange(agent.addr(), &request).bytes;
-        let splits: Vec<_> = (1..request.len()).collect();
-        // Half as many at once as there are slots: nobody has to make room.
-        for splits in splits.chunks(PROBE_SLOTS / 2) {
-            let first = |at: &usize| send(agent.addr(), &request[..*at]);
-            let mut streams: Vec<_> = splits.iter().map(first).collect();
-            // One thread takes connections in their order: when this one is answered, the parts
-            // before it have been read, and what is sent next comes apart from them.
-            probe(&agent, "/healthz/ready").assert_is(200);
-            for (stream, at) in streams.iter_mut().zip(splits) {
-                // Told early that the head is malformed, the client may find the connection closed.
-                let _ = stream.write_all(&request[*at..]);
-                let answer = read_to_end(stream);
-                assert_eq!(
-                    text(&answer.bytes),
-                    text(&expected),
-                    "split before byte {at}"
-                );
-                assert_eq!(answer.end, End::Fin, "split before byte {at}");
-            }
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+pub(crate) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
-}
-
-fn a_head_sent_byte_by_byte_gets_the_same_answer() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    let mut stream = connect(agent.addr());
-    for byte in get(LIVEZ) {
-        stream.write_all(&[byte]).expect("sent");
-    }
-    read_to_end(&mut stream).assert_is(200);
-}
-
-/// Within the second a head may take, and what a busy machine adds.
-#[track_caller]
-fn assert_cut_off_in_time(started: Instant, reply: &Answer) {
-    let took = started.elapsed();
-    reply.assert_none();
-    assert!(
-        took > REQUEST_HEAD_TIME * 9 / 10,
-        "cut off after {took:?}, before its time"
-    );
-    assert!(took < REQUEST_HEAD_TIME * 2, "cut off after {took:?}");
-}
-
-fn a_head_that_dribbles_is_cut_off_in_a_second() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    let started = Instant::now();
-    let mut stream = connect(agent.addr());
-    let mut dribble = stream.try_clone().expect("a second descriptor");
-    let dribbling = std::thread::spawn(move || {
-        // A byte each 20 ms would take five seconds; a deadline each byte moves would never end it.
-        for byte in get(LIVEZ).into_iter().chain(std::iter::repeat_n(b'x', 100)) {
-            if dribble.write_all(&[byte]).is_err() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    });
-    assert_cut_off_in_time(started, &read_to_end(&mut stream));
-    dribbling.join().expect("ends once the connection is gone");
-}
-
-fn a_silent_connection_is_cut_off_in_a_second() {
-    let app = App::start(Reply::Status(200));
-    let agent = agent_of(&app);
-    let started = Instant::now();
-    let mut stream = connect(agent.addr());
-    assert_cut_off_in_time(started, &read_to_end(&mut stream));
-    // Also one that sent all but the last byte.
-    let started = Instant::now();
-    let mut stream = send(agent.addr(), &get(LIVEZ)[..get(LIVEZ).len() - 1]);
-    assert_cut_off_in_time(started, &read_to_end(&mut stream));
-    assert_eq!(app.requests(), 0);
 }
 
 fn a_client_that_leaves_half_way_costs_nothing() {

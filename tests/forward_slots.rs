@@ -1,0 +1,121 @@
+//! How many connections are passed through at once: their slots are neither the probes' nor without
+//! bound, and each is given back.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use libtest_mimic::Trial;
+
+use crate::support::app::{App, Reply};
+use crate::support::http::End;
+use crate::support::observe::{assert_descriptors, until};
+use crate::support::raw::{
+    connect, connect_if_let, exchange, get, probe, read_to_end, reset, send, state,
+};
+use crate::support::table::Table;
+use crate::support::trials::trials;
+
+use crate::passthrough::{Entry, LIVEZ, end_of, forward_to, scene};
+use probelet::limits::{FORWARD_SLOTS, PROBE_SLOTS};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["forward_slots":
+        slots_full_the_newest_is_reset_and_the_others_live,
+        a_flag_lowers_the_forwards_at_once,
+        forwards_and_probes_do_not_take_each_others_places,
+        a_flood_of_resets_leaves_nothing_behind,
+    ]
+}
+
+fn slots_full_the_newest_is_reset_and_the_others_live() {
+    let scene = scene(&[]);
+    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| scene.pair()).collect();
+    for _ in 0..10 {
+        assert_eq!(
+            end_of(&scene.forward, b"x"),
+            End::Reset,
+            "no slot for the newest"
+        );
+    }
+    for (client, app) in &mut pairs {
+        client.write_all(b"still there?").expect("sent");
+        app.read_exact(&mut [0; 12]).expect("passed on");
+        app.write_all(b"yes").expect("sent");
+        client.read_exact(&mut [0; 3]).expect("passed back");
+    }
+    // One that ends makes room for one.
+    drop(pairs.pop());
+    until("a slot is free again", || {
+        pair_if_room(&scene.app, &scene.forward)
+    });
+}
+
+/// Both ends of a new connection, if a slot was free for it.
+fn pair_if_room(app: &TcpListener, forward: &Entry) -> Option<(TcpStream, TcpStream)> {
+    let client = connect_if_let(forward.addr())?;
+    app.set_nonblocking(true).expect("O_NONBLOCK");
+    let accepted = until("reset or passed on", || {
+        match (app.accept(), state(&client)) {
+            (Ok((app, _)), _) => Some(Some(app)),
+            (Err(_), End::Open) => None,
+            (Err(_), _) => Some(None),
+        }
+    });
+    app.set_nonblocking(false).expect("O_NONBLOCK");
+    accepted.map(|app| (client, app))
+}
+
+fn a_flag_lowers_the_forwards_at_once() {
+    let scene = scene(&["--max-forwards", "1"]);
+    let (mut client, mut app) = scene.pair();
+    assert_eq!(end_of(&scene.forward, b""), End::Reset);
+    client.write_all(b"x").expect("sent");
+    app.read_exact(&mut [0]).expect("passed on");
+}
+
+fn forwards_and_probes_do_not_take_each_others_places() {
+    let (slow, raw) = (
+        App::start(Reply::Hold),
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"),
+    );
+    let table = Table::new().http(LIVEZ, slow.port(), 60);
+    let (agent, forward) = forward_to(raw.local_addr().expect("bound"), &table, &[]);
+    let pair = || (connect(forward.addr()), raw.accept().expect("dialled").0);
+    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| pair()).collect();
+    // Every forward taken, every probe still has its place.
+    let held: Vec<_> = (0..PROBE_SLOTS)
+        .map(|_| send(agent.addr(), &get(LIVEZ)))
+        .collect();
+    slow.until_requests(PROBE_SLOTS);
+    // Every probe taken, a forward that ends leaves its place to another one.
+    pairs.clear();
+    until("a forward passes beside the probes", || {
+        pair_if_room(&raw, &forward)
+    });
+    probe(&agent, LIVEZ).assert_is(503);
+    slow.set(Reply::Status(200));
+    for mut stream in held {
+        read_to_end(&mut stream).assert_is(200);
+    }
+}
+
+fn a_flood_of_resets_leaves_nothing_behind() {
+    let app = App::start(Reply::Status(200));
+    let (agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
+    let before = agent.descriptors();
+    for n in 0..500 {
+        let Some(mut stream) = connect_if_let(forward.addr()) else {
+            continue;
+        };
+        if n % 2 == 0 {
+            let _ = stream.write_all(b"GET / HT");
+        }
+        if n % 3 == 0 {
+            drop(stream)
+        } else {
+            reset(stream)
+        }
+    }
+    assert_descriptors(&agent, before);
+    exchange(forward.addr(), &get("/")).assert_is(200);
+}
