@@ -117,4 +117,4 @@ pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Lines a minute of one prober, and of each other source (unknown paths, bad requests); what is
 /// over is counted and told as `suppressed=N` with the next line. An SD card must not wear out.
-pub const LOG_LINES_A_MINUTE: u32 = 6;
+pub const LOG_LINES_A_MINUTE: usize = 6;

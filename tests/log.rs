@@ -101,7 +101,7 @@ fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
     probe(&agent, READYZ).assert_is(200);
     logged(&agent, READYZ);
     let lines = log_lines(&agent, LIVEZ);
-    assert_eq!(lines.len(), LOG_LINES_A_MINUTE as usize, "{lines:#?}");
+    assert_eq!(lines.len(), LOG_LINES_A_MINUTE, "{lines:#?}");
     // On it goes until a line may be written again, which tells how many were not.
     while log_lines(&agent, "suppressed=").is_empty() {
         assert!(
@@ -151,7 +151,7 @@ fn strangers_cannot_fill_the_log() {
     let lines: Vec<_> = lines.collect();
     // Two sources: unknown paths and bad requests.
     assert!(
-        lines.len() <= 2 * LOG_LINES_A_MINUTE as usize,
+        lines.len() <= 2 * LOG_LINES_A_MINUTE,
         "{} lines: {lines:#?}",
         lines.len()
     );

@@ -10,8 +10,9 @@ use rustix::stdio::stderr;
 
 use crate::config::{self, Format, Level, Quoted};
 
-/// Bytes of a line; a longer one is cut, with its last byte the line's end still.
-const LINE_BYTES: usize = 1024;
+/// Bytes of a line: a value that is all control characters grows sixfold in quotes, and stands beside
+/// short ones. What is longer all the same is cut, with its last byte the line's end still.
+const LINE_BYTES: usize = 6 * VALUE_BYTES + 512;
 
 /// Bytes of a value before it is quoted.
 const VALUE_BYTES: usize = 256;
@@ -59,15 +60,19 @@ impl Line<'_> {
     /// Adds a field.
     pub fn field(self, key: &str, value: impl Display) -> Self {
         if self.on {
-            let mut text = String::<VALUE_BYTES>::new();
-            let _ = write!(Cut(&mut text), "{value}");
-            let mut line = self.logger.line.borrow_mut();
-            let _ = match self.logger.settings.format {
-                Format::Logfmt => logfmt(&mut *line, key, &text),
-                Format::Json => json(&mut *line, key, &text),
-            };
+            self.put(key, &value);
         }
         self
+    }
+
+    fn put(&self, key: &str, value: &dyn Display) {
+        let mut text = String::<VALUE_BYTES>::new();
+        let _ = write!(Cut(&mut text), "{value}");
+        let mut line = self.logger.line.borrow_mut();
+        let _ = match self.logger.settings.format {
+            Format::Logfmt => logfmt(&mut *line, key, &text),
+            Format::Json => json(&mut *line, key, &text),
+        };
     }
 
     /// Adds a field when there is a value.

@@ -93,7 +93,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let signals = Signals::new(&reactor).map_err(|error| {
         RunError::Kernel("signals", Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
-    let wanted = config.capacity;
+    let mut wanted = config.capacity;
+    if config.forwards.is_empty() {
+        wanted.forwards = 0;
+    }
     let capacity = memory::fit(wanted, 1 + config.forwards.len())
         .map_err(|(have, need)| RunError::Descriptors(have, need))?;
     let bind = |listen: crate::config::Listen| {

@@ -14,26 +14,25 @@ use crate::probe::Outcome;
 /// The time over which lines are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// At most [`limits::LOG_LINES_A_MINUTE`] lines of one source.
+/// At most [`limits::LOG_LINES_A_MINUTE`] lines of one source in any minute.
 #[derive(Clone, Copy, Default)]
 pub struct RateLimit {
-    since: Option<Instant>,
-    lines: u32,
+    /// When the last lines were written, from `oldest` on round and round.
+    written: [Option<Instant>; limits::LOG_LINES_A_MINUTE],
+    oldest: usize,
     suppressed: u32,
 }
 
 impl RateLimit {
     /// Whether a line may be written now; then it is to say how many went untold before it.
     pub fn allow(&mut self, now: Instant) -> Option<u32> {
-        if self.since.is_none_or(|since| now >= since + WINDOW) {
-            self.since = Some(now);
-            self.lines = 0;
-        }
-        if self.lines >= limits::LOG_LINES_A_MINUTE {
+        let oldest = &mut self.written[self.oldest];
+        if oldest.is_some_and(|written| now < written + WINDOW) {
             self.suppressed = self.suppressed.saturating_add(1);
             return None;
         }
-        self.lines += 1;
+        *oldest = Some(now);
+        self.oldest = (self.oldest + 1) % limits::LOG_LINES_A_MINUTE;
         Some(core::mem::take(&mut self.suppressed))
     }
 }
