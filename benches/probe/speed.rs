@@ -223,6 +223,10 @@ fn json(entrant: &Entrant, floor: &Entrant) -> Json {
         ),
         ("rss_kib", memory),
         ("spaced_cpu", figure(&entrant.spaced.cpu, &floor.spaced.cpu)),
+        (
+            "spaced_cpu_mean",
+            figure(&entrant.spaced.cpu_mean, &floor.spaced.cpu_mean),
+        ),
         ("spaced_p50", figure(&entrant.spaced.p50, &floor.spaced.p50)),
         ("tight_cpu", figure(&entrant.tight.cpu, &floor.tight.cpu)),
         ("tight_p50", figure(&entrant.tight.p50, &floor.tight.p50)),
