@@ -1,4 +1,7 @@
 //! Which bytes may stand where: one table of 256 entries, a bit for each class, the ABNF beside it.
+//!
+//! What a head's every byte goes through is inlined by force: the rest of the program is built for
+//! size, where nothing is.
 
 /// `tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." / "^" / "_" / "`" / "|" / "~"
 /// / DIGIT / ALPHA` (RFC 9110 section 5.6.2): methods and field names.
@@ -46,7 +49,7 @@ const fn mark(table: &mut [u8; 256], bytes: &[u8], class: u8) {
 }
 
 /// Whether `byte` is of `class`.
-#[inline]
+#[inline(always)]
 pub fn is(class: u8, byte: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
@@ -54,8 +57,8 @@ pub fn is(class: u8, byte: u8) -> bool {
 /// How many bytes at the start of `bytes` are of `CLASS`.
 ///
 /// Eight at a time where they are the usual ones of the class, by arithmetic on a word, which does as
-/// well without vector instructions and under `opt-level = "s"`; the table has the last word.
-#[inline]
+/// well without vector instructions and built for size; the table has the last word.
+#[inline(always)]
 pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
@@ -68,15 +71,19 @@ pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
         if !is(CLASS, word[usual & 7]) {
             return bytes.len() - rest.len() + usual;
         }
-        rest = &rest[usual + 1..];
+        rest = rest.get(usual + 1..).unwrap_or_default();
     }
-    let tail = rest.iter().position(|&byte| !is(CLASS, byte));
-    bytes.len() - rest.len() + tail.unwrap_or(rest.len())
+    while let [byte, after @ ..] = rest
+        && is(CLASS, *byte)
+    {
+        rest = after;
+    }
+    bytes.len() - rest.len()
 }
 
 /// The top bit of each byte of `word` that is not among the usual ones of the class; above the lowest
 /// one that is set, they may err.
-#[inline]
+#[inline(always)]
 const fn unusual<const CLASS: u8>(word: u64) -> u64 {
     let usual = match CLASS {
         TOKEN => letters(word) | range(word, b'-', b'-'),
@@ -89,22 +96,25 @@ const fn unusual<const CLASS: u8>(word: u64) -> u64 {
 }
 
 /// The top bit of each byte that is an ASCII letter, given that its own is not set.
+#[inline(always)]
 const fn letters(word: u64) -> u64 {
     range(word | each(0x20), b'a', b'z')
 }
 
 /// The top bit of each byte from `first` to `last`, given that its own is not set.
+#[inline(always)]
 const fn range(word: u64, first: u8, last: u8) -> u64 {
     let low = word & each(0x7f);
     (low + each(0x80 - first)) & !(low + each(0x7f - last))
 }
 
+#[inline(always)]
 const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
 /// `bytes` without `OWS = *( SP / HTAB )` at either end (RFC 9110 section 5.6.3).
-#[inline]
+#[inline(always)]
 pub fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;

@@ -192,8 +192,8 @@ pub struct RequestParser {
     fields_start: usize,
 }
 
-/// The part being read.
-#[derive(Clone, Copy, Debug)]
+/// The part being read, in the order of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum At {
     Start,
     Method,
@@ -256,22 +256,35 @@ impl RequestParser {
     }
 
     fn run(&mut self, buf: &[u8]) -> Step<RequestHead> {
-        loop {
+        while self.at < At::LineStart {
             let done = match self.at {
                 At::Start => self.leading_crlf(buf)?,
                 At::Method => self.method(buf)?,
                 At::Path => self.path(buf)?,
                 At::Query => self.query(buf)?,
-                At::Version => self.version(buf)?,
-                At::LineStart => match self.line_start(buf)? {
-                    Some(true) => return self.finish().map(Some),
-                    Some(false) => Some(()),
-                    None => None,
-                },
-                At::Name => self.name(buf)?,
-                At::Value => self.value(buf)?,
+                _ => self.version(buf)?,
             };
             if done.is_none() {
+                return Ok(None);
+            }
+        }
+        self.field_lines(buf)
+    }
+
+    /// Of each field line three parts, which follow upon each other without a look at the rest.
+    fn field_lines(&mut self, buf: &[u8]) -> Step<RequestHead> {
+        loop {
+            if self.at == At::LineStart {
+                match self.line_start(buf)? {
+                    Some(true) => return self.finish().map(Some),
+                    Some(false) => {}
+                    None => return Ok(None),
+                }
+            }
+            if self.at == At::Name && self.name(buf)?.is_none() {
+                return Ok(None);
+            }
+            if self.value(buf)?.is_none() {
                 return Ok(None);
             }
         }
@@ -353,7 +366,7 @@ impl RequestParser {
     }
 
     fn version(&mut self, buf: &[u8]) -> Step<()> {
-        let Some(line) = buf[self.start..].first_chunk::<10>() else {
+        let Some(line) = rest(buf, self.start).first_chunk::<10>() else {
             return Ok(None);
         };
         let (version, line_end) = line.split_at(8);
@@ -372,7 +385,7 @@ impl RequestParser {
 
     /// Whether the line that starts here is the blank one.
     fn line_start(&mut self, buf: &[u8]) -> Step<bool> {
-        match &buf[self.pos..] {
+        match rest(buf, self.pos) {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] => return Ok(Some(true)),
             [b'\r' | b'\n', ..] => return Err(RequestError::LineEnd),
@@ -476,12 +489,13 @@ impl RequestParser {
     }
 
     /// Moves on to the first byte that is not of `CLASS` and gives it; `None` at the end of `buf`.
-    #[inline]
+    #[inline(always)]
     fn scan<const CLASS: u8>(&mut self, buf: &[u8]) -> Option<u8> {
-        self.pos += class::run::<CLASS>(&buf[self.pos..]);
+        self.pos += class::run::<CLASS>(rest(buf, self.pos));
         buf.get(self.pos).copied()
     }
 
+    #[inline(always)]
     fn begin(&mut self, at: At, pos: usize) {
         self.at = at;
         self.pos = pos;
@@ -489,8 +503,15 @@ impl RequestParser {
     }
 }
 
+/// The bytes from `at` on. Slicing by brackets brings a panic along, and then a call for each.
+#[inline(always)]
+fn rest(buf: &[u8], at: usize) -> &[u8] {
+    buf.get(at..).unwrap_or_default()
+}
+
 /// Every head has one, so this is worth two instructions rather than a loop. Of all bytes, only the two
 /// cases of a letter give that letter here.
+#[inline(always)]
 fn is_host(name: &[u8]) -> bool {
     name.first_chunk::<4>().is_some_and(|name| {
         u32::from_ne_bytes(*name) | u32::from_ne_bytes([0x20; 4]) == u32::from_ne_bytes(*b"host")
