@@ -50,7 +50,8 @@ pub(super) fn trim(value: &str) -> &str {
 }
 
 /// Takes the first `Host` out, and brings the rest into the order they are sent in. An empty first
-/// `Host`, `User-Agent` or `Accept` means in Go that none is set.
+/// `Host` means in Go that none is set. An empty first `User-Agent` or `Accept` stands alone: it keeps
+/// kubelet's own from being sent.
 pub(super) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
     // Inserted one by one: a sort of std's is several kilobytes of code for a handful of fields.
     let mut list: Vec<Header> = Vec::with_capacity(written.len());
@@ -71,7 +72,7 @@ pub(super) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>)
         let mut index = 0;
         list.retain(|header| {
             index += 1;
-            let keep_first = index - 1 == first && !is_empty;
+            let keep_first = index - 1 == first;
             let keep_more = once == "Accept" && !is_empty;
             *header.name != *once || keep_first || keep_more
         });
@@ -146,12 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_first_accept_or_user_agent_sends_none() {
-        assert!(
-            sent(&[("accept", ""), ("Accept", "x"), ("user-agent", " ")])
-                .1
-                .is_empty()
-        );
+    fn an_empty_first_accept_or_user_agent_stands_alone() {
+        let (_, lines) = sent(&[("accept", ""), ("Accept", "x"), ("user-agent", " ")]);
+        assert_eq!(lines, ["Accept: ", "User-Agent: "]);
         let (_, lines) = sent(&[
             ("accept", "a"),
             ("accept", "b"),

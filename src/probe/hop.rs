@@ -101,6 +101,7 @@ impl<'a> Hop<'a> {
             host: self.whole_host.unwrap_or(&self.host),
             headers: &self.probe.get.headers,
             referer: self.referer.map(|len| &self.space.referer[..len]),
+            credentials: None,
         }
     }
 

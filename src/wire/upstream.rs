@@ -24,11 +24,15 @@ pub struct UpstreamRequest<'a> {
     pub request_target: &'a [u8],
     /// The value of `Host`.
     pub host: &'a [u8],
-    /// The table's headers, in the order kubelet sends them.
+    /// The table's headers, sorted by name as kubelet sends them. An empty `Accept` or `User-Agent` means
+    /// that none is sent (`pkg/probe/http/request.go`; Go `net/http/request.go`: `write`).
     pub headers: &'a [Header],
     /// On a followed redirect, the URL of the request before; an incoming `Referer` goes before it
     /// (Go `net/http/client.go`: `refererForURL`).
     pub referer: Option<&'a [u8]>,
+    /// On a followed redirect, `name:password` of its URL, for an `Authorization` when there is none in
+    /// the head or the table (Go `net/http/client.go`: `send`).
+    pub credentials: Option<&'a [u8]>,
 }
 
 /// Connection options that are told apart. No client names more; when one does, every field that is
@@ -40,15 +44,18 @@ impl UpstreamRequest<'_> {
     ///
     /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the rest as it came
     /// (kubelet sends it sorted), `Connection: close`. An incoming field the table has is replaced where
-    /// it stood; what only the table has comes after the last one.
+    /// it stood; what did not come stands where it would in a sorted head.
     pub fn write(&self, out: &mut Window<'_>) {
         for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
         }
         put_field(out, b"Host", self.host);
-        for (name, value) in self.incoming() {
-            if name.eq_ignore_ascii_case(b"User-Agent") {
-                put_field(out, name, value);
+        let is_none = |header: &Header| is_name(header, USER_AGENT) && header.value.is_empty();
+        if !self.headers.iter().any(is_none) {
+            for (name, value) in self.incoming() {
+                if name.eq_ignore_ascii_case(USER_AGENT) {
+                    put_field(out, name, value);
+                }
             }
         }
         self.write_fields(out);
@@ -57,43 +64,61 @@ impl UpstreamRequest<'_> {
 
     fn write_fields(&self, out: &mut Window<'_>) {
         let named = Named::of(self);
-        let mut referer = self.referer.filter(|_| !self.has_referer());
+        let mut added = Added {
+            credentials: self
+                .credentials
+                .filter(|_| self.lacks(AUTHORIZATION, &named)),
+            referer: self.referer.filter(|_| self.lacks(REFERER, &named)),
+        };
+        let replaced = added;
+        let came = |header: &Header| self.incoming().any(|(name, _)| is_name(header, name));
+        let is_sent = |header: &&Header| {
+            let is_no_accept = is_name(header, b"Accept") && header.value.is_empty();
+            !is_no_accept && !replaced.has(header.name.as_bytes())
+        };
+        let mut others = self
+            .table()
+            .filter(|header| is_sent(header) && !came(header))
+            .peekable();
         for (index, (name, value)) in self.incoming().enumerate() {
             let in_table = self.table().any(|header| is_name(header, name));
-            if is_fixed(name) || (!in_table && named.contains(name)) {
+            if is_fixed(name) || replaced.has(name) || (!in_table && named.contains(name)) {
                 continue;
             }
-            // Go sorts the fields it sends, so this is where kubelet's own Referer would stand.
-            if is_after(name, REFERER) {
-                put_referer(out, referer.take());
+            while let Some(header) = others.next_if(|other| is_before(other.name.as_bytes(), name))
+            {
+                added.put_with(out, header);
             }
+            added.put_before(out, name);
             if !in_table {
                 put_field(out, name, value);
-            } else if !self
-                .incoming()
-                .take(index)
-                .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name))
-            {
-                self.put_table(out, |header| is_name(header, name));
+            } else if !self.is_repeated(name, index) {
+                let same = self.table().filter(|header| is_name(header, name));
+                same.filter(is_sent)
+                    .for_each(|header| put_header(out, header));
             }
         }
-        self.put_table(out, |header| {
-            !self.incoming().any(|(name, _)| is_name(header, name))
-        });
-        put_referer(out, referer);
+        others.for_each(|header| added.put_with(out, header));
+        added.put(out, |_| true);
     }
 
-    fn put_table(&self, out: &mut Window<'_>, is_due: impl Fn(&Header) -> bool) {
-        for header in self.table().filter(|header| is_due(header)) {
-            put_field(out, header.name.as_bytes(), header.value.as_bytes());
-        }
+    /// Whether the incoming field number `index` is not the first of its name.
+    fn is_repeated(&self, name: &[u8], index: usize) -> bool {
+        self.incoming()
+            .take(index)
+            .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name))
     }
 
-    fn has_referer(&self) -> bool {
-        self.table().any(|header| is_name(header, REFERER))
-            || self
+    /// Whether a field would be sent with nothing in it or not at all, in Go's eyes: the first counts.
+    fn lacks(&self, name: &[u8], named: &Named<'_>) -> bool {
+        let value = match self.table().find(|header| is_name(header, name)) {
+            Some(header) => header.value.as_bytes(),
+            None => self
                 .incoming()
-                .any(|(name, _)| name.eq_ignore_ascii_case(REFERER))
+                .find(|(came, _)| came.eq_ignore_ascii_case(name) && !named.contains(came))
+                .map_or(&b""[..], |(_, value)| value),
+        };
+        value.is_empty()
     }
 
     fn incoming(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -108,7 +133,46 @@ impl UpstreamRequest<'_> {
     }
 }
 
+const USER_AGENT: &[u8] = b"User-Agent";
+const AUTHORIZATION: &[u8] = b"Authorization";
 const REFERER: &[u8] = b"Referer";
+
+/// The fields a redirect brings, until they are written. They replace empty ones.
+#[derive(Clone, Copy)]
+struct Added<'a> {
+    credentials: Option<&'a [u8]>,
+    referer: Option<&'a [u8]>,
+}
+
+impl Added<'_> {
+    fn has(&self, name: &[u8]) -> bool {
+        (self.credentials.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION))
+            || (self.referer.is_some() && name.eq_ignore_ascii_case(REFERER))
+    }
+
+    fn put_with(&mut self, out: &mut Window<'_>, header: &Header) {
+        self.put_before(out, header.name.as_bytes());
+        put_header(out, header);
+    }
+
+    /// Writes what stands before `name`.
+    fn put_before(&mut self, out: &mut Window<'_>, name: &[u8]) {
+        self.put(out, |own| is_before(own, name));
+    }
+
+    fn put(&mut self, out: &mut Window<'_>, is_due: impl Fn(&[u8]) -> bool) {
+        if let Some(credentials) = self.credentials.take_if(|_| is_due(AUTHORIZATION)) {
+            for piece in [AUTHORIZATION, b": Basic "] {
+                out.put(piece);
+            }
+            put_base64(out, credentials);
+            out.put(b"\r\n");
+        }
+        if let Some(url) = self.referer.take_if(|_| is_due(REFERER)) {
+            put_field(out, REFERER, url);
+        }
+    }
+}
 
 /// The names in the incoming `Connection` fields: "Intermediaries MUST parse a received Connection
 /// header field before a message is forwarded and, for each connection-option in this field, remove
@@ -171,10 +235,21 @@ fn is_name(header: &Header, name: &[u8]) -> bool {
     header.name.as_bytes().eq_ignore_ascii_case(name)
 }
 
-fn is_after(name: &[u8], other: &[u8]) -> bool {
-    name.iter()
-        .map(u8::to_ascii_lowercase)
-        .gt(other.iter().map(u8::to_ascii_lowercase))
+/// Whether Go sends `name` before `other`: it sorts by canonical name, byte by byte.
+fn is_before(name: &[u8], other: &[u8]) -> bool {
+    canonical(name).lt(canonical(other))
+}
+
+/// As `net/textproto` spells it (`CanonicalMIMEHeaderKey`).
+fn canonical(name: &[u8]) -> impl Iterator<Item = u8> {
+    let mut starts = true;
+    name.iter().map(move |byte| {
+        let upper = core::mem::replace(&mut starts, *byte == b'-');
+        match upper {
+            true => byte.to_ascii_uppercase(),
+            false => byte.to_ascii_lowercase(),
+        }
+    })
 }
 
 fn put_field(out: &mut Window<'_>, name: &[u8], value: &[u8]) {
@@ -183,9 +258,22 @@ fn put_field(out: &mut Window<'_>, name: &[u8], value: &[u8]) {
     }
 }
 
-fn put_referer(out: &mut Window<'_>, referer: Option<&[u8]>) {
-    if let Some(url) = referer {
-        put_field(out, REFERER, url);
+fn put_header(out: &mut Window<'_>, header: &Header) {
+    put_field(out, header.name.as_bytes(), header.value.as_bytes());
+}
+
+/// RFC 4648 section 4.
+fn put_base64(out: &mut Window<'_>, bytes: &[u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for chunk in bytes.chunks(3) {
+        let mut bits = [0; 4];
+        bits[1..=chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes(bits);
+        let mut text = *b"====";
+        for (place, shift) in text[..=chunk.len()].iter_mut().zip([18, 12, 6, 0]) {
+            *place = ALPHABET[(bits >> shift) as usize % 64];
+        }
+        out.put(&text);
     }
 }
 

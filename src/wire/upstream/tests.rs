@@ -12,13 +12,23 @@ fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
     pairs.iter().map(header).collect()
 }
 
-/// What the app gets when `input` came in, through windows of each size.
 fn sent(
     input: &str,
     table: &[(&str, &str)],
     target: &str,
     host: &str,
     referer: Option<&str>,
+) -> String {
+    sent_with(input, table, target, host, (referer, None))
+}
+
+/// What the app gets when `input` came in, through windows of each size.
+fn sent_with(
+    input: &str,
+    table: &[(&str, &str)],
+    target: &str,
+    host: &str,
+    (referer, credentials): (Option<&str>, Option<&str>),
 ) -> String {
     let head = RequestParser::new()
         .parse(input.as_bytes())
@@ -31,6 +41,7 @@ fn sent(
         host: host.as_bytes(),
         headers: &headers(table),
         referer: referer.map(str::as_bytes),
+        credentials: credentials.map(str::as_bytes),
     };
     let whole = through_windows(&request, 64 * 1024);
     for room in [1, 7, 64] {
@@ -177,7 +188,7 @@ fn more_connection_options_than_are_kept_hold_every_field_back() {
 }
 
 #[test]
-fn the_table_replaces_in_place_and_appends() {
+fn the_table_replaces_in_place_and_adds_the_rest() {
     let came = incoming("User-Agent: u\r\nA: 1\r\nb: 2\r\nC: 3\r\nB: 4\r\n");
     let table = [
         ("B", "x"),
@@ -198,4 +209,98 @@ fn the_table_replaces_in_place_and_appends() {
 fn the_table_outweighs_a_connection_option() {
     let came = incoming("A: 1\r\nConnection: A\r\n");
     assert!(sent(&came, &[("A", "2")], "/", "a", None).contains("\r\nA: 2\r\n"));
+}
+
+/// What of `sent` is neither fixed nor `Host`.
+fn between(came: &str, table: &[(&str, &str)], added: (Option<&str>, Option<&str>)) -> String {
+    let whole = sent_with(&incoming(came), table, "/", "a", added);
+    let fields = whole.strip_prefix("GET / HTTP/1.1\r\nHost: a\r\n").unwrap();
+    let fields = fields.strip_suffix("Connection: close\r\n\r\n").unwrap();
+    fields.replace("\r\n", "|")
+}
+
+/// Go sorts canonical names byte by byte, so `_` is after capitals and before small letters.
+#[test]
+fn what_only_the_table_has_stands_at_its_sorted_place() {
+    let none = (None, None);
+    let table = [
+        ("A", "1"),
+        ("Accept-Language", "2"),
+        ("X-A", "3"),
+        ("X-_b", "4"),
+        ("X-_b", "5"),
+        ("Zz", "6"),
+    ];
+    assert_eq!(
+        between("Accept: */*\r\nX-Z: z\r\n", &table, none),
+        "A: 1|Accept: */*|Accept-Language: 2|X-A: 3|X-Z: z|X-_b: 4|X-_b: 5|Zz: 6|"
+    );
+    assert_eq!(
+        between("accept: */*\r\nx-z: z\r\n", &table, none),
+        "A: 1|accept: */*|Accept-Language: 2|X-A: 3|x-z: z|X-_b: 4|X-_b: 5|Zz: 6|"
+    );
+    assert_eq!(between("", &table[..2], none), "A: 1|Accept-Language: 2|");
+    assert_eq!(
+        between("Z: 1\r\nB: 2\r\n", &[("C", "3")], none),
+        "C: 3|Z: 1|B: 2|"
+    );
+}
+
+#[test]
+fn an_empty_accept_or_user_agent_of_the_table_sends_none() {
+    let none = (None, None);
+    let came = "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nB: 1\r\n";
+    assert_eq!(
+        between(came, &[("Accept", "")], none),
+        "User-Agent: kube-probe/1.37|B: 1|"
+    );
+    assert_eq!(
+        between(came, &[("User-Agent", "")], none),
+        "Accept: */*|B: 1|"
+    );
+    assert_eq!(between("B: 1\r\n", &[("Accept", "")], none), "B: 1|");
+}
+
+#[test]
+fn credentials_of_a_redirect_go_unless_there_is_an_authorization() {
+    let user = (Some("http://a/"), Some("user:word"));
+    let basic = "Authorization: Basic dXNlcjp3b3Jk|";
+    let referer = "Referer: http://a/|";
+    assert_eq!(
+        between("Accept: */*\r\nX: 1\r\n", &[("B", "2"), ("S", "3")], user),
+        format!("Accept: */*|{basic}B: 2|{referer}S: 3|X: 1|")
+    );
+    assert_eq!(between("", &[], user), format!("{basic}{referer}"));
+    let own = "Authorization: Bearer x\r\n";
+    assert_eq!(
+        between(own, &[], user),
+        format!("Authorization: Bearer x|{referer}")
+    );
+    let table = [("Authorization", "t")];
+    assert_eq!(
+        between("", &table, user),
+        format!("Authorization: t|{referer}")
+    );
+    // To Go an empty one is none, and is replaced.
+    let table = [("Authorization", ""), ("Referer", "")];
+    assert_eq!(between("", &table, user), format!("{basic}{referer}"));
+    let empty = "Authorization: \r\nReferer: \r\n";
+    assert_eq!(between(empty, &[], user), format!("{basic}{referer}"));
+    assert_eq!(between(empty, &table, user), format!("{basic}{referer}"));
+}
+
+/// RFC 4648 section 10.
+#[test]
+fn base64_is_padded() {
+    for (plain, expected) in [
+        (":", "Og=="),
+        ("f:", "Zjo="),
+        ("foobar", "Zm9vYmFy"),
+        ("\u{fb}\u{ff}", "w7vDvw=="),
+        ("???>", "Pz8/Pg=="),
+        ("~~~", "fn5+"),
+    ] {
+        let line = format!("Authorization: Basic {expected}|");
+        assert_eq!(between("", &[], (None, Some(plain))), line);
+    }
 }
