@@ -70,8 +70,10 @@ pub const RESPONSE_BODY_BYTES: u64 = 10 * 1024;
 /// `maxBodySlurpSize`).
 pub const REDIRECT_BODY_BYTES: u64 = 2 * 1024;
 
-/// Bytes of a `Location` value that is kept. Longer ones cannot be followed.
-pub const LOCATION_BYTES: usize = 2 * 1024;
+/// Bytes of a `Location` value that are kept, and of a request-target made from one. What is longer and
+/// leads to the same host is not followed, but fails the probe, where kubelet would go on; to another
+/// host, which kubelet does not follow either, it may be of any length. Servers commonly stop at 8 KiB.
+pub const LOCATION_BYTES: usize = 8 * 1024;
 
 /// Requests of one probe, the first included: nine redirects are followed, the tenth fails
 /// (`pkg/probe/http/http.go`: `RedirectChecker`).

@@ -10,10 +10,9 @@ use core::net::{IpAddr, SocketAddr};
 use heapless::{String, Vec};
 
 use super::{Failure, HttpProbe, RedirectSpace};
-use crate::limits;
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
-use crate::wire::url::{self, Base, Redirect, Scheme};
+use crate::wire::url::{self, Base, Redirect, Scheme, User};
 
 /// Bytes of a `Host` that is put together here: a DNS name and a port.
 const HOST_BYTES: usize = 253 + 6;
@@ -31,9 +30,12 @@ pub struct Hop<'a> {
     host: Vec<u8, HOST_BYTES>,
     /// `Host` as it came or as the table has it, when `host` does not stand for it.
     whole_host: Option<&'a [u8]>,
+    /// `Host` is one of the prober's own, as far as Go remembers it.
+    own_host: bool,
     /// Length of the request-target in the redirect space; the first stands in the table.
     target: Option<usize>,
     referer: Option<usize>,
+    credentials: Option<usize>,
     space: RedirectSpace<'a>,
 }
 
@@ -42,7 +44,7 @@ pub enum Next {
     /// It is the answer.
     Stay,
     /// The app is to be asked again.
-    Follow(Redirect, usize),
+    Follow(Redirect),
     /// kubelet would fail the probe here.
     Fail(Failure),
 }
@@ -56,8 +58,10 @@ impl<'a> Hop<'a> {
             port_given: true,
             host: Vec::new(),
             whole_host: None,
+            own_host: true,
             target: None,
             referer: None,
+            credentials: None,
             space,
         };
         hop.set_first_host(target);
@@ -80,10 +84,8 @@ impl<'a> Hop<'a> {
         } else if came.is_some() {
             self.whole_host = came;
         } else {
-            let mut text = String::<ADDR_BYTES>::new();
-            // An address and a port fit.
-            let _ = write!(text, "{}", SocketAddr::new(target, self.port));
-            let _ = self.host.extend_from_slice(text.as_bytes());
+            self.own_host = false;
+            self.set_host(target);
         }
     }
 
@@ -101,7 +103,7 @@ impl<'a> Hop<'a> {
             host: self.whole_host.unwrap_or(&self.host),
             headers: &self.probe.get.headers,
             referer: self.referer.map(|len| &self.space.referer[..len]),
-            credentials: None,
+            credentials: self.credentials.map(|len| &self.space.credentials[..len]),
         }
     }
 
@@ -119,15 +121,18 @@ impl<'a> Hop<'a> {
         if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return Next::Stay;
         }
-        let location = match head.location {
-            Location::Absent | Location::Kept(0) => return Next::Stay,
-            Location::TooLong => return Next::Fail(Failure::BadRedirect),
-            Location::Kept(len) => &location[..len],
-        };
+        if matches!(head.location, Location::Absent | Location::Kept(0)) {
+            return Next::Stay;
+        }
         let Some(dialled) = self.probe.client.local_ip() else {
             return Next::Fail(Failure::BadRedirect);
         };
         let name = host_name(dialled);
+        let location = match head.location {
+            Location::Kept(len) => &location[..len],
+            _ if url::leads_away(location, name.as_bytes()) => return Next::Stay,
+            _ => return Next::Fail(Failure::BadRedirect),
+        };
         let base = Base {
             scheme: Scheme::Http,
             host: name.as_bytes(),
@@ -138,62 +143,75 @@ impl<'a> Hop<'a> {
                 Some(len) => &self.space.target[..len],
             },
         };
-        let mut target = Vec::<u8, { limits::LOCATION_BYTES }>::new();
-        match url::resolve(location, &base, &mut target) {
+        match url::resolve(location, &base, self.space.next_target) {
             Err(_) => Next::Fail(Failure::BadRedirect),
-            Ok(redirect) if !redirect.same_host => Next::Stay,
-            Ok(redirect) if redirect.scheme == Scheme::Https => Next::Fail(Failure::NotBuilt),
-            Ok(redirect) if own_ports.contains(&redirect.port) => {
+            Ok((redirect, _)) if !redirect.same_host => Next::Stay,
+            Ok((redirect, _)) if redirect.scheme == Scheme::Https => Next::Fail(Failure::NotBuilt),
+            Ok((redirect, _)) if own_ports.contains(&redirect.port) => {
                 Next::Fail(Failure::RedirectToSelf)
             }
-            Ok(redirect) => {
-                self.space.next_target[..target.len()].copy_from_slice(&target);
-                Next::Follow(redirect, target.len())
+            Ok((redirect, user)) => {
+                self.set_user(user);
+                Next::Follow(redirect)
             }
         }
     }
 
+    /// Keeps the user of the next request's URL; this request has gone out.
+    fn set_user(&mut self, user: User<'_>) {
+        self.credentials = match user {
+            User::Kept => self.credentials,
+            User::Nobody => None,
+            // It fits where a whole Location does.
+            User::Named(user) => url::credentials(user, self.space.credentials),
+        };
+    }
+
     /// Goes on to where a redirect leads.
-    pub fn advance(&mut self, redirect: Redirect, target_len: usize) {
+    pub fn advance(&mut self, redirect: Redirect) {
         let Some(dialled) = self.probe.client.local_ip() else {
             return;
         };
         self.referer = self.write_referer(dialled);
+        // Go tells a Host of the prober's own by its not being the URL's, keeps it through redirects without a
+        // scheme, and has forgotten it after the first other one.
+        let sent = self.whole_host.unwrap_or(&self.host);
+        self.own_host &= !redirect.was_absolute && sent != self.authority(dialled).as_bytes();
         self.port = redirect.port;
         self.port_given = redirect.port_given;
         core::mem::swap(&mut self.space.target, &mut self.space.next_target);
-        self.target = Some(target_len);
-        // A Host of the prober's own survives a relative redirect only.
-        if !redirect.was_absolute
-            && let Some(host) = self.own_host(dialled)
-        {
-            self.whole_host = Some(host);
-            return;
+        self.target = Some(redirect.target_len);
+        if !self.own_host {
+            self.set_host(dialled);
         }
-        self.whole_host = None;
-        self.host.clear();
-        let mut text = String::<ADDR_BYTES>::new();
-        // An address and a port fit.
-        let _ = write_authority(&mut text, dialled, self.port_given.then_some(self.port));
-        let _ = self.host.extend_from_slice(text.as_bytes());
     }
 
-    /// A `Host` that is not merely the address kubelet dialled.
-    fn own_host(&self, dialled: IpAddr) -> Option<&'a [u8]> {
-        if let Some(host) = &self.probe.get.host {
-            return Some(host.as_bytes());
-        }
-        let came = self.probe.head.host(self.probe.bytes)?;
-        let mut ours = String::<ADDR_BYTES>::new();
-        let _ = write_authority(&mut ours, dialled, Some(self.probe.status_port));
-        (came != ours.as_bytes()).then_some(came)
+    /// Makes `Host` that of the URL.
+    fn set_host(&mut self, ip: IpAddr) {
+        let authority = self.authority(ip);
+        self.whole_host = None;
+        self.host.clear();
+        // It is longer than an address and a port.
+        let _ = self.host.extend_from_slice(authority.as_bytes());
+    }
+
+    /// Host and port of this request's URL.
+    fn authority(&self, ip: IpAddr) -> String<ADDR_BYTES> {
+        let mut text = String::new();
+        // An address and a port fit.
+        let _ = match (ip, self.port_given) {
+            (ip, true) => write!(text, "{}", SocketAddr::new(ip, self.port)),
+            (IpAddr::V6(ip), false) => write!(text, "[{ip}]"),
+            (IpAddr::V4(ip), false) => write!(text, "{ip}"),
+        };
+        text
     }
 
     /// The URL of this request, unless it is too long to keep.
     fn write_referer(&mut self, dialled: IpAddr) -> Option<usize> {
         let mut text = String::<{ ADDR_BYTES + 8 }>::new();
-        let _ = text.push_str("http://");
-        let _ = write_authority(&mut text, dialled, self.port_given.then_some(self.port));
+        // They fit.
+        let _ = write!(text, "http://{}", self.authority(dialled));
         let target = match self.target {
             None => self.probe.get.request_target.as_bytes(),
             Some(len) => &self.space.target[..len],
@@ -220,12 +238,4 @@ fn host_name(ip: IpAddr) -> String<ADDR_BYTES> {
     // An address fits.
     let _ = write!(text, "{ip}");
     text
-}
-
-fn write_authority(text: &mut impl Write, ip: IpAddr, port: Option<u16>) -> core::fmt::Result {
-    match (ip, port) {
-        (ip, Some(port)) => write!(text, "{}", SocketAddr::new(ip, port)),
-        (IpAddr::V6(ip), None) => write!(text, "[{ip}]"),
-        (IpAddr::V4(ip), None) => write!(text, "{ip}"),
-    }
 }

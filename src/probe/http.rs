@@ -36,10 +36,13 @@ pub struct RedirectSpace<'a> {
     pub next_target: &'a mut [u8],
     /// The URL of the request before.
     pub referer: &'a mut [u8],
+    /// Name and password of this request's URL.
+    pub credentials: &'a mut [u8],
 }
 
-/// Bytes that [`Dialler::probe_http`] needs for a `Location` and what follows from it.
-pub const REDIRECT_BYTES: usize = 4 * limits::LOCATION_BYTES;
+/// Bytes that [`Dialler::probe_http`] needs for a `Location` and what follows from it. It is memory only
+/// once it is used; a slot stays a multiple of every page size.
+pub const REDIRECT_BYTES: usize = 6 * limits::LOCATION_BYTES;
 
 impl Dialler {
     /// Probes until the app has answered or `deadline` has come; a hook has none. `space` is
@@ -53,13 +56,15 @@ impl Dialler {
         if probe.get.scheme == Scheme::Https {
             return Outcome::Failed(Failure::NotBuilt);
         }
+        let (referer, space) = space.split_at_mut(2 * limits::LOCATION_BYTES);
         let mut parts = space.chunks_mut(limits::LOCATION_BYTES);
         let mut part = || parts.next().unwrap_or_default();
         let location = part();
         let space = RedirectSpace {
             target: part(),
             next_target: part(),
-            referer: part(),
+            referer,
+            credentials: part(),
         };
         let mut hop = Hop::first(probe, self.target, space);
         for _ in 0..limits::REDIRECT_REQUESTS {
@@ -96,10 +101,10 @@ impl Dialler {
             .until(deadline, read_body(&socket, reply, enough))
             .await;
         match next {
-            Next::Follow(redirect, target) => match rest {
+            Next::Follow(redirect) => match rest {
                 // A body that breaks does not keep Go from following, one that stalls does.
                 Ok(_) => {
-                    hop.advance(redirect, target);
+                    hop.advance(redirect);
                     None
                 }
                 Err(Elapsed) => Some(Outcome::Failed(Failure::Deadline)),

@@ -2,9 +2,11 @@
 //! looks like on the wire, and where a `Location` leads. Following a redirect allocates nothing.
 
 mod escape;
+mod piece;
 mod reference;
 
-use escape::{escape, escape_value, escaped_path, is_rooted};
+use escape::{decoded, escape, escaped_path, is_rooted};
+use piece::{Full, Piece};
 use reference::{Malformed, Reference, cut};
 
 /// How a URL is asked for.
@@ -43,7 +45,7 @@ pub enum BadPath {
 pub fn request_target(path: &str) -> Result<Box<str>, BadPath> {
     let mut out = Vec::with_capacity(path.len() + 1);
     match Reference::parse(path.as_bytes()) {
-        Ok(Reference { user: true, .. }) => return Err(BadPath::UserInfo),
+        Ok(Reference { user: Some(_), .. }) => return Err(BadPath::UserInfo),
         Ok(Reference { opaque: true, .. }) => return Err(BadPath::Opaque),
         Ok(url) => {
             if !is_rooted(url.path) {
@@ -83,7 +85,7 @@ pub struct Base<'a> {
     pub request_target: &'a [u8],
 }
 
-/// Where a `Location` leads; the request-target is written apart.
+/// Where a `Location` leads; the request-target is written apart, the user told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// The host is, letter by letter, the one that was dialled. kubelet follows no other
@@ -98,6 +100,20 @@ pub struct Redirect {
     /// The `Location` had a scheme: Go then forgets a `Host` header of the prober's own
     /// (`net/http/client.go`: `do`).
     pub was_absolute: bool,
+    /// Bytes of the request-target.
+    pub target_len: usize,
+}
+
+/// The user of a URL, whose name and password Go's client sends as `Authorization` when the request has
+/// none of its own (`net/http/client.go`: `send`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User<'a> {
+    /// The one of the URL before: the `Location` is relative.
+    Kept,
+    /// None.
+    Nobody,
+    /// This one, for [`credentials`].
+    Named(&'a [u8]),
 }
 
 /// Why a `Location` cannot be followed; kubelet fails the probe.
@@ -119,11 +135,11 @@ pub enum BadLocation {
 ///
 /// # Errors
 /// What kubelet would fail the probe for, and what does not fit in `out`.
-pub fn resolve<const N: usize>(
-    location: &[u8],
+pub fn resolve<'l>(
+    location: &'l [u8],
     base: &Base<'_>,
-    out: &mut heapless::Vec<u8, N>,
-) -> Result<Redirect, BadLocation> {
+    out: &mut [u8],
+) -> Result<(Redirect, User<'l>), BadLocation> {
     let url = Reference::parse(location).map_err(|Malformed| BadLocation::Malformed)?;
     let was_absolute = !url.scheme.is_empty();
     let mut redirect = Redirect {
@@ -132,12 +148,15 @@ pub fn resolve<const N: usize>(
         port: base.port,
         port_given: base.port_given,
         was_absolute,
+        target_len: 0,
     };
+    let mut user = User::Kept;
     let has_authority = was_absolute || url.has_authority;
     if has_authority {
+        user = url.user.map_or(User::Nobody, User::Named);
         redirect.same_host = same_host(url.host, base.host);
         if !redirect.same_host {
-            return Ok(redirect);
+            return Ok((redirect, user));
         }
         if was_absolute {
             redirect.scheme = web_scheme(url.scheme).ok_or(BadLocation::Scheme)?;
@@ -145,9 +164,41 @@ pub fn resolve<const N: usize>(
         redirect.port_given = !url.port.is_empty();
         redirect.port = port(url.port, redirect.scheme)?;
     }
-    write_target(&url, has_authority, base.request_target, out)
+    redirect.target_len = write_target(&url, has_authority, base.request_target, Piece::new(out))
         .map_err(|Full| BadLocation::TooLong)?;
-    Ok(redirect)
+    Ok((redirect, user))
+}
+
+/// Whether a `Location` of which only `start` was kept leads to another host than the one `dialled`,
+/// whatever follows: its authority is all there and names it.
+pub fn leads_away(start: &[u8], dialled: &[u8]) -> bool {
+    // An escape may have been cut in two.
+    let whole = memchr::memrchr(b'%', start).filter(|at| start.len() - at < 3);
+    let start = &start[..whole.unwrap_or(start.len())];
+    let Ok(url) = Reference::parse(start) else {
+        return false;
+    };
+    let is_absolute = !url.scheme.is_empty();
+    let after_scheme = match is_absolute {
+        true => &start[url.scheme.len() + 1..],
+        false => start,
+    };
+    let is_named = match after_scheme.strip_prefix(b"//") {
+        Some(rest) => (is_absolute || url.has_authority) && rest.iter().any(|b| b"/?#".contains(b)),
+        None => is_absolute && after_scheme.len() > 1,
+    };
+    is_named && !same_host(url.host, dialled)
+}
+
+/// Writes `name:password` of a [`User`] into `out`, decoded, as Basic authentication has them
+/// (RFC 7617 section 2); its length, if it fits. Without a password there is an empty one.
+pub fn credentials(user: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut out = Piece::new(out);
+    let colon = (!user.contains(&b':')).then_some(b':');
+    for byte in decoded(user).chain(colon) {
+        out.push(byte).ok()?;
+    }
+    Some(out.len())
 }
 
 fn web_scheme(name: &[u8]) -> Option<Scheme> {
@@ -173,96 +224,42 @@ fn port(digits: &[u8], scheme: Scheme) -> Result<u16, BadLocation> {
     }
 }
 
-/// The output has no room left.
-struct Full;
-
-fn write_target<const N: usize>(
+/// The request-target's length.
+fn write_target(
     url: &Reference<'_>,
     has_authority: bool,
     base: &[u8],
-    out: &mut heapless::Vec<u8, N>,
-) -> Result<(), Full> {
+    mut out: Piece<'_>,
+) -> Result<usize, Full> {
     let (base_path, base_query) = cut(base, b'?');
     let absolute = has_authority || is_rooted(url.path);
-    out.clear();
     if !absolute {
         // A reference without a path keeps the whole path, another all but its last segment.
         let kept = match memchr::memrchr(b'/', base_path) {
             Some(slash) if !url.path.is_empty() => &base_path[..=slash],
             _ => base_path,
         };
-        out.extend_from_slice(kept).map_err(|_| Full)?;
+        out.extend(kept)?;
     }
-    let mut fits = true;
-    escaped_path(url.path, |byte| fits &= out.push(byte).is_ok());
-    if !fits {
-        return Err(Full);
-    }
-    remove_dot_segments(out);
-    if out.first() != Some(&b'/') {
-        out.insert(0, b'/').map_err(|_| Full)?;
-    }
+    let mut fits = Ok(());
+    escaped_path(url.path, |byte| fits = fits.and_then(|()| out.push(byte)));
+    fits?;
+    out.remove_dot_segments();
+    out.root()?;
     let inherits = !absolute && url.path.is_empty();
     let query = url
         .query
         .or(base_query.filter(|query| inherits && !query.is_empty()));
     if let Some(query) = query {
-        out.push(b'?').map_err(|_| Full)?;
-        out.extend_from_slice(query).map_err(|_| Full)?;
+        out.push(b'?')?;
+        out.extend(query)?;
     }
-    Ok(())
-}
-
-/// Takes `.` and `..` out of a path that is empty or begins with a slash, in place: what is written
-/// is never ahead of what is read. Goes Go's way (`net/url`: `resolvePath`) rather than RFC 3986
-/// section 5.2.4's where the two part: `/../a` and empty segments.
-fn remove_dot_segments<const N: usize>(path: &mut heapless::Vec<u8, N>) {
-    let (mut written, mut read) = (0, 0);
-    let mut slash_before = false;
-    loop {
-        let end = memchr::memchr(b'/', &path[read..]).map_or(path.len(), |i| read + i);
-        let is_dots = matches!(&path[read..end], b"." | b"..");
-        if &path[read..end] == b".." {
-            written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0);
-            slash_before = written != 0;
-        } else if &path[read..end] == b"." {
-            slash_before = true;
-        } else {
-            if slash_before {
-                path[written] = b'/';
-                written += 1;
-            }
-            path.copy_within(read..end, written);
-            written += end - read;
-            slash_before = true;
-        }
-        if end == path.len() {
-            if is_dots {
-                path[written] = b'/';
-                written += 1;
-            }
-            path.truncate(written);
-            return;
-        }
-        read = end + 1;
-    }
+    Ok(out.len())
 }
 
 /// Go compares decoded names, byte by byte.
 fn same_host(encoded: &[u8], dialled: &[u8]) -> bool {
-    let mut rest = encoded;
-    for &byte in dialled {
-        let (value, length) = match escape_value(rest) {
-            Some(value) => (value, 3),
-            None if rest.is_empty() => return false,
-            None => (rest[0], 1),
-        };
-        if value != byte {
-            return false;
-        }
-        rest = &rest[length..];
-    }
-    rest.is_empty()
+    decoded(encoded).eq(dialled.iter().copied())
 }
 
 #[cfg(test)]

@@ -14,6 +14,19 @@ pub(super) fn escape_value(text: &[u8]) -> Option<u8> {
     }
 }
 
+/// The bytes that `text` stands for.
+pub(super) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        let (value, length) = match escape_value(rest) {
+            Some(value) => (value, 3),
+            None => (*rest.first()?, 1),
+        };
+        rest = &rest[length..];
+        Some(value)
+    })
+}
+
 /// Each `%` has two hex digits after it.
 pub(super) fn check_escapes(text: &[u8]) -> Result<(), Malformed> {
     for at in memchr::memchr_iter(b'%', text) {
@@ -29,12 +42,7 @@ pub(super) fn escaped_path(path: &[u8], mut push: impl FnMut(u8)) {
     if path.iter().all(may_stand) {
         return path.iter().for_each(|&byte| push(byte));
     }
-    let mut rest = path;
-    while let Some(&byte) = rest.first() {
-        let (value, length) = escape_value(rest).map_or((byte, 1), |value| (value, 3));
-        escape(value, &mut push);
-        rest = &rest[length..];
-    }
+    decoded(path).for_each(|byte| escape(byte, &mut push));
 }
 
 /// Whether a path begins with a slash once it is escaped: `%2f|` does, for it is decoded on the way.

@@ -11,7 +11,8 @@ pub(super) struct Reference<'a> {
     pub(super) opaque: bool,
     /// Has a user, a host or a port.
     pub(super) has_authority: bool,
-    pub(super) user: bool,
+    /// Name and password, still with their colon.
+    pub(super) user: Option<&'a [u8]>,
     /// Without brackets.
     pub(super) host: &'a [u8],
     pub(super) port: &'a [u8],
@@ -36,7 +37,7 @@ impl<'a> Reference<'a> {
             scheme,
             opaque: false,
             has_authority: false,
-            user: false,
+            user: None,
             host: b"",
             port: b"",
             path: rest,
@@ -76,7 +77,7 @@ impl<'a> Reference<'a> {
             let (name, password) = cut(user, b':');
             check_escapes(name)?;
             check_escapes(password.unwrap_or_default())?;
-            self.user = true;
+            self.user = Some(user);
             host = &text[at + 1..];
         }
         match memchr::memrchr(b'[', host) {

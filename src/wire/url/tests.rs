@@ -3,7 +3,7 @@
 use super::facts::{LOCATIONS, PATHS};
 use super::*;
 
-type Out = heapless::Vec<u8, 64>;
+const ROOM: usize = 64;
 
 fn base<'a>(host: &'a str, request_target: &'a str) -> Base<'a> {
     Base {
@@ -16,15 +16,13 @@ fn base<'a>(host: &'a str, request_target: &'a str) -> Base<'a> {
 }
 
 fn shown(location: &[u8], base: &Base<'_>) -> String {
-    let mut out = Out::new();
+    let mut out = [0; ROOM];
     match resolve(location, base, &mut out) {
         Err(error) => format!("{error:?}"),
-        Ok(Redirect {
-            same_host: false, ..
-        }) => "Other".into(),
-        Ok(to) => {
+        Ok((to, _)) if !to.same_host => "Other".into(),
+        Ok((to, _)) => {
             let scheme = format!("{:?}", to.scheme).to_lowercase();
-            let target = String::from_utf8_lossy(&out);
+            let target = String::from_utf8_lossy(&out[..to.target_len]);
             format!(
                 "{scheme} {} {} {} {target}",
                 to.port, to.port_given, to.was_absolute
@@ -72,9 +70,10 @@ fn locations_lead_where_go_goes() {
 
 #[test]
 fn bytes_of_a_query_go_as_they_are() {
-    let mut out = Out::new();
-    resolve(b"/x?\xff\xfe", &base("10.0.0.5", "/"), &mut out).expect("a location");
-    assert_eq!(out, b"/x?\xff\xfe");
+    let mut out = [0; ROOM];
+    let found = resolve(b"/x?\xff\xfe", &base("10.0.0.5", "/"), &mut out);
+    let (to, _) = found.expect("a location");
+    assert_eq!(&out[..to.target_len], b"/x?\xff\xfe");
 }
 
 #[test]
@@ -98,8 +97,8 @@ fn what_does_not_fit_is_an_error_at_every_length() {
     let path = [b'a'; 80];
     for length in 0..path.len() {
         let location = [b"/", &path[..length]].concat();
-        let mut out = Out::new();
-        let fits = location.len() <= out.capacity();
+        let mut out = [0; ROOM];
+        let fits = location.len() <= ROOM;
         let found = resolve(&location, &base("10.0.0.5", "/"), &mut out);
         assert_eq!(found.is_ok(), fits, "{length}");
         if !fits {
@@ -108,7 +107,7 @@ fn what_does_not_fit_is_an_error_at_every_length() {
     }
     for location in [&[b' '; 22][..], &[b'?'; 80], &[0xff; 30], b"../../x"] {
         let long = format!("/{}", "b".repeat(60));
-        let mut out = Out::new();
+        let mut out = [0; ROOM];
         let found = resolve(location, &base("10.0.0.5", &long), &mut out);
         assert!(
             found.is_ok() || found == Err(BadLocation::TooLong),
@@ -128,9 +127,87 @@ fn no_bytes_whatever_make_it_panic() {
             location.push(bytes[rest % bytes.len()]);
             rest /= bytes.len();
         }
-        let mut out = Out::new();
-        if resolve(&location, &base("a", "/b/c?d"), &mut out).is_ok_and(|to| to.same_host) {
-            assert_eq!(out.first(), Some(&b'/'), "{location:?}");
+        let mut out = [0; ROOM];
+        let found = resolve(&location, &base("a", "/b/c?d"), &mut out);
+        if found.is_ok_and(|(to, _)| to.same_host) {
+            assert_eq!(out[0], b'/', "{location:?}");
         }
+        leads_away(&location, b"a");
+    }
+}
+
+/// The credentials that go along, decoded, or whose they are.
+fn user(location: &[u8]) -> String {
+    let mut out = [0; ROOM];
+    match resolve(location, &base("10.0.0.5", "/a"), &mut out) {
+        Ok((_, User::Named(user))) => {
+            let len = credentials(user, &mut out).expect("fits");
+            String::from_utf8_lossy(&out[..len]).into()
+        }
+        Ok((_, other)) => format!("{other:?}"),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+/// As Go's `url.Parse` has it, and `ResolveReference` for a relative one.
+#[test]
+fn a_user_is_decoded_and_a_relative_location_keeps_it() {
+    for (location, expected) in [
+        ("/x", "Kept"),
+        ("?x", "Kept"),
+        ("//10.0.0.5/x", "Nobody"),
+        ("http://10.0.0.5/x", "Nobody"),
+        ("http://user:word@10.0.0.5/x", "user:word"),
+        ("//user@10.0.0.5/x", "user:"),
+        ("//@10.0.0.5/x", ":"),
+        ("//:@10.0.0.5/x", ":"),
+        ("//:word@10.0.0.5/x", ":word"),
+        ("//a:b:c@10.0.0.5/x", "a:b:c"),
+        ("//a%3Ab:c%40+@10.0.0.5/x", "a:b:c@+"),
+        ("//a@b@10.0.0.5/x", "a@b:"),
+        ("//a%3Ab@10.0.0.5/x", "a:b:"),
+        ("//a%:b@10.0.0.5/x", "Malformed"),
+    ] {
+        assert_eq!(user(location.as_bytes()), expected, "{location}");
+    }
+    assert_eq!(credentials(b"user", &mut [0; 4]), None);
+}
+
+#[test]
+fn the_start_of_a_location_leads_away_when_its_whole_authority_does() {
+    for (start, expected) in [
+        ("http://sso.example/login?to=", true),
+        ("http://sso.example?", true),
+        ("http://sso.example#", true),
+        ("//sso.example/", true),
+        ("http://u:10.0.0.5@sso.example/", true),
+        ("http://10.0.0.5@sso.example/", true),
+        ("http:///x", true),
+        ("mailto:somebody", true),
+        ("http://sso.example/%4", true),
+        ("http://sso.example/%", true),
+        ("http://sso.example/%zz/", false),
+        ("http:/x", true),
+        ("http:", false),
+        ("http:/", false),
+        ("http://", false),
+        ("http://sso.exam", false),
+        ("//sso.exam", false),
+        ("http://u:%4", false),
+        ("http://10.0.0.5", false),
+        ("http://10.0.0.5/x", false),
+        ("http://u@10.0.0.5:80/x", false),
+        ("http://10.0.0.%35/x", false),
+        ("http://[::1/x", false),
+        ("/x?to=http://sso.example/", false),
+        ("x//sso.example/", false),
+        ("///sso.example/", false),
+        ("", false),
+    ] {
+        assert_eq!(
+            leads_away(start.as_bytes(), b"10.0.0.5"),
+            expected,
+            "{start}"
+        );
     }
 }

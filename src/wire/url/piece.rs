@@ -1,0 +1,77 @@
+//! Output of fixed room, such as the request-target of a redirect.
+
+/// The output has no room left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full;
+
+/// The part of a buffer that has been written, from its start on.
+pub(super) struct Piece<'a> {
+    buf: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn new(buf: &'a mut [u8]) -> Self {
+        Piece { buf, len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, byte: u8) -> Result<(), Full> {
+        self.extend(&[byte])
+    }
+
+    pub(super) fn extend(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let room = self.buf[self.len..].get_mut(..bytes.len()).ok_or(Full)?;
+        room.copy_from_slice(bytes);
+        self.len += bytes.len();
+        Ok(())
+    }
+
+    /// Makes it begin with a slash.
+    pub(super) fn root(&mut self) -> Result<(), Full> {
+        if self.buf[..self.len].first() != Some(&b'/') {
+            self.push(b'/')?;
+            self.buf[..self.len].rotate_right(1);
+        }
+        Ok(())
+    }
+
+    /// Takes `.` and `..` out of a path that is empty or begins with a slash, in place: what is written
+    /// is never ahead of what is read. Goes Go's way (`net/url`: `resolvePath`) rather than RFC 3986
+    /// section 5.2.4's where the two part: `/../a` and empty segments.
+    pub(super) fn remove_dot_segments(&mut self) {
+        let path = &mut self.buf[..self.len];
+        let (mut written, mut read) = (0, 0);
+        let mut slash_before = false;
+        loop {
+            let end = memchr::memchr(b'/', &path[read..]).map_or(path.len(), |i| read + i);
+            let is_dots = matches!(&path[read..end], b"." | b"..");
+            if &path[read..end] == b".." {
+                written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0);
+                slash_before = written != 0;
+            } else if &path[read..end] == b"." {
+                slash_before = true;
+            } else {
+                if slash_before {
+                    path[written] = b'/';
+                    written += 1;
+                }
+                path.copy_within(read..end, written);
+                written += end - read;
+                slash_before = true;
+            }
+            if end == path.len() {
+                if is_dots {
+                    path[written] = b'/';
+                    written += 1;
+                }
+                self.len = written;
+                return;
+            }
+            read = end + 1;
+        }
+    }
+}
