@@ -40,7 +40,10 @@ impl Stand {
     pub fn open() -> Result<Self, String> {
         let kitchen = Kitchen::open();
         let halfway = busy_end().replace('b', "a");
-        kitchen.app.on("/busy", redirect(302, &halfway));
+        let user = "u".repeat(limits::LOCATION_BYTES - 100);
+        let named = format!("//{user}@127.0.0.1:{}/busy-user", kitchen.app.port());
+        kitchen.app.on("/busy", redirect(302, &named));
+        kitchen.app.on("/busy-user", redirect(302, &halfway));
         kitchen.app.on(&halfway, redirect(302, &busy_end()));
         kitchen.app.on(&busy_end(), vec![Step::Hold]);
         let count = kitchen.menu(1).len();

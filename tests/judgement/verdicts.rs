@@ -86,7 +86,7 @@ fn announces_body(answer: &Answer) -> bool {
 }
 
 /// The resident set of each agent with every slot holding the most it may: a head of 15 KiB, and
-/// two long redirects behind it.
+/// long redirects behind it that keep a long name.
 fn resident_when_busy(stand: &Stand) -> Result<Vec<u64>, String> {
     let app = &stand.kitchen.app;
     let mut held = Vec::new();

@@ -24,6 +24,8 @@ pub enum Step {
     Pause(Duration),
     /// Does nothing until the client closes.
     Hold,
+    /// Goes on when the request has this field line, else says 401.
+    Demand(&'static str),
     /// Closes with a reset; without it the end of the script is a clean close.
     Reset,
 }
@@ -195,7 +197,7 @@ fn serve(id: u64, mut stream: TcpStream, shared: &Shared) {
     lock(&shared.seen).push(Seen {
         connection: id,
         path,
-        head,
+        head: head.clone(),
         left_early: false,
     });
     let not_found = Arc::new(vec![Step::Send(
@@ -205,6 +207,16 @@ fn serve(id: u64, mut stream: TcpStream, shared: &Shared) {
         if matches!(step, Step::Reset) {
             reset(&stream);
             return;
+        }
+        if let Step::Demand(line) = step {
+            if head
+                .split(|b| *b == b'\n')
+                .any(|l| l.trim_ascii_end() == line.as_bytes())
+            {
+                continue;
+            }
+            let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+            break;
         }
         if !play(step, &mut stream) {
             let mut seen = lock(&shared.seen);
@@ -238,7 +250,7 @@ fn play(step: &Step, stream: &mut TcpStream) -> bool {
         }
         Step::Pause(time) => !wait_for_close(stream, *time),
         Step::Hold => !wait_for_close(stream, Duration::from_secs(600)),
-        Step::Reset => unreachable!("ends a script"),
+        Step::Demand(_) | Step::Reset => unreachable!("played by the caller"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Redirects: where to, with what body, how often.
 
-use super::{Code, ENDLESS, Kitchen, Menu, Step, redirect, send};
+use super::{Code, ENDLESS, FINE, Kitchen, Menu, Step, redirect, send};
 
 pub(super) fn add_to(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
     by_code(menu);
@@ -99,6 +99,17 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
         ("status-port", own, 502),
         ("https", format!("https://127.0.0.1:{other}/any"), 501),
         ("long-path", format!("/{}", "l".repeat(1500)), 404),
+        ("login", format!("//user:word@127.0.0.1:{app}/login"), 200),
+        (
+            "wrong-login",
+            format!("//user:w@127.0.0.1:{app}/login"),
+            401,
+        ),
+        ("no-login", "/login".into(), 401),
+        ("3-kib", format!("/fine?{}", "l".repeat(3 << 10)), 200),
+        ("7-kib", format!("/fine?{}", "l".repeat(7 << 10)), 200),
+        ("away-3-kib", away(3 << 10), 302),
+        ("away-20-kib", away(20 << 10), 302),
     ] {
         menu.add(
             &format!("redirect-to-{name}"),
@@ -106,11 +117,18 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
             Code::Plain(code),
         );
     }
+    let demand = Step::Demand("Authorization: Basic dXNlcjp3b3Jk");
+    menu.add("login", vec![demand, send(FINE)], Code::Plain(401));
     menu.add(
         "redirect-to-cut",
         redirect(302, "/body-cut-404"),
         Code::Cut(404),
     );
+}
+
+/// To a sign-on elsewhere, which is told so much.
+fn away(bytes: usize) -> String {
+    format!("https://sso.example/login?to={}", "l".repeat(bytes))
 }
 
 fn odd_locations(menu: &mut Menu) {
