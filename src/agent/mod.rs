@@ -1,5 +1,6 @@
 //! The status port: accept, route, answer, log, metrics, drain.
 
+mod answer;
 mod log;
 mod memory;
 mod metrics;
@@ -10,6 +11,7 @@ mod slots;
 use core::cell::RefCell;
 use core::fmt;
 use core::net::SocketAddr;
+use core::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -175,7 +177,7 @@ impl Agent {
         drop(acceptors);
         let _ = self
             .reactor
-            .before(Instant::now() + limits::DRAIN_TIME, self.drained())
+            .before(Instant::now() + limits::DRAIN_TIME, pin!(self.drained()))
             .await;
         self.log
             .line(Level::Info, "stopped")

@@ -6,6 +6,7 @@
 
 use core::cell::RefCell;
 use core::future::poll_fn;
+use core::pin::Pin;
 use core::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -163,9 +164,8 @@ impl Slots {
     pub async fn unless_evicted<T>(
         &self,
         index: usize,
-        future: impl Future<Output = T>,
+        mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
-        let mut future = core::pin::pin!(future);
         poll_fn(|cx| {
             if self.is_evicted(index) {
                 return Poll::Ready(None);

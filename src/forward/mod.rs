@@ -6,6 +6,7 @@ mod relay;
 
 use core::cell::Cell;
 use core::net::IpAddr;
+use core::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -113,7 +114,8 @@ async fn dial(
 ) -> Result<Socket, Errno> {
     let app = Socket::connect(reactor, forward.target, source)?;
     let deadline = Instant::now() + limits::FORWARD_CONNECT_TIME;
-    match reactor.before(deadline, app.connected()).await {
+    let connected = reactor.before(deadline, pin!(app.connected())).await;
+    match connected {
         Ok(result) => result.map(|()| app),
         Err(_) => Err(Errno::TIMEDOUT),
     }

@@ -1,7 +1,7 @@
 //! Deadlines: absolute, on the monotonic clock, kept as the timeout of `epoll_wait`.
 
 use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -86,15 +86,15 @@ impl Drop for Alarm<'_> {
 
 impl Reactor {
     /// Runs `future` until it is done or `at` has come. What is ready at the deadline still counts.
+    /// It is pinned by the caller: an async function that takes a future keeps it twice.
     ///
     /// # Errors
     /// [`Elapsed`] when the deadline came first.
     pub async fn before<T>(
         &self,
         at: Instant,
-        future: impl Future<Output = T>,
+        mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Elapsed> {
-        let mut future = pin!(future);
         let mut alarm = Alarm {
             reactor: self,
             at,
@@ -110,7 +110,10 @@ impl Reactor {
     /// Waits until `at`.
     pub async fn sleep_until(&self, at: Instant) {
         let Err(Elapsed) = self
-            .before(at, core::future::pending::<core::convert::Infallible>())
+            .before(
+                at,
+                pin!(core::future::pending::<core::convert::Infallible>()),
+            )
             .await;
     }
 }

@@ -1,5 +1,6 @@
 //! `httpGet`: asks the app as kubelet's prober would, and follows the redirects it would follow.
 
+use core::pin::pin;
 use std::time::Instant;
 
 use rustix::io;
@@ -44,6 +45,23 @@ pub struct RedirectSpace<'a> {
 /// once it is used; a slot stays a multiple of every page size.
 pub const REDIRECT_BYTES: usize = 6 * limits::LOCATION_BYTES;
 
+impl<'a> RedirectSpace<'a> {
+    /// Parts what a slot has: a place for the `Location` as it comes, and the rest.
+    fn of(bytes: &'a mut [u8]) -> (&'a mut [u8], RedirectSpace<'a>) {
+        let (referer, bytes) = bytes.split_at_mut(2 * limits::LOCATION_BYTES);
+        let mut parts = bytes.chunks_mut(limits::LOCATION_BYTES);
+        let mut part = || parts.next().unwrap_or_default();
+        let location = part();
+        let space = RedirectSpace {
+            target: part(),
+            next_target: part(),
+            referer,
+            credentials: part(),
+        };
+        (location, space)
+    }
+}
+
 impl Dialler {
     /// Probes until the app has answered or `deadline` has come; a hook has none. `space` is
     /// [`REDIRECT_BYTES`] long.
@@ -56,16 +74,7 @@ impl Dialler {
         if probe.get.scheme == Scheme::Https {
             return Outcome::Failed(Failure::NotBuilt);
         }
-        let (referer, space) = space.split_at_mut(2 * limits::LOCATION_BYTES);
-        let mut parts = space.chunks_mut(limits::LOCATION_BYTES);
-        let mut part = || parts.next().unwrap_or_default();
-        let location = part();
-        let space = RedirectSpace {
-            target: part(),
-            next_target: part(),
-            referer,
-            credentials: part(),
-        };
+        let (location, space) = RedirectSpace::of(space);
         let mut hop = Hop::first(probe, self.target, space);
         for _ in 0..limits::REDIRECT_REQUESTS {
             let mut reply = Reply::new(location);
@@ -83,7 +92,8 @@ impl Dialler {
         reply: &mut Reply<'_>,
         deadline: Option<Instant>,
     ) -> Option<Outcome> {
-        let socket = match self.until(deadline, self.ask(hop, reply)).await {
+        let asked = self.until(deadline, pin!(self.ask(hop, reply))).await;
+        let socket = match asked {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => return Some(reply.fail(error.into())),
             Err(Elapsed) => return Some(reply.fail(Failure::Deadline)),
@@ -98,7 +108,7 @@ impl Dialler {
             Next::Fail(failure) => return Some(Outcome::Failed(failure)),
         };
         let rest = self
-            .until(deadline, read_body(&socket, reply, enough))
+            .until(deadline, pin!(read_body(&socket, reply, enough)))
             .await;
         match next {
             Next::Follow(redirect) => match rest {

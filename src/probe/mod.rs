@@ -11,6 +11,7 @@ pub use outcome::{Failure, Outcome};
 
 use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
+use core::pin::Pin;
 use core::time::Duration;
 use std::rc::Rc;
 use std::time::Instant;
@@ -56,7 +57,7 @@ impl Dialler {
     async fn until<T>(
         &self,
         deadline: Option<Instant>,
-        future: impl Future<Output = T>,
+        future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Elapsed> {
         match deadline {
             Some(at) => self.reactor.before(at, future).await,

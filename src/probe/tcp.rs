@@ -1,5 +1,6 @@
 //! `tcpSocket`: the app is well when its port takes a connection.
 
+use core::pin::pin;
 use rustix::io::Errno;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ impl Dialler {
     /// nothing for kubelet (`pkg/probe/tcp/tcp.go`).
     pub async fn probe_tcp(&self, port: u16, deadline: Option<Instant>) -> Outcome {
         let connect = async { self.dial(port).await?.connected().await };
-        match self.until(deadline, connect).await {
+        match self.until(deadline, pin!(connect)).await {
             Ok(Ok(())) => Outcome::Connected,
             // A refused connection is `ECONNREFUSED`; one that is reset has stood.
             Ok(Err(Errno::CONNRESET)) => Outcome::Connected,

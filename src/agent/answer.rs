@@ -1,0 +1,225 @@
+//! What a request gets: the app's code by way of a probe, a page of metrics, or a bare code.
+
+use core::net::SocketAddr;
+use core::pin::{Pin, pin};
+use std::time::Instant;
+
+use rustix::io;
+use smol::future::or;
+
+use super::memory;
+use super::metrics::{Gauges, Rejection};
+use super::serve::{Connection, End, Request};
+use super::slots::Place;
+use crate::config::{Action, Prober};
+use crate::limits;
+use crate::probe::{Failure, HttpProbe, Outcome};
+use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
+use crate::wire::request::Method;
+
+/// What a request asks for.
+enum Route<'c> {
+    /// A prober and its number.
+    Probe(usize, &'c Prober),
+    Metrics,
+    /// A code that is known already.
+    Status(u16),
+}
+
+impl Connection<'_> {
+    /// Answers a request that was read whole.
+    pub async fn answer(&self, request: &Request, buf: &mut [u8], space: &mut [u8]) -> End {
+        let end = if request.surplus || request.head.has_body() {
+            End::Linger
+        } else {
+            End::Close
+        };
+        match self.route(request, buf) {
+            Route::Probe(number, prober) => {
+                self.probe(number, prober, (request, buf), space, end).await
+            }
+            Route::Metrics => self.page(buf, end).await,
+            Route::Status(status) => self.say(status, AnswerBody::Empty, end).await,
+        }
+    }
+
+    fn route(&self, request: &Request, buf: &[u8]) -> Route<'_> {
+        let head = &request.head;
+        let path = head.path(buf);
+        let found = self.agent.config.probers.find(path);
+        if head.has_body() {
+            let rejection = Rejection::Malformed;
+            self.agent
+                .note_bad_request(rejection, "the request has a body");
+            return Route::Status(self.reject(rejection, 400));
+        }
+        let ours = match path {
+            b"/healthz/ready" => Some(Route::Status(200)),
+            b"/metrics" if head.method() == Method::Get => Some(Route::Metrics),
+            b"/metrics" => Some(Route::Status(200)),
+            _ => None,
+        };
+        if found.is_none() && ours.is_none() {
+            self.agent.note_unknown_path(path);
+            return Route::Status(self.reject(Rejection::UnknownPath, 404));
+        }
+        if head.method() == Method::Other {
+            return Route::Status(self.reject(Rejection::Method, 405));
+        }
+        match (found, ours) {
+            (Some((number, prober)), _) => self.place(number, prober),
+            (None, ours) => ours.unwrap_or(Route::Status(200)),
+        }
+    }
+
+    /// Whether there is a place to probe from. A hook looks for one of its own.
+    fn place<'c>(&self, number: usize, prober: &'c Prober) -> Route<'c> {
+        match self.agent.slots.place(self.slot) {
+            Place::Reserve if !prober.is_hook => Route::Status(self.reject(Rejection::Busy, 503)),
+            _ => Route::Probe(number, prober),
+        }
+    }
+
+    async fn probe(
+        &self,
+        number: usize,
+        prober: &Prober,
+        request: (&Request, &[u8]),
+        space: &mut [u8],
+        end: End,
+    ) -> End {
+        let slots = &self.agent.slots;
+        if prober.is_hook && !slots.move_to_hook(self.slot) {
+            self.agent.note_hook_refused(prober);
+            // Any answer at all would pass for a hook that ran.
+            return self.reject(Rejection::HookSlotsFull, End::Reset);
+        }
+        slots.start_probing(self.slot);
+        let outcome = self.outcome(prober, request, space).await;
+        slots.stop_probing(self.slot);
+        let Some(outcome) = outcome else {
+            return End::Close;
+        };
+        self.record(number, prober, outcome);
+        match body_of(prober, outcome) {
+            Some(body) => self.say(outcome.status(), body, end).await,
+            None => End::Reset,
+        }
+    }
+
+    /// How the probe ended; nothing when kubelet went away before. That is how a hook ends if the app
+    /// does not answer: kubelet sets it no deadline.
+    async fn outcome(
+        &self,
+        prober: &Prober,
+        request: (&Request, &[u8]),
+        space: &mut [u8],
+    ) -> Option<Outcome> {
+        let asked = pin!(self.ask(prober, request, space));
+        if !prober.is_hook {
+            return Some(asked.await);
+        }
+        let left = async {
+            self.socket.closed().await;
+            None
+        };
+        or(async { Some(asked.await) }, left).await
+    }
+
+    async fn ask(
+        &self,
+        prober: &Prober,
+        (request, bytes): (&Request, &[u8]),
+        space: &mut [u8],
+    ) -> Outcome {
+        let agent = self.agent;
+        let deadline =
+            (!prober.is_hook).then(|| self.at + prober.timeout - agent.config.deadline_margin);
+        match &prober.action {
+            Action::Http(get) => {
+                let probe = HttpProbe {
+                    head: &request.head,
+                    bytes,
+                    get,
+                    client: &self.socket,
+                    status_port: agent.config.status.port,
+                };
+                agent.dialler.probe_http(&probe, deadline, space).await
+            }
+            Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
+            Action::Grpc { .. } => Outcome::Failed(Failure::NotBuilt),
+        }
+    }
+
+    fn record(&self, number: usize, prober: &Prober, outcome: Outcome) {
+        let agent = self.agent;
+        let took = self.at.elapsed();
+        let target = SocketAddr::new(agent.config.target, prober.action.port());
+        agent.metrics.probed(number, outcome, took);
+        agent
+            .reports
+            .result(&agent.log, number, prober, &target, outcome, took);
+    }
+
+    /// Says a status code.
+    pub async fn say(&self, status: u16, body: AnswerBody, end: End) -> End {
+        let mut answer = [0; ANSWER_BYTES];
+        let len = write_answer(&mut answer, status, body);
+        let writing = pin!(self.socket.write_all(&answer[..len]));
+        self.write(writing, end).await
+    }
+
+    /// Says the page of metrics. The request was read: its buffer serves for the page.
+    async fn page(&self, buf: &mut [u8], end: End) -> End {
+        let agent = self.agent;
+        let gauges = Gauges {
+            status: agent.slots.open(),
+            forwards: agent.places.open(),
+            resident: memory::resident(buf),
+        };
+        let page = pin!(async {
+            let body = AnswerBody::UntilClose("text/plain; version=0.0.4; charset=utf-8");
+            let mut len = write_answer(buf, 200, body);
+            let mut line = 0;
+            loop {
+                let rest = &mut buf[len..];
+                let (more, next) = agent
+                    .metrics
+                    .render(&agent.config.probers, &gauges, line, rest);
+                if len + more == 0 {
+                    return Ok(());
+                }
+                self.socket.write_all(&buf[..len + more]).await?;
+                (line, len) = (next, 0);
+            }
+        });
+        self.write(page, end).await
+    }
+
+    async fn write(
+        &self,
+        writing: Pin<&mut impl Future<Output = io::Result<()>>>,
+        end: End,
+    ) -> End {
+        let deadline = Instant::now() + limits::ANSWER_TIME;
+        let writing = pin!(self.agent.reactor.before(deadline, writing));
+        match self.agent.slots.unless_evicted(self.slot, writing).await {
+            Some(Ok(Ok(()))) => end,
+            Some(Ok(Err(_)) | Err(_)) => End::Reset,
+            None => self.reject(Rejection::Evicted, End::Reset),
+        }
+    }
+}
+
+/// What follows the code; nothing at all is said where kubelet is to see a transport error. That is
+/// the one thing it fails a hook on: an odd code, or a body that breaks, is an answer.
+fn body_of(prober: &Prober, outcome: Outcome) -> Option<AnswerBody> {
+    match outcome {
+        Outcome::BodyBroken(_) if !prober.is_hook => Some(AnswerBody::Broken),
+        Outcome::Failed(Failure::StatusOutOfRange | Failure::SwitchingProtocols) => {
+            Some(AnswerBody::Empty)
+        }
+        Outcome::Failed(_) if prober.is_hook => None,
+        _ => Some(AnswerBody::Empty),
+    }
+}
