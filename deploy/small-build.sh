@@ -11,11 +11,7 @@ cd "$(dirname "$0")/.."
 # would read, no unwind tables. Both are unstable options, which the stable compiler takes only from
 # those who say that they know; the code itself uses no unstable feature.
 export RUSTC_BOOTSTRAP=1
-# Pages decide the memory: one that two segments share is resident twice, and each page of data is paid
-# by every pod. So constants lie beside the code, nothing is set apart for relocations (RELRO), of
-# which there are none, and the data starts on a page of its own, which it fits.
-flags='["-Zunstable-options", "-Cpanic=immediate-abort", "-Cforce-unwind-tables=no",
-  "-Crelro-level=off", "-Clink-arg=--no-rosegment", "-Clink-arg=-zseparate-loadable-segments"]'
+flags='["-Zunstable-options", "-Cpanic=immediate-abort"]'
 
 # A RUSTFLAGS of the caller's would replace what .cargo/config.toml says of the targets.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
@@ -25,5 +21,5 @@ for target in "$@"; do
   cargo build --release --no-default-features --bin probelet --locked \
     --target "$target" --target-dir target/small \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
-    --config 'profile.release.opt-level="z"' --config "target.$target.rustflags=$flags"
+    --config "target.$target.rustflags=$flags"
 done
