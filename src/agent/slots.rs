@@ -11,7 +11,6 @@ use core::task::{Poll, Waker};
 use std::time::Instant;
 
 use crate::config::Capacity;
-use crate::limits;
 use crate::net::Socket;
 
 /// A connection on its way to a slot.
@@ -51,12 +50,11 @@ struct Slot {
     place: Place,
     mail: Option<Accepted>,
     waker: Option<Waker>,
-    /// Its task runs.
-    started: bool,
 }
 
 struct State {
-    slots: [Slot; limits::SLOTS],
+    /// Those that were ever used: a pod with three probers pays for three.
+    slots: Vec<Slot>,
     clock: u32,
     acceptor: Option<Waker>,
 }
@@ -79,15 +77,8 @@ pub enum Admitted {
 impl Slots {
     /// All free.
     pub fn new(capacity: Capacity) -> Slots {
-        let slots = core::array::from_fn(|_| Slot {
-            stage: Stage::Free,
-            place: Place::Probe,
-            mail: None,
-            waker: None,
-            started: false,
-        });
         let state = RefCell::new(State {
-            slots,
+            slots: Vec::new(),
             clock: 0,
             acceptor: None,
         });
@@ -130,19 +121,24 @@ impl Slots {
         });
         state.clock = state.clock.wrapping_add(1);
         let since = state.clock;
-        let slot = &mut state.slots[index];
+        let Some(slot) = state.slots.get_mut(index) else {
+            state.slots.push(Slot {
+                stage: Stage::Idle { since },
+                place,
+                mail: Some(connection),
+                waker: None,
+            });
+            drop(state);
+            evicted.into_iter().for_each(Waker::wake);
+            return Ok(Admitted::Start(index));
+        };
         slot.stage = Stage::Idle { since };
         slot.place = place;
         slot.mail = Some(connection);
-        let started = core::mem::replace(&mut slot.started, true);
         let owner = slot.waker.take();
         drop(state);
         evicted.into_iter().chain(owner).for_each(Waker::wake);
-        Ok(if started {
-            Admitted::Handed
-        } else {
-            Admitted::Start(index)
-        })
+        Ok(Admitted::Handed)
     }
 
     /// The next connection for this slot.
@@ -233,12 +229,12 @@ impl Slots {
 }
 
 impl State {
-    /// The free slot that was used before if there is one: its memory is warm.
+    /// A slot that was used before if there is one, whose memory is warm; else the next new one.
     fn free_slot(&self, capacity: &Capacity) -> Option<usize> {
-        let slots = capacity.probes + capacity.hooks + capacity.reserve;
-        self.slots[..slots.min(self.slots.len())]
-            .iter()
-            .position(|slot| slot.stage == Stage::Free)
+        let most = capacity.probes + capacity.hooks + capacity.reserve;
+        let used = self.slots.len();
+        let free = self.slots.iter().position(|slot| slot.stage == Stage::Free);
+        free.or((used < most).then_some(used))
     }
 
     /// The place for one more connection, and who has to go for it.
