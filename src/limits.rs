@@ -1,4 +1,4 @@
-//! Every capacity and deadline in one place: its value, its unit, and why it is that much.
+//! Every capacity and deadline that shows outside: its value, its unit, and why it is that much.
 //!
 //! Tests run with these very values. A flag can lower a capacity, never raise it.
 
@@ -90,6 +90,22 @@ pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much sooner than `timeoutSeconds` an answer is due: kubelet's clock starts before ours, and
 /// its verdict has to travel back. Overridden by `--deadline-margin`.
 pub const DEADLINE_MARGIN: Duration = Duration::from_millis(25);
+
+/// A probe that takes longer than this is ended when its client goes away, so that abandoned probes of
+/// a hung app hold no places. Most never get there, and so pay nothing for watching.
+pub const WATCH_CLIENT_AFTER: Duration = Duration::from_millis(100);
+
+/// How often, and how long each time, a probe waits for a descriptor when the process has none left:
+/// one that was accepted should not be lost for that.
+pub const DESCRIPTOR_TRIES: usize = 10;
+/// The wait between two such tries.
+pub const DESCRIPTOR_WAIT: Duration = Duration::from_millis(20);
+
+/// Connections that the kernel keeps until they are accepted.
+pub const BACKLOG: i32 = 256;
+
+/// The rest after an accept that failed for want of descriptors or memory.
+pub const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// An answer has this long to be taken by the client, a page of `/metrics` included.
 pub const ANSWER_TIME: Duration = Duration::from_secs(5);

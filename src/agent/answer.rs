@@ -9,6 +9,7 @@ use smol::future::or;
 
 use super::memory;
 use super::metrics::{Gauges, Rejection};
+use super::report::Probed;
 use super::serve::{Connection, End, Request};
 use super::slots::Place;
 use crate::config::{Action, Prober};
@@ -75,7 +76,10 @@ impl Connection<'_> {
     /// Whether there is a place to probe from. A hook looks for one of its own.
     fn place<'c>(&self, number: usize, prober: &'c Prober) -> Route<'c> {
         match self.agent.slots.place(self.slot) {
-            Place::Reserve if !prober.is_hook => Route::Status(self.reject(Rejection::Busy, 503)),
+            Place::Reserve if !prober.is_hook => {
+                self.agent.note_not_asked(prober, Rejection::Busy);
+                Route::Status(self.reject(Rejection::Busy, 503))
+            }
             _ => Route::Probe(number, prober),
         }
     }
@@ -90,7 +94,7 @@ impl Connection<'_> {
     ) -> End {
         let slots = &self.agent.slots;
         if prober.is_hook && !slots.move_to_hook(self.slot) {
-            self.agent.note_hook_refused(prober);
+            self.agent.note_not_asked(prober, Rejection::HookSlotsFull);
             // Any answer at all would pass for a hook that ran.
             return self.reject(Rejection::HookSlotsFull, End::Reset);
         }
@@ -98,7 +102,8 @@ impl Connection<'_> {
         let outcome = self.outcome(prober, request, space).await;
         slots.stop_probing(self.slot);
         let Some(outcome) = outcome else {
-            return End::Close;
+            self.agent.note_not_asked(prober, Rejection::Abandoned);
+            return self.reject(Rejection::Abandoned, End::Close);
         };
         self.record(number, prober, outcome);
         match body_of(prober, outcome) {
@@ -107,8 +112,8 @@ impl Connection<'_> {
         }
     }
 
-    /// How the probe ended; nothing when kubelet went away before. That is how a hook ends if the app
-    /// does not answer: kubelet sets it no deadline.
+    /// How the probe ended; nothing when the client went away before. That is how a hook ends if the
+    /// app does not answer, since kubelet sets it no deadline.
     async fn outcome(
         &self,
         prober: &Prober,
@@ -116,14 +121,16 @@ impl Connection<'_> {
         space: &mut [u8],
     ) -> Option<Outcome> {
         let asked = pin!(self.ask(prober, request, space));
-        if !prober.is_hook {
-            return Some(asked.await);
-        }
-        let left = async {
+        let watch_from = self.at + limits::WATCH_CLIENT_AFTER;
+        or(async { Some(asked.await) }, async {
+            if !prober.is_hook {
+                self.agent.reactor.sleep_until(watch_from).await;
+            }
+            // A half-close counts as well, but nobody who waits for an answer here makes one.
             self.socket.closed().await;
             None
-        };
-        or(async { Some(asked.await) }, left).await
+        })
+        .await
     }
 
     async fn ask(
@@ -153,12 +160,17 @@ impl Connection<'_> {
 
     fn record(&self, number: usize, prober: &Prober, outcome: Outcome) {
         let agent = self.agent;
-        let took = self.at.elapsed();
-        let target = SocketAddr::new(agent.config.target, prober.action.port());
-        agent.metrics.probed(number, outcome, took);
-        agent
-            .reports
-            .result(&agent.log, number, prober, &target, outcome, took);
+        let now = Instant::now();
+        let probed = Probed {
+            number,
+            prober,
+            target: SocketAddr::new(agent.config.target, prober.action.port()),
+            outcome,
+            took: now.saturating_duration_since(self.at),
+        };
+        let timed = (!prober.is_hook).then_some(probed.took);
+        agent.metrics.probed(number, outcome, timed);
+        agent.reports.result(&agent.log, &probed, now);
     }
 
     /// Says a status code.

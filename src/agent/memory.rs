@@ -5,9 +5,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Capacity;
 
-/// Standard streams, epoll, both ends of the signal pair with a copy for each signal, one to read a
-/// file by, and one for a connection that is accepted only to be reset.
-const OWN_DESCRIPTORS: usize = 3 + 1 + 4 + 1 + 1;
+/// Standard streams, epoll, our end of the signal pair and the other's copy for each signal, one to
+/// read a file by, and one for a connection that is accepted only to be reset.
+const OWN_DESCRIPTORS: usize = 3 + 1 + 3 + 1 + 1;
 
 /// Resident bytes, by `Rss` of `smaps_rollup`: `VmRSS` lags behind by up to 64 pages a thread.
 pub fn resident(buf: &mut [u8]) -> Option<u64> {
@@ -41,7 +41,14 @@ pub fn fit(capacity: Capacity, listeners: usize) -> Result<Capacity, (usize, usi
             available = raised;
         }
     }
-    let mut capacity = capacity;
+    fit_into(capacity, own, available)
+}
+
+fn fit_into(
+    mut capacity: Capacity,
+    own: usize,
+    available: usize,
+) -> Result<Capacity, (usize, usize)> {
     while own + descriptors(&capacity) > available {
         if !shrink(&mut capacity) {
             return Err((available, own + descriptors(&capacity)));
@@ -55,7 +62,7 @@ fn descriptors(capacity: &Capacity) -> usize {
     2 * (capacity.probes + capacity.hooks + capacity.forwards) + capacity.reserve
 }
 
-/// Takes one place from where most are; each kind keeps one.
+/// Takes one place from where most are, of equals not from the probes; each kind keeps one.
 fn shrink(capacity: &mut Capacity) -> bool {
     let Capacity {
         probes,
@@ -65,7 +72,6 @@ fn shrink(capacity: &mut Capacity) -> bool {
     } = capacity;
     let most = [probes, forwards, hooks, reserve]
         .into_iter()
-        .rev()
         .max_by_key(|places| **places);
     match most {
         Some(places) if *places > 1 => {
@@ -73,5 +79,49 @@ fn shrink(capacity: &mut Capacity) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Capacity = Capacity {
+        probes: 32,
+        hooks: 4,
+        reserve: 4,
+        forwards: 16,
+    };
+
+    #[test]
+    fn whatever_is_left_is_enough_for_the_descriptors_there_are() {
+        let needed = 12 + descriptors(&FULL);
+        assert_eq!(fit_into(FULL, 12, needed), Ok(FULL));
+        for available in 19..needed {
+            let fitted = fit_into(FULL, 12, available).expect("one place of each kind fits");
+            assert!(12 + descriptors(&fitted) <= available);
+            assert!(fitted.probes >= fitted.forwards && fitted.probes >= fitted.hooks);
+            assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forwards > 0);
+        }
+    }
+
+    #[test]
+    fn too_few_for_one_place_of_each_kind_are_an_error() {
+        assert_eq!(fit_into(FULL, 12, 18), Err((18, 19)));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_takes_none() {
+        let none = Capacity {
+            forwards: 0,
+            ..FULL
+        };
+        let fitted = fit_into(none, 11, 32).expect("it fits");
+        assert_eq!((fitted.forwards, fitted.reserve > 0), (0, true));
+    }
+
+    #[test]
+    fn the_kernel_tells_what_is_resident() {
+        assert!(resident(&mut [0; 4096]).is_some_and(|bytes| bytes > 4096));
     }
 }

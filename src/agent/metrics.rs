@@ -14,7 +14,7 @@ const CODES: usize = 6;
 /// app on the same node answers in a few milliseconds.
 const BUCKETS_MS: [u32; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
 
-/// Why a request was answered, or not, without a probe.
+/// Why a request was not probed for, or not to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// Nothing of that name in the table.
@@ -33,10 +33,12 @@ pub enum Rejection {
     Busy,
     /// All places for hooks were taken.
     HookSlotsFull,
+    /// The client went away before the app had answered.
+    Abandoned,
 }
 
 impl Rejection {
-    const ALL: [Rejection; 8] = [
+    const ALL: [Rejection; 9] = [
         Rejection::UnknownPath,
         Rejection::Method,
         Rejection::Malformed,
@@ -45,6 +47,7 @@ impl Rejection {
         Rejection::Evicted,
         Rejection::Busy,
         Rejection::HookSlotsFull,
+        Rejection::Abandoned,
     ];
 
     /// The word for it in logs and metrics.
@@ -58,6 +61,7 @@ impl Rejection {
             Rejection::Evicted => "evicted",
             Rejection::Busy => "busy",
             Rejection::HookSlotsFull => "hook_slots_full",
+            Rejection::Abandoned => "abandoned",
         }
     }
 }
@@ -104,14 +108,16 @@ impl Metrics {
         }
     }
 
-    /// Counts a probe of prober number `index`.
-    pub fn probed(&self, index: usize, outcome: Outcome, took: Duration) {
+    /// Counts a probe of prober number `index`, and how long it took; not of a hook, which takes as
+    /// long as the app means it to.
+    pub fn probed(&self, index: usize, outcome: Outcome, took: Option<Duration>) {
         self.codes.borrow_mut()[index].add(outcome.status());
         match outcome {
             Outcome::Failed(failure) => add(&self.failures[failure as usize]),
             Outcome::BodyBroken(_) => add(&self.bodies_broken),
             Outcome::Answered(_) | Outcome::Connected => {}
         }
+        let Some(took) = took else { return };
         let micros = took.as_micros() as u64;
         let bucket = BUCKETS_MS
             .iter()
@@ -186,7 +192,7 @@ impl Metrics {
         page.metric(
             name,
             "counter",
-            "Requests that were not probed for, by reason.",
+            "Requests that got no outcome of a probe, by reason.",
         );
         for (rejection, n) in Rejection::ALL.iter().zip(&self.rejections) {
             page.reason(name, rejection.as_str(), n.get());
@@ -302,5 +308,91 @@ impl fmt::Display for Escaped<'_> {
             '\n' => f.write_str("\\n"),
             c => f.write_char(c),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = r#"{"/app-health/a/livez":{"httpGet":{"port":1}},
+        "/app-health/b/livez":{"tcpSocket":{"port":2}}}"#;
+    const GAUGES: Gauges = Gauges {
+        status: 3,
+        forwards: 4,
+        resident: Some(5),
+    };
+
+    fn page(metrics: &Metrics, bytes: usize) -> String {
+        let probers = Probers::parse(TABLE).expect("a table");
+        let (mut text, mut line, mut out) = (Vec::new(), 0, vec![0; bytes]);
+        loop {
+            let (len, next) = metrics.render(&probers, &GAUGES, line, &mut out);
+            if len == 0 {
+                return String::from_utf8(text).expect("text");
+            }
+            text.extend_from_slice(&out[..len]);
+            line = next;
+        }
+    }
+
+    #[test]
+    fn a_page_is_the_same_in_pieces_of_any_size() {
+        let metrics = Metrics::new(2);
+        metrics.probed(0, Outcome::Answered(200), Some(Duration::from_micros(1500)));
+        let whole = page(&metrics, 16 * 1024);
+        assert!(whole.contains("probelet_probe_duration_seconds_sum 0.001500\n"));
+        let longest = whole.lines().map(str::len).max().expect("lines") + 1;
+        for bytes in longest..longest + 300 {
+            assert_eq!(page(&metrics, bytes), whole, "in pieces of {bytes}");
+        }
+    }
+
+    #[test]
+    fn six_codes_are_counted_apart_and_then_the_rest_together() {
+        let metrics = Metrics::new(2);
+        for code in [200, 500, 501, 502, 503, 504, 404, 403, 200] {
+            metrics.probed(1, Outcome::Answered(code), None);
+        }
+        let page = page(&metrics, 16 * 1024);
+        let count = |code: &str| {
+            let start =
+                format!("probelet_probes_total{{path=\"/app-health/b/livez\",code=\"{code}\"}} ");
+            page.lines()
+                .find_map(|line| line.strip_prefix(&start))
+                .map(str::to_owned)
+        };
+        assert_eq!(count("200").as_deref(), Some("2"));
+        assert_eq!(count("504").as_deref(), Some("1"));
+        assert_eq!(count("404"), None);
+        assert_eq!(count("other").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn each_reason_counts_under_its_own_word() {
+        let metrics = Metrics::new(2);
+        for (n, failure) in Failure::ALL.into_iter().enumerate() {
+            (0..=n).for_each(|_| metrics.probed(0, Outcome::Failed(failure), None));
+        }
+        for (n, rejection) in Rejection::ALL.into_iter().enumerate() {
+            (0..=n).for_each(|_| metrics.rejected(rejection));
+        }
+        let page = page(&metrics, 16 * 1024);
+        for (n, failure) in Failure::ALL.into_iter().enumerate() {
+            let line = format!(
+                "failures_total{{reason=\"{}\"}} {}\n",
+                failure.as_str(),
+                n + 1
+            );
+            assert!(page.contains(&line), "{line}");
+        }
+        for (n, rejection) in Rejection::ALL.into_iter().enumerate() {
+            let line = format!(
+                "rejected_total{{reason=\"{}\"}} {}\n",
+                rejection.as_str(),
+                n + 1
+            );
+            assert!(page.contains(&line), "{line}");
+        }
     }
 }

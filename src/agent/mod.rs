@@ -76,7 +76,8 @@ struct Agent {
 struct Limits {
     unknown_path: RateLimit,
     bad_request: RateLimit,
-    hook: RateLimit,
+    no_place: RateLimit,
+    unread: RateLimit,
     accept: RateLimit,
     forward: RateLimit,
 }
@@ -84,7 +85,7 @@ struct Limits {
 /// Serves until SIGTERM or SIGINT, and then until what is in flight has ended.
 ///
 /// # Errors
-/// What keeps it from beginning: nothing is served then.
+/// What keeps it from beginning, when nothing is served; or an epoll that fails, which ends it.
 pub fn run(config: Config) -> Result<(), RunError> {
     let kernel = |what| move |error| RunError::Kernel(what, error);
     // One piece for all buffers, which the kernel gives page by page as they come to be used. The
@@ -193,14 +194,17 @@ impl Agent {
     ) {
         let mut memory = memory.chunks_mut(SLOT_BYTES);
         loop {
-            if !self.slots.has_room() {
+            listener.waiting().await;
+            if !self.slots.make_room() {
                 // A listener that is left alone stays ready: it must not wake us for nothing.
                 let _ = listener.set_paused(true);
                 self.slots.room().await;
                 let _ = listener.set_paused(false);
+                continue;
             }
-            let socket = match listener.accept().await {
-                Ok(socket) => socket,
+            let socket = match listener.accept_now() {
+                Ok(Some(socket)) => socket,
+                Ok(None) => continue,
                 Err(error) => {
                     self.note_accept_failed(error);
                     listener.rest().await;
@@ -266,12 +270,27 @@ impl Agent {
         }
     }
 
-    fn note_hook_refused(&self, prober: &Prober) {
-        if let Some(suppressed) = self.limits.borrow_mut().hook.allow(Instant::now()) {
+    /// A probe that came to no outcome: kubelet counts that, so the log has to tell it.
+    fn note_not_asked(&self, prober: &Prober, rejection: Rejection) {
+        if let Some(suppressed) = self.limits.borrow_mut().no_place.allow(Instant::now()) {
+            let message = match rejection {
+                Rejection::Abandoned => "abandoned",
+                _ => "not asked",
+            };
             self.log
-                .line(Level::Warn, "hook refused")
+                .line(Level::Warn, message)
                 .field("path", &prober.path)
-                .field("reason", Rejection::HookSlotsFull.as_str())
+                .field("reason", rejection.as_str())
+                .suppressed(suppressed);
+        }
+    }
+
+    /// A connection that was closed before its request was complete.
+    fn note_unread(&self, rejection: Rejection) {
+        if let Some(suppressed) = self.limits.borrow_mut().unread.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "connection reset")
+                .field("reason", rejection.as_str())
                 .suppressed(suppressed);
         }
     }

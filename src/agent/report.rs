@@ -2,7 +2,7 @@
 //! An edge node's SD card must not wear out from a log.
 
 use core::cell::RefCell;
-use core::fmt::Display;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -37,6 +37,13 @@ impl RateLimit {
     }
 }
 
+/// What makes one result differ from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Healthy,
+    Failing(u16, Option<&'static str>),
+}
+
 /// What was last seen and last told of a prober.
 #[derive(Clone, Copy, Default)]
 struct Story {
@@ -45,11 +52,58 @@ struct Story {
     limit: RateLimit,
 }
 
-/// What makes one result differ from another.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Healthy,
-    Failing(u16, Option<&'static str>),
+impl Story {
+    /// Takes a result; when it is to be told, gives how many changes went untold before it.
+    fn news(&mut self, verdict: Verdict, now: Instant) -> Option<u32> {
+        let again = self.seen.replace(verdict) == Some(verdict);
+        if self.told == Some(verdict) {
+            // Back from a change that went untold: this one goes untold with it.
+            if !again {
+                self.limit.suppressed = self.limit.suppressed.saturating_add(1);
+            }
+            return None;
+        }
+        let counted = self.limit.suppressed;
+        let suppressed = self.limit.allow(now);
+        if suppressed.is_some() {
+            self.told = Some(verdict);
+        } else if again {
+            // A change that went untold is counted once, and told by a later result of its kind.
+            self.limit.suppressed = counted;
+        }
+        suppressed
+    }
+}
+
+/// A result of a probe.
+pub struct Probed<'a> {
+    /// The prober's number.
+    pub number: usize,
+    pub prober: &'a Prober,
+    pub target: SocketAddr,
+    pub outcome: Outcome,
+    /// From the accept to the outcome.
+    pub took: Duration,
+}
+
+impl Probed<'_> {
+    fn verdict(&self) -> Verdict {
+        if self.outcome.is_healthy() {
+            Verdict::Healthy
+        } else {
+            Verdict::Failing(self.outcome.status(), self.outcome.reason())
+        }
+    }
+
+    fn tell(&self, log: &Logger, level: Level, message: &str, suppressed: u32) {
+        log.line(level, message)
+            .field("path", &self.prober.path)
+            .field("target", self.target)
+            .maybe("reason", self.outcome.reason())
+            .field("status", self.outcome.status())
+            .field("ms", self.took.as_millis() as u64)
+            .suppressed(suppressed);
+    }
 }
 
 /// Tells results to the log.
@@ -65,50 +119,59 @@ impl Reports {
         }
     }
 
-    /// Takes a result of prober number `index` and tells it when it is news.
-    pub fn result(
-        &self,
-        log: &Logger,
-        index: usize,
-        prober: &Prober,
-        target: &impl Display,
-        outcome: Outcome,
-        took: Duration,
-    ) {
-        let verdict = if outcome.is_healthy() {
-            Verdict::Healthy
-        } else {
-            Verdict::Failing(outcome.status(), outcome.reason())
-        };
-        let story = &mut self.stories.borrow_mut()[index];
-        let again = story.seen == Some(verdict);
-        story.seen = Some(verdict);
-        if story.told == Some(verdict) {
-            // Back from a change that went untold: this one goes untold with it.
-            if !again {
-                story.limit.suppressed = story.limit.suppressed.saturating_add(1);
-            }
+    /// Takes a result and tells it when it is news; at debug level it tells each one.
+    pub fn result(&self, log: &Logger, probed: &Probed<'_>, now: Instant) {
+        probed.tell(log, Level::Debug, "probed", 0);
+        let verdict = probed.verdict();
+        let story = &mut self.stories.borrow_mut()[probed.number];
+        let Some(suppressed) = story.news(verdict, now) else {
             return;
+        };
+        match verdict {
+            Verdict::Healthy => probed.tell(log, Level::Info, "healthy", suppressed),
+            Verdict::Failing(..) => probed.tell(log, Level::Warn, "failing", suppressed),
         }
-        // A change that went untold is told by a later result of its kind, and counted only once.
-        let counted = story.limit.suppressed;
-        let Some(suppressed) = story.limit.allow(Instant::now()) else {
-            if again {
-                story.limit.suppressed = counted;
-            }
-            return;
-        };
-        story.told = Some(verdict);
-        let (level, message) = match verdict {
-            Verdict::Healthy => (Level::Info, "healthy"),
-            Verdict::Failing(..) => (Level::Warn, "failing"),
-        };
-        log.line(level, message)
-            .field("path", &prober.path)
-            .field("target", target)
-            .maybe("reason", outcome.reason())
-            .field("status", outcome.status())
-            .field("ms", took.as_millis() as u64)
-            .suppressed(suppressed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: Verdict = Verdict::Healthy;
+    const DEAD: Verdict = Verdict::Failing(502, Some("refused"));
+    const SLOW: Verdict = Verdict::Failing(504, Some("deadline"));
+
+    #[test]
+    fn the_first_result_is_news_and_then_each_change() {
+        let (mut story, now) = (Story::default(), Instant::now());
+        let told = [WELL, WELL, DEAD, DEAD, SLOW, WELL].map(|verdict| story.news(verdict, now));
+        assert_eq!(told, [Some(0), None, Some(0), None, Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn a_change_past_the_limit_is_told_later_with_the_number_of_those_untold() {
+        let (mut story, now) = (Story::default(), Instant::now());
+        for n in 0..limits::LOG_LINES_A_MINUTE {
+            let verdict = if n % 2 == 0 { WELL } else { DEAD };
+            assert_eq!(story.news(verdict, now), Some(0));
+        }
+        // Told last: DEAD. Untold: to WELL, back to DEAD, to SLOW.
+        let untold = [WELL, WELL, DEAD, SLOW, SLOW].map(|verdict| story.news(verdict, now));
+        assert_eq!(untold, [None; 5]);
+        assert_eq!(story.news(SLOW, now + WINDOW), Some(3));
+        assert_eq!(story.news(SLOW, now + WINDOW), None);
+    }
+
+    #[test]
+    fn no_minute_has_more_lines_than_the_limit() {
+        let (mut limit, start) = (RateLimit::default(), Instant::now());
+        let told = (0..600).map(|n| start + Duration::from_millis(500) * n);
+        let told: Vec<_> = told.filter(|now| limit.allow(*now).is_some()).collect();
+        for line in &told {
+            let minute = told.iter().filter(|t| (*line..*line + WINDOW).contains(t));
+            assert!(minute.count() <= limits::LOG_LINES_A_MINUTE);
+        }
+        assert_eq!(told.len(), 5 * limits::LOG_LINES_A_MINUTE);
     }
 }

@@ -79,7 +79,10 @@ impl Connection<'_> {
             Ok(Read::Complete(request)) => self.answer(&request, buf, space).await,
             Ok(Read::Wrong(error)) => self.refuse(error).await,
             Ok(Read::Gone) => End::Close,
-            Err(rejection) => self.reject(rejection, End::Reset),
+            Err(rejection) => {
+                self.agent.note_unread(rejection);
+                self.reject(rejection, End::Reset)
+            }
         };
         if let End::Linger = end {
             self.linger().await;

@@ -91,6 +91,20 @@ impl Slots {
         state.free_slot(&self.capacity).is_some() && state.placement(&self.capacity).is_some()
     }
 
+    /// Whether a connection that waits can be admitted now. If only a slot is wanting, whoever is
+    /// idle the longest is sent away for it, which takes a moment.
+    pub fn make_room(&self) -> bool {
+        if self.has_room() {
+            return true;
+        }
+        let mut state = self.state.borrow_mut();
+        let oldest = state.oldest_idle(Place::Reserve);
+        if let Some(oldest) = state.oldest_idle(Place::Probe).or(oldest) {
+            state.evict(oldest).into_iter().for_each(Waker::wake);
+        }
+        false
+    }
+
     /// Waits until a connection can be admitted.
     pub async fn room(&self) {
         poll_fn(|cx| {
@@ -115,10 +129,7 @@ impl Slots {
         let Some((place, oldest)) = state.placement(&self.capacity) else {
             return Err(connection);
         };
-        let evicted = oldest.and_then(|oldest| {
-            state.slots[oldest].stage = Stage::Evicted;
-            state.slots[oldest].waker.take()
-        });
+        let evicted = oldest.and_then(|oldest| state.evict(oldest));
         state.clock = state.clock.wrapping_add(1);
         let since = state.clock;
         let Some(slot) = state.slots.get_mut(index) else {
@@ -180,9 +191,16 @@ impl Slots {
         self.state.borrow().slots[index].stage == Stage::Evicted
     }
 
-    /// What the connection in this slot may do.
+    /// What the connection in this slot may do. A reserve place turns into a probe place when one has
+    /// come free since the accept.
     pub fn place(&self, index: usize) -> Place {
-        self.state.borrow().slots[index].place
+        let mut state = self.state.borrow_mut();
+        let has_probe_place = state.count(Place::Probe) < self.capacity.probes;
+        let slot = &mut state.slots[index];
+        if slot.place == Place::Reserve && has_probe_place {
+            slot.place = Place::Probe;
+        }
+        slot.place
     }
 
     /// From here on the connection is not sent away.
@@ -250,6 +268,12 @@ impl State {
         }
         let oldest = self.oldest_idle(Place::Reserve)?;
         Some((Place::Reserve, Some(oldest)))
+    }
+
+    /// Marks a connection to be sent away, and gives who has to know.
+    fn evict(&mut self, index: usize) -> Option<Waker> {
+        self.slots[index].stage = Stage::Evicted;
+        self.slots[index].waker.take()
     }
 
     fn count(&self, place: Place) -> usize {

@@ -3,7 +3,6 @@
 use core::future::poll_fn;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Poll;
-use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
@@ -14,12 +13,7 @@ use rustix::net::{self, SocketFlags, SocketType};
 use super::Reactor;
 use super::reactor::Key;
 use super::socket::{Socket, family_of};
-
-/// Connections the kernel keeps for us until they are accepted.
-const BACKLOG: i32 = 256;
-
-/// How long to rest after an accept that failed for want of descriptors or memory.
-const REST: Duration = Duration::from_millis(50);
+use crate::limits;
 
 /// A listening TCP socket.
 pub struct Listener {
@@ -68,24 +62,38 @@ impl Listener {
         self.addr
     }
 
-    /// Waits for a connection.
+    /// Waits for a connection and accepts it.
     ///
     /// # Errors
-    /// The kernel's, such as [`Errno::MFILE`]; a peer that went away before it was accepted is none.
+    /// The kernel's, such as [`Errno::MFILE`].
     pub async fn accept(&self) -> io::Result<Socket> {
-        poll_fn(|cx| {
-            while self.reactor.take_event(self.key, cx) {
-                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-                match net::accept_with(&self.fd, flags) {
-                    Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
-                    result => {
-                        return Poll::Ready(result.map(|fd| Socket::new(self.reactor.clone(), fd)));
-                    }
-                }
+        loop {
+            self.waiting().await;
+            if let Some(socket) = self.accept_now()? {
+                return Ok(socket);
             }
-            Poll::Pending
+        }
+    }
+
+    /// Waits until a connection can be accepted.
+    pub async fn waiting(&self) {
+        poll_fn(|cx| match self.reactor.take_event(self.key, cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         })
-        .await
+        .await;
+    }
+
+    /// Accepts a connection, if its peer has not gone away meanwhile.
+    ///
+    /// # Errors
+    /// The kernel's, such as [`Errno::MFILE`].
+    pub fn accept_now(&self) -> io::Result<Option<Socket>> {
+        match net::accept_with(&self.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok(fd) => Ok(Some(Socket::new(self.reactor.clone(), fd))),
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Stops or resumes listening for events; the kernel goes on filling the backlog.
@@ -99,7 +107,9 @@ impl Listener {
     /// Waits out a failed accept: a listener that cannot accept stays ready, and would spin.
     pub async fn rest(&self) {
         if self.set_paused(true).is_ok() {
-            self.reactor.sleep_until(Instant::now() + REST).await;
+            self.reactor
+                .sleep_until(Instant::now() + limits::ACCEPT_REST)
+                .await;
             // What was paused can be resumed: the registration stands, so the kernel allocates nothing.
             let _ = self.set_paused(false);
         }
@@ -121,6 +131,6 @@ fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
         net::sockopt::set_ipv6_v6only(&fd, false)?;
     }
     net::bind(&fd, &addr)?;
-    net::listen(&fd, BACKLOG)?;
+    net::listen(&fd, limits::BACKLOG)?;
     Ok(fd)
 }

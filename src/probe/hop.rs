@@ -115,7 +115,7 @@ impl<'a> Hop<'a> {
     }
 
     /// What to do about a head that came in answer to this request, `location` being what was kept.
-    pub fn next(&mut self, head: &ResponseHead, location: &[u8], own_ports: &[u16]) -> Next {
+    pub fn after(&mut self, head: &ResponseHead, location: &[u8], own_ports: &[u16]) -> Next {
         // Go follows no other (`net/http/client.go`: `redirectBehavior`), and takes an empty Location
         // for none.
         if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {

@@ -8,7 +8,7 @@ use rustix::io;
 use super::hop::{Hop, Next};
 use super::reply::Reply;
 use super::{Dialler, Failure, Outcome};
-use crate::config::{HttpGet, Scheme};
+use crate::config::{HttpGet, Protocol, Scheme};
 use crate::limits;
 use crate::net::{Elapsed, Socket, yield_now};
 use crate::wire::request::RequestHead;
@@ -71,7 +71,7 @@ impl Dialler {
         deadline: Option<Instant>,
         space: &mut [u8],
     ) -> Outcome {
-        if probe.get.scheme == Scheme::Https {
+        if probe.get.scheme == Scheme::Https || probe.get.protocol == Protocol::Http2 {
             return Outcome::Failed(Failure::NotBuilt);
         }
         let (location, space) = RedirectSpace::of(space);
@@ -99,7 +99,7 @@ impl Dialler {
             Err(Elapsed) => return Some(reply.fail(Failure::Deadline)),
         };
         let next = match reply.head() {
-            Some(head) => hop.next(head, reply.location(), &self.own_ports),
+            Some(head) => hop.after(head, reply.location(), &self.own_ports),
             None => Next::Stay,
         };
         let enough = match next {

@@ -12,17 +12,13 @@ pub use outcome::{Failure, Outcome};
 use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
-use core::time::Duration;
 use std::rc::Rc;
 use std::time::Instant;
 
 use rustix::io;
 
+use crate::limits;
 use crate::net::{Elapsed, Reactor, Socket, is_out_of_descriptors};
-
-/// How often, and how long each time, a probe waits for a descriptor.
-const DESCRIPTOR_TRIES: usize = 10;
-const DESCRIPTOR_WAIT: Duration = Duration::from_millis(20);
 
 /// Where the app is, and from where it is dialled: the same for every probe of a pod.
 pub struct Dialler {
@@ -38,13 +34,13 @@ pub struct Dialler {
 
 impl Dialler {
     /// Begins a connection to the app. A process that is short of descriptors may have one again a
-    /// moment later, and a probe that was accepted should not be lost for that.
+    /// moment later.
     async fn dial(&self, port: u16) -> io::Result<Socket> {
         let app = SocketAddr::new(self.target, port);
-        for _ in 0..DESCRIPTOR_TRIES {
+        for _ in 0..limits::DESCRIPTOR_TRIES {
             match Socket::connect(&self.reactor, app, self.source) {
                 Err(error) if is_out_of_descriptors(error) => {
-                    let later = Instant::now() + DESCRIPTOR_WAIT;
+                    let later = Instant::now() + limits::DESCRIPTOR_WAIT;
                     self.reactor.sleep_until(later).await;
                 }
                 result => return result,

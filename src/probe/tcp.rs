@@ -13,8 +13,9 @@ impl Dialler {
         let connect = async { self.dial(port).await?.connected().await };
         match self.until(deadline, pin!(connect)).await {
             Ok(Ok(())) => Outcome::Connected,
-            // A refused connection is `ECONNREFUSED`; one that is reset has stood.
-            Ok(Err(Errno::CONNRESET)) => Outcome::Connected,
+            // One that is refused is `ECONNREFUSED`; one that was reset has stood, and so has one that
+            // was first closed and then reset.
+            Ok(Err(Errno::CONNRESET | Errno::PIPE)) => Outcome::Connected,
             Ok(Err(error)) => Outcome::Failed(error.into()),
             Err(_) => Outcome::Failed(Failure::Deadline),
         }

@@ -113,6 +113,15 @@ const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
+/// Whether two field names are the same. Most are told apart by their length, most others by their
+/// first letter, and neither is worth a call.
+#[inline(always)]
+pub fn is_same(name: &[u8], other: &[u8]) -> bool {
+    name.len() == other.len()
+        && name.first().map(|byte| byte | 0x20) == other.first().map(|byte| byte | 0x20)
+        && name.eq_ignore_ascii_case(other)
+}
+
 /// `bytes` without `OWS = *( SP / HTAB )` at either end (RFC 9110 section 5.6.3).
 #[inline(always)]
 pub fn trim(mut bytes: &[u8]) -> &[u8] {

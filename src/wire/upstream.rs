@@ -106,7 +106,7 @@ impl UpstreamRequest<'_> {
     fn is_repeated(&self, name: &[u8], index: usize) -> bool {
         self.incoming()
             .take(index)
-            .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name))
+            .any(|(earlier, _)| class::is_same(earlier, name))
     }
 
     /// Whether a field would be sent with nothing in it or not at all, in Go's eyes: the first counts.
@@ -115,7 +115,7 @@ impl UpstreamRequest<'_> {
             Some(header) => header.value.as_bytes(),
             None => self
                 .incoming()
-                .find(|(came, _)| came.eq_ignore_ascii_case(name) && !named.contains(came))
+                .find(|(came, _)| class::is_same(came, name) && !named.contains(came))
                 .map_or(&b""[..], |(_, value)| value),
         };
         value.is_empty()
@@ -146,8 +146,8 @@ struct Added<'a> {
 
 impl Added<'_> {
     fn has(&self, name: &[u8]) -> bool {
-        (self.credentials.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION))
-            || (self.referer.is_some() && name.eq_ignore_ascii_case(REFERER))
+        (self.credentials.is_some() && class::is_same(name, AUTHORIZATION))
+            || (self.referer.is_some() && class::is_same(name, REFERER))
     }
 
     fn put_with(&mut self, out: &mut Window<'_>, header: &Header) {
@@ -190,10 +190,10 @@ impl<'a> Named<'a> {
         };
         let fields = request
             .incoming()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(b"Connection"));
+            .filter(|(name, _)| class::is_same(name, b"Connection"));
         for option in fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')) {
             let option = class::trim(option);
-            if !is_fixed(option) && !option.eq_ignore_ascii_case(b"close") {
+            if !is_fixed(option) && !class::is_same(option, b"close") {
                 named.is_too_many |= named.names.push(option).is_err();
             }
         }
@@ -201,11 +201,7 @@ impl<'a> Named<'a> {
     }
 
     fn contains(&self, name: &[u8]) -> bool {
-        self.is_too_many
-            || self
-                .names
-                .iter()
-                .any(|named| named.eq_ignore_ascii_case(name))
+        self.is_too_many || self.names.iter().any(|named| class::is_same(named, name))
     }
 }
 
@@ -225,14 +221,14 @@ fn is_fixed(name: &[u8]) -> bool {
         b"Content-Length",
     ];
     const PREFIX: &[u8] = b"Proxy-";
-    NAMES.iter().any(|fixed| fixed.eq_ignore_ascii_case(name))
+    NAMES.iter().any(|fixed| class::is_same(fixed, name))
         || name
             .get(..PREFIX.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+            .is_some_and(|start| class::is_same(start, PREFIX))
 }
 
 fn is_name(header: &Header, name: &[u8]) -> bool {
-    header.name.as_bytes().eq_ignore_ascii_case(name)
+    class::is_same(header.name.as_bytes(), name)
 }
 
 /// Whether Go sends `name` before `other`: it sorts by canonical name, byte by byte.
