@@ -35,6 +35,8 @@ pub fn tests() -> Vec<Trial> {
         a_flag_lowers_the_hooks_at_once,
         hooks_and_probes_do_not_take_each_others_places,
         a_hook_ends_when_kubelet_closes,
+        abandoned_probes_give_their_places_back,
+        with_every_slot_held_a_newcomer_still_gets_in,
         a_client_that_never_reads_is_let_go,
         a_client_that_sends_for_ever_is_let_go,
     ]
@@ -106,6 +108,7 @@ fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
     for path in [LIVEZ, READYZ].into_iter().cycle().take(40) {
         probe(&agent, path).assert_is(503);
     }
+    logged(&agent, "msg=\"not asked\"");
     assert!(
         held.iter().all(|s| state(s) == End::Open),
         "no probe in flight is given up for another"
@@ -208,6 +211,7 @@ fn a_hook_ends_when_kubelet_closes() {
     let before = agent.descriptors();
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     drop(held);
+    logged(&agent, "msg=abandoned");
     // The app still holds its side: only the agent's watching the client frees the slots.
     until("the hooks are given up", || {
         (agent.descriptors() == before).then_some(())
@@ -215,6 +219,36 @@ fn a_hook_ends_when_kubelet_closes() {
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     slow.set(Reply::Status(200));
     assert_all_answered(held, 200);
+}
+
+/// The prober's own timeout is a minute: only that the clients went away can free its places.
+fn abandoned_probes_give_their_places_back() {
+    let (slow, _quick, agent) = scene(&[]);
+    let before = agent.descriptors();
+    drop(hold(&agent, &slow, LIVEZ, PROBE_SLOTS));
+    until("the probes are given up", || {
+        (agent.descriptors() == before).then_some(())
+    });
+    logged(&agent, "msg=abandoned");
+    probe(&agent, READYZ).assert_is(200);
+}
+
+/// Hooks and probes in flight leave the reserve, and even that is parked by half-sent heads.
+fn with_every_slot_held_a_newcomer_still_gets_in() {
+    let (slow, _quick, agent) = scene(&[]);
+    let hooks = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
+    let parked: Vec<_> = (0..PROBE_SLOTS + RESERVE_SLOTS)
+        .map(|_| send(agent.addr(), b"GET /app-health/web/readyz HTTP/1.1\r\n"))
+        .collect();
+    let started = Instant::now();
+    probe(&agent, READYZ).assert_is(200);
+    assert!(
+        started.elapsed() < REQUEST_HEAD_TIME,
+        "waited for parked heads to time out"
+    );
+    drop(parked);
+    slow.set(Reply::Status(200));
+    assert_all_answered(hooks, 200);
 }
 
 fn a_client_that_never_reads_is_let_go() {

@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Trial> {
         a_request_with_a_body_gets_400,
         a_second_request_on_the_connection_is_not_answered_and_does_no_harm,
         a_client_that_leaves_half_way_costs_nothing,
-        https_and_grpc_probers_get_501_and_a_line_in_the_log,
+        https_h2c_and_grpc_probers_get_501_and_a_line_in_the_log,
         a_redirect_to_https_gets_501,
         a_tcp_prober_tells_open_from_closed,
         the_apps_body_and_fields_stay_behind,
@@ -187,17 +187,19 @@ fn a_client_that_leaves_half_way_costs_nothing() {
     assert_descriptors(&agent, before);
 }
 
-fn https_and_grpc_probers_get_501_and_a_line_in_the_log() {
+fn https_h2c_and_grpc_probers_get_501_and_a_line_in_the_log() {
     let app = App::start(Reply::Status(200));
     let port = app.port();
     let https = format!(r#""httpGet":{{"port":{port},"scheme":"HTTPS"}}"#);
+    let h2c = format!(r#""httpGet":{{"port":{port},"protocol":"HTTP2"}}"#);
     let grpc = format!(r#""grpc":{{"port":{port}}}"#);
     let table = Table::new()
         .prober("/app-health/web/livez", &https)
+        .prober("/app-health/web/startupz", &h2c)
         .prober("/app-health/web/readyz", &grpc);
     let agent = agent_with(&table, &[]);
-    for path in ["/app-health/web/livez", "/app-health/web/readyz"] {
-        probe(&agent, path).assert_is(501);
+    for path in ["livez", "startupz", "readyz"].map(|name| format!("/app-health/web/{name}")) {
+        probe(&agent, &path).assert_is(501);
         let line = logged(&agent, &format!("path={path} "));
         assert!(
             line.contains("msg=failing") && line.contains("reason=not_built"),
