@@ -45,24 +45,24 @@ enum Stage {
     Evicted,
 }
 
-struct Slot {
+struct Slot<M> {
     stage: Stage,
     place: Place,
-    mail: Option<Accepted>,
+    mail: Option<M>,
     waker: Option<Waker>,
 }
 
-struct State {
+struct State<M> {
     /// Those that were ever used: a pod with three probers pays for three.
-    slots: Vec<Slot>,
+    slots: Vec<Slot<M>>,
     clock: u32,
     acceptor: Option<Waker>,
 }
 
-/// All slots of the status port.
-pub struct Slots {
+/// All slots of the status port; `M` is what is handed to a slot.
+pub struct Slots<M = Accepted> {
     capacity: Capacity,
-    state: RefCell<State>,
+    state: RefCell<State<M>>,
 }
 
 /// What [`Slots::admit`] did.
@@ -74,9 +74,9 @@ pub enum Admitted {
     Start(usize),
 }
 
-impl Slots {
+impl<M> Slots<M> {
     /// All free.
-    pub fn new(capacity: Capacity) -> Slots {
+    pub fn new(capacity: Capacity) -> Slots<M> {
         let state = RefCell::new(State {
             slots: Vec::new(),
             clock: 0,
@@ -121,7 +121,7 @@ impl Slots {
     ///
     /// # Errors
     /// The connection, when there is no room.
-    pub fn admit(&self, connection: Accepted) -> Result<Admitted, Accepted> {
+    pub fn admit(&self, connection: M) -> Result<Admitted, M> {
         let mut state = self.state.borrow_mut();
         let Some(index) = state.free_slot(&self.capacity) else {
             return Err(connection);
@@ -153,7 +153,7 @@ impl Slots {
     }
 
     /// The next connection for this slot.
-    pub async fn next(&self, index: usize) -> Accepted {
+    pub async fn next(&self, index: usize) -> M {
         poll_fn(|cx| {
             let slot = &mut self.state.borrow_mut().slots[index];
             match slot.mail.take() {
@@ -246,7 +246,7 @@ impl Slots {
     }
 }
 
-impl State {
+impl<M> State<M> {
     /// A slot that was used before if there is one, whose memory is warm; else the next new one.
     fn free_slot(&self, capacity: &Capacity) -> Option<usize> {
         let most = capacity.probes + capacity.hooks + capacity.reserve;
@@ -277,14 +277,14 @@ impl State {
     }
 
     fn count(&self, place: Place) -> usize {
-        let here = |slot: &&Slot| {
+        let here = |slot: &&Slot<M>| {
             slot.place == place && !matches!(slot.stage, Stage::Free | Stage::Evicted)
         };
         self.slots.iter().filter(here).count()
     }
 
     fn oldest_idle(&self, place: Place) -> Option<usize> {
-        let age = |slot: &Slot| match slot.stage {
+        let age = |slot: &Slot<M>| match slot.stage {
             Stage::Idle { since } if slot.place == place => Some(self.clock.wrapping_sub(since)),
             _ => None,
         };
@@ -297,3 +297,6 @@ impl State {
         self.acceptor.take().into_iter().for_each(Waker::wake);
     }
 }
+
+#[cfg(test)]
+mod tests;
