@@ -1,10 +1,16 @@
-//! An app whose answer a test sets, and changes while the agent runs.
+//! An app whose answer a test sets, and changes while the agent runs. One thread serves it.
 
-use std::io::{Read, Write};
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::thread::{self, JoinHandle};
+
+use async_io::Async;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::{LocalExecutor, future::or};
 
 use super::observe::until;
 use super::{PATIENCE, within};
@@ -31,39 +37,33 @@ pub const BODY: &str = "app\n";
 pub struct App {
     port: u16,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
+    serving: Option<JoinHandle<()>>,
 }
 
 struct Shared {
-    answer: Mutex<Option<Reply>>,
-    changed: Condvar,
+    /// The answer, and the requests that wait for another one.
+    answer: Mutex<(Reply, Vec<Waker>)>,
     requests: AtomicUsize,
+    /// Carries nothing; closed, it ends the app.
+    running: (Sender<()>, Receiver<()>),
 }
 
 impl App {
     /// An app on a port of its own.
     pub fn start(answer: Reply) -> App {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
+        let listener = Async::<TcpListener>::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.get_ref().local_addr().expect("bound").port();
         let shared = Arc::new(Shared {
-            answer: Mutex::new(Some(answer)),
-            changed: Condvar::new(),
+            answer: Mutex::new((answer, Vec::new())),
             requests: AtomicUsize::new(0),
+            running: bounded(1),
         });
-        let serving = Arc::clone(&shared);
-        let accepting = thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                if serving.current().is_none() {
-                    return;
-                }
-                let shared = Arc::clone(&serving);
-                thread::spawn(move || shared.serve(stream));
-            }
-        });
+        let app = Arc::clone(&shared);
+        let serving = Some(thread::spawn(move || app.run(&listener)));
         App {
             port,
             shared,
-            accepting: Some(accepting),
+            serving,
         }
     }
 
@@ -79,7 +79,9 @@ impl App {
 
     /// Changes the answer, also of the requests that are held.
     pub fn set(&self, answer: Reply) {
-        self.shared.set(Some(answer));
+        let mut current = self.shared.answer.lock().expect("no panic under it");
+        current.0 = answer;
+        current.1.drain(..).for_each(Waker::wake);
     }
 
     /// Requests that have come in whole so far.
@@ -98,58 +100,56 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.shared.set(None);
-        // Wakes the accepting thread, which finds the answer gone and closes the port.
-        let _ = TcpStream::connect(self.addr());
-        let _ = self.accepting.take().map(JoinHandle::join);
+        // Ends the thread, which closes the port and every connection.
+        self.shared.running.0.close();
+        let _ = self.serving.take().map(JoinHandle::join);
         // A process that another test is just starting holds a copy of the listener until its exec.
         within(PATIENCE, || TcpStream::connect(self.addr()).is_err());
     }
 }
 
 impl Shared {
-    fn current(&self) -> Option<Reply> {
-        *self.answer.lock().expect("no panic while it is held")
-    }
-
-    fn set(&self, answer: Option<Reply>) {
-        *self.answer.lock().expect("no panic while it is held") = answer;
-        self.changed.notify_all();
+    fn run(&self, listener: &Async<TcpListener>) {
+        let executor = LocalExecutor::new();
+        let accepting = async {
+            while let Ok((stream, _)) = listener.accept().await {
+                executor.spawn(self.serve(stream)).detach();
+            }
+        };
+        let stopped = async { self.running.1.recv().await.unwrap_or_default() };
+        async_io::block_on(executor.run(or(stopped, accepting)));
     }
 
     /// The answer, once it is another than to hold.
-    fn decided(&self) -> Option<Reply> {
-        let answer = self.answer.lock().expect("no panic while it is held");
-        *self
-            .changed
-            .wait_while(answer, |a| *a == Some(Reply::Hold))
-            .expect("no panic while it is held")
+    fn decided(&self) -> impl Future<Output = Reply> {
+        poll_fn(|context| {
+            let mut current = self.answer.lock().expect("no panic under it");
+            if current.0 != Reply::Hold {
+                return Poll::Ready(current.0);
+            }
+            current.1.push(context.waker().clone());
+            Poll::Pending
+        })
     }
 
-    fn serve(&self, mut stream: TcpStream) -> Option<()> {
-        let mut head = Vec::new();
-        let mut buffer = [0; 4096];
+    async fn serve(&self, mut stream: Async<TcpStream>) -> Option<()> {
+        let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
         while !head.windows(4).any(|w| w == b"\r\n\r\n") {
-            let n = stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
+            let n = stream.read(&mut buffer).await.ok().filter(|n| *n > 0)?;
             head.extend_from_slice(&buffer[..n]);
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let (status, field) = match self.decided()? {
+        let (status, field) = match self.decided().await {
             Reply::Status(code) => (code, String::new()),
             Reply::RedirectTo(port) => (302, format!("Location: http://127.0.0.1:{port}/\r\n")),
             Reply::RedirectToHttps => (302, "Location: https://127.0.0.1:9/\r\n".into()),
             Reply::Hold | Reply::Close => return None,
         };
-        let body = if matches!(status, 204 | 304) {
-            ""
-        } else {
-            BODY
-        };
-        let length = match body.len() {
-            0 => String::new(),
-            len => format!("Content-Length: {len}\r\n"),
+        let (length, body) = match status {
+            204 | 304 => (String::new(), ""),
+            _ => (format!("Content-Length: {}\r\n", BODY.len()), BODY),
         };
         let head = format!("HTTP/1.1 {status} \r\n{field}{length}\r\n{body}");
-        stream.write_all(head.as_bytes()).ok()
+        stream.write_all(head.as_bytes()).await.ok()
     }
 }
