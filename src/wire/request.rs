@@ -367,7 +367,7 @@ impl RequestParser {
 
     fn version(&mut self, buf: &[u8]) -> Step<()> {
         let Some(line) = rest(buf, self.start).first_chunk::<10>() else {
-            return Ok(None);
+            return part_of_version(rest(buf, self.start));
         };
         let (version, line_end) = line.split_at(8);
         self.is_http_1_1 = match version {
@@ -507,6 +507,18 @@ impl RequestParser {
 #[inline(always)]
 fn rest(buf: &[u8], at: usize) -> &[u8] {
     buf.get(at..).unwrap_or_default()
+}
+
+/// A version and line end that are not all there: a byte that is wrong is told at once, as its sender may
+/// wait for the answer and send no more.
+#[cold]
+fn part_of_version(part: &[u8]) -> Step<()> {
+    let mut expected = part.iter().zip(b"HTTP/1.1\r\n").enumerate();
+    match expected.position(|(at, (byte, right))| byte != right && (at, *byte) != (7, b'0')) {
+        None => Ok(None),
+        Some(0..8) => Err(RequestError::Version),
+        Some(_) => Err(RequestError::LineEnd),
+    }
 }
 
 /// Every head has one, so this is worth two instructions rather than a loop. Of all bytes, only the two

@@ -199,6 +199,35 @@ fn only_1_0_and_1_1_are_spoken() {
     }
 }
 
+/// A peer that waits for the answer to what it sent is not kept waiting for bytes that change nothing.
+#[test]
+fn a_version_that_cannot_be_is_refused_at_its_first_wrong_byte() {
+    for (version, error) in [
+        ("X", Error::Version),
+        ("h", Error::Version),
+        ("HTT\r\n\r\n", Error::Version),
+        ("HTTP/1\r\n", Error::Version),
+        ("HTTP/2", Error::Version),
+        ("HTTP/1.2", Error::Version),
+        ("HTTP/1.1\n", Error::LineEnd),
+        ("HTTP/1.0 ", Error::LineEnd),
+        ("HTTP/1.1\rx", Error::LineEnd),
+        (" ", Error::Version),
+    ] {
+        let input = format!("GET / {version}");
+        refused(&input, error);
+        let before = input.trim_end_matches("\r\n");
+        let first = (0..=input.len()).find(|&end| verdict(&input.as_bytes()[..end]).is_err());
+        assert!(first.is_some_and(|end| end <= before.len() + 1), "{input}");
+    }
+    for line in ["HTTP/1.1\r\n", "HTTP/1.0\r\n"] {
+        for end in 0..=line.len() {
+            let input = format!("GET / {}", &line[..end]);
+            assert_eq!(verdict(input.as_bytes()), Ok(None), "{input}");
+        }
+    }
+}
+
 /// RFC 9112 section 2.2, of which the leniency with a bare LF is not taken up.
 #[test]
 fn every_line_ends_with_crlf() {
