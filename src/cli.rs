@@ -1,4 +1,5 @@
-//! What was typed: subcommands, `--name=value`, help and version. What it means is `config`'s.
+//! What was typed: subcommands, `--name=value`, help and version. argh fills in `config`'s `Settings`,
+//! which turns them into what is meant.
 
 use crate::config::{Config, ConfigError, Quoted, Settings};
 use crate::limits;
@@ -192,12 +193,12 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// A file as text; of one that never ends, no more than a byte over what is then refused.
-fn read_file(path: &str) -> io::Result<String> {
-    let mut text = String::new();
+/// A file's bytes; of one that never ends, no more than one over what is then refused.
+fn read_file(path: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let most = limits::PROBERS_JSON_BYTES as u64 + 1;
-    File::open(path)?.take(most).read_to_string(&mut text)?;
-    Ok(text)
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

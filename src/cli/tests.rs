@@ -74,6 +74,27 @@ fn every_flag_is_taken_and_forward_more_than_once() {
     assert_eq!(parsed(&args).expect("two forwards").forwards.len(), 2);
 }
 
+/// The flags stand in three places: what argh fills in, what is known here, and the help.
+#[test]
+fn settings_flags_and_help_name_the_same_flags() {
+    let settings = format!("{:#?}", Settings::default());
+    let fields = settings.lines().filter_map(|line| line.split_once(": "));
+    let mut fields: Vec<_> = fields
+        .map(|(field, _)| format!("--{}", field.trim().replace('_', "-")))
+        .collect();
+    fields.sort();
+    assert_eq!(fields, RUN_FLAGS);
+    let help = asked_for(&["run", "--help"]);
+    let mut listed: Vec<_> = help
+        .lines()
+        .filter(|line| line.starts_with("  --"))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|flag| *flag != "--help")
+        .collect();
+    listed.sort();
+    assert_eq!(listed, RUN_FLAGS);
+}
+
 #[test]
 fn a_value_may_begin_with_a_dash() {
     for args in [
@@ -220,4 +241,26 @@ fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
         ),
         "{text}"
     );
+}
+
+/// The file is cut where it is too long, which may be within a character.
+#[test]
+fn a_file_too_long_is_told_as_such_and_one_that_is_no_text_too() {
+    let told = |name: &str, bytes: &[u8]| {
+        let path = std::env::temp_dir().join(format!("probelet-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).expect("a file");
+        let text = refusal(&["run", &format!("--app-probers=@{}", path.display())]);
+        std::fs::remove_file(&path).expect("the file");
+        let rest = text.strip_prefix(&*path.to_string_lossy());
+        rest.unwrap_or_else(|| panic!("{text:?} names no file"))
+            .to_string()
+    };
+    let long = "é".repeat(limits::PROBERS_JSON_BYTES);
+    let text = told("long.json", long.as_bytes());
+    assert!(
+        text.starts_with(": probers are 131073 bytes of JSON"),
+        "{text}"
+    );
+    let text = told("latin-1.json", b"{\"\xe9\":1}");
+    assert_eq!(text, " is not UTF-8: write it in plain text");
 }

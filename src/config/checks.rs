@@ -1,30 +1,52 @@
 //! What each setting may be by itself but not beside the others.
 
-use super::{Action, Config, ConfigError, Listen, Probers, ProbersError, Problem};
-use core::net::SocketAddr;
+use super::{Config, ConfigError, Listen, Probers, ProbersError, Problem};
+use core::net::{IpAddr, SocketAddr};
+
+/// What an error calls the settings that are checked beside others: origin and value of each.
+pub(super) struct Names {
+    pub(super) target: Box<str>,
+    pub(super) source: Box<str>,
+    pub(super) margin: Box<str>,
+    pub(super) forwards: Vec<Box<str>>,
+}
+
+impl Names {
+    /// Of a listener: the status port, or a forward.
+    fn listener(&self, index: usize) -> Box<str> {
+        match index.checked_sub(1) {
+            None => "the status port".into(),
+            Some(forward) => self.forwards[forward].clone(),
+        }
+    }
+}
 
 impl Config {
-    /// Listeners that get in each other's way, and forwards that lead back to one.
-    pub(super) fn check_addresses(&self, forward_names: &[Box<str>]) -> Result<(), ConfigError> {
-        if let Some(source) = self.source
-            && source.is_ipv4() != self.target.is_ipv4()
-        {
-            return Err(ConfigError::Family {
-                source,
-                target: self.target,
-            });
+    /// Source and target must be able to meet.
+    pub(super) fn check_families(&self, names: &Names) -> Result<(), ConfigError> {
+        match self.source {
+            Some(source) if source.is_ipv4() != self.target.is_ipv4() => Err(ConfigError::Family {
+                source: names.source.clone(),
+                target: names.target.clone(),
+            }),
+            _ => Ok(()),
         }
-        let name = |index: usize| match index {
-            0 => "the status port".into(),
-            _ => forward_names[index - 1].clone(),
-        };
+    }
+
+    /// Listeners that get in each other's way, and forwards that lead back to one. `pod` are the
+    /// addresses the environment says the pod has.
+    pub(super) fn check_listeners(
+        &self,
+        names: &Names,
+        mut pod: Vec<IpAddr>,
+    ) -> Result<(), ConfigError> {
         let listeners: Vec<Listen> = self.listeners().collect();
         for (index, listener) in listeners.iter().enumerate() {
             if let Some(first) = listeners[..index]
                 .iter()
                 .position(|other| other.overlaps(*listener))
             {
-                let (first, second) = (name(first), name(index));
+                let (first, second) = (names.listener(first), names.listener(index));
                 return Err(ConfigError::SamePort {
                     port: listener.port,
                     first,
@@ -32,11 +54,13 @@ impl Config {
                 });
             }
         }
+        pod.push(self.target);
+        pod.extend(self.source);
+        pod.extend(listeners.iter().filter_map(|listener| listener.addr));
         for (index, forward) in self.forwards.iter().enumerate() {
-            let is_reached =
-                |listener: &Listen| listener.is_reached_by(forward.target, self.target);
+            let is_reached = |listener: &Listen| listener.is_reached_by(forward.target, &pod);
             if let Some(listener) = listeners.iter().position(is_reached) {
-                let (forward, listener) = (name(index + 1), name(listener));
+                let (forward, listener) = (names.listener(index + 1), names.listener(listener));
                 return Err(ConfigError::Loop { forward, listener });
             }
         }
@@ -50,16 +74,13 @@ impl Config {
     /// No prober may be aimed at probelet itself.
     pub(super) fn check_ports(&self, probers: Probers) -> Result<Probers, ProbersError> {
         for prober in probers.iter() {
-            let (field, port) = match &prober.action {
-                Action::Http(get) => ("httpGet.port", get.port),
-                Action::Tcp { port } => ("tcpSocket.port", *port),
-                Action::Grpc { port, .. } => ("grpc.port", *port),
-            };
+            let port = prober.action.port();
             let to = SocketAddr::new(self.target, port);
             if self
                 .listeners()
-                .any(|listener| listener.is_reached_by(to, self.target))
+                .any(|listener| listener.is_reached_by(to, &[self.target]))
             {
+                let field = prober.action.port_field();
                 let problem = Problem::OwnPort { field, port };
                 return Err(ProbersError::Entry {
                     key: prober.path.clone(),
@@ -71,11 +92,11 @@ impl Config {
     }
 
     /// The margin must leave each prober some time; hooks have no deadline.
-    pub(super) fn check_margin(&self) -> Result<(), ConfigError> {
+    pub(super) fn check_margin(&self, names: &Names) -> Result<(), ConfigError> {
         let timed = self.probers.iter().filter(|prober| !prober.is_hook);
         match timed.min_by_key(|prober| prober.timeout) {
             Some(prober) if self.deadline_margin >= prober.timeout => Err(ConfigError::Margin {
-                margin: self.deadline_margin.as_millis() as u64,
+                margin: names.margin.clone(),
                 prober: prober.path.clone(),
                 timeout: prober.timeout.as_secs(),
             }),

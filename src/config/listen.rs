@@ -20,12 +20,27 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
 
 /// An address that can be dialled.
 pub(super) fn target(text: &str) -> Result<IpAddr, Fault> {
-    let ip = address(text)?;
-    if ip.is_unspecified() || ip.is_multicast() {
-        Err(Fault::NoTarget)
-    } else {
-        Ok(ip)
-    }
+    dialled(address(text)?).ok_or(Fault::NoTarget)
+}
+
+/// An address that can be dialled from.
+pub(super) fn source(text: &str) -> Result<IpAddr, Fault> {
+    dialled(address(text)?).ok_or(Fault::NoSource)
+}
+
+/// An address that can be listened on.
+pub(super) fn local(text: &str) -> Result<IpAddr, Fault> {
+    one_host(address(text)?).ok_or(Fault::NoListen)
+}
+
+fn dialled(ip: IpAddr) -> Option<IpAddr> {
+    one_host(ip).filter(|ip| !ip.is_unspecified())
+}
+
+/// TCP knows neither multicast nor broadcast (RFC 9293 section 3.9.2.3).
+fn one_host(ip: IpAddr) -> Option<IpAddr> {
+    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    (!ip.is_multicast() && !is_broadcast).then_some(ip)
 }
 
 /// `LISTEN=TARGET`: `15032=127.0.0.1:8002`, `0.0.0.0:15032=[::1]:8002`
@@ -34,23 +49,20 @@ pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
     let listen = match port(listen) {
         Ok(port) => Listen { addr: None, port },
         Err(_) => {
-            let at = socket_addr(listen).ok_or(Fault::ForwardListen)?;
-            Listen {
-                addr: Some(at.ip()),
-                port: at.port(),
-            }
+            let (ip, port) = socket_addr(listen).ok_or(Fault::ForwardListen)?;
+            let addr = Some(one_host(ip).ok_or(Fault::NoListen)?);
+            Listen { addr, port }
         }
     };
-    let to = socket_addr(to).ok_or(Fault::ForwardTarget)?;
-    if to.ip().is_unspecified() || to.ip().is_multicast() {
-        return Err(Fault::NoTarget);
-    }
-    Ok(Forward { listen, target: to })
+    let (ip, port) = socket_addr(to).ok_or(Fault::ForwardTarget)?;
+    let target = SocketAddr::new(dialled(ip).ok_or(Fault::NoTarget)?, port);
+    Ok(Forward { listen, target })
 }
 
-fn socket_addr(text: &str) -> Option<SocketAddr> {
+/// Address and port, without a zone as in [`address`].
+fn socket_addr(text: &str) -> Option<(IpAddr, u16)> {
     let at: SocketAddr = text.parse().ok()?;
-    (at.port() != 0).then(|| SocketAddr::new(at.ip().to_canonical(), at.port()))
+    (at.port() != 0 && !text.contains('%')).then(|| (at.ip().to_canonical(), at.port()))
 }
 
 impl Listen {
@@ -70,10 +82,10 @@ impl Listen {
         self.port == other.port && (one_takes_other(self, other) || one_takes_other(other, self))
     }
 
-    /// Whether a dial of `to` ends up here. `own` is the pod's address; what is neither that nor
-    /// loopback is taken for another host's, unless it is the very address listened on.
-    pub(super) fn is_reached_by(self, to: SocketAddr, own: IpAddr) -> bool {
-        let is_local = to.ip().is_loopback() || to.ip() == own || self.addr == Some(to.ip());
+    /// Whether a dial of `to` ends up here. `own` are the pod's addresses; what is neither one of
+    /// those nor loopback is taken for another host's.
+    pub(super) fn is_reached_by(self, to: SocketAddr, own: &[IpAddr]) -> bool {
+        let is_local = to.ip().is_loopback() || own.contains(&to.ip());
         self.port == to.port() && is_local && self.takes(to.ip())
     }
 }

@@ -153,6 +153,15 @@ impl Action {
             Action::Tcp { port } | Action::Grpc { port, .. } => *port,
         }
     }
+
+    /// The member of the JSON that has it.
+    pub fn port_field(&self) -> &'static str {
+        match self {
+            Action::Http(_) => "httpGet.port",
+            Action::Tcp { .. } => "tcpSocket.port",
+            Action::Grpc { .. } => "grpc.port",
+        }
+    }
 }
 
 /// An `httpGet` prober.
@@ -195,11 +204,6 @@ impl Probers {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The entry that `find` numbered so.
-    pub fn get(&self, index: usize) -> Option<&Prober> {
-        self.0.get(index)
     }
 
     /// The entry of exactly this path, which comes without its query, and its number: 0 to `len`.

@@ -7,7 +7,7 @@ use super::json::{Kind, Reader};
 use super::members::{Members, Stop, missing, missing_port, number, one_of, refuse, seconds, text};
 use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
 use crate::limits;
-use crate::wire::url;
+use crate::wire::{class, url};
 use std::borrow::Cow;
 
 fn at(key: &str, stop: Stop) -> ProbersError {
@@ -82,6 +82,10 @@ fn is_hook(key: &str) -> Option<bool> {
 
 fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     let is_hook = is_hook(key).ok_or(Problem::Path)?;
+    // Paths are compared as they are sent, so such a key would never be found.
+    if !key.bytes().all(|byte| class::is(class::PATH, byte)) {
+        return Err(Problem::PathByte.into());
+    }
     let mut members = Members::of(reader, "the value", Rule::Entry, ENTRY)?;
     let mut action = None;
     let mut timeout = limits::PROBE_TIMEOUT;

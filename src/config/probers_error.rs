@@ -32,6 +32,8 @@ pub enum ProbersError {
 pub enum Problem {
     /// The key is none of Istio's paths.
     Path,
+    /// The key has bytes that stand in no request's path.
+    PathByte,
     /// The key stands there twice.
     RepeatedEntry,
     /// A member of the entry stands there twice.
@@ -162,6 +164,10 @@ impl fmt::Display for Problem {
             Problem::Path => f.write_str(
                 "the key must be /app-health/CONTAINER/ or /app-lifecycle/CONTAINER/ and one of livez, \
                  readyz, startupz, prestopz, poststartz: write a key such as /app-health/web/livez",
+            ),
+            Problem::PathByte => f.write_str(
+                "no request has such a path: write the container's name with letters, digits and '-', \
+                 such as /app-health/web/livez",
             ),
             Problem::RepeatedEntry => f.write_str("the key stands there twice: write it once"),
             Problem::Repeated(field) => write!(f, "{field} stands there twice: write it once"),

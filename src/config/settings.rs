@@ -1,7 +1,9 @@
-//! From what was typed, and what the environment adds, to what is meant.
+//! The settings as they are typed, which argh fills in, and the way from there, and from what the
+//! environment adds, to what is meant.
 
+use super::checks::Names;
 use super::settings_error::{ConfigError, Fault};
-use super::{Capacity, Config, Format, Forward, Level, Listen, Log, Probers, listen};
+use super::{Capacity, Config, Format, Forward, Level, Listen, Log, Probers, ProbersError, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -73,40 +75,58 @@ impl Given {
             fault,
         })
     }
+
+    /// What to call it in an error.
+    fn name(&self) -> Box<str> {
+        format!("{} {}", self.origin, self.value).into()
+    }
 }
 
 impl Config {
-    /// What the settings mean. `env` looks up a variable, `read_file` the text of a file.
+    /// What the settings mean. `env` looks up a variable, `read_file` the bytes of a file.
     ///
     /// # Errors
     /// The first setting that is wrong, or that does not go with the others.
     pub fn from_settings(
         typed: &Settings,
         env: impl Fn(&str) -> Option<OsString>,
-        read_file: impl Fn(&str) -> io::Result<String>,
+        read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, ConfigError> {
         let given = Sources { typed, env: &env };
         let (forwards, forward_names) = given.forwards()?;
+        let (target, target_name) = given
+            .named("target-ip", &typed.target_ip, listen::target)?
+            .unwrap_or_else(|| {
+                let name = "the default --target-ip 127.0.0.1";
+                (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
+            });
+        let source = given.named("source-ip", &typed.source_ip, listen::source)?;
+        let (source, source_name) = source.unzip();
+        let margin = given.named("deadline-margin", &typed.deadline_margin, millis)?;
+        let (margin, margin_name) = margin.unzip();
+        let names = Names {
+            target: target_name,
+            source: source_name.unwrap_or_default(),
+            margin: margin_name.unwrap_or_else(|| "the default --deadline-margin".into()),
+            forwards: forward_names,
+        };
         let config = Config {
             status: given.status()?,
-            target: given
-                .read("target-ip", &typed.target_ip, listen::target)?
-                .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            source: given.read("source-ip", &typed.source_ip, listen::address)?,
+            target,
+            source,
             probers: Probers::default(),
             forwards,
-            deadline_margin: given
-                .read("deadline-margin", &typed.deadline_margin, millis)?
-                .unwrap_or(limits::DEADLINE_MARGIN),
+            deadline_margin: margin.unwrap_or(limits::DEADLINE_MARGIN),
             shutdown_delay: given
                 .read("shutdown-delay", &typed.shutdown_delay, seconds)?
                 .unwrap_or(Duration::ZERO),
             log: given.log()?,
             capacity: given.capacity()?,
         };
-        config.check_addresses(&forward_names)?;
+        config.check_families(&names)?;
+        config.check_listeners(&names, given.pod_addresses())?;
         match given.find("app-probers", &typed.app_probers)? {
-            Some(probers) => config.with_probers(probers, &read_file),
+            Some(probers) => config.with_probers(probers, &names, &read_file),
             None => Ok(config),
         }
     }
@@ -114,28 +134,46 @@ impl Config {
     fn with_probers(
         mut self,
         mut given: Given,
-        read_file: &dyn Fn(&str) -> io::Result<String>,
+        names: &Names,
+        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, ConfigError> {
         if let Some(path) = given.value.strip_prefix('@') {
-            let text = read_file(path).map_err(|error| ConfigError::File {
+            let bytes = read_file(path).map_err(|error| ConfigError::File {
                 origin: given.origin.clone(),
                 path: path.into(),
                 reason: error.to_string().into(),
             })?;
-            given = Given {
-                origin: path.into(),
-                value: text.into(),
-            };
+            given = text_of_file(path, bytes)?;
         }
         let origin = given.origin;
         match Probers::parse(&given.value).and_then(|probers| self.check_ports(probers)) {
             Ok(probers) => self.probers = probers,
             Err(error) => return Err(ConfigError::Probers { origin, error }),
         }
-        self.check_margin()?;
+        self.check_margin(names)?;
         Ok(self)
     }
 }
+
+/// The length goes first: where a file that is too long was cut, half a character may stand.
+fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, ConfigError> {
+    let origin = Box::from(path);
+    if bytes.len() > limits::PROBERS_JSON_BYTES {
+        let bytes = bytes.len();
+        let error = ProbersError::TooLong { bytes };
+        return Err(ConfigError::Probers { origin, error });
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Given {
+            origin,
+            value: text.into(),
+        }),
+        Err(_) => Err(ConfigError::NotText { origin }),
+    }
+}
+
+/// The variables that have the pod's address.
+const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
 /// Where settings come from.
 struct Sources<'a> {
@@ -158,7 +196,7 @@ impl Sources<'_> {
             }));
         }
         let also: &[&str] = match flag {
-            "target-ip" => &["POD_IP", "INSTANCE_IP"],
+            "target-ip" => &POD_ADDRESSES,
             "app-probers" => &["ISTIO_KUBE_APP_PROBERS"],
             _ => &[],
         };
@@ -185,14 +223,32 @@ impl Sources<'_> {
         typed: &Option<String>,
         read: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Result<Option<T>, ConfigError> {
+        Ok(self.named(flag, typed, read)?.map(|(value, _)| value))
+    }
+
+    /// A setting, and what to call it in an error.
+    fn named<T>(
+        &self,
+        flag: &'static str,
+        typed: &Option<String>,
+        read: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Result<Option<(T, Box<str>)>, ConfigError> {
         self.find(flag, typed)?
-            .map(|given| given.read(read))
+            .map(|given| Ok((given.read(read)?, given.name())))
             .transpose()
+    }
+
+    /// The pod's addresses as far as they are told, wherever the target came from.
+    fn pod_addresses(&self) -> Vec<IpAddr> {
+        let values = POD_ADDRESSES.iter().filter_map(|name| (self.env)(name));
+        values
+            .filter_map(|value| listen::address(value.to_str()?).ok())
+            .collect()
     }
 
     fn status(&self) -> Result<Listen, ConfigError> {
         Ok(Listen {
-            addr: self.read("status-addr", &self.typed.status_addr, listen::address)?,
+            addr: self.read("status-addr", &self.typed.status_addr, listen::local)?,
             port: self
                 .read("status-port", &self.typed.status_port, listen::port)?
                 .unwrap_or(STATUS_PORT),
@@ -257,8 +313,7 @@ impl Sources<'_> {
             .iter()
             .map(|given| given.read(listen::forward))
             .collect();
-        let name = |given: &Given| format!("{} {}", given.origin, given.value).into();
-        Ok((forwards?, given.iter().map(name).collect()))
+        Ok((forwards?, given.iter().map(Given::name).collect()))
     }
 }
 

@@ -56,15 +56,15 @@ pub enum ConfigError {
     },
     /// Source and target address of different families.
     Family {
-        /// The source address.
-        source: core::net::IpAddr,
-        /// The target address.
-        target: core::net::IpAddr,
+        /// The source address and the flag or variable it came from.
+        source: Box<str>,
+        /// The target address, likewise.
+        target: Box<str>,
     },
     /// The margin leaves some prober no time.
     Margin {
-        /// The margin, in milliseconds.
-        margin: u64,
+        /// The margin, in milliseconds, and the flag or variable it came from.
+        margin: Box<str>,
         /// The prober's key.
         prober: Box<str>,
         /// Its timeout, in seconds.
@@ -86,6 +86,10 @@ pub enum Fault {
     Address,
     /// An IP address that can be dialled.
     NoTarget,
+    /// An IP address that can be dialled from.
+    NoSource,
+    /// An IP address that can be listened on.
+    NoListen,
     /// A whole number of milliseconds.
     Millis,
     /// A whole number of seconds.
@@ -111,6 +115,12 @@ impl fmt::Display for Fault {
             Fault::Address => "but must be an IP address: write one such as 127.0.0.1 or ::1",
             Fault::NoTarget => {
                 "which cannot be dialled: write the app's address, such as 127.0.0.1"
+            }
+            Fault::NoSource => {
+                "which cannot be dialled from: write an address of the pod, such as 127.0.0.6"
+            }
+            Fault::NoListen => {
+                "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all"
             }
             Fault::Millis => {
                 return write!(
@@ -187,7 +197,7 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::Family { source, target } => write!(
                 f,
-                "--source-ip {source} cannot dial --target-ip {target}: write two IPv4 or two IPv6 addresses"
+                "{source} cannot dial {target}: write two IPv4 or two IPv6 addresses"
             ),
             ConfigError::Margin {
                 margin,
@@ -195,7 +205,7 @@ impl fmt::Display for ConfigError {
                 timeout,
             } => write!(
                 f,
-                "--deadline-margin {margin} leaves prober {} nothing of its {timeout} s: \
+                "{margin} leaves prober {} nothing of its {timeout} s: \
                  write fewer than {} milliseconds",
                 Quoted(prober),
                 timeout * 1000

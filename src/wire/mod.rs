@@ -1,4 +1,5 @@
-//! Bytes to typed values and back: HTTP/1.1 heads, bodies and answers. No I/O, no clock, no allocation.
+//! Bytes to typed values and back: HTTP/1.1 heads, bodies and answers. No I/O, no clock; parsing allocates
+//! nothing, only what is made once from the configuration does.
 //!
 //! The two sides serve two masters. A request may come from anybody who reaches the status port, so
 //! it is read strictly (RFC 9112). A response comes from the app, and the measure of an app's health is
@@ -7,7 +8,7 @@
 pub mod answer;
 pub mod body;
 mod chunked;
-mod class;
+pub(crate) mod class;
 mod field_lines;
 pub mod request;
 pub mod response;

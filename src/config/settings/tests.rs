@@ -42,8 +42,8 @@ fn config_of(flags: Variables<'_>, variables: Variables<'_>) -> Result<Config, S
         found.map(|variable| OsString::from(variable.1))
     };
     let read_file = |path: &str| match path {
-        "/etc/probers.json" => Ok(PROBER.to_string()),
-        "/etc/broken.json" => Ok("{".to_string()),
+        "/etc/probers.json" => Ok(PROBER.into()),
+        "/etc/broken.json" => Ok("{".into()),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
     };
     Config::from_settings(&typed(flags), env, read_file).map_err(|error| error.to_string())
@@ -227,7 +227,7 @@ fn probers_come_from_istios_variable_and_from_files() {
 fn a_variable_that_is_not_utf_8_is_named() {
     use std::os::unix::ffi::OsStringExt;
     let env = |name: &str| (name == "POD_IP").then(|| OsString::from_vec(vec![b'1', 0xff]));
-    let error = Config::from_settings(&Settings::default(), env, |_| Ok(String::new()));
+    let error = Config::from_settings(&Settings::default(), env, |_| Ok(Vec::new()));
     let text = error.expect_err("not UTF-8").to_string();
     assert_eq!(text, "POD_IP is not UTF-8: write it in plain text");
 }
@@ -247,8 +247,25 @@ fn each_value_that_is_wrong_is_told_with_what_to_write() {
         ),
         (
             "target-ip",
-            &["0.0.0.0", "::", "224.0.0.1", "ff02::1"],
+            &[
+                "0.0.0.0",
+                "::",
+                "224.0.0.1",
+                "ff02::1",
+                "255.255.255.255",
+                "::ffff:224.0.0.1",
+            ],
             "which cannot be dialled: write the app's address, such as 127.0.0.1",
+        ),
+        (
+            "source-ip",
+            &["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"],
+            "which cannot be dialled from: write an address of the pod, such as 127.0.0.6",
+        ),
+        (
+            "status-addr",
+            &["224.0.0.1", "ff02::1", "255.255.255.255"],
+            "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
         ),
         (
             "deadline-margin",
@@ -312,8 +329,32 @@ fn each_value_that_is_wrong_is_told_with_what_to_write() {
 fn source_and_target_are_of_one_family() {
     assert_eq!(
         refusal(&[("source-ip", "::6")]),
-        "--source-ip ::6 cannot dial --target-ip 127.0.0.1: write two IPv4 or two IPv6 addresses"
+        "--source-ip ::6 cannot dial the default --target-ip 127.0.0.1: \
+         write two IPv4 or two IPv6 addresses"
     );
+    for (flags, variables, names) in [
+        (
+            &[("target-ip", "10.0.0.5"), ("source-ip", "::6")][..],
+            &[("POD_IP", "fd00::1")][..],
+            "--source-ip ::6 cannot dial --target-ip 10.0.0.5",
+        ),
+        (
+            &[("source-ip", "127.0.0.6")],
+            &[("POD_IP", "fd00::1")],
+            "--source-ip 127.0.0.6 cannot dial POD_IP fd00::1",
+        ),
+        (
+            &[],
+            &[("PROBELET_SOURCE_IP", "::6"), ("INSTANCE_IP", "10.0.0.5")],
+            "PROBELET_SOURCE_IP ::6 cannot dial INSTANCE_IP 10.0.0.5",
+        ),
+    ] {
+        let error = config_of(flags, variables).expect_err(names);
+        assert_eq!(
+            error,
+            format!("{names}: write two IPv4 or two IPv6 addresses")
+        );
+    }
     config(&[("source-ip", "::ffff:127.0.0.6")]);
     config(&[("source-ip", "::6"), ("target-ip", "fd00::1")]);
 }
@@ -375,12 +416,27 @@ fn each_forward_that_is_wrong_is_told_with_an_example() {
                 "15032=127.0.0.1:0",
                 "15032=::1:80",
                 "15032=127.0.0.1:1=2",
+                "15032=[fe80::1%2]:80",
             ],
             "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 15032=[::1]:8002",
         ),
         (
-            &["15032=0.0.0.0:80", "15032=[::]:80"],
+            &[
+                "15032=0.0.0.0:80",
+                "15032=[::]:80",
+                "15032=224.0.0.1:80",
+                "15032=255.255.255.255:80",
+                "15032=[ff02::1]:80",
+            ],
             "which cannot be dialled: write the app's address, such as 127.0.0.1",
+        ),
+        (
+            &[
+                "224.0.0.1:80=127.0.0.1:1",
+                "255.255.255.255:80=127.0.0.1:1",
+                "[ff02::1]:80=127.0.0.1:1",
+            ],
+            "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
         ),
     ] {
         for value in values {
@@ -472,6 +528,38 @@ fn a_forward_may_not_lead_back_to_a_listener() {
     }
 }
 
+/// Whatever is known to be the pod's own counts, even where `--target-ip` goes before it.
+#[test]
+fn a_forward_may_not_lead_back_by_another_address_of_the_pod() {
+    for (flags, variables, target) in [
+        (&[][..], &[("POD_IP", "10.0.0.5")][..], "10.0.0.5:25024"),
+        (&[], &[("INSTANCE_IP", "10.0.0.5")], "10.0.0.5:15020"),
+        (
+            &[],
+            &[("POD_IP", "10.0.0.5"), ("INSTANCE_IP", "fd00::1")],
+            "[fd00::1]:25024",
+        ),
+        (&[], &[("POD_IP", "::ffff:10.0.0.5")], "10.0.0.5:25024"),
+        (&[("source-ip", "10.0.0.5")], &[], "10.0.0.5:25024"),
+        (&[("status-addr", "10.0.0.5")], &[], "10.0.0.5:25024"),
+    ] {
+        let forward = format!("25024={target}");
+        let local = [("target-ip", "127.0.0.1"), ("forward", &*forward)];
+        let error = config_of(&[flags, &local].concat(), variables).expect_err(target);
+        assert!(
+            error.starts_with(&format!("--forward {forward} leads to ")),
+            "{error}"
+        );
+    }
+    // What is no address is not read where --target-ip goes before it.
+    let flags = [
+        ("target-ip", "127.0.0.1"),
+        ("forward", "25024=10.0.0.5:25024"),
+    ];
+    let taken = config_of(&flags, &[("POD_IP", "pod"), ("INSTANCE_IP", "")]);
+    assert_eq!(taken.expect("another host").forwards.len(), 1);
+}
+
 #[test]
 fn a_prober_may_not_be_aimed_at_a_listener() {
     for (kind, field) in [
@@ -505,6 +593,12 @@ fn the_margin_leaves_each_probe_some_time_but_hooks_have_all_of_it() {
         refusal(&[("app-probers", PROBER), ("deadline-margin", "2000")]),
         "--deadline-margin 2000 leaves prober \"/app-health/web/livez\" nothing of its 2 s: \
          write fewer than 2000 milliseconds"
+    );
+    let flags = [("app-probers", PROBER)];
+    let error = config_of(&flags, &[("PROBELET_DEADLINE_MARGIN", "2000")]).expect_err("no time");
+    assert!(
+        error.starts_with("PROBELET_DEADLINE_MARGIN 2000 leaves prober "),
+        "{error}"
     );
     config(&[("app-probers", PROBER), ("deadline-margin", "1999")]);
     let hook = r#"{"/app-lifecycle/web/prestopz":{"httpGet":{"port":8080}}}"#;
