@@ -5,11 +5,11 @@
 //!
 //! | layer       | what it is for |
 //! |-------------|----------------|
-//! | `cli`     | what was typed, and from flags and environment to what is meant |
+//! | `cli`     | what was typed: command, flags, help and version |
 //! | `agent`   | the status port: accept, route, answer, log, metrics, drain |
 //! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
 //! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
-//! | `config`  | probers JSON and settings to validated, typed tables; all errors before the first bind |
+//! | `config`  | from settings (flags and environment) and probers JSON to validated, typed tables; all errors before the first bind |
 //! | `net`     | reactor, socket, timer: the only place that blocks or sleeps |
 //! | `wire`    | bytes to typed values and back; no I/O, no clock |
 //! | `limits`  | every capacity and deadline: value, unit, reason |
