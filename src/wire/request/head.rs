@@ -1,0 +1,173 @@
+//! A request's head as it was read, and why one is refused.
+
+use crate::limits::REQUEST_HEAD_BYTES;
+use crate::wire::class;
+
+/// What is asked (RFC 9110 section 9). Methods are case-sensitive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// Any other token.
+    Other,
+}
+
+/// Where the parts of a head stand in the buffer it was read from.
+///
+/// The accessors want that same buffer, with the same bytes still at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    pub(super) method: Method,
+    pub(super) has_body: bool,
+    pub(super) path: Span,
+    pub(super) host: Option<Span>,
+    pub(super) fields: Span,
+    pub(super) len: u16,
+}
+
+/// A piece of the buffer. [`REQUEST_HEAD_BYTES`] fits in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u16,
+    end: u16,
+}
+
+const _: () = assert!(REQUEST_HEAD_BYTES <= u16::MAX as usize);
+
+impl Span {
+    pub(super) const EMPTY: Self = Span { start: 0, end: 0 };
+
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Span {
+            start: start as u16,
+            end: end as u16,
+        }
+    }
+
+    /// Nothing when `buf` is not the buffer this was taken from.
+    fn of(self, buf: &[u8]) -> &[u8] {
+        buf.get(usize::from(self.start)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+}
+
+impl RequestHead {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Bytes of the head in the buffer, from its start to the end of the blank line.
+    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// The path of the target, without query; `/` when an absolute-form has none (RFC 9110 section 4.2.3).
+    pub fn path<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        match self.path.of(buf) {
+            [] => b"/",
+            path => path,
+        }
+    }
+
+    /// The host and port asked for: of an absolute-form its authority (RFC 9112 section 3.2.2), else the
+    /// value of `Host`, which may be empty. `None` only in HTTP/1.0.
+    pub fn host<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
+        self.host.map(|host| host.of(buf))
+    }
+
+    /// Whether a body follows: `Transfer-Encoding`, or a `Content-Length` other than 0 (RFC 9112 section 6).
+    pub fn has_body(&self) -> bool {
+        self.has_body
+    }
+
+    /// Name and value of each field line as it came, `Host` included.
+    pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+        Fields(self.fields.of(buf))
+    }
+}
+
+/// The field lines of a head; made by [`RequestHead::fields`].
+#[derive(Clone, Debug)]
+pub struct Fields<'b>(&'b [u8]);
+
+impl<'b> Iterator for Fields<'b> {
+    type Item = (&'b [u8], &'b [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line_end = memchr::memchr(b'\r', self.0)?;
+        let (line, rest) = self.0.split_at(line_end);
+        self.0 = rest.get(2..).unwrap_or_default();
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], class::trim(&line[colon + 1..])))
+    }
+}
+
+/// Why a head is refused; one for each rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// More than [`REQUEST_HEAD_BYTES`].
+    TooManyBytes,
+    /// More than [`REQUEST_FIELDS`](crate::limits::REQUEST_FIELDS) field lines.
+    TooManyFields,
+    /// Something else than a token and one space where the method stands, a second leading CRLF included
+    /// (RFC 9112 sections 2.2 and 3.1).
+    Method,
+    /// Neither origin-form nor absolute-form of `http`, bytes that are in no URI, or user information
+    /// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
+    Target,
+    /// Neither `HTTP/1.1` nor `HTTP/1.0` (RFC 9112 section 2.3).
+    Version,
+    /// A line that does not end with CRLF: bare LF, bare CR (RFC 9112 section 2.2).
+    LineEnd,
+    /// A line that starts with whitespace: obs-fold (RFC 9112 section 5.2) or before the first field
+    /// (section 2.2).
+    Folded,
+    /// A field name that is empty or no token (RFC 9112 section 5).
+    FieldName,
+    /// Whitespace between field name and colon (RFC 9112 section 5.1).
+    SpaceBeforeColon,
+    /// A control byte in a field value (RFC 9110 section 5.5).
+    FieldValue,
+    /// HTTP/1.1 without `Host` (RFC 9112 section 3.2).
+    NoHost,
+    /// A second `Host` (RFC 9112 section 3.2).
+    SecondHost,
+    /// A `Host` that is no host and port (RFC 9112 section 3.2).
+    Host,
+    /// A `Content-Length` that is no number (RFC 9112 section 6.3).
+    ContentLength,
+    /// A second `Content-Length`, equal or not (RFC 9112 section 6.3).
+    SecondContentLength,
+}
+
+impl RequestError {
+    /// Whether a limit was passed (431) rather than a rule of the syntax broken (400).
+    pub fn is_too_large(self) -> bool {
+        matches!(self, Self::TooManyBytes | Self::TooManyFields)
+    }
+
+    /// For a log line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooManyBytes => "head_too_large",
+            Self::TooManyFields => "too_many_fields",
+            Self::Method => "bad_method",
+            Self::Target => "bad_target",
+            Self::Version => "bad_version",
+            Self::LineEnd => "bad_line_end",
+            Self::Folded => "folded_line",
+            Self::FieldName => "bad_field_name",
+            Self::SpaceBeforeColon => "space_before_colon",
+            Self::FieldValue => "bad_field_value",
+            Self::NoHost => "no_host",
+            Self::SecondHost => "second_host",
+            Self::Host => "bad_host",
+            Self::ContentLength => "bad_content_length",
+            Self::SecondContentLength => "second_content_length",
+        }
+    }
+}
