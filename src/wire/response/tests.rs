@@ -2,6 +2,9 @@
 
 use super::*;
 
+mod framing;
+mod status_line;
+
 const ROOM: usize = 16;
 
 /// Verdict, and the location kept.
@@ -116,61 +119,6 @@ fn bare_lf_ends_a_line() {
     assert_eq!(head("HTTP/1.1 503\nA: b\r\n\n").status, 503);
 }
 
-/// `ReadResponse` in Go's `net/http/response.go`.
-#[test]
-fn sloppy_status_lines_are_taken() {
-    for line in [
-        "HTTP/1.1 200",
-        "HTTP/1.1 200 ",
-        "HTTP/1.1   200  OK",
-        "HTTP/1.0 200 a\rb\0",
-        "HTTP/0.9 200 OK",
-        "HTTP/9.9 200 OK",
-        "HTTP/1.1 200 \r",
-    ] {
-        assert_eq!(head(&format!("{line}\r\n\r\n")).status, 200, "{line:?}");
-    }
-}
-
-#[test]
-fn what_is_no_status_line_is_malformed() {
-    for line in [
-        "",
-        "\r\nHTTP/1.1 200 OK",
-        "hello",
-        " HTTP/1.1 200 OK",
-        "http/1.1 200 OK",
-        "HTTP/1.10 200 OK",
-        "HTTP/1 200 OK",
-        "HTTP/a.1 200 OK",
-        "HTTP/1.1",
-        "HTTP/1.1 ",
-        "HTTP/1.1\t200 OK",
-        "HTTP/1.1 20 OK",
-        "HTTP/1.1 2000 OK",
-        "HTTP/1.1 20x OK",
-        "HTTP/1.1 200\tOK",
-        "HTTP/1.1 200\r",
-        "HTTP/1.1 -20 OK",
-        "ICY 200 OK",
-        "<html>",
-    ] {
-        malformed(format!("{line}\r\n\r\n"));
-    }
-}
-
-#[test]
-fn a_status_that_cannot_be_handed_on_is_told_apart() {
-    for status in ["600", "999", "000", "099", "+20", "-00"] {
-        refused(
-            format!("HTTP/1.1 {status} x\r\n"),
-            ResponseError::StatusOutOfRange,
-        );
-    }
-    refused("HTTP/1.1 101 x\r\n", ResponseError::SwitchingProtocols);
-    assert_eq!(head("HTTP/1.1 599 x\r\n\r\n").status, 599);
-}
-
 /// RFC 9110 section 15.2.
 #[test]
 fn interim_heads_are_passed_over() {
@@ -238,108 +186,6 @@ fn folded_lines_belong_to_the_value() {
     malformed(with("Content-Length: 5\r\n 5\r\n"));
     malformed(with("Transfer-Encoding: chunked\r\n \r\n"));
     malformed(with("Transfer-Encoding: chun\r\n ked\r\n"));
-}
-
-/// `fixLength` and `parseContentLength`; RFC 9112 section 6.3.
-#[test]
-fn lengths_have_to_agree_as_strings() {
-    assert_eq!(framing(""), Framing::UntilClose);
-    assert_eq!(framing("CONTENT-length: \t0 \r\n"), Framing::Length(0));
-    assert_eq!(
-        framing("Content-Length: 5\r\nContent-Length:5 \r\n"),
-        Framing::Length(5)
-    );
-    assert_eq!(
-        framing("Content-Length: 9223372036854775807\r\n"),
-        Framing::Length(i64::MAX as u64)
-    );
-    for lines in [
-        "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: 5\r\nContent-Length: 05\r\n",
-        "Content-Length: 9223372036854775808\r\n",
-        "Content-Length: 99999999999999999999\r\n",
-        "Content-Length: \r\n",
-        "Content-Length: +5\r\n",
-        "Content-Length: 5, 5\r\n",
-        "Content-Length: 5 5\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: x\r\n",
-    ] {
-        malformed(with(lines));
-    }
-}
-
-/// `parseTransferEncoding`.
-#[test]
-fn the_only_encoding_is_chunked_and_only_once() {
-    assert_eq!(framing("transfer-encoding: Chunked \r\n"), Framing::Chunked);
-    assert_eq!(
-        framing("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
-        Framing::Chunked
-    );
-    for lines in [
-        "Transfer-Encoding: identity\r\n",
-        "Transfer-Encoding: \r\n",
-        "Transfer-Encoding: gzip, chunked\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-    ] {
-        malformed(with(lines));
-    }
-}
-
-#[test]
-fn an_encoding_below_1_1_is_ignored() {
-    for version in ["1.0", "0.9", "0.1"] {
-        let line = format!("HTTP/{version} 200 OK\r\nTransfer-Encoding: x\r\n");
-        assert_eq!(head(&format!("{line}\r\n")).framing, Framing::UntilClose);
-        assert_eq!(
-            head(&format!("{line}Content-Length: 3\r\n\r\n")).framing,
-            Framing::Length(3)
-        );
-    }
-    for version in ["0.0", "1.2", "2.0"] {
-        let line = format!("HTTP/{version} 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        assert_eq!(head(&line).framing, Framing::Chunked);
-    }
-}
-
-/// `fixTrailer`.
-#[test]
-fn a_trailer_cannot_announce_framing() {
-    const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-    for names in [
-        "Content-Length",
-        "a, TRANSFER-encoding ,b",
-        "trailer,",
-        "a\r\n ,content-length\r\n ",
-    ] {
-        malformed(with(&format!("Trailer: {names}\r\n{CHUNKED}")));
-        assert_eq!(
-            framing(&format!("Trailer: {names}\r\n")),
-            Framing::UntilClose
-        );
-    }
-    for names in ["Expires", "", ",", "content length", "Content-Lengths"] {
-        assert_eq!(
-            framing(&format!("Trailer: {names}\r\n{CHUNKED}")),
-            Framing::Chunked
-        );
-    }
-}
-
-/// RFC 9112 section 6.3, rule 1.
-#[test]
-fn some_codes_have_no_body() {
-    for status in [204, 304] {
-        for lines in [
-            "",
-            "Content-Length: 5\r\n",
-            "Transfer-Encoding: chunked\r\n",
-        ] {
-            let input = format!("HTTP/1.1 {status} x\r\n{lines}\r\n");
-            assert_eq!(head(&input).framing, Framing::None);
-        }
-        malformed(format!("HTTP/1.1 {status} x\r\nContent-Length: x\r\n\r\n"));
-    }
 }
 
 #[test]

@@ -1,0 +1,295 @@
+//! What is told of probers that are refused.
+
+use super::*;
+
+#[test]
+fn a_port_that_is_wrong_is_named_with_what_to_write() {
+    const PORT: &str =
+        "but a port must be a number from 1 to 65535: write the container port's number";
+    for (value, expected) in [
+        (
+            r#"{"httpGet":{"port":"http"}}"#,
+            format!(r#"httpGet.port is "http", {PORT}"#),
+        ),
+        (
+            r#"{"httpGet":{"port":"8080"}}"#,
+            format!(r#"httpGet.port is "8080", {PORT}"#),
+        ),
+        (
+            r#"{"httpGet":{"port":0}}"#,
+            format!("httpGet.port is 0, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":-1}}"#,
+            format!("httpGet.port is -1, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":65536}}"#,
+            format!("httpGet.port is 65536, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":80.0}}"#,
+            format!("httpGet.port is 80.0, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":8e1}}"#,
+            format!("httpGet.port is 8e1, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":true}}"#,
+            format!("httpGet.port is true, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":[80]}}"#,
+            format!("httpGet.port is a list, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":{"a":1}}}"#,
+            format!("httpGet.port is an object, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{"port":null}}"#,
+            format!("httpGet.port is missing, {PORT}"),
+        ),
+        (
+            r#"{"httpGet":{}}"#,
+            format!("httpGet.port is missing, {PORT}"),
+        ),
+        (
+            r#"{"tcpSocket":{}}"#,
+            format!("tcpSocket.port is missing, {PORT}"),
+        ),
+        (
+            r#"{"tcpSocket":{"port":"db"}}"#,
+            format!(r#"tcpSocket.port is "db", {PORT}"#),
+        ),
+        (
+            r#"{"grpc":{"service":""}}"#,
+            format!("grpc.port is missing, {PORT}"),
+        ),
+        (
+            r#"{"grpc":{"port":"9000"}}"#,
+            format!(r#"grpc.port is "9000", {PORT}"#),
+        ),
+    ] {
+        assert_eq!(entry_refusal(value), expected);
+    }
+}
+
+#[test]
+fn a_member_that_is_wrong_is_named_with_what_to_write() {
+    for (value, expected) in [
+        (
+            "null",
+            r#"the value is null, but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#,
+        ),
+        (
+            "[]",
+            r#"the value is a list, but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#,
+        ),
+        (
+            r#"{"httpGet":8080}"#,
+            r#"httpGet is 8080, but must be an object: write {"path":"/healthz","port":8080}"#,
+        ),
+        (
+            r#"{"tcpSocket":8080}"#,
+            r#"tcpSocket is 8080, but must be an object: write {"port":8080}"#,
+        ),
+        (
+            r#"{"grpc":"x"}"#,
+            r#"grpc is "x", but must be an object: write {"port":8080}"#,
+        ),
+        (
+            r#"{"timeoutSeconds":-1}"#,
+            "timeoutSeconds is -1, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
+        ),
+        (
+            r#"{"timeoutSeconds":1.5}"#,
+            "timeoutSeconds is 1.5, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
+        ),
+        (
+            r#"{"timeoutSeconds":"1"}"#,
+            r#"timeoutSeconds is "1", but must be a whole number of seconds: write 1 or more, or leave it out for 1"#,
+        ),
+        (
+            r#"{"httpGet":{"path":1}}"#,
+            "httpGet.path is 1, but must be a string: write it in double quotes",
+        ),
+        (
+            r#"{"httpGet":{"path":"http://u:p@h/"}}"#,
+            r#"httpGet.path is "http://u:p@h/", but may not carry a user: write the path alone, and an Authorization header into httpHeaders"#,
+        ),
+        (
+            r#"{"httpGet":{"path":"a:b"}}"#,
+            r#"httpGet.path is "a:b", which kubelet reads as a URL without a host and never sends: write it with a leading slash"#,
+        ),
+        (
+            r#"{"httpGet":{"scheme":"ftp"}}"#,
+            r#"httpGet.scheme is "ftp", but must be HTTP or HTTPS: write "HTTP", or leave it out"#,
+        ),
+        (
+            r#"{"httpGet":{"protocol":"HTTP3"}}"#,
+            r#"httpGet.protocol is "HTTP3", but must be HTTP1 or HTTP2: write "HTTP1", or leave it out"#,
+        ),
+        (
+            r#"{"grpc":{"mode":"mtls"}}"#,
+            r#"grpc.mode is "mtls", but must be Plaintext or TLS: write "Plaintext", or leave it out"#,
+        ),
+        (
+            r#"{"grpc":{"service":1}}"#,
+            "grpc.service is 1, but must be a string: write it in double quotes",
+        ),
+    ] {
+        assert_eq!(entry_refusal(value), expected);
+    }
+}
+
+#[test]
+fn a_header_that_is_wrong_is_named_with_what_to_write() {
+    for (value, expected) in [
+        (
+            r#"{"httpGet":{"httpHeaders":{"X-A":"1"}}}"#,
+            r#"httpGet.httpHeaders is an object, but must be a list: write [{"name":"X-Probe","value":"1"}]"#,
+        ),
+        (
+            r#"{"httpGet":{"httpHeaders":["X-A"]}}"#,
+            r#"one of httpHeaders is "X-A", but must be an object: write {"name":"X-Probe","value":"1"}"#,
+        ),
+        (
+            r#"{"httpGet":{"httpHeaders":[{"value":"1"}]}}"#,
+            "httpHeaders.name is missing, but a header's name must be a token: write letters, digits and '-', such as X-Probe",
+        ),
+        (
+            r#"{"httpGet":{"httpHeaders":[{"name":"X A"}]}}"#,
+            r#"httpHeaders.name is "X A", but a header's name must be a token: write letters, digits and '-', such as X-Probe"#,
+        ),
+        (
+            r#"{"httpGet":{"httpHeaders":[{"name":"X","value":"a\r\nb"}]}}"#,
+            r#"httpHeaders.value is "a\r\nb", but a header's value may not have control characters: write it without line breaks"#,
+        ),
+        (
+            r#"{"httpGet":{"httpHeaders":[{"name":"X","value":1}]}}"#,
+            "httpHeaders.value is 1, but must be a string: write it in double quotes",
+        ),
+    ] {
+        assert_eq!(entry_refusal(value), expected);
+    }
+}
+
+#[test]
+fn an_entry_has_one_kind_and_each_member_once() {
+    for (value, expected) in [
+        (
+            r#"{}"#,
+            "it has nothing to probe: write one of httpGet, tcpSocket and grpc",
+        ),
+        (
+            r#"{"httpGet":null,"exec":{}}"#,
+            "it has nothing to probe: write one of httpGet, tcpSocket and grpc",
+        ),
+        (
+            r#"{"grpc":{"port":1},"tcpSocket":{"port":1}}"#,
+            "it has more than one of httpGet, tcpSocket and grpc: write one and leave out the others",
+        ),
+        (
+            r#"{"grpc":{"port":1},"grpc":{"port":1}}"#,
+            "grpc stands there twice: write it once",
+        ),
+        (
+            r#"{"grpc":{"port":1,"port":1}}"#,
+            "grpc.port stands there twice: write it once",
+        ),
+        (
+            r#"{"httpGet":{"Path":"/a","path":null}}"#,
+            "httpGet.path stands there twice: write it once",
+        ),
+    ] {
+        assert_eq!(entry_refusal(value), expected);
+    }
+}
+
+#[test]
+fn a_long_value_is_shown_in_part() {
+    let value = format!(r#"{{"httpGet":{{"port":"{}"}}}}"#, "é".repeat(500));
+    let text = entry_refusal(&value);
+    assert!(
+        text.starts_with(&format!("httpGet.port is \"{}..., but", "é".repeat(59))),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_key_may_stand_there_once() {
+    let one = r#""/app-health/web/livez":{"tcpSocket":{"port":1}}"#;
+    assert_eq!(
+        refusal(&format!("{{{one},{one}}}")),
+        r#"prober "/app-health/web/livez": the key stands there twice: write it once"#
+    );
+    // The same key, one spelt with an escape.
+    let other = one.replace("web", r"\u0077eb");
+    assert!(refusal(&format!("{{{one},{other}}}")).contains("twice"));
+}
+
+#[test]
+fn kubelet_fails_hooks_that_are_not_http_and_so_does_the_configuration() {
+    for (kind, text) in [("tcpSocket", "tcpSocket"), ("grpc", "grpc")] {
+        assert_eq!(
+            refusal(&format!(
+                r#"{{"/app-lifecycle/web/prestopz":{{"{kind}":{{"port":1}}}}}}"#
+            )),
+            format!(
+                r#"prober "/app-lifecycle/web/prestopz": a lifecycle hook is {text}, which kubelet always fails: write httpGet"#
+            )
+        );
+    }
+}
+
+#[test]
+fn as_many_probers_as_fit_are_taken_and_no_more() {
+    let table = |count: usize| {
+        let one = |i| format!(r#""/app-health/c{i}/livez":{{"tcpSocket":{{"port":1}}}}"#);
+        format!("{{{}}}", (0..count).map(one).collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(
+        parse(&table(limits::PROBERS)).expect("64").len(),
+        limits::PROBERS
+    );
+    assert_eq!(
+        refusal(&table(limits::PROBERS + 1)),
+        "there are more than 64 probers: leave out those of containers that need no mesh certificate"
+    );
+}
+
+#[test]
+fn text_that_is_too_long_or_no_table_is_refused() {
+    let long = " ".repeat(limits::PROBERS_JSON_BYTES + 1);
+    assert_eq!(
+        refusal(&long),
+        "probers are 131073 bytes of JSON, but at most 131072 are read: leave out what no container has"
+    );
+    for text in ["[]", "1", r#""{}""#, "true"] {
+        assert_eq!(
+            refusal(text),
+            r#"probers must be one JSON object: write {"/app-health/web/livez":{"httpGet":{"port":8080}}}"#
+        );
+    }
+}
+
+#[test]
+fn broken_json_is_told_with_its_place() {
+    assert_eq!(
+        refusal("{\n\"/app-health/web/livez\": {\"httpGet\" {}}}"),
+        "probers are not JSON: line 2, column 37: a ':' must follow the key"
+    );
+    assert_eq!(
+        refusal("{} {}"),
+        "probers are not JSON: line 1, column 4: nothing may follow the closing '}'"
+    );
+}
+
+#[test]
+fn every_cut_of_the_text_is_refused() {
+    for end in 1..ISTIO.len() {
+        assert!(parse(&ISTIO[..end]).is_err(), "{end}");
+    }
+}

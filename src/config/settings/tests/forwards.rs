@@ -1,0 +1,99 @@
+//! Forwards: how they are written, and what is told of one that is wrong.
+
+use super::*;
+
+#[test]
+fn forwards_are_read() {
+    let list = |text: &str| {
+        config_of(&[], &[("PROBELET_FORWARD", text)])
+            .expect(text)
+            .forwards
+    };
+    let one = |addr: Option<&str>, port, target: &str| Forward {
+        listen: Listen {
+            addr: addr.map(ip),
+            port,
+        },
+        target: target.parse().expect("a target"),
+    };
+    assert_eq!(
+        list("15032=127.0.0.1:8002, 0.0.0.0:15033=[::1]:8002,[::1]:15034=10.0.0.9:1"),
+        [
+            one(None, 15032, "127.0.0.1:8002"),
+            one(Some("0.0.0.0"), 15033, "[::1]:8002"),
+            one(Some("::1"), 15034, "10.0.0.9:1"),
+        ]
+    );
+    let flags = [("forward", "1=127.0.0.1:2"), ("forward", "3=127.0.0.1:4")];
+    let config = config_of(&flags, &[("PROBELET_FORWARD", "x")]).expect("flags go first");
+    assert_eq!(
+        config.forwards,
+        [one(None, 1, "127.0.0.1:2"), one(None, 3, "127.0.0.1:4")]
+    );
+}
+
+#[test]
+fn each_forward_that_is_wrong_is_told_with_an_example() {
+    for (values, rule) in [
+        (
+            &["15032", "", "15032:127.0.0.1:8002"][..],
+            "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002",
+        ),
+        (
+            &[
+                "=127.0.0.1:8002",
+                "0=127.0.0.1:8002",
+                "a=127.0.0.1:8002",
+                "::1:80=127.0.0.1:8002",
+                "1.2.3.4:0=1.2.3.4:1",
+                "1.2.3.4=1.2.3.4:1",
+            ],
+            "but before '=' must stand PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 0.0.0.0:15032=127.0.0.1:8002",
+        ),
+        (
+            &[
+                "15032=",
+                "15032=8002",
+                "15032=localhost:80",
+                "15032=127.0.0.1",
+                "15032=127.0.0.1:0",
+                "15032=::1:80",
+                "15032=127.0.0.1:1=2",
+                "15032=[fe80::1%2]:80",
+            ],
+            "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 15032=[::1]:8002",
+        ),
+        (
+            &[
+                "15032=0.0.0.0:80",
+                "15032=[::]:80",
+                "15032=224.0.0.1:80",
+                "15032=255.255.255.255:80",
+                "15032=[ff02::1]:80",
+            ],
+            "which cannot be dialled: write the app's address, such as 127.0.0.1",
+        ),
+        (
+            &[
+                "224.0.0.1:80=127.0.0.1:1",
+                "255.255.255.255:80=127.0.0.1:1",
+                "[ff02::1]:80=127.0.0.1:1",
+            ],
+            "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
+        ),
+    ] {
+        for value in values {
+            assert_eq!(
+                refusal(&[("forward", value)]),
+                format!("--forward is {value:?}, {rule}")
+            );
+        }
+    }
+    let nine: Vec<String> = (1..=9).map(|port| format!("{port}=127.0.0.1:80")).collect();
+    let list = |count| config_of(&[], &[("PROBELET_FORWARD", &nine[..count].join(","))]);
+    assert_eq!(list(8).expect("8 forwards").forwards.len(), 8);
+    assert_eq!(
+        list(9).expect_err("one more"),
+        "there are 9 forwards, but at most 8 are served: leave some out"
+    );
+}
