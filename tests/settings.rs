@@ -65,6 +65,9 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
         (&["--status-addr", "localhost"], "localhost"),
         (&["--target-ip", "10.0.0"], "10.0.0"),
         (&["--source-ip", "::g"], "::g"),
+        (&["--status-addr", "224.0.0.1"], "224.0.0.1"),
+        (&["--source-ip", "224.0.0.1"], "224.0.0.1"),
+        (&["--target-ip", "255.255.255.255"], "255.255.255.255"),
         (&["--log-level", "loud"], "loud"),
         (&["--log-format", "xml"], "xml"),
         (&["--shutdown-delay", "-1"], "-1"),
@@ -98,6 +101,10 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
     }
     let text = refused(Setup::new().env("PROBELET_STATUS_PORT", "x"), &[]);
     assert!(text.contains("PROBELET_STATUS_PORT"), "{text}");
+    // The pod's own address counts as such, even where it is not what is probed.
+    let loops = ["--target-ip=127.0.0.1", "--forward=25024=10.0.0.5:25024"];
+    let text = refused(Setup::new().env("POD_IP", "10.0.0.5"), &loops);
+    assert!(text.contains("10.0.0.5:25024"), "{text}");
 }
 
 fn faulty_probers_are_named_and_exit_2() {
@@ -119,6 +126,10 @@ fn faulty_probers_are_named_and_exit_2() {
         (
             &table("/app-health/web/livez?x", http),
             "/app-health/web/livez?x",
+        ),
+        (
+            &table("/app-health/a b/livez", http),
+            "/app-health/a b/livez",
         ),
         (&table(LIVEZ, ""), LIVEZ),
         (
