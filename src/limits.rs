@@ -20,7 +20,8 @@ pub const RESERVE_SLOTS: usize = 4;
 /// Slot tasks and head buffers in all.
 pub const SLOTS: usize = PROBE_SLOTS + HOOK_SLOTS + RESERVE_SLOTS;
 
-/// Connections passed through at once, over all `--forward` listeners.
+/// Connections passed through at once, over all `--forward` listeners; while a listener has none, one
+/// of them is kept for it, so that one hung app does not fail the probes of all.
 pub const FORWARD_SLOTS: usize = 16;
 
 /// `--forward` listeners.
@@ -127,6 +128,10 @@ pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// A forwarded connection without a byte in either direction for this long is closed.
 pub const FORWARD_IDLE_TIME: Duration = Duration::from_secs(300);
+
+/// The same once one side has ended. A client that gave up waiting looks like one that only has nothing
+/// more to say: what a hung app's probers leave behind must not keep the places for minutes.
+pub const FORWARD_HALF_CLOSED_TIME: Duration = Duration::from_secs(30);
 
 /// The target of a forward has this long to accept.
 pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);

@@ -6,13 +6,15 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use libtest_mimic::Trial;
 
+use crate::support::agent::Agent;
 use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, until};
+use crate::support::ports::reserve;
 use crate::support::raw::{
     connect, connect_if_let, exchange, get, probe, read_to_end, reset, send, state,
 };
-use crate::support::table::Table;
+use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 use crate::passthrough::{Entry, LIVEZ, end_of, forward_to, scene};
@@ -24,6 +26,8 @@ pub fn tests() -> Vec<Trial> {
         a_flag_lowers_the_forwards_at_once,
         forwards_and_probes_do_not_take_each_others_places,
         a_flood_of_resets_leaves_nothing_behind,
+        no_forward_takes_the_last_place_of_another,
+        fewer_places_than_forwards_are_anybodys,
     ]
 }
 
@@ -118,4 +122,69 @@ fn a_flood_of_resets_leaves_nothing_behind() {
     }
     assert_descriptors(&agent, before);
     exchange(forward.addr(), &get("/")).assert_is(200);
+}
+
+fn no_forward_takes_the_last_place_of_another() {
+    let two = Two::start(&[]);
+    let mut greedy: Vec<_> = (1..FORWARD_SLOTS).map(|_| two.pair(0)).collect();
+    assert_eq!(
+        end_of(&two.entries[0], b""),
+        End::Reset,
+        "the other's place"
+    );
+    let modest = two.pair(1);
+    for entry in &two.entries {
+        assert_eq!(end_of(entry, b""), End::Reset, "all are taken");
+    }
+    drop(modest);
+    assert_eq!(end_of(&two.entries[0], b""), End::Reset, "it is still kept");
+    let _modest = until("its place is free again", || two.pair_if_room(1));
+    drop(greedy.pop());
+    // What is nobody's last goes to whoever comes.
+    until("another place", || two.pair_if_room(1));
+}
+
+fn fewer_places_than_forwards_are_anybodys() {
+    let two = Two::start(&["--max-forwards", "1"]);
+    for n in [0, 1, 0] {
+        let pair = until("the place is free", || two.pair_if_room(n));
+        for entry in &two.entries {
+            assert_eq!(end_of(entry, b""), End::Reset, "one place");
+        }
+        drop(pair);
+    }
+}
+
+/// Two forwards with a listener of the test each.
+struct Two {
+    _agent: Agent,
+    entries: [Entry; 2],
+    apps: [TcpListener; 2],
+}
+
+impl Two {
+    fn start(args: &[&str]) -> Two {
+        let app = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let (apps, entries) = ([app(), app()], [Entry(reserve()), Entry(reserve())]);
+        let forward = |n: usize| {
+            let target = apps[n].local_addr().expect("bound");
+            format!("--forward={}={target}", entries[n].0.port)
+        };
+        let forwards = [forward(0), forward(1)];
+        let args = [&[forwards[0].as_str(), &forwards[1]], args].concat();
+        Two {
+            _agent: agent_with(&Table::new(), &args),
+            entries,
+            apps,
+        }
+    }
+
+    fn pair(&self, n: usize) -> (TcpStream, TcpStream) {
+        let client = connect(self.entries[n].addr());
+        (client, self.apps[n].accept().expect("dialled").0)
+    }
+
+    fn pair_if_room(&self, n: usize) -> Option<(TcpStream, TcpStream)> {
+        pair_if_room(&self.apps[n], &self.entries[n])
+    }
 }

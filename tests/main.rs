@@ -3,6 +3,8 @@
 
 mod e2e;
 mod exhaustion;
+mod forward_ends;
+mod forward_log;
 mod forward_slots;
 mod judgement;
 mod lifecycle;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
     trials.extend(request_heads::tests());
     trials.extend(exhaustion::tests());
     trials.extend(forward_slots::tests());
+    trials.extend(forward_ends::tests());
+    trials.extend(forward_log::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,7 @@
 //! The status port: accept, route, answer, log, metrics, drain.
 
 mod answer;
+mod forwards;
 mod log;
 mod memory;
 mod metrics;
@@ -19,11 +20,12 @@ use rustix::io::Errno;
 use smol::LocalExecutor;
 
 use crate::config::{Config, Forward, Level, Prober};
-use crate::forward::{self, Places};
+use crate::forward::{self, Entry, Places};
 use crate::limits;
 use crate::net::{self, Listener, Reactor, Signals};
 use crate::probe::Dialler;
 
+use forwards::Forwards;
 use log::Logger;
 use metrics::{Metrics, Rejection};
 use report::{RateLimit, Reports};
@@ -67,6 +69,7 @@ struct Agent {
     places: Rc<Places>,
     metrics: Metrics,
     reports: Reports,
+    forwards: Forwards,
     log: Logger,
     limits: RefCell<Limits>,
 }
@@ -79,7 +82,6 @@ struct Limits {
     no_place: RateLimit,
     unread: RateLimit,
     accept: RateLimit,
-    forward: RateLimit,
 }
 
 /// Serves until SIGTERM or SIGINT, and then until what is in flight has ended.
@@ -133,9 +135,10 @@ impl Agent {
                 own_ports: ours.chain([config.status.port]).collect(),
             },
             slots: Slots::new(config.capacity),
-            places: Places::new(config.capacity.forwards),
+            places: Places::new(config.capacity.forwards, config.forwards.len()),
             metrics: Metrics::new(probers),
             reports: Reports::new(probers),
+            forwards: Forwards::new(config.forwards.len()),
             log: Logger::new(config.log),
             limits: RefCell::default(),
             reactor,
@@ -152,17 +155,21 @@ impl Agent {
     ) {
         self.note_listening("status", status.addr(), None);
         let mut acceptors = Vec::new();
-        for (listener, forward) in forwards {
+        for (index, (listener, forward)) in forwards.into_iter().enumerate() {
             self.note_listening("forward", listener.addr(), Some(forward.target));
             // Interception treats a connection to the app's address alike, whoever it is for.
             let is_app = forward.target.ip() == self.config.target;
             let source = self.config.source.filter(|_| is_app);
-            acceptors.push(executor.spawn(forward::serve(
-                self.reactor.clone(),
-                executor.clone(),
+            let entry = Entry {
+                index,
                 listener,
                 forward,
                 source,
+            };
+            acceptors.push(executor.spawn(forward::serve(
+                entry,
+                self.reactor.clone(),
+                executor.clone(),
                 self.places.clone(),
                 self.clone(),
             )));
@@ -302,30 +309,5 @@ impl Agent {
                 .field("error", error)
                 .suppressed(suppressed);
         }
-    }
-
-    fn note_forward(&self, message: &str, forward: &Forward, reason: Option<&str>) {
-        if let Some(suppressed) = self.limits.borrow_mut().forward.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, message)
-                .field("port", forward.listen.port)
-                .field("target", forward.target)
-                .maybe("reason", reason)
-                .suppressed(suppressed);
-        }
-    }
-}
-
-impl forward::Events for Agent {
-    fn target_failed(&self, forward: &Forward, error: Errno) {
-        self.note_forward("forward failing", forward, Some(forward::reason(error)));
-    }
-
-    fn all_taken(&self, forward: &Forward) {
-        self.note_forward("forward full", forward, None);
-    }
-
-    fn accept_failed(&self, error: Errno) {
-        self.note_accept_failed(error);
     }
 }

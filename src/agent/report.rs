@@ -44,17 +44,26 @@ enum Verdict {
     Failing(u16, Option<&'static str>),
 }
 
-/// What was last seen and last told of a prober.
-#[derive(Clone, Copy, Default)]
-struct Story {
-    seen: Option<Verdict>,
-    told: Option<Verdict>,
+/// What was last seen and last told of a prober, or of a forward.
+#[derive(Clone, Copy)]
+pub struct Story<V> {
+    seen: Option<V>,
+    told: Option<V>,
     limit: RateLimit,
 }
 
-impl Story {
+impl<V: Copy + PartialEq> Story<V> {
+    /// One whose first result is news, unless it is this one.
+    pub fn new(expected: Option<V>) -> Self {
+        Story {
+            seen: expected,
+            told: expected,
+            limit: RateLimit::default(),
+        }
+    }
+
     /// Takes a result; when it is to be told, gives how many changes went untold before it.
-    fn news(&mut self, verdict: Verdict, now: Instant) -> Option<u32> {
+    pub fn news(&mut self, verdict: V, now: Instant) -> Option<u32> {
         let again = self.seen.replace(verdict) == Some(verdict);
         if self.told == Some(verdict) {
             // Back from a change that went untold: this one goes untold with it.
@@ -108,14 +117,14 @@ impl Probed<'_> {
 
 /// Tells results to the log.
 pub struct Reports {
-    stories: RefCell<Box<[Story]>>,
+    stories: RefCell<Box<[Story<Verdict>]>>,
 }
 
 impl Reports {
     /// For a table of `probers`.
     pub fn new(probers: usize) -> Reports {
         Reports {
-            stories: RefCell::new(vec![Story::default(); probers].into_boxed_slice()),
+            stories: RefCell::new(vec![Story::new(None); probers].into_boxed_slice()),
         }
     }
 
@@ -144,14 +153,14 @@ mod tests {
 
     #[test]
     fn the_first_result_is_news_and_then_each_change() {
-        let (mut story, now) = (Story::default(), Instant::now());
+        let (mut story, now) = (Story::new(None), Instant::now());
         let told = [WELL, WELL, DEAD, DEAD, SLOW, WELL].map(|verdict| story.news(verdict, now));
         assert_eq!(told, [Some(0), None, Some(0), None, Some(0), Some(0)]);
     }
 
     #[test]
     fn a_change_past_the_limit_is_told_later_with_the_number_of_those_untold() {
-        let (mut story, now) = (Story::default(), Instant::now());
+        let (mut story, now) = (Story::new(None), Instant::now());
         for n in 0..limits::LOG_LINES_A_MINUTE {
             let verdict = if n % 2 == 0 { WELL } else { DEAD };
             assert_eq!(story.news(verdict, now), Some(0));

@@ -2,9 +2,9 @@
 //!
 //! Its connections have places of their own, so that they can never take one from a probe.
 
+mod places;
 mod relay;
 
-use core::cell::Cell;
 use core::net::IpAddr;
 use core::pin::pin;
 use std::rc::Rc;
@@ -15,68 +15,50 @@ use smol::LocalExecutor;
 
 use crate::config::Forward;
 use crate::limits;
-use crate::net::{Listener, Reactor, Socket, is_out_of_descriptors};
+use crate::net::{Listener, Reactor, Socket};
+use crate::probe::Failure;
 
-/// What the owner of the forwards is told.
+pub use places::Places;
+
+/// What the owner of the forwards is told; `index` is the forward's number.
 pub trait Events {
+    /// The target could be reached.
+    fn target_reached(&self, index: usize);
     /// The target could not be reached; the client was reset.
-    fn target_failed(&self, forward: &Forward, error: Errno);
-    /// All places were taken; the newest client was reset.
-    fn all_taken(&self, forward: &Forward);
+    fn target_failed(&self, index: usize, failure: Failure);
+    /// No place was left; the newest client was reset.
+    fn all_taken(&self, index: usize);
     /// No connection could be accepted, for want of descriptors or memory.
     fn accept_failed(&self, error: Errno);
 }
 
-/// The places of all forwards together.
-pub struct Places {
-    open: Cell<usize>,
-    most: usize,
+/// One forward that listens.
+pub struct Entry {
+    /// Its number, as [`Places`] and [`Events`] count them.
+    pub index: usize,
+    /// Where its clients come in.
+    pub listener: Listener,
+    /// What was configured.
+    pub forward: Forward,
+    /// The address the target is dialled from, if not the kernel's choice.
+    pub source: Option<IpAddr>,
 }
 
-impl Places {
-    /// `most` connections at once.
-    pub fn new(most: usize) -> Rc<Places> {
-        Rc::new(Places {
-            open: Cell::new(0),
-            most,
-        })
-    }
-
-    /// Connections that are open.
-    pub fn open(&self) -> usize {
-        self.open.get()
-    }
-
-    fn take(self: &Rc<Places>) -> Option<Place> {
-        if self.open.get() >= self.most {
-            return None;
-        }
-        self.open.set(self.open.get() + 1);
-        Some(Place(self.clone()))
-    }
-}
-
-/// One place; given back on drop.
-struct Place(Rc<Places>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-    }
-}
-
-/// Accepts on `listener` and passes through to `forward.target`, for good. A connection gets a task of
-/// its own: forwards live long and are few, so its memory goes when it goes. `source` is the address
-/// the target is dialled from, if not the kernel's choice.
+/// Accepts and passes through to the target, for good. A connection gets a task of its own: forwards
+/// live long and are few, so its memory goes when it goes.
 pub async fn serve(
+    entry: Entry,
     reactor: Rc<Reactor>,
     executor: Rc<LocalExecutor<'static>>,
-    listener: Listener,
-    forward: Forward,
-    source: Option<IpAddr>,
     places: Rc<Places>,
     events: Rc<dyn Events>,
 ) {
+    let Entry {
+        index,
+        listener,
+        forward,
+        source,
+    } = entry;
     loop {
         let client = match listener.accept().await {
             Ok(client) => client,
@@ -86,8 +68,8 @@ pub async fn serve(
                 continue;
             }
         };
-        let Some(place) = places.take() else {
-            events.all_taken(&forward);
+        let Some(place) = places.take(index) else {
+            events.all_taken(index);
             client.reset();
             continue;
         };
@@ -95,9 +77,14 @@ pub async fn serve(
         let connection = async move {
             let _place = place;
             match dial(&reactor, &forward, source).await {
-                Ok(app) => relay::relay(&reactor, client, app).await,
-                Err(error) => {
-                    events.target_failed(&forward, error);
+                Ok(app) => {
+                    events.target_reached(index);
+                    client.send_at_once();
+                    app.send_at_once();
+                    relay::relay(&reactor, client, app).await;
+                }
+                Err(failure) => {
+                    events.target_failed(index, failure);
                     client.reset();
                 }
             }
@@ -106,27 +93,19 @@ pub async fn serve(
     }
 }
 
-/// The target first: only when it stands is there anything to pass a byte to.
+/// The target first: only when it stands is there anything to pass a byte to. One that accepts and
+/// resets before that is seen has hung up, and failed.
 async fn dial(
     reactor: &Rc<Reactor>,
     forward: &Forward,
     source: Option<IpAddr>,
-) -> Result<Socket, Errno> {
+) -> Result<Socket, Failure> {
     let app = Socket::connect(reactor, forward.target, source)?;
     let deadline = Instant::now() + limits::FORWARD_CONNECT_TIME;
-    let connected = reactor.before(deadline, pin!(app.connected())).await;
-    match connected {
-        Ok(result) => result.map(|()| app),
-        Err(_) => Err(Errno::TIMEDOUT),
+    match reactor.before(deadline, pin!(app.connected())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(Failure::Deadline),
     }
-}
-
-/// The word for why a target failed.
-pub fn reason(error: Errno) -> &'static str {
-    match error {
-        Errno::CONNREFUSED => "refused",
-        Errno::TIMEDOUT => "deadline",
-        error if is_out_of_descriptors(error) => "no_descriptors",
-        _ => "unreachable",
-    }
+    Ok(app)
 }

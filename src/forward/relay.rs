@@ -5,10 +5,11 @@ use core::cell::Cell;
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Poll, ready};
+use core::time::Duration;
 use std::time::Instant;
 
 use rustix::io;
-use smol::future::try_zip;
+use smol::future::{Future, try_zip};
 
 use crate::limits;
 use crate::net::{Reactor, Socket, yield_now};
@@ -19,16 +20,22 @@ const BURST: usize = 16;
 /// Passes bytes both ways until both sides have ended, one breaks, or nothing moves for too long. A
 /// side that broke resets the other, so that neither takes a cut for an end.
 pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
-    let moved = Cell::new(Instant::now());
+    let life = Life::new();
     let ended = {
-        let up = pump(reactor, &client, &app, &moved);
-        let down = pump(reactor, &app, &client, &moved);
+        let up = pump(reactor, &client, &app, &life);
+        let down = pump(reactor, &app, &client, &life);
         let mut both = pin!(try_zip(up, down));
         loop {
-            let idle_until = moved.get() + limits::FORWARD_IDLE_TIME;
-            match reactor.before(idle_until, both.as_mut()).await {
-                Ok(result) => break result.is_ok(),
-                Err(_) if moved.get() + limits::FORWARD_IDLE_TIME > idle_until => {}
+            let (patience, until) = (life.patience.get(), life.until());
+            let step = poll_fn(|cx| match both.as_mut().poll(cx) {
+                // One side has ended just now: the alarm is set anew.
+                Poll::Pending if life.patience.get() != patience => Poll::Ready(None),
+                poll => poll.map(Some),
+            });
+            match reactor.before(until, pin!(step)).await {
+                Ok(Some(result)) => break result.is_ok(),
+                Ok(None) => {}
+                Err(_) if life.until() > until => {}
                 Err(_) => break false,
             }
         }
@@ -36,6 +43,34 @@ pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
     if !ended {
         client.reset();
         app.reset();
+    }
+}
+
+/// When a byte moved last, and how long it may be until the next.
+struct Life {
+    moved: Cell<Instant>,
+    patience: Cell<Duration>,
+}
+
+impl Life {
+    fn new() -> Life {
+        Life {
+            moved: Cell::new(Instant::now()),
+            patience: Cell::new(limits::FORWARD_IDLE_TIME),
+        }
+    }
+
+    fn moved(&self) {
+        self.moved.set(Instant::now());
+    }
+
+    fn side_ended(&self) {
+        self.moved();
+        self.patience.set(limits::FORWARD_HALF_CLOSED_TIME);
+    }
+
+    fn until(&self) -> Instant {
+        self.moved.get() + self.patience.get()
     }
 }
 
@@ -49,12 +84,7 @@ enum Step {
     End,
 }
 
-async fn pump(
-    reactor: &Reactor,
-    from: &Socket,
-    to: &Socket,
-    moved: &Cell<Instant>,
-) -> io::Result<()> {
+async fn pump(reactor: &Reactor, from: &Socket, to: &Socket, life: &Life) -> io::Result<()> {
     for burst in 1_usize.. {
         let step = poll_fn(|cx| {
             reactor.with_scratch(|buf| {
@@ -73,16 +103,33 @@ async fn pump(
             })
         });
         match step.await? {
-            Step::Passed => {}
-            Step::Stuck(rest) => to.write_all(&rest).await?,
+            Step::Passed => life.moved(),
+            Step::Stuck(rest) => push(&rest, from, to, life).await?,
             Step::End => break,
         }
-        moved.set(Instant::now());
         if burst.is_multiple_of(BURST) {
             yield_now().await;
         }
     }
     // The other direction goes on: a half-close is the peer's to make (RFC 9293 section 3.6).
     to.shutdown();
+    life.side_ended();
     Ok(())
+}
+
+/// Writes the rest piece by piece, as a slow reader takes it. Nothing is read meanwhile, so it has to
+/// look by itself whether the side that the bytes came from is still there.
+async fn push(mut rest: &[u8], from: &Socket, to: &Socket, life: &Life) -> io::Result<()> {
+    loop {
+        life.moved();
+        let sent = poll_fn(|cx| match to.poll_write(cx, rest) {
+            Poll::Pending => from.poll_broken(cx).map(Err),
+            sent => sent,
+        });
+        rest = &rest[sent.await?..];
+        if rest.is_empty() {
+            life.moved();
+            return Ok(());
+        }
+    }
 }

@@ -49,6 +49,9 @@ struct Source {
     fired: bool,
     /// The peer closed its side, or the connection is gone.
     hangup: bool,
+    /// The connection broke. `HUP` does not say so: it comes, too, when both sides ended in order and
+    /// what they sent is still to be read.
+    broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -104,6 +107,7 @@ impl Reactor {
         let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         source.fired = true;
         source.hangup |= gone || flags.contains(EventFlags::RDHUP);
+        source.broken |= flags.contains(EventFlags::ERR);
         let reader = if gone || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
             source.reader.take()
         } else {
@@ -217,6 +221,11 @@ impl Reactor {
         }
         set_waker(&mut source.reader, cx);
         false
+    }
+
+    /// Whether the connection broke since the source was registered.
+    pub(super) fn is_broken(&self, key: Key) -> bool {
+        find(&mut self.sources.borrow_mut(), key).is_some_and(|source| source.broken)
     }
 
     /// Whether the peer closed its side since the source was registered.

@@ -157,6 +157,25 @@ impl Socket {
         .await;
     }
 
+    /// Ready once the connection has broken, by a reset or for want of any sign of life; never for an
+    /// orderly end. Takes the place of a reader.
+    pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<Errno> {
+        match self.key.get() {
+            Some(key) if self.reactor.is_broken(key) => Poll::Ready(Errno::CONNRESET),
+            _ => match self.pending::<()>(Interest::Read, cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(error),
+                _ => Poll::Pending,
+            },
+        }
+    }
+
+    /// Sends small segments as they are written: whoever wrote the bytes has chosen their pace, and
+    /// Nagle's algorithm would add the reader's delayed acknowledgement, 40 ms, to it.
+    pub fn send_at_once(&self) {
+        // A connection that is gone already is slow no more.
+        let _ = net::sockopt::set_tcp_nodelay(&self.fd, true);
+    }
+
     /// Ends our side: the peer reads what was written and then the end.
     pub fn shutdown(&self) {
         // The peer may be gone already; then there is nothing left to end.

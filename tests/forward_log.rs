@@ -1,0 +1,118 @@
+//! What is told of the forwards: a target's failures and recoveries, not every try.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use libtest_mimic::Trial;
+
+use crate::passthrough::{Entry, end_of, forward_to, scene};
+use crate::support::agent::Agent;
+use crate::support::http::End;
+use crate::support::observe::{log_lines, logged, until};
+use crate::support::ports::reserve;
+use crate::support::raw::{connect, send, state};
+use crate::support::table::{Table, agent_with};
+use crate::support::trials::trials;
+
+use probelet::limits::LOG_LINES_A_MINUTE;
+
+pub fn tests() -> Vec<Trial> {
+    trials!["forward_log":
+        a_target_is_told_when_it_changes_and_not_again,
+        each_forward_has_lines_of_its_own,
+        a_full_forward_is_told_once,
+        an_address_that_is_not_ours_is_named_so,
+    ]
+}
+
+/// A target that stands while it is kept.
+fn stand(port: u16) -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is ours")
+}
+
+/// One try while the target stands, and one when it is gone again.
+fn come_and_go(entry: &Entry, port: u16) {
+    let app = stand(port);
+    let _client = connect(entry.addr());
+    app.accept().expect("dialled");
+    drop(app);
+    assert_eq!(end_of(entry, b""), End::Reset);
+}
+
+fn messages(agent: &Agent) -> Vec<String> {
+    log_lines(agent, "msg=\"forward ")
+}
+
+fn a_target_is_told_when_it_changes_and_not_again() {
+    let target = reserve();
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
+    let (agent, forward) = forward_to(addr, &Table::new(), &[]);
+    come_and_go(&forward, target.port);
+    for _ in 0..10 {
+        assert_eq!(end_of(&forward, b""), End::Reset);
+    }
+    come_and_go(&forward, target.port);
+    until("two failures", || {
+        (messages(&agent).len() >= 3).then_some(())
+    });
+    let told = messages(&agent);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    for (line, what) in told.iter().zip(["failing", "healthy", "failing"]) {
+        let told = format!(
+            "msg=\"forward {what}\" port={} target={addr}",
+            forward.0.port
+        );
+        assert!(line.contains(&told), "{line}");
+        assert_eq!(line.contains("reason=refused"), what == "failing", "{line}");
+        assert_eq!(line.contains("level=warn"), what == "failing", "{line}");
+        assert!(!line.contains("suppressed="), "{line}");
+    }
+}
+
+fn each_forward_has_lines_of_its_own() {
+    let targets = [reserve(), reserve()];
+    let entries = [Entry(reserve()), Entry(reserve())];
+    let forward = |n: usize| {
+        format!(
+            "--forward={}=127.0.0.1:{}",
+            entries[n].0.port, targets[n].port
+        )
+    };
+    let agent = agent_with(&Table::new(), &[&forward(0), &forward(1)]);
+    for _ in 0..LOG_LINES_A_MINUTE {
+        come_and_go(&entries[0], targets[0].port);
+    }
+    assert_eq!(end_of(&entries[1], b""), End::Reset);
+    let line = logged(&agent, &format!("port={} target", entries[1].0.port));
+    assert!(!line.contains("suppressed="), "{line}");
+    assert_eq!(messages(&agent).len(), LOG_LINES_A_MINUTE + 1);
+}
+
+fn a_full_forward_is_told_once() {
+    let scene = scene(&["--max-forwards", "1"]);
+    let (client, app) = scene.pair();
+    for _ in 0..3 {
+        assert_eq!(end_of(&scene.forward, b""), End::Reset);
+    }
+    drop((client, app));
+    let _open = until("its place is free again", || {
+        let client = send(scene.forward.addr(), b"");
+        scene.app.set_nonblocking(true).expect("O_NONBLOCK");
+        until("reset or dialled", || match scene.app.accept() {
+            Ok((app, _)) => Some(Some(app)),
+            Err(_) => (state(&client) != End::Open).then_some(None),
+        })
+        .map(|app| (client, app))
+    });
+    logged(&scene.agent, "msg=\"forward healthy\"");
+    let told = messages(&scene.agent);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("msg=\"forward full\""), "{told:#?}");
+}
+
+fn an_address_that_is_not_ours_is_named_so() {
+    // A documentation address (RFC 5737): nobody has it.
+    let scene = scene(&["--source-ip", "192.0.2.1"]);
+    assert_eq!(end_of(&scene.forward, b""), End::Reset);
+    let line = logged(&scene.agent, "msg=\"forward failing\"");
+    assert!(line.contains("reason=address_not_available"), "{line}");
+}
