@@ -1,6 +1,6 @@
 //! Sockets, timers and signals on one thread: the only layer that blocks or sleeps.
 //!
-//! [`run`] drives smol's `LocalExecutor` on a [`Reactor`] over epoll. A call is tried before epoll is
+//! [`fn@run`] drives smol's `LocalExecutor` on a [`Reactor`] over epoll. A call is tried before epoll is
 //! asked, a descriptor is registered when a call first would have blocked, and timers are the timeout
 //! of `epoll_wait`: a probe that nobody delays costs no call beyond its own reads and writes.
 

@@ -55,7 +55,8 @@ impl Socket {
     /// Waits until the connection stands.
     ///
     /// # Errors
-    /// Why it does not, such as [`Errno::CONNREFUSED`].
+    /// Why it does not, such as [`Errno::CONNREFUSED`]; [`Errno::CONNRESET`] and [`Errno::PIPE`] say that
+    /// it stood, and ended before this was asked.
     pub async fn connected(&self) -> io::Result<()> {
         poll_fn(|cx| self.poll_connected(cx)).await
     }
@@ -66,8 +67,7 @@ impl Socket {
         }
         match net::getpeername(&self.fd) {
             Err(Errno::NOTCONN) => self.pending(Interest::Write, cx),
-            // A reset right after the connection stood ends it, but it stood.
-            Ok(_) | Err(Errno::INVAL) => Poll::Ready(Ok(())),
+            Ok(_) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error)),
         }
     }
