@@ -46,8 +46,8 @@ impl Exit {
     }
 }
 
-impl From<ConfigError> for Exit {
-    fn from(error: ConfigError) -> Self {
+impl From<Box<ConfigError>> for Exit {
+    fn from(error: Box<ConfigError>) -> Self {
         Exit::usage(error.to_string())
     }
 }

@@ -23,12 +23,14 @@ impl Names {
 
 impl Config {
     /// Source and target must be able to meet.
-    pub(super) fn check_families(&self, names: &Names) -> Result<(), ConfigError> {
+    pub(super) fn check_families(&self, names: &Names) -> Result<(), Box<ConfigError>> {
         match self.source {
-            Some(source) if source.is_ipv4() != self.target.is_ipv4() => Err(ConfigError::Family {
-                source: names.source.clone(),
-                target: names.target.clone(),
-            }),
+            Some(source) if source.is_ipv4() != self.target.is_ipv4() => {
+                Err(Box::new(ConfigError::Family {
+                    source: names.source.clone(),
+                    target: names.target.clone(),
+                }))
+            }
             _ => Ok(()),
         }
     }
@@ -39,7 +41,7 @@ impl Config {
         &self,
         names: &Names,
         mut pod: Vec<IpAddr>,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<(), Box<ConfigError>> {
         let listeners: Vec<Listen> = self.listeners().collect();
         for (index, listener) in listeners.iter().enumerate() {
             if let Some(first) = listeners[..index]
@@ -47,11 +49,11 @@ impl Config {
                 .position(|other| other.overlaps(*listener))
             {
                 let (first, second) = (names.listener(first), names.listener(index));
-                return Err(ConfigError::SamePort {
+                return Err(Box::new(ConfigError::SamePort {
                     port: listener.port,
                     first,
                     second,
-                });
+                }));
             }
         }
         pod.push(self.target);
@@ -61,7 +63,7 @@ impl Config {
             let is_reached = |listener: &Listen| listener.is_reached_by(forward.target, &pod);
             if let Some(listener) = listeners.iter().position(is_reached) {
                 let (forward, listener) = (names.listener(index + 1), names.listener(listener));
-                return Err(ConfigError::Loop { forward, listener });
+                return Err(Box::new(ConfigError::Loop { forward, listener }));
             }
         }
         Ok(())
@@ -92,14 +94,16 @@ impl Config {
     }
 
     /// The margin must leave each prober some time; hooks have no deadline.
-    pub(super) fn check_margin(&self, names: &Names) -> Result<(), ConfigError> {
+    pub(super) fn check_margin(&self, names: &Names) -> Result<(), Box<ConfigError>> {
         let timed = self.probers.iter().filter(|prober| !prober.is_hook);
         match timed.min_by_key(|prober| prober.timeout) {
-            Some(prober) if self.deadline_margin >= prober.timeout => Err(ConfigError::Margin {
-                margin: names.margin.clone(),
-                prober: prober.path.clone(),
-                timeout: prober.timeout.as_secs(),
-            }),
+            Some(prober) if self.deadline_margin >= prober.timeout => {
+                Err(Box::new(ConfigError::Margin {
+                    margin: names.margin.clone(),
+                    prober: prober.path.clone(),
+                    timeout: prober.timeout.as_secs(),
+                }))
+            }
             _ => Ok(()),
         }
     }

@@ -7,8 +7,10 @@ use crate::limits;
 use core::time::Duration;
 use std::borrow::Cow;
 
-/// What stops the reading of one entry.
-pub(super) enum Stop {
+/// What stops the reading of one entry; boxed, since every reader hands it up.
+pub(super) struct Stop(pub(super) Box<Cause>);
+
+pub(super) enum Cause {
     /// The text is not JSON.
     Syntax(json::Error),
     /// The entry is refused.
@@ -17,13 +19,13 @@ pub(super) enum Stop {
 
 impl From<json::Error> for Stop {
     fn from(error: json::Error) -> Self {
-        Stop::Syntax(error)
+        Stop(Box::new(Cause::Syntax(error)))
     }
 }
 
 impl From<Problem> for Stop {
     fn from(problem: Problem) -> Self {
-        Stop::Problem(problem)
+        Stop(Box::new(Cause::Problem(problem)))
     }
 }
 

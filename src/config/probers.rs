@@ -4,16 +4,18 @@
 
 use super::headers;
 use super::json::{Kind, Reader};
-use super::members::{Members, Stop, missing, missing_port, number, one_of, refuse, seconds, text};
+use super::members::{
+    Cause, Members, Stop, missing, missing_port, number, one_of, refuse, seconds, text,
+};
 use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
 use crate::limits;
 use crate::wire::{class, url};
 use std::borrow::Cow;
 
 fn at(key: &str, stop: Stop) -> ProbersError {
-    match stop {
-        Stop::Syntax(error) => ProbersError::Syntax(error),
-        Stop::Problem(problem) => ProbersError::Entry {
+    match *stop.0 {
+        Cause::Syntax(error) => ProbersError::Syntax(error),
+        Cause::Problem(problem) => ProbersError::Entry {
             key: key.into(),
             problem,
         },

@@ -68,11 +68,13 @@ struct Given {
 }
 
 impl Given {
-    fn read<T>(&self, read: impl FnOnce(&str) -> Result<T, Fault>) -> Result<T, ConfigError> {
-        read(&self.value).map_err(|fault| ConfigError::Value {
-            origin: self.origin.clone(),
-            value: self.value.clone(),
-            fault,
+    fn read<T>(&self, read: impl FnOnce(&str) -> Result<T, Fault>) -> Result<T, Box<ConfigError>> {
+        read(&self.value).map_err(|fault| {
+            Box::new(ConfigError::Value {
+                origin: self.origin.clone(),
+                value: self.value.clone(),
+                fault,
+            })
         })
     }
 
@@ -91,7 +93,7 @@ impl Config {
         typed: &Settings,
         env: impl Fn(&str) -> Option<OsString>,
         read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, Box<ConfigError>> {
         let given = Sources { typed, env: &env };
         let (forwards, forward_names) = given.forwards()?;
         let (target, target_name) = given
@@ -136,19 +138,21 @@ impl Config {
         mut given: Given,
         names: &Names,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, Box<ConfigError>> {
         if let Some(path) = given.value.strip_prefix('@') {
-            let bytes = read_file(path).map_err(|error| ConfigError::File {
-                origin: given.origin.clone(),
-                path: path.into(),
-                reason: error.to_string().into(),
+            let bytes = read_file(path).map_err(|error| {
+                Box::new(ConfigError::File {
+                    origin: given.origin.clone(),
+                    path: path.into(),
+                    reason: error.to_string().into(),
+                })
             })?;
             given = text_of_file(path, bytes)?;
         }
         let origin = given.origin;
         match Probers::parse(&given.value).and_then(|probers| self.check_ports(probers)) {
             Ok(probers) => self.probers = probers,
-            Err(error) => return Err(ConfigError::Probers { origin, error }),
+            Err(error) => return Err(Box::new(ConfigError::Probers { origin, error })),
         }
         self.check_margin(names)?;
         Ok(self)
@@ -156,19 +160,19 @@ impl Config {
 }
 
 /// The length goes first: where a file that is too long was cut, half a character may stand.
-fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, ConfigError> {
+fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, Box<ConfigError>> {
     let origin = Box::from(path);
     if bytes.len() > limits::PROBERS_JSON_BYTES {
         let bytes = bytes.len();
         let error = ProbersError::TooLong { bytes };
-        return Err(ConfigError::Probers { origin, error });
+        return Err(Box::new(ConfigError::Probers { origin, error }));
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Given {
             origin,
             value: text.into(),
         }),
-        Err(_) => Err(ConfigError::NotText { origin }),
+        Err(_) => Err(Box::new(ConfigError::NotText { origin })),
     }
 }
 
@@ -188,7 +192,7 @@ impl Sources<'_> {
         &self,
         flag: &'static str,
         typed: &Option<String>,
-    ) -> Result<Option<Given>, ConfigError> {
+    ) -> Result<Option<Given>, Box<ConfigError>> {
         if let Some(value) = typed {
             return Ok(Some(Given {
                 origin: format!("--{flag}").into(),
@@ -211,7 +215,7 @@ impl Sources<'_> {
                     origin,
                     value: value.into(),
                 })),
-                Err(_) => Err(ConfigError::NotText { origin }),
+                Err(_) => Err(Box::new(ConfigError::NotText { origin })),
             };
         }
         Ok(None)
@@ -222,7 +226,7 @@ impl Sources<'_> {
         flag: &'static str,
         typed: &Option<String>,
         read: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Result<Option<T>, ConfigError> {
+    ) -> Result<Option<T>, Box<ConfigError>> {
         Ok(self.named(flag, typed, read)?.map(|(value, _)| value))
     }
 
@@ -232,7 +236,7 @@ impl Sources<'_> {
         flag: &'static str,
         typed: &Option<String>,
         read: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Result<Option<(T, Box<str>)>, ConfigError> {
+    ) -> Result<Option<(T, Box<str>)>, Box<ConfigError>> {
         self.find(flag, typed)?
             .map(|given| Ok((given.read(read)?, given.name())))
             .transpose()
@@ -246,7 +250,7 @@ impl Sources<'_> {
             .collect()
     }
 
-    fn status(&self) -> Result<Listen, ConfigError> {
+    fn status(&self) -> Result<Listen, Box<ConfigError>> {
         Ok(Listen {
             addr: self.read("status-addr", &self.typed.status_addr, listen::local)?,
             port: self
@@ -255,7 +259,7 @@ impl Sources<'_> {
         })
     }
 
-    fn log(&self) -> Result<Log, ConfigError> {
+    fn log(&self) -> Result<Log, Box<ConfigError>> {
         Ok(Log {
             level: self
                 .read("log-level", &self.typed.log_level, level)?
@@ -266,8 +270,8 @@ impl Sources<'_> {
         })
     }
 
-    fn capacity(&self) -> Result<Capacity, ConfigError> {
-        let slots = |flag, typed, max| {
+    fn capacity(&self) -> Result<Capacity, Box<ConfigError>> {
+        let slots = |flag, typed, max| -> Result<usize, Box<ConfigError>> {
             Ok(self
                 .read(flag, typed, |text| slots(text, max))?
                 .unwrap_or(max))
@@ -289,7 +293,7 @@ impl Sources<'_> {
     }
 
     /// The forwards, and what to call each in an error. Flags go before the variable as a whole.
-    fn forwards(&self) -> Result<(Vec<Forward>, Vec<Box<str>>), ConfigError> {
+    fn forwards(&self) -> Result<(Vec<Forward>, Vec<Box<str>>), Box<ConfigError>> {
         let mut given = Vec::new();
         for value in &self.typed.forward {
             given.push(Given {
@@ -307,7 +311,7 @@ impl Sources<'_> {
             given.extend(list.value.split(',').map(one));
         }
         if given.len() > limits::FORWARDS {
-            return Err(ConfigError::Forwards { count: given.len() });
+            return Err(Box::new(ConfigError::Forwards { count: given.len() }));
         }
         let forwards: Result<_, _> = given
             .iter()
