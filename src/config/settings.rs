@@ -179,6 +179,9 @@ fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, Box<ConfigError>> {
 /// The variables that have the pod's address.
 const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
+/// Forwards, and what to call each in an error.
+type Forwards = (Vec<Forward>, Vec<Box<str>>);
+
 /// Where settings come from.
 struct Sources<'a> {
     typed: &'a Settings,
@@ -292,8 +295,8 @@ impl Sources<'_> {
         })
     }
 
-    /// The forwards, and what to call each in an error. Flags go before the variable as a whole.
-    fn forwards(&self) -> Result<(Vec<Forward>, Vec<Box<str>>), Box<ConfigError>> {
+    /// Flags go before the variable as a whole.
+    fn forwards(&self) -> Result<Forwards, Box<ConfigError>> {
         let mut given = Vec::new();
         for value in &self.typed.forward {
             given.push(Given {

@@ -7,15 +7,12 @@
 use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
 
-use heapless::{String, Vec};
+use heapless::String;
 
 use super::{Failure, HttpProbe, RedirectSpace};
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::url::{self, Base, Redirect, Scheme, User};
-
-/// Bytes of a `Host` that is put together here: a DNS name and a port.
-const HOST_BYTES: usize = 253 + 6;
 
 /// Bytes of an IP address with brackets and port.
 const ADDR_BYTES: usize = 64;
@@ -26,10 +23,9 @@ pub struct Hop<'a> {
     /// The port this request goes to.
     pub port: u16,
     port_given: bool,
-    /// What is sent as `Host`.
-    host: Vec<u8, HOST_BYTES>,
-    /// `Host` as it came or as the table has it, when `host` does not stand for it.
-    whole_host: Option<&'a [u8]>,
+    host: Host<'a>,
+    /// What of `Host` stands nowhere else: a port, or an address and a port.
+    host_text: String<ADDR_BYTES>,
     /// `Host` is one of the prober's own, as far as Go remembers it.
     own_host: bool,
     /// Length of the request-target in the redirect space; the first stands in the table.
@@ -37,6 +33,17 @@ pub struct Hop<'a> {
     referer: Option<usize>,
     credentials: Option<usize>,
     space: RedirectSpace<'a>,
+}
+
+/// What is sent as `Host`.
+#[derive(Clone, Copy)]
+enum Host<'a> {
+    /// This, as it came or as the table has it.
+    Whole(&'a [u8]),
+    /// This name, and the app's port.
+    Named(&'a [u8]),
+    /// The address that is dialled, and its port.
+    Dialled,
 }
 
 /// What follows from a complete head.
@@ -56,8 +63,8 @@ impl<'a> Hop<'a> {
             probe,
             port: probe.get.port,
             port_given: true,
-            host: Vec::new(),
-            whole_host: None,
+            host: Host::Dialled,
+            host_text: String::new(),
             own_host: true,
             target: None,
             referer: None,
@@ -71,27 +78,34 @@ impl<'a> Hop<'a> {
     /// The table's `Host`, else the one that came in, with the app's port for ours: with no `Host`
     /// configured, kubelet sends the address and port that it dials.
     fn set_first_host(&mut self, target: IpAddr) {
-        let came = self.probe.head.host(self.probe.bytes);
-        if let Some(host) = &self.probe.get.host {
-            self.whole_host = Some(host.as_bytes());
-        } else if let Some(name) = came.and_then(|host| self.name_at_status_port(host)) {
-            let port = app_port(self.port);
-            if self.host.extend_from_slice(name).is_err()
-                || self.host.extend_from_slice(port.as_bytes()).is_err()
-            {
-                self.whole_host = came;
+        let probe = self.probe;
+        let own = probe.get.host.as_deref().map(str::as_bytes);
+        let came = probe.head.host(probe.bytes);
+        let ours = app_port(probe.status_port);
+        self.host = match (own, came) {
+            (Some(host), _) => Host::Whole(host),
+            (None, Some(host)) => match host.strip_suffix(ours.as_bytes()) {
+                Some(name) => {
+                    self.host_text = app_port(self.port);
+                    Host::Named(name)
+                }
+                None => Host::Whole(host),
+            },
+            (None, None) => {
+                self.own_host = false;
+                self.host_text = self.authority(target);
+                Host::Dialled
             }
-        } else if came.is_some() {
-            self.whole_host = came;
-        } else {
-            self.own_host = false;
-            self.set_host(target);
-        }
+        };
     }
 
-    fn name_at_status_port<'h>(&self, host: &'h [u8]) -> Option<&'h [u8]> {
-        let ours = app_port(self.probe.status_port);
-        host.strip_suffix(ours.as_bytes())
+    fn host(&self) -> [&[u8]; 2] {
+        let text = self.host_text.as_bytes();
+        match self.host {
+            Host::Whole(host) => [host, b""],
+            Host::Named(name) => [name, text],
+            Host::Dialled => [text, b""],
+        }
     }
 
     /// The request as it is sent.
@@ -100,7 +114,7 @@ impl<'a> Hop<'a> {
             head: self.probe.head,
             buf: self.probe.bytes,
             request_target: self.request_target(),
-            host: self.whole_host.unwrap_or(&self.host),
+            host: self.host(),
             headers: &self.probe.get.headers,
             referer: self.referer.map(|len| &self.space.referer[..len]),
             credentials: self.credentials.map(|len| &self.space.credentials[..len]),
@@ -175,24 +189,17 @@ impl<'a> Hop<'a> {
         self.referer = self.write_referer(dialled);
         // Go tells a Host of the prober's own by its not being the URL's, keeps it through redirects without a
         // scheme, and has forgotten it after the first other one.
-        let sent = self.whole_host.unwrap_or(&self.host);
-        self.own_host &= !redirect.was_absolute && sent != self.authority(dialled).as_bytes();
+        let of_url = self.authority(dialled);
+        let is_of_url = self.host().iter().copied().flatten().eq(of_url.as_bytes());
+        self.own_host &= !redirect.was_absolute && !is_of_url;
         self.port = redirect.port;
         self.port_given = redirect.port_given;
         core::mem::swap(&mut self.space.target, &mut self.space.next_target);
         self.target = Some(redirect.target_len);
         if !self.own_host {
-            self.set_host(dialled);
+            self.host_text = self.authority(dialled);
+            self.host = Host::Dialled;
         }
-    }
-
-    /// Makes `Host` that of the URL.
-    fn set_host(&mut self, ip: IpAddr) {
-        let authority = self.authority(ip);
-        self.whole_host = None;
-        self.host.clear();
-        // It is longer than an address and a port.
-        let _ = self.host.extend_from_slice(authority.as_bytes());
     }
 
     /// Host and port of this request's URL.
@@ -225,7 +232,7 @@ impl<'a> Hop<'a> {
 }
 
 /// `:8001`
-fn app_port(port: u16) -> String<6> {
+fn app_port(port: u16) -> String<ADDR_BYTES> {
     let mut text = String::new();
     // A colon and five digits fit.
     let _ = write!(text, ":{port}");

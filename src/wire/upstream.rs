@@ -22,8 +22,8 @@ pub struct UpstreamRequest<'a> {
     pub buf: &'a [u8],
     /// What to ask for, in origin-form.
     pub request_target: &'a [u8],
-    /// The value of `Host`.
-    pub host: &'a [u8],
+    /// The value of `Host`, in two pieces: a name as it came, and a port in place of the one it came with.
+    pub host: [&'a [u8]; 2],
     /// The table's headers, sorted by name as kubelet sends them. An empty `Accept` or `User-Agent` means
     /// that none is sent (`pkg/probe/http/request.go`; Go `net/http/request.go`: `write`).
     pub headers: &'a [Header],
@@ -49,7 +49,10 @@ impl UpstreamRequest<'_> {
         for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
         }
-        put_field(out, b"Host", self.host);
+        let [name, port] = self.host;
+        for piece in [b"Host: ", name, port, b"\r\n"] {
+            out.put(piece);
+        }
         let is_none = |header: &Header| is_name(header, USER_AGENT) && header.value.is_empty();
         if !self.headers.iter().any(is_none) {
             for (name, value) in self.incoming() {

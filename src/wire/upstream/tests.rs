@@ -38,7 +38,10 @@ fn sent_with(
         head: &head,
         buf: input.as_bytes(),
         request_target: target.as_bytes(),
-        host: host.as_bytes(),
+        host: [
+            &host.as_bytes()[..host.len() / 2],
+            &host.as_bytes()[host.len() / 2..],
+        ],
         headers: &headers(table),
         referer: referer.map(str::as_bytes),
         credentials: credentials.map(str::as_bytes),
