@@ -5,6 +5,7 @@ mod forwards;
 mod log;
 mod memory;
 mod metrics;
+mod notes;
 mod report;
 mod serve;
 mod slots;
@@ -19,7 +20,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use smol::LocalExecutor;
 
-use crate::config::{Config, Forward, Level, Prober};
+use crate::config::{Config, Forward, Level};
 use crate::forward::{self, Entry, Places};
 use crate::limits;
 use crate::net::{self, Listener, Reactor, Signals};
@@ -27,8 +28,9 @@ use crate::probe::Dialler;
 
 use forwards::Forwards;
 use log::Logger;
-use metrics::{Metrics, Rejection};
-use report::{RateLimit, Reports};
+use metrics::Metrics;
+use notes::Limits;
+use report::Reports;
 use serve::SLOT_BYTES;
 use slots::{Accepted, Admitted, Slots};
 
@@ -72,16 +74,6 @@ struct Agent {
     forwards: Forwards,
     log: Logger,
     limits: RefCell<Limits>,
-}
-
-/// Lines a minute of what is not a prober's.
-#[derive(Default)]
-struct Limits {
-    unknown_path: RateLimit,
-    bad_request: RateLimit,
-    no_place: RateLimit,
-    unread: RateLimit,
-    accept: RateLimit,
 }
 
 /// Serves until SIGTERM or SIGINT, and then until what is in flight has ended.
@@ -237,77 +229,6 @@ impl Agent {
             self.reactor
                 .sleep_until(Instant::now() + limits::DRAIN_LOOK)
                 .await;
-        }
-    }
-
-    fn note_listening(&self, kind: &str, addr: SocketAddr, target: Option<SocketAddr>) {
-        self.log
-            .line(Level::Info, "listening")
-            .field("kind", kind)
-            .field("addr", addr)
-            .field("port", addr.port())
-            .maybe("target", target);
-    }
-
-    fn note_capacity(&self, capacity: crate::config::Capacity) {
-        self.log
-            .line(Level::Warn, "capacity lowered: too few file descriptors")
-            .field("probes", capacity.probes)
-            .field("hooks", capacity.hooks)
-            .field("reserve", capacity.reserve)
-            .field("forwards", capacity.forwards);
-    }
-
-    fn note_unknown_path(&self, path: &[u8]) {
-        if let Some(suppressed) = self.limits.borrow_mut().unknown_path.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, "unknown path")
-                .field("path", path.escape_ascii())
-                .suppressed(suppressed);
-        }
-    }
-
-    fn note_bad_request(&self, rejection: Rejection, why: &str) {
-        if let Some(suppressed) = self.limits.borrow_mut().bad_request.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, "bad request")
-                .field("reason", rejection.as_str())
-                .field("why", why)
-                .suppressed(suppressed);
-        }
-    }
-
-    /// A probe that came to no outcome: kubelet counts that, so the log has to tell it.
-    fn note_not_asked(&self, prober: &Prober, rejection: Rejection) {
-        if let Some(suppressed) = self.limits.borrow_mut().no_place.allow(Instant::now()) {
-            let message = match rejection {
-                Rejection::Abandoned => "abandoned",
-                _ => "not asked",
-            };
-            self.log
-                .line(Level::Warn, message)
-                .field("path", &prober.path)
-                .field("reason", rejection.as_str())
-                .suppressed(suppressed);
-        }
-    }
-
-    /// A connection that was closed before its request was complete.
-    fn note_unread(&self, rejection: Rejection) {
-        if let Some(suppressed) = self.limits.borrow_mut().unread.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, "connection reset")
-                .field("reason", rejection.as_str())
-                .suppressed(suppressed);
-        }
-    }
-
-    fn note_accept_failed(&self, error: Errno) {
-        if let Some(suppressed) = self.limits.borrow_mut().accept.allow(Instant::now()) {
-            self.log
-                .line(Level::Error, "accept failed")
-                .field("error", error)
-                .suppressed(suppressed);
         }
     }
 }

@@ -101,7 +101,7 @@ impl FieldLines {
                 sink.name(&self.name);
                 At::Indent
             }
-            // Accepted by Go, which then takes it for a field of no meaning (its issue 34540).
+            // Accepted by Go, which then takes it for a field of no meaning (golang/go#34540).
             (At::Name, b' ') => self.in_name(byte),
             (At::Name, _) if class::is(TOKEN, byte) => self.in_name(byte),
             (At::Indent, b' ' | b'\t') => At::Indent,

@@ -133,7 +133,7 @@ fn interim_heads_are_passed_over() {
     assert_eq!(verdict(b"HTTP/1.1 100 x\r\n\r\n").0, Ok(Fed::Partial));
 }
 
-/// Go's issue 34540: such a field is taken and means nothing.
+/// golang/go#34540: such a field is taken and means nothing.
 #[test]
 fn a_name_with_a_space_is_another_field() {
     for line in [

@@ -1,0 +1,84 @@
+//! The page in pieces of any size, and what is counted where.
+
+use super::*;
+
+const TABLE: &str = r#"{"/app-health/a/livez":{"httpGet":{"port":1}},
+    "/app-health/b/livez":{"tcpSocket":{"port":2}}}"#;
+const GAUGES: Gauges = Gauges {
+    status: 3,
+    forwards: 4,
+    resident: Some(5),
+};
+
+fn page(metrics: &Metrics, bytes: usize) -> String {
+    let probers = Probers::parse(TABLE).expect("a table");
+    let (mut text, mut line, mut out) = (Vec::new(), 0, vec![0; bytes]);
+    loop {
+        let (len, next) = metrics.render(&probers, &GAUGES, line, &mut out);
+        if len == 0 {
+            return String::from_utf8(text).expect("text");
+        }
+        text.extend_from_slice(&out[..len]);
+        line = next;
+    }
+}
+
+#[test]
+fn a_page_is_the_same_in_pieces_of_any_size() {
+    let metrics = Metrics::new(2);
+    metrics.probed(0, Outcome::Answered(200), Some(Duration::from_micros(1500)));
+    let whole = page(&metrics, 16 * 1024);
+    assert!(whole.contains("probelet_probe_duration_seconds_sum 0.001500\n"));
+    let longest = whole.lines().map(str::len).max().expect("lines") + 1;
+    for bytes in longest..longest + 300 {
+        assert_eq!(page(&metrics, bytes), whole, "in pieces of {bytes}");
+    }
+}
+
+#[test]
+fn six_codes_are_counted_apart_and_then_the_rest_together() {
+    let metrics = Metrics::new(2);
+    for code in [200, 500, 501, 502, 503, 504, 404, 403, 200] {
+        metrics.probed(1, Outcome::Answered(code), None);
+    }
+    let page = page(&metrics, 16 * 1024);
+    let count = |code: &str| {
+        let start =
+            format!("probelet_probes_total{{path=\"/app-health/b/livez\",code=\"{code}\"}} ");
+        page.lines()
+            .find_map(|line| line.strip_prefix(&start))
+            .map(str::to_owned)
+    };
+    assert_eq!(count("200").as_deref(), Some("2"));
+    assert_eq!(count("504").as_deref(), Some("1"));
+    assert_eq!(count("404"), None);
+    assert_eq!(count("other").as_deref(), Some("2"));
+}
+
+#[test]
+fn each_reason_counts_under_its_own_word() {
+    let metrics = Metrics::new(2);
+    for (n, failure) in Failure::ALL.into_iter().enumerate() {
+        (0..=n).for_each(|_| metrics.probed(0, Outcome::Failed(failure), None));
+    }
+    for (n, rejection) in Rejection::ALL.into_iter().enumerate() {
+        (0..=n).for_each(|_| metrics.rejected(rejection));
+    }
+    let page = page(&metrics, 16 * 1024);
+    for (n, failure) in Failure::ALL.into_iter().enumerate() {
+        let line = format!(
+            "failures_total{{reason=\"{}\"}} {}\n",
+            failure.as_str(),
+            n + 1
+        );
+        assert!(page.contains(&line), "{line}");
+    }
+    for (n, rejection) in Rejection::ALL.into_iter().enumerate() {
+        let line = format!(
+            "rejected_total{{reason=\"{}\"}} {}\n",
+            rejection.as_str(),
+            n + 1
+        );
+        assert!(page.contains(&line), "{line}");
+    }
+}

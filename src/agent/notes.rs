@@ -1,0 +1,95 @@
+//! What is told of the agent itself and of requests that no prober stands for, six lines a minute of a
+//! kind at most.
+
+use core::net::SocketAddr;
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::Agent;
+use super::metrics::Rejection;
+use super::report::RateLimit;
+use crate::config::{Capacity, Level, Prober};
+
+/// Lines a minute of what is not a prober's.
+#[derive(Default)]
+pub struct Limits {
+    unknown_path: RateLimit,
+    bad_request: RateLimit,
+    no_place: RateLimit,
+    unread: RateLimit,
+    accept: RateLimit,
+}
+
+impl Agent {
+    pub(super) fn note_listening(&self, kind: &str, addr: SocketAddr, target: Option<SocketAddr>) {
+        self.log
+            .line(Level::Info, "listening")
+            .field("kind", kind)
+            .field("addr", addr)
+            .field("port", addr.port())
+            .maybe("target", target);
+    }
+
+    pub(super) fn note_capacity(&self, capacity: Capacity) {
+        self.log
+            .line(Level::Warn, "capacity lowered: too few file descriptors")
+            .field("probes", capacity.probes)
+            .field("hooks", capacity.hooks)
+            .field("reserve", capacity.reserve)
+            .field("forwards", capacity.forwards);
+    }
+
+    pub(super) fn note_unknown_path(&self, path: &[u8]) {
+        if let Some(suppressed) = self.limits.borrow_mut().unknown_path.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "unknown path")
+                .field("path", path.escape_ascii())
+                .suppressed(suppressed);
+        }
+    }
+
+    pub(super) fn note_bad_request(&self, rejection: Rejection, why: &str) {
+        if let Some(suppressed) = self.limits.borrow_mut().bad_request.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "bad request")
+                .field("reason", rejection.as_str())
+                .field("why", why)
+                .suppressed(suppressed);
+        }
+    }
+
+    /// A probe that came to no outcome: kubelet counts that, so the log has to tell it.
+    pub(super) fn note_not_asked(&self, prober: &Prober, rejection: Rejection) {
+        if let Some(suppressed) = self.limits.borrow_mut().no_place.allow(Instant::now()) {
+            let message = match rejection {
+                Rejection::Abandoned => "abandoned",
+                _ => "not asked",
+            };
+            self.log
+                .line(Level::Warn, message)
+                .field("path", &prober.path)
+                .field("reason", rejection.as_str())
+                .suppressed(suppressed);
+        }
+    }
+
+    /// A connection that was closed before its request was complete.
+    pub(super) fn note_unread(&self, rejection: Rejection) {
+        if let Some(suppressed) = self.limits.borrow_mut().unread.allow(Instant::now()) {
+            self.log
+                .line(Level::Warn, "connection reset")
+                .field("reason", rejection.as_str())
+                .suppressed(suppressed);
+        }
+    }
+
+    pub(super) fn note_accept_failed(&self, error: Errno) {
+        if let Some(suppressed) = self.limits.borrow_mut().accept.allow(Instant::now()) {
+            self.log
+                .line(Level::Error, "accept failed")
+                .field("error", error)
+                .suppressed(suppressed);
+        }
+    }
+}
