@@ -27,7 +27,6 @@ pub fn tests() -> Vec<Trial> {
         forwards_and_probes_do_not_take_each_others_places,
         a_flood_of_resets_leaves_nothing_behind,
         no_forward_takes_the_last_place_of_another,
-        fewer_places_than_forwards_are_anybodys,
     ]
 }
 
@@ -142,17 +141,6 @@ fn no_forward_takes_the_last_place_of_another() {
     drop(greedy.pop());
     // What is nobody's last goes to whoever comes.
     until("another place", || two.pair_if_room(1));
-}
-
-fn fewer_places_than_forwards_are_anybodys() {
-    let two = Two::start(&["--max-forwards", "1"]);
-    for n in [0, 1, 0] {
-        let pair = until("the place is free", || two.pair_if_room(n));
-        for entry in &two.entries {
-            assert_eq!(end_of(entry, b""), End::Reset, "one place");
-        }
-        drop(pair);
-    }
 }
 
 /// Two forwards with a listener of the test each.

@@ -90,7 +90,7 @@ fn a_probe_that_does_not_end_does_not_keep_it_alive() {
     app.until_requests(2);
     assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
     for stream in &mut in_flight {
-        assert_ne!(read_to_end(stream).end, End::Open);
+        assert_eq!(read_to_end(stream).end, End::Reset, "cut off is no end");
     }
 }
 
@@ -119,7 +119,11 @@ fn a_forward_that_does_not_end_does_not_keep_it_alive() {
     let client = connect((Ipv4Addr::LOCALHOST, listen.port).into());
     let (end, _) = app.accept().expect("dialled");
     assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
-    assert_ne!((state(&client), state(&end)), (End::Open, End::Open));
+    assert_eq!(
+        (state(&client), state(&end)),
+        (End::Reset, End::Reset),
+        "cut off is no end"
+    );
 }
 
 fn it_serves_on_for_the_shutdown_delay() {

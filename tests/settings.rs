@@ -76,6 +76,14 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
         (&["--max-probes", "0"], "max-probes"),
         (&["--max-hooks", "1000"], "max-hooks"),
         (&["--max-forwards", "1000"], "max-forwards"),
+        (
+            &[
+                "--forward=15032=10.0.0.1:1",
+                "--forward=15033=10.0.0.1:2",
+                "--max-forwards=1",
+            ],
+            "write 2 or more",
+        ),
         (&["--forward", "15032"], "15032"),
         (&["--forward", "15032=8002"], "8002"),
         (&["--forward", "0=127.0.0.1:8002"], "0"),

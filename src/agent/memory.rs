@@ -28,8 +28,8 @@ pub fn resident(buf: &mut [u8]) -> Option<u64> {
 ///
 /// # Errors
 /// How many descriptors there are and how many are needed at least.
-pub fn fit(capacity: Capacity, listeners: usize) -> Result<Capacity, (usize, usize)> {
-    let own = OWN_DESCRIPTORS + listeners;
+pub fn fit(capacity: Capacity, forwards: usize) -> Result<Capacity, (usize, usize)> {
+    let own = OWN_DESCRIPTORS + 1 + forwards;
     let wanted = own + descriptors(&capacity);
     let limit = getrlimit(Resource::Nofile);
     let number = |limit: Option<u64>| limit.map_or(usize::MAX, |n| n as usize);
@@ -41,16 +41,17 @@ pub fn fit(capacity: Capacity, listeners: usize) -> Result<Capacity, (usize, usi
             available = raised;
         }
     }
-    fit_into(capacity, own, available)
+    fit_into(capacity, forwards, own, available)
 }
 
 fn fit_into(
     mut capacity: Capacity,
+    forwards: usize,
     own: usize,
     available: usize,
 ) -> Result<Capacity, (usize, usize)> {
     while own + descriptors(&capacity) > available {
-        if !shrink(&mut capacity) {
+        if !shrink(&mut capacity, forwards) {
             return Err((available, own + descriptors(&capacity)));
         }
     }
@@ -62,19 +63,26 @@ fn descriptors(capacity: &Capacity) -> usize {
     2 * (capacity.probes + capacity.hooks + capacity.forwards) + capacity.reserve
 }
 
-/// Takes one place from where most are, of equals not from the probes; each kind keeps one.
-fn shrink(capacity: &mut Capacity) -> bool {
+/// Takes one place from where most are to spare, of equals not from the probes; each kind keeps one, and
+/// so does each forward.
+fn shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
     let Capacity {
         probes,
         hooks,
         reserve,
         forwards,
     } = capacity;
-    let most = [probes, forwards, hooks, reserve]
+    let kinds = [
+        (probes, 1),
+        (forwards, least_forwards),
+        (hooks, 1),
+        (reserve, 1),
+    ];
+    let most = kinds
         .into_iter()
-        .max_by_key(|places| **places);
+        .max_by_key(|(places, least)| places.saturating_sub(*least));
     match most {
-        Some(places) if *places > 1 => {
+        Some((places, least)) if *places > least => {
             *places -= 1;
             true
         }
@@ -96,9 +104,9 @@ mod tests {
     #[test]
     fn whatever_is_left_is_enough_for_the_descriptors_there_are() {
         let needed = 12 + descriptors(&FULL);
-        assert_eq!(fit_into(FULL, 12, needed), Ok(FULL));
+        assert_eq!(fit_into(FULL, 1, 12, needed), Ok(FULL));
         for available in 19..needed {
-            let fitted = fit_into(FULL, 12, available).expect("one place of each kind fits");
+            let fitted = fit_into(FULL, 1, 12, available).expect("one place of each kind fits");
             assert!(12 + descriptors(&fitted) <= available);
             assert!(fitted.probes >= fitted.forwards && fitted.probes >= fitted.hooks);
             assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forwards > 0);
@@ -106,8 +114,14 @@ mod tests {
     }
 
     #[test]
+    fn each_forward_keeps_a_place() {
+        let fitted = fit_into(FULL, 8, 19, 19 + 2 * 10 + 1).expect("it fits");
+        assert_eq!((fitted.probes, fitted.forwards), (1, 8));
+    }
+
+    #[test]
     fn too_few_for_one_place_of_each_kind_are_an_error() {
-        assert_eq!(fit_into(FULL, 12, 18), Err((18, 19)));
+        assert_eq!(fit_into(FULL, 1, 12, 18), Err((18, 19)));
     }
 
     #[test]
@@ -116,7 +130,7 @@ mod tests {
             forwards: 0,
             ..FULL
         };
-        let fitted = fit_into(none, 11, 32).expect("it fits");
+        let fitted = fit_into(none, 0, 11, 32).expect("it fits");
         assert_eq!((fitted.forwards, fitted.reserve > 0), (0, true));
     }
 

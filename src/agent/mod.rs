@@ -94,7 +94,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     if config.forwards.is_empty() {
         wanted.forwards = 0;
     }
-    let capacity = memory::fit(wanted, 1 + config.forwards.len())
+    let capacity = memory::fit(wanted, config.forwards.len())
         .map_err(|(have, need)| RunError::Descriptors(have, need))?;
     let bind = |listen: crate::config::Listen| {
         Listener::bind(&reactor, listen.addr, listen.port)
@@ -145,6 +145,7 @@ impl Agent {
         forwards: Vec<(Listener, Forward)>,
         signals: Signals,
     ) {
+        self.note_started();
         self.note_listening("status", status.addr(), None);
         let mut acceptors = Vec::new();
         for (index, (listener, forward)) in forwards.into_iter().enumerate() {
@@ -179,9 +180,11 @@ impl Agent {
             .reactor
             .before(Instant::now() + limits::DRAIN_TIME, pin!(self.drained()))
             .await;
-        self.log
-            .line(Level::Info, "stopped")
-            .field("open", self.slots.open() + self.places.open());
+        let open = self.slots.open() + self.places.open();
+        let level = if open == 0 { Level::Info } else { Level::Warn };
+        self.log.line(level, "stopped").field("open", open);
+        // What is cut off now must not look as if it had ended.
+        self.reactor.reset_what_is_open();
     }
 
     /// Accepts for good, and starts a slot's task when its first connection comes.

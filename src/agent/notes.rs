@@ -22,6 +22,22 @@ pub struct Limits {
 }
 
 impl Agent {
+    pub(super) fn note_started(&self) {
+        let config = &self.config;
+        let (probers, forwards) = (config.probers.len(), config.forwards.len());
+        let (level, message) = match probers + forwards {
+            0 => (Level::Warn, "started with nothing to probe or to forward"),
+            _ => (Level::Info, "started"),
+        };
+        self.log
+            .line(level, message)
+            .field("version", env!("CARGO_PKG_VERSION"))
+            .field("probers", probers)
+            .field("forwards", forwards)
+            .field("target", config.target)
+            .maybe("source", config.source);
+    }
+
     pub(super) fn note_listening(&self, kind: &str, addr: SocketAddr, target: Option<SocketAddr>) {
         self.log
             .line(Level::Info, "listening")

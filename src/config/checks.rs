@@ -35,6 +35,15 @@ impl Config {
         }
     }
 
+    /// Each forward keeps a place for itself.
+    pub(super) fn check_places(&self) -> Result<(), Box<ConfigError>> {
+        let (forwards, places) = (self.forwards.len(), self.capacity.forwards);
+        if forwards > places {
+            return Err(Box::new(ConfigError::Places { forwards, places }));
+        }
+        Ok(())
+    }
+
     /// Listeners that get in each other's way, and forwards that lead back to one. `pod` are the
     /// addresses the environment says the pod has.
     pub(super) fn check_listeners(

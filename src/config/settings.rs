@@ -7,7 +7,7 @@ use super::{Capacity, Config, Format, Forward, Level, Listen, Log, Probers, Prob
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 
 /// The status port, which Istio's agent has as well.
@@ -127,6 +127,7 @@ impl Config {
         };
         config.check_families(&names)?;
         config.check_listeners(&names, given.pod_addresses())?;
+        config.check_places()?;
         match given.find("app-probers", &typed.app_probers)? {
             Some(probers) => config.with_probers(probers, &names, &read_file),
             None => Ok(config),
@@ -209,7 +210,7 @@ impl Sources<'_> {
         };
         let own = format!("PROBELET_{}", flag.to_ascii_uppercase().replace('-', "_"));
         for origin in core::iter::once(&*own).chain(also.iter().copied()) {
-            let Some(value) = (self.env)(origin).filter(|value| !value.is_empty()) else {
+            let Some(value) = (self.env)(origin).filter(|value| is_set(value)) else {
                 continue;
             };
             let origin = Box::from(origin);
@@ -322,6 +323,12 @@ impl Sources<'_> {
             .collect();
         Ok((forwards?, given.iter().map(Given::name).collect()))
     }
+}
+
+/// Kubernetes gives every pod `NAME_PORT=tcp://…` for each Service of its namespace: one that is called
+/// probelet-status must not be taken for a setting.
+fn is_set(value: &OsStr) -> bool {
+    !value.is_empty() && !value.as_encoded_bytes().starts_with(b"tcp://")
 }
 
 fn slots(text: &str, max: usize) -> Result<usize, Fault> {

@@ -70,6 +70,13 @@ pub enum ConfigError {
         /// Its timeout, in seconds.
         timeout: u64,
     },
+    /// Fewer forwarded connections than forwards.
+    Places {
+        /// The forwards.
+        forwards: usize,
+        /// The connections at once.
+        places: usize,
+    },
     /// More than `limits::FORWARDS`.
     Forwards {
         /// How many.
@@ -209,6 +216,11 @@ impl fmt::Display for ConfigError {
                  write fewer than {} milliseconds",
                 Quoted(prober),
                 timeout * 1000
+            ),
+            ConfigError::Places { forwards, places } => write!(
+                f,
+                "--max-forwards {places} leaves some of the {forwards} forwards without a place: \
+                 write {forwards} or more"
             ),
             ConfigError::Forwards { count } => write!(
                 f,

@@ -1,6 +1,6 @@
 //! epoll on one thread: which task waits for which descriptor, and the scratch buffer all share.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::task::{Context, Waker};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -22,6 +22,7 @@ pub struct Reactor {
     events: RefCell<Vec<Event>>,
     pub(super) timers: RefCell<Timers>,
     scratch: RefCell<&'static mut [u8]>,
+    resets: Cell<bool>,
 }
 
 /// What a descriptor waits for.
@@ -68,7 +69,17 @@ impl Reactor {
             events: RefCell::new(Vec::with_capacity(EVENTS)),
             timers: RefCell::new(Timers::default()),
             scratch: RefCell::new(scratch),
+            resets: Cell::new(false),
         })
+    }
+
+    /// From here on a socket that is dropped is reset instead of closed in order.
+    pub fn reset_what_is_open(&self) {
+        self.resets.set(true);
+    }
+
+    pub(super) fn resets(&self) -> bool {
+        self.resets.get()
     }
 
     /// Lends the shared buffer for the time of one call.

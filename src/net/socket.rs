@@ -184,6 +184,10 @@ impl Socket {
 
     /// Closes with a reset: the peer is to know that this was no orderly end.
     pub fn reset(self) {
+        self.reset_on_close();
+    }
+
+    fn reset_on_close(&self) {
         let _ = net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
@@ -219,6 +223,9 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if let Some(key) = self.key.get() {
             self.reactor.release(key);
+        }
+        if self.reactor.resets() {
+            self.reset_on_close();
         }
     }
 }

@@ -169,6 +169,13 @@ fn a_flag_goes_before_a_variable_and_an_empty_variable_is_none() {
 }
 
 #[test]
+fn what_kubernetes_says_of_a_service_of_our_name_is_no_setting() {
+    let link = [("PROBELET_STATUS_PORT", "tcp://10.43.12.7:15020")];
+    let config = config_of(&[], &link).expect("the default");
+    assert_eq!(config.status.port, 15020);
+}
+
+#[test]
 fn the_target_is_also_the_pods_address() {
     let all = [
         ("PROBELET_TARGET_IP", "10.0.0.1"),
