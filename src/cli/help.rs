@@ -38,7 +38,7 @@ variable, and an empty variable is none.
 
 Where probes come in:
   --status-port PORT        plaintext port that kubelet probes [15020]
-  --status-addr IP          address it listens on [all, IPv6 and IPv4]
+  --status-addr IP          address it listens on [every one, IPv6 and IPv4]
 
 What is probed:
   --app-probers JSON|@FILE  the probers, as Istio writes them [none]; also ISTIO_KUBE_APP_PROBERS
