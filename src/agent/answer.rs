@@ -47,29 +47,26 @@ impl Connection<'_> {
     fn route(&self, request: &Request, buf: &[u8]) -> Route<'_> {
         let head = &request.head;
         let path = head.path(buf);
-        let found = self.agent.config.probers.find(path);
         if head.has_body() {
             let rejection = Rejection::Malformed;
             self.agent
                 .note_bad_request(rejection, "the request has a body");
             return Route::Status(self.reject(rejection, 400));
         }
-        let ours = match path {
-            b"/healthz/ready" => Some(Route::Status(200)),
-            b"/metrics" if head.method() == Method::Get => Some(Route::Metrics),
-            b"/metrics" => Some(Route::Status(200)),
-            _ => None,
+        let route = match (self.agent.config.probers.find(path), path) {
+            (Some((number, prober)), _) => Route::Probe(number, prober),
+            (None, b"/healthz/ready") => Route::Status(200),
+            (None, b"/metrics") => Route::Metrics,
+            (None, _) => {
+                self.agent.note_unknown_path(path);
+                return Route::Status(self.reject(Rejection::UnknownPath, 404));
+            }
         };
-        if found.is_none() && ours.is_none() {
-            self.agent.note_unknown_path(path);
-            return Route::Status(self.reject(Rejection::UnknownPath, 404));
-        }
-        if head.method() == Method::Other {
-            return Route::Status(self.reject(Rejection::Method, 405));
-        }
-        match (found, ours) {
-            (Some((number, prober)), _) => self.place(number, prober),
-            (None, ours) => ours.unwrap_or(Route::Status(200)),
+        match (route, head.method()) {
+            (_, Method::Other) => Route::Status(self.reject(Rejection::Method, 405)),
+            (Route::Probe(number, prober), _) => self.place(number, prober),
+            (Route::Metrics, Method::Head) => Route::Status(200),
+            (route, _) => route,
         }
     }
 

@@ -122,10 +122,7 @@ impl<'a> Hop<'a> {
     }
 
     fn request_target(&self) -> &[u8] {
-        match self.target {
-            None => self.probe.get.request_target.as_bytes(),
-            Some(len) => &self.space.target[..len],
-        }
+        target(self.probe, self.target, self.space.target)
     }
 
     /// What to do about a head that came in answer to this request, `location` being what was kept.
@@ -152,10 +149,7 @@ impl<'a> Hop<'a> {
             host: name.as_bytes(),
             port: self.port,
             port_given: self.port_given,
-            request_target: match self.target {
-                None => self.probe.get.request_target.as_bytes(),
-                Some(len) => &self.space.target[..len],
-            },
+            request_target: target(self.probe, self.target, self.space.target),
         };
         match url::resolve(location, &base, self.space.next_target) {
             Err(_) => Next::Fail(Failure::BadRedirect),
@@ -219,15 +213,21 @@ impl<'a> Hop<'a> {
         let mut text = String::<{ ADDR_BYTES + 8 }>::new();
         // They fit.
         let _ = write!(text, "http://{}", self.authority(dialled));
-        let target = match self.target {
-            None => self.probe.get.request_target.as_bytes(),
-            Some(len) => &self.space.target[..len],
-        };
+        let target = target(self.probe, self.target, self.space.target);
         let len = text.len() + target.len();
         let (authority, path) = self.space.referer.get_mut(..len)?.split_at_mut(text.len());
         authority.copy_from_slice(text.as_bytes());
         path.copy_from_slice(target);
         Some(len)
+    }
+}
+
+/// The request-target: the table's at first, then what a redirect left. Apart from the rest of a hop, which
+/// is written to while this is read.
+fn target<'t>(probe: &'t HttpProbe<'_>, kept: Option<usize>, space: &'t [u8]) -> &'t [u8] {
+    match kept {
+        None => probe.get.request_target.as_bytes(),
+        Some(len) => &space[..len],
     }
 }
 
