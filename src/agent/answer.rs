@@ -14,7 +14,7 @@ use super::serve::{Connection, End, Request};
 use super::slots::Place;
 use crate::config::{Action, Prober};
 use crate::limits;
-use crate::probe::{Failure, HttpProbe, Outcome};
+use crate::probe::{Dialled, Failure, HttpProbe, Outcome};
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::Method;
 
@@ -145,8 +145,10 @@ impl Connection<'_> {
                     head: &request.head,
                     bytes,
                     get,
-                    client: &self.socket,
-                    status_port: agent.config.status.port,
+                    dialled: Dialled::Us {
+                        client: &self.socket,
+                        status_port: agent.config.status.port,
+                    },
                 };
                 agent.dialler.probe_http(&probe, deadline, space).await
             }

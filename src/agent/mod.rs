@@ -125,6 +125,7 @@ impl Agent {
                 target: config.target,
                 source: config.source,
                 own_ports: ours.chain([config.status.port]).collect(),
+                observer: None,
             },
             slots: Slots::new(config.capacity),
             places: Places::new(config.capacity.forwards, config.forwards.len()),

@@ -4,18 +4,13 @@
 //! name (`pkg/probe/http/http.go`: `RedirectChecker`) and composes `Host` and `Referer` as Go does
 //! (`net/http/client.go`). The pod's IP is the address kubelet dialled us at.
 
-use core::fmt::Write;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
-use heapless::String;
-
+use super::dialled::{AddrText, Authority, UrlHost};
 use super::{Failure, HttpProbe, RedirectSpace};
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::url::{self, Base, Redirect, Scheme, User};
-
-/// Bytes of an IP address with brackets and port.
-const ADDR_BYTES: usize = 64;
 
 /// One request on its way to the app.
 pub struct Hop<'a> {
@@ -23,9 +18,8 @@ pub struct Hop<'a> {
     /// The port this request goes to.
     pub port: u16,
     port_given: bool,
-    host: Host<'a>,
-    /// What of `Host` stands nowhere else: a port, or an address and a port.
-    host_text: String<ADDR_BYTES>,
+    /// What is sent as `Host`.
+    host: Authority<'a>,
     /// `Host` is one of the prober's own, as far as Go remembers it.
     own_host: bool,
     /// Length of the request-target in the redirect space; the first stands in the table.
@@ -33,17 +27,6 @@ pub struct Hop<'a> {
     referer: Option<usize>,
     credentials: Option<usize>,
     space: RedirectSpace<'a>,
-}
-
-/// What is sent as `Host`.
-#[derive(Clone, Copy)]
-enum Host<'a> {
-    /// This, as it came or as the table has it.
-    Whole(&'a [u8]),
-    /// This name, and the app's port.
-    Named(&'a [u8]),
-    /// The address that is dialled, and its port.
-    Dialled,
 }
 
 /// What follows from a complete head.
@@ -62,9 +45,8 @@ impl<'a> Hop<'a> {
         let mut hop = Hop {
             probe,
             port: probe.get.port,
-            port_given: true,
-            host: Host::Dialled,
-            host_text: String::new(),
+            port_given: probe.dialled.port_given(),
+            host: Authority::whole(b""),
             own_host: true,
             target: None,
             referer: None,
@@ -81,31 +63,24 @@ impl<'a> Hop<'a> {
         let probe = self.probe;
         let own = probe.get.host.as_deref().map(str::as_bytes);
         let came = probe.head.host(probe.bytes);
-        let ours = app_port(probe.status_port);
         self.host = match (own, came) {
-            (Some(host), _) => Host::Whole(host),
-            (None, Some(host)) => match host.strip_suffix(ours.as_bytes()) {
-                Some(name) => {
-                    self.host_text = app_port(self.port);
-                    Host::Named(name)
-                }
-                None => Host::Whole(host),
+            (Some(host), _) => Authority::whole(host),
+            (None, Some(host)) => match self.less_our_port(host) {
+                Some(name) => Authority::named(name, self.port),
+                None => Authority::whole(host),
             },
             (None, None) => {
                 self.own_host = false;
-                self.host_text = self.authority(target);
-                Host::Dialled
+                self.authority(probe.dialled.first_host(target))
             }
         };
     }
 
-    fn host(&self) -> [&[u8]; 2] {
-        let text = self.host_text.as_bytes();
-        match self.host {
-            Host::Whole(host) => [host, b""],
-            Host::Named(name) => [name, text],
-            Host::Dialled => [text, b""],
-        }
+    /// The name in a `Host` that names our port.
+    fn less_our_port(&self, host: &'a [u8]) -> Option<&'a [u8]> {
+        let ours = Authority::named(b"", self.probe.dialled.status_port()?);
+        let [_, ours] = ours.pieces();
+        host.strip_suffix(ours)
     }
 
     /// The request as it is sent.
@@ -114,7 +89,7 @@ impl<'a> Hop<'a> {
             head: self.probe.head,
             buf: self.probe.bytes,
             request_target: self.request_target(),
-            host: self.host(),
+            host: self.host.pieces(),
             headers: &self.probe.get.headers,
             referer: self.referer.map(|len| &self.space.referer[..len]),
             credentials: self.credentials.map(|len| &self.space.credentials[..len]),
@@ -135,18 +110,19 @@ impl<'a> Hop<'a> {
         if matches!(head.location, Location::Absent | Location::Kept(0)) {
             return Next::Stay;
         }
-        let Some(dialled) = self.probe.client.local_ip() else {
+        let Some(dialled) = self.probe.dialled.host() else {
             return Next::Fail(Failure::BadRedirect);
         };
-        let name = host_name(dialled);
+        let mut text = AddrText::new();
+        let name = dialled.name(&mut text);
         let location = match head.location {
             Location::Kept(len) => &location[..len],
-            _ if url::leads_away(location, name.as_bytes()) => return Next::Stay,
+            _ if url::leads_away(location, name) => return Next::Stay,
             _ => return Next::Fail(Failure::BadRedirect),
         };
         let base = Base {
             scheme: Scheme::Http,
-            host: name.as_bytes(),
+            host: name,
             port: self.port,
             port_given: self.port_given,
             request_target: target(self.probe, self.target, self.space.target),
@@ -177,47 +153,38 @@ impl<'a> Hop<'a> {
 
     /// Goes on to where a redirect leads.
     pub fn advance(&mut self, redirect: Redirect) {
-        let Some(dialled) = self.probe.client.local_ip() else {
+        let Some(dialled) = self.probe.dialled.host() else {
             return;
         };
-        self.referer = self.write_referer(dialled);
+        let of_url = self.authority(dialled);
+        self.referer = self.write_referer(&of_url);
         // Go tells a Host of the prober's own by its not being the URL's, keeps it through redirects without a
         // scheme, and has forgotten it after the first other one.
-        let of_url = self.authority(dialled);
-        let is_of_url = self.host().iter().copied().flatten().eq(of_url.as_bytes());
-        self.own_host &= !redirect.was_absolute && !is_of_url;
+        self.own_host &= !redirect.was_absolute && !self.host.is(&of_url);
         self.port = redirect.port;
         self.port_given = redirect.port_given;
         core::mem::swap(&mut self.space.target, &mut self.space.next_target);
         self.target = Some(redirect.target_len);
         if !self.own_host {
-            self.host_text = self.authority(dialled);
-            self.host = Host::Dialled;
+            self.host = self.authority(dialled);
         }
     }
 
     /// Host and port of this request's URL.
-    fn authority(&self, ip: IpAddr) -> String<ADDR_BYTES> {
-        let mut text = String::new();
-        // An address and a port fit.
-        let _ = match (ip, self.port_given) {
-            (ip, true) => write!(text, "{}", SocketAddr::new(ip, self.port)),
-            (IpAddr::V6(ip), false) => write!(text, "[{ip}]"),
-            (IpAddr::V4(ip), false) => write!(text, "{ip}"),
-        };
-        text
+    fn authority(&self, host: UrlHost<'a>) -> Authority<'a> {
+        host.authority(self.port, self.port_given)
     }
 
     /// The URL of this request, unless it is too long to keep.
-    fn write_referer(&mut self, dialled: IpAddr) -> Option<usize> {
-        let mut text = String::<{ ADDR_BYTES + 8 }>::new();
-        // They fit.
-        let _ = write!(text, "http://{}", self.authority(dialled));
+    fn write_referer(&mut self, of_url: &Authority<'_>) -> Option<usize> {
+        let [name, port] = of_url.pieces();
         let target = target(self.probe, self.target, self.space.target);
-        let len = text.len() + target.len();
-        let (authority, path) = self.space.referer.get_mut(..len)?.split_at_mut(text.len());
-        authority.copy_from_slice(text.as_bytes());
-        path.copy_from_slice(target);
+        let mut len = 0;
+        for piece in [b"http://", name, port, target] {
+            let end = len + piece.len();
+            self.space.referer.get_mut(len..end)?.copy_from_slice(piece);
+            len = end;
+        }
         Some(len)
     }
 }
@@ -229,20 +196,4 @@ fn target<'t>(probe: &'t HttpProbe<'_>, kept: Option<usize>, space: &'t [u8]) ->
         None => probe.get.request_target.as_bytes(),
         Some(len) => &space[..len],
     }
-}
-
-/// `:8001`
-fn app_port(port: u16) -> String<ADDR_BYTES> {
-    let mut text = String::new();
-    // A colon and five digits fit.
-    let _ = write!(text, ":{port}");
-    text
-}
-
-/// The address as a URL's host name, which has no brackets (`net/url`: `Hostname`).
-fn host_name(ip: IpAddr) -> String<ADDR_BYTES> {
-    let mut text = String::new();
-    // An address fits.
-    let _ = write!(text, "{ip}");
-    text
 }

@@ -7,12 +7,12 @@ use rustix::io;
 
 use super::hop::{Hop, Next};
 use super::reply::Reply;
-use super::{Dialler, Failure, Outcome};
+use super::{Dialled, Dialler, Event, Failure, Outcome};
 use crate::config::{HttpGet, Protocol, Scheme};
 use crate::limits;
 use crate::net::{Elapsed, Socket, yield_now};
 use crate::wire::request::RequestHead;
-use crate::wire::response::Framing;
+use crate::wire::response::{Framing, Location};
 use crate::wire::window::Window;
 
 /// What kubelet sent, and what is to be asked of the app.
@@ -23,10 +23,8 @@ pub struct HttpProbe<'a> {
     pub bytes: &'a [u8],
     /// The prober.
     pub get: &'a HttpGet,
-    /// The connection kubelet's request came in on.
-    pub client: &'a Socket,
-    /// The port it came in on.
-    pub status_port: u16,
+    /// What it dialled.
+    pub dialled: Dialled<'a>,
 }
 
 /// Memory for redirects: what one request leaves behind for the next.
@@ -114,6 +112,7 @@ impl Dialler {
             Next::Follow(redirect) => match rest {
                 // A body that breaks does not keep Go from following, one that stalls does.
                 Ok(_) => {
+                    self.tell(|| redirected(reply));
                     hop.advance(redirect);
                     None
                 }
@@ -130,6 +129,8 @@ impl Dialler {
     /// Sends the request and reads until the head of the answer is complete, or can no longer be.
     async fn ask(&self, hop: &Hop<'_>, reply: &mut Reply<'_>) -> io::Result<Socket> {
         let socket = self.dial(hop.port).await?;
+        self.connected(&socket).await?;
+        self.tell(|| Event::Sending(hop.request()));
         socket
             .write_with(|buf, sent| {
                 let mut window = Window::new(buf, sent);
@@ -139,6 +140,7 @@ impl Dialler {
             .await?;
         while reply.head().is_none() && reply.outcome().is_none() {
             socket.read_with(|bytes| reply.take(bytes)).await?;
+            self.tell(|| Event::Came);
             // An app that sends faster than we read must not hold the thread.
             if reply.head().is_none() {
                 yield_now().await;
@@ -154,6 +156,18 @@ async fn read_body(socket: &Socket, reply: &mut Reply<'_>, enough: u64) -> io::R
         socket.read_with(|bytes| reply.take(bytes)).await?;
     }
     Ok(())
+}
+
+fn redirected<'r>(reply: &'r Reply<'_>) -> Event<'r> {
+    let (status, len) = match reply.head() {
+        Some(head) => match head.location {
+            Location::Kept(len) => (head.status, len),
+            _ => (head.status, 0),
+        },
+        None => (0, 0),
+    };
+    let location = &reply.location()[..len];
+    Event::Redirected { status, location }
 }
 
 /// What Go's client reads of a redirect's body before it follows: a little of a short one or of one

@@ -1,11 +1,15 @@
 //! One probe of the app: from a target and a deadline to an [`Outcome`]. One file a kind.
 
+mod dialled;
+mod event;
 mod hop;
 mod http;
 mod outcome;
 mod reply;
 mod tcp;
 
+pub use dialled::{Dialled, UrlAuthority};
+pub use event::{Event, Observer};
 pub use http::{HttpProbe, REDIRECT_BYTES, RedirectSpace};
 pub use outcome::{Failure, Outcome};
 
@@ -30,6 +34,8 @@ pub struct Dialler {
     pub source: Option<IpAddr>,
     /// Ports at the app's address that are our own: no redirect may lead there.
     pub own_ports: Box<[u16]>,
+    /// Is told how far a probe has come. The agent wants to know how it ends and nothing else.
+    pub observer: Option<Rc<dyn Observer>>,
 }
 
 impl Dialler {
@@ -37,6 +43,7 @@ impl Dialler {
     /// moment later.
     async fn dial(&self, port: u16) -> io::Result<Socket> {
         let app = SocketAddr::new(self.target, port);
+        self.tell(|| Event::Dialling(app));
         for _ in 0..limits::DESCRIPTOR_TRIES {
             match Socket::connect(&self.reactor, app, self.source) {
                 Err(error) if is_out_of_descriptors(error) => {
@@ -47,6 +54,22 @@ impl Dialler {
             }
         }
         Socket::connect(&self.reactor, app, self.source)
+    }
+
+    /// Waits for the connection where somebody wants to know when it stands; otherwise the first write
+    /// does.
+    async fn connected(&self, socket: &Socket) -> io::Result<()> {
+        if self.observer.is_some() {
+            socket.connected().await?;
+            self.tell(|| Event::Connected);
+        }
+        Ok(())
+    }
+
+    fn tell<'e>(&self, event: impl FnOnce() -> Event<'e>) {
+        if let Some(observer) = &self.observer {
+            observer.on(event());
+        }
     }
 
     /// Runs `future` until `deadline`, or for as long as it takes: a hook has no deadline.

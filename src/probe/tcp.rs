@@ -4,13 +4,17 @@ use core::pin::pin;
 use rustix::io::Errno;
 use std::time::Instant;
 
-use super::{Dialler, Failure, Outcome};
+use super::{Dialler, Event, Failure, Outcome};
 
 impl Dialler {
     /// Connects and closes. A reset right after the connection stood changes nothing, as it changes
     /// nothing for kubelet (`pkg/probe/tcp/tcp.go`).
     pub async fn probe_tcp(&self, port: u16, deadline: Option<Instant>) -> Outcome {
-        let connect = async { self.dial(port).await?.connected().await };
+        let connect = async {
+            self.dial(port).await?.connected().await?;
+            self.tell(|| Event::Connected);
+            Ok(())
+        };
         match self.until(deadline, pin!(connect)).await {
             Ok(Ok(())) => Outcome::Connected,
             // One that is refused is `ECONNREFUSED`; one that was reset has stood, and so has one that
