@@ -136,6 +136,32 @@ pub const FORWARD_HALF_CLOSED_TIME: Duration = Duration::from_secs(30);
 /// The target of a forward has this long to accept.
 pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
 
+// ---- TLS to the app ----
+
+/// TLS handshakes at once; others wait their turn within their deadlines. A handshake is where TLS needs
+/// memory most: an app may send 64 KiB of certificates. It is where it needs the processor, too, and
+/// eight at once keep a small one busy.
+pub const HANDSHAKES: usize = 8;
+
+/// Bytes read at once, and plaintext sealed at once, of a TLS connection. rustls keeps what it has not
+/// done with, so this is memory of each connection; a request head seldom has more.
+pub const TLS_BYTES: usize = 4 * 1024;
+
+/// Bytes of the app's records in a row that bring no data: session tickets, key updates and empty records
+/// are free for the app to send and cost us a decryption each. No handshake needs as many.
+pub const TLS_FRUITLESS_BYTES: usize = 256 * 1024;
+
+/// Bytes of a PEM file: certificate, key or CA bundle. A distribution's whole bundle has 220 KiB.
+pub const PEM_BYTES: usize = 256 * 1024;
+
+/// How often it is looked, at most, whether a certificate has been renewed. kubelet itself takes up to a
+/// minute to bring a changed Secret to the pod.
+pub const PEM_LOOK: Duration = Duration::from_secs(1);
+
+/// Seconds from 1970 to the start of 2026, the year of this code: a clock that is before that has not been
+/// set since the board was switched on.
+pub const CLOCK_IS_SET_FROM: u64 = 1_767_225_600;
+
 // ---- Log ----
 
 /// Lines a minute of one prober, and of each other source (unknown paths, bad requests); what is

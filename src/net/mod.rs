@@ -9,14 +9,20 @@ mod reactor;
 mod run;
 mod signal;
 mod socket;
+mod stream_error;
 mod timer;
+#[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
+pub mod tls;
+mod tls_files;
 
 pub use listener::Listener;
 pub use reactor::{Reactor, set_waker};
 pub use run::{run, yield_now};
 pub use signal::Signals;
 pub use socket::Socket;
+pub use stream_error::{StreamError, TlsFault};
 pub use timer::Elapsed;
+pub use tls_files::{Alpn, TlsFileError, TlsFiles, TlsNotice, TlsPart};
 
 use rustix::io::Errno;
 

@@ -5,6 +5,8 @@ use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+#[cfg(feature = "tls")]
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -88,6 +90,32 @@ impl Socket {
     pub fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = net::send(&self.fd, buf, SendFlags::NOSIGNAL);
         self.or_pending(result, Interest::Write, cx)
+    }
+
+    /// Writes what fits of several pieces, in order.
+    ///
+    /// # Errors
+    /// The kernel's; of a connecting socket why it could not connect.
+    #[cfg(feature = "tls")]
+    pub(super) fn poll_write_pieces(
+        &self,
+        cx: &Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.or_pending(self.write_pieces_now(pieces), Interest::Write, cx)
+    }
+
+    /// The same, without a wait: [`Errno::AGAIN`] when nothing fits.
+    #[cfg(feature = "tls")]
+    pub(super) fn write_pieces_now(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut control = net::SendAncillaryBuffer::default();
+        net::sendmsg(&self.fd, pieces, &mut control, SendFlags::NOSIGNAL)
+    }
+
+    /// What runs it.
+    #[cfg(feature = "tls")]
+    pub(super) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
     }
 
     /// Reads into `buf`; 0 is the end.

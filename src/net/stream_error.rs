@@ -1,0 +1,76 @@
+//! What can go wrong on a connection to the app, encrypted or not. The same in every build.
+
+use rustix::io::Errno;
+
+/// What went wrong on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamError {
+    /// The kernel's error.
+    Io(Errno),
+    /// What TLS made of the bytes.
+    Tls(TlsFault),
+}
+
+/// What TLS made of the app's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// No version, cipher suite or key exchange group in common: CBC suites alone, P-521 key exchange
+    /// alone, TLS 1.1 and older.
+    NoCommonCipher,
+    /// Plaintext came where a ServerHello was due.
+    NotTls,
+    /// The plaintext that came began with `HTTP/`: what Go calls "server gave HTTP response to HTTPS client"
+    /// (`net/http/client.go`: `ErrSchemeMismatch`), and what a hook falls back on plain HTTP for.
+    HttpAnswer,
+    /// The app wants a certificate of ours, and there is none.
+    ClientCertificateRequired,
+    /// The app does not take our certificate.
+    ClientCertificateRefused,
+    /// The app's certificate does not verify against `--app-ca`.
+    BadCertificate,
+    /// The app's certificate is good, but is not `--app-id`'s.
+    WrongIdentity,
+    /// The app's certificate is not valid yet by a clock that stands before this code was written.
+    ClockNotSet,
+    /// Another alert of the app's; its number (RFC 8446 section 6).
+    Alert(u8),
+    /// The app broke the rules of TLS.
+    Broken,
+    /// The app closed the connection during the handshake.
+    ClosedEarly,
+    /// The app closed the connection within a record, after the handshake.
+    Truncated,
+    /// This build has no TLS.
+    NotBuilt,
+}
+
+impl TlsFault {
+    /// The word for it in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TlsFault::NoCommonCipher => "no_common_cipher",
+            TlsFault::NotTls | TlsFault::HttpAnswer => "not_tls",
+            TlsFault::ClientCertificateRequired => "client_certificate_required",
+            TlsFault::ClientCertificateRefused => "client_certificate_refused",
+            TlsFault::BadCertificate => "bad_certificate",
+            TlsFault::WrongIdentity => "wrong_identity",
+            TlsFault::ClockNotSet => "clock_not_set",
+            TlsFault::Alert(_) => "tls_alert",
+            TlsFault::Broken => "tls_broken",
+            TlsFault::ClosedEarly | TlsFault::Truncated => "closed_early",
+            TlsFault::NotBuilt => "not_built",
+        }
+    }
+}
+
+impl From<Errno> for StreamError {
+    fn from(error: Errno) -> StreamError {
+        StreamError::Io(error)
+    }
+}
+
+impl From<TlsFault> for StreamError {
+    fn from(fault: TlsFault) -> StreamError {
+        StreamError::Tls(fault)
+    }
+}

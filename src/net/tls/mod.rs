@@ -1,0 +1,223 @@
+//! TLS to the app, by rustls: what connections share, and how one is made.
+
+mod client_auth;
+mod fault;
+mod files;
+mod permits;
+mod provider;
+mod records;
+mod stream;
+mod verify;
+
+pub use stream::TlsStream;
+
+use core::cell::RefCell;
+use core::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::{Alpn, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice, TlsPart};
+use crate::limits;
+use client_auth::ClientAuth;
+use files::File;
+use permits::Permits;
+use verify::{Anyone, AppCa};
+
+/// Whether this build has TLS.
+pub const IS_BUILT: bool = true;
+
+/// TLS to the app: what is shown to it, what is asked of it, and turns at the handshake.
+pub struct Tls {
+    material: RefCell<Material>,
+    permits: Permits,
+}
+
+/// What the files had in them, and what was made of that.
+struct Material {
+    pair_files: Option<[File; 2]>,
+    pair: Option<Arc<CertifiedKey>>,
+    roots_file: Option<File>,
+    roots: Option<RootCertStore>,
+    id: Option<Box<str>>,
+    /// Made when it is first needed: a pod that probes no TLS has no memory for it.
+    shared: Option<Shared>,
+    /// Not before this are the files looked at again.
+    look_at: Instant,
+    notices: Vec<TlsNotice>,
+}
+
+/// What connections share.
+#[derive(Clone)]
+struct Shared {
+    config: Arc<ClientConfig>,
+    client_auth: Arc<ClientAuth>,
+}
+
+impl Tls {
+    /// Reads the files, of which there may be none.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn load(files: TlsFiles) -> Result<Tls, TlsFileError> {
+        let mut material = Material {
+            pair_files: files.client.map(|[certificate, key]| {
+                [
+                    File::new(TlsPart::Certificate, &certificate),
+                    File::new(TlsPart::Key, &key),
+                ]
+            }),
+            pair: None,
+            roots_file: files.app_ca.map(|ca| File::new(TlsPart::AppCa, &ca)),
+            roots: None,
+            id: files.app_id,
+            shared: None,
+            look_at: Instant::now(),
+            notices: Vec::new(),
+        };
+        material.read_pair()?;
+        material.read_roots()?;
+        Ok(Tls {
+            material: RefCell::new(material),
+            permits: Permits::new(limits::HANDSHAKES),
+        })
+    }
+
+    /// Makes a TLS connection of a TCP connection that stands, or is about to. `name` is what SNI says, if
+    /// anything. Our last words of the handshake may still have to go out: they go with the first write.
+    ///
+    /// # Errors
+    /// The kernel's, of the TCP connection too; what TLS made of the app's bytes.
+    pub async fn connect(
+        &self,
+        socket: Socket,
+        name: Option<&str>,
+        alpn: Alpn,
+    ) -> Result<Box<TlsStream>, StreamError> {
+        let _permit = match self.permits.take_now() {
+            Some(permit) => permit,
+            // Whoever is refused need not queue up to hear it.
+            None => {
+                socket.connected().await?;
+                self.permits.take().await
+            }
+        };
+        let mut stream = self.stream(socket, name, alpn)?;
+        stream.handshake().await?;
+        Ok(stream)
+    }
+
+    fn stream(
+        &self,
+        socket: Socket,
+        name: Option<&str>,
+        alpn: Alpn,
+    ) -> Result<Box<TlsStream>, StreamError> {
+        let shared = self.material.borrow_mut().shared();
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
+        // An address: it is not sent, and nothing is verified by it.
+        let nobody = ServerName::IpAddress(core::net::Ipv4Addr::UNSPECIFIED.into());
+        let name = name.map_or(nobody, |name| name.to_owned());
+        let protocols: &[&[u8]] = match alpn {
+            Alpn::Http => &[b"h2", b"http/1.1"],
+            Alpn::H2 => &[b"h2"],
+            Alpn::Nothing => &[],
+        };
+        let protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        // Only for want of random numbers, or of memory, could this fail.
+        let connection = ClientConnection::new_with_alpn(shared.config, name, protocols)
+            .map_err(|_| TlsFault::Broken)?;
+        Ok(TlsStream::new(socket, connection, shared.client_auth))
+    }
+
+    /// What came of files that changed, one at a time.
+    pub fn take_notice(&self) -> Option<TlsNotice> {
+        self.material.borrow_mut().notices.pop()
+    }
+}
+
+impl Material {
+    fn read_pair(&mut self) -> Result<(), TlsFileError> {
+        if let Some(files) = &mut self.pair_files {
+            self.pair = Some(files::read_pair(files, &provider::provider())?);
+        }
+        Ok(())
+    }
+
+    fn read_roots(&mut self) -> Result<(), TlsFileError> {
+        if let Some(file) = &mut self.roots_file {
+            self.roots = Some(files::read_roots(file)?);
+        }
+        Ok(())
+    }
+
+    /// What connections share, by the files as they are now.
+    fn shared(&mut self) -> Shared {
+        self.look();
+        if let Some(shared) = &self.shared {
+            return shared.clone();
+        }
+        let client_auth = Arc::new(ClientAuth::new(self.pair.clone()));
+        let config = match &self.roots {
+            Some(roots) => {
+                let verifier = AppCa {
+                    roots: roots.clone(),
+                    id: self.id.clone(),
+                    algorithms: provider::provider().signature_verification_algorithms,
+                };
+                provider::client_config(Arc::new(verifier), client_auth.clone())
+            }
+            None => provider::client_config(Arc::new(Anyone), client_auth.clone()),
+        };
+        let shared = Shared {
+            config: Arc::new(config),
+            client_auth,
+        };
+        self.shared.insert(shared).clone()
+    }
+
+    /// Reads again what has changed; what is broken then does not replace what is there.
+    fn look(&mut self) {
+        if self.pair_files.is_none() && self.roots_file.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + limits::PEM_LOOK;
+        let pair = self.pair_files.iter_mut().flatten();
+        // Each is looked at, whatever the others say.
+        if pair.fold(false, |changed, file| file.look() | changed) {
+            let read = self.read_pair();
+            self.note(TlsPart::Certificate, read);
+        }
+        if self.roots_file.as_mut().is_some_and(File::look) {
+            let read = self.read_roots();
+            self.note(TlsPart::AppCa, read);
+        }
+    }
+
+    fn note(&mut self, part: TlsPart, read: Result<(), TlsFileError>) {
+        self.notices.push(match read {
+            Ok(()) => {
+                self.shared = None;
+                TlsNotice::Renewed(part)
+            }
+            Err(error) => TlsNotice::Kept(error),
+        });
+    }
+}
+
+impl fmt::Debug for Tls {
+    /// Keys are nothing to print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! A TLS connection over a [`Socket`]: polled like one, through the same shared buffer.
+//!
+//! rustls does no I/O here: it is handed what one read brought, and gives what one write takes. It bounds
+//! a handshake message to 64 KiB, and key updates, warnings and empty records by number; session tickets
+//! it does not, so records that bring no data are bounded here, by `limits::TLS_FRUITLESS_BYTES`.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll, ready};
+use std::io::{self, BufRead, IoSlice, Write};
+use std::sync::Arc;
+
+use heapless::Vec;
+use rustix::io::Errno;
+use rustls::ClientConnection;
+
+use super::client_auth::ClientAuth;
+use super::fault::{Progress, fault};
+use super::records::{HEADER, Records, check_first};
+use crate::limits;
+use crate::net::{Socket, StreamError, TlsFault, yield_now};
+
+/// A TLS connection to the app. Dropping it says goodbye, as far as that goes without a wait.
+pub struct TlsStream {
+    socket: Socket,
+    connection: ClientConnection,
+    client_auth: Arc<ClientAuth>,
+    asked: bool,
+    /// The first record's header: until it is there, nobody knows whether this is TLS.
+    first: Vec<u8, HEADER>,
+    records: Records,
+    /// Bytes since data last came.
+    fruitless: usize,
+    /// The app has ended its side.
+    ended: bool,
+}
+
+impl TlsStream {
+    pub(super) fn new(
+        socket: Socket,
+        connection: ClientConnection,
+        client_auth: Arc<ClientAuth>,
+    ) -> Box<TlsStream> {
+        Box::new(TlsStream {
+            socket,
+            connection,
+            client_auth,
+            asked: false,
+            first: Vec::new(),
+            records: Records::default(),
+            fruitless: 0,
+            ended: false,
+        })
+    }
+
+    /// Goes on until data can be sent.
+    pub(super) async fn handshake(&mut self) -> Result<(), StreamError> {
+        while self.connection.is_handshaking() {
+            poll_fn(|cx| self.poll_more(cx)).await?;
+            // An app that sends faster than we read must not hold the thread.
+            if self.connection.is_handshaking() {
+                yield_now().await;
+            }
+        }
+        self.fruitless = 0;
+        Ok(())
+    }
+
+    /// The application protocol that the app chose.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    /// The TCP connection beneath.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Hands over some data once it has come; nothing is the end. An end without `close_notify` counts as
+    /// one between records, as it does for Go.
+    ///
+    /// # Errors
+    /// The kernel's; what TLS made of the app's bytes.
+    pub async fn read_with<T>(&mut self, mut f: impl FnMut(&[u8]) -> T) -> Result<T, StreamError> {
+        loop {
+            let mut reader = self.connection.reader();
+            if let Ok(data @ [_, ..]) = reader.fill_buf() {
+                let (len, value) = (data.len(), f(data));
+                reader.consume(len);
+                self.fruitless = 0;
+                return Ok(value);
+            }
+            if self.ended {
+                return Ok(f(&[]));
+            }
+            if self.fruitless > 0 {
+                yield_now().await;
+            }
+            poll_fn(|cx| self.poll_more(cx)).await?;
+        }
+    }
+
+    /// Writes what `fill` puts into the buffer when told how much was taken already, until it does not fill
+    /// it: a message of any length, made again from where it stopped.
+    ///
+    /// # Errors
+    /// The kernel's; what TLS made of the app's bytes, when a write failed for what they say.
+    pub async fn write_with(
+        &mut self,
+        fill: impl Fn(&mut [u8], usize) -> usize,
+    ) -> Result<(), StreamError> {
+        let mut sent = 0;
+        loop {
+            let mut writer = self.connection.writer();
+            let len = self.socket.reactor().with_scratch(|buf| {
+                let buf = &mut buf[..limits::TLS_BYTES];
+                let len = fill(buf, sent);
+                writer.write_all(&buf[..len]).map(|()| len)
+            });
+            // It takes what it is given, as all before that has gone out.
+            let len = len.map_err(|_| TlsFault::Broken)?;
+            poll_fn(|cx| self.poll_flush(cx)).await?;
+            if len < limits::TLS_BYTES {
+                return Ok(());
+            }
+            sent += len;
+        }
+    }
+
+    /// Sends what is to be sent, then reads once.
+    fn poll_more(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+        ready!(self.poll_flush(cx))?;
+        self.poll_receive(cx)
+    }
+
+    /// Sends what rustls has to send.
+    fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+        while self.connection.wants_write() {
+            let mut to_socket = ToSocket {
+                socket: &self.socket,
+                cx: Some(cx),
+                error: Errno::AGAIN,
+            };
+            if self.connection.write_tls(&mut to_socket).is_err() {
+                return match to_socket.error {
+                    Errno::AGAIN => Poll::Pending,
+                    error => Poll::Ready(Err(self.explain(error, cx))),
+                };
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A write that fails may have been refused with an alert, which says more.
+    fn explain(&mut self, error: Errno, cx: &Context<'_>) -> StreamError {
+        match self.poll_receive(cx) {
+            Poll::Ready(Err(StreamError::Tls(fault))) if fault != TlsFault::ClosedEarly => {
+                fault.into()
+            }
+            _ => error.into(),
+        }
+    }
+
+    fn poll_receive(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+        let reactor = self.socket.reactor().clone();
+        let received = reactor.with_scratch(|buf| {
+            let room = self.records.room().min(limits::TLS_BYTES);
+            let len = ready!(self.socket.poll_read(cx, &mut buf[..room]))?;
+            Poll::Ready(self.take(&buf[..len]).map_err(StreamError::from))
+        });
+        if let Poll::Ready(Err(StreamError::Tls(_))) = received {
+            // The alert that says why, if it can be sent at once.
+            self.flush_now();
+        }
+        received
+    }
+
+    /// Takes what one read brought; nothing is the end.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
+        if bytes.is_empty() {
+            return self.end();
+        }
+        if !self.first.is_full() {
+            let missing = bytes.len().min(HEADER - self.first.len());
+            // They fit.
+            let _ = self.first.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            if !self.first.is_full() {
+                return Ok(());
+            }
+            check_first(&self.first)?;
+            let first = self.first.clone();
+            self.feed(&first)?;
+        }
+        self.feed(bytes)
+    }
+
+    fn end(&mut self) -> Result<(), TlsFault> {
+        if self.connection.is_handshaking() {
+            return Err(TlsFault::ClosedEarly);
+        }
+        if !self.records.is_between() {
+            return Err(TlsFault::Truncated);
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
+        self.records.pass(bytes);
+        self.fruitless += bytes.len();
+        if self.fruitless > limits::TLS_FRUITLESS_BYTES {
+            return Err(TlsFault::Broken);
+        }
+        while !bytes.is_empty() && !self.ended {
+            // It has room for what is read at once, beside what it holds of a record.
+            if !matches!(self.connection.read_tls(&mut bytes), Ok(1..)) {
+                return Err(TlsFault::Broken);
+            }
+            self.process()?;
+        }
+        Ok(())
+    }
+
+    fn process(&mut self) -> Result<(), TlsFault> {
+        let hello = self.connection.protocol_version().is_some();
+        let result = self.connection.process_new_packets();
+        self.asked |= self.client_auth.take_asked();
+        let progress = Progress {
+            hello,
+            asked: self.asked,
+            has_pair: self.client_auth.has_pair(),
+        };
+        let state = result.map_err(|error| fault(&error, progress))?;
+        self.ended |= state.peer_has_closed();
+        Ok(())
+    }
+
+    /// Sends what goes without a wait.
+    fn flush_now(&mut self) {
+        let mut to_socket = ToSocket {
+            socket: &self.socket,
+            cx: None,
+            error: Errno::AGAIN,
+        };
+        while self.connection.wants_write() && self.connection.write_tls(&mut to_socket).is_ok() {}
+    }
+}
+
+impl Drop for TlsStream {
+    /// What is cut off must not look as if it had ended, and before the handshake is done there is nothing
+    /// to end.
+    fn drop(&mut self) {
+        if !self.socket.reactor().resets() && !self.connection.is_handshaking() {
+            self.connection.send_close_notify();
+            self.flush_now();
+        }
+    }
+}
+
+/// What rustls writes to; the kernel's error is kept, as `io::Error` would be made of it and back.
+struct ToSocket<'a, 'c> {
+    socket: &'a Socket,
+    /// Who waits when nothing fits, if anybody.
+    cx: Option<&'a Context<'c>>,
+    error: Errno,
+}
+
+impl Write for ToSocket<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let wrote = match self.cx {
+            Some(cx) => match self.socket.poll_write_pieces(cx, pieces) {
+                Poll::Ready(wrote) => wrote,
+                Poll::Pending => Err(Errno::AGAIN),
+            },
+            None => self.socket.write_pieces_now(pieces),
+        };
+        wrote.map_err(|error| {
+            self.error = error;
+            error.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

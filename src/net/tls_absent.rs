@@ -1,0 +1,72 @@
+//! What stands for TLS in a build without it: a connection that cannot be, so nothing of it is built.
+
+use super::{Alpn, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice};
+
+/// Whether this build has TLS.
+pub const IS_BUILT: bool = false;
+
+/// TLS to the app, of which there is none.
+#[derive(Debug, Default)]
+pub struct Tls;
+
+/// A TLS connection; there is none.
+pub enum TlsStream {}
+
+impl Tls {
+    /// Reads no files: the configuration refuses to name any.
+    ///
+    /// # Errors
+    /// None.
+    pub fn load(_: TlsFiles) -> Result<Tls, TlsFileError> {
+        Ok(Tls)
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// [`TlsFault::NotBuilt`].
+    pub async fn connect(
+        &self,
+        _: Socket,
+        _: Option<&str>,
+        _: Alpn,
+    ) -> Result<Box<TlsStream>, StreamError> {
+        Err(TlsFault::NotBuilt.into())
+    }
+
+    /// Nothing ever comes of files.
+    pub fn take_notice(&self) -> Option<TlsNotice> {
+        None
+    }
+}
+
+impl TlsStream {
+    /// Never called, as are the others: there is no such connection.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match *self {}
+    }
+
+    /// See [`alpn`](Self::alpn).
+    pub fn socket(&self) -> &Socket {
+        match *self {}
+    }
+
+    /// See [`alpn`](Self::alpn).
+    ///
+    /// # Errors
+    /// None.
+    pub async fn read_with<T>(&mut self, _: impl FnMut(&[u8]) -> T) -> Result<T, StreamError> {
+        match *self {}
+    }
+
+    /// See [`alpn`](Self::alpn).
+    ///
+    /// # Errors
+    /// None.
+    pub async fn write_with(
+        &mut self,
+        _: impl Fn(&mut [u8], usize) -> usize,
+    ) -> Result<(), StreamError> {
+        match *self {}
+    }
+}
