@@ -80,6 +80,21 @@ pub const LOCATION_BYTES: usize = 8 * 1024;
 /// (`pkg/probe/http/http.go`: `RedirectChecker`).
 pub const REDIRECT_REQUESTS: usize = 10;
 
+// ---- HTTP/2: from the app ----
+
+/// Frames of an HTTP/2 connection that bring the answer no further (PING, SETTINGS, WINDOW_UPDATE, PRIORITY,
+/// unknown ones, DATA of padding alone, CONTINUATION, other streams), each 256 bytes of one counting as a
+/// further frame. Go reads any number; a server that pings a hook each second for an hour stays below this,
+/// and a flood costs us no more than a big body.
+pub const H2_IDLE_FRAMES: u16 = 10_000;
+
+/// Bytes the app may send on the stream, and as many more on the connection: more than is ever read of a
+/// body or a gRPC message, so that neither window is opened a second time. Go's client opens them at 4 MiB and 1 GiB.
+pub const H2_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Bytes of a gRPC message (grpc-go: `defaultClientMaxReceiveMessageSize`). It is read as a stream.
+pub const GRPC_MESSAGE_BYTES: u32 = 4 << 20;
+
 // ---- Deadlines ----
 
 /// `timeoutSeconds` of a prober that has none or 0, as the API server defaults it.

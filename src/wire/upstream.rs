@@ -1,6 +1,7 @@
 //! The request that goes to the app: the bytes kubelet would have sent had it asked the app itself.
 
 use super::class;
+use super::fields::{FieldSink, Fields, Value};
 use super::request::RequestHead;
 use super::window::Window;
 
@@ -40,7 +41,7 @@ pub struct UpstreamRequest<'a> {
 const CONNECTION_OPTIONS: usize = 16;
 
 impl UpstreamRequest<'_> {
-    /// Writes the head, blank line included.
+    /// Writes the head as HTTP/1.1, blank line included.
     ///
     /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the rest as it came
     /// (kubelet sends it sorted), `Connection: close`. An incoming field the table has is replaced where
@@ -49,10 +50,22 @@ impl UpstreamRequest<'_> {
         for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
         }
-        let [name, port] = self.host;
-        for piece in [b"Host: ", name, port, b"\r\n"] {
-            out.put(piece);
+        let mut lines = Lines(out);
+        lines.field(b"Host", Value::Pieces(&self.host));
+        self.each_field(&mut lines);
+        out.put(b"Connection: close\r\n\r\n");
+    }
+
+    /// The fields as HTTP/2 has them; `scheme` is `http` or `https`.
+    pub fn over_h2<'r>(&'r self, scheme: &'r [u8]) -> impl Fields + 'r {
+        OverH2 {
+            request: self,
+            scheme,
         }
+    }
+
+    /// All fields but `Host` and `Connection`.
+    fn each_field(&self, out: &mut dyn FieldSink) {
         let is_none = |header: &Header| is_name(header, USER_AGENT) && header.value.is_empty();
         if !self.headers.iter().any(is_none) {
             for (name, value) in self.incoming() {
@@ -61,11 +74,10 @@ impl UpstreamRequest<'_> {
                 }
             }
         }
-        self.write_fields(out);
-        out.put(b"Connection: close\r\n\r\n");
+        self.each_other(out);
     }
 
-    fn write_fields(&self, out: &mut Window<'_>) {
+    fn each_other(&self, out: &mut dyn FieldSink) {
         let named = Named::of(self);
         let mut added = Added {
             credentials: self
@@ -153,23 +165,19 @@ impl Added<'_> {
             || (self.referer.is_some() && class::is_same(name, REFERER))
     }
 
-    fn put_with(&mut self, out: &mut Window<'_>, header: &Header) {
+    fn put_with(&mut self, out: &mut dyn FieldSink, header: &Header) {
         self.put_before(out, header.name.as_bytes());
         put_header(out, header);
     }
 
     /// Writes what stands before `name`.
-    fn put_before(&mut self, out: &mut Window<'_>, name: &[u8]) {
+    fn put_before(&mut self, out: &mut dyn FieldSink, name: &[u8]) {
         self.put(out, |own| is_before(own, name));
     }
 
-    fn put(&mut self, out: &mut Window<'_>, is_due: impl Fn(&[u8]) -> bool) {
+    fn put(&mut self, out: &mut dyn FieldSink, is_due: impl Fn(&[u8]) -> bool) {
         if let Some(credentials) = self.credentials.take_if(|_| is_due(AUTHORIZATION)) {
-            for piece in [AUTHORIZATION, b": Basic "] {
-                out.put(piece);
-            }
-            put_base64(out, credentials);
-            out.put(b"\r\n");
+            out.field(AUTHORIZATION, Value::Basic(credentials));
         }
         if let Some(url) = self.referer.take_if(|_| is_due(REFERER)) {
             put_field(out, REFERER, url);
@@ -251,28 +259,63 @@ fn canonical(name: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-fn put_field(out: &mut Window<'_>, name: &[u8], value: &[u8]) {
-    for piece in [name, b": ", value, b"\r\n"] {
-        out.put(piece);
-    }
+fn put_field(out: &mut dyn FieldSink, name: &[u8], value: &[u8]) {
+    out.field(name, Value::Pieces(&[value]));
 }
 
-fn put_header(out: &mut Window<'_>, header: &Header) {
+fn put_header(out: &mut dyn FieldSink, header: &Header) {
     put_field(out, header.name.as_bytes(), header.value.as_bytes());
 }
 
-/// RFC 4648 section 4.
-fn put_base64(out: &mut Window<'_>, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=chunk.len()].copy_from_slice(chunk);
-        let bits = u32::from_be_bytes(bits);
-        let mut text = *b"====";
-        for (place, shift) in text[..=chunk.len()].iter_mut().zip([18, 12, 6, 0]) {
-            *place = ALPHABET[(bits >> shift) as usize % 64];
+/// Fields as lines of HTTP/1.1.
+struct Lines<'o, 'w>(&'o mut Window<'w>);
+
+impl FieldSink for Lines<'_, '_> {
+    fn field(&mut self, name: &[u8], value: Value<'_>) {
+        let Lines(out) = self;
+        out.put(name);
+        out.put(b": ");
+        value.write(&mut |bytes| out.put(bytes));
+        out.put(b"\r\n");
+    }
+}
+
+/// A request as Go's HTTP/2 transport sends it (`net/http/internal/httpcommon`: `EncodeHeaders`).
+struct OverH2<'a> {
+    request: &'a UpstreamRequest<'a>,
+    scheme: &'a [u8],
+}
+
+impl Fields for OverH2<'_> {
+    fn each(&self, sink: &mut dyn FieldSink) {
+        sink.field(b":authority", Value::Pieces(&self.request.host));
+        sink.field(b":method", Value::Pieces(&[b"GET"]));
+        sink.field(b":path", Value::Pieces(&[self.request.request_target]));
+        sink.field(b":scheme", Value::Pieces(&[self.scheme]));
+        self.request.each_field(&mut Crumbs(sink));
+    }
+}
+
+/// Parts a `Cookie` into fields of one pair each (RFC 9113 section 8.2.3).
+struct Crumbs<'s>(&'s mut dyn FieldSink);
+
+impl FieldSink for Crumbs<'_> {
+    fn field(&mut self, name: &[u8], value: Value<'_>) {
+        let Crumbs(out) = self;
+        let mut rest = match value {
+            Value::Pieces(&[value]) if class::is_same(name, b"Cookie") => value,
+            _ => return out.field(name, value),
+        };
+        while let Some(end) = memchr::memchr(b';', rest) {
+            put_field(*out, name, &rest[..end]);
+            rest = &rest[end + 1..];
+            while let [b' ', after @ ..] = rest {
+                rest = after;
+            }
         }
-        out.put(&text);
+        if !rest.is_empty() {
+            put_field(*out, name, rest);
+        }
     }
 }
 

@@ -1,0 +1,140 @@
+//! Frames that concern the connection, or only end the stream.
+
+use super::super::H2Error;
+use super::super::frame::{self, FrameHeader, HEADER_BYTES, STREAM};
+use super::{Exchange, Part};
+
+impl Exchange {
+    /// Lengths and streams that a control frame may have.
+    pub(super) fn begin_control(&self) -> Result<Part, H2Error> {
+        let FrameHeader { len, stream, .. } = self.frame;
+        let (is_size, is_stream) = match self.frame.kind {
+            frame::PRIORITY => (len == 5, stream != 0),
+            frame::RST_STREAM => (len == 4, stream != 0),
+            frame::SETTINGS if self.frame.has(frame::ACK) => (len == 0, stream == 0),
+            frame::SETTINGS => (len % 6 == 0, stream == 0),
+            frame::PING => (len == 8, stream == 0),
+            frame::GOAWAY => (len >= 8, stream == 0),
+            frame::WINDOW_UPDATE => (len == 4, true),
+            _ => (true, true),
+        };
+        match (is_size, is_stream) {
+            (false, _) => Err(H2Error::FrameSize),
+            (_, false) => Err(H2Error::Protocol),
+            _ => Ok(match self.frame.kind {
+                frame::RST_STREAM | frame::WINDOW_UPDATE => Part::Control(4),
+                frame::PING | frame::GOAWAY => Part::Control(8),
+                frame::SETTINGS if len != 0 => Part::Control(6),
+                _ => Part::Rest,
+            }),
+        }
+    }
+
+    /// What is looked at of a control frame, or one setting, is complete.
+    pub(super) fn control(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
+        self.len = 0;
+        self.part = Part::Rest;
+        let [a, b, c, d, rest @ ..] = self.collected;
+        let number = u32::from_be_bytes([a, b, c, d]);
+        match self.frame.kind {
+            frame::SETTINGS => {
+                let value = u32::from_be_bytes([c, d, rest[0], rest[1]]);
+                self.setting(u16::from_be_bytes([a, b]), value)?;
+                if self.left != 0 {
+                    self.part = Part::Control(6);
+                }
+                Ok(())
+            }
+            frame::PING if self.frame.has(frame::ACK) => Ok(()),
+            frame::PING => {
+                let ping = self.collected;
+                self.answer(&ping[..8], pending)
+            }
+            frame::WINDOW_UPDATE => self.window_update(number & 0x7fff_ffff),
+            frame::RST_STREAM if self.frame.stream == STREAM => Err(H2Error::Reset(number)),
+            frame::GOAWAY => {
+                let [e, f, g, h, _] = rest;
+                self.go_away(number & 0x7fff_ffff, u32::from_be_bytes([e, f, g, h]))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One setting (RFC 9113 section 6.5.2), by Go's `Setting.Valid`.
+    fn setting(&mut self, name: u16, value: u32) -> Result<(), H2Error> {
+        match (name, value) {
+            (frame::SETTING_ENABLE_PUSH | frame::SETTING_ENABLE_CONNECT_PROTOCOL, 2..) => {
+                Err(H2Error::Protocol)
+            }
+            (frame::SETTING_MAX_FRAME_SIZE, ..0x4000 | 0x0100_0000..) => Err(H2Error::Protocol),
+            (frame::SETTING_INITIAL_WINDOW_SIZE, _) => {
+                let size = i32::try_from(value).map_err(|_| H2Error::FlowControl)?;
+                // Go lets a window that would be too large be as it was.
+                let change = size - self.initial_window;
+                self.send[1] = self.send[1].checked_add(change).unwrap_or(self.send[1]);
+                self.initial_window = size;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// SETTINGS are complete; an acknowledgement may come once.
+    pub(super) fn end_settings(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
+        self.is_ready = true;
+        match (self.frame.has(frame::ACK), self.is_acknowledged) {
+            (true, true) => Err(H2Error::Protocol),
+            (true, false) => {
+                self.is_acknowledged = true;
+                Ok(())
+            }
+            (false, _) => self.answer(&[], pending),
+        }
+    }
+
+    /// Acknowledges the frame with `payload`.
+    fn answer(&mut self, payload: &[u8], pending: &mut [u8]) -> Result<(), H2Error> {
+        let header = FrameHeader {
+            len: payload.len() as u32,
+            kind: self.frame.kind,
+            flags: frame::ACK,
+            stream: 0,
+        };
+        let room = pending.get_mut(self.pending.into()..).unwrap_or_default();
+        // There is room, unless more was fed at once than may be.
+        let answer = room.get_mut(..HEADER_BYTES + payload.len());
+        let answer = answer.ok_or(H2Error::Flood)?;
+        answer[..HEADER_BYTES].copy_from_slice(&header.bytes());
+        answer[HEADER_BYTES..].copy_from_slice(payload);
+        self.pending += answer.len() as u16;
+        Ok(())
+    }
+
+    /// Of the connection, our stream or another.
+    fn window_update(&mut self, more: u32) -> Result<(), H2Error> {
+        let window = match self.frame.stream {
+            0 => &mut self.send[0],
+            STREAM => &mut self.send[1],
+            _ => return Ok(()),
+        };
+        // It has 31 bits.
+        let more = i32::try_from(more).unwrap_or(i32::MAX);
+        if more == 0 {
+            return Err(H2Error::Protocol);
+        }
+        *window = window.checked_add(more).ok_or(H2Error::FlowControl)?;
+        Ok(())
+    }
+
+    /// The app takes no more streams than up to `last`; if ours is one of them, it goes on. Of several error
+    /// codes Go takes the first.
+    fn go_away(&mut self, last: u32, code: u32) -> Result<(), H2Error> {
+        if self.go_away == 0 {
+            self.go_away = code;
+        }
+        match last {
+            ..STREAM => Err(H2Error::GoAway(self.go_away)),
+            _ => Ok(()),
+        }
+    }
+}

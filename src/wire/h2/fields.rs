@@ -1,0 +1,206 @@
+//! The fields of a response's head and trailers, by the rules of Go's `handleResponse` and `processTrailers`
+//! (`net/http/h2_bundle.go`) and of grpc-go's `operateHeaders`.
+
+use super::{H2Error, Rules};
+use crate::wire::hpack::Field;
+use crate::wire::response::Location;
+
+/// What is kept of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct H2Head {
+    /// 200 to 599. By gRPC's rules 0 when the content type is gRPC's, where it does not matter.
+    pub status: u16,
+    /// Where a redirect leads.
+    pub location: Location,
+    /// How long the body is to be; `None`, too, when Go ignores what is said of it.
+    pub content_length: Option<u64>,
+    /// The content type is gRPC's.
+    pub is_grpc: bool,
+}
+
+/// The fields of one block, and what is kept of those before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    rules: Rules,
+    status: Status,
+    location: Location,
+    has_location: bool,
+    content_length: Option<u64>,
+    /// More than one, or one that is no number: Go ignores them.
+    is_length_void: bool,
+    has_length: bool,
+    is_grpc: bool,
+    /// A field that is no pseudo one came.
+    has_regular: bool,
+    grpc_status: Option<u32>,
+}
+
+/// `:status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Absent,
+    /// No number.
+    Bad,
+    Number(i16),
+}
+
+/// What a complete block was.
+pub(super) enum Block {
+    /// A head that is followed by another (RFC 9110 section 15.2); in HTTP/2 that is true of 101 too.
+    Interim,
+    Head(H2Head),
+}
+
+impl Seen {
+    pub(super) const fn new(rules: Rules) -> Self {
+        Seen {
+            rules,
+            status: Status::Absent,
+            location: Location::Absent,
+            has_location: false,
+            content_length: None,
+            is_length_void: false,
+            has_length: false,
+            is_grpc: false,
+            has_regular: false,
+            grpc_status: None,
+        }
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    pub(super) fn grpc_status(&self) -> Option<u32> {
+        self.grpc_status
+    }
+
+    /// Trailers follow.
+    pub(super) fn begin_trailers(&mut self) {
+        *self = Seen::new(self.rules);
+    }
+
+    /// Takes a field of a head or of trailers.
+    pub(super) fn field(&mut self, field: &Field<'_>, location: &mut [u8]) -> Result<(), H2Error> {
+        if !field.is_valid() || (field.is_pseudo() && self.has_regular) {
+            return Err(H2Error::BadHead);
+        }
+        self.has_regular |= !field.is_pseudo();
+        // A name that was cut is none of these.
+        match field.name {
+            b":status" if self.status == Status::Absent => self.status = Status::parse(field.value),
+            // Twice, one of requests, or unknown (Go: `checkPseudos`).
+            [b':', ..] => return Err(H2Error::BadHead),
+            b"location" if !self.has_location => {
+                self.has_location = true;
+                self.location = keep(field, location);
+            }
+            b"content-length" => {
+                self.is_length_void |= self.has_length;
+                self.has_length = true;
+                self.content_length = number(field.value).filter(|n| *n <= i64::MAX as u64);
+            }
+            b"content-type" => self.is_grpc |= is_grpc(field.value),
+            b"grpc-status" => {
+                self.grpc_status = grpc_status(field.value);
+                if self.grpc_status.is_none() && self.rules == Rules::Grpc {
+                    return Err(H2Error::BadHead);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The block of a head is complete.
+    pub(super) fn end_head(&mut self, is_end: bool) -> Result<Block, H2Error> {
+        let is_grpc = self.is_grpc && self.rules == Rules::Grpc;
+        let status = match self.status {
+            _ if is_grpc => 0,
+            Status::Number(100..=199) if is_end => return Err(H2Error::BadHead),
+            Status::Number(100..=199) => {
+                *self = Seen::new(self.rules);
+                return Ok(Block::Interim);
+            }
+            Status::Number(status @ 200..=599) => status.unsigned_abs(),
+            Status::Number(_) => return Err(H2Error::StatusOutOfRange),
+            Status::Absent | Status::Bad => return Err(H2Error::BadHead),
+        };
+        Ok(Block::Head(H2Head {
+            status,
+            location: self.location,
+            content_length: self.content_length.filter(|_| !self.is_length_void),
+            is_grpc: self.is_grpc,
+        }))
+    }
+
+    /// The block of trailers is complete. Both sources demand that it ends the stream, Go's client that it has
+    /// no pseudo fields.
+    pub(super) fn end_trailers(&self, is_end: bool) -> Result<(), H2Error> {
+        let is_odd = self.status != Status::Absent && self.rules == Rules::Http;
+        match is_end && !is_odd {
+            true => Ok(()),
+            false => Err(H2Error::Protocol),
+        }
+    }
+}
+
+impl Status {
+    /// As `Atoi` reads it, sign and leading zeros included. What is far out of range is so in any case.
+    fn parse(value: &[u8]) -> Status {
+        let (digits, sign) = match value {
+            [b'-', digits @ ..] => (digits, -1),
+            [b'+', digits @ ..] => (digits, 1),
+            digits => (digits, 1),
+        };
+        match number(digits) {
+            None => Status::Bad,
+            Some(number) => Status::Number(sign * number.min(999) as i16),
+        }
+    }
+}
+
+/// As `ParseUint` reads it: digits, of any number of which the value fits.
+fn number(digits: &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(digit.into())?;
+    }
+    Some(value).filter(|_| !digits.is_empty())
+}
+
+/// As `ParseInt` reads 32 bits, which then count as unsigned.
+fn grpc_status(value: &[u8]) -> Option<u32> {
+    match value {
+        [b'-', digits @ ..] => {
+            let least = i32::MIN.unsigned_abs();
+            let value = u32::try_from(number(digits)?).ok()?;
+            (value <= least).then_some(value.wrapping_neg())
+        }
+        [b'+', digits @ ..] | digits => {
+            let most = i32::MAX.unsigned_abs();
+            u32::try_from(number(digits)?).ok().filter(|n| *n <= most)
+        }
+    }
+}
+
+/// grpc-go `internal/grpcutil/method.go`: `ContentSubtype`.
+fn is_grpc(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"application/grpc");
+    matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+/// Keeps the first bytes of a `Location` where there is memory for them.
+fn keep(field: &Field<'_>, memory: &mut [u8]) -> Location {
+    let kept = field.value.len().min(memory.len());
+    memory[..kept].copy_from_slice(&field.value[..kept]);
+    match field.value_len {
+        0 => Location::Absent,
+        len if len > kept => Location::TooLong,
+        len => Location::Kept(len),
+    }
+}

@@ -1,0 +1,75 @@
+//! Frame headers (RFC 9113 section 4.1), and the numbers of types, flags and settings.
+
+/// Bytes of a frame header.
+pub const HEADER_BYTES: usize = 9;
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
+
+/// Of DATA and HEADERS.
+pub const END_STREAM: u8 = 0x01;
+/// Of SETTINGS and PING.
+pub const ACK: u8 = 0x01;
+/// Of HEADERS and CONTINUATION.
+pub const END_HEADERS: u8 = 0x04;
+/// Of DATA and HEADERS.
+pub const PADDED: u8 = 0x08;
+/// Of HEADERS.
+pub const HAS_PRIORITY: u8 = 0x20;
+
+/// RFC 9113 section 6.5.2.
+pub const SETTING_ENABLE_PUSH: u16 = 2;
+pub const SETTING_INITIAL_WINDOW_SIZE: u16 = 4;
+pub const SETTING_MAX_FRAME_SIZE: u16 = 5;
+pub const SETTING_MAX_HEADER_LIST_SIZE: u16 = 6;
+/// RFC 8441 section 3.
+pub const SETTING_ENABLE_CONNECT_PROTOCOL: u16 = 8;
+
+/// Both windows before anybody says anything about them (RFC 9113 section 6.9.2).
+pub const INITIAL_WINDOW: i32 = 65_535;
+
+/// The one stream: "streams initiated by a client MUST use odd-numbered stream identifiers" (RFC 9113
+/// section 5.1.1).
+pub const STREAM: u32 = 1;
+
+/// What a frame starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Bytes of the payload; 24 bits.
+    pub len: u32,
+    pub kind: u8,
+    pub flags: u8,
+    /// 31 bits.
+    pub stream: u32,
+}
+
+impl FrameHeader {
+    pub fn parse(bytes: [u8; HEADER_BYTES]) -> Self {
+        let [a, b, c, kind, flags, stream @ ..] = bytes;
+        FrameHeader {
+            len: u32::from_be_bytes([0, a, b, c]),
+            kind,
+            flags,
+            // "The reserved bit MUST be ignored when receiving" (section 4.1).
+            stream: u32::from_be_bytes(stream) & 0x7fff_ffff,
+        }
+    }
+
+    pub fn bytes(&self) -> [u8; HEADER_BYTES] {
+        let [_, a, b, c] = self.len.to_be_bytes();
+        let [d, e, f, g] = self.stream.to_be_bytes();
+        [a, b, c, self.kind, self.flags, d, e, f, g]
+    }
+
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}

@@ -1,0 +1,186 @@
+//! What is sent to the app: the opening of the connection, the request's fields and its few bytes of DATA.
+//! Everything is written through a [`Window`], and so again, as often as it takes.
+
+use super::FRAME_BYTES;
+use super::frame::{self, FrameHeader, STREAM};
+use crate::limits::{H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
+use crate::wire::fields::{FieldSink, Fields, Value};
+use crate::wire::window::Window;
+
+/// The client's connection preface (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Writes what the connection starts with, as Go's transport does: preface, SETTINGS (no push, the window of
+/// the stream, the size of frames and of heads) and the window of the connection.
+pub fn write_opening(out: &mut Window<'_>) {
+    const SETTINGS: [(u16, u32); 4] = [
+        (frame::SETTING_ENABLE_PUSH, 0),
+        (frame::SETTING_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES),
+        (frame::SETTING_MAX_FRAME_SIZE, FRAME_BYTES as u32),
+        (
+            frame::SETTING_MAX_HEADER_LIST_SIZE,
+            RESPONSE_HEAD_BYTES as u32,
+        ),
+    ];
+    out.put(PREFACE);
+    let header = |kind, len| FrameHeader {
+        len,
+        kind,
+        flags: 0,
+        stream: 0,
+    };
+    out.put(&header(frame::SETTINGS, 6 * SETTINGS.len() as u32).bytes());
+    for (name, value) in SETTINGS {
+        out.put(&name.to_be_bytes());
+        out.put(&value.to_be_bytes());
+    }
+    out.put(&header(frame::WINDOW_UPDATE, 4).bytes());
+    out.put(&H2_WINDOW_BYTES.to_be_bytes());
+}
+
+/// Writes the request's fields: HEADERS, and CONTINUATION as often as the block needs it. `is_all` when no
+/// DATA follows.
+pub fn write_headers(out: &mut Window<'_>, is_all: bool, fields: &dyn Fields) {
+    let mut nowhere = Window::new(&mut [], 0);
+    let mut count = Encoder {
+        put: &mut |bytes| nowhere.put(bytes),
+    };
+    fields.each(&mut count);
+    let mut frames = Frames {
+        out,
+        kind: frame::HEADERS,
+        end_stream: if is_all { frame::END_STREAM } else { 0 },
+        left: nowhere.total(),
+        in_frame: 0,
+    };
+    fields.each(&mut Encoder {
+        put: &mut |bytes| frames.put(bytes),
+    });
+}
+
+/// Writes bytes `from` to `from + len` of the request's body, which is `all` bytes that `body` hands out, as one
+/// frame. `len` is at most [`FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
+pub fn write_data(
+    out: &mut Window<'_>,
+    from: usize,
+    len: usize,
+    all: usize,
+    body: &dyn Fn(&mut dyn FnMut(&[u8])),
+) {
+    let is_last = from + len == all;
+    let header = FrameHeader {
+        len: len as u32,
+        kind: frame::DATA,
+        flags: if is_last { frame::END_STREAM } else { 0 },
+        stream: STREAM,
+    };
+    out.put(&header.bytes());
+    let (mut skip, mut left) = (from, len);
+    body(&mut |bytes| {
+        let rest = &bytes[skip.min(bytes.len())..];
+        skip -= bytes.len() - rest.len();
+        let now = &rest[..rest.len().min(left)];
+        left -= now.len();
+        out.put(now);
+    });
+}
+
+/// Cuts a block into frames.
+struct Frames<'o, 'w> {
+    out: &'o mut Window<'w>,
+    kind: u8,
+    end_stream: u8,
+    /// Bytes of the block to come, and how many of them belong to the frame that was begun.
+    left: usize,
+    in_frame: usize,
+}
+
+impl Frames<'_, '_> {
+    fn put(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.in_frame == 0 {
+                self.begin_frame();
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(self.in_frame));
+            self.out.put(now);
+            self.in_frame -= now.len();
+            self.left -= now.len();
+            bytes = later;
+        }
+    }
+
+    fn begin_frame(&mut self) {
+        self.in_frame = self.left.min(FRAME_BYTES);
+        let is_last = self.in_frame == self.left;
+        let header = FrameHeader {
+            len: self.in_frame as u32,
+            kind: self.kind,
+            flags: self.end_stream | if is_last { frame::END_HEADERS } else { 0 },
+            stream: STREAM,
+        };
+        self.out.put(&header.bytes());
+        self.kind = frame::CONTINUATION;
+        self.end_stream = 0;
+    }
+}
+
+/// Writes fields as literals that are not indexed (RFC 7541 section 6.2.2); what stands whole in the static
+/// table as its number.
+struct Encoder<'a> {
+    put: &'a mut dyn FnMut(&[u8]),
+}
+
+impl FieldSink for Encoder<'_> {
+    fn field(&mut self, name: &[u8], value: Value<'_>) {
+        let whole = match value {
+            Value::Pieces([value]) => *value,
+            _ => b"",
+        };
+        // Appendix A: 2 and 3, 4, 6 and 7; the numbers of the names :authority and :path.
+        let name_number = match (name, whole) {
+            (b":method", b"GET") => return (self.put)(&[0x82]),
+            (b":method", b"POST") => return (self.put)(&[0x83]),
+            (b":path", b"/") => return (self.put)(&[0x84]),
+            (b":scheme", b"http") => return (self.put)(&[0x86]),
+            (b":scheme", b"https") => return (self.put)(&[0x87]),
+            (b":authority", _) => 1,
+            (b":path", _) => 4,
+            _ => 0,
+        };
+        (self.put)(&[name_number]);
+        if name_number == 0 {
+            self.put_len(name.len());
+            self.put_lower(name);
+        }
+        self.put_len(value.len());
+        value.write(self.put);
+    }
+}
+
+impl Encoder<'_> {
+    /// The length of a string without Huffman coding: an integer of seven bits and more (section 5.1).
+    fn put_len(&mut self, len: usize) {
+        const MOST: usize = 0x7f;
+        if len < MOST {
+            return (self.put)(&[len as u8]);
+        }
+        (self.put)(&[MOST as u8]);
+        let mut rest = len - MOST;
+        while rest >= 0x80 {
+            (self.put)(&[rest as u8 | 0x80]);
+            rest >>= 7;
+        }
+        (self.put)(&[rest as u8]);
+    }
+
+    /// Names are sent in lower case (RFC 9113 section 8.2.1).
+    fn put_lower(&mut self, name: &[u8]) {
+        for chunk in name.chunks(32) {
+            let mut lower = [0; 32];
+            let lower = &mut lower[..chunk.len()];
+            lower.copy_from_slice(chunk);
+            lower.make_ascii_lowercase();
+            (self.put)(lower);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! HPACK, the compression of HTTP/2's header fields (RFC 7541): a decoder that reads a block as a stream in
+//! constant memory, however it is split, and as lenient as Go's (`golang.org/x/net/http2/hpack`).
+//!
+//! A field is handed on whole, up to the memory there is for it; of what is longer the start is kept, and
+//! the rest is only checked. The encoder is part of [`super::h2`]'s writers, and compresses nothing.
+
+use super::class::{self, TOKEN, VALUE};
+use crate::limits::{LOCATION_BYTES, RESPONSE_HEAD_BYTES};
+use huffman::Bits;
+use table::{ENTRY_OVERHEAD, TABLE_BYTES, Table};
+
+pub use table::TABLE_SIZE;
+
+mod huffman;
+mod static_table;
+mod table;
+
+/// Bytes of a name that are kept. An entry of the table fits, of those known to anybody the longest
+/// has not 40.
+const NAME_BYTES: usize = TABLE_SIZE;
+
+/// Bytes of a value that are kept: a `Location`, beside which nothing long is of interest.
+const VALUE_BYTES: usize = LOCATION_BYTES;
+
+/// Memory a [`Decoder`] needs: the dynamic table, a name and a value. What stands in it to begin with is
+/// never read.
+pub const HPACK_BYTES: usize = TABLE_BYTES + NAME_BYTES + VALUE_BYTES;
+
+/// Bytes of a string as it is sent; Go takes no longer one than a whole list of fields may be.
+const STRING_BYTES: u64 = RESPONSE_HEAD_BYTES;
+
+/// Why a block cannot be decoded. Whatever it is, the tables of both sides no longer agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HpackError {
+    /// An integer with more than nine bytes after its first.
+    Integer,
+    /// No table has an entry of that number.
+    Index,
+    /// A string longer than [`RESPONSE_HEAD_BYTES`].
+    TooLong,
+    /// A Huffman code of EOS, or padding that is too long or not all ones.
+    Huffman,
+    /// A table larger than was allowed, or a change of its size after a field.
+    TableSize,
+    /// The block ends within a field.
+    CutShort,
+}
+
+impl From<huffman::Invalid> for HpackError {
+    fn from(_: huffman::Invalid) -> Self {
+        HpackError::Huffman
+    }
+}
+
+/// A header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name, or its first bytes when it is longer than memory was kept for.
+    pub name: &'a [u8],
+    /// The value, likewise.
+    pub value: &'a [u8],
+    /// Length of the whole name.
+    pub name_len: usize,
+    /// Length of the whole value.
+    pub value_len: usize,
+    /// What is missing here has bytes no name or value may have.
+    pub is_rest_invalid: bool,
+}
+
+impl<'a> Field<'a> {
+    fn whole((name, value): (&'a [u8], &'a [u8])) -> Self {
+        Field {
+            name,
+            value,
+            name_len: name.len(),
+            value_len: value.len(),
+            is_rest_invalid: false,
+        }
+    }
+
+    /// What it counts as: its bytes and 32 (RFC 7541 section 4.1).
+    pub fn size(&self) -> u64 {
+        (self.name_len + self.value_len + ENTRY_OVERHEAD) as u64
+    }
+
+    /// Whether its name starts with a colon (RFC 9113 section 8.3).
+    pub fn is_pseudo(&self) -> bool {
+        self.name.first() == Some(&b':')
+    }
+
+    /// Whether Go's client takes the value, and the name unless it is a pseudo one: a token without capitals
+    /// (`httpguts.ValidHeaderFieldValue`, `http2validWireHeaderFieldName`).
+    pub fn is_valid(&self) -> bool {
+        let is_name = self.is_pseudo() || (!self.name.is_empty() && is_name_text(self.name));
+        is_name && is_value_text(self.value) && !self.is_rest_invalid
+    }
+}
+
+fn is_name_text(bytes: &[u8]) -> bool {
+    class::run::<TOKEN>(bytes) == bytes.len() && !bytes.iter().any(u8::is_ascii_uppercase)
+}
+
+fn is_value_text(bytes: &[u8]) -> bool {
+    class::run::<VALUE>(bytes) == bytes.len()
+}
+
+/// Reads the blocks of one connection, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    table: Table,
+    at: At,
+    /// The field being read goes into the table.
+    is_indexed: bool,
+    /// Nothing of the block has been read.
+    is_first: bool,
+    is_huffman: bool,
+    is_rest_invalid: bool,
+    /// Places of the next seven bits of an integer.
+    shift: u8,
+    integer: u64,
+    bits: Bits,
+    /// Bytes of a string that are still to come.
+    left: u32,
+    name_len: u32,
+    value_len: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Before a field.
+    Start,
+    /// Before the length of a string.
+    Length(Text),
+    /// Within an integer.
+    Integer(Number),
+    /// Within a string, of which nothing need be left.
+    Text(Text),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
+    Name,
+    Value,
+}
+
+/// What an integer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// Which entry the field is.
+    Field,
+    /// Which entry has the field's name; 0 if none.
+    Name,
+    TableSize,
+    Length(Text),
+}
+
+/// What fields are handed to; whether more are wanted.
+pub type Sink<'s> = dyn FnMut(&Field<'_>) -> bool + 's;
+
+impl Decoder {
+    /// A decoder at the start of a connection.
+    pub const fn new() -> Self {
+        Decoder {
+            table: Table::new(),
+            at: At::Start,
+            is_indexed: false,
+            is_first: true,
+            is_huffman: false,
+            is_rest_invalid: false,
+            shift: 0,
+            integer: 0,
+            bits: Bits::new(),
+            left: 0,
+            name_len: 0,
+            value_len: 0,
+        }
+    }
+
+    /// Reads on in a block. `memory` is the same in each call, [`HPACK_BYTES`] long. When `sink` wants no more
+    /// fields the rest of `bytes` is left, and the decoder is of no more use.
+    ///
+    /// # Errors
+    /// The first rule broken; not to be called again after one.
+    pub fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        memory: &mut [u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<(), HpackError> {
+        loop {
+            if let At::Text(text) = self.at {
+                let (now, later) = bytes.split_at(bytes.len().min(self.left as usize));
+                self.left -= now.len() as u32;
+                bytes = later;
+                self.push(text, now, memory)?;
+                if self.left != 0 {
+                    return Ok(());
+                }
+                if !self.end_text(text, memory, sink)? {
+                    return Ok(());
+                }
+            }
+            let Some((&byte, rest)) = bytes.split_first() else {
+                return Ok(());
+            };
+            bytes = rest;
+            if let Some((number, value)) = self.step(byte)?
+                && !self.end_number(number, value, memory, sink)?
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The block is complete.
+    ///
+    /// # Errors
+    /// [`HpackError::CutShort`] within a field.
+    pub fn end_block(&mut self) -> Result<(), HpackError> {
+        self.is_first = true;
+        match self.at {
+            At::Start => Ok(()),
+            _ => Err(HpackError::CutShort),
+        }
+    }
+
+    /// Takes a byte that is not of a string. The integer, if it ends.
+    fn step(&mut self, byte: u8) -> Result<Option<(Number, u64)>, HpackError> {
+        let (number, prefix) = match self.at {
+            At::Integer(number) => return self.go_on(number, byte),
+            At::Length(text) => {
+                self.is_huffman = byte & 0x80 != 0;
+                (Number::Length(text), 7)
+            }
+            _ => self.begin_field(byte)?,
+        };
+        let most = (1 << prefix) - 1;
+        let value = u64::from(byte) & most;
+        if value < most {
+            return Ok(Some((number, value)));
+        }
+        self.at = At::Integer(number);
+        self.integer = most;
+        self.shift = 0;
+        Ok(None)
+    }
+
+    /// What kind of field it is (RFC 7541 section 6), and of how many bits the integer is that it starts with.
+    fn begin_field(&mut self, byte: u8) -> Result<(Number, u8), HpackError> {
+        self.is_indexed = byte & 0xc0 == 0x40;
+        self.is_rest_invalid = false;
+        self.name_len = 0;
+        Ok(match byte.leading_zeros() {
+            0 => (Number::Field, 7),
+            1 => (Number::Name, 6),
+            // Go takes one after a field as long as the table is empty.
+            2 if !self.is_first && !self.table.is_empty() => return Err(HpackError::TableSize),
+            2 => (Number::TableSize, 5),
+            // Never to be indexed, or just not.
+            _ => (Number::Name, 4),
+        })
+    }
+
+    /// Within an integer (RFC 7541 section 5.1); it ends where Go ends it.
+    fn go_on(&mut self, number: Number, byte: u8) -> Result<Option<(Number, u64)>, HpackError> {
+        self.integer += u64::from(byte & 0x7f) << self.shift;
+        if byte & 0x80 == 0 {
+            return Ok(Some((number, self.integer)));
+        }
+        self.shift += 7;
+        match self.shift {
+            ..63 => Ok(None),
+            _ => Err(HpackError::Integer),
+        }
+    }
+
+    /// An integer ends. Whether to go on.
+    fn end_number(
+        &mut self,
+        number: Number,
+        value: u64,
+        memory: &mut [u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<bool, HpackError> {
+        let (table, staged) = memory.split_at_mut(TABLE_BYTES);
+        match number {
+            Number::Field => {
+                let entry = self.entry(value, table)?;
+                self.begin_next();
+                return Ok(sink(&Field::whole(entry)));
+            }
+            Number::TableSize if value > TABLE_SIZE as u64 => return Err(HpackError::TableSize),
+            Number::TableSize => {
+                self.table.resize(value as u16, table);
+                self.begin_next();
+            }
+            Number::Name if value == 0 => self.at = At::Length(Text::Name),
+            // The entry may be evicted by the field that borrows its name (RFC 7541 section 4.4).
+            Number::Name => {
+                let (name, _) = self.entry(value, table)?;
+                staged[..name.len()].copy_from_slice(name);
+                self.name_len = name.len() as u32;
+                self.at = At::Length(Text::Value);
+            }
+            Number::Length(_) if value > STRING_BYTES => return Err(HpackError::TooLong),
+            Number::Length(text) => {
+                *self.len_of(text) = 0;
+                self.bits = Bits::new();
+                self.left = value as u32;
+                self.at = At::Text(text);
+            }
+        }
+        Ok(true)
+    }
+
+    fn entry<'m>(&self, index: u64, table: &'m [u8]) -> Result<(&'m [u8], &'m [u8]), HpackError> {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        match index.checked_sub(static_table::LEN + 1) {
+            None => static_table::entry(index),
+            Some(age) => self.table.entry(age, table),
+        }
+        .ok_or(HpackError::Index)
+    }
+
+    fn begin_next(&mut self) {
+        self.at = At::Start;
+        self.is_first = false;
+    }
+
+    fn len_of(&mut self, text: Text) -> &mut u32 {
+        match text {
+            Text::Name => &mut self.name_len,
+            Text::Value => &mut self.value_len,
+        }
+    }
+
+    /// Takes bytes of a string as they were sent.
+    fn push(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) -> Result<(), HpackError> {
+        if !self.is_huffman {
+            self.keep(text, bytes, memory);
+            return Ok(());
+        }
+        for &byte in bytes {
+            let mut bits = self.bits;
+            bits.push(byte, |decoded| self.keep(text, &[decoded], memory))?;
+            self.bits = bits;
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a string as they were meant.
+    fn keep(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) {
+        let len = self.len_of(text);
+        let before = *len as usize;
+        *len += bytes.len() as u32;
+        let (name, value) = memory[TABLE_BYTES..].split_at_mut(NAME_BYTES);
+        let place = match text {
+            Text::Name => name,
+            Text::Value => value,
+        };
+        let place = place.get_mut(before..).unwrap_or_default();
+        let (kept, rest) = bytes.split_at(bytes.len().min(place.len()));
+        place[..kept.len()].copy_from_slice(kept);
+        self.is_rest_invalid |= match text {
+            Text::Name => !is_name_text(rest),
+            Text::Value => !is_value_text(rest),
+        };
+    }
+
+    /// A string ends, and with a value the field. Whether to go on.
+    fn end_text(
+        &mut self,
+        text: Text,
+        memory: &mut [u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<bool, HpackError> {
+        if self.is_huffman {
+            self.bits.end()?;
+        }
+        if text == Text::Name {
+            self.at = At::Length(Text::Value);
+            return Ok(true);
+        }
+        self.begin_next();
+        let (table, staged) = memory.split_at_mut(TABLE_BYTES);
+        let (name, value) = staged.split_at(NAME_BYTES);
+        let (name_len, value_len) = (self.name_len as usize, self.value_len as usize);
+        let field = Field {
+            name: &name[..name_len.min(NAME_BYTES)],
+            value: &value[..value_len.min(VALUE_BYTES)],
+            name_len,
+            value_len,
+            is_rest_invalid: self.is_rest_invalid,
+        };
+        if self.is_indexed {
+            // What was not kept whole is too large for the table as it is.
+            self.table.insert(field.name, field.value, table);
+        }
+        Ok(sink(&field))
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

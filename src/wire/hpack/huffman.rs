@@ -1,0 +1,111 @@
+//! The Huffman code of HPACK (RFC 7541 appendix B), from its code lengths alone: codes of one length are
+//! consecutive numbers in the order of their symbols, and longer codes follow shorter ones.
+
+/// Bits of the code of each byte; that of EOS has 30, and is the last.
+const LENGTHS: [u8; 256] = [
+    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, //
+    28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28, //
+    6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, //
+    5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10, //
+    13, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, //
+    7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6, //
+    15, 5, 6, 5, 6, 5, 6, 6, 6, 5, 7, 7, 6, 6, 6, 5, //
+    6, 7, 6, 5, 5, 6, 7, 7, 7, 7, 7, 15, 11, 14, 13, 28, //
+    20, 22, 20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23, //
+    24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24, //
+    22, 21, 20, 22, 22, 23, 23, 21, 23, 22, 22, 24, 21, 22, 23, 23, //
+    21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23, //
+    26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25, //
+    19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27, //
+    20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23, //
+    26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, //
+];
+
+const SHORTEST: usize = 5;
+const LONGEST: usize = 30;
+
+/// How many codes there are of each length.
+const COUNTS: [u8; LONGEST + 1] = {
+    let mut counts = [0; LONGEST + 1];
+    let mut symbol = 0;
+    while symbol < LENGTHS.len() {
+        counts[LENGTHS[symbol] as usize] += 1;
+        symbol += 1;
+    }
+    counts
+};
+
+/// The bytes in the order of their codes.
+const SYMBOLS: [u8; 256] = {
+    let mut symbols = [0; 256];
+    let (mut place, mut length) = (0, SHORTEST);
+    while length <= LONGEST {
+        let mut symbol = 0;
+        while symbol < LENGTHS.len() {
+            if LENGTHS[symbol] as usize == length {
+                symbols[place] = symbol as u8;
+                place += 1;
+            }
+            symbol += 1;
+        }
+        length += 1;
+    }
+    symbols
+};
+
+/// What is no code of a byte: EOS, or padding of more than 7 bits or other ones than EOS starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Invalid;
+
+/// Bits that are no whole code yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bits {
+    bits: u64,
+    count: u8,
+}
+
+impl Bits {
+    pub(super) const fn new() -> Self {
+        Bits { bits: 0, count: 0 }
+    }
+
+    /// Takes a byte of code and hands on what it completes, which is at most two bytes.
+    pub(super) fn push(&mut self, byte: u8, mut decoded: impl FnMut(u8)) -> Result<(), Invalid> {
+        self.bits = self.bits << 8 | u64::from(byte);
+        self.count += 8;
+        while let Some((symbol, length)) = self.first()? {
+            decoded(symbol);
+            self.count -= length;
+            self.bits &= (1 << self.count) - 1;
+        }
+        Ok(())
+    }
+
+    /// The first code, when it is whole, and its length.
+    fn first(&self) -> Result<Option<(u8, u8)>, Invalid> {
+        let (mut first_code, mut place) = (0, 0);
+        for length in SHORTEST..=LONGEST.min(self.count.into()) {
+            let code = (self.bits >> (usize::from(self.count) - length)) as usize;
+            let codes = usize::from(COUNTS[length]);
+            if code < first_code + codes {
+                return Ok(Some((SYMBOLS[place + code - first_code], length as u8)));
+            }
+            place += codes;
+            first_code = (first_code + codes) << 1;
+        }
+        // All codes of bytes are used up, and EOS is left.
+        match usize::from(self.count) {
+            ..LONGEST => Ok(None),
+            _ => Err(Invalid),
+        }
+    }
+
+    /// The string ends: what is left has to be "the most-significant bits of the code corresponding to the
+    /// EOS symbol", all ones, and less than a byte (RFC 7541 section 5.2).
+    pub(super) fn end(&self) -> Result<(), Invalid> {
+        match self.count < 8 && self.bits == (1 << self.count) - 1 {
+            true => Ok(()),
+            false => Err(Invalid),
+        }
+    }
+}

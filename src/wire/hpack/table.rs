@@ -1,0 +1,124 @@
+//! The dynamic table (RFC 7541 section 2.3.2) in memory of the caller's.
+//!
+//! An entry is one piece, name before value, so that it can be read where it stands. Twice the size of the
+//! table is always enough for that: when an entry no longer fits at the end, the start is free.
+
+/// Size of the table, by its own measure: SETTINGS_HEADER_TABLE_SIZE as it is when nothing is said about it
+/// (RFC 9113 section 6.5.2), which is what Go leaves it at.
+pub const TABLE_SIZE: usize = 4096;
+
+/// What an entry is charged above its bytes (RFC 7541 section 4.1).
+pub const ENTRY_OVERHEAD: usize = 32;
+
+/// Entries there can be at once.
+const ENTRIES: usize = TABLE_SIZE / ENTRY_OVERHEAD;
+
+/// Bytes of one place of the index: where the entry starts, the length of its name and of its value.
+const PLACE_BYTES: usize = 6;
+
+const INDEX_BYTES: usize = ENTRIES * PLACE_BYTES;
+const TEXT_BYTES: usize = 2 * TABLE_SIZE;
+
+/// Memory the table needs. What stands in it to begin with is never read.
+pub(super) const TABLE_BYTES: usize = INDEX_BYTES + TEXT_BYTES;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table {
+    /// Entries there are.
+    len: u8,
+    /// The place of the newest.
+    newest: u8,
+    /// Where the next one's text goes, if it fits.
+    head: u16,
+    size: u16,
+    max: u16,
+}
+
+impl Table {
+    pub(super) const fn new() -> Self {
+        Table {
+            len: 0,
+            newest: 0,
+            head: 0,
+            size: 0,
+            max: TABLE_SIZE as u16,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Name and value of the entry that is `age` older than the newest.
+    pub(super) fn entry<'m>(&self, age: usize, memory: &'m [u8]) -> Option<(&'m [u8], &'m [u8])> {
+        if age >= self.len.into() {
+            return None;
+        }
+        let (index, text) = memory.split_at(INDEX_BYTES);
+        let [start, name, value] = read_place(index, self.place(age));
+        Some(text[start..start + name + value].split_at(name))
+    }
+
+    /// The maximum size changes (RFC 7541 section 4.3); it is at most [`TABLE_SIZE`].
+    pub(super) fn resize(&mut self, max: u16, memory: &[u8]) {
+        self.max = max;
+        self.evict(usize::from(max), memory);
+    }
+
+    /// Adds an entry; one "larger than the maximum size causes the table to be emptied of all existing
+    /// entries" (RFC 7541 section 4.4).
+    pub(super) fn insert(&mut self, name: &[u8], value: &[u8], memory: &mut [u8]) {
+        let bytes = name.len() + value.len();
+        let Some(room) = usize::from(self.max).checked_sub(bytes + ENTRY_OVERHEAD) else {
+            self.clear();
+            return;
+        };
+        self.evict(room, memory);
+        let (index, text) = memory.split_at_mut(INDEX_BYTES);
+        let start = match usize::from(self.head) {
+            head if head + bytes <= TEXT_BYTES => head,
+            _ => 0,
+        };
+        let (of_name, of_value) = text[start..start + bytes].split_at_mut(name.len());
+        of_name.copy_from_slice(name);
+        of_value.copy_from_slice(value);
+        self.newest = (self.newest + 1) % ENTRIES as u8;
+        self.len += 1;
+        self.size += (bytes + ENTRY_OVERHEAD) as u16;
+        self.head = (start + bytes) as u16;
+        write_place(index, self.newest.into(), [start, name.len(), value.len()]);
+    }
+
+    /// An entry that would not fit came: nothing is left.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.size = 0;
+        self.head = 0;
+    }
+
+    /// Drops the oldest entries until the others take at most `size`.
+    fn evict(&mut self, size: usize, memory: &[u8]) {
+        while usize::from(self.size) > size {
+            let oldest = self.place(usize::from(self.len) - 1);
+            let [_, name, value] = read_place(memory, oldest);
+            self.size -= (name + value + ENTRY_OVERHEAD) as u16;
+            self.len -= 1;
+        }
+    }
+
+    fn place(&self, age: usize) -> usize {
+        (usize::from(self.newest) + ENTRIES - age) % ENTRIES
+    }
+}
+
+fn read_place(index: &[u8], place: usize) -> [usize; 3] {
+    let bytes = &index[place * PLACE_BYTES..][..PLACE_BYTES];
+    [0, 2, 4].map(|at| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]])))
+}
+
+fn write_place(index: &mut [u8], place: usize, numbers: [usize; 3]) {
+    let bytes = &mut index[place * PLACE_BYTES..][..PLACE_BYTES];
+    for (number, to) in numbers.into_iter().zip(bytes.chunks_exact_mut(2)) {
+        to.copy_from_slice(&(number as u16).to_le_bytes());
+    }
+}
