@@ -66,8 +66,12 @@ enum TypedCommand {
 }
 
 /// The flags of `run`, for a name that is none of them.
-const RUN_FLAGS: [&str; 14] = [
+const RUN_FLAGS: [&str; 18] = [
+    "--app-ca",
+    "--app-id",
     "--app-probers",
+    "--client-cert",
+    "--client-key",
     "--deadline-margin",
     "--forward",
     "--log-format",

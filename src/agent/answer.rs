@@ -159,6 +159,7 @@ impl Connection<'_> {
 
     fn record(&self, number: usize, prober: &Prober, outcome: Outcome) {
         let agent = self.agent;
+        agent.note_tls_files();
         let now = Instant::now();
         let probed = Probed {
             number,

@@ -10,6 +10,7 @@ use super::Agent;
 use super::metrics::Rejection;
 use super::report::RateLimit;
 use crate::config::{Capacity, Level, Prober};
+use crate::net::TlsNotice;
 
 /// Lines a minute of what is not a prober's.
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub struct Limits {
     no_place: RateLimit,
     unread: RateLimit,
     accept: RateLimit,
+    tls_files: RateLimit,
 }
 
 impl Agent {
@@ -97,6 +99,29 @@ impl Agent {
                 .line(Level::Warn, "connection reset")
                 .field("reason", rejection.as_str())
                 .suppressed(suppressed);
+        }
+    }
+
+    /// Certificates that were renewed, or are broken now, since the last TLS probe.
+    pub(super) fn note_tls_files(&self) {
+        while let Some(notice) = self.config.tls.take_notice() {
+            let Some(suppressed) = self.limits.borrow_mut().tls_files.allow(Instant::now()) else {
+                continue;
+            };
+            match notice {
+                TlsNotice::Renewed(part) => self
+                    .log
+                    .line(Level::Info, "certificate renewed")
+                    .field("part", part.as_str())
+                    .suppressed(suppressed),
+                TlsNotice::Kept(error) => self
+                    .log
+                    .line(Level::Warn, "certificate kept: its files are broken now")
+                    .field("part", error.part.as_str())
+                    .field("path", &error.path)
+                    .field("error", error.problem)
+                    .suppressed(suppressed),
+            };
         }
     }
 

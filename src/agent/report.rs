@@ -178,7 +178,7 @@ mod tests {
         let told = (0..600).map(|n| start + Duration::from_millis(500) * n);
         let told: Vec<_> = told.filter(|now| limit.allow(*now).is_some()).collect();
         for line in &told {
-            let minute = told.iter().filter(|t| (*line..*line + WINDOW).contains(t));
+            let minute = told.iter().filter(|t| (*line..*line + WINDOW).contains(*t));
             assert!(minute.count() <= limits::LOG_LINES_A_MINUTE);
         }
         assert_eq!(told.len(), 5 * limits::LOG_LINES_A_MINUTE);

@@ -1,6 +1,7 @@
-//! The text of `--help`, by hand: argh's own lists fourteen flags without order or defaults.
+//! The text of `--help`, by hand: argh's own lists eighteen flags without order or defaults.
 
 use crate::limits;
+use crate::net::tls;
 
 /// `probelet --help`
 pub(super) fn top() -> String {
@@ -46,6 +47,14 @@ What is probed:
   --source-ip IP            address to dial --target-ip from, for probes and forwards [the kernel's
                             choice]; 127.0.0.6 gets past Istio's interception of the pod's address
 
+When the app speaks TLS{no_tls}:
+  --client-cert FILE        PEM file of a certificate for an app that wants one [none], its
+                            intermediates after it; these files are read again when they change
+  --client-key FILE         PEM file of its key, without a passphrase
+  --app-ca FILE             PEM file of the CA certificates that the app's must lead to, whatever
+                            name it has [nothing is verified, as in kubelet]
+  --app-id SPIFFE-ID        the URI it must have beside that, such as spiffe://example.org/web [any]
+
 What is passed through:
   --forward LISTEN=TARGET   pass TCP connections on as they are, {forwards} times at most [none]:
                             15032=127.0.0.1:8002 or 0.0.0.0:15032=[::1]:8002
@@ -68,6 +77,10 @@ How much at once; each can only be lowered:
   --help                    print this
 
 What is wrong with the flags is told before anything listens, with exit code 2."#,
+        no_tls = match tls::IS_BUILT {
+            true => "",
+            false => " (this build does not)",
+        },
         forwards = limits::FORWARDS,
         margin = limits::DEADLINE_MARGIN.as_millis() as u64,
         probes = limits::PROBE_SLOTS,

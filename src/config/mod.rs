@@ -11,10 +11,13 @@ mod probers_error;
 mod quoted;
 mod settings;
 mod settings_error;
+mod tls;
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::rc::Rc;
 
+use crate::net::tls::Tls;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
@@ -43,6 +46,8 @@ pub struct Config {
     pub log: Log,
     /// How much at once.
     pub capacity: Capacity,
+    /// What is shown to an app that speaks TLS, and what is asked of it.
+    pub tls: Rc<Tls>,
 }
 
 /// An address to listen on; without one, all addresses, IPv6 and IPv4.

@@ -35,6 +35,18 @@ pub struct Settings {
     /// LISTEN=TARGET to pass through
     #[argh(option)]
     pub forward: Vec<String>,
+    /// file of our certificate, for an app that wants one
+    #[argh(option)]
+    pub client_cert: Option<String>,
+    /// file of its key
+    #[argh(option)]
+    pub client_key: Option<String>,
+    /// file of the CA certificates the app's must lead to
+    #[argh(option)]
+    pub app_ca: Option<String>,
+    /// SPIFFE ID the app's certificate must have
+    #[argh(option)]
+    pub app_id: Option<String>,
     /// milliseconds to answer before a probe's timeout
     #[argh(option)]
     pub deadline_margin: Option<String>,
@@ -62,13 +74,16 @@ pub struct Settings {
 }
 
 /// A value and the flag or variable it came from.
-struct Given {
-    origin: Box<str>,
-    value: Box<str>,
+pub(super) struct Given {
+    pub(super) origin: Box<str>,
+    pub(super) value: Box<str>,
 }
 
 impl Given {
-    fn read<T>(&self, read: impl FnOnce(&str) -> Result<T, Fault>) -> Result<T, Box<ConfigError>> {
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Result<T, Box<ConfigError>> {
         read(&self.value).map_err(|fault| {
             Box::new(ConfigError::Value {
                 origin: self.origin.clone(),
@@ -79,7 +94,7 @@ impl Given {
     }
 
     /// What to call it in an error.
-    fn name(&self) -> Box<str> {
+    pub(super) fn name(&self) -> Box<str> {
         format!("{} {}", self.origin, self.value).into()
     }
 }
@@ -124,6 +139,7 @@ impl Config {
                 .unwrap_or(Duration::ZERO),
             log: given.log()?,
             capacity: given.capacity()?,
+            tls: given.tls()?,
         };
         config.check_families(&names)?;
         config.check_listeners(&names, given.pod_addresses())?;
@@ -184,15 +200,15 @@ const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 type Forwards = (Vec<Forward>, Vec<Box<str>>);
 
 /// Where settings come from.
-struct Sources<'a> {
-    typed: &'a Settings,
+pub(super) struct Sources<'a> {
+    pub(super) typed: &'a Settings,
     env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl Sources<'_> {
     /// A setting by its flag, then `PROBELET_<NAME>`, then the variables it has as well; an empty
     /// variable is none.
-    fn find(
+    pub(super) fn find(
         &self,
         flag: &'static str,
         typed: &Option<String>,

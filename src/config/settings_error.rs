@@ -3,6 +3,7 @@
 use super::ProbersError;
 use super::Quoted;
 use crate::limits;
+use crate::net::FileProblem;
 use core::fmt;
 
 /// Why the settings are refused.
@@ -30,6 +31,27 @@ pub enum ConfigError {
         path: Box<str>,
         /// Why.
         reason: Box<str>,
+    },
+    /// A file for TLS cannot be used.
+    TlsFile {
+        /// The flag or variable that names it.
+        origin: Box<str>,
+        /// The file.
+        path: Box<str>,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+    /// A setting that needs another beside it.
+    Alone {
+        /// The setting and its value.
+        given: Box<str>,
+        /// The flag that is missing.
+        missing: &'static str,
+    },
+    /// A setting for TLS, of which this build has none.
+    NoTls {
+        /// The flag or variable.
+        origin: Box<str>,
     },
     /// The probers are refused.
     Probers {
@@ -107,6 +129,8 @@ pub enum Fault {
     Level,
     /// One of the formats.
     Format,
+    /// A SPIFFE ID.
+    SpiffeId,
     /// A forward without `=`.
     ForwardEquals,
     /// A forward whose part before `=` is wrong.
@@ -152,6 +176,9 @@ impl fmt::Display for Fault {
             }
             Fault::Level => "but must be one of error, warn, info, debug",
             Fault::Format => "but must be logfmt or json",
+            Fault::SpiffeId => {
+                "but must be a SPIFFE ID: write one such as spiffe://example.org/ns/default/sa/web"
+            }
             Fault::ForwardEquals => {
                 "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002"
             }
@@ -189,6 +216,22 @@ impl fmt::Display for ConfigError {
                     Quoted(path)
                 )
             }
+            ConfigError::TlsFile {
+                origin,
+                path,
+                problem,
+            } => write!(
+                f,
+                "{origin} names the file {}, which {problem}",
+                Quoted(path)
+            ),
+            ConfigError::Alone { given, missing } => {
+                write!(f, "{given} stands alone: write {missing} as well")
+            }
+            ConfigError::NoTls { origin } => write!(
+                f,
+                "{origin} is for TLS, and this build has none: use one built with the feature `tls`"
+            ),
             ConfigError::Probers { origin, error } => write!(f, "{origin}: {error}"),
             ConfigError::SamePort {
                 port,

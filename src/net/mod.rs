@@ -22,7 +22,7 @@ pub use signal::Signals;
 pub use socket::Socket;
 pub use stream_error::{StreamError, TlsFault};
 pub use timer::Elapsed;
-pub use tls_files::{Alpn, TlsFileError, TlsFiles, TlsNotice, TlsPart};
+pub use tls_files::{Alpn, FileProblem, TlsFileError, TlsFiles, TlsNotice, TlsPart};
 
 use rustix::io::Errno;
 

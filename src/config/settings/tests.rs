@@ -4,6 +4,7 @@ use super::*;
 
 mod checks;
 mod forwards;
+mod tls;
 
 const PROBER: &str = r#"{"/app-health/web/livez":{"httpGet":{"port":8080},"timeoutSeconds":2}}"#;
 
@@ -20,6 +21,10 @@ fn typed(flags: Variables<'_>) -> Settings {
             "target-ip" => &mut settings.target_ip,
             "source-ip" => &mut settings.source_ip,
             "app-probers" => &mut settings.app_probers,
+            "client-cert" => &mut settings.client_cert,
+            "client-key" => &mut settings.client_key,
+            "app-ca" => &mut settings.app_ca,
+            "app-id" => &mut settings.app_id,
             "deadline-margin" => &mut settings.deadline_margin,
             "shutdown-delay" => &mut settings.shutdown_delay,
             "log-level" => &mut settings.log_level,
