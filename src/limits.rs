@@ -95,6 +95,11 @@ pub const H2_WINDOW_BYTES: u32 = 8 << 20;
 /// Bytes of a gRPC message (grpc-go: `defaultClientMaxReceiveMessageSize`). It is read as a stream.
 pub const GRPC_MESSAGE_BYTES: u32 = 4 << 20;
 
+/// How often a request is sent again, on a new connection, that an HTTP/2 app says it did not look at. Go's
+/// client does so until its deadline (`net/http/h2_bundle.go`: `canRetryError`); an app that means it needs
+/// one more.
+pub const HTTP2_RETRIES: usize = 9;
+
 // ---- Deadlines ----
 
 /// `timeoutSeconds` of a prober that has none or 0, as the API server defaults it.
@@ -110,6 +115,12 @@ pub const DEADLINE_MARGIN: Duration = Duration::from_millis(25);
 /// A probe that takes longer than this is ended when its client goes away, so that abandoned probes of
 /// a hung app hold no places. Most never get there, and so pay nothing for watching.
 pub const WATCH_CLIENT_AFTER: Duration = Duration::from_millis(100);
+
+/// The pause after a gRPC connection that did not come about, as grpc-go has it (`backoff.DefaultConfig`;
+/// it varies them by a fifth, which nobody counts on).
+pub const GRPC_PAUSE: Duration = Duration::from_secs(1);
+/// Each pause is so much longer than the one before: 8/5.
+pub const GRPC_PAUSE_GROWTH: (u32, u32) = (8, 5);
 
 /// How often, and how long each time, a probe waits for a descriptor when the process has none left:
 /// one that was accepted should not be lost for that.

@@ -14,7 +14,7 @@ use super::serve::{Connection, End, Request};
 use super::slots::Place;
 use crate::config::{Action, Prober};
 use crate::limits;
-use crate::probe::{Dialled, Failure, HttpProbe, Outcome};
+use crate::probe::{Dialled, Failure, GrpcProbe, HttpProbe, Outcome};
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::Method;
 
@@ -137,23 +137,34 @@ impl Connection<'_> {
         space: &mut [u8],
     ) -> Outcome {
         let agent = self.agent;
-        let deadline =
-            (!prober.is_hook).then(|| self.at + prober.timeout - agent.config.deadline_margin);
+        let due = self.at + prober.timeout - agent.config.deadline_margin;
+        let deadline = (!prober.is_hook).then_some(due);
+        let dialled = Dialled::Us {
+            client: &self.socket,
+            status_port: agent.config.status.port,
+        };
         match &prober.action {
             Action::Http(get) => {
                 let probe = HttpProbe {
                     head: &request.head,
                     bytes,
                     get,
-                    dialled: Dialled::Us {
-                        client: &self.socket,
-                        status_port: agent.config.status.port,
-                    },
+                    dialled,
+                    is_hook: prober.is_hook,
                 };
                 agent.dialler.probe_http(&probe, deadline, space).await
             }
             Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
-            Action::Grpc { .. } => Outcome::Failed(Failure::NotBuilt),
+            Action::Grpc { port, service, tls } => {
+                let probe = GrpcProbe {
+                    port: *port,
+                    service,
+                    tls: *tls,
+                    dialled,
+                    user_agent: request.head.field(bytes, b"User-Agent").unwrap_or_default(),
+                };
+                agent.dialler.probe_grpc(&probe, due, space).await
+            }
         }
     }
 

@@ -115,7 +115,8 @@ impl Metrics {
         match outcome {
             Outcome::Failed(failure) => add(&self.failures[failure as usize]),
             Outcome::BodyBroken(_) => add(&self.bodies_broken),
-            Outcome::Answered(_) | Outcome::Connected => {}
+            Outcome::Answered(_) | Outcome::WantsTls(_) | Outcome::Connected | Outcome::Serving => {
+            }
         }
         let Some(took) = took else { return };
         let micros = took.as_micros() as u64;

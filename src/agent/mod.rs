@@ -125,6 +125,7 @@ impl Agent {
                 target: config.target,
                 source: config.source,
                 own_ports: ours.chain([config.status.port]).collect(),
+                tls: config.tls.clone(),
                 observer: None,
             },
             slots: Slots::new(config.capacity),

@@ -11,12 +11,12 @@ use super::metrics::Rejection;
 use super::slots::Accepted;
 use crate::limits;
 use crate::net::Socket;
-use crate::probe::REDIRECT_BYTES;
+use crate::probe::PROBE_BYTES;
 use crate::wire::answer::AnswerBody;
 use crate::wire::request::{RequestError, RequestHead, RequestParser};
 
-/// Memory of a slot: a request head, and what redirects need.
-pub const SLOT_BYTES: usize = limits::REQUEST_HEAD_BYTES + REDIRECT_BYTES;
+/// Memory of a slot: a request head, and what a probe needs.
+pub const SLOT_BYTES: usize = limits::REQUEST_HEAD_BYTES + PROBE_BYTES;
 
 /// A connection in its slot.
 pub struct Connection<'a> {

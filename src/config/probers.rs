@@ -156,6 +156,9 @@ fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
             _ => header_list(reader, &mut list)?,
         }
     }
+    if (scheme, protocol) == (Scheme::Https, Protocol::Http2) {
+        return Err(Problem::Http2OverTls.into());
+    }
     let (host, headers) = headers::as_sent(list);
     Ok(HttpGet {
         scheme,

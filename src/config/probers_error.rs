@@ -51,6 +51,8 @@ pub enum Problem {
         /// The port.
         port: u16,
     },
+    /// `protocol: HTTP2` with `scheme: HTTPS`.
+    Http2OverTls,
     /// A member has a value it cannot have.
     Value {
         /// The member's name.
@@ -184,6 +186,10 @@ impl fmt::Display for Problem {
             Problem::OwnPort { field, port } => write!(
                 f,
                 "{field} is {port}, but probelet itself listens there: write the port the app listens on"
+            ),
+            Problem::Http2OverTls => f.write_str(
+                "httpGet.protocol is HTTP2 beside scheme HTTPS, which Kubernetes refuses: leave protocol out, \
+                 HTTPS probes speak HTTP/2 wherever the app does",
             ),
             Problem::Value { field, found, rule } => {
                 write!(f, "{field} is {found}, {}", rule.text())

@@ -9,6 +9,7 @@ mod reactor;
 mod run;
 mod signal;
 mod socket;
+mod stream;
 mod stream_error;
 mod timer;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
@@ -20,6 +21,7 @@ pub use reactor::{Reactor, set_waker};
 pub use run::{run, yield_now};
 pub use signal::Signals;
 pub use socket::Socket;
+pub use stream::Stream;
 pub use stream_error::{StreamError, TlsFault};
 pub use timer::Elapsed;
 pub use tls_files::{Alpn, FileProblem, TlsFileError, TlsFiles, TlsNotice, TlsPart};

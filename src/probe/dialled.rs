@@ -57,6 +57,17 @@ impl<'a> Dialled<'a> {
         }
     }
 
+    /// The name that a TLS handshake asks for (SNI, RFC 6066 section 3); an address is none.
+    pub(super) fn server_name(self) -> Option<&'a str> {
+        match self {
+            Dialled::Us { .. } => None,
+            Dialled::Url(url) => Some(url.host).filter(|host| {
+                let bare = host.trim_matches(['[', ']']);
+                bare.parse::<IpAddr>().is_err()
+            }),
+        }
+    }
+
     /// The host that the first request goes to, the app being at `target`.
     pub(super) fn first_host(self, target: IpAddr) -> UrlHost<'a> {
         match self {

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::net::tls::TlsStream;
 use crate::wire::upstream::UpstreamRequest;
 
 /// A step of a probe. A followed redirect begins again with [`Event::Dialling`].
@@ -10,6 +11,8 @@ pub enum Event<'e> {
     Dialling(SocketAddr),
     /// It stands.
     Connected,
+    /// TLS stands on it.
+    Secured(&'e TlsStream),
     /// This goes out.
     Sending(UpstreamRequest<'e>),
     /// Bytes of the head came, or the end of the connection.

@@ -1,6 +1,6 @@
 //! One request of a probe, and whether and where a redirect leads from it. No I/O.
 //!
-//! kubelet's URL is `http://<pod IP>:<port><path>`; its client follows a redirect to the same host
+//! kubelet's URL is `<scheme>://<pod IP>:<port><path>`; its client follows a redirect to the same host
 //! name (`pkg/probe/http/http.go`: `RedirectChecker`) and composes `Host` and `Referer` as Go does
 //! (`net/http/client.go`). The pod's IP is the address kubelet dialled us at.
 
@@ -8,6 +8,8 @@ use core::net::IpAddr;
 
 use super::dialled::{AddrText, Authority, UrlHost};
 use super::{Failure, HttpProbe, RedirectSpace};
+use crate::config::Protocol;
+use crate::net::Alpn;
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::url::{self, Base, Redirect, Scheme, User};
@@ -15,6 +17,8 @@ use crate::wire::url::{self, Base, Redirect, Scheme, User};
 /// One request on its way to the app.
 pub struct Hop<'a> {
     probe: &'a HttpProbe<'a>,
+    /// Whether this request goes over TLS.
+    pub scheme: Scheme,
     /// The port this request goes to.
     pub port: u16,
     port_given: bool,
@@ -22,6 +26,8 @@ pub struct Hop<'a> {
     host: Authority<'a>,
     /// `Host` is one of the prober's own, as far as Go remembers it.
     own_host: bool,
+    /// `Authorization` of the prober stays behind.
+    drops_authorization: bool,
     /// Length of the request-target in the redirect space; the first stands in the table.
     target: Option<usize>,
     referer: Option<usize>,
@@ -44,10 +50,12 @@ impl<'a> Hop<'a> {
     pub fn first(probe: &'a HttpProbe<'a>, target: IpAddr, space: RedirectSpace<'a>) -> Hop<'a> {
         let mut hop = Hop {
             probe,
+            scheme: probe.get.scheme,
             port: probe.get.port,
             port_given: probe.dialled.port_given(),
             host: Authority::whole(b""),
             own_host: true,
+            drops_authorization: false,
             target: None,
             referer: None,
             credentials: None,
@@ -91,6 +99,7 @@ impl<'a> Hop<'a> {
             request_target: self.request_target(),
             host: self.host.pieces(),
             headers: &self.probe.get.headers,
+            drops_authorization: self.drops_authorization,
             referer: self.referer.map(|len| &self.space.referer[..len]),
             credentials: self.credentials.map(|len| &self.space.credentials[..len]),
         }
@@ -121,7 +130,7 @@ impl<'a> Hop<'a> {
             _ => return Next::Fail(Failure::BadRedirect),
         };
         let base = Base {
-            scheme: Scheme::Http,
+            scheme: self.scheme,
             host: name,
             port: self.port,
             port_given: self.port_given,
@@ -130,7 +139,14 @@ impl<'a> Hop<'a> {
         match url::resolve(location, &base, self.space.next_target) {
             Err(_) => Next::Fail(Failure::BadRedirect),
             Ok((redirect, _)) if !redirect.same_host => Next::Stay,
-            Ok((redirect, _)) if redirect.scheme == Scheme::Https => Next::Fail(Failure::NotBuilt),
+            // kubelet's transport for these has no TLS settings: it would verify the certificate.
+            Ok((
+                Redirect {
+                    scheme: Scheme::Https,
+                    ..
+                },
+                _,
+            )) if self.is_cleartext_http2() => Next::Fail(Failure::BadRedirect),
             Ok((redirect, _)) if own_ports.contains(&redirect.port) => {
                 Next::Fail(Failure::RedirectToSelf)
             }
@@ -139,6 +155,26 @@ impl<'a> Hop<'a> {
                 Next::Follow(redirect)
             }
         }
+    }
+
+    /// What a TLS handshake offers: kubelet's client for hooks has no ALPN.
+    pub fn tls(&self) -> (Option<&'a str>, Alpn) {
+        let alpn = match self.probe.is_hook {
+            true => Alpn::Nothing,
+            false => Alpn::Http,
+        };
+        (self.probe.dialled.server_name(), alpn)
+    }
+
+    /// Makes it the request of a hook whose app turned out to have no TLS.
+    pub fn fall_back(&mut self) {
+        self.scheme = Scheme::Http;
+        self.drops_authorization = true;
+    }
+
+    /// HTTP/2 without TLS, which nobody negotiates. kubelet's client for hooks has never heard of it.
+    pub fn is_cleartext_http2(&self) -> bool {
+        self.probe.get.protocol == Protocol::Http2 && !self.probe.is_hook
     }
 
     /// Keeps the user of the next request's URL; this request has gone out.
@@ -157,10 +193,16 @@ impl<'a> Hop<'a> {
             return;
         };
         let of_url = self.authority(dialled);
-        self.referer = self.write_referer(&of_url);
+        // Nothing of a request over TLS goes into one in plaintext.
+        let is_downgrade = (self.scheme, redirect.scheme) == (Scheme::Https, Scheme::Http);
+        self.referer = match is_downgrade {
+            true => None,
+            false => self.write_referer(&of_url),
+        };
         // Go tells a Host of the prober's own by its not being the URL's, keeps it through redirects without a
         // scheme, and has forgotten it after the first other one.
         self.own_host &= !redirect.was_absolute && !self.host.is(&of_url);
+        self.scheme = redirect.scheme;
         self.port = redirect.port;
         self.port_given = redirect.port_given;
         core::mem::swap(&mut self.space.target, &mut self.space.next_target);
@@ -180,7 +222,7 @@ impl<'a> Hop<'a> {
         let [name, port] = of_url.pieces();
         let target = target(self.probe, self.target, self.space.target);
         let mut len = 0;
-        for piece in [b"http://", name, port, target] {
+        for piece in [self.scheme.as_str().as_bytes(), b"://", name, port, target] {
             let end = len + piece.len();
             self.space.referer.get_mut(len..end)?.copy_from_slice(piece);
             len = end;

@@ -3,14 +3,13 @@
 use core::pin::pin;
 use std::time::Instant;
 
-use rustix::io;
-
 use super::hop::{Hop, Next};
 use super::reply::Reply;
 use super::{Dialled, Dialler, Event, Failure, Outcome};
-use crate::config::{HttpGet, Protocol, Scheme};
+use crate::config::HttpGet;
 use crate::limits;
-use crate::net::{Elapsed, Socket, yield_now};
+use crate::net::{Elapsed, Stream, StreamError, yield_now};
+use crate::wire::h2;
 use crate::wire::request::RequestHead;
 use crate::wire::response::{Framing, Location};
 use crate::wire::window::Window;
@@ -25,6 +24,8 @@ pub struct HttpProbe<'a> {
     pub get: &'a HttpGet,
     /// What it dialled.
     pub dialled: Dialled<'a>,
+    /// A lifecycle hook: kubelet has another client for these.
+    pub is_hook: bool,
 }
 
 /// Memory for redirects: what one request leaves behind for the next.
@@ -39,9 +40,13 @@ pub struct RedirectSpace<'a> {
     pub credentials: &'a mut [u8],
 }
 
-/// Bytes that [`Dialler::probe_http`] needs for a `Location` and what follows from it. It is memory only
-/// once it is used; a slot stays a multiple of every page size.
-pub const REDIRECT_BYTES: usize = 6 * limits::LOCATION_BYTES;
+/// Bytes that a probe needs: for HTTP/2, and for a `Location` and what follows from it. They are memory
+/// only once they are used; a slot stays a multiple of every page size.
+pub const PROBE_BYTES: usize = HTTP2_BYTES + 6 * limits::LOCATION_BYTES;
+
+/// What an exchange by HTTP/2 needs, and up to the next such multiple.
+const HTTP2_BYTES: usize = 64 * 1024;
+const _: () = assert!(h2::H2_BYTES <= HTTP2_BYTES);
 
 impl<'a> RedirectSpace<'a> {
     /// Parts what a slot has: a place for the `Location` as it comes, and the rest.
@@ -62,25 +67,52 @@ impl<'a> RedirectSpace<'a> {
 
 impl Dialler {
     /// Probes until the app has answered or `deadline` has come; a hook has none. `space` is
-    /// [`REDIRECT_BYTES`] long.
+    /// [`PROBE_BYTES`] long.
     pub async fn probe_http(
         &self,
         probe: &HttpProbe<'_>,
         deadline: Option<Instant>,
         space: &mut [u8],
     ) -> Outcome {
-        if probe.get.scheme == Scheme::Https || probe.get.protocol == Protocol::Http2 {
-            return Outcome::Failed(Failure::NotBuilt);
-        }
-        let (location, space) = RedirectSpace::of(space);
-        let mut hop = Hop::first(probe, self.target, space);
-        for _ in 0..limits::REDIRECT_REQUESTS {
-            let mut reply = Reply::new(location);
-            if let Some(outcome) = self.request(&mut hop, &mut reply, deadline).await {
+        let (exchange, space) = space.split_at_mut(HTTP2_BYTES);
+        let mut falls_back = probe.is_hook;
+        let mut drops_authorization = false;
+        loop {
+            let (location, space) = RedirectSpace::of(space);
+            let mut hop = Hop::first(probe, self.target, space);
+            if drops_authorization {
+                hop.fall_back();
+            }
+            let outcome = self.follow(&mut hop, (location, exchange), deadline).await;
+            // kubelet runs a hook over plaintext when the app has no TLS (`pkg/kubelet/lifecycle/handlers.go`).
+            if !falls_back || outcome != Outcome::Failed(Failure::PlainHttp) {
                 return outcome;
             }
+            (falls_back, drops_authorization) = (false, true);
         }
-        Outcome::Failed(Failure::RedirectLoop)
+    }
+
+    /// Asks, and asks again where redirects lead.
+    async fn follow(
+        &self,
+        hop: &mut Hop<'_>,
+        (location, exchange): (&mut [u8], &mut [u8]),
+        deadline: Option<Instant>,
+    ) -> Outcome {
+        let mut redirects = 0;
+        let mut retries = 0;
+        loop {
+            let mut reply = Reply::new(location, exchange);
+            let outcome = self.request(hop, &mut reply, deadline).await;
+            match outcome {
+                Some(_) if reply.is_retried() && retries < limits::HTTP2_RETRIES => retries += 1,
+                Some(outcome) => return outcome,
+                None => redirects += 1,
+            }
+            if redirects == limits::REDIRECT_REQUESTS {
+                return Outcome::Failed(Failure::RedirectLoop);
+            }
+        }
     }
 
     /// One request and its answer; without an outcome, `hop` has gone on to the next request.
@@ -91,13 +123,13 @@ impl Dialler {
         deadline: Option<Instant>,
     ) -> Option<Outcome> {
         let asked = self.until(deadline, pin!(self.ask(hop, reply))).await;
-        let socket = match asked {
-            Ok(Ok(socket)) => socket,
+        let mut stream = match asked {
+            Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Some(reply.fail(error.into())),
             Err(Elapsed) => return Some(reply.fail(Failure::Deadline)),
         };
         let next = match reply.head() {
-            Some(head) => hop.after(head, reply.location(), &self.own_ports),
+            Some(head) => hop.after(&head, reply.location(), &self.own_ports),
             None => Next::Stay,
         };
         let enough = match next {
@@ -106,7 +138,7 @@ impl Dialler {
             Next::Fail(failure) => return Some(Outcome::Failed(failure)),
         };
         let rest = self
-            .until(deadline, pin!(read_body(&socket, reply, enough)))
+            .until(deadline, pin!(read_body(&mut stream, reply, enough)))
             .await;
         match next {
             Next::Follow(redirect) => match rest {
@@ -127,33 +159,56 @@ impl Dialler {
     }
 
     /// Sends the request and reads until the head of the answer is complete, or can no longer be.
-    async fn ask(&self, hop: &Hop<'_>, reply: &mut Reply<'_>) -> io::Result<Socket> {
-        let socket = self.dial(hop.port).await?;
-        self.connected(&socket).await?;
+    async fn ask(&self, hop: &Hop<'_>, reply: &mut Reply<'_>) -> Result<Stream, StreamError> {
+        let mut stream = self.open(hop.scheme, hop.port, hop.tls()).await?;
+        let is_http2 = stream.chose_http2() || hop.is_cleartext_http2();
+        reply.expect(hop.scheme, is_http2);
+        let scheme = hop.scheme.as_str().as_bytes();
         self.tell(|| Event::Sending(hop.request()));
-        socket
+        stream
             .write_with(|buf, sent| {
                 let mut window = Window::new(buf, sent);
-                hop.request().write(&mut window);
+                let request = hop.request();
+                if is_http2 {
+                    h2::write_opening(&mut window);
+                    h2::write_headers(&mut window, true, &request.over_h2(scheme));
+                } else {
+                    request.write(&mut window);
+                }
                 window.filled().len()
             })
             .await?;
         while reply.head().is_none() && reply.outcome().is_none() {
-            socket.read_with(|bytes| reply.take(bytes)).await?;
+            read(&mut stream, reply).await?;
             self.tell(|| Event::Came);
             // An app that sends faster than we read must not hold the thread.
             if reply.head().is_none() {
                 yield_now().await;
             }
         }
-        Ok(socket)
+        Ok(stream)
     }
 }
 
 /// Reads the body until it ended, broke, or `enough` of it came.
-async fn read_body(socket: &Socket, reply: &mut Reply<'_>, enough: u64) -> io::Result<()> {
+async fn read_body(
+    stream: &mut Stream,
+    reply: &mut Reply<'_>,
+    enough: u64,
+) -> Result<(), StreamError> {
     while reply.outcome().is_none() && reply.body_bytes() < enough {
-        socket.read_with(|bytes| reply.take(bytes)).await?;
+        read(stream, reply).await?;
+    }
+    Ok(())
+}
+
+/// Reads once, and answers what asks for it.
+async fn read(stream: &mut Stream, reply: &mut Reply<'_>) -> Result<(), StreamError> {
+    stream.read_with(|bytes| reply.take(bytes)).await?;
+    if !reply.pending().is_empty() && reply.outcome().is_none() {
+        // An app that has said all it has to say may be gone; what it said is still to be read.
+        let _ = stream.write_all(reply.pending()).await;
+        reply.sent();
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 mod dialled;
 mod event;
+mod failure;
+mod grpc;
 mod hop;
 mod http;
 mod outcome;
@@ -10,8 +12,10 @@ mod tcp;
 
 pub use dialled::{Dialled, UrlAuthority};
 pub use event::{Event, Observer};
-pub use http::{HttpProbe, REDIRECT_BYTES, RedirectSpace};
-pub use outcome::{Failure, Outcome};
+pub use failure::Failure;
+pub use grpc::GrpcProbe;
+pub use http::{HttpProbe, PROBE_BYTES, RedirectSpace};
+pub use outcome::Outcome;
 
 use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
@@ -22,7 +26,9 @@ use std::time::Instant;
 use rustix::io;
 
 use crate::limits;
-use crate::net::{Elapsed, Reactor, Socket, is_out_of_descriptors};
+use crate::net::tls::Tls;
+use crate::net::{Alpn, Elapsed, Reactor, Socket, Stream, StreamError, is_out_of_descriptors};
+use crate::wire::url::Scheme;
 
 /// Where the app is, and from where it is dialled: the same for every probe of a pod.
 pub struct Dialler {
@@ -34,6 +40,8 @@ pub struct Dialler {
     pub source: Option<IpAddr>,
     /// Ports at the app's address that are our own: no redirect may lead there.
     pub own_ports: Box<[u16]>,
+    /// What TLS goes by.
+    pub tls: Rc<Tls>,
     /// Is told how far a probe has come. The agent wants to know how it ends and nothing else.
     pub observer: Option<Rc<dyn Observer>>,
 }
@@ -54,6 +62,26 @@ impl Dialler {
             }
         }
         Socket::connect(&self.reactor, app, self.source)
+    }
+
+    /// A connection ready for requests. The TLS handshake has memory of its own while it lasts: a slot would
+    /// pay for it for good.
+    async fn open(
+        &self,
+        scheme: Scheme,
+        port: u16,
+        (name, alpn): (Option<&str>, Alpn),
+    ) -> Result<Stream, StreamError> {
+        let socket = self.dial(port).await?;
+        self.connected(&socket).await?;
+        match scheme {
+            Scheme::Http => Ok(Stream::Plain(socket)),
+            Scheme::Https => {
+                let stream = Box::pin(self.tls.connect(socket, name, alpn)).await?;
+                self.tell(|| Event::Secured(&stream));
+                Ok(Stream::Tls(stream))
+            }
+        }
     }
 
     /// Waits for the connection where somebody wants to know when it stands; otherwise the first write

@@ -22,8 +22,8 @@ const PREFIX_BYTES: usize = 5;
 pub struct HealthCall<'a> {
     /// `http` or `https`.
     pub scheme: &'a [u8],
-    /// Host and port that are dialled.
-    pub authority: &'a [u8],
+    /// Host and port that are dialled, in two pieces.
+    pub authority: [&'a [u8]; 2],
     /// grpc-go puts its own version behind what it is given.
     pub user_agent: &'a [u8],
     /// What is left of the deadline, if there is one.
@@ -33,17 +33,17 @@ pub struct HealthCall<'a> {
 impl Fields for HealthCall<'_> {
     fn each(&self, sink: &mut dyn FieldSink) {
         let timeout = self.timeout.map(Timeout::new);
-        let fields: [(&[u8], &[u8]); 7] = [
-            (b":method", b"POST"),
-            (b":scheme", self.scheme),
-            (b":path", b"/grpc.health.v1.Health/Check"),
-            (b":authority", self.authority),
-            (b"content-type", b"application/grpc"),
-            (b"user-agent", self.user_agent),
-            (b"te", b"trailers"),
+        let fields: [(&[u8], &[&[u8]]); 7] = [
+            (b":method", &[b"POST"]),
+            (b":scheme", &[self.scheme]),
+            (b":path", &[b"/grpc.health.v1.Health/Check"]),
+            (b":authority", &self.authority),
+            (b"content-type", &[b"application/grpc"]),
+            (b"user-agent", &[self.user_agent]),
+            (b"te", &[b"trailers"]),
         ];
-        for (name, value) in fields {
-            sink.field(name, Value::Pieces(&[value]));
+        for (name, pieces) in fields {
+            sink.field(name, Value::Pieces(pieces));
         }
         if let Some(timeout) = &timeout {
             sink.field(b"grpc-timeout", Value::Pieces(&[timeout.as_bytes()]));

@@ -34,6 +34,8 @@ pub struct UpstreamRequest<'a> {
     /// On a followed redirect, `name:password` of its URL, for an `Authorization` when there is none in
     /// the head or the table (Go `net/http/client.go`: `send`).
     pub credentials: Option<&'a [u8]>,
+    /// No `Authorization` of the head or the table goes along.
+    pub drops_authorization: bool,
 }
 
 /// Connection options that are told apart. No client names more; when one does, every field that is
@@ -137,7 +139,8 @@ impl UpstreamRequest<'_> {
     }
 
     fn incoming(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.head.fields(self.buf)
+        let fields = self.head.fields(self.buf);
+        fields.filter(|(name, _)| !self.is_dropped(name))
     }
 
     /// The table's headers, less those that go by other ways whatever the table says.
@@ -145,6 +148,11 @@ impl UpstreamRequest<'_> {
         self.headers
             .iter()
             .filter(|header| !is_fixed(header.name.as_bytes()))
+            .filter(|header| !self.is_dropped(header.name.as_bytes()))
+    }
+
+    fn is_dropped(&self, name: &[u8]) -> bool {
+        self.drops_authorization && class::is_same(name, AUTHORIZATION)
     }
 }
 

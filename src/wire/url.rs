@@ -19,6 +19,14 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// The scheme as a URL has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
     /// The port of a URL that names none.
     pub fn default_port(self) -> u16 {
         match self {

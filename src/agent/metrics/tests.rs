@@ -58,14 +58,14 @@ fn six_codes_are_counted_apart_and_then_the_rest_together() {
 #[test]
 fn each_reason_counts_under_its_own_word() {
     let metrics = Metrics::new(2);
-    for (n, failure) in Failure::ALL.into_iter().enumerate() {
+    for (n, failure) in Failure::ALL.iter().copied().enumerate() {
         (0..=n).for_each(|_| metrics.probed(0, Outcome::Failed(failure), None));
     }
     for (n, rejection) in Rejection::ALL.into_iter().enumerate() {
         (0..=n).for_each(|_| metrics.rejected(rejection));
     }
     let page = page(&metrics, 16 * 1024);
-    for (n, failure) in Failure::ALL.into_iter().enumerate() {
+    for (n, failure) in Failure::ALL.iter().copied().enumerate() {
         let line = format!(
             "failures_total{{reason=\"{}\"}} {}\n",
             failure.as_str(),

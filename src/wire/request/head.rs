@@ -84,6 +84,14 @@ impl RequestHead {
         self.has_body
     }
 
+    /// The value of the first field line of this name.
+    pub fn field<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+        let mut same = self
+            .fields(buf)
+            .filter(|(came, _)| class::is_same(came, name));
+        same.next().map(|(_, value)| value)
+    }
+
     /// Name and value of each field line as it came, `Host` included.
     pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
         Fields(self.fields.of(buf))

@@ -45,6 +45,7 @@ fn sent_with(
         headers: &headers(table),
         referer: referer.map(str::as_bytes),
         credentials: credentials.map(str::as_bytes),
+        drops_authorization: false,
     };
     let whole = through_windows(&request, 64 * 1024);
     for room in [1, 7, 64] {

@@ -132,6 +132,10 @@ fn a_member_that_is_wrong_is_named_with_what_to_write() {
             r#"httpGet.protocol is "HTTP3", but must be HTTP1 or HTTP2: write "HTTP1", or leave it out"#,
         ),
         (
+            r#"{"httpGet":{"port":1,"scheme":"HTTPS","protocol":"HTTP2"}}"#,
+            "httpGet.protocol is HTTP2 beside scheme HTTPS, which Kubernetes refuses: leave protocol out, HTTPS probes speak HTTP/2 wherever the app does",
+        ),
+        (
             r#"{"grpc":{"mode":"mtls"}}"#,
             r#"grpc.mode is "mtls", but must be Plaintext or TLS: write "Plaintext", or leave it out"#,
         ),

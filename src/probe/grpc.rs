@@ -1,0 +1,282 @@
+//! `grpc`: asks `grpc.health.v1.Health/Check` as kubelet's prober does over grpc-go.
+
+use core::net::IpAddr;
+use core::ops::Range;
+use core::pin::pin;
+use std::time::Instant;
+
+use super::dialled::Authority;
+use super::{Dialled, Dialler, Event, Failure, Outcome};
+use crate::limits;
+use crate::net::{Alpn, Elapsed, Stream, yield_now};
+use crate::wire::h2::{self, Exchange, FRAME_BYTES, Rules};
+use crate::wire::health::{HealthCall, HealthError, HealthReader, HealthRequest};
+use crate::wire::url::Scheme;
+use crate::wire::window::Window;
+
+/// What is to be asked of the health service.
+pub struct GrpcProbe<'a> {
+    /// The app's port.
+    pub port: u16,
+    /// The service asked about; empty is the server as a whole.
+    pub service: &'a str,
+    /// `mode: TLS`.
+    pub tls: bool,
+    /// What whoever asks dialled.
+    pub dialled: Dialled<'a>,
+    /// Who asks.
+    pub user_agent: &'a [u8],
+}
+
+/// What broke: the connection, which is then tried again, or the call.
+enum Broken {
+    Connection(Failure),
+    Call(Failure),
+}
+
+/// A call under way.
+struct Call<'c> {
+    stream: Stream,
+    exchange: Exchange,
+    answer: Answer,
+    /// What the exchange needs.
+    memory: &'c mut [u8],
+}
+
+impl Dialler {
+    /// Asks until the health service has answered or `deadline` has come. A connection that does not
+    /// come about is tried again after grpc-go's pauses, as long as a try still fits: an app that is
+    /// starting may listen by then. `memory` is [`h2::H2_BYTES`] long or longer.
+    pub async fn probe_grpc(
+        &self,
+        probe: &GrpcProbe<'_>,
+        deadline: Instant,
+        memory: &mut [u8],
+    ) -> Outcome {
+        let mut pause = limits::GRPC_PAUSE;
+        loop {
+            let call = pin!(self.call(probe, deadline, memory));
+            let failure = match self.reactor.before(deadline, call).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(Broken::Call(failure))) => return Outcome::Failed(failure),
+                Ok(Err(Broken::Connection(failure))) => failure,
+                Err(Elapsed) => return Outcome::Failed(Failure::Deadline),
+            };
+            let again = Instant::now() + pause;
+            if failure == Failure::NotBuilt || again >= deadline {
+                return Outcome::Failed(failure);
+            }
+            self.reactor.sleep_until(again).await;
+            pause = pause * limits::GRPC_PAUSE_GROWTH.0 / limits::GRPC_PAUSE_GROWTH.1;
+        }
+    }
+
+    /// One connection and the call on it.
+    async fn call(
+        &self,
+        probe: &GrpcProbe<'_>,
+        deadline: Instant,
+        memory: &mut [u8],
+    ) -> Result<Outcome, Broken> {
+        let connected = self.connection(probe, memory).await;
+        let mut call = connected.map_err(Broken::Connection)?;
+        let authority = probe.authority(self.target);
+        let fields = HealthCall {
+            scheme: probe.scheme().as_str().as_bytes(),
+            authority: authority.pieces(),
+            user_agent: probe.user_agent,
+            timeout: Some(deadline.saturating_duration_since(Instant::now())),
+        };
+        let asked = call.ask(&fields, probe.service).await;
+        asked.map_err(Broken::Call)?;
+        self.tell(|| Event::Came);
+        Ok(call.outcome())
+    }
+
+    /// A connection that grpc-go would call ready: the server's SETTINGS are there.
+    async fn connection<'c>(
+        &self,
+        probe: &GrpcProbe<'_>,
+        memory: &'c mut [u8],
+    ) -> Result<Call<'c>, Failure> {
+        let tls = (probe.dialled.server_name(), Alpn::H2);
+        let stream = self.open(probe.scheme(), probe.port, tls).await?;
+        if probe.tls && !stream.chose_http2() {
+            return Err(Failure::NotHttp2);
+        }
+        let mut call = Call {
+            stream,
+            exchange: Exchange::new(Rules::Grpc),
+            answer: Answer::new(),
+            memory,
+        };
+        call.begin().await?;
+        Ok(call)
+    }
+}
+
+impl<'a> GrpcProbe<'a> {
+    fn scheme(&self) -> Scheme {
+        match self.tls {
+            true => Scheme::Https,
+            false => Scheme::Http,
+        }
+    }
+
+    fn authority(&self, target: IpAddr) -> Authority<'a> {
+        let host = self.dialled.host();
+        host.unwrap_or_else(|| self.dialled.first_host(target))
+            .authority(self.port, true)
+    }
+}
+
+impl Call<'_> {
+    /// Sends what begins a connection, and waits for the same from the server.
+    async fn begin(&mut self) -> Result<(), Failure> {
+        let opening = self.stream.write_with(|buf, sent| {
+            let mut window = Window::new(buf, sent);
+            h2::write_opening(&mut window);
+            window.filled().len()
+        });
+        opening.await?;
+        // A frame that is cut leads to the next read; nothing is to be answered before the first is whole.
+        while !self.exchange.is_ready() {
+            self.receive().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the call, and reads until the server has ended its answer.
+    async fn ask(&mut self, call: &HealthCall<'_>, service: &str) -> Result<(), Failure> {
+        let request = HealthRequest::new(service.as_bytes());
+        let mut sent = 0;
+        let mut head = Some(call);
+        while (head.is_some() || sent < request.len()) && !self.is_done() {
+            let room = self.exchange.send_window().min(FRAME_BYTES);
+            let len = room.min(request.len() - sent);
+            if len == 0 && head.is_none() {
+                self.receive().await?;
+                self.answer_pings().await;
+                continue;
+            }
+            self.send(head.take(), &request, sent..sent + len).await?;
+            sent += len;
+        }
+        while !self.is_done() {
+            self.receive().await?;
+            self.answer_pings().await;
+        }
+        Ok(())
+    }
+
+    /// Sends what is pending, the head and part of the request, in one piece: small ones that follow each
+    /// other would wait for the server's acknowledgements.
+    async fn send(
+        &mut self,
+        head: Option<&HealthCall<'_>>,
+        request: &HealthRequest<'_>,
+        part: Range<usize>,
+    ) -> Result<(), Failure> {
+        let pending = self.exchange.pending(self.memory);
+        let written = self.stream.write_with(|buf, done| {
+            let mut window = Window::new(buf, done);
+            window.put(pending);
+            if let Some(head) = head {
+                h2::write_headers(&mut window, false, head);
+            }
+            if !part.is_empty() {
+                let body = |put: &mut dyn FnMut(&[u8])| request.write(put);
+                h2::write_data(&mut window, part.start, part.len(), request.len(), &body);
+            }
+            window.filled().len()
+        });
+        written.await?;
+        self.exchange.sent();
+        self.exchange.sent_data(part.len());
+        Ok(())
+    }
+
+    /// Nothing that may still come changes the outcome.
+    fn is_done(&self) -> bool {
+        let is_other = self.exchange.head().is_some_and(|head| !head.is_grpc);
+        self.exchange.is_ended() || is_other || self.answer.error.is_some()
+    }
+
+    /// Reads once.
+    async fn receive(&mut self) -> Result<(), Failure> {
+        let (exchange, memory) = (&mut self.exchange, &mut *self.memory);
+        let answer = &mut self.answer;
+        let fed = self.stream.read_with(|bytes| match bytes {
+            [] => Err(Failure::ClosedEarly),
+            bytes => exchange
+                .feed(bytes, memory, &mut [], &mut |data| answer.feed(data))
+                .map_err(Failure::from),
+        });
+        fed.await??;
+        Ok(())
+    }
+
+    /// Answers what asks for it.
+    async fn answer_pings(&mut self) {
+        if self.is_done() {
+            return;
+        }
+        if let pending @ [_, ..] = self.exchange.pending(self.memory) {
+            // A server that has said all it has to say may be gone; what it said is still to be read.
+            let _ = self.stream.write_all(pending).await;
+            self.exchange.sent();
+        }
+        // A server that sends faster than we read must not hold the thread.
+        yield_now().await;
+    }
+
+    /// What the answer comes to, as grpc-go and then kubelet see it (`pkg/probe/grpc/grpc.go`).
+    fn outcome(&self) -> Outcome {
+        let failure = match (self.exchange.head(), self.exchange.grpc_status()) {
+            // grpc-go makes a gRPC status of HTTP's (`internal/transport/http_util.go`: `HTTPStatusConvTab`).
+            (Some(head), _) if !head.is_grpc => match head.status {
+                404 => Failure::GrpcUnimplemented,
+                _ => Failure::GrpcError,
+            },
+            _ if self.answer.error.is_some() => Failure::GrpcError,
+            (_, Some(OK)) => match self.answer.reader.end() {
+                Ok(SERVING) => return Outcome::Serving,
+                Ok(_) => Failure::GrpcNotServing,
+                Err(_) => Failure::GrpcError,
+            },
+            (_, Some(DEADLINE_EXCEEDED)) => Failure::Deadline,
+            (_, Some(UNIMPLEMENTED)) => Failure::GrpcUnimplemented,
+            _ => Failure::GrpcError,
+        };
+        Outcome::Failed(failure)
+    }
+}
+
+/// gRPC status codes (`google.golang.org/grpc/codes`).
+const OK: u32 = 0;
+const DEADLINE_EXCEEDED: u32 = 4;
+const UNIMPLEMENTED: u32 = 12;
+
+/// `HealthCheckResponse.ServingStatus` of a service that is well.
+const SERVING: i32 = 1;
+
+/// The message of the answer, and the first rule it broke.
+struct Answer {
+    reader: HealthReader,
+    error: Option<HealthError>,
+}
+
+impl Answer {
+    fn new() -> Answer {
+        Answer {
+            reader: HealthReader::new(),
+            error: None,
+        }
+    }
+
+    fn feed(&mut self, data: &[u8]) {
+        if self.error.is_none() {
+            self.error = self.reader.feed(data).err();
+        }
+    }
+}
