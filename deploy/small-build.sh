@@ -8,10 +8,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # std is compiled along, for size, and a panic aborts on the spot: no formatting of messages nobody
-# would read, no unwind tables. Both are unstable options, which the stable compiler takes only from
+# would read, no unwind tables. All of it is unstable options, which the stable compiler takes only from
 # those who say that they know; the code itself uses no unstable feature.
 export RUSTC_BOOTSTRAP=1
-flags='["-Zunstable-options", "-Cpanic=immediate-abort"]'
+# Instances of generic functions are each crate's own, and folded by the linker alone: what the agent
+# uses all the time is not to be found among the cold ones (.cargo/layout.ld).
+flags='["-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", "-Zmerge-functions=disabled"]'
 
 # A RUSTFLAGS of the caller's would replace what .cargo/config.toml says of the targets.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
