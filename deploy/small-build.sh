@@ -1,27 +1,54 @@
 #!/usr/bin/env bash
 # The small build: what the image ships and what the figures are of.
-#   deploy/small-build.sh [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
-# leaves target/small/TARGET/release/probelet. It needs cargo and rustup's rust-src and musl targets:
+#   deploy/small-build.sh [--plain] [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
+# leaves target/small/TARGET/release/probelet; with --plain, which leaves encryption out, it is
+# target/small-plain/TARGET/release/probelet. It needs cargo, rustup's rust-src and musl targets and,
+# but for --plain, a C compiler, of which clang serves both targets:
 #   rustup component add rust-src
 #   rustup target add aarch64-unknown-linux-musl x86_64-unknown-linux-musl
+#   apt-get install clang
+# CC_aarch64_unknown_linux_musl and CC_x86_64_unknown_linux_musl name another one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # std is compiled along, for size, and a panic aborts on the spot: no formatting of messages nobody
-# would read, no unwind tables. All of it is unstable options, which the stable compiler takes only from
-# those who say that they know; the code itself uses no unstable feature.
+# would read, no unwind tables. Instances of generic functions are each crate's own, and folded by the
+# linker alone: what the agent always uses is not to lie among what it seldom does (.cargo/layout.ld).
+# All of these are unstable options, which the stable compiler takes only from those who say that they
+# know; the code itself uses no unstable feature.
 export RUSTC_BOOTSTRAP=1
-# Instances of generic functions are each crate's own, and folded by the linker alone: what the agent
-# uses all the time is not to be found among the cold ones (.cargo/layout.ld).
 flags='["-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", "-Zmerge-functions=disabled"]'
 
 # A RUSTFLAGS of the caller's would replace what .cargo/config.toml says of the targets.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
+# ring's C needs a compiler but no libc: clang is told so, or it would take this machine's headers.
+choose_compiler() {
+  local target=$1 name=${1//-/_} own=${1%%-*}-linux-musl-gcc
+  local cc=CC_$name
+  if [[ -n ${!cc-} ]]; then
+    return
+  elif command -v clang >/dev/null; then
+    export "$cc=clang" "AR_$name=ar" "CFLAGS_$name=-ffreestanding -nostdlibinc -DRING_CORE_NOSTDLIBINC=1"
+  elif command -v "$own" >/dev/null; then
+    export "$cc=$own"
+  else
+    echo "small-build: no C compiler for $target: install clang or $own, or name one in $cc;" \
+      "--plain needs none" >&2
+    return 1
+  fi
+}
+
+out=target/small features=()
+if [[ ${1-} == --plain ]]; then
+  out=target/small-plain features=(--no-default-features)
+  shift
+fi
 [[ $# -gt 0 ]] || set -- aarch64-unknown-linux-musl x86_64-unknown-linux-musl
 for target in "$@"; do
-  cargo build --release --no-default-features --bin probelet --locked \
-    --target "$target" --target-dir target/small \
+  ((${#features[@]})) || choose_compiler "$target"
+  cargo build --release ${features[@]+"${features[@]}"} --bin probelet --locked \
+    --target "$target" --target-dir "$out" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
     --config "target.$target.rustflags=$flags"
 done
