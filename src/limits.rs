@@ -78,7 +78,7 @@ pub const LOCATION_BYTES: usize = 8 * 1024;
 
 /// Requests of one probe, the first included: nine redirects are followed, the tenth fails
 /// (`pkg/probe/http/http.go`: `RedirectChecker`).
-pub const REDIRECT_REQUESTS: usize = 10;
+pub const REDIRECT_REQUESTS: u8 = 10;
 
 // ---- HTTP/2: from the app ----
 
@@ -98,7 +98,7 @@ pub const GRPC_MESSAGE_BYTES: u32 = 4 << 20;
 /// How often a request is sent again, on a new connection, that an HTTP/2 app says it did not look at. Go's
 /// client does so until its deadline (`net/http/h2_bundle.go`: `canRetryError`); an app that means it needs
 /// one more.
-pub const HTTP2_RETRIES: usize = 9;
+pub const HTTP2_RETRIES: u8 = 9;
 
 // ---- Deadlines ----
 

@@ -151,8 +151,9 @@ impl Connection<'_> {
                     get,
                     dialled,
                     is_hook: prober.is_hook,
+                    deadline,
                 };
-                agent.dialler.probe_http(&probe, deadline, space).await
+                agent.dialler.probe_http(&probe, space).await
             }
             Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
             Action::Grpc { port, service, tls } => {
@@ -162,8 +163,9 @@ impl Connection<'_> {
                     tls: *tls,
                     dialled,
                     user_agent: request.head.field(bytes, b"User-Agent").unwrap_or_default(),
+                    deadline: due,
                 };
-                agent.dialler.probe_grpc(&probe, due, space).await
+                agent.dialler.probe_grpc(&probe, space).await
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct GrpcProbe<'a> {
     pub dialled: Dialled<'a>,
     /// Who asks.
     pub user_agent: &'a [u8],
+    /// When the answer is due, the connection's time included.
+    pub deadline: Instant,
 }
 
 /// What broke: the connection, which is then tried again, or the call.
@@ -44,26 +46,21 @@ struct Call<'c> {
 }
 
 impl Dialler {
-    /// Asks until the health service has answered or `deadline` has come. A connection that does not
+    /// Asks until the health service has answered or the deadline has come. A connection that does not
     /// come about is tried again after grpc-go's pauses, as long as a try still fits: an app that is
     /// starting may listen by then. `memory` is [`h2::H2_BYTES`] long or longer.
-    pub async fn probe_grpc(
-        &self,
-        probe: &GrpcProbe<'_>,
-        deadline: Instant,
-        memory: &mut [u8],
-    ) -> Outcome {
+    pub async fn probe_grpc(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
         let mut pause = limits::GRPC_PAUSE;
         loop {
-            let call = pin!(self.call(probe, deadline, memory));
-            let failure = match self.reactor.before(deadline, call).await {
+            let call = pin!(self.call(probe, memory));
+            let failure = match self.reactor.before(probe.deadline, call).await {
                 Ok(Ok(outcome)) => return outcome,
                 Ok(Err(Broken::Call(failure))) => return Outcome::Failed(failure),
                 Ok(Err(Broken::Connection(failure))) => failure,
                 Err(Elapsed) => return Outcome::Failed(Failure::Deadline),
             };
             let again = Instant::now() + pause;
-            if failure == Failure::NotBuilt || again >= deadline {
+            if failure == Failure::NotBuilt || again >= probe.deadline {
                 return Outcome::Failed(failure);
             }
             self.reactor.sleep_until(again).await;
@@ -72,12 +69,7 @@ impl Dialler {
     }
 
     /// One connection and the call on it.
-    async fn call(
-        &self,
-        probe: &GrpcProbe<'_>,
-        deadline: Instant,
-        memory: &mut [u8],
-    ) -> Result<Outcome, Broken> {
+    async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, Broken> {
         let connected = self.connection(probe, memory).await;
         let mut call = connected.map_err(Broken::Connection)?;
         let authority = probe.authority(self.target);
@@ -85,7 +77,7 @@ impl Dialler {
             scheme: probe.scheme().as_str().as_bytes(),
             authority: authority.pieces(),
             user_agent: probe.user_agent,
-            timeout: Some(deadline.saturating_duration_since(Instant::now())),
+            timeout: Some(probe.deadline.saturating_duration_since(Instant::now())),
         };
         let asked = call.ask(&fields, probe.service).await;
         asked.map_err(Broken::Call)?;
@@ -100,7 +92,8 @@ impl Dialler {
         memory: &'c mut [u8],
     ) -> Result<Call<'c>, Failure> {
         let tls = (probe.dialled.server_name(), Alpn::H2);
-        let stream = self.open(probe.scheme(), probe.port, tls).await?;
+        let socket = self.dial(probe.port).await.map_err(Failure::from)?;
+        let stream = self.open(socket, probe.scheme(), tls).await?;
         if probe.tls && !stream.chose_http2() {
             return Err(Failure::NotHttp2);
         }
@@ -178,7 +171,7 @@ impl Call<'_> {
         part: Range<usize>,
     ) -> Result<(), Failure> {
         let pending = self.exchange.pending(self.memory);
-        let written = self.stream.write_with(|buf, done| {
+        let fill = |buf: &mut [u8], done| {
             let mut window = Window::new(buf, done);
             window.put(pending);
             if let Some(head) = head {
@@ -189,8 +182,9 @@ impl Call<'_> {
                 h2::write_data(&mut window, part.start, part.len(), request.len(), &body);
             }
             window.filled().len()
-        });
-        written.await?;
+        };
+        // Lent, as a closure that is moved is kept once in each future it goes through.
+        self.stream.write_with(&fill).await?;
         self.exchange.sent();
         self.exchange.sent_data(part.len());
         Ok(())

@@ -5,10 +5,12 @@
 //! (`net/http/client.go`). The pod's IP is the address kubelet dialled us at.
 
 use core::net::IpAddr;
+use std::time::Instant;
 
 use super::dialled::{AddrText, Authority, UrlHost};
 use super::{Failure, HttpProbe, RedirectSpace};
 use crate::config::Protocol;
+use crate::limits;
 use crate::net::Alpn;
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
@@ -28,6 +30,10 @@ pub struct Hop<'a> {
     own_host: bool,
     /// `Authorization` of the prober stays behind.
     drops_authorization: bool,
+    /// Redirects followed so far.
+    redirects: u8,
+    /// How often a request was sent again.
+    retries: u8,
     /// Length of the request-target in the redirect space; the first stands in the table.
     target: Option<usize>,
     referer: Option<usize>,
@@ -52,17 +58,52 @@ impl<'a> Hop<'a> {
             probe,
             scheme: probe.get.scheme,
             port: probe.get.port,
-            port_given: probe.dialled.port_given(),
+            port_given: true,
             host: Authority::whole(b""),
             own_host: true,
             drops_authorization: false,
+            redirects: 0,
+            retries: 0,
             target: None,
             referer: None,
             credentials: None,
             space,
         };
-        hop.set_first_host(target);
+        hop.begin(target);
         hop
+    }
+
+    /// Goes to where the probe begins.
+    fn begin(&mut self, target: IpAddr) {
+        self.port = self.probe.get.port;
+        self.port_given = self.probe.dialled.port_given();
+        self.own_host = true;
+        (self.redirects, self.retries) = (0, 0);
+        (self.target, self.referer, self.credentials) = (None, None, None);
+        self.set_first_host(target);
+    }
+
+    /// Whether no more redirects are followed.
+    pub fn is_last(&self) -> bool {
+        self.redirects == limits::REDIRECT_REQUESTS
+    }
+
+    /// Whether the same request may be sent once more.
+    pub fn retry(&mut self) -> bool {
+        self.retries += 1;
+        self.retries <= limits::HTTP2_RETRIES
+    }
+
+    /// Begins again in plaintext: a hook whose app turned out to have no TLS is run so, once, and without
+    /// what is for the app's eyes only (`pkg/kubelet/lifecycle/handlers.go`: `runHTTPHandler`).
+    pub fn fall_back(&mut self, target: IpAddr) -> bool {
+        if !self.probe.is_hook || self.drops_authorization {
+            return false;
+        }
+        self.drops_authorization = true;
+        self.scheme = Scheme::Http;
+        self.begin(target);
+        true
     }
 
     /// The table's `Host`, else the one that came in, with the app's port for ours: with no `Host`
@@ -157,6 +198,11 @@ impl<'a> Hop<'a> {
         }
     }
 
+    /// When the answer is due, however many requests it takes.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.probe.deadline
+    }
+
     /// What a TLS handshake offers: kubelet's client for hooks has no ALPN.
     pub fn tls(&self) -> (Option<&'a str>, Alpn) {
         let alpn = match self.probe.is_hook {
@@ -164,12 +210,6 @@ impl<'a> Hop<'a> {
             false => Alpn::Http,
         };
         (self.probe.dialled.server_name(), alpn)
-    }
-
-    /// Makes it the request of a hook whose app turned out to have no TLS.
-    pub fn fall_back(&mut self) {
-        self.scheme = Scheme::Http;
-        self.drops_authorization = true;
     }
 
     /// HTTP/2 without TLS, which nobody negotiates. kubelet's client for hooks has never heard of it.
@@ -202,6 +242,7 @@ impl<'a> Hop<'a> {
         // Go tells a Host of the prober's own by its not being the URL's, keeps it through redirects without a
         // scheme, and has forgotten it after the first other one.
         self.own_host &= !redirect.was_absolute && !self.host.is(&of_url);
+        self.redirects += 1;
         self.scheme = redirect.scheme;
         self.port = redirect.port;
         self.port_given = redirect.port_given;

@@ -26,6 +26,8 @@ pub struct HttpProbe<'a> {
     pub dialled: Dialled<'a>,
     /// A lifecycle hook: kubelet has another client for these.
     pub is_hook: bool,
+    /// When the answer is due; a hook has all the time it takes.
+    pub deadline: Option<Instant>,
 }
 
 /// Memory for redirects: what one request leaves behind for the next.
@@ -66,63 +68,26 @@ impl<'a> RedirectSpace<'a> {
 }
 
 impl Dialler {
-    /// Probes until the app has answered or `deadline` has come; a hook has none. `space` is
-    /// [`PROBE_BYTES`] long.
-    pub async fn probe_http(
-        &self,
-        probe: &HttpProbe<'_>,
-        deadline: Option<Instant>,
-        space: &mut [u8],
-    ) -> Outcome {
+    /// Probes until the app has answered or the deadline has come. `space` is [`PROBE_BYTES`] long.
+    pub async fn probe_http(&self, probe: &HttpProbe<'_>, space: &mut [u8]) -> Outcome {
         let (exchange, space) = space.split_at_mut(HTTP2_BYTES);
-        let mut falls_back = probe.is_hook;
-        let mut drops_authorization = false;
-        loop {
-            let (location, space) = RedirectSpace::of(space);
-            let mut hop = Hop::first(probe, self.target, space);
-            if drops_authorization {
-                hop.fall_back();
-            }
-            let outcome = self.follow(&mut hop, (location, exchange), deadline).await;
-            // kubelet runs a hook over plaintext when the app has no TLS (`pkg/kubelet/lifecycle/handlers.go`).
-            if !falls_back || outcome != Outcome::Failed(Failure::PlainHttp) {
-                return outcome;
-            }
-            (falls_back, drops_authorization) = (false, true);
-        }
-    }
-
-    /// Asks, and asks again where redirects lead.
-    async fn follow(
-        &self,
-        hop: &mut Hop<'_>,
-        (location, exchange): (&mut [u8], &mut [u8]),
-        deadline: Option<Instant>,
-    ) -> Outcome {
-        let mut redirects = 0;
-        let mut retries = 0;
+        let (location, space) = RedirectSpace::of(space);
+        let mut hop = Hop::first(probe, self.target, space);
         loop {
             let mut reply = Reply::new(location, exchange);
-            let outcome = self.request(hop, &mut reply, deadline).await;
-            match outcome {
-                Some(_) if reply.is_retried() && retries < limits::HTTP2_RETRIES => retries += 1,
+            match self.request(&mut hop, &mut reply).await {
+                None if hop.is_last() => return Outcome::Failed(Failure::RedirectLoop),
+                None => {}
+                Some(_) if reply.is_retried() && hop.retry() => {}
+                Some(Outcome::Failed(Failure::PlainHttp)) if hop.fall_back(self.target) => {}
                 Some(outcome) => return outcome,
-                None => redirects += 1,
-            }
-            if redirects == limits::REDIRECT_REQUESTS {
-                return Outcome::Failed(Failure::RedirectLoop);
             }
         }
     }
 
     /// One request and its answer; without an outcome, `hop` has gone on to the next request.
-    async fn request(
-        &self,
-        hop: &mut Hop<'_>,
-        reply: &mut Reply<'_>,
-        deadline: Option<Instant>,
-    ) -> Option<Outcome> {
-        let asked = self.until(deadline, pin!(self.ask(hop, reply))).await;
+    async fn request(&self, hop: &mut Hop<'_>, reply: &mut Reply<'_>) -> Option<Outcome> {
+        let asked = self.until(hop.deadline(), pin!(self.ask(hop, reply))).await;
         let mut stream = match asked {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Some(reply.fail(error.into())),
@@ -138,7 +103,7 @@ impl Dialler {
             Next::Fail(failure) => return Some(Outcome::Failed(failure)),
         };
         let rest = self
-            .until(deadline, pin!(read_body(&mut stream, reply, enough)))
+            .until(hop.deadline(), pin!(read_body(&mut stream, reply, enough)))
             .await;
         match next {
             Next::Follow(redirect) => match rest {
@@ -160,24 +125,25 @@ impl Dialler {
 
     /// Sends the request and reads until the head of the answer is complete, or can no longer be.
     async fn ask(&self, hop: &Hop<'_>, reply: &mut Reply<'_>) -> Result<Stream, StreamError> {
-        let mut stream = self.open(hop.scheme, hop.port, hop.tls()).await?;
+        let socket = self.dial(hop.port).await?;
+        let mut stream = self.open(socket, hop.scheme, hop.tls()).await?;
         let is_http2 = stream.chose_http2() || hop.is_cleartext_http2();
         reply.expect(hop.scheme, is_http2);
-        let scheme = hop.scheme.as_str().as_bytes();
         self.tell(|| Event::Sending(hop.request()));
-        stream
-            .write_with(|buf, sent| {
-                let mut window = Window::new(buf, sent);
-                let request = hop.request();
-                if is_http2 {
-                    h2::write_opening(&mut window);
-                    h2::write_headers(&mut window, true, &request.over_h2(scheme));
-                } else {
-                    request.write(&mut window);
-                }
-                window.filled().len()
-            })
-            .await?;
+        let fill = |buf: &mut [u8], sent| {
+            let mut window = Window::new(buf, sent);
+            let request = hop.request();
+            if is_http2 {
+                h2::write_opening(&mut window);
+                let scheme = hop.scheme.as_str().as_bytes();
+                h2::write_headers(&mut window, true, &request.over_h2(scheme));
+            } else {
+                request.write(&mut window);
+            }
+            window.filled().len()
+        };
+        // Lent, as a closure that is moved is kept once in each future it goes through.
+        stream.write_with(&fill).await?;
         while reply.head().is_none() && reply.outcome().is_none() {
             read(&mut stream, reply).await?;
             self.tell(|| Event::Came);

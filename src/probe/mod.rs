@@ -64,15 +64,14 @@ impl Dialler {
         Socket::connect(&self.reactor, app, self.source)
     }
 
-    /// A connection ready for requests. The TLS handshake has memory of its own while it lasts: a slot would
-    /// pay for it for good.
+    /// Makes the connection ready for requests. The TLS handshake has memory of its own while it lasts: a
+    /// slot would pay for it for good.
     async fn open(
         &self,
+        socket: Socket,
         scheme: Scheme,
-        port: u16,
         (name, alpn): (Option<&str>, Alpn),
     ) -> Result<Stream, StreamError> {
-        let socket = self.dial(port).await?;
         self.connected(&socket).await?;
         match scheme {
             Scheme::Http => Ok(Stream::Plain(socket)),
