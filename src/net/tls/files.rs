@@ -30,6 +30,7 @@ pub(super) struct File {
 }
 
 impl Stamp {
+    #[allow(clippy::unnecessary_cast, reason = "the types differ by architecture")]
     fn of(stat: &Stat) -> Stamp {
         Stamp([
             stat.st_dev as u64,
