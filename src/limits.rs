@@ -169,6 +169,10 @@ pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
 /// eight at once keep a small one busy.
 pub const HANDSHAKES: usize = 8;
 
+/// Bytes of an app's certificates up to which its handshake's turn ends with the handshake; each slot holds
+/// as much as long as it waits for the answer. Chains are of 1 to 6 KiB.
+pub const LIGHT_CERTIFICATES: usize = 8 * 1024;
+
 /// Bytes read at once, and plaintext sealed at once, of a TLS connection. rustls keeps what it has not
 /// done with, so this is memory of each connection; a request head seldom has more.
 pub const TLS_BYTES: usize = 4 * 1024;

@@ -13,6 +13,7 @@ pub use stream::TlsStream;
 
 use core::cell::RefCell;
 use core::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,7 +34,7 @@ pub const IS_BUILT: bool = true;
 /// TLS to the app: what is shown to it, what is asked of it, and turns at the handshake.
 pub struct Tls {
     material: RefCell<Material>,
-    permits: Permits,
+    permits: Rc<Permits>,
 }
 
 /// What the files had in them, and what was made of that.
@@ -97,7 +98,7 @@ impl Tls {
         name: Option<&str>,
         alpn: Alpn,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let _permit = match self.permits.take_now() {
+        let permit = match self.permits.take_now() {
             Some(permit) => permit,
             // Whoever is refused need not queue up to hear it.
             None => {
@@ -107,6 +108,7 @@ impl Tls {
         };
         let mut stream = self.stream(socket, name, alpn)?;
         stream.handshake().await?;
+        stream.keep_if_heavy(permit);
         Ok(stream)
     }
 

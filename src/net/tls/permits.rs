@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::net::set_waker;
 
@@ -23,31 +24,31 @@ struct Waiting {
 }
 
 /// A turn; it ends when this is dropped.
-pub(super) struct Permit<'p>(&'p Permits);
+pub(super) struct Permit(Rc<Permits>);
 
 /// A place in the queue. Who leaves it with a turn passed on to them passes it on further.
-struct Ticket<'p> {
-    permits: &'p Permits,
+struct Ticket {
+    permits: Rc<Permits>,
     number: u32,
 }
 
 impl Permits {
-    pub(super) fn new(permits: usize) -> Permits {
-        Permits {
+    pub(super) fn new(permits: usize) -> Rc<Permits> {
+        Rc::new(Permits {
             free: Cell::new(permits),
             next: Cell::new(0),
             waiting: RefCell::default(),
-        }
+        })
     }
 
     /// A turn, if there is one now. Nobody waits then: a turn that comes free is passed on.
-    pub(super) fn take_now(&self) -> Option<Permit<'_>> {
+    pub(super) fn take_now(self: &Rc<Self>) -> Option<Permit> {
         self.free.set(self.free.get().checked_sub(1)?);
-        Some(Permit(self))
+        Some(Permit(self.clone()))
     }
 
     /// Waits for a turn.
-    pub(super) async fn take(&self) -> Permit<'_> {
+    pub(super) async fn take(self: &Rc<Self>) -> Permit {
         if let Some(permit) = self.take_now() {
             return permit;
         }
@@ -59,7 +60,7 @@ impl Permits {
             granted: false,
         });
         let ticket = Ticket {
-            permits: self,
+            permits: self.clone(),
             number,
         };
         poll_fn(|cx| ticket.poll(cx)).await
@@ -91,8 +92,8 @@ impl Permits {
     }
 }
 
-impl<'p> Ticket<'p> {
-    fn poll(&self, cx: &Context<'_>) -> Poll<Permit<'p>> {
+impl Ticket {
+    fn poll(&self, cx: &Context<'_>) -> Poll<Permit> {
         let mut waiting = self.permits.waiting.borrow_mut();
         let mut all = waiting.iter_mut();
         match all.find(|waiting| waiting.ticket == self.number) {
@@ -104,11 +105,11 @@ impl<'p> Ticket<'p> {
         }
         drop(waiting);
         self.permits.leave(self.number);
-        Poll::Ready(Permit(self.permits))
+        Poll::Ready(Permit(self.permits.clone()))
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for Ticket {
     fn drop(&mut self) {
         if self.permits.leave(self.number) {
             self.permits.pass_on();
@@ -116,7 +117,7 @@ impl Drop for Ticket<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.pass_on();
     }

@@ -15,6 +15,7 @@ use rustls::ClientConnection;
 
 use super::client_auth::ClientAuth;
 use super::fault::{Progress, fault};
+use super::permits::Permit;
 use super::records::{HEADER, Records, check_first};
 use crate::limits;
 use crate::net::{Socket, StreamError, TlsFault, yield_now};
@@ -32,6 +33,8 @@ pub struct TlsStream {
     fruitless: usize,
     /// The app has ended its side.
     ended: bool,
+    /// The turn at the handshake, when it is not given back after it.
+    permit: Option<Permit>,
 }
 
 impl TlsStream {
@@ -49,6 +52,7 @@ impl TlsStream {
             records: Records::default(),
             fruitless: 0,
             ended: false,
+            permit: None,
         })
     }
 
@@ -63,6 +67,15 @@ impl TlsStream {
         }
         self.fruitless = 0;
         Ok(())
+    }
+
+    /// rustls keeps the app's certificates for as long as the connection is there. With few of them the turn
+    /// at the handshake ends with it, so that apps that are slow to answer do not keep others from theirs;
+    /// with many it goes on, as it is there to bound what all connections hold together.
+    pub(super) fn keep_if_heavy(&mut self, permit: Permit) {
+        let certificates = self.connection.peer_certificates().unwrap_or_default();
+        let bytes: usize = certificates.iter().map(|der| der.len()).sum();
+        self.permit = (bytes > limits::LIGHT_CERTIFICATES).then_some(permit);
     }
 
     /// The application protocol that the app chose.

@@ -220,6 +220,36 @@ fn the_app_chooses_among_the_protocols_that_are_offered() {
     assert_eq!(ask(&nothing(), addr, Alpn::H2, 8), Err(fault));
 }
 
+/// rustls keeps the certificates: a slot that waits for such an app holds them.
+#[test]
+fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
+    let ca = Ca::new("heavy");
+    for (certificates, is_kept) in [(1, false), (60, true)] {
+        let [certificate, key] = ca.pair(&[]);
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider::provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("both");
+        let chain = vec![der(&certificate); certificates];
+        let config = builder.with_no_client_auth().with_single_cert(chain, key);
+        let addr = served(config.expect("a pair"), answer);
+        let reactor = Rc::new(Reactor::new(vec![0; limits::SCRATCH_BYTES].leak()).expect("epoll"));
+        let main_reactor = reactor.clone();
+        let main = async move {
+            let tls = nothing();
+            // All there are at once: a turn that is dropped would be there again.
+            let free = || Vec::from_iter(core::iter::from_fn(|| tls.permits.take_now())).len();
+            let socket = Socket::connect(&main_reactor, addr, None).expect("a connection");
+            let stream = tls.connect(socket, None, Alpn::Http).await;
+            let meanwhile = free();
+            drop(stream.expect("a handshake"));
+            (meanwhile, free())
+        };
+        let turns = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
+        let expected = limits::HANDSHAKES - usize::from(is_kept);
+        assert_eq!(turns, (expected, limits::HANDSHAKES));
+    }
+}
+
 /// As for Go, which looks only whether a record was cut.
 #[test]
 fn an_end_without_close_notify_counts_between_records_alone() {
