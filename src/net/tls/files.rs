@@ -124,6 +124,7 @@ impl File {
 ///
 /// # Errors
 /// Which file is wrong, and how.
+#[inline(never)] // What looks whether there is a file runs at every start, and lies elsewhere in memory.
 pub(super) fn read_pair(
     [certificate, key]: &mut [File; 2],
     provider: &CryptoProvider,
@@ -144,6 +145,7 @@ pub(super) fn read_pair(
 ///
 /// # Errors
 /// What is wrong with the file.
+#[inline(never)] // As above.
 pub(super) fn read_roots(file: &mut File) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
     for certificate in file.certificates()? {
