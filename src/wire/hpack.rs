@@ -4,13 +4,15 @@
 //! A field is handed on whole, up to the memory there is for it; of what is longer the start is kept, and
 //! the rest is only checked. The encoder is part of [`super::h2`]'s writers, and compresses nothing.
 
-use super::class::{self, TOKEN, VALUE};
 use crate::limits::{LOCATION_BYTES, RESPONSE_HEAD_BYTES};
+use field::{is_name_text, is_value_text};
 use huffman::Bits;
-use table::{ENTRY_OVERHEAD, TABLE_BYTES, Table};
+use table::{TABLE_BYTES, Table};
 
+pub use field::Field;
 pub use table::TABLE_SIZE;
 
+mod field;
 mod huffman;
 mod static_table;
 mod table;
@@ -50,58 +52,6 @@ impl From<huffman::Invalid> for HpackError {
     fn from(_: huffman::Invalid) -> Self {
         HpackError::Huffman
     }
-}
-
-/// A header field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
-    /// The name, or its first bytes when it is longer than memory was kept for.
-    pub name: &'a [u8],
-    /// The value, likewise.
-    pub value: &'a [u8],
-    /// Length of the whole name.
-    pub name_len: usize,
-    /// Length of the whole value.
-    pub value_len: usize,
-    /// What is missing here has bytes no name or value may have.
-    pub is_rest_invalid: bool,
-}
-
-impl<'a> Field<'a> {
-    fn whole((name, value): (&'a [u8], &'a [u8])) -> Self {
-        Field {
-            name,
-            value,
-            name_len: name.len(),
-            value_len: value.len(),
-            is_rest_invalid: false,
-        }
-    }
-
-    /// What it counts as: its bytes and 32 (RFC 7541 section 4.1).
-    pub fn size(&self) -> u64 {
-        (self.name_len + self.value_len + ENTRY_OVERHEAD) as u64
-    }
-
-    /// Whether its name starts with a colon (RFC 9113 section 8.3).
-    pub fn is_pseudo(&self) -> bool {
-        self.name.first() == Some(&b':')
-    }
-
-    /// Whether Go's client takes the value, and the name unless it is a pseudo one: a token without capitals
-    /// (`httpguts.ValidHeaderFieldValue`, `http2validWireHeaderFieldName`).
-    pub fn is_valid(&self) -> bool {
-        let is_name = self.is_pseudo() || (!self.name.is_empty() && is_name_text(self.name));
-        is_name && is_value_text(self.value) && !self.is_rest_invalid
-    }
-}
-
-fn is_name_text(bytes: &[u8]) -> bool {
-    class::run::<TOKEN>(bytes) == bytes.len() && !bytes.iter().any(u8::is_ascii_uppercase)
-}
-
-fn is_value_text(bytes: &[u8]) -> bool {
-    class::run::<VALUE>(bytes) == bytes.len()
 }
 
 /// Reads the blocks of one connection, one after the other.
@@ -254,7 +204,7 @@ impl Decoder {
             0 => (Number::Field, 7),
             1 => (Number::Name, 6),
             // Go takes one after a field as long as the table is empty.
-            2 if !self.is_first && !self.table.is_empty() => return Err(HpackError::TableSize),
+            2 if !self.is_first && self.table.size() != 0 => return Err(HpackError::TableSize),
             2 => (Number::TableSize, 5),
             // Never to be indexed, or just not.
             _ => (Number::Name, 4),

@@ -1,20 +1,20 @@
 //! One request's connection, as far as it is read: frames in, a head, body bytes and trailers out, and the
 //! answers that control frames ask for.
 
-use super::fields::{Block, Seen};
+use super::fields::Seen;
 use super::frame::{self, FrameHeader, HEADER_BYTES, INITIAL_WINDOW, STREAM};
 use super::{FRAME_BYTES, H2Error, H2Head, Rules};
 use crate::limits::{H2_IDLE_FRAMES, H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
-use crate::wire::hpack::{Decoder, Field, HPACK_BYTES};
+use crate::wire::hpack::{Decoder, HPACK_BYTES};
 
 mod control;
+mod stream;
 
 /// The answer to a request that has been sent, or is about to be, on stream 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     decoder: Decoder,
     seen: Seen,
-    head: Option<H2Head>,
     /// The frame being read, and how much of its payload is still to come.
     frame: FrameHeader,
     left: u32,
@@ -37,7 +37,7 @@ pub struct Exchange {
     /// Bytes of answers in memory.
     pending: u16,
     /// Bytes of the body in whole frames.
-    body: u64,
+    body: u32,
     /// What the app may still send.
     window: u32,
     /// What may be sent to the app: on the connection and on the stream, and what a stream starts with.
@@ -74,7 +74,6 @@ impl Exchange {
         Exchange {
             decoder: Decoder::new(),
             seen: Seen::new(rules),
-            head: None,
             frame: FrameHeader {
                 len: 0,
                 kind: 0,
@@ -133,14 +132,14 @@ impl Exchange {
 
     /// The head, once it is complete. Its `location` is of the memory [`feed`](Self::feed) was lent.
     pub fn head(&self) -> Option<&H2Head> {
-        self.head.as_ref()
+        self.seen.head()
     }
 
     /// Bytes of the body that Go's client would have handed on: those of whole frames, and no more than its
     /// `content-length`. To be looked at before an error is: what came before it counts.
     pub fn body_bytes(&self) -> u64 {
-        self.declared()
-            .map_or(self.body, |length| self.body.min(length))
+        let declared = self.declared().unwrap_or(u64::MAX);
+        declared.min(self.body.into())
     }
 
     /// Whether the app has ended the stream.
@@ -183,7 +182,7 @@ impl Exchange {
 
     /// How long the body has to be. grpc-go does not look at it.
     fn declared(&self) -> Option<u64> {
-        let head = self.head.as_ref()?;
+        let head = self.seen.head()?;
         head.content_length
             .filter(|_| self.seen.rules() == Rules::Http)
     }
@@ -284,8 +283,10 @@ impl Exchange {
         if frame.len > FRAME_BYTES as u32 {
             return Err(H2Error::FrameTooLarge);
         }
-        let in_block = frame.kind == frame::CONTINUATION && frame.stream == self.block;
-        let out_of_order = (self.block != 0 || frame.kind == frame::CONTINUATION) && !in_block;
+        // While a block is open nothing comes but CONTINUATION of its stream, and else none.
+        let (is_open, is_more) = (self.block != 0, frame.kind == frame::CONTINUATION);
+        let in_block = is_open && is_more && frame.stream == self.block;
+        let out_of_order = (is_open || is_more) && !in_block;
         let too_early = !self.is_ready && frame.kind != frame::SETTINGS;
         if out_of_order || too_early {
             return Err(H2Error::Protocol);
@@ -304,44 +305,6 @@ impl Exchange {
             }
         };
         Ok(())
-    }
-
-    fn begin_data(&mut self) -> Result<Part, H2Error> {
-        let frame = self.frame;
-        match frame.stream {
-            STREAM if self.head.is_none() => return Err(H2Error::Protocol),
-            STREAM => {
-                let left = self.window.checked_sub(frame.len);
-                self.window = left.ok_or(H2Error::FlowControl)?;
-            }
-            // Of the app's own making, or never asked for.
-            2 => self.idle(frame.len)?,
-            _ => return Err(H2Error::Protocol),
-        }
-        match (frame.has(frame::PADDED), frame.len) {
-            (false, _) => Ok(Part::Data),
-            (true, 0) => Err(H2Error::FrameSize),
-            (true, _) => Ok(Part::Prefix(1)),
-        }
-    }
-
-    fn begin_fields(&mut self) -> Result<Part, H2Error> {
-        let frame = self.frame;
-        if frame.stream == 0 {
-            return Err(H2Error::Protocol);
-        }
-        if frame.stream != STREAM {
-            self.idle(frame.len)?;
-        }
-        self.block = frame.stream;
-        self.is_last_block = frame.has(frame::END_STREAM);
-        let prefix =
-            u8::from(frame.has(frame::PADDED)) + 5 * u8::from(frame.has(frame::HAS_PRIORITY));
-        match prefix {
-            0 => Ok(Part::Fields),
-            _ if u32::from(prefix) > frame.len => Err(H2Error::FrameSize),
-            _ => Ok(Part::Prefix(prefix)),
-        }
     }
 
     /// A frame that leads nowhere, and as many more as it is long.
@@ -377,77 +340,6 @@ impl Exchange {
             }
             frame::SETTINGS => self.end_settings(lent.pending),
             _ => Ok(()),
-        }
-    }
-
-    fn end_data(&mut self) -> Result<(), H2Error> {
-        let FrameHeader { len, stream, .. } = self.frame;
-        if stream != STREAM {
-            return Ok(());
-        }
-        let padding = u32::from(self.padding) + u32::from(self.frame.has(frame::PADDED));
-        if len == padding {
-            self.idle(len)?;
-        }
-        self.body += u64::from(len - padding);
-        if self.declared().is_some_and(|length| self.body > length) {
-            return Err(H2Error::BodyLength);
-        }
-        match self.frame.has(frame::END_STREAM) {
-            true => self.end_stream(),
-            false => Ok(()),
-        }
-    }
-
-    /// Part of a block of fields.
-    fn fields(&mut self, block: &[u8], lent: &mut Lent<'_>) -> Result<(), H2Error> {
-        let is_ours = self.frame.stream == STREAM;
-        let (seen, left) = (&mut self.seen, &mut self.fields_left);
-        let mut verdict = Ok(());
-        let mut sink = |field: &Field<'_>| {
-            verdict = match u64::from(*left).checked_sub(field.size()) {
-                None => Err(H2Error::HeadTooLarge),
-                Some(rest) => {
-                    *left = rest as u32;
-                    match is_ours {
-                        true => seen.field(field, lent.location),
-                        // Of no meaning here, but it may have gone into the table.
-                        false => Ok(()),
-                    }
-                }
-            };
-            verdict.is_ok()
-        };
-        self.decoder.feed(block, lent.hpack, &mut sink)?;
-        verdict
-    }
-
-    fn end_block(&mut self) -> Result<(), H2Error> {
-        self.decoder.end_block()?;
-        self.block = 0;
-        if self.frame.stream != STREAM {
-            return Ok(());
-        }
-        if self.head.is_some() {
-            self.seen.end_trailers(self.is_last_block)?;
-            return self.end_stream();
-        }
-        if let Block::Head(head) = self.seen.end_head(self.is_last_block)? {
-            self.head = Some(head);
-            if self.is_last_block {
-                return self.end_stream();
-            }
-            self.seen.begin_trailers();
-        }
-        Ok(())
-    }
-
-    /// END_STREAM.
-    fn end_stream(&mut self) -> Result<(), H2Error> {
-        self.is_ended = true;
-        match self.declared().is_some_and(|length| self.body < length) {
-            true => Err(H2Error::BodyLength),
-            false => Ok(()),
         }
     }
 }

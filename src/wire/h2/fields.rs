@@ -18,21 +18,20 @@ pub struct H2Head {
     pub is_grpc: bool,
 }
 
-/// The fields of one block, and what is kept of those before.
+/// What the fields said so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     rules: Rules,
+    /// Of the block that is being read.
     status: Status,
-    location: Location,
-    has_location: bool,
-    content_length: Option<u64>,
-    /// More than one, or one that is no number: Go ignores them.
-    is_length_void: bool,
-    has_length: bool,
-    is_grpc: bool,
     /// A field that is no pseudo one came.
     has_regular: bool,
     grpc_status: Option<u32>,
+    /// Of the head.
+    head: H2Head,
+    is_complete: bool,
+    has_location: bool,
+    has_length: bool,
 }
 
 /// `:status`.
@@ -44,26 +43,22 @@ enum Status {
     Number(i16),
 }
 
-/// What a complete block was.
-pub(super) enum Block {
-    /// A head that is followed by another (RFC 9110 section 15.2); in HTTP/2 that is true of 101 too.
-    Interim,
-    Head(H2Head),
-}
-
 impl Seen {
     pub(super) const fn new(rules: Rules) -> Self {
         Seen {
             rules,
             status: Status::Absent,
-            location: Location::Absent,
-            has_location: false,
-            content_length: None,
-            is_length_void: false,
-            has_length: false,
-            is_grpc: false,
             has_regular: false,
             grpc_status: None,
+            head: H2Head {
+                status: 0,
+                location: Location::Absent,
+                content_length: None,
+                is_grpc: false,
+            },
+            is_complete: false,
+            has_location: false,
+            has_length: false,
         }
     }
 
@@ -71,13 +66,13 @@ impl Seen {
         self.rules
     }
 
-    pub(super) fn grpc_status(&self) -> Option<u32> {
-        self.grpc_status
+    pub(super) fn head(&self) -> Option<&H2Head> {
+        self.is_complete.then_some(&self.head)
     }
 
-    /// Trailers follow.
-    pub(super) fn begin_trailers(&mut self) {
-        *self = Seen::new(self.rules);
+    /// `grpc-status` of the last block.
+    pub(super) fn grpc_status(&self) -> Option<u32> {
+        self.grpc_status
     }
 
     /// Takes a field of a head or of trailers.
@@ -91,47 +86,57 @@ impl Seen {
             b":status" if self.status == Status::Absent => self.status = Status::parse(field.value),
             // Twice, one of requests, or unknown (Go: `checkPseudos`).
             [b':', ..] => return Err(H2Error::BadHead),
-            b"location" if !self.has_location => {
-                self.has_location = true;
-                self.location = keep(field, location);
-            }
-            b"content-length" => {
-                self.is_length_void |= self.has_length;
-                self.has_length = true;
-                self.content_length = number(field.value).filter(|n| *n <= i64::MAX as u64);
-            }
-            b"content-type" => self.is_grpc |= is_grpc(field.value),
             b"grpc-status" => {
                 self.grpc_status = grpc_status(field.value);
                 if self.grpc_status.is_none() && self.rules == Rules::Grpc {
                     return Err(H2Error::BadHead);
                 }
             }
+            _ if !self.is_complete => self.head_field(field, location),
             _ => {}
         }
         Ok(())
     }
 
-    /// The block of a head is complete.
-    pub(super) fn end_head(&mut self, is_end: bool) -> Result<Block, H2Error> {
-        let is_grpc = self.is_grpc && self.rules == Rules::Grpc;
-        let status = match self.status {
-            _ if is_grpc => 0,
+    fn head_field(&mut self, field: &Field<'_>, location: &mut [u8]) {
+        match field.name {
+            b"location" if !self.has_location => {
+                self.has_location = true;
+                self.head.location = keep(field, location);
+            }
+            // Go ignores one that is no number, and all when there are several.
+            b"content-length" => {
+                let length = number(field.value).filter(|length| *length <= i64::MAX as u64);
+                self.head.content_length = length.filter(|_| !self.has_length);
+                self.has_length = true;
+            }
+            b"content-type" => self.head.is_grpc |= is_grpc(field.value),
+            _ => {}
+        }
+    }
+
+    /// The block of a head is complete. It may be an interim one (RFC 9110 section 15.2), which in HTTP/2 is
+    /// true of 101 too.
+    pub(super) fn end_head(&mut self, is_end: bool) -> Result<(), H2Error> {
+        self.head.status = match self.status {
+            _ if self.head.is_grpc && self.rules == Rules::Grpc => 0,
             Status::Number(100..=199) if is_end => return Err(H2Error::BadHead),
             Status::Number(100..=199) => {
                 *self = Seen::new(self.rules);
-                return Ok(Block::Interim);
+                return Ok(());
             }
             Status::Number(status @ 200..=599) => status.unsigned_abs(),
             Status::Number(_) => return Err(H2Error::StatusOutOfRange),
             Status::Absent | Status::Bad => return Err(H2Error::BadHead),
         };
-        Ok(Block::Head(H2Head {
-            status,
-            location: self.location,
-            content_length: self.content_length.filter(|_| !self.is_length_void),
-            is_grpc: self.is_grpc,
-        }))
+        self.is_complete = true;
+        if !is_end {
+            // Trailers follow, and say it anew.
+            self.status = Status::Absent;
+            self.has_regular = false;
+            self.grpc_status = None;
+        }
+        Ok(())
     }
 
     /// The block of trailers is complete. Both sources demand that it ends the stream, Go's client that it has

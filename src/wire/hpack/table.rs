@@ -45,8 +45,9 @@ impl Table {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+    /// What the entries are charged.
+    pub(super) fn size(&self) -> usize {
+        self.size.into()
     }
 
     /// Name and value of the entry that is `age` older than the newest.
@@ -89,8 +90,7 @@ impl Table {
         write_place(index, self.newest.into(), [start, name.len(), value.len()]);
     }
 
-    /// An entry that would not fit came: nothing is left.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.len = 0;
         self.size = 0;
         self.head = 0;

@@ -4,6 +4,8 @@
 use super::super::request::RequestParser;
 use super::*;
 
+mod over_h2;
+
 fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
     let header = |&(name, value): &(&str, &str)| Header {
         name: name.into(),
