@@ -51,7 +51,11 @@ fn a_call_has_the_fields_of_grpc_go() {
          grpc-timeout=990000u|"
     );
     let mut list = List(String::new());
-    HealthCall { timeout: None, ..call }.each(&mut list);
+    HealthCall {
+        timeout: None,
+        ..call
+    }
+    .each(&mut list);
     assert!(list.0.ends_with("|te=trailers|"));
 }
 
@@ -90,7 +94,11 @@ fn verdict(input: &[u8]) -> Result<i32, HealthError> {
     let whole = read([input].into_iter());
     for cut in 0..=input.len() {
         let (start, end) = input.split_at(cut);
-        assert_eq!(read([start, end].into_iter()), whole, "cut at {cut}: {input:02x?}");
+        assert_eq!(
+            read([start, end].into_iter()),
+            whole,
+            "cut at {cut}: {input:02x?}"
+        );
     }
     assert_eq!(read(input.chunks(1)), whole, "byte by byte: {input:02x?}");
     whole
@@ -148,12 +156,16 @@ fn what_is_no_message_is_malformed() {
         &[0x13],
         &[0x13, 0x0c],
         &[0x12, 2, 1],
-        &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        &[
+            0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
+        ],
         &[0x11, 1, 2, 3],
         &[0x15, 1, 2, 3],
         &[0x80, 0x80, 0x80, 0x80, 0x10, 0],
         &[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
-        &[8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0],
+        &[
+            8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0,
+        ],
         &[0x13; 9],
     ] {
         assert_eq!(message(bytes), Err(HealthError::Malformed), "{bytes:02x?}");
@@ -169,8 +181,14 @@ fn there_is_one_message() {
         assert_eq!(verdict(&one[..end]), Err(HealthError::CutShort));
     }
     for more in [&[0][..], &[0; 5], &one] {
-        assert_eq!(verdict(&[&one[..], more].concat()), Err(HealthError::TooMany));
-        assert_eq!(verdict(&[&[0; 5], more].concat()), Err(HealthError::TooMany));
+        assert_eq!(
+            verdict(&[&one[..], more].concat()),
+            Err(HealthError::TooMany)
+        );
+        assert_eq!(
+            verdict(&[&[0; 5], more].concat()),
+            Err(HealthError::TooMany)
+        );
     }
 }
 
@@ -188,7 +206,12 @@ fn a_message_of_four_mebibytes_is_read() {
     let mut input = vec![0, 0, 0x40, 0, 0, 0x12];
     // A length of four bytes: what is left after tag, length and the status.
     let rest = len - 1 - 4 - 2;
-    input.extend([rest as u8 | 0x80, (rest >> 7) as u8 | 0x80, (rest >> 14) as u8 | 0x80, (rest >> 21) as u8]);
+    input.extend([
+        rest as u8 | 0x80,
+        (rest >> 7) as u8 | 0x80,
+        (rest >> 14) as u8 | 0x80,
+        (rest >> 21) as u8,
+    ]);
     input.resize(input.len() + rest, 8);
     input.extend([8, 1]);
     assert_eq!(input.len(), 5 + len);

@@ -1,0 +1,88 @@
+//! The request over HTTP/2, as Go's transport makes one of the same headers.
+
+use super::*;
+
+struct List(Vec<(String, String)>);
+
+impl FieldSink for List {
+    fn field(&mut self, name: &[u8], value: Value<'_>) {
+        let mut bytes = Vec::new();
+        value.write(&mut |piece| bytes.extend_from_slice(piece));
+        assert_eq!(bytes.len(), value.len());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        self.0.push((text(name), text(&bytes)));
+    }
+}
+
+/// The fields, one a line.
+fn fields(
+    input: &str,
+    table: &[(&str, &str)],
+    credentials: Option<&str>,
+    scheme: &str,
+) -> Vec<String> {
+    let head = RequestParser::new()
+        .parse(input.as_bytes())
+        .unwrap()
+        .unwrap();
+    let request = UpstreamRequest {
+        head: &head,
+        buf: input.as_bytes(),
+        request_target: b"/health?x=1",
+        host: [b"pod", b":8001"],
+        headers: &headers(table),
+        referer: None,
+        credentials: credentials.map(str::as_bytes),
+    };
+    let mut list = List(Vec::new());
+    request.over_h2(scheme.as_bytes()).each(&mut list);
+    let line = |(name, value): &(String, String)| format!("{name}: {value}");
+    list.0.iter().map(line).collect()
+}
+
+#[test]
+fn pseudo_fields_come_first_and_those_of_a_connection_do_not_go() {
+    let came = incoming(
+        "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n\
+         Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nUpgrade: h2c\r\nX-A: 1\r\n",
+    );
+    let expected = [
+        ":authority: pod:8001",
+        ":method: GET",
+        ":path: /health?x=1",
+        ":scheme: https",
+        "User-Agent: kube-probe/1.37",
+        "Accept: */*",
+        "X-A: 1",
+        "X-B: 2",
+    ];
+    let table = [("X-B", "2"), ("Host", "x")];
+    assert_eq!(fields(&came, &table, None, "https"), expected);
+}
+
+/// Go `EncodeHeaders`: spaces after a semicolon go, and nothing else is looked at.
+#[test]
+fn cookies_are_parted() {
+    for (cookie, crumbs) in [
+        ("a=1; b=2;c=3", &["a=1", "b=2", "c=3"][..]),
+        ("a=1;   b=2 ", &["a=1", "b=2 "]),
+        ("a=1;", &["a=1"]),
+        ("a=1;  ", &["a=1"]),
+        ("a=1; ;b", &["a=1", "", "b"]),
+        (";a", &["", "a"]),
+        ("a", &["a"]),
+    ] {
+        let fields = fields(&incoming(""), &[("cOOkie", cookie)], None, "http");
+        let line = |crumb: &&str| format!("cOOkie: {crumb}");
+        let expected: Vec<String> = crumbs.iter().map(line).collect();
+        assert_eq!(fields[4..], expected, "{cookie:?}");
+    }
+}
+
+#[test]
+fn credentials_are_as_long_as_they_say() {
+    for credentials in [":", "a:", "a:b", "ab:c", "abc:d"] {
+        let fields = fields(&incoming(""), &[], Some(credentials), "http");
+        assert!(fields[4].starts_with("Authorization: Basic "), "{fields:?}");
+    }
+}
