@@ -22,7 +22,7 @@ impl Value<'_> {
     }
 
     /// How many bytes there are.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Value::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
             Value::Basic(credentials) => 6 + credentials.len().div_ceil(3) * 4,

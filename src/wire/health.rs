@@ -64,7 +64,7 @@ impl<'a> HealthRequest<'a> {
     }
 
     /// Bytes in all.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         PREFIX_BYTES + self.message_len()
     }
 

@@ -1,5 +1,5 @@
-//! Bytes to typed values and back: HTTP/1.1 heads, bodies and answers. No I/O, no clock; parsing allocates
-//! nothing, only what is made once from the configuration does.
+//! Bytes to typed values and back: HTTP/1.1 heads, bodies and answers, HTTP/2, gRPC's health messages. No
+//! I/O, no clock; parsing allocates nothing, only what is made once from the configuration does.
 //!
 //! The two sides serve two masters. A request may come from anybody who reaches the status port, so
 //! it is read strictly (RFC 9112). A response comes from the app, and the measure of an app's health is

@@ -175,7 +175,7 @@ fn number(digits: &[u8]) -> Option<u64> {
         }
         value = value.checked_mul(10)?.checked_add(digit.into())?;
     }
-    Some(value).filter(|_| !digits.is_empty())
+    (!digits.is_empty()).then_some(value)
 }
 
 /// As `ParseInt` reads 32 bits, which then count as unsigned.

@@ -58,15 +58,12 @@ pub fn write_headers(out: &mut Window<'_>, is_all: bool, fields: &dyn Fields) {
     });
 }
 
+/// Hands all bytes of a body out, in pieces, the same ones each time.
+pub type Body<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
+
 /// Writes bytes `from` to `from + len` of the request's body, which is `all` bytes that `body` hands out, as one
 /// frame. `len` is at most [`FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
-pub fn write_data(
-    out: &mut Window<'_>,
-    from: usize,
-    len: usize,
-    all: usize,
-    body: &dyn Fn(&mut dyn FnMut(&[u8])),
-) {
+pub fn write_data(out: &mut Window<'_>, from: usize, len: usize, all: usize, body: &Body<'_>) {
     let is_last = from + len == all;
     let header = FrameHeader {
         len: len as u32,
@@ -152,7 +149,7 @@ impl FieldSink for Encoder<'_> {
             self.put_len(name.len());
             self.put_lower(name);
         }
-        self.put_len(value.len());
+        self.put_len(value.size());
         value.write(self.put);
     }
 }

@@ -6,7 +6,7 @@ fn sent(service: &str) -> Vec<u8> {
     let request = HealthRequest::new(service.as_bytes());
     let mut bytes = Vec::new();
     request.write(&mut |piece| bytes.extend_from_slice(piece));
-    assert_eq!(bytes.len(), request.len());
+    assert_eq!(bytes.len(), request.size());
     bytes
 }
 

@@ -69,7 +69,7 @@ impl Bits {
         Bits { bits: 0, count: 0 }
     }
 
-    /// Takes a byte of code and hands on what it completes, which is at most two bytes.
+    /// Takes a byte of code and hands on what it completes.
     pub(super) fn push(&mut self, byte: u8, mut decoded: impl FnMut(u8)) -> Result<(), Invalid> {
         self.bits = self.bits << 8 | u64::from(byte);
         self.count += 8;
@@ -84,9 +84,10 @@ impl Bits {
     /// The first code, when it is whole, and its length.
     fn first(&self) -> Result<Option<(u8, u8)>, Invalid> {
         let (mut first_code, mut place) = (0, 0);
-        for length in SHORTEST..=LONGEST.min(self.count.into()) {
+        let lengths = SHORTEST..=LONGEST.min(self.count.into());
+        for (length, codes) in lengths.zip(&COUNTS[SHORTEST..]) {
             let code = (self.bits >> (usize::from(self.count) - length)) as usize;
-            let codes = usize::from(COUNTS[length]);
+            let codes = usize::from(*codes);
             if code < first_code + codes {
                 return Ok(Some((SYMBOLS[place + code - first_code], length as u8)));
             }

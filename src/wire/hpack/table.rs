@@ -118,7 +118,7 @@ fn read_place(index: &[u8], place: usize) -> [usize; 3] {
 
 fn write_place(index: &mut [u8], place: usize, numbers: [usize; 3]) {
     let bytes = &mut index[place * PLACE_BYTES..][..PLACE_BYTES];
-    for (number, to) in numbers.into_iter().zip(bytes.chunks_exact_mut(2)) {
-        to.copy_from_slice(&(number as u16).to_le_bytes());
+    for (number, to) in numbers.into_iter().zip(bytes.as_chunks_mut().0) {
+        *to = (number as u16).to_le_bytes();
     }
 }

@@ -8,7 +8,7 @@ impl FieldSink for List {
     fn field(&mut self, name: &[u8], value: Value<'_>) {
         let mut bytes = Vec::new();
         value.write(&mut |piece| bytes.extend_from_slice(piece));
-        assert_eq!(bytes.len(), value.len());
+        assert_eq!(bytes.len(), value.size());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         self.0.push((text(name), text(&bytes)));
     }
