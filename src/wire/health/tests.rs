@@ -39,7 +39,7 @@ fn a_call_has_the_fields_of_grpc_go() {
     let mut list = List(String::new());
     let call = HealthCall {
         scheme: b"http",
-        authority: b"10.0.0.1:50051",
+        authority: [b"10.0.0.1", b":50051"],
         user_agent: b"kube-probe/1.37 grpc-go/1.82.1",
         timeout: Some(Duration::from_millis(990)),
     };
