@@ -1,13 +1,21 @@
 //! Judged by kubelet's own code: its verdict through the agent against its verdict of the app.
 
+#[path = "judgement/course.rs"]
+mod course;
 #[path = "judgement/differences.rs"]
 mod differences;
 #[path = "judgement/fairness.rs"]
 mod fairness;
 #[path = "judgement/fidelity.rs"]
 mod fidelity;
+#[path = "judgement/grpc.rs"]
+mod grpc;
 #[path = "judgement/hooks.rs"]
 mod hooks;
+#[path = "judgement/http2.rs"]
+mod http2;
+#[path = "judgement/https.rs"]
+mod https;
 #[path = "judgement/mutations.rs"]
 mod mutations;
 #[path = "judgement/stand.rs"]
@@ -15,7 +23,7 @@ mod stand;
 #[path = "judgement/verdicts.rs"]
 mod verdicts;
 
-use crate::support::{Need, Outcome, needs};
+use crate::support::{Need, Outcome, TLS, needs};
 use libtest_mimic::Trial;
 
 type Test = (&'static [Need], &'static str, fn() -> Outcome);
@@ -61,13 +69,60 @@ const TESTS: &[Test] = &[
     ),
     (
         &[],
+        "each_http2_fault_gives_its_code",
+        http2::plain_codes,
+    ),
+    (
+        &[Need::Go],
+        "kubelet_agrees_on_each_http2_fault",
+        http2::plain_agree,
+    ),
+    (&[], "each_grpc_fault_gives_its_code", grpc::codes),
+    (
+        &[Need::Go],
+        "kubelet_agrees_on_each_grpc_fault",
+        grpc::agree,
+    ),
+    (
+        &[],
         "a_hook_ends_when_its_client_leaves",
         hooks::ends_with_its_client,
+    ),
+];
+
+/// Those that ask a build with TLS.
+const TLS_TESTS: &[Test] = &[
+    (
+        &[],
+        "each_fault_gives_its_code_over_tls",
+        https::codes,
+    ),
+    (
+        &[Need::Go],
+        "kubelet_agrees_on_each_fault_over_tls",
+        https::agree,
+    ),
+    (&[], "each_tls_fault_gives_its_code", https::tls_codes),
+    (
+        &[Need::Go],
+        "kubelet_agrees_on_each_tls_fault",
+        https::tls_agree,
+    ),
+    (
+        &[],
+        "each_http2_fault_gives_its_code_over_tls",
+        http2::secure_codes,
+    ),
+    (
+        &[Need::Go],
+        "kubelet_agrees_on_each_http2_fault_over_tls",
+        http2::secure_agree,
     ),
 ];
 
 /// The tests.
 pub fn tests() -> Vec<Trial> {
     let trial = |(all, name, body): &Test| needs(all, &format!("judgement::{name}"), *body);
-    TESTS.iter().map(trial).collect()
+    let secure = TLS_TESTS.iter().filter(|_| TLS);
+    TESTS.iter().chain(secure).map(trial).collect()
 }

@@ -1,7 +1,7 @@
 //! The kept list of cases where kubelet's verdict through the agent may differ from its verdict of
-//! the app, and the only two kinds a difference can be of.
+//! the app, and the only kinds a difference can be of.
 
-use crate::support::Outcome;
+use crate::support::{Outcome, TLS};
 
 /// One line of the list.
 #[derive(Clone, Debug)]
@@ -13,6 +13,9 @@ pub struct Difference {
     through: String,
 }
 
+/// Beginnings of the names of all cases but those of HTTP/1 in plaintext.
+const FAMILIES: [&str; 5] = ["https-", "tls-", "h2-", "h2c-", "grpc-"];
+
 /// Why verdicts may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -21,6 +24,8 @@ enum Kind {
     CodeTellsMore,
     /// The app answers before the timeout, but after the agent's deadline.
     InsideDeadlineMargin,
+    /// kubelet shakes hands with what rustls cannot reach.
+    TlsLimit,
 }
 
 impl Difference {
@@ -30,6 +35,21 @@ impl Difference {
             Some(prefix) => case.starts_with(prefix),
             None => self.case == case,
         }
+    }
+
+    /// Which course its cases are of: the beginning of their names, nothing for HTTP/1 in plaintext.
+    pub fn family(&self) -> &'static str {
+        let is_of = |family: &&&str| self.case.starts_with(**family);
+        FAMILIES.iter().find(is_of).copied().unwrap_or_default()
+    }
+
+    /// Whether its case can be put to this build.
+    pub fn is_of_this_build(&self) -> bool {
+        TLS || !self.needs_tls()
+    }
+
+    fn needs_tls(&self) -> bool {
+        matches!(self.family(), "https-" | "tls-" | "h2-") || self.case == "redirect-to-wrong-scheme"
     }
 
     /// Whether it allows these verdicts.
@@ -44,6 +64,7 @@ impl Difference {
         let kind = match kind {
             "code-tells-more" => Kind::CodeTellsMore,
             "inside-deadline-margin" => Kind::InsideDeadlineMargin,
+            "tls-limit" => Kind::TlsLimit,
             other => return Err(format!("no such kind: {other}")),
         };
         word().map_err(|_| format!("says not why: {line}"))?;
@@ -69,6 +90,7 @@ impl Difference {
                 let through = self.through.strip_prefix("failure-");
                 tells_less && through.is_some_and(|c| c.parse::<u16>().is_ok())
             }
+            Kind::TlsLimit => self.direct == "success" && self.through == "failure-502",
             Kind::InsideDeadlineMargin => self.direct == "success" && self.through == "failure-504",
         };
         fits.then_some(())
@@ -90,6 +112,7 @@ pub fn read() -> Result<Vec<Difference>, String> {
 pub fn are_well_formed() -> Outcome {
     read()?;
     for bad in [
+        "x tls-limit failure failure-502 what kubelet fails on is no limit of ours",
         "x code-tells-more success failure-502 a success must stay one",
         "x code-tells-more failure-500 failure-502 the app's own code must stay",
         "x inside-deadline-margin success failure-502 only the deadline may",

@@ -4,7 +4,7 @@ use crate::support::agent::{Agent, Setup};
 use crate::support::fake_app::Step;
 use crate::support::http::request;
 use crate::support::kubelet::{Kubelet, Question};
-use crate::support::menu::{Aim, Dish, FINE, Kitchen, send};
+use crate::support::menu::{Dish, FINE, Kitchen, send};
 use crate::support::{Outcome, PATIENCE, within};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
@@ -75,10 +75,7 @@ pub fn agree() -> Outcome {
     let descriptors = agent.descriptors();
     let mut wrong = Vec::new();
     for dish in &dishes {
-        let Aim::Http(port) = dish.aim else {
-            return Err("a hook is httpGet".into());
-        };
-        let to = (Ipv4Addr::LOCALHOST, port).into();
+        let to = (Ipv4Addr::LOCALHOST, dish.aim.port()).into();
         let direct = kubelet.ask(&Question::hook(to, &dish.app_path(), 10))?;
         let through = kubelet.ask(&Question::hook(agent.addr(), &path(&dish.name), 10))?;
         if direct.result != through.result {

@@ -1,7 +1,7 @@
 //! Healthy answers with one byte changed, dropped or doubled, at each place: whatever kubelet makes
 //! of it directly, it has to make of it through the agent.
 
-use super::stand::MARGIN_MS;
+use super::course::MARGIN_MS;
 use crate::support::Outcome;
 use crate::support::agent::{Agent, Setup};
 use crate::support::fake_app::{FakeApp, Step};

@@ -37,14 +37,17 @@ const probeAttempts = 3
 
 // question is one input line.
 type question struct {
-	ID      uint64
-	Kind    string // http, tcp, grpc or hook
-	To      string // address and port; the address stands for the pod's IP
-	Scheme  core.URIScheme
-	Path    string
-	Headers [][2]string
-	Service string // grpc
-	Seconds int    // timeoutSeconds; a hook is given up after it
+	ID     uint64
+	Kind   string // http, tcp, grpc or hook
+	To     string // address and port; the address stands for the pod's IP
+	Scheme core.URIScheme
+	// Protocol and Mode are the fields of the gates H2CContainerProbe and GRPCContainerProbeTLS.
+	Protocol core.HTTPProtocol
+	Mode     core.GRPCProbeMode
+	Path     string
+	Headers  [][2]string
+	Service  string // grpc
+	Seconds  int    // timeoutSeconds; a hook is given up after it
 }
 
 // answer is one output line.
@@ -149,11 +152,15 @@ func (q question) probe(p pod) (probe.Result, string, error) {
 		if err != nil {
 			return probe.Unknown, "", err
 		}
+		if q.Protocol == core.HTTPProtocolHTTP2 {
+			return overHTTP.ProbeH2C(request, p.timeout)
+		}
 		return overHTTP.Probe(request, p.timeout)
 	case "tcp":
 		return overTCP.Probe(p.ip, p.port, p.timeout)
 	case "grpc":
-		return overGRPC.Probe(p.ip, q.Service, p.port, p.timeout, grpcprober.ProbeOptions{})
+		options := grpcprober.ProbeOptions{UseTLS: q.Mode == core.GRPCProbeModeTLS}
+		return overGRPC.Probe(p.ip, q.Service, p.port, p.timeout, options)
 	}
 	return probe.Unknown, "", fmt.Errorf("not a question: kind %q", q.Kind)
 }

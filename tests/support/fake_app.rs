@@ -1,15 +1,15 @@
 //! An app that misbehaves on demand: the path of a request picks a script, a script is a list of
 //! steps. It keeps what it was asked, so that a test can look at what arrived.
 
-use super::ports::reset;
+use super::line::{Line, Security};
 use super::{PATIENCE, within};
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One thing the app does after it has read a request head.
 #[derive(Clone, Debug)]
@@ -28,6 +28,10 @@ pub enum Step {
     Demand(&'static str),
     /// Closes with a reset; without it the end of the script is a clean close.
     Reset,
+    /// Closes without the close_notify that ends TLS.
+    HangUp,
+    /// Sends bytes past TLS.
+    SendBelow(Vec<u8>),
 }
 
 /// What the app does with one request.
@@ -54,6 +58,7 @@ struct Shared {
     open: Mutex<HashMap<u64, TcpStream>>,
     accepted: AtomicU64,
     stop: AtomicBool,
+    security: Security,
 }
 
 /// The app; it ends, and its connections with it, when dropped.
@@ -72,9 +77,21 @@ impl FakeApp {
 
     /// Listens where it is told to.
     pub fn start_on(addr: SocketAddr) -> Self {
+        Self::start_with(addr, None)
+    }
+
+    /// Listens on a free port of 127.0.0.1 with this TLS.
+    pub fn secure(security: Security) -> Self {
+        Self::start_with("127.0.0.1:0".parse().expect("an address"), security)
+    }
+
+    fn start_with(addr: SocketAddr, security: Security) -> Self {
         let listener = TcpListener::bind(addr).expect("a free port");
         let addr = listener.local_addr().expect("its address");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            security,
+            ..Shared::default()
+        });
         let accepting = std::thread::spawn({
             let shared = shared.clone();
             move || accept(&listener, &shared)
@@ -180,15 +197,17 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             serve(id, stream, &shared);
             lock(&shared.open).remove(&id);
         };
-        // A menu with hundreds of held connections needs little of each.
-        let small = std::thread::Builder::new().stack_size(128 * 1024);
+        // A menu with hundreds of held connections needs little of each; most is a handshake's.
+        let small = std::thread::Builder::new().stack_size(512 * 1024);
         small.spawn(serve).expect("a thread");
     }
 }
 
-fn serve(id: u64, mut stream: TcpStream, shared: &Shared) {
-    let _ = stream.set_nodelay(true);
-    let Some(head) = read_head(&mut stream) else {
+fn serve(id: u64, stream: TcpStream, shared: &Shared) {
+    let Ok(mut line) = Line::open(stream, &shared.security) else {
+        return;
+    };
+    let Some(head) = read_head(&mut line) else {
         return;
     };
     let path = path_of(&head);
@@ -204,21 +223,22 @@ fn serve(id: u64, mut stream: TcpStream, shared: &Shared) {
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
     )]);
     for step in script.unwrap_or(not_found).iter() {
-        if matches!(step, Step::Reset) {
-            reset(&stream);
-            return;
-        }
-        if let Step::Demand(line) = step {
-            if head
-                .split(|b| *b == b'\n')
-                .any(|l| l.trim_ascii_end() == line.as_bytes())
-            {
-                continue;
+        match step {
+            Step::Reset => return line.reset(),
+            Step::HangUp => {
+                line.hang_up();
+                line.wait_for_close(PATIENCE);
+                return;
             }
-            let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
-            break;
+            Step::Demand(field) if has_field(&head, field) => continue,
+            Step::Demand(_) => {
+                let _ =
+                    line.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+                break;
+            }
+            _ => {}
         }
-        if !play(step, &mut stream) {
+        if !play(step, &mut line) {
             let mut seen = lock(&shared.seen);
             seen.iter_mut()
                 .filter(|s| s.connection == id)
@@ -226,59 +246,46 @@ fn serve(id: u64, mut stream: TcpStream, shared: &Shared) {
             return;
         }
     }
-    let _ = stream.shutdown(Shutdown::Write);
-    wait_for_close(&mut stream, PATIENCE);
+    line.end();
+    line.wait_for_close(PATIENCE);
 }
 
-/// Plays a step; false when the client has left.
-fn play(step: &Step, stream: &mut TcpStream) -> bool {
+fn has_field(head: &[u8], field: &str) -> bool {
+    head.split(|b| *b == b'\n')
+        .any(|line| line.trim_ascii_end() == field.as_bytes())
+}
+
+/// Plays a step that is no end; false when the client has left.
+pub(super) fn play(step: &Step, line: &mut Line) -> bool {
     match step {
-        Step::Send(bytes) => stream.write_all(bytes).is_ok(),
+        Step::Send(bytes) => line.write_all(bytes).is_ok(),
+        Step::SendBelow(bytes) => line.write_below(bytes).is_ok(),
         Step::Drip(bytes, each) => bytes
             .iter()
-            .all(|byte| !wait_for_close(stream, *each) && stream.write_all(&[*byte]).is_ok()),
+            .all(|byte| !line.wait_for_close(*each) && line.write_all(&[*byte]).is_ok()),
         Step::Flood(bytes, total) => {
             let mut left = *total;
             while left > 0 {
                 let part = usize::try_from(left).map_or(bytes.len(), |n| n.min(bytes.len()));
-                if stream.write_all(&bytes[..part]).is_err() {
+                if line.write_all(&bytes[..part]).is_err() {
                     return false;
                 }
                 left -= part as u64;
             }
             true
         }
-        Step::Pause(time) => !wait_for_close(stream, *time),
-        Step::Hold => !wait_for_close(stream, Duration::from_secs(600)),
-        Step::Demand(_) | Step::Reset => unreachable!("played by the caller"),
+        Step::Pause(time) => !line.wait_for_close(*time),
+        Step::Hold => !line.wait_for_close(Duration::from_secs(600)),
+        Step::Demand(_) | Step::Reset | Step::HangUp => unreachable!("played by the caller"),
     }
 }
 
-/// Waits for the client to close, for so long at most; says whether it did.
-fn wait_for_close(stream: &mut TcpStream, time: Duration) -> bool {
-    let end = Instant::now() + time;
-    let mut ignored = [0; 4096];
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
-            return false;
-        }
-        match stream.read(&mut ignored) {
-            Ok(0) => return true,
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return true,
-            Ok(_) => {}
-        }
-    }
-}
-
-fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
+fn read_head(line: &mut Line) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     let mut byte = [0; 4096];
-    let _ = stream.set_read_timeout(Some(PATIENCE));
+    let _ = line.tcp().set_read_timeout(Some(PATIENCE));
     while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
+        match line.read(&mut byte) {
             Ok(n) if n > 0 => head.extend_from_slice(&byte[..n]),
             _ => return None,
         }

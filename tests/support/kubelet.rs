@@ -27,7 +27,13 @@ pub struct Question {
     pub kind: &'static str,
     /// Pod IP and port.
     pub to: SocketAddr,
-    /// Path of an `httpGet`.
+    /// `scheme` of an `httpGet`: empty, `HTTP` or `HTTPS`.
+    pub scheme: &'static str,
+    /// `protocol` of an `httpGet`: empty, `HTTP1` or `HTTP2`.
+    pub protocol: &'static str,
+    /// `mode` of a `grpc` probe: empty, `Plaintext` or `TLS`.
+    pub mode: &'static str,
+    /// Path of an `httpGet`, `service` of a `grpc` probe.
     pub path: String,
     /// `httpHeaders`.
     pub headers: Vec<(String, String)>,
@@ -41,6 +47,9 @@ impl Question {
         Self {
             kind: "http",
             to,
+            scheme: "",
+            protocol: "",
+            mode: "",
             path: path.into(),
             headers: Vec::new(),
             seconds: 1,
@@ -52,6 +61,23 @@ impl Question {
         Self {
             kind: "tcp",
             ..Self::http(to, "")
+        }
+    }
+
+    /// A `grpc` probe of a service with a timeout of 1 s.
+    pub fn grpc(to: SocketAddr, service: &str, mode: &'static str) -> Self {
+        Self {
+            kind: "grpc",
+            mode,
+            ..Self::http(to, service)
+        }
+    }
+
+    /// The same question over HTTPS.
+    pub fn https(self) -> Self {
+        Self {
+            scheme: "HTTPS",
+            ..self
         }
     }
 
@@ -71,11 +97,20 @@ impl Question {
                 JsonValue::from(value.clone()),
             ])
         });
+        let text = |text: &str| JsonValue::from(text.to_owned());
+        let place = if self.kind == "grpc" {
+            "service"
+        } else {
+            "path"
+        };
         let question = HashMap::from([
             ("id".to_owned(), JsonValue::from(id as f64)),
-            ("kind".to_owned(), JsonValue::from(self.kind.to_owned())),
-            ("to".to_owned(), JsonValue::from(self.to.to_string())),
-            ("path".to_owned(), JsonValue::from(self.path.clone())),
+            ("kind".to_owned(), text(self.kind)),
+            ("to".to_owned(), text(&self.to.to_string())),
+            ("scheme".to_owned(), text(self.scheme)),
+            ("protocol".to_owned(), text(self.protocol)),
+            ("mode".to_owned(), text(self.mode)),
+            (place.to_owned(), text(&self.path)),
             (
                 "headers".to_owned(),
                 JsonValue::from(headers.collect::<Vec<_>>()),

@@ -4,15 +4,19 @@
 
 pub mod agent;
 pub mod app;
+pub mod certs;
 pub mod fake_app;
+pub mod frames;
 pub mod http;
 pub mod kubelet;
+pub mod line;
 pub mod menu;
 pub mod needs;
 pub mod observe;
 pub mod ports;
 pub mod prometheus;
 pub mod raw;
+pub mod scripted;
 mod selftest;
 pub mod table;
 pub mod trials;
@@ -25,6 +29,9 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for something that is due at once; only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether this build speaks TLS.
+pub const TLS: bool = true;
 
 /// The result of a test: what libtest-mimic takes.
 pub type Outcome = Result<(), libtest_mimic::Failed>;

@@ -2,12 +2,17 @@
 //! kubelet's verdict is not written here: it is asked.
 
 mod bodies;
+pub mod grpc;
 mod heads;
+pub mod http2;
 mod redirects;
 mod statuses;
 mod timing;
+pub mod tls;
 
+use super::certs::Identity;
 use super::fake_app::{FakeApp, Script, Step};
+use super::line::Security;
 use super::ports::{Deaf, Reserved, Resetting, deaf, reserve, resetting};
 use std::time::Duration;
 
@@ -25,11 +30,48 @@ pub enum Code {
 pub enum Aim {
     /// `httpGet` of this port.
     Http(u16),
+    /// The same over HTTPS.
+    Https(u16),
+    /// The same with `protocol: HTTP2`.
+    Http2(u16),
+    /// `grpc` of this port; a service that is missing is written as null.
+    Grpc(u16, Option<&'static str>, Mode),
     /// `tcpSocket` of this port.
     Tcp(u16),
 }
 
+/// `mode` of a `grpc` probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// None is written: plaintext.
+    Plaintext,
+    /// `TLS`.
+    Tls,
+}
+
+impl Aim {
+    /// The port.
+    pub fn port(self) -> u16 {
+        match self {
+            Aim::Http(port) | Aim::Https(port) | Aim::Http2(port) => port,
+            Aim::Tcp(port) | Aim::Grpc(port, ..) => port,
+        }
+    }
+}
+
 impl Dish {
+    /// One without a script: another peer plays it.
+    pub fn aimed(name: &str, aim: Aim, code: Code) -> Self {
+        Self {
+            name: name.into(),
+            script: Vec::new(),
+            code,
+            aim,
+            seconds: 1,
+            judged: true,
+        }
+    }
+
     /// The path of the status port that probes it.
     pub fn status_path(&self) -> String {
         format!("/app-health/{}/livez", self.name)
@@ -42,14 +84,23 @@ impl Dish {
 
     /// What the table of probers says of it.
     pub fn prober(&self) -> String {
+        let get = |port, more: &str| {
+            let path = self.app_path();
+            format!(r#""httpGet":{{"path":"{path}","port":{port}{more}}}"#)
+        };
         let action = match self.aim {
-            Aim::Http(port) => {
-                format!(
-                    r#""httpGet":{{"path":"{}","port":{port}}}"#,
-                    self.app_path()
-                )
-            }
+            Aim::Http(port) => get(port, ""),
+            Aim::Https(port) => get(port, r#","scheme":"HTTPS""#),
+            Aim::Http2(port) => get(port, r#","protocol":"HTTP2""#),
             Aim::Tcp(port) => format!(r#""tcpSocket":{{"port":{port}}}"#),
+            Aim::Grpc(port, service, mode) => {
+                let service = service.map_or("null".into(), |name| format!("\"{name}\""));
+                let mode = match mode {
+                    Mode::Plaintext => "",
+                    Mode::Tls => r#","mode":"TLS""#,
+                };
+                format!(r#""grpc":{{"port":{port},"service":{service}{mode}}}"#)
+            }
         };
         format!(r#"{{{action},"timeoutSeconds":{}}}"#, self.seconds)
     }
@@ -79,6 +130,10 @@ pub struct Kitchen {
     pub app: FakeApp,
     /// Another app on the same host: answers everything with 200.
     pub other: FakeApp,
+    /// Whether these two speak TLS.
+    pub is_secure: bool,
+    /// One more such app, which speaks TLS where they do not, and the other way round.
+    pub across: FakeApp,
     /// Refuses.
     pub dead: Reserved,
     /// Neither accepts nor refuses.
@@ -92,14 +147,33 @@ pub struct Kitchen {
 impl Kitchen {
     /// Opens all places.
     pub fn open() -> Self {
-        let other = FakeApp::start();
-        other.otherwise(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"));
+        Self::open_with(None)
+    }
+
+    /// The same behind TLS, with these protocols offered by ALPN.
+    pub fn secure(alpn: &[&str]) -> Self {
+        Self::open_with(Identity::self_signed().security(alpn, None))
+    }
+
+    fn open_with(security: Security) -> Self {
+        let across = match security {
+            Some(_) => None,
+            None => Identity::self_signed().security(&[], None),
+        };
+        let is_secure = security.is_some();
+        let app = FakeApp::secure(security.clone());
+        let (other, across) = (FakeApp::secure(security), FakeApp::secure(across));
+        for other in [&other, &across] {
+            other.otherwise(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"));
+        }
         let (dead, deaf) = (reserve(), deaf());
         let resetting_at_once = resetting(Duration::ZERO);
         let resetting = resetting(Duration::from_millis(200));
         Self {
-            app: FakeApp::start(),
+            app,
             other,
+            is_secure,
+            across,
             dead,
             deaf,
             resetting,
@@ -107,10 +181,19 @@ impl Kitchen {
         }
     }
 
+    /// How the apps are asked.
+    fn aim(&self, port: u16) -> Aim {
+        if self.is_secure {
+            Aim::Https(port)
+        } else {
+            Aim::Http(port)
+        }
+    }
+
     /// The menu; `status_port` is the agent's own, which one redirect aims at.
     pub fn menu(&self, status_port: u16) -> Vec<Dish> {
         let mut menu = Menu {
-            app: self.app.port(),
+            aim: self.aim(self.app.port()),
             dishes: Vec::new(),
         };
         statuses::add_to(&mut menu);
@@ -137,19 +220,16 @@ impl Kitchen {
 
     fn connections(&self, menu: &mut Menu) {
         let (dead, deaf) = (self.dead.port, self.deaf.port);
-        menu.aimed("http-refused", Aim::Http(dead), 502);
-        menu.aimed("http-backlog-full", Aim::Http(deaf), 504);
-        menu.aimed(
-            "http-reset-after-accept",
-            Aim::Http(self.resetting.port),
-            502,
-        );
+        menu.aimed("http-refused", self.aim(dead), 502);
+        menu.aimed("http-backlog-full", self.aim(deaf), 504);
+        let resetting = self.aim(self.resetting.port);
+        menu.aimed("http-reset-after-accept", resetting, 502);
         menu.aimed("tcp-live", Aim::Tcp(self.other.port()), 200);
         menu.aimed("tcp-refused", Aim::Tcp(dead), 502);
         menu.aimed("tcp-backlog-full", Aim::Tcp(deaf), 504);
         menu.aimed("tcp-reset-after-accept", Aim::Tcp(self.resetting.port), 200);
         let at_once = self.resetting_at_once.port;
-        menu.aimed("http-reset-at-once", Aim::Http(at_once), 502);
+        menu.aimed("http-reset-at-once", self.aim(at_once), 502);
         menu.aimed("tcp-reset-at-once", Aim::Tcp(at_once), 200);
         // kubelet reads the result of its connect after the reset or before it.
         menu.last().judged = false;
@@ -163,20 +243,15 @@ pub const FINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
 const ENDLESS: u64 = u64::MAX;
 
 struct Menu {
-    app: u16,
+    aim: Aim,
     dishes: Vec<Dish>,
 }
 
 impl Menu {
     fn add(&mut self, name: &str, script: Script, code: Code) {
-        let aim = Aim::Http(self.app);
         self.dishes.push(Dish {
-            name: name.into(),
             script,
-            code,
-            aim,
-            seconds: 1,
-            judged: true,
+            ..Dish::aimed(name, self.aim, code)
         });
     }
 
@@ -196,15 +271,7 @@ impl Menu {
     }
 
     fn aimed(&mut self, name: &str, aim: Aim, code: u16) {
-        let code = Code::Plain(code);
-        self.dishes.push(Dish {
-            name: name.into(),
-            script: Vec::new(),
-            code,
-            aim,
-            seconds: 1,
-            judged: true,
-        });
+        self.dishes.push(Dish::aimed(name, aim, Code::Plain(code)));
     }
 
     /// The dish added last.

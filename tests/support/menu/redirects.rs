@@ -1,6 +1,7 @@
 //! Redirects: where to, with what body, how often.
 
 use super::{Code, ENDLESS, FINE, Kitchen, Menu, Step, redirect, send};
+use crate::support::TLS;
 
 pub(super) fn add_to(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
     by_code(menu);
@@ -71,33 +72,40 @@ const PLACES: &[(&str, &str, u16)] = &[
 
 fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
     let (app, other, dead) = (kitchen.app.port(), kitchen.other.port(), kitchen.dead.port);
+    let across = kitchen.across.port();
+    let (ours, theirs) = if kitchen.is_secure {
+        ("https", "http")
+    } else {
+        ("http", "https")
+    };
     // Asked directly, kubelet follows this one into the agent, which asks the app, and so on.
     let own = format!("http://127.0.0.1:{status_port}/app-health/redirect-to-status-port/livez");
     for (name, location, code) in [
-        ("same-port", format!("http://127.0.0.1:{app}/fine"), 200),
-        ("other-port", format!("http://127.0.0.1:{other}/any"), 200),
+        ("same-port", format!("{ours}://127.0.0.1:{app}/fine"), 200),
+        ("other-port", format!("{ours}://127.0.0.1:{other}/any"), 200),
         (
             "upper-case-scheme",
-            format!("HTTP://127.0.0.1:{other}/any"),
+            format!("{}://127.0.0.1:{other}/any", ours.to_uppercase()),
             200,
         ),
         ("slashes", format!("//127.0.0.1:{other}/any"), 200),
-        ("no-path", format!("http://127.0.0.1:{other}"), 200),
+        ("no-path", format!("{ours}://127.0.0.1:{other}"), 200),
         (
             "query-on-host",
-            format!("http://127.0.0.1:{other}?a=b"),
+            format!("{ours}://127.0.0.1:{other}?a=b"),
             200,
         ),
         (
             "userinfo",
-            format!("http://user:word@127.0.0.1:{other}/any"),
+            format!("{ours}://user:word@127.0.0.1:{other}/any"),
             200,
         ),
         ("other-spelling", format!("http://127.1:{app}/fine"), 302),
         ("v6-host", format!("http://[::1]:{app}/fine"), 302),
-        ("dead-port", format!("http://127.0.0.1:{dead}/x"), 502),
+        ("dead-port", format!("{ours}://127.0.0.1:{dead}/x"), 502),
         ("status-port", own, 502),
-        ("https", format!("https://127.0.0.1:{other}/any"), 501),
+        ("wrong-scheme", format!("{theirs}://127.0.0.1:{other}/any"), WRONG_SCHEME),
+        ("other-scheme", format!("{theirs}://127.0.0.1:{across}/any"), OTHER_SCHEME),
         ("long-path", format!("/{}", "l".repeat(1500)), 404),
         ("login", format!("//user:word@127.0.0.1:{app}/login"), 200),
         (
@@ -116,6 +124,8 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
             redirect(302, &location),
             Code::Plain(code),
         );
+        // Without TLS there is no such thing as the same verdict.
+        menu.last().judged = TLS || !matches!(name, "wrong-scheme" | "other-scheme");
     }
     let demand = Step::Demand("Authorization: Basic dXNlcjp3b3Jk");
     menu.add("login", vec![demand, send(FINE)], Code::Plain(401));
@@ -125,6 +135,10 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
         Code::Cut(404),
     );
 }
+
+/// What answers in the wrong scheme, and in the right one; a build without TLS asks neither.
+const WRONG_SCHEME: u16 = if TLS { 502 } else { 501 };
+const OTHER_SCHEME: u16 = if TLS { 200 } else { 501 };
 
 /// To a sign-on elsewhere, which is told so much.
 fn away(bytes: usize) -> String {

@@ -1,0 +1,160 @@
+//! Certificates made on the spot, and the TLS of a scripted app.
+
+use super::line::Security;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+    SignatureAlgorithm,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A certificate, what signed it if not itself, and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The chain, the leaf first.
+    pub chain: String,
+    /// The key, PKCS #8.
+    pub key: String,
+}
+
+/// An authority of the test's own.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// A new one of this name.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        // Without a name of its own it could not be told from what it signs.
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    /// Its certificate as PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for a name or address, or for a URI where it is one, such as a SPIFFE ID.
+    pub fn sign(&self, name: &str) -> Identity {
+        self.sign_with(name, |_| ())
+    }
+
+    /// The same, changed before it is signed.
+    pub fn sign_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = params(name);
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        Identity {
+            chain: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+fn params(name: &str) -> CertificateParams {
+    if name.contains("://") {
+        let mut params = CertificateParams::default();
+        let uri = name.to_owned().try_into().expect("ASCII");
+        params.subject_alt_names = vec![SanType::URI(uri)];
+        return params;
+    }
+    CertificateParams::new([name.to_owned()]).expect("a name")
+}
+
+impl Identity {
+    /// Signed by itself, for 127.0.0.1.
+    pub fn self_signed() -> Self {
+        Self::self_signed_with(&rcgen::PKCS_ECDSA_P256_SHA256, |_| ())
+    }
+
+    /// The same with a key of this kind, changed before it is signed.
+    pub fn self_signed_with(
+        algorithm: &'static SignatureAlgorithm,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        let mut params = params("127.0.0.1");
+        change(&mut params);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self {
+            chain: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// Both as files of a folder, for programs that read them: certificate and key.
+    pub fn write(&self, folder: &Folder, name: &str) -> (PathBuf, PathBuf) {
+        let chain = folder.file(&format!("{name}.pem"), &self.chain);
+        let key = folder.file(&format!("{name}.key"), &self.key);
+        (chain, key)
+    }
+
+    /// An app's TLS: protocols offered by ALPN, and the authority of the clients it lets in.
+    pub fn security(&self, alpn: &[&str], clients: Option<&Authority>) -> Security {
+        let builder = ServerConfig::builder();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                let root = authority.0.der().clone();
+                roots.add(root).expect("a root");
+                let verifier = WebPkiClientVerifier::builder(roots.into()).build();
+                builder.with_client_cert_verifier(verifier.expect("a verifier"))
+            }
+        };
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
+        let mut config = builder.with_single_cert(chain, key).expect("a pair");
+        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Some(Arc::new(config))
+    }
+}
+
+/// A folder of this test run; it goes when dropped.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A new, empty one.
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("files-{}-{count}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,125 @@
+//! Frames of HTTP/2 as bytes, right or wrong, written by hand so that they owe nothing to the code
+//! under test (RFC 9113 section 6).
+
+/// What a client says first.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
+
+pub const END_STREAM: u8 = 1;
+pub const ACK: u8 = 1;
+pub const END_HEADERS: u8 = 4;
+pub const PADDED: u8 = 8;
+pub const PRIORITY: u8 = 0x20;
+
+pub const NO_ERROR: u32 = 0;
+pub const PROTOCOL_ERROR: u32 = 1;
+pub const INTERNAL_ERROR: u32 = 2;
+pub const REFUSED_STREAM: u32 = 7;
+pub const CANCEL: u32 = 8;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
+pub const HTTP_1_1_REQUIRED: u32 = 13;
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// Any frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("24 bits").to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// SETTINGS of pairs of identifier and value.
+pub fn settings(pairs: &[(u16, u32)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (identifier, value) in pairs {
+        payload.extend(identifier.to_be_bytes());
+        payload.extend(value.to_be_bytes());
+    }
+    frame(SETTINGS, 0, 0, &payload)
+}
+
+/// What a server says first, and its word on the client's SETTINGS.
+pub fn greeting() -> Vec<u8> {
+    [settings(&[]), frame(SETTINGS, ACK, 0, &[])].concat()
+}
+
+/// The end of a connection's streams after `last`.
+pub fn goaway(last: u32, code: u32) -> Vec<u8> {
+    let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
+    frame(GOAWAY, 0, 0, &payload)
+}
+
+/// The end of stream 1.
+pub fn rst(code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, 1, &code.to_be_bytes())
+}
+
+/// More window, of stream 0 or 1.
+pub fn window(stream: u32, bytes: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
+}
+
+/// HEADERS of stream 1 with these flags beside END_HEADERS.
+pub fn headers(flags: u8, block: &[u8]) -> Vec<u8> {
+    frame(HEADERS, flags | END_HEADERS, 1, block)
+}
+
+/// DATA of stream 1.
+pub fn data(flags: u8, bytes: &[u8]) -> Vec<u8> {
+    frame(DATA, flags, 1, bytes)
+}
+
+/// A header block of literals that enter no table (RFC 7541 section 6.2.2).
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in fields {
+        bytes.push(0);
+        string(&mut bytes, name.as_bytes());
+        string(&mut bytes, value.as_bytes());
+    }
+    bytes
+}
+
+fn string(bytes: &mut Vec<u8>, text: &[u8]) {
+    integer(bytes, 7, text.len());
+    bytes.extend_from_slice(text);
+}
+
+/// An integer with so many bits in its first byte, the others 0 (RFC 7541 section 5.1).
+fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
+    let most = (1 << bits) - 1;
+    if value < most {
+        return bytes.push(value as u8);
+    }
+    bytes.push(most as u8);
+    let mut left = value - most;
+    while left >= 128 {
+        bytes.push((left % 128 + 128) as u8);
+        left /= 128;
+    }
+    bytes.push(left as u8);
+}
+
+/// A header block that is this status and these fields.
+pub fn head(status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    [block(&[(":status", status)]), block(fields)].concat()
+}

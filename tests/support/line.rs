@@ -1,0 +1,139 @@
+//! The server's end of a connection, in plaintext or TLS, with the endings that a test tells apart.
+
+use super::PATIENCE;
+use super::ports::reset;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What secures a port; nothing is plaintext.
+pub type Security = Option<Arc<ServerConfig>>;
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub enum Line {
+    /// Plaintext.
+    Plain(TcpStream),
+    /// TLS, its handshake done.
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Line {
+    /// Shakes hands, where that is due.
+    ///
+    /// # Errors
+    /// When the handshake fails; the client has been told by an alert.
+    pub fn open(tcp: TcpStream, security: &Security) -> Result<Self> {
+        tcp.set_nodelay(true)?;
+        let Some(config) = security else {
+            return Ok(Line::Plain(tcp));
+        };
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let connection = ServerConnection::new(config.clone()).map_err(Error::other)?;
+        let mut stream = Box::new(StreamOwned::new(connection, tcp));
+        while stream.conn.is_handshaking() {
+            let StreamOwned { conn, sock } = &mut *stream;
+            if let Err(e) = conn.complete_io(sock) {
+                // The alert is lost in a reset where bytes of the client wait unread.
+                linger(sock);
+                return Err(e);
+            }
+        }
+        Ok(Line::Tls(stream))
+    }
+
+    /// The connection below.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Line::Plain(tcp) => tcp,
+            Line::Tls(stream) => &stream.sock,
+        }
+    }
+
+    /// Says that nothing more comes: a close_notify where there is TLS, and a FIN.
+    pub fn end(&mut self) {
+        if let Line::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+        self.hang_up();
+    }
+
+    /// A FIN and no close_notify.
+    pub fn hang_up(&mut self) {
+        let _ = self.tcp().shutdown(Shutdown::Write);
+    }
+
+    /// A reset.
+    pub fn reset(self) {
+        reset(self.tcp());
+    }
+
+    /// Bytes past TLS, as whoever sits in between could write them.
+    pub fn write_below(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut tcp = self.tcp();
+        tcp.write_all(bytes)
+    }
+
+    /// Waits for the client to close, for so long at most, and throws away what it sends; says
+    /// whether it did.
+    pub fn wait_for_close(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        let mut ignored = [0; 4096];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.tcp().set_read_timeout(Some(left)).is_err() {
+                return false;
+            }
+            match self.read(&mut ignored) {
+                Ok(0) => return true,
+                Err(e) if is_wait(&e) => {}
+                Err(_) => return true,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Whether an error says no more than that nothing came in time.
+pub fn is_wait(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}
+
+/// Sends the FIN and reads what is still coming.
+fn linger(tcp: &mut TcpStream) {
+    let _ = tcp.shutdown(Shutdown::Write);
+    let _ = tcp.set_read_timeout(Some(Duration::from_secs(2)));
+    let mut ignored = [0; 4096];
+    while tcp.read(&mut ignored).is_ok_and(|n| n > 0) {}
+}
+
+impl Read for Line {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        match self {
+            Line::Plain(tcp) => tcp.read(bytes),
+            Line::Tls(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        match self {
+            Line::Plain(tcp) => tcp.write(bytes),
+            Line::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Line::Plain(tcp) => tcp.flush(),
+            Line::Tls(stream) => stream.flush(),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a server can make of a call of `grpc.health.v1.Health/Check`, from the frames up.
+
+pub use super::tls::Faults;
+use super::{Aim, Code, Dish, Mode, Step};
+use crate::support::certs::Identity;
+use crate::support::frames::{self, END_STREAM, data, frame, goaway, greeting, head, headers, rst};
+use crate::support::line::Security;
+use crate::support::scripted::{Act, Play, Scripted, send};
+
+/// All cases.
+pub fn faults() -> Faults {
+    let mut faults = Faults::default();
+    answers(&mut faults);
+    without_grpc(&mut faults);
+    messages(&mut faults);
+    breaks(&mut faults);
+    windows(&mut faults);
+    no_http2(&mut faults);
+    faults
+}
+
+impl Faults {
+    fn grpc(&mut self, name: &str, code: u16, plays: Vec<Play>) {
+        self.call(name, code, None, Mode::Plaintext, plays);
+    }
+
+    fn call(&mut self, name: &str, code: u16, security: Security, mode: Mode, plays: Vec<Play>) {
+        let app = Scripted::start(security, plays);
+        let aim = Aim::Grpc(app.port(), Some(""), mode);
+        let dish = Dish::aimed(&format!("grpc-{name}"), aim, Code::Plain(code));
+        self.dishes.push(dish);
+        self.apps.push(app);
+    }
+}
+
+/// A head of gRPC that more follows.
+fn ok() -> Vec<u8> {
+    headers(0, &head("200", &[("content-type", "application/grpc")]))
+}
+
+/// A message with this state.
+fn message(status: u8) -> Vec<u8> {
+    data(0, &[0, 0, 0, 0, 2, 8, status])
+}
+
+/// Trailers with this status.
+fn trailers(status: &str) -> Vec<u8> {
+    headers(END_STREAM, &frames::block(&[("grpc-status", status)]))
+}
+
+/// A head that is all there is, with this status.
+fn trailers_only(status: &str) -> Vec<u8> {
+    let fields = [("content-type", "application/grpc"), ("grpc-status", status)];
+    headers(END_STREAM, &head("200", &fields))
+}
+
+/// Greets, waits for the call, answers, and keeps the connection, as a server of gRPC does.
+fn answer(parts: &[Vec<u8>]) -> Play {
+    let hold = Act::Do(Step::Hold);
+    vec![send(greeting()), Act::Request, send(parts.concat()), hold]
+}
+
+fn answers(faults: &mut Faults) {
+    let state = |state| answer(&[ok(), message(state), trailers("0")]);
+    for (name, code, number) in [
+        ("serving", 200, 1),
+        ("unknown", 503, 0),
+        ("not-serving", 503, 2),
+        ("service-unknown", 503, 3),
+        ("state-99", 503, 99),
+    ] {
+        faults.grpc(name, code, vec![state(number)]);
+    }
+    for (status, code) in [
+        ("1", 502),
+        ("2", 502),
+        ("3", 502),
+        ("5", 502),
+        ("8", 502),
+        ("12", 501),
+        ("13", 502),
+        ("14", 502),
+        ("16", 502),
+        ("17", 502),
+        ("x", 502),
+        ("", 502),
+    ] {
+        let only = answer(&[trailers_only(status)]);
+        faults.grpc(&format!("trailers-only-{status}"), code, vec![only]);
+        let late = answer(&[ok(), message(1), trailers(status)]);
+        faults.grpc(&format!("serving-but-{status}"), code, vec![late]);
+    }
+    // A server may find the deadline over before its client does.
+    let deadline = answer(&[trailers_only("4")]);
+    faults.grpc("trailers-only-4", 504, vec![deadline]);
+    faults.grpc("trailers-only-0", 502, vec![answer(&[trailers_only("0")])]);
+}
+
+/// Answers in HTTP/2 of something that knows no gRPC.
+fn without_grpc(faults: &mut Faults) {
+    for (status, code) in [
+        ("200", 502),
+        ("302", 502),
+        ("400", 502),
+        ("401", 502),
+        ("403", 502),
+        ("404", 501),
+        ("429", 502),
+        ("500", 502),
+        ("503", 502),
+        ("504", 502),
+    ] {
+        let page = headers(0, &head(status, &[("content-type", "text/html")]));
+        let answer = answer(&[page, data(END_STREAM, b"<html>")]);
+        faults.grpc(&format!("html-{status}"), code, vec![answer]);
+    }
+    let bare = headers(END_STREAM, &head("404", &[]));
+    faults.grpc("bare-404", 501, vec![answer(&[bare])]);
+    for (name, kind, code) in [
+        ("type-missing", "", 502),
+        ("type-proto", "application/grpc+proto", 200),
+        ("type-parameter", "application/grpc;charset=utf-8", 200),
+        ("type-upper-case", "Application/GRPC", 200),
+        ("type-web", "application/grpc-web", 502),
+        ("type-json", "application/json", 502),
+    ] {
+        let fields: &[_] = if kind.is_empty() {
+            &[]
+        } else {
+            &[("content-type", kind)]
+        };
+        let first = headers(0, &head("200", fields));
+        let answer = answer(&[first, message(1), trailers("0")]);
+        faults.grpc(name, code, vec![answer]);
+    }
+    let fields = [("content-type", "application/grpc")];
+    let odd = headers(0, &head("503", &fields));
+    let answer = answer(&[odd, message(1), trailers("0")]);
+    faults.grpc("grpc-in-503", 502, vec![answer]);
+}
+
+fn messages(faults: &mut Faults) {
+    let end = || trailers("0");
+    let reply = |bytes: &[u8]| data(0, bytes);
+    let long = [&[0, 0, 0, 8, 0][..], &[0x7a, 0xfd, 0x0f], &[0; 2045]].concat();
+    for (name, code, parts) in [
+        ("no-message", 502, vec![]),
+        ("two-messages", 502, vec![message(1), message(1)]),
+        ("message-empty", 503, vec![reply(&[0; 5])]),
+        ("message-compressed", 502, vec![reply(&[1, 0, 0, 0, 2, 8, 1])]),
+        ("message-of-flag-2", 502, vec![reply(&[2, 0, 0, 0, 2, 8, 1])]),
+        ("message-cut", 502, vec![reply(&[0, 0, 0, 0, 2, 8])]),
+        ("prefix-cut", 502, vec![reply(&[0, 0, 0])]),
+        ("message-too-long", 502, vec![reply(&[0, 255, 255, 255, 255, 8, 1])]),
+        ("message-no-protobuf", 502, vec![reply(&[0, 0, 0, 0, 2, 255, 255])]),
+        ("status-as-text", 503, vec![reply(&[0, 0, 0, 0, 3, 10, 1, 49])]),
+        ("status-twice", 200, vec![reply(&[0, 0, 0, 0, 4, 8, 2, 8, 1])]),
+        ("status-in-many-bytes", 200, vec![reply(&[0, 0, 0, 0, 3, 8, 129, 0])]),
+        (
+            "field-unknown-first",
+            200,
+            vec![reply(&[0, 0, 0, 0, 6, 0x7a, 2, 8, 2, 8, 1])],
+        ),
+        ("field-unknown-of-2-kib", 503, vec![reply(&long)]),
+        (
+            "message-in-pieces",
+            200,
+            [0, 0, 0, 0, 2, 8, 1].map(|byte| reply(&[byte])).to_vec(),
+        ),
+        (
+            "message-among-empty-data",
+            200,
+            vec![reply(&[]), message(1), reply(&[])],
+        ),
+        (
+            "message-padded",
+            200,
+            vec![data(frames::PADDED, &[3, 0, 0, 0, 0, 2, 8, 1, 0, 0, 0])],
+        ),
+    ] {
+        let parts = [vec![ok()], parts, vec![end()]].concat();
+        faults.grpc(name, code, vec![answer(&parts)]);
+    }
+    let none = headers(END_STREAM, &frames::block(&[("x", "y")]));
+    let missing = answer(&[ok(), message(1), none]);
+    faults.grpc("status-missing", 502, vec![missing]);
+    let ends = answer(&[ok(), data(END_STREAM, &[0, 0, 0, 0, 2, 8, 1])]);
+    faults.grpc("trailers-missing", 502, vec![ends]);
+}
+
+fn breaks(faults: &mut Faults) {
+    let whole = || [ok(), message(1), trailers("0")].concat();
+    let hold = || Act::Do(Step::Hold);
+    let say = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes), hold()];
+    let close = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes)];
+    for (name, code, play) in [
+        ("never", 504, say(vec![])),
+        ("head-then-hold", 504, say(ok())),
+        ("message-then-hold", 504, say([ok(), message(1)].concat())),
+        ("closes", 502, close(vec![])),
+        ("closes-after-head", 502, close(ok())),
+        ("closes-after-message", 502, close([ok(), message(1)].concat())),
+        ("closes-after-answer", 200, close(whole())),
+        ("rst-cancel", 502, say(rst(frames::CANCEL))),
+        ("rst-internal", 502, say(rst(frames::INTERNAL_ERROR))),
+        ("rst-refused", 502, say(rst(frames::REFUSED_STREAM))),
+        ("rst-after-message", 502, say([ok(), message(1), rst(frames::CANCEL)].concat())),
+        (
+            "rst-after-answer",
+            200,
+            say([whole(), rst(frames::NO_ERROR)].concat()),
+        ),
+        ("goaway-then-answer", 200, say([goaway(1, 0), whole()].concat())),
+        ("goaway-then-close", 502, close(goaway(1, 0))),
+        ("goaway-calm", 502, close(goaway(0, frames::ENHANCE_YOUR_CALM))),
+        ("frame-unknown", 200, say([frame(0xbe, 0xff, 0, &[1; 9]), whole()].concat())),
+        ("push-promise", 502, say([frame(5, 4, 1, &[0, 0, 0, 2, 0x82]), whole()].concat())),
+    ] {
+        faults.grpc(name, code, vec![play]);
+    }
+    let refused = say(rst(frames::REFUSED_STREAM));
+    faults.grpc("refused-once", 200, vec![refused, say(whole())]);
+    let refused = close(goaway(0, 0));
+    faults.grpc("goaway-once", 200, vec![refused, say(whole())]);
+}
+
+fn windows(faults: &mut Faults) {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    let ack = || frame(frames::SETTINGS, frames::ACK, 0, &[]);
+    let with = |pairs: &[(u16, u32)]| send([frames::settings(pairs), ack()].concat());
+    let whole = || send([ok(), message(1), trailers("0")].concat());
+    let (hold, head) = (|| Act::Do(Step::Hold), Act::Frame(frames::HEADERS, 0));
+    let closed = || with(&[(INITIAL_WINDOW_SIZE, 0)]);
+    let opened = send(frames::window(1, 100));
+    let play = vec![closed(), head.clone(), opened, Act::Request, whole(), hold()];
+    faults.grpc("window-opens-late", 200, vec![play]);
+    let by_one = send(frames::window(1, 1).repeat(5));
+    let play = vec![closed(), head.clone(), by_one, Act::Request, whole(), hold()];
+    faults.grpc("window-opens-by-bytes", 200, vec![play]);
+    let by_settings = with(&[(INITIAL_WINDOW_SIZE, 50)]);
+    let play = vec![closed(), head, by_settings, Act::Request, whole(), hold()];
+    faults.grpc("window-opens-by-settings", 200, vec![play]);
+    let play = vec![closed(), Act::Request, whole(), hold()];
+    faults.grpc("window-never-opens", 504, vec![play]);
+    let play = vec![with(&[(MAX_CONCURRENT_STREAMS, 0)]), Act::Request, whole(), hold()];
+    faults.grpc("no-streams-allowed", 504, vec![play]);
+}
+
+fn no_http2(faults: &mut Faults) {
+    let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let hold = || Act::Do(Step::Hold);
+    faults.grpc("http-1.1-answers", 502, vec![vec![Act::Bytes(24), send(bad)]]);
+    faults.grpc("closes-at-once", 502, vec![vec![]]);
+    faults.grpc("never-greets", 504, vec![vec![hold()]]);
+    let serving = || answer(&[ok(), message(1), trailers("0")]);
+    let tls = |alpn: &[&str]| Identity::self_signed().security(alpn, None);
+    faults.call("tls-serving", 200, tls(&["h2"]), Mode::Tls, vec![serving()]);
+    // grpc-go has been insisting on ALPN since 1.67.
+    faults.call("tls-without-alpn", 502, tls(&[]), Mode::Tls, vec![serving()]);
+    faults.call("tls-of-http-1.1", 502, tls(&["http/1.1"]), Mode::Tls, vec![serving()]);
+    faults.call("plain-at-tls", 502, tls(&["h2"]), Mode::Plaintext, vec![serving()]);
+    faults.call("tls-at-plain", 502, None, Mode::Tls, vec![serving()]);
+}

@@ -1,0 +1,241 @@
+//! What can go wrong in TLS itself: no handshake, a broken one, and one that is followed by garbage.
+//! Every app is asked over HTTPS.
+
+use super::{Aim, Code, Dish, FINE, Step};
+use crate::support::certs::Identity;
+use crate::support::fake_app::FakeApp;
+use crate::support::frames;
+use crate::support::scripted::{Act, Play, Scripted, send};
+use std::time::Duration;
+
+/// Cases, and the apps that play them.
+#[derive(Debug, Default)]
+pub struct Faults {
+    pub dishes: Vec<Dish>,
+    pub apps: Vec<Scripted>,
+    pub others: Vec<FakeApp>,
+}
+
+/// A record of TLS in plaintext.
+fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("short").to_be_bytes();
+    [&[kind, 3, 3][..], &length, payload].concat()
+}
+
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const FATAL: u8 = 2;
+
+/// More than anybody reads.
+const ENDLESS: u64 = u64::MAX;
+
+/// All cases.
+pub fn faults() -> Faults {
+    let mut faults = Faults::default();
+    no_handshake(&mut faults);
+    alerts(&mut faults);
+    broken_handshakes(&mut faults);
+    floods(&mut faults);
+    after_the_handshake(&mut faults);
+    other_protocols(&mut faults);
+    faults
+}
+
+impl Faults {
+    /// The app reads a record's head, then this happens.
+    fn raw(&mut self, name: &str, code: u16, play: Play) {
+        let play = [vec![Act::Bytes(5)], play].concat();
+        self.push(name, Code::Plain(code), Scripted::start(None, vec![play]));
+    }
+
+    /// The app shakes hands, reads something, then this happens.
+    fn secure(&mut self, name: &str, alpn: &[&str], code: Code, play: Play) {
+        let play = [vec![Act::Bytes(16)], play].concat();
+        let security = Identity::self_signed().security(alpn, None);
+        self.push(name, code, Scripted::start(security, vec![play]));
+    }
+
+    fn push(&mut self, name: &str, code: Code, app: Scripted) {
+        let name = format!("tls-{name}");
+        let dish = Dish::aimed(&name, Aim::Https(app.port()), code);
+        self.dishes.push(dish);
+        self.apps.push(app);
+    }
+}
+
+fn no_handshake(faults: &mut Faults) {
+    let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    faults.raw("http-answers", 502, vec![send(bad)]);
+    let moved = "HTTP/1.1 301 Go\r\nLocation: https://127.0.0.1/\r\nContent-Length: 0\r\n\r\n";
+    faults.raw("http-redirects", 502, vec![send(moved)]);
+    faults.raw(
+        "http-answers-slowly",
+        504,
+        vec![Act::Do(Step::Drip(
+            bad.into(),
+            Duration::from_millis(500),
+        ))],
+    );
+    faults.raw("h2c-answers", 502, vec![send(frames::greeting())]);
+    faults.raw("ssh-answers", 502, vec![send("SSH-2.0-OpenSSH_9.2\r\n")]);
+    faults.raw("bytes-answer", 502, vec![send([0; 64])]);
+    faults.raw("closes", 502, vec![]);
+    faults.raw("resets", 502, vec![Act::Do(Step::Reset)]);
+    faults.raw("never", 504, vec![Act::Do(Step::Hold)]);
+    let some = send([HANDSHAKE, 3]);
+    faults.raw("never-after-two-bytes", 504, vec![some, Act::Do(Step::Hold)]);
+}
+
+fn alerts(faults: &mut Faults) {
+    for (name, description) in [
+        ("handshake-failure", 40),
+        ("protocol-version", 70),
+        ("internal-error", 80),
+        ("unrecognized-name", 112),
+        ("unheard-of", 199),
+    ] {
+        let alert = record(ALERT, &[FATAL, description]);
+        faults.raw(&format!("alert-{name}"), 502, vec![send(alert)]);
+    }
+    faults.raw("alert-close-notify", 502, vec![send(record(ALERT, &[1, 0]))]);
+    faults.raw("alert-of-one-byte", 502, vec![send(record(ALERT, &[FATAL]))]);
+    let alert = record(ALERT, &[1, 112]);
+    faults.raw("alert-warning-then-close", 502, vec![send(alert)]);
+}
+
+/// A ServerHello without extensions.
+fn server_hello(version: u8, suite: u16) -> Vec<u8> {
+    let mut hello = vec![2, 0, 0, 38, 3, version];
+    hello.extend([7; 32]);
+    hello.push(0);
+    hello.extend(suite.to_be_bytes());
+    hello.push(0);
+    hello
+}
+
+fn broken_handshakes(faults: &mut Faults) {
+    let hello = |version, suite| record(HANDSHAKE, &server_hello(version, suite));
+    let whole = hello(3, 0xc02b);
+    for (name, bytes) in [
+        ("hello-of-tls-1.0", hello(1, 0xc013)),
+        ("hello-of-tls-1.1", hello(2, 0xc013)),
+        ("hello-of-no-suite-of-ours", hello(3, 0x1399)),
+        ("hello-empty", record(HANDSHAKE, &[2, 0, 0, 0])),
+        ("hello-cut", whole[..30].to_vec()),
+        ("hello-then-close", whole.clone()),
+        ("hello-twice", [whole.clone(), whole.clone()].concat()),
+        ("certificate-first", record(HANDSHAKE, &[11, 0, 0, 3, 0, 0, 0])),
+        ("finished-first", record(HANDSHAKE, &[20, 0, 0, 1, 0])),
+        ("data-first", record(23, b"HTTP/1.1 200 OK\r\n\r\n")),
+        ("record-too-long", [HANDSHAKE, 3, 3, 0xff, 0xff].to_vec()),
+        ("record-of-no-type", record(99, &[0; 8])),
+        ("record-of-ssl-2", b"\x80\x2e\x04\0\x01\0\x02\0".to_vec()),
+    ] {
+        faults.raw(name, 502, vec![send(bytes)]);
+    }
+    let hold = Act::Do(Step::Hold);
+    faults.raw("hello-then-hold", 504, vec![send(whole.clone()), hold]);
+    let drip = Step::Drip(whole, Duration::from_millis(100));
+    faults.raw("hello-drips", 504, vec![Act::Do(drip)]);
+}
+
+/// Records without end that lead nowhere.
+fn floods(faults: &mut Faults) {
+    let huge = [&[2, 0xff, 0xff, 0xff][..], &[0; 4096]].concat();
+    for (name, bytes) in [
+        ("flood-of-one-message", record(HANDSHAKE, &huge)),
+        ("flood-of-empty-records", record(HANDSHAKE, &[]).repeat(500)),
+        ("flood-of-warnings", record(ALERT, &[1, 112]).repeat(500)),
+        ("flood-of-cipher-changes", record(20, &[1]).repeat(500)),
+        ("flood-of-hello-requests", record(HANDSHAKE, &[0; 4]).repeat(500)),
+        ("flood-of-data", record(23, &[0; 4096])),
+    ] {
+        let flood = Act::Do(Step::Flood(bytes, ENDLESS));
+        faults.raw(name, 502, vec![flood]);
+    }
+}
+
+fn after_the_handshake(faults: &mut Faults) {
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let hang_up = || Act::Do(Step::HangUp);
+    let below = |bytes: Vec<u8>| Act::Do(Step::SendBelow(bytes));
+    let (cut, fails) = (Code::Cut(200), Code::Plain(502));
+    let fine = Code::Plain(200);
+    let garbage = record(23, &[0; 40]);
+    for (name, code, play) in [
+        ("hangs-up", fails, vec![hang_up()]),
+        (
+            "hangs-up-in-head",
+            fails,
+            vec![send(&ok.as_bytes()[..9]), hang_up()],
+        ),
+        ("hangs-up-after-answer", fine, vec![send(FINE), hang_up()]),
+        (
+            "hangs-up-to-end-body",
+            fine,
+            vec![send(format!("{ok}\r\nall there is")), hang_up()],
+        ),
+        (
+            "hangs-up-in-body",
+            cut,
+            vec![
+                send(format!("{ok}Content-Length: 9\r\n\r\nhalf")),
+                hang_up(),
+            ],
+        ),
+        (
+            "hangs-up-in-record",
+            cut,
+            vec![
+                send(format!("{ok}\r\nhalf")),
+                below(garbage[..20].to_vec()),
+                hang_up(),
+            ],
+        ),
+        ("garbage-for-head", fails, vec![below(garbage.clone())]),
+        (
+            "garbage-in-body",
+            cut,
+            vec![
+                send(format!("{ok}Content-Length: 9\r\n\r\nhalf")),
+                below(garbage.clone()),
+            ],
+        ),
+        (
+            "garbage-after-answer",
+            fine,
+            vec![send(FINE), below(garbage)],
+        ),
+        (
+            "plain-http-for-head",
+            fails,
+            vec![below(FINE.as_bytes().to_vec())],
+        ),
+        (
+            "plain-alert-for-head",
+            fails,
+            vec![below(record(ALERT, &[FATAL, 80]))],
+        ),
+        ("empty-answer", fails, vec![]),
+        (
+            "never-answers",
+            Code::Plain(504),
+            vec![Act::Do(Step::Hold)],
+        ),
+    ] {
+        faults.secure(name, &[], code, play);
+    }
+}
+
+/// What ALPN settled on is not what is spoken.
+fn other_protocols(faults: &mut Faults) {
+    let fails = Code::Plain(502);
+    let fine = Code::Plain(200);
+    let alpn_1 = ["http/1.1"];
+    faults.secure("alpn-http-1.1", &alpn_1, fine, vec![send(FINE)]);
+    faults.secure("alpn-h2-speaks-http-1.1", &["h2"], fails, vec![send(FINE)]);
+    let greeting = vec![send(frames::greeting())];
+    faults.secure("alpn-http-1.1-speaks-h2", &alpn_1, fails, greeting.clone());
+    faults.secure("alpn-none-speaks-h2", &[], fails, greeting);
+    faults.secure("alpn-nothing-in-common", &["spdy/3"], fails, vec![]);
+}
