@@ -67,11 +67,7 @@ const TESTS: &[Test] = &[
         "a_hook_outlasts_its_timeout",
         hooks::outlasts_its_timeout,
     ),
-    (
-        &[],
-        "each_http2_fault_gives_its_code",
-        http2::plain_codes,
-    ),
+    (&[], "each_http2_fault_gives_its_code", http2::plain_codes),
     (
         &[Need::Go],
         "kubelet_agrees_on_each_http2_fault",
@@ -92,11 +88,7 @@ const TESTS: &[Test] = &[
 
 /// Those that ask a build with TLS.
 const TLS_TESTS: &[Test] = &[
-    (
-        &[],
-        "each_fault_gives_its_code_over_tls",
-        https::codes,
-    ),
+    (&[], "each_fault_gives_its_code_over_tls", https::codes),
     (
         &[Need::Go],
         "kubelet_agrees_on_each_fault_over_tls",

@@ -93,7 +93,8 @@ impl Course {
 
     /// Every case gives its code, well within kubelet's deadline.
     pub fn assert_codes(&self) {
-        let wrong = self.for_each(|agent, dish| check_code(agent, dish).err().into_iter().collect());
+        let wrong =
+            self.for_each(|agent, dish| check_code(agent, dish).err().into_iter().collect());
         assert!(
             wrong.is_empty(),
             "{} of {} codes are wrong:\n{}",
@@ -124,7 +125,9 @@ impl Course {
                 Some(entry) => entry.allows(&direct, &through),
             };
             let name = &dish.name;
-            let line = || format!("{name}: direct {direct}, through {through}, {entry:?}");
+            let code = dish.code;
+            let line =
+                || format!("{name}: direct {direct}, through {through}, due {code:?}, {entry:?}");
             (!agreed).then(line).into_iter().collect()
         });
         let used = used.into_inner().expect("all threads ended");

@@ -49,7 +49,8 @@ impl Difference {
     }
 
     fn needs_tls(&self) -> bool {
-        matches!(self.family(), "https-" | "tls-" | "h2-") || self.case == "redirect-to-wrong-scheme"
+        matches!(self.family(), "https-" | "tls-" | "h2-")
+            || self.case == "redirect-to-wrong-scheme"
     }
 
     /// Whether it allows these verdicts.

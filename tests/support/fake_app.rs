@@ -232,8 +232,7 @@ fn serve(id: u64, stream: TcpStream, shared: &Shared) {
             }
             Step::Demand(field) if has_field(&head, field) => continue,
             Step::Demand(_) => {
-                let _ =
-                    line.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+                let _ = line.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
                 break;
             }
             _ => {}

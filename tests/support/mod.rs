@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whether this build speaks TLS.
-pub const TLS: bool = true;
+pub const TLS: bool = cfg!(feature = "tls");
 
 /// The result of a test: what libtest-mimic takes.
 pub type Outcome = Result<(), libtest_mimic::Failed>;

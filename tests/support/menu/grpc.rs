@@ -50,7 +50,10 @@ fn trailers(status: &str) -> Vec<u8> {
 
 /// A head that is all there is, with this status.
 fn trailers_only(status: &str) -> Vec<u8> {
-    let fields = [("content-type", "application/grpc"), ("grpc-status", status)];
+    let fields = [
+        ("content-type", "application/grpc"),
+        ("grpc-status", status),
+    ];
     headers(END_STREAM, &head("200", &fields))
 }
 
@@ -120,7 +123,7 @@ fn without_grpc(faults: &mut Faults) {
         ("type-missing", "", 502),
         ("type-proto", "application/grpc+proto", 200),
         ("type-parameter", "application/grpc;charset=utf-8", 200),
-        ("type-upper-case", "Application/GRPC", 200),
+        ("type-upper-case", "Application/GRPC", 502),
         ("type-web", "application/grpc-web", 502),
         ("type-json", "application/json", 502),
     ] {
@@ -136,7 +139,7 @@ fn without_grpc(faults: &mut Faults) {
     let fields = [("content-type", "application/grpc")];
     let odd = headers(0, &head("503", &fields));
     let answer = answer(&[odd, message(1), trailers("0")]);
-    faults.grpc("grpc-in-503", 502, vec![answer]);
+    faults.grpc("grpc-in-503", 200, vec![answer]);
 }
 
 fn messages(faults: &mut Faults) {
@@ -147,15 +150,43 @@ fn messages(faults: &mut Faults) {
         ("no-message", 502, vec![]),
         ("two-messages", 502, vec![message(1), message(1)]),
         ("message-empty", 503, vec![reply(&[0; 5])]),
-        ("message-compressed", 502, vec![reply(&[1, 0, 0, 0, 2, 8, 1])]),
-        ("message-of-flag-2", 502, vec![reply(&[2, 0, 0, 0, 2, 8, 1])]),
+        (
+            "message-compressed",
+            502,
+            vec![reply(&[1, 0, 0, 0, 2, 8, 1])],
+        ),
+        (
+            "message-of-flag-2",
+            502,
+            vec![reply(&[2, 0, 0, 0, 2, 8, 1])],
+        ),
         ("message-cut", 502, vec![reply(&[0, 0, 0, 0, 2, 8])]),
         ("prefix-cut", 502, vec![reply(&[0, 0, 0])]),
-        ("message-too-long", 502, vec![reply(&[0, 255, 255, 255, 255, 8, 1])]),
-        ("message-no-protobuf", 502, vec![reply(&[0, 0, 0, 0, 2, 255, 255])]),
-        ("status-as-text", 503, vec![reply(&[0, 0, 0, 0, 3, 10, 1, 49])]),
-        ("status-twice", 200, vec![reply(&[0, 0, 0, 0, 4, 8, 2, 8, 1])]),
-        ("status-in-many-bytes", 200, vec![reply(&[0, 0, 0, 0, 3, 8, 129, 0])]),
+        (
+            "message-too-long",
+            502,
+            vec![reply(&[0, 255, 255, 255, 255, 8, 1])],
+        ),
+        (
+            "message-no-protobuf",
+            502,
+            vec![reply(&[0, 0, 0, 0, 2, 255, 255])],
+        ),
+        (
+            "status-as-text",
+            503,
+            vec![reply(&[0, 0, 0, 0, 3, 10, 1, 49])],
+        ),
+        (
+            "status-twice",
+            200,
+            vec![reply(&[0, 0, 0, 0, 4, 8, 2, 8, 1])],
+        ),
+        (
+            "status-in-many-bytes",
+            200,
+            vec![reply(&[0, 0, 0, 0, 3, 8, 129, 0])],
+        ),
         (
             "field-unknown-first",
             200,
@@ -199,26 +230,50 @@ fn breaks(faults: &mut Faults) {
         ("message-then-hold", 504, say([ok(), message(1)].concat())),
         ("closes", 502, close(vec![])),
         ("closes-after-head", 502, close(ok())),
-        ("closes-after-message", 502, close([ok(), message(1)].concat())),
+        (
+            "closes-after-message",
+            502,
+            close([ok(), message(1)].concat()),
+        ),
         ("closes-after-answer", 200, close(whole())),
         ("rst-cancel", 502, say(rst(frames::CANCEL))),
         ("rst-internal", 502, say(rst(frames::INTERNAL_ERROR))),
         ("rst-refused", 502, say(rst(frames::REFUSED_STREAM))),
-        ("rst-after-message", 502, say([ok(), message(1), rst(frames::CANCEL)].concat())),
+        (
+            "rst-after-message",
+            502,
+            say([ok(), message(1), rst(frames::CANCEL)].concat()),
+        ),
         (
             "rst-after-answer",
             200,
             say([whole(), rst(frames::NO_ERROR)].concat()),
         ),
-        ("goaway-then-answer", 200, say([goaway(1, 0), whole()].concat())),
+        (
+            "goaway-then-answer",
+            200,
+            say([goaway(1, 0), whole()].concat()),
+        ),
         ("goaway-then-close", 502, close(goaway(1, 0))),
-        ("goaway-calm", 502, close(goaway(0, frames::ENHANCE_YOUR_CALM))),
-        ("frame-unknown", 200, say([frame(0xbe, 0xff, 0, &[1; 9]), whole()].concat())),
-        ("push-promise", 502, say([frame(5, 4, 1, &[0, 0, 0, 2, 0x82]), whole()].concat())),
+        (
+            "goaway-calm",
+            502,
+            close(goaway(0, frames::ENHANCE_YOUR_CALM)),
+        ),
+        (
+            "frame-unknown",
+            200,
+            say([frame(0xbe, 0xff, 0, &[1; 9]), whole()].concat()),
+        ),
+        (
+            "push-promise",
+            200,
+            say([frame(5, 4, 1, &[0, 0, 0, 2, 0x82]), whole()].concat()),
+        ),
     ] {
         faults.grpc(name, code, vec![play]);
     }
-    let refused = say(rst(frames::REFUSED_STREAM));
+    let refused = close(rst(frames::REFUSED_STREAM));
     faults.grpc("refused-once", 200, vec![refused, say(whole())]);
     let refused = close(goaway(0, 0));
     faults.grpc("goaway-once", 200, vec![refused, say(whole())]);
@@ -233,32 +288,73 @@ fn windows(faults: &mut Faults) {
     let (hold, head) = (|| Act::Do(Step::Hold), Act::Frame(frames::HEADERS, 0));
     let closed = || with(&[(INITIAL_WINDOW_SIZE, 0)]);
     let opened = send(frames::window(1, 100));
-    let play = vec![closed(), head.clone(), opened, Act::Request, whole(), hold()];
+    let play = vec![
+        closed(),
+        head.clone(),
+        opened,
+        Act::Request,
+        whole(),
+        hold(),
+    ];
     faults.grpc("window-opens-late", 200, vec![play]);
     let by_one = send(frames::window(1, 1).repeat(5));
-    let play = vec![closed(), head.clone(), by_one, Act::Request, whole(), hold()];
+    let play = vec![
+        closed(),
+        head.clone(),
+        by_one,
+        Act::Request,
+        whole(),
+        hold(),
+    ];
     faults.grpc("window-opens-by-bytes", 200, vec![play]);
     let by_settings = with(&[(INITIAL_WINDOW_SIZE, 50)]);
     let play = vec![closed(), head, by_settings, Act::Request, whole(), hold()];
     faults.grpc("window-opens-by-settings", 200, vec![play]);
     let play = vec![closed(), Act::Request, whole(), hold()];
     faults.grpc("window-never-opens", 504, vec![play]);
-    let play = vec![with(&[(MAX_CONCURRENT_STREAMS, 0)]), Act::Request, whole(), hold()];
+    let play = vec![
+        with(&[(MAX_CONCURRENT_STREAMS, 0)]),
+        Act::Request,
+        whole(),
+        hold(),
+    ];
     faults.grpc("no-streams-allowed", 504, vec![play]);
 }
 
 fn no_http2(faults: &mut Faults) {
     let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
     let hold = || Act::Do(Step::Hold);
-    faults.grpc("http-1.1-answers", 502, vec![vec![Act::Bytes(24), send(bad)]]);
+    faults.grpc(
+        "http-1.1-answers",
+        502,
+        vec![vec![Act::Bytes(24), send(bad)]],
+    );
     faults.grpc("closes-at-once", 502, vec![vec![]]);
     faults.grpc("never-greets", 504, vec![vec![hold()]]);
     let serving = || answer(&[ok(), message(1), trailers("0")]);
     let tls = |alpn: &[&str]| Identity::self_signed().security(alpn, None);
     faults.call("tls-serving", 200, tls(&["h2"]), Mode::Tls, vec![serving()]);
     // grpc-go has been insisting on ALPN since 1.67.
-    faults.call("tls-without-alpn", 502, tls(&[]), Mode::Tls, vec![serving()]);
-    faults.call("tls-of-http-1.1", 502, tls(&["http/1.1"]), Mode::Tls, vec![serving()]);
-    faults.call("plain-at-tls", 502, tls(&["h2"]), Mode::Plaintext, vec![serving()]);
+    faults.call(
+        "tls-without-alpn",
+        502,
+        tls(&[]),
+        Mode::Tls,
+        vec![serving()],
+    );
+    faults.call(
+        "tls-of-http-1.1",
+        502,
+        tls(&["http/1.1"]),
+        Mode::Tls,
+        vec![serving()],
+    );
+    faults.call(
+        "plain-at-tls",
+        502,
+        tls(&["h2"]),
+        Mode::Plaintext,
+        vec![serving()],
+    );
     faults.call("tls-at-plain", 502, None, Mode::Tls, vec![serving()]);
 }

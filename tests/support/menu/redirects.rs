@@ -104,8 +104,16 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
         ("v6-host", format!("http://[::1]:{app}/fine"), 302),
         ("dead-port", format!("{ours}://127.0.0.1:{dead}/x"), 502),
         ("status-port", own, 502),
-        ("wrong-scheme", format!("{theirs}://127.0.0.1:{other}/any"), WRONG_SCHEME),
-        ("other-scheme", format!("{theirs}://127.0.0.1:{across}/any"), OTHER_SCHEME),
+        (
+            "wrong-scheme",
+            format!("{theirs}://127.0.0.1:{other}/any"),
+            WRONG_SCHEME,
+        ),
+        (
+            "other-scheme",
+            format!("{theirs}://127.0.0.1:{across}/any"),
+            OTHER_SCHEME,
+        ),
         ("long-path", format!("/{}", "l".repeat(1500)), 404),
         ("login", format!("//user:word@127.0.0.1:{app}/login"), 200),
         (

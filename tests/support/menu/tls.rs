@@ -71,10 +71,7 @@ fn no_handshake(faults: &mut Faults) {
     faults.raw(
         "http-answers-slowly",
         504,
-        vec![Act::Do(Step::Drip(
-            bad.into(),
-            Duration::from_millis(500),
-        ))],
+        vec![Act::Do(Step::Drip(bad.into(), Duration::from_millis(500)))],
     );
     faults.raw("h2c-answers", 502, vec![send(frames::greeting())]);
     faults.raw("ssh-answers", 502, vec![send("SSH-2.0-OpenSSH_9.2\r\n")]);
@@ -83,7 +80,11 @@ fn no_handshake(faults: &mut Faults) {
     faults.raw("resets", 502, vec![Act::Do(Step::Reset)]);
     faults.raw("never", 504, vec![Act::Do(Step::Hold)]);
     let some = send([HANDSHAKE, 3]);
-    faults.raw("never-after-two-bytes", 504, vec![some, Act::Do(Step::Hold)]);
+    faults.raw(
+        "never-after-two-bytes",
+        504,
+        vec![some, Act::Do(Step::Hold)],
+    );
 }
 
 fn alerts(faults: &mut Faults) {
@@ -97,8 +98,16 @@ fn alerts(faults: &mut Faults) {
         let alert = record(ALERT, &[FATAL, description]);
         faults.raw(&format!("alert-{name}"), 502, vec![send(alert)]);
     }
-    faults.raw("alert-close-notify", 502, vec![send(record(ALERT, &[1, 0]))]);
-    faults.raw("alert-of-one-byte", 502, vec![send(record(ALERT, &[FATAL]))]);
+    faults.raw(
+        "alert-close-notify",
+        502,
+        vec![send(record(ALERT, &[1, 0]))],
+    );
+    faults.raw(
+        "alert-of-one-byte",
+        502,
+        vec![send(record(ALERT, &[FATAL]))],
+    );
     let alert = record(ALERT, &[1, 112]);
     faults.raw("alert-warning-then-close", 502, vec![send(alert)]);
 }
@@ -124,7 +133,10 @@ fn broken_handshakes(faults: &mut Faults) {
         ("hello-cut", whole[..30].to_vec()),
         ("hello-then-close", whole.clone()),
         ("hello-twice", [whole.clone(), whole.clone()].concat()),
-        ("certificate-first", record(HANDSHAKE, &[11, 0, 0, 3, 0, 0, 0])),
+        (
+            "certificate-first",
+            record(HANDSHAKE, &[11, 0, 0, 3, 0, 0, 0]),
+        ),
         ("finished-first", record(HANDSHAKE, &[20, 0, 0, 1, 0])),
         ("data-first", record(23, b"HTTP/1.1 200 OK\r\n\r\n")),
         ("record-too-long", [HANDSHAKE, 3, 3, 0xff, 0xff].to_vec()),
@@ -147,7 +159,10 @@ fn floods(faults: &mut Faults) {
         ("flood-of-empty-records", record(HANDSHAKE, &[]).repeat(500)),
         ("flood-of-warnings", record(ALERT, &[1, 112]).repeat(500)),
         ("flood-of-cipher-changes", record(20, &[1]).repeat(500)),
-        ("flood-of-hello-requests", record(HANDSHAKE, &[0; 4]).repeat(500)),
+        (
+            "flood-of-hello-requests",
+            record(HANDSHAKE, &[0; 4]).repeat(500),
+        ),
         ("flood-of-data", record(23, &[0; 4096])),
     ] {
         let flood = Act::Do(Step::Flood(bytes, ENDLESS));
@@ -217,11 +232,7 @@ fn after_the_handshake(faults: &mut Faults) {
             vec![below(record(ALERT, &[FATAL, 80]))],
         ),
         ("empty-answer", fails, vec![]),
-        (
-            "never-answers",
-            Code::Plain(504),
-            vec![Act::Do(Step::Hold)],
-        ),
+        ("never-answers", Code::Plain(504), vec![Act::Do(Step::Hold)]),
     ] {
         faults.secure(name, &[], code, play);
     }
