@@ -18,11 +18,16 @@ mod http2;
 mod https;
 #[path = "judgement/mutations.rs"]
 mod mutations;
+#[path = "judgement/peers.rs"]
+mod peers;
+#[path = "judgement/peers_tls.rs"]
+mod peers_tls;
 #[path = "judgement/stand.rs"]
 mod stand;
 #[path = "judgement/verdicts.rs"]
 mod verdicts;
 
+use crate::support::peers::python::PYTHON;
 use crate::support::{Need, Outcome, TLS, needs};
 use libtest_mimic::Trial;
 
@@ -80,6 +85,21 @@ const TESTS: &[Test] = &[
         grpc::agree,
     ),
     (
+        &[Need::Go, Need::File(PYTHON)],
+        "kubelet_agrees_on_grpcio",
+        peers::grpcio,
+    ),
+    (
+        &[Need::Go, Need::File(PYTHON)],
+        "kubelet_agrees_on_h2_of_python",
+        peers::python_h2,
+    ),
+    (
+        &[Need::Go, Need::Peer("nghttpd")],
+        "kubelet_agrees_on_nghttpd",
+        peers::nghttpd,
+    ),
+    (
         &[],
         "a_hook_ends_when_its_client_leaves",
         hooks::ends_with_its_client,
@@ -95,6 +115,16 @@ const TLS_TESTS: &[Test] = &[
         https::agree,
     ),
     (&[], "each_tls_fault_gives_its_code", https::tls_codes),
+    (
+        &[Need::Peer("openssl")],
+        "each_openssl_gives_its_code",
+        peers_tls::codes,
+    ),
+    (
+        &[Need::Go, Need::Peer("openssl")],
+        "kubelet_agrees_on_each_openssl",
+        peers_tls::agree,
+    ),
     (
         &[Need::Go],
         "kubelet_agrees_on_each_tls_fault",

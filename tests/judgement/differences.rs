@@ -14,7 +14,9 @@ pub struct Difference {
 }
 
 /// Beginnings of the names of all cases but those of HTTP/1 in plaintext.
-const FAMILIES: [&str; 5] = ["https-", "tls-", "h2-", "h2c-", "grpc-"];
+const FAMILIES: [&str; 8] = [
+    "https-", "tls-", "h2-", "h2c-", "grpc-", "grpcio-", "openssl-", "peer-",
+];
 
 /// Why verdicts may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Difference {
     }
 
     fn needs_tls(&self) -> bool {
-        matches!(self.family(), "https-" | "tls-" | "h2-")
+        matches!(self.family(), "https-" | "tls-" | "h2-" | "openssl-")
             || self.case == "redirect-to-wrong-scheme"
     }
 

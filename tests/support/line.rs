@@ -88,10 +88,28 @@ impl Line {
                 return false;
             }
             match self.read(&mut ignored) {
-                Ok(0) => return true,
+                Ok(0) => return self.is_closed_below(end),
                 Err(e) if is_wait(&e) => {}
                 Err(_) => return true,
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// Waits on after a close_notify: who answers it with a FIN at once makes Go's client, which is
+    /// about to close, take that for the end of a body.
+    fn is_closed_below(&self, end: Instant) -> bool {
+        let mut ignored = [0; 4096];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.tcp().set_read_timeout(Some(left)).is_err() {
+                return false;
+            }
+            let mut tcp = self.tcp();
+            match tcp.read(&mut ignored) {
+                Ok(n) if n > 0 => {}
+                Err(e) if is_wait(&e) => {}
+                _ => return true,
             }
         }
     }

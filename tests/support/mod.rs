@@ -13,6 +13,7 @@ pub mod line;
 pub mod menu;
 pub mod needs;
 pub mod observe;
+pub mod peers;
 pub mod ports;
 pub mod prometheus;
 pub mod raw;

@@ -1,0 +1,82 @@
+"""Servers of grpcio for the tests: one with the health service, one without, one that fails as it is
+asked to, the first once more over TLS and once more demanding a client certificate.
+
+Takes the folder with app.pem, app.key and ca.pem, prints its ports as one line of JSON, and serves
+until its standard input ends.
+"""
+
+import json
+import sys
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+
+class Failing(health_pb2_grpc.HealthServicer):
+    """The service's name says how the call ends."""
+
+    def Check(self, request, context):
+        if request.service == "slow":
+            # Until the client gives up or the server ends.
+            done = futures.Future()
+            context.add_callback(lambda: done.set_result(None))
+            done.result()
+        if request.service == "details":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "100 % no\n\u00e9" + "x" * 4000)
+        if request.service == "metadata":
+            context.send_initial_metadata((("x-long", "y" * 4000), ("x-bin", b"\0\xff")))
+            context.set_trailing_metadata((("x-trailing", "z" * 2000),))
+            return health_pb2.HealthCheckResponse(status=1)
+        if request.service == "raises":
+            raise ValueError("on purpose")
+        context.abort(grpc.StatusCode[request.service], "on purpose")
+
+
+def healthy():
+    servicer = health.HealthServicer()
+    for name, status in {
+        "": "SERVING",
+        "up": "SERVING",
+        "down": "NOT_SERVING",
+        "unknown": "UNKNOWN",
+        "service-unknown": "SERVICE_UNKNOWN",
+    }.items():
+        servicer.set(name, health_pb2.HealthCheckResponse.ServingStatus.Value(status))
+    return servicer
+
+
+def start(servicer, credentials=None):
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
+    if servicer:
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    address = "127.0.0.1:0"
+    if credentials:
+        port = server.add_secure_port(address, credentials)
+    else:
+        port = server.add_insecure_port(address)
+    server.start()
+    return server, port
+
+
+def main():
+    folder = Path(sys.argv[1])
+    read = lambda name: (folder / name).read_bytes()
+    pair = [(read("app.key"), read("app.pem"))]
+    one_way = grpc.ssl_server_credentials(pair)
+    mutual = grpc.ssl_server_credentials(pair, read("ca.pem"), require_client_auth=True)
+    servers = {
+        "health": start(healthy()),
+        "bare": start(None),
+        "failing": start(Failing()),
+        "tls": start(healthy(), one_way),
+        "mutual": start(healthy(), mutual),
+    }
+    print(json.dumps({name: port for name, (_, port) in servers.items()}), flush=True)
+    sys.stdin.read()
+    for server, _ in servers.values():
+        server.stop(None)
+
+
+main()

@@ -1,0 +1,97 @@
+//! Envoy as a pod of a mesh has it: a listener in TLS that demands a certificate and answers by itself,
+//! in HTTP/1.1 or HTTP/2 as ALPN says.
+
+use super::Process;
+use crate::support::certs::{Authority, Folder};
+use crate::support::ports::{Reserved, reserve};
+use std::process::Command;
+
+/// What names its binary.
+pub const ENVOY: &str = "PROBELET_ENVOY";
+
+/// A running Envoy.
+#[derive(Debug)]
+pub struct Envoy {
+    _process: Process,
+    reserved: Reserved,
+}
+
+impl Envoy {
+    /// Starts it with a certificate of this authority, which its clients need one of, too; `alpn` are
+    /// protocols it chooses from.
+    ///
+    /// # Errors
+    /// When it does not listen in time.
+    pub fn start(folder: &Folder, authority: &Authority, alpn: &[&str]) -> Result<Self, String> {
+        let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
+        let app = authority.sign("spiffe://cluster.local/ns/shop/sa/web");
+        let quoted = |pem: String| pem.replace('\n', "\\n");
+        let alpn: Vec<String> = alpn.iter().map(|p| format!("{p:?}")).collect();
+        let reserved = reserve();
+        let config = CONFIG
+            .replace("PORT", &reserved.port.to_string())
+            .replace("ALPN", &alpn.join(","))
+            .replace("CHAIN", &quoted(app.chain))
+            .replace("KEY", &quoted(app.key))
+            .replace("AUTHORITY", &quoted(authority.pem()));
+        let mut command = Command::new(binary);
+        command
+            .args(["--config-yaml", &config])
+            .args("--concurrency 1 --disable-hot-restart --log-level error".split(' '))
+            .current_dir(folder.path());
+        let process = Process::listening(&mut command, reserved.port)?;
+        Ok(Self {
+            _process: process,
+            reserved,
+        })
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.reserved.port
+    }
+}
+
+const CONFIG: &str = r#"{"static_resources": {"listeners": [{
+  "name": "inbound",
+  "address": {"socket_address": {"address": "127.0.0.1", "port_value": PORT}},
+  "filter_chains": [{
+    "transport_socket": {
+      "name": "envoy.transport_sockets.tls",
+      "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "require_client_certificate": true,
+        "common_tls_context": {
+          "alpn_protocols": [ALPN],
+          "tls_certificates": [{
+            "certificate_chain": {"inline_string": "CHAIN"},
+            "private_key": {"inline_string": "KEY"}
+          }],
+          "validation_context": {"trusted_ca": {"inline_string": "AUTHORITY"}}
+        }
+      }
+    },
+    "filters": [{
+      "name": "envoy.filters.network.http_connection_manager",
+      "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "inbound",
+        "route_config": {"virtual_hosts": [{
+          "name": "all",
+          "domains": ["*"],
+          "routes": [{
+            "match": {"path": "/broken"},
+            "direct_response": {"status": 500}
+          }, {
+            "match": {"prefix": "/"},
+            "direct_response": {"status": 200, "body": {"inline_string": "%PROTOCOL%"}}
+          }]
+        }]},
+        "http_filters": [{
+          "name": "envoy.filters.http.router",
+          "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+        }]
+      }
+    }]
+  }]
+}]}}"#;
