@@ -1,6 +1,7 @@
 //! The one integration test binary. A module of tests offers `tests()`; what a test needs of the
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
+mod client_certificates;
 mod e2e;
 mod exhaustion;
 mod forward_ends;
@@ -10,6 +11,7 @@ mod judgement;
 mod lifecycle;
 mod log;
 mod metrics;
+mod mistaken_schemes;
 mod passthrough;
 mod request_heads;
 mod settings;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     trials.extend(forward_slots::tests());
     trials.extend(forward_ends::tests());
     trials.extend(forward_log::tests());
+    trials.extend(mistaken_schemes::tests());
+    trials.extend(client_certificates::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

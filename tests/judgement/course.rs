@@ -115,26 +115,22 @@ impl Course {
             }
             let direct = ask(kubelet, &direct(dish));
             let through = ask(kubelet, &through(agent, dish));
-            let entry = self.entry(&list, &dish.name);
-            if let Some(entry) = entry {
+            let entry = self.entry(&list, &dish.name, &direct, &through);
+            let agreed = direct == through || entry.is_some();
+            if let Some(entry) = entry.filter(|_| direct != through) {
                 let mut used = used.lock().expect("no panic while locked");
-                used.insert(entry.case.clone());
+                used.insert(entry.line);
             }
-            let agreed = match entry {
-                None => direct == through,
-                Some(entry) => entry.allows(&direct, &through),
-            };
             let name = &dish.name;
             let code = dish.code;
-            let line =
-                || format!("{name}: direct {direct}, through {through}, due {code:?}, {entry:?}");
+            let line = || format!("{name}: direct {direct}, through {through}, due {code:?}");
             (!agreed).then(line).into_iter().collect()
         });
         let used = used.into_inner().expect("all threads ended");
         let ours = list
             .iter()
             .filter(|entry| entry.family() == self.prefix && entry.is_of_this_build());
-        let unused = ours.filter(|entry| !used.contains(&entry.case));
+        let unused = ours.filter(|entry| !used.contains(&entry.line));
         wrong.extend(unused.map(|entry| format!("unused: {entry:?}")));
         assert!(
             wrong.is_empty(),
@@ -146,17 +142,23 @@ impl Course {
         Ok(())
     }
 
-    /// The one entry for a case. HTTP over TLS is HTTP: what the list says of a case in plaintext holds
-    /// there too, where it does not say something else.
-    fn entry<'a>(&self, list: &'a [Difference], name: &str) -> Option<&'a Difference> {
-        let own = format!("{}{name}", self.prefix);
+    /// The first entry that allows these verdicts of a case. HTTP over TLS is HTTP: what the list says
+    /// of a case in plaintext holds there too.
+    fn entry<'a>(
+        &self,
+        list: &'a [Difference],
+        name: &str,
+        direct: &str,
+        through: &str,
+    ) -> Option<&'a Difference> {
         let find = |name: &str| {
-            let mut entries = list.iter().filter(|entry| entry.covers(name));
-            let (entry, second) = (entries.next(), entries.next());
-            assert!(second.is_none(), "{name}: {entry:?} and {second:?}");
-            entry
+            let mut list = list.iter();
+            list.find(|entry| entry.covers(name) && entry.allows(direct, through))
         };
-        find(&own).or_else(|| (self.prefix == "https-").then(|| find(name))?)
+        if self.prefix == "https-" {
+            return find(&format!("https-{name}")).or_else(|| find(name));
+        }
+        find(name)
     }
 
     /// Holds that no probe leaves descriptors, or memory that grows from one round to the next.

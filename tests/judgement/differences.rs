@@ -6,6 +6,8 @@ use crate::support::{Outcome, TLS};
 /// One line of the list.
 #[derive(Clone, Debug)]
 pub struct Difference {
+    /// Where it stands in the list.
+    pub line: usize,
     /// A case, or the beginning of the names of several and a `*`.
     pub case: String,
     kind: Kind,
@@ -14,8 +16,8 @@ pub struct Difference {
 }
 
 /// Beginnings of the names of all cases but those of HTTP/1 in plaintext.
-const FAMILIES: [&str; 8] = [
-    "https-", "tls-", "h2-", "h2c-", "grpc-", "grpcio-", "openssl-", "peer-",
+const FAMILIES: [&str; 9] = [
+    "https-", "tls-", "h2-", "h2c-", "grpc-", "grpcio-", "openssl-", "peer-", "nghttpd-",
 ];
 
 /// Why verdicts may differ.
@@ -60,7 +62,7 @@ impl Difference {
         self.direct == direct && self.through == through
     }
 
-    fn parse(line: &str) -> Result<Self, String> {
+    fn parse((number, line): (usize, &str)) -> Result<Self, String> {
         let mut words = line.split_whitespace();
         let mut word = || words.next().ok_or(format!("too few words: {line}"));
         let (case, kind, direct, through) = (word()?, word()?, word()?, word()?);
@@ -72,6 +74,7 @@ impl Difference {
         };
         word().map_err(|_| format!("says not why: {line}"))?;
         let difference = Self {
+            line: number + 1,
             case: case.into(),
             kind,
             direct: direct.into(),
@@ -107,7 +110,8 @@ impl Difference {
 /// With the line that is not well-formed.
 pub fn read() -> Result<Vec<Difference>, String> {
     let lines = include_str!("differences.txt").lines();
-    let entries = lines.filter(|l| !l.trim_start().starts_with('#') && !l.trim().is_empty());
+    let lines = lines.enumerate();
+    let entries = lines.filter(|(_, l)| !l.trim_start().starts_with('#') && !l.trim().is_empty());
     entries.map(Difference::parse).collect()
 }
 
@@ -122,7 +126,7 @@ pub fn are_well_formed() -> Outcome {
         "x something-else failure failure-502 no such kind",
         "x code-tells-more failure failure-502",
     ] {
-        assert!(Difference::parse(bad).is_err(), "{bad}");
+        assert!(Difference::parse((0, bad)).is_err(), "{bad}");
     }
     Ok(())
 }

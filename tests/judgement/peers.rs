@@ -162,12 +162,12 @@ pub fn nghttpd() -> Outcome {
                 Aim::Http2(port)
             };
             let dish = |name: &str, code| Dish::aimed(name, aim, Code::Plain(code));
-            let fine = format!("peer-nghttpd-{name}-{kind}");
+            let fine = format!("nghttpd-{name}-{kind}");
             folder.file(&fine, "fine");
             dishes.push(dish(&fine, 200));
             dishes.push(dish(&format!("{fine}-nowhere"), 404));
             servers.push((server, reserved));
         }
     }
-    judge("peer-", dishes)
+    judge("nghttpd-", dishes)
 }

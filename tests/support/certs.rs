@@ -7,8 +7,8 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::{ClientCertVerifierBuilder, WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +39,12 @@ impl Authority {
     /// Its certificate as PEM.
     pub fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    fn verifier(&self) -> ClientCertVerifierBuilder {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("a root");
+        WebPkiClientVerifier::builder(roots.into())
     }
 
     /// A certificate for a name or address, or for a URI where it is one, such as a SPIFFE ID.
@@ -103,13 +109,26 @@ impl Identity {
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                let root = authority.0.der().clone();
-                roots.add(root).expect("a root");
-                let verifier = WebPkiClientVerifier::builder(roots.into()).build();
+                let verifier = authority.verifier().build();
                 builder.with_client_cert_verifier(verifier.expect("a verifier"))
             }
         };
+        self.finish(builder, alpn)
+    }
+
+    /// The TLS of an app that asks for a certificate and does without.
+    pub fn asking(&self, clients: &Authority) -> Security {
+        let verifier = clients.verifier().allow_unauthenticated().build();
+        let builder = ServerConfig::builder();
+        let builder = builder.with_client_cert_verifier(verifier.expect("a verifier"));
+        self.finish(builder, &[])
+    }
+
+    fn finish(
+        &self,
+        builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+        alpn: &[&str],
+    ) -> Security {
         let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
         let chain = chain.collect::<Result<_, _>>().expect("PEM");
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");

@@ -4,6 +4,7 @@
 pub mod envoy;
 pub mod openssl;
 pub mod python;
+pub mod secret;
 
 use super::certs::{Authority, Folder};
 use super::{PATIENCE, within};

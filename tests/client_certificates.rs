@@ -1,0 +1,293 @@
+//! Apps that enforce mutual TLS themselves, and apps that are held to a certificate of their own.
+
+use std::path::Path;
+
+use libtest_mimic::Trial;
+
+use crate::support::agent::Agent;
+use crate::support::certs::{Authority, Folder, Identity};
+use crate::support::fake_app::FakeApp;
+use crate::support::menu::{FINE, answer};
+use crate::support::observe::{log_lines, logged, until};
+use crate::support::peers::envoy::{ENVOY, Envoy};
+use crate::support::peers::folder;
+use crate::support::peers::openssl::Server;
+use crate::support::peers::python::{PYTHON, Python};
+use crate::support::peers::secret::Secret;
+use crate::support::raw::probe;
+use crate::support::table::{Table, agent_with};
+use crate::support::trials::trials;
+use crate::support::{Need, TLS};
+
+const LIVEZ: &str = "/app-health/web/livez";
+const READYZ: &str = "/app-health/web/readyz";
+const ID: &str = "spiffe://cluster.local/ns/shop/sa/web";
+
+/// The tests.
+pub fn tests() -> Vec<Trial> {
+    if !TLS {
+        return Vec::new();
+    }
+    let mut tests = trials!["client_certificates":
+        an_app_that_demands_one_is_probed_with_it_and_not_without,
+        one_that_the_app_does_not_trust_is_said_to_be_refused,
+        an_app_that_only_asks_for_one_is_probed_without,
+        a_new_pair_in_the_files_is_taken_up,
+        a_new_pair_in_a_secret_volume_is_taken_up,
+        a_broken_new_pair_leaves_the_old_one_in_use,
+        a_pair_that_is_none_is_told_before_anything_listens,
+        an_app_is_held_to_its_authority,
+        an_app_is_held_to_its_spiffe_id,
+        without_an_authority_any_app_passes,
+    ];
+    tests
+        .extend(trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_demands_one]);
+    tests.extend(
+        trials!["client_certificates" needs &[Need::File(ENVOY)]; envoy_of_a_mesh_demands_one],
+    );
+    tests.extend(trials!["client_certificates" needs &[Need::File(PYTHON)]; grpcio_demands_one]);
+    tests
+}
+
+fn https(path: &str, port: u16) -> Table {
+    let get = format!(r#""httpGet":{{"path":"/","port":{port},"scheme":"HTTPS"}}"#);
+    Table::new().prober(path, &format!(r#"{get},"timeoutSeconds":10"#))
+}
+
+fn flag(name: &str, value: &Path) -> String {
+    format!("--{name}={}", value.display())
+}
+
+fn agent(table: &Table, flags: &[String]) -> Agent {
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    agent_with(table, &flags)
+}
+
+/// The flags of a pair, as files of a folder.
+fn pair(folder: &Folder, identity: &Identity) -> Vec<String> {
+    let (chain, key) = identity.write(folder, "client");
+    vec![flag("client-cert", &chain), flag("client-key", &key)]
+}
+
+/// An app that lets in whom this authority knows, and says 200.
+fn demanding(clients: &Authority) -> FakeApp {
+    let app = FakeApp::secure(Identity::self_signed().security(&[], Some(clients)));
+    app.otherwise(answer(FINE));
+    app
+}
+
+#[track_caller]
+fn assert_fails(agent: &Agent, path: &str, reason: &str) {
+    probe(agent, path).assert_is(502);
+    logged(agent, &format!("reason={reason} "));
+}
+
+fn an_app_that_demands_one_is_probed_with_it_and_not_without() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let app = demanding(&mesh);
+    let table = https(LIVEZ, app.port());
+    let without = agent(&table, &[]);
+    assert_fails(&without, LIVEZ, "client_certificate_required");
+    let with = agent(&table, &pair(&folder, &mesh.sign("probelet")));
+    probe(&with, LIVEZ).assert_is(200);
+}
+
+fn one_that_the_app_does_not_trust_is_said_to_be_refused() {
+    let (mesh, other, folder) = (
+        Authority::new("mesh"),
+        Authority::new("other"),
+        Folder::new(),
+    );
+    let app = demanding(&mesh);
+    let flags = pair(&folder, &other.sign("probelet"));
+    let agent = agent(&https(LIVEZ, app.port()), &flags);
+    assert_fails(&agent, LIVEZ, "client_certificate_refused");
+}
+
+fn an_app_that_only_asks_for_one_is_probed_without() {
+    let mesh = Authority::new("mesh");
+    let app = FakeApp::secure(Identity::self_signed().asking(&mesh));
+    app.otherwise(answer(FINE));
+    let agent = agent(&https(LIVEZ, app.port()), &[]);
+    probe(&agent, LIVEZ).assert_is(200);
+}
+
+/// Probes until the app, which trusts the second authority alone, lets the new pair in.
+#[track_caller]
+fn until_taken_up(agent: &Agent) {
+    until("the new pair is in use", || {
+        (probe(agent, LIVEZ).code() == Some(200)).then_some(())
+    });
+}
+
+fn a_new_pair_in_the_files_is_taken_up() {
+    let (old, new, folder) = (Authority::new("old"), Authority::new("new"), Folder::new());
+    let app = demanding(&new);
+    let flags = pair(&folder, &old.sign("probelet"));
+    let agent = agent(&https(LIVEZ, app.port()), &flags);
+    assert_fails(&agent, LIVEZ, "client_certificate_refused");
+    pair(&folder, &new.sign("probelet"));
+    until_taken_up(&agent);
+    let line = logged(&agent, "client_certificate");
+    assert!(!line.contains("PRIVATE"), "{line}");
+}
+
+fn a_new_pair_in_a_secret_volume_is_taken_up() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let app = demanding(&new);
+    let mut secret = Secret::new(&old.sign("probelet"));
+    let (chain, key) = secret.paths();
+    let flags = [flag("client-cert", &chain), flag("client-key", &key)];
+    let agent = agent(&https(LIVEZ, app.port()), &flags);
+    assert_fails(&agent, LIVEZ, "client_certificate_refused");
+    secret.swap(&new.sign("probelet"));
+    until_taken_up(&agent);
+    // And once more: what was looked at is not the file that is gone.
+    secret.swap(&old.sign("probelet"));
+    until("the third pair is in use", || {
+        (probe(&agent, LIVEZ).code() == Some(502)).then_some(())
+    });
+}
+
+fn a_broken_new_pair_leaves_the_old_one_in_use() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let app = demanding(&mesh);
+    let good = mesh.sign("probelet");
+    let agent = agent(&https(LIVEZ, app.port()), &pair(&folder, &good));
+    probe(&agent, LIVEZ).assert_is(200);
+    let path = folder.path().join("client.key").display().to_string();
+    let mut told = 0;
+    for broken in ["", "no PEM", &mesh.sign("other").key] {
+        folder.file("client.key", broken);
+        until("the broken key is noticed", || {
+            probe(&agent, LIVEZ).assert_is(200);
+            (log_lines(&agent, &path).len() > told).then_some(())
+        });
+        told = log_lines(&agent, &path).len();
+    }
+    // Told once, not at each probe.
+    (0..20).for_each(|_| probe(&agent, LIVEZ).assert_is(200));
+    assert_eq!(log_lines(&agent, &path).len(), told);
+    std::fs::remove_file(folder.path().join("client.key")).expect("removed");
+    probe(&agent, LIVEZ).assert_is(200);
+}
+
+fn a_pair_that_is_none_is_told_before_anything_listens() {
+    let folder = Folder::new();
+    let identity = Identity::self_signed();
+    let (chain, key) = identity.write(&folder, "client");
+    let other = folder.file("other.key", &Identity::self_signed().key);
+    let garbage = folder.file("garbage.pem", "-----BEGIN CERTIFICATE-----\n?\n");
+    let nowhere = folder.path().join("nowhere.pem");
+    for flags in [
+        vec![flag("client-cert", &chain)],
+        vec![flag("client-key", &key)],
+        vec![flag("client-cert", &nowhere), flag("client-key", &key)],
+        vec![flag("client-cert", &garbage), flag("client-key", &key)],
+        vec![flag("client-cert", &chain), flag("client-key", &other)],
+        vec![flag("client-cert", &key), flag("client-key", &chain)],
+        vec![flag("app-ca", &nowhere)],
+        vec![flag("app-ca", &garbage)],
+        vec![format!("--app-id={ID}")],
+    ] {
+        let setup = crate::support::agent::Setup::new();
+        let setup = flags.iter().fold(setup, |setup, flag| setup.arg(flag));
+        let (code, text) = setup.run_to_end().expect("ends");
+        assert_eq!(code, Some(2), "{flags:?}: {text}");
+        assert!(!text.contains("listening"), "{text}");
+    }
+}
+
+/// An app whose certificate this authority signed for a name or URI.
+fn signed_app(authority: &Authority, name: &str) -> FakeApp {
+    let app = FakeApp::secure(authority.sign(name).security(&[], None));
+    app.otherwise(answer(FINE));
+    app
+}
+
+fn an_app_is_held_to_its_authority() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
+    let fine = signed_app(&mesh, "127.0.0.1");
+    let strange = signed_app(&Authority::new("mesh"), "127.0.0.1");
+    let mut table = https(LIVEZ, fine.port());
+    let get = format!(
+        r#""httpGet":{{"port":{},"scheme":"HTTPS"}}"#,
+        strange.port()
+    );
+    table = table.prober(READYZ, &get);
+    let agent = agent(&table, &[ca]);
+    probe(&agent, LIVEZ).assert_is(200);
+    assert_fails(&agent, READYZ, "bad_certificate");
+}
+
+fn an_app_is_held_to_its_spiffe_id() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
+    let flags = [ca, format!("--app-id={ID}")];
+    let fine = signed_app(&mesh, ID);
+    probe(&agent(&https(LIVEZ, fine.port()), &flags), LIVEZ).assert_is(200);
+    for name in [
+        "spiffe://cluster.local/ns/shop/sa/web2",
+        "spiffe://cluster.local/ns/shop/sa/we",
+        "spiffe://other/ns/shop/sa/web",
+        "127.0.0.1",
+    ] {
+        let other = signed_app(&mesh, name);
+        let agent = agent(&https(LIVEZ, other.port()), &flags);
+        assert_fails(&agent, LIVEZ, "wrong_identity");
+    }
+}
+
+fn without_an_authority_any_app_passes() {
+    let app = signed_app(&Authority::new("mesh"), "elsewhere.example");
+    probe(&agent(&https(LIVEZ, app.port()), &[]), LIVEZ).assert_is(200);
+}
+
+fn openssl_demands_one() {
+    let (folder, authority) = folder();
+    let file = |name: &str| folder.path().join(name);
+    let flags = pair(&folder, &authority.sign("probelet"));
+    let strange = Folder::new();
+    let others = pair(&strange, &Authority::new("other").sign("probelet"));
+    for version in ["tls1_2", "tls1_3"] {
+        let ca = file("ca.pem").display().to_string();
+        let words = format!("-{version} -Verify 1 -verify_return_error -CAfile {ca}");
+        let server = Server::start(&file("app.pem"), &file("app.key"), &words);
+        let table = https(LIVEZ, server.as_ref().expect("starts").port);
+        probe(&agent(&table, &flags), LIVEZ).assert_is(200);
+        assert_fails(&agent(&table, &[]), LIVEZ, "client_certificate_required");
+        assert_fails(&agent(&table, &others), LIVEZ, "client_certificate_refused");
+    }
+}
+
+fn envoy_of_a_mesh_demands_one() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
+    let mut flags = pair(
+        &folder,
+        &mesh.sign("spiffe://cluster.local/ns/shop/sa/probelet"),
+    );
+    flags.extend([ca, format!("--app-id={ID}")]);
+    for alpn in [&["h2"][..], &["http/1.1"], &["h2", "http/1.1"], &[]] {
+        let envoy = Envoy::start(&folder, &mesh, alpn).expect("starts");
+        let table = https(LIVEZ, envoy.port());
+        let broken = r#""httpGet":{"path":"/broken","scheme":"HTTPS","port":"#;
+        let table = table.prober(READYZ, &format!("{broken}{}}}", envoy.port()));
+        let with = agent(&table, &flags);
+        probe(&with, LIVEZ).assert_is(200);
+        probe(&with, READYZ).assert_is(500);
+        assert_fails(&agent(&table, &[]), LIVEZ, "client_certificate_required");
+    }
+}
+
+fn grpcio_demands_one() {
+    let (folder, authority) = folder();
+    let app = Python::start("grpc_app.py", folder.path()).expect("starts");
+    let port = app.port("mutual");
+    let members = format!(r#""grpc":{{"port":{port},"mode":"TLS"}},"timeoutSeconds":10"#);
+    let table = Table::new().prober(LIVEZ, &members);
+    let with = agent(&table, &pair(&folder, &authority.sign("probelet")));
+    probe(&with, LIVEZ).assert_is(200);
+    assert_fails(&agent(&table, &[]), LIVEZ, "client_certificate_required");
+}

@@ -1,0 +1,154 @@
+//! A TLS port asked in plaintext and a plaintext port asked in TLS: what comes back, and which mistake
+//! the log says it looks like.
+
+use libtest_mimic::Trial;
+
+use crate::support::agent::Agent;
+use crate::support::certs::Identity;
+use crate::support::fake_app::FakeApp;
+use crate::support::menu::{FINE, answer};
+use crate::support::observe::logged;
+use crate::support::peers::openssl::Server;
+use crate::support::peers::{Process, folder};
+use crate::support::ports::reserve;
+use crate::support::raw::probe;
+use crate::support::scripted::{Act, Scripted, send};
+use crate::support::table::{Table, agent_with};
+use crate::support::trials::trials;
+use crate::support::{Need, TLS};
+use std::process::Command;
+
+const LIVEZ: &str = "/app-health/web/livez";
+
+/// The tests.
+pub fn tests() -> Vec<Trial> {
+    let mut tests = trials!["mistaken_schemes":
+        plaintext_at_a_tls_port_says_so,
+        http2_at_a_tls_port_says_so,
+        grpc_at_a_tls_port_says_so,
+        a_hello_in_answer_to_plaintext_says_so,
+    ];
+    tests.extend(
+        trials!["mistaken_schemes" needs &[Need::Peer("openssl")]; plaintext_at_openssl_says_so],
+    );
+    tests.extend(trials!["mistaken_schemes" needs &[Need::Peer("nginx")];
+        plaintext_at_the_tls_port_of_nginx_gives_its_400
+    ]);
+    if TLS {
+        tests.extend(trials!["mistaken_schemes":
+            tls_at_a_plaintext_port_says_so,
+            tls_at_a_plaintext_port_of_no_http_says_so,
+            grpc_over_tls_at_a_plaintext_port_says_so,
+            a_suite_nobody_has_says_so,
+        ]);
+    }
+    tests
+}
+
+fn agent(action: &str) -> Agent {
+    let members = format!(r#"{action},"timeoutSeconds":10"#);
+    agent_with(&Table::new().prober(LIVEZ, &members), &[])
+}
+
+fn http(port: u16, more: &str) -> String {
+    format!(r#""httpGet":{{"path":"/","port":{port}{more}}}"#)
+}
+
+#[track_caller]
+fn assert_fails(action: &str, reason: &str) {
+    let agent = agent(action);
+    probe(&agent, LIVEZ).assert_is(502);
+    logged(&agent, &format!("reason={reason} "));
+}
+
+fn secure() -> FakeApp {
+    let app = FakeApp::secure(Identity::self_signed().security(&["h2", "http/1.1"], None));
+    app.otherwise(answer(FINE));
+    app
+}
+
+fn plaintext_at_a_tls_port_says_so() {
+    assert_fails(&http(secure().port(), ""), "tls_port");
+}
+
+fn http2_at_a_tls_port_says_so() {
+    let more = r#","protocol":"HTTP2""#;
+    assert_fails(&http(secure().port(), more), "tls_port");
+}
+
+fn grpc_at_a_tls_port_says_so() {
+    let action = format!(r#""grpc":{{"port":{}}}"#, secure().port());
+    assert_fails(&action, "tls_port");
+}
+
+fn a_hello_in_answer_to_plaintext_says_so() {
+    let hello = send([22, 3, 3, 0, 4, 2, 0, 0, 0]);
+    let app = Scripted::start(None, vec![vec![Act::Bytes(16), hello]]);
+    assert_fails(&http(app.port(), ""), "tls_port");
+}
+
+fn plaintext_at_openssl_says_so() {
+    let (folder, _authority) = folder();
+    let file = |name: &str| folder.path().join(name);
+    let server = Server::start(&file("app.pem"), &file("app.key"), "").expect("starts");
+    assert_fails(&http(server.port, ""), "tls_port");
+}
+
+/// nginx says "The plain HTTP request was sent to HTTPS port", with 400.
+fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
+    let (folder, _authority) = folder();
+    let reserved = reserve();
+    let root = folder.path().display();
+    let config = format!(
+        "daemon off; master_process off; pid {root}/pid; error_log stderr crit;\n\
+         events {{}}\n\
+         http {{\n\
+           access_log off; client_body_temp_path {root}/a; proxy_temp_path {root}/b;\n\
+           fastcgi_temp_path {root}/c; uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;\n\
+           server {{\n\
+             listen 127.0.0.1:{} ssl http2;\n\
+             ssl_certificate {root}/app.pem; ssl_certificate_key {root}/app.key;\n\
+             location / {{ return 200 fine; }}\n\
+           }}\n\
+         }}\n",
+        reserved.port
+    );
+    let config = folder.file("nginx.conf", &config);
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-p").arg(folder.path()).arg("-c").arg(config);
+    let _nginx = Process::listening(&mut command, reserved.port).expect("starts");
+    let agent = agent(&http(reserved.port, ""));
+    probe(&agent, LIVEZ).assert_is(400);
+    logged(&agent, "reason=status ");
+    if TLS {
+        let secure = self::agent(&http(reserved.port, r#","scheme":"HTTPS""#));
+        probe(&secure, LIVEZ).assert_is(200);
+    }
+}
+
+fn tls_at_a_plaintext_port_says_so() {
+    let more = r#","scheme":"HTTPS""#;
+    let bad = send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request");
+    let app = Scripted::start(None, vec![vec![Act::Bytes(5), bad]]);
+    assert_fails(&http(app.port(), more), "not_tls");
+}
+
+fn tls_at_a_plaintext_port_of_no_http_says_so() {
+    let more = r#","scheme":"HTTPS""#;
+    let app = Scripted::start(None, vec![vec![send("220 mail.example ESMTP\r\n")]]);
+    assert_fails(&http(app.port(), more), "not_tls");
+}
+
+fn grpc_over_tls_at_a_plaintext_port_says_so() {
+    let greeting = send(crate::support::frames::greeting());
+    let app = Scripted::start(None, vec![vec![greeting]]);
+    let action = format!(r#""grpc":{{"port":{},"mode":"TLS"}}"#, app.port());
+    assert_fails(&action, "not_tls");
+}
+
+fn a_suite_nobody_has_says_so() {
+    let more = r#","scheme":"HTTPS""#;
+    let refused = send([21, 3, 3, 0, 2, 2, 40]);
+    let app = Scripted::start(None, vec![vec![Act::Bytes(5), refused]]);
+    assert_fails(&http(app.port(), more), "no_common_cipher");
+}
