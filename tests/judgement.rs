@@ -108,6 +108,16 @@ const TESTS: &[Test] = &[
 
 /// Those that ask a build with TLS.
 const TLS_TESTS: &[Test] = &[
+    (
+        &[Need::Go],
+        "kubelet_agrees_on_hooks_over_tls",
+        hooks::agree_over_tls,
+    ),
+    (
+        &[Need::Go],
+        "a_hook_falls_back_to_plain_http_without_its_login",
+        hooks::fall_back_to_http,
+    ),
     (&[], "each_fault_gives_its_code_over_tls", https::codes),
     (
         &[Need::Go],

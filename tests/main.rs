@@ -7,6 +7,8 @@ mod exhaustion;
 mod forward_ends;
 mod forward_log;
 mod forward_slots;
+mod grpc_probes;
+mod handshakes;
 mod judgement;
 mod lifecycle;
 mod log;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
     trials.extend(forward_ends::tests());
     trials.extend(forward_log::tests());
     trials.extend(mistaken_schemes::tests());
+    trials.extend(handshakes::tests());
+    trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()

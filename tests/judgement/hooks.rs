@@ -1,10 +1,10 @@
 //! Lifecycle hooks: kubelet ignores the status, fails on transport errors, and sets no deadline.
 
 use crate::support::agent::{Agent, Setup};
-use crate::support::fake_app::Step;
+use crate::support::fake_app::{FakeApp, Step};
 use crate::support::http::request;
 use crate::support::kubelet::{Kubelet, Question};
-use crate::support::menu::{Dish, FINE, Kitchen, send};
+use crate::support::menu::{Dish, FINE, Kitchen, answer, send};
 use crate::support::{Outcome, PATIENCE, within};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
@@ -64,8 +64,16 @@ fn start(dishes: &[Dish]) -> Result<Agent, String> {
 
 /// kubelet's verdict on a hook is the same with the agent as without.
 pub fn agree() -> Outcome {
+    agree_on(&Kitchen::open())
+}
+
+/// The same over HTTPS, of an app that would rather speak HTTP/2: a hook offers no ALPN.
+pub fn agree_over_tls() -> Outcome {
+    agree_on(&Kitchen::secure(&["h2", "http/1.1"]))
+}
+
+fn agree_on(kitchen: &Kitchen) -> Outcome {
     let kubelet = Kubelet::get()?;
-    let kitchen = Kitchen::open();
     let menu = kitchen.menu(1);
     kitchen.serve(&menu);
     let pick = |name: &&str| menu.iter().find(|dish| dish.name == **name).cloned();
@@ -76,7 +84,11 @@ pub fn agree() -> Outcome {
     let mut wrong = Vec::new();
     for dish in &dishes {
         let to = (Ipv4Addr::LOCALHOST, dish.aim.port()).into();
-        let direct = kubelet.ask(&Question::hook(to, &dish.app_path(), 10))?;
+        let mut question = Question::hook(to, &dish.app_path(), 10);
+        if kitchen.is_secure {
+            question = question.https();
+        }
+        let direct = kubelet.ask(&question)?;
         let through = kubelet.ask(&Question::hook(agent.addr(), &path(&dish.name), 10))?;
         if direct.result != through.result {
             wrong.push(format!(
@@ -95,6 +107,45 @@ pub fn agree() -> Outcome {
         agent.wait_descriptors(descriptors),
         "hooks leave descriptors"
     );
+    Ok(())
+}
+
+/// An app that answers plain HTTP on an HTTPS hook is asked again in plain HTTP, without the login.
+pub fn fall_back_to_http() -> Outcome {
+    let kubelet = Kubelet::get()?;
+    let app = FakeApp::start();
+    app.on("/drain", answer(FINE));
+    let login = ("Authorization", "Basic dXNlcjp3b3Jk");
+    let stop = ("X-Stop", "now");
+    let headers = [login, stop].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let field = |(name, value)| format!(r#"{{"name":"{name}","value":"{value}"}}"#);
+    let get = format!(
+        r#""path":"/drain","port":{},"scheme":"HTTPS","httpHeaders":[{},{}]"#,
+        app.port(),
+        field(login),
+        field(stop)
+    );
+    let table = format!(r#"{{"{}":{{"httpGet":{{{get}}}}}}}"#, path("web"));
+    let agent = Setup::new().probers(&table).start()?;
+    let direct = Question {
+        headers: headers.to_vec(),
+        ..Question::hook(app.addr(), "/drain", 10).https()
+    };
+    // kubelet sends what its manifest has; in the rewritten probe that is the same.
+    let through = Question {
+        headers: headers.to_vec(),
+        ..Question::hook(agent.addr(), &path("web"), 10)
+    };
+    for question in [direct, through] {
+        app.take_seen();
+        let verdict = kubelet.ask(&question)?;
+        assert_eq!(verdict.to_string(), "success", "{verdict:?}");
+        let seen = app.seen_at("/drain");
+        assert_eq!(seen.len(), 1, "{question:?}");
+        let head = String::from_utf8_lossy(&seen[0].head).to_lowercase();
+        assert!(head.contains("x-stop: now"), "{head}");
+        assert!(!head.contains("authorization"), "{head}");
+    }
     Ok(())
 }
 

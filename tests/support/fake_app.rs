@@ -283,7 +283,8 @@ fn read_head(line: &mut Line) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     let mut byte = [0; 4096];
     let _ = line.tcp().set_read_timeout(Some(PATIENCE));
-    while !head.ends_with(b"\r\n\r\n") {
+    // A ClientHello at a plaintext port is answered in HTTP, as most servers do.
+    while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&22) {
         match line.read(&mut byte) {
             Ok(n) if n > 0 => head.extend_from_slice(&byte[..n]),
             _ => return None,

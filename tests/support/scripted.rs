@@ -55,7 +55,12 @@ struct Shared {
 impl Scripted {
     /// Listens on a free port of 127.0.0.1. With several plays each connection has the next of them.
     pub fn start(security: Security, plays: Vec<Play>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_on(0, security, plays)
+    }
+
+    /// The same on a port that was reserved before.
+    pub fn start_on(port: u16, security: Security, plays: Vec<Play>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             security,

@@ -63,6 +63,11 @@ fn answer(parts: &[Vec<u8>]) -> Play {
     vec![send(greeting()), Act::Request, send(parts.concat()), hold]
 }
 
+/// An app that serves.
+pub fn serving() -> Play {
+    answer(&[ok(), message(1), trailers("0")])
+}
+
 fn answers(faults: &mut Faults) {
     let state = |state| answer(&[ok(), message(state), trailers("0")]);
     for (name, code, number) in [
@@ -331,7 +336,6 @@ fn no_http2(faults: &mut Faults) {
     );
     faults.grpc("closes-at-once", 502, vec![vec![]]);
     faults.grpc("never-greets", 504, vec![vec![hold()]]);
-    let serving = || answer(&[ok(), message(1), trailers("0")]);
     let tls = |alpn: &[&str]| Identity::self_signed().security(alpn, None);
     faults.call("tls-serving", 200, tls(&["h2"]), Mode::Tls, vec![serving()]);
     // grpc-go has been insisting on ALPN since 1.67.

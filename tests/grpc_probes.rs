@@ -1,0 +1,67 @@
+//! gRPC probes as they look from outside: dials that are refused, states, words in the log.
+
+use libtest_mimic::Trial;
+
+use crate::support::agent::Agent;
+use crate::support::menu::grpc::serving;
+use crate::support::observe::{logged, until};
+use crate::support::ports::reserve;
+use crate::support::raw::{get, probe, read_to_end, send};
+use crate::support::scripted::Scripted;
+use crate::support::table::{Table, agent_with};
+use crate::support::trials::trials;
+
+const LIVEZ: &str = "/app-health/web/livez";
+
+/// The tests.
+pub fn tests() -> Vec<Trial> {
+    trials!["grpc_probes":
+        a_refused_dial_is_tried_again_before_the_deadline,
+        a_refused_dial_without_time_for_another_fails_at_once,
+        the_call_is_the_one_kubelet_makes,
+    ]
+}
+
+fn agent(port: u16, seconds: u32) -> Agent {
+    let members = format!(r#""grpc":{{"port":{port},"service":"up"}},"timeoutSeconds":{seconds}"#);
+    agent_with(&Table::new().prober(LIVEZ, &members), &[])
+}
+
+fn a_refused_dial_is_tried_again_before_the_deadline() {
+    let reserved = reserve();
+    let agent = agent(reserved.port, 30);
+    let mut client = send(agent.addr(), &get(LIVEZ));
+    // With its own connection that makes two: the probe is under way, so its dial was refused.
+    until("the probe is under way", || {
+        let open = agent.metric(r#"probelet_open_connections{kind="status"}"#)?;
+        (open >= 2.0).then_some(())
+    });
+    let app = Scripted::start_on(reserved.port, None, vec![serving()]);
+    read_to_end(&mut client).assert_is(200);
+    assert_eq!(app.accepted(), 1);
+}
+
+fn a_refused_dial_without_time_for_another_fails_at_once() {
+    let reserved = reserve();
+    let agent = agent(reserved.port, 1);
+    probe(&agent, LIVEZ).assert_is(502);
+    logged(&agent, "reason=refused ");
+}
+
+/// One HEADERS frame, then one DATA frame with the message, which ends the stream.
+fn the_call_is_the_one_kubelet_makes() {
+    use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS};
+    let app = Scripted::start(None, vec![serving()]);
+    probe(&agent(app.port(), 10), LIVEZ).assert_is(200);
+    let frames = app.frames();
+    let of = |kind| frames.iter().filter(move |frame| frame.kind == kind);
+    let heads: Vec<_> = of(HEADERS).collect();
+    assert_eq!(heads.len(), 1, "{frames:?}");
+    assert_eq!(heads[0].flags & END_STREAM, 0);
+    assert_eq!(heads[0].flags & END_HEADERS, END_HEADERS);
+    let data: Vec<u8> = of(DATA).flat_map(|frame| frame.payload.clone()).collect();
+    assert_eq!(data, b"\0\0\0\0\x04\x0a\x02up");
+    let ends = of(DATA).last().is_some_and(|f| f.flags & END_STREAM != 0);
+    assert!(ends, "{frames:?}");
+    assert!(frames.iter().all(|frame| matches!(frame.stream, 0 | 1)));
+}
