@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
 use libtest_mimic::Arguments;
 
 use support::app::{App, Reply};
+use support::menu::{grpc, http2};
 use support::observe::until;
 use support::ports::{Reserved, reserve};
 use support::raw::{exchange, get};
+use support::scripted::Scripted;
 use support::table::Table;
 use support::trials::trials;
 
@@ -76,6 +78,8 @@ fn main() -> ExitCode {
         a_followed_redirect_allocates_nothing_of_ours,
         a_failing_probe_allocates_nothing_of_ours,
         a_hook_allocates_nothing_of_ours,
+        a_grpc_probe_allocates_nothing_of_ours,
+        an_http2_probe_allocates_nothing_of_ours,
         what_is_no_probe_allocates_nothing_of_ours,
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -84,6 +88,8 @@ fn main() -> ExitCode {
 const LIVEZ: &str = "/app-health/web/livez";
 const READYZ: &str = "/app-health/web/readyz";
 const STARTUPZ: &str = "/app-health/web/startupz";
+const GRPC: &str = "/app-health/grpc/livez";
+const HTTP2: &str = "/app-health/http2/livez";
 const FAILING: &str = "/app-health/gone/livez";
 const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 
@@ -91,6 +97,7 @@ const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 struct Scene {
     status: Reserved,
     _apps: [App; 2],
+    _scripted: [Scripted; 2],
     _refusing: Reserved,
 }
 
@@ -112,9 +119,19 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
         r#""httpGet":{{"port":{},"path":"/x?y","httpHeaders":[{{"name":"Host","value":"a"}},{{"name":"X-Y","value":"z"}}]}}"#,
         target.port()
     );
+    let scripted = [grpc::serving(), http2::serving()];
+    let scripted = scripted.map(|play| Scripted::start(None, vec![play]));
+    let [grpc, http2] = &scripted;
+    let grpc = format!(r#""grpc":{{"port":{},"service":"up"}}"#, grpc.port());
+    let http2 = format!(
+        r#""httpGet":{{"port":{},"protocol":"HTTP2"}}"#,
+        http2.port()
+    );
     let table = Table::new()
         .prober(LIVEZ, &headers)
         .prober(READYZ, &tcp)
+        .prober(GRPC, &grpc)
+        .prober(HTTP2, &http2)
         .http(STARTUPZ, app.port(), 5)
         .http(FAILING, refusing.port, 5)
         .http(PRESTOP, target.port(), 5);
@@ -138,6 +155,7 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
     let scene = Scene {
         status,
         _apps: [app, target],
+        _scripted: scripted,
         _refusing: refusing,
     };
     until("the agent listens", || {
@@ -206,6 +224,14 @@ fn a_failing_probe_allocates_nothing_of_ours() {
 
 fn a_hook_allocates_nothing_of_ours() {
     assert_allocates_nothing(PRESTOP, 200);
+}
+
+fn a_grpc_probe_allocates_nothing_of_ours() {
+    assert_allocates_nothing(GRPC, 200);
+}
+
+fn an_http2_probe_allocates_nothing_of_ours() {
+    assert_allocates_nothing(HTTP2, 200);
 }
 
 fn what_is_no_probe_allocates_nothing_of_ours() {

@@ -12,7 +12,7 @@ use crate::support::observe::{log_lines, logged, until};
 use crate::support::peers::envoy::{ENVOY, Envoy};
 use crate::support::peers::folder;
 use crate::support::peers::openssl::Server;
-use crate::support::peers::python::{PYTHON, Python};
+use crate::support::peers::python::{self, PYTHON};
 use crate::support::peers::secret::Secret;
 use crate::support::raw::probe;
 use crate::support::table::{Table, agent_with};
@@ -283,7 +283,7 @@ fn envoy_of_a_mesh_demands_one() {
 
 fn grpcio_demands_one() {
     let (folder, authority) = folder();
-    let app = Python::start("grpc_app.py", folder.path()).expect("starts");
+    let app = python::start("grpc_app.py", folder.path()).expect("starts");
     let port = app.port("mutual");
     let members = format!(r#""grpc":{{"port":{port},"mode":"TLS"}},"timeoutSeconds":10"#);
     let table = Table::new().prober(LIVEZ, &members);

@@ -94,6 +94,7 @@ const TESTS: &[Test] = &[
         "kubelet_agrees_on_h2_of_python",
         peers::python_h2,
     ),
+    (&[Need::Go], "kubelet_agrees_on_go_http", peers::go_http),
     (
         &[Need::Go, Need::Peer("nghttpd")],
         "kubelet_agrees_on_nghttpd",

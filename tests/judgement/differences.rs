@@ -16,8 +16,8 @@ pub struct Difference {
 }
 
 /// Beginnings of the names of all cases but those of HTTP/1 in plaintext.
-const FAMILIES: [&str; 9] = [
-    "https-", "tls-", "h2-", "h2c-", "grpc-", "grpcio-", "openssl-", "peer-", "nghttpd-",
+const FAMILIES: [&str; 10] = [
+    "https-", "tls-", "h2-", "h2c-", "grpc-", "grpcio-", "openssl-", "peer-", "nghttpd-", "go-",
 ];
 
 /// Why verdicts may differ.

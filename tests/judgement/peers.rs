@@ -3,8 +3,7 @@
 use super::course::Course;
 use crate::support::kubelet::Kubelet;
 use crate::support::menu::{Aim, Code, Dish, Mode};
-use crate::support::peers::python::Python;
-use crate::support::peers::{Process, folder};
+use crate::support::peers::{Process, folder, go, python};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::{Outcome, TLS};
 use std::process::Command;
@@ -18,7 +17,7 @@ fn judge(prefix: &'static str, dishes: Vec<Dish>) -> Outcome {
 /// The health service of grpcio in each state, calls that fail in each way, and no health service.
 pub fn grpcio() -> Outcome {
     let (folder, _authority) = folder();
-    let app = Python::start("grpc_app.py", folder.path())?;
+    let app = python::start("grpc_app.py", folder.path())?;
     let mut dishes = Vec::new();
     let mut add = |name: &str, server: &str, service, mode, code| {
         let aim = Aim::Grpc(app.port(server), service, mode);
@@ -89,7 +88,7 @@ pub fn grpcio() -> Outcome {
 /// PyPI's h2: other frames and another HPACK encoder than those of the scripts.
 pub fn python_h2() -> Outcome {
     let (folder, _authority) = folder();
-    let app = Python::start("h2_app.py", folder.path())?;
+    let app = python::start("h2_app.py", folder.path())?;
     let mut dishes = Vec::new();
     for (name, code) in [
         ("fine", Code::Plain(200)),
@@ -114,6 +113,48 @@ pub fn python_h2() -> Outcome {
     }
     dishes.retain(|dish| TLS || matches!(dish.aim, Aim::Http2(_)));
     judge("peer-", dishes)
+}
+
+/// Go's net/http, in each protocol it has.
+pub fn go_http() -> Outcome {
+    let (folder, _authority) = folder();
+    let app = go::start(folder.path())?;
+    let aims = [
+        ("http", Aim::Http(app.port("plain"))),
+        ("h2c", Aim::Http2(app.port("plain"))),
+        ("https", Aim::Https(app.port("tls1"))),
+        ("h2", Aim::Https(app.port("tls"))),
+    ];
+    let mut dishes = Vec::new();
+    for (kind, aim) in aims {
+        for (name, code) in [
+            ("fine", Code::Plain(200)),
+            ("broken", Code::Plain(500)),
+            ("nothing", Code::Plain(204)),
+            ("redirect", Code::Plain(200)),
+            ("hints", Code::Plain(200)),
+            ("fields", Code::Plain(200)),
+            ("long", Code::Plain(200)),
+            ("aborts", Code::Cut(200)),
+            ("never", Code::Plain(504)),
+        ] {
+            dishes.push(Dish::aimed(&format!("go-{kind}-{name}"), aim, code));
+        }
+    }
+    let mut add = |name: &str, aim, code| {
+        dishes.push(Dish::aimed(name, aim, Code::Plain(code)));
+    };
+    // "Client sent an HTTP request to an HTTPS server."
+    add("go-plain-at-tls", Aim::Http(app.port("tls")), 400);
+    add("go-h2c-at-tls", Aim::Http2(app.port("tls")), 502);
+    add("go-tls-at-plain", Aim::Https(app.port("plain")), 502);
+    add(
+        "go-certificate-missing",
+        Aim::Https(app.port("mutual")),
+        502,
+    );
+    dishes.retain(|dish| TLS || !matches!(dish.aim, Aim::Https(_)));
+    judge("go-", dishes)
 }
 
 /// A server of nghttp2's with these words, and the port it has.

@@ -271,17 +271,21 @@ fn hand_out(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
 /// The driver, built once: a second build would write into the program that runs.
 fn built() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
+    BUILT.get_or_init(|| build(".", "kubelet-driver")).clone()
 }
 
-/// Builds the driver into the target directory; Go's own cache makes the second time quick.
-fn build() -> Result<PathBuf, String> {
+/// Builds a program of `tests/kubelet` into the target directory; Go's own cache makes the second time
+/// quick.
+///
+/// # Errors
+/// With what Go says.
+pub fn build(package: &str, name: &str) -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubelet");
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubelet-driver");
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let output = Command::new("go")
         .args(["build", "-trimpath", "-ldflags", LINKER_FLAGS, "-o"])
         .arg(&binary)
-        .arg(".")
+        .arg(package)
         .current_dir(sources)
         .output()
         .map_err(|e| format!("go: {e}"))?;

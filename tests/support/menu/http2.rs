@@ -1,6 +1,9 @@
 //! What a server can make of a GET in HTTP/2, from the frames up: the same once over TLS, where ALPN
 //! chose it, and once in plaintext with prior knowledge.
 
+mod breaks;
+mod heads;
+
 use super::tls::Faults;
 use super::{Aim, Code, Dish, Step};
 use crate::support::certs::Identity;
@@ -22,13 +25,10 @@ pub fn faults(is_secure: bool) -> Faults {
     };
     answers(&mut menu);
     lengths(&mut menu);
-    heads(&mut menu);
-    bad_blocks(&mut menu);
+    heads::add_to(&mut menu);
     goaways(&mut menu);
     resets(&mut menu);
-    stalls(&mut menu);
-    bad_frames(&mut menu);
-    floods(&mut menu);
+    breaks::add_to(&mut menu);
     redirects(&mut menu);
     no_http2(&mut menu);
     menu.faults
@@ -92,6 +92,12 @@ fn last(status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     headers(END_STREAM, &head(status, fields))
 }
 
+/// An app that answers 200.
+pub fn serving() -> Play {
+    let hold = Act::Do(Step::Hold);
+    vec![send(greeting()), Act::Request, send(whole()), hold]
+}
+
 fn answers(menu: &mut Menu) {
     menu.says("fine", FINE, &[whole()]);
     menu.says_and_closes("fine-then-closes", FINE, &[whole()]);
@@ -152,108 +158,6 @@ fn lengths(menu: &mut Menu) {
     menu.says("length-in-304", Code::Cut(304), &[bodiless]);
 }
 
-fn heads(menu: &mut Menu) {
-    let ends = |block: &[u8]| headers(END_STREAM, block);
-    menu.says("head-indexed", FINE, &[ends(&[0x88])]);
-    menu.says("head-indexed-404", Code::Plain(404), &[ends(&[0x8d])]);
-    let resized = [0x20, 0x88];
-    menu.says("head-table-of-0", FINE, &[ends(&resized)]);
-    // RFC 7541 section 4.2 wants it first; Go does not mind.
-    menu.says("head-table-size-late", FINE, &[ends(b"\x88\x20")]);
-    // Enters "x: y" into the dynamic table and names it from there.
-    let entered = [&[0x88, 0x40, 1, b'x', 1, b'y', 0xbe][..], &[0xbe; 50]].concat();
-    menu.says("head-dynamic-table", FINE, &[ends(&entered)]);
-    // ":status: 302" with its value in Huffman code (RFC 7541 appendix C.6.1).
-    menu.says(
-        "head-huffman",
-        Code::Plain(302),
-        &[ends(b"\x48\x82\x64\x02")],
-    );
-    menu.says("head-never-indexed", FINE, &[ends(b"\x88\x10\x01x\x01y")]);
-    let cookies = "c".repeat(14_000);
-    let long = head("200", &[("set-cookie", &cookies)]);
-    menu.says("head-of-14-kib", FINE, &[ends(&long)]);
-    let long = [long, block(&[("set-cookie", &cookies)]).repeat(20)].concat();
-    menu.says(
-        "head-of-300-kib",
-        FINE,
-        &[in_pieces(END_STREAM, &long, 16_384)],
-    );
-    let short = in_pieces(END_STREAM, &head("200", &[("x", "y")]), 3);
-    menu.says("head-in-pieces", FINE, &[short]);
-    let many = [head("200", &[]), block(&[("x", "y")]).repeat(1_500)].concat();
-    menu.says("head-of-1500-fields", FINE, &[ends(&many)]);
-    let padded = [&[3][..], &head("200", &[]), &[0; 3]].concat();
-    menu.says(
-        "head-padded",
-        FINE,
-        &[headers(END_STREAM | PADDED, &padded)],
-    );
-    let weighted = [&[0, 0, 0, 0, 9][..], &head("200", &[])].concat();
-    let flags = END_STREAM | frames::PRIORITY;
-    menu.says("head-with-priority", FINE, &[headers(flags, &weighted)]);
-    for (name, code, fields) in [
-        ("upper-case", FAILS, [("X-Upper", "y")]),
-        ("connection", FINE, [("connection", "close")]),
-        (
-            "transfer-encoding",
-            FINE,
-            [("transfer-encoding", "chunked")],
-        ),
-        ("blank-in-name", FAILS, [("x y", "z")]),
-        ("empty-name", FAILS, [("", "z")]),
-        ("control-in-value", FAILS, [("x", "a\u{1}b")]),
-        ("line-end-in-value", FAILS, [("x", "a\r\nb")]),
-        ("bytes-in-value", FINE, [("x", "\u{e9}")]),
-        ("unknown-pseudo", FAILS, [(":x", "y")]),
-        ("request-pseudo", FAILS, [(":path", "/")]),
-    ] {
-        let answer = last("200", &fields);
-        menu.says(&format!("field-{name}"), code, &[answer]);
-    }
-    menu.says("status-missing", FAILS, &[ends(&block(&[("x", "y")]))]);
-    let twice = [head("200", &[]), head("200", &[])].concat();
-    menu.says("status-twice", FAILS, &[ends(&twice)]);
-    let late = block(&[("x", "y"), (":status", "200")]);
-    menu.says("status-after-field", FAILS, &[ends(&late)]);
-    menu.says("head-empty", FAILS, &[ends(&[])]);
-}
-
-/// A block in frames of so many bytes.
-fn in_pieces(flags: u8, block: &[u8], bytes: usize) -> Vec<u8> {
-    let count = block.len().div_ceil(bytes);
-    let piece = |(n, piece)| {
-        let end = if n + 1 == count {
-            frames::END_HEADERS
-        } else {
-            0
-        };
-        match n {
-            0 => frame(HEADERS, flags | end, 1, piece),
-            _ => frame(CONTINUATION, end, 1, piece),
-        }
-    };
-    block.chunks(bytes).enumerate().flat_map(piece).collect()
-}
-
-/// Blocks that are no HPACK.
-fn bad_blocks(menu: &mut Menu) {
-    for (name, bytes) in [
-        ("index-0", &b"\x88\x80"[..]),
-        ("index-62-of-none", b"\x88\xbe"),
-        ("index-huge", b"\x88\xff\xff\xff\xff\xff\x7f"),
-        ("integer-cut", b"\x88\xff\xff"),
-        ("string-cut", b"\x88\x00\x05abc"),
-        ("string-huge", b"\x88\x00\x7f\xff\xff\xff\xff\x0fabc"),
-        ("table-too-big", b"\x3f\xe1\xff\x03\x88"),
-        ("huffman-eos", b"\x88\x00\x84\xff\xff\xff\xff\x01y"),
-        ("huffman-bad-padding", b"\x88\x00\x81\x00\x01y"),
-    ] {
-        let answer = headers(END_STREAM, bytes);
-        menu.says(&format!("hpack-{name}"), FAILS, &[answer]);
-    }
-}
-
 fn goaways(menu: &mut Menu) {
     let hold = || Act::Do(Step::Hold);
     let bye = || goaway(0, frames::NO_ERROR);
@@ -300,230 +204,6 @@ fn resets(menu: &mut Menu) {
     let refused = vec![send(greeting()), Act::Request, send(refused), hold.clone()];
     let fine = vec![send(greeting()), Act::Request, send(whole()), hold];
     menu.plays("rst-refused-once", FINE, vec![refused, fine]);
-}
-
-fn stalls(menu: &mut Menu) {
-    let reset = || Act::Do(Step::Reset);
-    menu.says("never", LATE, &[]);
-    menu.plays("never-greets", LATE, vec![vec![Act::Do(Step::Hold)]]);
-    menu.says("stalls-in-frame", LATE, &[ok()[..12].to_vec()]);
-    menu.says(
-        "stalls-before-continuation",
-        LATE,
-        &[frame(HEADERS, 0, 1, &head("200", &[]))],
-    );
-    menu.says("stalls-after-head", CUT, &[ok()]);
-    menu.says("stalls-in-body", CUT, &[ok(), data(0, b"half")]);
-    menu.says_and_closes("closes", FAILS, &[]);
-    menu.says_and_closes("closes-in-frame", FAILS, &[ok()[..12].to_vec()]);
-    menu.says_and_closes("closes-after-head", CUT, &[ok()]);
-    menu.says_and_closes("closes-in-body", CUT, &[ok(), data(0, b"half")]);
-    menu.plays("closes-at-once", FAILS, vec![vec![]]);
-    menu.plays("resets-at-once", FAILS, vec![vec![reset()]]);
-    let parts = [greeting(), ok(), data(0, b"half")].concat();
-    let play = vec![
-        Act::Request,
-        send(parts),
-        Act::Do(Step::Pause(Duration::from_millis(100))),
-        reset(),
-    ];
-    menu.plays("resets-in-body", CUT, vec![play]);
-    let drip = Act::Do(Step::Drip(whole(), Duration::from_millis(300)));
-    menu.plays(
-        "drips",
-        LATE,
-        vec![vec![send(greeting()), Act::Request, drip]],
-    );
-    let hold = || Act::Do(Step::Hold);
-    let play = vec![
-        send(greeting()),
-        Act::Request,
-        Act::Do(Step::Pause(Duration::from_millis(200))),
-        send(whole()),
-        hold(),
-    ];
-    menu.plays("slow-but-in-time", FINE, vec![play]);
-    let ping = frame(frames::PING, 0, 0, &[7; 8]);
-    let play = vec![
-        send(greeting()),
-        Act::Request,
-        send(ping),
-        Act::Frame(frames::PING, frames::ACK),
-        send(whole()),
-        hold(),
-    ];
-    menu.plays("ping-before-answer", FINE, vec![play]);
-    let play = vec![
-        Act::Request,
-        send(greeting()),
-        Act::Frame(frames::SETTINGS, frames::ACK),
-        send(whole()),
-        hold(),
-    ];
-    menu.plays("settings-must-be-acknowledged", FINE, vec![play]);
-    let play = vec![
-        Act::Request,
-        send(frames::settings(&[])),
-        send(whole()),
-        hold(),
-    ];
-    menu.plays("greets-after-request", FINE, vec![play]);
-}
-
-fn bad_frames(menu: &mut Menu) {
-    let hold = || Act::Do(Step::Hold);
-    menu.plays(
-        "settings-missing",
-        FAILS,
-        vec![vec![Act::Request, send(whole()), hold()]],
-    );
-    for (name, code, bytes) in [
-        (
-            "data-too-long",
-            CUT,
-            [ok(), data(END_STREAM, &[b'x'; 16_385])].concat(),
-        ),
-        ("head-too-long", FAILS, frame(HEADERS, 5, 1, &[0; 16_385])),
-        (
-            "frame-of-16-mib",
-            FAILS,
-            vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1],
-        ),
-        ("data-before-head", FAILS, data(END_STREAM, b"fine")),
-        ("data-on-stream-0", FAILS, frame(0, 1, 0, b"fine")),
-        ("data-on-stream-3", FAILS, frame(0, 1, 3, b"fine")),
-        ("head-on-stream-0", FAILS, frame(HEADERS, 5, 0, &[0x88])),
-        ("head-on-stream-2", FAILS, frame(HEADERS, 5, 2, &[0x88])),
-        (
-            "head-on-stream-3",
-            FINE,
-            [frame(HEADERS, 5, 3, &[0x88]), whole()].concat(),
-        ),
-        (
-            "padding-too-long",
-            FAILS,
-            headers(END_STREAM | PADDED, &[9, 0x88]),
-        ),
-        (
-            "data-padding-too-long",
-            CUT,
-            [ok(), data(PADDED, &[9, 1])].concat(),
-        ),
-        (
-            "data-padding-missing",
-            CUT,
-            [ok(), data(PADDED, &[])].concat(),
-        ),
-        (
-            "continuation-alone",
-            FAILS,
-            frame(CONTINUATION, 4, 1, &[0x88]),
-        ),
-        (
-            "continuation-of-other",
-            FAILS,
-            [
-                frame(HEADERS, 1, 1, &[]),
-                frame(CONTINUATION, 4, 3, &[0x88]),
-            ]
-            .concat(),
-        ),
-        (
-            "continuation-interrupted",
-            FAILS,
-            [frame(HEADERS, 1, 1, &[]), frame(6, 0, 0, &[0; 8])].concat(),
-        ),
-        ("settings-of-5-bytes", FAILS, frame(4, 0, 0, &[0; 5])),
-        ("settings-on-stream-1", FAILS, frame(4, 0, 1, &[])),
-        ("settings-ack-with-payload", FAILS, frame(4, 1, 0, &[0; 6])),
-        ("settings-push-2", FAILS, frames::settings(&[(2, 2)])),
-        (
-            "settings-window-too-big",
-            FAILS,
-            frames::settings(&[(4, 0x8000_0000)]),
-        ),
-        (
-            "settings-frame-too-small",
-            FAILS,
-            frames::settings(&[(5, 16_383)]),
-        ),
-        (
-            "settings-unknown",
-            FINE,
-            [frames::settings(&[(0xbeef, 7), (3, 1)]), whole()].concat(),
-        ),
-        ("ping-of-7-bytes", FAILS, frame(6, 0, 0, &[0; 7])),
-        ("ping-on-stream-1", FAILS, frame(6, 0, 1, &[0; 8])),
-        (
-            "ping-ack-unasked",
-            FINE,
-            [frame(6, 1, 0, &[0; 8]), whole()].concat(),
-        ),
-        ("window-of-0", FAILS, frames::window(0, 0)),
-        ("window-too-big", FAILS, frames::window(0, 0x7fff_ffff)),
-        ("window-of-3-bytes", FAILS, frame(8, 0, 0, &[0; 3])),
-        ("rst-of-3-bytes", FAILS, frame(3, 0, 1, &[0; 3])),
-        ("goaway-of-7-bytes", FAILS, frame(7, 0, 0, &[0; 7])),
-        ("push-promise", FAILS, frame(5, 4, 1, &[0, 0, 0, 2, 0x82])),
-        (
-            "priority-frame",
-            FINE,
-            [frame(2, 0, 1, &[0, 0, 0, 0, 9]), whole()].concat(),
-        ),
-        (
-            "unknown-frame",
-            FINE,
-            [frame(0xbe, 0xff, 0x7fff_ffff, &[9; 99]), whole()].concat(),
-        ),
-    ] {
-        menu.says(name, code, &[bytes]);
-    }
-}
-
-fn floods(menu: &mut Menu) {
-    let ping = frame(frames::PING, 0, 0, &[7; 8]);
-    menu.floods("flood-of-pings", FAILS, vec![], &ping);
-    menu.floods("flood-of-settings", FAILS, vec![], &frames::settings(&[]));
-    let acks = frame(frames::SETTINGS, frames::ACK, 0, &[]);
-    menu.floods("flood-of-acks", FAILS, vec![], &acks);
-    menu.floods("flood-of-windows", FAILS, vec![], &frames::window(1, 1));
-    menu.floods(
-        "flood-of-unknown-frames",
-        FAILS,
-        vec![],
-        &frame(0xbe, 0, 0, &[]),
-    );
-    let interim = headers(0, &head("103", &[]));
-    menu.floods("flood-of-interim-answers", FAILS, vec![], &interim);
-    let first = frame(HEADERS, 0, 1, &[0x88]);
-    let more = frame(CONTINUATION, 0, 1, &block(&[("x", &"y".repeat(4096))]));
-    menu.floods("flood-of-continuations", FAILS, first.clone(), &more);
-    let empty = frame(CONTINUATION, 0, 1, &[]);
-    menu.floods("flood-of-empty-continuations", FAILS, first, &empty);
-    menu.floods("flood-of-empty-data", CUT, ok(), &data(0, b""));
-    menu.floods(
-        "flood-of-padding",
-        CUT,
-        ok(),
-        &data(PADDED, &[&[255][..], &[0; 255]].concat()),
-    );
-    menu.floods("flood-of-data", FINE, ok(), &data(0, &[b'x'; 4096]));
-    let names = block(&[("x", "y")]).repeat(2_000);
-    let first = frame(HEADERS, 0, 1, &[0x88]);
-    menu.floods(
-        "flood-of-fields",
-        FAILS,
-        first,
-        &frame(CONTINUATION, 0, 1, &names),
-    );
-    // kubelet's own client never returns from this one: it waits to write WINDOW_UPDATE.
-    let dishes = menu.faults.dishes.iter_mut();
-    let endless = dishes.filter(|dish| dish.name.ends_with("-flood-of-padding"));
-    endless.for_each(|dish| dish.judged = false);
-    // They move megabytes.
-    let dishes = menu.faults.dishes.iter_mut();
-    let floods = dishes.filter(|dish| dish.name.contains("-flood-"));
-    floods.for_each(|dish| dish.seconds = 8);
 }
 
 fn redirects(menu: &mut Menu) {

@@ -1,15 +1,19 @@
 //! Servers of other people as processes, with certificates made for the test: OpenSSL, nghttp2, grpcio,
-//! PyPI's h2, Envoy, nginx.
+//! PyPI's h2, Go's net/http, Envoy, nginx.
 
 pub mod envoy;
+pub mod go;
 pub mod openssl;
 pub mod python;
 pub mod secret;
 
 use super::certs::{Authority, Folder};
 use super::{PATIENCE, within};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use tinyjson::JsonValue;
 
 /// A program; it is killed when dropped.
 #[derive(Debug)]
@@ -40,6 +44,45 @@ impl Process {
             return Ok(process);
         }
         Err(format!("does not listen on {port}: {command:?}"))
+    }
+}
+
+/// A program that prints its ports as one line of JSON and serves until its standard input ends.
+#[derive(Debug)]
+pub struct Ported {
+    _process: Process,
+    ports: HashMap<String, u16>,
+}
+
+impl Ported {
+    /// Starts it and waits for its ports.
+    ///
+    /// # Errors
+    /// When it cannot be started, or prints no ports.
+    pub fn start(command: &mut Command) -> Result<Self, String> {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
+        let mut process = Process(child);
+        let output = process.0.stdout.take().expect("piped");
+        let mut line = String::new();
+        let read = BufReader::new(output).read_line(&mut line);
+        read.map_err(|e| format!("{command:?}: {e}"))?;
+        let Ok(JsonValue::Object(ports)) = line.parse() else {
+            return Err(format!("{command:?} prints no ports: {line:?}"));
+        };
+        let port = |(name, port)| match port {
+            JsonValue::Number(port) => (name, port as u16),
+            other => unreachable!("{name}: {other:?}"),
+        };
+        Ok(Self {
+            _process: process,
+            ports: ports.into_iter().map(port).collect(),
+        })
+    }
+
+    /// One of its ports.
+    pub fn port(&self, name: &str) -> u16 {
+        self.ports[name]
     }
 }
 

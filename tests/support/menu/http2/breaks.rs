@@ -1,0 +1,239 @@
+//! Streams of HTTP/2 that stall, break off, break the rules of framing, or flood.
+
+use super::{CUT, FAILS, FINE, LATE, Menu, ok, whole};
+use crate::support::fake_app::Step;
+use crate::support::frames::{
+    self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, greeting, head, headers,
+};
+use crate::support::scripted::{Act, send};
+use std::time::Duration;
+
+pub(super) fn add_to(menu: &mut Menu) {
+    stalls(menu);
+    bad_frames(menu);
+    floods(menu);
+}
+
+fn stalls(menu: &mut Menu) {
+    let reset = || Act::Do(Step::Reset);
+    menu.says("never", LATE, &[]);
+    menu.plays("never-greets", LATE, vec![vec![Act::Do(Step::Hold)]]);
+    menu.says("stalls-in-frame", LATE, &[ok()[..12].to_vec()]);
+    menu.says(
+        "stalls-before-continuation",
+        LATE,
+        &[frame(HEADERS, 0, 1, &head("200", &[]))],
+    );
+    menu.says("stalls-after-head", CUT, &[ok()]);
+    menu.says("stalls-in-body", CUT, &[ok(), data(0, b"half")]);
+    menu.says_and_closes("closes", FAILS, &[]);
+    menu.says_and_closes("closes-in-frame", FAILS, &[ok()[..12].to_vec()]);
+    menu.says_and_closes("closes-after-head", CUT, &[ok()]);
+    menu.says_and_closes("closes-in-body", CUT, &[ok(), data(0, b"half")]);
+    menu.plays("closes-at-once", FAILS, vec![vec![]]);
+    menu.plays("resets-at-once", FAILS, vec![vec![reset()]]);
+    let parts = [greeting(), ok(), data(0, b"half")].concat();
+    let play = vec![
+        Act::Request,
+        send(parts),
+        Act::Do(Step::Pause(Duration::from_millis(100))),
+        reset(),
+    ];
+    menu.plays("resets-in-body", CUT, vec![play]);
+    let drip = Act::Do(Step::Drip(whole(), Duration::from_millis(300)));
+    menu.plays(
+        "drips",
+        LATE,
+        vec![vec![send(greeting()), Act::Request, drip]],
+    );
+    let hold = || Act::Do(Step::Hold);
+    let play = vec![
+        send(greeting()),
+        Act::Request,
+        Act::Do(Step::Pause(Duration::from_millis(200))),
+        send(whole()),
+        hold(),
+    ];
+    menu.plays("slow-but-in-time", FINE, vec![play]);
+    let ping = frame(frames::PING, 0, 0, &[7; 8]);
+    let play = vec![
+        send(greeting()),
+        Act::Request,
+        send(ping),
+        Act::Frame(frames::PING, frames::ACK),
+        send(whole()),
+        hold(),
+    ];
+    menu.plays("ping-before-answer", FINE, vec![play]);
+    let play = vec![
+        Act::Request,
+        send(greeting()),
+        Act::Frame(frames::SETTINGS, frames::ACK),
+        send(whole()),
+        hold(),
+    ];
+    menu.plays("settings-must-be-acknowledged", FINE, vec![play]);
+    let play = vec![
+        Act::Request,
+        send(frames::settings(&[])),
+        send(whole()),
+        hold(),
+    ];
+    menu.plays("greets-after-request", FINE, vec![play]);
+}
+
+fn bad_frames(menu: &mut Menu) {
+    let hold = || Act::Do(Step::Hold);
+    menu.plays(
+        "settings-missing",
+        FAILS,
+        vec![vec![Act::Request, send(whole()), hold()]],
+    );
+    for (name, code, bytes) in [
+        (
+            "data-too-long",
+            CUT,
+            [ok(), data(END_STREAM, &[b'x'; 16_385])].concat(),
+        ),
+        ("head-too-long", FAILS, frame(HEADERS, 5, 1, &[0; 16_385])),
+        (
+            "frame-of-16-mib",
+            FAILS,
+            vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1],
+        ),
+        ("data-before-head", FAILS, data(END_STREAM, b"fine")),
+        ("data-on-stream-0", FAILS, frame(0, 1, 0, b"fine")),
+        ("data-on-stream-3", FAILS, frame(0, 1, 3, b"fine")),
+        ("head-on-stream-0", FAILS, frame(HEADERS, 5, 0, &[0x88])),
+        ("head-on-stream-2", FAILS, frame(HEADERS, 5, 2, &[0x88])),
+        (
+            "head-on-stream-3",
+            FINE,
+            [frame(HEADERS, 5, 3, &[0x88]), whole()].concat(),
+        ),
+        (
+            "padding-too-long",
+            FAILS,
+            headers(END_STREAM | PADDED, &[9, 0x88]),
+        ),
+        (
+            "data-padding-too-long",
+            CUT,
+            [ok(), data(PADDED, &[9, 1])].concat(),
+        ),
+        (
+            "data-padding-missing",
+            CUT,
+            [ok(), data(PADDED, &[])].concat(),
+        ),
+        (
+            "continuation-alone",
+            FAILS,
+            frame(CONTINUATION, 4, 1, &[0x88]),
+        ),
+        (
+            "continuation-of-other",
+            FAILS,
+            [
+                frame(HEADERS, 1, 1, &[]),
+                frame(CONTINUATION, 4, 3, &[0x88]),
+            ]
+            .concat(),
+        ),
+        (
+            "continuation-interrupted",
+            FAILS,
+            [frame(HEADERS, 1, 1, &[]), frame(6, 0, 0, &[0; 8])].concat(),
+        ),
+        ("settings-of-5-bytes", FAILS, frame(4, 0, 0, &[0; 5])),
+        ("settings-on-stream-1", FAILS, frame(4, 0, 1, &[])),
+        ("settings-ack-with-payload", FAILS, frame(4, 1, 0, &[0; 6])),
+        ("settings-push-2", FAILS, frames::settings(&[(2, 2)])),
+        (
+            "settings-window-too-big",
+            FAILS,
+            frames::settings(&[(4, 0x8000_0000)]),
+        ),
+        (
+            "settings-frame-too-small",
+            FAILS,
+            frames::settings(&[(5, 16_383)]),
+        ),
+        (
+            "settings-unknown",
+            FINE,
+            [frames::settings(&[(0xbeef, 7), (3, 1)]), whole()].concat(),
+        ),
+        ("ping-of-7-bytes", FAILS, frame(6, 0, 0, &[0; 7])),
+        ("ping-on-stream-1", FAILS, frame(6, 0, 1, &[0; 8])),
+        (
+            "ping-ack-unasked",
+            FINE,
+            [frame(6, 1, 0, &[0; 8]), whole()].concat(),
+        ),
+        ("window-of-0", FAILS, frames::window(0, 0)),
+        ("window-too-big", FAILS, frames::window(0, 0x7fff_ffff)),
+        ("window-of-3-bytes", FAILS, frame(8, 0, 0, &[0; 3])),
+        ("rst-of-3-bytes", FAILS, frame(3, 0, 1, &[0; 3])),
+        ("goaway-of-7-bytes", FAILS, frame(7, 0, 0, &[0; 7])),
+        ("push-promise", FAILS, frame(5, 4, 1, &[0, 0, 0, 2, 0x82])),
+        (
+            "priority-frame",
+            FINE,
+            [frame(2, 0, 1, &[0, 0, 0, 0, 9]), whole()].concat(),
+        ),
+        (
+            "unknown-frame",
+            FINE,
+            [frame(0xbe, 0xff, 0x7fff_ffff, &[9; 99]), whole()].concat(),
+        ),
+    ] {
+        menu.says(name, code, &[bytes]);
+    }
+}
+
+fn floods(menu: &mut Menu) {
+    let ping = frame(frames::PING, 0, 0, &[7; 8]);
+    menu.floods("flood-of-pings", FAILS, vec![], &ping);
+    menu.floods("flood-of-settings", FAILS, vec![], &frames::settings(&[]));
+    let acks = frame(frames::SETTINGS, frames::ACK, 0, &[]);
+    menu.floods("flood-of-acks", FAILS, vec![], &acks);
+    menu.floods("flood-of-windows", FAILS, vec![], &frames::window(1, 1));
+    menu.floods(
+        "flood-of-unknown-frames",
+        FAILS,
+        vec![],
+        &frame(0xbe, 0, 0, &[]),
+    );
+    let interim = headers(0, &head("103", &[]));
+    menu.floods("flood-of-interim-answers", FAILS, vec![], &interim);
+    let first = frame(HEADERS, 0, 1, &[0x88]);
+    let more = frame(CONTINUATION, 0, 1, &block(&[("x", &"y".repeat(4096))]));
+    menu.floods("flood-of-continuations", FAILS, first.clone(), &more);
+    let empty = frame(CONTINUATION, 0, 1, &[]);
+    menu.floods("flood-of-empty-continuations", FAILS, first, &empty);
+    menu.floods("flood-of-empty-data", CUT, ok(), &data(0, b""));
+    menu.floods(
+        "flood-of-padding",
+        CUT,
+        ok(),
+        &data(PADDED, &[&[255][..], &[0; 255]].concat()),
+    );
+    menu.floods("flood-of-data", FINE, ok(), &data(0, &[b'x'; 4096]));
+    let names = block(&[("x", "y")]).repeat(2_000);
+    let first = frame(HEADERS, 0, 1, &[0x88]);
+    menu.floods(
+        "flood-of-fields",
+        FAILS,
+        first,
+        &frame(CONTINUATION, 0, 1, &names),
+    );
+    // kubelet's own client never returns from this one: it waits to write WINDOW_UPDATE.
+    let dishes = menu.faults.dishes.iter_mut();
+    let endless = dishes.filter(|dish| dish.name.ends_with("-flood-of-padding"));
+    endless.for_each(|dish| dish.judged = false);
+    // They move megabytes.
+    let dishes = menu.faults.dishes.iter_mut();
+    let floods = dishes.filter(|dish| dish.name.contains("-flood-"));
+    floods.for_each(|dish| dish.seconds = 8);
+}

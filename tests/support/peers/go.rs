@@ -1,0 +1,17 @@
+//! An app on Go's net/http, built from `tests/kubelet/app`.
+
+use super::Ported;
+use crate::support::kubelet::build;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Starts it on a folder of certificates; it is built when first needed.
+///
+/// # Errors
+/// When it cannot be built or started.
+pub fn start(folder: &Path) -> Result<Ported, String> {
+    static BUILT: OnceLock<Result<std::path::PathBuf, String>> = OnceLock::new();
+    let binary = BUILT.get_or_init(|| build("./app", "go-app")).clone()?;
+    Ported::start(Command::new(binary).arg(folder))
+}
