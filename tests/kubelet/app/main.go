@@ -92,6 +92,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	case "aborts":
 		w.Header().Set("Content-Length", "9")
 		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "never":
 		select {
