@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::dialled::Authority;
 use super::{Dialled, Dialler, Event, Failure, Outcome};
 use crate::limits;
-use crate::net::{Alpn, Elapsed, Stream, yield_now};
-use crate::wire::h2::{self, Exchange, FRAME_BYTES, Rules};
+use crate::net::{Alpn, Elapsed, Stream, StreamError, yield_now};
+use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
 use crate::wire::health::{HealthCall, HealthError, HealthReader, HealthRequest};
 use crate::wire::url::Scheme;
 use crate::wire::window::Window;
@@ -30,10 +30,51 @@ pub struct GrpcProbe<'a> {
     pub deadline: Instant,
 }
 
-/// What broke: the connection, which is then tried again, or the call.
+/// What broke.
 enum Broken {
+    /// The connection, which is then tried again.
     Connection(Failure),
+    /// The call, before the server looked at it.
+    Unprocessed(Failure),
+    /// The call.
     Call(Failure),
+}
+
+impl Broken {
+    /// A connection that ends gracefully, or a stream that is refused, leaves the call as it was (RFC 9113
+    /// section 8.7).
+    fn call(error: CallError) -> Broken {
+        const REFUSED_STREAM: u32 = 7;
+        let failure = error.into();
+        match error {
+            CallError::Http2(H2Error::GoAway(_) | H2Error::Reset(REFUSED_STREAM)) => {
+                Broken::Unprocessed(failure)
+            }
+            _ => Broken::Call(failure),
+        }
+    }
+}
+
+/// Why nothing more comes of a connection.
+#[derive(Clone, Copy)]
+enum CallError {
+    Http2(H2Error),
+    Failed(Failure),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Failure {
+        match error {
+            CallError::Http2(error) => error.into(),
+            CallError::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<StreamError> for CallError {
+    fn from(error: StreamError) -> CallError {
+        CallError::Failed(error.into())
+    }
 }
 
 /// A call under way.
@@ -51,11 +92,19 @@ impl Dialler {
     /// starting may listen by then. `memory` is [`h2::H2_BYTES`] long or longer.
     pub async fn probe_grpc(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
         let mut pause = limits::GRPC_PAUSE;
+        let mut is_first = true;
         loop {
             let call = pin!(self.call(probe, memory));
             let failure = match self.reactor.before(probe.deadline, call).await {
                 Ok(Ok(outcome)) => return outcome,
-                Ok(Err(Broken::Call(failure))) => return Outcome::Failed(failure),
+                // grpc-go calls once more where the server did not look (`stream.go`: `shouldRetry`).
+                Ok(Err(Broken::Unprocessed(_))) if is_first => {
+                    is_first = false;
+                    continue;
+                }
+                Ok(Err(Broken::Call(failure) | Broken::Unprocessed(failure))) => {
+                    return Outcome::Failed(failure);
+                }
                 Ok(Err(Broken::Connection(failure))) => failure,
                 Err(Elapsed) => return Outcome::Failed(Failure::Deadline),
             };
@@ -80,7 +129,7 @@ impl Dialler {
             timeout: Some(probe.deadline.saturating_duration_since(Instant::now())),
         };
         let asked = call.ask(&fields, probe.service).await;
-        asked.map_err(Broken::Call)?;
+        asked.map_err(Broken::call)?;
         self.tell(|| Event::Came);
         Ok(call.outcome())
     }
@@ -125,7 +174,7 @@ impl<'a> GrpcProbe<'a> {
 
 impl Call<'_> {
     /// Sends what begins a connection, and waits for the same from the server.
-    async fn begin(&mut self) -> Result<(), Failure> {
+    async fn begin(&mut self) -> Result<(), CallError> {
         let opening = self.stream.write_with(|buf, sent| {
             let mut window = Window::new(buf, sent);
             h2::write_opening(&mut window);
@@ -140,13 +189,13 @@ impl Call<'_> {
     }
 
     /// Sends the call, and reads until the server has ended its answer.
-    async fn ask(&mut self, call: &HealthCall<'_>, service: &str) -> Result<(), Failure> {
+    async fn ask(&mut self, call: &HealthCall<'_>, service: &str) -> Result<(), CallError> {
         let request = HealthRequest::new(service.as_bytes());
         let mut sent = 0;
         let mut head = Some(call);
-        while (head.is_some() || sent < request.len()) && !self.is_done() {
+        while (head.is_some() || sent < request.size()) && !self.is_done() {
             let room = self.exchange.send_window().min(FRAME_BYTES);
-            let len = room.min(request.len() - sent);
+            let len = room.min(request.size() - sent);
             if len == 0 && head.is_none() {
                 self.receive().await?;
                 self.answer_pings().await;
@@ -169,7 +218,7 @@ impl Call<'_> {
         head: Option<&HealthCall<'_>>,
         request: &HealthRequest<'_>,
         part: Range<usize>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallError> {
         let pending = self.exchange.pending(self.memory);
         let fill = |buf: &mut [u8], done| {
             let mut window = Window::new(buf, done);
@@ -179,7 +228,7 @@ impl Call<'_> {
             }
             if !part.is_empty() {
                 let body = |put: &mut dyn FnMut(&[u8])| request.write(put);
-                h2::write_data(&mut window, part.start, part.len(), request.len(), &body);
+                h2::write_data(&mut window, part.start, part.len(), request.size(), &body);
             }
             window.filled().len()
         };
@@ -197,14 +246,14 @@ impl Call<'_> {
     }
 
     /// Reads once.
-    async fn receive(&mut self) -> Result<(), Failure> {
+    async fn receive(&mut self) -> Result<(), CallError> {
         let (exchange, memory) = (&mut self.exchange, &mut *self.memory);
         let answer = &mut self.answer;
         let fed = self.stream.read_with(|bytes| match bytes {
-            [] => Err(Failure::ClosedEarly),
+            [] => Err(CallError::Failed(Failure::ClosedEarly)),
             bytes => exchange
                 .feed(bytes, memory, &mut [], &mut |data| answer.feed(data))
-                .map_err(Failure::from),
+                .map_err(CallError::Http2),
         });
         fed.await??;
         Ok(())

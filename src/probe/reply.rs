@@ -4,7 +4,7 @@
 use super::{Failure, Outcome};
 use crate::limits;
 use crate::wire::body::Body;
-use crate::wire::h2::{Exchange, H2Error, Rules};
+use crate::wire::h2::{Exchange, Rules};
 use crate::wire::response::{Fed, Framing, ResponseError, ResponseHead, ResponseParser};
 use crate::wire::url::Scheme;
 
@@ -106,7 +106,16 @@ impl<'b> Reply<'b> {
             }
             Protocol::Http2(exchange) => {
                 let fed = exchange.feed(bytes, self.memory, self.location, &mut |_| ());
-                self.is_retried = exchange.head().is_none() && fed.is_err_and(H2Error::is_retried);
+                if let Err(error) = fed {
+                    self.is_retried = exchange.head().is_none() && error.is_retried();
+                    self.ended = exchange.head().map(|head| {
+                        // What Go's client had handed on by then counts, the end of the stream does not.
+                        match exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES {
+                            true => Outcome::Answered(head.status),
+                            false => Outcome::BodyBroken(head.status),
+                        }
+                    });
+                }
                 Ok(fed?)
             }
         }
