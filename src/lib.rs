@@ -7,6 +7,7 @@
 //! |-------------|----------------|
 //! | `cli`     | what was typed: command, flags, help and version |
 //! | `agent`   | the status port: accept, route, answer, log, metrics, drain |
+//! | `check`   | one probe from the command line, told in a line; beside `agent` |
 //! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
 //! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
 //! | `config`  | from settings (flags and environment) and probers JSON to validated, typed tables; all errors before the first bind |
@@ -20,6 +21,7 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod forward;

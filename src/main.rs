@@ -1,7 +1,8 @@
 //! Arguments to configuration to run to exit code; the only place the process ends.
 
-use probelet::agent;
-use probelet::cli::{self, Command};
+use probelet::cli::{self, Command, Exit};
+use probelet::{agent, check};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -9,18 +10,33 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(Command::Run(config)) => match agent::run(config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("probelet: {error}");
-                ExitCode::FAILURE
-            }
+            Err(error) => failed(error),
         },
-        Err(exit) => {
-            // A reader that went away has no use for the rest.
-            let _ = match exit.to_stdout {
-                true => writeln!(io::stdout(), "{}", exit.text),
-                false => writeln!(io::stderr(), "{}", exit.text),
-            };
-            ExitCode::from(exit.code)
-        }
+        Ok(Command::Check(plan)) => match check::run(plan) {
+            Ok(report) => say(report.text, true, u8::from(!report.is_healthy)),
+            Err(error) => failed(error),
+        },
+        Ok(Command::Install(folder)) => match check::install(&folder) {
+            Ok(file) => say(file.display(), true, 0),
+            Err(error) => failed(error),
+        },
+        Err(Exit {
+            text,
+            code,
+            to_stdout,
+        }) => say(text, to_stdout, code),
     }
+}
+
+fn failed(error: impl Display) -> ExitCode {
+    say(format_args!("probelet: {error}"), false, 1)
+}
+
+fn say(text: impl Display, to_stdout: bool, code: u8) -> ExitCode {
+    // A reader that went away has no use for the rest.
+    let _ = match to_stdout {
+        true => writeln!(io::stdout(), "{text}"),
+        false => writeln!(io::stderr(), "{text}"),
+    };
+    ExitCode::from(code)
 }

@@ -149,7 +149,9 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
     std::thread::spawn(|| {
         COUNTED.set(true);
         let parsed = probelet::cli::parse(args.into_iter(), |_| None);
-        let probelet::cli::Command::Run(config) = parsed.expect("well-formed");
+        let Ok(probelet::cli::Command::Run(config)) = parsed else {
+            panic!("not a well-formed run: {parsed:?}");
+        };
         probelet::agent::run(config).expect("serves for good");
     });
     let scene = Scene {

@@ -2,6 +2,7 @@
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
 mod client_certificates;
+mod check;
 mod e2e;
 mod exhaustion;
 mod forward_ends;
@@ -9,6 +10,7 @@ mod forward_log;
 mod forward_slots;
 mod grpc_probes;
 mod handshakes;
+mod install;
 mod judgement;
 mod lifecycle;
 mod log;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
     trials.extend(handshakes::tests());
     trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
+    trials.extend(check::tests());
+    trials.extend(install::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

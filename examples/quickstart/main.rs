@@ -91,7 +91,9 @@ fn line([app, asked, how, gets, means]: [&str; 5]) {
 fn start_probelet() -> Result<(), String> {
     let args = "run --log-level error --forward 15032=127.0.0.1:8002 --app-probers";
     let args = args.split(' ').chain([PROBERS]).map(Into::into);
-    let cli::Command::Run(config) = cli::parse(args, |_| None).map_err(|exit| exit.text)?;
+    let cli::Command::Run(config) = cli::parse(args, |_| None).map_err(|exit| exit.text)? else {
+        unreachable!("the first argument says run");
+    };
     let (ended, end) = mpsc::channel();
     thread::spawn(move || ended.send(agent::run(config).map_err(|error| error.to_string())));
     let deadline = Instant::now() + Duration::from_secs(5);

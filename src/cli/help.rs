@@ -12,9 +12,13 @@ kubelet has no mesh certificate, so its probes of such a port fail. probelet sit
 takes the probes on a plaintext port of its own, makes the real probe and hands back its status.
 
 Usage: probelet run [FLAGS]
+       probelet check [FLAGS] URL
+       probelet install DIR
 
-Commands:
-  run          take probes on the status port and probe the app; `probelet run --help` has its flags
+Commands, each with a --help of its own:
+  run          take probes on the status port and probe the app
+  check        probe once, tell how it went, and exit with 0 or 1
+  install      copy this program to where another container can run it
 
 Flags:
   --help       print this
@@ -88,4 +92,55 @@ What is wrong with the flags is told before anything listens, with exit code 2."
         reserve = limits::RESERVE_SLOTS,
         forward_slots = limits::FORWARD_SLOTS,
     )
+}
+
+/// `probelet check --help`
+pub(super) fn check() -> String {
+    format!(
+        "\
+probelet check: probe once, as the agent and kubelet would, and tell how it went in one line.
+
+Usage: probelet check [FLAGS] URL
+
+URLs:
+  http://HOST[:PORT][/PATH], https://...      HTTP, redirects to the same host followed
+  tcp://HOST:PORT                             whether the port takes a connection
+  grpc://HOST:PORT[/SERVICE], grpcs://...     grpc.health.v1, of the server or of one service
+
+Example:
+  probelet check http://10.0.0.7:8080/healthz
+  probelet check -H 'Host: example.org' --timeout 2.5 --verbose https://10.0.0.7:8443/
+
+Flags:
+  --timeout SECONDS    for all of it, the look-up of a name included [{timeout}]
+  -H 'NAME: VALUE'     a header to send, Host and User-Agent too; may stand there again
+  --cert FILE          client certificate for https and grpcs, PEM, with its chain
+  --key FILE           its private key, PEM
+  --verbose            tell each step and what is sent, on standard error
+  --json               tell the result as one JSON object
+  --help               print this
+
+The times in the result count from the start; after a redirect they are the last request's.
+The exit code is 0 for what kubelet calls healthy (200 to 399, a connection that stood), 1 for
+all else, and 2 for a usage error.",
+        timeout = limits::PROBE_TIMEOUT.as_secs(),
+    )
+}
+
+/// `probelet install --help`
+pub(super) fn install() -> String {
+    "\
+probelet install: copy this program to DIR/probelet, for exec probes in an image that has no shell.
+
+Usage: probelet install DIR
+
+DIR is a volume that an init container and the app's container share, such as an emptyDir. A copy
+that is there already is replaced as a whole. What went wrong is told with exit code 1.
+
+Example:
+  probelet install /probelet
+
+Flags:
+  --help    print this"
+        .into()
 }

@@ -1,12 +1,16 @@
 //! What a person types, and what it says back.
 
+use super::run::FLAGS;
 use super::*;
-use crate::config::Level;
+use crate::config::{Level, Settings};
+use crate::limits;
 use std::os::unix::ffi::OsStringExt;
 
 fn parsed(args: &[&str]) -> Result<Config, Exit> {
-    let Command::Run(config) = parse(args.iter().map(OsString::from), |_| None)?;
-    Ok(config)
+    match parse(args.iter().map(OsString::from), |_| None)? {
+        Command::Run(config) => Ok(config),
+        Command::Check(_) | Command::Install(_) => panic!("{args:?} is no run"),
+    }
 }
 
 fn refusal(args: &[&str]) -> String {
@@ -59,7 +63,11 @@ fn a_value_follows_its_flag_or_an_equals_sign() {
 
 #[test]
 fn every_flag_is_taken_and_forward_more_than_once() {
-    let flags: Vec<String> = RUN_FLAGS.iter().map(|flag| format!("{flag}=~")).collect();
+    let flags: Vec<String> = FLAGS
+        .valued
+        .iter()
+        .map(|flag| format!("{flag}=~"))
+        .collect();
     for flag in &flags {
         let name = flag.trim_end_matches("=~");
         let text = refusal(&["run", flag]);
@@ -83,7 +91,7 @@ fn settings_flags_and_help_name_the_same_flags() {
         .map(|(field, _)| format!("--{}", field.trim().replace('_', "-")))
         .collect();
     fields.sort();
-    assert_eq!(fields, RUN_FLAGS);
+    assert_eq!(fields, FLAGS.valued);
     let help = asked_for(&["run", "--help"]);
     let mut listed: Vec<_> = help
         .lines()
@@ -92,7 +100,7 @@ fn settings_flags_and_help_name_the_same_flags() {
         .filter(|flag| *flag != "--help")
         .collect();
     listed.sort();
-    assert_eq!(listed, RUN_FLAGS);
+    assert_eq!(listed, FLAGS.valued);
 }
 
 #[test]
@@ -111,11 +119,19 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
     for (args, expected) in [
         (
             &[][..],
-            "no command: write `probelet run`, or `probelet --help`",
+            "no command: write `probelet run` or `probelet check URL`, or `probelet --help`",
         ),
         (
             &["start"],
-            r#"there is no command "start": write `probelet run`"#,
+            r#"there is no command "start": write one of run, check, install"#,
+        ),
+        (
+            &["chek", "http://a/"],
+            r#"there is no command "chek": did you mean `probelet check`?"#,
+        ),
+        (
+            &["http://a/"],
+            r#"there is no command "http://a/": write `probelet check URL`"#,
         ),
         (
             &["--status-port=1", "run"],
@@ -179,7 +195,7 @@ fn help_and_version_are_answers() {
 #[test]
 fn the_help_has_each_flag_with_its_default_and_fits_a_terminal() {
     let help = asked_for(&["run", "--help"]);
-    for flag in RUN_FLAGS {
+    for flag in FLAGS.valued {
         assert_eq!(help.matches(&format!("\n  {flag} ")).count(), 1, "{flag}");
     }
     for default in [

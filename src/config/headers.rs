@@ -18,7 +18,7 @@ const NOT_SENT: [&str; 8] = [
 
 /// The name in canonical case (`net/textproto`: `CanonicalMIMEHeaderKey`), if it is a token
 /// (RFC 9110 section 5.6.2).
-pub(super) fn name(text: &str) -> Option<Box<str>> {
+pub(crate) fn name(text: &str) -> Option<Box<str>> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || !text.bytes().all(is_token) {
         return None;
@@ -40,19 +40,19 @@ pub(super) fn name(text: &str) -> Option<Box<str>> {
 }
 
 /// Whether Go's client would send the value (`httpguts.ValidHeaderFieldValue`): tabs are fine.
-pub(super) fn is_value(text: &str) -> bool {
+pub(crate) fn is_value(text: &str) -> bool {
     text.bytes().all(|b| b == b'\t' || !b.is_ascii_control())
 }
 
 /// The value as Go writes it (`net/textproto`: `TrimString`).
-pub(super) fn trim(value: &str) -> &str {
+pub(crate) fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
 
 /// Takes the first `Host` out, and brings the rest into the order they are sent in. An empty first
 /// `Host` means in Go that none is set. An empty first `User-Agent` or `Accept` stands alone: it keeps
 /// kubelet's own from being sent.
-pub(super) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
+pub(crate) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
     // Inserted one by one: a sort of std's is several kilobytes of code for a handful of fields.
     let mut list: Vec<Header> = Vec::with_capacity(written.len());
     for header in written {

@@ -2,7 +2,7 @@
 //! anything is bound; nothing in this layer changes once the agent runs.
 
 mod checks;
-mod headers;
+pub(crate) mod headers;
 mod json;
 mod listen;
 mod members;

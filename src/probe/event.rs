@@ -15,7 +15,7 @@ pub enum Event<'e> {
     Secured(&'e TlsStream),
     /// This goes out.
     Sending(UpstreamRequest<'e>),
-    /// Bytes of the head came, or the end of the connection.
+    /// Bytes of the head came.
     Came,
     /// The head led on.
     Redirected {

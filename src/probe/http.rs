@@ -146,7 +146,9 @@ impl Dialler {
         stream.write_with(&fill).await?;
         while reply.head().is_none() && reply.outcome().is_none() {
             read(&mut stream, reply).await?;
-            self.tell(|| Event::Came);
+            if reply.outcome() != Some(Outcome::Failed(Failure::ClosedEarly)) {
+                self.tell(|| Event::Came);
+            }
             // An app that sends faster than we read must not hold the thread.
             if reply.head().is_none() {
                 yield_now().await;

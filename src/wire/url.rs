@@ -1,9 +1,12 @@
 //! The parts of Go's `net/url` that kubelet's behaviour rests on, over bytes: what a prober's path
 //! looks like on the wire, and where a `Location` leads. Following a redirect allocates nothing.
 
+mod absolute;
 mod escape;
 mod piece;
 mod reference;
+
+pub use absolute::{Absolute, absolute};
 
 use escape::{decoded, escape, escaped_path, is_rooted};
 use piece::{Full, Piece};
@@ -55,16 +58,7 @@ pub fn request_target(path: &str) -> Result<Box<str>, BadPath> {
     match Reference::parse(path.as_bytes()) {
         Ok(Reference { user: Some(_), .. }) => return Err(BadPath::UserInfo),
         Ok(Reference { opaque: true, .. }) => return Err(BadPath::Opaque),
-        Ok(url) => {
-            if !is_rooted(url.path) {
-                out.push(b'/');
-            }
-            escaped_path(url.path, |byte| out.push(byte));
-            if let Some(query) = url.query {
-                out.push(b'?');
-                out.extend_from_slice(query);
-            }
-        }
+        Ok(url) => put_target(&url, &mut out),
         // What cannot be parsed is taken for a path as a whole.
         Err(_) => {
             if !path.starts_with('/') {
@@ -76,6 +70,18 @@ pub fn request_target(path: &str) -> Result<Box<str>, BadPath> {
     }
     // Whole UTF-8 went in, and only ASCII was cut off or put in its place.
     Ok(String::from_utf8_lossy(&out).into())
+}
+
+/// Path and query as Go's client sends them.
+fn put_target(url: &Reference<'_>, out: &mut Vec<u8>) {
+    if !is_rooted(url.path) {
+        out.push(b'/');
+    }
+    escaped_path(url.path, |byte| out.push(byte));
+    if let Some(query) = url.query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
 }
 
 /// What a `Location` is resolved against: the request that was answered with it.

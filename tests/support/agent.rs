@@ -55,12 +55,9 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let binary = std::env::var("PROBELET_TEST_BIN")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet").into());
-        let runner = std::env::var("PROBELET_TEST_RUNNER").unwrap_or_default();
         let mut words = self.before.clone();
-        words.extend(runner.split_whitespace().map(String::from));
-        words.extend([binary, "run".into()]);
+        words.extend(super::command::words(&super::command::binary()));
+        words.push("run".into());
         words.extend(self.args.iter().cloned());
         let mut command = Command::new(&words[0]);
         command

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod app;
 pub mod certs;
+pub mod command;
 pub mod fake_app;
 pub mod frames;
 pub mod http;

@@ -1,0 +1,129 @@
+//! What to look at next, for each way a probe can fail.
+
+use core::net::SocketAddr;
+
+use crate::probe::Failure;
+
+/// For each failure what it means and what to look at. `{ip}` and `{port}` stand for what was dialled last.
+const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
+    (
+        Failure::Refused,
+        "nothing listens on port {port} of {ip}; is the app up, is it bound to another address such as 127.0.0.1?",
+    ),
+    (
+        Failure::Unreachable,
+        "no route to {ip}, or no sign of life from it; is it the pod's address, does a network policy forbid it?",
+    ),
+    (
+        Failure::Reset,
+        "the connection was reset; does port {port} want TLS, does a proxy stand before the app?",
+    ),
+    (
+        Failure::ClosedEarly,
+        "the connection was closed without an answer; does port {port} want TLS, or speak something else than HTTP?",
+    ),
+    (
+        Failure::Malformed,
+        "what came is no HTTP/1 answer; does port {port} want TLS, or speak something else (tcp://)?",
+    ),
+    (
+        Failure::HeadTooLarge,
+        "the head is larger than kubelet reads; look at the app's header fields",
+    ),
+    (
+        Failure::SwitchingProtocols,
+        "the app said 101, which nobody asked for; is the path one that upgrades to another protocol?",
+    ),
+    (
+        Failure::StatusOutOfRange,
+        "the app's code is below 200 or above 599; look at what it writes in its first line",
+    ),
+    (
+        Failure::RedirectLoop,
+        "the tenth redirect; --verbose tells them all: probe the place they should end at",
+    ),
+    (
+        Failure::RedirectToSelf,
+        "a redirect to probelet itself; probe the place it should end at",
+    ),
+    (
+        Failure::BadRedirect,
+        "the redirect leads nowhere; look at the Location the app writes, or probe the place it should name",
+    ),
+    (
+        Failure::Deadline,
+        "{ip} did not take the connection in time; is it the right address, does a network policy drop packets, \
+         is the app too busy to accept?",
+    ),
+    (
+        Failure::NotBuilt,
+        "this build does not speak what the URL, or a redirect, asks for; is it one without TLS?",
+    ),
+    (
+        Failure::NoDescriptors,
+        "this process has no file descriptor left; see `ulimit -n`",
+    ),
+    (
+        Failure::AddressNotAvailable,
+        "there is no local address or port to dial {ip} from; are all ports taken?",
+    ),
+];
+
+/// The connection stood, and then the time was up.
+const NO_HEAD_IN_TIME: &str = "port {port} took the connection, but no whole head came in time; is the app hung, or slower than --timeout?";
+
+/// The app's body broke.
+pub const BROKEN_BODY: &str = "the head came, but the body stalled, was cut short or broke its chunking, \
+    and kubelet errs on that; look at what the app writes after its head";
+
+/// What to look at when a probe failed. `at` was dialled last, and maybe stood.
+pub fn of_failure(failure: Failure, at: Option<SocketAddr>, stood: bool) -> String {
+    let advice = ADVICE.iter().find(|(of, _)| *of == failure);
+    let text = match advice {
+        _ if stood && failure == Failure::Deadline => NO_HEAD_IN_TIME,
+        Some((_, text)) => text,
+        None => return String::new(),
+    };
+    let Some(at) = at else {
+        return text.into();
+    };
+    text.replace("{ip}", &at.ip().to_string())
+        .replace("{port}", &at.port().to_string())
+}
+
+/// What to look at when the app answered with a code that kubelet does not take for health.
+pub fn of_status(status: u16, is_tls: bool) -> &'static str {
+    match status {
+        400 if !is_tls => {
+            "the app's own code; does the port want TLS (https://), does --verbose show what it expects?"
+        }
+        401 | 403 => {
+            "the app's own code; does the path want credentials (-H 'Authorization: ...') or a name (-H 'Host: ...')?"
+        }
+        404 => {
+            "the app's own code; are path and port right, does the app want a name (-H 'Host: ...')?"
+        }
+        405 => "the app's own code; probes are GET requests, which path takes them?",
+        500..=599 => "the app's own code; its log should tell why",
+        _ => "the app's own code; kubelet takes 200 to 399 for health",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_advice() {
+        let at = Some(([10, 0, 0, 7], 8080).into());
+        for failure in Failure::ALL {
+            for stood in [false, true] {
+                let text = of_failure(failure, at, stood);
+                assert!(text.contains("; ") && !text.contains('{'), "{text}");
+            }
+        }
+        let of = |stood| of_failure(Failure::Deadline, at, stood);
+        assert!(of(true).starts_with("port 8080 took"));
+        assert!(of(false).starts_with("10.0.0.7 did not take"));
+    }
+}

@@ -1,0 +1,161 @@
+//! `probelet check URL`: one probe from the command line by the agent's own code, and one line about it.
+//!
+//! It reads no files but those it is given and nothing of the environment, so it serves as an exec probe in
+//! an image that has nothing else. It installs no signal handlers: SIGINT just ends it.
+
+mod advice;
+mod install;
+mod report;
+mod resolve;
+mod typed;
+mod typed_error;
+mod watch;
+
+pub use install::{InstallError, install};
+pub use report::Report;
+pub use typed::{Identity, Plan, Typed};
+pub use typed_error::{Fault, TypedError};
+
+use core::future::pending;
+use core::net::IpAddr;
+use core::pin::pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io;
+use smol::LocalExecutor;
+use smol::future::or;
+
+use crate::config::Action;
+use crate::limits;
+use crate::net::{self, Reactor};
+use crate::probe::{Dialled, Dialler, Failure, HttpProbe, Outcome, REDIRECT_BYTES, UrlAuthority};
+use crate::wire::request::{RequestHead, RequestParser};
+use report::Verdict;
+use watch::{Phase, Watch};
+
+/// kubelet's own, as its prober sends it.
+const USER_AGENT: &str = "kube-probe/1.37";
+
+/// Probes once.
+///
+/// # Errors
+/// Only what keeps epoll from working; how the probe ended is in the report.
+pub fn run(plan: Plan) -> io::Result<Report> {
+    let watch = Rc::new(Watch::new(plan.verbose));
+    let deadline = watch.start() + plan.timeout;
+    let addresses = match resolve::addresses(&plan, deadline) {
+        Ok(addresses) => addresses,
+        Err(error) => return Ok(Report::new(&plan, &watch, Verdict::NoAddress(error))),
+    };
+    if plan.address().is_none() {
+        watch.reached(Phase::Resolved);
+        watch.tell_addresses(&plan.host, &addresses);
+    }
+    let plan = Rc::new(plan);
+    let check = (plan.clone(), watch.clone());
+    let outcome = probe(check, deadline, addresses)?;
+    Ok(Report::new(&plan, &watch, Verdict::Probed(outcome)))
+}
+
+/// Probes at these addresses, on a reactor of its own.
+fn probe(
+    (plan, watch): (Rc<Plan>, Rc<Watch>),
+    deadline: Instant,
+    addresses: Vec<IpAddr>,
+) -> io::Result<Outcome> {
+    let scratch = vec![0; limits::SCRATCH_BYTES].leak();
+    let reactor = Rc::new(Reactor::new(scratch)?);
+    let executor = LocalExecutor::new();
+    let check = Check {
+        plan,
+        reactor: reactor.clone(),
+        watch,
+        deadline,
+    };
+    net::run(&reactor, &executor, check.probe(addresses))
+}
+
+/// A probe under way.
+struct Check {
+    plan: Rc<Plan>,
+    reactor: Rc<Reactor>,
+    watch: Rc<Watch>,
+    deadline: Instant,
+}
+
+impl Check {
+    /// Asks the first address that takes the connection, in the order the resolver has them. Each may use
+    /// its share of the time that is left (Go `net/dial.go`: `partialDeadline`).
+    async fn probe(self, addresses: Vec<IpAddr>) -> Outcome {
+        let mut outcome = Outcome::Failed(Failure::Deadline);
+        for (index, address) in addresses.iter().enumerate() {
+            let others = (addresses.len() - index - 1) as u32;
+            let now = Instant::now();
+            let share = self.deadline.saturating_duration_since(now) / (others + 1);
+            let overdue = async {
+                self.reactor.sleep_until(now + share).await;
+                if others == 0 || self.watch.has_connected() {
+                    pending::<()>().await;
+                }
+                Outcome::Failed(Failure::Deadline)
+            };
+            outcome = or(pin!(self.ask(*address)), pin!(overdue)).await;
+            let is_failed = matches!(outcome, Outcome::Failed(_));
+            if !is_failed || self.watch.has_connected() || Instant::now() >= self.deadline {
+                break;
+            }
+        }
+        self.watch.reached(Phase::Done);
+        outcome
+    }
+
+    async fn ask(&self, target: IpAddr) -> Outcome {
+        let dialler = Dialler {
+            reactor: self.reactor.clone(),
+            target,
+            source: None,
+            own_ports: Box::default(),
+            observer: Some(self.watch.clone()),
+        };
+        let plan = &*self.plan;
+        let get = match &plan.action {
+            Action::Http(get) => get,
+            Action::Tcp { port } => return dialler.probe_tcp(*port, Some(self.deadline)).await,
+            Action::Grpc { .. } => return Outcome::Failed(Failure::NotBuilt),
+        };
+        let bytes = head(plan.user_agent.as_deref().unwrap_or(USER_AGENT));
+        let Some(head) = parse(&bytes) else {
+            return Outcome::Failed(Failure::HeadTooLarge);
+        };
+        let authority = UrlAuthority {
+            host: &plan.host,
+            port_given: plan.port_given,
+        };
+        let probe = HttpProbe {
+            head: &head,
+            bytes: &bytes,
+            get,
+            dialled: Dialled::Url(&authority),
+        };
+        let mut space = vec![0; REDIRECT_BYTES];
+        dialler
+            .probe_http(&probe, Some(self.deadline), &mut space)
+            .await
+    }
+}
+
+/// What kubelet would have asked the agent with. It names no host, so the URL's is what is sent.
+fn head(user_agent: &str) -> Vec<u8> {
+    let head = format!(
+        "GET / HTTP/1.0\r\nUser-Agent: {user_agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    head.into_bytes()
+}
+
+fn parse(bytes: &[u8]) -> Option<RequestHead> {
+    RequestParser::new().parse(bytes).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests;

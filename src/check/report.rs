@@ -1,0 +1,181 @@
+//! The result of a check: one line for people, or one JSON object.
+
+use core::fmt::Write;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::Plan;
+use super::advice;
+use super::resolve::NoAddress;
+use super::watch::{Phase, Watch};
+use crate::config::Quoted;
+use crate::probe::Outcome;
+
+/// How a check ended.
+pub enum Verdict {
+    /// As the probe did.
+    Probed(Outcome),
+    /// There was nobody to probe.
+    NoAddress(NoAddress),
+}
+
+/// A result, and whether kubelet would call it healthy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// One line, without a line break at its end.
+    pub text: String,
+    /// Whether all is well.
+    pub is_healthy: bool,
+}
+
+impl Report {
+    /// The report on a probe.
+    pub(super) fn new(plan: &Plan, watch: &Watch, verdict: Verdict) -> Report {
+        watch.reached(Phase::Done);
+        let facts = Facts::of(plan, watch, &verdict);
+        Report {
+            text: match plan.json {
+                true => facts.json(watch),
+                false => facts.line(watch),
+            },
+            is_healthy: facts.is_healthy,
+        }
+    }
+}
+
+/// What there is to tell.
+struct Facts<'a> {
+    is_healthy: bool,
+    url: &'a str,
+    address: Option<SocketAddr>,
+    /// Whether the URL has a name, so that the address is news.
+    is_named: bool,
+    /// The code of the app itself.
+    status: Option<u16>,
+    reason: Option<&'static str>,
+    /// The code that the agent would hand back to kubelet.
+    agent_status: Option<u16>,
+    look_at: Option<String>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(plan: &'a Plan, watch: &Watch, verdict: &Verdict) -> Facts<'a> {
+        let mut facts = Facts {
+            is_healthy: false,
+            url: &plan.url,
+            address: watch.address(),
+            is_named: plan.address().is_none(),
+            status: None,
+            reason: Some("no_address"),
+            agent_status: None,
+            look_at: None,
+        };
+        let outcome = match verdict {
+            Verdict::Probed(outcome) => *outcome,
+            Verdict::NoAddress(error) => {
+                let question = "is the name right, does the pod's DNS work?";
+                facts.look_at = Some(format!("{} has no address, {error}; {question}", plan.host));
+                return facts;
+            }
+        };
+        facts.is_healthy = outcome.is_healthy();
+        facts.reason = outcome.reason();
+        facts.agent_status = Some(outcome.status());
+        facts.status = app_status(outcome);
+        facts.look_at = match outcome {
+            Outcome::Failed(failure) => Some(advice::of_failure(
+                failure,
+                facts.address,
+                watch.has_connected(),
+            )),
+            Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
+            Outcome::Answered(status) if !facts.is_healthy => {
+                Some(advice::of_status(status, plan.is_tls()).into())
+            }
+            Outcome::Answered(_) | Outcome::Connected => None,
+        };
+        facts
+    }
+
+    /// `healthy 200 http://10.0.0.7:8080/healthz connect 0.3 ms, first byte 4.0 ms, done 4.1 ms`
+    fn line(&self, watch: &Watch) -> String {
+        let mut line = String::from(match self.is_healthy {
+            true => "healthy",
+            false => "failing",
+        });
+        // Writing to a string does not fail, here and below.
+        let _ = match (self.status, self.reason) {
+            (Some(status), Some("status") | None) => write!(line, " {status}"),
+            (Some(status), Some(reason)) => write!(line, " {status} {reason}"),
+            (None, Some(reason)) => write!(line, " {reason}"),
+            (None, None) => write!(line, " connected"),
+        };
+        let _ = write!(line, " {}", self.url);
+        if let Some(address) = self.address.filter(|_| self.is_named) {
+            let _ = write!(line, " at {address}");
+        }
+        let times = Phase::ALL
+            .into_iter()
+            .filter_map(|phase| Some((phase.word(), watch.time(phase)?)));
+        for (index, (word, time)) in times.enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let tenths = (time.as_micros() as u64 + 50) / 100;
+            let (ms, tenth) = (tenths / 10, tenths % 10);
+            let _ = write!(line, "{comma} {word} {ms}.{tenth} ms");
+        }
+        match watch.redirects() {
+            0 => {}
+            1 => line.push_str(", 1 redirect"),
+            many => {
+                let _ = write!(line, ", {many} redirects");
+            }
+        }
+        if let Some(look_at) = &self.look_at {
+            let _ = write!(line, ": {look_at}");
+        }
+        if let (None, false, Some(status)) = (self.status, self.is_healthy, self.agent_status) {
+            let _ = write!(line, " (the agent would tell kubelet {status})");
+        }
+        line
+    }
+
+    fn json(&self, watch: &Watch) -> String {
+        let mut text = format!(
+            "{{\"healthy\":{},\"url\":{}",
+            self.is_healthy,
+            Quoted(self.url)
+        );
+        let mut member = |name: &str, value: Option<String>| {
+            let value = value.as_deref().unwrap_or("null");
+            let _ = write!(text, ",\"{name}\":{value}");
+        };
+        let address = self.address.map(|address| address.to_string());
+        let number = |status: Option<u16>| status.map(|status| status.to_string());
+        let string = |text: Option<&str>| text.map(|text| Quoted(text).to_string());
+        member("address", string(address.as_deref()));
+        member("status", number(self.status));
+        member("reason", string(self.reason));
+        member("agent_status", number(self.agent_status));
+        member("look_at", string(self.look_at.as_deref()));
+        member("redirects", Some(watch.redirects().to_string()));
+        for phase in Phase::ALL {
+            member(phase.member(), watch.time(phase).map(millis));
+        }
+        text.push('}');
+        text
+    }
+}
+
+/// Milliseconds with three decimals.
+fn millis(time: Duration) -> String {
+    let micros = time.as_micros() as u64;
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+/// The code that the app itself gave.
+fn app_status(outcome: Outcome) -> Option<u16> {
+    match outcome {
+        Outcome::Answered(status) | Outcome::BodyBroken(status) => Some(status),
+        Outcome::Connected | Outcome::Failed(_) => None,
+    }
+}

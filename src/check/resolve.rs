@@ -1,0 +1,68 @@
+//! From a host name to addresses. The system's resolver blocks and knows no deadline, so it runs on a
+//! thread of its own and is left behind when it takes too long.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Instant;
+
+use super::Plan;
+
+/// Why a name has no address.
+#[derive(Debug)]
+pub enum NoAddress {
+    /// The resolver says so, or could not be asked.
+    Refused(io::Error),
+    /// The resolver did not answer before the deadline.
+    Deadline,
+}
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoAddress::Refused(error) => write!(f, "{error}"),
+            NoAddress::Deadline => f.write_str("the resolver did not answer in time"),
+        }
+    }
+}
+
+/// The addresses of the URL's host, in the resolver's order; at least one.
+///
+/// # Errors
+/// When there is none.
+pub fn addresses(plan: &Plan, deadline: Instant) -> Result<Vec<IpAddr>, NoAddress> {
+    if let Some(address) = plan.address() {
+        return Ok(vec![address.to_canonical()]);
+    }
+    let name = plan.host.clone();
+    let (sender, found) = channel();
+    let look_up = move || {
+        // Nobody may be waiting any more.
+        let _ = sender.send(look_up(&name));
+    };
+    thread::Builder::new()
+        .spawn(look_up)
+        .map_err(NoAddress::Refused)?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    match found.recv_timeout(left) {
+        Ok(result) => result.map_err(NoAddress::Refused),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(NoAddress::Deadline),
+    }
+}
+
+fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let mut list = Vec::new();
+    for found in (name, 0).to_socket_addrs()? {
+        let ip = found.ip().to_canonical();
+        if !list.contains(&ip) {
+            list.push(ip);
+        }
+    }
+    match list.is_empty() {
+        true => Err(io::ErrorKind::NotFound.into()),
+        false => Ok(list),
+    }
+}

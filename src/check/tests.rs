@@ -1,0 +1,84 @@
+//! A name with more addresses than one: who is asked. All within 127.0.0.0/8.
+
+use super::*;
+use core::net::SocketAddr;
+use core::time::Duration;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+
+const FIRST: [u8; 4] = [127, 0, 0, 2];
+const SECOND: [u8; 4] = [127, 0, 0, 3];
+
+fn listener(ip: [u8; 4]) -> (TcpListener, u16) {
+    let listener = TcpListener::bind(SocketAddr::from((ip, 0))).expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    (listener, port)
+}
+
+/// A socket that neither takes nor refuses connections: its backlog is full.
+fn deaf(at: SocketAddr) -> Vec<OwnedFd> {
+    let socket = |flags| {
+        socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket")
+    };
+    let deaf = socket(SocketFlags::CLOEXEC);
+    bind(&deaf, &at).expect("the port is free at this address too");
+    listen(&deaf, 0).expect("listens");
+    let mut all = vec![deaf];
+    for _ in 0..4 {
+        let filling = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+        let _ = connect(&filling, &at);
+        all.push(filling);
+    }
+    all
+}
+
+fn probed(port: u16, timeout: &str, addresses: &[[u8; 4]]) -> (Outcome, Rc<Watch>) {
+    let plan = Plan::from_typed(Typed {
+        url: format!("tcp://app.example:{port}"),
+        timeout: Some(timeout.into()),
+        ..Typed::default()
+    });
+    let plan = Rc::new(plan.expect("well-formed"));
+    let watch = Rc::new(Watch::new(false));
+    let deadline = watch.start() + plan.timeout;
+    let addresses = addresses.iter().map(|ip| IpAddr::from(*ip)).collect();
+    let outcome = probe((plan, watch.clone()), deadline, addresses);
+    (outcome.expect("epoll works"), watch)
+}
+
+#[test]
+fn one_that_refuses_is_passed_over() {
+    let (_listener, port) = listener(SECOND);
+    let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
+    assert_eq!(outcome, Outcome::Connected);
+    assert_eq!(watch.address(), Some((SECOND, port).into()));
+}
+
+#[test]
+fn the_first_that_connects_is_the_one_asked() {
+    let (_listener, port) = listener(FIRST);
+    let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
+    assert_eq!(outcome, Outcome::Connected);
+    assert_eq!(watch.address(), Some((FIRST, port).into()));
+}
+
+#[test]
+fn one_that_says_nothing_leaves_the_others_their_share_of_the_time() {
+    let (_listener, port) = listener(SECOND);
+    let _deaf = deaf((FIRST, port).into());
+    let (outcome, watch) = probed(port, "2", &[FIRST, SECOND]);
+    assert_eq!(outcome, Outcome::Connected);
+    let connected = watch.time(Phase::Connected).expect("it stood");
+    assert!(connected >= Duration::from_secs(1), "{connected:?}");
+}
+
+#[test]
+fn when_none_connects_the_last_one_tells_why() {
+    let (listener, port) = listener(SECOND);
+    drop(listener);
+    let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
+    assert_eq!(outcome, Outcome::Failed(Failure::Refused));
+    assert_eq!(watch.address(), Some((SECOND, port).into()));
+    assert!(!watch.has_connected());
+}

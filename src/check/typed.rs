@@ -1,0 +1,277 @@
+//! What was typed after `probelet check`, and what it means.
+
+use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
+
+use super::typed_error::{Fault, TypedError};
+use crate::config::{Action, Header, HttpGet, Protocol, Scheme, headers};
+use crate::limits;
+use crate::wire::url::{self, Absolute};
+
+/// The arguments as they stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// The URL.
+    pub url: String,
+    /// `--timeout`
+    pub timeout: Option<String>,
+    /// `-H`, each time it stands there.
+    pub headers: Vec<String>,
+    /// `--cert`
+    pub cert: Option<String>,
+    /// `--key`
+    pub key: Option<String>,
+    /// `--verbose`
+    pub verbose: bool,
+    /// `--json`
+    pub json: bool,
+}
+
+/// The files of a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate and its chain.
+    pub cert: Box<str>,
+    /// Its key.
+    pub key: Box<str>,
+}
+
+/// One probe, checked as a whole.
+#[derive(Debug)]
+pub struct Plan {
+    /// The URL as it was typed.
+    pub url: Box<str>,
+    /// The host of the URL, an IPv6 address in its brackets.
+    pub host: Box<str>,
+    /// Whether the URL names the port.
+    pub port_given: bool,
+    /// What to ask.
+    pub action: Action,
+    /// The `User-Agent` of `-H`, which is not one of the action's headers.
+    pub user_agent: Option<Box<str>>,
+    /// The client certificate.
+    pub identity: Option<Identity>,
+    /// How long it may take, the look-up of a name included.
+    pub timeout: Duration,
+    /// Tell each step.
+    pub verbose: bool,
+    /// Tell the result as JSON.
+    pub json: bool,
+}
+
+impl Plan {
+    /// What the arguments mean.
+    ///
+    /// # Errors
+    /// The first one that is wrong, or that does not go with the others.
+    pub fn from_typed(typed: Typed) -> Result<Plan, TypedError> {
+        let target = Target::of(&typed.url)?;
+        let timeout = match &typed.timeout {
+            Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.of(text))?,
+            None => limits::PROBE_TIMEOUT,
+        };
+        let identity = target.kind.identity(typed.cert, typed.key)?;
+        let (host, port_given) = (target.host.clone(), target.port_given);
+        let (action, user_agent) = target.action(&typed.headers)?;
+        Ok(Plan {
+            url: typed.url.into(),
+            host,
+            port_given,
+            action,
+            user_agent,
+            identity,
+            timeout,
+            verbose: typed.verbose,
+            json: typed.json,
+        })
+    }
+
+    /// The host's address, when it is one already.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.trim_matches(['[', ']']).parse().ok()
+    }
+
+    /// Whether the first connection is to be TLS.
+    pub fn is_tls(&self) -> bool {
+        match &self.action {
+            Action::Http(get) => get.scheme == Scheme::Https,
+            Action::Tcp { .. } => false,
+            Action::Grpc { tls, .. } => *tls,
+        }
+    }
+}
+
+/// The scheme of a URL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Http(Scheme),
+    Tcp,
+    Grpc { tls: bool },
+}
+
+impl Kind {
+    fn of(scheme: &str) -> Option<Kind> {
+        let kinds = [
+            ("http", Kind::Http(Scheme::Http)),
+            ("https", Kind::Http(Scheme::Https)),
+            ("tcp", Kind::Tcp),
+            ("grpc", Kind::Grpc { tls: false }),
+            ("grpcs", Kind::Grpc { tls: true }),
+        ];
+        let is_it = |(name, _): &(&str, Kind)| name.eq_ignore_ascii_case(scheme);
+        kinds.into_iter().find(is_it).map(|(_, kind)| kind)
+    }
+
+    /// The client certificate, which has both its files or none.
+    fn identity(
+        self,
+        cert: Option<String>,
+        key: Option<String>,
+    ) -> Result<Option<Identity>, TypedError> {
+        let is_plain = !matches!(self, Kind::Http(Scheme::Https) | Kind::Grpc { tls: true });
+        match (cert, key) {
+            (None, None) => Ok(None),
+            (Some(cert), _) if is_plain => Err(Fault::PlainCert.of(&cert)),
+            (None, Some(key)) if is_plain => Err(Fault::PlainKey.of(&key)),
+            (None, Some(key)) => Err(Fault::NoCert.of(&key)),
+            (Some(cert), None) => Err(Fault::NoKey.of(&cert)),
+            (Some(cert), Some(key)) => Ok(Some(Identity {
+                cert: cert.into(),
+                key: key.into(),
+            })),
+        }
+    }
+}
+
+/// What a URL leads to.
+struct Target {
+    kind: Kind,
+    host: Box<str>,
+    port: u16,
+    port_given: bool,
+    request_target: Box<str>,
+    service: Box<str>,
+}
+
+impl Target {
+    fn of(text: &str) -> Result<Target, TypedError> {
+        let refuse = |fault: Fault| fault.of(text);
+        if !text.contains("://") {
+            return Err(refuse(Fault::NoScheme));
+        }
+        let url = url::absolute(text).ok_or_else(|| refuse(Fault::NoUrl))?;
+        let kind = Kind::of(url.scheme).ok_or_else(|| refuse(Fault::Scheme))?;
+        if url.has_user {
+            return Err(refuse(Fault::User));
+        }
+        if url.host.contains(':') && !text.contains('[') {
+            return Err(refuse(Fault::Host));
+        }
+        if matches!(kind, Kind::Tcp) && (url.path.len() > 1 || url.has_query) {
+            return Err(refuse(Fault::TcpPath));
+        }
+        Ok(Target {
+            kind,
+            host: host(url.host).map_err(refuse)?,
+            port: port(kind, url.port).map_err(refuse)?,
+            port_given: !url.port.is_empty(),
+            service: service(kind, &url).map_err(refuse)?,
+            request_target: url.request_target,
+        })
+    }
+
+    fn action(self, typed: &[String]) -> Result<(Action, Option<Box<str>>), TypedError> {
+        let port = self.port;
+        let scheme = match (self.kind, typed.first()) {
+            (Kind::Http(scheme), _) => scheme,
+            (_, Some(header)) => return Err(Fault::HeaderOfNoHttp.of(header)),
+            (Kind::Tcp, _) => return Ok((Action::Tcp { port }, None)),
+            (Kind::Grpc { tls }, _) => {
+                let service = self.service;
+                return Ok((Action::Grpc { port, service, tls }, None));
+            }
+        };
+        let list = typed.iter().map(|text| header(text));
+        let (host, headers) = headers::as_sent(list.collect::<Result<_, _>>()?);
+        // An app sees the `User-Agent` that came with the request, and none when an empty one is set.
+        let agent = headers.iter().find(|header| *header.name == *"User-Agent");
+        let agent = agent.map(|header| header.value.clone());
+        let get = HttpGet {
+            scheme,
+            protocol: Protocol::Http1,
+            port,
+            request_target: self.request_target,
+            host,
+            headers,
+        };
+        Ok((Action::Http(get), agent))
+    }
+}
+
+/// The host as it stands in a URL.
+fn host(text: &str) -> Result<Box<str>, Fault> {
+    let has_colon = text.contains(':');
+    match text.parse::<Ipv6Addr>() {
+        Ok(_) => Ok(format!("[{text}]").into()),
+        Err(_) if text.is_empty() => Err(Fault::NoHost),
+        // A zone, or a list of hosts.
+        Err(_) if has_colon || text.contains('%') => Err(Fault::Host),
+        Err(_) => Ok(text.into()),
+    }
+}
+
+fn port(kind: Kind, digits: &str) -> Result<u16, Fault> {
+    match (kind, digits) {
+        (Kind::Http(scheme), "") => Ok(scheme.default_port()),
+        (_, "") => Err(Fault::NoPort),
+        _ => match digits.parse() {
+            Ok(port) if port != 0 => Ok(port),
+            _ => Err(Fault::Port),
+        },
+    }
+}
+
+/// `grpc://host:port/service`, escapes being of no use in the name of one.
+fn service(kind: Kind, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
+    if !matches!(kind, Kind::Grpc { .. }) {
+        return Ok("".into());
+    }
+    let service = url.path.strip_prefix('/').unwrap_or(url.path);
+    if url.has_query || service.contains(['/', '%']) {
+        return Err(Fault::Service);
+    }
+    Ok(service.into())
+}
+
+/// `Name: value`
+fn header(text: &str) -> Result<Header, TypedError> {
+    let refuse = |fault: Fault| fault.of(text);
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| refuse(Fault::HeaderColon))?;
+    let name = headers::name(name).ok_or_else(|| refuse(Fault::HeaderName))?;
+    if !headers::is_value(value) {
+        return Err(refuse(Fault::HeaderValue));
+    }
+    let value = headers::trim(value).into();
+    Ok(Header { name, value })
+}
+
+/// Seconds with up to nine decimals, more than none and at most `PROBE_TIMEOUT_MAX`.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) || decimals.len() > 9 {
+        return None;
+    }
+    if whole.is_empty() || text.ends_with('.') {
+        return None;
+    }
+    let digits = decimals.bytes().chain(core::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    let time = Duration::new(whole.parse().ok()?, nanos);
+    (!time.is_zero() && time <= limits::PROBE_TIMEOUT_MAX).then_some(time)
+}
+
+#[cfg(test)]
+mod tests;

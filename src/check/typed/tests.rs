@@ -1,0 +1,265 @@
+//! What the arguments of `check` mean, and every refusal.
+
+use super::*;
+
+fn typed(url: &str) -> Typed {
+    Typed {
+        url: url.into(),
+        ..Typed::default()
+    }
+}
+
+fn plan(url: &str) -> Plan {
+    Plan::from_typed(typed(url)).unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+fn refusal(typed: Typed) -> String {
+    let error = Plan::from_typed(typed).expect_err("a usage error");
+    error.to_string()
+}
+
+fn http(url: &str, headers: &[&str]) -> (HttpGet, Option<Box<str>>) {
+    let headers = headers.iter().copied().map(String::from).collect();
+    let typed = Typed {
+        headers,
+        ..typed(url)
+    };
+    let plan = Plan::from_typed(typed).unwrap_or_else(|error| panic!("{url}: {error}"));
+    match plan.action {
+        Action::Http(get) => (get, plan.user_agent),
+        other => panic!("{url} is {other:?}"),
+    }
+}
+
+#[test]
+fn an_http_url_has_its_default_port() {
+    for (url, scheme, host, port, given, target) in [
+        ("http://a", Scheme::Http, "a", 80, false, "/"),
+        (
+            "https://a/b?c=d#e",
+            Scheme::Https,
+            "a",
+            443,
+            false,
+            "/b?c=d",
+        ),
+        (
+            "HTTP://10.0.0.7:80/",
+            Scheme::Http,
+            "10.0.0.7",
+            80,
+            true,
+            "/",
+        ),
+        (
+            "http://[::1]:8080/x",
+            Scheme::Http,
+            "[::1]",
+            8080,
+            true,
+            "/x",
+        ),
+    ] {
+        let plan = plan(url);
+        assert_eq!((&*plan.host, plan.port_given), (host, given), "{url}");
+        assert_eq!(plan.is_tls(), scheme == Scheme::Https);
+        let Action::Http(get) = plan.action else {
+            panic!("{url}");
+        };
+        assert_eq!((get.scheme, get.port), (scheme, port), "{url}");
+        assert_eq!(&*get.request_target, target);
+        assert_eq!(get.protocol, Protocol::Http1);
+    }
+}
+
+#[test]
+fn tcp_and_grpc_urls_name_port_and_service() {
+    for url in ["tcp://a:5432", "tcp://a:5432/", "TCP://a:5432"] {
+        assert!(matches!(plan(url).action, Action::Tcp { port: 5432 }));
+    }
+    for (url, expected, is_tls) in [
+        ("grpc://a:9090", "", false),
+        ("grpc://[::1]:9090/", "", false),
+        (
+            "grpcs://a:9090/my.package.Service",
+            "my.package.Service",
+            true,
+        ),
+    ] {
+        let Action::Grpc { port, service, tls } = plan(url).action else {
+            panic!("{url}");
+        };
+        assert_eq!((port, &*service, tls), (9090, expected, is_tls), "{url}");
+    }
+}
+
+#[test]
+fn an_address_needs_no_resolver() {
+    let address = |url| plan(url).address();
+    assert_eq!(address("tcp://127.0.0.1:1"), Some([127, 0, 0, 1].into()));
+    assert_eq!(address("tcp://[::1]:1"), "::1".parse().ok());
+    assert_eq!(address("tcp://localhost:1"), None);
+}
+
+#[test]
+fn headers_are_those_of_a_prober() {
+    let headers = [
+        "x-b: 1",
+        "X-A:2 ",
+        "host: example.org",
+        "user-agent: me",
+        "Te: x",
+    ];
+    let (get, agent) = http("http://a/", &headers);
+    assert_eq!(get.host.as_deref(), Some("example.org"));
+    assert_eq!(agent.as_deref(), Some("me"));
+    let lines = get
+        .headers
+        .iter()
+        .map(|h| format!("{}: {}", h.name, h.value));
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(lines, ["User-Agent: me", "X-A: 2", "X-B: 1"]);
+    assert_eq!(http("http://a/", &[]).1, None);
+    assert_eq!(http("http://a/", &["User-Agent:"]).1.as_deref(), Some(""));
+}
+
+#[test]
+fn a_timeout_is_in_seconds_with_decimals() {
+    for (text, millis) in [("1", 1000), ("2.5", 2500), ("0.001", 1), ("010", 10_000)] {
+        assert_eq!(seconds(text), Some(Duration::from_millis(millis)), "{text}");
+    }
+    assert_eq!(seconds("0.000000001"), Some(Duration::from_nanos(1)));
+    assert_eq!(seconds("86400"), Some(limits::PROBE_TIMEOUT_MAX));
+    for text in [
+        "",
+        "0",
+        "0.0",
+        ".5",
+        "1.",
+        "1.0000000001",
+        "-1",
+        "+1",
+        "1e3",
+        "1s",
+        "86400.1",
+        "1.2.3",
+        "99999999999999999999999",
+    ] {
+        assert_eq!(seconds(text), None, "{text:?}");
+    }
+    assert_eq!(plan("http://a/").timeout, limits::PROBE_TIMEOUT);
+}
+
+#[test]
+fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
+    let example = "write one such as http://10.0.0.7:8080/healthz";
+    let schemes =
+        format!("but must begin with http://, https://, tcp://, grpc:// or grpcs://: {example}");
+    let host = "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, without a zone: \
+                write one such as tcp://[::1]:8080";
+    let port = "but its port must be a number from 1 to 65535: write one such as 8080";
+    let no_port = "but names no port: write one such as tcp://10.0.0.7:8080";
+    let service = "but after the port may stand one service as it is registered: \
+                   write one such as grpc://10.0.0.7:9090/my.package.Service";
+    let tcp =
+        "but a TCP connection has no path: write http:// before it, or nothing after the port";
+    for (url, text) in [
+        ("", &*schemes),
+        ("10.0.0.7:8080", &schemes),
+        ("http:/a", &schemes),
+        ("http://a b/", &format!("which is no URL: {example}")),
+        ("http://a:b/", &format!("which is no URL: {example}")),
+        ("http://::1/", &format!("which is no URL: {example}")),
+        (
+            "ftp://a/",
+            "but its scheme must be one of http, https, tcp, grpc, grpcs",
+        ),
+        (
+            "http://u:p@a/",
+            "but no name or password may stand in it: write -H 'Authorization: Basic ...'",
+        ),
+        ("http:///x", &format!("but names no host: {example}")),
+        ("tcp://:80", &format!("but names no host: {example}")),
+        ("http://[fe80::1%25eth0]/", host),
+        ("tcp://::1:80", host),
+        ("http://a%25/", host),
+        ("http://a:0/", port),
+        ("tcp://a:65536", port),
+        ("tcp://a", no_port),
+        ("grpcs://a/s", no_port),
+        ("tcp://a:1/x", tcp),
+        ("tcp://a:1?x", tcp),
+        ("grpc://a:1/s/t", service),
+        ("grpc://a:1/s?x", service),
+        ("grpc://a:1/%41", service),
+    ] {
+        let expected = format!("the URL is \"{url}\", {text}");
+        assert_eq!(refusal(typed(url)), expected);
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
+    let text = |url: &str, change: &dyn Fn(&mut Typed)| {
+        let mut typed = typed(url);
+        change(&mut typed);
+        refusal(typed)
+    };
+    let header = |value: &str| text("http://a/", &|typed| typed.headers = vec![value.into()]);
+    assert_eq!(
+        text("http://a/", &|typed| typed.timeout = Some("soon".into())),
+        "--timeout is \"soon\", but must be seconds, more than 0 and at most 86400: \
+         write a number such as 2.5"
+    );
+    assert_eq!(
+        header("x"),
+        "-H is \"x\", but must be a name and a value: write one such as 'Host: example.org'"
+    );
+    assert_eq!(
+        header("a b: c"),
+        "-H is \"a b: c\", but its name must be a token: write one such as 'X-Probe: liveness'"
+    );
+    assert_eq!(
+        header("a: \u{1}"),
+        "-H is \"a: \\u0001\", but its value may hold no control characters"
+    );
+    for url in ["tcp://a:1", "grpc://a:1"] {
+        assert_eq!(
+            text(url, &|typed| typed.headers = vec!["a: b".into()]),
+            "-H is \"a: b\", but only http and https requests have headers: leave it out"
+        );
+    }
+}
+
+#[test]
+fn a_client_certificate_has_its_key_and_goes_with_tls() {
+    let files = |url: &str, cert: Option<&str>, key: Option<&str>| {
+        Plan::from_typed(Typed {
+            cert: cert.map(Into::into),
+            key: key.map(Into::into),
+            ..typed(url)
+        })
+        .map(|plan| plan.identity)
+        .map_err(|error| error.to_string())
+    };
+    for url in ["https://a/", "grpcs://a:1"] {
+        let identity = Identity {
+            cert: "c".into(),
+            key: "k".into(),
+        };
+        assert_eq!(files(url, Some("c"), Some("k")), Ok(Some(identity)));
+        assert_eq!(files(url, None, None), Ok(None));
+        let text = "--cert is \"c\", but there is no key for it: write --key FILE as well";
+        assert_eq!(files(url, Some("c"), None), Err(text.into()));
+        let text = "--key is \"k\", but there is no certificate for it: write --cert FILE as well";
+        assert_eq!(files(url, None, Some("k")), Err(text.into()));
+    }
+    for url in ["http://a/", "tcp://a:1", "grpc://a:1"] {
+        let text = "but a client certificate goes with TLS alone: write https:// or grpcs://";
+        let cert = Err(format!("--cert is \"c\", {text}"));
+        assert_eq!(files(url, Some("c"), Some("k")), cert);
+        assert_eq!(files(url, Some("c"), None), cert);
+        let key = Err(format!("--key is \"k\", {text}"));
+        assert_eq!(files(url, None, Some("k")), key);
+    }
+}

@@ -1,0 +1,140 @@
+//! What can be wrong with the arguments of `check`. The text names the one and what to write instead.
+
+use core::fmt;
+
+use crate::config::Quoted;
+use crate::limits;
+
+/// Why an argument is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypedError {
+    /// What it breaks.
+    pub fault: Fault,
+    /// The URL or the value, as it was typed.
+    pub value: Box<str>,
+}
+
+/// What an argument must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A URL has no scheme.
+    NoScheme,
+    /// A URL that cannot be understood.
+    NoUrl,
+    /// A scheme that is none of ours.
+    Scheme,
+    /// A name or password in a URL.
+    User,
+    /// A URL has no host.
+    NoHost,
+    /// A host that is neither a name nor an address.
+    Host,
+    /// A URL has no port where there is no default.
+    NoPort,
+    /// A port that is none.
+    Port,
+    /// A path where there is only a connection.
+    TcpPath,
+    /// The name of a gRPC service that is none.
+    Service,
+    /// A time that is none.
+    Timeout,
+    /// A header without a colon.
+    HeaderColon,
+    /// A header's name that is no token.
+    HeaderName,
+    /// A control character in a header's value.
+    HeaderValue,
+    /// A header where there is no HTTP request.
+    HeaderOfNoHttp,
+    /// A client certificate without TLS.
+    PlainCert,
+    /// A client's key without TLS.
+    PlainKey,
+    /// A key without its certificate.
+    NoCert,
+    /// A certificate without its key.
+    NoKey,
+}
+
+impl Fault {
+    /// The error for this value.
+    pub(super) fn of(self, value: &str) -> TypedError {
+        let value = value.into();
+        TypedError { fault: self, value }
+    }
+
+    /// What the value is of.
+    fn subject(self) -> &'static str {
+        match self {
+            Fault::Timeout => "--timeout is ",
+            Fault::HeaderColon | Fault::HeaderName | Fault::HeaderValue | Fault::HeaderOfNoHttp => {
+                "-H is "
+            }
+            Fault::PlainCert | Fault::NoKey => "--cert is ",
+            Fault::PlainKey | Fault::NoCert => "--key is ",
+            _ => "the URL is ",
+        }
+    }
+
+    /// What is wrong with it, and what to write.
+    fn text(self) -> &'static str {
+        match self {
+            Fault::NoScheme => {
+                "but must begin with http://, https://, tcp://, grpc:// or grpcs://: \
+                 write one such as http://10.0.0.7:8080/healthz"
+            }
+            Fault::NoUrl => "which is no URL: write one such as http://10.0.0.7:8080/healthz",
+            Fault::Scheme => "but its scheme must be one of http, https, tcp, grpc, grpcs",
+            Fault::User => {
+                "but no name or password may stand in it: write -H 'Authorization: Basic ...'"
+            }
+            Fault::NoHost => "but names no host: write one such as http://10.0.0.7:8080/healthz",
+            Fault::Host => {
+                "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, \
+                 without a zone: write one such as tcp://[::1]:8080"
+            }
+            Fault::NoPort => "but names no port: write one such as tcp://10.0.0.7:8080",
+            Fault::Port => "but its port must be a number from 1 to 65535: write one such as 8080",
+            Fault::TcpPath => {
+                "but a TCP connection has no path: write http:// before it, or nothing after the port"
+            }
+            Fault::Service => {
+                "but after the port may stand one service as it is registered: \
+                 write one such as grpc://10.0.0.7:9090/my.package.Service"
+            }
+            Fault::Timeout => "but must be seconds",
+            Fault::HeaderColon => {
+                "but must be a name and a value: write one such as 'Host: example.org'"
+            }
+            Fault::HeaderName => {
+                "but its name must be a token: write one such as 'X-Probe: liveness'"
+            }
+            Fault::HeaderValue => "but its value may hold no control characters",
+            Fault::HeaderOfNoHttp => "but only http and https requests have headers: leave it out",
+            Fault::PlainCert | Fault::PlainKey => {
+                "but a client certificate goes with TLS alone: write https:// or grpcs://"
+            }
+            Fault::NoCert => "but there is no certificate for it: write --cert FILE as well",
+            Fault::NoKey => "but there is no key for it: write --key FILE as well",
+        }
+    }
+}
+
+impl fmt::Display for TypedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = self.fault;
+        let value = Quoted(&self.value);
+        write!(f, "{}{value}, {}", fault.subject(), fault.text())?;
+        if fault == Fault::Timeout {
+            let most = limits::PROBE_TIMEOUT_MAX.as_secs();
+            write!(
+                f,
+                ", more than 0 and at most {most}: write a number such as 2.5"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for TypedError {}

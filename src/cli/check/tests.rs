@@ -1,0 +1,180 @@
+//! `probelet check` and `probelet install` as they are typed.
+
+use super::*;
+use core::time::Duration;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+fn command(args: &[&str]) -> Result<Command, Exit> {
+    super::super::parse(args.iter().map(OsString::from), |_| None)
+}
+
+fn plan(args: &[&str]) -> Plan {
+    match command(args) {
+        Ok(Command::Check(plan)) => plan,
+        other => panic!("{args:?}: {other:?}"),
+    }
+}
+
+fn refusal(args: &[&str]) -> String {
+    let exit = command(args).expect_err("a usage error");
+    assert_eq!((exit.code, exit.to_stdout), (2, false), "{args:?}");
+    let text = exit.text.strip_prefix("probelet: ");
+    text.expect("the program's name first").into()
+}
+
+fn asked_for(args: &[&str]) -> String {
+    let exit = command(args).expect_err("help");
+    assert_eq!((exit.code, exit.to_stdout), (0, true), "{args:?}");
+    exit.text
+}
+
+#[test]
+fn flags_stand_before_and_after_the_url() {
+    for args in [
+        &[
+            "check",
+            "--timeout",
+            "2.5",
+            "--json",
+            "http://a/?b=c",
+            "-H",
+            "x: y",
+        ][..],
+        &[
+            "check",
+            "http://a/?b=c",
+            "--timeout=2.5",
+            "-H=x: y",
+            "--json",
+        ],
+    ] {
+        let plan = plan(args);
+        assert_eq!(&*plan.url, "http://a/?b=c");
+        assert_eq!(plan.timeout, Duration::from_millis(2500));
+        assert!(plan.json && !plan.verbose);
+    }
+    let plan = plan(&[
+        "check",
+        "--cert",
+        "c",
+        "--key=k",
+        "--verbose",
+        "-H",
+        "a: 1",
+        "-H",
+        "b: 2",
+        "https://a/",
+    ]);
+    assert!(plan.verbose && !plan.json);
+    let identity = plan.identity.expect("both files");
+    assert_eq!((&*identity.cert, &*identity.key), ("c", "k"));
+}
+
+#[test]
+fn what_cannot_be_made_out_is_told_with_what_to_write() {
+    for (args, expected) in [
+        (
+            &["check"][..],
+            "there is no URL to check: write one such as `probelet check http://10.0.0.7:8080/healthz`",
+        ),
+        (
+            &["check", "http://a/", "http://b/"],
+            r#""http://b/" is a second URL: write one"#,
+        ),
+        (
+            &["check", "--timout", "1"],
+            "there is no flag --timout: did you mean --timeout?",
+        ),
+        (
+            &["check", "--jsn", "http://a/"],
+            "there is no flag --jsn: did you mean --json?",
+        ),
+        (
+            &["check", "-k", "http://a/"],
+            "there is no flag -k: see `probelet check --help`",
+        ),
+        (
+            &["check", "--json=yes"],
+            "--json takes no value: write `--json`",
+        ),
+        (
+            &["check", "http://a/", "--timeout"],
+            "--timeout has no value: write `--timeout VALUE` or `--timeout=VALUE`",
+        ),
+        (
+            &["check", "--json", "--json"],
+            "--json stands there twice: write it once",
+        ),
+        (
+            &["check", "a"],
+            r#"the URL is "a", but must begin with http://, https://, tcp://, grpc:// or grpcs://: write one such as http://10.0.0.7:8080/healthz"#,
+        ),
+        (
+            &["install"],
+            "there is no folder to install into: write one such as `probelet install /probelet`",
+        ),
+        (
+            &["install", ""],
+            "there is no folder to install into: write one such as `probelet install /probelet`",
+        ),
+        (
+            &["install", "a", "b"],
+            r#""b" is a second folder: write one"#,
+        ),
+        (
+            &["install", "--force", "a"],
+            "there is no flag --force: see `probelet install --help`",
+        ),
+    ] {
+        assert_eq!(refusal(args), expected);
+    }
+}
+
+#[test]
+fn a_folder_is_taken() {
+    let Ok(Command::Install(folder)) = command(&["install", "/probelet"]) else {
+        panic!("a folder");
+    };
+    assert_eq!(folder, PathBuf::from("/probelet"));
+}
+
+/// The flags stand in two places: what is known here, and the help.
+#[test]
+fn flags_and_help_name_the_same_flags() {
+    let help = asked_for(&["check", "--help"]);
+    let mut listed: Vec<_> = help
+        .lines()
+        .filter(|line| line.starts_with("  -"))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|flag| *flag != "--help")
+        .collect();
+    listed.sort();
+    let mut known: Vec<_> = FLAGS.valued.iter().chain(FLAGS.bare).copied().collect();
+    known.sort();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_examples_of_the_help_work_and_it_fits_a_terminal() {
+    let help = asked_for(&["check", "http://a/", "-h"]);
+    let examples = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  probelet "));
+    let mut count = 0;
+    for example in examples {
+        // Only the header is in quotes, and has a blank in it.
+        let parts = example.split('\'').enumerate();
+        let words = parts.flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        });
+        plan(&words.collect::<Vec<_>>());
+        count += 1;
+    }
+    assert_eq!(count, 2);
+    let install = asked_for(&["install", "--help"]);
+    for line in help.lines().chain(install.lines()) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}

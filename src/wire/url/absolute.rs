@@ -1,0 +1,92 @@
+//! A whole URL, as a person types it.
+
+use super::put_target;
+use super::reference::Reference;
+use core::str::from_utf8;
+
+/// A URL with a scheme, in parts. What is read in it is what Go's `url.Parse` reads in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Absolute<'a> {
+    /// As it stands there, in any case of letters.
+    pub scheme: &'a str,
+    /// Whether a name or password stands before the host.
+    pub has_user: bool,
+    /// As it stands there, less the brackets of an IPv6 address; may be empty.
+    pub host: &'a str,
+    /// Its digits, if there is a port.
+    pub port: &'a str,
+    /// As it stands there.
+    pub path: &'a str,
+    /// Whether a query stands there.
+    pub has_query: bool,
+    /// What Go's client asks for (origin-form, RFC 9112 section 3.2.1).
+    pub request_target: Box<str>,
+}
+
+/// Reads a URL; nothing when Go's `url.Parse` refuses it, or finds no `//` after a scheme.
+pub fn absolute(text: &str) -> Option<Absolute<'_>> {
+    let url = Reference::parse(text.as_bytes()).ok()?;
+    let after = text.get(url.scheme.len()..)?;
+    if url.scheme.is_empty() || !after.starts_with("://") {
+        return None;
+    }
+    let mut target = Vec::with_capacity(text.len());
+    put_target(&url, &mut target);
+    Some(Absolute {
+        scheme: from_utf8(url.scheme).ok()?,
+        has_user: url.user.is_some(),
+        host: from_utf8(url.host).ok()?,
+        port: from_utf8(url.port).ok()?,
+        path: from_utf8(url.path).ok()?,
+        has_query: url.query.is_some(),
+        request_target: String::from_utf8(target).ok()?.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_cut_where_go_cuts_it() {
+        for (text, scheme, host, port, path, target) in [
+            ("http://a", "http", "a", "", "", "/"),
+            ("HTTP://a:80/b?c=d#e", "HTTP", "a", "80", "/b", "/b?c=d"),
+            ("http://a//b/../c", "http", "a", "", "//b/../c", "//b/../c"),
+            ("http://a/b c", "http", "a", "", "/b c", "/b%20c"),
+            ("http://[::1]:8080?x", "http", "::1", "8080", "", "/?x"),
+            ("tcp://[::1]:5432", "tcp", "::1", "5432", "", "/"),
+            ("grpc://a:1/s.S", "grpc", "a", "1", "/s.S", "/s.S"),
+            ("http://a/[::1]", "http", "a", "", "/[::1]", "/[::1]"),
+        ] {
+            let url = absolute(text).expect(text);
+            assert_eq!((url.scheme, url.host, url.port), (scheme, host, port));
+            assert_eq!((url.path, &*url.request_target), (path, target), "{text}");
+            assert!(!url.has_user && url.has_query == text.contains('?'));
+        }
+        assert!(absolute("http://u:p@a/").expect("a URL").has_user);
+    }
+
+    #[test]
+    fn what_is_no_url_is_none() {
+        for text in [
+            "",
+            "a",
+            "/a",
+            "//a/b",
+            "a:80",
+            "http:a",
+            "http:/a",
+            "://a",
+            "1://a",
+            "http://a b/",
+            "http://a:b/",
+            "http://[::1",
+            "http://a/%zz",
+            "http://[1.2.3.4]/",
+            "http://a\n/",
+        ] {
+            assert_eq!(absolute(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `probelet install`: the copy, and what is left where there can be none.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::support::Need;
+use crate::support::command::{Ended, binary, command, ended, probelet, words};
+use crate::support::trials::trials;
+
+pub fn tests() -> Vec<Trial> {
+    let mut tests = trials!["install":
+        the_copy_is_whole_and_runs,
+        everybody_may_run_it_whatever_the_umask,
+        a_former_copy_is_replaced_as_a_whole,
+        what_a_former_try_left_is_no_hindrance,
+        where_there_can_be_no_copy_it_says_so_and_leaves_nothing,
+    ];
+    tests.extend(trials!["install" needs &[Need::Root];
+        user_1337_installs_into_an_empty_dir,
+        a_folder_of_another_user_is_refused,
+    ]);
+    tests.extend(
+        trials!["install" needs &[Need::Root, Need::Peer("unshare")];
+            a_full_or_read_only_volume_is_told_and_nothing_is_left,
+        ],
+    );
+    tests
+}
+
+/// A folder of one test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let name = format!("probelet-install-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).expect("a folder for temporary files");
+        Folder(path)
+    }
+
+    fn allow(self, mode: u32) -> Folder {
+        fs::set_permissions(&self.0, Permissions::from_mode(mode)).expect("our folder");
+        self
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("probelet")
+    }
+
+    fn install(&self) -> Ended {
+        ended(probelet(&["install", self.text()]))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("our folder");
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+        entries
+            .map(name)
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// Holds that the copy is there, whole, and alone.
+    #[track_caller]
+    fn assert_installed(&self, ended: &Ended) {
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert_eq!(ended.stdout, format!("{}\n", self.file().display()));
+        assert_eq!(ended.stderr, "");
+        assert_eq!(self.names(), ["probelet"]);
+        let mode = fs::metadata(self.file())
+            .expect("the copy")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o755);
+        let (copy, original) = (fs::read(self.file()), fs::read(binary()));
+        assert!(copy.expect("the copy") == original.expect("the binary"));
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::set_permissions(&self.0, Permissions::from_mode(0o700));
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn assert_refused(ended: &Ended, words: &[&str]) {
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(ended.stdout, "", "{ended:?}");
+    assert!(ended.stderr.starts_with("probelet: "), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    assert!(
+        words.iter().all(|word| ended.stderr.contains(word)),
+        "{ended:?}"
+    );
+}
+
+fn the_copy_is_whole_and_runs() {
+    let folder = Folder::new("runs");
+    folder.assert_installed(&folder.install());
+    let copy = folder.file();
+    let version = ended(command(copy.to_str().expect("UTF-8"), &["--version"]));
+    assert_eq!(
+        version.stdout,
+        format!("probelet {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+fn everybody_may_run_it_whatever_the_umask() {
+    let folder = Folder::new("umask");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
+    command
+        .args(words(&binary()))
+        .args(["install", folder.text()]);
+    folder.assert_installed(&ended(command));
+}
+
+fn a_former_copy_is_replaced_as_a_whole() {
+    let folder = Folder::new("former");
+    fs::write(folder.file(), "former").expect("a file");
+    // Whoever has the former one open keeps it.
+    let mut former = fs::File::open(folder.file()).expect("a file");
+    folder.assert_installed(&folder.install());
+    let text = std::io::read_to_string(&mut former).expect("still there");
+    assert_eq!(text, "former");
+    // The copy may be the one that runs, and a link in its place is not followed.
+    let copy = folder.file();
+    let again = ended(command(
+        copy.to_str().expect("UTF-8"),
+        &["install", folder.text()],
+    ));
+    folder.assert_installed(&again);
+    let elsewhere = Folder::new("elsewhere");
+    fs::write(elsewhere.file(), "elsewhere").expect("a file");
+    fs::remove_file(&copy).expect("the copy");
+    symlink(elsewhere.file(), &copy).expect("a link");
+    folder.assert_installed(&folder.install());
+    let kept = fs::read_to_string(elsewhere.file()).expect("a file");
+    assert_eq!(kept, "elsewhere");
+}
+
+/// In a container every process has number 1, so what an aborted one left has the name of the next one's.
+fn what_a_former_try_left_is_no_hindrance() {
+    let folder = Folder::new("left");
+    let script = "echo half >\"$0/.probelet-$$\"; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, folder.text()]);
+    command
+        .args(words(&binary()))
+        .args(["install", folder.text()]);
+    folder.assert_installed(&ended(command));
+}
+
+fn where_there_can_be_no_copy_it_says_so_and_leaves_nothing() {
+    let folder = Folder::new("refused");
+    let missing = folder.0.join("missing");
+    let install = |path: &Path| ended(probelet(&["install", path.to_str().expect("UTF-8")]));
+    assert_refused(&install(&missing), &["missing", "does not exist"]);
+    let file = folder.0.join("file");
+    fs::write(&file, "").expect("a file");
+    assert_refused(&install(&file), &["file", "no folder"]);
+    fs::remove_file(&file).expect("the file");
+    fs::create_dir_all(folder.file().join("taken")).expect("a folder in its place");
+    assert_refused(&folder.install(), &["/probelet", "directory"]);
+    assert_eq!(folder.names(), ["probelet"]);
+    let usage = ended(probelet(&["install"]));
+    assert_eq!(usage.status.code(), Some(2), "{usage:?}");
+}
+
+fn as_user_1337(folder: &Folder) -> Ended {
+    // The user has to reach the binary itself, which stands in a home perhaps.
+    let source = Folder::new("source").allow(0o755);
+    fs::copy(binary(), source.file()).expect("a copy");
+    let mut command = command(
+        source.file().to_str().expect("UTF-8"),
+        &["install", folder.text()],
+    );
+    command.uid(1337).gid(1337);
+    ended(command)
+}
+
+fn user_1337_installs_into_an_empty_dir() {
+    let folder = Folder::new("user").allow(0o777);
+    folder.assert_installed(&as_user_1337(&folder));
+}
+
+fn a_folder_of_another_user_is_refused() {
+    let folder = Folder::new("other").allow(0o755);
+    assert_refused(&as_user_1337(&folder), &["Permission denied"]);
+    assert!(folder.names().is_empty());
+}
+
+fn a_full_or_read_only_volume_is_told_and_nothing_is_left() {
+    let folder = Folder::new("volume");
+    for (options, words) in [("size=64k", "No space left"), ("ro", "Read-only")] {
+        let script = "mount -t tmpfs -o \"$1\" none \"$2\"; folder=$2; shift 2; \"$@\"; code=$?; \
+            ls -A \"$folder\"; exit $code";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh", options, folder.text()]);
+        command.args(crate::support::command::words(&binary()));
+        command.args(["install", folder.text()]);
+        assert_refused(&ended(command), &[words]);
+    }
+}

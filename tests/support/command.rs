@@ -1,0 +1,145 @@
+//! probelet as a command that ends by itself: what it was told, what it said, how it ended.
+
+use super::{PATIENCE, within};
+use std::collections::HashMap;
+use std::io::Read;
+use std::process::{Command, ExitStatus, Stdio};
+use tinyjson::JsonValue;
+
+/// Where the binary under test is.
+pub fn binary() -> String {
+    std::env::var("PROBELET_TEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet").into())
+}
+
+/// How a binary is started: by itself, or by what `PROBELET_TEST_RUNNER` says.
+pub fn words(binary: &str) -> Vec<String> {
+    let runner = std::env::var("PROBELET_TEST_RUNNER").unwrap_or_default();
+    let runner = runner.split_whitespace().map(String::from);
+    runner.chain([binary.into()]).collect()
+}
+
+/// The binary under test with these arguments and no environment.
+pub fn probelet(args: &[&str]) -> Command {
+    command(&binary(), args)
+}
+
+/// The same for a copy of it.
+pub fn command(binary: &str, args: &[&str]) -> Command {
+    let words = words(binary);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args(args).env_clear();
+    command
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The exit code, unless a signal ended it.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn ended(mut command: Command) -> Ended {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+    let mut status = None;
+    if !within(PATIENCE, || {
+        status = child.try_wait().expect("our child");
+        status.is_some()
+    }) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    Ended {
+        status: status.unwrap_or_else(|| panic!("still running: {command:?}")),
+        stdout: stdout.join().expect("no panic"),
+        stderr: stderr.join().expect("no panic"),
+    }
+}
+
+fn reader(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = pipe.expect("piped").read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// `probelet check` with these arguments.
+#[track_caller]
+pub fn check(args: &[&str]) -> Ended {
+    let mut command = probelet(&["check"]);
+    command.args(args);
+    ended(command)
+}
+
+/// The result of `probelet check --json` with these arguments, and its exit code.
+#[track_caller]
+pub fn check_json(args: &[&str]) -> Result {
+    let mut command = probelet(&["check", "--json"]);
+    command.args(args);
+    let ended = ended(command);
+    let line = ended.stdout.strip_suffix('\n').unwrap_or_default();
+    assert!(!line.contains('\n') && ended.stderr.is_empty(), "{ended:?}");
+    let json: JsonValue = line.parse().expect("JSON");
+    Result {
+        code: ended.status.code(),
+        members: json.try_into().expect("an object"),
+    }
+}
+
+/// A result as a program reads it.
+#[derive(Clone, Debug)]
+pub struct Result {
+    /// The exit code.
+    pub code: Option<i32>,
+    members: HashMap<String, JsonValue>,
+}
+
+impl Result {
+    /// The names of its members, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.members.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A number, unless it is null.
+    #[track_caller]
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match &self.members[name] {
+            JsonValue::Null => None,
+            JsonValue::Number(number) => Some(*number),
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    /// A text, unless it is null.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match &self.members[name] {
+            JsonValue::Null => None,
+            JsonValue::String(text) => Some(text),
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    /// Whether the app is well; the exit code says the same.
+    #[track_caller]
+    pub fn is_healthy(&self) -> bool {
+        let JsonValue::Boolean(healthy) = self.members["healthy"] else {
+            panic!("healthy is no boolean");
+        };
+        assert_eq!(self.code, Some(i32::from(!healthy)), "{self:?}");
+        healthy
+    }
+}
