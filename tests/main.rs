@@ -3,6 +3,7 @@
 
 mod client_certificates;
 mod check;
+mod check_asks;
 mod e2e;
 mod exhaustion;
 mod forward_ends;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
     trials.extend(check::tests());
+    trials.extend(check_asks::tests());
     trials.extend(install::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -155,3 +155,38 @@ impl<'a> Authority<'a> {
             .eq(others.iter().copied().flatten())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(host: UrlHost<'_>, given: bool) -> (std::string::String, std::string::String) {
+        let authority = host.authority(80, given).pieces().concat();
+        let mut text = AddrText::new();
+        let name = host.name(&mut text).to_vec();
+        let text = |bytes| std::string::String::from_utf8(bytes).expect("ASCII");
+        (text(authority), text(name))
+    }
+
+    #[test]
+    fn a_host_has_brackets_and_a_port_where_a_url_has_them() {
+        let ip = |text: &str| UrlHost::Ip(text.parse().expect("an address"));
+        for (host, with_port, without, name) in [
+            (ip("10.0.0.7"), "10.0.0.7:80", "10.0.0.7", "10.0.0.7"),
+            (ip("::1"), "[::1]:80", "[::1]", "::1"),
+            (UrlHost::Name("a.b"), "a.b:80", "a.b", "a.b"),
+            (UrlHost::Name("[::1]"), "[::1]:80", "[::1]", "::1"),
+        ] {
+            assert_eq!(shown(host, true), (with_port.into(), name.into()));
+            assert_eq!(shown(host, false), (without.into(), name.into()));
+        }
+    }
+
+    #[test]
+    fn two_authorities_are_compared_across_their_pieces() {
+        let named = Authority::named(b"a", 80);
+        assert!(named.is(&Authority::whole(b"a:80")));
+        assert!(!named.is(&Authority::whole(b"a")));
+        assert!(!named.is(&Authority::whole(b"a:800")));
+    }
+}

@@ -1,0 +1,165 @@
+//! What `probelet check` asks, and whom: the request, names and addresses, redirects.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+
+use crate::check::{url, well};
+use crate::support::Need;
+use crate::support::command::{binary, check, check_json, ended, words};
+use crate::support::fake_app::FakeApp;
+use crate::support::menu::{FINE, answer, redirect};
+use crate::support::trials::trials;
+
+pub fn tests() -> Vec<Trial> {
+    let mut tests = trials!["check_asks":
+        the_app_is_asked_as_kubelet_asks,
+        headers_replace_kubelets_own,
+        a_name_is_looked_up_and_stays_the_name_asked_for,
+        redirects_to_the_name_of_the_url_are_followed_and_others_are_not,
+        a_name_without_an_address_fails,
+    ];
+    tests.extend(
+        trials!["check_asks" needs &[Need::Ipv6]; an_ipv6_address_is_asked_by_its_brackets],
+    );
+    tests.extend(trials!["check_asks" needs &[
+            Need::Root,
+            Need::Peer("ip"),
+            Need::Peer("iptables"),
+            Need::Peer("unshare"),
+        ];
+        a_resolver_that_is_silent_does_not_outlast_the_timeout,
+    ]);
+    tests
+}
+
+/// The one request the app saw, as text.
+#[track_caller]
+fn only_request(app: &FakeApp) -> String {
+    let seen = app.take_seen();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    String::from_utf8_lossy(&seen[0].head).into_owned()
+}
+
+fn the_app_is_asked_as_kubelet_asks() {
+    let app = well();
+    assert!(check_json(&[&url(&app, "/a b?c=%20d#e")]).is_healthy());
+    let expected = format!(
+        "GET /a%20b?c=%20d HTTP/1.1\r\nHost: {}\r\nUser-Agent: kube-probe/1.37\r\nAccept: */*\r\n\
+         Connection: close\r\n\r\n",
+        app.addr()
+    );
+    assert_eq!(only_request(&app), expected);
+}
+
+fn headers_replace_kubelets_own() {
+    let app = well();
+    let url = url(&app, "/");
+    let args = ["-H", "X-B: 2", "-H=host: example.org", "-H", "x-a:1", &url];
+    let more = ["-H", "User-Agent: me", "-H", "Accept: text/plain"];
+    assert!(check_json(&[&args[..], &more].concat()).is_healthy());
+    assert_eq!(
+        only_request(&app),
+        "GET / HTTP/1.1\r\nHost: example.org\r\nUser-Agent: me\r\nAccept: text/plain\r\nX-A: 1\r\n\
+         X-B: 2\r\nConnection: close\r\n\r\n"
+    );
+    assert!(check_json(&["-H", "User-Agent:", "-H", "Accept:", &url]).is_healthy());
+    let expected = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        app.addr()
+    );
+    assert_eq!(only_request(&app), expected);
+}
+
+fn a_name_is_looked_up_and_stays_the_name_asked_for() {
+    let app = well();
+    let port = app.port();
+    let result = check_json(&[&format!("http://localhost:{port}/x")]);
+    assert!(result.is_healthy(), "{result:?}");
+    let address = app.addr().to_string();
+    assert_eq!(result.text("address"), Some(&*address));
+    assert!(result.number("dns_ms") <= result.number("connect_ms"));
+    let host = format!("\r\nHost: localhost:{port}\r\n");
+    assert!(only_request(&app).contains(&host));
+    let line = check(&[&format!("tcp://localhost:{port}")]).stdout;
+    assert!(line.contains(&format!(" at {address} DNS ")), "{line}");
+}
+
+fn redirects_to_the_name_of_the_url_are_followed_and_others_are_not() {
+    let app = well();
+    let port = app.port();
+    let location = format!("http://localhost:{port}/there");
+    app.on("/named", redirect(302, &location));
+    app.on("/relative", redirect(302, "/there"));
+    for path in ["/named", "/relative"] {
+        let url = format!("http://localhost:{port}{path}");
+        let result = check_json(&[&url]);
+        assert!(result.is_healthy(), "{result:?}");
+        assert_eq!(result.number("redirects"), Some(1.0), "{result:?}");
+        let there = app.seen_at("/there").pop().expect("it was followed");
+        let head = String::from_utf8_lossy(&there.head).into_owned();
+        assert!(
+            head.contains(&format!("\r\nHost: localhost:{port}\r\n")),
+            "{head}"
+        );
+        assert!(head.contains(&format!("\r\nReferer: {url}\r\n")), "{head}");
+        app.take_seen();
+    }
+    // The address is not the name, though it leads to the same app.
+    let result = check_json(&[&url(&app, "/named")]);
+    assert_eq!(result.number("status"), Some(302.0));
+    assert_eq!(result.number("redirects"), Some(0.0));
+    assert!(result.is_healthy());
+}
+
+fn a_name_without_an_address_fails() {
+    let result = check_json(&["http://a..b/"]);
+    assert!(!result.is_healthy());
+    assert_eq!(result.text("reason"), Some("no_address"));
+    assert_eq!(result.number("agent_status"), None);
+    assert_eq!(result.text("address"), None);
+    let line = check(&["tcp://a..b:80"]).stdout;
+    assert!(
+        line.starts_with("failing no_address tcp://a..b:80 done "),
+        "{line}"
+    );
+    assert!(line.contains("a..b has no address, "), "{line}");
+}
+
+fn an_ipv6_address_is_asked_by_its_brackets() {
+    let app = FakeApp::start_on(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
+    app.otherwise(answer(FINE));
+    let location = format!("http://[::1]:{}/there", app.port());
+    app.on("/moved", redirect(302, &location));
+    let result = check_json(&[&format!("http://[::1]:{}/moved", app.port())]);
+    assert!(result.is_healthy());
+    assert_eq!(result.number("redirects"), Some(1.0), "{result:?}");
+    let address = app.addr().to_string();
+    assert_eq!(result.text("address"), Some(&*address));
+    for seen in app.take_seen() {
+        let head = String::from_utf8_lossy(&seen.head).into_owned();
+        assert!(head.contains(&format!("\r\nHost: {address}\r\n")), "{head}");
+    }
+    let tcp = format!("tcp://[::1]:{}", app.port());
+    assert!(check_json(&[&tcp]).is_healthy());
+}
+
+/// In a network of its own, where what is sent to the resolver is lost.
+fn a_resolver_that_is_silent_does_not_outlast_the_timeout() {
+    let script = "ip link set lo up && iptables -A INPUT -p udp -j DROP && mount -t tmpfs none /mnt && \
+        echo nameserver 127.0.0.1 >/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf && \
+        exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "sh", "-c", script, "sh"]);
+    command.args(words(&binary()));
+    command.args(["check", "--timeout=0.5", "http://app.example/"]);
+    let started = Instant::now();
+    let ended = ended(command);
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let words = "app.example has no address, the resolver did not answer in time";
+    assert!(ended.stdout.contains(words), "{ended:?}");
+    // glibc's and musl's resolvers wait for 5 s and more.
+    assert!(started.elapsed() < Duration::from_secs(4), "{ended:?}");
+}
