@@ -1,5 +1,6 @@
 //! What to look at next, for each way a probe can fail.
 
+use core::fmt::Write;
 use core::net::SocketAddr;
 
 use crate::probe::Failure;
@@ -84,11 +85,16 @@ pub fn of_failure(failure: Failure, at: Option<SocketAddr>, stood: bool) -> Stri
         Some((_, text)) => text,
         None => return String::new(),
     };
-    let Some(at) = at else {
-        return text.into();
-    };
-    text.replace("{ip}", &at.ip().to_string())
-        .replace("{port}", &at.port().to_string())
+    let mut told = String::with_capacity(2 * text.len());
+    for (index, piece) in text.split(['{', '}']).enumerate() {
+        // Writing to a string does not fail.
+        let _ = match (index % 2, at) {
+            (1, Some(at)) if piece == "ip" => write!(told, "{}", at.ip()),
+            (1, Some(at)) => write!(told, "{}", at.port()),
+            _ => told.write_str(piece),
+        };
+    }
+    told
 }
 
 /// What to look at when the app answered with a code that kubelet does not take for health.

@@ -53,6 +53,7 @@ impl core::error::Error for InstallError {}
 ///
 /// # Errors
 /// What keeps it from being read or written.
+#[inline(never)] // as `run`
 pub fn install(folder: &Path) -> Result<PathBuf, InstallError> {
     let refuse = |error| InstallError::Folder(folder.into(), error);
     if !fs::metadata(folder).map_err(refuse)?.is_dir() {

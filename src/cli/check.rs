@@ -21,6 +21,7 @@ const INSTALL: flags::Command = flags::Command {
     repeated: &[],
 };
 
+#[inline(never)] // as `check::run`
 pub(super) fn parse(args: &[String]) -> Result<Command, Exit> {
     let mut typed = Typed::default();
     let mut url = None;
