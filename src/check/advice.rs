@@ -25,7 +25,19 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::Malformed,
-        "what came is no HTTP/1 answer; does port {port} want TLS, or speak something else (tcp://)?",
+        "what came is no answer by the rules of HTTP; does port {port} speak something else (tcp://)?",
+    ),
+    (
+        Failure::TlsPort,
+        "port {port} answered in TLS; ask it by https:// or grpcs://, and the prober by `scheme: HTTPS`",
+    ),
+    (
+        Failure::NotHttp2,
+        "port {port} does not speak HTTP/2, which gRPC needs; is it the app's gRPC port, do its ALPN protocols have h2?",
+    ),
+    (
+        Failure::Flood,
+        "frame after frame came and none led anywhere; is it the app that listens on port {port}?",
     ),
     (
         Failure::HeadTooLarge,
@@ -61,6 +73,58 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
         "this build does not speak what the URL, or a redirect, asks for; is it one without TLS?",
     ),
     (
+        Failure::PlainHttp,
+        "port {port} answered in plaintext; ask it by http://, and the prober by `scheme: HTTP`",
+    ),
+    (
+        Failure::NotTls,
+        "what came is no TLS; is {port} the right port, does the app greet first (tcp://)?",
+    ),
+    (
+        Failure::NoCommonCipher,
+        "no TLS version, cipher suite or key exchange in common; let the app offer TLS 1.3, or an ECDHE suite with AES-GCM",
+    ),
+    (
+        Failure::ClientCertificateRequired,
+        "the app demands a client certificate; name one by --cert and --key, for the agent by --client-cert and --client-key",
+    ),
+    (
+        Failure::ClientCertificateRefused,
+        "the app refused the client certificate; does it trust its issuer, has it expired, does it want another name?",
+    ),
+    (
+        Failure::BadCertificate,
+        "the app's certificate does not lead to the CA; is it the CA of the mesh, has the certificate expired?",
+    ),
+    (
+        Failure::WrongIdentity,
+        "the app's certificate is another workload's; does something else listen on port {port} of {ip}?",
+    ),
+    (
+        Failure::ClockNotSet,
+        "the app's certificate is not valid yet by this machine's clock; is the clock set?",
+    ),
+    (
+        Failure::TlsAlert,
+        "the app ended TLS with an alert; its log should tell why: does it want a name (a host name in the URL)?",
+    ),
+    (
+        Failure::TlsBroken,
+        "what came breaks the rules of TLS; does something between here and port {port} change it?",
+    ),
+    (
+        Failure::GrpcNotServing,
+        "the health service says that it is not serving; the app's log should tell why",
+    ),
+    (
+        Failure::GrpcUnimplemented,
+        "the app has no grpc.health.v1.Health; does it register one, is {port} its gRPC port?",
+    ),
+    (
+        Failure::GrpcError,
+        "the call failed; is the service registered by just that name, is {port} the app's gRPC port?",
+    ),
+    (
         Failure::NoDescriptors,
         "this process has no file descriptor left; see `ulimit -n`",
     ),
@@ -72,6 +136,10 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
 
 /// The connection stood, and then the time was up.
 const NO_HEAD_IN_TIME: &str = "port {port} took the connection, but no whole head came in time; is the app hung, or slower than --timeout?";
+
+/// The app said so in plaintext.
+pub const WANTS_TLS: &str =
+    "the port wants TLS, so the app says; ask it by https://, and the prober by `scheme: HTTPS`";
 
 /// The app's body broke.
 pub const BROKEN_BODY: &str = "the head came, but the body stalled, was cut short or broke its chunking, \
@@ -124,7 +192,7 @@ mod tests {
         let at = Some(([10, 0, 0, 7], 8080).into());
         for failure in Failure::ALL {
             for stood in [false, true] {
-                let text = of_failure(failure, at, stood);
+                let text = of_failure(*failure, at, stood);
                 assert!(text.contains("; ") && !text.contains('{'), "{text}");
             }
         }

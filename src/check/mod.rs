@@ -13,7 +13,7 @@ mod watch;
 
 pub use install::{InstallError, install};
 pub use report::Report;
-pub use typed::{Identity, Plan, Typed};
+pub use typed::{Plan, Typed};
 pub use typed_error::{Fault, TypedError};
 
 use core::future::pending;
@@ -29,7 +29,9 @@ use smol::future::or;
 use crate::config::Action;
 use crate::limits;
 use crate::net::{self, Reactor};
-use crate::probe::{Dialled, Dialler, Failure, HttpProbe, Outcome, REDIRECT_BYTES, UrlAuthority};
+use crate::probe::{
+    Dialled, Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, UrlAuthority,
+};
 use crate::wire::request::{RequestHead, RequestParser};
 use report::Verdict;
 use watch::{Phase, Watch};
@@ -117,29 +119,41 @@ impl Check {
             target,
             source: None,
             own_ports: Box::default(),
+            tls: self.plan.tls.clone(),
             observer: Some(self.watch.clone()),
         };
         let plan = &*self.plan;
+        let authority = UrlAuthority {
+            host: &plan.host,
+            port_given: plan.port_given,
+        };
+        let dialled = Dialled::Url(&authority);
+        let mut space = vec![0; PROBE_BYTES];
         let get = match &plan.action {
             Action::Http(get) => get,
             Action::Tcp { port } => return dialler.probe_tcp(*port, Some(self.deadline)).await,
-            Action::Grpc { .. } => return Outcome::Failed(Failure::NotBuilt),
+            Action::Grpc { port, service, tls } => {
+                let probe = GrpcProbe {
+                    port: *port,
+                    service,
+                    tls: *tls,
+                    dialled,
+                    user_agent: USER_AGENT.as_bytes(),
+                };
+                return dialler.probe_grpc(&probe, self.deadline, &mut space).await;
+            }
         };
         let bytes = head(plan.user_agent.as_deref().unwrap_or(USER_AGENT));
         let Some(head) = parse(&bytes) else {
             return Outcome::Failed(Failure::HeadTooLarge);
         };
-        let authority = UrlAuthority {
-            host: &plan.host,
-            port_given: plan.port_given,
-        };
         let probe = HttpProbe {
             head: &head,
             bytes: &bytes,
             get,
-            dialled: Dialled::Url(&authority),
+            dialled,
+            is_hook: false,
         };
-        let mut space = vec![0; REDIRECT_BYTES];
         dialler
             .probe_http(&probe, Some(self.deadline), &mut space)
             .await

@@ -53,6 +53,8 @@ struct Facts<'a> {
     /// The code of the app itself.
     status: Option<u16>,
     reason: Option<&'static str>,
+    /// What stands in place of a code that there is none of.
+    said: &'static str,
     /// The code that the agent would hand back to kubelet.
     agent_status: Option<u16>,
     look_at: Option<String>,
@@ -67,6 +69,7 @@ impl<'a> Facts<'a> {
             is_named: plan.address().is_none(),
             status: None,
             reason: Some("no_address"),
+            said: "",
             agent_status: None,
             look_at: None,
         };
@@ -81,7 +84,7 @@ impl<'a> Facts<'a> {
         facts.is_healthy = outcome.is_healthy();
         facts.reason = outcome.reason();
         facts.agent_status = Some(outcome.status());
-        facts.status = app_status(outcome);
+        (facts.status, facts.said) = app_status(outcome);
         facts.look_at = match outcome {
             Outcome::Failed(failure) => Some(advice::of_failure(
                 failure,
@@ -89,10 +92,11 @@ impl<'a> Facts<'a> {
                 watch.has_connected(),
             )),
             Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
+            Outcome::WantsTls(_) => Some(advice::WANTS_TLS.into()),
             Outcome::Answered(status) if !facts.is_healthy => {
                 Some(advice::of_status(status, plan.is_tls()).into())
             }
-            Outcome::Answered(_) | Outcome::Connected => None,
+            Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
         };
         facts
     }
@@ -108,7 +112,7 @@ impl<'a> Facts<'a> {
             (Some(status), Some("status") | None) => write!(line, " {status}"),
             (Some(status), Some(reason)) => write!(line, " {status} {reason}"),
             (None, Some(reason)) => write!(line, " {reason}"),
-            (None, None) => write!(line, " connected"),
+            (None, None) => write!(line, " {}", self.said),
         };
         let _ = write!(line, " {}", self.url);
         if let Some(address) = self.address.filter(|_| self.is_named) {
@@ -172,10 +176,14 @@ fn millis(time: Duration) -> String {
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
-/// The code that the app itself gave.
-fn app_status(outcome: Outcome) -> Option<u16> {
+/// The code that the app itself gave, or what it said instead.
+fn app_status(outcome: Outcome) -> (Option<u16>, &'static str) {
     match outcome {
-        Outcome::Answered(status) | Outcome::BodyBroken(status) => Some(status),
-        Outcome::Connected | Outcome::Failed(_) => None,
+        Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {
+            (Some(status), "")
+        }
+        Outcome::Connected => (None, "connected"),
+        Outcome::Serving => (None, "SERVING"),
+        Outcome::Failed(_) => (None, ""),
     }
 }

@@ -3,9 +3,13 @@
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
+use std::rc::Rc;
+
 use super::typed_error::{Fault, TypedError};
-use crate::config::{Action, Header, HttpGet, Protocol, Scheme, headers};
+use crate::config::{Action, ConfigError, Header, HttpGet, Protocol, Scheme, headers};
 use crate::limits;
+use crate::net::tls::{IS_BUILT, Tls};
+use crate::net::{TlsFileError, TlsFiles, TlsPart};
 use crate::wire::url::{self, Absolute};
 
 /// The arguments as they stand.
@@ -27,15 +31,6 @@ pub struct Typed {
     pub json: bool,
 }
 
-/// The files of a client certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The certificate and its chain.
-    pub cert: Box<str>,
-    /// Its key.
-    pub key: Box<str>,
-}
-
 /// One probe, checked as a whole.
 #[derive(Debug)]
 pub struct Plan {
@@ -49,8 +44,8 @@ pub struct Plan {
     pub action: Action,
     /// The `User-Agent` of `-H`, which is not one of the action's headers.
     pub user_agent: Option<Box<str>>,
-    /// The client certificate.
-    pub identity: Option<Identity>,
+    /// The client certificate, if one is to be shown.
+    pub tls: Rc<Tls>,
     /// How long it may take, the look-up of a name included.
     pub timeout: Duration,
     /// Tell each step.
@@ -70,7 +65,7 @@ impl Plan {
             Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.of(text))?,
             None => limits::PROBE_TIMEOUT,
         };
-        let identity = target.kind.identity(typed.cert, typed.key)?;
+        let tls = tls(target.kind.client(typed.cert, typed.key)?)?;
         let (host, port_given) = (target.host.clone(), target.port_given);
         let (action, user_agent) = target.action(&typed.headers)?;
         Ok(Plan {
@@ -79,7 +74,7 @@ impl Plan {
             port_given,
             action,
             user_agent,
-            identity,
+            tls: Rc::new(tls),
             timeout,
             verbose: typed.verbose,
             json: typed.json,
@@ -122,12 +117,12 @@ impl Kind {
         kinds.into_iter().find(is_it).map(|(_, kind)| kind)
     }
 
-    /// The client certificate, which has both its files or none.
-    fn identity(
+    /// The files of a client certificate and its key.
+    fn client(
         self,
         cert: Option<String>,
         key: Option<String>,
-    ) -> Result<Option<Identity>, TypedError> {
+    ) -> Result<Option<[Box<str>; 2]>, TypedError> {
         let is_plain = !matches!(self, Kind::Http(Scheme::Https) | Kind::Grpc { tls: true });
         match (cert, key) {
             (None, None) => Ok(None),
@@ -135,12 +130,37 @@ impl Kind {
             (None, Some(key)) if is_plain => Err(Fault::PlainKey.of(&key)),
             (None, Some(key)) => Err(Fault::NoCert.of(&key)),
             (Some(cert), None) => Err(Fault::NoKey.of(&cert)),
-            (Some(cert), Some(key)) => Ok(Some(Identity {
-                cert: cert.into(),
-                key: key.into(),
-            })),
+            (Some(cert), Some(key)) => Ok(Some([cert.into(), key.into()])),
         }
     }
+}
+
+/// Reads the files, which have to be good before anybody is asked.
+fn tls(client: Option<[Box<str>; 2]>) -> Result<Tls, TypedError> {
+    if client.is_some() && !IS_BUILT {
+        let origin = "--cert".into();
+        return Err(TypedError::Tls(ConfigError::NoTls { origin }));
+    }
+    let files = TlsFiles {
+        client,
+        ..TlsFiles::default()
+    };
+    Tls::load(files).map_err(|error| {
+        let TlsFileError {
+            part,
+            path,
+            problem,
+        } = error;
+        let origin = match part {
+            TlsPart::Key => "--key",
+            TlsPart::Certificate | TlsPart::AppCa => "--cert",
+        };
+        TypedError::Tls(ConfigError::TlsFile {
+            origin: origin.into(),
+            path,
+            problem,
+        })
+    })
 }
 
 /// What a URL leads to.

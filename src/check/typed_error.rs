@@ -2,16 +2,21 @@
 
 use core::fmt;
 
-use crate::config::Quoted;
+use crate::config::{ConfigError, Quoted};
 use crate::limits;
 
 /// Why an argument is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypedError {
-    /// What it breaks.
-    pub fault: Fault,
-    /// The URL or the value, as it was typed.
-    pub value: Box<str>,
+pub enum TypedError {
+    /// It is not what it must be.
+    Value {
+        /// What it breaks.
+        fault: Fault,
+        /// The URL or the value, as it was typed.
+        value: Box<str>,
+    },
+    /// The client certificate cannot be used, for the reasons that the agent has.
+    Tls(ConfigError),
 }
 
 /// What an argument must be.
@@ -61,7 +66,7 @@ impl Fault {
     /// The error for this value.
     pub(super) fn of(self, value: &str) -> TypedError {
         let value = value.into();
-        TypedError { fault: self, value }
+        TypedError::Value { fault: self, value }
     }
 
     /// What the value is of.
@@ -123,10 +128,12 @@ impl Fault {
 
 impl fmt::Display for TypedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fault = self.fault;
-        let value = Quoted(&self.value);
+        let (fault, value) = match self {
+            TypedError::Value { fault, value } => (fault, Quoted(value)),
+            TypedError::Tls(error) => return error.fmt(f),
+        };
         write!(f, "{}{value}, {}", fault.subject(), fault.text())?;
-        if fault == Fault::Timeout {
+        if *fault == Fault::Timeout {
             let most = limits::PROBE_TIMEOUT_MAX.as_secs();
             write!(
                 f,

@@ -19,6 +19,8 @@ pub enum Phase {
     Resolved,
     /// The connection stands.
     Connected,
+    /// TLS stands on it.
+    Secured,
     /// The first byte of the head came.
     FirstByte,
     /// The probe is over.
@@ -27,9 +29,10 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in their order.
-    pub const ALL: [Phase; 4] = [
+    pub const ALL: [Phase; 5] = [
         Phase::Resolved,
         Phase::Connected,
+        Phase::Secured,
         Phase::FirstByte,
         Phase::Done,
     ];
@@ -39,6 +42,7 @@ impl Phase {
         match self {
             Phase::Resolved => "DNS",
             Phase::Connected => "connect",
+            Phase::Secured => "TLS",
             Phase::FirstByte => "first byte",
             Phase::Done => "done",
         }
@@ -49,6 +53,7 @@ impl Phase {
         match self {
             Phase::Resolved => "dns_ms",
             Phase::Connected => "connect_ms",
+            Phase::Secured => "tls_ms",
             Phase::FirstByte => "first_byte_ms",
             Phase::Done => "done_ms",
         }
@@ -143,14 +148,21 @@ impl Observer for Watch {
         match event {
             Event::Dialling(address) => {
                 self.address.set(Some(address));
-                self.times[Phase::Connected as usize].set(None);
-                self.times[Phase::FirstByte as usize].set(None);
+                for phase in [Phase::Connected, Phase::Secured, Phase::FirstByte] {
+                    self.times[phase as usize].set(None);
+                }
                 self.tell(format_args!("* dialling {address}"));
             }
             Event::Connected => {
                 self.has_connected.set(true);
                 self.reached(Phase::Connected);
                 self.tell("* connected");
+            }
+            Event::Secured(stream) => {
+                self.reached(Phase::Secured);
+                let [version, suite] = stream.names().map(Option::unwrap_or_default);
+                let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));
+                self.tell(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }
             Event::Sending(request) => self.tell_request(request),
             Event::Came => self.reached(Phase::FirstByte),

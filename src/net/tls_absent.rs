@@ -47,6 +47,11 @@ impl TlsStream {
     }
 
     /// See [`alpn`](Self::alpn).
+    pub fn names(&self) -> [Option<&'static str>; 2] {
+        match *self {}
+    }
+
+    /// See [`alpn`](Self::alpn).
     pub fn socket(&self) -> &Socket {
         match *self {}
     }

@@ -54,21 +54,13 @@ fn flags_stand_before_and_after_the_url() {
         assert_eq!(plan.timeout, Duration::from_millis(2500));
         assert!(plan.json && !plan.verbose);
     }
-    let plan = plan(&[
-        "check",
-        "--cert",
-        "c",
-        "--key=k",
-        "--verbose",
-        "-H",
-        "a: 1",
-        "-H",
-        "b: 2",
-        "https://a/",
-    ]);
+    let flags = ["--verbose", "-H", "a: 1", "-H", "b: 2", "https://a/"];
+    let plan = plan(&[&["check"], &flags[..]].concat());
     assert!(plan.verbose && !plan.json);
-    let identity = plan.identity.expect("both files");
-    assert_eq!((&*identity.cert, &*identity.key), ("c", "k"));
+    let text = refusal(&["check", "--cert=c", "https://a/"]);
+    assert!(text.starts_with("--cert is \"c\", but there is no key"));
+    let text = refusal(&["check", "--key", "k", "https://a/"]);
+    assert!(text.starts_with("--key is \"k\", but there is no certificate"));
 }
 
 #[test]

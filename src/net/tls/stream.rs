@@ -83,6 +83,16 @@ impl TlsStream {
         self.connection.alpn_protocol()
     }
 
+    /// Version and cipher suite, by the names RFC 8446 and its registry have for them.
+    pub fn names(&self) -> [Option<&'static str>; 2] {
+        let version = self.connection.protocol_version();
+        let suite = self.connection.negotiated_cipher_suite();
+        [
+            version.and_then(|version| version.as_str()),
+            suite.and_then(|suite| suite.suite().as_str()),
+        ]
+    }
+
     /// The TCP connection beneath.
     pub fn socket(&self) -> &Socket {
         &self.socket
