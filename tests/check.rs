@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::app::{App, Reply};
 use crate::support::command::{check, check_json, probelet};
 use crate::support::fake_app::{FakeApp, Step};
-use crate::support::menu::{Aim, Code, Dish, FINE, Kitchen, answer, redirect};
+use crate::support::menu::{Aim, Code, Dish, FINE, Kitchen, Mode, answer, redirect};
 use crate::support::observe::until;
 use crate::support::ports::reserve;
 use crate::support::trials::trials;
@@ -66,7 +66,20 @@ fn it_says_of_each_fault_what_the_agent_says() {
 fn assert_tells(dish: &Dish) {
     let url = match dish.aim {
         Aim::Http(port) => format!("http://127.0.0.1:{port}{}", dish.app_path()),
+        Aim::Https(port) => format!("https://127.0.0.1:{port}{}", dish.app_path()),
         Aim::Tcp(port) => format!("tcp://127.0.0.1:{port}"),
+        Aim::Grpc(port, service, mode) => {
+            let scheme = match mode {
+                Mode::Plaintext => "grpc",
+                Mode::Tls => "grpcs",
+            };
+            format!(
+                "{scheme}://127.0.0.1:{port}/{}",
+                service.unwrap_or_default()
+            )
+        }
+        // No URL says so.
+        Aim::Http2(_) => return,
     };
     let seconds = dish.seconds.to_string();
     let result = check_json(&["--timeout", &seconds, &url]);

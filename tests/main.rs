@@ -1,9 +1,9 @@
 //! The one integration test binary. A module of tests offers `tests()`; what a test needs of the
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
-mod client_certificates;
 mod check;
 mod check_asks;
+mod client_certificates;
 mod e2e;
 mod exhaustion;
 mod forward_ends;

@@ -90,12 +90,16 @@ fn line([app, asked, how, gets, means]: [&str; 5]) {
 /// Runs the agent in a thread of its own and waits until it says that it is ready.
 fn start_probelet() -> Result<(), String> {
     let args = "run --log-level error --forward 15032=127.0.0.1:8002 --app-probers";
-    let args = args.split(' ').chain([PROBERS]).map(Into::into);
-    let cli::Command::Run(config) = cli::parse(args, |_| None).map_err(|exit| exit.text)? else {
-        unreachable!("the first argument says run");
-    };
     let (ended, end) = mpsc::channel();
-    thread::spawn(move || ended.send(agent::run(config).map_err(|error| error.to_string())));
+    thread::spawn(move || {
+        let args = args.split(' ').chain([PROBERS]).map(Into::into);
+        let result = match cli::parse(args, |_| None) {
+            Ok(cli::Command::Run(config)) => agent::run(config).map_err(|error| error.to_string()),
+            Ok(_) => unreachable!("the first argument says run"),
+            Err(exit) => Err(exit.text),
+        };
+        ended.send(result)
+    });
     let deadline = Instant::now() + Duration::from_secs(5);
     while !matches!(kubelet::get(STATUS, "/healthz/ready"), Ok((200, _))) {
         match end.recv_timeout(Duration::from_millis(5)) {

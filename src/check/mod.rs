@@ -139,8 +139,9 @@ impl Check {
                     tls: *tls,
                     dialled,
                     user_agent: USER_AGENT.as_bytes(),
+                    deadline: self.deadline,
                 };
-                return dialler.probe_grpc(&probe, self.deadline, &mut space).await;
+                return dialler.probe_grpc(&probe, &mut space).await;
             }
         };
         let bytes = head(plan.user_agent.as_deref().unwrap_or(USER_AGENT));
@@ -153,10 +154,9 @@ impl Check {
             get,
             dialled,
             is_hook: false,
+            deadline: Some(self.deadline),
         };
-        dialler
-            .probe_http(&probe, Some(self.deadline), &mut space)
-            .await
+        dialler.probe_http(&probe, &mut space).await
     }
 }
 

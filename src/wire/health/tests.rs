@@ -27,10 +27,10 @@ struct List(String);
 
 impl FieldSink for List {
     fn field(&mut self, name: &[u8], value: Value<'_>) {
-        value.write(&mut |bytes| {
-            let [name, value] = [name, bytes].map(|text| str::from_utf8(text).unwrap());
-            self.0 += &format!("{name}={value}|");
-        });
+        let mut whole = Vec::new();
+        value.write(&mut |bytes| whole.extend_from_slice(bytes));
+        let [name, value] = [name, &whole].map(|text| str::from_utf8(text).unwrap());
+        self.0 += &format!("{name}={value}|");
     }
 }
 
