@@ -153,7 +153,7 @@ fn a_failing_app_gets_a_line_that_says_where_to_look() {
         (
             url(&app, "/garbage"),
             "failing malformed ",
-            &["no HTTP/1 answer", " 502)"],
+            &["no answer by the rules of HTTP", " 502)"],
         ),
         (
             url(&app, "/closed"),
