@@ -96,9 +96,9 @@ pub const H2_WINDOW_BYTES: u32 = 8 << 20;
 pub const GRPC_MESSAGE_BYTES: u32 = 4 << 20;
 
 /// How often a request is sent again, on a new connection, that an HTTP/2 app says it did not look at. Go's
-/// client does so until its deadline (`net/http/h2_bundle.go`: `canRetryError`); an app that means it needs
-/// one more.
-pub const HTTP2_RETRIES: u8 = 9;
+/// client does so until its deadline (`net/http/h2_bundle.go`: `canRetryError`); an app that restarts
+/// gracefully needs one more.
+pub const HTTP2_RETRIES: u8 = 1;
 
 // ---- Deadlines ----
 

@@ -24,7 +24,7 @@ pub use socket::Socket;
 pub use stream::Stream;
 pub use stream_error::{StreamError, TlsFault};
 pub use timer::Elapsed;
-pub use tls_files::{Alpn, FileProblem, TlsFileError, TlsFiles, TlsNotice, TlsPart};
+pub use tls_files::{Alpn, Curves, FileProblem, TlsFileError, TlsFiles, TlsNotice, TlsPart};
 
 use rustix::io::Errno;
 

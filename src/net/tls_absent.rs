@@ -1,6 +1,6 @@
 //! What stands for TLS in a build without it: a connection that cannot be, so nothing of it is built.
 
-use super::{Alpn, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice};
+use super::{Alpn, Curves, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice};
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = false;
@@ -30,6 +30,7 @@ impl Tls {
         _: Socket,
         _: Option<&str>,
         _: Alpn,
+        _: Curves,
     ) -> Result<Box<TlsStream>, StreamError> {
         Err(TlsFault::NotBuilt.into())
     }

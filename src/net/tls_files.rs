@@ -17,6 +17,16 @@ pub struct TlsFiles {
     pub app_id: Option<Box<str>>,
 }
 
+/// The elliptic curves that the first message of a handshake names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curves {
+    /// Those there are: X25519, P-256, P-384.
+    Usable,
+    /// P-521 as well, for an app whose certificate is on it. Not in the first place: an app that prefers it for
+    /// the key exchange too would then be lost.
+    AndP521,
+}
+
 /// The application protocols offered (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {

@@ -142,7 +142,7 @@ impl Dialler {
     ) -> Result<Call<'c>, Failure> {
         let tls = (probe.dialled.server_name(), Alpn::H2);
         let socket = self.dial(probe.port).await.map_err(Failure::from)?;
-        let stream = self.open(socket, probe.scheme(), tls).await?;
+        let stream = self.open(socket, (probe.scheme(), probe.port), tls).await?;
         if probe.tls && !stream.chose_http2() {
             return Err(Failure::NotHttp2);
         }

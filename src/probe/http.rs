@@ -126,7 +126,7 @@ impl Dialler {
     /// Sends the request and reads until the head of the answer is complete, or can no longer be.
     async fn ask(&self, hop: &Hop<'_>, reply: &mut Reply<'_>) -> Result<Stream, StreamError> {
         let socket = self.dial(hop.port).await?;
-        let mut stream = self.open(socket, hop.scheme, hop.tls()).await?;
+        let mut stream = self.open(socket, (hop.scheme, hop.port), hop.tls()).await?;
         let is_http2 = stream.chose_http2() || hop.is_cleartext_http2();
         reply.expect(hop.scheme, is_http2);
         self.tell(|| Event::Sending(hop.request()));

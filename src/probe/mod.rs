@@ -26,8 +26,10 @@ use std::time::Instant;
 use rustix::io;
 
 use crate::limits;
-use crate::net::tls::Tls;
-use crate::net::{Alpn, Elapsed, Reactor, Socket, Stream, StreamError, is_out_of_descriptors};
+use crate::net::tls::{Tls, TlsStream};
+use crate::net::{
+    Alpn, Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsFault, is_out_of_descriptors,
+};
 use crate::wire::url::Scheme;
 
 /// Where the app is, and from where it is dialled: the same for every probe of a pod.
@@ -69,17 +71,34 @@ impl Dialler {
     async fn open(
         &self,
         socket: Socket,
-        scheme: Scheme,
+        (scheme, port): (Scheme, u16),
         (name, alpn): (Option<&str>, Alpn),
     ) -> Result<Stream, StreamError> {
         self.connected(&socket).await?;
         match scheme {
             Scheme::Http => Ok(Stream::Plain(socket)),
             Scheme::Https => {
-                let stream = Box::pin(self.tls.connect(socket, name, alpn)).await?;
+                let stream = Box::pin(self.secure(socket, port, name, alpn)).await?;
                 self.tell(|| Event::Secured(&stream));
                 Ok(Stream::Tls(stream))
             }
+        }
+    }
+
+    /// Makes it TLS; an app that has nothing in common with us may have, once more is named.
+    async fn secure(
+        &self,
+        socket: Socket,
+        port: u16,
+        name: Option<&str>,
+        alpn: Alpn,
+    ) -> Result<Box<TlsStream>, StreamError> {
+        match self.tls.connect(socket, name, alpn, Curves::Usable).await {
+            Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
+                let socket = self.dial(port).await?;
+                self.tls.connect(socket, name, alpn, Curves::AndP521).await
+            }
+            result => result,
         }
     }
 

@@ -21,7 +21,9 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::{Alpn, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice, TlsPart};
+use super::{
+    Alpn, Curves, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice, TlsPart,
+};
 use crate::limits;
 use client_auth::ClientAuth;
 use files::File;
@@ -88,7 +90,8 @@ impl Tls {
     }
 
     /// Makes a TLS connection of a TCP connection that stands, or is about to. `name` is what SNI says, if
-    /// anything. Our last words of the handshake may still have to go out: they go with the first write.
+    /// anything, `curves` what is named in the first message. Our last words of the handshake may still have to
+    /// go out: they go with the first write.
     ///
     /// # Errors
     /// The kernel's, of the TCP connection too; what TLS made of the app's bytes.
@@ -97,6 +100,7 @@ impl Tls {
         socket: Socket,
         name: Option<&str>,
         alpn: Alpn,
+        curves: Curves,
     ) -> Result<Box<TlsStream>, StreamError> {
         let permit = match self.permits.take_now() {
             Some(permit) => permit,
@@ -106,7 +110,7 @@ impl Tls {
                 self.permits.take().await
             }
         };
-        let mut stream = self.stream(socket, name, alpn)?;
+        let mut stream = self.stream(socket, name, alpn, curves)?;
         stream.handshake().await?;
         stream.keep_if_heavy(permit);
         Ok(stream)
@@ -117,8 +121,9 @@ impl Tls {
         socket: Socket,
         name: Option<&str>,
         alpn: Alpn,
+        curves: Curves,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let shared = self.material.borrow_mut().shared();
+        let shared = self.material.borrow_mut().shared(curves);
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         // An address: it is not sent, and nothing is verified by it.
         let nobody = ServerName::IpAddress(core::net::Ipv4Addr::UNSPECIFIED.into());
@@ -144,7 +149,10 @@ impl Tls {
 impl Material {
     fn read_pair(&mut self) -> Result<(), TlsFileError> {
         if let Some(files) = &mut self.pair_files {
-            self.pair = Some(files::read_pair(files, &provider::provider())?);
+            self.pair = Some(files::read_pair(
+                files,
+                &provider::provider(Curves::Usable),
+            )?);
         }
         Ok(())
     }
@@ -157,28 +165,33 @@ impl Material {
     }
 
     /// What connections share, by the files as they are now.
-    fn shared(&mut self) -> Shared {
+    fn shared(&mut self, curves: Curves) -> Shared {
         self.look();
-        if let Some(shared) = &self.shared {
-            return shared.clone();
+        match (curves, &self.shared) {
+            (Curves::Usable, Some(shared)) => shared.clone(),
+            (Curves::Usable, None) => self.shared.insert(self.make(curves)).clone(),
+            // Hardly any app needs it, so nothing is kept for it.
+            (Curves::AndP521, _) => self.make(curves),
         }
+    }
+
+    fn make(&self, curves: Curves) -> Shared {
         let client_auth = Arc::new(ClientAuth::new(self.pair.clone()));
         let config = match &self.roots {
             Some(roots) => {
                 let verifier = AppCa {
                     roots: roots.clone(),
                     id: self.id.clone(),
-                    algorithms: provider::provider().signature_verification_algorithms,
+                    algorithms: provider::provider(curves).signature_verification_algorithms,
                 };
-                provider::client_config(Arc::new(verifier), client_auth.clone())
+                provider::client_config(Arc::new(verifier), client_auth.clone(), curves)
             }
-            None => provider::client_config(Arc::new(Anyone), client_auth.clone()),
+            None => provider::client_config(Arc::new(Anyone), client_auth.clone(), curves),
         };
-        let shared = Shared {
+        Shared {
             config: Arc::new(config),
             client_auth,
-        };
-        self.shared.insert(shared).clone()
+        }
     }
 
     /// Reads again what has changed; what is broken then does not replace what is there.

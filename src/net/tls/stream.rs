@@ -33,6 +33,8 @@ pub struct TlsStream {
     fruitless: usize,
     /// The app has ended its side.
     ended: bool,
+    /// What is wrong with what came behind the data that is still to be handed over.
+    broken: Option<TlsFault>,
     /// The turn at the handshake, when it is not given back after it.
     permit: Option<Permit>,
 }
@@ -52,6 +54,7 @@ impl TlsStream {
             records: Records::default(),
             fruitless: 0,
             ended: false,
+            broken: None,
             permit: None,
         })
     }
@@ -111,6 +114,11 @@ impl TlsStream {
                 reader.consume(len);
                 self.fruitless = 0;
                 return Ok(value);
+            }
+            if let Some(fault) = self.broken {
+                // The alert that says why, if it can be sent at once.
+                self.flush_now();
+                return Err(fault.into());
             }
             if self.ended {
                 return Ok(f(&[]));
@@ -234,7 +242,7 @@ impl TlsStream {
         if self.fruitless > limits::TLS_FRUITLESS_BYTES {
             return Err(TlsFault::Broken);
         }
-        while !bytes.is_empty() && !self.ended {
+        while !bytes.is_empty() && !self.ended && self.broken.is_none() {
             // It has room for what is read at once, beside what it holds of a record.
             if !matches!(self.connection.read_tls(&mut bytes), Ok(1..)) {
                 return Err(TlsFault::Broken);
@@ -253,9 +261,18 @@ impl TlsStream {
             asked: self.asked,
             has_pair: self.client_auth.has_pair(),
         };
-        let state = result.map_err(|error| fault(&error, progress))?;
-        self.ended |= state.peer_has_closed();
+        match result.map_err(|error| fault(&error, progress)) {
+            Ok(state) => self.ended |= state.peer_has_closed(),
+            // What was sent before it counts, as it does for Go, which takes one record after the other.
+            Err(fault) if self.has_data() => self.broken = Some(fault),
+            Err(fault) => return Err(fault),
+        }
         Ok(())
+    }
+
+    /// Whether there is data to be handed over.
+    fn has_data(&mut self) -> bool {
+        matches!(self.connection.reader().fill_buf(), Ok([_, ..]))
     }
 
     /// Sends what goes without a wait.

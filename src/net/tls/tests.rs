@@ -73,13 +73,14 @@ impl Ca {
 
     fn server(&self, wants_client: bool, protocols: &[&str]) -> ServerConfig {
         let [certificate, key] = self.pair(&["spiffe://td/web"]);
-        let builder = ServerConfig::builder_with_provider(Arc::new(provider::provider()));
+        let builder =
+            ServerConfig::builder_with_provider(Arc::new(provider::provider(Curves::Usable)));
         let builder = builder.with_safe_default_protocol_versions().expect("both");
         let builder = match wants_client {
             true => {
                 let mut roots = RootCertStore::empty();
                 roots.add(der(&self.pem)).expect("a CA");
-                let provider = Arc::new(provider::provider());
+                let provider = Arc::new(provider::provider(Curves::Usable));
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
                 builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
             }
@@ -161,7 +162,7 @@ async fn ask_app(
     len: usize,
 ) -> Asked {
     let socket = Socket::connect(reactor, addr, None)?;
-    let mut stream = tls.connect(socket, None, alpn).await?;
+    let mut stream = tls.connect(socket, None, alpn, Curves::Usable).await?;
     let request = [vec![b'a'; len - 4], b"\r\n\r\n".to_vec()].concat();
     let fill = |buf: &mut [u8], sent: usize| {
         let rest = &request[sent..];
@@ -227,7 +228,8 @@ fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
     for (certificates, is_kept) in [(1, false), (60, true)] {
         let [certificate, key] = ca.pair(&[]);
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
-        let builder = ServerConfig::builder_with_provider(Arc::new(provider::provider()));
+        let builder =
+            ServerConfig::builder_with_provider(Arc::new(provider::provider(Curves::Usable)));
         let builder = builder.with_safe_default_protocol_versions().expect("both");
         let chain = vec![der(&certificate); certificates];
         let config = builder.with_no_client_auth().with_single_cert(chain, key);
@@ -239,7 +241,7 @@ fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
             // All there are at once: a turn that is dropped would be there again.
             let free = || Vec::from_iter(core::iter::from_fn(|| tls.permits.take_now())).len();
             let socket = Socket::connect(&main_reactor, addr, None).expect("a connection");
-            let stream = tls.connect(socket, None, Alpn::Http).await;
+            let stream = tls.connect(socket, None, Alpn::Http, Curves::Usable).await;
             let meanwhile = free();
             drop(stream.expect("a handshake"));
             (meanwhile, free())
@@ -352,7 +354,7 @@ fn a_certificate_is_not_blamed_for_a_clock_that_was_never_set() {
     let app_ca = AppCa {
         roots,
         id: None,
-        algorithms: provider::provider().signature_verification_algorithms,
+        algorithms: provider::provider(Curves::Usable).signature_verification_algorithms,
     };
     let progress = fault::Progress {
         hello: true,
@@ -402,7 +404,7 @@ fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
         let mut material = tls.material.borrow_mut();
         // As if the last look had been long ago.
         material.look_at = Instant::now();
-        material.shared();
+        material.shared(Curves::Usable);
         material.pair.as_ref().expect("a pair").cert[0].clone()
     };
     assert_eq!((in_use(&tls), tls.take_notice()), (der(&first[0]), None));
@@ -458,7 +460,7 @@ fn a_secret_volume_is_followed_through_its_links() {
     link("..2", "..data_tmp");
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
     let mut material = tls.material.borrow_mut();
-    material.shared();
+    material.shared(Curves::Usable);
     assert_eq!(material.notices, [TlsNotice::Renewed(TlsPart::Certificate)]);
     assert_eq!(
         material.pair.as_ref().expect("a pair").cert[0],
