@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Trial> {
         a_hello_in_answer_to_plaintext_says_so,
     ];
     tests.extend(
-        trials!["mistaken_schemes" needs &[Need::Peer("openssl")]; plaintext_at_openssl_says_so],
+        trials!["mistaken_schemes" needs &[Need::Peer("openssl")]; plaintext_at_openssl_fails],
     );
     tests.extend(trials!["mistaken_schemes" needs &[Need::Peer("nginx")];
         plaintext_at_the_tls_port_of_nginx_gives_its_400
@@ -77,7 +77,8 @@ fn http2_at_a_tls_port_says_so() {
 }
 
 fn grpc_at_a_tls_port_says_so() {
-    let action = format!(r#""grpc":{{"port":{}}}"#, secure().port());
+    let app = secure();
+    let action = format!(r#""grpc":{{"port":{}}}"#, app.port());
     assert_fails(&action, "tls_port");
 }
 
@@ -87,11 +88,12 @@ fn a_hello_in_answer_to_plaintext_says_so() {
     assert_fails(&http(app.port(), ""), "tls_port");
 }
 
-fn plaintext_at_openssl_says_so() {
+fn plaintext_at_openssl_fails() {
     let (folder, _authority) = folder();
     let file = |name: &str| folder.path().join(name);
     let server = Server::start(&file("app.pem"), &file("app.key"), "").expect("starts");
-    assert_fails(&http(server.port, ""), "tls_port");
+    // It closes without a word.
+    assert_fails(&http(server.port, ""), "closed_early");
 }
 
 /// nginx says "The plain HTTP request was sent to HTTPS port", with 400.
@@ -119,7 +121,7 @@ fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
     let _nginx = Process::listening(&mut command, reserved.port).expect("starts");
     let agent = agent(&http(reserved.port, ""));
     probe(&agent, LIVEZ).assert_is(400);
-    logged(&agent, "reason=status ");
+    logged(&agent, "reason=tls_port ");
     if TLS {
         let secure = self::agent(&http(reserved.port, r#","scheme":"HTTPS""#));
         probe(&secure, LIVEZ).assert_is(200);
@@ -130,7 +132,7 @@ fn tls_at_a_plaintext_port_says_so() {
     let more = r#","scheme":"HTTPS""#;
     let bad = send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request");
     let app = Scripted::start(None, vec![vec![Act::Bytes(5), bad]]);
-    assert_fails(&http(app.port(), more), "not_tls");
+    assert_fails(&http(app.port(), more), "plain_http");
 }
 
 fn tls_at_a_plaintext_port_of_no_http_says_so() {

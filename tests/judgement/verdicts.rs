@@ -16,7 +16,7 @@ pub fn codes() -> Outcome {
     let agents = &stand.course.agents;
     let descriptors: Vec<usize> = agents.iter().map(Agent::descriptors).collect();
     stand.course.assert_codes();
-    let marks = resident_when_busy(&stand)?;
+    let marks = memory_when_busy(&stand)?;
     stand.course.assert_codes();
 
     for ((agent, descriptors), mark) in agents.iter().zip(descriptors).zip(marks) {
@@ -26,22 +26,23 @@ pub fn codes() -> Outcome {
             "{} descriptors, at the start {descriptors}",
             agent.descriptors()
         );
-        // Under an emulator the resident set is the emulator's.
+        // Under an emulator the memory is the emulator's. Pages of the program do not count: how much of
+        // it was met so far is another matter.
         if agent::is_emulated() {
             continue;
         }
-        let resident = agent.memory("Rss").ok_or("smaps_rollup")?;
+        let resident = agent.memory("Anonymous").ok_or("smaps_rollup")?;
         assert!(
             resident <= mark,
-            "{resident} KiB resident, with all slots busy {mark}"
+            "{resident} KiB of its own, with all slots busy {mark}"
         );
     }
     Ok(())
 }
 
-/// The resident set of each agent with every slot holding the most it may: a head of 15 KiB, and
+/// The memory of its own of each agent with every slot holding the most it may: a head of 15 KiB, and
 /// long redirects behind it that keep a long name.
-fn resident_when_busy(stand: &Stand) -> Result<Vec<u64>, String> {
+fn memory_when_busy(stand: &Stand) -> Result<Vec<u64>, String> {
     let app = &stand.kitchen.app;
     let mut held = Vec::new();
     for agent in &stand.course.agents {
@@ -63,7 +64,7 @@ fn resident_when_busy(stand: &Stand) -> Result<Vec<u64>, String> {
         return Err(format!("{busy} slots of {} probe", held.len()));
     }
     let agents = &stand.course.agents;
-    let resident = agents.iter().map(|agent| agent.memory("Rss"));
+    let resident = agents.iter().map(|agent| agent.memory("Anonymous"));
     let resident = resident
         .collect::<Option<Vec<u64>>>()
         .ok_or("smaps_rollup")?;

@@ -284,7 +284,7 @@ fn read_head(line: &mut Line) -> Option<Vec<u8>> {
     let mut byte = [0; 4096];
     let _ = line.tcp().set_read_timeout(Some(PATIENCE));
     // A ClientHello at a plaintext port is answered in HTTP, as most servers do.
-    while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&22) {
+    while !head.windows(4).any(|w| w == b"\r\n\r\n") && head.first() != Some(&22) {
         match line.read(&mut byte) {
             Ok(n) if n > 0 => head.extend_from_slice(&byte[..n]),
             _ => return None,

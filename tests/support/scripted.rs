@@ -5,7 +5,7 @@ use super::fake_app::{Step, play};
 use super::frames::{self, Frame};
 use super::line::{Line, Security};
 use super::{PATIENCE, within};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -48,7 +48,7 @@ struct Shared {
     accepted: AtomicUsize,
     open: AtomicUsize,
     stop: AtomicBool,
-    streams: Mutex<Vec<TcpStream>>,
+    streams: Mutex<HashMap<usize, TcpStream>>,
     frames: Mutex<Vec<Frame>>,
 }
 
@@ -115,7 +115,7 @@ impl Drop for Scripted {
             let _ = thread.join();
         }
         let streams = self.shared.streams.lock();
-        for stream in streams.unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (_, stream) in streams.unwrap_or_else(PoisonError::into_inner).drain() {
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
     }
@@ -129,26 +129,33 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Ok(stream) = stream else { continue };
         let count = shared.accepted.fetch_add(1, Ordering::SeqCst);
         shared.open.fetch_add(1, Ordering::SeqCst);
+        let Ok(clone) = stream.try_clone() else {
+            continue;
+        };
+        shared.keep(count, Some(clone));
         let shared = shared.clone();
         std::thread::spawn(move || {
             perform(stream, &shared, count % shared.plays.len());
+            // Only now is it closed, in order or by a reset.
+            shared.keep(count, None);
             shared.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-fn perform(stream: TcpStream, shared: &Shared, which: usize) {
-    if let Ok(clone) = stream.try_clone() {
-        let mut streams = shared
-            .streams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        streams.push(clone);
-        // A flood of connections must not run this process out of descriptors.
-        if streams.len() > 64 {
-            streams.remove(0);
-        }
+impl Shared {
+    /// Keeps a connection, so that it can be ended from outside, or no longer.
+    fn keep(&self, id: usize, stream: Option<TcpStream>) {
+        let streams = self.streams.lock();
+        let mut streams = streams.unwrap_or_else(PoisonError::into_inner);
+        match stream {
+            Some(stream) => streams.insert(id, stream),
+            None => streams.remove(&id),
+        };
     }
+}
+
+fn perform(stream: TcpStream, shared: &Shared, which: usize) {
     let Ok(line) = Line::open(stream, &shared.security) else {
         return;
     };
