@@ -9,7 +9,7 @@ use crate::support::ports::reserve;
 use probelet::limits;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Taken off every timeout. The shipped margin is made for a node; beside the rest of the tests on
@@ -66,6 +66,9 @@ impl Course {
     /// Does something for every case, a few at a time, and gathers what was found. Those that move
     /// megabytes come when the others are done: on a small machine they would make them late.
     pub fn for_each(&self, check: impl Fn(&Agent, &Dish) -> Vec<String> + Sync) -> Vec<String> {
+        // One course after the other: a probe has a second, whatever else the machine tests.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let found = Mutex::new(Vec::new());
         for heavy in [false, true] {
             let cases = self
