@@ -4,7 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::Trial;
 
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, Setup, is_emulated};
 use crate::support::certs::{Authority, Folder, Identity};
 use crate::support::fake_app::FakeApp;
 use crate::support::menu::{FINE, answer};
@@ -15,7 +15,7 @@ use crate::support::peers::openssl::Server;
 use crate::support::peers::python::{self, PYTHON};
 use crate::support::peers::secret::Secret;
 use crate::support::raw::probe;
-use crate::support::table::{Table, agent_with};
+use crate::support::table::{Table, agent_with, start};
 use crate::support::trials::trials;
 use crate::support::{Need, TLS};
 
@@ -38,10 +38,16 @@ pub fn tests() -> Vec<Trial> {
         a_pair_that_is_none_is_told_before_anything_listens,
         an_app_is_held_to_its_authority,
         an_app_is_held_to_its_spiffe_id,
+        a_certificate_of_the_future_is_a_bad_one,
         without_an_authority_any_app_passes,
     ];
     tests
         .extend(trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_demands_one]);
+    tests.extend(
+        trials!["client_certificates" needs &[Need::Peer("faketime")];
+            before_the_clock_is_set_that_is_the_reason
+        ],
+    );
     tests.extend(
         trials!["client_certificates" needs &[Need::File(ENVOY)]; envoy_of_a_mesh_demands_one],
     );
@@ -190,7 +196,7 @@ fn a_pair_that_is_none_is_told_before_anything_listens() {
         vec![flag("app-ca", &garbage)],
         vec![format!("--app-id={ID}")],
     ] {
-        let setup = crate::support::agent::Setup::new();
+        let setup = Setup::new();
         let setup = flags.iter().fold(setup, |setup, flag| setup.arg(flag));
         let (code, text) = setup.run_to_end().expect("ends");
         assert_eq!(code, Some(2), "{flags:?}: {text}");
@@ -237,6 +243,40 @@ fn an_app_is_held_to_its_spiffe_id() {
         let agent = agent(&https(LIVEZ, other.port()), &flags);
         assert_fails(&agent, LIVEZ, "wrong_identity");
     }
+}
+
+fn a_certificate_of_the_future_is_a_bad_one() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
+    let coming = mesh.sign_with("127.0.0.1", |params| {
+        params.not_before = rcgen::date_time_ymd(2090, 1, 1);
+    });
+    let app = FakeApp::secure(coming.security(&[], None));
+    app.otherwise(answer(FINE));
+    let agent = agent(&https(LIVEZ, app.port()), &[ca]);
+    assert_fails(&agent, LIVEZ, "bad_certificate");
+}
+
+/// A board without a battery boots in 1970, when no certificate is valid yet.
+fn before_the_clock_is_set_that_is_the_reason() {
+    // The library is loaded into the agent itself, which an emulator's agent does not do.
+    let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
+    let library = |folder: std::fs::DirEntry| folder.path().join("faketime/libfaketime.so.1");
+    let library = folders.map(library).find(|path| path.exists());
+    let library = library.expect("faketime's library").display().to_string();
+    if is_emulated() {
+        return;
+    }
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
+    let app = signed_app(&mesh, "127.0.0.1");
+    let setup = Setup::new()
+        .env("LD_PRELOAD", &library)
+        .env("FAKETIME", "1970-01-02 00:00:00")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let agent = start(setup, &https(LIVEZ, app.port()), &[&ca]);
+    assert_fails(&agent, LIVEZ, "clock_not_set");
 }
 
 fn without_an_authority_any_app_passes() {

@@ -185,13 +185,26 @@ impl Course {
         }
         for (before, after) in warm.into_iter().zip(memory().ok_or("smaps_rollup")?) {
             let grown = after.saturating_sub(before);
-            if grown > GROWTH_KIB {
+            if grown > GROWTH_KIB || after > OWN_KIB {
                 return Err(format!("{before} KiB of its own, then {after}"));
+            }
+        }
+        for agent in &self.agents {
+            let resident = agent.memory("Rss").ok_or("smaps_rollup")?;
+            let peak = agent.status_figure("VmHWM").ok_or("status")?;
+            if peak > resident + PEAK_KIB {
+                return Err(format!("{resident} KiB resident, {peak} at its peak"));
             }
         }
         Ok(())
     }
 }
+
+/// Memory of its own that an agent of a debug build has at the most, relocated data included.
+const OWN_KIB: u64 = 4 * 1024;
+
+/// What it may have had beside what it has when all is over.
+const PEAK_KIB: u64 = 2 * 1024;
 
 /// What the second round of all cases may add to the first: which slots and how many handshakes at
 /// once each case met is chance.
