@@ -201,10 +201,10 @@ impl Course {
 }
 
 /// Memory of its own that an agent of a debug build has at the most, relocated data included.
-const OWN_KIB: u64 = 4 * 1024;
+const OWN_KIB: u64 = 2 * 1024;
 
 /// What it may have had beside what it has when all is over.
-const PEAK_KIB: u64 = 2 * 1024;
+const PEAK_KIB: u64 = 1024;
 
 /// What the second round of all cases may add to the first: which slots and how many handshakes at
 /// once each case met is chance.
