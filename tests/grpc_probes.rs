@@ -61,7 +61,9 @@ fn the_call_is_the_one_kubelet_makes() {
     assert_eq!(heads[0].flags & END_HEADERS, END_HEADERS);
     let data: Vec<u8> = of(DATA).flat_map(|frame| frame.payload.clone()).collect();
     assert_eq!(data, b"\0\0\0\0\x04\x0a\x02up");
-    let ends = of(DATA).last().is_some_and(|f| f.flags & END_STREAM != 0);
+    let ends = of(DATA)
+        .next_back()
+        .is_some_and(|f| f.flags & END_STREAM != 0);
     assert!(ends, "{frames:?}");
     assert!(frames.iter().all(|frame| matches!(frame.stream, 0 | 1)));
 }

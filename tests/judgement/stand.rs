@@ -57,7 +57,7 @@ impl Stand {
             busy.prober(),
             busy.prober()
         );
-        let course = Course::open_with(prefix, all.len(), &dishes, &extra, &[])?;
+        let course = Course::open_with(prefix, all.len(), dishes, &extra, &[])?;
         // One redirect leads to the port of the agent that asks for it.
         let aims_at_us = |(_, dish): &&(usize, Dish)| dish.name == "redirect-to-status-port";
         if let Some((agent, dish)) = course.cases.iter().find(aims_at_us) {

@@ -174,7 +174,7 @@ fn goaways(menu: &mut Menu) {
     let body = data(END_STREAM, b"fine");
     menu.says("goaway-in-body", FINE, &[ok(), goaway(1, 0), body]);
     let error = goaway(1, frames::INTERNAL_ERROR);
-    menu.says_and_closes("goaway-error", FAILS, &[error.clone()]);
+    menu.says_and_closes("goaway-error", FAILS, std::slice::from_ref(&error));
     let parts = [ok(), data(0, b"half"), error];
     menu.says_and_closes("goaway-error-in-body", CUT, &parts);
     let refused = vec![send(greeting()), Act::Request, send(bye())];
