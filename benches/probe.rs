@@ -1,10 +1,11 @@
 //! Figures of the whole agent beside the least that could do its work and beside other proxies,
 //! all in one run: `cargo bench --bench probe`, or with `-- --quick` for a look in a minute. Names
-//! behind the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`) run those parts alone.
+//! behind the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`, `grpc`) run those parts alone.
 //!
 //! | variable | what it is for |
 //! |---|---|
-//! | `PROBELET_BENCH_BIN` | the binary to measure instead of the one `deploy/small-build.sh` makes |
+//! | `PROBELET_BENCH_BIN` | the binary to measure instead of the one `deploy/small-build.sh --plain` makes |
+//! | `PROBELET_BENCH_TLS_BIN` | the one with encryption, instead of that of `deploy/small-build.sh` |
 //! | `PROBELET_BENCH_PEER` | `name=command`: one more contestant; in the shell command `{listen}` is the port it must listen on and `{app}` the app's. It finds `ISTIO_KUBE_APP_PROBERS` in its environment |
 //! | `PROBELET_ENVOY`, `PROBELET_NGINX`, `PROBELET_HAPROXY` | those programs, where they are not on PATH |
 //!
@@ -19,6 +20,8 @@ mod cgroup;
 mod client;
 #[path = "probe/contestants.rs"]
 mod contestants;
+#[path = "probe/https.rs"]
+mod https;
 #[path = "probe/memory.rs"]
 mod memory;
 #[path = "probe/passthrough.rs"]
@@ -39,6 +42,8 @@ mod shared;
 mod speed;
 #[path = "probe/start.rs"]
 mod start;
+#[path = "probe/tls.rs"]
+mod tls;
 #[path = "probe/trace.rs"]
 mod trace;
 
@@ -171,6 +176,9 @@ fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -
     }
     if wanted("calls") {
         trace::report(&floor, &ours, app.port, scratch, report);
+    }
+    if wanted("https") {
+        https::report(&small, &field, scratch, sizes, report);
     }
     Ok(())
 }

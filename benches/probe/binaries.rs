@@ -1,4 +1,4 @@
-//! What the bench measures, found or built: the floor, both builds of probelet, the installed peers.
+//! What the bench measures, found or built: the floor, the builds of probelet, the installed peers.
 
 use std::env;
 use std::fs;
@@ -50,37 +50,62 @@ pub fn floor(scratch: &Path) -> Outcome<Built> {
     Err("floor.c: neither musl-gcc nor cc compiles it; install a C compiler".into())
 }
 
-/// The small build: `PROBELET_BENCH_BIN`, or what the script makes, or, loudly, the plain release.
+/// The small build without encryption: `PROBELET_BENCH_BIN`, or what the script makes, or, loudly, the
+/// release of the stable toolchain.
 pub fn small() -> Outcome<Built> {
-    if let Some(path) = env::var_os("PROBELET_BENCH_BIN").filter(|path| !path.is_empty()) {
+    by_script("PROBELET_BENCH_BIN", &["--plain"], "small-plain")
+}
+
+/// The small build as it is shipped, with encryption: `PROBELET_BENCH_TLS_BIN`, or as above.
+pub fn small_tls() -> Outcome<Built> {
+    by_script("PROBELET_BENCH_TLS_BIN", &[], "small")
+}
+
+fn by_script(variable: &str, options: &[&str], folder: &str) -> Outcome<Built> {
+    if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         let path = fs::canonicalize(&path)
-            .map_err(|error| format!("PROBELET_BENCH_BIN {}: {error}", path.display()))?;
-        let note = "PROBELET_BENCH_BIN".into();
+            .map_err(|error| format!("{variable} {}: {error}", path.display()))?;
+        let note = variable.into();
         return Ok(Built { path, note });
     }
-    eprintln!("building: deploy/small-build.sh {TARGET}");
-    let script = project().join("deploy/small-build.sh");
-    let status = Command::new(script).arg(TARGET).status();
-    let path = project().join(format!("target/small/{TARGET}/release/probelet"));
+    let line = [&["deploy/small-build.sh"], options, &[TARGET]].concat();
+    let line = line.join(" ");
+    eprintln!("building: {line}");
+    let mut script = Command::new(project().join("deploy/small-build.sh"));
+    let status = script.args(options).arg(TARGET).status();
+    let path = project().join(format!("target/{folder}/{TARGET}/release/probelet"));
     if status.is_ok_and(|status| status.success()) && path.exists() {
-        let note = format!("deploy/small-build.sh {TARGET}");
-        return Ok(Built { path, note });
+        return Ok(Built { path, note: line });
     }
-    let mut built = plain()?;
+    let mut built = if options.is_empty() {
+        release()
+    } else {
+        plain()
+    }?;
     built.note = format!(
         "NOT THE SMALL BUILD, WHICH FAILED: {}. For the small one: rustup component add rust-src; \
-         rustup target add {TARGET}; deploy/small-build.sh {TARGET}",
+         rustup target add {TARGET}; {line}",
         built.note
     );
     Ok(built)
 }
 
-/// The plain `--release` build on this toolchain, static if the musl target is there.
+/// The `--release` build without encryption on this toolchain, static if the musl target is there.
 pub fn plain() -> Outcome<Built> {
-    let folder = target_folder();
+    by_cargo(&["--no-default-features"], "bench-plain")
+}
+
+/// The `--release` build as it comes, which has encryption.
+fn release() -> Outcome<Built> {
+    by_cargo(&[], "bench-release")
+}
+
+fn by_cargo(options: &[&str], folder: &str) -> Outcome<Built> {
+    let folder = target_folder().join(folder);
     for target in [Some(TARGET), None] {
         let mut line = vec!["build", "--release", "--bin", "probelet"];
+        line.extend(options);
         line.extend(target.iter().flat_map(|target| ["--target", target]));
         eprintln!("building: cargo {}", line.join(" "));
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));

@@ -1,5 +1,6 @@
 //! kubelet's side: one new connection a probe, kubelet's own head, read to the end, close.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
@@ -28,43 +29,44 @@ pub fn connect(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Probes `port` over and over with the same head.
-pub struct Prober {
-    port: u16,
-    head: String,
+/// Probes over and over in the same way.
+pub enum Prober {
+    /// A port, with the same head.
+    Ask {
+        /// The port.
+        port: u16,
+        /// The head.
+        head: String,
+    },
+    /// A child that probes the app each time it gets a byte, and gives it back when done.
+    Tell(File, File),
 }
 
 impl Prober {
     /// A prober of [`PATH`] on `port`.
     pub fn new(port: u16) -> Prober {
-        let head = head(PATH, port);
-        Prober { port, head }
+        Prober::of(PATH, port)
     }
 
-    /// One probe: from before the connect to the end of the answer.
+    /// A prober of `path` on `port`.
+    pub fn of(path: &str, port: u16) -> Prober {
+        let head = head(path, port);
+        Prober::Ask { port, head }
+    }
+
+    /// One probe: from before the connect, or the byte, to the end of the answer.
     pub fn probe(&self) -> Outcome<Duration> {
-        let mut answer = [0; 4096];
-        let mut length = 0;
-        let start = Instant::now();
-        let exchange = |answer: &mut [u8; 4096], length: &mut usize| -> std::io::Result<()> {
-            let mut stream = connect(self.port)?;
-            stream.write_all(self.head.as_bytes())?;
-            loop {
-                match stream.read(&mut answer[*length..])? {
-                    0 => return Ok(()),
-                    count => *length += count,
-                }
+        match self {
+            Prober::Ask { port, head } => ask(*port, head),
+            Prober::Tell(told, done) => {
+                let start = Instant::now();
+                let (mut told, mut done): (&File, &File) = (told, done);
+                told.write_all(b".")
+                    .and_then(|()| done.read_exact(&mut [0]))
+                    .map_err(|error| format!("a probe failed: {error}"))?;
+                Ok(start.elapsed())
             }
-        };
-        let result = exchange(&mut answer, &mut length);
-        let took = start.elapsed();
-        result.map_err(|error| format!("a probe failed: {error}"))?;
-        if answer[..length].starts_with(b"HTTP/1.1 200") {
-            return Ok(took);
         }
-        let line = answer[..length].split(|byte| *byte == b'\r').next();
-        let line = String::from_utf8_lossy(line.unwrap_or_default());
-        Err(format!("a probe was answered {line:?}"))
     }
 
     /// `count` probes one after the other.
@@ -89,6 +91,32 @@ impl Prober {
         }
         Ok(latencies)
     }
+}
+
+/// One connection: from before the connect to the end of the answer.
+fn ask(port: u16, head: &str) -> Outcome<Duration> {
+    let mut answer = [0; 4096];
+    let mut length = 0;
+    let start = Instant::now();
+    let exchange = |answer: &mut [u8; 4096], length: &mut usize| -> std::io::Result<()> {
+        let mut stream = connect(port)?;
+        stream.write_all(head.as_bytes())?;
+        loop {
+            match stream.read(&mut answer[*length..])? {
+                0 => return Ok(()),
+                count => *length += count,
+            }
+        }
+    };
+    let result = exchange(&mut answer, &mut length);
+    let took = start.elapsed();
+    result.map_err(|error| format!("a probe failed: {error}"))?;
+    if answer[..length].starts_with(b"HTTP/1.1 200") {
+        return Ok(took);
+    }
+    let line = answer[..length].split(|byte| *byte == b'\r').next();
+    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    Err(format!("a probe was answered {line:?}"))
 }
 
 fn micros(time: Duration) -> f64 {

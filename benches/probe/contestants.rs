@@ -1,7 +1,9 @@
 //! Who stands between kubelet and the app: how each is told to listen, and its life as a child.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cgroup::Cgroup;
+use crate::peers::Scheme::{Http, Https};
 use crate::roles::HANG_PATH;
 use crate::{Outcome, peers, proc, roles};
 
@@ -41,6 +44,18 @@ pub enum Kind {
     HaproxyTcp(PathBuf),
     /// Envoy, HTTP.
     Envoy(PathBuf),
+    /// nginx as an app behind TLS, with the certificate and key of a file.
+    TlsApp(PathBuf, PathBuf),
+    /// The app that never finishes a handshake.
+    Stall,
+    /// A probelet whose probers say HTTPS; `readyz` asks the second port.
+    ProbeletTls(PathBuf, u16),
+    /// nginx, to an app behind TLS.
+    NginxTls(PathBuf),
+    /// HAProxy, to an app behind TLS.
+    HaproxyTls(PathBuf),
+    /// Envoy, to an app behind TLS.
+    EnvoyTls(PathBuf),
     /// A shell command with the placeholders `{listen}` and `{app}`.
     Peer(String),
 }
@@ -57,7 +72,7 @@ impl Kind {
                 command.args([port.to_string(), app.to_string()]);
                 command
             }
-            Kind::Probelet(path) => {
+            Kind::Probelet(path) | Kind::ProbeletTls(path, _) => {
                 let mut command = program(path);
                 command.args(["run", "--status-port", &port.to_string()]);
                 command
@@ -69,10 +84,15 @@ impl Kind {
                 command.args(["--forward", &forward]);
                 command
             }
-            Kind::Nginx(path) => peers::nginx(path, port, app, scratch)?,
-            Kind::Haproxy(path) => peers::haproxy(path, port, app, scratch)?,
+            Kind::Stall => role(roles::STALL, port)?,
+            Kind::TlsApp(path, pem) => peers::nginx_app(path, pem, port, scratch)?,
+            Kind::Nginx(path) => peers::nginx(path, Http, port, app, scratch)?,
+            Kind::NginxTls(path) => peers::nginx(path, Https, port, app, scratch)?,
+            Kind::Haproxy(path) => peers::haproxy(path, Http, port, app, scratch)?,
+            Kind::HaproxyTls(path) => peers::haproxy(path, Https, port, app, scratch)?,
             Kind::HaproxyTcp(path) => peers::haproxy_tcp(path, port, app, scratch)?,
-            Kind::Envoy(path) => peers::envoy(path, port, app, scratch)?,
+            Kind::Envoy(path) => peers::envoy(path, Http, port, app, scratch)?,
+            Kind::EnvoyTls(path) => peers::envoy(path, Https, port, app, scratch)?,
             Kind::Peer(line) => {
                 let line = line.replace("{listen}", &port.to_string());
                 let mut command = Command::new("/bin/sh");
@@ -83,22 +103,34 @@ impl Kind {
                 command
             }
         };
-        // The caller's PROBELET_ settings must not take part; a peer may need PATH and HOME.
+        self.set_environment(&mut command, app);
+        Ok(command)
+    }
+
+    /// The caller's PROBELET_ settings must not take part; a peer may need PATH and HOME.
+    fn set_environment(&self, command: &mut Command, app: u16) {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PROBELET_") {
                 command.env_remove(name);
             }
         }
-        if matches!(self, Kind::Probelet(_) | Kind::Forward(_) | Kind::Floor(_)) {
+        let ours = matches!(self, Kind::Probelet(_) | Kind::ProbeletTls(..));
+        if ours || matches!(self, Kind::Forward(_) | Kind::Floor(_)) {
             command.env_clear();
         }
-        if !matches!(self, Kind::Forward(_)) {
-            command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
+        match self {
+            Kind::Forward(_) => {}
+            Kind::ProbeletTls(_, stall) => {
+                command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, *stall));
+            }
+            _ => {
+                command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
+            }
         }
-        Ok(command)
     }
 }
 
+/// This binary in another role.
 fn role(name: &str, port: u16) -> Outcome<Command> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(this);
@@ -117,6 +149,20 @@ fn probers(app: u16) -> String {
         prober("/healthz", 1),
         prober(HANG_PATH, 5),
         prober(HANG_PATH, 5)
+    )
+}
+
+/// The same over TLS: a liveness probe, and a readiness probe whose handshake never ends.
+fn tls_probers(app: u16, stall: u16) -> String {
+    let prober = |port: u16, timeout: u32| {
+        format!(
+            r#"{{"httpGet":{{"path":"/healthz","port":{port},"scheme":"HTTPS"}},"timeoutSeconds":{timeout}}}"#
+        )
+    };
+    format!(
+        r#"{{"/app-health/bench/livez":{},"/app-health/bench/readyz":{}}}"#,
+        prober(app, 1),
+        prober(stall, 5)
     )
 }
 
@@ -184,6 +230,27 @@ pub fn start_in(
         }
         thread::sleep(Duration::from_micros(50));
     }
+}
+
+/// Starts the process that probes `app` over TLS when told to, and gives what tells it and what it says.
+pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
+    let began = Instant::now();
+    let mut command = role(roles::DIRECT, app)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let (Some(told), Some(done)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err("no pipes to the direct client".into());
+    };
+    let [told, mut done] = [OwnedFd::from(told), done.into()].map(File::from);
+    let running = Running {
+        processes: vec![child.id()],
+        child,
+        port: app,
+        start: began.elapsed(),
+    };
+    done.read_exact(&mut [0])
+        .map_err(|error| format!("the direct client: {error}"))?;
+    Ok((running, told, done))
 }
 
 /// `command`, begun by a shell that moves into the cgroup before it turns into the command.

@@ -19,7 +19,7 @@ use crate::{Outcome, Sizes, proc};
 const LONG_HEAD: usize = 15 * 1024;
 
 /// Between two looks at memory that may still change.
-const LOOK: Duration = Duration::from_millis(20);
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// Reports the small build and the plain one. `app` is the app's port.
 pub fn report(
@@ -83,7 +83,7 @@ fn soak(running: &Running, sizes: &Sizes, report: &mut Report) {
 }
 
 /// Rss once two looks in a row agree.
-fn settled_rss(running: &Running) -> Outcome<f64> {
+pub fn settled_rss(running: &Running) -> Outcome<f64> {
     let mut last = proc::memory(&running.processes)?.rss;
     for _ in 0..50 {
         thread::sleep(LOOK);

@@ -1,11 +1,20 @@
 //! The configurations of nginx, HAProxy and Envoy: one worker, a new connection to the app for each
-//! request, no access log.
+//! request, no access log. Over TLS: nothing verified, no session taken up again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Outcome;
+
+/// How a peer speaks to the app.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scheme {
+    /// Plaintext.
+    Http,
+    /// A full handshake for each request.
+    Https,
+}
 
 fn write(scratch: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
     let path = scratch.join(name);
@@ -14,7 +23,41 @@ fn write(scratch: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
 }
 
 /// nginx with one worker; the master beside it counts as well.
-pub fn nginx(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
+pub fn nginx(
+    program: &Path,
+    scheme: Scheme,
+    port: u16,
+    app: u16,
+    scratch: &Path,
+) -> Outcome<Command> {
+    let scheme = match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let server = format!(
+        "listen 127.0.0.1:{port};
+         location / {{
+           proxy_pass {scheme}://127.0.0.1:{app}; proxy_ssl_session_reuse off;
+           proxy_ssl_protocols TLSv1.2 TLSv1.3;
+           proxy_http_version 1.1; proxy_set_header Connection close;
+         }}"
+    );
+    nginx_with(&server, program, port, scratch)
+}
+
+/// nginx as the app: it ends TLS with the certificate and key in `pem` and answers every path.
+pub fn nginx_app(program: &Path, pem: &Path, port: u16, scratch: &Path) -> Outcome<Command> {
+    let pem = pem.display();
+    let server = format!(
+        "listen 127.0.0.1:{port} ssl;
+         ssl_certificate {pem}; ssl_certificate_key {pem};
+         ssl_session_cache off; ssl_session_tickets off; ssl_protocols TLSv1.2 TLSv1.3;
+         location / {{ default_type text/plain; return 200 ok; }}"
+    );
+    nginx_with(&server, program, port, scratch)
+}
+
+fn nginx_with(server: &str, program: &Path, port: u16, scratch: &Path) -> Outcome<Command> {
     let folder = scratch.display();
     let text = format!(
         "daemon off; worker_processes 1; pid {folder}/nginx-{port}.pid; error_log stderr crit;
@@ -23,13 +66,7 @@ pub fn nginx(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Com
            access_log off; keepalive_timeout 0;
            client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
            uwsgi_temp_path {folder}; scgi_temp_path {folder};
-           server {{
-             listen 127.0.0.1:{port};
-             location / {{
-               proxy_pass http://127.0.0.1:{app};
-               proxy_http_version 1.1; proxy_set_header Connection close;
-             }}
-           }}
+           server {{ {server} }}
          }}\n"
     );
     let path = write(scratch, &format!("nginx-{port}.conf"), &text)?;
@@ -40,16 +77,32 @@ pub fn nginx(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Com
 }
 
 /// HAProxy as an HTTP proxy, one thread.
-pub fn haproxy(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
-    haproxy_in("http\n option httpclose", program, port, app, scratch)
+pub fn haproxy(
+    program: &Path,
+    scheme: Scheme,
+    port: u16,
+    app: u16,
+    scratch: &Path,
+) -> Outcome<Command> {
+    let server = match scheme {
+        Scheme::Http => format!("127.0.0.1:{app}"),
+        Scheme::Https => format!("127.0.0.1:{app} ssl verify none no-ssl-reuse"),
+    };
+    haproxy_in("http\n option httpclose", program, port, &server, scratch)
 }
 
 /// HAProxy as a TCP proxy, one thread, bytes copied through its buffers as ours are.
 pub fn haproxy_tcp(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
-    haproxy_in("tcp", program, port, app, scratch)
+    haproxy_in("tcp", program, port, &format!("127.0.0.1:{app}"), scratch)
 }
 
-fn haproxy_in(mode: &str, program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
+fn haproxy_in(
+    mode: &str,
+    program: &Path,
+    port: u16,
+    server: &str,
+    scratch: &Path,
+) -> Outcome<Command> {
     let text = format!(
         "global
  nbthread 1
@@ -62,7 +115,7 @@ defaults
  timeout server 300s
 listen bench
  bind 127.0.0.1:{port}
- server app 127.0.0.1:{app}\n"
+ server app {server}\n"
     );
     let path = write(scratch, &format!("haproxy-{port}.cfg"), &text)?;
     let mut command = Command::new(program);
@@ -70,8 +123,25 @@ listen bench
     Ok(command)
 }
 
+const ENVOY_TLS: &str = r#"    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        max_session_keys: 0
+"#;
+
 /// Envoy with one worker thread.
-pub fn envoy(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
+pub fn envoy(
+    program: &Path,
+    scheme: Scheme,
+    port: u16,
+    app: u16,
+    scratch: &Path,
+) -> Outcome<Command> {
+    let tls = match scheme {
+        Scheme::Http => "",
+        Scheme::Https => ENVOY_TLS,
+    };
     let text = format!(
         r#"static_resources:
   listeners:
@@ -92,7 +162,7 @@ pub fn envoy(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Com
   clusters:
   - name: app
     type: STATIC
-    typed_extension_protocol_options:
+{tls}    typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         common_http_protocol_options: {{ max_requests_per_connection: 1 }}

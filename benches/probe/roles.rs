@@ -11,10 +11,17 @@ use std::thread;
 use rustix::event::epoll;
 use rustix::net::{SocketFlags, accept_with};
 
+use crate::tls;
+
 /// First argument of the app's process.
 pub const APP: &str = "--as-app";
 /// First argument of the process behind the forwards.
 pub const SOURCE: &str = "--as-source";
+
+/// First argument of the process that probes an app over TLS, each time it is told to.
+pub const DIRECT: &str = "--as-direct";
+/// First argument of the app that never finishes a handshake.
+pub const STALL: &str = "--as-stall";
 
 /// The path that is never answered.
 pub const HANG_PATH: &str = "/hang";
@@ -33,6 +40,8 @@ pub fn play(arguments: &[String]) -> Option<std::io::Error> {
     let play: fn(TcpListener) -> std::io::Result<()> = match role.as_str() {
         APP => app,
         SOURCE => source,
+        STALL => tls::stall,
+        DIRECT => return tls::direct(port.parse().unwrap_or(0)).err(),
         _ => return None,
     };
     let port = port.parse().unwrap_or(0);

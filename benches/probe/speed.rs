@@ -19,41 +19,46 @@ const WARM_UP: usize = 100;
 
 /// A contestant in the race, and what it scored.
 pub struct Entrant {
-    name: String,
+    /// Who it is.
+    pub name: String,
     running: Option<Running>,
     prober: Prober,
-    spaced: Scores,
-    tight: Scores,
+    /// One probe each period.
+    pub spaced: Scores,
+    /// One after the other.
+    pub tight: Scores,
     failed: Option<String>,
 }
 
+/// What came of one way to probe.
 #[derive(Debug, Default)]
-struct Scores {
+pub struct Scores {
     /// CPU microseconds of a probe, a sample a round.
-    cpu: Vec<f64>,
+    pub cpu: Vec<f64>,
     /// The same as a mean over the round, where `cpu` is a median.
     cpu_mean: Vec<f64>,
     /// Median latency in microseconds, a sample a round.
-    p50: Vec<f64>,
+    pub p50: Vec<f64>,
 }
 
 impl Entrant {
     /// Nothing between: the app itself, on `port`.
     pub fn direct(port: u16) -> Entrant {
-        Entrant::on("direct".into(), None, port)
+        Entrant::with("direct", None, Prober::new(port))
     }
 
     /// A child between kubelet and the app.
     pub fn between(name: impl Into<String>, running: Running) -> Entrant {
-        let port = running.port;
-        Entrant::on(name.into(), Some(running), port)
+        let prober = Prober::new(running.port);
+        Entrant::with(name, Some(running), prober)
     }
 
-    fn on(name: String, running: Option<Running>, port: u16) -> Entrant {
+    /// `running`, probed by `prober`.
+    pub fn with(name: impl Into<String>, running: Option<Running>, prober: Prober) -> Entrant {
         Entrant {
-            name,
+            name: name.into(),
             running,
-            prober: Prober::new(port),
+            prober,
             spaced: Scores::default(),
             tight: Scores::default(),
             failed: None,
@@ -105,14 +110,24 @@ impl Entrant {
 
 /// Runs the race and reports it. `entrants` holds the floor.
 pub fn race(mut entrants: Vec<Entrant>, sizes: &Sizes, report: &mut Report) {
-    for entrant in &mut entrants {
+    run(&mut entrants, sizes, "speed");
+    tell(&entrants, "floor", "contestants", report);
+    let by_name = |name: &str| entrants.iter().find(|entrant| entrant.name == name);
+    if let (Some(ours), Some(floor)) = (by_name("probelet"), by_name("floor")) {
+        bounds(ours, floor, report);
+    }
+}
+
+/// Runs the rounds.
+pub fn run(entrants: &mut [Entrant], sizes: &Sizes, what: &str) {
+    for entrant in entrants.iter_mut() {
         entrant.failed = entrant.prober.tight(WARM_UP).err();
         if let Some(running) = &mut entrant.running {
             running.look_for_children();
         }
     }
     for round in 0..sizes.rounds {
-        eprint!("\rspeed: round {} of {} ", round + 1, sizes.rounds);
+        eprint!("\r{what}: round {} of {} ", round + 1, sizes.rounds);
         for turn in rounds::order(round, entrants.len()) {
             let entrant = &mut entrants[turn];
             if entrant.failed.is_none() {
@@ -121,39 +136,38 @@ pub fn race(mut entrants: Vec<Entrant>, sizes: &Sizes, report: &mut Report) {
         }
     }
     eprintln!();
-    tell(&entrants, report);
 }
 
-fn tell(entrants: &[Entrant], report: &mut Report) {
-    let Some(floor) = entrants.iter().find(|entrant| entrant.name == "floor") else {
+/// The table for people, and the same as member `member`; ratios are to the entrant named `base`.
+pub fn tell(entrants: &[Entrant], base: &str, member: &str, report: &mut Report) {
+    let Some(base) = entrants.iter().find(|entrant| entrant.name == base) else {
         return;
     };
+    let ratio = format!("x {}", base.name);
     let header = [
         "between kubelet and app",
         "Rss KiB",
         "threads",
         "CPU us/spaced",
-        "x floor",
+        &ratio,
         "p50 us spaced",
-        "x floor",
+        &ratio,
         "CPU us/tight",
-        "x floor",
+        &ratio,
         "p50 us tight",
-        "x floor",
+        &ratio,
     ];
     let rows: Vec<_> = entrants
         .iter()
-        .map(|entrant| cells(entrant, floor))
+        .map(|entrant| cells(entrant, base))
         .collect();
     report.say(table::render(&header, &[0], &rows));
-    let scores = entrants.iter().map(|entrant| json(entrant, floor));
-    report.member("contestants", Json::List(scores.collect()));
-    if let Some(ours) = entrants.iter().find(|entrant| entrant.name == "probelet") {
-        bounds(ours, floor, report);
-    }
+    let scores = entrants.iter().map(|entrant| json(entrant, base));
+    report.member(member, Json::List(scores.collect()));
 }
 
-fn times(these: &[f64], those: &[f64]) -> Outcome<Spread> {
+/// Round by round, `these` as multiples of `those`.
+pub fn times(these: &[f64], those: &[f64]) -> Outcome<Spread> {
     Spread::of(&ratios(these, those)).ok_or_else(|| "no rounds".into())
 }
 
@@ -176,7 +190,7 @@ fn bounds(ours: &Entrant, floor: &Entrant, report: &mut Report) {
     report.row(Row::exact("threads", "", threads).at_most(1.0));
 }
 
-fn cells(entrant: &Entrant, floor: &Entrant) -> Vec<String> {
+fn cells(entrant: &Entrant, base: &Entrant) -> Vec<String> {
     let name = match &entrant.failed {
         Some(reason) => format!("{}: FAILED: {reason}", entrant.name),
         None => entrant.name.clone(),
@@ -188,10 +202,10 @@ fn cells(entrant: &Entrant, floor: &Entrant) -> Vec<String> {
     let threads = proc::threads(entrant.processes()).ok().filter(|_| between);
     cells.push(threads.map_or("-".into(), |threads| threads.to_string()));
     for (these, those) in [
-        (&entrant.spaced.cpu, &floor.spaced.cpu),
-        (&entrant.spaced.p50, &floor.spaced.p50),
-        (&entrant.tight.cpu, &floor.tight.cpu),
-        (&entrant.tight.p50, &floor.tight.p50),
+        (&entrant.spaced.cpu, &base.spaced.cpu),
+        (&entrant.spaced.p50, &base.spaced.p50),
+        (&entrant.tight.cpu, &base.tight.cpu),
+        (&entrant.tight.p50, &base.tight.p50),
     ] {
         let figure = median(these).filter(|figure| *figure > 0.0);
         cells.push(figure.map_or("-".into(), short));
@@ -203,12 +217,12 @@ fn cells(entrant: &Entrant, floor: &Entrant) -> Vec<String> {
     cells
 }
 
-fn json(entrant: &Entrant, floor: &Entrant) -> Json {
+fn json(entrant: &Entrant, base: &Entrant) -> Json {
     let figure = |these: &[f64], those: &[f64]| {
         Json::object([
             ("microseconds", spread_json(Spread::of(these).as_ref())),
             (
-                "times_floor",
+                "times_base",
                 spread_json(Spread::of(&ratios(these, those)).as_ref()),
             ),
             ("rounds", Json::numbers(these)),
@@ -222,13 +236,13 @@ fn json(entrant: &Entrant, floor: &Entrant) -> Json {
             entrant.failed.as_ref().map_or(Json::Null, Json::text),
         ),
         ("rss_kib", memory),
-        ("spaced_cpu", figure(&entrant.spaced.cpu, &floor.spaced.cpu)),
+        ("spaced_cpu", figure(&entrant.spaced.cpu, &base.spaced.cpu)),
         (
             "spaced_cpu_mean",
-            figure(&entrant.spaced.cpu_mean, &floor.spaced.cpu_mean),
+            figure(&entrant.spaced.cpu_mean, &base.spaced.cpu_mean),
         ),
-        ("spaced_p50", figure(&entrant.spaced.p50, &floor.spaced.p50)),
-        ("tight_cpu", figure(&entrant.tight.cpu, &floor.tight.cpu)),
-        ("tight_p50", figure(&entrant.tight.p50, &floor.tight.p50)),
+        ("spaced_p50", figure(&entrant.spaced.p50, &base.spaced.p50)),
+        ("tight_cpu", figure(&entrant.tight.cpu, &base.tight.cpu)),
+        ("tight_p50", figure(&entrant.tight.p50, &base.tight.p50)),
     ])
 }

@@ -1,0 +1,222 @@
+//! Probes of an app that ends TLS: CPU beside a direct client and beside proxies that encrypt again, and
+//! the memory that handshakes take and give back.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use probelet::limits::PROBE_SLOTS;
+
+use crate::binaries::{self, Built};
+use crate::client::{self, Prober};
+use crate::contestants::{self, Kind, Running};
+use crate::memory::{LOOK, settled_rss};
+use crate::report::{Report, Row};
+use crate::speed::{self, Entrant};
+use crate::{Outcome, Sizes, proc};
+
+/// The name of the prober that never gets an answer.
+const STALLED: &str = "/app-health/bench/readyz";
+
+/// Reports the build with encryption; `plain` is the one without, `field` who runs in plaintext.
+pub fn report(
+    plain: &Built,
+    field: &[(String, Kind)],
+    scratch: &Path,
+    sizes: &Sizes,
+    report: &mut Report,
+) {
+    let measured = binaries::small_tls().and_then(|encrypting| {
+        report.say(format!(
+            "{}: {}",
+            encrypting.path.display(),
+            encrypting.note
+        ));
+        let stand = Stand::start(&encrypting, plain, field, scratch)?;
+        stand.race(scratch, sizes, report)?;
+        stand.memory(binaries::size(&encrypting.path), scratch, sizes, report);
+        Ok(())
+    });
+    if let Err(reason) = measured {
+        report.row(Row::exact("HTTPS", "", Err(reason)));
+    }
+}
+
+/// The app behind TLS, the app that stalls, and who is measured before them.
+struct Stand {
+    app: Running,
+    stall: Running,
+    encrypting: Kind,
+    plain: Kind,
+    peers: Vec<(String, Kind)>,
+}
+
+impl Stand {
+    /// Starts both apps. `peers` are those of plaintext.
+    ///
+    /// # Errors
+    /// No nginx, which is the app; no certificate.
+    fn start(
+        encrypting: &Built,
+        plain: &Built,
+        peers: &[(String, Kind)],
+        scratch: &Path,
+    ) -> Outcome<Stand> {
+        let nginx = binaries::installed("nginx", "PROBELET_NGINX");
+        let nginx = nginx.ok_or("no nginx, which is the app behind TLS")?;
+        let app = Kind::TlsApp(nginx, certificate(scratch)?);
+        let stall = contestants::start(&Kind::Stall, 0, scratch)?;
+        let over_tls = |(name, kind): &(String, Kind)| {
+            let kind = match kind {
+                Kind::Nginx(path) => Kind::NginxTls(path.clone()),
+                Kind::Haproxy(path) => Kind::HaproxyTls(path.clone()),
+                Kind::Envoy(path) => Kind::EnvoyTls(path.clone()),
+                _ => return None,
+            };
+            Some((name.clone(), kind))
+        };
+        Ok(Stand {
+            app: contestants::start(&app, 0, scratch)?,
+            encrypting: Kind::ProbeletTls(encrypting.path.clone(), stall.port),
+            stall,
+            plain: Kind::Probelet(plain.path.clone()),
+            peers: peers.iter().filter_map(over_tls).collect(),
+        })
+    }
+
+    /// Who uses how much CPU for a probe.
+    fn race(&self, scratch: &Path, sizes: &Sizes, report: &mut Report) -> Outcome<()> {
+        let (direct, told, done) = contestants::start_direct(self.app.port)?;
+        let direct = Entrant::with("direct", Some(direct), Prober::Tell(told, done));
+        let ours = contestants::start(&self.encrypting, self.app.port, scratch)?;
+        // What it costs to be asked at all: the same binary, a path that it answers by itself.
+        let asked = contestants::start(&self.encrypting, self.app.port, scratch)?;
+        let prober = Prober::of("/healthz/ready", asked.port);
+        let mut entrants = vec![
+            direct,
+            Entrant::between("probelet", ours),
+            Entrant::with("probelet, not asking the app", Some(asked), prober),
+        ];
+        for (name, kind) in &self.peers {
+            match contestants::start(kind, self.app.port, scratch) {
+                Ok(running) => entrants.push(Entrant::between(name, running)),
+                Err(reason) => report.say(format!("{name}, TLS: NOT MEASURED: {reason}")),
+            }
+        }
+        speed::run(&mut entrants, sizes, "https");
+        report.say(
+            "Over TLS, a full handshake for each probe; `direct` is a client that does that alone:",
+        );
+        speed::tell(&entrants, "direct", "contestants_https", report);
+        bounds(&entrants, report);
+        Ok(())
+    }
+
+    /// Idle beside the plain build, after many probes, with handshakes that do not end.
+    fn memory(&self, file: Outcome<f64>, scratch: &Path, sizes: &Sizes, report: &mut Report) {
+        report.row(Row::exact("with TLS: binary", "KiB", file).at_most(1536.0));
+        let more = self.more_when_idle(scratch);
+        report.row(
+            Row::exact("with TLS: Rss idle, over the plain build's", "KiB", more).at_most(100.0),
+        );
+        let soaked = contestants::start(&self.encrypting, self.app.port, scratch)
+            .and_then(|running| self.soak(&running, sizes, report));
+        if let Err(reason) = soaked {
+            report.row(Row::exact("Rss after HTTPS probes", "KiB", Err(reason)).at_most(1024.0));
+        }
+    }
+
+    fn more_when_idle(&self, scratch: &Path) -> Outcome<f64> {
+        let plain = contestants::start(&self.plain, self.app.port, scratch)?;
+        let ours = contestants::start(&self.encrypting, self.app.port, scratch)?;
+        Ok(settled_rss(&ours)? - settled_rss(&plain)?)
+    }
+
+    fn soak(&self, running: &Running, sizes: &Sizes, report: &mut Report) -> Outcome<()> {
+        let prober = Prober::new(running.port);
+        let many = sizes.soak / 10;
+        let mut readings = [0.0; 2];
+        let mut done = 0;
+        for (reading, step) in readings.iter_mut().zip([many / 10, many]) {
+            eprintln!("memory: up to {step} HTTPS probes");
+            prober.tight(step - done)?;
+            done = step;
+            *reading = settled_rss(running)?;
+            let name = format!("Rss after {step} HTTPS probes");
+            report.row(Row::exact(name, "KiB", Ok(*reading)).at_most(1024.0));
+        }
+        let [before, after] = readings;
+        let name = format!("Rss grows from {} to {many} HTTPS probes", many / 10);
+        report.row(Row::exact(name, "KiB", Ok(after - before)).at_most(0.0));
+
+        let largest = self.unfinished(running)?;
+        let name = format!("Rss, {PROBE_SLOTS} probes whose handshake never ends");
+        report.row(Row::exact(name, "KiB", Ok(largest)).at_most(1536.0));
+        // Whoever waited in vain has been told so; what it took is given back.
+        prober.tight(1)?;
+        let back = settled_rss(running)? - after;
+        let name = "Rss kept when they have ended";
+        report.row(Row::exact(name, "KiB", Ok(back)).at_most(64.0));
+        Ok(())
+    }
+
+    /// The largest Rss while every probe slot has or waits for a handshake.
+    fn unfinished(&self, running: &Running) -> Outcome<f64> {
+        let open: Vec<TcpStream> = (0..PROBE_SLOTS)
+            .map(|_| {
+                let mut stream = client::connect(running.port)?;
+                stream.write_all(client::head(STALLED, running.port).as_bytes())?;
+                Ok(stream)
+            })
+            .collect::<std::io::Result<_>>()
+            .map_err(|error| format!("the port {}: {error}", self.stall.port))?;
+        let mut largest: f64 = 0.0;
+        for _ in 0..50 {
+            largest = largest.max(proc::memory(&running.processes)?.rss);
+            thread::sleep(LOOK);
+        }
+        drop(open);
+        // The agent notices within `limits::WATCH_CLIENT_AFTER` that its clients went away.
+        thread::sleep(LOOK * 20);
+        Ok(largest)
+    }
+}
+
+fn bounds(entrants: &[Entrant], report: &mut Report) {
+    let cpu = |name: &str, tight: bool| {
+        let entrant = entrants.iter().find(|entrant| entrant.name == name);
+        entrant.map_or(&[][..], |entrant| match tight {
+            true => &entrant.tight.cpu,
+            false => &entrant.spaced.cpu,
+        })
+    };
+    for (tight, how) in [(false, "spaced"), (true, "tight")] {
+        let (ours, direct) = (cpu("probelet", tight), cpu("direct", tight));
+        let asked = cpu("probelet, not asking the app", tight);
+        let name = format!("CPU of an HTTPS probe, {how}");
+        report.row(Row::new(name, "x direct", speed::times(ours, direct)).at_most(1.15));
+        let both: Vec<f64> = direct.iter().zip(asked).map(|(a, b)| a + b).collect();
+        let name = format!("the same, {how}, beside direct and the answer to kubelet");
+        let unit = "x both";
+        report.row(Row::new(name, unit, speed::times(ours, &both)).at_most(1.15));
+        for peer in ["nginx", "haproxy", "envoy"] {
+            let theirs = cpu(peer, tight);
+            if !theirs.is_empty() {
+                let name = format!("CPU of an HTTPS probe, {how}, beside {peer}");
+                report.row(Row::new(name, "x its", speed::times(ours, theirs)).at_most(1.0));
+            }
+        }
+    }
+}
+
+/// An ECDSA P-256 certificate that signs itself, and its key, in one file.
+fn certificate(scratch: &Path) -> Outcome<PathBuf> {
+    let identity = rcgen::generate_simple_self_signed(["localhost".to_string()])
+        .map_err(|error| error.to_string())?;
+    let path = scratch.join("app.pem");
+    let pem = identity.cert.pem() + &identity.signing_key.serialize_pem();
+    fs::write(&path, pem).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
