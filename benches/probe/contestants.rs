@@ -162,7 +162,7 @@ fn tls_probers(app: u16, stall: u16) -> String {
     format!(
         r#"{{"/app-health/bench/livez":{},"/app-health/bench/readyz":{}}}"#,
         prober(app, 1),
-        prober(stall, 5)
+        prober(stall, 3)
     )
 }
 

@@ -2,12 +2,11 @@
 //! the memory that handshakes take and give back.
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use probelet::limits::PROBE_SLOTS;
+use probelet::limits::{HANDSHAKES, PROBE_SLOTS};
 
 use crate::binaries::{self, Built};
 use crate::client::{self, Prober};
@@ -151,36 +150,42 @@ impl Stand {
         let name = format!("Rss grows from {} to {many} HTTPS probes", many / 10);
         report.row(Row::exact(name, "KiB", Ok(after - before)).at_most(0.0));
 
-        let largest = self.unfinished(running)?;
-        let name = format!("Rss, {PROBE_SLOTS} probes whose handshake never ends");
-        report.row(Row::exact(name, "KiB", Ok(largest)).at_most(1536.0));
-        // Whoever waited in vain has been told so; what it took is given back.
-        prober.tight(1)?;
-        let back = settled_rss(running)? - after;
-        let name = "Rss kept when they have ended";
-        report.row(Row::exact(name, "KiB", Ok(back)).at_most(64.0));
+        let (held, ended) = self.unfinished(running, HANDSHAKES)?;
+        let name = format!("Rss, {HANDSHAKES} handshakes half done");
+        report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
+        let name = "Rss when they have ended";
+        report.row(Row::exact(name, "KiB", Ok(ended)).at_most(1024.0));
+        let (held, _) = self.unfinished(running, PROBE_SLOTS)?;
+        let name = format!("Rss, {PROBE_SLOTS} probes that have or wait for a handshake");
+        report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
         Ok(())
     }
 
-    /// The largest Rss while every probe slot has or waits for a handshake.
-    fn unfinished(&self, running: &Running) -> Outcome<f64> {
-        let open: Vec<TcpStream> = (0..PROBE_SLOTS)
-            .map(|_| {
-                let mut stream = client::connect(running.port)?;
-                stream.write_all(client::head(STALLED, running.port).as_bytes())?;
-                Ok(stream)
-            })
-            .collect::<std::io::Result<_>>()
-            .map_err(|error| format!("the port {}: {error}", self.stall.port))?;
+    /// The largest Rss while `count` probes have or wait for a handshake, and what it is when all of them
+    /// have been told that it came to nothing.
+    fn unfinished(&self, running: &Running, count: usize) -> Outcome<(f64, f64)> {
+        let fault = |error: std::io::Error| format!("the app of port {}: {error}", self.stall.port);
+        let mut open = Vec::new();
+        for _ in 0..count {
+            let mut stream = client::connect(running.port).map_err(fault)?;
+            let head = client::head(STALLED, running.port);
+            stream.write_all(head.as_bytes()).map_err(fault)?;
+            open.push(stream);
+        }
         let mut largest: f64 = 0.0;
         for _ in 0..50 {
             largest = largest.max(proc::memory(&running.processes)?.rss);
             thread::sleep(LOOK);
         }
-        drop(open);
-        // The agent notices within `limits::WATCH_CLIENT_AFTER` that its clients went away.
-        thread::sleep(LOOK * 20);
-        Ok(largest)
+        for mut stream in open {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map_err(fault)?;
+            if !answer.starts_with("HTTP/1.1 504") {
+                return Err(format!("half a handshake was answered {answer:?}"));
+            }
+        }
+        Prober::new(running.port).tight(100)?;
+        Ok((largest, settled_rss(running)?))
     }
 }
 
