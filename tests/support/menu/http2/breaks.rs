@@ -235,5 +235,5 @@ fn floods(menu: &mut Menu) {
     // They move megabytes.
     let dishes = menu.faults.dishes.iter_mut();
     let floods = dishes.filter(|dish| dish.name.contains("-flood-"));
-    floods.for_each(|dish| dish.seconds = 8);
+    floods.for_each(|dish| dish.seconds = 4);
 }
