@@ -1,10 +1,13 @@
 //! What was typed: commands, flags, help and version. One file a command.
 
+#[cfg(feature = "check")]
 use crate::check::Plan;
 use crate::config::{Config, ConfigError, Quoted};
 use std::ffi::OsString;
+#[cfg(feature = "check")]
 use std::path::PathBuf;
 
+#[cfg(feature = "check")]
 mod check;
 mod flags;
 mod help;
@@ -16,8 +19,10 @@ pub enum Command {
     /// `probelet run`
     Run(Config),
     /// `probelet check`
+    #[cfg(feature = "check")]
     Check(Plan),
     /// `probelet install`
+    #[cfg(feature = "check")]
     Install(PathBuf),
 }
 
@@ -74,8 +79,14 @@ pub fn parse(
             concat!("probelet ", env!("CARGO_PKG_VERSION")).into(),
         )),
         Some("run") => run::parse(&args[1..], env),
+        #[cfg(feature = "check")]
         Some("check") => check::parse(&args[1..]),
+        #[cfg(feature = "check")]
         Some("install") => check::parse_install(&args[1..]),
+        #[cfg(not(feature = "check"))]
+        Some(command @ ("check" | "install")) => Err(Exit::usage(format!(
+            "this build has no `probelet {command}`: take one with the cargo feature check"
+        ))),
         Some(flag) if flag.starts_with('-') => Err(Exit::usage(format!(
             "{} stands before the command: write `probelet run` and then the flags",
             Quoted(flag)

@@ -21,6 +21,7 @@
 #![warn(missing_docs)]
 
 pub mod agent;
+#[cfg(feature = "check")]
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -181,6 +181,9 @@ pub const TLS_BYTES: usize = 4 * 1024;
 /// are free for the app to send and cost us a decryption each. No handshake needs as many.
 pub const TLS_FRUITLESS_BYTES: usize = 256 * 1024;
 
+/// Records in a row, after the handshake, that bring no data (Go `crypto/tls/common.go`: `maxUselessRecords`).
+pub const TLS_USELESS_RECORDS: usize = 16;
+
 /// Bytes of a PEM file: certificate, key or CA bundle. A distribution's whole bundle has 220 KiB.
 pub const PEM_BYTES: usize = 256 * 1024;
 

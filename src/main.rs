@@ -1,7 +1,9 @@
 //! Arguments to configuration to run to exit code; the only place the process ends.
 
+use probelet::agent;
+#[cfg(feature = "check")]
+use probelet::check;
 use probelet::cli::{self, Command, Exit};
-use probelet::{agent, check};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,10 +14,12 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(error),
         },
+        #[cfg(feature = "check")]
         Ok(Command::Check(plan)) => match check::run(plan) {
             Ok(report) => say(report.text, true, u8::from(!report.is_healthy)),
             Err(error) => failed(error),
         },
+        #[cfg(feature = "check")]
         Ok(Command::Install(folder)) => match check::install(&folder) {
             Ok(file) => say(file.display(), true, 0),
             Err(error) => failed(error),

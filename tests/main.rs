@@ -1,7 +1,9 @@
 //! The one integration test binary. A module of tests offers `tests()`; what a test needs of the
 //! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
 
+#[cfg(feature = "check")]
 mod check;
+#[cfg(feature = "check")]
 mod check_asks;
 mod client_certificates;
 mod e2e;
@@ -11,6 +13,7 @@ mod forward_log;
 mod forward_slots;
 mod grpc_probes;
 mod handshakes;
+#[cfg(feature = "check")]
 mod install;
 mod judgement;
 mod lifecycle;
@@ -48,8 +51,11 @@ fn main() -> ExitCode {
     trials.extend(handshakes::tests());
     trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
+    #[cfg(feature = "check")]
     trials.extend(check::tests());
+    #[cfg(feature = "check")]
     trials.extend(check_asks::tests());
+    #[cfg(feature = "check")]
     trials.extend(install::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -95,6 +95,7 @@ What is wrong with the flags is told before anything listens, with exit code 2."
 }
 
 /// `probelet check --help`
+#[cfg(feature = "check")]
 pub(super) fn check() -> String {
     format!(
         "\
@@ -128,6 +129,7 @@ all else, and 2 for a usage error.",
 }
 
 /// `probelet install --help`
+#[cfg(feature = "check")]
 pub(super) fn install() -> String {
     "\
 probelet install: copy this program to DIR/probelet, for exec probes in an image that has no shell.

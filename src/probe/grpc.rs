@@ -193,6 +193,10 @@ impl Call<'_> {
         let request = HealthRequest::new(service.as_bytes());
         let mut sent = 0;
         let mut head = Some(call);
+        while !self.exchange.takes_streams() {
+            self.answer_pings().await;
+            self.receive().await?;
+        }
         while (head.is_some() || sent < request.size()) && !self.is_done() {
             let room = self.exchange.send_window().min(FRAME_BYTES);
             let len = room.min(request.size() - sent);

@@ -21,8 +21,9 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Passes over what came.
-    pub(super) fn pass(&mut self, mut bytes: &[u8]) {
+    /// Passes over what came; how many records ended in it.
+    pub(super) fn pass(&mut self, mut bytes: &[u8]) -> usize {
+        let mut ended = 0;
         while let [first, rest @ ..] = bytes {
             if self.have < HEADER {
                 if let at @ 3.. = self.have {
@@ -37,8 +38,10 @@ impl Records {
             }
             if self.have >= HEADER && self.have == self.len() {
                 self.have = 0;
+                ended += 1;
             }
         }
+        ended
     }
 
     /// Whether the last byte was a record's last.
@@ -86,9 +89,9 @@ mod tests {
         let ends = [8, 13, 318, 324];
         for split in 1..40 {
             let mut records = Records::default();
-            let mut passed = 0;
+            let (mut passed, mut ended) = (0, 0);
             for part in bytes.chunks(split) {
-                records.pass(part);
+                ended += records.pass(part);
                 passed += part.len();
                 assert_eq!(
                     records.is_between(),
@@ -96,6 +99,7 @@ mod tests {
                     "{split} {passed}"
                 );
             }
+            assert_eq!(ended, ends.len(), "{split}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! rustls does no I/O here: it is handed what one read brought, and gives what one write takes. It bounds
 //! a handshake message to 64 KiB, and key updates, warnings and empty records by number; session tickets
-//! it does not, so records that bring no data are bounded here, by `limits::TLS_FRUITLESS_BYTES`.
+//! it does not, so records that bring no data are bounded here, by number as Go bounds them, and by bytes.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
@@ -29,10 +29,13 @@ pub struct TlsStream {
     /// The first record's header: until it is there, nobody knows whether this is TLS.
     first: Vec<u8, HEADER>,
     records: Records,
-    /// Bytes since data last came.
+    /// Bytes since data last came, and records.
     fruitless: usize,
+    useless: usize,
     /// The app has ended its side.
     ended: bool,
+    /// Data has come.
+    spoke: bool,
     /// What is wrong with what came behind the data that is still to be handed over.
     broken: Option<TlsFault>,
     /// The turn at the handshake, when it is not given back after it.
@@ -53,7 +56,9 @@ impl TlsStream {
             first: Vec::new(),
             records: Records::default(),
             fruitless: 0,
+            useless: 0,
             ended: false,
+            spoke: false,
             broken: None,
             permit: None,
         })
@@ -68,7 +73,7 @@ impl TlsStream {
                 yield_now().await;
             }
         }
-        self.fruitless = 0;
+        (self.fruitless, self.useless) = (0, 0);
         Ok(())
     }
 
@@ -112,7 +117,8 @@ impl TlsStream {
             if let Ok(data @ [_, ..]) = reader.fill_buf() {
                 let (len, value) = (data.len(), f(data));
                 reader.consume(len);
-                self.fruitless = 0;
+                (self.fruitless, self.useless) = (0, 0);
+                self.spoke = true;
                 return Ok(value);
             }
             if let Some(fault) = self.broken {
@@ -121,7 +127,10 @@ impl TlsStream {
                 return Err(fault.into());
             }
             if self.ended {
-                return Ok(f(&[]));
+                return match self.is_shown_out() {
+                    true => Err(TlsFault::ClientCertificateRequired.into()),
+                    false => Ok(f(&[])),
+                };
             }
             if self.fruitless > 0 {
                 yield_now().await;
@@ -198,11 +207,26 @@ impl TlsStream {
             let len = ready!(self.socket.poll_read(cx, &mut buf[..room]))?;
             Poll::Ready(self.take(&buf[..len]).map_err(StreamError::from))
         });
-        if let Poll::Ready(Err(StreamError::Tls(_))) = received {
-            // The alert that says why, if it can be sent at once.
-            self.flush_now();
+        match received {
+            Poll::Ready(Err(
+                StreamError::Io(Errno::CONNRESET)
+                | StreamError::Tls(TlsFault::ClosedEarly | TlsFault::Truncated),
+            )) if self.is_shown_out() => {
+                Poll::Ready(Err(TlsFault::ClientCertificateRequired.into()))
+            }
+            Poll::Ready(Err(StreamError::Tls(_))) => {
+                // The alert that says why, if it can be sent at once.
+                self.flush_now();
+                received
+            }
+            received => received,
         }
-        received
+    }
+
+    /// Whether an app that hangs up now asked for a certificate, got none and has not said a word: not every
+    /// server has an alert for that.
+    fn is_shown_out(&self) -> bool {
+        self.asked && !self.spoke && !self.client_auth.has_pair()
     }
 
     /// Takes what one read brought; nothing is the end.
@@ -237,7 +261,7 @@ impl TlsStream {
     }
 
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
-        self.records.pass(bytes);
+        self.useless += self.records.pass(bytes);
         self.fruitless += bytes.len();
         if self.fruitless > limits::TLS_FRUITLESS_BYTES {
             return Err(TlsFault::Broken);
@@ -248,6 +272,10 @@ impl TlsStream {
                 return Err(TlsFault::Broken);
             }
             self.process()?;
+        }
+        let is_idle = !self.connection.is_handshaking() && !self.ended && !self.has_data();
+        if is_idle && self.useless > limits::TLS_USELESS_RECORDS {
+            return Err(TlsFault::Broken);
         }
         Ok(())
     }

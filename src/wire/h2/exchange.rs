@@ -29,6 +29,7 @@ pub struct Exchange {
     /// The block ends the stream.
     is_last_block: bool,
     is_ready: bool,
+    takes_streams: bool,
     is_acknowledged: bool,
     is_ended: bool,
     /// Bytes of fields that may still come, and frames that lead nowhere.
@@ -88,6 +89,7 @@ impl Exchange {
             block: 0,
             is_last_block: false,
             is_ready: false,
+            takes_streams: true,
             is_acknowledged: false,
             is_ended: false,
             fields_left: RESPONSE_HEAD_BYTES as u32,
@@ -156,6 +158,12 @@ impl Exchange {
     /// Whether the app's SETTINGS have come, before which grpc-go sends no request.
     pub fn is_ready(&self) -> bool {
         self.is_ready
+    }
+
+    /// Whether the app takes a stream at all (SETTINGS_MAX_CONCURRENT_STREAMS), as far as it has said; grpc-go
+    /// waits until it does.
+    pub fn takes_streams(&self) -> bool {
+        self.takes_streams
     }
 
     /// Control frames to be sent.
@@ -298,7 +306,10 @@ impl Exchange {
                 self.idle(0)?;
                 Part::Fields
             }
-            frame::PUSH_PROMISE => return Err(H2Error::Protocol),
+            // grpc-go knows none, and passes over what it does not know.
+            frame::PUSH_PROMISE if self.seen.rules() == Rules::Http => {
+                return Err(H2Error::Protocol);
+            }
             _ => {
                 self.idle(frame.len)?;
                 self.begin_control()?

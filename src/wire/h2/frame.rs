@@ -27,6 +27,7 @@ pub const HAS_PRIORITY: u8 = 0x20;
 
 /// RFC 9113 section 6.5.2.
 pub const SETTING_ENABLE_PUSH: u16 = 2;
+pub const SETTING_MAX_CONCURRENT_STREAMS: u16 = 3;
 pub const SETTING_INITIAL_WINDOW_SIZE: u16 = 4;
 pub const SETTING_MAX_FRAME_SIZE: u16 = 5;
 pub const SETTING_MAX_HEADER_LIST_SIZE: u16 = 6;

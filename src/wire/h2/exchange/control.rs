@@ -1,7 +1,7 @@
 //! Frames that concern the connection, or only end the stream.
 
-use super::super::H2Error;
 use super::super::frame::{self, FrameHeader, HEADER_BYTES, STREAM};
+use super::super::{H2Error, Rules};
 use super::{Exchange, Part};
 
 impl Exchange {
@@ -75,6 +75,10 @@ impl Exchange {
                 self.initial_window = size;
                 Ok(())
             }
+            (frame::SETTING_MAX_CONCURRENT_STREAMS, most) => {
+                self.takes_streams = most != 0;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -83,8 +87,8 @@ impl Exchange {
     pub(super) fn end_settings(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
         self.is_ready = true;
         match (self.frame.has(frame::ACK), self.is_acknowledged) {
-            (true, true) => Err(H2Error::Protocol),
-            (true, false) => {
+            (true, true) if self.seen.rules() == Rules::Http => Err(H2Error::Protocol),
+            (true, _) => {
                 self.is_acknowledged = true;
                 Ok(())
             }
