@@ -1,11 +1,13 @@
 //! Istio's health-check guide in one process, on loopback alone: an app, a proxy before it that
-//! demands client certificates, probelet, and kubelet's probes. Every row is made of a real answer;
+//! demands client certificates, probelet, and kubelet's probes; and an app that demands them itself. Every row is made of a real answer;
 //! the exit code is 0 when each came out as told. Run: `cargo run --release --example quickstart`
 
 mod app;
 mod kubelet;
 mod mesh;
+mod strict;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,23 +19,29 @@ use probelet::{agent, cli};
 /// What Istio's injector makes of the probes in the pod's manifest.
 const PROBERS: &str = r#"{
     "/app-health/liveness-http/livez":  {"httpGet": {"path": "/foo", "port": 8001}},
-    "/app-health/liveness-http/readyz": {"tcpSocket": {"port": 8001}}
+    "/app-health/liveness-http/readyz": {"tcpSocket": {"port": 8001}},
+    "/app-health/strict/livez":         {"httpGet": {"path": "/foo", "port": 8443, "scheme": "HTTPS"}}
 }"#;
 const STATUS: SocketAddr = SocketAddr::new(mesh::POD, 15020);
 const LIVEZ: &str = "/app-health/liveness-http/livez";
 const READYZ: &str = "/app-health/liveness-http/readyz";
+/// The status port of a probelet that has a client certificate.
+const TRUSTED: SocketAddr = SocketAddr::new(mesh::POD, 15021);
+const STRICT: &str = "/app-health/strict/livez";
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 
 /// What the app does, what is asked and how, what has to come of it, what that means.
 type Row = (Mood, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
 #[rustfmt::skip]
-const PLAY: [Row; 10] = [
+const PLAY: [Row; 12] = [
     (Healthy, mesh::MTLS, ["/foo", PEER,             "200 well", "regular traffic of the mesh flows"]),
     (Healthy, mesh::MTLS, ["/foo", "no certificate", "no HTTP",  "kubelet would restart a healthy app"]),
     (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet asked the app itself"]),
     (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app takes connections"]),
     (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "passed through, body and all"]),
+    (Healthy, STATUS,     [STRICT, "HTTPS probe",    "502",      "the app wants a client certificate"]),
+    (Healthy, TRUSTED,    [STRICT, "HTTPS probe",    "200",      "probelet showed --client-cert"]),
     (Failing, STATUS,     [LIVEZ,  "HTTP probe",     "500",      "the app's own code"]),
     (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, told before kubelet gives up"]),
     (Gone,    STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nobody to ask"]),
@@ -54,7 +62,13 @@ fn main() -> ExitCode {
 fn play() -> Result<usize, String> {
     let mut app = app::App::start()?;
     let peer = mesh::start()?;
-    start_probelet()?;
+    let files = strict::start()?;
+    start_probelet(STATUS, &[("--forward", "15032=127.0.0.1:8002")])?;
+    let (certificate, key) = (files.certificate(), files.key());
+    start_probelet(
+        TRUSTED,
+        &[("--client-cert", &certificate), ("--client-key", &key)],
+    )?;
 
     let (mut wrong, mut first) = (0, None);
     line(["app", "asked of 127.0.0.2", "how", "gets", "which means"]);
@@ -87,21 +101,17 @@ fn line([app, asked, how, gets, means]: [&str; 5]) {
     println!("{app:9}{asked:40}{how:18}{gets:12}{means}");
 }
 
-/// Runs the agent in a thread of its own and waits until it says that it is ready.
-fn start_probelet() -> Result<(), String> {
-    let args = "run --log-level error --forward 15032=127.0.0.1:8002 --app-probers";
+/// Runs an agent in a thread of its own and waits until it says that it is ready.
+fn start_probelet(status: SocketAddr, flags: &[(&str, &str)]) -> Result<(), String> {
+    let port = status.port().to_string();
+    let mut args = vec!["run", "--log-level", "error", "--status-port", &port];
+    args.extend(["--app-probers", PROBERS]);
+    args.extend(flags.iter().flat_map(|(name, value)| [*name, *value]));
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let (ended, end) = mpsc::channel();
-    thread::spawn(move || {
-        let args = args.split(' ').chain([PROBERS]).map(Into::into);
-        let result = match cli::parse(args, |_| None) {
-            Ok(cli::Command::Run(config)) => agent::run(config).map_err(|error| error.to_string()),
-            Ok(_) => unreachable!("the first argument says run"),
-            Err(exit) => Err(exit.text),
-        };
-        ended.send(result)
-    });
+    thread::spawn(move || ended.send(run(args)));
     let deadline = Instant::now() + Duration::from_secs(5);
-    while !matches!(kubelet::get(STATUS, "/healthz/ready"), Ok((200, _))) {
+    while !matches!(kubelet::get(status, "/healthz/ready"), Ok((200, _))) {
         match end.recv_timeout(Duration::from_millis(5)) {
             Ok(result) => return result.and(Err("probelet ended".into())),
             Err(_) if Instant::now() > deadline => return Err("probelet is not ready".into()),
@@ -109,4 +119,11 @@ fn start_probelet() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn run(args: Vec<OsString>) -> Result<(), String> {
+    match cli::parse(args.into_iter(), |_| None).map_err(|exit| exit.text)? {
+        cli::Command::Run(config) => agent::run(config).map_err(|error| error.to_string()),
+        _ => Err("that is not `run`".into()),
+    }
 }

@@ -1,0 +1,78 @@
+//! A second app, which does its own mutual TLS on 127.0.0.1:8443: no proxy before it, and without a
+//! certificate no answer. The client's lies in a temporary folder, as PEM files.
+
+use std::fs;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use crate::app;
+
+/// Where the app is.
+const STRICT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+
+/// The client's certificate and key, as `--client-cert` and `--client-key` take them. Gone when dropped.
+pub struct Files(PathBuf);
+
+impl Files {
+    pub fn certificate(&self) -> String {
+        self.0.join("client.pem").display().to_string()
+    }
+
+    pub fn key(&self) -> String {
+        self.0.join("client.key").display().to_string()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Starts the app, and gives the files of the one client that it trusts.
+pub fn start() -> Result<Files, String> {
+    let folder = format!("probelet-quickstart-{}", std::process::id());
+    let files = Files(std::env::temp_dir().join(folder));
+    let config = configure(&files).map_err(|error| format!("certificates: {error}"))?;
+    let listener = app::bind(STRICT, "the strict app")?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer(stream, config.clone());
+        }
+    });
+    Ok(files)
+}
+
+/// One connection. Without the certificate nothing can be read from it and it ends here.
+fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
+    let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
+    app::read_path(&mut stream)?;
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell";
+    stream.write_all(answer).ok()?;
+    stream.conn.send_close_notify();
+    stream.flush().ok()
+}
+
+fn configure(files: &Files) -> Result<Arc<ServerConfig>, Box<dyn std::error::Error>> {
+    let [own, client] =
+        ["app", "client"].map(|name| rcgen::generate_simple_self_signed([name.to_string()]));
+    let (own, client) = (own?, client?);
+    fs::create_dir(&files.0)?;
+    fs::write(files.certificate(), client.cert.pem())?;
+    fs::write(files.key(), client.signing_key.serialize_pem())?;
+    let mut trusted = RootCertStore::empty();
+    trusted.add(client.cert.der().clone())?;
+    let verifier = WebPkiClientVerifier::builder(trusted.into()).build()?;
+    let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let config = ServerConfig::builder()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![own.cert.der().clone()], key.into())?;
+    Ok(config.into())
+}
