@@ -1,6 +1,6 @@
 //! Figures of the whole agent beside the least that could do its work and beside other proxies,
 //! all in one run: `cargo bench --bench probe`, or with `-- --quick` for a look in a minute. Names
-//! behind the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`, `grpc`) run those parts alone.
+//! behind the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
 //!
 //! | variable | what it is for |
 //! |---|---|

@@ -166,12 +166,13 @@ pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// TLS handshakes at once; others wait their turn within their deadlines. A handshake is where TLS needs
 /// memory most: an app may send 64 KiB of certificates. It is where it needs the processor, too, and
-/// eight at once keep a small one busy.
+/// eight at once keep a small one busy. They are shared out among the app's ports, so that one that hangs
+/// does not fail the probes of all.
 pub const HANDSHAKES: usize = 8;
 
 /// Bytes of an app's certificates up to which its handshake's turn ends with the handshake; each slot holds
-/// as much as long as it waits for the answer. Chains are of 1 to 6 KiB.
-pub const LIGHT_CERTIFICATES: usize = 8 * 1024;
+/// as much as long as it waits for the answer. A leaf and its intermediate seldom have more.
+pub const LIGHT_CERTIFICATES: usize = 4 * 1024;
 
 /// Bytes read at once, and plaintext sealed at once, of a TLS connection. rustls keeps what it has not
 /// done with, so this is memory of each connection; a request head seldom has more.

@@ -19,6 +19,9 @@ use crate::support::{PATIENCE, TLS};
 
 use probelet::limits::{HANDSHAKES, HOOK_SLOTS};
 
+/// What one app gets of all turns while nobody else has one.
+const SHARE: usize = HANDSHAKES / 2;
+
 const LIVEZ: &str = "/app-health/web/livez";
 const READYZ: &str = "/app-health/web/readyz";
 const STARTUPZ: &str = "/app-health/web/startupz";
@@ -32,6 +35,7 @@ pub fn tests() -> Vec<Trial> {
     trials!["handshakes":
         one_more_than_may_waits_and_is_served,
         one_that_waits_for_its_turn_is_late_in_time,
+        an_app_that_hangs_leaves_turns_to_the_next,
         hooks_that_hang_leave_turns_to_probes,
         a_hung_one_ends_when_its_client_leaves,
         a_hung_hook_ends_when_its_client_leaves,
@@ -94,15 +98,15 @@ impl Scene {
 
 fn one_more_than_may_waits_and_is_served() {
     let mut scene = Scene::set();
-    let mut clients = scene.ask(LIVEZ, HANDSHAKES + 1);
-    scene.until_begun(HANDSHAKES);
+    let mut clients = scene.ask(LIVEZ, SHARE + 1);
+    scene.until_begun(SHARE);
     // What the agent answers now it answers after it has looked at all that came before.
     probe(&scene.agent, "/healthz/ready").assert_is(200);
-    assert_eq!(scene.begun(), HANDSHAKES);
+    assert_eq!(scene.begun(), SHARE);
 
     let hung = scene.taken.iter().position(has_bytes).expect("some begun");
     drop(scene.taken.remove(hung));
-    scene.until_begun(HANDSHAKES);
+    scene.until_begun(SHARE);
     let security = Identity::self_signed().security(&[], None);
     // Also the one whose handshake has not begun, should there be one.
     let streams = std::mem::take(&mut scene.taken);
@@ -123,14 +127,23 @@ fn one_more_than_may_waits_and_is_served() {
         .collect();
     let count = |code| codes.iter().filter(|c| **c == Some(code)).count();
     assert_eq!((count(502), count(200)), (1, served), "{codes:?}");
-    assert_eq!(served, HANDSHAKES);
+    assert_eq!(served, SHARE);
 }
 
 fn one_that_waits_for_its_turn_is_late_in_time() {
     let mut scene = Scene::set();
-    let _held = scene.ask(LIVEZ, HANDSHAKES);
-    scene.until_begun(HANDSHAKES);
+    let _held = scene.ask(LIVEZ, SHARE);
+    scene.until_begun(SHARE);
     probe(&scene.agent, READYZ).assert_is(504);
+}
+
+/// However many probes of it there are.
+fn an_app_that_hangs_leaves_turns_to_the_next() {
+    let mut scene = Scene::set();
+    let _held = scene.ask(LIVEZ, 3 * HANDSHAKES);
+    scene.until_begun(SHARE);
+    probe(&scene.agent, STARTUPZ).assert_is(200);
+    assert_eq!(scene.begun(), SHARE);
 }
 
 /// A hook has no deadline: those that hang must not fail the probes of a healthy app.

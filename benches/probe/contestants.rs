@@ -49,7 +49,7 @@ pub enum Kind {
     /// The app that never finishes a handshake.
     Stall,
     /// A probelet whose probers say HTTPS; `readyz` asks the second port.
-    ProbeletTls(PathBuf, u16),
+    ProbeletTls(PathBuf, Vec<u16>),
     /// nginx, to an app behind TLS.
     NginxTls(PathBuf),
     /// HAProxy, to an app behind TLS.
@@ -120,8 +120,8 @@ impl Kind {
         }
         match self {
             Kind::Forward(_) => {}
-            Kind::ProbeletTls(_, stall) => {
-                command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, *stall));
+            Kind::ProbeletTls(_, stalls) => {
+                command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
             }
             _ => {
                 command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
@@ -153,17 +153,20 @@ fn probers(app: u16) -> String {
 }
 
 /// The same over TLS: a liveness probe, and a readiness probe whose handshake never ends.
-fn tls_probers(app: u16, stall: u16) -> String {
+fn tls_probers(app: u16, stalls: &[u16]) -> String {
     let prober = |port: u16, timeout: u32| {
         format!(
             r#"{{"httpGet":{{"path":"/healthz","port":{port},"scheme":"HTTPS"}},"timeoutSeconds":{timeout}}}"#
         )
     };
-    format!(
-        r#"{{"/app-health/bench/livez":{},"/app-health/bench/readyz":{}}}"#,
-        prober(app, 1),
-        prober(stall, 3)
-    )
+    let mut table = format!(r#"{{"/app-health/bench/livez":{}"#, prober(app, 1));
+    for (index, stall) in stalls.iter().enumerate() {
+        table += &format!(
+            r#","/app-health/stall-{index}/livez":{}"#,
+            prober(*stall, 3)
+        );
+    }
+    table + "}"
 }
 
 /// A child of the bench; dropping it ends it and all it started.

@@ -16,8 +16,9 @@ use crate::report::{Report, Row};
 use crate::speed::{self, Entrant};
 use crate::{Outcome, Sizes, proc};
 
-/// The name of the prober that never gets an answer.
-const STALLED: &str = "/app-health/bench/readyz";
+/// Which of the apps that stall is asked by one probe after the other: the first gets half of all turns at
+/// the handshake, the next half of the rest, and so on.
+const STALLED: [usize; HANDSHAKES] = [0, 0, 0, 0, 1, 1, 2, 3];
 
 /// Reports the build with encryption; `plain` is the one without, `field` who runs in plaintext.
 pub fn report(
@@ -46,7 +47,8 @@ pub fn report(
 /// The app behind TLS, the app that stalls, and who is measured before them.
 struct Stand {
     app: Running,
-    stall: Running,
+    /// Kept running.
+    _stalls: Vec<Running>,
     encrypting: Kind,
     plain: Kind,
     peers: Vec<(String, Kind)>,
@@ -66,7 +68,9 @@ impl Stand {
         let nginx = binaries::installed("nginx", "PROBELET_NGINX");
         let nginx = nginx.ok_or("no nginx, which is the app behind TLS")?;
         let app = Kind::TlsApp(nginx, certificate(scratch)?);
-        let stall = contestants::start(&Kind::Stall, 0, scratch)?;
+        let stalls = (0..4).map(|_| contestants::start(&Kind::Stall, 0, scratch));
+        let stalls = stalls.collect::<Outcome<Vec<_>>>()?;
+        let ports = stalls.iter().map(|stall| stall.port).collect();
         let over_tls = |(name, kind): &(String, Kind)| {
             let kind = match kind {
                 Kind::Nginx(path) => Kind::NginxTls(path.clone()),
@@ -78,8 +82,8 @@ impl Stand {
         };
         Ok(Stand {
             app: contestants::start(&app, 0, scratch)?,
-            encrypting: Kind::ProbeletTls(encrypting.path.clone(), stall.port),
-            stall,
+            encrypting: Kind::ProbeletTls(encrypting.path.clone(), ports),
+            _stalls: stalls,
             plain: Kind::Probelet(plain.path.clone()),
             peers: peers.iter().filter_map(over_tls).collect(),
         })
@@ -164,11 +168,12 @@ impl Stand {
     /// The largest Rss while `count` probes have or wait for a handshake, and what it is when all of them
     /// have been told that it came to nothing.
     fn unfinished(&self, running: &Running, count: usize) -> Outcome<(f64, f64)> {
-        let fault = |error: std::io::Error| format!("the app of port {}: {error}", self.stall.port);
+        let fault = |error: std::io::Error| format!("an app that stalls: {error}");
         let mut open = Vec::new();
-        for _ in 0..count {
+        for app in STALLED.iter().cycle().take(count) {
             let mut stream = client::connect(running.port).map_err(fault)?;
-            let head = client::head(STALLED, running.port);
+            let path = format!("/app-health/stall-{app}/livez");
+            let head = client::head(&path, running.port);
             stream.write_all(head.as_bytes()).map_err(fault)?;
             open.push(stream);
         }

@@ -27,7 +27,7 @@ impl Tls {
     /// [`TlsFault::NotBuilt`].
     pub async fn connect(
         &self,
-        _: Socket,
+        _: (Socket, u16),
         _: Option<&str>,
         _: Alpn,
         _: Curves,

@@ -85,6 +85,14 @@ pub enum FileProblem {
     OtherKey,
 }
 
+impl FileProblem {
+    /// Whether the file's contents are known, and are the problem.
+    pub fn was_read(self) -> bool {
+        use FileProblem::{NotAFile, TooLarge, Unreadable};
+        !matches!(self, Unreadable(_) | NotAFile | TooLarge)
+    }
+}
+
 /// What came of a file that changed while the agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsNotice {

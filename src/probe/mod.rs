@@ -93,10 +93,16 @@ impl Dialler {
         name: Option<&str>,
         alpn: Alpn,
     ) -> Result<Box<TlsStream>, StreamError> {
-        match self.tls.connect(socket, name, alpn, Curves::Usable).await {
+        match self
+            .tls
+            .connect((socket, port), name, alpn, Curves::Usable)
+            .await
+        {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let socket = self.dial(port).await?;
-                self.tls.connect(socket, name, alpn, Curves::AndP521).await
+                self.tls
+                    .connect((socket, port), name, alpn, Curves::AndP521)
+                    .await
             }
             result => result,
         }

@@ -83,9 +83,17 @@ impl File {
             bytes.truncate(len);
             Ok((bytes, Stamp::of(&stat)))
         };
-        let (bytes, stamp) = read().map_err(|problem| self.error(problem))?;
-        self.stamp = Some(stamp);
-        Ok(bytes)
+        match read() {
+            Ok((bytes, stamp)) => {
+                self.stamp = Some(stamp);
+                Ok(bytes)
+            }
+            Err(problem) => {
+                // The file may be well, and this process out of descriptors: it is looked at again.
+                self.stamp = None;
+                Err(self.error(problem))
+            }
+        }
     }
 
     fn error(&self, problem: FileProblem) -> TlsFileError {

@@ -51,6 +51,8 @@ struct Material {
     /// Not before this are the files looked at again.
     look_at: Instant,
     notices: Vec<TlsNotice>,
+    /// What was last said to be wrong. A file that cannot be read is tried at each look, and told once.
+    told: Option<TlsFileError>,
 }
 
 /// What connections share.
@@ -80,6 +82,7 @@ impl Tls {
             shared: None,
             look_at: Instant::now(),
             notices: Vec::new(),
+            told: None,
         };
         material.read_pair()?;
         material.read_roots()?;
@@ -89,7 +92,7 @@ impl Tls {
         })
     }
 
-    /// Makes a TLS connection of a TCP connection that stands, or is about to. `name` is what SNI says, if
+    /// Makes a TLS connection of a TCP connection to the app's `port` that stands, or is about to. `name` is what SNI says, if
     /// anything, `curves` what is named in the first message. Our last words of the handshake may still have to
     /// go out: they go with the first write.
     ///
@@ -97,17 +100,17 @@ impl Tls {
     /// The kernel's, of the TCP connection too; what TLS made of the app's bytes.
     pub async fn connect(
         &self,
-        socket: Socket,
+        (socket, port): (Socket, u16),
         name: Option<&str>,
         alpn: Alpn,
         curves: Curves,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let permit = match self.permits.take_now() {
+        let permit = match self.permits.take_now(port) {
             Some(permit) => permit,
             // Whoever is refused need not queue up to hear it.
             None => {
                 socket.connected().await?;
-                self.permits.take().await
+                self.permits.take(port).await
             }
         };
         let mut stream = self.stream(socket, name, alpn, curves)?;
@@ -217,13 +220,18 @@ impl Material {
     }
 
     fn note(&mut self, part: TlsPart, read: Result<(), TlsFileError>) {
-        self.notices.push(match read {
+        match read {
             Ok(()) => {
                 self.shared = None;
-                TlsNotice::Renewed(part)
+                self.told = None;
+                self.notices.push(TlsNotice::Renewed(part));
             }
-            Err(error) => TlsNotice::Kept(error),
-        });
+            Err(error) if !error.problem.was_read() && self.told.as_ref() == Some(&error) => {}
+            Err(error) => {
+                self.told = Some(error.clone());
+                self.notices.push(TlsNotice::Kept(error));
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Turns at the handshake: so many at once, and those who wait are served in order.
+//! Turns at the handshake: so many at once, shared out among the app's ports, and those who wait are served
+//! in order.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -10,77 +11,105 @@ use crate::net::set_waker;
 
 /// The turns, and who waits for one.
 pub(super) struct Permits {
-    free: Cell<usize>,
+    turns: usize,
     /// The next ticket's number.
     next: Cell<u32>,
+    /// The ports of those who have a turn.
+    held: RefCell<Vec<u16>>,
     waiting: RefCell<VecDeque<Waiting>>,
 }
 
 struct Waiting {
     ticket: u32,
+    port: u16,
     waker: Option<Waker>,
     /// A turn was passed on to this one, which has not taken it up yet.
     granted: bool,
 }
 
 /// A turn; it ends when this is dropped.
-pub(super) struct Permit(Rc<Permits>);
+pub(super) struct Permit {
+    permits: Rc<Permits>,
+    port: u16,
+}
 
 /// A place in the queue. Who leaves it with a turn passed on to them passes it on further.
 struct Ticket {
     permits: Rc<Permits>,
     number: u32,
+    port: u16,
 }
 
 impl Permits {
-    pub(super) fn new(permits: usize) -> Rc<Permits> {
+    pub(super) fn new(turns: usize) -> Rc<Permits> {
         Rc::new(Permits {
-            free: Cell::new(permits),
+            turns,
             next: Cell::new(0),
+            held: RefCell::default(),
             waiting: RefCell::default(),
         })
     }
 
-    /// A turn, if there is one now. Nobody waits then: a turn that comes free is passed on.
-    pub(super) fn take_now(self: &Rc<Self>) -> Option<Permit> {
-        self.free.set(self.free.get().checked_sub(1)?);
-        Some(Permit(self.clone()))
+    /// A turn, if there is one for `port` now.
+    pub(super) fn take_now(self: &Rc<Self>, port: u16) -> Option<Permit> {
+        self.begin(port).then(|| self.permit(port))
     }
 
     /// Waits for a turn.
-    pub(super) async fn take(self: &Rc<Self>) -> Permit {
-        if let Some(permit) = self.take_now() {
+    pub(super) async fn take(self: &Rc<Self>, port: u16) -> Permit {
+        if let Some(permit) = self.take_now(port) {
             return permit;
         }
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
         self.waiting.borrow_mut().push_back(Waiting {
             ticket: number,
+            port,
             waker: None,
             granted: false,
         });
         let ticket = Ticket {
             permits: self.clone(),
             number,
+            port,
         };
         poll_fn(|cx| ticket.poll(cx)).await
     }
 
-    /// Passes a turn on to whoever has waited longest.
-    fn pass_on(&self) {
+    fn permit(self: &Rc<Self>, port: u16) -> Permit {
+        Permit {
+            permits: self.clone(),
+            port,
+        }
+    }
+
+    /// Begins a turn where one may: the more of them a port has, the more others must be free. An app that
+    /// hangs in its handshakes gets half of them, the next one half of the rest, and so on.
+    fn begin(&self, port: u16) -> bool {
+        let mut held = self.held.borrow_mut();
+        let own = held.iter().filter(|other| **other == port).count();
+        let begins = self.turns - held.len() > own;
+        if begins {
+            held.push(port);
+        }
+        begins
+    }
+
+    /// Ends a turn, and passes it on to whoever has waited longest and may have it.
+    fn end(&self, port: u16) {
+        let mut held = self.held.borrow_mut();
+        if let Some(turn) = held.iter().position(|other| *other == port) {
+            held.swap_remove(turn);
+        }
+        drop(held);
+        let mut wakers = Vec::new();
         let mut waiting = self.waiting.borrow_mut();
-        let waker = match waiting.iter_mut().find(|waiting| !waiting.granted) {
-            Some(next) => {
-                next.granted = true;
-                next.waker.take()
-            }
-            None => {
-                self.free.set(self.free.get() + 1);
-                None
-            }
-        };
+        for next in waiting.iter_mut().filter(|waiting| !waiting.granted) {
+            next.granted = self.begin(next.port);
+            wakers.extend(next.waker.take_if(|_| next.granted));
+        }
         drop(waiting);
-        waker.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Takes somebody out of the queue; true when a turn had been passed on to them.
@@ -105,21 +134,21 @@ impl Ticket {
         }
         drop(waiting);
         self.permits.leave(self.number);
-        Poll::Ready(Permit(self.permits.clone()))
+        Poll::Ready(self.permits.permit(self.port))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.permits.leave(self.number) {
-            self.permits.pass_on();
+            self.permits.end(self.port);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.pass_on();
+        self.permits.end(self.port);
     }
 }
 
@@ -138,46 +167,70 @@ mod tests {
         };
     }
 
+    const WEB: u16 = 8443;
+
+    fn assert_all_free(permits: &Permits) {
+        assert!(permits.waiting.borrow().is_empty());
+        assert!(permits.held.borrow().is_empty());
+    }
+
     #[test]
     fn those_who_wait_are_served_in_order() {
         let permits = Permits::new(1);
-        let first = permits.take_now().expect("one is free");
-        assert!(permits.take_now().is_none());
-        let (mut second, mut third) = (pin!(permits.take()), pin!(permits.take()));
+        let first = permits.take_now(WEB).expect("one is free");
+        assert!(permits.take_now(WEB).is_none());
+        let (mut second, mut third) = (pin!(permits.take(WEB)), pin!(permits.take(WEB)));
         assert!(poll!(second).is_pending() && poll!(third).is_pending());
         drop(first);
-        assert!(poll!(third).is_pending() && permits.take_now().is_none());
+        assert!(poll!(third).is_pending() && permits.take_now(WEB).is_none());
         let Poll::Ready(second) = poll!(second) else {
             panic!("it is the second one's turn");
         };
         drop(second);
         assert!(poll!(third).is_ready());
-        assert!(permits.waiting.borrow().is_empty());
-        assert_eq!(permits.free.get(), 1);
+        assert_all_free(&permits);
     }
 
     #[test]
     fn whoever_gives_up_waiting_takes_no_turn_along() {
         let permits = Permits::new(1);
-        let first = permits.take_now().expect("one is free");
-        let mut last = pin!(permits.take());
+        let first = permits.take_now(WEB).expect("one is free");
+        let mut last = pin!(permits.take(WEB));
         {
-            let (mut granted, mut not_yet) = (pin!(permits.take()), pin!(permits.take()));
+            let (mut granted, mut not_yet) = (pin!(permits.take(WEB)), pin!(permits.take(WEB)));
             assert!(poll!(granted).is_pending() && poll!(not_yet).is_pending());
             assert!(poll!(last).is_pending());
             drop(first);
         }
         assert!(poll!(last).is_ready(), "the turn was passed on twice");
-        assert!(permits.waiting.borrow().is_empty());
-        assert_eq!(permits.free.get(), 1);
+        assert_all_free(&permits);
     }
 
     #[test]
-    fn there_are_never_more_turns_than_permits() {
-        let permits = Permits::new(3);
-        let all: Vec<_> = core::iter::from_fn(|| permits.take_now()).collect();
-        assert_eq!(all.len(), 3);
-        drop(all);
-        assert_eq!(permits.free.get(), 3);
+    fn a_port_gets_half_of_what_is_left_and_the_next_one_half_of_the_rest() {
+        let permits = Permits::new(8);
+        let shares: Vec<Vec<_>> = (1..6)
+            .map(|port| Vec::from_iter(core::iter::from_fn(|| permits.take_now(port))))
+            .collect();
+        let counts = shares.iter().map(Vec::len);
+        assert_eq!(counts.collect::<Vec<_>>(), [4, 2, 1, 1, 0]);
+        drop(shares);
+        assert_all_free(&permits);
+    }
+
+    #[test]
+    fn whoever_may_not_begin_yet_does_not_keep_others_from_it() {
+        let permits = Permits::new(4);
+        let mut hung: Vec<_> = core::iter::from_fn(|| permits.take_now(1)).collect();
+        assert_eq!(hung.len(), 2);
+        let mut more = pin!(permits.take(1));
+        assert!(poll!(more).is_pending());
+        let other = permits.take_now(2).expect("it has none yet");
+        drop(other);
+        assert!(poll!(more).is_pending());
+        hung.pop();
+        assert!(poll!(more).is_ready());
+        drop(hung);
+        assert_all_free(&permits);
     }
 }

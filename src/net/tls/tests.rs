@@ -162,7 +162,7 @@ async fn ask_app(
     len: usize,
 ) -> Asked {
     let socket = Socket::connect(reactor, addr, None)?;
-    let mut stream = tls.connect(socket, None, alpn, Curves::Usable).await?;
+    let mut stream = tls.connect((socket, 0), None, alpn, Curves::Usable).await?;
     let request = [vec![b'a'; len - 4], b"\r\n\r\n".to_vec()].concat();
     let fill = |buf: &mut [u8], sent: usize| {
         let rest = &request[sent..];
@@ -238,10 +238,12 @@ fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
         let main_reactor = reactor.clone();
         let main = async move {
             let tls = nothing();
-            // All there are at once: a turn that is dropped would be there again.
-            let free = || Vec::from_iter(core::iter::from_fn(|| tls.permits.take_now())).len();
+            // All there are at once, each for a port of its own: a turn that is dropped would be there again.
+            let free = || Vec::from_iter((1..).map_while(|port| tls.permits.take_now(port))).len();
             let socket = Socket::connect(&main_reactor, addr, None).expect("a connection");
-            let stream = tls.connect(socket, None, Alpn::Http, Curves::Usable).await;
+            let stream = tls
+                .connect((socket, 0), None, Alpn::Http, Curves::Usable)
+                .await;
             let meanwhile = free();
             drop(stream.expect("a handshake"));
             (meanwhile, free())
@@ -434,6 +436,27 @@ fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
     std::fs::remove_file(&*key).expect("it is there");
     assert_eq!(in_use(&tls), der(&second[0]));
     assert!(matches!(tls.take_notice(), Some(TlsNotice::Kept(_))));
+}
+
+#[test]
+fn a_file_that_could_not_be_read_is_looked_at_again_and_told_once() {
+    let ca = Ca::new("unreadable");
+    let pair = ca.pair(&[]);
+    let tls = Tls::load(ca.client(&pair)).expect("good files");
+    let mut material = tls.material.borrow_mut();
+    // As a read that failed leaves it: which file it is, is as little known as what is in it.
+    let key = ca.directory.join("k.pem");
+    let aside = ca.directory.join("aside.pem");
+    std::fs::rename(&key, &aside).expect("it is there");
+    for _ in 0..3 {
+        let read = material.read_pair();
+        material.note(TlsPart::Certificate, read);
+    }
+    assert!(matches!(material.notices[..], [TlsNotice::Kept(_)]));
+    let [_, file] = material.pair_files.as_mut().expect("named");
+    assert!(file.stamp.is_none());
+    std::fs::rename(&aside, &key).expect("it is there");
+    assert!(file.look());
 }
 
 /// kubelet writes a new directory, and swaps the link that each file of the volume leads through.
