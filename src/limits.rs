@@ -121,6 +121,8 @@ pub const WATCH_CLIENT_AFTER: Duration = Duration::from_millis(100);
 pub const GRPC_PAUSE: Duration = Duration::from_secs(1);
 /// Each pause is so much longer than the one before: 8/5.
 pub const GRPC_PAUSE_GROWTH: (u32, u32) = (8, 5);
+/// The longest pause.
+pub const GRPC_PAUSE_MAX: Duration = Duration::from_secs(120);
 
 /// How often, and how long each time, a probe waits for a descriptor when the process has none left:
 /// one that was accepted should not be lost for that.

@@ -21,6 +21,7 @@ struct Seen {
 
 fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     let mut exchange = Exchange::new(rules);
+    exchange.opened();
     let (mut memory, mut location) = (vec![0xaa; H2_BYTES], vec![0xaa; LOCATION_BYTES]);
     let (mut body, mut answers, mut verdict) = (Vec::new(), Vec::new(), Ok(()));
     for piece in pieces.flat_map(|piece| piece.chunks(SCRATCH_BYTES)) {

@@ -104,7 +104,7 @@ impl Connection<'_> {
         };
         self.record(number, prober, outcome);
         match body_of(prober, outcome) {
-            Some(body) => self.say(code_of(outcome), body, end).await,
+            Some(body) => self.say(outcome.status(), body, end).await,
             None => End::Reset,
         }
     }
@@ -233,14 +233,6 @@ impl Connection<'_> {
             Some(Ok(Err(_)) | Err(_)) => End::Reset,
             None => self.reject(Rejection::Evicted, End::Reset),
         }
-    }
-}
-
-/// The code that is said. One that has no body cannot announce one that does not come.
-fn code_of(outcome: Outcome) -> u16 {
-    match outcome {
-        Outcome::BodyBroken(204 | 304) => 200,
-        outcome => outcome.status(),
     }
 }
 

@@ -115,8 +115,8 @@ impl Metrics {
         match outcome {
             Outcome::Failed(failure) => add(&self.failures[failure as usize]),
             Outcome::BodyBroken(_) => add(&self.bodies_broken),
-            Outcome::Answered(_) | Outcome::WantsTls(_) | Outcome::Connected | Outcome::Serving => {
-            }
+            Outcome::WantsTls(_) => add(&self.failures[Failure::TlsPort as usize]),
+            Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => {}
         }
         let Some(took) = took else { return };
         let micros = took.as_micros() as u64;

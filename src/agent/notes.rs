@@ -10,7 +10,7 @@ use super::Agent;
 use super::metrics::Rejection;
 use super::report::RateLimit;
 use crate::config::{Capacity, Level, Prober};
-use crate::net::TlsNotice;
+use crate::net::{TlsNotice, tls};
 
 /// Lines a minute of what is not a prober's.
 #[derive(Default)]
@@ -38,6 +38,19 @@ impl Agent {
             .field("forwards", forwards)
             .field("target", config.target)
             .maybe("source", config.source);
+        let in_vain = config
+            .probers
+            .iter()
+            .filter(|prober| prober.action.needs_tls());
+        match in_vain.count() {
+            probers @ 1.. if !tls::IS_BUILT => {
+                let message = "this build has no TLS: these probers are answered 501";
+                self.log
+                    .line(Level::Warn, message)
+                    .field("probers", probers);
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn note_listening(&self, kind: &str, addr: SocketAddr, target: Option<SocketAddr>) {

@@ -1,5 +1,6 @@
 //! From probers JSON and settings to validated, typed tables. Every error is found here, before
-//! anything is bound; nothing in this layer changes once the agent runs.
+//! anything is bound; nothing in this layer changes once the agent runs, but for the certificates, which
+//! `net::tls` reads again.
 
 mod checks;
 pub(crate) mod headers;
@@ -156,6 +157,15 @@ impl Action {
         match self {
             Action::Http(get) => get.port,
             Action::Tcp { port } | Action::Grpc { port, .. } => *port,
+        }
+    }
+
+    /// Whether it is asked over TLS from the start.
+    pub fn needs_tls(&self) -> bool {
+        match self {
+            Action::Http(get) => get.scheme == Scheme::Https,
+            Action::Grpc { tls, .. } => *tls,
+            Action::Tcp { .. } => false,
         }
     }
 

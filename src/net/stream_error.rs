@@ -44,25 +44,6 @@ pub enum TlsFault {
     NotBuilt,
 }
 
-impl TlsFault {
-    /// The word for it in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            TlsFault::NoCommonCipher => "no_common_cipher",
-            TlsFault::NotTls | TlsFault::HttpAnswer => "not_tls",
-            TlsFault::ClientCertificateRequired => "client_certificate_required",
-            TlsFault::ClientCertificateRefused => "client_certificate_refused",
-            TlsFault::BadCertificate => "bad_certificate",
-            TlsFault::WrongIdentity => "wrong_identity",
-            TlsFault::ClockNotSet => "clock_not_set",
-            TlsFault::Alert(_) => "tls_alert",
-            TlsFault::Broken => "tls_broken",
-            TlsFault::ClosedEarly | TlsFault::Truncated => "closed_early",
-            TlsFault::NotBuilt => "not_built",
-        }
-    }
-}
-
 impl From<Errno> for StreamError {
     fn from(error: Errno) -> StreamError {
         StreamError::Io(error)

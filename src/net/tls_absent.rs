@@ -53,11 +53,6 @@ impl TlsStream {
     }
 
     /// See [`alpn`](Self::alpn).
-    pub fn socket(&self) -> &Socket {
-        match *self {}
-    }
-
-    /// See [`alpn`](Self::alpn).
     ///
     /// # Errors
     /// None.

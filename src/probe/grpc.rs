@@ -55,6 +55,12 @@ impl Broken {
     }
 }
 
+impl From<StreamError> for Broken {
+    fn from(error: StreamError) -> Broken {
+        Broken::Connection(error.into())
+    }
+}
+
 /// Why nothing more comes of a connection.
 #[derive(Clone, Copy)]
 enum CallError {
@@ -113,14 +119,14 @@ impl Dialler {
                 return Outcome::Failed(failure);
             }
             self.reactor.sleep_until(again).await;
-            pause = pause * limits::GRPC_PAUSE_GROWTH.0 / limits::GRPC_PAUSE_GROWTH.1;
+            let (more, less) = limits::GRPC_PAUSE_GROWTH;
+            pause = (pause * more / less).min(limits::GRPC_PAUSE_MAX);
         }
     }
 
     /// One connection and the call on it.
     async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, Broken> {
-        let connected = self.connection(probe, memory).await;
-        let mut call = connected.map_err(Broken::Connection)?;
+        let mut call = self.connection(probe, memory).await?;
         let authority = probe.authority(self.target);
         let fields = HealthCall {
             scheme: probe.scheme().as_str().as_bytes(),
@@ -139,12 +145,12 @@ impl Dialler {
         &self,
         probe: &GrpcProbe<'_>,
         memory: &'c mut [u8],
-    ) -> Result<Call<'c>, Failure> {
+    ) -> Result<Call<'c>, Broken> {
         let tls = (probe.dialled.server_name(), Alpn::H2);
-        let socket = self.dial(probe.port).await.map_err(Failure::from)?;
+        let socket = self.dial(probe.port).await.map_err(StreamError::Io)?;
         let stream = self.open(socket, (probe.scheme(), probe.port), tls).await?;
         if probe.tls && !stream.chose_http2() {
-            return Err(Failure::NotHttp2);
+            return Err(Broken::Connection(Failure::NotHttp2));
         }
         let mut call = Call {
             stream,
@@ -152,7 +158,13 @@ impl Dialler {
             answer: Answer::new(),
             memory,
         };
-        call.begin().await?;
+        call.begin()
+            .await
+            .map_err(|error| match Broken::call(error) {
+                // It was ready, and grpc-go begins anew at once.
+                broken @ Broken::Unprocessed(_) => broken,
+                Broken::Call(failure) | Broken::Connection(failure) => Broken::Connection(failure),
+            })?;
         Ok(call)
     }
 }
@@ -193,7 +205,7 @@ impl Call<'_> {
         let request = HealthRequest::new(service.as_bytes());
         let mut sent = 0;
         let mut head = Some(call);
-        while !self.exchange.takes_streams() {
+        while !self.exchange.takes_streams() && !self.is_done() {
             self.answer_pings().await;
             self.receive().await?;
         }
@@ -239,6 +251,7 @@ impl Call<'_> {
         // Lent, as a closure that is moved is kept once in each future it goes through.
         self.stream.write_with(&fill).await?;
         self.exchange.sent();
+        self.exchange.opened();
         self.exchange.sent_data(part.len());
         Ok(())
     }
@@ -265,6 +278,8 @@ impl Call<'_> {
 
     /// Answers what asks for it.
     async fn answer_pings(&mut self) {
+        // A server that sends faster than we read must not hold the thread.
+        yield_now().await;
         if self.is_done() {
             return;
         }
@@ -273,8 +288,6 @@ impl Call<'_> {
             let _ = self.stream.write_all(pending).await;
             self.exchange.sent();
         }
-        // A server that sends faster than we read must not hold the thread.
-        yield_now().await;
     }
 
     /// What the answer comes to, as grpc-go and then kubelet see it (`pkg/probe/grpc/grpc.go`).

@@ -164,8 +164,13 @@ async fn read_body(
     reply: &mut Reply<'_>,
     enough: u64,
 ) -> Result<(), StreamError> {
-    while reply.outcome().is_none() && reply.body_bytes() < enough {
+    let goes_on = |reply: &Reply<'_>| reply.outcome().is_none() && reply.body_bytes() < enough;
+    while goes_on(reply) {
         read(stream, reply).await?;
+        // An app that sends faster than we read must not hold the thread.
+        if goes_on(reply) {
+            yield_now().await;
+        }
     }
     Ok(())
 }

@@ -99,10 +99,17 @@ impl Dialler {
             .await
         {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
-                let socket = self.dial(port).await?;
-                self.tls
-                    .connect((socket, port), name, alpn, Curves::AndP521)
-                    .await
+                let again = async {
+                    let socket = (self.dial(port).await?, port);
+                    self.tls.connect(socket, name, alpn, Curves::AndP521).await
+                };
+                // Where the second try does not get as far, the first one said what is wrong.
+                again.await.map_err(|error| match error {
+                    StreamError::Io(_) | StreamError::Tls(TlsFault::ClosedEarly) => {
+                        TlsFault::NoCommonCipher.into()
+                    }
+                    error => error,
+                })
             }
             result => result,
         }

@@ -24,6 +24,8 @@ impl Outcome {
     /// The status code that tells kubelet, and whoever reads its events, how the probe ended.
     pub fn status(self) -> u16 {
         match self {
+            // A code without a body cannot announce one that does not come.
+            Outcome::BodyBroken(204 | 304) => 200,
             Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {
                 status
             }

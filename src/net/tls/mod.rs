@@ -51,8 +51,9 @@ struct Material {
     /// Not before this are the files looked at again.
     look_at: Instant,
     notices: Vec<TlsNotice>,
-    /// What was last said to be wrong. A file that cannot be read is tried at each look, and told once.
-    told: Option<TlsFileError>,
+    /// What was last said to be wrong with the pair and with the CA. A file that cannot be read is tried at each
+    /// look, and told once.
+    told: [Option<TlsFileError>; 2],
 }
 
 /// What connections share.
@@ -82,7 +83,7 @@ impl Tls {
             shared: None,
             look_at: Instant::now(),
             notices: Vec::new(),
-            told: None,
+            told: [None, None],
         };
         material.read_pair()?;
         material.read_roots()?;
@@ -115,7 +116,10 @@ impl Tls {
         };
         let mut stream = self.stream(socket, name, alpn, curves)?;
         stream.handshake().await?;
-        stream.keep_if_heavy(permit);
+        // A hook may take minutes, and there are few of them at once.
+        if alpn != Alpn::Nothing {
+            stream.keep_if_heavy(permit);
+        }
         Ok(stream)
     }
 
@@ -220,15 +224,16 @@ impl Material {
     }
 
     fn note(&mut self, part: TlsPart, read: Result<(), TlsFileError>) {
+        let told = &mut self.told[usize::from(part == TlsPart::AppCa)];
         match read {
             Ok(()) => {
                 self.shared = None;
-                self.told = None;
+                *told = None;
                 self.notices.push(TlsNotice::Renewed(part));
             }
-            Err(error) if !error.problem.was_read() && self.told.as_ref() == Some(&error) => {}
+            Err(error) if !error.problem.was_read() && told.as_ref() == Some(&error) => {}
             Err(error) => {
-                self.told = Some(error.clone());
+                *told = Some(error.clone());
                 self.notices.push(TlsNotice::Kept(error));
             }
         }

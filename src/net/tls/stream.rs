@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use heapless::Vec;
 use rustix::io::Errno;
-use rustls::ClientConnection;
+use rustls::{ClientConnection, ProtocolVersion};
 
 use super::client_auth::ClientAuth;
 use super::fault::{Progress, fault};
@@ -99,11 +99,6 @@ impl TlsStream {
             version.and_then(|version| version.as_str()),
             suite.and_then(|suite| suite.suite().as_str()),
         ]
-    }
-
-    /// The TCP connection beneath.
-    pub fn socket(&self) -> &Socket {
-        &self.socket
     }
 
     /// Hands over some data once it has come; nothing is the end. An end without `close_notify` counts as
@@ -224,9 +219,12 @@ impl TlsStream {
     }
 
     /// Whether an app that hangs up now asked for a certificate, got none and has not said a word: not every
-    /// server has an alert for that.
+    /// server has an alert for that. In TLS 1.2 the server has made up its mind before its Finished, in TLS 1.3
+    /// before the first record after ours.
     fn is_shown_out(&self) -> bool {
-        self.asked && !self.spoke && !self.client_auth.has_pair()
+        let is_late = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let is_undecided = self.connection.is_handshaking() || (is_late && self.fruitless == 0);
+        self.asked && !self.spoke && is_undecided && !self.client_auth.has_pair()
     }
 
     /// Takes what one read brought; nothing is the end.
@@ -281,8 +279,8 @@ impl TlsStream {
     }
 
     fn process(&mut self) -> Result<(), TlsFault> {
-        let hello = self.connection.protocol_version().is_some();
         let result = self.connection.process_new_packets();
+        let hello = self.connection.protocol_version().is_some();
         self.asked |= self.client_auth.take_asked();
         let progress = Progress {
             hello,

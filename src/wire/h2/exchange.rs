@@ -29,6 +29,7 @@ pub struct Exchange {
     /// The block ends the stream.
     is_last_block: bool,
     is_ready: bool,
+    is_open: bool,
     takes_streams: bool,
     is_acknowledged: bool,
     is_ended: bool,
@@ -89,6 +90,8 @@ impl Exchange {
             block: 0,
             is_last_block: false,
             is_ready: false,
+            // Go's client opens the stream with its first bytes.
+            is_open: matches!(rules, Rules::Http),
             takes_streams: true,
             is_acknowledged: false,
             is_ended: false,
@@ -158,6 +161,11 @@ impl Exchange {
     /// Whether the app's SETTINGS have come, before which grpc-go sends no request.
     pub fn is_ready(&self) -> bool {
         self.is_ready
+    }
+
+    /// The request's head has been sent. Until then the app has nothing to say on its stream.
+    pub fn opened(&mut self) {
+        self.is_open = true;
     }
 
     /// Whether the app takes a stream at all (SETTINGS_MAX_CONCURRENT_STREAMS), as far as it has said; grpc-go
@@ -295,7 +303,8 @@ impl Exchange {
         let (is_open, is_more) = (self.block != 0, frame.kind == frame::CONTINUATION);
         let in_block = is_open && is_more && frame.stream == self.block;
         let out_of_order = (is_open || is_more) && !in_block;
-        let too_early = !self.is_ready && frame.kind != frame::SETTINGS;
+        let too_early = (!self.is_ready && frame.kind != frame::SETTINGS)
+            || (!self.is_open && frame.stream == STREAM);
         if out_of_order || too_early {
             return Err(H2Error::Protocol);
         }

@@ -28,6 +28,7 @@ struct Seen {
 
 fn arriving<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     let mut exchange = Exchange::new(rules);
+    exchange.opened();
     // Slots are used again: anything may stand in their memory.
     let mut memory = vec![0xaa; H2_BYTES];
     let mut location = vec![0xaa; LOCATION_BYTES];

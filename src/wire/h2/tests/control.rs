@@ -137,6 +137,17 @@ fn data_that_was_sent_closes_the_window() {
 }
 
 #[test]
+fn nothing_is_said_on_a_stream_that_is_not_open_yet() {
+    let early = frame(HEADERS, END_HEADERS | END_STREAM, STREAM, &[0x88]);
+    let input = [settings(&[]), early].concat();
+    for (rules, expected) in [(Rules::Http, Ok(())), (Rules::Grpc, Err(H2Error::Protocol))] {
+        let mut exchange = Exchange::new(rules);
+        let fed = exchange.feed(&input, &mut vec![0; H2_BYTES], &mut [], &mut |_| {});
+        assert_eq!(fed, expected, "{rules:?}");
+    }
+}
+
+#[test]
 fn a_reset_ends_it_with_its_code() {
     let reset = |code: u32| frame(RST_STREAM, 0, STREAM, &code.to_be_bytes());
     for (code, is_retried) in [
