@@ -1,7 +1,7 @@
 //! `probelet install`: the copy, and what is left where there can be none.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,8 @@ pub fn tests() -> Vec<Trial> {
         the_copy_is_whole_and_runs,
         everybody_may_run_it_whatever_the_umask,
         a_former_copy_is_replaced_as_a_whole,
-        what_a_former_try_left_is_no_hindrance,
+        what_a_killed_install_left_is_taken_away_and_nothing_else,
+        a_copy_that_is_there_already_stays_as_it_is,
         where_there_can_be_no_copy_it_says_so_and_leaves_nothing,
     ];
     tests.extend(trials!["install" needs &[Need::Root];
@@ -28,6 +29,8 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(
         trials!["install" needs &[Need::Root, Need::Peer("unshare")];
             a_full_or_read_only_volume_is_told_and_nothing_is_left,
+            a_volume_of_one_copy_takes_a_second_install,
+            containers_that_share_a_folder_install_at_once,
         ],
     );
     tests
@@ -75,10 +78,16 @@ impl Folder {
     /// Holds that the copy is there, whole, and alone.
     #[track_caller]
     fn assert_installed(&self, ended: &Ended) {
+        self.assert_copied(ended);
+        assert_eq!(self.names(), ["probelet"]);
+    }
+
+    /// Holds that the copy is there and whole.
+    #[track_caller]
+    fn assert_copied(&self, ended: &Ended) {
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         assert_eq!(ended.stdout, format!("{}\n", self.file().display()));
         assert_eq!(ended.stderr, "");
-        assert_eq!(self.names(), ["probelet"]);
         let mode = fs::metadata(self.file())
             .expect("the copy")
             .permissions()
@@ -153,16 +162,53 @@ fn a_former_copy_is_replaced_as_a_whole() {
     assert_eq!(kept, "elsewhere");
 }
 
-/// In a container every process has number 1, so what an aborted one left has the name of the next one's.
-fn what_a_former_try_left_is_no_hindrance() {
+/// One that is at work holds a lock on its file.
+fn what_a_killed_install_left_is_taken_away_and_nothing_else() {
     let folder = Folder::new("left");
-    let script = "echo half >\"$0/.probelet-$$\"; exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, folder.text()]);
-    command
-        .args(words(&binary()))
-        .args(["install", folder.text()]);
-    folder.assert_installed(&ended(command));
+    let file = |name: &str| folder.0.join(name);
+    let kept = [
+        ".probelet-1-2",
+        ".probelet-1-3",
+        ".probelet-mine",
+        ".probelet-1-4-5",
+    ];
+    for name in [".probelet-1-1", ".probelet-900-8"].iter().chain(&kept) {
+        fs::write(file(name), "half").expect("a file");
+    }
+    let at_work = fs::File::open(file(kept[0])).expect("a file");
+    at_work.lock().expect("locks");
+    // As short as one that is about to be locked.
+    fs::write(file(kept[1]), "").expect("a file");
+    folder.assert_copied(&folder.install());
+    let mut names = folder.names();
+    names.sort();
+    assert_eq!(names, [kept[0], kept[1], kept[3], kept[2], "probelet"]);
+    drop(at_work);
+    assert_eq!(folder.install().status.code(), Some(0));
+    assert!(!file(kept[0]).exists());
+}
+
+/// An init container that is restarted finds its own.
+fn a_copy_that_is_there_already_stays_as_it_is() {
+    let folder = Folder::new("again");
+    let number = || fs::metadata(folder.file()).expect("the copy").ino();
+    folder.assert_installed(&folder.install());
+    let first = number();
+    folder.assert_installed(&folder.install());
+    assert_eq!(number(), first);
+    // One that nobody may run, and one of which a byte is another, are replaced.
+    fs::set_permissions(folder.file(), Permissions::from_mode(0o644)).expect("our copy");
+    folder.assert_installed(&folder.install());
+    let mut bytes = fs::read(folder.file()).expect("the copy");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    fs::write(folder.file(), bytes).expect("our copy");
+    folder.assert_installed(&folder.install());
+    // So is a link to the very program.
+    fs::remove_file(folder.file()).expect("the copy");
+    symlink(binary(), folder.file()).expect("a link");
+    folder.assert_installed(&folder.install());
+    let metadata = fs::symlink_metadata(folder.file()).expect("the copy");
+    assert!(metadata.is_file());
 }
 
 fn where_there_can_be_no_copy_it_says_so_and_leaves_nothing() {
@@ -215,4 +261,40 @@ fn a_full_or_read_only_volume_is_told_and_nothing_is_left() {
         command.args(["install", folder.text()]);
         assert_refused(&ended(command), &[words]);
     }
+}
+
+fn a_volume_of_one_copy_takes_a_second_install() {
+    let folder = Folder::new("small");
+    let bytes = fs::metadata(binary()).expect("the binary").len();
+    let script = "mount -t tmpfs -o \"size=$1\" none \"$2\"; shift 2; \"$@\" && \"$@\"";
+    let mut command = Command::new("unshare");
+    let size = (bytes * 3 / 2).to_string();
+    command.args(["--mount", "sh", "-c", script, "sh", &size, folder.text()]);
+    command
+        .args(words(&binary()))
+        .args(["install", folder.text()]);
+    let ended = ended(command);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.stdout.lines().count(), 2, "{ended:?}");
+}
+
+/// Each is process 1.
+fn containers_that_share_a_folder_install_at_once() {
+    let folder = Folder::new("shared");
+    let installs: Vec<Ended> = std::thread::scope(|scope| {
+        let install = || {
+            let mut command = Command::new("unshare");
+            command.args(["--pid", "--fork", "--mount-proc"]);
+            command
+                .args(words(&binary()))
+                .args(["install", folder.text()]);
+            ended(command)
+        };
+        let threads: Vec<_> = (0..24).map(|_| scope.spawn(install)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined.map(|ended| ended.expect("no panic")).collect()
+    });
+    installs
+        .iter()
+        .for_each(|ended| folder.assert_installed(ended));
 }

@@ -1,16 +1,24 @@
 //! `probelet install DIR`: this very binary, copied to where another container can run it.
 
 use core::fmt;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The kernel's link to the program that runs; it works without a shell, and when the file has moved.
 const OURSELVES: &str = "/proc/self/exe";
 
 /// What everybody may do with the copy: run it.
 const MODE: u32 = 0o755;
+
+/// What a copy's name begins with until it is whole; the process's number and the time follow.
+const PREFIX: &str = ".probelet-";
+
+/// Names tried after one that is taken; each is of another time.
+const TRIES: u32 = 8;
 
 /// Bytes read and written at once.
 const COPIED_AT_ONCE: usize = 64 * 1024;
@@ -52,7 +60,8 @@ impl fmt::Display for InstallError {
 
 impl core::error::Error for InstallError {}
 
-/// Copies this program to `folder`, as `probelet`. Whoever runs a former copy goes on with that one.
+/// Copies this program to `folder`, as `probelet`. Whoever runs a former copy goes on with that one. A copy
+/// that is the same already stays, as there may be no room for a second.
 ///
 /// # Errors
 /// What keeps it from being read or written.
@@ -62,39 +71,117 @@ pub fn install(folder: &Path) -> Result<PathBuf, InstallError> {
     if !fs::metadata(folder).map_err(refuse)?.is_dir() {
         return Err(refuse(io::ErrorKind::NotADirectory.into()));
     }
+    // They may be what fills the volume.
+    remove_leftovers(folder);
     let file = folder.join("probelet");
-    let temporary = folder.join(format!(".probelet-{}", std::process::id()));
-    let done = copy(&temporary).and_then(|()| {
-        let renamed = fs::rename(&temporary, &file);
-        renamed.map_err(|error| InstallError::Write(file.clone(), error))
-    });
-    if done.is_err() {
-        // Whether it was there at all is no matter now.
-        let _ = fs::remove_file(&temporary);
+    if !is_installed(&file) {
+        let (temporary, copy) = create(folder)?;
+        let done = install_as(&file, &temporary, copy);
+        if done.is_err() {
+            // It is ours, and there is nothing more to be done about it.
+            let _ = fs::remove_file(&temporary);
+        }
+        done?;
     }
-    done.map(|()| file)
+    Ok(file)
 }
 
-fn copy(to: &Path) -> Result<(), InstallError> {
-    let refuse = |error| InstallError::Write(to.into(), error);
-    let mut source = File::open(OURSELVES).map_err(InstallError::Ourselves)?;
-    // One that was ended half-way had the same number, as process 1 has in every container.
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refuse(error)),
-        _ => {}
+/// Whether this very program stands there, as a file that everybody may run.
+fn is_installed(file: &Path) -> bool {
+    let is_fit = |found: fs::Metadata| found.is_file() && found.mode() & 0o7777 == MODE;
+    // What cannot be read is replaced, or told of by what cannot replace it.
+    fs::symlink_metadata(file).is_ok_and(is_fit) && is_same(file).unwrap_or(false)
+}
+
+fn is_same(file: &Path) -> io::Result<bool> {
+    let (mut source, mut file) = (File::open(OURSELVES)?, File::open(file)?);
+    if source.metadata()?.len() != file.metadata()?.len() {
+        return Ok(false);
     }
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(MODE).open(to);
-    let mut file = file.map_err(refuse)?;
+    let mut bufs = vec![0; 2 * COPIED_AT_ONCE];
+    let (ours, other) = bufs.split_at_mut(COPIED_AT_ONCE);
+    loop {
+        let len = source.read(ours)?;
+        file.read_exact(&mut other[..len])?;
+        if len == 0 || ours[..len] != other[..len] {
+            return Ok(len == 0);
+        }
+    }
+}
+
+/// A new file under a name that nobody else has: in a container every process is number 1, and several may
+/// share the folder, so the clock is part of it.
+fn create(folder: &Path) -> Result<(PathBuf, File), InstallError> {
+    let mut tries = 0;
+    loop {
+        // A clock before 1970 makes do with the number.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = time.unwrap_or_default().as_nanos();
+        let name = format!("{PREFIX}{}-{nanos}", std::process::id());
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        match options.write(true).create_new(true).mode(MODE).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
+                tries += 1;
+            }
+            Err(error) => return Err(InstallError::Write(path, error)),
+        }
+    }
+}
+
+/// Fills the copy, and gives it its name.
+fn install_as(file: &Path, temporary: &Path, copy: File) -> Result<(), InstallError> {
+    let refuse = |error| InstallError::Write(temporary.into(), error);
+    // Whatever the umask took away.
+    copy.set_permissions(Permissions::from_mode(MODE))
+        .map_err(refuse)?;
+    // Held until the file has its name; not by `copy`, as what is open for writing cannot be run. A file
+    // system without locks has no leftovers removed either.
+    let lock = File::open(temporary).map_err(refuse)?;
+    let _ = lock.try_lock();
+    fill(copy, temporary)?;
+    fs::rename(temporary, file).map_err(|error| InstallError::Write(file.into(), error))
+}
+
+fn fill(mut copy: File, path: &Path) -> Result<(), InstallError> {
+    let mut source = File::open(OURSELVES).map_err(InstallError::Ourselves)?;
     // By hand: std's copy brings every shortcut of the kernel's along.
     let mut buf = vec![0; COPIED_AT_ONCE];
     loop {
         match source.read(&mut buf).map_err(InstallError::Ourselves)? {
-            0 => break,
-            len => file.write_all(&buf[..len]).map_err(refuse)?,
+            0 => return Ok(()),
+            len => copy
+                .write_all(&buf[..len])
+                .map_err(|error| InstallError::Write(path.into(), error))?,
         }
     }
-    // Whatever the umask took away.
-    file.set_permissions(Permissions::from_mode(MODE))
-        .map_err(refuse)
+}
+
+/// Removes what installs left that were killed. Not by age: small nodes have no clock until the network
+/// has told them the time. Whoever is at work locks its file before the first byte, and the kernel unlocks
+/// it when that process ends; so what has bytes and no lock is nobody's.
+fn remove_leftovers(folder: &Path) {
+    // A folder that cannot be read, or a file that cannot be removed, is no hindrance.
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_temporary(&entry.file_name())) {
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else {
+            continue;
+        };
+        if file.metadata().is_ok_and(|found| found.len() > 0) && file.try_lock().is_ok() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether the name is one that [`create`] gives.
+fn is_temporary(name: &OsStr) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let numbers = name
+        .to_str()
+        .and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
+    numbers.is_some_and(|(id, nanos)| is_number(id) && is_number(nanos))
 }

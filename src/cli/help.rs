@@ -137,7 +137,8 @@ probelet install: copy this program to DIR/probelet, for exec probes in an image
 Usage: probelet install DIR
 
 DIR is a volume that an init container and the app's container share, such as an emptyDir. A copy
-that is there already is replaced as a whole. What went wrong is told with exit code 1.
+that is there already stays when it is the same, and else is replaced as a whole. What went wrong
+is told with exit code 1.
 
 Example:
   probelet install /probelet
