@@ -2,7 +2,7 @@
 
 #[cfg(feature = "check")]
 use crate::check::Plan;
-use crate::config::{Config, ConfigError, Quoted};
+use crate::config::{Config, ConfigError, Discreet};
 use std::ffi::OsString;
 #[cfg(feature = "check")]
 use std::path::PathBuf;
@@ -89,14 +89,14 @@ pub fn parse(
         ))),
         Some(flag) if flag.starts_with('-') => Err(Exit::usage(format!(
             "{} stands before the command: write `probelet run` and then the flags",
-            Quoted(flag)
+            Discreet(flag)
         ))),
         Some(other) => Err(Exit::usage(unknown(other))),
     }
 }
 
 fn unknown(command: &str) -> String {
-    let typed = Quoted(command);
+    let typed = Discreet(command);
     if command.contains("://") {
         return format!("there is no command {typed}: write `probelet check URL`");
     }

@@ -266,6 +266,7 @@ fn verbose_tells_each_step_on_standard_error() {
 fn usage_errors_exit_2_and_ask_nobody() {
     let app = well();
     let url = url(&app, "/");
+    let long = format!("User-Agent: {}", "a".repeat(20_000));
     for args in [
         &[][..],
         &["check"],
@@ -279,6 +280,7 @@ fn usage_errors_exit_2_and_ask_nobody() {
         &["127.0.0.1:80"],
         &["ftp://127.0.0.1/"],
         &["tcp://127.0.0.1"],
+        &["-H", &long, &url],
     ] {
         let ended = check(args);
         assert_eq!(ended.status.code(), Some(2), "{ended:?}");

@@ -52,6 +52,8 @@ fn the_app_is_asked_as_kubelet_asks() {
         app.addr()
     );
     assert_eq!(only_request(&app), expected);
+    assert!(check_json(&[&url(&app, "/%zz")]).is_healthy());
+    assert!(only_request(&app).starts_with("GET /%25zz HTTP/1.1\r\n"));
 }
 
 fn headers_replace_kubelets_own() {

@@ -4,6 +4,7 @@
 //! an image that has nothing else. It installs no signal handlers: SIGINT just ends it.
 
 mod advice;
+mod asked;
 mod install;
 mod report;
 mod resolve;
@@ -11,6 +12,7 @@ mod typed;
 mod typed_error;
 mod watch;
 
+pub use asked::Asked;
 pub use install::{InstallError, install};
 pub use report::Report;
 pub use typed::{Plan, Typed};
@@ -32,12 +34,9 @@ use crate::net::{self, Reactor};
 use crate::probe::{
     Dialled, Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, UrlAuthority,
 };
-use crate::wire::request::{RequestHead, RequestParser};
+use asked::USER_AGENT;
 use report::Verdict;
 use watch::{Phase, Watch};
-
-/// kubelet's own, as its prober sends it.
-const USER_AGENT: &str = "kube-probe/1.37";
 
 /// Probes once.
 ///
@@ -144,13 +143,9 @@ impl Check {
                 return dialler.probe_grpc(&probe, &mut space).await;
             }
         };
-        let bytes = head(plan.user_agent.as_deref().unwrap_or(USER_AGENT));
-        let Some(head) = parse(&bytes) else {
-            return Outcome::Failed(Failure::HeadTooLarge);
-        };
         let probe = HttpProbe {
-            head: &head,
-            bytes: &bytes,
+            head: &plan.asked.head,
+            bytes: &plan.asked.bytes,
             get,
             dialled,
             is_hook: false,
@@ -158,18 +153,6 @@ impl Check {
         };
         dialler.probe_http(&probe, &mut space).await
     }
-}
-
-/// What kubelet would have asked the agent with. It names no host, so the URL's is what is sent.
-fn head(user_agent: &str) -> Vec<u8> {
-    let head = format!(
-        "GET / HTTP/1.0\r\nUser-Agent: {user_agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    head.into_bytes()
-}
-
-fn parse(bytes: &[u8]) -> Option<RequestHead> {
-    RequestParser::new().parse(bytes).ok().flatten()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use std::rc::Rc;
 
+use super::asked::{Asked, USER_AGENT};
 use super::typed_error::{Fault, TypedError};
 use crate::config::{Action, ConfigError, Header, HttpGet, Protocol, Scheme, headers};
 use crate::limits;
@@ -42,8 +43,8 @@ pub struct Plan {
     pub port_given: bool,
     /// What to ask.
     pub action: Action,
-    /// The `User-Agent` of `-H`, which is not one of the action's headers.
-    pub user_agent: Option<Box<str>>,
+    /// The head that would have come from kubelet, with the `User-Agent` of `-H`.
+    pub asked: Asked,
     /// The client certificate, if one is to be shown.
     pub tls: Rc<Tls>,
     /// How long it may take, the look-up of a name included.
@@ -67,13 +68,15 @@ impl Plan {
         };
         let tls = tls(target.kind.client(typed.cert, typed.key)?)?;
         let (host, port_given) = (target.host.clone(), target.port_given);
-        let (action, user_agent) = target.action(&typed.headers)?;
+        let (action, agent) = target.action(&typed.headers)?;
+        let asked = Asked::by(agent.as_deref().unwrap_or(USER_AGENT));
+        let asked = asked.ok_or_else(|| Fault::LongAgent.of("User-Agent"))?;
         Ok(Plan {
             url: typed.url.into(),
             host,
             port_given,
             action,
-            user_agent,
+            asked,
             tls: Rc::new(tls),
             timeout,
             verbose: typed.verbose,
@@ -179,7 +182,7 @@ impl Target {
         if !text.contains("://") {
             return Err(refuse(Fault::NoScheme));
         }
-        let url = url::absolute(text).ok_or_else(|| refuse(Fault::NoUrl))?;
+        let url = url::absolute(text).ok_or_else(|| refuse(unreadable(text)))?;
         let kind = Kind::of(url.scheme).ok_or_else(|| refuse(Fault::Scheme))?;
         if url.has_user {
             return Err(refuse(Fault::User));
@@ -228,6 +231,18 @@ impl Target {
     }
 }
 
+/// Why a URL cannot be read: a zone is written with an escape, and without one it looks like one that is
+/// broken.
+fn unreadable(text: &str) -> Fault {
+    let authority = text.split("://").nth(1).unwrap_or_default();
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    match host.contains('%') {
+        true => Fault::Host,
+        false => Fault::NoUrl,
+    }
+}
+
 /// The host as it stands in a URL.
 fn host(text: &str) -> Result<Box<str>, Fault> {
     let has_colon = text.contains(':');
@@ -243,7 +258,9 @@ fn host(text: &str) -> Result<Box<str>, Fault> {
 fn port(kind: Kind, digits: &str) -> Result<u16, Fault> {
     match (kind, digits) {
         (Kind::Http(scheme), "") => Ok(scheme.default_port()),
-        (_, "") => Err(Fault::NoPort),
+        (Kind::Grpc { tls: false }, "") => Err(Fault::NoPort("grpc://10.0.0.7:9090")),
+        (Kind::Grpc { tls: true }, "") => Err(Fault::NoPort("grpcs://10.0.0.7:9090")),
+        (Kind::Tcp, "") => Err(Fault::NoPort("tcp://10.0.0.7:8080")),
         _ => match digits.parse() {
             Ok(port) if port != 0 => Ok(port),
             _ => Err(Fault::Port),
@@ -271,7 +288,7 @@ fn header(text: &str) -> Result<Header, TypedError> {
         .ok_or_else(|| refuse(Fault::HeaderColon))?;
     let name = headers::name(name).ok_or_else(|| refuse(Fault::HeaderName))?;
     if !headers::is_value(value) {
-        return Err(refuse(Fault::HeaderValue));
+        return Err(Fault::HeaderValue.of(&name));
     }
     let value = headers::trim(value).into();
     Ok(Header { name, value })

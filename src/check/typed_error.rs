@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use crate::config::{ConfigError, Quoted};
+use super::asked::AGENT_BYTES;
+use crate::config::{ConfigError, Discreet, Quoted};
 use crate::limits;
 
 /// Why an argument is refused.
@@ -12,7 +13,7 @@ pub enum TypedError {
     Value {
         /// What it breaks.
         fault: Fault,
-        /// The URL or the value, as it was typed.
+        /// The URL or the value as it was typed, or of a header that may be secret its name.
         value: Box<str>,
     },
     /// The client certificate cannot be used, for the reasons that the agent has.
@@ -34,8 +35,8 @@ pub enum Fault {
     NoHost,
     /// A host that is neither a name nor an address.
     Host,
-    /// A URL has no port where there is no default.
-    NoPort,
+    /// A URL has no port where there is no default; one that has.
+    NoPort(&'static str),
     /// A port that is none.
     Port,
     /// A path where there is only a connection.
@@ -50,6 +51,8 @@ pub enum Fault {
     HeaderName,
     /// A control character in a header's value.
     HeaderValue,
+    /// A `User-Agent` of more than [`AGENT_BYTES`].
+    LongAgent,
     /// A header where there is no HTTP request.
     HeaderOfNoHttp,
     /// A client certificate without TLS.
@@ -69,13 +72,17 @@ impl Fault {
         TypedError::Value { fault: self, value }
     }
 
+    /// Whether the value is a header, in which an `@` is nothing special.
+    fn is_of_header(self) -> bool {
+        self.subject().starts_with("-H")
+    }
+
     /// What the value is of.
     fn subject(self) -> &'static str {
         match self {
             Fault::Timeout => "--timeout is ",
-            Fault::HeaderColon | Fault::HeaderName | Fault::HeaderValue | Fault::HeaderOfNoHttp => {
-                "-H is "
-            }
+            Fault::HeaderColon | Fault::HeaderName | Fault::HeaderOfNoHttp => "-H is ",
+            Fault::HeaderValue | Fault::LongAgent => "-H is for ",
             Fault::PlainCert | Fault::NoKey => "--cert is ",
             Fault::PlainKey | Fault::NoCert => "--key is ",
             _ => "the URL is ",
@@ -99,7 +106,7 @@ impl Fault {
                 "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, \
                  without a zone: write one such as tcp://[::1]:8080"
             }
-            Fault::NoPort => "but names no port: write one such as tcp://10.0.0.7:8080",
+            Fault::NoPort(_) => "but names no port",
             Fault::Port => "but its port must be a number from 1 to 65535: write one such as 8080",
             Fault::TcpPath => {
                 "but a TCP connection has no path: write http:// before it, or nothing after the port"
@@ -115,7 +122,10 @@ impl Fault {
             Fault::HeaderName => {
                 "but its name must be a token: write one such as 'X-Probe: liveness'"
             }
-            Fault::HeaderValue => "but its value may hold no control characters",
+            Fault::HeaderValue => {
+                "but its value has a line break or another control character: write it on one line"
+            }
+            Fault::LongAgent => "but its value is too long",
             Fault::HeaderOfNoHttp => "but only http and https requests have headers: leave it out",
             Fault::PlainCert | Fault::PlainKey => {
                 "but a client certificate goes with TLS alone: write https:// or grpcs://"
@@ -129,18 +139,27 @@ impl Fault {
 impl fmt::Display for TypedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fault, value) = match self {
-            TypedError::Value { fault, value } => (fault, Quoted(value)),
+            TypedError::Value { fault, value } => (fault, value),
             TypedError::Tls(error) => return error.fmt(f),
         };
-        write!(f, "{}{value}, {}", fault.subject(), fault.text())?;
-        if *fault == Fault::Timeout {
-            let most = limits::PROBE_TIMEOUT_MAX.as_secs();
-            write!(
-                f,
-                ", more than 0 and at most {most}: write a number such as 2.5"
-            )?;
+        let subject = fault.subject();
+        match fault.is_of_header() {
+            true => write!(f, "{subject}{}", Quoted(value)),
+            false => write!(f, "{subject}{}", Discreet(value)),
+        }?;
+        write!(f, ", {}", fault.text())?;
+        match fault {
+            Fault::NoPort(example) => write!(f, ": write one such as {example}"),
+            Fault::LongAgent => write!(f, ": write at most {AGENT_BYTES} bytes"),
+            Fault::Timeout => {
+                let most = limits::PROBE_TIMEOUT_MAX.as_secs();
+                write!(
+                    f,
+                    ", more than 0 and at most {most}: write a number such as 2.5"
+                )
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::flags::{self, Arg};
 use super::{Command, Exit, help};
 use crate::check::{Plan, Typed};
-use crate::config::Quoted;
+use crate::config::Discreet;
 
 /// The flags of `check`.
 pub(super) const FLAGS: flags::Command = flags::Command {
@@ -72,7 +72,7 @@ fn once<'a>(place: &mut Option<&'a str>, word: &'a str, what: &str) -> Result<()
         None => Ok(()),
         Some(_) => Err(Exit::usage(format!(
             "{} is a second {what}: write one",
-            Quoted(word)
+            Discreet(word)
         ))),
     }
 }

@@ -2,7 +2,10 @@
 //! none.
 
 use super::Exit;
-use crate::config::Quoted;
+use crate::config::Discreet;
+
+/// What every command knows.
+const HELP: [&str; 2] = ["--help", "-h"];
 
 /// A command, as far as its flags go.
 pub(super) struct Command {
@@ -34,7 +37,7 @@ impl Command {
         let mut args = args.iter().map(String::as_str);
         while let Some(arg) = args.next() {
             let arg = match arg {
-                "--help" | "-h" => Arg::Help,
+                arg if HELP.contains(&arg) => Arg::Help,
                 arg if arg.starts_with('-') => self.flag(arg, &mut args)?,
                 arg => Arg::Word(arg),
             };
@@ -58,7 +61,7 @@ impl Command {
             Some((name, value)) => (name, Some(value)),
             None => (arg, None),
         };
-        if self.bare.contains(&name) {
+        if self.bare.contains(&name) || HELP.contains(&name) {
             return match value {
                 None => Ok(Arg::Flag(name, "")),
                 Some(_) => Err(Exit::usage(format!(
@@ -102,7 +105,7 @@ impl Command {
     pub(super) fn no_flag(&self, word: &str) -> Exit {
         Exit::usage(format!(
             "{} is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet {} --help`",
-            Quoted(word),
+            Discreet(word),
             self.name
         ))
     }

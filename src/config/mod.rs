@@ -22,7 +22,7 @@ use crate::net::tls::Tls;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
-pub use quoted::Quoted;
+pub use quoted::{Discreet, Quoted};
 pub use settings::Settings;
 pub use settings_error::{ConfigError, Fault};
 

@@ -1,6 +1,7 @@
 //! What the arguments of `check` mean, and every refusal.
 
 use super::*;
+use crate::check::asked::AGENT_BYTES;
 
 fn typed(url: &str) -> Typed {
     Typed {
@@ -26,9 +27,15 @@ fn http(url: &str, headers: &[&str]) -> (HttpGet, Option<Box<str>>) {
     };
     let plan = Plan::from_typed(typed).unwrap_or_else(|error| panic!("{url}: {error}"));
     match plan.action {
-        Action::Http(get) => (get, plan.user_agent),
+        Action::Http(get) => (get, user_agent(&plan.asked)),
         other => panic!("{url} is {other:?}"),
     }
+}
+
+fn user_agent(asked: &Asked) -> Option<Box<str>> {
+    let mut fields = asked.head.fields(&asked.bytes);
+    let (_, value) = fields.find(|(name, _)| *name == b"User-Agent")?;
+    Some(String::from_utf8_lossy(value).into())
 }
 
 #[test]
@@ -119,8 +126,60 @@ fn headers_are_those_of_a_prober() {
         .map(|h| format!("{}: {}", h.name, h.value));
     let lines: Vec<_> = lines.collect();
     assert_eq!(lines, ["User-Agent: me", "X-A: 2", "X-B: 1"]);
-    assert_eq!(http("http://a/", &[]).1, None);
+    assert_eq!(http("http://a/", &[]).1.as_deref(), Some("kube-probe/1.37"));
     assert_eq!(http("http://a/", &["User-Agent:"]).1.as_deref(), Some(""));
+}
+
+/// It is the one that goes by way of the head kubelet would have sent.
+#[test]
+fn a_user_agent_is_as_long_as_one_of_a_request_that_the_agent_takes() {
+    let header = |len: usize| format!("User-Agent: {}", "a".repeat(len));
+    let agent = http("http://a/", &[&header(AGENT_BYTES)]).1;
+    assert_eq!(agent.map(|agent| agent.len()), Some(AGENT_BYTES));
+    let too_long = Typed {
+        headers: vec![header(AGENT_BYTES + 1)],
+        ..typed("http://a/")
+    };
+    let text = "-H is for \"User-Agent\", but its value is too long: write at most 16320 bytes";
+    assert_eq!(refusal(too_long), text);
+}
+
+#[test]
+fn a_path_that_go_refuses_is_asked_for_as_that_of_a_prober() {
+    for (url, target) in [
+        ("http://a/%zz", "/%25zz"),
+        ("http://a/%zz?b=%d#e", "/%25zz%3Fb=%25d%23e"),
+        ("http://a?%zz#%zz", "/%3F%25zz%23%25zz"),
+    ] {
+        assert_eq!(&*http(url, &[]).0.request_target, target, "{url}");
+        let path = url.strip_prefix("http://a").expect("the host");
+        assert_eq!(url::request_target(path).as_deref(), Ok(target), "{url}");
+    }
+}
+
+#[test]
+fn a_password_is_not_repeated() {
+    let of = |url: &str| refusal(typed(url));
+    for url in [
+        "http://user:secret@a/",
+        "http://secret@a/",
+        "http://user:se/cret@a/",
+        "http://user:se?cret@a:0/",
+        "http://user:secret%zz@a/",
+        "http://user:sec@ret@a/",
+        "ftp://user:secret@a/",
+        "user:secret@a:80",
+        "http://user:secret@[::1%lo]/",
+    ] {
+        let text = of(url);
+        assert!(!text.contains("cret") && text.contains("***@"), "{text}");
+    }
+    assert!(of("tcp://a/b@c").starts_with("the URL is \"tcp://***@c\", "));
+    let text = refusal(Typed {
+        timeout: Some("http://user:secret@a/".into()),
+        ..typed("http://a/")
+    });
+    assert!(!text.contains("secret"), "{text}");
 }
 
 #[test]
@@ -158,7 +217,7 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
     let host = "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, without a zone: \
                 write one such as tcp://[::1]:8080";
     let port = "but its port must be a number from 1 to 65535: write one such as 8080";
-    let no_port = "but names no port: write one such as tcp://10.0.0.7:8080";
+    let no_port = |example| format!("but names no port: write one such as {example}");
     let service = "but after the port may stand one service as it is registered: \
                    write one such as grpc://10.0.0.7:9090/my.package.Service";
     let tcp =
@@ -174,28 +233,34 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
             "ftp://a/",
             "but its scheme must be one of http, https, tcp, grpc, grpcs",
         ),
-        (
-            "http://u:p@a/",
-            "but no name or password may stand in it: write -H 'Authorization: Basic ...'",
-        ),
         ("http:///x", &format!("but names no host: {example}")),
         ("tcp://:80", &format!("but names no host: {example}")),
         ("http://[fe80::1%25eth0]/", host),
+        ("http://[fe80::1%eth0]/", host),
+        ("grpc://[::1%lo]:80", host),
         ("tcp://::1:80", host),
         ("http://a%25/", host),
         ("http://a:0/", port),
         ("tcp://a:65536", port),
-        ("tcp://a", no_port),
-        ("grpcs://a/s", no_port),
+        ("tcp://a", &no_port("tcp://10.0.0.7:8080")),
+        ("grpc://a", &no_port("grpc://10.0.0.7:9090")),
+        ("grpcs://a/s", &no_port("grpcs://10.0.0.7:9090")),
         ("tcp://a:1/x", tcp),
         ("tcp://a:1?x", tcp),
+        ("tcp://a:1/%zz", tcp),
         ("grpc://a:1/s/t", service),
         ("grpc://a:1/s?x", service),
         ("grpc://a:1/%41", service),
+        ("grpc://a:1/%zz", service),
     ] {
         let expected = format!("the URL is \"{url}\", {text}");
         assert_eq!(refusal(typed(url)), expected);
     }
+    assert_eq!(
+        refusal(typed("http://u:p@a/")),
+        "the URL is \"http://***@a/\", but no name or password may stand in it: \
+         write -H 'Authorization: Basic ...'"
+    );
 }
 
 #[test]
@@ -219,10 +284,14 @@ fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
         header("a b: c"),
         "-H is \"a b: c\", but its name must be a token: write one such as 'X-Probe: liveness'"
     );
-    assert_eq!(
-        header("a: \u{1}"),
-        "-H is \"a: \\u0001\", but its value may hold no control characters"
-    );
+    // A value may be a secret, and one that was read from a file ends its line.
+    for value in ["a: secret\r\n", "a: \u{1}secret"] {
+        assert_eq!(
+            header(value),
+            "-H is for \"A\", but its value has a line break or another control character: \
+             write it on one line"
+        );
+    }
     for url in ["tcp://a:1", "grpc://a:1"] {
         assert_eq!(
             text(url, &|typed| typed.headers = vec!["a: b".into()]),

@@ -75,6 +75,23 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
             r#""http://b/" is a second URL: write one"#,
         ),
         (
+            &["check", "http://a/", "http://user:secret@b/"],
+            r#""http://***@b/" is a second URL: write one"#,
+        ),
+        (
+            &["http://user:secret@b/"],
+            r#"there is no command "http://***@b/": write `probelet check URL`"#,
+        ),
+        (
+            &["run", "http://user:secret@b/"],
+            r#""http://***@b/" is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
+        ),
+        (
+            &["check", "--help=1"],
+            "--help takes no value: write `--help`",
+        ),
+        (&["install", "-h=1"], "-h takes no value: write `-h`"),
+        (
             &["check", "--timout", "1"],
             "there is no flag --timout: did you mean --timeout?",
         ),

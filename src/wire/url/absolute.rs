@@ -1,7 +1,7 @@
 //! A whole URL, as a person types it.
 
-use super::put_target;
 use super::reference::Reference;
+use super::{put_target, request_target};
 use core::str::from_utf8;
 
 /// A URL with a scheme, in parts. What is read in it is what Go's `url.Parse` reads in it.
@@ -23,8 +23,26 @@ pub struct Absolute<'a> {
     pub request_target: Box<str>,
 }
 
-/// Reads a URL; nothing when Go's `url.Parse` refuses it, or finds no `//` after a scheme.
+/// Reads a URL; nothing when Go's `url.Parse` refuses it, or finds no `//` after a scheme. A path alone that
+/// it refuses is what kubelet makes of such a one of a prober, unless that is on more lines than one.
 pub fn absolute(text: &str) -> Option<Absolute<'_>> {
+    parsed(text).or_else(|| {
+        let start = text.find("://")? + 3;
+        let path = start + text[start..].find(['/', '?', '#'])?;
+        if text.contains(|c: char| c.is_ascii_control()) {
+            return None;
+        }
+        let url = parsed(&text[..path])?;
+        let request_target = request_target(&text[path..]).ok()?;
+        Some(Absolute {
+            path: &text[path..],
+            request_target,
+            ..url
+        })
+    })
+}
+
+fn parsed(text: &str) -> Option<Absolute<'_>> {
     let url = Reference::parse(text.as_bytes()).ok()?;
     let after = text.get(url.scheme.len()..)?;
     if url.scheme.is_empty() || !after.starts_with("://") {
@@ -58,6 +76,7 @@ mod tests {
             ("tcp://[::1]:5432", "tcp", "::1", "5432", "", "/"),
             ("grpc://a:1/s.S", "grpc", "a", "1", "/s.S", "/s.S"),
             ("http://a/[::1]", "http", "a", "", "/[::1]", "/[::1]"),
+            ("http://a/%zz", "http", "a", "", "/%zz", "/%25zz"),
         ] {
             let url = absolute(text).expect(text);
             assert_eq!((url.scheme, url.host, url.port), (scheme, host, port));
@@ -82,9 +101,11 @@ mod tests {
             "http://a b/",
             "http://a:b/",
             "http://[::1",
-            "http://a/%zz",
+            "http://a%zz/",
+            "http://u:%zz@a/%zz",
             "http://[1.2.3.4]/",
             "http://a\n/",
+            "http://a/\n",
         ] {
             assert_eq!(absolute(text), None, "{text:?}");
         }
