@@ -8,12 +8,14 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::TLS;
 use crate::support::app::{App, Reply};
 use crate::support::command::{check, check_json, probelet};
 use crate::support::fake_app::{FakeApp, Step};
 use crate::support::menu::{Aim, Code, Dish, FINE, Kitchen, Mode, answer, redirect};
 use crate::support::observe::until;
 use crate::support::ports::reserve;
+use crate::support::scripted::{Act, Play, Scripted, send};
 use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {
@@ -21,6 +23,7 @@ pub fn tests() -> Vec<Trial> {
         it_says_of_each_fault_what_the_agent_says,
         a_healthy_app_gets_a_line_with_the_times,
         a_failing_app_gets_a_line_that_says_where_to_look,
+        grpc_is_told_what_to_look_at_by_its_own_words,
         a_code_of_ours_does_not_pass_for_the_apps,
         the_timeout_holds_for_all_of_it,
         json_has_its_members_whatever_happens,
@@ -29,6 +32,16 @@ pub fn tests() -> Vec<Trial> {
         an_interrupt_ends_it,
         an_output_nobody_reads_does_no_harm,
     ]
+    .into_iter()
+    .chain(trials_of_tls())
+    .collect()
+}
+
+fn trials_of_tls() -> Vec<Trial> {
+    match TLS {
+        true => trials!["check": after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted],
+        false => Vec::new(),
+    }
 }
 
 /// An app that is well at every path.
@@ -173,6 +186,65 @@ fn a_failing_app_gets_a_line_that_says_where_to_look() {
         assert_eq!(line.lines().count(), 1, "{line}");
         assert_eq!((ended.status.code(), &*ended.stderr), (Some(1), ""));
     }
+}
+
+/// What `check` says of an app that plays this at each connection.
+fn said_of(scheme: &str, play: Play) -> String {
+    let app = Scripted::start(None, vec![play.clone(), play]);
+    check(&[&format!("{scheme}://127.0.0.1:{}", app.port())]).stdout
+}
+
+fn grpc_is_told_what_to_look_at_by_its_own_words() {
+    let alert = || vec![send([21, 3, 3, 0, 2, 2, 40])];
+    let told = said_of("grpc", alert());
+    let words = "ask it by grpcs://, and the prober by `mode: TLS`";
+    assert!(
+        told.starts_with("failing tls_port grpc:") && told.contains(words),
+        "{told}"
+    );
+    let told = said_of("grpc", vec![]);
+    let words = "does port N want TLS (grpcs://)";
+    assert!(told.starts_with("failing closed_early grpc:"), "{told}");
+    let port = told
+        .split(' ')
+        .nth(2)
+        .and_then(|url| url.rsplit(':').next());
+    assert!(
+        told.contains(&words.replace('N', port.expect("a URL"))),
+        "{told}"
+    );
+    let told = said_of("http", alert());
+    let words = "ask it by https://, and the prober by `scheme: HTTPS`";
+    assert!(
+        told.starts_with("failing tls_port http:") && told.contains(words),
+        "{told}"
+    );
+}
+
+fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
+    for scheme in ["https", "grpcs"] {
+        let told = said_of(scheme, vec![Act::Bytes(5)]);
+        assert!(told.contains("closed in the TLS handshake; "), "{told}");
+        // Nothing in common, and nothing with one curve more: two connections, which both stood.
+        let told = said_of(scheme, vec![Act::Bytes(5), send([21, 3, 3, 0, 2, 2, 40])]);
+        assert!(told.starts_with("failing no_common_cipher "), "{told}");
+        assert!(told.contains(" connect "), "{told}");
+    }
+    let plain = said_of("grpcs", vec![send(crate::support::frames::greeting())]);
+    let words = "asked by grpc:// and by the prober without `mode: TLS`";
+    assert!(
+        plain.starts_with("failing not_tls ") && plain.contains(words),
+        "{plain}"
+    );
+    let plain = said_of(
+        "grpcs",
+        vec![Act::Bytes(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")],
+    );
+    let words = "ask it by grpc://, and the prober without `mode: TLS`";
+    assert!(
+        plain.starts_with("failing plain_http ") && plain.contains(words),
+        "{plain}"
+    );
 }
 
 fn a_code_of_ours_does_not_pass_for_the_apps() {

@@ -1,9 +1,12 @@
 //! What to look at next, for each way a probe can fail.
 
-use core::fmt::Write;
-use core::net::SocketAddr;
-
+use super::scene::Scene;
+use crate::limits;
 use crate::probe::Failure;
+use core::fmt::Write;
+
+// As the advice on a bad redirect says.
+const _: () = assert!(limits::LOCATION_BYTES == 8 * 1024);
 
 /// For each failure what it means and what to look at. `{ip}` and `{port}` stand for what was dialled last.
 const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
@@ -29,7 +32,7 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::TlsPort,
-        "port {port} answered in TLS; ask it by https:// or grpcs://, and the prober by `scheme: HTTPS`",
+        "port {port} answered in TLS; ask it by https://, and the prober by `scheme: HTTPS`",
     ),
     (
         Failure::NotHttp2,
@@ -61,7 +64,8 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::BadRedirect,
-        "the redirect leads nowhere; look at the Location the app writes, or probe the place it should name",
+        "the Location of the redirect leads nowhere, or is longer than 8 KiB; look at what the app writes, \
+         or probe the place it should name",
     ),
     (
         Failure::Deadline,
@@ -134,9 +138,6 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
 ];
 
-/// The connection stood, and then the time was up.
-const NO_HEAD_IN_TIME: &str = "port {port} took the connection, but no whole head came in time; is the app hung, or slower than --timeout?";
-
 /// The app said so in plaintext.
 pub const WANTS_TLS: &str =
     "the port wants TLS, so the app says; ask it by https://, and the prober by `scheme: HTTPS`";
@@ -145,14 +146,13 @@ pub const WANTS_TLS: &str =
 pub const BROKEN_BODY: &str = "the head came, but the body stalled, was cut short or broke its chunking, \
     and kubelet errs on that; look at what the app writes after its head";
 
-/// What to look at when a probe failed. `at` was dialled last, and maybe stood.
-pub fn of_failure(failure: Failure, at: Option<SocketAddr>, stood: bool) -> String {
-    let advice = ADVICE.iter().find(|(of, _)| *of == failure);
-    let text = match advice {
-        _ if stood && failure == Failure::Deadline => NO_HEAD_IN_TIME,
-        Some((_, text)) => text,
-        None => return String::new(),
-    };
+/// What to look at when a probe failed.
+pub fn of_failure(failure: Failure, scene: Scene) -> String {
+    let common = || ADVICE.iter().find(|(of, _)| *of == failure);
+    let text = scene
+        .own_advice(failure)
+        .or_else(|| common().map(|(_, text)| *text));
+    let (text, at) = (text.unwrap_or_default(), scene.at);
     let mut told = String::with_capacity(2 * text.len());
     for (index, piece) in text.split(['{', '}']).enumerate() {
         // Writing to a string does not fail.
@@ -186,18 +186,71 @@ pub fn of_status(status: u16, is_tls: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::scene::Security;
+    use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    const PLAIN: Scene = Scene {
+        at: Some(SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)),
+            8080,
+        )),
+        stood: true,
+        is_grpc: false,
+        tls: Security::Plaintext,
+    };
+
+    fn scenes() -> impl Iterator<Item = Scene> {
+        let tls = [Security::Plaintext, Security::Begun, Security::Secured];
+        let all = tls.into_iter().flat_map(|tls| {
+            [(false, false), (false, true), (true, false), (true, true)]
+                .map(move |flags| (tls, flags))
+        });
+        all.map(|(tls, (stood, is_grpc))| Scene {
+            stood,
+            is_grpc,
+            tls,
+            ..PLAIN
+        })
+    }
 
     #[test]
     fn each_failure_has_advice() {
-        let at = Some(([10, 0, 0, 7], 8080).into());
         for failure in Failure::ALL {
-            for stood in [false, true] {
-                let text = of_failure(*failure, at, stood);
+            for scene in scenes() {
+                let text = of_failure(*failure, scene);
                 assert!(text.contains("; ") && !text.contains('{'), "{text}");
             }
         }
-        let of = |stood| of_failure(Failure::Deadline, at, stood);
+        let of = |stood| of_failure(Failure::Deadline, Scene { stood, ..PLAIN });
         assert!(of(true).starts_with("port 8080 took"));
         assert!(of(false).starts_with("10.0.0.7 did not take"));
+    }
+
+    /// A gRPC prober has no scheme, and an HTTP prober no mode.
+    #[test]
+    fn each_kind_of_probe_is_told_of_its_own() {
+        for failure in Failure::ALL {
+            for scene in scenes() {
+                let text = of_failure(*failure, scene);
+                let of_http = ["http://", "https://", "scheme:", "tcp://"];
+                let of_grpc = ["grpc://", "grpcs://", "mode:"];
+                let others = if scene.is_grpc {
+                    &of_http[..]
+                } else {
+                    &of_grpc
+                };
+                assert!(!others.iter().any(|word| text.contains(word)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_was_asked_in_tls_is_not_asked_whether_it_wants_tls() {
+        for failure in Failure::ALL {
+            for scene in scenes().filter(|scene| scene.tls != Security::Plaintext) {
+                let text = of_failure(*failure, scene);
+                assert!(!text.contains("want TLS"), "{text}");
+            }
+        }
     }
 }

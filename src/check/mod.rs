@@ -8,6 +8,7 @@ mod asked;
 mod install;
 mod report;
 mod resolve;
+mod scene;
 mod typed;
 mod typed_error;
 mod watch;

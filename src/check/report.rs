@@ -7,8 +7,9 @@ use core::time::Duration;
 use super::Plan;
 use super::advice;
 use super::resolve::NoAddress;
+use super::scene::{Scene, Security};
 use super::watch::{Phase, Watch};
-use crate::config::Quoted;
+use crate::config::{Action, Quoted};
 use crate::probe::Outcome;
 
 /// How a check ended.
@@ -86,15 +87,19 @@ impl<'a> Facts<'a> {
         facts.agent_status = Some(outcome.status());
         (facts.status, facts.said) = app_status(outcome);
         facts.look_at = match outcome {
-            Outcome::Failed(failure) => Some(advice::of_failure(
-                failure,
-                facts.address,
-                watch.has_connected(),
-            )),
+            Outcome::Failed(failure) => {
+                let scene = Scene {
+                    at: facts.address,
+                    stood: watch.has_connected(),
+                    is_grpc: matches!(plan.action, Action::Grpc { .. }),
+                    tls: watch.security(),
+                };
+                Some(advice::of_failure(failure, scene))
+            }
             Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
             Outcome::WantsTls(_) => Some(advice::WANTS_TLS.into()),
             Outcome::Answered(status) if !facts.is_healthy => {
-                Some(advice::of_status(status, plan.is_tls()).into())
+                Some(advice::of_status(status, watch.security() != Security::Plaintext).into())
             }
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
         };

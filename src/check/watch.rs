@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::io::{self, Write};
 use std::time::Instant;
 
+use super::scene::Security;
 use crate::config::Quoted;
 use crate::probe::{Event, Observer};
 use crate::wire::upstream::UpstreamRequest;
@@ -67,6 +68,7 @@ pub struct Watch {
     times: [Cell<Option<Duration>>; Phase::ALL.len()],
     address: Cell<Option<SocketAddr>>,
     has_connected: Cell<bool>,
+    security: Cell<Security>,
     redirects: Cell<u32>,
 }
 
@@ -79,6 +81,7 @@ impl Watch {
             times: Default::default(),
             address: Cell::new(None),
             has_connected: Cell::new(false),
+            security: Cell::new(Security::Plaintext),
             redirects: Cell::new(0),
         }
     }
@@ -101,6 +104,11 @@ impl Watch {
     /// Whether any connection stood.
     pub fn has_connected(&self) -> bool {
         self.has_connected.get()
+    }
+
+    /// How far TLS came on the connection that was dialled last.
+    pub fn security(&self) -> Security {
+        self.security.get()
     }
 
     /// Redirects followed.
@@ -148,6 +156,7 @@ impl Observer for Watch {
         match event {
             Event::Dialling(address) => {
                 self.address.set(Some(address));
+                self.security.set(Security::Plaintext);
                 for phase in [Phase::Connected, Phase::Secured, Phase::FirstByte] {
                     self.times[phase as usize].set(None);
                 }
@@ -158,7 +167,9 @@ impl Observer for Watch {
                 self.reached(Phase::Connected);
                 self.tell("* connected");
             }
+            Event::Securing => self.security.set(Security::Begun),
             Event::Secured(stream) => {
+                self.security.set(Security::Secured);
                 self.reached(Phase::Secured);
                 let [version, suite] = stream.names().map(Option::unwrap_or_default);
                 let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));

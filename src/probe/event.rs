@@ -11,6 +11,8 @@ pub enum Event<'e> {
     Dialling(SocketAddr),
     /// It stands.
     Connected,
+    /// TLS begins on it.
+    Securing,
     /// TLS stands on it.
     Secured(&'e TlsStream),
     /// This goes out.

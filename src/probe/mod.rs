@@ -93,6 +93,7 @@ impl Dialler {
         name: Option<&str>,
         alpn: Alpn,
     ) -> Result<Box<TlsStream>, StreamError> {
+        self.tell(|| Event::Securing);
         match self
             .tls
             .connect((socket, port), name, alpn, Curves::Usable)
@@ -100,7 +101,10 @@ impl Dialler {
         {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let again = async {
-                    let socket = (self.dial(port).await?, port);
+                    let socket = self.dial(port).await?;
+                    self.connected(&socket).await?;
+                    self.tell(|| Event::Securing);
+                    let socket = (socket, port);
                     self.tls.connect(socket, name, alpn, Curves::AndP521).await
                 };
                 // Where the second try does not get as far, the first one said what is wrong.
