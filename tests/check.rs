@@ -28,6 +28,7 @@ pub fn tests() -> Vec<Trial> {
         the_timeout_holds_for_all_of_it,
         json_has_its_members_whatever_happens,
         verbose_tells_each_step_on_standard_error,
+        verbose_keeps_secrets_to_itself,
         usage_errors_exit_2_and_ask_nobody,
         an_interrupt_ends_it,
         an_output_nobody_reads_does_no_harm,
@@ -333,6 +334,42 @@ fn verbose_tells_each_step_on_standard_error() {
     }
     assert_eq!(ended.stdout.lines().count(), 1);
     assert_eq!(ended.status.code(), Some(0));
+}
+
+/// What an exec probe writes goes into events.
+fn verbose_keeps_secrets_to_itself() {
+    let app = well();
+    let port = app.port();
+    let with_user = format!("http://user:cret1@127.0.0.1:{port}/there");
+    app.on("/moved", redirect(302, &with_user));
+    app.on("/there", redirect(302, "//cret2@127.0.0.1/"));
+    let plain = ["--verbose", &url(&app, "/moved")];
+    let headers = [
+        "Authorization: cret3",
+        "cookie: cret4",
+        "Proxy-Authorization: cret5",
+    ];
+    let headers = headers.map(|header| ["-H", header]);
+    for (args, shown) in [
+        (
+            plain.to_vec(),
+            vec!["> Authorization: ***", "http://***@127.0.0.1:"],
+        ),
+        (
+            [&plain[..], headers.as_flattened()].concat(),
+            vec![
+                "> Authorization: ***",
+                "> Cookie: ***",
+                "> Host: 127.0.0.1:",
+            ],
+        ),
+    ] {
+        let told = check(&args).stderr;
+        assert!(shown.iter().all(|text| told.contains(text)), "{told}");
+        // `user:cret1` and what it comes to.
+        let secrets = ["cret", "dXNlcjpjcmV0MQ"];
+        assert!(!secrets.iter().any(|text| told.contains(text)), "{told}");
+    }
 }
 
 fn usage_errors_exit_2_and_ask_nobody() {

@@ -26,6 +26,9 @@ pub fn tests() -> Vec<Trial> {
         user_1337_installs_into_an_empty_dir,
         a_folder_of_another_user_is_refused,
     ]);
+    tests.extend(trials!["install" needs &[Need::Peer("strace")];
+        a_copy_is_on_the_disk_before_it_has_its_name,
+    ]);
     tests.extend(
         trials!["install" needs &[Need::Root, Need::Peer("unshare")];
             a_full_or_read_only_volume_is_told_and_nothing_is_left,
@@ -209,6 +212,28 @@ fn a_copy_that_is_there_already_stays_as_it_is() {
     folder.assert_installed(&folder.install());
     let metadata = fs::symlink_metadata(folder.file()).expect("the copy");
     assert!(metadata.is_file());
+}
+
+/// A node that loses its power has the former copy or the whole new one.
+fn a_copy_is_on_the_disk_before_it_has_its_name() {
+    let (folder, log) = (Folder::new("synced"), Folder::new("calls"));
+    let calls = log.0.join("calls");
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-s0",
+        "-e",
+        "trace=write,fsync,rename,renameat,renameat2",
+        "-o",
+    ]);
+    command.arg(&calls).args(words(&binary()));
+    command.args(["install", folder.text()]);
+    folder.assert_installed(&ended(command));
+    let calls = fs::read_to_string(calls).expect("strace's log");
+    let before = calls.lines().take_while(|call| !call.contains("rename"));
+    let last = before.last().unwrap_or_default();
+    assert!(last.contains("fsync(") && last.ends_with("= 0"), "{last}");
+    assert!(calls.contains("rename"), "{calls}");
 }
 
 fn where_there_can_be_no_copy_it_says_so_and_leaves_nothing() {

@@ -130,7 +130,7 @@ fn create(folder: &Path) -> Result<(PathBuf, File), InstallError> {
     }
 }
 
-/// Fills the copy, and gives it its name.
+/// Fills the copy, and gives it its name once it is on the disk: a node may lose its power.
 fn install_as(file: &Path, temporary: &Path, copy: File) -> Result<(), InstallError> {
     let refuse = |error| InstallError::Write(temporary.into(), error);
     // Whatever the umask took away.
@@ -145,15 +145,14 @@ fn install_as(file: &Path, temporary: &Path, copy: File) -> Result<(), InstallEr
 }
 
 fn fill(mut copy: File, path: &Path) -> Result<(), InstallError> {
+    let refuse = |error| InstallError::Write(path.into(), error);
     let mut source = File::open(OURSELVES).map_err(InstallError::Ourselves)?;
     // By hand: std's copy brings every shortcut of the kernel's along.
     let mut buf = vec![0; COPIED_AT_ONCE];
     loop {
         match source.read(&mut buf).map_err(InstallError::Ourselves)? {
-            0 => return Ok(()),
-            len => copy
-                .write_all(&buf[..len])
-                .map_err(|error| InstallError::Write(path.into(), error))?,
+            0 => return copy.sync_all().map_err(refuse),
+            len => copy.write_all(&buf[..len]).map_err(refuse)?,
         }
     }
 }

@@ -207,7 +207,10 @@ impl Target {
         let port = self.port;
         let scheme = match (self.kind, typed.first()) {
             (Kind::Http(scheme), _) => scheme,
-            (_, Some(header)) => return Err(Fault::HeaderOfNoHttp.of(header)),
+            (_, Some(header)) => {
+                let name = header.split(':').next().unwrap_or_default();
+                return Err(Fault::HeaderOfNoHttp.of(name));
+            }
             (Kind::Tcp, _) => return Ok((Action::Tcp { port }, None)),
             (Kind::Grpc { tls }, _) => {
                 let service = self.service;
@@ -282,11 +285,11 @@ fn service(kind: Kind, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
 
 /// `Name: value`
 fn header(text: &str) -> Result<Header, TypedError> {
-    let refuse = |fault: Fault| fault.of(text);
-    let (name, value) = text
-        .split_once(':')
-        .ok_or_else(|| refuse(Fault::HeaderColon))?;
-    let name = headers::name(name).ok_or_else(|| refuse(Fault::HeaderName))?;
+    let Some((name, value)) = text.split_once(':') else {
+        let word = text.split_ascii_whitespace().next();
+        return Err(Fault::HeaderColon.of(word.unwrap_or_default()));
+    };
+    let name = headers::name(name).ok_or_else(|| Fault::HeaderName.of(name))?;
     if !headers::is_value(value) {
         return Err(Fault::HeaderValue.of(&name));
     }

@@ -13,7 +13,7 @@ pub enum TypedError {
     Value {
         /// What it breaks.
         fault: Fault,
-        /// The URL or the value as it was typed, or of a header that may be secret its name.
+        /// The URL or the value as it was typed; of a header its name, as its value may be a secret.
         value: Box<str>,
     },
     /// The client certificate cannot be used, for the reasons that the agent has.
@@ -81,8 +81,10 @@ impl Fault {
     fn subject(self) -> &'static str {
         match self {
             Fault::Timeout => "--timeout is ",
-            Fault::HeaderColon | Fault::HeaderName | Fault::HeaderOfNoHttp => "-H is ",
-            Fault::HeaderValue | Fault::LongAgent => "-H is for ",
+            Fault::HeaderColon => "-H is ",
+            Fault::HeaderName | Fault::HeaderValue | Fault::LongAgent | Fault::HeaderOfNoHttp => {
+                "-H is for "
+            }
             Fault::PlainCert | Fault::NoKey => "--cert is ",
             Fault::PlainKey | Fault::NoCert => "--key is ",
             _ => "the URL is ",

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::scene::Security;
-use crate::config::Quoted;
+use crate::config::{Discreet, Quoted};
 use crate::probe::{Event, Observer};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::window::Window;
@@ -146,7 +146,8 @@ impl Watch {
         request.write(&mut Window::new(&mut bytes, 0));
         let text = String::from_utf8_lossy(&bytes);
         for line in text.trim_end().lines() {
-            self.tell(format_args!("> {line}"));
+            let (line, stars) = less_secrets(line);
+            self.tell(format_args!("> {line}{stars}"));
         }
     }
 }
@@ -180,9 +181,28 @@ impl Observer for Watch {
             Event::Redirected { status, location } => {
                 self.redirects.set(self.redirects.get() + 1);
                 let location = String::from_utf8_lossy(location);
-                let location = Quoted(&location);
-                self.tell(format_args!("* {status} leads to {location}"));
+                match has_user(&location) {
+                    true => self.tell(format_args!("* {status} leads to {}", Discreet(&location))),
+                    false => self.tell(format_args!("* {status} leads to {}", Quoted(&location))),
+                }
             }
         }
     }
+}
+
+/// A line of a request as it may be shown to all who read a pod's events: without the value of a field that
+/// is there to be a secret, and stars in its place.
+fn less_secrets(line: &str) -> (&str, &'static str) {
+    const SECRET: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+    match line.split_once(':') {
+        Some((name, _)) if SECRET.contains(&name) => (name, ": ***"),
+        _ => (line, ""),
+    }
+}
+
+/// Whether a URL or a reference names a user: an `@` in a path is none.
+fn has_user(location: &str) -> bool {
+    let authority = location.split_once("//").unwrap_or_default().1;
+    let authority = authority.split(['/', '?', '#']).next();
+    authority.unwrap_or_default().contains('@')
 }

@@ -117,7 +117,7 @@ Flags:
   -H 'NAME: VALUE'     a header to send, Host and User-Agent too; may stand there again
   --cert FILE          client certificate for https and grpcs, PEM, with its chain
   --key FILE           its private key, PEM
-  --verbose            tell each step and what is sent, on standard error
+  --verbose            tell each step and what is sent, less secrets, on standard error
   --json               tell the result as one JSON object
   --help               print this
 

@@ -31,7 +31,7 @@ impl Display for Discreet<'_> {
             return Quoted(text).fmt(f);
         };
         let scheme = user.find("://").map_or(0, |colon| colon + 3);
-        match user.contains(':') {
+        match user.contains(':') || user.starts_with("//") {
             true => Quoted(&[&user[..scheme], "***@", rest].concat()).fmt(f),
             // `a@b` is a name, or the path of a file.
             false => Quoted(text).fmt(f),
@@ -56,6 +56,7 @@ mod tests {
             ("http://u@a/b", "http://***@a/b"),
             ("http://u:/?#@p@a/b", "http://***@a/b"),
             ("u:p@a", "***@a"),
+            ("//p@a", "***@a"),
             ("/etc/a@b", "/etc/a@b"),
             ("", ""),
         ] {

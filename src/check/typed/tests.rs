@@ -281,8 +281,12 @@ fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
         "-H is \"x\", but must be a name and a value: write one such as 'Host: example.org'"
     );
     assert_eq!(
+        header("X secret"),
+        "-H is \"X\", but must be a name and a value: write one such as 'Host: example.org'"
+    );
+    assert_eq!(
         header("a b: c"),
-        "-H is \"a b: c\", but its name must be a token: write one such as 'X-Probe: liveness'"
+        "-H is for \"a b\", but its name must be a token: write one such as 'X-Probe: liveness'"
     );
     // A value may be a secret, and one that was read from a file ends its line.
     for value in ["a: secret\r\n", "a: \u{1}secret"] {
@@ -295,7 +299,7 @@ fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
     for url in ["tcp://a:1", "grpc://a:1"] {
         assert_eq!(
             text(url, &|typed| typed.headers = vec!["a: b".into()]),
-            "-H is \"a: b\", but only http and https requests have headers: leave it out"
+            "-H is for \"a\", but only http and https requests have headers: leave it out"
         );
     }
 }
