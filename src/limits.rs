@@ -172,6 +172,10 @@ pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
 /// does not fail the probes of all.
 pub const HANDSHAKES: usize = 8;
 
+/// A probe's handshake has this long once it has begun, as in kubelet (`k8s.io/apimachinery`
+/// `pkg/util/net/http.go`: `TLSHandshakeTimeout`), whose clients for hooks and gRPC have no such limit.
+pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
 /// Bytes of an app's certificates up to which its handshake's turn ends with the handshake; each slot holds
 /// as much as long as it waits for the answer. A leaf and its intermediate seldom have more.
 pub const LIGHT_CERTIFICATES: usize = 4 * 1024;

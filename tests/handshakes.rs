@@ -36,6 +36,7 @@ pub fn tests() -> Vec<Trial> {
         one_more_than_may_waits_and_is_served,
         one_that_waits_for_its_turn_is_late_in_time,
         an_app_that_hangs_leaves_turns_to_the_next,
+        one_that_does_not_end_is_given_up,
         hooks_that_hang_leave_turns_to_probes,
         a_hung_one_ends_when_its_client_leaves,
         a_hung_hook_ends_when_its_client_leaves,
@@ -144,6 +145,12 @@ fn an_app_that_hangs_leaves_turns_to_the_next() {
     scene.until_begun(SHARE);
     probe(&scene.agent, STARTUPZ).assert_is(200);
     assert_eq!(scene.begun(), SHARE);
+}
+
+/// Though it may take a minute by its own deadline; whoever asks here waits for less.
+fn one_that_does_not_end_is_given_up() {
+    let scene = Scene::set();
+    probe(&scene.agent, LIVEZ).assert_is(504);
 }
 
 /// A hook has no deadline: those that hang must not fail the probes of a healthy app.

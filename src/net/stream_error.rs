@@ -40,6 +40,8 @@ pub enum TlsFault {
     ClosedEarly,
     /// The app closed the connection within a record, after the handshake.
     Truncated,
+    /// The handshake took too long.
+    TimedOut,
     /// This build has no TLS.
     NotBuilt,
 }

@@ -162,6 +162,7 @@ impl From<TlsFault> for Failure {
             TlsFault::Alert(_) => Failure::TlsAlert,
             TlsFault::Broken => Failure::TlsBroken,
             TlsFault::ClosedEarly | TlsFault::Truncated => Failure::ClosedEarly,
+            TlsFault::TimedOut => Failure::Deadline,
             TlsFault::NotBuilt => Failure::NotBuilt,
         }
     }

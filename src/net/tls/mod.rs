@@ -13,6 +13,7 @@ pub use stream::TlsStream;
 
 use core::cell::RefCell;
 use core::fmt;
+use core::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +23,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::{
-    Alpn, Curves, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice, TlsPart,
+    Alpn, Curves, Elapsed, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice,
+    TlsPart,
 };
 use crate::limits;
 use client_auth::ClientAuth;
@@ -115,7 +117,16 @@ impl Tls {
             }
         };
         let mut stream = self.stream(socket, name, alpn, curves)?;
-        stream.handshake().await?;
+        match alpn {
+            Alpn::Http => {
+                let reactor = stream.reactor();
+                let late = Instant::now() + limits::TLS_HANDSHAKE_TIME;
+                let made = reactor.before(late, pin!(stream.handshake())).await;
+                made.map_err(|Elapsed| TlsFault::TimedOut)??;
+            }
+            // Neither has such a limit.
+            Alpn::H2 | Alpn::Nothing => stream.handshake().await?,
+        }
         // A hook may take minutes, and there are few of them at once.
         if alpn != Alpn::Nothing {
             stream.keep_if_heavy(permit);

@@ -7,6 +7,7 @@
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 use std::io::{self, BufRead, IoSlice, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use heapless::Vec;
@@ -18,7 +19,7 @@ use super::fault::{Progress, fault};
 use super::permits::Permit;
 use super::records::{HEADER, Records, check_first};
 use crate::limits;
-use crate::net::{Socket, StreamError, TlsFault, yield_now};
+use crate::net::{Reactor, Socket, StreamError, TlsFault, yield_now};
 
 /// A TLS connection to the app. Dropping it says goodbye, as far as that goes without a wait.
 pub struct TlsStream {
@@ -84,6 +85,10 @@ impl TlsStream {
         let certificates = self.connection.peer_certificates().unwrap_or_default();
         let bytes: usize = certificates.iter().map(|der| der.len()).sum();
         self.permit = (bytes > limits::LIGHT_CERTIFICATES).then_some(permit);
+    }
+
+    pub(super) fn reactor(&self) -> Rc<Reactor> {
+        self.socket.reactor().clone()
     }
 
     /// The application protocol that the app chose.
