@@ -23,7 +23,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// By whom; nothing when that is longer than [`AGENT_BYTES`].
+    /// By whom; nothing when that is longer than `AGENT_BYTES`.
     pub fn by(user_agent: &str) -> Option<Asked> {
         let bytes = [BEFORE, user_agent, AFTER].concat().into_bytes();
         let head = RequestParser::new().parse(&bytes).ok().flatten()?;

@@ -51,7 +51,7 @@ pub enum Fault {
     HeaderName,
     /// A control character in a header's value.
     HeaderValue,
-    /// A `User-Agent` of more than [`AGENT_BYTES`].
+    /// A `User-Agent` that no agent would take the head of.
     LongAgent,
     /// A header where there is no HTTP request.
     HeaderOfNoHttp,
