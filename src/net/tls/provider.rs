@@ -1,4 +1,5 @@
-//! The cryptography, chosen by hand: what kubelet's own client offers, as far as *ring* has it.
+//! The cryptography, chosen by hand: what kubelet's own client offers, as far as *ring* has it. Of the
+//! providers measured on aarch64 musl it is the smallest but one, and that one needs twice its time.
 
 use std::sync::Arc;
 
