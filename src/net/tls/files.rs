@@ -18,9 +18,21 @@ use crate::limits;
 use crate::net::tls_files::{FileProblem, TlsFileError, TlsPart};
 
 /// Which contents a path leads to. A Secret volume swaps a symbolic link, so the file itself counts:
-/// device, inode, size, and the times in seconds and nanoseconds.
+/// device, inode, size, and the times in seconds and nanoseconds. What is written over in place, as long as
+/// before and within one tick of the kernel's clock, passes unseen; whoever renews a pair renames.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp([u64; 5]);
+
+/// What was read, which may be a key: wiped when it is no longer needed.
+struct Contents(Vec<u8>);
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Else nobody reads it, and it need not be written.
+        core::hint::black_box(&self.0);
+    }
+}
 
 /// A file as it was when it was read.
 pub(super) struct File {
@@ -58,7 +70,7 @@ impl File {
     }
 
     /// Its bytes. What is no regular file is not waited for.
-    fn read(&mut self) -> Result<Vec<u8>, TlsFileError> {
+    fn read(&mut self) -> Result<Contents, TlsFileError> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let unreadable = |error| FileProblem::Unreadable(error);
         let read = || {
@@ -67,7 +79,8 @@ impl File {
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                 return Err(FileProblem::NotAFile);
             }
-            let mut bytes = vec![0; limits::PEM_BYTES + 1];
+            let mut contents = Contents(vec![0; limits::PEM_BYTES + 1]);
+            let bytes = &mut contents.0;
             let mut len = 0;
             while len < bytes.len() {
                 match rustix::io::read(&fd, &mut bytes[len..]) {
@@ -81,12 +94,12 @@ impl File {
                 return Err(FileProblem::TooLarge);
             }
             bytes.truncate(len);
-            Ok((bytes, Stamp::of(&stat)))
+            Ok((contents, Stamp::of(&stat)))
         };
         match read() {
-            Ok((bytes, stamp)) => {
+            Ok((contents, stamp)) => {
                 self.stamp = Some(stamp);
-                Ok(bytes)
+                Ok(contents)
             }
             Err(problem) => {
                 // The file may be well, and this process out of descriptors: it is looked at again.
@@ -105,8 +118,8 @@ impl File {
     }
 
     fn certificates(&mut self) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
-        let bytes = self.read()?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let Contents(bytes) = &self.read()?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
         match certificates {
             Err(_) => Err(self.error(FileProblem::NotPem)),
             Ok(none) if none.is_empty() => Err(self.error(FileProblem::NoCertificate)),
@@ -115,10 +128,10 @@ impl File {
     }
 
     fn key(&mut self) -> Result<PrivateKeyDer<'static>, TlsFileError> {
-        let bytes = self.read()?;
-        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        let Contents(bytes) = &self.read()?;
+        PrivateKeyDer::from_pem_slice(bytes).map_err(|error| {
             // `BEGIN ENCRYPTED PRIVATE KEY`, and OpenSSL's older `Proc-Type: 4,ENCRYPTED`.
-            let is_encrypted = memchr::memmem::find(&bytes, b"ENCRYPTED").is_some();
+            let is_encrypted = memchr::memmem::find(bytes, b"ENCRYPTED").is_some();
             self.error(match error {
                 _ if is_encrypted => FileProblem::EncryptedKey,
                 PemError::NoItemsFound => FileProblem::NoKey,
