@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `PROBELET_BENCH_BIN` | the binary to measure instead of the one `deploy/small-build.sh --plain` makes |
 //! | `PROBELET_BENCH_TLS_BIN` | the one with encryption, instead of that of `deploy/small-build.sh` |
-//! | `PROBELET_BENCH_PEER` | `name=command`: one more contestant; in the shell command `{listen}` is the port it must listen on and `{app}` the app's. It finds `ISTIO_KUBE_APP_PROBERS` in its environment |
+//! | `PROBELET_BENCH_PEER` | `name=command`: one more; in the command `{listen}` is its port and `{app}` the app's |
 //! | `PROBELET_ENVOY`, `PROBELET_NGINX`, `PROBELET_HAPROXY` | those programs, where they are not on PATH |
 //!
 //! What is slow on the machine is slow for all: a round visits every contestant, and what is

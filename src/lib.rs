@@ -10,9 +10,9 @@
 //! | `check`   | one probe from the command line, told in a line; beside `agent` |
 //! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
 //! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
-//! | `config`  | from settings (flags and environment) and probers JSON to validated, typed tables; all errors before the first bind |
+//! | `config`  | flags, environment and probers JSON to validated, typed tables; all errors before the first bind |
 //! | `net`     | reactor, socket, timer, TLS: the only place that blocks or sleeps |
-//! | `wire`    | bytes to typed values and back: HTTP/1.1, HTTP/2 and HPACK, gRPC's health messages; no I/O, no clock |
+//! | `wire`    | bytes to typed values and back, HTTP/1.1, HTTP/2 and gRPC's messages; no I/O, no clock |
 //! | `limits`  | every capacity and deadline: value, unit, reason |
 //!
 //! One probe's way: kubelet, `agent` accepts, `wire` reads the head, `config`'s table gives the target,

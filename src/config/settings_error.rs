@@ -209,22 +209,12 @@ impl fmt::Display for ConfigError {
                 origin,
                 path,
                 reason,
-            } => {
-                write!(
-                    f,
-                    "{origin} names the file {}, which cannot be read: {reason}",
-                    Quoted(path)
-                )
-            }
+            } => file(f, origin, path, format_args!("cannot be read: {reason}")),
             ConfigError::TlsFile {
                 origin,
                 path,
                 problem,
-            } => write!(
-                f,
-                "{origin} names the file {}, which {problem}",
-                Quoted(path)
-            ),
+            } => file(f, origin, path, format_args!("{problem}")),
             ConfigError::Alone { given, missing } => {
                 write!(f, "{given} stands alone: write {missing} as well")
             }
@@ -237,10 +227,7 @@ impl fmt::Display for ConfigError {
                 port,
                 first,
                 second,
-            } => write!(
-                f,
-                "{first} and {second} both listen on port {port}: give each a port or an address of its own"
-            ),
+            } => same_port(f, *port, first, second),
             ConfigError::Loop { forward, listener } => write!(
                 f,
                 "{forward} leads to {listener} of probelet itself: write the app's own port after '='"
@@ -253,13 +240,7 @@ impl fmt::Display for ConfigError {
                 margin,
                 prober,
                 timeout,
-            } => write!(
-                f,
-                "{margin} leaves prober {} nothing of its {timeout} s: \
-                 write fewer than {} milliseconds",
-                Quoted(prober),
-                timeout * 1000
-            ),
+            } => margin_too_wide(f, margin, prober, *timeout),
             ConfigError::Places { forwards, places } => write!(
                 f,
                 "--max-forwards {places} leaves some of the {forwards} forwards without a place: \
@@ -272,6 +253,36 @@ impl fmt::Display for ConfigError {
             ),
         }
     }
+}
+
+fn file(
+    f: &mut fmt::Formatter<'_>,
+    origin: &str,
+    path: &str,
+    fault: fmt::Arguments<'_>,
+) -> fmt::Result {
+    write!(f, "{origin} names the file {}, which {fault}", Quoted(path))
+}
+
+fn same_port(f: &mut fmt::Formatter<'_>, port: u16, first: &str, second: &str) -> fmt::Result {
+    write!(
+        f,
+        "{first} and {second} both listen on port {port}: give each a port or an address of its own"
+    )
+}
+
+fn margin_too_wide(
+    f: &mut fmt::Formatter<'_>,
+    margin: &str,
+    prober: &str,
+    timeout: u64,
+) -> fmt::Result {
+    write!(
+        f,
+        "{margin} leaves prober {} nothing of its {timeout} s: write fewer than {} milliseconds",
+        Quoted(prober),
+        timeout * 1000
+    )
 }
 
 impl core::error::Error for ConfigError {}
