@@ -7,6 +7,7 @@ use crate::support::kubelet::{Kubelet, Question};
 use crate::support::menu::{FINE, answer, redirect};
 use probelet::limits;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use tinyjson::JsonValue;
 
 type Headers = &'static [(&'static str, &'static str)];
@@ -49,6 +50,19 @@ impl Case {
             // This one leads to where it came from, and so on.
             Some(location) => path.contains('#') || location.starts_with('#'),
             None => false,
+        }
+    }
+
+    /// What kubelet is to ask there, with the case's headers where it is to carry them.
+    fn question(&self, addr: SocketAddr, path: &str, carried: bool) -> Question {
+        let headers = self.headers.iter().filter(|_| carried);
+        let headers = headers
+            .map(|(n, v)| (String::from(*n), String::from(*v)))
+            .collect();
+        Question {
+            headers,
+            seconds: 5,
+            ..Question::http(addr, path)
         }
     }
 
@@ -104,21 +118,9 @@ fn compare(cases: &[Case]) -> Outcome {
                 redirect(*code, &location.replace("PORT", &app.port().to_string())),
             );
         }
-        let with_headers = |question: Question, carried: bool| {
-            let headers = case.headers.iter().filter(|_| carried);
-            let headers = headers
-                .map(|(n, v)| (String::from(*n), String::from(*v)))
-                .collect();
-            Question {
-                headers,
-                seconds: 5,
-                ..question
-            }
-        };
-        let direct = with_headers(Question::http(app.addr(), &case.path), true);
+        let direct = case.question(app.addr(), &case.path, true);
         let status_path = format!("/app-health/{n}/livez");
-        let through = Question::http(agent.addr(), &status_path);
-        let through = with_headers(through, case.held != Held::Table);
+        let through = case.question(agent.addr(), &status_path, case.held != Held::Table);
         kubelet.ask(&direct)?;
         let mut expected = heads(&app);
         assert!(

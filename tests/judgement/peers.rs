@@ -14,6 +14,24 @@ fn judge(prefix: &'static str, dishes: Vec<Dish>) -> Outcome {
     Ok(course.assert_agrees(Kubelet::get()?)?)
 }
 
+/// Statuses that are a failure like any other.
+const FAILURES: [&str; 14] = [
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+];
+
 /// The health service of grpcio in each state, calls that fail in each way, and no health service.
 pub fn grpcio() -> Outcome {
     let (folder, _authority) = folder();
@@ -43,22 +61,7 @@ pub fn grpcio() -> Outcome {
     add("long-details", "failing", Some("details"), plain, 502);
     add("long-metadata", "failing", Some("metadata"), plain, 200);
     add("raises", "failing", Some("raises"), plain, 502);
-    for status in [
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "UNAUTHENTICATED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-    ] {
+    for status in FAILURES {
         add(&status.to_lowercase(), "failing", Some(status), plain, 502);
     }
     add(

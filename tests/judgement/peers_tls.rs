@@ -31,6 +31,72 @@ struct Shop {
 
 type Pair = (PathBuf, PathBuf);
 
+/// Versions, suites and groups alone, and what `s_server` is to be told for them.
+const PROTOCOLS: &[(&str, u16, &str)] = &[
+    ("tls-1.1", 502, "-tls1_1 -cipher ALL:@SECLEVEL=0"),
+    ("tls-1.0", 502, "-tls1 -cipher ALL:@SECLEVEL=0"),
+    (
+        "tls-1.2-aes-128",
+        200,
+        "-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256",
+    ),
+    (
+        "tls-1.2-aes-256",
+        200,
+        "-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384",
+    ),
+    (
+        "tls-1.2-chacha",
+        200,
+        "-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305",
+    ),
+    ("tls-1.2-cbc", 502, "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA"),
+    (
+        "tls-1.2-cbc-sha256",
+        502,
+        "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256",
+    ),
+    ("tls-1.2-ccm", 502, "-tls1_2 -cipher ECDHE-ECDSA-AES128-CCM"),
+    ("tls-1.2-p-256", 200, "-tls1_2 -groups P-256"),
+    ("tls-1.2-p-384", 200, "-tls1_2 -groups P-384"),
+    ("tls-1.2-p-521", 502, "-tls1_2 -groups P-521"),
+    ("tls-1.2-x448", 502, "-tls1_2 -groups X448"),
+    (
+        "tls-1.3-aes-128",
+        200,
+        "-tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256",
+    ),
+    (
+        "tls-1.3-aes-256",
+        200,
+        "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384",
+    ),
+    (
+        "tls-1.3-chacha",
+        200,
+        "-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256",
+    ),
+    (
+        "tls-1.3-ccm",
+        502,
+        "-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256",
+    ),
+    ("tls-1.3-x25519", 200, "-tls1_3 -groups X25519"),
+    ("tls-1.3-p-256", 200, "-tls1_3 -groups P-256"),
+    ("tls-1.3-p-384", 200, "-tls1_3 -groups P-384"),
+    ("tls-1.3-p-521", 502, "-tls1_3 -groups P-521"),
+    ("tls-1.3-x448", 502, "-tls1_3 -groups X448"),
+    ("tls-1.3-ffdhe", 502, "-tls1_3 -groups ffdhe2048"),
+    ("no-ticket", 200, "-no_ticket"),
+    ("12-tickets", 200, "-tls1_3 -num_tickets 12"),
+    ("16-tickets", 200, "-tls1_3 -num_tickets 16"),
+    ("100-tickets", 502, "-tls1_3 -num_tickets 100"),
+    ("padded-records", 200, "-tls1_3 -record_padding 4096"),
+    ("short-records", 200, "-max_send_frag 512"),
+    ("alpn-http-1.1", 200, "-alpn http/1.1"),
+    ("alpn-of-others", 502, "-alpn spdy/3"),
+];
+
 impl Shop {
     fn open() -> Result<Self, String> {
         let mut shop = Self {
@@ -118,73 +184,10 @@ impl Shop {
         Ok(())
     }
 
-    /// Versions, suites and groups alone.
     fn protocols(&mut self) -> Result<(), String> {
         let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
         let pair = self_signed(self.folder.path(), "ec", ec)?;
-        for (name, code, words) in [
-            ("tls-1.1", 502, "-tls1_1 -cipher ALL:@SECLEVEL=0"),
-            ("tls-1.0", 502, "-tls1 -cipher ALL:@SECLEVEL=0"),
-            (
-                "tls-1.2-aes-128",
-                200,
-                "-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256",
-            ),
-            (
-                "tls-1.2-aes-256",
-                200,
-                "-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384",
-            ),
-            (
-                "tls-1.2-chacha",
-                200,
-                "-tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305",
-            ),
-            ("tls-1.2-cbc", 502, "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA"),
-            (
-                "tls-1.2-cbc-sha256",
-                502,
-                "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256",
-            ),
-            ("tls-1.2-ccm", 502, "-tls1_2 -cipher ECDHE-ECDSA-AES128-CCM"),
-            ("tls-1.2-p-256", 200, "-tls1_2 -groups P-256"),
-            ("tls-1.2-p-384", 200, "-tls1_2 -groups P-384"),
-            ("tls-1.2-p-521", 502, "-tls1_2 -groups P-521"),
-            ("tls-1.2-x448", 502, "-tls1_2 -groups X448"),
-            (
-                "tls-1.3-aes-128",
-                200,
-                "-tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256",
-            ),
-            (
-                "tls-1.3-aes-256",
-                200,
-                "-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384",
-            ),
-            (
-                "tls-1.3-chacha",
-                200,
-                "-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256",
-            ),
-            (
-                "tls-1.3-ccm",
-                502,
-                "-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256",
-            ),
-            ("tls-1.3-x25519", 200, "-tls1_3 -groups X25519"),
-            ("tls-1.3-p-256", 200, "-tls1_3 -groups P-256"),
-            ("tls-1.3-p-384", 200, "-tls1_3 -groups P-384"),
-            ("tls-1.3-p-521", 502, "-tls1_3 -groups P-521"),
-            ("tls-1.3-x448", 502, "-tls1_3 -groups X448"),
-            ("tls-1.3-ffdhe", 502, "-tls1_3 -groups ffdhe2048"),
-            ("no-ticket", 200, "-no_ticket"),
-            ("12-tickets", 200, "-tls1_3 -num_tickets 12"),
-            ("100-tickets", 502, "-tls1_3 -num_tickets 100"),
-            ("padded-records", 200, "-tls1_3 -record_padding 4096"),
-            ("short-records", 200, "-max_send_frag 512"),
-            ("alpn-http-1.1", 200, "-alpn http/1.1"),
-            ("alpn-of-others", 502, "-alpn spdy/3"),
-        ] {
+        for &(name, code, words) in PROTOCOLS {
             self.add(name, code, &pair, words)?;
         }
         let rsa = self_signed(self.folder.path(), "rsa", "rsa:2048")?;

@@ -247,90 +247,93 @@ fn a_variable_that_is_not_utf_8_is_named() {
     assert_eq!(text, "POD_IP is not UTF-8: write it in plain text");
 }
 
+/// A flag, values it cannot have, and what is said of them.
+const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
+    (
+        "status-port",
+        &["0", "65536", "-1", "+80", "80.0", " 80", "http"],
+        "but a port must be a number from 1 to 65535: write one such as 15020",
+    ),
+    (
+        "status-addr",
+        &["localhost", "1.2.3", "[::1]", "fe80::1%eth0", "1.2.3.4:80"],
+        "but must be an IP address: write one such as 127.0.0.1 or ::1",
+    ),
+    (
+        "target-ip",
+        &[
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "::ffff:224.0.0.1",
+        ],
+        "which cannot be dialled: write the app's address, such as 127.0.0.1",
+    ),
+    (
+        "source-ip",
+        &["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"],
+        "which cannot be dialled from: write an address of the pod, such as 127.0.0.6",
+    ),
+    (
+        "status-addr",
+        &["224.0.0.1", "ff02::1", "255.255.255.255"],
+        "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
+    ),
+    (
+        "deadline-margin",
+        &[
+            "",
+            "-1",
+            "25ms",
+            "0.5",
+            "+1",
+            "60001",
+            "99999999999999999999",
+        ],
+        "but must be whole milliseconds up to 60000: write a number such as 25",
+    ),
+    (
+        "shutdown-delay",
+        &["", "5s", "-1", "3601"],
+        "but must be whole seconds up to 3600: write a number such as 5",
+    ),
+    (
+        "log-level",
+        &["", "Info", "trace"],
+        "but must be one of error, warn, info, debug",
+    ),
+    (
+        "log-format",
+        &["text", "JSON"],
+        "but must be logfmt or json",
+    ),
+    (
+        "max-probes",
+        &["0", "33", "-1", "x", ""],
+        "but must be a number from 1 to 32: it can only lower what is built in",
+    ),
+    (
+        "max-hooks",
+        &["0", "5"],
+        "but must be a number from 1 to 4: it can only lower what is built in",
+    ),
+    (
+        "max-reserve",
+        &["0", "5"],
+        "but must be a number from 1 to 4: it can only lower what is built in",
+    ),
+    (
+        "max-forwards",
+        &["0", "17"],
+        "but must be a number from 1 to 16: it can only lower what is built in",
+    ),
+];
+
 #[test]
 fn each_value_that_is_wrong_is_told_with_what_to_write() {
-    for (flag, values, rule) in [
-        (
-            "status-port",
-            &["0", "65536", "-1", "+80", "80.0", " 80", "http"][..],
-            "but a port must be a number from 1 to 65535: write one such as 15020",
-        ),
-        (
-            "status-addr",
-            &["localhost", "1.2.3", "[::1]", "fe80::1%eth0", "1.2.3.4:80"],
-            "but must be an IP address: write one such as 127.0.0.1 or ::1",
-        ),
-        (
-            "target-ip",
-            &[
-                "0.0.0.0",
-                "::",
-                "224.0.0.1",
-                "ff02::1",
-                "255.255.255.255",
-                "::ffff:224.0.0.1",
-            ],
-            "which cannot be dialled: write the app's address, such as 127.0.0.1",
-        ),
-        (
-            "source-ip",
-            &["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"],
-            "which cannot be dialled from: write an address of the pod, such as 127.0.0.6",
-        ),
-        (
-            "status-addr",
-            &["224.0.0.1", "ff02::1", "255.255.255.255"],
-            "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
-        ),
-        (
-            "deadline-margin",
-            &[
-                "",
-                "-1",
-                "25ms",
-                "0.5",
-                "+1",
-                "60001",
-                "99999999999999999999",
-            ],
-            "but must be whole milliseconds up to 60000: write a number such as 25",
-        ),
-        (
-            "shutdown-delay",
-            &["", "5s", "-1", "3601"],
-            "but must be whole seconds up to 3600: write a number such as 5",
-        ),
-        (
-            "log-level",
-            &["", "Info", "trace"],
-            "but must be one of error, warn, info, debug",
-        ),
-        (
-            "log-format",
-            &["text", "JSON"],
-            "but must be logfmt or json",
-        ),
-        (
-            "max-probes",
-            &["0", "33", "-1", "x", ""],
-            "but must be a number from 1 to 32: it can only lower what is built in",
-        ),
-        (
-            "max-hooks",
-            &["0", "5"],
-            "but must be a number from 1 to 4: it can only lower what is built in",
-        ),
-        (
-            "max-reserve",
-            &["0", "5"],
-            "but must be a number from 1 to 4: it can only lower what is built in",
-        ),
-        (
-            "max-forwards",
-            &["0", "17"],
-            "but must be a number from 1 to 16: it can only lower what is built in",
-        ),
-    ] {
+    for &(flag, values, rule) in WRONG_VALUES {
         for value in values {
             assert_eq!(
                 refusal(&[(flag, value)]),

@@ -147,56 +147,36 @@ fn without_grpc(faults: &mut Faults) {
     faults.grpc("grpc-in-503", 200, vec![answer]);
 }
 
+/// What one frame of DATA has in it.
+const REPLIES: &[(&str, u16, &[u8])] = &[
+    ("message-empty", 503, &[0; 5]),
+    ("message-compressed", 502, &[1, 0, 0, 0, 2, 8, 1]),
+    ("message-of-flag-2", 502, &[2, 0, 0, 0, 2, 8, 1]),
+    ("message-cut", 502, &[0, 0, 0, 0, 2, 8]),
+    ("prefix-cut", 502, &[0, 0, 0]),
+    ("message-too-long", 502, &[0, 255, 255, 255, 255, 8, 1]),
+    ("message-no-protobuf", 502, &[0, 0, 0, 0, 2, 255, 255]),
+    ("status-as-text", 503, &[0, 0, 0, 0, 3, 10, 1, 49]),
+    ("status-twice", 200, &[0, 0, 0, 0, 4, 8, 2, 8, 1]),
+    ("status-in-many-bytes", 200, &[0, 0, 0, 0, 3, 8, 129, 0]),
+    (
+        "field-unknown-first",
+        200,
+        &[0, 0, 0, 0, 6, 0x7a, 2, 8, 2, 8, 1],
+    ),
+];
+
 fn messages(faults: &mut Faults) {
     let end = || trailers("0");
     let reply = |bytes: &[u8]| data(0, bytes);
     let long = [&[0, 0, 0, 8, 0][..], &[0x7a, 0xfd, 0x0f], &[0; 2045]].concat();
+    for &(name, code, bytes) in REPLIES {
+        let parts = [ok(), reply(bytes), end()];
+        faults.grpc(name, code, vec![answer(&parts)]);
+    }
     for (name, code, parts) in [
         ("no-message", 502, vec![]),
         ("two-messages", 502, vec![message(1), message(1)]),
-        ("message-empty", 503, vec![reply(&[0; 5])]),
-        (
-            "message-compressed",
-            502,
-            vec![reply(&[1, 0, 0, 0, 2, 8, 1])],
-        ),
-        (
-            "message-of-flag-2",
-            502,
-            vec![reply(&[2, 0, 0, 0, 2, 8, 1])],
-        ),
-        ("message-cut", 502, vec![reply(&[0, 0, 0, 0, 2, 8])]),
-        ("prefix-cut", 502, vec![reply(&[0, 0, 0])]),
-        (
-            "message-too-long",
-            502,
-            vec![reply(&[0, 255, 255, 255, 255, 8, 1])],
-        ),
-        (
-            "message-no-protobuf",
-            502,
-            vec![reply(&[0, 0, 0, 0, 2, 255, 255])],
-        ),
-        (
-            "status-as-text",
-            503,
-            vec![reply(&[0, 0, 0, 0, 3, 10, 1, 49])],
-        ),
-        (
-            "status-twice",
-            200,
-            vec![reply(&[0, 0, 0, 0, 4, 8, 2, 8, 1])],
-        ),
-        (
-            "status-in-many-bytes",
-            200,
-            vec![reply(&[0, 0, 0, 0, 3, 8, 129, 0])],
-        ),
-        (
-            "field-unknown-first",
-            200,
-            vec![reply(&[0, 0, 0, 0, 6, 0x7a, 2, 8, 2, 8, 1])],
-        ),
         ("field-unknown-of-2-kib", 503, vec![reply(&long)]),
         (
             "message-in-pieces",
@@ -278,13 +258,21 @@ fn breaks(faults: &mut Faults) {
     ] {
         faults.grpc(name, code, vec![play]);
     }
+    second_calls(faults);
+}
+
+/// What the server has not begun is asked once more.
+fn second_calls(faults: &mut Faults) {
+    let close = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes)];
+    let whole = [ok(), message(1), trailers("0")].concat();
+    let fine = || [close(whole.clone()), vec![Act::Do(Step::Hold)]].concat();
     let refused = close(rst(frames::REFUSED_STREAM));
-    faults.grpc("refused-once", 200, vec![refused, say(whole())]);
+    faults.grpc("refused-once", 200, vec![refused, fine()]);
     // grpc-go tries again at once, on the connection that is being closed or on another: chance.
     let dish = faults.dishes.last_mut();
     dish.expect("one was added").judged = false;
     let refused = close(goaway(0, 0));
-    faults.grpc("goaway-once", 200, vec![refused, say(whole())]);
+    faults.grpc("goaway-once", 200, vec![refused, fine()]);
 }
 
 fn windows(faults: &mut Faults) {

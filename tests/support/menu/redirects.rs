@@ -70,7 +70,8 @@ const PLACES: &[(&str, &str, u16)] = &[
     ("control", "/fi\u{1}ne", 502),
 ];
 
-fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
+/// A name, a place with a port of ours, and what comes of going there.
+fn places_with_ports(kitchen: &Kitchen, status_port: u16) -> Vec<(&'static str, String, u16)> {
     let (app, other, dead) = (kitchen.app.port(), kitchen.other.port(), kitchen.dead.port);
     let across = kitchen.across.port();
     let (ours, theirs) = if kitchen.is_secure {
@@ -80,7 +81,7 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
     };
     // Asked directly, kubelet follows this one into the agent, which asks the app, and so on.
     let own = format!("http://127.0.0.1:{status_port}/app-health/redirect-to-status-port/livez");
-    for (name, location, code) in [
+    vec![
         ("same-port", format!("{ours}://127.0.0.1:{app}/fine"), 200),
         ("other-port", format!("{ours}://127.0.0.1:{other}/any"), 200),
         (
@@ -126,7 +127,11 @@ fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
         ("7-kib", format!("/fine?{}", "l".repeat(7 << 10)), 200),
         ("away-3-kib", away(3 << 10), 302),
         ("away-20-kib", away(20 << 10), 302),
-    ] {
+    ]
+}
+
+fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
+    for (name, location, code) in places_with_ports(kitchen, status_port) {
         menu.add(
             &format!("redirect-to-{name}"),
             redirect(302, &location),

@@ -36,6 +36,7 @@ pub fn faults() -> Faults {
     alerts(&mut faults);
     broken_handshakes(&mut faults);
     floods(&mut faults);
+    hang_ups(&mut faults);
     after_the_handshake(&mut faults);
     other_protocols(&mut faults);
     faults
@@ -170,68 +171,90 @@ fn floods(faults: &mut Faults) {
     }
 }
 
-fn after_the_handshake(faults: &mut Faults) {
-    let ok = "HTTP/1.1 200 OK\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\n";
+const CUT: Code = Code::Cut(200);
+const FAILS: Code = Code::Plain(502);
+const HEALTHY: Code = Code::Plain(200);
+
+/// Sends bytes past TLS.
+fn below(bytes: Vec<u8>) -> Act {
+    Act::Do(Step::SendBelow(bytes))
+}
+
+/// A record that nobody can decrypt.
+fn garbage() -> Vec<u8> {
+    record(23, &[0; 40])
+}
+
+/// Ends without `close_notify`.
+fn hang_ups(faults: &mut Faults) {
     let hang_up = || Act::Do(Step::HangUp);
-    let below = |bytes: Vec<u8>| Act::Do(Step::SendBelow(bytes));
-    let (cut, fails) = (Code::Cut(200), Code::Plain(502));
-    let fine = Code::Plain(200);
-    let garbage = record(23, &[0; 40]);
     for (name, code, play) in [
-        ("hangs-up", fails, vec![hang_up()]),
+        ("hangs-up", FAILS, vec![hang_up()]),
         (
             "hangs-up-in-head",
-            fails,
-            vec![send(&ok.as_bytes()[..9]), hang_up()],
+            FAILS,
+            vec![send(&OK.as_bytes()[..9]), hang_up()],
         ),
-        ("hangs-up-after-answer", fine, vec![send(FINE), hang_up()]),
+        (
+            "hangs-up-after-answer",
+            HEALTHY,
+            vec![send(FINE), hang_up()],
+        ),
         (
             "hangs-up-to-end-body",
-            fine,
-            vec![send(format!("{ok}\r\nall there is")), hang_up()],
+            HEALTHY,
+            vec![send(format!("{OK}\r\nall there is")), hang_up()],
         ),
         (
             "hangs-up-in-body",
-            cut,
+            CUT,
             vec![
-                send(format!("{ok}Content-Length: 9\r\n\r\nhalf")),
+                send(format!("{OK}Content-Length: 9\r\n\r\nhalf")),
                 hang_up(),
             ],
         ),
         (
             "hangs-up-in-record",
-            cut,
+            CUT,
             vec![
-                send(format!("{ok}\r\nhalf")),
-                below(garbage[..20].to_vec()),
+                send(format!("{OK}\r\nhalf")),
+                below(garbage()[..20].to_vec()),
                 hang_up(),
             ],
         ),
-        ("garbage-for-head", fails, vec![below(garbage.clone())]),
+    ] {
+        faults.secure(name, &[], code, play);
+    }
+}
+
+fn after_the_handshake(faults: &mut Faults) {
+    for (name, code, play) in [
+        ("garbage-for-head", FAILS, vec![below(garbage())]),
         (
             "garbage-in-body",
-            cut,
+            CUT,
             vec![
-                send(format!("{ok}Content-Length: 9\r\n\r\nhalf")),
-                below(garbage.clone()),
+                send(format!("{OK}Content-Length: 9\r\n\r\nhalf")),
+                below(garbage()),
             ],
         ),
         (
             "garbage-after-answer",
-            fine,
-            vec![send(FINE), below(garbage)],
+            HEALTHY,
+            vec![send(FINE), below(garbage())],
         ),
         (
             "plain-http-for-head",
-            fails,
+            FAILS,
             vec![below(FINE.as_bytes().to_vec())],
         ),
         (
             "plain-alert-for-head",
-            fails,
+            FAILS,
             vec![below(record(ALERT, &[FATAL, 80]))],
         ),
-        ("empty-answer", fails, vec![]),
+        ("empty-answer", FAILS, vec![]),
         ("never-answers", Code::Plain(504), vec![Act::Do(Step::Hold)]),
     ] {
         faults.secure(name, &[], code, play);

@@ -2,148 +2,117 @@
 
 use super::*;
 
+/// A prober, and what is said before `PORT`.
+const WRONG_PORTS: &[(&str, &str)] = &[
+    (
+        r#"{"httpGet":{"port":"http"}}"#,
+        r#"httpGet.port is "http""#,
+    ),
+    (
+        r#"{"httpGet":{"port":"8080"}}"#,
+        r#"httpGet.port is "8080""#,
+    ),
+    (r#"{"httpGet":{"port":0}}"#, "httpGet.port is 0"),
+    (r#"{"httpGet":{"port":-1}}"#, "httpGet.port is -1"),
+    (r#"{"httpGet":{"port":65536}}"#, "httpGet.port is 65536"),
+    (r#"{"httpGet":{"port":80.0}}"#, "httpGet.port is 80.0"),
+    (r#"{"httpGet":{"port":8e1}}"#, "httpGet.port is 8e1"),
+    (r#"{"httpGet":{"port":true}}"#, "httpGet.port is true"),
+    (r#"{"httpGet":{"port":[80]}}"#, "httpGet.port is a list"),
+    (
+        r#"{"httpGet":{"port":{"a":1}}}"#,
+        "httpGet.port is an object",
+    ),
+    (r#"{"httpGet":{"port":null}}"#, "httpGet.port is missing"),
+    (r#"{"httpGet":{}}"#, "httpGet.port is missing"),
+    (r#"{"tcpSocket":{}}"#, "tcpSocket.port is missing"),
+    (
+        r#"{"tcpSocket":{"port":"db"}}"#,
+        r#"tcpSocket.port is "db""#,
+    ),
+    (r#"{"grpc":{"service":""}}"#, "grpc.port is missing"),
+    (r#"{"grpc":{"port":"9000"}}"#, r#"grpc.port is "9000""#),
+];
+
 #[test]
 fn a_port_that_is_wrong_is_named_with_what_to_write() {
     const PORT: &str =
         "but a port must be a number from 1 to 65535: write the container port's number";
-    for (value, expected) in [
-        (
-            r#"{"httpGet":{"port":"http"}}"#,
-            format!(r#"httpGet.port is "http", {PORT}"#),
-        ),
-        (
-            r#"{"httpGet":{"port":"8080"}}"#,
-            format!(r#"httpGet.port is "8080", {PORT}"#),
-        ),
-        (
-            r#"{"httpGet":{"port":0}}"#,
-            format!("httpGet.port is 0, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":-1}}"#,
-            format!("httpGet.port is -1, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":65536}}"#,
-            format!("httpGet.port is 65536, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":80.0}}"#,
-            format!("httpGet.port is 80.0, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":8e1}}"#,
-            format!("httpGet.port is 8e1, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":true}}"#,
-            format!("httpGet.port is true, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":[80]}}"#,
-            format!("httpGet.port is a list, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":{"a":1}}}"#,
-            format!("httpGet.port is an object, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{"port":null}}"#,
-            format!("httpGet.port is missing, {PORT}"),
-        ),
-        (
-            r#"{"httpGet":{}}"#,
-            format!("httpGet.port is missing, {PORT}"),
-        ),
-        (
-            r#"{"tcpSocket":{}}"#,
-            format!("tcpSocket.port is missing, {PORT}"),
-        ),
-        (
-            r#"{"tcpSocket":{"port":"db"}}"#,
-            format!(r#"tcpSocket.port is "db", {PORT}"#),
-        ),
-        (
-            r#"{"grpc":{"service":""}}"#,
-            format!("grpc.port is missing, {PORT}"),
-        ),
-        (
-            r#"{"grpc":{"port":"9000"}}"#,
-            format!(r#"grpc.port is "9000", {PORT}"#),
-        ),
-    ] {
-        assert_eq!(entry_refusal(value), expected);
+    for &(value, expected) in WRONG_PORTS {
+        assert_eq!(entry_refusal(value), format!("{expected}, {PORT}"));
     }
 }
 
+const WRONG_MEMBERS: &[(&str, &str)] = &[
+    (
+        "null",
+        r#"the value is null, but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#,
+    ),
+    (
+        "[]",
+        r#"the value is a list, but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#,
+    ),
+    (
+        r#"{"httpGet":8080}"#,
+        r#"httpGet is 8080, but must be an object: write {"path":"/healthz","port":8080}"#,
+    ),
+    (
+        r#"{"tcpSocket":8080}"#,
+        r#"tcpSocket is 8080, but must be an object: write {"port":8080}"#,
+    ),
+    (
+        r#"{"grpc":"x"}"#,
+        r#"grpc is "x", but must be an object: write {"port":8080}"#,
+    ),
+    (
+        r#"{"timeoutSeconds":-1}"#,
+        "timeoutSeconds is -1, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
+    ),
+    (
+        r#"{"timeoutSeconds":1.5}"#,
+        "timeoutSeconds is 1.5, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
+    ),
+    (
+        r#"{"timeoutSeconds":"1"}"#,
+        r#"timeoutSeconds is "1", but must be a whole number of seconds: write 1 or more, or leave it out for 1"#,
+    ),
+    (
+        r#"{"httpGet":{"path":1}}"#,
+        "httpGet.path is 1, but must be a string: write it in double quotes",
+    ),
+    (
+        r#"{"httpGet":{"path":"http://u:p@h/"}}"#,
+        r#"httpGet.path is "http://u:p@h/", but may not carry a user: write the path alone, and an Authorization header into httpHeaders"#,
+    ),
+    (
+        r#"{"httpGet":{"path":"a:b"}}"#,
+        r#"httpGet.path is "a:b", which kubelet reads as a URL without a host and never sends: write it with a leading slash"#,
+    ),
+    (
+        r#"{"httpGet":{"scheme":"ftp"}}"#,
+        r#"httpGet.scheme is "ftp", but must be HTTP or HTTPS: write "HTTP", or leave it out"#,
+    ),
+    (
+        r#"{"httpGet":{"protocol":"HTTP3"}}"#,
+        r#"httpGet.protocol is "HTTP3", but must be HTTP1 or HTTP2: write "HTTP1", or leave it out"#,
+    ),
+    (
+        r#"{"httpGet":{"port":1,"scheme":"HTTPS","protocol":"HTTP2"}}"#,
+        "httpGet.protocol is HTTP2 beside scheme HTTPS, which Kubernetes refuses: leave protocol out, HTTPS probes speak HTTP/2 wherever the app does",
+    ),
+    (
+        r#"{"grpc":{"mode":"mtls"}}"#,
+        r#"grpc.mode is "mtls", but must be Plaintext or TLS: write "Plaintext", or leave it out"#,
+    ),
+    (
+        r#"{"grpc":{"service":1}}"#,
+        "grpc.service is 1, but must be a string: write it in double quotes",
+    ),
+];
+
 #[test]
 fn a_member_that_is_wrong_is_named_with_what_to_write() {
-    for (value, expected) in [
-        (
-            "null",
-            r#"the value is null, but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#,
-        ),
-        (
-            "[]",
-            r#"the value is a list, but a prober must be an object: write {"httpGet":{"path":"/healthz","port":8080}}"#,
-        ),
-        (
-            r#"{"httpGet":8080}"#,
-            r#"httpGet is 8080, but must be an object: write {"path":"/healthz","port":8080}"#,
-        ),
-        (
-            r#"{"tcpSocket":8080}"#,
-            r#"tcpSocket is 8080, but must be an object: write {"port":8080}"#,
-        ),
-        (
-            r#"{"grpc":"x"}"#,
-            r#"grpc is "x", but must be an object: write {"port":8080}"#,
-        ),
-        (
-            r#"{"timeoutSeconds":-1}"#,
-            "timeoutSeconds is -1, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
-        ),
-        (
-            r#"{"timeoutSeconds":1.5}"#,
-            "timeoutSeconds is 1.5, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
-        ),
-        (
-            r#"{"timeoutSeconds":"1"}"#,
-            r#"timeoutSeconds is "1", but must be a whole number of seconds: write 1 or more, or leave it out for 1"#,
-        ),
-        (
-            r#"{"httpGet":{"path":1}}"#,
-            "httpGet.path is 1, but must be a string: write it in double quotes",
-        ),
-        (
-            r#"{"httpGet":{"path":"http://u:p@h/"}}"#,
-            r#"httpGet.path is "http://u:p@h/", but may not carry a user: write the path alone, and an Authorization header into httpHeaders"#,
-        ),
-        (
-            r#"{"httpGet":{"path":"a:b"}}"#,
-            r#"httpGet.path is "a:b", which kubelet reads as a URL without a host and never sends: write it with a leading slash"#,
-        ),
-        (
-            r#"{"httpGet":{"scheme":"ftp"}}"#,
-            r#"httpGet.scheme is "ftp", but must be HTTP or HTTPS: write "HTTP", or leave it out"#,
-        ),
-        (
-            r#"{"httpGet":{"protocol":"HTTP3"}}"#,
-            r#"httpGet.protocol is "HTTP3", but must be HTTP1 or HTTP2: write "HTTP1", or leave it out"#,
-        ),
-        (
-            r#"{"httpGet":{"port":1,"scheme":"HTTPS","protocol":"HTTP2"}}"#,
-            "httpGet.protocol is HTTP2 beside scheme HTTPS, which Kubernetes refuses: leave protocol out, HTTPS probes speak HTTP/2 wherever the app does",
-        ),
-        (
-            r#"{"grpc":{"mode":"mtls"}}"#,
-            r#"grpc.mode is "mtls", but must be Plaintext or TLS: write "Plaintext", or leave it out"#,
-        ),
-        (
-            r#"{"grpc":{"service":1}}"#,
-            "grpc.service is 1, but must be a string: write it in double quotes",
-        ),
-    ] {
+    for &(value, expected) in WRONG_MEMBERS {
         assert_eq!(entry_refusal(value), expected);
     }
 }

@@ -32,56 +32,58 @@ fn forwards_are_read() {
     );
 }
 
+const WRONG_FORWARDS: &[(&[&str], &str)] = &[
+    (
+        &["15032", "", "15032:127.0.0.1:8002"],
+        "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002",
+    ),
+    (
+        &[
+            "=127.0.0.1:8002",
+            "0=127.0.0.1:8002",
+            "a=127.0.0.1:8002",
+            "::1:80=127.0.0.1:8002",
+            "1.2.3.4:0=1.2.3.4:1",
+            "1.2.3.4=1.2.3.4:1",
+        ],
+        "but before '=' must stand PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 0.0.0.0:15032=127.0.0.1:8002",
+    ),
+    (
+        &[
+            "15032=",
+            "15032=8002",
+            "15032=localhost:80",
+            "15032=127.0.0.1",
+            "15032=127.0.0.1:0",
+            "15032=::1:80",
+            "15032=127.0.0.1:1=2",
+            "15032=[fe80::1%2]:80",
+        ],
+        "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 15032=[::1]:8002",
+    ),
+    (
+        &[
+            "15032=0.0.0.0:80",
+            "15032=[::]:80",
+            "15032=224.0.0.1:80",
+            "15032=255.255.255.255:80",
+            "15032=[ff02::1]:80",
+        ],
+        "which cannot be dialled: write the app's address, such as 127.0.0.1",
+    ),
+    (
+        &[
+            "224.0.0.1:80=127.0.0.1:1",
+            "255.255.255.255:80=127.0.0.1:1",
+            "[ff02::1]:80=127.0.0.1:1",
+        ],
+        "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
+    ),
+];
+
 #[test]
 fn each_forward_that_is_wrong_is_told_with_an_example() {
-    for (values, rule) in [
-        (
-            &["15032", "", "15032:127.0.0.1:8002"][..],
-            "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002",
-        ),
-        (
-            &[
-                "=127.0.0.1:8002",
-                "0=127.0.0.1:8002",
-                "a=127.0.0.1:8002",
-                "::1:80=127.0.0.1:8002",
-                "1.2.3.4:0=1.2.3.4:1",
-                "1.2.3.4=1.2.3.4:1",
-            ],
-            "but before '=' must stand PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 0.0.0.0:15032=127.0.0.1:8002",
-        ),
-        (
-            &[
-                "15032=",
-                "15032=8002",
-                "15032=localhost:80",
-                "15032=127.0.0.1",
-                "15032=127.0.0.1:0",
-                "15032=::1:80",
-                "15032=127.0.0.1:1=2",
-                "15032=[fe80::1%2]:80",
-            ],
-            "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 15032=[::1]:8002",
-        ),
-        (
-            &[
-                "15032=0.0.0.0:80",
-                "15032=[::]:80",
-                "15032=224.0.0.1:80",
-                "15032=255.255.255.255:80",
-                "15032=[ff02::1]:80",
-            ],
-            "which cannot be dialled: write the app's address, such as 127.0.0.1",
-        ),
-        (
-            &[
-                "224.0.0.1:80=127.0.0.1:1",
-                "255.255.255.255:80=127.0.0.1:1",
-                "[ff02::1]:80=127.0.0.1:1",
-            ],
-            "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all",
-        ),
-    ] {
+    for &(values, rule) in WRONG_FORWARDS {
         for value in values {
             assert_eq!(
                 refusal(&[("forward", value)]),

@@ -154,6 +154,10 @@ mod built {
             let expected = format!("{origin} names the file \"{path}\", which {expected}");
             assert!(text.starts_with(&expected), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_readable_file_is_named_likewise() {
         for (path, expected) in [
             (
                 "/none",

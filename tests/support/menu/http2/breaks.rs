@@ -1,6 +1,6 @@
 //! Streams of HTTP/2 that stall, break off, break the rules of framing, or flood.
 
-use super::{CUT, FAILS, FINE, LATE, Menu, ok, whole};
+use super::{CUT, Code, FAILS, FINE, LATE, Menu, ok, whole};
 use crate::support::fake_app::Step;
 use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, greeting, head, headers,
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub(super) fn add_to(menu: &mut Menu) {
     stalls(menu);
+    late_parts(menu);
     bad_frames(menu);
     floods(menu);
 }
@@ -40,6 +41,9 @@ fn stalls(menu: &mut Menu) {
         reset(),
     ];
     menu.plays("resets-in-body", CUT, vec![play]);
+}
+
+fn late_parts(menu: &mut Menu) {
     let drip = Act::Do(Step::Drip(whole(), Duration::from_millis(300)));
     menu.plays(
         "drips",
@@ -82,14 +86,21 @@ fn stalls(menu: &mut Menu) {
     menu.plays("greets-after-request", FINE, vec![play]);
 }
 
+/// A name, what comes of it, and what the app says.
+type Case = (&'static str, Code, Vec<u8>);
+
 fn bad_frames(menu: &mut Menu) {
-    let hold = || Act::Do(Step::Hold);
-    menu.plays(
-        "settings-missing",
-        FAILS,
-        vec![vec![Act::Request, send(whole()), hold()]],
-    );
-    for (name, code, bytes) in [
+    let alone = vec![Act::Request, send(whole()), Act::Do(Step::Hold)];
+    menu.plays("settings-missing", FAILS, vec![alone]);
+    for cases in [of_data_and_heads(), of_settings(), of_other_types()] {
+        for (name, code, bytes) in cases {
+            menu.says(name, code, &[bytes]);
+        }
+    }
+}
+
+fn of_data_and_heads() -> Vec<Case> {
+    vec![
         (
             "data-too-long",
             CUT,
@@ -145,6 +156,11 @@ fn bad_frames(menu: &mut Menu) {
             FAILS,
             [frame(HEADERS, 1, 1, &[]), frame(6, 0, 0, &[0; 8])].concat(),
         ),
+    ]
+}
+
+fn of_settings() -> Vec<Case> {
+    vec![
         ("settings-of-5-bytes", FAILS, frame(4, 0, 0, &[0; 5])),
         ("settings-on-stream-1", FAILS, frame(4, 0, 1, &[])),
         ("settings-ack-with-payload", FAILS, frame(4, 1, 0, &[0; 6])),
@@ -164,6 +180,11 @@ fn bad_frames(menu: &mut Menu) {
             FINE,
             [frames::settings(&[(0xbeef, 7), (3, 1)]), whole()].concat(),
         ),
+    ]
+}
+
+fn of_other_types() -> Vec<Case> {
+    vec![
         ("ping-of-7-bytes", FAILS, frame(6, 0, 0, &[0; 7])),
         ("ping-on-stream-1", FAILS, frame(6, 0, 1, &[0; 8])),
         (
@@ -187,9 +208,7 @@ fn bad_frames(menu: &mut Menu) {
             FINE,
             [frame(0xbe, 0xff, 0x7fff_ffff, &[9; 99]), whole()].concat(),
         ),
-    ] {
-        menu.says(name, code, &[bytes]);
-    }
+    ]
 }
 
 fn floods(menu: &mut Menu) {

@@ -7,6 +7,7 @@ use crate::support::frames::{
 
 pub(super) fn add_to(menu: &mut Menu) {
     bad_blocks(menu);
+    fields(menu);
     let ends = |block: &[u8]| headers(END_STREAM, block);
     menu.says("head-indexed", FINE, &[ends(&[0x88])]);
     menu.says("head-indexed-404", Code::Plain(404), &[ends(&[0x8d])]);
@@ -46,6 +47,11 @@ pub(super) fn add_to(menu: &mut Menu) {
     let weighted = [&[0, 0, 0, 0, 9][..], &head("200", &[])].concat();
     let flags = END_STREAM | frames::PRIORITY;
     menu.says("head-with-priority", FINE, &[headers(flags, &weighted)]);
+}
+
+/// Names and values, and where the status may stand.
+fn fields(menu: &mut Menu) {
+    let ends = |block: &[u8]| headers(END_STREAM, block);
     for (name, code, fields) in [
         ("upper-case", FAILS, [("X-Upper", "y")]),
         ("connection", FINE, [("connection", "close")]),

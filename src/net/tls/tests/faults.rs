@@ -1,0 +1,115 @@
+//! What is said of an app that does not speak TLS, wants a certificate, or has a wrong one.
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::UnixTime;
+
+use super::*;
+
+#[test]
+fn what_is_not_tls_is_told_however_it_comes() {
+    for (bytes, fault) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            TlsFault::HttpAnswer,
+        ),
+        (b"SSH-2.0-x\r\n", TlsFault::NotTls),
+        (b"HTTP", TlsFault::ClosedEarly),
+        (b"", TlsFault::ClosedEarly),
+        (b"\x15\x03\x01\x00\x02\x02\x28", TlsFault::NoCommonCipher),
+        (b"\x15\x03\x01\x00\x02\x02\x46", TlsFault::NoCommonCipher),
+        (b"\x15\x03\x01\x00\x02\x02\x70", TlsFault::Alert(112)),
+        (b"\x16\x03\x03\x00\x04\x63\x00\x00\x00", TlsFault::Broken),
+    ] {
+        for piece in [1, bytes.len().max(1)] {
+            let addr = bare(move |mut socket| {
+                let _ = socket.read(&mut [0; 4096]);
+                for part in bytes.chunks(piece) {
+                    let _ = socket.write_all(part);
+                }
+                let _ = socket.shutdown(std::net::Shutdown::Write);
+                let _ = socket.read(&mut [0; 4096]);
+            });
+            let expected = Err(StreamError::Tls(fault));
+            assert_eq!(ask(&nothing(), addr, Alpn::Http, 8), expected, "{bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn an_app_that_wants_a_certificate_is_told_from_one_that_refuses_it() {
+    let (ca, other) = (Ca::new("wanted"), Ca::new("refused"));
+    let addr = served(ca.server(true, &[]), answer);
+    let fault = StreamError::Tls(TlsFault::ClientCertificateRequired);
+    assert_eq!(ask(&nothing(), addr, Alpn::Http, 8), Err(fault));
+    for (maker, expected) in [
+        (&ca, Ok("8".to_string())),
+        (&other, Err(TlsFault::ClientCertificateRefused.into())),
+    ] {
+        let tls = Tls::load(maker.client(&maker.pair(&[]))).expect("good files");
+        let addr = served(ca.server(true, &[]), answer);
+        let asked = ask(&Rc::new(tls), addr, Alpn::Http, 8);
+        assert_eq!(asked.map(|asked| asked.1), expected);
+    }
+}
+
+#[test]
+fn the_app_has_to_be_of_the_ca_and_have_the_id() {
+    let (ca, other) = (Ca::new("of-ca"), Ca::new("of-other"));
+    for (trusted, id, expected) in [
+        (&ca, None, Ok("8".to_string())),
+        (&ca, Some("spiffe://td/web"), Ok("8".into())),
+        (
+            &ca,
+            Some("spiffe://td/we"),
+            Err(TlsFault::WrongIdentity.into()),
+        ),
+        (&other, None, Err(TlsFault::BadCertificate.into())),
+        (
+            &other,
+            Some("spiffe://td/web"),
+            Err(TlsFault::BadCertificate.into()),
+        ),
+    ] {
+        let files = TlsFiles {
+            app_ca: Some(trusted.file("ca.pem", &trusted.pem)),
+            app_id: id.map(Into::into),
+            client: None,
+        };
+        let tls = Rc::new(Tls::load(files).expect("good files"));
+        let addr = served(ca.server(false, &[]), answer);
+        let asked = ask(&tls, addr, Alpn::Http, 8);
+        assert_eq!(asked.map(|asked| asked.1), expected, "{id:?}");
+    }
+}
+
+#[test]
+fn a_certificate_is_not_blamed_for_a_clock_that_was_never_set() {
+    let ca = Ca::new("clock");
+    let mut roots = RootCertStore::empty();
+    roots.add(der(&ca.pem)).expect("a CA");
+    let app_ca = AppCa {
+        roots,
+        id: None,
+        algorithms: provider::provider(Curves::Usable).signature_verification_algorithms,
+    };
+    let progress = fault::Progress {
+        hello: true,
+        asked: false,
+        has_pair: false,
+    };
+    let mut params = CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(2030, 1, 1);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, &ca.issuer).expect("a certificate");
+    let nobody = ServerName::IpAddress(core::net::Ipv4Addr::LOCALHOST.into());
+    for (seconds, expected) in [
+        (0, TlsFault::ClockNotSet),
+        (limits::CLOCK_IS_SET_FROM - 1, TlsFault::ClockNotSet),
+        (limits::CLOCK_IS_SET_FROM, TlsFault::BadCertificate),
+    ] {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let result = app_ca.verify_server_cert(certificate.der(), &[], &nobody, &[], now);
+        let error = result.expect_err("it is not valid yet");
+        assert_eq!(fault::fault(&error, progress), expected, "{seconds}");
+    }
+}

@@ -1,0 +1,98 @@
+//! Files that change, or cannot be read, while they are in use.
+
+use super::*;
+use crate::net::FileProblem;
+
+#[test]
+fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
+    let ca = Ca::new("renewed");
+    let [first, second] = [ca.pair(&[]), ca.pair(&[])];
+    let tls = Tls::load(ca.client(&first)).expect("good files");
+    let in_use = |tls: &Tls| {
+        let mut material = tls.material.borrow_mut();
+        // As if the last look had been long ago.
+        material.look_at = Instant::now();
+        material.shared(Curves::Usable);
+        material.pair.as_ref().expect("a pair").cert[0].clone()
+    };
+    assert_eq!((in_use(&tls), tls.take_notice()), (der(&first[0]), None));
+    // The certificate comes first, and for a while the key is the old one's.
+    let key = ca.file("k.pem", &first[1]);
+    ca.file("c.pem", &second[0]);
+    let kept = TlsNotice::Kept(TlsFileError {
+        part: TlsPart::Key,
+        path: key.clone(),
+        problem: FileProblem::OtherKey,
+    });
+    assert_eq!(
+        (in_use(&tls), tls.take_notice()),
+        (der(&first[0]), Some(kept))
+    );
+    assert_eq!(
+        (in_use(&tls), tls.take_notice()),
+        (der(&first[0]), None),
+        "told twice"
+    );
+    ca.file("k.pem", &second[1]);
+    let renewed = TlsNotice::Renewed(TlsPart::Certificate);
+    assert_eq!(
+        (in_use(&tls), tls.take_notice()),
+        (der(&second[0]), Some(renewed))
+    );
+    std::fs::remove_file(&*key).expect("it is there");
+    assert_eq!(in_use(&tls), der(&second[0]));
+    assert!(matches!(tls.take_notice(), Some(TlsNotice::Kept(_))));
+}
+
+#[test]
+fn a_file_that_could_not_be_read_is_looked_at_again_and_told_once() {
+    let ca = Ca::new("unreadable");
+    let pair = ca.pair(&[]);
+    let tls = Tls::load(ca.client(&pair)).expect("good files");
+    let mut material = tls.material.borrow_mut();
+    // As a read that failed leaves it: which file it is, is as little known as what is in it.
+    let key = ca.directory.join("k.pem");
+    let aside = ca.directory.join("aside.pem");
+    std::fs::rename(&key, &aside).expect("it is there");
+    for _ in 0..3 {
+        let read = material.read_pair();
+        material.note(TlsPart::Certificate, read);
+    }
+    assert!(matches!(material.notices[..], [TlsNotice::Kept(_)]));
+    let [_, file] = material.pair_files.as_mut().expect("named");
+    assert!(file.stamp.is_none());
+    std::fs::rename(&aside, &key).expect("it is there");
+    assert!(file.look());
+}
+
+/// kubelet writes a new directory, and swaps the link that each file of the volume leads through.
+#[test]
+fn a_secret_volume_is_followed_through_its_links() {
+    let ca = Ca::new("secret");
+    let [first, second] = [ca.pair(&[]), ca.pair(&[])];
+    let in_volume = |name: &str| ca.directory.join(name);
+    for (directory, pair) in [("..1", &first), ("..2", &second)] {
+        std::fs::create_dir(in_volume(directory)).expect("a directory");
+        ca.file(&format!("{directory}/tls.crt"), &pair[0]);
+        ca.file(&format!("{directory}/tls.key"), &pair[1]);
+    }
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, in_volume(at)).expect("a link");
+    link("..1", "..data");
+    link("..data/tls.crt", "tls.crt");
+    link("..data/tls.key", "tls.key");
+    let path = |name: &str| in_volume(name).to_str().expect("a plain path").into();
+    let tls = Tls::load(TlsFiles {
+        client: Some([path("tls.crt"), path("tls.key")]),
+        ..TlsFiles::default()
+    });
+    let tls = tls.expect("good files");
+    link("..2", "..data_tmp");
+    std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
+    let mut material = tls.material.borrow_mut();
+    material.shared(Curves::Usable);
+    assert_eq!(material.notices, [TlsNotice::Renewed(TlsPart::Certificate)]);
+    assert_eq!(
+        material.pair.as_ref().expect("a pair").cert[0],
+        der(&second[0])
+    );
+}
