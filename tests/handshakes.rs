@@ -11,7 +11,7 @@ use crate::support::fake_app::FakeApp;
 use crate::support::http::End;
 use crate::support::line::Line;
 use crate::support::menu::{FINE, answer};
-use crate::support::observe::{assert_descriptors, until};
+use crate::support::observe::{assert_descriptors, logged, until};
 use crate::support::raw::{get, has_bytes, probe, read_to_end, send, state};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
@@ -136,6 +136,7 @@ fn one_that_waits_for_its_turn_is_late_in_time() {
     let _held = scene.ask(LIVEZ, SHARE);
     scene.until_begun(SHARE);
     probe(&scene.agent, READYZ).assert_is(504);
+    logged(&scene.agent, "no turn at the TLS handshake");
 }
 
 /// However many probes of it there are.

@@ -172,7 +172,7 @@ impl Connection<'_> {
 
     fn record(&self, number: usize, prober: &Prober, outcome: Outcome) {
         let agent = self.agent;
-        agent.note_tls_files();
+        agent.note_tls();
         let now = Instant::now();
         let probed = Probed {
             number,

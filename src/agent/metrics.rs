@@ -99,7 +99,7 @@ impl Metrics {
     pub fn new(probers: usize) -> Metrics {
         Metrics {
             codes: RefCell::new(vec![Codes::default(); probers].into_boxed_slice()),
-            failures: Default::default(),
+            failures: [const { Cell::new(0) }; Failure::ALL.len()],
             bodies_broken: Cell::new(0),
             rejections: Default::default(),
             buckets: Default::default(),

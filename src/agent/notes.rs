@@ -21,6 +21,7 @@ pub struct Limits {
     unread: RateLimit,
     accept: RateLimit,
     tls_files: RateLimit,
+    turns: RateLimit,
 }
 
 impl Agent {
@@ -115,8 +116,21 @@ impl Agent {
         }
     }
 
-    /// Certificates that were renewed, or are broken now, since the last TLS probe.
-    pub(super) fn note_tls_files(&self) {
+    /// What became of TLS since the last probe: turns that never came, and certificates that were renewed, or
+    /// are broken now.
+    pub(super) fn note_tls(&self) {
+        let given_up = self.config.tls.take_given_up();
+        if given_up > 0
+            && let Some(suppressed) = self.limits.borrow_mut().turns.allow(Instant::now())
+        {
+            self.log
+                .line(
+                    Level::Warn,
+                    "no turn at the TLS handshake: others hang in theirs",
+                )
+                .field("probes", given_up)
+                .suppressed(suppressed);
+        }
         while let Some(notice) = self.config.tls.take_notice() {
             let Some(suppressed) = self.limits.borrow_mut().tls_files.allow(Instant::now()) else {
                 continue;

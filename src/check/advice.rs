@@ -97,8 +97,16 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
         "the app refused the client certificate; does it trust its issuer, has it expired, does it want another name?",
     ),
     (
+        Failure::UnknownIssuer,
+        "the app's certificate does not lead to the CA; is it the CA of the mesh, does the app send its intermediates?",
+    ),
+    (
+        Failure::CertificateExpired,
+        "the app's certificate has expired, or one on the way to the CA's; let the app renew it",
+    ),
+    (
         Failure::BadCertificate,
-        "the app's certificate does not lead to the CA; is it the CA of the mesh, has the certificate expired?",
+        "the app's certificate does not verify; is it one for servers, and not the CA's own?",
     ),
     (
         Failure::WrongIdentity,

@@ -26,7 +26,11 @@ pub enum TlsFault {
     ClientCertificateRequired,
     /// The app does not take our certificate.
     ClientCertificateRefused,
-    /// The app's certificate does not verify against `--app-ca`.
+    /// The app's certificate leads to none of `--app-ca`'s.
+    UnknownIssuer,
+    /// The app's certificate, or one on the way to `--app-ca`'s, has expired.
+    CertificateExpired,
+    /// The app's certificate does not verify against `--app-ca` for another reason.
     BadCertificate,
     /// The app's certificate is good, but is not `--app-id`'s.
     WrongIdentity,

@@ -72,7 +72,11 @@ failures! {
     ClientCertificateRequired = "client_certificate_required",
     /// The app refused the client certificate.
     ClientCertificateRefused = "client_certificate_refused",
-    /// The app's certificate does not verify against the CA.
+    /// The app's certificate leads to no certificate of the CA.
+    UnknownIssuer = "unknown_issuer",
+    /// The app's certificate has expired, or one on the way to the CA's.
+    CertificateExpired = "certificate_expired",
+    /// The app's certificate does not verify against the CA for another reason.
     BadCertificate = "bad_certificate",
     /// The app's certificate is some other workload's.
     WrongIdentity = "wrong_identity",
@@ -156,6 +160,8 @@ impl From<TlsFault> for Failure {
             TlsFault::NotTls => Failure::NotTls,
             TlsFault::ClientCertificateRequired => Failure::ClientCertificateRequired,
             TlsFault::ClientCertificateRefused => Failure::ClientCertificateRefused,
+            TlsFault::UnknownIssuer => Failure::UnknownIssuer,
+            TlsFault::CertificateExpired => Failure::CertificateExpired,
             TlsFault::BadCertificate => Failure::BadCertificate,
             TlsFault::WrongIdentity => Failure::WrongIdentity,
             TlsFault::ClockNotSet => Failure::ClockNotSet,

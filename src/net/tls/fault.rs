@@ -67,6 +67,10 @@ fn of_certificate(error: &CertificateError) -> TlsFault {
             TlsFault::ClockNotSet
         }
         CertificateError::NotValidForName => TlsFault::WrongIdentity,
+        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            TlsFault::CertificateExpired
+        }
         _ => TlsFault::BadCertificate,
     }
 }

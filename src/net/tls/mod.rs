@@ -158,6 +158,11 @@ impl Tls {
         Ok(TlsStream::new(socket, connection, shared.client_auth))
     }
 
+    /// How many connections were given up, since this was last asked, before their turn at the handshake came.
+    pub fn take_given_up(&self) -> usize {
+        self.permits.take_given_up()
+    }
+
     /// What came of files that changed, one at a time.
     pub fn take_notice(&self) -> Option<TlsNotice> {
         self.material.borrow_mut().notices.pop()

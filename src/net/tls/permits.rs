@@ -17,6 +17,8 @@ pub(super) struct Permits {
     /// The ports of those who have a turn.
     held: RefCell<Vec<u16>>,
     waiting: RefCell<VecDeque<Waiting>>,
+    /// How many gave up before their turn came.
+    given_up: Cell<usize>,
 }
 
 struct Waiting {
@@ -47,7 +49,13 @@ impl Permits {
             next: Cell::new(0),
             held: RefCell::default(),
             waiting: RefCell::default(),
+            given_up: Cell::new(0),
         })
+    }
+
+    /// How many gave up waiting since this was last asked.
+    pub(super) fn take_given_up(&self) -> usize {
+        self.given_up.take()
     }
 
     /// A turn, if there is one for `port` now.
@@ -112,12 +120,11 @@ impl Permits {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes somebody out of the queue; true when a turn had been passed on to them.
-    fn leave(&self, number: u32) -> bool {
+    /// Takes somebody out of the queue.
+    fn leave(&self, number: u32) -> Option<Waiting> {
         let mut waiting = self.waiting.borrow_mut();
         let index = waiting.iter().position(|waiting| waiting.ticket == number);
-        let left = index.and_then(|index| waiting.remove(index));
-        left.is_some_and(|left| left.granted)
+        index.and_then(|index| waiting.remove(index))
     }
 }
 
@@ -140,8 +147,11 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.permits.leave(self.number) {
-            self.permits.end(self.port);
+        match self.permits.leave(self.number) {
+            Some(left) if left.granted => self.permits.end(self.port),
+            Some(_) => self.permits.given_up.set(self.permits.given_up.get() + 1),
+            // It has its turn.
+            None => {}
         }
     }
 }
@@ -203,6 +213,11 @@ mod tests {
             drop(first);
         }
         assert!(poll!(last).is_ready(), "the turn was passed on twice");
+        assert_eq!(
+            permits.take_given_up(),
+            1,
+            "one had its turn and did not know"
+        );
         assert_all_free(&permits);
     }
 
