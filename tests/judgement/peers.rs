@@ -8,7 +8,14 @@ use crate::support::ports::{Reserved, reserve};
 use crate::support::{Outcome, TLS};
 use std::process::Command;
 
-fn judge(prefix: &'static str, dishes: Vec<Dish>) -> Outcome {
+/// A peer is a process of its own, and slow on a busy machine: only those that are to be late have no more
+/// than a second.
+fn judge(prefix: &'static str, mut dishes: Vec<Dish>) -> Outcome {
+    for dish in &mut dishes {
+        if !matches!(dish.code, Code::Plain(504) | Code::Cut(_)) {
+            dish.seconds = 5;
+        }
+    }
     let course = Course::open(prefix, dishes, &[])?;
     course.assert_leaves_nothing(|| course.assert_codes())?;
     Ok(course.assert_agrees(Kubelet::get()?)?)
