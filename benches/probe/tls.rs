@@ -55,7 +55,8 @@ fn probe(config: &Arc<ClientConfig>, app: u16, head: &str) -> io::Result<()> {
     }
 }
 
-/// The suites and groups of `net::tls`, in its order; nothing is verified, no session is kept.
+/// The suites, groups and signature schemes of `net::tls`, in its order: the hello is as long and the app
+/// chooses alike. Nothing is verified, no session is kept.
 fn client() -> Result<ClientConfig, Error> {
     let provider = CryptoProvider {
         cipher_suites: vec![
@@ -64,6 +65,10 @@ fn client() -> Result<ClientConfig, Error> {
             suite::TLS13_CHACHA20_POLY1305_SHA256,
             suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
             suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
         ],
         kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
         ..ring::default_provider()
@@ -77,6 +82,22 @@ fn client() -> Result<ClientConfig, Error> {
     config.resumption = Resumption::disabled();
     Ok(config)
 }
+
+/// What Go's client offers.
+const SCHEMES: [SignatureScheme; 12] = [
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ED25519,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA1,
+    SignatureScheme::ECDSA_SHA1_Legacy,
+];
 
 /// Takes any certificate, as kubelet does.
 #[derive(Debug)]
@@ -113,8 +134,7 @@ impl ServerCertVerifier for Anyone {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        algorithms.supported_schemes()
+        SCHEMES.to_vec()
     }
 }
 
