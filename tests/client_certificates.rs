@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 
 use crate::support::agent::{Agent, Setup, is_emulated};
 use crate::support::certs::{Authority, Folder, Identity};
-use crate::support::fake_app::FakeApp;
+use crate::support::fake_app::{FakeApp, Step};
 use crate::support::menu::{FINE, answer};
 use crate::support::observe::{log_lines, logged, until};
 use crate::support::peers::envoy::{ENVOY, Envoy};
@@ -32,6 +32,7 @@ pub fn tests() -> Vec<Trial> {
         an_app_that_demands_one_is_probed_with_it_and_not_without,
         one_that_the_app_does_not_trust_is_said_to_be_refused,
         an_app_that_only_asks_for_one_is_probed_without,
+        an_app_that_does_without_one_and_hangs_up_is_not_said_to_require_it,
         a_new_pair_in_the_files_is_taken_up,
         a_new_pair_in_a_secret_volume_is_taken_up,
         a_broken_new_pair_leaves_the_old_one_in_use,
@@ -119,6 +120,22 @@ fn an_app_that_only_asks_for_one_is_probed_without() {
     app.otherwise(answer(FINE));
     let agent = agent(&https(LIVEZ, app.port()), &[]);
     probe(&agent, LIVEZ).assert_is(200);
+}
+
+/// In TLS 1.2 a handshake that is done shows it, in TLS 1.3 the tickets that follow.
+fn an_app_that_does_without_one_and_hangs_up_is_not_said_to_require_it() {
+    use rustls::version::{TLS12, TLS13};
+    let mesh = Authority::new("mesh");
+    for (version, end, reason) in [
+        (&TLS12, Step::HangUp, "closed_early"),
+        (&TLS12, Step::Reset, "reset"),
+        (&TLS13, Step::HangUp, "closed_early"),
+    ] {
+        let app = FakeApp::secure(Identity::self_signed().asking_in(&[version], &mesh));
+        app.otherwise(vec![end]);
+        assert_fails(&agent(&https(LIVEZ, app.port()), &[]), LIVEZ, reason);
+        assert_eq!(app.seen().len(), 1, "it took the request");
+    }
 }
 
 /// Probes until the app, which trusts the second authority alone, lets the new pair in.

@@ -2,16 +2,22 @@
 
 use libtest_mimic::Trial;
 
+use crate::support::TLS;
 use crate::support::agent::Agent;
+use crate::support::certs::Identity;
+use crate::support::fake_app::{FakeApp, Step};
+use crate::support::frames::{END_STREAM, head, headers, settings};
 use crate::support::menu::grpc::serving;
+use crate::support::menu::{FINE, answer};
 use crate::support::observe::{logged, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{get, probe, read_to_end, send};
-use crate::support::scripted::Scripted;
+use crate::support::scripted::{Act, Scripted, send as says};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 const LIVEZ: &str = "/app-health/web/livez";
+const READYZ: &str = "/app-health/web/readyz";
 
 /// The tests.
 pub fn tests() -> Vec<Trial> {
@@ -19,6 +25,7 @@ pub fn tests() -> Vec<Trial> {
         a_refused_dial_is_tried_again_before_the_deadline,
         a_refused_dial_without_time_for_another_fails_at_once,
         the_call_is_the_one_kubelet_makes,
+        an_app_that_takes_no_call_and_floods_keeps_nobody_waiting,
     ]
 }
 
@@ -50,7 +57,7 @@ fn a_refused_dial_without_time_for_another_fails_at_once() {
 
 /// One HEADERS frame, then one DATA frame with the message, which ends the stream.
 fn the_call_is_the_one_kubelet_makes() {
-    use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS};
+    use crate::support::frames::{DATA, END_HEADERS, HEADERS};
     let app = Scripted::start(None, vec![serving()]);
     probe(&agent(app.port(), 10), LIVEZ).assert_is(200);
     let frames = app.frames();
@@ -66,4 +73,43 @@ fn the_call_is_the_one_kubelet_makes() {
         .is_some_and(|f| f.flags & END_STREAM != 0);
     assert!(ends, "{frames:?}");
     assert!(frames.iter().all(|frame| matches!(frame.stream, 0 | 1)));
+}
+
+/// The answer before the call does not count, and what comes without end is not read to the deadline.
+fn an_app_that_takes_no_call_and_floods_keeps_nobody_waiting() {
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    const CALLS: usize = 4;
+    let fields = [("content-type", "application/grpc"), ("grpc-status", "0")];
+    let early = headers(END_STREAM, &head("200", &fields));
+    let fine = FakeApp::start();
+    fine.otherwise(answer(FINE));
+    for (early, mode) in [(&early[..], ""), (&[], ""), (&early, r#","mode":"TLS""#)] {
+        if !TLS && !mode.is_empty() {
+            continue;
+        }
+        let first = [&settings(&[(MAX_CONCURRENT_STREAMS, 0)])[..], early].concat();
+        // More at once than is read at once, so that it never runs dry.
+        let flood = Act::Do(Step::Flood(vec![0; 1 << 20], u64::MAX));
+        let security = Identity::self_signed().security(&["h2"], None);
+        let security = security.filter(|_| !mode.is_empty());
+        let app = Scripted::start(security, vec![vec![says(first), flood]]);
+        let members = format!(
+            r#""grpc":{{"port":{}{mode}}},"timeoutSeconds":2"#,
+            app.port()
+        );
+        let table = Table::new().prober(LIVEZ, &members);
+        let agent = agent_with(&table.http(READYZ, fine.port(), 2), &[]);
+        let mut clients: Vec<_> = (0..CALLS)
+            .map(|_| send(agent.addr(), &get(LIVEZ)))
+            .collect();
+        until("the calls are tried", || {
+            (app.accepted() >= CALLS).then_some(())
+        });
+        probe(&agent, READYZ).assert_is(200);
+        for client in &mut clients {
+            let code = read_to_end(client).code();
+            assert!(matches!(code, Some(502 | 504)), "{code:?}");
+        }
+        assert!(app.accepted() > CALLS, "none was cut off and tried again");
+    }
 }

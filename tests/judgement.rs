@@ -49,6 +49,11 @@ const TESTS: &[Test] = &[
         "a_flood_keeps_nobody_waiting",
         fairness::a_flood_keeps_nobody_waiting,
     ),
+    (
+        &[],
+        "long_trailers_keep_nobody_waiting",
+        fairness::long_trailers_keep_nobody_waiting,
+    ),
     (&[Need::Go], "kubelet_agrees_on_each_fault", verdicts::agree),
     (
         &[Need::Go],

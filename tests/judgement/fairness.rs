@@ -2,9 +2,12 @@
 
 use crate::support::agent::Setup;
 use crate::support::fake_app::{FakeApp, Step};
+use crate::support::frames::{self, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame};
 use crate::support::menu::{FINE, answer, send};
-use crate::support::{Outcome, PATIENCE, http};
+use crate::support::scripted::{Act, Scripted};
+use crate::support::{Outcome, PATIENCE, http, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Floods at once: together they take a while, and fit the probe slots beside one more probe.
 const FLOODS: usize = 20;
@@ -40,6 +43,71 @@ pub fn a_flood_keeps_nobody_waiting() -> Outcome {
             ended < FLOODS / 2,
             "answered after {ended} of {FLOODS} floods had ended"
         );
+        Ok(())
+    })
+}
+
+/// Trailers at once, and what each has in it: as many bytes again when decoded, and half as many, which is less
+/// than the 10 MiB that are read of them.
+const TRAILERS: usize = 2;
+const TRAILER_BYTES: usize = 4 << 20;
+
+/// A field in Huffman code is decoded bit by bit, slower than an app on the same machine sends it.
+fn huffman_trailers() -> Vec<u8> {
+    // A literal that enters no table, its name "x", its value so many bytes of '0' in Huffman code.
+    let mut block = vec![0, 1, b'x'];
+    frames::integer(&mut block, 7, TRAILER_BYTES);
+    block[3] |= 0x80;
+    block.resize(block.len() + TRAILER_BYTES, 0);
+    let mut pieces = block.chunks(16_384);
+    let first = pieces.next().expect("it is long");
+    let mut bytes = frame(HEADERS, END_STREAM, 1, first);
+    for piece in pieces {
+        bytes.extend(frame(CONTINUATION, 0, 1, piece));
+    }
+    bytes.extend(frame(CONTINUATION, END_HEADERS, 1, &[]));
+    bytes
+}
+
+/// `timeoutSeconds` of a healthy app beside them.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// They come after the head, when there is nothing left but to read the body's end.
+pub fn long_trailers_keep_nobody_waiting() -> Outcome {
+    let fine = FakeApp::start();
+    fine.otherwise(answer(FINE));
+    let ok = frames::headers(0, &frames::head("200", &[]));
+    let parts = [frames::greeting(), ok, huffman_trailers()].concat();
+    let hold = Act::Do(Step::Hold);
+    let play = vec![Act::Request, Act::Do(Step::Send(parts)), hold];
+    let app = Scripted::start(None, vec![play]);
+    let table = format!(
+        r#"{{"/app-health/fine/livez":{{"httpGet":{{"port":{}}},"timeoutSeconds":{}}},
+            "/app-health/long/livez":{{"httpGet":{{"port":{},"protocol":"HTTP2"}},"timeoutSeconds":60}}}}"#,
+        fine.port(),
+        TIMEOUT.as_secs(),
+        app.port()
+    );
+    let agent = Setup::new().probers(&table).start()?;
+    let ended = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..TRAILERS {
+            scope.spawn(|| {
+                let answer = http::get(agent.addr(), "/app-health/long/livez", 3 * PATIENCE);
+                ended.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(answer.expect("an answer").code(), Some(200));
+            });
+        }
+        let is_asked = || app.frames().iter().filter(|f| f.kind == HEADERS).count() == TRAILERS;
+        assert!(within(PATIENCE, is_asked), "not all begin");
+        let fine = http::get(agent.addr(), "/app-health/fine/livez", TIMEOUT)?;
+        let ended = ended.load(Ordering::SeqCst);
+        assert_eq!(
+            fine.code(),
+            Some(200),
+            "as kubelet, which waits so long, would see it"
+        );
+        assert_eq!(ended, 0, "answered when so many had ended");
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientCertVerifierBuilder, WantsServerCert, WebPkiClientVerifier};
-use rustls::{ConfigBuilder, RootCertStore, ServerConfig};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,8 +118,17 @@ impl Identity {
 
     /// The TLS of an app that asks for a certificate and does without.
     pub fn asking(&self, clients: &Authority) -> Security {
+        self.asking_in(rustls::ALL_VERSIONS, clients)
+    }
+
+    /// The same in these versions alone.
+    pub fn asking_in(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: &Authority,
+    ) -> Security {
         let verifier = clients.verifier().allow_unauthenticated().build();
-        let builder = ServerConfig::builder();
+        let builder = ServerConfig::builder_with_protocol_versions(versions);
         let builder = builder.with_client_cert_verifier(verifier.expect("a verifier"));
         self.finish(builder, &[])
     }

@@ -105,7 +105,7 @@ fn string(bytes: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// An integer with so many bits in its first byte, the others 0 (RFC 7541 section 5.1).
-fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
+pub fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
     let most = (1 << bits) - 1;
     if value < most {
         return bytes.push(value as u8);

@@ -258,7 +258,17 @@ fn breaks(faults: &mut Faults) {
     ] {
         faults.grpc(name, code, vec![play]);
     }
+    before_the_call(faults);
     second_calls(faults);
+}
+
+/// grpc-go ignores what comes for a call it has not begun, or takes it, if it has begun it meanwhile: chance.
+fn before_the_call(faults: &mut Faults) {
+    let whole = [greeting(), ok(), message(1), trailers("0")].concat();
+    let play = vec![send(whole), Act::Do(Step::Hold)];
+    faults.grpc("answer-before-call", 502, vec![play]);
+    let dish = faults.dishes.last_mut();
+    dish.expect("one was added").judged = false;
 }
 
 /// What the server has not begun is asked once more.

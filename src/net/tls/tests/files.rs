@@ -65,6 +65,33 @@ fn a_file_that_could_not_be_read_is_looked_at_again_and_told_once() {
     assert!(file.look());
 }
 
+#[test]
+fn what_is_wrong_with_the_pair_and_with_the_ca_is_told_once_each() {
+    let ca = Ca::new("both");
+    let tls = Tls::load(TlsFiles {
+        app_ca: Some(ca.file("ca.pem", &ca.pem)),
+        ..ca.client(&ca.pair(&[]))
+    });
+    let tls = tls.expect("good files");
+    let too_long = "-".repeat(limits::PEM_BYTES + 1);
+    for name in ["k.pem", "ca.pem"] {
+        ca.file(name, &too_long);
+    }
+    let mut material = tls.material.borrow_mut();
+    for _ in 0..3 {
+        // As if the last look had been long ago.
+        material.look_at = Instant::now();
+        material.look();
+    }
+    let told = material.notices.iter().map(|notice| match notice {
+        TlsNotice::Kept(error) => (error.part, error.problem),
+        renewed => panic!("{renewed:?}"),
+    });
+    let parts = [TlsPart::Key, TlsPart::AppCa];
+    let expected = parts.map(|part| (part, FileProblem::TooLarge));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
 /// kubelet writes a new directory, and swaps the link that each file of the volume leads through.
 #[test]
 fn a_secret_volume_is_followed_through_its_links() {
