@@ -1,5 +1,7 @@
 //! `probelet check` from outside: what it says of an app, and how it ends.
 
+mod verbose;
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,14 +29,13 @@ pub fn tests() -> Vec<Trial> {
         a_code_of_ours_does_not_pass_for_the_apps,
         the_timeout_holds_for_all_of_it,
         json_has_its_members_whatever_happens,
-        verbose_tells_each_step_on_standard_error,
-        verbose_keeps_secrets_to_itself,
         usage_errors_exit_2_and_ask_nobody,
         an_interrupt_ends_it,
         an_output_nobody_reads_does_no_harm,
     ]
     .into_iter()
     .chain(trials_of_tls())
+    .chain(verbose::tests())
     .collect()
 }
 
@@ -310,66 +311,6 @@ fn json_has_its_members_whatever_happens() {
     }
     let times = ["connect_ms", "first_byte_ms", "done_ms"].map(|name| first.number(name));
     assert!(times.is_sorted() && times[0].is_some(), "{first:?}");
-}
-
-fn verbose_tells_each_step_on_standard_error() {
-    let app = well();
-    let port = app.port();
-    app.on("/moved", redirect(301, "/there"));
-    let ended = check(&["--verbose", &format!("http://localhost:{port}/moved")]);
-    let lines: Vec<&str> = ended.stderr.lines().collect();
-    let wanted = [
-        "* localhost is 127.0.0.1".to_string(),
-        format!("* dialling 127.0.0.1:{port}"),
-        "* connected".into(),
-        "> GET /moved HTTP/1.1".into(),
-        format!("> Host: localhost:{port}"),
-        "* 301 leads to \"/there\"".into(),
-        "> GET /there HTTP/1.1".into(),
-        format!("> Referer: http://localhost:{port}/moved"),
-    ];
-    let mut rest = lines.iter();
-    for line in &wanted {
-        assert!(rest.any(|told| told == line), "{line}: {lines:#?}");
-    }
-    assert_eq!(ended.stdout.lines().count(), 1);
-    assert_eq!(ended.status.code(), Some(0));
-}
-
-/// What an exec probe writes goes into events.
-fn verbose_keeps_secrets_to_itself() {
-    let app = well();
-    let port = app.port();
-    let with_user = format!("http://user:cret1@127.0.0.1:{port}/there");
-    app.on("/moved", redirect(302, &with_user));
-    app.on("/there", redirect(302, "//cret2@127.0.0.1/"));
-    let plain = ["--verbose", &url(&app, "/moved")];
-    let headers = [
-        "Authorization: cret3",
-        "cookie: cret4",
-        "Proxy-Authorization: cret5",
-    ];
-    let headers = headers.map(|header| ["-H", header]);
-    for (args, shown) in [
-        (
-            plain.to_vec(),
-            vec!["> Authorization: ***", "http://***@127.0.0.1:"],
-        ),
-        (
-            [&plain[..], headers.as_flattened()].concat(),
-            vec![
-                "> Authorization: ***",
-                "> Cookie: ***",
-                "> Host: 127.0.0.1:",
-            ],
-        ),
-    ] {
-        let told = check(&args).stderr;
-        assert!(shown.iter().all(|text| told.contains(text)), "{told}");
-        // `user:cret1` and what it comes to.
-        let secrets = ["cret", "dXNlcjpjcmV0MQ"];
-        assert!(!secrets.iter().any(|text| told.contains(text)), "{told}");
-    }
 }
 
 fn usage_errors_exit_2_and_ask_nobody() {

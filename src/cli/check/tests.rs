@@ -63,79 +63,82 @@ fn flags_stand_before_and_after_the_url() {
     assert!(text.starts_with("--key is \"k\", but there is no certificate"));
 }
 
+/// What was typed, and what is said of it.
+const MISTYPED: &[(&[&str], &str)] = &[
+    (
+        &["check"],
+        "there is no URL to check: write one such as `probelet check http://10.0.0.7:8080/healthz`",
+    ),
+    (
+        &["check", "http://a/", "http://b/"],
+        r#""http://b/" is a second URL: write one"#,
+    ),
+    (
+        &["check", "http://a/", "http://user:secret@b/"],
+        r#""http://***@b/" is a second URL: write one"#,
+    ),
+    (
+        &["http://user:secret@b/"],
+        r#"there is no command "http://***@b/": write `probelet check URL`"#,
+    ),
+    (
+        &["run", "http://user:secret@b/"],
+        r#""http://***@b/" is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
+    ),
+    (
+        &["check", "--help=1"],
+        "--help takes no value: write `--help`",
+    ),
+    (&["install", "-h=1"], "-h takes no value: write `-h`"),
+    (
+        &["check", "--timout", "1"],
+        "there is no flag --timout: did you mean --timeout?",
+    ),
+    (
+        &["check", "--jsn", "http://a/"],
+        "there is no flag --jsn: did you mean --json?",
+    ),
+    (
+        &["check", "-k", "http://a/"],
+        "there is no flag -k: see `probelet check --help`",
+    ),
+    (
+        &["check", "--json=yes"],
+        "--json takes no value: write `--json`",
+    ),
+    (
+        &["check", "http://a/", "--timeout"],
+        "--timeout has no value: write `--timeout VALUE` or `--timeout=VALUE`",
+    ),
+    (
+        &["check", "--json", "--json"],
+        "--json stands there twice: write it once",
+    ),
+    (
+        &["check", "a"],
+        r#"the URL is "a", but must begin with http://, https://, tcp://, grpc:// or grpcs://: write one such as http://10.0.0.7:8080/healthz"#,
+    ),
+    (
+        &["install"],
+        "there is no folder to install into: write one such as `probelet install /probelet`",
+    ),
+    (
+        &["install", ""],
+        "there is no folder to install into: write one such as `probelet install /probelet`",
+    ),
+    (
+        &["install", "a", "b"],
+        r#""b" is a second folder: write one"#,
+    ),
+    (
+        &["install", "--force", "a"],
+        "there is no flag --force: see `probelet install --help`",
+    ),
+];
+
 #[test]
 fn what_cannot_be_made_out_is_told_with_what_to_write() {
-    for (args, expected) in [
-        (
-            &["check"][..],
-            "there is no URL to check: write one such as `probelet check http://10.0.0.7:8080/healthz`",
-        ),
-        (
-            &["check", "http://a/", "http://b/"],
-            r#""http://b/" is a second URL: write one"#,
-        ),
-        (
-            &["check", "http://a/", "http://user:secret@b/"],
-            r#""http://***@b/" is a second URL: write one"#,
-        ),
-        (
-            &["http://user:secret@b/"],
-            r#"there is no command "http://***@b/": write `probelet check URL`"#,
-        ),
-        (
-            &["run", "http://user:secret@b/"],
-            r#""http://***@b/" is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
-        ),
-        (
-            &["check", "--help=1"],
-            "--help takes no value: write `--help`",
-        ),
-        (&["install", "-h=1"], "-h takes no value: write `-h`"),
-        (
-            &["check", "--timout", "1"],
-            "there is no flag --timout: did you mean --timeout?",
-        ),
-        (
-            &["check", "--jsn", "http://a/"],
-            "there is no flag --jsn: did you mean --json?",
-        ),
-        (
-            &["check", "-k", "http://a/"],
-            "there is no flag -k: see `probelet check --help`",
-        ),
-        (
-            &["check", "--json=yes"],
-            "--json takes no value: write `--json`",
-        ),
-        (
-            &["check", "http://a/", "--timeout"],
-            "--timeout has no value: write `--timeout VALUE` or `--timeout=VALUE`",
-        ),
-        (
-            &["check", "--json", "--json"],
-            "--json stands there twice: write it once",
-        ),
-        (
-            &["check", "a"],
-            r#"the URL is "a", but must begin with http://, https://, tcp://, grpc:// or grpcs://: write one such as http://10.0.0.7:8080/healthz"#,
-        ),
-        (
-            &["install"],
-            "there is no folder to install into: write one such as `probelet install /probelet`",
-        ),
-        (
-            &["install", ""],
-            "there is no folder to install into: write one such as `probelet install /probelet`",
-        ),
-        (
-            &["install", "a", "b"],
-            r#""b" is a second folder: write one"#,
-        ),
-        (
-            &["install", "--force", "a"],
-            "there is no flag --force: see `probelet install --help`",
-        ),
-    ] {
+    for &(args, expected) in MISTYPED {
         assert_eq!(refusal(args), expected);
     }
 }

@@ -1,0 +1,75 @@
+//! What `probelet check --verbose` tells on standard error, and what it keeps to itself.
+
+use libtest_mimic::Trial;
+
+use super::{url, well};
+use crate::support::command::check;
+use crate::support::menu::redirect;
+use crate::support::trials::trials;
+
+pub(super) fn tests() -> Vec<Trial> {
+    trials!["check":
+        verbose_tells_each_step_on_standard_error,
+        verbose_keeps_secrets_to_itself,
+    ]
+}
+
+fn verbose_tells_each_step_on_standard_error() {
+    let app = well();
+    let port = app.port();
+    app.on("/moved", redirect(301, "/there"));
+    let ended = check(&["--verbose", &format!("http://localhost:{port}/moved")]);
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let wanted = [
+        "* localhost is 127.0.0.1".to_string(),
+        format!("* dialling 127.0.0.1:{port}"),
+        "* connected".into(),
+        "> GET /moved HTTP/1.1".into(),
+        format!("> Host: localhost:{port}"),
+        "* 301 leads to \"/there\"".into(),
+        "> GET /there HTTP/1.1".into(),
+        format!("> Referer: http://localhost:{port}/moved"),
+    ];
+    let mut rest = lines.iter();
+    for line in &wanted {
+        assert!(rest.any(|told| told == line), "{line}: {lines:#?}");
+    }
+    assert_eq!(ended.stdout.lines().count(), 1);
+    assert_eq!(ended.status.code(), Some(0));
+}
+
+/// What an exec probe writes goes into events.
+fn verbose_keeps_secrets_to_itself() {
+    let app = well();
+    let port = app.port();
+    let with_user = format!("http://user:cret1@127.0.0.1:{port}/there");
+    app.on("/moved", redirect(302, &with_user));
+    app.on("/there", redirect(302, "//cret2@127.0.0.1/"));
+    let plain = ["--verbose", &url(&app, "/moved")];
+    let headers = [
+        "Authorization: cret3",
+        "cookie: cret4",
+        "Proxy-Authorization: cret5",
+    ];
+    let headers = headers.map(|header| ["-H", header]);
+    for (args, shown) in [
+        (
+            plain.to_vec(),
+            vec!["> Authorization: ***", "http://***@127.0.0.1:"],
+        ),
+        (
+            [&plain[..], headers.as_flattened()].concat(),
+            vec![
+                "> Authorization: ***",
+                "> Cookie: ***",
+                "> Host: 127.0.0.1:",
+            ],
+        ),
+    ] {
+        let told = check(&args).stderr;
+        assert!(shown.iter().all(|text| told.contains(text)), "{told}");
+        // `user:cret1` and what it comes to.
+        let secrets = ["cret", "dXNlcjpjcmV0MQ"];
+        assert!(!secrets.iter().any(|text| told.contains(text)), "{told}");
+    }
+}
