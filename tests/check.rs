@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Trial> {
         the_timeout_holds_for_all_of_it,
         json_has_its_members_whatever_happens,
         usage_errors_exit_2_and_ask_nobody,
-        an_interrupt_ends_it,
+        a_signal_ends_it,
         an_output_nobody_reads_does_no_harm,
     ]
     .into_iter()
@@ -340,15 +340,15 @@ fn usage_errors_exit_2_and_ask_nobody() {
     assert_eq!(app.accepted(), 0);
 }
 
-fn an_interrupt_ends_it() {
+fn a_signal_ends_it() {
     let app = FakeApp::start();
     app.on("/", vec![Step::Hold]);
     let mut command = probelet(&["check", "--timeout=60", &url(&app, "/")]);
     let mut child = command.stdout(Stdio::null()).spawn().expect("it starts");
     assert!(app.wait_seen("/", 1));
-    kill_process(Pid::from_child(&child), Signal::INT).expect("our child");
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("our child");
     let status = until("the end", || child.try_wait().expect("our child"));
-    assert_eq!(status.signal(), Some(Signal::INT.as_raw()));
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
 }
 
 fn an_output_nobody_reads_does_no_harm() {

@@ -63,7 +63,12 @@ impl Connection<'_> {
             }
         };
         match (route, head.method()) {
-            (_, Method::Other) => Route::Status(self.reject(Rejection::Method, 405)),
+            (_, Method::Other) => {
+                let rejection = Rejection::Method;
+                self.agent
+                    .note_bad_request(rejection, "neither GET nor HEAD");
+                Route::Status(self.reject(rejection, 405))
+            }
             (Route::Probe(number, prober), _) => self.place(number, prober),
             (Route::Metrics, Method::Head) => Route::Status(200),
             (route, _) => route,

@@ -83,9 +83,7 @@ impl Command {
     fn check_once(&self, name: &str, before: &[Arg<'_>]) -> Result<(), Exit> {
         let is_it = |arg: &Arg<'_>| matches!(arg, Arg::Flag(other, _) if *other == name);
         if !self.repeated.contains(&name) && before.iter().any(is_it) {
-            return Err(Exit::usage(format!(
-                "{name} stands there twice: write it once"
-            )));
+            return Err(Exit::usage(format!("{name} is given twice: write it once")));
         }
         Ok(())
     }

@@ -33,27 +33,27 @@ pub(super) fn run() -> String {
 
 Usage: probelet run [FLAGS]
 
-Example:
+Example; the second line from another terminal:
   probelet run --app-probers '{{"/app-health/web/livez":{{"httpGet":{{"path":"/healthz","port":8080}}}}}}'
   curl -i http://127.0.0.1:15020/app-health/web/livez
 
 A flag is written `--name VALUE` or `--name=VALUE`. Each can also be set as an environment variable:
 PROBELET_ and its name, such as PROBELET_STATUS_PORT for --status-port. A flag goes before a
-variable, and an empty variable is none.
+variable, and an empty variable counts as unset.
 
 Where probes come in:
   --status-port PORT        plaintext port that kubelet probes [15020]
   --status-addr IP          address it listens on [every one, IPv6 and IPv4]
 
 What is probed:
-  --app-probers JSON|@FILE  the probers, as Istio writes them [none]; also ISTIO_KUBE_APP_PROBERS
-  --target-ip IP            the app's address [127.0.0.1]; also POD_IP, then INSTANCE_IP
+  --app-probers JSON|@FILE  the probers, as Istio writes them [none]; else ISTIO_KUBE_APP_PROBERS
+  --target-ip IP            the app's address [127.0.0.1]; else POD_IP, then INSTANCE_IP
   --source-ip IP            address to dial --target-ip from, for probes and forwards [the kernel's
                             choice]; 127.0.0.6 gets past Istio's interception of the pod's address
 
 When the app speaks TLS{no_tls}:
-  --client-cert FILE        PEM file of a certificate for an app that wants one [none], its
-                            intermediates after it; these files are read again when they change
+  --client-cert FILE        PEM file of the certificate to show an app that asks for one, then its
+                            intermediates [none]; all PEM files are read again when they change
   --client-key FILE         PEM file of its key, without a passphrase
   --app-ca FILE             PEM file of the CA certificates that the app's must lead to, whatever
                             name it has [nothing is verified, as in kubelet]
@@ -80,7 +80,8 @@ How much at once; each can only be lowered:
 
   --help                    print this
 
-What is wrong with the flags is told before anything listens, with exit code 2."#,
+A mistake in the flags is told before anything listens, with exit code 2; an address that cannot be
+listened on with 1."#,
         no_tls = match tls::IS_BUILT {
             true => "",
             false => " (this build does not)",
@@ -114,16 +115,16 @@ Example:
 
 Flags:
   --timeout SECONDS    for all of it, the look-up of a name included [{timeout}]
-  -H 'NAME: VALUE'     a header to send, Host and User-Agent too; may stand there again
+  -H 'NAME: VALUE'     a header to send, Host and User-Agent too; may be given more than once
   --cert FILE          client certificate for https and grpcs, PEM, with its chain
   --key FILE           its private key, PEM
-  --verbose            tell each step and what is sent, less secrets, on standard error
+  --verbose            tell each step and what is sent, without secrets, on standard error
   --json               tell the result as one JSON object
   --help               print this
 
 The times in the result count from the start; after a redirect they are the last request's.
-The exit code is 0 for what kubelet calls healthy (200 to 399, a connection that stood), 1 for
-all else, and 2 for a usage error.",
+The exit code is 0 for what kubelet calls healthy (200 to 399, a connection that was
+accepted, SERVING), 1 for all else, and 2 for a usage error.",
         timeout = limits::PROBE_TIMEOUT.as_secs(),
     )
 }
@@ -137,8 +138,8 @@ probelet install: copy this program to DIR/probelet, for exec probes in an image
 Usage: probelet install DIR
 
 DIR is a volume that an init container and the app's container share, such as an emptyDir. A copy
-that is there already stays when it is the same, and else is replaced as a whole. What went wrong
-is told with exit code 1.
+that is there already stays when it is the same, and is replaced at once when it is not. The path of
+the copy is printed; exit code 1 says that there is none, and why.
 
 Example:
   probelet install /probelet

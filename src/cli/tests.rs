@@ -166,7 +166,7 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
         assert_eq!(refusal(args), expected);
     }
     let twice = refusal(&["run", "--status-port=1", "--status-port=2"]);
-    assert_eq!(twice, "--status-port stands there twice: write it once");
+    assert_eq!(twice, "--status-port is given twice: write it once");
 }
 
 #[test]

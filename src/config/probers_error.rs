@@ -171,8 +171,8 @@ impl fmt::Display for Problem {
                 "no request has such a path: write the container's name with letters, digits and '-', \
                  such as /app-health/web/livez",
             ),
-            Problem::RepeatedEntry => f.write_str("the key stands there twice: write it once"),
-            Problem::Repeated(field) => write!(f, "{field} stands there twice: write it once"),
+            Problem::RepeatedEntry => f.write_str("the key is given twice: write it once"),
+            Problem::Repeated(field) => write!(f, "{field} is given twice: write it once"),
             Problem::NoKind => {
                 f.write_str("it has nothing to probe: write one of httpGet, tcpSocket and grpc")
             }

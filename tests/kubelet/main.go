@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -83,6 +84,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "built without the linker flags of README.md: User-Agent would lack the version")
 		os.Exit(2)
 	}
+	// Go's HTTP/2 client logs every frame it does not know, and some apps send a million.
+	log.SetOutput(io.Discard)
 	in := bufio.NewReader(os.Stdin)
 	var out sync.Mutex
 	var open sync.WaitGroup

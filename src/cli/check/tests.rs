@@ -112,7 +112,7 @@ const MISTYPED: &[(&[&str], &str)] = &[
     ),
     (
         &["check", "--json", "--json"],
-        "--json stands there twice: write it once",
+        "--json is given twice: write it once",
     ),
     (
         &["check", "a"],

@@ -166,15 +166,15 @@ fn an_entry_has_one_kind_and_each_member_once() {
         ),
         (
             r#"{"grpc":{"port":1},"grpc":{"port":1}}"#,
-            "grpc stands there twice: write it once",
+            "grpc is given twice: write it once",
         ),
         (
             r#"{"grpc":{"port":1,"port":1}}"#,
-            "grpc.port stands there twice: write it once",
+            "grpc.port is given twice: write it once",
         ),
         (
             r#"{"httpGet":{"Path":"/a","path":null}}"#,
-            "httpGet.path stands there twice: write it once",
+            "httpGet.path is given twice: write it once",
         ),
     ] {
         assert_eq!(entry_refusal(value), expected);
@@ -196,7 +196,7 @@ fn a_key_may_stand_there_once() {
     let one = r#""/app-health/web/livez":{"tcpSocket":{"port":1}}"#;
     assert_eq!(
         refusal(&format!("{{{one},{one}}}")),
-        r#"prober "/app-health/web/livez": the key stands there twice: write it once"#
+        r#"prober "/app-health/web/livez": the key is given twice: write it once"#
     );
     // The same key, one spelt with an escape.
     let other = one.replace("web", r"\u0077eb");
