@@ -167,12 +167,12 @@ pub(super) fn read_pair(
 /// # Errors
 /// What is wrong with the file.
 #[inline(never)] // As above.
-pub(super) fn read_roots(file: &mut File) -> Result<RootCertStore, TlsFileError> {
+pub(super) fn read_roots(file: &mut File) -> Result<Arc<RootCertStore>, TlsFileError> {
     let mut roots = RootCertStore::empty();
     for certificate in file.certificates()? {
         if roots.add(certificate).is_err() {
             return Err(file.error(FileProblem::BadCertificate));
         }
     }
-    Ok(roots)
+    Ok(Arc::new(roots))
 }

@@ -46,7 +46,7 @@ struct Material {
     pair_files: Option<[File; 2]>,
     pair: Option<Arc<CertifiedKey>>,
     roots_file: Option<File>,
-    roots: Option<RootCertStore>,
+    roots: Option<Arc<RootCertStore>>,
     id: Option<Box<str>>,
     /// Made when it is first needed: a pod that probes no TLS has no memory for it.
     shared: Option<Shared>,

@@ -1,5 +1,7 @@
 //! Whether the app's certificate is good: any is, as for kubelet, unless `--app-ca` says otherwise.
 
+use std::sync::Arc;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -68,7 +70,7 @@ impl ServerCertVerifier for Anyone {
 /// the certificate count for nothing: the app is dialled at the pod's address, which few certificates have.
 #[derive(Debug)]
 pub(super) struct AppCa {
-    pub(super) roots: RootCertStore,
+    pub(super) roots: Arc<RootCertStore>,
     pub(super) id: Option<Box<str>>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }

@@ -88,7 +88,7 @@ fn a_certificate_is_not_blamed_for_a_clock_that_was_never_set() {
     let mut roots = RootCertStore::empty();
     roots.add(der(&ca.pem)).expect("a CA");
     let app_ca = AppCa {
-        roots,
+        roots: roots.into(),
         id: None,
         algorithms: provider::provider(Curves::Usable).signature_verification_algorithms,
     };
