@@ -27,6 +27,7 @@ mod stand;
 #[path = "judgement/verdicts.rs"]
 mod verdicts;
 
+use crate::support::agent::is_emulated;
 use crate::support::peers::python::PYTHON;
 use crate::support::{Need, Outcome, TLS, needs};
 use libtest_mimic::Trial;
@@ -158,9 +159,11 @@ const TLS_TESTS: &[Test] = &[
     ),
 ];
 
-/// The tests.
+/// The tests. A handshake under an emulator takes much of a probe's second, on a busy machine all of it: what TLS
+/// is on another processor, tests hold that judge nothing by time.
 pub fn tests() -> Vec<Trial> {
     let trial = |(all, name, body): &Test| needs(all, &format!("judgement::{name}"), *body);
-    let secure = TLS_TESTS.iter().filter(|_| TLS);
+    let is_judged = TLS && !is_emulated();
+    let secure = TLS_TESTS.iter().filter(|_| is_judged);
     TESTS.iter().chain(secure).map(trial).collect()
 }

@@ -95,9 +95,9 @@ impl Tls {
         })
     }
 
-    /// Makes a TLS connection of a TCP connection to the app's `port` that stands, or is about to. `name` is what SNI says, if
-    /// anything, `curves` what is named in the first message. Our last words of the handshake may still have to
-    /// go out: they go with the first write.
+    /// Makes a TLS connection of a TCP connection to the app's `port` that stands, or is about to. `name` is
+    /// what SNI says, if anything, `curves` what is named in the first message. Our last words of the handshake
+    /// may still have to go out: they go with the first write.
     ///
     /// # Errors
     /// The kernel's, of the TCP connection too; what TLS made of the app's bytes.
