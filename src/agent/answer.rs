@@ -14,6 +14,7 @@ use super::serve::{Connection, End, Request};
 use super::slots::Place;
 use crate::config::{Action, Prober};
 use crate::limits;
+use crate::net::apart;
 use crate::probe::{Dialled, Failure, GrpcProbe, HttpProbe, Outcome};
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::Method;
@@ -39,7 +40,7 @@ impl Connection<'_> {
             Route::Probe(number, prober) => {
                 self.probe(number, prober, (request, buf), space, end).await
             }
-            Route::Metrics => self.page(buf, end).await,
+            Route::Metrics => apart(pin!(self.page(buf, end))).await,
             Route::Status(status) => self.say(status, AnswerBody::Empty, end).await,
         }
     }

@@ -18,7 +18,7 @@ mod tls_files;
 
 pub use listener::Listener;
 pub use reactor::{Reactor, set_waker};
-pub use run::{run, yield_now};
+pub use run::{apart, run, yield_now};
 pub use signal::Signals;
 pub use socket::Socket;
 pub use stream::Stream;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::dialled::Authority;
 use super::{Dialled, Dialler, Event, Failure, Outcome};
 use crate::limits;
-use crate::net::{Alpn, Elapsed, Stream, StreamError, yield_now};
+use crate::net::{Alpn, Elapsed, Stream, StreamError, apart, yield_now};
 use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
 use crate::wire::health::{HealthCall, HealthError, HealthReader, HealthRequest};
 use crate::wire::url::Scheme;
@@ -97,6 +97,10 @@ impl Dialler {
     /// come about is tried again after grpc-go's pauses, as long as a try still fits: an app that is
     /// starting may listen by then. `memory` is [`h2::H2_BYTES`] long or longer.
     pub async fn probe_grpc(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
+        apart(pin!(self.ask_health(probe, memory))).await
+    }
+
+    async fn ask_health(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
         let mut pause = limits::GRPC_PAUSE;
         let mut is_first = true;
         loop {
