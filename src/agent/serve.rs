@@ -10,7 +10,7 @@ use super::Agent;
 use super::metrics::Rejection;
 use super::slots::Accepted;
 use crate::limits;
-use crate::net::{Socket, apart};
+use crate::net::Socket;
 use crate::probe::PROBE_BYTES;
 use crate::wire::answer::AnswerBody;
 use crate::wire::request::{RequestError, RequestHead, RequestParser};
@@ -77,7 +77,7 @@ impl Connection<'_> {
         let (buf, space) = memory.split_at_mut(limits::REQUEST_HEAD_BYTES);
         let end = match self.read(buf).await {
             Ok(Read::Complete(request)) => self.answer(&request, buf, space).await,
-            Ok(Read::Wrong(error)) => apart(pin!(self.refuse(error))).await,
+            Ok(Read::Wrong(error)) => self.refuse(error).await,
             Ok(Read::Gone) => End::Close,
             Err(rejection) => {
                 self.agent.note_unread(rejection);
@@ -85,7 +85,7 @@ impl Connection<'_> {
             }
         };
         if let End::Linger = end {
-            apart(pin!(self.linger())).await;
+            self.linger().await;
         }
         end
     }
