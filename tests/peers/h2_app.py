@@ -108,6 +108,9 @@ class Connection:
 
     def goaway(self, stream):
         self.h2.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+        self.flush()
+        # Otherwise it would hang up or not, by what comes in afterwards.
+        raise OSError("gone")
 
     def stalls(self, stream):
         self.head(stream, [(":status", "200"), ("content-length", "9")])
