@@ -77,7 +77,8 @@ fn probe_beside_a_flood(agent: &Agent) -> usize {
         scope.spawn(|| {
             let mut parked = Vec::new();
             let more = |n: &usize| *n < FLOOD.0 || probes.load(Ordering::SeqCst) < FLOOD.1;
-            for n in (0..10 * FLOOD.0).take_while(more) {
+            // An end all the same, far off: an emulated agent gets to few probes in the time of a connection.
+            for n in (0..50 * FLOOD.0).take_while(more) {
                 let _one_more = sending.read().expect("no panic while it is held");
                 flood_step(agent, n, &mut parked);
             }
