@@ -3,13 +3,13 @@
 #[cfg(feature = "check")]
 use crate::check::Plan;
 use crate::config::{Config, ConfigError, Discreet};
+use crate::flags;
 use std::ffi::OsString;
 #[cfg(feature = "check")]
 use std::path::PathBuf;
 
 #[cfg(feature = "check")]
 mod check;
-mod flags;
 mod help;
 mod run;
 

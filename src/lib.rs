@@ -10,6 +10,7 @@
 //! | `check`   | one probe from the command line, told in a line; beside `agent` |
 //! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
 //! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
+//! | `flags`   | `--name VALUE` out of arguments, with suggestions: what the commands of both programs read |
 //! | `config`  | flags, environment and probers JSON to validated, typed tables; all errors before the first bind |
 //! | `net`     | reactor, socket, timer, TLS: the only place that blocks or sleeps |
 //! | `wire`    | bytes to typed values and back, HTTP/1.1, HTTP/2 and gRPC's messages; no I/O, no clock |
@@ -25,6 +26,7 @@ pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod config;
+mod flags;
 pub mod forward;
 pub mod limits;
 pub mod net;

@@ -1,13 +1,13 @@
 //! `probelet check` and `probelet install`.
 
-use super::flags::{self, Arg};
 use super::{Command, Exit, help};
 use crate::check::{Plan, Typed};
 use crate::config::Discreet;
+use crate::flags::{self, Arg};
 
 /// The flags of `check`.
 pub(super) const FLAGS: flags::Command = flags::Command {
-    name: "check",
+    name: "probelet check",
     valued: &["--cert", "--key", "--timeout", "-H"],
     bare: &["--json", "--verbose"],
     repeated: &["-H"],
@@ -15,7 +15,7 @@ pub(super) const FLAGS: flags::Command = flags::Command {
 
 /// `install` has none.
 const INSTALL: flags::Command = flags::Command {
-    name: "install",
+    name: "probelet install",
     valued: &[],
     bare: &[],
     repeated: &[],
@@ -25,7 +25,7 @@ const INSTALL: flags::Command = flags::Command {
 pub(super) fn parse(args: &[String]) -> Result<Command, Exit> {
     let mut typed = Typed::default();
     let mut url = None;
-    for arg in FLAGS.read(args)? {
+    for arg in FLAGS.read(args).map_err(Exit::usage)? {
         match arg {
             Arg::Help => return Err(Exit::asked_for(help::check())),
             Arg::Flag("-H", value) => typed.headers.push(value.into()),
@@ -50,7 +50,7 @@ pub(super) fn parse(args: &[String]) -> Result<Command, Exit> {
 
 pub(super) fn parse_install(args: &[String]) -> Result<Command, Exit> {
     let mut folder = None;
-    for arg in INSTALL.read(args)? {
+    for arg in INSTALL.read(args).map_err(Exit::usage)? {
         match arg {
             Arg::Help => return Err(Exit::asked_for(help::install())),
             Arg::Word(word) => once(&mut folder, word, "folder")?,

@@ -1,8 +1,8 @@
 //! `probelet run`: argh fills in `config`'s `Settings`, which turns them into what is meant.
 
-use super::flags::{self, Arg};
 use super::{Command, Exit, help};
 use crate::config::{Config, Settings};
+use crate::flags::{self, Arg};
 use crate::limits;
 use argh::FromArgs;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ enum TypedCommand {
 
 /// The flags, for a name that is none of them.
 pub(super) const FLAGS: flags::Command = flags::Command {
-    name: "run",
+    name: "probelet run",
     valued: &[
         "--app-ca",
         "--app-id",
@@ -54,11 +54,11 @@ pub(super) fn parse(
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, Exit> {
     let mut split = vec!["run"];
-    for arg in FLAGS.read(args)? {
+    for arg in FLAGS.read(args).map_err(Exit::usage)? {
         match arg {
             Arg::Help => return Err(Exit::asked_for(help::run())),
             Arg::Flag(name, value) => split.extend([name, value]),
-            Arg::Word(word) => return Err(FLAGS.no_flag(word)),
+            Arg::Word(word) => return Err(Exit::usage(FLAGS.no_flag(word))),
         }
     }
     let typed = Typed::from_args(&["probelet"], &split)
