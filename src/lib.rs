@@ -16,6 +16,12 @@
 //! | `wire`    | bytes to typed values and back, HTTP/1.1, HTTP/2 and gRPC's messages; no I/O, no clock |
 //! | `limits`  | every capacity and deadline: value, unit, reason |
 //!
+//! Behind the feature `inject`, for the other program, which rewrites pods so that their probes go to the agent:
+//!
+//! | layer       | what it is for |
+//! |-------------|----------------|
+//! | `document` | YAML and JSON to values and the bytes each is written in; edits as splices |
+//!
 //! One probe's way: kubelet, `agent` accepts, `wire` reads the head, `config`'s table gives the target,
 //! `probe` asks the app over `net`, the outcome is mapped to a status by one function, answer, close.
 #![forbid(unsafe_code)]
@@ -26,6 +32,8 @@ pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "inject")]
+pub mod document;
 mod flags;
 pub mod forward;
 pub mod limits;

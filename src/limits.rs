@@ -207,3 +207,138 @@ pub const CLOCK_IS_SET_FROM: u64 = 1_767_225_600;
 /// Lines a minute of one prober, and of each other source (unknown paths, bad requests); what is
 /// over is counted and told as `suppressed=N` with the next line. An SD card must not wear out.
 pub const LOG_LINES_A_MINUTE: usize = 6;
+
+// ---- The admission webhook ----
+
+/// Bytes of an admission review. etcd takes objects of 1.5 MiB, and a review of an update has two of them.
+pub const REVIEW_BYTES: usize = 3 << 20;
+
+/// Bytes of reviews being received, all together; what comes on top waits unread. Pods are of some KiB, so this
+/// is thousands of them.
+pub const REVIEWS_BYTES: usize = 32 << 20;
+
+/// Values in the JSON of a review, by a count of what separates them. A pod has some hundreds; 3 MiB of brackets
+/// would become a hundred MiB of values, and keep the reviews behind it waiting.
+pub const REVIEW_VALUES: usize = 30_000;
+
+/// Containers of a pod that is injected, init containers among them. The agent's table has 64 probers, and nobody
+/// else's pod is to wait for one that has thousands.
+pub const REVIEW_CONTAINERS: usize = 100;
+
+/// A request has this long from its first byte to our answer: the API server's own default (`timeoutSeconds` of a
+/// webhook). It says with each how long it waits, and what is less holds instead.
+pub const REVIEW_TIME: Duration = Duration::from_secs(10);
+
+/// A request's head has this long from its first byte. The API server sends it at once.
+pub const WEBHOOK_HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// A request's body has this long from when there is room for it: whoever keeps room must make use of it.
+pub const WEBHOOK_BODY_TIME: Duration = Duration::from_secs(5);
+
+/// A connection without a request for this long is closed. Go's client closes one after 90 s, and should be the
+/// one that does: a request sent to a connection that is just closing has to be sent again.
+pub const WEBHOOK_IDLE_TIME: Duration = Duration::from_secs(120);
+
+/// Connections at once. When they are all taken, the one whose request's head is unfinished longest makes room,
+/// and where there is none, the one that has been idle longest.
+pub const WEBHOOK_CONNECTIONS: usize = 1024;
+
+/// Connections at once whose TLS handshake is not done; others wait in the kernel. A client may make us keep
+/// 64 KiB of one.
+pub const WEBHOOK_HANDSHAKES: usize = 128;
+
+/// Bytes that rustls keeps of a connection while they cannot be sent: an answer is written bit by bit.
+pub const WEBHOOK_TLS_BYTES: usize = 64 * 1024;
+
+/// Bytes of chunk lines and trailers of a body, all together, that are passed over. Go's client sends a line for
+/// some KiB each, and no trailers.
+pub const CHUNK_LINES_BYTES: usize = 16 * 1024;
+
+/// A handshake has this long.
+pub const WEBHOOK_HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// A handshake that has taken this long ends when another connection waits for its place.
+pub const WEBHOOK_HANDSHAKE_STALE: Duration = Duration::from_secs(1);
+
+/// Connections to the webhook that the kernel keeps until they are accepted.
+pub const WEBHOOK_BACKLOG: i32 = 1024;
+
+/// Bytes thrown away after an early answer, so that it is not lost in a reset: a body just too large, and more.
+pub const WEBHOOK_LINGER_BYTES: usize = 4 << 20;
+
+/// What is in flight when the webhook's listener closes has this long to end.
+pub const WEBHOOK_DRAIN_TIME: Duration = REVIEW_TIME;
+
+/// Bytes of one warning; the API server may cut what is longer than 256 characters.
+pub const WARNING_BYTES: usize = 256;
+
+/// Bytes of all warnings of a review; the API server drops those that go over it.
+pub const WARNINGS_BYTES: usize = 4096;
+
+/// Bytes of the file with the ConfigMap's `values`. It is a handful of settings.
+pub const VALUES_BYTES: usize = 256 * 1024;
+
+/// How often it is looked, at most, whether that file has changed. kubelet takes up to a minute to bring it.
+pub const VALUES_LOOK: Duration = Duration::from_secs(1);
+
+/// Log lines a minute of reviewed pods: a rollout of all that a small cluster has.
+pub const REVIEW_LINES_A_MINUTE: usize = 600;
+
+// ---- The webhook and the API server ----
+
+/// Bytes of an answer of the API server: a Secret has at most 1 MiB, which base64 makes 4/3 of.
+pub const API_ANSWER_BYTES: usize = 2 << 20;
+
+/// Field lines of its answers. It sends a dozen; what stands before it may add to them.
+pub const API_FIELDS: usize = 100;
+
+/// A request to the API server has this long.
+pub const API_TIME: Duration = Duration::from_secs(10);
+
+/// The first pause before the API server is asked again for what the webhook cannot be without.
+pub const API_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause: each is twice the one before.
+pub const API_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How often another replica may be quicker to change the Secret before that is an error.
+pub const SECRET_TRIES: usize = 5;
+
+/// How often the Secret and the `caBundle` are looked at: `kubectl apply` of the webhook may empty it.
+pub const CA_LOOK: Duration = Duration::from_secs(60);
+
+/// How often the cluster is asked for its version once it is known.
+pub const VERSION_LOOK: Duration = Duration::from_secs(60 * 60);
+
+/// A certificate of our own is good for this long: a year. Boards are switched off for months.
+pub const CERTIFICATE_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// It is valid this long before it is made, for clocks that are behind.
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);
+
+// ---- Manifests: the injector's side ----
+
+/// Bytes of one document of a manifest. A List with everything of a big namespace has a few MiB; the API
+/// server takes 3 MiB of one object. What is read into a tree takes some twenty times its bytes.
+pub const DOCUMENT_BYTES: usize = 32 << 20;
+
+/// Mappings and sequences inside one another, aliases followed. JSON readers commonly stop at 128, and the
+/// deepest object of Kubernetes, a CustomResourceDefinition's schema, seldom has 40.
+pub const DOCUMENT_NESTING: usize = 100;
+
+/// Values of a document that come from following aliases. A few lines of aliases to aliases stand for
+/// billions; manifests share a probe or a block of labels.
+pub const ALIASED_VALUES: usize = 100_000;
+
+/// Bytes of keys and texts in those values. One long text with a thousand aliases stands for a thousand of it,
+/// and the API server takes 3 MiB of one object.
+#[cfg(feature = "inject")]
+pub const ALIASED_BYTES: usize = 4 << 20;
+
+/// Bytes of the file of `--config`; Istio's has 60 KiB, and no ConfigMap has over 1 MiB.
+#[cfg(feature = "inject")]
+pub const CONFIG_BYTES: usize = 4 << 20;
+
+/// Bytes of what an audit keeps until it has seen all namespaces: some ten thousands of pods that are not injected.
+#[cfg(feature = "inject")]
+pub const AUDIT_BYTES: usize = 16 << 20;

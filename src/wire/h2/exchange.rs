@@ -265,7 +265,7 @@ impl Exchange {
 
     /// Goes on to the next part as long as that needs no bytes.
     fn end_parts(&mut self, lent: &mut Lent<'_>) -> Result<(), H2Error> {
-        if matches!(self.part, Part::Fields | Part::Data) && self.left == self.padding.into() {
+        if matches!(self.part, Part::Fields | Part::Data) && self.left == u32::from(self.padding) {
             self.part = Part::Rest;
         }
         if self.part == Part::Rest && self.left == 0 {

@@ -1,0 +1,114 @@
+//! What a plain scalar stands for: as kubectl reads it, with the words and numbers of YAML 1.1
+//! (`sigs.k8s.io/yaml` over `go.yaml.in/yaml/v2`, `resolve.go`).
+
+use serde_json::{Number, Value};
+
+/// The words that are no strings, in the spellings that are read.
+const WORDS: [(&[&str], Word); 3] = [
+    (&["", "~", "null", "Null", "NULL"], Word::Null),
+    (
+        &[
+            "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON",
+        ],
+        Word::Bool(true),
+    ),
+    (
+        &[
+            "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF",
+        ],
+        Word::Bool(false),
+    ),
+];
+
+#[derive(Clone, Copy)]
+enum Word {
+    Null,
+    Bool(bool),
+}
+
+/// The value of a plain scalar without a tag. What JSON has no number for (`.inf`, `.nan`) stays text.
+pub(super) fn plain(text: &str) -> Value {
+    word(text)
+        .or_else(|| number(text))
+        .unwrap_or_else(|| text.into())
+}
+
+fn word(text: &str) -> Option<Value> {
+    if text.len() > 5 {
+        return None;
+    }
+    let (_, word) = WORDS
+        .iter()
+        .find(|(spellings, _)| spellings.contains(&text))?;
+    Some(match word {
+        Word::Null => Value::Null,
+        Word::Bool(is) => Value::Bool(*is),
+    })
+}
+
+fn number(text: &str) -> Option<Value> {
+    match text.bytes().next()? {
+        b'0'..=b'9' | b'+' | b'-' => {
+            let plain = text.replace('_', "");
+            integer(&plain).or_else(|| float(&plain))
+        }
+        b'.' => float(text),
+        _ => None,
+    }
+}
+
+/// Go's `ParseInt` and `ParseUint` with base 0: `0x`, `0o`, `0b`, and a leading zero for octal.
+fn integer(text: &str) -> Option<Value> {
+    let (negative, signed, digits) = match text.as_bytes().first()? {
+        b'-' => (true, true, &text[1..]),
+        b'+' => (false, true, &text[1..]),
+        _ => (false, false, text),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let size = u64::from_str_radix(digits, radix).ok()?;
+    match (i64::try_from(size), negative) {
+        (Ok(size), false) => Some(size.into()),
+        (Ok(size), true) => Some((-size).into()),
+        (Err(_), true) => (size == 1 << 63).then(|| i64::MIN.into()),
+        (Err(_), false) => (!signed).then(|| size.into()),
+    }
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+fn float(text: &str) -> Option<Value> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let looks = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && unsigned
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let float: f64 = looks.then(|| text.parse().ok())??;
+    real(float)
+}
+
+/// A float as Go writes it into JSON: without a fraction it is an integer.
+pub(super) fn real(float: f64) -> Option<Value> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if float.fract() == 0.0 && float.abs() <= EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
+        return Some((float as i64).into());
+    }
+    Number::from_f64(float).map(Value::Number)
+}
+
+/// How a key that is no string is called in JSON; null has no name.
+pub(super) fn key(value: &Value) -> Option<Box<str>> {
+    match value {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string().into()),
+        _ => None,
+    }
+}

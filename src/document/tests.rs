@@ -1,0 +1,87 @@
+//! What documents hold, and how edits leave them.
+
+mod edits;
+mod properties;
+mod random;
+mod reading;
+mod rendering;
+mod stream;
+
+use super::*;
+use serde_json::json;
+
+/// `/spec/containers/0`
+fn at(path: &str) -> Pointer {
+    path.split('/')
+        .skip(1)
+        .fold(Pointer::root(), |at, step| match step.parse() {
+            Ok(index) => at.item(index),
+            Err(_) => at.key(step),
+        })
+}
+
+fn set(path: &str, value: Value) -> Edit {
+    let change = Change::Set(value.into());
+    Edit {
+        at: at(path),
+        change,
+    }
+}
+
+/// A value that is put back as it was written.
+fn put_back(path: &str, value: Value, text: &str) -> Edit {
+    let text = Some(text.into());
+    let change = Change::Set(Written { value, text });
+    Edit {
+        at: at(path),
+        change,
+    }
+}
+
+fn add(path: &str, value: Value) -> Edit {
+    let change = Change::Add(value.into());
+    Edit {
+        at: at(path),
+        change,
+    }
+}
+
+fn remove(path: &str) -> Edit {
+    let change = Change::Remove;
+    Edit {
+        at: at(path),
+        change,
+    }
+}
+
+fn rename(path: &str, key: &str) -> Edit {
+    let change = Change::Rename {
+        key: key.into(),
+        text: None,
+    };
+    Edit {
+        at: at(path),
+        change,
+    }
+}
+
+fn parsed(text: &str) -> Document {
+    Document::parse(text).unwrap_or_else(|error| panic!("{error} in {text:?}"))
+}
+
+#[track_caller]
+fn edited(text: &str, edits: &[Edit]) -> String {
+    parsed(text)
+        .edit(edits)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Edits, and that their inverses give the text back.
+#[track_caller]
+fn there_and_back(text: &str, edits: &[Edit], expected: &str) {
+    let document = parsed(text);
+    let new = edited(text, edits);
+    assert_eq!(new, expected);
+    let inverse = random::inverse(&document, edits).expect("an inverse");
+    assert_eq!(edited(&new, &inverse), text);
+}

@@ -1,0 +1,391 @@
+//! What edits leave of a text, and that their inverses bring all of it back.
+
+use super::*;
+
+const WEB: &str = "\
+# web
+spec:
+  # all
+  containers:
+  # the first
+  - name: web   # here
+    livenessProbe:
+      httpGet:
+        path: \"/healthz\"  # path
+        port: 0x50
+    mode: 0755
+    version: 1.10
+";
+
+#[test]
+fn a_probe_is_rewritten_and_the_rest_stays() {
+    let probe = "/spec/containers/0/livenessProbe/httpGet";
+    let edits = [
+        set(&format!("{probe}/port"), json!(15020)),
+        set(&format!("{probe}/path"), json!("/app-health/web/livez")),
+        add(&format!("{probe}/scheme"), json!("HTTP")),
+        add(
+            "/spec/initContainers",
+            json!([{"args": ["--a=b"], "env": [], "image": "x:1", "name": "probelet"}]),
+        ),
+    ];
+    let expected = "\
+# web
+spec:
+  initContainers:
+  - name: probelet
+    image: x:1
+    args:
+    - --a=b
+    env: []
+  # all
+  containers:
+  # the first
+  - name: web   # here
+    livenessProbe:
+      httpGet:
+        scheme: HTTP
+        path: \"/app-health/web/livez\"  # path
+        port: 15020
+    mode: 0755
+    version: 1.10
+";
+    there_and_back(WEB, &edits, expected);
+}
+
+#[test]
+fn line_breaks_and_a_missing_last_one_stay() {
+    let crlf = WEB.replace('\n', "\r\n");
+    let text = crlf.trim_end();
+    let new = edited(text, &[add("/spec/initContainers", json!([{"name": "x"}]))]);
+    assert!(
+        new.contains("  initContainers:\r\n  - name: x\r\n  # all\r\n"),
+        "{new:?}"
+    );
+    assert!(!new.replace("\r\n", "").contains('\n'));
+    assert!(!new.ends_with('\n'));
+    there_and_back("a:\n- 1", &[add("/a/1", json!(2))], "a:\n- 1\n- 2");
+    there_and_back("a: 1", &[set("/a", json!({"b": 2}))], "a:\n  b: 2");
+}
+
+#[test]
+fn sequences_are_indented_as_the_document_has_them() {
+    there_and_back(
+        "a:\n    b:\n      - 1\n",
+        &[add("/a/c", json!([{"d": [2]}]))],
+        "a:\n    c:\n      - d:\n          - 2\n    b:\n      - 1\n",
+    );
+    there_and_back(
+        "a:\n  # c\n\n  - 1\n  # d\n  - 2\n",
+        &[add("/a/0", json!({"k": "v", "l": "w"}))],
+        "a:\n  - k: v\n    l: w\n  # c\n\n  - 1\n  # d\n  - 2\n",
+    );
+}
+
+#[test]
+fn entries_that_share_the_line_of_a_dash_make_room() {
+    there_and_back(
+        "- name: web # c\n  image: i\n",
+        &[add("/0/ports", json!([1]))],
+        "- ports:\n  - 1\n  name: web # c\n  image: i\n",
+    );
+    there_and_back(
+        "- - 1\n  - 2\n",
+        &[add("/0/0", json!(0))],
+        "- - 0\n  - 1\n  - 2\n",
+    );
+    there_and_back(
+        "-\n  name: web\n",
+        &[add("/0/k", json!(0))],
+        "-\n  k: 0\n  name: web\n",
+    );
+}
+
+#[test]
+fn brackets_take_entries_in_front() {
+    there_and_back(
+        "p: {port: 80, path: /}\n",
+        &[
+            add("/p/scheme", json!("HTTP")),
+            set("/p/port", json!("a, b")),
+        ],
+        "p: {scheme: HTTP, port: 'a, b', path: /}\n",
+    );
+    there_and_back(
+        "a: [ 1, 2 ]\n",
+        &[add("/a/0", json!([]))],
+        "a: [ [], 1, 2 ]\n",
+    );
+    there_and_back("a: [1, 2]\n", &[add("/a/2", json!(3))], "a: [1, 2, 3]\n");
+    there_and_back("a: { }\n", &[add("/a/b", json!(1))], "a: {b: 1 }\n");
+    there_and_back(
+        "a: []\n",
+        &[add("/a/0", json!(1)), add("/a/0", json!(2))][..1],
+        "a: [1]\n",
+    );
+}
+
+#[test]
+fn json_stays_json() {
+    let pretty = "{\n    \"spec\": {\n        \"a\": [\n            1\n        ],\n        \"b\": {}\n    }\n}\n";
+    there_and_back(
+        pretty,
+        &[
+            add(
+                "/spec/initContainers",
+                json!([{"name": "x", "args": ["y"]}]),
+            ),
+            add("/spec/a/0", json!("yes")),
+            set("/spec/b", json!({"c": null})),
+        ],
+        "{\n    \"spec\": {\n        \"initContainers\": [{\"name\": \"x\", \"args\": [\"y\"]}],\n        \
+         \"a\": [\n            \"yes\",\n            1\n        ],\n        \"b\": {\"c\": null}\n    }\n}\n",
+    );
+    there_and_back(
+        r#"{"a":{"b":80},"c":[]}"#,
+        &[
+            add("/a/x", json!({"k": ["\u{7f}", true]})),
+            set("/a/b", json!("80")),
+            rename("/c", "d"),
+        ],
+        r#"{"a":{"x":{"k":["\u007f",true]},"b":"80"},"d":[]}"#,
+    );
+}
+
+#[test]
+fn empty_values_are_filled_and_emptied() {
+    for (text, expected) in [
+        (
+            "m:\n  a:   # c\n  z: 1\n",
+            "m:\n  a:   # c\n    k: v\n  z: 1\n",
+        ),
+        ("m:\n  a: {}\n  z: 1\n", "m:\n  a:\n    k: v\n  z: 1\n"),
+        ("m:\n  a:   ~\n", "m:\n  a:\n    k: v\n"),
+        ("m:\n  a:\n    text\n", "m:\n  a:\n    k: v\n"),
+        ("m:\n  a: &x\n  z: 1\n", "m:\n  a: &x\n    k: v\n  z: 1\n"),
+        ("m:\n  a: [ ] # c\n", "m:\n  a: # c\n    k: v\n"),
+    ] {
+        there_and_back(text, &[set("/m/a", json!({"k": "v"}))], expected);
+    }
+    assert_eq!(
+        edited(
+            "a:\n  b: 1\n  c: 2\nd: 3\n",
+            &[remove("/a/b"), remove("/a/c")]
+        ),
+        "a: {}\nd: 3\n"
+    );
+    assert_eq!(edited("a:\n- 1 # c\n", &[remove("/a/0")]), "a: [] # c\n");
+}
+
+#[test]
+fn values_on_several_lines_are_replaced_whole() {
+    for value in [
+        "|\n    x\n\n    y\n",
+        "|+\n    x\n\n",
+        ">-\n    x\n    y\n\n",
+        "|2\n      x\n",
+        "plain\n   more\n",
+        "\"q\n   r\"\n",
+        "[1,\n  2]\n",
+        "'it''s\n\n   x' # c\n",
+        "|\n\n\n",
+        "| # c\n    x\n",
+    ] {
+        let text = format!("m:\n  a: {value}  b: 1\n");
+        let document = parsed(&text);
+        let new = edited(&text, &[set("/m/a", json!(1))]);
+        let lines: Vec<_> = new.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(
+            (lines[0], *lines.last().unwrap()),
+            ("m:", "  b: 1"),
+            "{new:?}"
+        );
+        assert!(lines[1].starts_with("  a: 1"), "{new:?}");
+        let inverse = random::inverse(&document, &[set("/m/a", json!(1))]).unwrap();
+        assert_eq!(edited(&new, &inverse), text);
+    }
+}
+
+#[test]
+fn keys_are_renamed_where_they_are() {
+    there_and_back(
+        "p:\n  # c\n  'grpc': # d\n    service: x # e\n    port: 1\n",
+        &[
+            set("/p/grpc/port", json!(2)),
+            set("/p/grpc/service", json!("/app")),
+            rename("/p/grpc/service", "path"),
+            rename("/p/grpc", "httpGet"),
+        ],
+        "p:\n  # c\n  httpGet: # d\n    path: /app # e\n    port: 2\n",
+    );
+}
+
+#[test]
+fn a_value_that_was_kept_is_put_back_only_where_it_reads_the_same() {
+    let back = |text| edited("a: 1\n", &[put_back("/a", json!("x"), text)]);
+    assert_eq!(back("\"x\""), "a: \"x\"\n");
+    assert_eq!(back("  x"), "a:  x\n");
+    for wrong in ["y", "x\nb: 1", "[x", "*x", "x: x", "&y x\nz", "{x: y}"] {
+        assert_eq!(back(wrong), "a: x\n", "{wrong:?}");
+    }
+    assert_eq!(edited("[1]", &[put_back("/0", json!("x"), "x")]), "[\"x\"]");
+}
+
+const SHARED: &str = "\
+c:
+- livenessProbe: &probe
+    httpGet: {port: 80}
+  readinessProbe: *probe # same
+  z: 1
+";
+
+#[test]
+fn a_shared_probe_is_written_out_and_shared_again() {
+    let document = parsed(SHARED);
+    let alias = document.alias_above(&at("/c/0/readinessProbe/httpGet/port"));
+    assert_eq!(alias, Some(at("/c/0/readinessProbe")));
+    let readiness = json!({"httpGet": {"port": 15020, "path": "/readyz"}});
+    let edits = [
+        set("/c/0/livenessProbe/httpGet/port", json!(15020)),
+        set("/c/0/readinessProbe", readiness),
+    ];
+    let expected = "\
+c:
+- livenessProbe: &probe
+    httpGet: {port: 15020}
+  readinessProbe: # same
+    httpGet:
+      path: /readyz
+      port: 15020
+  z: 1
+";
+    there_and_back(SHARED, &edits, expected);
+}
+
+#[test]
+fn an_edit_below_an_alias_writes_it_out() {
+    let new = edited(
+        SHARED,
+        &[set("/c/0/readinessProbe/httpGet/port", json!(81))],
+    );
+    let expected = SHARED.replace(" *probe # same", " # same\n    httpGet:\n      port: 81");
+    assert_eq!(new, expected);
+}
+
+#[test]
+fn what_would_change_another_place_is_refused() {
+    let refusal = |text: &str, edits: &[Edit]| parsed(text).edit(edits).unwrap_err();
+    let error = refusal(SHARED, &[set("/c/0/livenessProbe/httpGet/port", json!(1))]);
+    assert!(
+        error
+            .to_string()
+            .contains("/c/0/readinessProbe is an alias (*probe)"),
+        "{error}"
+    );
+    let error = refusal(
+        SHARED,
+        &[add("/c/0/livenessProbe/httpGet/path", json!("/"))],
+    );
+    assert!(matches!(error, EditError::Alias { .. }), "{error}");
+    let merged = "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2\n";
+    assert_eq!(
+        refusal(merged, &[set("/b/p", json!(2))]),
+        EditError::Merged(at("/b/p"))
+    );
+    assert_eq!(
+        refusal(merged, &[set("/a/p", json!(2))]),
+        EditError::Merged(at("/b/p"))
+    );
+    let error = refusal("a: &a 1\nb: *a\n", &[remove("/a")]);
+    assert!(matches!(error, EditError::Breaks(_)), "{error}");
+}
+
+#[test]
+fn edits_that_do_not_fit_are_refused() {
+    let refusal = |edits: &[Edit]| parsed("a: {b: 1}\nc: []\nd:\n").edit(edits).unwrap_err();
+    assert_eq!(refusal(&[set("/x", json!(1))]), EditError::Misfit(at("/x")));
+    assert_eq!(refusal(&[add("/a", json!(1))]), EditError::Misfit(at("/a")));
+    assert_eq!(
+        refusal(&[add("/c/1", json!(1))]),
+        EditError::Misfit(at("/c/1"))
+    );
+    assert_eq!(
+        refusal(&[add("/d/e", json!(1))]),
+        EditError::Misfit(at("/d/e"))
+    );
+    assert_eq!(refusal(&[rename("/a", "c")]), EditError::Misfit(at("/a")));
+    assert!(matches!(refusal(&[set("", json!(1))]), EditError::Reads(_)));
+}
+
+#[test]
+fn marks_comments_and_an_order_mark_around_the_root_stay_outside() {
+    there_and_back(
+        "\u{feff}# licence\n\n---\n# c\nkind: Pod\n...\n",
+        &[add("/metadata", json!({"name": "x"}))],
+        "\u{feff}# licence\n\n---\n# c\nmetadata:\n  name: x\nkind: Pod\n...\n",
+    );
+    there_and_back(
+        "\u{feff}a: 1\n",
+        &[add("/b", json!(2))],
+        "\u{feff}b: 2\na: 1\n",
+    );
+}
+
+#[test]
+fn thousands_of_edits_of_a_list_are_done_at_once() {
+    let mut text = String::from("items:\n");
+    let mut edits = Vec::new();
+    for item in 0..1_000 {
+        text += "- kind: Deployment\n  spec:\n";
+        for key in 0..15 {
+            text += &format!("    k{key}: {key} # c\n");
+            edits.push(set(&format!("/items/{item}/spec/k{key}"), json!("new")));
+        }
+    }
+    let new = edited(&text, &edits);
+    assert_eq!(new.matches(": new # c\n").count(), edits.len());
+    assert_eq!(new.lines().count(), text.lines().count());
+}
+
+#[test]
+fn what_stands_behind_an_empty_value_stays_behind_its_key() {
+    for (value, empty) in [("{}", json!({})), ("", json!(null)), ("{\n  }", json!({}))] {
+        for (aside, end) in [(" # none yet", "\n"), ("  ", "\n"), (" # none yet", "")] {
+            let gap = if value.is_empty() { "" } else { " " };
+            let text = format!("a:{gap}{value}{aside}{end}");
+            let filled = edited(&text, &[set("/a", json!({"b": "x", "c": "z"}))]);
+            assert_eq!(filled, format!("a:{aside}\n  b: x\n  c: z{end}"));
+            let fewer = edited(&filled, &[remove("/a/c")]);
+            assert_eq!(fewer, format!("a:{aside}\n  b: x{end}"));
+            let back = edited(&fewer, &[put_back("/a", empty.clone(), value)]);
+            assert_eq!(back, text);
+        }
+    }
+    // On a line of its own it stands behind no key.
+    there_and_back(
+        "a:\n  x # one\n",
+        &[set("/a", json!(["b"]))],
+        "a:\n- b # one\n",
+    );
+    let text = "a: # none yet\n- b\nc: 1 # one\n";
+    assert_eq!(
+        edited(text, &[remove("/a/0")]),
+        "a: [] # none yet\nc: 1 # one\n"
+    );
+}
+
+#[test]
+fn a_root_may_have_a_tag_on_a_line_of_its_own() {
+    for text in [
+        "--- # a comment\n!!map\na: 1\n",
+        "!!seq\n- 1\n",
+        "!!map {a: 1}\n",
+    ] {
+        let document = parsed(text);
+        assert!(document.value_text(&Pointer::root()).is_some());
+        let place = ["/a", "/0"].map(at);
+        let place = place.iter().find(|at| at.find(document.value()).is_some());
+        let edit = set(&place.expect("a value").to_string(), json!(2));
+        assert_eq!(edited(text, &[edit]), text.replace('1', "2"));
+    }
+}

@@ -1,0 +1,271 @@
+//! What a text stands for, and which texts are refused.
+
+use super::*;
+use crate::limits;
+
+#[track_caller]
+fn stands_for(text: &str, value: Value) {
+    assert_eq!(*parsed(text).value(), value, "{text:?}");
+}
+
+#[track_caller]
+fn refused(text: &str, line: usize, column: usize) -> String {
+    let error = Document::parse(text).err().expect("an error");
+    assert_eq!((error.line(), error.column()), (line, column), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn scalars_are_those_of_yaml_1_1() {
+    for (text, value) in [
+        ("yes", json!(true)),
+        ("Off", json!(false)),
+        ("y", json!(true)),
+        ("yEs", json!("yEs")),
+        ("~", json!(null)),
+        ("", json!(null)),
+        ("NULL", json!(null)),
+        ("'~'", json!("~")),
+        ("\"yes\"", json!("yes")),
+        ("0755", json!(493)),
+        ("0o17", json!(15)),
+        ("0x1F", json!(31)),
+        ("0b11", json!(3)),
+        ("08", json!(8)),
+        ("1_000", json!(1000)),
+        ("+1", json!(1)),
+        ("-0x10", json!(-16)),
+        ("1.10", json!(1.1)),
+        ("1.0", json!(1)),
+        ("1e3", json!(1000)),
+        (".5", json!(0.5)),
+        ("12:30:45", json!("12:30:45")),
+        ("2001-01-01", json!("2001-01-01")),
+        ("1.2.3", json!("1.2.3")),
+        (".inf", json!(".inf")),
+        ("1e999", json!("1e999")),
+        ("18446744073709551615", json!(u64::MAX)),
+        ("-9223372036854775808", json!(i64::MIN)),
+        ("18446744073709551616", json!(18_446_744_073_709_551_616.0)),
+        ("!!str 5", json!("5")),
+        ("!!int \"5\"", json!(5)),
+        ("!own 5", json!("5")),
+        ("caf\u{e9}", json!("caf\u{e9}")),
+    ] {
+        stands_for(&format!("k: {text}\n"), json!({ "k": value }));
+    }
+}
+
+#[test]
+fn block_scalars_keep_what_their_heads_say() {
+    let text = "a: |\n  x\n\n\nb: >-\n  x\n  y\n\nc: |+\n  x\n\nd: |2\n    x\ne: z\n";
+    stands_for(
+        text,
+        json!({"a": "x\n", "b": "x y", "c": "x\n\n", "d": "  x\n", "e": "z"}),
+    );
+    stands_for("a: |\n  no newline", json!({"a": "no newline"}));
+}
+
+#[test]
+fn keys_are_text_in_json() {
+    stands_for(
+        "1: a\nyes: b\n'2': c\n",
+        json!({"1": "a", "true": "b", "2": "c"}),
+    );
+    let refusal = refused("a: 1\n[x]: 2\n", 2, 1);
+    assert!(refusal.contains("no text"), "{refusal}");
+    refused("? {a: b}\n: 2\n", 1, 3);
+    refused("~: 2\n", 1, 1);
+}
+
+#[test]
+fn comments_alone_are_no_value() {
+    for text in [
+        "",
+        "\n",
+        "# only\n",
+        "---\n",
+        "--- # c\n...\n",
+        "\u{feff}# x\n",
+    ] {
+        let document = parsed(text);
+        assert_eq!(*document.value(), json!(null), "{text:?}");
+        assert_eq!(document.edit(&[]).unwrap(), text);
+    }
+    assert!(parsed("# only\n").is_empty());
+}
+
+#[test]
+fn directives_marks_and_ends_are_read_over() {
+    stands_for("%YAML 1.1\n---\na: 1\n...\n", json!({"a": 1}));
+    stands_for("\u{feff}a: 1\n", json!({"a": 1}));
+    stands_for("--- {a: 1}\n", json!({"a": 1}));
+}
+
+#[test]
+fn aliases_are_followed_and_merges_done() {
+    let text = "a: &x {p: 1, q: 2}\nb: *x\nc:\n  <<: *x\n  q: 3\nd:\n  <<: [{p: 7}, *x]\n";
+    stands_for(
+        text,
+        json!({
+            "a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 2}, "c": {"p": 1, "q": 3}, "d": {"p": 7, "q": 2}
+        }),
+    );
+    stands_for("'<<': {p: 1}\n", json!({"<<": {"p": 1}}));
+    let refusal = refused("a: &x {p: 1}\nb:\n  p: 2\n  <<: *x\n", 4, 3);
+    assert!(refusal.contains("\"p\""), "{refusal}");
+    refused("<<: 1\n", 1, 5);
+    refused("a: &x [*x]\n", 1, 8);
+    refused("a: *x\n", 1, 4);
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_refused_with_both_lines() {
+    let refusal = refused("a: 1\nb:\n  port: 1\n  path: /\n  \"port\": 2\n", 5, 3);
+    assert!(refusal.contains("\"port\""), "{refusal}");
+    assert!(refusal.contains("line 3"), "{refusal}");
+    refused("{\"a\": 1, \"a\": 2}", 1, 10);
+    let below = Document::parse("a: 1\na: 2\n")
+        .err()
+        .map(|error| error.below(10));
+    let below = below.expect("an error").to_string();
+    assert!(
+        below.starts_with("line 12, ") && below.contains("line 11"),
+        "{below}"
+    );
+}
+
+#[test]
+fn a_helm_template_is_to_be_rendered_first() {
+    for (text, line) in [
+        ("a: {{ .Values.a }}\n", 1),
+        ("{{- if .x }}\na: 1\n{{- end }}\n", 1),
+        ("a: 1\n{{ x }}: 2\n", 2),
+        ("a:\n  {{- toYaml .x | nindent 2 }}\n  b: 1\n", 2),
+        ("image: {{ .a }}:{{ .b }}\n", 1),
+    ] {
+        let error = Document::parse(text).err().expect("an error");
+        assert_eq!(error.problem, Problem::Template, "{text:?}");
+        assert_eq!(error.line(), line, "{text:?}");
+        assert!(error.to_string().contains("helm template"));
+    }
+    stands_for(
+        "a: \"{{ $labels.pod }}\"\n",
+        json!({"a": "{{ $labels.pod }}"}),
+    );
+    let broken = Document::parse("a: \"{{ $x }}\"\nb: 'x\n").err();
+    assert!(matches!(
+        broken.map(|error| error.problem),
+        Some(Problem::Syntax(_))
+    ));
+}
+
+#[test]
+fn what_is_no_yaml_says_where() {
+    let refusal = refused("a: 1\n\tb: 2\n", 2, 1);
+    assert!(refusal.contains("tab"), "{refusal}");
+    refused("a: [1, 2\n", 1, 4);
+    let refusal = refused("{\"a\": 1}\n{\"a\": 2}\n", 2, 1);
+    assert!(refusal.contains("---"), "{refusal}");
+    refused("a: 1\n---\nb: 1\n", 2, 1);
+    refused("a: !!int x\n", 1, 4);
+}
+
+#[test]
+fn text_behind_aliases_is_bounded() {
+    let of = |bytes: usize, times: usize| {
+        let aliases = "- *text\n".repeat(times);
+        Document::parse(&format!("- &text {}\n{aliases}", "x".repeat(bytes)))
+    };
+    let most = limits::ALIASED_BYTES;
+    assert!(of(most / 4, 4).is_ok());
+    let error = of(most / 4 + 1, 4).err();
+    assert_eq!(
+        error.map(|error| error.problem),
+        Some(Problem::AliasedBytes)
+    );
+    let keys =
+        format!("- &map {{{}: 1}}\n", "k".repeat(1000)) + &"- *map\n".repeat(most / 1000 + 1);
+    let error = Document::parse(&keys).err();
+    assert_eq!(
+        error.map(|error| error.problem),
+        Some(Problem::AliasedBytes)
+    );
+    assert!(
+        Document::parse(&"x".repeat(2 * most)).is_ok(),
+        "no alias leads there"
+    );
+}
+
+#[test]
+fn nesting_and_aliases_are_bounded() {
+    let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    parsed(&deep(limits::DOCUMENT_NESTING));
+    let error = Document::parse(&deep(limits::DOCUMENT_NESTING + 1)).err();
+    assert_eq!(error.map(|error| error.problem), Some(Problem::Nesting));
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..10 {
+        let alias = format!("*a{}, ", level - 1).repeat(10);
+        laughs += &format!("a{level}: &a{level} [{alias}]\n");
+    }
+    let error = Document::parse(&laughs).err();
+    assert_eq!(error.map(|error| error.problem), Some(Problem::Aliases));
+    let mut chain = String::from("a0: &a0 [x]\n");
+    for level in 1..=limits::DOCUMENT_NESTING {
+        chain += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+    }
+    let error = Document::parse(&chain).err();
+    assert_eq!(error.map(|error| error.problem), Some(Problem::Nesting));
+}
+
+#[test]
+fn the_source_of_values_and_keys_is_told() {
+    let text = "spec:\n  \"port\":  0x50 # c\n  none:\n  # c\n  list:\n  - &p a\n  - *p\n  m: {<<: {z: 1}}\n";
+    let document = parsed(text);
+    let value = |path: &str| document.value_text(&at(path)).map(String::from);
+    assert_eq!(value("/spec/port").as_deref(), Some("  0x50"));
+    assert_eq!(value("/spec/none").as_deref(), Some(""));
+    assert_eq!(value("/spec/list/0").as_deref(), Some("a"));
+    assert_eq!(value("/spec/list/1").as_deref(), Some("*p"));
+    assert_eq!(value("/spec/list").as_deref(), Some("\n  - &p a\n  - *p"));
+    assert_eq!(value("/spec/m/z"), None);
+    assert_eq!(value("/spec/absent"), None);
+    assert_eq!(
+        document.key_text(&at("/spec/port")).as_deref(),
+        Some("\"port\"")
+    );
+    assert_eq!(document.key_text(&at("/spec/list/0")), None);
+    assert_eq!(document.line(&at("/spec/port")), Some(2));
+}
+
+#[test]
+fn the_highest_alias_on_the_way_is_told() {
+    let text = "a: &a {b: 1}\nc: &c {d: *a}\ne: *c\n";
+    let document = parsed(text);
+    assert_eq!(document.alias_above(&at("/e/d/b")), Some(at("/e")));
+    assert_eq!(document.alias_above(&at("/c/d")), Some(at("/c/d")));
+    assert_eq!(document.alias_above(&at("/c/d/b")), Some(at("/c/d")));
+    assert_eq!(document.alias_above(&at("/a/b")), None);
+}
+
+#[test]
+fn a_text_that_was_kept_is_read_again() {
+    for (text, value) in [
+        ("0x50", json!(80)),
+        ("", json!(null)),
+        ("  'a'", json!("a")),
+        ("{a: 1}", json!({"a": 1})),
+        (
+            "\n        - 1\n        - a: b\n          c: d",
+            json!([1, {"a": "b", "c": "d"}]),
+        ),
+        ("|\n        x\n        y", json!("x\ny\n")),
+        ("a: 1\n        b: 2", json!({"a": 1, "b": 2})),
+        ("- a\n  - b", json!(["a", "b"])),
+        (" # c\n  x", json!("x")),
+    ] {
+        assert_eq!(read_text(text), Some(value), "{text:?}");
+    }
+    assert_eq!(read_text("*probe"), None);
+    assert_eq!(read_text("a\nb: 1"), None);
+}

@@ -1,0 +1,98 @@
+//! Files split into documents.
+
+use super::*;
+use crate::limits;
+use std::io::{BufReader, Cursor, Read, repeat};
+
+fn pieces(text: &str) -> Vec<String> {
+    let pieces = Stream::new(text.as_bytes()).map(|piece| piece.unwrap().text);
+    pieces.collect()
+}
+
+#[test]
+fn documents_end_at_marks_in_the_first_column() {
+    assert_eq!(
+        pieces("# c\n---\na: 1\n--- # d\nb: |\n  ---\n ---\n---x\n---\n"),
+        [
+            "# c\n---\na: 1\n",
+            "--- # d\nb: |\n  ---\n ---\n---x\n",
+            "---\n"
+        ]
+    );
+    assert_eq!(
+        pieces("a: 1\n...\n# c\n%YAML 1.1\n---\nb"),
+        ["a: 1\n...\n", "# c\n%YAML 1.1\n---\nb"]
+    );
+    assert_eq!(
+        pieces("---\r\na: 1\r\n---\tb\r\n"),
+        ["---\r\na: 1\r\n", "---\tb\r\n"]
+    );
+    assert_eq!(pieces("a: \"\n---\n\""), ["a: \"\n", "---\n\""]);
+    assert_eq!(
+        pieces("\u{feff}---\na\n---\nb\n"),
+        ["\u{feff}---\na\n", "---\nb\n"]
+    );
+    assert_eq!(pieces("{\n\"a\": 1\n}\n"), ["{\n\"a\": 1\n}\n"]);
+    assert_eq!(pieces("---\n---\n---"), ["---\n", "---\n", "---"]);
+    assert!(pieces("").is_empty());
+}
+
+#[test]
+fn a_piece_knows_its_place() {
+    let above =
+        Stream::new("---\na\n\n---\nb\n".as_bytes()).map(|piece| piece.unwrap().lines_above);
+    assert_eq!(above.collect::<Vec<_>>(), [0, 3]);
+}
+
+#[test]
+fn any_buffer_gives_the_same_pieces_and_together_the_file() {
+    let mut dice = random::Dice::new(3);
+    let parts = [
+        "---", "...", "\n", "\r\n", "a: 1", " ", "#", "%Y", "\t", "\u{e9}", "-", "\u{feff}", "{",
+    ];
+    for _ in 0..2_000 {
+        let text: String = (0..dice.below(30)).map(|_| dice.pick(&parts)).collect();
+        let whole = pieces(&text);
+        assert_eq!(whole.concat(), text);
+        for size in 1..=text.len().min(9) {
+            let reader = BufReader::with_capacity(size, text.as_bytes());
+            let split: Vec<_> = Stream::new(reader)
+                .map(|piece| piece.unwrap().text)
+                .collect();
+            assert_eq!(split, whole, "{text:?} by {size}");
+        }
+    }
+}
+
+#[test]
+fn other_encodings_are_refused_with_the_line() {
+    let refusal = |bytes: &[u8]| {
+        let mut stream = Stream::new(bytes);
+        let error = stream.find_map(Result::err).expect("an error");
+        assert!(stream.next().is_none());
+        error.to_string()
+    };
+    let error = refusal(b"a: 1\n---\nb: 1\nc: \xff\n");
+    assert!(
+        error.starts_with("line 4: ") && error.contains("UTF-8"),
+        "{error}"
+    );
+    for utf16 in [&b"\xff\xfea\0:\0"[..], &b"\xfe\xff\0a\0:"[..]] {
+        assert!(refusal(utf16).contains("UTF-16"));
+    }
+}
+
+#[test]
+fn a_document_without_end_is_not_kept() {
+    let endless = Cursor::new("a: 1\n---\n").chain(repeat(b'x'));
+    let mut stream = Stream::new(BufReader::new(endless));
+    assert_eq!(stream.next().unwrap().unwrap().text, "a: 1\n");
+    let error = stream.next().unwrap().unwrap_err();
+    assert!(matches!(error.problem, StreamProblem::TooLong));
+    assert_eq!(error.line, 2);
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("{} MiB", limits::DOCUMENT_BYTES >> 20))
+    );
+}

@@ -1,0 +1,148 @@
+//! Ways from the root of a document to a place in it.
+
+use super::Document;
+use super::pointer::{Pointer, Step};
+use super::text;
+use super::tree::{Entry, Id, Item, Kind, Node};
+
+/// Where a way led.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    /// The value there, an alias if it is one.
+    pub node: Id,
+    /// The collection it is in, and its number there; the root is in none.
+    pub within: Option<(Id, usize)>,
+    /// How many steps down an alias stood for the rest of the way.
+    pub alias: Option<usize>,
+    /// Whether a step was to a key that only `<<` brings.
+    pub merged: bool,
+}
+
+impl Walk {
+    /// Whether what is there is written there, and nowhere else.
+    pub fn is_here(&self) -> bool {
+        self.alias.is_none() && !self.merged
+    }
+}
+
+impl Document {
+    /// The way to a place; none if nothing is there.
+    pub(super) fn walk(&self, at: &Pointer) -> Option<Walk> {
+        let mut walk = Walk {
+            node: self.tree.root?,
+            within: None,
+            alias: None,
+            merged: false,
+        };
+        for (steps, step) in at.steps().iter().enumerate() {
+            let behind = self.behind(walk.node);
+            if behind != walk.node {
+                walk.alias = walk.alias.or(Some(steps));
+            }
+            walk = self.step(walk, behind, step)?;
+        }
+        Some(walk)
+    }
+
+    fn step(&self, walk: Walk, from: Id, step: &Step) -> Option<Walk> {
+        match (step, &self.tree.nodes[from].kind) {
+            (Step::Item(index), Kind::Sequence { items, .. }) => Some(Walk {
+                node: items.get(*index)?.value,
+                within: Some((from, *index)),
+                ..walk
+            }),
+            (Step::Key(key), Kind::Mapping { entries, .. }) => {
+                let named = |entry: &Entry| entry.name.as_deref() == Some(key);
+                if let Some(index) = entries.iter().position(named) {
+                    return Some(Walk {
+                        node: entries[index].value,
+                        within: Some((from, index)),
+                        ..walk
+                    });
+                }
+                let merge = entries.iter().find(|entry| entry.name.is_none())?;
+                let walk = Walk {
+                    merged: true,
+                    ..walk
+                };
+                self.merged(merge.value)
+                    .find_map(|source| self.step(walk, source, step))
+            }
+            _ => None,
+        }
+    }
+
+    /// The mappings that the value of a `<<` brings.
+    fn merged(&self, value: Id) -> impl Iterator<Item = Id> {
+        let value = self.behind(value);
+        let items = match &self.tree.nodes[value].kind {
+            Kind::Sequence { items, .. } => &items[..],
+            _ => &[],
+        };
+        let one = items.is_empty().then_some(value);
+        let several = items.iter().map(|item| self.behind(item.value));
+        one.into_iter().chain(several)
+    }
+
+    /// What a node stands for: that of an alias is elsewhere.
+    pub(super) fn behind(&self, node: Id) -> Id {
+        match self.tree.nodes[node].kind {
+            Kind::Alias(Some(target)) => target,
+            _ => node,
+        }
+    }
+
+    pub(super) fn node(&self, id: Id) -> &Node {
+        &self.tree.nodes[id]
+    }
+
+    pub(super) fn entry(&self, (within, index): (Id, usize)) -> Option<&Entry> {
+        match &self.tree.nodes[within].kind {
+            Kind::Mapping { entries, .. } => entries.get(index),
+            _ => None,
+        }
+    }
+
+    pub(super) fn entries(&self, id: Id) -> &[Entry] {
+        match &self.tree.nodes[id].kind {
+            Kind::Mapping { entries, .. } => entries,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn items(&self, id: Id) -> &[Item] {
+        match &self.tree.nodes[id].kind {
+            Kind::Sequence { items, .. } => items,
+            _ => &[],
+        }
+    }
+
+    /// How many entries or items a collection has.
+    pub(super) fn len(&self, id: Id) -> usize {
+        self.entries(id).len() + self.items(id).len()
+    }
+
+    /// From where to where an entry or item is written, its key or dash included.
+    pub(super) fn extent(&self, id: Id, index: usize) -> (usize, usize) {
+        if let Some(entry) = self.entries(id).get(index) {
+            let (key, value) = (self.node(entry.key), self.node(entry.value));
+            return (key.start, value.end.max(key.end));
+        }
+        let item = self.items(id)[index];
+        (item.start, self.node(item.value).end.max(item.start + 1))
+    }
+
+    /// The source text of a value: from its first byte, or from where it could have begun if it is not there
+    /// after one space.
+    pub(super) fn written(&self, id: Id) -> &str {
+        let node = self.node(id);
+        let gap = &self.text[node.lead..node.start];
+        let from = if gap == " " { node.start } else { node.lead };
+        &self.text[from..node.end]
+    }
+
+    /// The column of the keys or dashes of a block collection.
+    pub(super) fn column(&self, id: Id) -> usize {
+        text::column(&self.text, self.extent(id, 0).0)
+    }
+}
