@@ -20,6 +20,7 @@
 //!
 //! | layer       | what it is for |
 //! |-------------|----------------|
+//! | `inject`   | a pod to the edits it needs; pure, and may read `config` |
 //! | `document` | YAML and JSON to values and the bytes each is written in; edits as splices |
 //!
 //! One probe's way: kubelet, `agent` accepts, `wire` reads the head, `config`'s table gives the target,
@@ -36,6 +37,8 @@ pub mod config;
 pub mod document;
 mod flags;
 pub mod forward;
+#[cfg(feature = "inject")]
+pub mod inject;
 pub mod limits;
 pub mod net;
 pub mod probe;

@@ -24,6 +24,8 @@ pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
 pub use quoted::{Discreet, Quoted};
 pub use settings::Settings;
+#[cfg(feature = "inject")]
+pub(crate) use settings::{format, level, seconds};
 pub use settings_error::{ConfigError, Fault};
 
 /// All the agent needs to know, checked as a whole.

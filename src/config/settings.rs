@@ -359,7 +359,7 @@ fn millis(text: &str) -> Result<Duration, Fault> {
     millis.map(Duration::from_millis).ok_or(Fault::Millis)
 }
 
-fn seconds(text: &str) -> Result<Duration, Fault> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, Fault> {
     let seconds = whole(text).filter(|&seconds| seconds <= limits::SHUTDOWN_DELAY_SECONDS);
     seconds.map(Duration::from_secs).ok_or(Fault::Seconds)
 }
@@ -373,7 +373,7 @@ fn whole(text: &str) -> Option<u64> {
     }
 }
 
-fn level(text: &str) -> Result<Level, Fault> {
+pub(crate) fn level(text: &str) -> Result<Level, Fault> {
     match text {
         "error" => Ok(Level::Error),
         "warn" => Ok(Level::Warn),
@@ -383,7 +383,7 @@ fn level(text: &str) -> Result<Level, Fault> {
     }
 }
 
-fn format(text: &str) -> Result<Format, Fault> {
+pub(crate) fn format(text: &str) -> Result<Format, Fault> {
     match text {
         "logfmt" => Ok(Format::Logfmt),
         "json" => Ok(Format::Json),

@@ -1,0 +1,217 @@
+//! Every rule of injection, on values; how documents are written is the concern of the layer below.
+
+use super::*;
+use crate::document::{apply, json_patch};
+use serde_json::json;
+
+mod again;
+mod annotations;
+mod chance;
+mod decided;
+mod forwards;
+mod generated;
+mod hostile;
+mod kinds;
+mod probes;
+mod sidecar;
+mod undo;
+
+fn settings() -> Settings {
+    Settings {
+        rewrite: true,
+        image: "localhost/probelet:0.1.0".into(),
+        pull_policy: None,
+        resources: json!({"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}}),
+        status_port: 15020,
+        sidecar: Sidecar::Native,
+        target: Target::Pod,
+        source_ip: None,
+    }
+}
+
+fn report(document: &Value, task: Task, settings: &Settings) -> Report {
+    let mut reports = resources(document, document, task, settings);
+    assert_eq!(reports.len(), 1, "{document}");
+    reports.remove(0)
+}
+
+/// The document after its edits, done both ways.
+fn edited(document: &Value, edits: &[Edit]) -> Value {
+    let mut after = document.clone();
+    apply(&mut after, edits).unwrap_or_else(|misfit| panic!("{misfit:?} of {document}"));
+    assert_eq!(patched(document, &json_patch(edits)), after);
+    after
+}
+
+/// RFC 6902, as far as it is used.
+pub(crate) fn patched(document: &Value, patch: &Value) -> Value {
+    let mut after = document.clone();
+    for operation in patch.as_array().expect("a patch") {
+        let path = operation["path"].as_str().expect("a path");
+        let value = match operation["op"].as_str() {
+            Some("move") => {
+                let from = operation["from"].as_str().expect("a from");
+                take(&mut after, from)
+            }
+            _ => operation["value"].clone(),
+        };
+        let op = operation["op"].as_str().expect("an op");
+        if op == "remove" || op == "replace" {
+            take(&mut after, path);
+        }
+        if op != "remove" {
+            put(&mut after, path, value);
+        }
+    }
+    after
+}
+
+fn above<'a>(document: &'a mut Value, path: &str) -> (&'a mut Value, String) {
+    let (above, last) = path.rsplit_once('/').expect("no root");
+    let last = last.replace("~1", "/").replace("~0", "~");
+    (
+        document
+            .pointer_mut(above)
+            .unwrap_or_else(|| panic!("{above}")),
+        last,
+    )
+}
+
+fn take(document: &mut Value, path: &str) -> Value {
+    match above(document, path) {
+        (Value::Object(map), key) => map.remove(&key).unwrap_or_else(|| panic!("{path}")),
+        (Value::Array(items), index) => items.remove(index.parse().expect("an index")),
+        (other, _) => panic!("{path} in {other}"),
+    }
+}
+
+fn put(document: &mut Value, path: &str, value: Value) {
+    match above(document, path) {
+        (Value::Object(map), key) => drop(map.insert(key, value)),
+        (Value::Array(items), index) => items.insert(index.parse().expect("an index"), value),
+        (other, _) => panic!("{path} in {other}"),
+    }
+}
+
+fn with(document: &Value, settings: &Settings) -> Value {
+    match report(document, Task::Inject, settings).verdict {
+        Verdict::Edited { edits, .. } => edited(document, &edits),
+        other => panic!("{other:?} of {document}"),
+    }
+}
+
+fn injected(document: &Value) -> Value {
+    with(document, &settings())
+}
+
+fn uninjected(document: &Value) -> Value {
+    match report(document, Task::Uninject, &settings()).verdict {
+        Verdict::Edited { edits, done, .. } => {
+            assert_eq!(done, Done::Uninjected);
+            edited(document, &edits)
+        }
+        other => panic!("{other:?} of {document}"),
+    }
+}
+
+fn what(document: &Value) -> String {
+    match report(document, Task::Inject, &settings()).verdict {
+        Verdict::Edited { what, done, .. } => done.told(&what),
+        other => panic!("{other:?} of {document}"),
+    }
+}
+
+fn skipped(document: &Value) -> String {
+    match report(document, Task::Inject, &settings()).verdict {
+        Verdict::Skipped(why) => why.into(),
+        other => panic!("{other:?} of {document}"),
+    }
+}
+
+fn refused(document: &Value) -> String {
+    match report(document, Task::Inject, &settings()).verdict {
+        Verdict::Refused(why) => why.into(),
+        other => panic!("{other:?} of {document}"),
+    }
+}
+
+fn warnings(document: &Value) -> Vec<String> {
+    let report = report(document, Task::Inject, &settings());
+    report.warnings.into_iter().map(Into::into).collect()
+}
+
+fn pod(containers: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+        "spec": {"containers": containers},
+    })
+}
+
+/// A pod whose one container has this livenessProbe.
+fn probed(probe: Value) -> Value {
+    pod(json!([{"name": "web", "livenessProbe": probe}]))
+}
+
+fn annotated(mut document: Value, annotations: Value) -> Value {
+    document["metadata"]["annotations"] = annotations;
+    document
+}
+
+/// The table of an injected pod.
+fn table(pod: &Value) -> String {
+    let ours = LISTS
+        .iter()
+        .filter_map(|list| pod["spec"][list].as_array())
+        .flatten();
+    let ours = ours.filter(|container| container["name"] == "probelet");
+    let env = ours
+        .filter_map(|container| container["env"].as_array())
+        .flatten();
+    let mut tables = env.filter(|var| var["name"] == "ISTIO_KUBE_APP_PROBERS");
+    tables
+        .next()
+        .and_then(|var| var["value"].as_str())
+        .unwrap_or_default()
+        .into()
+}
+
+const LISTS: [&str; 2] = ["initContainers", "containers"];
+
+#[test]
+fn a_deployment_is_injected_and_then_stays_as_it_is() {
+    let document = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{
+                "name": "web", "image": "web:1",
+                "livenessProbe": {"httpGet": {"path": "/foo", "port": 8001}, "periodSeconds": 5},
+                "readinessProbe": {"tcpSocket": {"port": 8001}},
+            }]},
+        }},
+    });
+    let first = report(&document, Task::Inject, &settings());
+    assert_eq!(
+        (&*first.name, first.namespace.as_deref()),
+        ("deployment/web", Some("shop"))
+    );
+    assert_eq!(what(&document), "injected: livez, readyz");
+    let after = injected(&document);
+    let spec = &after["spec"]["template"]["spec"];
+    assert_eq!(
+        spec["containers"][0]["livenessProbe"],
+        json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}, "periodSeconds": 5})
+    );
+    assert_eq!(
+        spec["containers"][0]["readinessProbe"],
+        json!({"httpGet": {"path": "/app-health/web/readyz", "port": 15020}})
+    );
+    assert_eq!(spec["initContainers"][0]["name"], "probelet");
+    assert_eq!(
+        table(&after["spec"]["template"]),
+        r#"{"/app-health/web/livez":{"httpGet":{"path":"/foo","port":8001}},"/app-health/web/readyz":{"tcpSocket":{"port":8001}}}"#
+    );
+    let again = report(&after, Task::Inject, &settings());
+    assert_eq!(again.verdict, Verdict::Unchanged("already injected".into()));
+    assert_eq!(uninjected(&after), document);
+}

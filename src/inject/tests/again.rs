@@ -1,0 +1,276 @@
+//! Pods that are injected already: other settings, other webhooks, and changes by hand.
+
+use super::*;
+
+fn web() -> Value {
+    pod(json!([{
+        "name": "web",
+        "livenessProbe": {"httpGet": {"path": "/foo", "port": 8001, "scheme": "HTTPS"}},
+        "readinessProbe": {"grpc": {"port": 50051, "service": "orders"}},
+    }]))
+}
+
+/// The document after another injection, what was said of it, and how many edits it took.
+fn again(document: &Value, settings: &Settings) -> (Value, String, usize) {
+    match report(document, Task::Inject, settings).verdict {
+        Verdict::Edited { what, done, edits } => {
+            assert_eq!(done, Done::Updated);
+            (edited(document, &edits), done.told(&what), edits.len())
+        }
+        other => panic!("{other:?} of {document}"),
+    }
+}
+
+#[test]
+fn another_image_changes_our_container_alone() {
+    let mut newer = settings();
+    newer.image = "localhost/probelet:0.2.0".into();
+    let before = injected(&web());
+    let (after, what, edits) = again(&before, &newer);
+    assert_eq!((&*what, edits), ("updated: image", 1));
+    let mut expected = before.clone();
+    expected["spec"]["initContainers"][0]["image"] = "localhost/probelet:0.2.0".into();
+    assert_eq!(after, expected);
+    assert_eq!(uninjected(&after), web());
+}
+
+#[test]
+fn another_status_port_moves_the_probes() {
+    let mut other = settings();
+    other.status_port = 15920;
+    let (after, what, _) = again(&injected(&web()), &other);
+    assert_eq!(what, "updated: args, ports, startupProbe");
+    assert_eq!(after, with(&web(), &other));
+    assert_eq!(uninjected(&after), web());
+}
+
+#[test]
+fn another_kind_of_container_moves_ours() {
+    let mut ordinary = settings();
+    ordinary.sidecar = Sidecar::Container;
+    let native = injected(&web());
+    let (after, ..) = again(&native, &ordinary);
+    assert_eq!(after, with(&web(), &ordinary));
+    let (back, ..) = again(&after, &settings());
+    assert_eq!(back, native);
+    assert_eq!(uninjected(&after), web());
+}
+
+#[test]
+fn a_probe_that_is_excluded_becomes_what_it_was() {
+    let mut before = injected(&web());
+    before["metadata"]["annotations"]["probelet.dev/exclude-ports"] = "50051".into();
+    let (after, what, _) = again(&before, &settings());
+    assert_eq!(what, "updated: probers, without web readyz");
+    let probes = &after["spec"]["containers"][0];
+    assert_eq!(
+        probes["readinessProbe"],
+        web()["spec"]["containers"][0]["readinessProbe"]
+    );
+    assert_eq!(
+        table(&after),
+        r#"{"/app-health/web/livez":{"httpGet":{"path":"/foo","port":8001,"scheme":"HTTPS"}}}"#
+    );
+}
+
+#[test]
+fn a_forward_takes_over_from_the_status_port_and_gives_back() {
+    let before = injected(&web());
+    let mut marked = before.clone();
+    marked["metadata"]["annotations"]["probelet.dev/forward"] = "8001=15032".into();
+    let (after, ..) = again(&marked, &settings());
+    assert_eq!(
+        after["spec"]["containers"][0]["livenessProbe"]["httpGet"],
+        json!({"path": "/foo", "port": 15032, "scheme": "HTTPS"})
+    );
+    let mut unmarked = after;
+    let annotations = unmarked["metadata"]["annotations"]
+        .as_object_mut()
+        .expect("annotations");
+    annotations.remove("probelet.dev/forward");
+    let (back, ..) = again(&unmarked, &settings());
+    assert_eq!(back, before);
+}
+
+#[test]
+fn a_container_that_another_webhook_added_is_merged() {
+    let mut before = injected(&web());
+    let containers = before["spec"]["containers"]
+        .as_array_mut()
+        .expect("containers");
+    let probe = json!({"httpGet": {"path": "/db", "port": 5432}});
+    containers.insert(0, json!({"name": "db", "livenessProbe": probe}));
+    let (after, what, _) = again(&before, &settings());
+    assert_eq!(what, "updated: probers, with db livez");
+    assert_eq!(
+        after["spec"]["containers"][0]["livenessProbe"]["httpGet"],
+        json!({"path": "/app-health/db/livez", "port": 15020})
+    );
+    assert_eq!(
+        after["spec"]["containers"][1],
+        before["spec"]["containers"][1]
+    );
+    assert!(
+        table(&after)
+            .starts_with(r#"{"/app-health/db/livez":{"httpGet":{"path":"/db","port":5432}},"#)
+    );
+    let mut expected = web();
+    let containers = expected["spec"]["containers"]
+        .as_array_mut()
+        .expect("containers");
+    containers.insert(0, json!({"name": "db", "livenessProbe": probe}));
+    assert_eq!(uninjected(&after), expected);
+}
+
+#[test]
+fn a_prober_that_was_improved_by_hand_stays_but_for_its_timeout() {
+    let mut before = injected(&web());
+    let improved = table(&before).replace("orders", "orders.v2");
+    before["spec"]["initContainers"][0]["env"][1]["value"] = improved.clone().into();
+    assert_eq!(
+        report(&before, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+    before["spec"]["containers"][0]["readinessProbe"]["timeoutSeconds"] = 7.into();
+    let (after, ..) = again(&before, &settings());
+    let entry = r#""/app-health/web/readyz":{"grpc":{"port":50051,"service":"orders.v2"},"timeoutSeconds":7}"#;
+    assert!(table(&after).contains(entry), "{}", table(&after));
+}
+
+#[test]
+fn headers_that_were_changed_by_hand_go_into_the_table() {
+    let header = |value: &str| json!([{"name": "X", "value": value}]);
+    let mut document = web();
+    document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["httpHeaders"] = header("1");
+    let mut before = injected(&document);
+    let get = &mut before["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    get["httpHeaders"] = header("2");
+    let (after, what, _) = again(&before, &settings());
+    assert_eq!(what, "updated: probers");
+    document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["httpHeaders"] = header("2");
+    assert_eq!(after, injected(&document));
+    let get = &mut before["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    get.as_object_mut()
+        .expect("a handler")
+        .remove("httpHeaders");
+    let (after, ..) = again(&before, &settings());
+    assert!(!table(&after).contains("httpHeaders"), "{}", table(&after));
+}
+
+#[test]
+fn a_probe_that_was_changed_by_hand_is_what_it_is_to_be() {
+    let mut before = injected(&web());
+    let probe = json!({"httpGet": {"path": "/bar", "port": 9000}});
+    before["spec"]["containers"][0]["livenessProbe"] = probe.clone();
+    let mut expected = web();
+    expected["spec"]["containers"][0]["livenessProbe"] = probe;
+    assert_eq!(uninjected(&before), expected);
+    let (after, ..) = again(&before, &settings());
+    assert_eq!(after, injected(&expected));
+}
+
+#[test]
+fn timings_that_were_changed_by_hand_stay() {
+    let mut before = injected(&web());
+    before["spec"]["containers"][0]["livenessProbe"]["periodSeconds"] = 3.into();
+    assert_eq!(
+        report(&before, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+    let mut expected = web();
+    expected["spec"]["containers"][0]["livenessProbe"]["periodSeconds"] = 3.into();
+    assert_eq!(uninjected(&before), expected);
+}
+
+#[test]
+fn what_the_api_server_fills_in_is_no_change() {
+    let mut document = web();
+    document["metadata"]["annotations"] = json!({
+        "probelet.dev/client-cert-secret": "mesh", "probelet.dev/forward": "8001=15032",
+    });
+    let mut before = injected(&document);
+    let ours = &mut before["spec"]["initContainers"][0];
+    ours["imagePullPolicy"] = "IfNotPresent".into();
+    ours["terminationMessagePath"] = "/dev/termination-log".into();
+    ours["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = "v1".into();
+    ours["ports"][0]["protocol"] = "TCP".into();
+    ours["startupProbe"]["timeoutSeconds"] = 1.into();
+    ours["startupProbe"]["httpGet"]["scheme"] = "HTTP".into();
+    let mounts = ours["volumeMounts"].as_array_mut().expect("mounts");
+    mounts.push(json!({"name": "kube-api-access", "mountPath": "/var/run/secrets"}));
+    before["spec"]["volumes"][0]["projected"]["defaultMode"] = 420.into();
+    before["spec"]["containers"][0]["livenessProbe"]["successThreshold"] = 1.into();
+    assert_eq!(
+        report(&before, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+}
+
+#[test]
+fn what_is_no_longer_asked_for_goes() {
+    let annotations = json!({
+        "probelet.dev/client-cert-secret": "mesh", "probelet.dev/forward": "8001=15032", "team": "a",
+    });
+    let mut before = injected(&annotated(web(), annotations));
+    let annotations = before["metadata"]["annotations"]
+        .as_object_mut()
+        .expect("annotations");
+    annotations.remove("probelet.dev/client-cert-secret");
+    annotations.remove("probelet.dev/forward");
+    let (after, ..) = again(&before, &settings());
+    assert_eq!(after, injected(&annotated(web(), json!({"team": "a"}))));
+}
+
+#[test]
+fn ours_goes_to_the_front_of_what_would_wait_for_it() {
+    let mut before = injected(&web());
+    let init = before["spec"]["initContainers"]
+        .as_array_mut()
+        .expect("init containers");
+    init.insert(0, json!({"name": "setup"}));
+    assert_eq!(
+        report(&before, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+    let proxy = json!({"name": "proxy", "restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": 80}}});
+    let init = before["spec"]["initContainers"]
+        .as_array_mut()
+        .expect("init containers");
+    init.insert(1, proxy);
+    let (after, ..) = again(&before, &settings());
+    let names: Vec<&Value> = (0..3)
+        .map(|index| &after["spec"]["initContainers"][index]["name"])
+        .collect();
+    assert_eq!(names, ["probelet", "setup", "proxy"]);
+    assert_eq!(
+        report(&after, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+}
+
+#[test]
+fn what_is_not_to_be_injected_any_more_stays_and_is_pointed_out() {
+    let mut document = injected(&web());
+    document["metadata"]["annotations"]["sidecar.istio.io/inject"] = "false".into();
+    assert_eq!(
+        skipped(&document),
+        "annotation sidecar.istio.io/inject is \"false\""
+    );
+    assert_eq!(
+        warnings(&document),
+        ["it is injected all the same: --uninject makes it what it was"]
+    );
+}
+
+#[test]
+fn a_container_of_ours_that_was_taken_out_comes_back() {
+    let before = injected(&web());
+    let mut without = before.clone();
+    without["spec"]
+        .as_object_mut()
+        .expect("a spec")
+        .remove("initContainers");
+    let (after, what, _) = again(&without, &settings());
+    assert_eq!(what, "updated: container");
+    assert_eq!(after, before);
+}

@@ -1,0 +1,362 @@
+//! What labels and annotations of the pod ask for.
+
+use super::*;
+
+pub(super) fn web() -> Value {
+    probed(json!({"httpGet": {"path": "/foo", "port": 8002}}))
+}
+
+pub(super) fn of(annotation: &str, value: &str) -> Value {
+    annotated(web(), json!({annotation: value}))
+}
+
+pub(super) fn ours(after: &Value) -> &Value {
+    &after["spec"]["initContainers"][0]
+}
+
+#[test]
+fn go_words_decide_on_rewriting_over_the_setting() {
+    const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
+    for (all, words, rewrites) in [
+        (false, ["1", "t", "T", "TRUE", "true", "True"], true),
+        (true, ["0", "f", "F", "FALSE", "false", "False"], false),
+    ] {
+        let mut settings = settings();
+        settings.rewrite = all;
+        for word in words {
+            let verdict = report(&of(REWRITE, word), Task::Inject, &settings).verdict;
+            assert_eq!(
+                matches!(verdict, Verdict::Edited { .. }),
+                rewrites,
+                "{word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_word_leaves_rewriting_as_it_is_set() {
+    let document = of("sidecar.istio.io/rewriteAppHTTPProbers", "yes");
+    assert_eq!(what(&document), "injected: livez");
+    assert_eq!(
+        warnings(&document),
+        [
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers is \"yes\", but must be one of 1, t, T, TRUE, true, \
+          True, 0, f, F, FALSE, false, False: so what holds for all pods counts, which is true"
+        ]
+    );
+}
+
+#[test]
+fn the_label_goes_before_the_annotation() {
+    const INJECT: &str = "sidecar.istio.io/inject";
+    for (label, annotation, is_injected) in [
+        (None, None, true),
+        (None, Some("false"), false),
+        (None, Some("off"), false),
+        (Some("true"), Some("false"), true),
+        (Some("false"), Some("true"), false),
+        (Some("Yes"), None, true),
+        (Some("n"), None, false),
+        (Some(""), Some("0"), false),
+    ] {
+        let mut document = web();
+        if let Some(label) = label {
+            document["metadata"]["labels"] = json!({INJECT: label});
+        }
+        if let Some(annotation) = annotation {
+            document["metadata"]["annotations"] = json!({INJECT: annotation});
+        }
+        let verdict = report(&document, Task::Inject, &settings()).verdict;
+        // An empty label counts for nothing, and so the annotation behind it is looked at.
+        assert_eq!(
+            matches!(verdict, Verdict::Edited { .. }),
+            is_injected,
+            "{label:?} {annotation:?}"
+        );
+    }
+    assert_eq!(
+        skipped(&of(INJECT, "false")),
+        "annotation sidecar.istio.io/inject is \"false\""
+    );
+    assert_eq!(
+        warnings(&of(INJECT, "maybe")),
+        [
+            "annotation sidecar.istio.io/inject is \"maybe\", which counts as false: write true or false"
+        ]
+    );
+}
+
+#[test]
+fn the_status_port() {
+    let after = injected(&of("status.sidecar.istio.io/port", "15920"));
+    assert_eq!(ours(&after)["args"], json!(["run", "--status-port=15920"]));
+    assert_eq!(
+        ours(&after)["ports"],
+        json!([{"name": "probelet", "containerPort": 15920}])
+    );
+    assert_eq!(ours(&after)["startupProbe"]["httpGet"]["port"], 15920);
+    let probe = &after["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    assert_eq!(probe["port"], 15920);
+    assert_eq!(
+        after["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"],
+        "15920"
+    );
+    assert_eq!(
+        skipped(&of("status.sidecar.istio.io/port", "0")),
+        "annotation status.sidecar.istio.io/port is 0: it has no status port"
+    );
+    assert_eq!(
+        refused(&of("status.sidecar.istio.io/port", "+1")),
+        "annotation status.sidecar.istio.io/port is \"+1\", but a port must be a number from 1 to 65535: \
+         write one such as 15020"
+    );
+}
+
+#[test]
+fn image_pull_policy_and_resources() {
+    let after = injected(&annotated(
+        web(),
+        json!({
+            "probelet.dev/image": "registry/probelet:1",
+            "probelet.dev/image-pull-policy": "Never",
+            "probelet.dev/resources": "{\"limits\":{\"memory\":\"32Mi\"}}",
+        }),
+    ));
+    assert_eq!(ours(&after)["image"], "registry/probelet:1");
+    assert_eq!(ours(&after)["imagePullPolicy"], "Never");
+    assert_eq!(
+        ours(&after)["resources"],
+        json!({"limits": {"memory": "32Mi"}})
+    );
+    assert_eq!(
+        refused(&of("probelet.dev/image", "")),
+        "annotation probelet.dev/image is \"\": write a name such as registry.example/probelet:1.0"
+    );
+    assert_eq!(
+        refused(&of("probelet.dev/image-pull-policy", "always")),
+        "annotation probelet.dev/image-pull-policy is \"always\": write Always, IfNotPresent or Never"
+    );
+    assert_eq!(
+        refused(&of("probelet.dev/resources", "[]")),
+        "annotation probelet.dev/resources is \"[]\": write an object such as {\"limits\":{\"memory\":\"16Mi\"}}"
+    );
+}
+
+#[test]
+fn containers_and_ports_that_are_left_out() {
+    let probe = |port: Value| json!({"httpGet": {"port": port}});
+    let document = pod(json!([
+        {"name": "a", "livenessProbe": probe(json!(1))},
+        {"name": "b", "livenessProbe": probe(json!(2)), "readinessProbe": probe(json!(3))},
+        {
+            "name": "c", "ports": [{"name": "admin", "containerPort": 4}],
+            "livenessProbe": probe(json!("admin")), "readinessProbe": probe(json!(5)),
+        },
+    ]));
+    let of = |containers: &str, ports: &str| {
+        let annotations = json!({
+            "probelet.dev/exclude-containers": containers, "probelet.dev/exclude-ports": ports,
+        });
+        annotated(document.clone(), annotations)
+    };
+    assert_eq!(what(&of("a", "2, admin")), "injected: b readyz; c readyz");
+    assert_eq!(what(&of("a,b", "4")), "injected: readyz");
+    assert_eq!(warnings(&of("a,b", "4")), [""; 0]);
+    assert_eq!(
+        skipped(&of("a,b,c", "")),
+        "all its probes are excluded by annotation"
+    );
+    assert_eq!(
+        warnings(&of("x", "77")),
+        [
+            "annotation probelet.dev/exclude-containers names x, which is no container of the pod",
+            "annotation probelet.dev/exclude-ports has 77, which no probe asks",
+        ]
+    );
+}
+
+#[test]
+fn where_the_app_is_dialled() {
+    let after = injected(&annotated(
+        web(),
+        json!({"probelet.dev/target-ip": "127.0.0.1", "probelet.dev/source-ip": "127.0.0.6"}),
+    ));
+    assert_eq!(
+        ours(&after)["args"],
+        json!(["run", "--source-ip=127.0.0.6", "--target-ip=127.0.0.1"])
+    );
+    assert_eq!(ours(&after)["env"].as_array().map(Vec::len), Some(1));
+    let mut fixed = settings();
+    fixed.target = Target::Ip([127, 0, 0, 1].into());
+    let after = with(&of("probelet.dev/target-ip", "pod"), &fixed);
+    assert_eq!(ours(&after)["args"], json!(["run"]));
+    assert_eq!(
+        refused(&of("probelet.dev/target-ip", "localhost")),
+        "annotation probelet.dev/target-ip is \"localhost\": write an IP address, or pod for the pod's own"
+    );
+    assert_eq!(
+        refused(&of("probelet.dev/target-ip", "0.0.0.0")),
+        "annotation probelet.dev/target-ip is \"0.0.0.0\", which cannot be dialled: write the app's address, such as 127.0.0.1"
+    );
+    assert_eq!(
+        refused(&of("probelet.dev/source-ip", "x")),
+        "annotation probelet.dev/source-ip is \"x\": write an IP address such as 127.0.0.6"
+    );
+}
+
+#[test]
+fn secrets_are_mounted_and_handed_on() {
+    let after = injected(&annotated(
+        web(),
+        json!({
+            "probelet.dev/client-cert-secret": "mesh", "probelet.dev/app-ca-secret": "mesh-ca",
+            "probelet.dev/app-id": "spiffe://example.org/web",
+        }),
+    ));
+    assert_eq!(
+        ours(&after)["args"],
+        json!([
+            "run",
+            "--client-cert=/etc/probelet/tls.crt",
+            "--client-key=/etc/probelet/tls.key",
+            "--app-ca=/etc/probelet/ca.crt",
+            "--app-id=spiffe://example.org/web",
+        ])
+    );
+    assert_eq!(
+        ours(&after)["volumeMounts"],
+        json!([{"name": "probelet-tls", "mountPath": "/etc/probelet", "readOnly": true}])
+    );
+    let item = |key: &str| json!({"key": key, "path": key});
+    assert_eq!(
+        after["spec"]["volumes"],
+        json!([{"name": "probelet-tls", "projected": {"sources": [
+            {"secret": {"name": "mesh", "items": [item("tls.crt"), item("tls.key")]}},
+            {"secret": {"name": "mesh-ca", "items": [item("ca.crt")]}},
+        ]}}])
+    );
+}
+
+#[test]
+fn an_identity_needs_a_ca_and_must_be_one() {
+    assert_eq!(
+        refused(&of("probelet.dev/app-id", "spiffe://example.org/web")),
+        "annotation probelet.dev/app-id stands alone: name the Secret with the CA's ca.crt in \
+         probelet.dev/app-ca-secret as well"
+    );
+    let annotations = json!({"probelet.dev/app-ca-secret": "ca", "probelet.dev/app-id": "web"});
+    assert!(refused(&annotated(web(), annotations)).contains("must be a SPIFFE ID"));
+}
+
+#[test]
+fn the_kind_of_container() {
+    let after = injected(&of("probelet.dev/sidecar", "container"));
+    assert_eq!(after["spec"]["containers"][0]["name"], "probelet");
+    assert_eq!(
+        refused(&of("probelet.dev/sidecar", "init")),
+        "annotation probelet.dev/sidecar is \"init\": write native or container"
+    );
+}
+
+#[test]
+fn a_misspelt_annotation_is_pointed_out() {
+    assert_eq!(
+        warnings(&of("probelet.dev/forwrad", "8002=15032")),
+        ["nothing reads annotation probelet.dev/forwrad: did you mean probelet.dev/forward?"]
+    );
+    assert_eq!(
+        warnings(&of("sidecar.istio.io/rewriteAppHTTPProbe", "true")),
+        [
+            "nothing reads annotation sidecar.istio.io/rewriteAppHTTPProbe: did you mean \
+          sidecar.istio.io/rewriteAppHTTPProbers?"
+        ]
+    );
+    for istio in [
+        "traffic.sidecar.istio.io/includeInboundPorts",
+        "sidecar.istio.io/proxyCPU",
+    ] {
+        assert_eq!(warnings(&of(istio, "1")), [""; 0]);
+    }
+}
+
+#[test]
+fn an_annotation_that_is_no_text_counts_and_is_pointed_out() {
+    let document = annotated(
+        web(),
+        json!({"sidecar.istio.io/rewriteAppHTTPProbers": false}),
+    );
+    assert_eq!(skipped(&document), "rewriting is switched off");
+    assert_eq!(
+        warnings(&document),
+        [
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers is false and not text: put it in quotes, or the API \
+          server refuses it"
+        ]
+    );
+}
+
+#[test]
+fn an_annotation_of_the_owner_is_pointed_out() {
+    let document = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": "web", "labels": {"sidecar.istio.io/inject": "false"},
+            "annotations": {"sidecar.istio.io/rewriteAppHTTPProbers": "false", "team": "a"},
+        },
+        "spec": {"template": {"spec": web()["spec"]}},
+    });
+    assert_eq!(what(&document), "injected: livez");
+    assert_eq!(
+        warnings(&document),
+        [
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers stands on deployment/web itself, where nothing \
+             reads it: move it to metadata of the pod template",
+            "label sidecar.istio.io/inject stands on deployment/web itself, where nothing reads it: move it to \
+             metadata of the pod template",
+        ]
+    );
+}
+
+#[test]
+fn an_annotation_written_as_a_label_is_pointed_out() {
+    let mut document = web();
+    document["metadata"]["labels"] = json!({"probelet.dev/sidecar": "container"});
+    assert_eq!(
+        warnings(&document),
+        ["label probelet.dev/sidecar counts for nothing: write it as an annotation"]
+    );
+}
+
+#[test]
+fn what_the_agent_would_not_start_with_goes_by_its_annotation() {
+    let app_id = json!({"probelet.dev/app-id": "nonsense", "probelet.dev/app-ca-secret": "ca"});
+    for (annotations, expected) in [
+        (
+            app_id,
+            "annotation probelet.dev/app-id is \"nonsense\", but must be a SPIFFE ID: ",
+        ),
+        (
+            json!({"probelet.dev/target-ip": "0.0.0.0", "probelet.dev/forward": "8002=15032"}),
+            "annotation probelet.dev/target-ip is \"0.0.0.0\", which cannot be dialled: ",
+        ),
+        (
+            json!({"probelet.dev/source-ip": "0.0.0.0"}),
+            "annotation probelet.dev/source-ip is \"0.0.0.0\", which cannot be dialled from: ",
+        ),
+    ] {
+        let document = annotated(web(), annotations);
+        let why = refused(&document);
+        assert!(why.starts_with(expected), "{why}");
+    }
+    // What holds for all pods was typed as a flag, or stands in the ConfigMap.
+    let settings = Settings {
+        source_ip: Some([0, 0, 0, 0].into()),
+        ..settings()
+    };
+    let report = report(&web(), Task::Inject, &settings);
+    let Verdict::Refused(why) = report.verdict else {
+        panic!("{report:?}");
+    };
+    assert!(why.starts_with("--source-ip is \"0.0.0.0\""), "{why}");
+}

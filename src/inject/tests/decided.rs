@@ -1,0 +1,252 @@
+//! Pods that are left alone, and pods that are refused.
+
+use super::*;
+
+fn get(port: u16) -> Value {
+    json!({"httpGet": {"path": "/foo", "port": port}})
+}
+
+fn web() -> Value {
+    probed(get(8001))
+}
+
+#[test]
+fn a_pod_without_probes() {
+    assert_eq!(skipped(&pod(json!([{"name": "web"}]))), "no probes");
+    let sleep = json!({"preStop": {"sleep": {"seconds": 1}}});
+    assert_eq!(
+        skipped(&pod(json!([{"name": "web", "lifecycle": sleep}]))),
+        "no probes"
+    );
+}
+
+#[test]
+fn a_pod_with_exec_probes_alone() {
+    assert_eq!(
+        skipped(&probed(json!({"exec": {"command": ["true"]}}))),
+        "only exec probes"
+    );
+}
+
+#[test]
+fn a_pod_whose_probes_all_stay() {
+    let document = probed(json!({"httpGet": {"port": 80, "host": "a.example"}}));
+    assert_eq!(skipped(&document), "no probe that could be rewritten");
+    assert_eq!(warnings(&document).len(), 1);
+}
+
+#[test]
+fn a_pod_on_the_nodes_network() {
+    let mut document = web();
+    document["spec"]["hostNetwork"] = true.into();
+    assert_eq!(
+        skipped(&document),
+        "hostNetwork: the agent's ports would be the node's"
+    );
+}
+
+#[test]
+fn a_pod_for_windows() {
+    let mut document = web();
+    document["spec"]["os"] = json!({"name": "windows"});
+    assert_eq!(
+        skipped(&document),
+        "it is for Windows, and the agent is for Linux"
+    );
+}
+
+#[test]
+fn a_pod_that_istio_has_handled() {
+    let why = "Istio's own injector has handled it, whose agent does the same";
+    let marked = annotated(web(), json!({"sidecar.istio.io/status": "{}"}));
+    assert_eq!(skipped(&marked), why);
+    for list in LISTS {
+        let mut document = web();
+        let mut items = document["spec"][list]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        items.push(json!({"name": "istio-proxy"}));
+        document["spec"][list] = items.into();
+        assert_eq!(skipped(&document), why);
+    }
+}
+
+#[test]
+fn a_pod_with_an_agent_put_there_by_hand() {
+    let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, {"name": "probelet"}]));
+    assert_eq!(
+        skipped(&document),
+        "it has a container probelet that was put there by hand"
+    );
+}
+
+#[test]
+fn a_pod_whose_probes_were_rewritten_by_hand() {
+    let taken = json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}});
+    let document = pod(json!([{"name": "web", "livenessProbe": taken, "readinessProbe": get(80)}]));
+    assert_eq!(
+        skipped(&document),
+        "livenessProbe of web asks a status port already, and not by this tool's doing"
+    );
+}
+
+#[test]
+fn rewriting_that_is_switched_off() {
+    let mut off = settings();
+    off.rewrite = false;
+    let report = report(&web(), Task::Inject, &off);
+    assert_eq!(
+        report.verdict,
+        Verdict::Skipped("rewriting is switched off".into())
+    );
+}
+
+#[test]
+fn a_status_port_that_a_container_has() {
+    let ports = json!([{"containerPort": 15020}]);
+    let document = pod(json!([
+        {"name": "web", "livenessProbe": get(80)}, {"name": "other", "ports": ports},
+    ]));
+    assert_eq!(
+        refused(&document),
+        "container other has port 15020 for itself, where the agent would listen: write another into \
+         annotation status.sidecar.istio.io/port, such as 15920"
+    );
+    let moved = annotated(document, json!({"status.sidecar.istio.io/port": "15920"}));
+    assert_eq!(what(&moved), "injected: livez");
+}
+
+#[test]
+fn a_status_port_that_a_probe_asks() {
+    assert_eq!(
+        refused(&probed(get(15020))),
+        "livenessProbe of web asks port 15020, which would be the status port: write another into annotation \
+         status.sidecar.istio.io/port, such as 15920"
+    );
+}
+
+#[test]
+fn a_forwards_port_that_a_container_has() {
+    let document = pod(json!([
+        {"name": "web", "livenessProbe": get(8002), "ports": [{"containerPort": 15032}]},
+    ]));
+    assert_eq!(
+        refused(&annotated(
+            document,
+            json!({"probelet.dev/forward": "8002=15032"})
+        )),
+        "container web has port 15032 for itself, where the agent would listen: write another into annotation \
+         probelet.dev/forward, such as 8002=15932"
+    );
+}
+
+#[test]
+fn a_volume_of_our_name() {
+    let mut document = web();
+    document["spec"]["volumes"] = json!([{"name": "probelet-tls"}]);
+    assert_eq!(
+        refused(&document),
+        "it has a volume probelet-tls already: give that another name"
+    );
+}
+
+#[test]
+fn two_containers_of_one_name() {
+    let container = json!({"name": "web", "livenessProbe": get(80)});
+    assert_eq!(
+        refused(&pod(json!([container, container]))),
+        "two containers are called web: give each a name of its own"
+    );
+}
+
+#[test]
+fn a_job_that_would_never_end() {
+    for (kind, spec) in [
+        ("Job", json!({"template": {"spec": web()["spec"]}})),
+        (
+            "CronJob",
+            json!({"jobTemplate": {"spec": {"template": {"spec": web()["spec"]}}}}),
+        ),
+    ] {
+        let document = json!({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+        assert_eq!(what(&document), "injected: livez");
+        let mut ordinary = settings();
+        ordinary.sidecar = Sidecar::Container;
+        let report = report(&document, Task::Inject, &ordinary);
+        let Verdict::Refused(why) = report.verdict else {
+            panic!("{:?}", report.verdict);
+        };
+        assert_eq!(
+            &*why,
+            "the agent as an ordinary container would keep the pod from ever ending: leave annotation \
+             probelet.dev/sidecar out or set it to native (Kubernetes 1.29 or later)"
+        );
+    }
+}
+
+#[test]
+fn a_pod_that_is_to_end_comes_without_its_job() {
+    let mut ordinary = settings();
+    ordinary.sidecar = Sidecar::Container;
+    for (policy, is_refused) in [("Never", true), ("OnFailure", true), ("Always", false)] {
+        let mut document = web();
+        document["spec"]["restartPolicy"] = policy.into();
+        assert_eq!(what(&document), "injected: livez");
+        let verdict = report(&document, Task::Inject, &ordinary).verdict;
+        assert_eq!(
+            matches!(verdict, Verdict::Refused(_)),
+            is_refused,
+            "{policy}"
+        );
+    }
+}
+
+#[test]
+fn a_container_without_a_name_is_pointed_out() {
+    let document = pod(json!([{"livenessProbe": get(80)}]));
+    assert_eq!(skipped(&document), "no probes");
+    assert_eq!(
+        warnings(&document),
+        ["a container has no name, so its probes stay as they are: give it one"]
+    );
+}
+
+#[test]
+fn what_the_agent_would_not_start_with() {
+    let header = json!({"httpGet": {"port": 80, "httpHeaders": [{"name": "a b", "value": "1"}]}});
+    assert_eq!(
+        refused(&probed(header)),
+        "its probes: prober \"/app-health/web/livez\": httpHeaders.name is \"a b\", but a header's \
+         name must be a token: write letters, digits and '-', such as X-Probe"
+    );
+    let path = probed(json!({"httpGet": {"port": 80, "path": 5}}));
+    assert!(refused(&path).contains("httpGet.path is 5, but must be a string"));
+}
+
+#[test]
+fn more_probes_than_the_agent_takes() {
+    let containers = |count: usize| -> Value {
+        let one = |index| json!({"name": format!("c{index}"), "livenessProbe": get(80)});
+        pod((0..count).map(one).collect())
+    };
+    assert!(what(&containers(64)).starts_with("injected: c0 livez; c1 livez"));
+    assert_eq!(
+        refused(&containers(65)),
+        "its probes: there are more than 64 probers: leave out those of containers that need no \
+         mesh certificate"
+    );
+}
+
+#[test]
+fn source_and_target_that_cannot_meet() {
+    let annotations =
+        json!({"probelet.dev/source-ip": "127.0.0.6", "probelet.dev/target-ip": "::1"});
+    assert_eq!(
+        refused(&annotated(web(), annotations)),
+        "annotation probelet.dev/source-ip 127.0.0.6 cannot dial annotation probelet.dev/target-ip ::1: write \
+         two IPv4 or two IPv6 addresses"
+    );
+    let of_pod = json!({"probelet.dev/source-ip": "::6"});
+    assert_eq!(what(&annotated(web(), of_pod)), "injected: livez");
+}

@@ -1,0 +1,126 @@
+//! Ports of the app that are passed through for kubelet to ask itself.
+
+use super::annotations::{of, ours, web};
+use super::*;
+
+#[test]
+fn a_port_that_is_forwarded() {
+    let document = of("probelet.dev/forward", "8002=15032");
+    assert_eq!(what(&document), "injected: forwarded: 8002");
+    let after = injected(&document);
+    assert_eq!(
+        after["spec"]["containers"][0]["livenessProbe"],
+        json!({"httpGet": {"path": "/foo", "port": 15032}})
+    );
+    assert_eq!(
+        ours(&after)["args"],
+        json!(["run", "--forward=15032=127.0.0.1:8002"])
+    );
+    assert_eq!(table(&after), "");
+    assert_eq!(
+        after["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"],
+        "15032"
+    );
+    assert_eq!(uninjected(&after), document);
+}
+
+#[test]
+fn a_forward_goes_to_the_target_that_is_set() {
+    let annotations =
+        json!({"probelet.dev/forward": "8002=15032", "probelet.dev/target-ip": "::1"});
+    let after = injected(&annotated(web(), annotations));
+    assert_eq!(
+        ours(&after)["args"],
+        json!(["run", "--target-ip=::1", "--forward=15032=[::1]:8002"])
+    );
+}
+
+#[test]
+fn forwards_hold_where_rewriting_is_off() {
+    let annotations = json!({
+        "probelet.dev/forward": "8002=15032", "sidecar.istio.io/rewriteAppHTTPProbers": "false",
+    });
+    let mut document = annotated(web(), annotations);
+    let other = json!({"httpGet": {"port": 80}});
+    document["spec"]["containers"][0]["readinessProbe"] = other.clone();
+    let after = injected(&document);
+    assert_eq!(
+        after["spec"]["containers"][0]["livenessProbe"]["httpGet"]["port"],
+        15032
+    );
+    assert_eq!(after["spec"]["containers"][0]["readinessProbe"], other);
+}
+
+#[test]
+fn ports_that_are_left_out_of_interception_stay_so() {
+    const EXCLUDE: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+    for (before, after) in [
+        ("9090", "9090,15032"),
+        ("15032, 9090", "15032, 9090"),
+        ("", "15032"),
+    ] {
+        let annotations = json!({"probelet.dev/forward": "8002=15032", EXCLUDE: before});
+        let document = annotated(web(), annotations);
+        let injected = injected(&document);
+        assert_eq!(injected["metadata"]["annotations"][EXCLUDE], after);
+        assert_eq!(uninjected(&injected), document);
+    }
+}
+
+#[test]
+fn what_cannot_fail_is_not_forwarded() {
+    for (kind, probe) in [
+        ("tcpSocket", json!({"tcpSocket": {"port": 8002}})),
+        ("grpc", json!({"grpc": {"port": 8002}})),
+    ] {
+        let document = annotated(probed(probe), json!({"probelet.dev/forward": "8002=15032"}));
+        assert_eq!(
+            refused(&document),
+            format!(
+                "livenessProbe of web is {kind} of port 8002, which probelet.dev/forward passes through: a \
+                 connection to a forwarded port always comes about, so it could not fail; leave 8002 out \
+                 there, or write httpGet"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_forward_that_no_probe_goes_to() {
+    assert_eq!(
+        warnings(&of("probelet.dev/forward", "8003=15032")),
+        [
+            "no httpGet probe asks port 8003: annotation probelet.dev/forward forwards 15032 to it all the same"
+        ]
+    );
+}
+
+#[test]
+fn forwards_that_are_none() {
+    let why = |text| refused(&of("probelet.dev/forward", text));
+    assert_eq!(
+        why("8002"),
+        "annotation probelet.dev/forward is \"8002\", but must be APP_PORT=OWN_PORT: write 8002=15032, several \
+         with commas"
+    );
+    assert_eq!(
+        why("8002=1,8002=2"),
+        "annotation probelet.dev/forward has port 8002 twice: write it once"
+    );
+    let advice = "write another port of the agent's behind '=', such as 15032";
+    let ours = "annotation probelet.dev/forward has";
+    assert_eq!(
+        why("8002=15020"),
+        format!("{ours} 8002=15020, but 15020 is the status port: {advice}")
+    );
+    assert_eq!(
+        why("8002=1,8003=1"),
+        format!("{ours} 8003=1, but 1 has a port already: {advice}")
+    );
+    assert_eq!(
+        why("8002=1,1=2"),
+        format!(
+            "{ours} 1=2, but on 1 the agent listens itself: write the app's own port before '='"
+        )
+    );
+}

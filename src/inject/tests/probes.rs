@@ -1,0 +1,359 @@
+//! Which probes are rewritten, and into what.
+
+use super::*;
+
+/// What a probe becomes, and its prober.
+fn rewritten(probe: Value) -> (Value, String) {
+    let document = probed(probe);
+    let after = injected(&document);
+    assert_eq!(uninjected(&after), document);
+    let prober = table(&after);
+    let prober = prober
+        .strip_prefix(r#"{"/app-health/web/livez":"#)
+        .expect("one prober");
+    let prober = prober.strip_suffix('}').expect("an object");
+    (
+        after["spec"]["containers"][0]["livenessProbe"].clone(),
+        prober.into(),
+    )
+}
+
+#[test]
+fn https_becomes_http_and_headers_stay() {
+    let (probe, prober) = rewritten(json!({
+        "httpGet": {"path": "/a", "port": 8443, "scheme": "HTTPS", "httpHeaders": [{"name": "X", "value": "1"}]},
+        "timeoutSeconds": 2,
+    }));
+    assert_eq!(
+        probe,
+        json!({
+            "httpGet": {
+                "path": "/app-health/web/livez", "port": 15020, "scheme": "HTTP",
+                "httpHeaders": [{"name": "X", "value": "1"}],
+            },
+            "timeoutSeconds": 2,
+        })
+    );
+    assert_eq!(
+        prober,
+        r#"{"httpGet":{"path":"/a","port":8443,"scheme":"HTTPS","httpHeaders":[{"name":"X","value":"1"}]},"timeoutSeconds":2}"#
+    );
+}
+
+#[test]
+fn grpc_becomes_http() {
+    let (probe, prober) =
+        rewritten(json!({"grpc": {"port": 50051, "service": "orders", "mode": "TLS"}}));
+    let get = json!({"path": "/app-health/web/livez", "port": 15020, "scheme": "HTTP"});
+    assert_eq!(probe, json!({"httpGet": get}));
+    assert_eq!(
+        prober,
+        r#"{"grpc":{"port":50051,"service":"orders","mode":"TLS"}}"#
+    );
+}
+
+#[test]
+fn grpc_without_a_service_asks_for_null() {
+    let (probe, prober) = rewritten(json!({"grpc": {"port": 50051}}));
+    assert_eq!(
+        probe,
+        json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}})
+    );
+    assert_eq!(prober, r#"{"grpc":{"port":50051,"service":null}}"#);
+}
+
+/// That a probe stays as it is, and what is said about it.
+fn stays(probe: Value) -> String {
+    let other = json!({"httpGet": {"path": "/b", "port": 9000}});
+    let container = json!({
+        "name": "web", "ports": [{"containerPort": 8080, "name": "http"}],
+        "livenessProbe": probe, "readinessProbe": other,
+    });
+    let document = pod(json!([container]));
+    let after = injected(&document);
+    assert_eq!(after["spec"]["containers"][0]["livenessProbe"], probe);
+    assert!(!table(&after).contains("livez"), "{}", table(&after));
+    let mut warnings = warnings(&document);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    warnings.remove(0)
+}
+
+#[test]
+fn a_path_that_is_missing_is_added() {
+    let (probe, prober) = rewritten(json!({"httpGet": {"port": 80}}));
+    assert_eq!(
+        probe,
+        json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}})
+    );
+    assert_eq!(prober, r#"{"httpGet":{"port":80}}"#);
+}
+
+#[test]
+fn timings_and_thresholds_stay() {
+    let rest = json!({
+        "initialDelaySeconds": 1, "periodSeconds": 2, "timeoutSeconds": 3, "successThreshold": 1,
+        "failureThreshold": 5, "terminationGracePeriodSeconds": 6,
+    });
+    let mut before = rest.clone();
+    before["tcpSocket"] = json!({"port": 80});
+    let (mut after, prober) = rewritten(before);
+    after.as_object_mut().expect("a probe").remove("httpGet");
+    assert_eq!(after, rest);
+    assert_eq!(prober, r#"{"tcpSocket":{"port":80},"timeoutSeconds":3}"#);
+}
+
+#[test]
+fn a_timeout_of_zero_is_left_out() {
+    let (_, prober) = rewritten(json!({"tcpSocket": {"port": 80}, "timeoutSeconds": 0}));
+    assert_eq!(prober, r#"{"tcpSocket":{"port":80}}"#);
+}
+
+#[test]
+fn http2_becomes_http1_and_the_table_knows() {
+    let (probe, prober) =
+        rewritten(json!({"httpGet": {"port": 80, "protocol": "HTTP2", "scheme": "HTTP"}}));
+    assert_eq!(probe["httpGet"]["protocol"], "HTTP1");
+    assert_eq!(
+        prober,
+        r#"{"httpGet":{"port":80,"scheme":"HTTP","protocol":"HTTP2"}}"#
+    );
+}
+
+#[test]
+fn an_empty_service_is_kept_apart_from_none() {
+    let (probe, prober) = rewritten(json!({"grpc": {"port": 80, "service": ""}}));
+    assert_eq!(probe["httpGet"]["path"], "/app-health/web/livez");
+    assert_eq!(prober, r#"{"grpc":{"port":80,"service":""}}"#);
+}
+
+#[test]
+fn what_go_escapes_is_escaped() {
+    let (_, prober) =
+        rewritten(json!({"httpGet": {"path": "/a?b<c>&d=\"\\\u{2028}é", "port": 80}}));
+    assert_eq!(
+        prober,
+        r#"{"httpGet":{"path":"/a?b\u003cc\u003e\u0026d=\"\\\u2028é","port":80}}"#
+    );
+}
+
+#[test]
+fn no_dollar_is_left_for_kubernetes_to_expand() {
+    let (_, prober) = rewritten(json!({"httpGet": {"path": "/$(POD_IP)/$$", "port": 80}}));
+    assert_eq!(
+        prober,
+        r#"{"httpGet":{"path":"/\u0024(POD_IP)/\u0024\u0024","port":80}}"#
+    );
+}
+
+#[test]
+fn a_host_that_is_empty_is_none_and_a_host_header_is_fine() {
+    let (probe, prober) = rewritten(json!({
+        "httpGet": {"host": "", "port": 80, "httpHeaders": [{"name": "Host", "value": "a.example"}]},
+    }));
+    assert_eq!(probe["httpGet"]["host"], "");
+    assert_eq!(
+        prober,
+        r#"{"httpGet":{"port":80,"httpHeaders":[{"name":"Host","value":"a.example"}]}}"#
+    );
+}
+
+#[test]
+fn a_named_port_is_that_of_its_own_container() {
+    let ports = |number: u16| json!([{"name": "http", "containerPort": number}]);
+    let probe = json!({"httpGet": {"path": "/", "port": "http"}});
+    let document = pod(json!([
+        {"name": "a", "ports": ports(8001), "livenessProbe": probe},
+        {"name": "b", "ports": ports(8002), "livenessProbe": probe},
+    ]));
+    let after = injected(&document);
+    assert_eq!(
+        table(&after),
+        r#"{"/app-health/a/livez":{"httpGet":{"path":"/","port":8001}},"/app-health/b/livez":{"httpGet":{"path":"/","port":8002}}}"#
+    );
+    assert_eq!(what(&document), "injected: a livez; b livez");
+    assert_eq!(uninjected(&after), document);
+}
+
+#[test]
+fn a_number_in_quotes_is_a_number() {
+    let (_, prober) = rewritten(json!({"httpGet": {"port": "8080"}}));
+    assert_eq!(prober, r#"{"httpGet":{"port":8080}}"#);
+}
+
+#[test]
+fn hooks_have_paths_of_their_own_and_no_timeout() {
+    let get = json!({"httpGet": {"path": "/drain", "port": 80}});
+    let document = pod(json!([
+        {"name": "web", "lifecycle": {"preStop": get, "postStart": get}},
+    ]));
+    let after = injected(&document);
+    let hook = |path| json!({"httpGet": {"path": path, "port": 15020}});
+    assert_eq!(
+        after["spec"]["containers"][0]["lifecycle"],
+        json!({
+            "preStop": hook("/app-lifecycle/web/prestopz"),
+            "postStart": hook("/app-lifecycle/web/poststartz"),
+        })
+    );
+    assert_eq!(
+        table(&after),
+        r#"{"/app-lifecycle/web/poststartz":{"httpGet":{"path":"/drain","port":80}},"/app-lifecycle/web/prestopz":{"httpGet":{"path":"/drain","port":80}}}"#
+    );
+    assert_eq!(what(&document), "injected: prestopz, poststartz");
+    assert_eq!(uninjected(&after), document);
+}
+
+#[test]
+fn exec_and_sleep_stay() {
+    let container = json!({
+        "name": "web",
+        "livenessProbe": {"exec": {"command": ["true"]}},
+        "startupProbe": {"httpGet": {"port": 80}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}, "postStart": {"exec": {"command": ["true"]}}},
+    });
+    let after = injected(&pod(json!([container])));
+    let after = &after["spec"]["containers"][0];
+    assert_eq!(after["livenessProbe"], container["livenessProbe"]);
+    assert_eq!(after["lifecycle"], container["lifecycle"]);
+}
+
+#[test]
+fn init_containers_are_probed_only_if_they_are_sidecars() {
+    let probe = json!({"tcpSocket": {"port": 80}});
+    let document = json!({
+        "kind": "Pod",
+        "spec": {
+            "initContainers": [
+                {"name": "once", "startupProbe": probe},
+                {"name": "proxy", "restartPolicy": "Always", "startupProbe": probe},
+            ],
+            "containers": [{"name": "web"}],
+        },
+    });
+    let after = injected(&document);
+    let init = &after["spec"]["initContainers"];
+    assert_eq!(init[0]["name"], "probelet");
+    assert_eq!(init[1], document["spec"]["initContainers"][0]);
+    assert_eq!(
+        init[2]["startupProbe"]["httpGet"]["path"],
+        "/app-health/proxy/startupz"
+    );
+    assert_eq!(
+        table(&after),
+        r#"{"/app-health/proxy/startupz":{"tcpSocket":{"port":80}}}"#
+    );
+}
+
+#[test]
+fn a_port_name_that_the_container_does_not_have_stays() {
+    assert_eq!(
+        stays(json!({"httpGet": {"port": "metrics"}})),
+        "livenessProbe of web stays as it is: it asks port metrics, which web does not declare: \
+         write its number, or name it in ports"
+    );
+}
+
+#[test]
+fn a_probe_of_another_host_stays() {
+    for (kind, host) in [("httpGet", "a.example"), ("tcpSocket", "10.0.0.1")] {
+        assert_eq!(
+            stays(json!({kind: {"port": 80, "host": host}})),
+            format!(
+                "livenessProbe of web stays as it is: it asks host \"{host}\", and the agent asks its own pod \
+                 alone: leave host out, and write it as a Host header if the app wants one"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_probe_of_what_is_no_port_stays() {
+    for port in [json!(0), json!(65536), json!(-1), json!(80.5)] {
+        assert_eq!(
+            stays(json!({"httpGet": {"port": port}})),
+            format!(
+                "livenessProbe of web stays as it is: it asks port {port}: write a number from 1 to 65535"
+            )
+        );
+    }
+    let none = "livenessProbe of web stays as it is: it asks no port: write its number";
+    assert_eq!(stays(json!({"tcpSocket": {}})), none);
+}
+
+#[test]
+fn a_probe_with_two_handlers_stays() {
+    let probe = json!({"httpGet": {"port": 80}, "tcpSocket": {"port": 80}});
+    let why = "livenessProbe of web stays as it is: it has more than one handler, or an empty one";
+    assert_eq!(stays(probe), why);
+    assert_eq!(stays(json!({"httpGet": null})), why);
+}
+
+#[test]
+fn a_handler_with_members_nobody_knows_stays_unless_it_stays_what_it_is() {
+    assert_eq!(
+        stays(json!({"grpc": {"port": 80, "x": 1}})),
+        "livenessProbe of web stays as it is: it has grpc.x, which is not known here"
+    );
+    let (probe, _) = rewritten(json!({"httpGet": {"port": 80, "x": 1}}));
+    assert_eq!(probe["httpGet"]["x"], 1);
+}
+
+#[test]
+fn a_tcp_hook_stays() {
+    let document = pod(json!([{
+        "name": "web",
+        "livenessProbe": {"httpGet": {"port": 80}},
+        "lifecycle": {"preStop": {"tcpSocket": {"port": 80}}},
+    }]));
+    let after = injected(&document);
+    assert_eq!(
+        after["spec"]["containers"][0]["lifecycle"],
+        document["spec"]["containers"][0]["lifecycle"]
+    );
+    assert_eq!(
+        warnings(&document),
+        [
+            "preStop of web stays as it is: it is tcpSocket, which kubelet always fails: write httpGet"
+        ]
+    );
+}
+
+#[test]
+fn a_port_that_another_container_declares_stays() {
+    let probe = json!({"httpGet": {"port": 8443}});
+    let document = pod(json!([
+        {"name": "web", "livenessProbe": probe, "readinessProbe": {"httpGet": {"port": 80}}},
+        {"name": "proxy", "ports": [{"containerPort": 8443}]},
+    ]));
+    assert_eq!(
+        injected(&document)["spec"]["containers"][0]["livenessProbe"],
+        probe
+    );
+    assert_eq!(
+        warnings(&document),
+        [
+            "livenessProbe of web stays as it is: it asks port 8443, which container proxy declares and web \
+          does not: declare it there as well, if it is meant"
+        ]
+    );
+}
+
+#[test]
+fn a_port_that_both_declare_is_its_own() {
+    let ports = json!([{"containerPort": 8443}]);
+    let document = pod(json!([
+        {"name": "web", "ports": ports, "livenessProbe": {"httpGet": {"port": 8443}}},
+        {"name": "proxy", "ports": ports},
+    ]));
+    assert_eq!(what(&document), "injected: livez");
+}
+
+#[test]
+fn a_udp_port_of_that_number_is_another() {
+    let ports = json!([{"containerPort": 15020, "protocol": "UDP"}]);
+    let document = pod(json!([
+        {"name": "web", "livenessProbe": {"httpGet": {"port": 80}}},
+        {"name": "dns", "ports": ports},
+    ]));
+    assert_eq!(what(&document), "injected: livez");
+}

@@ -1,0 +1,178 @@
+//! The agent's container.
+
+use super::*;
+use crate::cli;
+use crate::config::Config;
+use std::ffi::OsString;
+
+fn web() -> Value {
+    probed(json!({"httpGet": {"path": "/foo", "port": 8001}}))
+}
+
+fn ordinary() -> Settings {
+    Settings {
+        sidecar: Sidecar::Container,
+        ..settings()
+    }
+}
+
+#[test]
+fn a_native_one() {
+    let after = injected(&web());
+    assert_eq!(
+        after["spec"]["initContainers"],
+        json!([{
+            "name": "probelet",
+            "image": "localhost/probelet:0.1.0",
+            "restartPolicy": "Always",
+            "args": ["run"],
+            "env": [
+                {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                {
+                    "name": "ISTIO_KUBE_APP_PROBERS",
+                    "value": "{\"/app-health/web/livez\":{\"httpGet\":{\"path\":\"/foo\",\"port\":8001}}}",
+                },
+            ],
+            "ports": [{"name": "probelet", "containerPort": 15020}],
+            "startupProbe": {
+                "httpGet": {"path": "/healthz/ready", "port": 15020}, "periodSeconds": 1, "failureThreshold": 30,
+            },
+            "securityContext": {
+                "runAsUser": 1337, "runAsGroup": 1337, "runAsNonRoot": true,
+                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "resources": {"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}},
+        }])
+    );
+    assert_eq!(
+        after["spec"]["containers"].as_array().map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
+fn an_ordinary_one_outlives_the_apps_hook() {
+    for (grace, args) in [
+        (None, json!(["run", "--shutdown-delay=25"])),
+        (Some(60), json!(["run", "--shutdown-delay=55"])),
+        (Some(5), json!(["run"])),
+        (Some(0), json!(["run"])),
+        (Some(86400), json!(["run", "--shutdown-delay=3600"])),
+    ] {
+        let mut document = web();
+        document["spec"]["containers"][0]["lifecycle"] =
+            json!({"preStop": {"exec": {"command": ["drain"]}}});
+        if let Some(grace) = grace {
+            document["spec"]["terminationGracePeriodSeconds"] = grace.into();
+        }
+        let after = with(&document, &ordinary());
+        let ours = &after["spec"]["containers"][0];
+        assert_eq!(ours["name"], "probelet");
+        assert_eq!(ours["args"], args);
+        assert_eq!(ours.get("restartPolicy"), None);
+        assert_eq!(after["spec"].get("initContainers"), None);
+        assert_eq!(uninjected(&after), document);
+    }
+}
+
+#[test]
+fn an_ordinary_one_ends_at_once_where_no_hook_needs_it() {
+    let mut document = web();
+    document["spec"]["containers"][0]["lifecycle"] =
+        json!({"postStart": {"exec": {"command": ["x"]}}});
+    let after = with(&document, &ordinary());
+    assert_eq!(after["spec"]["containers"][0]["args"], json!(["run"]));
+    // A hook of any container keeps it, whether it goes through the agent or not.
+    let sleeps = json!({"name": "late", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}});
+    document["spec"]["containers"]
+        .as_array_mut()
+        .expect("a list")
+        .push(sleeps);
+    let after = with(&document, &ordinary());
+    assert_eq!(
+        after["spec"]["containers"][0]["args"],
+        json!(["run", "--shutdown-delay=25"])
+    );
+}
+
+#[test]
+fn it_stands_before_all_others() {
+    let mut document = web();
+    document["spec"]["initContainers"] = json!([{"name": "setup"}]);
+    let after = injected(&document);
+    assert_eq!(after["spec"]["initContainers"][0]["name"], "probelet");
+    assert_eq!(after["spec"]["initContainers"][1]["name"], "setup");
+}
+
+#[test]
+fn its_port_has_a_name_that_is_nobody_elses() {
+    for (taken, name) in [
+        (json!(["http"]), Some("probelet")),
+        (json!(["probelet"]), Some("probelet-status")),
+        (json!(["probelet", "probelet-status"]), None),
+    ] {
+        let mut document = web();
+        let names = taken.as_array().into_iter().flatten().enumerate();
+        let ports = names.map(|(index, name)| json!({"name": name, "containerPort": index + 1}));
+        document["spec"]["containers"][0]["ports"] = ports.collect();
+        let after = injected(&document);
+        let port = &after["spec"]["initContainers"][0]["ports"][0];
+        assert_eq!(port.get("name").and_then(Value::as_str), name);
+        assert_eq!(
+            report(&after, Task::Inject, &settings()).verdict,
+            Verdict::Unchanged("already injected".into())
+        );
+    }
+}
+
+#[test]
+fn a_pull_policy_that_holds_for_all() {
+    let mut always = settings();
+    always.pull_policy = Some("Always".into());
+    let after = with(&web(), &always);
+    assert_eq!(
+        after["spec"]["initContainers"][0]["imagePullPolicy"],
+        "Always"
+    );
+}
+
+/// What the agent makes of a container's arguments and environment.
+pub(super) fn started(container: &Value) -> Config {
+    let args = container["args"].as_array().expect("arguments");
+    let args = args
+        .iter()
+        .map(|arg| OsString::from(arg.as_str().expect("text")));
+    let env = |name: &str| {
+        let mut env = container["env"].as_array()?.iter();
+        let var = env.find(|var| var["name"] == name)?;
+        let value = var["value"].as_str().unwrap_or("192.0.2.1");
+        Some(OsString::from(value))
+    };
+    match cli::parse(args, env) {
+        Ok(cli::Command::Run(config)) => config,
+        #[cfg(feature = "check")]
+        Ok(other) => panic!("{other:?}"),
+        Err(exit) => panic!("{}", exit.text),
+    }
+}
+
+#[test]
+fn the_agent_starts_with_its_arguments() {
+    let annotations = json!({
+        "probelet.dev/source-ip": "127.0.0.6", "probelet.dev/target-ip": "127.0.0.1",
+        "probelet.dev/forward": "8002=15032, 8003=15033", "status.sidecar.istio.io/port": "15920",
+    });
+    let mut document = annotated(web(), annotations);
+    document["spec"]["containers"][0]["lifecycle"] =
+        json!({"preStop": {"httpGet": {"path": "/", "port": 8001}}});
+    let after = with(&document, &ordinary());
+    let config = started(&after["spec"]["containers"][0]);
+    assert_eq!(config.status.port, 15920);
+    assert_eq!(config.source, Some([127, 0, 0, 6].into()));
+    assert_eq!(config.target, core::net::IpAddr::from([127, 0, 0, 1]));
+    assert_eq!(config.forwards[1].listen.port, 15033);
+    assert_eq!(config.forwards[1].target, ([127, 0, 0, 1], 8003).into());
+    assert_eq!(config.shutdown_delay.as_secs(), 25);
+    assert!(config.probers.find(b"/app-health/web/livez").is_some());
+}

@@ -1,0 +1,274 @@
+//! What is kept of a pod as it was, and how it comes back.
+
+use super::*;
+use crate::document::Document;
+
+fn web() -> Value {
+    probed(json!({"httpGet": {"path": "/foo", "port": 8001}}))
+}
+
+fn record(after: &Value) -> Value {
+    let text = after["metadata"]["annotations"]["probelet.dev/original"].as_str();
+    serde_json::from_str(text.expect("a record")).expect("JSON")
+}
+
+#[test]
+fn nothing_is_pointed_out_while_undoing() {
+    let document = json!({
+        "kind": "Deployment", "metadata": {"annotations": {"probelet.dev/image": "a"}},
+        "spec": {"template": {"spec": web()["spec"]}},
+    });
+    let after = injected(&document);
+    assert_eq!(report(&after, Task::Uninject, &settings()).warnings, []);
+}
+
+#[test]
+fn what_was_not_injected_stays() {
+    let verdict = report(&web(), Task::Uninject, &settings()).verdict;
+    assert_eq!(verdict, Verdict::Unchanged("not injected".into()));
+}
+
+#[test]
+fn the_record_has_what_was_replaced() {
+    let mut document = web();
+    document["spec"]["containers"][0]["readinessProbe"] =
+        json!({"grpc": {"port": 1, "service": "a"}});
+    assert_eq!(
+        record(&injected(&document)),
+        json!({
+            "metadata.annotations": null,
+            "spec.initContainers": null,
+            "web.livenessProbe.httpGet.path": {"was": "\"/foo\""},
+            "web.livenessProbe.httpGet.port": {"was": "8001"},
+            "web.readinessProbe.httpGet": {"key": "\"grpc\""},
+            "web.readinessProbe.httpGet.path": {"was": "\"a\"", "key": "\"service\""},
+            "web.readinessProbe.httpGet.port": {"was": "1"},
+        })
+    );
+}
+
+#[test]
+fn collections_that_were_not_there_or_empty_are_so_again() {
+    for metadata in [
+        None,
+        Some(json!(null)),
+        Some(json!({})),
+        Some(json!({"annotations": null})),
+        Some(json!({"annotations": {}})),
+        Some(json!({"annotations": {"a": "b"}})),
+    ] {
+        for list in [
+            None,
+            Some(json!(null)),
+            Some(json!([])),
+            Some(json!([{"name": "other"}])),
+        ] {
+            let mut document = json!({"kind": "Pod", "spec": web()["spec"]});
+            if let Some(metadata) = &metadata {
+                document["metadata"] = metadata.clone();
+            }
+            if let Some(list) = &list {
+                document["spec"]["initContainers"] = list.clone();
+                document["spec"]["volumes"] = list.clone();
+            }
+            let mut fixed = settings();
+            fixed.status_port = 15920;
+            let after = with(&document, &fixed);
+            assert_eq!(uninjected(&after), document);
+        }
+    }
+}
+
+#[test]
+fn what_others_added_since_stays() {
+    let annotations = json!({"probelet.dev/app-ca-secret": "ca"});
+    let mut after = injected(&annotated(web(), annotations));
+    let spec = &mut after["spec"];
+    for list in ["initContainers", "volumes"] {
+        spec[list]
+            .as_array_mut()
+            .expect("a list")
+            .push(json!({"name": "other"}));
+    }
+    let mut bare = injected(&web());
+    bare["metadata"]["annotations"]["a"] = "b".into();
+    assert_eq!(uninjected(&bare), annotated(web(), json!({"a": "b"})));
+    let back = uninjected(&after);
+    for list in ["initContainers", "volumes"] {
+        assert_eq!(back["spec"][list], json!([{"name": "other"}]));
+    }
+}
+
+#[test]
+fn no_empty_annotations_are_left_beside_labels_that_came_since() {
+    let document = json!({"kind": "Pod", "spec": web()["spec"]});
+    let mut after = injected(&document);
+    after["metadata"]["labels"] = json!({"app": "web"});
+    assert_eq!(
+        uninjected(&after)["metadata"],
+        json!({"labels": {"app": "web"}})
+    );
+}
+
+#[test]
+fn ports_that_others_left_out_since_stay() {
+    const EXCLUDE: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+    let forward = json!({"probelet.dev/forward": "8001=15032"});
+    let mut after = injected(&annotated(web(), forward.clone()));
+    after["metadata"]["annotations"][EXCLUDE] = "9090,15032".into();
+    let mut expected = annotated(web(), forward);
+    expected["metadata"]["annotations"][EXCLUDE] = "9090".into();
+    assert_eq!(uninjected(&after), expected);
+}
+
+fn edited_text(text: &str, task: Task) -> String {
+    let document = Document::parse(text).expect("a manifest");
+    let mut reports = resources(document.value(), &document, task, &settings());
+    match reports.remove(0).verdict {
+        Verdict::Edited { edits, .. } => document
+            .edit(&edits)
+            .unwrap_or_else(|error| panic!("{error} of\n{text}\n{edits:#?}")),
+        other => panic!("{other:?} of\n{text}"),
+    }
+}
+
+/// The text after injection; injecting that changes nothing, and undoing it leads back to every byte.
+fn there_and_back(text: &str) -> String {
+    let after = edited_text(text, Task::Inject);
+    let document = Document::parse(&after).expect("a manifest");
+    let again = resources(document.value(), &document, Task::Inject, &settings()).remove(0);
+    assert_eq!(
+        again.verdict,
+        Verdict::Unchanged("already injected".into()),
+        "{after}"
+    );
+    assert_eq!(edited_text(&after, Task::Uninject), text, "{after}");
+    after
+}
+
+#[test]
+fn every_byte_comes_back() {
+    let after = there_and_back(
+        "kind: Pod # a pod\nmetadata:\n  annotations:   # none yet\nspec:\n  # what starts first\n  \
+         initContainers: [ ]\n  containers:\n    - name: \"web\"\n      livenessProbe:\n        httpGet: {port: \
+         0x1F90,   path: '/foo'} # inline\n      readinessProbe:\n        \"grpc\":\n          \
+         port: 50051 # plain\n          service: orders\n      startupProbe:\n        tcpSocket:\n          \
+         port: 8080\n",
+    );
+    assert!(after.contains("# inline"), "{after}");
+    assert!(after.contains("kind: Pod # a pod"), "{after}");
+}
+
+#[test]
+fn values_that_are_written_as_nothing_come_back() {
+    there_and_back(
+        "kind: Pod
+metadata:
+spec:
+  initContainers:
+  containers:
+  - name: web
+    livenessProbe:
+      grpc:
+        port: 80
+        service:
+  - {name: db, livenessProbe: {grpc: {port: 80, mode: \"TLS\", service: ~}}}
+",
+    );
+}
+
+#[test]
+fn scalars_of_every_style_come_back() {
+    for get in [
+        "port: !!int '80'",
+        "port: 0o120",
+        "port: &port 80 # anchored",
+        "path: !!str 1.10\n        port: 80",
+        "port: 80\n        path: |-\n          /a",
+        "port: 80\n        path: >\n          /a\n          b",
+        "port: 80\n        path: \"/a\\\n          b\"",
+        "port: 80\n        path: /a\n          b # folded",
+        "port: 80\n        path:\n          /a",
+    ] {
+        let text = "kind: Pod\nspec:\n  containers:\n  - name: web\n    livenessProbe:\n      httpGet:\n        ";
+        there_and_back(&format!("{text}{get}\n    image: web:1\n"));
+    }
+}
+
+const ALIASED: &str = "kind: Pod
+metadata:
+  name: web
+spec:
+  containers:
+    - name: web
+      livenessProbe: &probe
+        httpGet:
+          path: /foo # the same for both
+          port: 8001
+        timeoutSeconds: 2
+      readinessProbe: *probe
+";
+
+#[test]
+fn a_probe_that_is_an_alias_gets_its_own_and_is_one_again() {
+    let after = there_and_back(ALIASED);
+    let value = Document::parse(&after).expect("a manifest").value().clone();
+    let container = &value["spec"]["containers"][0];
+    assert_eq!(
+        container["livenessProbe"]["httpGet"]["path"],
+        "/app-health/web/livez"
+    );
+    assert_eq!(
+        container["readinessProbe"]["httpGet"]["path"],
+        "/app-health/web/readyz"
+    );
+    assert_eq!(container["readinessProbe"]["timeoutSeconds"], 2);
+}
+
+#[test]
+fn handlers_hooks_lists_and_annotations_may_be_aliases() {
+    there_and_back(
+        "kind: Pod
+metadata:
+  labels: &labels {app: web}
+  annotations: *labels
+spec:
+  volumes: &volumes
+    - name: other
+  initContainers: *volumes
+  containers:
+    - name: web
+      livenessProbe:
+        tcpSocket: &port {port: 80}
+      readinessProbe:
+        tcpSocket: *port
+      lifecycle: &lifecycle
+        preStop: {httpGet: {path: /a, port: 80}}
+    - name: db
+      lifecycle: *lifecycle
+",
+    );
+}
+
+#[test]
+fn an_alias_of_a_whole_container_is_refused() {
+    let text = "kind: PodList
+items:
+  - kind: Pod
+    spec:
+      containers:
+        - &web {name: web, livenessProbe: {httpGet: {port: 80}}}
+  - kind: Pod
+    spec:
+      containers:
+        - *web
+";
+    let document = Document::parse(text).expect("a manifest");
+    let reports = resources(document.value(), &document, Task::Inject, &settings());
+    assert_eq!(
+        reports[1].verdict,
+        Verdict::Refused(
+            "/items/1/spec/containers/0 is a YAML alias that others share: write out what it stands for".into()
+        )
+    );
+}

@@ -1,0 +1,132 @@
+//! What a ConfigMap may say, and what is said of one that cannot be meant so.
+
+use super::*;
+
+#[test]
+fn rewriting_is_on_unless_the_values_say_otherwise() {
+    for (values, expected) in [
+        ("{}", None),
+        (r#"{"sidecarInjectorWebhook": {}}"#, None),
+        (
+            r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": true}}"#,
+            Some(true),
+        ),
+        (
+            r#"{"global":{"hub":"docker.io/istio"},"sidecarInjectorWebhook":{"rewriteAppHTTPProbe":false,"templates":{}}}"#,
+            Some(false),
+        ),
+        (
+            r#"{"sidecarInjectorWebhook": null, "probelet": null}"#,
+            None,
+        ),
+    ] {
+        let read = Values::read(values).map(|read| read.rewrite);
+        assert_eq!(read, Ok(expected), "{values}");
+    }
+    assert!(Values::default().settings().rewrite);
+}
+
+#[test]
+fn every_setting_of_ours_is_taken_and_nothing_else() {
+    let values = r#"{"probelet": {"image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
+        "sidecar": "container", "sourceIp": "127.0.0.6", "statusPort": 15021, "targetIp": "pod"}}"#;
+    let read = Values::read(values).expect("values");
+    assert!(MEMBERS.iter().all(|(name, _)| values.contains(name)));
+    let settings = read.settings();
+    assert_eq!(&*settings.image, "r/p:1");
+    assert_eq!(settings.pull_policy.as_deref(), Some("Always"));
+    assert_eq!(settings.resources, json!({"limits": {}}));
+    assert_eq!(settings.sidecar, Sidecar::Container);
+    assert_eq!(settings.source_ip, Some([127, 0, 0, 6].into()));
+    assert_eq!(settings.status_port, 15021);
+    assert_eq!(settings.target, Target::Pod);
+}
+
+#[test]
+fn what_is_said_first_wins_over_what_is_said_behind() {
+    let first = Values {
+        status_port: Some(1),
+        ..Values::default()
+    };
+    let second = Values {
+        status_port: Some(2),
+        image: Some("a".into()),
+        ..Values::default()
+    };
+    let both = first.or(second).settings();
+    assert_eq!((both.status_port, &*both.image), (1, "a"));
+}
+
+#[test]
+fn a_mistake_is_told_with_its_member_and_what_to_write() {
+    for (values, expected) in [
+        (
+            "{",
+            "values is no JSON from its line 1, column 1 on: write such as ",
+        ),
+        ("[]", "values is a list: write an object such as {}"),
+        (
+            r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": "false"}}"#,
+            r#"sidecarInjectorWebhook.rewriteAppHTTPProbe is "false": write true or false, without quotes"#,
+        ),
+        (
+            r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbers": false}}"#,
+            "there is no sidecarInjectorWebhook.rewriteAppHTTPProbers: did you mean rewriteAppHTTPProbe?",
+        ),
+        (
+            r#"{"sidecarInjectorWebhook": true}"#,
+            "sidecarInjectorWebhook is true: write an object such as {}",
+        ),
+        (
+            r#"{"probelet": {"statusPorts": 1}}"#,
+            "there is no probelet.statusPorts: did you mean statusPort?",
+        ),
+        (
+            r#"{"probelet": {"rewrite": false}}"#,
+            "there is no probelet.rewrite: write one of image, imagePullPolicy, resources, sidecar, \
+             sourceIp, statusPort, targetIp",
+        ),
+        (
+            r#"{"probelet": {"statusPort": 0}}"#,
+            "probelet.statusPort is 0: write a port from 1 to 65535",
+        ),
+        (
+            r#"{"probelet": {"resources": "16Mi"}}"#,
+            r#"probelet.resources is "16Mi": write an object such as {"limits":{"memory":"16Mi"}}"#,
+        ),
+        (
+            r#"{"probelet": {"image": "a b"}}"#,
+            r#"probelet.image is "a b": write a name such as registry.example/probelet:1.0"#,
+        ),
+        (
+            r#"{"probelet": {"sidecar": "istio"}}"#,
+            r#"probelet.sidecar is "istio": write native or container"#,
+        ),
+    ] {
+        let error = Values::read(values).expect_err(values);
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_kind_of_sidecar_is_a_flag_s_then_the_configmap_s_then_the_version_s() {
+    let says = |sidecar| Values {
+        sidecar,
+        ..Values::default()
+    };
+    let (native, container) = (Some(Sidecar::Native), Some(Sidecar::Container));
+    let (old, new) = (Some(Version(1, 28)), Some(Version(1, 29)));
+    for (flags, config, version, expected) in [
+        (native, container, old, Sidecar::Native),
+        (container, native, new, Sidecar::Container),
+        (None, native, old, Sidecar::Native),
+        (None, container, new, Sidecar::Container),
+        (None, None, old, Sidecar::Container),
+        (None, None, new, Sidecar::Native),
+        (None, None, None, Sidecar::Native),
+    ] {
+        let settings = says(flags).over(says(config), version);
+        let told = format!("{flags:?} {config:?} {version:?}");
+        assert_eq!(settings.sidecar, expected, "{told}");
+    }
+}
