@@ -20,6 +20,7 @@
 //!
 //! | layer       | what it is for |
 //! |-------------|----------------|
+//! | `webhook`  | the same of pods as they are created: the API server asks, over TLS |
 //! | `inject`   | a pod to the edits it needs; pure, and may read `config` |
 //! | `document` | YAML and JSON to values and the bytes each is written in; edits as splices |
 //!
@@ -42,4 +43,6 @@ pub mod inject;
 pub mod limits;
 pub mod net;
 pub mod probe;
+#[cfg(feature = "inject")]
+pub mod webhook;
 pub mod wire;

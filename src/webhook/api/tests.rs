@@ -1,0 +1,98 @@
+use super::{Client, address, received};
+use crate::inject::Version;
+use crate::limits;
+use crate::webhook::Api;
+use serde_json::json;
+
+#[test]
+fn addresses() {
+    for (url, host, port) in [
+        ("https://10.0.0.1:6443", "10.0.0.1", 6443),
+        (
+            "https://kubernetes.default.svc/",
+            "kubernetes.default.svc",
+            443,
+        ),
+        ("https://[fd00::1]:6443", "fd00::1", 6443),
+        ("https://[fd00::1]", "fd00::1", 443),
+    ] {
+        assert_eq!(address(url), Some((host.into(), port)), "{url}");
+    }
+    for url in [
+        "http://a",
+        "a:1",
+        "https://",
+        "https://a:b",
+        "https://a/b",
+        "https://u@a",
+    ] {
+        assert_eq!(address(url), None, "{url}");
+    }
+}
+
+#[test]
+fn a_pod_finds_the_api_server_by_its_environment() {
+    let api = Api::default();
+    let none = Client::find(&api, |_| None).expect("no mistake");
+    assert!(none.is_none());
+    let env = |name: &str| match name {
+        "KUBERNETES_SERVICE_HOST" => Some("fd00::1".into()),
+        "KUBERNETES_SERVICE_PORT" => Some("6443".into()),
+        _ => None,
+    };
+    let found = Client::find(&api, env).expect("no mistake").expect("one");
+    assert_eq!(found.place(), "[fd00::1]:6443");
+    let server = Some("https://10.0.0.2".into());
+    let told = Client::find(&Api { server, ..api }, env).expect("no mistake");
+    assert_eq!(told.expect("one").place(), "10.0.0.2:443");
+}
+
+#[test]
+fn an_answer_is_whole_by_its_length_its_chunks_or_its_end() {
+    for (text, whole_at_end) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            false,
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n{}", true),
+    ] {
+        let bytes = text.as_bytes();
+        for end in 0..bytes.len() {
+            assert_eq!(received(&bytes[..end], false), Ok(None), "{text} {end}");
+        }
+        assert_eq!(
+            received(bytes, whole_at_end),
+            Ok(Some((200, b"{}".to_vec()))),
+            "{text}"
+        );
+    }
+    for text in [
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        "SSH-2.0-OpenSSH\r\n",
+    ] {
+        assert!(received(text.as_bytes(), false).is_err(), "{text}");
+    }
+    assert!(received(&vec![b'x'; limits::API_ANSWER_BYTES + 1], false).is_err());
+}
+
+#[test]
+fn versions() {
+    for (major, minor, is_native) in [
+        ("1", "28", Some(false)),
+        ("1", "28+", Some(false)),
+        ("1", "29", Some(true)),
+        ("1", "37", Some(true)),
+        ("2", "0", Some(true)),
+        ("1", "", None),
+    ] {
+        let version = Version::read(&json!({"major": major, "minor": minor}));
+        assert_eq!(
+            version.map(Version::is_native),
+            is_native,
+            "{major}.{minor}"
+        );
+    }
+    assert_eq!(Version::read(&json!({"major": 1, "minor": 29})), None);
+}

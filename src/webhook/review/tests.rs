@@ -1,0 +1,239 @@
+mod parity;
+
+use super::{Outcome, ReviewError, Reviewed, review, values};
+use crate::document::json_patch;
+use crate::inject::values::Values;
+use crate::inject::{Settings, Task, Verdict, resources};
+use crate::limits;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+fn settings() -> Settings {
+    Values::default().settings()
+}
+
+fn pod(annotations: &Value, probe: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "web-", "annotations": annotations},
+        "spec": {"containers": [{"name": "web", "image": "web", "livenessProbe": probe}]},
+    })
+}
+
+fn probed() -> Value {
+    pod(
+        &json!({}),
+        &json!({"httpGet": {"path": "/live", "port": 8080}}),
+    )
+}
+
+fn of(pod: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5", "namespace": "demo", "operation": "CREATE", "dryRun": true,
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "object": pod, "oldObject": null,
+        },
+    })
+}
+
+fn asked(document: &Value) -> Result<Reviewed, ReviewError> {
+    review(document.to_string().as_bytes(), &settings())
+}
+
+#[track_caller]
+fn response(document: &Value) -> (Outcome, Value) {
+    let reviewed = asked(document).expect("a review");
+    let mut answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
+    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(answer["kind"], "AdmissionReview");
+    let response = answer["response"].take();
+    assert_eq!(response["uid"], document["request"]["uid"]);
+    assert_eq!(response["allowed"], true);
+    (reviewed.outcome, response)
+}
+
+#[test]
+fn a_pod_comes_back_with_the_edits_that_the_command_line_makes() {
+    let pod = probed();
+    let (outcome, response) = response(&of(&pod));
+    assert!(matches!(outcome, Outcome::Patched(_)), "{outcome:?}");
+    assert_eq!(response["patchType"], "JSONPatch");
+    let patch = STANDARD.decode(response["patch"].as_str().expect("text"));
+    let patch: Value = serde_json::from_slice(&patch.expect("base64")).expect("JSON");
+    let report = resources(&pod, &pod, Task::Inject, &settings()).remove(0);
+    let Verdict::Edited { edits, .. } = report.verdict else {
+        panic!("{report:?}");
+    };
+    assert_eq!(patch, json_patch(&edits));
+    assert!(!edits.is_empty());
+    assert_eq!(response.get("warnings"), None);
+}
+
+#[test]
+fn a_pod_has_the_name_its_names_begin_with() {
+    let reviewed = asked(&of(&probed())).expect("a review");
+    assert_eq!((&*reviewed.namespace, &*reviewed.pod), ("demo", "web-"));
+}
+
+#[test]
+fn what_is_no_pod_being_created_is_let_through() {
+    for (member, value) in [
+        ("operation", json!("UPDATE")),
+        ("subResource", json!("eviction")),
+        (
+            "resource",
+            json!({"group": "apps", "version": "v1", "resource": "deployments"}),
+        ),
+        ("resource", Value::Null),
+    ] {
+        let mut document = of(&probed());
+        document["request"][member] = value;
+        let (outcome, response) = response(&document);
+        assert_eq!(outcome, Outcome::NotAsked, "{member}");
+        assert_eq!(response.get("patch"), None);
+        assert_eq!(response.get("warnings"), None);
+    }
+}
+
+#[test]
+fn what_is_left_alone_has_no_patch_and_no_warning() {
+    let opted_out = json!({"sidecar.istio.io/inject": "false"});
+    let http = json!({"httpGet": {"path": "/live", "port": 8080}});
+    for pod in [
+        pod(&opted_out, &http),
+        pod(&json!({}), &json!({"exec": {"command": ["true"]}})),
+    ] {
+        let (outcome, response) = response(&of(&pod));
+        assert!(matches!(outcome, Outcome::Skipped(_)), "{outcome:?}");
+        assert_eq!(response.get("patch"), None);
+        assert_eq!(response.get("warnings"), None);
+    }
+}
+
+#[test]
+fn what_cannot_be_injected_is_let_through_with_the_reason() {
+    let annotations = json!({"status.sidecar.istio.io/port": "no port"});
+    let http = json!({"httpGet": {"path": "/live", "port": 8080}});
+    let (outcome, response) = response(&of(&pod(&annotations, &http)));
+    let Outcome::Refused(why) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(response.get("patch"), None);
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    let begin: String = why.chars().take(40).collect();
+    assert!(warning.starts_with("probelet: not injected: "), "{warning}");
+    assert!(warning.contains(&begin), "{warning}");
+}
+
+#[test]
+fn what_is_no_review_is_told_what_to_send() {
+    let mut other = of(&probed());
+    other["apiVersion"] = "admission.k8s.io/v1beta1".into();
+    let told = asked(&other).expect_err("another version").to_string();
+    assert!(
+        told.contains("v1beta1") && told.contains("send admission.k8s.io/v1"),
+        "{told}"
+    );
+    let mut other = of(&probed());
+    other["kind"] = "Pod".into();
+    assert_eq!(asked(&other), Err(ReviewError::OtherKind("\"Pod\"".into())));
+    for (pointer, lacks) in [
+        ("/request", "request"),
+        ("/request/uid", "request.uid"),
+        ("/request/object", "request.object"),
+        ("/request/object/kind", "request.object of kind Pod"),
+    ] {
+        let mut document = of(&probed());
+        *document.pointer_mut(pointer).expect("there") = Value::Null;
+        assert_eq!(asked(&document), Err(ReviewError::Lacks(lacks)));
+    }
+}
+
+#[test]
+fn a_review_that_is_cut_short_anywhere_is_no_review() {
+    let whole = of(&probed()).to_string();
+    for end in 0..whole.len() {
+        let cut = review(&whole.as_bytes()[..end], &settings());
+        assert!(
+            matches!(cut, Err(ReviewError::NotJson(_))),
+            "{end}: {cut:?}"
+        );
+    }
+}
+
+#[test]
+fn more_values_than_a_pod_has_are_not_read() {
+    let brackets = ["[", &"0,".repeat(limits::REVIEW_VALUES), "0]"].concat();
+    assert_eq!(
+        review(brackets.as_bytes(), &settings()),
+        Err(ReviewError::TooManyValues)
+    );
+    // Those in a string are none.
+    let mut document = of(&probed());
+    document["request"]["userInfo"] = [",[{\\\"", &",".repeat(limits::REVIEW_VALUES)]
+        .concat()
+        .into();
+    assert!(asked(&document).is_ok());
+}
+
+#[test]
+fn a_pod_of_too_many_containers_holds_nobody_up() {
+    let mut pod = probed();
+    let container = pod["spec"]["containers"][0].take();
+    pod["spec"]["containers"] = vec![container; 3000].into();
+    let (outcome, response) = response(&of(&pod));
+    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains("more than 100 containers"), "{warning}");
+}
+
+#[test]
+fn at_least_as_many_values_are_counted_as_there_are() {
+    fn there(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(items) => items.iter().map(there).sum(),
+            Value::Object(map) => map.values().map(there).sum(),
+            _ => 0,
+        }
+    }
+    for document in [
+        of(&probed()),
+        json!({}),
+        json!([[], [[]], "a\\\"[,", {"b": "\\"}]),
+    ] {
+        assert!(
+            values(document.to_string().as_bytes()) >= there(&document),
+            "{document}"
+        );
+    }
+}
+
+#[test]
+fn warnings_are_as_long_and_as_many_as_the_api_server_passes_on() {
+    let long: Box<str> = "ä".repeat(400).into();
+    let fitting = super::fitting(&vec![long; 100]);
+    assert_eq!(
+        fitting.len(),
+        limits::WARNINGS_BYTES / limits::WARNING_BYTES
+    );
+    for warning in fitting {
+        assert!(warning.len() <= limits::WARNING_BYTES, "{}", warning.len());
+        assert!(warning.ends_with("ä…"), "{warning}");
+    }
+    assert_eq!(super::fitting(&["short".into()]), ["probelet: short"]);
+}
+
+#[test]
+fn warnings_have_no_characters_that_the_api_server_drops_them_for() {
+    let annotations = json!({"probelet.dev/im\nage": "a"});
+    let http = json!({"httpGet": {"path": "/live", "port": 8080}});
+    let (_, response) = response(&of(&pod(&annotations, &http)));
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains("probelet.dev/im age"), "{warning}");
+    let odd = super::fitting(&["a\r\nb\u{85}c\td\u{7f}".into()]);
+    assert_eq!(odd, ["probelet: a  b c d "]);
+}

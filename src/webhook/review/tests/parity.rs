@@ -1,0 +1,137 @@
+//! The same pod gets the same from the command line, which edits its text, and from the webhook, which patches it.
+
+use super::{Outcome, of, settings};
+use crate::document::{Document, Stream};
+use crate::inject::tests::patched;
+use crate::inject::{Settings, Sidecar, Task, Verdict, resources};
+use crate::webhook::review::{fitting, review};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// The pod, what was done or why not, and the warnings.
+type Came = (Value, Outcome, Vec<String>);
+
+fn by_command_line(pod: &Value, settings: &Settings) -> Came {
+    let document = Document::parse(&pod.to_string()).expect("compact JSON");
+    let mut reports = resources(document.value(), &document, Task::Inject, settings);
+    let report = reports.remove(0);
+    let mut warnings = report.warnings;
+    let mut after = pod.clone();
+    let outcome = match report.verdict {
+        Verdict::Edited { what, done, edits } => {
+            let text = document.edit(&edits).expect("edits that fit");
+            let edited = Document::parse(&text).expect("what was written");
+            after = edited.value().clone();
+            Outcome::Patched(done.told(&what).into())
+        }
+        Verdict::Unchanged(why) => Outcome::Unchanged(why),
+        Verdict::Skipped(why) => Outcome::Skipped(why),
+        Verdict::Refused(why) => {
+            warnings.insert(0, format!("not injected: {why}").into());
+            Outcome::Refused(why)
+        }
+        Verdict::NoPods => Outcome::NotAsked,
+    };
+    (after, outcome, fitting(&warnings))
+}
+
+fn by_webhook(pod: &Value, settings: &Settings) -> Came {
+    let body = of(pod).to_string();
+    let reviewed = review(body.as_bytes(), settings).expect("a review");
+    let answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
+    let response = &answer["response"];
+    let after = match response["patch"].as_str() {
+        None => pod.clone(),
+        Some(patch) => {
+            let patch = STANDARD.decode(patch).expect("base64");
+            patched(pod, &serde_json::from_slice(&patch).expect("JSON"))
+        }
+    };
+    let warnings = response["warnings"].as_array();
+    let warnings = warnings.into_iter().flatten();
+    let warnings = warnings.map(|warning| warning.as_str().expect("text").into());
+    (after, reviewed.outcome, warnings.collect())
+}
+
+/// The pods of the golden files, those of templates as if their controllers had made them.
+fn pods() -> Vec<(String, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/injector/golden");
+    let mut pods = Vec::new();
+    for entry in fs::read_dir(root).expect("the golden files") {
+        let path = entry.expect("an entry").path();
+        if !path.is_dir() {
+            continue;
+        }
+        let path = path.join("in.yaml");
+        let text = fs::read(&path).expect("a manifest");
+        for piece in Stream::new(&*text) {
+            // Some are there to be refused by both before anything is looked at.
+            let document = piece.map(|piece| Document::parse(&piece.text));
+            if let Ok(Ok(document)) = document {
+                collect(&path.display().to_string(), document.value(), &mut pods);
+            }
+        }
+    }
+    pods
+}
+
+fn collect(name: &str, value: &Value, pods: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(map) if value["spec"]["containers"].is_array() => {
+            let mut pod = map.clone();
+            pod.extend([
+                ("apiVersion".into(), "v1".into()),
+                ("kind".into(), "Pod".into()),
+            ]);
+            pods.push((name.into(), pod.into()));
+        }
+        Value::Object(map) => map.values().for_each(|value| collect(name, value, pods)),
+        Value::Array(items) => items.iter().for_each(|item| collect(name, item, pods)),
+        _ => {}
+    }
+}
+
+#[test]
+fn both_ways_come_to_the_same() {
+    let native = settings();
+    let container = Settings {
+        sidecar: Sidecar::Container,
+        image: "registry.example/probelet:2".into(),
+        status_port: 15921,
+        ..settings()
+    };
+    let (mut count, mut patched) = (0, 0);
+    for (name, pod) in pods() {
+        let (injected, outcome, warnings) = by_command_line(&pod, &native);
+        let came = (injected.clone(), outcome, warnings);
+        assert_eq!(came, by_webhook(&pod, &native), "{name}");
+        count += 1;
+        if matches!(came.1, Outcome::Patched(_)) {
+            patched += 1;
+            let original = &injected["metadata"]["annotations"]["probelet.dev/original"];
+            assert!(original.is_string(), "{name}");
+        }
+        // By other settings, anew and over what is there.
+        for pod in [&pod, &injected] {
+            let came = by_command_line(pod, &container);
+            assert_eq!(came, by_webhook(pod, &container), "{name}");
+        }
+    }
+    assert!(count > 60 && patched > 40, "{patched} of {count}");
+}
+
+#[test]
+fn a_difference_would_show() {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {},
+        "spec": {"containers": [{"name": "web", "livenessProbe": {"tcpSocket": {"port": 80}}}]},
+    });
+    let other = Settings {
+        status_port: 15921,
+        ..settings()
+    };
+    assert_ne!(by_command_line(&pod, &settings()), by_webhook(&pod, &other));
+}

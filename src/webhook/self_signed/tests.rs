@@ -1,0 +1,127 @@
+use super::Bundle;
+use crate::limits::{CERTIFICATE_TIME, CLOCK_IS_SET_FROM};
+use crate::webhook::validity::validity;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{RootCertStore, client};
+use std::time::Duration;
+
+const NAME: &str = "probelet-injector.probelet.svc";
+const NOW: u64 = CLOCK_IS_SET_FROM + 1000;
+
+fn make(older: Option<&str>, now: u64) -> Bundle {
+    Bundle::make(NAME, older, now).expect("a bundle")
+}
+
+/// Whether a client that knows these CAs takes the certificate for this name.
+fn is_trusted(bundle: &Bundle, cas: &str, name: &'static str, at: u64) -> bool {
+    let mut roots = RootCertStore::empty();
+    for ca in CertificateDer::pem_slice_iter(cas.as_bytes()) {
+        roots.add(ca.expect("PEM")).expect("a CA");
+    }
+    let der = CertificateDer::from_pem_slice(bundle.certificate.as_bytes()).expect("PEM");
+    let parsed = ParsedCertificate::try_from(&der).expect("a certificate");
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+    let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let name = ServerName::try_from(name).expect("a name");
+    client::verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], at, algorithms.all)
+        .and_then(|()| client::verify_server_name(&parsed, &name))
+        .is_ok()
+}
+
+#[test]
+fn a_bundle_leads_to_its_own_ca_for_a_year() {
+    let bundle = make(None, NOW);
+    assert!(bundle.pair().is_ok());
+    let end = NOW + CERTIFICATE_TIME.as_secs();
+    for (at, trusted) in [
+        (NOW - 3600, true),
+        (NOW, true),
+        (end - 1, true),
+        (end + 1, false),
+    ] {
+        assert_eq!(is_trusted(&bundle, &bundle.ca, NAME, at), trusted, "{at}");
+    }
+    assert!(!is_trusted(&bundle, &bundle.ca, "other.probelet.svc", NOW));
+    assert!(!is_trusted(&bundle, &make(None, NOW).ca, NAME, NOW));
+}
+
+#[test]
+fn it_is_fresh_for_two_thirds_of_its_time() {
+    let bundle = make(None, NOW);
+    let time = CERTIFICATE_TIME.as_secs();
+    assert!(bundle.is_fresh(NAME, NOW));
+    assert!(bundle.is_fresh(NAME, NOW + time / 2));
+    assert!(!bundle.is_fresh(NAME, NOW + time * 7 / 10));
+    assert!(!bundle.is_fresh("other.probelet.svc", NOW));
+    let other = make(None, NOW);
+    let broken = Bundle {
+        key: other.key,
+        ..bundle.clone()
+    };
+    assert!(!broken.is_fresh(NAME, NOW));
+    for ca in [
+        &*other.ca,
+        "nothing",
+        &[&bundle.ca, "-----BEGIN CERTIFICATE-----"].concat(),
+    ] {
+        let strange = Bundle {
+            ca: ca.into(),
+            ..bundle.clone()
+        };
+        assert!(!strange.is_fresh(NAME, NOW), "{ca}");
+    }
+}
+
+#[test]
+fn what_a_wrong_clock_has_made_for_later_is_not_fresh() {
+    let years = 5 * CERTIFICATE_TIME.as_secs();
+    assert!(!make(None, NOW + years).is_fresh(NAME, NOW));
+    // A board that has just been switched on takes what is there: its clock is the one that is wrong.
+    assert!(make(None, NOW).is_fresh(NAME, 3600));
+    assert!(make(None, 3600).is_fresh(NAME, NOW));
+}
+
+#[test]
+fn it_is_fresh_only_with_the_ca_that_signed_it() {
+    let (bundle, other) = (make(None, NOW), make(None, NOW));
+    let with = |ca: &str| Bundle {
+        ca: ca.into(),
+        ..bundle.clone()
+    };
+    assert!(with(&[&*other.ca, &*bundle.ca].concat()).is_fresh(NAME, NOW));
+    let half = &bundle.ca[..bundle.ca.len() / 2];
+    let broken = bundle.ca.replacen("MII", "AAA", 1);
+    for ca in ["", half, &*broken, &*other.ca, &*bundle.certificate] {
+        assert!(!with(ca).is_fresh(NAME, NOW), "{ca}");
+        let next = make(Some(ca), NOW);
+        assert!(next.is_fresh(NAME, NOW), "{ca}");
+    }
+    // A clock that was not set must not make a new one at each look.
+    assert!(make(None, 3600).is_fresh(NAME, 3600));
+}
+
+#[test]
+fn the_ca_before_is_trusted_for_one_more_turn() {
+    let first = make(None, NOW);
+    let second = make(Some(&first.ca), NOW + 10);
+    let third = make(Some(&second.ca), NOW + 20);
+    assert!(is_trusted(&first, &second.ca, NAME, NOW + 30));
+    assert!(is_trusted(&second, &third.ca, NAME, NOW + 30));
+    assert!(is_trusted(&third, &third.ca, NAME, NOW + 30));
+    assert!(!is_trusted(&first, &third.ca, NAME, NOW + 30));
+    let late = NOW + 2 * CERTIFICATE_TIME.as_secs();
+    assert_eq!(make(Some(&first.ca), late).ca.matches("BEGIN").count(), 1);
+}
+
+#[test]
+fn a_clock_that_was_not_set_makes_what_is_good_when_it_is() {
+    let bundle = make(None, 3600);
+    let der = CertificateDer::from_pem_slice(bundle.certificate.as_bytes()).expect("PEM");
+    let [from, to] = validity(&der).expect("dates");
+    assert!(
+        from < CLOCK_IS_SET_FROM && to > CLOCK_IS_SET_FROM,
+        "{from} {to}"
+    );
+}

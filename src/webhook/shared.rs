@@ -1,0 +1,217 @@
+//! What all connections share.
+
+use super::budget::Budget;
+use super::certificates::{Files, Pair, Shown, server_config};
+use super::log::{Logger, Pace};
+use super::metrics::{Gauges, Metrics, count};
+use super::places::Places;
+use super::review::{Outcome, ReviewError, Reviewed, review};
+use super::settings::{Live, Notice};
+use super::stream::Scratch;
+use super::validity::{date, now};
+use crate::config::{self, Level};
+use crate::limits;
+use core::cell::{Cell, RefCell};
+use futures_rustls::TlsAcceptor;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What all connections share.
+pub struct Shared {
+    /// The connections.
+    pub places: Places,
+    /// Bytes of bodies.
+    pub budget: Rc<Budget>,
+    /// What is read goes through here.
+    pub scratch: Scratch,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is told.
+    pub log: Logger,
+    /// The certificate.
+    pub shown: Arc<Shown>,
+    /// The settings.
+    pub live: RefCell<Live>,
+    /// Files of the certificate, if it comes from files.
+    files: RefCell<Option<Files>>,
+    acceptor: TlsAcceptor,
+    draining: Cell<bool>,
+    problems: Pace,
+    handshakes: Pace,
+    reviews: Pace,
+}
+
+impl Shared {
+    /// At the start: with a certificate from files, or nothing to show yet, and room for so many connections.
+    ///
+    /// # Errors
+    /// rustls': none.
+    pub fn new(
+        log: config::Log,
+        live: Live,
+        files: Option<(Files, Pair)>,
+        connections: usize,
+    ) -> Result<Shared, rustls::Error> {
+        let shown = Arc::new(Shown::default());
+        let (files, pair) = files.unzip();
+        let shared = Shared {
+            places: Places::new(connections),
+            budget: Budget::new(limits::REVIEWS_BYTES),
+            scratch: Scratch::new(),
+            metrics: Metrics::default(),
+            log: Logger::new(log),
+            live: RefCell::new(live),
+            files: RefCell::new(files),
+            acceptor: TlsAcceptor::from(Arc::new(server_config(shown.clone())?)),
+            shown,
+            draining: Cell::new(false),
+            problems: Pace::default(),
+            handshakes: Pace::default(),
+            reviews: Pace::new(limits::REVIEW_LINES_A_MINUTE),
+        };
+        if let Some(pair) = pair {
+            shared.show(pair);
+        }
+        let notice = shared.live.borrow().notice();
+        if let Some(missing @ Notice::Missing(..)) = notice {
+            shared.note_values(missing);
+        }
+        Ok(shared)
+    }
+
+    /// What a handshake is made with: the certificate as its files are now.
+    pub fn acceptor(&self) -> &TlsAcceptor {
+        let mut files = self.files.borrow_mut();
+        match files.as_mut().and_then(|files| files.look(Instant::now())) {
+            Some(Ok(pair)) => self.show(pair),
+            Some(Err(why)) => {
+                count(&self.metrics.reloads[1]);
+                let line = self.log.line(Level::Warn, "certificate kept");
+                drop(line.field("reason", why));
+            }
+            None => {}
+        }
+        &self.acceptor
+    }
+
+    /// Shows this certificate from now on. Whoever put it there may have put one that has ended.
+    pub fn show(&self, pair: Pair) {
+        let end = pair.not_after;
+        let is_over = end.is_some_and(|end| end <= now());
+        let (level, is_first) = (
+            if is_over { Level::Warn } else { Level::Info },
+            self.shown.set(pair),
+        );
+        let message = match (is_over, is_first) {
+            (true, _) => "certificate has expired",
+            (false, true) => "certificate shown",
+            (false, false) => "certificate renewed",
+        };
+        drop(
+            self.log
+                .line(level, message)
+                .field("not_after", end.map_or_else(String::new, date)),
+        );
+        if !is_first {
+            count(&self.metrics.reloads[0]);
+        }
+    }
+
+    /// Answers a review by the settings as they are now.
+    ///
+    /// # Errors
+    /// Why the body is no review.
+    pub fn review(&self, body: &[u8]) -> Result<Vec<u8>, ReviewError> {
+        let began = Instant::now();
+        let mut live = self.live.borrow_mut();
+        if let Some(notice) = live.look(began) {
+            self.note_values(notice);
+        }
+        let reviewed = review(body, live.settings())?;
+        self.metrics
+            .count_review(&reviewed.outcome, began.elapsed());
+        self.note_review(&reviewed);
+        Ok(reviewed.answer)
+    }
+
+    fn note_values(&self, notice: Notice) {
+        match notice {
+            Notice::Taken(rewrite) => {
+                count(&self.metrics.values[0]);
+                let line = self.log.line(Level::Info, "values taken");
+                drop(line.field("rewrite", rewrite));
+            }
+            Notice::Missing(path, rewrite) => {
+                let line = self.log.line(Level::Warn, "no values");
+                drop(line.field("path", path).field("rewrite", rewrite));
+            }
+            Notice::Kept(why) => {
+                count(&self.metrics.values[1]);
+                let line = self.log.line(Level::Warn, "values kept");
+                drop(line.field("reason", why));
+            }
+        }
+    }
+
+    fn note_review(&self, reviewed: &Reviewed) {
+        let level = match reviewed.outcome {
+            Outcome::Patched(_) => Level::Info,
+            Outcome::Refused(_) => Level::Warn,
+            Outcome::Unchanged(_) | Outcome::Skipped(_) | Outcome::NotAsked => Level::Debug,
+        };
+        let Some(untold) = self
+            .log
+            .writes(level)
+            .then(|| self.reviews.allows(Instant::now()))
+            .flatten()
+        else {
+            return;
+        };
+        let pod = [&*reviewed.namespace, "/", &*reviewed.pod].concat();
+        let line = self.log.line(level, "reviewed").field("pod", pod);
+        let line = line.field("outcome", reviewed.outcome.word());
+        drop(
+            line.field("detail", reviewed.outcome.detail())
+                .suppressed(untold),
+        );
+    }
+
+    /// A request could not be served.
+    pub fn note_problem(&self, reason: &str) {
+        if let Some(untold) = self.problems.allows(Instant::now()) {
+            let line = self.log.line(Level::Warn, "bad request");
+            drop(line.field("reason", reason).suppressed(untold));
+        }
+    }
+
+    /// A handshake failed.
+    pub fn note_handshake(&self, reason: &str) {
+        count(&self.metrics.handshakes);
+        if let Some(untold) = self.handshakes.allows(Instant::now()) {
+            let line = self.log.line(Level::Warn, "no handshake");
+            drop(line.field("reason", reason).suppressed(untold));
+        }
+    }
+
+    /// The page of metrics.
+    pub fn page(&self) -> String {
+        self.metrics.page(Gauges {
+            connections: self.places.count(),
+            evicted: self.places.evicted(),
+            body_bytes: limits::REVIEWS_BYTES - self.budget.free(),
+            not_after: self.shown.not_after(),
+        })
+    }
+
+    /// From now on no connection outlives its request.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.places.close_unasked();
+    }
+
+    /// Whether that is so.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+}

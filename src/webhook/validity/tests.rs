@@ -1,0 +1,64 @@
+use super::{date, validity};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+fn of(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<[u64; 2]> {
+    let mut params = CertificateParams::default();
+    params.not_before = date_time_ymd(from.0, from.1, from.2);
+    params.not_after = date_time_ymd(to.0, to.1, to.2);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let der = certificate.der();
+    for end in 0..der.len() {
+        // Cut short it is none, or none whose dates could be mistaken.
+        let _ = validity(&der[..end]);
+    }
+    validity(der)
+}
+
+#[test]
+fn dates_are_those_that_were_written() {
+    // `date -u -d DATE +%s`
+    for (date, seconds) in [
+        ((1970, 1, 1), 0),
+        ((1999, 12, 31), 946_598_400),
+        ((2000, 2, 29), 951_782_400),
+        ((2000, 3, 1), 951_868_800),
+        ((2026, 11, 25), 1_795_564_800),
+        ((2049, 12, 31), 2_524_521_600),
+        ((2050, 1, 1), 2_524_608_000),
+        ((2100, 3, 1), 4_107_542_400),
+        ((4096, 1, 1), 67_090_118_400),
+    ] {
+        assert_eq!(of((1970, 1, 1), date), Some([0, seconds]), "{date:?}");
+    }
+}
+
+#[test]
+fn what_is_no_certificate_has_none() {
+    for der in [
+        &b""[..],
+        b"\x30",
+        b"\x30\x80\x30",
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x03\x30\x01\x02",
+    ] {
+        assert_eq!(validity(der), None, "{der:?}");
+    }
+}
+
+#[test]
+fn a_time_is_told_as_a_date() {
+    // `date -u -d @SECONDS +%FT%TZ`
+    for (seconds, told) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (946_684_799, "1999-12-31T23:59:59Z"),
+        (951_782_400, "2000-02-29T00:00:00Z"),
+        (1_795_650_123, "2026-11-25T23:42:03Z"),
+        (4_107_542_399, "2100-02-28T23:59:59Z"),
+        (4_107_542_400, "2100-03-01T00:00:00Z"),
+        (67_090_118_400, "4096-01-01T00:00:00Z"),
+        (253_402_300_799, "9999-12-31T23:59:59Z"),
+    ] {
+        assert_eq!(date(seconds), told);
+    }
+}
