@@ -20,6 +20,7 @@
 //!
 //! | layer       | what it is for |
 //! |-------------|----------------|
+//! | `injector` | what was typed there; manifests in and out, one file a command |
 //! | `webhook`  | the same of pods as they are created: the API server asks, over TLS |
 //! | `inject`   | a pod to the edits it needs; pure, and may read `config` |
 //! | `document` | YAML and JSON to values and the bytes each is written in; edits as splices |
@@ -40,6 +41,8 @@ mod flags;
 pub mod forward;
 #[cfg(feature = "inject")]
 pub mod inject;
+#[cfg(feature = "inject")]
+pub mod injector;
 pub mod limits;
 pub mod net;
 pub mod probe;

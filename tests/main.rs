@@ -13,6 +13,8 @@ mod forward_log;
 mod forward_slots;
 mod grpc_probes;
 mod handshakes;
+#[cfg(feature = "inject")]
+mod injector;
 #[cfg(feature = "check")]
 mod install;
 mod judgement;
@@ -26,6 +28,8 @@ mod settings;
 mod slots;
 mod status_port;
 mod support;
+#[cfg(feature = "inject")]
+mod webhook;
 
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
@@ -57,6 +61,10 @@ fn main() -> ExitCode {
     trials.extend(check_asks::tests());
     #[cfg(feature = "check")]
     trials.extend(install::tests());
+    #[cfg(feature = "inject")]
+    trials.extend(injector::tests());
+    #[cfg(feature = "inject")]
+    trials.extend(webhook::tests());
     trials.extend(e2e::tests());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -11,6 +11,13 @@ pub fn binary() -> String {
     std::env::var("PROBELET_TEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet").into())
 }
 
+/// Where the injector under test is.
+#[cfg(feature = "inject")]
+pub fn injector() -> String {
+    std::env::var("PROBELET_TEST_INJECT_BIN")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet-inject").into())
+}
+
 /// How a binary is started: by itself, or by what `PROBELET_TEST_RUNNER` says.
 pub fn words(binary: &str) -> Vec<String> {
     let runner = std::env::var("PROBELET_TEST_RUNNER").unwrap_or_default();

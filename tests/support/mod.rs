@@ -7,6 +7,7 @@ pub mod app;
 pub mod certs;
 pub mod command;
 pub mod fake_app;
+pub mod folder;
 pub mod frames;
 pub mod http;
 pub mod kubelet;

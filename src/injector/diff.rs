@@ -1,0 +1,145 @@
+//! `--diff`: what would change, as a unified diff of each file. It is made line by line, so that no more than
+//! one document and one hunk are in memory.
+
+use super::Stop;
+use super::inputs::Input;
+use super::output::{Held, Output, Passed};
+use similar::{ChangeTag, TextDiff};
+use std::collections::VecDeque;
+use std::io::Write;
+
+/// Lines shown around a change.
+const CONTEXT: usize = 3;
+
+/// The diffs.
+pub(super) struct Diffs {
+    held: Held,
+    file: FileDiff,
+}
+
+/// The diff of the file that is being read.
+#[derive(Default)]
+struct FileDiff {
+    /// Its name, until it is written.
+    name: Option<String>,
+    /// Lines read of what was and of what is.
+    lines: (usize, usize),
+    /// The last lines before a change.
+    before: VecDeque<String>,
+    /// The lines of a hunk that is not complete, with the sign before each.
+    hunk: Vec<String>,
+    /// How many lines at its end are as they were.
+    unchanged: usize,
+}
+
+impl Diffs {
+    pub(super) fn new(held: Held) -> Self {
+        let file = FileDiff::default();
+        Self { held, file }
+    }
+}
+
+impl Output for Diffs {
+    fn input(&mut self, input: &Input) -> Result<(), Stop> {
+        self.held.write(&self.file.hunk())?;
+        let name = input.name();
+        self.file = FileDiff {
+            name: Some(name.trim_start_matches("./").trim_start_matches('/').into()),
+            ..FileDiff::default()
+        };
+        Ok(())
+    }
+
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+        let (was, is) = (lines(passed.was), lines(passed.is));
+        if passed.was == passed.is {
+            return was
+                .iter()
+                .try_for_each(|line| self.held.write(&self.file.line(ChangeTag::Equal, line)));
+        }
+        TextDiff::from_slices(&was, &is)
+            .iter_all_changes()
+            .try_for_each(|change| {
+                self.held
+                    .write(&self.file.line(change.tag(), change.value()))
+            })
+    }
+
+    fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Stop> {
+        self.held.write(&self.file.hunk())?;
+        self.held.release(stdout)
+    }
+}
+
+impl FileDiff {
+    /// Takes another line; gives the hunk that is complete with it, if one is.
+    fn line(&mut self, tag: ChangeTag, line: &str) -> String {
+        self.lines.0 += usize::from(tag != ChangeTag::Insert);
+        self.lines.1 += usize::from(tag != ChangeTag::Delete);
+        if tag == ChangeTag::Equal && self.hunk.is_empty() {
+            self.remember(line.into());
+            return String::new();
+        }
+        if self.hunk.is_empty() {
+            let before = self.before.drain(..);
+            self.hunk.extend(before.map(|line| format!(" {line}")));
+        }
+        self.hunk.push(format!("{tag}{line}"));
+        self.unchanged = match tag {
+            ChangeTag::Equal => self.unchanged + 1,
+            _ => 0,
+        };
+        // A change any nearer would share its context.
+        match self.unchanged > 2 * CONTEXT {
+            true => self.hunk(),
+            false => String::new(),
+        }
+    }
+
+    fn remember(&mut self, line: String) {
+        if self.before.len() == CONTEXT {
+            self.before.pop_front();
+        }
+        self.before.push_back(line);
+    }
+
+    /// The hunk as it is shown, if there is one; the next one begins.
+    fn hunk(&mut self) -> String {
+        let mut hunk = core::mem::take(&mut self.hunk);
+        let surplus = core::mem::take(&mut self.unchanged).saturating_sub(CONTEXT);
+        let next = hunk.split_off(hunk.len() - surplus);
+        let (was, is) = (self.lines.0 - surplus, self.lines.1 - surplus);
+        next.iter().for_each(|line| self.remember(line[1..].into()));
+        if hunk.is_empty() {
+            return String::new();
+        }
+        let of = |sign: char| hunk.iter().filter(|line| !line.starts_with(sign)).count();
+        let (was, is) = (range(was, of('+')), range(is, of('-')));
+        let head = self
+            .name
+            .take()
+            .map(|name| format!("--- a/{name}\n+++ b/{name}\n"));
+        let lines = hunk.iter().map(|line| match line.ends_with('\n') {
+            true => line.clone(),
+            false => format!("{line}\n\\ No newline at end of file\n"),
+        });
+        let lines: String = lines.collect();
+        format!("{}@@ -{was} +{is} @@\n{lines}", head.unwrap_or_default())
+    }
+}
+
+/// Lines by number as a hunk's head has them: the last one's number, and how many there are.
+fn range(last: usize, count: usize) -> String {
+    match count {
+        0 => format!("{last},0"),
+        1 => last.to_string(),
+        _ => format!("{},{count}", last + 1 - count),
+    }
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.split_inclusive('\n').collect()
+}
+
+#[cfg(test)]
+mod tests;

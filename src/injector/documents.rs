@@ -1,0 +1,67 @@
+//! The documents of an input, one at a time, and where each is.
+
+use crate::document::{Document, Pointer, Stream};
+use core::fmt;
+use std::io::BufRead;
+
+/// A document that was read.
+pub(super) struct Read {
+    /// Where it is.
+    pub(super) place: Place,
+    /// It.
+    pub(super) document: Document,
+}
+
+/// Where a document is in its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    number: usize,
+    line: usize,
+}
+
+impl Place {
+    /// Whether there is nothing before it.
+    pub(super) fn is_first(self) -> bool {
+        self.number < 2
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document {}, line {}", self.number, self.line)
+    }
+}
+
+/// What cannot be read: where, why, and what to write instead.
+#[derive(Debug)]
+pub(super) struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads the documents, up to the first that cannot be told from the next; of the others, all are told.
+pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Read, Failure>> {
+    let mut number = 0;
+    Stream::new(reader).map(move |piece| {
+        let piece = piece.map_err(|error| Failure(error.to_string()))?;
+        number += 1;
+        let above = piece.lines_above;
+        let document = Document::parse(&piece.text).map_err(|error| {
+            let error = error.below(above);
+            Failure(format!("document {number}, {error}"))
+        })?;
+        if document.is_empty() {
+            // Comments are no document to whoever counts them.
+            number -= 1;
+        }
+        let line = document.line(&Pointer::root()).unwrap_or(1);
+        let place = Place {
+            number,
+            line: above + line,
+        };
+        Ok(Read { place, document })
+    })
+}

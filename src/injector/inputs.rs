@@ -1,0 +1,150 @@
+//! What `-f` names: files, folders of manifests, standard input.
+
+use super::{PROGRAM, Stop};
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// How the names of manifests in a folder end.
+const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
+
+/// Where documents come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Standard input.
+    Stdin,
+    /// A file, which need not be a regular one.
+    File(PathBuf),
+}
+
+impl Input {
+    /// What it is called in lines for a person.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Stdin => "stdin".into(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Begins to read it; else what is said of it.
+    pub(super) fn open<'a>(
+        &self,
+        stdin: &'a mut dyn Read,
+    ) -> Result<Box<dyn BufRead + 'a>, String> {
+        match self {
+            Self::Stdin => Ok(Box::new(BufReader::new(stdin))),
+            Self::File(path) => match File::open(path) {
+                Ok(file) => Ok(Box::new(BufReader::new(file))),
+                Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+            },
+        }
+    }
+}
+
+/// All inputs that are named, folders as their manifests in the order of their names.
+pub(super) fn inputs(names: &[&str], recursive: bool) -> Result<Vec<Input>, Stop> {
+    if names.is_empty() {
+        return Err(Stop::Usage(
+            "no manifest is named: write `-f FILE`, or `-f -` for standard input".into(),
+        ));
+    }
+    let mut inputs = Vec::new();
+    for name in names {
+        match *name {
+            "-" => inputs.push(Input::Stdin),
+            "" => return Err(Stop::Usage("-f is empty: write the name of a file".into())),
+            url if url.contains("://") => {
+                return Err(Stop::Usage(format!(
+                    "{url} is not fetched: write `curl -sSfL {url} | {PROGRAM} file -f -`"
+                )));
+            }
+            path => named(Path::new(path), recursive, &mut inputs)?,
+        }
+    }
+    once(&inputs)?;
+    Ok(inputs)
+}
+
+fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Stop> {
+    let shown = path.display();
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Stop::Usage(format!(
+            "there is no file {shown}: write the name of one that is there behind -f"
+        )),
+        _ => Stop::Usage(format!("{shown} cannot be read: {error}")),
+    })?;
+    if !metadata.is_dir() {
+        inputs.push(Input::File(path.into()));
+        return Ok(());
+    }
+    let before = inputs.len();
+    folder(path, recursive, inputs)?;
+    if inputs.len() > before {
+        return Ok(());
+    }
+    let advice = match recursive {
+        true => "name another",
+        false => "name another, or write -R for those of the folders in it",
+    };
+    Err(Stop::Usage(format!(
+        "the folder {shown} has no *.yaml, *.yml or *.json: {advice}"
+    )))
+}
+
+fn folder(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Stop> {
+    let unread = |error: io::Error| {
+        let shown = path.display();
+        Stop::Usage(format!("the folder {shown} cannot be read: {error}"))
+    };
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(unread)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        // A link to a folder is not followed, as it may lead back up.
+        if entry.file_type().map_err(unread)?.is_dir() {
+            if recursive {
+                folder(&path, recursive, inputs)?;
+            }
+        } else if is_manifest(&path) && is_file(&path)? {
+            inputs.push(Input::File(path));
+        }
+    }
+    Ok(())
+}
+
+fn is_file(path: &Path) -> Result<bool, Stop> {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Stop::Usage(format!(
+            "{shown} is a link to a file that is not there: mend it, or remove it"
+        ))),
+        Err(error) => Err(Stop::Usage(format!("{shown} cannot be read: {error}"))),
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending))
+}
+
+/// A file that came twice would be there twice in the output, and replaced twice.
+fn once(inputs: &[Input]) -> Result<(), Stop> {
+    let mut seen = HashSet::new();
+    for input in inputs {
+        let whole = match input {
+            Input::Stdin => PathBuf::from("-"),
+            // One that has no name of its own, such as a pipe, is known by the name given.
+            Input::File(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
+        };
+        if !seen.insert(whole) {
+            return Err(Stop::Usage(format!(
+                "{} is named twice: write it once",
+                input.name()
+            )));
+        }
+    }
+    Ok(())
+}

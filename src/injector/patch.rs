@@ -1,0 +1,45 @@
+//! `--output patch`: a line of JSON Patch for each resource that changes.
+
+use super::Stop;
+use super::inputs::Input;
+use super::output::{Held, Output, Passed};
+use crate::document::{Edit, Step, json_patch};
+use crate::inject::Verdict;
+use std::io::Write;
+
+/// The patches.
+pub(super) struct Patches(pub(super) Held);
+
+impl Output for Patches {
+    fn input(&mut self, _: &Input) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+        for report in passed.reports {
+            if let Verdict::Edited { edits, .. } = &report.verdict {
+                let edits: Vec<Edit> = edits.iter().map(of_item).collect();
+                self.0.write(&format!("{}\n", json_patch(&edits)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Stop> {
+        self.0.release(stdout)
+    }
+}
+
+/// An edit as seen from the resource itself, not from the List it is an item of: that is what is patched.
+fn of_item(edit: &Edit) -> Edit {
+    let mut steps = edit.at.steps();
+    while let [Step::Key(key), Step::Item(_), rest @ ..] = steps
+        && **key == *"items"
+    {
+        steps = rest;
+    }
+    Edit {
+        at: edit.at.below(edit.at.steps().len() - steps.len()),
+        change: edit.change.clone(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Flags of `serve`, and what is said of those that cannot be meant.
+
+use super::*;
+use crate::inject::Sidecar;
+
+fn typed(args: &[&str]) -> Result<Options, String> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).into()).collect();
+    options(&args).map_err(|stop| match stop {
+        Stop::Usage(text) => text,
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let options = typed(&["--cert", "c", "--key", "k"]).expect("flags");
+    assert_eq!((options.listen.addr, options.listen.port), (None, PORT));
+    assert_eq!(
+        options.certificate,
+        Certificate::Files(["c".into(), "k".into()])
+    );
+    assert_eq!(options.flags, Values::default());
+    assert_eq!((options.config, options.api), (None, Api::default()));
+    assert_eq!(options.shutdown_delay, Duration::from_secs(SHUTDOWN_DELAY));
+}
+
+#[test]
+fn every_flag_goes_where_it_belongs() {
+    let options = typed(&[
+        "--self-signed",
+        "--service=s",
+        "--namespace=n",
+        "--webhook=w",
+        "--addr=::1",
+        "--port=9443",
+        "--config=/etc/probelet",
+        "--sidecar=container",
+        "--api-server=https://[::1]:6443",
+        "--api-ca=ca",
+        "--api-token=token",
+        "--log-level=debug",
+        "--log-format=json",
+        "--shutdown-delay=0",
+    ])
+    .expect("flags");
+    assert_eq!(options.listen.port, 9443);
+    assert!(options.listen.addr.expect("an address").is_loopback());
+    let Certificate::SelfSigned(names) = options.certificate else {
+        panic!("{:?}", options.certificate);
+    };
+    assert_eq!(
+        (&*names.service, &*names.secret, &*names.webhook),
+        ("s", "probelet-sidecar-injector-tls", "w")
+    );
+    assert_eq!(names.namespace.as_deref(), Some("n"));
+    assert_eq!(options.config.as_deref(), Some("/etc/probelet"));
+    assert_eq!(options.flags.sidecar, Some(Sidecar::Container));
+    let api = options.api;
+    assert_eq!(api.server.as_deref(), Some("https://[::1]:6443"));
+    assert_eq!(
+        (api.ca.as_deref(), api.token.as_deref()),
+        (Some("ca"), Some("token"))
+    );
+    assert_eq!(
+        (options.log.level, options.log.format),
+        (Level::Debug, Format::Json)
+    );
+    assert_eq!(options.shutdown_delay, Duration::ZERO);
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_with_what_to_write() {
+    for (args, expected) in [
+        (
+            &[][..],
+            "there is no certificate: write --cert FILE and --key FILE, or --self-signed",
+        ),
+        (
+            &["--cert", "c"],
+            "--cert has no key: write --key FILE beside it",
+        ),
+        (
+            &["--key", "k"],
+            "--key has no certificate: write --cert FILE beside it",
+        ),
+        (
+            &["--key", "k", "--self-signed"],
+            "--self-signed makes a certificate of its own: ",
+        ),
+        (
+            &["--cert", "c", "--key", "k", "--secret", "s"],
+            "--secret is for a certificate of our own: leave it out",
+        ),
+    ] {
+        is_told(args, expected);
+    }
+}
+
+fn is_told(args: &[&str], expected: &str) {
+    let error = typed(args).expect_err("a mistake");
+    assert!(error.starts_with(expected), "{args:?}: {error}");
+}
+
+#[test]
+fn a_wrong_value_or_flag_is_told_with_what_to_write() {
+    for (args, expected) in [
+        (
+            &["--self-signed", "--port", "0"][..],
+            r#"--port is "0": write a port from 1 to 65535"#,
+        ),
+        (
+            &["--self-signed", "--addr", "host"],
+            r#"--addr is "host": write an IP address"#,
+        ),
+        (
+            &["--self-signed", "--log-level", "all"],
+            r#"--log-level is "all", but must be one of error, "#,
+        ),
+        (
+            &["--self-signed", "--log-format", "text"],
+            r#"--log-format is "text", but must be logfmt or json"#,
+        ),
+        (
+            &["--self-signed", "--shutdown-delay", "1h"],
+            r#"--shutdown-delay is "1h", but must be whole seconds up to 3600: "#,
+        ),
+        (
+            &["--self-signed", "--target-ip", "web"],
+            r#"--target-ip is "web": write an IP address, or pod"#,
+        ),
+        (
+            &["--self-signed", "--kube-version", "1.28"],
+            "there is no flag --kube-version: see ",
+        ),
+        (
+            &["--self-sign"],
+            "there is no flag --self-sign: did you mean --self-signed?",
+        ),
+        (
+            &["-f"],
+            "there is no flag -f: see `probelet-inject serve --help`",
+        ),
+    ] {
+        is_told(args, expected);
+    }
+}

@@ -1,0 +1,191 @@
+//! `audit`: what is not injected and could be.
+
+use super::{Folder, Runs, assert_refused, fed, pod, service, written};
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::audit":
+        what_is_bare_is_listed_and_nothing_else,
+        where_all_is_well_nothing_is_said,
+        json_has_an_object_a_line,
+        what_cannot_be_read_is_told_beside,
+        where_namespaces_are_there_only_labelled_ones_count,
+        what_nobody_would_inject_is_left_out,
+        an_annotation_in_the_wrong_place_is_told,
+        a_label_of_namespaces_is_a_key_and_a_value,
+    ]
+}
+
+/// As `kubectl get ns,pods -A -o yaml` gives them: items of a List, each with its owner.
+fn list(pods: &[String]) -> String {
+    let items = pods.iter().map(|pod| {
+        let lines: String = pod.lines().map(|line| format!("  {line}\n")).collect();
+        lines.replacen("  ", "- ", 1)
+    });
+    format!(
+        "apiVersion: v1\nitems:\n{}kind: List\nmetadata:\n  resourceVersion: \"\"\n",
+        items.collect::<String>()
+    )
+}
+
+fn owned(name: &str) -> String {
+    let owner = "  namespace: shop\n  ownerReferences:\n  - apiVersion: apps/v1\n    kind: ReplicaSet\n    \
+                 name: web\n    uid: 1\nspec:";
+    pod(name).replacen("spec:", owner, 1)
+}
+
+fn injected(folder: &Folder, pod: &str) -> String {
+    written(&fed(&folder.0, &["file", "-f", "-"], pod)).into()
+}
+
+fn what_is_bare_is_listed_and_nothing_else() {
+    let folder = Folder::new();
+    let exec = pod("exec").replace(
+        "httpGet:\n        path: /ready\n        port: 8080",
+        "exec:\n        command: [ok]",
+    );
+    let off = pod("off").replacen(
+        "spec:",
+        "  labels:\n    sidecar.istio.io/inject: \"false\"\nspec:",
+        1,
+    );
+    let pods = [
+        owned("web-1"),
+        injected(&folder, &pod("done")),
+        exec,
+        off,
+        pod("db"),
+    ];
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(
+        ended.stdout,
+        "pod/web-1 namespace=shop not injected: readyz would be rewritten\n\
+         pod/db not injected: readyz would be rewritten\n"
+    );
+    assert_eq!(ended.stderr, "");
+}
+
+fn where_all_is_well_nothing_is_said() {
+    let folder = Folder::new();
+    let pods = [injected(&folder, &owned("web-1")), service("web")];
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
+    assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+}
+
+fn json_has_an_object_a_line() {
+    let folder = Folder::new();
+    let text = format!("{}---\n{}", owned("web-1"), pod("db"));
+    let ended = fed(&folder.0, &["audit", "-f", "-", "--output", "json"], &text);
+    assert_eq!(ended.status.code(), Some(1));
+    let lines = ended.stdout.lines();
+    let lines: Vec<serde_json::Value> = lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        (&lines[0]["resource"], &lines[0]["namespace"]),
+        (&"pod/web-1".into(), &"shop".into())
+    );
+    assert_eq!(lines[1]["why"], "readyz would be rewritten");
+    assert!(lines[1]["namespace"].is_null());
+}
+
+fn what_cannot_be_read_is_told_beside() {
+    let folder = Folder::new();
+    let text = format!("a: ]\n---\n{}", pod("db"));
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &text);
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(
+        ended.stdout,
+        "pod/db not injected: readyz would be rewritten\n"
+    );
+    assert!(
+        ended.stderr.starts_with("stdin: document 1, line 1"),
+        "{ended:?}"
+    );
+}
+
+fn namespace(name: &str, label: &str) -> String {
+    format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    {label}\n")
+}
+
+/// A pod of a namespace.
+fn within(namespace: &str, name: &str) -> String {
+    pod(name).replacen("spec:", &format!("  namespace: {namespace}\nspec:"), 1)
+}
+
+fn where_namespaces_are_there_only_labelled_ones_count() {
+    let folder = Folder::new();
+    let ours = namespace("shop", "probelet.dev/injection: enabled");
+    let others = namespace("db", "probelet.dev/injection: disabled");
+    let pods = [
+        within("shop", "web"),
+        within("db", "db"),
+        within("lab", "x"),
+        pod("bare"),
+    ];
+    let told = "pod/web namespace=shop not injected: readyz would be rewritten\n";
+    let in_front = [&[ours.clone(), others.clone()], &pods[..]].concat();
+    let behind = [&pods[..], &[ours.clone(), others]].concat();
+    for text in [list(&in_front), list(&behind), behind.join("---\n")] {
+        let ended = fed(&folder.0, &["audit", "-f", "-"], &text);
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert_eq!((&*ended.stdout, &*ended.stderr), (told, ""));
+    }
+    // Files count together.
+    folder.write("pods.yaml", &list(&pods));
+    folder.write("ns.yaml", &ours);
+    let ended = folder.run(&["audit", "-f", "pods.yaml", "-f", "ns.yaml"]);
+    assert_eq!(ended.stdout, told);
+    let all_is_well = list(&[namespace("shop", "a: b"), within("shop", "web")]);
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &all_is_well);
+    assert_eq!(written(&ended), "");
+    let args = ["audit", "-f", "-", "--namespace-label", "a=b"];
+    let ended = fed(&folder.0, &args, &all_is_well);
+    assert_eq!(ended.stdout, told);
+}
+
+fn what_nobody_would_inject_is_left_out() {
+    let folder = Folder::new();
+    let ended_as = |phase: &str| pod("job") + &format!("status:\n  phase: {phase}\n");
+    let label = "probelet.dev/injection: enabled";
+    let pods = [
+        namespace("kube-system", label),
+        namespace("default", label),
+        within("kube-system", "dns"),
+        within("kube-public", "a"),
+        within("kube-node-lease", "b"),
+        within("probelet-system", "c"),
+        ended_as("Succeeded"),
+        ended_as("Failed"),
+    ];
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
+    assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+    let running = [&pods[..], &[ended_as("Running")]].concat();
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&running));
+    assert_eq!(
+        ended.stdout,
+        "pod/job not injected: readyz would be rewritten\n"
+    );
+}
+
+fn an_annotation_in_the_wrong_place_is_told() {
+    let folder = Folder::new();
+    let wrong = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  annotations:\n    \
+                 probelet.dev/image: a:1\nspec:\n  template:\n    spec:\n      containers:\n      - name: web\n";
+    let ended = fed(&folder.0, &["audit", "-f", "-"], wrong);
+    assert_eq!(written(&ended), "");
+    let said =
+        "deployment/web warning: annotation probelet.dev/image stands on deployment/web itself";
+    assert!(ended.stderr.starts_with(said), "{ended:?}");
+}
+
+fn a_label_of_namespaces_is_a_key_and_a_value() {
+    let folder = Folder::new();
+    let ended = folder.run(&["audit", "-f", "-", "--namespace-label", "enabled"]);
+    let said =
+        "--namespace-label is \"enabled\": write KEY=VALUE, such as probelet.dev/injection=enabled";
+    assert_refused(&ended, 2, &[said]);
+}

@@ -1,0 +1,145 @@
+//! `--config`: what the ConfigMap says, and what a flag says over it.
+
+use super::{Folder, Runs, assert_refused, pod, written};
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::config":
+        a_configmap_switches_rewriting_off_and_on,
+        a_configmap_among_others_is_found,
+        a_flag_goes_before_the_configmap,
+        an_old_cluster_gets_an_ordinary_container_unless_somebody_says_otherwise,
+        a_configmap_that_cannot_be_meant_is_told,
+        a_configmap_too_long_to_be_one_is_told_and_not_cut,
+    ]
+}
+
+/// The ConfigMap with these values, as it is deployed.
+fn configmap(values: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: probelet-injector\ndata:\n  values: '{values}'\n"
+    )
+}
+
+const ON: &str = r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": true}}"#;
+
+/// By the very words of the guide.
+fn a_configmap_switches_rewriting_off_and_on() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let run = |config: &str| {
+        folder.write("config.yaml", config);
+        folder.run(&["file", "-f", "app.yaml", "--config", "config.yaml"])
+    };
+    let off = |text: &str| {
+        text.replace(
+            r#""rewriteAppHTTPProbe": true"#,
+            r#""rewriteAppHTTPProbe": false"#,
+        )
+    };
+    for config in [configmap(ON), ON.into()] {
+        assert!(written(&run(&config)).contains("/app-health/web/readyz"));
+        let ended = run(&off(&config));
+        assert_eq!(written(&ended), pod("web"));
+        assert!(ended.stderr.starts_with("pod/web skipped: "), "{ended:?}");
+    }
+}
+
+fn a_configmap_among_others_is_found() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let of = |port: u16| configmap(&format!(r#"{{"probelet": {{"statusPort": {port}}}}}"#));
+    let item = of(15111).replace('\n', "\n  ");
+    for (config, expected) in [
+        (
+            format!("kind: Namespace\n---\n{}", of(15110)),
+            "port: 15110",
+        ),
+        (
+            format!("kind: List\nitems:\n- {}\n", item.trim_end()),
+            "port: 15111",
+        ),
+    ] {
+        folder.write("config.yaml", &config);
+        let ended = folder.run(&["file", "-f", "app.yaml", "--config", "config.yaml"]);
+        assert!(written(&ended).contains(expected), "{}", ended.stdout);
+    }
+}
+
+fn a_flag_goes_before_the_configmap() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    folder.write(
+        "config.json",
+        r#"{"probelet": {"image": "a:1", "imagePullPolicy": "Never"}}"#,
+    );
+    let args = ["file", "-f", "app.yaml", "--config", "config.json"];
+    let ended = folder.run(&args);
+    assert!(
+        written(&ended).contains("image: a:1") && ended.stdout.contains("imagePullPolicy: Never")
+    );
+    let ended = folder.run(&[&args[..], &["--image", "b:2"]].concat());
+    assert!(
+        written(&ended).contains("image: b:2") && ended.stdout.contains("imagePullPolicy: Never")
+    );
+}
+
+fn an_old_cluster_gets_an_ordinary_container_unless_somebody_says_otherwise() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    folder.write("native.json", r#"{"probelet": {"sidecar": "native"}}"#);
+    for (args, is_native) in [
+        (&[][..], true),
+        (&["--kube-version", "1.29"], true),
+        (&["--kube-version", "v1.28.9+k3s1"], false),
+        (&["--kube-version", "1.28", "--config", "native.json"], true),
+        (&["--kube-version", "1.28", "--sidecar", "native"], true),
+        (&["--sidecar", "container"], false),
+    ] {
+        let ended = folder.run(&[&["file", "-f", "app.yaml"], args].concat());
+        let has = written(&ended).contains("initContainers:");
+        assert_eq!(has, is_native, "{args:?}: {}", ended.stdout);
+    }
+}
+
+fn a_configmap_too_long_to_be_one_is_told_and_not_cut() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let rest = " ".repeat(4 << 20);
+    folder.write("long.json", &format!("{{}}{rest}"));
+    folder.write("most.json", &format!("{{}}{}", &rest[2..]));
+    let args = ["file", "-f", "app.yaml", "--config"];
+    assert_refused(
+        &folder.run(&[&args[..], &["long.json"]].concat()),
+        2,
+        &["--config long.json: the file has more than 4 MiB: write the manifest"],
+    );
+    written(&folder.run(&[&args[..], &["most.json"]].concat()));
+}
+
+fn a_configmap_that_cannot_be_meant_is_told() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    for (config, expected) in [
+        (
+            configmap(r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": "no"}}"#),
+            r#"--config config.yaml: sidecarInjectorWebhook.rewriteAppHTTPProbe is "no": write true or false"#,
+        ),
+        (
+            configmap("}"),
+            "--config config.yaml: values is no JSON from its line 1, column 1 on",
+        ),
+        (
+            "kind: ConfigMap\ndata:\n  config: a\n".into(),
+            "--config config.yaml: no ConfigMap in it has data.values: write the manifest",
+        ),
+        ("a: [".into(), "--config config.yaml: document 1, line 1"),
+    ] {
+        folder.write("config.yaml", &config);
+        let ended = folder.run(&["file", "-f", "app.yaml", "--config", "config.yaml"]);
+        assert_refused(&ended, 2, &[expected]);
+    }
+    let ended = folder.run(&["file", "-f", "app.yaml", "--config", "none.yaml"]);
+    assert_refused(&ended, 2, &["--config none.yaml: the file cannot be read"]);
+}

@@ -1,0 +1,212 @@
+//! What is written beside standard output: `-o`, `--in-place`; and what is only shown: `--diff`, `--check`.
+
+use super::{Folder, Runs, assert_refused, fed, pod, run, service, written};
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::{Command, Stdio};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::files":
+        a_result_goes_to_a_file,
+        a_result_goes_to_what_is_no_regular_file,
+        a_file_that_cannot_be_written_is_told_and_nothing_is_left,
+        files_are_replaced_with_their_permissions_and_through_links,
+        a_file_that_does_not_change_is_not_touched,
+        no_file_is_replaced_if_a_document_of_any_fails,
+        injected_in_place_and_taken_out_again_a_file_is_as_it_was,
+        a_diff_shows_what_patch_does_then,
+        a_diff_of_what_does_not_change_is_empty,
+        a_check_writes_nothing_and_says_what_would_be,
+        folders_give_their_manifests_in_the_order_of_their_names,
+    ]
+}
+
+fn a_result_goes_to_a_file() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let plain = folder.run(&["file", "-f", "app.yaml"]);
+    let ended = folder.run(&["file", "-f", "app.yaml", "-o", "out.yaml"]);
+    assert_eq!(written(&ended), "");
+    assert_eq!(folder.read("out.yaml"), plain.stdout);
+    assert_eq!(folder.names(), ["app.yaml", "out.yaml"]);
+    // It may be the very file that is read.
+    let ended = folder.run(&["file", "-f", "app.yaml", "-o", "app.yaml"]);
+    assert_eq!(written(&ended), "");
+    assert_eq!(folder.read("app.yaml"), plain.stdout);
+}
+
+fn a_result_goes_to_what_is_no_regular_file() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let plain = folder.run(&["file", "-f", "app.yaml"]);
+    let ended = folder.run(&["file", "-f", "app.yaml", "-o", "/dev/stdout"]);
+    assert_eq!(written(&ended), plain.stdout);
+}
+
+fn a_file_that_cannot_be_written_is_told_and_nothing_is_left() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let ended = folder.run(&["file", "-f", "app.yaml", "-o", "missing/out.yaml"]);
+    assert_refused(&ended, 1, &["missing/out.yaml cannot be written"]);
+    let ended = folder.run(&["file", "-f", "app.yaml", "-o", "."]);
+    assert_refused(&ended, 2, &[". is a folder: write the name of a file"]);
+    folder.write("bad.yaml", "a: [\n");
+    let ended = folder.run(&["file", "-f", "bad.yaml", "-o", "out.yaml"]);
+    assert_refused(&ended, 1, &["nothing is written"]);
+    assert_eq!(folder.names(), ["app.yaml", "bad.yaml"]);
+}
+
+fn files_are_replaced_with_their_permissions_and_through_links() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &pod("a"));
+    folder.write("real/b.yaml", &pod("b"));
+    symlink("real/b.yaml", folder.0.join("b.yaml")).expect("a link");
+    let path = folder.0.join("a.yaml");
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("our file");
+    let ended = folder.run(&["file", "-f", "a.yaml", "-f", "b.yaml", "--in-place"]);
+    assert_eq!(written(&ended), "");
+    assert_eq!(
+        ended.stderr,
+        "a.yaml: pod/a injected: readyz\nb.yaml: pod/b injected: readyz\n"
+    );
+    for name in ["a.yaml", "real/b.yaml"] {
+        assert!(folder.read(name).contains("/app-health/"), "{name}");
+    }
+    let mode = fs::metadata(&path).expect("our file").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o640);
+    let link = fs::symlink_metadata(folder.0.join("b.yaml")).expect("a link");
+    assert!(link.is_symlink());
+    assert_eq!(folder.names(), ["a.yaml", "b.yaml", "real"]);
+}
+
+fn a_file_that_does_not_change_is_not_touched() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &service("a"));
+    folder.write("b.yaml", &pod("b"));
+    let mark = |name: &str| {
+        let metadata = fs::metadata(folder.0.join(name)).expect("our file");
+        (metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
+    };
+    let before = (mark("a.yaml"), mark("b.yaml"));
+    let args = ["file", "-f", ".", "--in-place"];
+    written(&folder.run(&args));
+    let once = (mark("a.yaml"), mark("b.yaml"));
+    assert_eq!(once.0, before.0);
+    assert_ne!(once.1, before.1);
+    // Nothing is made beside it either.
+    let folder_before = mark(".");
+    written(&folder.run(&args));
+    assert_eq!((mark("a.yaml"), mark("b.yaml")), once);
+    assert_eq!(mark("."), folder_before);
+}
+
+fn no_file_is_replaced_if_a_document_of_any_fails() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &pod("a"));
+    folder.write("b.yaml", &format!("{}---\na: ]\n", pod("b")));
+    let ended = folder.run(&["file", "-f", ".", "--in-place"]);
+    assert_refused(&ended, 1, &["b.yaml: document 2, line 1"]);
+    assert_eq!(folder.read("a.yaml"), pod("a"));
+    assert_eq!(folder.names(), ["a.yaml", "b.yaml"]);
+}
+
+fn injected_in_place_and_taken_out_again_a_file_is_as_it_was() {
+    let folder = Folder::new();
+    let services = format!("{}---\n{}", service("b"), service("ü"));
+    let text = format!(
+        "# one\n{services}---\n{}---\n{services}---\n{}",
+        pod("a"),
+        pod("c")
+    );
+    folder.write("a.yaml", &text);
+    let plain = folder.run(&["file", "-f", "a.yaml"]);
+    written(&folder.run(&["file", "-f", "a.yaml", "--in-place"]));
+    assert_eq!(folder.read("a.yaml"), plain.stdout);
+    assert_ne!(plain.stdout, text);
+    let ended = folder.run(&["file", "-f", "a.yaml", "--in-place", "--uninject"]);
+    assert_eq!(written(&ended), "");
+    assert_eq!(folder.read("a.yaml"), text);
+}
+
+/// `git apply` is stricter than `patch` about where a hunk may be.
+fn a_diff_shows_what_patch_does_then() {
+    let folder = Folder::new();
+    let documents: Vec<String> = (0..12)
+        .map(|number| match number % 3 {
+            0 => pod(&format!("pod-{number}")),
+            _ => service(&format!("service-{number}")),
+        })
+        .collect();
+    folder.write("sub/a.yaml", &documents.join("---\n"));
+    folder.write("sub/b.yaml", pod("b").trim_end());
+    let args = ["file", "-f", "sub/a.yaml", "-f", "sub/b.yaml"];
+    let injected = folder.run(&args);
+    let diff = folder.run(&[&args[..], &["--diff"]].concat());
+    assert!(written(&diff).starts_with("--- a/sub/a.yaml\n+++ b/sub/a.yaml\n@@ -"));
+    assert!(
+        diff.stdout
+            .contains("\n--- a/sub/b.yaml\n+++ b/sub/b.yaml\n@@ -")
+    );
+    assert!(diff.stderr.contains("pod/pod-0 would be injected: readyz"));
+    assert_eq!(folder.read("sub/a.yaml"), documents.join("---\n"));
+    let mut git = Command::new("git");
+    git.args(["apply", "-"]).current_dir(&folder.0);
+    git.env("GIT_CEILING_DIRECTORIES", std::env::temp_dir());
+    let mut git = git.stdin(Stdio::piped()).spawn().expect("git");
+    let mut pipe = git.stdin.take().expect("piped");
+    pipe.write_all(diff.stdout.as_bytes()).expect("git reads");
+    drop(pipe);
+    assert!(git.wait().expect("our child").success(), "{}", diff.stdout);
+    let both = format!(
+        "{}---\n{}",
+        folder.read("sub/a.yaml"),
+        folder.read("sub/b.yaml")
+    );
+    assert_eq!(both, injected.stdout);
+}
+
+fn a_diff_of_what_does_not_change_is_empty() {
+    let folder = Folder::new();
+    let ended = fed(&folder.0, &["file", "-f", "-", "--diff"], &service("a"));
+    assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+}
+
+fn a_check_writes_nothing_and_says_what_would_be() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let check = ["file", "-f", "app.yaml", "--check"];
+    let ended = folder.run(&check);
+    assert_refused(&ended, 1, &[]);
+    assert_eq!(ended.stderr, "pod/web would be injected: readyz\n");
+    assert_eq!(folder.read("app.yaml"), pod("web"));
+    written(&folder.run(&["file", "-f", "app.yaml", "--in-place"]));
+    assert_eq!(written(&folder.run(&check)), "");
+    let ended = folder.run(&[&check[..], &["--uninject"]].concat());
+    assert_refused(&ended, 1, &["pod/web would be uninjected"]);
+}
+
+fn folders_give_their_manifests_in_the_order_of_their_names() {
+    let folder = Folder::new();
+    for name in ["b.yml", "a.yaml", "c.json", "d.txt", "sub/e.yaml"] {
+        let text = match name.ends_with("json") {
+            true => r#"{"kind": "Service"}"#.into(),
+            false => service(name),
+        };
+        folder.write(name, &text);
+    }
+    let names = |ended: &super::Ended| {
+        let lines = written(ended).lines();
+        let names = lines.filter_map(|line| line.trim().strip_prefix("name: ").map(String::from));
+        names.collect::<Vec<_>>()
+    };
+    let ended = folder.run(&["file", "-f", "."]);
+    assert_eq!(names(&ended), ["a.yaml", "b.yml"]);
+    assert!(ended.stdout.ends_with("---\n{\"kind\": \"Service\"}"));
+    let ended = folder.run(&["file", "-R", "-f", "."]);
+    assert_eq!(names(&ended), ["a.yaml", "b.yml", "sub/e.yaml"]);
+    let ended = run(&folder.0.join("sub"), &["file", "-f", ".."]);
+    assert_eq!(names(&ended), ["a.yaml", "b.yml"]);
+}

@@ -1,0 +1,242 @@
+//! A manifest all the way, without a cluster: `probelet-inject` rewrites it, the agent runs with the arguments and
+//! the environment that came out, and kubelet's own code asks what the rewritten probes say. Its verdicts are those
+//! it has of the app itself, as long as the app lives and when it is gone.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{Folder, fed, written};
+use libtest_mimic::Trial;
+use probelet::document::Document;
+use serde_json::Value;
+
+use crate::support::agent::{Agent, Setup};
+use crate::support::app::{App, Reply};
+use crate::support::certs::Identity;
+use crate::support::fake_app::FakeApp;
+use crate::support::kubelet::{Kubelet, Question};
+use crate::support::menu::grpc::serving;
+use crate::support::menu::{FINE, answer};
+use crate::support::ports::{Reserved, reserve};
+use crate::support::scripted::Scripted;
+use crate::support::{Need, Outcome, needs};
+
+/// The tests.
+pub fn tests() -> Vec<Trial> {
+    vec![needs(
+        &[Need::Go],
+        "injector::kubelet_judges_the_rewritten_probes_as_those_of_the_app",
+        kubelet_judges,
+    )]
+}
+
+const POD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What the manifest's ports are.
+struct Apps {
+    web: App,
+    strict: FakeApp,
+    health: App,
+    grpc: Scripted,
+}
+
+impl Apps {
+    fn start() -> Self {
+        let security = Identity::self_signed().security(&["http/1.1"], None);
+        let strict = FakeApp::secure(security);
+        strict.on("/secure", answer(FINE));
+        strict.on("/drain", answer(FINE));
+        Self {
+            web: App::start(Reply::Status(200)),
+            strict,
+            health: App::start(Reply::Status(200)),
+            grpc: Scripted::start(None, vec![serving()]),
+        }
+    }
+
+    fn manifest(&self, status: u16, forward: u16) -> String {
+        let [web, strict, health] = [self.web.port(), self.strict.port(), self.health.port()];
+        let grpc = self.grpc.port();
+        format!(
+            "apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata:
+      labels: {{app: web}}
+      annotations:
+        status.sidecar.istio.io/port: \"{status}\"
+        probelet.dev/target-ip: 127.0.0.1
+        probelet.dev/forward: \"{health}={forward}\"
+    spec:
+      containers:
+        - name: web
+          image: web:1
+          ports:
+            - {{name: http, containerPort: {web}}}
+          livenessProbe:
+            httpGet: {{path: /foo, port: http}}
+            timeoutSeconds: 5
+          readinessProbe:
+            tcpSocket: {{port: http}}
+            timeoutSeconds: 5
+        - name: strict
+          image: strict:1
+          livenessProbe:
+            httpGet:
+              scheme: HTTPS
+              path: /secure
+              port: {strict}
+              httpHeaders:
+                - {{name: X-Probe, value: \"yes\"}}
+            timeoutSeconds: 5
+          lifecycle:
+            preStop:
+              httpGet: {{scheme: HTTPS, path: /drain, port: {strict}}}
+        - name: api
+          image: api:1
+          livenessProbe:
+            grpc: {{port: {grpc}, service: orders}}
+            timeoutSeconds: 5
+        - name: health
+          image: health:1
+          livenessProbe:
+            httpGet: {{path: /live, port: {health}}}
+            timeoutSeconds: 5
+"
+        )
+    }
+}
+
+/// The injected manifest, as a value.
+fn inject(manifest: &str) -> Value {
+    let folder = Folder::new();
+    let ended = fed(&folder.0, &["file", "-f", "-"], manifest);
+    let document = Document::parse(written(&ended)).expect("YAML");
+    document.value().clone()
+}
+
+/// The agent as the manifest would have it run.
+fn run(pod: &Value, status: Reserved) -> Result<Agent, String> {
+    let sidecar = &pod["initContainers"][0];
+    assert_eq!(sidecar["name"], "probelet");
+    let words = |list: &Value| -> Vec<String> {
+        let list = list.as_array().expect("a list");
+        list.iter().map(|word| text(word).into()).collect()
+    };
+    let args = words(&sidecar["args"]);
+    assert_eq!(args[0], "run");
+    let setup = args[1..]
+        .iter()
+        .fold(Setup::new(), |setup, arg| setup.arg(arg));
+    let env = sidecar["env"].as_array().expect("a list");
+    let with_env =
+        |setup: Setup, pair: &Value| setup.env(text(&pair["name"]), text(&pair["value"]));
+    env.iter().fold(setup, with_env).start_as_told(status)
+}
+
+fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+/// The question that kubelet makes of a httpGet of this pod.
+fn question(kind: &'static str, action: &Value, seconds: &Value) -> Question {
+    let port = action["port"]
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok());
+    let to = SocketAddr::new(POD, port.expect("a port by its number"));
+    let scheme = match action["scheme"].as_str() {
+        Some("HTTPS") => "HTTPS",
+        _ => "",
+    };
+    let headers = action["httpHeaders"].as_array().into_iter().flatten();
+    let pair = |header: &Value| (text(&header["name"]).into(), text(&header["value"]).into());
+    let seconds = seconds
+        .as_u64()
+        .and_then(|seconds| u32::try_from(seconds).ok());
+    Question {
+        kind,
+        scheme,
+        headers: headers.map(pair).collect(),
+        seconds: seconds.unwrap_or(20),
+        ..Question::http(to, text(&action["path"]))
+    }
+}
+
+/// Each rewritten probe of the pod by its name, the question it comes to, and what kubelet says of it while the
+/// apps live and when they are gone.
+fn questions(pod: &Value) -> Vec<(String, Question)> {
+    let mut all = Vec::new();
+    for container in pod["containers"].as_array().expect("a list") {
+        let name = text(&container["name"]);
+        for probe in ["livenessProbe", "readinessProbe"] {
+            let Some(probe_of) = container.get(probe) else {
+                continue;
+            };
+            let question = question("http", &probe_of["httpGet"], &probe_of["timeoutSeconds"]);
+            all.push((format!("{name} {probe}"), question));
+        }
+        if let Some(hook) = container.pointer("/lifecycle/preStop/httpGet") {
+            all.push((
+                format!("{name} preStop"),
+                question("hook", hook, &Value::Null),
+            ));
+        }
+    }
+    all
+}
+
+fn kubelet_judges() -> Outcome {
+    let kubelet = Kubelet::get()?;
+    let apps = Apps::start();
+    let (status, forward) = (reserve(), reserve());
+    let injected = inject(&apps.manifest(status.port, forward.port));
+    let pod = &injected["spec"]["template"]["spec"];
+    let _agent = run(pod, status)?;
+    let questions = questions(pod);
+    assert_eq!(questions.len(), 6, "{questions:?}");
+    for (name, question) in &questions {
+        let verdict = kubelet.ask(question)?;
+        assert_eq!(
+            verdict.to_string(),
+            "success",
+            "{name}: {question:?}: {verdict:?}"
+        );
+    }
+    the_app_was_asked(&apps);
+
+    apps.web.set(Reply::Status(503));
+    let sick = kubelet.ask(&questions[0].1)?;
+    assert_eq!(sick.to_string(), "failure-503", "{sick:?}");
+
+    drop(apps);
+    for (name, question) in &questions {
+        let verdict = kubelet.ask(question)?;
+        let told = match &**name {
+            "health livenessProbe" => "failure", // passed through: the connection is reset
+            "strict preStop" => "failure-erred", // a hook fails by its connection alone
+            _ => "failure-502",
+        };
+        assert_eq!(verdict.to_string(), told, "{name}: {verdict:?}");
+    }
+    Ok(())
+}
+
+/// The probes came to the app as they were meant.
+fn the_app_was_asked(apps: &Apps) {
+    let seen = apps.strict.seen();
+    let head = |path: &str| {
+        let seen = seen.iter().find(|seen| seen.path == path);
+        String::from_utf8_lossy(&seen.expect("asked").head).into_owned()
+    };
+    assert!(head("/secure").contains("\r\nX-Probe: yes\r\n"), "{seen:?}");
+    assert!(
+        head("/drain").starts_with("GET /drain HTTP/1.1\r\n"),
+        "{seen:?}"
+    );
+    assert!(apps.web.requests() >= 1 && apps.health.requests() >= 1);
+}

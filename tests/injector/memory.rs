@@ -1,0 +1,80 @@
+//! How much memory a long stream takes.
+
+use super::{Folder, command, pod, service};
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+
+/// What the process may have had at most.
+const MOST_KIB: u64 = 32 * 1024;
+
+/// What the allocator may have more of in a longer run.
+const SLACK_KIB: u64 = 1024;
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::memory":
+        ten_thousand_documents_take_no_more_than_a_thousand,
+        nor_do_diffs_and_patches_grow_with_the_stream,
+    ]
+}
+
+/// Peak of the resident pages so far, in KiB.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number.expect("a peak").trim().parse().expect("a number")
+}
+
+/// Runs it over so many documents in this mode. Its last line of standard error says that all were read, and
+/// it waits then, as nobody has taken its output yet.
+fn peak_of(documents: usize, mode: &[&str]) -> u64 {
+    let folder = Folder::new();
+    let mut child = command(&folder.0, &[&["file", "-f", "-"], mode].concat())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    let writer = std::thread::spawn(move || {
+        for number in 0..documents {
+            let text = match number % 2 {
+                0 => pod(&format!("pod-{number}")),
+                _ => service(&format!("service-{number}")),
+            };
+            stdin.write_all(text.as_bytes()).expect("it reads");
+            stdin.write_all(b"---\n").expect("it reads");
+        }
+        stdin.write_all(pod("last").as_bytes()).expect("it reads");
+    });
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    assert!(lines.any(|line| line.expect("text").contains("pod/last ")));
+    writer.join().expect("no panic");
+    let mut stdout = child.stdout.take().expect("piped");
+    // Behind the first byte of the result, which is more than a pipe holds.
+    stdout.read_exact(&mut [0]).expect("a result");
+    let peak = peak(child.id());
+    let rest = std::io::copy(&mut stdout, &mut std::io::sink()).expect("a result");
+    assert!(rest > documents as u64 * 100, "{rest}");
+    assert!(child.wait().expect("our child").success());
+    peak
+}
+
+fn ten_thousand_documents_take_no_more_than_a_thousand() {
+    let most = |documents, mode: &[&str]| {
+        let peak = peak_of(documents, mode);
+        assert!(peak < MOST_KIB, "{documents} {mode:?}: {peak} KiB");
+        peak
+    };
+    let (few, many) = (most(1_000, &[]), most(10_000, &[]));
+    assert!(many < few + SLACK_KIB, "{few} KiB, then {many} KiB");
+}
+
+fn nor_do_diffs_and_patches_grow_with_the_stream() {
+    for mode in [&["--diff"][..], &["--output", "patch"]] {
+        let (few, many) = (peak_of(500, mode), peak_of(2_500, mode));
+        assert!(
+            many < few + SLACK_KIB,
+            "{mode:?}: {few} KiB, then {many} KiB"
+        );
+    }
+}

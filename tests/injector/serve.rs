@@ -1,0 +1,69 @@
+//! `serve`: that its flags get to the webhook, and its end to the exit code.
+
+use super::{Folder, Runs, assert_refused, command, ended};
+use crate::support::certs::Identity;
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::serve":
+        it_serves_until_it_is_told_to_stop,
+        what_keeps_it_from_serving_is_told,
+    ]
+}
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    let identity = Identity::self_signed();
+    folder.write("tls.crt", &identity.chain);
+    folder.write("tls.key", &identity.key);
+    folder
+}
+
+const CERTIFICATE: [&str; 5] = ["serve", "--cert", "tls.crt", "--key", "tls.key"];
+
+fn it_serves_until_it_is_told_to_stop() {
+    let folder = folder();
+    let reserved = crate::support::ports::reserve();
+    let port = reserved.port.to_string();
+    let args = [
+        "--addr=127.0.0.1",
+        "--port",
+        &port,
+        "--shutdown-delay=0",
+        "--log-format=json",
+    ];
+    let mut command = command(&folder.0, &[&CERTIFICATE[..], &args].concat());
+    let mut child = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let listening = format!("127.0.0.1:{port}");
+    assert!(lines.any(|line| {
+        let line = line.expect("text");
+        line.starts_with('{') && line.contains("\"listening\"") && line.contains(&listening)
+    }));
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).expect("our child");
+    drop(lines);
+    assert_eq!(ended(child).status.code(), Some(0));
+}
+
+fn what_keeps_it_from_serving_is_told() {
+    let folder = folder();
+    folder.write("values", "{");
+    let listens = ["--addr=127.0.0.1", "--port=1"];
+    let run = |args: &[&str]| folder.run(&[&CERTIFICATE[..], &listens, args].concat());
+    assert_refused(
+        &run(&["--config", "values"]),
+        1,
+        &["probelet-inject: ", "values is no JSON"],
+    );
+    folder.write("tls.crt", "");
+    assert_refused(&run(&[]), 1, &["probelet-inject: ", "tls.crt"]);
+    assert_refused(
+        &folder.run(&["serve"]),
+        2,
+        &["there is no certificate: write --cert FILE"],
+    );
+}

@@ -1,0 +1,187 @@
+//! Standard input, pipes and standard output.
+
+use super::{Folder, Runs, command, ended, fed, pod, service, written};
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use std::process::{Command, Stdio};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::streams":
+        standard_input_is_read,
+        other_kinds_pass_byte_for_byte_and_in_silence,
+        an_empty_input_gives_an_empty_output,
+        files_one_behind_the_other_stay_a_stream_of_documents,
+        a_pipe_by_name_is_a_file_as_any,
+        a_closed_standard_output_ends_it_quietly,
+        a_full_standard_output_is_told,
+        every_document_that_fails_is_told_and_nothing_is_written,
+        a_text_that_is_no_utf_8_is_told_with_its_line,
+        a_patch_is_a_line_for_each_resource,
+        a_folder_for_temporary_files_that_is_missing_is_told,
+    ]
+}
+
+fn standard_input_is_read() {
+    let folder = Folder::new();
+    let ended = fed(&folder.0, &["kube-inject", "-f", "-"], &pod("web"));
+    let out = written(&ended);
+    assert!(out.contains("/app-health/web/readyz"), "{out}");
+    assert_eq!(ended.stderr, "pod/web injected: readyz\n");
+}
+
+fn other_kinds_pass_byte_for_byte_and_in_silence() {
+    let folder = Folder::new();
+    let text = format!(
+        "# {0}\n---\n{0}---\r\n{0}...\n# end",
+        service("\"a: &b\"  # 'x'")
+    );
+    let ended = fed(&folder.0, &["file", "-f", "-"], &text);
+    assert_eq!((written(&ended), &*ended.stderr), (&*text, ""));
+}
+
+fn an_empty_input_gives_an_empty_output() {
+    let folder = Folder::new();
+    for text in ["", "\n", "# nothing"] {
+        let ended = fed(&folder.0, &["file", "-f", "-"], text);
+        assert_eq!((written(&ended), &*ended.stderr), (text, ""));
+    }
+}
+
+fn files_one_behind_the_other_stay_a_stream_of_documents() {
+    let folder = Folder::new();
+    let (a, b) = (service("a"), service("b"));
+    for (first, second, expected) in [
+        (a.clone(), b.clone(), format!("{a}---\n{b}")),
+        (a.trim_end().into(), b.clone(), format!("{a}---\n{b}")),
+        (a.clone(), format!("---\n{b}"), format!("{a}---\n{b}")),
+        (
+            a.clone(),
+            format!("\n# b\n--- # b\n{b}"),
+            format!("{a}\n# b\n--- # b\n{b}"),
+        ),
+        (
+            a.clone(),
+            format!("%YAML 1.2\n---\n{b}"),
+            format!("{a}...\n%YAML 1.2\n---\n{b}"),
+        ),
+        (a.clone(), format!("\u{feff}{b}"), format!("{a}---\n{b}")),
+        (String::new(), b.clone(), b.clone()),
+        (a.clone(), String::new(), a.clone()),
+        ("{}".into(), "{}".into(), "{}\n---\n{}".into()),
+    ] {
+        folder.write("a.yaml", &first);
+        folder.write("b.yaml", &second);
+        let ended = folder.run(&["file", "-f", "a.yaml", "-f", "b.yaml"]);
+        assert_eq!(written(&ended), expected);
+    }
+}
+
+/// As of `kubectl apply -f <(probelet-inject kube-inject -f <(…))`, where the names are `/dev/fd/63` and the like.
+fn a_pipe_by_name_is_a_file_as_any() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    let mut bash = Command::new("bash");
+    let script = "cat <(\"$1\" kube-inject -f <(cat app.yaml))";
+    bash.args(["-c", script, "bash", &super::injector()]);
+    bash.current_dir(&folder.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let piped = ended(bash.spawn().expect("bash"));
+    let plain = folder.run(&["kube-inject", "-f", "app.yaml"]);
+    assert_eq!(written(&piped), written(&plain));
+    assert_eq!(piped.stderr, "pod/web injected: readyz\n");
+}
+
+fn a_closed_standard_output_ends_it_quietly() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &service("a"));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);
+    let ended = ended(command.stdout(writer).spawn().expect("it starts"));
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(1), ""));
+}
+
+fn a_full_standard_output_is_told() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &service("a"));
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("/dev/full");
+    let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);
+    let ended = ended(command.stdout(full).spawn().expect("it starts"));
+    let expected = "standard output cannot be written: No space left on device";
+    super::assert_refused(&ended, 1, &[expected]);
+}
+
+fn every_document_that_fails_is_told_and_nothing_is_written() {
+    let folder = Folder::new();
+    let taken = pod("taken").replace("8080", "15020");
+    let text = [&*pod("web"), "a: [1\n", &*taken, "b: {2\n", &*pod("db")].join("---\n");
+    folder.write("app.yaml", &text);
+    folder.write("more.yaml", "- c: ]\n");
+    folder.write("fine.yaml", &pod("fine"));
+    let ended = folder.run(&["file", "-f", "."]);
+    super::assert_refused(
+        &ended,
+        1,
+        &[
+            "app.yaml: pod/web injected: readyz\n",
+            "app.yaml: document 2, line 1",
+            "app.yaml: document 4, line ",
+            "app.yaml: pod/db injected: readyz\n",
+            "fine.yaml: pod/fine injected: readyz\n",
+            "more.yaml: document 1, line ",
+            "probelet-inject: nothing is written, as 4 documents failed\n",
+        ],
+    );
+}
+
+fn a_text_that_is_no_utf_8_is_told_with_its_line() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("a.yaml"), b"a: b\nc: \xff\n").expect("a file");
+    let ended = folder.run(&["file", "-f", "a.yaml"]);
+    super::assert_refused(&ended, 1, &["a.yaml: line 2: this is not UTF-8"]);
+}
+
+fn a_patch_is_a_line_for_each_resource() {
+    let folder = Folder::new();
+    let indented = |pod: String| {
+        let lines = pod.lines().map(|line| format!("  {line}\n"));
+        lines.collect::<String>().replacen("  ", "- ", 1)
+    };
+    let list = format!(
+        "kind: List\napiVersion: v1\nitems:\n{}{}",
+        indented(pod("a")),
+        indented(pod("b"))
+    );
+    let text = format!("{}---\n{}---\n{list}", service("s"), pod("web"));
+    let ended = fed(&folder.0, &["file", "-f", "-", "--output", "patch"], &text);
+    let lines: Vec<&str> = written(&ended).lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let value = |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("JSON") };
+    // An item's patch is the resource's own, as kubectl patches no lists.
+    assert_eq!(value(lines[0]), value(lines[1]));
+    let operations = value(lines[0]);
+    let paths = operations.as_array().expect("a list").iter();
+    let mut paths: Vec<_> = paths
+        .map(|one| one["path"].as_str().expect("text"))
+        .collect();
+    paths.sort_unstable();
+    assert!(
+        paths.contains(&"/spec/containers/0/readinessProbe/httpGet/port"),
+        "{paths:?}"
+    );
+    assert!(paths.contains(&"/spec/initContainers"), "{paths:?}");
+}
+
+fn a_folder_for_temporary_files_that_is_missing_is_told() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &service("a"));
+    let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);
+    command.env("TMPDIR", "/nowhere");
+    let ended = ended(command.spawn().expect("it starts"));
+    super::assert_refused(&ended, 1, &["a temporary file in /nowhere", "set TMPDIR"]);
+}

@@ -1,0 +1,189 @@
+//! What was typed wrong, and help.
+
+use super::{Folder, Runs, assert_refused, pod, written};
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    trials!["injector::usage":
+        help_and_version_go_to_standard_output,
+        what_cannot_be_meant_is_told_with_what_to_write,
+    ]
+}
+
+fn help_and_version_go_to_standard_output() {
+    let folder = Folder::new();
+    for (args, expected) in [
+        (&["--help"][..], "Usage: probelet-inject file -f app.yaml"),
+        (
+            &["file", "--help"],
+            "Usage: probelet-inject file -f FILE|DIR|- [FLAGS]",
+        ),
+        (
+            &["kube-inject", "-h"],
+            "Usage: probelet-inject file -f FILE|DIR|- [FLAGS]",
+        ),
+        (
+            &["audit", "--help"],
+            "Usage: probelet-inject audit -f FILE|DIR|- [FLAGS]",
+        ),
+        (
+            &["--version"],
+            concat!("probelet-inject ", env!("CARGO_PKG_VERSION"), "\n"),
+        ),
+    ] {
+        let ended = folder.run(args);
+        assert!(written(&ended).contains(expected), "{args:?}: {ended:?}");
+        assert_eq!(ended.stderr, "");
+    }
+}
+
+/// Commands, and flags as such.
+const COMMANDS: &[(&str, &str)] = &[
+    ("", "no command: write `probelet-inject file -f app.yaml`"),
+    (
+        "fil",
+        r#"there is no command "fil": did you mean `probelet-inject file`?"#,
+    ),
+    (
+        "run",
+        r#"there is no command "run": write one of file, kube-inject, audit, serve"#,
+    ),
+    (
+        "-f app.yaml",
+        r#""-f" stands before the command: write `probelet-inject file`"#,
+    ),
+    (
+        "file app.yaml",
+        r#""app.yaml" stands alone: write a file as `-f FILE`"#,
+    ),
+    ("file -f", "-f has no value: write `-f VALUE`"),
+    (
+        "file -f app.yaml --in-plcae",
+        "there is no flag --in-plcae: did you mean --in-place?",
+    ),
+    (
+        "file --file app.yaml",
+        "there is no flag --file: did you mean --filename?",
+    ),
+    (
+        "file -fapp.yaml",
+        "there is no flag -fapp.yaml: write `-f app.yaml`",
+    ),
+];
+
+/// What is read.
+const INPUTS: &[(&str, &str)] = &[
+    (
+        "file",
+        "no manifest is named: write `-f FILE`, or `-f -` for standard input",
+    ),
+    ("file -f ", "-f is empty: write the name of a file"),
+    (
+        "file -f links",
+        "links/b.yaml is a link to a file that is not there: mend it, or remove it",
+    ),
+    (
+        "file -f ap.yaml",
+        "there is no file ap.yaml: write the name of one",
+    ),
+    (
+        "file -f empty",
+        "the folder empty has no *.yaml, *.yml or *.json: name another, or write -R",
+    ),
+    (
+        "file -R -f empty",
+        "the folder empty has no *.yaml, *.yml or *.json: name another\n",
+    ),
+    (
+        "file -f app.yaml -f .",
+        "./app.yaml is named twice: write it once",
+    ),
+    ("file -f - -f -", "stdin is named twice: write it once"),
+    (
+        "file -f https://example.org/a.yaml",
+        "https://example.org/a.yaml is not fetched: write `curl -sSfL https://example.org/a.yaml | ",
+    ),
+    ("audit", "no manifest is named"),
+];
+
+/// Where the result goes, and what is in it.
+const RESULTS: &[(&str, &str)] = &[
+    (
+        "file -f app.yaml -o ",
+        "-o is empty: write the name of a file",
+    ),
+    (
+        "file -f app.yaml -o a --in-place",
+        "-o and --in-place are two places for the result: write one of them",
+    ),
+    (
+        "file -f app.yaml --check --diff",
+        "--diff and --check are two places for the result",
+    ),
+    (
+        "file -f - --in-place",
+        "stdin has no place to be replaced in: leave --in-place out",
+    ),
+    (
+        "file -f /dev/null --in-place",
+        "/dev/null is no regular file to be replaced: leave --in-place out",
+    ),
+    (
+        "file -f app.yaml -o yaml",
+        "-o is the file to write, as istioctl's: write `--output yaml` for the format",
+    ),
+    (
+        "file -f app.yaml --output out.yaml",
+        r#"--output is "out.yaml": write yaml or patch; a file to write goes behind -o"#,
+    ),
+    (
+        "file -f app.yaml --output patch --diff",
+        "--output patch goes to standard output or to a file: leave --in-place, --diff and --check out",
+    ),
+    (
+        "file -f app.yaml --injectConfigMapName istio-sidecar-injector",
+        "--injectConfigMapName is istioctl's: save the ConfigMap by `kubectl get configmap NAME -o yaml > FILE` \
+             and write `--config FILE`",
+    ),
+    (
+        "file -f app.yaml --meshConfigFile=mesh.yaml",
+        "--meshConfigFile is istioctl's: leave it out",
+    ),
+    (
+        "file -f app.yaml --status-port 0",
+        r#"--status-port is "0": write a port from 1 to 65535"#,
+    ),
+    (
+        "file -f app.yaml --resources 16Mi",
+        r#"--resources is "16Mi": write an object such as {"limits":{"memory":"16Mi"}}"#,
+    ),
+    (
+        "file -f app.yaml --kube-version latest",
+        r#"--kube-version is "latest": write a version such as 1.29"#,
+    ),
+    (
+        "audit -f app.yaml --output yaml",
+        r#"--output is "yaml": write text or json"#,
+    ),
+];
+
+fn what_cannot_be_meant_is_told_with_what_to_write() {
+    let folder = Folder::new();
+    folder.write("app.yaml", &pod("web"));
+    folder.write("empty/readme.txt", "");
+    folder.write("links/a.yaml", &pod("web"));
+    let link = folder.0.join("links/b.yaml");
+    std::os::unix::fs::symlink("nowhere", link).expect("a link");
+    for (typed, expected) in [COMMANDS, INPUTS, RESULTS].concat() {
+        let args: Vec<&str> = match typed {
+            "" => Vec::new(),
+            // One at its end is an empty argument.
+            typed => typed.split(' ').collect(),
+        };
+        let ended = folder.run(&args);
+        assert_refused(&ended, 2, &[&format!("probelet-inject: {expected}")]);
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    }
+    assert_eq!(folder.names(), ["app.yaml", "empty", "links"]);
+}

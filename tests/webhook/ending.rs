@@ -1,0 +1,59 @@
+//! How the webhook ends.
+
+use super::stand::{Webhook, assert_injected, head, pod, review_of};
+use crate::support::http::End;
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use std::net::TcpStream;
+
+pub fn tests() -> Vec<Trial> {
+    trials!["webhook_ending":
+        what_is_in_flight_ends_before_it_does,
+        with_a_delay_it_serves_on_for_so_long,
+        a_second_signal_ends_it_at_once,
+    ]
+}
+
+fn what_is_in_flight_ends_before_it_does() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut webhook = Webhook::start(&["--shutdown-delay", "0"]);
+        let (mut idle, mut busy) = (webhook.line(), webhook.line());
+        let body = review_of(&pod("a"));
+        let (one, two) = body.split_at(100);
+        busy.send(&[&head(body.len()), one].concat());
+        webhook.wait_metric("reviews_in_flight", 1.0);
+        webhook.signal(signal);
+        webhook.wait_log("msg=stopping");
+        assert_ne!(idle.ended(), End::Open);
+        busy.send(two);
+        let answer = busy.answer();
+        assert_injected(&answer, "a");
+        assert_eq!(answer.field("connection"), Some("close"));
+        assert_eq!(busy.ended(), End::Fin);
+        assert_eq!(webhook.wait_exit().code(), Some(0));
+        webhook.wait_log("msg=stopped unfinished=0");
+    }
+}
+
+fn with_a_delay_it_serves_on_for_so_long() {
+    let mut webhook = Webhook::start(&["--shutdown-delay", "2"]);
+    webhook.signal(Signal::TERM);
+    webhook.wait_log("msg=stopping delay=2");
+    assert_injected(
+        &webhook.ask(&super::stand::post(&review_of(&pod("a")))),
+        "a",
+    );
+    let addr = webhook.tcp().peer_addr().expect("an address");
+    assert_eq!(webhook.wait_exit().code(), Some(0));
+    assert!(TcpStream::connect(addr).is_err());
+}
+
+fn a_second_signal_ends_it_at_once() {
+    let mut webhook = Webhook::start(&["--shutdown-delay", "3600"]);
+    webhook.signal(Signal::TERM);
+    webhook.wait_log("msg=stopping");
+    assert!(webhook.is_alive());
+    webhook.signal(Signal::TERM);
+    assert_eq!(webhook.wait_exit().code(), Some(143));
+}

@@ -1,0 +1,276 @@
+//! What is answered to what.
+
+use super::stand::{Webhook, assert_injected, get, head, padded, pod, post, review_of, reviewed};
+use crate::support::certs::Folder;
+use crate::support::http::End;
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use probelet::document::json_patch;
+use probelet::inject::values::Values;
+use probelet::inject::{Task, Verdict, resources};
+use probelet::limits;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["webhook_reviews":
+        a_pod_comes_back_as_the_command_line_would_write_it,
+        a_connection_serves_review_after_review,
+        requests_may_come_together,
+        chunks_and_continue_are_understood,
+        health_and_metrics_are_answered,
+        what_is_no_review_is_told_what_to_send,
+        what_is_no_request_is_told_so,
+        a_body_that_is_too_large_is_not_read,
+        garbage_behind_a_review_does_not_spoil_its_answer,
+        a_client_that_has_said_all_is_answered,
+        plaintext_is_told_to_speak_tls,
+        refused_pods_come_with_a_warning,
+    ]
+}
+
+fn a_pod_comes_back_as_the_command_line_would_write_it() {
+    let webhook = Webhook::start(&["--image", "registry.example/probelet:9"]);
+    let pod = pod("web");
+    let response = reviewed(&webhook.ask(&post(&review_of(&pod))));
+    let mut values = Values::default();
+    values
+        .set("image", "registry.example/probelet:9")
+        .expect("an image");
+    let report = resources(&pod, &pod, Task::Inject, &values.settings()).remove(0);
+    let Verdict::Edited { edits, .. } = report.verdict else {
+        panic!("{report:?}");
+    };
+    assert_eq!(response["patch"], json_patch(&edits));
+    assert_eq!(response["patchType"], "JSONPatch");
+    webhook.wait_log("level=info msg=reviewed pod=demo/web outcome=patched");
+}
+
+fn a_connection_serves_review_after_review() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    for name in ["a", "b", "c"] {
+        line.send(&post(&review_of(&pod(name))));
+        assert_injected(&line.answer(), name);
+        line.send(&get("/nothing"));
+        assert_eq!(line.answer().code(), Some(404));
+    }
+    assert_eq!(line.stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!((webhook.metric("reviews_total", &[("outcome", "patched")]) - 3.0).abs() < 0.5);
+    line.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(line.answer().field("connection"), Some("close"));
+    assert_eq!(line.ended(), End::Fin);
+}
+
+fn requests_may_come_together() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    let requests = ["a", "b"].map(|name| post(&review_of(&pod(name)))).concat();
+    line.send(&[requests, get("/healthz")].concat());
+    assert_injected(&line.answer(), "a");
+    assert_injected(&line.answer(), "b");
+    assert_eq!(line.answer().body(), b"ok\n");
+}
+
+fn chunks_and_continue_are_understood() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    let head = "POST /inject HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+    let body = review_of(&pod("a"));
+    let (one, two) = body.split_at(100);
+    line.send(
+        [
+            head,
+            "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+        ]
+        .concat()
+        .as_bytes(),
+    );
+    assert_eq!(line.answer().code(), Some(100));
+    for part in [one, two, &[]] {
+        line.send(format!("{:x}\r\n", part.len()).as_bytes());
+        line.send(&[part, b"\r\n"].concat());
+    }
+    assert_injected(&line.answer(), "a");
+    line.send(
+        [head, "Transfer-Encoding: chunked\r\n\r\nx\r\n"]
+            .concat()
+            .as_bytes(),
+    );
+    assert_eq!(line.answer().code(), Some(400));
+    assert_eq!(line.ended(), End::Fin);
+}
+
+fn health_and_metrics_are_answered() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    line.send(
+        b"HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz?x HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    // What comes behind the first head is the second, and no body.
+    let mut seen = Vec::new();
+    while seen.windows(7).filter(|w| w == b"HTTP/1.").count() < 2 || !seen.ends_with(b"ok\n") {
+        let mut buffer = [0; 1024];
+        let len = line.stream.read(&mut buffer).expect("an answer");
+        assert_ne!(len, 0);
+        seen.extend_from_slice(&buffer[..len]);
+    }
+    let text = String::from_utf8(seen).expect("text");
+    assert_eq!(
+        text.matches("Content-Length: 3\r\n\r\n").count(),
+        2,
+        "{text}"
+    );
+    assert_eq!(text.matches("ok\n").count(), 1, "{text}");
+    assert!((webhook.metric("connections", &[]) - 2.0).abs() < 1.5);
+    let end = webhook.metric("certificate_not_after_seconds", &[]);
+    assert!(end > 1_767_225_600.0, "{end}");
+}
+
+fn what_is_no_review_is_told_what_to_send() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    let review: Value = serde_json::from_slice(&review_of(&pod("a"))).expect("JSON");
+    let mut beta = review.clone();
+    beta["apiVersion"] = "admission.k8s.io/v1beta1".into();
+    let whole = review.to_string();
+    let many = format!("[{}0]", "0,".repeat(limits::REVIEW_VALUES));
+    for (body, code, part) in [
+        ("", 400, "is not JSON"),
+        ("{\"apiVersion\":", 400, "is not JSON"),
+        (&whole[..whole.len() - 1], 400, "is not JSON"),
+        ("{}", 400, "send an AdmissionReview of admission.k8s.io/v1"),
+        (&beta.to_string(), 400, "send admission.k8s.io/v1"),
+        (
+            &json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1"}).to_string(),
+            400,
+            "no request",
+        ),
+        (&many, 413, "values"),
+    ] {
+        line.send(&post(body.as_bytes()));
+        let answer = line.answer();
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        assert_eq!(answer.code(), Some(code), "{text}");
+        assert!(text.contains(part) && text.ends_with('\n'), "{text}");
+    }
+    // None of them spoilt the connection.
+    line.send(&post(whole.as_bytes()));
+    assert_injected(&line.answer(), "a");
+    webhook.wait_log("level=warn msg=\"bad request\" reason=\"the body is not JSON");
+}
+
+fn what_is_no_request_is_told_so() {
+    let webhook = Webhook::start(&[]);
+    let large = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}",
+        "y".repeat(limits::REQUEST_HEAD_BYTES)
+    );
+    for (request, code) in [
+        ("\0\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\n\r\n", 400),
+        ("GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 400),
+        (
+            "POST /inject HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+            400,
+        ),
+        ("GET /inject HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (
+            "POST /inject HTTP/1.1\r\nHost: a\r\nContent-Type: text/yaml\r\nContent-Length: 1\r\n\r\nx",
+            415,
+        ),
+        (&large, 431),
+    ] {
+        let mut line = webhook.line();
+        line.send(request.as_bytes());
+        let answer = line.answer();
+        assert_eq!(answer.code(), Some(code), "{request:.60}");
+        assert!(answer.is_whole());
+        if code == 405 {
+            assert_eq!(answer.field("allow"), Some("POST"));
+        } else {
+            assert_eq!(line.ended(), End::Fin, "{request:.60}");
+        }
+    }
+}
+
+fn a_body_that_is_too_large_is_not_read() {
+    let webhook = Webhook::start(&[]);
+    // As large as may be: padding of a valid review, to the byte.
+    let rest = padded("a", 0).len();
+    let largest = padded("a", limits::REVIEW_BYTES - rest);
+    assert_eq!(largest.len(), limits::REVIEW_BYTES);
+    assert_injected(&webhook.ask(&post(&largest)), "a");
+    let mut line = webhook.line();
+    line.send(&head(limits::REVIEW_BYTES + 1));
+    // The answer comes before any of it; a client that sends it all the same gets it, too.
+    line.send(&[largest, vec![b'x']].concat());
+    let answer = line.answer();
+    assert_eq!(answer.code(), Some(413), "{answer:?}");
+    let told = b"the body has more than 3 MiB: send the review of a smaller object\n";
+    assert_eq!(answer.body(), told);
+    assert_eq!(line.ended(), End::Fin);
+}
+
+fn garbage_behind_a_review_does_not_spoil_its_answer() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    line.send(
+        &[
+            post(&review_of(&pod("a"))),
+            b"\x16\x03garbage\r\n\r\n".to_vec(),
+        ]
+        .concat(),
+    );
+    assert_injected(&line.answer(), "a");
+    assert_eq!(line.answer().code(), Some(400));
+    assert_eq!(line.ended(), End::Fin);
+}
+
+fn a_client_that_has_said_all_is_answered() {
+    let webhook = Webhook::start(&[]);
+    let mut line = webhook.line();
+    line.send(&post(&review_of(&pod("a"))));
+    line.stream.conn.send_close_notify();
+    line.stream
+        .conn
+        .write_tls(&mut line.stream.sock)
+        .expect("sent");
+    line.stream
+        .sock
+        .shutdown(std::net::Shutdown::Write)
+        .expect("shut");
+    assert_injected(&line.answer(), "a");
+    assert_eq!(line.ended(), End::Fin);
+}
+
+fn plaintext_is_told_to_speak_tls() {
+    let webhook = Webhook::start(&[]);
+    let mut tcp = webhook.tcp();
+    tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let mut text = String::new();
+    tcp.read_to_string(&mut text).expect("a clean end");
+    assert!(text.starts_with("HTTP/1.1 400 "), "{text}");
+    assert!(
+        text.ends_with("this port speaks TLS: ask it by https\n"),
+        "{text}"
+    );
+    // What only looks like TLS is no reason to stop, either.
+    let mut tcp = webhook.tcp();
+    tcp.write_all(&[22, 3, 1, 0, 1, 0]).expect("sent");
+    let _ = tcp.read_to_end(&mut Vec::new());
+    webhook.wait_metric("handshake_failures_total", 2.0);
+}
+
+fn refused_pods_come_with_a_warning() {
+    let folder = Folder::new();
+    let webhook = Webhook::start_in(folder, &[]);
+    let mut pod = pod("a");
+    pod["metadata"]["annotations"] = json!({"status.sidecar.istio.io/port": "no port"});
+    let response = reviewed(&webhook.ask(&post(&review_of(&pod))));
+    assert_eq!(response.get("patch"), None);
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    assert!(warning.starts_with("probelet: not injected: "), "{warning}");
+    webhook.wait_log("level=warn msg=reviewed pod=demo/a outcome=refused");
+}

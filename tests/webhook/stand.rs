@@ -1,0 +1,330 @@
+//! The webhook as a process, and a client that speaks TLS to it and hides nothing.
+
+pub use super::requests::{assert_injected, get, head, padded, pod, post, review_of, reviewed};
+use crate::support::PATIENCE;
+use crate::support::certs::{Authority, Folder};
+use crate::support::command::{injector, words};
+use crate::support::http::{Answer, End};
+use crate::support::ports::{Reserved, reserve};
+use crate::support::prometheus::Page;
+use crate::support::within;
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The name the API server comes by.
+pub const NAME: &str = "injector.demo.svc";
+
+/// A webhook and what trusts it.
+pub struct Webhook {
+    child: Child,
+    addr: SocketAddr,
+    _port: Reserved,
+    log: Arc<Mutex<Vec<String>>>,
+    /// Whoever holds it keeps the log from being read.
+    log_reader: Arc<Mutex<()>>,
+    /// The CA its certificate leads to.
+    pub authority: Authority,
+    /// Where its files are.
+    pub folder: Folder,
+}
+
+impl Webhook {
+    /// One with a certificate of the test's own, and further arguments.
+    pub fn start(args: &[&str]) -> Webhook {
+        Self::start_in(Folder::new(), args)
+    }
+
+    /// The same with files that are there already.
+    pub fn start_in(folder: Folder, args: &[&str]) -> Webhook {
+        let authority = Authority::new("webhook CA");
+        let (cert, key) = authority.sign(NAME).write(&folder, "tls");
+        let files = [
+            "--cert",
+            cert.to_str().expect("text"),
+            "--key",
+            key.to_str().expect("text"),
+        ];
+        let args = [&files[..], &["--sidecar", "native"], args].concat();
+        Self::spawn(authority, folder, &args)
+    }
+
+    /// One with a certificate of the test's own, which has so many descriptors.
+    pub fn start_with_descriptors(most: u32) -> Webhook {
+        let authority = Authority::new("webhook CA");
+        let folder = Folder::new();
+        let (cert, key) = authority.sign(NAME).write(&folder, "tls");
+        let limited = format!("ulimit -n {most} && exec \"$@\"");
+        let [cert, key] = [cert, key].map(|path| path.display().to_string());
+        let args = ["--cert", &cert, "--key", &key, "--sidecar", "native"];
+        Self::spawn_by(&["sh", "-c", &limited, "sh"], authority, folder, &args)
+    }
+
+    /// One with these arguments, once it listens.
+    pub fn spawn(authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
+        Self::spawn_by(&[], authority, folder, args)
+    }
+
+    fn spawn_by(by: &[&str], authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
+        let (words, port) = (words(&injector()), reserve());
+        let by = by.iter().map(|word| (*word).to_owned());
+        let words: Vec<String> = by.chain(words).collect();
+        let port_text = port.port.to_string();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
+            .args(["serve", "--addr", "127.0.0.1", "--port", &port_text])
+            .env_clear()
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = log.clone();
+        let log_reader = Arc::new(Mutex::new(()));
+        let reader = log_reader.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                drop(reader.lock());
+                lines
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
+            }
+        });
+        let webhook = Webhook {
+            child,
+            addr: (Ipv4Addr::LOCALHOST, port.port).into(),
+            _port: port,
+            log,
+            log_reader,
+            authority,
+            folder,
+        };
+        webhook.wait_log("msg=listening");
+        webhook
+    }
+
+    /// All log lines so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps its log from being read until what this gives is dropped.
+    pub fn stall_log(&self) -> MutexGuard<'_, ()> {
+        self.log_reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many lines have this in them.
+    pub fn logged(&self, part: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// Waits for a log line that has this in it.
+    #[track_caller]
+    pub fn wait_log(&self, part: &str) -> String {
+        let mut found = None;
+        within(PATIENCE, || {
+            found = self.log().into_iter().find(|line| line.contains(part));
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no {part}: {:#?}", self.log()))
+    }
+
+    /// A TCP connection.
+    pub fn tcp(&self) -> TcpStream {
+        let tcp = TcpStream::connect(self.addr).expect("a connection");
+        tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        tcp.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        tcp.set_nodelay(true).expect("no delay");
+        tcp
+    }
+
+    /// A connection of a client that trusts the authority.
+    pub fn line(&self) -> Line {
+        self.line_by(&trusting(&self.authority.pem()))
+            .expect("a handshake")
+    }
+
+    /// A connection by these rules, if the handshake succeeds.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn line_by(&self, config: &Arc<ClientConfig>) -> std::io::Result<Line> {
+        let name = ServerName::try_from(NAME).expect("a name");
+        let client = ClientConnection::new(config.clone(), name).expect("a client");
+        let mut stream = StreamOwned::new(client, self.tcp());
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Line {
+            stream,
+            read: Vec::new(),
+        })
+    }
+
+    /// The answer to one request on a connection of its own.
+    pub fn ask(&self, request: &[u8]) -> Answer {
+        let mut line = self.line();
+        line.send(request);
+        line.answer()
+    }
+
+    /// A figure of `/metrics`, whose whole page is held to the format.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let answer = self.ask(&get("/metrics"));
+        let text = String::from_utf8(answer.body().to_vec()).expect("text");
+        let page = Page::parse(&text).expect("a page");
+        let name = ["probelet_webhook_", name].concat();
+        page.get(&name, labels)
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Waits until a figure is this one.
+    #[track_caller]
+    pub fn wait_metric(&self, name: &str, value: f64) {
+        let mut last = 0.0;
+        let came = within(PATIENCE, || {
+            last = self.metric(name, &[]);
+            (last - value).abs() < 0.5
+        });
+        assert!(came, "{name} is {last} and not {value}");
+    }
+
+    /// A figure of `/proc/PID/status`, such as `VmHWM`.
+    pub fn status_figure(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(path).expect("a process");
+        let line = text.lines().find(|l| l.split(':').next() == Some(field));
+        let figure = line.and_then(|line| line.split_whitespace().nth(1));
+        figure.expect("a figure").parse().expect("a number")
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("our child");
+    }
+
+    /// Whether it runs still.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        within(PATIENCE, || {
+            status = self.child.try_wait().expect("our child");
+            status.is_some()
+        });
+        status.expect("it ends")
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The rules of a client that trusts these CAs.
+pub fn trusting(cas: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for ca in CertificateDer::pem_slice_iter(cas.as_bytes()) {
+        roots.add(ca.expect("PEM")).expect("a CA");
+    }
+    let mut config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.into()
+}
+
+/// A connection.
+pub struct Line {
+    /// The stream itself.
+    pub stream: StreamOwned<ClientConnection, TcpStream>,
+    /// What came and was not handed on.
+    read: Vec<u8>,
+}
+
+impl Line {
+    /// Sends bytes.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("sent");
+    }
+
+    /// The same where the other side may be gone.
+    ///
+    /// # Errors
+    /// What is wrong with the connection.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// The next answer, and how the bytes ended if they ended before it was whole.
+    pub fn answer(&mut self) -> Answer {
+        let began = Instant::now();
+        let mut end = End::Open;
+        loop {
+            let answer = Answer {
+                bytes: self.read.clone(),
+                end,
+                took: began.elapsed(),
+            };
+            let length = answer.field("content-length").map(str::parse::<usize>);
+            let length = match (answer.code(), length) {
+                (Some(100), _) => Some(0),
+                (_, length) => length.map(|length| length.expect("a number")),
+            };
+            match length {
+                Some(length) if answer.body().len() >= length => {
+                    let head = answer.head().expect("a head").len() + 4;
+                    let rest = self.read.split_off(head + length);
+                    let bytes = std::mem::replace(&mut self.read, rest);
+                    return Answer { bytes, ..answer };
+                }
+                _ if end != End::Open => return answer,
+                _ => end = self.more(),
+            }
+        }
+    }
+
+    fn more(&mut self) -> End {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => End::Fin,
+            Ok(len) => {
+                self.read.extend_from_slice(&buffer[..len]);
+                End::Open
+            }
+            Err(_) => End::Reset,
+        }
+    }
+
+    /// How it ends, when nothing more comes.
+    #[track_caller]
+    pub fn ended(&mut self) -> End {
+        let end = self.more();
+        assert_eq!(String::from_utf8_lossy(&self.read), "");
+        end
+    }
+}
