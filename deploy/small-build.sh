@@ -22,22 +22,7 @@ flags='["-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", 
 # A RUSTFLAGS of the caller's would replace what .cargo/config.toml says of the targets.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
-# ring's C needs a compiler but no libc: clang is told so, or it would take this machine's headers.
-choose_compiler() {
-  local target=$1 name=${1//-/_} own=${1%%-*}-linux-musl-gcc
-  local cc=CC_$name
-  if [[ -n ${!cc-} ]]; then
-    return
-  elif command -v clang >/dev/null; then
-    export "$cc=clang" "AR_$name=ar" "CFLAGS_$name=-ffreestanding -nostdlibinc -DRING_CORE_NOSTDLIBINC=1"
-  elif command -v "$own" >/dev/null; then
-    export "$cc=$own"
-  else
-    echo "small-build: no C compiler for $target: install clang or $own, or name one in $cc;" \
-      "--plain needs none" >&2
-    return 1
-  fi
-}
+. deploy/c-compiler.sh
 
 out=target/small features=()
 if [[ ${1-} == --plain ]]; then
@@ -46,7 +31,10 @@ if [[ ${1-} == --plain ]]; then
 fi
 [[ $# -gt 0 ]] || set -- aarch64-unknown-linux-musl x86_64-unknown-linux-musl
 for target in "$@"; do
-  ((${#features[@]})) || choose_compiler "$target"
+  ((${#features[@]})) || c_compiler "$target" || {
+    echo "--plain needs none" >&2
+    exit 1
+  }
   cargo build --release ${features[@]+"${features[@]}"} --bin probelet --locked \
     --target "$target" --target-dir "$out" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
