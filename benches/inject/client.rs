@@ -1,0 +1,166 @@
+//! The webhook as a process, and requests to it over TLS by connections that are kept.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fs, process};
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::Outcome;
+
+const NAME: &str = "injector.probelet-system.svc";
+
+/// Only a webhook that hangs takes so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A webhook; it ends when dropped.
+pub struct Webhook {
+    child: Child,
+    addr: SocketAddr,
+    config: Arc<ClientConfig>,
+    folder: PathBuf,
+}
+
+impl Webhook {
+    /// One with a certificate of its own, once it listens.
+    pub fn start() -> Outcome<Webhook> {
+        let folder = env::temp_dir().join(format!("probelet-bench-{}", process::id()));
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let config = certificate(&folder)?;
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
+        let addr = free.map_err(|error| format!("a free port: {error}"))?;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_probelet-inject"))
+            .args([
+                "serve",
+                "--addr=127.0.0.1",
+                "--sidecar=native",
+                "--log-level=warn",
+            ])
+            .arg(format!("--port={}", addr.port()))
+            .arg(format!("--cert={}", folder.join("tls.crt").display()))
+            .arg(format!("--key={}", folder.join("tls.key").display()))
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("probelet-inject serve: {error}"))?;
+        let stderr = child.stderr.take().ok_or("no standard error")?;
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines();
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| eprintln!("{line}"));
+        });
+        let webhook = Webhook {
+            child,
+            addr,
+            config,
+            folder,
+        };
+        webhook.until_it_listens()?;
+        Ok(webhook)
+    }
+
+    fn until_it_listens(&self) -> Outcome<()> {
+        for _ in 0..1_000 {
+            if TcpStream::connect(self.addr).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("probelet-inject serve does not listen".into())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A connection, its handshake done.
+    pub fn line(&self) -> Outcome<Line> {
+        self.try_line()
+            .map_err(|error| format!("a connection to the webhook: {error}"))
+    }
+
+    fn try_line(&self) -> std::io::Result<Line> {
+        let tcp = TcpStream::connect(self.addr)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(NAME).map_err(std::io::Error::other)?;
+        let client = ClientConnection::new(self.config.clone(), name);
+        let mut stream = StreamOwned::new(client.map_err(std::io::Error::other)?, tcp);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Line(BufReader::new(stream)))
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Writes a certificate and its key; the client that trusts it.
+fn certificate(folder: &std::path::Path) -> Outcome<Arc<ClientConfig>> {
+    let key = KeyPair::generate().map_err(|error| error.to_string())?;
+    let params = CertificateParams::new([NAME.to_owned()]).map_err(|error| error.to_string())?;
+    let certificate = params
+        .self_signed(&key)
+        .map_err(|error| error.to_string())?;
+    let write = |name: &str, text: String| {
+        fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"))
+    };
+    write("tls.crt", certificate.pem())?;
+    write("tls.key", key.serialize_pem())?;
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(certificate.der().clone())
+        .map_err(|error| error.to_string())?;
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    Ok(Arc::new(builder.with_no_client_auth()))
+}
+
+/// A connection that is kept.
+pub struct Line(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Line {
+    /// Sends a request, or a part of one.
+    pub fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
+        let stream = self.0.get_mut();
+        let sent = stream.write_all(bytes).and_then(|()| stream.flush());
+        sent.map_err(|error| format!("the webhook does not take a request: {error}"))
+    }
+
+    /// Reads one answer; its body.
+    pub fn answer(&mut self) -> Outcome<Vec<u8>> {
+        self.try_answer()
+            .map_err(|error| format!("no answer of the webhook: {error}"))
+    }
+
+    fn try_answer(&mut self) -> std::io::Result<Vec<u8>> {
+        let (mut line, mut length) = (String::new(), 0);
+        self.0.read_line(&mut line)?;
+        if !line.starts_with("HTTP/1.1 200 ") {
+            return Err(std::io::Error::other(line));
+        }
+        while line.trim_end() != "" {
+            line.clear();
+            self.0.read_line(&mut line)?;
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok(body)
+    }
+}

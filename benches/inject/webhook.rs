@@ -1,0 +1,155 @@
+//! Admissions: what one costs, how many there are a second, what a thousand at once take.
+
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+
+use crate::client::{Line, Webhook};
+use crate::shared::stats::{Spread, median, ratios};
+use crate::{Figure, Outcome, cpu, memory};
+
+/// Resident KiB that a thousand reviews at once may take.
+const CROWD_KIB: f64 = 32.0 * 1024.0;
+
+const CROWD: usize = 1_000;
+
+/// As many as the API server commonly has open to a webhook that it asks much.
+const LINES: usize = 8;
+
+/// A pod of two containers with the members that the API server fills in before it asks.
+fn review() -> Vec<u8> {
+    let probe = |path: &str| {
+        json!({"httpGet": {"path": path, "port": 8080, "scheme": "HTTP"}, "timeoutSeconds": 1,
+            "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3})
+    };
+    let container = |name: &str| {
+        json!({"name": name, "image": "registry.example/web:1", "imagePullPolicy": "IfNotPresent",
+            "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+            "env": [{"name": "LEVEL", "value": "info"}], "terminationMessagePath": "/dev/termination-log",
+            "livenessProbe": probe("/live"), "readinessProbe": probe("/ready")})
+    };
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "web-5b7c-", "namespace": "shop", "labels": {"app": "web"}},
+        "spec": {"containers": [container("web"), container("db")], "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "securityContext": {}}});
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "namespace": "shop", "operation": "CREATE",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": pod}});
+    let body = review.to_string();
+    let head = format!(
+        "POST /inject?timeout=5s HTTP/1.1\r\nHost: injector\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head, body].concat().into_bytes()
+}
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: injector\r\n\r\n";
+
+pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
+    let (rounds, times) = if quick { (3, 100) } else { (40, 250) };
+    let webhook = Webhook::start()?;
+    let review = review();
+    let mut line = webhook.line()?;
+    let idle = memory(webhook.pid(), "VmRSS:")?;
+    let (mut admissions, mut healths, mut micros) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (health, _) = repeated(&webhook, &mut line, HEALTH, times)?;
+        let (admission, each) = repeated(&webhook, &mut line, &review, times)?;
+        admissions.push(admission * 1e6);
+        healths.push(health * 1e6);
+        micros.extend(median(&each));
+    }
+    let rates = (0..rounds.min(10)).map(|_| rate(&webhook, &review, times));
+    let rates = rates.collect::<Outcome<Vec<_>>>()?;
+    let after = memory(webhook.pid(), "VmRSS:")?;
+    let crowd = crowd(&webhook, &review)?;
+    let spread = |samples: &[f64]| Spread::of(samples).ok_or("no rounds".to_owned());
+    Ok(vec![
+        Figure::new(
+            "CPU of an admission, on a connection that is kept",
+            spread(&admissions)?,
+            "us",
+        ),
+        Figure::new(
+            "the same, by that of GET /healthz",
+            spread(&ratios(&admissions, &healths))?,
+            "x",
+        ),
+        Figure::new("an admission from end to end", spread(&micros)?, "us"),
+        Figure::new(
+            "admissions over eight connections",
+            spread(&rates)?,
+            "a second",
+        ),
+        Figure::exact("webhook resident, idle", idle, "KiB"),
+        Figure::exact("webhook resident, after all these", after, "KiB"),
+        Figure::exact("webhook, peak with 1,000 requests at once", crowd, "KiB").at_most(CROWD_KIB),
+    ])
+}
+
+/// A request again and again: seconds of the webhook's processor each, and microseconds of every one.
+fn repeated(
+    webhook: &Webhook,
+    line: &mut Line,
+    request: &[u8],
+    times: usize,
+) -> Outcome<(f64, Vec<f64>)> {
+    let before = cpu(webhook.pid())?;
+    let mut each = Vec::new();
+    for _ in 0..times {
+        let began = Instant::now();
+        line.send(request)?;
+        line.answer()?;
+        each.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(((cpu(webhook.pid())? - before) / times as f64, each))
+}
+
+/// Admissions a second, over several connections that each wait for their answer.
+fn rate(webhook: &Webhook, request: &[u8], times: usize) -> Outcome<f64> {
+    let lines = (0..LINES)
+        .map(|_| webhook.line())
+        .collect::<Outcome<Vec<_>>>()?;
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let asking = lines.into_iter().map(|mut line| {
+            scope.spawn(move || {
+                (0..times).try_for_each(|_| {
+                    line.send(request)?;
+                    line.answer().map(drop)
+                })
+            })
+        });
+        let asking: Vec<_> = asking.collect();
+        asking
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or(Err("a client failed".into())))
+    })?;
+    Ok((LINES * times) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// A thousand requests of which none is whole before all have begun; the most memory there ever was.
+fn crowd(webhook: &Webhook, request: &[u8]) -> Outcome<f64> {
+    let descriptors = getrlimit(Resource::Nofile);
+    let current = descriptors.maximum.map_or(8_192, |most| most.min(8_192));
+    let raised = Rlimit {
+        current: Some(current),
+        ..descriptors
+    };
+    setrlimit(Resource::Nofile, raised).map_err(|error| format!("descriptors: {error}"))?;
+    let (first, second) = request.split_at(request.len() / 2);
+    let mut lines = (0..CROWD)
+        .map(|_| webhook.line())
+        .collect::<Outcome<Vec<_>>>()?;
+    lines.iter_mut().try_for_each(|line| line.send(first))?;
+    lines.iter_mut().try_for_each(|line| line.send(second))?;
+    for line in &mut lines {
+        let body = line.answer()?;
+        if !body.windows(7).any(|part| part == b"\"patch\"") {
+            return Err(format!("not patched: {}", String::from_utf8_lossy(&body)));
+        }
+    }
+    memory(webhook.pid(), "VmHWM:")
+}
