@@ -35,17 +35,17 @@ pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod config;
-#[cfg(feature = "inject")]
+#[cfg(feature = "inject-library")]
 pub mod document;
 mod flags;
 pub mod forward;
-#[cfg(feature = "inject")]
+#[cfg(feature = "inject-library")]
 pub mod inject;
 #[cfg(feature = "inject")]
 pub mod injector;
 pub mod limits;
 pub mod net;
 pub mod probe;
-#[cfg(feature = "inject")]
+#[cfg(feature = "inject-library")]
 pub mod webhook;
 pub mod wire;

@@ -332,13 +332,10 @@ pub const ALIASED_VALUES: usize = 100_000;
 
 /// Bytes of keys and texts in those values. One long text with a thousand aliases stands for a thousand of it,
 /// and the API server takes 3 MiB of one object.
-#[cfg(feature = "inject")]
 pub const ALIASED_BYTES: usize = 4 << 20;
 
 /// Bytes of the file of `--config`; Istio's has 60 KiB, and no ConfigMap has over 1 MiB.
-#[cfg(feature = "inject")]
 pub const CONFIG_BYTES: usize = 4 << 20;
 
 /// Bytes of what an audit keeps until it has seen all namespaces: some ten thousands of pods that are not injected.
-#[cfg(feature = "inject")]
 pub const AUDIT_BYTES: usize = 16 << 20;

@@ -276,6 +276,7 @@ fn edits_of_any_text_are_done_and_taken_back_byte_for_byte() {
     assert!(done > 1_700, "{done}");
 }
 
+#[cfg(feature = "inject")] // whose diff tells the lines
 #[test]
 fn lines_that_no_edit_is_about_stay() {
     for seed in 0..1_000 {
