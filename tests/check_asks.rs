@@ -150,7 +150,9 @@ fn an_ipv6_address_is_asked_by_its_brackets() {
 
 /// In a network of its own, where what is sent to the resolver is lost.
 fn a_resolver_that_is_silent_does_not_outlast_the_timeout() {
-    let script = "ip link set lo up && iptables -A INPUT -p udp -j DROP && mount -t tmpfs none /mnt && \
+    // Some of these live in sbin, which is not on everybody's path.
+    let script = "PATH=\"$PATH:/usr/sbin:/sbin\" && ip link set lo up && \
+        iptables -A INPUT -p udp -j DROP && mount -t tmpfs none /mnt && \
         echo nameserver 127.0.0.1 >/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf && \
         exec \"$@\"";
     let mut command = Command::new("unshare");
