@@ -1,18 +1,21 @@
 //! Every rule of injection, on values; how documents are written is the concern of the layer below.
 
 use super::*;
-use crate::document::{apply, json_patch};
+use crate::document::{Edit, apply, json_patch};
 use serde_json::json;
 
 mod again;
 mod annotations;
 mod chance;
 mod decided;
+mod defaulted;
+mod first_version;
 mod forwards;
 mod generated;
 mod hostile;
 mod kinds;
 mod probes;
+mod renamed;
 mod sidecar;
 mod undo;
 
@@ -116,7 +119,7 @@ fn uninjected(document: &Value) -> Value {
 
 fn what(document: &Value) -> String {
     match report(document, Task::Inject, &settings()).verdict {
-        Verdict::Edited { what, done, .. } => done.told(&what),
+        Verdict::Edited { what, done, .. } => done.describe(&what),
         other => panic!("{other:?} of {document}"),
     }
 }

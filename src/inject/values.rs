@@ -1,7 +1,8 @@
 //! The `values` of the injector's ConfigMap: compact JSON of which `sidecarInjectorWebhook.rewriteAppHTTPProbe`
 //! says whether probes are rewritten, as in Istio's, and `probelet` may say more. Flags fill in the same settings.
 
-use super::{Settings, Sidecar, Target, Version, sidecar};
+use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
+use super::version::Version;
 use crate::config::Quoted;
 use crate::flags::nearest;
 use core::fmt;
@@ -209,7 +210,7 @@ impl Values {
             image: self.image.unwrap_or_else(|| image.into()),
             pull_policy: self.pull_policy,
             resources: self.resources.unwrap_or_else(resources),
-            status_port: self.status_port.unwrap_or(sidecar::STATUS_PORT),
+            status_port: self.status_port.unwrap_or(DEFAULT_STATUS_PORT),
             sidecar: self.sidecar.unwrap_or(Sidecar::Native),
             target: self.target.unwrap_or(Target::Pod),
             source_ip: self.source_ip,

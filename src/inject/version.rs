@@ -1,6 +1,6 @@
 //! The cluster's version, which decides on the kind of sidecar.
 
-use super::Sidecar;
+use super::settings::Sidecar;
 use core::fmt;
 use serde_json::Value;
 

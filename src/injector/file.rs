@@ -264,7 +264,7 @@ impl Run {
             Verdict::Edited { what, done, .. } => {
                 self.changed += 1;
                 let would = if self.is_dry { "would be " } else { "" };
-                Some(format!("{file}{name} {would}{}", done.told(what)))
+                Some(format!("{file}{name} {would}{}", done.describe(what)))
             }
             Verdict::Unchanged(why) => Some(format!("{file}{name} unchanged: {why}")),
             Verdict::Skipped(why) => Some(format!("{file}{name} skipped: {why}")),

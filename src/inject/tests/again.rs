@@ -15,7 +15,7 @@ fn again(document: &Value, settings: &Settings) -> (Value, String, usize) {
     match report(document, Task::Inject, settings).verdict {
         Verdict::Edited { what, done, edits } => {
             assert_eq!(done, Done::Updated);
-            (edited(document, &edits), done.told(&what), edits.len())
+            (edited(document, &edits), done.describe(&what), edits.len())
         }
         other => panic!("{other:?} of {document}"),
     }

@@ -93,3 +93,24 @@ fn places_that_there_are_not_are_passed_over() {
     document["metadata"]["annotations"][RECORD] = record.to_string().into();
     assert_eq!(uninjected(&document), web());
 }
+
+#[test]
+fn a_record_of_a_newer_version_is_refused() {
+    for version in [json!(3), json!("2"), json!(1), json!({})] {
+        let document = with_record(&json!({"version": version}).to_string());
+        for task in [Task::Inject, Task::Uninject] {
+            let why = refusal(&document, task);
+            let named = format!("has version {version}, and this probelet-inject reads up to 2");
+            assert!(why.contains(&named), "{why}");
+        }
+    }
+}
+
+#[test]
+fn the_version_is_no_place_that_0_1_0_passes_over() {
+    let document = injected(&web());
+    let record = document["metadata"]["annotations"][RECORD].as_str();
+    let record: Value = serde_json::from_str(record.expect("text")).expect("JSON");
+    // 0.1.0 reads null and objects as places, and refuses all else.
+    assert!(record["version"].is_u64());
+}

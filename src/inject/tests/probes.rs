@@ -285,7 +285,38 @@ fn a_probe_with_two_handlers_stays() {
     let probe = json!({"httpGet": {"port": 80}, "tcpSocket": {"port": 80}});
     let why = "livenessProbe of web stays as it is: it has more than one handler, or an empty one";
     assert_eq!(stays(probe), why);
-    assert_eq!(stays(json!({"httpGet": null})), why);
+    let exec = json!({"httpGet": {"port": 80}, "exec": {"command": ["true"]}});
+    assert_eq!(stays(exec), why);
+    assert_eq!(stays(json!({"httpGet": []})), why);
+}
+
+#[test]
+fn a_null_handler_counts_as_absent() {
+    let (probe, prober) = rewritten(json!({"httpGet": {"port": 80}, "exec": null}));
+    assert_eq!(
+        probe,
+        json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}, "exec": null})
+    );
+    assert_eq!(prober, r#"{"httpGet":{"port":80}}"#);
+    let tcp = json!({"httpGet": null, "tcpSocket": {"port": 80}, "periodSeconds": 3});
+    let (probe, prober) = rewritten(tcp);
+    assert_eq!(
+        probe,
+        json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}, "periodSeconds": 3})
+    );
+    assert_eq!(prober, r#"{"tcpSocket":{"port":80}}"#);
+    assert_eq!(skipped(&probed(json!({"httpGet": null}))), "no probes");
+}
+
+#[test]
+fn a_port_name_resolves_whatever_its_protocol() {
+    let ports = json!([{"name": "dns", "containerPort": 5353, "protocol": "UDP"}]);
+    let probe = json!({"httpGet": {"port": "dns"}});
+    let document = pod(json!([{"name": "web", "ports": ports, "livenessProbe": probe}]));
+    assert_eq!(
+        table(&injected(&document)),
+        r#"{"/app-health/web/livez":{"httpGet":{"port":5353}}}"#
+    );
 }
 
 #[test]
@@ -294,8 +325,9 @@ fn a_handler_with_members_nobody_knows_stays_unless_it_stays_what_it_is() {
         stays(json!({"grpc": {"port": 80, "x": 1}})),
         "livenessProbe of web stays as it is: it has grpc.x, which is not known here"
     );
-    let (probe, _) = rewritten(json!({"httpGet": {"port": 80, "x": 1}}));
-    assert_eq!(probe["httpGet"]["x"], 1);
+    let (probe, prober) = rewritten(json!({"httpGet": {"port": 80, "x": {"y": [1]}, "z": null}}));
+    assert_eq!(probe["httpGet"]["x"], json!({"y": [1]}));
+    assert_eq!(prober, r#"{"httpGet":{"port":80,"x":{"y":[1]}}}"#);
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn the_record_has_what_was_replaced() {
     assert_eq!(
         record(&injected(&document)),
         json!({
+            "version": 2,
+            "sidecar": {"resources": settings().resources},
             "metadata.annotations": null,
             "spec.initContainers": null,
             "web.livenessProbe.httpGet.path": {"was": "\"/foo\""},
@@ -248,6 +250,65 @@ spec:
       lifecycle: *lifecycle
 ",
     );
+}
+
+/// The text after an update by other settings, and what undoing that leads to.
+fn updated(text: &str) -> String {
+    let mut other = settings();
+    other.image = "localhost/probelet:0.2.0".into();
+    let document = Document::parse(text).expect("a manifest");
+    let report = resources(document.value(), &document, Task::Inject, &other).remove(0);
+    let Verdict::Edited { what, edits, .. } = report.verdict else {
+        panic!("{:?} of\n{text}", report.verdict);
+    };
+    assert_eq!(&*what, "image", "{text}");
+    document.edit(&edits).expect("it can be edited")
+}
+
+#[test]
+fn an_alias_inside_a_probe_keeps_its_value() {
+    for probes in [
+        "livenessProbe: {httpGet: {path: &a /foo, port: &p 8080, scheme: &s HTTPS}}
+    readinessProbe: {httpGet: {path: *a, port: *p, scheme: *s}}",
+        "livenessProbe: {tcpSocket: {port: &p 8080}}
+    readinessProbe: {tcpSocket: {port: *p}}",
+        "livenessProbe: {grpc: {port: &p 8080, service: &s orders, mode: &m TLS}}
+    readinessProbe: {grpc: {port: *p, service: *s, mode: *m}}",
+        "livenessProbe:
+      httpGet: {port: *p}
+    readinessProbe:
+      httpGet:
+        port: *p # the same",
+    ] {
+        let text = format!(
+            "kind: Pod
+spec:
+  terminationGracePeriodSeconds: &p 30
+  containers:
+  - name: web
+    {probes}
+"
+        );
+        let after = there_and_back(&text);
+        let value = Document::parse(&after).expect("a manifest").value().clone();
+        assert!(!table(&value).contains("null,"), "{after}");
+        let newer = updated(&after);
+        assert_eq!(edited_text(&newer, Task::Uninject), text, "{newer}");
+    }
+}
+
+#[test]
+fn a_probe_with_a_null_handler_comes_back() {
+    for probe in [
+        "{httpGet: null, tcpSocket: {port: 80}}",
+        "{httpGet: ~, grpc: {port: 80, service: a}, periodSeconds: 5}",
+        "\n      httpGet:\n      # plain\n      tcpSocket:\n        port: 80 # not the mesh's",
+        "\n      httpGet: {port: 80}\n      exec: null",
+    ] {
+        there_and_back(&format!(
+            "kind: Pod\nspec:\n  containers:\n  - name: web\n    livenessProbe: {probe}\n    image: web:1\n"
+        ));
+    }
 }
 
 #[test]

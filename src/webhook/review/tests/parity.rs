@@ -25,7 +25,7 @@ fn by_command_line(pod: &Value, settings: &Settings) -> Came {
             let text = document.edit(&edits).expect("edits that fit");
             let edited = Document::parse(&text).expect("what was written");
             after = edited.value().clone();
-            Outcome::Patched(done.told(&what).into())
+            Outcome::Patched(done.describe(&what).into())
         }
         Verdict::Unchanged(why) => Outcome::Unchanged(why),
         Verdict::Skipped(why) => Outcome::Skipped(why),

@@ -1,27 +1,24 @@
 //! The agent as a container of the pod, and the check that the agent itself would start with it.
 
-use super::annotations::Wishes;
-use super::probes::{self, OURS};
-use super::table::{Table, VARIABLE};
-use super::{Sidecar, Target};
+use super::table::Table;
 use crate::config::{Config, ConfigError, Settings};
+use crate::inject::options::PodOptions;
+use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
+use crate::inject::view::containers::SIDECAR;
+use crate::inject::view::{PROBERS, PodView, VOLUME};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 
-/// The status port that the agent has when it is not told another.
-pub(super) const STATUS_PORT: u16 = 15020;
-/// The volume with what the Secrets have.
-pub(super) const VOLUME: &str = "probelet-tls";
-/// Where it is mounted.
+/// The mount path of the volume with the files of Secrets.
 const FILES: &str = "/etc/probelet";
-/// Its user, which the image has as well, and interception knows.
+/// The user of the agent: the image's, and the one that Istio's traffic rules treat as a proxy.
 const USER: u32 = 1337;
-/// `terminationGracePeriodSeconds` of a pod that has none.
-const GRACE: u64 = 30;
-/// Seconds of it that are left for the agent to end in.
-const LAST: u64 = 5;
+/// The API server's default of `terminationGracePeriodSeconds`.
+const DEFAULT_GRACE_SECONDS: u64 = 30;
+/// The part of the grace period in which the agent drains.
+const DRAIN_SECONDS: u64 = 5;
 
 /// The agent's command line and what it probes.
 pub(super) struct Command {
@@ -30,64 +27,66 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) fn new(pod: &Value, wishes: &Wishes, table: Table) -> Self {
+    pub(super) fn new(view: &PodView<'_>, options: &PodOptions, table: Table) -> Self {
         let mut args = vec![String::from("run")];
         let mut flag = |name: &str, value: String| args.push(format!("--{name}={value}"));
-        if wishes.status_port != STATUS_PORT {
-            flag("status-port", wishes.status_port.to_string());
+        if options.status_port != DEFAULT_STATUS_PORT {
+            flag("status-port", options.status_port.to_string());
         }
-        if let Some(ip) = wishes.source_ip {
+        if let Some(ip) = options.source_ip {
             flag("source-ip", ip.to_string());
         }
-        if let Target::Ip(ip) = wishes.target {
+        if let Target::Ip(ip) = options.target {
             flag("target-ip", ip.to_string());
         }
-        if wishes.client_cert.is_some() {
+        if options.client_cert.is_some() {
             flag("client-cert", format!("{FILES}/tls.crt"));
             flag("client-key", format!("{FILES}/tls.key"));
         }
-        if wishes.app_ca.is_some() {
+        if options.app_ca.is_some() {
             flag("app-ca", format!("{FILES}/ca.crt"));
         }
-        if let Some(id) = &wishes.app_id {
+        if let Some(id) = &options.app_id {
             flag("app-id", id.to_string());
         }
-        for (app, own) in &wishes.forwards {
+        for (app, own) in &options.forwards {
             flag(
                 "forward",
-                format!("{own}={}", forwarded(wishes.target, *app)),
+                format!("{own}={}", forwarded(options.target, *app)),
             );
         }
-        let delay = shutdown_delay(pod, wishes.sidecar);
+        let delay = shutdown_delay(view, options.sidecar);
         if delay > 0 {
             flag("shutdown-delay", delay.to_string());
         }
         Self { args, table }
     }
 
+    /// Checks the arguments and the table as the agent does at its start.
+    ///
     /// # Errors
-    /// What the agent would say at its start, when it ended with exit code 2.
-    pub(super) fn check(&self, wishes: &Wishes) -> Result<(), Box<ConfigError>> {
+    /// The error with which the agent would exit.
+    pub(super) fn check(&self, options: &PodOptions) -> Result<(), Box<ConfigError>> {
         let mut typed = Settings::default();
         for arg in self.args.iter().skip(1) {
-            let is_known = type_in(&mut typed, arg);
+            let is_known = set_flag(&mut typed, arg);
             debug_assert!(is_known, "{arg}");
         }
         Self::check_id(&mut typed)?;
         Self::check_addresses(&typed)?;
-        let pod_ip = matches!(wishes.target, Target::Pod).then(|| sample(wishes.source_ip));
+        let pod_ip = matches!(options.target, Target::Pod).then(|| sample(options.source_ip));
         let table = self.table.to_string();
         let env = |name: &str| match name {
             "POD_IP" => pod_ip.map(|ip| OsString::from(ip.to_string())),
-            VARIABLE => Some(OsString::from(&table)),
+            PROBERS => Some(OsString::from(&table)),
             _ => None,
         };
-        // Nothing names a file: those of Secrets are not here.
+        // No setting names a file: the files of Secrets do not exist here.
         let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
         Config::from_settings(&typed, env, no_file).map(drop)
     }
 
-    /// The identity is read before it is found to stand alone here, without the files.
+    /// Without the files, the check would report `--app-id` without `--app-ca` before an invalid identity.
     fn check_id(typed: &mut Settings) -> Result<(), Box<ConfigError>> {
         let alone = Settings {
             app_id: typed.app_id.take(),
@@ -100,7 +99,7 @@ impl Command {
         }
     }
 
-    /// An address that cannot be dialled is in every forward as well, of which it would be said otherwise.
+    /// Each forward has the target address as well: report an invalid one once, for the setting itself.
     fn check_addresses(typed: &Settings) -> Result<(), Box<ConfigError>> {
         let alone = Settings {
             target_ip: typed.target_ip.clone(),
@@ -111,8 +110,8 @@ impl Command {
     }
 }
 
-/// What argh makes of an argument; whether it is one of those known here.
-fn type_in(typed: &mut Settings, arg: &str) -> bool {
+/// Sets one argument as argh does. Returns false if the flag is not one of those that injection writes.
+fn set_flag(typed: &mut Settings, arg: &str) -> bool {
     let flag = arg.strip_prefix("--").and_then(|arg| arg.split_once('='));
     let Some((name, value)) = flag else {
         return false;
@@ -125,14 +124,14 @@ fn type_in(typed: &mut Settings, arg: &str) -> bool {
         "app-id" => typed.app_id = Some(value),
         "shutdown-delay" => typed.shutdown_delay = Some(value),
         "forward" => typed.forward.push(value),
-        // Their files are not here.
+        // Their files do not exist here.
         "client-cert" | "client-key" | "app-ca" => {}
         _ => return false,
     }
     true
 }
 
-/// A pod's address (RFC 5737, RFC 3849), of the family of the source.
+/// An address for documentation (RFC 5737, RFC 3849) of the family of the source, in place of the pod's.
 fn sample(source: Option<IpAddr>) -> IpAddr {
     match source {
         Some(IpAddr::V6(_)) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
@@ -140,9 +139,8 @@ fn sample(source: Option<IpAddr>) -> IpAddr {
     }
 }
 
-/// The pod's own address is not known yet, and in an argument an IPv6 one would want brackets that an IPv4 one
-/// must not have. What kubelet could reach from outside answers on loopback as well, unless it listens on the
-/// pod's address alone or on IPv6 alone; then the target is set by annotation.
+/// The target of a forward. The pod's address is not known before the pod runs, and an IPv6 address in an argument
+/// needs brackets. An app that listens on the pod's address alone, or on IPv6 alone, needs an annotation.
 fn forwarded(target: Target, port: u16) -> core::net::SocketAddr {
     let ip = match target {
         Target::Pod => Ipv4Addr::LOCALHOST.into(),
@@ -151,32 +149,33 @@ fn forwarded(target: Target, port: u16) -> core::net::SocketAddr {
     (ip, port).into()
 }
 
-/// An ordinary container is told to end together with the app, but the app only when its preStop hook is done. For
-/// so long the hook may go through the agent, and kubelet asks whether the app is ready. Where there is no such
-/// hook, all are told at once, and a delay would only hold up the end of every pod. A native one ends after the
-/// app anyway.
-fn shutdown_delay(pod: &Value, sidecar: Sidecar) -> u64 {
-    let mut containers = probes::containers(pod);
+/// kubelet sends SIGTERM to an ordinary sidecar together with the app, and to the app after its preStop hook. Until
+/// then the hook may go through the agent, and kubelet probes readiness. Without such a hook a delay would only
+/// slow the end of every pod. A native sidecar ends after the app in any case.
+fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
+    let mut containers = view.containers.iter();
     if !containers.any(|container| container.value["lifecycle"]["preStop"].is_object()) {
         return 0;
     }
-    let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64();
-    let delay = grace.unwrap_or(GRACE).saturating_sub(LAST);
+    let grace = view.pod["spec"]["terminationGracePeriodSeconds"].as_u64();
+    let delay = grace
+        .unwrap_or(DEFAULT_GRACE_SECONDS)
+        .saturating_sub(DRAIN_SECONDS);
     match sidecar {
         Sidecar::Native => 0,
         Sidecar::Container => delay.min(limits::SHUTDOWN_DELAY_SECONDS),
     }
 }
 
-/// The container. PodSecurity `restricted` takes it.
-pub(super) fn container(wishes: &Wishes, command: &Command, port_name: Option<&str>) -> Value {
+/// The sidecar. PodSecurity `restricted` admits it.
+pub(super) fn container(options: &PodOptions, command: &Command, port_name: Option<&str>) -> Value {
     let mut container = json!({
-        "name": OURS,
-        "image": wishes.image,
+        "name": SIDECAR,
+        "image": options.image,
         "args": command.args,
-        "ports": [{"containerPort": wishes.status_port}],
+        "ports": [{"containerPort": options.status_port}],
         "startupProbe": {
-            "httpGet": {"path": "/healthz/ready", "port": wishes.status_port},
+            "httpGet": {"path": "/healthz/ready", "port": options.status_port},
             "periodSeconds": 1,
             "failureThreshold": 30,
         },
@@ -189,42 +188,54 @@ pub(super) fn container(wishes: &Wishes, command: &Command, port_name: Option<&s
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "resources": wishes.resources,
+        "resources": without_nulls(&options.resources),
     });
-    if let Some(policy) = &wishes.pull_policy {
+    if let Some(policy) = &options.pull_policy {
         container["imagePullPolicy"] = (&**policy).into();
     }
     if let Some(name) = port_name {
         container["ports"][0]["name"] = name.into();
     }
-    if wishes.sidecar == Sidecar::Native {
+    if options.sidecar == Sidecar::Native {
         container["restartPolicy"] = "Always".into();
     }
-    let env = env(wishes, command);
+    let env = env(options, command);
     if !env.is_empty() {
         container["env"] = env.into();
     }
-    if volume(wishes).is_some() {
+    if volume(options).is_some() {
         container["volumeMounts"] = json!([{"name": VOLUME, "mountPath": FILES, "readOnly": true}]);
     }
     container
 }
 
-fn env(wishes: &Wishes, command: &Command) -> Vec<Value> {
+/// A value without null members, which the API server drops.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().filter(|(_, value)| !value.is_null());
+            let members = members.map(|(name, value)| (name.clone(), without_nulls(value)));
+            Value::Object(members.collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn env(options: &PodOptions, command: &Command) -> Vec<Value> {
     let mut env = Vec::new();
-    if wishes.target == Target::Pod {
+    if options.target == Target::Pod {
         let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
         env.push(json!({"name": "POD_IP", "valueFrom": field}));
     }
     if !command.table.is_empty() {
-        env.push(json!({"name": VARIABLE, "value": command.table.to_string()}));
+        env.push(json!({"name": PROBERS, "value": command.table.to_string()}));
     }
     env
 }
 
-/// The files of both Secrets in one folder. Anybody in the container may read them, so its user can; mounted
-/// as a folder, they are renewed when the Secrets are.
-pub(super) fn volume(wishes: &Wishes) -> Option<Value> {
+/// The volume with the files of both Secrets in one folder. Mounted as a folder, the files change when the Secrets
+/// do.
+pub(super) fn volume(options: &PodOptions) -> Option<Value> {
     let secret = |name: &Option<Box<str>>, files: &[&str]| {
         let items = files.iter().map(|file| json!({"key": file, "path": file}));
         let items: Vec<Value> = items.collect();
@@ -232,8 +243,8 @@ pub(super) fn volume(wishes: &Wishes) -> Option<Value> {
         Some(json!({"secret": {"name": name, "items": items}}))
     };
     let sources: Vec<Value> = [
-        secret(&wishes.client_cert, &["tls.crt", "tls.key"]),
-        secret(&wishes.app_ca, &["ca.crt"]),
+        secret(&options.client_cert, &["tls.crt", "tls.key"]),
+        secret(&options.app_ca, &["ca.crt"]),
     ]
     .into_iter()
     .flatten()
@@ -253,17 +264,19 @@ mod tests {
             "probelet.dev/app-id": "spiffe://example.org/web", "probelet.dev/forward": "8002=15032",
             "status.sidecar.istio.io/port": "15920", "probelet.dev/sidecar": "container",
         }});
-        let settings = super::super::values::Values::default().settings();
-        let Ok(wishes) = Wishes::read(&metadata, &settings, &mut Vec::new()) else {
+        let settings = crate::inject::values::Values::default().settings();
+        let Ok(options) = PodOptions::read(&metadata, &settings, &mut Vec::new()) else {
             panic!("{metadata}");
         };
         let pre_stop = json!({"preStop": {"exec": {"command": ["x"]}}});
         let pod = json!({"spec": {"containers": [{"name": "web", "lifecycle": pre_stop}]}});
-        let args = Command::new(&pod, &wishes, Table::default()).args;
+        let root = crate::document::Pointer::root();
+        let view = PodView::read(&pod, &pod, &root).expect("a pod");
+        let args = Command::new(&view, &options, Table::default()).args;
         assert_eq!(args.len(), 10, "run, and all that `new` has: {args:?}");
         for arg in &args[1..] {
-            assert!(type_in(&mut Settings::default(), arg), "{arg}");
+            assert!(set_flag(&mut Settings::default(), arg), "{arg}");
         }
-        assert!(!type_in(&mut Settings::default(), "--deadline-margin=1"));
+        assert!(!set_flag(&mut Settings::default(), "--deadline-margin=1"));
     }
 }

@@ -1,54 +1,22 @@
-//! What a pod's labels and annotations ask for, over the settings that hold for all.
+//! The options of a pod: its labels and annotations, over the settings for all pods.
 
-use super::original;
+pub(super) mod annotations;
+mod parse_bool;
+
+use super::report::Stop;
+use super::settings::{Settings, Sidecar, Target};
 use super::values::Values;
-use super::words::{go_bool, yaml_bool};
-use super::{Settings, Sidecar, Target};
 use crate::config::Quoted;
-use crate::flags::closest;
+use annotations::{
+    APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE, INJECT,
+    PULL_POLICY, RESOURCES, REWRITE, SIDECAR, SOURCE_IP, STATUS_PORT, TARGET_IP, text_of,
+};
 use core::net::IpAddr;
-use serde_json::{Map, Value};
+use parse_bool::{parse_go_bool, parse_yaml_bool};
+use serde_json::Value;
 use std::borrow::Cow;
 
-const PREFIX: &str = "probelet.dev/";
-pub(super) const INJECT: &str = "sidecar.istio.io/inject";
-pub(super) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
-pub(super) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
-pub(super) const FORWARD: &str = "probelet.dev/forward";
-pub(super) const SIDECAR: &str = "probelet.dev/sidecar";
-pub(super) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
-pub(super) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
-const IMAGE: &str = "probelet.dev/image";
-const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
-const RESOURCES: &str = "probelet.dev/resources";
-pub(super) const TARGET_IP: &str = "probelet.dev/target-ip";
-pub(super) const SOURCE_IP: &str = "probelet.dev/source-ip";
-const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
-const APP_CA: &str = "probelet.dev/app-ca-secret";
-pub(super) const APP_ID: &str = "probelet.dev/app-id";
-
-/// All that are read here, and the record.
-const KNOWN: [&str; 17] = [
-    INJECT,
-    REWRITE,
-    STATUS_PORT,
-    FORWARD,
-    SIDECAR,
-    EXCLUDE_CONTAINERS,
-    EXCLUDE_PORTS,
-    IMAGE,
-    PULL_POLICY,
-    RESOURCES,
-    TARGET_IP,
-    SOURCE_IP,
-    CLIENT_CERT,
-    APP_CA,
-    APP_ID,
-    original::ANNOTATION,
-    super::metadata::EXCLUDE_INBOUND,
-];
-
-/// Those that a flag or the ConfigMap may say as well, and what they are called there.
+/// Annotations that set the same as a flag or a member of the ConfigMap, and the name of that member.
 const VALUES: [(&str, &str); 6] = [
     (IMAGE, "image"),
     (PULL_POLICY, "imagePullPolicy"),
@@ -58,60 +26,42 @@ const VALUES: [(&str, &str); 6] = [
     (TARGET_IP, "targetIp"),
 ];
 
-/// Names of Istio's that are so near to one of these were meant to be it.
-const SLIP: usize = 2;
-
-/// What a pod is to get.
-pub(super) struct Wishes {
-    /// Whether its probes are rewritten. A port marked as separate is forwarded all the same: that was asked
-    /// for by name, and rewrites nothing but a port.
-    pub(super) rewrite: bool,
-    pub(super) status_port: u16,
-    pub(super) image: Box<str>,
-    pub(super) pull_policy: Option<Box<str>>,
-    pub(super) resources: Value,
-    pub(super) exclude_containers: Vec<Box<str>>,
+/// The options of a pod.
+pub(in crate::inject) struct PodOptions {
+    /// Whether its probes are rewritten. Ports in `forwards` are forwarded in both cases.
+    pub(in crate::inject) rewrite: bool,
+    pub(in crate::inject) status_port: u16,
+    pub(in crate::inject) image: Box<str>,
+    pub(in crate::inject) pull_policy: Option<Box<str>>,
+    pub(in crate::inject) resources: Value,
+    pub(in crate::inject) exclude_containers: Vec<Box<str>>,
     /// Numbers and names.
-    pub(super) exclude_ports: Vec<Box<str>>,
-    pub(super) target: Target,
-    pub(super) source_ip: Option<IpAddr>,
+    pub(in crate::inject) exclude_ports: Vec<Box<str>>,
+    pub(in crate::inject) target: Target,
+    pub(in crate::inject) source_ip: Option<IpAddr>,
     /// A Secret with `tls.crt` and `tls.key`.
-    pub(super) client_cert: Option<Box<str>>,
+    pub(in crate::inject) client_cert: Option<Box<str>>,
     /// A Secret with `ca.crt`.
-    pub(super) app_ca: Option<Box<str>>,
-    pub(super) app_id: Option<Box<str>>,
-    /// The app's port, and the one that probes of it go to instead.
-    pub(super) forwards: Vec<(u16, u16)>,
-    pub(super) sidecar: Sidecar,
+    pub(in crate::inject) app_ca: Option<Box<str>>,
+    pub(in crate::inject) app_id: Option<Box<str>>,
+    /// Ports of the app, each with the agent's port that forwards to it.
+    pub(in crate::inject) forwards: Vec<(u16, u16)>,
+    pub(in crate::inject) sidecar: Sidecar,
 }
 
-/// What is asked for cannot be had: the pod is left alone, and is well so.
-pub(super) enum Stop {
-    /// Because of this.
-    Skip(Box<str>),
-    /// It asks for what there is not: what to write instead.
-    Refuse(Box<str>),
-}
-
-impl From<String> for Stop {
-    fn from(refusal: String) -> Self {
-        Stop::Refuse(refusal.into())
-    }
-}
-
-impl Wishes {
-    /// Reads them from a pod's metadata.
+impl PodOptions {
+    /// Reads the options from a pod's metadata.
     ///
     /// # Errors
-    /// Why the pod is left alone, by its own wish or because of a value that nothing can be made of.
-    pub(super) fn read(
+    /// The pod opts out, or an annotation has a value that is not valid.
+    pub(in crate::inject) fn read(
         metadata: &Value,
         settings: &Settings,
         warnings: &mut Vec<Box<str>>,
     ) -> Result<Self, Stop> {
         let read = Reader { metadata };
-        read.strange(warnings);
-        read.is_wanted(warnings)?;
+        annotations::warn_of_strange(metadata, warnings);
+        read.check_inject(warnings)?;
         let values = read.values()?;
         let app_ca = read.word(APP_CA)?;
         let app_id = read.word(APP_ID)?;
@@ -150,7 +100,7 @@ impl Reader<'_> {
         text_of(&self.metadata["annotations"], name)
     }
 
-    /// A text without blanks, as names of Secrets are.
+    /// A text without white space, such as the name of a Secret.
     fn word(&self, name: &str) -> Result<Option<Box<str>>, String> {
         let Some(text) = self.text(name) else {
             return Ok(None);
@@ -171,28 +121,8 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// Values that are not text, and names that nobody knows.
-    fn strange(&self, warnings: &mut Vec<Box<str>>) {
-        let annotations = self.metadata["annotations"].as_object();
-        for (name, value) in annotations.into_iter().flatten() {
-            if KNOWN.contains(&&**name) && !value.is_string() {
-                let what = format!("annotation {name} is {value} and not text");
-                let advice = "put it in quotes, or the API server refuses it";
-                warnings.push(format!("{what}: {advice}").into());
-            }
-            warnings.extend(misspelt(name));
-        }
-        let labels = self.metadata["labels"].as_object();
-        for name in labels.into_iter().flatten().map(|(name, _)| &**name) {
-            if name != INJECT && KNOWN.contains(&name) {
-                let what = format!("label {name} counts for nothing");
-                warnings.push(format!("{what}: write it as an annotation").into());
-            }
-        }
-    }
-
-    /// As Istio has it: the label over the annotation, and what is no word for yes means no.
-    fn is_wanted(&self, warnings: &mut Vec<Box<str>>) -> Result<(), Stop> {
+    /// Like Istio, prefers the label to the annotation, and takes any text that does not mean true as false.
+    fn check_inject(&self, warnings: &mut Vec<Box<str>>) -> Result<(), Stop> {
         let labels = &self.metadata["labels"];
         let found = [
             ("label", text_of(labels, INJECT)),
@@ -203,7 +133,7 @@ impl Reader<'_> {
         let Some((what, text)) = found else {
             return Ok(());
         };
-        match yaml_bool(&text) {
+        match parse_yaml_bool(&text) {
             Some(true) => return Ok(()),
             Some(false) => {}
             None => warnings.push(
@@ -223,7 +153,7 @@ impl Reader<'_> {
         let Some(text) = self.text(REWRITE) else {
             return all;
         };
-        go_bool(&text).unwrap_or_else(|| {
+        parse_go_bool(&text).unwrap_or_else(|| {
             let words = "1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False";
             let counts = format!("so what holds for all pods counts, which is {all}");
             let must = format!("but must be one of {words}: {counts}");
@@ -248,7 +178,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a flag or the ConfigMap may say as well, read as it is there.
+    /// Annotations that set the same as a flag or the ConfigMap, parsed by the same code.
     fn values(&self) -> Result<Values, String> {
         let mut values = Values::default();
         for (name, member) in VALUES {
@@ -277,13 +207,14 @@ impl Reader<'_> {
             }
             forwards.push(ports);
         }
-        listen_apart(&forwards, status_port)?;
+        check_ports(&forwards, status_port)?;
         Ok(forwards)
     }
 }
 
-/// The agent listens on the port behind each `=` and on the status port: no two may be the same, and none is the app's.
-fn listen_apart(forwards: &[(u16, u16)], status_port: u16) -> Result<(), String> {
+/// Checks the agent's ports, which are those behind each `=` and the status port: no two are the same, and none is
+/// a port of the app.
+fn check_ports(forwards: &[(u16, u16)], status_port: u16) -> Result<(), String> {
     for (index, (app, own)) in forwards.iter().enumerate() {
         let item = format!("annotation {FORWARD} has {app}={own}");
         let advice = "write another port of the agent's behind '=', such as 15032";
@@ -306,55 +237,11 @@ fn listen_apart(forwards: &[(u16, u16)], status_port: u16) -> Result<(), String>
 }
 
 /// A port: 1 to 65535, digits only.
-pub(super) fn port(text: &str) -> Option<u16> {
+pub(in crate::inject) fn port(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|&port| is_number && port != 0)
 }
 
 fn wrong(name: &str, text: &str, must: &str) -> String {
     format!("annotation {name} is {}, {must}", Quoted(text))
-}
-
-/// The value of a label or an annotation; one that should have been quoted counts as if it were.
-fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>> {
-    match entries.get(name)? {
-        Value::Null => None,
-        Value::String(text) => Some(text.trim().into()),
-        other => Some(other.to_string().into()),
-    }
-}
-
-fn misspelt(name: &str) -> Option<Box<str>> {
-    if KNOWN.contains(&name) {
-        return None;
-    }
-    let is_own = name.starts_with(PREFIX);
-    let is_istio = name.contains("sidecar.istio.io/");
-    let (distance, known) = closest(name, KNOWN.into_iter())?;
-    // Istio has includeInboundPorts as well.
-    let is_slip = distance <= SLIP && known != super::metadata::EXCLUDE_INBOUND;
-    let is_meant = is_own || (is_istio && is_slip);
-    let advice = format!("nothing reads annotation {name}: did you mean {known}?");
-    is_meant.then(|| advice.into())
-}
-
-/// Annotations of ours on an object whose pods have metadata of their own.
-pub(super) fn misplaced(owner: &str, metadata: &Value, warnings: &mut Vec<Box<str>>) {
-    let names = |entries: &Value| -> Vec<String> {
-        let entries = entries.as_object().map(Map::keys);
-        entries.into_iter().flatten().cloned().collect()
-    };
-    for name in names(&metadata["annotations"]) {
-        if KNOWN.contains(&&*name) || name.starts_with(PREFIX) {
-            warnings.push(on_owner("annotation", &name, owner));
-        }
-    }
-    if names(&metadata["labels"]).iter().any(|name| name == INJECT) {
-        warnings.push(on_owner("label", INJECT, owner));
-    }
-}
-
-fn on_owner(what: &str, name: &str, owner: &str) -> Box<str> {
-    let advice = "move it to metadata of the pod template";
-    format!("{what} {name} stands on {owner} itself, where nothing reads it: {advice}").into()
 }

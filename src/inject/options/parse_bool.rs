@@ -1,7 +1,7 @@
-//! Words of annotations: Go's and YAML's for true and false.
+//! Parses booleans in annotations.
 
 /// Go's `strconv.ParseBool`.
-pub(super) fn go_bool(text: &str) -> Option<bool> {
+pub(super) fn parse_go_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
@@ -9,11 +9,11 @@ pub(super) fn go_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// The same, and the words that Istio's injector takes as well, in any case.
-pub(super) fn yaml_bool(text: &str) -> Option<bool> {
+/// The same in any case, and the words of YAML 1.1, which Istio's injector takes as well.
+pub(super) fn parse_yaml_bool(text: &str) -> Option<bool> {
     match &*text.to_ascii_lowercase() {
         "y" | "yes" | "on" => Some(true),
         "n" | "no" | "off" => Some(false),
-        lower => go_bool(lower),
+        lower => parse_go_bool(lower),
     }
 }

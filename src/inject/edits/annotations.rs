@@ -1,0 +1,212 @@
+//! Edits of the pod's annotations: the saved originals, and the ports that Istio's traffic rules leave out.
+
+use super::Editor;
+use crate::document::{Change, Edit, Pointer, Written};
+use crate::inject::report::Refusal;
+use crate::inject::settings::DEFAULT_STATUS_PORT;
+use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
+use serde_json::{Map, Value, json};
+
+const METADATA: &str = "metadata";
+const ANNOTATIONS: &str = "metadata.annotations";
+
+/// The annotation with the excluded ports.
+struct ExcludedPorts {
+    current: Option<Value>,
+    original: Option<Value>,
+    intended: Option<Value>,
+    /// Source text of the original.
+    text: Option<Box<str>>,
+}
+
+impl Editor<'_> {
+    /// Edits the annotations, last: the annotation saves what all other edits replace.
+    pub(super) fn annotations(&mut self) -> Result<(), Refusal> {
+        let ports = self.excluded_ports();
+        let above = Pointer::root().keys(&["metadata", "annotations"]);
+        if self.intent.is_none() {
+            self.remove_annotations(&above, ports);
+            return Ok(());
+        }
+        self.save_ports(&above, &ports);
+        let metadata = self.view.pod.get("metadata");
+        let all = metadata.and_then(|metadata| metadata.get("annotations"));
+        if has_entries(all) {
+            self.retain_collection(METADATA);
+            self.retain_collection(ANNOTATIONS);
+            for name in [ANNOTATION, EXCLUDE_INBOUND] {
+                let is_intended = name == ANNOTATION || ports.intended.is_some();
+                let is_there = all.is_some_and(|all| all.get(name).is_some());
+                let change = match is_there {
+                    true => Change::Remove,
+                    false => Change::Add(Value::Null.into()),
+                };
+                let at = above.key(name);
+                if is_intended {
+                    self.save_source(&Edit { at, change })?;
+                }
+            }
+            self.edit_annotations(&above, ports);
+            return Ok(());
+        }
+        match has_entries(metadata) {
+            true => self.first_annotations(&above, ANNOTATIONS, all, ports),
+            false => {
+                self.first_annotations(&Pointer::root().key(METADATA), METADATA, metadata, ports)
+            }
+        }
+    }
+
+    /// Creates the annotations, or all of the metadata, at a place that is absent or empty.
+    fn first_annotations(
+        &mut self,
+        at: &Pointer,
+        name: &str,
+        current: Option<&Value>,
+        ports: ExcludedPorts,
+    ) -> Result<(), Refusal> {
+        let change = match current {
+            None => Change::Add(Value::Null.into()),
+            Some(_) => Change::Remove,
+        };
+        self.save_source(&Edit {
+            at: at.clone(),
+            change,
+        })?;
+        let was = current.map(|current| SavedValue::new(self.view.value_text(at), current));
+        self.saved.collections.insert(name.into(), was);
+        let mut entries = json!({ANNOTATION: self.saved.write()});
+        if let Some(value) = ports.intended {
+            entries[EXCLUDE_INBOUND] = value;
+        }
+        let value = match name {
+            METADATA => json!({"annotations": entries}),
+            _ => entries,
+        };
+        self.create(at.clone(), current, value);
+        Ok(())
+    }
+
+    fn edit_annotations(&mut self, above: &Pointer, ports: ExcludedPorts) {
+        self.edit_ports(above, ports);
+        let at = above.key(ANNOTATION);
+        let saved = self.saved.write();
+        match self.view.annotation(ANNOTATION) {
+            Some(current) if *current == saved => {}
+            Some(_) => self.edit(at, Change::Set(saved.into())),
+            None => self.edit(at, Change::Add(saved.into())),
+        }
+    }
+
+    /// Whether the edits concern nothing but the annotation with the saved originals.
+    pub(super) fn only_saves(&self) -> bool {
+        let at = Pointer::root().keys(&["metadata", "annotations", ANNOTATION]);
+        self.edits.iter().all(|edit| edit.at == at)
+    }
+
+    /// Removes the injected annotations, and the collections that were created for them.
+    fn remove_annotations(&mut self, above: &Pointer, ports: ExcludedPorts) {
+        let metadata = &self.view.pod["metadata"];
+        let count = |value: &Value| value.as_object().map_or(0, Map::len);
+        let removes_ports = ports.current.is_some() && ports.intended.is_none();
+        let removed = 1 + usize::from(removes_ports);
+        let is_empty = ports.intended.is_none() && count(&metadata["annotations"]) == removed;
+        let old = self.view.saved.as_ref();
+        let was_created = old.is_some_and(|old| old.collections.contains_key(METADATA));
+        let metadata_change = self.emptied(METADATA).filter(|_| count(metadata) == 1);
+        // Metadata that were created with the annotations may have other members by now.
+        let change = self
+            .emptied(ANNOTATIONS)
+            .or_else(|| was_created.then_some(Change::Remove));
+        match (is_empty, metadata_change, change) {
+            (true, Some(change), _) => self.edit(Pointer::root().key(METADATA), change),
+            (true, None, Some(change)) => self.edit(above.clone(), change),
+            _ => {
+                self.edit_ports(above, ports);
+                self.edit(above.key(ANNOTATION), Change::Remove);
+            }
+        }
+    }
+
+    /// The ports that were excluded before injection, and those of the agent.
+    fn excluded_ports(&self) -> ExcludedPorts {
+        let current = self.view.annotation(EXCLUDE_INBOUND).cloned();
+        let old = self.view.saved.as_ref();
+        let saved = old.and_then(|old| old.excluded_ports.clone());
+        let agent = self.view.agent_ports.iter().copied();
+        let agent: Vec<u16> = agent.filter(|port| *port != DEFAULT_STATUS_PORT).collect();
+        let original = match (&saved, &current) {
+            (Some(saved), Some(current)) => without_ports(saved.as_ref(), current, &agent),
+            _ => current.clone(),
+        };
+        let intended = self.intent.map_or(&[][..], |intent| &intent.excluded_ports);
+        ExcludedPorts {
+            intended: with_ports(original.as_ref(), intended),
+            original,
+            current,
+            text: saved.flatten().map(|saved| saved.text),
+        }
+    }
+
+    fn save_ports(&mut self, above: &Pointer, ports: &ExcludedPorts) {
+        if ports.intended.is_none() || ports.intended == ports.original {
+            return;
+        }
+        let text = || self.view.value_text(&above.key(EXCLUDE_INBOUND));
+        let saved = ports
+            .original
+            .as_ref()
+            .map(|original| SavedValue::new(ports.text.clone().or_else(text), original));
+        self.saved.excluded_ports = Some(saved);
+    }
+
+    fn edit_ports(&mut self, above: &Pointer, ports: ExcludedPorts) {
+        let at = above.key(EXCLUDE_INBOUND);
+        match (ports.current, ports.intended) {
+            (Some(current), Some(value)) if current != value => {
+                let is_original = ports.original.as_ref() == Some(&value);
+                let text = ports.text.filter(|_| is_original);
+                self.edit(at, Change::Set(Written { value, text }));
+            }
+            (Some(_), None) => self.edit(at, Change::Remove),
+            (None, Some(value)) => self.edit(at, Change::Add(value.into())),
+            _ => {}
+        }
+    }
+}
+
+fn has_entries(value: Option<&Value>) -> bool {
+    let entries = value.and_then(Value::as_object);
+    entries.is_some_and(|entries| !entries.is_empty())
+}
+
+/// The ports of a comma-separated list.
+fn ports_of(list: &Value) -> Vec<&str> {
+    let ports = list.as_str().unwrap_or_default().split(',').map(str::trim);
+    ports.filter(|port| !port.is_empty()).collect()
+}
+
+/// A list with these ports added.
+fn with_ports(list: Option<&Value>, added: &[u16]) -> Option<Value> {
+    let listed = list.map(ports_of).unwrap_or_default();
+    let added = added.iter().map(u16::to_string);
+    let missing: Vec<String> = added.filter(|port| !listed.contains(&&**port)).collect();
+    let text = list.and_then(Value::as_str).unwrap_or_default().trim_end();
+    match (missing.is_empty(), listed.is_empty()) {
+        (true, _) => list.cloned(),
+        (false, true) => Some(missing.join(",").into()),
+        (false, false) => Some(format!("{text},{}", missing.join(",")).into()),
+    }
+}
+
+/// A list as it was before the agent's ports were added. Others may have changed it since.
+fn without_ports(saved: Option<&SavedValue>, current: &Value, agent: &[u16]) -> Option<Value> {
+    let original = saved.and_then(|saved| saved.value.as_ref());
+    if with_ports(original, agent).as_ref() == Some(current) {
+        return original.cloned();
+    }
+    let is_agents = |port: &&str| agent.iter().any(|own| own.to_string() == **port);
+    let ports = ports_of(current).into_iter();
+    let others: Vec<&str> = ports.filter(|port| !is_agents(port)).collect();
+    (!others.is_empty() || saved.is_some()).then(|| others.join(",").into())
+}

@@ -1,0 +1,99 @@
+//! Edits of the lists of the spec that have an injected item: the sidecar, or the volume.
+
+use super::Editor;
+use crate::document::{Change, Pointer, Written};
+use crate::inject::view::saved::SavedValue;
+use serde_json::{Value, json};
+
+impl Editor<'_> {
+    /// Adds, updates or removes the injected item of a list of the spec.
+    pub(super) fn list(&mut self, list: &str) {
+        let intended = self.intent.and_then(|intent| match list {
+            "volumes" => intent.volume.as_ref(),
+            list => (intent.list == list).then_some(&intent.sidecar),
+        });
+        let at = Pointer::root().keys(&["spec", list]);
+        let name = format!("spec.{list}");
+        let current = self.view.pod["spec"].get(list);
+        let items = current.and_then(Value::as_array);
+        let items = items.filter(|items| !items.is_empty());
+        match (intended, items, self.view.injected_item(list)) {
+            (Some(intended), Some(items), Some(index)) => {
+                self.retain_collection(&name);
+                self.update(list, &items[index], index, intended);
+            }
+            (Some(intended), Some(_), None) => {
+                self.edit(at.item(0), Change::Add(intended.clone().into()));
+            }
+            (Some(intended), None, _) => {
+                let saved = self.create(at, current, json!([intended]));
+                self.saved.collections.insert(name.into(), saved);
+            }
+            (None, Some(items), Some(index)) => {
+                let change = match items.len() {
+                    1 => self.emptied(&name),
+                    _ => None,
+                };
+                match change {
+                    Some(change) => self.edit(at, change),
+                    None => self.edit(at.item(index), Change::Remove),
+                }
+            }
+            (None, _, _) => {}
+        }
+    }
+
+    /// Updates the item, and moves the sidecar to the front if a container before it has a probe that needs it: kubelet
+    /// starts init containers one after the other.
+    fn update(&mut self, list: &str, current: &Value, index: usize, intended: &Value) {
+        let at = Pointer::root().keys(&["spec", list]);
+        let needs_sidecar = self.view.probes.iter().any(|probe| {
+            let goals = self.intent.map(|intent| &intent.goals);
+            goals.is_some_and(|goals| goals.contains_key(&probe.key))
+                && (0..index).any(|before| probe.container.at == at.item(before))
+        });
+        if list != "volumes" && needs_sidecar {
+            self.edit(at.item(index), Change::Remove);
+            self.edit(at.item(0), Change::Add(intended.clone().into()));
+        } else if intended != current {
+            self.edit(at.item(index), Change::Set(intended.clone().into()));
+        }
+    }
+
+    /// Keeps what an earlier injection saved of a collection.
+    pub(super) fn retain_collection(&mut self, name: &str) {
+        let old = self.view.saved.as_ref();
+        if let Some(saved) = old.and_then(|old| old.collections.get(name)) {
+            self.saved.collections.insert(name.into(), saved.clone());
+        }
+    }
+
+    /// Gives a collection that is absent or empty its first entries. Returns what to save of it.
+    pub(super) fn create(
+        &mut self,
+        at: Pointer,
+        current: Option<&Value>,
+        value: Value,
+    ) -> Option<SavedValue> {
+        let Some(current) = current else {
+            self.edit(at, Change::Add(value.into()));
+            return None;
+        };
+        let saved = SavedValue::new(self.view.value_text(&at), current);
+        self.edit(at, Change::Set(value.into()));
+        Some(saved)
+    }
+
+    /// How to restore a collection that has no other entries than injected ones; none if it was not injection that
+    /// created or filled it.
+    pub(super) fn emptied(&self, name: &str) -> Option<Change> {
+        let saved = self.view.saved.as_ref()?.collections.get(name)?;
+        Some(match saved {
+            None => Change::Remove,
+            Some(SavedValue { text, value }) => Change::Set(Written {
+                value: value.clone().unwrap_or_default(),
+                text: Some(text.clone()),
+            }),
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! Edits of probes and hooks: field by field, so that comments and the order of fields stay.
+
+use super::Editor;
+use crate::document::{Change, Pointer, Written};
+use crate::inject::intent::Goal;
+use crate::inject::view::handler::{Handler, HandlerKind};
+use crate::inject::view::probes::{Field, Original, Probe};
+use crate::inject::view::saved::{SavedField, SavedProbe, SavedValue, key_of_text};
+use serde_json::{Map, Value};
+
+impl Editor<'_> {
+    /// Brings a probe to its goal. Without one, an injected probe becomes its original, and any other stays.
+    pub(super) fn probe(&mut self, probe: &Probe<'_>) {
+        let goal = self.intent.and_then(|intent| intent.goals.get(&probe.key));
+        let (Ok(original), Ok(current)) = (&probe.original, Handler::of(probe.value)) else {
+            return;
+        };
+        if goal.is_none() && original.injected.is_none() {
+            return;
+        }
+        let at = probe.at.key(current.kind.key());
+        let mut saved = SavedProbe::default();
+        for field in &original.fields {
+            self.field(&at, original, &current, field, goal, &mut saved);
+        }
+        self.added_fields(&at, original, &current, goal, &mut saved);
+        self.handler_key(&at, original, &current, goal, &mut saved);
+        if goal.is_none() {
+            return;
+        }
+        if has_null(probe.value, &current) {
+            self.write_out(probe, original, &mut saved);
+        }
+        self.saved.probes.insert(probe.key.clone(), saved);
+    }
+
+    /// Edits a field of the original.
+    fn field(
+        &mut self,
+        at: &Pointer,
+        original: &Original,
+        current: &Handler,
+        field: &Field,
+        goal: Option<&Goal>,
+        saved: &mut SavedProbe,
+    ) {
+        let (name, value) = match goal {
+            Some(goal) => intended_field(goal, original.handler.kind, field),
+            None => (&*field.name, field.value.clone()),
+        };
+        let old = field.saved.as_ref();
+        if goal.is_some() {
+            let place = field.current.as_ref().map(|current| at.key(current));
+            let (value_text, key_text) = match &place {
+                Some(place) => (self.view.value_text(place), self.view.key_text(place)),
+                None => (None, None),
+            };
+            let is_current = field
+                .current
+                .as_ref()
+                .is_some_and(|name| current.fields.get(&**name) == Some(&field.value));
+            let replaced = SavedValue::new(value_text.filter(|_| is_current), &field.value);
+            let same = |old: &SavedValue| old.value.as_ref().is_none_or(|was| *was == field.value);
+            let old_value = old.and_then(|old| old.value.clone()).filter(same);
+            let old_value = old_value.map(|old| SavedValue {
+                value: Some(field.value.clone()),
+                ..old
+            });
+            let old_key = old.and_then(|old| old.key.clone());
+            let entry = SavedField {
+                value: (field.value != value).then(|| old_value.unwrap_or(replaced)),
+                key: (*field.name != *name).then(|| {
+                    old_key
+                        .or(key_text)
+                        .unwrap_or_else(|| Value::from(&*field.name).to_string().into())
+                }),
+                port: match goal {
+                    Some(Goal::Rewritten { app_port, .. }) if name == "port" => {
+                        field.value.is_string().then_some(*app_port)
+                    }
+                    _ => None,
+                },
+            };
+            if !entry.is_added() {
+                saved.fields.insert(name.into(), entry);
+            }
+        }
+        let Some(current_name) = &field.current else {
+            // An absent scheme or protocol is the default, which the agent's is too.
+            if goal.is_none() || !["scheme", "protocol"].contains(&name) {
+                self.edit(at.key(name), Change::Add(value.into()));
+            }
+            return;
+        };
+        let place = at.key(current_name);
+        if current.fields.get(&**current_name) != Some(&value) {
+            let text = old.and_then(|old| old.value.as_ref());
+            let text = text.filter(|_| value == field.value);
+            let text = text.map(|old| old.text.clone());
+            self.edit(place.clone(), Change::Set(Written { value, text }));
+        }
+        if **current_name != *name {
+            let text = old.and_then(|old| old.key.clone());
+            let text = text.filter(|text| *key_of_text(text) == *name);
+            let key = name.into();
+            self.edit(place, Change::Rename { key, text });
+        }
+    }
+
+    /// Edits the fields of the handler that the original does not have.
+    fn added_fields(
+        &mut self,
+        at: &Pointer,
+        original: &Original,
+        current: &Handler,
+        goal: Option<&Goal>,
+        saved: &mut SavedProbe,
+    ) {
+        let is_original = |name: &str| {
+            let mut fields = original.fields.iter();
+            fields.any(|field| field.current.as_deref() == Some(name))
+        };
+        let added = current.fields.iter().filter(|(name, _)| !is_original(name));
+        for (name, value) in added {
+            match (goal, &**name) {
+                (Some(Goal::Rewritten { .. }), "path") => {}
+                (Some(Goal::Rewritten { .. }), "scheme") => {
+                    if value == "HTTPS" {
+                        let http = Value::from("HTTP");
+                        self.edit(at.key(name), Change::Set(http.into()));
+                    }
+                }
+                (Some(Goal::Rewritten { .. }), _) => {}
+                (Some(Goal::Forwarded(_)) | None, _) => self.edit(at.key(name), Change::Remove),
+            }
+        }
+        let Some(Goal::Rewritten { path, .. }) = goal else {
+            return;
+        };
+        if saved.fields.contains_key("path") {
+            return;
+        }
+        saved.fields.insert("path".into(), SavedField::default());
+        match current.fields.get("path") {
+            Some(current) if *current == **path => {}
+            Some(_) => self.edit(at.key("path"), Change::Set(Value::from(&**path).into())),
+            None => self.edit(at.key("path"), Change::Add(Value::from(&**path).into())),
+        }
+    }
+
+    /// Renames the handler.
+    fn handler_key(
+        &mut self,
+        at: &Pointer,
+        original: &Original,
+        current: &Handler,
+        goal: Option<&Goal>,
+        saved: &mut SavedProbe,
+    ) {
+        let kind = original.handler.kind;
+        let old = original
+            .injected
+            .as_ref()
+            .and_then(|injected| injected.saved.key.clone());
+        if goal.is_some() && kind != HandlerKind::HttpGet {
+            let text = old.clone().or_else(|| self.view.key_text(at));
+            saved.key = Some(text.unwrap_or_else(|| kind.key().into()));
+        }
+        let intended = goal.map_or(kind, |_| HandlerKind::HttpGet);
+        if intended != current.kind {
+            let text = old.filter(|text| *key_of_text(text) == *intended.key());
+            let key = intended.key().into();
+            self.edit(at.clone(), Change::Rename { key, text });
+        }
+    }
+
+    /// Writes out a probe in which the key of the handler is taken by a null: the edits below it become one.
+    fn write_out(&mut self, probe: &Probe<'_>, original: &Original, saved: &mut SavedProbe) {
+        let old = original.injected.as_ref();
+        let old = old.and_then(|injected| injected.saved.source.clone());
+        saved.source = old.or_else(|| self.view.value_text(&probe.at));
+        let is_handler = |key: &str| HandlerKind::from_key(key).is_some();
+        let is_absent = |(key, value): &(&String, &Value)| is_handler(key) && value.is_null();
+        let members = probe.value.iter().filter(|member| !is_absent(member));
+        let members = members.map(|(key, value)| (key.clone(), value.clone()));
+        let without: Map<String, Value> = members.collect();
+        self.collapse(&probe.at, without.into(), None);
+    }
+}
+
+/// Whether a handler that has to become an `httpGet` finds a null under that key.
+fn has_null(probe: &Map<String, Value>, current: &Handler) -> bool {
+    current.kind != HandlerKind::HttpGet && probe.contains_key(HandlerKind::HttpGet.key())
+}
+
+/// The name and value that a field of the original has in the pod, by the probe's goal.
+fn intended_field<'f>(goal: &Goal, kind: HandlerKind, field: &'f Field) -> (&'f str, Value) {
+    let is = |word: &str| {
+        let text = field.value.as_str();
+        text.is_some_and(|text| text.eq_ignore_ascii_case(word))
+    };
+    match (goal, kind, &*field.name) {
+        (Goal::Forwarded(to), _, "port") => ("port", (*to).into()),
+        (Goal::Rewritten { status_port, .. }, _, "port") => ("port", (*status_port).into()),
+        (Goal::Rewritten { path, .. }, HandlerKind::HttpGet, "path")
+        | (Goal::Rewritten { path, .. }, HandlerKind::Grpc, "service") => {
+            ("path", (&**path).into())
+        }
+        (Goal::Rewritten { .. }, HandlerKind::HttpGet, "scheme") if is("HTTPS") => {
+            ("scheme", "HTTP".into())
+        }
+        (Goal::Rewritten { .. }, HandlerKind::HttpGet, "protocol") if is("HTTP2") => {
+            ("protocol", "HTTP1".into())
+        }
+        (Goal::Rewritten { .. }, HandlerKind::Grpc, "mode") => ("scheme", "HTTP".into()),
+        (_, _, name) => (name, field.value.clone()),
+    }
+}

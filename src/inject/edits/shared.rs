@@ -1,0 +1,227 @@
+//! Parts of a pod that are written elsewhere in YAML: aliases (`livenessProbe: *probe`) and mappings with a merge key
+//! (`<<: *probe`). An edit below one writes it out; its source text is saved and comes back when that is undone.
+
+use super::Editor;
+use crate::document::{Change, Edit, Pointer, Written, apply, in_order, read_text};
+use crate::inject::report::Refusal;
+use crate::inject::view::SPEC_LISTS;
+use crate::inject::view::handler::Handler;
+use serde_json::Value;
+
+/// The place of the annotations, as the annotation names it.
+const ANNOTATIONS: &str = "metadata.annotations";
+
+/// A place that injection may write out.
+enum Shared {
+    /// Collections of the pod, and `lifecycle` of a container.
+    Named(Box<str>),
+    /// A probe.
+    Probe(Box<str>),
+    /// The handler of a probe.
+    Handler(Box<str>),
+}
+
+impl Editor<'_> {
+    /// Keeps the sources of an earlier injection below which there are injected parts still.
+    pub(super) fn retain_sources(&mut self) {
+        let (Some(old), Some(intent)) = (&self.view.saved, self.intent) else {
+            return;
+        };
+        for (place, source) in &old.sources {
+            let is_injected = match place.strip_prefix("spec.") {
+                Some("volumes") => intent.volume.is_some(),
+                Some(list) => list == intent.list,
+                None => {
+                    let container = place.strip_suffix(".lifecycle");
+                    container.is_none_or(|container| self.has_hook(container))
+                }
+            };
+            if is_injected {
+                self.saved.sources.insert(place.clone(), source.clone());
+            }
+        }
+        for probe in &self.view.probes {
+            if let (Some(injected), Some(saved)) =
+                (probe.injected(), self.saved.probes.get_mut(&probe.key))
+            {
+                let old = &injected.saved;
+                saved.source = saved.source.take().or_else(|| old.source.clone());
+                saved.handler_source = old.handler_source.clone();
+            }
+        }
+    }
+
+    /// Whether a hook of this container is injected.
+    fn has_hook(&self, container: &str) -> bool {
+        let prefix = format!("{container}.lifecycle.");
+        let mut probes = self.saved.probes.keys();
+        probes.any(|key| key.starts_with(&prefix))
+    }
+
+    /// Saves the source text of each shared place that an edit writes out.
+    ///
+    /// # Errors
+    /// The shared place has more than injection may write out.
+    pub(super) fn save_sources(&mut self) -> Result<(), Refusal> {
+        for edit in self.edits.clone() {
+            self.save_source(&edit)?;
+        }
+        Ok(())
+    }
+
+    /// Saves the source text of the shared place above an edit.
+    ///
+    /// # Errors
+    /// The shared place has more than injection may write out.
+    pub(super) fn save_source(&mut self, edit: &Edit) -> Result<(), Refusal> {
+        let place = match (&edit.change, edit.at.split()) {
+            (Change::Add(_), Some((above, _))) => above,
+            _ => edit.at.clone(),
+        };
+        let shared = self.view.shared_above(&place);
+        let shared = shared.map_err(|at| shares_too_much(&at))?;
+        let Some(shared) = shared.filter(|shared| *shared != edit.at) else {
+            return Ok(());
+        };
+        let places = self.places().into_iter();
+        let mut places = places.filter(|(_, at)| *at == shared);
+        let (Some((place, at)), Some(text)) = (places.next(), self.view.value_text(&shared)) else {
+            return Err(shares_too_much(&self.view.place(&shared)));
+        };
+        if self.intent.is_some() {
+            self.save(&place, text);
+        }
+        drop(at);
+        Ok(())
+    }
+
+    fn save(&mut self, place: &Shared, text: Box<str>) {
+        let probes = &mut self.saved.probes;
+        match place {
+            Shared::Named(name) => drop(self.saved.sources.insert(name.clone(), text)),
+            Shared::Probe(key) => {
+                if let Some(saved) = probes.get_mut(key) {
+                    saved.source = Some(text);
+                }
+            }
+            Shared::Handler(key) => {
+                if let Some(saved) = probes.get_mut(key) {
+                    saved.handler_source = Some(text);
+                }
+            }
+        }
+    }
+
+    /// Restores sources below which nothing is injected any more.
+    pub(super) fn restore_sources(&mut self) {
+        let Some(old) = &self.view.saved else {
+            return;
+        };
+        for (place, at) in self.places() {
+            let source = match &place {
+                Shared::Named(name) => {
+                    let is_kept = self.saved.sources.contains_key(name);
+                    old.sources.get(name).filter(|_| !is_kept).cloned()
+                }
+                Shared::Probe(key) | Shared::Handler(key)
+                    if self.saved.probes.contains_key(key) =>
+                {
+                    None
+                }
+                Shared::Probe(key) => self.injected_source(key, false),
+                Shared::Handler(key) => self.injected_source(key, true),
+            };
+            if let Some(source) = source
+                && let Some(current) = at.find(self.view.pod).cloned()
+            {
+                self.collapse(&at, current, Some(source));
+            }
+        }
+    }
+
+    fn injected_source(&self, key: &str, of_handler: bool) -> Option<Box<str>> {
+        let mut probes = self.view.probes.iter();
+        let probe = probes.find(|probe| *probe.key == *key)?;
+        let saved = &probe.injected()?.saved;
+        match of_handler {
+            true => saved.handler_source.clone(),
+            false => saved.source.clone(),
+        }
+    }
+
+    /// Replaces all edits below a place by one that sets the place. `current` is the value there, before the edits.
+    pub(super) fn collapse(&mut self, at: &Pointer, current: Value, source: Option<Box<str>>) {
+        let is_below = |edit: &Edit| {
+            let steps = edit.at.steps();
+            steps.len() > at.steps().len() && steps.starts_with(at.steps())
+        };
+        let edits = core::mem::take(&mut self.edits);
+        let (below, others): (Vec<Edit>, Vec<Edit>) = edits.into_iter().partition(is_below);
+        self.edits = others;
+        let mut relative = below.clone();
+        for edit in &mut relative {
+            edit.at = edit.at.below(at.steps().len());
+        }
+        in_order(&mut relative);
+        let mut value = current;
+        if relative.is_empty() || apply(&mut value, &relative).is_err() {
+            self.edits.extend(below);
+            return;
+        }
+        // The source may have members that are null, which count as absent.
+        let in_source = source.as_deref().and_then(read_text);
+        let in_source = in_source.filter(|read| without_nulls(read) == without_nulls(&value));
+        let written = Written {
+            value: in_source.unwrap_or(value),
+            text: source,
+        };
+        // In front of a renaming of the same place.
+        let at = at.clone();
+        let change = Change::Set(written);
+        self.edits.insert(0, Edit { at, change });
+    }
+
+    /// The places that injection may write out as a whole.
+    fn places(&self) -> Vec<(Shared, Pointer)> {
+        let mut places = Vec::new();
+        let root = Pointer::root();
+        for list in SPEC_LISTS {
+            let name = format!("spec.{list}").into();
+            places.push((Shared::Named(name), root.keys(&["spec", list])));
+        }
+        let annotations = root.keys(&["metadata", "annotations"]);
+        places.push((Shared::Named(ANNOTATIONS.into()), annotations));
+        for probe in &self.view.probes {
+            if let (true, Some((above, _))) = (probe.kind.is_hook, probe.at.split()) {
+                let name = format!("{}.lifecycle", probe.container.name).into();
+                places.push((Shared::Named(name), above));
+            }
+            if let Ok(handler) = Handler::of(probe.value) {
+                let at = probe.at.key(handler.kind.key());
+                places.push((Shared::Handler(probe.key.clone()), at));
+            }
+            places.push((Shared::Probe(probe.key.clone()), probe.at.clone()));
+        }
+        places
+    }
+}
+
+fn shares_too_much(at: &Pointer) -> Refusal {
+    Refusal {
+        why: format!("{at} is a YAML alias that others share: write out what it stands for").into(),
+        at: Some(at.clone()),
+    }
+}
+
+/// A value without null members.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().filter(|(_, value)| !value.is_null());
+            let members = members.map(|(key, value)| (key.clone(), without_nulls(value)));
+            Value::Object(members.collect())
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,200 @@
+//! The injected sidecar or volume, brought to what is intended. What others have added to it stays: the API server's
+//! defaults, the mount of a service account's token, another webhook's variables.
+
+use super::quantity;
+use super::table;
+use crate::inject::view::containers::SIDECAR;
+use crate::inject::view::{PROBERS, VOLUME};
+use serde_json::{Map, Value, json};
+
+/// Members of the sidecar that only some settings write, and nobody else adds.
+const OPTIONAL: [&str; 1] = ["restartPolicy"];
+/// Lists of the sidecar in which only some settings write an item.
+const LISTS: [&str; 2] = ["env", "volumeMounts"];
+/// The items that only some settings write, by name.
+const OPTIONAL_ITEMS: [&str; 4] = ["POD_IP", PROBERS, VOLUME, SIDECAR];
+/// Members that a setting writes and others may default: the annotation saves which of them injection wrote.
+const SETTINGS: [&str; 2] = ["imagePullPolicy", "resources"];
+
+/// The part of a sidecar that the annotation saves, so that a setting that is no longer set can be removed.
+pub(in crate::inject) fn settings_of(sidecar: &Value) -> Value {
+    let members = SETTINGS
+        .iter()
+        .filter_map(|name| Some((String::from(*name), sidecar.get(name)?.clone())));
+    Value::Object(members.collect())
+}
+
+/// The sidecar as it should be. `applied` is what an earlier injection saved of its settings.
+pub(in crate::inject) fn sidecar(
+    current: &Value,
+    intended: &Value,
+    applied: Option<&Value>,
+) -> Value {
+    let mut intended = intended.clone();
+    retain_same_table(current, &mut intended);
+    let mut current = current.clone();
+    if let (Some(members), Some(applied)) = (current.as_object_mut(), applied) {
+        for name in SETTINGS {
+            let was_applied = applied.get(name).is_some();
+            if was_applied && intended.get(name).is_none() {
+                members.remove(name);
+            }
+        }
+    }
+    let resources = resources(
+        &current["resources"],
+        &intended["resources"],
+        applied.map(|applied| &applied["resources"]),
+    );
+    intended["resources"] = resources;
+    if let Some(members) = current.as_object_mut() {
+        members.remove("resources");
+    }
+    merge(&current, &intended)
+}
+
+/// The volume as it should be.
+pub(in crate::inject) fn volume(current: &Value, intended: &Value) -> Value {
+    merge(current, intended)
+}
+
+/// Keeps the current text of the table of probers if its probers are the intended ones.
+fn retain_same_table(current: &Value, intended: &mut Value) {
+    let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
+    let Some(text) = crate::inject::view::table_text(current) else {
+        return;
+    };
+    let variables = intended["env"].as_array_mut().into_iter().flatten();
+    for variable in variables.filter(|variable| variable["name"] == PROBERS) {
+        let intended = variable["value"].as_str().and_then(parse);
+        if let (Some(current), Some(intended)) = (parse(text), intended)
+            && table::is_same(&current, &intended)
+        {
+            variable["value"] = text.into();
+        }
+    }
+}
+
+/// `resources` as they should be: intended members, in the current spelling where that is the same quantity, and
+/// members that others have added.
+fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Value {
+    let empty = json!({});
+    let current = if current.is_object() { current } else { &empty };
+    let mut merged = current.clone();
+    for group in ["limits", "requests"] {
+        let entries = |resources: &Value| resources[group].as_object().cloned();
+        let now = entries(current).unwrap_or_default();
+        let wanted = entries(intended).unwrap_or_default();
+        let mut members = Map::new();
+        for (name, value) in &now {
+            let was_applied = applied.is_some_and(|applied| {
+                // The API server defaults a request to the limit.
+                let is_limit = |resources: &Value| {
+                    let limit = resources["limits"].get(name);
+                    limit.is_some_and(|limit| quantity::is_same(limit, value))
+                };
+                applied[group].get(name).is_some() || is_limit(applied) && !is_limit(intended)
+            });
+            match wanted.get(name).filter(|wanted| !wanted.is_null()) {
+                Some(wanted) if quantity::is_same(value, wanted) => {
+                    members.insert(name.clone(), value.clone());
+                }
+                None if !was_applied => {
+                    members.insert(name.clone(), value.clone());
+                }
+                _ => {}
+            }
+        }
+        for (name, value) in wanted {
+            members.entry(name).or_insert(value);
+        }
+        match (members.is_empty(), &intended[group]) {
+            (false, _) => merged[group] = members.into(),
+            // As it is written in the settings, so that the first injection has it like the next.
+            (true, Value::Object(_)) if current.get(group).is_some() => {
+                merged[group] = json!({});
+            }
+            (true, _) => drop(merged.as_object_mut().and_then(|all| all.remove(group))),
+        }
+    }
+    for (name, value) in intended.as_object().into_iter().flatten() {
+        if name != "limits" && name != "requests" {
+            merged[&**name] = value.clone();
+        }
+    }
+    let gone = applied.and_then(Value::as_object).into_iter().flatten();
+    for (name, _) in gone {
+        if name != "limits" && name != "requests" && intended.get(name).is_none() {
+            merged.as_object_mut().and_then(|all| all.remove(name));
+        }
+    }
+    merged
+}
+
+fn merge(current: &Value, intended: &Value) -> Value {
+    match (current, intended) {
+        (Value::Object(current), Value::Object(intended)) => objects(current, intended).into(),
+        (Value::Array(current), Value::Array(intended)) => lists(current, intended).into(),
+        _ => intended.clone(),
+    }
+}
+
+fn objects(current: &Map<String, Value>, intended: &Map<String, Value>) -> Map<String, Value> {
+    let mut merged = Map::new();
+    for (key, value) in current {
+        let value = match (intended.get(key), value) {
+            (Some(intended), _) => merge(value, intended),
+            (None, Value::Array(items)) if LISTS.contains(&&**key) => {
+                let others = lists(items, &[]);
+                if others.is_empty() {
+                    continue;
+                }
+                others.into()
+            }
+            (None, _) if OPTIONAL.contains(&&**key) => continue,
+            (None, _) => value.clone(),
+        };
+        merged.insert(key.clone(), value);
+    }
+    for (key, value) in intended {
+        merged.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    merged
+}
+
+/// Matches items by name where they have names, and keeps those of others in their places. Other lists become the
+/// intended ones, with what others have added to their items.
+fn lists(current: &[Value], intended: &[Value]) -> Vec<Value> {
+    let has_name = |item: &Value| item["name"].is_string();
+    if current.iter().chain(intended).any(has_name) {
+        return named_items(current, intended);
+    }
+    let same_length = current.len() == intended.len();
+    let merged = |(index, item): (usize, &Value)| match current.get(index).filter(|_| same_length) {
+        Some(current) => merge(current, item),
+        None => item.clone(),
+    };
+    intended.iter().enumerate().map(merged).collect()
+}
+
+fn named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
+    let find = |list: &[Value], name: &Value| list.iter().position(|item| item["name"] == *name);
+    let mut merged = Vec::new();
+    for item in current {
+        let name = &item["name"];
+        match find(intended, name) {
+            Some(index) => merged.push(merge(item, &intended[index])),
+            None if OPTIONAL_ITEMS.iter().any(|optional| name == optional) => {}
+            None => merged.push(item.clone()),
+        }
+    }
+    // A missing item goes behind its predecessor in the intended list.
+    for (index, item) in intended.iter().enumerate() {
+        if find(&merged, &item["name"]).is_none() {
+            let before = index.checked_sub(1).map(|before| &intended[before]["name"]);
+            let before = before.and_then(|name| find(&merged, name));
+            merged.insert(before.map_or(0, |before| before + 1), item.clone());
+        }
+    }
+    merged
+}

@@ -1,0 +1,115 @@
+//! The labels and annotations that injection reads, and advice on those that nothing reads.
+
+use crate::flags::closest;
+use crate::inject::view::saved;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+const PREFIX: &str = "probelet.dev/";
+pub(in crate::inject) const INJECT: &str = "sidecar.istio.io/inject";
+pub(in crate::inject) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
+pub(in crate::inject) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
+pub(in crate::inject) const FORWARD: &str = "probelet.dev/forward";
+pub(in crate::inject) const SIDECAR: &str = "probelet.dev/sidecar";
+pub(in crate::inject) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
+pub(in crate::inject) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
+pub(super) const IMAGE: &str = "probelet.dev/image";
+pub(super) const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
+pub(super) const RESOURCES: &str = "probelet.dev/resources";
+pub(in crate::inject) const TARGET_IP: &str = "probelet.dev/target-ip";
+pub(in crate::inject) const SOURCE_IP: &str = "probelet.dev/source-ip";
+pub(super) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
+pub(super) const APP_CA: &str = "probelet.dev/app-ca-secret";
+pub(in crate::inject) const APP_ID: &str = "probelet.dev/app-id";
+
+/// All annotations that are read or written.
+const KNOWN: [&str; 17] = [
+    INJECT,
+    REWRITE,
+    STATUS_PORT,
+    FORWARD,
+    SIDECAR,
+    EXCLUDE_CONTAINERS,
+    EXCLUDE_PORTS,
+    IMAGE,
+    PULL_POLICY,
+    RESOURCES,
+    TARGET_IP,
+    SOURCE_IP,
+    CLIENT_CERT,
+    APP_CA,
+    APP_ID,
+    saved::ANNOTATION,
+    saved::EXCLUDE_INBOUND,
+];
+
+/// The largest edit distance at which a name of Istio's counts as a misspelling of one of these.
+const MISSPELLING_DISTANCE: usize = 2;
+
+/// The text of a label or an annotation. A value that needs quotes counts as if it had them.
+pub(super) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>> {
+    match entries.get(name)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.trim().into()),
+        other => Some(other.to_string().into()),
+    }
+}
+
+/// Warns of annotations that are not text, of misspelt ones, and of labels that should be annotations.
+pub(super) fn warn_of_strange(metadata: &Value, warnings: &mut Vec<Box<str>>) {
+    let annotations = metadata["annotations"].as_object();
+    for (name, value) in annotations.into_iter().flatten() {
+        if KNOWN.contains(&&**name) && !value.is_string() {
+            let what = format!("annotation {name} is {value} and not text");
+            let advice = "put it in quotes, or the API server refuses it";
+            warnings.push(format!("{what}: {advice}").into());
+        }
+        warnings.extend(misspelt(name));
+    }
+    let labels = metadata["labels"].as_object();
+    for name in labels.into_iter().flatten().map(|(name, _)| &**name) {
+        if name != INJECT && KNOWN.contains(&name) {
+            let what = format!("label {name} counts for nothing");
+            warnings.push(format!("{what}: write it as an annotation").into());
+        }
+    }
+}
+
+fn misspelt(name: &str) -> Option<Box<str>> {
+    if KNOWN.contains(&name) {
+        return None;
+    }
+    let is_own = name.starts_with(PREFIX);
+    let is_istio = name.contains("sidecar.istio.io/");
+    let (distance, known) = closest(name, KNOWN.into_iter())?;
+    // Istio has includeInboundPorts as well.
+    let is_near = distance <= MISSPELLING_DISTANCE && known != saved::EXCLUDE_INBOUND;
+    let is_misspelt = is_own || (is_istio && is_near);
+    let advice = format!("nothing reads annotation {name}: did you mean {known}?");
+    is_misspelt.then(|| advice.into())
+}
+
+/// Warns of annotations on an object whose pods have metadata of their own.
+pub(in crate::inject) fn warn_of_misplaced(
+    owner: &str,
+    metadata: &Value,
+    warnings: &mut Vec<Box<str>>,
+) {
+    let names = |entries: &Value| -> Vec<String> {
+        let entries = entries.as_object().map(Map::keys);
+        entries.into_iter().flatten().cloned().collect()
+    };
+    for name in names(&metadata["annotations"]) {
+        if KNOWN.contains(&&*name) || name.starts_with(PREFIX) {
+            warnings.push(misplaced("annotation", &name, owner));
+        }
+    }
+    if names(&metadata["labels"]).iter().any(|name| name == INJECT) {
+        warnings.push(misplaced("label", INJECT, owner));
+    }
+}
+
+fn misplaced(what: &str, name: &str, owner: &str) -> Box<str> {
+    let advice = "move it to metadata of the pod template";
+    format!("{what} {name} stands on {owner} itself, where nothing reads it: {advice}").into()
+}

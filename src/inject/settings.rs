@@ -1,0 +1,47 @@
+//! The settings that apply to every pod unless its annotations say otherwise.
+
+use core::net::IpAddr;
+use serde_json::Value;
+
+/// The status port of an agent that is started without `--status-port`.
+pub(super) const DEFAULT_STATUS_PORT: u16 = 15020;
+
+/// The settings for all pods: flags and the ConfigMap.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Whether probes are rewritten (`sidecarInjectorWebhook.rewriteAppHTTPProbe`). A port that a pod names in
+    /// `probelet.dev/forward` is forwarded in both cases.
+    pub rewrite: bool,
+    /// The image of the sidecar.
+    pub image: Box<str>,
+    /// `imagePullPolicy` of the sidecar.
+    pub pull_policy: Option<Box<str>>,
+    /// `resources` of the sidecar, an object.
+    pub resources: Value,
+    /// The status port.
+    pub status_port: u16,
+    /// The kind of container that the sidecar becomes.
+    pub sidecar: Sidecar,
+    /// The address at which the agent dials the app.
+    pub target: Target,
+    /// The source address of the agent's connections to the app.
+    pub source_ip: Option<IpAddr>,
+}
+
+/// The kind of container that the sidecar becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sidecar {
+    /// An init container with `restartPolicy: Always`: Kubernetes 1.29 or later.
+    Native,
+    /// An ordinary container.
+    Container,
+}
+
+/// The address at which the agent dials the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The pod's address, as kubelet does: `POD_IP` from the downward API.
+    Pod,
+    /// This address.
+    Ip(IpAddr),
+}

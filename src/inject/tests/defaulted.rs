@@ -1,0 +1,224 @@
+//! Injected pods that the API server, another webhook or a person has changed before they are injected again.
+
+use super::*;
+
+/// A pod with a probe of each kind and a hook.
+fn web() -> Value {
+    pod(json!([{
+        "name": "web",
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "livenessProbe": {"tcpSocket": {"port": "http"}},
+        "readinessProbe": {"grpc": {"port": 50051, "service": "orders"}},
+        "startupProbe": {"httpGet": {"path": "/foo", "port": "http", "scheme": "HTTPS"}},
+        "lifecycle": {"preStop": {"httpGet": {"port": 8080}}},
+    }]))
+}
+
+/// The API server's defaults of a rewritten probe, and the mount of the service account's token.
+fn defaulted(mut document: Value) -> Value {
+    let container = &mut document["spec"]["containers"][0];
+    for kind in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let probe = &mut container[kind];
+        probe["timeoutSeconds"] = 1.into();
+        probe["periodSeconds"] = 10.into();
+        probe["httpGet"]["scheme"] = "HTTP".into();
+    }
+    container["lifecycle"]["preStop"]["httpGet"]["scheme"] = "HTTP".into();
+    let sidecar = &mut document["spec"]["initContainers"][0];
+    sidecar["imagePullPolicy"] = "IfNotPresent".into();
+    sidecar["volumeMounts"] =
+        json!([{"name": "token", "mountPath": "/var/run/secrets", "readOnly": true}]);
+    document
+}
+
+fn is_settled(document: &Value, settings: &Settings) {
+    let report = report(document, Task::Inject, settings);
+    assert_eq!(
+        (report.verdict, report.warnings),
+        (Verdict::Unchanged("already injected".into()), Vec::new()),
+        "{document}"
+    );
+}
+
+#[test]
+fn a_second_call_after_the_api_servers_defaults_changes_nothing_and_is_silent() {
+    is_settled(&defaulted(injected(&web())), &settings());
+}
+
+#[test]
+fn undoing_after_the_api_servers_defaults_restores_each_handler() {
+    let back = uninjected(&defaulted(injected(&web())));
+    let container = &back["spec"]["containers"][0];
+    assert_eq!(
+        container["livenessProbe"]["tcpSocket"],
+        json!({"port": "http"})
+    );
+    assert_eq!(container["livenessProbe"].get("httpGet"), None);
+    assert_eq!(
+        container["readinessProbe"]["grpc"],
+        json!({"port": 50051, "service": "orders"})
+    );
+    assert_eq!(
+        container["startupProbe"]["httpGet"],
+        json!({"path": "/foo", "port": "http", "scheme": "HTTPS"})
+    );
+    assert_eq!(
+        container["lifecycle"]["preStop"]["httpGet"],
+        json!({"port": 8080, "scheme": "HTTP"})
+    );
+}
+
+#[test]
+fn quantities_that_the_api_server_has_normalised_are_no_change() {
+    let mut odd = settings();
+    odd.resources =
+        json!({"requests": {"cpu": 0.5, "memory": "1024Mi"}, "limits": {"cpu": "1e3m"}});
+    odd.resources["limits"]["cpu"] = "1.5".into();
+    let mut document = with(&web(), &odd);
+    document["spec"]["initContainers"][0]["resources"] =
+        json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "1500m"}});
+    is_settled(&document, &odd);
+}
+
+#[test]
+fn a_setting_that_is_no_longer_set_leaves_the_sidecar() {
+    let mut set = settings();
+    set.pull_policy = Some("Always".into());
+    set.resources["limits"]["cpu"] = "1".into();
+    set.resources["claims"] = json!([{"name": "device"}]);
+    let before = defaulted(with(&web(), &set));
+    let mut before_with_policy = before;
+    let sidecar = &mut before_with_policy["spec"]["initContainers"][0];
+    sidecar["imagePullPolicy"] = "Always".into();
+    sidecar["resources"]["limits"]["ephemeral-storage"] = "1Gi".into();
+    let after = match report(&before_with_policy, Task::Inject, &settings()).verdict {
+        Verdict::Edited { what, edits, .. } => {
+            assert_eq!(&*what, "imagePullPolicy, resources");
+            edited(&before_with_policy, &edits)
+        }
+        other => panic!("{other:?}"),
+    };
+    let sidecar = &after["spec"]["initContainers"][0];
+    assert_eq!(sidecar.get("imagePullPolicy"), None);
+    let mut expected = settings().resources;
+    // A member that another webhook has added stays.
+    expected["limits"]["ephemeral-storage"] = "1Gi".into();
+    assert_eq!(sidecar["resources"], expected);
+    is_settled(&after, &settings());
+}
+
+#[test]
+fn a_request_that_the_api_server_has_copied_from_a_limit_follows_the_limit() {
+    let mut set = settings();
+    set.resources = json!({"limits": {"memory": "32Mi"}});
+    let mut document = with(&web(), &set);
+    document["spec"]["initContainers"][0]["resources"]["requests"] = json!({"memory": "32Mi"});
+    is_settled(&document, &set);
+    set.resources = json!({"limits": {"memory": "16Mi"}});
+    let after = with(&document, &set);
+    let resources = &after["spec"]["initContainers"][0]["resources"];
+    assert_eq!(*resources, json!({"limits": {"memory": "16Mi"}}));
+}
+
+#[test]
+fn a_port_name_that_moves_to_another_port_moves_in_the_table() {
+    let mut document = injected(&web());
+    document["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
+    let mut expected = web();
+    expected["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
+    let after = with(&document, &settings());
+    assert!(
+        table(&after).contains(r#"{"tcpSocket":{"port":9090}}"#),
+        "{}",
+        table(&after)
+    );
+    assert_eq!(after, injected(&expected));
+}
+
+#[test]
+fn a_port_that_was_changed_in_the_table_by_hand_stays() {
+    let mut document = injected(&web());
+    let edited = table(&document).replace(
+        r#""tcpSocket":{"port":8080}"#,
+        r#""tcpSocket":{"port":8081}"#,
+    );
+    document["spec"]["initContainers"][0]["env"][1]["value"] = edited.clone().into();
+    is_settled(&document, &settings());
+    let mut newer = settings();
+    newer.image = "localhost/probelet:0.2.0".into();
+    assert_eq!(table(&with(&document, &newer)), edited);
+}
+
+#[test]
+fn a_scheme_of_https_that_was_added_by_hand_goes_into_the_table() {
+    let document = probed(json!({"httpGet": {"path": "/foo", "port": 8001}}));
+    let mut by_hand = injected(&document);
+    let get = &mut by_hand["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    get["scheme"] = "HTTPS".into();
+    let after = with(&by_hand, &settings());
+    let mut expected = document;
+    expected["spec"]["containers"][0]["livenessProbe"]["httpGet"]["scheme"] = "HTTPS".into();
+    assert_eq!(after, injected(&expected));
+    assert_eq!(uninjected(&after), expected);
+    assert_eq!(uninjected(&by_hand), expected);
+}
+
+#[test]
+fn a_scheme_of_https_in_a_rewritten_tcp_probe_is_set_back_with_a_warning() {
+    let mut document = injected(&web());
+    let container = &mut document["spec"]["containers"][0];
+    container["livenessProbe"]["httpGet"]["scheme"] = "HTTPS".into();
+    assert_eq!(
+        warnings(&document),
+        [
+            "scheme HTTPS in livenessProbe of web is set back to HTTP: kubelet probes the sidecar in plaintext, \
+             and that probes the app by tcpSocket"
+        ]
+    );
+    let after = with(&document, &settings());
+    let probe = &after["spec"]["containers"][0]["livenessProbe"];
+    assert_eq!(probe["httpGet"]["scheme"], "HTTP");
+    is_settled(&after, &settings());
+}
+
+#[test]
+fn a_deleted_scheme_does_not_turn_an_https_prober_into_plaintext() {
+    let mut document = injected(&web());
+    let get = &mut document["spec"]["containers"][0]["startupProbe"]["httpGet"];
+    get.as_object_mut().expect("a handler").remove("scheme");
+    is_settled(&document, &settings());
+    assert_eq!(uninjected(&document), web());
+}
+
+#[test]
+fn mounts_variables_and_order_of_another_webhook_are_no_change() {
+    let annotations = json!({"probelet.dev/client-cert-secret": "mesh"});
+    let mut document = defaulted(injected(&annotated(web(), annotations)));
+    let spec = &mut document["spec"];
+    for list in LISTS {
+        for container in spec[list].as_array_mut().expect("containers") {
+            for (name, item) in [
+                ("env", json!({"name": "CLUSTER", "value": "edge"})),
+                (
+                    "volumeMounts",
+                    json!({"name": "probelet-tls", "mountPath": "/etc/probelet"}),
+                ),
+            ] {
+                let mut items = container[name].as_array().cloned().unwrap_or_default();
+                if !items.iter().any(|other| other["name"] == item["name"]) {
+                    items.insert(0, item);
+                }
+                items.reverse();
+                container[name] = items.into();
+            }
+        }
+    }
+    // Only the mount that injection had added is gone from what `defaulted` has made of the sidecar.
+    let mounts = spec["initContainers"][0]["volumeMounts"].as_array_mut();
+    for mount in mounts.expect("mounts") {
+        if mount["name"] == "probelet-tls" {
+            mount["readOnly"] = true.into();
+        }
+    }
+    is_settled(&document, &settings());
+}

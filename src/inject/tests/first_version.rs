@@ -1,0 +1,88 @@
+//! Pods that 0.1.0 injected: their annotation has no version, and no values of aliases.
+
+use super::*;
+
+const RECORD: &str = "probelet.dev/original";
+
+fn web() -> Value {
+    pod(json!([{
+        "name": "web",
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "livenessProbe": {"httpGet": {"path": "/foo", "port": "http", "scheme": "HTTPS"}},
+        "readinessProbe": {"grpc": {"port": 50051, "service": "orders"}},
+        "startupProbe": {"tcpSocket": {"port": 8080}},
+    }]))
+}
+
+/// The pod as 0.1.0 injected it.
+fn injected_by_0_1_0() -> Value {
+    let mut document = injected(&web());
+    let record = json!({
+        "metadata.annotations": null,
+        "spec.initContainers": null,
+        "web.livenessProbe.httpGet.path": {"was": "\"/foo\""},
+        "web.livenessProbe.httpGet.port": {"was": "\"http\""},
+        "web.livenessProbe.httpGet.scheme": {"was": "\"HTTPS\""},
+        "web.readinessProbe.httpGet": {"key": "\"grpc\""},
+        "web.readinessProbe.httpGet.path": {"was": "\"orders\"", "key": "\"service\""},
+        "web.readinessProbe.httpGet.port": {"was": "50051"},
+        "web.startupProbe.httpGet": {"key": "\"tcpSocket\""},
+        "web.startupProbe.httpGet.path": null,
+        "web.startupProbe.httpGet.port": {"was": "8080"},
+    });
+    document["metadata"]["annotations"][RECORD] = record.to_string().into();
+    document
+}
+
+#[test]
+fn it_can_be_undone() {
+    assert_eq!(uninjected(&injected_by_0_1_0()), web());
+}
+
+#[test]
+fn it_stays_as_it_is_while_nothing_else_changes() {
+    assert_eq!(
+        report(&injected_by_0_1_0(), Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+}
+
+#[test]
+fn an_update_writes_the_new_version() {
+    let mut newer = settings();
+    newer.image = "localhost/probelet:0.2.0".into();
+    let after = with(&injected_by_0_1_0(), &newer);
+    assert_eq!(after, with(&web(), &newer));
+    assert_eq!(uninjected(&after), web());
+}
+
+#[test]
+fn a_port_name_that_has_moved_moves_in_the_table() {
+    let mut document = injected_by_0_1_0();
+    document["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
+    let mut expected = web();
+    expected["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
+    assert_eq!(with(&document, &settings()), injected(&expected));
+}
+
+#[test]
+fn the_value_of_an_alias_comes_from_the_table() {
+    let mut document = injected_by_0_1_0();
+    let record = document["metadata"]["annotations"][RECORD].as_str();
+    let record = record
+        .expect("a record")
+        .replace(r#""50051""#, r#""*port""#);
+    document["metadata"]["annotations"][RECORD] = record.into();
+    assert_eq!(uninjected(&document), web());
+    // Without the table nothing has it.
+    let sidecar = &mut document["spec"]["initContainers"][0];
+    sidecar.as_object_mut().expect("a container").remove("env");
+    let Verdict::Refused(why) = report(&document, Task::Uninject, &settings()).verdict else {
+        panic!("{document}");
+    };
+    assert_eq!(
+        &*why,
+        "annotation probelet.dev/original lacks the port of readinessProbe of web: start again from the manifest \
+         as it was before"
+    );
+}

@@ -1,0 +1,199 @@
+//! A pod as it is, read-only: its containers, its probes with their originals, and the sidecar of an earlier
+//! injection.
+//!
+//! A probe counts as injected only while it still goes to the agent as injection left it. Any other probe is its
+//! owner's, whatever the annotation says.
+
+pub(super) mod containers;
+pub(super) mod handler;
+pub(super) mod probes;
+mod renamed;
+pub(super) mod saved;
+
+use super::settings::DEFAULT_STATUS_PORT;
+use crate::document::{Pointer, Source};
+use containers::{Container, LISTS, SIDECAR};
+use probes::{Original, Probe};
+use renamed::Renamed;
+use saved::{ANNOTATION, Saved};
+use serde_json::{Map, Value};
+
+/// The environment variable with the agent's table of probers.
+pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
+/// The volume with the files of Secrets.
+pub(super) const VOLUME: &str = "probelet-tls";
+
+/// A pod as it is.
+pub(super) struct PodView<'a> {
+    /// The object with the pod's `metadata` and `spec`.
+    pub(super) pod: &'a Value,
+    /// What injection saved; none if the pod is not injected.
+    pub(super) saved: Option<Saved>,
+    /// The containers, less the injected sidecar.
+    pub(super) containers: Vec<Container<'a>>,
+    /// The probes and hooks of containers that kubelet probes, less those of sidecars of an injector.
+    pub(super) probes: Vec<Probe<'a>>,
+    /// The injected sidecar.
+    pub(super) sidecar: Option<&'a Value>,
+    /// The ports on which the injected sidecar listens, the status port first.
+    pub(super) agent_ports: Vec<u16>,
+    source: &'a dyn Source,
+    /// Its place in the document.
+    at: &'a Pointer,
+}
+
+impl<'a> PodView<'a> {
+    /// Reads the pod at a place of a document.
+    ///
+    /// # Errors
+    /// The saved originals cannot be read, or do not say which probe they belong to.
+    pub(super) fn read(
+        pod: &'a Value,
+        source: &'a dyn Source,
+        at: &'a Pointer,
+    ) -> Result<Self, String> {
+        let annotation = pod["metadata"]["annotations"].get(ANNOTATION);
+        let saved = annotation.map(Saved::read).transpose()?;
+        let is_injected = saved.is_some();
+        let is_sidecar = |container: &Container<'_>| is_injected && container.name == SIDECAR;
+        let all = containers::containers(pod);
+        let (sidecars, containers): (Vec<_>, Vec<_>) = all.partition(is_sidecar);
+        let probed = containers.iter();
+        let probed = probed.filter(|container| container.is_probed() && !container.is_agent());
+        let mut view = Self {
+            pod,
+            saved,
+            probes: probed.flat_map(probes::probes).collect(),
+            containers,
+            sidecar: sidecars.first().map(|container| container.value),
+            agent_ports: sidecars.first().map_or_else(Vec::new, agent_ports),
+            source,
+            at,
+        };
+        view.restore_originals()?;
+        Ok(view)
+    }
+
+    /// Gives each injected probe its saved original.
+    fn restore_originals(&mut self) -> Result<(), String> {
+        let Some(saved) = &self.saved else {
+            return Ok(());
+        };
+        let renamed = Renamed::find(saved, &self.containers, &self.probes, &self.agent_ports)?;
+        let table = self.table();
+        for probe in &mut self.probes {
+            let Some((handler, port, path)) = probe.http_get() else {
+                continue;
+            };
+            let name = renamed.saved_name(probe.container.name);
+            let Some(saved) = saved.probes.get(&*probe.key_for(name)) else {
+                continue;
+            };
+            let saved_path = probe.path_for(name);
+            let is_agents = self.agent_ports.is_empty() || self.agent_ports.contains(&port);
+            if !is_agents || saved.is_rewritten() && path != saved_path {
+                continue;
+            }
+            let prober = table.get(&*saved_path);
+            let original = Original::of_saved(&handler, saved, &saved_path, |kind, field| {
+                prober?.get(kind.key())?.get(field).cloned()
+            });
+            probe.original = Ok(original.map_err(|field| {
+                format!(
+                    "annotation {ANNOTATION} lacks the {field} of {}: start again from the manifest as it was \
+                     before",
+                    probe.label
+                )
+            })?);
+        }
+        Ok(())
+    }
+
+    /// A probe that goes to the injected sidecar and has no saved original.
+    pub(super) fn orphan(&self) -> Option<&Probe<'a>> {
+        self.saved.as_ref()?;
+        self.probes.iter().find(|probe| {
+            let goes_to_agent = probe.http_get().is_some_and(|(_, port, path)| {
+                self.agent_ports.contains(&port)
+                    || self.agent_ports.is_empty() && probes::is_agent_path(path)
+            });
+            goes_to_agent && !probe.is_injected()
+        })
+    }
+
+    /// The index of the injected item in one of the lists of the spec: a container, or the volume.
+    pub(super) fn injected_item(&self, list: &str) -> Option<usize> {
+        self.saved.as_ref()?;
+        let name = if list == "volumes" { VOLUME } else { SIDECAR };
+        let mut items = self.pod["spec"][list].as_array()?.iter();
+        items.position(|item| item["name"] == name)
+    }
+
+    /// The table of probers in the injected sidecar; empty if it cannot be read.
+    pub(super) fn table(&self) -> Map<String, Value> {
+        let text = self.sidecar.and_then(table_text);
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    }
+
+    /// The value of an annotation.
+    pub(super) fn annotation(&self, name: &str) -> Option<&'a Value> {
+        self.pod["metadata"]["annotations"].get(name)
+    }
+
+    /// The place in the document of a place in the pod.
+    pub(super) fn place(&self, in_pod: &Pointer) -> Pointer {
+        self.at.down(in_pod.steps())
+    }
+
+    /// The source text of the value at a place in the pod.
+    pub(super) fn value_text(&self, in_pod: &Pointer) -> Option<Box<str>> {
+        self.source.value_text(&self.place(in_pod))
+    }
+
+    /// The source text of the key at a place in the pod.
+    pub(super) fn key_text(&self, in_pod: &Pointer) -> Option<Box<str>> {
+        self.source.key_text(&self.place(in_pod))
+    }
+
+    /// The highest place on the way to this one, itself included, whose content is written elsewhere.
+    ///
+    /// # Errors
+    /// That place in the document, if it is above the pod.
+    pub(super) fn shared_above(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
+        let Some(shared) = self.source.alias_above(&self.place(in_pod)) else {
+            return Ok(None);
+        };
+        match shared.steps().strip_prefix(self.at.steps()) {
+            Some(rest) => Ok(Some(Pointer::root().down(rest))),
+            None => Err(shared),
+        }
+    }
+}
+
+/// The text of the table of probers in a sidecar.
+pub(super) fn table_text(sidecar: &Value) -> Option<&str> {
+    let mut variables = sidecar["env"].as_array()?.iter();
+    let table = variables.find(|variable| variable["name"] == PROBERS)?;
+    table["value"].as_str()
+}
+
+/// The ports on which a sidecar listens, by its arguments; the status port first.
+fn agent_ports(sidecar: &Container<'_>) -> Vec<u16> {
+    let args = sidecar.value["args"].as_array();
+    let args = args.into_iter().flatten().filter_map(Value::as_str);
+    let mut ports = vec![DEFAULT_STATUS_PORT];
+    for arg in args {
+        if let Some(port) = arg.strip_prefix("--status-port=") {
+            ports[0] = port.parse().unwrap_or(ports[0]);
+        }
+        let forward = arg
+            .strip_prefix("--forward=")
+            .and_then(|arg| arg.split_once('='));
+        ports.extend(forward.and_then(|(listen, _)| listen.parse::<u16>().ok()));
+    }
+    ports
+}
+
+/// The lists of the spec into which injection puts an item.
+pub(super) const SPEC_LISTS: [&str; 3] = [LISTS[0], LISTS[1], "volumes"];

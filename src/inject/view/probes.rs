@@ -1,0 +1,275 @@
+//! The probes and hooks of a pod, each with its handler as its owner wrote it.
+
+use super::containers::Container;
+use super::handler::{Handler, HandlerError, HandlerKind};
+use super::saved::{SavedField, SavedProbe};
+use crate::document::Pointer;
+use serde_json::{Map, Value};
+
+/// A member of a container that holds a probe or a hook.
+pub(in crate::inject) struct ProbeKind {
+    /// The keys on the way from the container.
+    keys: &'static [&'static str],
+    /// The last segment of its path on the status port.
+    pub(in crate::inject) word: &'static str,
+    pub(in crate::inject) is_hook: bool,
+}
+
+const KINDS: [ProbeKind; 5] = [
+    probe(&["livenessProbe"], "livez"),
+    probe(&["readinessProbe"], "readyz"),
+    probe(&["startupProbe"], "startupz"),
+    hook(&["lifecycle", "preStop"], "prestopz"),
+    hook(&["lifecycle", "postStart"], "poststartz"),
+];
+
+const fn probe(keys: &'static [&'static str], word: &'static str) -> ProbeKind {
+    let is_hook = false;
+    ProbeKind {
+        keys,
+        word,
+        is_hook,
+    }
+}
+
+const fn hook(keys: &'static [&'static str], word: &'static str) -> ProbeKind {
+    let is_hook = true;
+    ProbeKind {
+        keys,
+        word,
+        is_hook,
+    }
+}
+
+impl ProbeKind {
+    /// The path on the status port for a container of this name.
+    fn path(&self, container: &str) -> String {
+        let folder = if self.is_hook {
+            "app-lifecycle"
+        } else {
+            "app-health"
+        };
+        format!("/{folder}/{container}/{}", self.word)
+    }
+
+    /// The key under which the annotation saves it.
+    fn key(&self, container: &str) -> String {
+        format!("{container}.{}", self.keys.join("."))
+    }
+}
+
+/// Whether this is the key of a saved probe.
+pub(super) fn is_key(key: &str) -> bool {
+    let Some((_, kind)) = key.split_once('.') else {
+        return false;
+    };
+    KINDS.iter().any(|known| known.keys.join(".") == kind)
+}
+
+/// Whether this is a path of an agent's status port (Istio: `pilot/cmd/pilot-agent/status/server.go`).
+pub(in crate::inject) fn is_agent_path(path: &str) -> bool {
+    path.starts_with("/app-health/") || path.starts_with("/app-lifecycle/")
+}
+
+/// A probe or hook of a container that kubelet probes.
+pub(in crate::inject) struct Probe<'a> {
+    pub(in crate::inject) container: Container<'a>,
+    pub(in crate::inject) kind: &'static ProbeKind,
+    /// The probe as it is in the pod.
+    pub(in crate::inject) value: &'a Map<String, Value>,
+    /// Its place in the pod.
+    pub(in crate::inject) at: Pointer,
+    /// Its path on the status port: `/app-health/web/livez`.
+    pub(in crate::inject) path: Box<str>,
+    /// Its key in the annotation: `web.livenessProbe`.
+    pub(in crate::inject) key: Box<str>,
+    /// Its name in messages: `livenessProbe of web`.
+    pub(in crate::inject) label: Box<str>,
+    /// Its handler as the owner wrote it.
+    pub(in crate::inject) original: Result<Original, HandlerError>,
+}
+
+/// The probes of a container, with their handlers as they are in the pod.
+pub(super) fn probes<'a>(container: &Container<'a>) -> Vec<Probe<'a>> {
+    let found = KINDS.iter().filter_map(|kind| {
+        let step = |value: &'a Value, key: &&str| value.get(*key);
+        let value = kind.keys.iter().try_fold(container.value, step)?;
+        let value = value.as_object()?;
+        let member = kind.keys.last().unwrap_or(&"");
+        Some(Probe {
+            kind,
+            value,
+            at: container.at.keys(kind.keys),
+            path: kind.path(container.name).into(),
+            key: kind.key(container.name).into(),
+            label: format!("{member} of {}", container.name).into(),
+            original: Handler::of(value).map(Original::of_owner),
+            container: container.clone(),
+        })
+    });
+    found.collect()
+}
+
+impl Probe<'_> {
+    /// Whether injection has rewritten or forwarded it, and its owner has not changed that.
+    pub(in crate::inject) fn is_injected(&self) -> bool {
+        self.injected().is_some()
+    }
+
+    /// What injection left, if the probe is injected.
+    pub(in crate::inject) fn injected(&self) -> Option<&Injected> {
+        self.original.as_ref().ok()?.injected.as_ref()
+    }
+
+    /// The `httpGet` handler in the pod, its port and its path, if it could go to an agent.
+    pub(super) fn http_get(&self) -> Option<(Handler, u16, &str)> {
+        let handler = Handler::of(self.value).ok()?;
+        let port = handler.field("port")?.as_u64()?.try_into().ok()?;
+        let has_host = handler.text("host").is_some_and(|host| !host.is_empty());
+        let get = self.value.get("httpGet")?;
+        let path = get["path"].as_str().unwrap_or_default();
+        (!has_host).then_some((handler, port, path))
+    }
+
+    /// Its path on the status port, if its container had this name.
+    pub(super) fn path_for(&self, container: &str) -> String {
+        self.kind.path(container)
+    }
+
+    /// Its key in the annotation, if its container had this name.
+    pub(super) fn key_for(&self, container: &str) -> String {
+        self.kind.key(container)
+    }
+
+    /// Its timeout as it is in the pod, in seconds; 0 if it sets none. Hooks have none.
+    pub(in crate::inject) fn timeout(&self) -> u64 {
+        let timeout = self.value.get("timeoutSeconds").and_then(Value::as_u64);
+        timeout.filter(|_| !self.kind.is_hook).unwrap_or_default()
+    }
+}
+
+/// A handler as the owner of the pod wrote it.
+pub(in crate::inject) struct Original {
+    pub(in crate::inject) handler: Handler,
+    /// Each field, and where it is in the pod.
+    pub(in crate::inject) fields: Vec<Field>,
+    /// What injection left, if the probe is injected.
+    pub(in crate::inject) injected: Option<Injected>,
+}
+
+/// An injected probe.
+pub(in crate::inject) struct Injected {
+    pub(in crate::inject) saved: SavedProbe,
+    /// Its path in the agent's table.
+    pub(in crate::inject) path: Box<str>,
+    /// The handler that the agent's prober was made of, without later changes of its owner.
+    pub(in crate::inject) handler: Handler,
+}
+
+/// A field of a handler.
+pub(in crate::inject) struct Field {
+    /// Its name, as its owner wrote it.
+    pub(in crate::inject) name: Box<str>,
+    /// Its value, as its owner wrote it.
+    pub(in crate::inject) value: Value,
+    /// Its name in the pod, if it is there.
+    pub(in crate::inject) current: Option<Box<str>>,
+    /// What injection saved of it.
+    pub(in crate::inject) saved: Option<SavedField>,
+}
+
+impl Original {
+    fn of_owner(handler: Handler) -> Self {
+        let field = |(name, value): (&String, &Value)| Field {
+            name: (**name).into(),
+            value: value.clone(),
+            current: Some((**name).into()),
+            saved: None,
+        };
+        Self {
+            fields: handler.fields.iter().map(field).collect(),
+            handler,
+            injected: None,
+        }
+    }
+
+    /// The original of an injected handler: saved fields as they were saved, and the others as they are in the pod,
+    /// which may have changed since. `lost` supplies values that 0.1.0 did not save.
+    ///
+    /// # Errors
+    /// The name of a field whose value is lost.
+    pub(super) fn of_saved(
+        current: &Handler,
+        saved: &SavedProbe,
+        path: &str,
+        lost: impl Fn(HandlerKind, &str) -> Option<Value>,
+    ) -> Result<Self, Box<str>> {
+        let kind = saved.kind();
+        let mut fields = Vec::new();
+        let saved_fields = saved.fields.iter().filter(|(_, field)| !field.is_added());
+        for (name, field) in saved_fields {
+            let key = field.key.as_deref().map(super::saved::key_of_text);
+            let original = key.unwrap_or_else(|| name.clone());
+            let now = current.fields.get(&**name);
+            let value = match &field.value {
+                Some(was) => was.value.clone().or_else(|| lost(kind, &original)),
+                None => now.cloned(),
+            };
+            fields.push(Field {
+                value: value.ok_or_else(|| original.clone())?,
+                name: original,
+                current: now.map(|_| name.clone()),
+                saved: Some(field.clone()),
+            });
+        }
+        // The API server adds `scheme: HTTP` to each httpGet, which the original may not have been.
+        let is_of_kind = |name: &str| kind == HandlerKind::HttpGet || kind.fields().contains(&name);
+        let others = current
+            .fields
+            .iter()
+            .filter(|(name, _)| !saved.fields.contains_key(&***name) && is_of_kind(name));
+        fields.extend(others.map(|(name, value)| Field {
+            name: (**name).into(),
+            value: value.clone(),
+            current: Some((**name).into()),
+            saved: None,
+        }));
+        let handler = handler_of(kind, &fields);
+        let injected = Injected {
+            handler: injected_handler(&handler, saved),
+            path: path.into(),
+            saved: saved.clone(),
+        };
+        Ok(Self {
+            handler,
+            fields,
+            injected: Some(injected),
+        })
+    }
+}
+
+/// The handler as it was when the agent's table was made of it. A person who has written `scheme: HTTPS` into a
+/// rewritten probe since means the app: kubelet probes the agent in plaintext.
+fn injected_handler(handler: &Handler, saved: &SavedProbe) -> Handler {
+    let mut injected = handler.clone();
+    for (name, default) in [("scheme", "HTTP"), ("protocol", "HTTP1")] {
+        let is_current = !saved.fields.contains_key(name) && handler.field(name).is_some();
+        if saved.is_rewritten() && is_current {
+            injected.fields.insert(name.into(), default.into());
+        }
+    }
+    if let Some(port) = saved.fields.get("port").and_then(|field| field.port) {
+        injected.fields.insert("port".into(), port.into());
+    }
+    injected
+}
+
+fn handler_of(kind: HandlerKind, fields: &[Field]) -> Handler {
+    let fields = fields
+        .iter()
+        .map(|field| (String::from(&*field.name), field.value.clone()));
+    Handler {
+        kind,
+        fields: fields.collect(),
+    }
+}

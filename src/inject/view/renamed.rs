@@ -1,0 +1,75 @@
+//! Containers that were renamed after injection: their probes still name the old container.
+
+use super::containers::Container;
+use super::probes::Probe;
+use super::saved::{ANNOTATION, Saved};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Old names by new name.
+pub(super) struct Renamed<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Renamed<'a> {
+    /// Matches saved names that no container has with containers that have no saved name, by the paths and
+    /// forwarded ports of their probes.
+    ///
+    /// # Errors
+    /// A container matches several saved names, or several containers match one.
+    pub(super) fn find(
+        saved: &'a Saved,
+        containers: &[Container<'a>],
+        probes: &[Probe<'a>],
+        agent_ports: &[u16],
+    ) -> Result<Self, String> {
+        let names: BTreeSet<&str> = containers.iter().map(|container| container.name).collect();
+        let saved_names = saved.probes.keys().filter_map(|key| key.split('.').next());
+        let saved_names: BTreeSet<&str> = saved_names.collect();
+        let gone: Vec<&str> = saved_names.difference(&names).copied().collect();
+        let mut renamed = BTreeMap::new();
+        for probe in probes {
+            let name = probe.container.name;
+            if gone.is_empty() || saved_names.contains(name) {
+                continue;
+            }
+            let Some((_, port, path)) = probe.http_get() else {
+                continue;
+            };
+            if !agent_ports.is_empty() && !agent_ports.contains(&port) {
+                continue;
+            }
+            let is_match = |old: &&&str| {
+                let saved = saved.probes.get(&*probe.key_for(old));
+                saved.is_some_and(|saved| !saved.is_rewritten() || path == probe.path_for(old))
+            };
+            let matches: Vec<&&str> = gone.iter().filter(is_match).collect();
+            let old = match matches[..] {
+                [] => continue,
+                [old] => *old,
+                _ => return Err(ambiguous(name, &matches)),
+            };
+            let is_same = renamed.insert(name, old).is_none_or(|other| other == old);
+            let mut others = renamed.iter().filter(|(other, _)| **other != name);
+            if !is_same || others.any(|(_, taken)| *taken == old) {
+                return Err(ambiguous(name, &[&old]));
+            }
+        }
+        Ok(Self(renamed))
+    }
+
+    /// The name under which the originals of this container are saved.
+    pub(super) fn saved_name<'n>(&self, container: &'n str) -> &'n str
+    where
+        'a: 'n,
+    {
+        self.0.get(container).copied().unwrap_or(container)
+    }
+}
+
+fn ambiguous(container: &str, old: &[&&str]) -> String {
+    let old: Vec<&str> = old.iter().map(|name| **name).collect();
+    format!(
+        "container {container} was renamed after injection, and annotation {ANNOTATION} does not say for certain \
+         which of its originals are {container}'s (those of {}): give the container its old name, or start again \
+         from the manifest as it was before",
+        old.join(", ")
+    )
+}
