@@ -13,6 +13,7 @@
 mod edits;
 mod intent;
 mod kinds;
+mod nulls;
 mod options;
 mod report;
 mod settings;

@@ -132,7 +132,12 @@ fn skipped(document: &Value) -> String {
 }
 
 fn refused(document: &Value) -> String {
-    match report(document, Task::Inject, &settings()).verdict {
+    refusal(document, Task::Inject)
+}
+
+/// Why a task refuses a document.
+fn refusal(document: &Value, task: Task) -> String {
+    match report(document, task, &settings()).verdict {
         Verdict::Refused(why) => why.into(),
         other => panic!("{other:?} of {document}"),
     }

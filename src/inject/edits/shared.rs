@@ -3,6 +3,7 @@
 
 use super::Editor;
 use crate::document::{Change, Edit, Pointer, Written, apply, in_order, read_text};
+use crate::inject::nulls::without_nulls;
 use crate::inject::report::Refusal;
 use crate::inject::view::SPEC_LISTS;
 use crate::inject::view::handler::Handler;
@@ -210,18 +211,5 @@ fn shares_too_much(at: &Pointer) -> Refusal {
     Refusal {
         why: format!("{at} is a YAML alias that others share: write out what it stands for").into(),
         at: Some(at.clone()),
-    }
-}
-
-/// A value without null members.
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let members = members.iter().filter(|(_, value)| !value.is_null());
-            let members = members.map(|(key, value)| (key.clone(), without_nulls(value)));
-            Value::Object(members.collect())
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
     }
 }

@@ -1,6 +1,5 @@
 //! The decisions on all probes of a pod: goals, the agent's table, and what to report.
 
-use super::Goal;
 use super::decide::{self, ProbeDecision, decide};
 use super::table::{self, Table};
 use crate::inject::options::PodOptions;
@@ -10,6 +9,21 @@ use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::Probe;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The intended destination of a probe.
+pub(in crate::inject) enum Goal {
+    /// A path of the status port.
+    Rewritten {
+        /// `/app-health/web/livez`
+        path: Box<str>,
+        /// The status port.
+        status_port: u16,
+        /// The port of the app.
+        app_port: u16,
+    },
+    /// This port of the agent, with the same path.
+    Forwarded(u16),
+}
 
 /// The decisions on all probes of a pod.
 #[derive(Default)]

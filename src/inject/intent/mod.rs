@@ -20,6 +20,7 @@ use super::view::probes::Probe;
 use checks::{
     check_container_names, check_eligible, check_pod_ends, check_ports_free, has_unnamed_container,
 };
+pub(super) use decisions::Goal;
 use decisions::{Decisions, warn_of_set_back};
 use serde_json::Value;
 use sidecar::Command;
@@ -39,21 +40,6 @@ pub(super) struct Intent {
     pub(super) excluded_ports: Vec<u16>,
     /// What an injection does: `livez, readyz`.
     pub(super) what: Box<str>,
-}
-
-/// The intended destination of a probe.
-pub(super) enum Goal {
-    /// A path of the status port.
-    Rewritten {
-        /// `/app-health/web/livez`
-        path: Box<str>,
-        /// The status port.
-        status_port: u16,
-        /// The port of the app.
-        app_port: u16,
-    },
-    /// This port of the agent, with the same path.
-    Forwarded(u16),
 }
 
 impl Intent {

@@ -2,6 +2,7 @@
 
 use super::table::Table;
 use crate::config::{Config, ConfigError, Settings};
+use crate::inject::nulls::without_nulls;
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
 use crate::inject::view::containers::SIDECAR;
@@ -207,18 +208,6 @@ pub(super) fn container(options: &PodOptions, command: &Command, port_name: Opti
         container["volumeMounts"] = json!([{"name": VOLUME, "mountPath": FILES, "readOnly": true}]);
     }
     container
-}
-
-/// A value without null members, which the API server drops.
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let members = members.iter().filter(|(_, value)| !value.is_null());
-            let members = members.map(|(name, value)| (name.clone(), without_nulls(value)));
-            Value::Object(members.collect())
-        }
-        other => other.clone(),
-    }
 }
 
 fn env(options: &PodOptions, command: &Command) -> Vec<Value> {

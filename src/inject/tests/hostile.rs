@@ -18,13 +18,6 @@ fn with_record(record: &str) -> Value {
     document
 }
 
-fn refusal(document: &Value, task: Task) -> String {
-    match report(document, task, &settings()).verdict {
-        Verdict::Refused(why) => why.into(),
-        other => panic!("{other:?} of {document}"),
-    }
-}
-
 #[test]
 fn what_no_pod_can_have_had_is_not_put_back() {
     let evil = r#"[{"name":"evil"}]"#;

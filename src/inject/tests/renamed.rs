@@ -19,13 +19,6 @@ fn rename(document: &Value, index: usize, name: &str) -> Value {
     document
 }
 
-fn refusal(document: &Value, task: Task) -> String {
-    match report(document, task, &settings()).verdict {
-        Verdict::Refused(why) => why.into(),
-        other => panic!("{other:?} of {document}"),
-    }
-}
-
 #[test]
 fn a_renamed_container_keeps_its_originals() {
     let renamed = rename(&injected(&web()), 0, "front");

@@ -6,6 +6,7 @@
 
 pub(super) mod containers;
 pub(super) mod handler;
+mod probe_kind;
 pub(super) mod probes;
 mod renamed;
 pub(super) mod saved;

@@ -2,69 +2,10 @@
 
 use super::containers::Container;
 use super::handler::{Handler, HandlerError, HandlerKind};
+use super::probe_kind::{KINDS, ProbeKind};
 use super::saved::{SavedField, SavedProbe};
 use crate::document::Pointer;
 use serde_json::{Map, Value};
-
-/// A member of a container that holds a probe or a hook.
-pub(in crate::inject) struct ProbeKind {
-    /// The keys on the way from the container.
-    keys: &'static [&'static str],
-    /// The last segment of its path on the status port.
-    pub(in crate::inject) word: &'static str,
-    pub(in crate::inject) is_hook: bool,
-}
-
-const KINDS: [ProbeKind; 5] = [
-    probe(&["livenessProbe"], "livez"),
-    probe(&["readinessProbe"], "readyz"),
-    probe(&["startupProbe"], "startupz"),
-    hook(&["lifecycle", "preStop"], "prestopz"),
-    hook(&["lifecycle", "postStart"], "poststartz"),
-];
-
-const fn probe(keys: &'static [&'static str], word: &'static str) -> ProbeKind {
-    let is_hook = false;
-    ProbeKind {
-        keys,
-        word,
-        is_hook,
-    }
-}
-
-const fn hook(keys: &'static [&'static str], word: &'static str) -> ProbeKind {
-    let is_hook = true;
-    ProbeKind {
-        keys,
-        word,
-        is_hook,
-    }
-}
-
-impl ProbeKind {
-    /// The path on the status port for a container of this name.
-    fn path(&self, container: &str) -> String {
-        let folder = if self.is_hook {
-            "app-lifecycle"
-        } else {
-            "app-health"
-        };
-        format!("/{folder}/{container}/{}", self.word)
-    }
-
-    /// The key under which the annotation saves it.
-    fn key(&self, container: &str) -> String {
-        format!("{container}.{}", self.keys.join("."))
-    }
-}
-
-/// Whether this is the key of a saved probe.
-pub(super) fn is_key(key: &str) -> bool {
-    let Some((_, kind)) = key.split_once('.') else {
-        return false;
-    };
-    KINDS.iter().any(|known| known.keys.join(".") == kind)
-}
 
 /// Whether this is a path of an agent's status port (Istio: `pilot/cmd/pilot-agent/status/server.go`).
 pub(in crate::inject) fn is_agent_path(path: &str) -> bool {

@@ -14,7 +14,7 @@
 use crate::config::Quoted;
 use crate::document::read_text;
 use crate::inject::view::handler::HandlerKind;
-use crate::inject::view::probes;
+use crate::inject::view::probe_kind::is_key;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -191,10 +191,7 @@ impl Saved {
                         .insert(place.into(), entry.value(is_empty)?),
                 ),
             }
-        } else if let Some(probe) = place
-            .strip_suffix(".httpGet")
-            .filter(|key| probes::is_key(key))
-        {
+        } else if let Some(probe) = place.strip_suffix(".httpGet").filter(|key| is_key(key)) {
             let saved = self.probes.entry(probe.into()).or_default();
             saved.handler_source = entry.source();
             saved.key = entry.key.clone();
@@ -202,7 +199,7 @@ impl Saved {
             let is_known = entry.key.is_none() || kind != HandlerKind::HttpGet;
             return (is_known && (entry.was.is_none() || saved.handler_source.is_some()))
                 .then_some(());
-        } else if probes::is_key(place) {
+        } else if is_key(place) {
             let saved = self.probes.entry(place.into()).or_default();
             saved.source = Some(entry.source()?);
         } else if let Some((probe, field)) = field_place(place) {
@@ -261,7 +258,7 @@ fn field_place(place: &str) -> Option<(&str, &str)> {
     let (handler, field) = place.rsplit_once('.')?;
     let probe = handler.strip_suffix(".httpGet")?;
     let is_known = ["path", "port", "protocol", "scheme"].contains(&field);
-    (is_known && probes::is_key(probe)).then_some((probe, field))
+    (is_known && is_key(probe)).then_some((probe, field))
 }
 
 /// One member of the annotation.
