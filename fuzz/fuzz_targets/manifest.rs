@@ -25,7 +25,7 @@ fn edited(document: &Document, pick: usize) {
     let mut places = Vec::new();
     gather(document.value(), Pointer::root(), &mut places);
     let at = &places[pick % places.len()];
-    document.alias_above(at);
+    document.shared_above(at);
     let value = [
         json!("yes"),
         json!([{"name": "x", "args": [" #"]}]),

@@ -1,12 +1,12 @@
 //! Edits of a document's text: done as splices, then read again and held against the same edits done on its
 //! value. What does not come to the same is refused.
 
-use super::Document;
 use super::edit::{Change, Edit, Misfit, apply, in_order};
 use super::error::DocumentError;
 use super::pointer::{Pointer, Step};
 use super::splice;
 use super::tree::Kind;
+use super::{Document, Source};
 use core::fmt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,18 +126,13 @@ fn shared(document: &Document, at: &Pointer) -> Option<EditError> {
     let at = there
         .map(|steps| at.up_to(steps))
         .find(|at| document.walk(at).is_some())?;
-    let walk = document.walk(&at)?;
-    if walk.merged {
+    let shared = document.shared_above(&at)?;
+    let node = document.node(document.walk(&shared)?.node);
+    let Kind::Alias(_) = node.kind else {
         return Some(EditError::Merged(at));
-    }
-    let steps = match document.node(walk.node).kind {
-        Kind::Alias(_) => walk.alias.or(Some(at.steps().len())),
-        _ => walk.alias,
-    }?;
-    let at = at.up_to(steps);
-    let node = document.node(document.walk(&at)?.node);
+    };
     let alias = document.text()[node.start..node.end].into();
-    Some(EditError::Alias { at, alias })
+    Some(EditError::Alias { at: shared, alias })
 }
 
 /// The edits without those of values that another one replaces or removes as a whole.
@@ -157,21 +152,28 @@ fn effective(mut edits: Vec<Edit>) -> Vec<Edit> {
     edits
 }
 
-/// Edits below an alias become one of the alias, which gets its edited value written out.
+/// Edits below a shared place become one of that place, which gets its edited value written out.
 fn written_out(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, EditError> {
-    let mut aliased: BTreeMap<Pointer, Vec<Edit>> = BTreeMap::new();
+    let shared: BTreeSet<Pointer> = edits
+        .iter()
+        .filter_map(|edit| shared_above(document, edit))
+        .collect();
+    let mut replaced: BTreeMap<Pointer, Vec<Edit>> = BTreeMap::new();
     let mut direct = Vec::with_capacity(edits.len());
     for mut edit in edits {
-        match alias_above(document, &edit)? {
+        // A mapping that is replaced takes the edits of its own entries along.
+        let steps =
+            (0..edit.at.steps().len()).find(|steps| shared.contains(&edit.at.up_to(*steps)));
+        match steps {
             Some(steps) => {
-                let alias = edit.at.up_to(steps);
+                let place = edit.at.up_to(steps);
                 edit.at = edit.at.below(steps);
-                aliased.entry(alias).or_default().push(edit);
+                replaced.entry(place).or_default().push(edit);
             }
             None => direct.push(edit),
         }
     }
-    for (at, edits) in aliased {
+    for (at, edits) in replaced {
         let mut value = at.find(document.value()).cloned().unwrap_or_default();
         apply(&mut value, &edits)?;
         let change = Change::Set(value.into());
@@ -180,20 +182,13 @@ fn written_out(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, EditE
     Ok(direct)
 }
 
-/// How many steps down an alias stands above the place of an edit.
-fn alias_above(document: &Document, edit: &Edit) -> Result<Option<usize>, EditError> {
-    let misfit = || EditError::Misfit(edit.at.clone());
-    let place = match &edit.change {
-        Change::Add(_) => edit.at.split().ok_or_else(misfit)?.0,
-        _ => edit.at.clone(),
+/// The shared place that an edit is below; an edit of the place itself is below none.
+fn shared_above(document: &Document, edit: &Edit) -> Option<Pointer> {
+    let shared = match &edit.change {
+        Change::Add(_) => document.shared_above(&edit.at.split()?.0),
+        Change::Set(_) | Change::Remove | Change::Rename { .. } => document.shared_above(&edit.at),
     };
-    let walk = document.walk(&place).ok_or_else(misfit)?;
-    let alias = matches!(document.node(walk.node).kind, Kind::Alias(_));
-    let own = alias && matches!(edit.change, Change::Add(_));
-    match walk.alias.or(own.then(|| place.steps().len())) {
-        None if walk.merged => Err(EditError::Merged(place)),
-        alias => Ok(alias),
-    }
+    shared.filter(|shared| *shared != edit.at)
 }
 
 /// The first place where two values differ; numbers are as big as they are, however they are kept.

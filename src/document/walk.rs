@@ -12,16 +12,15 @@ pub(super) struct Walk {
     pub node: Id,
     /// The collection it is in, and its number there; the root is in none.
     pub within: Option<(Id, usize)>,
-    /// How many steps down an alias stood for the rest of the way.
-    pub alias: Option<usize>,
-    /// Whether a step was to a key that only `<<` brings.
-    pub merged: bool,
+    /// The number of steps to the highest value on the way that is written elsewhere: an alias, or a mapping
+    /// whose `<<` brings the next key.
+    pub shared: Option<usize>,
 }
 
 impl Walk {
-    /// Whether what is there is written there, and nowhere else.
+    /// Whether the value is written at its place, and not behind an alias or a `<<`.
     pub fn is_here(&self) -> bool {
-        self.alias.is_none() && !self.merged
+        self.shared.is_none()
     }
 }
 
@@ -31,45 +30,47 @@ impl Document {
         let mut walk = Walk {
             node: self.tree.root?,
             within: None,
-            alias: None,
-            merged: false,
+            shared: None,
         };
         for (steps, step) in at.steps().iter().enumerate() {
             let behind = self.behind(walk.node);
-            if behind != walk.node {
-                walk.alias = walk.alias.or(Some(steps));
+            let (within, is_merged) = self.step(behind, step)?;
+            if is_merged || behind != walk.node {
+                walk.shared = walk.shared.or(Some(steps));
             }
-            walk = self.step(walk, behind, step)?;
+            walk.node = self.child(within)?;
+            walk.within = Some(within);
         }
         Some(walk)
     }
 
-    fn step(&self, walk: Walk, from: Id, step: &Step) -> Option<Walk> {
+    /// The collection that has the next value of a way, its number in there, and whether a `<<` brings it.
+    fn step(&self, from: Id, step: &Step) -> Option<((Id, usize), bool)> {
         match (step, &self.tree.nodes[from].kind) {
-            (Step::Item(index), Kind::Sequence { items, .. }) => Some(Walk {
-                node: items.get(*index)?.value,
-                within: Some((from, *index)),
-                ..walk
-            }),
+            (Step::Item(index), Kind::Sequence { items, .. }) => {
+                (*index < items.len()).then_some(((from, *index), false))
+            }
             (Step::Key(key), Kind::Mapping { entries, .. }) => {
                 let named = |entry: &Entry| entry.name.as_deref() == Some(key);
                 if let Some(index) = entries.iter().position(named) {
-                    return Some(Walk {
-                        node: entries[index].value,
-                        within: Some((from, index)),
-                        ..walk
-                    });
+                    return Some(((from, index), false));
                 }
                 let merge = entries.iter().find(|entry| entry.name.is_none())?;
-                let walk = Walk {
-                    merged: true,
-                    ..walk
-                };
                 self.merged(merge.value)
-                    .find_map(|source| self.step(walk, source, step))
+                    .find_map(|source| self.step(source, step))
+                    .map(|(within, _)| (within, true))
             }
             _ => None,
         }
+    }
+
+    /// The value of an entry or an item.
+    fn child(&self, (within, index): (Id, usize)) -> Option<Id> {
+        let entry = self.entries(within).get(index);
+        let item = self.items(within).get(index);
+        entry
+            .map(|entry| entry.value)
+            .or_else(|| item.map(|item| item.value))
     }
 
     /// The mappings that the value of a `<<` brings.

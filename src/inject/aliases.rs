@@ -40,7 +40,8 @@ impl Merge<'_> {
 
     /// Keeps the alias above a place that is edited.
     pub(super) fn keep_alias(&mut self, edit: &Edit) -> Result<(), Box<str>> {
-        let advice = "is a YAML alias that others share: write out what it stands for";
+        let advice =
+            "shares its content by a YAML alias or a merge key (<<): write the content out";
         let too_much = |at: &Pointer| Box::from(format!("{at} {advice}"));
         let alias = self.texts.alias_above(edit);
         let Some(alias) = alias.map_err(|alias| too_much(&alias))? else {

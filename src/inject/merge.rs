@@ -77,7 +77,7 @@ impl Texts<'_> {
             (Change::Add(_), Some((above, _))) => above,
             _ => place.clone(),
         };
-        let alias = self.source.alias_above(&there);
+        let alias = self.source.shared_above(&there);
         let Some(alias) = alias.filter(|alias| *alias != place) else {
             return Ok(None);
         };

@@ -4,7 +4,7 @@
 
 use super::metadata::EXCLUDE_INBOUND;
 use crate::config::Quoted;
-use crate::document::read_text;
+use crate::document::{is_shared_text, read_text};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Kept {
         self.was.is_none() && self.key.is_none()
     }
 
-    /// Whether all of it was written as an alias.
+    /// Whether all of it was written as an alias, or with a `<<`.
     pub(super) fn is_alias(&self) -> bool {
         self.was.as_ref().is_some_and(Was::is_alias)
     }
@@ -54,7 +54,7 @@ impl Was {
     }
 
     fn is_alias(&self) -> bool {
-        self.text.trim_start().starts_with('*')
+        is_shared_text(&self.text)
     }
 }
 

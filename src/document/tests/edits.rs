@@ -242,7 +242,7 @@ c:
 #[test]
 fn a_shared_probe_is_written_out_and_shared_again() {
     let document = parsed(SHARED);
-    let alias = document.alias_above(&at("/c/0/readinessProbe/httpGet/port"));
+    let alias = document.shared_above(&at("/c/0/readinessProbe/httpGet/port"));
     assert_eq!(alias, Some(at("/c/0/readinessProbe")));
     let readiness = json!({"httpGet": {"port": 15020, "path": "/readyz"}});
     let edits = [
@@ -272,6 +272,149 @@ fn an_edit_below_an_alias_writes_it_out() {
     assert_eq!(new, expected);
 }
 
+/// The document, an edit below a merge, the expected text.
+const MERGES: [(&str, &str, &str); 8] = [
+    (
+        "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2 # c\nz: 1\n",
+        "/b/p",
+        "a: &a {p: 1}\nb:\n  p: 9\n  q: 2 # c\nz: 1\n",
+    ),
+    (
+        "a: &a {p: 1}\nb: {<<: *a, q: 2} # c\n",
+        "/b/p",
+        "a: &a {p: 1}\nb: # c\n  p: 9\n  q: 2\n",
+    ),
+    (
+        "a: &a {p: 1}\nb: &b {p: 3, q: 2}\nc:\n  # above\n  <<: [*a, *b] # behind\n",
+        "/c/p",
+        "a: &a {p: 1}\nb: &b {p: 3, q: 2}\nc:\n  p: 9\n  q: 2 # behind\n",
+    ),
+    (
+        "- &a\n  p: 1\n- <<: *a\n  q:\n  - 1\n- z\n",
+        "/1/p",
+        "- &a\n  p: 1\n- p: 9\n  q:\n  - 1\n- z\n",
+    ),
+    (
+        "a: &a {m: {p: 1}}\nb: &b\n  <<: *a\n",
+        "/b/m/p",
+        "a: &a {m: {p: 1}}\nb: &b\n  m:\n    p: 9\n",
+    ),
+    (
+        "a: &a {p: 1}\nb: &b {<<: *a}\nc: [{<<: *b, q: 2}]\n",
+        "/c/0/p",
+        "a: &a {p: 1}\nb: &b {<<: *a}\nc: [{p: 9, q: 2}]\n",
+    ),
+    ("b:\n  <<: {p: 1}\n  q: 2", "/b/p", "b:\n  p: 9\n  q: 2"),
+    (
+        "a: &a {p: 1}\r\nb:   # c\r\n    <<: *a\r\n    q: 2\r\n",
+        "/b/p",
+        "a: &a {p: 1}\r\nb:\r\n  p: 9\r\n  q: 2\r\n",
+    ),
+];
+
+#[test]
+fn an_edit_below_a_merge_key_flattens_its_mapping() {
+    for (text, place, expected) in MERGES {
+        assert_eq!(edited(text, &[set(place, json!(9))]), expected);
+    }
+}
+
+#[test]
+fn a_flattened_mapping_gets_its_merge_key_back() {
+    for (text, place, flat) in MERGES {
+        let document = parsed(text);
+        let shared = document.shared_above(&at(place)).expect("a mapping");
+        let value = shared.find(document.value()).expect("a value").clone();
+        let written = document.value_text(&shared).expect("a text");
+        assert!(written.contains("<<"), "{written:?}");
+        let back = put_back(&shared.to_string(), value, &written);
+        assert_eq!(edited(flat, &[back]), text);
+    }
+}
+
+#[test]
+fn a_merge_key_comes_back_only_where_it_brings_the_same() {
+    let text = "a: &a {p: 2}\nb: {p: 1, q: 2}\n";
+    let back = |text: &str, kept| edited(text, &[put_back("/b", json!({"p": 1, "q": 3}), kept)]);
+    let flat = "\n  p: 1\n  q: 3\n";
+    for kept in [
+        "{<<: *a, q: 3}",
+        "{<<: *none, q: 3}",
+        "{<<: 1, q: 3}",
+        "\n  <<: *a\n  q: 3",
+    ] {
+        assert_eq!(
+            back(text, kept),
+            format!("a: &a {{p: 2}}\nb:{flat}"),
+            "{kept:?}"
+        );
+    }
+    let same = text.replace("2}\nb", "1}\nb");
+    assert_eq!(
+        back(&same, "{<<: *a, q: 3}"),
+        "a: &a {p: 1}\nb: {<<: *a, q: 3}\n"
+    );
+    assert_eq!(
+        back(&same, "\n  <<: *a # c\n  q: 3"),
+        "a: &a {p: 1}\nb:\n  <<: *a # c\n  q: 3\n"
+    );
+}
+
+#[test]
+fn edits_of_own_entries_go_along_where_a_merge_is_flattened() {
+    let text = "get: &get {path: /a, port: 80}\nprobe:\n  httpGet: {<<: *get, port: 81}\n  periodSeconds: 2\n";
+    let edits = [
+        set("/probe/httpGet/path", json!("/b")),
+        set("/probe/httpGet/port", json!(15020)),
+        add("/probe/httpGet/scheme", json!("HTTP")),
+    ];
+    let expected = "\
+get: &get {path: /a, port: 80}
+probe:
+  httpGet:
+    path: /b
+    port: 15020
+    scheme: HTTP
+  periodSeconds: 2
+";
+    assert_eq!(edited(text, &edits), expected);
+    assert_eq!(
+        edited(text, &edits[1..2]),
+        text.replace("port: 81", "port: 15020"),
+        "an entry of its own needs no flattening"
+    );
+    let nested = "a: &a {m: {p: 1}, k: 1}\nb:\n  <<: *a\n  o: {<<: {r: 1}}\n";
+    let edits = [
+        set("/b/k", json!(2)),
+        set("/b/o/r", json!(2)),
+        rename("/b", "c"),
+    ];
+    assert_eq!(
+        edited(nested, &edits),
+        "a: &a {m: {p: 1}, k: 1}\nc:\n  k: 2\n  m:\n    p: 1\n  o:\n    r: 2\n"
+    );
+}
+
+#[test]
+fn a_merged_mapping_and_its_source_are_edited_together() {
+    let text = "live: &probe\n  get: {port: 80}\nready:\n  <<: *probe\n  every: 2\n";
+    let edits = [
+        set("/live/get/port", json!(1)),
+        set("/ready/get/port", json!(2)),
+    ];
+    let flat = "live: &probe\n  get: {port: 1}\nready:\n  every: 2\n  get:\n    port: 2\n";
+    assert_eq!(edited(text, &edits), flat);
+    let back = [
+        put_back("/live/get/port", json!(80), "80"),
+        put_back(
+            "/ready",
+            json!({"get": {"port": 80}, "every": 2}),
+            "\n  <<: *probe\n  every: 2",
+        ),
+    ];
+    assert_eq!(edited(flat, &back), text);
+}
+
 #[test]
 fn what_would_change_another_place_is_refused() {
     let refusal = |text: &str, edits: &[Edit]| parsed(text).edit(edits).unwrap_err();
@@ -288,10 +431,6 @@ fn what_would_change_another_place_is_refused() {
     );
     assert!(matches!(error, EditError::Alias { .. }), "{error}");
     let merged = "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2\n";
-    assert_eq!(
-        refusal(merged, &[set("/b/p", json!(2))]),
-        EditError::Merged(at("/b/p"))
-    );
     assert_eq!(
         refusal(merged, &[set("/a/p", json!(2))]),
         EditError::Merged(at("/b/p"))

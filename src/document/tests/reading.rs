@@ -239,13 +239,59 @@ fn the_source_of_values_and_keys_is_told() {
 }
 
 #[test]
+fn a_mapping_is_shared_above_what_its_merge_key_brings() {
+    let text =
+        "a: &a {b: {c: 1}, d: {e: 1}}\nm:\n  <<: *a\n  d: {<<: [{f: 1}, {g: 1}], h: 1}\nn: *a\n";
+    let document = parsed(text);
+    let shared = |path| document.shared_above(&at(path)).map(|at| at.to_string());
+    assert_eq!(shared("/m/b").as_deref(), Some("/m"));
+    assert_eq!(shared("/m/b/c").as_deref(), Some("/m"));
+    assert_eq!(shared("/m/d/f").as_deref(), Some("/m/d"));
+    assert_eq!(shared("/m/d/g").as_deref(), Some("/m/d"));
+    for own in ["/m", "/m/d", "/m/d/h", "/a/b/c", "/none", "/m/d/none"] {
+        assert_eq!(shared(own), None, "{own}");
+    }
+    let text = document.value_text(&at("/m/d"));
+    assert_eq!(text.as_deref(), Some("{<<: [{f: 1}, {g: 1}], h: 1}"));
+    assert_eq!(document.value_text(&at("/m/d/f")), None);
+}
+
+#[test]
+fn a_text_with_its_content_elsewhere_is_known() {
+    for text in [
+        "*a",
+        " # c\n  *a",
+        "{<<: *a, b: 1}",
+        "\n      <<: *a\n      b: 1",
+        "<<: *a\n  b: 1",
+        "{<<: [*a, {b: 1}]}",
+        "{<<: {b: 1}}",
+    ] {
+        assert!(is_shared_text(text), "{text:?}");
+    }
+    for text in [
+        "",
+        "a",
+        "'*a'",
+        "'<<'",
+        "{'<<': 1}",
+        "[*a]",
+        "{a: *b}",
+        "{a: {<<: *b}}",
+        "{<<: *a",
+    ] {
+        assert!(!is_shared_text(text), "{text:?}");
+    }
+}
+
+#[test]
 fn the_highest_alias_on_the_way_is_told() {
     let text = "a: &a {b: 1}\nc: &c {d: *a}\ne: *c\n";
     let document = parsed(text);
-    assert_eq!(document.alias_above(&at("/e/d/b")), Some(at("/e")));
-    assert_eq!(document.alias_above(&at("/c/d")), Some(at("/c/d")));
-    assert_eq!(document.alias_above(&at("/c/d/b")), Some(at("/c/d")));
-    assert_eq!(document.alias_above(&at("/a/b")), None);
+    assert_eq!(document.shared_above(&at("/e/d/b")), Some(at("/e")));
+    assert_eq!(document.shared_above(&at("/c/d")), Some(at("/c/d")));
+    assert_eq!(document.shared_above(&at("/c/d/b")), Some(at("/c/d")));
+    assert_eq!(document.shared_above(&at("/a/b")), None);
 }
 
 #[test]
@@ -267,5 +313,6 @@ fn a_text_that_was_kept_is_read_again() {
         assert_eq!(read_text(text), Some(value), "{text:?}");
     }
     assert_eq!(read_text("*probe"), None);
+    assert_eq!(read_text("{<<: *probe, a: 1}"), None);
     assert_eq!(read_text("a\nb: 1"), None);
 }
