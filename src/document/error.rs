@@ -79,6 +79,11 @@ impl DocumentError {
         self.column
     }
 
+    /// The position in the text that it is about.
+    pub(super) fn offset(&self, source: &str) -> usize {
+        text::offset(source, self.line, self.column)
+    }
+
     /// The same, of a document that has so many lines of its file above it.
     #[must_use]
     pub fn below(mut self, lines: usize) -> Self {

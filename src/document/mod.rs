@@ -85,10 +85,11 @@ impl Document {
         self.tree.root.is_none()
     }
 
-    /// The line of the value at a place, from 1.
-    pub fn line(&self, at: &Pointer) -> Option<usize> {
-        let node = &self.tree.nodes[self.walk(at)?.node];
-        Some(text::position(&self.text, node.start).0)
+    /// The line of the entry or item at a place, from 1; where it is not there, of the nearest one above. Where the
+    /// content of the place is written elsewhere, the line of the alias or the `<<`.
+    pub fn line(&self, at: &Pointer) -> usize {
+        let start = self.entry_start(&self.nearest(at));
+        text::position(&self.text, start.unwrap_or_default()).0
     }
 
     /// The text with these edits done; every byte that they do not concern stays.

@@ -5,15 +5,61 @@ use super::Document;
 use super::change::EditError;
 use super::edit::{Change, Edit, Written};
 use super::kept;
-use super::pointer::{Pointer, Step};
+use super::pointer::Step;
 use super::render::{Place, Style, quotes};
 use super::text;
 use super::tree::{Id, Kind};
+use core::ops::Range;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The text with the edits done, whatever it then stands for.
-pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<String, EditError> {
+/// A text that was edited, and where its parts come from.
+pub(super) struct Spliced {
+    /// The new text.
+    pub text: String,
+    /// The parts that are new, from front to back.
+    inserts: Vec<Insert>,
+}
+
+/// New text in place of some of the source's.
+struct Insert {
+    /// Its range in the new text.
+    range: Range<usize>,
+    /// Where it begins in the source.
+    from: usize,
+    /// Where the source goes on behind it.
+    to: usize,
+    /// The edit that has this value or key, by its index.
+    edit: Option<usize>,
+}
+
+impl Spliced {
+    fn insert(&self, at: usize) -> Option<&Insert> {
+        let behind = self
+            .inserts
+            .partition_point(|insert| insert.range.start <= at);
+        self.inserts[..behind].last()
+    }
+
+    /// The position in the source that a position in the new text comes from; of new text, where it begins.
+    pub fn source_offset(&self, at: usize) -> usize {
+        match self.insert(at) {
+            None => at,
+            Some(insert) if at < insert.range.end => insert.from,
+            Some(insert) => insert.to + (at - insert.range.end),
+        }
+    }
+
+    /// The index of the edit that wrote a position of the new text.
+    pub fn edit_at(&self, at: usize) -> Option<usize> {
+        self.insert(at)
+            .filter(|insert| at <= insert.range.end)?
+            .edit
+    }
+}
+
+/// The text with the edits done, whatever it then reads as.
+pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<Spliced, EditError> {
     let mut plan = Plan {
         document,
         text: document.text(),
@@ -21,8 +67,13 @@ pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<String, Edit
         splices: Vec::with_capacity(edits.len()),
         removed: BTreeMap::new(),
         filled: BTreeSet::new(),
+        index: None,
     };
-    edits.iter().try_for_each(|edit| plan.edit(edit))?;
+    for (index, edit) in edits.iter().enumerate() {
+        plan.index = Some(index);
+        plan.edit(edit)?;
+    }
+    plan.index = None;
     for (id, gone) in core::mem::take(&mut plan.removed) {
         plan.remove(id, &gone);
     }
@@ -70,6 +121,8 @@ struct Splice {
     from: usize,
     to: usize,
     text: String,
+    /// The index of its edit.
+    edit: Option<usize>,
 }
 
 struct Plan<'a> {
@@ -81,6 +134,8 @@ struct Plan<'a> {
     removed: BTreeMap<Id, BTreeSet<usize>>,
     /// Empty brackets that something was put into.
     filled: BTreeSet<Id>,
+    /// The edit that splices are made for.
+    index: Option<usize>,
 }
 
 impl Plan<'_> {
@@ -92,7 +147,7 @@ impl Plan<'_> {
             return self.add(parent, step, written).ok_or_else(misfit);
         }
         let walk = self.document.walk(&edit.at).ok_or_else(misfit)?;
-        let unfit = || EditError::Reads(Pointer::root());
+        let unfit = || EditError::Reads(edit.at.clone());
         let (parent, index) = walk.within.ok_or_else(unfit)?;
         match &edit.change {
             Change::Set(written) => self.set(parent, walk.node, written),
@@ -109,7 +164,13 @@ impl Plan<'_> {
     }
 
     fn splice(&mut self, from: usize, to: usize, text: String) {
-        self.splices.push(Splice { from, to, text });
+        let edit = self.index;
+        self.splices.push(Splice {
+            from,
+            to,
+            text,
+            edit,
+        });
     }
 
     fn place(&self, parent: Id) -> Place {
@@ -361,19 +422,28 @@ impl Plan<'_> {
 
     /// The text with all splices. Of insertions in one place the later one comes first, as it would if they
     /// were done one after the other.
-    fn joined(self) -> Result<String, EditError> {
+    fn joined(self) -> Result<Spliced, EditError> {
         let mut splices: Vec<_> = self.splices.into_iter().rev().collect();
         splices.sort_by_key(|splice| (splice.from, splice.from != splice.to));
         let mut text = String::with_capacity(self.text.len() + self.text.len() / 4);
+        let mut inserts = Vec::with_capacity(splices.len());
         let mut done = 0;
         for splice in splices {
-            let kept = self.text.get(done..splice.from);
-            text += kept.ok_or_else(|| EditError::Reads(Pointer::root()))?;
+            let (from, to) = (splice.from, splice.to);
+            let kept = self.text.get(done..from);
+            text += kept.ok_or_else(|| EditError::Reads(self.document.place_at(from)))?;
+            let start = text.len();
             text += &splice.text;
-            done = splice.to;
+            inserts.push(Insert {
+                range: start..text.len(),
+                from,
+                to,
+                edit: splice.edit,
+            });
+            done = to;
         }
         text += &self.text[done..];
-        Ok(text)
+        Ok(Spliced { text, inserts })
     }
 }
 

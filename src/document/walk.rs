@@ -1,9 +1,9 @@
 //! Ways from the root of a document to a place in it.
 
-use super::Document;
 use super::pointer::{Pointer, Step};
 use super::text;
 use super::tree::{Entry, Id, Item, Kind, Node};
+use super::{Document, Source};
 
 /// Where a way led.
 #[derive(Clone, Copy)]
@@ -140,6 +140,54 @@ impl Document {
         let gap = &self.text[node.lead..node.start];
         let from = if gap == " " { node.start } else { node.lead };
         &self.text[from..node.end]
+    }
+
+    /// The place itself, or the nearest one above it that is there.
+    pub(super) fn nearest(&self, at: &Pointer) -> Pointer {
+        let places = (0..=at.steps().len()).rev().map(|steps| at.up_to(steps));
+        let mut there = places.filter(|place| self.walk(place).is_some());
+        there.next().unwrap_or_default()
+    }
+
+    /// Where the value of a place begins that is there; of what is written elsewhere, the alias or the `<<`.
+    pub(super) fn value_start(&self, at: &Pointer) -> Option<usize> {
+        let place = self.shared_above(at);
+        let walk = self.walk(place.as_ref().unwrap_or(at))?;
+        let mut entries = self.entries(walk.node).iter();
+        let merge = entries.find(|entry| place.is_some() && entry.name.is_none());
+        Some(self.node(merge.map_or(walk.node, |merge| merge.key)).start)
+    }
+
+    /// Where the entry or item of a place begins that is there; of what is written elsewhere, that of the alias,
+    /// or the `<<`.
+    pub(super) fn entry_start(&self, at: &Pointer) -> Option<usize> {
+        let place = self.shared_above(at);
+        let walk = self.walk(place.as_ref().unwrap_or(at))?;
+        let is_merge = place.is_some() && !self.entries(walk.node).is_empty();
+        match walk.within.filter(|_| !is_merge) {
+            Some((within, index)) => Some(self.extent(within, index).0),
+            None => self.value_start(at),
+        }
+    }
+
+    /// The deepest place whose entry or item includes a position.
+    pub(super) fn place_at(&self, offset: usize) -> Pointer {
+        let mut steps = Vec::new();
+        let mut deepest = self.tree.root;
+        while let Some(id) = deepest {
+            let includes = |index: &usize| {
+                let (from, to) = self.extent(id, *index);
+                (from..=to).contains(&offset)
+            };
+            deepest = (0..self.len(id)).find(includes).and_then(|index| {
+                steps.push(match self.entry((id, index)) {
+                    Some(entry) => Step::Key(entry.name.clone()?),
+                    None => Step::Item(index),
+                });
+                self.child((id, index))
+            });
+        }
+        Pointer::from_steps(steps)
     }
 
     /// The column of the keys or dashes of a block collection.

@@ -225,7 +225,8 @@ impl Run {
             false => match document.edit(&edits) {
                 Ok(edited) => Some(edited),
                 Err(error) => {
-                    let place = read.place;
+                    let at = error.at().cloned().unwrap_or_default();
+                    let place = read.place.at(document, &at);
                     self.fail(stderr, &format_args!("{name}: {place}: {error}"));
                     return Ok(());
                 }
@@ -236,7 +237,7 @@ impl Run {
             false => String::new(),
         };
         for report in &reports {
-            self.tell(report, &file, read.place, stderr);
+            self.tell(report, &file, read.place.at(document, &report.at), stderr);
         }
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
         if reports.iter().any(is_refused) {

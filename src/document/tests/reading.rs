@@ -235,7 +235,7 @@ fn the_source_of_values_and_keys_is_told() {
         Some("\"port\"")
     );
     assert_eq!(document.key_text(&at("/spec/list/0")), None);
-    assert_eq!(document.line(&at("/spec/port")), Some(2));
+    assert_eq!(document.line(&at("/spec/port")), 2);
 }
 
 #[test]
@@ -315,4 +315,32 @@ fn a_text_that_was_kept_is_read_again() {
     assert_eq!(read_text("*probe"), None);
     assert_eq!(read_text("{<<: *probe, a: 1}"), None);
     assert_eq!(read_text("a\nb: 1"), None);
+}
+
+#[test]
+fn the_line_of_a_place_is_that_of_its_key_or_dash() {
+    let text = "\u{feff}# c\n---\na: &a\n  b: 1\nc:\n\n- 1\n-\n  d: 2\ne: # c\n  *a\nf:\n  g: 1\n  <<: *a\nh: [1,\n  2]\n";
+    let document = parsed(text);
+    for (place, line) in [
+        ("", 3),
+        ("/a", 3),
+        ("/a/b", 4),
+        ("/c", 5),
+        ("/c/0", 7),
+        ("/c/1", 8),
+        ("/c/1/d", 9),
+        ("/e", 10),
+        ("/e/b", 10),
+        ("/f", 12),
+        ("/f/g", 13),
+        ("/f/b", 14),
+        ("/h/1", 16),
+        ("/c/2", 5),
+        ("/a/none/deeper", 3),
+        ("/f/none", 12),
+        ("/none", 3),
+    ] {
+        assert_eq!(document.line(&at(place)), line, "{place}");
+    }
+    assert_eq!(parsed("\n# c\n").line(&at("/a")), 1);
 }
