@@ -726,3 +726,18 @@ fn there_and_back_again(text: &str, place: &str) {
     let inverse = random::inverse(&document, &[edit]).expect("a kept text");
     assert_eq!(edited(&new, &inverse), text, "{new}");
 }
+
+#[test]
+fn a_binary_text_is_replaced_with_its_tag_and_comes_back() {
+    for text in [
+        "path: !!binary L2Zvbw== # /foo\n",
+        "{path: !!binary 'L2Zvbw==', a: 1}\n",
+    ] {
+        let path = if text.starts_with('{') {
+            "{path: /bar, a: 1}\n"
+        } else {
+            "path: /bar # /foo\n"
+        };
+        there_and_back(text, &[set("/path", json!("/bar"))], path);
+    }
+}

@@ -344,3 +344,66 @@ fn the_line_of_a_place_is_that_of_its_key_or_dash() {
     }
     assert_eq!(parsed("\n# c\n").line(&at("/a")), 1);
 }
+
+/// What `sigs.k8s.io/yaml` v1.6.0 reads, case by case.
+#[test]
+fn binary_is_decoded_as_kubectl_decodes_it() {
+    for (text, value) in [
+        ("L2Zvbw==", "/foo"),
+        ("'L2Zvbw=='", "/foo"),
+        ("\"L2Zv\\r\\nbw==\"", "/foo"),
+        ("|\n  L2Zv\n  bw==", "/foo"),
+        ("|\r\n  L2Zv\r\n  bw==\r\n", "/foo"),
+        ("L2Zvbx==", "/foo"),
+        ("", ""),
+        ("''", ""),
+        ("MTIzNA==", "1234"),
+        ("dHJ1ZQ==", "true"),
+        ("PDw=", "<<"),
+        ("AA==", "\0"),
+        ("77+9", "\u{fffd}"),
+    ] {
+        stands_for(&format!("k: !!binary {text}\n"), json!({ "k": value }));
+    }
+    stands_for("!!binary L2Zvbw==: 1\n", json!({"/foo": 1}));
+    stands_for("!!binary PDw=: {a: 1}\n", json!({"<<": {"a": 1}}));
+    stands_for(
+        "a: &x !!binary L2Zvbw==\nb: *x\n",
+        json!({"a": "/foo", "b": "/foo"}),
+    );
+    stands_for(
+        "a: !<tag:yaml.org,2002:binary> L2Zvbw==\n",
+        json!({"a": "/foo"}),
+    );
+    stands_for("a: !binary L2Zvbw==\n", json!({"a": "L2Zvbw=="}));
+}
+
+#[test]
+fn binary_that_readers_differ_on_is_refused() {
+    for wrong in [
+        "\"L2Zv bw==\"",
+        "\"L2Zv\\tbw==\"",
+        "L2Zvbw",
+        "L2Zv\n  bw==",
+        ">\n  L2Zv\n  bw==",
+        "|\n  L2Zv\n   bw==",
+        "_-8=",
+        "~",
+        "L2Zvbw==L2Zvbw==",
+    ] {
+        let error = refused(&format!("a: 1\nk: !!binary {wrong}\n"), 2, 4);
+        assert!(error.contains("not base64"), "{error}");
+    }
+    for wrong in ["/w==", "gIGC", "null", "true"] {
+        let error = refused(&format!("k: !!binary {wrong}\n"), 1, 4);
+        assert!(error.contains("not UTF-8"), "{error}");
+    }
+    refused("!!binary /w==: 1\n", 1, 1);
+    refused("a: 1\n!!binary YQ==: 2\n", 2, 1);
+}
+
+#[test]
+fn a_merge_key_may_have_its_tag() {
+    stands_for("!!merge <<: {a: 1}\nb: 2\n", json!({"a": 1, "b": 2}));
+    stands_for("!!str <<: {a: 1}\n", json!({"<<": {"a": 1}}));
+}
