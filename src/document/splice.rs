@@ -125,6 +125,17 @@ struct Splice {
     edit: Option<usize>,
 }
 
+/// Where the text of a value comes from.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    /// It was kept from an earlier document.
+    Kept,
+    /// It is a new collection, not empty.
+    Collection,
+    /// It is a new scalar, or an empty collection.
+    Word,
+}
+
 struct Plan<'a> {
     document: &'a Document,
     text: &'a str,
@@ -221,13 +232,21 @@ impl Plan<'_> {
             self.splice(node.start, node.end, text);
         } else {
             let gap = if whole { "" } else { " " };
-            self.replace(id, format!("{gap}{text}"), kept.is_some());
+            let is_deep = matches!(&written.value, Value::Object(map) if !map.is_empty())
+                || matches!(&written.value, Value::Array(items) if !items.is_empty());
+            let origin = match (kept, is_deep) {
+                (Some(_), _) => Origin::Kept,
+                (None, true) => Origin::Collection,
+                (None, false) => Origin::Word,
+            };
+            self.replace(id, format!("{gap}{text}"), origin);
         }
     }
 
     /// Another value with what there is in front of it. What stands behind an inline value on its line, such as
     /// a comment, stands behind the key while there are new lines in its place.
-    fn replace(&mut self, id: Id, text: String, is_kept: bool) {
+    fn replace(&mut self, id: Id, text: String, origin: Origin) {
+        let is_kept = origin == Origin::Kept;
         let node = self.document.node(id);
         let (lead, start, end) = (node.lead, node.start, node.end);
         let is_aside = |text: &str| text.trim().is_empty() || text.trim_start().starts_with('#');
@@ -236,7 +255,11 @@ impl Plan<'_> {
         if node.is_block() {
             let behind_key = &self.text[lead..text::line_end(self.text, lead)];
             let is_inline = !begins_lines && !text.trim_start().starts_with(['|', '>']);
-            let stays = is_inline && behind_key.len() < start - lead && is_aside(behind_key);
+            // Behind the entries of a new collection it would not be found when the old one is put back.
+            let stays = is_inline
+                && origin != Origin::Collection
+                && behind_key.len() < start - lead
+                && is_aside(behind_key);
             let aside = if stays { behind_key } else { "" };
             return self.splice(lead, end, text + aside);
         }
@@ -378,7 +401,7 @@ impl Plan<'_> {
                 Kind::Sequence { .. } => " []",
                 _ => " {}",
             };
-            self.replace(parent, empty.into(), false);
+            self.replace(parent, empty.into(), Origin::Word);
         } else {
             self.remove_lines(parent, gone);
         }

@@ -741,3 +741,18 @@ fn a_binary_text_is_replaced_with_its_tag_and_comes_back() {
         there_and_back(text, &[set("/path", json!("/bar"))], path);
     }
 }
+
+#[test]
+fn a_comment_behind_a_dash_comes_back_with_the_collection_below_it() {
+    there_and_back(
+        "- # c\n  a: 1\n- 2\n",
+        &[set("/0", json!({"b": 1}))],
+        "- b: 1\n- 2\n",
+    );
+    there_and_back(
+        "-  \n  - 1\n  - 2\n",
+        &[set("/0", json!([3, {"a": 1, "b": 2}]))],
+        "- - 3\n  - a: 1\n    b: 2\n",
+    );
+    there_and_back("- # c\n  a: 1\n", &[set("/0", json!("x"))], "- x # c\n");
+}
