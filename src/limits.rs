@@ -334,6 +334,10 @@ pub const ALIASED_VALUES: usize = 100_000;
 /// and the API server takes 3 MiB of one object.
 pub const ALIASED_BYTES: usize = 4 << 20;
 
+/// Times that an edit puts kept texts back, fewer each time, until all of them read as their values. Each costs a
+/// parse of the document; those that rest on anchors that are gone are found in one.
+pub const RESTORE_ATTEMPTS: usize = 8;
+
 /// Bytes of the file of `--config`; Istio's has 60 KiB, and no ConfigMap has over 1 MiB.
 pub const CONFIG_BYTES: usize = 4 << 20;
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::document::{Change, Document, Edit, Pointer, Source, Step, Stream, Written};
+use probelet::document::{Change, Document, Edit, Pointer, Source, Step, Stream, Written, apply};
 use serde_json::{Value, json};
 use std::io::BufReader;
 
@@ -25,7 +25,7 @@ fn edited(document: &Document, pick: usize) {
     let mut places = Vec::new();
     gather(document.value(), Pointer::root(), &mut places);
     let at = &places[pick % places.len()];
-    document.alias_above(at);
+    document.shared_above(at);
     let value = [
         json!("yes"),
         json!([{"name": "x", "args": [" #"]}]),
@@ -69,13 +69,12 @@ fn set(at: &Pointer, value: Value) -> Edit {
 }
 
 fn back(document: &Document, at: &Pointer) -> Option<Edit> {
+    // What is written elsewhere is replaced as a whole.
+    let at = document.shared_above(at).unwrap_or_else(|| at.clone());
     let value = at.find(document.value())?.clone();
-    let text = Some(document.value_text(at)?);
+    let text = Some(document.value_text(&at)?);
     let change = Change::Set(Written { value, text });
-    Some(Edit {
-        at: at.clone(),
-        change,
-    })
+    Some(Edit { at, change })
 }
 
 /// An edit may be refused, and so may its inverse; what is written has to be right. Values of several styles
@@ -83,9 +82,15 @@ fn back(document: &Document, at: &Pointer) -> Option<Edit> {
 fn there_and_back(document: &Document, edit: Edit, inverse: Option<Edit>) {
     let text = match document.edit(core::slice::from_ref(&edit)) {
         Ok(text) => text,
-        Err(error) => return assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            error.at().map(|at| document.line(at));
+            return assert!(!error.to_string().is_empty());
+        }
     };
     let new = Document::parse(&text).expect("what was written is read");
+    let mut expected = document.value().clone();
+    apply(&mut expected, core::slice::from_ref(&edit)).expect("the edit fits");
+    assert_eq!(*new.value(), expected);
     let Some(inverse) = inverse else { return };
     if let Ok(text) = new.edit(&[inverse]) {
         let back = Document::parse(&text).expect("what was written is read");

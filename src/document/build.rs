@@ -218,10 +218,13 @@ impl<'a> Builder<'a> {
         at: usize,
     ) -> Result<Kind, DocumentError> {
         let plain = style == ScalarStyle::Plain;
-        let merge = plain && value == "<<" && tag.is_none();
+        let name = tag.and_then(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:"));
+        let merge = value == "<<" && (plain && tag.is_none() || name.as_deref() == Some("merge"));
         let text = || Value::from(value);
         let value = match tag.map(|tag| (tag, tag.core_suffix())) {
             None if plain => scalar::plain(value),
+            _ if name.as_deref() == Some("binary") => scalar::binary(value)
+                .map_err(|problem| DocumentError::at(self.text, at, problem))?,
             None | Some((_, None | Some("str"))) => text(),
             Some((tag, Some(suffix))) => {
                 let read = scalar::plain(value);

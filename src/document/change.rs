@@ -1,12 +1,13 @@
 //! Edits of a document's text: done as splices, then read again and held against the same edits done on its
 //! value. What does not come to the same is refused.
 
-use super::Document;
 use super::edit::{Change, Edit, Misfit, apply, in_order};
-use super::error::DocumentError;
-use super::pointer::{Pointer, Step};
-use super::splice;
-use super::tree::Kind;
+use super::error::Problem;
+use super::pointer::Pointer;
+use super::splice::{self, Spliced};
+use super::tree::{Kind, Node};
+use super::{Aliases, Document, Source};
+use crate::limits;
 use core::fmt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,25 @@ pub enum EditError {
     /// The place is written such that the text would read as something else.
     Reads(Pointer),
     /// The place is written such that the text would not be YAML any more.
-    Breaks(DocumentError),
+    Breaks {
+        /// The place, or the nearest one above.
+        at: Pointer,
+        /// The problem that the text would have.
+        problem: Problem,
+    },
+}
+
+impl EditError {
+    /// The place in the document that it is about.
+    pub fn at(&self) -> Option<&Pointer> {
+        match self {
+            EditError::Misfit(at)
+            | EditError::Alias { at, .. }
+            | EditError::Merged(at)
+            | EditError::Reads(at)
+            | EditError::Breaks { at, .. } => Some(at),
+        }
+    }
 }
 
 impl fmt::Display for EditError {
@@ -45,17 +64,18 @@ impl fmt::Display for EditError {
             ),
             EditError::Merged(at) => write!(
                 f,
-                "{at} comes from a merge key (<<): write it out beside the <<"
+                "{at} comes from a merge key (<<), and would change together with what it merges: write it out \
+                 beside the <<"
             ),
             EditError::Reads(at) => write!(
                 f,
                 "{at} is written in such a way that it cannot be edited: write it one key a line, without \
                  '? ', anchors and tags"
             ),
-            EditError::Breaks(error) => write!(
+            EditError::Breaks { at, problem } => write!(
                 f,
-                "the document is written in such a way that it cannot be edited (it would come to this: \
-                 {error}): write it one key a line, without '? ', anchors and tags"
+                "{at} is written in such a way that it cannot be edited (the text would not be read: \
+                 {problem}): write it one key a line, without '? ', anchors and tags"
             ),
         }
     }
@@ -75,69 +95,110 @@ pub(super) fn edit(document: &Document, edits: &[Edit]) -> Result<String, EditEr
     in_order(&mut edits);
     let mut expected = document.value().clone();
     apply(&mut expected, &edits)?;
-    let edits = written_out(document, effective(edits))?;
-    let spliced = attempt(document, &edits, &expected);
-    let remembered = edits.iter().any(|edit| text(edit).is_some());
-    match spliced {
-        Err(EditError::Misfit(_) | EditError::Merged(_)) | Ok(_) => spliced,
-        // A text that was kept may have lost what it rests on, such as the anchor of its alias.
-        Err(_) if remembered => attempt(document, &forgetful(&edits), &expected),
-        Err(_) => spliced,
+    let mut edits = written_out(document, effective(edits))?;
+    for _ in 0..limits::RESTORE_ATTEMPTS {
+        let spliced = splice::edited(document, &edits)?;
+        let Err(error) = verify(document, &spliced, &expected) else {
+            return Ok(spliced.text);
+        };
+        if !edits.iter().any(has_text) {
+            return Err(error);
+        }
+        // A kept text may rest on an anchor that is gone, or has another value now.
+        let unreadable = unreadable(&spliced, &expected);
+        let forgotten = unreadable
+            .into_iter()
+            .filter(|index| forget(&mut edits[*index]));
+        if forgotten.count() == 0 {
+            break;
+        }
     }
+    for edit in &mut edits {
+        forget(edit);
+    }
+    let spliced = splice::edited(document, &edits)?;
+    verify(document, &spliced, &expected)?;
+    Ok(spliced.text)
 }
 
-fn attempt(document: &Document, edits: &[Edit], expected: &Value) -> Result<String, EditError> {
-    let text = splice::edited(document, edits)?;
-    if splice::is_json(document) && serde_json::from_str::<Value>(&text).is_err() {
+/// Reads the new text again and compares its value.
+fn verify(document: &Document, spliced: &Spliced, expected: &Value) -> Result<(), EditError> {
+    let text = &spliced.text;
+    if splice::is_json(document) && serde_json::from_str::<Value>(text).is_err() {
         return Err(EditError::Reads(Pointer::root()));
     }
-    let read = Document::parse(&text).map_err(EditError::Breaks)?;
-    match difference(read.value(), expected) {
-        None => Ok(text),
-        Some(at) => Err(shared(document, &at).unwrap_or(EditError::Reads(at))),
-    }
-}
-
-fn text(edit: &Edit) -> Option<&str> {
-    match &edit.change {
-        Change::Set(written) | Change::Add(written) => written.text.as_deref(),
-        Change::Rename { text, .. } => text.as_deref(),
-        Change::Remove => None,
-    }
-}
-
-fn forgetful(edits: &[Edit]) -> Vec<Edit> {
-    let forget = |edit: &Edit| {
-        let mut edit = edit.clone();
-        match &mut edit.change {
-            Change::Set(written) | Change::Add(written) => written.text = None,
-            Change::Rename { text, .. } => *text = None,
-            Change::Remove => {}
+    let read = match Document::parse(text) {
+        Ok(read) => read,
+        Err(error) => {
+            let at = document.place_at(spliced.source_offset(error.offset(text)));
+            return Err(match error.problem {
+                // The line of the other key would be one of the new text.
+                Problem::Duplicate { .. } => EditError::Reads(at),
+                problem => EditError::Breaks { at, problem },
+            });
         }
-        edit
     };
-    edits.iter().map(forget).collect()
+    match difference(read.value(), expected) {
+        None => Ok(()),
+        Some(at) => Err(misread(document, spliced, &read, &at)),
+    }
 }
 
-/// The alias through which a place is what it is.
-fn shared(document: &Document, at: &Pointer) -> Option<EditError> {
-    // What is new there is not in the document yet, but what it is in is.
-    let there = (0..=at.steps().len()).rev();
-    let at = there
-        .map(|steps| at.up_to(steps))
-        .find(|at| document.walk(at).is_some())?;
-    let walk = document.walk(&at)?;
-    if walk.merged {
-        return Some(EditError::Merged(at));
+/// The error for a place of the new text that has another value than expected. It names the place in the source.
+fn misread(document: &Document, spliced: &Spliced, read: &Document, at: &Pointer) -> EditError {
+    let nearest = read.nearest(at);
+    let start = read.entry_start(&nearest).unwrap_or_default();
+    let source = document.place_at(spliced.source_offset(start));
+    let Some(shared) = read.shared_above(&nearest) else {
+        return EditError::Reads(source);
+    };
+    let node = read.walk(&shared).map(|walk| read.node(walk.node));
+    match node {
+        Some(node) if matches!(node.kind, Kind::Alias(_)) => EditError::Alias {
+            at: source,
+            alias: read.text()[node.start..node.end].into(),
+        },
+        _ => EditError::Merged(source.down(nearest.below(shared.steps().len()).steps())),
     }
-    let steps = match document.node(walk.node).kind {
-        Kind::Alias(_) => walk.alias.or(Some(at.steps().len())),
-        _ => walk.alias,
-    }?;
-    let at = at.up_to(steps);
-    let node = document.node(document.walk(&at)?.node);
-    let alias = document.text()[node.start..node.end].into();
-    Some(EditError::Alias { at, alias })
+}
+
+fn has_text(edit: &Edit) -> bool {
+    match &edit.change {
+        Change::Set(written) | Change::Add(written) => written.text.is_some(),
+        Change::Rename { text, .. } => text.is_some(),
+        Change::Remove => false,
+    }
+}
+
+/// Drops the kept text of an edit. Returns whether there was one.
+fn forget(edit: &mut Edit) -> bool {
+    match &mut edit.change {
+        Change::Set(written) | Change::Add(written) => written.text.take().is_some(),
+        Change::Rename { text, .. } => text.take().is_some(),
+        Change::Remove => false,
+    }
+}
+
+/// The edits that wrote what does not read as expected, by their indexes.
+fn unreadable(spliced: &Spliced, expected: &Value) -> BTreeSet<usize> {
+    let read = match Document::read(&spliced.text, Aliases::Loose) {
+        Ok(read) => read,
+        Err(error) => {
+            let edit = spliced.edit_at(error.offset(&spliced.text));
+            return edit.into_iter().collect();
+        }
+    };
+    let is_loose = |node: &&Node| matches!(node.kind, Kind::Alias(None));
+    let loose = read.tree.nodes.iter().filter(is_loose);
+    let loose = loose.map(|alias| alias.start);
+    let differ = differences(read.value(), expected);
+    let differ = differ
+        .iter()
+        .filter_map(|at| read.value_start(&read.nearest(at)));
+    loose
+        .chain(differ)
+        .filter_map(|start| spliced.edit_at(start))
+        .collect()
 }
 
 /// The edits without those of values that another one replaces or removes as a whole.
@@ -157,21 +218,28 @@ fn effective(mut edits: Vec<Edit>) -> Vec<Edit> {
     edits
 }
 
-/// Edits below an alias become one of the alias, which gets its edited value written out.
+/// Edits below a shared place become one of that place, which gets its edited value written out.
 fn written_out(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, EditError> {
-    let mut aliased: BTreeMap<Pointer, Vec<Edit>> = BTreeMap::new();
+    let shared: BTreeSet<Pointer> = edits
+        .iter()
+        .filter_map(|edit| shared_above(document, edit))
+        .collect();
+    let mut replaced: BTreeMap<Pointer, Vec<Edit>> = BTreeMap::new();
     let mut direct = Vec::with_capacity(edits.len());
     for mut edit in edits {
-        match alias_above(document, &edit)? {
+        // A mapping that is replaced takes the edits of its own entries along.
+        let steps =
+            (0..edit.at.steps().len()).find(|steps| shared.contains(&edit.at.up_to(*steps)));
+        match steps {
             Some(steps) => {
-                let alias = edit.at.up_to(steps);
+                let place = edit.at.up_to(steps);
                 edit.at = edit.at.below(steps);
-                aliased.entry(alias).or_default().push(edit);
+                replaced.entry(place).or_default().push(edit);
             }
             None => direct.push(edit),
         }
     }
-    for (at, edits) in aliased {
+    for (at, edits) in replaced {
         let mut value = at.find(document.value()).cloned().unwrap_or_default();
         apply(&mut value, &edits)?;
         let change = Change::Set(value.into());
@@ -180,65 +248,50 @@ fn written_out(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, EditE
     Ok(direct)
 }
 
-/// How many steps down an alias stands above the place of an edit.
-fn alias_above(document: &Document, edit: &Edit) -> Result<Option<usize>, EditError> {
-    let misfit = || EditError::Misfit(edit.at.clone());
-    let place = match &edit.change {
-        Change::Add(_) => edit.at.split().ok_or_else(misfit)?.0,
-        _ => edit.at.clone(),
+/// The shared place that an edit is below; an edit of the place itself is below none.
+fn shared_above(document: &Document, edit: &Edit) -> Option<Pointer> {
+    let shared = match &edit.change {
+        Change::Add(_) => document.shared_above(&edit.at.split()?.0),
+        Change::Set(_) | Change::Remove | Change::Rename { .. } => document.shared_above(&edit.at),
     };
-    let walk = document.walk(&place).ok_or_else(misfit)?;
-    let alias = matches!(document.node(walk.node).kind, Kind::Alias(_));
-    let own = alias && matches!(edit.change, Change::Add(_));
-    match walk.alias.or(own.then(|| place.steps().len())) {
-        None if walk.merged => Err(EditError::Merged(place)),
-        alias => Ok(alias),
-    }
+    shared.filter(|shared| *shared != edit.at)
 }
 
-/// The first place where two values differ; numbers are as big as they are, however they are kept.
+/// The first place where two values differ; numbers are compared by size, whatever their type.
 pub(super) fn difference(one: &Value, other: &Value) -> Option<Pointer> {
-    if one == other {
-        return None;
-    }
-    let mut steps = Vec::new();
-    differs(one, other, &mut steps).then(|| Pointer::from_steps(steps))
+    differences(one, other).into_iter().next()
 }
 
-fn differs(one: &Value, other: &Value, steps: &mut Vec<Step>) -> bool {
+/// The places where two values differ, each as deep as can be.
+fn differences(one: &Value, other: &Value) -> Vec<Pointer> {
+    let mut found = Vec::new();
+    if one != other {
+        compare(Some(one), Some(other), &Pointer::root(), &mut found);
+    }
+    found
+}
+
+fn compare(one: Option<&Value>, other: Option<&Value>, at: &Pointer, found: &mut Vec<Pointer>) {
     match (one, other) {
-        (Value::Object(one), Value::Object(other)) => {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
             let keys: BTreeSet<_> = one.keys().chain(other.keys()).collect();
-            let pair = |key: &String| (one.get(key), other.get(key));
-            keys.into_iter()
-                .any(|key| step(pair(key), || Step::Key(key.as_str().into()), steps))
+            for key in keys {
+                let pair = (one.get(key), other.get(key));
+                if pair.0 != pair.1 {
+                    compare(pair.0, pair.1, &at.key(key), found);
+                }
+            }
         }
-        (Value::Array(one), Value::Array(other)) => (0..one.len().max(other.len())).any(|index| {
-            step(
-                (one.get(index), other.get(index)),
-                || Step::Item(index),
-                steps,
-            )
-        }),
-        (Value::Number(one), Value::Number(other)) => {
-            one != other && one.as_f64() != other.as_f64()
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            for index in 0..one.len().max(other.len()) {
+                let pair = (one.get(index), other.get(index));
+                if pair.0 != pair.1 {
+                    compare(pair.0, pair.1, &at.item(index), found);
+                }
+            }
         }
-        _ => one != other,
+        (Some(Value::Number(one)), Some(Value::Number(other)))
+            if one == other || one.as_f64() == other.as_f64() => {}
+        _ => found.push(at.clone()),
     }
-}
-
-fn step(
-    pair: (Option<&Value>, Option<&Value>),
-    name: impl Fn() -> Step,
-    steps: &mut Vec<Step>,
-) -> bool {
-    steps.push(name());
-    let different = match pair {
-        (Some(one), Some(other)) => differs(one, other, steps),
-        _ => true,
-    };
-    if !different {
-        steps.pop();
-    }
-    different
 }

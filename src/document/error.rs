@@ -45,6 +45,10 @@ pub enum Problem {
         /// `!!int`
         tag: Box<str>,
     },
+    /// `!!binary` with something else than base64.
+    Base64,
+    /// `!!binary` with bytes that are not UTF-8.
+    Binary,
     /// More than `limits::DOCUMENT_NESTING`.
     Nesting,
     /// More than `limits::ALIASED_VALUES`.
@@ -77,6 +81,11 @@ impl DocumentError {
     /// The column, from 1.
     pub fn column(&self) -> usize {
         self.column
+    }
+
+    /// The position in the text that it is about.
+    pub(super) fn offset(&self, source: &str) -> usize {
+        text::offset(source, self.line, self.column)
     }
 
     /// The same, of a document that has so many lines of its file above it.
@@ -132,6 +141,13 @@ impl fmt::Display for Problem {
             Problem::Tag { tag } => {
                 write!(f, "the value is no {tag}: leave the tag out, or write such a value")
             }
+            Problem::Base64 => f.write_str(
+                "the value of !!binary is not base64: write standard base64 with its padding, or leave the tag out",
+            ),
+            Problem::Binary => f.write_str(
+                "the bytes of !!binary are not UTF-8, and kubectl replaces them with U+FFFD: write base64 of UTF-8 text, \
+                 or the text itself without the tag",
+            ),
             Problem::Nesting => write!(
                 f,
                 "more than {} mappings and sequences are inside one another: no manifest needs as many",

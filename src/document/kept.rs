@@ -3,6 +3,7 @@
 
 use super::change;
 use super::render::Place;
+use super::tree::Kind;
 use super::{Aliases, Document};
 use serde_json::Value;
 
@@ -13,13 +14,22 @@ pub(super) fn reads(text: &str, place: Place, value: &Value) -> bool {
     ["\n", ""]
         .into_iter()
         .any(|end| match alone(text, place, end) {
-            Some((read, loose)) => loose || change::difference(&read, value).is_none(),
+            Some(read) => read.is_loose || change::difference(&read.value, value).is_none(),
             None => false,
         })
 }
 
-/// What a text stands for in a place, and whether that rests on aliases.
-fn alone(text: &str, place: Place, end: &str) -> Option<(Value, bool)> {
+/// A text read by itself.
+struct Alone {
+    value: Value,
+    /// Whether it has aliases whose anchors are elsewhere.
+    is_loose: bool,
+    /// Whether it is an alias or a mapping with a `<<`.
+    is_shared: bool,
+}
+
+/// Reads a text by itself, as it would be read in a place.
+fn alone(text: &str, place: Place, end: &str) -> Option<Alone> {
     let bare = text.is_empty() || text.starts_with([' ', '\t', '\r', '\n']);
     let gap = if bare { "" } else { " " };
     let around = match place {
@@ -28,17 +38,35 @@ fn alone(text: &str, place: Place, end: &str) -> Option<(Value, bool)> {
         Place::Flow => format!("{{\"k\":{gap}{text}\n}}"),
     };
     let document = Document::read(&around, Aliases::Loose).ok()?;
-    let mut value = document.value;
-    let inner = match &mut value {
-        Value::Object(map) if map.len() == 1 => map.get_mut("k")?.take(),
-        Value::Array(items) if items.len() == 1 => items[0].take(),
+    let root = document.tree.root?;
+    let (inner, value) = match (document.entries(root), document.items(root)) {
+        ([entry], []) => (entry.value, document.value.get("k")?.clone()),
+        ([], [item]) => (item.value, document.value.get(0)?.clone()),
         _ => return None,
     };
-    Some((inner, document.tree.loose))
+    let is_alias = matches!(document.node(inner).kind, Kind::Alias(_));
+    let mut entries = document.entries(inner).iter();
+    Some(Alone {
+        value,
+        is_loose: document.tree.loose,
+        is_shared: is_alias || entries.any(|entry| entry.name.is_none()),
+    })
 }
 
-/// What a text stands for by itself; its lines tell how far in it was.
+/// The value of a text by itself; none if it rests on anchors elsewhere.
 pub(super) fn read_text(text: &str) -> Option<Value> {
+    somewhere(text)
+        .filter(|read| !read.is_loose)
+        .map(|read| read.value)
+}
+
+/// Whether a text is an alias or a mapping with a `<<`.
+pub(super) fn is_shared(text: &str) -> bool {
+    text.contains(['*', '<']) && somewhere(text).is_some_and(|read| read.is_shared)
+}
+
+/// Reads a text in the first place that takes it; the indentation of its lines gives the column.
+fn somewhere(text: &str) -> Option<Alone> {
     let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
     let lines = text.lines().skip(1).filter(|line| !line.trim().is_empty());
     let column = lines.map(indent).min().unwrap_or_default();
@@ -49,10 +77,9 @@ pub(super) fn read_text(text: &str) -> Option<Value> {
     } else {
         [item, Place::Under(0)]
     };
-    let read = places
+    places
         .into_iter()
-        .find_map(|place| alone(text, place, "\n"));
-    read.filter(|(_, loose)| !loose).map(|(value, _)| value)
+        .find_map(|place| alone(text, place, "\n"))
 }
 
 /// Whether a text reads as a key.

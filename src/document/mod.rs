@@ -38,9 +38,10 @@ pub trait Source {
     fn value_text(&self, at: &Pointer) -> Option<Box<str>>;
     /// The source text of the key of the entry at a place.
     fn key_text(&self, at: &Pointer) -> Option<Box<str>>;
-    /// The highest place on the way to this one, itself included, that is an alias (`*name`): what is below
-    /// it is written elsewhere, so that an edit has to set the whole of it.
-    fn alias_above(&self, at: &Pointer) -> Option<Pointer> {
+    /// The highest place on the way to this one, itself included, whose content is written elsewhere: an alias
+    /// (`*name`), or a mapping whose `<<` brings the next key of the way. An edit below it replaces the whole
+    /// of it.
+    fn shared_above(&self, at: &Pointer) -> Option<Pointer> {
         let _ = at;
         None
     }
@@ -84,10 +85,11 @@ impl Document {
         self.tree.root.is_none()
     }
 
-    /// The line of the value at a place, from 1.
-    pub fn line(&self, at: &Pointer) -> Option<usize> {
-        let node = &self.tree.nodes[self.walk(at)?.node];
-        Some(text::position(&self.text, node.start).0)
+    /// The line of the entry or item at a place, from 1; where it is not there, of the nearest one above. Where the
+    /// content of the place is written elsewhere, the line of the alias or the `<<`.
+    pub fn line(&self, at: &Pointer) -> usize {
+        let start = self.entry_start(&self.nearest(at));
+        text::position(&self.text, start.unwrap_or_default()).0
     }
 
     /// The text with these edits done; every byte that they do not concern stays.
@@ -111,18 +113,24 @@ impl Source for Document {
         Some(self.text[key.start..key.end].into())
     }
 
-    fn alias_above(&self, at: &Pointer) -> Option<Pointer> {
+    fn shared_above(&self, at: &Pointer) -> Option<Pointer> {
         let walk = self.walk(at)?;
-        let own = matches!(self.tree.nodes[walk.node].kind, tree::Kind::Alias(_));
-        let own = own.then(|| at.steps().len());
-        Some(at.up_to(walk.alias.or(own)?))
+        let is_alias = matches!(self.tree.nodes[walk.node].kind, tree::Kind::Alias(_));
+        let own = is_alias.then(|| at.steps().len());
+        Some(at.up_to(walk.shared.or(own)?))
     }
 }
 
-/// The value that a piece of source text stands for which [`Source::value_text`] gave; none if it is no
-/// value by itself, as an alias is.
+/// The value of a piece of source text that [`Source::value_text`] returned; none if it is no value by itself,
+/// as an alias is.
 pub fn read_text(text: &str) -> Option<Value> {
     kept::read_text(text)
+}
+
+/// Whether a piece of source text has its content elsewhere: an alias, or a mapping with a `<<`. Its value is not
+/// the text's own, and an edit below replaces the whole of it ([`Source::shared_above`]).
+pub fn is_shared_text(text: &str) -> bool {
+    kept::is_shared(text)
 }
 
 /// A value that came as compact JSON, or might as well have.

@@ -1,7 +1,17 @@
 //! What a plain scalar stands for: as kubectl reads it, with the words and numbers of YAML 1.1
 //! (`sigs.k8s.io/yaml` over `go.yaml.in/yaml/v2`, `resolve.go`).
 
+use super::error::Problem;
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Number, Value};
+
+/// Go's `base64.StdEncoding`: padding is a must, and the bits behind the last byte are not looked at.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// The words that are no strings, in the spellings that are read.
 const WORDS: [(&[&str], Word); 3] = [
@@ -102,6 +112,17 @@ pub(super) fn real(float: f64) -> Option<Value> {
         return Some((float as i64).into());
     }
     Number::from_f64(float).map(Value::Number)
+}
+
+/// The text of a `!!binary` scalar. Go's decoder passes over line breaks and nothing else.
+///
+/// # Errors
+/// It is not base64, or its bytes are not UTF-8: kubectl then has U+FFFD for them, and other readers the bytes.
+pub(super) fn binary(text: &str) -> Result<Value, Problem> {
+    let text = text.replace(['\r', '\n'], "");
+    let bytes = BASE64.decode(text).map_err(|_| Problem::Base64)?;
+    let text = String::from_utf8(bytes).map_err(|_| Problem::Binary)?;
+    Ok(text.into())
 }
 
 /// How a key that is no string is called in JSON; null has no name.

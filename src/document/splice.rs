@@ -5,15 +5,61 @@ use super::Document;
 use super::change::EditError;
 use super::edit::{Change, Edit, Written};
 use super::kept;
-use super::pointer::{Pointer, Step};
+use super::pointer::Step;
 use super::render::{Place, Style, quotes};
 use super::text;
 use super::tree::{Id, Kind};
+use core::ops::Range;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The text with the edits done, whatever it then stands for.
-pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<String, EditError> {
+/// A text that was edited, and where its parts come from.
+pub(super) struct Spliced {
+    /// The new text.
+    pub text: String,
+    /// The parts that are new, from front to back.
+    inserts: Vec<Insert>,
+}
+
+/// New text in place of some of the source's.
+struct Insert {
+    /// Its range in the new text.
+    range: Range<usize>,
+    /// Where it begins in the source.
+    from: usize,
+    /// Where the source goes on behind it.
+    to: usize,
+    /// The edit that has this value or key, by its index.
+    edit: Option<usize>,
+}
+
+impl Spliced {
+    fn insert(&self, at: usize) -> Option<&Insert> {
+        let behind = self
+            .inserts
+            .partition_point(|insert| insert.range.start <= at);
+        self.inserts[..behind].last()
+    }
+
+    /// The position in the source that a position in the new text comes from; of new text, where it begins.
+    pub fn source_offset(&self, at: usize) -> usize {
+        match self.insert(at) {
+            None => at,
+            Some(insert) if at < insert.range.end => insert.from,
+            Some(insert) => insert.to + (at - insert.range.end),
+        }
+    }
+
+    /// The index of the edit that wrote a position of the new text.
+    pub fn edit_at(&self, at: usize) -> Option<usize> {
+        self.insert(at)
+            .filter(|insert| at <= insert.range.end)?
+            .edit
+    }
+}
+
+/// The text with the edits done, whatever it then reads as.
+pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<Spliced, EditError> {
     let mut plan = Plan {
         document,
         text: document.text(),
@@ -21,8 +67,13 @@ pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<String, Edit
         splices: Vec::with_capacity(edits.len()),
         removed: BTreeMap::new(),
         filled: BTreeSet::new(),
+        index: None,
     };
-    edits.iter().try_for_each(|edit| plan.edit(edit))?;
+    for (index, edit) in edits.iter().enumerate() {
+        plan.index = Some(index);
+        plan.edit(edit)?;
+    }
+    plan.index = None;
     for (id, gone) in core::mem::take(&mut plan.removed) {
         plan.remove(id, &gone);
     }
@@ -70,6 +121,19 @@ struct Splice {
     from: usize,
     to: usize,
     text: String,
+    /// The index of its edit.
+    edit: Option<usize>,
+}
+
+/// Where the text of a value comes from.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    /// It was kept from an earlier document.
+    Kept,
+    /// It is a new collection, not empty.
+    Collection,
+    /// It is a new scalar, or an empty collection.
+    Word,
 }
 
 struct Plan<'a> {
@@ -81,6 +145,8 @@ struct Plan<'a> {
     removed: BTreeMap<Id, BTreeSet<usize>>,
     /// Empty brackets that something was put into.
     filled: BTreeSet<Id>,
+    /// The edit that splices are made for.
+    index: Option<usize>,
 }
 
 impl Plan<'_> {
@@ -92,7 +158,7 @@ impl Plan<'_> {
             return self.add(parent, step, written).ok_or_else(misfit);
         }
         let walk = self.document.walk(&edit.at).ok_or_else(misfit)?;
-        let unfit = || EditError::Reads(Pointer::root());
+        let unfit = || EditError::Reads(edit.at.clone());
         let (parent, index) = walk.within.ok_or_else(unfit)?;
         match &edit.change {
             Change::Set(written) => self.set(parent, walk.node, written),
@@ -109,7 +175,13 @@ impl Plan<'_> {
     }
 
     fn splice(&mut self, from: usize, to: usize, text: String) {
-        self.splices.push(Splice { from, to, text });
+        let edit = self.index;
+        self.splices.push(Splice {
+            from,
+            to,
+            text,
+            edit,
+        });
     }
 
     fn place(&self, parent: Id) -> Place {
@@ -160,13 +232,21 @@ impl Plan<'_> {
             self.splice(node.start, node.end, text);
         } else {
             let gap = if whole { "" } else { " " };
-            self.replace(id, format!("{gap}{text}"), kept.is_some());
+            let is_deep = matches!(&written.value, Value::Object(map) if !map.is_empty())
+                || matches!(&written.value, Value::Array(items) if !items.is_empty());
+            let origin = match (kept, is_deep) {
+                (Some(_), _) => Origin::Kept,
+                (None, true) => Origin::Collection,
+                (None, false) => Origin::Word,
+            };
+            self.replace(id, format!("{gap}{text}"), origin);
         }
     }
 
     /// Another value with what there is in front of it. What stands behind an inline value on its line, such as
     /// a comment, stands behind the key while there are new lines in its place.
-    fn replace(&mut self, id: Id, text: String, is_kept: bool) {
+    fn replace(&mut self, id: Id, text: String, origin: Origin) {
+        let is_kept = origin == Origin::Kept;
         let node = self.document.node(id);
         let (lead, start, end) = (node.lead, node.start, node.end);
         let is_aside = |text: &str| text.trim().is_empty() || text.trim_start().starts_with('#');
@@ -175,7 +255,11 @@ impl Plan<'_> {
         if node.is_block() {
             let behind_key = &self.text[lead..text::line_end(self.text, lead)];
             let is_inline = !begins_lines && !text.trim_start().starts_with(['|', '>']);
-            let stays = is_inline && behind_key.len() < start - lead && is_aside(behind_key);
+            // Behind the entries of a new collection it would not be found when the old one is put back.
+            let stays = is_inline
+                && origin != Origin::Collection
+                && behind_key.len() < start - lead
+                && is_aside(behind_key);
             let aside = if stays { behind_key } else { "" };
             return self.splice(lead, end, text + aside);
         }
@@ -317,7 +401,7 @@ impl Plan<'_> {
                 Kind::Sequence { .. } => " []",
                 _ => " {}",
             };
-            self.replace(parent, empty.into(), false);
+            self.replace(parent, empty.into(), Origin::Word);
         } else {
             self.remove_lines(parent, gone);
         }
@@ -361,19 +445,28 @@ impl Plan<'_> {
 
     /// The text with all splices. Of insertions in one place the later one comes first, as it would if they
     /// were done one after the other.
-    fn joined(self) -> Result<String, EditError> {
+    fn joined(self) -> Result<Spliced, EditError> {
         let mut splices: Vec<_> = self.splices.into_iter().rev().collect();
         splices.sort_by_key(|splice| (splice.from, splice.from != splice.to));
         let mut text = String::with_capacity(self.text.len() + self.text.len() / 4);
+        let mut inserts = Vec::with_capacity(splices.len());
         let mut done = 0;
         for splice in splices {
-            let kept = self.text.get(done..splice.from);
-            text += kept.ok_or_else(|| EditError::Reads(Pointer::root()))?;
+            let (from, to) = (splice.from, splice.to);
+            let kept = self.text.get(done..from);
+            text += kept.ok_or_else(|| EditError::Reads(self.document.place_at(from)))?;
+            let start = text.len();
             text += &splice.text;
-            done = splice.to;
+            inserts.push(Insert {
+                range: start..text.len(),
+                from,
+                to,
+                edit: splice.edit,
+            });
+            done = to;
         }
         text += &self.text[done..];
-        Ok(text)
+        Ok(Spliced { text, inserts })
     }
 }
 

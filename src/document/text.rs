@@ -7,6 +7,18 @@ pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
     (line, column(text, at) + 1)
 }
 
+/// The position of a line and column, both from 1.
+pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
+    let mut start = line_start(text, 0);
+    for _ in 1..line {
+        start = next_line(text, start).unwrap_or(text.len());
+    }
+    let mut chars = text[start..].char_indices();
+    chars
+        .nth(column.saturating_sub(1))
+        .map_or(text.len(), |(far, _)| start + far)
+}
+
 /// How many characters a position is from the start of its line.
 pub(super) fn column(text: &str, at: usize) -> usize {
     let at = at.min(text.len());

@@ -101,8 +101,11 @@ impl Reader<'_> {
         };
         let above: Vec<String> = map.keys().cloned().collect();
         for source in sources {
-            let Value::Object(source) = source else {
-                return self.refuse(entry.value, Problem::Merge);
+            let source = match source {
+                Value::Object(source) => source,
+                // The mapping behind an alias whose anchor is not in this piece of text.
+                Value::Null if self.tree.loose => continue,
+                _ => return self.refuse(entry.value, Problem::Merge),
             };
             if let Some(key) = above.iter().find(|key| source.contains_key(*key)) {
                 let key = key.as_str().into();

@@ -16,6 +16,8 @@ pub(super) struct Read {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     number: usize,
+    /// The lines of the file above the document.
+    lines_above: usize,
     line: usize,
 }
 
@@ -23,6 +25,17 @@ impl Place {
     /// Whether there is nothing before it.
     pub(super) fn is_first(self) -> bool {
         self.number < 2
+    }
+
+    /// The line of a pointer, counted in the file.
+    pub(super) fn line_of(self, document: &Document, at: &Pointer) -> usize {
+        self.lines_above + document.line(at)
+    }
+
+    /// The same document, with the line of a pointer.
+    pub(super) fn at(self, document: &Document, at: &Pointer) -> Self {
+        let line = self.line_of(document, at);
+        Self { line, ..self }
     }
 }
 
@@ -57,10 +70,10 @@ pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Rea
             // Comments are no document to whoever counts them.
             number -= 1;
         }
-        let line = document.line(&Pointer::root()).unwrap_or(1);
         let place = Place {
             number,
-            line: above + line,
+            lines_above: above,
+            line: above + document.line(&Pointer::root()),
         };
         Ok(Read { place, document })
     })

@@ -225,7 +225,8 @@ impl Run {
             false => match document.edit(&edits) {
                 Ok(edited) => Some(edited),
                 Err(error) => {
-                    let place = read.place;
+                    let at = error.at().cloned().unwrap_or_default();
+                    let place = read.place.at(document, &at);
                     self.fail(stderr, &format_args!("{name}: {place}: {error}"));
                     return Ok(());
                 }
@@ -236,7 +237,8 @@ impl Run {
             false => String::new(),
         };
         for report in &reports {
-            self.tell(report, &file, read.place, stderr);
+            let at = report.refused_at.as_ref().unwrap_or(&report.at);
+            self.tell(report, &file, read.place.at(document, at), stderr);
         }
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
         if reports.iter().any(is_refused) {
@@ -268,8 +270,8 @@ impl Run {
             }
             Verdict::Unchanged(why) => Some(format!("{file}{name} unchanged: {why}")),
             Verdict::Skipped(why) => Some(format!("{file}{name} skipped: {why}")),
-            // Of several, it has to be found.
-            Verdict::Refused(why) if !place.is_first() => {
+            // The reader has to find it, in a file of several documents or below the resource.
+            Verdict::Refused(why) if !place.is_first() || report.refused_at.is_some() => {
                 Some(format!("{file}{place}: {name} refused: {why}"))
             }
             Verdict::Refused(why) => Some(format!("{file}{name} refused: {why}")),

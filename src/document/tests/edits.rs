@@ -242,7 +242,7 @@ c:
 #[test]
 fn a_shared_probe_is_written_out_and_shared_again() {
     let document = parsed(SHARED);
-    let alias = document.alias_above(&at("/c/0/readinessProbe/httpGet/port"));
+    let alias = document.shared_above(&at("/c/0/readinessProbe/httpGet/port"));
     assert_eq!(alias, Some(at("/c/0/readinessProbe")));
     let readiness = json!({"httpGet": {"port": 15020, "path": "/readyz"}});
     let edits = [
@@ -272,6 +272,156 @@ fn an_edit_below_an_alias_writes_it_out() {
     assert_eq!(new, expected);
 }
 
+/// The document, an edit below a merge, the expected text.
+const MERGES: [(&str, &str, &str); 8] = [
+    (
+        "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2 # c\nz: 1\n",
+        "/b/p",
+        "a: &a {p: 1}\nb:\n  p: 9\n  q: 2 # c\nz: 1\n",
+    ),
+    (
+        "a: &a {p: 1}\nb: {<<: *a, q: 2} # c\n",
+        "/b/p",
+        "a: &a {p: 1}\nb: # c\n  p: 9\n  q: 2\n",
+    ),
+    (
+        "a: &a {p: 1}\nb: &b {p: 3, q: 2}\nc:\n  # above\n  <<: [*a, *b] # behind\n",
+        "/c/p",
+        "a: &a {p: 1}\nb: &b {p: 3, q: 2}\nc:\n  p: 9\n  q: 2 # behind\n",
+    ),
+    (
+        "- &a\n  p: 1\n- <<: *a\n  q:\n  - 1\n- z\n",
+        "/1/p",
+        "- &a\n  p: 1\n- p: 9\n  q:\n  - 1\n- z\n",
+    ),
+    (
+        "a: &a {m: {p: 1}}\nb: &b\n  <<: *a\n",
+        "/b/m/p",
+        "a: &a {m: {p: 1}}\nb: &b\n  m:\n    p: 9\n",
+    ),
+    (
+        "a: &a {p: 1}\nb: &b {<<: *a}\nc: [{<<: *b, q: 2}]\n",
+        "/c/0/p",
+        "a: &a {p: 1}\nb: &b {<<: *a}\nc: [{p: 9, q: 2}]\n",
+    ),
+    ("b:\n  <<: {p: 1}\n  q: 2", "/b/p", "b:\n  p: 9\n  q: 2"),
+    (
+        "a: &a {p: 1}\r\nb:   # c\r\n    <<: *a\r\n    q: 2\r\n",
+        "/b/p",
+        "a: &a {p: 1}\r\nb:\r\n  p: 9\r\n  q: 2\r\n",
+    ),
+];
+
+#[test]
+fn an_edit_below_a_merge_key_flattens_its_mapping() {
+    for (text, place, expected) in MERGES {
+        assert_eq!(edited(text, &[set(place, json!(9))]), expected);
+    }
+}
+
+#[test]
+fn a_flattened_mapping_gets_its_merge_key_back() {
+    for (text, place, flat) in MERGES {
+        let document = parsed(text);
+        let shared = document.shared_above(&at(place)).expect("a mapping");
+        let value = shared.find(document.value()).expect("a value").clone();
+        let written = document.value_text(&shared).expect("a text");
+        assert!(written.contains("<<"), "{written:?}");
+        let back = put_back(&shared.to_string(), value, &written);
+        assert_eq!(edited(flat, &[back]), text);
+    }
+}
+
+#[test]
+fn a_merge_key_comes_back_only_where_it_brings_the_same() {
+    let text = "a: &a {p: 2}\nb: {p: 1, q: 2}\n";
+    let back = |text: &str, kept| edited(text, &[put_back("/b", json!({"p": 1, "q": 3}), kept)]);
+    let flat = "\n  p: 1\n  q: 3\n";
+    for kept in [
+        "{<<: *a, q: 3}",
+        "{<<: *none, q: 3}",
+        "{<<: 1, q: 3}",
+        "\n  <<: *a\n  q: 3",
+    ] {
+        assert_eq!(
+            back(text, kept),
+            format!("a: &a {{p: 2}}\nb:{flat}"),
+            "{kept:?}"
+        );
+    }
+    let same = text.replace("2}\nb", "1}\nb");
+    assert_eq!(
+        back(&same, "{<<: *a, q: 3}"),
+        "a: &a {p: 1}\nb: {<<: *a, q: 3}\n"
+    );
+    assert_eq!(
+        back(&same, "\n  <<: *a # c\n  q: 3"),
+        "a: &a {p: 1}\nb:\n  <<: *a # c\n  q: 3\n"
+    );
+}
+
+#[test]
+fn edits_of_own_entries_go_along_where_a_merge_is_flattened() {
+    let text = "get: &get {path: /a, port: 80}\nprobe:\n  httpGet: {<<: *get, port: 81}\n  periodSeconds: 2\n";
+    let edits = [
+        set("/probe/httpGet/path", json!("/b")),
+        set("/probe/httpGet/port", json!(15020)),
+        add("/probe/httpGet/scheme", json!("HTTP")),
+    ];
+    let expected = "\
+get: &get {path: /a, port: 80}
+probe:
+  httpGet:
+    path: /b
+    port: 15020
+    scheme: HTTP
+  periodSeconds: 2
+";
+    assert_eq!(edited(text, &edits), expected);
+    assert_eq!(
+        edited(text, &edits[1..2]),
+        text.replace("port: 81", "port: 15020"),
+        "an entry of its own needs no flattening"
+    );
+    let nested = "a: &a {m: {p: 1}, k: 1}\nb:\n  <<: *a\n  o: {<<: {r: 1}}\n";
+    let edits = [
+        set("/b/k", json!(2)),
+        set("/b/o/r", json!(2)),
+        rename("/b", "c"),
+    ];
+    assert_eq!(
+        edited(nested, &edits),
+        "a: &a {m: {p: 1}, k: 1}\nc:\n  k: 2\n  m:\n    p: 1\n  o:\n    r: 2\n"
+    );
+}
+
+#[test]
+fn a_merged_mapping_and_its_source_are_edited_together() {
+    let text = "live: &probe\n  get: {port: 80}\nready:\n  <<: *probe\n  every: 2\n";
+    let edits = [
+        set("/live/get/port", json!(1)),
+        set("/ready/get/port", json!(2)),
+    ];
+    let flat = "live: &probe\n  get: {port: 1}\nready:\n  every: 2\n  get:\n    port: 2\n";
+    assert_eq!(edited(text, &edits), flat);
+    let back = [
+        put_back("/live/get/port", json!(80), "80"),
+        put_back(
+            "/ready",
+            json!({"get": {"port": 80}, "every": 2}),
+            "\n  <<: *probe\n  every: 2",
+        ),
+    ];
+    assert_eq!(edited(flat, &back), text);
+}
+
+#[test]
+fn a_removal_that_uncovers_a_merged_entry_is_refused() {
+    let text = "a: &a {q: 1}\nb: {<<: *a, q: 2}\n";
+    let error = parsed(text).edit(&[remove("/b/q")]).unwrap_err();
+    assert_eq!(error, EditError::Merged(at("/b/q")));
+}
+
 #[test]
 fn what_would_change_another_place_is_refused() {
     let refusal = |text: &str, edits: &[Edit]| parsed(text).edit(edits).unwrap_err();
@@ -289,15 +439,12 @@ fn what_would_change_another_place_is_refused() {
     assert!(matches!(error, EditError::Alias { .. }), "{error}");
     let merged = "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2\n";
     assert_eq!(
-        refusal(merged, &[set("/b/p", json!(2))]),
-        EditError::Merged(at("/b/p"))
-    );
-    assert_eq!(
         refusal(merged, &[set("/a/p", json!(2))]),
         EditError::Merged(at("/b/p"))
     );
     let error = refusal("a: &a 1\nb: *a\n", &[remove("/a")]);
-    assert!(matches!(error, EditError::Breaks(_)), "{error}");
+    assert!(matches!(error, EditError::Breaks { .. }), "{error}");
+    assert_eq!(error.at(), Some(&at("/b")));
 }
 
 #[test]
@@ -388,4 +535,224 @@ fn a_root_may_have_a_tag_on_a_line_of_its_own() {
         let edit = set(&place.expect("a value").to_string(), json!(2));
         assert_eq!(edited(text, &[edit]), text.replace('1', "2"));
     }
+}
+
+#[test]
+fn an_error_names_the_place_in_the_source() {
+    let failed = |text: &str, edits: &[Edit]| {
+        let document = parsed(text);
+        let error = document.edit(edits).unwrap_err();
+        let at = error.at().expect("a place");
+        (at.to_string(), document.line(at), error)
+    };
+    let text = "\
+list:
+- a: &a {p: 1}
+- b: *a
+  c:
+    d: &d 1
+    e: 2
+- f: [*d]
+- g:
+    <<: *a
+";
+    let first = add("/list/0", json!({"new": [1, 2]}));
+    let (at, line, error) = failed(text, &[first.clone(), set("/list/0/a/p", json!(2))]);
+    assert!(matches!(error, EditError::Alias { .. }), "{error}");
+    assert_eq!((&*at, line), ("/list/1/b", 3));
+    let alias = text.replace("*a\n  c", "x\n  c");
+    let (at, line, error) = failed(&alias, &[first.clone(), set("/list/0/a/p", json!(2))]);
+    assert!(matches!(error, EditError::Merged(_)), "{error}");
+    assert_eq!((&*at, line), ("/list/3/g/p", 9));
+    let (at, line, error) = failed(text, &[first.clone(), remove("/list/1/c/d")]);
+    assert!(matches!(error, EditError::Breaks { .. }), "{error}");
+    assert!(!error.to_string().contains("line 6"), "{error}");
+    assert_eq!((&*at, line), ("/list/2/f/0", 7));
+    let (at, line, _) = failed(text, &[first, set("/list/1/c/x/y", json!(1))]);
+    assert_eq!((&*at, line), ("/list/1/c/x/y", 4));
+}
+
+#[test]
+fn an_alias_is_put_back_only_where_its_anchor_has_the_same_value() {
+    let back = |text: &str| edited(text, &[put_back("/b/port", json!(8080), "*p")]);
+    for (anchor, alias) in [("&p 8080", "*p"), ("&p 8081", "8080"), ("8080", "8080")] {
+        for (open, close) in [("\n  ", "\n"), (" {", "} # c\n")] {
+            let text = |port| format!("a: {anchor}\nb:{open}port: {port}{close}");
+            assert_eq!(back(&text("15020")), text(alias));
+        }
+    }
+}
+
+#[test]
+fn an_alias_in_json_is_not_put_back() {
+    let back = put_back("/b", json!(8080), "*p");
+    assert_eq!(
+        edited(r#"{"a":8080,"b":1}"#, &[back]),
+        r#"{"a":8080,"b":8080}"#
+    );
+}
+
+#[test]
+fn one_text_that_does_not_read_costs_no_other_its_text() {
+    let texts = [
+        ("/b", json!(8080), "*p", "*p"),
+        ("/c", json!(8080), "*gone", "8080"),
+        ("/d", json!("x"), "  \"x\"", "  \"x\""),
+        ("/e", json!(7), "*p", "7"),
+        ("/f", json!({"k": 8080}), "{k: *p}", "{k: *p}"),
+        ("/g", json!([8080, 1]), "[*gone, 1]", "\n- 8080\n- 1"),
+        (
+            "/h",
+            json!({"q": 1, "r": 2}),
+            "{<<: *m, r: 2}",
+            "{<<: *m, r: 2}",
+        ),
+        (
+            "/i",
+            json!({"q": 2, "r": 2}),
+            "{<<: *m, r: 2}",
+            "\n  q: 2\n  r: 2",
+        ),
+        ("/j", json!({"r": 2}), "{r: 2, <<: *m}", "\n  r: 2"),
+        (
+            "/k",
+            json!({"q": 1, "s": {"q": 3}}),
+            "\n  q: 1\n  s: {<<: *m}",
+            "\n  q: 1\n  s:\n    q: 3",
+        ),
+        ("/l", json!({"q": 5}), "{q: 5, <<: *m}", "\n  q: 5"),
+    ];
+    let mut text = String::from("a: [&p 8080, &m {q: 1}]\n");
+    let mut expected = text.clone();
+    let mut edits = Vec::new();
+    for (place, value, kept, restored) in texts {
+        let key = &place[1..];
+        text += &format!("{key}: 0\n");
+        let gap = if restored.starts_with([' ', '\n']) {
+            ""
+        } else {
+            " "
+        };
+        expected += &format!("{key}:{gap}{restored}\n");
+        edits.push(put_back(place, value, kept));
+    }
+    assert_eq!(edited(&text, &edits), expected);
+}
+
+#[test]
+fn a_thousand_aliases_without_their_anchor_are_written_out_at_once() {
+    let mut text = String::from("a: &p 8080\n");
+    let mut edits = Vec::new();
+    for index in 0..1_000 {
+        text += &format!("k{index}: 0\n");
+        let alias = if index == 500 { "*p" } else { "*gone" };
+        edits.push(put_back(&format!("/k{index}"), json!(8080), alias));
+    }
+    let new = edited(&text, &edits);
+    assert_eq!(new.matches(": 8080\n").count(), 999);
+    assert!(new.contains("k500: *p\n"));
+}
+
+#[test]
+fn a_null_becomes_a_mapping_and_null_again() {
+    for null in ["", " null", " ~", "   ~", " !!null ''", "\n    null"] {
+        for aside in ["", " # none", "   "] {
+            for end in ["", "\n", "\n  z: 1\n", "\r\n  z: 1\r\n"] {
+                let text = format!("p:\n  httpGet:{null}{aside}{end}");
+                null_and_back(&text);
+            }
+        }
+    }
+    for null in ["", " null", " ~", "  null", " ~ "] {
+        for text in [
+            format!("p: {{httpGet:{null}}}\n"),
+            format!("p: {{a: 1, httpGet:{null}, z: 1}} # c\n"),
+            format!("p:\n  {{httpGet:{null},\n   z: 1}}\n"),
+        ] {
+            null_and_back(&text);
+        }
+    }
+    null_and_back("{\"p\": {\"httpGet\": null}}");
+    null_and_back("p: {\"httpGet\":null}\n");
+    null_and_back("- httpGet:\n");
+}
+
+/// Sets `httpGet` to a handler, and back to null as it was written.
+#[track_caller]
+fn null_and_back(text: &str) {
+    let document = parsed(text);
+    let place = ["/p/httpGet", "/0/httpGet"];
+    let place = place
+        .iter()
+        .find(|place| at(place).find(document.value()).is_some());
+    let handler = json!({"path": "/app-health/web/livez", "port": 15020});
+    let edit = set(place.expect("a place"), handler);
+    let new = edited(text, core::slice::from_ref(&edit));
+    let inverse = random::inverse(&document, &[edit]).expect("a kept text");
+    assert_eq!(edited(&new, &inverse), text, "{new}");
+}
+
+#[test]
+fn a_block_mapping_becomes_null_and_comes_back_with_its_comments() {
+    for block in [
+        "\n    port: 80",
+        " # socket\n    port: 80",
+        "\n    # own\n    port: 80 # http\n    # below\n    host: x",
+        "\n\n    port:\n      80",
+        "\r\n    port: 80 # http\r\n    host: x",
+        " !!map\n    port: 80",
+        " {port: 80}",
+        " {port: 80, # http\n    host: x}",
+    ] {
+        for end in ["", "\n", " # behind\n", "\n    # behind\n", "\n  z: 1\n"] {
+            for start in ["p:\n  ", "p:\n- ", "p:\n- a: 1\n  "] {
+                let text = format!("{start}tcpSocket:{block}{end}");
+                let (text, place) = match start {
+                    "p:\n  " => (text, "/p/tcpSocket"),
+                    _ => (text, "/p/0/tcpSocket"),
+                };
+                there_and_back_again(&text, place);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn there_and_back_again(text: &str, place: &str) {
+    let document = parsed(text);
+    let edit = set(place, json!(null));
+    let new = edited(text, core::slice::from_ref(&edit));
+    assert!(new.contains("tcpSocket: null"), "{new}");
+    let inverse = random::inverse(&document, &[edit]).expect("a kept text");
+    assert_eq!(edited(&new, &inverse), text, "{new}");
+}
+
+#[test]
+fn a_binary_text_is_replaced_with_its_tag_and_comes_back() {
+    for text in [
+        "path: !!binary L2Zvbw== # /foo\n",
+        "{path: !!binary 'L2Zvbw==', a: 1}\n",
+    ] {
+        let path = if text.starts_with('{') {
+            "{path: /bar, a: 1}\n"
+        } else {
+            "path: /bar # /foo\n"
+        };
+        there_and_back(text, &[set("/path", json!("/bar"))], path);
+    }
+}
+
+#[test]
+fn a_comment_behind_a_dash_comes_back_with_the_collection_below_it() {
+    there_and_back(
+        "- # c\n  a: 1\n- 2\n",
+        &[set("/0", json!({"b": 1}))],
+        "- b: 1\n- 2\n",
+    );
+    there_and_back(
+        "-  \n  - 1\n  - 2\n",
+        &[set("/0", json!([3, {"a": 1, "b": 2}]))],
+        "- - 3\n  - a: 1\n    b: 2\n",
+    );
+    there_and_back("- # c\n  a: 1\n", &[set("/0", json!("x"))], "- x # c\n");
 }

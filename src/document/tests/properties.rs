@@ -13,7 +13,29 @@ struct Author<'a> {
     step: usize,
     /// Whether the last line is one of a block scalar, which would then be another value without its break.
     block: bool,
+    /// Whether mappings have merge keys of `ANCHORS`.
+    merges: bool,
 }
+
+/// Mappings with anchors in front of a text with merge keys.
+const ANCHORS: &str = "\
+anchors:
+- &m0 {name: web, deep: {p: 1, q: [x, y]}}
+- &m1 # c
+  port: 80
+  deep:
+    p: 2
+- &m2 {<<: *m0, port: 81}
+";
+
+const MERGES: [&str; 6] = [
+    "*m0",
+    "*m1",
+    "*m2",
+    "[*m0, *m1]",
+    "[ {k0: 1}, *m1 ]",
+    "{own: {p: 1}}",
+];
 
 const SCALARS: [&str; 22] = [
     "web",
@@ -72,6 +94,12 @@ impl Author<'_> {
         let keys = [
             "name", "'port'", "\"path\"", "a-b", "x.io/y", "k6", "\u{fc}", "on_",
         ];
+        if self.merges && depth < 4 && self.dice.chance(30) {
+            self.line(if inline { 0 } else { column }, "<<: ");
+            inline = false;
+            self.text += self.dice.pick(&MERGES);
+            self.end();
+        }
         let first = self.dice.below(keys.len());
         for key in 0..=self.dice.below(4) {
             if !inline {
@@ -177,6 +205,11 @@ impl Author<'_> {
             .dice
             .pick(&[("[", "]"), ("{", "}"), ("[ ", " ]"), ("{ ", " }")]);
         self.text += open;
+        if self.merges && open.starts_with('{') && self.dice.chance(30) {
+            self.text += "<<: ";
+            self.text += self.dice.pick(&MERGES);
+            self.text += ", ";
+        }
         for index in 0..=self.dice.below(3) {
             if index > 0 {
                 self.text += self.dice.pick(&[", ", ",", " , "]);
@@ -195,7 +228,7 @@ impl Author<'_> {
     }
 }
 
-fn written(dice: &mut Dice) -> String {
+fn written(dice: &mut Dice, merges: bool) -> String {
     let (newline, dashes, step) = (
         dice.pick(&["\n", "\n", "\r\n"]),
         dice.pick(&[0, 2, 4]),
@@ -210,7 +243,8 @@ fn written(dice: &mut Dice) -> String {
         "# c\n\n---\n",
         "%YAML 1.1\n---\n",
     ]);
-    let start = start.replace('\n', newline);
+    let anchors = if merges { ANCHORS } else { "" };
+    let start = format!("{start}{anchors}").replace('\n', newline);
     let mut author = Author {
         dice,
         text: start,
@@ -218,6 +252,7 @@ fn written(dice: &mut Dice) -> String {
         dashes,
         step,
         block: false,
+        merges,
     };
     author.mapping(0, 4, false);
     let Author {
@@ -232,12 +267,11 @@ fn written(dice: &mut Dice) -> String {
     text
 }
 
-/// The edits that the dice find for a document, no two of them about the same.
-fn edits(dice: &mut Dice, document: &Document) -> Vec<Edit> {
-    let places = random::places(document.value());
+/// The edits that the dice find for places of a document, no two of them about the same.
+fn edits(dice: &mut Dice, document: &Document, places: &[Pointer]) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
     for _ in 0..=dice.below(6) {
-        let edit = random::edit(dice, document, &places);
+        let edit = random::edit(dice, document, places);
         if let Some(edit) = edit.filter(|edit| edits.iter().all(|one| random::apart(one, edit))) {
             edits.push(edit);
         }
@@ -257,11 +291,11 @@ fn edits_of_any_text_are_done_and_taken_back_byte_for_byte() {
     let mut done = 0;
     for seed in 0..2_500 {
         let mut dice = Dice::new(seed);
-        let text = written(&mut dice);
+        let text = written(&mut dice, false);
         let Ok(document) = Document::parse(&text) else {
             continue;
         };
-        let edits = edits(&mut dice, &document);
+        let edits = edits(&mut dice, &document, &random::places(document.value()));
         let new = match document.edit(&edits) {
             Ok(new) => new,
             Err(error) => panic!("{error}\n{}\n{text}", shown(&edits)),
@@ -276,12 +310,116 @@ fn edits_of_any_text_are_done_and_taken_back_byte_for_byte() {
     assert!(done > 1_700, "{done}");
 }
 
+/// The edits that put back each shared place that edits are below, and take back all others.
+fn inverse_with_shared(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>> {
+    let mut shared: Vec<Pointer> = edits
+        .iter()
+        .filter_map(|edit| above(document, edit))
+        .collect();
+    shared.sort();
+    shared.dedup();
+    let is_below = |edit: &&Edit| {
+        let mut above = (0..edit.at.steps().len()).map(|steps| edit.at.up_to(steps));
+        above.any(|at| shared.contains(&at))
+    };
+    let mut all: Vec<Edit> = edits
+        .iter()
+        .filter(|edit| !is_below(edit))
+        .cloned()
+        .collect();
+    let outermost = |at: &&Pointer| {
+        let mut above = (0..at.steps().len()).map(|steps| at.up_to(steps));
+        !above.any(|at| shared.contains(&at))
+    };
+    let replaced = shared.iter().filter(outermost);
+    all.extend(replaced.map(|at| Edit {
+        at: at.clone(),
+        change: Change::Set(Value::Null.into()),
+    }));
+    random::inverse(document, &all)
+}
+
+/// The shared place above an edit.
+fn above(document: &Document, edit: &Edit) -> Option<Pointer> {
+    let place = match &edit.change {
+        Change::Add(_) => edit.at.split()?.0,
+        _ => edit.at.clone(),
+    };
+    document
+        .shared_above(&place)
+        .filter(|shared| *shared != edit.at)
+}
+
+#[test]
+fn edits_below_merge_keys_are_done_and_taken_back_byte_for_byte() {
+    let (mut flattened, mut done) = (0, 0);
+    for seed in 0..1_500 {
+        let mut dice = Dice::new(seed);
+        let text = written(&mut dice, true);
+        let Ok(document) = Document::parse(&text) else {
+            continue;
+        };
+        // An edit of an anchored mapping would change what others merge.
+        let mut places = random::places(document.value());
+        places.retain(|at| !at.steps().starts_with(super::at("/anchors").steps()));
+        let mut edits = edits(&mut dice, &document, &places);
+        // A new name would uncover the merged entry of the old one.
+        edits.retain(|edit| !matches!(edit.change, Change::Rename { .. }));
+        let mut expected = document.value().clone();
+        in_order(&mut edits);
+        apply(&mut expected, &edits).expect("edits that fit");
+        let new = match document.edit(&edits) {
+            Ok(new) => new,
+            Err(error) => panic!("{error}\n{}\n{text}", shown(&edits)),
+        };
+        let read = parsed(&new);
+        assert_eq!(
+            super::super::change::difference(read.value(), &expected),
+            None
+        );
+        let inverse = inverse_with_shared(&document, &edits).expect("an inverse");
+        match read.edit(&inverse) {
+            Ok(back) => assert_eq!(back, text, "{}\n{new}", shown(&edits)),
+            Err(error) => panic!("{error}\n{}\n{text}\n{new}", shown(&edits)),
+        }
+        done += usize::from(!edits.is_empty());
+        flattened += usize::from(edits.iter().any(|edit| above(&document, edit).is_some()));
+    }
+    assert!(done > 1_000 && flattened > 200, "{done} {flattened}");
+}
+
+#[test]
+fn an_edit_of_a_text_with_merge_keys_is_done_right_or_refused() {
+    for seed in 0..1_500 {
+        let mut dice = Dice::new(seed);
+        let text = written(&mut dice, true);
+        let Ok(document) = Document::parse(&text) else {
+            continue;
+        };
+        let mut edits = edits(&mut dice, &document, &random::places(document.value()));
+        in_order(&mut edits);
+        let mut expected = document.value().clone();
+        apply(&mut expected, &edits).expect("edits that fit");
+        match document.edit(&edits) {
+            Ok(new) => {
+                let read = parsed(&new);
+                let difference = super::super::change::difference(read.value(), &expected);
+                assert_eq!(difference, None, "{}\n{text}\n{new}", shown(&edits));
+            }
+            Err(error) => {
+                let at = error.at().expect("a place");
+                assert!(document.line(at) <= text.lines().count(), "{error}");
+            }
+        }
+    }
+}
+
 #[cfg(feature = "inject")] // whose diff tells the lines
 #[test]
 fn lines_that_no_edit_is_about_stay() {
     for seed in 0..1_000 {
         let mut dice = Dice::new(seed);
-        let text = written(&mut dice);
+        let text = written(&mut dice, false);
         let Ok(document) = Document::parse(&text) else {
             continue;
         };

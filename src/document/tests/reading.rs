@@ -235,17 +235,63 @@ fn the_source_of_values_and_keys_is_told() {
         Some("\"port\"")
     );
     assert_eq!(document.key_text(&at("/spec/list/0")), None);
-    assert_eq!(document.line(&at("/spec/port")), Some(2));
+    assert_eq!(document.line(&at("/spec/port")), 2);
+}
+
+#[test]
+fn a_mapping_is_shared_above_what_its_merge_key_brings() {
+    let text =
+        "a: &a {b: {c: 1}, d: {e: 1}}\nm:\n  <<: *a\n  d: {<<: [{f: 1}, {g: 1}], h: 1}\nn: *a\n";
+    let document = parsed(text);
+    let shared = |path| document.shared_above(&at(path)).map(|at| at.to_string());
+    assert_eq!(shared("/m/b").as_deref(), Some("/m"));
+    assert_eq!(shared("/m/b/c").as_deref(), Some("/m"));
+    assert_eq!(shared("/m/d/f").as_deref(), Some("/m/d"));
+    assert_eq!(shared("/m/d/g").as_deref(), Some("/m/d"));
+    for own in ["/m", "/m/d", "/m/d/h", "/a/b/c", "/none", "/m/d/none"] {
+        assert_eq!(shared(own), None, "{own}");
+    }
+    let text = document.value_text(&at("/m/d"));
+    assert_eq!(text.as_deref(), Some("{<<: [{f: 1}, {g: 1}], h: 1}"));
+    assert_eq!(document.value_text(&at("/m/d/f")), None);
+}
+
+#[test]
+fn a_text_with_its_content_elsewhere_is_known() {
+    for text in [
+        "*a",
+        " # c\n  *a",
+        "{<<: *a, b: 1}",
+        "\n      <<: *a\n      b: 1",
+        "<<: *a\n  b: 1",
+        "{<<: [*a, {b: 1}]}",
+        "{<<: {b: 1}}",
+    ] {
+        assert!(is_shared_text(text), "{text:?}");
+    }
+    for text in [
+        "",
+        "a",
+        "'*a'",
+        "'<<'",
+        "{'<<': 1}",
+        "[*a]",
+        "{a: *b}",
+        "{a: {<<: *b}}",
+        "{<<: *a",
+    ] {
+        assert!(!is_shared_text(text), "{text:?}");
+    }
 }
 
 #[test]
 fn the_highest_alias_on_the_way_is_told() {
     let text = "a: &a {b: 1}\nc: &c {d: *a}\ne: *c\n";
     let document = parsed(text);
-    assert_eq!(document.alias_above(&at("/e/d/b")), Some(at("/e")));
-    assert_eq!(document.alias_above(&at("/c/d")), Some(at("/c/d")));
-    assert_eq!(document.alias_above(&at("/c/d/b")), Some(at("/c/d")));
-    assert_eq!(document.alias_above(&at("/a/b")), None);
+    assert_eq!(document.shared_above(&at("/e/d/b")), Some(at("/e")));
+    assert_eq!(document.shared_above(&at("/c/d")), Some(at("/c/d")));
+    assert_eq!(document.shared_above(&at("/c/d/b")), Some(at("/c/d")));
+    assert_eq!(document.shared_above(&at("/a/b")), None);
 }
 
 #[test]
@@ -267,5 +313,97 @@ fn a_text_that_was_kept_is_read_again() {
         assert_eq!(read_text(text), Some(value), "{text:?}");
     }
     assert_eq!(read_text("*probe"), None);
+    assert_eq!(read_text("{<<: *probe, a: 1}"), None);
     assert_eq!(read_text("a\nb: 1"), None);
+}
+
+#[test]
+fn the_line_of_a_place_is_that_of_its_key_or_dash() {
+    let text = "\u{feff}# c\n---\na: &a\n  b: 1\nc:\n\n- 1\n-\n  d: 2\ne: # c\n  *a\nf:\n  g: 1\n  <<: *a\nh: [1,\n  2]\n";
+    let document = parsed(text);
+    for (place, line) in [
+        ("", 3),
+        ("/a", 3),
+        ("/a/b", 4),
+        ("/c", 5),
+        ("/c/0", 7),
+        ("/c/1", 8),
+        ("/c/1/d", 9),
+        ("/e", 10),
+        ("/e/b", 10),
+        ("/f", 12),
+        ("/f/g", 13),
+        ("/f/b", 14),
+        ("/h/1", 16),
+        ("/c/2", 5),
+        ("/a/none/deeper", 3),
+        ("/f/none", 12),
+        ("/none", 3),
+    ] {
+        assert_eq!(document.line(&at(place)), line, "{place}");
+    }
+    assert_eq!(parsed("\n# c\n").line(&at("/a")), 1);
+}
+
+/// What `sigs.k8s.io/yaml` v1.6.0 reads, case by case.
+#[test]
+fn binary_is_decoded_as_kubectl_decodes_it() {
+    for (text, value) in [
+        ("L2Zvbw==", "/foo"),
+        ("'L2Zvbw=='", "/foo"),
+        ("\"L2Zv\\r\\nbw==\"", "/foo"),
+        ("|\n  L2Zv\n  bw==", "/foo"),
+        ("|\r\n  L2Zv\r\n  bw==\r\n", "/foo"),
+        ("L2Zvbx==", "/foo"),
+        ("", ""),
+        ("''", ""),
+        ("MTIzNA==", "1234"),
+        ("dHJ1ZQ==", "true"),
+        ("PDw=", "<<"),
+        ("AA==", "\0"),
+        ("77+9", "\u{fffd}"),
+    ] {
+        stands_for(&format!("k: !!binary {text}\n"), json!({ "k": value }));
+    }
+    stands_for("!!binary L2Zvbw==: 1\n", json!({"/foo": 1}));
+    stands_for("!!binary PDw=: {a: 1}\n", json!({"<<": {"a": 1}}));
+    stands_for(
+        "a: &x !!binary L2Zvbw==\nb: *x\n",
+        json!({"a": "/foo", "b": "/foo"}),
+    );
+    stands_for(
+        "a: !<tag:yaml.org,2002:binary> L2Zvbw==\n",
+        json!({"a": "/foo"}),
+    );
+    stands_for("a: !binary L2Zvbw==\n", json!({"a": "L2Zvbw=="}));
+}
+
+#[test]
+fn binary_that_readers_differ_on_is_refused() {
+    for wrong in [
+        "\"L2Zv bw==\"",
+        "\"L2Zv\\tbw==\"",
+        "L2Zvbw",
+        "L2Zv\n  bw==",
+        ">\n  L2Zv\n  bw==",
+        "|\n  L2Zv\n   bw==",
+        "_-8=",
+        "~",
+        "L2Zvbw==L2Zvbw==",
+    ] {
+        let error = refused(&format!("a: 1\nk: !!binary {wrong}\n"), 2, 4);
+        assert!(error.contains("not base64"), "{error}");
+    }
+    for wrong in ["/w==", "gIGC", "null", "true"] {
+        let error = refused(&format!("k: !!binary {wrong}\n"), 1, 4);
+        assert!(error.contains("not UTF-8"), "{error}");
+    }
+    refused("!!binary /w==: 1\n", 1, 1);
+    refused("a: 1\n!!binary YQ==: 2\n", 2, 1);
+}
+
+#[test]
+fn a_merge_key_may_have_its_tag() {
+    stands_for("!!merge <<: {a: 1}\nb: 2\n", json!({"a": 1, "b": 2}));
+    stands_for("!!str <<: {a: 1}\n", json!({"<<": {"a": 1}}));
 }

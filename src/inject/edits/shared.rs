@@ -209,7 +209,10 @@ impl Editor<'_> {
 
 fn shares_too_much(at: &Pointer) -> Refusal {
     Refusal {
-        why: format!("{at} is a YAML alias that others share: write out what it stands for").into(),
+        why: format!(
+            "{at} shares its content by a YAML alias or a merge key (<<): write the content out"
+        )
+        .into(),
         at: Some(at.clone()),
     }
 }

@@ -329,7 +329,7 @@ items:
     assert_eq!(
         reports[1].verdict,
         Verdict::Refused(
-            "/items/1/spec/containers/0 is a YAML alias that others share: write out what it stands for".into()
+            "/items/1/spec/containers/0 shares its content by a YAML alias or a merge key (<<): write the content out".into()
         )
     );
 }

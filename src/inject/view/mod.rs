@@ -162,7 +162,7 @@ impl<'a> PodView<'a> {
     /// # Errors
     /// That place in the document, if it is above the pod.
     pub(super) fn shared_above(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
-        let Some(shared) = self.source.alias_above(&self.place(in_pod)) else {
+        let Some(shared) = self.source.shared_above(&self.place(in_pod)) else {
             return Ok(None);
         };
         match shared.steps().strip_prefix(self.at.steps()) {
