@@ -6,10 +6,8 @@ use serde_json::json;
 
 mod again;
 mod annotations;
-mod chance;
 mod decided;
 mod forwards;
-mod generated;
 mod hostile;
 mod kinds;
 mod probes;

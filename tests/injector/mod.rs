@@ -3,9 +3,11 @@
 mod audit;
 mod config;
 mod files;
+mod generated;
 mod golden;
 mod judged;
 mod memory;
+mod pods;
 mod serve;
 mod streams;
 mod usage;
@@ -24,6 +26,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(audit::tests());
     tests.extend(config::tests());
     tests.extend(files::tests());
+    tests.extend(generated::tests());
     tests.extend(judged::tests());
     tests.extend(memory::tests());
     tests.extend(serve::tests());
