@@ -1,5 +1,6 @@
 //! `probelet-inject` from outside: what it is given, what it writes, says and exits with.
 
+mod admission;
 mod audit;
 mod config;
 mod files;
@@ -23,6 +24,7 @@ use std::thread::JoinHandle;
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = golden::tests();
+    tests.extend(admission::tests());
     tests.extend(audit::tests());
     tests.extend(config::tests());
     tests.extend(files::tests());
