@@ -6,12 +6,10 @@ use serde_json::json;
 
 mod again;
 mod annotations;
-mod chance;
 mod decided;
 mod defaulted;
 mod first_version;
 mod forwards;
-mod generated;
 mod hostile;
 mod kinds;
 mod probes;

@@ -1,11 +1,14 @@
 //! `probelet-inject` from outside: what it is given, what it writes, says and exits with.
 
+mod admission;
 mod audit;
 mod config;
 mod files;
+mod generated;
 mod golden;
 mod judged;
 mod memory;
+mod pods;
 mod serve;
 mod streams;
 mod usage;
@@ -21,9 +24,11 @@ use std::thread::JoinHandle;
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = golden::tests();
+    tests.extend(admission::tests());
     tests.extend(audit::tests());
     tests.extend(config::tests());
     tests.extend(files::tests());
+    tests.extend(generated::tests());
     tests.extend(judged::tests());
     tests.extend(memory::tests());
     tests.extend(serve::tests());
