@@ -14,7 +14,8 @@ const LISTS: [&str; 2] = ["env", "volumeMounts"];
 /// The items that only some settings write, by name.
 const OPTIONAL_ITEMS: [&str; 4] = ["POD_IP", PROBERS, VOLUME, SIDECAR];
 /// Members that a setting writes and others may default: the annotation saves which of them injection wrote.
-const SETTINGS: [&str; 2] = ["imagePullPolicy", "resources"];
+const SETTINGS: [&str; 2] = [PULL_POLICY, "resources"];
+const PULL_POLICY: &str = "imagePullPolicy";
 
 /// The part of a sidecar that the annotation saves, so that a setting that is no longer set can be removed.
 pub(in crate::inject) fn settings_of(sidecar: &Value) -> Value {
@@ -33,13 +34,15 @@ pub(in crate::inject) fn sidecar(
     let mut intended = intended.clone();
     retain_same_table(current, &mut intended);
     let mut current = current.clone();
-    if let (Some(members), Some(applied)) = (current.as_object_mut(), applied) {
-        for name in SETTINGS {
-            let was_applied = applied.get(name).is_some();
-            if was_applied && intended.get(name).is_none() {
-                members.remove(name);
-            }
-        }
+    let is_unset = intended.get(PULL_POLICY).is_none();
+    let was_applied = applied.is_some_and(|applied| applied.get(PULL_POLICY).is_some());
+    let is_outdated = current["image"] != intended["image"]
+        && current[PULL_POLICY] == default_pull_policy(&current["image"]);
+    if is_unset
+        && (was_applied || is_outdated)
+        && let Some(members) = current.as_object_mut()
+    {
+        members.remove(PULL_POLICY);
     }
     let resources = resources(
         &current["resources"],
@@ -51,6 +54,19 @@ pub(in crate::inject) fn sidecar(
         members.remove("resources");
     }
     merge(&current, &intended)
+}
+
+/// The API server's default of `imagePullPolicy` (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Container`).
+fn default_pull_policy(image: &Value) -> &'static str {
+    let image = image.as_str().unwrap_or_default();
+    let (name, digest) = image
+        .split_once('@')
+        .map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let last = name.rsplit('/').next().unwrap_or(name);
+    match (last.split_once(':'), digest) {
+        (Some((_, "latest")), _) | (None, None) => "Always",
+        _ => "IfNotPresent",
+    }
 }
 
 /// The volume as it should be.

@@ -222,3 +222,32 @@ fn mounts_variables_and_order_of_another_webhook_are_no_change() {
     }
     is_settled(&document, &settings());
 }
+
+#[test]
+fn a_pull_policy_that_the_api_server_made_of_the_old_image_goes_with_it() {
+    for (old, policy, new, is_kept) in [
+        ("a:1", "IfNotPresent", "a:latest", false),
+        ("a", "Always", "a:1", false),
+        ("host:5000/a", "Always", "a:1", false),
+        ("a:latest@sha256:0", "Always", "a:1", false),
+        ("a@sha256:0", "IfNotPresent", "a:1", false),
+        ("a:1", "Always", "a:2", true),
+        ("a:1", "IfNotPresent", "a:1", true),
+    ] {
+        let image = |image: &str| Settings {
+            image: image.into(),
+            ..settings()
+        };
+        let mut document = with(&web(), &image(old));
+        document["spec"]["initContainers"][0]["imagePullPolicy"] = policy.into();
+        let after = match report(&document, Task::Inject, &image(new)).verdict {
+            Verdict::Edited { edits, .. } => edited(&document, &edits),
+            other => {
+                assert_eq!(other, Verdict::Unchanged("already injected".into()));
+                document
+            }
+        };
+        let found = after["spec"]["initContainers"][0].get("imagePullPolicy");
+        assert_eq!(found.is_some(), is_kept, "{old} {policy} {new}");
+    }
+}

@@ -55,7 +55,8 @@ impl Container<'_> {
 
     /// Whether it declares this TCP port.
     pub(in crate::inject) fn declares(&self, number: u16) -> bool {
-        let is_tcp = |port: &Value| port["protocol"].as_str().is_none_or(|word| word == "TCP");
+        // The API server's default, of an empty protocol too.
+        let is_tcp = |port: &Value| matches!(port["protocol"].as_str(), None | Some("" | "TCP"));
         self.ports()
             .any(|port| port["containerPort"] == number && is_tcp(port))
     }

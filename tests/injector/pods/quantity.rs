@@ -46,7 +46,11 @@ pub fn canonical(value: &Value) -> Option<String> {
 
 /// Whether one quantity is at most another.
 pub fn at_most(one: &Value, other: &Value) -> bool {
-    let nanos = |value: &Value| Some(parse(value.as_str()?)?.nanos);
+    let nanos = |value: &Value| match value {
+        Value::String(text) => Some(parse(text)?.nanos),
+        Value::Number(number) => Some(parse(&number.to_string())?.nanos),
+        _ => None,
+    };
     match (nanos(one), nanos(other)) {
         (Some(one), Some(other)) => one <= other,
         _ => false,
