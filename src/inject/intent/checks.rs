@@ -21,6 +21,9 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
         "Istio's own injector has handled it, whose agent does the same"
     } else if has(SIDECAR) {
         "it has a container probelet that was put there by hand"
+    } else if view.annotation("kubernetes.io/config.mirror").is_some() {
+        // kubelet runs the static pod, whatever the API server has (`pkg/kubelet/types`: `ConfigMirrorAnnotationKey`).
+        "it mirrors a static pod: inject the manifest of the static pod"
     } else if spec["hostNetwork"] == true {
         "hostNetwork: the agent's ports would be the node's"
     } else if spec["os"]["name"] == "windows" {

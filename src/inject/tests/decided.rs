@@ -46,6 +46,14 @@ fn a_pod_on_the_nodes_network() {
 }
 
 #[test]
+fn a_mirror_pod() {
+    assert_eq!(
+        skipped(&annotated(web(), json!({"kubernetes.io/config.mirror": "0"}))),
+        "it mirrors a static pod: inject the manifest of the static pod"
+    );
+}
+
+#[test]
 fn a_pod_for_windows() {
     let mut document = web();
     document["spec"]["os"] = json!({"name": "windows"});
