@@ -24,7 +24,8 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
 . deploy/c-compiler.sh
 
-out=target/small features=()
+# One folder for both variants, so that std is compiled once for each target.
+build=target/small-build out=target/small features=()
 if [[ ${1-} == --plain ]]; then
   out=target/small-plain features=(--no-default-features)
   shift
@@ -36,7 +37,8 @@ for target in "$@"; do
     exit 1
   }
   cargo build --release ${features[@]+"${features[@]}"} --bin probelet --locked \
-    --target "$target" --target-dir "$out" \
+    --target "$target" --target-dir "$build" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
     --config "target.$target.rustflags=$flags"
+  install -D "$build/$target/release/probelet" "$out/$target/release/probelet"
 done
