@@ -1,0 +1,1 @@
+"""The parts of the cluster test; the program is ../e2e."""

@@ -1,0 +1,87 @@
+"""The commands of README.md against the cluster."""
+
+import copy
+import subprocess
+
+from .apps import roll_out
+from .cluster import MANIFESTS, is_injected, sidecar, table, web_pod
+from .instances import finds
+from .report import Failed, wait_for
+from .setup import NAME, SELF_SIGNED, SYSTEM
+
+
+def command_line(cluster, report):
+    """Injection without the webhook, and back."""
+    manifest = MANIFESTS / "tcp-deployment.yaml"
+    report.check("`kubectl apply -f <(probelet-inject kube-inject ...)` with strict validation", cluster.shell,
+                 f"kubectl apply -n plain --validate=strict -f <(probelet-inject kube-inject -f {manifest})")
+    report.check("the Deployment by kube-inject is rolled out", roll_out, cluster, "plain", "tcp")
+    report.check("its probes are in the table", has_tcp_table, cluster)
+    report.check("the API server accepts `--uninject` of `kubectl get -o yaml`", uninject, cluster)
+
+
+def has_tcp_table(cluster):
+    found = table(cluster.pod("plain", "tcp"))
+    if found != {"/app-health/web/livez": {"tcpSocket": {"port": 8001}}, "/app-health/web/readyz": {"tcpSocket": {"port": 8001}}}:
+        raise Failed(f"the table is {found}")
+    return True
+
+
+def uninject(cluster):
+    out = cluster.work / "uninjected.yaml"
+    cluster.shell(f"kubectl get deployment tcp -n plain -o yaml | probelet-inject file --uninject -f - >{out}")
+    output = cluster.shell(f"kubectl apply -n plain --dry-run=server -o yaml -f {out}")
+    if "app-health" in output.split("status:")[0].replace("last-applied-configuration", ""):
+        raise Failed(output)
+    return True
+
+
+def selectors(cluster, report):
+    """Pods that the API server does not send to the webhook."""
+    cluster.kubectl("label", "namespace", "kube-system", "probelet.dev/injection=enabled")
+    cluster.kubectl("label", "namespace", SYSTEM, "probelet.dev/injection=enabled")
+    wait_for(lambda: is_injected(cluster.dry_run("first-only", web_pod("trial"))), 30, "the webhook injects")
+    opted_out = web_pod("opted-out", labels={"sidecar.istio.io/inject": "false"})
+    for what, namespace, pod in (("a namespace without the label", "plain", web_pod("trial")), ("kube-system", "kube-system", web_pod("trial")),
+                                 ("the webhook's own namespace", SYSTEM, web_pod("trial")), ("a pod that opts out", "first-only", opted_out)):
+        report.check(f"not injected: {what}", lambda namespace=namespace, pod=pod: not sidecar(cluster.dry_run(namespace, copy.deepcopy(pod))))
+    for namespace in ("kube-system", SYSTEM):
+        cluster.kubectl("label", "namespace", namespace, "probelet.dev/injection-")
+
+
+def audit_all(cluster, report):
+    """Audit of a cluster in which every pod was created while the webhook was up."""
+    pods = cluster.kubectl("get", "ns,pods", "-A", "-o", "yaml")
+    done = subprocess.run([cluster.injector, "audit", "-f", "-"], input=pods, capture_output=True, text=True)
+    output = done.stdout + done.stderr
+
+    def is_clean():
+        if done.returncode:
+            raise Failed(output)
+        return True
+    report.check("audit finds every pod injected", is_clean)
+    report.check("audit has no probe that stays as it is", lambda: "stays as it is" not in output)
+
+
+def uninstall(cluster, report):
+    """Without the webhook pods start without the sidecar; then it is uninstalled."""
+    cluster.kubectl("scale", "deployment", NAME, "-n", SYSTEM, "--replicas=0")
+    wait_for(lambda: not cluster.get("pods", SYSTEM)["items"], 60, "the webhook's pod ends")
+    created = cluster.create_pod("kinds", web_pod("bare"))
+    report.check("a pod is created while the webhook is down", created.ok)
+    report.check("it has no sidecar", lambda: not sidecar(created.body))
+    report.check("it is ready", cluster.wait_ready, "kinds", "bare")
+    pods = cluster.kubectl("get", "ns,pods", "-A", "-o", "yaml")
+    report.check("audit finds it", finds, [cluster.injector, "audit", "-f", "-"], pods, "pod/bare namespace=kinds not injected")
+    report.check("the webhook is uninstalled", lambda: cluster.kubectl(
+        "delete", "-k", str(cluster.repository / SELF_SIGNED), "--timeout=90s"))
+    report.check("nothing of it remains", nothing_remains, cluster)
+
+
+def nothing_remains(cluster):
+    kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,namespaces"
+
+    def remaining():
+        return [line for line in cluster.kubectl("get", kinds, "-o", "name").splitlines() if "probelet" in line]
+    # The namespaces of the other installations are deleted in the background.
+    return wait_for(lambda: not remaining(), 60, f"{remaining()} is deleted")
