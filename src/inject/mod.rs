@@ -13,7 +13,6 @@
 mod edits;
 mod intent;
 mod kinds;
-mod nulls;
 mod options;
 mod report;
 mod settings;
@@ -135,7 +134,7 @@ fn uninject(pod: &Value, source: &dyn Source, at: &Pointer) -> Result<Verdict, R
         return Ok(Verdict::Unchanged("not injected".into()));
     }
     if let Some(probe) = view.orphan() {
-        return Err(intent::lacks_original(probe).into());
+        return Err(intent::lacks_original(&probe.label).into());
     }
     Ok(Verdict::Edited {
         what: "".into(),

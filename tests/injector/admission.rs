@@ -7,7 +7,7 @@ use super::pods::api_server::{
 use super::pods::case::{Case, Failure, Failures, check, generated, goldens};
 use super::pods::diff::diff;
 use super::pods::injection::{Injected, inject, uninject};
-use super::pods::quantity::at_most;
+use super::pods::quantity::keep_spellings;
 use super::pods::routes::{TABLE, routes, table};
 use super::pods::{LISTS, ORIGINAL, other_webhook, sidecar_mut, validation};
 use libtest_mimic::Trial;
@@ -406,19 +406,6 @@ fn other_resources_change_the_sidecar_alone(case: &mut Case, failures: &mut Fail
         }
     };
     expect_change(case, &others, expected, failures)
-}
-
-/// Writes a quantity as it is written now, if it is the same one.
-fn keep_spellings(current: &Value, resources: &mut Value) {
-    for group in ["limits", "requests"] {
-        let members = resources.get_mut(group).and_then(Value::as_object_mut);
-        for (name, value) in members.into_iter().flatten() {
-            let spelling = &current[group][&**name];
-            if at_most(spelling, value) && at_most(value, spelling) {
-                *value = spelling.clone();
-            }
-        }
-    }
 }
 
 fn remove(object: &mut Value, name: &str) {

@@ -2,6 +2,7 @@
 
 use super::Editor;
 use crate::document::{Change, Pointer, Written};
+use crate::inject::view::containers::LISTS;
 use crate::inject::view::saved::SavedValue;
 use serde_json::{Value, json};
 
@@ -43,16 +44,18 @@ impl Editor<'_> {
         }
     }
 
-    /// Updates the item, and moves the sidecar to the front if a container before it has a probe that needs it: kubelet
-    /// starts init containers one after the other.
+    /// Updates the item, and moves the sidecar to the front if a container before it waits for it: kubelet starts init
+    /// containers one after the other, and ordinary ones after the postStart hook of the one before.
     fn update(&mut self, list: &str, current: &Value, index: usize, intended: &Value) {
         let at = Pointer::root().keys(&["spec", list]);
         let needs_sidecar = self.view.probes.iter().any(|probe| {
             let goals = self.intent.map(|intent| &intent.goals);
-            goals.is_some_and(|goals| goals.contains_key(&probe.key))
+            let waits = list == LISTS[0] || probe.kind.word == "poststartz";
+            waits
+                && goals.is_some_and(|goals| goals.contains_key(&probe.key))
                 && (0..index).any(|before| probe.container.at == at.item(before))
         });
-        if list != "volumes" && needs_sidecar {
+        if needs_sidecar {
             self.edit(at.item(index), Change::Remove);
             self.edit(at.item(0), Change::Add(intended.clone().into()));
         } else if intended != current {

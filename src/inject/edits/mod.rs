@@ -6,11 +6,13 @@ mod lists;
 mod probes;
 mod shared;
 
-use super::intent::Intent;
+use super::intent::{Intent, lacks_original};
 use super::report::Refusal;
+use super::view::containers::{LISTS, SIDECAR};
+use super::view::probe_kind::raw_probes;
 use super::view::saved::Saved;
 use super::view::{PodView, SPEC_LISTS};
-use crate::document::{Change, Edit, Pointer, in_order};
+use crate::document::{Change, Edit, Pointer, apply, in_order};
 
 /// The edits for a pod, sorted; their places start at the root of the document.
 ///
@@ -35,16 +37,53 @@ pub(super) fn edits(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec<E
     let others = editor.edits.len();
     editor.annotations()?;
     editor.restore_sources();
-    let is_same = view.saved.as_ref().is_some_and(Saved::may_stay);
-    if intent.is_some() && others == 0 && is_same && editor.only_saves() {
+    let is_first_version = view.saved.as_ref().is_some_and(Saved::is_first_version);
+    if intent.is_some() && others == 0 && is_first_version && editor.only_saves() {
         return Ok(Vec::new());
     }
     let mut edits = editor.edits;
+    check_result(view, intent, &edits)?;
     for edit in &mut edits {
         edit.at = view.place(&edit.at);
     }
     in_order(&mut edits);
     Ok(edits)
+}
+
+/// Checks that no probe is left at a port of a sidecar that has no prober for it, whatever a person has made of the pod
+/// since injection.
+fn check_result(
+    view: &PodView<'_>,
+    intent: Option<&Intent>,
+    edits: &[Edit],
+) -> Result<(), Refusal> {
+    let Some(saved) = &view.saved else {
+        return Ok(());
+    };
+    let mut edits = edits.to_vec();
+    in_order(&mut edits);
+    let mut pod = view.pod.clone();
+    if apply(&mut pod, &edits).is_err() {
+        // `Document::edit` reports it.
+        return Ok(());
+    }
+    let containers = LISTS.iter().filter_map(|list| pod["spec"][list].as_array());
+    for container in containers.flatten().filter(|item| item["name"] != SIDECAR) {
+        for (member, key, probe) in raw_probes(container) {
+            let get = &probe["httpGet"];
+            let port = view.port_names.resolve(&get["port"]);
+            let is_agents = port.is_some_and(|port| view.agent_ports.contains(&port));
+            let has_host = get["host"].as_str().is_some_and(|host| !host.is_empty());
+            let is_injected = intent.is_some_and(|intent| intent.goals.contains_key(&*key));
+            if is_agents && !is_injected && (!has_host || saved.probes.contains_key(&*key)) {
+                let name = container["name"]
+                    .as_str()
+                    .unwrap_or("a container without a name");
+                return Err(lacks_original(&format!("{member} of {name}")).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Editor<'a> {

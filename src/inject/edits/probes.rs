@@ -5,7 +5,7 @@ use crate::document::{Change, Pointer, Written};
 use crate::inject::intent::Goal;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe};
-use crate::inject::view::saved::{SavedField, SavedProbe, SavedValue, key_of_text};
+use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, key_of_text};
 use serde_json::{Map, Value};
 
 impl Editor<'_> {
@@ -67,13 +67,13 @@ impl Editor<'_> {
                 ..old
             });
             let old_key = old.and_then(|old| old.key.clone());
+            let is_rewritten = matches!(goal, Some(Goal::Rewritten { .. }));
             let entry = SavedField {
-                value: (field.value != value).then(|| old_value.unwrap_or(replaced)),
-                key: (*field.name != *name).then(|| {
-                    old_key
-                        .or(key_text)
-                        .unwrap_or_else(|| Value::from(&*field.name).to_string().into())
-                }),
+                // A path that is the agent's already is not one that injection added.
+                value: (field.value != value || is_rewritten && name == "path")
+                    .then(|| old_value.unwrap_or(replaced)),
+                key: (*field.name != *name)
+                    .then(|| saved::key_text(old_key.or(key_text), &field.name)),
                 port: match goal {
                     Some(Goal::Rewritten { app_port, .. }) if name == "port" => {
                         field.value.is_string().then_some(*app_port)
@@ -164,7 +164,7 @@ impl Editor<'_> {
             .and_then(|injected| injected.saved.key.clone());
         if goal.is_some() && kind != HandlerKind::HttpGet {
             let text = old.clone().or_else(|| self.view.key_text(at));
-            saved.key = Some(text.unwrap_or_else(|| kind.key().into()));
+            saved.key = Some(saved::key_text(text, kind.key()));
         }
         let intended = goal.map_or(kind, |_| HandlerKind::HttpGet);
         if intended != current.kind {
@@ -179,11 +179,9 @@ impl Editor<'_> {
         let old = original.injected.as_ref();
         let old = old.and_then(|injected| injected.saved.source.clone());
         saved.source = old.or_else(|| self.view.value_text(&probe.at));
-        let is_handler = |key: &str| HandlerKind::from_key(key).is_some();
-        let is_absent = |(key, value): &(&String, &Value)| is_handler(key) && value.is_null();
-        let members = probe.value.iter().filter(|member| !is_absent(member));
-        let members = members.map(|(key, value)| (key.clone(), value.clone()));
-        let without: Map<String, Value> = members.collect();
+        saved.has_null = true;
+        let mut without = probe.value.clone();
+        without.remove(HandlerKind::HttpGet.key());
         self.collapse(&probe.at, without.into(), None);
     }
 }

@@ -2,11 +2,10 @@
 //! (`<<: *probe`). An edit below one writes it out; its source text is saved and comes back when that is undone.
 
 use super::Editor;
-use crate::document::{Change, Edit, Pointer, Written, apply, in_order, read_text};
-use crate::inject::nulls::without_nulls;
+use crate::document::{Change, Edit, Pointer, Written, apply, in_order};
 use crate::inject::report::Refusal;
 use crate::inject::view::SPEC_LISTS;
-use crate::inject::view::handler::Handler;
+use crate::inject::view::handler::{Handler, HandlerKind};
 use serde_json::Value;
 
 /// The place of the annotations, as the annotation names it.
@@ -31,7 +30,7 @@ impl Editor<'_> {
         for (place, source) in &old.sources {
             let is_injected = match place.strip_prefix("spec.") {
                 Some("volumes") => intent.volume.is_some(),
-                Some(list) => list == intent.list,
+                Some(list) => list == intent.list || self.has_probe_in(list),
                 None => {
                     let container = place.strip_suffix(".lifecycle");
                     container.is_none_or(|container| self.has_hook(container))
@@ -47,9 +46,19 @@ impl Editor<'_> {
             {
                 let old = &injected.saved;
                 saved.source = saved.source.take().or_else(|| old.source.clone());
+                saved.has_null |= old.has_null;
                 saved.handler_source = old.handler_source.clone();
             }
         }
+    }
+
+    /// Whether a probe of a container in this list is injected.
+    fn has_probe_in(&self, list: &str) -> bool {
+        let at = Pointer::root().keys(&["spec", list]);
+        self.view.probes.iter().any(|probe| {
+            self.saved.probes.contains_key(&probe.key)
+                && probe.container.at.steps().starts_with(at.steps())
+        })
     }
 
     /// Whether a hook of this container is injected.
@@ -86,13 +95,12 @@ impl Editor<'_> {
         };
         let places = self.places().into_iter();
         let mut places = places.filter(|(_, at)| *at == shared);
-        let (Some((place, at)), Some(text)) = (places.next(), self.view.value_text(&shared)) else {
+        let (Some((place, _)), Some(text)) = (places.next(), self.view.value_text(&shared)) else {
             return Err(shares_too_much(&self.view.place(&shared)));
         };
         if self.intent.is_some() {
             self.save(&place, text);
         }
-        drop(at);
         Ok(())
     }
 
@@ -135,8 +143,34 @@ impl Editor<'_> {
             if let Some(source) = source
                 && let Some(current) = at.find(self.view.pod).cloned()
             {
+                let has_null = matches!(&place, Shared::Probe(key) if self.had_null(key));
                 self.collapse(&at, current, Some(source));
+                if has_null {
+                    self.add_null(&at);
+                }
             }
+        }
+    }
+
+    fn had_null(&self, key: &str) -> bool {
+        let mut probes = self.view.probes.iter();
+        let probe = probes.find(|probe| *probe.key == *key);
+        let injected = probe.and_then(|probe| probe.injected());
+        injected.is_some_and(|injected| injected.saved.has_null)
+    }
+
+    /// Adds the null under `httpGet` to the value that an edit sets.
+    fn add_null(&mut self, at: &Pointer) {
+        let mut edits = self.edits.iter_mut();
+        if let Some(Edit {
+            change: Change::Set(written),
+            ..
+        }) = edits.find(|edit| edit.at == *at)
+            && let Some(probe) = written.value.as_object_mut()
+        {
+            probe
+                .entry(HandlerKind::HttpGet.key())
+                .or_insert(Value::Null);
         }
     }
 
@@ -169,11 +203,8 @@ impl Editor<'_> {
             self.edits.extend(below);
             return;
         }
-        // The source may have members that are null, which count as absent.
-        let in_source = source.as_deref().and_then(read_text);
-        let in_source = in_source.filter(|read| without_nulls(read) == without_nulls(&value));
         let written = Written {
-            value: in_source.unwrap_or(value),
+            value,
             text: source,
         };
         // In front of a renaming of the same place.

@@ -16,7 +16,6 @@ use super::report::Stop;
 use super::settings::{DEFAULT_STATUS_PORT, Sidecar};
 use super::view::PodView;
 use super::view::containers::LISTS;
-use super::view::probes::Probe;
 use checks::{
     check_container_names, check_eligible, check_pod_ends, check_ports_free, has_unnamed_container,
 };
@@ -62,7 +61,7 @@ impl Intent {
         decide::warn_of_unused_exclusions(view, options, warnings);
         let decisions = Decisions::new(view, options, warnings)?;
         if let Some(probe) = view.orphan() {
-            return Err(lacks_original(probe).into());
+            return Err(lacks_original(&probe.label).into());
         }
         decisions.check_worthwhile(options)?;
         check_container_names(view)?;
@@ -82,7 +81,14 @@ impl Intent {
             .check(options)
             .map_err(|error| messages::config_error(*error, view))?;
         let intended = sidecar::container(options, &command, free_port_name(view));
-        let applied = reconcile::settings_of(&intended);
+        let volume = sidecar::volume(options);
+        let mut applied = reconcile::settings_of(&intended);
+        let forwards = options.forwards.iter().map(|(_, own)| *own);
+        let ports = [options.status_port].into_iter().chain(forwards);
+        applied["ports"] = ports.collect();
+        if volume.is_some() {
+            applied["volume"] = true.into();
+        }
         Ok(Self {
             goals: decisions.goals,
             list: match options.sidecar {
@@ -97,7 +103,7 @@ impl Intent {
                 None => intended,
             },
             applied,
-            volume: sidecar::volume(options).map(|intended| match view.injected_item("volumes") {
+            volume: volume.map(|intended| match view.injected_item("volumes") {
                 Some(index) => reconcile::volume(&view.pod["spec"]["volumes"][index], &intended),
                 None => intended,
             }),
@@ -108,11 +114,10 @@ impl Intent {
 }
 
 /// Why a probe that goes to the sidecar can be neither kept nor restored.
-pub(super) fn lacks_original(probe: &Probe<'_>) -> String {
+pub(super) fn lacks_original(probe: &str) -> String {
     format!(
-        "{} goes to a port of the sidecar, and annotation probelet.dev/original has no original of it: write the \
-         probe as it was before injection, or start again from the manifest as it was before",
-        probe.label
+        "{probe} has a port or a path of the sidecar, and annotation probelet.dev/original has no original that fits: \
+         write the probe as it was before injection, or start again from the manifest as it was before"
     )
 }
 

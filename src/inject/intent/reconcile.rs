@@ -124,13 +124,9 @@ fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Valu
         for (name, value) in wanted {
             members.entry(name).or_insert(value);
         }
-        match (members.is_empty(), &intended[group]) {
-            (false, _) => merged[group] = members.into(),
-            // As it is written in the settings, so that the first injection has it like the next.
-            (true, Value::Object(_)) if current.get(group).is_some() => {
-                merged[group] = json!({});
-            }
-            (true, _) => drop(merged.as_object_mut().and_then(|all| all.remove(group))),
+        match members.is_empty() {
+            false => merged[group] = members.into(),
+            true => drop(merged.as_object_mut().and_then(|all| all.remove(group))),
         }
     }
     for (name, value) in intended.as_object().into_iter().flatten() {

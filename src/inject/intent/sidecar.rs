@@ -2,7 +2,6 @@
 
 use super::table::Table;
 use crate::config::{Config, ConfigError, Settings};
-use crate::inject::nulls::without_nulls;
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
 use crate::inject::view::containers::SIDECAR;
@@ -189,7 +188,7 @@ pub(super) fn container(options: &PodOptions, command: &Command, port_name: Opti
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "resources": without_nulls(&options.resources),
+        "resources": without_empty(&options.resources),
     });
     if let Some(policy) = &options.pull_policy {
         container["imagePullPolicy"] = (&**policy).into();
@@ -208,6 +207,20 @@ pub(super) fn container(options: &PodOptions, command: &Command, port_name: Opti
         container["volumeMounts"] = json!([{"name": VOLUME, "mountPath": FILES, "readOnly": true}]);
     }
     container
+}
+
+/// A value without members that the API server drops: null, and empty objects.
+fn without_empty(value: &Value) -> Value {
+    let Value::Object(members) = value else {
+        return value.clone();
+    };
+    let members = members
+        .iter()
+        .map(|(key, value)| (key.clone(), without_empty(value)));
+    let is_empty = |value: &Value| {
+        value.is_null() || value.as_object().is_some_and(|members| members.is_empty())
+    };
+    Value::Object(members.filter(|(_, value)| !is_empty(value)).collect())
 }
 
 fn env(options: &PodOptions, command: &Command) -> Vec<Value> {

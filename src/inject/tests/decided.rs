@@ -48,7 +48,10 @@ fn a_pod_on_the_nodes_network() {
 #[test]
 fn a_mirror_pod() {
     assert_eq!(
-        skipped(&annotated(web(), json!({"kubernetes.io/config.mirror": "0"}))),
+        skipped(&annotated(
+            web(),
+            json!({"kubernetes.io/config.mirror": "0"})
+        )),
         "it mirrors a static pod: inject the manifest of the static pod"
     );
 }

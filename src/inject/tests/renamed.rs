@@ -69,9 +69,9 @@ fn a_probe_copied_to_another_container_is_refused() {
     for task in [Task::Inject, Task::Uninject] {
         assert_eq!(
             refusal(&document, task),
-            "readinessProbe of db goes to a port of the sidecar, and annotation probelet.dev/original has no \
-             original of it: write the probe as it was before injection, or start again from the manifest as it \
-             was before"
+            "readinessProbe of db has a port or a path of the sidecar, and annotation probelet.dev/original has no \
+             original that fits: write the probe as it was before injection, or start again from the manifest as \
+             it was before"
         );
     }
 }
@@ -82,7 +82,7 @@ fn a_container_that_swapped_its_name_is_refused() {
     let swapped = rename(&rename(&document, 0, "db"), 1, "web");
     for task in [Task::Inject, Task::Uninject] {
         let why = refusal(&swapped, task);
-        assert!(why.contains("goes to a port of the sidecar"), "{why}");
+        assert!(why.contains("has a port or a path of the sidecar"), "{why}");
     }
 }
 
@@ -91,7 +91,10 @@ fn a_path_that_was_changed_by_hand_does_not_lose_its_port() {
     let mut document = injected(&web());
     document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] = "/bar".into();
     let why = refusal(&document, Task::Uninject);
-    assert!(why.contains("livenessProbe of web goes to a port"), "{why}");
+    assert!(
+        why.contains("livenessProbe of web has a port or a path of the sidecar"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -108,4 +111,115 @@ fn a_container_that_is_gone_takes_its_originals_along() {
         .remove(1);
     assert_eq!(uninjected(&document), expected);
     assert_eq!(with(&document, &settings()), injected(&expected));
+}
+
+/// Changes a member of the rewritten livenessProbe of web.
+fn with_get(document: &Value, member: &str, value: Value) -> Value {
+    let mut document = document.clone();
+    document["spec"]["containers"][0]["livenessProbe"]["httpGet"][member] = value;
+    document
+}
+
+#[test]
+fn a_port_of_the_sidecar_in_quotes_or_by_name_is_its_port() {
+    for port in [json!("15020"), json!("probelet")] {
+        let document = with_get(&injected(&web()), "port", port);
+        assert_eq!(uninjected(&document), web());
+        assert_eq!(with(&document, &settings()), injected(&web()));
+    }
+}
+
+#[test]
+fn a_port_that_was_changed_without_the_path_is_refused() {
+    let document = with_get(&injected(&web()), "port", 9090.into());
+    for task in [Task::Inject, Task::Uninject] {
+        let why = refusal(&document, task);
+        assert!(
+            why.contains("livenessProbe of web has a port or a path"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn a_host_that_was_added_does_not_lose_the_original() {
+    let document = with_get(&injected(&web()), "host", "10.0.0.1".into());
+    for task in [Task::Inject, Task::Uninject] {
+        let why = refusal(&document, task);
+        assert!(
+            why.contains("livenessProbe of web has a port or a path"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn a_probe_that_kubelet_would_not_run_any_more_is_not_left_behind() {
+    let proxy = json!([{"name": "proxy", "restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": 80}}}]);
+    let mut document = web();
+    document["spec"]["initContainers"] = proxy;
+    let mut by_hand = injected(&document);
+    let container = by_hand["spec"]["initContainers"][1].as_object_mut();
+    container.expect("a container").remove("restartPolicy");
+    let why = refusal(&by_hand, Task::Uninject);
+    assert!(why.contains("startupProbe of proxy has a port"), "{why}");
+}
+
+#[test]
+fn arguments_of_the_sidecar_that_were_changed_do_not_hide_its_ports() {
+    let forward = json!({"probelet.dev/forward": "8002=15032"});
+    let document = annotated(
+        probed(json!({"httpGet": {"path": "/a", "port": 8002}})),
+        forward,
+    );
+    for args in [json!(["run"]), json!(["run", "--status-port=15021"])] {
+        let mut by_hand = injected(&document);
+        by_hand["spec"]["initContainers"][0]["args"] = args;
+        assert_eq!(uninjected(&by_hand), document);
+        assert_eq!(with(&by_hand, &settings()), injected(&document));
+        let spec = by_hand["spec"].as_object_mut().expect("a spec");
+        spec.remove("initContainers");
+        assert_eq!(uninjected(&by_hand), document);
+    }
+}
+
+#[test]
+fn an_entry_that_was_deleted_from_the_annotation_is_noticed() {
+    const RECORD: &str = "probelet.dev/original";
+    for field in ["path", "port"] {
+        let mut document = injected(&web());
+        let record = document["metadata"]["annotations"][RECORD].as_str();
+        let mut record: Value = serde_json::from_str(record.expect("a record")).expect("JSON");
+        let place = format!("web.livenessProbe.httpGet.{field}");
+        let entries = record.as_object_mut().expect("entries");
+        entries.remove(&place).expect("an entry");
+        document["metadata"]["annotations"][RECORD] = record.to_string().into();
+        for task in [Task::Inject, Task::Uninject] {
+            let why = refusal(&document, task);
+            assert!(why.contains("livenessProbe of web"), "{why}");
+        }
+    }
+}
+
+#[test]
+fn an_original_path_that_is_the_agents_own_stays() {
+    let document = probed(json!({"httpGet": {"path": "/app-health/web/livez", "port": 8080}}));
+    let after = injected(&document);
+    assert_eq!(uninjected(&after), document);
+    let mut other = settings();
+    other.image = "localhost/probelet:0.2.0".into();
+    assert_eq!(uninjected(&with(&after, &other)), document);
+}
+
+#[test]
+fn a_volume_of_our_name_that_a_person_adds_later_is_refused_and_stays() {
+    let mut document = injected(&web());
+    document["spec"]["volumes"] = json!([{"name": "probelet-tls", "emptyDir": {}}]);
+    assert_eq!(
+        refused(&document),
+        "it has a volume probelet-tls already: give that another name"
+    );
+    let mut expected = web();
+    expected["spec"]["volumes"] = document["spec"]["volumes"].clone();
+    assert_eq!(uninjected(&document), expected);
 }

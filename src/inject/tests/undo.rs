@@ -37,7 +37,7 @@ fn the_record_has_what_was_replaced() {
         record(&injected(&document)),
         json!({
             "version": 2,
-            "sidecar": {"resources": settings().resources},
+            "sidecar": {"ports": [15020], "resources": settings().resources},
             "metadata.annotations": null,
             "spec.initContainers": null,
             "web.livenessProbe.httpGet.path": {"was": "\"/foo\""},
@@ -304,11 +304,57 @@ fn a_probe_with_a_null_handler_comes_back() {
         "{httpGet: ~, grpc: {port: 80, service: a}, periodSeconds: 5}",
         "\n      httpGet:\n      # plain\n      tcpSocket:\n        port: 80 # not the mesh's",
         "\n      httpGet: {port: 80}\n      exec: null",
+        "{httpGet: null, tcpSocket: {port: *n}}",
+        "{httpGet: null, !!str tcpSocket: {port: 80}}",
+        "{! grpc : {port: 80, !!str service : a}}",
     ] {
         there_and_back(&format!(
-            "kind: Pod\nspec:\n  containers:\n  - name: web\n    livenessProbe: {probe}\n    image: web:1\n"
+            "kind: Pod\nspec:\n  priority: &n 8080\n  containers:\n  - name: web\n    livenessProbe: {probe}\n    \
+             image: web:1\n"
         ));
     }
+}
+
+#[test]
+fn a_probe_with_a_null_handler_and_an_alias_of_it_come_back() {
+    there_and_back(
+        "kind: Pod
+spec:
+  containers:
+  - name: web
+    readinessProbe: &a
+      httpGet: null
+      grpc: {port: 81}
+    livenessProbe: *a
+    startupProbe: {<<: *a, periodSeconds: 3}
+",
+    );
+}
+
+#[test]
+fn a_list_of_containers_that_is_an_alias_comes_back_after_an_update() {
+    let text = "kind: List
+items:
+- kind: Pod
+  spec:
+    containers: &all [{name: web, livenessProbe: {httpGet: {port: 80}}}]
+- kind: Pod
+  spec:
+    containers: *all
+";
+    let edit = |text: &str, task: Task, settings: &Settings| {
+        let document = Document::parse(text).expect("a manifest");
+        let reports = resources(document.value(), &document, task, settings);
+        let edits = reports.into_iter().flat_map(|report| match report.verdict {
+            Verdict::Edited { edits, .. } => edits,
+            other => panic!("{other:?}"),
+        });
+        document.edit(&edits.collect::<Vec<_>>()).expect("edits")
+    };
+    let mut other = settings();
+    other.image = "localhost/probelet:0.2.0".into();
+    let after = edit(&edit(text, Task::Inject, &settings()), Task::Inject, &other);
+    assert_eq!(edit(&after, Task::Uninject, &settings()), text);
 }
 
 #[test]

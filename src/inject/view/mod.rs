@@ -6,7 +6,7 @@
 
 pub(super) mod containers;
 pub(super) mod handler;
-mod probe_kind;
+pub(super) mod probe_kind;
 pub(super) mod probes;
 mod renamed;
 pub(super) mod saved;
@@ -14,7 +14,7 @@ pub(super) mod saved;
 use super::settings::DEFAULT_STATUS_PORT;
 use crate::document::{Pointer, Source};
 use containers::{Container, LISTS, SIDECAR};
-use probes::{Original, Probe};
+use probes::{Original, PortNames, Probe};
 use renamed::Renamed;
 use saved::{ANNOTATION, Saved};
 use serde_json::{Map, Value};
@@ -36,8 +36,10 @@ pub(super) struct PodView<'a> {
     pub(super) probes: Vec<Probe<'a>>,
     /// The injected sidecar.
     pub(super) sidecar: Option<&'a Value>,
-    /// The ports on which the injected sidecar listens, the status port first.
+    /// The ports on which the injected sidecar listens, or did when the pod was injected; the status port first.
     pub(super) agent_ports: Vec<u16>,
+    /// The port names of the injected sidecar.
+    pub(super) port_names: PortNames,
     source: &'a dyn Source,
     /// Its place in the document.
     at: &'a Pointer,
@@ -61,13 +63,15 @@ impl<'a> PodView<'a> {
         let (sidecars, containers): (Vec<_>, Vec<_>) = all.partition(is_sidecar);
         let probed = containers.iter();
         let probed = probed.filter(|container| container.is_probed() && !container.is_agent());
+        let sidecar = sidecars.first().map(|container| container.value);
         let mut view = Self {
             pod,
-            saved,
             probes: probed.flat_map(probes::probes).collect(),
             containers,
-            sidecar: sidecars.first().map(|container| container.value),
-            agent_ports: sidecars.first().map_or_else(Vec::new, agent_ports),
+            agent_ports: agent_ports(sidecar, saved.as_ref()),
+            port_names: PortNames::of(sidecar),
+            sidecar,
+            saved,
             source,
             at,
         };
@@ -80,10 +84,16 @@ impl<'a> PodView<'a> {
         let Some(saved) = &self.saved else {
             return Ok(());
         };
-        let renamed = Renamed::find(saved, &self.containers, &self.probes, &self.agent_ports)?;
+        let renamed = Renamed::find(
+            saved,
+            &self.containers,
+            &self.probes,
+            &self.agent_ports,
+            &self.port_names,
+        )?;
         let table = self.table();
         for probe in &mut self.probes {
-            let Some((handler, port, path)) = probe.http_get() else {
+            let Some((handler, port, path)) = probe.http_get(&self.port_names) else {
                 continue;
             };
             let name = renamed.saved_name(probe.container.name);
@@ -91,8 +101,14 @@ impl<'a> PodView<'a> {
                 continue;
             };
             let saved_path = probe.path_for(name);
-            let is_agents = self.agent_ports.is_empty() || self.agent_ports.contains(&port);
-            if !is_agents || saved.is_rewritten() && path != saved_path {
+            let is_agents = match saved.is_rewritten() {
+                true => path == saved_path,
+                // What goes to the status port has a path there.
+                false => self.agent_ports.first() != Some(&port),
+            };
+            // 0.1.0 did not save its ports: without the sidecar each port may be one.
+            let may_be_agents = self.agent_ports.is_empty() || self.agent_ports.contains(&port);
+            if !is_agents || !may_be_agents {
                 continue;
             }
             let prober = table.get(&*saved_path);
@@ -110,22 +126,32 @@ impl<'a> PodView<'a> {
         Ok(())
     }
 
-    /// A probe that goes to the injected sidecar and has no saved original.
+    /// A probe that has a path or a port of the injected sidecar, and cannot be matched with a saved original.
     pub(super) fn orphan(&self) -> Option<&Probe<'a>> {
-        self.saved.as_ref()?;
+        let saved = self.saved.as_ref()?;
         self.probes.iter().find(|probe| {
-            let goes_to_agent = probe.http_get().is_some_and(|(_, port, path)| {
-                self.agent_ports.contains(&port)
-                    || self.agent_ports.is_empty() && probes::is_agent_path(path)
-            });
-            goes_to_agent && !probe.is_injected()
+            let Some((_, port, path)) = probe.http_get(&self.port_names) else {
+                return false;
+            };
+            let goes_to_agent = self.agent_ports.contains(&port)
+                || self.agent_ports.is_empty() && probes::is_agent_path(path);
+            // A person changed the port alone: the path is not the app's.
+            let has_agent_path = || {
+                let saved = saved.probes.get(&*probe.key);
+                saved.is_some_and(|saved| saved.is_rewritten() && !saved.has_path(path))
+                    && *path == *probe.path
+            };
+            !probe.is_injected() && (goes_to_agent || has_agent_path())
         })
     }
 
     /// The index of the injected item in one of the lists of the spec: a container, or the volume.
     pub(super) fn injected_item(&self, list: &str) -> Option<usize> {
-        self.saved.as_ref()?;
+        let saved = self.saved.as_ref()?;
         let name = if list == "volumes" { VOLUME } else { SIDECAR };
+        if list == "volumes" && !saved.has_volume() {
+            return None;
+        }
         let mut items = self.pod["spec"][list].as_array()?.iter();
         items.position(|item| item["name"] == name)
     }
@@ -179,19 +205,28 @@ pub(super) fn table_text(sidecar: &Value) -> Option<&str> {
     table["value"].as_str()
 }
 
-/// The ports on which a sidecar listens, by its arguments; the status port first.
-fn agent_ports(sidecar: &Container<'_>) -> Vec<u16> {
-    let args = sidecar.value["args"].as_array();
-    let args = args.into_iter().flatten().filter_map(Value::as_str);
-    let mut ports = vec![DEFAULT_STATUS_PORT];
-    for arg in args {
-        if let Some(port) = arg.strip_prefix("--status-port=") {
-            ports[0] = port.parse().unwrap_or(ports[0]);
+/// The ports on which the sidecar listens, by its arguments, and those that the annotation saves: a person may have
+/// edited or removed the sidecar.
+fn agent_ports(sidecar: Option<&Value>, saved: Option<&Saved>) -> Vec<u16> {
+    let mut ports = Vec::new();
+    if let Some(sidecar) = sidecar {
+        ports.push(DEFAULT_STATUS_PORT);
+        let args = sidecar["args"].as_array();
+        let args = args.into_iter().flatten().filter_map(Value::as_str);
+        for arg in args {
+            if let Some(port) = arg.strip_prefix("--status-port=") {
+                ports[0] = port.parse().unwrap_or(ports[0]);
+            }
+            let forward = arg
+                .strip_prefix("--forward=")
+                .and_then(|arg| arg.split_once('='));
+            ports.extend(forward.and_then(|(listen, _)| listen.parse::<u16>().ok()));
         }
-        let forward = arg
-            .strip_prefix("--forward=")
-            .and_then(|arg| arg.split_once('='));
-        ports.extend(forward.and_then(|(listen, _)| listen.parse::<u16>().ok()));
+    }
+    for port in saved.map(Saved::ports).unwrap_or_default() {
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
     }
     ports
 }

@@ -1,5 +1,7 @@
 //! The members of a container that hold a probe or a hook.
 
+use serde_json::Value;
+
 /// A member of a container that holds a probe or a hook.
 pub(in crate::inject) struct ProbeKind {
     /// The keys on the way from the container.
@@ -50,6 +52,18 @@ impl ProbeKind {
     pub(super) fn key(&self, container: &str) -> String {
         format!("{container}.{}", self.keys.join("."))
     }
+}
+
+/// The probes and hooks of a container, whatever their types, each with its member and its key in the annotation.
+pub(in crate::inject) fn raw_probes(
+    container: &Value,
+) -> impl Iterator<Item = (&'static str, String, &Value)> {
+    let name = container["name"].as_str().unwrap_or_default();
+    KINDS.iter().filter_map(move |kind| {
+        let step = |value, key: &&str| Value::get(value, *key);
+        let value = kind.keys.iter().try_fold(container, step)?;
+        Some((*kind.keys.last()?, kind.key(name), value))
+    })
 }
 
 /// Whether this is the key of a saved probe.

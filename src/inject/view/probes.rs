@@ -30,6 +30,30 @@ pub(in crate::inject) struct Probe<'a> {
     pub(in crate::inject) original: Result<Original, HandlerError>,
 }
 
+/// The port names of the sidecar.
+pub(in crate::inject) struct PortNames(Vec<(Box<str>, u16)>);
+
+impl PortNames {
+    pub(super) fn of(sidecar: Option<&Value>) -> Self {
+        let ports = sidecar.and_then(|sidecar| sidecar["ports"].as_array());
+        let port = |port: &Value| {
+            let number = port["containerPort"].as_u64()?.try_into().ok()?;
+            Some((port["name"].as_str()?.into(), number))
+        };
+        Self(ports.into_iter().flatten().filter_map(port).collect())
+    }
+
+    /// The number of a port as a person may write it: a number, a number in quotes, or one of the names.
+    pub(in crate::inject) fn resolve(&self, port: &Value) -> Option<u16> {
+        let Some(text) = port.as_str() else {
+            return port.as_u64()?.try_into().ok();
+        };
+        let mut names = self.0.iter();
+        let named = names.find(|(name, _)| **name == *text);
+        named.map(|(_, port)| *port).or_else(|| text.parse().ok())
+    }
+}
+
 /// The probes of a container, with their handlers as they are in the pod.
 pub(super) fn probes<'a>(container: &Container<'a>) -> Vec<Probe<'a>> {
     let found = KINDS.iter().filter_map(|kind| {
@@ -62,10 +86,11 @@ impl Probe<'_> {
         self.original.as_ref().ok()?.injected.as_ref()
     }
 
-    /// The `httpGet` handler in the pod, its port and its path, if it could go to an agent.
-    pub(super) fn http_get(&self) -> Option<(Handler, u16, &str)> {
+    /// The `httpGet` handler in the pod, its port and its path, if it could go to an agent. `names` are the port names
+    /// of the sidecar.
+    pub(super) fn http_get(&self, names: &PortNames) -> Option<(Handler, u16, &str)> {
         let handler = Handler::of(self.value).ok()?;
-        let port = handler.field("port")?.as_u64()?.try_into().ok()?;
+        let port = names.resolve(handler.field("port")?)?;
         let has_host = handler.text("host").is_some_and(|host| !host.is_empty());
         let get = self.value.get("httpGet")?;
         let path = get["path"].as_str().unwrap_or_default();

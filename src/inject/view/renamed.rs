@@ -1,8 +1,9 @@
 //! Containers that were renamed after injection: their probes still name the old container.
 
 use super::containers::Container;
-use super::probes::Probe;
+use super::probes::{PortNames, Probe};
 use super::saved::{ANNOTATION, Saved};
+use crate::limits;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Old names by new name.
@@ -19,18 +20,26 @@ impl<'a> Renamed<'a> {
         containers: &[Container<'a>],
         probes: &[Probe<'a>],
         agent_ports: &[u16],
+        names: &PortNames,
     ) -> Result<Self, String> {
-        let names: BTreeSet<&str> = containers.iter().map(|container| container.name).collect();
+        let current: BTreeSet<&str> = containers.iter().map(|container| container.name).collect();
         let saved_names = saved.probes.keys().filter_map(|key| key.split('.').next());
         let saved_names: BTreeSet<&str> = saved_names.collect();
-        let gone: Vec<&str> = saved_names.difference(&names).copied().collect();
+        let gone: Vec<&str> = saved_names.difference(&current).copied().collect();
+        if gone.len() > limits::REVIEW_CONTAINERS {
+            return Err(format!(
+                "annotation {ANNOTATION} has originals of {} containers that the pod does not have: start again from \
+                 the manifest as it was before",
+                gone.len()
+            ));
+        }
         let mut renamed = BTreeMap::new();
         for probe in probes {
             let name = probe.container.name;
             if gone.is_empty() || saved_names.contains(name) {
                 continue;
             }
-            let Some((_, port, path)) = probe.http_get() else {
+            let Some((_, port, path)) = probe.http_get(names) else {
                 continue;
             };
             if !agent_ports.is_empty() && !agent_ports.contains(&port) {

@@ -9,7 +9,8 @@
 //! | `spec.volumes`, `metadata`, ...     | what a collection was before injection filled it: `was`, or null if it was absent |
 //!
 //! `was` is source text. `is` is its value, unless the text alone has that value. An entry with `source` has the
-//! source text of a YAML alias, or of a mapping with a merge key, that injection had to write out.
+//! source text of a place that injection had to write out: a YAML alias, a mapping with a merge key, or a probe with a
+//! null under `httpGet` (`"null": true`). `sidecar` has settings, `ports`, and whether there is a `volume`.
 
 use crate::config::Quoted;
 use crate::document::read_text;
@@ -63,6 +64,8 @@ pub(in crate::inject) struct SavedProbe {
     pub(in crate::inject) source: Option<Box<str>>,
     /// Source text of the handler, if injection wrote that out.
     pub(in crate::inject) handler_source: Option<Box<str>>,
+    /// Whether the probe had a null under the key `httpGet`.
+    pub(in crate::inject) has_null: bool,
     /// Source text of the handler's key, if that was not `httpGet`.
     pub(in crate::inject) key: Option<Box<str>>,
     /// By the name that the field has in the rewritten probe.
@@ -113,6 +116,15 @@ impl SavedProbe {
             .unwrap_or(HandlerKind::HttpGet)
     }
 
+    /// Whether the original path is this one.
+    pub(super) fn has_path(&self, path: &str) -> bool {
+        let field = self
+            .fields
+            .get("path")
+            .and_then(|field| field.value.as_ref());
+        field.is_some_and(|saved| saved.value.as_ref().is_some_and(|value| value == path))
+    }
+
     /// Whether the probe was pointed at a path of the status port, and not at a forwarded port.
     pub(in crate::inject) fn is_rewritten(&self) -> bool {
         self.fields.contains_key("path")
@@ -126,10 +138,17 @@ pub(in crate::inject) fn handler_place(probe: &str) -> String {
 
 /// The name in a key's source text.
 pub(in crate::inject) fn key_of_text(text: &str) -> Box<str> {
-    match serde_json::from_str(text) {
-        Ok(Value::String(key)) => key.into(),
-        _ => text.trim_matches('\'').into(),
-    }
+    let entry = read_text(&format!("{{{text}: 0}}"));
+    let name = entry
+        .as_ref()
+        .and_then(|entry| entry.as_object()?.keys().next());
+    name.map_or_else(|| text.into(), |name| (**name).into())
+}
+
+/// The source text of a key, if it can be read back as this name, else the name.
+pub(in crate::inject) fn key_text(text: Option<Box<str>>, name: &str) -> Box<str> {
+    text.filter(|text| *key_of_text(text) == *name)
+        .unwrap_or_else(|| Value::from(name).to_string().into())
 }
 
 impl Saved {
@@ -164,9 +183,27 @@ impl Saved {
         Ok(saved)
     }
 
-    /// Whether an update that would change nothing else may leave the annotation as it is.
-    pub(in crate::inject) fn may_stay(&self) -> bool {
+    /// Whether 0.1.0 wrote it.
+    pub(in crate::inject) fn is_first_version(&self) -> bool {
         self.is_first_version
+    }
+
+    /// The ports on which the sidecar listened; 0.1.0 did not save them.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        let ports = self
+            .sidecar
+            .as_ref()
+            .and_then(|sidecar| sidecar["ports"].as_array());
+        let ports = ports.into_iter().flatten();
+        ports
+            .filter_map(|port| port.as_u64()?.try_into().ok())
+            .collect()
+    }
+
+    /// Whether injection added a volume; 0.1.0 did not save that.
+    pub(super) fn has_volume(&self) -> bool {
+        let saved = self.sidecar.as_ref();
+        self.is_first_version || saved.is_some_and(|sidecar| sidecar["volume"] == true)
     }
 
     fn read_place(&mut self, place: &str, value: &Value) -> Option<()> {
@@ -201,6 +238,7 @@ impl Saved {
                 .then_some(());
         } else if is_key(place) {
             let saved = self.probes.entry(place.into()).or_default();
+            saved.has_null = entry.has_null;
             saved.source = Some(entry.source()?);
         } else if let Some((probe, field)) = field_place(place) {
             let saved = self.probes.entry(probe.into()).or_default();
@@ -232,7 +270,11 @@ impl Saved {
         }
         for (probe, saved) in &self.probes {
             if let Some(text) = &saved.source {
-                places.insert((**probe).into(), source(text));
+                let mut entry = source(text);
+                if saved.has_null {
+                    entry["null"] = true.into();
+                }
+                places.insert((**probe).into(), entry);
             }
             let place = handler_place(probe);
             let mut handler = Map::new();
@@ -268,6 +310,7 @@ struct Entry {
     source: Option<Box<str>>,
     key: Option<Box<str>>,
     port: Option<u16>,
+    has_null: bool,
 }
 
 impl Entry {
@@ -296,6 +339,7 @@ impl Entry {
             source: text("source")?,
             key: text("key")?,
             port,
+            has_null: members.get("null") == Some(&true.into()),
         })
     }
 

@@ -67,7 +67,7 @@ def kinds(cluster, report):
     for app in ("grpc", "tcp", "mixed", "startup", "guaranteed"):
         report.check(f"{app} is ready", cluster.wait_ready, "kinds", app)
     report.check("a pod with exec probes only has no sidecar", lambda: not sidecar(cluster.pod("kinds", "liveness-command")))
-    report.check("a Guaranteed pod stays Guaranteed", lambda: cluster.pod("kinds", "guaranteed")["status"]["qosClass"] == "Guaranteed")
+    report.check("a Guaranteed pod whose annotation sets the sidecar's resources stays Guaranteed", lambda: cluster.pod("kinds", "guaranteed")["status"]["qosClass"] == "Guaranteed")
     report.check("the changes of the second webhook are in every container", has_second_changes, cluster.pod("kinds", "grpc"))
     report.check("the sidecar has the ServiceAccount's mount as other containers have", has_account_mount, cluster.pod("kinds", "grpc"))
     steady(cluster, report, "kinds", ("grpc", "tcp", "mixed", "startup"))
@@ -187,8 +187,9 @@ def policies(cluster, report):
     report.check("PodSecurity `restricted` accepts an injected pod", has_no_warning, output)
     report.check("the restricted pod is ready", roll_out, cluster, "strict", "web")
     report.check("the restricted pod is injected", lambda: is_injected(cluster.pod("strict", "web")))
-    report.check("a quota of CPU and memory accepts an injected pod", in_quota, cluster)
-    report.check("a LimitRange with a minimum accepts an injected pod", lambda: created(cluster, "limits", web_pod("limits")))
+    report.check("a quota of CPU and memory accepts a pod whose annotation sets the sidecar's resources", in_quota, cluster)
+    report.check("a LimitRange with a minimum accepts a pod whose annotation sets the sidecar's resources",
+                 lambda: created(cluster, "limits", with_sidecar_resources(web_pod("limits"))))
     report.check("the pod under the LimitRange is ready", cluster.wait_ready, "limits", "limits")
 
 
@@ -196,8 +197,15 @@ def created(cluster, namespace, pod):
     return is_injected(cluster.create_pod(namespace, pod).ok())
 
 
+def with_sidecar_resources(pod):
+    resources = {"cpu": "50m", "memory": "16Mi"}
+    annotations = pod["metadata"].setdefault("annotations", {})
+    annotations["probelet.dev/resources"] = json.dumps({"requests": resources, "limits": resources})
+    return pod
+
+
 def in_quota(cluster):
-    pod = web_pod("quota")
+    pod = with_sidecar_resources(web_pod("quota"))
     resources = {"cpu": "20m", "memory": "64Mi"}
     pod["spec"]["containers"][0]["resources"] = {"requests": resources, "limits": resources}
     return created(cluster, "quota", pod)

@@ -57,6 +57,19 @@ pub fn at_most(one: &Value, other: &Value) -> bool {
     }
 }
 
+/// Writes the quantities of `resources` as they are written now, where they are the same.
+pub fn keep_spellings(current: &Value, resources: &mut Value) {
+    for group in ["limits", "requests"] {
+        let members = resources.get_mut(group).and_then(Value::as_object_mut);
+        for (name, value) in members.into_iter().flatten() {
+            let spelling = &current[group][&**name];
+            if at_most(spelling, value) && at_most(value, spelling) {
+                *value = spelling.clone();
+            }
+        }
+    }
+}
+
 fn parse(text: &str) -> Option<Quantity> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '-' && c != '+')
