@@ -221,6 +221,9 @@ pub const REVIEWS_BYTES: usize = 32 << 20;
 /// would become a hundred MiB of values, and keep the reviews behind it waiting.
 pub const REVIEW_VALUES: usize = 30_000;
 
+/// Items of an annotation that lists containers, ports or forwards: each is compared with each probe of the pod.
+pub const ANNOTATION_ITEMS: usize = 256;
+
 /// Containers of a pod that is injected, init containers among them. The agent's table has 64 probers, and nobody
 /// else's pod is to wait for one that has thousands.
 pub const REVIEW_CONTAINERS: usize = 100;

@@ -72,10 +72,11 @@ impl fmt::Display for EditError {
                 "{at} is written in such a way that it cannot be edited: write it one key a line, without \
                  '? ', anchors and tags"
             ),
-            EditError::Breaks { at, problem } => write!(
+            // The problem is one of the new text, which the reader does not have.
+            EditError::Breaks { at, .. } => write!(
                 f,
-                "{at} is written in such a way that it cannot be edited (the text would not be read: \
-                 {problem}): write it one key a line, without '? ', anchors and tags"
+                "{at} is written in such a way that it cannot be edited: write it one key a line, without '? ', \
+                 anchors and tags"
             ),
         }
     }

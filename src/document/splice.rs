@@ -280,8 +280,14 @@ impl Plan<'_> {
         let flow = matches!(self.place(parent), Place::Flow);
         let kept = text
             .filter(|text| kept::is_key(text, name) && (!self.style.json || text.starts_with('"')));
-        let text = kept.map_or_else(|| self.style.key(name, flow), Into::into);
         let key = self.document.node(key);
+        // Behind a quoted key, a flow mapping needs no space before the value.
+        let is_quoted = flow && self.text[key.start..key.end].starts_with('"');
+        let text = match kept {
+            Some(text) => text.into(),
+            None if is_quoted => Value::from(name).to_string(),
+            None => self.style.key(name, flow),
+        };
         let (from, to) = (key.start, key.end);
         self.splice(from, to, text);
     }

@@ -59,6 +59,26 @@ pub(super) fn has_unnamed_container(pod: &Value) -> bool {
     items.any(|item| item.is_object() && !item["name"].is_string())
 }
 
+/// Refuses members that are of another type than the API server takes: an edit would replace them.
+pub(super) fn check_types(pod: &Value) -> Result<(), String> {
+    let is_list = |value: &Value| value.is_array();
+    let is_mapping = |value: &Value| value.is_object();
+    let members: [(&[&str], &str, fn(&Value) -> bool); 5] = [
+        (&["metadata"], "a mapping", is_mapping),
+        (&["metadata", "annotations"], "a mapping", is_mapping),
+        (&["spec", "initContainers"], "a list", is_list),
+        (&["spec", "containers"], "a list", is_list),
+        (&["spec", "volumes"], "a list", is_list),
+    ];
+    for (keys, what, is_valid) in members {
+        let value = keys.iter().try_fold(pod, |value, key| value.get(*key));
+        if value.is_some_and(|value| !value.is_null() && !is_valid(value)) {
+            return Err(format!("{} is not {what}: write {what}", keys.join(".")));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses two containers of one name: the name is part of a prober's path.
 pub(super) fn check_container_names(view: &PodView<'_>) -> Result<(), String> {
     let mut seen = BTreeSet::new();

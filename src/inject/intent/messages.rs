@@ -30,7 +30,7 @@ pub(in crate::inject) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str
         ));
     }
     if parts.is_empty() {
-        parts.push("places".into());
+        parts.push("order or annotations".into());
     }
     parts.join(", ").into()
 }

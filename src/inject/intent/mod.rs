@@ -17,7 +17,8 @@ use super::settings::{DEFAULT_STATUS_PORT, Sidecar};
 use super::view::PodView;
 use super::view::containers::LISTS;
 use checks::{
-    check_container_names, check_eligible, check_pod_ends, check_ports_free, has_unnamed_container,
+    check_container_names, check_eligible, check_pod_ends, check_ports_free, check_types,
+    has_unnamed_container,
 };
 pub(super) use decisions::Goal;
 use decisions::{Decisions, warn_of_set_back};
@@ -53,6 +54,7 @@ impl Intent {
         warnings: &mut Vec<Box<str>>,
     ) -> Result<Self, Stop> {
         check_eligible(view)?;
+        check_types(view.pod)?;
         if has_unnamed_container(view.pod) {
             warnings.push(
                 "a container has no name, so its probes stay as they are: give it one".into(),

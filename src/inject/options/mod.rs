@@ -7,6 +7,7 @@ use super::report::Stop;
 use super::settings::{Settings, Sidecar, Target};
 use super::values::Values;
 use crate::config::Quoted;
+use crate::limits;
 use annotations::{
     APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE, INJECT,
     PULL_POLICY, RESOURCES, REWRITE, SIDECAR, SOURCE_IP, STATUS_PORT, TARGET_IP, text_of,
@@ -78,8 +79,8 @@ impl PodOptions {
             resources: values
                 .resources
                 .unwrap_or_else(|| settings.resources.clone()),
-            exclude_containers: read.list(EXCLUDE_CONTAINERS),
-            exclude_ports: read.list(EXCLUDE_PORTS),
+            exclude_containers: read.list(EXCLUDE_CONTAINERS)?,
+            exclude_ports: read.list(EXCLUDE_PORTS)?,
             target: values.target.unwrap_or(settings.target),
             source_ip: values.source_ip.or(settings.source_ip),
             client_cert: read.word(CLIENT_CERT)?,
@@ -112,13 +113,20 @@ impl Reader<'_> {
         Ok(Some(text.into()))
     }
 
-    fn list(&self, name: &str) -> Vec<Box<str>> {
+    fn list(&self, name: &str) -> Result<Vec<Box<str>>, String> {
         let text = self.text(name).unwrap_or_default();
         let items = text.split(',').map(str::trim);
-        items
+        let items: Vec<Box<str>> = items
             .filter(|item| !item.is_empty())
             .map(Into::into)
-            .collect()
+            .collect();
+        if items.len() > limits::ANNOTATION_ITEMS {
+            let most = limits::ANNOTATION_ITEMS;
+            return Err(format!(
+                "annotation {name} has more than {most} items: write fewer"
+            ));
+        }
+        Ok(items)
     }
 
     /// Like Istio, prefers the label to the annotation, and takes any text that does not mean true as false.
@@ -194,7 +202,7 @@ impl Reader<'_> {
 
     fn forwards(&self, status_port: u16) -> Result<Vec<(u16, u16)>, String> {
         let mut forwards: Vec<(u16, u16)> = Vec::new();
-        for item in self.list(FORWARD) {
+        for item in self.list(FORWARD)? {
             let ports = item.split_once('=');
             let ports = ports.and_then(|(app, own)| Some((port(app.trim())?, port(own.trim())?)));
             let Some(ports) = ports else {

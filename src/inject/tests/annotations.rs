@@ -360,3 +360,19 @@ fn what_the_agent_would_not_start_with_goes_by_its_annotation() {
     };
     assert!(why.starts_with("--source-ip is \"0.0.0.0\""), "{why}");
 }
+
+#[test]
+fn more_items_than_a_list_may_have() {
+    let items = |count: usize| vec!["1"; count].join(",");
+    for annotation in ["exclude-ports", "exclude-containers", "forward"] {
+        let annotation = format!("probelet.dev/{annotation}");
+        assert_eq!(
+            refused(&of(&annotation, &items(257))),
+            format!("annotation {annotation} has more than 256 items: write fewer")
+        );
+    }
+    assert_eq!(
+        what(&of("probelet.dev/exclude-ports", &items(256))),
+        "injected: livez"
+    );
+}

@@ -261,3 +261,34 @@ fn source_and_target_that_cannot_meet() {
     let of_pod = json!({"probelet.dev/source-ip": "::6"});
     assert_eq!(what(&annotated(web(), of_pod)), "injected: livez");
 }
+
+#[test]
+fn members_of_another_type() {
+    for (keys, value, why) in [
+        (
+            ["spec", "initContainers"],
+            json!({"name": "db"}),
+            "spec.initContainers is not a list: write a list",
+        ),
+        (
+            ["spec", "volumes"],
+            json!("x"),
+            "spec.volumes is not a list: write a list",
+        ),
+        (
+            ["metadata", "annotations"],
+            json!("x"),
+            "metadata.annotations is not a mapping: write a mapping",
+        ),
+    ] {
+        let mut document = web();
+        document[keys[0]][keys[1]] = value;
+        assert_eq!(refused(&document), why);
+    }
+    let mut document = web();
+    document["metadata"] = 3.into();
+    assert_eq!(
+        refused(&document),
+        "metadata is not a mapping: write a mapping"
+    );
+}

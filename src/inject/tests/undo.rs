@@ -307,6 +307,7 @@ fn a_probe_with_a_null_handler_comes_back() {
         "{httpGet: null, tcpSocket: {port: *n}}",
         "{httpGet: null, !!str tcpSocket: {port: 80}}",
         "{! grpc : {port: 80, !!str service : a}}",
+        "{\"tcpSocket\":{\"port\":80}}",
     ] {
         there_and_back(&format!(
             "kind: Pod\nspec:\n  priority: &n 8080\n  containers:\n  - name: web\n    livenessProbe: {probe}\n    \
