@@ -1,7 +1,7 @@
 //! Edits of the pod's annotations: the saved originals, and the ports that Istio's traffic rules leave out.
 
 use super::Editor;
-use crate::document::{Change, Edit, Pointer, Written};
+use crate::document::{Change, Pointer, Written};
 use crate::inject::report::Refusal;
 use crate::inject::settings::DEFAULT_STATUS_PORT;
 use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
@@ -34,17 +34,10 @@ impl Editor<'_> {
         if has_entries(all) {
             self.retain_collection(METADATA);
             self.retain_collection(ANNOTATIONS);
-            for name in [ANNOTATION, EXCLUDE_INBOUND] {
-                let is_intended = name == ANNOTATION || ports.intended.is_some();
-                let is_there = all.is_some_and(|all| all.get(name).is_some());
-                let change = match is_there {
-                    true => Change::Remove,
-                    false => Change::Add(Value::Null.into()),
-                };
-                let at = above.key(name);
-                if is_intended {
-                    self.save_source(&Edit { at, change })?;
-                }
+            let is_there = |name: &str| all.is_some_and(|all| all.get(name).is_some());
+            self.save_source(&above.key(ANNOTATION), !is_there(ANNOTATION))?;
+            if ports.intended.is_some() {
+                self.save_source(&above.key(EXCLUDE_INBOUND), !is_there(EXCLUDE_INBOUND))?;
             }
             self.edit_annotations(&above, ports);
             return Ok(());
@@ -65,14 +58,7 @@ impl Editor<'_> {
         current: Option<&Value>,
         ports: ExcludedPorts,
     ) -> Result<(), Refusal> {
-        let change = match current {
-            None => Change::Add(Value::Null.into()),
-            Some(_) => Change::Remove,
-        };
-        self.save_source(&Edit {
-            at: at.clone(),
-            change,
-        })?;
+        self.save_source(at, current.is_none())?;
         let was = current.map(|current| SavedValue::new(self.view.value_text(at), current));
         self.saved.collections.insert(name.into(), was);
         let mut entries = json!({ANNOTATION: self.saved.write()});

@@ -6,6 +6,7 @@ use crate::document::{Change, Edit, Pointer, Written, apply, in_order};
 use crate::inject::report::Refusal;
 use crate::inject::view::SPEC_LISTS;
 use crate::inject::view::handler::{Handler, HandlerKind};
+use crate::inject::view::saved::SavedProbe;
 use serde_json::Value;
 
 /// The place of the annotations, as the annotation names it.
@@ -73,24 +74,29 @@ impl Editor<'_> {
     /// # Errors
     /// The shared place has more than injection may write out.
     pub(super) fn save_sources(&mut self) -> Result<(), Refusal> {
-        for edit in self.edits.clone() {
-            self.save_source(&edit)?;
+        let is_added = |edit: &Edit| matches!(edit.change, Change::Add(_));
+        let places = self
+            .edits
+            .iter()
+            .map(|edit| (edit.at.clone(), is_added(edit)));
+        for (at, is_added) in places.collect::<Vec<_>>() {
+            self.save_source(&at, is_added)?;
         }
         Ok(())
     }
 
-    /// Saves the source text of the shared place above an edit.
+    /// Saves the source text of the shared place above one that is edited, or added.
     ///
     /// # Errors
     /// The shared place has more than injection may write out.
-    pub(super) fn save_source(&mut self, edit: &Edit) -> Result<(), Refusal> {
-        let place = match (&edit.change, edit.at.split()) {
-            (Change::Add(_), Some((above, _))) => above,
-            _ => edit.at.clone(),
+    pub(super) fn save_source(&mut self, edited: &Pointer, is_added: bool) -> Result<(), Refusal> {
+        let place = match edited.split() {
+            Some((above, _)) if is_added => above,
+            _ => edited.clone(),
         };
         let shared = self.view.shared_above(&place);
         let shared = shared.map_err(|at| shares_too_much(&at))?;
-        let Some(shared) = shared.filter(|shared| *shared != edit.at) else {
+        let Some(shared) = shared.filter(|shared| shared != edited) else {
             return Ok(());
         };
         let places = self.places().into_iter();
@@ -137,13 +143,18 @@ impl Editor<'_> {
                 {
                     None
                 }
-                Shared::Probe(key) => self.injected_source(key, false),
-                Shared::Handler(key) => self.injected_source(key, true),
+                Shared::Probe(key) => self.injected(key).and_then(|saved| saved.source.clone()),
+                Shared::Handler(key) => self
+                    .injected(key)
+                    .and_then(|saved| saved.handler_source.clone()),
             };
             if let Some(source) = source
                 && let Some(current) = at.find(self.view.pod).cloned()
             {
-                let has_null = matches!(&place, Shared::Probe(key) if self.had_null(key));
+                let has_null = match &place {
+                    Shared::Probe(key) => self.injected(key).is_some_and(|saved| saved.has_null),
+                    _ => false,
+                };
                 self.collapse(&at, current, Some(source));
                 if has_null {
                     self.add_null(&at);
@@ -152,11 +163,11 @@ impl Editor<'_> {
         }
     }
 
-    fn had_null(&self, key: &str) -> bool {
+    /// What an earlier injection saved of a probe, if it is injected.
+    fn injected(&self, key: &str) -> Option<&SavedProbe> {
         let mut probes = self.view.probes.iter();
-        let probe = probes.find(|probe| *probe.key == *key);
-        let injected = probe.and_then(|probe| probe.injected());
-        injected.is_some_and(|injected| injected.saved.has_null)
+        let probe = probes.find(|probe| *probe.key == *key)?;
+        Some(&probe.injected()?.saved)
     }
 
     /// Adds the null under `httpGet` to the value that an edit sets.
@@ -171,16 +182,6 @@ impl Editor<'_> {
             probe
                 .entry(HandlerKind::HttpGet.key())
                 .or_insert(Value::Null);
-        }
-    }
-
-    fn injected_source(&self, key: &str, of_handler: bool) -> Option<Box<str>> {
-        let mut probes = self.view.probes.iter();
-        let probe = probes.find(|probe| *probe.key == *key)?;
-        let saved = &probe.injected()?.saved;
-        match of_handler {
-            true => saved.handler_source.clone(),
-            false => saved.source.clone(),
         }
     }
 

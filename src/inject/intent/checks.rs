@@ -61,22 +61,28 @@ pub(super) fn has_unnamed_container(pod: &Value) -> bool {
 
 /// Refuses members that are of another type than the API server takes: an edit would replace them.
 pub(super) fn check_types(pod: &Value) -> Result<(), String> {
-    let is_list = |value: &Value| value.is_array();
-    let is_mapping = |value: &Value| value.is_object();
-    let members: [(&[&str], &str, fn(&Value) -> bool); 5] = [
-        (&["metadata"], "a mapping", is_mapping),
-        (&["metadata", "annotations"], "a mapping", is_mapping),
-        (&["spec", "initContainers"], "a list", is_list),
-        (&["spec", "containers"], "a list", is_list),
-        (&["spec", "volumes"], "a list", is_list),
-    ];
-    for (keys, what, is_valid) in members {
-        let value = keys.iter().try_fold(pod, |value, key| value.get(*key));
-        if value.is_some_and(|value| !value.is_null() && !is_valid(value)) {
-            return Err(format!("{} is not {what}: write {what}", keys.join(".")));
-        }
+    for keys in ["metadata", "metadata.annotations"] {
+        check_type(pod, keys, "a mapping", Value::is_object)?;
+    }
+    for keys in ["spec.initContainers", "spec.containers", "spec.volumes"] {
+        check_type(pod, keys, "a list", Value::is_array)?;
     }
     Ok(())
+}
+
+fn check_type(
+    pod: &Value,
+    keys: &str,
+    what: &str,
+    is_valid: fn(&Value) -> bool,
+) -> Result<(), String> {
+    let mut keys_left = keys.split('.');
+    match keys_left.try_fold(pod, |value, key| value.get(key)) {
+        Some(value) if !value.is_null() && !is_valid(value) => {
+            Err(format!("{keys} is not {what}: write {what}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses two containers of one name: the name is part of a prober's path.

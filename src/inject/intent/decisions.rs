@@ -121,20 +121,19 @@ impl Decisions {
             let why = format!("{label} asks a status port already, and not by this tool's doing");
             return Err(Stop::Skip(why.into()));
         }
-        let why = match self {
-            decisions if !decisions.goals.is_empty() => return Ok(()),
-            Self {
-                has_unsupported: true,
-                ..
-            } => "no probe that could be rewritten",
-            Self {
-                has_excluded: true, ..
-            } if !options.rewrite => "rewriting is switched off",
-            Self {
-                has_excluded: true, ..
-            } => "all its probes are excluded by annotation",
-            Self { has_exec: true, .. } => "only exec probes",
-            _ => "no probes",
+        if !self.goals.is_empty() {
+            return Ok(());
+        }
+        let why = if self.has_unsupported {
+            "no probe that could be rewritten"
+        } else if self.has_excluded && !options.rewrite {
+            "rewriting is switched off"
+        } else if self.has_excluded {
+            "all its probes are excluded by annotation"
+        } else if self.has_exec {
+            "only exec probes"
+        } else {
+            "no probes"
         };
         Err(Stop::Skip(why.into()))
     }
@@ -155,8 +154,9 @@ impl Decisions {
     }
 }
 
-/// Warns of `scheme: HTTPS` in a probe that was not an httpGet: the agent's prober has no scheme to take it.
-pub(super) fn warn_of_set_back(
+/// Warns of `scheme: HTTPS` in a probe that was not an httpGet: the agent's prober has no scheme, so that the edits
+/// replace it by HTTP.
+pub(super) fn warn_of_replaced_schemes(
     view: &PodView<'_>,
     goals: &BTreeMap<Box<str>, Goal>,
     warnings: &mut Vec<Box<str>>,

@@ -21,7 +21,7 @@ use checks::{
     has_unnamed_container,
 };
 pub(super) use decisions::Goal;
-use decisions::{Decisions, warn_of_set_back};
+use decisions::{Decisions, warn_of_replaced_schemes};
 use serde_json::Value;
 use sidecar::Command;
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ impl Intent {
         check_container_names(view)?;
         check_pod_ends(view, of_job, options.sidecar)?;
         check_ports_free(view, options)?;
-        warn_of_set_back(view, &decisions.goals, warnings);
+        warn_of_replaced_schemes(view, &decisions.goals, warnings);
         for (app, own) in &options.forwards {
             if !decisions.forwarded.contains(app) {
                 let what = format!("no httpGet probe asks port {app}");

@@ -23,6 +23,8 @@ use serde_json::{Map, Value};
 pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
 /// The volume with the files of Secrets.
 pub(super) const VOLUME: &str = "probelet-tls";
+/// The lists of the spec into which injection puts an item.
+pub(super) const SPEC_LISTS: [&str; 3] = [LISTS[0], LISTS[1], "volumes"];
 
 /// A pod as it is.
 pub(super) struct PodView<'a> {
@@ -230,6 +232,3 @@ fn agent_ports(sidecar: Option<&Value>, saved: Option<&Saved>) -> Vec<u16> {
     }
     ports
 }
-
-/// The lists of the spec into which injection puts an item.
-pub(super) const SPEC_LISTS: [&str; 3] = [LISTS[0], LISTS[1], "volumes"];
