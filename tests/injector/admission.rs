@@ -16,7 +16,7 @@ use probelet::inject::{Settings, Sidecar, Target, Verdict};
 use serde_json::{Value, json};
 
 /// Generated pods for each property, each another one and in one of several variants. More take minutes in a debug
-/// build: `PROBELET_TEST_PODS=10000 cargo test --release`.
+/// build: `PROBELET_TEST_PODS=10000 cargo test --profile checked`, which the gate runs.
 const PODS: u64 = 910;
 
 /// Checks a case; returns whether its pod is injected.
