@@ -109,7 +109,7 @@ fn inject(
         .and_then(|options| Intent::new(view, of_job, &options, warnings));
     let is_injected = view.saved.is_some();
     if let (Err(Stop::Skip(_)), true) = (&intent, is_injected) {
-        warnings.push("it is injected all the same: --uninject makes it what it was".into());
+        warnings.push("it is still injected: --uninject restores it".into());
     }
     let intent = intent?;
     let edits = edits(view, Some(&intent))?;

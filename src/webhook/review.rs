@@ -194,8 +194,8 @@ fn answer(request: &Map<String, Value>, uid: &str, report: Option<Report>) -> Re
     let warnings = report.warnings;
     let (outcome, patch) = match report.verdict {
         Verdict::Edited { what, done, edits } => {
-            let told = done.describe(&what).into();
-            (Outcome::Patched(told), Some(json_patch(&edits)))
+            let message = done.describe(&what).into();
+            (Outcome::Patched(message), Some(json_patch(&edits)))
         }
         Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
         Verdict::Skipped(why) => (Outcome::Skipped(why), None),

@@ -108,9 +108,9 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
     for (port, annotation, such) in status.into_iter().chain(forwards) {
         let declares = |container: &&Container<'_>| container.declares(port);
         if let Some(container) = view.containers.iter().find(declares) {
-            let what = format!("container {} has port {port} for itself", container.name);
+            let what = format!("container {} declares port {port}", container.name);
             let advice = format!("write another into annotation {annotation}, such as {such}");
-            return Err(format!("{what}, where the agent would listen: {advice}"));
+            return Err(format!("{what}, on which the agent would listen: {advice}"));
         }
     }
     let volumes = view.pod["spec"]["volumes"].as_array();

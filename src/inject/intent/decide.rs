@@ -75,7 +75,7 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
         Some(owner) => unsupported(
             probe,
             &format!(
-                "asks port {port}, which container {owner} declares and {} does not: declare it there as \
+                "probes port {port}, which container {owner} declares and {} does not: declare it there as \
                  well, if it is meant",
                 probe.container.name
             ),
@@ -100,16 +100,16 @@ pub(super) fn resolve_port(handler: &Handler, container: &Container<'_>) -> Resu
             .or_else(|| port(name))
             .ok_or_else(|| {
                 format!(
-                    "asks port {name}, which {} does not declare: write its number, or name it in ports",
+                    "probes port {name}, which {} does not declare: write its number, or name it in ports",
                     container.name
                 )
             }),
         Value::Number(number) => {
             let port = number.as_u64().and_then(|port| port.try_into().ok());
             port.filter(|port| *port != 0)
-                .ok_or_else(|| format!("asks port {number}: write a number from 1 to 65535"))
+                .ok_or_else(|| format!("probes port {number}: write a number from 1 to 65535"))
         }
-        _ => Err("asks no port: write its number".into()),
+        _ => Err("has no port: write its number".into()),
     }
 }
 
@@ -131,7 +131,7 @@ fn unsupported_field(handler: &Handler, is_hook: bool) -> Option<String> {
     if let (Some(host), true) = (host, kind != HandlerKind::Grpc) {
         let advice = "leave host out, and write it as a Host header if the app wants one";
         return Some(format!(
-            "asks host {host}, and the agent asks its own pod alone: {advice}"
+            "probes host {host}, and the agent probes its own pod only: {advice}"
         ));
     }
     // Of an httpGet the agent's table takes unknown fields over.
@@ -152,7 +152,7 @@ fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecis
         return ProbeDecision::PointsAtAgent;
     }
     ProbeDecision::Refused(format!(
-        "{} asks port {port}, which would be the status port: write another into annotation {STATUS_PORT}, such \
+        "{} probes port {port}, which would be the status port: write another into annotation {STATUS_PORT}, such \
          as 15920",
         probe.label
     ))
@@ -163,8 +163,8 @@ fn forward(probe: &Probe<'_>, kind: HandlerKind, port: u16, to: u16) -> ProbeDec
         return ProbeDecision::Forwarded { port, to };
     }
     ProbeDecision::Refused(format!(
-        "{} is {} of port {port}, which {FORWARD} passes through: a connection to a forwarded port always comes \
-         about, so it could not fail; leave {port} out there, or write httpGet",
+        "{} is {} of port {port}, which {FORWARD} passes through: a connection to a forwarded port always succeeds, \
+         so it could not fail; leave {port} out there, or write httpGet",
         probe.label,
         kind.key()
     ))
@@ -203,7 +203,7 @@ pub(super) fn warn_of_unused_exclusions(
         };
         if !view.probes.iter().any(is_named) {
             let what = format!("annotation {EXCLUDE_PORTS} has {item}");
-            warnings.push(format!("{what}, which no probe asks").into());
+            warnings.push(format!("{what}, which no probe uses").into());
         }
     }
 }

@@ -118,7 +118,9 @@ impl Decisions {
     /// Skips a pod in which no probe would go to the agent.
     pub(super) fn check_worthwhile(&self, options: &PodOptions) -> Result<(), Stop> {
         if let Some(label) = &self.points_at_agent {
-            let why = format!("{label} asks a status port already, and not by this tool's doing");
+            let why = format!(
+                "{label} goes to a status port already, and probelet-inject did not do that"
+            );
             return Err(Stop::Skip(why.into()));
         }
         if !self.goals.is_empty() {

@@ -72,7 +72,7 @@ impl Intent {
         warn_of_replaced_schemes(view, &decisions.goals, warnings);
         for (app, own) in &options.forwards {
             if !decisions.forwarded.contains(app) {
-                let what = format!("no httpGet probe asks port {app}");
+                let what = format!("no httpGet probe uses port {app}");
                 let why = format!("annotation {FORWARD} forwards {own} to it all the same");
                 warnings.push(format!("{what}: {why}").into());
             }

@@ -69,7 +69,7 @@ pub(super) fn warn_of_strange(metadata: &Value, warnings: &mut Vec<Box<str>>) {
     let labels = metadata["labels"].as_object();
     for name in labels.into_iter().flatten().map(|(name, _)| &**name) {
         if name != INJECT && KNOWN.contains(&name) {
-            let what = format!("label {name} counts for nothing");
+            let what = format!("label {name} has no effect");
             warnings.push(format!("{what}: write it as an annotation").into());
         }
     }
@@ -111,5 +111,5 @@ pub(in crate::inject) fn warn_of_misplaced(
 
 fn misplaced(what: &str, name: &str, owner: &str) -> Box<str> {
     let advice = "move it to metadata of the pod template";
-    format!("{what} {name} stands on {owner} itself, where nothing reads it: {advice}").into()
+    format!("{what} {name} is on {owner} itself, where nothing reads it: {advice}").into()
 }

@@ -69,7 +69,7 @@ impl PodOptions {
         let status_port = read.status_port(settings.status_port)?;
         if app_id.is_some() && app_ca.is_none() {
             let advice = format!("name the Secret with the CA's ca.crt in {APP_CA}");
-            return Err(format!("annotation {APP_ID} stands alone: {advice} as well").into());
+            return Err(format!("annotation {APP_ID} needs a CA: {advice} as well").into());
         }
         Ok(Self {
             rewrite: read.rewrite(settings.rewrite, warnings),
@@ -163,7 +163,7 @@ impl Reader<'_> {
         };
         parse_go_bool(&text).unwrap_or_else(|| {
             let words = "1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False";
-            let counts = format!("so what holds for all pods counts, which is {all}");
+            let counts = format!("the setting for all pods applies, which is {all}");
             let must = format!("but must be one of {words}: {counts}");
             warnings.push(wrong(REWRITE, &text, &must).into());
             all

@@ -258,7 +258,7 @@ fn what_is_not_to_be_injected_any_more_stays_and_is_pointed_out() {
     );
     assert_eq!(
         warnings(&document),
-        ["it is injected all the same: --uninject makes it what it was"]
+        ["it is still injected: --uninject restores it"]
     );
 }
 

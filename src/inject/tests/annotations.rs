@@ -42,7 +42,7 @@ fn another_word_leaves_rewriting_as_it_is_set() {
         warnings(&document),
         [
             "annotation sidecar.istio.io/rewriteAppHTTPProbers is \"yes\", but must be one of 1, t, T, TRUE, true, \
-          True, 0, f, F, FALSE, false, False: so what holds for all pods counts, which is true"
+          True, 0, f, F, FALSE, false, False: the setting for all pods applies, which is true"
         ]
     );
 }
@@ -171,7 +171,7 @@ fn containers_and_ports_that_are_left_out() {
         warnings(&of("x", "77")),
         [
             "annotation probelet.dev/exclude-containers names x, which is no container of the pod",
-            "annotation probelet.dev/exclude-ports has 77, which no probe asks",
+            "annotation probelet.dev/exclude-ports has 77, which no probe uses",
         ]
     );
 }
@@ -242,7 +242,7 @@ fn secrets_are_mounted_and_handed_on() {
 fn an_identity_needs_a_ca_and_must_be_one() {
     assert_eq!(
         refused(&of("probelet.dev/app-id", "spiffe://example.org/web")),
-        "annotation probelet.dev/app-id stands alone: name the Secret with the CA's ca.crt in \
+        "annotation probelet.dev/app-id needs a CA: name the Secret with the CA's ca.crt in \
          probelet.dev/app-ca-secret as well"
     );
     let annotations = json!({"probelet.dev/app-ca-secret": "ca", "probelet.dev/app-id": "web"});
@@ -310,9 +310,9 @@ fn an_annotation_of_the_owner_is_pointed_out() {
     assert_eq!(
         warnings(&document),
         [
-            "annotation sidecar.istio.io/rewriteAppHTTPProbers stands on deployment/web itself, where nothing \
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers is on deployment/web itself, where nothing \
              reads it: move it to metadata of the pod template",
-            "label sidecar.istio.io/inject stands on deployment/web itself, where nothing reads it: move it to \
+            "label sidecar.istio.io/inject is on deployment/web itself, where nothing reads it: move it to \
              metadata of the pod template",
         ]
     );
@@ -324,7 +324,7 @@ fn an_annotation_written_as_a_label_is_pointed_out() {
     document["metadata"]["labels"] = json!({"probelet.dev/sidecar": "container"});
     assert_eq!(
         warnings(&document),
-        ["label probelet.dev/sidecar counts for nothing: write it as an annotation"]
+        ["label probelet.dev/sidecar has no effect: write it as an annotation"]
     );
 }
 

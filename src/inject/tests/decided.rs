@@ -98,7 +98,7 @@ fn a_pod_whose_probes_were_rewritten_by_hand() {
     let document = pod(json!([{"name": "web", "livenessProbe": taken, "readinessProbe": get(80)}]));
     assert_eq!(
         skipped(&document),
-        "livenessProbe of web asks a status port already, and not by this tool's doing"
+        "livenessProbe of web goes to a status port already, and probelet-inject did not do that"
     );
 }
 
@@ -121,7 +121,7 @@ fn a_status_port_that_a_container_has() {
     ]));
     assert_eq!(
         refused(&document),
-        "container other has port 15020 for itself, where the agent would listen: write another into \
+        "container other declares port 15020, on which the agent would listen: write another into \
          annotation status.sidecar.istio.io/port, such as 15920"
     );
     let moved = annotated(document, json!({"status.sidecar.istio.io/port": "15920"}));
@@ -132,7 +132,7 @@ fn a_status_port_that_a_container_has() {
 fn a_status_port_that_a_probe_asks() {
     assert_eq!(
         refused(&probed(get(15020))),
-        "livenessProbe of web asks port 15020, which would be the status port: write another into annotation \
+        "livenessProbe of web probes port 15020, which would be the status port: write another into annotation \
          status.sidecar.istio.io/port, such as 15920"
     );
 }
@@ -147,7 +147,7 @@ fn a_forwards_port_that_a_container_has() {
             document,
             json!({"probelet.dev/forward": "8002=15032"})
         )),
-        "container web has port 15032 for itself, where the agent would listen: write another into annotation \
+        "container web declares port 15032, on which the agent would listen: write another into annotation \
          probelet.dev/forward, such as 8002=15932"
     );
 }

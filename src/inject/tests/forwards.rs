@@ -78,7 +78,7 @@ fn what_cannot_fail_is_not_forwarded() {
             refused(&document),
             format!(
                 "livenessProbe of web is {kind} of port 8002, which probelet.dev/forward passes through: a \
-                 connection to a forwarded port always comes about, so it could not fail; leave 8002 out \
+                 connection to a forwarded port always succeeds, so it could not fail; leave 8002 out \
                  there, or write httpGet"
             )
         );
@@ -90,7 +90,7 @@ fn a_forward_that_no_probe_goes_to() {
     assert_eq!(
         warnings(&of("probelet.dev/forward", "8003=15032")),
         [
-            "no httpGet probe asks port 8003: annotation probelet.dev/forward forwards 15032 to it all the same"
+            "no httpGet probe uses port 8003: annotation probelet.dev/forward forwards 15032 to it all the same"
         ]
     );
 }

@@ -248,7 +248,7 @@ fn init_containers_are_probed_only_if_they_are_sidecars() {
 fn a_port_name_that_the_container_does_not_have_stays() {
     assert_eq!(
         stays(json!({"httpGet": {"port": "metrics"}})),
-        "livenessProbe of web stays as it is: it asks port metrics, which web does not declare: \
+        "livenessProbe of web stays as it is: it probes port metrics, which web does not declare: \
          write its number, or name it in ports"
     );
 }
@@ -259,8 +259,8 @@ fn a_probe_of_another_host_stays() {
         assert_eq!(
             stays(json!({kind: {"port": 80, "host": host}})),
             format!(
-                "livenessProbe of web stays as it is: it asks host \"{host}\", and the agent asks its own pod \
-                 alone: leave host out, and write it as a Host header if the app wants one"
+                "livenessProbe of web stays as it is: it probes host \"{host}\", and the agent probes its own pod \
+                 only: leave host out, and write it as a Host header if the app wants one"
             )
         );
     }
@@ -272,11 +272,11 @@ fn a_probe_of_what_is_no_port_stays() {
         assert_eq!(
             stays(json!({"httpGet": {"port": port}})),
             format!(
-                "livenessProbe of web stays as it is: it asks port {port}: write a number from 1 to 65535"
+                "livenessProbe of web stays as it is: it probes port {port}: write a number from 1 to 65535"
             )
         );
     }
-    let none = "livenessProbe of web stays as it is: it asks no port: write its number";
+    let none = "livenessProbe of web stays as it is: it has no port: write its number";
     assert_eq!(stays(json!({"tcpSocket": {}})), none);
 }
 
@@ -364,7 +364,7 @@ fn a_port_that_another_container_declares_stays() {
     assert_eq!(
         warnings(&document),
         [
-            "livenessProbe of web stays as it is: it asks port 8443, which container proxy declares and web \
+            "livenessProbe of web stays as it is: it probes port 8443, which container proxy declares and web \
           does not: declare it there as well, if it is meant"
         ]
     );
