@@ -34,7 +34,7 @@ impl Editor<'_> {
         self.saved.probes.insert(probe.key.clone(), saved);
     }
 
-    /// Edits a field of the original.
+    /// Edits a field of the original, and saves what that replaces.
     fn field(
         &mut self,
         at: &Pointer,
@@ -48,43 +48,13 @@ impl Editor<'_> {
             Some(goal) => intended_field(goal, original.handler.kind, field),
             None => (&*field.name, field.value.clone()),
         };
-        let old = field.saved.as_ref();
-        if goal.is_some() {
-            let place = field.current.as_ref().map(|current| at.key(current));
-            let (value_text, key_text) = match &place {
-                Some(place) => (self.view.value_text(place), self.view.key_text(place)),
-                None => (None, None),
-            };
-            let is_current = field
-                .current
-                .as_ref()
-                .is_some_and(|name| current.fields.get(&**name) == Some(&field.value));
-            let replaced = SavedValue::new(value_text.filter(|_| is_current), &field.value);
-            let same = |old: &SavedValue| old.value.as_ref().is_none_or(|was| *was == field.value);
-            let old_value = old.and_then(|old| old.value.clone()).filter(same);
-            let old_value = old_value.map(|old| SavedValue {
-                value: Some(field.value.clone()),
-                ..old
-            });
-            let old_key = old.and_then(|old| old.key.clone());
-            let is_rewritten = matches!(goal, Some(Goal::Rewritten { .. }));
-            let entry = SavedField {
-                // A path that is the agent's already is not one that injection added.
-                value: (field.value != value || is_rewritten && name == "path")
-                    .then(|| old_value.unwrap_or(replaced)),
-                key: (*field.name != *name)
-                    .then(|| saved::key_text(old_key.or(key_text), &field.name)),
-                port: match goal {
-                    Some(Goal::Rewritten { app_port, .. }) if name == "port" => {
-                        field.value.is_string().then_some(*app_port)
-                    }
-                    _ => None,
-                },
-            };
+        if let Some(goal) = goal {
+            let entry = self.saved_field(at, current, field, goal, (name, &value));
             if !entry.is_added() {
                 saved.fields.insert(name.into(), entry);
             }
         }
+        let old = field.saved.as_ref();
         let Some(current_name) = &field.current else {
             // An absent scheme or protocol is the default, which the agent's is too.
             if goal.is_none() || !["scheme", "protocol"].contains(&name) {
@@ -104,6 +74,48 @@ impl Editor<'_> {
             let text = text.filter(|text| *key_of_text(text) == *name);
             let key = name.into();
             self.edit(place, Change::Rename { key, text });
+        }
+    }
+
+    /// What to save of a field that becomes the intended one: the source texts that an earlier injection saved, else those
+    /// in the pod.
+    fn saved_field(
+        &self,
+        at: &Pointer,
+        current: &Handler,
+        field: &Field,
+        goal: &Goal,
+        (name, value): (&str, &Value),
+    ) -> SavedField {
+        let place = field.current.as_ref().map(|current| at.key(current));
+        let (value_text, key_text) = match &place {
+            Some(place) => (self.view.value_text(place), self.view.key_text(place)),
+            None => (None, None),
+        };
+        let in_pod = field.current.as_ref();
+        let in_pod = in_pod.and_then(|name| current.fields.get(&**name));
+        let is_in_pod = in_pod == Some(&field.value);
+        let replaced = SavedValue::new(value_text.filter(|_| is_in_pod), &field.value);
+        let old = field.saved.as_ref();
+        let is_same = |old: &SavedValue| old.value.as_ref().is_none_or(|was| *was == field.value);
+        let old_value = old
+            .and_then(|old| old.value.clone())
+            .filter(is_same)
+            .map(|old| SavedValue {
+                value: Some(field.value.clone()),
+                ..old
+            });
+        let old_key = old.and_then(|old| old.key.clone());
+        let app_port = match goal {
+            Goal::Rewritten { app_port, .. } => Some(*app_port),
+            Goal::Forwarded(_) => None,
+        };
+        // A path that is the agent's already is not one that injection added.
+        let is_replaced = field.value != *value || app_port.is_some() && name == "path";
+        SavedField {
+            value: is_replaced.then(|| old_value.unwrap_or(replaced)),
+            key: (*field.name != *name).then(|| saved::key_text(old_key.or(key_text), &field.name)),
+            port: app_port.filter(|_| name == "port" && field.value.is_string()),
         }
     }
 
