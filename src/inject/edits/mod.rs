@@ -13,6 +13,7 @@ use super::view::probe_kind::raw_probes;
 use super::view::saved::Saved;
 use super::view::{PodView, SPEC_LISTS};
 use crate::document::{Change, Edit, Pointer, apply, in_order};
+use std::borrow::Cow;
 
 /// The edits for a pod, sorted; their places start at the root of the document.
 ///
@@ -42,11 +43,11 @@ pub(super) fn edits(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec<E
         return Ok(Vec::new());
     }
     let mut edits = editor.edits;
+    in_order(&mut edits);
     check_result(view, intent, &edits)?;
     for edit in &mut edits {
         edit.at = view.place(&edit.at);
     }
-    in_order(&mut edits);
     Ok(edits)
 }
 
@@ -60,10 +61,9 @@ fn check_result(
     let Some(saved) = &view.saved else {
         return Ok(());
     };
-    let mut edits = edits.to_vec();
-    in_order(&mut edits);
-    let mut pod = view.pod.clone();
-    if apply(&mut pod, &edits).is_err() {
+    // The webhook's second call has no edits.
+    let mut pod = Cow::Borrowed(view.pod);
+    if !edits.is_empty() && apply(pod.to_mut(), edits).is_err() {
         // `Document::edit` reports it.
         return Ok(());
     }

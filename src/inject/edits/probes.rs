@@ -29,7 +29,7 @@ impl Editor<'_> {
             return;
         }
         if has_null(probe.value, &current) {
-            self.write_out(probe, original, &mut saved);
+            self.write_out(probe, &mut saved);
         }
         self.saved.probes.insert(probe.key.clone(), saved);
     }
@@ -187,10 +187,9 @@ impl Editor<'_> {
     }
 
     /// Writes out a probe in which the key of the handler is taken by a null: the edits below it become one.
-    fn write_out(&mut self, probe: &Probe<'_>, original: &Original, saved: &mut SavedProbe) {
-        let old = original.injected.as_ref();
-        let old = old.and_then(|injected| injected.saved.source.clone());
-        saved.source = old.or_else(|| self.view.value_text(&probe.at));
+    /// Its handler is not an `httpGet`, so it is not injected yet.
+    fn write_out(&mut self, probe: &Probe<'_>, saved: &mut SavedProbe) {
+        saved.source = self.view.value_text(&probe.at);
         saved.has_null = true;
         let mut without = probe.value.clone();
         without.remove(HandlerKind::HttpGet.key());

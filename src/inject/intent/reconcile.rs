@@ -4,7 +4,7 @@
 use super::quantity;
 use super::table;
 use crate::inject::view::containers::SIDECAR;
-use crate::inject::view::{PROBERS, VOLUME};
+use crate::inject::view::{PROBERS, VOLUME, table_text};
 use serde_json::{Map, Value, json};
 
 /// Members of the sidecar that only some settings write, and nobody else adds.
@@ -77,7 +77,7 @@ pub(in crate::inject) fn volume(current: &Value, intended: &Value) -> Value {
 /// Keeps the current text of the table of probers if its probers are the intended ones.
 fn retain_same_table(current: &Value, intended: &mut Value) {
     let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
-    let Some(text) = crate::inject::view::table_text(current) else {
+    let Some(text) = table_text(current) else {
         return;
     };
     let variables = intended["env"].as_array_mut().into_iter().flatten();
@@ -111,7 +111,7 @@ fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Valu
                 };
                 applied[group].get(name).is_some() || is_limit(applied) && !is_limit(intended)
             });
-            match wanted.get(name).filter(|wanted| !wanted.is_null()) {
+            match wanted.get(name) {
                 Some(wanted) if quantity::is_same(value, wanted) => {
                     members.insert(name.clone(), value.clone());
                 }
