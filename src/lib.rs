@@ -23,7 +23,7 @@
 //! | `injector` | what was typed there; manifests in and out, one file a command |
 //! | `webhook`  | the same of pods as they are created: the API server asks, over TLS |
 //! | `inject`   | a pod to the edits it needs; pure, and may read `config` |
-//! | `document` | YAML and JSON to values and the bytes each is written in; edits as splices |
+//! | `manifest` | YAML and JSON to values and the bytes each is written in; edits as splices |
 //!
 //! One probe's way: kubelet, `agent` accepts, `wire` reads the head, `config`'s table gives the target,
 //! `probe` asks the app over `net`, the outcome is mapped to a status by one function, answer, close.
@@ -35,8 +35,6 @@ pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod config;
-#[cfg(feature = "inject-library")]
-pub mod document;
 mod flags;
 pub mod forward;
 #[cfg(feature = "inject-library")]
@@ -44,6 +42,8 @@ pub mod inject;
 #[cfg(feature = "inject")]
 pub mod injector;
 pub mod limits;
+#[cfg(feature = "inject-library")]
+pub mod manifest;
 pub mod net;
 pub mod probe;
 #[cfg(feature = "inject-library")]

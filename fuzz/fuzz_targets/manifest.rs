@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::document::{Change, Document, Edit, Pointer, Source, Step, Stream, Written, apply};
+use probelet::manifest::{Change, Document, Edit, Pointer, Source, Step, Stream, Written, apply};
 use serde_json::{Value, json};
 use std::io::BufReader;
 

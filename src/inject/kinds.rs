@@ -1,6 +1,6 @@
 //! The kinds of resources that have pods, and where in them the pod is.
 
-use crate::document::Pointer;
+use crate::manifest::Pointer;
 use serde_json::Value;
 
 /// A document's resource, or a List's.

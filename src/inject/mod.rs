@@ -20,7 +20,7 @@ pub mod values;
 mod version;
 mod view;
 
-use crate::document::{Pointer, Source};
+use crate::manifest::{Pointer, Source};
 use edits::edits;
 use intent::Intent;
 use kinds::{Kind, Resource};

@@ -1,6 +1,6 @@
 //! The result for each resource of a document.
 
-use crate::document::{Edit, Pointer};
+use crate::manifest::{Edit, Pointer};
 
 /// The direction of the edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Every rule of injection, on values; how documents are written is the concern of the layer below.
 
 use super::*;
-use crate::document::{Edit, apply, json_patch};
+use crate::manifest::{Edit, apply, json_patch};
 use serde_json::json;
 
 mod again;

@@ -5,10 +5,10 @@ use super::documents::documents;
 use super::inputs::{Input, inputs};
 use super::{Io, Stop, help, settings, typed};
 use crate::config::Quoted;
-use crate::document::Document;
 use crate::flags;
 use crate::inject::{Done, Report, Settings, Task, Verdict, resources};
 use crate::limits;
+use crate::manifest::Document;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! The documents of an input, one at a time, and where each is.
 
-use crate::document::{Document, Pointer, Stream};
+use crate::manifest::{Document, Pointer, Stream};
 use core::fmt;
 use std::io::BufRead;
 

@@ -3,8 +3,8 @@
 use super::Stop;
 use super::inputs::Input;
 use super::output::{Held, Output, Passed};
-use crate::document::{Edit, Step, json_patch};
 use crate::inject::Verdict;
+use crate::manifest::{Edit, Step, json_patch};
 use std::io::Write;
 
 /// The patches.

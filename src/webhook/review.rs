@@ -1,8 +1,8 @@
 //! One AdmissionReview (`admission.k8s.io/v1`) to its answer: pure, and the same `inject` as the command line's.
 
-use crate::document::json_patch;
 use crate::inject::{self, Report, Settings, Task, Verdict};
 use crate::limits;
+use crate::manifest::json_patch;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;

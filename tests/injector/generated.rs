@@ -9,8 +9,8 @@ use super::pods::{ORIGINAL, containers, routes, sidecar, sidecar_mut};
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use probelet::config::Probers;
-use probelet::document::Document;
 use probelet::inject::{Settings, Task, Verdict, resources};
+use probelet::manifest::Document;
 use serde_json::Value;
 use std::ffi::OsString;
 

@@ -5,7 +5,7 @@
 use super::{run, written};
 use crate::support::certs::{Authority, Folder, Identity};
 use libtest_mimic::Trial;
-use probelet::document::{Document, Stream};
+use probelet::manifest::{Document, Stream};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Folder, fed, written};
 use libtest_mimic::Trial;
-use probelet::document::Document;
+use probelet::manifest::Document;
 use serde_json::Value;
 
 use crate::support::agent::{Agent, Setup};

@@ -5,10 +5,10 @@ use crate::support::certs::Folder;
 use crate::support::http::End;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
-use probelet::document::json_patch;
 use probelet::inject::values::Values;
 use probelet::inject::{Task, Verdict, resources};
 use probelet::limits;
+use probelet::manifest::json_patch;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 

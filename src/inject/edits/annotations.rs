@@ -1,10 +1,10 @@
 //! Edits of the pod's annotations: the saved originals, and the ports that Istio's traffic rules leave out.
 
 use super::Editor;
-use crate::document::{Change, Pointer, Written};
 use crate::inject::report::Refusal;
 use crate::inject::settings::DEFAULT_STATUS_PORT;
 use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
+use crate::manifest::{Change, Pointer, Written};
 use serde_json::{Map, Value, json};
 
 const METADATA: &str = "metadata";

@@ -1,9 +1,9 @@
 //! Edits of the lists of the spec that have an injected item: the sidecar, or the volume.
 
 use super::Editor;
-use crate::document::{Change, Pointer, Written};
 use crate::inject::view::containers::LISTS;
 use crate::inject::view::saved::SavedValue;
+use crate::manifest::{Change, Pointer, Written};
 use serde_json::{Value, json};
 
 impl Editor<'_> {

@@ -12,7 +12,7 @@ use super::view::containers::{LISTS, SIDECAR};
 use super::view::probe_kind::raw_probes;
 use super::view::saved::Saved;
 use super::view::{PodView, SPEC_LISTS};
-use crate::document::{Change, Edit, Pointer, apply, in_order};
+use crate::manifest::{Change, Edit, Pointer, apply, in_order};
 use std::borrow::Cow;
 
 /// The edits for a pod, sorted; their places start at the root of the document.

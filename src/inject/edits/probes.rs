@@ -1,11 +1,11 @@
 //! Edits of probes and hooks: field by field, so that comments and the order of fields stay.
 
 use super::Editor;
-use crate::document::{Change, Pointer, Written};
 use crate::inject::intent::Goal;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe};
 use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, key_of_text};
+use crate::manifest::{Change, Pointer, Written};
 use serde_json::{Map, Value};
 
 impl Editor<'_> {

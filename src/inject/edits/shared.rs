@@ -2,11 +2,11 @@
 //! (`<<: *probe`). An edit below one writes it out; its source text is saved and comes back when that is undone.
 
 use super::Editor;
-use crate::document::{Change, Edit, Pointer, Written, apply, in_order};
 use crate::inject::report::Refusal;
 use crate::inject::view::SPEC_LISTS;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::saved::SavedProbe;
+use crate::manifest::{Change, Edit, Pointer, Written, apply, in_order};
 use serde_json::Value;
 
 /// The place of the annotations, as the annotation names it.

@@ -272,7 +272,7 @@ mod tests {
         };
         let pre_stop = json!({"preStop": {"exec": {"command": ["x"]}}});
         let pod = json!({"spec": {"containers": [{"name": "web", "lifecycle": pre_stop}]}});
-        let root = crate::document::Pointer::root();
+        let root = crate::manifest::Pointer::root();
         let view = PodView::read(&pod, &pod, &root).expect("a pod");
         let args = Command::new(&view, &options, Table::default()).args;
         assert_eq!(args.len(), 10, "run, and all that `new` has: {args:?}");

@@ -1,7 +1,7 @@
 //! What is kept of a pod as it was, and how it comes back.
 
 use super::*;
-use crate::document::Document;
+use crate::manifest::Document;
 
 fn web() -> Value {
     probed(json!({"httpGet": {"path": "/foo", "port": 8001}}))

@@ -1,6 +1,6 @@
 //! The containers of a pod and the ports they declare.
 
-use crate::document::Pointer;
+use crate::manifest::Pointer;
 use serde_json::Value;
 
 /// The name of the sidecar.

@@ -12,7 +12,7 @@ mod renamed;
 pub(super) mod saved;
 
 use super::settings::DEFAULT_STATUS_PORT;
-use crate::document::{Pointer, Source};
+use crate::manifest::{Pointer, Source};
 use containers::{Container, LISTS, SIDECAR};
 use probes::{Original, PortNames, Probe};
 use renamed::Renamed;

@@ -4,7 +4,7 @@ use super::containers::Container;
 use super::handler::{Handler, HandlerError, HandlerKind};
 use super::probe_kind::{KINDS, ProbeKind};
 use super::saved::{SavedField, SavedProbe};
-use crate::document::Pointer;
+use crate::manifest::Pointer;
 use serde_json::{Map, Value};
 
 /// Whether this is a path of an agent's status port (Istio: `pilot/cmd/pilot-agent/status/server.go`).

@@ -13,9 +13,9 @@
 //! null under `httpGet` (`"null": true`). `sidecar` has settings, `ports`, and whether there is a `volume`.
 
 use crate::config::Quoted;
-use crate::document::read_text;
 use crate::inject::view::handler::HandlerKind;
 use crate::inject::view::probe_kind::is_key;
+use crate::manifest::read_text;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 

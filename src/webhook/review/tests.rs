@@ -1,10 +1,10 @@
 mod parity;
 
 use super::{Outcome, ReviewError, Reviewed, review, values};
-use crate::document::json_patch;
 use crate::inject::values::Values;
 use crate::inject::{Settings, Task, Verdict, resources};
 use crate::limits;
+use crate::manifest::json_patch;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

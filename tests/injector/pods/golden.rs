@@ -1,8 +1,8 @@
 //! The pods of the golden files, templates as pods of their own, with the settings of their `args`.
 
-use probelet::document::{Document, Stream};
 use probelet::inject::values::Values;
 use probelet::inject::{Settings, Version};
+use probelet::manifest::{Document, Stream};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Injection of one pod through the public API.
 
-use probelet::document::{Edit, apply, json_patch};
 use probelet::inject::{Report, Settings, Task, Verdict, resources};
+use probelet::manifest::{Edit, apply, json_patch};
 use serde_json::Value;
 
 /// What became of a pod.

@@ -1,9 +1,9 @@
 //! The same pod gets the same from the command line, which edits its text, and from the webhook, which patches it.
 
 use super::{Outcome, of, settings};
-use crate::document::{Document, Stream};
 use crate::inject::tests::patched;
 use crate::inject::{Settings, Sidecar, Task, Verdict, resources};
+use crate::manifest::{Document, Stream};
 use crate::webhook::review::{fitting, review};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
