@@ -2,8 +2,9 @@
 
 #[cfg(feature = "check")]
 use crate::check::Plan;
-use crate::config::{Config, ConfigError, Discreet};
+use crate::config::{Config, ConfigError};
 use crate::flags;
+use crate::telemetry::Discreet;
 use std::ffi::OsString;
 #[cfg(feature = "check")]
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //! none. Both programs read theirs with it; a mistake is told in words that say what to write, which go behind
 //! the program's name.
 
-use crate::config::Discreet;
+use crate::telemetry::Discreet;
 
 /// What every command knows.
 const HELP: [&str; 2] = ["--help", "-h"];

@@ -12,6 +12,7 @@
 //! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
 //! | `flags`   | `--name VALUE` out of arguments, with suggestions: what the commands of both programs read |
 //! | `config`  | flags, environment and probers JSON to validated, typed tables; all errors before the first bind |
+//! | `telemetry` | log lines, their rate limit, Prometheus text: what agent and webhook report of themselves |
 //! | `net`     | reactor, socket, timer, TLS: the only place that blocks or sleeps |
 //! | `wire`    | bytes to typed values and back, HTTP/1.1, HTTP/2 and gRPC's messages; no I/O, no clock |
 //! | `limits`  | every capacity and deadline: value, unit, reason |
@@ -46,6 +47,7 @@ pub mod limits;
 pub mod manifest;
 pub mod net;
 pub mod probe;
+pub mod telemetry;
 #[cfg(feature = "inject-library")]
 pub mod webhook;
 pub mod wire;

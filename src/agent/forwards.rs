@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::Agent;
 use super::report::Story;
-use crate::config::Level;
 use crate::forward;
 use crate::probe::Failure;
+use crate::telemetry::Level;
 
 /// What makes one try differ from another.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use heapless::String;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stderr;
 
-use crate::config::{self, Format, Level, Quoted};
+use crate::telemetry::{Format, Level, LogSettings, Quoted};
 
 /// Bytes of a line: a value that is all control characters grows sixfold in quotes, and stands beside
 /// short ones. What is longer all the same is cut, with its last byte the line's end still.
@@ -19,7 +19,7 @@ const VALUE_BYTES: usize = 256;
 
 /// Writes lines, and never waits for whoever reads them.
 pub struct Logger {
-    settings: config::Log,
+    settings: LogSettings,
     line: RefCell<String<LINE_BYTES>>,
 }
 
@@ -31,7 +31,7 @@ pub struct Line<'l> {
 
 impl Logger {
     /// A logger for these settings.
-    pub fn new(settings: config::Log) -> Logger {
+    pub fn new(settings: LogSettings) -> Logger {
         Logger {
             settings,
             line: RefCell::new(String::new()),

@@ -20,11 +20,12 @@ use std::time::Instant;
 use rustix::io::Errno;
 use smol::LocalExecutor;
 
-use crate::config::{Config, Forward, Level};
+use crate::config::{Config, Forward};
 use crate::forward::{self, Entry, Places};
 use crate::limits;
 use crate::net::{self, Listener, Reactor, Signals};
 use crate::probe::Dialler;
+use crate::telemetry::Level;
 
 use forwards::Forwards;
 use log::Logger;

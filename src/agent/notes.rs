@@ -9,8 +9,9 @@ use rustix::io::Errno;
 use super::Agent;
 use super::metrics::Rejection;
 use super::report::RateLimit;
-use crate::config::{Capacity, Level, Prober};
+use crate::config::{Capacity, Prober};
 use crate::net::{TlsNotice, tls};
+use crate::telemetry::Level;
 
 /// Lines a minute of what is not a prober's.
 #[derive(Default)]

@@ -7,9 +7,10 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::log::Logger;
-use crate::config::{Level, Prober};
+use crate::config::Prober;
 use crate::limits;
 use crate::probe::Outcome;
+use crate::telemetry::Level;
 
 /// The time over which lines are counted.
 const WINDOW: Duration = Duration::from_secs(60);

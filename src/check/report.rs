@@ -9,8 +9,9 @@ use super::advice;
 use super::resolve::NoAddress;
 use super::scene::{Scene, Security};
 use super::watch::{Phase, Watch};
-use crate::config::{Action, Quoted};
+use crate::config::Action;
 use crate::probe::Outcome;
+use crate::telemetry::Quoted;
 
 /// How a check ended.
 pub enum Verdict {

@@ -3,8 +3,9 @@
 use core::fmt;
 
 use super::asked::AGENT_BYTES;
-use crate::config::{ConfigError, Discreet, Quoted};
+use crate::config::ConfigError;
 use crate::limits;
+use crate::telemetry::{Discreet, Quoted};
 
 /// Why an argument is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

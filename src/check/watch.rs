@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::scene::Security;
-use crate::config::{Discreet, Quoted};
 use crate::probe::{Event, Observer};
+use crate::telemetry::{Discreet, Quoted};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::window::Window;
 

@@ -2,8 +2,8 @@
 
 use super::{Command, Exit, help};
 use crate::check::{Plan, Typed};
-use crate::config::Discreet;
 use crate::flags::{self, Arg};
+use crate::telemetry::Discreet;
 
 /// The flags of `check`.
 pub(super) const FLAGS: flags::Command = flags::Command {

@@ -2,8 +2,9 @@
 
 use super::run::FLAGS;
 use super::*;
-use crate::config::{Level, Settings};
+use crate::config::Settings;
 use crate::limits;
+use crate::telemetry::Level;
 use std::os::unix::ffi::OsStringExt;
 
 fn parsed(args: &[&str]) -> Result<Config, Exit> {

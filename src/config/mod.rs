@@ -9,7 +9,6 @@ mod listen;
 mod members;
 mod probers;
 mod probers_error;
-mod quoted;
 mod settings;
 mod settings_error;
 mod tls;
@@ -19,10 +18,10 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use crate::net::tls::Tls;
+use crate::telemetry::LogSettings;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
-pub use quoted::{Discreet, Quoted};
 pub use settings::Settings;
 #[cfg(feature = "inject")]
 pub(crate) use settings::{format, level, seconds};
@@ -46,7 +45,7 @@ pub struct Config {
     /// How long to serve on after SIGTERM.
     pub shutdown_delay: Duration,
     /// What is logged, and how.
-    pub log: Log,
+    pub log: LogSettings,
     /// How much at once.
     pub capacity: Capacity,
     /// What is shown to an app that speaks TLS, and what is asked of it.
@@ -82,37 +81,6 @@ pub struct Capacity {
     pub reserve: usize,
     /// Forwarded connections.
     pub forwards: usize,
-}
-
-/// What is logged, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least important level that is still written.
-    pub level: Level,
-    /// The shape of a line.
-    pub format: Format,
-}
-
-/// Importance of a log line, the most important first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// probelet itself cannot go on, or lost something.
-    Error,
-    /// A prober began to fail; a request could not be served.
-    Warn,
-    /// Start, stop, a prober's first result and its recoveries.
-    Info,
-    /// Every probe.
-    Debug,
-}
-
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `key=value key="quoted value"`
-    Logfmt,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The table of `ISTIO_KUBE_APP_PROBERS`, found by path.

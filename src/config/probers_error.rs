@@ -1,7 +1,8 @@
 //! What can be wrong with the probers' JSON. The text names the key and what to write instead.
 
-use super::{Quoted, json};
+use super::json;
 use crate::limits;
+use crate::telemetry::Quoted;
 use core::fmt;
 
 /// Why the probers' JSON is refused.

@@ -3,8 +3,9 @@
 
 use super::checks::Names;
 use super::settings_error::{ConfigError, Fault};
-use super::{Capacity, Config, Format, Forward, Level, Listen, Log, Probers, ProbersError, listen};
+use super::{Capacity, Config, Forward, Listen, Probers, ProbersError, listen};
 use crate::limits;
+use crate::telemetry::{Format, Level, LogSettings};
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::ffi::{OsStr, OsString};
@@ -279,8 +280,8 @@ impl Sources<'_> {
         })
     }
 
-    fn log(&self) -> Result<Log, Box<ConfigError>> {
-        Ok(Log {
+    fn log(&self) -> Result<LogSettings, Box<ConfigError>> {
+        Ok(LogSettings {
             level: self
                 .read("log-level", &self.typed.log_level, level)?
                 .unwrap_or(Level::Info),

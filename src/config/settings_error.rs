@@ -1,9 +1,9 @@
 //! What can be wrong with the settings. The text names the flag or variable and what to write instead.
 
 use super::ProbersError;
-use super::Quoted;
 use crate::limits;
 use crate::net::FileProblem;
+use crate::telemetry::Quoted;
 use core::fmt;
 
 /// Why the settings are refused.

@@ -3,8 +3,8 @@
 
 use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
 use super::version::Version;
-use crate::config::Quoted;
 use crate::flags::nearest;
+use crate::telemetry::Quoted;
 use core::fmt;
 use core::net::IpAddr;
 use serde_json::{Map, Value, json};

@@ -4,11 +4,11 @@
 use super::documents::documents;
 use super::inputs::{Input, inputs};
 use super::{Io, Stop, help, settings, typed};
-use crate::config::Quoted;
 use crate::flags;
 use crate::inject::{Done, Report, Settings, Task, Verdict, resources};
 use crate::limits;
 use crate::manifest::Document;
+use crate::telemetry::Quoted;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 

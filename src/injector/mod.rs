@@ -14,8 +14,8 @@ mod serve;
 mod settings;
 mod typed;
 
-use crate::config::Discreet;
 use crate::flags::nearest;
+use crate::telemetry::Discreet;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 

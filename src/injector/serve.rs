@@ -1,9 +1,10 @@
 //! `probelet-inject serve`: flags to the webhook's options.
 
 use super::{Stop, help, settings, typed};
-use crate::config::{Fault, Format, Level, Listen, Log, Quoted, format, level, seconds};
+use crate::config::{Fault, Listen, format, level, seconds};
 use crate::flags;
 use crate::inject::values::Values;
+use crate::telemetry::{Format, Level, LogSettings, Quoted};
 use crate::webhook::{self, Api, Certificate, Names, Options};
 use core::time::Duration;
 
@@ -81,7 +82,7 @@ fn options(args: &[String]) -> Result<Options, Stop> {
         flags: Values::default(),
         config: None,
         api: Api::default(),
-        log: Log {
+        log: LogSettings {
             level: Level::Info,
             format: Format::Logfmt,
         },

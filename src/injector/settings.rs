@@ -2,10 +2,10 @@
 
 use super::Stop;
 use super::documents::documents;
-use crate::config::Quoted;
 use crate::inject::values::Values;
 use crate::inject::{Settings, Version};
 use crate::limits;
+use crate::telemetry::Quoted;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufReader, Read};

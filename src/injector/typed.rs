@@ -1,8 +1,8 @@
 //! What the commands have in common of what is typed: how flags are read, and what is said of istioctl's.
 
 use super::{PROGRAM, Stop};
-use crate::config::Discreet;
 use crate::flags::{self, Arg};
+use crate::telemetry::Discreet;
 
 /// Flags of `istioctl kube-inject` that are none of ours, where its ConfigMap is meant.
 const OF_CONFIG: [&str; 3] = [

@@ -1,8 +1,8 @@
 //! One line an event on standard error, as logfmt or JSON, in the shape of the agent's; without a time, which
 //! the container runtime adds.
 
-use crate::config::{self, Format, Level, Quoted};
 use crate::limits;
+use crate::telemetry::{Format, Level, LogSettings, Quoted};
 use core::cell::{Cell, RefCell};
 use core::fmt::{Display, Write as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,7 +21,7 @@ const END_BYTES: usize = 64;
 /// Writes lines, and never waits for whoever reads them: reviews are answered by the same thread.
 #[derive(Debug)]
 pub struct Logger {
-    settings: config::Log,
+    settings: LogSettings,
     /// Lines since the last one that was written that nobody took.
     lost: Cell<u64>,
 }
@@ -36,7 +36,7 @@ pub struct Line<'l> {
 
 impl Logger {
     /// A logger for these settings.
-    pub fn new(settings: config::Log) -> Logger {
+    pub fn new(settings: LogSettings) -> Logger {
         let lost = Cell::default();
         Logger { settings, lost }
     }

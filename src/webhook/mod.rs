@@ -52,8 +52,9 @@ pub use head::parse as parse_head;
 pub use review::{Outcome, ReviewError, Reviewed, review};
 pub use server::run;
 
-use crate::config::{Listen, Log};
+use crate::config::Listen;
 use crate::inject::values::Values;
+use crate::telemetry::LogSettings;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -74,7 +75,7 @@ pub struct Options {
     /// Where the API server is, if not where a pod finds it.
     pub api: Api,
     /// What is logged, and how.
-    pub log: Log,
+    pub log: LogSettings,
     /// Serve on for this long after SIGTERM, until nobody is sent here any more.
     pub shutdown_delay: Duration,
 }

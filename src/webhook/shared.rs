@@ -9,8 +9,8 @@ use super::review::{Outcome, ReviewError, Reviewed, review};
 use super::settings::{Live, Notice};
 use super::stream::Scratch;
 use super::validity::{date, now};
-use crate::config::{self, Level};
 use crate::limits;
+use crate::telemetry::{Level, LogSettings};
 use core::cell::{Cell, RefCell};
 use futures_rustls::TlsAcceptor;
 use std::rc::Rc;
@@ -48,7 +48,7 @@ impl Shared {
     /// # Errors
     /// rustls': none.
     pub fn new(
-        log: config::Log,
+        log: LogSettings,
         live: Live,
         files: Option<(Files, Pair)>,
         connections: usize,

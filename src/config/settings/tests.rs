@@ -87,7 +87,7 @@ fn without_any_setting_the_defaults_hold() {
     assert_eq!(config.shutdown_delay, Duration::ZERO);
     assert_eq!(
         config.log,
-        Log {
+        LogSettings {
             level: Level::Info,
             format: Format::Logfmt
         }
@@ -135,7 +135,7 @@ fn assert_each(config: &Config) {
     assert_eq!(config.shutdown_delay, Duration::from_secs(5));
     assert_eq!(
         config.log,
-        Log {
+        LogSettings {
             level: Level::Debug,
             format: Format::Json
         }

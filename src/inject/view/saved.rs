@@ -12,10 +12,10 @@
 //! source text of a place that injection had to write out: a YAML alias, a mapping with a merge key, or a probe with a
 //! null under `httpGet` (`"null": true`). `sidecar` has settings, `ports`, and whether there is a `volume`.
 
-use crate::config::Quoted;
 use crate::inject::view::handler::HandlerKind;
 use crate::inject::view::probe_kind::is_key;
 use crate::manifest::read_text;
+use crate::telemetry::Quoted;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
