@@ -80,7 +80,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 fn trial(pods: &str, name: &str, body: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(format!("injector::admission::{pods}::{name}"), move || {
+    crate::support::trials::trial(format!("injector::admission::{pods}::{name}"), move || {
         body();
         Ok(())
     })

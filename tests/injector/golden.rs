@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Trial> {
     names.sort();
     let trial = |name: String| {
         let golden = Golden::new(&name);
-        Trial::test(format!("injector::golden::{name}"), move || {
+        crate::support::trials::trial(format!("injector::golden::{name}"), move || {
             golden.holds();
             Ok(())
         })

@@ -2,6 +2,7 @@
 //! with `PROBELET_TEST_NO_SKIP=1` it fails instead.
 
 use super::Outcome;
+use super::trials::trial;
 use libtest_mimic::Trial;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -26,7 +27,7 @@ pub enum Need {
 pub fn needs(all: &[Need], name: &str, body: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
     let missing: Vec<String> = all.iter().filter_map(Need::missing).collect();
     if missing.is_empty() {
-        return Trial::test(name, body);
+        return trial(name, body);
     }
     let reason = format!("needs {}", missing.join(", "));
     let kind = reason.clone();

@@ -5,6 +5,7 @@ use super::http::{End, get};
 use super::kubelet::{Kubelet, Question};
 use super::menu::{FINE, answer, send};
 use super::ports::{deaf, reserve, resetting};
+use super::trials::trial;
 use super::{Need, Outcome, PATIENCE, needs};
 use libtest_mimic::Trial;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,13 +14,13 @@ use std::time::Duration;
 /// The tests.
 pub fn tests() -> Vec<Trial> {
     vec![
-        Trial::test(
+        trial(
             "support::app_plays_scripts_and_keeps_heads",
             app_plays_scripts,
         ),
-        Trial::test("support::app_sees_a_client_leave", app_sees_a_client_leave),
-        Trial::test("support::app_ends_when_dropped", app_ends_when_dropped),
-        Trial::test(
+        trial("support::app_sees_a_client_leave", app_sees_a_client_leave),
+        trial("support::app_ends_when_dropped", app_ends_when_dropped),
+        trial(
             "support::reserved_port_refuses_and_can_be_listened_on",
             reserved_port,
         ),
