@@ -133,8 +133,8 @@ pub const DESCRIPTOR_WAIT: Duration = Duration::from_millis(20);
 /// Connections that the kernel keeps until they are accepted.
 pub const BACKLOG: i32 = 256;
 
-/// The rest after an accept that failed for want of descriptors or memory.
-pub const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// The pause after an accept that failed because descriptors or memory ran out: long enough not to spin.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// An answer has this long to be taken by the client, a page of `/metrics` included.
 pub const ANSWER_TIME: Duration = Duration::from_secs(5);

@@ -99,7 +99,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .map_err(|(have, need)| RunError::Descriptors(have, need))?;
     let bind = |listen: crate::config::Listen| {
         Listener::bind(&reactor, listen.addr, listen.port)
-            .map_err(|(addr, error)| RunError::Bind(addr, error))
+            .map_err(|net::BindError { addr, error }| RunError::Bind(addr, error))
     };
     let status = bind(config.status)?;
     let forwards = config
@@ -212,7 +212,7 @@ impl Agent {
                 Ok(None) => continue,
                 Err(error) => {
                     self.note_accept_failed(error);
-                    listener.rest().await;
+                    listener.back_off().await;
                     continue;
                 }
             };

@@ -120,7 +120,7 @@ impl Agent {
     /// What became of TLS since the last probe: turns that never came, and certificates that were renewed, or
     /// are broken now.
     pub(super) fn note_tls(&self) {
-        let given_up = self.config.tls.take_given_up();
+        let given_up = self.config.tls.take_abandoned();
         if given_up > 0
             && let Some(suppressed) = self.limits.borrow_mut().turns.allow(Instant::now())
         {

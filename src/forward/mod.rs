@@ -64,7 +64,7 @@ pub async fn serve(
             Ok(client) => client,
             Err(error) => {
                 events.accept_failed(error);
-                listener.rest().await;
+                listener.back_off().await;
                 continue;
             }
         };

@@ -1,4 +1,5 @@
-//! A listening socket. Level-triggered: one accept for one event, and silence while it is paused.
+//! Listening sockets: how both programs bind one, and how the agent accepts. Level-triggered: one accept for one event,
+//! and no events while it is paused.
 
 use core::future::poll_fn;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,12 +11,66 @@ use std::time::Instant;
 use rustix::io::{self, Errno};
 use rustix::net::{self, SocketFlags, SocketType};
 
-use super::Reactor;
-use super::reactor::Key;
+use super::reactor::{Key, Reactor};
 use super::socket::{Socket, family_of};
 use crate::limits;
 
-/// A listening TCP socket.
+/// Why a listener could not be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindError {
+    /// The address that was refused.
+    pub addr: SocketAddr,
+    /// The kernel's error.
+    pub error: Errno,
+}
+
+/// A socket that listens. It is nonblocking and belongs to no reactor.
+#[derive(Debug)]
+pub struct BoundSocket {
+    /// The socket.
+    pub fd: OwnedFd,
+    /// The address it listens on; its port is 0 if that was requested.
+    pub addr: SocketAddr,
+}
+
+/// Listens on `addr`, or on all addresses of both families; if the kernel has no IPv6, on all addresses of IPv4.
+/// The kernel queues at most `backlog` connections.
+///
+/// # Errors
+/// The kernel's.
+pub fn bind(addr: Option<IpAddr>, port: u16, backlog: i32) -> Result<BoundSocket, BindError> {
+    let all_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let addr = addr.map_or(all_v6, |ip| SocketAddr::new(ip, port));
+    match listen(addr, backlog) {
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if addr == all_v6 => {
+            let all_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            listen(all_v4, backlog)
+                .map(|fd| BoundSocket { fd, addr: all_v4 })
+                .map_err(|error| BindError {
+                    addr: all_v4,
+                    error,
+                })
+        }
+        result => result
+            .map(|fd| BoundSocket { fd, addr })
+            .map_err(|error| BindError { addr, error }),
+    }
+}
+
+fn listen(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = net::socket_with(family_of(addr.ip()), SocketType::STREAM, flags, None)?;
+    // Connections of the previous process in TIME_WAIT must not delay a restart.
+    net::sockopt::set_socket_reuseaddr(&fd, true)?;
+    if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        net::sockopt::set_ipv6_v6only(&fd, false)?;
+    }
+    net::bind(&fd, &addr)?;
+    net::listen(&fd, backlog)?;
+    Ok(fd)
+}
+
+/// A listening socket of the agent's reactor.
 pub struct Listener {
     fd: OwnedFd,
     key: Key,
@@ -24,40 +79,29 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `addr`, or on all addresses of both families; where the kernel has no IPv6, on all
-    /// of IPv4.
+    /// Binds a socket as [`bind`] does, and accepts from it when `reactor` reports a connection.
     ///
     /// # Errors
-    /// The kernel's, and the address it was about.
+    /// The kernel's.
     pub fn bind(
         reactor: &Rc<Reactor>,
         addr: Option<IpAddr>,
         port: u16,
-    ) -> Result<Listener, (SocketAddr, Errno)> {
-        let all_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        let addr = addr.map_or(all_v6, |ip| SocketAddr::new(ip, port));
-        match listen(addr) {
-            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if addr == all_v6 => {
-                let all_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(all_v4).map(|fd| (fd, all_v4))
-            }
-            result => result.map(|fd| (fd, addr)),
-        }
-        .and_then(|(fd, addr)| {
-            let key = reactor.claim();
-            let reactor = reactor.clone();
-            reactor.listen(fd.as_fd(), key, true)?;
-            Ok(Listener {
-                fd,
-                key,
-                addr,
-                reactor,
-            })
+    ) -> Result<Listener, BindError> {
+        let BoundSocket { fd, addr } = bind(addr, port, limits::BACKLOG)?;
+        let key = reactor.claim();
+        reactor
+            .listen(fd.as_fd(), key, true)
+            .map_err(|error| BindError { addr, error })?;
+        Ok(Listener {
+            fd,
+            key,
+            addr,
+            reactor: reactor.clone(),
         })
-        .map_err(|error| (addr, error))
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -84,7 +128,7 @@ impl Listener {
         .await;
     }
 
-    /// Accepts a connection, if its peer has not gone away meanwhile.
+    /// Accepts a connection, unless its peer has closed it meanwhile.
     ///
     /// # Errors
     /// The kernel's, such as [`Errno::MFILE`].
@@ -96,7 +140,7 @@ impl Listener {
         }
     }
 
-    /// Stops or resumes listening for events; the kernel goes on filling the backlog.
+    /// Stops or resumes events. The kernel queues connections meanwhile.
     ///
     /// # Errors
     /// The kernel's.
@@ -104,13 +148,13 @@ impl Listener {
         self.reactor.listen(self.fd.as_fd(), self.key, !paused)
     }
 
-    /// Waits out a failed accept: a listener that cannot accept stays ready, and would spin.
-    pub async fn rest(&self) {
+    /// Waits after a failed accept: the listener stays ready, so accepting again at once would spin.
+    pub async fn back_off(&self) {
         if self.set_paused(true).is_ok() {
             self.reactor
-                .sleep_until(Instant::now() + limits::ACCEPT_REST)
+                .sleep_until(Instant::now() + limits::ACCEPT_BACKOFF)
                 .await;
-            // What was paused can be resumed: the registration stands, so the kernel allocates nothing.
+            // This cannot fail: the registration exists, so the kernel allocates nothing.
             let _ = self.set_paused(false);
         }
     }
@@ -120,17 +164,4 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.reactor.release(self.key);
     }
-}
-
-fn listen(addr: SocketAddr) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let fd = net::socket_with(family_of(addr.ip()), SocketType::STREAM, flags, None)?;
-    // A restarted agent must not wait for the connections of the one before to fade.
-    net::sockopt::set_socket_reuseaddr(&fd, true)?;
-    if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        net::sockopt::set_ipv6_v6only(&fd, false)?;
-    }
-    net::bind(&fd, &addr)?;
-    net::listen(&fd, limits::BACKLOG)?;
-    Ok(fd)
 }

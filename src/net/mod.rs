@@ -4,26 +4,31 @@
 //! asked, a descriptor is registered when a call first would have blocked, and timers are the timeout
 //! of `epoll_wait`: a probe that nobody delays costs no call beyond its own reads and writes.
 
+mod deadline;
 mod listener;
 mod reactor;
 mod run;
+mod semaphore;
 mod signal;
 mod socket;
 mod stream;
 mod stream_error;
-mod timer;
+mod task;
+mod timers;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub mod tls;
 mod tls_files;
 
-pub use listener::Listener;
-pub use reactor::{Reactor, set_waker};
-pub use run::{apart, run, yield_now};
-pub use signal::Signals;
+pub use deadline::Elapsed;
+pub use listener::{BindError, BoundSocket, Listener, bind};
+pub use reactor::Reactor;
+pub use run::{apart, run};
+pub use semaphore::{BytePermit, ByteSemaphore, Bytes, Permit, Policy, Semaphore};
+pub use signal::{Signals, termination_signals};
 pub use socket::Socket;
 pub use stream::Stream;
 pub use stream_error::{StreamError, TlsFault};
-pub use timer::Elapsed;
+pub use task::{set_waker, yield_now};
 pub use tls_files::{Alpn, Curves, FileProblem, TlsFileError, TlsFiles, TlsNotice, TlsPart};
 
 use rustix::io::Errno;

@@ -10,7 +10,8 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::{self, Errno};
 use rustix::time::Timespec;
 
-use super::timer::Timers;
+use super::task::set_waker;
+use super::timers::Timers;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 32;
@@ -262,14 +263,6 @@ fn find(sources: &mut [Source], key: Key) -> Option<&mut Source> {
     sources
         .get_mut(key.index as usize)
         .filter(|source| source.taken && source.generation == key.generation)
-}
-
-/// Keeps the waker that is there when it wakes the same task: a clone less each wait.
-pub fn set_waker(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        _ => *slot = Some(cx.waker().clone()),
-    }
 }
 
 /// From now to `at` in whole milliseconds, rounded up: a timer that fires early would only wait again.

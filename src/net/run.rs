@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustix::io;
 use smol::LocalExecutor;
 
-use super::Reactor;
+use super::reactor::Reactor;
 
 /// Tasks run between two looks at epoll, so that a task which always has work cannot keep the others'
 /// events waiting: eight reads of what is slow to decode hold a probe up by milliseconds, not by hundreds.
@@ -48,17 +48,4 @@ pub async fn apart<F: Future>(mut future: Pin<&mut F>) -> F::Output {
 #[inline(never)]
 fn poll_apart<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
     future.poll(cx)
-}
-
-/// Lets the other tasks and epoll have their turn.
-pub async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

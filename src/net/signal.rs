@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first is an event like any other, the second ends the process at once.
+//! SIGTERM and SIGINT of both programs: the first signal is an event, the second ends the process at once.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,36 +10,46 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-use super::{Reactor, Socket};
+use super::reactor::Reactor;
+use super::socket::Socket;
 
 /// What a shell reports for a process that SIGTERM ended.
 const SECOND_SIGNAL_EXIT: i32 = 128 + SIGTERM;
 
-/// Turns SIGTERM and SIGINT into something to wait for.
+/// Installs handlers for both signals. Returns a nonblocking stream that becomes readable at the first one. With a
+/// handler they also work for PID 1: the kernel delivers no signal to it that has none.
+///
+/// # Errors
+/// The kernel's, if it has no descriptors left.
+pub fn termination_signals() -> io::Result<UnixStream> {
+    let (ours, handlers) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let was_received = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag unset, and sets it.
+        flag::register_conditional_shutdown(signal, SECOND_SIGNAL_EXIT, was_received.clone())?;
+        flag::register(signal, was_received.clone())?;
+        low_level::pipe::register(signal, handlers.try_clone()?)?;
+    }
+    Ok(ours)
+}
+
+/// SIGTERM and SIGINT under the agent's reactor.
 pub struct Signals(Socket);
 
 impl Signals {
-    /// Takes over both signals. A handler of our own also makes them work for PID 1, to which the
-    /// kernel delivers no signal it has no handler for.
+    /// Installs the handlers, see [`termination_signals`].
     ///
     /// # Errors
-    /// The kernel's, when it gives no descriptors.
+    /// The kernel's, if it has no descriptors left.
     pub fn new(reactor: &Rc<Reactor>) -> io::Result<Signals> {
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let seen = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            // In this order: the first signal finds the flag unset, and sets it.
-            flag::register_conditional_shutdown(signal, SECOND_SIGNAL_EXIT, seen.clone())?;
-            flag::register(signal, seen.clone())?;
-            low_level::pipe::register(signal, theirs.try_clone()?)?;
-        }
-        Ok(Signals(Socket::new(reactor.clone(), OwnedFd::from(ours))))
+        let stream = termination_signals()?;
+        Ok(Signals(Socket::new(reactor.clone(), OwnedFd::from(stream))))
     }
 
     /// Waits for the first signal.
     pub async fn received(&self) {
-        // An error here can only mean that the pair is broken, which nothing but an end explains.
+        // An error means that the pair is broken. Ending is the only safe reaction.
         let _ = self.0.read(&mut [0]).await;
     }
 }

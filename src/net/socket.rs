@@ -13,8 +13,7 @@ use std::rc::Rc;
 use rustix::io::{self, Errno};
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::Reactor;
-use super::reactor::{Interest, Key};
+use super::reactor::{Interest, Key, Reactor};
 
 /// A connected, or connecting, TCP socket. Dropping it closes it.
 pub struct Socket {

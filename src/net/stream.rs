@@ -1,7 +1,8 @@
 //! A connection to the app, over TLS or not.
 
+use super::socket::Socket;
+use super::stream_error::StreamError;
 use super::tls::TlsStream;
-use super::{Socket, StreamError};
 
 /// A connection that requests go out on and answers come in by. Dropping it closes it.
 pub enum Stream {

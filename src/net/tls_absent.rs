@@ -1,6 +1,8 @@
 //! What stands for TLS in a build without it: a connection that cannot be, so nothing of it is built.
 
-use super::{Alpn, Curves, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice};
+use super::socket::Socket;
+use super::stream_error::{StreamError, TlsFault};
+use super::tls_files::{Alpn, Curves, TlsFileError, TlsFiles, TlsNotice};
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = false;
@@ -35,8 +37,8 @@ impl Tls {
         Err(TlsFault::NotBuilt.into())
     }
 
-    /// Nobody ever waits.
-    pub fn take_given_up(&self) -> usize {
+    /// There are no handshakes to wait for.
+    pub fn take_abandoned(&self) -> usize {
         0
     }
 

@@ -1,7 +1,6 @@
 //! One request of a connection: its head, its body, its answer.
 
 use super::answer::Answer;
-use super::budget::Share;
 use super::chunked::Chunked;
 use super::head::{self, Head, Length, Route};
 use super::places::{Id, Phase};
@@ -9,6 +8,7 @@ use super::problem::{Problem, review_status};
 use super::shared::Shared;
 use super::stream::{Tls, before, write};
 use crate::limits;
+use crate::net::BytePermit;
 use std::io;
 use std::time::Instant;
 
@@ -152,7 +152,7 @@ impl Exchange<'_> {
     }
 
     /// The body, once there is room for it. Until then it stays with the client.
-    async fn body(&mut self, head: Head) -> Result<(Vec<u8>, Share), Lost> {
+    async fn body(&mut self, head: Head) -> Result<(Vec<u8>, BytePermit), Lost> {
         let most = match head.length {
             Length::Known(bytes) if bytes > limits::REVIEW_BYTES => {
                 return Err(Lost::To(Problem::LargeBody));
@@ -160,10 +160,9 @@ impl Exchange<'_> {
             Length::Known(bytes) => bytes,
             Length::Chunked => limits::REVIEW_BYTES,
         };
-        let budget = &self.shared.budget;
         let deadline = self.began + head.time;
-        let share = before(deadline, budget.take(most)).await;
-        let mut share = share.ok_or(Lost::To(Problem::Full))?;
+        let permit = before(deadline, self.shared.body_bytes.acquire(most)).await;
+        let mut permit = permit.ok_or(Lost::To(Problem::Full))?;
         if head.expects && self.read.is_empty() {
             let go = b"HTTP/1.1 100 Continue\r\n\r\n";
             write(self.stream, go).await.map_err(Lost::Stream)?;
@@ -177,9 +176,9 @@ impl Exchange<'_> {
         };
         let body = before(late, reading).await;
         let body = body.ok_or(Lost::To(Problem::SlowBody))??;
-        share.shrink(body.len());
+        permit.shrink_to(body.len());
         self.shared.metrics.add_bytes(body.len());
-        Ok((body, share))
+        Ok((body, permit))
     }
 
     /// What comes goes into the body at once: a thousand that are half there are held once, not twice.

@@ -33,7 +33,7 @@ pub struct Gauges {
     pub connections: usize,
     /// Connections that had to make room.
     pub evicted: u64,
-    /// Bytes of the budget that are taken.
+    /// Bytes of request bodies in memory.
     pub body_bytes: usize,
     /// When the certificate ends, in seconds since 1970, where that can be told.
     pub not_after: Option<u64>,

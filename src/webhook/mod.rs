@@ -7,8 +7,8 @@
 //! | `head`, `chunked`, `answer`, `problem` | HTTP/1.1: bytes to typed values and back |
 //! | `stream`, `exchange` | one request of a connection: head, body, answer |
 //! | `connection`   | handshake, then request after request |
-//! | `places`, `budget` | how many connections, and how many bytes of bodies, there are at once |
-//! | `server`, `shared`, `signals` | start, accept, drain, and what all connections share |
+//! | `places`       | how many connections there are at once |
+//! | `server`, `shared` | start, accept, drain, and what all connections share |
 //! | `certificates`, `validity`, `files` | what is served with, read again when it changes |
 //! | `self_signed`, `share` | a CA of our own, shared by replicas in a Secret |
 //! | `api` | the API server as a client sees it |
@@ -21,7 +21,6 @@
 
 mod answer;
 mod api;
-mod budget;
 mod certificates;
 mod chunked;
 mod connection;
@@ -39,7 +38,6 @@ mod server;
 mod settings;
 mod share;
 mod shared;
-mod signals;
 mod stream;
 mod validity;
 

@@ -6,20 +6,19 @@ use super::keeper::Keeper;
 use super::settings::Live;
 use super::share::Sharing;
 use super::shared::Shared;
-use super::signals::Signals;
 use super::stream::before;
 use super::{Certificate, Error, Options, connection};
 use crate::config::Listen;
 use crate::limits;
+use crate::net::{self, BindError};
 use crate::telemetry::Level;
 use async_io::{Async, Timer};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use rustix::io::Errno;
-use rustix::net::{SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smol::io::AsyncReadExt;
 use smol::{LocalExecutor, future};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -37,7 +36,7 @@ pub fn run(options: Options) -> Result<(), Error> {
 }
 
 async fn start(executor: Rc<LocalExecutor<'static>>, options: Options) -> Result<(), Error> {
-    let mut signals = Signals::new().map_err(|error| Error::Kernel("signals", error))?;
+    let mut signals = signals()?;
     let connections = connections();
     let live = Live::load(options.flags, options.config.as_deref()).map_err(Error::Values)?;
     let files = match &options.certificate {
@@ -59,7 +58,7 @@ async fn start(executor: Rc<LocalExecutor<'static>>, options: Options) -> Result
     };
     let keeper = Keeper::new(shared.clone(), client, sharing);
     let ended = async {
-        signals.received().await;
+        received(&mut signals).await;
         true
     };
     let begun = async {
@@ -86,7 +85,7 @@ async fn serve(
     executor: &Rc<LocalExecutor<'static>>,
     shared: &Rc<Shared>,
     listener: Async<TcpListener>,
-    mut signals: Signals,
+    mut signals: Async<UnixStream>,
     delay: Duration,
 ) {
     let addr = listener.get_ref().local_addr();
@@ -96,7 +95,7 @@ async fn serve(
         addr.map_or_else(|_| String::new(), |addr| addr.to_string()),
     ));
     let ended = async {
-        signals.received().await;
+        received(&mut signals).await;
         let line = shared.log.line(Level::Info, "stopping");
         drop(line.field("delay", delay.as_secs()));
         Timer::after(delay).await;
@@ -133,7 +132,7 @@ async fn accept(
             Ok((socket, _)) => admit(executor, shared, socket),
             Err(error) => {
                 shared.note_handshake(&error.to_string());
-                Timer::after(limits::ACCEPT_REST).await;
+                Timer::after(limits::ACCEPT_BACKOFF).await;
             }
         }
     }
@@ -166,35 +165,18 @@ fn connections() -> usize {
 }
 
 fn bind(listen: Listen) -> Result<Async<TcpListener>, Error> {
-    let all_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, listen.port));
-    let addr = listen
-        .addr
-        .map_or(all_v6, |ip| SocketAddr::new(ip, listen.port));
-    match listen_on(addr) {
-        // Where the kernel has no IPv6.
-        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if addr == all_v6 => {
-            let all_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, listen.port));
-            listen_on(all_v4).map_err(|error| (all_v4, error))
-        }
-        listener => listener.map_err(|error| (addr, error)),
-    }
-    .map_err(|(addr, error)| Error::Bind(addr, error.into()))
-    .and_then(|listener| Async::new(listener).map_err(|error| Error::Kernel("epoll", error)))
+    let socket = net::bind(listen.addr, listen.port, limits::WEBHOOK_BACKLOG)
+        .map_err(|BindError { addr, error }| Error::Bind(addr, error.into()))?;
+    Async::new(TcpListener::from(socket.fd)).map_err(|error| Error::Kernel("epoll", error))
 }
 
-fn listen_on(addr: SocketAddr) -> Result<TcpListener, Errno> {
-    let flags = SocketFlags::CLOEXEC;
-    let family = match addr {
-        SocketAddr::V4(_) => rustix::net::AddressFamily::INET,
-        SocketAddr::V6(_) => rustix::net::AddressFamily::INET6,
-    };
-    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    // A restarted webhook must not wait for the connections of the one before to fade.
-    sockopt::set_socket_reuseaddr(&fd, true)?;
-    if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        sockopt::set_ipv6_v6only(&fd, false)?;
-    }
-    rustix::net::bind(&fd, &addr)?;
-    rustix::net::listen(&fd, limits::WEBHOOK_BACKLOG)?;
-    Ok(TcpListener::from(fd))
+fn signals() -> Result<Async<UnixStream>, Error> {
+    net::termination_signals()
+        .and_then(Async::new)
+        .map_err(|error| Error::Kernel("signals", error))
+}
+
+/// Waits for the first signal. A failed read means that the pair is broken; ending is the only safe reaction.
+async fn received(signals: &mut Async<UnixStream>) {
+    let _ = signals.read(&mut [0]).await;
 }

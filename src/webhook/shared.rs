@@ -1,6 +1,5 @@
 //! What all connections share.
 
-use super::budget::Budget;
 use super::certificates::{Files, Pair, Shown, server_config};
 use super::log::{Logger, Pace};
 use super::metrics::{Gauges, Metrics, count};
@@ -10,6 +9,7 @@ use super::settings::{Live, Notice};
 use super::stream::Scratch;
 use super::validity::{date, now};
 use crate::limits;
+use crate::net::ByteSemaphore;
 use crate::telemetry::{Level, LogSettings};
 use core::cell::{Cell, RefCell};
 use futures_rustls::TlsAcceptor;
@@ -21,8 +21,8 @@ use std::time::Instant;
 pub struct Shared {
     /// The connections.
     pub places: Places,
-    /// Bytes of bodies.
-    pub budget: Rc<Budget>,
+    /// Bytes of request bodies in memory.
+    pub body_bytes: Rc<ByteSemaphore>,
     /// What is read goes through here.
     pub scratch: Scratch,
     /// What is counted.
@@ -57,7 +57,7 @@ impl Shared {
         let (files, pair) = files.unzip();
         let shared = Shared {
             places: Places::new(connections),
-            budget: Budget::new(limits::REVIEWS_BYTES),
+            body_bytes: ByteSemaphore::of_bytes(limits::REVIEWS_BYTES),
             scratch: Scratch::new(),
             metrics: Metrics::default(),
             log: Logger::new(log),
@@ -199,7 +199,7 @@ impl Shared {
         self.metrics.page(Gauges {
             connections: self.places.count(),
             evicted: self.places.evicted(),
-            body_bytes: limits::REVIEWS_BYTES - self.budget.free(),
+            body_bytes: limits::REVIEWS_BYTES - self.body_bytes.free_bytes(),
             not_after: self.shown.not_after(),
         })
     }

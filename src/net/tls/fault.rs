@@ -3,7 +3,7 @@
 use rustls::{AlertDescription as Alert, CertificateError, Error};
 
 use crate::limits;
-use crate::net::TlsFault;
+use crate::net::stream_error::TlsFault;
 
 /// How far a connection has come, as far as it matters to what an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

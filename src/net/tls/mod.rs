@@ -22,14 +22,14 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::{
-    Alpn, Curves, Elapsed, Socket, StreamError, TlsFault, TlsFileError, TlsFiles, TlsNotice,
-    TlsPart,
-};
+use super::deadline::Elapsed;
+use super::socket::Socket;
+use super::stream_error::{StreamError, TlsFault};
+use super::tls_files::{Alpn, Curves, TlsFileError, TlsFiles, TlsNotice, TlsPart};
 use crate::limits;
 use client_auth::ClientAuth;
 use files::File;
-use permits::Permits;
+use permits::{HandshakePermits, permits};
 use verify::{Anyone, AppCa};
 
 /// Whether this build has TLS.
@@ -38,7 +38,7 @@ pub const IS_BUILT: bool = true;
 /// TLS to the app: what is shown to it, what is asked of it, and turns at the handshake.
 pub struct Tls {
     material: RefCell<Material>,
-    permits: Rc<Permits>,
+    permits: Rc<HandshakePermits>,
 }
 
 /// What the files had in them, and what was made of that.
@@ -91,7 +91,7 @@ impl Tls {
         material.read_roots()?;
         Ok(Tls {
             material: RefCell::new(material),
-            permits: Permits::new(limits::HANDSHAKES),
+            permits: permits(limits::HANDSHAKES),
         })
     }
 
@@ -108,12 +108,12 @@ impl Tls {
         alpn: Alpn,
         curves: Curves,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let permit = match self.permits.take_now(port) {
+        let permit = match self.permits.try_acquire(port) {
             Some(permit) => permit,
-            // Whoever is refused need not queue up to hear it.
+            // A connection that is refused needs no place in the queue.
             None => {
                 socket.connected().await?;
-                self.permits.take(port).await
+                self.permits.acquire(port).await
             }
         };
         let mut stream = self.stream(socket, name, alpn, curves)?;
@@ -158,9 +158,9 @@ impl Tls {
         Ok(TlsStream::new(socket, connection, shared.client_auth))
     }
 
-    /// How many connections were given up, since this was last asked, before their turn at the handshake came.
-    pub fn take_given_up(&self) -> usize {
-        self.permits.take_given_up()
+    /// Number of connections given up before they had a handshake permit, since the last call.
+    pub fn take_abandoned(&self) -> usize {
+        self.permits.take_abandoned()
     }
 
     /// What came of files that changed, one at a time.

@@ -3,7 +3,7 @@
 //! Go takes an end of the connection without `close_notify` for an orderly one when it comes between two
 //! records (`crypto/tls/conn.go`: `readRecordOrCCS`), and so do we. No I/O.
 
-use crate::net::TlsFault;
+use crate::net::stream_error::TlsFault;
 
 /// Bytes of a record's header.
 pub(super) const HEADER: usize = 5;

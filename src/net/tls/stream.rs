@@ -16,10 +16,13 @@ use rustls::{ClientConnection, ProtocolVersion};
 
 use super::client_auth::ClientAuth;
 use super::fault::{Progress, fault};
-use super::permits::Permit;
+use super::permits::HandshakePermit;
 use super::records::{HEADER, Records, check_first};
 use crate::limits;
-use crate::net::{Reactor, Socket, StreamError, TlsFault, yield_now};
+use crate::net::reactor::Reactor;
+use crate::net::socket::Socket;
+use crate::net::stream_error::{StreamError, TlsFault};
+use crate::net::task::yield_now;
 
 /// A TLS connection to the app. Dropping it says goodbye, as far as that goes without a wait.
 pub struct TlsStream {
@@ -39,8 +42,8 @@ pub struct TlsStream {
     spoke: bool,
     /// What is wrong with what came behind the data that is still to be handed over.
     broken: Option<TlsFault>,
-    /// The turn at the handshake, when it is not given back after it.
-    permit: Option<Permit>,
+    /// The handshake permit, if it outlasts the handshake.
+    permit: Option<HandshakePermit>,
 }
 
 impl TlsStream {
@@ -81,7 +84,7 @@ impl TlsStream {
     /// rustls keeps the app's certificates for as long as the connection is there. With few of them the turn
     /// at the handshake ends with it, so that apps that are slow to answer do not keep others from theirs;
     /// with many it goes on, as it is there to bound what all connections hold together.
-    pub(super) fn keep_if_heavy(&mut self, permit: Permit) {
+    pub(super) fn keep_if_heavy(&mut self, permit: HandshakePermit) {
         let certificates = self.connection.peer_certificates().unwrap_or_default();
         let bytes: usize = certificates.iter().map(|der| der.len()).sum();
         self.permit = (bytes > limits::LIGHT_CERTIFICATES).then_some(permit);

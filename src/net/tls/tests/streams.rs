@@ -57,7 +57,8 @@ fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
         let main = async move {
             let tls = nothing();
             // All there are at once, each for a port of its own: a turn that is dropped would be there again.
-            let free = || Vec::from_iter((1..).map_while(|port| tls.permits.take_now(port))).len();
+            let free =
+                || Vec::from_iter((1..).map_while(|port| tls.permits.try_acquire(port))).len();
             let socket = Socket::connect(&main_reactor, addr, None).expect("a connection");
             let stream = tls
                 .connect((socket, 0), None, Alpn::Http, Curves::Usable)

@@ -1,0 +1,276 @@
+//! A semaphore that serves waiting tasks in order. A [`Policy`] decides what a permit is: a number of bytes, or
+//! a TLS handshake with one of the app's ports. No reactor: only wakers, so it works under any executor.
+
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::task::set_waker;
+
+/// What is limited, and which requests fit at the moment.
+pub trait Policy {
+    /// What a permit is for.
+    type Request: Copy;
+
+    /// Whether a request that does not fit yet blocks the requests after it. If not, they may overtake it.
+    const BLOCKS_LATER: bool;
+
+    /// Takes what `request` needs, if it is free. Returns whether it was.
+    fn try_take(&mut self, request: Self::Request) -> bool;
+
+    /// Frees what `request` took.
+    fn free(&mut self, request: Self::Request);
+}
+
+/// Permits, and the queue of the tasks that wait for one.
+#[derive(Debug)]
+pub struct Semaphore<P: Policy> {
+    pub(super) policy: RefCell<P>,
+    pub(super) queue: RefCell<VecDeque<Waiter<P::Request>>>,
+    /// Number of the next waiter.
+    next: Cell<u32>,
+    abandoned: Cell<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter<R> {
+    number: u32,
+    request: R,
+    waker: Option<Waker>,
+    /// It has its permit and has not been polled since.
+    is_granted: bool,
+}
+
+/// A permit; dropping it frees what it took.
+#[derive(Debug)]
+pub struct Permit<P: Policy> {
+    semaphore: Rc<Semaphore<P>>,
+    request: P::Request,
+}
+
+/// A place in the queue. Dropping it leaves the queue; a permit that was granted meanwhile goes to the next waiter.
+struct Place<P: Policy> {
+    semaphore: Rc<Semaphore<P>>,
+    number: u32,
+}
+
+impl<P: Policy> Semaphore<P> {
+    /// A semaphore without waiters.
+    pub fn new(policy: P) -> Rc<Semaphore<P>> {
+        Rc::new(Semaphore {
+            policy: RefCell::new(policy),
+            queue: RefCell::default(),
+            next: Cell::new(0),
+            abandoned: Cell::new(0),
+        })
+    }
+
+    /// A permit, if `request` fits now.
+    pub fn try_acquire(self: &Rc<Self>, request: P::Request) -> Option<Permit<P>> {
+        let is_blocked = P::BLOCKS_LATER && !self.queue.borrow().is_empty();
+        let is_taken = !is_blocked && self.policy.borrow_mut().try_take(request);
+        is_taken.then(|| self.permit(request))
+    }
+
+    /// Waits for a permit.
+    pub async fn acquire(self: &Rc<Self>, request: P::Request) -> Permit<P> {
+        if let Some(permit) = self.try_acquire(request) {
+            return permit;
+        }
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        self.queue.borrow_mut().push_back(Waiter {
+            number,
+            request,
+            waker: None,
+            is_granted: false,
+        });
+        let place = Place {
+            semaphore: self.clone(),
+            number,
+        };
+        poll_fn(|cx| place.poll(cx)).await;
+        self.permit(request)
+    }
+
+    /// Number of waiters dropped before they had a permit, since the last call.
+    pub fn take_abandoned(&self) -> usize {
+        self.abandoned.take()
+    }
+
+    fn permit(self: &Rc<Self>, request: P::Request) -> Permit<P> {
+        Permit {
+            semaphore: self.clone(),
+            request,
+        }
+    }
+
+    fn free(&self, request: P::Request) {
+        self.policy.borrow_mut().free(request);
+        self.grant();
+    }
+
+    /// Grants permits to the waiters whose requests fit now, in order.
+    fn grant(&self) {
+        let mut wakers = Vec::new();
+        let mut queue = self.queue.borrow_mut();
+        let mut policy = self.policy.borrow_mut();
+        for waiter in queue.iter_mut().filter(|waiter| !waiter.is_granted) {
+            waiter.is_granted = policy.try_take(waiter.request);
+            if waiter.is_granted {
+                wakers.extend(waiter.waker.take());
+            } else if P::BLOCKS_LATER {
+                break;
+            }
+        }
+        drop((queue, policy));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn remove(&self, number: u32) -> Option<Waiter<P::Request>> {
+        let mut queue = self.queue.borrow_mut();
+        let index = queue.iter().position(|waiter| waiter.number == number);
+        index.and_then(|index| queue.remove(index))
+    }
+}
+
+impl<P: Policy> Place<P> {
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut queue = self.semaphore.queue.borrow_mut();
+        let mut waiters = queue.iter_mut();
+        if let Some(waiter) = waiters.find(|waiter| waiter.number == self.number)
+            && !waiter.is_granted
+        {
+            set_waker(&mut waiter.waker, cx);
+            return Poll::Pending;
+        }
+        drop(queue);
+        // Out of the queue, so that dropping this place does not pass the permit on.
+        self.semaphore.remove(self.number);
+        Poll::Ready(())
+    }
+}
+
+impl<P: Policy> Drop for Place<P> {
+    fn drop(&mut self) {
+        match self.semaphore.remove(self.number) {
+            Some(waiter) if waiter.is_granted => self.semaphore.free(waiter.request),
+            Some(_) => {
+                let abandoned = &self.semaphore.abandoned;
+                abandoned.set(abandoned.get() + 1);
+                // It may have been what blocked the waiters after it.
+                self.semaphore.grant();
+            }
+            None => {}
+        }
+    }
+}
+
+impl<P: Policy> Drop for Permit<P> {
+    fn drop(&mut self) {
+        self.semaphore.free(self.request);
+    }
+}
+
+/// Free bytes. A large request is not overtaken by small ones.
+#[derive(Debug)]
+pub struct Bytes(usize);
+
+/// Permits for numbers of bytes.
+pub type ByteSemaphore = Semaphore<Bytes>;
+
+/// A permit for a number of bytes.
+pub type BytePermit = Permit<Bytes>;
+
+impl Policy for Bytes {
+    type Request = usize;
+
+    const BLOCKS_LATER: bool = true;
+
+    fn try_take(&mut self, bytes: usize) -> bool {
+        let rest = self.0.checked_sub(bytes);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn free(&mut self, bytes: usize) {
+        self.0 += bytes;
+    }
+}
+
+impl ByteSemaphore {
+    /// A semaphore of `bytes` bytes, all of them free.
+    pub fn of_bytes(bytes: usize) -> Rc<ByteSemaphore> {
+        Semaphore::new(Bytes(bytes))
+    }
+
+    /// Number of free bytes.
+    pub fn free_bytes(&self) -> usize {
+        self.policy.borrow().0
+    }
+}
+
+impl BytePermit {
+    /// Frees the bytes above `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let surplus = self.request.saturating_sub(bytes);
+        self.request -= surplus;
+        self.semaphore.free(surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smol::future::{block_on, poll_once};
+    use std::pin::pin;
+
+    #[test]
+    fn requests_that_do_not_fit_wait_in_order() {
+        block_on(async {
+            let semaphore = ByteSemaphore::of_bytes(10);
+            let first = semaphore.acquire(8).await;
+            let mut large = pin!(semaphore.acquire(5));
+            assert!(poll_once(&mut large).await.is_none());
+            let mut small = pin!(semaphore.acquire(1));
+            // It would fit, but the large one is first.
+            assert!(poll_once(&mut small).await.is_none());
+            drop(first);
+            let large = poll_once(large).await.expect("a permit");
+            let small = poll_once(small).await.expect("a permit");
+            assert_eq!(semaphore.free_bytes(), 4);
+            drop((large, small));
+            assert_eq!(semaphore.free_bytes(), 10);
+        });
+    }
+
+    #[test]
+    fn a_waiter_that_gives_up_no_longer_blocks_the_next_one() {
+        block_on(async {
+            let semaphore = ByteSemaphore::of_bytes(10);
+            let _first = semaphore.acquire(8).await;
+            let mut next = pin!(semaphore.acquire(2));
+            {
+                let mut large = pin!(semaphore.acquire(5));
+                assert!(poll_once(&mut large).await.is_none());
+                assert!(poll_once(&mut next).await.is_none());
+            }
+            assert!(poll_once(next).await.is_some());
+        });
+    }
+
+    #[test]
+    fn surplus_bytes_are_freed_at_once() {
+        block_on(async {
+            let semaphore = ByteSemaphore::of_bytes(10);
+            let mut permit = semaphore.acquire(10).await;
+            let mut next = pin!(semaphore.acquire(6));
+            assert!(poll_once(&mut next).await.is_none());
+            permit.shrink_to(4);
+            let _next = poll_once(next).await.expect("a permit");
+            assert_eq!(semaphore.free_bytes(), 0);
+        });
+    }
+}
