@@ -55,6 +55,8 @@ struct Open {
     key: Option<Id>,
     /// Behind what was read of it last.
     done: usize,
+    /// Where its own item starts in the sequence around it.
+    item: usize,
 }
 
 struct Builder<'a> {
@@ -260,13 +262,13 @@ impl<'a> Builder<'a> {
         }
         let tag = span.tag_span().and_then(|tag| tag.byte_range());
         let start = tag.map_or(body, |tag| tag.start.min(body));
-        self.push(lead, start, item, kind, anchor);
+        self.push(lead, start, start, kind, anchor);
         let id = self.last;
-        // Until the collection is complete, its `end` keeps where its own dash was.
         self.open.push(Open {
             id,
             key: None,
             done: body,
+            item,
         });
     }
 
@@ -287,8 +289,9 @@ impl<'a> Builder<'a> {
     /// An anchor stays where it is when its value changes; one in front of a tag goes with the tag.
     fn anchored(&mut self, start: usize, end: usize) {
         let node = &mut self.tree.nodes[self.last];
-        if node.is_empty() {
-            (node.start, node.end) = (end, end);
+        // A collection has no end yet. The parser may report an empty scalar after the colon that follows it.
+        if node.is_empty() && matches!(node.kind, Kind::Scalar { .. }) {
+            (node.lead, node.start, node.end) = (end, end, end);
         }
         node.lead = node.lead.max(end);
         if node.start < end {
@@ -305,10 +308,9 @@ impl<'a> Builder<'a> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
-        let item = self.tree.nodes[open.id].end;
         self.tree.nodes[open.id].end = if start == end { open.done } else { end };
         self.unique(open.id)?;
-        self.placed(open.id, item)
+        self.placed(open.id, open.item)
     }
 
     /// A complete node takes its place in what is open.

@@ -5,6 +5,7 @@ mod properties;
 mod random;
 mod reading;
 mod rendering;
+mod short;
 mod stream;
 
 use super::*;
