@@ -12,17 +12,17 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(Command::Run(config)) => match agent::run(config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(error),
+            Err(error) => failed(&error, error.exit_code()),
         },
         #[cfg(feature = "check")]
         Ok(Command::Check(plan)) => match check::run(plan) {
             Ok(report) => say(report.text, true, u8::from(!report.is_healthy)),
-            Err(error) => failed(error),
+            Err(error) => failed(error, 1),
         },
         #[cfg(feature = "check")]
         Ok(Command::Install(folder)) => match check::install(&folder) {
             Ok(file) => say(file.display(), true, 0),
-            Err(error) => failed(error),
+            Err(error) => failed(error, 1),
         },
         Err(Exit {
             text,
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn failed(error: impl Display) -> ExitCode {
-    say(format_args!("probelet: {error}"), false, 1)
+fn failed(error: impl Display, code: u8) -> ExitCode {
+    say(format_args!("probelet: {error}"), false, code)
 }
 
 fn say(text: impl Display, to_stdout: bool, code: u8) -> ExitCode {

@@ -23,8 +23,9 @@ use smol::LocalExecutor;
 use crate::config::{Config, Forward};
 use crate::forward::{self, Entry, Places};
 use crate::limits;
+use crate::net::tls::Tls;
 use crate::net::{self, Listener, Reactor, Signals};
-use crate::probe::Dialler;
+use crate::probe::{Dialler, TlsSettingError, load_tls};
 use crate::telemetry::Level;
 
 use forwards::Forwards;
@@ -44,6 +45,18 @@ pub enum RunError {
     Bind(SocketAddr, Errno),
     /// Descriptors there are, and needed at least.
     Descriptors(usize, usize),
+    /// A file for TLS that the settings name cannot be used.
+    Tls(TlsSettingError),
+}
+
+impl RunError {
+    /// The exit code: 2 if a setting is wrong, as for all others, and 1 if the agent cannot run here.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Tls(_) => 2,
+            RunError::Kernel(..) | RunError::Bind(..) | RunError::Descriptors(..) => 1,
+        }
+    }
 }
 
 impl fmt::Display for RunError {
@@ -55,6 +68,7 @@ impl fmt::Display for RunError {
                 "{addr} is in use by another process: free it or choose another port"
             ),
             RunError::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
+            RunError::Tls(error) => error.fmt(f),
             RunError::Descriptors(have, need) => write!(
                 f,
                 "{have} file descriptors are too few: raise the limit (ulimit -n) to {need} or more"
@@ -82,6 +96,7 @@ struct Agent {
 /// # Errors
 /// What keeps it from beginning, when nothing is served; or an epoll that fails, which ends it.
 pub fn run(config: Config) -> Result<(), RunError> {
+    let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     let kernel = |what| move |error| RunError::Kernel(what, error);
     // One piece for all buffers, which the kernel gives page by page as they come to be used. The
     // agent lives as long as the process, and so does this.
@@ -107,7 +122,11 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .iter()
         .map(|forward| Ok((bind(forward.listen)?, *forward)));
     let forwards = forwards.collect::<Result<Vec<_>, RunError>>()?;
-    let agent = Rc::new(Agent::new(Config { capacity, ..config }, reactor.clone()));
+    let agent = Rc::new(Agent::new(
+        Config { capacity, ..config },
+        reactor.clone(),
+        tls,
+    ));
     if capacity != wanted {
         agent.note_capacity(capacity);
     }
@@ -117,7 +136,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
 }
 
 impl Agent {
-    fn new(config: Config, reactor: Rc<Reactor>) -> Agent {
+    fn new(config: Config, reactor: Rc<Reactor>, tls: Rc<Tls>) -> Agent {
         let probers = config.probers.len();
         let ours = config.forwards.iter().map(|forward| forward.listen.port);
         Agent {
@@ -126,7 +145,7 @@ impl Agent {
                 target: config.target,
                 source: config.source,
                 own_ports: ours.chain([config.status.port]).collect(),
-                tls: config.tls.clone(),
+                tls,
                 observer: None,
             },
             slots: Slots::new(config.capacity),

@@ -120,7 +120,7 @@ impl Agent {
     /// What became of TLS since the last probe: turns that never came, and certificates that were renewed, or
     /// are broken now.
     pub(super) fn note_tls(&self) {
-        let given_up = self.config.tls.take_abandoned();
+        let given_up = self.dialler.tls.take_abandoned();
         if given_up > 0
             && let Some(suppressed) = self.limits.borrow_mut().turns.allow(Instant::now())
         {
@@ -132,7 +132,7 @@ impl Agent {
                 .field("probes", given_up)
                 .suppressed(suppressed);
         }
-        while let Some(notice) = self.config.tls.take_notice() {
+        while let Some(notice) = self.dialler.tls.take_notice() {
             let Some(suppressed) = self.limits.borrow_mut().tls_files.allow(Instant::now()) else {
                 continue;
             };

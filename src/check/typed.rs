@@ -7,10 +7,13 @@ use std::rc::Rc;
 
 use super::asked::{Asked, USER_AGENT};
 use super::typed_error::{Fault, TypedError};
-use crate::config::{Action, ConfigError, Header, HttpGet, Protocol, Scheme, headers};
+use crate::config::{
+    Action, ClientCert, ConfigError, FileSetting, Header, HttpGet, Protocol, Scheme, TlsSettings,
+    headers,
+};
 use crate::limits;
 use crate::net::tls::{IS_BUILT, Tls};
-use crate::net::{TlsFileError, TlsFiles, TlsPart};
+use crate::probe::load_tls;
 use crate::wire::url::{self, Absolute};
 
 /// The arguments as they stand.
@@ -77,7 +80,7 @@ impl Plan {
             port_given,
             action,
             asked,
-            tls: Rc::new(tls),
+            tls,
             timeout,
             verbose: typed.verbose,
             json: typed.json,
@@ -125,7 +128,7 @@ impl Kind {
         self,
         cert: Option<String>,
         key: Option<String>,
-    ) -> Result<Option<[Box<str>; 2]>, TypedError> {
+    ) -> Result<Option<ClientCert>, TypedError> {
         let is_plain = !matches!(self, Kind::Http(Scheme::Https) | Kind::Grpc { tls: true });
         match (cert, key) {
             (None, None) => Ok(None),
@@ -133,37 +136,31 @@ impl Kind {
             (None, Some(key)) if is_plain => Err(Fault::PlainKey.of(&key)),
             (None, Some(key)) => Err(Fault::NoCert.of(&key)),
             (Some(cert), None) => Err(Fault::NoKey.of(&cert)),
-            (Some(cert), Some(key)) => Ok(Some([cert.into(), key.into()])),
+            (Some(cert), Some(key)) => {
+                let file = |flag: &str, path: String| FileSetting {
+                    origin: flag.into(),
+                    path: path.into(),
+                };
+                Ok(Some(ClientCert {
+                    cert: file("--cert", cert),
+                    key: file("--key", key),
+                }))
+            }
         }
     }
 }
 
-/// Reads the files, which have to be good before anybody is asked.
-fn tls(client: Option<[Box<str>; 2]>) -> Result<Tls, TypedError> {
+/// Reads the files of the client certificate before the probe begins.
+fn tls(client: Option<ClientCert>) -> Result<Rc<Tls>, TypedError> {
     if client.is_some() && !IS_BUILT {
         let origin = "--cert".into();
-        return Err(TypedError::Tls(ConfigError::NoTls { origin }));
+        return Err(TypedError::NoTls(ConfigError::NoTls { origin }));
     }
-    let files = TlsFiles {
+    let settings = TlsSettings {
         client,
-        ..TlsFiles::default()
+        ..TlsSettings::default()
     };
-    Tls::load(files).map_err(|error| {
-        let TlsFileError {
-            part,
-            path,
-            problem,
-        } = error;
-        let origin = match part {
-            TlsPart::Key => "--key",
-            TlsPart::Certificate | TlsPart::AppCa => "--cert",
-        };
-        TypedError::Tls(ConfigError::TlsFile {
-            origin: origin.into(),
-            path,
-            problem,
-        })
-    })
+    load_tls(&settings).map_err(TypedError::Tls)
 }
 
 /// What a URL leads to.

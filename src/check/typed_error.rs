@@ -5,6 +5,7 @@ use core::fmt;
 use super::asked::AGENT_BYTES;
 use crate::config::ConfigError;
 use crate::limits;
+use crate::probe::TlsSettingError;
 use crate::telemetry::{Discreet, Quoted};
 
 /// Why an argument is refused.
@@ -17,8 +18,10 @@ pub enum TypedError {
         /// The URL or the value as it was typed; of a header its name, as its value may be a secret.
         value: Box<str>,
     },
-    /// The client certificate cannot be used, for the reasons that the agent has.
-    Tls(ConfigError),
+    /// The client certificate cannot be used, for the same reasons as the agent's.
+    Tls(TlsSettingError),
+    /// A client certificate in a build without TLS.
+    NoTls(ConfigError),
 }
 
 /// What an argument must be.
@@ -144,6 +147,7 @@ impl fmt::Display for TypedError {
         let (fault, value) = match self {
             TypedError::Value { fault, value } => (fault, value),
             TypedError::Tls(error) => return error.fmt(f),
+            TypedError::NoTls(error) => return error.fmt(f),
         };
         let subject = fault.subject();
         match fault.is_of_header() {

@@ -1,6 +1,6 @@
 //! From probers JSON and settings to validated, typed tables. Every error is found here, before
-//! anything is bound; nothing in this layer changes once the agent runs, but for the certificates, which
-//! `net::tls` reads again.
+//! anything is bound, and nothing in this layer changes once the agent runs. It opens no sockets and reads no
+//! certificates or keys: it yields their paths.
 
 mod checks;
 pub(crate) mod headers;
@@ -15,17 +15,16 @@ mod tls;
 
 use core::net::IpAddr;
 use core::time::Duration;
-use std::rc::Rc;
 
-use crate::net::tls::Tls;
 use crate::telemetry::LogSettings;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use probers_error::{ProbersError, Problem, Rule};
-pub use settings::Settings;
+pub use settings::{Settings, validate};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{format, level, seconds};
 pub use settings_error::{ConfigError, Fault};
+pub use tls::{ClientCert, FileSetting, TlsSettings};
 
 /// All the agent needs to know, checked as a whole.
 #[derive(Debug)]
@@ -48,8 +47,8 @@ pub struct Config {
     pub log: LogSettings,
     /// How much at once.
     pub capacity: Capacity,
-    /// What is shown to an app that speaks TLS, and what is asked of it.
-    pub tls: Rc<Tls>,
+    /// TLS to the app.
+    pub tls: TlsSettings,
 }
 
 /// An address to listen on; without one, all addresses, IPv6 and IPv4.

@@ -3,7 +3,7 @@
 
 use super::checks::Names;
 use super::settings_error::{ConfigError, Fault};
-use super::{Capacity, Config, Forward, Listen, Probers, ProbersError, listen};
+use super::{Capacity, Config, FileSetting, Forward, Listen, Probers, ProbersError, listen};
 use crate::limits;
 use crate::telemetry::{Format, Level, LogSettings};
 use core::net::{IpAddr, Ipv4Addr};
@@ -101,26 +101,51 @@ impl Given {
 }
 
 impl Config {
-    /// What the settings mean. `env` looks up a variable, `read_file` the bytes of a file.
+    /// Resolves the settings. `env` looks up a variable, `read_file` reads the file of probers.
     ///
     /// # Errors
-    /// The first setting that is wrong, or that does not go with the others.
+    /// The first setting that is not valid by itself, or that contradicts another.
     pub fn from_settings(
         typed: &Settings,
         env: impl Fn(&str) -> Option<OsString>,
         read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
-        let given = Sources { typed, env: &env };
-        let (forwards, forward_names) = given.forwards()?;
-        let (target, target_name) = given
+        let sources = Sources { typed, env: &env };
+        sources.check_build()?;
+        sources.config(&read_file)
+    }
+}
+
+/// Checks settings by every rule that the agent applies to them at its start. No file is read: what a setting
+/// names a file for is not checked.
+///
+/// # Errors
+/// The error with which the agent would exit.
+pub fn validate(
+    typed: &Settings,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<(), Box<ConfigError>> {
+    let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
+    Sources { typed, env: &env }.config(&no_file).map(drop)
+}
+
+impl Sources<'_> {
+    fn config(
+        &self,
+        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Config, Box<ConfigError>> {
+        let typed = self.typed;
+        // Before the forwards, which usually name the same address.
+        let (target, target_name) = self
             .named("target-ip", &typed.target_ip, listen::target)?
             .unwrap_or_else(|| {
                 let name = "the default --target-ip 127.0.0.1";
                 (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
             });
-        let source = given.named("source-ip", &typed.source_ip, listen::source)?;
+        let source = self.named("source-ip", &typed.source_ip, listen::source)?;
         let (source, source_name) = source.unzip();
-        let margin = given.named("deadline-margin", &typed.deadline_margin, millis)?;
+        let (forwards, forward_names) = self.forwards()?;
+        let margin = self.named("deadline-margin", &typed.deadline_margin, millis)?;
         let (margin, margin_name) = margin.unzip();
         let names = Names {
             target: target_name,
@@ -129,28 +154,30 @@ impl Config {
             forwards: forward_names,
         };
         let config = Config {
-            status: given.status()?,
+            status: self.status()?,
             target,
             source,
             probers: Probers::default(),
             forwards,
             deadline_margin: margin.unwrap_or(limits::DEADLINE_MARGIN),
-            shutdown_delay: given
+            shutdown_delay: self
                 .read("shutdown-delay", &typed.shutdown_delay, seconds)?
                 .unwrap_or(Duration::ZERO),
-            log: given.log()?,
-            capacity: given.capacity()?,
-            tls: given.tls()?,
+            log: self.log()?,
+            capacity: self.capacity()?,
+            tls: self.tls()?,
         };
         config.check_families(&names)?;
-        config.check_listeners(&names, given.pod_addresses())?;
+        config.check_listeners(&names, self.pod_addresses())?;
         config.check_places()?;
-        match given.find("app-probers", &typed.app_probers)? {
-            Some(probers) => config.with_probers(probers, &names, &read_file),
+        match self.find("app-probers", &typed.app_probers)? {
+            Some(probers) => config.with_probers(probers, &names, read_file),
             None => Ok(config),
         }
     }
+}
 
+impl Config {
     fn with_probers(
         mut self,
         mut given: Given,
@@ -160,8 +187,10 @@ impl Config {
         if let Some(path) = given.value.strip_prefix('@') {
             let bytes = read_file(path).map_err(|error| {
                 Box::new(ConfigError::File {
-                    origin: given.origin.clone(),
-                    path: path.into(),
+                    file: FileSetting {
+                        origin: given.origin.clone(),
+                        path: path.into(),
+                    },
                     reason: error.to_string().into(),
                 })
             })?;

@@ -1,8 +1,7 @@
 //! What can be wrong with the settings. The text names the flag or variable and what to write instead.
 
-use super::ProbersError;
+use super::{FileSetting, ProbersError};
 use crate::limits;
-use crate::net::FileProblem;
 use crate::telemetry::Quoted;
 use core::fmt;
 
@@ -25,21 +24,10 @@ pub enum ConfigError {
     },
     /// The file after `@` cannot be read.
     File {
-        /// The flag or variable that names it.
-        origin: Box<str>,
-        /// The file.
-        path: Box<str>,
+        /// The file, and the setting that names it.
+        file: FileSetting,
         /// Why.
         reason: Box<str>,
-    },
-    /// A file for TLS cannot be used.
-    TlsFile {
-        /// The flag or variable that names it.
-        origin: Box<str>,
-        /// The file.
-        path: Box<str>,
-        /// What is wrong with it.
-        problem: FileProblem,
     },
     /// A setting that needs another beside it.
     Alone {
@@ -205,16 +193,9 @@ impl fmt::Display for ConfigError {
             ConfigError::NotText { origin } => {
                 write!(f, "{origin} is not UTF-8: write it in plain text")
             }
-            ConfigError::File {
-                origin,
-                path,
-                reason,
-            } => file(f, origin, path, format_args!("cannot be read: {reason}")),
-            ConfigError::TlsFile {
-                origin,
-                path,
-                problem,
-            } => file(f, origin, path, format_args!("{problem}")),
+            ConfigError::File { file, reason } => {
+                write!(f, "{file}, which cannot be read: {reason}")
+            }
             ConfigError::Alone { given, missing } => {
                 write!(f, "{given} stands alone: write {missing} as well")
             }
@@ -253,15 +234,6 @@ impl fmt::Display for ConfigError {
             ),
         }
     }
-}
-
-fn file(
-    f: &mut fmt::Formatter<'_>,
-    origin: &str,
-    path: &str,
-    fault: fmt::Arguments<'_>,
-) -> fmt::Result {
-    write!(f, "{origin} names the file {}, which {fault}", Quoted(path))
 }
 
 fn same_port(f: &mut fmt::Formatter<'_>, port: u16, first: &str, second: &str) -> fmt::Result {

@@ -1,63 +1,103 @@
-//! What is said about TLS to the app: files that have to be good before anything listens.
+//! TLS to the app: which files the agent reads at its start, and the identity that the app must have. The files
+//! themselves are not read here.
 
 use super::settings::{Given, Sources};
 use super::{ConfigError, Fault};
-use crate::net::tls::{IS_BUILT, Tls};
-use crate::net::{TlsFileError, TlsFiles, TlsPart};
-use std::rc::Rc;
+use core::fmt;
+
+/// What the settings for TLS name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The client certificate that the app asks for.
+    pub client: Option<ClientCert>,
+    /// The trust anchors of the app's certificate; without them nothing is verified.
+    pub app_ca: Option<FileSetting>,
+    /// The SPIFFE ID that the app's certificate must have.
+    pub app_id: Option<Box<str>>,
+}
+
+/// PEM files of a certificate, with its intermediates, and of its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCert {
+    /// The certificate chain.
+    pub cert: FileSetting,
+    /// The private key.
+    pub key: FileSetting,
+}
+
+/// A file, and the setting that names it. Displayed as the subject of an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSetting {
+    /// The flag or variable.
+    pub origin: Box<str>,
+    /// The path.
+    pub path: Box<str>,
+}
+
+impl fmt::Display for FileSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = crate::telemetry::Quoted(&self.path);
+        write!(f, "{} names the file {path}", self.origin)
+    }
+}
+
+impl From<Given> for FileSetting {
+    fn from(given: Given) -> Self {
+        FileSetting {
+            origin: given.origin,
+            path: given.value,
+        }
+    }
+}
 
 impl Sources<'_> {
-    pub(super) fn tls(&self) -> Result<Rc<Tls>, Box<ConfigError>> {
+    /// Refuses settings for TLS in a build without it.
+    pub(super) fn check_build(&self) -> Result<(), Box<ConfigError>> {
+        if cfg!(feature = "tls") {
+            return Ok(());
+        }
+        for (flag, typed) in [
+            ("client-cert", &self.typed.client_cert),
+            ("client-key", &self.typed.client_key),
+            ("app-ca", &self.typed.app_ca),
+            ("app-id", &self.typed.app_id),
+        ] {
+            if let Some(Given { origin, .. }) = self.find(flag, typed)? {
+                return Err(Box::new(ConfigError::NoTls { origin }));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn tls(&self) -> Result<TlsSettings, Box<ConfigError>> {
         let cert = self.find("client-cert", &self.typed.client_cert)?;
         let key = self.find("client-key", &self.typed.client_key)?;
         let ca = self.find("app-ca", &self.typed.app_ca)?;
         let id = self.find("app-id", &self.typed.app_id)?;
-        if let Some(given) = [&cert, &key, &ca, &id].into_iter().flatten().next()
-            && !IS_BUILT
-        {
-            let origin = given.origin.clone();
-            return Err(Box::new(ConfigError::NoTls { origin }));
-        }
-        let id_value = id.as_ref().map(|id| id.read(spiffe_id)).transpose()?;
-        let client = match (&cert, &key) {
-            (Some(cert), Some(key)) => Some([cert.value.clone(), key.value.clone()]),
-            (Some(cert), None) => return Err(alone(cert, "--client-key")),
-            (None, Some(key)) => return Err(alone(key, "--client-cert")),
+        let app_id = id.as_ref().map(|id| id.read(spiffe_id)).transpose()?;
+        let client = match (cert, key) {
+            (Some(cert), Some(key)) => Some(ClientCert {
+                cert: cert.into(),
+                key: key.into(),
+            }),
+            (Some(cert), None) => return Err(alone(&cert, "--client-key")),
+            (None, Some(key)) => return Err(alone(&key, "--client-cert")),
             (None, None) => None,
         };
         if let (Some(id), None) = (&id, &ca) {
             return Err(alone(id, "--app-ca"));
         }
-        let files = TlsFiles {
+        Ok(TlsSettings {
             client,
-            app_ca: ca.as_ref().map(|ca| ca.value.clone()),
-            app_id: id_value,
-        };
-        match Tls::load(files) {
-            Ok(tls) => Ok(Rc::new(tls)),
-            Err(error) => {
-                let given = match error.part {
-                    TlsPart::Certificate => cert,
-                    TlsPart::Key => key,
-                    TlsPart::AppCa => ca,
-                };
-                Err(of_file(given, error))
-            }
-        }
+            app_ca: ca.map(Into::into),
+            app_id,
+        })
     }
 }
 
 fn alone(given: &Given, missing: &'static str) -> Box<ConfigError> {
     let given = given.name();
     Box::new(ConfigError::Alone { given, missing })
-}
-
-fn of_file(given: Option<Given>, error: TlsFileError) -> Box<ConfigError> {
-    Box::new(ConfigError::TlsFile {
-        origin: given.map(|given| given.origin).unwrap_or_default(),
-        path: error.path,
-        problem: error.problem,
-    })
 }
 
 /// `spiffe://`, a trust domain, and segments of a path (SPIFFE-ID, section 2). A certificate has it in just

@@ -9,6 +9,7 @@ mod http;
 mod outcome;
 mod reply;
 mod tcp;
+mod tls_files;
 
 pub use dialled::{Dialled, UrlAuthority};
 pub use event::{Event, Observer};
@@ -16,6 +17,7 @@ pub use failure::Failure;
 pub use grpc::GrpcProbe;
 pub use http::{HttpProbe, PROBE_BYTES, RedirectSpace};
 pub use outcome::Outcome;
+pub use tls_files::{TlsSettingError, load_tls};
 
 use core::future::Future;
 use core::net::{IpAddr, SocketAddr};

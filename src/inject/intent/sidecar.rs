@@ -1,7 +1,7 @@
 //! The agent as a container of the pod, and the check that the agent itself would start with it.
 
 use super::table::Table;
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{self, ConfigError, Settings};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
 use crate::inject::view::containers::SIDECAR;
@@ -72,8 +72,6 @@ impl Command {
             let is_known = set_flag(&mut typed, arg);
             debug_assert!(is_known, "{arg}");
         }
-        Self::check_id(&mut typed)?;
-        Self::check_addresses(&typed)?;
         let pod_ip = matches!(options.target, Target::Pod).then(|| sample(options.source_ip));
         let table = self.table.to_string();
         let env = |name: &str| match name {
@@ -81,32 +79,7 @@ impl Command {
             PROBERS => Some(OsString::from(&table)),
             _ => None,
         };
-        // No setting names a file: the files of Secrets do not exist here.
-        let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-        Config::from_settings(&typed, env, no_file).map(drop)
-    }
-
-    /// Without the files, the check would report `--app-id` without `--app-ca` before an invalid identity.
-    fn check_id(typed: &mut Settings) -> Result<(), Box<ConfigError>> {
-        let alone = Settings {
-            app_id: typed.app_id.take(),
-            ..Settings::default()
-        };
-        let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-        match Config::from_settings(&alone, |_| None, no_file) {
-            Err(error) if matches!(*error, ConfigError::Alone { .. }) => Ok(()),
-            checked => checked.map(drop),
-        }
-    }
-
-    /// Each forward has the target address as well: report an invalid one once, for the setting itself.
-    fn check_addresses(typed: &Settings) -> Result<(), Box<ConfigError>> {
-        let alone = Settings {
-            target_ip: typed.target_ip.clone(),
-            ..Settings::default()
-        };
-        let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-        Config::from_settings(&alone, |_| None, no_file).map(drop)
+        config::validate(&typed, env)
     }
 }
 
@@ -124,8 +97,9 @@ fn set_flag(typed: &mut Settings, arg: &str) -> bool {
         "app-id" => typed.app_id = Some(value),
         "shutdown-delay" => typed.shutdown_delay = Some(value),
         "forward" => typed.forward.push(value),
-        // Their files do not exist here.
-        "client-cert" | "client-key" | "app-ca" => {}
+        "client-cert" => typed.client_cert = Some(value),
+        "client-key" => typed.client_key = Some(value),
+        "app-ca" => typed.app_ca = Some(value),
         _ => return false,
     }
     true

@@ -1,0 +1,64 @@
+//! Loads the certificates and keys that the settings name, and names the setting in errors.
+
+use core::fmt;
+use std::rc::Rc;
+
+use crate::config::{ClientCert, FileSetting, TlsSettings};
+use crate::net::tls::Tls;
+use crate::net::{FileProblem, TlsFileError, TlsFiles, TlsPart};
+
+/// A file for TLS cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettingError {
+    /// The setting that names the file.
+    pub setting: FileSetting,
+    /// What is wrong with the file.
+    pub problem: FileProblem,
+}
+
+impl fmt::Display for TlsSettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, which {}", self.setting, self.problem)
+    }
+}
+
+impl core::error::Error for TlsSettingError {}
+
+/// Reads the files of `settings`, of which there may be none.
+///
+/// # Errors
+/// The first file that cannot be used.
+pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
+    let path = |file: &FileSetting| file.path.clone();
+    let files = TlsFiles {
+        client: settings
+            .client
+            .as_ref()
+            .map(|ClientCert { cert, key }| [path(cert), path(key)]),
+        app_ca: settings.app_ca.as_ref().map(path),
+        app_id: settings.app_id.clone(),
+    };
+    match Tls::load(files) {
+        Ok(tls) => Ok(Rc::new(tls)),
+        Err(error) => Err(name_setting(settings, error)),
+    }
+}
+
+fn name_setting(settings: &TlsSettings, error: TlsFileError) -> TlsSettingError {
+    let client = settings.client.as_ref();
+    let setting = match error.part {
+        TlsPart::Certificate => client.map(|client| &client.cert),
+        TlsPart::Key => client.map(|client| &client.key),
+        TlsPart::AppCa => settings.app_ca.as_ref(),
+    };
+    TlsSettingError {
+        setting: setting.cloned().unwrap_or_else(|| FileSetting {
+            origin: error.part.as_str().into(),
+            path: error.path,
+        }),
+        problem: error.problem,
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests;

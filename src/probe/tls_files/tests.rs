@@ -1,0 +1,149 @@
+//! Which files are refused, by the text that an operator reads.
+
+use super::*;
+use crate::limits;
+use rcgen::{CertificateParams, KeyPair};
+
+/// A directory that goes when this does.
+struct Directory(std::path::PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let unique = format!("probelet-settings-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(unique);
+        std::fs::create_dir(&directory).expect("a new directory");
+        Directory(directory)
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a new file");
+        path.to_str().expect("a plain path").into()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Files as `(flag, path)`.
+fn settings(files: &[(&str, &str)]) -> TlsSettings {
+    let file = |name: &str| {
+        let found = files.iter().find(|(flag, _)| *flag == name);
+        found.map(|(flag, path)| FileSetting {
+            origin: format!("--{flag}").into(),
+            path: (*path).into(),
+        })
+    };
+    let client = file("client-cert").zip(file("client-key"));
+    TlsSettings {
+        client: client.map(|(cert, key)| ClientCert { cert, key }),
+        app_ca: file("app-ca"),
+        app_id: None,
+    }
+}
+
+fn refusal(files: &[(&str, &str)]) -> String {
+    let refused = load_tls(&settings(files)).map(drop);
+    refused.expect_err("a refusal").to_string()
+}
+
+fn assert_good(files: &[(&str, &str)]) {
+    load_tls(&settings(files)).expect("good files");
+}
+
+/// A certificate and its key, as PEM.
+fn pair() -> [String; 2] {
+    let key = KeyPair::generate().expect("a key");
+    let certificate = CertificateParams::default().self_signed(&key);
+    let certificate = certificate.expect("a certificate");
+    [certificate.pem(), key.serialize_pem()]
+}
+
+#[test]
+fn good_files_are_taken_together_or_in_one() {
+    let directory = Directory::new("good");
+    let [certificate, key] = pair();
+    let both = directory.file("both.pem", format!("{key}{certificate}"));
+    let (certificate, key) = (
+        directory.file("cert.pem", certificate),
+        directory.file("key.pem", key),
+    );
+    assert_good(&[("client-cert", &certificate), ("client-key", &key)]);
+    assert_good(&[("client-cert", &both), ("client-key", &both)]);
+    assert_good(&[("app-ca", &certificate)]);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named_with_what_to_write_instead() {
+    let directory = Directory::new("bad");
+    let [certificate, key] = pair();
+    let other_key = directory.file("other.pem", &pair()[1]);
+    let encrypted = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let encrypted = directory.file("encrypted.pem", encrypted);
+    let large = directory.file("large.pem", vec![b'-'; limits::PEM_BYTES + 1]);
+    let broken = directory.file("broken.pem", certificate.replace("-----END", "?"));
+    let (certificate, key) = (
+        directory.file("cert.pem", certificate),
+        directory.file("key.pem", key),
+    );
+    for (cert, key, origin, path, expected) in [
+        (&key, &key, "--client-cert", &key, "has no certificate"),
+        (
+            &certificate,
+            &certificate,
+            "--client-key",
+            &certificate,
+            "has no private key",
+        ),
+        (
+            &certificate,
+            &encrypted,
+            "--client-key",
+            &encrypted,
+            "has a key with a passphrase",
+        ),
+        (
+            &certificate,
+            &other_key,
+            "--client-key",
+            &other_key,
+            "has a key that is not",
+        ),
+        (
+            &large,
+            &key,
+            "--client-cert",
+            &large,
+            "has more than 256 KiB",
+        ),
+        (&broken, &key, "--client-cert", &broken, "is not PEM"),
+    ] {
+        let text = refusal(&[("client-cert", cert), ("client-key", key)]);
+        let expected = format!("{origin} names the file \"{path}\", which {expected}");
+        assert!(text.starts_with(&expected), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_readable_file_is_named_likewise() {
+    for (path, expected) in [
+        (
+            "/none",
+            "cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "/dev/zero",
+            "is no regular file: write the path of a PEM file",
+        ),
+        ("/tmp", "is no regular file: write the path of a PEM file"),
+    ] {
+        let text = refusal(&[("app-ca", path)]);
+        assert_eq!(
+            text,
+            format!("--app-ca names the file \"{path}\", which {expected}")
+        );
+    }
+}
