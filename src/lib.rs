@@ -14,6 +14,7 @@
 //! | `config`  | flags, environment and probers JSON to validated, typed tables; all errors before the first bind |
 //! | `telemetry` | log lines, their rate limit, Prometheus text: what agent and webhook report of themselves |
 //! | `net`     | reactor, socket, timer, TLS: the only place that blocks or sleeps |
+//! | `pem`     | certificate and key files: bounded read, change detection, pair check |
 //! | `wire`    | bytes to typed values and back, HTTP/1.1, HTTP/2 and gRPC's messages; no I/O, no clock |
 //! | `limits`  | every capacity and deadline: value, unit, reason |
 //!
@@ -46,6 +47,7 @@ pub mod limits;
 #[cfg(feature = "inject-library")]
 pub mod manifest;
 pub mod net;
+pub mod pem;
 pub mod probe;
 pub mod telemetry;
 #[cfg(feature = "inject-library")]

@@ -22,8 +22,8 @@ const LAYERS: &[&str] = &[
     "flags",
     "config",
     "telemetry",
-    "pem",
     "net",
+    "pem",
     "wire",
     "limits",
 ];

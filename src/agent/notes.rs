@@ -10,7 +10,7 @@ use super::Agent;
 use super::metrics::Rejection;
 use super::report::RateLimit;
 use crate::config::{Capacity, Prober};
-use crate::net::{TlsNotice, tls};
+use crate::net::{TlsReload, tls};
 use crate::telemetry::Level;
 
 /// Lines a minute of what is not a prober's.
@@ -132,22 +132,23 @@ impl Agent {
                 .field("probes", given_up)
                 .suppressed(suppressed);
         }
-        while let Some(notice) = self.dialler.tls.take_notice() {
+        while let Some(reload) = self.dialler.tls.take_reload() {
             let Some(suppressed) = self.limits.borrow_mut().tls_files.allow(Instant::now()) else {
                 continue;
             };
-            match notice {
-                TlsNotice::Renewed(part) => self
+            let part = reload.part();
+            match reload {
+                TlsReload::Renewed(_) => self
                     .log
                     .line(Level::Info, "certificate renewed")
-                    .field("part", part.as_str())
+                    .field("part", part)
                     .suppressed(suppressed),
-                TlsNotice::Kept(error) => self
+                TlsReload::Failed(error) => self
                     .log
                     .line(Level::Warn, "certificate kept: its files are broken now")
-                    .field("part", error.part.as_str())
+                    .field("part", part)
                     .field("path", &error.path)
-                    .field("error", error.problem)
+                    .field("error", error.error)
                     .suppressed(suppressed),
             };
         }

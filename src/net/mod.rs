@@ -17,7 +17,7 @@ mod task;
 mod timers;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub mod tls;
-mod tls_files;
+mod tls_options;
 
 pub use deadline::Elapsed;
 pub use listener::{BindError, BoundSocket, Listener, bind};
@@ -29,7 +29,7 @@ pub use socket::Socket;
 pub use stream::Stream;
 pub use stream_error::{StreamError, TlsFault};
 pub use task::{set_waker, yield_now};
-pub use tls_files::{Alpn, Curves, FileProblem, TlsFileError, TlsFiles, TlsNotice, TlsPart};
+pub use tls_options::{Alpn, Curves, TlsFiles, TlsReload};
 
 use rustix::io::Errno;
 

@@ -2,7 +2,8 @@
 
 use super::socket::Socket;
 use super::stream_error::{StreamError, TlsFault};
-use super::tls_files::{Alpn, Curves, TlsFileError, TlsFiles, TlsNotice};
+use super::tls_options::{Alpn, Curves, TlsFiles, TlsReload};
+use crate::pem::FileError;
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = false;
@@ -19,7 +20,7 @@ impl Tls {
     ///
     /// # Errors
     /// None.
-    pub fn load(_: TlsFiles) -> Result<Tls, TlsFileError> {
+    pub fn load(_: TlsFiles) -> Result<Tls, FileError> {
         Ok(Tls)
     }
 
@@ -43,7 +44,7 @@ impl Tls {
     }
 
     /// Nothing ever comes of files.
-    pub fn take_notice(&self) -> Option<TlsNotice> {
+    pub fn take_reload(&self) -> Option<TlsReload> {
         None
     }
 }

@@ -4,8 +4,9 @@ use core::fmt;
 use std::rc::Rc;
 
 use crate::config::{ClientCert, FileSetting, TlsSettings};
+use crate::net::TlsFiles;
 use crate::net::tls::Tls;
-use crate::net::{FileProblem, TlsFileError, TlsFiles, TlsPart};
+use crate::pem::{FileError, FileRole, PemError};
 
 /// A file for TLS cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +14,12 @@ pub struct TlsSettingError {
     /// The setting that names the file.
     pub setting: FileSetting,
     /// What is wrong with the file.
-    pub problem: FileProblem,
+    pub error: PemError,
 }
 
 impl fmt::Display for TlsSettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, which {}", self.setting, self.problem)
+        write!(f, "{}, which {}", self.setting, self.error)
     }
 }
 
@@ -44,19 +45,19 @@ pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
     }
 }
 
-fn name_setting(settings: &TlsSettings, error: TlsFileError) -> TlsSettingError {
+fn name_setting(settings: &TlsSettings, error: FileError) -> TlsSettingError {
     let client = settings.client.as_ref();
-    let setting = match error.part {
-        TlsPart::Certificate => client.map(|client| &client.cert),
-        TlsPart::Key => client.map(|client| &client.key),
-        TlsPart::AppCa => settings.app_ca.as_ref(),
+    let setting = match error.role {
+        FileRole::Certificate => client.map(|client| &client.cert),
+        FileRole::Key => client.map(|client| &client.key),
+        FileRole::Ca => settings.app_ca.as_ref(),
     };
     TlsSettingError {
         setting: setting.cloned().unwrap_or_else(|| FileSetting {
-            origin: error.part.as_str().into(),
+            origin: Box::default(),
             path: error.path,
         }),
-        problem: error.problem,
+        error: error.error,
     }
 }
 

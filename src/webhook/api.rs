@@ -3,20 +3,18 @@
 
 use super::Api;
 use super::chunked::Chunked;
-use super::files::Watched;
 use super::stream::{Scratch, before, write};
 use crate::limits;
+use crate::pem::{self, FileBytes};
 use async_io::Async;
 use core::fmt;
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
+use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,8 +26,8 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub struct Client {
     host: Box<str>,
     port: u16,
-    ca: Watched,
-    token: Watched,
+    ca_path: Box<str>,
+    token_path: Box<str>,
 }
 
 /// Why there is no answer.
@@ -48,9 +46,8 @@ fn error(why: impl Into<Box<str>>) -> ApiError {
 
 /// The namespace of the pod this runs in.
 pub fn own_namespace() -> Option<Box<str>> {
-    let file = Watched::new(PathBuf::from(ACCOUNT).join("namespace"));
-    let text = String::from_utf8(file.read(limits::PEM_BYTES).ok()?).ok()?;
-    Some(text.trim().into())
+    let bytes = pem::read_file(&account_file("namespace"), limits::PEM_BYTES).ok()?;
+    Some(core::str::from_utf8(&bytes).ok()?.trim().into())
 }
 
 impl Client {
@@ -79,15 +76,15 @@ impl Client {
                 (None, _) => return Ok(None),
             },
         };
-        let file = |given: &Option<Box<str>>, name: &str| match given {
-            Some(path) => Watched::new(&**path),
-            None => Watched::new(PathBuf::from(ACCOUNT).join(name)),
+        let path = |given: &Option<Box<str>>, name: &str| {
+            let given = given.clone();
+            given.unwrap_or_else(|| account_file(name))
         };
         Ok(Some(Client {
             host,
             port,
-            ca: file(&api.ca, "ca.crt"),
-            token: file(&api.token, "token"),
+            ca_path: path(&api.ca, "ca.crt"),
+            token_path: path(&api.token, "token"),
         }))
     }
 
@@ -156,11 +153,13 @@ impl Client {
             self.place(),
             env!("CARGO_PKG_VERSION"),
         );
-        let token = read(&self.token)?;
+        let token = read(&self.token_path)?;
         let token = core::str::from_utf8(&token).unwrap_or_default().trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let path = self.token.path().display();
-            return Err(error(format!("{path} has no token: write the file of one")));
+            let path = &self.token_path;
+            return Err(error(format!(
+                "{path}: has no bearer token: write the path of a service account's token"
+            )));
         }
         head.extend(["Authorization: Bearer ", token, "\r\n"]);
         let text = body.map_or_else(String::new, |(_, value)| value.to_string());
@@ -195,18 +194,9 @@ impl Client {
     }
 
     fn config(&self) -> Result<ClientConfig, ApiError> {
-        let pem = read(&self.ca)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
-            // One that cannot be understood may stand beside the one that matters.
-            let _ = roots.add(certificate);
-        }
-        if roots.is_empty() {
-            let path = self.ca.path().display();
-            return Err(error(format!(
-                "{path} has no CA certificate: write the file of one"
-            )));
-        }
+        let path = &self.ca_path;
+        let roots = pem::parse_any_roots(&read(path)?);
+        let roots = roots.map_err(|why| error(format!("{path}: {why}")))?;
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|why| error(why.to_string()))?;
@@ -214,10 +204,13 @@ impl Client {
     }
 }
 
-fn read(file: &Watched) -> Result<Vec<u8>, ApiError> {
-    let path = file.path().display();
-    let read = file.read(limits::PEM_BYTES);
+fn read(path: &str) -> Result<FileBytes, ApiError> {
+    let read = pem::read_file(path, limits::PEM_BYTES);
     read.map_err(|why| error(format!("{path}: {why}")))
+}
+
+fn account_file(name: &str) -> Box<str> {
+    [ACCOUNT, "/", name].concat().into()
 }
 
 /// Host and port of `https://HOST:PORT`.

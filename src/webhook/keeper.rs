@@ -158,7 +158,7 @@ impl Keeper {
             }
             Err(wrong) => {
                 let line = self.shared.log.line(Level::Warn, "certificate kept");
-                drop(line.field("reason", wrong.problem));
+                drop(line.field("reason", wrong.error));
             }
         }
     }

@@ -9,7 +9,7 @@
 //! | `connection`   | handshake, then request after request |
 //! | `places`       | how many connections there are at once |
 //! | `server`, `shared` | start, accept, drain, and what all connections share |
-//! | `certificates`, `validity`, `files` | what is served with, read again when it changes |
+//! | `serving_cert`, `validity` | the serving certificate, read again when its files change |
 //! | `self_signed`, `share` | a CA of our own, shared by replicas in a Secret |
 //! | `api` | the API server as a client sees it |
 //! | `keeper`       | looks at both again and again |
@@ -21,11 +21,9 @@
 
 mod answer;
 mod api;
-mod certificates;
 mod chunked;
 mod connection;
 mod exchange;
-mod files;
 mod head;
 mod keeper;
 mod log;
@@ -35,6 +33,7 @@ mod problem;
 mod review;
 mod self_signed;
 mod server;
+mod serving_cert;
 mod settings;
 mod share;
 mod shared;

@@ -1,15 +1,15 @@
 //! A CA of our own, and the certificate it signs for the Service. Its key is thrown away when that is done: each
 //! certificate has a CA of its own, and the API server is told of the new one before it meets it.
 
-use super::certificates::{Pair, PairProblem};
+use super::serving_cert::ServingCert;
 use super::validity::{Seconds, validity};
 use crate::limits;
+use crate::pem::{self, PairError};
 use core::time::Duration;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Error, ExtendedKeyUsagePurpose,
     IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::RootCertStore;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -51,16 +51,15 @@ impl Bundle {
     ///
     /// # Errors
     /// Which part cannot be used, and how.
-    pub fn pair(&self) -> Result<Pair, PairProblem> {
-        Pair::read(self.certificate.as_bytes(), self.key.as_bytes())
+    pub fn pair(&self) -> Result<ServingCert, PairError> {
+        ServingCert::parse(self.certificate.as_bytes(), self.key.as_bytes())
     }
 
     /// Whether it can be used for a good while yet: whoever knows its CA trusts it for this name, and more than a
     /// third of its time is left.
     pub fn is_fresh(&self, name: &str, now: Seconds) -> bool {
         let now = now.max(limits::CLOCK_IS_SET_FROM);
-        let certificates = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
-        let Ok(chain) = certificates.collect::<Result<Vec<_>, _>>() else {
+        let Ok(chain) = pem::parse_certificates(self.certificate.as_bytes()) else {
             return false;
         };
         let Some((leaf, between)) = chain.split_first() else {
@@ -81,10 +80,7 @@ impl Bundle {
         name: &str,
         now: Seconds,
     ) -> Option<()> {
-        let mut roots = RootCertStore::empty();
-        for ca in CertificateDer::pem_slice_iter(self.ca.as_bytes()) {
-            roots.add(ca.ok()?).ok()?;
-        }
+        let roots = pem::parse_roots(self.ca.as_bytes()).ok()?;
         let leaf = ParsedCertificate::try_from(leaf).ok()?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let known = ring::default_provider().signature_verification_algorithms;

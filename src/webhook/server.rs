@@ -1,8 +1,8 @@
 //! Start, accept, drain.
 
 use super::api::Client;
-use super::certificates::Files;
 use super::keeper::Keeper;
+use super::serving_cert::CertWatcher;
 use super::settings::Live;
 use super::share::Sharing;
 use super::shared::Shared;
@@ -40,7 +40,10 @@ async fn start(executor: Rc<LocalExecutor<'static>>, options: Options) -> Result
     let connections = connections();
     let live = Live::load(options.flags, options.config.as_deref()).map_err(Error::Values)?;
     let files = match &options.certificate {
-        Certificate::Files(paths) => Some(Files::load(paths).map_err(Error::Certificate)?),
+        Certificate::Files(paths) => Some(
+            CertWatcher::load(paths)
+                .map_err(|error| Error::Certificate(error.to_string().into()))?,
+        ),
         Certificate::SelfSigned(_) => None,
     };
     let shared = Rc::new(

@@ -1,11 +1,11 @@
 //! What holds for every pod: flags, then the mounted ConfigMap, then what the cluster's version asks for.
 
-use super::files::Watched;
 use crate::inject::values::Values;
 use crate::inject::{Settings, Version};
 use crate::limits;
-use std::io;
-use std::path::{Path, PathBuf};
+use crate::pem::{ReadError, WatchedFile};
+use rustix::io::Errno;
+use std::path::Path;
 use std::time::Instant;
 
 /// The key of the ConfigMap, which is the file's name where it is mounted.
@@ -18,7 +18,7 @@ pub struct Live {
     values: Values,
     version: Option<Version>,
     /// What was named, and the file it leads to.
-    file: Option<(PathBuf, Watched)>,
+    file: Option<(Box<str>, WatchedFile)>,
     /// Whether nothing is there.
     is_missing: bool,
     look_at: Instant,
@@ -44,7 +44,7 @@ impl Live {
     /// # Errors
     /// What is wrong with the ConfigMap.
     pub fn load(flags: Values, config: Option<&str>) -> Result<Live, Box<str>> {
-        let file = config.map(|path| (PathBuf::from(path), Watched::new(leads(Path::new(path)))));
+        let file = config.map(|path| (path.into(), WatchedFile::new(&leads(path))));
         let mut live = Live {
             settings: flags.clone().settings(),
             flags,
@@ -85,11 +85,11 @@ impl Live {
         self.look_at = now + limits::VALUES_LOOK;
         // A folder may come where nothing was.
         let path = leads(config);
-        if file.path() != path {
-            *file = Watched::new(path);
+        if file.path() != &*path {
+            *file = WatchedFile::new(&path);
         }
         // What could not be read or understood may be well by now, although it looks the same.
-        if !file.look() && self.told.is_none() {
+        if !file.poll_changed() && self.told.is_none() {
             return None;
         }
         match self.read() {
@@ -110,7 +110,7 @@ impl Live {
         let (_, file) = self.file.as_ref()?;
         let rewrite = self.settings.rewrite;
         Some(match self.is_missing {
-            true => Notice::Missing(file.path().display().to_string().into(), rewrite),
+            true => Notice::Missing(file.path().into(), rewrite),
             false => Notice::Taken(rewrite),
         })
     }
@@ -119,14 +119,15 @@ impl Live {
         let Some((_, file)) = &mut self.file else {
             return Ok(());
         };
-        // Before it is read: what changes in between is seen at the next look.
-        file.look();
-        let shown = file.path().display();
         let read = file.read(limits::VALUES_BYTES);
-        let is_missing = matches!(&read, Err(error) if error.kind() == io::ErrorKind::NotFound);
-        self.values = match read.map(String::from_utf8) {
-            Ok(Ok(text)) => Values::read(&text).map_err(|error| format!("{shown}: {error}"))?,
-            Ok(Err(_)) => return Err(format!("{shown}: is no UTF-8").into()),
+        let shown = file.path();
+        let is_missing = matches!(read, Err(ReadError::Unreadable(Errno::NOENT)));
+        self.values = match read {
+            Ok(bytes) => {
+                let text = core::str::from_utf8(&bytes);
+                let text = text.map_err(|_| format!("{shown}: is not UTF-8"))?;
+                Values::read(text).map_err(|error| format!("{shown}: {error}"))?
+            }
             Err(_) if is_missing => Values::default(),
             Err(error) => return Err(format!("{shown}: {error}").into()),
         };
@@ -142,9 +143,9 @@ impl Live {
 }
 
 /// The file that is meant: in a folder, that of the ConfigMap's key.
-fn leads(config: &Path) -> PathBuf {
-    match config.is_dir() {
-        true => config.join(KEY),
+fn leads(config: &str) -> Box<str> {
+    match Path::new(config).is_dir() {
+        true => [config.trim_end_matches('/'), "/", KEY].concat().into(),
         false => config.into(),
     }
 }

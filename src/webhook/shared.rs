@@ -1,10 +1,10 @@
 //! What all connections share.
 
-use super::certificates::{Files, Pair, Shown, server_config};
 use super::log::{Logger, Pace};
 use super::metrics::{Gauges, Metrics, count};
 use super::places::Places;
 use super::review::{Outcome, ReviewError, Reviewed, review};
+use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
 use super::settings::{Live, Notice};
 use super::stream::Scratch;
 use super::validity::{date, now};
@@ -30,11 +30,11 @@ pub struct Shared {
     /// What is told.
     pub log: Logger,
     /// The certificate.
-    pub shown: Arc<Shown>,
+    pub shown: Arc<CurrentCert>,
     /// The settings.
     pub live: RefCell<Live>,
     /// Files of the certificate, if it comes from files.
-    files: RefCell<Option<Files>>,
+    cert_watcher: RefCell<Option<CertWatcher>>,
     acceptor: TlsAcceptor,
     draining: Cell<bool>,
     problems: Pace,
@@ -50,11 +50,11 @@ impl Shared {
     pub fn new(
         log: LogSettings,
         live: Live,
-        files: Option<(Files, Pair)>,
+        files: Option<(CertWatcher, ServingCert)>,
         connections: usize,
     ) -> Result<Shared, rustls::Error> {
-        let shown = Arc::new(Shown::default());
-        let (files, pair) = files.unzip();
+        let shown = Arc::new(CurrentCert::default());
+        let (cert_watcher, pair) = files.unzip();
         let shared = Shared {
             places: Places::new(connections),
             body_bytes: ByteSemaphore::of_bytes(limits::REVIEWS_BYTES),
@@ -62,7 +62,7 @@ impl Shared {
             metrics: Metrics::default(),
             log: Logger::new(log),
             live: RefCell::new(live),
-            files: RefCell::new(files),
+            cert_watcher: RefCell::new(cert_watcher),
             acceptor: TlsAcceptor::from(Arc::new(server_config(shown.clone())?)),
             shown,
             draining: Cell::new(false),
@@ -82,8 +82,9 @@ impl Shared {
 
     /// What a handshake is made with: the certificate as its files are now.
     pub fn acceptor(&self) -> &TlsAcceptor {
-        let mut files = self.files.borrow_mut();
-        match files.as_mut().and_then(|files| files.look(Instant::now())) {
+        let mut watcher = self.cert_watcher.borrow_mut();
+        let watcher = watcher.as_mut();
+        match watcher.and_then(|watcher| watcher.reload(Instant::now())) {
             Some(Ok(pair)) => self.show(pair),
             Some(Err(why)) => {
                 count(&self.metrics.reloads[1]);
@@ -96,12 +97,12 @@ impl Shared {
     }
 
     /// Shows this certificate from now on. Whoever put it there may have put one that has ended.
-    pub fn show(&self, pair: Pair) {
+    pub fn show(&self, pair: ServingCert) {
         let end = pair.not_after;
         let is_over = end.is_some_and(|end| end <= now());
         let (level, is_first) = (
             if is_over { Level::Warn } else { Level::Info },
-            self.shown.set(pair),
+            self.shown.replace(pair),
         );
         let message = match (is_over, is_first) {
             (true, _) => "certificate has expired",

@@ -2,7 +2,6 @@
 
 mod client_auth;
 mod fault;
-mod files;
 mod permits;
 mod provider;
 mod records;
@@ -25,10 +24,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::deadline::Elapsed;
 use super::socket::Socket;
 use super::stream_error::{StreamError, TlsFault};
-use super::tls_files::{Alpn, Curves, TlsFileError, TlsFiles, TlsNotice, TlsPart};
+use super::tls_options::{Alpn, Curves, TlsFiles, TlsReload};
 use crate::limits;
+use crate::pem::{FailureFilter, FileError, FileRole, PairFiles, RootsFile};
 use client_auth::ClientAuth;
-use files::File;
 use permits::{HandshakePermits, permits};
 use verify::{Anyone, AppCa};
 
@@ -43,19 +42,18 @@ pub struct Tls {
 
 /// What the files had in them, and what was made of that.
 struct Material {
-    pair_files: Option<[File; 2]>,
+    pair_files: Option<PairFiles>,
     pair: Option<Arc<CertifiedKey>>,
-    roots_file: Option<File>,
+    roots_file: Option<RootsFile>,
     roots: Option<Arc<RootCertStore>>,
     id: Option<Box<str>>,
     /// Made when it is first needed: a pod that probes no TLS has no memory for it.
     shared: Option<Shared>,
     /// Not before this are the files looked at again.
     look_at: Instant,
-    notices: Vec<TlsNotice>,
-    /// What was last said to be wrong with the pair and with the CA. A file that cannot be read is tried at each
-    /// look, and told once.
-    told: [Option<TlsFileError>; 2],
+    reloads: Vec<TlsReload>,
+    pair_failures: FailureFilter,
+    roots_failures: FailureFilter,
 }
 
 /// What connections share.
@@ -70,22 +68,20 @@ impl Tls {
     ///
     /// # Errors
     /// The first file that cannot be used.
-    pub fn load(files: TlsFiles) -> Result<Tls, TlsFileError> {
+    pub fn load(files: TlsFiles) -> Result<Tls, FileError> {
         let mut material = Material {
-            pair_files: files.client.map(|[certificate, key]| {
-                [
-                    File::new(TlsPart::Certificate, &certificate),
-                    File::new(TlsPart::Key, &key),
-                ]
-            }),
+            pair_files: files
+                .client
+                .map(|[certificate, key]| PairFiles::new(&certificate, &key)),
             pair: None,
-            roots_file: files.app_ca.map(|ca| File::new(TlsPart::AppCa, &ca)),
+            roots_file: files.app_ca.map(|ca| RootsFile::new(&ca)),
             roots: None,
             id: files.app_id,
             shared: None,
             look_at: Instant::now(),
-            notices: Vec::new(),
-            told: [None, None],
+            reloads: Vec::new(),
+            pair_failures: FailureFilter::default(),
+            roots_failures: FailureFilter::default(),
         };
         material.read_pair()?;
         material.read_roots()?;
@@ -163,26 +159,23 @@ impl Tls {
         self.permits.take_abandoned()
     }
 
-    /// What came of files that changed, one at a time.
-    pub fn take_notice(&self) -> Option<TlsNotice> {
-        self.material.borrow_mut().notices.pop()
+    /// Takes one result of reading changed files again.
+    pub fn take_reload(&self) -> Option<TlsReload> {
+        self.material.borrow_mut().reloads.pop()
     }
 }
 
 impl Material {
-    fn read_pair(&mut self) -> Result<(), TlsFileError> {
+    fn read_pair(&mut self) -> Result<(), FileError> {
         if let Some(files) = &mut self.pair_files {
-            self.pair = Some(files::read_pair(
-                files,
-                &provider::provider(Curves::Usable),
-            )?);
+            self.pair = Some(files.read(&provider::provider(Curves::Usable))?);
         }
         Ok(())
     }
 
-    fn read_roots(&mut self) -> Result<(), TlsFileError> {
+    fn read_roots(&mut self) -> Result<(), FileError> {
         if let Some(file) = &mut self.roots_file {
-            self.roots = Some(files::read_roots(file)?);
+            self.roots = Some(file.read()?);
         }
         Ok(())
     }
@@ -227,31 +220,43 @@ impl Material {
             return;
         }
         self.look_at = now + limits::PEM_LOOK;
-        let pair = self.pair_files.iter_mut().flatten();
-        // Each is looked at, whatever the others say.
-        if pair.fold(false, |changed, file| file.look() | changed) {
-            let read = self.read_pair();
-            self.note(TlsPart::Certificate, read);
+        if self
+            .pair_files
+            .as_mut()
+            .is_some_and(PairFiles::poll_changed)
+        {
+            self.reload_pair();
         }
-        if self.roots_file.as_mut().is_some_and(File::look) {
-            let read = self.read_roots();
-            self.note(TlsPart::AppCa, read);
+        if self
+            .roots_file
+            .as_mut()
+            .is_some_and(RootsFile::poll_changed)
+        {
+            self.reload_roots();
         }
     }
 
-    fn note(&mut self, part: TlsPart, read: Result<(), TlsFileError>) {
-        let told = &mut self.told[usize::from(part == TlsPart::AppCa)];
-        match read {
-            Ok(()) => {
-                self.shared = None;
-                *told = None;
-                self.notices.push(TlsNotice::Renewed(part));
-            }
-            Err(error) if !error.problem.was_read() && told.as_ref() == Some(&error) => {}
-            Err(error) => {
-                *told = Some(error.clone());
-                self.notices.push(TlsNotice::Kept(error));
-            }
+    fn reload_pair(&mut self) {
+        let read = self.read_pair();
+        let is_reported = self.pair_failures.observe(&read);
+        self.record(FileRole::Certificate, read, is_reported);
+    }
+
+    fn reload_roots(&mut self) {
+        let read = self.read_roots();
+        let is_reported = self.roots_failures.observe(&read);
+        self.record(FileRole::Ca, read, is_reported);
+    }
+
+    fn record(&mut self, role: FileRole, read: Result<(), FileError>, is_reported: bool) {
+        if read.is_ok() {
+            self.shared = None;
+        }
+        if is_reported {
+            self.reloads.push(match read {
+                Ok(()) => TlsReload::Renewed(role),
+                Err(error) => TlsReload::Failed(error),
+            });
         }
     }
 }

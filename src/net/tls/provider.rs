@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::net::tls_files::Curves;
+use crate::net::tls_options::Curves;
 use rustls::client::{ResolvesClientCert, Resumption, danger::ServerCertVerifier};
 use rustls::crypto::ring::{self, cipher_suite as suite, kx_group};
 use rustls::crypto::{ActiveKeyExchange, CryptoProvider, SupportedKxGroup};

@@ -110,16 +110,16 @@ fn a_file_that_cannot_be_used_is_named_with_what_to_write_instead() {
             &other_key,
             "--client-key",
             &other_key,
-            "has a key that is not",
+            "has a key that does not match",
         ),
         (
             &large,
             &key,
             "--client-cert",
             &large,
-            "has more than 256 KiB",
+            "is larger than 256 KiB",
         ),
-        (&broken, &key, "--client-cert", &broken, "is not PEM"),
+        (&broken, &key, "--client-cert", &broken, "is not valid PEM"),
     ] {
         let text = refusal(&[("client-cert", cert), ("client-key", key)]);
         let expected = format!("{origin} names the file \"{path}\", which {expected}");
@@ -136,9 +136,12 @@ fn what_is_no_readable_file_is_named_likewise() {
         ),
         (
             "/dev/zero",
-            "is no regular file: write the path of a PEM file",
+            "is not a regular file: write the path of a PEM file",
         ),
-        ("/tmp", "is no regular file: write the path of a PEM file"),
+        (
+            "/tmp",
+            "is not a regular file: write the path of a PEM file",
+        ),
     ] {
         let text = refusal(&[("app-ca", path)]);
         assert_eq!(

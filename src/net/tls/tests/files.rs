@@ -1,7 +1,7 @@
 //! Files that change, or cannot be read, while they are in use.
 
 use super::*;
-use crate::net::FileProblem;
+use crate::pem::{PemError, ReadError};
 
 #[test]
 fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
@@ -15,33 +15,33 @@ fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
         material.shared(Curves::Usable);
         material.pair.as_ref().expect("a pair").cert[0].clone()
     };
-    assert_eq!((in_use(&tls), tls.take_notice()), (der(&first[0]), None));
+    assert_eq!((in_use(&tls), tls.take_reload()), (der(&first[0]), None));
     // The certificate comes first, and for a while the key is the old one's.
     let key = ca.file("k.pem", &first[1]);
     ca.file("c.pem", &second[0]);
-    let kept = TlsNotice::Kept(TlsFileError {
-        part: TlsPart::Key,
+    let kept = TlsReload::Failed(FileError {
+        role: FileRole::Key,
         path: key.clone(),
-        problem: FileProblem::OtherKey,
+        error: PemError::KeyMismatch,
     });
     assert_eq!(
-        (in_use(&tls), tls.take_notice()),
+        (in_use(&tls), tls.take_reload()),
         (der(&first[0]), Some(kept))
     );
     assert_eq!(
-        (in_use(&tls), tls.take_notice()),
+        (in_use(&tls), tls.take_reload()),
         (der(&first[0]), None),
         "told twice"
     );
     ca.file("k.pem", &second[1]);
-    let renewed = TlsNotice::Renewed(TlsPart::Certificate);
+    let renewed = TlsReload::Renewed(FileRole::Certificate);
     assert_eq!(
-        (in_use(&tls), tls.take_notice()),
+        (in_use(&tls), tls.take_reload()),
         (der(&second[0]), Some(renewed))
     );
     std::fs::remove_file(&*key).expect("it is there");
     assert_eq!(in_use(&tls), der(&second[0]));
-    assert!(matches!(tls.take_notice(), Some(TlsNotice::Kept(_))));
+    assert!(matches!(tls.take_reload(), Some(TlsReload::Failed(_))));
 }
 
 #[test]
@@ -55,14 +55,12 @@ fn a_file_that_could_not_be_read_is_looked_at_again_and_told_once() {
     let aside = ca.directory.join("aside.pem");
     std::fs::rename(&key, &aside).expect("it is there");
     for _ in 0..3 {
-        let read = material.read_pair();
-        material.note(TlsPart::Certificate, read);
+        material.reload_pair();
     }
-    assert!(matches!(material.notices[..], [TlsNotice::Kept(_)]));
-    let [_, file] = material.pair_files.as_mut().expect("named");
-    assert!(file.stamp.is_none());
+    assert!(matches!(material.reloads[..], [TlsReload::Failed(_)]));
     std::fs::rename(&aside, &key).expect("it is there");
-    assert!(file.look());
+    let files = material.pair_files.as_mut().expect("named");
+    assert!(files.poll_changed());
 }
 
 #[test]
@@ -83,12 +81,12 @@ fn what_is_wrong_with_the_pair_and_with_the_ca_is_told_once_each() {
         material.look_at = Instant::now();
         material.look();
     }
-    let told = material.notices.iter().map(|notice| match notice {
-        TlsNotice::Kept(error) => (error.part, error.problem),
+    let told = material.reloads.iter().map(|notice| match notice {
+        TlsReload::Failed(error) => (error.role, error.error),
         renewed => panic!("{renewed:?}"),
     });
-    let parts = [TlsPart::Key, TlsPart::AppCa];
-    let expected = parts.map(|part| (part, FileProblem::TooLarge));
+    let parts = [FileRole::Key, FileRole::Ca];
+    let expected = parts.map(|part| (part, PemError::Read(ReadError::TooLarge(limits::PEM_BYTES))));
     assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
@@ -117,7 +115,10 @@ fn a_secret_volume_is_followed_through_its_links() {
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
     let mut material = tls.material.borrow_mut();
     material.shared(Curves::Usable);
-    assert_eq!(material.notices, [TlsNotice::Renewed(TlsPart::Certificate)]);
+    assert_eq!(
+        material.reloads,
+        [TlsReload::Renewed(FileRole::Certificate)]
+    );
     assert_eq!(
         material.pair.as_ref().expect("a pair").cert[0],
         der(&second[0])

@@ -1,0 +1,146 @@
+//! Why a file cannot be used, as an error text that says what to write instead.
+
+use core::fmt;
+
+use rustix::io::Errno;
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileRole {
+    /// The certificate that this process presents, followed by its intermediates.
+    Certificate,
+    /// The key of that certificate.
+    Key,
+    /// The CA certificates that verify the peer.
+    Ca,
+}
+
+/// Why a file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// What the file is for.
+    pub role: FileRole,
+    /// Its path.
+    pub path: Box<str>,
+    /// What is wrong with it.
+    pub error: PemError,
+}
+
+/// What is wrong with a PEM file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PemError {
+    /// Its contents are unknown.
+    Read(ReadError),
+    /// It starts with a UTF-8 byte order mark, which hides its first section.
+    ByteOrderMark,
+    /// A section of it is malformed.
+    NotPem,
+    /// It has no certificate.
+    NoCertificate,
+    /// One of its certificates cannot be parsed.
+    BadCertificate,
+    /// The certificate of the key is in it, but not as the first one.
+    LeafNotFirst,
+    /// It has no private key.
+    NoKey,
+    /// Its key is encrypted with a passphrase.
+    EncryptedKey,
+    /// Its key is of a kind or size that cannot sign here.
+    UnsupportedKey,
+    /// Its key does not belong to the certificate.
+    KeyMismatch,
+}
+
+/// Why the contents of a file are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The kernel's error.
+    Unreadable(Errno),
+    /// A directory, a pipe, a socket or a device.
+    NotRegular,
+    /// More than this many bytes.
+    TooLarge(usize),
+}
+
+/// Reports a failure that repeats at every poll only once.
+#[derive(Clone, Debug, Default)]
+pub struct FailureFilter(Option<FileError>);
+
+impl FailureFilter {
+    /// Records the result of a reload. Returns whether it should be reported: always, except for a read error
+    /// that is the same as the last failure. A file that was read again has other contents.
+    pub fn observe<T>(&mut self, result: &Result<T, FileError>) -> bool {
+        let Err(error) = result else {
+            self.0 = None;
+            return true;
+        };
+        let is_repeated =
+            matches!(error.error, PemError::Read(_)) && self.0.as_ref() == Some(error);
+        if !is_repeated {
+            self.0 = Some(error.clone());
+        }
+        !is_repeated
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.error)
+    }
+}
+
+impl fmt::Display for PemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PemError::Read(error) => {
+                let remedy = match error {
+                    ReadError::Unreadable(_) => "",
+                    ReadError::NotRegular => ": write the path of a PEM file",
+                    ReadError::TooLarge(_) => ": remove what is not needed",
+                };
+                return write!(f, "{error}{remedy}");
+            }
+            PemError::ByteOrderMark => {
+                "starts with a UTF-8 byte order mark (BOM): save it as UTF-8 without a BOM"
+            }
+            PemError::NotPem => {
+                "is not valid PEM: write base64 between -----BEGIN …----- and -----END …-----"
+            }
+            PemError::NoCertificate => {
+                "has no certificate: write one that begins with -----BEGIN CERTIFICATE-----"
+            }
+            PemError::BadCertificate => {
+                "has a certificate that cannot be parsed: `openssl x509 -text` shows more"
+            }
+            PemError::LeafNotFirst => {
+                "has the certificate of the key after another one: write the certificate of the key first, \
+                 then its intermediates"
+            }
+            PemError::NoKey => {
+                "has no private key: write one that begins with -----BEGIN PRIVATE KEY-----"
+            }
+            PemError::EncryptedKey => {
+                "has a key with a passphrase: write the key without one, as `openssl pkey` does"
+            }
+            PemError::UnsupportedKey => {
+                "has an unsupported key: write an ECDSA key of P-256 or P-384, an Ed25519 key, \
+                 or an RSA key of 2048 to 8192 bits"
+            }
+            PemError::KeyMismatch => {
+                "has a key that does not match the certificate: write the key of that certificate"
+            }
+        })
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            ReadError::NotRegular => f.write_str("is not a regular file"),
+            ReadError::TooLarge(max_bytes) => {
+                write!(f, "is larger than {} KiB", max_bytes / 1024)
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A file that is read again after a change.
+
+use core::ops::Deref;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
+use rustix::io::Errno;
+
+use super::error::ReadError;
+
+/// A file and the version of it that was last seen.
+#[derive(Debug)]
+pub struct WatchedFile {
+    path: Box<str>,
+    stamp: Option<Stamp>,
+}
+
+/// The bytes of a file, which may be a key: zeroed on drop.
+pub struct FileBytes(Vec<u8>);
+
+/// Identifies a version of a file: device, inode, size, and the times in seconds and nanoseconds. A Secret volume swaps
+/// a symbolic link, so the inode changes. A write in place within one tick of the kernel's clock that keeps the size is
+/// not detected; tools that renew certificates rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp([u64; 5]);
+
+impl WatchedFile {
+    /// A file that was not polled yet.
+    pub fn new(path: &str) -> WatchedFile {
+        WatchedFile {
+            path: path.into(),
+            stamp: None,
+        }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns whether the file differs from the last poll or read, and records its present version.
+    pub fn poll_changed(&mut self) -> bool {
+        let stamp = stat(&*self.path).ok().map(|stat| Stamp::of(&stat));
+        core::mem::replace(&mut self.stamp, stamp) != stamp
+    }
+
+    /// Reads a regular file of at most `max_bytes`. After an error the next poll of an existing file returns `true`: the
+    /// error may be transient, such as no free descriptor.
+    ///
+    /// # Errors
+    /// Why the contents are unknown.
+    pub fn read(&mut self, max_bytes: usize) -> Result<FileBytes, ReadError> {
+        self.stamp = None;
+        let (contents, stamp) = read_version(&self.path, max_bytes)?;
+        self.stamp = Some(stamp);
+        Ok(contents)
+    }
+}
+
+/// Reads a regular file of at most `max_bytes`.
+///
+/// # Errors
+/// Why the contents are unknown.
+pub fn read_file(path: &str, max_bytes: usize) -> Result<FileBytes, ReadError> {
+    read_version(path, max_bytes).map(|(contents, _)| contents)
+}
+
+/// Kind, size and version are those of the open file, so a path that is swapped meanwhile has no effect.
+fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, Stamp), ReadError> {
+    // Opening a pipe for reading would block without NONBLOCK.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = open(path, flags, Mode::empty()).map_err(ReadError::Unreadable)?;
+    let stat = fstat(&fd).map_err(ReadError::Unreadable)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(ReadError::NotRegular);
+    }
+    // A file may grow while it is read, hence the bound below as well.
+    if usize::try_from(stat.st_size).is_ok_and(|size| size > max_bytes) {
+        return Err(ReadError::TooLarge(max_bytes));
+    }
+    let mut contents = FileBytes(vec![0; max_bytes + 1]);
+    let bytes = &mut contents.0;
+    let mut len = 0;
+    while len < bytes.len() {
+        match rustix::io::read(&fd, &mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(ReadError::Unreadable(error)),
+        }
+    }
+    if len > max_bytes {
+        return Err(ReadError::TooLarge(max_bytes));
+    }
+    bytes.truncate(len);
+    Ok((contents, Stamp::of(&stat)))
+}
+
+impl Stamp {
+    #[allow(clippy::unnecessary_cast, reason = "the types differ by architecture")]
+    fn of(stat: &Stat) -> Stamp {
+        Stamp([
+            stat.st_dev as u64,
+            stat.st_ino as u64,
+            stat.st_size as u64,
+            stat.st_mtime as u64 ^ (stat.st_mtime_nsec as u64) << 32,
+            stat.st_ctime as u64 ^ (stat.st_ctime_nsec as u64) << 32,
+        ])
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for FileBytes {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Without a reader the compiler could drop the write.
+        core::hint::black_box(&self.0);
+    }
+}

@@ -1,0 +1,121 @@
+//! The serving certificate: the current one, and the files it may come from.
+
+use super::validity::{Seconds, validity};
+use crate::limits;
+use crate::pem::{FailureFilter, FileError, PairError, PairFiles, parse_pair};
+use rustls::crypto::ring;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, ServerConfig};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// A certificate, its chain, and its key.
+#[derive(Clone, Debug)]
+pub struct ServingCert {
+    pair: Arc<CertifiedKey>,
+    /// When it expires, if its dates can be parsed.
+    pub not_after: Option<Seconds>,
+}
+
+/// The certificate that new connections get. The lock is never contended; rustls requires `Sync`.
+#[derive(Debug, Default)]
+pub struct CurrentCert(Mutex<Option<ServingCert>>);
+
+/// Reads certificate and key again after a change.
+#[derive(Debug)]
+pub struct CertWatcher {
+    files: PairFiles,
+    next_poll: Instant,
+    failures: FailureFilter,
+}
+
+impl ServingCert {
+    /// Parses both as PEM.
+    ///
+    /// # Errors
+    /// Which is wrong, and why.
+    pub fn parse(certificate: &[u8], key: &[u8]) -> Result<ServingCert, PairError> {
+        parse_pair(certificate, key, &ring::default_provider()).map(Self::new)
+    }
+
+    fn new(pair: Arc<CertifiedKey>) -> ServingCert {
+        let not_after = pair.cert.first().and_then(|leaf| validity(leaf));
+        ServingCert {
+            pair,
+            not_after: not_after.map(|[_, to]| to),
+        }
+    }
+}
+
+impl CurrentCert {
+    /// Replaces the certificate. Returns whether there was none before.
+    pub fn replace(&self, cert: ServingCert) -> bool {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.replace(cert).is_none()
+    }
+
+    /// When it expires, if its dates can be parsed.
+    pub fn not_after(&self) -> Option<Seconds> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref()?.not_after
+    }
+}
+
+impl ResolvesServerCert for CurrentCert {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(current.as_ref()?.pair.clone())
+    }
+}
+
+impl CertWatcher {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// Which is wrong, and why.
+    pub fn load(
+        [certificate, key]: &[Box<str>; 2],
+    ) -> Result<(CertWatcher, ServingCert), FileError> {
+        let mut files = PairFiles::new(certificate, key);
+        let pair = files.read(&ring::default_provider())?;
+        let watcher = CertWatcher {
+            files,
+            next_poll: Instant::now(),
+            failures: FailureFilter::default(),
+        };
+        Ok((watcher, ServingCert::new(pair)))
+    }
+
+    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_LOOK`], and returns a failure that
+    /// repeats only once.
+    pub fn reload(&mut self, now: Instant) -> Option<Result<ServingCert, FileError>> {
+        if now < self.next_poll {
+            return None;
+        }
+        self.next_poll = now + limits::PEM_LOOK;
+        if !self.files.poll_changed() {
+            return None;
+        }
+        let read = self.files.read(&ring::default_provider());
+        let is_reported = self.failures.observe(&read);
+        is_reported.then(|| read.map(ServingCert::new))
+    }
+}
+
+/// The TLS configuration of all connections. There is no session resumption: the API server keeps its connections
+/// open, and tickets take memory for each.
+///
+/// # Errors
+/// rustls' error if the provider had no cipher suite for a version.
+pub fn server_config(current: Arc<CurrentCert>) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(current);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
