@@ -204,9 +204,12 @@ pub const CLOCK_IS_SET_FROM: u64 = 1_767_225_600;
 
 // ---- Log ----
 
-/// Lines a minute of one prober, and of each other source (unknown paths, bad requests); what is
-/// over is counted and told as `suppressed=N` with the next line. An SD card must not wear out.
-pub const LOG_LINES_A_MINUTE: usize = 6;
+/// Log lines within any minute of one prober, and of each other source (unknown paths, bad requests). The
+/// next line has the number of suppressed ones as `suppressed=N`. An SD card must not wear out.
+pub const LOG_LINES_PER_MINUTE: usize = 6;
+
+/// Bytes of a value in a log line of the agent; what is longer is cut. A line has up to 2 KiB.
+pub const LOG_VALUE_BYTES: usize = 256;
 
 // ---- The admission webhook ----
 
@@ -284,8 +287,12 @@ pub const VALUES_BYTES: usize = 256 * 1024;
 /// How often it is looked, at most, whether that file has changed. kubelet takes up to a minute to bring it.
 pub const VALUES_LOOK: Duration = Duration::from_secs(1);
 
-/// Log lines a minute of reviewed pods: a rollout of all that a small cluster has.
-pub const REVIEW_LINES_A_MINUTE: usize = 600;
+/// Log lines of reviewed pods within any minute: a rollout of all that a small cluster has.
+pub const REVIEW_LOG_LINES_PER_MINUTE: usize = 600;
+
+/// Bytes of a value in a log line of the webhook, such as a warning. A line stays below `PIPE_BUF` (4096), which
+/// a pipe accepts at once.
+pub const WEBHOOK_LOG_VALUE_BYTES: usize = 512;
 
 // ---- The webhook and the API server ----
 

@@ -13,7 +13,7 @@ use crate::support::raw::{connect, send, state};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
-use probelet::limits::LOG_LINES_A_MINUTE;
+use probelet::limits::LOG_LINES_PER_MINUTE;
 
 pub fn tests() -> Vec<Trial> {
     trials!["forward_log":
@@ -78,13 +78,13 @@ fn each_forward_has_lines_of_its_own() {
         )
     };
     let agent = agent_with(&Table::new(), &[&forward(0), &forward(1)]);
-    for _ in 0..LOG_LINES_A_MINUTE {
+    for _ in 0..LOG_LINES_PER_MINUTE {
         come_and_go(&entries[0], targets[0].port);
     }
     assert_eq!(end_of(&entries[1], b""), End::Reset);
     let line = logged(&agent, &format!("port={} target", entries[1].0.port));
     assert!(!line.contains("suppressed="), "{line}");
-    assert_eq!(messages(&agent).len(), LOG_LINES_A_MINUTE + 1);
+    assert_eq!(messages(&agent).len(), LOG_LINES_PER_MINUTE + 1);
 }
 
 fn a_full_forward_is_told_once() {

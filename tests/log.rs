@@ -14,7 +14,7 @@ use crate::support::raw::{exchange, probe, send};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
-use probelet::limits::LOG_LINES_A_MINUTE;
+use probelet::limits::LOG_LINES_PER_MINUTE;
 
 pub(crate) const LIVEZ: &str = "/app-health/web/livez";
 const READYZ: &str = "/app-health/web/readyz";
@@ -101,7 +101,7 @@ fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
     probe(&agent, READYZ).assert_is(200);
     logged(&agent, READYZ);
     let lines = log_lines(&agent, LIVEZ);
-    assert_eq!(lines.len(), LOG_LINES_A_MINUTE, "{lines:#?}");
+    assert_eq!(lines.len(), LOG_LINES_PER_MINUTE, "{lines:#?}");
     // On it goes until a line may be written again, which tells how many were not.
     while log_lines(&agent, "suppressed=").is_empty() {
         assert!(
@@ -152,7 +152,7 @@ fn strangers_cannot_fill_the_log() {
     let lines: Vec<_> = lines.collect();
     // Two sources: unknown paths and bad requests.
     assert!(
-        lines.len() <= 2 * LOG_LINES_A_MINUTE,
+        lines.len() <= 2 * LOG_LINES_PER_MINUTE,
         "{} lines: {lines:#?}",
         lines.len()
     );

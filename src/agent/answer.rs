@@ -8,7 +8,8 @@ use rustix::io;
 use smol::future::or;
 
 use super::memory;
-use super::metrics::{Gauges, Rejection};
+use super::metrics::Rejection;
+use super::metrics_page::{self, Gauges};
 use super::report::Probed;
 use super::serve::{Connection, End, Request};
 use super::slots::Place;
@@ -16,6 +17,7 @@ use crate::config::{Action, Prober};
 use crate::limits;
 use crate::net::apart;
 use crate::probe::{Dialled, Failure, GrpcProbe, HttpProbe, Outcome};
+use crate::telemetry::prometheus::CONTENT_TYPE;
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::Method;
 
@@ -188,8 +190,8 @@ impl Connection<'_> {
             took: now.saturating_duration_since(self.at),
         };
         let timed = (!prober.is_hook).then_some(probed.took);
-        agent.metrics.probed(number, outcome, timed);
-        agent.reports.result(&agent.log, &probed, now);
+        agent.metrics.count_probe(number, outcome, timed);
+        agent.reports.log_result(&agent.log, &probed, now);
     }
 
     /// Says a status code.
@@ -204,24 +206,23 @@ impl Connection<'_> {
     async fn page(&self, buf: &mut [u8], end: End) -> End {
         let agent = self.agent;
         let gauges = Gauges {
-            status: agent.slots.open(),
-            forwards: agent.places.open(),
-            resident: memory::resident(buf),
+            status_connections: agent.slots.open(),
+            forward_connections: agent.places.open(),
+            resident_bytes: memory::resident(buf),
         };
         let page = pin!(async {
-            let body = AnswerBody::UntilClose("text/plain; version=0.0.4; charset=utf-8");
-            let mut len = write_answer(buf, 200, body);
+            let body = AnswerBody::UntilClose(CONTENT_TYPE);
+            let mut head = write_answer(buf, 200, body);
             let mut line = 0;
             loop {
-                let rest = &mut buf[len..];
-                let (more, next) = agent
-                    .metrics
-                    .render(&agent.config.probers, &gauges, line, rest);
-                if len + more == 0 {
+                let (metrics, probers) = (&agent.metrics, &agent.config.probers);
+                let out = &mut buf[head..];
+                let piece = metrics_page::write_piece(metrics, probers, &gauges, line, out);
+                if head + piece.bytes == 0 {
                     return Ok(());
                 }
-                self.socket.write_all(&buf[..len + more]).await?;
-                (line, len) = (next, 0);
+                self.socket.write_all(&buf[..head + piece.bytes]).await?;
+                (line, head) = (piece.next_line, 0);
             }
         });
         self.write(page, end).await

@@ -1,4 +1,4 @@
-//! What is told of the forwards: like a prober's, a target's failures and recoveries, not every try.
+//! Log lines of the forwards: a target's failures and recoveries, as of a prober, and not every connection.
 
 use core::cell::RefCell;
 use std::time::Instant;
@@ -6,12 +6,11 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use super::Agent;
-use super::report::Story;
 use crate::forward;
 use crate::probe::Failure;
-use crate::telemetry::Level;
+use crate::telemetry::{ChangeFilter, Level};
 
-/// What makes one try differ from another.
+/// Result of a connection to a target, as far as it matters for the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Healthy,
@@ -19,21 +18,21 @@ enum State {
     Full,
 }
 
-/// What was last seen and last told of each forward.
-pub struct Forwards(RefCell<Box<[Story<State>]>>);
+/// Selects the log lines of each forward.
+pub struct Forwards(RefCell<Box<[ChangeFilter<State>]>>);
 
 impl Forwards {
-    /// For so many forwards. A target that can be reached from the first is no news.
+    /// For so many forwards. A target that is reachable from the start is not logged.
     pub fn new(forwards: usize) -> Forwards {
-        let story = Story::new(Some(State::Healthy));
-        Forwards(RefCell::new(vec![story; forwards].into()))
+        let filter = ChangeFilter::new(Some(State::Healthy));
+        Forwards(RefCell::new(vec![filter; forwards].into()))
     }
 }
 
 impl Agent {
     fn note_forward(&self, index: usize, state: State) {
-        let story = &mut self.forwards.0.borrow_mut()[index];
-        let Some(suppressed) = story.news(state, Instant::now()) else {
+        let filter = &mut self.forwards.0.borrow_mut()[index];
+        let Some(suppressed) = filter.observe(state, Instant::now()) else {
             return;
         };
         let (level, message, reason) = match state {

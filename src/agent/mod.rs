@@ -2,9 +2,9 @@
 
 mod answer;
 mod forwards;
-mod log;
 mod memory;
 mod metrics;
+mod metrics_page;
 mod notes;
 mod report;
 mod serve;
@@ -26,10 +26,9 @@ use crate::limits;
 use crate::net::tls::Tls;
 use crate::net::{self, Listener, Reactor, Signals};
 use crate::probe::{Dialler, TlsSettingError, load_tls};
-use crate::telemetry::Level;
+use crate::telemetry::{Level, Logger};
 
 use forwards::Forwards;
-use log::Logger;
 use metrics::Metrics;
 use notes::Limits;
 use report::Reports;
@@ -153,7 +152,7 @@ impl Agent {
             metrics: Metrics::new(probers),
             reports: Reports::new(probers),
             forwards: Forwards::new(config.forwards.len()),
-            log: Logger::new(config.log),
+            log: Logger::new(config.log, limits::LOG_VALUE_BYTES),
             limits: RefCell::default(),
             reactor,
             config,

@@ -2,16 +2,14 @@
 //! kind at most.
 
 use core::net::SocketAddr;
-use std::time::Instant;
 
 use rustix::io::Errno;
 
 use super::Agent;
 use super::metrics::Rejection;
-use super::report::RateLimit;
 use crate::config::{Capacity, Prober};
 use crate::net::{TlsReload, tls};
-use crate::telemetry::Level;
+use crate::telemetry::{Level, RateLimit};
 
 /// Lines a minute of what is not a prober's.
 #[derive(Default)]
@@ -74,92 +72,78 @@ impl Agent {
     }
 
     pub(super) fn note_unknown_path(&self, path: &[u8]) {
-        if let Some(suppressed) = self.limits.borrow_mut().unknown_path.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, "unknown path")
-                .field("path", path.escape_ascii())
-                .suppressed(suppressed);
-        }
+        let limit = &mut self.limits.borrow_mut().unknown_path;
+        self.log
+            .limited_line(limit, Level::Warn, "unknown path")
+            .field("path", path.escape_ascii());
     }
 
     pub(super) fn note_bad_request(&self, rejection: Rejection, why: &str) {
-        if let Some(suppressed) = self.limits.borrow_mut().bad_request.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, "bad request")
-                .field("reason", rejection.as_str())
-                .field("why", why)
-                .suppressed(suppressed);
-        }
+        let limit = &mut self.limits.borrow_mut().bad_request;
+        self.log
+            .limited_line(limit, Level::Warn, "bad request")
+            .field("reason", rejection.as_str())
+            .field("why", why);
     }
 
     /// A probe that came to no outcome: kubelet counts that, so the log has to tell it.
     pub(super) fn note_not_asked(&self, prober: &Prober, rejection: Rejection) {
-        if let Some(suppressed) = self.limits.borrow_mut().no_place.allow(Instant::now()) {
-            let message = match rejection {
-                Rejection::Abandoned => "abandoned",
-                _ => "not asked",
-            };
-            self.log
-                .line(Level::Warn, message)
-                .field("path", &prober.path)
-                .field("reason", rejection.as_str())
-                .suppressed(suppressed);
-        }
+        let message = match rejection {
+            Rejection::Abandoned => "abandoned",
+            _ => "not asked",
+        };
+        let limit = &mut self.limits.borrow_mut().no_place;
+        self.log
+            .limited_line(limit, Level::Warn, message)
+            .field("path", &prober.path)
+            .field("reason", rejection.as_str());
     }
 
     /// A connection that was closed before its request was complete.
     pub(super) fn note_unread(&self, rejection: Rejection) {
-        if let Some(suppressed) = self.limits.borrow_mut().unread.allow(Instant::now()) {
-            self.log
-                .line(Level::Warn, "connection reset")
-                .field("reason", rejection.as_str())
-                .suppressed(suppressed);
-        }
+        let limit = &mut self.limits.borrow_mut().unread;
+        self.log
+            .limited_line(limit, Level::Warn, "connection reset")
+            .field("reason", rejection.as_str());
     }
 
     /// What became of TLS since the last probe: turns that never came, and certificates that were renewed, or
     /// are broken now.
     pub(super) fn note_tls(&self) {
         let given_up = self.dialler.tls.take_abandoned();
-        if given_up > 0
-            && let Some(suppressed) = self.limits.borrow_mut().turns.allow(Instant::now())
-        {
+        let limits = &mut *self.limits.borrow_mut();
+        if given_up > 0 {
+            let message = "no turn at the TLS handshake: others hang in theirs";
             self.log
-                .line(
-                    Level::Warn,
-                    "no turn at the TLS handshake: others hang in theirs",
-                )
-                .field("probes", given_up)
-                .suppressed(suppressed);
+                .limited_line(&mut limits.turns, Level::Warn, message)
+                .field("probes", given_up);
         }
         while let Some(reload) = self.dialler.tls.take_reload() {
-            let Some(suppressed) = self.limits.borrow_mut().tls_files.allow(Instant::now()) else {
-                continue;
-            };
+            let limit = &mut limits.tls_files;
             let part = reload.part();
             match reload {
                 TlsReload::Renewed(_) => self
                     .log
-                    .line(Level::Info, "certificate renewed")
-                    .field("part", part)
-                    .suppressed(suppressed),
+                    .limited_line(limit, Level::Info, "certificate renewed")
+                    .field("part", part),
                 TlsReload::Failed(error) => self
                     .log
-                    .line(Level::Warn, "certificate kept: its files are broken now")
+                    .limited_line(
+                        limit,
+                        Level::Warn,
+                        "certificate kept: its files are broken now",
+                    )
                     .field("part", part)
                     .field("path", &error.path)
-                    .field("error", error.error)
-                    .suppressed(suppressed),
+                    .field("error", error.error),
             };
         }
     }
 
     pub(super) fn note_accept_failed(&self, error: Errno) {
-        if let Some(suppressed) = self.limits.borrow_mut().accept.allow(Instant::now()) {
-            self.log
-                .line(Level::Error, "accept failed")
-                .field("error", error)
-                .suppressed(suppressed);
-        }
+        let limit = &mut self.limits.borrow_mut().accept;
+        self.log
+            .limited_line(limit, Level::Error, "accept failed")
+            .field("error", error);
     }
 }

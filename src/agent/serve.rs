@@ -127,7 +127,7 @@ impl Connection<'_> {
 
     /// Counts a request that is not probed for.
     pub fn reject<T>(&self, rejection: Rejection, then: T) -> T {
-        self.agent.metrics.rejected(rejection);
+        self.agent.metrics.count_rejection(rejection);
         then
     }
 }

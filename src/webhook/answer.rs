@@ -1,6 +1,7 @@
 //! An answer to a request, and its bytes. Pure.
 
 use super::problem::Problem;
+use crate::telemetry::prometheus::CONTENT_TYPE;
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +40,12 @@ impl Answer {
     }
 
     /// A page of metrics.
-    pub fn page(text: String) -> Answer {
+    pub fn page(body: Vec<u8>) -> Answer {
         Answer {
             status: 200,
-            kind: "text/plain; version=0.0.4; charset=utf-8",
+            kind: CONTENT_TYPE,
             allow: None,
-            body: text.into(),
+            body,
         }
     }
 

@@ -118,7 +118,7 @@ impl Exchange<'_> {
     }
 
     async fn inject(&mut self, head: Head) -> io::Result<After> {
-        let _under_way = self.shared.metrics.begin();
+        let _in_flight = self.shared.metrics.begin_review();
         let (answer, is_read) = match self.body(head).await {
             Ok((body, share)) => {
                 let answer = self.review(&body);
@@ -177,7 +177,7 @@ impl Exchange<'_> {
         let body = before(late, reading).await;
         let body = body.ok_or(Lost::To(Problem::SlowBody))??;
         permit.shrink_to(body.len());
-        self.shared.metrics.add_bytes(body.len());
+        self.shared.metrics.count_received(body.len());
         Ok((body, permit))
     }
 
@@ -230,7 +230,7 @@ impl Exchange<'_> {
     }
 
     async fn answer(&mut self, answer: &Answer, has_body: bool, closes: bool) -> io::Result<()> {
-        self.shared.metrics.count_answer(answer.status);
+        self.shared.metrics.count_response(answer.status);
         let late = Instant::now() + limits::ANSWER_TIME;
         let bytes = answer.bytes(has_body, closes);
         match before(late, write(self.stream, &bytes)).await {

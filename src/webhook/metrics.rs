@@ -1,176 +1,213 @@
-//! `/metrics`, as Prometheus reads it.
+//! Counters of the webhook, and their page `/metrics`.
 
 use super::review::Outcome;
+use crate::telemetry::prometheus::{Kind, PageWriter};
+use crate::telemetry::{Counter, Histogram, StatusCounter};
 use core::cell::{Cell, RefCell};
-use core::fmt::{Display, Write as _};
 use core::time::Duration;
-use std::collections::BTreeMap;
 
-/// Milliseconds up to which a review counts into a bucket; the API server waits 10 s for one.
-const BUCKETS: [u64; 5] = [1, 5, 25, 100, 1000];
+/// Upper bounds of the duration histogram, in milliseconds; the API server waits 10 s for a review.
+const BUCKETS_MS: [u32; 5] = [1, 5, 25, 100, 1000];
 
-/// What is counted.
-#[derive(Debug, Default)]
+/// Status codes counted one by one: more than the webhook answers with.
+const CODES: usize = 12;
+
+/// Bytes of the page that are written at once; no line is as long.
+const PIECE_BYTES: usize = 4096;
+
+/// Values of the label `outcome`, in the order of [`outcome_index`].
+const OUTCOMES: [&str; 5] = ["patched", "unchanged", "skipped", "refused", "not_asked"];
+
+/// All counters.
+#[derive(Debug)]
 pub struct Metrics {
-    outcomes: RefCell<BTreeMap<&'static str, u64>>,
-    answers: RefCell<BTreeMap<u16, u64>>,
-    reviewing: Cell<Duration>,
-    buckets: [Cell<u64>; BUCKETS.len()],
-    under_way: Cell<u64>,
-    bytes: Cell<u64>,
-    /// Handshakes that failed.
-    pub handshakes: Cell<u64>,
-    /// Certificates that replaced another, and those that could not.
-    pub reloads: [Cell<u64>; 2],
-    /// The same of the ConfigMap.
-    pub values: [Cell<u64>; 2],
+    outcomes: [Counter; OUTCOMES.len()],
+    responses: RefCell<StatusCounter<CODES>>,
+    durations: Histogram<{ BUCKETS_MS.len() }>,
+    reviews_in_flight: Cell<usize>,
+    received_bytes: Counter,
+    /// TLS handshakes that failed.
+    pub handshake_failures: Counter,
+    /// Reloads of the certificate's files.
+    pub certificate_reloads: Reloads,
+    /// Reloads of the ConfigMap's values.
+    pub values_reloads: Reloads,
 }
 
-/// What the rest of the webhook knows.
+/// Reloads of a file that changed.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// Its contents are used now.
+    pub success: Counter,
+    /// The previous contents are still used.
+    pub failure: Counter,
+}
+
+/// What is measured when the page is requested.
 #[derive(Clone, Copy, Debug)]
 pub struct Gauges {
-    /// Connections.
+    /// Open connections.
     pub connections: usize,
-    /// Connections that had to make room.
+    /// Connections closed for newer ones.
     pub evicted: u64,
-    /// Bytes of request bodies in memory.
+    /// Bytes reserved for bodies.
     pub body_bytes: usize,
-    /// When the certificate ends, in seconds since 1970, where that can be told.
+    /// When the certificate expires, in seconds since 1970, if there is one that says so.
     pub not_after: Option<u64>,
 }
 
-/// A review under way, until it is dropped.
+/// Counts a review as in flight until it is dropped.
 #[derive(Debug)]
-pub struct UnderWay<'m>(&'m Metrics);
+pub struct ReviewInFlight<'m>(&'m Cell<usize>);
 
-impl Drop for UnderWay<'_> {
+impl Drop for ReviewInFlight<'_> {
     fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.set(self.0.get() - 1);
     }
-}
-
-/// Adds one.
-pub fn count(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
 }
 
 impl Metrics {
-    /// A review begins.
-    pub fn begin(&self) -> UnderWay<'_> {
-        count(&self.under_way);
-        UnderWay(self)
-    }
-
-    /// A review has its answer, which took so long from when it was there.
-    pub fn count_review(&self, outcome: &Outcome, took: Duration) {
-        *self
-            .outcomes
-            .borrow_mut()
-            .entry(outcome.word())
-            .or_default() += 1;
-        self.reviewing.set(self.reviewing.get() + took);
-        for (most, bucket) in BUCKETS.into_iter().zip(&self.buckets) {
-            if took <= Duration::from_millis(most) {
-                count(bucket);
-            }
+    /// All zero.
+    pub fn new() -> Metrics {
+        Metrics {
+            outcomes: [const { Counter::new() }; OUTCOMES.len()],
+            responses: RefCell::default(),
+            durations: Histogram::new(BUCKETS_MS),
+            reviews_in_flight: Cell::new(0),
+            received_bytes: Counter::new(),
+            handshake_failures: Counter::new(),
+            certificate_reloads: Reloads::default(),
+            values_reloads: Reloads::default(),
         }
     }
 
-    /// A request was answered with this status.
-    pub fn count_answer(&self, status: u16) {
-        *self.answers.borrow_mut().entry(status).or_default() += 1;
+    /// Counts a review as in flight.
+    pub fn begin_review(&self) -> ReviewInFlight<'_> {
+        let in_flight = &self.reviews_in_flight;
+        in_flight.set(in_flight.get() + 1);
+        ReviewInFlight(in_flight)
     }
 
-    /// So many bytes of a body came.
-    pub fn add_bytes(&self, bytes: usize) {
-        self.bytes.set(self.bytes.get() + bytes as u64);
+    /// Counts an answered review, and how long that took from its last byte.
+    pub fn count_review(&self, outcome: &Outcome, duration: Duration) {
+        self.outcomes[outcome_index(outcome)].increment();
+        self.durations.observe(duration);
+    }
+
+    /// Counts an HTTP response.
+    pub fn count_response(&self, status: u16) {
+        self.responses.borrow_mut().increment(status);
+    }
+
+    /// Counts bytes of bodies.
+    pub fn count_received(&self, bytes: usize) {
+        self.received_bytes.add(bytes as u64);
     }
 
     /// The page.
-    pub fn page(&self, gauges: Gauges) -> String {
-        let mut page = Page(String::with_capacity(4096));
-        self.put_outcomes(&mut page);
-        let help = "Answers, by their status code.";
-        page.family("answers_total", "counter", help);
-        for (status, number) in &*self.answers.borrow() {
-            page.sample("answers_total", &format!("{{code=\"{status}\"}}"), number);
+    pub fn page(&self, gauges: Gauges) -> Vec<u8> {
+        let (mut page, mut out, mut line) = (Vec::new(), vec![0; PIECE_BYTES], 0);
+        loop {
+            let mut writer = PageWriter::new(&mut out, line);
+            self.write_reviews(&mut writer);
+            self.write_connections(&mut writer, gauges);
+            self.write_reloads(&mut writer, gauges);
+            let piece = writer.finish();
+            if piece.bytes == 0 {
+                return page;
+            }
+            page.extend_from_slice(&out[..piece.bytes]);
+            line = piece.next_line;
         }
-        for (name, kind, help, value) in self.ones(gauges) {
-            page.one(name, kind, help, value);
-        }
-        let help = "Changed certificates.";
-        page.results("certificate_reloads_total", help, &self.reloads);
-        let help = "Changed values of the ConfigMap.";
-        page.results("values_reloads_total", help, &self.values);
-        if let Some(not_after) = gauges.not_after {
-            let help = "When the certificate ends, in seconds since 1970.";
-            page.one("certificate_not_after_seconds", "gauge", help, not_after);
-        }
-        page.0
     }
 
-    /// What has one sample each: name, kind, help, value.
-    #[rustfmt::skip]
-    fn ones(&self, gauges: Gauges) -> [(&'static str, &'static str, &'static str, u64); 6] {
-        let (connections, body_bytes) = (gauges.connections as u64, gauges.body_bytes as u64);
-        [
-            ("reviews_in_flight", "gauge", "Reviews under way.", self.under_way.get()),
-            ("received_bytes_total", "counter", "Bytes of reviews.", self.bytes.get()),
-            ("body_bytes", "gauge", "Bytes that reviews under way may take.", body_bytes),
-            ("connections", "gauge", "Connections.", connections),
-            ("evicted_total", "counter", "Connections that made room for others.", gauges.evicted),
-            ("handshake_failures_total", "counter", "TLS handshakes that failed.", self.handshakes.get()),
-        ]
-    }
-
-    fn put_outcomes(&self, page: &mut Page) {
-        let (name, outcomes) = ("reviews_total", self.outcomes.borrow());
-        let help = "Reviews answered, by what became of the pod.";
-        page.family(name, "counter", help);
-        for word in ["patched", "unchanged", "skipped", "refused", "not_asked"] {
-            let number = outcomes.get(word).copied().unwrap_or_default();
-            page.sample(name, &format!("{{outcome=\"{word}\"}}"), number);
+    fn write_reviews(&self, page: &mut PageWriter<'_>) {
+        let name = "probelet_webhook_reviews_total";
+        page.family(name, Kind::Counter, "Answered reviews, by outcome.");
+        for (outcome, counter) in OUTCOMES.iter().zip(&self.outcomes) {
+            page.sample(name, &[("outcome", outcome)], &counter.get());
         }
-        self.put_times(page, outcomes.values().sum());
+        let name = "probelet_webhook_review_seconds";
+        let help = "Time from the end of a review to its answer.";
+        page.histogram(name, help, &self.durations);
+        let name = "probelet_webhook_reviews_in_flight";
+        let in_flight = self.reviews_in_flight.get();
+        page.single(name, Kind::Gauge, "Reviews in flight.", &in_flight);
+        let name = "probelet_webhook_received_bytes_total";
+        let bytes = self.received_bytes.get();
+        page.single(name, Kind::Counter, "Bytes of reviews received.", &bytes);
     }
 
-    fn put_times(&self, page: &mut Page, all: u64) {
-        let help = "From a review received to its answer.";
-        page.family("review_seconds", "histogram", help);
-        for (most, bucket) in BUCKETS.into_iter().zip(&self.buckets) {
-            let labels = format!("{{le=\"{}\"}}", most as f64 / 1000.0);
-            page.sample("review_seconds_bucket", &labels, bucket.get());
-        }
-        page.sample("review_seconds_bucket", "{le=\"+Inf\"}", all);
-        let sum = self.reviewing.get().as_secs_f64();
-        page.sample("review_seconds_sum", "", sum);
-        page.sample("review_seconds_count", "", all);
-    }
-}
-
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // A string takes whatever is written to it.
-        let _ = write!(
-            self.0,
-            "# HELP probelet_webhook_{name} {help}\n# TYPE probelet_webhook_{name} {kind}\n"
+    fn write_connections(&self, page: &mut PageWriter<'_>, gauges: Gauges) {
+        let name = "probelet_webhook_answers_total";
+        page.family(name, Kind::Counter, "HTTP responses, by status code.");
+        page.status_codes(name, None, &self.responses.borrow());
+        let name = "probelet_webhook_body_bytes";
+        let help = "Bytes reserved for the bodies of reviews in flight.";
+        page.single(name, Kind::Gauge, help, &gauges.body_bytes);
+        let name = "probelet_webhook_connections";
+        page.single(name, Kind::Gauge, "Open connections.", &gauges.connections);
+        let name = "probelet_webhook_evicted_total";
+        let help = "Connections closed for newer ones.";
+        page.single(name, Kind::Counter, help, &gauges.evicted);
+        let name = "probelet_webhook_handshake_failures_total";
+        let failures = self.handshake_failures.get();
+        page.single(
+            name,
+            Kind::Counter,
+            "TLS handshakes that failed.",
+            &failures,
         );
     }
 
-    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
-        let _ = writeln!(self.0, "probelet_webhook_{name}{labels} {value}");
+    fn write_reloads(&self, page: &mut PageWriter<'_>, gauges: Gauges) {
+        let name = "probelet_webhook_certificate_reloads_total";
+        let help = "Reloads of a changed certificate, by result.";
+        self.certificate_reloads.write(page, name, help);
+        let name = "probelet_webhook_values_reloads_total";
+        let help = "Reloads of changed values of the ConfigMap, by result.";
+        self.values_reloads.write(page, name, help);
+        if let Some(not_after) = &gauges.not_after {
+            let name = "probelet_webhook_certificate_not_after_seconds";
+            let help = "When the certificate expires, in seconds since 1970.";
+            page.single(name, Kind::Gauge, help, not_after);
+        }
     }
+}
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, "", value);
+impl Reloads {
+    fn write(&self, page: &mut PageWriter<'_>, name: &str, help: &str) {
+        page.family(name, Kind::Counter, help);
+        page.sample(name, &[("result", &"taken")], &self.success.get());
+        page.sample(name, &[("result", &"broken")], &self.failure.get());
     }
+}
 
-    fn results(&mut self, name: &str, help: &str, [taken, kept]: &[Cell<u64>; 2]) {
-        self.family(name, "counter", help);
-        self.sample(name, "{result=\"taken\"}", taken.get());
-        self.sample(name, "{result=\"broken\"}", kept.get());
+fn outcome_index(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Patched(_) => 0,
+        Outcome::Unchanged(_) => 1,
+        Outcome::Skipped(_) => 2,
+        Outcome::Refused(_) => 3,
+        Outcome::NotAsked => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_the_label_that_the_log_has() {
+        let outcomes = [
+            Outcome::Patched("".into()),
+            Outcome::Unchanged("".into()),
+            Outcome::Skipped("".into()),
+            Outcome::Refused("".into()),
+            Outcome::NotAsked,
+        ];
+        for outcome in &outcomes {
+            assert_eq!(OUTCOMES[outcome_index(outcome)], outcome.word());
+        }
     }
 }

@@ -14,7 +14,7 @@
 //! | `api` | the API server as a client sees it |
 //! | `keeper`       | looks at both again and again |
 //! | `settings`     | flags and the mounted ConfigMap |
-//! | `log`, `metrics` | what is told |
+//! | `metrics`      | counters and their page |
 //!
 //! One thread. A pod is never refused: what cannot be injected comes back unpatched, with the reason as a
 //! warning, and the kubelet's probes of it fail or pass as they would have without us.
@@ -26,7 +26,6 @@ mod connection;
 mod exchange;
 mod head;
 mod keeper;
-mod log;
 mod metrics;
 mod places;
 mod problem;

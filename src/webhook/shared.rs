@@ -1,7 +1,6 @@
 //! What all connections share.
 
-use super::log::{Logger, Pace};
-use super::metrics::{Gauges, Metrics, count};
+use super::metrics::{Gauges, Metrics};
 use super::places::Places;
 use super::review::{Outcome, ReviewError, Reviewed, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
@@ -10,7 +9,7 @@ use super::stream::Scratch;
 use super::validity::{date, now};
 use crate::limits;
 use crate::net::ByteSemaphore;
-use crate::telemetry::{Level, LogSettings};
+use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 use core::cell::{Cell, RefCell};
 use futures_rustls::TlsAcceptor;
 use std::rc::Rc;
@@ -37,9 +36,9 @@ pub struct Shared {
     cert_watcher: RefCell<Option<CertWatcher>>,
     acceptor: TlsAcceptor,
     draining: Cell<bool>,
-    problems: Pace,
-    handshakes: Pace,
-    reviews: Pace,
+    problem_limit: RefCell<RateLimit>,
+    handshake_limit: RefCell<RateLimit>,
+    review_limit: RefCell<RateLimit<{ limits::REVIEW_LOG_LINES_PER_MINUTE }>>,
 }
 
 impl Shared {
@@ -59,16 +58,16 @@ impl Shared {
             places: Places::new(connections),
             body_bytes: ByteSemaphore::of_bytes(limits::REVIEWS_BYTES),
             scratch: Scratch::new(),
-            metrics: Metrics::default(),
-            log: Logger::new(log),
+            metrics: Metrics::new(),
+            log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),
             live: RefCell::new(live),
             cert_watcher: RefCell::new(cert_watcher),
             acceptor: TlsAcceptor::from(Arc::new(server_config(shown.clone())?)),
             shown,
             draining: Cell::new(false),
-            problems: Pace::default(),
-            handshakes: Pace::default(),
-            reviews: Pace::new(limits::REVIEW_LINES_A_MINUTE),
+            problem_limit: RefCell::default(),
+            handshake_limit: RefCell::default(),
+            review_limit: RefCell::default(),
         };
         if let Some(pair) = pair {
             shared.show(pair);
@@ -87,7 +86,7 @@ impl Shared {
         match watcher.and_then(|watcher| watcher.reload(Instant::now())) {
             Some(Ok(pair)) => self.show(pair),
             Some(Err(why)) => {
-                count(&self.metrics.reloads[1]);
+                self.metrics.certificate_reloads.failure.increment();
                 let line = self.log.line(Level::Warn, "certificate kept");
                 drop(line.field("reason", why));
             }
@@ -115,7 +114,7 @@ impl Shared {
                 .field("not_after", end.map_or_else(String::new, date)),
         );
         if !is_first {
-            count(&self.metrics.reloads[0]);
+            self.metrics.certificate_reloads.success.increment();
         }
     }
 
@@ -139,7 +138,7 @@ impl Shared {
     fn note_values(&self, notice: Notice) {
         match notice {
             Notice::Taken(rewrite) => {
-                count(&self.metrics.values[0]);
+                self.metrics.values_reloads.success.increment();
                 let line = self.log.line(Level::Info, "values taken");
                 drop(line.field("rewrite", rewrite));
             }
@@ -148,7 +147,7 @@ impl Shared {
                 drop(line.field("path", path).field("rewrite", rewrite));
             }
             Notice::Kept(why) => {
-                count(&self.metrics.values[1]);
+                self.metrics.values_reloads.failure.increment();
                 let line = self.log.line(Level::Warn, "values kept");
                 drop(line.field("reason", why));
             }
@@ -161,42 +160,36 @@ impl Shared {
             Outcome::Refused(_) => Level::Warn,
             Outcome::Unchanged(_) | Outcome::Skipped(_) | Outcome::NotAsked => Level::Debug,
         };
-        let Some(untold) = self
-            .log
-            .writes(level)
-            .then(|| self.reviews.allows(Instant::now()))
-            .flatten()
-        else {
-            return;
-        };
-        let pod = [&*reviewed.namespace, "/", &*reviewed.pod].concat();
-        let line = self.log.line(level, "reviewed").field("pod", pod);
-        let line = line.field("outcome", reviewed.outcome.word());
-        drop(
-            line.field("detail", reviewed.outcome.detail())
-                .suppressed(untold),
-        );
+        let limit = &mut self.review_limit.borrow_mut();
+        self.log
+            .limited_line(limit, level, "reviewed")
+            .field(
+                "pod",
+                format_args!("{}/{}", reviewed.namespace, reviewed.pod),
+            )
+            .field("outcome", reviewed.outcome.word())
+            .field("detail", reviewed.outcome.detail());
     }
 
     /// A request could not be served.
     pub fn note_problem(&self, reason: &str) {
-        if let Some(untold) = self.problems.allows(Instant::now()) {
-            let line = self.log.line(Level::Warn, "bad request");
-            drop(line.field("reason", reason).suppressed(untold));
-        }
+        let limit = &mut self.problem_limit.borrow_mut();
+        self.log
+            .limited_line(limit, Level::Warn, "bad request")
+            .field("reason", reason);
     }
 
     /// A handshake failed.
     pub fn note_handshake(&self, reason: &str) {
-        count(&self.metrics.handshakes);
-        if let Some(untold) = self.handshakes.allows(Instant::now()) {
-            let line = self.log.line(Level::Warn, "no handshake");
-            drop(line.field("reason", reason).suppressed(untold));
-        }
+        self.metrics.handshake_failures.increment();
+        let limit = &mut self.handshake_limit.borrow_mut();
+        self.log
+            .limited_line(limit, Level::Warn, "no handshake")
+            .field("reason", reason);
     }
 
     /// The page of metrics.
-    pub fn page(&self) -> String {
+    pub fn page(&self) -> Vec<u8> {
         self.metrics.page(Gauges {
             connections: self.places.count(),
             evicted: self.places.evicted(),

@@ -175,8 +175,8 @@ fn whoever_stops_reading_the_log_holds_no_review_up() {
     let is_told = within(PATIENCE, || {
         line.send(&post(&review_of(&pod("next"))));
         assert_injected(&line.answer(), "next");
-        webhook.logged(" lost=") > 0
+        webhook.logged(" dropped=") > 0
     });
     assert!(is_told);
-    assert_eq!(webhook.logged(" lost="), 1);
+    assert_eq!(webhook.logged(" dropped="), 1);
 }

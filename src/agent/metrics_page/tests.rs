@@ -1,32 +1,34 @@
 //! The page in pieces of any size, and what is counted where.
 
 use super::*;
+use crate::probe::Outcome;
+use core::time::Duration;
 
 const TABLE: &str = r#"{"/app-health/a/livez":{"httpGet":{"port":1}},
     "/app-health/b/livez":{"tcpSocket":{"port":2}}}"#;
 const GAUGES: Gauges = Gauges {
-    status: 3,
-    forwards: 4,
-    resident: Some(5),
+    status_connections: 3,
+    forward_connections: 4,
+    resident_bytes: Some(5),
 };
 
 fn page(metrics: &Metrics, bytes: usize) -> String {
     let probers = Probers::parse(TABLE).expect("a table");
     let (mut text, mut line, mut out) = (Vec::new(), 0, vec![0; bytes]);
     loop {
-        let (len, next) = metrics.render(&probers, &GAUGES, line, &mut out);
-        if len == 0 {
+        let piece = write_piece(metrics, &probers, &GAUGES, line, &mut out);
+        if piece.bytes == 0 {
             return String::from_utf8(text).expect("text");
         }
-        text.extend_from_slice(&out[..len]);
-        line = next;
+        text.extend_from_slice(&out[..piece.bytes]);
+        line = piece.next_line;
     }
 }
 
 #[test]
 fn a_page_is_the_same_in_pieces_of_any_size() {
     let metrics = Metrics::new(2);
-    metrics.probed(0, Outcome::Answered(200), Some(Duration::from_micros(1500)));
+    metrics.count_probe(0, Outcome::Answered(200), Some(Duration::from_micros(1500)));
     let whole = page(&metrics, 16 * 1024);
     assert!(whole.contains("probelet_probe_duration_seconds_sum 0.001500\n"));
     let longest = whole.lines().map(str::len).max().expect("lines") + 1;
@@ -36,10 +38,10 @@ fn a_page_is_the_same_in_pieces_of_any_size() {
 }
 
 #[test]
-fn six_codes_are_counted_apart_and_then_the_rest_together() {
+fn the_first_six_codes_of_a_path_are_exact_and_the_rest_other() {
     let metrics = Metrics::new(2);
     for code in [200, 500, 501, 502, 503, 504, 404, 403, 200] {
-        metrics.probed(1, Outcome::Answered(code), None);
+        metrics.count_probe(1, Outcome::Answered(code), None);
     }
     let page = page(&metrics, 16 * 1024);
     let count = |code: &str| {
@@ -56,13 +58,13 @@ fn six_codes_are_counted_apart_and_then_the_rest_together() {
 }
 
 #[test]
-fn each_reason_counts_under_its_own_word() {
+fn each_reason_has_a_counter_of_its_own_label() {
     let metrics = Metrics::new(2);
     for (n, failure) in Failure::ALL.iter().copied().enumerate() {
-        (0..=n).for_each(|_| metrics.probed(0, Outcome::Failed(failure), None));
+        (0..=n).for_each(|_| metrics.count_probe(0, Outcome::Failed(failure), None));
     }
     for (n, rejection) in Rejection::ALL.into_iter().enumerate() {
-        (0..=n).for_each(|_| metrics.rejected(rejection));
+        (0..=n).for_each(|_| metrics.count_rejection(rejection));
     }
     let page = page(&metrics, 16 * 1024);
     for (n, failure) in Failure::ALL.iter().copied().enumerate() {

@@ -1,0 +1,77 @@
+//! The page `/metrics` of the status port. Apart from the counters so that its code is loaded only when it is
+//! requested (`.cargo/layout.ld`).
+
+use super::metrics::{Metrics, Rejection};
+use crate::config::Probers;
+use crate::probe::Failure;
+use crate::telemetry::Counter;
+use crate::telemetry::prometheus::{Kind, PageWriter, Piece};
+
+/// What is measured when the page is requested.
+pub struct Gauges {
+    /// Open connections of the status port.
+    pub status_connections: usize,
+    /// Open connections of all forwards.
+    pub forward_connections: usize,
+    /// Resident memory in bytes, if the kernel reports it.
+    pub resident_bytes: Option<u64>,
+}
+
+/// Writes the lines of the page from number `first_line` on into `out`, as many as fit.
+pub fn write_piece(
+    metrics: &Metrics,
+    probers: &Probers,
+    gauges: &Gauges,
+    first_line: usize,
+    out: &mut [u8],
+) -> Piece {
+    let mut page = PageWriter::new(out, first_line);
+    write_counters(&mut page, metrics, probers);
+    write_gauges(&mut page, gauges);
+    page.finish()
+}
+
+fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Probers) {
+    let name = "probelet_probes_total";
+    page.family(name, Kind::Counter, "Probes by path and code.");
+    for (prober, codes) in probers.iter().zip(metrics.codes.borrow().iter()) {
+        page.status_codes(name, Some(("path", &prober.path)), codes);
+    }
+    let name = "probelet_probe_failures_total";
+    let help = "Probes without a complete response, by reason.";
+    page.family(name, Kind::Counter, help);
+    for (failure, counter) in Failure::ALL.iter().zip(&metrics.failures) {
+        write_reason(page, name, failure.as_str(), counter);
+    }
+    write_reason(page, name, "body_broken", &metrics.bodies_broken);
+    let name = "probelet_rejected_total";
+    let help = "Requests that got no outcome of a probe, by reason.";
+    page.family(name, Kind::Counter, help);
+    for (rejection, counter) in Rejection::ALL.iter().zip(&metrics.rejections) {
+        write_reason(page, name, rejection.as_str(), counter);
+    }
+    let name = "probelet_probe_duration_seconds";
+    let help = "Time from the accept to the outcome.";
+    page.histogram(name, help, &metrics.durations);
+}
+
+fn write_reason(page: &mut PageWriter<'_>, name: &str, reason: &str, counter: &Counter) {
+    page.sample(name, &[("reason", &reason)], &counter.get());
+}
+
+fn write_gauges(page: &mut PageWriter<'_>, gauges: &Gauges) {
+    let name = "probelet_open_connections";
+    page.family(name, Kind::Gauge, "Connections that are open, by kind.");
+    page.sample(name, &[("kind", &"status")], &gauges.status_connections);
+    page.sample(name, &[("kind", &"forward")], &gauges.forward_connections);
+    if let Some(bytes) = &gauges.resident_bytes {
+        let name = "process_resident_memory_bytes";
+        page.single(name, Kind::Gauge, "Resident memory size in bytes.", bytes);
+    }
+    let name = "probelet_build_info";
+    page.family(name, Kind::Gauge, "Always 1; the version is in the label.");
+    page.sample(name, &[("version", &env!("CARGO_PKG_VERSION"))], &1);
+}
+
+#[cfg(test)]
+mod tests;
