@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::manifest::{Change, Document, Edit, Pointer, Source, Step, Stream, Written, apply};
+use probelet::manifest::{Op, Document, Edit, Pointer, Source, Segment, Stream, NewValue, apply};
 use serde_json::{Value, json};
 use std::io::BufReader;
 
@@ -25,7 +25,7 @@ fn edited(document: &Document, pick: usize) {
     let mut places = Vec::new();
     gather(document.value(), Pointer::root(), &mut places);
     let at = &places[pick % places.len()];
-    document.shared_above(at);
+    document.shared_ancestor(at);
     let value = [
         json!("yes"),
         json!([{"name": "x", "args": [" #"]}]),
@@ -33,7 +33,7 @@ fn edited(document: &Document, pick: usize) {
     ][pick % 3]
         .clone();
     there_and_back(document, set(at, value.clone()), back(document, at));
-    let change = Change::Add(value.into());
+    let change = Op::Add(value.into());
     let added = match at.find(document.value()) {
         Some(Value::Object(map)) if !map.contains_key("added") => at.key("added"),
         Some(Value::Array(_)) => at.item(0),
@@ -41,7 +41,7 @@ fn edited(document: &Document, pick: usize) {
     };
     let gone = Edit {
         at: added.clone(),
-        change: Change::Remove,
+        change: Op::Remove,
     };
     there_and_back(document, Edit { at: added, change }, Some(gone));
 }
@@ -61,7 +61,7 @@ fn gather(value: &Value, at: Pointer, places: &mut Vec<Pointer>) {
 }
 
 fn set(at: &Pointer, value: Value) -> Edit {
-    let change = Change::Set(value.into());
+    let change = Op::Replace(value.into());
     Edit {
         at: at.clone(),
         change,
@@ -70,10 +70,10 @@ fn set(at: &Pointer, value: Value) -> Edit {
 
 fn back(document: &Document, at: &Pointer) -> Option<Edit> {
     // What is written elsewhere is replaced as a whole.
-    let at = document.shared_above(at).unwrap_or_else(|| at.clone());
+    let at = document.shared_ancestor(at).unwrap_or_else(|| at.clone());
     let value = at.find(document.value())?.clone();
     let text = Some(document.value_text(&at)?);
-    let change = Change::Set(Written { value, text });
+    let change = Op::Replace(NewValue { value, text });
     Some(Edit { at, change })
 }
 
@@ -104,8 +104,8 @@ fn there_and_back(document: &Document, edit: Edit, inverse: Option<Edit>) {
 /// Whether a text is written as manifests are: no anchors, tags, directives, explicit keys.
 fn ordinary(text: &str, edit: &Edit) -> bool {
     let keys = edit.at.steps().iter().all(|step| match step {
-        Step::Key(key) => !key.is_empty(),
-        Step::Item(_) => true,
+        Segment::Key(key) => !key.is_empty(),
+        Segment::Index(_) => true,
     });
     keys && !text.contains(['&', '*', '!', '?', '%', '\t', '\r', '<', '{', '['])
 }

@@ -79,7 +79,7 @@ fn collect(value: &Value, at: Pointer, of_list: &str, found: &mut Vec<Resource>)
     let kind = text(value, "kind").unwrap_or(of_list);
     if let (Some(of_list), Some(items)) = (kind.strip_suffix("List"), value["items"].as_array()) {
         for (index, item) in items.iter().enumerate() {
-            collect(item, at.key("items").item(index), of_list, found);
+            collect(item, at.join_key("items").join_index(index), of_list, found);
         }
         return;
     }

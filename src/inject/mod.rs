@@ -59,8 +59,8 @@ fn report(
             if task == Task::Inject {
                 warn_of_misplaced(document, &resource, kind, &mut warnings);
             }
-            let at = resource.at.keys(kind.pod);
-            let pod = at.find(document).filter(|pod| pod["spec"].is_object());
+            let at = resource.at.join_keys(kind.pod);
+            let pod = at.resolve(document).filter(|pod| pod["spec"].is_object());
             match (pod, task) {
                 (None, _) => Err(Stop::Skip("it has no pod template".into())),
                 (Some(pod), Task::Inject) => PodView::read(pod, source, &at)
@@ -93,7 +93,7 @@ fn warn_of_misplaced(
     warnings: &mut Vec<Box<str>>,
 ) {
     for keys in kind.above {
-        let metadata = resource.at.keys(keys).key("metadata").find(document);
+        let metadata = resource.at.join_keys(keys).join_key("metadata").resolve(document);
         let metadata = metadata.unwrap_or(&Value::Null);
         annotations::warn_of_misplaced(&resource.name, metadata, warnings);
     }

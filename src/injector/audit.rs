@@ -135,7 +135,7 @@ impl Audit<'_> {
     fn document(&mut self, document: &Document) -> Result<(), Stop> {
         let value = document.value();
         for report in resources(value, document, Task::Inject, &self.settings) {
-            let resource = report.at.find(value).unwrap_or(&Value::Null);
+            let resource = report.at.resolve(value).unwrap_or(&Value::Null);
             match report.name.strip_prefix("namespace/") {
                 Some(name) => self.namespace(name, resource)?,
                 None if has_ended(resource) => {}

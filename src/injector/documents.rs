@@ -17,7 +17,7 @@ pub(super) struct Read {
 pub(super) struct Place {
     number: usize,
     /// The lines of the file above the document.
-    lines_above: usize,
+    preceding_lines: usize,
     line: usize,
 }
 
@@ -29,7 +29,7 @@ impl Place {
 
     /// The line of a pointer, counted in the file.
     pub(super) fn line_of(self, document: &Document, at: &Pointer) -> usize {
-        self.lines_above + document.line(at)
+        self.preceding_lines + document.line(at)
     }
 
     /// The same document, with the line of a pointer.
@@ -61,9 +61,9 @@ pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Rea
     Stream::new(reader).map(move |piece| {
         let piece = piece.map_err(|error| Failure(error.to_string()))?;
         number += 1;
-        let above = piece.lines_above;
+        let above = piece.preceding_lines;
         let document = Document::parse(&piece.text).map_err(|error| {
-            let error = error.below(above);
+            let error = error.add_lines(above);
             Failure(format!("document {number}, {error}"))
         })?;
         if document.is_empty() {
@@ -72,7 +72,7 @@ pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Rea
         }
         let place = Place {
             number,
-            lines_above: above,
+            preceding_lines: above,
             line: above + document.line(&Pointer::root()),
         };
         Ok(Read { place, document })

@@ -9,7 +9,7 @@ use super::patch::Patches;
 use super::{Io, Stop, help, settings, typed};
 use crate::flags;
 use crate::inject::{Report, Settings, Task, Verdict, resources};
-use crate::manifest::{Edit, in_order};
+use crate::manifest::{Edit, sort_edits};
 use crate::telemetry::Quoted;
 use core::fmt::Display;
 use std::io::Write;
@@ -225,8 +225,7 @@ impl Run {
             false => match document.edit(&edits) {
                 Ok(edited) => Some(edited),
                 Err(error) => {
-                    let at = error.at().cloned().unwrap_or_default();
-                    let place = read.place.at(document, &at);
+                    let place = read.place.at(document, error.pointer());
                     self.fail(stderr, &format_args!("{name}: {place}: {error}"));
                     return Ok(());
                 }
@@ -293,6 +292,6 @@ fn edits(reports: &[Report]) -> Vec<Edit> {
             edits.extend_from_slice(these);
         }
     }
-    in_order(&mut edits);
+    sort_edits(&mut edits);
     edits
 }

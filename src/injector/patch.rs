@@ -4,7 +4,7 @@ use super::Stop;
 use super::inputs::Input;
 use super::output::{Held, Output, Passed};
 use crate::inject::Verdict;
-use crate::manifest::{Edit, Step, json_patch};
+use crate::manifest::{Edit, Segment, json_patch};
 use std::io::Write;
 
 /// The patches.
@@ -32,14 +32,14 @@ impl Output for Patches {
 
 /// An edit as seen from the resource itself, not from the List it is an item of: that is what is patched.
 fn of_item(edit: &Edit) -> Edit {
-    let mut steps = edit.at.steps();
-    while let [Step::Key(key), Step::Item(_), rest @ ..] = steps
+    let mut steps = edit.pointer.segments();
+    while let [Segment::Key(key), Segment::Index(_), rest @ ..] = steps
         && **key == *"items"
     {
         steps = rest;
     }
     Edit {
-        at: edit.at.below(edit.at.steps().len() - steps.len()),
-        change: edit.change.clone(),
+        pointer: edit.pointer.without_prefix(edit.pointer.segments().len() - steps.len()),
+        op: edit.op.clone(),
     }
 }

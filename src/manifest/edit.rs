@@ -1,59 +1,59 @@
-//! Edits of a document, and what they come to on its value and as JSON Patch (RFC 6902).
+//! Edits of a document, applied to its JSON value or written as a JSON Patch (RFC 6902).
 
-use super::{Pointer, Step};
+use super::pointer::{Pointer, Segment};
 use serde_json::{Map, Value, json};
 
-/// One edit. All places of a list of edits are those of the document as it was; what lies deeper or further
-/// back comes first (`in_order`), so that the edits can be done one after the other as well.
+/// One edit. All pointers of a list of edits refer to the document before the first edit. [`sort_edits`] puts the
+/// list in an order in which the edits can also be applied one after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
-    /// What is edited; for `Add`, where it will be.
-    pub at: Pointer,
-    /// How.
-    pub change: Change,
+    /// The node to edit. For [`Op::Add`], where the new node will be.
+    pub pointer: Pointer,
+    /// The operation.
+    pub op: Op,
 }
 
-/// What an edit does.
+/// The operation of an edit.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// Another value in the place of the one there.
-    Set(Written),
-    /// A new entry of a mapping, or a new item before the one that has this index.
-    Add(Written),
-    /// The entry or item goes.
+pub enum Op {
+    /// Replaces the value.
+    Replace(NewValue),
+    /// Adds an entry to a mapping, or inserts an item before the one that has this index.
+    Add(NewValue),
+    /// Removes the entry or item.
     Remove,
-    /// The entry stays where it is, under another key, which the mapping must not have.
+    /// Changes the key of an entry, which keeps its position. The mapping must not have the new key.
     Rename {
         /// The new key.
         key: Box<str>,
-        /// How the key was written once, quotes and all; else as it must be.
+        /// Source text of the key, quotes included, saved from an earlier document.
         text: Option<Box<str>>,
     },
 }
 
-/// A value, and how it was written once where it is put back.
+/// A value to write.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Written {
+pub struct NewValue {
     /// The value.
     pub value: Value,
-    /// Its source text, kept from an earlier document. What writes text takes it if it reads as the value.
+    /// Source text of the value, saved from an earlier document. It is written if it parses to `value`.
     pub text: Option<Box<str>>,
 }
 
-impl From<Value> for Written {
+impl From<Value> for NewValue {
     fn from(value: Value) -> Self {
         Self { value, text: None }
     }
 }
 
-/// An edit that the document has no place for.
+/// The pointer of an edit that does not apply: the node is missing, or exists already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit(pub Pointer);
+pub struct InvalidPointer(pub Pointer);
 
-/// Sorts edits as [`Edit`] has them: deeper before higher, back before front; of one place in the order given.
-pub fn in_order(edits: &mut [Edit]) {
+/// Sorts edits: descendants before ancestors, later siblings before earlier ones. Edits of one node keep their order.
+pub fn sort_edits(edits: &mut [Edit]) {
     edits.sort_by(|a, b| {
-        let (a, b) = (a.at.steps(), b.at.steps());
+        let (a, b) = (a.pointer.segments(), b.pointer.segments());
         match (a.starts_with(b), b.starts_with(a)) {
             (true, true) => core::cmp::Ordering::Equal,
             (true, false) => core::cmp::Ordering::Less,
@@ -63,29 +63,29 @@ pub fn in_order(edits: &mut [Edit]) {
     });
 }
 
-/// Does the edits, which are in order, on a value.
+/// Applies sorted edits to a value.
 ///
 /// # Errors
-/// The first that does not fit; the value is then half done.
-pub fn apply(document: &mut Value, edits: &[Edit]) -> Result<(), Misfit> {
+/// The pointer of the first edit that does not apply. The edits before it are applied.
+pub fn apply(document: &mut Value, edits: &[Edit]) -> Result<(), InvalidPointer> {
     edits
         .iter()
-        .try_for_each(|edit| one(document, edit).ok_or_else(|| Misfit(edit.at.clone())))
+        .try_for_each(|edit| apply_one(document, edit).ok_or_else(|| InvalidPointer(edit.pointer.clone())))
 }
 
-fn one(document: &mut Value, Edit { at, change }: &Edit) -> Option<()> {
-    if let Change::Set(written) = change {
-        *at.find_mut(document)? = written.value.clone();
+fn apply_one(document: &mut Value, Edit { pointer, op }: &Edit) -> Option<()> {
+    if let Op::Replace(new) = op {
+        *pointer.resolve_mut(document)? = new.value.clone();
         return Some(());
     }
-    let (above, last) = at.split()?;
-    match (above.find_mut(document)?, last, change) {
-        (Value::Object(map), Step::Key(key), change) => entry(map, key, change),
-        (Value::Array(items), Step::Item(index), Change::Add(written)) if *index <= items.len() => {
-            items.insert(*index, written.value.clone());
+    let (parent, last) = pointer.split_last()?;
+    match (parent.resolve_mut(document)?, last, op) {
+        (Value::Object(map), Segment::Key(key), op) => apply_to_entry(map, key, op),
+        (Value::Array(items), Segment::Index(index), Op::Add(new)) if *index <= items.len() => {
+            items.insert(*index, new.value.clone());
             Some(())
         }
-        (Value::Array(items), Step::Item(index), Change::Remove) if *index < items.len() => {
+        (Value::Array(items), Segment::Index(index), Op::Remove) if *index < items.len() => {
             items.remove(*index);
             Some(())
         }
@@ -93,36 +93,36 @@ fn one(document: &mut Value, Edit { at, change }: &Edit) -> Option<()> {
     }
 }
 
-fn entry(map: &mut Map<String, Value>, key: &str, change: &Change) -> Option<()> {
-    match change {
-        Change::Add(written) if !map.contains_key(key) => {
-            map.insert(key.into(), written.value.clone());
+fn apply_to_entry(map: &mut Map<String, Value>, key: &str, op: &Op) -> Option<()> {
+    match op {
+        Op::Add(new) if !map.contains_key(key) => {
+            map.insert(key.into(), new.value.clone());
         }
-        Change::Remove => {
+        Op::Remove => {
             map.remove(key)?;
         }
-        Change::Rename { key: new, .. } if !map.contains_key(&**new) => {
+        Op::Rename { key: new, .. } if !map.contains_key(&**new) => {
             let value = map.remove(key)?;
             map.insert((**new).into(), value);
         }
-        _ => return None,
+        Op::Add(_) | Op::Rename { .. } | Op::Replace(_) => return None,
     }
     Some(())
 }
 
-/// The edits, which are in order, as JSON Patch.
+/// Sorted edits as a JSON Patch.
 pub fn json_patch(edits: &[Edit]) -> Value {
-    edits.iter().map(operation).collect()
+    edits.iter().map(patch_operation).collect()
 }
 
-fn operation(Edit { at, change }: &Edit) -> Value {
-    let path = at.to_string();
-    match change {
-        Change::Set(written) => json!({"op": "replace", "path": path, "value": written.value}),
-        Change::Add(written) => json!({"op": "add", "path": path, "value": written.value}),
-        Change::Remove => json!({"op": "remove", "path": path}),
-        Change::Rename { key, .. } => {
-            let to = at.split().map(|(above, _)| above.key(key));
+fn patch_operation(Edit { pointer, op }: &Edit) -> Value {
+    let path = pointer.to_string();
+    match op {
+        Op::Replace(new) => json!({"op": "replace", "path": path, "value": new.value}),
+        Op::Add(new) => json!({"op": "add", "path": path, "value": new.value}),
+        Op::Remove => json!({"op": "remove", "path": path}),
+        Op::Rename { key, .. } => {
+            let to = pointer.split_last().map(|(parent, _)| parent.join_key(key));
             json!({"op": "move", "from": path, "path": to.unwrap_or_default().to_string()})
         }
     }

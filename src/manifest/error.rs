@@ -1,76 +1,102 @@
-//! What can be wrong with a document. The text says where, what, and what to write instead.
+//! Errors of parsing and editing a document. Each text names the position and what to write instead.
 
+use super::edit::InvalidPointer;
+use super::pointer::Pointer;
 use super::text;
 use crate::limits;
 use core::fmt;
+use granit_parser::{ErrorKind, ScanError};
 
-/// Why a document cannot be read.
+/// Why a document cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DocumentError {
+pub struct ParseError {
     line: usize,
     column: usize,
-    /// What is wrong there.
-    pub problem: Problem,
+    /// The reason.
+    pub kind: ParseErrorKind,
 }
 
-/// What is wrong with a document.
+/// The reasons why a document cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Not YAML; what its parser says.
+pub enum ParseErrorKind {
+    /// Invalid YAML, with the message of the YAML parser.
     Syntax(Box<str>),
-    /// A tab where YAML wants spaces.
+    /// A tab where YAML allows only spaces.
     Tab,
     /// Braces of a Go template.
     Template,
-    /// A key of a mapping stands there twice.
-    Duplicate {
+    /// A mapping has a key twice.
+    DuplicateKey {
         /// The key.
         key: Box<str>,
-        /// The line it was on before.
+        /// The line of its first occurrence.
         first: usize,
     },
-    /// A key that is a mapping, a sequence or null.
-    Key,
-    /// `<<` with something else than mappings.
-    Merge,
-    /// `<<` behind a key that it brings too.
+    /// The key is a mapping, a sequence or null.
+    InvalidKey,
+    /// The value of `<<` is not a mapping or a sequence of mappings.
+    InvalidMerge,
+    /// `<<` after a key that it merges too.
     MergeOrder {
         /// The key.
         key: Box<str>,
     },
-    /// An alias inside the value it stands for.
-    Endless,
-    /// A tag that the value does not have.
-    Tag {
+    /// An alias inside the node that it refers to.
+    RecursiveAlias,
+    /// A value of another type than its tag.
+    TagMismatch {
         /// `!!int`
         tag: Box<str>,
     },
-    /// `!!binary` with something else than base64.
-    Base64,
-    /// `!!binary` with bytes that are not UTF-8.
-    Binary,
+    /// The value of `!!binary` is not base64.
+    InvalidBase64,
+    /// The bytes of `!!binary` are not UTF-8.
+    BinaryNotUtf8,
     /// More than `limits::DOCUMENT_NESTING`.
-    Nesting,
+    TooDeep,
     /// More than `limits::ALIASED_VALUES`.
-    Aliases,
+    TooManyAliasedValues,
     /// More than `limits::ALIASED_BYTES`.
-    AliasedBytes,
-    /// A second document.
-    Second,
+    TooManyAliasedBytes,
+    /// A second document in the text.
+    SecondDocument,
 }
 
-impl DocumentError {
-    pub(super) fn new(line: usize, column: usize, problem: Problem) -> Self {
-        Self {
-            line,
-            column,
-            problem,
-        }
+impl ParseError {
+    fn new(line: usize, column: usize, kind: ParseErrorKind) -> Self {
+        Self { line, column, kind }
     }
 
-    pub(super) fn at(source: &str, offset: usize, problem: Problem) -> Self {
-        let (line, column) = text::position(source, offset);
-        Self::new(line, column, problem)
+    /// An error at a byte offset of the text.
+    pub(super) fn at(text: &str, offset: usize, kind: ParseErrorKind) -> Self {
+        let (line, column) = text::position(text, offset);
+        Self::new(line, column, kind)
+    }
+
+    /// Converts an error of the YAML parser. `has_root` says that the parser had completed the root before.
+    pub(super) fn from_scanner(text: &str, error: &ScanError, has_root: bool) -> Self {
+        let position = error.marker();
+        let kind = match error.kind() {
+            ErrorKind::RecursionLimitExceeded => ParseErrorKind::TooDeep,
+            _ if is_template(text, position.line()) => ParseErrorKind::Template,
+            ErrorKind::ExpectedDocumentStart if has_root => ParseErrorKind::SecondDocument,
+            ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
+            | ErrorKind::TabAtBlockScalarStart => {
+                return Self::at_tab(text, position.byte_offset());
+            }
+            kind => ParseErrorKind::Syntax(kind.to_string().into()),
+        };
+        Self::new(position.line(), position.col() + 1, kind)
+    }
+
+    /// The error for the first tab after an offset: the parser may report the start of the value that has the tab.
+    fn at_tab(text: &str, offset: Option<usize>) -> Self {
+        let offset = offset.unwrap_or_default().min(text.len());
+        let tab = memchr::memchr(b'\t', &text.as_bytes()[offset..]);
+        Self::at(text, offset + tab.unwrap_or_default(), ParseErrorKind::Tab)
     }
 
     /// The line, from 1.
@@ -83,89 +109,170 @@ impl DocumentError {
         self.column
     }
 
-    /// The position in the text that it is about.
-    pub(super) fn offset(&self, source: &str) -> usize {
-        text::offset(source, self.line, self.column)
+    /// The byte offset of the error in the parsed text.
+    pub(super) fn offset(&self, text: &str) -> usize {
+        text::offset(text, self.line, self.column)
     }
 
-    /// The same, of a document that has so many lines of its file above it.
+    /// Adds the number of lines that precede the document in its file.
     #[must_use]
-    pub fn below(mut self, lines: usize) -> Self {
-        self.line += lines;
-        if let Problem::Duplicate { first, .. } = &mut self.problem {
-            *first += lines;
+    pub fn add_lines(mut self, preceding: usize) -> Self {
+        self.line += preceding;
+        if let ParseErrorKind::DuplicateKey { first, .. } = &mut self.kind {
+            *first += preceding;
         }
         self
     }
 }
 
-impl fmt::Display for DocumentError {
+/// Whether a syntax error on this line is due to a Go template: there are braces on the line, or some line starts with
+/// braces. Braces in scalars are valid, as alerts and dashboards have them.
+fn is_template(text: &str, line: usize) -> bool {
+    let mut lines = text.lines().enumerate();
+    lines.any(|(index, content)| {
+        let starts_with_braces = content.trim_start().starts_with("{{");
+        starts_with_braces || index + 1 == line && content.contains("{{")
+    })
+}
+
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: ", self.line, self.column)?;
-        self.problem.fmt(f)
+        self.kind.fmt(f)
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ParseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Syntax(what) => {
-                write!(f, "this is not YAML, as {what}: correct it, kubectl does not read it either")
+            Self::Syntax(message) => {
+                write!(f, "invalid YAML: {message}: correct it, kubectl rejects it too")
             }
-            Problem::Tab => {
-                f.write_str("a tab stands where YAML has spaces only: write spaces instead")
-            }
-            Problem::Template => f.write_str(
+            Self::Tab => f.write_str("tab where YAML allows only spaces: write spaces instead"),
+            Self::Template => f.write_str(
                 "this is a Helm template, not a manifest: render it first, with \
                  helm template … | probelet-inject file -f -",
             ),
-            Problem::Duplicate { key, first } => write!(
+            Self::DuplicateKey { key, first } => write!(
                 f,
-                "the key {key:?} is in this mapping already, on line {first}: leave one of them out, \
-                 readers differ in which one holds"
+                "duplicate key {key:?}, first defined on line {first}: remove one of them, because YAML readers differ \
+                 in which value they use"
             ),
-            Problem::Key => f.write_str(
-                "this key is no text: write a word, and quotes around it where it has braces or brackets",
+            Self::InvalidKey => f.write_str(
+                "the key is not a string: write a plain word, in quotes if it has braces or brackets",
             ),
-            Problem::Merge => {
-                f.write_str("<< merges mappings only: write an alias of a mapping, or a list of them")
-            }
-            Problem::MergeOrder { key } => write!(
+            Self::InvalidMerge => f.write_str(
+                "the value of << is not a mapping: write an alias of a mapping, or a list of such aliases",
+            ),
+            Self::MergeOrder { key } => write!(
                 f,
-                "<< brings the key {key:?}, which stands above it: write << first, readers differ in \
-                 which one holds"
+                "<< merges the key {key:?}, which is defined above it: write << first, because YAML readers differ in \
+                 which value they use"
             ),
-            Problem::Endless => {
-                f.write_str("this alias is inside the value it stands for: write that value out")
+            Self::RecursiveAlias => {
+                f.write_str("the alias is inside the value that it refers to: write that value out")
             }
-            Problem::Tag { tag } => {
-                write!(f, "the value is no {tag}: leave the tag out, or write such a value")
-            }
-            Problem::Base64 => f.write_str(
-                "the value of !!binary is not base64: write standard base64 with its padding, or leave the tag out",
+            Self::TagMismatch { tag } => write!(
+                f,
+                "the value does not match its tag {tag}: remove the tag, or write a value of that type"
             ),
-            Problem::Binary => f.write_str(
+            Self::InvalidBase64 => f.write_str(
+                "the value of !!binary is not base64: write standard base64 with padding, or remove the tag",
+            ),
+            Self::BinaryNotUtf8 => f.write_str(
                 "the bytes of !!binary are not UTF-8, and kubectl replaces them with U+FFFD: write base64 of UTF-8 text, \
                  or the text itself without the tag",
             ),
-            Problem::Nesting => write!(
+            Self::TooDeep => write!(
                 f,
-                "more than {} mappings and sequences are inside one another: no manifest needs as many",
+                "more than {} levels of mappings and sequences: nest them less deeply",
                 limits::DOCUMENT_NESTING
             ),
-            Problem::Aliases => write!(
+            Self::TooManyAliasedValues => write!(
                 f,
-                "aliases stand for more than {} values: write out what is meant",
+                "aliases expand to more than {} values: use fewer aliases",
                 limits::ALIASED_VALUES
             ),
-            Problem::AliasedBytes => write!(
+            Self::TooManyAliasedBytes => write!(
                 f,
-                "aliases stand for more than {} MiB of text: write out what is meant",
+                "aliases expand to more than {} MiB of text: use fewer aliases",
                 limits::ALIASED_BYTES >> 20
             ),
-            Problem::Second => {
-                f.write_str("a second document begins here: write a line --- between the two")
-            }
+            Self::SecondDocument => f.write_str(
+                "a second document starts here: separate the documents with a line ---",
+            ),
         }
+    }
+}
+
+/// Why a document cannot be edited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EditError {
+    /// The node is missing, or exists already.
+    InvalidPointer(Pointer),
+    /// The edit would also change an alias of the node.
+    Alias {
+        /// The alias.
+        pointer: Pointer,
+        /// Its source text: `*probe`.
+        text: Box<str>,
+    },
+    /// The edit would also change an entry that a merge key copies from the node.
+    MergeKey(Pointer),
+    /// The edited text would parse to another value than intended.
+    WrongValue(Pointer),
+    /// The edited text would not parse.
+    InvalidYaml {
+        /// The node, or its nearest ancestor in the source.
+        pointer: Pointer,
+        /// The error of the edited text.
+        kind: ParseErrorKind,
+    },
+}
+
+impl EditError {
+    /// The node in the source that the error is about.
+    pub fn pointer(&self) -> &Pointer {
+        match self {
+            EditError::InvalidPointer(pointer)
+            | EditError::Alias { pointer, .. }
+            | EditError::MergeKey(pointer)
+            | EditError::WrongValue(pointer)
+            | EditError::InvalidYaml { pointer, .. } => pointer,
+        }
+    }
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EditError::InvalidPointer(pointer) => write!(
+                f,
+                "{pointer} cannot be edited, because it is missing or exists already: add it to the manifest, or \
+                 remove it there"
+            ),
+            EditError::Alias { pointer, text } => write!(
+                f,
+                "{pointer} is an alias ({text}) and would change together with its anchor: replace the alias with \
+                 its value"
+            ),
+            EditError::MergeKey(pointer) => write!(
+                f,
+                "{pointer} comes from a merge key (<<) and would change together with the merged mapping: write it \
+                 next to the <<"
+            ),
+            // The error kind describes the edited text, which the reader does not have.
+            EditError::WrongValue(pointer) | EditError::InvalidYaml { pointer, .. } => write!(
+                f,
+                "{pointer} is in a YAML style that cannot be edited: write one key per line, without '? ', anchors \
+                 and tags"
+            ),
+        }
+    }
+}
+
+impl From<InvalidPointer> for EditError {
+    fn from(InvalidPointer(pointer): InvalidPointer) -> Self {
+        EditError::InvalidPointer(pointer)
     }
 }

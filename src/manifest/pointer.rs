@@ -1,109 +1,114 @@
-//! Places in a document: the keys and indexes on the way from its root.
+//! JSON Pointers (RFC 6901): the keys and indexes from the root of a document to a node.
 
 use core::fmt;
 use serde_json::Value;
 
-/// One step down.
+/// A segment of a pointer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
-    /// Into the entry of a mapping.
+pub enum Segment {
+    /// The key of an entry of a mapping.
     Key(Box<str>),
-    /// Into the item of a sequence, from 0.
-    Item(usize),
+    /// The index of an item of a sequence, from 0.
+    Index(usize),
 }
 
-/// A place in a document; it shows as a JSON Pointer (RFC 6901).
+/// A JSON Pointer. [`fmt::Display`] writes it as RFC 6901 does: `/spec/containers/0`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pointer(Vec<Step>);
+pub struct Pointer(Vec<Segment>);
 
 impl Pointer {
-    /// The document itself.
+    /// The pointer to the root.
     pub fn root() -> Self {
         Self::default()
     }
 
-    /// The entry of this key below it.
+    /// Appends a key.
     #[must_use]
-    pub fn key(&self, key: &str) -> Self {
-        self.keys(&[key])
+    pub fn join_key(&self, key: &str) -> Self {
+        self.join_keys(&[key])
     }
 
-    /// The entries of these keys, one below the other.
+    /// Appends several keys.
     #[must_use]
-    pub fn keys(&self, keys: &[&str]) -> Self {
-        self.longer(keys.iter().map(|key| Step::Key((*key).into())))
+    pub fn join_keys(&self, keys: &[&str]) -> Self {
+        self.extended(keys.iter().map(|key| Segment::Key((*key).into())))
     }
 
-    /// The item of this index below it.
+    /// Appends an index.
     #[must_use]
-    pub fn item(&self, index: usize) -> Self {
-        self.longer([Step::Item(index)].into_iter())
+    pub fn join_index(&self, index: usize) -> Self {
+        self.extended([Segment::Index(index)].into_iter())
     }
 
-    /// The place these steps further down.
+    /// Appends segments.
     #[must_use]
-    pub fn down(&self, steps: &[Step]) -> Self {
-        self.longer(steps.iter().cloned())
+    pub fn join(&self, segments: &[Segment]) -> Self {
+        self.extended(segments.iter().cloned())
     }
 
-    fn longer(&self, more: impl ExactSizeIterator<Item = Step>) -> Self {
-        let mut steps = Vec::with_capacity(self.0.len() + more.len());
-        steps.extend_from_slice(&self.0);
-        steps.extend(more);
-        Self(steps)
+    fn extended(&self, more: impl ExactSizeIterator<Item = Segment>) -> Self {
+        let mut segments = Vec::with_capacity(self.0.len() + more.len());
+        segments.extend_from_slice(&self.0);
+        segments.extend(more);
+        Self(segments)
     }
 
-    /// The place that these steps lead to.
-    pub(super) fn from_steps(steps: Vec<Step>) -> Self {
-        Self(steps)
-    }
-
-    /// The steps from the root.
-    pub fn steps(&self) -> &[Step] {
+    /// The segments, from the root down.
+    pub fn segments(&self) -> &[Segment] {
         &self.0
     }
 
-    /// The place above it and the step down from there; the root has none.
-    pub fn split(&self) -> Option<(Self, &Step)> {
-        let (last, above) = self.0.split_last()?;
-        Some((Self(above.to_vec()), last))
+    /// The pointer to the parent, and the last segment. None for the root.
+    pub fn split_last(&self) -> Option<(Self, &Segment)> {
+        let (last, parent) = self.0.split_last()?;
+        Some((Self(parent.to_vec()), last))
     }
 
-    /// The place so many steps from the root on the way to it.
+    /// The first `len` segments: a pointer to an ancestor.
     #[must_use]
-    pub fn up_to(&self, steps: usize) -> Self {
-        Self(self.0.iter().take(steps).cloned().collect())
+    pub fn prefix(&self, len: usize) -> Self {
+        Self(self.0.iter().take(len).cloned().collect())
     }
 
-    /// The same place as seen from one that is so many steps from the root on the way to it.
+    /// The pointer without its first `len` segments: relative to that ancestor.
     #[must_use]
-    pub fn below(&self, steps: usize) -> Self {
-        Self(self.0.iter().skip(steps).cloned().collect())
+    pub fn without_prefix(&self, len: usize) -> Self {
+        Self(self.0.iter().skip(len).cloned().collect())
     }
 
-    /// What a document has there.
-    pub fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
-        self.0.iter().try_fold(document, |value, step| match step {
-            Step::Key(key) => value.as_object()?.get(&**key),
-            Step::Item(index) => value.as_array()?.get(*index),
-        })
+    /// The value at this pointer.
+    pub fn resolve<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+        self.0
+            .iter()
+            .try_fold(document, |value, segment| match segment {
+                Segment::Key(key) => value.as_object()?.get(&**key),
+                Segment::Index(index) => value.as_array()?.get(*index),
+            })
     }
 
-    /// The same, to be changed.
-    pub fn find_mut<'a>(&self, document: &'a mut Value) -> Option<&'a mut Value> {
-        self.0.iter().try_fold(document, |value, step| match step {
-            Step::Key(key) => value.as_object_mut()?.get_mut(&**key),
-            Step::Item(index) => value.as_array_mut()?.get_mut(*index),
-        })
+    /// The mutable value at this pointer.
+    pub fn resolve_mut<'a>(&self, document: &'a mut Value) -> Option<&'a mut Value> {
+        self.0
+            .iter()
+            .try_fold(document, |value, segment| match segment {
+                Segment::Key(key) => value.as_object_mut()?.get_mut(&**key),
+                Segment::Index(index) => value.as_array_mut()?.get_mut(*index),
+            })
+    }
+}
+
+impl From<Vec<Segment>> for Pointer {
+    fn from(segments: Vec<Segment>) -> Self {
+        Self(segments)
     }
 }
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.0 {
-            match step {
-                Step::Key(key) => write!(f, "/{}", key.replace('~', "~0").replace('/', "~1"))?,
-                Step::Item(index) => write!(f, "/{index}")?,
+        for segment in &self.0 {
+            match segment {
+                Segment::Key(key) => write!(f, "/{}", key.replace('~', "~0").replace('/', "~1"))?,
+                Segment::Index(index) => write!(f, "/{index}")?,
             }
         }
         Ok(())

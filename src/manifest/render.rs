@@ -1,11 +1,11 @@
-//! New values as text: in block style among lines, in flow style or JSON inside brackets.
+//! Renders new values as YAML in block or flow style, or as JSON.
 
 use super::scalar;
 use serde_json::{Map, Value};
 
-/// The keys that stand first where they are in a new mapping. People read manifests: a container begins with
-/// its name; the others follow in the order of the alphabet.
-const FIRST: [&str; 9] = [
+/// Keys that come first in a new mapping: people expect a container to start with its name. The others follow in
+/// alphabetical order.
+const LEADING_KEYS: [&str; 9] = [
     "name",
     "image",
     "imagePullPolicy",
@@ -17,40 +17,36 @@ const FIRST: [&str; 9] = [
     "valueFrom",
 ];
 
-/// How a document is written.
+/// The style of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Style {
-    /// Its line break.
-    pub newline: &'static str,
-    /// How much further in than their key the dashes of a sequence are.
-    pub dashes: usize,
-    /// Whether it is JSON.
-    pub json: bool,
-    /// What is between the colon and the value, and behind a comma, inside brackets.
-    pub gap: &'static str,
+    pub line_break: &'static str,
+    /// The indentation of a sequence's dashes, relative to its key.
+    pub dash_indentation: usize,
+    pub is_json: bool,
+    /// The text after a colon or a comma in flow style: a space, or nothing.
+    pub separator: &'static str,
 }
 
-/// Where a value will be.
+/// The context of a value.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
-    /// Behind a key in this column, on lines of its own.
-    Under(usize),
-    /// Behind a dash in this column.
-    Item(usize),
-    /// Inside brackets.
+pub(super) enum Context {
+    /// The value of a block mapping whose keys are in this column.
+    MappingValue(usize),
+    /// An item of a block sequence whose dashes are in this column.
+    SequenceItem(usize),
+    /// Inside a flow collection.
     Flow,
 }
 
 /// The quotes of a string.
 #[derive(Clone, Copy)]
 pub(super) enum Quotes {
-    /// `'`
     Single,
-    /// `"`
     Double,
 }
 
-/// The quotes that a value is written in.
+/// The quotes of a scalar's source text.
 pub(super) fn quotes(text: &str) -> Option<Quotes> {
     match text.as_bytes().first()? {
         b'\'' => Some(Quotes::Single),
@@ -60,117 +56,120 @@ pub(super) fn quotes(text: &str) -> Option<Quotes> {
 }
 
 impl Style {
-    /// A string in these quotes, if it can be.
+    /// A string in quotes: in double quotes if it needs escapes, or in JSON.
     pub fn quoted(&self, text: &str, quotes: Quotes) -> String {
         match quotes {
-            Quotes::Single if !self.json => single(text),
-            _ => double(text),
+            Quotes::Single if !self.is_json => single_quoted(text),
+            Quotes::Single | Quotes::Double => double_quoted(text),
         }
     }
 
-    /// A value as it stands behind its colon or dash; in block style what there is in front of it belongs to it.
-    pub fn value(&self, value: &Value, place: Place) -> String {
-        match (value, place) {
-            (_, Place::Flow) => self.flow(value),
-            (Value::Object(map), Place::Under(column)) if !map.is_empty() => {
+    /// A value. In block style, it starts with the space or the line break after the colon or dash.
+    pub fn value(&self, value: &Value, context: Context) -> String {
+        match (value, context) {
+            (_, Context::Flow) => self.flow(value),
+            (Value::Object(map), Context::MappingValue(column)) if !map.is_empty() => {
                 let column = column + 2;
-                let begin = self.line(column);
-                begin.clone() + &self.entries(map, column).join(&begin)
+                let line_start = self.line(column);
+                line_start.clone() + &self.entries(map, column).join(&line_start)
             }
-            (Value::Object(map), Place::Item(column)) if !map.is_empty() => {
+            (Value::Object(map), Context::SequenceItem(column)) if !map.is_empty() => {
                 let column = column + 2;
                 format!(" {}", self.entries(map, column).join(&self.line(column)))
             }
-            (Value::Array(items), Place::Under(column)) if !items.is_empty() => {
-                let column = column + self.dashes;
-                let begin = self.line(column);
-                begin.clone() + &self.items(items, column).join(&begin)
+            (Value::Array(items), Context::MappingValue(column)) if !items.is_empty() => {
+                let column = column + self.dash_indentation;
+                let line_start = self.line(column);
+                line_start.clone() + &self.items(items, column).join(&line_start)
             }
-            (Value::Array(items), Place::Item(column)) if !items.is_empty() => {
+            (Value::Array(items), Context::SequenceItem(column)) if !items.is_empty() => {
                 let column = column + 2;
                 format!(" {}", self.items(items, column).join(&self.line(column)))
             }
-            _ => format!(" {}", self.word(value, false)),
+            _ => format!(" {}", self.scalar(value, false)),
         }
     }
 
     fn entries(&self, map: &Map<String, Value>, column: usize) -> Vec<String> {
-        let entry = |(key, value): (&String, &Value)| self.entry(key, value, Place::Under(column));
-        ordered(map).into_iter().map(entry).collect()
+        let context = Context::MappingValue(column);
+        let entries = in_order(map).into_iter();
+        entries
+            .map(|(key, value)| self.entry(key, value, context))
+            .collect()
     }
 
     fn items(&self, items: &[Value], column: usize) -> Vec<String> {
-        let item = |item| format!("-{}", self.value(item, Place::Item(column)));
+        let item = |item| format!("-{}", self.value(item, Context::SequenceItem(column)));
         items.iter().map(item).collect()
     }
 
-    /// An entry of a mapping.
-    pub fn entry(&self, key: &str, value: &Value, place: Place) -> String {
-        let flow = matches!(place, Place::Flow);
-        let gap = if flow { self.gap } else { "" };
-        format!("{}:{gap}{}", self.key(key, flow), self.value(value, place))
+    fn entry(&self, key: &str, value: &Value, context: Context) -> String {
+        let is_flow = matches!(context, Context::Flow);
+        let separator = if is_flow { self.separator } else { "" };
+        format!(
+            "{}:{separator}{}",
+            self.key(key, is_flow),
+            self.value(value, context)
+        )
     }
 
     /// A key.
-    pub fn key(&self, key: &str, flow: bool) -> String {
-        self.word(&key.into(), flow)
+    pub fn key(&self, key: &str, is_flow: bool) -> String {
+        self.scalar(&key.into(), is_flow)
     }
 
-    /// A new line that begins in this column.
+    /// A line break and the indentation up to a column.
     pub fn line(&self, column: usize) -> String {
-        format!("{}{:column$}", self.newline, "")
+        format!("{}{:column$}", self.line_break, "")
     }
 
     fn flow(&self, value: &Value) -> String {
-        let comma = format!(",{}", self.gap);
+        let comma = format!(",{}", self.separator);
         match value {
             Value::Array(items) => {
                 let items: Vec<_> = items.iter().map(|item| self.flow(item)).collect();
                 format!("[{}]", items.join(&comma))
             }
             Value::Object(map) => {
-                let entry = |(key, value): (&String, &Value)| self.entry(key, value, Place::Flow);
-                let entries: Vec<_> = ordered(map).into_iter().map(entry).collect();
+                let entries = in_order(map).into_iter();
+                let entries: Vec<_> = entries
+                    .map(|(key, value)| self.entry(key, value, Context::Flow))
+                    .collect();
                 format!("{{{}}}", entries.join(&comma))
             }
-            _ => self.word(value, true),
+            _ => self.scalar(value, true),
         }
     }
 
-    /// A scalar, or an empty collection.
-    fn word(&self, value: &Value, flow: bool) -> String {
+    /// A scalar or an empty collection.
+    fn scalar(&self, value: &Value, is_flow: bool) -> String {
         match value {
-            Value::String(text) if self.json => double(text),
-            Value::String(text) => string(text, flow),
+            Value::String(text) if self.is_json => double_quoted(text),
+            Value::String(text) if is_plain(text, is_flow) => text.into(),
+            Value::String(text) => single_quoted(text),
             _ => value.to_string(),
         }
     }
 }
 
-fn ordered(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let rank = |key: &str| FIRST.iter().position(|first| *first == key);
+/// The entries in the order in which they are written.
+fn in_order(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let rank = |key: &str| LEADING_KEYS.iter().position(|leading| *leading == key);
     let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_by_key(|(key, _)| (rank(key).unwrap_or(FIRST.len()), *key));
+    entries.sort_by_key(|(key, _)| (rank(key).unwrap_or(LEADING_KEYS.len()), *key));
     entries
 }
 
-fn string(text: &str, flow: bool) -> String {
-    match is_plain(text, flow) {
-        true => text.into(),
-        false => single(text),
-    }
-}
-
-/// In single quotes, which have no escapes, unless one is needed.
-fn single(text: &str) -> String {
-    match text.chars().any(special) {
-        true => double(text),
+/// In single quotes; in double quotes if the text needs escapes, which single quotes do not have.
+fn single_quoted(text: &str) -> String {
+    match text.chars().any(needs_escape) {
+        true => double_quoted(text),
         false => format!("'{}'", text.replace('\'', "''")),
     }
 }
 
-/// What no reader takes but as an escape.
-fn special(c: char) -> bool {
+/// Whether a character is valid only as an escape.
+fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -178,8 +177,8 @@ fn special(c: char) -> bool {
         )
 }
 
-/// In double quotes, with JSON's escapes, which YAML has as well.
-fn double(text: &str) -> String {
+/// In double quotes with JSON's escapes, which YAML has too.
+fn double_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
@@ -187,37 +186,37 @@ fn double(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if special(c) => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if needs_escape(c) => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => quoted.push(c),
         }
     }
     quoted + "\""
 }
 
-/// Whether readers of YAML 1.1 and of 1.2 alike take the bare text for this string.
-fn is_plain(text: &str, flow: bool) -> bool {
-    let begins = match text.as_bytes() {
+/// Whether the text without quotes is this string for readers of YAML 1.1 and of YAML 1.2.
+fn is_plain(text: &str, is_flow: bool) -> bool {
+    let is_valid_start = match text.as_bytes() {
         [b'-', next, ..] => next.is_ascii_alphabetic() || *next == b'-' && text.len() > 3,
         [first, ..] => first.is_ascii_alphanumeric() || b"/._$".contains(first),
         [] => false,
     };
-    let allowed = |byte: u8| {
+    let is_allowed = |byte: u8| {
         byte.is_ascii_alphanumeric()
             || b"-_./@+=$%()".contains(&byte)
-            || !flow && b" ,:*[]{}".contains(&byte)
+            || !is_flow && b" ,:*[]{}".contains(&byte)
     };
-    begins
-        && text.bytes().all(allowed)
+    is_valid_start
+        && text.bytes().all(is_allowed)
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.starts_with("---")
-        && !numeric(text)
-        && !word(text)
-        && scalar::plain(text).is_string()
+        && !is_numeric(text)
+        && !is_reserved_word(text)
+        && scalar::parse_plain(text).is_string()
 }
 
-/// Numbers of some reader, base 60, timestamps and lists with commas (Ruby's `1,000`) among them.
-fn numeric(text: &str) -> bool {
+/// Whether some reader may parse the text as a number. Includes base 60, timestamps and Ruby's `1,000`.
+fn is_numeric(text: &str) -> bool {
     let body = text.trim_start_matches(['+', '-']);
     body.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && body
@@ -225,8 +224,8 @@ fn numeric(text: &str) -> bool {
             .all(|byte| byte.is_ascii_hexdigit() || b"xXoO_,.:+-TtZz ".contains(&byte))
 }
 
-/// What some reader takes for a boolean, null or a float, however it is capitalised.
-fn word(text: &str) -> bool {
+/// Whether some reader may parse the text as a boolean, null or a float, in any case.
+fn is_reserved_word(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "y", "yes", "n", "no", "true", "false", "on", "off", "null", ".inf", ".nan", "=",
     ];

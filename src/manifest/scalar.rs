@@ -1,19 +1,19 @@
-//! What a plain scalar stands for: as kubectl reads it, with the words and numbers of YAML 1.1
+//! Resolves plain scalars as kubectl does, with the words and numbers of YAML 1.1
 //! (`sigs.k8s.io/yaml` over `go.yaml.in/yaml/v2`, `resolve.go`).
 
-use super::error::Problem;
+use super::error::ParseErrorKind;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Number, Value};
 
-/// Go's `base64.StdEncoding`: padding is a must, and the bits behind the last byte are not looked at.
+/// Go's `base64.StdEncoding`: requires padding and ignores trailing bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// The words that are no strings, in the spellings that are read.
+/// The words that are not strings, in all spellings that readers accept.
 const WORDS: [(&[&str], Word); 3] = [
     (&["", "~", "null", "Null", "NULL"], Word::Null),
     (
@@ -36,14 +36,14 @@ enum Word {
     Bool(bool),
 }
 
-/// The value of a plain scalar without a tag. What JSON has no number for (`.inf`, `.nan`) stays text.
-pub(super) fn plain(text: &str) -> Value {
-    word(text)
-        .or_else(|| number(text))
+/// The value of a plain scalar without a tag. Numbers that JSON does not have (`.inf`, `.nan`) become text.
+pub(super) fn parse_plain(text: &str) -> Value {
+    parse_word(text)
+        .or_else(|| parse_number(text))
         .unwrap_or_else(|| text.into())
 }
 
-fn word(text: &str) -> Option<Value> {
+fn parse_word(text: &str) -> Option<Value> {
     if text.len() > 5 {
         return None;
     }
@@ -52,24 +52,24 @@ fn word(text: &str) -> Option<Value> {
         .find(|(spellings, _)| spellings.contains(&text))?;
     Some(match word {
         Word::Null => Value::Null,
-        Word::Bool(is) => Value::Bool(*is),
+        Word::Bool(value) => Value::Bool(*value),
     })
 }
 
-fn number(text: &str) -> Option<Value> {
+fn parse_number(text: &str) -> Option<Value> {
     match text.bytes().next()? {
         b'0'..=b'9' | b'+' | b'-' => {
-            let plain = text.replace('_', "");
-            integer(&plain).or_else(|| float(&plain))
+            let digits = text.replace('_', "");
+            parse_integer(&digits).or_else(|| parse_float(&digits))
         }
-        b'.' => float(text),
+        b'.' => parse_float(text),
         _ => None,
     }
 }
 
 /// Go's `ParseInt` and `ParseUint` with base 0: `0x`, `0o`, `0b`, and a leading zero for octal.
-fn integer(text: &str) -> Option<Value> {
-    let (negative, signed, digits) = match text.as_bytes().first()? {
+fn parse_integer(text: &str) -> Option<Value> {
+    let (is_negative, has_sign, digits) = match text.as_bytes().first()? {
         b'-' => (true, true, &text[1..]),
         b'+' => (false, true, &text[1..]),
         _ => (false, false, text),
@@ -85,27 +85,27 @@ fn integer(text: &str) -> Option<Value> {
         return None;
     }
     let size = u64::from_str_radix(digits, radix).ok()?;
-    match (i64::try_from(size), negative) {
+    match (i64::try_from(size), is_negative) {
         (Ok(size), false) => Some(size.into()),
         (Ok(size), true) => Some((-size).into()),
         (Err(_), true) => (size == 1 << 63).then(|| i64::MIN.into()),
-        (Err(_), false) => (!signed).then(|| size.into()),
+        (Err(_), false) => (!has_sign).then(|| size.into()),
     }
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
-fn float(text: &str) -> Option<Value> {
+fn parse_float(text: &str) -> Option<Value> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let looks = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    let is_candidate = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
-    let float: f64 = looks.then(|| text.parse().ok())??;
-    real(float)
+    let float: f64 = is_candidate.then(|| text.parse().ok())??;
+    float_value(float)
 }
 
-/// A float as Go writes it into JSON: without a fraction it is an integer.
-pub(super) fn real(float: f64) -> Option<Value> {
+/// A float as Go writes it to JSON: an integer if it has no fraction.
+fn float_value(float: f64) -> Option<Value> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if float.fract() == 0.0 && float.abs() <= EXACT {
         #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^53")]
@@ -114,22 +114,22 @@ pub(super) fn real(float: f64) -> Option<Value> {
     Number::from_f64(float).map(Value::Number)
 }
 
-/// The text of a `!!binary` scalar. Go's decoder passes over line breaks and nothing else.
+/// Decodes a `!!binary` scalar. Like Go's decoder, it ignores line breaks only.
 ///
 /// # Errors
-/// It is not base64, or its bytes are not UTF-8: kubectl then has U+FFFD for them, and other readers the bytes.
-pub(super) fn binary(text: &str) -> Result<Value, Problem> {
+/// The text is not base64, or its bytes are not UTF-8: kubectl replaces them with U+FFFD, other readers keep them.
+pub(super) fn decode_binary(text: &str) -> Result<Value, ParseErrorKind> {
     let text = text.replace(['\r', '\n'], "");
-    let bytes = BASE64.decode(text).map_err(|_| Problem::Base64)?;
-    let text = String::from_utf8(bytes).map_err(|_| Problem::Binary)?;
+    let bytes = BASE64.decode(text).map_err(|_| ParseErrorKind::InvalidBase64)?;
+    let text = String::from_utf8(bytes).map_err(|_| ParseErrorKind::BinaryNotUtf8)?;
     Ok(text.into())
 }
 
-/// How a key that is no string is called in JSON; null has no name.
-pub(super) fn key(value: &Value) -> Option<Box<str>> {
+/// A scalar as a JSON key; none for null.
+pub(super) fn key_name(value: &Value) -> Option<Box<str>> {
     match value {
         Value::String(text) => Some(text.as_str().into()),
         Value::Bool(_) | Value::Number(_) => Some(value.to_string().into()),
-        _ => None,
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

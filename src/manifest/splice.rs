@@ -1,316 +1,324 @@
-//! Edits as splices of the source text: whole lines come and go in block style, entries with their commas in
-//! flow style, and a value is replaced in its place.
+//! Splices edits into the source text of a document. Block style: inserts and removes whole lines. Flow style: inserts
+//! and removes entries with their commas. In both, replaces values in place.
 
-use super::Document;
-use super::change::EditError;
-use super::edit::{Change, Edit, Written};
-use super::kept;
-use super::pointer::Step;
-use super::render::{Place, Style, quotes};
+use super::document::Document;
+use super::edit::{Edit, NewValue, Op};
+use super::error::EditError;
+use super::fragment::{parses_to, parses_to_key, starts_with_gap};
+use super::pointer::Segment;
+use super::render::{Context, Style, quotes};
 use super::text;
-use super::tree::{Id, Kind};
+use super::tree::{NodeId, NodeKind};
 use core::ops::Range;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A text that was edited, and where its parts come from.
+/// An edited text, and the sources of its parts.
 pub(super) struct Spliced {
-    /// The new text.
+    /// The edited text.
     pub text: String,
-    /// The parts that are new, from front to back.
+    /// The inserted parts, in order.
     inserts: Vec<Insert>,
 }
 
-/// New text in place of some of the source's.
+/// A part of the edited text that is not in the source.
 struct Insert {
-    /// Its range in the new text.
-    range: Range<usize>,
-    /// Where it begins in the source.
-    from: usize,
-    /// Where the source goes on behind it.
-    to: usize,
-    /// The edit that has this value or key, by its index.
+    /// Its span in the edited text.
+    span: Range<usize>,
+    /// The span of the source that it replaces.
+    source: Range<usize>,
+    /// The index of the edit whose value or key it is.
     edit: Option<usize>,
 }
 
 impl Spliced {
-    fn insert(&self, at: usize) -> Option<&Insert> {
-        let behind = self
+    /// The last insert that starts at or before an offset of the edited text.
+    fn insert_before(&self, offset: usize) -> Option<&Insert> {
+        let count = self
             .inserts
-            .partition_point(|insert| insert.range.start <= at);
-        self.inserts[..behind].last()
+            .partition_point(|insert| insert.span.start <= offset);
+        self.inserts[..count].last()
     }
 
-    /// The position in the source that a position in the new text comes from; of new text, where it begins.
-    pub fn source_offset(&self, at: usize) -> usize {
-        match self.insert(at) {
-            None => at,
-            Some(insert) if at < insert.range.end => insert.from,
-            Some(insert) => insert.to + (at - insert.range.end),
+    /// Maps an offset of the edited text to the source. Maps inserted text to the start of its insert.
+    pub fn source_offset(&self, offset: usize) -> usize {
+        match self.insert_before(offset) {
+            None => offset,
+            Some(insert) if offset < insert.span.end => insert.source.start,
+            Some(insert) => insert.source.end + (offset - insert.span.end),
         }
     }
 
-    /// The index of the edit that wrote a position of the new text.
-    pub fn edit_at(&self, at: usize) -> Option<usize> {
-        self.insert(at)
-            .filter(|insert| at <= insert.range.end)?
+    /// The index of the edit that inserted the text at an offset of the edited text.
+    pub fn edit_at(&self, offset: usize) -> Option<usize> {
+        self.insert_before(offset)
+            .filter(|insert| offset <= insert.span.end)?
             .edit
     }
 }
 
-/// The text with the edits done, whatever it then reads as.
-pub(super) fn edited(document: &Document, edits: &[Edit]) -> Result<Spliced, EditError> {
-    let mut plan = Plan {
+/// Splices edits into the text of a document. Does not check what the result parses to.
+pub(super) fn splice(document: &Document, edits: &[Edit]) -> Result<Spliced, EditError> {
+    let mut splicer = Splicer {
         document,
         text: document.text(),
-        style: style(document),
+        style: style_of(document),
         splices: Vec::with_capacity(edits.len()),
         removed: BTreeMap::new(),
         filled: BTreeSet::new(),
-        index: None,
+        current_edit: None,
     };
     for (index, edit) in edits.iter().enumerate() {
-        plan.index = Some(index);
-        plan.edit(edit)?;
+        splicer.current_edit = Some(index);
+        splicer.add_edit(edit)?;
     }
-    plan.index = None;
-    for (id, gone) in core::mem::take(&mut plan.removed) {
-        plan.remove(id, &gone);
+    splicer.current_edit = None;
+    for (collection, indexes) in core::mem::take(&mut splicer.removed) {
+        splicer.remove(collection, &indexes);
     }
-    plan.joined()
+    splicer.finish()
 }
 
-/// Whether a document is JSON, and has to stay so.
+/// Whether a document is JSON, so that the edited text has to be JSON too.
 pub(super) fn is_json(document: &Document) -> bool {
     let text = document.text().trim_start();
     text.starts_with(['{', '[']) && serde_json::from_str::<Value>(text).is_ok()
 }
 
-fn style(document: &Document) -> Style {
-    let json = is_json(document);
+/// The style of a document, taken from its first collections.
+fn style_of(document: &Document) -> Style {
+    let is_json = is_json(document);
     let nodes = 0..document.tree.nodes.len();
-    let gap = |id: Id| {
-        let flow = !document.node(id).is_block();
-        let value = document.node(document.entries(id).first().filter(|_| flow)?.value);
-        Some(value.lead == value.start)
+    let is_compact = |id: NodeId| {
+        let is_flow = !document.node(id).is_block();
+        let entry = document.entries(id).first().filter(|_| is_flow)?;
+        let value = document.node(entry.value);
+        Some(value.after_indicator == value.start)
     };
-    let tight = json && nodes.clone().find_map(gap).unwrap_or(true);
+    let is_compact = is_json && nodes.clone().find_map(is_compact).unwrap_or(true);
+    let mut nodes = nodes;
     Style {
-        newline: text::newline(document.text()),
-        dashes: nodes
-            .clone()
-            .find_map(|id| dashes(document, id))
+        line_break: text::line_break(document.text()),
+        dash_indentation: nodes
+            .find_map(|id| dash_indentation(document, id))
             .unwrap_or(0),
-        json,
-        gap: if tight { "" } else { " " },
+        is_json,
+        separator: if is_compact { "" } else { " " },
     }
 }
 
-/// How much further in than its keys a block mapping has the dashes of its first sequence.
-fn dashes(document: &Document, id: Id) -> Option<usize> {
-    if !document.node(id).is_block() {
+/// The indentation of the dashes of the first sequence in a block mapping, relative to its key.
+fn dash_indentation(document: &Document, mapping: NodeId) -> Option<usize> {
+    if !document.node(mapping).is_block() {
         return None;
     }
-    let sequence = |id: &Id| document.node(*id).is_block() && !document.items(*id).is_empty();
-    let values = document.entries(id).iter().map(|entry| entry.value);
-    let dashes = document.column(values.into_iter().find(sequence)?);
-    dashes.checked_sub(document.column(id))
+    let is_sequence = |id: &NodeId| document.node(*id).is_block() && !document.items(*id).is_empty();
+    let mut values = document.entries(mapping).iter().map(|entry| entry.value);
+    let dashes = document.block_column(values.find(is_sequence)?);
+    dashes.checked_sub(document.block_column(mapping))
 }
 
+/// A replacement of a span of the source.
 struct Splice {
-    from: usize,
-    to: usize,
+    span: Range<usize>,
     text: String,
     /// The index of its edit.
     edit: Option<usize>,
 }
 
-/// Where the text of a value comes from.
+/// The origin of a new value's text.
 #[derive(Clone, Copy, PartialEq)]
 enum Origin {
-    /// It was kept from an earlier document.
-    Kept,
-    /// It is a new collection, not empty.
+    /// Source text that was saved from an earlier document.
+    Saved,
+    /// Rendered from a collection that is not empty.
     Collection,
-    /// It is a new scalar, or an empty collection.
-    Word,
+    /// Rendered from a scalar or an empty collection.
+    Scalar,
 }
 
-struct Plan<'a> {
+/// The text of a new value.
+struct NewText {
+    text: String,
+    origin: Origin,
+}
+
+struct Splicer<'a> {
     document: &'a Document,
     text: &'a str,
     style: Style,
     splices: Vec<Splice>,
-    /// What goes of each collection.
-    removed: BTreeMap<Id, BTreeSet<usize>>,
-    /// Empty brackets that something was put into.
-    filled: BTreeSet<Id>,
-    /// The edit that splices are made for.
-    index: Option<usize>,
+    /// The indexes to remove from each collection.
+    removed: BTreeMap<NodeId, BTreeSet<usize>>,
+    /// Empty flow collections that have received an entry or item.
+    filled: BTreeSet<NodeId>,
+    /// The index of the edit that is being spliced.
+    current_edit: Option<usize>,
 }
 
-impl Plan<'_> {
-    fn edit(&mut self, edit: &Edit) -> Result<(), EditError> {
-        let misfit = || EditError::Misfit(edit.at.clone());
-        if let Change::Add(written) = &edit.change {
-            let (above, step) = edit.at.split().ok_or_else(misfit)?;
-            let parent = self.document.walk(&above).ok_or_else(misfit)?.node;
-            return self.add(parent, step, written).ok_or_else(misfit);
+impl Splicer<'_> {
+    fn add_edit(&mut self, edit: &Edit) -> Result<(), EditError> {
+        let invalid = || EditError::InvalidPointer(edit.pointer.clone());
+        if let Op::Add(new) = &edit.op {
+            let (parent, segment) = edit.pointer.split_last().ok_or_else(invalid)?;
+            let parent = self.document.resolve(&parent).ok_or_else(invalid)?.node;
+            return self.add(parent, segment, new).ok_or_else(invalid);
         }
-        let walk = self.document.walk(&edit.at).ok_or_else(misfit)?;
-        let unfit = || EditError::Reads(edit.at.clone());
-        let (parent, index) = walk.within.ok_or_else(unfit)?;
-        match &edit.change {
-            Change::Set(written) => self.set(parent, walk.node, written),
-            Change::Rename { key, text } => {
-                let entry = self.document.entry((parent, index));
-                let key_node = entry.ok_or_else(misfit)?.key;
-                self.rename(parent, key_node, key, text.as_deref());
+        let resolved = self.document.resolve(&edit.pointer).ok_or_else(invalid)?;
+        let is_root = || EditError::WrongValue(edit.pointer.clone());
+        let slot = resolved.slot.ok_or_else(is_root)?;
+        match &edit.op {
+            Op::Replace(new) => self.replace_value(slot.collection, resolved.node, new),
+            Op::Rename { key, text } => {
+                let key_node = self.document.entry(slot).ok_or_else(invalid)?.key;
+                self.rename(slot.collection, key_node, key, text.as_deref());
             }
-            _ => {
-                self.removed.entry(parent).or_default().insert(index);
+            Op::Remove | Op::Add(_) => {
+                let removed = self.removed.entry(slot.collection).or_default();
+                removed.insert(slot.index);
             }
         }
         Ok(())
     }
 
-    fn splice(&mut self, from: usize, to: usize, text: String) {
-        let edit = self.index;
-        self.splices.push(Splice {
-            from,
-            to,
-            text,
-            edit,
-        });
+    fn push(&mut self, span: Range<usize>, text: String) {
+        let edit = self.current_edit;
+        self.splices.push(Splice { span, text, edit });
     }
 
-    fn place(&self, parent: Id) -> Place {
-        let node = self.document.node(parent);
-        match node.kind {
-            Kind::Mapping { flow: false, .. } => Place::Under(self.document.column(parent)),
-            Kind::Sequence { flow: false, .. } => Place::Item(self.document.column(parent)),
-            _ => Place::Flow,
+    fn context(&self, parent: NodeId) -> Context {
+        let column = || self.document.block_column(parent);
+        match self.document.node(parent).kind {
+            NodeKind::Mapping { is_flow: false, .. } => Context::MappingValue(column()),
+            NodeKind::Sequence { is_flow: false, .. } => Context::SequenceItem(column()),
+            _ => Context::Flow,
         }
     }
 
-    /// A value as it was written once, if that reads the same here.
-    fn kept<'w>(&self, written: &'w Written, place: Place) -> Option<&'w str> {
-        let text = written.text.as_deref()?;
-        let json = !self.style.json || serde_json::from_str::<Value>(text).is_ok();
-        (json && kept::reads(text, place, &written.value)).then_some(text)
+    /// The saved text of a value, if it parses to the value in this context.
+    fn saved_text<'v>(&self, new: &'v NewValue, context: Context) -> Option<&'v str> {
+        let text = new.text.as_deref()?;
+        let is_valid = !self.style.is_json || serde_json::from_str::<Value>(text).is_ok();
+        (is_valid && parses_to(text, context, &new.value)).then_some(text)
     }
 
-    /// A value as new text, without the space in front of it.
-    fn rendered(&self, value: &Value, place: Place) -> String {
-        let text = self.style.value(value, place);
+    /// Renders a value without the space before it.
+    fn rendered(&self, value: &Value, context: Context) -> String {
+        let text = self.style.value(value, context);
         match text.strip_prefix(' ') {
             Some(text) => text.into(),
             None => text,
         }
     }
 
-    fn source(&self, id: Id) -> &str {
+    fn source(&self, id: NodeId) -> &str {
         let node = self.document.node(id);
         &self.text[node.start..node.end]
     }
 
-    fn set(&mut self, parent: Id, id: Id, written: &Written) {
-        let place = self.place(parent);
+    fn replace_value(&mut self, parent: NodeId, id: NodeId, new: &NewValue) {
+        let context = self.context(parent);
         let node = self.document.node(id);
-        let kept = self.kept(written, place);
-        let text = match (kept, &written.value, quotes(self.source(id))) {
+        let saved = self.saved_text(new, context);
+        let text = match (saved, &new.value, quotes(self.source(id))) {
             (Some(text), ..) => text.into(),
             (None, Value::String(text), Some(quotes)) => self.style.quoted(text, quotes),
-            _ => self.rendered(&written.value, place),
+            _ => self.rendered(&new.value, context),
         };
-        let gap = &self.text[node.lead..node.start];
-        let whole = text.is_empty() || text.starts_with([' ', '\t', '\r', '\n']);
-        // The lines of a collection behind a dash are as far in as its first one.
-        let inline = gap.is_empty()
+        let gap = &self.text[node.after_indicator..node.start];
+        let has_gap = starts_with_gap(&text);
+        // The lines of a collection after a dash are indented like its first line.
+        let is_inline = gap.is_empty()
             || !text.contains('\n') && gap.bytes().all(|byte| matches!(byte, b' ' | b'\t'));
-        if !whole && inline && !node.is_empty() {
-            self.splice(node.start, node.end, text);
-        } else {
-            let gap = if whole { "" } else { " " };
-            let is_deep = matches!(&written.value, Value::Object(map) if !map.is_empty())
-                || matches!(&written.value, Value::Array(items) if !items.is_empty());
-            let origin = match (kept, is_deep) {
-                (Some(_), _) => Origin::Kept,
-                (None, true) => Origin::Collection,
-                (None, false) => Origin::Word,
-            };
-            self.replace(id, format!("{gap}{text}"), origin);
+        if !has_gap && is_inline && !node.is_empty() {
+            return self.push(node.start..node.end, text);
         }
+        let gap = if has_gap { "" } else { " " };
+        let is_collection = match &new.value {
+            Value::Object(map) => !map.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            _ => false,
+        };
+        let origin = match (saved, is_collection) {
+            (Some(_), _) => Origin::Saved,
+            (None, true) => Origin::Collection,
+            (None, false) => Origin::Scalar,
+        };
+        let text = format!("{gap}{text}");
+        self.replace_with_gap(id, NewText { text, origin });
     }
 
-    /// Another value with what there is in front of it. What stands behind an inline value on its line, such as
-    /// a comment, stands behind the key while there are new lines in its place.
-    fn replace(&mut self, id: Id, text: String, origin: Origin) {
-        let is_kept = origin == Origin::Kept;
+    /// Replaces a value and the white space before it. The rest of the line after an inline value, such as a comment,
+    /// moves to the line of the key while the value is on lines of its own.
+    fn replace_with_gap(&mut self, id: NodeId, new: NewText) {
+        let NewText { text, origin } = new;
         let node = self.document.node(id);
-        let (lead, start, end) = (node.lead, node.start, node.end);
-        let is_aside = |text: &str| text.trim().is_empty() || text.trim_start().starts_with('#');
-        let own = &text[..text::line_end(&text, 0)];
-        let begins_lines = own.len() < text.len() && is_aside(own);
+        let (start, end) = (node.after_indicator, node.end);
+        let is_comment_or_blank =
+            |text: &str| text.trim().is_empty() || text.trim_start().starts_with('#');
+        let first_line = &text[..text::line_end(&text, 0)];
+        let starts_on_next_line = first_line.len() < text.len() && is_comment_or_blank(first_line);
         if node.is_block() {
-            let behind_key = &self.text[lead..text::line_end(self.text, lead)];
-            let is_inline = !begins_lines && !text.trim_start().starts_with(['|', '>']);
-            // Behind the entries of a new collection it would not be found when the old one is put back.
-            let stays = is_inline
+            let key_line = &self.text[start..text::line_end(self.text, start)];
+            let is_inline = !starts_on_next_line && !text.trim_start().starts_with(['|', '>']);
+            // After a new collection, the comment could not be found again when the old value is restored.
+            let keeps_comment = is_inline
                 && origin != Origin::Collection
-                && behind_key.len() < start - lead
-                && is_aside(behind_key);
-            let aside = if stays { behind_key } else { "" };
-            return self.splice(lead, end, text + aside);
+                && key_line.len() < node.start - start
+                && is_comment_or_blank(key_line);
+            let comment = if keeps_comment { key_line } else { "" };
+            return self.push(start..end, text + comment);
         }
         let line_end = text::line_end(self.text, end);
-        let behind = &self.text[end..line_end];
-        let is_beside_key = !self.text[lead..start].contains('\n');
-        if begins_lines && is_kept && behind.starts_with(own) {
-            let end = end + own.len();
-            self.splice(lead, end, text);
-        } else if begins_lines && !is_kept && is_aside(behind) && is_beside_key {
-            self.splice(lead, line_end, behind.to_owned() + &text);
+        let rest = &self.text[end..line_end];
+        let is_on_key_line = !self.text[start..node.start].contains('\n');
+        let is_saved = origin == Origin::Saved;
+        if starts_on_next_line && is_saved && rest.starts_with(first_line) {
+            let end = end + first_line.len();
+            self.push(start..end, text);
+        } else if starts_on_next_line && !is_saved && is_comment_or_blank(rest) && is_on_key_line {
+            self.push(start..line_end, rest.to_owned() + &text);
         } else {
-            self.splice(lead, end, text);
+            self.push(start..end, text);
         }
     }
 
-    fn rename(&mut self, parent: Id, key: Id, name: &str, text: Option<&str>) {
-        let flow = matches!(self.place(parent), Place::Flow);
-        let kept = text
-            .filter(|text| kept::is_key(text, name) && (!self.style.json || text.starts_with('"')));
-        let key = self.document.node(key);
-        // Behind a quoted key, a flow mapping needs no space before the value.
-        let is_quoted = flow && self.text[key.start..key.end].starts_with('"');
-        let text = match kept {
+    fn rename(&mut self, parent: NodeId, key: NodeId, name: &str, saved: Option<&str>) {
+        let is_flow = matches!(self.context(parent), Context::Flow);
+        let saved = saved.filter(|text| {
+            parses_to_key(text, name) && (!self.style.is_json || text.starts_with('"'))
+        });
+        // After a quoted key, a flow mapping needs no space before the value.
+        let is_quoted = is_flow && self.source(key).starts_with('"');
+        let text = match saved {
             Some(text) => text.into(),
             None if is_quoted => Value::from(name).to_string(),
-            None => self.style.key(name, flow),
+            None => self.style.key(name, is_flow),
         };
-        let (from, to) = (key.start, key.end);
-        self.splice(from, to, text);
+        let key = self.document.node(key);
+        self.push(key.start..key.end, text);
     }
 
-    fn add(&mut self, parent: Id, step: &Step, written: &Written) -> Option<()> {
-        let place = self.place(parent);
-        let value = match self.kept(written, place) {
+    /// Adds an entry or item. Returns none if the collection has no such segment.
+    fn add(&mut self, parent: NodeId, segment: &Segment, new: &NewValue) -> Option<()> {
+        let context = self.context(parent);
+        let value = match self.saved_text(new, context) {
             Some(text) => text.into(),
-            None => self.rendered(&written.value, place),
+            None => self.rendered(&new.value, context),
         };
-        let flow = matches!(place, Place::Flow);
-        let gap = match flow {
-            true => self.style.gap,
-            false if value.is_empty() || value.starts_with([' ', '\t', '\r', '\n']) => "",
+        let is_flow = matches!(context, Context::Flow);
+        let gap = match is_flow {
+            true => self.style.separator,
+            false if starts_with_gap(&value) => "",
             false => " ",
         };
-        let (text, index) = match (step, &self.document.node(parent).kind) {
-            (Step::Key(key), Kind::Mapping { .. }) => {
-                let key = self.style.key(key, flow);
+        let (text, index) = match (segment, &self.document.node(parent).kind) {
+            (Segment::Key(key), NodeKind::Mapping { .. }) => {
+                let key = self.style.key(key, is_flow);
                 (format!("{key}:{gap}{value}"), 0)
             }
-            (Step::Item(index), Kind::Sequence { items, .. }) if *index <= items.len() => {
-                let text = if flow {
+            (Segment::Index(index), NodeKind::Sequence { items, .. }) if *index <= items.len() => {
+                let text = if is_flow {
                     value
                 } else {
                     format!("-{gap}{value}")
@@ -319,170 +327,167 @@ impl Plan<'_> {
             }
             _ => return None,
         };
-        if flow {
+        if is_flow {
             self.add_flow(parent, index, text)
         } else {
             self.add_block(parent, index, text)
         }
     }
 
-    fn add_flow(&mut self, parent: Id, index: usize, text: String) -> Option<()> {
+    fn add_flow(&mut self, parent: NodeId, index: usize, text: String) -> Option<()> {
         let node = self.document.node(parent);
-        let open = node.start + self.text[node.start..node.end].find(['{', '['])? + 1;
+        let bracket = self.source(parent).find(['{', '['])?;
+        let content = node.start + bracket + 1;
         let len = self.document.len(parent);
         if len == 0 {
             let comma = if self.filled.insert(parent) { "" } else { ", " };
-            self.splice(open, open, text + comma);
+            self.push(content..content, text + comma);
             return Some(());
         }
-        let first = self.document.extent(parent, 0).0;
-        let between = &self.text[open..first.max(open)];
-        let comma = if !between.contains('\n') {
-            format!(",{}", self.style.gap)
-        } else if between.trim().is_empty() {
-            format!(",{between}")
+        let first = self.document.span(parent, 0).start;
+        let gap = &self.text[content..first.max(content)];
+        let comma = if !gap.contains('\n') {
+            format!(",{}", self.style.separator)
+        } else if gap.trim().is_empty() {
+            format!(",{gap}")
         } else {
             format!(",{}", self.style.line(text::column(self.text, first)))
         };
         if index == len {
-            let end = self.document.extent(parent, index - 1).1;
-            self.splice(end, end, comma + &text);
+            let end = self.document.span(parent, index - 1).end;
+            self.push(end..end, comma + &text);
         } else {
-            let start = self.document.extent(parent, index).0;
-            self.splice(start, start, text + &comma);
+            let start = self.document.span(parent, index).start;
+            self.push(start..start, text + &comma);
         }
         Some(())
     }
 
-    fn add_block(&mut self, parent: Id, index: usize, text: String) -> Option<()> {
-        let column = self.document.column(parent);
-        let newline = self.style.newline;
+    fn add_block(&mut self, parent: NodeId, index: usize, text: String) -> Option<()> {
+        let column = self.document.block_column(parent);
+        let line_break = self.style.line_break;
         let indented = format!("{:column$}{text}", "");
         if index > 0 {
-            let end = self.document.extent(parent, index - 1).1;
+            let end = self.document.span(parent, index - 1).end;
             match text::next_line(self.text, end) {
-                Some(at) => self.splice(at, at, indented + newline),
-                None => self.splice(
-                    self.text.len(),
-                    self.text.len(),
-                    newline.to_owned() + &indented,
-                ),
+                Some(line) => self.push(line..line, indented + line_break),
+                None => {
+                    let end = self.text.len();
+                    self.push(end..end, line_break.to_owned() + &indented);
+                }
             }
             return Some(());
         }
-        let first = self.document.extent(parent, 0).0;
+        let first = self.document.span(parent, 0).start;
         if self.shares_line(first) {
             let text = text + &self.style.line(column);
-            self.splice(first, first, text);
+            self.push(first..first, text);
             return Some(());
         }
         let node = self.document.node(parent);
-        let at = if self.document.tree.root == Some(parent) {
-            let bom = if self.text.starts_with('\u{feff}') {
-                3
-            } else {
-                0
-            };
-            text::line_start(self.text, first).max(bom)
+        let line = if self.document.tree.root == Some(parent) {
+            text::line_start(self.text, first)
         } else {
             let tag = (node.start < first).then_some(node.start);
-            text::next_line(self.text, tag.unwrap_or(node.lead).max(node.lead))?
+            let header = tag.unwrap_or(node.after_indicator);
+            text::next_line(self.text, header.max(node.after_indicator))?
         };
-        self.splice(at, at, indented + newline);
+        self.push(line..line, indented + line_break);
         Some(())
     }
 
-    /// Whether something of what is around it stands in front of an entry on its line, such as a dash.
+    /// Whether a parent's text, such as a dash, precedes an entry on its line.
     fn shares_line(&self, start: usize) -> bool {
         let before = &self.text[text::line_start(self.text, start)..start];
         !before.trim().is_empty()
     }
 
-    fn remove(&mut self, parent: Id, gone: &BTreeSet<usize>) {
+    fn remove(&mut self, parent: NodeId, indexes: &BTreeSet<usize>) {
         let node = self.document.node(parent);
         if !node.is_block() {
-            self.remove_flow(parent, gone);
-        } else if gone.len() == self.document.len(parent) {
-            let empty = match node.kind {
-                Kind::Sequence { .. } => " []",
+            self.remove_flow(parent, indexes);
+        } else if indexes.len() == self.document.len(parent) {
+            let text = match node.kind {
+                NodeKind::Sequence { .. } => " []",
                 _ => " {}",
             };
-            self.replace(parent, empty.into(), Origin::Word);
+            let origin = Origin::Scalar;
+            let text = text.into();
+            self.replace_with_gap(parent, NewText { text, origin });
         } else {
-            self.remove_lines(parent, gone);
+            self.remove_lines(parent, indexes);
         }
     }
 
-    fn remove_flow(&mut self, parent: Id, gone: &BTreeSet<usize>) {
+    fn remove_flow(&mut self, parent: NodeId, indexes: &BTreeSet<usize>) {
         let len = self.document.len(parent);
-        let extent = |index| self.document.extent(parent, index);
-        for (first, last) in runs(gone) {
-            let (from, to) = match (first, last + 1 == len) {
-                (_, false) => (extent(first).0, extent(last + 1).0),
-                (0, true) => (extent(0).0, extent(last).1),
-                (_, true) => (extent(first - 1).1, extent(last).1),
+        let span = |index| self.document.span(parent, index);
+        for run in runs(indexes) {
+            let (first, last) = (*run.start(), *run.end());
+            let removed = match (first, last + 1 == len) {
+                (_, false) => span(first).start..span(last + 1).start,
+                (0, true) => span(0).start..span(last).end,
+                (_, true) => span(first - 1).end..span(last).end,
             };
-            self.splice(from, to, String::new());
+            self.push(removed, String::new());
         }
     }
 
-    fn remove_lines(&mut self, parent: Id, gone: &BTreeSet<usize>) {
-        for (first, last) in runs(gone) {
-            let (from, end) = (
-                self.document.extent(parent, first).0,
-                self.document.extent(parent, last).1,
-            );
+    fn remove_lines(&mut self, parent: NodeId, indexes: &BTreeSet<usize>) {
+        for run in runs(indexes) {
+            let start = self.document.span(parent, *run.start()).start;
+            let end = self.document.span(parent, *run.end()).end;
             let next = text::next_line(self.text, end);
-            if first == 0 && self.shares_line(from) {
-                let to = next.map_or(end, |next| text::skip_blanks(self.text, next));
-                self.splice(from, to, String::new());
+            if *run.start() == 0 && self.shares_line(start) {
+                let end = next.map_or(end, |next| text::skip_blanks(self.text, next));
+                self.push(start..end, String::new());
                 continue;
             }
-            let from = text::line_start(self.text, from);
+            let line = text::line_start(self.text, start);
             match next {
-                Some(next) => self.splice(from, next, String::new()),
+                Some(next) => self.push(line..next, String::new()),
                 None => {
-                    let before = text::unbroken(self.text, from).unwrap_or(from);
-                    self.splice(before, self.text.len(), String::new());
+                    let start = text::previous_line_end(self.text, line).unwrap_or(line);
+                    self.push(start..self.text.len(), String::new());
                 }
             }
         }
     }
 
-    /// The text with all splices. Of insertions in one place the later one comes first, as it would if they
-    /// were done one after the other.
-    fn joined(self) -> Result<Spliced, EditError> {
+    /// Applies all splices. Of several insertions at one offset, the last one comes first, as if they were applied one
+    /// after the other.
+    fn finish(self) -> Result<Spliced, EditError> {
         let mut splices: Vec<_> = self.splices.into_iter().rev().collect();
-        splices.sort_by_key(|splice| (splice.from, splice.from != splice.to));
+        splices.sort_by_key(|splice| (splice.span.start, !splice.span.is_empty()));
         let mut text = String::with_capacity(self.text.len() + self.text.len() / 4);
         let mut inserts = Vec::with_capacity(splices.len());
-        let mut done = 0;
+        let mut copied_to = 0;
         for splice in splices {
-            let (from, to) = (splice.from, splice.to);
-            let kept = self.text.get(done..from);
-            text += kept.ok_or_else(|| EditError::Reads(self.document.place_at(from)))?;
+            let source = splice.span;
+            let unchanged = self.text.get(copied_to..source.start);
+            text += unchanged
+                .ok_or_else(|| EditError::WrongValue(self.document.pointer_at(source.start)))?;
             let start = text.len();
             text += &splice.text;
+            copied_to = source.end;
             inserts.push(Insert {
-                range: start..text.len(),
-                from,
-                to,
+                span: start..text.len(),
+                source,
                 edit: splice.edit,
             });
-            done = to;
         }
-        text += &self.text[done..];
+        text += &self.text[copied_to..];
         Ok(Spliced { text, inserts })
     }
 }
 
-/// Runs of numbers that follow one another.
-fn runs(numbers: &BTreeSet<usize>) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
+/// Groups consecutive numbers.
+fn runs(numbers: &BTreeSet<usize>) -> Vec<core::ops::RangeInclusive<usize>> {
+    let mut runs: Vec<core::ops::RangeInclusive<usize>> = Vec::new();
     for number in numbers.iter().copied() {
         match runs.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
-            _ => runs.push((number, number)),
+            Some(run) if *run.end() + 1 == number => *run = *run.start()..=number,
+            _ => runs.push(number..=number),
         }
     }
     runs

@@ -1,140 +1,143 @@
-//! A file of documents, one text at a time: together the texts are the file, byte for byte. Memory is that of
-//! the biggest document.
+//! Splits a stream into the source texts of its documents. The concatenated texts are the stream, byte for byte. Only
+//! one document is in memory at a time.
 
 use crate::limits;
 use core::fmt;
 use std::io::{self, BufRead};
 
-/// One document's text.
+/// The source text of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// The text, with its `---`, its comments, and a `...` behind it.
+pub struct RawDocument {
+    /// The text, including comments and the markers `---` and `...`.
     pub text: String,
-    /// How many lines of the file are above it.
-    pub lines_above: usize,
+    /// The number of lines of the stream before this document.
+    pub preceding_lines: usize,
 }
 
-/// Why a file cannot be split.
+/// Why a stream cannot be split.
 #[derive(Debug)]
 pub struct StreamError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
-    pub problem: StreamProblem,
+    /// The reason.
+    pub kind: StreamErrorKind,
 }
 
-/// Why a file cannot be split.
+/// The reasons why a stream cannot be split.
 #[derive(Debug)]
-pub enum StreamProblem {
-    /// It cannot be read.
+pub enum StreamErrorKind {
+    /// Reading failed.
     Io(io::Error),
-    /// Bytes that are no UTF-8.
+    /// Bytes that are not UTF-8.
     NotUtf8,
-    /// UTF-16, by its first bytes.
+    /// A byte order mark of UTF-16.
     Utf16,
     /// More than `limits::DOCUMENT_BYTES` in one document.
-    TooLong,
+    TooLarge,
 }
 
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
-        match &self.problem {
-            StreamProblem::Io(error) => write!(f, "cannot be read: {error}"),
-            StreamProblem::NotUtf8 => f.write_str("this is not UTF-8: save the file as UTF-8"),
-            StreamProblem::Utf16 => f.write_str("this is UTF-16: save the file as UTF-8"),
-            StreamProblem::TooLong => write!(
+        match &self.kind {
+            StreamErrorKind::Io(error) => write!(f, "cannot read the input: {error}"),
+            StreamErrorKind::NotUtf8 => f.write_str("the input is not UTF-8: save it as UTF-8"),
+            StreamErrorKind::Utf16 => f.write_str("the input is UTF-16: save it as UTF-8"),
+            StreamErrorKind::TooLarge => write!(
                 f,
-                "the document that begins here has more than {} MiB: split it with lines ---, one resource each",
+                "the document that starts here is larger than {} MiB: split it with lines ---, one resource each",
                 limits::DOCUMENT_BYTES >> 20
             ),
         }
     }
 }
 
-/// Splits what a reader has at the lines `---` and `...`, which end a document wherever they are at the start
-/// of a line, inside a scalar as well (YAML 1.2 section 9.1).
+/// Iterates over the documents of a reader. A line that starts with `---` or `...` ends a document, even inside a
+/// scalar (YAML 1.2 section 9.1).
 pub struct Stream<R> {
     reader: R,
-    /// Lines of the file before `ahead`.
+    /// Number of lines read before `lookahead`.
     lines: usize,
-    /// A line that was read and belongs to the next document.
-    ahead: Vec<u8>,
+    /// A line that belongs to the next document.
+    lookahead: Vec<u8>,
     ended: bool,
 }
 
-/// What a line is to the document it is in.
 #[derive(Clone, Copy, PartialEq)]
-enum Line {
-    /// Blank, a comment or a directive.
-    Nothing,
-    Start,
-    End,
+enum LineKind {
+    /// A blank line, a comment or a directive.
+    Trivia,
+    DocumentStart,
+    DocumentEnd,
     Content,
 }
 
 impl<R: BufRead> Stream<R> {
-    /// Splits what this reader has.
+    /// Splits the stream of a reader.
     pub fn new(reader: R) -> Self {
         Self {
             reader,
             lines: 0,
-            ahead: Vec::new(),
+            lookahead: Vec::new(),
             ended: false,
         }
     }
 
-    fn piece(&mut self) -> Result<Option<Piece>, StreamError> {
-        let lines_above = self.lines;
+    fn next_document(&mut self) -> Result<Option<RawDocument>, StreamError> {
+        let preceding_lines = self.lines;
         let mut text = Vec::new();
-        let mut begun = false;
+        let mut has_started = false;
         loop {
-            let mut line = core::mem::take(&mut self.ahead);
+            let mut line = core::mem::take(&mut self.lookahead);
             if line.is_empty() {
-                self.read_line(&mut line, text.len(), lines_above)?;
+                self.read_line(&mut line, text.len(), preceding_lines)?;
             }
-            let first = lines_above == 0 && text.is_empty();
-            let kind = kind(&line, first);
-            if line.is_empty() || kind == Line::Start && begun {
-                self.ahead = line;
+            let is_first = preceding_lines == 0 && text.is_empty();
+            let kind = classify(&line, is_first);
+            if line.is_empty() || kind == LineKind::DocumentStart && has_started {
+                self.lookahead = line;
                 break;
             }
             self.lines += 1;
             text.append(&mut line);
-            begun |= kind != Line::Nothing;
-            if kind == Line::End {
+            has_started |= kind != LineKind::Trivia;
+            if kind == LineKind::DocumentEnd {
                 break;
             }
         }
         if text.is_empty() {
             return Ok(None);
         }
-        let text = utf8(text, lines_above)?;
-        Ok(Some(Piece { text, lines_above }))
+        let text = to_utf8(text, preceding_lines)?;
+        Ok(Some(RawDocument {
+            text,
+            preceding_lines,
+        }))
     }
 
-    /// Reads a line with its line break; nothing at the end.
+    /// Reads a line with its line break; nothing at the end of the stream. `document_bytes` is the size of the document
+    /// so far, and `preceding_lines` are the lines before it.
     fn read_line(
         &mut self,
         line: &mut Vec<u8>,
-        before: usize,
-        above: usize,
+        document_bytes: usize,
+        preceding_lines: usize,
     ) -> Result<(), StreamError> {
-        let fault = |line, problem| Err(StreamError { line, problem });
+        let error = |line, kind| Err(StreamError { line, kind });
         loop {
             let bytes = match self.reader.fill_buf() {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return fault(self.lines + 1, StreamProblem::Io(error)),
+                Err(cause) => return error(self.lines + 1, StreamErrorKind::Io(cause)),
             };
             let newline = memchr::memchr(b'\n', bytes);
-            let taken = newline.map_or(bytes.len(), |at| at + 1);
-            line.extend_from_slice(&bytes[..taken]);
-            self.reader.consume(taken);
-            if before + line.len() > limits::DOCUMENT_BYTES {
-                return fault(above + 1, StreamProblem::TooLong);
+            let length = newline.map_or(bytes.len(), |index| index + 1);
+            line.extend_from_slice(&bytes[..length]);
+            self.reader.consume(length);
+            if document_bytes + line.len() > limits::DOCUMENT_BYTES {
+                return error(preceding_lines + 1, StreamErrorKind::TooLarge);
             }
-            if newline.is_some() || taken == 0 {
+            if newline.is_some() || length == 0 {
                 return Ok(());
             }
         }
@@ -142,50 +145,50 @@ impl<R: BufRead> Stream<R> {
 }
 
 impl<R: BufRead> Iterator for Stream<R> {
-    type Item = Result<Piece, StreamError>;
+    type Item = Result<RawDocument, StreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
         }
-        let piece = self.piece().transpose();
-        self.ended = !matches!(piece, Some(Ok(_)));
-        piece
+        let document = self.next_document().transpose();
+        self.ended = !matches!(document, Some(Ok(_)));
+        document
     }
 }
 
-fn utf8(bytes: Vec<u8>, above: usize) -> Result<String, StreamError> {
-    let utf16 =
-        above == 0 && (bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]));
+fn to_utf8(bytes: Vec<u8>, preceding_lines: usize) -> Result<String, StreamError> {
+    let is_utf16 = preceding_lines == 0
+        && (bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]));
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..valid];
         StreamError {
-            line: above + 1 + memchr::memchr_iter(b'\n', before).count(),
-            problem: if utf16 {
-                StreamProblem::Utf16
+            line: preceding_lines + 1 + memchr::memchr_iter(b'\n', before).count(),
+            kind: if is_utf16 {
+                StreamErrorKind::Utf16
             } else {
-                StreamProblem::NotUtf8
+                StreamErrorKind::NotUtf8
             },
         }
     })
 }
 
-fn kind(line: &[u8], first: bool) -> Line {
+fn classify(line: &[u8], is_first: bool) -> LineKind {
     let line = match line.strip_prefix("\u{feff}".as_bytes()) {
-        Some(rest) if first => rest,
+        Some(rest) if is_first => rest,
         _ => line,
     };
-    let marker = |marker: &[u8]| {
+    let has_marker = |marker: &[u8]| {
         let rest = line.strip_prefix(marker);
         rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
     };
     let content = line.iter().find(|byte| !byte.is_ascii_whitespace());
     match content {
-        _ if marker(b"---") => Line::Start,
-        _ if marker(b"...") => Line::End,
-        None | Some(b'#') => Line::Nothing,
-        Some(b'%') if line[0] == b'%' => Line::Nothing,
-        _ => Line::Content,
+        _ if has_marker(b"---") => LineKind::DocumentStart,
+        _ if has_marker(b"...") => LineKind::DocumentEnd,
+        None | Some(b'#') => LineKind::Trivia,
+        Some(b'%') if line[0] == b'%' => LineKind::Trivia,
+        Some(_) => LineKind::Content,
     }
 }

@@ -16,53 +16,53 @@ fn at(path: &str) -> Pointer {
     path.split('/')
         .skip(1)
         .fold(Pointer::root(), |at, step| match step.parse() {
-            Ok(index) => at.item(index),
-            Err(_) => at.key(step),
+            Ok(index) => at.join_index(index),
+            Err(_) => at.join_key(step),
         })
 }
 
 fn set(path: &str, value: Value) -> Edit {
-    let change = Change::Set(value.into());
+    let change = Op::Replace(value.into());
     Edit {
-        at: at(path),
-        change,
+        pointer: at(path),
+        op: change,
     }
 }
 
 /// A value that is put back as it was written.
 fn put_back(path: &str, value: Value, text: &str) -> Edit {
     let text = Some(text.into());
-    let change = Change::Set(Written { value, text });
+    let change = Op::Replace(NewValue { value, text });
     Edit {
-        at: at(path),
-        change,
+        pointer: at(path),
+        op: change,
     }
 }
 
 fn add(path: &str, value: Value) -> Edit {
-    let change = Change::Add(value.into());
+    let change = Op::Add(value.into());
     Edit {
-        at: at(path),
-        change,
+        pointer: at(path),
+        op: change,
     }
 }
 
 fn remove(path: &str) -> Edit {
-    let change = Change::Remove;
+    let change = Op::Remove;
     Edit {
-        at: at(path),
-        change,
+        pointer: at(path),
+        op: change,
     }
 }
 
 fn rename(path: &str, key: &str) -> Edit {
-    let change = Change::Rename {
+    let change = Op::Rename {
         key: key.into(),
         text: None,
     };
     Edit {
-        at: at(path),
-        change,
+        pointer: at(path),
+        op: change,
     }
 }
 

@@ -1,13 +1,13 @@
-//! Where lines and blanks are in a source text. All positions are bytes.
+//! Lines, columns and blanks of a source text. All offsets are in bytes.
 
-/// The line and column of a position, both from 1.
-pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = &text.as_bytes()[..at.min(text.len())];
+/// The line and column of an offset, both from 1.
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..offset.min(text.len())];
     let line = memchr::memchr_iter(b'\n', before).count() + 1;
-    (line, column(text, at) + 1)
+    (line, column(text, offset) + 1)
 }
 
-/// The position of a line and column, both from 1.
+/// The offset of a line and column, both from 1.
 pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
     let mut start = line_start(text, 0);
     for _ in 1..line {
@@ -16,69 +16,70 @@ pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
     let mut chars = text[start..].char_indices();
     chars
         .nth(column.saturating_sub(1))
-        .map_or(text.len(), |(far, _)| start + far)
+        .map_or(text.len(), |(length, _)| start + length)
 }
 
-/// How many characters a position is from the start of its line.
-pub(super) fn column(text: &str, at: usize) -> usize {
-    let at = at.min(text.len());
-    let line = text.get(line_start(text, at)..at).unwrap_or_default();
+/// The number of characters between the start of the line and an offset.
+pub(super) fn column(text: &str, offset: usize) -> usize {
+    let offset = offset.min(text.len());
+    let line = text.get(line_start(text, offset)..offset).unwrap_or_default();
     line.strip_prefix('\u{feff}')
         .unwrap_or(line)
         .chars()
         .count()
 }
 
-/// Where the line of a position begins, behind a byte order mark.
-pub(super) fn line_start(text: &str, at: usize) -> usize {
+/// The offset at which the line of an offset starts, after a byte order mark.
+pub(super) fn line_start(text: &str, offset: usize) -> usize {
     let mark = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    memchr::memrchr(b'\n', &text.as_bytes()[..at]).map_or(mark.min(at), |newline| newline + 1)
+    memchr::memrchr(b'\n', &text.as_bytes()[..offset]).map_or(mark.min(offset), |newline| newline + 1)
 }
 
-/// Where the line of a position ends: at its line break, CRLF or LF, or at the end of the text.
-pub(super) fn line_end(text: &str, at: usize) -> usize {
-    let end = memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |far| at + far);
-    end - usize::from(end > at && end < text.len() && text.as_bytes()[end - 1] == b'\r')
+/// The offset at which the line of an offset ends: its line break (CRLF or LF), or the end of the text.
+pub(super) fn line_end(text: &str, offset: usize) -> usize {
+    let newline = memchr::memchr(b'\n', &text.as_bytes()[offset..]);
+    let end = newline.map_or(text.len(), |length| offset + length);
+    end - usize::from(end > offset && end < text.len() && text.as_bytes()[end - 1] == b'\r')
 }
 
-/// Where the line after that of a position begins; none behind the last.
-pub(super) fn next_line(text: &str, at: usize) -> Option<usize> {
-    memchr::memchr(b'\n', &text.as_bytes()[at..]).map(|far| at + far + 1)
+/// The offset at which the next line starts; none on the last line.
+pub(super) fn next_line(text: &str, offset: usize) -> Option<usize> {
+    memchr::memchr(b'\n', &text.as_bytes()[offset..]).map(|length| offset + length + 1)
 }
 
-/// Where the line ends whose line break is in front of this position.
-pub(super) fn unbroken(text: &str, at: usize) -> Option<usize> {
-    let line = text[..at].strip_suffix('\n')?;
+/// The offset at which the previous line ends, if `offset` is at the start of a line.
+pub(super) fn previous_line_end(text: &str, offset: usize) -> Option<usize> {
+    let line = text[..offset].strip_suffix('\n')?;
     Some(line.strip_suffix('\r').unwrap_or(line).len())
 }
 
-/// The first position from there that is neither blank nor inside a comment.
-pub(super) fn skip(text: &str, mut at: usize) -> usize {
+/// Skips white space, line breaks and comments.
+pub(super) fn skip_comments(text: &str, mut offset: usize) -> usize {
     let bytes = text.as_bytes();
-    while let Some(byte) = bytes.get(at) {
+    while let Some(byte) = bytes.get(offset) {
         match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => at += 1,
-            b'#' if at == 0 || matches!(bytes[at - 1], b' ' | b'\t' | b'\r' | b'\n') => {
-                at = line_end(text, at);
+            b' ' | b'\t' | b'\r' | b'\n' => offset += 1,
+            b'#' if offset == 0 || matches!(bytes[offset - 1], b' ' | b'\t' | b'\r' | b'\n') => {
+                offset = line_end(text, offset);
             }
             _ => break,
         }
     }
-    at
+    offset
 }
 
-/// The first position from there that is no space or tab.
-pub(super) fn skip_blanks(text: &str, at: usize) -> usize {
-    let blanks = text.as_bytes()[at..]
+/// Skips spaces and tabs.
+pub(super) fn skip_blanks(text: &str, offset: usize) -> usize {
+    let blanks = text.as_bytes()[offset..]
         .iter()
         .take_while(|byte| matches!(byte, b' ' | b'\t'));
-    at + blanks.count()
+    offset + blanks.count()
 }
 
-/// The line break of a text: that of its first line.
-pub(super) fn newline(text: &str) -> &'static str {
+/// The line break of the first line, which is the text's.
+pub(super) fn line_break(text: &str) -> &'static str {
     match memchr::memchr(b'\n', text.as_bytes()) {
-        Some(at) if at > 0 && text.as_bytes()[at - 1] == b'\r' => "\r\n",
+        Some(offset) if offset > 0 && text.as_bytes()[offset - 1] == b'\r' => "\r\n",
         _ => "\n",
     }
 }

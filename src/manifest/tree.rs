@@ -1,67 +1,73 @@
-//! The nodes of a document, and the bytes each is written in.
+//! The nodes of a parsed document, each with its span in the source text.
 
 use serde_json::Value;
 
-/// A node's number in its document.
-pub(super) type Id = usize;
+/// The index of a node in [`Tree::nodes`].
+pub(super) type NodeId = usize;
 
-/// A value, or a key.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    /// Where a value could begin: behind the colon, the dash or the anchor; in a flow sequence, and for the
-    /// root, its first byte.
-    pub lead: usize,
-    /// The first byte, tag included; of an empty value, `lead`.
-    pub start: usize,
-    /// Behind the last byte, without the line break.
-    pub end: usize,
-    /// What it is.
-    pub kind: Kind,
+/// The nodes of a document.
+#[derive(Default)]
+pub(super) struct Tree {
+    pub nodes: Vec<Node>,
+    /// The root; none if the text has only comments.
+    pub root: Option<NodeId>,
+    /// Whether an alias has no anchor in the text, which only fragments may have.
+    pub has_unresolved_aliases: bool,
 }
 
-/// What a node is.
+/// A value or a key.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// A scalar, and what it stands for; `merge` if it is a plain `<<`.
-    Scalar { value: Value, merge: bool },
-    /// An alias of a node; of none in a piece of text whose anchors are elsewhere.
-    Alias(Option<Id>),
-    /// A sequence; its nodes, and where the dashes are if it is a block.
-    Sequence { flow: bool, items: Vec<Item> },
+pub(super) struct Node {
+    /// The offset at which a replacement starts: after the colon, the dash or the anchor. In a flow sequence and for
+    /// the root, it equals `start`.
+    pub after_indicator: usize,
+    /// The offset of the first byte, tag included. For an empty node, it equals `after_indicator`.
+    pub start: usize,
+    /// The offset after the last byte, line break excluded.
+    pub end: usize,
+    pub kind: NodeKind,
+}
+
+/// The kinds of nodes.
+#[derive(Clone, Debug)]
+pub(super) enum NodeKind {
+    /// A scalar and its value. `is_merge_key` if it is `<<`.
+    Scalar { value: Value, is_merge_key: bool },
+    /// An alias and the node that it refers to; none in a fragment without the anchor.
+    Alias(Option<NodeId>),
+    /// A sequence.
+    Sequence { is_flow: bool, items: Vec<Item> },
     /// A mapping.
-    Mapping { flow: bool, entries: Vec<Entry> },
+    Mapping { is_flow: bool, entries: Vec<Entry> },
 }
 
 /// An item of a sequence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
-    /// Where its dash is; in flow, where it begins.
+    /// The offset of its dash; in a flow sequence, of its first byte.
     pub start: usize,
-    /// Its value.
-    pub value: Id,
+    pub value: NodeId,
 }
 
 /// An entry of a mapping.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// The key as JSON has it; `<<` has none.
+    /// The key as JSON has it; none for a merge key.
     pub name: Option<Box<str>>,
-    /// The key's node.
-    pub key: Id,
-    /// The value's node.
-    pub value: Id,
+    pub key: NodeId,
+    pub value: NodeId,
 }
 
 impl Node {
-    /// Whether it is a block mapping or block sequence.
+    /// Whether this is a block mapping or a block sequence.
     pub fn is_block(&self) -> bool {
         match self.kind {
-            Kind::Sequence { flow, .. } | Kind::Mapping { flow, .. } => !flow,
-            _ => false,
+            NodeKind::Sequence { is_flow, .. } | NodeKind::Mapping { is_flow, .. } => !is_flow,
+            NodeKind::Scalar { .. } | NodeKind::Alias(_) => false,
         }
     }
 
-    /// Whether nothing is written, which reads as null.
+    /// Whether the node has no source text, which YAML reads as null.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }

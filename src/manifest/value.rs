@@ -1,85 +1,87 @@
-//! What a tree stands for, as JSON has it: aliases followed, `<<` merged.
+//! Converts a tree to a JSON value: resolves aliases and applies merge keys.
 
-use super::build::Tree;
-use super::error::{DocumentError, Problem};
-use super::tree::{Entry, Id, Kind};
+use super::error::{ParseError, ParseErrorKind};
+use super::tree::{Entry, NodeId, NodeKind, Tree};
 use crate::limits;
 use serde_json::{Map, Value};
 
-/// The value of the tree of this text.
-pub(super) fn value(text: &str, tree: &Tree) -> Result<Value, DocumentError> {
-    let mut reader = Reader {
+/// The value of a tree.
+///
+/// # Errors
+/// A merge key is invalid, or aliases expand beyond `limits`.
+pub(super) fn value(text: &str, tree: &Tree) -> Result<Value, ParseError> {
+    let mut converter = Converter {
         text,
         tree,
-        aliased: 0,
-        bytes: 0,
-        inside: 0,
+        aliased_values: 0,
+        aliased_bytes: 0,
+        alias_depth: 0,
     };
     tree.root
-        .map_or(Ok(Value::Null), |root| reader.node(root, 0))
+        .map_or(Ok(Value::Null), |root| converter.node(root, 0))
 }
 
-struct Reader<'a> {
+struct Converter<'a> {
     text: &'a str,
     tree: &'a Tree,
-    /// Values that came by way of an alias so far.
-    aliased: usize,
-    /// Bytes of them, keys among them.
-    bytes: usize,
-    /// Aliases around the value that is read.
-    inside: usize,
+    /// Number of values copied because of aliases.
+    aliased_values: usize,
+    /// Bytes of text copied because of aliases, keys included.
+    aliased_bytes: usize,
+    /// Number of aliases around the current node.
+    alias_depth: usize,
 }
 
-impl Reader<'_> {
-    fn node(&mut self, id: Id, depth: usize) -> Result<Value, DocumentError> {
+impl Converter<'_> {
+    fn node(&mut self, id: NodeId, depth: usize) -> Result<Value, ParseError> {
         let node = &self.tree.nodes[id];
         if depth > limits::DOCUMENT_NESTING {
-            return self.refuse(id, Problem::Nesting);
+            return self.error(id, ParseErrorKind::TooDeep);
         }
-        if self.inside > 0 {
-            self.aliased += 1;
-            if self.aliased > limits::ALIASED_VALUES {
-                return self.refuse(id, Problem::Aliases);
+        if self.alias_depth > 0 {
+            self.aliased_values += 1;
+            if self.aliased_values > limits::ALIASED_VALUES {
+                return self.error(id, ParseErrorKind::TooManyAliasedValues);
             }
         }
         match &node.kind {
-            Kind::Scalar { value, .. } => {
-                self.charge(id, value.as_str().map_or(0, str::len))?;
+            NodeKind::Scalar { value, .. } => {
+                self.count_bytes(id, value.as_str().map_or(0, str::len))?;
                 Ok(value.clone())
             }
-            Kind::Alias(None) => Ok(Value::Null),
-            Kind::Alias(Some(target)) => {
-                self.inside += 1;
+            NodeKind::Alias(None) => Ok(Value::Null),
+            NodeKind::Alias(Some(target)) => {
+                self.alias_depth += 1;
                 let value = self.node(*target, depth);
-                self.inside -= 1;
+                self.alias_depth -= 1;
                 value
             }
-            Kind::Sequence { items, .. } => items
+            NodeKind::Sequence { items, .. } => items
                 .iter()
                 .map(|item| self.node(item.value, depth + 1))
                 .collect(),
-            Kind::Mapping { entries, .. } => self.mapping(entries, depth),
+            NodeKind::Mapping { entries, .. } => self.mapping(entries, depth),
         }
     }
 
-    /// A clone each of what is behind an alias is made, however many aliases lead there.
-    fn charge(&mut self, id: Id, bytes: usize) -> Result<(), DocumentError> {
-        if self.inside > 0 {
-            self.bytes += bytes;
-            if self.bytes > limits::ALIASED_BYTES {
-                return self.refuse(id, Problem::AliasedBytes);
+    /// Counts text below an alias: each alias copies it once more.
+    fn count_bytes(&mut self, id: NodeId, bytes: usize) -> Result<(), ParseError> {
+        if self.alias_depth > 0 {
+            self.aliased_bytes += bytes;
+            if self.aliased_bytes > limits::ALIASED_BYTES {
+                return self.error(id, ParseErrorKind::TooManyAliasedBytes);
             }
         }
         Ok(())
     }
 
-    fn mapping(&mut self, entries: &[Entry], depth: usize) -> Result<Value, DocumentError> {
+    fn mapping(&mut self, entries: &[Entry], depth: usize) -> Result<Value, ParseError> {
         let mut map = Map::new();
         for entry in entries {
             let value = self.node(entry.value, depth + 1)?;
             match &entry.name {
                 Some(name) => {
-                    self.charge(entry.key, name.len())?;
+                    self.count_bytes(entry.key, name.len())?;
                     map.insert((**name).into(), value);
                 }
                 None => self.merge(&mut map, value, entry)?,
@@ -88,28 +90,29 @@ impl Reader<'_> {
         Ok(map.into())
     }
 
-    /// What comes first of several wins, and a key that is written out wins over all.
+    /// Merges the value of a merge key. The first of several mappings takes precedence, and explicit keys take
+    /// precedence over all of them.
     fn merge(
         &self,
         map: &mut Map<String, Value>,
         value: Value,
         entry: &Entry,
-    ) -> Result<(), DocumentError> {
+    ) -> Result<(), ParseError> {
         let sources = match value {
             Value::Array(sources) => sources,
-            one => vec![one],
+            source => vec![source],
         };
-        let above: Vec<String> = map.keys().cloned().collect();
+        let preceding_keys: Vec<String> = map.keys().cloned().collect();
         for source in sources {
             let source = match source {
                 Value::Object(source) => source,
-                // The mapping behind an alias whose anchor is not in this piece of text.
-                Value::Null if self.tree.loose => continue,
-                _ => return self.refuse(entry.value, Problem::Merge),
+                // An alias whose anchor is not in this fragment.
+                Value::Null if self.tree.has_unresolved_aliases => continue,
+                _ => return self.error(entry.value, ParseErrorKind::InvalidMerge),
             };
-            if let Some(key) = above.iter().find(|key| source.contains_key(*key)) {
+            if let Some(key) = preceding_keys.iter().find(|key| source.contains_key(*key)) {
                 let key = key.as_str().into();
-                return self.refuse(entry.key, Problem::MergeOrder { key });
+                return self.error(entry.key, ParseErrorKind::MergeOrder { key });
             }
             for (key, value) in source {
                 map.entry(key).or_insert(value);
@@ -118,8 +121,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn refuse<T>(&self, id: Id, problem: Problem) -> Result<T, DocumentError> {
+    fn error<T>(&self, id: NodeId, kind: ParseErrorKind) -> Result<T, ParseError> {
         let start = self.tree.nodes[id].start;
-        Err(DocumentError::at(self.text, start, problem))
+        Err(ParseError::at(self.text, start, kind))
     }
 }

@@ -4,7 +4,7 @@ use super::Editor;
 use crate::inject::report::Refusal;
 use crate::inject::settings::DEFAULT_STATUS_PORT;
 use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
-use crate::manifest::{Change, Pointer, Written};
+use crate::manifest::{Op, Pointer, NewValue};
 use serde_json::{Map, Value, json};
 
 const METADATA: &str = "metadata";
@@ -23,7 +23,7 @@ impl Editor<'_> {
     /// Edits the annotations, last: the annotation saves what all other edits replace.
     pub(super) fn annotations(&mut self) -> Result<(), Refusal> {
         let ports = self.excluded_ports();
-        let above = Pointer::root().keys(&["metadata", "annotations"]);
+        let above = Pointer::root().join_keys(&["metadata", "annotations"]);
         if self.intent.is_none() {
             self.remove_annotations(&above, ports);
             return Ok(());
@@ -35,9 +35,9 @@ impl Editor<'_> {
             self.retain_collection(METADATA);
             self.retain_collection(ANNOTATIONS);
             let is_there = |name: &str| all.is_some_and(|all| all.get(name).is_some());
-            self.save_source(&above.key(ANNOTATION), !is_there(ANNOTATION))?;
+            self.save_source(&above.join_key(ANNOTATION), !is_there(ANNOTATION))?;
             if ports.intended.is_some() {
-                self.save_source(&above.key(EXCLUDE_INBOUND), !is_there(EXCLUDE_INBOUND))?;
+                self.save_source(&above.join_key(EXCLUDE_INBOUND), !is_there(EXCLUDE_INBOUND))?;
             }
             self.edit_annotations(&above, ports);
             return Ok(());
@@ -45,7 +45,7 @@ impl Editor<'_> {
         match has_entries(metadata) {
             true => self.first_annotations(&above, ANNOTATIONS, all, ports),
             false => {
-                self.first_annotations(&Pointer::root().key(METADATA), METADATA, metadata, ports)
+                self.first_annotations(&Pointer::root().join_key(METADATA), METADATA, metadata, ports)
             }
         }
     }
@@ -75,19 +75,19 @@ impl Editor<'_> {
 
     fn edit_annotations(&mut self, above: &Pointer, ports: ExcludedPorts) {
         self.edit_ports(above, ports);
-        let at = above.key(ANNOTATION);
+        let at = above.join_key(ANNOTATION);
         let saved = self.saved.write();
         match self.view.annotation(ANNOTATION) {
             Some(current) if *current == saved => {}
-            Some(_) => self.edit(at, Change::Set(saved.into())),
-            None => self.edit(at, Change::Add(saved.into())),
+            Some(_) => self.edit(at, Op::Replace(saved.into())),
+            None => self.edit(at, Op::Add(saved.into())),
         }
     }
 
     /// Whether the edits concern nothing but the annotation with the saved originals.
     pub(super) fn only_saves(&self) -> bool {
-        let at = Pointer::root().keys(&["metadata", "annotations", ANNOTATION]);
-        self.edits.iter().all(|edit| edit.at == at)
+        let at = Pointer::root().join_keys(&["metadata", "annotations", ANNOTATION]);
+        self.edits.iter().all(|edit| edit.pointer == at)
     }
 
     /// Removes the injected annotations, and the collections that were created for them.
@@ -103,13 +103,13 @@ impl Editor<'_> {
         // Metadata that were created with the annotations may have other members by now.
         let change = self
             .emptied(ANNOTATIONS)
-            .or_else(|| was_created.then_some(Change::Remove));
+            .or_else(|| was_created.then_some(Op::Remove));
         match (is_empty, metadata_change, change) {
-            (true, Some(change), _) => self.edit(Pointer::root().key(METADATA), change),
+            (true, Some(change), _) => self.edit(Pointer::root().join_key(METADATA), change),
             (true, None, Some(change)) => self.edit(above.clone(), change),
             _ => {
                 self.edit_ports(above, ports);
-                self.edit(above.key(ANNOTATION), Change::Remove);
+                self.edit(above.join_key(ANNOTATION), Op::Remove);
             }
         }
     }
@@ -138,7 +138,7 @@ impl Editor<'_> {
         if ports.intended.is_none() || ports.intended == ports.original {
             return;
         }
-        let text = || self.view.value_text(&above.key(EXCLUDE_INBOUND));
+        let text = || self.view.value_text(&above.join_key(EXCLUDE_INBOUND));
         let saved = ports
             .original
             .as_ref()
@@ -147,15 +147,15 @@ impl Editor<'_> {
     }
 
     fn edit_ports(&mut self, above: &Pointer, ports: ExcludedPorts) {
-        let at = above.key(EXCLUDE_INBOUND);
+        let at = above.join_key(EXCLUDE_INBOUND);
         match (ports.current, ports.intended) {
             (Some(current), Some(value)) if current != value => {
                 let is_original = ports.original.as_ref() == Some(&value);
                 let text = ports.text.filter(|_| is_original);
-                self.edit(at, Change::Set(Written { value, text }));
+                self.edit(at, Op::Replace(NewValue { value, text }));
             }
-            (Some(_), None) => self.edit(at, Change::Remove),
-            (None, Some(value)) => self.edit(at, Change::Add(value.into())),
+            (Some(_), None) => self.edit(at, Op::Remove),
+            (None, Some(value)) => self.edit(at, Op::Add(value.into())),
             _ => {}
         }
     }

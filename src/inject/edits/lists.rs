@@ -3,7 +3,7 @@
 use super::Editor;
 use crate::inject::view::containers::LISTS;
 use crate::inject::view::saved::SavedValue;
-use crate::manifest::{Change, Pointer, Written};
+use crate::manifest::{Op, Pointer, NewValue};
 use serde_json::{Value, json};
 
 impl Editor<'_> {
@@ -13,7 +13,7 @@ impl Editor<'_> {
             "volumes" => intent.volume.as_ref(),
             list => (intent.list == list).then_some(&intent.sidecar),
         });
-        let at = Pointer::root().keys(&["spec", list]);
+        let at = Pointer::root().join_keys(&["spec", list]);
         let name = format!("spec.{list}");
         let current = self.view.pod["spec"].get(list);
         let items = current.and_then(Value::as_array);
@@ -24,7 +24,7 @@ impl Editor<'_> {
                 self.update(list, &items[index], index, intended);
             }
             (Some(intended), Some(_), None) => {
-                self.edit(at.item(0), Change::Add(intended.clone().into()));
+                self.edit(at.join_index(0), Op::Add(intended.clone().into()));
             }
             (Some(intended), None, _) => {
                 let saved = self.create(at, current, json!([intended]));
@@ -37,7 +37,7 @@ impl Editor<'_> {
                 };
                 match change {
                     Some(change) => self.edit(at, change),
-                    None => self.edit(at.item(index), Change::Remove),
+                    None => self.edit(at.join_index(index), Op::Remove),
                 }
             }
             (None, _, _) => {}
@@ -47,19 +47,19 @@ impl Editor<'_> {
     /// Updates the item, and moves the sidecar to the front if a container before it waits for it: kubelet starts init
     /// containers one after the other, and ordinary ones after the postStart hook of the one before.
     fn update(&mut self, list: &str, current: &Value, index: usize, intended: &Value) {
-        let at = Pointer::root().keys(&["spec", list]);
+        let at = Pointer::root().join_keys(&["spec", list]);
         let needs_sidecar = self.view.probes.iter().any(|probe| {
             let goals = self.intent.map(|intent| &intent.goals);
             let waits = list == LISTS[0] || probe.kind.word == "poststartz";
             waits
                 && goals.is_some_and(|goals| goals.contains_key(&probe.key))
-                && (0..index).any(|before| probe.container.at == at.item(before))
+                && (0..index).any(|before| probe.container.at == at.join_index(before))
         });
         if needs_sidecar {
-            self.edit(at.item(index), Change::Remove);
-            self.edit(at.item(0), Change::Add(intended.clone().into()));
+            self.edit(at.join_index(index), Op::Remove);
+            self.edit(at.join_index(0), Op::Add(intended.clone().into()));
         } else if intended != current {
-            self.edit(at.item(index), Change::Set(intended.clone().into()));
+            self.edit(at.join_index(index), Op::Replace(intended.clone().into()));
         }
     }
 
@@ -79,21 +79,21 @@ impl Editor<'_> {
         value: Value,
     ) -> Option<SavedValue> {
         let Some(current) = current else {
-            self.edit(at, Change::Add(value.into()));
+            self.edit(at, Op::Add(value.into()));
             return None;
         };
         let saved = SavedValue::new(self.view.value_text(&at), current);
-        self.edit(at, Change::Set(value.into()));
+        self.edit(at, Op::Replace(value.into()));
         Some(saved)
     }
 
     /// How to restore a collection that has no other entries than injected ones; none if it was not injection that
     /// created or filled it.
-    pub(super) fn emptied(&self, name: &str) -> Option<Change> {
+    pub(super) fn emptied(&self, name: &str) -> Option<Op> {
         let saved = self.view.saved.as_ref()?.collections.get(name)?;
         Some(match saved {
-            None => Change::Remove,
-            Some(SavedValue { text, value }) => Change::Set(Written {
+            None => Op::Remove,
+            Some(SavedValue { text, value }) => Op::Replace(NewValue {
                 value: value.clone().unwrap_or_default(),
                 text: Some(text.clone()),
             }),

@@ -12,7 +12,7 @@ use super::view::containers::{LISTS, SIDECAR};
 use super::view::probe_kind::raw_probes;
 use super::view::saved::Saved;
 use super::view::{PodView, SPEC_LISTS};
-use crate::manifest::{Change, Edit, Pointer, apply, in_order};
+use crate::manifest::{Op, Edit, Pointer, apply, sort_edits};
 use std::borrow::Cow;
 
 /// The edits for a pod, sorted; their places start at the root of the document.
@@ -43,10 +43,10 @@ pub(super) fn edits(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec<E
         return Ok(Vec::new());
     }
     let mut edits = editor.edits;
-    in_order(&mut edits);
+    sort_edits(&mut edits);
     check_result(view, intent, &edits)?;
     for edit in &mut edits {
-        edit.at = view.place(&edit.at);
+        edit.pointer = view.place(&edit.pointer);
     }
     Ok(edits)
 }
@@ -96,7 +96,7 @@ struct Editor<'a> {
 }
 
 impl Editor<'_> {
-    fn edit(&mut self, at: Pointer, change: Change) {
-        self.edits.push(Edit { at, change });
+    fn edit(&mut self, at: Pointer, change: Op) {
+        self.edits.push(Edit { pointer: at, op: change });
     }
 }

@@ -5,7 +5,7 @@ use crate::inject::intent::Goal;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe};
 use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, key_of_text};
-use crate::manifest::{Change, Pointer, Written};
+use crate::manifest::{Op, Pointer, NewValue};
 use serde_json::{Map, Value};
 
 impl Editor<'_> {
@@ -18,7 +18,7 @@ impl Editor<'_> {
         if goal.is_none() && original.injected.is_none() {
             return;
         }
-        let at = probe.at.key(current.kind.key());
+        let at = probe.at.join_key(current.kind.key());
         let mut saved = SavedProbe::default();
         for field in &original.fields {
             self.field(&at, original, &current, field, goal, &mut saved);
@@ -58,22 +58,22 @@ impl Editor<'_> {
         let Some(current_name) = &field.current else {
             // An absent scheme or protocol is the default, which the agent's is too.
             if goal.is_none() || !["scheme", "protocol"].contains(&name) {
-                self.edit(at.key(name), Change::Add(value.into()));
+                self.edit(at.join_key(name), Op::Add(value.into()));
             }
             return;
         };
-        let place = at.key(current_name);
+        let place = at.join_key(current_name);
         if current.fields.get(&**current_name) != Some(&value) {
             let text = old.and_then(|old| old.value.as_ref());
             let text = text.filter(|_| value == field.value);
             let text = text.map(|old| old.text.clone());
-            self.edit(place.clone(), Change::Set(Written { value, text }));
+            self.edit(place.clone(), Op::Replace(NewValue { value, text }));
         }
         if **current_name != *name {
             let text = old.and_then(|old| old.key.clone());
             let text = text.filter(|text| *key_of_text(text) == *name);
             let key = name.into();
-            self.edit(place, Change::Rename { key, text });
+            self.edit(place, Op::Rename { key, text });
         }
     }
 
@@ -87,7 +87,7 @@ impl Editor<'_> {
         goal: &Goal,
         (name, value): (&str, &Value),
     ) -> SavedField {
-        let place = field.current.as_ref().map(|current| at.key(current));
+        let place = field.current.as_ref().map(|current| at.join_key(current));
         let (value_text, key_text) = match &place {
             Some(place) => (self.view.value_text(place), self.view.key_text(place)),
             None => (None, None),
@@ -139,11 +139,11 @@ impl Editor<'_> {
                 (Some(Goal::Rewritten { .. }), "scheme") => {
                     if value == "HTTPS" {
                         let http = Value::from("HTTP");
-                        self.edit(at.key(name), Change::Set(http.into()));
+                        self.edit(at.join_key(name), Op::Replace(http.into()));
                     }
                 }
                 (Some(Goal::Rewritten { .. }), _) => {}
-                (Some(Goal::Forwarded(_)) | None, _) => self.edit(at.key(name), Change::Remove),
+                (Some(Goal::Forwarded(_)) | None, _) => self.edit(at.join_key(name), Op::Remove),
             }
         }
         let Some(Goal::Rewritten { path, .. }) = goal else {
@@ -155,8 +155,8 @@ impl Editor<'_> {
         saved.fields.insert("path".into(), SavedField::default());
         match current.fields.get("path") {
             Some(current) if *current == **path => {}
-            Some(_) => self.edit(at.key("path"), Change::Set(Value::from(&**path).into())),
-            None => self.edit(at.key("path"), Change::Add(Value::from(&**path).into())),
+            Some(_) => self.edit(at.join_key("path"), Op::Replace(Value::from(&**path).into())),
+            None => self.edit(at.join_key("path"), Op::Add(Value::from(&**path).into())),
         }
     }
 
@@ -182,7 +182,7 @@ impl Editor<'_> {
         if intended != current.kind {
             let text = old.filter(|text| *key_of_text(text) == *intended.key());
             let key = intended.key().into();
-            self.edit(at.clone(), Change::Rename { key, text });
+            self.edit(at.clone(), Op::Rename { key, text });
         }
     }
 

@@ -6,7 +6,7 @@ use crate::inject::report::Refusal;
 use crate::inject::view::SPEC_LISTS;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::saved::SavedProbe;
-use crate::manifest::{Change, Edit, Pointer, Written, apply, in_order};
+use crate::manifest::{Op, Edit, Pointer, NewValue, apply, sort_edits};
 use serde_json::Value;
 
 /// The place of the annotations, as the annotation names it.
@@ -55,10 +55,10 @@ impl Editor<'_> {
 
     /// Whether a probe of a container in this list is injected.
     fn has_probe_in(&self, list: &str) -> bool {
-        let at = Pointer::root().keys(&["spec", list]);
+        let at = Pointer::root().join_keys(&["spec", list]);
         self.view.probes.iter().any(|probe| {
             self.saved.probes.contains_key(&probe.key)
-                && probe.container.at.steps().starts_with(at.steps())
+                && probe.container.at.segments().starts_with(at.segments())
         })
     }
 
@@ -74,11 +74,11 @@ impl Editor<'_> {
     /// # Errors
     /// The shared place has more than injection may write out.
     pub(super) fn save_sources(&mut self) -> Result<(), Refusal> {
-        let is_added = |edit: &Edit| matches!(edit.change, Change::Add(_));
+        let is_added = |edit: &Edit| matches!(edit.op, Op::Add(_));
         let places = self
             .edits
             .iter()
-            .map(|edit| (edit.at.clone(), is_added(edit)));
+            .map(|edit| (edit.pointer.clone(), is_added(edit)));
         for (at, is_added) in places.collect::<Vec<_>>() {
             self.save_source(&at, is_added)?;
         }
@@ -90,11 +90,11 @@ impl Editor<'_> {
     /// # Errors
     /// The shared place has more than injection may write out.
     pub(super) fn save_source(&mut self, edited: &Pointer, is_added: bool) -> Result<(), Refusal> {
-        let place = match edited.split() {
+        let place = match edited.split_last() {
             Some((above, _)) if is_added => above,
             _ => edited.clone(),
         };
-        let shared = self.view.shared_above(&place);
+        let shared = self.view.shared_ancestor(&place);
         let shared = shared.map_err(|at| shares_too_much(&at))?;
         let Some(shared) = shared.filter(|shared| shared != edited) else {
             return Ok(());
@@ -149,7 +149,7 @@ impl Editor<'_> {
                     .and_then(|saved| saved.handler_source.clone()),
             };
             if let Some(source) = source
-                && let Some(current) = at.find(self.view.pod).cloned()
+                && let Some(current) = at.resolve(self.view.pod).cloned()
             {
                 let has_null = match &place {
                     Shared::Probe(key) => self.injected(key).is_some_and(|saved| saved.has_null),
@@ -174,9 +174,9 @@ impl Editor<'_> {
     fn add_null(&mut self, at: &Pointer) {
         let mut edits = self.edits.iter_mut();
         if let Some(Edit {
-            change: Change::Set(written),
+            op: Op::Replace(written),
             ..
-        }) = edits.find(|edit| edit.at == *at)
+        }) = edits.find(|edit| edit.pointer == *at)
             && let Some(probe) = written.value.as_object_mut()
         {
             probe
@@ -188,30 +188,30 @@ impl Editor<'_> {
     /// Replaces all edits below a place by one that sets the place. `current` is the value there, before the edits.
     pub(super) fn collapse(&mut self, at: &Pointer, current: Value, source: Option<Box<str>>) {
         let is_below = |edit: &Edit| {
-            let steps = edit.at.steps();
-            steps.len() > at.steps().len() && steps.starts_with(at.steps())
+            let steps = edit.pointer.segments();
+            steps.len() > at.segments().len() && steps.starts_with(at.segments())
         };
         let edits = core::mem::take(&mut self.edits);
         let (below, others): (Vec<Edit>, Vec<Edit>) = edits.into_iter().partition(is_below);
         self.edits = others;
         let mut relative = below.clone();
         for edit in &mut relative {
-            edit.at = edit.at.below(at.steps().len());
+            edit.pointer = edit.pointer.without_prefix(at.segments().len());
         }
-        in_order(&mut relative);
+        sort_edits(&mut relative);
         let mut value = current;
         if relative.is_empty() || apply(&mut value, &relative).is_err() {
             self.edits.extend(below);
             return;
         }
-        let written = Written {
+        let written = NewValue {
             value,
             text: source,
         };
         // In front of a renaming of the same place.
         let at = at.clone();
-        let change = Change::Set(written);
-        self.edits.insert(0, Edit { at, change });
+        let change = Op::Replace(written);
+        self.edits.insert(0, Edit { pointer: at, op: change });
     }
 
     /// The places that injection may write out as a whole.
@@ -220,17 +220,17 @@ impl Editor<'_> {
         let root = Pointer::root();
         for list in SPEC_LISTS {
             let name = format!("spec.{list}").into();
-            places.push((Shared::Named(name), root.keys(&["spec", list])));
+            places.push((Shared::Named(name), root.join_keys(&["spec", list])));
         }
-        let annotations = root.keys(&["metadata", "annotations"]);
+        let annotations = root.join_keys(&["metadata", "annotations"]);
         places.push((Shared::Named(ANNOTATIONS.into()), annotations));
         for probe in &self.view.probes {
-            if let (true, Some((above, _))) = (probe.kind.is_hook, probe.at.split()) {
+            if let (true, Some((above, _))) = (probe.kind.is_hook, probe.at.split_last()) {
                 let name = format!("{}.lifecycle", probe.container.name).into();
                 places.push((Shared::Named(name), above));
             }
             if let Ok(handler) = Handler::of(probe.value) {
-                let at = probe.at.key(handler.kind.key());
+                let at = probe.at.join_key(handler.kind.key());
                 places.push((Shared::Handler(probe.key.clone()), at));
             }
             places.push((Shared::Probe(probe.key.clone()), probe.at.clone()));

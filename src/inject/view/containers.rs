@@ -26,7 +26,7 @@ pub(super) fn containers(pod: &Value) -> impl Iterator<Item = Container<'_>> {
         let items = items.into_iter().flatten().enumerate();
         items.filter_map(move |(index, value)| {
             let name = value["name"].as_str()?;
-            let at = Pointer::root().keys(&["spec", list]).item(index);
+            let at = Pointer::root().join_keys(&["spec", list]).join_index(index);
             Some(Container { name, value, at })
         })
     })
@@ -35,7 +35,7 @@ pub(super) fn containers(pod: &Value) -> impl Iterator<Item = Container<'_>> {
 impl Container<'_> {
     /// Whether kubelet probes it: not an init container that exits before the others start.
     pub(in crate::inject) fn is_probed(&self) -> bool {
-        let list = self.at.split().map(|(list, _)| list.to_string());
+        let list = self.at.split_last().map(|(list, _)| list.to_string());
         let is_init = list.is_some_and(|list| list.ends_with(LISTS[0]));
         !is_init || self.value["restartPolicy"] == "Always"
     }

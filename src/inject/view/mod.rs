@@ -172,7 +172,7 @@ impl<'a> PodView<'a> {
 
     /// The place in the document of a place in the pod.
     pub(super) fn place(&self, in_pod: &Pointer) -> Pointer {
-        self.at.down(in_pod.steps())
+        self.at.join(in_pod.segments())
     }
 
     /// The source text of the value at a place in the pod.
@@ -189,12 +189,12 @@ impl<'a> PodView<'a> {
     ///
     /// # Errors
     /// That place in the document, if it is above the pod.
-    pub(super) fn shared_above(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
-        let Some(shared) = self.source.shared_above(&self.place(in_pod)) else {
+    pub(super) fn shared_ancestor(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
+        let Some(shared) = self.source.shared_ancestor(&self.place(in_pod)) else {
             return Ok(None);
         };
-        match shared.steps().strip_prefix(self.at.steps()) {
-            Some(rest) => Ok(Some(Pointer::root().down(rest))),
+        match shared.segments().strip_prefix(self.at.segments()) {
+            Some(rest) => Ok(Some(Pointer::root().join(rest))),
             None => Err(shared),
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn probes<'a>(container: &Container<'a>) -> Vec<Probe<'a>> {
         Some(Probe {
             kind,
             value,
-            at: container.at.keys(kind.keys),
+            at: container.at.join_keys(kind.keys),
             path: kind.path(container.name).into(),
             key: kind.key(container.name).into(),
             label: format!("{member} of {}", container.name).into(),

@@ -14,7 +14,7 @@
 
 use crate::inject::view::handler::HandlerKind;
 use crate::inject::view::probe_kind::is_key;
-use crate::manifest::read_text;
+use crate::manifest::fragment_value;
 use crate::telemetry::Quoted;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ pub(in crate::inject) fn handler_place(probe: &str) -> String {
 
 /// The name in a key's source text.
 pub(in crate::inject) fn key_of_text(text: &str) -> Box<str> {
-    let entry = read_text(&format!("{{{text}: 0}}"));
+    let entry = fragment_value(&format!("{{{text}: 0}}"));
     let name = entry
         .as_ref()
         .and_then(|entry| entry.as_object()?.keys().next());
@@ -326,7 +326,7 @@ impl Entry {
             Some(value) => value.as_str().map(|text| Some(Box::from(text))),
         };
         let was = text("was")?.map(|text: Box<str>| SavedValue {
-            value: members.get("is").cloned().or_else(|| read_text(&text)),
+            value: members.get("is").cloned().or_else(|| fragment_value(&text)),
             text,
         });
         let port = match members.get("port") {
@@ -391,7 +391,7 @@ fn value_entry(SavedValue { text, value }: &SavedValue) -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("was".into(), (**text).into());
     if let Some(value) = value
-        && read_text(text).as_ref() != Some(value)
+        && fragment_value(text).as_ref() != Some(value)
     {
         members.insert("is".into(), value.clone());
     }

@@ -242,7 +242,7 @@ c:
 #[test]
 fn a_shared_probe_is_written_out_and_shared_again() {
     let document = parsed(SHARED);
-    let alias = document.shared_above(&at("/c/0/readinessProbe/httpGet/port"));
+    let alias = document.shared_ancestor(&at("/c/0/readinessProbe/httpGet/port"));
     assert_eq!(alias, Some(at("/c/0/readinessProbe")));
     let readiness = json!({"httpGet": {"port": 15020, "path": "/readyz"}});
     let edits = [
@@ -323,8 +323,8 @@ fn an_edit_below_a_merge_key_flattens_its_mapping() {
 fn a_flattened_mapping_gets_its_merge_key_back() {
     for (text, place, flat) in MERGES {
         let document = parsed(text);
-        let shared = document.shared_above(&at(place)).expect("a mapping");
-        let value = shared.find(document.value()).expect("a value").clone();
+        let shared = document.shared_ancestor(&at(place)).expect("a mapping");
+        let value = shared.resolve(document.value()).expect("a value").clone();
         let written = document.value_text(&shared).expect("a text");
         assert!(written.contains("<<"), "{written:?}");
         let back = put_back(&shared.to_string(), value, &written);
@@ -419,7 +419,7 @@ fn a_merged_mapping_and_its_source_are_edited_together() {
 fn a_removal_that_uncovers_a_merged_entry_is_refused() {
     let text = "a: &a {q: 1}\nb: {<<: *a, q: 2}\n";
     let error = parsed(text).edit(&[remove("/b/q")]).unwrap_err();
-    assert_eq!(error, EditError::Merged(at("/b/q")));
+    assert_eq!(error, EditError::MergeKey(at("/b/q")));
 }
 
 #[test]
@@ -440,28 +440,28 @@ fn what_would_change_another_place_is_refused() {
     let merged = "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2\n";
     assert_eq!(
         refusal(merged, &[set("/a/p", json!(2))]),
-        EditError::Merged(at("/b/p"))
+        EditError::MergeKey(at("/b/p"))
     );
     let error = refusal("a: &a 1\nb: *a\n", &[remove("/a")]);
-    assert!(matches!(error, EditError::Breaks { .. }), "{error}");
-    assert_eq!(error.at(), Some(&at("/b")));
+    assert!(matches!(error, EditError::InvalidYaml { .. }), "{error}");
+    assert_eq!(error.pointer(), Some(&at("/b")));
 }
 
 #[test]
 fn edits_that_do_not_fit_are_refused() {
     let refusal = |edits: &[Edit]| parsed("a: {b: 1}\nc: []\nd:\n").edit(edits).unwrap_err();
-    assert_eq!(refusal(&[set("/x", json!(1))]), EditError::Misfit(at("/x")));
-    assert_eq!(refusal(&[add("/a", json!(1))]), EditError::Misfit(at("/a")));
+    assert_eq!(refusal(&[set("/x", json!(1))]), EditError::InvalidPointer(at("/x")));
+    assert_eq!(refusal(&[add("/a", json!(1))]), EditError::InvalidPointer(at("/a")));
     assert_eq!(
         refusal(&[add("/c/1", json!(1))]),
-        EditError::Misfit(at("/c/1"))
+        EditError::InvalidPointer(at("/c/1"))
     );
     assert_eq!(
         refusal(&[add("/d/e", json!(1))]),
-        EditError::Misfit(at("/d/e"))
+        EditError::InvalidPointer(at("/d/e"))
     );
-    assert_eq!(refusal(&[rename("/a", "c")]), EditError::Misfit(at("/a")));
-    assert!(matches!(refusal(&[set("", json!(1))]), EditError::Reads(_)));
+    assert_eq!(refusal(&[rename("/a", "c")]), EditError::InvalidPointer(at("/a")));
+    assert!(matches!(refusal(&[set("", json!(1))]), EditError::WrongValue(_)));
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn a_root_may_have_a_tag_on_a_line_of_its_own() {
         let document = parsed(text);
         assert!(document.value_text(&Pointer::root()).is_some());
         let place = ["/a", "/0"].map(at);
-        let place = place.iter().find(|at| at.find(document.value()).is_some());
+        let place = place.iter().find(|at| at.resolve(document.value()).is_some());
         let edit = set(&place.expect("a value").to_string(), json!(2));
         assert_eq!(edited(text, &[edit]), text.replace('1', "2"));
     }
@@ -542,7 +542,7 @@ fn an_error_names_the_place_in_the_source() {
     let failed = |text: &str, edits: &[Edit]| {
         let document = parsed(text);
         let error = document.edit(edits).unwrap_err();
-        let at = error.at().expect("a place");
+        let at = error.pointer().expect("a place");
         (at.to_string(), document.line(at), error)
     };
     let text = "\
@@ -562,10 +562,10 @@ list:
     assert_eq!((&*at, line), ("/list/1/b", 3));
     let alias = text.replace("*a\n  c", "x\n  c");
     let (at, line, error) = failed(&alias, &[first.clone(), set("/list/0/a/p", json!(2))]);
-    assert!(matches!(error, EditError::Merged(_)), "{error}");
+    assert!(matches!(error, EditError::MergeKey(_)), "{error}");
     assert_eq!((&*at, line), ("/list/3/g/p", 9));
     let (at, line, error) = failed(text, &[first.clone(), remove("/list/1/c/d")]);
-    assert!(matches!(error, EditError::Breaks { .. }), "{error}");
+    assert!(matches!(error, EditError::InvalidYaml { .. }), "{error}");
     assert!(!error.to_string().contains("line 6"), "{error}");
     assert_eq!((&*at, line), ("/list/2/f/0", 7));
     let (at, line, _) = failed(text, &[first, set("/list/1/c/x/y", json!(1))]);
@@ -684,7 +684,7 @@ fn null_and_back(text: &str) {
     let place = ["/p/httpGet", "/0/httpGet"];
     let place = place
         .iter()
-        .find(|place| at(place).find(document.value()).is_some());
+        .find(|place| at(place).resolve(document.value()).is_some());
     let handler = json!({"path": "/app-health/web/livez", "port": 15020});
     let edit = set(place.expect("a place"), handler);
     let new = edited(text, core::slice::from_ref(&edit));

@@ -282,7 +282,7 @@ fn edits(dice: &mut Dice, document: &Document, places: &[Pointer]) -> Vec<Edit> 
 fn shown(edits: &[Edit]) -> String {
     let shown = edits
         .iter()
-        .map(|edit| format!("{} {:?}\n", edit.at, edit.change));
+        .map(|edit| format!("{} {:?}\n", edit.pointer, edit.op));
     shown.collect()
 }
 
@@ -319,7 +319,7 @@ fn inverse_with_shared(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>>
     shared.sort();
     shared.dedup();
     let is_below = |edit: &&Edit| {
-        let mut above = (0..edit.at.steps().len()).map(|steps| edit.at.up_to(steps));
+        let mut above = (0..edit.pointer.segments().len()).map(|steps| edit.pointer.prefix(steps));
         above.any(|at| shared.contains(&at))
     };
     let mut all: Vec<Edit> = edits
@@ -328,26 +328,26 @@ fn inverse_with_shared(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>>
         .cloned()
         .collect();
     let outermost = |at: &&Pointer| {
-        let mut above = (0..at.steps().len()).map(|steps| at.up_to(steps));
+        let mut above = (0..at.segments().len()).map(|steps| at.prefix(steps));
         !above.any(|at| shared.contains(&at))
     };
     let replaced = shared.iter().filter(outermost);
     all.extend(replaced.map(|at| Edit {
-        at: at.clone(),
-        change: Change::Set(Value::Null.into()),
+        pointer: at.clone(),
+        op: Op::Replace(Value::Null.into()),
     }));
     random::inverse(document, &all)
 }
 
 /// The shared place above an edit.
 fn above(document: &Document, edit: &Edit) -> Option<Pointer> {
-    let place = match &edit.change {
-        Change::Add(_) => edit.at.split()?.0,
-        _ => edit.at.clone(),
+    let place = match &edit.op {
+        Op::Add(_) => edit.pointer.split_last()?.0,
+        _ => edit.pointer.clone(),
     };
     document
-        .shared_above(&place)
-        .filter(|shared| *shared != edit.at)
+        .shared_ancestor(&place)
+        .filter(|shared| *shared != edit.pointer)
 }
 
 #[test]
@@ -361,12 +361,12 @@ fn edits_below_merge_keys_are_done_and_taken_back_byte_for_byte() {
         };
         // An edit of an anchored mapping would change what others merge.
         let mut places = random::places(document.value());
-        places.retain(|at| !at.steps().starts_with(super::at("/anchors").steps()));
+        places.retain(|at| !at.segments().starts_with(super::at("/anchors").segments()));
         let mut edits = edits(&mut dice, &document, &places);
         // A new name would uncover the merged entry of the old one.
-        edits.retain(|edit| !matches!(edit.change, Change::Rename { .. }));
+        edits.retain(|edit| !matches!(edit.op, Op::Rename { .. }));
         let mut expected = document.value().clone();
-        in_order(&mut edits);
+        sort_edits(&mut edits);
         apply(&mut expected, &edits).expect("edits that fit");
         let new = match document.edit(&edits) {
             Ok(new) => new,
@@ -374,7 +374,7 @@ fn edits_below_merge_keys_are_done_and_taken_back_byte_for_byte() {
         };
         let read = parsed(&new);
         assert_eq!(
-            super::super::change::difference(read.value(), &expected),
+            super::super::difference::difference(read.value(), &expected),
             None
         );
         let inverse = inverse_with_shared(&document, &edits).expect("an inverse");
@@ -397,17 +397,17 @@ fn an_edit_of_a_text_with_merge_keys_is_done_right_or_refused() {
             continue;
         };
         let mut edits = edits(&mut dice, &document, &random::places(document.value()));
-        in_order(&mut edits);
+        sort_edits(&mut edits);
         let mut expected = document.value().clone();
         apply(&mut expected, &edits).expect("edits that fit");
         match document.edit(&edits) {
             Ok(new) => {
                 let read = parsed(&new);
-                let difference = super::super::change::difference(read.value(), &expected);
+                let difference = super::super::difference::difference(read.value(), &expected);
                 assert_eq!(difference, None, "{}\n{text}\n{new}", shown(&edits));
             }
             Err(error) => {
-                let at = error.at().expect("a place");
+                let at = error.pointer().expect("a place");
                 assert!(document.line(at) <= text.lines().count(), "{error}");
             }
         }
@@ -428,14 +428,14 @@ fn lines_that_no_edit_is_about_stay() {
             continue;
         };
         let new = edited(&text, core::slice::from_ref(&edit));
-        let walk = document.walk(&edit.at);
-        let touched = match (&edit.change, walk) {
+        let walk = document.walk(&edit.pointer);
+        let touched = match (&edit.op, walk) {
             // Whole lines come, or the line of a first entry is pushed down.
-            (Change::Add(_), _) => 1,
-            (Change::Rename { .. }, _) | (_, None) => 1,
+            (Op::Add(_), _) => 1,
+            (Op::Rename { .. }, _) | (_, None) => 1,
             (_, Some(walk)) => {
                 let node = document.node(walk.node);
-                text[node.lead..node.end].matches('\n').count() + 1
+                text[node.after_indicator..node.end].matches('\n').count() + 1
             }
         };
         let kept = similar::TextDiff::from_lines(&text, &new);

@@ -1,6 +1,6 @@
 //! Edits made up at random for a document, and those that take them back.
 
-use super::{Change, Document, Edit, Pointer, Source, Step, Written};
+use super::{Op, Document, Edit, Pointer, Source, Segment, NewValue};
 use serde_json::{Value, json};
 
 /// A generator of numbers (Marsaglia's xorshift64), the same numbers each time.
@@ -41,11 +41,11 @@ fn gather(value: &Value, at: &Pointer, all: &mut Vec<Pointer>) {
     match value {
         Value::Object(map) => map
             .iter()
-            .for_each(|(key, value)| gather(value, &at.key(key), all)),
+            .for_each(|(key, value)| gather(value, &at.join_key(key), all)),
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .for_each(|(index, value)| gather(value, &at.item(index), all)),
+            .for_each(|(index, value)| gather(value, &at.join_index(index), all)),
         _ => {}
     }
 }
@@ -75,14 +75,14 @@ pub fn value(dice: &mut Dice) -> Value {
 /// One edit that a document has room for, if the dice find one.
 pub fn edit(dice: &mut Dice, document: &Document, places: &[Pointer]) -> Option<Edit> {
     let at = places[dice.below(places.len())].clone();
-    let written = Written::from(value(dice));
-    match at.find(document.value())? {
+    let written = NewValue::from(value(dice));
+    match at.resolve(document.value())? {
         Value::Object(map) if !map.is_empty() && dice.chance(60) => {
-            let at = at.key("added here");
-            let change = Change::Add(written);
-            at.find(document.value())
+            let at = at.join_key("added here");
+            let change = Op::Add(written);
+            at.resolve(document.value())
                 .is_none()
-                .then_some(Edit { at, change })
+                .then_some(Edit { pointer: at, op: change })
         }
         Value::Array(items) if !items.is_empty() && dice.chance(60) => {
             let index = if dice.chance(70) {
@@ -90,27 +90,27 @@ pub fn edit(dice: &mut Dice, document: &Document, places: &[Pointer]) -> Option<
             } else {
                 dice.below(items.len() + 1)
             };
-            let change = Change::Add(written);
+            let change = Op::Add(written);
             Some(Edit {
-                at: at.item(index),
-                change,
+                pointer: at.join_index(index),
+                op: change,
             })
         }
         _ => {
-            let (above, step) = at.split()?;
+            let (above, step) = at.split_last()?;
             let change = match step {
-                Step::Key(key) if dice.chance(25) => {
+                Segment::Key(key) if dice.chance(25) => {
                     let key: Box<str> = format!("{key}-renamed").into();
                     above
-                        .key(&key)
-                        .find(document.value())
+                        .join_key(&key)
+                        .resolve(document.value())
                         .is_none()
                         .then_some(())?;
-                    Change::Rename { key, text: None }
+                    Op::Rename { key, text: None }
                 }
-                _ => Change::Set(written),
+                _ => Op::Replace(written),
             };
-            Some(Edit { at, change })
+            Some(Edit { pointer: at, op: change })
         }
     }
 }
@@ -120,22 +120,22 @@ pub fn edit(dice: &mut Dice, document: &Document, places: &[Pointer]) -> Option<
 pub fn inverse(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>> {
     let back = |edit: &Edit| {
         let at = moved(edit, edits);
-        let change = match &edit.change {
-            Change::Add(_) => Change::Remove,
-            Change::Set(_) => Change::Set(Written {
-                value: edit.at.find(document.value())?.clone(),
-                text: Some(document.value_text(&edit.at)?),
+        let change = match &edit.op {
+            Op::Add(_) => Op::Remove,
+            Op::Replace(_) => Op::Replace(NewValue {
+                value: edit.pointer.resolve(document.value())?.clone(),
+                text: Some(document.value_text(&edit.pointer)?),
             }),
-            Change::Rename { .. } => match edit.at.split()?.1 {
-                Step::Key(key) => Change::Rename {
+            Op::Rename { .. } => match edit.pointer.split_last()?.1 {
+                Segment::Key(key) => Op::Rename {
                     key: key.clone(),
-                    text: Some(document.key_text(&edit.at)?),
+                    text: Some(document.key_text(&edit.pointer)?),
                 },
-                Step::Item(_) => return None,
+                Segment::Index(_) => return None,
             },
-            Change::Remove => return None,
+            Op::Remove => return None,
         };
-        Some(Edit { at, change })
+        Some(Edit { pointer: at, op: change })
     };
     edits.iter().map(back).collect()
 }
@@ -144,15 +144,15 @@ pub fn inverse(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>> {
 fn moved(edit: &Edit, edits: &[Edit]) -> Pointer {
     let mut now = Pointer::root();
     let mut was = Pointer::root();
-    for (depth, step) in edit.at.steps().iter().enumerate() {
-        let own = depth + 1 == edit.at.steps().len() && matches!(edit.change, Change::Add(_));
+    for (depth, step) in edit.pointer.segments().iter().enumerate() {
+        let own = depth + 1 == edit.pointer.segments().len() && matches!(edit.op, Op::Add(_));
         let next = match step {
-            Step::Key(key) => was.key(key),
-            Step::Item(index) => was.item(*index),
+            Segment::Key(key) => was.join_key(key),
+            Segment::Index(index) => was.join_index(*index),
         };
         now = match step {
-            Step::Key(key) => now.key(renamed(&next, edits).unwrap_or(key)),
-            Step::Item(index) => now.item(index + added_before(&was, *index, own, edits)),
+            Segment::Key(key) => now.join_key(renamed(&next, edits).unwrap_or(key)),
+            Segment::Index(index) => now.join_index(index + added_before(&was, *index, own, edits)),
         };
         was = next;
     }
@@ -160,19 +160,19 @@ fn moved(edit: &Edit, edits: &[Edit]) -> Pointer {
 }
 
 fn renamed<'a>(at: &Pointer, edits: &'a [Edit]) -> Option<&'a str> {
-    edits.iter().find_map(|edit| match &edit.change {
-        Change::Rename { key, .. } if edit.at == *at => Some(&**key),
+    edits.iter().find_map(|edit| match &edit.op {
+        Op::Rename { key, .. } if edit.pointer == *at => Some(&**key),
         _ => None,
     })
 }
 
 fn added_before(above: &Pointer, index: usize, own: bool, edits: &[Edit]) -> usize {
     let before = |edit: &&Edit| {
-        let Change::Add(_) = edit.change else {
+        let Op::Add(_) = edit.op else {
             return false;
         };
-        let added = (0..=index).any(|at| above.item(at) == edit.at);
-        added && !(own && edit.at == above.item(index))
+        let added = (0..=index).any(|at| above.join_index(at) == edit.pointer);
+        added && !(own && edit.pointer == above.join_index(index))
     };
     edits.iter().filter(before).count()
 }
@@ -180,8 +180,8 @@ fn added_before(above: &Pointer, index: usize, own: bool, edits: &[Edit]) -> usi
 /// Whether two edits are about different places, neither inside what the other one writes or renames.
 pub fn apart(one: &Edit, other: &Edit) -> bool {
     let inside = |one: &Edit, other: &Edit| {
-        one.at.steps().starts_with(other.at.steps()) && !matches!(other.change, Change::Add(_))
-            || one.at == other.at
+        one.pointer.segments().starts_with(other.pointer.segments()) && !matches!(other.op, Op::Add(_))
+            || one.pointer == other.pointer
     };
     !inside(one, other) && !inside(other, one)
 }

@@ -127,7 +127,7 @@ fn a_key_that_is_there_twice_is_refused_with_both_lines() {
     refused("{\"a\": 1, \"a\": 2}", 1, 10);
     let below = Document::parse("a: 1\na: 2\n")
         .err()
-        .map(|error| error.below(10));
+        .map(|error| error.add_lines(10));
     let below = below.expect("an error").to_string();
     assert!(
         below.starts_with("line 12, ") && below.contains("line 11"),
@@ -145,7 +145,7 @@ fn a_helm_template_is_to_be_rendered_first() {
         ("image: {{ .a }}:{{ .b }}\n", 1),
     ] {
         let error = Document::parse(text).err().expect("an error");
-        assert_eq!(error.problem, Problem::Template, "{text:?}");
+        assert_eq!(error.kind, ParseErrorKind::Template, "{text:?}");
         assert_eq!(error.line(), line, "{text:?}");
         assert!(error.to_string().contains("helm template"));
     }
@@ -155,8 +155,8 @@ fn a_helm_template_is_to_be_rendered_first() {
     );
     let broken = Document::parse("a: \"{{ $x }}\"\nb: 'x\n").err();
     assert!(matches!(
-        broken.map(|error| error.problem),
-        Some(Problem::Syntax(_))
+        broken.map(|error| error.kind),
+        Some(ParseErrorKind::Syntax(_))
     ));
 }
 
@@ -181,15 +181,15 @@ fn text_behind_aliases_is_bounded() {
     assert!(of(most / 4, 4).is_ok());
     let error = of(most / 4 + 1, 4).err();
     assert_eq!(
-        error.map(|error| error.problem),
-        Some(Problem::AliasedBytes)
+        error.map(|error| error.kind),
+        Some(ParseErrorKind::TooManyAliasedBytes)
     );
     let keys =
         format!("- &map {{{}: 1}}\n", "k".repeat(1000)) + &"- *map\n".repeat(most / 1000 + 1);
     let error = Document::parse(&keys).err();
     assert_eq!(
-        error.map(|error| error.problem),
-        Some(Problem::AliasedBytes)
+        error.map(|error| error.kind),
+        Some(ParseErrorKind::TooManyAliasedBytes)
     );
     assert!(
         Document::parse(&"x".repeat(2 * most)).is_ok(),
@@ -202,20 +202,20 @@ fn nesting_and_aliases_are_bounded() {
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     parsed(&deep(limits::DOCUMENT_NESTING));
     let error = Document::parse(&deep(limits::DOCUMENT_NESTING + 1)).err();
-    assert_eq!(error.map(|error| error.problem), Some(Problem::Nesting));
+    assert_eq!(error.map(|error| error.kind), Some(ParseErrorKind::TooDeep));
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let alias = format!("*a{}, ", level - 1).repeat(10);
         laughs += &format!("a{level}: &a{level} [{alias}]\n");
     }
     let error = Document::parse(&laughs).err();
-    assert_eq!(error.map(|error| error.problem), Some(Problem::Aliases));
+    assert_eq!(error.map(|error| error.kind), Some(ParseErrorKind::TooManyAliasedValues));
     let mut chain = String::from("a0: &a0 [x]\n");
     for level in 1..=limits::DOCUMENT_NESTING {
         chain += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
     }
     let error = Document::parse(&chain).err();
-    assert_eq!(error.map(|error| error.problem), Some(Problem::Nesting));
+    assert_eq!(error.map(|error| error.kind), Some(ParseErrorKind::TooDeep));
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_mapping_is_shared_above_what_its_merge_key_brings() {
     let text =
         "a: &a {b: {c: 1}, d: {e: 1}}\nm:\n  <<: *a\n  d: {<<: [{f: 1}, {g: 1}], h: 1}\nn: *a\n";
     let document = parsed(text);
-    let shared = |path| document.shared_above(&at(path)).map(|at| at.to_string());
+    let shared = |path| document.shared_ancestor(&at(path)).map(|at| at.to_string());
     assert_eq!(shared("/m/b").as_deref(), Some("/m"));
     assert_eq!(shared("/m/b/c").as_deref(), Some("/m"));
     assert_eq!(shared("/m/d/f").as_deref(), Some("/m/d"));
@@ -267,7 +267,7 @@ fn a_text_with_its_content_elsewhere_is_known() {
         "{<<: [*a, {b: 1}]}",
         "{<<: {b: 1}}",
     ] {
-        assert!(is_shared_text(text), "{text:?}");
+        assert!(is_shared_fragment(text), "{text:?}");
     }
     for text in [
         "",
@@ -280,7 +280,7 @@ fn a_text_with_its_content_elsewhere_is_known() {
         "{a: {<<: *b}}",
         "{<<: *a",
     ] {
-        assert!(!is_shared_text(text), "{text:?}");
+        assert!(!is_shared_fragment(text), "{text:?}");
     }
 }
 
@@ -288,10 +288,10 @@ fn a_text_with_its_content_elsewhere_is_known() {
 fn the_highest_alias_on_the_way_is_told() {
     let text = "a: &a {b: 1}\nc: &c {d: *a}\ne: *c\n";
     let document = parsed(text);
-    assert_eq!(document.shared_above(&at("/e/d/b")), Some(at("/e")));
-    assert_eq!(document.shared_above(&at("/c/d")), Some(at("/c/d")));
-    assert_eq!(document.shared_above(&at("/c/d/b")), Some(at("/c/d")));
-    assert_eq!(document.shared_above(&at("/a/b")), None);
+    assert_eq!(document.shared_ancestor(&at("/e/d/b")), Some(at("/e")));
+    assert_eq!(document.shared_ancestor(&at("/c/d")), Some(at("/c/d")));
+    assert_eq!(document.shared_ancestor(&at("/c/d/b")), Some(at("/c/d")));
+    assert_eq!(document.shared_ancestor(&at("/a/b")), None);
 }
 
 #[test]
@@ -310,11 +310,11 @@ fn a_text_that_was_kept_is_read_again() {
         ("- a\n  - b", json!(["a", "b"])),
         (" # c\n  x", json!("x")),
     ] {
-        assert_eq!(read_text(text), Some(value), "{text:?}");
+        assert_eq!(fragment_value(text), Some(value), "{text:?}");
     }
-    assert_eq!(read_text("*probe"), None);
-    assert_eq!(read_text("{<<: *probe, a: 1}"), None);
-    assert_eq!(read_text("a\nb: 1"), None);
+    assert_eq!(fragment_value("*probe"), None);
+    assert_eq!(fragment_value("{<<: *probe, a: 1}"), None);
+    assert_eq!(fragment_value("a\nb: 1"), None);
 }
 
 #[test]

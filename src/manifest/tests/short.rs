@@ -36,18 +36,18 @@ fn every(text: &mut String, depth: usize, parsed: &mut usize) {
 /// Nodes have their bytes in order, and an edit that succeeds yields the value that it should.
 fn read_and_edit(document: &Document) {
     for node in &document.tree.nodes {
-        let ordered = node.lead <= node.start && node.start <= node.end;
+        let ordered = node.after_indicator <= node.start && node.start <= node.end;
         assert!(ordered, "{:?}: {node:?}", document.text());
     }
-    for at in places(document.value()) {
-        document.value_text(&at);
-        document.key_text(&at);
-        document.shared_above(&at);
-        document.line(&at);
+    for pointer in places(document.value()) {
+        document.value_text(&pointer);
+        document.key_text(&pointer);
+        document.shared_ancestor(&pointer);
+        document.line(&pointer);
         let value = json!([{"name": "x"}]);
         let edits = [Edit {
-            at,
-            change: Change::Set(value.into()),
+            pointer,
+            op: Op::Replace(value.into()),
         }];
         if let Ok(text) = document.edit(&edits) {
             let mut expected = document.value().clone();

@@ -40,7 +40,7 @@ fn documents_end_at_marks_in_the_first_column() {
 #[test]
 fn a_piece_knows_its_place() {
     let above =
-        Stream::new("---\na\n\n---\nb\n".as_bytes()).map(|piece| piece.unwrap().lines_above);
+        Stream::new("---\na\n\n---\nb\n".as_bytes()).map(|piece| piece.unwrap().preceding_lines);
     assert_eq!(above.collect::<Vec<_>>(), [0, 3]);
 }
 
@@ -88,7 +88,7 @@ fn a_document_without_end_is_not_kept() {
     let mut stream = Stream::new(BufReader::new(endless));
     assert_eq!(stream.next().unwrap().unwrap().text, "a: 1\n");
     let error = stream.next().unwrap().unwrap_err();
-    assert!(matches!(error.problem, StreamProblem::TooLong));
+    assert!(matches!(error.kind, StreamErrorKind::TooLarge));
     assert_eq!(error.line, 2);
     assert!(
         error

@@ -1,0 +1,46 @@
+//! A parsed document: its source text, its nodes and its JSON value.
+
+use super::error::ParseError;
+use super::parser::{self, UnresolvedAliases};
+use super::tree::Tree;
+use super::value;
+use serde_json::Value;
+
+/// A document of a manifest.
+pub struct Document {
+    pub(super) text: Box<str>,
+    pub(super) tree: Tree,
+    value: Value,
+}
+
+impl Document {
+    /// Parses a document. The value of a text with only comments is null.
+    ///
+    /// # Errors
+    /// The text is not YAML, or YAML that readers interpret differently.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Self::parse_with(text, UnresolvedAliases::Reject)
+    }
+
+    pub(super) fn parse_with(text: &str, aliases: UnresolvedAliases) -> Result<Self, ParseError> {
+        let tree = parser::parse(text, aliases)?;
+        let value = value::value(text, &tree)?;
+        let text = text.into();
+        Ok(Self { text, tree, value })
+    }
+
+    /// The value, with scalars as kubectl reads them, aliases resolved and merge keys applied.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The source text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the document has only comments.
+    pub fn is_empty(&self) -> bool {
+        self.tree.root.is_none()
+    }
+}

@@ -1,0 +1,102 @@
+//! Fragments: source texts of values and keys that were saved from an earlier document. Checks whether a fragment still
+//! parses to the same value where it is put back.
+
+use super::difference::difference;
+use super::document::Document;
+use super::parser::UnresolvedAliases;
+use super::render::Context;
+use super::tree::NodeKind;
+use serde_json::Value;
+
+/// The value of a fragment that [`super::Source::value_text`] returned; none if it has aliases without an anchor.
+pub fn fragment_value(text: &str) -> Option<Value> {
+    parse_anywhere(text)
+        .filter(|parsed| !parsed.has_unresolved_aliases)
+        .map(|parsed| parsed.value)
+}
+
+/// Whether a fragment is an alias or a mapping with a merge key: an edit below it replaces all of it
+/// ([`super::Source::shared_ancestor`]).
+pub fn is_shared_fragment(text: &str) -> bool {
+    text.contains(['*', '<']) && parse_anywhere(text).is_some_and(|parsed| parsed.is_shared)
+}
+
+/// Whether a fragment parses to a value in a context. One with unresolved aliases is accepted: only the whole document
+/// has their values.
+pub(super) fn parses_to(text: &str, context: Context, value: &Value) -> bool {
+    // A block scalar ends with a line break, or without one at the end of the document.
+    ["\n", ""]
+        .into_iter()
+        .any(|end| match parse(text, context, end) {
+            Some(parsed) => {
+                parsed.has_unresolved_aliases || difference(&parsed.value, value).is_none()
+            }
+            None => false,
+        })
+}
+
+/// A parsed fragment.
+struct Fragment {
+    value: Value,
+    has_unresolved_aliases: bool,
+    /// Whether it is an alias or a mapping with a merge key.
+    is_shared: bool,
+}
+
+/// Parses a fragment by itself, as it would be parsed in a context.
+fn parse(text: &str, context: Context, end: &str) -> Option<Fragment> {
+    let gap = if starts_with_gap(text) { "" } else { " " };
+    let document = match context {
+        Context::MappingValue(column) => format!("{:column$}k:{gap}{text}{end}", ""),
+        Context::SequenceItem(column) => format!("{:column$}-{gap}{text}{end}", ""),
+        Context::Flow => format!("{{\"k\":{gap}{text}\n}}"),
+    };
+    let document = Document::parse_with(&document, UnresolvedAliases::Accept).ok()?;
+    let root = document.tree.root?;
+    let (inner, value) = match (document.entries(root), document.items(root)) {
+        ([entry], []) => (entry.value, document.value().get("k")?.clone()),
+        ([], [item]) => (item.value, document.value().get(0)?.clone()),
+        _ => return None,
+    };
+    let is_alias = matches!(document.node(inner).kind, NodeKind::Alias(_));
+    let mut entries = document.entries(inner).iter();
+    Some(Fragment {
+        value,
+        has_unresolved_aliases: document.tree.has_unresolved_aliases,
+        is_shared: is_alias || entries.any(|entry| entry.name.is_none()),
+    })
+}
+
+/// Whether a fragment is empty or starts with white space, so that no space goes before it.
+pub(super) fn starts_with_gap(text: &str) -> bool {
+    text.is_empty() || text.starts_with([' ', '\t', '\r', '\n'])
+}
+
+/// Parses a fragment in the first context in which it is valid. The indentation of its lines gives the column.
+fn parse_anywhere(text: &str) -> Option<Fragment> {
+    let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let lines = text.lines().skip(1).filter(|line| !line.trim().is_empty());
+    let column = lines.map(indentation).min().unwrap_or_default();
+    let item = Context::SequenceItem(column.saturating_sub(2));
+    let value = Context::MappingValue(0);
+    let contexts = if starts_with_gap(text) {
+        [value, item]
+    } else {
+        [item, value]
+    };
+    contexts
+        .into_iter()
+        .find_map(|context| parse(text, context, "\n"))
+}
+
+/// Whether a fragment parses to this key.
+pub(super) fn parses_to_key(text: &str, name: &str) -> bool {
+    match Document::parse_with(&format!("{text}: 1\n"), UnresolvedAliases::Accept) {
+        Ok(document) => {
+            let value = document.value();
+            let map = value.as_object().filter(|map| map.len() == 1);
+            map.is_some_and(|map| map.contains_key(name)) && !text.starts_with(['&', '*', '?'])
+        }
+        Err(_) => false,
+    }
+}

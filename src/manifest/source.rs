@@ -1,0 +1,57 @@
+//! Looks up the source text of values and keys.
+
+use super::document::Document;
+use super::pointer::{Pointer, Segment};
+use serde_json::Value;
+
+/// A document whose values and keys have a source text.
+pub trait Source {
+    /// The source text of a value. It starts with the blanks or the line break before the value, unless these are one
+    /// space. None for a value that comes from an alias or a merge key.
+    fn value_text(&self, pointer: &Pointer) -> Option<Box<str>>;
+
+    /// The source text of an entry's key.
+    fn key_text(&self, pointer: &Pointer) -> Option<Box<str>>;
+
+    /// The outermost shared node on the path to a node, itself included: an alias, or a mapping whose merge key
+    /// supplies the next key of the path. An edit below a shared node replaces all of it.
+    fn shared_ancestor(&self, pointer: &Pointer) -> Option<Pointer> {
+        let _ = pointer;
+        None
+    }
+}
+
+impl Source for Document {
+    fn value_text(&self, pointer: &Pointer) -> Option<Box<str>> {
+        let found = self.resolve(pointer)?;
+        (!found.is_shared()).then(|| self.value_source(found.node).into())
+    }
+
+    fn key_text(&self, pointer: &Pointer) -> Option<Box<str>> {
+        let found = self.resolve(pointer)?;
+        if found.is_shared() {
+            return None;
+        }
+        let key = self.node(self.entry(found.slot?)?.key);
+        Some(self.text[key.start..key.end].into())
+    }
+
+    fn shared_ancestor(&self, pointer: &Pointer) -> Option<Pointer> {
+        self.outermost_shared(pointer)
+    }
+}
+
+/// A value that has no source text other than compact JSON.
+impl Source for Value {
+    fn value_text(&self, pointer: &Pointer) -> Option<Box<str>> {
+        Some(pointer.resolve(self)?.to_string().into())
+    }
+
+    fn key_text(&self, pointer: &Pointer) -> Option<Box<str>> {
+        pointer.resolve(self)?;
+        match pointer.split_last()?.1 {
+            Segment::Key(key) => Some(Value::from(&**key).to_string().into()),
+            Segment::Index(_) => None,
+        }
+    }
+}
