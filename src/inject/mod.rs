@@ -93,7 +93,11 @@ fn warn_of_misplaced(
     warnings: &mut Vec<Box<str>>,
 ) {
     for keys in kind.above {
-        let metadata = resource.at.join_keys(keys).join_key("metadata").resolve(document);
+        let metadata = resource
+            .at
+            .join_keys(keys)
+            .join_key("metadata")
+            .resolve(document);
         let metadata = metadata.unwrap_or(&Value::Null);
         annotations::warn_of_misplaced(&resource.name, metadata, warnings);
     }

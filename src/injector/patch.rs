@@ -39,7 +39,9 @@ fn of_item(edit: &Edit) -> Edit {
         steps = rest;
     }
     Edit {
-        pointer: edit.pointer.without_prefix(edit.pointer.segments().len() - steps.len()),
+        pointer: edit
+            .pointer
+            .without_prefix(edit.pointer.segments().len() - steps.len()),
         op: edit.op.clone(),
     }
 }

@@ -68,9 +68,9 @@ pub fn sort_edits(edits: &mut [Edit]) {
 /// # Errors
 /// The pointer of the first edit that does not apply. The edits before it are applied.
 pub fn apply(document: &mut Value, edits: &[Edit]) -> Result<(), InvalidPointer> {
-    edits
-        .iter()
-        .try_for_each(|edit| apply_one(document, edit).ok_or_else(|| InvalidPointer(edit.pointer.clone())))
+    edits.iter().try_for_each(|edit| {
+        apply_one(document, edit).ok_or_else(|| InvalidPointer(edit.pointer.clone()))
+    })
 }
 
 fn apply_one(document: &mut Value, Edit { pointer, op }: &Edit) -> Option<()> {

@@ -197,9 +197,7 @@ fn expand_shared(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, Edi
 fn shared_ancestor(document: &Document, edit: &Edit) -> Option<Pointer> {
     let shared = match &edit.op {
         Op::Add(_) => document.outermost_shared(&edit.pointer.split_last()?.0),
-        Op::Replace(_) | Op::Remove | Op::Rename { .. } => {
-            document.outermost_shared(&edit.pointer)
-        }
+        Op::Replace(_) | Op::Remove | Op::Rename { .. } => document.outermost_shared(&edit.pointer),
     };
     shared.filter(|shared| *shared != edit.pointer)
 }

@@ -120,7 +120,9 @@ fn float_value(float: f64) -> Option<Value> {
 /// The text is not base64, or its bytes are not UTF-8: kubectl replaces them with U+FFFD, other readers keep them.
 pub(super) fn decode_binary(text: &str) -> Result<Value, ParseErrorKind> {
     let text = text.replace(['\r', '\n'], "");
-    let bytes = BASE64.decode(text).map_err(|_| ParseErrorKind::InvalidBase64)?;
+    let bytes = BASE64
+        .decode(text)
+        .map_err(|_| ParseErrorKind::InvalidBase64)?;
     let text = String::from_utf8(bytes).map_err(|_| ParseErrorKind::BinaryNotUtf8)?;
     Ok(text.into())
 }

@@ -112,7 +112,8 @@ fn dash_indentation(document: &Document, mapping: NodeId) -> Option<usize> {
     if !document.node(mapping).is_block() {
         return None;
     }
-    let is_sequence = |id: &NodeId| document.node(*id).is_block() && !document.items(*id).is_empty();
+    let is_sequence =
+        |id: &NodeId| document.node(*id).is_block() && !document.items(*id).is_empty();
     let mut values = document.entries(mapping).iter().map(|entry| entry.value);
     let dashes = document.block_column(values.find(is_sequence)?);
     dashes.checked_sub(document.block_column(mapping))

@@ -1,69 +1,51 @@
-//! What documents hold, and how edits leave them.
+//! Parsing and editing of documents.
 
 mod edits;
+mod parsing;
 mod properties;
 mod random;
-mod reading;
 mod rendering;
-mod short;
+mod short_texts;
 mod stream;
 
 use super::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// `/spec/containers/0`
-fn at(path: &str) -> Pointer {
-    path.split('/')
-        .skip(1)
-        .fold(Pointer::root(), |at, step| match step.parse() {
-            Ok(index) => at.join_index(index),
-            Err(_) => at.join_key(step),
-        })
+/// The pointer `/spec/containers/0`.
+fn pointer(path: &str) -> Pointer {
+    let segments = path.split('/').skip(1);
+    segments.fold(Pointer::root(), |pointer, segment| match segment.parse() {
+        Ok(index) => pointer.join_index(index),
+        Err(_) => pointer.join_key(segment),
+    })
 }
 
-fn set(path: &str, value: Value) -> Edit {
-    let change = Op::Replace(value.into());
-    Edit {
-        pointer: at(path),
-        op: change,
-    }
+fn edit(path: &str, op: Op) -> Edit {
+    let pointer = pointer(path);
+    Edit { pointer, op }
 }
 
-/// A value that is put back as it was written.
-fn put_back(path: &str, value: Value, text: &str) -> Edit {
+fn replace(path: &str, value: Value) -> Edit {
+    edit(path, Op::Replace(value.into()))
+}
+
+/// Replaces a value by one with a saved source text.
+fn restore(path: &str, value: Value, text: &str) -> Edit {
     let text = Some(text.into());
-    let change = Op::Replace(NewValue { value, text });
-    Edit {
-        pointer: at(path),
-        op: change,
-    }
+    edit(path, Op::Replace(NewValue { value, text }))
 }
 
 fn add(path: &str, value: Value) -> Edit {
-    let change = Op::Add(value.into());
-    Edit {
-        pointer: at(path),
-        op: change,
-    }
+    edit(path, Op::Add(value.into()))
 }
 
 fn remove(path: &str) -> Edit {
-    let change = Op::Remove;
-    Edit {
-        pointer: at(path),
-        op: change,
-    }
+    edit(path, Op::Remove)
 }
 
 fn rename(path: &str, key: &str) -> Edit {
-    let change = Op::Rename {
-        key: key.into(),
-        text: None,
-    };
-    Edit {
-        pointer: at(path),
-        op: change,
-    }
+    let key = key.into();
+    edit(path, Op::Rename { key, text: None })
 }
 
 fn parsed(text: &str) -> Document {
@@ -77,9 +59,9 @@ fn edited(text: &str, edits: &[Edit]) -> String {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Edits, and that their inverses give the text back.
+/// Asserts the edited text, and that the inverse edits restore the source.
 #[track_caller]
-fn there_and_back(text: &str, edits: &[Edit], expected: &str) {
+fn round_trip(text: &str, edits: &[Edit], expected: &str) {
     let document = parsed(text);
     let new = edited(text, edits);
     assert_eq!(new, expected);

@@ -22,7 +22,9 @@ pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
 /// The number of characters between the start of the line and an offset.
 pub(super) fn column(text: &str, offset: usize) -> usize {
     let offset = offset.min(text.len());
-    let line = text.get(line_start(text, offset)..offset).unwrap_or_default();
+    let line = text
+        .get(line_start(text, offset)..offset)
+        .unwrap_or_default();
     line.strip_prefix('\u{feff}')
         .unwrap_or(line)
         .chars()
@@ -32,7 +34,8 @@ pub(super) fn column(text: &str, offset: usize) -> usize {
 /// The offset at which the line of an offset starts, after a byte order mark.
 pub(super) fn line_start(text: &str, offset: usize) -> usize {
     let mark = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    memchr::memrchr(b'\n', &text.as_bytes()[..offset]).map_or(mark.min(offset), |newline| newline + 1)
+    memchr::memrchr(b'\n', &text.as_bytes()[..offset])
+        .map_or(mark.min(offset), |newline| newline + 1)
 }
 
 /// The offset at which the line of an offset ends: its line break (CRLF or LF), or the end of the text.

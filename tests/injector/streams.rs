@@ -143,7 +143,7 @@ fn a_text_that_is_no_utf_8_is_told_with_its_line() {
     let folder = Folder::new();
     std::fs::write(folder.0.join("a.yaml"), b"a: b\nc: \xff\n").expect("a file");
     let ended = folder.run(&["file", "-f", "a.yaml"]);
-    super::assert_refused(&ended, 1, &["a.yaml: line 2: this is not UTF-8"]);
+    super::assert_refused(&ended, 1, &["a.yaml: line 2: the input is not UTF-8"]);
 }
 
 fn a_patch_is_a_line_for_each_resource() {

@@ -4,7 +4,7 @@ use super::Editor;
 use crate::inject::report::Refusal;
 use crate::inject::settings::DEFAULT_STATUS_PORT;
 use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
-use crate::manifest::{Op, Pointer, NewValue};
+use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
 
 const METADATA: &str = "metadata";
@@ -44,9 +44,12 @@ impl Editor<'_> {
         }
         match has_entries(metadata) {
             true => self.first_annotations(&above, ANNOTATIONS, all, ports),
-            false => {
-                self.first_annotations(&Pointer::root().join_key(METADATA), METADATA, metadata, ports)
-            }
+            false => self.first_annotations(
+                &Pointer::root().join_key(METADATA),
+                METADATA,
+                metadata,
+                ports,
+            ),
         }
     }
 
@@ -99,14 +102,14 @@ impl Editor<'_> {
         let is_empty = ports.intended.is_none() && count(&metadata["annotations"]) == removed;
         let old = self.view.saved.as_ref();
         let was_created = old.is_some_and(|old| old.collections.contains_key(METADATA));
-        let metadata_change = self.emptied(METADATA).filter(|_| count(metadata) == 1);
+        let metadata_op = self.emptied(METADATA).filter(|_| count(metadata) == 1);
         // Metadata that were created with the annotations may have other members by now.
-        let change = self
+        let op = self
             .emptied(ANNOTATIONS)
             .or_else(|| was_created.then_some(Op::Remove));
-        match (is_empty, metadata_change, change) {
-            (true, Some(change), _) => self.edit(Pointer::root().join_key(METADATA), change),
-            (true, None, Some(change)) => self.edit(above.clone(), change),
+        match (is_empty, metadata_op, op) {
+            (true, Some(op), _) => self.edit(Pointer::root().join_key(METADATA), op),
+            (true, None, Some(op)) => self.edit(above.clone(), op),
             _ => {
                 self.edit_ports(above, ports);
                 self.edit(above.join_key(ANNOTATION), Op::Remove);

@@ -3,7 +3,7 @@
 use super::Editor;
 use crate::inject::view::containers::LISTS;
 use crate::inject::view::saved::SavedValue;
-use crate::manifest::{Op, Pointer, NewValue};
+use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Value, json};
 
 impl Editor<'_> {
@@ -31,12 +31,12 @@ impl Editor<'_> {
                 self.saved.collections.insert(name.into(), saved);
             }
             (None, Some(items), Some(index)) => {
-                let change = match items.len() {
+                let op = match items.len() {
                     1 => self.emptied(&name),
                     _ => None,
                 };
-                match change {
-                    Some(change) => self.edit(at, change),
+                match op {
+                    Some(op) => self.edit(at, op),
                     None => self.edit(at.join_index(index), Op::Remove),
                 }
             }

@@ -12,7 +12,7 @@ use super::view::containers::{LISTS, SIDECAR};
 use super::view::probe_kind::raw_probes;
 use super::view::saved::Saved;
 use super::view::{PodView, SPEC_LISTS};
-use crate::manifest::{Op, Edit, Pointer, apply, sort_edits};
+use crate::manifest::{Edit, Op, Pointer, apply, sort_edits};
 use std::borrow::Cow;
 
 /// The edits for a pod, sorted; their places start at the root of the document.
@@ -96,7 +96,7 @@ struct Editor<'a> {
 }
 
 impl Editor<'_> {
-    fn edit(&mut self, at: Pointer, change: Op) {
-        self.edits.push(Edit { pointer: at, op: change });
+    fn edit(&mut self, pointer: Pointer, op: Op) {
+        self.edits.push(Edit { pointer, op });
     }
 }

@@ -5,7 +5,7 @@ use crate::inject::intent::Goal;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe};
 use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, key_of_text};
-use crate::manifest::{Op, Pointer, NewValue};
+use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value};
 
 impl Editor<'_> {
@@ -155,7 +155,10 @@ impl Editor<'_> {
         saved.fields.insert("path".into(), SavedField::default());
         match current.fields.get("path") {
             Some(current) if *current == **path => {}
-            Some(_) => self.edit(at.join_key("path"), Op::Replace(Value::from(&**path).into())),
+            Some(_) => self.edit(
+                at.join_key("path"),
+                Op::Replace(Value::from(&**path).into()),
+            ),
             None => self.edit(at.join_key("path"), Op::Add(Value::from(&**path).into())),
         }
     }

@@ -6,7 +6,7 @@ use crate::inject::report::Refusal;
 use crate::inject::view::SPEC_LISTS;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::saved::SavedProbe;
-use crate::manifest::{Op, Edit, Pointer, NewValue, apply, sort_edits};
+use crate::manifest::{Edit, NewValue, Op, Pointer, apply, sort_edits};
 use serde_json::Value;
 
 /// The place of the annotations, as the annotation names it.
@@ -204,14 +204,14 @@ impl Editor<'_> {
             self.edits.extend(below);
             return;
         }
-        let written = NewValue {
+        let new = NewValue {
             value,
             text: source,
         };
         // In front of a renaming of the same place.
-        let at = at.clone();
-        let change = Op::Replace(written);
-        self.edits.insert(0, Edit { pointer: at, op: change });
+        let pointer = at.clone();
+        let op = Op::Replace(new);
+        self.edits.insert(0, Edit { pointer, op });
     }
 
     /// The places that injection may write out as a whole.

@@ -1,4 +1,4 @@
-//! What edits leave of a text, and that their inverses bring all of it back.
+//! Edits of texts, and inverse edits that restore them.
 
 use super::*;
 
@@ -18,11 +18,11 @@ spec:
 ";
 
 #[test]
-fn a_probe_is_rewritten_and_the_rest_stays() {
+fn edits_change_only_the_edited_nodes() {
     let probe = "/spec/containers/0/livenessProbe/httpGet";
     let edits = [
-        set(&format!("{probe}/port"), json!(15020)),
-        set(&format!("{probe}/path"), json!("/app-health/web/livez")),
+        replace(&format!("{probe}/port"), json!(15020)),
+        replace(&format!("{probe}/path"), json!("/app-health/web/livez")),
         add(&format!("{probe}/scheme"), json!("HTTP")),
         add(
             "/spec/initContainers",
@@ -50,11 +50,11 @@ spec:
     mode: 0755
     version: 1.10
 ";
-    there_and_back(WEB, &edits, expected);
+    round_trip(WEB, &edits, expected);
 }
 
 #[test]
-fn line_breaks_and_a_missing_last_one_stay() {
+fn edits_use_the_line_breaks_of_the_document() {
     let crlf = WEB.replace('\n', "\r\n");
     let text = crlf.trim_end();
     let new = edited(text, &[add("/spec/initContainers", json!([{"name": "x"}]))]);
@@ -64,18 +64,18 @@ fn line_breaks_and_a_missing_last_one_stay() {
     );
     assert!(!new.replace("\r\n", "").contains('\n'));
     assert!(!new.ends_with('\n'));
-    there_and_back("a:\n- 1", &[add("/a/1", json!(2))], "a:\n- 1\n- 2");
-    there_and_back("a: 1", &[set("/a", json!({"b": 2}))], "a:\n  b: 2");
+    round_trip("a:\n- 1", &[add("/a/1", json!(2))], "a:\n- 1\n- 2");
+    round_trip("a: 1", &[replace("/a", json!({"b": 2}))], "a:\n  b: 2");
 }
 
 #[test]
-fn sequences_are_indented_as_the_document_has_them() {
-    there_and_back(
+fn new_sequences_are_indented_like_those_of_the_document() {
+    round_trip(
         "a:\n    b:\n      - 1\n",
         &[add("/a/c", json!([{"d": [2]}]))],
         "a:\n    c:\n      - d:\n          - 2\n    b:\n      - 1\n",
     );
-    there_and_back(
+    round_trip(
         "a:\n  # c\n\n  - 1\n  # d\n  - 2\n",
         &[add("/a/0", json!({"k": "v", "l": "w"}))],
         "a:\n  - k: v\n    l: w\n  # c\n\n  - 1\n  # d\n  - 2\n",
@@ -83,18 +83,18 @@ fn sequences_are_indented_as_the_document_has_them() {
 }
 
 #[test]
-fn entries_that_share_the_line_of_a_dash_make_room() {
-    there_and_back(
+fn an_entry_is_added_before_one_on_the_line_of_a_dash() {
+    round_trip(
         "- name: web # c\n  image: i\n",
         &[add("/0/ports", json!([1]))],
         "- ports:\n  - 1\n  name: web # c\n  image: i\n",
     );
-    there_and_back(
+    round_trip(
         "- - 1\n  - 2\n",
         &[add("/0/0", json!(0))],
         "- - 0\n  - 1\n  - 2\n",
     );
-    there_and_back(
+    round_trip(
         "-\n  name: web\n",
         &[add("/0/k", json!(0))],
         "-\n  k: 0\n  name: web\n",
@@ -102,23 +102,23 @@ fn entries_that_share_the_line_of_a_dash_make_room() {
 }
 
 #[test]
-fn brackets_take_entries_in_front() {
-    there_and_back(
+fn entries_are_added_at_the_front_of_flow_collections() {
+    round_trip(
         "p: {port: 80, path: /}\n",
         &[
             add("/p/scheme", json!("HTTP")),
-            set("/p/port", json!("a, b")),
+            replace("/p/port", json!("a, b")),
         ],
         "p: {scheme: HTTP, port: 'a, b', path: /}\n",
     );
-    there_and_back(
+    round_trip(
         "a: [ 1, 2 ]\n",
         &[add("/a/0", json!([]))],
         "a: [ [], 1, 2 ]\n",
     );
-    there_and_back("a: [1, 2]\n", &[add("/a/2", json!(3))], "a: [1, 2, 3]\n");
-    there_and_back("a: { }\n", &[add("/a/b", json!(1))], "a: {b: 1 }\n");
-    there_and_back(
+    round_trip("a: [1, 2]\n", &[add("/a/2", json!(3))], "a: [1, 2, 3]\n");
+    round_trip("a: { }\n", &[add("/a/b", json!(1))], "a: {b: 1 }\n");
+    round_trip(
         "a: []\n",
         &[add("/a/0", json!(1)), add("/a/0", json!(2))][..1],
         "a: [1]\n",
@@ -126,9 +126,9 @@ fn brackets_take_entries_in_front() {
 }
 
 #[test]
-fn json_stays_json() {
+fn edited_json_is_json() {
     let pretty = "{\n    \"spec\": {\n        \"a\": [\n            1\n        ],\n        \"b\": {}\n    }\n}\n";
-    there_and_back(
+    round_trip(
         pretty,
         &[
             add(
@@ -136,16 +136,16 @@ fn json_stays_json() {
                 json!([{"name": "x", "args": ["y"]}]),
             ),
             add("/spec/a/0", json!("yes")),
-            set("/spec/b", json!({"c": null})),
+            replace("/spec/b", json!({"c": null})),
         ],
         "{\n    \"spec\": {\n        \"initContainers\": [{\"name\": \"x\", \"args\": [\"y\"]}],\n        \
          \"a\": [\n            \"yes\",\n            1\n        ],\n        \"b\": {\"c\": null}\n    }\n}\n",
     );
-    there_and_back(
+    round_trip(
         r#"{"a":{"b":80},"c":[]}"#,
         &[
             add("/a/x", json!({"k": ["\u{7f}", true]})),
-            set("/a/b", json!("80")),
+            replace("/a/b", json!("80")),
             rename("/c", "d"),
         ],
         r#"{"a":{"x":{"k":["\u007f",true]},"b":"80"},"d":[]}"#,
@@ -153,7 +153,7 @@ fn json_stays_json() {
 }
 
 #[test]
-fn empty_values_are_filled_and_emptied() {
+fn empty_values_become_collections_and_back() {
     for (text, expected) in [
         (
             "m:\n  a:   # c\n  z: 1\n",
@@ -165,7 +165,7 @@ fn empty_values_are_filled_and_emptied() {
         ("m:\n  a: &x\n  z: 1\n", "m:\n  a: &x\n    k: v\n  z: 1\n"),
         ("m:\n  a: [ ] # c\n", "m:\n  a: # c\n    k: v\n"),
     ] {
-        there_and_back(text, &[set("/m/a", json!({"k": "v"}))], expected);
+        round_trip(text, &[replace("/m/a", json!({"k": "v"}))], expected);
     }
     assert_eq!(
         edited(
@@ -178,7 +178,7 @@ fn empty_values_are_filled_and_emptied() {
 }
 
 #[test]
-fn values_on_several_lines_are_replaced_whole() {
+fn multi_line_values_are_replaced_as_a_whole() {
     for value in [
         "|\n    x\n\n    y\n",
         "|+\n    x\n\n",
@@ -193,7 +193,7 @@ fn values_on_several_lines_are_replaced_whole() {
     ] {
         let text = format!("m:\n  a: {value}  b: 1\n");
         let document = parsed(&text);
-        let new = edited(&text, &[set("/m/a", json!(1))]);
+        let new = edited(&text, &[replace("/m/a", json!(1))]);
         let lines: Vec<_> = new.lines().filter(|line| !line.is_empty()).collect();
         assert_eq!(
             (lines[0], *lines.last().unwrap()),
@@ -201,18 +201,18 @@ fn values_on_several_lines_are_replaced_whole() {
             "{new:?}"
         );
         assert!(lines[1].starts_with("  a: 1"), "{new:?}");
-        let inverse = random::inverse(&document, &[set("/m/a", json!(1))]).unwrap();
+        let inverse = random::inverse(&document, &[replace("/m/a", json!(1))]).unwrap();
         assert_eq!(edited(&new, &inverse), text);
     }
 }
 
 #[test]
-fn keys_are_renamed_where_they_are() {
-    there_and_back(
+fn renamed_keys_keep_their_position() {
+    round_trip(
         "p:\n  # c\n  'grpc': # d\n    service: x # e\n    port: 1\n",
         &[
-            set("/p/grpc/port", json!(2)),
-            set("/p/grpc/service", json!("/app")),
+            replace("/p/grpc/port", json!(2)),
+            replace("/p/grpc/service", json!("/app")),
             rename("/p/grpc/service", "path"),
             rename("/p/grpc", "httpGet"),
         ],
@@ -221,14 +221,14 @@ fn keys_are_renamed_where_they_are() {
 }
 
 #[test]
-fn a_value_that_was_kept_is_put_back_only_where_it_reads_the_same() {
-    let back = |text| edited("a: 1\n", &[put_back("/a", json!("x"), text)]);
-    assert_eq!(back("\"x\""), "a: \"x\"\n");
-    assert_eq!(back("  x"), "a:  x\n");
+fn a_saved_text_is_written_only_if_it_parses_to_the_value() {
+    let restored = |text| edited("a: 1\n", &[restore("/a", json!("x"), text)]);
+    assert_eq!(restored("\"x\""), "a: \"x\"\n");
+    assert_eq!(restored("  x"), "a:  x\n");
     for wrong in ["y", "x\nb: 1", "[x", "*x", "x: x", "&y x\nz", "{x: y}"] {
-        assert_eq!(back(wrong), "a: x\n", "{wrong:?}");
+        assert_eq!(restored(wrong), "a: x\n", "{wrong:?}");
     }
-    assert_eq!(edited("[1]", &[put_back("/0", json!("x"), "x")]), "[\"x\"]");
+    assert_eq!(edited("[1]", &[restore("/0", json!("x"), "x")]), "[\"x\"]");
 }
 
 const SHARED: &str = "\
@@ -240,14 +240,14 @@ c:
 ";
 
 #[test]
-fn a_shared_probe_is_written_out_and_shared_again() {
+fn an_alias_is_expanded_and_restored() {
     let document = parsed(SHARED);
-    let alias = document.shared_ancestor(&at("/c/0/readinessProbe/httpGet/port"));
-    assert_eq!(alias, Some(at("/c/0/readinessProbe")));
+    let alias = document.shared_ancestor(&pointer("/c/0/readinessProbe/httpGet/port"));
+    assert_eq!(alias, Some(pointer("/c/0/readinessProbe")));
     let readiness = json!({"httpGet": {"port": 15020, "path": "/readyz"}});
     let edits = [
-        set("/c/0/livenessProbe/httpGet/port", json!(15020)),
-        set("/c/0/readinessProbe", readiness),
+        replace("/c/0/livenessProbe/httpGet/port", json!(15020)),
+        replace("/c/0/readinessProbe", readiness),
     ];
     let expected = "\
 c:
@@ -259,20 +259,20 @@ c:
       port: 15020
   z: 1
 ";
-    there_and_back(SHARED, &edits, expected);
+    round_trip(SHARED, &edits, expected);
 }
 
 #[test]
-fn an_edit_below_an_alias_writes_it_out() {
+fn an_edit_below_an_alias_expands_it() {
     let new = edited(
         SHARED,
-        &[set("/c/0/readinessProbe/httpGet/port", json!(81))],
+        &[replace("/c/0/readinessProbe/httpGet/port", json!(81))],
     );
     let expected = SHARED.replace(" *probe # same", " # same\n    httpGet:\n      port: 81");
     assert_eq!(new, expected);
 }
 
-/// The document, an edit below a merge, the expected text.
+/// A document, the pointer of an edit below a merge key, and the expected text.
 const MERGES: [(&str, &str, &str); 8] = [
     (
         "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2 # c\nz: 1\n",
@@ -313,59 +313,60 @@ const MERGES: [(&str, &str, &str); 8] = [
 ];
 
 #[test]
-fn an_edit_below_a_merge_key_flattens_its_mapping() {
-    for (text, place, expected) in MERGES {
-        assert_eq!(edited(text, &[set(place, json!(9))]), expected);
+fn an_edit_below_a_merge_key_expands_its_mapping() {
+    for (text, path, expected) in MERGES {
+        assert_eq!(edited(text, &[replace(path, json!(9))]), expected);
     }
 }
 
 #[test]
-fn a_flattened_mapping_gets_its_merge_key_back() {
-    for (text, place, flat) in MERGES {
+fn an_expanded_mapping_is_restored_with_its_merge_key() {
+    for (text, path, flat) in MERGES {
         let document = parsed(text);
-        let shared = document.shared_ancestor(&at(place)).expect("a mapping");
+        let shared = document.shared_ancestor(&pointer(path)).expect("a mapping");
         let value = shared.resolve(document.value()).expect("a value").clone();
-        let written = document.value_text(&shared).expect("a text");
-        assert!(written.contains("<<"), "{written:?}");
-        let back = put_back(&shared.to_string(), value, &written);
-        assert_eq!(edited(flat, &[back]), text);
+        let source = document.value_text(&shared).expect("a text");
+        assert!(source.contains("<<"), "{source:?}");
+        let restored = restore(&shared.to_string(), value, &source);
+        assert_eq!(edited(flat, &[restored]), text);
     }
 }
 
 #[test]
-fn a_merge_key_comes_back_only_where_it_brings_the_same() {
+fn a_merge_key_is_restored_only_if_it_merges_the_same_values() {
     let text = "a: &a {p: 2}\nb: {p: 1, q: 2}\n";
-    let back = |text: &str, kept| edited(text, &[put_back("/b", json!({"p": 1, "q": 3}), kept)]);
+    let restored =
+        |text: &str, saved| edited(text, &[restore("/b", json!({"p": 1, "q": 3}), saved)]);
     let flat = "\n  p: 1\n  q: 3\n";
-    for kept in [
+    for saved in [
         "{<<: *a, q: 3}",
         "{<<: *none, q: 3}",
         "{<<: 1, q: 3}",
         "\n  <<: *a\n  q: 3",
     ] {
         assert_eq!(
-            back(text, kept),
+            restored(text, saved),
             format!("a: &a {{p: 2}}\nb:{flat}"),
-            "{kept:?}"
+            "{saved:?}"
         );
     }
     let same = text.replace("2}\nb", "1}\nb");
     assert_eq!(
-        back(&same, "{<<: *a, q: 3}"),
+        restored(&same, "{<<: *a, q: 3}"),
         "a: &a {p: 1}\nb: {<<: *a, q: 3}\n"
     );
     assert_eq!(
-        back(&same, "\n  <<: *a # c\n  q: 3"),
+        restored(&same, "\n  <<: *a # c\n  q: 3"),
         "a: &a {p: 1}\nb:\n  <<: *a # c\n  q: 3\n"
     );
 }
 
 #[test]
-fn edits_of_own_entries_go_along_where_a_merge_is_flattened() {
+fn an_expanded_mapping_includes_edits_of_its_own_entries() {
     let text = "get: &get {path: /a, port: 80}\nprobe:\n  httpGet: {<<: *get, port: 81}\n  periodSeconds: 2\n";
     let edits = [
-        set("/probe/httpGet/path", json!("/b")),
-        set("/probe/httpGet/port", json!(15020)),
+        replace("/probe/httpGet/path", json!("/b")),
+        replace("/probe/httpGet/port", json!(15020)),
         add("/probe/httpGet/scheme", json!("HTTP")),
     ];
     let expected = "\
@@ -381,12 +382,12 @@ probe:
     assert_eq!(
         edited(text, &edits[1..2]),
         text.replace("port: 81", "port: 15020"),
-        "an entry of its own needs no flattening"
+        "an edit of an own entry does not expand the mapping"
     );
     let nested = "a: &a {m: {p: 1}, k: 1}\nb:\n  <<: *a\n  o: {<<: {r: 1}}\n";
     let edits = [
-        set("/b/k", json!(2)),
-        set("/b/o/r", json!(2)),
+        replace("/b/k", json!(2)),
+        replace("/b/o/r", json!(2)),
         rename("/b", "c"),
     ];
     assert_eq!(
@@ -396,82 +397,97 @@ probe:
 }
 
 #[test]
-fn a_merged_mapping_and_its_source_are_edited_together() {
+fn a_merged_mapping_and_its_source_can_both_be_edited() {
     let text = "live: &probe\n  get: {port: 80}\nready:\n  <<: *probe\n  every: 2\n";
     let edits = [
-        set("/live/get/port", json!(1)),
-        set("/ready/get/port", json!(2)),
+        replace("/live/get/port", json!(1)),
+        replace("/ready/get/port", json!(2)),
     ];
     let flat = "live: &probe\n  get: {port: 1}\nready:\n  every: 2\n  get:\n    port: 2\n";
     assert_eq!(edited(text, &edits), flat);
-    let back = [
-        put_back("/live/get/port", json!(80), "80"),
-        put_back(
+    let inverse = [
+        restore("/live/get/port", json!(80), "80"),
+        restore(
             "/ready",
             json!({"get": {"port": 80}, "every": 2}),
             "\n  <<: *probe\n  every: 2",
         ),
     ];
-    assert_eq!(edited(flat, &back), text);
+    assert_eq!(edited(flat, &inverse), text);
 }
 
 #[test]
-fn a_removal_that_uncovers_a_merged_entry_is_refused() {
+fn removing_an_entry_that_overrides_a_merged_one_is_an_error() {
     let text = "a: &a {q: 1}\nb: {<<: *a, q: 2}\n";
     let error = parsed(text).edit(&[remove("/b/q")]).unwrap_err();
-    assert_eq!(error, EditError::MergeKey(at("/b/q")));
+    assert_eq!(error, EditError::MergeKey(pointer("/b/q")));
 }
 
 #[test]
-fn what_would_change_another_place_is_refused() {
-    let refusal = |text: &str, edits: &[Edit]| parsed(text).edit(edits).unwrap_err();
-    let error = refusal(SHARED, &[set("/c/0/livenessProbe/httpGet/port", json!(1))]);
+fn an_edit_that_would_change_another_node_is_an_error() {
+    let error_of = |text: &str, edits: &[Edit]| parsed(text).edit(edits).unwrap_err();
+    let error = error_of(
+        SHARED,
+        &[replace("/c/0/livenessProbe/httpGet/port", json!(1))],
+    );
     assert!(
         error
             .to_string()
             .contains("/c/0/readinessProbe is an alias (*probe)"),
         "{error}"
     );
-    let error = refusal(
+    let error = error_of(
         SHARED,
         &[add("/c/0/livenessProbe/httpGet/path", json!("/"))],
     );
     assert!(matches!(error, EditError::Alias { .. }), "{error}");
     let merged = "a: &a {p: 1}\nb:\n  <<: *a\n  q: 2\n";
     assert_eq!(
-        refusal(merged, &[set("/a/p", json!(2))]),
-        EditError::MergeKey(at("/b/p"))
+        error_of(merged, &[replace("/a/p", json!(2))]),
+        EditError::MergeKey(pointer("/b/p"))
     );
-    let error = refusal("a: &a 1\nb: *a\n", &[remove("/a")]);
+    let error = error_of("a: &a 1\nb: *a\n", &[remove("/a")]);
     assert!(matches!(error, EditError::InvalidYaml { .. }), "{error}");
-    assert_eq!(error.pointer(), Some(&at("/b")));
+    assert_eq!(*error.pointer(), pointer("/b"));
 }
 
 #[test]
-fn edits_that_do_not_fit_are_refused() {
-    let refusal = |edits: &[Edit]| parsed("a: {b: 1}\nc: []\nd:\n").edit(edits).unwrap_err();
-    assert_eq!(refusal(&[set("/x", json!(1))]), EditError::InvalidPointer(at("/x")));
-    assert_eq!(refusal(&[add("/a", json!(1))]), EditError::InvalidPointer(at("/a")));
+fn edits_that_do_not_apply_are_errors() {
+    let error_of = |edits: &[Edit]| parsed("a: {b: 1}\nc: []\nd:\n").edit(edits).unwrap_err();
     assert_eq!(
-        refusal(&[add("/c/1", json!(1))]),
-        EditError::InvalidPointer(at("/c/1"))
+        error_of(&[replace("/x", json!(1))]),
+        EditError::InvalidPointer(pointer("/x"))
     );
     assert_eq!(
-        refusal(&[add("/d/e", json!(1))]),
-        EditError::InvalidPointer(at("/d/e"))
+        error_of(&[add("/a", json!(1))]),
+        EditError::InvalidPointer(pointer("/a"))
     );
-    assert_eq!(refusal(&[rename("/a", "c")]), EditError::InvalidPointer(at("/a")));
-    assert!(matches!(refusal(&[set("", json!(1))]), EditError::WrongValue(_)));
+    assert_eq!(
+        error_of(&[add("/c/1", json!(1))]),
+        EditError::InvalidPointer(pointer("/c/1"))
+    );
+    assert_eq!(
+        error_of(&[add("/d/e", json!(1))]),
+        EditError::InvalidPointer(pointer("/d/e"))
+    );
+    assert_eq!(
+        error_of(&[rename("/a", "c")]),
+        EditError::InvalidPointer(pointer("/a"))
+    );
+    assert!(matches!(
+        error_of(&[replace("", json!(1))]),
+        EditError::WrongValue(_)
+    ));
 }
 
 #[test]
-fn marks_comments_and_an_order_mark_around_the_root_stay_outside() {
-    there_and_back(
+fn markers_comments_and_byte_order_mark_stay_around_the_root() {
+    round_trip(
         "\u{feff}# licence\n\n---\n# c\nkind: Pod\n...\n",
         &[add("/metadata", json!({"name": "x"}))],
         "\u{feff}# licence\n\n---\n# c\nmetadata:\n  name: x\nkind: Pod\n...\n",
     );
-    there_and_back(
+    round_trip(
         "\u{feff}a: 1\n",
         &[add("/b", json!(2))],
         "\u{feff}b: 2\na: 1\n",
@@ -479,14 +495,14 @@ fn marks_comments_and_an_order_mark_around_the_root_stay_outside() {
 }
 
 #[test]
-fn thousands_of_edits_of_a_list_are_done_at_once() {
+fn thousands_of_edits_of_a_list_are_applied_in_one_pass() {
     let mut text = String::from("items:\n");
     let mut edits = Vec::new();
     for item in 0..1_000 {
         text += "- kind: Deployment\n  spec:\n";
         for key in 0..15 {
             text += &format!("    k{key}: {key} # c\n");
-            edits.push(set(&format!("/items/{item}/spec/k{key}"), json!("new")));
+            edits.push(replace(&format!("/items/{item}/spec/k{key}"), json!("new")));
         }
     }
     let new = edited(&text, &edits);
@@ -495,23 +511,23 @@ fn thousands_of_edits_of_a_list_are_done_at_once() {
 }
 
 #[test]
-fn what_stands_behind_an_empty_value_stays_behind_its_key() {
+fn a_comment_after_an_empty_value_stays_on_the_line_of_its_key() {
     for (value, empty) in [("{}", json!({})), ("", json!(null)), ("{\n  }", json!({}))] {
-        for (aside, end) in [(" # none yet", "\n"), ("  ", "\n"), (" # none yet", "")] {
+        for (comment, end) in [(" # none yet", "\n"), ("  ", "\n"), (" # none yet", "")] {
             let gap = if value.is_empty() { "" } else { " " };
-            let text = format!("a:{gap}{value}{aside}{end}");
-            let filled = edited(&text, &[set("/a", json!({"b": "x", "c": "z"}))]);
-            assert_eq!(filled, format!("a:{aside}\n  b: x\n  c: z{end}"));
+            let text = format!("a:{gap}{value}{comment}{end}");
+            let filled = edited(&text, &[replace("/a", json!({"b": "x", "c": "z"}))]);
+            assert_eq!(filled, format!("a:{comment}\n  b: x\n  c: z{end}"));
             let fewer = edited(&filled, &[remove("/a/c")]);
-            assert_eq!(fewer, format!("a:{aside}\n  b: x{end}"));
-            let back = edited(&fewer, &[put_back("/a", empty.clone(), value)]);
-            assert_eq!(back, text);
+            assert_eq!(fewer, format!("a:{comment}\n  b: x{end}"));
+            let restored = edited(&fewer, &[restore("/a", empty.clone(), value)]);
+            assert_eq!(restored, text);
         }
     }
-    // On a line of its own it stands behind no key.
-    there_and_back(
+    // A value on a separate line has no key on its line.
+    round_trip(
         "a:\n  x # one\n",
-        &[set("/a", json!(["b"]))],
+        &[replace("/a", json!(["b"]))],
         "a:\n- b # one\n",
     );
     let text = "a: # none yet\n- b\nc: 1 # one\n";
@@ -522,7 +538,7 @@ fn what_stands_behind_an_empty_value_stays_behind_its_key() {
 }
 
 #[test]
-fn a_root_may_have_a_tag_on_a_line_of_its_own() {
+fn a_root_may_have_a_tag_on_a_separate_line() {
     for text in [
         "--- # a comment\n!!map\na: 1\n",
         "!!seq\n- 1\n",
@@ -530,20 +546,22 @@ fn a_root_may_have_a_tag_on_a_line_of_its_own() {
     ] {
         let document = parsed(text);
         assert!(document.value_text(&Pointer::root()).is_some());
-        let place = ["/a", "/0"].map(at);
-        let place = place.iter().find(|at| at.resolve(document.value()).is_some());
-        let edit = set(&place.expect("a value").to_string(), json!(2));
+        let path = ["/a", "/0"].map(pointer);
+        let path = path
+            .iter()
+            .find(|at| at.resolve(document.value()).is_some());
+        let edit = replace(&path.expect("a value").to_string(), json!(2));
         assert_eq!(edited(text, &[edit]), text.replace('1', "2"));
     }
 }
 
 #[test]
-fn an_error_names_the_place_in_the_source() {
-    let failed = |text: &str, edits: &[Edit]| {
+fn an_error_has_the_pointer_of_the_source() {
+    let fail = |text: &str, edits: &[Edit]| {
         let document = parsed(text);
         let error = document.edit(edits).unwrap_err();
-        let at = error.pointer().expect("a place");
-        (at.to_string(), document.line(at), error)
+        let pointer = error.pointer();
+        (pointer.to_string(), document.line(pointer), error)
     };
     let text = "\
 list:
@@ -557,43 +575,43 @@ list:
     <<: *a
 ";
     let first = add("/list/0", json!({"new": [1, 2]}));
-    let (at, line, error) = failed(text, &[first.clone(), set("/list/0/a/p", json!(2))]);
+    let (failed, line, error) = fail(text, &[first.clone(), replace("/list/0/a/p", json!(2))]);
     assert!(matches!(error, EditError::Alias { .. }), "{error}");
-    assert_eq!((&*at, line), ("/list/1/b", 3));
+    assert_eq!((&*failed, line), ("/list/1/b", 3));
     let alias = text.replace("*a\n  c", "x\n  c");
-    let (at, line, error) = failed(&alias, &[first.clone(), set("/list/0/a/p", json!(2))]);
+    let (failed, line, error) = fail(&alias, &[first.clone(), replace("/list/0/a/p", json!(2))]);
     assert!(matches!(error, EditError::MergeKey(_)), "{error}");
-    assert_eq!((&*at, line), ("/list/3/g/p", 9));
-    let (at, line, error) = failed(text, &[first.clone(), remove("/list/1/c/d")]);
+    assert_eq!((&*failed, line), ("/list/3/g/p", 9));
+    let (failed, line, error) = fail(text, &[first.clone(), remove("/list/1/c/d")]);
     assert!(matches!(error, EditError::InvalidYaml { .. }), "{error}");
     assert!(!error.to_string().contains("line 6"), "{error}");
-    assert_eq!((&*at, line), ("/list/2/f/0", 7));
-    let (at, line, _) = failed(text, &[first, set("/list/1/c/x/y", json!(1))]);
-    assert_eq!((&*at, line), ("/list/1/c/x/y", 4));
+    assert_eq!((&*failed, line), ("/list/2/f/0", 7));
+    let (failed, line, _) = fail(text, &[first, replace("/list/1/c/x/y", json!(1))]);
+    assert_eq!((&*failed, line), ("/list/1/c/x/y", 4));
 }
 
 #[test]
-fn an_alias_is_put_back_only_where_its_anchor_has_the_same_value() {
-    let back = |text: &str| edited(text, &[put_back("/b/port", json!(8080), "*p")]);
+fn an_alias_is_restored_only_if_its_anchor_has_the_same_value() {
+    let restored = |text: &str| edited(text, &[restore("/b/port", json!(8080), "*p")]);
     for (anchor, alias) in [("&p 8080", "*p"), ("&p 8081", "8080"), ("8080", "8080")] {
         for (open, close) in [("\n  ", "\n"), (" {", "} # c\n")] {
             let text = |port| format!("a: {anchor}\nb:{open}port: {port}{close}");
-            assert_eq!(back(&text("15020")), text(alias));
+            assert_eq!(restored(&text("15020")), text(alias));
         }
     }
 }
 
 #[test]
-fn an_alias_in_json_is_not_put_back() {
-    let back = put_back("/b", json!(8080), "*p");
+fn an_alias_is_not_restored_in_json() {
+    let restored = restore("/b", json!(8080), "*p");
     assert_eq!(
-        edited(r#"{"a":8080,"b":1}"#, &[back]),
+        edited(r#"{"a":8080,"b":1}"#, &[restored]),
         r#"{"a":8080,"b":8080}"#
     );
 }
 
 #[test]
-fn one_text_that_does_not_read_costs_no_other_its_text() {
+fn a_saved_text_that_does_not_parse_affects_no_other_saved_text() {
     let texts = [
         ("/b", json!(8080), "*p", "*p"),
         ("/c", json!(8080), "*gone", "8080"),
@@ -625,8 +643,8 @@ fn one_text_that_does_not_read_costs_no_other_its_text() {
     let mut text = String::from("a: [&p 8080, &m {q: 1}]\n");
     let mut expected = text.clone();
     let mut edits = Vec::new();
-    for (place, value, kept, restored) in texts {
-        let key = &place[1..];
+    for (path, value, saved, restored) in texts {
+        let key = &path[1..];
         text += &format!("{key}: 0\n");
         let gap = if restored.starts_with([' ', '\n']) {
             ""
@@ -634,19 +652,19 @@ fn one_text_that_does_not_read_costs_no_other_its_text() {
             " "
         };
         expected += &format!("{key}:{gap}{restored}\n");
-        edits.push(put_back(place, value, kept));
+        edits.push(restore(path, value, saved));
     }
     assert_eq!(edited(&text, &edits), expected);
 }
 
 #[test]
-fn a_thousand_aliases_without_their_anchor_are_written_out_at_once() {
+fn a_thousand_aliases_without_their_anchor_are_expanded_in_one_pass() {
     let mut text = String::from("a: &p 8080\n");
     let mut edits = Vec::new();
     for index in 0..1_000 {
         text += &format!("k{index}: 0\n");
         let alias = if index == 500 { "*p" } else { "*gone" };
-        edits.push(put_back(&format!("/k{index}"), json!(8080), alias));
+        edits.push(restore(&format!("/k{index}"), json!(8080), alias));
     }
     let new = edited(&text, &edits);
     assert_eq!(new.matches(": 8080\n").count(), 999);
@@ -654,12 +672,12 @@ fn a_thousand_aliases_without_their_anchor_are_written_out_at_once() {
 }
 
 #[test]
-fn a_null_becomes_a_mapping_and_null_again() {
+fn a_null_becomes_a_mapping_and_is_restored() {
     for null in ["", " null", " ~", "   ~", " !!null ''", "\n    null"] {
-        for aside in ["", " # none", "   "] {
+        for comment in ["", " # none", "   "] {
             for end in ["", "\n", "\n  z: 1\n", "\r\n  z: 1\r\n"] {
-                let text = format!("p:\n  httpGet:{null}{aside}{end}");
-                null_and_back(&text);
+                let text = format!("p:\n  httpGet:{null}{comment}{end}");
+                round_trip_of_null(&text);
             }
         }
     }
@@ -669,31 +687,31 @@ fn a_null_becomes_a_mapping_and_null_again() {
             format!("p: {{a: 1, httpGet:{null}, z: 1}} # c\n"),
             format!("p:\n  {{httpGet:{null},\n   z: 1}}\n"),
         ] {
-            null_and_back(&text);
+            round_trip_of_null(&text);
         }
     }
-    null_and_back("{\"p\": {\"httpGet\": null}}");
-    null_and_back("p: {\"httpGet\":null}\n");
-    null_and_back("- httpGet:\n");
+    round_trip_of_null("{\"p\": {\"httpGet\": null}}");
+    round_trip_of_null("p: {\"httpGet\":null}\n");
+    round_trip_of_null("- httpGet:\n");
 }
 
-/// Sets `httpGet` to a handler, and back to null as it was written.
+/// Replaces the null by a handler and restores the source text.
 #[track_caller]
-fn null_and_back(text: &str) {
+fn round_trip_of_null(text: &str) {
     let document = parsed(text);
-    let place = ["/p/httpGet", "/0/httpGet"];
-    let place = place
+    let path = ["/p/httpGet", "/0/httpGet"];
+    let path = path
         .iter()
-        .find(|place| at(place).resolve(document.value()).is_some());
+        .find(|path| pointer(path).resolve(document.value()).is_some());
     let handler = json!({"path": "/app-health/web/livez", "port": 15020});
-    let edit = set(place.expect("a place"), handler);
+    let edit = replace(path.expect("a path"), handler);
     let new = edited(text, core::slice::from_ref(&edit));
-    let inverse = random::inverse(&document, &[edit]).expect("a kept text");
+    let inverse = random::inverse(&document, &[edit]).expect("a source text");
     assert_eq!(edited(&new, &inverse), text, "{new}");
 }
 
 #[test]
-fn a_block_mapping_becomes_null_and_comes_back_with_its_comments() {
+fn a_block_mapping_becomes_null_and_is_restored_with_its_comments() {
     for block in [
         "\n    port: 80",
         " # socket\n    port: 80",
@@ -707,28 +725,28 @@ fn a_block_mapping_becomes_null_and_comes_back_with_its_comments() {
         for end in ["", "\n", " # behind\n", "\n    # behind\n", "\n  z: 1\n"] {
             for start in ["p:\n  ", "p:\n- ", "p:\n- a: 1\n  "] {
                 let text = format!("{start}tcpSocket:{block}{end}");
-                let (text, place) = match start {
+                let (text, path) = match start {
                     "p:\n  " => (text, "/p/tcpSocket"),
                     _ => (text, "/p/0/tcpSocket"),
                 };
-                there_and_back_again(&text, place);
+                round_trip_to_null(&text, path);
             }
         }
     }
 }
 
 #[track_caller]
-fn there_and_back_again(text: &str, place: &str) {
+fn round_trip_to_null(text: &str, path: &str) {
     let document = parsed(text);
-    let edit = set(place, json!(null));
+    let edit = replace(path, json!(null));
     let new = edited(text, core::slice::from_ref(&edit));
     assert!(new.contains("tcpSocket: null"), "{new}");
-    let inverse = random::inverse(&document, &[edit]).expect("a kept text");
+    let inverse = random::inverse(&document, &[edit]).expect("a source text");
     assert_eq!(edited(&new, &inverse), text, "{new}");
 }
 
 #[test]
-fn a_binary_text_is_replaced_with_its_tag_and_comes_back() {
+fn a_binary_scalar_is_replaced_with_its_tag_and_restored() {
     for text in [
         "path: !!binary L2Zvbw== # /foo\n",
         "{path: !!binary 'L2Zvbw==', a: 1}\n",
@@ -738,21 +756,21 @@ fn a_binary_text_is_replaced_with_its_tag_and_comes_back() {
         } else {
             "path: /bar # /foo\n"
         };
-        there_and_back(text, &[set("/path", json!("/bar"))], path);
+        round_trip(text, &[replace("/path", json!("/bar"))], path);
     }
 }
 
 #[test]
-fn a_comment_behind_a_dash_comes_back_with_the_collection_below_it() {
-    there_and_back(
+fn a_comment_after_a_dash_is_restored_with_its_collection() {
+    round_trip(
         "- # c\n  a: 1\n- 2\n",
-        &[set("/0", json!({"b": 1}))],
+        &[replace("/0", json!({"b": 1}))],
         "- b: 1\n- 2\n",
     );
-    there_and_back(
+    round_trip(
         "-  \n  - 1\n  - 2\n",
-        &[set("/0", json!([3, {"a": 1, "b": 2}]))],
+        &[replace("/0", json!([3, {"a": 1, "b": 2}]))],
         "- - 3\n  - a: 1\n    b: 2\n",
     );
-    there_and_back("- # c\n  a: 1\n", &[set("/0", json!("x"))], "- x # c\n");
+    round_trip("- # c\n  a: 1\n", &[replace("/0", json!("x"))], "- x # c\n");
 }

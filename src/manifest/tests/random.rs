@@ -1,12 +1,12 @@
-//! Edits made up at random for a document, and those that take them back.
+//! Random edits of a document, and their inverses.
 
-use super::{Op, Document, Edit, Pointer, Source, Segment, NewValue};
+use super::{Document, Edit, NewValue, Op, Pointer, Segment, Source};
 use serde_json::{Value, json};
 
-/// A generator of numbers (Marsaglia's xorshift64), the same numbers each time.
-pub struct Dice(u64);
+/// A pseudorandom generator (Marsaglia's xorshift64) with a fixed seed.
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -23,36 +23,36 @@ impl Dice {
         among[self.below(among.len())]
     }
 
-    /// Whether, so many times out of a hundred.
+    /// Returns true in this percentage of calls.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 }
 
-/// All places of a value, the root among them.
-pub fn places(value: &Value) -> Vec<Pointer> {
+/// Pointers to all nodes of a value, the root included.
+pub fn pointers(value: &Value) -> Vec<Pointer> {
     let mut all = Vec::new();
-    gather(value, &Pointer::root(), &mut all);
+    collect(value, &Pointer::root(), &mut all);
     all
 }
 
-fn gather(value: &Value, at: &Pointer, all: &mut Vec<Pointer>) {
-    all.push(at.clone());
+fn collect(value: &Value, pointer: &Pointer, all: &mut Vec<Pointer>) {
+    all.push(pointer.clone());
     match value {
         Value::Object(map) => map
             .iter()
-            .for_each(|(key, value)| gather(value, &at.join_key(key), all)),
+            .for_each(|(key, value)| collect(value, &pointer.join_key(key), all)),
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .for_each(|(index, value)| gather(value, &at.join_index(index), all)),
+            .for_each(|(index, value)| collect(value, &pointer.join_index(index), all)),
         _ => {}
     }
 }
 
-/// A value such as an injector writes, or worse.
-pub fn value(dice: &mut Dice) -> Value {
-    match dice.below(14) {
+/// A value that injection may write, or one that is hard to render.
+pub fn value(rng: &mut Random) -> Value {
+    match rng.below(14) {
         0 => json!(15020),
         1 => json!("/app-health/web/livez"),
         2 => json!({}),
@@ -72,55 +72,53 @@ pub fn value(dice: &mut Dice) -> Value {
     }
 }
 
-/// One edit that a document has room for, if the dice find one.
-pub fn edit(dice: &mut Dice, document: &Document, places: &[Pointer]) -> Option<Edit> {
-    let at = places[dice.below(places.len())].clone();
-    let written = NewValue::from(value(dice));
-    match at.resolve(document.value())? {
-        Value::Object(map) if !map.is_empty() && dice.chance(60) => {
-            let at = at.join_key("added here");
-            let change = Op::Add(written);
-            at.resolve(document.value())
+/// A random edit of one of these nodes; none if it does not apply.
+pub fn edit(rng: &mut Random, document: &Document, pointers: &[Pointer]) -> Option<Edit> {
+    let pointer = pointers[rng.below(pointers.len())].clone();
+    let new = NewValue::from(value(rng));
+    match pointer.resolve(document.value())? {
+        Value::Object(map) if !map.is_empty() && rng.chance(60) => {
+            let pointer = pointer.join_key("added here");
+            let op = Op::Add(new);
+            pointer
+                .resolve(document.value())
                 .is_none()
-                .then_some(Edit { pointer: at, op: change })
+                .then_some(Edit { pointer, op })
         }
-        Value::Array(items) if !items.is_empty() && dice.chance(60) => {
-            let index = if dice.chance(70) {
+        Value::Array(items) if !items.is_empty() && rng.chance(60) => {
+            let index = if rng.chance(70) {
                 0
             } else {
-                dice.below(items.len() + 1)
+                rng.below(items.len() + 1)
             };
-            let change = Op::Add(written);
-            Some(Edit {
-                pointer: at.join_index(index),
-                op: change,
-            })
+            let pointer = pointer.join_index(index);
+            let op = Op::Add(new);
+            Some(Edit { pointer, op })
         }
         _ => {
-            let (above, step) = at.split_last()?;
-            let change = match step {
-                Segment::Key(key) if dice.chance(25) => {
+            let (parent, segment) = pointer.split_last()?;
+            let op = match segment {
+                Segment::Key(key) if rng.chance(25) => {
                     let key: Box<str> = format!("{key}-renamed").into();
-                    above
+                    parent
                         .join_key(&key)
                         .resolve(document.value())
                         .is_none()
                         .then_some(())?;
                     Op::Rename { key, text: None }
                 }
-                _ => Op::Replace(written),
+                _ => Op::Replace(new),
             };
-            Some(Edit { pointer: at, op: change })
+            Some(Edit { pointer, op })
         }
     }
 }
 
-/// The edits that take these back from the document that they made of this one; none where it does not say
-/// how it was written.
+/// The edits that restore a document from its edited text; none if it has no source text for a node.
 pub fn inverse(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>> {
-    let back = |edit: &Edit| {
-        let at = moved(edit, edits);
-        let change = match &edit.op {
+    let invert = |edit: &Edit| {
+        let pointer = moved(edit, edits);
+        let op = match &edit.op {
             Op::Add(_) => Op::Remove,
             Op::Replace(_) => Op::Replace(NewValue {
                 value: edit.pointer.resolve(document.value())?.clone(),
@@ -135,53 +133,57 @@ pub fn inverse(document: &Document, edits: &[Edit]) -> Option<Vec<Edit>> {
             },
             Op::Remove => return None,
         };
-        Some(Edit { pointer: at, op: change })
+        Some(Edit { pointer, op })
     };
-    edits.iter().map(back).collect()
+    edits.iter().map(invert).collect()
 }
 
-/// Where the place of an edit is once all are done.
+/// The pointer of an edit in the edited document.
 fn moved(edit: &Edit, edits: &[Edit]) -> Pointer {
-    let mut now = Pointer::root();
-    let mut was = Pointer::root();
-    for (depth, step) in edit.pointer.segments().iter().enumerate() {
-        let own = depth + 1 == edit.pointer.segments().len() && matches!(edit.op, Op::Add(_));
-        let next = match step {
-            Segment::Key(key) => was.join_key(key),
-            Segment::Index(index) => was.join_index(*index),
+    let mut new = Pointer::root();
+    let mut old = Pointer::root();
+    for (depth, segment) in edit.pointer.segments().iter().enumerate() {
+        let is_added = depth + 1 == edit.pointer.segments().len() && matches!(edit.op, Op::Add(_));
+        let next = match segment {
+            Segment::Key(key) => old.join_key(key),
+            Segment::Index(index) => old.join_index(*index),
         };
-        now = match step {
-            Segment::Key(key) => now.join_key(renamed(&next, edits).unwrap_or(key)),
-            Segment::Index(index) => now.join_index(index + added_before(&was, *index, own, edits)),
+        new = match segment {
+            Segment::Key(key) => new.join_key(renamed(&next, edits).unwrap_or(key)),
+            Segment::Index(index) => {
+                new.join_index(index + added_before(&old, *index, is_added, edits))
+            }
         };
-        was = next;
+        old = next;
     }
-    now
+    new
 }
 
-fn renamed<'a>(at: &Pointer, edits: &'a [Edit]) -> Option<&'a str> {
+fn renamed<'a>(pointer: &Pointer, edits: &'a [Edit]) -> Option<&'a str> {
     edits.iter().find_map(|edit| match &edit.op {
-        Op::Rename { key, .. } if edit.pointer == *at => Some(&**key),
+        Op::Rename { key, .. } if edit.pointer == *pointer => Some(&**key),
         _ => None,
     })
 }
 
-fn added_before(above: &Pointer, index: usize, own: bool, edits: &[Edit]) -> usize {
-    let before = |edit: &&Edit| {
+/// The number of items that edits add before an index. `is_added` says that the item of this index is added too.
+fn added_before(parent: &Pointer, index: usize, is_added: bool, edits: &[Edit]) -> usize {
+    let is_before = |edit: &&Edit| {
         let Op::Add(_) = edit.op else {
             return false;
         };
-        let added = (0..=index).any(|at| above.join_index(at) == edit.pointer);
-        added && !(own && edit.pointer == above.join_index(index))
+        let is_in_front = (0..=index).any(|index| parent.join_index(index) == edit.pointer);
+        is_in_front && !(is_added && edit.pointer == parent.join_index(index))
     };
-    edits.iter().filter(before).count()
+    edits.iter().filter(is_before).count()
 }
 
-/// Whether two edits are about different places, neither inside what the other one writes or renames.
-pub fn apart(one: &Edit, other: &Edit) -> bool {
-    let inside = |one: &Edit, other: &Edit| {
-        one.pointer.segments().starts_with(other.pointer.segments()) && !matches!(other.op, Op::Add(_))
+/// Whether two edits concern different nodes, and neither node is inside a value or key that the other edit changes.
+pub fn are_independent(one: &Edit, other: &Edit) -> bool {
+    let is_inside = |one: &Edit, other: &Edit| {
+        one.pointer.segments().starts_with(other.pointer.segments())
+            && !matches!(other.op, Op::Add(_))
             || one.pointer == other.pointer
     };
-    !inside(one, other) && !inside(other, one)
+    !is_inside(one, other) && !is_inside(other, one)
 }

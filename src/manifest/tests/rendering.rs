@@ -1,17 +1,17 @@
-//! How new values are written: as readers of YAML 1.1 and 1.2 alike take them.
+//! Rendering of new values, which readers of YAML 1.1 and of YAML 1.2 have to parse alike.
 
 use super::*;
 
 fn block(value: Value) -> String {
-    edited("k: 1\n", &[set("/k", value)])
+    edited("k: 1\n", &[replace("/k", value)])
 }
 
 fn flow(value: Value) -> String {
-    edited("[1, 'not JSON']\n", &[set("/0", value)])
+    edited("[1, 'not JSON']\n", &[replace("/0", value)])
 }
 
 #[test]
-fn strings_are_plain_where_every_reader_agrees() {
+fn strings_are_plain_if_all_readers_agree() {
     for plain in [
         "web",
         "/healthz",
@@ -34,7 +34,7 @@ fn strings_are_plain_where_every_reader_agrees() {
 }
 
 #[test]
-fn strings_that_some_reader_takes_for_more_are_quoted() {
+fn strings_that_some_reader_parses_as_another_type_are_quoted() {
     for quoted in [
         "",
         "yes",
@@ -91,7 +91,7 @@ fn strings_that_some_reader_takes_for_more_are_quoted() {
 }
 
 #[test]
-fn what_needs_escapes_is_in_double_quotes() {
+fn strings_that_need_escapes_are_in_double_quotes() {
     assert_eq!(
         block(json!("a\n\t\"\\\u{85}\u{feff}")),
         "k: \"a\\n\\t\\\"\\\\\\u0085\\ufeff\"\n"
@@ -99,7 +99,7 @@ fn what_needs_escapes_is_in_double_quotes() {
 }
 
 #[test]
-fn a_string_takes_the_quotes_of_the_one_in_its_place() {
+fn a_string_has_the_quotes_of_the_string_it_replaces() {
     for (was, is) in [
         ("/a", "/b"),
         ("'/a'", "'/b'"),
@@ -107,16 +107,16 @@ fn a_string_takes_the_quotes_of_the_one_in_its_place() {
         ("|\n  /a", "/b"),
         ("80", "/b"),
     ] {
-        let text = edited(&format!("k: {was}\n"), &[set("/k", json!("/b"))]);
+        let text = edited(&format!("k: {was}\n"), &[replace("/k", json!("/b"))]);
         assert_eq!(text, format!("k: {is}\n"));
     }
-    let text = edited("k: 'a'\n", &[set("/k", json!("it's\n"))]);
+    let text = edited("k: 'a'\n", &[replace("/k", json!("it's\n"))]);
     assert_eq!(text, "k: \"it's\\n\"\n");
-    assert_eq!(edited("k: \"a\"\n", &[set("/k", json!(1))]), "k: 1\n");
+    assert_eq!(edited("k: \"a\"\n", &[replace("/k", json!(1))]), "k: 1\n");
 }
 
 #[test]
-fn brackets_want_more_quotes() {
+fn flow_style_quotes_more_strings() {
     assert_eq!(flow(json!("a: b")), "['a: b', 'not JSON']\n");
     assert_eq!(flow(json!("a,b")), "['a,b', 'not JSON']\n");
     assert_eq!(
@@ -126,7 +126,7 @@ fn brackets_want_more_quotes() {
 }
 
 #[test]
-fn containers_begin_with_their_names() {
+fn containers_start_with_their_names() {
     let container = json!({
         "securityContext": {"runAsUser": 1}, "env": [{"value": "v", "name": "e"}], "args": [], "image": "i", "name": "c",
         "restartPolicy": "Always", "ports": [[1, 2], []]

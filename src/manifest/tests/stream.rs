@@ -1,18 +1,18 @@
-//! Files split into documents.
+//! Splitting streams into documents.
 
 use super::*;
 use crate::limits;
 use std::io::{BufReader, Cursor, Read, repeat};
 
-fn pieces(text: &str) -> Vec<String> {
-    let pieces = Stream::new(text.as_bytes()).map(|piece| piece.unwrap().text);
-    pieces.collect()
+fn split(text: &str) -> Vec<String> {
+    let documents = Stream::new(text.as_bytes()).map(|document| document.unwrap().text);
+    documents.collect()
 }
 
 #[test]
-fn documents_end_at_marks_in_the_first_column() {
+fn markers_at_the_start_of_a_line_separate_documents() {
     assert_eq!(
-        pieces("# c\n---\na: 1\n--- # d\nb: |\n  ---\n ---\n---x\n---\n"),
+        split("# c\n---\na: 1\n--- # d\nb: |\n  ---\n ---\n---x\n---\n"),
         [
             "# c\n---\na: 1\n",
             "--- # d\nb: |\n  ---\n ---\n---x\n",
@@ -20,44 +20,44 @@ fn documents_end_at_marks_in_the_first_column() {
         ]
     );
     assert_eq!(
-        pieces("a: 1\n...\n# c\n%YAML 1.1\n---\nb"),
+        split("a: 1\n...\n# c\n%YAML 1.1\n---\nb"),
         ["a: 1\n...\n", "# c\n%YAML 1.1\n---\nb"]
     );
     assert_eq!(
-        pieces("---\r\na: 1\r\n---\tb\r\n"),
+        split("---\r\na: 1\r\n---\tb\r\n"),
         ["---\r\na: 1\r\n", "---\tb\r\n"]
     );
-    assert_eq!(pieces("a: \"\n---\n\""), ["a: \"\n", "---\n\""]);
+    assert_eq!(split("a: \"\n---\n\""), ["a: \"\n", "---\n\""]);
     assert_eq!(
-        pieces("\u{feff}---\na\n---\nb\n"),
+        split("\u{feff}---\na\n---\nb\n"),
         ["\u{feff}---\na\n", "---\nb\n"]
     );
-    assert_eq!(pieces("{\n\"a\": 1\n}\n"), ["{\n\"a\": 1\n}\n"]);
-    assert_eq!(pieces("---\n---\n---"), ["---\n", "---\n", "---"]);
-    assert!(pieces("").is_empty());
+    assert_eq!(split("{\n\"a\": 1\n}\n"), ["{\n\"a\": 1\n}\n"]);
+    assert_eq!(split("---\n---\n---"), ["---\n", "---\n", "---"]);
+    assert!(split("").is_empty());
 }
 
 #[test]
-fn a_piece_knows_its_place() {
-    let above =
-        Stream::new("---\na\n\n---\nb\n".as_bytes()).map(|piece| piece.unwrap().preceding_lines);
-    assert_eq!(above.collect::<Vec<_>>(), [0, 3]);
+fn a_document_has_the_number_of_preceding_lines() {
+    let stream = Stream::new("---\na\n\n---\nb\n".as_bytes());
+    let preceding = stream.map(|document| document.unwrap().preceding_lines);
+    assert_eq!(preceding.collect::<Vec<_>>(), [0, 3]);
 }
 
 #[test]
-fn any_buffer_gives_the_same_pieces_and_together_the_file() {
-    let mut dice = random::Dice::new(3);
+fn any_buffer_size_yields_the_same_documents() {
+    let mut rng = random::Random::new(3);
     let parts = [
         "---", "...", "\n", "\r\n", "a: 1", " ", "#", "%Y", "\t", "\u{e9}", "-", "\u{feff}", "{",
     ];
     for _ in 0..2_000 {
-        let text: String = (0..dice.below(30)).map(|_| dice.pick(&parts)).collect();
-        let whole = pieces(&text);
+        let text: String = (0..rng.below(30)).map(|_| rng.pick(&parts)).collect();
+        let whole = split(&text);
         assert_eq!(whole.concat(), text);
         for size in 1..=text.len().min(9) {
             let reader = BufReader::with_capacity(size, text.as_bytes());
             let split: Vec<_> = Stream::new(reader)
-                .map(|piece| piece.unwrap().text)
+                .map(|document| document.unwrap().text)
                 .collect();
             assert_eq!(split, whole, "{text:?} by {size}");
         }
@@ -65,7 +65,7 @@ fn any_buffer_gives_the_same_pieces_and_together_the_file() {
 }
 
 #[test]
-fn other_encodings_are_refused_with_the_line() {
+fn other_encodings_are_rejected_with_the_line() {
     let refusal = |bytes: &[u8]| {
         let mut stream = Stream::new(bytes);
         let error = stream.find_map(Result::err).expect("an error");
@@ -83,7 +83,7 @@ fn other_encodings_are_refused_with_the_line() {
 }
 
 #[test]
-fn a_document_without_end_is_not_kept() {
+fn reading_stops_at_the_size_limit() {
     let endless = Cursor::new("a: 1\n---\n").chain(repeat(b'x'));
     let mut stream = Stream::new(BufReader::new(endless));
     assert_eq!(stream.next().unwrap().unwrap().text, "a: 1\n");

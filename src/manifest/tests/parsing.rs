@@ -1,22 +1,22 @@
-//! What a text stands for, and which texts are refused.
+//! Parsing: values, source texts, lines and errors.
 
 use super::*;
 use crate::limits;
 
 #[track_caller]
-fn stands_for(text: &str, value: Value) {
+fn parses_to(text: &str, value: Value) {
     assert_eq!(*parsed(text).value(), value, "{text:?}");
 }
 
 #[track_caller]
-fn refused(text: &str, line: usize, column: usize) -> String {
+fn error_at(text: &str, line: usize, column: usize) -> String {
     let error = Document::parse(text).err().expect("an error");
     assert_eq!((error.line(), error.column()), (line, column), "{error}");
     error.to_string()
 }
 
 #[test]
-fn scalars_are_those_of_yaml_1_1() {
+fn scalars_are_parsed_as_yaml_1_1() {
     for (text, value) in [
         ("yes", json!(true)),
         ("Off", json!(false)),
@@ -52,34 +52,34 @@ fn scalars_are_those_of_yaml_1_1() {
         ("!own 5", json!("5")),
         ("caf\u{e9}", json!("caf\u{e9}")),
     ] {
-        stands_for(&format!("k: {text}\n"), json!({ "k": value }));
+        parses_to(&format!("k: {text}\n"), json!({ "k": value }));
     }
 }
 
 #[test]
-fn block_scalars_keep_what_their_heads_say() {
+fn block_scalar_headers_set_indentation_and_line_breaks() {
     let text = "a: |\n  x\n\n\nb: >-\n  x\n  y\n\nc: |+\n  x\n\nd: |2\n    x\ne: z\n";
-    stands_for(
+    parses_to(
         text,
         json!({"a": "x\n", "b": "x y", "c": "x\n\n", "d": "  x\n", "e": "z"}),
     );
-    stands_for("a: |\n  no newline", json!({"a": "no newline"}));
+    parses_to("a: |\n  no newline", json!({"a": "no newline"}));
 }
 
 #[test]
-fn keys_are_text_in_json() {
-    stands_for(
+fn keys_become_json_strings() {
+    parses_to(
         "1: a\nyes: b\n'2': c\n",
         json!({"1": "a", "true": "b", "2": "c"}),
     );
-    let refusal = refused("a: 1\n[x]: 2\n", 2, 1);
-    assert!(refusal.contains("no text"), "{refusal}");
-    refused("? {a: b}\n: 2\n", 1, 3);
-    refused("~: 2\n", 1, 1);
+    let error = error_at("a: 1\n[x]: 2\n", 2, 1);
+    assert!(error.contains("not a string"), "{error}");
+    error_at("? {a: b}\n: 2\n", 1, 3);
+    error_at("~: 2\n", 1, 1);
 }
 
 #[test]
-fn comments_alone_are_no_value() {
+fn a_text_of_comments_is_an_empty_document() {
     for text in [
         "",
         "\n",
@@ -96,47 +96,47 @@ fn comments_alone_are_no_value() {
 }
 
 #[test]
-fn directives_marks_and_ends_are_read_over() {
-    stands_for("%YAML 1.1\n---\na: 1\n...\n", json!({"a": 1}));
-    stands_for("\u{feff}a: 1\n", json!({"a": 1}));
-    stands_for("--- {a: 1}\n", json!({"a": 1}));
+fn directives_and_document_markers_are_not_part_of_the_value() {
+    parses_to("%YAML 1.1\n---\na: 1\n...\n", json!({"a": 1}));
+    parses_to("\u{feff}a: 1\n", json!({"a": 1}));
+    parses_to("--- {a: 1}\n", json!({"a": 1}));
 }
 
 #[test]
-fn aliases_are_followed_and_merges_done() {
+fn aliases_are_resolved_and_merge_keys_applied() {
     let text = "a: &x {p: 1, q: 2}\nb: *x\nc:\n  <<: *x\n  q: 3\nd:\n  <<: [{p: 7}, *x]\n";
-    stands_for(
+    parses_to(
         text,
         json!({
             "a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 2}, "c": {"p": 1, "q": 3}, "d": {"p": 7, "q": 2}
         }),
     );
-    stands_for("'<<': {p: 1}\n", json!({"<<": {"p": 1}}));
-    let refusal = refused("a: &x {p: 1}\nb:\n  p: 2\n  <<: *x\n", 4, 3);
-    assert!(refusal.contains("\"p\""), "{refusal}");
-    refused("<<: 1\n", 1, 5);
-    refused("a: &x [*x]\n", 1, 8);
-    refused("a: *x\n", 1, 4);
+    parses_to("'<<': {p: 1}\n", json!({"<<": {"p": 1}}));
+    let error = error_at("a: &x {p: 1}\nb:\n  p: 2\n  <<: *x\n", 4, 3);
+    assert!(error.contains("\"p\""), "{error}");
+    error_at("<<: 1\n", 1, 5);
+    error_at("a: &x [*x]\n", 1, 8);
+    error_at("a: *x\n", 1, 4);
 }
 
 #[test]
-fn a_key_that_is_there_twice_is_refused_with_both_lines() {
-    let refusal = refused("a: 1\nb:\n  port: 1\n  path: /\n  \"port\": 2\n", 5, 3);
-    assert!(refusal.contains("\"port\""), "{refusal}");
-    assert!(refusal.contains("line 3"), "{refusal}");
-    refused("{\"a\": 1, \"a\": 2}", 1, 10);
-    let below = Document::parse("a: 1\na: 2\n")
+fn a_duplicate_key_is_an_error_with_both_lines() {
+    let error = error_at("a: 1\nb:\n  port: 1\n  path: /\n  \"port\": 2\n", 5, 3);
+    assert!(error.contains("\"port\""), "{error}");
+    assert!(error.contains("line 3"), "{error}");
+    error_at("{\"a\": 1, \"a\": 2}", 1, 10);
+    let shifted = Document::parse("a: 1\na: 2\n")
         .err()
         .map(|error| error.add_lines(10));
-    let below = below.expect("an error").to_string();
+    let shifted = shifted.expect("an error").to_string();
     assert!(
-        below.starts_with("line 12, ") && below.contains("line 11"),
-        "{below}"
+        shifted.starts_with("line 12, ") && shifted.contains("line 11"),
+        "{shifted}"
     );
 }
 
 #[test]
-fn a_helm_template_is_to_be_rendered_first() {
+fn a_helm_template_is_an_error_that_says_to_render_it() {
     for (text, line) in [
         ("a: {{ .Values.a }}\n", 1),
         ("{{- if .x }}\na: 1\n{{- end }}\n", 1),
@@ -149,7 +149,7 @@ fn a_helm_template_is_to_be_rendered_first() {
         assert_eq!(error.line(), line, "{text:?}");
         assert!(error.to_string().contains("helm template"));
     }
-    stands_for(
+    parses_to(
         "a: \"{{ $labels.pod }}\"\n",
         json!({"a": "{{ $labels.pod }}"}),
     );
@@ -161,18 +161,18 @@ fn a_helm_template_is_to_be_rendered_first() {
 }
 
 #[test]
-fn what_is_no_yaml_says_where() {
-    let refusal = refused("a: 1\n\tb: 2\n", 2, 1);
-    assert!(refusal.contains("tab"), "{refusal}");
-    refused("a: [1, 2\n", 1, 4);
-    let refusal = refused("{\"a\": 1}\n{\"a\": 2}\n", 2, 1);
-    assert!(refusal.contains("---"), "{refusal}");
-    refused("a: 1\n---\nb: 1\n", 2, 1);
-    refused("a: !!int x\n", 1, 4);
+fn invalid_yaml_is_an_error_with_its_position() {
+    let error = error_at("a: 1\n\tb: 2\n", 2, 1);
+    assert!(error.contains("tab"), "{error}");
+    error_at("a: [1, 2\n", 1, 4);
+    let error = error_at("{\"a\": 1}\n{\"a\": 2}\n", 2, 1);
+    assert!(error.contains("---"), "{error}");
+    error_at("a: 1\n---\nb: 1\n", 2, 1);
+    error_at("a: !!int x\n", 1, 4);
 }
 
 #[test]
-fn text_behind_aliases_is_bounded() {
+fn text_that_aliases_copy_is_limited() {
     let of = |bytes: usize, times: usize| {
         let aliases = "- *text\n".repeat(times);
         Document::parse(&format!("- &text {}\n{aliases}", "x".repeat(bytes)))
@@ -193,12 +193,12 @@ fn text_behind_aliases_is_bounded() {
     );
     assert!(
         Document::parse(&"x".repeat(2 * most)).is_ok(),
-        "no alias leads there"
+        "no alias copies it"
     );
 }
 
 #[test]
-fn nesting_and_aliases_are_bounded() {
+fn nesting_and_aliased_values_are_limited() {
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     parsed(&deep(limits::DOCUMENT_NESTING));
     let error = Document::parse(&deep(limits::DOCUMENT_NESTING + 1)).err();
@@ -209,7 +209,10 @@ fn nesting_and_aliases_are_bounded() {
         laughs += &format!("a{level}: &a{level} [{alias}]\n");
     }
     let error = Document::parse(&laughs).err();
-    assert_eq!(error.map(|error| error.kind), Some(ParseErrorKind::TooManyAliasedValues));
+    assert_eq!(
+        error.map(|error| error.kind),
+        Some(ParseErrorKind::TooManyAliasedValues)
+    );
     let mut chain = String::from("a0: &a0 [x]\n");
     for level in 1..=limits::DOCUMENT_NESTING {
         chain += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
@@ -219,10 +222,10 @@ fn nesting_and_aliases_are_bounded() {
 }
 
 #[test]
-fn the_source_of_values_and_keys_is_told() {
+fn values_and_keys_have_source_texts() {
     let text = "spec:\n  \"port\":  0x50 # c\n  none:\n  # c\n  list:\n  - &p a\n  - *p\n  m: {<<: {z: 1}}\n";
     let document = parsed(text);
-    let value = |path: &str| document.value_text(&at(path)).map(String::from);
+    let value = |path: &str| document.value_text(&pointer(path)).map(String::from);
     assert_eq!(value("/spec/port").as_deref(), Some("  0x50"));
     assert_eq!(value("/spec/none").as_deref(), Some(""));
     assert_eq!(value("/spec/list/0").as_deref(), Some("a"));
@@ -231,19 +234,23 @@ fn the_source_of_values_and_keys_is_told() {
     assert_eq!(value("/spec/m/z"), None);
     assert_eq!(value("/spec/absent"), None);
     assert_eq!(
-        document.key_text(&at("/spec/port")).as_deref(),
+        document.key_text(&pointer("/spec/port")).as_deref(),
         Some("\"port\"")
     );
-    assert_eq!(document.key_text(&at("/spec/list/0")), None);
-    assert_eq!(document.line(&at("/spec/port")), 2);
+    assert_eq!(document.key_text(&pointer("/spec/list/0")), None);
+    assert_eq!(document.line(&pointer("/spec/port")), 2);
 }
 
 #[test]
-fn a_mapping_is_shared_above_what_its_merge_key_brings() {
+fn a_mapping_is_the_shared_ancestor_of_its_merged_entries() {
     let text =
         "a: &a {b: {c: 1}, d: {e: 1}}\nm:\n  <<: *a\n  d: {<<: [{f: 1}, {g: 1}], h: 1}\nn: *a\n";
     let document = parsed(text);
-    let shared = |path| document.shared_ancestor(&at(path)).map(|at| at.to_string());
+    let shared = |path| {
+        document
+            .shared_ancestor(&pointer(path))
+            .map(|shared| shared.to_string())
+    };
     assert_eq!(shared("/m/b").as_deref(), Some("/m"));
     assert_eq!(shared("/m/b/c").as_deref(), Some("/m"));
     assert_eq!(shared("/m/d/f").as_deref(), Some("/m/d"));
@@ -251,13 +258,13 @@ fn a_mapping_is_shared_above_what_its_merge_key_brings() {
     for own in ["/m", "/m/d", "/m/d/h", "/a/b/c", "/none", "/m/d/none"] {
         assert_eq!(shared(own), None, "{own}");
     }
-    let text = document.value_text(&at("/m/d"));
+    let text = document.value_text(&pointer("/m/d"));
     assert_eq!(text.as_deref(), Some("{<<: [{f: 1}, {g: 1}], h: 1}"));
-    assert_eq!(document.value_text(&at("/m/d/f")), None);
+    assert_eq!(document.value_text(&pointer("/m/d/f")), None);
 }
 
 #[test]
-fn a_text_with_its_content_elsewhere_is_known() {
+fn aliases_and_mappings_with_merge_keys_are_shared_fragments() {
     for text in [
         "*a",
         " # c\n  *a",
@@ -285,17 +292,26 @@ fn a_text_with_its_content_elsewhere_is_known() {
 }
 
 #[test]
-fn the_highest_alias_on_the_way_is_told() {
+fn the_shared_ancestor_is_the_outermost_alias() {
     let text = "a: &a {b: 1}\nc: &c {d: *a}\ne: *c\n";
     let document = parsed(text);
-    assert_eq!(document.shared_ancestor(&at("/e/d/b")), Some(at("/e")));
-    assert_eq!(document.shared_ancestor(&at("/c/d")), Some(at("/c/d")));
-    assert_eq!(document.shared_ancestor(&at("/c/d/b")), Some(at("/c/d")));
-    assert_eq!(document.shared_ancestor(&at("/a/b")), None);
+    assert_eq!(
+        document.shared_ancestor(&pointer("/e/d/b")),
+        Some(pointer("/e"))
+    );
+    assert_eq!(
+        document.shared_ancestor(&pointer("/c/d")),
+        Some(pointer("/c/d"))
+    );
+    assert_eq!(
+        document.shared_ancestor(&pointer("/c/d/b")),
+        Some(pointer("/c/d"))
+    );
+    assert_eq!(document.shared_ancestor(&pointer("/a/b")), None);
 }
 
 #[test]
-fn a_text_that_was_kept_is_read_again() {
+fn a_fragment_without_unresolved_aliases_has_a_value() {
     for (text, value) in [
         ("0x50", json!(80)),
         ("", json!(null)),
@@ -318,10 +334,10 @@ fn a_text_that_was_kept_is_read_again() {
 }
 
 #[test]
-fn the_line_of_a_place_is_that_of_its_key_or_dash() {
+fn the_line_of_a_node_is_that_of_its_key_or_dash() {
     let text = "\u{feff}# c\n---\na: &a\n  b: 1\nc:\n\n- 1\n-\n  d: 2\ne: # c\n  *a\nf:\n  g: 1\n  <<: *a\nh: [1,\n  2]\n";
     let document = parsed(text);
-    for (place, line) in [
+    for (path, line) in [
         ("", 3),
         ("/a", 3),
         ("/a/b", 4),
@@ -340,12 +356,12 @@ fn the_line_of_a_place_is_that_of_its_key_or_dash() {
         ("/f/none", 12),
         ("/none", 3),
     ] {
-        assert_eq!(document.line(&at(place)), line, "{place}");
+        assert_eq!(document.line(&pointer(path)), line, "{path}");
     }
-    assert_eq!(parsed("\n# c\n").line(&at("/a")), 1);
+    assert_eq!(parsed("\n# c\n").line(&pointer("/a")), 1);
 }
 
-/// What `sigs.k8s.io/yaml` v1.6.0 reads, case by case.
+/// Values that `sigs.k8s.io/yaml` v1.6.0 returns.
 #[test]
 fn binary_is_decoded_as_kubectl_decodes_it() {
     for (text, value) in [
@@ -363,23 +379,23 @@ fn binary_is_decoded_as_kubectl_decodes_it() {
         ("AA==", "\0"),
         ("77+9", "\u{fffd}"),
     ] {
-        stands_for(&format!("k: !!binary {text}\n"), json!({ "k": value }));
+        parses_to(&format!("k: !!binary {text}\n"), json!({ "k": value }));
     }
-    stands_for("!!binary L2Zvbw==: 1\n", json!({"/foo": 1}));
-    stands_for("!!binary PDw=: {a: 1}\n", json!({"<<": {"a": 1}}));
-    stands_for(
+    parses_to("!!binary L2Zvbw==: 1\n", json!({"/foo": 1}));
+    parses_to("!!binary PDw=: {a: 1}\n", json!({"<<": {"a": 1}}));
+    parses_to(
         "a: &x !!binary L2Zvbw==\nb: *x\n",
         json!({"a": "/foo", "b": "/foo"}),
     );
-    stands_for(
+    parses_to(
         "a: !<tag:yaml.org,2002:binary> L2Zvbw==\n",
         json!({"a": "/foo"}),
     );
-    stands_for("a: !binary L2Zvbw==\n", json!({"a": "L2Zvbw=="}));
+    parses_to("a: !binary L2Zvbw==\n", json!({"a": "L2Zvbw=="}));
 }
 
 #[test]
-fn binary_that_readers_differ_on_is_refused() {
+fn binary_that_readers_decode_differently_is_an_error() {
     for wrong in [
         "\"L2Zv bw==\"",
         "\"L2Zv\\tbw==\"",
@@ -391,19 +407,19 @@ fn binary_that_readers_differ_on_is_refused() {
         "~",
         "L2Zvbw==L2Zvbw==",
     ] {
-        let error = refused(&format!("a: 1\nk: !!binary {wrong}\n"), 2, 4);
+        let error = error_at(&format!("a: 1\nk: !!binary {wrong}\n"), 2, 4);
         assert!(error.contains("not base64"), "{error}");
     }
     for wrong in ["/w==", "gIGC", "null", "true"] {
-        let error = refused(&format!("k: !!binary {wrong}\n"), 1, 4);
+        let error = error_at(&format!("k: !!binary {wrong}\n"), 1, 4);
         assert!(error.contains("not UTF-8"), "{error}");
     }
-    refused("!!binary /w==: 1\n", 1, 1);
-    refused("a: 1\n!!binary YQ==: 2\n", 2, 1);
+    error_at("!!binary /w==: 1\n", 1, 1);
+    error_at("a: 1\n!!binary YQ==: 2\n", 2, 1);
 }
 
 #[test]
-fn a_merge_key_may_have_its_tag() {
-    stands_for("!!merge <<: {a: 1}\nb: 2\n", json!({"a": 1, "b": 2}));
-    stands_for("!!str <<: {a: 1}\n", json!({"<<": {"a": 1}}));
+fn a_merge_key_may_have_a_tag() {
+    parses_to("!!merge <<: {a: 1}\nb: 2\n", json!({"a": 1, "b": 2}));
+    parses_to("!!str <<: {a: 1}\n", json!({"<<": {"a": 1}}));
 }
