@@ -298,6 +298,7 @@ fn json_has_its_members_whatever_happens() {
         "address",
         "status",
         "reason",
+        "grpc_code",
         "agent_status",
         "look_at",
     ] {

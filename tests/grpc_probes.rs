@@ -5,9 +5,10 @@ use libtest_mimic::Trial;
 use crate::support::TLS;
 use crate::support::agent::Agent;
 use crate::support::certs::Identity;
+use crate::support::command::{check, check_json};
 use crate::support::fake_app::{FakeApp, Step};
 use crate::support::frames::{END_STREAM, head, headers, settings};
-use crate::support::menu::grpc::serving;
+use crate::support::menu::grpc::{failing, serving};
 use crate::support::menu::{FINE, answer};
 use crate::support::observe::{logged, until};
 use crate::support::ports::reserve;
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Trial> {
     trials!["grpc_probes":
         a_refused_dial_is_tried_again_before_the_deadline,
         a_refused_dial_without_time_for_another_fails_at_once,
+        the_status_of_a_call_that_fails_is_told,
         the_call_is_the_one_kubelet_makes,
         an_app_that_takes_no_call_and_floods_keeps_nobody_waiting,
     ]
@@ -53,6 +55,31 @@ fn a_refused_dial_without_time_for_another_fails_at_once() {
     let agent = agent(reserved.port, 1);
     probe(&agent, LIVEZ).assert_is(502);
     logged(&agent, "reason=refused ");
+}
+
+fn the_status_of_a_call_that_fails_is_told() {
+    for (status, code, label) in [
+        ("14", "UNAVAILABLE", "UNAVAILABLE"),
+        ("5", "NOT_FOUND", "NOT_FOUND"),
+        ("99", "99", "other"),
+    ] {
+        let app = Scripted::start(None, vec![failing(status); 3]);
+        let agent = agent(app.port(), 10);
+        probe(&agent, LIVEZ).assert_is(502);
+        logged(&agent, &format!("reason=grpc_error grpc_code={code} "));
+        let series =
+            format!(r#"probelet_probe_failures_total{{reason="grpc_error",grpc_code="{label}"}}"#);
+        assert_eq!(agent.metric(&series), Some(1.0));
+        let url = format!("grpc://127.0.0.1:{}", app.port());
+        let result = check_json(&[&url]);
+        assert_eq!(result.text("reason"), Some("grpc_error"));
+        assert_eq!(result.text("grpc_code"), Some(code));
+        let verbose = check(&["--verbose", &url]).stderr;
+        assert!(
+            verbose.contains(&format!("* gRPC status {code}\n")),
+            "{verbose}"
+        );
+    }
 }
 
 /// One HEADERS frame, then one DATA frame with the message, which ends the stream.

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::probe::{Failure, Outcome};
 use crate::telemetry::{Counter, Histogram, StatusCounter};
+use crate::wire::health::GrpcCode;
 
 /// Status codes counted one by one for each path; the others are counted as `other`.
 const CODES: usize = 6;
@@ -71,6 +72,8 @@ pub struct Metrics {
     pub(super) codes: RefCell<Box<[StatusCounter<CODES>]>>,
     pub(super) failures: [Counter; Failure::ALL.len()],
     pub(super) bodies_broken: Counter,
+    /// By [`GrpcCode::label_index`].
+    pub(super) grpc_errors: [Counter; GrpcCode::LABELS],
     pub(super) rejections: [Counter; Rejection::ALL.len()],
     pub(super) durations: Histogram<{ BUCKETS_MS.len() }>,
 }
@@ -82,6 +85,7 @@ impl Metrics {
             codes: RefCell::new(vec![StatusCounter::default(); probers].into_boxed_slice()),
             failures: [const { Counter::new() }; Failure::ALL.len()],
             bodies_broken: Counter::new(),
+            grpc_errors: [const { Counter::new() }; GrpcCode::LABELS],
             rejections: [const { Counter::new() }; Rejection::ALL.len()],
             durations: Histogram::new(BUCKETS_MS),
         }
@@ -94,6 +98,7 @@ impl Metrics {
         match outcome {
             Outcome::Failed(failure) => self.failures[failure as usize].increment(),
             Outcome::BodyBroken(_) => self.bodies_broken.increment(),
+            Outcome::GrpcError(code) => self.grpc_errors[code.label_index()].increment(),
             Outcome::WantsTls(_) => self.failures[Failure::TlsPort as usize].increment(),
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => {}
         }

@@ -5,7 +5,8 @@ use super::metrics::{Metrics, Rejection};
 use crate::config::Probers;
 use crate::probe::Failure;
 use crate::telemetry::Counter;
-use crate::telemetry::prometheus::{Kind, PageWriter, Piece};
+use crate::telemetry::prometheus::{Kind, Label, PageWriter, Piece};
+use crate::wire::health::GrpcCode;
 
 /// What is measured when the page is requested.
 pub struct Gauges {
@@ -44,6 +45,11 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
         write_reason(page, name, failure.as_str(), counter);
     }
     write_reason(page, name, "body_broken", &metrics.bodies_broken);
+    for (index, counter) in metrics.grpc_errors.iter().enumerate() {
+        let code = GrpcCode::label(index);
+        let labels: [Label<'_>; 2] = [("reason", &"grpc_error"), ("grpc_code", &code)];
+        page.sample_if_counted(name, &labels, counter.get());
+    }
     let name = "probelet_rejected_total";
     let help = "Requests that got no outcome of a probe, by reason.";
     page.family(name, Kind::Counter, help);

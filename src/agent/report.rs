@@ -41,6 +41,7 @@ impl Probed<'_> {
             .field("path", &self.prober.path)
             .field("target", self.target)
             .maybe("reason", self.outcome.reason())
+            .maybe("grpc_code", self.outcome.grpc_code())
             .field("status", self.outcome.status())
             .field("ms", self.took.as_millis() as u64)
             .suppressed(suppressed);

@@ -4,6 +4,7 @@ use super::scene::Scene;
 use crate::limits;
 use crate::probe::Failure;
 use core::fmt::Write;
+use core::net::SocketAddr;
 
 // As the advice on a bad redirect says.
 const _: () = assert!(limits::LOCATION_BYTES == 8 * 1024);
@@ -133,10 +134,6 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
         "the app has no grpc.health.v1.Health; does it register one, is {port} its gRPC port?",
     ),
     (
-        Failure::GrpcError,
-        "the call failed; is the service registered by just that name, is {port} the app's gRPC port?",
-    ),
-    (
         Failure::NoDescriptors,
         "this process has no file descriptor left; see `ulimit -n`",
     ),
@@ -150,6 +147,10 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
 pub const WANTS_TLS: &str =
     "the port wants TLS, so the app says; ask it by https://, and the prober by `scheme: HTTPS`";
 
+/// The gRPC call failed with another status.
+const GRPC_ERROR: &str =
+    "the call failed; is the service registered by just that name, is {port} the app's gRPC port?";
+
 /// The app's body broke.
 pub const BROKEN_BODY: &str = "the head came, but the body stalled, was cut short or broke its chunking, \
     and kubelet errs on that; look at what the app writes after its head";
@@ -160,7 +161,16 @@ pub fn of_failure(failure: Failure, scene: Scene) -> String {
     let text = scene
         .own_advice(failure)
         .or_else(|| common().map(|(_, text)| *text));
-    let (text, at) = (text.unwrap_or_default(), scene.at);
+    fill(text.unwrap_or_default(), scene.at)
+}
+
+/// What to look at when a gRPC call failed with another status.
+pub fn of_grpc_error(at: Option<SocketAddr>) -> String {
+    fill(GRPC_ERROR, at)
+}
+
+/// Replaces `{ip}` and `{port}`.
+fn fill(text: &str, at: Option<SocketAddr>) -> String {
     let mut told = String::with_capacity(2 * text.len());
     for (index, piece) in text.split(['{', '}']).enumerate() {
         // Writing to a string does not fail.
@@ -195,7 +205,7 @@ pub fn of_status(status: u16, is_tls: bool) -> &'static str {
 mod tests {
     use super::*;
     use crate::check::scene::Security;
-    use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use core::net::{IpAddr, Ipv4Addr};
 
     const PLAIN: Scene = Scene {
         at: Some(SocketAddr::new(

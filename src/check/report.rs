@@ -12,6 +12,7 @@ use super::watch::{Phase, Watch};
 use crate::config::Action;
 use crate::probe::Outcome;
 use crate::telemetry::Quoted;
+use crate::wire::health::GrpcCode;
 
 /// How a check ended.
 pub enum Verdict {
@@ -35,6 +36,9 @@ impl Report {
     pub(super) fn new(plan: &Plan, watch: &Watch, verdict: Verdict) -> Report {
         watch.reached(Phase::Done);
         let facts = Facts::of(plan, watch, &verdict);
+        if let Some(code) = facts.grpc_code {
+            watch.tell_grpc_code(code);
+        }
         Report {
             text: match plan.json {
                 true => facts.json(watch),
@@ -55,6 +59,8 @@ struct Facts<'a> {
     /// The code of the app itself.
     status: Option<u16>,
     reason: Option<&'static str>,
+    /// Only for the reason `grpc_error`.
+    grpc_code: Option<GrpcCode>,
     /// What stands in place of a code that there is none of.
     said: &'static str,
     /// The code that the agent would hand back to kubelet.
@@ -71,6 +77,7 @@ impl<'a> Facts<'a> {
             is_named: plan.address().is_none(),
             status: None,
             reason: Some("no_address"),
+            grpc_code: None,
             said: "",
             agent_status: None,
             look_at: None,
@@ -85,6 +92,7 @@ impl<'a> Facts<'a> {
         };
         facts.is_healthy = outcome.is_healthy();
         facts.reason = outcome.reason();
+        facts.grpc_code = outcome.grpc_code();
         facts.agent_status = Some(outcome.status());
         (facts.status, facts.said) = app_status(outcome);
         facts.look_at = match outcome {
@@ -99,6 +107,7 @@ impl<'a> Facts<'a> {
             }
             Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
             Outcome::WantsTls(_) => Some(advice::WANTS_TLS.into()),
+            Outcome::GrpcError(_) => Some(advice::of_grpc_error(facts.address)),
             Outcome::Answered(status) if !facts.is_healthy => {
                 Some(advice::of_status(status, watch.security() != Security::Plaintext).into())
             }
@@ -165,6 +174,8 @@ impl<'a> Facts<'a> {
         member("address", string(address.as_deref()));
         member("status", number(self.status));
         member("reason", string(self.reason));
+        let grpc_code = self.grpc_code.map(|code| code.to_string());
+        member("grpc_code", string(grpc_code.as_deref()));
         member("agent_status", number(self.agent_status));
         member("look_at", string(self.look_at.as_deref()));
         member("redirects", Some(watch.redirects().to_string()));
@@ -190,6 +201,6 @@ fn app_status(outcome: Outcome) -> (Option<u16>, &'static str) {
         }
         Outcome::Connected => (None, "connected"),
         Outcome::Serving => (None, "SERVING"),
-        Outcome::Failed(_) => (None, ""),
+        Outcome::GrpcError(_) | Outcome::Failed(_) => (None, ""),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::scene::Security;
 use crate::probe::{Event, Observer};
 use crate::telemetry::{Discreet, Quoted};
+use crate::wire::health::GrpcCode;
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::window::Window;
 
@@ -127,6 +128,11 @@ impl Watch {
         for address in addresses {
             self.tell(format_args!("* {name} is {address}"));
         }
+    }
+
+    /// Tells the status of a gRPC call that failed.
+    pub fn tell_grpc_code(&self, code: GrpcCode) {
+        self.tell(format_args!("* gRPC status {code}"));
     }
 
     fn tell(&self, text: impl Display) {

@@ -4,6 +4,7 @@
 use super::json::{self, Kind, Reader};
 use super::{Problem, Rule};
 use crate::limits;
+use core::marker::PhantomData;
 use core::time::Duration;
 use std::borrow::Cow;
 
@@ -29,50 +30,101 @@ impl From<Problem> for Stop {
     }
 }
 
-/// The members of one object that are known, in the order of the text.
-pub(super) struct Members {
-    names: &'static [&'static str],
-    met: u8,
-    seen: bool,
+/// Declares the known members of an object as an enum, with the names that errors use: dotted, and compared by their
+/// last part.
+macro_rules! members {
+    ($(#[$doc:meta])* $members:ident: $($member:ident = $name:expr,)*) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum $members {
+            $($member,)*
+        }
+
+        impl $crate::config::members::Member for $members {
+            const NAMES: &[&str] = &[$($name),*];
+            const ALL: &[Self] = &[$($members::$member),*];
+        }
+
+        impl $members {
+            fn name(self) -> &'static str {
+                <Self as $crate::config::members::Member>::NAMES[self as usize]
+            }
+        }
+    };
+}
+pub(super) use members;
+
+/// The known members of an object; made by [`members!`].
+pub(super) trait Member: Copy + 'static {
+    /// The names of the members.
+    const NAMES: &[&str];
+    /// The members, in the order of their names.
+    const ALL: &[Self];
 }
 
-impl Members {
-    /// Goes into the object that must be next.
+/// The members of one object that are known, in the order of the text.
+pub(super) struct Members<M> {
+    seen: SeenMembers,
+    members: PhantomData<M>,
+}
+
+/// What does not depend on the kind of object.
+struct SeenMembers {
+    /// A bit for each known member that has come.
+    known: u8,
+    /// Whether any member has come.
+    any: bool,
+}
+
+impl<M: Member> Members<M> {
+    /// Enters the object that must be next.
     pub(super) fn of(
         reader: &mut Reader<'_>,
         field: &'static str,
         rule: Rule,
-        names: &'static [&'static str],
     ) -> Result<Self, Stop> {
         if reader.kind()? != Kind::Object {
             return Err(refuse(reader.clone(), field, rule));
         }
         reader.enter()?;
         Ok(Members {
-            names,
-            met: 0,
-            seen: false,
+            seen: SeenMembers {
+                known: 0,
+                any: false,
+            },
+            members: PhantomData,
         })
     }
 
-    /// The name of the next member that is known and not null.
-    pub(super) fn next(&mut self, reader: &mut Reader<'_>) -> Result<Option<&'static str>, Stop> {
-        while let Some(key) = reader.key(&mut self.seen)? {
+    /// The next member that is known and not null.
+    pub(super) fn next(&mut self, reader: &mut Reader<'_>) -> Result<Option<M>, Stop> {
+        let index = self.seen.next(reader, M::NAMES)?;
+        Ok(index.map(|index| M::ALL[index]))
+    }
+}
+
+impl SeenMembers {
+    fn next(
+        &mut self,
+        reader: &mut Reader<'_>,
+        names: &'static [&'static str],
+    ) -> Result<Option<usize>, Stop> {
+        while let Some(key) = reader.key(&mut self.any)? {
             let is_key = |name: &&str| {
                 name.rsplit('.')
                     .next()
                     .is_some_and(|last| last.eq_ignore_ascii_case(&key))
             };
-            let Some(index) = self.names.iter().position(is_key) else {
+            let Some(index) = names.iter().position(is_key) else {
                 reader.skip()?;
                 continue;
             };
-            if self.met & 1 << index != 0 {
-                return Err(Problem::Repeated(self.names[index]).into());
+            if self.known & 1 << index != 0 {
+                return Err(Problem::Repeated(names[index]).into());
             }
-            self.met |= 1 << index;
+            self.known |= 1 << index;
             if reader.kind()? != Kind::Null {
-                return Ok(Some(self.names[index]));
+                return Ok(Some(index));
             }
             reader.skip()?;
         }

@@ -5,7 +5,7 @@
 use super::headers;
 use super::json::{Kind, Reader};
 use super::members::{
-    Cause, Members, Stop, missing, missing_port, number, one_of, refuse, seconds, text,
+    Cause, Members, Stop, members, missing, missing_port, number, one_of, refuse, seconds, text,
 };
 use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
 use crate::limits;
@@ -29,7 +29,9 @@ impl Probers {
     /// The first thing wrong with it, in the order of the text.
     pub fn parse(text: &str) -> Result<Self, ProbersError> {
         if text.len() > limits::PROBERS_JSON_BYTES {
-            return Err(ProbersError::TooLong { bytes: text.len() });
+            return Err(ProbersError::TooLong {
+                bytes: Some(text.len()),
+            });
         }
         if text.trim_ascii().is_empty() {
             return Ok(Probers::default());
@@ -59,12 +61,25 @@ fn entries(reader: &mut Reader<'_>, table: &mut Vec<Prober>) -> Result<(), Probe
             return Err(at(&key, Problem::RepeatedEntry.into()));
         };
         if table.len() == limits::PROBERS {
-            return Err(ProbersError::TooMany);
+            let count = table.len() + count_entries(reader, &mut seen)?;
+            return Err(ProbersError::TooMany { count });
         }
         let prober = entry(reader, &key).map_err(|stop| at(&key, stop))?;
         table.insert(place, prober);
     }
     Ok(())
+}
+
+/// The number of entries from the one whose value is next.
+fn count_entries(reader: &mut Reader<'_>, seen: &mut bool) -> Result<usize, ProbersError> {
+    let mut count = 0;
+    loop {
+        reader.skip().map_err(ProbersError::Syntax)?;
+        count += 1;
+        if reader.key(seen).map_err(ProbersError::Syntax)?.is_none() {
+            return Ok(count);
+        }
+    }
 }
 
 /// Istio's `^/(app-health|app-lifecycle)/[^/]+/(livez|readyz|startupz|prestopz|poststartz)$`;
@@ -88,21 +103,21 @@ fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     if !key.bytes().all(|byte| class::is(class::PATH, byte)) {
         return Err(Problem::PathByte.into());
     }
-    let mut members = Members::of(reader, "the value", Rule::Entry, ENTRY)?;
+    let mut members = Members::<EntryMember>::of(reader, "the value", Rule::Entry)?;
     let mut action = None;
     let mut timeout = limits::PROBE_TIMEOUT;
     while let Some(member) = members.next(reader)? {
         let found = match member {
-            "timeoutSeconds" => {
+            EntryMember::TimeoutSeconds => {
                 timeout = seconds(reader)?;
                 continue;
             }
-            "httpGet" => Action::Http(http_get(reader)?),
-            "tcpSocket" => tcp_socket(reader)?,
-            _ => grpc(reader)?,
+            EntryMember::HttpGet => Action::Http(http_get(reader)?),
+            EntryMember::TcpSocket => tcp_socket(reader)?,
+            EntryMember::Grpc => grpc(reader)?,
         };
         if is_hook && !matches!(found, Action::Http(_)) {
-            return Err(Problem::Hook(member).into());
+            return Err(Problem::Hook(member.name()).into());
         }
         if action.replace(found).is_some() {
             return Err(Problem::ManyKinds.into());
@@ -116,22 +131,46 @@ fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     })
 }
 
-const ENTRY: &[&str] = &["httpGet", "tcpSocket", "grpc", "timeoutSeconds"];
-const HTTP_GET: &[&str] = &[
-    "httpGet.path",
-    "httpGet.port",
-    "httpGet.scheme",
-    "httpGet.protocol",
-    HEADERS,
-];
-const HEADERS: &str = "httpGet.httpHeaders";
-const HEADER: &[&str] = &["httpHeaders.name", "httpHeaders.value"];
-const TCP_SOCKET: &[&str] = &["tcpSocket.port"];
-const GRPC: &[&str] = &["grpc.port", "grpc.service", "grpc.mode"];
+members! {
+    /// The members of an entry.
+    EntryMember:
+    HttpGet = "httpGet",
+    TcpSocket = "tcpSocket",
+    Grpc = "grpc",
+    TimeoutSeconds = "timeoutSeconds",
+}
+
+members! {
+    HttpGetMember:
+    Path = "httpGet.path",
+    Port = "httpGet.port",
+    Scheme = "httpGet.scheme",
+    Protocol = "httpGet.protocol",
+    HttpHeaders = "httpGet.httpHeaders",
+}
+
+members! {
+    /// The members of an item of `httpHeaders`.
+    HeaderMember:
+    Name = "httpHeaders.name",
+    Value = "httpHeaders.value",
+}
+
+members! {
+    TcpSocketMember:
+    Port = "tcpSocket.port",
+}
+
+members! {
+    GrpcMember:
+    Port = "grpc.port",
+    Service = "grpc.service",
+    Mode = "grpc.mode",
+}
 
 /// `httpGet`. Its `host` is not read: probelet asks its own pod and nobody else.
 fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
-    let mut members = Members::of(reader, "httpGet", Rule::HttpGet, HTTP_GET)?;
+    let mut members = Members::<HttpGetMember>::of(reader, "httpGet", Rule::HttpGet)?;
     let mut path = None;
     let mut port = None;
     let mut scheme = Scheme::Http;
@@ -139,21 +178,21 @@ fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
     let mut list = Vec::new();
     while let Some(member) = members.next(reader)? {
         match member {
-            "httpGet.path" => path = Some(request_target(reader)?),
-            "httpGet.port" => port = Some(number(reader, member)?),
-            "httpGet.scheme" => {
+            HttpGetMember::Path => path = Some(request_target(reader)?),
+            HttpGetMember::Port => port = Some(number(reader, member.name())?),
+            HttpGetMember::Scheme => {
                 let schemes = [
                     ("", Scheme::Http),
                     ("HTTP", Scheme::Http),
                     ("HTTPS", Scheme::Https),
                 ];
-                scheme = one_of(reader, member, Rule::Scheme, &schemes)?;
+                scheme = one_of(reader, member.name(), Rule::Scheme, &schemes)?;
             }
-            "httpGet.protocol" => {
+            HttpGetMember::Protocol => {
                 let protocols = [("HTTP1", Protocol::Http1), ("HTTP2", Protocol::Http2)];
-                protocol = one_of(reader, member, Rule::Protocol, &protocols)?;
+                protocol = one_of(reader, member.name(), Rule::Protocol, &protocols)?;
             }
-            _ => header_list(reader, &mut list)?,
+            HttpGetMember::HttpHeaders => header_list(reader, &mut list)?,
         }
     }
     if (scheme, protocol) == (Scheme::Https, Protocol::Http2) {
@@ -163,7 +202,7 @@ fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
     Ok(HttpGet {
         scheme,
         protocol,
-        port: port.ok_or_else(|| missing_port("httpGet.port"))?,
+        port: port.ok_or_else(|| missing_port(HttpGetMember::Port.name()))?,
         request_target: path.unwrap_or_else(|| "/".into()),
         host,
         headers,
@@ -171,42 +210,43 @@ fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
 }
 
 fn request_target(reader: &mut Reader<'_>) -> Result<Box<str>, Stop> {
-    const FIELD: &str = "httpGet.path";
+    let field = HttpGetMember::Path.name();
     let before = reader.clone();
-    let path = text(reader, FIELD)?;
+    let path = text(reader, field)?;
     url::request_target(&path).map_err(|error| {
         let rule = match error {
             url::BadPath::UserInfo => Rule::UserInfo,
             url::BadPath::Opaque => Rule::Opaque,
         };
-        refuse(before, FIELD, rule)
+        refuse(before, field, rule)
     })
 }
 
 fn header_list(reader: &mut Reader<'_>, list: &mut Vec<super::Header>) -> Result<(), Stop> {
     if reader.kind()? != Kind::Array {
-        return Err(refuse(reader.clone(), HEADERS, Rule::Headers));
+        let field = HttpGetMember::HttpHeaders.name();
+        return Err(refuse(reader.clone(), field, Rule::Headers));
     }
     reader.enter()?;
     let mut seen = false;
     while reader.item(&mut seen)? {
-        let mut members = Members::of(reader, "one of httpHeaders", Rule::Header, HEADER)?;
+        let mut members = Members::<HeaderMember>::of(reader, "one of httpHeaders", Rule::Header)?;
         let mut name = None;
         let mut value = Cow::Borrowed("");
         while let Some(member) = members.next(reader)? {
-            let (before, found) = (reader.clone(), text(reader, member)?);
-            if member == "httpHeaders.name" {
-                name = Some(
-                    headers::name(&found)
-                        .ok_or_else(|| refuse(before, member, Rule::HeaderName))?,
-                );
-            } else if headers::is_value(&found) {
-                value = found;
-            } else {
-                return Err(refuse(before, member, Rule::HeaderValue));
+            let before = reader.clone();
+            let found = text(reader, member.name())?;
+            let refuse = |rule| refuse(before, member.name(), rule);
+            match member {
+                HeaderMember::Name => {
+                    let token = headers::name(&found);
+                    name = Some(token.ok_or_else(|| refuse(Rule::HeaderName))?);
+                }
+                HeaderMember::Value if headers::is_value(&found) => value = found,
+                HeaderMember::Value => return Err(refuse(Rule::HeaderValue)),
             }
         }
-        let name = name.ok_or_else(|| missing("httpHeaders.name", Rule::HeaderName))?;
+        let name = name.ok_or_else(|| missing(HeaderMember::Name.name(), Rule::HeaderName))?;
         list.push(super::Header {
             name,
             value: headers::trim(&value).into(),
@@ -216,36 +256,34 @@ fn header_list(reader: &mut Reader<'_>, list: &mut Vec<super::Header>) -> Result
 }
 
 fn tcp_socket(reader: &mut Reader<'_>) -> Result<Action, Stop> {
-    let mut members = Members::of(reader, "tcpSocket", Rule::TcpSocket, TCP_SOCKET)?;
+    let mut members = Members::<TcpSocketMember>::of(reader, "tcpSocket", Rule::TcpSocket)?;
     let mut port = None;
     while let Some(member) = members.next(reader)? {
-        port = Some(number(reader, member)?);
+        match member {
+            TcpSocketMember::Port => port = Some(number(reader, member.name())?),
+        }
     }
     Ok(Action::Tcp {
-        port: port.ok_or_else(|| missing_port("tcpSocket.port"))?,
+        port: port.ok_or_else(|| missing_port(TcpSocketMember::Port.name()))?,
     })
 }
 
 fn grpc(reader: &mut Reader<'_>) -> Result<Action, Stop> {
-    let mut members = Members::of(reader, "grpc", Rule::Grpc, GRPC)?;
+    let mut members = Members::<GrpcMember>::of(reader, "grpc", Rule::Grpc)?;
     let mut port = None;
     let mut service = Cow::Borrowed("");
     let mut tls = false;
     while let Some(member) = members.next(reader)? {
         match member {
-            "grpc.port" => port = Some(number(reader, member)?),
-            "grpc.service" => service = text(reader, member)?,
-            _ => {
-                tls = one_of(
-                    reader,
-                    member,
-                    Rule::Mode,
-                    &[("Plaintext", false), ("TLS", true)],
-                )?
+            GrpcMember::Port => port = Some(number(reader, member.name())?),
+            GrpcMember::Service => service = text(reader, member.name())?,
+            GrpcMember::Mode => {
+                let modes = [("Plaintext", false), ("TLS", true)];
+                tls = one_of(reader, member.name(), Rule::Mode, &modes)?;
             }
         }
     }
-    let port = port.ok_or_else(|| missing_port("grpc.port"))?;
+    let port = port.ok_or_else(|| missing_port(GrpcMember::Port.name()))?;
     Ok(Action::Grpc {
         port,
         service: service.into(),

@@ -12,13 +12,16 @@ pub enum ProbersError {
     Syntax(json::Error),
     /// More than `limits::PROBERS_JSON_BYTES`.
     TooLong {
-        /// Its bytes.
-        bytes: usize,
+        /// Its bytes. A file is not read to its end, so its size is unknown.
+        bytes: Option<usize>,
     },
     /// JSON, but no object.
     NotATable,
     /// More than `limits::PROBERS`.
-    TooMany,
+    TooMany {
+        /// The number of entries.
+        count: usize,
+    },
     /// One entry is refused.
     Entry {
         /// The entry's key.
@@ -143,17 +146,23 @@ impl fmt::Display for ProbersError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ProbersError::Syntax(error) => write!(f, "probers are not JSON: {error}"),
-            ProbersError::TooLong { bytes } => write!(
+            ProbersError::TooLong { bytes: Some(bytes) } => write!(
                 f,
                 "probers are {bytes} bytes of JSON, but at most {} are read: leave out what no container has",
+                limits::PROBERS_JSON_BYTES
+            ),
+            ProbersError::TooLong { bytes: None } => write!(
+                f,
+                "probers are more than {} bytes of JSON, the most that is read: leave out what no container has",
                 limits::PROBERS_JSON_BYTES
             ),
             ProbersError::NotATable => f.write_str(
                 r#"probers must be one JSON object: write {"/app-health/web/livez":{"httpGet":{"port":8080}}}"#,
             ),
-            ProbersError::TooMany => write!(
+            ProbersError::TooMany { count } => write!(
                 f,
-                "there are more than {} probers: leave out those of containers that need no mesh certificate",
+                "there are {count} probers, but at most {} are supported: leave out containers that kubelet can probe \
+                 itself (annotation probelet.dev/exclude-containers)",
                 limits::PROBERS
             ),
             ProbersError::Entry { key, problem } => write!(f, "prober {}: {problem}", Quoted(key)),

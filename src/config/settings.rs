@@ -206,12 +206,11 @@ impl Config {
     }
 }
 
-/// The length goes first: where a file that is too long was cut, half a character may stand.
+/// Checks the length first: a file that is too long was cut, perhaps within a character.
 fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, Box<ConfigError>> {
     let origin = Box::from(path);
     if bytes.len() > limits::PROBERS_JSON_BYTES {
-        let bytes = bytes.len();
-        let error = ProbersError::TooLong { bytes };
+        let error = ProbersError::TooLong { bytes: None };
         return Err(Box::new(ConfigError::Probers { origin, error }));
     }
     match String::from_utf8(bytes) {

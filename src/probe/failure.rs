@@ -90,8 +90,6 @@ failures! {
     GrpcNotServing = "grpc_not_serving",
     /// The app has no health service.
     GrpcUnimplemented = "grpc_unimplemented",
-    /// The call failed with another gRPC status, or what came was no gRPC.
-    GrpcError = "grpc_error",
     /// This process has no descriptor left for the connection to the app.
     NoDescriptors = "no_descriptors",
     /// The address to dial from is not one of this machine's, or its ports are used up.

@@ -10,7 +10,7 @@ use super::{Dialled, Dialler, Event, Failure, Outcome};
 use crate::limits;
 use crate::net::{Alpn, Elapsed, Stream, StreamError, apart, yield_now};
 use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
-use crate::wire::health::{HealthCall, HealthError, HealthReader, HealthRequest};
+use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
 use crate::wire::url::Scheme;
 use crate::wire::window::Window;
 
@@ -294,32 +294,41 @@ impl Call<'_> {
         }
     }
 
-    /// What the answer comes to, as grpc-go and then kubelet see it (`pkg/probe/grpc/grpc.go`).
+    /// The outcome, with the status that grpc-go returns to kubelet (`pkg/probe/grpc/grpc.go`).
     fn outcome(&self) -> Outcome {
-        let failure = match (self.exchange.head(), self.exchange.grpc_status()) {
-            // grpc-go makes a gRPC status of HTTP's (`internal/transport/http_util.go`: `HTTPStatusConvTab`).
-            (Some(head), _) if !head.is_grpc => match head.status {
-                404 => Failure::GrpcUnimplemented,
-                _ => Failure::GrpcError,
+        let code = match (self.exchange.head(), self.exchange.grpc_status()) {
+            (Some(head), _) if !head.is_grpc => GrpcCode::from_http(head.status),
+            (_, status) => match (self.answer.error, status) {
+                (Some(error), _) => error_code(error),
+                (None, Some(code)) => GrpcCode(code),
+                // Without `grpc-status`: `http2_client.go`: `operateHeaders`, `handleData`.
+                (None, None) if self.exchange.ended_with_fields() => GrpcCode::UNKNOWN,
+                (None, None) => GrpcCode::INTERNAL,
             },
-            _ if self.answer.error.is_some() => Failure::GrpcError,
-            (_, Some(OK)) => match self.answer.reader.end() {
-                Ok(SERVING) => return Outcome::Serving,
-                Ok(_) => Failure::GrpcNotServing,
-                Err(_) => Failure::GrpcError,
-            },
-            (_, Some(DEADLINE_EXCEEDED)) => Failure::Deadline,
-            (_, Some(UNIMPLEMENTED)) => Failure::GrpcUnimplemented,
-            _ => Failure::GrpcError,
         };
-        Outcome::Failed(failure)
+        match code {
+            GrpcCode::OK => match self.answer.reader.end() {
+                Ok(SERVING) => Outcome::Serving,
+                Ok(_) => Outcome::Failed(Failure::GrpcNotServing),
+                Err(error) => Outcome::GrpcError(error_code(error)),
+            },
+            GrpcCode::DEADLINE_EXCEEDED => Outcome::Failed(Failure::Deadline),
+            GrpcCode::UNIMPLEMENTED => Outcome::Failed(Failure::GrpcUnimplemented),
+            code => Outcome::GrpcError(code),
+        }
     }
 }
 
-/// gRPC status codes (`google.golang.org/grpc/codes`).
-const OK: u32 = 0;
-const DEADLINE_EXCEEDED: u32 = 4;
-const UNIMPLEMENTED: u32 = 12;
+/// The status that grpc-go returns for a message it cannot read (`rpc_util.go`, `stream.go`: `recvMsg`).
+fn error_code(error: HealthError) -> GrpcCode {
+    match error {
+        HealthError::TooLarge => GrpcCode::RESOURCE_EXHAUSTED,
+        HealthError::CutShort
+        | HealthError::Compressed
+        | HealthError::TooMany
+        | HealthError::Malformed => GrpcCode::INTERNAL,
+    }
+}
 
 /// `HealthCheckResponse.ServingStatus` of a service that is well.
 const SERVING: i32 = 1;

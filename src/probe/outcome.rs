@@ -1,6 +1,7 @@
 //! How a probe ended, and the one place that says which status code that is.
 
 use super::Failure;
+use crate::wire::health::GrpcCode;
 
 /// How a probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Outcome {
     Connected,
     /// The gRPC health service said SERVING.
     Serving,
+    /// The gRPC call failed, with a status that has no [`Failure`] of its own.
+    GrpcError(GrpcCode),
     /// There was no answer to hand back.
     Failed(Failure),
 }
@@ -30,6 +33,7 @@ impl Outcome {
                 status
             }
             Outcome::Connected | Outcome::Serving => 200,
+            Outcome::GrpcError(_) => 502,
             Outcome::Failed(failure) => match failure {
                 Failure::Deadline => 504,
                 Failure::NotBuilt | Failure::GrpcUnimplemented => 501,
@@ -44,7 +48,10 @@ impl Outcome {
         match self {
             Outcome::Answered(status) => (200..400).contains(&status),
             Outcome::Connected | Outcome::Serving => true,
-            Outcome::BodyBroken(_) | Outcome::WantsTls(_) | Outcome::Failed(_) => false,
+            Outcome::BodyBroken(_)
+            | Outcome::WantsTls(_)
+            | Outcome::GrpcError(_)
+            | Outcome::Failed(_) => false,
         }
     }
 
@@ -54,8 +61,22 @@ impl Outcome {
             Outcome::Failed(failure) => Some(failure.as_str()),
             Outcome::BodyBroken(_) => Some("body_broken"),
             Outcome::WantsTls(_) => Some(Failure::TlsPort.as_str()),
+            Outcome::GrpcError(_) => Some("grpc_error"),
             Outcome::Answered(_) if !self.is_healthy() => Some("status"),
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
+        }
+    }
+
+    /// The status of a gRPC call that failed with `grpc_error`.
+    pub fn grpc_code(self) -> Option<GrpcCode> {
+        match self {
+            Outcome::GrpcError(code) => Some(code),
+            Outcome::Answered(_)
+            | Outcome::BodyBroken(_)
+            | Outcome::WantsTls(_)
+            | Outcome::Connected
+            | Outcome::Serving
+            | Outcome::Failed(_) => None,
         }
     }
 }

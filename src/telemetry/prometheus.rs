@@ -93,13 +93,19 @@ impl<'b> PageWriter<'b> {
         self.status_code(name, label, &"other", counter.other);
     }
 
-    /// A code that did not occur yet already has its line number: if it occurs between two pieces of a page,
-    /// no line is repeated or lost.
     fn status_code(&mut self, name: &str, label: Option<Label<'_>>, code: &dyn Display, n: u64) {
-        match (n, label) {
-            (0, _) => self.line(&|_| Ok(())),
-            (n, Some(label)) => self.sample(name, &[label, ("code", code)], &n),
-            (n, None) => self.sample(name, &[("code", code)], &n),
+        match label {
+            Some(label) => self.sample_if_counted(name, &[label, ("code", code)], n),
+            None => self.sample_if_counted(name, &[("code", code)], n),
+        }
+    }
+
+    /// Writes a sample of the family unless it is 0. It has its line number even then: if it is counted between two
+    /// pieces of a page, no line is repeated or lost.
+    pub fn sample_if_counted(&mut self, name: &str, labels: &[Label<'_>], n: u64) {
+        match n {
+            0 => self.line(&|_| Ok(())),
+            n => self.sample(name, labels, &n),
         }
     }
 

@@ -7,9 +7,11 @@ use core::time::Duration;
 
 use super::fields::{FieldSink, Fields, Value};
 
+mod code;
 mod message;
 mod timeout;
 
+pub use code::GrpcCode;
 pub use message::{HealthError, HealthReader};
 pub use timeout::Timeout;
 

@@ -52,6 +52,8 @@ fn config_of(flags: Variables<'_>, variables: Variables<'_>) -> Result<Config, S
     let read_file = |path: &str| match path {
         "/etc/probers.json" => Ok(PROBER.into()),
         "/etc/broken.json" => Ok("{".into()),
+        // As much as is read of a longer file.
+        "/etc/large.json" => Ok(vec![b' '; limits::PROBERS_JSON_BYTES + 1]),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
     };
     Config::from_settings(&typed(flags), env, read_file).map_err(|error| error.to_string())
@@ -231,6 +233,11 @@ fn probers_come_from_istios_variable_and_from_files() {
     assert_eq!(
         refusal(&[("app-probers", "@/etc/broken.json")]),
         format!("/etc/broken.json: {broken}")
+    );
+    let large = "probers are more than 131072 bytes of JSON, the most that is read: leave out what no container has";
+    assert_eq!(
+        refusal(&[("app-probers", "@/etc/large.json")]),
+        format!("/etc/large.json: {large}")
     );
     assert_eq!(
         refusal(&[("app-probers", "{")]),

@@ -158,6 +158,11 @@ impl Exchange {
         self.seen.grpc_status().filter(|_| self.is_ended)
     }
 
+    /// Whether a block of fields has ended the stream, rather than DATA.
+    pub fn ended_with_fields(&self) -> bool {
+        self.is_ended && self.is_last_block
+    }
+
     /// Whether the app's SETTINGS have come, before which grpc-go sends no request.
     pub fn is_ready(&self) -> bool {
         self.is_ready

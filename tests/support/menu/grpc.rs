@@ -63,6 +63,11 @@ fn answer(parts: &[Vec<u8>]) -> Play {
     vec![send(greeting()), Act::Request, send(parts.concat()), hold]
 }
 
+/// An app whose calls fail with this status.
+pub fn failing(status: &str) -> Play {
+    answer(&[trailers_only(status)])
+}
+
 /// An app that serves.
 pub fn serving() -> Play {
     answer(&[ok(), message(1), trailers("0")])

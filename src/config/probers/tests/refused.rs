@@ -228,8 +228,9 @@ fn as_many_probers_as_fit_are_taken_and_no_more() {
         limits::PROBERS
     );
     assert_eq!(
-        refusal(&table(limits::PROBERS + 1)),
-        "there are more than 64 probers: leave out those of containers that need no mesh certificate"
+        refusal(&table(limits::PROBERS + 3)),
+        "there are 67 probers, but at most 64 are supported: leave out containers that kubelet can probe itself \
+         (annotation probelet.dev/exclude-containers)"
     );
 }
 
