@@ -18,7 +18,6 @@ const LAYERS: &[&str] = &[
     "webhook",
     "inject",
     "manifest",
-    "document",
     "flags",
     "config",
     "telemetry",
@@ -43,13 +42,6 @@ const CIRCLE_EXCEPTIONS: &[&[&str]] = &[
         "src/agent/serve.rs",
     ],
     &["src/cli.rs", "src/cli/check.rs", "src/cli/run.rs"],
-    &[
-        "src/document/mod.rs",
-        "src/document/change.rs",
-        "src/document/kept.rs",
-        "src/document/splice.rs",
-    ],
-    &["src/document/tests.rs", "src/document/tests/random.rs"],
     &["src/inject/intent/mod.rs", "src/inject/intent/messages.rs"],
     &[
         "src/injector/mod.rs",
