@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 # All of these are unstable options, which the stable compiler takes only from those who say that they
 # know; the code itself uses no unstable feature.
 export RUSTC_BOOTSTRAP=1
-flags='["-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", "-Zmerge-functions=disabled"]'
+flags='"-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", "-Zmerge-functions=disabled"'
 
 # A RUSTFLAGS of the caller's would replace what .cargo/config.toml says of the targets.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
@@ -36,9 +36,11 @@ for target in "$@"; do
     echo "--plain needs none" >&2
     exit 1
   }
+  map=$build/$target/probelet.map
   cargo build --release ${features[@]+"${features[@]}"} --bin probelet --locked \
     --target "$target" --target-dir "$build" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
-    --config "target.$target.rustflags=$flags"
+    --config "target.$target.rustflags=[$flags, '-Clink-arg=--Map=$map']"
   install -D "$build/$target/release/probelet" "$out/$target/release/probelet"
+  install "$map" "$out/$target/release/probelet.map"
 done

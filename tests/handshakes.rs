@@ -1,4 +1,4 @@
-//! TLS handshakes take their turns, and none holds anything longer than it may.
+//! TLS handshakes wait for permits, and none holds anything longer than it may.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -136,7 +136,7 @@ fn one_that_waits_for_its_turn_is_late_in_time() {
     let _held = scene.ask(LIVEZ, SHARE);
     scene.until_begun(SHARE);
     probe(&scene.agent, READYZ).assert_is(504);
-    logged(&scene.agent, "no turn at the TLS handshake");
+    logged(&scene.agent, "no permit for a TLS handshake");
 }
 
 /// However many probes of it there are.

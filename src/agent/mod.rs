@@ -205,7 +205,7 @@ impl Agent {
         let level = if open == 0 { Level::Info } else { Level::Warn };
         self.log.line(level, "stopped").field("open", open);
         // What is cut off now must not look as if it had ended.
-        self.reactor.reset_what_is_open();
+        self.reactor.reset_open_sockets();
     }
 
     /// Accepts for good, and starts a slot's task when its first connection comes.
@@ -251,7 +251,7 @@ impl Agent {
     async fn drained(&self) {
         while self.slots.open() + self.places.open() > 0 {
             self.reactor
-                .sleep_until(Instant::now() + limits::DRAIN_LOOK)
+                .sleep_until(Instant::now() + limits::DRAIN_POLL_INTERVAL)
                 .await;
         }
     }

@@ -113,7 +113,7 @@ impl Agent {
         let given_up = self.dialler.tls.take_abandoned();
         let limits = &mut *self.limits.borrow_mut();
         if given_up > 0 {
-            let message = "no turn at the TLS handshake: others hang in theirs";
+            let message = "no permit for a TLS handshake: others hang";
             self.log
                 .limited_line(&mut limits.turns, Level::Warn, message)
                 .field("probes", given_up);

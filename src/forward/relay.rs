@@ -20,22 +20,22 @@ const BURST: usize = 16;
 /// Passes bytes both ways until both sides have ended, one breaks, or nothing moves for too long. A
 /// side that broke resets the other, so that neither takes a cut for an end.
 pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
-    let life = Life::new();
+    let idle = IdleTimer::new();
     let ended = {
-        let up = pump(reactor, &client, &app, &life);
-        let down = pump(reactor, &app, &client, &life);
+        let up = pump(reactor, &client, &app, &idle);
+        let down = pump(reactor, &app, &client, &idle);
         let mut both = pin!(try_zip(up, down));
         loop {
-            let (patience, until) = (life.patience.get(), life.until());
+            let (timeout, deadline) = (idle.timeout.get(), idle.deadline());
             let step = poll_fn(|cx| match both.as_mut().poll(cx) {
-                // One side has ended just now: the alarm is set anew.
-                Poll::Pending if life.patience.get() != patience => Poll::Ready(None),
+                // One side has just ended, so the deadline is another.
+                Poll::Pending if idle.timeout.get() != timeout => Poll::Ready(None),
                 poll => poll.map(Some),
             });
-            match reactor.before(until, pin!(step)).await {
+            match reactor.before(deadline, pin!(step)).await {
                 Ok(Some(result)) => break result.is_ok(),
                 Ok(None) => {}
-                Err(_) if life.until() > until => {}
+                Err(_) if idle.deadline() > deadline => {}
                 Err(_) => break false,
             }
         }
@@ -46,17 +46,17 @@ pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
     }
 }
 
-/// When a byte moved last, and how long it may be until the next.
-struct Life {
+/// When the last byte moved, and the timeout until the next.
+struct IdleTimer {
     moved: Cell<Instant>,
-    patience: Cell<Duration>,
+    timeout: Cell<Duration>,
 }
 
-impl Life {
-    fn new() -> Life {
-        Life {
+impl IdleTimer {
+    fn new() -> IdleTimer {
+        IdleTimer {
             moved: Cell::new(Instant::now()),
-            patience: Cell::new(limits::FORWARD_IDLE_TIME),
+            timeout: Cell::new(limits::FORWARD_IDLE_TIME),
         }
     }
 
@@ -66,11 +66,11 @@ impl Life {
 
     fn side_ended(&self) {
         self.moved();
-        self.patience.set(limits::FORWARD_HALF_CLOSED_TIME);
+        self.timeout.set(limits::FORWARD_HALF_CLOSED_TIME);
     }
 
-    fn until(&self) -> Instant {
-        self.moved.get() + self.patience.get()
+    fn deadline(&self) -> Instant {
+        self.moved.get() + self.timeout.get()
     }
 }
 
@@ -84,7 +84,7 @@ enum Step {
     End,
 }
 
-async fn pump(reactor: &Reactor, from: &Socket, to: &Socket, life: &Life) -> io::Result<()> {
+async fn pump(reactor: &Reactor, from: &Socket, to: &Socket, idle: &IdleTimer) -> io::Result<()> {
     for burst in 1_usize.. {
         let step = poll_fn(|cx| {
             reactor.with_scratch(|buf| {
@@ -103,8 +103,8 @@ async fn pump(reactor: &Reactor, from: &Socket, to: &Socket, life: &Life) -> io:
             })
         });
         match step.await? {
-            Step::Passed => life.moved(),
-            Step::Stuck(rest) => push(&rest, from, to, life).await?,
+            Step::Passed => idle.moved(),
+            Step::Stuck(rest) => push(&rest, from, to, idle).await?,
             Step::End => break,
         }
         if burst.is_multiple_of(BURST) {
@@ -113,22 +113,22 @@ async fn pump(reactor: &Reactor, from: &Socket, to: &Socket, life: &Life) -> io:
     }
     // The other direction goes on: a half-close is the peer's to make (RFC 9293 section 3.6).
     to.shutdown();
-    life.side_ended();
+    idle.side_ended();
     Ok(())
 }
 
 /// Writes the rest piece by piece, as a slow reader takes it. Nothing is read meanwhile, so it has to
 /// look by itself whether the side that the bytes came from is still there.
-async fn push(mut rest: &[u8], from: &Socket, to: &Socket, life: &Life) -> io::Result<()> {
+async fn push(mut rest: &[u8], from: &Socket, to: &Socket, idle: &IdleTimer) -> io::Result<()> {
     loop {
-        life.moved();
+        idle.moved();
         let sent = poll_fn(|cx| match to.poll_write(cx, rest) {
             Poll::Pending => from.poll_broken(cx).map(Err),
             sent => sent,
         });
         rest = &rest[sent.await?..];
         if rest.is_empty() {
-            life.moved();
+            idle.moved();
             return Ok(());
         }
     }

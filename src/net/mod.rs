@@ -1,8 +1,11 @@
 //! Sockets, timers and signals on one thread: the only layer that blocks or sleeps.
 //!
-//! [`fn@run`] drives smol's `LocalExecutor` on a [`Reactor`] over epoll. A call is tried before epoll is
-//! asked, a descriptor is registered when a call first would have blocked, and timers are the timeout
-//! of `epoll_wait`: a probe that nobody delays costs no call beyond its own reads and writes.
+//! [`fn@run`] drives smol's `LocalExecutor` on a [`Reactor`] over epoll. A call is tried before it waits in epoll, a
+//! descriptor is registered when its first call would block, and timers are the timeout of `epoll_wait`: a probe
+//! without delays costs no system call beyond its own reads and writes.
+//!
+//! The webhook runs on async-io instead. It shares [`bind`], [`termination_signals`] and [`Semaphore`], which need no
+//! reactor.
 
 mod deadline;
 mod listener;
@@ -27,16 +30,6 @@ pub use semaphore::{BytePermit, ByteSemaphore, Bytes, Permit, Policy, Semaphore}
 pub use signal::{Signals, termination_signals};
 pub use socket::Socket;
 pub use stream::Stream;
-pub use stream_error::{StreamError, TlsFault};
+pub use stream_error::{StreamError, TlsFault, is_out_of_descriptors};
 pub use task::{set_waker, yield_now};
-pub use tls_options::{Alpn, Curves, TlsFiles, TlsReload};
-
-use rustix::io::Errno;
-
-/// This process or this machine has no descriptor to give: nothing is wrong with the peer.
-pub fn is_out_of_descriptors(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
-    )
-}
+pub use tls_options::{Alpn, Curves, TlsFiles, TlsHello, TlsReload};

@@ -1,4 +1,4 @@
-//! epoll on one thread: which task waits for which descriptor, and the scratch buffer all share.
+//! epoll on one thread: which task waits for which descriptor, and the buffer that all connections share.
 
 use core::cell::{Cell, RefCell};
 use core::task::{Context, Waker};
@@ -13,10 +13,10 @@ use rustix::time::Timespec;
 use super::task::set_waker;
 use super::timers::Timers;
 
-/// Events taken from the kernel at once.
+/// Events received from the kernel at once.
 const EVENTS: usize = 32;
 
-/// The epoll instance and all that waits for it.
+/// The epoll instance and the tasks that wait for it.
 pub struct Reactor {
     epoll: OwnedFd,
     sources: RefCell<Vec<Source>>,
@@ -26,15 +26,15 @@ pub struct Reactor {
     resets: Cell<bool>,
 }
 
-/// What a descriptor waits for.
+/// The event that a task waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Interest {
     Read,
     Write,
 }
 
-/// A place in the table of sources; a new number each time it is given out, so that an event still
-/// under way for its last user wakes nobody.
+/// An index into the table of sources. The generation changes at each claim, so that a late event for the previous
+/// user of the index wakes no task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Key {
     index: u32,
@@ -51,8 +51,8 @@ struct Source {
     fired: bool,
     /// The peer closed its side, or the connection is gone.
     hangup: bool,
-    /// The connection broke. `HUP` does not say so: it comes, too, when both sides ended in order and
-    /// what they sent is still to be read.
+    /// The connection broke. `HUP` does not mean that: it also follows an orderly end of both sides whose bytes are not
+    /// read yet.
     broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -62,7 +62,7 @@ impl Reactor {
     /// Opens an epoll instance; `scratch` is the buffer that all connections share.
     ///
     /// # Errors
-    /// The kernel's, when it gives no descriptor.
+    /// The kernel's, if it has no descriptors left.
     pub fn new(scratch: &'static mut [u8]) -> io::Result<Reactor> {
         Ok(Reactor {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
@@ -74,8 +74,8 @@ impl Reactor {
         })
     }
 
-    /// From here on a socket that is dropped is reset instead of closed in order.
-    pub fn reset_what_is_open(&self) {
+    /// From now on a dropped socket is reset instead of closed in order.
+    pub fn reset_open_sockets(&self) {
         self.resets.set(true);
     }
 
@@ -83,15 +83,15 @@ impl Reactor {
         self.resets.get()
     }
 
-    /// Lends the shared buffer for the time of one call.
+    /// Runs `f` with the shared buffer.
     pub fn with_scratch<T>(&self, f: impl FnOnce(&mut [u8]) -> T) -> T {
         f(&mut self.scratch.borrow_mut())
     }
 
-    /// Waits for events or the next timer and wakes the tasks concerned. With `busy` it only looks.
+    /// Waits for events or the next timer and wakes their tasks. With `busy` it does not wait.
     ///
     /// # Errors
-    /// The kernel's; an interrupted wait is none.
+    /// The kernel's, except for an interrupted wait.
     pub(super) fn turn(&self, busy: bool) -> io::Result<()> {
         let timeout = if busy {
             Some(Timespec::default())
@@ -134,7 +134,7 @@ impl Reactor {
         reader.into_iter().chain(writer).for_each(Waker::wake);
     }
 
-    /// A place in the table for a descriptor that is about to wait.
+    /// Reserves an entry for a descriptor that is about to wait.
     pub(super) fn claim(&self) -> Key {
         let mut sources = self.sources.borrow_mut();
         let free = sources.iter().position(|source| !source.taken);
@@ -154,7 +154,7 @@ impl Reactor {
         }
     }
 
-    /// Gives the place back; the kernel forgets the descriptor when it is closed.
+    /// Frees the entry. The kernel removes the descriptor when it is closed.
     pub(super) fn release(&self, key: Key) {
         if let Some(source) = find(&mut self.sources.borrow_mut(), key) {
             source.taken = false;
@@ -163,7 +163,7 @@ impl Reactor {
         }
     }
 
-    /// Has the task woken when `fd` is ready; edge-triggered, so the call must have blocked just now.
+    /// Wakes the task when `fd` is ready. Edge-triggered: the call must just have returned `EAGAIN`.
     pub(super) fn wait_for(
         &self,
         fd: BorrowedFd<'_>,
@@ -187,7 +187,7 @@ impl Reactor {
         self.register(fd, key, source, wanted)
     }
 
-    /// Switches a level-triggered listener on or off.
+    /// Turns the events of a level-triggered listener on or off.
     pub(super) fn listen(&self, fd: BorrowedFd<'_>, key: Key, on: bool) -> io::Result<()> {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = find(&mut sources, key) else {
@@ -222,7 +222,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// True once for each time the source fired; otherwise the task is woken when it does.
+    /// Whether the source fired since the last call; if not, the task is woken when it does.
     pub(super) fn take_event(&self, key: Key, cx: &Context<'_>) -> bool {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = find(&mut sources, key) else {
@@ -265,7 +265,7 @@ fn find(sources: &mut [Source], key: Key) -> Option<&mut Source> {
         .filter(|source| source.taken && source.generation == key.generation)
 }
 
-/// From now to `at` in whole milliseconds, rounded up: a timer that fires early would only wait again.
+/// The time until `at` in whole milliseconds, rounded up: a wait that ends early would have to be repeated.
 fn until(at: Instant) -> Timespec {
     let wait = at.saturating_duration_since(Instant::now());
     let millis = i64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);

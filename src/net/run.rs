@@ -1,4 +1,4 @@
-//! The loop: tasks that can run, then epoll, then again. One thread, and nobody else on it.
+//! The loop of the one thread: run the tasks that are ready, then wait in epoll.
 
 use core::cell::Cell;
 use core::future::{Future, poll_fn};
@@ -11,14 +11,14 @@ use smol::LocalExecutor;
 
 use super::reactor::Reactor;
 
-/// Tasks run between two looks at epoll, so that a task which always has work cannot keep the others'
-/// events waiting: eight reads of what is slow to decode hold a probe up by milliseconds, not by hundreds.
+/// Task steps between two calls of epoll. A task that always has work must not delay the events of others: eight reads
+/// that are slow to decode delay a probe by milliseconds, not by hundreds.
 const TICKS: usize = 8;
 
 /// Runs `main` and what it spawns on `executor` until `main` is done.
 ///
 /// # Errors
-/// Only what `epoll_wait` itself refuses.
+/// Those of `epoll_wait`.
 pub fn run<T: 'static>(
     reactor: &Reactor,
     executor: &LocalExecutor<'static>,

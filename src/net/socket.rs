@@ -1,4 +1,4 @@
-//! A TCP connection: every call is tried at once, and waits in epoll only when it would block.
+//! A TCP connection. Every call is tried at once, and waits in epoll only if it would block.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -31,11 +31,10 @@ impl Socket {
         }
     }
 
-    /// Begins to connect to `to`, from the address `from` if one is given. The first write waits for
-    /// the connection by itself.
+    /// Starts to connect to `to`, from the address `from` if there is one. The first write waits for the connection.
     ///
     /// # Errors
-    /// What `socket`, `bind` and `connect` refuse at once.
+    /// Immediate ones of `socket`, `bind` and `connect`.
     pub fn connect(
         reactor: &Rc<Reactor>,
         to: SocketAddr,
@@ -53,11 +52,11 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection stands.
+    /// Waits until the connection is established.
     ///
     /// # Errors
-    /// Why it does not, such as [`Errno::CONNREFUSED`]; [`Errno::CONNRESET`] and [`Errno::PIPE`] say that
-    /// it stood, and ended before this was asked.
+    /// The kernel's, such as [`Errno::CONNREFUSED`]. After [`Errno::CONNRESET`] and [`Errno::PIPE`] the connection was
+    /// established and ended before this call.
     pub async fn connected(&self) -> io::Result<()> {
         poll_fn(|cx| self.poll_connected(cx)).await
     }
@@ -82,19 +81,19 @@ impl Socket {
         self.or_pending(result, Interest::Read, cx)
     }
 
-    /// Writes what fits.
+    /// Writes the bytes that fit.
     ///
     /// # Errors
-    /// The kernel's; of a connecting socket why it could not connect.
+    /// The kernel's, those of connecting included.
     pub fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = net::send(&self.fd, buf, SendFlags::NOSIGNAL);
         self.or_pending(result, Interest::Write, cx)
     }
 
-    /// Writes what fits of several pieces, in order.
+    /// Writes the bytes that fit of several pieces, in order.
     ///
     /// # Errors
-    /// The kernel's; of a connecting socket why it could not connect.
+    /// The kernel's, those of connecting included.
     #[cfg(feature = "tls")]
     pub(super) fn poll_write_pieces(
         &self,
@@ -111,7 +110,7 @@ impl Socket {
         net::sendmsg(&self.fd, pieces, &mut control, SendFlags::NOSIGNAL)
     }
 
-    /// What runs it.
+    /// The reactor that it waits in.
     #[cfg(feature = "tls")]
     pub(super) fn reactor(&self) -> &Rc<Reactor> {
         &self.reactor
@@ -125,8 +124,8 @@ impl Socket {
         poll_fn(|cx| self.poll_read(cx, buf)).await
     }
 
-    /// Reads once into the shared buffer and hands over what came; nothing is the end. The buffer is
-    /// free again before anybody waits, so a connection that reads holds no memory.
+    /// Reads once into the shared buffer and passes the bytes to `f`; an empty slice is the end. The buffer is free during
+    /// a wait, so a connection that reads holds no memory.
     ///
     /// # Errors
     /// The kernel's.
@@ -152,25 +151,28 @@ impl Socket {
         Ok(())
     }
 
-    /// Writes what `fill` puts into the shared buffer when told how much was sent already, until it
-    /// puts in nothing: a message of any length, made again from where it stopped, and never kept.
+    /// Writes a message of any length without storing it: `fill` receives the shared buffer and the number of bytes sent
+    /// so far, and returns how many it put in; 0 is the end.
     ///
     /// # Errors
     /// The kernel's.
     pub async fn write_with(&self, fill: impl Fn(&mut [u8], usize) -> usize) -> io::Result<()> {
         let mut sent = 0;
         loop {
-            let len = poll_fn(|cx| {
+            let written = poll_fn(|cx| {
                 self.reactor.with_scratch(|buf| match fill(buf, sent) {
-                    0 => Poll::Ready(Ok(None)),
-                    len => self
-                        .poll_write(cx, &buf[..len])
-                        .map_ok(|wrote| Some((wrote, wrote == len && len < buf.len()))),
+                    0 => Poll::Ready(Ok(Written::End)),
+                    len => self.poll_write(cx, &buf[..len]).map_ok(|written| {
+                        match written == len && len < buf.len() {
+                            true => Written::End,
+                            false => Written::Bytes(written),
+                        }
+                    }),
                 })
             });
-            match len.await? {
-                None | Some((_, true)) => return Ok(()),
-                Some((wrote, false)) => sent += wrote,
+            match written.await? {
+                Written::End => return Ok(()),
+                Written::Bytes(len) => sent += len,
             }
         }
     }
@@ -184,8 +186,8 @@ impl Socket {
         .await;
     }
 
-    /// Ready once the connection has broken, by a reset or for want of any sign of life; never for an
-    /// orderly end. Takes the place of a reader.
+    /// Ready once the connection has broken, by a reset or a TCP timeout; never for an orderly end. It uses the waker of
+    /// the reader.
     pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<Errno> {
         match self.key.get() {
             Some(key) if self.reactor.is_broken(key) => Poll::Ready(Errno::CONNRESET),
@@ -196,20 +198,20 @@ impl Socket {
         }
     }
 
-    /// Sends small segments as they are written: whoever wrote the bytes has chosen their pace, and
-    /// Nagle's algorithm would add the reader's delayed acknowledgement, 40 ms, to it.
+    /// Sends small segments as they are written. Forwarded bytes already have the pace of their sender, and Nagle's
+    /// algorithm would add 40 ms to it, the reader's delayed acknowledgement.
     pub fn send_at_once(&self) {
-        // A connection that is gone already is slow no more.
+        // It fails only on a connection that has already ended.
         let _ = net::sockopt::set_tcp_nodelay(&self.fd, true);
     }
 
-    /// Ends our side: the peer reads what was written and then the end.
+    /// Ends our side: the peer reads all bytes written, then the end.
     pub fn shutdown(&self) {
-        // The peer may be gone already; then there is nothing left to end.
+        // It fails only if the peer has already closed.
         let _ = net::shutdown(&self.fd, net::Shutdown::Write);
     }
 
-    /// Closes with a reset: the peer is to know that this was no orderly end.
+    /// Closes with a reset, so that the peer does not take it for an orderly end.
     pub fn reset(self) {
         self.reset_on_close();
     }
@@ -218,7 +220,7 @@ impl Socket {
         let _ = net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
-    /// The address the peer dialled.
+    /// The local address: the one that the peer connected to.
     pub fn local_ip(&self) -> Option<IpAddr> {
         let addr = SocketAddr::try_from(net::getsockname(&self.fd).ok()?).ok()?;
         Some(addr.ip().to_canonical())
@@ -244,6 +246,14 @@ impl Socket {
             Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// The result of one write of a longer message.
+enum Written {
+    /// The message is complete.
+    End,
+    /// So many bytes were sent, and more may follow.
+    Bytes(usize),
 }
 
 impl Drop for Socket {

@@ -4,16 +4,16 @@ use super::socket::Socket;
 use super::stream_error::StreamError;
 use super::tls::TlsStream;
 
-/// A connection that requests go out on and answers come in by. Dropping it closes it.
+/// A connection to the app. Dropping it closes it.
 pub enum Stream {
     /// Plaintext.
     Plain(Socket),
-    /// TLS, after its handshake. Apart, since a slot has the size of its largest connection.
+    /// TLS, after its handshake. Boxed, because every slot has the size of the largest variant.
     Tls(Box<TlsStream>),
 }
 
 impl Stream {
-    /// Whether TLS settled on HTTP/2 (RFC 7301, RFC 9113 section 3.2).
+    /// Whether TLS negotiated HTTP/2 (RFC 7301, RFC 9113 section 3.2).
     pub fn chose_http2(&self) -> bool {
         match self {
             Stream::Plain(_) => false,
@@ -21,10 +21,10 @@ impl Stream {
         }
     }
 
-    /// Reads once and hands over what came; nothing is the end.
+    /// Reads once and passes the bytes to `f`; an empty slice is the end.
     ///
     /// # Errors
-    /// The kernel's, and what breaks TLS.
+    /// The kernel's, and faults of TLS.
     pub async fn read_with<T>(&mut self, f: impl FnMut(&[u8]) -> T) -> Result<T, StreamError> {
         match self {
             Stream::Plain(socket) => Ok(socket.read_with(f).await?),
@@ -32,10 +32,10 @@ impl Stream {
         }
     }
 
-    /// Writes what `fill` makes, as [`Socket::write_with`] does.
+    /// Writes what `fill` puts in, as [`Socket::write_with`] does.
     ///
     /// # Errors
-    /// The kernel's, and what breaks TLS.
+    /// The kernel's, and faults of TLS.
     pub async fn write_with(
         &mut self,
         fill: impl Fn(&mut [u8], usize) -> usize,
@@ -49,7 +49,7 @@ impl Stream {
     /// Writes all of `bytes`.
     ///
     /// # Errors
-    /// The kernel's, and what breaks TLS.
+    /// The kernel's, and faults of TLS.
     pub async fn write_all(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
         self.write_with(|buf, sent| {
             let rest = &bytes[sent..];

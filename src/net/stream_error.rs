@@ -1,40 +1,40 @@
-//! What can go wrong on a connection to the app, encrypted or not. The same in every build.
+//! Errors of connections to the app, with TLS or without. The same types in every build.
 
 use rustix::io::Errno;
 
-/// What went wrong on a connection.
+/// An error of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError {
     /// The kernel's error.
     Io(Errno),
-    /// What TLS made of the bytes.
+    /// A fault that TLS finds.
     Tls(TlsFault),
 }
 
-/// What TLS made of the app's bytes.
+/// A fault of TLS to the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFault {
     /// No version, cipher suite or key exchange group in common: CBC suites alone, P-521 key exchange
     /// alone, TLS 1.1 and older.
     NoCommonCipher,
-    /// Plaintext came where a ServerHello was due.
+    /// Plaintext was received instead of a ServerHello.
     NotTls,
-    /// The plaintext that came began with `HTTP/`: what Go calls "server gave HTTP response to HTTPS client"
-    /// (`net/http/client.go`: `ErrSchemeMismatch`), and what a hook falls back on plain HTTP for.
+    /// The plaintext begins with `HTTP/`: Go's "server gave HTTP response to HTTPS client" (`net/http/client.go`:
+    /// `ErrSchemeMismatch`), after which a hook falls back to plain HTTP.
     HttpAnswer,
-    /// The app wants a certificate of ours, and there is none.
+    /// The app requires a client certificate, and there is none.
     ClientCertificateRequired,
-    /// The app does not take our certificate.
+    /// The app refuses our certificate.
     ClientCertificateRefused,
-    /// The app's certificate leads to none of `--app-ca`'s.
+    /// The chain of the app's certificate leads to none of `--app-ca`'s.
     UnknownIssuer,
-    /// The app's certificate, or one on the way to `--app-ca`'s, has expired.
+    /// The app's certificate, or one in its chain, has expired.
     CertificateExpired,
     /// The app's certificate does not verify against `--app-ca` for another reason.
     BadCertificate,
-    /// The app's certificate is good, but is not `--app-id`'s.
+    /// The app's certificate verifies, but its URI is not `--app-id`.
     WrongIdentity,
-    /// The app's certificate is not valid yet by a clock that stands before this code was written.
+    /// The app's certificate is not valid yet by a clock that is earlier than this code.
     ClockNotSet,
     /// Another alert of the app's; its number (RFC 8446 section 6).
     Alert(u8),
@@ -48,6 +48,14 @@ pub enum TlsFault {
     TimedOut,
     /// This build has no TLS.
     NotBuilt,
+}
+
+/// Whether this process or this machine has no descriptor left: nothing is wrong with the peer.
+pub fn is_out_of_descriptors(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
+    )
 }
 
 impl From<Errno> for StreamError {

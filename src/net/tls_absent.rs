@@ -1,22 +1,22 @@
-//! What stands for TLS in a build without it: a connection that cannot be, so nothing of it is built.
+//! The interface of `tls` in a build without TLS. Its connection type has no values, so no code of it is compiled.
 
 use super::socket::Socket;
 use super::stream_error::{StreamError, TlsFault};
-use super::tls_options::{Alpn, Curves, TlsFiles, TlsReload};
+use super::tls_options::{TlsFiles, TlsHello, TlsReload};
 use crate::pem::FileError;
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = false;
 
-/// TLS to the app, of which there is none.
+/// TLS to the app, which this build does not have.
 #[derive(Debug, Default)]
 pub struct Tls;
 
-/// A TLS connection; there is none.
+/// A TLS connection, which cannot exist.
 pub enum TlsStream {}
 
 impl Tls {
-    /// Reads no files: the configuration refuses to name any.
+    /// Reads no files: the configuration rejects settings that name any.
     ///
     /// # Errors
     /// None.
@@ -24,17 +24,11 @@ impl Tls {
         Ok(Tls)
     }
 
-    /// Refuses.
+    /// Always fails.
     ///
     /// # Errors
     /// [`TlsFault::NotBuilt`].
-    pub async fn connect(
-        &self,
-        _: (Socket, u16),
-        _: Option<&str>,
-        _: Alpn,
-        _: Curves,
-    ) -> Result<Box<TlsStream>, StreamError> {
+    pub async fn connect(&self, _: Socket, _: TlsHello<'_>) -> Result<Box<TlsStream>, StreamError> {
         Err(TlsFault::NotBuilt.into())
     }
 
@@ -43,20 +37,20 @@ impl Tls {
         0
     }
 
-    /// Nothing ever comes of files.
+    /// There are no files to read again.
     pub fn take_reload(&self) -> Option<TlsReload> {
         None
     }
 }
 
 impl TlsStream {
-    /// Never called, as are the others: there is no such connection.
+    /// Never called, as are the other methods.
     pub fn alpn(&self) -> Option<&[u8]> {
         match *self {}
     }
 
     /// See [`alpn`](Self::alpn).
-    pub fn names(&self) -> [Option<&'static str>; 2] {
+    pub fn version_and_suite(&self) -> [Option<&'static str>; 2] {
         match *self {}
     }
 

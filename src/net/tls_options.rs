@@ -1,4 +1,4 @@
-//! Options of TLS to the app, and what a reload of its files came to. The same types in every build.
+//! Options of TLS to the app, and the result of a reload of its files. The same types in every build.
 
 use crate::pem::{FileError, FileRole};
 
@@ -32,6 +32,19 @@ pub enum Alpn {
     H2,
     /// No ALPN extension: lifecycle hooks.
     Nothing,
+}
+
+/// What the ClientHello of one connection has in it, and the app's port, whose handshake permits it uses.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsHello<'a> {
+    /// The app's port.
+    pub port: u16,
+    /// SNI, unless it is an address (RFC 6066 section 3).
+    pub server_name: Option<&'a str>,
+    /// The protocols.
+    pub alpn: Alpn,
+    /// The curves.
+    pub curves: Curves,
 }
 
 /// The result of reading files again after a change.

@@ -101,7 +101,7 @@ impl Dialler {
     }
 
     async fn ask_health(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
-        let mut pause = limits::GRPC_PAUSE;
+        let mut pause = limits::GRPC_BACKOFF;
         let mut is_first = true;
         loop {
             let call = pin!(self.call(probe, memory));
@@ -123,8 +123,8 @@ impl Dialler {
                 return Outcome::Failed(failure);
             }
             self.reactor.sleep_until(again).await;
-            let (more, less) = limits::GRPC_PAUSE_GROWTH;
-            pause = (pause * more / less).min(limits::GRPC_PAUSE_MAX);
+            let (more, less) = limits::GRPC_BACKOFF_GROWTH;
+            pause = (pause * more / less).min(limits::GRPC_BACKOFF_MAX);
         }
     }
 

@@ -30,7 +30,8 @@ use rustix::io;
 use crate::limits;
 use crate::net::tls::{Tls, TlsStream};
 use crate::net::{
-    Alpn, Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsFault, is_out_of_descriptors,
+    Alpn, Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsFault, TlsHello,
+    is_out_of_descriptors,
 };
 use crate::wire::url::Scheme;
 
@@ -95,19 +96,20 @@ impl Dialler {
         name: Option<&str>,
         alpn: Alpn,
     ) -> Result<Box<TlsStream>, StreamError> {
+        let hello = |curves| TlsHello {
+            port,
+            server_name: name,
+            alpn,
+            curves,
+        };
         self.tell(|| Event::Securing);
-        match self
-            .tls
-            .connect((socket, port), name, alpn, Curves::Usable)
-            .await
-        {
+        match self.tls.connect(socket, hello(Curves::Usable)).await {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let again = async {
                     let socket = self.dial(port).await?;
                     self.connected(&socket).await?;
                     self.tell(|| Event::Securing);
-                    let socket = (socket, port);
-                    self.tls.connect(socket, name, alpn, Curves::AndP521).await
+                    self.tls.connect(socket, hello(Curves::AndP521)).await
                 };
                 // Where the second try does not get as far, the first one said what is wrong.
                 again.await.map_err(|error| match error {

@@ -229,7 +229,7 @@ fn address(url: &str) -> Option<(Box<str>, u16)> {
 
 /// The answer, once all of it is there. Without a length it ends with the connection.
 fn received(bytes: &[u8], is_over: bool) -> Result<Option<(u16, Vec<u8>)>, ApiError> {
-    if bytes.len() > limits::API_ANSWER_BYTES {
+    if bytes.len() > limits::API_RESPONSE_BYTES {
         return Err(error("the answer is too long"));
     }
     let mut fields = [httparse::EMPTY_HEADER; limits::API_FIELDS];
@@ -249,7 +249,7 @@ fn received(bytes: &[u8], is_over: bool) -> Result<Option<(u16, Vec<u8>)>, ApiEr
     };
     if field("Transfer-Encoding").is_some() {
         let (mut whole, mut chunked) = (Vec::new(), Chunked::new());
-        let fed = chunked.feed(body, &mut whole, limits::API_ANSWER_BYTES);
+        let fed = chunked.feed(body, &mut whole, limits::API_RESPONSE_BYTES);
         fed.map_err(|_| error("the answer's chunks are broken"))?;
         return Ok(chunked.is_done().then_some((status, whole)));
     }

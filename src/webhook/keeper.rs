@@ -62,14 +62,14 @@ impl Keeper {
     /// All that serving rests on: asks for the version once, and for the certificate until there is one.
     pub async fn begin(&self) {
         self.ask_version().await;
-        let mut pause = limits::API_PAUSE;
+        let mut pause = limits::API_BACKOFF;
         while self.sharing.is_some() {
             self.look_at_certificate().await;
             if self.served.borrow().shown.is_some() {
                 return;
             }
             Timer::after(pause).await;
-            pause = (pause * 2).min(limits::API_PAUSE_MAX);
+            pause = (pause * 2).min(limits::API_BACKOFF_MAX);
         }
     }
 
@@ -80,24 +80,24 @@ impl Keeper {
 
     /// Until it is known it is asked for soon: each pod of an old cluster that is injected meanwhile hangs.
     async fn keep_version(&self) {
-        let mut pause = limits::API_PAUSE;
+        let mut pause = limits::API_BACKOFF;
         loop {
             // Once it is known it changes with an upgrade of the cluster only.
             let is_known = self.served.borrow().version.is_some();
             let next = if is_known {
-                limits::VERSION_LOOK
+                limits::VERSION_POLL_INTERVAL
             } else {
                 pause
             };
             Timer::after(next).await;
-            pause = (pause * 2).min(limits::API_PAUSE_MAX);
+            pause = (pause * 2).min(limits::API_BACKOFF_MAX);
             self.ask_version().await;
         }
     }
 
     async fn keep_certificate(&self) {
         loop {
-            Timer::after(limits::CA_LOOK).await;
+            Timer::after(limits::CA_POLL_INTERVAL).await;
             self.look_at_certificate().await;
         }
     }

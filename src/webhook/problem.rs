@@ -90,7 +90,7 @@ impl fmt::Display for Problem {
                 return write!(f, "the body took more than {time} s, or than the request's timeout: send it at once");
             }
             Problem::Full => {
-                let mib = limits::REVIEWS_BYTES >> 20;
+                let mib = limits::REVIEW_BYTES_TOTAL >> 20;
                 return write!(f, "{mib} MiB of other reviews are being received: ask again");
             }
         })

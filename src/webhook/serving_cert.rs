@@ -87,13 +87,13 @@ impl CertWatcher {
         Ok((watcher, ServingCert::new(pair)))
     }
 
-    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_LOOK`], and returns a failure that
+    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a failure that
     /// repeats only once.
     pub fn reload(&mut self, now: Instant) -> Option<Result<ServingCert, FileError>> {
         if now < self.next_poll {
             return None;
         }
-        self.next_poll = now + limits::PEM_LOOK;
+        self.next_poll = now + limits::PEM_POLL_INTERVAL;
         if !self.files.poll_changed() {
             return None;
         }

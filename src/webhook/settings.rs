@@ -82,7 +82,7 @@ impl Live {
         if now < self.look_at {
             return None;
         }
-        self.look_at = now + limits::VALUES_LOOK;
+        self.look_at = now + limits::VALUES_POLL_INTERVAL;
         // A folder may come where nothing was.
         let path = leads(config);
         if file.path() != &*path {

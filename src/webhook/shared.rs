@@ -56,7 +56,7 @@ impl Shared {
         let (cert_watcher, pair) = files.unzip();
         let shared = Shared {
             places: Places::new(connections),
-            body_bytes: ByteSemaphore::of_bytes(limits::REVIEWS_BYTES),
+            body_bytes: ByteSemaphore::of_bytes(limits::REVIEW_BYTES_TOTAL),
             scratch: Scratch::new(),
             metrics: Metrics::new(),
             log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),
@@ -193,7 +193,7 @@ impl Shared {
         self.metrics.page(Gauges {
             connections: self.places.count(),
             evicted: self.places.evicted(),
-            body_bytes: limits::REVIEWS_BYTES - self.body_bytes.free_bytes(),
+            body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_bytes.free_bytes(),
             not_after: self.shown.not_after(),
         })
     }

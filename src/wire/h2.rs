@@ -72,7 +72,7 @@ pub enum H2Error {
     Reset(u32),
     /// GOAWAY with this error code, and our stream was not looked at.
     GoAway(u32),
-    /// More than [`H2_IDLE_FRAMES`](crate::limits::H2_IDLE_FRAMES) frames that lead nowhere.
+    /// More than [`H2_NON_PROGRESS_FRAMES`](crate::limits::H2_NON_PROGRESS_FRAMES) frames that lead nowhere.
     Flood,
 }
 

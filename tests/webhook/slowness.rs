@@ -120,7 +120,7 @@ fn a_handshake_has_its_time_and_no_byte_renews_it() {
 fn a_body_that_finds_no_room_waits_unread() {
     let webhook = Webhook::start(&[]);
     let mut holders = Vec::new();
-    let held = limits::REVIEWS_BYTES / limits::REVIEW_BYTES;
+    let held = limits::REVIEW_BYTES_TOTAL / limits::REVIEW_BYTES;
     for _ in 0..held {
         let mut line = webhook.line();
         line.send(&head(limits::REVIEW_BYTES));
@@ -148,7 +148,7 @@ fn a_body_that_finds_no_room_waits_unread() {
 fn a_body_waits_for_room_no_longer_than_the_client_does() {
     let webhook = Webhook::start(&[]);
     let mut holders = Vec::new();
-    for _ in 0..limits::REVIEWS_BYTES / limits::REVIEW_BYTES {
+    for _ in 0..limits::REVIEW_BYTES_TOTAL / limits::REVIEW_BYTES {
         let mut line = webhook.line();
         line.send(&head(limits::REVIEW_BYTES));
         holders.push(line);

@@ -1,4 +1,4 @@
-//! Our certificate, and whether the app asked for one: that tells what a refusal is about.
+//! Our certificate, and whether the app requested one: the cause of a refusal depends on it.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -7,39 +7,38 @@ use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 
-/// Gives out our certificate when there is one.
+/// Resolves to our certificate, if there is one.
 #[derive(Debug)]
 pub(super) struct ClientAuth {
     pair: Option<Arc<CertifiedKey>>,
-    /// Set while one connection's records are looked through. There is one thread: it is atomic only
-    /// because rustls asks for it.
-    asked: AtomicBool,
+    /// Set while the records of one connection are processed. There is one thread; it is atomic because rustls requires
+    /// `Sync`.
+    is_requested: AtomicBool,
 }
 
 impl ClientAuth {
     pub(super) fn new(pair: Option<Arc<CertifiedKey>>) -> ClientAuth {
         ClientAuth {
             pair,
-            asked: AtomicBool::new(false),
+            is_requested: AtomicBool::new(false),
         }
     }
 
-    /// Whether there is a certificate to show.
+    /// Whether there is a certificate.
     pub(super) fn has_pair(&self) -> bool {
         self.pair.is_some()
     }
 
-    /// Whether it was asked for since this was last called.
-    pub(super) fn take_asked(&self) -> bool {
-        self.asked.swap(false, Ordering::Relaxed)
+    /// Whether it was requested since the last call.
+    pub(super) fn take_requested(&self) -> bool {
+        self.is_requested.swap(false, Ordering::Relaxed)
     }
 }
 
 impl ResolvesClientCert for ClientAuth {
-    /// The app's list of issuers is left alone: it is the app's to refuse, and its reason is worth more
-    /// than our silence.
+    /// Ignores the app's list of issuers: if the app refuses the certificate, its alert explains more than sending none.
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.asked.store(true, Ordering::Relaxed);
+        self.is_requested.store(true, Ordering::Relaxed);
         self.pair.clone()
     }
 

@@ -1,23 +1,23 @@
-//! From rustls' errors to ours: the one place that says what a refusal is about.
+//! Maps rustls' errors to ours: the one place that decides what a refusal means.
 
 use rustls::{AlertDescription as Alert, CertificateError, Error};
 
 use crate::limits;
 use crate::net::stream_error::TlsFault;
 
-/// How far a connection has come, as far as it matters to what an error means.
+/// How far a handshake has come: the meaning of an error depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// A ServerHello came.
-    pub(super) hello: bool,
-    /// A CertificateRequest came.
-    pub(super) asked: bool,
-    /// There was a certificate to show.
-    pub(super) has_pair: bool,
+pub(super) struct HandshakeProgress {
+    /// The ServerHello was received.
+    pub(super) has_server_hello: bool,
+    /// A CertificateRequest was received.
+    pub(super) is_cert_requested: bool,
+    /// We have a client certificate.
+    pub(super) has_client_cert: bool,
 }
 
-/// What an error of rustls' means.
-pub(super) fn fault(error: &Error, progress: Progress) -> TlsFault {
+/// The meaning of an error of rustls'.
+pub(super) fn fault(error: &Error, progress: HandshakeProgress) -> TlsFault {
     match error {
         Error::AlertReceived(alert) => of_alert(*alert, progress),
         Error::PeerIncompatible(_) => TlsFault::NoCommonCipher,
@@ -27,15 +27,15 @@ pub(super) fn fault(error: &Error, progress: Progress) -> TlsFault {
     }
 }
 
-/// RFC 8446 section 6.2 has a word for a missing certificate; before TLS 1.3 servers made do with others,
-/// and for a certificate they do not like each has its own.
-fn of_alert(alert: Alert, progress: Progress) -> TlsFault {
-    let of_pair = match progress.has_pair {
+/// RFC 8446 section 6.2 has an alert for a missing certificate; before TLS 1.3 servers sent others, and for a certificate
+/// that they reject they differ.
+fn of_alert(alert: Alert, progress: HandshakeProgress) -> TlsFault {
+    let client_cert_fault = match progress.has_client_cert {
         true => TlsFault::ClientCertificateRefused,
         false => TlsFault::ClientCertificateRequired,
     };
     match alert {
-        Alert::CertificateRequired => of_pair,
+        Alert::CertificateRequired => client_cert_fault,
         Alert::HandshakeFailure
         | Alert::NoCertificate
         | Alert::BadCertificate
@@ -46,12 +46,12 @@ fn of_alert(alert: Alert, progress: Progress) -> TlsFault {
         | Alert::UnknownCA
         | Alert::AccessDenied
         | Alert::DecryptError
-            if progress.asked =>
+            if progress.is_cert_requested =>
         {
-            of_pair
+            client_cert_fault
         }
         Alert::HandshakeFailure | Alert::InsufficientSecurity | Alert::ProtocolVersion
-            if !progress.hello =>
+            if !progress.has_server_hello =>
         {
             TlsFault::NoCommonCipher
         }

@@ -1,7 +1,5 @@
 //! Handshake permits: a fixed number at once, shared among the app's ports.
 
-use std::rc::Rc;
-
 use crate::net::semaphore::{Permit, Policy, Semaphore};
 
 /// Permits for handshakes with the app's ports.
@@ -15,6 +13,15 @@ pub(super) struct PortShares {
     capacity: usize,
     /// The port of each handshake.
     ports: Vec<u16>,
+}
+
+impl PortShares {
+    pub(super) fn new(capacity: usize) -> PortShares {
+        PortShares {
+            capacity,
+            ports: Vec::new(),
+        }
+    }
 }
 
 impl Policy for PortShares {
@@ -38,14 +45,6 @@ impl Policy for PortShares {
             self.ports.swap_remove(index);
         }
     }
-}
-
-/// `capacity` permits, all of them free.
-pub(super) fn permits(capacity: usize) -> Rc<HandshakePermits> {
-    Semaphore::new(PortShares {
-        capacity,
-        ports: Vec::new(),
-    })
 }
 
 #[cfg(test)]
@@ -73,7 +72,7 @@ mod tests {
 
     #[test]
     fn waiting_handshakes_of_one_port_get_permits_in_order() {
-        let permits = permits(1);
+        let permits = HandshakePermits::new(PortShares::new(1));
         let first = permits.try_acquire(WEB).expect("one is free");
         assert!(permits.try_acquire(WEB).is_none());
         let (mut second, mut third) = (pin!(permits.acquire(WEB)), pin!(permits.acquire(WEB)));
@@ -90,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_waiter_that_gives_up_passes_its_permit_on_once() {
-        let permits = permits(1);
+        let permits = HandshakePermits::new(PortShares::new(1));
         let first = permits.try_acquire(WEB).expect("one is free");
         let mut last = pin!(permits.acquire(WEB));
         {
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_port_gets_half_of_the_free_permits_and_the_next_port_half_of_the_rest() {
-        let permits = permits(8);
+        let permits = HandshakePermits::new(PortShares::new(8));
         let shares: Vec<Vec<_>> = (1..6)
             .map(|port| Vec::from_iter(core::iter::from_fn(|| permits.try_acquire(port))))
             .collect();
@@ -123,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_port_that_has_its_share_does_not_block_other_ports() {
-        let permits = permits(4);
+        let permits = HandshakePermits::new(PortShares::new(4));
         let mut hung: Vec<_> = core::iter::from_fn(|| permits.try_acquire(1)).collect();
         assert_eq!(hung.len(), 2);
         let mut more = pin!(permits.acquire(1));

@@ -1,5 +1,5 @@
-//! The cryptography, chosen by hand: what kubelet's own client offers, as far as *ring* has it. Of the
-//! providers measured on aarch64 musl it is the smallest but one, and that one needs twice its time.
+//! The cryptography: what kubelet's own client offers, as far as *ring* has it. Of the providers measured on aarch64 musl
+//! it is the second smallest, and the smallest needs twice its time.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use rustls::crypto::ring::{self, cipher_suite as suite, kx_group};
 use rustls::crypto::{ActiveKeyExchange, CryptoProvider, SupportedKxGroup};
 use rustls::{ClientConfig, Error, NamedGroup, PeerIncompatible};
 
-/// AES128 goes first: half the key schedule of AES256. ChaCha20 is for apps on boards like the Raspberry
-/// Pi 4, which has no AES instructions and chooses it for itself. P-384 is for apps that have only that.
+/// AES128 is first: half the key schedule of AES256. ChaCha20 is for apps on boards like the Raspberry Pi 4, which have
+/// no AES instructions and prefer it. P-384 is for apps that have no other curve.
 pub(super) fn provider(curves: Curves) -> CryptoProvider {
     let mut kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
     if curves == Curves::AndP521 {
@@ -33,8 +33,8 @@ pub(super) fn provider(curves: Curves) -> CryptoProvider {
     }
 }
 
-/// P-521, which *ring* does not have. A TLS 1.2 app shows a P-521 certificate only to whoever names the curve
-/// (RFC 8422 section 5.1.1); a key exchange on it is then still beyond us.
+/// P-521, which *ring* does not have. A TLS 1.2 app sends a P-521 certificate only to a client that offers the curve
+/// (RFC 8422 section 5.1.1); a key exchange on it still fails.
 #[derive(Debug)]
 struct P521;
 
@@ -48,8 +48,8 @@ impl SupportedKxGroup for P521 {
     }
 }
 
-/// What connections share. No session is kept: resuming one saves the app's processor, not ours, and a
-/// probe is to see the whole way a client goes. SNI goes out for a DNS name alone (RFC 6066 section 3).
+/// The configuration that connections share. Sessions are not resumed: that would save the app's processor, not ours,
+/// and a probe should test the whole handshake. SNI is sent for a DNS name only (RFC 6066 section 3).
 pub(super) fn client_config(
     verifier: Arc<dyn ServerCertVerifier>,
     resolver: Arc<dyn ResolvesClientCert>,
@@ -57,7 +57,7 @@ pub(super) fn client_config(
 ) -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider(curves)))
         .with_safe_default_protocol_versions()
-        .expect("there are suites for TLS 1.2 and 1.3 above")
+        .expect("the suites above include TLS 1.2 and 1.3")
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(resolver);

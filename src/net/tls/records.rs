@@ -1,57 +1,57 @@
-//! Where TLS records begin and end in the app's bytes (RFC 8446 section 5.1), which rustls does not tell.
+//! Finds the boundaries of TLS records in the app's bytes (RFC 8446 section 5.1), which rustls does not report. No I/O.
 //!
-//! Go takes an end of the connection without `close_notify` for an orderly one when it comes between two
-//! records (`crypto/tls/conn.go`: `readRecordOrCCS`), and so do we. No I/O.
+//! Go counts an end of the connection without `close_notify` as orderly if it is between two records
+//! (`crypto/tls/conn.go`: `readRecordOrCCS`), and so does this agent.
 
 use crate::net::stream_error::TlsFault;
 
 /// Bytes of a record's header.
 pub(super) const HEADER: usize = 5;
 
-/// A record at its largest, as far as rustls takes it.
+/// The largest record that rustls accepts.
 const RECORD: usize = HEADER + (16 << 10) + 2048;
 
-/// How far the app's bytes have come within a record.
+/// The position of the app's bytes within a record.
 #[derive(Default)]
 pub(super) struct Records {
-    /// Bytes of this record so far.
-    have: usize,
+    /// Bytes received of this record.
+    received: usize,
     /// Its length field.
     length: [u8; 2],
 }
 
 impl Records {
-    /// Passes over what came; how many records ended in it.
-    pub(super) fn pass(&mut self, mut bytes: &[u8]) -> usize {
+    /// Advances over `bytes`. Returns the number of records that end in them.
+    pub(super) fn advance(&mut self, mut bytes: &[u8]) -> usize {
         let mut ended = 0;
         while let [first, rest @ ..] = bytes {
-            if self.have < HEADER {
-                if let at @ 3.. = self.have {
+            if self.received < HEADER {
+                if let at @ 3.. = self.received {
                     self.length[at - 3] = *first;
                 }
-                self.have += 1;
+                self.received += 1;
                 bytes = rest;
             } else {
-                let here = bytes.len().min(self.len() - self.have);
-                self.have += here;
+                let here = bytes.len().min(self.len() - self.received);
+                self.received += here;
                 bytes = &bytes[here..];
             }
-            if self.have >= HEADER && self.have == self.len() {
-                self.have = 0;
+            if self.received >= HEADER && self.received == self.len() {
+                self.received = 0;
                 ended += 1;
             }
         }
         ended
     }
 
-    /// Whether the last byte was a record's last.
-    pub(super) fn is_between(&self) -> bool {
-        self.have == 0
+    /// Whether the last byte was the last one of a record.
+    pub(super) fn is_at_boundary(&self) -> bool {
+        self.received == 0
     }
 
-    /// Bytes that rustls takes at once beside what it holds of this record.
+    /// Bytes that rustls accepts at once in addition to those it has of this record.
     pub(super) fn room(&self) -> usize {
-        RECORD.saturating_sub(self.have).max(1)
+        RECORD.saturating_sub(self.received).max(1)
     }
 
     /// Length of a record whose header is complete.
@@ -60,10 +60,10 @@ impl Records {
     }
 }
 
-/// Whether the first record can be one, as Go judges it (`crypto/tls/conn.go`: `readRecordOrCCS`).
+/// Checks the header of the first record as Go does (`crypto/tls/conn.go`: `readRecordOrCCS`).
 ///
 /// # Errors
-/// What it is instead.
+/// The fault, if the bytes are not TLS.
 pub(super) fn check_first(header: &[u8]) -> Result<(), TlsFault> {
     const ALERT: u8 = 21;
     const HANDSHAKE: u8 = 22;
@@ -84,17 +84,17 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_records_are_found_however_the_bytes_are_split() {
+    fn record_boundaries_are_found_however_the_bytes_are_split() {
         let bytes = [record(3), record(0), record(300), record(1)].concat();
         let ends = [8, 13, 318, 324];
         for split in 1..40 {
             let mut records = Records::default();
             let (mut passed, mut ended) = (0, 0);
             for part in bytes.chunks(split) {
-                ended += records.pass(part);
+                ended += records.advance(part);
                 passed += part.len();
                 assert_eq!(
-                    records.is_between(),
+                    records.is_at_boundary(),
                     ends.contains(&passed),
                     "{split} {passed}"
                 );
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_tls_is_told_by_its_first_five_bytes() {
+    fn the_first_five_bytes_tell_tls_from_other_protocols() {
         assert_eq!(check_first(&[22, 3, 3, 0, 80]), Ok(()));
         assert_eq!(check_first(&[21, 3, 1, 0, 2]), Ok(()));
         assert_eq!(check_first(b"HTTP/"), Err(TlsFault::HttpAnswer));

@@ -1,8 +1,8 @@
 //! A TLS connection over a [`Socket`]: polled like one, through the same shared buffer.
 //!
-//! rustls does no I/O here: it is handed what one read brought, and gives what one write takes. It bounds
-//! a handshake message to 64 KiB, and key updates, warnings and empty records by number; session tickets
-//! it does not, so records that bring no data are bounded here, by number as Go bounds them, and by bytes.
+//! rustls does no I/O here: it receives the bytes of one read, and returns the bytes of one write. It limits a handshake
+//! message to 64 KiB and the number of key updates, warnings and empty records, but not of session tickets. So records
+//! without data are limited here, by number as Go does, and by bytes.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustls::{ClientConnection, ProtocolVersion};
 
 use super::client_auth::ClientAuth;
-use super::fault::{Progress, fault};
+use super::fault::{HandshakeProgress, fault};
 use super::permits::HandshakePermit;
 use super::records::{HEADER, Records, check_first};
 use crate::limits;
@@ -24,24 +24,24 @@ use crate::net::socket::Socket;
 use crate::net::stream_error::{StreamError, TlsFault};
 use crate::net::task::yield_now;
 
-/// A TLS connection to the app. Dropping it says goodbye, as far as that goes without a wait.
+/// A TLS connection to the app. Dropping it sends `close_notify` if that needs no wait.
 pub struct TlsStream {
     socket: Socket,
     connection: ClientConnection,
     client_auth: Arc<ClientAuth>,
-    asked: bool,
-    /// The first record's header: until it is there, nobody knows whether this is TLS.
+    is_cert_requested: bool,
+    /// The header of the first record, which shows whether this is TLS.
     first: Vec<u8, HEADER>,
     records: Records,
-    /// Bytes since data last came, and records.
-    fruitless: usize,
-    useless: usize,
-    /// The app has ended its side.
-    ended: bool,
-    /// Data has come.
-    spoke: bool,
-    /// What is wrong with what came behind the data that is still to be handed over.
-    broken: Option<TlsFault>,
+    /// Bytes and records since the last application data.
+    bytes_without_data: usize,
+    records_without_data: usize,
+    /// The app has closed its side.
+    is_closed: bool,
+    /// Application data was received.
+    has_received_data: bool,
+    /// A fault after the data that is not read yet.
+    pending_fault: Option<TlsFault>,
     /// The handshake permit, if it outlasts the handshake.
     permit: Option<HandshakePermit>,
 }
@@ -56,19 +56,19 @@ impl TlsStream {
             socket,
             connection,
             client_auth,
-            asked: false,
+            is_cert_requested: false,
             first: Vec::new(),
             records: Records::default(),
-            fruitless: 0,
-            useless: 0,
-            ended: false,
-            spoke: false,
-            broken: None,
+            bytes_without_data: 0,
+            records_without_data: 0,
+            is_closed: false,
+            has_received_data: false,
+            pending_fault: None,
             permit: None,
         })
     }
 
-    /// Goes on until data can be sent.
+    /// Runs the handshake until data can be sent.
     pub(super) async fn handshake(&mut self) -> Result<(), StreamError> {
         while self.connection.is_handshaking() {
             poll_fn(|cx| self.poll_more(cx)).await?;
@@ -77,17 +77,18 @@ impl TlsStream {
                 yield_now().await;
             }
         }
-        (self.fruitless, self.useless) = (0, 0);
+        self.bytes_without_data = 0;
+        self.records_without_data = 0;
         Ok(())
     }
 
-    /// rustls keeps the app's certificates for as long as the connection is there. With few of them the turn
-    /// at the handshake ends with it, so that apps that are slow to answer do not keep others from theirs;
-    /// with many it goes on, as it is there to bound what all connections hold together.
-    pub(super) fn keep_if_heavy(&mut self, permit: HandshakePermit) {
-        let certificates = self.connection.peer_certificates().unwrap_or_default();
-        let bytes: usize = certificates.iter().map(|der| der.len()).sum();
-        self.permit = (bytes > limits::LIGHT_CERTIFICATES).then_some(permit);
+    /// Holds the permit for as long as the connection if the certificate chain is long. rustls stores the chain that long,
+    /// and the permits limit the memory of all of them. With a short chain the permit ends with the handshake, so that
+    /// apps that are slow to answer do not delay other handshakes.
+    pub(super) fn hold_permit_if_chain_is_long(&mut self, permit: HandshakePermit) {
+        let chain = self.connection.peer_certificates().unwrap_or_default();
+        let bytes: usize = chain.iter().map(|der| der.len()).sum();
+        self.permit = (bytes > limits::SMALL_CHAIN_BYTES).then_some(permit);
     }
 
     pub(super) fn reactor(&self) -> Rc<Reactor> {
@@ -99,8 +100,8 @@ impl TlsStream {
         self.connection.alpn_protocol()
     }
 
-    /// Version and cipher suite, by the names RFC 8446 and its registry have for them.
-    pub fn names(&self) -> [Option<&'static str>; 2] {
+    /// The names of version and cipher suite in RFC 8446 and its registry.
+    pub fn version_and_suite(&self) -> [Option<&'static str>; 2] {
         let version = self.connection.protocol_version();
         let suite = self.connection.negotiated_cipher_suite();
         [
@@ -109,44 +110,45 @@ impl TlsStream {
         ]
     }
 
-    /// Hands over some data once it has come; nothing is the end. An end without `close_notify` counts as
-    /// one between records, as it does for Go.
+    /// Waits for data and passes it to `f`; an empty slice is the end. Between records an end without `close_notify`
+    /// counts as one, as it does for Go.
     ///
     /// # Errors
-    /// The kernel's; what TLS made of the app's bytes.
+    /// The kernel's; what TLS finds wrong with the app's bytes.
     pub async fn read_with<T>(&mut self, mut f: impl FnMut(&[u8]) -> T) -> Result<T, StreamError> {
         loop {
             let mut reader = self.connection.reader();
             if let Ok(data @ [_, ..]) = reader.fill_buf() {
                 let (len, value) = (data.len(), f(data));
                 reader.consume(len);
-                (self.fruitless, self.useless) = (0, 0);
-                self.spoke = true;
+                self.bytes_without_data = 0;
+                self.records_without_data = 0;
+                self.has_received_data = true;
                 return Ok(value);
             }
-            if let Some(fault) = self.broken {
+            if let Some(fault) = self.pending_fault {
                 // The alert that says why, if it can be sent at once.
                 self.flush_now();
                 return Err(fault.into());
             }
-            if self.ended {
-                return match self.is_shown_out() {
+            if self.is_closed {
+                return match self.closed_without_client_cert() {
                     true => Err(TlsFault::ClientCertificateRequired.into()),
                     false => Ok(f(&[])),
                 };
             }
-            if self.fruitless > 0 {
+            if self.bytes_without_data > 0 {
                 yield_now().await;
             }
             poll_fn(|cx| self.poll_more(cx)).await?;
         }
     }
 
-    /// Writes what `fill` puts into the buffer when told how much was taken already, until it does not fill
-    /// it: a message of any length, made again from where it stopped.
+    /// Writes a message of any length without storing it: `fill` receives a buffer and the number of bytes accepted so
+    /// far, and returns how many it put in. A buffer that is not full is the last one.
     ///
     /// # Errors
-    /// The kernel's; what TLS made of the app's bytes, when a write failed for what they say.
+    /// The kernel's; the app's alert, if it explains why a write failed.
     pub async fn write_with(
         &mut self,
         fill: impl Fn(&mut [u8], usize) -> usize,
@@ -159,7 +161,7 @@ impl TlsStream {
                 let len = fill(buf, sent);
                 writer.write_all(&buf[..len]).map(|()| len)
             });
-            // It takes what it is given, as all before that has gone out.
+            // rustls accepts all of it, because its buffer was flushed before.
             let len = len.map_err(|_| TlsFault::Broken)?;
             poll_fn(|cx| self.poll_flush(cx)).await?;
             if len < limits::TLS_BYTES {
@@ -169,7 +171,7 @@ impl TlsStream {
         }
     }
 
-    /// Sends what is to be sent, then reads once.
+    /// Sends what rustls has to send, then reads once.
     fn poll_more(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
         ready!(self.poll_flush(cx))?;
         self.poll_receive(cx)
@@ -193,7 +195,7 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// A write that fails may have been refused with an alert, which says more.
+    /// The app's alert, if one explains why a write failed.
     fn explain(&mut self, error: Errno, cx: &Context<'_>) -> StreamError {
         match self.poll_receive(cx) {
             Poll::Ready(Err(StreamError::Tls(fault))) if fault != TlsFault::ClosedEarly => {
@@ -208,13 +210,13 @@ impl TlsStream {
         let received = reactor.with_scratch(|buf| {
             let room = self.records.room().min(limits::TLS_BYTES);
             let len = ready!(self.socket.poll_read(cx, &mut buf[..room]))?;
-            Poll::Ready(self.take(&buf[..len]).map_err(StreamError::from))
+            Poll::Ready(self.receive(&buf[..len]).map_err(StreamError::from))
         });
         match received {
             Poll::Ready(Err(
                 StreamError::Io(Errno::CONNRESET)
                 | StreamError::Tls(TlsFault::ClosedEarly | TlsFault::Truncated),
-            )) if self.is_shown_out() => {
+            )) if self.closed_without_client_cert() => {
                 Poll::Ready(Err(TlsFault::ClientCertificateRequired.into()))
             }
             Poll::Ready(Err(StreamError::Tls(_))) => {
@@ -226,23 +228,27 @@ impl TlsStream {
         }
     }
 
-    /// Whether an app that hangs up now asked for a certificate, got none and has not said a word: not every
-    /// server has an alert for that. In TLS 1.2 the server has made up its mind before its Finished, in TLS 1.3
-    /// before the first record after ours.
-    fn is_shown_out(&self) -> bool {
-        let is_late = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        let is_undecided = self.connection.is_handshaking() || (is_late && self.fruitless == 0);
-        self.asked && !self.spoke && is_undecided && !self.client_auth.has_pair()
+    /// Whether an app that closes now has requested a certificate, received none and sent no data: not every server
+    /// sends an alert for that. In TLS 1.2 a server decides before its Finished, in TLS 1.3 before its first record after
+    /// ours.
+    fn closed_without_client_cert(&self) -> bool {
+        let is_tls13 = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let is_undecided =
+            self.connection.is_handshaking() || (is_tls13 && self.bytes_without_data == 0);
+        self.is_cert_requested
+            && !self.has_received_data
+            && is_undecided
+            && !self.client_auth.has_pair()
     }
 
-    /// Takes what one read brought; nothing is the end.
-    fn take(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
+    /// Processes the bytes of one read; none are the end.
+    fn receive(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
         if bytes.is_empty() {
             return self.end();
         }
         if !self.first.is_full() {
             let missing = bytes.len().min(HEADER - self.first.len());
-            // They fit.
+            // `missing` is at most the free capacity.
             let _ = self.first.extend_from_slice(&bytes[..missing]);
             bytes = &bytes[missing..];
             if !self.first.is_full() {
@@ -259,28 +265,28 @@ impl TlsStream {
         if self.connection.is_handshaking() {
             return Err(TlsFault::ClosedEarly);
         }
-        if !self.records.is_between() {
+        if !self.records.is_at_boundary() {
             return Err(TlsFault::Truncated);
         }
-        self.ended = true;
+        self.is_closed = true;
         Ok(())
     }
 
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
-        self.useless += self.records.pass(bytes);
-        self.fruitless += bytes.len();
-        if self.fruitless > limits::TLS_FRUITLESS_BYTES {
+        self.records_without_data += self.records.advance(bytes);
+        self.bytes_without_data += bytes.len();
+        if self.bytes_without_data > limits::TLS_BYTES_WITHOUT_DATA {
             return Err(TlsFault::Broken);
         }
-        while !bytes.is_empty() && !self.ended && self.broken.is_none() {
-            // It has room for what is read at once, beside what it holds of a record.
+        while !bytes.is_empty() && !self.is_closed && self.pending_fault.is_none() {
+            // rustls has room for one read in addition to a partial record.
             if !matches!(self.connection.read_tls(&mut bytes), Ok(1..)) {
                 return Err(TlsFault::Broken);
             }
             self.process()?;
         }
-        let is_idle = !self.connection.is_handshaking() && !self.ended && !self.has_data();
-        if is_idle && self.useless > limits::TLS_USELESS_RECORDS {
+        let is_idle = !self.connection.is_handshaking() && !self.is_closed && !self.has_data();
+        if is_idle && self.records_without_data > limits::TLS_RECORDS_WITHOUT_DATA {
             return Err(TlsFault::Broken);
         }
         Ok(())
@@ -288,28 +294,27 @@ impl TlsStream {
 
     fn process(&mut self) -> Result<(), TlsFault> {
         let result = self.connection.process_new_packets();
-        let hello = self.connection.protocol_version().is_some();
-        self.asked |= self.client_auth.take_asked();
-        let progress = Progress {
-            hello,
-            asked: self.asked,
-            has_pair: self.client_auth.has_pair(),
+        self.is_cert_requested |= self.client_auth.take_requested();
+        let progress = HandshakeProgress {
+            has_server_hello: self.connection.protocol_version().is_some(),
+            is_cert_requested: self.is_cert_requested,
+            has_client_cert: self.client_auth.has_pair(),
         };
         match result.map_err(|error| fault(&error, progress)) {
-            Ok(state) => self.ended |= state.peer_has_closed(),
-            // What was sent before it counts, as it does for Go, which takes one record after the other.
-            Err(fault) if self.has_data() => self.broken = Some(fault),
+            Ok(state) => self.is_closed |= state.peer_has_closed(),
+            // Data before the fault is read first, as in Go, which processes one record after the other.
+            Err(fault) if self.has_data() => self.pending_fault = Some(fault),
             Err(fault) => return Err(fault),
         }
         Ok(())
     }
 
-    /// Whether there is data to be handed over.
+    /// Whether there is unread data.
     fn has_data(&mut self) -> bool {
         matches!(self.connection.reader().fill_buf(), Ok([_, ..]))
     }
 
-    /// Sends what goes without a wait.
+    /// Sends what the kernel accepts without a wait.
     fn flush_now(&mut self) {
         let mut to_socket = ToSocket {
             socket: &self.socket,
@@ -321,8 +326,7 @@ impl TlsStream {
 }
 
 impl Drop for TlsStream {
-    /// What is cut off must not look as if it had ended, and before the handshake is done there is nothing
-    /// to end.
+    /// A connection that is reset must not look as if it had ended in order; one in its handshake has nothing to end.
     fn drop(&mut self) {
         if !self.socket.reactor().resets() && !self.connection.is_handshaking() {
             self.connection.send_close_notify();
@@ -331,10 +335,10 @@ impl Drop for TlsStream {
     }
 }
 
-/// What rustls writes to; the kernel's error is kept, as `io::Error` would be made of it and back.
+/// The writer for rustls. It stores the kernel's error, which `io::Error` would only wrap.
 struct ToSocket<'a, 'c> {
     socket: &'a Socket,
-    /// Who waits when nothing fits, if anybody.
+    /// The task that waits when nothing fits, if any.
     cx: Option<&'a Context<'c>>,
     error: Errno,
 }

@@ -11,16 +11,19 @@ use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use smol::LocalExecutor;
 
+use super::verify::AppCaVerifier;
 use super::*;
-use crate::net::{Reactor, run};
+use crate::net::{Alpn, Curves, Reactor, Socket, StreamError, TlsFault, TlsHello, run};
 
 type Served = StreamOwned<ServerConnection, TcpStream>;
 
@@ -146,37 +149,37 @@ fn answer(stream: &mut Served) {
 }
 
 /// What came back for a request of `len` bytes, and the protocol that was chosen.
-type Asked = Result<(Option<Vec<u8>>, String), StreamError>;
+type AppAnswer = Result<(Option<Vec<u8>>, String), StreamError>;
 
-fn ask(tls: &Rc<Tls>, addr: SocketAddr, alpn: Alpn, len: usize) -> Asked {
+fn request(tls: &Rc<Tls>, addr: SocketAddr, alpn: Alpn, len: usize) -> AppAnswer {
     let tls = tls.clone();
-    asked(move |reactor| async move { ask_app(&reactor, &tls, addr, alpn, len).await })
+    run_client(move |reactor| async move { exchange(&reactor, &tls, addr, alpn, len).await })
 }
 
 /// Runs a client, which has to come to an end.
-fn asked<T: 'static, F: Future<Output = T> + 'static>(
+fn run_client<T: 'static, F: Future<Output = T> + 'static>(
     client: impl FnOnce(Rc<Reactor>) -> F + 'static,
 ) -> T {
     let reactor = Rc::new(Reactor::new(vec![0; limits::SCRATCH_BYTES].leak()).expect("epoll"));
     let main_reactor = reactor.clone();
     let main = async move {
-        let asking = pin!(client(main_reactor.clone()));
+        let client = pin!(client(main_reactor.clone()));
         let deadline = Instant::now() + Duration::from_secs(20);
-        main_reactor.before(deadline, asking).await
+        main_reactor.before(deadline, client).await
     };
-    let asked = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
-    asked.expect("an end before the deadline")
+    let result = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
+    result.expect("an end before the deadline")
 }
 
-async fn ask_app(
+async fn exchange(
     reactor: &Rc<Reactor>,
     tls: &Tls,
     addr: SocketAddr,
     alpn: Alpn,
     len: usize,
-) -> Asked {
+) -> AppAnswer {
     let socket = Socket::connect(reactor, addr, None)?;
-    let mut stream = tls.connect((socket, 0), None, alpn, Curves::Usable).await?;
+    let mut stream = tls.connect(socket, hello(alpn)).await?;
     let request = [vec![b'a'; len - 4], b"\r\n\r\n".to_vec()].concat();
     let fill = |buf: &mut [u8], sent: usize| {
         let rest = &request[sent..];
@@ -197,6 +200,15 @@ async fn ask_app(
     }
 }
 
-fn nothing() -> Rc<Tls> {
+fn hello(alpn: Alpn) -> TlsHello<'static> {
+    TlsHello {
+        port: 0,
+        server_name: None,
+        alpn,
+        curves: Curves::Usable,
+    }
+}
+
+fn no_files() -> Rc<Tls> {
     Rc::new(Tls::load(TlsFiles::default()).expect("no files to read"))
 }

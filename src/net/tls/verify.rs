@@ -1,4 +1,4 @@
-//! Whether the app's certificate is good: any is, as for kubelet, unless `--app-ca` says otherwise.
+//! Verifies the app's certificate: accepts any, as kubelet does, unless `--app-ca` is set.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use webpki::EndEntityCert;
 
-/// What Go's client offers, in its order (`crypto/tls/defaults.go`), among it what *ring* cannot verify:
-/// an app that has nothing else is not to fail for it.
+/// The schemes that Go's client offers, in its order (`crypto/tls/defaults.go`). *ring* cannot verify all of them, but
+/// nothing is verified here, and an app that has no other scheme must not fail.
 const EVERY_SCHEME: [SignatureScheme; 12] = [
     SignatureScheme::RSA_PSS_SHA256,
     SignatureScheme::ECDSA_NISTP256_SHA256,
@@ -27,11 +27,11 @@ const EVERY_SCHEME: [SignatureScheme; 12] = [
     SignatureScheme::ECDSA_SHA1_Legacy,
 ];
 
-/// Verifies nothing, and so reads nothing: expired, for another name, X.509 v1, RSA of 1024 bits all pass.
+/// Verifies nothing: certificates that are expired, for another name, X.509 v1 or RSA of 1024 bits all pass.
 #[derive(Debug)]
-pub(super) struct Anyone;
+pub(super) struct AcceptAny;
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -66,16 +66,16 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Wants a chain that leads to one of these CAs, and the URI if there is one. The names and addresses in
-/// the certificate count for nothing: the app is dialled at the pod's address, which few certificates have.
+/// Requires a chain to one of these CAs, and the URI if one is set. Names and addresses in the certificate are ignored:
+/// probes connect to the pod's address, which few certificates have.
 #[derive(Debug)]
-pub(super) struct AppCa {
+pub(super) struct AppCaVerifier {
     pub(super) roots: Arc<RootCertStore>,
     pub(super) id: Option<Box<str>>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for AppCa {
+impl ServerCertVerifier for AppCaVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -121,7 +121,7 @@ impl ServerCertVerifier for AppCa {
     }
 }
 
-/// Exactly this URI and no other: a certificate with two is nobody's (SPIFFE's X509-SVID, section 2).
+/// Whether this is the certificate's only URI: SPIFFE does not allow two (X509-SVID, section 2).
 fn has_id(end_entity: &CertificateDer<'_>, id: &str) -> bool {
     EndEntityCert::try_from(end_entity).is_ok_and(|cert| cert.valid_uri_names().eq([id]))
 }

@@ -74,7 +74,7 @@ fn an_answer_is_whole_by_its_length_its_chunks_or_its_end() {
     ] {
         assert!(received(text.as_bytes(), false).is_err(), "{text}");
     }
-    assert!(received(&vec![b'x'; limits::API_ANSWER_BYTES + 1], false).is_err());
+    assert!(received(&vec![b'x'; limits::API_RESPONSE_BYTES + 1], false).is_err());
 }
 
 #[test]

@@ -51,12 +51,12 @@ fn a_configmap_that_changes_is_read_again() {
     assert!(!live.settings().rewrite);
     let mut now = Instant::now();
     for rewrite in [true, false, true] {
-        now += limits::VALUES_LOOK;
+        now += limits::VALUES_POLL_INTERVAL;
         assert_eq!(live.look(now), None);
         mount.swap(&rewriting(rewrite));
         // It was looked at just now.
         assert_eq!(live.look(now), None);
-        now += limits::VALUES_LOOK;
+        now += limits::VALUES_POLL_INTERVAL;
         assert_eq!(live.look(now), Some(Notice::Taken(rewrite)));
         assert_eq!(live.settings().rewrite, rewrite);
     }
@@ -68,19 +68,19 @@ fn a_broken_text_is_told_once_and_changes_nothing() {
     mount.swap(&rewriting(false));
     let mut live = mount.live().expect("settings");
     mount.swap("{");
-    let mut now = Instant::now() + limits::VALUES_LOOK;
+    let mut now = Instant::now() + limits::VALUES_POLL_INTERVAL;
     let Some(Notice::Kept(why)) = live.look(now) else {
         panic!("it is not told");
     };
     assert!(why.contains("/values: ") && why.contains("JSON"), "{why}");
     for _ in 0..3 {
-        now += limits::VALUES_LOOK;
+        now += limits::VALUES_POLL_INTERVAL;
         assert_eq!(live.look(now), None);
         assert!(!live.settings().rewrite);
     }
     mount.swap(&rewriting(true));
     assert_eq!(
-        live.look(now + limits::VALUES_LOOK),
+        live.look(now + limits::VALUES_POLL_INTERVAL),
         Some(Notice::Taken(true))
     );
 }
@@ -101,11 +101,11 @@ fn a_configmap_may_come_later_and_go_again() {
     let missing = Some(Notice::Missing(path.into(), true));
     assert_eq!(live.notice(), missing);
     mount.swap(&rewriting(false));
-    let now = Instant::now() + limits::VALUES_LOOK;
+    let now = Instant::now() + limits::VALUES_POLL_INTERVAL;
     assert_eq!(live.look(now), Some(Notice::Taken(false)));
     fs::remove_file(mount.0.join("values")).expect("removed");
-    assert_eq!(live.look(now + limits::VALUES_LOOK), missing);
-    assert_eq!(live.look(now + 2 * limits::VALUES_LOOK), None);
+    assert_eq!(live.look(now + limits::VALUES_POLL_INTERVAL), missing);
+    assert_eq!(live.look(now + 2 * limits::VALUES_POLL_INTERVAL), None);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_folder_may_come_later_too() {
     assert!(matches!(live.notice(), Some(Notice::Missing(_, true))));
     fs::create_dir(&mount.0).expect("a folder");
     mount.swap(&rewriting(false));
-    let now = Instant::now() + limits::VALUES_LOOK;
+    let now = Instant::now() + limits::VALUES_POLL_INTERVAL;
     assert_eq!(live.look(now), Some(Notice::Taken(false)));
     let told = Live::load(Values::default(), None).expect("settings");
     assert_eq!(told.notice(), None);
@@ -131,7 +131,7 @@ fn flags_beat_the_configmap_and_that_beats_the_version() {
     assert!(live.asks_version() && live.set_version(old) && !live.set_version(old));
     assert_eq!(live.settings().sidecar, Sidecar::Container);
     mount.swap(r#"{"probelet": {"sidecar": "native", "statusPort": 15021}}"#);
-    live.look(Instant::now() + limits::VALUES_LOOK);
+    live.look(Instant::now() + limits::VALUES_POLL_INTERVAL);
     assert!(!live.asks_version());
     assert_eq!(live.settings().sidecar, Sidecar::Native);
     let flags = Values {

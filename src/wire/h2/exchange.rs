@@ -4,7 +4,7 @@
 use super::fields::Seen;
 use super::frame::{self, FrameHeader, HEADER_BYTES, INITIAL_WINDOW, STREAM};
 use super::{FRAME_BYTES, H2Error, H2Head, Rules};
-use crate::limits::{H2_IDLE_FRAMES, H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
+use crate::limits::{H2_NON_PROGRESS_FRAMES, H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
 use crate::wire::hpack::{Decoder, HPACK_BYTES};
 
 mod control;
@@ -96,7 +96,7 @@ impl Exchange {
             is_acknowledged: false,
             is_ended: false,
             fields_left: RESPONSE_HEAD_BYTES as u32,
-            idle_left: H2_IDLE_FRAMES,
+            idle_left: H2_NON_PROGRESS_FRAMES,
             pending: 0,
             body: 0,
             window: H2_WINDOW_BYTES,

@@ -3,7 +3,7 @@
 
 use super::frame::*;
 use super::*;
-use crate::limits::{H2_IDLE_FRAMES, H2_WINDOW_BYTES, LOCATION_BYTES, RESPONSE_HEAD_BYTES};
+use crate::limits::{H2_NON_PROGRESS_FRAMES, H2_WINDOW_BYTES, LOCATION_BYTES, RESPONSE_HEAD_BYTES};
 use crate::wire::response::Location;
 
 mod control;

@@ -6,7 +6,7 @@ use rustls::pki_types::UnixTime;
 use super::*;
 
 #[test]
-fn what_is_not_tls_is_told_however_it_comes() {
+fn bytes_that_are_not_tls_have_the_same_fault_however_they_are_split() {
     for (bytes, fault) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
@@ -30,30 +30,34 @@ fn what_is_not_tls_is_told_however_it_comes() {
                 let _ = socket.read(&mut [0; 4096]);
             });
             let expected = Err(StreamError::Tls(fault));
-            assert_eq!(ask(&nothing(), addr, Alpn::Http, 8), expected, "{bytes:?}");
+            assert_eq!(
+                request(&no_files(), addr, Alpn::Http, 8),
+                expected,
+                "{bytes:?}"
+            );
         }
     }
 }
 
 #[test]
-fn an_app_that_wants_a_certificate_is_told_from_one_that_refuses_it() {
+fn a_required_certificate_and_a_refused_one_are_different_faults() {
     let (ca, other) = (Ca::new("wanted"), Ca::new("refused"));
     let addr = served(ca.server(true, &[]), answer);
     let fault = StreamError::Tls(TlsFault::ClientCertificateRequired);
-    assert_eq!(ask(&nothing(), addr, Alpn::Http, 8), Err(fault));
+    assert_eq!(request(&no_files(), addr, Alpn::Http, 8), Err(fault));
     for (maker, expected) in [
         (&ca, Ok("8".to_string())),
         (&other, Err(TlsFault::ClientCertificateRefused.into())),
     ] {
         let tls = Tls::load(maker.client(&maker.pair(&[]))).expect("good files");
         let addr = served(ca.server(true, &[]), answer);
-        let asked = ask(&Rc::new(tls), addr, Alpn::Http, 8);
-        assert_eq!(asked.map(|asked| asked.1), expected);
+        let answer = request(&Rc::new(tls), addr, Alpn::Http, 8);
+        assert_eq!(answer.map(|answer| answer.1), expected);
     }
 }
 
 #[test]
-fn the_app_has_to_be_of_the_ca_and_have_the_id() {
+fn the_app_needs_a_certificate_of_the_ca_with_the_id() {
     let (ca, other) = (Ca::new("of-ca"), Ca::new("of-other"));
     for (trusted, id, expected) in [
         (&ca, None, Ok("8".to_string())),
@@ -77,25 +81,25 @@ fn the_app_has_to_be_of_the_ca_and_have_the_id() {
         };
         let tls = Rc::new(Tls::load(files).expect("good files"));
         let addr = served(ca.server(false, &[]), answer);
-        let asked = ask(&tls, addr, Alpn::Http, 8);
-        assert_eq!(asked.map(|asked| asked.1), expected, "{id:?}");
+        let answer = request(&tls, addr, Alpn::Http, 8);
+        assert_eq!(answer.map(|answer| answer.1), expected, "{id:?}");
     }
 }
 
 #[test]
-fn a_certificate_is_not_blamed_for_a_clock_that_was_never_set() {
+fn a_clock_that_was_never_set_is_reported_instead_of_the_certificate() {
     let ca = Ca::new("clock");
     let mut roots = RootCertStore::empty();
     roots.add(der(&ca.pem)).expect("a CA");
-    let app_ca = AppCa {
+    let app_ca = AppCaVerifier {
         roots: roots.into(),
         id: None,
         algorithms: provider::provider(Curves::Usable).signature_verification_algorithms,
     };
-    let progress = fault::Progress {
-        hello: true,
-        asked: false,
-        has_pair: false,
+    let progress = fault::HandshakeProgress {
+        has_server_hello: true,
+        is_cert_requested: false,
+        has_client_cert: false,
     };
     let mut params = CertificateParams::default();
     params.not_before = rcgen::date_time_ymd(2030, 1, 1);

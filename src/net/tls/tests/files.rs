@@ -1,19 +1,19 @@
 //! Files that change, or cannot be read, while they are in use.
 
 use super::*;
-use crate::pem::{PemError, ReadError};
+use crate::pem::{FileRole, PemError, ReadError};
 
 #[test]
-fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
+fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
     let ca = Ca::new("renewed");
     let [first, second] = [ca.pair(&[]), ca.pair(&[])];
     let tls = Tls::load(ca.client(&first)).expect("good files");
     let in_use = |tls: &Tls| {
-        let mut material = tls.material.borrow_mut();
-        // As if the last look had been long ago.
-        material.look_at = Instant::now();
-        material.shared(Curves::Usable);
-        material.pair.as_ref().expect("a pair").cert[0].clone()
+        let mut credentials = tls.credentials.borrow_mut();
+        // As if the last poll had been long ago.
+        credentials.poll_at = None;
+        credentials.shared(Curves::Usable);
+        credentials.pair.as_ref().expect("a pair").cert[0].clone()
     };
     assert_eq!((in_use(&tls), tls.take_reload()), (der(&first[0]), None));
     // The certificate comes first, and for a while the key is the old one's.
@@ -31,7 +31,7 @@ fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
     assert_eq!(
         (in_use(&tls), tls.take_reload()),
         (der(&first[0]), None),
-        "told twice"
+        "reported twice"
     );
     ca.file("k.pem", &second[1]);
     let renewed = TlsReload::Renewed(FileRole::Certificate);
@@ -45,26 +45,26 @@ fn a_renewed_pair_is_taken_up_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn a_file_that_could_not_be_read_is_looked_at_again_and_told_once() {
+fn an_unreadable_file_is_read_again_and_reported_once() {
     let ca = Ca::new("unreadable");
     let pair = ca.pair(&[]);
     let tls = Tls::load(ca.client(&pair)).expect("good files");
-    let mut material = tls.material.borrow_mut();
+    let mut credentials = tls.credentials.borrow_mut();
     // As a read that failed leaves it: which file it is, is as little known as what is in it.
     let key = ca.directory.join("k.pem");
     let aside = ca.directory.join("aside.pem");
     std::fs::rename(&key, &aside).expect("it is there");
     for _ in 0..3 {
-        material.reload_pair();
+        credentials.reload_pair();
     }
-    assert!(matches!(material.reloads[..], [TlsReload::Failed(_)]));
+    assert!(matches!(credentials.reloads[..], [TlsReload::Failed(_)]));
     std::fs::rename(&aside, &key).expect("it is there");
-    let files = material.pair_files.as_mut().expect("named");
+    let files = credentials.pair_files.as_mut().expect("named");
     assert!(files.poll_changed());
 }
 
 #[test]
-fn what_is_wrong_with_the_pair_and_with_the_ca_is_told_once_each() {
+fn faults_of_the_pair_and_of_the_ca_are_reported_once_each() {
     let ca = Ca::new("both");
     let tls = Tls::load(TlsFiles {
         app_ca: Some(ca.file("ca.pem", &ca.pem)),
@@ -75,19 +75,19 @@ fn what_is_wrong_with_the_pair_and_with_the_ca_is_told_once_each() {
     for name in ["k.pem", "ca.pem"] {
         ca.file(name, &too_long);
     }
-    let mut material = tls.material.borrow_mut();
+    let mut credentials = tls.credentials.borrow_mut();
     for _ in 0..3 {
-        // As if the last look had been long ago.
-        material.look_at = Instant::now();
-        material.look();
+        // As if the last poll had been long ago.
+        credentials.poll_at = None;
+        credentials.poll_files();
     }
-    let told = material.reloads.iter().map(|notice| match notice {
+    let failures = credentials.reloads.iter().map(|notice| match notice {
         TlsReload::Failed(error) => (error.role, error.error),
         renewed => panic!("{renewed:?}"),
     });
     let parts = [FileRole::Key, FileRole::Ca];
     let expected = parts.map(|part| (part, PemError::Read(ReadError::TooLarge(limits::PEM_BYTES))));
-    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(failures.collect::<Vec<_>>(), expected);
 }
 
 /// kubelet writes a new directory, and swaps the link that each file of the volume leads through.
@@ -113,14 +113,14 @@ fn a_secret_volume_is_followed_through_its_links() {
     let tls = tls.expect("good files");
     link("..2", "..data_tmp");
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
-    let mut material = tls.material.borrow_mut();
-    material.shared(Curves::Usable);
+    let mut credentials = tls.credentials.borrow_mut();
+    credentials.shared(Curves::Usable);
     assert_eq!(
-        material.reloads,
+        credentials.reloads,
         [TlsReload::Renewed(FileRole::Certificate)]
     );
     assert_eq!(
-        material.pair.as_ref().expect("a pair").cert[0],
+        credentials.pair.as_ref().expect("a pair").cert[0],
         der(&second[0])
     );
 }

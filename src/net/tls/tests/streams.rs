@@ -14,13 +14,13 @@ fn a_request_of_any_length_goes_out_and_its_answer_comes_in() {
             stream.conn.send_close_notify();
             let _ = stream.flush();
         });
-        let (alpn, text) = ask(&nothing(), addr, Alpn::Http, len).expect("an answer");
+        let (alpn, text) = request(&no_files(), addr, Alpn::Http, len).expect("an answer");
         assert_eq!((alpn, text), (None, len.to_string()));
     }
 }
 
 #[test]
-fn the_app_chooses_among_the_protocols_that_are_offered() {
+fn the_app_selects_one_of_the_offered_protocols() {
     let ca = Ca::new("alpn");
     for (app, offered, chosen) in [
         (&["h2", "http/1.1"][..], Alpn::Http, Some("h2")),
@@ -30,18 +30,18 @@ fn the_app_chooses_among_the_protocols_that_are_offered() {
         (&[], Alpn::Http, None),
     ] {
         let addr = served(ca.server(false, app), answer);
-        let (alpn, _) = ask(&nothing(), addr, offered, 8).expect("an answer");
+        let (alpn, _) = request(&no_files(), addr, offered, 8).expect("an answer");
         assert_eq!(alpn.as_deref(), chosen.map(str::as_bytes), "{app:?}");
     }
     let addr = served(ca.server(false, &["http/1.1"]), answer);
     // no_application_protocol, RFC 7301 section 3.2
     let fault = StreamError::Tls(TlsFault::Alert(120));
-    assert_eq!(ask(&nothing(), addr, Alpn::H2, 8), Err(fault));
+    assert_eq!(request(&no_files(), addr, Alpn::H2, 8), Err(fault));
 }
 
 /// rustls keeps the certificates: a slot that waits for such an app holds them.
 #[test]
-fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
+fn a_long_certificate_chain_holds_the_permit_until_the_probe_ends() {
     let ca = Ca::new("heavy");
     for (certificates, is_kept) in [(1, false), (60, true)] {
         let [certificate, key] = ca.pair(&[]);
@@ -55,14 +55,12 @@ fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
         let reactor = Rc::new(Reactor::new(vec![0; limits::SCRATCH_BYTES].leak()).expect("epoll"));
         let main_reactor = reactor.clone();
         let main = async move {
-            let tls = nothing();
+            let tls = no_files();
             // All there are at once, each for a port of its own: a turn that is dropped would be there again.
             let free =
                 || Vec::from_iter((1..).map_while(|port| tls.permits.try_acquire(port))).len();
             let socket = Socket::connect(&main_reactor, addr, None).expect("a connection");
-            let stream = tls
-                .connect((socket, 0), None, Alpn::Http, Curves::Usable)
-                .await;
+            let stream = tls.connect(socket, hello(Alpn::Http)).await;
             let meanwhile = free();
             drop(stream.expect("a handshake"));
             (meanwhile, free())
@@ -75,11 +73,11 @@ fn an_app_with_many_certificates_keeps_its_turn_until_it_has_answered() {
 
 /// As for Go, which looks only whether a record was cut.
 #[test]
-fn an_end_without_close_notify_counts_between_records_alone() {
+fn an_end_without_close_notify_counts_only_between_records() {
     let ca = Ca::new("ends");
     let addr = served(ca.server(false, &[]), answer);
     assert_eq!(
-        ask(&nothing(), addr, Alpn::Http, 8).map(|asked| asked.1),
+        request(&no_files(), addr, Alpn::Http, 8).map(|answer| answer.1),
         Ok("8".into())
     );
     let addr = served(ca.server(false, &[]), |stream| {
@@ -87,13 +85,13 @@ fn an_end_without_close_notify_counts_between_records_alone() {
         let _ = stream.sock.write_all(&[23, 3, 3, 0, 100, 1]);
     });
     let fault = StreamError::Tls(TlsFault::Truncated);
-    assert_eq!(ask(&nothing(), addr, Alpn::Http, 8), Err(fault));
+    assert_eq!(request(&no_files(), addr, Alpn::Http, 8), Err(fault));
 }
 
 /// As for Go (`crypto/tls/conn.go`: `maxUselessRecords`). KeyUpdates are records of their own, tickets need
 /// not be.
 #[test]
-fn so_many_records_may_bring_nothing_and_no_more() {
+fn a_connection_with_too_many_records_without_data_is_closed() {
     let ca = Ca::new("useless");
     for (records, expected) in [(16, Ok(4)), (17, Err(TlsFault::Broken.into()))] {
         let mut config = ca.server(false, &[]);
@@ -112,14 +110,12 @@ fn so_many_records_may_bring_nothing_and_no_more() {
                 let _ = stream.write_all(b"fine");
             }
         });
-        let asked = asked(move |reactor| async move {
+        let answer = run_client(move |reactor| async move {
             let socket = Socket::connect(&reactor, addr, None)?;
-            let tls = nothing();
-            let mut stream = tls
-                .connect((socket, 0), None, Alpn::Nothing, Curves::Usable)
-                .await?;
+            let tls = no_files();
+            let mut stream = tls.connect(socket, hello(Alpn::Nothing)).await?;
             let fill = |buf: &mut [u8], _: usize| {
-                buf[..4].copy_from_slice(b"ask\n");
+                buf[..4].copy_from_slice(b"get\n");
                 4
             };
             stream.write_with(fill).await?;
@@ -135,13 +131,13 @@ fn so_many_records_may_bring_nothing_and_no_more() {
             }
             reading.await
         });
-        assert_eq!(asked, expected, "{records}");
+        assert_eq!(answer, expected, "{records}");
     }
 }
 
 /// Each ticket is a message that has to be decrypted and brings nothing; rustls counts none of them.
 #[test]
-fn an_app_that_floods_us_with_tickets_is_cut_off() {
+fn a_flood_of_session_tickets_closes_the_connection() {
     let ca = Ca::new("tickets");
     for (tickets, expected) in [
         (4, Ok("8".to_string())),
@@ -151,7 +147,7 @@ fn an_app_that_floods_us_with_tickets_is_cut_off() {
         config.send_tls13_tickets = tickets;
         config.ticketer = rustls::crypto::ring::Ticketer::new().expect("a ticketer");
         let addr = served(config, answer);
-        let asked = ask(&nothing(), addr, Alpn::Http, 8);
-        assert_eq!(asked.map(|asked| asked.1), expected, "{tickets}");
+        let answer = request(&no_files(), addr, Alpn::Http, 8);
+        assert_eq!(answer.map(|answer| answer.1), expected, "{tickets}");
     }
 }

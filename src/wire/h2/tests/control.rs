@@ -205,7 +205,7 @@ fn frames_that_lead_nowhere_are_counted() {
         (frame(HEADERS, END_HEADERS, 3, b""), 1),
     ] {
         // The first SETTINGS are one of them.
-        let most = (usize::from(H2_IDLE_FRAMES) - 1) / cost;
+        let most = (usize::from(H2_NON_PROGRESS_FRAMES) - 1) / cost;
         let input = [&start[..], &idle.repeat(most)].concat();
         assert_eq!(
             arriving(Rules::Http, input.chunks(16_384)).verdict,

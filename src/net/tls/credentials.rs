@@ -1,0 +1,149 @@
+//! Our certificate and key, the trust anchors, and the rustls configuration made of them. Files are read again when
+//! they change.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::client_auth::ClientAuth;
+use super::provider;
+use super::verify::{AcceptAny, AppCaVerifier};
+use crate::limits;
+use crate::net::tls_options::{Curves, TlsFiles, TlsReload};
+use crate::pem::{FailureFilter, FileError, FileRole, PairFiles, RootsFile};
+
+/// What the files contain, and the configuration made of it.
+#[derive(Default)]
+pub(super) struct Credentials {
+    pub(super) pair_files: Option<PairFiles>,
+    pub(super) pair: Option<Arc<CertifiedKey>>,
+    roots_file: Option<RootsFile>,
+    roots: Option<Arc<RootCertStore>>,
+    /// The URI that the app's certificate must have.
+    id: Option<Box<str>>,
+    /// Made when it is first needed: a pod without TLS probes pays no memory for it.
+    shared: Option<SharedConfig>,
+    /// When the files are polled next.
+    pub(super) poll_at: Option<Instant>,
+    /// Results of reading files again that are not logged yet.
+    pub(super) reloads: Vec<TlsReload>,
+    pair_failures: FailureFilter,
+    roots_failures: FailureFilter,
+}
+
+/// What connections share.
+#[derive(Clone)]
+pub(super) struct SharedConfig {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) client_auth: Arc<ClientAuth>,
+}
+
+impl Credentials {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    // Inlined into its only caller, it would not lie in the cold section.
+    #[inline(never)]
+    pub(super) fn load(files: TlsFiles) -> Result<Credentials, FileError> {
+        let mut credentials = Credentials {
+            pair_files: files
+                .client
+                .map(|[certificate, key]| PairFiles::new(&certificate, &key)),
+            roots_file: files.app_ca.map(|ca| RootsFile::new(&ca)),
+            id: files.app_id,
+            ..Credentials::default()
+        };
+        credentials.read_pair()?;
+        credentials.read_roots()?;
+        Ok(credentials)
+    }
+
+    /// What connections share, made of the files as they are now.
+    pub(super) fn shared(&mut self, curves: Curves) -> SharedConfig {
+        self.poll_files();
+        match (curves, &self.shared) {
+            (Curves::Usable, Some(shared)) => shared.clone(),
+            (Curves::Usable, None) => self.shared.insert(self.config(curves)).clone(),
+            // Few apps need it, so it is made each time.
+            (Curves::AndP521, _) => self.config(curves),
+        }
+    }
+
+    fn config(&self, curves: Curves) -> SharedConfig {
+        let client_auth = Arc::new(ClientAuth::new(self.pair.clone()));
+        let config = match &self.roots {
+            Some(roots) => {
+                let verifier = AppCaVerifier {
+                    roots: roots.clone(),
+                    id: self.id.clone(),
+                    algorithms: provider::provider(curves).signature_verification_algorithms,
+                };
+                provider::client_config(Arc::new(verifier), client_auth.clone(), curves)
+            }
+            None => provider::client_config(Arc::new(AcceptAny), client_auth.clone(), curves),
+        };
+        SharedConfig {
+            config: Arc::new(config),
+            client_auth,
+        }
+    }
+
+    fn read_pair(&mut self) -> Result<(), FileError> {
+        if let Some(files) = &mut self.pair_files {
+            self.pair = Some(files.read(&provider::provider(Curves::Usable))?);
+        }
+        Ok(())
+    }
+
+    fn read_roots(&mut self) -> Result<(), FileError> {
+        if let Some(file) = &mut self.roots_file {
+            self.roots = Some(file.read()?);
+        }
+        Ok(())
+    }
+
+    /// Reads changed files again. If they cannot be used, the previous contents stay in use.
+    pub(super) fn poll_files(&mut self) {
+        if self.pair_files.is_none() && self.roots_file.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if self.poll_at.is_some_and(|poll_at| now < poll_at) {
+            return;
+        }
+        self.poll_at = Some(now + limits::PEM_POLL_INTERVAL);
+        if (self.pair_files.as_mut()).is_some_and(PairFiles::poll_changed) {
+            self.reload_pair();
+        }
+        if (self.roots_file.as_mut()).is_some_and(RootsFile::poll_changed) {
+            self.reload_roots();
+        }
+    }
+
+    pub(super) fn reload_pair(&mut self) {
+        let result = self.read_pair();
+        let is_reported = self.pair_failures.observe(&result);
+        self.record(FileRole::Certificate, result, is_reported);
+    }
+
+    fn reload_roots(&mut self) {
+        let result = self.read_roots();
+        let is_reported = self.roots_failures.observe(&result);
+        self.record(FileRole::Ca, result, is_reported);
+    }
+
+    fn record(&mut self, role: FileRole, result: Result<(), FileError>, is_reported: bool) {
+        if result.is_ok() {
+            self.shared = None;
+        }
+        if is_reported {
+            self.reloads.push(match result {
+                Ok(()) => TlsReload::Renewed(role),
+                Err(error) => TlsReload::Failed(error),
+            });
+        }
+    }
+}
