@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
 use libtest_mimic::Arguments;
 
 use support::app::{App, Reply};
-use support::menu::{grpc, http2};
+use support::faults::{grpc, http2};
 use support::observe::until;
 use support::ports::{Reserved, reserve};
 use support::raw::{exchange, get};

@@ -4,7 +4,7 @@ mod verbose;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -14,15 +14,17 @@ use crate::support::TLS;
 use crate::support::app::{App, Reply};
 use crate::support::command::{check, check_json, probelet};
 use crate::support::fake_app::{FakeApp, Step};
-use crate::support::menu::{Aim, Code, Dish, FINE, Kitchen, Mode, answer, redirect};
+use crate::support::faults::{
+    Catalogue, Expected, FINE, FaultCase, GrpcMode, Target, answer, redirect,
+};
 use crate::support::observe::until;
-use crate::support::ports::reserve;
+use crate::support::pass::Pass;
+use crate::support::ports::{Reserved, reserve};
 use crate::support::scripted::{Act, Play, Scripted, send};
-use crate::support::trials::trials;
+use crate::support::trials::{trial, trials};
 
 pub fn tests() -> Vec<Trial> {
     trials!["check":
-        it_says_of_each_fault_what_the_agent_says,
         a_healthy_app_gets_a_line_with_the_times,
         a_failing_app_gets_a_line_that_says_where_to_look,
         grpc_is_told_what_to_look_at_by_its_own_words,
@@ -34,6 +36,7 @@ pub fn tests() -> Vec<Trial> {
         an_output_nobody_reads_does_no_harm,
     ]
     .into_iter()
+    .chain(trials_of_faults())
     .chain(trials_of_tls())
     .chain(verbose::tests())
     .collect()
@@ -57,36 +60,44 @@ pub(crate) fn url(app: &FakeApp, path: &str) -> String {
     format!("http://127.0.0.1:{}{path}", app.port())
 }
 
-/// Every misbehaviour of the menu: `check` and the agent share their probes, so their codes are the same.
-fn it_says_of_each_fault_what_the_agent_says() {
-    let kitchen = Kitchen::open();
-    let own = reserve();
-    let menu = kitchen.menu(own.port);
-    kitchen.serve(&menu);
-    assert!(menu.len() > 100, "a menu of {}", menu.len());
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        // Most of the time they wait.
-        for _ in 0..12 {
-            scope.spawn(|| {
-                while let Some(dish) = menu.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    assert_tells(dish);
-                }
-            });
-        }
-    });
+/// `check` and the agent share their probes, so their codes are the same in each fault.
+fn trials_of_faults() -> Vec<Trial> {
+    let mut list = Catalogue::listing();
+    list.add_http1(None, 0);
+    let own = Arc::new(OnceLock::new());
+    let trial = |case: FaultCase| {
+        let catalogue: Arc<OnceLock<(Reserved, Catalogue)>> = Arc::clone(&own);
+        trial(
+            format!("check::reports_the_agents_code::{}", case.name),
+            move || {
+                let (_own, catalogue) = catalogue.get_or_init(|| {
+                    let (own, mut catalogue) = (reserve(), Catalogue::serving());
+                    catalogue.add_http1(None, own.port);
+                    (own, catalogue)
+                });
+                let _pass = Pass::enter(case.is_heavy);
+                let served = catalogue
+                    .cases
+                    .iter()
+                    .find(|served| served.name == case.name);
+                assert_reports(served.expect("it is in the catalogue"));
+                Ok(())
+            },
+        )
+    };
+    list.cases.into_iter().map(trial).collect()
 }
 
 #[track_caller]
-fn assert_tells(dish: &Dish) {
-    let url = match dish.aim {
-        Aim::Http(port) => format!("http://127.0.0.1:{port}{}", dish.app_path()),
-        Aim::Https(port) => format!("https://127.0.0.1:{port}{}", dish.app_path()),
-        Aim::Tcp(port) => format!("tcp://127.0.0.1:{port}"),
-        Aim::Grpc(port, service, mode) => {
+fn assert_reports(case: &FaultCase) {
+    let url = match case.target {
+        Target::Http(port) => format!("http://127.0.0.1:{port}{}", case.app_path()),
+        Target::Https(port) => format!("https://127.0.0.1:{port}{}", case.app_path()),
+        Target::Tcp(port) => format!("tcp://127.0.0.1:{port}"),
+        Target::Grpc(port, service, mode) => {
             let scheme = match mode {
-                Mode::Plaintext => "grpc",
-                Mode::Tls => "grpcs",
+                GrpcMode::Plaintext => "grpc",
+                GrpcMode::Tls => "grpcs",
             };
             format!(
                 "{scheme}://127.0.0.1:{port}/{}",
@@ -94,22 +105,22 @@ fn assert_tells(dish: &Dish) {
             )
         }
         // No URL says so.
-        Aim::Http2(_) => return,
+        Target::Http2(_) => return,
     };
-    let seconds = dish.seconds.to_string();
+    let seconds = case.seconds.to_string();
     let result = check_json(&["--timeout", &seconds, &url]);
-    let (code, is_cut) = match dish.code {
+    let (code, is_cut) = match case.expected {
         // Nobody waits for its answer but who typed it: it takes off no margin.
-        Code::Plain(_) if dish.name == "slow-inside-margin" => (200, false),
-        Code::Plain(code) => (code, false),
-        Code::Cut(code) => (code, true),
+        Expected::Status(_) if case.name == "slow-inside-margin" => (200, false),
+        Expected::Status(code) => (code, false),
+        Expected::BrokenBody(code) => (code, true),
     };
     let told = result.number("agent_status");
-    assert_eq!(told, Some(code.into()), "{}: {result:?}", dish.name);
+    assert_eq!(told, Some(code.into()), "{}: {result:?}", case.name);
     let is_broken = result.text("reason") == Some("body_broken");
-    assert_eq!(is_broken, is_cut, "{}: {result:?}", dish.name);
+    assert_eq!(is_broken, is_cut, "{}: {result:?}", case.name);
     let is_well = (200..400).contains(&code) && !is_cut;
-    assert_eq!(result.is_healthy(), is_well, "{}: {result:?}", dish.name);
+    assert_eq!(result.is_healthy(), is_well, "{}: {result:?}", case.name);
     assert_eq!(result.text("look_at").is_none(), is_well, "{result:?}");
 }
 

@@ -10,7 +10,7 @@ use crate::check::{url, well};
 use crate::support::Need;
 use crate::support::command::{binary, check, check_json, ended, words};
 use crate::support::fake_app::FakeApp;
-use crate::support::menu::{FINE, answer, redirect};
+use crate::support::faults::{FINE, answer, redirect};
 use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use crate::support::agent::{Agent, Setup, is_emulated};
 use crate::support::certs::{Authority, Folder, Identity};
 use crate::support::fake_app::{FakeApp, Step};
-use crate::support::menu::{FINE, answer};
+use crate::support::faults::{FINE, answer};
 use crate::support::observe::{log_lines, logged, until};
 use crate::support::peers::envoy::{ENVOY, Envoy};
 use crate::support::peers::folder;

@@ -17,7 +17,6 @@ mod handshakes;
 mod injector;
 #[cfg(feature = "check")]
 mod install;
-mod judgement;
 mod lifecycle;
 mod log;
 mod metrics;
@@ -28,6 +27,7 @@ mod settings;
 mod slots;
 mod status_port;
 mod support;
+mod verdicts;
 #[cfg(feature = "inject")]
 mod webhook;
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(support::tests());
-    trials.extend(judgement::tests());
+    trials.extend(verdicts::tests());
     trials.extend(status_port::tests());
     trials.extend(slots::tests());
     trials.extend(passthrough::tests());
@@ -66,5 +66,5 @@ fn main() -> ExitCode {
     #[cfg(feature = "inject")]
     trials.extend(webhook::tests());
     trials.extend(e2e::tests());
-    libtest_mimic::run(&arguments, trials).exit_code()
+    support::trials::run(arguments, trials).exit_code()
 }

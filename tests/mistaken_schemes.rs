@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use crate::support::agent::Agent;
 use crate::support::certs::Identity;
 use crate::support::fake_app::FakeApp;
-use crate::support::menu::{FINE, answer};
+use crate::support::faults::{FINE, answer};
 use crate::support::observe::logged;
 use crate::support::peers::openssl::Server;
 use crate::support::peers::{Process, folder};

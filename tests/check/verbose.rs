@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 
 use super::{url, well};
 use crate::support::command::check;
-use crate::support::menu::redirect;
+use crate::support::faults::redirect;
 use crate::support::trials::trials;
 
 pub(super) fn tests() -> Vec<Trial> {

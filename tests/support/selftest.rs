@@ -1,9 +1,9 @@
 //! The support is tested itself: a fake app that does not misbehave as it says proves nothing.
 
 use super::fake_app::{FakeApp, Step};
+use super::faults::{FINE, answer, send};
 use super::http::{End, get};
 use super::kubelet::{Kubelet, Question};
-use super::menu::{FINE, answer, send};
 use super::ports::{deaf, reserve, resetting};
 use super::trials::trial;
 use super::{Need, Outcome, PATIENCE, needs};

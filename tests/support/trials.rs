@@ -1,25 +1,65 @@
-//! Trials by their function's name, so that it is written once, and how long each of them takes.
+//! Trials by their function's name, so that it is written once, how they share the machine, and how long each of them
+//! takes.
 
 use super::Outcome;
-use libtest_mimic::Trial;
+use super::pass::Pass;
+use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
+
+/// Trials at once where no number is given: nearly all of them wait.
+const AT_ONCE: usize = 16;
+
+/// Beginnings of the names of trials that wait for a shipped deadline of half a minute or more: they start first.
+const LONG_WAITS: &[&str] = &[
+    "log::a_flapping_app",
+    "forward_ends::",
+    "webhook_slowness::",
+    "handshakes::",
+];
+
+/// Beginnings of the names of trials that compute, flood, or measure memory: they run last, a few at once.
+const HEAVY: &[&str] = &[
+    "injector::admission::",
+    "injector::generated::",
+    "injector::memory::",
+    "exhaustion::",
+    "webhook_crowd::",
+    "verdicts::a_flood",
+    "verdicts::long_trailers",
+    "verdicts::kubelet_agrees_on_each_changed_byte",
+];
+
+/// Runs trials in the order in which they take the least time in all.
+pub fn run(mut arguments: Arguments, mut trials: Vec<Trial>) -> libtest_mimic::Conclusion {
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    trials.sort_by_key(|trial| (is_heavy(trial.name()), !begins(LONG_WAITS, trial.name())));
+    libtest_mimic::run(&arguments, trials)
+}
+
+fn begins(list: &[&str], name: &str) -> bool {
+    list.iter().any(|beginning| name.starts_with(beginning))
+}
+
+fn is_heavy(name: &str) -> bool {
+    begins(HEAVY, name)
+}
 
 /// A trial; with `PROBELET_TEST_TIMES=1` it prints its duration in seconds to stderr.
 pub fn trial(name: impl Into<String>, body: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
     let name = name.into();
-    if std::env::var_os("PROBELET_TEST_TIMES").is_none_or(|value| value != "1") {
-        return Trial::test(name, body);
-    }
     let label = name.clone();
     Trial::test(name, move || {
+        let _pass = is_heavy(&label).then(|| Pass::enter(true));
         let started = Instant::now();
         let outcome = body();
-        eprintln!("{:8.3} s {label}", started.elapsed().as_secs_f64());
+        if std::env::var_os("PROBELET_TEST_TIMES").is_some_and(|value| value == "1") {
+            eprintln!("{:8.3} s {label}", started.elapsed().as_secs_f64());
+        }
         outcome
     })
 }
 
-/// A list of trials out of functions that panic when what they hold does not hold.
+/// A list of trials out of functions that panic when what they check is not so.
 macro_rules! trials {
     ($module:literal: $($test:ident),* $(,)?) => {
         vec![$($crate::support::trials::trial(concat!($module, "::", stringify!($test)), || {

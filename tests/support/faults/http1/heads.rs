@@ -1,42 +1,42 @@
 //! Response heads: sloppy ones that kubelet takes, ones it does not take, heads that end early,
 //! interim answers, and heads without measure.
 
-use super::{Code, ENDLESS, FINE, Menu, Step, send};
+use super::{ENDLESS, Expected, FINE, HttpCases, Step, send};
 use std::time::Duration;
 
 /// What follows a first line to make a healthy answer of it.
 const REST: &str = "\r\nContent-Length: 4\r\n\r\nfine";
 
-pub(super) fn add_to(menu: &mut Menu) {
+pub(super) fn add_to(cases: &mut HttpCases) {
     for (name, line) in GOOD_LINES {
-        menu.says(&format!("sloppy-{name}"), &format!("{line}{REST}"), 200);
+        cases.respond(&format!("sloppy-{name}"), &format!("{line}{REST}"), 200);
     }
     for (name, fields) in GOOD_FIELDS {
         let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nfine");
-        menu.says(&format!("sloppy-{name}"), &text, 200);
+        cases.respond(&format!("sloppy-{name}"), &text, 200);
     }
-    menu.says(
+    cases.respond(
         "sloppy-bare-lf",
         "HTTP/1.1 200 OK\nContent-Length: 4\n\nfine",
         200,
     );
-    menu.says(
+    cases.respond(
         "sloppy-mixed",
         "HTTP/1.1 200 OK\r\nX: 1\nContent-Length: 4\n\r\nfine",
         200,
     );
     for (name, line) in BAD_LINES {
-        menu.says(&format!("refused-{name}"), &format!("{line}{REST}"), 502);
+        cases.respond(&format!("refused-{name}"), &format!("{line}{REST}"), 502);
     }
     for (name, fields) in BAD_FIELDS {
         let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nfine");
-        menu.says(&format!("refused-{name}"), &text, 502);
+        cases.respond(&format!("refused-{name}"), &text, 502);
     }
-    menu.says("refused-http-0.9-bare", "fine", 502);
-    early_ends(menu);
-    interim(menu);
-    long(menu);
-    endless(menu);
+    cases.respond("refused-http-0.9-bare", "fine", 502);
+    early_ends(cases);
+    interim(cases);
+    long(cases);
+    endless(cases);
 }
 
 /// Status lines that are not as RFC 9112 wants them, but good enough for kubelet.
@@ -110,57 +110,61 @@ const BAD_FIELDS: &[(&str, &str)] = &[
     ("coding-empty", "Transfer-Encoding:"),
 ];
 
-fn early_ends(menu: &mut Menu) {
+fn early_ends(cases: &mut HttpCases) {
     let head = &FINE[..FINE.len() - "fine".len()];
     for sent in 0..head.len() {
-        menu.says(&format!("closed-at-{sent:02}"), &head[..sent], 502);
+        cases.respond(&format!("closed-at-{sent:02}"), &head[..sent], 502);
     }
     for sent in [0, 1, 12, 17, 30] {
         let pause = Step::Pause(Duration::from_millis(50));
         let script = vec![send(&head[..sent]), pause, Step::Reset];
-        menu.add(&format!("reset-at-{sent:02}"), script, Code::Plain(502));
+        cases.add(
+            &format!("reset-at-{sent:02}"),
+            script,
+            Expected::Status(502),
+        );
     }
 }
 
-fn interim(menu: &mut Menu) {
+fn interim(cases: &mut HttpCases) {
     let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-    menu.says("interim-100", &format!("{go_on}{FINE}"), 200);
-    menu.says("interim-103", &format!("{hints}{FINE}"), 200);
-    menu.says(
+    cases.respond("interim-100", &format!("{go_on}{FINE}"), 200);
+    cases.respond("interim-103", &format!("{hints}{FINE}"), 200);
+    cases.respond(
         "interim-199",
         &format!("HTTP/1.1 199 Odd\r\n\r\n{FINE}"),
         200,
     );
-    menu.says(
+    cases.respond(
         "interim-20-times",
         &format!("{}{FINE}", [go_on, hints].concat().repeat(10)),
         200,
     );
     let length = "HTTP/1.1 100 Continue\r\nContent-Length: 4\r\n\r\n";
-    menu.says("interim-with-length", &format!("{length}{FINE}"), 200);
-    menu.says("interim-only", go_on, 502);
+    cases.respond("interim-with-length", &format!("{length}{FINE}"), 200);
+    cases.respond("interim-only", go_on, 502);
     let script = vec![Step::Flood(go_on.repeat(1000).into(), ENDLESS)];
-    menu.add("interim-endless", script, Code::Plain(502));
-    menu.takes_longer();
+    cases.add("interim-endless", script, Expected::Status(502));
+    cases.allow_longer();
 }
 
 fn field(bytes: usize) -> String {
     format!("X-Policy: {}\r\n", "p".repeat(bytes))
 }
 
-fn long(menu: &mut Menu) {
+fn long(cases: &mut HttpCases) {
     for (name, fields) in [
         ("4-KiB", field(88).repeat(40)),
         ("300-KiB", field(88).repeat(3000)),
         ("one-300-KiB-field", field(300 * 1024)),
     ] {
         let text = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 4\r\n\r\nfine");
-        menu.says(&format!("head-of-{name}"), &text, 200);
+        cases.respond(&format!("head-of-{name}"), &text, 200);
     }
 }
 
-fn endless(menu: &mut Menu) {
+fn endless(cases: &mut HttpCases) {
     let block = || vec![b'x'; 64 * 1024];
     for (name, start, rest) in [
         (
@@ -174,7 +178,11 @@ fn endless(menu: &mut Menu) {
         ("line", "", block()),
     ] {
         let script = vec![send(start), Step::Flood(rest, ENDLESS)];
-        menu.add(&format!("head-endless-{name}"), script, Code::Plain(502));
-        menu.takes_longer();
+        cases.add(
+            &format!("head-endless-{name}"),
+            script,
+            Expected::Status(502),
+        );
+        cases.allow_longer();
     }
 }

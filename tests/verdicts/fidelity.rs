@@ -3,8 +3,8 @@
 use crate::support::Outcome;
 use crate::support::agent::Setup;
 use crate::support::fake_app::FakeApp;
+use crate::support::faults::{FINE, answer, redirect};
 use crate::support::kubelet::{Kubelet, Question};
-use crate::support::menu::{FINE, answer, redirect};
 use probelet::limits;
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -2,8 +2,8 @@
 
 use crate::support::agent::Setup;
 use crate::support::fake_app::{FakeApp, Step};
+use crate::support::faults::{FINE, answer, send};
 use crate::support::frames::{self, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame};
-use crate::support::menu::{FINE, answer, send};
 use crate::support::scripted::{Act, Scripted};
 use crate::support::{Outcome, PATIENCE, http, within};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,63 +1,63 @@
 //! Bodies: whole, stalled, cut short, badly chunked, endless; before and after the 10 KiB at which
 //! kubelet stops reading.
 
-use super::{Code, ENDLESS, FINE, Menu, Step, send};
+use super::{ENDLESS, Expected, FINE, HttpCases, Step, send};
 use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
-pub(super) fn add_to(menu: &mut Menu) {
-    whole(menu);
-    held(menu);
-    broken(menu);
-    long(menu);
-    endless(menu);
-    chunked(menu);
-    chunked_and_held(menu);
-    chunked_and_long(menu);
+pub(super) fn add_to(cases: &mut HttpCases) {
+    whole(cases);
+    held(cases);
+    broken(cases);
+    long(cases);
+    endless(cases);
+    chunked(cases);
+    chunked_and_held(cases);
+    chunked_and_long(cases);
 }
 
-fn whole(menu: &mut Menu) {
-    menu.says("fine", FINE, 200);
-    menu.says("body-until-close", &format!("{OK}\r\nall there is"), 200);
-    menu.says("body-until-close-empty", &format!("{OK}\r\n"), 200);
+fn whole(cases: &mut HttpCases) {
+    cases.respond("fine", FINE, 200);
+    cases.respond("body-until-close", &format!("{OK}\r\nall there is"), 200);
+    cases.respond("body-until-close-empty", &format!("{OK}\r\n"), 200);
     let gzip = "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone";
-    menu.says("body-gzip", &format!("{OK}{gzip}"), 200);
-    menu.says("body-and-more", &format!("{FINE}{FINE}"), 200);
-    menu.says("http-1.0", "HTTP/1.0 200 OK\r\n\r\nold", 200);
-    menu.says(
+    cases.respond("body-gzip", &format!("{OK}{gzip}"), 200);
+    cases.respond("body-and-more", &format!("{FINE}{FINE}"), 200);
+    cases.respond("http-1.0", "HTTP/1.0 200 OK\r\n\r\nold", 200);
+    cases.respond(
         "http-1.0-length",
         "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold",
         200,
     );
     // HTTP/1.0 knows no chunks: all until the close is the body.
     let chunked = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz";
-    menu.says("http-1.0-chunked", chunked, 200);
+    cases.respond("http-1.0-chunked", chunked, 200);
 }
 
 /// Servers that keep the connection open whatever was asked of them.
-fn held(menu: &mut Menu) {
+fn held(cases: &mut HttpCases) {
     let alive = "Connection: keep-alive\r\nContent-Length: 4\r\n\r\nfine";
-    let whole = Code::Plain(200);
-    menu.says_and_holds("keep-alive", &format!("{OK}{alive}"), whole);
-    menu.says_and_holds(
+    let whole = Expected::Status(200);
+    cases.respond_and_hold("keep-alive", &format!("{OK}{alive}"), whole);
+    cases.respond_and_hold(
         "keep-alive-1.0",
         &format!("HTTP/1.0 200 OK\r\n{alive}"),
         whole,
     );
-    menu.says_and_holds(
+    cases.respond_and_hold(
         "keep-alive-empty",
         &format!("{OK}Content-Length: 0\r\n\r\n"),
         whole,
     );
-    menu.says_and_holds(
+    cases.respond_and_hold(
         "keep-alive-500",
         &format!("HTTP/1.1 500 No\r\n{alive}"),
-        Code::Plain(500),
+        Expected::Status(500),
     );
 }
 
-fn broken(menu: &mut Menu) {
+fn broken(cases: &mut HttpCases) {
     let half = "Content-Length: 9\r\n\r\nhalf";
     let nothing = "Content-Length: 9\r\n\r\n";
     for (name, code, line) in [
@@ -67,19 +67,23 @@ fn broken(menu: &mut Menu) {
         ("-404", 404, "HTTP/1.1 404 No"),
     ] {
         let text = format!("{line}\r\n{half}");
-        menu.says_cut(&format!("body-cut{name}"), &text, code);
-        menu.says_and_holds(&format!("body-stalls{name}"), &text, Code::Cut(code));
+        cases.respond_broken(&format!("body-cut{name}"), &text, code);
+        cases.respond_and_hold(
+            &format!("body-stalls{name}"),
+            &text,
+            Expected::BrokenBody(code),
+        );
     }
-    menu.says_cut("body-cut-at-0", &format!("{OK}{nothing}"), 200);
-    menu.says_and_holds(
+    cases.respond_broken("body-cut-at-0", &format!("{OK}{nothing}"), 200);
+    cases.respond_and_hold(
         "body-stalls-at-0",
         &format!("{OK}{nothing}"),
-        Code::Cut(200),
+        Expected::BrokenBody(200),
     );
-    menu.says_and_holds(
+    cases.respond_and_hold(
         "body-until-close-held",
         &format!("{OK}\r\nmore"),
-        Code::Cut(200),
+        Expected::BrokenBody(200),
     );
     for (name, text) in [
         ("", format!("{OK}{half}")),
@@ -90,47 +94,51 @@ fn broken(menu: &mut Menu) {
             Step::Pause(Duration::from_millis(100)),
             Step::Reset,
         ];
-        menu.add(&format!("body-reset{name}"), script, Code::Cut(200));
+        cases.add(
+            &format!("body-reset{name}"),
+            script,
+            Expected::BrokenBody(200),
+        );
     }
 }
 
 /// kubelet is content at 10,240 bytes, whatever comes after.
-fn long(menu: &mut Menu) {
+fn long(cases: &mut HttpCases) {
     for sent in [10_239, 10_240, 10_241, 20_000] {
         let code = if sent < 10_240 {
-            Code::Cut(200)
+            Expected::BrokenBody(200)
         } else {
-            Code::Plain(200)
+            Expected::Status(200)
         };
         let body = "x".repeat(sent);
         let text = format!("{OK}Content-Length: 50000\r\n\r\n{body}");
-        menu.add(&format!("body-cut-at-{sent}"), vec![send(&text)], code);
-        menu.says_and_holds(&format!("body-stalls-at-{sent}"), &text, code);
+        cases.add(&format!("body-cut-at-{sent}"), vec![send(&text)], code);
+        cases.respond_and_hold(&format!("body-stalls-at-{sent}"), &text, code);
         let text = format!("{OK}\r\n{body}");
-        menu.says_and_holds(&format!("body-until-close-held-at-{sent}"), &text, code);
+        cases.respond_and_hold(&format!("body-until-close-held-at-{sent}"), &text, code);
     }
     let exactly = format!("{OK}Content-Length: 10240\r\n\r\n{}", "x".repeat(10_240));
-    menu.says("body-of-10240", &exactly, 200);
+    cases.respond("body-of-10240", &exactly, 200);
 }
 
-fn endless(menu: &mut Menu) {
+fn endless(cases: &mut HttpCases) {
     let block = || vec![b'x'; 64 * 1024];
     let length = send(&format!("{OK}Content-Length: 1073741824\r\n\r\n"));
-    menu.add(
+    cases.add(
         "body-of-1-GiB",
         vec![length, Step::Flood(block(), 1 << 30)],
-        Code::Plain(200),
+        Expected::Status(200),
     );
     let until_close = send(&format!("{OK}\r\n"));
-    menu.add(
+    cases.add(
         "body-endless",
         vec![until_close, Step::Flood(block(), ENDLESS)],
-        Code::Plain(200),
+        Expected::Status(200),
     );
     let chunked = send(&format!("{OK}Transfer-Encoding: chunked\r\n\r\n"));
     let chunks = b"4\r\nmore\r\n".repeat(1000);
     let script = vec![chunked, Step::Flood(chunks, ENDLESS)];
-    menu.add("body-endless-chunks", script, Code::Plain(200));
+    cases.add("body-endless-chunks", script, Expected::Status(200));
 }
 
 /// Chunked bodies that kubelet reads to their end.
@@ -167,54 +175,62 @@ const BAD_CHUNKS: &[(&str, &str)] = &[
     ("cut-in-trailer", "4\r\nfine\r\n0\r\nX-Sum: 1\r\n"),
 ];
 
-fn chunked(menu: &mut Menu) {
+fn chunked(cases: &mut HttpCases) {
     let head = format!("{OK}Transfer-Encoding: chunked\r\n\r\n");
     for (name, body) in GOOD_CHUNKS {
-        menu.says(&format!("chunked-{name}"), &format!("{head}{body}"), 200);
+        cases.respond(&format!("chunked-{name}"), &format!("{head}{body}"), 200);
     }
     for (name, body) in BAD_CHUNKS {
-        menu.says_cut(&format!("chunked-{name}"), &format!("{head}{body}"), 200);
+        cases.respond_broken(&format!("chunked-{name}"), &format!("{head}{body}"), 200);
     }
     let fine = "4\r\nfine\r\n0\r\n\r\n";
     let odd = format!("{OK}Transfer-Encoding: CHUNKED\r\n\r\n{fine}");
-    menu.says("chunked-odd-case", &odd, 200);
+    cases.respond("chunked-odd-case", &odd, 200);
     let both = format!("{OK}Content-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n{fine}");
-    menu.says("chunked-and-length", &both, 200);
+    cases.respond("chunked-and-length", &both, 200);
 }
 
-fn chunked_and_held(menu: &mut Menu) {
+fn chunked_and_held(cases: &mut HttpCases) {
     let head = format!("{OK}Transfer-Encoding: chunked\r\n\r\n");
     for (name, body, code) in [
-        ("chunked-held", "4\r\nfine\r\n0\r\n\r\n", Code::Plain(200)),
-        ("chunked-stalls-in-data", "4\r\nfi", Code::Cut(200)),
+        (
+            "chunked-held",
+            "4\r\nfine\r\n0\r\n\r\n",
+            Expected::Status(200),
+        ),
+        (
+            "chunked-stalls-in-data",
+            "4\r\nfi",
+            Expected::BrokenBody(200),
+        ),
         (
             "chunked-stalls-before-last",
             "4\r\nfine\r\n",
-            Code::Cut(200),
+            Expected::BrokenBody(200),
         ),
         (
             "chunked-stalls-in-last",
             "4\r\nfine\r\n0\r\n",
-            Code::Cut(200),
+            Expected::BrokenBody(200),
         ),
     ] {
-        menu.says_and_holds(name, &format!("{head}{body}"), code);
+        cases.respond_and_hold(name, &format!("{head}{body}"), code);
     }
 }
 
-fn chunked_and_long(menu: &mut Menu) {
+fn chunked_and_long(cases: &mut HttpCases) {
     for size in [10_239, 10_240, 10_241] {
         let body = "x".repeat(size);
         let chunk = format!("{OK}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{body}\r\n");
         let code = if size < 10_240 {
-            Code::Cut(200)
+            Expected::BrokenBody(200)
         } else {
-            Code::Plain(200)
+            Expected::Status(200)
         };
-        menu.says_and_holds(&format!("chunked-stalls-at-{size}"), &chunk, code);
+        cases.respond_and_hold(&format!("chunked-stalls-at-{size}"), &chunk, code);
         // Go reads a chunk size ahead when it is there already, so what follows comes later.
         let later = Step::Pause(Duration::from_millis(100));
         let script = vec![send(&chunk), later, send("zz\r\n")];
-        menu.add(&format!("chunked-bad-at-{size}"), script, code);
+        cases.add(&format!("chunked-bad-at-{size}"), script, code);
     }
 }

@@ -1,56 +1,56 @@
 //! Heads of HTTP/2: fields, tables, Huffman code and pieces, and blocks that are no HPACK.
 
-use super::{Code, FAILS, FINE, Menu, last};
+use super::{Expected, FAILS, FINE, Http2Cases, last};
 use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, frame, head, headers,
 };
 
-pub(super) fn add_to(menu: &mut Menu) {
-    bad_blocks(menu);
-    fields(menu);
+pub(super) fn add_to(cases: &mut Http2Cases) {
+    bad_blocks(cases);
+    fields(cases);
     let ends = |block: &[u8]| headers(END_STREAM, block);
-    menu.says("head-indexed", FINE, &[ends(&[0x88])]);
-    menu.says("head-indexed-404", Code::Plain(404), &[ends(&[0x8d])]);
+    cases.respond("head-indexed", FINE, &[ends(&[0x88])]);
+    cases.respond("head-indexed-404", Expected::Status(404), &[ends(&[0x8d])]);
     let resized = [0x20, 0x88];
-    menu.says("head-table-of-0", FINE, &[ends(&resized)]);
+    cases.respond("head-table-of-0", FINE, &[ends(&resized)]);
     // RFC 7541 section 4.2 wants it first; Go does not mind.
-    menu.says("head-table-size-late", FINE, &[ends(b"\x88\x20")]);
+    cases.respond("head-table-size-late", FINE, &[ends(b"\x88\x20")]);
     // Enters "x: y" into the dynamic table and names it from there.
     let entered = [&[0x88, 0x40, 1, b'x', 1, b'y', 0xbe][..], &[0xbe; 50]].concat();
-    menu.says("head-dynamic-table", FINE, &[ends(&entered)]);
+    cases.respond("head-dynamic-table", FINE, &[ends(&entered)]);
     // ":status: 302" with its value in Huffman code (RFC 7541 appendix C.6.1).
-    menu.says(
+    cases.respond(
         "head-huffman",
-        Code::Plain(302),
+        Expected::Status(302),
         &[ends(b"\x48\x82\x64\x02")],
     );
-    menu.says("head-never-indexed", FINE, &[ends(b"\x88\x10\x01x\x01y")]);
+    cases.respond("head-never-indexed", FINE, &[ends(b"\x88\x10\x01x\x01y")]);
     let cookies = "c".repeat(14_000);
     let long = head("200", &[("set-cookie", &cookies)]);
-    menu.says("head-of-14-kib", FINE, &[ends(&long)]);
+    cases.respond("head-of-14-kib", FINE, &[ends(&long)]);
     let long = [long, block(&[("set-cookie", &cookies)]).repeat(20)].concat();
-    menu.says(
+    cases.respond(
         "head-of-300-kib",
         FINE,
         &[in_pieces(END_STREAM, &long, 16_384)],
     );
     let short = in_pieces(END_STREAM, &head("200", &[("x", "y")]), 3);
-    menu.says("head-in-pieces", FINE, &[short]);
+    cases.respond("head-in-pieces", FINE, &[short]);
     let many = [head("200", &[]), block(&[("x", "y")]).repeat(1_500)].concat();
-    menu.says("head-of-1500-fields", FINE, &[ends(&many)]);
+    cases.respond("head-of-1500-fields", FINE, &[ends(&many)]);
     let padded = [&[3][..], &head("200", &[]), &[0; 3]].concat();
-    menu.says(
+    cases.respond(
         "head-padded",
         FINE,
         &[headers(END_STREAM | PADDED, &padded)],
     );
     let weighted = [&[0, 0, 0, 0, 9][..], &head("200", &[])].concat();
     let flags = END_STREAM | frames::PRIORITY;
-    menu.says("head-with-priority", FINE, &[headers(flags, &weighted)]);
+    cases.respond("head-with-priority", FINE, &[headers(flags, &weighted)]);
 }
 
 /// Names and values, and where the status may stand.
-fn fields(menu: &mut Menu) {
+fn fields(cases: &mut Http2Cases) {
     let ends = |block: &[u8]| headers(END_STREAM, block);
     for (name, code, fields) in [
         ("upper-case", FAILS, [("X-Upper", "y")]),
@@ -69,14 +69,14 @@ fn fields(menu: &mut Menu) {
         ("request-pseudo", FAILS, [(":path", "/")]),
     ] {
         let answer = last("200", &fields);
-        menu.says(&format!("field-{name}"), code, &[answer]);
+        cases.respond(&format!("field-{name}"), code, &[answer]);
     }
-    menu.says("status-missing", FAILS, &[ends(&block(&[("x", "y")]))]);
+    cases.respond("status-missing", FAILS, &[ends(&block(&[("x", "y")]))]);
     let twice = [head("200", &[]), head("200", &[])].concat();
-    menu.says("status-twice", FAILS, &[ends(&twice)]);
+    cases.respond("status-twice", FAILS, &[ends(&twice)]);
     let late = block(&[("x", "y"), (":status", "200")]);
-    menu.says("status-after-field", FAILS, &[ends(&late)]);
-    menu.says("head-empty", FAILS, &[ends(&[])]);
+    cases.respond("status-after-field", FAILS, &[ends(&late)]);
+    cases.respond("head-empty", FAILS, &[ends(&[])]);
 }
 
 /// A block in frames of so many bytes.
@@ -97,7 +97,7 @@ fn in_pieces(flags: u8, block: &[u8], bytes: usize) -> Vec<u8> {
 }
 
 /// Blocks that are no HPACK.
-fn bad_blocks(menu: &mut Menu) {
+fn bad_blocks(cases: &mut Http2Cases) {
     for (name, bytes) in [
         ("index-0", &b"\x88\x80"[..]),
         ("index-62-of-none", b"\x88\xbe"),
@@ -110,6 +110,6 @@ fn bad_blocks(menu: &mut Menu) {
         ("huffman-bad-padding", b"\x88\x00\x81\x00\x01y"),
     ] {
         let answer = headers(END_STREAM, bytes);
-        menu.says(&format!("hpack-{name}"), FAILS, &[answer]);
+        cases.respond(&format!("hpack-{name}"), FAILS, &[answer]);
     }
 }

@@ -1,6 +1,6 @@
 //! Every kind of status code.
 
-use super::{Code, Menu};
+use super::{Expected, HttpCases};
 
 /// Codes that are handed on as they are.
 const HANDED_ON: &[u16] = &[
@@ -23,14 +23,14 @@ const NOT_HANDED_ON: &[(&str, &str)] = &[
     ("letters", "2OO OK"),
 ];
 
-pub(super) fn add_to(menu: &mut Menu) {
+pub(super) fn add_to(cases: &mut HttpCases) {
     for code in HANDED_ON {
         let text = format!("HTTP/1.1 {code} Some Words\r\nContent-Length: 4\r\n\r\nbody");
-        menu.says(&format!("status-{code}"), &text, *code);
+        cases.respond(&format!("status-{code}"), &text, *code);
     }
     for (name, line) in NOT_HANDED_ON {
         let text = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
-        menu.says(&format!("status-{name}"), &text, 502);
+        cases.respond(&format!("status-{name}"), &text, 502);
     }
     for (name, field) in [
         ("", ""),
@@ -42,13 +42,13 @@ pub(super) fn add_to(menu: &mut Menu) {
             format!("status-204{name}"),
             format!("HTTP/1.1 204 No\r\n{field}\r\n"),
         );
-        menu.says(&name, &text, 204);
-        menu.says_and_holds(&format!("{name}-held"), &text, Code::Plain(204));
+        cases.respond(&name, &text, 204);
+        cases.respond_and_hold(&format!("{name}-held"), &text, Expected::Status(204));
     }
     let cached = "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n";
-    menu.says("status-304-length", cached, 304);
-    menu.says_and_holds("status-304-held", cached, Code::Plain(304));
-    menu.says("switching", "HTTP/1.1 101 Switching Protocols\r\n\r\n", 502);
+    cases.respond("status-304-length", cached, 304);
+    cases.respond_and_hold("status-304-held", cached, Expected::Status(304));
+    cases.respond("switching", "HTTP/1.1 101 Switching Protocols\r\n\r\n", 502);
     let upgrade = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
-    menu.says("switching-upgrade", upgrade, 502);
+    cases.respond("switching-upgrade", upgrade, 502);
 }

@@ -1,35 +1,36 @@
 //! What a server can make of a call of `grpc.health.v1.Health/Check`, from the frames up.
 
-pub use super::tls::Faults;
-use super::{Aim, Code, Dish, Mode, Step};
-use crate::support::certs::Identity;
+use super::{Catalogue, Expected, FaultCase, GrpcMode, Step, Target};
+use crate::support::TLS;
 use crate::support::frames::{self, END_STREAM, data, frame, goaway, greeting, head, headers, rst};
-use crate::support::line::Security;
-use crate::support::scripted::{Act, Play, Scripted, send};
+use crate::support::scripted::{Act, Play, send};
 
-/// All cases.
-pub fn faults() -> Faults {
-    let mut faults = Faults::default();
-    answers(&mut faults);
-    without_grpc(&mut faults);
-    messages(&mut faults);
-    breaks(&mut faults);
-    windows(&mut faults);
-    no_http2(&mut faults);
-    faults
+/// Adds all cases of this build.
+pub fn add_to(catalogue: &mut Catalogue) {
+    answers(catalogue);
+    without_grpc(catalogue);
+    messages(catalogue);
+    breaks(catalogue);
+    windows(catalogue);
+    no_http2(catalogue);
 }
 
-impl Faults {
+impl Catalogue {
     fn grpc(&mut self, name: &str, code: u16, plays: Vec<Play>) {
-        self.call(name, code, None, Mode::Plaintext, plays);
+        self.call(name, code, None, GrpcMode::Plaintext, plays);
     }
 
-    fn call(&mut self, name: &str, code: u16, security: Security, mode: Mode, plays: Vec<Play>) {
-        let app = Scripted::start(security, plays);
-        let aim = Aim::Grpc(app.port(), Some(""), mode);
-        let dish = Dish::aimed(&format!("grpc-{name}"), aim, Code::Plain(code));
-        self.dishes.push(dish);
-        self.apps.push(app);
+    fn call(
+        &mut self,
+        name: &str,
+        code: u16,
+        alpn: Option<&[&str]>,
+        mode: GrpcMode,
+        plays: Vec<Play>,
+    ) {
+        let target = Target::Grpc(self.scripted(alpn, plays), Some(""), mode);
+        let case = FaultCase::new(&format!("grpc-{name}"), target, Expected::Status(code));
+        self.cases.push(case);
     }
 }
 
@@ -73,7 +74,7 @@ pub fn serving() -> Play {
     answer(&[ok(), message(1), trailers("0")])
 }
 
-fn answers(faults: &mut Faults) {
+fn answers(catalogue: &mut Catalogue) {
     let state = |state| answer(&[ok(), message(state), trailers("0")]);
     for (name, code, number) in [
         ("serving", 200, 1),
@@ -82,7 +83,7 @@ fn answers(faults: &mut Faults) {
         ("service-unknown", 503, 3),
         ("state-99", 503, 99),
     ] {
-        faults.grpc(name, code, vec![state(number)]);
+        catalogue.grpc(name, code, vec![state(number)]);
     }
     for (status, code) in [
         ("1", 502),
@@ -99,18 +100,18 @@ fn answers(faults: &mut Faults) {
         ("", 502),
     ] {
         let only = answer(&[trailers_only(status)]);
-        faults.grpc(&format!("trailers-only-{status}"), code, vec![only]);
+        catalogue.grpc(&format!("trailers-only-{status}"), code, vec![only]);
         let late = answer(&[ok(), message(1), trailers(status)]);
-        faults.grpc(&format!("serving-but-{status}"), code, vec![late]);
+        catalogue.grpc(&format!("serving-but-{status}"), code, vec![late]);
     }
     // A server may find the deadline over before its client does.
     let deadline = answer(&[trailers_only("4")]);
-    faults.grpc("trailers-only-4", 504, vec![deadline]);
-    faults.grpc("trailers-only-0", 502, vec![answer(&[trailers_only("0")])]);
+    catalogue.grpc("trailers-only-4", 504, vec![deadline]);
+    catalogue.grpc("trailers-only-0", 502, vec![answer(&[trailers_only("0")])]);
 }
 
 /// Answers in HTTP/2 of something that knows no gRPC.
-fn without_grpc(faults: &mut Faults) {
+fn without_grpc(catalogue: &mut Catalogue) {
     for (status, code) in [
         ("200", 502),
         ("302", 502),
@@ -125,10 +126,10 @@ fn without_grpc(faults: &mut Faults) {
     ] {
         let page = headers(0, &head(status, &[("content-type", "text/html")]));
         let answer = answer(&[page, data(END_STREAM, b"<html>")]);
-        faults.grpc(&format!("html-{status}"), code, vec![answer]);
+        catalogue.grpc(&format!("html-{status}"), code, vec![answer]);
     }
     let bare = headers(END_STREAM, &head("404", &[]));
-    faults.grpc("bare-404", 501, vec![answer(&[bare])]);
+    catalogue.grpc("bare-404", 501, vec![answer(&[bare])]);
     for (name, kind, code) in [
         ("type-missing", "", 502),
         ("type-proto", "application/grpc+proto", 200),
@@ -144,12 +145,12 @@ fn without_grpc(faults: &mut Faults) {
         };
         let first = headers(0, &head("200", fields));
         let answer = answer(&[first, message(1), trailers("0")]);
-        faults.grpc(name, code, vec![answer]);
+        catalogue.grpc(name, code, vec![answer]);
     }
     let fields = [("content-type", "application/grpc")];
     let odd = headers(0, &head("503", &fields));
     let answer = answer(&[odd, message(1), trailers("0")]);
-    faults.grpc("grpc-in-503", 200, vec![answer]);
+    catalogue.grpc("grpc-in-503", 200, vec![answer]);
 }
 
 /// What one frame of DATA has in it.
@@ -171,13 +172,13 @@ const REPLIES: &[(&str, u16, &[u8])] = &[
     ),
 ];
 
-fn messages(faults: &mut Faults) {
+fn messages(catalogue: &mut Catalogue) {
     let end = || trailers("0");
     let reply = |bytes: &[u8]| data(0, bytes);
     let long = [&[0, 0, 0, 8, 0][..], &[0x7a, 0xfd, 0x0f], &[0; 2045]].concat();
     for &(name, code, bytes) in REPLIES {
         let parts = [ok(), reply(bytes), end()];
-        faults.grpc(name, code, vec![answer(&parts)]);
+        catalogue.grpc(name, code, vec![answer(&parts)]);
     }
     for (name, code, parts) in [
         ("no-message", 502, vec![]),
@@ -200,16 +201,16 @@ fn messages(faults: &mut Faults) {
         ),
     ] {
         let parts = [vec![ok()], parts, vec![end()]].concat();
-        faults.grpc(name, code, vec![answer(&parts)]);
+        catalogue.grpc(name, code, vec![answer(&parts)]);
     }
     let none = headers(END_STREAM, &frames::block(&[("x", "y")]));
     let missing = answer(&[ok(), message(1), none]);
-    faults.grpc("status-missing", 502, vec![missing]);
+    catalogue.grpc("status-missing", 502, vec![missing]);
     let ends = answer(&[ok(), data(END_STREAM, &[0, 0, 0, 0, 2, 8, 1])]);
-    faults.grpc("trailers-missing", 502, vec![ends]);
+    catalogue.grpc("trailers-missing", 502, vec![ends]);
 }
 
-fn breaks(faults: &mut Faults) {
+fn breaks(catalogue: &mut Catalogue) {
     let whole = || [ok(), message(1), trailers("0")].concat();
     let hold = || Act::Do(Step::Hold);
     let say = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes), hold()];
@@ -261,36 +262,34 @@ fn breaks(faults: &mut Faults) {
             say([frame(5, 4, 1, &[0, 0, 0, 2, 0x82]), whole()].concat()),
         ),
     ] {
-        faults.grpc(name, code, vec![play]);
+        catalogue.grpc(name, code, vec![play]);
     }
-    before_the_call(faults);
-    second_calls(faults);
+    before_the_call(catalogue);
+    second_calls(catalogue);
 }
 
 /// grpc-go ignores what comes for a call it has not begun, or takes it, if it has begun it meanwhile: chance.
-fn before_the_call(faults: &mut Faults) {
+fn before_the_call(catalogue: &mut Catalogue) {
     let whole = [greeting(), ok(), message(1), trailers("0")].concat();
     let play = vec![send(whole), Act::Do(Step::Hold)];
-    faults.grpc("answer-before-call", 502, vec![play]);
-    let dish = faults.dishes.last_mut();
-    dish.expect("one was added").judged = false;
+    catalogue.grpc("answer-before-call", 502, vec![play]);
+    catalogue.last().is_compared = false;
 }
 
 /// What the server has not begun is asked once more.
-fn second_calls(faults: &mut Faults) {
+fn second_calls(catalogue: &mut Catalogue) {
     let close = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes)];
     let whole = [ok(), message(1), trailers("0")].concat();
     let fine = || [close(whole.clone()), vec![Act::Do(Step::Hold)]].concat();
     let refused = close(rst(frames::REFUSED_STREAM));
-    faults.grpc("refused-once", 200, vec![refused, fine()]);
+    catalogue.grpc("refused-once", 200, vec![refused, fine()]);
     // grpc-go tries again at once, on the connection that is being closed or on another: chance.
-    let dish = faults.dishes.last_mut();
-    dish.expect("one was added").judged = false;
+    catalogue.last().is_compared = false;
     let refused = close(goaway(0, 0));
-    faults.grpc("goaway-once", 200, vec![refused, fine()]);
+    catalogue.grpc("goaway-once", 200, vec![refused, fine()]);
 }
 
-fn windows(faults: &mut Faults) {
+fn windows(catalogue: &mut Catalogue) {
     const INITIAL_WINDOW_SIZE: u16 = 4;
     const MAX_CONCURRENT_STREAMS: u16 = 3;
     let ack = || frame(frames::SETTINGS, frames::ACK, 0, &[]);
@@ -307,7 +306,7 @@ fn windows(faults: &mut Faults) {
         whole(),
         hold(),
     ];
-    faults.grpc("window-opens-late", 200, vec![play]);
+    catalogue.grpc("window-opens-late", 200, vec![play]);
     let by_one = send(frames::window(1, 1).repeat(5));
     let play = vec![
         closed(),
@@ -317,54 +316,41 @@ fn windows(faults: &mut Faults) {
         whole(),
         hold(),
     ];
-    faults.grpc("window-opens-by-bytes", 200, vec![play]);
+    catalogue.grpc("window-opens-by-bytes", 200, vec![play]);
     let by_settings = with(&[(INITIAL_WINDOW_SIZE, 50)]);
     let play = vec![closed(), head, by_settings, Act::Request, whole(), hold()];
-    faults.grpc("window-opens-by-settings", 200, vec![play]);
+    catalogue.grpc("window-opens-by-settings", 200, vec![play]);
     let play = vec![closed(), Act::Request, whole(), hold()];
-    faults.grpc("window-never-opens", 504, vec![play]);
+    catalogue.grpc("window-never-opens", 504, vec![play]);
     let play = vec![
         with(&[(MAX_CONCURRENT_STREAMS, 0)]),
         Act::Request,
         whole(),
         hold(),
     ];
-    faults.grpc("no-streams-allowed", 504, vec![play]);
+    catalogue.grpc("no-streams-allowed", 504, vec![play]);
 }
 
-fn no_http2(faults: &mut Faults) {
+fn no_http2(catalogue: &mut Catalogue) {
     let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
     let hold = || Act::Do(Step::Hold);
-    faults.grpc(
+    catalogue.grpc(
         "http-1.1-answers",
         502,
         vec![vec![Act::Bytes(24), send(bad)]],
     );
-    faults.grpc("closes-at-once", 502, vec![vec![]]);
-    faults.grpc("never-greets", 504, vec![vec![hold()]]);
-    let tls = |alpn: &[&str]| Identity::self_signed().security(alpn, None);
-    faults.call("tls-serving", 200, tls(&["h2"]), Mode::Tls, vec![serving()]);
-    // grpc-go has been insisting on ALPN since 1.67.
-    faults.call(
-        "tls-without-alpn",
-        502,
-        tls(&[]),
-        Mode::Tls,
-        vec![serving()],
-    );
-    faults.call(
-        "tls-of-http-1.1",
-        502,
-        tls(&["http/1.1"]),
-        Mode::Tls,
-        vec![serving()],
-    );
-    faults.call(
-        "plain-at-tls",
-        502,
-        tls(&["h2"]),
-        Mode::Plaintext,
-        vec![serving()],
-    );
-    faults.call("tls-at-plain", 502, None, Mode::Tls, vec![serving()]);
+    catalogue.grpc("closes-at-once", 502, vec![vec![]]);
+    catalogue.grpc("never-greets", 504, vec![vec![hold()]]);
+    for (name, code, alpn, mode) in [
+        ("tls-serving", 200, Some(&["h2"][..]), GrpcMode::Tls),
+        // grpc-go has been insisting on ALPN since 1.67.
+        ("tls-without-alpn", 502, Some(&[]), GrpcMode::Tls),
+        ("tls-of-http-1.1", 502, Some(&["http/1.1"]), GrpcMode::Tls),
+        ("plain-at-tls", 502, Some(&["h2"]), GrpcMode::Plaintext),
+        ("tls-at-plain", 502, None, GrpcMode::Tls),
+    ] {
+        if TLS || mode == GrpcMode::Plaintext {
+            catalogue.call(name, code, alpn, mode, vec![serving()]);
+        }
+    }
 }

@@ -1,41 +1,45 @@
 //! Redirects: where to, with what body, how often.
 
-use super::{Code, ENDLESS, FINE, Kitchen, Menu, Step, redirect, send};
+use super::{ENDLESS, Expected, FINE, HttpCases, Ports, Step, redirect, send};
 use crate::support::TLS;
 
-pub(super) fn add_to(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
-    by_code(menu);
+pub(super) fn add_to(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
+    by_code(cases);
     for (name, location, code) in PLACES {
-        menu.add(
+        cases.add(
             &format!("redirect-to-{name}"),
             redirect(302, location),
-            Code::Plain(*code),
+            Expected::Status(*code),
         );
     }
-    to_ports(menu, kitchen, status_port);
-    odd_locations(menu);
-    bodies(menu);
-    chains(menu);
+    to_ports(cases, ports, status_port);
+    odd_locations(cases);
+    bodies(cases);
+    chains(cases);
 }
 
-fn by_code(menu: &mut Menu) {
+fn by_code(cases: &mut HttpCases) {
     for code in [301, 302, 303, 307, 308] {
-        menu.add(
+        cases.add(
             &format!("redirect-{code}"),
             redirect(code, "/fine"),
-            Code::Plain(200),
+            Expected::Status(200),
         );
         let bare = format!("HTTP/1.1 {code} Go\r\nContent-Length: 0\r\n\r\n");
-        menu.says(&format!("redirect-{code}-no-location"), &bare, code);
+        cases.respond(&format!("redirect-{code}-no-location"), &bare, code);
         let away = redirect(code, "http://localhost:1/x");
-        menu.add(&format!("redirect-{code}-away"), away, Code::Plain(code));
+        cases.add(
+            &format!("redirect-{code}-away"),
+            away,
+            Expected::Status(code),
+        );
     }
     for code in [300, 304, 305, 306] {
         let script = redirect(code, "/fine");
-        menu.add(
+        cases.add(
             &format!("redirect-{code}-not-followed"),
             script,
-            Code::Plain(code),
+            Expected::Status(code),
         );
     }
 }
@@ -71,10 +75,10 @@ const PLACES: &[(&str, &str, u16)] = &[
 ];
 
 /// A name, a place with a port of ours, and what comes of going there.
-fn places_with_ports(kitchen: &Kitchen, status_port: u16) -> Vec<(&'static str, String, u16)> {
-    let (app, other, dead) = (kitchen.app.port(), kitchen.other.port(), kitchen.dead.port);
-    let across = kitchen.across.port();
-    let (ours, theirs) = if kitchen.is_secure {
+fn places_with_ports(ports: &Ports, status_port: u16) -> Vec<(&'static str, String, u16)> {
+    let (app, other, dead) = (ports.app, ports.other, ports.refusing);
+    let across = ports.across;
+    let (ours, theirs) = if ports.is_secure {
         ("https", "http")
     } else {
         ("http", "https")
@@ -130,22 +134,22 @@ fn places_with_ports(kitchen: &Kitchen, status_port: u16) -> Vec<(&'static str, 
     ]
 }
 
-fn to_ports(menu: &mut Menu, kitchen: &Kitchen, status_port: u16) {
-    for (name, location, code) in places_with_ports(kitchen, status_port) {
-        menu.add(
+fn to_ports(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
+    for (name, location, code) in places_with_ports(ports, status_port) {
+        cases.add(
             &format!("redirect-to-{name}"),
             redirect(302, &location),
-            Code::Plain(code),
+            Expected::Status(code),
         );
         // Without TLS there is no such thing as the same verdict.
-        menu.last().judged = TLS || !matches!(name, "wrong-scheme" | "other-scheme");
+        cases.last().is_compared = TLS || !matches!(name, "wrong-scheme" | "other-scheme");
     }
     let demand = Step::Demand("Authorization: Basic dXNlcjp3b3Jk");
-    menu.add("login", vec![demand, send(FINE)], Code::Plain(401));
-    menu.add(
+    cases.add("login", vec![demand, send(FINE)], Expected::Status(401));
+    cases.add(
         "redirect-to-cut",
         redirect(302, "/body-cut-404"),
-        Code::Cut(404),
+        Expected::BrokenBody(404),
     );
 }
 
@@ -158,7 +162,7 @@ fn away(bytes: usize) -> String {
     format!("https://sso.example/login?to={}", "l".repeat(bytes))
 }
 
-fn odd_locations(menu: &mut Menu) {
+fn odd_locations(cases: &mut HttpCases) {
     for (name, fields, code) in [
         (
             "two-locations",
@@ -170,50 +174,54 @@ fn odd_locations(menu: &mut Menu) {
         ("folded-location", "Location:\r\n /fine", 200),
     ] {
         let text = format!("HTTP/1.1 302 Go\r\n{fields}\r\nContent-Length: 0\r\n\r\n");
-        menu.says(&format!("redirect-{name}"), &text, code);
+        cases.respond(&format!("redirect-{name}"), &text, code);
     }
 }
 
 /// Go reads up to 2 KiB of a redirect's body before it follows, unless it is announced as longer.
-fn bodies(menu: &mut Menu) {
+fn bodies(cases: &mut HttpCases) {
     let fine = "HTTP/1.1 302 Go\r\nLocation: /fine\r\n";
     let away = "HTTP/1.1 302 Go\r\nLocation: http://localhost:1/\r\n";
     let bare = "HTTP/1.1 302 Go\r\n";
     let cut = "Content-Length: 99\r\n\r\nmov";
     let chunks = "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
-    menu.says("redirect-until-close", &format!("{fine}\r\nmoved"), 200);
-    menu.says("redirect-cut", &format!("{fine}{cut}"), 200);
-    menu.says("redirect-bad-chunks", &format!("{fine}{chunks}"), 200);
-    menu.says_cut("redirect-away-cut", &format!("{away}{cut}"), 302);
-    menu.says_cut("redirect-no-location-cut", &format!("{bare}{cut}"), 302);
-    menu.says_and_holds("redirect-stalls", &format!("{fine}{cut}"), Code::Plain(504));
+    cases.respond("redirect-until-close", &format!("{fine}\r\nmoved"), 200);
+    cases.respond("redirect-cut", &format!("{fine}{cut}"), 200);
+    cases.respond("redirect-bad-chunks", &format!("{fine}{chunks}"), 200);
+    cases.respond_broken("redirect-away-cut", &format!("{away}{cut}"), 302);
+    cases.respond_broken("redirect-no-location-cut", &format!("{bare}{cut}"), 302);
+    cases.respond_and_hold(
+        "redirect-stalls",
+        &format!("{fine}{cut}"),
+        Expected::Status(504),
+    );
     let open = format!("{fine}\r\nmov");
-    menu.says_and_holds("redirect-stalls-until-close", &open, Code::Plain(504));
+    cases.respond_and_hold("redirect-stalls-until-close", &open, Expected::Status(504));
     let long = format!("{fine}Content-Length: 5000\r\n\r\nmov");
-    menu.says_and_holds("redirect-long-stalls", &long, Code::Plain(200));
+    cases.respond_and_hold("redirect-long-stalls", &long, Expected::Status(200));
     let enough = format!("{fine}\r\n{}", "x".repeat(2048));
-    menu.says_and_holds("redirect-stalls-at-2048", &enough, Code::Plain(200));
+    cases.respond_and_hold("redirect-stalls-at-2048", &enough, Expected::Status(200));
     let flood = Step::Flood(vec![b'x'; 64 * 1024], ENDLESS);
     let script = vec![send(&format!("{fine}\r\n")), flood];
-    menu.add("redirect-endless", script, Code::Plain(200));
+    cases.add("redirect-endless", script, Expected::Status(200));
 }
 
-fn chains(menu: &mut Menu) {
-    menu.add(
+fn chains(cases: &mut HttpCases) {
+    cases.add(
         "redirect-9-times",
         redirect(302, "/hop-8"),
-        Code::Plain(200),
+        Expected::Status(200),
     );
-    menu.add(
+    cases.add(
         "redirect-10-times",
         redirect(302, "/hop-9"),
-        Code::Plain(502),
+        Expected::Status(502),
     );
-    menu.add(
+    cases.add(
         "redirect-loop",
         redirect(302, "/redirect-loop"),
-        Code::Plain(502),
+        Expected::Status(502),
     );
     let script = redirect(302, "/redirect-307-away");
-    menu.add("redirect-then-away", script, Code::Plain(307));
+    cases.add("redirect-then-away", script, Expected::Status(307));
 }

@@ -1,6 +1,6 @@
 //! Streams of HTTP/2 that stall, break off, break the rules of framing, or flood.
 
-use super::{CUT, Code, FAILS, FINE, LATE, Menu, ok, whole};
+use super::{CUT, Expected, FAILS, FINE, Http2Cases, LATE, ok, whole};
 use crate::support::fake_app::Step;
 use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, greeting, head, headers,
@@ -8,31 +8,31 @@ use crate::support::frames::{
 use crate::support::scripted::{Act, send};
 use std::time::Duration;
 
-pub(super) fn add_to(menu: &mut Menu) {
-    stalls(menu);
-    late_parts(menu);
-    bad_frames(menu);
-    floods(menu);
+pub(super) fn add_to(cases: &mut Http2Cases) {
+    stalls(cases);
+    late_parts(cases);
+    bad_frames(cases);
+    floods(cases);
 }
 
-fn stalls(menu: &mut Menu) {
+fn stalls(cases: &mut Http2Cases) {
     let reset = || Act::Do(Step::Reset);
-    menu.says("never", LATE, &[]);
-    menu.plays("never-greets", LATE, vec![vec![Act::Do(Step::Hold)]]);
-    menu.says("stalls-in-frame", LATE, &[ok()[..12].to_vec()]);
-    menu.says(
+    cases.respond("never", LATE, &[]);
+    cases.play("never-greets", LATE, vec![vec![Act::Do(Step::Hold)]]);
+    cases.respond("stalls-in-frame", LATE, &[ok()[..12].to_vec()]);
+    cases.respond(
         "stalls-before-continuation",
         LATE,
         &[frame(HEADERS, 0, 1, &head("200", &[]))],
     );
-    menu.says("stalls-after-head", CUT, &[ok()]);
-    menu.says("stalls-in-body", CUT, &[ok(), data(0, b"half")]);
-    menu.says_and_closes("closes", FAILS, &[]);
-    menu.says_and_closes("closes-in-frame", FAILS, &[ok()[..12].to_vec()]);
-    menu.says_and_closes("closes-after-head", CUT, &[ok()]);
-    menu.says_and_closes("closes-in-body", CUT, &[ok(), data(0, b"half")]);
-    menu.plays("closes-at-once", FAILS, vec![vec![]]);
-    menu.plays("resets-at-once", FAILS, vec![vec![reset()]]);
+    cases.respond("stalls-after-head", CUT, &[ok()]);
+    cases.respond("stalls-in-body", CUT, &[ok(), data(0, b"half")]);
+    cases.respond_and_close("closes", FAILS, &[]);
+    cases.respond_and_close("closes-in-frame", FAILS, &[ok()[..12].to_vec()]);
+    cases.respond_and_close("closes-after-head", CUT, &[ok()]);
+    cases.respond_and_close("closes-in-body", CUT, &[ok(), data(0, b"half")]);
+    cases.play("closes-at-once", FAILS, vec![vec![]]);
+    cases.play("resets-at-once", FAILS, vec![vec![reset()]]);
     let parts = [greeting(), ok(), data(0, b"half")].concat();
     let play = vec![
         Act::Request,
@@ -40,12 +40,12 @@ fn stalls(menu: &mut Menu) {
         Act::Do(Step::Pause(Duration::from_millis(100))),
         reset(),
     ];
-    menu.plays("resets-in-body", CUT, vec![play]);
+    cases.play("resets-in-body", CUT, vec![play]);
 }
 
-fn late_parts(menu: &mut Menu) {
+fn late_parts(cases: &mut Http2Cases) {
     let drip = Act::Do(Step::Drip(whole(), Duration::from_millis(300)));
-    menu.plays(
+    cases.play(
         "drips",
         LATE,
         vec![vec![send(greeting()), Act::Request, drip]],
@@ -58,7 +58,7 @@ fn late_parts(menu: &mut Menu) {
         send(whole()),
         hold(),
     ];
-    menu.plays("slow-but-in-time", FINE, vec![play]);
+    cases.play("slow-but-in-time", FINE, vec![play]);
     let ping = frame(frames::PING, 0, 0, &[7; 8]);
     let play = vec![
         send(greeting()),
@@ -68,7 +68,7 @@ fn late_parts(menu: &mut Menu) {
         send(whole()),
         hold(),
     ];
-    menu.plays("ping-before-answer", FINE, vec![play]);
+    cases.play("ping-before-answer", FINE, vec![play]);
     let play = vec![
         Act::Request,
         send(greeting()),
@@ -76,26 +76,25 @@ fn late_parts(menu: &mut Menu) {
         send(whole()),
         hold(),
     ];
-    menu.plays("settings-must-be-acknowledged", FINE, vec![play]);
+    cases.play("settings-must-be-acknowledged", FINE, vec![play]);
     let play = vec![
         Act::Request,
         send(frames::settings(&[])),
         send(whole()),
         hold(),
     ];
-    menu.plays("greets-after-request", FINE, vec![play]);
+    cases.play("greets-after-request", FINE, vec![play]);
 }
 
 /// A name, what comes of it, and what the app says.
-type Case = (&'static str, Code, Vec<u8>);
+type Case = (&'static str, Expected, Vec<u8>);
 
-fn bad_frames(menu: &mut Menu) {
+fn bad_frames(cases: &mut Http2Cases) {
     let alone = vec![Act::Request, send(whole()), Act::Do(Step::Hold)];
-    menu.plays("settings-missing", FAILS, vec![alone]);
-    for cases in [of_data_and_heads(), of_settings(), of_other_types()] {
-        for (name, code, bytes) in cases {
-            menu.says(name, code, &[bytes]);
-        }
+    cases.play("settings-missing", FAILS, vec![alone]);
+    let frames = [of_data_and_heads(), of_settings(), of_other_types()];
+    for (name, expected, bytes) in frames.into_iter().flatten() {
+        cases.respond(name, expected, &[bytes]);
     }
 }
 
@@ -211,48 +210,48 @@ fn of_other_types() -> Vec<Case> {
     ]
 }
 
-fn floods(menu: &mut Menu) {
+fn floods(cases: &mut Http2Cases) {
     let ping = frame(frames::PING, 0, 0, &[7; 8]);
-    menu.floods("flood-of-pings", FAILS, vec![], &ping);
-    menu.floods("flood-of-settings", FAILS, vec![], &frames::settings(&[]));
+    cases.flood("flood-of-pings", FAILS, vec![], &ping);
+    cases.flood("flood-of-settings", FAILS, vec![], &frames::settings(&[]));
     let acks = frame(frames::SETTINGS, frames::ACK, 0, &[]);
-    menu.floods("flood-of-acks", FAILS, vec![], &acks);
-    menu.floods("flood-of-windows", FAILS, vec![], &frames::window(1, 1));
-    menu.floods(
+    cases.flood("flood-of-acks", FAILS, vec![], &acks);
+    cases.flood("flood-of-windows", FAILS, vec![], &frames::window(1, 1));
+    cases.flood(
         "flood-of-unknown-frames",
         FAILS,
         vec![],
         &frame(0xbe, 0, 0, &[]),
     );
     let interim = headers(0, &head("103", &[]));
-    menu.floods("flood-of-interim-answers", FAILS, vec![], &interim);
+    cases.flood("flood-of-interim-answers", FAILS, vec![], &interim);
     let first = frame(HEADERS, 0, 1, &[0x88]);
     let more = frame(CONTINUATION, 0, 1, &block(&[("x", &"y".repeat(4096))]));
-    menu.floods("flood-of-continuations", FAILS, first.clone(), &more);
+    cases.flood("flood-of-continuations", FAILS, first.clone(), &more);
     let empty = frame(CONTINUATION, 0, 1, &[]);
-    menu.floods("flood-of-empty-continuations", FAILS, first, &empty);
-    menu.floods("flood-of-empty-data", CUT, ok(), &data(0, b""));
-    menu.floods(
+    cases.flood("flood-of-empty-continuations", FAILS, first, &empty);
+    cases.flood("flood-of-empty-data", CUT, ok(), &data(0, b""));
+    cases.flood(
         "flood-of-padding",
         CUT,
         ok(),
         &data(PADDED, &[&[255][..], &[0; 255]].concat()),
     );
-    menu.floods("flood-of-data", FINE, ok(), &data(0, &[b'x'; 4096]));
+    cases.flood("flood-of-data", FINE, ok(), &data(0, &[b'x'; 4096]));
     let names = block(&[("x", "y")]).repeat(2_000);
     let first = frame(HEADERS, 0, 1, &[0x88]);
-    menu.floods(
+    cases.flood(
         "flood-of-fields",
         FAILS,
         first,
         &frame(CONTINUATION, 0, 1, &names),
     );
-    // kubelet's own client never returns from this one: it waits to write WINDOW_UPDATE.
-    let dishes = menu.faults.dishes.iter_mut();
-    let endless = dishes.filter(|dish| dish.name.ends_with("-flood-of-padding"));
-    endless.for_each(|dish| dish.judged = false);
-    // They move megabytes.
-    let dishes = menu.faults.dishes.iter_mut();
-    let floods = dishes.filter(|dish| dish.name.contains("-flood-"));
-    floods.for_each(|dish| dish.seconds = 4);
+    for case in &mut cases.catalogue.cases {
+        // kubelet's own client never returns from this one: it waits to write WINDOW_UPDATE.
+        case.is_compared &= !case.name.ends_with("-flood-of-padding");
+        // They move megabytes.
+        if case.name.contains("-flood-") {
+            (case.seconds, case.is_heavy) = (4, true);
+        }
+    }
 }

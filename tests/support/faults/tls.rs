@@ -1,20 +1,10 @@
 //! What can go wrong in TLS itself: no handshake, a broken one, and one that is followed by garbage.
 //! Every app is asked over HTTPS.
 
-use super::{Aim, Code, Dish, FINE, Step};
-use crate::support::certs::Identity;
-use crate::support::fake_app::FakeApp;
+use super::{Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target};
 use crate::support::frames;
-use crate::support::scripted::{Act, Play, Scripted, send};
+use crate::support::scripted::{Act, Play, send};
 use std::time::Duration;
-
-/// Cases, and the apps that play them.
-#[derive(Debug, Default)]
-pub struct Faults {
-    pub dishes: Vec<Dish>,
-    pub apps: Vec<Scripted>,
-    pub others: Vec<FakeApp>,
-}
 
 /// A record of TLS in plaintext.
 fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -26,69 +16,62 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const FATAL: u8 = 2;
 
-/// More than anybody reads.
-const ENDLESS: u64 = u64::MAX;
-
-/// All cases.
-pub fn faults() -> Faults {
-    let mut faults = Faults::default();
-    no_handshake(&mut faults);
-    alerts(&mut faults);
-    broken_handshakes(&mut faults);
-    floods(&mut faults);
-    hang_ups(&mut faults);
-    after_the_handshake(&mut faults);
-    other_protocols(&mut faults);
-    faults
+/// Adds all cases.
+pub fn add_to(catalogue: &mut Catalogue) {
+    no_handshake(catalogue);
+    alerts(catalogue);
+    broken_handshakes(catalogue);
+    floods(catalogue);
+    hang_ups(catalogue);
+    after_the_handshake(catalogue);
+    other_protocols(catalogue);
 }
 
-impl Faults {
+impl Catalogue {
     /// The app reads a record's head, then this happens.
     fn raw(&mut self, name: &str, code: u16, play: Play) {
         let play = [vec![Act::Bytes(5)], play].concat();
-        self.push(name, Code::Plain(code), Scripted::start(None, vec![play]));
+        self.tls(name, None, Expected::Status(code), play);
     }
 
-    /// The app shakes hands, reads something, then this happens.
-    fn secure(&mut self, name: &str, alpn: &[&str], code: Code, play: Play) {
+    /// The app completes the handshake, reads part of the request, then this happens.
+    fn secure(&mut self, name: &str, alpn: &[&str], expected: Expected, play: Play) {
         let play = [vec![Act::Bytes(16)], play].concat();
-        let security = Identity::self_signed().security(alpn, None);
-        self.push(name, code, Scripted::start(security, vec![play]));
+        self.tls(name, Some(alpn), expected, play);
     }
 
-    fn push(&mut self, name: &str, code: Code, app: Scripted) {
-        let name = format!("tls-{name}");
-        let dish = Dish::aimed(&name, Aim::Https(app.port()), code);
-        self.dishes.push(dish);
-        self.apps.push(app);
+    fn tls(&mut self, name: &str, alpn: Option<&[&str]>, expected: Expected, play: Play) {
+        let target = Target::Https(self.scripted(alpn, vec![play]));
+        self.cases
+            .push(FaultCase::new(&format!("tls-{name}"), target, expected));
     }
 }
 
-fn no_handshake(faults: &mut Faults) {
+fn no_handshake(catalogue: &mut Catalogue) {
     let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    faults.raw("http-answers", 502, vec![send(bad)]);
+    catalogue.raw("http-answers", 502, vec![send(bad)]);
     let moved = "HTTP/1.1 301 Go\r\nLocation: https://127.0.0.1/\r\nContent-Length: 0\r\n\r\n";
-    faults.raw("http-redirects", 502, vec![send(moved)]);
-    faults.raw(
+    catalogue.raw("http-redirects", 502, vec![send(moved)]);
+    catalogue.raw(
         "http-answers-slowly",
         504,
         vec![Act::Do(Step::Drip(bad.into(), Duration::from_millis(500)))],
     );
-    faults.raw("h2c-answers", 502, vec![send(frames::greeting())]);
-    faults.raw("ssh-answers", 502, vec![send("SSH-2.0-OpenSSH_9.2\r\n")]);
-    faults.raw("bytes-answer", 502, vec![send([0; 64])]);
-    faults.raw("closes", 502, vec![]);
-    faults.raw("resets", 502, vec![Act::Do(Step::Reset)]);
-    faults.raw("never", 504, vec![Act::Do(Step::Hold)]);
+    catalogue.raw("h2c-answers", 502, vec![send(frames::greeting())]);
+    catalogue.raw("ssh-answers", 502, vec![send("SSH-2.0-OpenSSH_9.2\r\n")]);
+    catalogue.raw("bytes-answer", 502, vec![send([0; 64])]);
+    catalogue.raw("closes", 502, vec![]);
+    catalogue.raw("resets", 502, vec![Act::Do(Step::Reset)]);
+    catalogue.raw("never", 504, vec![Act::Do(Step::Hold)]);
     let some = send([HANDSHAKE, 3]);
-    faults.raw(
+    catalogue.raw(
         "never-after-two-bytes",
         504,
         vec![some, Act::Do(Step::Hold)],
     );
 }
 
-fn alerts(faults: &mut Faults) {
+fn alerts(catalogue: &mut Catalogue) {
     for (name, description) in [
         ("handshake-failure", 40),
         ("protocol-version", 70),
@@ -97,20 +80,20 @@ fn alerts(faults: &mut Faults) {
         ("unheard-of", 199),
     ] {
         let alert = record(ALERT, &[FATAL, description]);
-        faults.raw(&format!("alert-{name}"), 502, vec![send(alert)]);
+        catalogue.raw(&format!("alert-{name}"), 502, vec![send(alert)]);
     }
-    faults.raw(
+    catalogue.raw(
         "alert-close-notify",
         502,
         vec![send(record(ALERT, &[1, 0]))],
     );
-    faults.raw(
+    catalogue.raw(
         "alert-of-one-byte",
         502,
         vec![send(record(ALERT, &[FATAL]))],
     );
     let alert = record(ALERT, &[1, 112]);
-    faults.raw("alert-warning-then-close", 502, vec![send(alert)]);
+    catalogue.raw("alert-warning-then-close", 502, vec![send(alert)]);
 }
 
 /// A ServerHello without extensions.
@@ -123,7 +106,7 @@ fn server_hello(version: u8, suite: u16) -> Vec<u8> {
     hello
 }
 
-fn broken_handshakes(faults: &mut Faults) {
+fn broken_handshakes(catalogue: &mut Catalogue) {
     let hello = |version, suite| record(HANDSHAKE, &server_hello(version, suite));
     let whole = hello(3, 0xc02b);
     for (name, bytes) in [
@@ -144,16 +127,16 @@ fn broken_handshakes(faults: &mut Faults) {
         ("record-of-no-type", record(99, &[0; 8])),
         ("record-of-ssl-2", b"\x80\x2e\x04\0\x01\0\x02\0".to_vec()),
     ] {
-        faults.raw(name, 502, vec![send(bytes)]);
+        catalogue.raw(name, 502, vec![send(bytes)]);
     }
     let hold = Act::Do(Step::Hold);
-    faults.raw("hello-then-hold", 504, vec![send(whole.clone()), hold]);
+    catalogue.raw("hello-then-hold", 504, vec![send(whole.clone()), hold]);
     let drip = Step::Drip(whole, Duration::from_millis(100));
-    faults.raw("hello-drips", 504, vec![Act::Do(drip)]);
+    catalogue.raw("hello-drips", 504, vec![Act::Do(drip)]);
 }
 
 /// Records without end that lead nowhere.
-fn floods(faults: &mut Faults) {
+fn floods(catalogue: &mut Catalogue) {
     let huge = [&[2, 0xff, 0xff, 0xff][..], &[0; 4096]].concat();
     for (name, bytes) in [
         ("flood-of-one-message", record(HANDSHAKE, &huge)),
@@ -167,14 +150,14 @@ fn floods(faults: &mut Faults) {
         ("flood-of-data", record(23, &[0; 4096])),
     ] {
         let flood = Act::Do(Step::Flood(bytes, ENDLESS));
-        faults.raw(name, 502, vec![flood]);
+        catalogue.raw(name, 502, vec![flood]);
     }
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
-const CUT: Code = Code::Cut(200);
-const FAILS: Code = Code::Plain(502);
-const HEALTHY: Code = Code::Plain(200);
+const CUT: Expected = Expected::BrokenBody(200);
+const FAILS: Expected = Expected::Status(502);
+const HEALTHY: Expected = Expected::Status(200);
 
 /// Sends bytes past TLS.
 fn below(bytes: Vec<u8>) -> Act {
@@ -187,7 +170,7 @@ fn garbage() -> Vec<u8> {
 }
 
 /// Ends without `close_notify`.
-fn hang_ups(faults: &mut Faults) {
+fn hang_ups(catalogue: &mut Catalogue) {
     let hang_up = || Act::Do(Step::HangUp);
     for (name, code, play) in [
         ("hangs-up", FAILS, vec![hang_up()]),
@@ -224,11 +207,11 @@ fn hang_ups(faults: &mut Faults) {
             ],
         ),
     ] {
-        faults.secure(name, &[], code, play);
+        catalogue.secure(name, &[], code, play);
     }
 }
 
-fn after_the_handshake(faults: &mut Faults) {
+fn after_the_handshake(catalogue: &mut Catalogue) {
     for (name, code, play) in [
         ("garbage-for-head", FAILS, vec![below(garbage())]),
         (
@@ -255,21 +238,25 @@ fn after_the_handshake(faults: &mut Faults) {
             vec![below(record(ALERT, &[FATAL, 80]))],
         ),
         ("empty-answer", FAILS, vec![]),
-        ("never-answers", Code::Plain(504), vec![Act::Do(Step::Hold)]),
+        (
+            "never-answers",
+            Expected::Status(504),
+            vec![Act::Do(Step::Hold)],
+        ),
     ] {
-        faults.secure(name, &[], code, play);
+        catalogue.secure(name, &[], code, play);
     }
 }
 
 /// What ALPN settled on is not what is spoken.
-fn other_protocols(faults: &mut Faults) {
-    let fails = Code::Plain(502);
-    let fine = Code::Plain(200);
+fn other_protocols(catalogue: &mut Catalogue) {
+    let fails = Expected::Status(502);
+    let fine = Expected::Status(200);
     let alpn_1 = ["http/1.1"];
-    faults.secure("alpn-http-1.1", &alpn_1, fine, vec![send(FINE)]);
-    faults.secure("alpn-h2-speaks-http-1.1", &["h2"], fails, vec![send(FINE)]);
+    catalogue.secure("alpn-http-1.1", &alpn_1, fine, vec![send(FINE)]);
+    catalogue.secure("alpn-h2-speaks-http-1.1", &["h2"], fails, vec![send(FINE)]);
     let greeting = vec![send(frames::greeting())];
-    faults.secure("alpn-http-1.1-speaks-h2", &alpn_1, fails, greeting.clone());
-    faults.secure("alpn-none-speaks-h2", &[], fails, greeting);
-    faults.secure("alpn-nothing-in-common", &["spdy/3"], fails, vec![]);
+    catalogue.secure("alpn-http-1.1-speaks-h2", &alpn_1, fails, greeting.clone());
+    catalogue.secure("alpn-none-speaks-h2", &[], fails, greeting);
+    catalogue.secure("alpn-nothing-in-common", &["spdy/3"], fails, vec![]);
 }

@@ -1,12 +1,12 @@
 //! Healthy answers with one byte changed, dropped or doubled, at each place: whatever kubelet makes
 //! of it directly, it has to make of it through the agent.
 
-use super::course::MARGIN_MS;
+use super::fixture::MARGIN_MS;
 use crate::support::Outcome;
 use crate::support::agent::{Agent, Setup};
 use crate::support::fake_app::{FakeApp, Step};
+use crate::support::faults::{FINE, answer};
 use crate::support::kubelet::{Kubelet, Question};
-use crate::support::menu::{FINE, answer};
 use std::collections::HashMap;
 use std::sync::Mutex;
 

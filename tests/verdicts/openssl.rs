@@ -1,32 +1,29 @@
 //! Certificates and protocols as `openssl s_server` has them, from the common to the odd.
 
-use super::course::Course;
-use crate::support::Outcome;
 use crate::support::certs::{Folder, Identity};
-use crate::support::kubelet::Kubelet;
-use crate::support::menu::{Aim, Code, Dish};
+use crate::support::faults::{Catalogue, Expected, FaultCase, Target};
 use crate::support::peers::openssl::{Server, run, self_signed};
 use std::path::PathBuf;
 
-/// Each gives its code and leaves nothing.
-pub fn codes() -> Outcome {
-    let shop = Shop::open()?;
-    let course = Course::open("openssl-", shop.dishes.clone(), &[])?;
-    Ok(course.assert_leaves_nothing(|| course.assert_codes())?)
+/// Adds all cases; nothing is made while they are only listed.
+pub fn add_to(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
+    let mut servers = Servers {
+        folder: Folder::new(),
+        catalogue,
+    };
+    servers.keys()?;
+    servers.certificates()?;
+    servers.protocols()?;
+    servers.client_certificates()?;
+    let Servers { folder, catalogue } = servers;
+    catalogue.host(|| Ok((folder, 0)))?;
+    Ok(())
 }
 
-/// kubelet agrees, but for what rustls cannot reach.
-pub fn agree() -> Outcome {
-    let shop = Shop::open()?;
-    let course = Course::open("openssl-", shop.dishes.clone(), &[])?;
-    Ok(course.assert_agrees(Kubelet::get()?)?)
-}
-
-/// Servers and what to expect of them.
-struct Shop {
+/// Servers of a catalogue, and their keys and certificates.
+struct Servers<'a> {
     folder: Folder,
-    servers: Vec<Server>,
-    dishes: Vec<Dish>,
+    catalogue: &'a mut Catalogue,
 }
 
 type Pair = (PathBuf, PathBuf);
@@ -97,26 +94,32 @@ const PROTOCOLS: &[(&str, u16, &str)] = &[
     ("alpn-of-others", 502, "-alpn spdy/3"),
 ];
 
-impl Shop {
-    fn open() -> Result<Self, String> {
-        let mut shop = Self {
-            folder: Folder::new(),
-            servers: Vec::new(),
-            dishes: Vec::new(),
-        };
-        shop.keys()?;
-        shop.certificates()?;
-        shop.protocols()?;
-        shop.client_certificates()?;
-        Ok(shop)
+impl Servers<'_> {
+    fn add(&mut self, name: &str, code: u16, pair: &Pair, words: &str) -> Result<(), String> {
+        let port = self.catalogue.host(|| {
+            let server = Server::start(&pair.0, &pair.1, words)?;
+            let port = server.port;
+            Ok((server, port))
+        })?;
+        let (name, target) = (format!("openssl-{name}"), Target::Https(port));
+        let case = FaultCase::new(&name, target, Expected::Status(code));
+        self.catalogue.cases.push(case);
+        Ok(())
     }
 
-    fn add(&mut self, name: &str, code: u16, pair: &Pair, words: &str) -> Result<(), String> {
-        let server = Server::start(&pair.0, &pair.1, words)?;
-        let (name, aim) = (format!("openssl-{name}"), Aim::Https(server.port));
-        self.dishes.push(Dish::aimed(&name, aim, Code::Plain(code)));
-        self.servers.push(server);
-        Ok(())
+    fn self_signed(&self, name: &str, key: &str) -> Result<Pair, String> {
+        if self.catalogue.is_listing() {
+            return Ok(Pair::default());
+        }
+        self_signed(self.folder.path(), name, key)
+    }
+
+    /// Runs a command of openssl's in the folder.
+    fn run(&self, words: &str) -> Result<(), String> {
+        if self.catalogue.is_listing() {
+            return Ok(());
+        }
+        run(self.folder.path(), words)
     }
 
     /// Keys of every kind, in TLS 1.2 and 1.3.
@@ -130,7 +133,7 @@ impl Shop {
             ("p-521", "ec -pkeyopt ec_paramgen_curve:P-521"),
             ("ed25519", "ed25519"),
         ] {
-            let pair = self_signed(self.folder.path(), name, key)?;
+            let pair = self.self_signed(name, key)?;
             let any = "-cipher DEFAULT@SECLEVEL=0";
             for version in ["tls1_2", "tls1_3"] {
                 let name = format!("{name}-{version}");
@@ -161,19 +164,22 @@ impl Shop {
             let pair = identity.write(&self.folder, name);
             self.add(name, 200, &pair, "")?;
         }
-        let path = self.folder.path().to_owned();
-        let file = |name: &str| path.join(name);
         let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
-        run(
-            &path,
-            &format!("req -new -nodes -newkey {ec} -subj /CN=old -keyout v1.key -out v1.csr"),
-        )?;
+        self.run(&format!(
+            "req -new -nodes -newkey {ec} -subj /CN=old -keyout v1.key -out v1.csr"
+        ))?;
         let sign = "x509 -req -in v1.csr -signkey v1.key -days 30 -out v1.pem";
-        run(&path, sign)?;
-        self.add("x509-v1", 200, &(file("v1.pem"), file("v1.key")), "")?;
+        self.run(sign)?;
+        let v1 = ["v1.pem", "v1.key"].map(|name| self.folder.path().join(name));
+        let [chain, key] = v1;
+        self.add("x509-v1", 200, &(chain, key), "")?;
 
-        let leaf = self_signed(&path, "leaf", ec)?;
-        let pem = std::fs::read_to_string(&leaf.0).map_err(|e| e.to_string())?;
+        let leaf = self.self_signed("leaf", ec)?;
+        let pem = if self.catalogue.is_listing() {
+            String::new()
+        } else {
+            std::fs::read_to_string(&leaf.0).map_err(|e| e.to_string())?
+        };
         // A handshake message of 64 KiB is as long as rustls takes.
         for (name, copies, code) in [("chain-of-30", 30, 200), ("chain-of-200", 200, 502)] {
             let chain = self
@@ -186,11 +192,11 @@ impl Shop {
 
     fn protocols(&mut self) -> Result<(), String> {
         let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
-        let pair = self_signed(self.folder.path(), "ec", ec)?;
+        let pair = self.self_signed("ec", ec)?;
         for &(name, code, words) in PROTOCOLS {
             self.add(name, code, &pair, words)?;
         }
-        let rsa = self_signed(self.folder.path(), "rsa", "rsa:2048")?;
+        let rsa = self.self_signed("rsa", "rsa:2048")?;
         for (name, words) in [
             ("tls-1.2-rsa-cbc", "-tls1_2 -cipher ECDHE-RSA-AES256-SHA"),
             ("tls-1.2-static-rsa", "-tls1_2 -cipher AES128-GCM-SHA256"),
@@ -204,7 +210,7 @@ impl Shop {
     /// Asked for or insisted on; the agent has none here.
     fn client_certificates(&mut self) -> Result<(), String> {
         let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
-        let pair = self_signed(self.folder.path(), "asking", ec)?;
+        let pair = self.self_signed("asking", ec)?;
         let trusted = format!("-CAfile {}", pair.0.display());
         for version in ["tls1_2", "tls1_3"] {
             let wanted = format!("-{version} -verify 1 {trusted}");

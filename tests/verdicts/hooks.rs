@@ -2,17 +2,21 @@
 
 use crate::support::agent::{Agent, Setup};
 use crate::support::fake_app::{FakeApp, Step};
-use crate::support::http::request;
+use crate::support::faults::http1::FaultApp;
+use crate::support::faults::{Catalogue, FINE, FaultCase, answer, send};
+use crate::support::http::{End, request};
 use crate::support::kubelet::{Kubelet, Question};
-use crate::support::menu::{Dish, FINE, Kitchen, answer, send};
-use crate::support::{Outcome, PATIENCE, within};
+use crate::support::pass::lock;
+use crate::support::{Need, Outcome, PATIENCE, needs, within};
+use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// Dishes that kubelet's hook client has an opinion of within a moment. All close the connection:
+/// Cases that kubelet's hook client decides within a moment. All close the connection:
 /// kubelet keeps one that is left open for its next hook.
-const DISHES: &[&str] = &[
+const CASES: &[&str] = &[
     "fine",
     "status-204",
     "status-404",
@@ -54,60 +58,95 @@ fn path(container: &str) -> String {
     format!("/app-lifecycle/{container}/prestopz")
 }
 
-fn start(dishes: &[Dish]) -> Result<Agent, String> {
-    let entry = |dish: &Dish| format!(r#""{}":{}"#, path(&dish.name), dish.prober());
-    let entries: Vec<String> = dishes.iter().map(entry).collect();
+fn start(cases: &[FaultCase]) -> Result<Agent, String> {
+    let entry = |case: &FaultCase| format!(r#""{}":{}"#, path(&case.name), case.prober());
+    let entries: Vec<String> = cases.iter().map(entry).collect();
     Setup::new()
         .probers(&format!("{{{}}}", entries.join(",")))
         .start()
 }
 
-/// kubelet's verdict on a hook is the same with the agent as without.
-pub fn agree() -> Outcome {
-    agree_on(&Kitchen::open())
+/// For each case, kubelet's verdict on a hook is the same with the agent as without; over TLS where protocols for ALPN
+/// are given.
+pub fn agreement_trials(alpn: Option<&'static [&'static str]>) -> Vec<Trial> {
+    let shared = Arc::new(OnceLock::new());
+    let kind = if alpn.is_some() { "https-hook" } else { "hook" };
+    let trial = |name: &str, check: fn(&Hooks, &str) -> Outcome| {
+        let shared: Arc<OnceLock<Result<Mutex<Hooks>, String>>> = Arc::clone(&shared);
+        let (case, name) = (
+            name.to_owned(),
+            format!("verdicts::kubelet_agrees::{kind}-{name}"),
+        );
+        needs(&[Need::Go], &name, move || {
+            let hooks = shared.get_or_init(|| Hooks::open(alpn).map(Mutex::new));
+            // One after the other: an agent has but a few slots for hooks.
+            check(&lock(hooks.as_ref().map_err(Clone::clone)?), &case)
+        })
+    };
+    let mut list = Catalogue::listing();
+    list.add_http1(alpn, 0);
+    let is_listed = |name: &&str| list.cases.iter().any(|case| case.name == **name);
+    assert!(
+        CASES.iter().all(|name| is_listed(&name)),
+        "not in the catalogue"
+    );
+    let mut trials: Vec<Trial> = CASES.iter().map(|name| trial(name, Hooks::check)).collect();
+    trials.push(trial("leaves_no_descriptors", Hooks::check_descriptors));
+    trials
 }
 
-/// The same over HTTPS, of an app that would rather speak HTTP/2: a hook offers no ALPN.
-pub fn agree_over_tls() -> Outcome {
-    agree_on(&Kitchen::secure(&["h2", "http/1.1"]))
+/// An app, and an agent whose hooks are the cases.
+struct Hooks {
+    app: FaultApp,
+    cases: Vec<FaultCase>,
+    agent: Agent,
+    descriptors: usize,
 }
 
-fn agree_on(kitchen: &Kitchen) -> Outcome {
-    let kubelet = Kubelet::get()?;
-    let menu = kitchen.menu(1);
-    kitchen.serve(&menu);
-    let pick = |name: &&str| menu.iter().find(|dish| dish.name == **name).cloned();
-    let dishes: Vec<Dish> = DISHES.iter().filter_map(pick).collect();
-    assert_eq!(dishes.len(), DISHES.len(), "a dish is not on the menu");
-    let agent = start(&dishes)?;
-    let descriptors = agent.descriptors();
-    let mut wrong = Vec::new();
-    for dish in &dishes {
-        let to = (Ipv4Addr::LOCALHOST, dish.aim.port()).into();
-        let mut question = Question::hook(to, &dish.app_path(), 10);
-        if kitchen.is_secure {
+impl Hooks {
+    fn open(alpn: Option<&[&str]>) -> Result<Self, String> {
+        let app = FaultApp::open(alpn);
+        let mut cases = app.cases(1);
+        app.serve(&cases);
+        cases.retain(|case| CASES.contains(&case.name.as_str()));
+        let agent = start(&cases)?;
+        Ok(Self {
+            app,
+            cases,
+            descriptors: agent.descriptors(),
+            agent,
+        })
+    }
+
+    fn check(&self, name: &str) -> Outcome {
+        let kubelet = Kubelet::get()?;
+        let case = self.cases.iter().find(|case| case.name == name);
+        let case = case.expect("it is in the catalogue");
+        let to = (Ipv4Addr::LOCALHOST, case.target.port()).into();
+        let mut question = Question::hook(to, &case.app_path(), 10);
+        if self.app.is_secure {
             question = question.https();
         }
         let direct = kubelet.ask(&question)?;
-        let through = kubelet.ask(&Question::hook(agent.addr(), &path(&dish.name), 10))?;
-        if direct.result != through.result {
-            wrong.push(format!(
-                "{}: direct {direct:?}, through {through:?}",
-                dish.name
-            ));
-        }
+        let through = kubelet.ask(&Question::hook(self.agent.addr(), &path(name), 10))?;
+        assert_eq!(
+            direct.result, through.result,
+            "direct {direct:?}, through {through:?}"
+        );
+        Ok(())
     }
-    assert!(
-        wrong.is_empty(),
-        "{} disagreements:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-    assert!(
-        agent.wait_descriptors(descriptors),
-        "hooks leave descriptors"
-    );
-    Ok(())
+
+    fn check_descriptors(&self, _: &str) -> Outcome {
+        for case in &self.cases {
+            let answer = self.agent.get(&path(&case.name))?;
+            assert_ne!(answer.end, End::Open, "{}", case.name);
+        }
+        assert!(
+            self.agent.wait_descriptors(self.descriptors),
+            "hooks leave descriptors"
+        );
+        Ok(())
+    }
 }
 
 /// An app that answers plain HTTP on an HTTPS hook is asked again in plain HTTP, without the login.
@@ -149,52 +188,50 @@ pub fn fall_back_to_http() -> Outcome {
     Ok(())
 }
 
-/// A kitchen with one slow hook, the dish that asks it, and its agent; `timeoutSeconds` is 1.
-fn with_script(script: Vec<Step>) -> Result<(Kitchen, Agent), String> {
-    let kitchen = Kitchen::open();
-    let menu = kitchen.menu(1);
-    let mut dish = menu
-        .into_iter()
-        .find(|d| d.name == "fine")
-        .ok_or("no dish")?;
-    dish.script = script;
-    kitchen.serve(std::slice::from_ref(&dish));
-    let agent = start(&[dish])?;
-    Ok((kitchen, agent))
+/// An app with this script and an agent whose hook it is; `timeoutSeconds` is 1.
+fn with_script(script: Vec<Step>) -> Result<(FaultApp, Agent), String> {
+    let app = FaultApp::open(None);
+    let case = FaultCase {
+        script,
+        ..app.case("fine")
+    };
+    app.serve(std::slice::from_ref(&case));
+    let agent = start(&[case])?;
+    Ok((app, agent))
 }
 
 /// A drain of several seconds is normal, whatever `timeoutSeconds` says.
 pub fn outlasts_its_timeout() -> Outcome {
     let slow = vec![Step::Pause(Duration::from_secs(3)), send(FINE)];
-    let (kitchen, agent) = with_script(slow)?;
+    let (fault_app, agent) = with_script(slow)?;
     let verdict = Kubelet::get()?.ask(&Question::hook(agent.addr(), &path("fine"), 30))?;
     assert_eq!(verdict.to_string(), "success", "{verdict:?}");
-    assert!(!kitchen.app.seen_at("/fine")[0].left_early);
+    assert!(!fault_app.app.seen_at("/fine")[0].left_early);
     let verdict = Kubelet::get()?.ask(&Question::hook(agent.addr(), &path("fine"), 1))?;
     assert_eq!(
         verdict.result, "unknown",
         "kubelet was to leave: {verdict:?}"
     );
     assert!(
-        kitchen.app.wait_idle(),
+        fault_app.app.wait_idle(),
         "the app's connection outlives kubelet's"
     );
-    assert!(kitchen.app.seen_at("/fine")[1].left_early);
+    assert!(fault_app.app.seen_at("/fine")[1].left_early);
     Ok(())
 }
 
 /// A hook holds its slot and the app's connection no longer than its client does.
 pub fn ends_with_its_client() -> Outcome {
-    let (kitchen, agent) = with_script(vec![Step::Hold])?;
+    let (fault_app, agent) = with_script(vec![Step::Hold])?;
     let descriptors = agent.descriptors();
     let mut client = TcpStream::connect(agent.addr())?;
     client.write_all(&request("127.0.0.1", &path("fine")))?;
     assert!(
-        kitchen.app.wait_seen("/fine", 1),
+        fault_app.app.wait_seen("/fine", 1),
         "the hook does not reach the app"
     );
     drop(client);
-    let left = || kitchen.app.seen_at("/fine")[0].left_early;
+    let left = || fault_app.app.seen_at("/fine")[0].left_early;
     assert!(
         within(PATIENCE, left),
         "the app does not see that the client left"

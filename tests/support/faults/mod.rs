@@ -1,0 +1,234 @@
+//! The catalogue of faults: what the app does, and what the agent must make of it. kubelet's verdict is not written
+//! here: it comes from kubelet's own code.
+
+pub mod grpc;
+pub mod http1;
+pub mod http2;
+pub mod tls;
+
+use super::certs::Identity;
+use super::fake_app::{FakeApp, Script, Step};
+use super::line::Security;
+use super::scripted::{Play, Scripted};
+use std::any::Any;
+use std::sync::LazyLock;
+
+/// What the agent answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This code, and nothing after the head.
+    Status(u16),
+    /// This code, and a body that is announced and does not come.
+    BrokenBody(u16),
+}
+
+/// The probe's handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `httpGet` of this port.
+    Http(u16),
+    /// The same over HTTPS.
+    Https(u16),
+    /// The same with `protocol: HTTP2`.
+    Http2(u16),
+    /// `grpc` of this port; a service that is missing is written as null.
+    Grpc(u16, Option<&'static str>, GrpcMode),
+    /// `tcpSocket` of this port.
+    Tcp(u16),
+}
+
+/// `mode` of a `grpc` probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcMode {
+    /// No mode is written: plaintext.
+    Plaintext,
+    /// `TLS`.
+    Tls,
+}
+
+impl Target {
+    /// The port.
+    pub fn port(self) -> u16 {
+        match self {
+            Target::Http(port) | Target::Https(port) | Target::Http2(port) => port,
+            Target::Tcp(port) | Target::Grpc(port, ..) => port,
+        }
+    }
+}
+
+/// One entry of the catalogue.
+#[derive(Clone, Debug)]
+pub struct FaultCase {
+    /// Also the path on the app, and the container's name in the probers' table.
+    pub name: String,
+    /// What a fake app does; empty where the target plays the fault itself.
+    pub script: Script,
+    /// What the agent answers.
+    pub expected: Expected,
+    /// What is probed.
+    pub target: Target,
+    /// `timeoutSeconds`.
+    pub seconds: u32,
+    /// kubelet's own verdict is always the same, so that it can be compared.
+    pub is_compared: bool,
+    /// It moves megabytes, and has more than a second for that.
+    pub is_heavy: bool,
+}
+
+impl FaultCase {
+    /// A case without a script, with a timeout of 1 s.
+    pub fn new(name: &str, target: Target, expected: Expected) -> Self {
+        Self {
+            name: name.into(),
+            script: Vec::new(),
+            expected,
+            target,
+            seconds: 1,
+            is_compared: true,
+            is_heavy: false,
+        }
+    }
+
+    /// Whether it waits for a deadline.
+    pub fn waits(&self) -> bool {
+        self.expected == Expected::Status(504) || self.name.contains("stalls")
+    }
+
+    /// The path of the status port that probes it.
+    pub fn status_path(&self) -> String {
+        format!("/app-health/{}/livez", self.name)
+    }
+
+    /// Its path on the app.
+    pub fn app_path(&self) -> String {
+        format!("/{}", self.name)
+    }
+
+    /// Its prober, as JSON of the probers' table.
+    pub fn prober(&self) -> String {
+        let get = |port, more: &str| {
+            let path = self.app_path();
+            format!(r#""httpGet":{{"path":"{path}","port":{port}{more}}}"#)
+        };
+        let action = match self.target {
+            Target::Http(port) => get(port, ""),
+            Target::Https(port) => get(port, r#","scheme":"HTTPS""#),
+            Target::Http2(port) => get(port, r#","protocol":"HTTP2""#),
+            Target::Tcp(port) => format!(r#""tcpSocket":{{"port":{port}}}"#),
+            Target::Grpc(port, service, mode) => {
+                let service = service.map_or("null".into(), |name| format!("\"{name}\""));
+                let mode = match mode {
+                    GrpcMode::Plaintext => "",
+                    GrpcMode::Tls => r#","mode":"TLS""#,
+                };
+                format!(r#""grpc":{{"port":{port},"service":{service}{mode}}}"#)
+            }
+        };
+        format!(r#"{{{action},"timeoutSeconds":{}}}"#, self.seconds)
+    }
+}
+
+/// Cases and the apps that play them.
+pub struct Catalogue {
+    pub cases: Vec<FaultCase>,
+    /// The apps, which end when they are dropped; none when cases are only listed.
+    apps: Option<Vec<Box<dyn Any + Send + Sync>>>,
+    /// The app of the cases of HTTP/1.1.
+    pub http1: Option<http1::FaultApp>,
+}
+
+impl Catalogue {
+    /// Lists cases for their names: no app is started, and every port is 0.
+    pub fn listing() -> Self {
+        Self {
+            cases: Vec::new(),
+            apps: None,
+            http1: None,
+        }
+    }
+
+    /// Starts the app of each case.
+    pub fn serving() -> Self {
+        Self {
+            cases: Vec::new(),
+            apps: Some(Vec::new()),
+            http1: None,
+        }
+    }
+
+    /// Whether cases are only listed.
+    pub fn is_listing(&self) -> bool {
+        self.apps.is_none()
+    }
+
+    /// Starts an app and keeps it as long as the catalogue; returns its port.
+    ///
+    /// # Errors
+    /// Those of `start`.
+    pub fn host<T: Send + Sync + 'static>(
+        &mut self,
+        start: impl FnOnce() -> Result<(T, u16), String>,
+    ) -> Result<u16, String> {
+        let Some(apps) = &mut self.apps else {
+            return Ok(0);
+        };
+        let (app, port) = start()?;
+        apps.push(Box::new(app));
+        Ok(port)
+    }
+
+    /// Starts an app that plays these scripts, in plaintext or with this ALPN in TLS; returns its port.
+    fn scripted(&mut self, alpn: Option<&[&str]>, plays: Vec<Play>) -> u16 {
+        let start = || {
+            let app = Scripted::start(security(alpn), plays);
+            let port = app.port();
+            Ok((app, port))
+        };
+        self.host(start).expect("it starts")
+    }
+
+    /// Starts an app that answers every request so, in plaintext or with this ALPN in TLS; returns its port.
+    fn answering(&mut self, alpn: Option<&[&str]>, script: Script) -> u16 {
+        let start = || {
+            let app = FakeApp::secure(security(alpn));
+            app.otherwise(script);
+            let port = app.port();
+            Ok((app, port))
+        };
+        self.host(start).expect("it starts")
+    }
+
+    /// The case added last.
+    fn last(&mut self) -> &mut FaultCase {
+        self.cases.last_mut().expect("one was added")
+    }
+}
+
+/// TLS with a certificate that all fault apps share.
+fn security(alpn: Option<&[&str]>) -> Security {
+    static IDENTITY: LazyLock<Identity> = LazyLock::new(Identity::self_signed);
+    alpn.and_then(|alpn| IDENTITY.security(alpn, None))
+}
+
+/// A healthy answer.
+pub const FINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
+
+/// Bytes of an endless flood: more than any probe reads.
+const ENDLESS: u64 = u64::MAX;
+
+/// Sends text.
+pub fn send(text: &str) -> Step {
+    Step::Send(text.as_bytes().to_vec())
+}
+
+/// Sends text, then closes.
+pub fn answer(text: &str) -> Script {
+    vec![send(text)]
+}
+
+/// A redirect without a body.
+pub fn redirect(code: u16, location: &str) -> Script {
+    answer(&format!(
+        "HTTP/1.1 {code} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    ))
+}

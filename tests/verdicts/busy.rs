@@ -1,0 +1,75 @@
+//! A prober that holds a slot until its client leaves, and the memory of an agent whose slots are all held.
+
+use super::fixture::Fixture;
+use crate::support::fake_app::Step;
+use crate::support::faults::http1::FaultApp;
+use crate::support::faults::{FaultCase, redirect};
+use crate::support::http::request;
+use probelet::limits;
+use std::io::Write;
+use std::net::TcpStream;
+
+/// Probers of an agent that hold slots.
+pub const PROBERS: usize = 2;
+
+const HOOK: &str = "/app-lifecycle/busy/prestopz";
+const PROBE: &str = "/app-health/busy/livez";
+
+/// Where the busy prober ends up and stays.
+fn held_path() -> String {
+    format!("/{}", "b".repeat(limits::LOCATION_BYTES - 100))
+}
+
+/// Sets the app's scripts; returns the probers, each with its path.
+pub fn serve(fault_app: &FaultApp) -> [(String, String); PROBERS] {
+    let app = &fault_app.app;
+    let halfway = held_path().replace('b', "a");
+    let user = "u".repeat(limits::LOCATION_BYTES - 100);
+    let named = format!("//{user}@127.0.0.1:{}/busy-user", app.port());
+    app.on("/busy", redirect(302, &named));
+    app.on("/busy-user", redirect(302, &halfway));
+    app.on(&halfway, redirect(302, &held_path()));
+    app.on(&held_path(), vec![Step::Hold]);
+    let case = FaultCase {
+        seconds: 60,
+        ..fault_app.case("busy")
+    };
+    [PROBE, HOOK].map(|path| (path.to_owned(), case.prober()))
+}
+
+/// The memory of its own of each agent, in KiB, with every slot holding the most it may: a head of 15 KiB, and long
+/// redirects after it that keep a long name.
+pub fn memory(fixture: &Fixture, fault_app: &FaultApp) -> Result<Vec<u64>, String> {
+    let app = &fault_app.app;
+    let mut held = Vec::new();
+    for agent in &fixture.agents {
+        for (path, count) in [(PROBE, limits::PROBE_SLOTS), (HOOK, limits::HOOK_SLOTS)] {
+            for _ in 0..count {
+                let mut stream = TcpStream::connect(agent.addr()).map_err(|e| e.to_string())?;
+                let sent = stream.write_all(&long_request(path));
+                sent.map_err(|e| e.to_string())?;
+                held.push(stream);
+            }
+        }
+    }
+    if !app.wait_seen(&held_path(), held.len()) {
+        let busy = app.seen_at(&held_path()).len();
+        return Err(format!("{busy} slots of {} probe", held.len()));
+    }
+    let resident = fixture.agents.iter().map(|agent| agent.memory("Anonymous"));
+    let resident = resident
+        .collect::<Option<Vec<u64>>>()
+        .ok_or("smaps_rollup")?;
+    app.hang_up();
+    if !app.wait_idle() {
+        return Err(format!("{} connections to the app stay open", app.open()));
+    }
+    Ok(resident)
+}
+
+fn long_request(path: &str) -> Vec<u8> {
+    let mut head = request("127.0.0.1", path);
+    head.truncate(head.len() - 2);
+    head.extend_from_slice(format!("X-Long: {}\r\n\r\n", "l".repeat(15 * 1024)).as_bytes());
+    head
+}
