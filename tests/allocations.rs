@@ -1,5 +1,5 @@
-//! What a probe allocates. The agent runs on a thread of this process and the allocator counts what
-//! that thread asks for; it has to be alone in its binary, for there is one allocator a process.
+//! What a probe allocates. The agent runs on a thread of this process, and the allocator counts the allocations of
+//! that thread. A process has one allocator, so this is a test binary of its own.
 
 mod support;
 
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         a_hook_allocates_nothing_of_ours,
         a_grpc_probe_allocates_nothing_of_ours,
         an_http2_probe_allocates_nothing_of_ours,
-        what_is_no_probe_allocates_nothing_of_ours,
+        other_requests_allocate_nothing_of_ours,
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -94,20 +94,20 @@ const FAILING: &str = "/app-health/gone/livez";
 const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 
 /// The agent on its thread, and what it needs. It serves until the process ends.
-struct Scene {
+struct Fixture {
     status: Reserved,
     _apps: [App; 2],
     _scripted: [Scripted; 2],
     _refusing: Reserved,
 }
 
-impl Scene {
+impl Fixture {
     fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.status.port).into()
     }
 }
 
-static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let (app, target) = (
         App::start(Reply::RedirectTo(0)),
         App::start(Reply::Status(200)),
@@ -154,16 +154,16 @@ static SCENE: LazyLock<Scene> = LazyLock::new(|| {
         };
         probelet::agent::run(config).expect("serves for good");
     });
-    let scene = Scene {
+    let fixture = Fixture {
         status,
         _apps: [app, target],
         _scripted: scripted,
         _refusing: refusing,
     };
     until("the agent listens", || {
-        TcpStream::connect(scene.addr()).ok()
+        TcpStream::connect(fixture.addr()).ok()
     });
-    scene
+    fixture
 });
 
 /// The executor's queue takes a block for each 31 wake-ups (`concurrent-queue`: `Block`): a pointer
@@ -179,17 +179,17 @@ const WARM_UP: usize = 200;
 
 /// Holds that this request costs blocks of the executor's queue and nothing else.
 fn assert_allocates_nothing(path: &str, status: u16) {
-    let ask = |times: usize| {
-        (0..times).for_each(|_| exchange(SCENE.addr(), &get(path)).assert_ended(status));
+    let probe = |times: usize| {
+        (0..times).for_each(|_| exchange(FIXTURE.addr(), &get(path)).assert_ended(status));
     };
-    ask(WARM_UP);
+    probe(WARM_UP);
     SMALLEST.store(usize::MAX, SeqCst);
     LARGEST.store(0, SeqCst);
     let (allocations, live) = (ALLOCATIONS.load(SeqCst), LIVE_BYTES.load(SeqCst));
-    ask(PROBES);
+    probe(PROBES);
     let allocations = ALLOCATIONS.load(SeqCst) - allocations;
     let grown = LIVE_BYTES.load(SeqCst) - live;
-    // The queue is empty between two probes, in which block it stands is chance.
+    // The queue is empty between two probes; which of its blocks is in use is chance.
     assert!(
         grown <= BLOCK_BYTES as isize,
         "{grown} bytes more after {PROBES} probes"
@@ -236,7 +236,7 @@ fn an_http2_probe_allocates_nothing_of_ours() {
     assert_allocates_nothing(HTTP2, 200);
 }
 
-fn what_is_no_probe_allocates_nothing_of_ours() {
+fn other_requests_allocate_nothing_of_ours() {
     for (path, status) in [("/metrics", 200), ("/healthz/ready", 200), ("/no", 404)] {
         assert_allocates_nothing(path, status);
     }

@@ -1,4 +1,4 @@
-//! Apps that enforce mutual TLS themselves, and apps that are held to a certificate of their own.
+//! Apps that require a client certificate, and apps whose own certificate is verified.
 
 use std::path::Path;
 
@@ -29,33 +29,34 @@ pub fn tests() -> Vec<Trial> {
         return Vec::new();
     }
     let mut tests = trials!["client_certificates":
-        an_app_that_demands_one_is_probed_with_it_and_not_without,
-        one_that_the_app_does_not_trust_is_said_to_be_refused,
-        an_app_that_only_asks_for_one_is_probed_without,
-        an_app_that_does_without_one_and_hangs_up_is_not_said_to_require_it,
-        a_new_pair_in_the_files_is_taken_up,
-        a_new_pair_in_a_secret_volume_is_taken_up,
+        an_app_that_requires_one_is_probed_with_it,
+        one_that_the_app_does_not_trust_is_reported_as_refused,
+        an_app_that_accepts_none_is_probed_without,
+        an_app_that_accepts_none_and_closes_is_not_reported_to_require_one,
+        a_new_pair_in_the_files_is_loaded,
+        a_new_pair_in_a_secret_volume_is_loaded,
         a_broken_new_pair_leaves_the_old_one_in_use,
-        a_pair_that_is_none_is_told_before_anything_listens,
-        an_app_is_held_to_its_authority,
-        an_app_is_held_to_its_spiffe_id,
-        a_certificate_of_the_future_is_a_bad_one,
+        an_invalid_pair_is_an_error_before_anything_listens,
+        the_apps_certificate_must_be_signed_by_the_authority,
+        the_apps_certificate_must_have_the_spiffe_id,
+        a_certificate_that_is_not_yet_valid_fails,
         without_an_authority_any_app_passes,
     ];
-    tests
-        .extend(trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_demands_one]);
+    tests.extend(
+        trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_requires_one],
+    );
     // The library is loaded into the agent itself, which is not so under an emulator.
     if !is_emulated() {
         tests.extend(
             trials!["client_certificates" needs &[Need::Peer("faketime")];
-                before_the_clock_is_set_that_is_the_reason
+                an_unset_clock_is_the_reason
             ],
         );
     }
     tests.extend(
-        trials!["client_certificates" needs &[Need::File(ENVOY)]; envoy_of_a_mesh_demands_one],
+        trials!["client_certificates" needs &[Need::File(ENVOY)]; envoy_of_a_mesh_requires_one],
     );
-    tests.extend(trials!["client_certificates" needs &[Need::File(PYTHON)]; grpcio_demands_one]);
+    tests.extend(trials!["client_certificates" needs &[Need::File(PYTHON)]; grpcio_requires_one]);
     tests
 }
 
@@ -92,7 +93,7 @@ fn assert_fails(agent: &Agent, path: &str, reason: &str) {
     logged(agent, &format!("reason={reason} "));
 }
 
-fn an_app_that_demands_one_is_probed_with_it_and_not_without() {
+fn an_app_that_requires_one_is_probed_with_it() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let app = demanding(&mesh);
     let table = https(LIVEZ, app.port());
@@ -102,7 +103,7 @@ fn an_app_that_demands_one_is_probed_with_it_and_not_without() {
     probe(&with, LIVEZ).assert_is(200);
 }
 
-fn one_that_the_app_does_not_trust_is_said_to_be_refused() {
+fn one_that_the_app_does_not_trust_is_reported_as_refused() {
     let (mesh, other, folder) = (
         Authority::new("mesh"),
         Authority::new("other"),
@@ -114,7 +115,7 @@ fn one_that_the_app_does_not_trust_is_said_to_be_refused() {
     assert_fails(&agent, LIVEZ, "client_certificate_refused");
 }
 
-fn an_app_that_only_asks_for_one_is_probed_without() {
+fn an_app_that_accepts_none_is_probed_without() {
     let mesh = Authority::new("mesh");
     let app = FakeApp::secure(Identity::self_signed().asking(&mesh));
     app.otherwise(answer(FINE));
@@ -123,7 +124,7 @@ fn an_app_that_only_asks_for_one_is_probed_without() {
 }
 
 /// In TLS 1.2 a handshake that is done shows it, in TLS 1.3 the tickets that follow.
-fn an_app_that_does_without_one_and_hangs_up_is_not_said_to_require_it() {
+fn an_app_that_accepts_none_and_closes_is_not_reported_to_require_one() {
     use rustls::version::{TLS12, TLS13};
     let mesh = Authority::new("mesh");
     for (version, end, reason) in [
@@ -146,7 +147,7 @@ fn until_taken_up(agent: &Agent) {
     });
 }
 
-fn a_new_pair_in_the_files_is_taken_up() {
+fn a_new_pair_in_the_files_is_loaded() {
     let (old, new, folder) = (Authority::new("old"), Authority::new("new"), Folder::new());
     let app = demanding(&new);
     let flags = pair(&folder, &old.sign("probelet"));
@@ -158,7 +159,7 @@ fn a_new_pair_in_the_files_is_taken_up() {
     assert!(!line.contains("PRIVATE"), "{line}");
 }
 
-fn a_new_pair_in_a_secret_volume_is_taken_up() {
+fn a_new_pair_in_a_secret_volume_is_loaded() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let app = demanding(&new);
     let mut secret = Secret::new(&old.sign("probelet"));
@@ -182,23 +183,23 @@ fn a_broken_new_pair_leaves_the_old_one_in_use() {
     let agent = agent(&https(LIVEZ, app.port()), &pair(&folder, &good));
     probe(&agent, LIVEZ).assert_is(200);
     let path = folder.path().join("client.key").display().to_string();
-    let mut told = 0;
+    let mut logged_before = 0;
     for broken in ["", "no PEM", &mesh.sign("other").key] {
         folder.file("client.key", broken);
         until("the broken key is noticed", || {
             probe(&agent, LIVEZ).assert_is(200);
-            (log_lines(&agent, &path).len() > told).then_some(())
+            (log_lines(&agent, &path).len() > logged_before).then_some(())
         });
-        told = log_lines(&agent, &path).len();
+        logged_before = log_lines(&agent, &path).len();
     }
-    // Told once, not at each probe.
+    // Logged once, not at each probe.
     (0..20).for_each(|_| probe(&agent, LIVEZ).assert_is(200));
-    assert_eq!(log_lines(&agent, &path).len(), told);
+    assert_eq!(log_lines(&agent, &path).len(), logged_before);
     std::fs::remove_file(folder.path().join("client.key")).expect("removed");
     probe(&agent, LIVEZ).assert_is(200);
 }
 
-fn a_pair_that_is_none_is_told_before_anything_listens() {
+fn an_invalid_pair_is_an_error_before_anything_listens() {
     let folder = Folder::new();
     let identity = Identity::self_signed();
     let (chain, key) = identity.write(&folder, "client");
@@ -231,7 +232,7 @@ fn signed_app(authority: &Authority, name: &str) -> FakeApp {
     app
 }
 
-fn an_app_is_held_to_its_authority() {
+fn the_apps_certificate_must_be_signed_by_the_authority() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
     let fine = signed_app(&mesh, "127.0.0.1");
@@ -247,7 +248,7 @@ fn an_app_is_held_to_its_authority() {
     assert_fails(&agent, READYZ, "bad_certificate");
 }
 
-fn an_app_is_held_to_its_spiffe_id() {
+fn the_apps_certificate_must_have_the_spiffe_id() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
     let flags = [ca, format!("--app-id={ID}")];
@@ -265,7 +266,7 @@ fn an_app_is_held_to_its_spiffe_id() {
     }
 }
 
-fn a_certificate_of_the_future_is_a_bad_one() {
+fn a_certificate_that_is_not_yet_valid_fails() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
     let coming = mesh.sign_with("127.0.0.1", |params| {
@@ -278,7 +279,7 @@ fn a_certificate_of_the_future_is_a_bad_one() {
 }
 
 /// A board without a battery boots in 1970, when no certificate is valid yet.
-fn before_the_clock_is_set_that_is_the_reason() {
+fn an_unset_clock_is_the_reason() {
     let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
     let library = |folder: std::fs::DirEntry| folder.path().join("faketime/libfaketime.so.1");
     let library = folders.map(library).find(|path| path.exists());
@@ -300,7 +301,7 @@ fn without_an_authority_any_app_passes() {
     probe(&agent(&https(LIVEZ, app.port()), &[]), LIVEZ).assert_is(200);
 }
 
-fn openssl_demands_one() {
+fn openssl_requires_one() {
     let (folder, authority) = folder();
     let file = |name: &str| folder.path().join(name);
     let flags = pair(&folder, &authority.sign("probelet"));
@@ -317,7 +318,7 @@ fn openssl_demands_one() {
     }
 }
 
-fn envoy_of_a_mesh_demands_one() {
+fn envoy_of_a_mesh_requires_one() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
     let mut flags = pair(
@@ -337,7 +338,7 @@ fn envoy_of_a_mesh_demands_one() {
     }
 }
 
-fn grpcio_demands_one() {
+fn grpcio_requires_one() {
     let (folder, authority) = folder();
     let app = python::start("grpc_app.py", folder.path()).expect("starts");
     let port = app.port("mutual");

@@ -1,5 +1,5 @@
 //! Istio's health-check guide end to end: a pod in a network namespace of its own, under Istio's
-//! rules, with a real Envoy that demands client certificates, asked from the node by kubelet's code.
+//! rules, with a real Envoy that demands client certificates, probed from the node by kubelet's code.
 
 mod mesh;
 mod netns;
@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use libtest_mimic::Trial;
 
-use crate::support::kubelet::{Kubelet, Question, Verdict};
+use crate::support::kubelet::{Kubelet, ProbeRequest, Verdict};
 use crate::support::{Need, Outcome, needs};
 
 use pod::{POD, Pod};
@@ -46,80 +46,80 @@ pub fn tests() -> Vec<Trial> {
         }),
         needs(
             &NEEDS,
-            "e2e::without_a_source_address_envoy_is_asked",
+            "e2e::without_a_source_address_the_probe_goes_through_envoy",
             without_source,
         ),
     ]
 }
 
 /// A pod and kubelet on its node.
-struct Scene {
+struct Fixture {
     pod: Pod,
     kubelet: Kubelet,
 }
 
-impl Scene {
+impl Fixture {
     fn set() -> Result<Self, String> {
         let pod = Pod::start()?;
         let kubelet = Kubelet::start(&pod.node.before())?;
         Ok(Self { pod, kubelet })
     }
 
-    /// kubelet's verdict of an HTTP probe must be `told`.
-    fn http(&self, port: u16, path: &str, told: &str) -> Result<Verdict, String> {
-        let question = Question::http(SocketAddr::new(POD, port), path);
-        self.ask(&question, told)
+    /// kubelet's verdict of an HTTP probe must be `expected`.
+    fn http(&self, port: u16, path: &str, expected: &str) -> Result<Verdict, String> {
+        let request = ProbeRequest::http(SocketAddr::new(POD, port), path);
+        self.probe(&request, expected)
     }
 
-    fn ask(&self, question: &Question, told: &str) -> Result<Verdict, String> {
-        let verdict = self.kubelet.ask(question)?;
-        if verdict.to_string() == told {
+    fn probe(&self, request: &ProbeRequest, expected: &str) -> Result<Verdict, String> {
+        let verdict = self.kubelet.verdict(request)?;
+        if verdict.to_string() == expected {
             return Ok(verdict);
         }
-        Err(format!("{question:?}: {verdict:?}, expected {told}"))
+        Err(format!("{request:?}: {verdict:?}, expected {expected}"))
     }
 }
 
 /// The guide, with the app bound to `on` and its health port passed through by `forward`.
 fn guide(on: IpAddr, forward: &str) -> Outcome {
-    let scene = Scene::set()?;
-    let app = scene.pod.app(on);
+    let fixture = Fixture::set()?;
+    let app = fixture.pod.app(on);
     let args = "--target-ip=10.0.0.2 --source-ip=127.0.0.6 --forward=";
     let args = format!("{args}{forward}");
-    let _agent = scene.pod.probelet(PROBERS, &args)?;
+    let _agent = fixture.pod.probelet(PROBERS, &args)?;
 
-    only_mutual_tls_passes(&scene)?;
+    only_mutual_tls_passes(&fixture)?;
 
-    scene.http(15020, LIVEZ, "success")?;
-    scene.http(15020, READYZ, "failure-500")?;
-    scene.http(15020, STARTUPZ, "success")?;
-    assert_eq!(scene.http(15032, "/foo", "success")?.text, "well");
-    scene.http(15032, "/broken", "failure-500")?;
+    fixture.http(15020, LIVEZ, "success")?;
+    fixture.http(15020, READYZ, "failure-500")?;
+    fixture.http(15020, STARTUPZ, "success")?;
+    assert_eq!(fixture.http(15032, "/foo", "success")?.text, "well");
+    fixture.http(15032, "/broken", "failure-500")?;
 
     drop(app);
     for path in [LIVEZ, READYZ, STARTUPZ] {
-        scene.http(15020, path, "failure-502")?;
+        fixture.http(15020, path, "failure-502")?;
     }
-    scene.http(15032, "/foo", "failure")?;
-    // Envoy takes what it cannot hand on: asked directly, a TCP probe sees no difference.
-    scene.ask(&Question::tcp(SocketAddr::new(POD, 8001)), "success")?;
+    fixture.http(15032, "/foo", "failure")?;
+    // Envoy accepts connections that it cannot pass on: a direct TCP probe sees no difference.
+    fixture.probe(&ProbeRequest::tcp(SocketAddr::new(POD, 8001)), "success")?;
 
-    let _app = scene.pod.app(on);
-    scene.http(15020, LIVEZ, "success")?;
+    let _app = fixture.pod.app(on);
+    fixture.http(15020, LIVEZ, "success")?;
     Ok(())
 }
 
-/// Envoy stands before both ports of the app and demands a certificate.
-fn only_mutual_tls_passes(scene: &Scene) -> Outcome {
+/// Envoy receives the connections to both ports of the app and requires a certificate.
+fn only_mutual_tls_passes(fixture: &Fixture) -> Outcome {
     for port in [8001, 8002] {
         let to = SocketAddr::new(POD, port);
-        let node = &scene.pod.node;
-        let answer = scene.pod.authority.member()?.get(node, to, "/foo")?;
+        let node = &fixture.pod.node;
+        let answer = fixture.pod.authority.member()?.get(node, to, "/foo")?;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.ends_with("well"), "{answer}");
-        let answer = scene.pod.authority.stranger()?.get(node, to, "/foo");
+        let answer = fixture.pod.authority.stranger()?.get(node, to, "/foo");
         assert!(answer.is_err(), "without a certificate: {answer:?}");
-        scene.http(port, "/foo", "failure")?;
+        fixture.http(port, "/foo", "failure")?;
     }
     Ok(())
 }
@@ -127,13 +127,13 @@ fn only_mutual_tls_passes(scene: &Scene) -> Outcome {
 /// The control: dialled from the pod's own address, the rules lead probelet into Envoy, which
 /// answers no plaintext and takes connections for a dead app.
 fn without_source() -> Outcome {
-    let scene = Scene::set()?;
-    let app = scene.pod.app(POD);
+    let fixture = Fixture::set()?;
+    let app = fixture.pod.app(POD);
     let args = "--target-ip=10.0.0.2 --forward=15032=10.0.0.2:8002";
-    let _agent = scene.pod.probelet(PROBERS, args)?;
-    scene.http(15020, LIVEZ, "failure-502")?;
-    scene.http(15032, "/foo", "failure")?;
+    let _agent = fixture.pod.probelet(PROBERS, args)?;
+    fixture.http(15020, LIVEZ, "failure-502")?;
+    fixture.http(15032, "/foo", "failure")?;
     drop(app);
-    scene.http(15020, STARTUPZ, "success")?;
+    fixture.http(15020, STARTUPZ, "success")?;
     Ok(())
 }

@@ -23,18 +23,18 @@ use crate::support::raw::{
 use crate::support::table::{Table, start};
 use crate::support::trials::trials;
 
-use crate::slots::{LIVEZ, PRESTOP, READYZ, assert_all_answered, scene};
+use crate::slots::{LIVEZ, PRESTOP, READYZ, assert_all_answered, fixture};
 use probelet::limits::{HOOK_SLOTS, PROBE_SLOTS, RESERVE_SLOTS, SLOTS};
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["exhaustion":
-        a_flood_loses_no_probe_and_leaves_nothing_behind,
-        nothing_takes_more_memory_than_all_slots_busy_did,
+        a_flood_loses_no_probe_and_no_descriptor,
+        memory_never_exceeds_that_of_all_slots_busy,
     ];
     tests.extend(trials!["exhaustion" needs &[Need::Peer("prlimit")];
-        started_with_too_few_descriptors_it_says_how_many_it_needs,
-        started_with_few_descriptors_it_takes_less_at_once_and_says_so,
-        out_of_descriptors_it_stays_up_and_quiet_and_recovers,
+        with_too_few_descriptors_it_reports_how_many_it_needs,
+        with_few_descriptors_it_lowers_its_limits_and_warns,
+        out_of_descriptors_it_backs_off_and_recovers,
     ]);
     tests
 }
@@ -50,7 +50,7 @@ fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
         3 => b"\x16\x03\x01 no HTTP at all\r\n\r\n",
         _ => b"GET /app-health/web",
     };
-    // Whoever was sent away meanwhile cannot write.
+    // The agent may have closed it meanwhile.
     let _ = stream.write_all(part);
     match n % 5 {
         0 | 2 => reset(stream),
@@ -63,11 +63,11 @@ fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
     }
 }
 
-/// Connections of a flood at least, and probes beside it.
+/// Connections of a flood at least, and probes during it.
 const FLOOD: (usize, usize) = (2_000, 50);
 
 /// Floods until both counts are reached; gives the probes, every one of which was answered 200.
-fn probe_beside_a_flood(agent: &Agent) -> usize {
+fn probe_during_a_flood(agent: &Agent) -> usize {
     // kubelet's head follows its connect at once; a test thread that is preempted in between would
     // be one more idle connection, and rightly reset. So the flood holds still for that moment.
     let sending = RwLock::new(());
@@ -96,12 +96,16 @@ fn probe_beside_a_flood(agent: &Agent) -> usize {
     probes.into_inner()
 }
 
-fn a_flood_loses_no_probe_and_leaves_nothing_behind() {
-    let (_slow, quick, agent) = scene(&[]);
+fn a_flood_loses_no_probe_and_no_descriptor() {
+    let (_slow, quick, agent) = fixture(&[]);
     let before = agent.descriptors();
-    let probes = probe_beside_a_flood(&agent);
-    assert!(probes >= FLOOD.1, "only {probes} probes beside the flood");
-    assert_eq!(quick.requests(), probes, "each probe asked the app once");
+    let probes = probe_during_a_flood(&agent);
+    assert!(probes >= FLOOD.1, "only {probes} probes during the flood");
+    assert_eq!(
+        quick.requests(),
+        probes,
+        "each probe sent the app one request"
+    );
     assert_descriptors(&agent, before);
     probe(&agent, READYZ).assert_is(200);
 }
@@ -112,8 +116,8 @@ fn large_head(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n").into_bytes()
 }
 
-fn nothing_takes_more_memory_than_all_slots_busy_did() {
-    let (slow, _quick, agent) = scene(&[]);
+fn memory_never_exceeds_that_of_all_slots_busy() {
+    let (slow, _quick, agent) = fixture(&[]);
     let mut held = Vec::new();
     for (path, count) in [(LIVEZ, PROBE_SLOTS), (PRESTOP, HOOK_SLOTS)] {
         let before = slow.requests();
@@ -126,7 +130,7 @@ fn nothing_takes_more_memory_than_all_slots_busy_did() {
     let high = agent.memory("Anonymous").expect("alive");
     slow.set(Reply::Status(200));
     assert_all_answered(held, 200);
-    probe_beside_a_flood(&agent);
+    probe_during_a_flood(&agent);
     let after = agent.memory("Anonymous").expect("alive");
     // An emulator's memory is its own: what it translated stays.
     assert!(
@@ -135,7 +139,7 @@ fn nothing_takes_more_memory_than_all_slots_busy_did() {
     );
 }
 
-fn started_with_few_descriptors_it_takes_less_at_once_and_says_so() {
+fn with_few_descriptors_it_lowers_its_limits_and_warns() {
     let (slow, quick) = (App::start(Reply::Hold), App::start(Reply::Status(200)));
     let table = Table::new()
         .http(LIVEZ, slow.port(), 60)
@@ -169,7 +173,7 @@ fn started_with_few_descriptors_it_takes_less_at_once_and_says_so() {
     probe(&agent, READYZ).assert_is(200);
 }
 
-fn started_with_too_few_descriptors_it_says_how_many_it_needs() {
+fn with_too_few_descriptors_it_reports_how_many_it_needs() {
     let setup = Setup::new().before(&["prlimit", "--nofile=11:11"]);
     let status = reserve();
     let setup = setup.arg(format!("--status-port={}", status.port));
@@ -204,8 +208,8 @@ fn first_free_descriptor(pid: u32) -> usize {
     (0..).find(is_free).expect("the table is not full")
 }
 
-fn out_of_descriptors_it_stays_up_and_quiet_and_recovers() {
-    let (_slow, _quick, agent) = scene(&[]);
+fn out_of_descriptors_it_backs_off_and_recovers() {
+    let (_slow, _quick, agent) = fixture(&[]);
     let open = agent.descriptors();
     limit_descriptors(agent.pid(), first_free_descriptor(agent.pid()));
     // The kernel completes these connects; the agent cannot accept a single one.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::passthrough::scene;
+use crate::passthrough::fixture;
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, sockets, until_within};
 use crate::support::raw::{read_to_end, reset, state};
 use crate::support::trials::trials;
-use crate::support::{PATIENCE, within};
+use crate::support::{WAIT_LIMIT, within};
 
 use probelet::limits::{FORWARD_HALF_CLOSED_TIME, FORWARD_IDLE_TIME};
 
@@ -22,51 +22,51 @@ static CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 pub fn tests() -> Vec<Trial> {
     trials!["forward_ends":
         a_reset_of_one_side_resets_the_other,
-        a_half_closed_connection_that_is_silent_gives_its_place_back_soon,
+        a_silent_half_closed_connection_times_out_sooner,
         a_client_that_resets_is_noticed_though_the_app_reads_nothing,
         an_app_that_resets_is_noticed_though_the_client_reads_nothing,
-        an_orderly_end_of_both_sides_loses_nothing_that_waits,
+        a_clean_close_of_both_sides_loses_no_buffered_bytes,
     ]
 }
 
 fn a_reset_of_one_side_resets_the_other() {
-    let scene = scene(&[]);
-    let before = scene.agent.descriptors();
-    let (client, mut app) = scene.pair();
+    let fixture = fixture(&[]);
+    let before = fixture.agent.descriptors();
+    let (client, mut app) = fixture.pair();
     reset(client);
     assert_eq!(
         read_to_end(&mut app).end,
         End::Reset,
         "the client's reset reaches the app"
     );
-    let (mut client, app) = scene.pair();
+    let (mut client, app) = fixture.pair();
     reset(app);
     assert_eq!(
         read_to_end(&mut client).end,
         End::Reset,
         "the app's reset reaches the client"
     );
-    assert_descriptors(&scene.agent, before);
+    assert_descriptors(&fixture.agent, before);
 }
 
 /// What kubelet's timeout leaves behind when the app hangs: a client that ended, and an app that does
 /// not say a word. One whose app still answers goes on meanwhile.
-fn a_half_closed_connection_that_is_silent_gives_its_place_back_soon() {
+fn a_silent_half_closed_connection_times_out_sooner() {
     assert!(FORWARD_HALF_CLOSED_TIME < FORWARD_IDLE_TIME);
-    let scene = scene(&[]);
-    let (mut client, mut app) = scene.pair();
-    let before = scene.agent.descriptors();
-    let (timed_out, mut hung) = scene.pair();
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
+    let before = fixture.agent.descriptors();
+    let (timed_out, mut hung) = fixture.pair();
     client.shutdown(Shutdown::Write).expect("FIN");
     assert_eq!(read_to_end(&mut app).end, End::Fin);
     let since = Instant::now();
     drop(timed_out);
     assert_eq!(read_to_end(&mut hung).end, End::Fin);
-    let bound = FORWARD_HALF_CLOSED_TIME + PATIENCE;
+    let bound = FORWARD_HALF_CLOSED_TIME + WAIT_LIMIT;
     until_within(bound, "the hung app's place is given back", || {
         app.write_all(b"x").expect("the answer goes on");
         client.read_exact(&mut [0]).expect("passed back");
-        (scene.agent.descriptors() == before).then_some(())
+        (fixture.agent.descriptors() == before).then_some(())
     });
     let took = since.elapsed();
     assert!(took >= FORWARD_HALF_CLOSED_TIME, "cut off after {took:?}");
@@ -76,29 +76,29 @@ fn a_half_closed_connection_that_is_silent_gives_its_place_back_soon() {
 }
 
 fn a_client_that_resets_is_noticed_though_the_app_reads_nothing() {
-    let scene = scene(&[]);
-    let before = scene.agent.descriptors();
-    let (mut client, mut app) = scene.pair();
+    let fixture = fixture(&[]);
+    let before = fixture.agent.descriptors();
+    let (mut client, mut app) = fixture.pair();
     fill(&mut client);
     reset(client);
-    assert_descriptors(&scene.agent, before);
+    assert_descriptors(&fixture.agent, before);
     assert_eq!(read_to_end(&mut app).end, End::Reset);
 }
 
 fn an_app_that_resets_is_noticed_though_the_client_reads_nothing() {
-    let scene = scene(&[]);
-    let before = scene.agent.descriptors();
-    let (mut client, mut app) = scene.pair();
+    let fixture = fixture(&[]);
+    let before = fixture.agent.descriptors();
+    let (mut client, mut app) = fixture.pair();
     fill(&mut app);
     reset(app);
-    assert_descriptors(&scene.agent, before);
+    assert_descriptors(&fixture.agent, before);
     assert_eq!(read_to_end(&mut client).end, End::Reset);
 }
 
 /// To epoll a connection that ended both ways has hung up, whatever still waits on it.
-fn an_orderly_end_of_both_sides_loses_nothing_that_waits() {
-    let scene = scene(&[]);
-    let (mut client, mut app) = scene.pair();
+fn a_clean_close_of_both_sides_loses_no_buffered_bytes() {
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
     let sent = fill_the_agent(&mut client);
     client.shutdown(Shutdown::Write).expect("FIN");
     app.shutdown(Shutdown::Write).expect("FIN");

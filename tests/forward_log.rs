@@ -1,10 +1,10 @@
-//! What is told of the forwards: a target's failures and recoveries, not every try.
+//! What is logged of the forwards: a target's failures and recoveries, not every connection.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use libtest_mimic::Trial;
 
-use crate::passthrough::{Entry, end_of, forward_to, scene};
+use crate::passthrough::{Entry, end_of, fixture, forward_to};
 use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::{log_lines, logged, until};
@@ -17,21 +17,21 @@ use probelet::limits::LOG_LINES_PER_MINUTE;
 
 pub fn tests() -> Vec<Trial> {
     trials!["forward_log":
-        a_target_is_told_when_it_changes_and_not_again,
-        each_forward_has_lines_of_its_own,
-        a_full_forward_is_told_once,
-        an_address_that_is_not_ours_is_named_so,
+        a_target_is_logged_when_its_state_changes,
+        each_forward_has_its_own_lines,
+        a_full_forward_is_logged_once,
+        an_address_that_is_not_local_is_reported,
     ]
 }
 
-/// A target that stands while it is kept.
-fn stand(port: u16) -> TcpListener {
+/// A target that listens until it is dropped.
+fn listen(port: u16) -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is ours")
 }
 
-/// One try while the target stands, and one when it is gone again.
+/// One connection while the target listens, and one after it stopped.
 fn come_and_go(entry: &Entry, port: u16) {
-    let app = stand(port);
+    let app = listen(port);
     let _client = connect(entry.addr());
     app.accept().expect("dialled");
     drop(app);
@@ -42,7 +42,7 @@ fn messages(agent: &Agent) -> Vec<String> {
     log_lines(agent, "msg=\"forward ")
 }
 
-fn a_target_is_told_when_it_changes_and_not_again() {
+fn a_target_is_logged_when_its_state_changes() {
     let target = reserve();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
     let (agent, forward) = forward_to(addr, &Table::new(), &[]);
@@ -54,21 +54,21 @@ fn a_target_is_told_when_it_changes_and_not_again() {
     until("two failures", || {
         (messages(&agent).len() >= 3).then_some(())
     });
-    let told = messages(&agent);
-    assert_eq!(told.len(), 3, "{told:#?}");
-    for (line, what) in told.iter().zip(["failing", "healthy", "failing"]) {
-        let told = format!(
+    let lines = messages(&agent);
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for (line, what) in lines.iter().zip(["failing", "healthy", "failing"]) {
+        let expected = format!(
             "msg=\"forward {what}\" port={} target={addr}",
             forward.0.port
         );
-        assert!(line.contains(&told), "{line}");
+        assert!(line.contains(&expected), "{line}");
         assert_eq!(line.contains("reason=refused"), what == "failing", "{line}");
         assert_eq!(line.contains("level=warn"), what == "failing", "{line}");
         assert!(!line.contains("suppressed="), "{line}");
     }
 }
 
-fn each_forward_has_lines_of_its_own() {
+fn each_forward_has_its_own_lines() {
     let targets = [reserve(), reserve()];
     let entries = [Entry(reserve()), Entry(reserve())];
     let forward = |n: usize| {
@@ -87,32 +87,32 @@ fn each_forward_has_lines_of_its_own() {
     assert_eq!(messages(&agent).len(), LOG_LINES_PER_MINUTE + 1);
 }
 
-fn a_full_forward_is_told_once() {
-    let scene = scene(&["--max-forwards", "1"]);
-    let (client, app) = scene.pair();
+fn a_full_forward_is_logged_once() {
+    let fixture = fixture(&["--max-forwards", "1"]);
+    let (client, app) = fixture.pair();
     for _ in 0..3 {
-        assert_eq!(end_of(&scene.forward, b""), End::Reset);
+        assert_eq!(end_of(&fixture.forward, b""), End::Reset);
     }
     drop((client, app));
     let _open = until("its place is free again", || {
-        let client = send(scene.forward.addr(), b"");
-        scene.app.set_nonblocking(true).expect("O_NONBLOCK");
-        until("reset or dialled", || match scene.app.accept() {
+        let client = send(fixture.forward.addr(), b"");
+        fixture.app.set_nonblocking(true).expect("O_NONBLOCK");
+        until("reset or dialled", || match fixture.app.accept() {
             Ok((app, _)) => Some(Some(app)),
             Err(_) => (state(&client) != End::Open).then_some(None),
         })
         .map(|app| (client, app))
     });
-    logged(&scene.agent, "msg=\"forward healthy\"");
-    let told = messages(&scene.agent);
-    assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(told[0].contains("msg=\"forward full\""), "{told:#?}");
+    logged(&fixture.agent, "msg=\"forward healthy\"");
+    let lines = messages(&fixture.agent);
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains("msg=\"forward full\""), "{lines:#?}");
 }
 
-fn an_address_that_is_not_ours_is_named_so() {
+fn an_address_that_is_not_local_is_reported() {
     // A documentation address (RFC 5737): nobody has it.
-    let scene = scene(&["--source-ip", "192.0.2.1"]);
-    assert_eq!(end_of(&scene.forward, b""), End::Reset);
-    let line = logged(&scene.agent, "msg=\"forward failing\"");
+    let fixture = fixture(&["--source-ip", "192.0.2.1"]);
+    assert_eq!(end_of(&fixture.forward, b""), End::Reset);
+    let line = logged(&fixture.agent, "msg=\"forward failing\"");
     assert!(line.contains("reason=address_not_available"), "{line}");
 }

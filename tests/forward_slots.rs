@@ -17,25 +17,25 @@ use crate::support::raw::{
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
-use crate::passthrough::{Entry, LIVEZ, end_of, forward_to, scene};
+use crate::passthrough::{Entry, LIVEZ, end_of, fixture, forward_to};
 use probelet::limits::{FORWARD_SLOTS, PROBE_SLOTS};
 
 pub fn tests() -> Vec<Trial> {
     trials!["forward_slots":
-        slots_full_the_newest_is_reset_and_the_others_live,
-        a_flag_lowers_the_forwards_at_once,
-        forwards_and_probes_do_not_take_each_others_places,
-        a_flood_of_resets_leaves_nothing_behind,
-        no_forward_takes_the_last_place_of_another,
+        with_all_slots_occupied_a_new_connection_is_reset,
+        max_forwards_lowers_concurrent_forwards,
+        forwards_and_probes_have_separate_slots,
+        a_flood_of_resets_leaves_no_descriptors,
+        each_forward_keeps_a_reserved_slot,
     ]
 }
 
-fn slots_full_the_newest_is_reset_and_the_others_live() {
-    let scene = scene(&[]);
-    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| scene.pair()).collect();
+fn with_all_slots_occupied_a_new_connection_is_reset() {
+    let fixture = fixture(&[]);
+    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| fixture.pair()).collect();
     for _ in 0..10 {
         assert_eq!(
-            end_of(&scene.forward, b"x"),
+            end_of(&fixture.forward, b"x"),
             End::Reset,
             "no slot for the newest"
         );
@@ -49,7 +49,7 @@ fn slots_full_the_newest_is_reset_and_the_others_live() {
     // One that ends makes room for one.
     drop(pairs.pop());
     until("a slot is free again", || {
-        pair_if_room(&scene.app, &scene.forward)
+        pair_if_room(&fixture.app, &fixture.forward)
     });
 }
 
@@ -68,15 +68,15 @@ fn pair_if_room(app: &TcpListener, forward: &Entry) -> Option<(TcpStream, TcpStr
     accepted.map(|app| (client, app))
 }
 
-fn a_flag_lowers_the_forwards_at_once() {
-    let scene = scene(&["--max-forwards", "1"]);
-    let (mut client, mut app) = scene.pair();
-    assert_eq!(end_of(&scene.forward, b""), End::Reset);
+fn max_forwards_lowers_concurrent_forwards() {
+    let fixture = fixture(&["--max-forwards", "1"]);
+    let (mut client, mut app) = fixture.pair();
+    assert_eq!(end_of(&fixture.forward, b""), End::Reset);
     client.write_all(b"x").expect("sent");
     app.read_exact(&mut [0]).expect("passed on");
 }
 
-fn forwards_and_probes_do_not_take_each_others_places() {
+fn forwards_and_probes_have_separate_slots() {
     let (slow, raw) = (
         App::start(Reply::Hold),
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"),
@@ -92,7 +92,7 @@ fn forwards_and_probes_do_not_take_each_others_places() {
     slow.until_requests(PROBE_SLOTS);
     // Every probe taken, a forward that ends leaves its place to another one.
     pairs.clear();
-    until("a forward passes beside the probes", || {
+    until("a forward passes while probes run", || {
         pair_if_room(&raw, &forward)
     });
     probe(&agent, LIVEZ).assert_is(503);
@@ -102,7 +102,7 @@ fn forwards_and_probes_do_not_take_each_others_places() {
     }
 }
 
-fn a_flood_of_resets_leaves_nothing_behind() {
+fn a_flood_of_resets_leaves_no_descriptors() {
     let app = App::start(Reply::Status(200));
     let (agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
     let before = agent.descriptors();
@@ -123,7 +123,7 @@ fn a_flood_of_resets_leaves_nothing_behind() {
     exchange(forward.addr(), &get("/")).assert_is(200);
 }
 
-fn no_forward_takes_the_last_place_of_another() {
+fn each_forward_keeps_a_reserved_slot() {
     let two = Two::start(&[]);
     let mut greedy: Vec<_> = (1..FORWARD_SLOTS).map(|_| two.pair(0)).collect();
     assert_eq!(
@@ -139,7 +139,7 @@ fn no_forward_takes_the_last_place_of_another() {
     assert_eq!(end_of(&two.entries[0], b""), End::Reset, "it is still kept");
     let _modest = until("its place is free again", || two.pair_if_room(1));
     drop(greedy.pop());
-    // What is nobody's last goes to whoever comes.
+    // Slots that are not reserved go to the first to connect.
     until("another place", || two.pair_if_room(1));
 }
 

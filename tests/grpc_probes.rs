@@ -23,11 +23,11 @@ const READYZ: &str = "/app-health/web/readyz";
 /// The tests.
 pub fn tests() -> Vec<Trial> {
     trials!["grpc_probes":
-        a_refused_dial_is_tried_again_before_the_deadline,
+        a_refused_dial_is_retried_before_the_deadline,
         a_refused_dial_without_time_for_another_fails_at_once,
         the_status_of_a_call_that_fails_is_told,
         the_call_is_the_one_kubelet_makes,
-        an_app_that_takes_no_call_and_floods_keeps_nobody_waiting,
+        an_app_that_floods_before_the_call_does_not_delay_others,
     ]
 }
 
@@ -36,7 +36,7 @@ fn agent(port: u16, seconds: u32) -> Agent {
     agent_with(&Table::new().prober(LIVEZ, &members), &[])
 }
 
-fn a_refused_dial_is_tried_again_before_the_deadline() {
+fn a_refused_dial_is_retried_before_the_deadline() {
     let reserved = reserve();
     let agent = agent(reserved.port, 30);
     let mut client = send(agent.addr(), &get(LIVEZ));
@@ -103,7 +103,7 @@ fn the_call_is_the_one_kubelet_makes() {
 }
 
 /// The answer before the call does not count, and what comes without end is not read to the deadline.
-fn an_app_that_takes_no_call_and_floods_keeps_nobody_waiting() {
+fn an_app_that_floods_before_the_call_does_not_delay_others() {
     const MAX_CONCURRENT_STREAMS: u16 = 3;
     const CALLS: usize = 4;
     let fields = [("content-type", "application/grpc"), ("grpc-status", "0")];

@@ -1,4 +1,4 @@
-//! TLS handshakes wait for permits, and none holds anything longer than it may.
+//! Permits for TLS handshakes: how many one app gets, and that each is released in time.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,11 +15,11 @@ use crate::support::observe::{assert_descriptors, logged, until};
 use crate::support::raw::{get, has_bytes, probe, read_to_end, send, state};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
-use crate::support::{PATIENCE, TLS};
+use crate::support::{TLS, WAIT_LIMIT};
 
 use probelet::limits::{HANDSHAKES, HOOK_SLOTS};
 
-/// What one app gets of all turns while nobody else has one.
+/// Permits that one app gets while no other app has one.
 const SHARE: usize = HANDSHAKES / 2;
 
 const LIVEZ: &str = "/app-health/web/livez";
@@ -33,26 +33,26 @@ pub fn tests() -> Vec<Trial> {
         return Vec::new();
     }
     trials!["handshakes":
-        one_more_than_may_waits_and_is_served,
-        one_that_waits_for_its_turn_is_late_in_time,
-        an_app_that_hangs_leaves_turns_to_the_next,
-        one_that_does_not_end_is_given_up,
-        hooks_that_hang_leave_turns_to_probes,
-        a_hung_one_ends_when_its_client_leaves,
-        a_hung_hook_ends_when_its_client_leaves,
+        an_additional_handshake_waits_for_a_permit_and_is_served,
+        a_probe_without_a_permit_gets_504_by_its_deadline,
+        an_app_that_hangs_leaves_permits_to_other_apps,
+        a_handshake_that_does_not_end_gets_504,
+        hooks_that_hang_leave_permits_to_probes,
+        a_hung_handshake_ends_when_its_client_closes,
+        a_hung_handshake_of_a_hook_ends_when_its_client_closes,
     ]
 }
 
-/// An app that takes connections and says nothing, and an agent that probes it at two paths, with much
-/// time and with little, and a healthy app in TLS at a third.
-struct Scene {
+/// An app that accepts connections and sends nothing, and an agent that probes it at two paths, with a long and a
+/// short timeout, and a healthy app in TLS at a third.
+struct Fixture {
     hung: TcpListener,
     taken: Vec<TcpStream>,
     agent: Agent,
     _fine: FakeApp,
 }
 
-impl Scene {
+impl Fixture {
     fn set() -> Self {
         let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         hung.set_nonblocking(true).expect("non-blocking");
@@ -76,9 +76,9 @@ impl Scene {
         }
     }
 
-    fn ask(&self, path: &str, times: usize) -> Vec<TcpStream> {
-        let ask = |_| send(self.agent.addr(), &get(path));
-        (0..times).map(ask).collect()
+    fn send(&self, path: &str, times: usize) -> Vec<TcpStream> {
+        let request = |_| send(self.agent.addr(), &get(path));
+        (0..times).map(request).collect()
     }
 
     /// Connections whose handshake has begun.
@@ -97,20 +97,24 @@ impl Scene {
     }
 }
 
-fn one_more_than_may_waits_and_is_served() {
-    let mut scene = Scene::set();
-    let mut clients = scene.ask(LIVEZ, SHARE + 1);
-    scene.until_begun(SHARE);
+fn an_additional_handshake_waits_for_a_permit_and_is_served() {
+    let mut fixture = Fixture::set();
+    let mut clients = fixture.send(LIVEZ, SHARE + 1);
+    fixture.until_begun(SHARE);
     // What the agent answers now it answers after it has looked at all that came before.
-    probe(&scene.agent, "/healthz/ready").assert_is(200);
-    assert_eq!(scene.begun(), SHARE);
+    probe(&fixture.agent, "/healthz/ready").assert_is(200);
+    assert_eq!(fixture.begun(), SHARE);
 
-    let hung = scene.taken.iter().position(has_bytes).expect("some begun");
-    drop(scene.taken.remove(hung));
-    scene.until_begun(SHARE);
+    let hung = fixture
+        .taken
+        .iter()
+        .position(has_bytes)
+        .expect("some begun");
+    drop(fixture.taken.remove(hung));
+    fixture.until_begun(SHARE);
     let security = Identity::self_signed().security(&[], None);
     // Also the one whose handshake has not begun, should there be one.
-    let streams = std::mem::take(&mut scene.taken);
+    let streams = std::mem::take(&mut fixture.taken);
     let served = streams.len();
     for stream in streams {
         let security = security.clone();
@@ -119,7 +123,7 @@ fn one_more_than_may_waits_and_is_served() {
             let _ = line.read(&mut [0; 1024]).expect("a request");
             line.write_all(FINE.as_bytes()).expect("answered");
             line.end();
-            line.wait_for_close(PATIENCE);
+            line.wait_for_close(WAIT_LIMIT);
         });
     }
     let codes: Vec<_> = clients
@@ -131,57 +135,57 @@ fn one_more_than_may_waits_and_is_served() {
     assert_eq!(served, SHARE);
 }
 
-fn one_that_waits_for_its_turn_is_late_in_time() {
-    let mut scene = Scene::set();
-    let _held = scene.ask(LIVEZ, SHARE);
-    scene.until_begun(SHARE);
-    probe(&scene.agent, READYZ).assert_is(504);
-    logged(&scene.agent, "no permit for a TLS handshake");
+fn a_probe_without_a_permit_gets_504_by_its_deadline() {
+    let mut fixture = Fixture::set();
+    let _held = fixture.send(LIVEZ, SHARE);
+    fixture.until_begun(SHARE);
+    probe(&fixture.agent, READYZ).assert_is(504);
+    logged(&fixture.agent, "no permit for a TLS handshake");
 }
 
 /// However many probes of it there are.
-fn an_app_that_hangs_leaves_turns_to_the_next() {
-    let mut scene = Scene::set();
-    let _held = scene.ask(LIVEZ, 3 * HANDSHAKES);
-    scene.until_begun(SHARE);
-    probe(&scene.agent, STARTUPZ).assert_is(200);
-    assert_eq!(scene.begun(), SHARE);
+fn an_app_that_hangs_leaves_permits_to_other_apps() {
+    let mut fixture = Fixture::set();
+    let _held = fixture.send(LIVEZ, 3 * HANDSHAKES);
+    fixture.until_begun(SHARE);
+    probe(&fixture.agent, STARTUPZ).assert_is(200);
+    assert_eq!(fixture.begun(), SHARE);
 }
 
-/// Though it may take a minute by its own deadline; whoever asks here waits for less.
-fn one_that_does_not_end_is_given_up() {
-    let scene = Scene::set();
-    probe(&scene.agent, LIVEZ).assert_is(504);
+/// Also where `timeoutSeconds` is a minute.
+fn a_handshake_that_does_not_end_gets_504() {
+    let fixture = Fixture::set();
+    probe(&fixture.agent, LIVEZ).assert_is(504);
 }
 
 /// A hook has no deadline: those that hang must not fail the probes of a healthy app.
-fn hooks_that_hang_leave_turns_to_probes() {
-    let mut scene = Scene::set();
-    let _held = scene.ask(PRESTOP, HOOK_SLOTS);
-    scene.until_begun(HOOK_SLOTS);
-    probe(&scene.agent, STARTUPZ).assert_is(200);
+fn hooks_that_hang_leave_permits_to_probes() {
+    let mut fixture = Fixture::set();
+    let _held = fixture.send(PRESTOP, HOOK_SLOTS);
+    fixture.until_begun(HOOK_SLOTS);
+    probe(&fixture.agent, STARTUPZ).assert_is(200);
 }
 
-fn a_hung_one_ends_when_its_client_leaves() {
+fn a_hung_handshake_ends_when_its_client_closes() {
     leaves(LIVEZ);
 }
 
-fn a_hung_hook_ends_when_its_client_leaves() {
+fn a_hung_handshake_of_a_hook_ends_when_its_client_closes() {
     leaves(PRESTOP);
 }
 
 #[track_caller]
 fn leaves(path: &str) {
-    let mut scene = Scene::set();
-    let before = scene.agent.descriptors();
-    let client = scene.ask(path, 1);
-    scene.until_begun(1);
+    let mut fixture = Fixture::set();
+    let before = fixture.agent.descriptors();
+    let client = fixture.send(path, 1);
+    fixture.until_begun(1);
     drop(client);
-    let mut app = scene.taken.remove(0);
+    let mut app = fixture.taken.remove(0);
     let _hello = app.read(&mut [0; 4096]).expect("a ClientHello");
     until("the app sees the end", || {
         (state(&app) != End::Open).then_some(())
     });
-    assert_descriptors(&scene.agent, before);
-    probe(&scene.agent, STARTUPZ).assert_is(200);
+    assert_descriptors(&fixture.agent, before);
+    probe(&fixture.agent, STARTUPZ).assert_is(200);
 }

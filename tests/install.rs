@@ -18,9 +18,9 @@ pub fn tests() -> Vec<Trial> {
         the_copy_is_whole_and_runs,
         everybody_may_run_it_whatever_the_umask,
         a_former_copy_is_replaced_as_a_whole,
-        what_a_killed_install_left_is_taken_away_and_nothing_else,
+        leftovers_of_a_killed_install_are_removed,
         a_copy_that_is_there_already_stays_as_it_is,
-        where_there_can_be_no_copy_it_says_so_and_leaves_nothing,
+        an_impossible_copy_is_an_error_and_leaves_no_file,
     ];
     tests.extend(trials!["install" needs &[Need::Root];
         user_1337_installs_into_an_empty_dir,
@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Trial> {
     ]);
     tests.extend(
         trials!["install" needs &[Need::Root, Need::Peer("unshare")];
-            a_full_or_read_only_volume_is_told_and_nothing_is_left,
+            a_full_or_read_only_volume_is_an_error_and_leaves_no_file,
             a_volume_of_one_copy_takes_a_second_install,
             containers_that_share_a_folder_install_at_once,
         ],
@@ -144,7 +144,7 @@ fn everybody_may_run_it_whatever_the_umask() {
 fn a_former_copy_is_replaced_as_a_whole() {
     let folder = Folder::new("former");
     fs::write(folder.file(), "former").expect("a file");
-    // Whoever has the former one open keeps it.
+    // A process that has the former one open keeps it.
     let mut former = fs::File::open(folder.file()).expect("a file");
     folder.assert_installed(&folder.install());
     let text = std::io::read_to_string(&mut former).expect("still there");
@@ -166,7 +166,7 @@ fn a_former_copy_is_replaced_as_a_whole() {
 }
 
 /// One that is at work holds a lock on its file.
-fn what_a_killed_install_left_is_taken_away_and_nothing_else() {
+fn leftovers_of_a_killed_install_are_removed() {
     let folder = Folder::new("left");
     let file = |name: &str| folder.0.join(name);
     let kept = [
@@ -236,7 +236,7 @@ fn a_copy_is_on_the_disk_before_it_has_its_name() {
     assert!(calls.contains("rename"), "{calls}");
 }
 
-fn where_there_can_be_no_copy_it_says_so_and_leaves_nothing() {
+fn an_impossible_copy_is_an_error_and_leaves_no_file() {
     let folder = Folder::new("refused");
     let missing = folder.0.join("missing");
     let install = |path: &Path| ended(probelet(&["install", path.to_str().expect("UTF-8")]));
@@ -253,7 +253,7 @@ fn where_there_can_be_no_copy_it_says_so_and_leaves_nothing() {
 }
 
 fn as_user_1337(folder: &Folder) -> Ended {
-    // The user has to reach the binary itself, which stands in a home perhaps.
+    // The user has to reach the binary itself, which may be in a home folder.
     let source = Folder::new("source").allow(0o755);
     fs::copy(binary(), source.file()).expect("a copy");
     let mut command = command(
@@ -275,7 +275,7 @@ fn a_folder_of_another_user_is_refused() {
     assert!(folder.names().is_empty());
 }
 
-fn a_full_or_read_only_volume_is_told_and_nothing_is_left() {
+fn a_full_or_read_only_volume_is_an_error_and_leaves_no_file() {
     let folder = Folder::new("volume");
     for (options, words) in [("size=64k", "No space left"), ("ro", "Read-only")] {
         let script = "mount -t tmpfs -o \"$1\" none \"$2\"; folder=$2; shift 2; \"$@\"; code=$?; \

@@ -27,23 +27,23 @@ const SLACK: Duration = Duration::from_secs(3);
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["lifecycle":
-        sigterm_ends_it_once_the_probe_in_flight_is_answered,
-        sigint_ends_it_as_sigterm_does,
-        a_probe_that_does_not_end_does_not_keep_it_alive,
-        a_forward_that_does_not_end_does_not_keep_it_alive,
-        it_serves_on_for_the_shutdown_delay,
+        sigterm_waits_for_probes_in_flight,
+        sigint_waits_for_probes_in_flight,
+        a_probe_that_does_not_end_is_reset_after_the_drain_time,
+        a_forward_that_does_not_end_is_reset_after_the_drain_time,
+        it_keeps_serving_for_the_shutdown_delay,
         a_second_signal_ends_it_at_once,
         a_port_in_use_is_named_and_nothing_is_served,
-        an_agent_nobody_asks_holds_its_listeners_and_nothing_else,
+        an_idle_agent_holds_only_its_listeners,
     ];
     tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; works_as_pid_1]);
     tests.extend(trials!["lifecycle" needs &[Need::Peer("strace")];
-        without_ipv6_in_the_kernel_it_listens_on_ipv4, no_connection_is_opened_that_nobody_asked_for
+        without_ipv6_in_the_kernel_it_listens_on_ipv4, it_opens_only_the_connections_of_probes
     ]);
     tests
 }
 
-fn scene(app: &App, args: &[&str]) -> Agent {
+fn fixture(app: &App, args: &[&str]) -> Agent {
     agent_with(
         &Table::new()
             .http(LIVEZ, app.port(), 60)
@@ -61,17 +61,17 @@ fn refuses(agent: &Agent) -> bool {
     std::net::TcpStream::connect(agent.addr()).is_err()
 }
 
-fn sigterm_ends_it_once_the_probe_in_flight_is_answered() {
-    ends_in_order(Signal::TERM);
+fn sigterm_waits_for_probes_in_flight() {
+    assert_waits_for_probes_in_flight(Signal::TERM);
 }
 
-fn sigint_ends_it_as_sigterm_does() {
-    ends_in_order(Signal::INT);
+fn sigint_waits_for_probes_in_flight() {
+    assert_waits_for_probes_in_flight(Signal::INT);
 }
 
-fn ends_in_order(signal: Signal) {
+fn assert_waits_for_probes_in_flight(signal: Signal) {
     let app = App::start(Reply::Hold);
-    let mut agent = scene(&app, &[]);
+    let mut agent = fixture(&app, &[]);
     let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
     app.until_requests(2);
     agent.signal(signal);
@@ -83,9 +83,9 @@ fn ends_in_order(signal: Signal) {
     assert_success(agent.wait_exit());
 }
 
-fn a_probe_that_does_not_end_does_not_keep_it_alive() {
+fn a_probe_that_does_not_end_is_reset_after_the_drain_time() {
     let app = App::start(Reply::Hold);
-    let mut agent = scene(&app, &[]);
+    let mut agent = fixture(&app, &[]);
     let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
     app.until_requests(2);
     assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
@@ -107,7 +107,7 @@ fn assert_ends_in(agent: &mut Agent, bounds: std::ops::Range<Duration>) {
     );
 }
 
-fn a_forward_that_does_not_end_does_not_keep_it_alive() {
+fn a_forward_that_does_not_end_is_reset_after_the_drain_time() {
     let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let listen = reserve();
     let forward = format!(
@@ -126,9 +126,9 @@ fn a_forward_that_does_not_end_does_not_keep_it_alive() {
     );
 }
 
-fn it_serves_on_for_the_shutdown_delay() {
+fn it_keeps_serving_for_the_shutdown_delay() {
     let app = App::start(Reply::Status(200));
-    let mut agent = scene(&app, &["--shutdown-delay", "2"]);
+    let mut agent = fixture(&app, &["--shutdown-delay", "2"]);
     let delay = Duration::from_secs(2);
     let started = Instant::now();
     agent.signal(Signal::TERM);
@@ -150,7 +150,7 @@ fn it_serves_on_for_the_shutdown_delay() {
 fn a_second_signal_ends_it_at_once() {
     for second in [Signal::TERM, Signal::INT] {
         let app = App::start(Reply::Hold);
-        let mut agent = scene(&app, &["--shutdown-delay=60"]);
+        let mut agent = fixture(&app, &["--shutdown-delay=60"]);
         let _in_flight = send(agent.addr(), &get(LIVEZ));
         app.until_requests(1);
         agent.signal(Signal::TERM);
@@ -258,7 +258,7 @@ fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
     );
 }
 
-fn an_agent_nobody_asks_holds_its_listeners_and_nothing_else() {
+fn an_idle_agent_holds_only_its_listeners() {
     let listen = reserve();
     let forward = format!("--forward={}=127.0.0.1:9", listen.port);
     let agent = agent_with(&Table::new().http(LIVEZ, 9, 1), &[&forward]);
@@ -275,7 +275,7 @@ fn an_agent_nobody_asks_holds_its_listeners_and_nothing_else() {
     assert_eq!(ports, expected);
 }
 
-fn no_connection_is_opened_that_nobody_asked_for() {
+fn it_opens_only_the_connections_of_probes() {
     let trace = std::env::temp_dir().join(format!("probelet-connects-{}", std::process::id()));
     let file = trace.to_str().expect("UTF-8");
     let strace = [

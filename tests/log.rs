@@ -22,19 +22,19 @@ const READYZ: &str = "/app-health/web/readyz";
 pub fn tests() -> Vec<Trial> {
     trials!["log":
         a_first_result_and_each_change_are_logged_and_nothing_else,
-        a_failure_tells_target_reason_status_and_time,
+        a_failure_has_target_reason_status_and_time,
         a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest,
-        strangers_cannot_fill_the_log,
-        strangers_cannot_forge_a_line,
+        clients_cannot_flood_the_log,
+        clients_cannot_forge_a_log_line,
         json_lines_are_json,
-        a_path_too_long_for_a_line_is_cut_and_not_lost,
-        a_log_level_leaves_out_what_matters_less,
-        the_reader_of_lines_is_strict,
+        a_path_too_long_for_a_line_is_truncated,
+        a_log_level_drops_lower_levels,
+        the_log_parser_is_strict,
     ]
 }
 
 /// An app behind `LIVEZ`, and one behind `READYZ` that is never there.
-pub(crate) fn scene(args: &[&str]) -> (App, Agent) {
+pub(crate) fn fixture(args: &[&str]) -> (App, Agent) {
     let app = App::start(Reply::Status(200));
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 5), args);
     (app, agent)
@@ -48,7 +48,7 @@ pub(crate) fn probe_as(app: &App, agent: &Agent, status: u16) {
 }
 
 fn a_first_result_and_each_change_are_logged_and_nothing_else() {
-    let (app, agent) = scene(&[]);
+    let (app, agent) = fixture(&[]);
     for status in [200, 200, 204, 200, 500, 500, 500, 200, 200] {
         probe_as(&app, &agent, status);
     }
@@ -61,8 +61,8 @@ fn a_first_result_and_each_change_are_logged_and_nothing_else() {
     assert_eq!(words, [true, false, true, false], "{lines:#?}");
 }
 
-fn a_failure_tells_target_reason_status_and_time() {
-    let (app, agent) = scene(&[]);
+fn a_failure_has_target_reason_status_and_time() {
+    let (app, agent) = fixture(&[]);
     let target = app.addr().to_string();
     app.set(Reply::Close);
     probe(&agent, LIVEZ).assert_is(502);
@@ -124,7 +124,7 @@ fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
         .expect("a word")
         .parse()
         .expect("a number");
-    // Written or suppressed, every change up to the one that told is accounted for. The line may
+    // Written or suppressed, every change up to the one in the line is accounted for. The line may
     // reach us a few changes after it was written.
     let accounted = last + 1 + count;
     assert!(
@@ -133,8 +133,8 @@ fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
     );
 }
 
-fn strangers_cannot_fill_the_log() {
-    let (app, agent) = scene(&[]);
+fn clients_cannot_flood_the_log() {
+    let (app, agent) = fixture(&[]);
     for n in 0..100 {
         probe(&agent, &format!("/no/{n}")).assert_is(404);
         exchange(agent.addr(), format!("BAD {n}\r\n\r\n").as_bytes()).assert_is(400);
@@ -191,8 +191,8 @@ fn ask_nasty(agent: &Agent) {
     );
 }
 
-fn strangers_cannot_forge_a_line() {
-    let (app, agent) = scene(&[]);
+fn clients_cannot_forge_a_log_line() {
+    let (app, agent) = fixture(&[]);
     ask_nasty(&agent);
     drop(app);
     probe(&agent, LIVEZ).assert_is(502);
@@ -245,7 +245,7 @@ fn closing_quote(text: &str) -> Option<usize> {
 }
 
 fn json_lines_are_json() {
-    let (app, agent) = scene(&["--log-format", "json"]);
+    let (app, agent) = fixture(&["--log-format", "json"]);
     ask_nasty(&agent);
     probe_as(&app, &agent, 200);
     probe_as(&app, &agent, 503);
@@ -271,7 +271,7 @@ fn json_lines_are_json() {
     }
 }
 
-fn a_path_too_long_for_a_line_is_cut_and_not_lost() {
+fn a_path_too_long_for_a_line_is_truncated() {
     let app = App::start(Reply::Status(200));
     let path = format!("/app-health/{}/livez", "long-name.".repeat(40));
     for format in ["logfmt", "json"] {
@@ -293,7 +293,7 @@ fn a_path_too_long_for_a_line_is_cut_and_not_lost() {
     }
 }
 
-fn a_log_level_leaves_out_what_matters_less() {
+fn a_log_level_drops_lower_levels() {
     let app = App::start(Reply::Status(500));
     // `listening` is not written below info, so the port itself has to tell.
     let status = reserve();
@@ -314,7 +314,7 @@ fn a_log_level_leaves_out_what_matters_less() {
     assert_eq!(agent.log().len(), 2, "{:#?}", agent.log());
 }
 
-fn the_reader_of_lines_is_strict() {
+fn the_log_parser_is_strict() {
     for right in ["a=b", "a=b c=\"d e\\\" f\" g=", "a=\"\""] {
         assert!(is_logfmt(right), "refused {right:?}");
     }

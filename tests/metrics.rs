@@ -13,7 +13,7 @@ use crate::support::raw::{connect, get, probe, send};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
-use crate::log::{LIVEZ, probe_as, scene};
+use crate::log::{LIVEZ, fixture, probe_as};
 
 pub fn tests() -> Vec<Trial> {
     trials!["metrics":
@@ -21,8 +21,8 @@ pub fn tests() -> Vec<Trial> {
         the_first_six_codes_of_a_path_are_exact_and_the_rest_other,
         failures_are_counted_by_reason,
         the_histogram_counts_every_probe,
-        the_reader_of_the_page_is_strict,
-        metrics_tell_build_memory_and_open_connections,
+        the_metrics_parser_is_strict,
+        metrics_report_build_memory_and_open_connections,
     ]
 }
 
@@ -35,7 +35,7 @@ fn metrics(agent: &Agent) -> Page {
 }
 
 fn every_probe_is_counted_by_path_and_code() {
-    let (app, agent) = scene(&[]);
+    let (app, agent) = fixture(&[]);
     for (status, times) in [(200, 5), (500, 3), (302, 2)] {
         (0..times).for_each(|_| probe_as(&app, &agent, status));
     }
@@ -50,7 +50,7 @@ fn every_probe_is_counted_by_path_and_code() {
 }
 
 fn the_first_six_codes_of_a_path_are_exact_and_the_rest_other() {
-    let (app, agent) = scene(&[]);
+    let (app, agent) = fixture(&[]);
     for status in [503, 200, 201, 202, 203, 404, 500, 501, 200, 502, 503, 500] {
         probe_as(&app, &agent, status);
     }
@@ -71,7 +71,7 @@ fn the_first_six_codes_of_a_path_are_exact_and_the_rest_other() {
 }
 
 fn failures_are_counted_by_reason() {
-    let (app, agent) = scene(&[]);
+    let (app, agent) = fixture(&[]);
     app.set(Reply::Close);
     (0..2).for_each(|_| probe(&agent, LIVEZ).assert_is(502));
     drop(app);
@@ -84,7 +84,7 @@ fn failures_are_counted_by_reason() {
 }
 
 fn the_histogram_counts_every_probe() {
-    let (app, agent) = scene(&[]);
+    let (app, agent) = fixture(&[]);
     let probes = 25;
     (0..probes).for_each(|n| probe_as(&app, &agent, 200 + n));
     let page = metrics(&agent);
@@ -123,7 +123,7 @@ fn the_histogram_counts_every_probe() {
     );
 }
 
-fn metrics_tell_build_memory_and_open_connections() {
+fn metrics_report_build_memory_and_open_connections() {
     let app = App::start(Reply::Hold);
     let raw = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let listen = reserve();
@@ -137,7 +137,7 @@ fn metrics_tell_build_memory_and_open_connections() {
     assert_eq!(
         (open("status"), open("forward")),
         (Some(1.0), Some(0.0)),
-        "the one that asks"
+        "the one of this request"
     );
     let held: Vec<_> = (0..3).map(|_| send(agent.addr(), &get(LIVEZ))).collect();
     app.until_requests(3);
@@ -169,7 +169,7 @@ fn metrics_tell_build_memory_and_open_connections() {
     );
 }
 
-fn the_reader_of_the_page_is_strict() {
+fn the_metrics_parser_is_strict() {
     let typed = "# HELP a what it is\n# TYPE a counter\n";
     let page =
         Page::parse(&format!("{typed}a{{x=\"1\",y=\"\\\"\\n\"}} 2e-05\na 3\n")).expect("a page");

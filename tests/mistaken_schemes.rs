@@ -1,4 +1,4 @@
-//! A TLS port asked in plaintext and a plaintext port asked in TLS: what comes back, and which mistake
+//! A TLS port probed in plaintext and a plaintext port probed in TLS: what comes back, and which mistake
 //! the log says it looks like.
 
 use libtest_mimic::Trial;
@@ -23,10 +23,10 @@ const LIVEZ: &str = "/app-health/web/livez";
 /// The tests.
 pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["mistaken_schemes":
-        plaintext_at_a_tls_port_says_so,
-        http2_at_a_tls_port_says_so,
-        grpc_at_a_tls_port_says_so,
-        a_hello_in_answer_to_plaintext_says_so,
+        plaintext_at_a_tls_port_is_reported,
+        http2_at_a_tls_port_is_reported,
+        grpc_at_a_tls_port_is_reported,
+        a_hello_in_answer_to_plaintext_is_reported,
     ];
     tests.extend(
         trials!["mistaken_schemes" needs &[Need::Peer("openssl")]; plaintext_at_openssl_fails],
@@ -36,10 +36,10 @@ pub fn tests() -> Vec<Trial> {
     ]);
     if TLS {
         tests.extend(trials!["mistaken_schemes":
-            tls_at_a_plaintext_port_says_so,
-            tls_at_a_plaintext_port_of_no_http_says_so,
-            grpc_over_tls_at_a_plaintext_port_says_so,
-            a_suite_nobody_has_says_so,
+            tls_at_a_plaintext_port_is_reported,
+            tls_at_a_plaintext_port_of_no_http_is_reported,
+            grpc_over_tls_at_a_plaintext_port_is_reported,
+            a_suite_nobody_has_is_reported,
         ]);
     }
     tests
@@ -67,22 +67,22 @@ fn secure() -> FakeApp {
     app
 }
 
-fn plaintext_at_a_tls_port_says_so() {
+fn plaintext_at_a_tls_port_is_reported() {
     assert_fails(&http(secure().port(), ""), "tls_port");
 }
 
-fn http2_at_a_tls_port_says_so() {
+fn http2_at_a_tls_port_is_reported() {
     let more = r#","protocol":"HTTP2""#;
     assert_fails(&http(secure().port(), more), "tls_port");
 }
 
-fn grpc_at_a_tls_port_says_so() {
+fn grpc_at_a_tls_port_is_reported() {
     let app = secure();
     let action = format!(r#""grpc":{{"port":{}}}"#, app.port());
     assert_fails(&action, "tls_port");
 }
 
-fn a_hello_in_answer_to_plaintext_says_so() {
+fn a_hello_in_answer_to_plaintext_is_reported() {
     let hello = send([22, 3, 3, 0, 4, 2, 0, 0, 0]);
     let app = Scripted::start(None, vec![vec![Act::Bytes(16), hello]]);
     assert_fails(&http(app.port(), ""), "tls_port");
@@ -128,27 +128,27 @@ fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
     }
 }
 
-fn tls_at_a_plaintext_port_says_so() {
+fn tls_at_a_plaintext_port_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let bad = send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request");
     let app = Scripted::start(None, vec![vec![Act::Bytes(5), bad]]);
     assert_fails(&http(app.port(), more), "plain_http");
 }
 
-fn tls_at_a_plaintext_port_of_no_http_says_so() {
+fn tls_at_a_plaintext_port_of_no_http_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let app = Scripted::start(None, vec![vec![send("220 mail.example ESMTP\r\n")]]);
     assert_fails(&http(app.port(), more), "not_tls");
 }
 
-fn grpc_over_tls_at_a_plaintext_port_says_so() {
+fn grpc_over_tls_at_a_plaintext_port_is_reported() {
     let greeting = send(crate::support::frames::greeting());
     let app = Scripted::start(None, vec![vec![greeting]]);
     let action = format!(r#""grpc":{{"port":{},"mode":"TLS"}}"#, app.port());
     assert_fails(&action, "not_tls");
 }
 
-fn a_suite_nobody_has_says_so() {
+fn a_suite_nobody_has_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let refused = send([21, 3, 3, 0, 2, 2, 40]);
     let app = Scripted::start(None, vec![vec![Act::Bytes(5), refused]]);

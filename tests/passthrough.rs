@@ -16,7 +16,7 @@ use crate::support::ports::{Reserved, deaf, reserve};
 use crate::support::raw::{connect, connect_if_let, exchange, get, probe, read_to_end, state};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
-use crate::support::{Need, PATIENCE};
+use crate::support::{Need, WAIT_LIMIT};
 
 use probelet::limits::FORWARD_CONNECT_TIME;
 
@@ -33,7 +33,7 @@ pub fn tests() -> Vec<Trial> {
         http_through_a_forward_gets_the_apps_own_answer,
         a_refused_target_resets_the_client,
         a_target_that_does_not_accept_resets_the_client_in_time,
-        several_forwards_keep_apart,
+        forwards_do_not_mix_connections,
         the_apps_address_is_dialled_from_the_source_address,
     ];
     tests.extend(trials!["passthrough" needs &[Need::Ipv6]; ipv6_listens_and_targets]);
@@ -41,7 +41,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// A forward to a listener of the test.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) agent: Agent,
     pub(crate) app: TcpListener,
     pub(crate) forward: Entry,
@@ -56,11 +56,11 @@ impl Entry {
     }
 }
 
-pub(crate) fn scene(args: &[&str]) -> Scene {
+pub(crate) fn fixture(args: &[&str]) -> Fixture {
     let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let target = app.local_addr().expect("bound");
     let (agent, forward) = forward_to(target, &Table::new(), args);
-    Scene {
+    Fixture {
         agent,
         app,
         forward,
@@ -74,15 +74,16 @@ pub(crate) fn forward_to(target: SocketAddr, table: &Table, args: &[&str]) -> (A
     (agent, entry)
 }
 
-impl Scene {
+impl Fixture {
     /// Both ends of a new connection: the client's and the app's.
     pub(crate) fn pair(&self) -> (TcpStream, TcpStream) {
         let client = connect(self.forward.addr());
         let (app, _) = self.app.accept().expect("the target is dialled");
         app.set_nodelay(true).expect("TCP_NODELAY");
         for end in [&client, &app] {
-            end.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
-            end.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+            end.set_read_timeout(Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
+            end.set_write_timeout(Some(WAIT_LIMIT))
+                .expect("SO_SNDTIMEO");
         }
         (client, app)
     }
@@ -119,8 +120,8 @@ impl Noise {
 }
 
 fn bytes_pass_unchanged_both_ways_at_once() {
-    let scene = scene(&[]);
-    let (client, app) = scene.pair();
+    let fixture = fixture(&[]);
+    let (client, app) = fixture.pair();
     let up = Noise(1).bytes(6 << 20);
     let down = Noise(2).bytes(5 << 20);
     let run = |mut end: TcpStream, seed, send: Vec<u8>, expect: Vec<u8>| {
@@ -149,8 +150,8 @@ fn bytes_pass_unchanged_both_ways_at_once() {
 }
 
 fn single_bytes_pass_without_waiting_for_more() {
-    let scene = scene(&[]);
-    let (mut client, mut app) = scene.pair();
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
     for n in 0..500_u16 {
         let byte = [n as u8];
         let mut got = [0];
@@ -163,11 +164,11 @@ fn single_bytes_pass_without_waiting_for_more() {
     }
 }
 
-/// A head and a body written apart, as many servers do: Nagle's algorithm would keep the second back
+/// A head and a body in two writes, as many servers do: Nagle's algorithm would keep the second back
 /// until the first is acknowledged, which a reader with nothing to say puts off for 40 ms.
 fn small_segments_do_not_wait_for_the_readers_acknowledgement() {
-    let scene = scene(&[]);
-    let (mut client, mut app) = scene.pair();
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
     let mut took: Vec<_> = (0..40)
         .map(|_| two_segments(&mut client, &mut app) + two_segments(&mut app, &mut client))
         .collect();
@@ -185,14 +186,14 @@ fn two_segments(from: &mut TcpStream, to: &mut TcpStream) -> Duration {
 }
 
 fn the_end_of_the_clients_bytes_leaves_the_answer_open() {
-    let scene = scene(&[]);
-    let (client, app) = scene.pair();
+    let fixture = fixture(&[]);
+    let (client, app) = fixture.pair();
     assert_half_close(client, app);
 }
 
 fn the_end_of_the_apps_bytes_leaves_the_request_open() {
-    let scene = scene(&[]);
-    let (client, app) = scene.pair();
+    let fixture = fixture(&[]);
+    let (client, app) = fixture.pair();
     assert_half_close(app, client);
 }
 
@@ -214,9 +215,9 @@ fn assert_half_close(mut first: TcpStream, mut second: TcpStream) {
 }
 
 fn a_reader_that_stops_stops_the_writer() {
-    let scene = scene(&[]);
-    let (mut client, mut app) = scene.pair();
-    let before = scene.agent.memory("Anonymous").expect("alive");
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
+    let before = fixture.agent.memory("Anonymous").expect("alive");
     client
         .set_write_timeout(Some(Duration::from_millis(500)))
         .expect("SO_SNDTIMEO");
@@ -238,7 +239,7 @@ fn a_reader_that_stops_stops_the_writer() {
         ErrorKind::WouldBlock,
         "the writer is held back, not cut off"
     );
-    let grown = scene
+    let grown = fixture
         .agent
         .memory("Anonymous")
         .expect("alive")
@@ -324,7 +325,7 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-fn several_forwards_keep_apart() {
+fn forwards_do_not_mix_connections() {
     let apps = [
         App::start(Reply::Status(201)),
         App::start(Reply::Status(202)),
@@ -339,8 +340,8 @@ fn several_forwards_keep_apart() {
 }
 
 fn the_apps_address_is_dialled_from_the_source_address() {
-    let scene = scene(&["--source-ip", "127.0.0.6"]);
-    let (_client, app) = scene.pair();
+    let fixture = fixture(&["--source-ip", "127.0.0.6"]);
+    let (_client, app) = fixture.pair();
     let from = app.peer_addr().expect("connected").ip();
     assert_eq!(from, Ipv4Addr::new(127, 0, 0, 6));
 }
@@ -368,7 +369,7 @@ fn ipv6_listens_and_targets() {
         let mut client = TcpStream::connect(SocketAddr::from(at)).expect("listens");
         let (mut end, _) = app.accept().expect("dialled");
         client.write_all(b"six").expect("sent");
-        end.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        end.set_read_timeout(Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
         end.read_exact(&mut [0; 3]).expect("passed on");
     }
     for not in [(v6, ports[1]), (v4, ports[2])] {

@@ -21,7 +21,7 @@ pub fn tests() -> Vec<Trial> {
         as_many_fields_as_allowed_pass_and_one_more_gets_431,
         ten_thousand_fields_get_431,
         a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431,
-        a_large_request_is_told_431_before_it_ends,
+        a_large_request_gets_431_before_it_ends,
         every_split_of_a_head_gets_the_same_answer,
         a_head_sent_byte_by_byte_gets_the_same_answer,
         a_head_that_dribbles_is_cut_off_in_a_second,
@@ -118,7 +118,7 @@ fn a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431() {
     }
 }
 
-fn a_large_request_is_told_431_before_it_ends() {
+fn a_large_request_gets_431_before_it_ends() {
     let app = App::start(Reply::Status(200));
     let agent = agent_of(&app);
     // No end of the head: the answer must not wait for one.
@@ -138,10 +138,10 @@ fn every_split_of_a_head_gets_the_same_answer() {
             let first = |at: &usize| send(agent.addr(), &request[..*at]);
             let mut streams: Vec<_> = splits.iter().map(first).collect();
             // One thread takes connections in their order: when this one is answered, the parts
-            // before it have been read, and what is sent next comes apart from them.
+            // before it have been read, and what is sent next arrives separately.
             probe(&agent, "/healthz/ready").assert_is(200);
             for (stream, at) in streams.iter_mut().zip(splits) {
-                // Told early that the head is malformed, the client may find the connection closed.
+                // The head is rejected early, so the client may find the connection closed.
                 let _ = stream.write_all(&request[*at..]);
                 let answer = read_to_end(stream);
                 assert_eq!(

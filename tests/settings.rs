@@ -48,7 +48,7 @@ fn values_follow_a_space_or_an_equals_sign() {
                 "=" => setup.arg(format!("{name}={value}")),
                 _ => setup.arg(*name).arg(*value),
             });
-        let agent = setup.start_as_told(listen).expect("the agent starts");
+        let agent = setup.start_configured(listen).expect("the agent starts");
         probe(&agent, LIVEZ).assert_is(200);
     }
 }
@@ -82,7 +82,7 @@ fn every_flag_is_also_an_environment_variable() {
         .env("PROBELET_MAX_HOOKS", "1")
         .env("PROBELET_MAX_RESERVE", "1")
         .env("PROBELET_MAX_FORWARDS", "2");
-    let agent = setup.start_as_told(listen).expect("the agent starts");
+    let agent = setup.start_configured(listen).expect("the agent starts");
     probe(&agent, LIVEZ).assert_is(200);
     assert!(logged(&agent, LIVEZ).starts_with('{'), "{:?}", agent.log());
     for port in [forward.port, other.port] {

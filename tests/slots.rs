@@ -1,4 +1,4 @@
-//! More at once than fits: who has to go for whom, who is told 503, and what hooks may take.
+//! More connections than slots: which are evicted, which get 503, and how many slots hooks use.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use libtest_mimic::Trial;
 
-use crate::support::PATIENCE;
+use crate::support::WAIT_LIMIT;
 use crate::support::agent::Agent;
 use crate::support::app::{App, Reply};
 use crate::support::http::End;
@@ -25,25 +25,25 @@ pub(crate) const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 
 pub fn tests() -> Vec<Trial> {
     trials!["slots":
-        idle_connections_make_room_the_oldest_first,
-        half_sent_heads_make_room_the_oldest_first,
+        the_oldest_idle_connections_are_evicted_first,
+        the_oldest_half_sent_heads_are_evicted_first,
         probes_beyond_the_slots_get_503_and_the_others_their_answer,
-        parked_connections_do_not_keep_anybody_from_the_503,
-        unknown_paths_and_metrics_take_no_place_for_good,
-        a_flag_lowers_the_probes_at_once,
+        idle_connections_do_not_prevent_the_503,
+        unknown_paths_and_metrics_release_their_slots,
+        max_probes_lowers_concurrent_probes,
         a_fifth_hook_is_closed_unanswered_and_logged,
-        a_flag_lowers_the_hooks_at_once,
-        hooks_and_probes_do_not_take_each_others_places,
+        max_hooks_lowers_concurrent_hooks,
+        hooks_and_probes_have_separate_slots,
         a_hook_ends_when_kubelet_closes,
-        abandoned_probes_give_their_places_back,
-        with_every_slot_held_a_newcomer_still_gets_in,
-        a_client_that_never_reads_is_let_go,
-        a_client_that_sends_for_ever_is_let_go,
+        abandoned_probes_release_their_slots,
+        with_every_slot_occupied_a_new_probe_is_answered,
+        a_client_that_never_reads_is_disconnected,
+        a_client_that_sends_without_end_is_disconnected,
     ]
 }
 
 /// An agent whose app holds every request of `LIVEZ` and of the hook, and answers `READYZ`.
-pub(crate) fn scene(args: &[&str]) -> (App, App, Agent) {
+pub(crate) fn fixture(args: &[&str]) -> (App, App, Agent) {
     let (slow, quick) = (App::start(Reply::Hold), App::start(Reply::Status(200)));
     let table = Table::new()
         .http(LIVEZ, slow.port(), 60)
@@ -67,16 +67,16 @@ pub(crate) fn assert_all_answered(held: Vec<TcpStream>, status: u16) {
     }
 }
 
-fn idle_connections_make_room_the_oldest_first() {
-    parked_connections_make_room(b"");
+fn the_oldest_idle_connections_are_evicted_first() {
+    assert_oldest_evicted_first(b"");
 }
 
-fn half_sent_heads_make_room_the_oldest_first() {
-    parked_connections_make_room(b"GET /app-health/web/readyz HTTP/1.1\r\nHost: ");
+fn the_oldest_half_sent_heads_are_evicted_first() {
+    assert_oldest_evicted_first(b"GET /app-health/web/readyz HTTP/1.1\r\nHost: ");
 }
 
-fn parked_connections_make_room(part: &[u8]) {
-    let (_slow, _quick, agent) = scene(&[]);
+fn assert_oldest_evicted_first(part: &[u8]) {
+    let (_slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
     let parked: Vec<_> = (0..2 * SLOTS).map(|_| send(agent.addr(), part)).collect();
     let started = Instant::now();
@@ -102,7 +102,7 @@ fn parked_connections_make_room(part: &[u8]) {
 }
 
 fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
-    let (slow, _quick, agent) = scene(&[]);
+    let (slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
     let held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
     for path in [LIVEZ, READYZ].into_iter().cycle().take(40) {
@@ -124,8 +124,8 @@ fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
     assert_descriptors(&agent, before);
 }
 
-fn parked_connections_do_not_keep_anybody_from_the_503() {
-    let (slow, _quick, agent) = scene(&[]);
+fn idle_connections_do_not_prevent_the_503() {
+    let (slow, _quick, agent) = fixture(&[]);
     let held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
     let park = || {
         send(
@@ -142,15 +142,15 @@ fn parked_connections_do_not_keep_anybody_from_the_503() {
     );
     assert!(
         held.iter().all(|s| state(s) == End::Open),
-        "nobody who is probed for has to go"
+        "no probe in flight is evicted"
     );
     drop(parked);
     slow.set(Reply::Status(200));
     assert_all_answered(held, 200);
 }
 
-fn unknown_paths_and_metrics_take_no_place_for_good() {
-    let (_slow, quick, agent) = scene(&[]);
+fn unknown_paths_and_metrics_release_their_slots() {
+    let (_slow, quick, agent) = fixture(&[]);
     for _ in 0..4 * SLOTS {
         probe(&agent, "/no").assert_is(404);
         probe(&agent, "/healthz/ready").assert_is(200);
@@ -159,8 +159,8 @@ fn unknown_paths_and_metrics_take_no_place_for_good() {
     assert_eq!(quick.requests(), 4 * SLOTS);
 }
 
-fn a_flag_lowers_the_probes_at_once() {
-    let (slow, _quick, agent) = scene(&["--max-probes", "2"]);
+fn max_probes_lowers_concurrent_probes() {
+    let (slow, _quick, agent) = fixture(&["--max-probes", "2"]);
     let held = hold(&agent, &slow, LIVEZ, 2);
     for _ in 0..5 {
         probe(&agent, READYZ).assert_is(503);
@@ -171,7 +171,7 @@ fn a_flag_lowers_the_probes_at_once() {
 }
 
 fn a_fifth_hook_is_closed_unanswered_and_logged() {
-    let (slow, _quick, agent) = scene(&[]);
+    let (slow, _quick, agent) = fixture(&[]);
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     probe(&agent, PRESTOP).assert_none();
     let line = logged(&agent, "reason=hook_slots_full");
@@ -182,16 +182,16 @@ fn a_fifth_hook_is_closed_unanswered_and_logged() {
     probe(&agent, PRESTOP).assert_is(200);
 }
 
-fn a_flag_lowers_the_hooks_at_once() {
-    let (slow, _quick, agent) = scene(&["--max-hooks=1"]);
+fn max_hooks_lowers_concurrent_hooks() {
+    let (slow, _quick, agent) = fixture(&["--max-hooks=1"]);
     let held = hold(&agent, &slow, PRESTOP, 1);
     probe(&agent, PRESTOP).assert_none();
     slow.set(Reply::Status(200));
     assert_all_answered(held, 200);
 }
 
-fn hooks_and_probes_do_not_take_each_others_places() {
-    let (slow, _quick, agent) = scene(&[]);
+fn hooks_and_probes_have_separate_slots() {
+    let (slow, _quick, agent) = fixture(&[]);
     let mut held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     held.extend(hold(&agent, &slow, LIVEZ, PROBE_SLOTS));
     probe(&agent, READYZ).assert_is(503);
@@ -207,7 +207,7 @@ fn hooks_and_probes_do_not_take_each_others_places() {
 }
 
 fn a_hook_ends_when_kubelet_closes() {
-    let (slow, _quick, agent) = scene(&[]);
+    let (slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     drop(held);
@@ -222,8 +222,8 @@ fn a_hook_ends_when_kubelet_closes() {
 }
 
 /// The prober's own timeout is a minute: only that the clients went away can free its places.
-fn abandoned_probes_give_their_places_back() {
-    let (slow, _quick, agent) = scene(&[]);
+fn abandoned_probes_release_their_slots() {
+    let (slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
     drop(hold(&agent, &slow, LIVEZ, PROBE_SLOTS));
     until("the probes are given up", || {
@@ -234,8 +234,8 @@ fn abandoned_probes_give_their_places_back() {
 }
 
 /// Hooks and probes in flight leave the reserve, and even that is parked by half-sent heads.
-fn with_every_slot_held_a_newcomer_still_gets_in() {
-    let (slow, _quick, agent) = scene(&[]);
+fn with_every_slot_occupied_a_new_probe_is_answered() {
+    let (slow, _quick, agent) = fixture(&[]);
     let hooks = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     let parked: Vec<_> = (0..PROBE_SLOTS + RESERVE_SLOTS)
         .map(|_| send(agent.addr(), b"GET /app-health/web/readyz HTTP/1.1\r\n"))
@@ -251,8 +251,8 @@ fn with_every_slot_held_a_newcomer_still_gets_in() {
     assert_all_answered(hooks, 200);
 }
 
-fn a_client_that_never_reads_is_let_go() {
-    let (_slow, _quick, agent) = scene(&[]);
+fn a_client_that_never_reads_is_disconnected() {
+    let (_slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
     let silent: Vec<_> = ["/metrics", READYZ, "/no"]
         .into_iter()
@@ -272,8 +272,8 @@ fn a_client_that_never_reads_is_let_go() {
     probe(&agent, READYZ).assert_is(200);
 }
 
-fn a_client_that_sends_for_ever_is_let_go() {
-    let (_slow, _quick, agent) = scene(&[]);
+fn a_client_that_sends_without_end_is_disconnected() {
+    let (_slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
     let head = b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n";
     let mut stream = connect(agent.addr());
@@ -281,13 +281,10 @@ fn a_client_that_sends_for_ever_is_let_go() {
     let started = Instant::now();
     // Bounded by the agent: it stops reading, and writing fails.
     stream
-        .set_write_timeout(Some(PATIENCE))
+        .set_write_timeout(Some(WAIT_LIMIT))
         .expect("SO_SNDTIMEO");
     while stream.write_all(&[b'x'; 4096]).is_ok() {
-        assert!(
-            started.elapsed() < PATIENCE,
-            "reads what nobody asked for, without end"
-        );
+        assert!(started.elapsed() < WAIT_LIMIT, "reads a body without end");
     }
     assert_descriptors(&agent, before);
     probe(&agent, READYZ).assert_is(200);

@@ -1,5 +1,4 @@
-//! What the status port says to whom: routes, methods, kinds of prober, and nothing of the app's but
-//! its code.
+//! The status port's answers: routes, methods, kinds of prober, and nothing of the app's but its code.
 
 use libtest_mimic::Trial;
 
@@ -23,12 +22,12 @@ pub fn tests() -> Vec<Trial> {
         methods_other_than_get_and_head_are_refused_with_the_allowed_ones,
         head_gets_the_status_and_no_body,
         a_request_with_a_body_gets_400,
-        a_second_request_on_the_connection_is_not_answered_and_does_no_harm,
-        a_client_that_leaves_half_way_costs_nothing,
+        a_second_request_on_the_connection_is_not_answered,
+        a_client_that_closes_halfway_leaves_no_descriptors,
         probers_that_need_tls_get_501_where_there_is_none,
         a_redirect_to_https_gets_501_where_there_is_no_tls,
-        a_tcp_prober_tells_open_from_closed,
-        the_apps_body_and_fields_stay_behind,
+        a_tcp_prober_distinguishes_open_from_refused,
+        the_apps_body_and_fields_are_not_passed_on,
     ]
 }
 
@@ -40,10 +39,10 @@ pub(crate) fn agent_of(app: &App) -> Agent {
 #[track_caller]
 pub(crate) fn assert_says(agent: &Agent, request: &[u8], status: u16) {
     let answer = exchange(agent.addr(), request);
-    let (asked, end) = (text(request), answer.end);
+    let (request_text, end) = (text(request), answer.end);
     assert_eq!(
-        (&asked, answer.code(), end),
-        (&asked, Some(status), End::Fin)
+        (&request_text, answer.code(), end),
+        (&request_text, Some(status), End::Fin)
     );
     answer.assert_is(status);
 }
@@ -163,7 +162,7 @@ fn a_request_with_a_body_gets_400() {
     assert_eq!(app.requests(), 0);
 }
 
-fn a_second_request_on_the_connection_is_not_answered_and_does_no_harm() {
+fn a_second_request_on_the_connection_is_not_answered() {
     let app = App::start(Reply::Status(200));
     let agent = agent_of(&app);
     let twice = [get(LIVEZ), get(LIVEZ)].concat();
@@ -177,7 +176,7 @@ pub(crate) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-fn a_client_that_leaves_half_way_costs_nothing() {
+fn a_client_that_closes_halfway_leaves_no_descriptors() {
     let app = App::start(Reply::Hold);
     let agent = agent_of(&app);
     let before = agent.descriptors();
@@ -217,7 +216,7 @@ fn a_redirect_to_https_gets_501_where_there_is_no_tls() {
     assert_eq!(line.contains("reason=not_built"), !TLS, "{line}");
 }
 
-fn a_tcp_prober_tells_open_from_closed() {
+fn a_tcp_prober_distinguishes_open_from_refused() {
     let app = App::start(Reply::Status(200));
     let closed = reserve();
     let tcp = |port: u16| format!(r#""tcpSocket":{{"port":{port}}}"#);
@@ -231,7 +230,7 @@ fn a_tcp_prober_tells_open_from_closed() {
     assert!(line.contains("reason=refused"), "{line}");
 }
 
-fn the_apps_body_and_fields_stay_behind() {
+fn the_apps_body_and_fields_are_not_passed_on() {
     let app = App::start(Reply::Status(200));
     let agent = agent_of(&app);
     for code in [200, 302, 404, 500, 599] {

@@ -13,7 +13,7 @@ use rustls::client::WantsClientCert;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 
-use crate::support::{PATIENCE, http, within};
+use crate::support::{WAIT_LIMIT, http, within};
 
 use super::netns::Netns;
 use super::pod::{POD, before_proxy_user};
@@ -24,7 +24,7 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     pub fn new() -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
-        // Without a name of its own it could not be told from what it signs.
+        // Without its own name it could not be distinguished from the certificates that it signs.
         params.distinguished_name.push(DnType::CommonName, "mesh");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         CertifiedIssuer::self_signed(params, KeyPair::generate()?).map(Self)
@@ -64,8 +64,8 @@ impl Peer {
     /// GET; the whole answer.
     pub fn get(&self, node: &Netns, to: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
         let tls = ClientConnection::new(self.0.clone(), to.ip().into())?;
-        let tcp = node.enter(|| TcpStream::connect_timeout(&to, PATIENCE))?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        let tcp = node.enter(|| TcpStream::connect_timeout(&to, WAIT_LIMIT))?;
+        tcp.set_read_timeout(Some(WAIT_LIMIT))?;
         let mut stream = StreamOwned::new(tls, tcp);
         stream.write_all(&http::request(&to.to_string(), path))?;
         let mut answer = String::new();
@@ -102,7 +102,7 @@ impl Envoy {
         let mut envoy = Self(child);
         let listens = || pod.enter(|| TcpStream::connect((POD, 15006)).is_ok());
         let ended = |envoy: &mut Self| !matches!(envoy.0.try_wait(), Ok(None));
-        if within(PATIENCE, || ended(&mut envoy) || listens()) && !ended(&mut envoy) {
+        if within(WAIT_LIMIT, || ended(&mut envoy) || listens()) && !ended(&mut envoy) {
             return Ok(envoy);
         }
         Err(format!("{binary} does not listen"))

@@ -34,12 +34,12 @@ impl Netns {
         }
     }
 
-    /// The file that stands for it.
+    /// The file that represents it.
     pub fn path(&self) -> String {
         format!("/proc/{}/ns/net", self.holder.id())
     }
 
-    /// What stands before a command that is to run inside.
+    /// The command that runs another one inside.
     pub fn before(&self) -> Vec<String> {
         vec!["nsenter".into(), format!("--net={}", self.path())]
     }

@@ -82,7 +82,7 @@ impl Pod {
         App::start(&self.pod, on)
     }
 
-    /// probelet beside the app, as the user that Istio's rules know as the proxy's. Its arguments are
+    /// probelet in the app's pod, as the user that Istio's rules know as the proxy's. Its arguments are
     /// separated by blanks.
     pub fn probelet(&self, probers: &str, args: &str) -> Result<Agent, String> {
         let before = before_proxy_user(&self.pod);
@@ -95,7 +95,7 @@ impl Pod {
     }
 }
 
-/// What stands before a program and its arguments to run it inside as user 1337. The program is
+/// The command that runs a program inside as user 1337. The program is
 /// opened while still root: its folder may be closed to that user, as root's home is.
 pub fn before_proxy_user(pod: &Netns) -> Vec<String> {
     let script = "exec 3<\"$1\"; shift; exec nsenter \"$0\" setpriv --reuid 1337 --regid 1337 \

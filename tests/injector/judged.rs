@@ -15,7 +15,7 @@ use crate::support::certs::Identity;
 use crate::support::fake_app::FakeApp;
 use crate::support::faults::grpc::serving;
 use crate::support::faults::{FINE, answer};
-use crate::support::kubelet::{Kubelet, Question};
+use crate::support::kubelet::{Kubelet, ProbeRequest};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::scripted::Scripted;
 use crate::support::{Need, Outcome, needs};
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Trial> {
     vec![needs(
         &[Need::Go],
         "injector::kubelet_judges_the_rewritten_probes_as_those_of_the_app",
-        kubelet_judges,
+        kubelet_driver_returns_verdicts,
     )]
 }
 
@@ -134,7 +134,7 @@ fn run(pod: &Value, status: Reserved) -> Result<Agent, String> {
     let env = sidecar["env"].as_array().expect("a list");
     let with_env =
         |setup: Setup, pair: &Value| setup.env(text(&pair["name"]), text(&pair["value"]));
-    env.iter().fold(setup, with_env).start_as_told(status)
+    env.iter().fold(setup, with_env).start_configured(status)
 }
 
 fn text(value: &Value) -> &str {
@@ -143,8 +143,8 @@ fn text(value: &Value) -> &str {
         .unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// The question that kubelet makes of a httpGet of this pod.
-fn question(kind: &'static str, action: &Value, seconds: &Value) -> Question {
+/// The request that kubelet makes of a httpGet of this pod.
+fn request(kind: &'static str, action: &Value, seconds: &Value) -> ProbeRequest {
     let port = action["port"]
         .as_u64()
         .and_then(|port| u16::try_from(port).ok());
@@ -158,18 +158,18 @@ fn question(kind: &'static str, action: &Value, seconds: &Value) -> Question {
     let seconds = seconds
         .as_u64()
         .and_then(|seconds| u32::try_from(seconds).ok());
-    Question {
+    ProbeRequest {
         kind,
         scheme,
         headers: headers.map(pair).collect(),
         seconds: seconds.unwrap_or(20),
-        ..Question::http(to, text(&action["path"]))
+        ..ProbeRequest::http(to, text(&action["path"]))
     }
 }
 
-/// Each rewritten probe of the pod by its name, the question it comes to, and what kubelet says of it while the
+/// Each rewritten probe of the pod by its name, the request it comes to, and what kubelet says of it while the
 /// apps live and when they are gone.
-fn questions(pod: &Value) -> Vec<(String, Question)> {
+fn questions(pod: &Value) -> Vec<(String, ProbeRequest)> {
     let mut all = Vec::new();
     for container in pod["containers"].as_array().expect("a list") {
         let name = text(&container["name"]);
@@ -177,20 +177,20 @@ fn questions(pod: &Value) -> Vec<(String, Question)> {
             let Some(probe_of) = container.get(probe) else {
                 continue;
             };
-            let question = question("http", &probe_of["httpGet"], &probe_of["timeoutSeconds"]);
-            all.push((format!("{name} {probe}"), question));
+            let request = request("http", &probe_of["httpGet"], &probe_of["timeoutSeconds"]);
+            all.push((format!("{name} {probe}"), request));
         }
         if let Some(hook) = container.pointer("/lifecycle/preStop/httpGet") {
             all.push((
                 format!("{name} preStop"),
-                question("hook", hook, &Value::Null),
+                request("hook", hook, &Value::Null),
             ));
         }
     }
     all
 }
 
-fn kubelet_judges() -> Outcome {
+fn kubelet_driver_returns_verdicts() -> Outcome {
     let kubelet = Kubelet::get()?;
     let apps = Apps::start();
     let (status, forward) = (reserve(), reserve());
@@ -199,23 +199,23 @@ fn kubelet_judges() -> Outcome {
     let _agent = run(pod, status)?;
     let questions = questions(pod);
     assert_eq!(questions.len(), 6, "{questions:?}");
-    for (name, question) in &questions {
-        let verdict = kubelet.ask(question)?;
+    for (name, request) in &questions {
+        let verdict = kubelet.verdict(request)?;
         assert_eq!(
             verdict.to_string(),
             "success",
-            "{name}: {question:?}: {verdict:?}"
+            "{name}: {request:?}: {verdict:?}"
         );
     }
     the_app_was_asked(&apps);
 
     apps.web.set(Reply::Status(503));
-    let sick = kubelet.ask(&questions[0].1)?;
+    let sick = kubelet.verdict(&questions[0].1)?;
     assert_eq!(sick.to_string(), "failure-503", "{sick:?}");
 
     drop(apps);
-    for (name, question) in &questions {
-        let verdict = kubelet.ask(question)?;
+    for (name, request) in &questions {
+        let verdict = kubelet.verdict(request)?;
         let told = match &**name {
             "health livenessProbe" => "failure", // passed through: the connection is reset
             "strict preStop" => "failure-erred", // a hook fails by its connection alone

@@ -15,7 +15,7 @@ mod usage;
 
 use crate::support::command::{Ended, injector};
 use crate::support::folder::Folder;
-use crate::support::{PATIENCE, within};
+use crate::support::{WAIT_LIMIT, within};
 use libtest_mimic::Trial;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -90,7 +90,7 @@ fn ended(mut child: Child) -> Ended {
     let stdout = child.stdout.take().map(reader);
     let stderr = child.stderr.take().map(reader);
     let mut status = None;
-    let has_ended = within(PATIENCE, || {
+    let has_ended = within(WAIT_LIMIT, || {
         status = child.try_wait().expect("our child");
         status.is_some()
     });

@@ -1,8 +1,8 @@
-// kubelet's own probers, asked over a pipe.
+// kubelet's own probers, called over a pipe.
 //
-// Reads questions from standard input and writes answers to standard output, one JSON object a
-// line, in the order the answers come. What is asked goes through k8s.io/kubernetes/pkg/probe, so an
-// answer is the verdict of the code that will probe in production.
+// Reads requests from standard input and writes verdicts to standard output, one JSON object a line, in
+// the order the verdicts come. Requests go through k8s.io/kubernetes/pkg/probe, so a verdict is that of
+// the code that will probe in production.
 package main
 
 import (
@@ -33,14 +33,14 @@ import (
 )
 
 // probeAttempts is maxProbeRetries of pkg/kubelet/prober/prober.go: how often a probe that errs is
-// asked. A failure is not an error and is final.
+// run. A failure is not an error and is final.
 const probeAttempts = 3
 
-// question is one input line.
-type question struct {
+// input is one input line.
+type input struct {
 	ID     uint64
 	Kind   string // http, tcp, grpc or hook
-	To     string // address and port; the address stands for the pod's IP
+	To     string // address and port; the address represents the pod's IP
 	Scheme core.URIScheme
 	// Protocol and Mode are the fields of the gates H2CContainerProbe and GRPCContainerProbeTLS.
 	Protocol core.HTTPProtocol
@@ -51,15 +51,15 @@ type question struct {
 	Seconds  int    // timeoutSeconds; a hook is given up after it
 }
 
-// answer is one output line.
-type answer struct {
+// verdict is one output line.
+type verdict struct {
 	ID     uint64       `json:"id"`
 	Result probe.Result `json:"result"`
 	Text   string       `json:"text"`  // what an event would say
 	Error  string       `json:"error"` // not empty: the probe erred, no threshold moves
 }
 
-// pod is what is asked: an address, and where on it.
+// pod is the probe's target.
 type pod struct {
 	ip      string
 	port    int
@@ -95,31 +95,31 @@ func main() {
 			break
 		}
 		open.Go(func() {
-			encoded, err := json.Marshal(judge(line))
+			encoded, err := json.Marshal(probeLine(line))
 			if err != nil {
 				panic(err) // strings and a number: cannot fail
 			}
 			out.Lock()
 			defer out.Unlock()
 			if _, err := os.Stdout.Write(append(encoded, '\n')); err != nil {
-				os.Exit(1) // nobody reads on
+				os.Exit(1) // the reader is gone
 			}
 		})
 	}
 	open.Wait()
 }
 
-func judge(line []byte) answer {
-	var q question
+func probeLine(line []byte) verdict {
+	var q input
 	decoder := json.NewDecoder(strings.NewReader(string(line)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&q); err != nil {
-		return answer{Result: probe.Unknown, Error: "not a question: " + err.Error()}
+		return verdict{Result: probe.Unknown, Error: "invalid input: " + err.Error()}
 	}
-	a := answer{ID: q.ID}
+	a := verdict{ID: q.ID}
 	p, err := q.pod()
 	if err != nil {
-		a.Result, a.Error = probe.Unknown, "not a question: "+err.Error()
+		a.Result, a.Error = probe.Unknown, "invalid input: "+err.Error()
 		return a
 	}
 	if q.Kind == "hook" {
@@ -137,7 +137,7 @@ func judge(line []byte) answer {
 	return a
 }
 
-func (q question) pod() (pod, error) {
+func (q input) pod() (pod, error) {
 	ip, port, err := net.SplitHostPort(q.To)
 	if err != nil {
 		return pod{}, err
@@ -148,7 +148,7 @@ func (q question) pod() (pod, error) {
 }
 
 // probe is one attempt, as runProbe of pkg/kubelet/prober/prober.go makes it.
-func (q question) probe(p pod) (probe.Result, string, error) {
+func (q input) probe(p pod) (probe.Result, string, error) {
 	switch q.Kind {
 	case "http":
 		request, err := q.request(p, "probe")
@@ -165,11 +165,11 @@ func (q question) probe(p pod) (probe.Result, string, error) {
 		options := grpcprober.ProbeOptions{UseTLS: q.Mode == core.GRPCProbeModeTLS}
 		return overGRPC.Probe(p.ip, q.Service, p.port, p.timeout, options)
 	}
-	return probe.Unknown, "", fmt.Errorf("not a question: kind %q", q.Kind)
+	return probe.Unknown, "", fmt.Errorf("invalid input: kind %q", q.Kind)
 }
 
 // request is the request of an httpGet.
-func (q question) request(p pod, agent string) (*http.Request, error) {
+func (q input) request(p pod, agent string) (*http.Request, error) {
 	get := core.HTTPGetAction{Path: q.Path, Port: intstr.FromInt(p.port), Scheme: q.Scheme}
 	for _, h := range q.Headers {
 		get.HTTPHeaders = append(get.HTTPHeaders, core.HTTPHeader{Name: h[0], Value: h[1]})
@@ -178,10 +178,10 @@ func (q question) request(p pod, agent string) (*http.Request, error) {
 }
 
 // hook does what runHTTPHandler of pkg/kubelet/lifecycle/handlers.go does: whatever answers is a
-// success, and what speaks HTTP where HTTPS was asked is asked again. That package itself would
+// success, and a hook over HTTPS that gets an answer in HTTP is sent again in HTTP. That package itself would
 // triple the build. kubelet sets no deadline; giving up here closes the connection as kubelet does
 // when the grace period ends.
-func (q question) hook(p pod) (probe.Result, string) {
+func (q input) hook(p pod) (probe.Result, string) {
 	within, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
 	request, err := q.request(p, "lifecycle")
@@ -199,7 +199,7 @@ func (q question) hook(p pod) (probe.Result, string) {
 		}
 	}
 	if within.Err() != nil {
-		return probe.Unknown, "given up: kubelet would wait on"
+		return probe.Unknown, "given up: kubelet would keep waiting"
 	}
 	if err != nil {
 		return probe.Failure, err.Error()
@@ -207,7 +207,7 @@ func (q question) hook(p pod) (probe.Result, string) {
 	return probe.Success, ""
 }
 
-// send asks once and reads what is left of a short body; how that ends does not matter to kubelet.
+// send sends the request once and reads the rest of a short body; how that ends does not matter to kubelet.
 func send(request *http.Request) error {
 	response, err := hooks.Do(request)
 	if err != nil {

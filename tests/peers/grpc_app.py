@@ -1,5 +1,5 @@
-"""Servers of grpcio for the tests: one with the health service, one without, one that fails as it is
-asked to, the first once more over TLS and once more demanding a client certificate.
+"""Servers of grpcio for the tests: one with the health service, one without, one that fails as the
+service's name says, the first once more over TLS and once more requiring a client certificate.
 
 Takes the folder with app.pem, app.key and ca.pem, prints its ports as one line of JSON, and serves
 until its standard input ends.

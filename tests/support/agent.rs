@@ -2,7 +2,7 @@
 
 use super::http::{self, Answer};
 use super::ports::{Reserved, reserve};
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,7 +42,7 @@ impl Setup {
         self
     }
 
-    /// What stands before the agent in the command line, such as `ip netns exec pod`.
+    /// The command that runs the agent, such as `ip netns exec pod`.
     pub fn before(mut self, command: &[&str]) -> Self {
         self.before.extend(command.iter().map(|s| String::from(*s)));
         self
@@ -82,14 +82,14 @@ impl Setup {
         let status = self.status.take().unwrap_or_else(reserve);
         self.args
             .extend(["--status-port".into(), status.port.to_string()]);
-        self.start_as_told(status)
+        self.start_configured(status)
     }
 
-    /// The same where arguments or environment say already what the status port is.
+    /// The same where arguments or environment name the status port already.
     ///
     /// # Errors
     /// As `start`.
-    pub fn start_as_told(self, status: Reserved) -> Result<Agent, String> {
+    pub fn start_configured(self, status: Reserved) -> Result<Agent, String> {
         let agent = self.spawn(status)?;
         match agent.wait_log(is_listening) {
             Some(_) => Ok(agent),
@@ -142,8 +142,7 @@ impl Setup {
     }
 }
 
-/// Whether `PROBELET_TEST_RUNNER` stands between the tests and the agent: then what /proc says of
-/// memory and processor time is the runner's.
+/// Whether `PROBELET_TEST_RUNNER` runs the agent: then memory and processor time in /proc are the runner's.
 pub fn is_emulated() -> bool {
     std::env::var_os("PROBELET_TEST_RUNNER").is_some_and(|runner| !runner.is_empty())
 }
@@ -155,7 +154,7 @@ fn is_listening(line: &str) -> bool {
 /// Waits for a child; ends it and says nothing when it takes too long.
 fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
     let mut status = None;
-    within(PATIENCE, || {
+    within(WAIT_LIMIT, || {
         status = child.try_wait().ok().flatten();
         status.is_some()
     });
@@ -191,12 +190,12 @@ impl Agent {
         self.started
     }
 
-    /// Asks a path of the status port.
+    /// Requests a path of the status port.
     ///
     /// # Errors
     /// When the connection itself fails.
     pub fn get(&self, path: &str) -> std::io::Result<Answer> {
-        http::get(self.addr(), path, PATIENCE)
+        http::get(self.addr(), path, WAIT_LIMIT)
     }
 
     /// A sample of `/metrics`: the value of the first line that begins so.
@@ -227,7 +226,7 @@ impl Agent {
 
     /// Waits until so many descriptors are open.
     pub fn wait_descriptors(&self, count: usize) -> bool {
-        within(PATIENCE, || self.descriptors() == count)
+        within(WAIT_LIMIT, || self.descriptors() == count)
     }
 
     /// A figure of `/proc/PID/smaps_rollup` in KiB, such as `Rss` or `Anonymous`.
@@ -318,7 +317,7 @@ impl Log {
     }
 
     fn wait(&self, matches: impl Fn(&str) -> bool) -> Option<String> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + WAIT_LIMIT;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(line) = state.lines.iter().find(|line| matches(line)) {

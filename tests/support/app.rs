@@ -13,7 +13,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{LocalExecutor, future::or};
 
 use super::observe::until;
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 
 /// What the app does with the next request, and with the ones it is holding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Drop for App {
         self.shared.running.0.close();
         let _ = self.serving.take().map(JoinHandle::join);
         // A process that another test is just starting holds a copy of the listener until its exec.
-        within(PATIENCE, || TcpStream::connect(self.addr()).is_err());
+        within(WAIT_LIMIT, || TcpStream::connect(self.addr()).is_err());
     }
 }
 
@@ -120,7 +120,7 @@ impl Shared {
         async_io::block_on(executor.run(or(stopped, accepting)));
     }
 
-    /// The answer, once it is another than to hold.
+    /// The answer, once it is not to hold.
     fn decided(&self) -> impl Future<Output = Reply> {
         poll_fn(|context| {
             let mut current = self.answer.lock().expect("no panic under it");

@@ -29,7 +29,7 @@ impl Authority {
     /// A new one of this name.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        // Without a name of its own it could not be told from what it signs.
+        // Without its own name it could not be distinguished from the certificates that it signs.
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -116,7 +116,7 @@ impl Identity {
         self.finish(builder, alpn)
     }
 
-    /// The TLS of an app that asks for a certificate and does without.
+    /// The TLS of an app that requests a client certificate and accepts none.
     pub fn asking(&self, clients: &Authority) -> Security {
         self.asking_in(rustls::ALL_VERSIONS, clients)
     }

@@ -1,6 +1,6 @@
-//! probelet as a command that ends by itself: what it was told, what it said, how it ended.
+//! probelet as a command that ends by itself: its arguments, its output, its exit code.
 
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
@@ -59,7 +59,7 @@ pub fn ended(mut command: Command) -> Ended {
     let mut child = command.spawn().expect("it starts");
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let mut status = None;
-    if !within(PATIENCE, || {
+    if !within(WAIT_LIMIT, || {
         status = child.try_wait().expect("our child");
         status.is_some()
     }) {

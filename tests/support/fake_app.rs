@@ -1,8 +1,8 @@
-//! An app that misbehaves on demand: the path of a request picks a script, a script is a list of
-//! steps. It keeps what it was asked, so that a test can look at what arrived.
+//! An app that misbehaves on demand: the path of a request selects a script, a script is a list of
+//! steps. It records the requests that it received.
 
 use super::line::{Line, Security};
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -75,7 +75,7 @@ impl FakeApp {
         Self::start_on("127.0.0.1:0".parse().expect("an address"))
     }
 
-    /// Listens where it is told to.
+    /// Listens on this address.
     pub fn start_on(addr: SocketAddr) -> Self {
         Self::start_with(addr, None)
     }
@@ -157,12 +157,12 @@ impl FakeApp {
 
     /// Waits until so many requests for a path have arrived.
     pub fn wait_seen(&self, path: &str, count: usize) -> bool {
-        within(PATIENCE, || self.seen_at(path).len() >= count)
+        within(WAIT_LIMIT, || self.seen_at(path).len() >= count)
     }
 
     /// Waits until no connection is open.
     pub fn wait_idle(&self) -> bool {
-        within(PATIENCE, || self.open() == 0)
+        within(WAIT_LIMIT, || self.open() == 0)
     }
 }
 
@@ -197,7 +197,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             serve(id, stream, &shared);
             lock(&shared.open).remove(&id);
         };
-        // A menu with hundreds of held connections needs little of each; most is a handshake's.
+        // There may be hundreds of held connections; most of a stack is a handshake's.
         let small = std::thread::Builder::new().stack_size(512 * 1024);
         small.spawn(serve).expect("a thread");
     }
@@ -227,7 +227,7 @@ fn serve(id: u64, stream: TcpStream, shared: &Shared) {
             Step::Reset => return line.reset(),
             Step::HangUp => {
                 line.hang_up();
-                line.wait_for_close(PATIENCE);
+                line.wait_for_close(WAIT_LIMIT);
                 return;
             }
             Step::Demand(field) if has_field(&head, field) => continue,
@@ -246,7 +246,7 @@ fn serve(id: u64, stream: TcpStream, shared: &Shared) {
         }
     }
     line.end();
-    line.wait_for_close(PATIENCE);
+    line.wait_for_close(WAIT_LIMIT);
 }
 
 fn has_field(head: &[u8], field: &str) -> bool {
@@ -282,7 +282,7 @@ pub(super) fn play(step: &Step, line: &mut Line) -> bool {
 fn read_head(line: &mut Line) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     let mut byte = [0; 4096];
-    let _ = line.tcp().set_read_timeout(Some(PATIENCE));
+    let _ = line.tcp().set_read_timeout(Some(WAIT_LIMIT));
     // A ClientHello at a plaintext port is answered in HTTP, as most servers do.
     while !head.windows(4).any(|w| w == b"\r\n\r\n") && head.first() != Some(&22) {
         match line.read(&mut byte) {

@@ -78,7 +78,7 @@ pub fn window(stream: u32, bytes: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
 }
 
-/// HEADERS of stream 1 with these flags beside END_HEADERS.
+/// HEADERS of stream 1 with these flags and END_HEADERS.
 pub fn headers(flags: u8, block: &[u8]) -> Vec<u8> {
     frame(HEADERS, flags | END_HEADERS, 1, block)
 }

@@ -1,4 +1,4 @@
-//! A tiny blocking HTTP/1.1 client that hides nothing: the bytes that came and how they ended.
+//! A small blocking HTTP/1.1 client that returns the bytes and how they ended.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -68,7 +68,7 @@ pub fn request(host: &str, path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Asks for a path and reads to the end.
+/// Requests a path and reads to the end.
 ///
 /// # Errors
 /// Only where the connection itself fails.

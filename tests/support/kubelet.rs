@@ -1,4 +1,4 @@
-//! kubelet's own prober code, asked through the Go driver of `tests/kubelet`. One driver serves all
+//! kubelet's own prober code, called through the Go driver of `tests/kubelet`. One driver serves all
 //! tests; it is built when first needed.
 
 use std::collections::HashMap;
@@ -20,9 +20,9 @@ const LINKER_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitMajor=1 \
 /// Three tries of the longest timeout any test uses, and then some.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
-/// What kubelet is to do.
+/// A probe or hook for kubelet to run.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct ProbeRequest {
     /// `http`, `tcp`, `grpc` or `hook`.
     pub kind: &'static str,
     /// Pod IP and port.
@@ -41,7 +41,7 @@ pub struct Question {
     pub seconds: u32,
 }
 
-impl Question {
+impl ProbeRequest {
     /// An `httpGet` with a timeout of 1 s.
     pub fn http(to: SocketAddr, path: &str) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Question {
         }
     }
 
-    /// The same question over HTTPS.
+    /// The same request over HTTPS.
     pub fn https(self) -> Self {
         Self {
             scheme: "HTTPS",
@@ -103,7 +103,7 @@ impl Question {
         } else {
             "path"
         };
-        let question = HashMap::from([
+        let request = HashMap::from([
             ("id".to_owned(), JsonValue::from(id as f64)),
             ("kind".to_owned(), text(self.kind)),
             ("to".to_owned(), text(&self.to.to_string())),
@@ -120,12 +120,12 @@ impl Question {
                 JsonValue::from(f64::from(self.seconds)),
             ),
         ]);
-        let line = JsonValue::from(question).stringify();
+        let line = JsonValue::from(request).stringify();
         line.expect("finite numbers") + "\n"
     }
 }
 
-/// What kubelet made of it.
+/// kubelet's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// `success`, `warning`, `failure` or `unknown`.
@@ -137,7 +137,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The status code a failure tells.
+    /// The status code in a failure's text.
     pub fn code(&self) -> Option<u16> {
         let (_, code) = self
             .text
@@ -146,7 +146,7 @@ impl Verdict {
     }
 }
 
-/// The result, what a failure tells, and whether it erred: what must be the same with the agent.
+/// The result, the status code of a failure, and whether it erred: these must be the same with the agent.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.result)?;
@@ -222,11 +222,11 @@ impl Kubelet {
         })
     }
 
-    /// Asks and waits for the verdict.
+    /// Sends the request and waits for the verdict.
     ///
     /// # Errors
     /// When the driver does not answer.
-    pub fn ask(&self, question: &Question) -> Result<Verdict, String> {
+    pub fn verdict(&self, request: &ProbeRequest) -> Result<Verdict, String> {
         let (sender, receiver) = channel();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let id = state.next;
@@ -235,11 +235,11 @@ impl Kubelet {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, sender);
-        let sent = state.input.write_all(question.line(id).as_bytes());
+        let sent = state.input.write_all(request.line(id).as_bytes());
         drop(state);
         sent.map_err(|e| format!("kubelet's driver is gone: {e}"))?;
         let verdict = receiver.recv_timeout(ANSWER_TIME);
-        verdict.map_err(|e| format!("no verdict for {question:?}: {e}"))
+        verdict.map_err(|e| format!("no verdict for {request:?}: {e}"))
     }
 }
 

@@ -1,6 +1,6 @@
-//! The server's end of a connection, in plaintext or TLS, with the endings that a test tells apart.
+//! The server's end of a connection, in plaintext or TLS, with the endings that tests distinguish.
 
-use super::PATIENCE;
+use super::WAIT_LIMIT;
 use super::ports::reset;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -24,13 +24,13 @@ impl Line {
     /// Shakes hands, where that is due.
     ///
     /// # Errors
-    /// When the handshake fails; the client has been told by an alert.
+    /// When the handshake fails; the client has received an alert.
     pub fn open(tcp: TcpStream, security: &Security) -> Result<Self> {
         tcp.set_nodelay(true)?;
         let Some(config) = security else {
             return Ok(Line::Plain(tcp));
         };
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(WAIT_LIMIT))?;
         let connection = ServerConnection::new(config.clone()).map_err(Error::other)?;
         let mut stream = Box::new(StreamOwned::new(connection, tcp));
         while stream.conn.is_handshaking() {
@@ -71,7 +71,7 @@ impl Line {
         reset(self.tcp());
     }
 
-    /// Bytes past TLS, as whoever sits in between could write them.
+    /// Sends bytes outside TLS, as a host between the peers could.
     pub fn write_below(&mut self, bytes: &[u8]) -> Result<()> {
         let mut tcp = self.tcp();
         tcp.write_all(bytes)

@@ -1,4 +1,4 @@
-//! What the tests stand on: the agent as a process, a fake app, kubelet's prober, ports.
+//! What the tests use: the agent as a process, fake apps, kubelet's prober, ports.
 
 #![allow(dead_code, unused_imports)] // each test binary, and each module of tests, uses a part
 
@@ -32,7 +32,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that is due at once; only a failing test waits that long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whether this build speaks TLS.
 pub const TLS: bool = cfg!(feature = "tls");

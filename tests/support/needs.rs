@@ -37,7 +37,7 @@ pub fn needs(all: &[Need], name: &str, body: impl FnOnce() -> Outcome + Send + '
 }
 
 impl Need {
-    /// What is missing, in words, or nothing.
+    /// The name of what is missing, if anything is.
     fn missing(&self) -> Option<String> {
         match self {
             Need::Root => (!rustix::process::geteuid().is_root()).then(|| "root".into()),

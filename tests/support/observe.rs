@@ -1,19 +1,19 @@
-//! Waiting for something to turn up, and sockets and children of a process as `/proc` tells them.
+//! Waiting for a condition, and sockets and children of a process as `/proc` lists them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use super::agent::Agent;
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 
-/// Polls until there is something; fails after `PATIENCE`.
+/// Polls until the condition returns something; fails after `WAIT_LIMIT`.
 #[track_caller]
 pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
-    until_within(PATIENCE, what, condition)
+    until_within(WAIT_LIMIT, what, condition)
 }
 
-/// Polls until there is something; fails when it takes longer than `bound`.
+/// Polls until the condition returns something; fails when that takes longer than `bound`.
 #[track_caller]
 pub fn until_within<T>(bound: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let mut found = None;
@@ -33,7 +33,7 @@ pub fn child_of(pid: u32) -> u32 {
     })
 }
 
-/// One TCP socket of the machine, as `/proc/net/tcp` and `tcp6` tell it.
+/// One TCP socket of the machine, as `/proc/net/tcp` and `tcp6` list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
     /// Our side.
@@ -124,7 +124,7 @@ pub fn log_lines(agent: &Agent, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Holds that the agent gives back every descriptor it took since.
+/// Asserts that the agent closes every descriptor that it opened since.
 #[track_caller]
 pub fn assert_descriptors(agent: &Agent, before: usize) {
     assert!(

@@ -101,8 +101,8 @@ pub struct Resetting {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Opens a resetting port. Without a delay the reset may be there before the client's kernel has
-/// told it that it is connected: what the client then sees is a matter of luck.
+/// Opens a resetting port. Without a delay the reset may arrive before the client
+/// has seen its connection established: what it then sees is chance.
 pub fn resetting(delay: Duration) -> Resetting {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();

@@ -14,7 +14,7 @@ impl Page {
     /// Reads a page.
     ///
     /// # Errors
-    /// The first line that is not as the format asks.
+    /// The first line that does not follow the format.
     pub fn parse(text: &str) -> Result<Page, String> {
         let (mut types, mut samples) = (HashMap::new(), BTreeMap::new());
         if !text.ends_with('\n') {

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use super::PATIENCE;
+use super::WAIT_LIMIT;
 use super::agent::Agent;
 use super::http::{self, Answer, End};
 use super::observe::{Socket, sockets, until};
@@ -54,12 +54,12 @@ impl Answer {
 /// A connection to an address of this machine, small writes sent at once.
 #[track_caller]
 pub fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&to, PATIENCE).expect("the port accepts");
+    let stream = TcpStream::connect_timeout(&to, WAIT_LIMIT).expect("the port accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream
 }
 
-/// The same where the other side may reset it before we have seen it stand.
+/// The same where the other side may reset it before it is seen as established.
 #[track_caller]
 pub fn connect_if_let(to: SocketAddr) -> Option<TcpStream> {
     match TcpStream::connect(to) {
@@ -82,7 +82,7 @@ pub fn get(path: &str) -> Vec<u8> {
     http::request("127.0.0.1:15020", path)
 }
 
-/// Asks for a path as kubelet does, and reads to the end.
+/// Requests a path as kubelet does, and reads to the end.
 #[track_caller]
 pub fn probe(agent: &Agent, path: &str) -> Answer {
     exchange(agent.addr(), &get(path))
@@ -91,12 +91,12 @@ pub fn probe(agent: &Agent, path: &str) -> Answer {
 /// Sends bytes on a new connection and reads to its end.
 #[track_caller]
 pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Answer {
-    http::exchange(to, bytes, PATIENCE).expect("the port accepts")
+    http::exchange(to, bytes, WAIT_LIMIT).expect("the port accepts")
 }
 
 /// Reads until the other side ends the connection.
 pub fn read_to_end(stream: &mut TcpStream) -> Answer {
-    http::read_to_end(stream, Instant::now(), PATIENCE)
+    http::read_to_end(stream, Instant::now(), WAIT_LIMIT)
 }
 
 /// What has become of a connection, without waiting; bytes that wait unread count as open.
@@ -126,7 +126,7 @@ pub fn reset(stream: TcpStream) {
     ports::reset(&stream);
 }
 
-/// Waits until the other sides have read all that was sent: what is sent next arrives apart.
+/// Waits until the other sides have read all that was sent: what is sent next arrives separately.
 #[track_caller]
 pub fn until_read(streams: &[TcpStream]) {
     let ours: Vec<_> = streams

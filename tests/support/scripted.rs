@@ -1,10 +1,10 @@
-//! An app that says what a script tells it, byte for byte: a port for each script. What it waits for
-//! are bytes or frames of HTTP/2, so that it can break off at each stage.
+//! An app that sends what its script has, byte for byte: a port for each script. It waits for bytes or for frames
+//! of HTTP/2, so that it can break off at each stage.
 
 use super::fake_app::{Step, play};
 use super::frames::{self, Frame};
 use super::line::{Line, Security};
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -103,7 +103,7 @@ impl Scripted {
 
     /// Waits until no connection is open.
     pub fn wait_idle(&self) -> bool {
-        within(PATIENCE, || self.shared.open.load(Ordering::SeqCst) == 0)
+        within(WAIT_LIMIT, || self.shared.open.load(Ordering::SeqCst) == 0)
     }
 }
 
@@ -170,7 +170,7 @@ fn perform(stream: TcpStream, shared: &Shared, which: usize) {
             Act::Do(Step::Reset) => return stage.line.reset(),
             Act::Do(Step::HangUp) => {
                 stage.line.hang_up();
-                stage.line.wait_for_close(PATIENCE);
+                stage.line.wait_for_close(WAIT_LIMIT);
                 return;
             }
             Act::Do(step) => play(step, &mut stage.line),
@@ -183,7 +183,7 @@ fn perform(stream: TcpStream, shared: &Shared, which: usize) {
         }
     }
     stage.line.end();
-    stage.line.wait_for_close(PATIENCE);
+    stage.line.wait_for_close(WAIT_LIMIT);
 }
 
 /// A connection, and what was read of it ahead.
@@ -197,7 +197,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
         let mut part = [0; 4096];
-        self.line.tcp().set_read_timeout(Some(PATIENCE)).ok()?;
+        self.line.tcp().set_read_timeout(Some(WAIT_LIMIT)).ok()?;
         while self.unread.len() < count {
             let n = self.line.read(&mut part).ok().filter(|n| *n > 0)?;
             self.unread.extend(&part[..n]);

@@ -1,12 +1,12 @@
-//! The support is tested itself: a fake app that does not misbehave as it says proves nothing.
+//! Tests of the support itself: a fake app that does not misbehave as scripted proves nothing.
 
 use super::fake_app::{FakeApp, Step};
 use super::faults::{FINE, answer, send};
 use super::http::{End, get};
-use super::kubelet::{Kubelet, Question};
+use super::kubelet::{Kubelet, ProbeRequest};
 use super::ports::{deaf, reserve, resetting};
 use super::trials::trial;
-use super::{Need, Outcome, PATIENCE, needs};
+use super::{Need, Outcome, WAIT_LIMIT, needs};
 use libtest_mimic::Trial;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -15,20 +15,30 @@ use std::time::Duration;
 pub fn tests() -> Vec<Trial> {
     vec![
         trial(
-            "support::app_plays_scripts_and_keeps_heads",
-            app_plays_scripts,
+            "support::fake_app_runs_scripts_and_records_heads",
+            fake_app_runs_scripts,
         ),
-        trial("support::app_sees_a_client_leave", app_sees_a_client_leave),
-        trial("support::app_ends_when_dropped", app_ends_when_dropped),
+        trial(
+            "support::fake_app_notices_a_client_that_closes",
+            fake_app_notices_a_client_that_closes,
+        ),
+        trial(
+            "support::fake_app_ends_when_dropped",
+            fake_app_ends_when_dropped,
+        ),
         trial(
             "support::reserved_port_refuses_and_can_be_listened_on",
             reserved_port,
         ),
-        needs(&[Need::Go], "support::kubelet_judges", kubelet_judges),
+        needs(
+            &[Need::Go],
+            "support::kubelet_driver_returns_verdicts",
+            kubelet_driver_returns_verdicts,
+        ),
     ]
 }
 
-fn app_plays_scripts() -> Outcome {
+fn fake_app_runs_scripts() -> Outcome {
     let app = FakeApp::start();
     app.on("/fine", answer(FINE));
     app.on(
@@ -40,16 +50,16 @@ fn app_plays_scripts() -> Outcome {
         ],
     );
     app.on("/flood", vec![Step::Flood(b"abc".to_vec(), 10_000)]);
-    let fine = get(app.addr(), "/fine?q", PATIENCE)?;
+    let fine = get(app.addr(), "/fine?q", WAIT_LIMIT)?;
     assert_eq!(
         (fine.code(), fine.body(), fine.end),
         (Some(200), &b"fine"[..], End::Fin)
     );
     assert!(fine.is_whole());
-    assert_eq!(get(app.addr(), "/none", PATIENCE)?.code(), Some(404));
-    let reset = get(app.addr(), "/reset", PATIENCE)?;
+    assert_eq!(get(app.addr(), "/none", WAIT_LIMIT)?.code(), Some(404));
+    let reset = get(app.addr(), "/reset", WAIT_LIMIT)?;
     assert_eq!((&reset.bytes[..], reset.end), (&b"HTTP"[..], End::Reset));
-    assert_eq!(get(app.addr(), "/flood", PATIENCE)?.bytes.len(), 10_000);
+    assert_eq!(get(app.addr(), "/flood", WAIT_LIMIT)?.bytes.len(), 10_000);
     let seen = app.seen_at("/fine");
     assert_eq!(seen.len(), 1);
     assert!(
@@ -61,7 +71,7 @@ fn app_plays_scripts() -> Outcome {
     Ok(())
 }
 
-fn app_sees_a_client_leave() -> Outcome {
+fn fake_app_notices_a_client_that_closes() -> Outcome {
     let app = FakeApp::start();
     app.on("/hold", vec![Step::Hold]);
     let held = get(app.addr(), "/hold", Duration::from_millis(100))?;
@@ -71,24 +81,24 @@ fn app_sees_a_client_leave() -> Outcome {
     Ok(())
 }
 
-fn app_ends_when_dropped() -> Outcome {
+fn fake_app_ends_when_dropped() -> Outcome {
     let app = FakeApp::start();
     let addr = app.addr();
     drop(app);
-    assert!(get(addr, "/", PATIENCE).is_err(), "the port listens on");
+    assert!(get(addr, "/", WAIT_LIMIT).is_err(), "the port listens on");
     Ok(())
 }
 
 fn reserved_port() -> Outcome {
     let reserved = reserve();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, reserved.port));
-    assert!(get(addr, "/", PATIENCE).is_err());
+    assert!(get(addr, "/", WAIT_LIMIT).is_err());
     let listener = TcpListener::bind(addr)?;
     assert_eq!(listener.local_addr()?, addr);
     Ok(())
 }
 
-fn kubelet_judges() -> Outcome {
+fn kubelet_driver_returns_verdicts() -> Outcome {
     let kubelet = Kubelet::get()?;
     let app = FakeApp::start();
     app.on("/fine", answer(FINE));
@@ -102,19 +112,26 @@ fn kubelet_judges() -> Outcome {
     );
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (dead, deaf, resetting) = (reserve(), deaf(), resetting(Duration::from_millis(200)));
-    for (question, verdict) in [
-        (Question::http(app.addr(), "/fine"), "success"),
-        (Question::http(app.addr(), "/none"), "failure-404"),
-        (Question::http(app.addr(), "/cut"), "failure-erred"),
-        (Question::http(app.addr(), "/away"), "warning"),
-        (Question::tcp(local(dead.port)), "failure"),
-        (Question::tcp(local(deaf.port)), "failure"),
-        (Question::tcp(local(resetting.port)), "success"),
-        (Question::http(local(resetting.port), "/"), "failure"),
-        (Question::hook(app.addr(), "/none", 1), "success"),
-        (Question::hook(local(deaf.port), "/", 1), "unknown-erred"),
+    for (request, verdict) in [
+        (ProbeRequest::http(app.addr(), "/fine"), "success"),
+        (ProbeRequest::http(app.addr(), "/none"), "failure-404"),
+        (ProbeRequest::http(app.addr(), "/cut"), "failure-erred"),
+        (ProbeRequest::http(app.addr(), "/away"), "warning"),
+        (ProbeRequest::tcp(local(dead.port)), "failure"),
+        (ProbeRequest::tcp(local(deaf.port)), "failure"),
+        (ProbeRequest::tcp(local(resetting.port)), "success"),
+        (ProbeRequest::http(local(resetting.port), "/"), "failure"),
+        (ProbeRequest::hook(app.addr(), "/none", 1), "success"),
+        (
+            ProbeRequest::hook(local(deaf.port), "/", 1),
+            "unknown-erred",
+        ),
     ] {
-        assert_eq!(kubelet.ask(&question)?.to_string(), verdict, "{question:?}");
+        assert_eq!(
+            kubelet.verdict(&request)?.to_string(),
+            verdict,
+            "{request:?}"
+        );
     }
     assert_eq!(
         app.seen_at("/cut").len(),

@@ -5,7 +5,7 @@ use super::fixture::Fixture;
 use crate::support::Outcome;
 use crate::support::agent::Agent;
 use crate::support::faults::{FaultCase, GrpcMode, Target};
-use crate::support::kubelet::{Kubelet, Question};
+use crate::support::kubelet::{Kubelet, ProbeRequest};
 use crate::support::pass::lock;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::PoisonError;
@@ -99,44 +99,44 @@ fn listed<'a>(
     find(name)
 }
 
-fn verdict(kubelet: &Kubelet, question: &Question) -> String {
-    match kubelet.ask(question) {
+fn verdict(kubelet: &Kubelet, request: &ProbeRequest) -> String {
+    match kubelet.verdict(request) {
         Ok(verdict) => verdict.to_string(),
         Err(e) => e,
     }
 }
 
 /// kubelet probes the app itself.
-fn direct(case: &FaultCase) -> Question {
+fn direct(case: &FaultCase) -> ProbeRequest {
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, case.target.port()));
-    let get = Question::http(to, &case.app_path());
-    let question = match case.target {
+    let get = ProbeRequest::http(to, &case.app_path());
+    let request = match case.target {
         Target::Http(_) => get,
         Target::Https(_) => get.https(),
-        Target::Http2(_) => Question {
+        Target::Http2(_) => ProbeRequest {
             protocol: "HTTP2",
             ..get
         },
-        Target::Tcp(_) => Question::tcp(to),
+        Target::Tcp(_) => ProbeRequest::tcp(to),
         Target::Grpc(_, service, mode) => {
             let mode = match mode {
                 GrpcMode::Plaintext => "",
                 GrpcMode::Tls => "TLS",
             };
-            Question::grpc(to, service.unwrap_or_default(), mode)
+            ProbeRequest::grpc(to, service.unwrap_or_default(), mode)
         }
     };
-    Question {
+    ProbeRequest {
         seconds: case.seconds,
-        ..question
+        ..request
     }
 }
 
 /// kubelet probes through the agent.
-fn through(agent: &Agent, case: &FaultCase) -> Question {
-    let question = Question::http(agent.addr(), &case.status_path());
-    Question {
+fn through(agent: &Agent, case: &FaultCase) -> ProbeRequest {
+    let request = ProbeRequest::http(agent.addr(), &case.status_path());
+    ProbeRequest {
         seconds: case.seconds,
-        ..question
+        ..request
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{Outcome, TLS};
 /// One line of the list.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// Where it stands in the list.
+    /// Its line number in the list.
     pub line: usize,
     /// A case, or the beginning of the names of several and a `*`.
     pub case: String,
@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Difference {
-    /// Whether it speaks of a case.
+    /// Whether it names a case.
     pub fn covers(&self, case: &str) -> bool {
         match self.case.strip_suffix('*') {
             Some(prefix) => case.starts_with(prefix),
@@ -41,13 +41,13 @@ impl Difference {
         }
     }
 
-    /// Which course its cases are of: the beginning of their names, nothing for HTTP/1 in plaintext.
+    /// The family of its cases: the prefix of their names, nothing for HTTP/1 in plaintext.
     pub fn family(&self) -> &'static str {
         let is_of = |family: &&&str| self.case.starts_with(**family);
         FAMILIES.iter().find(is_of).copied().unwrap_or_default()
     }
 
-    /// Whether its case can be put to this build.
+    /// Whether this build can probe its case.
     pub fn is_of_this_build(&self) -> bool {
         TLS || !self.needs_tls()
     }
@@ -72,7 +72,7 @@ impl Difference {
             "tls-limit" => Kind::TlsLimit,
             other => return Err(format!("no such kind: {other}")),
         };
-        word().map_err(|_| format!("says not why: {line}"))?;
+        word().map_err(|_| format!("has no reason: {line}"))?;
         let difference = Self {
             line: number + 1,
             case: case.into(),

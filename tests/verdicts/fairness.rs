@@ -1,21 +1,21 @@
-//! One thread serves all: an app that sends more than can be read must not keep the others waiting.
+//! One thread serves all: an app that sends more than can be read must not delay the other probes.
 
 use crate::support::agent::Setup;
 use crate::support::fake_app::{FakeApp, Step};
 use crate::support::faults::{FINE, answer, send};
 use crate::support::frames::{self, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame};
 use crate::support::scripted::{Act, Scripted};
-use crate::support::{Outcome, PATIENCE, http, within};
+use crate::support::{Outcome, WAIT_LIMIT, http, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Floods at once: together they take a while, and fit the probe slots beside one more probe.
+/// Floods at once: together they take a while, and leave a probe slot for one more probe.
 const FLOODS: usize = 20;
 
 /// Heads without end are read up to their limit. Served in turn, all end at about the same time, so a
 /// probe that comes while all are under way is answered before most; served one after the other, the
 /// last begins when the others have ended.
-pub fn a_flood_keeps_nobody_waiting() -> Outcome {
+pub fn a_flood_does_not_delay_other_probes() -> Outcome {
     let app = FakeApp::start();
     app.on("/fine", answer(FINE));
     let endless = Step::Flood(vec![b'x'; 64 * 1024], u64::MAX);
@@ -30,7 +30,7 @@ pub fn a_flood_keeps_nobody_waiting() -> Outcome {
     std::thread::scope(|scope| {
         for _ in 0..FLOODS {
             scope.spawn(|| {
-                let answer = http::get(agent.addr(), "/app-health/flood/livez", 3 * PATIENCE);
+                let answer = http::get(agent.addr(), "/app-health/flood/livez", 3 * WAIT_LIMIT);
                 ended.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(answer.expect("an answer").code(), Some(502));
             });
@@ -69,11 +69,11 @@ fn huffman_trailers() -> Vec<u8> {
     bytes
 }
 
-/// `timeoutSeconds` of a healthy app beside them.
+/// `timeoutSeconds` of a healthy app at the same time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// They come after the head, when there is nothing left but to read the body's end.
-pub fn long_trailers_keep_nobody_waiting() -> Outcome {
+pub fn long_trailers_do_not_delay_other_probes() -> Outcome {
     let fine = FakeApp::start();
     fine.otherwise(answer(FINE));
     let ok = frames::headers(0, &frames::head("200", &[]));
@@ -93,13 +93,13 @@ pub fn long_trailers_keep_nobody_waiting() -> Outcome {
     std::thread::scope(|scope| {
         for _ in 0..TRAILERS {
             scope.spawn(|| {
-                let answer = http::get(agent.addr(), "/app-health/long/livez", 3 * PATIENCE);
+                let answer = http::get(agent.addr(), "/app-health/long/livez", 3 * WAIT_LIMIT);
                 ended.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(answer.expect("an answer").code(), Some(200));
             });
         }
         let is_asked = || app.frames().iter().filter(|f| f.kind == HEADERS).count() == TRAILERS;
-        assert!(within(PATIENCE, is_asked), "not all begin");
+        assert!(within(WAIT_LIMIT, is_asked), "not all begin");
         let fine = http::get(agent.addr(), "/app-health/fine/livez", TIMEOUT)?;
         let ended = ended.load(Ordering::SeqCst);
         assert_eq!(

@@ -4,7 +4,7 @@ use crate::support::Outcome;
 use crate::support::agent::Setup;
 use crate::support::fake_app::FakeApp;
 use crate::support::faults::{FINE, answer, redirect};
-use crate::support::kubelet::{Kubelet, Question};
+use crate::support::kubelet::{Kubelet, ProbeRequest};
 use probelet::limits;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -53,16 +53,16 @@ impl Case {
         }
     }
 
-    /// What kubelet is to ask there, with the case's headers where it is to carry them.
-    fn question(&self, addr: SocketAddr, path: &str, carried: bool) -> Question {
+    /// The request for kubelet to send there, with the case's headers if `carried`.
+    fn request(&self, addr: SocketAddr, path: &str, carried: bool) -> ProbeRequest {
         let headers = self.headers.iter().filter(|_| carried);
         let headers = headers
             .map(|(n, v)| (String::from(*n), String::from(*v)))
             .collect();
-        Question {
+        ProbeRequest {
             headers,
             seconds: 5,
-            ..Question::http(addr, path)
+            ..ProbeRequest::http(addr, path)
         }
     }
 
@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-/// Asks the app directly and through an agent, case by case, and compares what arrived.
+/// Probes the app directly and through an agent, case by case, and compares the requests that arrived.
 fn compare(cases: &[Case]) -> Outcome {
     let kubelet = Kubelet::get()?;
     let app = FakeApp::start();
@@ -118,10 +118,10 @@ fn compare(cases: &[Case]) -> Outcome {
                 redirect(*code, &location.replace("PORT", &app.port().to_string())),
             );
         }
-        let direct = case.question(app.addr(), &case.path, true);
+        let direct = case.request(app.addr(), &case.path, true);
         let status_path = format!("/app-health/{n}/livez");
-        let through = case.question(agent.addr(), &status_path, case.held != Held::Table);
-        kubelet.ask(&direct)?;
+        let through = case.request(agent.addr(), &status_path, case.held != Held::Table);
+        kubelet.verdict(&direct)?;
         let mut expected = heads(&app);
         assert!(
             !expected.is_empty(),
@@ -130,7 +130,7 @@ fn compare(cases: &[Case]) -> Outcome {
         if case.has_fragment_in_referer() {
             cut_fragments(&mut expected);
         }
-        let verdict = kubelet.ask(&through)?;
+        let verdict = kubelet.verdict(&through)?;
         let got = heads(&app);
         if got != expected {
             wrong.push(format!(

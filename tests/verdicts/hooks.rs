@@ -5,9 +5,9 @@ use crate::support::fake_app::{FakeApp, Step};
 use crate::support::faults::http1::FaultApp;
 use crate::support::faults::{Catalogue, FINE, FaultCase, answer, send};
 use crate::support::http::{End, request};
-use crate::support::kubelet::{Kubelet, Question};
+use crate::support::kubelet::{Kubelet, ProbeRequest};
 use crate::support::pass::lock;
-use crate::support::{Need, Outcome, PATIENCE, needs, within};
+use crate::support::{Need, Outcome, WAIT_LIMIT, needs, within};
 use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
@@ -123,12 +123,12 @@ impl Hooks {
         let case = self.cases.iter().find(|case| case.name == name);
         let case = case.expect("it is in the catalogue");
         let to = (Ipv4Addr::LOCALHOST, case.target.port()).into();
-        let mut question = Question::hook(to, &case.app_path(), 10);
+        let mut request = ProbeRequest::hook(to, &case.app_path(), 10);
         if self.app.is_secure {
-            question = question.https();
+            request = request.https();
         }
-        let direct = kubelet.ask(&question)?;
-        let through = kubelet.ask(&Question::hook(self.agent.addr(), &path(name), 10))?;
+        let direct = kubelet.verdict(&request)?;
+        let through = kubelet.verdict(&ProbeRequest::hook(self.agent.addr(), &path(name), 10))?;
         assert_eq!(
             direct.result, through.result,
             "direct {direct:?}, through {through:?}"
@@ -149,7 +149,7 @@ impl Hooks {
     }
 }
 
-/// An app that answers plain HTTP on an HTTPS hook is asked again in plain HTTP, without the login.
+/// If an app answers an HTTPS hook in plain HTTP, the hook is sent again in plain HTTP, without the credentials.
 pub fn fall_back_to_http() -> Outcome {
     let kubelet = Kubelet::get()?;
     let app = FakeApp::start();
@@ -166,21 +166,21 @@ pub fn fall_back_to_http() -> Outcome {
     );
     let table = format!(r#"{{"{}":{{"httpGet":{{{get}}}}}}}"#, path("web"));
     let agent = Setup::new().probers(&table).start()?;
-    let direct = Question {
+    let direct = ProbeRequest {
         headers: headers.to_vec(),
-        ..Question::hook(app.addr(), "/drain", 10).https()
+        ..ProbeRequest::hook(app.addr(), "/drain", 10).https()
     };
     // kubelet sends what its manifest has; in the rewritten probe that is the same.
-    let through = Question {
+    let through = ProbeRequest {
         headers: headers.to_vec(),
-        ..Question::hook(agent.addr(), &path("web"), 10)
+        ..ProbeRequest::hook(agent.addr(), &path("web"), 10)
     };
-    for question in [direct, through] {
+    for request in [direct, through] {
         app.take_seen();
-        let verdict = kubelet.ask(&question)?;
+        let verdict = kubelet.verdict(&request)?;
         assert_eq!(verdict.to_string(), "success", "{verdict:?}");
         let seen = app.seen_at("/drain");
-        assert_eq!(seen.len(), 1, "{question:?}");
+        assert_eq!(seen.len(), 1, "{request:?}");
         let head = String::from_utf8_lossy(&seen[0].head).to_lowercase();
         assert!(head.contains("x-stop: now"), "{head}");
         assert!(!head.contains("authorization"), "{head}");
@@ -204,10 +204,10 @@ fn with_script(script: Vec<Step>) -> Result<(FaultApp, Agent), String> {
 pub fn outlasts_its_timeout() -> Outcome {
     let slow = vec![Step::Pause(Duration::from_secs(3)), send(FINE)];
     let (fault_app, agent) = with_script(slow)?;
-    let verdict = Kubelet::get()?.ask(&Question::hook(agent.addr(), &path("fine"), 30))?;
+    let verdict = Kubelet::get()?.verdict(&ProbeRequest::hook(agent.addr(), &path("fine"), 30))?;
     assert_eq!(verdict.to_string(), "success", "{verdict:?}");
     assert!(!fault_app.app.seen_at("/fine")[0].left_early);
-    let verdict = Kubelet::get()?.ask(&Question::hook(agent.addr(), &path("fine"), 1))?;
+    let verdict = Kubelet::get()?.verdict(&ProbeRequest::hook(agent.addr(), &path("fine"), 1))?;
     assert_eq!(
         verdict.result, "unknown",
         "kubelet was to leave: {verdict:?}"
@@ -233,7 +233,7 @@ pub fn ends_with_its_client() -> Outcome {
     drop(client);
     let left = || fault_app.app.seen_at("/fine")[0].left_early;
     assert!(
-        within(PATIENCE, left),
+        within(WAIT_LIMIT, left),
         "the app does not see that the client left"
     );
     assert!(

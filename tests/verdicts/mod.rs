@@ -30,13 +30,13 @@ const TESTS: &[Test] = &[
     ),
     (
         &[],
-        "a_flood_keeps_nobody_waiting",
-        fairness::a_flood_keeps_nobody_waiting,
+        "a_flood_does_not_delay_other_probes",
+        fairness::a_flood_does_not_delay_other_probes,
     ),
     (
         &[],
-        "long_trailers_keep_nobody_waiting",
-        fairness::long_trailers_keep_nobody_waiting,
+        "long_trailers_do_not_delay_other_probes",
+        fairness::long_trailers_do_not_delay_other_probes,
     ),
     (
         &[Need::Go],
@@ -61,7 +61,7 @@ const TESTS: &[Test] = &[
     ),
     (
         &[],
-        "a_hook_ends_when_its_client_leaves",
+        "a_hook_ends_when_its_client_closes",
         hooks::ends_with_its_client,
     ),
 ];

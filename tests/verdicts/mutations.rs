@@ -6,7 +6,7 @@ use crate::support::Outcome;
 use crate::support::agent::{Agent, Setup};
 use crate::support::fake_app::{FakeApp, Step};
 use crate::support::faults::{FINE, answer};
-use crate::support::kubelet::{Kubelet, Question};
+use crate::support::kubelet::{Kubelet, ProbeRequest};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -21,8 +21,8 @@ const ANSWERS: &[&str] = &[
     "HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.0 200 OK\r\nX: y\r\n z\r\n\r\nfine",
 ];
 
-/// What takes the place of a byte: what means something in a head, a URL or a chunk, and what may
-/// stand in none of them.
+/// Bytes to put in place of another one: some have a meaning in a head, a URL or a chunk, some are allowed in none of
+/// them.
 const BYTES: &[u8] = b"\0\t\n\r 05:;x/%?#@+-\x7f\xff";
 
 /// kubelet's verdict is the same with the agent as without.
@@ -111,15 +111,15 @@ fn check(
     bytes: &[u8],
 ) -> Result<String, String> {
     app.on(&format!("/{n}"), vec![Step::Send(bytes.to_vec())]);
-    let ask = |question| {
-        kubelet.ask(&Question {
+    let verdict = |request| {
+        kubelet.verdict(&ProbeRequest {
             seconds: 5,
-            ..question
+            ..request
         })
     };
-    let direct = ask(Question::http(app.addr(), &format!("/{n}")))?;
+    let direct = verdict(ProbeRequest::http(app.addr(), &format!("/{n}")))?;
     let path = format!("/app-health/{n}/livez");
-    let through = ask(Question::http(agent.addr(), &path))?;
+    let through = verdict(ProbeRequest::http(agent.addr(), &path))?;
     let is_out_of_range = direct
         .code()
         .is_some_and(|code| !(200..600).contains(&code));

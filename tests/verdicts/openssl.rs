@@ -28,7 +28,7 @@ struct Servers<'a> {
 
 type Pair = (PathBuf, PathBuf);
 
-/// Versions, suites and groups alone, and what `s_server` is to be told for them.
+/// Single versions, suites and groups, with the expected code and the arguments of `s_server`.
 const PROTOCOLS: &[(&str, u16, &str)] = &[
     ("tls-1.1", 502, "-tls1_1 -cipher ALL:@SECLEVEL=0"),
     ("tls-1.0", 502, "-tls1 -cipher ALL:@SECLEVEL=0"),
@@ -143,7 +143,7 @@ impl Servers<'_> {
         Ok(())
     }
 
-    /// What a verifier would mind: nobody verifies.
+    /// Certificates that a verifier would reject; nothing verifies them.
     fn certificates(&mut self) -> Result<(), String> {
         let day = rcgen::date_time_ymd;
         let algorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
@@ -207,7 +207,7 @@ impl Servers<'_> {
         Ok(())
     }
 
-    /// Asked for or insisted on; the agent has none here.
+    /// Client certificates requested or required; the agent has none here.
     fn client_certificates(&mut self) -> Result<(), String> {
         let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
         let pair = self.self_signed("asking", ec)?;

@@ -2,7 +2,7 @@
 //! wants the token, and can be told to answer the next request otherwise.
 
 use crate::support::certs::{Authority, Folder};
-use crate::support::{PATIENCE, within};
+use crate::support::{WAIT_LIMIT, within};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -119,7 +119,7 @@ impl Cluster {
     /// Waits until something was asked.
     #[track_caller]
     pub fn wait_asked(&self, what: &str) {
-        let asked = within(PATIENCE, || {
+        let asked = within(WAIT_LIMIT, || {
             self.state().asked.iter().any(|asked| asked == what)
         });
         assert!(asked, "{what}: {:#?}", self.state().asked);
@@ -127,7 +127,7 @@ impl Cluster {
 }
 
 fn serve(tcp: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> std::io::Result<()> {
-    tcp.set_read_timeout(Some(PATIENCE))?;
+    tcp.set_read_timeout(Some(WAIT_LIMIT))?;
     let connection = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
     let mut stream = StreamOwned::new(connection, tcp);
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);

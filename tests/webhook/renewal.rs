@@ -4,7 +4,7 @@ use super::stand::{NAME, Webhook, assert_injected, pod, post, review_of, reviewe
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{command, ended, injector};
 use crate::support::trials::trials;
-use crate::support::{PATIENCE, within};
+use crate::support::{WAIT_LIMIT, within};
 use libtest_mimic::Trial;
 use std::fs;
 
@@ -34,7 +34,7 @@ fn a_new_certificate_is_shown_and_no_connection_is_lost() {
     let trusts_next = trusting(&next.pem());
     // Until it is looked at again the old one is shown, which this client does not trust.
     let mut shown = None;
-    within(PATIENCE, || {
+    within(WAIT_LIMIT, || {
         line.send(&post(&review_of(&pod("a"))));
         assert_injected(&line.answer(), "a");
         shown = webhook.line_by(&trusts_next).ok();
@@ -56,7 +56,7 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_told_once() {
     let webhook = Webhook::start(&[]);
     let other = Authority::new("another CA").sign(NAME);
     replace(&webhook.folder, "tls.key", &other.key);
-    within(PATIENCE, || {
+    within(WAIT_LIMIT, || {
         drop(webhook.line());
         webhook.logged("msg=\"certificate kept\"") > 0
     });
@@ -69,7 +69,7 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_told_once() {
     let good = webhook.authority.sign(NAME);
     replace(&webhook.folder, "tls.pem", &good.chain);
     replace(&webhook.folder, "tls.key", &good.key);
-    within(PATIENCE, || {
+    within(WAIT_LIMIT, || {
         drop(webhook.line());
         webhook.logged("msg=\"certificate renewed\"") > 0
     });
@@ -85,7 +85,7 @@ fn a_certificate_that_has_expired_is_shown_and_told() {
     });
     replace(&webhook.folder, "tls.key", &expired.key);
     replace(&webhook.folder, "tls.pem", &expired.chain);
-    within(PATIENCE, || {
+    within(WAIT_LIMIT, || {
         // Once it is shown nobody has a handshake.
         let _ = webhook.line_by(&trusting(&webhook.authority.pem()));
         webhook.logged("has expired") > 0
@@ -119,11 +119,11 @@ fn the_guides_sed_on_the_configmap_works_in_both_directions() {
     assert!(is_injected());
     for rewrite in [false, true] {
         replace(&webhook.folder, "values", &values(rewrite));
-        assert!(within(PATIENCE, || is_injected() == rewrite), "{rewrite}");
+        assert!(within(WAIT_LIMIT, || is_injected() == rewrite), "{rewrite}");
         webhook.wait_log(&format!("msg=\"values taken\" rewrite={rewrite}"));
     }
     replace(&webhook.folder, "values", "{\"sidecarInjectorWebhook\": 1}");
-    within(PATIENCE, || {
+    within(WAIT_LIMIT, || {
         assert!(is_injected());
         webhook.logged("msg=\"values kept\"") > 0
     });

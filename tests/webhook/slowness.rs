@@ -5,7 +5,7 @@ use super::stand::{
 };
 use crate::support::http::End;
 use crate::support::trials::trials;
-use crate::support::{PATIENCE, within};
+use crate::support::{WAIT_LIMIT, within};
 use libtest_mimic::Trial;
 use probelet::limits;
 use rustls::ClientConnection;
@@ -40,7 +40,7 @@ fn trickle(tcp: &TcpStream, bytes: &[u8], mut send: impl FnMut(u8)) -> Duration 
             Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             // An answer, or the end.
             _ => {
-                tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                tcp.set_read_timeout(Some(WAIT_LIMIT)).expect("a timeout");
                 return began.elapsed();
             }
         }
@@ -172,7 +172,7 @@ fn whoever_stops_reading_the_log_holds_no_review_up() {
         assert_injected(&line.answer(), &name);
     }
     drop(stalled);
-    let is_told = within(PATIENCE, || {
+    let is_told = within(WAIT_LIMIT, || {
         line.send(&post(&review_of(&pod("next"))));
         assert_injected(&line.answer(), "next");
         webhook.logged(" dropped=") > 0

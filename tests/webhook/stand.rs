@@ -1,7 +1,7 @@
 //! The webhook as a process, and a client that speaks TLS to it and hides nothing.
 
 pub use super::requests::{assert_injected, get, head, padded, pod, post, review_of, reviewed};
-use crate::support::PATIENCE;
+use crate::support::WAIT_LIMIT;
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{injector, words};
 use crate::support::http::{Answer, End};
@@ -137,7 +137,7 @@ impl Webhook {
     #[track_caller]
     pub fn wait_log(&self, part: &str) -> String {
         let mut found = None;
-        within(PATIENCE, || {
+        within(WAIT_LIMIT, || {
             found = self.log().into_iter().find(|line| line.contains(part));
             found.is_some()
         });
@@ -147,8 +147,8 @@ impl Webhook {
     /// A TCP connection.
     pub fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.addr).expect("a connection");
-        tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        tcp.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        tcp.set_read_timeout(Some(WAIT_LIMIT)).expect("a timeout");
+        tcp.set_write_timeout(Some(WAIT_LIMIT)).expect("a timeout");
         tcp.set_nodelay(true).expect("no delay");
         tcp
     }
@@ -198,7 +198,7 @@ impl Webhook {
     #[track_caller]
     pub fn wait_metric(&self, name: &str, value: f64) {
         let mut last = 0.0;
-        let came = within(PATIENCE, || {
+        let came = within(WAIT_LIMIT, || {
             last = self.metric(name, &[]);
             (last - value).abs() < 0.5
         });
@@ -228,7 +228,7 @@ impl Webhook {
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
         let mut status = None;
-        within(PATIENCE, || {
+        within(WAIT_LIMIT, || {
             status = self.child.try_wait().expect("our child");
             status.is_some()
         });

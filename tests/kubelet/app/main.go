@@ -1,5 +1,5 @@
-// An app on Go's net/http, which most apps of a cluster stand on: over TLS with HTTP/2 or without, with
-// a client certificate demanded, and in plaintext with HTTP/2 beside HTTP/1.
+// An app on Go's net/http, which most apps of a cluster use: over TLS with HTTP/2 or without, with
+// a client certificate demanded, and in plaintext with HTTP/2 and HTTP/1.
 //
 // Takes the folder with app.pem, app.key and ca.pem, prints its ports as one line of JSON, and serves
 // until its standard input ends.

@@ -110,7 +110,7 @@ fn answers(catalogue: &mut Catalogue) {
     catalogue.grpc("trailers-only-0", 502, vec![answer(&[trailers_only("0")])]);
 }
 
-/// Answers in HTTP/2 of something that knows no gRPC.
+/// Answers in HTTP/2 of something without gRPC.
 fn without_grpc(catalogue: &mut Catalogue) {
     for (status, code) in [
         ("200", 502),
@@ -276,7 +276,7 @@ fn before_the_call(catalogue: &mut Catalogue) {
     catalogue.last().is_compared = false;
 }
 
-/// What the server has not begun is asked once more.
+/// A call that the server has not begun is sent once more.
 fn second_calls(catalogue: &mut Catalogue) {
     let close = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes)];
     let whole = [ok(), message(1), trailers("0")].concat();

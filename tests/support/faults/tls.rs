@@ -1,5 +1,5 @@
 //! What can go wrong in TLS itself: no handshake, a broken one, and one that is followed by garbage.
-//! Every app is asked over HTTPS.
+//! Every app is probed over HTTPS.
 
 use super::{Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target};
 use crate::support::frames;
@@ -135,7 +135,7 @@ fn broken_handshakes(catalogue: &mut Catalogue) {
     catalogue.raw("hello-drips", 504, vec![Act::Do(drip)]);
 }
 
-/// Records without end that lead nowhere.
+/// Records without end and without progress.
 fn floods(catalogue: &mut Catalogue) {
     let huge = [&[2, 0xff, 0xff, 0xff][..], &[0; 4096]].concat();
     for (name, bytes) in [

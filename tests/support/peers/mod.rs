@@ -8,7 +8,7 @@ pub mod python;
 pub mod secret;
 
 use super::certs::{Authority, Folder};
-use super::{PATIENCE, within};
+use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ impl Process {
         let child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
         let mut process = Self(child);
         let mut ended = false;
-        let listens = within(PATIENCE, || {
+        let listens = within(WAIT_LIMIT, || {
             ended = !matches!(process.0.try_wait(), Ok(None));
             ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
         });

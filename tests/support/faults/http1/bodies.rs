@@ -35,7 +35,7 @@ fn whole(cases: &mut HttpCases) {
     cases.respond("http-1.0-chunked", chunked, 200);
 }
 
-/// Servers that keep the connection open whatever was asked of them.
+/// Servers that keep the connection open whatever the request says.
 fn held(cases: &mut HttpCases) {
     let alive = "Connection: keep-alive\r\nContent-Length: 4\r\n\r\nfine";
     let whole = Expected::Status(200);

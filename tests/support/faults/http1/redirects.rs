@@ -5,7 +5,7 @@ use crate::support::TLS;
 
 pub(super) fn add_to(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
     by_code(cases);
-    for (name, location, code) in PLACES {
+    for (name, location, code) in LOCATIONS {
         cases.add(
             &format!("redirect-to-{name}"),
             redirect(302, location),
@@ -44,8 +44,8 @@ fn by_code(cases: &mut HttpCases) {
     }
 }
 
-/// Places without a port of ours.
-const PLACES: &[(&str, &str, u16)] = &[
+/// Locations without one of these ports.
+const LOCATIONS: &[(&str, &str, u16)] = &[
     ("relative", "fine", 200),
     ("dots", "./x/../fine", 200),
     ("query", "/fine?a=b&c=%20", 200),
@@ -74,8 +74,8 @@ const PLACES: &[(&str, &str, u16)] = &[
     ("control", "/fi\u{1}ne", 502),
 ];
 
-/// A name, a place with a port of ours, and what comes of going there.
-fn places_with_ports(ports: &Ports, status_port: u16) -> Vec<(&'static str, String, u16)> {
+/// A name, a Location with one of these ports, and the code.
+fn locations_with_ports(ports: &Ports, status_port: u16) -> Vec<(&'static str, String, u16)> {
     let (app, other, dead) = (ports.app, ports.other, ports.refusing);
     let across = ports.across;
     let (ours, theirs) = if ports.is_secure {
@@ -83,7 +83,7 @@ fn places_with_ports(ports: &Ports, status_port: u16) -> Vec<(&'static str, Stri
     } else {
         ("http", "https")
     };
-    // Asked directly, kubelet follows this one into the agent, which asks the app, and so on.
+    // Without the agent, kubelet follows this one into the agent, which probes the app, and so on.
     let own = format!("http://127.0.0.1:{status_port}/app-health/redirect-to-status-port/livez");
     vec![
         ("same-port", format!("{ours}://127.0.0.1:{app}/fine"), 200),
@@ -135,7 +135,7 @@ fn places_with_ports(ports: &Ports, status_port: u16) -> Vec<(&'static str, Stri
 }
 
 fn to_ports(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
-    for (name, location, code) in places_with_ports(ports, status_port) {
+    for (name, location, code) in locations_with_ports(ports, status_port) {
         cases.add(
             &format!("redirect-to-{name}"),
             redirect(302, &location),
@@ -153,11 +153,11 @@ fn to_ports(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
     );
 }
 
-/// What answers in the wrong scheme, and in the right one; a build without TLS asks neither.
+/// Codes for the wrong scheme and the right one; a build without TLS probes neither.
 const WRONG_SCHEME: u16 = if TLS { 502 } else { 501 };
 const OTHER_SCHEME: u16 = if TLS { 200 } else { 501 };
 
-/// To a sign-on elsewhere, which is told so much.
+/// A redirect to a sign-on elsewhere, with so many bytes in its query.
 fn away(bytes: usize) -> String {
     format!("https://sso.example/login?to={}", "l".repeat(bytes))
 }

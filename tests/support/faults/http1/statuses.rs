@@ -2,14 +2,14 @@
 
 use super::{Expected, HttpCases};
 
-/// Codes that are handed on as they are.
-const HANDED_ON: &[u16] = &[
+/// Codes that are passed on unchanged.
+const PASSED_ON: &[u16] = &[
     200, 201, 202, 203, 205, 206, 226, 299, 300, 304, 305, 306, 309, 399, 400, 401, 403, 404, 405,
     409, 418, 429, 431, 451, 499, 500, 501, 502, 503, 504, 511, 599,
 ];
 
-/// Status lines whose code nobody could hand on.
-const NOT_HANDED_ON: &[(&str, &str)] = &[
+/// Status lines whose code no proxy can pass on.
+const NOT_PASSED_ON: &[(&str, &str)] = &[
     ("000", "000 None"),
     ("099", "099 Low"),
     ("199-last", "199 Interim"),
@@ -24,11 +24,11 @@ const NOT_HANDED_ON: &[(&str, &str)] = &[
 ];
 
 pub(super) fn add_to(cases: &mut HttpCases) {
-    for code in HANDED_ON {
+    for code in PASSED_ON {
         let text = format!("HTTP/1.1 {code} Some Words\r\nContent-Length: 4\r\n\r\nbody");
         cases.respond(&format!("status-{code}"), &text, *code);
     }
-    for (name, line) in NOT_HANDED_ON {
+    for (name, line) in NOT_PASSED_ON {
         let text = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
         cases.respond(&format!("status-{name}"), &text, 502);
     }

@@ -49,7 +49,7 @@ pub(super) fn add_to(cases: &mut Http2Cases) {
     cases.respond("head-with-priority", FINE, &[headers(flags, &weighted)]);
 }
 
-/// Names and values, and where the status may stand.
+/// Names and values, and the place of the status.
 fn fields(cases: &mut Http2Cases) {
     let ends = |block: &[u8]| headers(END_STREAM, block);
     for (name, code, fields) in [
