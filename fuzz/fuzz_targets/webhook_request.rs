@@ -1,41 +1,41 @@
-//! A request to the webhook: a split changes neither head nor chunks, and what is chunked here comes out whole.
+//! A request to the webhook: a split changes neither head nor body, and a body that is encoded here decodes to itself.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::webhook::{Chunked, parse_head};
+use probelet::webhook::{ChunkedDecoder, parse_request_head};
 
-/// Bytes of a body from which it is too large.
+/// Bytes of a body that is not too large.
 const MOST: usize = 256;
 
-/// The body, whether it has ended, and how many bytes were used; none where the chunks are broken.
+/// The body, whether it has ended, and the number of bytes used; `None` if the coding is malformed.
 fn decode<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     most: usize,
 ) -> Option<(Vec<u8>, bool, usize)> {
-    let (mut body, mut chunked, mut used) = (Vec::new(), Chunked::new(), 0);
+    let (mut body, mut decoder, mut used) = (Vec::new(), ChunkedDecoder::new(), 0);
     for piece in pieces {
-        used += chunked.feed(piece, &mut body, most).ok()?;
-        if chunked.is_done() || body.len() > most {
+        used += decoder.feed(piece, &mut body, most).ok()?;
+        if decoder.is_done() || body.len() > most {
             break;
         }
     }
-    Some((body, chunked.is_done(), used))
+    Some((body, decoder.is_done(), used))
 }
 
 fn check_head(bytes: &[u8], cut: usize) {
-    let whole = parse_head(bytes);
-    match parse_head(&bytes[..cut]) {
-        // What comes behind a head is none of its business.
+    let whole = parse_request_head(bytes);
+    match parse_request_head(&bytes[..cut]) {
+        // Bytes after a head do not change it.
         Ok(Some(head)) => assert_eq!(whole, Ok(Some(head))),
         Ok(None) => {}
         Err(_) => assert!(whole.is_err(), "cut at {cut}"),
     }
     if let Ok(Some((head, len))) = whole {
-        assert_eq!(parse_head(&bytes[..len]), Ok(Some((head, len))));
-        assert_eq!(parse_head(&bytes[..cut.min(len - 1)]), Ok(None));
+        assert_eq!(parse_request_head(&bytes[..len]), Ok(Some((head, len))));
+        assert_eq!(parse_request_head(&bytes[..cut.min(len - 1)]), Ok(None));
     }
-    if let Err(problem) = whole {
-        assert!(matches!(problem.status(), 400 | 431), "{problem}");
+    if let Err(error) = whole {
+        assert!(matches!(error.status(), 400 | 431), "{error}");
     }
 }
 
@@ -54,7 +54,7 @@ fn check_chunks(bytes: &[u8], cut: usize) {
     }
 }
 
-/// As a client does it, in chunks of this size.
+/// Encodes the body in chunks of this size, as a client does.
 fn check_round_trip(bytes: &[u8], size: usize) {
     let mut coded = Vec::new();
     for chunk in bytes.chunks(size) {
@@ -72,7 +72,7 @@ fuzz_target!(|input: (u16, &[u8])| {
     let (cut, bytes) = (usize::from(input.0).min(input.1.len()), input.1);
     check_head(bytes, cut);
     check_chunks(bytes, cut);
-    // Lines of all chunks together have their bounds.
+    // The chunk lines of all chunks together are limited.
     if bytes.len() < 1024 {
         check_round_trip(bytes, cut.max(1));
     }

@@ -5,7 +5,7 @@ use crate::config::{Fault, Listen, format, level, seconds};
 use crate::flags;
 use crate::inject::values::Values;
 use crate::telemetry::{Format, Level, LogSettings, Quoted};
-use crate::webhook::{self, Api, Certificate, Names, Options};
+use crate::webhook::{self, ApiServer, CertSource, Options, SelfSignedNames};
 use core::time::Duration;
 
 /// The port that is listened on; one that needs no privilege.
@@ -78,10 +78,10 @@ fn options(args: &[String]) -> Result<Options, Stop> {
             addr: None,
             port: PORT,
         },
-        certificate: Certificate::Files(["".into(), "".into()]),
+        certificate: CertSource::Files(["".into(), "".into()]),
         flags: Values::default(),
         config: None,
-        api: Api::default(),
+        api_server: ApiServer::default(),
         log: LogSettings {
             level: Level::Info,
             format: Format::Logfmt,
@@ -97,9 +97,9 @@ fn options(args: &[String]) -> Result<Options, Stop> {
                 certificate.names.push((flag, value));
             }
             "--config" => options.config = Some(value.into()),
-            "--api-server" => options.api.server = Some(value.into()),
-            "--api-ca" => options.api.ca = Some(value.into()),
-            "--api-token" => options.api.token = Some(value.into()),
+            "--api-server" => options.api_server.url = Some(value.into()),
+            "--api-ca" => options.api_server.ca = Some(value.into()),
+            "--api-token" => options.api_server.token = Some(value.into()),
             _ if settings::set(&mut values, flag, value)? => {}
             _ => served(&mut options, flag, value)
                 .map_err(|what| Stop::Usage(format!("{flag} is {}{what}", Quoted(value))))?,
@@ -134,17 +134,17 @@ fn served(options: &mut Options, flag: &str, value: &str) -> Result<(), String> 
 }
 
 impl Typed<'_> {
-    fn meant(self) -> Result<Certificate, Stop> {
+    fn meant(self) -> Result<CertSource, Stop> {
         let usage = |text: String| Err(Stop::Usage(text));
         match (self.cert, self.key, self.is_self_signed) {
             (Some(cert), Some(key), false) => match self.names.first() {
-                None => Ok(Certificate::Files([cert.into(), key.into()])),
+                None => Ok(CertSource::Files([cert.into(), key.into()])),
                 Some((flag, _)) => usage(format!(
                     "{flag} is for a certificate of our own: leave it out, or write --self-signed \
                      instead of --cert and --key"
                 )),
             },
-            (None, None, true) => Ok(Certificate::SelfSigned(self.names())),
+            (None, None, true) => Ok(CertSource::SelfSigned(self.names())),
             (None, None, false) => usage(
                 "there is no certificate: write --cert FILE and --key FILE, or --self-signed"
                     .into(),
@@ -160,13 +160,13 @@ impl Typed<'_> {
         }
     }
 
-    fn names(&self) -> Names {
+    fn names(&self) -> SelfSignedNames {
         let named = |flag: &str| {
             let found = self.names.iter().find(|(name, _)| *name == flag);
             found.map(|(_, value)| Box::<str>::from(*value))
         };
         let name = |flag: &str, default: &str| named(flag).unwrap_or_else(|| default.into());
-        Names {
+        SelfSignedNames {
             service: name("--service", NAME),
             namespace: named("--namespace"),
             secret: name("--secret", SECRET),

@@ -1,21 +1,22 @@
-//! Chunked coding (RFC 9112 section 7.1), strictly: no bare LF. Extensions and trailers are passed over. Pure.
+//! Chunked coding (RFC 9112 section 7.1), decoded strictly: no bare LF. Extensions and trailers are ignored.
+//! `wire` has another decoder, for responses of the app: it is lenient as Go's client and keeps no bytes of the body.
 
 use crate::limits;
 
 /// Decodes a chunked body.
 #[derive(Clone, Debug)]
-pub struct Chunked {
-    at: At,
-    /// The size being read, then what is left of the chunk.
+pub struct ChunkedDecoder {
+    state: State,
+    /// The chunk size read so far, then the rest of the chunk.
     size: usize,
-    /// Bytes of the line so far, without its end.
+    /// Bytes of the current line, without its end.
     line: usize,
-    /// Bytes that may still be passed over.
-    room: usize,
+    /// Bytes of lines and trailers that may still follow.
+    overhead_left: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum State {
     Size,
     Extension,
     SizeLf,
@@ -27,48 +28,54 @@ enum At {
     Done,
 }
 
-/// The chunks are broken.
+/// The chunked coding is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct Malformed;
 
-impl Default for Chunked {
-    fn default() -> Chunked {
-        Chunked::new()
+impl Default for ChunkedDecoder {
+    fn default() -> ChunkedDecoder {
+        ChunkedDecoder::new()
     }
 }
 
-impl Chunked {
-    /// At the start of a body.
-    pub fn new() -> Chunked {
-        Chunked {
-            at: At::Size,
+impl ChunkedDecoder {
+    /// A decoder at the start of a body.
+    pub fn new() -> ChunkedDecoder {
+        ChunkedDecoder {
+            state: State::Size,
             size: 0,
             line: 0,
-            room: limits::CHUNK_LINES_BYTES,
+            overhead_left: limits::CHUNK_LINES_BYTES,
         }
     }
 
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
-        self.at == At::Done
+        self.state == State::Done
     }
 
-    /// Decodes bytes into `body` until the body ends or has more than `most`; says how many were used.
+    /// Appends decoded bytes to `body` until the body ends or has more than `max_bytes`. Returns the number of bytes
+    /// used.
     ///
     /// # Errors
-    /// When the chunks are broken.
-    pub fn feed(&mut self, bytes: &[u8], body: &mut Vec<u8>, most: usize) -> Result<usize, Broken> {
+    /// When the coding is malformed.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<usize, Malformed> {
         let mut used = 0;
-        while used < bytes.len() && !self.is_done() && body.len() <= most {
-            if self.at == At::Data {
-                // One byte over is enough to see that it is too much.
-                let wanted = self.size.min(most + 1 - body.len());
+        while used < bytes.len() && !self.is_done() && body.len() <= max_bytes {
+            if self.state == State::Data {
+                // One byte over the limit shows that it is exceeded.
+                let wanted = self.size.min(max_bytes + 1 - body.len());
                 let taken = wanted.min(bytes.len() - used);
                 body.extend_from_slice(&bytes[used..used + taken]);
                 used += taken;
                 self.size -= taken;
                 if self.size == 0 {
-                    self.at = At::DataCr;
+                    self.state = State::DataCr;
                 }
             } else {
                 self.step(bytes[used])?;
@@ -78,47 +85,48 @@ impl Chunked {
         Ok(used)
     }
 
-    fn step(&mut self, byte: u8) -> Result<(), Broken> {
-        self.room = self.room.checked_sub(1).ok_or(Broken)?;
-        self.at = match (self.at, byte) {
-            (At::Size, b'\r') if self.line > 0 => At::SizeLf,
-            (At::Size, b';') if self.line > 0 => At::Extension,
-            (At::Size, _) => self.digit(byte)?,
-            (At::Extension, b'\r') => At::SizeLf,
-            (At::Extension, b'\n') => return Err(Broken),
-            (At::Extension, _) => At::Extension,
-            (At::SizeLf, b'\n') => self.begin(),
-            (At::DataCr, b'\r') => At::DataLf,
-            (At::DataLf, b'\n') => At::Size,
-            (At::Trailer, b'\r') => At::TrailerLf,
-            (At::Trailer, b'\n') => return Err(Broken),
-            (At::Trailer, _) => {
+    fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+        self.overhead_left = self.overhead_left.checked_sub(1).ok_or(Malformed)?;
+        self.state = match (self.state, byte) {
+            (State::Size, b'\r') if self.line > 0 => State::SizeLf,
+            (State::Size, b';') if self.line > 0 => State::Extension,
+            (State::Size, _) => self.digit(byte)?,
+            (State::Extension, b'\r') => State::SizeLf,
+            (State::Extension, b'\n') => return Err(Malformed),
+            (State::Extension, _) => State::Extension,
+            (State::SizeLf, b'\n') => self.begin_chunk(),
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size,
+            (State::Trailer, b'\r') => State::TrailerLf,
+            (State::Trailer, b'\n') => return Err(Malformed),
+            (State::Trailer, _) => {
                 self.line += 1;
-                At::Trailer
+                State::Trailer
             }
-            (At::TrailerLf, b'\n') if self.line == 0 => At::Done,
-            (At::TrailerLf, b'\n') => {
+            (State::TrailerLf, b'\n') if self.line == 0 => State::Done,
+            (State::TrailerLf, b'\n') => {
                 self.line = 0;
-                At::Trailer
+                State::Trailer
             }
-            _ => return Err(Broken),
+            (State::SizeLf | State::DataCr | State::DataLf | State::TrailerLf, _)
+            | (State::Data | State::Done, _) => return Err(Malformed),
         };
         Ok(())
     }
 
-    fn digit(&mut self, byte: u8) -> Result<At, Broken> {
-        let digit = char::from(byte).to_digit(16).ok_or(Broken)?;
+    fn digit(&mut self, byte: u8) -> Result<State, Malformed> {
+        let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
         self.line += 1;
-        let size = self.size.checked_mul(16).ok_or(Broken)?;
+        let size = self.size.checked_mul(16).ok_or(Malformed)?;
         self.size = size + digit as usize;
-        Ok(At::Size)
+        Ok(State::Size)
     }
 
-    fn begin(&mut self) -> At {
+    fn begin_chunk(&mut self) -> State {
         self.line = 0;
         match self.size {
-            0 => At::Trailer,
-            _ => At::Data,
+            0 => State::Trailer,
+            _ => State::Data,
         }
     }
 }

@@ -1,104 +1,105 @@
-//! One connection: its handshake, then request after request.
+//! One connection: its TLS handshake, then its requests in turn.
 
-use super::answer::Answer;
-use super::exchange::{self, After};
-use super::places::{Id, Phase};
-use super::problem::Problem;
-use super::shared::Shared;
-use super::stream::{Tls, before, write};
+use super::connection_table::{ConnectionId, Phase};
+use super::handler::{self, AfterResponse};
+use super::http_error::HttpError;
+use super::io::{ServerStream, timeout_at, write_all};
+use super::response::Response;
+use super::server_state::ServerState;
 use crate::limits;
 use async_io::Async;
-use smol::io::AsyncWriteExt;
+use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::io;
 use std::net::TcpStream;
 use std::time::Instant;
 
-/// The first byte of TLS: a handshake record.
+/// `ContentType` of a handshake record (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
 /// Serves a connection until it ends.
-pub async fn serve(shared: &Shared, socket: Async<TcpStream>, id: Id) {
-    // A small answer is one write: waiting for more to send with it only costs time.
+pub async fn serve(state: &ServerState, socket: Async<TcpStream>, id: ConnectionId) {
+    // A response is one write, so Nagle's algorithm would only delay its end.
     let _ = socket.get_ref().set_nodelay(true);
     let deadline = Instant::now() + limits::WEBHOOK_HANDSHAKE_TIME;
-    match before(deadline, handshake(shared, socket)).await {
-        Some(Ok(Some(mut stream))) => requests(shared, &mut stream, id).await,
+    match timeout_at(deadline, handshake(state, socket)).await {
+        Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, id).await,
         Some(Ok(None)) => {}
-        Some(Err(error)) => shared.note_handshake(&error.to_string()),
-        None => shared.note_handshake("it took too long"),
+        Some(Err(error)) => state.log_handshake_failure(&error.to_string()),
+        None => state.log_handshake_failure("timed out"),
     }
 }
 
-/// The handshake. Nothing is kept for a connection before its first byte, nor for one that goes without any.
-async fn handshake(shared: &Shared, mut socket: Async<TcpStream>) -> io::Result<Option<Tls>> {
+/// Runs the handshake; `None` if the client closed without a byte. Before the first byte nothing is allocated for the
+/// connection.
+async fn handshake(
+    state: &ServerState,
+    mut socket: Async<TcpStream>,
+) -> io::Result<Option<ServerStream>> {
     let mut first = [0];
     match socket.peek(&mut first).await? {
         0 => Ok(None),
         _ if first[0] == HANDSHAKE => {
-            let mut stream = shared.acceptor().accept(socket).await?;
-            let most = Some(limits::WEBHOOK_TLS_BYTES);
-            stream.get_mut().1.set_buffer_limit(most);
+            let mut stream = state.reload_acceptor().accept(socket).await?;
+            let limit = Some(limits::WEBHOOK_TLS_BYTES);
+            stream.get_mut().1.set_buffer_limit(limit);
             Ok(Some(stream))
         }
         _ => {
-            let answer = Answer::from(Problem::NotTls).bytes(true, true);
-            write(&mut socket, &answer).await?;
-            linger(shared, &mut socket).await;
-            Err(io::Error::other("it does not speak TLS"))
+            let response = Response::from(HttpError::NotTls).encode(true, true);
+            write_all(&mut socket, &response).await?;
+            linger(state, &mut socket).await;
+            Err(io::Error::other("the client does not speak TLS"))
         }
     }
 }
 
-async fn requests(shared: &Shared, stream: &mut Tls, id: Id) {
-    let mut read = Vec::new();
+async fn serve_requests(state: &ServerState, stream: &mut ServerStream, id: ConnectionId) {
+    let mut received = Vec::new();
     loop {
-        if read.is_empty() {
-            shared.places.enter(id, Phase::Idle);
-            let idle = Instant::now() + limits::WEBHOOK_IDLE_TIME;
-            let more = shared
-                .scratch
-                .read(stream, |bytes| read.extend_from_slice(bytes));
-            match before(idle, more).await {
-                Some(Ok(())) if !read.is_empty() => {}
+        if received.is_empty() {
+            state.connections.set_phase(id, Phase::Idle);
+            let deadline = Instant::now() + limits::WEBHOOK_IDLE_TIME;
+            let read = state
+                .read_buffer
+                .read(stream, |bytes| received.extend_from_slice(bytes));
+            match timeout_at(deadline, read).await {
+                Some(Ok(())) if !received.is_empty() => {}
                 Some(Err(_)) => return,
-                // The client has said all, or nothing for long.
+                // The client closed its side, or was idle for too long.
                 Some(Ok(())) | None => break,
             }
         }
-        shared.places.enter(id, Phase::Head);
-        match exchange::exchange(shared, stream, id, &mut read).await {
-            Ok(After::Next) => {}
-            Ok(After::Close) => break,
-            Ok(After::Linger) => {
-                linger(shared, stream).await;
+        state.connections.set_phase(id, Phase::Head);
+        match handler::handle(state, stream, id, &mut received).await {
+            Ok(AfterResponse::KeepAlive) => {}
+            Ok(AfterResponse::Close) => break,
+            Ok(AfterResponse::Linger) => {
+                linger(state, stream).await;
                 return;
             }
             Err(_) => return,
         }
-        if read.is_empty() {
-            // What a large head took is not kept while nothing comes.
-            read = Vec::new();
+        if received.is_empty() {
+            // Frees the memory of a large head while the connection is idle.
+            received = Vec::new();
         }
     }
-    let late = Instant::now() + limits::LINGER_TIME;
-    let _ = before(late, stream.close()).await;
+    let deadline = Instant::now() + limits::LINGER_TIME;
+    let _ = timeout_at(deadline, stream.close()).await;
 }
 
-/// Reads and throws away what the client still sends, so that the answer is not lost in a reset (RFC 9112
-/// section 9.6).
-async fn linger<S>(shared: &Shared, stream: &mut S)
-where
-    S: smol::io::AsyncRead + smol::io::AsyncWrite + Unpin,
-{
-    let work = async {
+/// Closes the sending side, then reads and discards what the client still sends: a reset could overtake the response
+/// (RFC 9112 section 9.6).
+async fn linger(state: &ServerState, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let discard = async {
         let _ = stream.close().await;
-        let mut room = limits::WEBHOOK_LINGER_BYTES;
-        while room > 0 {
-            match shared.scratch.read(stream, <[u8]>::len).await {
+        let mut budget = limits::WEBHOOK_LINGER_BYTES;
+        while budget > 0 {
+            match state.read_buffer.read(stream, <[u8]>::len).await {
                 Ok(0) | Err(_) => return,
-                Ok(len) => room = room.saturating_sub(len),
+                Ok(len) => budget = budget.saturating_sub(len),
             }
         }
     };
-    before(Instant::now() + limits::LINGER_TIME, work).await;
+    timeout_at(Instant::now() + limits::LINGER_TIME, discard).await;
 }

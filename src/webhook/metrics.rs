@@ -16,7 +16,13 @@ const CODES: usize = 12;
 const PIECE_BYTES: usize = 4096;
 
 /// Values of the label `outcome`, in the order of [`outcome_index`].
-const OUTCOMES: [&str; 5] = ["patched", "unchanged", "skipped", "refused", "not_asked"];
+const OUTCOMES: [&str; 5] = [
+    "patched",
+    "unchanged",
+    "skipped",
+    "failed",
+    "not_applicable",
+];
 
 /// All counters.
 #[derive(Debug)]
@@ -188,8 +194,8 @@ fn outcome_index(outcome: &Outcome) -> usize {
         Outcome::Patched(_) => 0,
         Outcome::Unchanged(_) => 1,
         Outcome::Skipped(_) => 2,
-        Outcome::Refused(_) => 3,
-        Outcome::NotAsked => 4,
+        Outcome::Failed(_) => 3,
+        Outcome::NotApplicable => 4,
     }
 }
 
@@ -203,11 +209,11 @@ mod tests {
             Outcome::Patched("".into()),
             Outcome::Unchanged("".into()),
             Outcome::Skipped("".into()),
-            Outcome::Refused("".into()),
-            Outcome::NotAsked,
+            Outcome::Failed("".into()),
+            Outcome::NotApplicable,
         ];
         for outcome in &outcomes {
-            assert_eq!(OUTCOMES[outcome_index(outcome)], outcome.word());
+            assert_eq!(OUTCOMES[outcome_index(outcome)], outcome.as_str());
         }
     }
 }

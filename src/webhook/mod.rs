@@ -1,49 +1,50 @@
-//! The admission webhook: the API server asks it about each new pod, over TLS, and gets the edits that
-//! `inject` wants as a JSON Patch.
+//! The admission webhook: the API server sends a review of each new pod over TLS, and gets the edits of `inject` as a
+//! JSON Patch.
 //!
-//! | file           | what it is for |
-//! |----------------|----------------|
-//! | `review`       | one AdmissionReview to its answer; pure |
-//! | `head`, `chunked`, `answer`, `problem` | HTTP/1.1: bytes to typed values and back |
-//! | `stream`, `exchange` | one request of a connection: head, body, answer |
-//! | `connection`   | handshake, then request after request |
-//! | `places`       | how many connections there are at once |
-//! | `server`, `shared` | start, accept, drain, and what all connections share |
-//! | `serving_cert`, `validity` | the serving certificate, read again when its files change |
-//! | `self_signed`, `share` | a CA of our own, shared by replicas in a Secret |
-//! | `api` | the API server as a client sees it |
-//! | `keeper`       | looks at both again and again |
+//! | file           | contents |
+//! |----------------|----------|
+//! | `review`       | answers one AdmissionReview; pure |
+//! | `request_head`, `chunked`, `response`, `http_error` | HTTP/1.1: bytes to typed values and back; pure |
+//! | `handler`      | one request: head, body, response |
+//! | `connection`   | one connection: handshake, then its requests in turn |
+//! | `connection_table` | all connections: their number, and which one is evicted |
+//! | `io`           | reads and writes with deadlines |
+//! | `server`, `server_state` | start, accept, graceful shutdown; the state that connections share |
+//! | `serving_cert`, `validity` | the serving certificate, reloaded when its files change |
+//! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
+//! | `api_client`   | requests to the API server |
+//! | `refresher`    | refreshes the self-signed certificate and the cluster's version |
 //! | `settings`     | flags and the mounted ConfigMap |
 //! | `metrics`      | counters and their page |
 //!
-//! One thread. A pod is never refused: what cannot be injected comes back unpatched, with the reason as a
-//! warning, and the kubelet's probes of it fail or pass as they would have without us.
+//! One thread. Every pod is allowed: one that cannot be injected comes back without a patch and with a warning, and its
+//! probes work as they would without the webhook.
 
-mod answer;
-mod api;
+mod api_client;
 mod chunked;
 mod connection;
-mod exchange;
-mod head;
-mod keeper;
+mod connection_table;
+mod handler;
+mod http_error;
+mod io;
 mod metrics;
-mod places;
-mod problem;
+mod refresher;
+mod request_head;
+mod response;
 mod review;
+mod secret_cert_store;
 mod self_signed;
 mod server;
+mod server_state;
 mod serving_cert;
 mod settings;
-mod share;
-mod shared;
-mod stream;
 mod validity;
 
-// The two parsers that whoever reaches the port feeds, for the fuzzer.
+// The two parsers of untrusted bytes, for the fuzzer.
 #[doc(hidden)]
-pub use chunked::Chunked;
+pub use chunked::ChunkedDecoder;
 #[doc(hidden)]
-pub use head::parse as parse_head;
+pub use request_head::parse_request_head;
 
 pub use review::{Outcome, ReviewError, Reviewed, review};
 pub use server::run;
@@ -54,73 +55,72 @@ use crate::telemetry::LogSettings;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io;
 
-/// How the webhook is to be served.
+/// The options of the webhook.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where; port 0 is any that is free, which the log tells.
+    /// The address and port; port 0 is any free one, which the log has.
     pub listen: Listen,
-    /// What is shown to the API server.
-    pub certificate: Certificate,
-    /// What the flags say of pods: it beats the ConfigMap. Where neither names a kind of sidecar, the cluster's
-    /// version decides.
+    /// The source of the serving certificate.
+    pub certificate: CertSource,
+    /// The flags for all pods, which override the ConfigMap. If neither selects a kind of sidecar, the cluster's version
+    /// does.
     pub flags: Values,
-    /// The ConfigMap's `values` as a file, or the directory it is mounted at.
+    /// The file with the ConfigMap's `values`, or the directory where the ConfigMap is mounted.
     pub config: Option<Box<str>>,
-    /// Where the API server is, if not where a pod finds it.
-    pub api: Api,
-    /// What is logged, and how.
+    /// The API server, if it is not the one in the pod's environment.
+    pub api_server: ApiServer,
+    /// Level and format of the log.
     pub log: LogSettings,
-    /// Serve on for this long after SIGTERM, until nobody is sent here any more.
+    /// Keep serving for this long after SIGTERM, until no endpoint leads here.
     pub shutdown_delay: Duration,
 }
 
-/// Where the webhook's certificate comes from.
+/// The source of the serving certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Certificate {
-    /// Files of the certificate, with its intermediates, and of its key; they are read again when they change.
+pub enum CertSource {
+    /// Files of the certificate, followed by its intermediates, and of its key. They are reloaded when they change.
     Files([Box<str>; 2]),
-    /// Made here, kept in a Secret, its CA written into the webhook's configuration.
-    SelfSigned(Names),
+    /// Generated, stored in a Secret, and its CA published in the webhook's configuration.
+    SelfSigned(SelfSignedNames),
 }
 
-/// The names that a certificate of our own rests on.
+/// The objects that a self-signed certificate needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// Of the Service that leads here.
+pub struct SelfSignedNames {
+    /// The Service of the webhook.
     pub service: Box<str>,
-    /// Of the namespace of Service and Secret; else the pod's own.
+    /// The namespace of Service and Secret; the pod's own by default.
     pub namespace: Option<Box<str>>,
-    /// Of the Secret.
+    /// The Secret.
     pub secret: Box<str>,
-    /// Of the MutatingWebhookConfiguration.
+    /// The MutatingWebhookConfiguration.
     pub webhook: Box<str>,
 }
 
-/// Where the API server is, as far as it is said; a pod finds the rest by itself.
+/// The API server and the credentials for it. What is absent is the pod's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Api {
+pub struct ApiServer {
     /// `https://HOST:PORT`
-    pub server: Option<Box<str>>,
-    /// File of the CA certificates that its certificate must lead to.
+    pub url: Option<Box<str>>,
+    /// File of the CA certificates that verify its certificate.
     pub ca: Option<Box<str>>,
-    /// File of the token that is shown to it.
+    /// File of the bearer token.
     pub token: Option<Box<str>>,
 }
 
-/// Why the webhook could not begin.
+/// Why serving could not begin.
 #[derive(Debug)]
 pub enum Error {
-    /// The kernel refused something that everything rests on.
-    Kernel(&'static str, io::Error),
-    /// An address could not be listened on.
-    Bind(SocketAddr, io::Error),
-    /// The certificate or its key cannot be used: the path and why.
+    /// The kernel refused a resource, which is named.
+    Kernel(&'static str, std::io::Error),
+    /// The listener could not be bound.
+    Bind(SocketAddr, std::io::Error),
+    /// The certificate or its key cannot be used: path and reason.
     Certificate(Box<str>),
-    /// The ConfigMap's `values` cannot be used: the path and why.
+    /// The ConfigMap's `values` cannot be used: path and reason.
     Values(Box<str>),
-    /// A certificate of our own needs an API server, which is not there: why.
+    /// There is no usable API server for a self-signed certificate: why.
     Api(Box<str>),
 }
 
@@ -128,7 +128,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Kernel(what, error) => write!(f, "{what}: {error}"),
-            Error::Bind(addr, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+            Error::Bind(addr, error) if error.kind() == std::io::ErrorKind::AddrInUse => write!(
                 f,
                 "{addr} is in use by another process: free it or choose another port"
             ),

@@ -1,4 +1,4 @@
-//! One AdmissionReview (`admission.k8s.io/v1`) to its answer: pure, and the same `inject` as the command line's.
+//! Answers one AdmissionReview (`admission.k8s.io/v1`). Pure, and with the same `inject` as the command line.
 
 use crate::inject::{self, Report, Settings, Task, Verdict};
 use crate::limits;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
-/// A review that has its answer.
+/// An answered review.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reviewed {
     /// The AdmissionReview to send back, as JSON.
@@ -19,62 +19,62 @@ pub struct Reviewed {
     pub pod: Box<str>,
     /// Its namespace.
     pub namespace: Box<str>,
-    /// What became of it.
+    /// The result for the pod.
     pub outcome: Outcome,
 }
 
-/// What became of a review's pod. It is let through in any case.
+/// The result for the pod of a review. It is allowed in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It comes back with a patch: what was done.
+    /// The answer has a patch: what it does.
     Patched(Box<str>),
-    /// It is as it would be: why.
+    /// It needs no patch: why.
     Unchanged(Box<str>),
-    /// It is left alone: why.
+    /// It is not eligible: why.
     Skipped(Box<str>),
-    /// It cannot be injected and should be: why.
-    Refused(Box<str>),
-    /// It is no pod that is created, so nobody asked for anything.
-    NotAsked,
+    /// It is eligible and cannot be injected: why.
+    Failed(Box<str>),
+    /// The review is not of the creation of a pod.
+    NotApplicable,
 }
 
 impl Outcome {
-    /// The word for it in logs and metrics.
-    pub fn word(&self) -> &'static str {
+    /// The value of `outcome` in log lines and metrics.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Outcome::Patched(_) => "patched",
             Outcome::Unchanged(_) => "unchanged",
             Outcome::Skipped(_) => "skipped",
-            Outcome::Refused(_) => "refused",
-            Outcome::NotAsked => "not_asked",
+            Outcome::Failed(_) => "failed",
+            Outcome::NotApplicable => "not_applicable",
         }
     }
 
-    /// What was done, or why not.
+    /// What the patch does, or why there is none.
     pub fn detail(&self) -> &str {
         match self {
             Outcome::Patched(text)
             | Outcome::Unchanged(text)
             | Outcome::Skipped(text)
-            | Outcome::Refused(text) => text,
-            Outcome::NotAsked => "no pod is created",
+            | Outcome::Failed(text) => text,
+            Outcome::NotApplicable => "not the creation of a pod",
         }
     }
 }
 
-/// Why a body is no review that can be answered.
+/// Why a body is not a review that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReviewError {
     /// More values than `limits::REVIEW_VALUES`.
     TooManyValues,
-    /// Not JSON: what is wrong, and where.
+    /// Not JSON: serde_json's error.
     NotJson(Box<str>),
-    /// JSON of another kind, which is named.
+    /// Of this `kind`.
     OtherKind(Box<str>),
-    /// A review of another version, which is named.
+    /// A review of this `apiVersion`.
     OtherVersion(Box<str>),
-    /// This is missing, or not of the type it must be.
-    Lacks(&'static str),
+    /// This member is missing or of another type.
+    Missing(&'static str),
 }
 
 impl fmt::Display for ReviewError {
@@ -82,7 +82,7 @@ impl fmt::Display for ReviewError {
         match self {
             ReviewError::TooManyValues => write!(
                 f,
-                "the review has more than {} values: no pod has as many",
+                "the review has more than {} JSON values: send the review of a smaller object",
                 limits::REVIEW_VALUES
             ),
             ReviewError::NotJson(why) => write!(f, "the body is not JSON: {why}"),
@@ -95,40 +95,40 @@ impl fmt::Display for ReviewError {
                 "the review is of version {version}: send {API_VERSION}, and name v1 alone in the webhook's \
                  admissionReviewVersions"
             ),
-            ReviewError::Lacks(what) => write!(
+            ReviewError::Missing(member) => write!(
                 f,
-                "the review has no {what}: send one as the API server writes it"
+                "the review has no {member}: send one as the API server does"
             ),
         }
     }
 }
 
-/// Answers a review. What is no pod being created is let through as it is, and so is what cannot be injected:
-/// nobody's pod is to wait for us, and a warning says why.
+/// Answers a review. Every object is allowed: other operations without a patch, and a pod that cannot be injected
+/// without a patch and with a warning. No pod is to fail because of us.
 ///
 /// # Errors
-/// Why the body is no review that can be answered.
+/// Why the body is not a review that can be answered.
 pub fn review(body: &[u8], settings: &Settings) -> Result<Reviewed, ReviewError> {
     let mut document = parse(body)?;
     let Some(Value::Object(request)) = document.get_mut("request").map(Value::take) else {
-        return Err(ReviewError::Lacks("request"));
+        return Err(ReviewError::Missing("request"));
     };
-    let Some(uid) = text(&request, "uid").filter(|uid| !uid.is_empty()) else {
-        return Err(ReviewError::Lacks("request.uid"));
+    let Some(uid) = string(&request, "uid").filter(|uid| !uid.is_empty()) else {
+        return Err(ReviewError::Missing("request.uid"));
     };
-    if !asks_for_pod(&request) {
-        return Ok(reviewed(&request, uid, Outcome::NotAsked, None, &[]));
+    if !is_pod_creation(&request) {
+        return Ok(reviewed(&request, uid, Outcome::NotApplicable, None, &[]));
     }
     let Some(pod @ Value::Object(_)) = request.get("object") else {
-        return Err(ReviewError::Lacks("request.object"));
+        return Err(ReviewError::Missing("request.object"));
     };
     if pod["kind"] != "Pod" {
-        return Err(ReviewError::Lacks("request.object of kind Pod"));
+        return Err(ReviewError::Missing("request.object of kind Pod"));
     }
-    if containers(pod) > limits::REVIEW_CONTAINERS {
+    if container_count(pod) > limits::REVIEW_CONTAINERS {
         let most = limits::REVIEW_CONTAINERS;
         let why = format!("it has more than {most} containers: split it into several pods");
-        return Ok(refused(&request, uid, why.into(), Vec::new()));
+        return Ok(failed(&request, uid, why.into(), Vec::new()));
     }
     let report = inject::resources(pod, pod, Task::Inject, settings)
         .into_iter()
@@ -137,22 +137,25 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<Reviewed, ReviewError>
 }
 
 fn parse(body: &[u8]) -> Result<Value, ReviewError> {
-    if values(body) > limits::REVIEW_VALUES {
+    if max_values(body) > limits::REVIEW_VALUES {
         return Err(ReviewError::TooManyValues);
     }
     let document: Value = serde_json::from_slice(body)
         .map_err(|error| ReviewError::NotJson(error.to_string().into()))?;
     if document["kind"] != "AdmissionReview" {
-        return Err(ReviewError::OtherKind(shown(&document["kind"])));
+        return Err(ReviewError::OtherKind(abbreviated(&document["kind"])));
     }
     if document["apiVersion"] != API_VERSION {
-        return Err(ReviewError::OtherVersion(shown(&document["apiVersion"])));
+        return Err(ReviewError::OtherVersion(abbreviated(
+            &document["apiVersion"],
+        )));
     }
     Ok(document)
 }
 
-/// How many values there can be at most: one, and one more for each bracket and comma outside of strings.
-fn values(body: &[u8]) -> usize {
+/// An upper bound of the number of JSON values: one, and one for each bracket and comma outside of strings. It bounds
+/// memory before the body is parsed.
+fn max_values(body: &[u8]) -> usize {
     let (mut count, mut in_string, mut escaped) = (1, false, false);
     for byte in body {
         match byte {
@@ -166,30 +169,32 @@ fn values(body: &[u8]) -> usize {
     count
 }
 
-/// A value in an error: short, on one line.
-fn shown(value: &Value) -> Box<str> {
+/// A value for an error text: short, on one line.
+fn abbreviated(value: &Value) -> Box<str> {
     match value {
         Value::Null => "none".into(),
         value => value.to_string().chars().take(64).collect(),
     }
 }
 
-fn text<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+fn string<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     map.get(key)?.as_str()
 }
 
-/// Whether a pod is created: not updated, and not an eviction or a binding of it.
-fn asks_for_pod(request: &Map<String, Value>) -> bool {
+/// Whether a pod is created: not updated, evicted or bound.
+fn is_pod_creation(request: &Map<String, Value>) -> bool {
     let resource = &request.get("resource").unwrap_or(&Value::Null);
     let of_pods = resource["group"] == "" && resource["version"] == "v1";
-    let whole = text(request, "subResource").unwrap_or_default().is_empty();
-    let created = text(request, "operation") == Some("CREATE");
+    let whole = string(request, "subResource")
+        .unwrap_or_default()
+        .is_empty();
+    let created = string(request, "operation") == Some("CREATE");
     of_pods && resource["resource"] == "pods" && whole && created
 }
 
 fn answer(request: &Map<String, Value>, uid: &str, report: Option<Report>) -> Reviewed {
     let Some(report) = report else {
-        return reviewed(request, uid, Outcome::NotAsked, None, &[]);
+        return reviewed(request, uid, Outcome::NotApplicable, None, &[]);
     };
     let warnings = report.warnings;
     let (outcome, patch) = match report.verdict {
@@ -199,24 +204,24 @@ fn answer(request: &Map<String, Value>, uid: &str, report: Option<Report>) -> Re
         }
         Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
         Verdict::Skipped(why) => (Outcome::Skipped(why), None),
-        Verdict::NoPods => (Outcome::NotAsked, None),
-        Verdict::Refused(why) => return refused(request, uid, why, warnings),
+        Verdict::NoPods => (Outcome::NotApplicable, None),
+        Verdict::Refused(why) => return failed(request, uid, why, warnings),
     };
     reviewed(request, uid, outcome, patch, &warnings)
 }
 
-fn refused(
+fn failed(
     request: &Map<String, Value>,
     uid: &str,
     why: Box<str>,
     mut warnings: Vec<Box<str>>,
 ) -> Reviewed {
     warnings.insert(0, format!("not injected: {why}").into());
-    reviewed(request, uid, Outcome::Refused(why), None, &warnings)
+    reviewed(request, uid, Outcome::Failed(why), None, &warnings)
 }
 
-/// How many containers a pod has, of all kinds.
-fn containers(pod: &Value) -> usize {
+/// Number of containers of all kinds.
+fn container_count(pod: &Value) -> usize {
     let lists = ["containers", "initContainers", "ephemeralContainers"];
     let count = |list| pod["spec"][list].as_array().map_or(0, Vec::len);
     lists.into_iter().map(count).sum()
@@ -234,7 +239,7 @@ fn reviewed(
         response["patchType"] = "JSONPatch".into();
         response["patch"] = STANDARD.encode(patch.to_string()).into();
     }
-    let warnings = fitting(warnings);
+    let warnings = within_limits(warnings);
     if !warnings.is_empty() {
         response["warnings"] = warnings.into();
     }
@@ -245,12 +250,12 @@ fn reviewed(
     Reviewed {
         answer: answer.to_string().into(),
         pod: named("name")
-            .or_else(|| text(request, "name"))
+            .or_else(|| string(request, "name"))
             .filter(|name| !name.is_empty())
             .or_else(|| named("generateName"))
             .unwrap_or_default()
             .into(),
-        namespace: text(request, "namespace")
+        namespace: string(request, "namespace")
             .or_else(|| named("namespace"))
             .unwrap_or_default()
             .into(),
@@ -258,11 +263,11 @@ fn reviewed(
     }
 }
 
-/// As many warnings as the API server passes on, each as long as it passes on, and in one line: it drops those with
-/// control characters, as they go into a header of its answer.
-fn fitting(warnings: &[Box<str>]) -> Vec<String> {
-    let mut room = limits::WARNINGS_BYTES;
-    let cut = warnings.iter().map(|warning| {
+/// The warnings that the API server forwards: it truncates long ones, stops at a total size, and drops those with
+/// control characters, as each becomes a `Warning` header field of its own response.
+fn within_limits(warnings: &[Box<str>]) -> Vec<String> {
+    let mut bytes_left = limits::WARNINGS_BYTES;
+    let truncated = warnings.iter().map(|warning| {
         let warning = ["probelet: ", warning].concat();
         let warning = warning.replace(char::is_control, " ");
         if warning.len() <= limits::WARNING_BYTES {
@@ -271,14 +276,12 @@ fn fitting(warnings: &[Box<str>]) -> Vec<String> {
         let end = warning.floor_char_boundary(limits::WARNING_BYTES - "…".len());
         [&warning[..end], "…"].concat()
     });
-    cut.take_while(|warning| match room.checked_sub(warning.len()) {
-        Some(left) => {
-            room = left;
-            true
-        }
-        None => false,
-    })
-    .collect()
+    truncated
+        .map_while(|warning| {
+            bytes_left = bytes_left.checked_sub(warning.len())?;
+            Some(warning)
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! Start, accept, drain.
+//! Start, accept, graceful shutdown.
 
-use super::api::Client;
-use super::keeper::Keeper;
-use super::serving_cert::CertWatcher;
-use super::settings::Live;
-use super::share::Sharing;
-use super::shared::Shared;
-use super::stream::before;
-use super::{Certificate, Error, Options, connection};
+use super::api_client::ApiClient;
+use super::io::timeout_at;
+use super::refresher::Refresher;
+use super::secret_cert_store::SecretCertStore;
+use super::server_state::ServerState;
+use super::serving_cert::{CertWatcher, ServingCert};
+use super::settings::ReloadableSettings;
+use super::{CertSource, Error, Options, connection};
 use crate::config::Listen;
 use crate::limits;
 use crate::net::{self, BindError};
@@ -22,13 +22,13 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Descriptors beside those of connections: standard streams, reactor, signals, listener, a file, the API server.
+/// Descriptors other than those of connections: standard streams, reactor, signals, listener, a file, the API server.
 const OWN_DESCRIPTORS: u64 = 32;
 
-/// Serves until SIGTERM or SIGINT, and then until what is in flight has ended.
+/// Serves until SIGTERM or SIGINT, then until the requests in flight have ended.
 ///
 /// # Errors
-/// What keeps it from beginning; then nothing is served.
+/// Why serving could not begin.
 pub fn run(options: Options) -> Result<(), Error> {
     let executor = Rc::new(LocalExecutor::new());
     let main = start(executor.clone(), options);
@@ -36,135 +36,144 @@ pub fn run(options: Options) -> Result<(), Error> {
 }
 
 async fn start(executor: Rc<LocalExecutor<'static>>, options: Options) -> Result<(), Error> {
-    let mut signals = signals()?;
-    let connections = connections();
-    let live = Live::load(options.flags, options.config.as_deref()).map_err(Error::Values)?;
-    let files = match &options.certificate {
-        Certificate::Files(paths) => Some(
-            CertWatcher::load(paths)
-                .map_err(|error| Error::Certificate(error.to_string().into()))?,
-        ),
-        Certificate::SelfSigned(_) => None,
-    };
-    let shared = Rc::new(
-        Shared::new(options.log, live, files, connections)
-            .map_err(|error| Error::Certificate(error.to_string().into()))?,
-    );
-    let client = Client::find(&options.api, |name| std::env::var(name).ok());
+    let mut signals = termination_signals()?;
+    let max_connections = max_connections();
+    let settings = ReloadableSettings::load(options.flags, options.config.as_deref());
+    let settings = settings.map_err(Error::Values)?;
+    let cert = load_cert(&options.certificate)?;
+    let state = ServerState::new(options.log, settings, cert, max_connections);
+    let state = state.map_err(|error| Error::Certificate(error.to_string().into()))?;
+    let state = Rc::new(state);
+    let client = ApiClient::find(&options.api_server, |name| std::env::var(name).ok());
     let client = client.map_err(|error| Error::Api(error.0))?.map(Rc::new);
-    let sharing = match (&options.certificate, &client) {
-        (Certificate::Files(_), _) => None,
-        (Certificate::SelfSigned(names), Some(client)) => Some(Sharing::new(client.clone(), names)?),
-        (Certificate::SelfSigned(_), None) => return Err(Error::Api(
-            "--self-signed needs an API server: run it in a pod, or say --api-server https://HOST:PORT".into(),
-        )),
-    };
-    let keeper = Keeper::new(shared.clone(), client, sharing);
-    let ended = async {
-        received(&mut signals).await;
+    let store = cert_store(&options.certificate, client.as_ref())?;
+    let refresher = Refresher::new(state.clone(), client, store);
+    let terminated = async {
+        wait_for_signal(&mut signals).await;
         true
     };
-    let begun = async {
-        keeper.begin().await;
+    let started = async {
+        refresher.start().await;
         false
     };
-    if future::or(ended, begun).await {
+    let is_terminated = future::or(terminated, started).await;
+    if is_terminated {
         return Ok(());
     }
     let listener = bind(options.listen)?;
-    executor.spawn(async move { keeper.keep().await }).detach();
-    serve(
-        &executor,
-        &shared,
+    executor
+        .spawn(async move { refresher.run().await })
+        .detach();
+    let server = Server {
+        executor,
+        state,
         listener,
-        signals,
-        options.shutdown_delay,
-    )
-    .await;
+    };
+    server.serve(signals, options.shutdown_delay).await;
     Ok(())
 }
 
-async fn serve(
-    executor: &Rc<LocalExecutor<'static>>,
-    shared: &Rc<Shared>,
-    listener: Async<TcpListener>,
-    mut signals: Async<UnixStream>,
-    delay: Duration,
-) {
-    let addr = listener.get_ref().local_addr();
-    let line = shared.log.line(Level::Info, "listening");
-    drop(line.field(
-        "addr",
-        addr.map_or_else(|_| String::new(), |addr| addr.to_string()),
-    ));
-    let ended = async {
-        received(&mut signals).await;
-        let line = shared.log.line(Level::Info, "stopping");
-        drop(line.field("delay", delay.as_secs()));
-        Timer::after(delay).await;
-    };
-    future::or(ended, accept(executor, shared, &listener)).await;
-    drop(listener);
-    shared.drain();
-    let late = Instant::now() + limits::WEBHOOK_DRAIN_TIME;
-    before(late, shared.places.ended()).await;
-    let left = shared.places.count();
-    drop(
-        shared
-            .log
-            .line(Level::Info, "stopped")
-            .field("unfinished", left),
-    );
-}
-
-async fn accept(
-    executor: &Rc<LocalExecutor<'static>>,
-    shared: &Rc<Shared>,
-    listener: &Async<TcpListener>,
-) {
-    loop {
-        // Nobody makes room before somebody else is there.
-        let accepted = match listener.readable().await {
-            Ok(()) => {
-                shared.places.room().await;
-                listener.accept().await
-            }
-            Err(error) => Err(error),
-        };
-        match accepted {
-            Ok((socket, _)) => admit(executor, shared, socket),
-            Err(error) => {
-                shared.note_handshake(&error.to_string());
-                Timer::after(limits::ACCEPT_BACKOFF).await;
-            }
-        }
+fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, Error> {
+    match source {
+        CertSource::Files(paths) => CertWatcher::load(paths)
+            .map(Some)
+            .map_err(|error| Error::Certificate(error.to_string().into())),
+        CertSource::SelfSigned(_) => Ok(None),
     }
 }
 
-fn admit(executor: &LocalExecutor<'static>, shared: &Rc<Shared>, socket: Async<TcpStream>) {
-    let id = shared.places.open();
-    let served = {
-        let shared = shared.clone();
-        async move {
-            connection::serve(&shared, socket, id).await;
-            shared.places.close(id);
+fn cert_store(
+    source: &CertSource,
+    client: Option<&Rc<ApiClient>>,
+) -> Result<Option<SecretCertStore>, Error> {
+    match (source, client) {
+        (CertSource::Files(_), _) => Ok(None),
+        (CertSource::SelfSigned(names), Some(client)) => {
+            SecretCertStore::new(client.clone(), names).map(Some)
         }
-    };
-    shared.places.keep(id, executor.spawn(served));
+        (CertSource::SelfSigned(_), None) => Err(Error::Api(
+            "--self-signed needs an API server: run it in a pod, or write --api-server https://HOST:PORT".into(),
+        )),
+    }
 }
 
-/// How many connections there are descriptors for, of which as many are asked for as all connections need: idle ones
-/// make room before they run out.
-fn connections() -> usize {
+/// A server that listens.
+struct Server {
+    executor: Rc<LocalExecutor<'static>>,
+    state: Rc<ServerState>,
+    listener: Async<TcpListener>,
+}
+
+impl Server {
+    async fn serve(self, mut signals: Async<UnixStream>, shutdown_delay: Duration) {
+        let log = &self.state.log;
+        let addr = self.listener.get_ref().local_addr();
+        let addr = addr.map_or_else(|_| String::new(), |addr| addr.to_string());
+        log.line(Level::Info, "listening").field("addr", addr);
+        let terminated = async {
+            wait_for_signal(&mut signals).await;
+            log.line(Level::Info, "stopping")
+                .field("delay", shutdown_delay.as_secs());
+            Timer::after(shutdown_delay).await;
+        };
+        future::or(terminated, self.accept_loop()).await;
+        let Server {
+            state, listener, ..
+        } = self;
+        drop(listener);
+        state.drain();
+        let deadline = Instant::now() + limits::WEBHOOK_DRAIN_TIME;
+        timeout_at(deadline, state.connections.wait_until_empty()).await;
+        state
+            .log
+            .line(Level::Info, "stopped")
+            .field("unfinished", state.connections.count());
+    }
+
+    async fn accept_loop(&self) {
+        loop {
+            // No connection is evicted before there is another one to accept.
+            let accepted = match self.listener.readable().await {
+                Ok(()) => {
+                    self.state.connections.wait_for_slot().await;
+                    self.listener.accept().await
+                }
+                Err(error) => Err(error),
+            };
+            match accepted {
+                Ok((socket, _)) => self.spawn_connection(socket),
+                Err(error) => {
+                    self.state.log_handshake_failure(&error.to_string());
+                    Timer::after(limits::ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+
+    fn spawn_connection(&self, socket: Async<TcpStream>) {
+        let connections = &self.state.connections;
+        let id = connections.insert();
+        let state = self.state.clone();
+        let task = self.executor.spawn(async move {
+            connection::serve(&state, socket, id).await;
+            state.connections.remove(id);
+        });
+        connections.set_task(id, task);
+    }
+}
+
+/// Number of connections that the descriptor limit allows, after raising it to what all connections need: idle ones are
+/// evicted before descriptors run out.
+fn max_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limits::WEBHOOK_CONNECTIONS as u64 + OWN_DESCRIPTORS;
     if limit.current.is_some_and(|current| current < wanted) {
         let current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
         let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
     }
-    let there = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
-    let left = there.min(wanted).saturating_sub(OWN_DESCRIPTORS);
-    usize::try_from(left).unwrap_or_default().max(1)
+    let available = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+    let for_connections = available.min(wanted).saturating_sub(OWN_DESCRIPTORS);
+    usize::try_from(for_connections).unwrap_or_default().max(1)
 }
 
 fn bind(listen: Listen) -> Result<Async<TcpListener>, Error> {
@@ -173,13 +182,13 @@ fn bind(listen: Listen) -> Result<Async<TcpListener>, Error> {
     Async::new(TcpListener::from(socket.fd)).map_err(|error| Error::Kernel("epoll", error))
 }
 
-fn signals() -> Result<Async<UnixStream>, Error> {
+fn termination_signals() -> Result<Async<UnixStream>, Error> {
     net::termination_signals()
         .and_then(Async::new)
         .map_err(|error| Error::Kernel("signals", error))
 }
 
 /// Waits for the first signal. A failed read means that the pair is broken; ending is the only safe reaction.
-async fn received(signals: &mut Async<UnixStream>) {
+async fn wait_for_signal(signals: &mut Async<UnixStream>) {
     let _ = signals.read(&mut [0]).await;
 }

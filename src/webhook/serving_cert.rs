@@ -87,8 +87,8 @@ impl CertWatcher {
         Ok((watcher, ServingCert::new(pair)))
     }
 
-    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a failure that
-    /// repeats only once.
+    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a failure
+    /// that repeats only once.
     pub fn reload(&mut self, now: Instant) -> Option<Result<ServingCert, FileError>> {
         if now < self.next_poll {
             return None;

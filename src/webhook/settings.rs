@@ -1,4 +1,4 @@
-//! What holds for every pod: flags, then the mounted ConfigMap, then what the cluster's version asks for.
+//! The settings for all pods: flags, over the values of the mounted ConfigMap, over the default for the cluster's version.
 
 use crate::inject::values::Values;
 use crate::inject::{Settings, Version};
@@ -8,142 +8,177 @@ use rustix::io::Errno;
 use std::path::Path;
 use std::time::Instant;
 
-/// The key of the ConfigMap, which is the file's name where it is mounted.
+/// The key of the ConfigMap, which is a file name where it is mounted.
 const KEY: &str = "values";
 
-/// The settings, kept up to date.
+/// The settings, and the file whose changes they follow.
 #[derive(Debug)]
-pub struct Live {
+pub struct ReloadableSettings {
     flags: Values,
     values: Values,
     version: Option<Version>,
-    /// What was named, and the file it leads to.
-    file: Option<(Box<str>, WatchedFile)>,
-    /// Whether nothing is there.
-    is_missing: bool,
-    look_at: Instant,
-    /// What was last said to be wrong.
-    told: Option<Box<str>>,
+    file: Option<ValuesFile>,
+    next_poll: Instant,
+    /// The last failure, which is not reported again.
+    last_error: Option<Box<str>>,
     settings: Settings,
 }
 
-/// What came of a ConfigMap that changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// It is in use; whether probes are rewritten then.
-    Taken(bool),
-    /// Nothing is at this path: whether probes are rewritten then.
-    Missing(Box<str>, bool),
-    /// What it had before stays in use: why.
-    Kept(Box<str>),
+/// `--config` and the file it stands for.
+#[derive(Debug)]
+struct ValuesFile {
+    config: Box<str>,
+    file: WatchedFile,
+    is_missing: bool,
 }
 
-impl Live {
-    /// These flags over the ConfigMap at this path. Where nothing is, the flags alone hold, until something is.
+/// The values in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValuesState {
+    /// Those of the file.
+    Loaded {
+        /// Whether probes are rewritten.
+        rewrite: bool,
+    },
+    /// The defaults, as there is no file.
+    Missing {
+        /// Its path.
+        path: Box<str>,
+        /// Whether probes are rewritten.
+        rewrite: bool,
+    },
+}
+
+impl ReloadableSettings {
+    /// These flags over the values of `config`: a file, or the directory of a mounted ConfigMap. The file may be missing,
+    /// and appear later.
     ///
     /// # Errors
-    /// What is wrong with the ConfigMap.
-    pub fn load(flags: Values, config: Option<&str>) -> Result<Live, Box<str>> {
-        let file = config.map(|path| (path.into(), WatchedFile::new(&leads(path))));
-        let mut live = Live {
+    /// What is wrong with the file.
+    pub fn load(flags: Values, config: Option<&str>) -> Result<ReloadableSettings, Box<str>> {
+        let mut settings = ReloadableSettings {
             settings: flags.clone().settings(),
             flags,
             values: Values::default(),
             version: None,
-            file,
-            is_missing: false,
-            look_at: Instant::now(),
-            told: None,
+            file: config.map(ValuesFile::new),
+            next_poll: Instant::now(),
+            last_error: None,
         };
-        live.read()?;
-        Ok(live)
+        settings.read()?;
+        Ok(settings)
     }
 
-    /// The settings as they are.
+    /// The present settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Whether the cluster's version has a say.
-    pub fn asks_version(&self) -> bool {
+    /// Whether the cluster's version decides on the kind of sidecar.
+    pub fn needs_version(&self) -> bool {
         self.flags.sidecar.is_none() && self.values.sidecar.is_none()
     }
 
-    /// The cluster is of this version.
+    /// Sets the cluster's version. Returns whether it is new.
     pub fn set_version(&mut self, version: Version) -> bool {
         let is_new = self.version.replace(version) != Some(version);
-        self.make();
+        self.merge();
         is_new
     }
 
-    /// Looks whether the ConfigMap has changed, if that was not done just now.
-    pub fn look(&mut self, now: Instant) -> Option<Notice> {
-        let (config, file) = self.file.as_mut()?;
-        if now < self.look_at {
+    /// Reads the file again if it changed. Polls at most once per [`limits::VALUES_POLL_INTERVAL`]. After a failure, which is
+    /// returned once, the previous values stay in use.
+    pub fn reload(&mut self, now: Instant) -> Option<Result<ValuesState, Box<str>>> {
+        let file = self.file.as_mut()?;
+        if now < self.next_poll {
             return None;
         }
-        self.look_at = now + limits::VALUES_POLL_INTERVAL;
-        // A folder may come where nothing was.
-        let path = leads(config);
-        if file.path() != &*path {
-            *file = WatchedFile::new(&path);
-        }
-        // What could not be read or understood may be well by now, although it looks the same.
-        if !file.poll_changed() && self.told.is_none() {
+        self.next_poll = now + limits::VALUES_POLL_INTERVAL;
+        // A failed file is read again at each poll: it may have changed within one tick of the kernel's clock.
+        if !file.poll_changed() && self.last_error.is_none() {
             return None;
         }
         match self.read() {
             Ok(()) => {
-                self.told = None;
-                self.notice()
+                self.last_error = None;
+                self.values_state().map(Ok)
             }
-            Err(why) if self.told.as_ref() == Some(&why) => None,
+            Err(why) if self.last_error.as_ref() == Some(&why) => None,
             Err(why) => {
-                self.told = Some(why.clone());
-                Some(Notice::Kept(why))
+                self.last_error = Some(why.clone());
+                Some(Err(why))
             }
         }
     }
 
-    /// What holds by now; none where no ConfigMap was named.
-    pub fn notice(&self) -> Option<Notice> {
-        let (_, file) = self.file.as_ref()?;
+    /// The values in use; `None` without `--config`.
+    pub fn values_state(&self) -> Option<ValuesState> {
+        let ValuesFile {
+            file, is_missing, ..
+        } = self.file.as_ref()?;
         let rewrite = self.settings.rewrite;
-        Some(match self.is_missing {
-            true => Notice::Missing(file.path().into(), rewrite),
-            false => Notice::Taken(rewrite),
+        Some(match is_missing {
+            true => ValuesState::Missing {
+                path: file.path().into(),
+                rewrite,
+            },
+            false => ValuesState::Loaded { rewrite },
         })
     }
 
     fn read(&mut self) -> Result<(), Box<str>> {
-        let Some((_, file)) = &mut self.file else {
+        let Some(file) = &mut self.file else {
             return Ok(());
         };
-        let read = file.read(limits::VALUES_BYTES);
-        let shown = file.path();
-        let is_missing = matches!(read, Err(ReadError::Unreadable(Errno::NOENT)));
-        self.values = match read {
-            Ok(bytes) => {
-                let text = core::str::from_utf8(&bytes);
-                let text = text.map_err(|_| format!("{shown}: is not UTF-8"))?;
-                Values::read(text).map_err(|error| format!("{shown}: {error}"))?
-            }
-            Err(_) if is_missing => Values::default(),
-            Err(error) => return Err(format!("{shown}: {error}").into()),
-        };
-        self.is_missing = is_missing;
-        self.make();
+        self.values = file.read()?;
+        self.merge();
         Ok(())
     }
 
-    fn make(&mut self) {
-        let (flags, config) = (self.flags.clone(), self.values.clone());
-        self.settings = flags.over(config, self.version);
+    fn merge(&mut self) {
+        let (flags, values) = (self.flags.clone(), self.values.clone());
+        self.settings = flags.over(values, self.version);
     }
 }
 
-/// The file that is meant: in a folder, that of the ConfigMap's key.
-fn leads(config: &str) -> Box<str> {
+impl ValuesFile {
+    fn new(config: &str) -> ValuesFile {
+        ValuesFile {
+            config: config.into(),
+            file: WatchedFile::new(&values_path(config)),
+            is_missing: false,
+        }
+    }
+
+    fn poll_changed(&mut self) -> bool {
+        // The directory may appear later.
+        let path = values_path(&self.config);
+        if self.file.path() != &*path {
+            self.file = WatchedFile::new(&path);
+        }
+        self.file.poll_changed()
+    }
+
+    fn read(&mut self) -> Result<Values, Box<str>> {
+        let read = self.file.read(limits::VALUES_BYTES);
+        let path = self.file.path();
+        let is_missing = matches!(read, Err(ReadError::Unreadable(Errno::NOENT)));
+        let values = match read {
+            Ok(bytes) => {
+                let text = core::str::from_utf8(&bytes);
+                let text = text.map_err(|_| format!("{path}: is not UTF-8"))?;
+                Values::read(text).map_err(|error| format!("{path}: {error}"))?
+            }
+            Err(_) if is_missing => Values::default(),
+            Err(error) => return Err(format!("{path}: {error}").into()),
+        };
+        self.is_missing = is_missing;
+        Ok(values)
+    }
+}
+
+/// The file with the values: in a directory that of the ConfigMap's key.
+fn values_path(config: &str) -> Box<str> {
     match Path::new(config).is_dir() {
         true => [config.trim_end_matches('/'), "/", KEY].concat().into(),
         false => config.into(),

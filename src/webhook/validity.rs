@@ -1,5 +1,4 @@
-//! From when to when a certificate is valid: as much of X.509 as that takes (RFC 5280 section 4.1), and how such a
-//! time is told.
+//! The validity period of a certificate: as much of X.509 as that takes (RFC 5280 section 4.1), and its times as text.
 
 use std::time::SystemTime;
 
@@ -9,23 +8,23 @@ pub type Seconds = u64;
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// `[0] EXPLICIT`, which holds the version where it is not 1.
+/// `[0] EXPLICIT`, which is present if the version is not 1.
 const VERSION: u8 = 0xa0;
 
-/// Seconds since 1970 by this machine's clock.
-pub fn now() -> Seconds {
+/// The present time.
+pub fn unix_now() -> Seconds {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
 
-/// Not before the first, not after the second; none where the bytes are no certificate.
+/// `notBefore` and `notAfter`; `None` if the bytes are not a certificate.
 pub fn validity(der: &[u8]) -> Option<[Seconds; 2]> {
     let (_, certificate, _) = element(der)?;
     let (_, mut signed, _) = element(certificate)?;
     if signed.first() == Some(&VERSION) {
         signed = element(signed)?.2;
     }
-    // Serial number, signature algorithm and issuer stand before it.
+    // Serial number, signature algorithm and issuer precede it.
     for _ in 0..3 {
         signed = element(signed)?.2;
     }
@@ -37,13 +36,13 @@ pub fn validity(der: &[u8]) -> Option<[Seconds; 2]> {
     Some([time(from_tag, from)?, time(to_tag, to)?])
 }
 
-/// Tag, contents, and what comes behind.
+/// The first element of DER: its tag, its contents, and the bytes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (len, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
-        // Long form: so many bytes of length.
+        // Long form: the number of length bytes.
         0x81..=0x84 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             let len = digits
@@ -53,8 +52,8 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         }
         _ => return None,
     };
-    let (contents, behind) = rest.split_at_checked(len)?;
-    Some((tag, contents, behind))
+    let (contents, rest) = rest.split_at_checked(len)?;
+    Some((tag, contents, rest))
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
@@ -79,26 +78,26 @@ fn time(tag: u8, text: &[u8]) -> Option<Seconds> {
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// Days from 1970 to the first of a month; what was before 1970 counts as that.
+/// Days from 1970 to the first of a month; 0 for earlier months.
 fn days(year: u64, month: u64) -> Option<u64> {
-    /// Days of a year that are before a month.
+    /// Days of a year before a month.
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let before = BEFORE.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
     let is_leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let this_leap = u64::from(is_leap && month > 2);
     let past = year.checked_sub(1)?;
     let leaps = past / 4 - past / 100 + past / 400;
-    // 477 leap days came before 1970.
+    // 477 leap days before 1970.
     let days = year * 365 + leaps + before + this_leap;
     Some(days.saturating_sub(1970 * 365 + 477))
 }
 
-/// The second as RFC 3339 writes it, in UTC.
-pub fn date(seconds: Seconds) -> String {
+/// The time in RFC 3339 format, in UTC.
+pub fn rfc3339(seconds: Seconds) -> String {
     let (days_past, of_day) = (seconds / 86_400, seconds % 86_400);
     let begins = |year, month| days(year, month).unwrap_or(u64::MAX);
     let is_past = |year, month| begins(year, month) <= days_past;
-    // No year is shorter than 365 days, so this is where it is or a little later.
+    // No year has less than 365 days, so this is the year or a later one.
     let mut year = 1970 + days_past / 365;
     while !is_past(year, 1) {
         year -= 1;

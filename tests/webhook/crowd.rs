@@ -84,7 +84,12 @@ fn with_few_descriptors_whoever_is_idle_makes_room_too() {
     let last = lines.last_mut().expect("some");
     last.send(&post(&review_of(&pod("last"))));
     assert_injected(&last.answer(), "last");
-    assert_eq!(webhook.logged("no handshake"), 0, "{:#?}", webhook.log());
+    assert_eq!(
+        webhook.logged("TLS handshake failed"),
+        0,
+        "{:#?}",
+        webhook.log()
+    );
 }
 
 fn half_heads_make_room_before_whoever_is_idle() {

@@ -46,7 +46,7 @@ fn a_new_certificate_is_shown_and_no_connection_is_lost() {
     // rcgen's default; the first was shown, and is not said to be a renewal.
     let end = "not_after=4096-01-01T00:00:00Z";
     webhook.wait_log(&format!("level=info msg=\"certificate renewed\" {end}"));
-    assert_eq!(webhook.logged("msg=\"certificate shown\""), 1);
+    assert_eq!(webhook.logged("msg=\"certificate loaded\""), 1);
     assert_eq!(webhook.logged("msg=\"certificate renewed\""), 1);
     line.send(&post(&review_of(&pod("c"))));
     assert_injected(&line.answer(), "c");
@@ -58,9 +58,10 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_told_once() {
     replace(&webhook.folder, "tls.key", &other.key);
     within(WAIT_LIMIT, || {
         drop(webhook.line());
-        webhook.logged("msg=\"certificate kept\"") > 0
+        webhook.logged("msg=\"certificate reload failed, keeping previous certificate\"") > 0
     });
-    let line = webhook.wait_log("level=warn msg=\"certificate kept\"");
+    let line = webhook
+        .wait_log("level=warn msg=\"certificate reload failed, keeping previous certificate\"");
     assert!(
         line.contains("tls.key: has a key that does not match the certificate"),
         "{line}"
@@ -120,13 +121,13 @@ fn the_guides_sed_on_the_configmap_works_in_both_directions() {
     for rewrite in [false, true] {
         replace(&webhook.folder, "values", &values(rewrite));
         assert!(within(WAIT_LIMIT, || is_injected() == rewrite), "{rewrite}");
-        webhook.wait_log(&format!("msg=\"values taken\" rewrite={rewrite}"));
+        webhook.wait_log(&format!("msg=\"values reloaded\" rewrite={rewrite}"));
     }
     replace(&webhook.folder, "values", "{\"sidecarInjectorWebhook\": 1}");
     within(WAIT_LIMIT, || {
         assert!(is_injected());
-        webhook.logged("msg=\"values kept\"") > 0
+        webhook.logged("msg=\"reload failed, keeping previous values\"") > 0
     });
-    webhook.wait_log("level=warn msg=\"values kept\" reason=");
+    webhook.wait_log("level=warn msg=\"reload failed, keeping previous values\" reason=");
     assert!(is_injected());
 }

@@ -253,7 +253,7 @@ fn plaintext_is_told_to_speak_tls() {
     tcp.read_to_string(&mut text).expect("a clean end");
     assert!(text.starts_with("HTTP/1.1 400 "), "{text}");
     assert!(
-        text.ends_with("this port speaks TLS: ask it by https\n"),
+        text.ends_with("this port requires TLS: use https\n"),
         "{text}"
     );
     // What only looks like TLS is no reason to stop, either.
@@ -272,5 +272,5 @@ fn refused_pods_come_with_a_warning() {
     assert_eq!(response.get("patch"), None);
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.starts_with("probelet: not injected: "), "{warning}");
-    webhook.wait_log("level=warn msg=reviewed pod=demo/a outcome=refused");
+    webhook.wait_log("level=warn msg=reviewed pod=demo/a outcome=failed");
 }

@@ -160,12 +160,12 @@ fn what_the_api_server_refuses_is_told_and_tried_again() {
     }
     let webhook = start(&cluster);
     assert_serves(&webhook, &cluster);
-    let line = webhook.wait_log("msg=\"certificate not shared\"");
+    let line = webhook.wait_log("msg=\"certificate sync failed\"");
     assert!(
-        line.contains("is answered 403: as the test wants it"),
+        line.contains("returned 403: as the test wants it"),
         "{line}"
     );
-    assert_eq!(webhook.logged("certificate not shared"), 1);
+    assert_eq!(webhook.logged("certificate sync failed"), 1);
 }
 
 fn an_old_cluster_gets_ordinary_containers() {
@@ -176,7 +176,10 @@ fn an_old_cluster_gets_ordinary_containers() {
         let cluster = Cluster::start(minor);
         let webhook = start(&cluster);
         cluster.wait_asked("GET /version");
-        webhook.wait_log(&format!("msg=cluster version=1.{} ", &minor[..2]));
+        webhook.wait_log(&format!(
+            "msg=\"cluster version detected\" version=1.{} ",
+            &minor[..2]
+        ));
         let config = trusting(&cluster.ca_bundle());
         let mut line = webhook.line_by(&config).expect("a handshake");
         line.send(&post(&review_of(&pod("a"))));
@@ -202,10 +205,10 @@ fn an_unknown_version_is_told_with_what_to_do_and_asked_for_soon() {
     args.extend(["--key", key.to_str().expect("text")]);
     let webhook = Webhook::spawn(authority, folder, &args);
     let line = webhook.wait_log("level=error msg=\"cluster version unknown\"");
-    assert!(line.contains("say --sidecar container"), "{line}");
-    assert!(line.contains("/version is answered 503"), "{line}");
+    assert!(line.contains("set --sidecar container"), "{line}");
+    assert!(line.contains("GET /version returned 503"), "{line}");
     // Well before the next look at the certificate.
-    webhook.wait_log("msg=cluster version=1.28 native_sidecars=false");
+    webhook.wait_log("msg=\"cluster version detected\" version=1.28 native_sidecars=false");
     assert_eq!(webhook.logged("cluster version unknown"), 1);
 }
 

@@ -114,7 +114,7 @@ fn a_handshake_has_its_time_and_no_byte_renews_it() {
     assert_took(took, limit);
     // Its bytes were read, so the end is a clean one.
     assert_eq!(tcp.read(&mut [0]).expect("a clean end"), 0);
-    webhook.wait_log("msg=\"no handshake\" reason=\"it took too long\"");
+    webhook.wait_log("msg=\"TLS handshake failed\" reason=\"timed out\"");
 }
 
 fn a_body_that_finds_no_room_waits_unread() {

@@ -17,10 +17,13 @@ fn what_is_not_said_has_a_default() {
     assert_eq!((options.listen.addr, options.listen.port), (None, PORT));
     assert_eq!(
         options.certificate,
-        Certificate::Files(["c".into(), "k".into()])
+        CertSource::Files(["c".into(), "k".into()])
     );
     assert_eq!(options.flags, Values::default());
-    assert_eq!((options.config, options.api), (None, Api::default()));
+    assert_eq!(
+        (options.config, options.api_server),
+        (None, ApiServer::default())
+    );
     assert_eq!(options.shutdown_delay, Duration::from_secs(SHUTDOWN_DELAY));
 }
 
@@ -45,7 +48,7 @@ fn every_flag_goes_where_it_belongs() {
     .expect("flags");
     assert_eq!(options.listen.port, 9443);
     assert!(options.listen.addr.expect("an address").is_loopback());
-    let Certificate::SelfSigned(names) = options.certificate else {
+    let CertSource::SelfSigned(names) = options.certificate else {
         panic!("{:?}", options.certificate);
     };
     assert_eq!(
@@ -55,8 +58,8 @@ fn every_flag_goes_where_it_belongs() {
     assert_eq!(names.namespace.as_deref(), Some("n"));
     assert_eq!(options.config.as_deref(), Some("/etc/probelet"));
     assert_eq!(options.flags.sidecar, Some(Sidecar::Container));
-    let api = options.api;
-    assert_eq!(api.server.as_deref(), Some("https://[::1]:6443"));
+    let api = options.api_server;
+    assert_eq!(api.url.as_deref(), Some("https://[::1]:6443"));
     assert_eq!(
         (api.ca.as_deref(), api.token.as_deref()),
         (Some("ca"), Some("token"))

@@ -1,18 +1,20 @@
-use super::{Broken, Chunked};
+//! Chunked bodies, complete, truncated and malformed.
 
-/// The body, how much of the bytes it took, and whether it ended, in pieces of this length.
-fn decoded(text: &str, piece: usize, most: usize) -> Result<(String, usize, bool), Broken> {
-    let (mut chunked, mut body, mut used) = (Chunked::new(), Vec::new(), 0);
-    while used < text.len() && !chunked.is_done() && body.len() <= most {
+use super::{ChunkedDecoder, Malformed};
+
+/// The body, the number of bytes used, and whether it has ended, when fed in pieces of this length.
+fn decoded(text: &str, piece: usize, most: usize) -> Result<(String, usize, bool), Malformed> {
+    let (mut decoder, mut body, mut used) = (ChunkedDecoder::new(), Vec::new(), 0);
+    while used < text.len() && !decoder.is_done() && body.len() <= most {
         let end = text.len().min(used + piece);
-        used += chunked.feed(&text.as_bytes()[used..end], &mut body, most)?;
+        used += decoder.feed(&text.as_bytes()[used..end], &mut body, most)?;
     }
     let body = String::from_utf8(body).expect("text");
-    Ok((body, used, chunked.is_done()))
+    Ok((body, used, decoder.is_done()))
 }
 
 #[test]
-fn a_body_is_the_same_in_any_pieces() {
+fn a_split_does_not_change_the_body() {
     let text = "4\r\nwiki\r\nA;x=\"y\"\r\npedia in c\r\n0000\r\nX: y\r\nZ:\r\n\r\nGET";
     for piece in 1..=text.len() {
         let whole = ("wikipedia in c".into(), text.len() - 3, true);
@@ -21,7 +23,7 @@ fn a_body_is_the_same_in_any_pieces() {
 }
 
 #[test]
-fn a_body_that_goes_on_has_not_ended() {
+fn a_truncated_body_has_not_ended() {
     let text = "4\r\nwiki\r\n0\r\n\r\n";
     for end in 0..text.len() {
         let ended = decoded(&text[..end], 5, 100).map(|(_, _, ended)| ended);
@@ -30,13 +32,13 @@ fn a_body_that_goes_on_has_not_ended() {
 }
 
 #[test]
-fn one_byte_over_is_enough() {
+fn decoding_stops_one_byte_over_the_limit() {
     let body = decoded("ffffffff\r\n0123456789", 3, 4).map(|(body, _, _)| body);
     assert_eq!(body, Ok("01234".into()));
 }
 
 #[test]
-fn broken_chunks_are_told() {
+fn malformed_chunks_are_an_error() {
     let long = ["1;", &"x".repeat(20_000), "\r\na"].concat();
     for text in [
         "\r\n",
@@ -53,6 +55,6 @@ fn broken_chunks_are_told() {
         "0\r\n\rx",
         &long,
     ] {
-        assert_eq!(decoded(text, 7, 100), Err(Broken), "{text:.40}");
+        assert_eq!(decoded(text, 7, 100), Err(Malformed), "{text:.40}");
     }
 }

@@ -1,6 +1,8 @@
+//! Reviews and their answers.
+
 mod parity;
 
-use super::{Outcome, ReviewError, Reviewed, review, values};
+use super::{Outcome, ReviewError, Reviewed, max_values, review};
 use crate::inject::values::Values;
 use crate::inject::{Settings, Task, Verdict, resources};
 use crate::limits;
@@ -40,13 +42,13 @@ fn of(pod: &Value) -> Value {
     })
 }
 
-fn asked(document: &Value) -> Result<Reviewed, ReviewError> {
+fn review_of(document: &Value) -> Result<Reviewed, ReviewError> {
     review(document.to_string().as_bytes(), &settings())
 }
 
 #[track_caller]
 fn response(document: &Value) -> (Outcome, Value) {
-    let reviewed = asked(document).expect("a review");
+    let reviewed = review_of(document).expect("a review");
     let mut answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(answer["kind"], "AdmissionReview");
@@ -74,13 +76,13 @@ fn a_pod_comes_back_with_the_edits_that_the_command_line_makes() {
 }
 
 #[test]
-fn a_pod_has_the_name_its_names_begin_with() {
-    let reviewed = asked(&of(&probed())).expect("a review");
+fn a_pod_without_a_name_is_reported_by_its_generate_name() {
+    let reviewed = review_of(&of(&probed())).expect("a review");
     assert_eq!((&*reviewed.namespace, &*reviewed.pod), ("demo", "web-"));
 }
 
 #[test]
-fn what_is_no_pod_being_created_is_let_through() {
+fn other_operations_are_allowed_without_a_patch() {
     for (member, value) in [
         ("operation", json!("UPDATE")),
         ("subResource", json!("eviction")),
@@ -93,14 +95,14 @@ fn what_is_no_pod_being_created_is_let_through() {
         let mut document = of(&probed());
         document["request"][member] = value;
         let (outcome, response) = response(&document);
-        assert_eq!(outcome, Outcome::NotAsked, "{member}");
+        assert_eq!(outcome, Outcome::NotApplicable, "{member}");
         assert_eq!(response.get("patch"), None);
         assert_eq!(response.get("warnings"), None);
     }
 }
 
 #[test]
-fn what_is_left_alone_has_no_patch_and_no_warning() {
+fn a_skipped_pod_has_no_patch_and_no_warning() {
     let opted_out = json!({"sidecar.istio.io/inject": "false"});
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});
     for pod in [
@@ -115,11 +117,11 @@ fn what_is_left_alone_has_no_patch_and_no_warning() {
 }
 
 #[test]
-fn what_cannot_be_injected_is_let_through_with_the_reason() {
+fn a_pod_that_cannot_be_injected_is_allowed_with_a_warning() {
     let annotations = json!({"status.sidecar.istio.io/port": "no port"});
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});
     let (outcome, response) = response(&of(&pod(&annotations, &http)));
-    let Outcome::Refused(why) = outcome else {
+    let Outcome::Failed(why) = outcome else {
         panic!("{outcome:?}");
     };
     assert_eq!(response.get("patch"), None);
@@ -130,17 +132,20 @@ fn what_cannot_be_injected_is_let_through_with_the_reason() {
 }
 
 #[test]
-fn what_is_no_review_is_told_what_to_send() {
+fn an_invalid_review_is_an_error_that_says_what_to_send() {
     let mut other = of(&probed());
     other["apiVersion"] = "admission.k8s.io/v1beta1".into();
-    let told = asked(&other).expect_err("another version").to_string();
+    let told = review_of(&other).expect_err("another version").to_string();
     assert!(
         told.contains("v1beta1") && told.contains("send admission.k8s.io/v1"),
         "{told}"
     );
     let mut other = of(&probed());
     other["kind"] = "Pod".into();
-    assert_eq!(asked(&other), Err(ReviewError::OtherKind("\"Pod\"".into())));
+    assert_eq!(
+        review_of(&other),
+        Err(ReviewError::OtherKind("\"Pod\"".into()))
+    );
     for (pointer, lacks) in [
         ("/request", "request"),
         ("/request/uid", "request.uid"),
@@ -149,12 +154,12 @@ fn what_is_no_review_is_told_what_to_send() {
     ] {
         let mut document = of(&probed());
         *document.pointer_mut(pointer).expect("there") = Value::Null;
-        assert_eq!(asked(&document), Err(ReviewError::Lacks(lacks)));
+        assert_eq!(review_of(&document), Err(ReviewError::Missing(lacks)));
     }
 }
 
 #[test]
-fn a_review_that_is_cut_short_anywhere_is_no_review() {
+fn a_truncated_review_is_an_error() {
     let whole = of(&probed()).to_string();
     for end in 0..whole.len() {
         let cut = review(&whole.as_bytes()[..end], &settings());
@@ -166,7 +171,7 @@ fn a_review_that_is_cut_short_anywhere_is_no_review() {
 }
 
 #[test]
-fn more_values_than_a_pod_has_are_not_read() {
+fn a_review_with_too_many_values_is_not_parsed() {
     let brackets = ["[", &"0,".repeat(limits::REVIEW_VALUES), "0]"].concat();
     assert_eq!(
         review(brackets.as_bytes(), &settings()),
@@ -177,26 +182,26 @@ fn more_values_than_a_pod_has_are_not_read() {
     document["request"]["userInfo"] = [",[{\\\"", &",".repeat(limits::REVIEW_VALUES)]
         .concat()
         .into();
-    assert!(asked(&document).is_ok());
+    assert!(review_of(&document).is_ok());
 }
 
 #[test]
-fn a_pod_of_too_many_containers_holds_nobody_up() {
+fn a_pod_with_too_many_containers_is_not_injected() {
     let mut pod = probed();
     let container = pod["spec"]["containers"][0].take();
     pod["spec"]["containers"] = vec![container; 3000].into();
     let (outcome, response) = response(&of(&pod));
-    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.contains("more than 100 containers"), "{warning}");
 }
 
 #[test]
-fn at_least_as_many_values_are_counted_as_there_are() {
-    fn there(value: &Value) -> usize {
+fn the_bound_of_values_is_at_least_their_number() {
+    fn count(value: &Value) -> usize {
         1 + match value {
-            Value::Array(items) => items.iter().map(there).sum(),
-            Value::Object(map) => map.values().map(there).sum(),
+            Value::Array(items) => items.iter().map(count).sum(),
+            Value::Object(map) => map.values().map(count).sum(),
             _ => 0,
         }
     }
@@ -206,34 +211,34 @@ fn at_least_as_many_values_are_counted_as_there_are() {
         json!([[], [[]], "a\\\"[,", {"b": "\\"}]),
     ] {
         assert!(
-            values(document.to_string().as_bytes()) >= there(&document),
+            max_values(document.to_string().as_bytes()) >= count(&document),
             "{document}"
         );
     }
 }
 
 #[test]
-fn warnings_are_as_long_and_as_many_as_the_api_server_passes_on() {
+fn warnings_fit_the_limits_of_the_api_server() {
     let long: Box<str> = "ä".repeat(400).into();
-    let fitting = super::fitting(&vec![long; 100]);
+    let warnings = super::within_limits(&vec![long; 100]);
     assert_eq!(
-        fitting.len(),
+        warnings.len(),
         limits::WARNINGS_BYTES / limits::WARNING_BYTES
     );
-    for warning in fitting {
+    for warning in warnings {
         assert!(warning.len() <= limits::WARNING_BYTES, "{}", warning.len());
         assert!(warning.ends_with("ä…"), "{warning}");
     }
-    assert_eq!(super::fitting(&["short".into()]), ["probelet: short"]);
+    assert_eq!(super::within_limits(&["short".into()]), ["probelet: short"]);
 }
 
 #[test]
-fn warnings_have_no_characters_that_the_api_server_drops_them_for() {
+fn warnings_have_no_control_characters() {
     let annotations = json!({"probelet.dev/im\nage": "a"});
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});
     let (_, response) = response(&of(&pod(&annotations, &http)));
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.contains("probelet.dev/im age"), "{warning}");
-    let odd = super::fitting(&["a\r\nb\u{85}c\td\u{7f}".into()]);
+    let odd = super::within_limits(&["a\r\nb\u{85}c\td\u{7f}".into()]);
     assert_eq!(odd, ["probelet: a  b c d "]);
 }

@@ -1,4 +1,6 @@
-use super::Bundle;
+//! When a self-signed certificate is valid, trusted and fresh.
+
+use super::CertBundle;
 use crate::limits::{CERTIFICATE_TIME, CLOCK_IS_SET_FROM};
 use crate::webhook::validity::validity;
 use rustls::pki_types::pem::PemObject;
@@ -10,12 +12,12 @@ use std::time::Duration;
 const NAME: &str = "probelet-injector.probelet.svc";
 const NOW: u64 = CLOCK_IS_SET_FROM + 1000;
 
-fn make(older: Option<&str>, now: u64) -> Bundle {
-    Bundle::make(NAME, older, now).expect("a bundle")
+fn generate(previous_ca: Option<&str>, now: u64) -> CertBundle {
+    CertBundle::generate(NAME, previous_ca, now).expect("a bundle")
 }
 
-/// Whether a client that knows these CAs takes the certificate for this name.
-fn is_trusted(bundle: &Bundle, cas: &str, name: &'static str, at: u64) -> bool {
+/// Whether a client that has these CAs accepts the certificate for this name.
+fn is_trusted(bundle: &CertBundle, cas: &str, name: &'static str, at: u64) -> bool {
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(cas.as_bytes()) {
         roots.add(ca.expect("PEM")).expect("a CA");
@@ -31,9 +33,9 @@ fn is_trusted(bundle: &Bundle, cas: &str, name: &'static str, at: u64) -> bool {
 }
 
 #[test]
-fn a_bundle_leads_to_its_own_ca_for_a_year() {
-    let bundle = make(None, NOW);
-    assert!(bundle.pair().is_ok());
+fn a_certificate_is_valid_for_a_year_by_its_own_ca_alone() {
+    let bundle = generate(None, NOW);
+    assert!(bundle.serving_cert().is_ok());
     let end = NOW + CERTIFICATE_TIME.as_secs();
     for (at, trusted) in [
         (NOW - 3600, true),
@@ -44,19 +46,19 @@ fn a_bundle_leads_to_its_own_ca_for_a_year() {
         assert_eq!(is_trusted(&bundle, &bundle.ca, NAME, at), trusted, "{at}");
     }
     assert!(!is_trusted(&bundle, &bundle.ca, "other.probelet.svc", NOW));
-    assert!(!is_trusted(&bundle, &make(None, NOW).ca, NAME, NOW));
+    assert!(!is_trusted(&bundle, &generate(None, NOW).ca, NAME, NOW));
 }
 
 #[test]
-fn it_is_fresh_for_two_thirds_of_its_time() {
-    let bundle = make(None, NOW);
+fn a_certificate_is_fresh_for_two_thirds_of_its_lifetime() {
+    let bundle = generate(None, NOW);
     let time = CERTIFICATE_TIME.as_secs();
     assert!(bundle.is_fresh(NAME, NOW));
     assert!(bundle.is_fresh(NAME, NOW + time / 2));
     assert!(!bundle.is_fresh(NAME, NOW + time * 7 / 10));
     assert!(!bundle.is_fresh("other.probelet.svc", NOW));
-    let other = make(None, NOW);
-    let broken = Bundle {
+    let other = generate(None, NOW);
+    let broken = CertBundle {
         key: other.key,
         ..bundle.clone()
     };
@@ -66,7 +68,7 @@ fn it_is_fresh_for_two_thirds_of_its_time() {
         "nothing",
         &[&bundle.ca, "-----BEGIN CERTIFICATE-----"].concat(),
     ] {
-        let strange = Bundle {
+        let strange = CertBundle {
             ca: ca.into(),
             ..bundle.clone()
         };
@@ -75,18 +77,18 @@ fn it_is_fresh_for_two_thirds_of_its_time() {
 }
 
 #[test]
-fn what_a_wrong_clock_has_made_for_later_is_not_fresh() {
+fn a_certificate_from_a_clock_in_the_future_is_not_fresh() {
     let years = 5 * CERTIFICATE_TIME.as_secs();
-    assert!(!make(None, NOW + years).is_fresh(NAME, NOW));
-    // A board that has just been switched on takes what is there: its clock is the one that is wrong.
-    assert!(make(None, NOW).is_fresh(NAME, 3600));
-    assert!(make(None, 3600).is_fresh(NAME, NOW));
+    assert!(!generate(None, NOW + years).is_fresh(NAME, NOW));
+    // On a board that was just switched on it is the clock that is wrong.
+    assert!(generate(None, NOW).is_fresh(NAME, 3600));
+    assert!(generate(None, 3600).is_fresh(NAME, NOW));
 }
 
 #[test]
-fn it_is_fresh_only_with_the_ca_that_signed_it() {
-    let (bundle, other) = (make(None, NOW), make(None, NOW));
-    let with = |ca: &str| Bundle {
+fn a_certificate_is_fresh_only_with_the_ca_that_signed_it() {
+    let (bundle, other) = (generate(None, NOW), generate(None, NOW));
+    let with = |ca: &str| CertBundle {
         ca: ca.into(),
         ..bundle.clone()
     };
@@ -95,29 +97,32 @@ fn it_is_fresh_only_with_the_ca_that_signed_it() {
     let broken = bundle.ca.replacen("MII", "AAA", 1);
     for ca in ["", half, &*broken, &*other.ca, &*bundle.certificate] {
         assert!(!with(ca).is_fresh(NAME, NOW), "{ca}");
-        let next = make(Some(ca), NOW);
+        let next = generate(Some(ca), NOW);
         assert!(next.is_fresh(NAME, NOW), "{ca}");
     }
-    // A clock that was not set must not make a new one at each look.
-    assert!(make(None, 3600).is_fresh(NAME, 3600));
+    // An unset clock must not cause a renewal at each refresh.
+    assert!(generate(None, 3600).is_fresh(NAME, 3600));
 }
 
 #[test]
-fn the_ca_before_is_trusted_for_one_more_turn() {
-    let first = make(None, NOW);
-    let second = make(Some(&first.ca), NOW + 10);
-    let third = make(Some(&second.ca), NOW + 20);
+fn the_previous_ca_is_trusted_until_the_next_rotation() {
+    let first = generate(None, NOW);
+    let second = generate(Some(&first.ca), NOW + 10);
+    let third = generate(Some(&second.ca), NOW + 20);
     assert!(is_trusted(&first, &second.ca, NAME, NOW + 30));
     assert!(is_trusted(&second, &third.ca, NAME, NOW + 30));
     assert!(is_trusted(&third, &third.ca, NAME, NOW + 30));
     assert!(!is_trusted(&first, &third.ca, NAME, NOW + 30));
     let late = NOW + 2 * CERTIFICATE_TIME.as_secs();
-    assert_eq!(make(Some(&first.ca), late).ca.matches("BEGIN").count(), 1);
+    assert_eq!(
+        generate(Some(&first.ca), late).ca.matches("BEGIN").count(),
+        1
+    );
 }
 
 #[test]
-fn a_clock_that_was_not_set_makes_what_is_good_when_it_is() {
-    let bundle = make(None, 3600);
+fn a_certificate_from_an_unset_clock_is_valid_once_the_clock_is_set() {
+    let bundle = generate(None, 3600);
     let der = CertificateDer::from_pem_slice(bundle.certificate.as_bytes()).expect("PEM");
     let [from, to] = validity(&der).expect("dates");
     assert!(

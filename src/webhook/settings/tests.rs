@@ -1,4 +1,6 @@
-use super::{Live, Notice};
+//! Values that appear, change and disappear.
+
+use super::{ReloadableSettings, ValuesState};
 use crate::inject::Sidecar;
 use crate::inject::Version;
 use crate::inject::values::Values;
@@ -7,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// A ConfigMap as it is mounted.
+/// A mounted ConfigMap.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -17,7 +19,7 @@ impl Mount {
         Mount(path)
     }
 
-    /// A new text, by a symbolic link that is swapped.
+    /// Replaces the text as kubelet does, by swapping a symbolic link.
     fn swap(&self, text: &str) {
         let next = format!("..{}", fs::read_dir(&self.0).expect("a folder").count());
         fs::create_dir_all(self.0.join(&next)).expect("a folder");
@@ -28,8 +30,8 @@ impl Mount {
         let _ = std::os::unix::fs::symlink("..data/values", self.0.join("values"));
     }
 
-    fn live(&self) -> Result<Live, Box<str>> {
-        Live::load(Values::default(), self.0.to_str())
+    fn settings(&self) -> Result<ReloadableSettings, Box<str>> {
+        ReloadableSettings::load(Values::default(), self.0.to_str())
     }
 }
 
@@ -39,107 +41,124 @@ impl Drop for Mount {
     }
 }
 
+fn loaded(rewrite: bool) -> Option<Result<ValuesState, Box<str>>> {
+    Some(Ok(ValuesState::Loaded { rewrite }))
+}
+
 fn rewriting(rewrite: bool) -> String {
     format!(r#"{{"sidecarInjectorWebhook": {{"rewriteAppHTTPProbe": {rewrite}}}}}"#)
 }
 
 #[test]
-fn a_configmap_that_changes_is_read_again() {
+fn a_changed_configmap_is_read_again() {
     let mount = Mount::new("changes");
     mount.swap(&rewriting(false));
-    let mut live = mount.live().expect("settings");
-    assert!(!live.settings().rewrite);
+    let mut settings = mount.settings().expect("settings");
+    assert!(!settings.settings().rewrite);
     let mut now = Instant::now();
     for rewrite in [true, false, true] {
         now += limits::VALUES_POLL_INTERVAL;
-        assert_eq!(live.look(now), None);
+        assert_eq!(settings.reload(now), None);
         mount.swap(&rewriting(rewrite));
-        // It was looked at just now.
-        assert_eq!(live.look(now), None);
+        // The poll interval has not passed.
+        assert_eq!(settings.reload(now), None);
         now += limits::VALUES_POLL_INTERVAL;
-        assert_eq!(live.look(now), Some(Notice::Taken(rewrite)));
-        assert_eq!(live.settings().rewrite, rewrite);
+        assert_eq!(settings.reload(now), loaded(rewrite));
+        assert_eq!(settings.settings().rewrite, rewrite);
     }
 }
 
 #[test]
-fn a_broken_text_is_told_once_and_changes_nothing() {
+fn malformed_values_are_reported_once_and_change_nothing() {
     let mount = Mount::new("broken");
     mount.swap(&rewriting(false));
-    let mut live = mount.live().expect("settings");
+    let mut settings = mount.settings().expect("settings");
     mount.swap("{");
     let mut now = Instant::now() + limits::VALUES_POLL_INTERVAL;
-    let Some(Notice::Kept(why)) = live.look(now) else {
-        panic!("it is not told");
+    let Some(Err(why)) = settings.reload(now) else {
+        panic!("the failure is not returned");
     };
     assert!(why.contains("/values: ") && why.contains("JSON"), "{why}");
     for _ in 0..3 {
         now += limits::VALUES_POLL_INTERVAL;
-        assert_eq!(live.look(now), None);
-        assert!(!live.settings().rewrite);
+        assert_eq!(settings.reload(now), None);
+        assert!(!settings.settings().rewrite);
     }
     mount.swap(&rewriting(true));
     assert_eq!(
-        live.look(now + limits::VALUES_POLL_INTERVAL),
-        Some(Notice::Taken(true))
+        settings.reload(now + limits::VALUES_POLL_INTERVAL),
+        loaded(true)
     );
 }
 
 #[test]
-fn a_broken_text_at_the_start_is_an_error() {
+fn malformed_values_at_start_are_an_error() {
     let mount = Mount::new("start");
     mount.swap("[]");
-    assert!(mount.live().is_err());
+    assert!(mount.settings().is_err());
 }
 
 #[test]
-fn a_configmap_may_come_later_and_go_again() {
+fn a_configmap_may_appear_later_and_disappear() {
     let mount = Mount::new("later");
-    let mut live = mount.live().expect("settings");
-    assert!(live.settings().rewrite);
+    let mut settings = mount.settings().expect("settings");
+    assert!(settings.settings().rewrite);
     let path = mount.0.join("values").display().to_string();
-    let missing = Some(Notice::Missing(path.into(), true));
-    assert_eq!(live.notice(), missing);
+    let missing = ValuesState::Missing {
+        path: path.into(),
+        rewrite: true,
+    };
+    assert_eq!(settings.values_state(), Some(missing.clone()));
     mount.swap(&rewriting(false));
     let now = Instant::now() + limits::VALUES_POLL_INTERVAL;
-    assert_eq!(live.look(now), Some(Notice::Taken(false)));
+    assert_eq!(settings.reload(now), loaded(false));
     fs::remove_file(mount.0.join("values")).expect("removed");
-    assert_eq!(live.look(now + limits::VALUES_POLL_INTERVAL), missing);
-    assert_eq!(live.look(now + 2 * limits::VALUES_POLL_INTERVAL), None);
+    assert_eq!(
+        settings.reload(now + limits::VALUES_POLL_INTERVAL),
+        Some(Ok(missing))
+    );
+    assert_eq!(
+        settings.reload(now + 2 * limits::VALUES_POLL_INTERVAL),
+        None
+    );
 }
 
 #[test]
-fn a_folder_may_come_later_too() {
+fn the_directory_may_appear_later() {
     let mount = Mount::new("folder");
     fs::remove_dir(&mount.0).expect("empty");
-    let mut live = mount.live().expect("settings");
-    assert!(matches!(live.notice(), Some(Notice::Missing(_, true))));
+    let mut settings = mount.settings().expect("settings");
+    let state = settings.values_state();
+    assert!(matches!(
+        state,
+        Some(ValuesState::Missing { rewrite: true, .. })
+    ));
     fs::create_dir(&mount.0).expect("a folder");
     mount.swap(&rewriting(false));
     let now = Instant::now() + limits::VALUES_POLL_INTERVAL;
-    assert_eq!(live.look(now), Some(Notice::Taken(false)));
-    let told = Live::load(Values::default(), None).expect("settings");
-    assert_eq!(told.notice(), None);
+    assert_eq!(settings.reload(now), loaded(false));
+    let flags_only = ReloadableSettings::load(Values::default(), None).expect("settings");
+    assert_eq!(flags_only.values_state(), None);
 }
 
 #[test]
-fn flags_beat_the_configmap_and_that_beats_the_version() {
+fn flags_override_the_configmap_which_overrides_the_version() {
     let mount = Mount::new("order");
     let old = Version(1, 28);
-    let mut live = mount.live().expect("settings");
-    assert_eq!(live.settings().sidecar, Sidecar::Native);
-    assert!(live.asks_version() && live.set_version(old) && !live.set_version(old));
-    assert_eq!(live.settings().sidecar, Sidecar::Container);
+    let mut settings = mount.settings().expect("settings");
+    assert_eq!(settings.settings().sidecar, Sidecar::Native);
+    assert!(settings.needs_version() && settings.set_version(old) && !settings.set_version(old));
+    assert_eq!(settings.settings().sidecar, Sidecar::Container);
     mount.swap(r#"{"probelet": {"sidecar": "native", "statusPort": 15021}}"#);
-    live.look(Instant::now() + limits::VALUES_POLL_INTERVAL);
-    assert!(!live.asks_version());
-    assert_eq!(live.settings().sidecar, Sidecar::Native);
+    settings.reload(Instant::now() + limits::VALUES_POLL_INTERVAL);
+    assert!(!settings.needs_version());
+    assert_eq!(settings.settings().sidecar, Sidecar::Native);
     let flags = Values {
         sidecar: Some(Sidecar::Container),
         ..Values::default()
     };
-    let live = Live::load(flags, mount.0.to_str()).expect("settings");
-    assert_eq!(live.settings().sidecar, Sidecar::Container);
-    assert_eq!(live.settings().status_port, 15021);
-    assert!(!live.asks_version());
+    let settings = ReloadableSettings::load(flags, mount.0.to_str()).expect("settings");
+    assert_eq!(settings.settings().sidecar, Sidecar::Container);
+    assert_eq!(settings.settings().status_port, 15021);
+    assert!(!settings.needs_version());
 }

@@ -1,4 +1,6 @@
-use super::{date, validity};
+//! Dates of certificates, against `date`.
+
+use super::{rfc3339, validity};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 fn of(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<[u64; 2]> {
@@ -9,14 +11,14 @@ fn of(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<[u64; 2]> {
     let certificate = params.self_signed(&key).expect("a certificate");
     let der = certificate.der();
     for end in 0..der.len() {
-        // Cut short it is none, or none whose dates could be mistaken.
+        // Must not panic.
         let _ = validity(&der[..end]);
     }
     validity(der)
 }
 
 #[test]
-fn dates_are_those_that_were_written() {
+fn the_validity_period_is_parsed() {
     // `date -u -d DATE +%s`
     for (date, seconds) in [
         ((1970, 1, 1), 0),
@@ -34,7 +36,7 @@ fn dates_are_those_that_were_written() {
 }
 
 #[test]
-fn what_is_no_certificate_has_none() {
+fn malformed_der_has_no_validity_period() {
     for der in [
         &b""[..],
         b"\x30",
@@ -47,9 +49,9 @@ fn what_is_no_certificate_has_none() {
 }
 
 #[test]
-fn a_time_is_told_as_a_date() {
+fn a_time_is_formatted_as_rfc_3339() {
     // `date -u -d @SECONDS +%FT%TZ`
-    for (seconds, told) in [
+    for (seconds, text) in [
         (0, "1970-01-01T00:00:00Z"),
         (946_684_799, "1999-12-31T23:59:59Z"),
         (951_782_400, "2000-02-29T00:00:00Z"),
@@ -59,6 +61,6 @@ fn a_time_is_told_as_a_date() {
         (67_090_118_400, "4096-01-01T00:00:00Z"),
         (253_402_300_799, "9999-12-31T23:59:59Z"),
     ] {
-        assert_eq!(date(seconds), told);
+        assert_eq!(rfc3339(seconds), text);
     }
 }

@@ -1,49 +1,58 @@
-//! The same pod gets the same from the command line, which edits its text, and from the webhook, which patches it.
+//! The command line, which edits a pod's text, and the webhook, which patches the pod, have the same result.
 
 use super::{Outcome, of, settings};
 use crate::inject::tests::patched;
 use crate::inject::{Settings, Sidecar, Task, Verdict, resources};
 use crate::manifest::{Document, Stream};
-use crate::webhook::review::{fitting, review};
+use crate::webhook::review::{review, within_limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// The pod, what was done or why not, and the warnings.
-type Came = (Value, Outcome, Vec<String>);
+/// The result for a pod.
+#[derive(Debug, PartialEq)]
+struct Injection {
+    pod: Value,
+    outcome: Outcome,
+    warnings: Vec<String>,
+}
 
-fn by_command_line(pod: &Value, settings: &Settings) -> Came {
+fn by_command_line(pod: &Value, settings: &Settings) -> Injection {
     let document = Document::parse(&pod.to_string()).expect("compact JSON");
     let mut reports = resources(document.value(), &document, Task::Inject, settings);
     let report = reports.remove(0);
     let mut warnings = report.warnings;
-    let mut after = pod.clone();
+    let mut injected = pod.clone();
     let outcome = match report.verdict {
         Verdict::Edited { what, done, edits } => {
             let text = document.edit(&edits).expect("edits that fit");
             let edited = Document::parse(&text).expect("what was written");
-            after = edited.value().clone();
+            injected = edited.value().clone();
             Outcome::Patched(done.describe(&what).into())
         }
         Verdict::Unchanged(why) => Outcome::Unchanged(why),
         Verdict::Skipped(why) => Outcome::Skipped(why),
         Verdict::Refused(why) => {
             warnings.insert(0, format!("not injected: {why}").into());
-            Outcome::Refused(why)
+            Outcome::Failed(why)
         }
-        Verdict::NoPods => Outcome::NotAsked,
+        Verdict::NoPods => Outcome::NotApplicable,
     };
-    (after, outcome, fitting(&warnings))
+    Injection {
+        pod: injected,
+        outcome,
+        warnings: within_limits(&warnings),
+    }
 }
 
-fn by_webhook(pod: &Value, settings: &Settings) -> Came {
+fn by_webhook(pod: &Value, settings: &Settings) -> Injection {
     let body = of(pod).to_string();
     let reviewed = review(body.as_bytes(), settings).expect("a review");
     let answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
     let response = &answer["response"];
-    let after = match response["patch"].as_str() {
+    let injected = match response["patch"].as_str() {
         None => pod.clone(),
         Some(patch) => {
             let patch = STANDARD.decode(patch).expect("base64");
@@ -53,10 +62,14 @@ fn by_webhook(pod: &Value, settings: &Settings) -> Came {
     let warnings = response["warnings"].as_array();
     let warnings = warnings.into_iter().flatten();
     let warnings = warnings.map(|warning| warning.as_str().expect("text").into());
-    (after, reviewed.outcome, warnings.collect())
+    Injection {
+        pod: injected,
+        outcome: reviewed.outcome,
+        warnings: warnings.collect(),
+    }
 }
 
-/// The pods of the golden files, those of templates as if their controllers had made them.
+/// The pods of the golden files, and of the pod templates in them.
 fn pods() -> Vec<(String, Value)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/injector/golden");
     let mut pods = Vec::new();
@@ -68,7 +81,7 @@ fn pods() -> Vec<(String, Value)> {
         let path = path.join("in.yaml");
         let text = fs::read(&path).expect("a manifest");
         for piece in Stream::new(&*text) {
-            // Some are there to be refused by both before anything is looked at.
+            // Some are malformed on purpose.
             let document = piece.map(|piece| Document::parse(&piece.text));
             if let Ok(Ok(document)) = document {
                 collect(&path.display().to_string(), document.value(), &mut pods);
@@ -95,7 +108,7 @@ fn collect(name: &str, value: &Value, pods: &mut Vec<(String, Value)>) {
 }
 
 #[test]
-fn both_ways_come_to_the_same() {
+fn the_command_line_and_the_webhook_have_the_same_result() {
     let native = settings();
     let container = Settings {
         sidecar: Sidecar::Container,
@@ -105,26 +118,25 @@ fn both_ways_come_to_the_same() {
     };
     let (mut count, mut patched) = (0, 0);
     for (name, pod) in pods() {
-        let (injected, outcome, warnings) = by_command_line(&pod, &native);
-        let came = (injected.clone(), outcome, warnings);
-        assert_eq!(came, by_webhook(&pod, &native), "{name}");
+        let injection = by_command_line(&pod, &native);
+        assert_eq!(injection, by_webhook(&pod, &native), "{name}");
         count += 1;
-        if matches!(came.1, Outcome::Patched(_)) {
+        if matches!(injection.outcome, Outcome::Patched(_)) {
             patched += 1;
-            let original = &injected["metadata"]["annotations"]["probelet.dev/original"];
+            let original = &injection.pod["metadata"]["annotations"]["probelet.dev/original"];
             assert!(original.is_string(), "{name}");
         }
-        // By other settings, anew and over what is there.
-        for pod in [&pod, &injected] {
-            let came = by_command_line(pod, &container);
-            assert_eq!(came, by_webhook(pod, &container), "{name}");
+        // With other settings, of the original and of the injected pod.
+        for pod in [&pod, &injection.pod] {
+            let injection = by_command_line(pod, &container);
+            assert_eq!(injection, by_webhook(pod, &container), "{name}");
         }
     }
     assert!(count > 60 && patched > 40, "{patched} of {count}");
 }
 
 #[test]
-fn a_difference_would_show() {
+fn a_different_setting_changes_the_result() {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {},
         "spec": {"containers": [{"name": "web", "livenessProbe": {"tcpSocket": {"port": 80}}}]},

@@ -1,9 +1,9 @@
-//! The API server as a client sees it: one request a connection, with the pod's own token. Files are read at
-//! each request, as tokens and CAs are renewed.
+//! A client of the API server: one request per connection, with the token of the pod's service account. The files of
+//! token and CA are read for each request, as they are rotated.
 
-use super::Api;
-use super::chunked::Chunked;
-use super::stream::{Scratch, before, write};
+use super::ApiServer;
+use super::chunked::ChunkedDecoder;
+use super::io::{ReadBuffer, timeout_at, write_all};
 use crate::limits;
 use crate::pem::{self, FileBytes};
 use async_io::Async;
@@ -18,19 +18,33 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Where a pod finds what its service account has.
+/// The directory of a pod's service account.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where the API server is, and who we are to it.
+/// The address of the API server, and the files of our credentials.
 #[derive(Debug)]
-pub struct Client {
+pub struct ApiClient {
     host: Box<str>,
     port: u16,
     ca_path: Box<str>,
     token_path: Box<str>,
 }
 
-/// Why there is no answer.
+/// The body of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'b> {
+    content_type: &'static str,
+    json: &'b Value,
+}
+
+/// A complete response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ApiResponse {
+    status: u16,
+    body: Vec<u8>,
+}
+
+/// Why a request has no response, or not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError(pub Box<str>);
 
@@ -40,29 +54,47 @@ impl fmt::Display for ApiError {
     }
 }
 
+impl<'b> Body<'b> {
+    /// A whole object.
+    pub fn json(json: &'b Value) -> Body<'b> {
+        Body {
+            content_type: "application/json",
+            json,
+        }
+    }
+
+    /// A JSON Patch (RFC 6902).
+    pub fn json_patch(json: &'b Value) -> Body<'b> {
+        Body {
+            content_type: "application/json-patch+json",
+            json,
+        }
+    }
+}
+
 fn error(why: impl Into<Box<str>>) -> ApiError {
     ApiError(why.into())
 }
 
-/// The namespace of the pod this runs in.
+/// The namespace of this pod.
 pub fn own_namespace() -> Option<Box<str>> {
     let bytes = pem::read_file(&account_file("namespace"), limits::PEM_BYTES).ok()?;
     Some(core::str::from_utf8(&bytes).ok()?.trim().into())
 }
 
-impl Client {
-    /// The API server that was named, or else the one a pod finds by its environment, if there is one.
+impl ApiClient {
+    /// A client of the given API server, or else of the one in a pod's environment; `None` outside of a cluster.
     ///
     /// # Errors
-    /// When what was named is no address.
+    /// When the given URL is malformed.
     pub fn find(
-        api: &Api,
+        api: &ApiServer,
         env: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Client>, ApiError> {
-        let (host, port) = match &api.server {
-            Some(url) => address(url).ok_or_else(|| {
+    ) -> Result<Option<ApiClient>, ApiError> {
+        let (host, port) = match &api.url {
+            Some(url) => host_and_port(url).ok_or_else(|| {
                 error(format!(
-                    "--api-server {url} is no address: write such as https://10.0.0.1:6443"
+                    "--api-server {url} is not a URL of an API server: write such as https://10.0.0.1:6443"
                 ))
             })?,
             None => match (
@@ -80,7 +112,7 @@ impl Client {
             let given = given.clone();
             given.unwrap_or_else(|| account_file(name))
         };
-        Ok(Some(Client {
+        Ok(Some(ApiClient {
             host,
             port,
             ca_path: path(&api.ca, "ca.crt"),
@@ -88,55 +120,56 @@ impl Client {
         }))
     }
 
-    /// Asks, and waits for the answer: status and JSON, which is null where there is none. `body` is what is sent,
-    /// and its type.
+    /// Sends a request. Returns the status code and the JSON of the response, null if it has no body.
     ///
     /// # Errors
-    /// Why there is no answer.
-    pub async fn ask(
+    /// Why there is no response.
+    pub async fn send(
         &self,
         method: &str,
         path: &str,
-        body: Option<(&str, &Value)>,
+        body: Option<Body<'_>>,
     ) -> Result<(u16, Value), ApiError> {
         let deadline = Instant::now() + limits::API_TIME;
         let seconds = limits::API_TIME.as_secs();
-        before(deadline, self.ask_now(method, path, body))
+        timeout_at(deadline, self.exchange(method, path, body))
             .await
-            .unwrap_or_else(|| Err(error(format!("no answer within {seconds} s"))))
-            .map_err(|ApiError(why)| error(format!("the API server at {}: {why}", self.place())))
+            .unwrap_or_else(|| Err(error(format!("no response within {seconds} s"))))
+            .map_err(|ApiError(why)| {
+                error(format!("the API server at {}: {why}", self.authority()))
+            })
     }
 
-    fn place(&self) -> String {
+    /// `host[:port]` for `Host` and error texts.
+    fn authority(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
         }
     }
 
-    async fn ask_now(
+    async fn exchange(
         &self,
         method: &str,
         path: &str,
-        body: Option<(&str, &Value)>,
+        body: Option<Body<'_>>,
     ) -> Result<(u16, Value), ApiError> {
         let mut stream = self.connect().await?;
         let request = self.request(method, path, body)?;
         let failed = |why: std::io::Error| error(why.to_string());
-        write(&mut stream, &request).await.map_err(failed)?;
-        let (scratch, mut answer) = (Scratch::new(), Vec::new());
+        write_all(&mut stream, &request).await.map_err(failed)?;
+        let (buffer, mut response) = (ReadBuffer::new(), Vec::new());
         loop {
-            let had = answer.len();
-            let take = |bytes: &[u8]| answer.extend_from_slice(bytes);
-            let read = scratch.read(&mut stream, take).await;
-            let is_over = answer.len() == had;
-            match received(&answer, is_over)? {
-                Some((status, body)) => return Ok((status, parse(&body)?)),
-                None if is_over => read.map_err(failed)?,
-                None => {}
+            let len = response.len();
+            let append = |bytes: &[u8]| response.extend_from_slice(bytes);
+            let read = buffer.read(&mut stream, append).await;
+            let is_end = response.len() == len;
+            if let Some(response) = parse_response(&response, is_end)? {
+                return Ok((response.status, parse_json(&response.body)?));
             }
-            if is_over {
-                return Err(error("the answer was cut short"));
+            if is_end {
+                read.map_err(failed)?;
+                return Err(error("the response is truncated"));
             }
         }
     }
@@ -145,12 +178,12 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        body: Option<(&str, &Value)>,
+        body: Option<Body<'_>>,
     ) -> Result<Vec<u8>, ApiError> {
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n\
              User-Agent: probelet-inject/{}\r\nConnection: close\r\n",
-            self.place(),
+            self.authority(),
             env!("CARGO_PKG_VERSION"),
         );
         let token = read(&self.token_path)?;
@@ -162,25 +195,26 @@ impl Client {
             )));
         }
         head.extend(["Authorization: Bearer ", token, "\r\n"]);
-        let text = body.map_or_else(String::new, |(_, value)| value.to_string());
-        if let Some((kind, _)) = body {
-            let length = text.len();
+        let mut text = String::new();
+        if let Some(body) = body {
+            text = body.json.to_string();
+            let (content_type, length) = (body.content_type, text.len());
             head.push_str(&format!(
-                "Content-Type: {kind}\r\nContent-Length: {length}\r\n"
+                "Content-Type: {content_type}\r\nContent-Length: {length}\r\n"
             ));
         }
         head.extend(["\r\n", &text]);
         Ok(head.into_bytes())
     }
 
-    /// A name is looked up by the thread that serves, which waits: in a pod there is an address.
+    /// Resolving a name blocks the only thread. In a pod the host is an address.
     async fn connect(&self) -> Result<TlsStream<Async<TcpStream>>, ApiError> {
         let failed = |why: std::io::Error| error(why.to_string());
         let config = self.config()?;
         let name = ServerName::try_from(self.host.to_string())
-            .map_err(|_| error("its host is no name and no address"))?;
+            .map_err(|_| error("its host is neither a name nor an address"))?;
         let addrs = (&*self.host, self.port).to_socket_addrs().map_err(failed)?;
-        let mut last = error("its name has no address");
+        let mut last = error("its name does not resolve");
         for addr in addrs {
             match Async::<TcpStream>::connect(addr).await {
                 Ok(socket) => {
@@ -214,11 +248,11 @@ fn account_file(name: &str) -> Box<str> {
 }
 
 /// Host and port of `https://HOST:PORT`.
-fn address(url: &str) -> Option<(Box<str>, u16)> {
-    let place = url.strip_prefix("https://")?.trim_end_matches('/');
-    let (host, port) = match place.rsplit_once(':') {
+fn host_and_port(url: &str) -> Option<(Box<str>, u16)> {
+    let authority = url.strip_prefix("https://")?.trim_end_matches('/');
+    let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (place, 443),
+        _ => (authority, 443),
     };
     let host = match host.strip_prefix('[') {
         Some(host) => host.strip_suffix(']')?,
@@ -227,16 +261,16 @@ fn address(url: &str) -> Option<(Box<str>, u16)> {
     (!host.is_empty() && !host.contains(['/', '@', '?', '#', ' '])).then(|| (host.into(), port))
 }
 
-/// The answer, once all of it is there. Without a length it ends with the connection.
-fn received(bytes: &[u8], is_over: bool) -> Result<Option<(u16, Vec<u8>)>, ApiError> {
+/// The response, once it is complete. Without a length it ends with the connection.
+fn parse_response(bytes: &[u8], is_end: bool) -> Result<Option<ApiResponse>, ApiError> {
     if bytes.len() > limits::API_RESPONSE_BYTES {
-        return Err(error("the answer is too long"));
+        return Err(error("the response is too large"));
     }
     let mut fields = [httparse::EMPTY_HEADER; limits::API_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     let parsed = head.parse(bytes);
     let Ok(parsed) = parsed else {
-        return Err(error("the answer is not HTTP/1.1"));
+        return Err(error("the response is not HTTP/1.1"));
     };
     let (httparse::Status::Complete(len), Some(status)) = (parsed, head.code) else {
         return Ok(None);
@@ -248,24 +282,30 @@ fn received(bytes: &[u8], is_over: bool) -> Result<Option<(u16, Vec<u8>)>, ApiEr
         core::str::from_utf8(field.value).ok()
     };
     if field("Transfer-Encoding").is_some() {
-        let (mut whole, mut chunked) = (Vec::new(), Chunked::new());
-        let fed = chunked.feed(body, &mut whole, limits::API_RESPONSE_BYTES);
-        fed.map_err(|_| error("the answer's chunks are broken"))?;
-        return Ok(chunked.is_done().then_some((status, whole)));
+        let (mut decoded, mut decoder) = (Vec::new(), ChunkedDecoder::new());
+        let fed = decoder.feed(body, &mut decoded, limits::API_RESPONSE_BYTES);
+        fed.map_err(|_| error("the response's chunked coding is malformed"))?;
+        return Ok(decoder.is_done().then_some(ApiResponse {
+            status,
+            body: decoded,
+        }));
     }
-    let is_whole = match field("Content-Length").map(str::parse::<usize>) {
+    let is_complete = match field("Content-Length").map(str::parse::<usize>) {
         Some(Ok(length)) => body.len() >= length,
-        Some(Err(_)) => return Err(error("the answer's length is no number")),
-        None => is_over,
+        Some(Err(_)) => return Err(error("the response's Content-Length is not a number")),
+        None => is_end,
     };
-    Ok(is_whole.then(|| (status, body.to_vec())))
+    Ok(is_complete.then(|| ApiResponse {
+        status,
+        body: body.to_vec(),
+    }))
 }
 
-fn parse(body: &[u8]) -> Result<Value, ApiError> {
+fn parse_json(body: &[u8]) -> Result<Value, ApiError> {
     match body.is_empty() {
         true => Ok(Value::Null),
         false => serde_json::from_slice(body)
-            .map_err(|why| error(format!("the answer is not JSON: {why}"))),
+            .map_err(|why| error(format!("the response is not JSON: {why}"))),
     }
 }
 

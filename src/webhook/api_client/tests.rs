@@ -1,11 +1,13 @@
-use super::{Client, address, received};
+//! Addresses of an API server, and complete and malformed responses.
+
+use super::{ApiClient, ApiResponse, host_and_port, parse_response};
 use crate::inject::Version;
 use crate::limits;
-use crate::webhook::Api;
+use crate::webhook::ApiServer;
 use serde_json::json;
 
 #[test]
-fn addresses() {
+fn a_url_has_a_host_and_a_port() {
     for (url, host, port) in [
         ("https://10.0.0.1:6443", "10.0.0.1", 6443),
         (
@@ -16,7 +18,7 @@ fn addresses() {
         ("https://[fd00::1]:6443", "fd00::1", 6443),
         ("https://[fd00::1]", "fd00::1", 443),
     ] {
-        assert_eq!(address(url), Some((host.into(), port)), "{url}");
+        assert_eq!(host_and_port(url), Some((host.into(), port)), "{url}");
     }
     for url in [
         "http://a",
@@ -26,30 +28,32 @@ fn addresses() {
         "https://a/b",
         "https://u@a",
     ] {
-        assert_eq!(address(url), None, "{url}");
+        assert_eq!(host_and_port(url), None, "{url}");
     }
 }
 
 #[test]
 fn a_pod_finds_the_api_server_by_its_environment() {
-    let api = Api::default();
-    let none = Client::find(&api, |_| None).expect("no mistake");
+    let api = ApiServer::default();
+    let none = ApiClient::find(&api, |_| None).expect("no mistake");
     assert!(none.is_none());
     let env = |name: &str| match name {
         "KUBERNETES_SERVICE_HOST" => Some("fd00::1".into()),
         "KUBERNETES_SERVICE_PORT" => Some("6443".into()),
         _ => None,
     };
-    let found = Client::find(&api, env).expect("no mistake").expect("one");
-    assert_eq!(found.place(), "[fd00::1]:6443");
-    let server = Some("https://10.0.0.2".into());
-    let told = Client::find(&Api { server, ..api }, env).expect("no mistake");
-    assert_eq!(told.expect("one").place(), "10.0.0.2:443");
+    let found = ApiClient::find(&api, env)
+        .expect("no mistake")
+        .expect("one");
+    assert_eq!(found.authority(), "[fd00::1]:6443");
+    let url = Some("https://10.0.0.2".into());
+    let given = ApiClient::find(&ApiServer { url, ..api }, env).expect("no mistake");
+    assert_eq!(given.expect("one").authority(), "10.0.0.2:443");
 }
 
 #[test]
-fn an_answer_is_whole_by_its_length_its_chunks_or_its_end() {
-    for (text, whole_at_end) in [
+fn a_response_is_complete_by_its_length_its_chunks_or_its_end() {
+    for (text, ends_with_connection) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
@@ -59,11 +63,18 @@ fn an_answer_is_whole_by_its_length_its_chunks_or_its_end() {
     ] {
         let bytes = text.as_bytes();
         for end in 0..bytes.len() {
-            assert_eq!(received(&bytes[..end], false), Ok(None), "{text} {end}");
+            assert_eq!(
+                parse_response(&bytes[..end], false),
+                Ok(None),
+                "{text} {end}"
+            );
         }
         assert_eq!(
-            received(bytes, whole_at_end),
-            Ok(Some((200, b"{}".to_vec()))),
+            parse_response(bytes, ends_with_connection),
+            Ok(Some(ApiResponse {
+                status: 200,
+                body: b"{}".to_vec(),
+            })),
             "{text}"
         );
     }
@@ -72,13 +83,13 @@ fn an_answer_is_whole_by_its_length_its_chunks_or_its_end() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx",
         "SSH-2.0-OpenSSH\r\n",
     ] {
-        assert!(received(text.as_bytes(), false).is_err(), "{text}");
+        assert!(parse_response(text.as_bytes(), false).is_err(), "{text}");
     }
-    assert!(received(&vec![b'x'; limits::API_RESPONSE_BYTES + 1], false).is_err());
+    assert!(parse_response(&vec![b'x'; limits::API_RESPONSE_BYTES + 1], false).is_err());
 }
 
 #[test]
-fn versions() {
+fn the_version_decides_on_native_sidecars() {
     for (major, minor, is_native) in [
         ("1", "28", Some(false)),
         ("1", "28+", Some(false)),

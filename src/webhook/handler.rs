@@ -1,0 +1,250 @@
+//! One request of a connection: receives its head and body, and sends its response.
+
+use super::chunked::ChunkedDecoder;
+use super::connection_table::{ConnectionId, Phase};
+use super::http_error::{HttpError, review_status};
+use super::io::{ServerStream, timeout_at, write_all};
+use super::request_head::{BodyLength, Request, Route, parse_request_head};
+use super::response::Response;
+use super::server_state::ServerState;
+use crate::limits;
+use crate::net::BytePermit;
+use std::io;
+use std::time::Instant;
+
+/// What to do with the connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterResponse {
+    /// Receive the next request.
+    KeepAlive,
+    /// Close it.
+    Close,
+    /// Close it, and discard what the client still sends.
+    Linger,
+}
+
+/// A request whose head has begun to arrive.
+struct Handler<'s> {
+    state: &'s ServerState,
+    stream: &'s mut ServerStream,
+    /// Bytes received and not parsed yet.
+    received: &'s mut Vec<u8>,
+    began: Instant,
+}
+
+/// A received body, and the permit for its memory.
+struct ReceivedBody {
+    bytes: Vec<u8>,
+    _permit: BytePermit,
+}
+
+/// Why a body was not received.
+enum BodyError {
+    Http(HttpError),
+    Stream(io::Error),
+}
+
+/// Handles one request, whose first bytes are in `received`. Bytes of the next request stay there.
+///
+/// # Errors
+/// The stream's, after which no response can be sent.
+pub async fn handle(
+    state: &ServerState,
+    stream: &mut ServerStream,
+    id: ConnectionId,
+    received: &mut Vec<u8>,
+) -> io::Result<AfterResponse> {
+    let mut handler = Handler {
+        state,
+        stream,
+        received,
+        began: Instant::now(),
+    };
+    match handler.receive_head().await? {
+        Ok(request) => {
+            state.connections.set_phase(id, Phase::Busy);
+            handler.respond(request).await
+        }
+        Err(error) => {
+            state.log_bad_request(&error.to_string());
+            let after = AfterResponse::Linger;
+            handler.send(&error.into(), true, after).await
+        }
+    }
+}
+
+impl Handler<'_> {
+    async fn receive_head(&mut self) -> io::Result<Result<Request, HttpError>> {
+        let deadline = self.began + limits::WEBHOOK_HEAD_TIME;
+        loop {
+            match parse_request_head(self.received) {
+                Ok(Some((request, len))) => {
+                    self.received.drain(..len);
+                    return Ok(Ok(request));
+                }
+                Ok(None) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+            let len = self.received.len();
+            match timeout_at(deadline, self.receive()).await {
+                Some(result) => result?,
+                None => return Ok(Err(HttpError::SlowHead)),
+            }
+            if self.received.len() == len {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<()> {
+        let received = &mut *self.received;
+        let append = |bytes: &[u8]| received.extend_from_slice(bytes);
+        self.state.read_buffer.read(self.stream, append).await
+    }
+
+    async fn respond(&mut self, request: Request) -> io::Result<AfterResponse> {
+        let (response, sends_body) = match request.route {
+            Route::Inject => return self.inject(request).await,
+            Route::Health => (Response::text(200, "ok"), !request.is_head),
+            Route::Metrics => {
+                let page = self.state.metrics_page();
+                (Response::metrics(page), !request.is_head)
+            }
+            Route::Error(error) => {
+                self.state.log_bad_request(&error.to_string());
+                (error.into(), true)
+            }
+        };
+        // A body without a use is not received, so no further request can follow it.
+        let is_received = request.length == BodyLength::Known(0);
+        let after = self.after_response(request, is_received);
+        self.send(&response, sends_body, after).await
+    }
+
+    async fn inject(&mut self, request: Request) -> io::Result<AfterResponse> {
+        let _in_flight = self.state.metrics.begin_review();
+        let (response, is_received) = match self.receive_body(request).await {
+            Ok(body) => (self.review(&body.bytes), true),
+            Err(BodyError::Stream(error)) => return Err(error),
+            Err(BodyError::Http(error)) => {
+                self.state.log_bad_request(&error.to_string());
+                (error.into(), false)
+            }
+        };
+        let after = self.after_response(request, is_received);
+        self.send(&response, true, after).await
+    }
+
+    fn review(&self, body: &[u8]) -> Response {
+        match self.state.review(body) {
+            Ok(answer) => Response::json(answer),
+            Err(error) => {
+                let text = error.to_string();
+                self.state.log_bad_request(&text);
+                Response::text(review_status(&error), &text)
+            }
+        }
+    }
+
+    fn after_response(&self, request: Request, is_body_received: bool) -> AfterResponse {
+        let keeps_alive = request.keeps_alive && !self.state.is_draining();
+        match (is_body_received, keeps_alive) {
+            (true, true) => AfterResponse::KeepAlive,
+            (true, false) => AfterResponse::Close,
+            (false, _) => AfterResponse::Linger,
+        }
+    }
+
+    /// Receives the body once there is memory for it. Until then its bytes stay with the client.
+    async fn receive_body(&mut self, request: Request) -> Result<ReceivedBody, BodyError> {
+        let max_bytes = match request.length {
+            BodyLength::Known(bytes) if bytes > limits::REVIEW_BYTES => {
+                return Err(BodyError::Http(HttpError::LargeBody));
+            }
+            BodyLength::Known(bytes) => bytes,
+            BodyLength::Chunked => limits::REVIEW_BYTES,
+        };
+        let deadline = self.began + request.timeout;
+        let permit = timeout_at(deadline, self.state.body_bytes.acquire(max_bytes)).await;
+        let mut permit = permit.ok_or(BodyError::Http(HttpError::Overloaded))?;
+        if request.expects_continue && self.received.is_empty() {
+            let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+            let written = write_all(self.stream, interim).await;
+            written.map_err(BodyError::Stream)?;
+        }
+        let deadline = deadline.min(Instant::now() + limits::WEBHOOK_BODY_TIME);
+        let receiving = async {
+            match request.length {
+                BodyLength::Known(bytes) => self.receive_known(bytes).await,
+                BodyLength::Chunked => self.receive_chunked().await,
+            }
+        };
+        let bytes = timeout_at(deadline, receiving).await;
+        let bytes = bytes.ok_or(BodyError::Http(HttpError::SlowBody))??;
+        permit.shrink_to(bytes.len());
+        self.state.metrics.count_received(bytes.len());
+        Ok(ReceivedBody {
+            bytes,
+            _permit: permit,
+        })
+    }
+
+    /// Reads straight into the body, so that a thousand bodies in progress are in memory once, not twice.
+    async fn receive_known(&mut self, len: usize) -> Result<Vec<u8>, BodyError> {
+        let mut body = Vec::with_capacity(len);
+        let available = self.received.len().min(len);
+        body.extend(self.received.drain(..available));
+        if self.received.is_empty() {
+            *self.received = Vec::new();
+        }
+        while body.len() < len {
+            let before = body.len();
+            let append = |bytes: &[u8]| {
+                let (of_body, of_next) = bytes.split_at(bytes.len().min(len - before));
+                body.extend_from_slice(of_body);
+                self.received.extend_from_slice(of_next);
+            };
+            let read = self.state.read_buffer.read(self.stream, append).await;
+            read.map_err(BodyError::Stream)?;
+            if body.len() == before {
+                return Err(BodyError::Stream(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        Ok(body)
+    }
+
+    async fn receive_chunked(&mut self) -> Result<Vec<u8>, BodyError> {
+        let (mut body, mut decoder) = (Vec::new(), ChunkedDecoder::new());
+        loop {
+            let used = decoder.feed(self.received, &mut body, limits::REVIEW_BYTES);
+            let used = used.map_err(|_| BodyError::Http(HttpError::BadChunk))?;
+            self.received.drain(..used);
+            if body.len() > limits::REVIEW_BYTES {
+                return Err(BodyError::Http(HttpError::LargeBody));
+            }
+            if decoder.is_done() {
+                return Ok(body);
+            }
+            self.receive().await.map_err(BodyError::Stream)?;
+            if self.received.is_empty() {
+                return Err(BodyError::Stream(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        response: &Response,
+        sends_body: bool,
+        after: AfterResponse,
+    ) -> io::Result<AfterResponse> {
+        self.state.metrics.count_response(response.status);
+        let deadline = Instant::now() + limits::ANSWER_TIME;
+        let closes = after != AfterResponse::KeepAlive;
+        let bytes = response.encode(sends_body, closes);
+        match timeout_at(deadline, write_all(self.stream, &bytes)).await {
+            Some(written) => written.map(|()| after),
+            None => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}

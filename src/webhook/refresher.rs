@@ -1,0 +1,262 @@
+//! Refreshes what the API server decides while the webhook runs: the cluster's version, and the self-signed
+//! certificate that replicas share.
+
+use super::api_client::{ApiClient, ApiError};
+use super::secret_cert_store::SecretCertStore;
+use super::self_signed::CertBundle;
+use super::server_state::ServerState;
+use super::validity::unix_now;
+use crate::inject::Version;
+use crate::limits;
+use crate::telemetry::Level;
+use async_io::Timer;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use smol::future;
+use std::rc::Rc;
+
+/// An API server before 1.29 drops the `restartPolicy` that makes an init container a sidecar. The pod then waits for
+/// the init container to end.
+const UNKNOWN_VERSION: &str = "until it is known, sidecars are native, which block pods of Kubernetes before 1.29: \
+     set --sidecar container there, --sidecar native elsewhere";
+
+/// Refreshes version and certificate.
+pub struct Refresher {
+    state: Rc<ServerState>,
+    client: Option<Rc<ApiClient>>,
+    store: Option<SecretCertStore>,
+    version: Cell<Option<Version>>,
+    rotation: RefCell<Rotation>,
+    version_failures: RefCell<ErrorFilter>,
+    certificate_failures: RefCell<ErrorFilter>,
+}
+
+/// Delays a renewed certificate by one refresh, until the API server has its CA.
+#[derive(Default)]
+struct Rotation {
+    current: Option<CertBundle>,
+    pending: Option<CertBundle>,
+}
+
+/// Reports an error that repeats only once.
+#[derive(Default)]
+struct ErrorFilter(Option<ApiError>);
+
+/// Doubles up to a limit.
+struct Backoff(Duration);
+
+impl Rotation {
+    /// Records the certificate of the Secret. Returns whether to serve it now: the first one and any successor of an
+    /// expired one at once, others at the second refresh that finds them.
+    fn observe(&mut self, bundle: &CertBundle, is_current_expired: bool) -> bool {
+        if self.current.as_ref() == Some(bundle) {
+            self.pending = None;
+            return false;
+        }
+        if self.current.is_none() || is_current_expired || self.pending.as_ref() == Some(bundle) {
+            self.pending = None;
+            return true;
+        }
+        self.pending = Some(bundle.clone());
+        false
+    }
+}
+
+impl ErrorFilter {
+    /// Records an error. Returns whether it differs from the last one.
+    fn observe(&mut self, error: &ApiError) -> bool {
+        let is_new = self.0.as_ref() != Some(error);
+        if is_new {
+            self.0 = Some(error.clone());
+        }
+        is_new
+    }
+
+    fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Backoff {
+    fn new() -> Backoff {
+        Backoff(limits::API_BACKOFF)
+    }
+
+    /// The next delay.
+    fn next(&mut self) -> Duration {
+        let delay = self.0;
+        self.0 = (delay * 2).min(limits::API_BACKOFF_MAX);
+        delay
+    }
+}
+
+impl Refresher {
+    /// `client` is absent outside of a cluster, `store` if the certificate comes from files.
+    pub fn new(
+        state: Rc<ServerState>,
+        client: Option<Rc<ApiClient>>,
+        store: Option<SecretCertStore>,
+    ) -> Refresher {
+        Refresher {
+            state,
+            client,
+            store,
+            version: Cell::new(None),
+            rotation: RefCell::default(),
+            version_failures: RefCell::default(),
+            certificate_failures: RefCell::default(),
+        }
+    }
+
+    /// Requests the version once, and the certificate until there is one.
+    pub async fn start(&self) {
+        self.refresh_version().await;
+        let Some(store) = &self.store else {
+            return;
+        };
+        let mut backoff = Backoff::new();
+        loop {
+            self.refresh_certificate(store).await;
+            if self.rotation.borrow().current.is_some() {
+                return;
+            }
+            Timer::after(backoff.next()).await;
+        }
+    }
+
+    /// Refreshes until it is dropped.
+    pub async fn run(&self) {
+        future::zip(self.run_version(), self.run_certificate()).await;
+    }
+
+    /// Retries soon while the version is unknown: each pod that is injected meanwhile may block. Afterwards only an
+    /// upgrade of the cluster changes it.
+    async fn run_version(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let delay = backoff.next();
+            let is_known = self.version.get().is_some();
+            Timer::after(if is_known {
+                limits::VERSION_POLL_INTERVAL
+            } else {
+                delay
+            })
+            .await;
+            self.refresh_version().await;
+        }
+    }
+
+    async fn run_certificate(&self) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        loop {
+            Timer::after(limits::CA_POLL_INTERVAL).await;
+            self.refresh_certificate(store).await;
+        }
+    }
+
+    async fn refresh_version(&self) {
+        if !self.state.settings.borrow().needs_version() {
+            return;
+        }
+        match self.request_version().await {
+            Ok(version) => {
+                self.version.set(Some(version));
+                self.version_failures.borrow_mut().clear();
+                if self.state.settings.borrow_mut().set_version(version) {
+                    self.state
+                        .log
+                        .line(Level::Info, "cluster version detected")
+                        .field("version", version)
+                        .field("native_sidecars", version.is_native());
+                }
+            }
+            Err(error) => self.log_version_failure(&error),
+        }
+    }
+
+    async fn request_version(&self) -> Result<Version, ApiError> {
+        let Some(client) = &self.client else {
+            let why = "no API server is known, as this is not a pod";
+            return Err(ApiError(why.into()));
+        };
+        let (status, body) = client.send("GET", "/version", None).await?;
+        Version::read(&body)
+            .ok_or_else(|| ApiError(format!("GET /version returned {status}: {body}").into()))
+    }
+
+    fn log_version_failure(&self, error: &ApiError) {
+        if !self.version_failures.borrow_mut().observe(error) {
+            return;
+        }
+        let log = &self.state.log;
+        let line = match self.version.get() {
+            None => log
+                .line(Level::Error, "cluster version unknown")
+                .field("remedy", UNKNOWN_VERSION),
+            Some(_) => log.line(Level::Warn, "cluster version refresh failed"),
+        };
+        line.field("reason", error);
+    }
+
+    async fn refresh_certificate(&self, store: &SecretCertStore) {
+        match store.sync(unix_now()).await {
+            Ok(bundle) => {
+                self.certificate_failures.borrow_mut().clear();
+                self.rotate(bundle);
+            }
+            Err(error) => {
+                let is_new = self.certificate_failures.borrow_mut().observe(&error);
+                if is_new {
+                    let line = self.state.log.line(Level::Warn, "certificate sync failed");
+                    line.field("reason", error);
+                }
+            }
+        }
+    }
+
+    fn rotate(&self, bundle: CertBundle) {
+        let not_after = self.state.current_cert.not_after();
+        let is_expired = not_after.is_some_and(|end| end <= unix_now());
+        if !self.rotation.borrow_mut().observe(&bundle, is_expired) {
+            return;
+        }
+        match bundle.serving_cert() {
+            Ok(cert) => {
+                self.state.set_cert(cert);
+                self.rotation.borrow_mut().current = Some(bundle);
+            }
+            Err(wrong) => self.state.log_certificate_failure(&wrong.error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CertBundle, Rotation};
+
+    fn bundle(name: &str) -> CertBundle {
+        let text = || name.into();
+        CertBundle {
+            certificate: text(),
+            key: text(),
+            ca: text(),
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_served_one_refresh_after_its_ca_is_published() {
+        let mut rotation = Rotation::default();
+        let [one, two, three] = ["one", "two", "three"].map(bundle);
+        assert!(rotation.observe(&one, false), "there is none yet");
+        rotation.current = Some(one.clone());
+        assert!(!rotation.observe(&one, false));
+        assert!(!rotation.observe(&two, false));
+        assert!(!rotation.observe(&three, false), "the pending one changed");
+        assert!(rotation.observe(&three, false));
+        rotation.current = Some(three.clone());
+        assert!(!rotation.observe(&three, false));
+        assert!(rotation.observe(&two, true), "the current one has expired");
+    }
+}

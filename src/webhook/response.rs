@@ -1,0 +1,97 @@
+//! A response and its bytes. `wire::answer` is not used: it writes the agent's responses, which have no body of a known
+//! length and always close the connection.
+
+use super::http_error::HttpError;
+use crate::telemetry::prometheus::CONTENT_TYPE;
+
+/// An HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// `Content-Type`
+    pub content_type: &'static str,
+    /// `Allow`, with 405.
+    pub allow: Option<&'static str>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// One line of text.
+    pub fn text(status: u16, text: &str) -> Response {
+        Response {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            allow: None,
+            body: [text, "\n"].concat().into(),
+        }
+    }
+
+    /// An answered AdmissionReview.
+    pub fn json(body: Vec<u8>) -> Response {
+        Response {
+            status: 200,
+            content_type: "application/json",
+            allow: None,
+            body,
+        }
+    }
+
+    /// A page of metrics.
+    pub fn metrics(body: Vec<u8>) -> Response {
+        Response {
+            status: 200,
+            content_type: CONTENT_TYPE,
+            allow: None,
+            body,
+        }
+    }
+
+    /// Head and, if `sends_body`, body. `closes` adds `Connection: close`.
+    pub fn encode(&self, sends_body: bool, closes: bool) -> Vec<u8> {
+        let (status, reason, content_type) = (self.status, reason(self.status), self.content_type);
+        let length = self.body.len();
+        let mut bytes = format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n"
+        )
+        .into_bytes();
+        if let Some(methods) = self.allow {
+            bytes.extend_from_slice(["Allow: ", methods, "\r\n"].concat().as_bytes());
+        }
+        if closes {
+            bytes.extend_from_slice(b"Connection: close\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if sends_body {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+}
+
+impl From<HttpError> for Response {
+    fn from(error: HttpError) -> Response {
+        let response = Response::text(error.status(), &error.to_string());
+        Response {
+            allow: error.allow(),
+            ..response
+        }
+    }
+}
+
+/// RFC 9110 section 15, of the codes above and in [`HttpError::status`].
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "",
+    }
+}

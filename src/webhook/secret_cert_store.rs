@@ -1,0 +1,169 @@
+//! Shares the self-signed certificate between replicas: a Secret holds it, and the `caBundle` of the
+//! MutatingWebhookConfiguration its CA.
+
+use super::api_client::{ApiClient, ApiError, Body, own_namespace};
+use super::self_signed::CertBundle;
+use super::validity::Seconds;
+use super::{Error, SelfSignedNames};
+use crate::limits;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::rc::Rc;
+
+/// The Secret and the webhook's configuration.
+#[derive(Debug)]
+pub struct SecretCertStore {
+    client: Rc<ApiClient>,
+    /// `SERVICE.NAMESPACE.svc`, the name that the API server verifies.
+    dns_name: String,
+    secret: Box<str>,
+    secrets_path: String,
+    secret_path: String,
+    configuration_path: String,
+}
+
+impl SecretCertStore {
+    /// Builds the paths of the objects.
+    ///
+    /// # Errors
+    /// When a name is missing or malformed.
+    pub fn new(client: Rc<ApiClient>, names: &SelfSignedNames) -> Result<SecretCertStore, Error> {
+        let namespace = names.namespace.clone().or_else(own_namespace);
+        let namespace = namespace.ok_or_else(|| {
+            Error::Api("the namespace of the Service is unknown: write --namespace NAME".into())
+        })?;
+        let all = [&names.service, &namespace, &names.secret, &names.webhook];
+        if let Some(wrong) = all.into_iter().find(|name| !is_object_name(name)) {
+            let why = format!("{wrong:?} is not a name: write lower-case letters, digits, - and .");
+            return Err(Error::Api(why.into()));
+        }
+        let secrets_path = format!("/api/v1/namespaces/{namespace}/secrets");
+        let configurations = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+        Ok(SecretCertStore {
+            client,
+            dns_name: format!("{}.{namespace}.svc", names.service),
+            secret_path: format!("{secrets_path}/{}", names.secret),
+            secrets_path,
+            secret: names.secret.clone(),
+            configuration_path: format!("{configurations}/{}", names.webhook),
+        })
+    }
+
+    /// Returns the certificate of the Secret, after replacing it if it is not fresh, and after publishing its CA.
+    ///
+    /// # Errors
+    /// The API server's error, or why it did not answer.
+    pub async fn sync(&self, now: Seconds) -> Result<CertBundle, ApiError> {
+        let bundle = self.get_or_create(now).await?;
+        self.publish_ca(&bundle.ca).await?;
+        Ok(bundle)
+    }
+
+    async fn get_or_create(&self, now: Seconds) -> Result<CertBundle, ApiError> {
+        for _ in 0..limits::SECRET_TRIES {
+            let (status, secret) = self.client.send("GET", &self.secret_path, None).await?;
+            let bundle = match status {
+                200 => bundle_of(&secret),
+                404 => None,
+                _ => return Err(status_error("GET", &self.secret_path, status, &secret)),
+            };
+            let is_fresh = |bundle: &&CertBundle| bundle.is_fresh(&self.dns_name, now);
+            if let Some(bundle) = bundle.as_ref().filter(is_fresh) {
+                return Ok(bundle.clone());
+            }
+            let previous_ca = bundle.as_ref().map(|bundle| &*bundle.ca);
+            let created = CertBundle::generate(&self.dns_name, previous_ca, now)
+                .map_err(|why| ApiError(format!("cannot generate a certificate: {why}").into()))?;
+            let (method, path, object) = match status {
+                200 => ("PUT", &self.secret_path, with_bundle(secret, &created)),
+                _ => ("POST", &self.secrets_path, self.new_secret(&created)),
+            };
+            let body = Body::json(&object);
+            match self.client.send(method, path, Some(body)).await? {
+                (200 | 201, _) => return Ok(created),
+                // Another replica was faster; its certificate is read in the next round.
+                (409, _) => {}
+                (status, answer) => return Err(status_error(method, path, status, &answer)),
+            }
+        }
+        let path = &self.secret_path;
+        Err(ApiError(
+            format!("{path} changed during each attempt to update it").into(),
+        ))
+    }
+
+    fn new_secret(&self, bundle: &CertBundle) -> Value {
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": *self.secret},
+            "type": "kubernetes.io/tls",
+        });
+        with_bundle(secret, bundle)
+    }
+
+    /// Sets the `caBundle` of each webhook that has another.
+    async fn publish_ca(&self, ca: &str) -> Result<(), ApiError> {
+        let path = &self.configuration_path;
+        let (status, configuration) = self.client.send("GET", path, None).await?;
+        if status != 200 {
+            return Err(status_error("GET", path, status, &configuration));
+        }
+        let ca = STANDARD.encode(ca);
+        let webhooks = configuration["webhooks"].as_array();
+        let mut patch = Vec::new();
+        for (index, webhook) in webhooks.into_iter().flatten().enumerate() {
+            if webhook["clientConfig"]["caBundle"] != *ca {
+                let webhook_path = format!("/webhooks/{index}");
+                let name_path = format!("{webhook_path}/name");
+                // The list may have changed since it was read.
+                patch.push(json!({"op": "test", "path": name_path, "value": webhook["name"]}));
+                let ca_path = format!("{webhook_path}/clientConfig/caBundle");
+                patch.push(json!({"op": "add", "path": ca_path, "value": ca}));
+            }
+        }
+        if patch.is_empty() {
+            return Ok(());
+        }
+        let patch = Value::from(patch);
+        let body = Body::json_patch(&patch);
+        match self.client.send("PATCH", path, Some(body)).await? {
+            (200, _) => Ok(()),
+            (status, answer) => Err(status_error("PATCH", path, status, &answer)),
+        }
+    }
+}
+
+/// Whether this is a DNS subdomain name as far as a path is concerned.
+fn is_object_name(name: &str) -> bool {
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    !name.is_empty() && name.chars().all(is_legal)
+}
+
+fn status_error(method: &str, path: &str, status: u16, answer: &Value) -> ApiError {
+    let why = answer["message"].as_str().unwrap_or("no reason given");
+    ApiError(format!("{method} {path} returned {status}: {why}").into())
+}
+
+fn bundle_of(secret: &Value) -> Option<CertBundle> {
+    let member = |name: &str| -> Option<Box<str>> {
+        let bytes = STANDARD.decode(secret["data"][name].as_str()?).ok()?;
+        Some(String::from_utf8(bytes).ok()?.into())
+    };
+    Some(CertBundle {
+        certificate: member("tls.crt")?,
+        key: member("tls.key")?,
+        ca: member("ca.crt")?,
+    })
+}
+
+/// The Secret with this bundle. Its `resourceVersion` stays, so that a concurrent change is a conflict.
+fn with_bundle(mut secret: Value, bundle: &CertBundle) -> Value {
+    secret["data"] = json!({
+        "tls.crt": STANDARD.encode(&*bundle.certificate),
+        "tls.key": STANDARD.encode(&*bundle.key),
+        "ca.crt": STANDARD.encode(&*bundle.ca),
+    });
+    secret
+}
