@@ -78,7 +78,9 @@ fn a_failure_has_target_reason_status_and_time() {
     assert_eq!(field("reason="), "closed_early", "{line}");
     assert_eq!(field("status="), "502", "{line}");
     assert!(
-        field("ms=").parse::<u32>().is_ok_and(|ms| ms < 5_000),
+        field("duration_ms=")
+            .parse::<u32>()
+            .is_ok_and(|ms| ms < 5_000),
         "{line}"
     );
 }

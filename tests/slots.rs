@@ -108,7 +108,7 @@ fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
     for path in [LIVEZ, READYZ].into_iter().cycle().take(40) {
         probe(&agent, path).assert_is(503);
     }
-    logged(&agent, "msg=\"not asked\"");
+    logged(&agent, "msg=rejected");
     assert!(
         held.iter().all(|s| state(s) == End::Open),
         "no probe in flight is given up for another"
@@ -211,7 +211,7 @@ fn a_hook_ends_when_kubelet_closes() {
     let before = agent.descriptors();
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     drop(held);
-    logged(&agent, "msg=abandoned");
+    logged(&agent, "msg=\"probe canceled\"");
     // The app still holds its side: only the agent's watching the client frees the slots.
     until("the hooks are given up", || {
         (agent.descriptors() == before).then_some(())
@@ -229,7 +229,7 @@ fn abandoned_probes_release_their_slots() {
     until("the probes are given up", || {
         (agent.descriptors() == before).then_some(())
     });
-    logged(&agent, "msg=abandoned");
+    logged(&agent, "msg=\"probe canceled\"");
     probe(&agent, READYZ).assert_is(200);
 }
 

@@ -1,4 +1,4 @@
-//! What a request gets: the app's code by way of a probe, a page of metrics, or a bare code.
+//! The response to a request: the result of a probe, the page of metrics, or a status alone.
 
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
@@ -7,144 +7,168 @@ use std::time::Instant;
 use rustix::io;
 use smol::future::or;
 
-use super::memory;
 use super::metrics::Rejection;
 use super::metrics_page::{self, Gauges};
-use super::report::Probed;
-use super::serve::{Connection, End, Request};
-use super::slots::Place;
+use super::probe_log::ProbeResult;
+use super::resources;
+use super::serve::{Closing, Connection, Request};
+use super::slots::SlotKind;
 use crate::config::{Action, Prober};
 use crate::limits;
 use crate::net::apart;
 use crate::probe::{Dialled, Failure, GrpcProbe, HttpProbe, Outcome};
 use crate::telemetry::prometheus::CONTENT_TYPE;
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
-use crate::wire::request::Method;
+use crate::wire::request::{Method, RequestHead};
 
-/// What a request asks for.
+/// What a request is for.
 enum Route<'c> {
-    /// A prober and its number.
-    Probe(usize, &'c Prober),
+    Probe(ProberEntry<'c>),
     Metrics,
-    /// A code that is known already.
+    /// Respond with this status, without a probe.
     Status(u16),
 }
 
+/// A prober and its number in the table.
+#[derive(Clone, Copy)]
+struct ProberEntry<'c> {
+    index: usize,
+    prober: &'c Prober,
+}
+
+/// A request head and the bytes that it refers to.
+#[derive(Clone, Copy)]
+struct HeadBytes<'b> {
+    head: &'b RequestHead,
+    bytes: &'b [u8],
+}
+
 impl Connection<'_> {
-    /// Answers a request that was read whole.
-    pub async fn answer(&self, request: &Request, buf: &mut [u8], space: &mut [u8]) -> End {
-        let end = if request.surplus || request.head.has_body() {
-            End::Linger
-        } else {
-            End::Close
+    /// Responds to a complete request, whose bytes are at the start of `buf`.
+    pub async fn answer(
+        &self,
+        request: &Request,
+        buf: &mut [u8],
+        probe_memory: &mut [u8],
+    ) -> Closing {
+        let closing = match request.has_surplus || request.head.has_body() {
+            true => Closing::Linger,
+            false => Closing::Close,
         };
-        match self.route(request, buf) {
-            Route::Probe(number, prober) => {
-                self.probe(number, prober, (request, buf), space, end).await
+        let head = &request.head;
+        match self.route(HeadBytes { head, bytes: buf }) {
+            Route::Probe(entry) => {
+                let request = HeadBytes { head, bytes: buf };
+                self.probe(entry, request, probe_memory, closing).await
             }
-            Route::Metrics => apart(pin!(self.page(buf, end))).await,
-            Route::Status(status) => self.say(status, AnswerBody::Empty, end).await,
+            Route::Metrics => apart(pin!(self.write_metrics(buf, closing))).await,
+            Route::Status(status) => self.respond(status, AnswerBody::Empty, closing).await,
         }
     }
 
-    fn route(&self, request: &Request, buf: &[u8]) -> Route<'_> {
-        let head = &request.head;
-        let path = head.path(buf);
+    fn route(&self, request: HeadBytes<'_>) -> Route<'_> {
+        let (agent, head) = (self.agent, request.head);
+        let path = head.path(request.bytes);
         if head.has_body() {
             let rejection = Rejection::Malformed;
-            self.agent
-                .note_bad_request(rejection, "the request has a body");
-            return Route::Status(self.reject(rejection, 400));
+            agent.log.bad_request(rejection, "the request has a body");
+            agent.metrics.count_rejection(rejection);
+            return Route::Status(400);
         }
-        let route = match (self.agent.config.probers.find(path), path) {
-            (Some((number, prober)), _) => Route::Probe(number, prober),
+        let route = match (agent.config.probers.find(path), path) {
+            (Some((index, prober)), _) => Route::Probe(ProberEntry { index, prober }),
             (None, b"/healthz/ready") => Route::Status(200),
             (None, b"/metrics") => Route::Metrics,
             (None, _) => {
-                self.agent.note_unknown_path(path);
-                return Route::Status(self.reject(Rejection::UnknownPath, 404));
+                agent.log.unknown_path(path);
+                agent.metrics.count_rejection(Rejection::UnknownPath);
+                return Route::Status(404);
             }
         };
         match (route, head.method()) {
             (_, Method::Other) => {
-                let rejection = Rejection::Method;
-                self.agent
-                    .note_bad_request(rejection, "neither GET nor HEAD");
-                Route::Status(self.reject(rejection, 405))
+                let rejection = Rejection::MethodNotAllowed;
+                let detail = "the method is neither GET nor HEAD";
+                agent.log.bad_request(rejection, detail);
+                agent.metrics.count_rejection(rejection);
+                Route::Status(405)
             }
-            (Route::Probe(number, prober), _) => self.place(number, prober),
+            (Route::Probe(entry), _) => self.route_probe(entry),
             (Route::Metrics, Method::Head) => Route::Status(200),
             (route, _) => route,
         }
     }
 
-    /// Whether there is a place to probe from. A hook looks for one of its own.
-    fn place<'c>(&self, number: usize, prober: &'c Prober) -> Route<'c> {
-        match self.agent.slots.place(self.slot) {
-            Place::Reserve if !prober.is_hook => {
-                self.agent.note_not_asked(prober, Rejection::Busy);
-                Route::Status(self.reject(Rejection::Busy, 503))
+    /// Responds 503 from a reserve slot, but not to a hook: that has slots of its own.
+    fn route_probe<'c>(&self, entry: ProberEntry<'c>) -> Route<'c> {
+        match self.agent.slots.upgrade_reserve(self.slot) {
+            SlotKind::Reserve if !entry.prober.is_hook => {
+                self.agent.log.rejected(entry.prober, Rejection::Busy);
+                self.agent.metrics.count_rejection(Rejection::Busy);
+                Route::Status(503)
             }
-            _ => Route::Probe(number, prober),
+            SlotKind::Reserve | SlotKind::Probe | SlotKind::Hook => Route::Probe(entry),
         }
     }
 
     async fn probe(
         &self,
-        number: usize,
-        prober: &Prober,
-        request: (&Request, &[u8]),
-        space: &mut [u8],
-        end: End,
-    ) -> End {
-        let slots = &self.agent.slots;
-        if prober.is_hook && !slots.move_to_hook(self.slot) {
-            self.agent.note_not_asked(prober, Rejection::HookSlotsFull);
-            // Any answer at all would pass for a hook that ran.
-            return self.reject(Rejection::HookSlotsFull, End::Reset);
+        entry: ProberEntry<'_>,
+        request: HeadBytes<'_>,
+        memory: &mut [u8],
+        closing: Closing,
+    ) -> Closing {
+        let (agent, prober) = (self.agent, entry.prober);
+        if prober.is_hook && !agent.slots.try_move_to_hook(self.slot) {
+            agent.log.rejected(prober, Rejection::HookSlotsFull);
+            agent.metrics.count_rejection(Rejection::HookSlotsFull);
+            // kubelet takes any response for a hook that ran.
+            return Closing::Reset;
         }
-        slots.start_probing(self.slot);
-        let outcome = self.outcome(prober, request, space).await;
-        slots.stop_probing(self.slot);
+        agent.slots.start_probing(self.slot);
+        let outcome = self.outcome(prober, request, memory).await;
+        agent.slots.stop_probing(self.slot);
         let Some(outcome) = outcome else {
-            self.agent.note_not_asked(prober, Rejection::Abandoned);
-            return self.reject(Rejection::Abandoned, End::Close);
+            agent.log.rejected(prober, Rejection::ClientDisconnected);
+            agent.metrics.count_rejection(Rejection::ClientDisconnected);
+            return Closing::Close;
         };
-        self.record(number, prober, outcome);
+        self.record(entry, outcome);
         match body_of(prober, outcome) {
-            Some(body) => self.say(outcome.status(), body, end).await,
-            None => End::Reset,
+            Some(body) => self.respond(outcome.status(), body, closing).await,
+            None => Closing::Reset,
         }
     }
 
-    /// How the probe ended; nothing when the client went away before. That is how a hook ends if the
-    /// app does not answer, since kubelet sets it no deadline.
+    /// Probes until there is an outcome, or the client disconnects. The latter is how a hook ends if the app
+    /// does not respond, because kubelet sets it no deadline.
     async fn outcome(
         &self,
         prober: &Prober,
-        request: (&Request, &[u8]),
-        space: &mut [u8],
+        request: HeadBytes<'_>,
+        memory: &mut [u8],
     ) -> Option<Outcome> {
-        let asked = pin!(self.ask(prober, request, space));
+        let probing = pin!(self.run_probe(prober, request, memory));
         let watch_from = self.at + limits::WATCH_CLIENT_AFTER;
-        or(async { Some(asked.await) }, async {
+        or(async { Some(probing.await) }, async {
             if !prober.is_hook {
                 self.agent.reactor.sleep_until(watch_from).await;
             }
-            // A half-close counts as well, but nobody who waits for an answer here makes one.
+            // A half-close counts as well: no prober half-closes while it waits for the response.
             self.socket.closed().await;
             None
         })
         .await
     }
 
-    async fn ask(
+    async fn run_probe(
         &self,
         prober: &Prober,
-        (request, bytes): (&Request, &[u8]),
-        space: &mut [u8],
+        request: HeadBytes<'_>,
+        memory: &mut [u8],
     ) -> Outcome {
         let agent = self.agent;
+        let HeadBytes { head, bytes } = request;
         let due = self.at + prober.timeout - agent.config.deadline_margin;
         let deadline = (!prober.is_hook).then_some(due);
         let dialled = Dialled::Us {
@@ -154,14 +178,14 @@ impl Connection<'_> {
         match &prober.action {
             Action::Http(get) => {
                 let probe = HttpProbe {
-                    head: &request.head,
+                    head,
                     bytes,
                     get,
                     dialled,
                     is_hook: prober.is_hook,
                     deadline,
                 };
-                agent.dialler.probe_http(&probe, space).await
+                agent.dialler.probe_http(&probe, memory).await
             }
             Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
             Action::Grpc { port, service, tls } => {
@@ -170,45 +194,52 @@ impl Connection<'_> {
                     service,
                     tls: *tls,
                     dialled,
-                    user_agent: request.head.field(bytes, b"User-Agent").unwrap_or_default(),
+                    user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
                     deadline: due,
                 };
-                agent.dialler.probe_grpc(&probe, space).await
+                agent.dialler.probe_grpc(&probe, memory).await
             }
         }
     }
 
-    fn record(&self, number: usize, prober: &Prober, outcome: Outcome) {
-        let agent = self.agent;
-        agent.note_tls();
+    fn record(&self, entry: ProberEntry<'_>, outcome: Outcome) {
+        let (agent, ProberEntry { index, prober }) = (self.agent, entry);
+        let tls = &agent.dialler.tls;
+        match tls.take_abandoned() {
+            0 => {}
+            probes => agent.log.no_handshake_permit(probes),
+        }
+        while let Some(reload) = tls.take_reload() {
+            agent.log.tls_reload(&reload);
+        }
         let now = Instant::now();
-        let probed = Probed {
-            number,
+        let duration = now.saturating_duration_since(self.at);
+        let timed = (!prober.is_hook).then_some(duration);
+        agent.metrics.count_probe(index, outcome, timed);
+        let result = ProbeResult {
             prober,
             target: SocketAddr::new(agent.config.target, prober.action.port()),
             outcome,
-            took: now.saturating_duration_since(self.at),
+            duration,
         };
-        let timed = (!prober.is_hook).then_some(probed.took);
-        agent.metrics.count_probe(number, outcome, timed);
-        agent.reports.log_result(&agent.log, &probed, now);
+        agent.probe_log.log(&agent.log.logger, index, &result, now);
     }
 
-    /// Says a status code.
-    pub async fn say(&self, status: u16, body: AnswerBody, end: End) -> End {
+    /// Writes a response without content.
+    pub async fn respond(&self, status: u16, body: AnswerBody, closing: Closing) -> Closing {
         let mut answer = [0; ANSWER_BYTES];
         let len = write_answer(&mut answer, status, body);
         let writing = pin!(self.socket.write_all(&answer[..len]));
-        self.write(writing, end).await
+        self.write(writing, closing).await
     }
 
-    /// Says the page of metrics. The request was read: its buffer serves for the page.
-    async fn page(&self, buf: &mut [u8], end: End) -> End {
+    /// Writes the page of metrics, piece by piece through the buffer of the request.
+    async fn write_metrics(&self, buf: &mut [u8], closing: Closing) -> Closing {
         let agent = self.agent;
         let gauges = Gauges {
             status_connections: agent.slots.open(),
-            forward_connections: agent.places.open(),
-            resident_bytes: memory::resident(buf),
+            forward_connections: agent.forward_permits.open(),
+            resident_bytes: resources::resident_bytes(buf),
         };
         let page = pin!(async {
             let body = AnswerBody::UntilClose(CONTENT_TYPE);
@@ -225,26 +256,29 @@ impl Connection<'_> {
                 (line, head) = (piece.next_line, 0);
             }
         });
-        self.write(page, end).await
+        self.write(page, closing).await
     }
 
     async fn write(
         &self,
         writing: Pin<&mut impl Future<Output = io::Result<()>>>,
-        end: End,
-    ) -> End {
+        closing: Closing,
+    ) -> Closing {
         let deadline = Instant::now() + limits::ANSWER_TIME;
         let writing = pin!(self.agent.reactor.before(deadline, writing));
         match self.agent.slots.unless_evicted(self.slot, writing).await {
-            Some(Ok(Ok(()))) => end,
-            Some(Ok(Err(_)) | Err(_)) => End::Reset,
-            None => self.reject(Rejection::Evicted, End::Reset),
+            Some(Ok(Ok(()))) => closing,
+            Some(Ok(Err(_)) | Err(_)) => Closing::Reset,
+            None => {
+                self.agent.metrics.count_rejection(Rejection::Evicted);
+                Closing::Reset
+            }
         }
     }
 }
 
-/// What follows the code; nothing at all is said where kubelet is to see a transport error. That is
-/// the one thing it fails a hook on: an odd code, or a body that breaks, is an answer.
+/// The body of the response; none if kubelet is to see a transport error. A hook fails on nothing else: an
+/// unusual status, or a body that breaks, is a response.
 fn body_of(prober: &Prober, outcome: Outcome) -> Option<AnswerBody> {
     match outcome {
         Outcome::BodyBroken(_) if !prober.is_hook => Some(AnswerBody::Broken),
@@ -252,6 +286,12 @@ fn body_of(prober: &Prober, outcome: Outcome) -> Option<AnswerBody> {
             Some(AnswerBody::Empty)
         }
         Outcome::Failed(_) if prober.is_hook => None,
-        _ => Some(AnswerBody::Empty),
+        Outcome::Failed(_)
+        | Outcome::BodyBroken(_)
+        | Outcome::WantsTls(_)
+        | Outcome::GrpcError(_)
+        | Outcome::Answered(_)
+        | Outcome::Connected
+        | Outcome::Serving => Some(AnswerBody::Empty),
     }
 }

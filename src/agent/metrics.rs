@@ -14,55 +14,55 @@ const CODES: usize = 6;
 /// app on the same node answers in a few milliseconds.
 const BUCKETS_MS: [u32; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
 
-/// Why a request was not probed for, or not to the end.
+/// Why a request was not probed for, or not to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// Nothing of that name in the table.
+    /// The path has no prober.
     UnknownPath,
-    /// Neither GET nor HEAD.
-    Method,
+    /// The method is neither GET nor HEAD.
+    MethodNotAllowed,
     /// The head is not HTTP/1, or the request has a body.
     Malformed,
-    /// The head is over its limit of bytes or fields.
+    /// The head exceeds its limit of bytes or fields.
     HeadTooLarge,
-    /// The head took too long.
+    /// The head was not complete in time.
     HeadTimeout,
-    /// The connection was sent away for a newer one.
+    /// The connection was evicted for a newer one.
     Evicted,
-    /// All places were probing.
+    /// All probe slots were probing.
     Busy,
-    /// All places for hooks were taken.
+    /// All hook slots were in use.
     HookSlotsFull,
-    /// The client went away before the app had answered.
-    Abandoned,
+    /// The client disconnected before the app's response.
+    ClientDisconnected,
 }
 
 impl Rejection {
-    /// All of them, in the order of their numbers.
+    /// All of them, in the order of their discriminants.
     pub const ALL: [Rejection; 9] = [
         Rejection::UnknownPath,
-        Rejection::Method,
+        Rejection::MethodNotAllowed,
         Rejection::Malformed,
         Rejection::HeadTooLarge,
         Rejection::HeadTimeout,
         Rejection::Evicted,
         Rejection::Busy,
         Rejection::HookSlotsFull,
-        Rejection::Abandoned,
+        Rejection::ClientDisconnected,
     ];
 
-    /// The word for it in logs and metrics.
+    /// The value of `reason` in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Rejection::UnknownPath => "unknown_path",
-            Rejection::Method => "method",
+            Rejection::MethodNotAllowed => "method_not_allowed",
             Rejection::Malformed => "malformed",
             Rejection::HeadTooLarge => "head_too_large",
             Rejection::HeadTimeout => "head_timeout",
             Rejection::Evicted => "evicted",
             Rejection::Busy => "busy",
             Rejection::HookSlotsFull => "hook_slots_full",
-            Rejection::Abandoned => "abandoned",
+            Rejection::ClientDisconnected => "client_disconnected",
         }
     }
 }

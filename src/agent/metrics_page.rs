@@ -1,5 +1,5 @@
-//! The page `/metrics` of the status port. Apart from the counters so that its code is loaded only when it is
-//! requested (`.cargo/layout.ld`).
+//! The page `/metrics` of the status port. Not in `metrics`, because its code lies in the cold section
+//! (`.cargo/layout.ld`).
 
 use super::metrics::{Metrics, Rejection};
 use crate::config::Probers;
@@ -50,14 +50,14 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
         let labels: [Label<'_>; 2] = [("reason", &"grpc_error"), ("grpc_code", &code)];
         page.sample_if_counted(name, &labels, counter.get());
     }
-    let name = "probelet_rejected_total";
-    let help = "Requests that got no outcome of a probe, by reason.";
+    let name = "probelet_requests_rejected_total";
+    let help = "Requests without a probe outcome, by reason.";
     page.family(name, Kind::Counter, help);
     for (rejection, counter) in Rejection::ALL.iter().zip(&metrics.rejections) {
         write_reason(page, name, rejection.as_str(), counter);
     }
     let name = "probelet_probe_duration_seconds";
-    let help = "Time from the accept to the outcome.";
+    let help = "Time from accept to outcome, without hooks.";
     page.histogram(name, help, &metrics.durations);
 }
 
@@ -67,7 +67,7 @@ fn write_reason(page: &mut PageWriter<'_>, name: &str, reason: &str, counter: &C
 
 fn write_gauges(page: &mut PageWriter<'_>, gauges: &Gauges) {
     let name = "probelet_open_connections";
-    page.family(name, Kind::Gauge, "Connections that are open, by kind.");
+    page.family(name, Kind::Gauge, "Open connections, by kind.");
     page.sample(name, &[("kind", &"status")], &gauges.status_connections);
     page.sample(name, &[("kind", &"forward")], &gauges.forward_connections);
     if let Some(bytes) = &gauges.resident_bytes {
@@ -75,7 +75,7 @@ fn write_gauges(page: &mut PageWriter<'_>, gauges: &Gauges) {
         page.single(name, Kind::Gauge, "Resident memory size in bytes.", bytes);
     }
     let name = "probelet_build_info";
-    page.family(name, Kind::Gauge, "Always 1; the version is in the label.");
+    page.family(name, Kind::Gauge, "Always 1, with the version as a label.");
     page.sample(name, &[("version", &env!("CARGO_PKG_VERSION"))], &1);
 }
 

@@ -1,4 +1,4 @@
-//! One connection of the status port: read the request, have it answered, close as it should be.
+//! One connection of the status port: read the request, have it answered, close.
 
 use core::pin::pin;
 use std::rc::Rc;
@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use rustix::io;
 
-use super::Agent;
 use super::metrics::Rejection;
 use super::slots::Accepted;
+use super::state::Agent;
 use crate::limits;
 use crate::net::Socket;
 use crate::probe::PROBE_BYTES;
@@ -28,130 +28,127 @@ pub struct Connection<'a> {
     pub at: Instant,
 }
 
-/// A request that is complete, and whether something came behind it.
+/// A complete request.
 pub struct Request {
     pub head: RequestHead,
-    pub surplus: bool,
+    /// Whether bytes followed the head.
+    pub has_surplus: bool,
 }
 
-/// How a connection is to end.
-pub enum End {
-    /// The client may take what was written and then reads the end.
+/// How a connection is closed.
+pub enum Closing {
+    /// The client reads the response and then the end.
     Close,
-    /// The same, but more may come in, and a close on unread bytes would reset the connection and
-    /// lose the answer (RFC 9112 section 9.6).
+    /// The same, after reading what the client still sends: closing with unread bytes would reset the
+    /// connection and lose the response (RFC 9112 section 9.6).
     Linger,
-    /// No answer, and no orderly end that could be taken for one.
+    /// With a reset, so that the client does not mistake it for a complete response.
     Reset,
 }
 
-/// What came of reading a request.
-enum Read {
+/// Result of reading a request.
+enum ReadResult {
     Complete(Request),
-    Wrong(RequestError),
-    /// The client went away.
-    Gone,
+    Invalid(RequestError),
+    ClientDisconnected,
 }
 
 impl Agent {
-    /// Serves the connections that come to slot number `slot`, for good.
+    /// Serves the connections of slot number `slot`, one after the other.
     pub async fn serve(self: Rc<Self>, slot: usize, memory: &'static mut [u8]) {
         loop {
-            let Accepted { socket, at } = self.slots.next(slot).await;
+            let Accepted { socket, at } = self.slots.next_connection(slot).await;
             let connection = Connection {
                 agent: &self,
                 slot,
                 socket,
                 at,
             };
-            if let End::Reset = connection.serve(memory).await {
+            if let Closing::Reset = connection.serve(memory).await {
                 connection.socket.reset();
             }
-            self.slots.free(slot);
+            self.slots.release(slot);
         }
     }
 }
 
 impl Connection<'_> {
-    async fn serve(&self, memory: &mut [u8]) -> End {
-        let (buf, space) = memory.split_at_mut(limits::REQUEST_HEAD_BYTES);
-        let end = match self.read(buf).await {
-            Ok(Read::Complete(request)) => self.answer(&request, buf, space).await,
-            Ok(Read::Wrong(error)) => self.refuse(error).await,
-            Ok(Read::Gone) => End::Close,
+    async fn serve(&self, memory: &mut [u8]) -> Closing {
+        let (buf, probe_memory) = memory.split_at_mut(limits::REQUEST_HEAD_BYTES);
+        let closing = match self.read(buf).await {
+            Ok(ReadResult::Complete(request)) => self.answer(&request, buf, probe_memory).await,
+            Ok(ReadResult::Invalid(error)) => self.reject_invalid(error).await,
+            Ok(ReadResult::ClientDisconnected) => Closing::Close,
             Err(rejection) => {
-                self.agent.note_unread(rejection);
-                self.reject(rejection, End::Reset)
+                self.agent.log.connection_reset(rejection);
+                self.agent.metrics.count_rejection(rejection);
+                Closing::Reset
             }
         };
-        if let End::Linger = end {
+        if let Closing::Linger = closing {
             self.linger().await;
         }
-        end
+        closing
     }
 
-    /// Reads until the head is complete or wrong, unless it takes too long or another connection
-    /// needs the place: then there is nobody to answer.
-    async fn read(&self, buf: &mut [u8]) -> Result<Read, Rejection> {
+    /// Reads until the head is complete or invalid.
+    ///
+    /// # Errors
+    /// The head was not complete in time, or the connection was evicted.
+    async fn read(&self, buf: &mut [u8]) -> Result<ReadResult, Rejection> {
         let deadline = self.at + limits::REQUEST_HEAD_TIME;
         let reading = pin!(read_head(&self.socket, buf));
         let reading = pin!(self.agent.reactor.before(deadline, reading));
         match self.agent.slots.unless_evicted(self.slot, reading).await {
-            Some(Ok(Ok(read))) => Ok(read),
-            Some(Ok(Err(_))) => Ok(Read::Gone),
+            Some(Ok(Ok(result))) => Ok(result),
+            Some(Ok(Err(_))) => Ok(ReadResult::ClientDisconnected),
             Some(Err(_)) => Err(Rejection::HeadTimeout),
             None => Err(Rejection::Evicted),
         }
     }
 
-    async fn refuse(&self, error: RequestError) -> End {
-        let (rejection, status) = if error.is_too_large() {
-            (Rejection::HeadTooLarge, 431)
-        } else {
-            (Rejection::Malformed, 400)
+    async fn reject_invalid(&self, error: RequestError) -> Closing {
+        let (rejection, status) = match error.is_too_large() {
+            true => (Rejection::HeadTooLarge, 431),
+            false => (Rejection::Malformed, 400),
         };
-        self.agent.note_bad_request(rejection, error.as_str());
-        let end = self.reject(rejection, End::Linger);
-        self.say(status, AnswerBody::Empty, end).await
+        self.agent.log.bad_request(rejection, error.as_str());
+        self.agent.metrics.count_rejection(rejection);
+        self.respond(status, AnswerBody::Empty, Closing::Linger)
+            .await
     }
 
-    /// Reads what the client still sends, within bounds, so that it gets to read the answer.
+    /// Discards what the client still sends, within limits, so that it reads the response.
     async fn linger(&self) {
         self.socket.shutdown();
-        let drain = pin!(drain(&self.socket));
+        let discarding = pin!(discard(&self.socket));
         let deadline = Instant::now() + limits::LINGER_TIME;
-        let drain = pin!(self.agent.reactor.before(deadline, drain));
-        // However it ends, it has ended.
-        let _ = self.agent.slots.unless_evicted(self.slot, drain).await;
-    }
-
-    /// Counts a request that is not probed for.
-    pub fn reject<T>(&self, rejection: Rejection, then: T) -> T {
-        self.agent.metrics.count_rejection(rejection);
-        then
+        let discarding = pin!(self.agent.reactor.before(deadline, discarding));
+        // The connection is closed in any case.
+        let _ = self.agent.slots.unless_evicted(self.slot, discarding).await;
     }
 }
 
-async fn read_head(socket: &Socket, buf: &mut [u8]) -> io::Result<Read> {
+async fn read_head(socket: &Socket, buf: &mut [u8]) -> io::Result<ReadResult> {
     let mut parser = RequestParser::new();
     let mut len = 0;
     loop {
         match socket.read(&mut buf[len..]).await? {
-            0 => return Ok(Read::Gone),
+            0 => return Ok(ReadResult::ClientDisconnected),
             more => len += more,
         }
         match parser.parse(&buf[..len]) {
             Ok(None) => {}
             Ok(Some(head)) => {
-                let surplus = len > head.len();
-                return Ok(Read::Complete(Request { head, surplus }));
+                let has_surplus = len > head.len();
+                return Ok(ReadResult::Complete(Request { head, has_surplus }));
             }
-            Err(error) => return Ok(Read::Wrong(error)),
+            Err(error) => return Ok(ReadResult::Invalid(error)),
         }
     }
 }
 
-async fn drain(socket: &Socket) {
+async fn discard(socket: &Socket) {
     let mut left = limits::LINGER_BYTES;
     while left > 0 {
         match socket.read_with(<[u8]>::len).await {

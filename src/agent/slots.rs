@@ -1,8 +1,8 @@
-//! Who has a place at the status port, and who has to go when a place is wanted.
+//! The slots of the status port: admission and eviction of connections, without I/O.
 //!
-//! A connection takes a probe place from its accept on. When all are taken, the oldest connection
-//! that is not probing is sent away; when all are probing, a reserve place reads the request to say
-//! that. Hooks move to places of their own as soon as they are known. Bookkeeping only: no I/O.
+//! A connection occupies a probe slot from its accept. When all probe slots are occupied, the oldest
+//! connection that is not probing is evicted; when all are probing, a reserve slot reads the request and
+//! responds 503. A hook moves to a hook slot once its request is read.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::config::Capacity;
 use crate::net::Socket;
 
-/// A connection on its way to a slot.
+/// An accepted connection before it has a slot.
 pub struct Accepted {
     /// The connection.
     pub socket: Socket,
@@ -23,140 +23,144 @@ pub struct Accepted {
 
 /// What a connection may do in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Be probed for.
+pub enum SlotKind {
+    /// Probe.
     Probe,
     /// Run a lifecycle hook.
     Hook,
-    /// Be told that all probe places are probing.
+    /// Respond 503: all probe slots are probing.
     Reserve,
 }
 
-/// How far a connection is.
+/// State of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nobody is here.
+enum SlotState {
+    /// Without a connection.
     Free,
-    /// It reads or is being answered: it can be sent away.
+    /// The connection is reading or writing and can be evicted. `since` is a count of events.
     Idle { since: u32 },
-    /// The app is being asked.
+    /// The app is being probed.
     Probing,
-    /// It was sent away, but its task has not run yet.
+    /// Evicted, but its task has not run since.
     Evicted,
 }
 
-struct Slot<M> {
-    stage: Stage,
-    place: Place,
-    mail: Option<M>,
+struct Slot<C> {
+    state: SlotState,
+    kind: SlotKind,
+    /// The connection until the slot's task takes it.
+    pending: Option<C>,
+    /// The slot's task.
     waker: Option<Waker>,
 }
 
-struct State<M> {
-    /// Those that were ever used: a pod with three probers pays for three.
-    slots: Vec<Slot<M>>,
+struct Table<C> {
+    /// Slots that were ever used: a pod with three probers pays for three.
+    slots: Vec<Slot<C>>,
     clock: u32,
     acceptor: Option<Waker>,
 }
 
-/// All slots of the status port; `M` is what is handed to a slot.
-pub struct Slots<M = Accepted> {
+/// All slots of the status port, with connections of type `C`.
+pub struct Slots<C = Accepted> {
     capacity: Capacity,
-    state: RefCell<State<M>>,
+    table: RefCell<Table<C>>,
 }
 
-/// What [`Slots::admit`] did.
+/// Result of [`Slots::admit`].
 #[derive(Debug, PartialEq, Eq)]
-pub enum Admitted {
-    /// The slot's task has it.
-    Handed,
-    /// The slot has no task yet: start one.
-    Start(usize),
+pub enum Admission {
+    /// The task of a used slot gets the connection.
+    UsedSlot,
+    /// Start a task for the slot of this number.
+    NewSlot(usize),
 }
 
-impl<M> Slots<M> {
+/// The kind of slot for one more connection.
+struct Placement {
+    kind: SlotKind,
+    /// The slot to evict first.
+    evict: Option<usize>,
+}
+
+impl<C> Slots<C> {
     /// All free.
-    pub fn new(capacity: Capacity) -> Slots<M> {
-        let state = RefCell::new(State {
+    pub fn new(capacity: Capacity) -> Slots<C> {
+        let table = RefCell::new(Table {
             slots: Vec::new(),
             clock: 0,
             acceptor: None,
         });
-        Slots { capacity, state }
+        Slots { capacity, table }
     }
 
-    /// Whether a connection could be admitted now.
+    /// Whether a connection can be admitted now.
     pub fn has_room(&self) -> bool {
-        let state = self.state.borrow();
-        state.free_slot(&self.capacity).is_some() && state.placement(&self.capacity).is_some()
+        let table = self.table.borrow();
+        table.free_slot(&self.capacity).is_some() && table.placement(&self.capacity).is_some()
     }
 
-    /// Whether a connection that waits can be admitted now. If only a slot is wanting, whoever is
-    /// idle the longest is sent away for it, which takes a moment.
-    pub fn make_room(&self) -> bool {
-        if self.has_room() {
-            return true;
+    /// Evicts the connection that has been idle longest, if there is one. Its slot is free once its task ran.
+    pub fn evict_oldest(&self) {
+        let mut table = self.table.borrow_mut();
+        let oldest_reserve = table.oldest_idle(SlotKind::Reserve);
+        if let Some(oldest) = table.oldest_idle(SlotKind::Probe).or(oldest_reserve) {
+            table.evict(oldest).into_iter().for_each(Waker::wake);
         }
-        let mut state = self.state.borrow_mut();
-        let oldest = state.oldest_idle(Place::Reserve);
-        if let Some(oldest) = state.oldest_idle(Place::Probe).or(oldest) {
-            state.evict(oldest).into_iter().for_each(Waker::wake);
-        }
-        false
     }
 
     /// Waits until a connection can be admitted.
-    pub async fn room(&self) {
+    pub async fn wait_for_room(&self) {
         poll_fn(|cx| {
             if self.has_room() {
                 return Poll::Ready(());
             }
-            self.state.borrow_mut().acceptor = Some(cx.waker().clone());
+            self.table.borrow_mut().acceptor = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
-    /// Gives a connection a slot.
+    /// Assigns a slot to a connection.
     ///
     /// # Errors
-    /// The connection, when there is no room.
-    pub fn admit(&self, connection: M) -> Result<Admitted, M> {
-        let mut state = self.state.borrow_mut();
-        let Some(index) = state.free_slot(&self.capacity) else {
+    /// The connection, if there is no room.
+    pub fn admit(&self, connection: C) -> Result<Admission, C> {
+        let mut table = self.table.borrow_mut();
+        let Some(index) = table.free_slot(&self.capacity) else {
             return Err(connection);
         };
-        let Some((place, oldest)) = state.placement(&self.capacity) else {
+        let Some(Placement { kind, evict }) = table.placement(&self.capacity) else {
             return Err(connection);
         };
-        let evicted = oldest.and_then(|oldest| state.evict(oldest));
-        state.clock = state.clock.wrapping_add(1);
-        let since = state.clock;
-        let Some(slot) = state.slots.get_mut(index) else {
-            state.slots.push(Slot {
-                stage: Stage::Idle { since },
-                place,
-                mail: Some(connection),
+        let evicted = evict.and_then(|oldest| table.evict(oldest));
+        table.clock = table.clock.wrapping_add(1);
+        let since = table.clock;
+        let Some(slot) = table.slots.get_mut(index) else {
+            table.slots.push(Slot {
+                state: SlotState::Idle { since },
+                kind,
+                pending: Some(connection),
                 waker: None,
             });
-            drop(state);
+            drop(table);
             evicted.into_iter().for_each(Waker::wake);
-            return Ok(Admitted::Start(index));
+            return Ok(Admission::NewSlot(index));
         };
-        slot.stage = Stage::Idle { since };
-        slot.place = place;
-        slot.mail = Some(connection);
-        let owner = slot.waker.take();
-        drop(state);
-        evicted.into_iter().chain(owner).for_each(Waker::wake);
-        Ok(Admitted::Handed)
+        slot.state = SlotState::Idle { since };
+        slot.kind = kind;
+        slot.pending = Some(connection);
+        let task = slot.waker.take();
+        drop(table);
+        evicted.into_iter().chain(task).for_each(Waker::wake);
+        Ok(Admission::UsedSlot)
     }
 
-    /// The next connection for this slot.
-    pub async fn next(&self, index: usize) -> M {
+    /// Waits for the next connection of this slot.
+    pub async fn next_connection(&self, index: usize) -> C {
         poll_fn(|cx| {
-            let slot = &mut self.state.borrow_mut().slots[index];
-            match slot.mail.take() {
+            let slot = &mut self.table.borrow_mut().slots[index];
+            match slot.pending.take() {
                 Some(connection) => Poll::Ready(connection),
                 None => {
                     slot.waker = Some(cx.waker().clone());
@@ -167,7 +171,7 @@ impl<M> Slots<M> {
         .await
     }
 
-    /// Runs `future` unless the connection is sent away meanwhile; then there is no result.
+    /// Runs `future` until it ends or the connection is evicted; then there is no result.
     pub async fn unless_evicted<T>(
         &self,
         index: usize,
@@ -180,7 +184,7 @@ impl<M> Slots<M> {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(value));
             }
-            let slot = &mut self.state.borrow_mut().slots[index];
+            let slot = &mut self.table.borrow_mut().slots[index];
             crate::net::set_waker(&mut slot.waker, cx);
             Poll::Pending
         })
@@ -188,104 +192,108 @@ impl<M> Slots<M> {
     }
 
     fn is_evicted(&self, index: usize) -> bool {
-        self.state.borrow().slots[index].stage == Stage::Evicted
+        self.table.borrow().slots[index].state == SlotState::Evicted
     }
 
-    /// What the connection in this slot may do. A reserve place turns into a probe place when one has
-    /// come free since the accept.
-    pub fn place(&self, index: usize) -> Place {
-        let mut state = self.state.borrow_mut();
-        let has_probe_place = state.count(Place::Probe) < self.capacity.probes;
-        let slot = &mut state.slots[index];
-        if slot.place == Place::Reserve && has_probe_place {
-            slot.place = Place::Probe;
+    /// Turns a reserve slot into a probe slot if one has become free since the accept. Returns the slot's
+    /// kind.
+    pub fn upgrade_reserve(&self, index: usize) -> SlotKind {
+        let mut table = self.table.borrow_mut();
+        let has_probe_slot = table.count(SlotKind::Probe) < self.capacity.probes;
+        let slot = &mut table.slots[index];
+        if slot.kind == SlotKind::Reserve && has_probe_slot {
+            slot.kind = SlotKind::Probe;
         }
-        slot.place
+        slot.kind
     }
 
-    /// From here on the connection is not sent away.
+    /// Protects the connection from eviction.
     pub fn start_probing(&self, index: usize) {
-        self.state.borrow_mut().slots[index].stage = Stage::Probing;
+        self.table.borrow_mut().slots[index].state = SlotState::Probing;
     }
 
-    /// The app was asked; whoever takes the answer slowly can be sent away again.
+    /// Permits eviction again: a client may be slow to read the response.
     pub fn stop_probing(&self, index: usize) {
-        let mut state = self.state.borrow_mut();
-        state.clock = state.clock.wrapping_add(1);
-        let since = state.clock;
-        state.slots[index].stage = Stage::Idle { since };
-        state.wake_acceptor();
+        let mut table = self.table.borrow_mut();
+        table.clock = table.clock.wrapping_add(1);
+        let since = table.clock;
+        table.slots[index].state = SlotState::Idle { since };
+        table.wake_acceptor();
     }
 
-    /// Moves a hook to a place of its own and gives its probe place back; false when none is free.
-    pub fn move_to_hook(&self, index: usize) -> bool {
-        let mut state = self.state.borrow_mut();
-        if state.count(Place::Hook) >= self.capacity.hooks {
+    /// Moves a hook from its probe slot to a hook slot. Returns false if none is free.
+    pub fn try_move_to_hook(&self, index: usize) -> bool {
+        let mut table = self.table.borrow_mut();
+        if table.count(SlotKind::Hook) >= self.capacity.hooks {
             return false;
         }
-        state.slots[index].place = Place::Hook;
-        state.wake_acceptor();
+        table.slots[index].kind = SlotKind::Hook;
+        table.wake_acceptor();
         true
     }
 
-    /// The connection is gone.
-    pub fn free(&self, index: usize) {
-        let mut state = self.state.borrow_mut();
-        state.slots[index].stage = Stage::Free;
-        state.wake_acceptor();
+    /// Frees the slot of a closed connection.
+    pub fn release(&self, index: usize) {
+        let mut table = self.table.borrow_mut();
+        table.slots[index].state = SlotState::Free;
+        table.wake_acceptor();
     }
 
-    /// Connections that have a slot.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
-        let state = self.state.borrow();
-        state
+        let table = self.table.borrow();
+        table
             .slots
             .iter()
-            .filter(|slot| slot.stage != Stage::Free)
+            .filter(|slot| slot.state != SlotState::Free)
             .count()
     }
 }
 
-impl<M> State<M> {
-    /// A slot that was used before if there is one, whose memory is warm; else the next new one.
+impl<C> Table<C> {
+    /// A used slot if one is free, because its memory is resident; else the next new one.
     fn free_slot(&self, capacity: &Capacity) -> Option<usize> {
-        let most = capacity.probes + capacity.hooks + capacity.reserve;
+        let total = capacity.probes + capacity.hooks + capacity.reserve;
         let used = self.slots.len();
-        let free = self.slots.iter().position(|slot| slot.stage == Stage::Free);
-        free.or((used < most).then_some(used))
+        let free = self
+            .slots
+            .iter()
+            .position(|slot| slot.state == SlotState::Free);
+        free.or((used < total).then_some(used))
     }
 
-    /// The place for one more connection, and who has to go for it.
-    fn placement(&self, capacity: &Capacity) -> Option<(Place, Option<usize>)> {
-        if self.count(Place::Probe) < capacity.probes {
-            return Some((Place::Probe, None));
-        }
-        if let Some(oldest) = self.oldest_idle(Place::Probe) {
-            return Some((Place::Probe, Some(oldest)));
-        }
-        if self.count(Place::Reserve) < capacity.reserve {
-            return Some((Place::Reserve, None));
-        }
-        let oldest = self.oldest_idle(Place::Reserve)?;
-        Some((Place::Reserve, Some(oldest)))
+    fn placement(&self, capacity: &Capacity) -> Option<Placement> {
+        let (kind, evict) = if self.count(SlotKind::Probe) < capacity.probes {
+            (SlotKind::Probe, None)
+        } else if let Some(oldest) = self.oldest_idle(SlotKind::Probe) {
+            (SlotKind::Probe, Some(oldest))
+        } else if self.count(SlotKind::Reserve) < capacity.reserve {
+            (SlotKind::Reserve, None)
+        } else {
+            (
+                SlotKind::Reserve,
+                Some(self.oldest_idle(SlotKind::Reserve)?),
+            )
+        };
+        Some(Placement { kind, evict })
     }
 
-    /// Marks a connection to be sent away, and gives who has to know.
+    /// Marks a connection as evicted. Returns its task to wake.
     fn evict(&mut self, index: usize) -> Option<Waker> {
-        self.slots[index].stage = Stage::Evicted;
+        self.slots[index].state = SlotState::Evicted;
         self.slots[index].waker.take()
     }
 
-    fn count(&self, place: Place) -> usize {
-        let here = |slot: &&Slot<M>| {
-            slot.place == place && !matches!(slot.stage, Stage::Free | Stage::Evicted)
+    fn count(&self, kind: SlotKind) -> usize {
+        let is_occupied = |slot: &&Slot<C>| {
+            slot.kind == kind && !matches!(slot.state, SlotState::Free | SlotState::Evicted)
         };
-        self.slots.iter().filter(here).count()
+        self.slots.iter().filter(is_occupied).count()
     }
 
-    fn oldest_idle(&self, place: Place) -> Option<usize> {
-        let age = |slot: &Slot<M>| match slot.stage {
-            Stage::Idle { since } if slot.place == place => Some(self.clock.wrapping_sub(since)),
+    fn oldest_idle(&self, kind: SlotKind) -> Option<usize> {
+        let age = |slot: &Slot<C>| match slot.state {
+            SlotState::Idle { since } if slot.kind == kind => Some(self.clock.wrapping_sub(since)),
             _ => None,
         };
         let idle = self.slots.iter().enumerate();

@@ -1,5 +1,5 @@
-//! Two pumps, one a direction. Bytes go straight from the shared buffer to the other side; only what
-//! the other side does not take is kept, and nothing more is read until it has gone.
+//! Relays bytes in both directions. They go from the shared buffer straight to the other side; only what
+//! that does not accept is stored, and nothing more is read until it is written.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -14,121 +14,127 @@ use smol::future::{Future, try_zip};
 use crate::limits;
 use crate::net::{Reactor, Socket, yield_now};
 
-/// Reads in a row before the other tasks have their turn.
+/// Consecutive reads before the task yields to the others.
 const BURST: usize = 16;
 
-/// Passes bytes both ways until both sides have ended, one breaks, or nothing moves for too long. A
-/// side that broke resets the other, so that neither takes a cut for an end.
+/// Relays until both sides have ended, one breaks, or the idle timeout passes. If one side breaks, the other
+/// one is reset, so that it does not mistake that for the end.
 pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
-    let idle = IdleTimer::new();
-    let ended = {
-        let up = pump(reactor, &client, &app, &idle);
-        let down = pump(reactor, &app, &client, &idle);
+    let timer = IdleTimer::new();
+    let is_complete = {
+        let up = copy(reactor, &client, &app, &timer);
+        let down = copy(reactor, &app, &client, &timer);
         let mut both = pin!(try_zip(up, down));
         loop {
-            let (timeout, deadline) = (idle.timeout.get(), idle.deadline());
+            let (timeout, deadline) = (timer.timeout.get(), timer.deadline());
             let step = poll_fn(|cx| match both.as_mut().poll(cx) {
-                // One side has just ended, so the deadline is another.
-                Poll::Pending if idle.timeout.get() != timeout => Poll::Ready(None),
+                // One side has ended: wait again, with the shorter timeout.
+                Poll::Pending if timer.timeout.get() != timeout => Poll::Ready(None),
                 poll => poll.map(Some),
             });
             match reactor.before(deadline, pin!(step)).await {
                 Ok(Some(result)) => break result.is_ok(),
                 Ok(None) => {}
-                Err(_) if idle.deadline() > deadline => {}
+                Err(_) if timer.deadline() > deadline => {}
                 Err(_) => break false,
             }
         }
     };
-    if !ended {
+    if !is_complete {
         client.reset();
         app.reset();
     }
 }
 
-/// When the last byte moved, and the timeout until the next.
+/// The time of the last byte in either direction, and how long the relay may be idle after it.
 struct IdleTimer {
-    moved: Cell<Instant>,
+    last_byte: Cell<Instant>,
     timeout: Cell<Duration>,
 }
 
 impl IdleTimer {
     fn new() -> IdleTimer {
         IdleTimer {
-            moved: Cell::new(Instant::now()),
+            last_byte: Cell::new(Instant::now()),
             timeout: Cell::new(limits::FORWARD_IDLE_TIME),
         }
     }
 
-    fn moved(&self) {
-        self.moved.set(Instant::now());
+    fn restart(&self) {
+        self.last_byte.set(Instant::now());
     }
 
-    fn side_ended(&self) {
-        self.moved();
+    /// Restarts with the shorter timeout of a half-closed connection.
+    fn restart_half_closed(&self) {
+        self.restart();
         self.timeout.set(limits::FORWARD_HALF_CLOSED_TIME);
     }
 
     fn deadline(&self) -> Instant {
-        self.moved.get() + self.timeout.get()
+        self.last_byte.get() + self.timeout.get()
     }
 }
 
-/// What one read came to.
-enum Step {
-    /// All of it was passed on.
-    Passed,
-    /// The other side took less: this is the rest.
-    Stuck(Box<[u8]>),
+/// Result of one read.
+enum Copied {
+    /// All of it was written.
+    All,
+    /// The other side accepted less: the rest.
+    Partly(Box<[u8]>),
     /// The end.
-    End,
+    Eof,
 }
 
-async fn pump(reactor: &Reactor, from: &Socket, to: &Socket, idle: &IdleTimer) -> io::Result<()> {
-    for burst in 1_usize.. {
-        let step = poll_fn(|cx| {
+async fn copy(reactor: &Reactor, from: &Socket, to: &Socket, timer: &IdleTimer) -> io::Result<()> {
+    for reads in 1_usize.. {
+        let copied = poll_fn(|cx| {
             reactor.with_scratch(|buf| {
                 let len = ready!(from.poll_read(cx, buf))?;
                 if len == 0 {
-                    return Poll::Ready(Ok(Step::End));
+                    return Poll::Ready(Ok(Copied::Eof));
                 }
-                let sent = match to.poll_write(cx, &buf[..len]) {
-                    Poll::Ready(sent) => sent?,
+                let written = match to.poll_write(cx, &buf[..len]) {
+                    Poll::Ready(written) => written?,
                     Poll::Pending => 0,
                 };
-                Poll::Ready(io::Result::Ok(match &buf[sent..len] {
-                    [] => Step::Passed,
-                    rest => Step::Stuck(rest.into()),
+                Poll::Ready(io::Result::Ok(match &buf[written..len] {
+                    [] => Copied::All,
+                    rest => Copied::Partly(rest.into()),
                 }))
             })
         });
-        match step.await? {
-            Step::Passed => idle.moved(),
-            Step::Stuck(rest) => push(&rest, from, to, idle).await?,
-            Step::End => break,
+        match copied.await? {
+            Copied::All => timer.restart(),
+            Copied::Partly(rest) => write_rest(&rest, from, to, timer).await?,
+            Copied::Eof => break,
         }
-        if burst.is_multiple_of(BURST) {
+        if reads.is_multiple_of(BURST) {
             yield_now().await;
         }
     }
-    // The other direction goes on: a half-close is the peer's to make (RFC 9293 section 3.6).
+    // The other direction stays open until its own side ends it (RFC 9293 section 3.6).
     to.shutdown();
-    idle.side_ended();
+    timer.restart_half_closed();
     Ok(())
 }
 
-/// Writes the rest piece by piece, as a slow reader takes it. Nothing is read meanwhile, so it has to
-/// look by itself whether the side that the bytes came from is still there.
-async fn push(mut rest: &[u8], from: &Socket, to: &Socket, idle: &IdleTimer) -> io::Result<()> {
+/// Writes the rest as fast as the reader accepts it. Nothing is read meanwhile, so a break of the sender has
+/// to be polled for.
+async fn write_rest(
+    mut rest: &[u8],
+    from: &Socket,
+    to: &Socket,
+    timer: &IdleTimer,
+) -> io::Result<()> {
     loop {
-        idle.moved();
-        let sent = poll_fn(|cx| match to.poll_write(cx, rest) {
+        timer.restart();
+        let written = poll_fn(|cx| match to.poll_write(cx, rest) {
             Poll::Pending => from.poll_broken(cx).map(Err),
-            sent => sent,
+            written => written,
         });
-        rest = &rest[sent.await?..];
+        rest = &rest[written.await?..];
         if rest.is_empty() {
-            idle.moved();
+            timer.restart();
             return Ok(());
         }
     }

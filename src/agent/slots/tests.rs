@@ -1,4 +1,4 @@
-//! Who gets a place and who has to go, without a socket.
+//! Admission and eviction, without a socket.
 
 use super::*;
 
@@ -9,89 +9,94 @@ const CAPACITY: Capacity = Capacity {
     forwards: 0,
 };
 
-/// Slots into which so many connections came, none of which probes yet.
+/// Slots with so many connections, none of which is probing.
 fn slots(connections: usize) -> Slots<usize> {
     let slots = Slots::new(CAPACITY);
     for n in 0..connections {
-        assert_eq!(slots.admit(n), Ok(Admitted::Start(n)));
+        assert_eq!(slots.admit(n), Ok(Admission::NewSlot(n)));
     }
     slots
 }
 
 fn evicted(slots: &Slots<usize>) -> Vec<usize> {
-    let used = slots.state.borrow().slots.len();
+    let used = slots.table.borrow().slots.len();
     (0..used).filter(|n| slots.is_evicted(*n)).collect()
 }
 
 #[test]
-fn the_oldest_that_is_not_probing_makes_room() {
+fn the_oldest_connection_that_is_not_probing_is_evicted() {
     let slots = slots(3);
     slots.start_probing(0);
-    assert_eq!(slots.admit(3), Ok(Admitted::Start(3)));
+    assert_eq!(slots.admit(3), Ok(Admission::NewSlot(3)));
     assert_eq!(evicted(&slots), [1]);
-    assert_eq!(slots.place(3), Place::Probe);
+    assert_eq!(slots.upgrade_reserve(3), SlotKind::Probe);
 }
 
 #[test]
-fn whoever_probed_before_is_the_youngest_again() {
+fn a_connection_that_has_probed_is_the_newest_again() {
     let slots = slots(3);
     slots.start_probing(0);
     slots.stop_probing(0);
-    assert_eq!(slots.admit(3), Ok(Admitted::Start(3)));
+    assert_eq!(slots.admit(3), Ok(Admission::NewSlot(3)));
     assert_eq!(evicted(&slots), [1]);
 }
 
 #[test]
-fn when_all_are_probing_the_reserve_takes_over() {
+fn when_all_are_probing_a_reserve_slot_is_used() {
     let slots = slots(3);
     (0..3).for_each(|n| slots.start_probing(n));
-    assert_eq!(slots.admit(3), Ok(Admitted::Start(3)));
-    assert_eq!(slots.place(3), Place::Reserve);
-    assert_eq!(slots.admit(4), Ok(Admitted::Start(4)));
-    assert_eq!(slots.admit(5), Ok(Admitted::Start(5)));
-    assert_eq!(evicted(&slots), [3], "the reserve can be parked as little");
-    slots.free(0);
-    assert_eq!(slots.place(4), Place::Probe, "a late place is taken");
-    assert_eq!(slots.place(5), Place::Reserve);
+    assert_eq!(slots.admit(3), Ok(Admission::NewSlot(3)));
+    assert_eq!(slots.upgrade_reserve(3), SlotKind::Reserve);
+    assert_eq!(slots.admit(4), Ok(Admission::NewSlot(4)));
+    assert_eq!(slots.admit(5), Ok(Admission::NewSlot(5)));
+    assert_eq!(evicted(&slots), [3], "reserve slots are evicted, too");
+    slots.release(0);
+    assert_eq!(
+        slots.upgrade_reserve(4),
+        SlotKind::Probe,
+        "a probe slot became free"
+    );
+    assert_eq!(slots.upgrade_reserve(5), SlotKind::Reserve);
 }
 
 #[test]
-fn a_hook_gives_its_probe_place_back() {
+fn a_hook_releases_its_probe_slot() {
     let slots = slots(3);
-    assert!(slots.move_to_hook(0));
-    assert!(!slots.move_to_hook(1), "there is one place");
-    assert_eq!(slots.admit(3), Ok(Admitted::Start(3)));
+    assert!(slots.try_move_to_hook(0));
+    assert!(!slots.try_move_to_hook(1), "there is one hook slot");
+    assert_eq!(slots.admit(3), Ok(Admission::NewSlot(3)));
     assert_eq!(evicted(&slots), [0; 0]);
 }
 
 #[test]
 fn a_freed_slot_is_used_before_a_new_one() {
     let slots = slots(2);
-    slots.free(0);
-    assert_eq!(slots.admit(2), Ok(Admitted::Handed));
+    slots.release(0);
+    assert_eq!(slots.admit(2), Ok(Admission::UsedSlot));
     assert_eq!(slots.open(), 2);
 }
 
 #[test]
-fn with_no_slot_left_somebody_is_sent_away_first() {
+fn without_a_free_slot_a_connection_is_evicted_first() {
     let slots = slots(3);
-    assert!(slots.move_to_hook(0));
-    assert_eq!(slots.admit(3), Ok(Admitted::Start(3)));
+    assert!(slots.try_move_to_hook(0));
+    assert_eq!(slots.admit(3), Ok(Admission::NewSlot(3)));
     (0..4).for_each(|n| slots.start_probing(n));
-    (4..6).for_each(|n| assert_eq!(slots.admit(n), Ok(Admitted::Start(n))));
-    assert!(!slots.make_room());
+    (4..6).for_each(|n| assert_eq!(slots.admit(n), Ok(Admission::NewSlot(n))));
+    assert!(!slots.has_room());
+    slots.evict_oldest();
     assert_eq!(evicted(&slots), [4]);
     assert_eq!(slots.admit(6), Err(6));
-    slots.free(4);
-    assert!(slots.make_room());
-    assert_eq!(slots.admit(6), Ok(Admitted::Handed));
+    slots.release(4);
+    assert!(slots.has_room());
+    assert_eq!(slots.admit(6), Ok(Admission::UsedSlot));
 }
 
 #[test]
-fn age_is_told_apart_when_the_clock_wraps() {
+fn the_oldest_is_known_when_the_clock_wraps() {
     let slots = slots(0);
-    slots.state.borrow_mut().clock = u32::MAX - 1;
-    (0..3).for_each(|n| assert_eq!(slots.admit(n), Ok(Admitted::Start(n))));
-    assert_eq!(slots.admit(3), Ok(Admitted::Start(3)));
+    slots.table.borrow_mut().clock = u32::MAX - 1;
+    (0..3).for_each(|n| assert_eq!(slots.admit(n), Ok(Admission::NewSlot(n))));
+    assert_eq!(slots.admit(3), Ok(Admission::NewSlot(3)));
     assert_eq!(evicted(&slots), [0]);
 }

@@ -1,16 +1,18 @@
-//! What the kernel counts as ours, and how many descriptors it lets us have.
+//! Resources of the process: resident memory, and the limit of file descriptors.
+
+use core::fmt;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Capacity;
 
-/// Standard streams, epoll, our end of the signal pair and the other's copy for each signal, one to
-/// read a file by, and one for a connection that is accepted only to be reset.
+/// Standard streams, epoll, both ends of the signal pair with a copy for each signal, one for reading a
+/// file, and one for a connection that is accepted only to be reset.
 const OWN_DESCRIPTORS: usize = 3 + 1 + 3 + 1 + 1;
 
-/// Resident bytes, by `Rss` of `smaps_rollup`: `VmRSS` lags behind by up to 64 pages a thread.
-pub fn resident(buf: &mut [u8]) -> Option<u64> {
+/// Resident memory in bytes: `Rss` of `smaps_rollup`, because `VmRSS` lags by up to 64 pages a thread.
+pub fn resident_bytes(buf: &mut [u8]) -> Option<u64> {
     let file = open(
         "/proc/self/smaps_rollup",
         OFlags::RDONLY | OFlags::CLOEXEC,
@@ -23,12 +25,31 @@ pub fn resident(buf: &mut [u8]) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Raises the descriptor limit as far as `capacity` needs it and the kernel allows, and lowers the
-/// capacity to what is left, so that a connection which was accepted never lacks one to the app.
+/// File descriptors are too few for one slot of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFewDescriptors {
+    /// The limit.
+    pub available: usize,
+    /// The least that is enough.
+    pub needed: usize,
+}
+
+impl fmt::Display for TooFewDescriptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooFewDescriptors { available, needed } = self;
+        write!(
+            f,
+            "{available} file descriptors are too few: raise the limit (ulimit -n) to {needed} or more"
+        )
+    }
+}
+
+/// Raises the limit of file descriptors as far as `capacity` needs it and the kernel permits. Returns the
+/// capacity that it is enough for, so that an accepted connection never lacks one to the app.
 ///
 /// # Errors
-/// How many descriptors there are and how many are needed at least.
-pub fn fit(capacity: Capacity, forwards: usize) -> Result<Capacity, (usize, usize)> {
+/// The limit is too low for any capacity.
+pub fn fit_capacity(capacity: Capacity, forwards: usize) -> Result<Capacity, TooFewDescriptors> {
     let own = OWN_DESCRIPTORS + 1 + forwards;
     let wanted = own + descriptors(&capacity);
     let limit = getrlimit(Resource::Nofile);
@@ -49,23 +70,26 @@ fn fit_into(
     forwards: usize,
     own: usize,
     available: usize,
-) -> Result<Capacity, (usize, usize)> {
+) -> Result<Capacity, TooFewDescriptors> {
     while own + descriptors(&capacity) > available {
-        if !shrink(&mut capacity, forwards) {
-            return Err((available, own + descriptors(&capacity)));
+        if !try_shrink(&mut capacity, forwards) {
+            return Err(TooFewDescriptors {
+                available,
+                needed: own + descriptors(&capacity),
+            });
         }
     }
     Ok(capacity)
 }
 
-/// A connection that is only told 503 needs one descriptor, all others two.
+/// A connection in a reserve slot needs one descriptor, all others two.
 fn descriptors(capacity: &Capacity) -> usize {
     2 * (capacity.probes + capacity.hooks + capacity.forwards) + capacity.reserve
 }
 
-/// Takes one place from where most are to spare, of equals not from the probes; each kind keeps one, and
-/// so does each forward.
-fn shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
+/// Lowers the kind of slot that has most above its minimum by one, of equals not the probes. Each kind keeps
+/// one, and forwards one each. Returns false if all are at their minimum.
+fn try_shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
     let Capacity {
         probes,
         hooks,
@@ -80,10 +104,10 @@ fn shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
     ];
     let most = kinds
         .into_iter()
-        .max_by_key(|(places, least)| places.saturating_sub(*least));
+        .max_by_key(|(slots, least)| slots.saturating_sub(*least));
     match most {
-        Some((places, least)) if *places > least => {
-            *places -= 1;
+        Some((slots, least)) if *slots > least => {
+            *slots -= 1;
             true
         }
         _ => false,
@@ -102,11 +126,11 @@ mod tests {
     };
 
     #[test]
-    fn whatever_is_left_is_enough_for_the_descriptors_there_are() {
+    fn the_capacity_fits_any_number_of_descriptors() {
         let needed = 12 + descriptors(&FULL);
         assert_eq!(fit_into(FULL, 1, 12, needed), Ok(FULL));
         for available in 19..needed {
-            let fitted = fit_into(FULL, 1, 12, available).expect("one place of each kind fits");
+            let fitted = fit_into(FULL, 1, 12, available).expect("one slot of each kind fits");
             assert!(12 + descriptors(&fitted) <= available);
             assert!(fitted.probes >= fitted.forwards && fitted.probes >= fitted.hooks);
             assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forwards > 0);
@@ -114,18 +138,24 @@ mod tests {
     }
 
     #[test]
-    fn each_forward_keeps_a_place() {
+    fn each_forward_keeps_one_connection() {
         let fitted = fit_into(FULL, 8, 19, 19 + 2 * 10 + 1).expect("it fits");
         assert_eq!((fitted.probes, fitted.forwards), (1, 8));
     }
 
     #[test]
-    fn too_few_for_one_place_of_each_kind_are_an_error() {
-        assert_eq!(fit_into(FULL, 1, 12, 18), Err((18, 19)));
+    fn too_few_for_one_slot_of_each_kind_are_an_error() {
+        assert_eq!(
+            fit_into(FULL, 1, 12, 18),
+            Err(TooFewDescriptors {
+                available: 18,
+                needed: 19
+            })
+        );
     }
 
     #[test]
-    fn what_nobody_asked_for_takes_none() {
+    fn without_forwards_no_descriptor_is_reserved_for_them() {
         let none = Capacity {
             forwards: 0,
             ..FULL
@@ -135,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_what_is_resident() {
-        assert!(resident(&mut [0; 4096]).is_some_and(|bytes| bytes > 4096));
+    fn the_kernel_reports_resident_memory() {
+        assert!(resident_bytes(&mut [0; 4096]).is_some_and(|bytes| bytes > 4096));
     }
 }

@@ -1,0 +1,50 @@
+//! Log lines of the forwards: failures and recoveries of a target, not every connection.
+
+use core::cell::RefCell;
+use std::time::Instant;
+
+use crate::config::Forward;
+use crate::probe::Failure;
+use crate::telemetry::{ChangeFilter, Level, Logger};
+
+/// Result of a connection to a forward.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ForwardState {
+    /// The target was reached.
+    Healthy,
+    /// The target was not reached.
+    Failing(Failure),
+    /// No permit was free.
+    Full,
+}
+
+/// Selects the log lines of all forwards.
+pub struct ForwardLog(RefCell<Box<[ChangeFilter<ForwardState>]>>);
+
+impl ForwardLog {
+    /// For so many forwards. A target that is reachable from the start is not logged.
+    pub fn new(forwards: usize) -> ForwardLog {
+        let filter = ChangeFilter::new(Some(ForwardState::Healthy));
+        ForwardLog(RefCell::new(vec![filter; forwards].into()))
+    }
+
+    /// Logs a change of forward number `index`.
+    pub fn log(&self, logger: &Logger, index: usize, forward: &Forward, state: ForwardState) {
+        let Some(suppressed) = self.0.borrow_mut()[index].observe(state, Instant::now()) else {
+            return;
+        };
+        let (level, message, reason) = match state {
+            ForwardState::Healthy => (Level::Info, "forward healthy", None),
+            ForwardState::Failing(failure) => {
+                (Level::Warn, "forward failing", Some(failure.as_str()))
+            }
+            ForwardState::Full => (Level::Warn, "forward full", None),
+        };
+        logger
+            .line(level, message)
+            .field("port", forward.listen.port)
+            .field("target", forward.target)
+            .maybe("reason", reason)
+            .suppressed(suppressed);
+    }
+}

@@ -1,0 +1,198 @@
+//! The agent's life cycle: bind, accept, drain.
+
+use core::fmt;
+use core::pin::pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use smol::LocalExecutor;
+
+use super::resources::{self, TooFewDescriptors};
+use super::serve::SLOT_BYTES;
+use super::slots::{Accepted, Admission};
+use super::state::Agent;
+use crate::config::{Config, Listen};
+use crate::forward::{self, Entry};
+use crate::limits;
+use crate::net::{self, BindError, Listener, Reactor, Signals};
+use crate::probe::{TlsSettingError, load_tls};
+
+/// Why the agent could not start, or had to end.
+#[derive(Debug)]
+pub enum RunError {
+    /// A system call that the agent cannot run without failed: its name and error.
+    Kernel(&'static str, Errno),
+    /// An address could not be listened on.
+    Bind(BindError),
+    /// The limit of file descriptors is too low.
+    Descriptors(TooFewDescriptors),
+    /// A file for TLS that the settings name cannot be used.
+    Tls(TlsSettingError),
+}
+
+impl RunError {
+    /// The exit code: 2 if a setting is wrong, as for all others, and 1 if the agent cannot run here.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Tls(_) => 2,
+            RunError::Kernel(..) | RunError::Bind(_) | RunError::Descriptors(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Kernel(call, error) => write!(f, "{call}: {error}"),
+            RunError::Bind(BindError { addr, error }) => match *error {
+                Errno::ADDRINUSE => write!(
+                    f,
+                    "{addr} is in use by another process: free it or choose another port"
+                ),
+                error => write!(f, "cannot listen on {addr}: {error}"),
+            },
+            RunError::Tls(error) => error.fmt(f),
+            RunError::Descriptors(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The status port and the memory of its slots.
+struct StatusPort {
+    listener: Listener,
+    slot_memory: &'static mut [u8],
+}
+
+/// Serves until SIGTERM or SIGINT, and then until all requests are answered.
+///
+/// # Errors
+/// Before anything is served, why the agent cannot start; after that only a failed `epoll_wait`.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
+    let kernel = |call| move |error| RunError::Kernel(call, error);
+    // One allocation for all buffers. The kernel backs a page once it is used. It is never freed: the agent
+    // lives as long as the process.
+    let memory = vec![0; limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES].leak();
+    let (scratch, slot_memory) = memory.split_at_mut(limits::SCRATCH_BYTES);
+    let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("epoll"))?);
+    let signals = Signals::new(&reactor).map_err(|error| {
+        RunError::Kernel("signals", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })?;
+    let mut configured = config.capacity;
+    if config.forwards.is_empty() {
+        configured.forwards = 0;
+    }
+    let capacity = resources::fit_capacity(configured, config.forwards.len())
+        .map_err(RunError::Descriptors)?;
+    let bind =
+        |listen: Listen| Listener::bind(&reactor, listen.addr, listen.port).map_err(RunError::Bind);
+    let status_port = StatusPort {
+        listener: bind(config.status)?,
+        slot_memory,
+    };
+    let forward_listeners = config.forwards.iter().map(|forward| bind(forward.listen));
+    let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
+    let agent = Agent::new(Config { capacity, ..config }, reactor.clone(), tls);
+    if capacity != configured {
+        agent.log.capacity_lowered(capacity);
+    }
+    let executor = Rc::new(LocalExecutor::new());
+    let main = Rc::new(agent).main(executor.clone(), status_port, forward_listeners, signals);
+    net::run(&reactor, &executor, main).map_err(kernel("epoll_wait"))
+}
+
+impl Agent {
+    async fn main(
+        self: Rc<Self>,
+        executor: Rc<LocalExecutor<'static>>,
+        status_port: StatusPort,
+        forward_listeners: Vec<Listener>,
+        signals: Signals,
+    ) {
+        self.log.started(&self.config);
+        self.log
+            .listening("status", status_port.listener.addr(), None);
+        let mut acceptors = Vec::new();
+        let forwards = forward_listeners.into_iter().zip(&self.config.forwards);
+        for (index, (listener, forward)) in forwards.enumerate() {
+            self.log
+                .listening("forward", listener.addr(), Some(forward.target));
+            // Interception redirects every connection to the app's address, also a forward's.
+            let is_app = forward.target.ip() == self.config.target;
+            let source = self.config.source.filter(|_| is_app);
+            let entry = Entry {
+                index,
+                listener,
+                forward: *forward,
+                source,
+            };
+            acceptors.push(executor.spawn(forward::serve(
+                entry,
+                self.reactor.clone(),
+                executor.clone(),
+                self.forward_permits.clone(),
+                self.clone(),
+            )));
+        }
+        acceptors.push(executor.spawn(self.clone().accept(executor.clone(), status_port)));
+        signals.received().await;
+        let delay = self.config.shutdown_delay;
+        self.log.stopping(delay);
+        self.reactor.sleep_until(Instant::now() + delay).await;
+        // Ends the tasks, which closes their listeners.
+        drop(acceptors);
+        let deadline = Instant::now() + limits::DRAIN_TIME;
+        let drained = pin!(self.drained());
+        // What is open after the deadline is reset below.
+        let _ = self.reactor.before(deadline, drained).await;
+        self.log.stopped(self.open_connections());
+        // A client must not mistake the end of the process for the end of a response.
+        self.reactor.reset_open_sockets();
+    }
+
+    /// Accepts until the task is dropped. Starts a slot's task with the slot's first connection.
+    async fn accept(self: Rc<Self>, executor: Rc<LocalExecutor<'static>>, port: StatusPort) {
+        let listener = port.listener;
+        let mut slot_memory = port.slot_memory.chunks_mut(SLOT_BYTES);
+        loop {
+            listener.waiting().await;
+            if !self.slots.has_room() {
+                self.slots.evict_oldest();
+                // The listener stays ready until the connection is accepted: without events meanwhile.
+                let _ = listener.set_paused(true);
+                self.slots.wait_for_room().await;
+                let _ = listener.set_paused(false);
+                continue;
+            }
+            let socket = match listener.accept_now() {
+                Ok(Some(socket)) => socket,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.log.accept_failed(error);
+                    listener.back_off().await;
+                    continue;
+                }
+            };
+            let at = Instant::now();
+            match self.slots.admit(Accepted { socket, at }) {
+                Ok(Admission::UsedSlot) => {}
+                Ok(Admission::NewSlot(index)) => {
+                    let memory = slot_memory.next().unwrap_or_default();
+                    executor.spawn(self.clone().serve(index, memory)).detach();
+                }
+                // Does not happen: there was room before the accept.
+                Err(connection) => connection.socket.reset(),
+            }
+        }
+    }
+
+    /// Waits until no connection is open.
+    async fn drained(&self) {
+        while self.open_connections() > 0 {
+            self.reactor
+                .sleep_until(Instant::now() + limits::DRAIN_POLL_INTERVAL)
+                .await;
+        }
+    }
+}

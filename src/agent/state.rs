@@ -1,0 +1,84 @@
+//! What all tasks of the agent share.
+
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::forward_log::{ForwardLog, ForwardState};
+use super::log_events::EventLog;
+use super::metrics::Metrics;
+use super::probe_log::ProbeLog;
+use super::slots::Slots;
+use crate::config::Config;
+use crate::forward::{self, ForwardPermits};
+use crate::net::Reactor;
+use crate::net::tls::Tls;
+use crate::probe::{Dialler, Failure};
+
+/// What all tasks of the agent share.
+pub struct Agent {
+    pub config: Config,
+    pub reactor: Rc<Reactor>,
+    pub dialler: Dialler,
+    pub slots: Slots,
+    pub forward_permits: Rc<ForwardPermits>,
+    pub metrics: Metrics,
+    pub log: EventLog,
+    pub probe_log: ProbeLog,
+    forward_log: ForwardLog,
+}
+
+impl Agent {
+    /// An agent without connections.
+    pub fn new(config: Config, reactor: Rc<Reactor>, tls: Rc<Tls>) -> Agent {
+        let (probers, forwards) = (config.probers.len(), config.forwards.len());
+        let forward_ports = config.forwards.iter().map(|forward| forward.listen.port);
+        Agent {
+            dialler: Dialler {
+                reactor: reactor.clone(),
+                target: config.target,
+                source: config.source,
+                own_ports: forward_ports.chain([config.status.port]).collect(),
+                tls,
+                observer: None,
+            },
+            slots: Slots::new(config.capacity),
+            forward_permits: ForwardPermits::new(config.capacity.forwards, forwards),
+            metrics: Metrics::new(probers),
+            log: EventLog::new(config.log),
+            probe_log: ProbeLog::new(probers),
+            forward_log: ForwardLog::new(forwards),
+            reactor,
+            config,
+        }
+    }
+
+    /// Number of open connections, to the status port and to the forwards.
+    pub fn open_connections(&self) -> usize {
+        self.slots.open() + self.forward_permits.open()
+    }
+
+    fn log_forward(&self, index: usize, state: ForwardState) {
+        let forward = &self.config.forwards[index];
+        self.forward_log
+            .log(&self.log.logger, index, forward, state);
+    }
+}
+
+impl forward::Observer for Agent {
+    fn connected(&self, index: usize) {
+        self.log_forward(index, ForwardState::Healthy);
+    }
+
+    fn connect_failed(&self, index: usize, failure: Failure) {
+        self.log_forward(index, ForwardState::Failing(failure));
+    }
+
+    fn permits_exhausted(&self, index: usize) {
+        self.log_forward(index, ForwardState::Full);
+    }
+
+    fn accept_failed(&self, error: Errno) {
+        self.log.accept_failed(error);
+    }
+}

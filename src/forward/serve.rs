@@ -1,0 +1,105 @@
+//! Accepts the connections of a forward and connects each to the target.
+
+use core::net::IpAddr;
+use core::pin::pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use smol::LocalExecutor;
+
+use super::permits::ForwardPermits;
+use super::relay;
+use crate::config::Forward;
+use crate::limits;
+use crate::net::{Listener, Reactor, Socket};
+use crate::probe::Failure;
+
+/// Observes the connections of all forwards; `index` is the forward's number.
+pub trait Observer {
+    /// The target was reached.
+    fn connected(&self, index: usize);
+    /// The target was not reached; the client was reset.
+    fn connect_failed(&self, index: usize, failure: Failure);
+    /// No permit was free; the new client was reset.
+    fn permits_exhausted(&self, index: usize);
+    /// No connection could be accepted, for lack of descriptors or memory.
+    fn accept_failed(&self, error: Errno);
+}
+
+/// One forward that listens.
+pub struct Entry {
+    /// Its number in [`ForwardPermits`] and for the [`Observer`].
+    pub index: usize,
+    /// Accepts its clients.
+    pub listener: Listener,
+    /// Its settings.
+    pub forward: Forward,
+    /// The address to connect to the target from, if not the kernel's choice.
+    pub source: Option<IpAddr>,
+}
+
+/// Accepts and relays until the task is dropped. Each connection has a task: forwards are few and their
+/// connections long, so its memory is freed with it.
+pub async fn serve(
+    entry: Entry,
+    reactor: Rc<Reactor>,
+    executor: Rc<LocalExecutor<'static>>,
+    permits: Rc<ForwardPermits>,
+    observer: Rc<dyn Observer>,
+) {
+    let Entry {
+        index,
+        listener,
+        forward,
+        source,
+    } = entry;
+    loop {
+        let client = match listener.accept().await {
+            Ok(client) => client,
+            Err(error) => {
+                observer.accept_failed(error);
+                listener.back_off().await;
+                continue;
+            }
+        };
+        let Some(permit) = permits.try_acquire(index) else {
+            observer.permits_exhausted(index);
+            client.reset();
+            continue;
+        };
+        let (reactor, observer) = (reactor.clone(), observer.clone());
+        let connection = async move {
+            let _permit = permit;
+            match connect(&reactor, &forward, source).await {
+                Ok(app) => {
+                    observer.connected(index);
+                    client.send_at_once();
+                    app.send_at_once();
+                    relay::relay(&reactor, client, app).await;
+                }
+                Err(failure) => {
+                    observer.connect_failed(index, failure);
+                    client.reset();
+                }
+            }
+        };
+        executor.spawn(connection).detach();
+    }
+}
+
+/// Connects to the target before anything is read from the client. A target that accepts and at once resets
+/// has failed, too.
+async fn connect(
+    reactor: &Rc<Reactor>,
+    forward: &Forward,
+    source: Option<IpAddr>,
+) -> Result<Socket, Failure> {
+    let app = Socket::connect(reactor, forward.target, source)?;
+    let deadline = Instant::now() + limits::FORWARD_CONNECT_TIME;
+    match reactor.before(deadline, pin!(app.connected())).await {
+        Ok(connected) => connected?,
+        Err(_) => return Err(Failure::Deadline),
+    }
+    Ok(app)
+}
