@@ -15,7 +15,7 @@ use super::serve::{Closing, Connection, Request};
 use super::slots::SlotKind;
 use crate::config::{Action, Prober};
 use crate::limits;
-use crate::net::apart;
+use crate::net::poll_out_of_line;
 use crate::probe::{Dialled, Failure, GrpcProbe, HttpProbe, Outcome};
 use crate::telemetry::prometheus::CONTENT_TYPE;
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
@@ -61,7 +61,7 @@ impl Connection<'_> {
                 let request = HeadBytes { head, bytes: buf };
                 self.probe(entry, request, probe_memory, closing).await
             }
-            Route::Metrics => apart(pin!(self.write_metrics(buf, closing))).await,
+            Route::Metrics => poll_out_of_line(pin!(self.write_metrics(buf, closing))).await,
             Route::Status(status) => self.respond(status, AnswerBody::Empty, closing).await,
         }
     }

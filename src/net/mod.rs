@@ -7,6 +7,7 @@
 //! The webhook runs on async-io instead. It shares [`bind`], [`termination_signals`] and [`Semaphore`], which need no
 //! reactor.
 
+mod cold;
 mod deadline;
 mod listener;
 mod reactor;
@@ -22,10 +23,11 @@ mod timers;
 pub mod tls;
 mod tls_options;
 
+pub use cold::poll_out_of_line;
 pub use deadline::Elapsed;
 pub use listener::{BindError, BoundSocket, Listener, bind};
 pub use reactor::Reactor;
-pub use run::{apart, run};
+pub use run::run;
 pub use semaphore::{BytePermit, ByteSemaphore, Bytes, Permit, Policy, Semaphore};
 pub use signal::{Signals, termination_signals};
 pub use socket::Socket;

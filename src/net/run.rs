@@ -1,9 +1,7 @@
 //! The loop of the one thread: run the tasks that are ready, then wait in epoll.
 
 use core::cell::Cell;
-use core::future::{Future, poll_fn};
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::future::Future;
 use std::rc::Rc;
 
 use rustix::io;
@@ -37,15 +35,4 @@ pub fn run<T: 'static>(
         }
         reactor.turn(busy)?;
     }
-}
-
-/// Runs `future` from a function of its own, which the linker lays apart (`.cargo/layout.ld`). Inlined, what few
-/// pods ever run would stand in the middle of what all of them keep in memory.
-pub async fn apart<F: Future>(mut future: Pin<&mut F>) -> F::Output {
-    poll_fn(|cx| poll_apart(future.as_mut(), cx)).await
-}
-
-#[inline(never)]
-fn poll_apart<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    future.poll(cx)
 }

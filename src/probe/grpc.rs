@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::dialled::Authority;
 use super::{Dialled, Dialler, Event, Failure, Outcome};
 use crate::limits;
-use crate::net::{Alpn, Elapsed, Stream, StreamError, apart, yield_now};
+use crate::net::{Alpn, Elapsed, Stream, StreamError, poll_out_of_line, yield_now};
 use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
 use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
 use crate::wire::url::Scheme;
@@ -97,7 +97,7 @@ impl Dialler {
     /// come about is tried again after grpc-go's pauses, as long as a try still fits: an app that is
     /// starting may listen by then. `memory` is [`h2::H2_BYTES`] long or longer.
     pub async fn probe_grpc(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
-        apart(pin!(self.ask_health(probe, memory))).await
+        poll_out_of_line(pin!(self.ask_health(probe, memory))).await
     }
 
     async fn ask_health(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
