@@ -1,9 +1,9 @@
 //! A client of the API server: one request per connection, with the token of the pod's service account. The files of
 //! token and CA are read for each request, as they are rotated.
 
-use super::ApiServer;
 use super::chunked::ChunkedDecoder;
 use super::io::{ReadBuffer, timeout_at, write_all};
+use super::options::ApiServer;
 use crate::limits;
 use crate::pem::{self, FileBytes};
 use async_io::Async;

@@ -2,9 +2,9 @@
 //! MutatingWebhookConfiguration its CA.
 
 use super::api_client::{ApiClient, ApiError, Body, own_namespace};
+use super::options::{Error, SelfSignedNames};
 use super::self_signed::CertBundle;
 use super::validity::Seconds;
-use super::{Error, SelfSignedNames};
 use crate::limits;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

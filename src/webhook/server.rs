@@ -1,13 +1,14 @@
 //! Start, accept, graceful shutdown.
 
 use super::api_client::ApiClient;
+use super::connection;
 use super::io::timeout_at;
+use super::options::{CertSource, Error, Options};
 use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
 use super::server_state::ServerState;
 use super::serving_cert::{CertWatcher, ServingCert};
 use super::settings::ReloadableSettings;
-use super::{CertSource, Error, Options, connection};
 use crate::config::Listen;
 use crate::limits;
 use crate::net::{self, BindError};

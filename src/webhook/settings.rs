@@ -24,7 +24,7 @@ pub struct ReloadableSettings {
     settings: Settings,
 }
 
-/// `--config` and the file it stands for.
+/// `--config`, and the file that it selects.
 #[derive(Debug)]
 struct ValuesFile {
     config: Box<str>,

@@ -13,7 +13,7 @@ const AT_ONCE: usize = 16;
 const LONG_WAITS: &[&str] = &[
     "log::a_flapping_app",
     "forward_ends::",
-    "webhook_slowness::",
+    "webhook_timeouts::",
     "handshakes::",
 ];
 
@@ -23,7 +23,7 @@ const HEAVY: &[&str] = &[
     "injector::generated::",
     "injector::memory::",
     "exhaustion::",
-    "webhook_crowd::",
+    "webhook_capacity::",
     "verdicts::a_flood",
     "verdicts::long_trailers",
     "verdicts::kubelet_agrees_on_each_changed_byte",

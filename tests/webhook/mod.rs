@@ -1,24 +1,24 @@
 //! `probelet-inject serve`: the admission webhook over real TLS.
 
-mod cluster;
-mod crowd;
-mod ending;
-mod renewal;
+mod api_server;
+mod capacity;
+mod fixture;
+mod reload;
 mod requests;
 mod reviews;
-mod self_made;
-mod slowness;
-mod stand;
+mod self_signed;
+mod shutdown;
+mod timeouts;
 
 use libtest_mimic::Trial;
 
 /// The tests.
 pub fn tests() -> Vec<Trial> {
     let mut tests = reviews::tests();
-    tests.extend(slowness::tests());
-    tests.extend(crowd::tests());
-    tests.extend(renewal::tests());
-    tests.extend(self_made::tests());
-    tests.extend(ending::tests());
+    tests.extend(timeouts::tests());
+    tests.extend(capacity::tests());
+    tests.extend(reload::tests());
+    tests.extend(self_signed::tests());
+    tests.extend(shutdown::tests());
     tests
 }

@@ -1,22 +1,22 @@
-//! Requests as the API server sends them, and what their answers say.
+//! Requests as the API server sends them, and checks of their responses.
 
-use super::stand::NAME;
+use super::fixture::NAME;
 use crate::support::http::Answer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// The request for a path.
+/// A GET request.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n\r\n").into_bytes()
 }
 
-/// A review as the API server sends it.
+/// A review, sent as the API server does.
 pub fn post(body: &[u8]) -> Vec<u8> {
     [&head(body.len()), body].concat()
 }
 
-/// Its head alone.
+/// The head of such a request.
 pub fn head(length: usize) -> Vec<u8> {
     format!(
         "POST /inject?timeout=10s HTTP/1.1\r\nHost: {NAME}:443\r\nUser-Agent: kube-apiserver-admission\r\n\
@@ -38,7 +38,7 @@ pub fn pod(name: &str) -> Value {
     })
 }
 
-/// The review of a pod that is created.
+/// The review of the creation of a pod.
 pub fn review_of(pod: &Value) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -53,14 +53,14 @@ pub fn review_of(pod: &Value) -> Vec<u8> {
     review.to_string().into_bytes()
 }
 
-/// The same, padded to about so many bytes.
+/// The same with this number of bytes of padding.
 pub fn padded(name: &str, bytes: usize) -> Vec<u8> {
     let mut pod = pod(name);
     pod["metadata"]["annotations"] = json!({"padding": "x".repeat(bytes)});
     review_of(&pod)
 }
 
-/// The review of a pod, asked and answered: the response, whose `patch` is decoded.
+/// The `response` of an answered review, with its `patch` decoded.
 #[track_caller]
 pub fn reviewed(answer: &Answer) -> Value {
     assert_eq!(answer.code(), Some(200), "{answer:?}");
@@ -76,7 +76,7 @@ pub fn reviewed(answer: &Answer) -> Value {
     response
 }
 
-/// Whether it says that this pod is injected.
+/// Checks that this pod is injected.
 #[track_caller]
 pub fn assert_injected(answer: &Answer, name: &str) {
     let response = reviewed(answer);

@@ -1,6 +1,6 @@
-//! What is answered to what.
+//! Requests and their responses.
 
-use super::stand::{Webhook, assert_injected, get, head, padded, pod, post, review_of, reviewed};
+use super::fixture::{Webhook, assert_injected, get, head, padded, pod, post, review_of, reviewed};
 use crate::support::certs::Folder;
 use crate::support::http::End;
 use crate::support::trials::trials;
@@ -14,25 +14,25 @@ use std::io::{Read, Write};
 
 pub fn tests() -> Vec<Trial> {
     trials!["webhook_reviews":
-        a_pod_comes_back_as_the_command_line_would_write_it,
-        a_connection_serves_review_after_review,
-        requests_may_come_together,
-        chunks_and_continue_are_understood,
-        health_and_metrics_are_answered,
-        what_is_no_review_is_told_what_to_send,
-        what_is_no_request_is_told_so,
-        a_body_that_is_too_large_is_not_read,
-        garbage_behind_a_review_does_not_spoil_its_answer,
-        a_client_that_has_said_all_is_answered,
-        plaintext_is_told_to_speak_tls,
-        refused_pods_come_with_a_warning,
+        the_patch_has_the_edits_of_the_command_line,
+        a_connection_serves_reviews_in_turn,
+        pipelined_requests_are_answered_in_order,
+        chunked_bodies_and_expect_continue_are_supported,
+        health_and_metrics_are_served,
+        an_invalid_review_gets_a_text_that_says_what_to_send,
+        an_invalid_request_gets_its_status_code,
+        a_body_that_is_too_large_is_rejected_unread,
+        garbage_after_a_review_does_not_affect_its_response,
+        a_client_that_closes_its_side_gets_its_response,
+        a_plaintext_request_gets_a_text_that_names_tls,
+        a_pod_that_cannot_be_injected_gets_a_warning,
     ]
 }
 
-fn a_pod_comes_back_as_the_command_line_would_write_it() {
+fn the_patch_has_the_edits_of_the_command_line() {
     let webhook = Webhook::start(&["--image", "registry.example/probelet:9"]);
     let pod = pod("web");
-    let response = reviewed(&webhook.ask(&post(&review_of(&pod))));
+    let response = reviewed(&webhook.send(&post(&review_of(&pod))));
     let mut values = Values::default();
     values
         .set("image", "registry.example/probelet:9")
@@ -46,39 +46,39 @@ fn a_pod_comes_back_as_the_command_line_would_write_it() {
     webhook.wait_log("level=info msg=reviewed pod=demo/web outcome=patched");
 }
 
-fn a_connection_serves_review_after_review() {
+fn a_connection_serves_reviews_in_turn() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
+    let mut client = webhook.client();
     for name in ["a", "b", "c"] {
-        line.send(&post(&review_of(&pod(name))));
-        assert_injected(&line.answer(), name);
-        line.send(&get("/nothing"));
-        assert_eq!(line.answer().code(), Some(404));
+        client.send(&post(&review_of(&pod(name))));
+        assert_injected(&client.response(), name);
+        client.send(&get("/nothing"));
+        assert_eq!(client.response().code(), Some(404));
     }
-    assert_eq!(line.stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(client.stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert!((webhook.metric("reviews_total", &[("outcome", "patched")]) - 3.0).abs() < 0.5);
-    line.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert_eq!(line.answer().field("connection"), Some("close"));
-    assert_eq!(line.ended(), End::Fin);
+    client.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().field("connection"), Some("close"));
+    assert_eq!(client.ended(), End::Fin);
 }
 
-fn requests_may_come_together() {
+fn pipelined_requests_are_answered_in_order() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
+    let mut client = webhook.client();
     let requests = ["a", "b"].map(|name| post(&review_of(&pod(name)))).concat();
-    line.send(&[requests, get("/healthz")].concat());
-    assert_injected(&line.answer(), "a");
-    assert_injected(&line.answer(), "b");
-    assert_eq!(line.answer().body(), b"ok\n");
+    client.send(&[requests, get("/healthz")].concat());
+    assert_injected(&client.response(), "a");
+    assert_injected(&client.response(), "b");
+    assert_eq!(client.response().body(), b"ok\n");
 }
 
-fn chunks_and_continue_are_understood() {
+fn chunked_bodies_and_expect_continue_are_supported() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
+    let mut client = webhook.client();
     let head = "POST /inject HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
     let body = review_of(&pod("a"));
     let (one, two) = body.split_at(100);
-    line.send(
+    client.send(
         [
             head,
             "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
@@ -86,32 +86,32 @@ fn chunks_and_continue_are_understood() {
         .concat()
         .as_bytes(),
     );
-    assert_eq!(line.answer().code(), Some(100));
+    assert_eq!(client.response().code(), Some(100));
     for part in [one, two, &[]] {
-        line.send(format!("{:x}\r\n", part.len()).as_bytes());
-        line.send(&[part, b"\r\n"].concat());
+        client.send(format!("{:x}\r\n", part.len()).as_bytes());
+        client.send(&[part, b"\r\n"].concat());
     }
-    assert_injected(&line.answer(), "a");
-    line.send(
+    assert_injected(&client.response(), "a");
+    client.send(
         [head, "Transfer-Encoding: chunked\r\n\r\nx\r\n"]
             .concat()
             .as_bytes(),
     );
-    assert_eq!(line.answer().code(), Some(400));
-    assert_eq!(line.ended(), End::Fin);
+    assert_eq!(client.response().code(), Some(400));
+    assert_eq!(client.ended(), End::Fin);
 }
 
-fn health_and_metrics_are_answered() {
+fn health_and_metrics_are_served() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
-    line.send(
+    let mut client = webhook.client();
+    client.send(
         b"HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz?x HTTP/1.1\r\nHost: a\r\n\r\n",
     );
-    // What comes behind the first head is the second, and no body.
+    // The first response has no body: the second head follows its head.
     let mut seen = Vec::new();
     while seen.windows(7).filter(|w| w == b"HTTP/1.").count() < 2 || !seen.ends_with(b"ok\n") {
         let mut buffer = [0; 1024];
-        let len = line.stream.read(&mut buffer).expect("an answer");
+        let len = client.stream.read(&mut buffer).expect("an answer");
         assert_ne!(len, 0);
         seen.extend_from_slice(&buffer[..len]);
     }
@@ -127,9 +127,9 @@ fn health_and_metrics_are_answered() {
     assert!(end > 1_767_225_600.0, "{end}");
 }
 
-fn what_is_no_review_is_told_what_to_send() {
+fn an_invalid_review_gets_a_text_that_says_what_to_send() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
+    let mut client = webhook.client();
     let review: Value = serde_json::from_slice(&review_of(&pod("a"))).expect("JSON");
     let mut beta = review.clone();
     beta["apiVersion"] = "admission.k8s.io/v1beta1".into();
@@ -148,19 +148,19 @@ fn what_is_no_review_is_told_what_to_send() {
         ),
         (&many, 413, "values"),
     ] {
-        line.send(&post(body.as_bytes()));
-        let answer = line.answer();
+        client.send(&post(body.as_bytes()));
+        let answer = client.response();
         let text = String::from_utf8_lossy(answer.body()).into_owned();
         assert_eq!(answer.code(), Some(code), "{text}");
         assert!(text.contains(part) && text.ends_with('\n'), "{text}");
     }
-    // None of them spoilt the connection.
-    line.send(&post(whole.as_bytes()));
-    assert_injected(&line.answer(), "a");
+    // The connection is still usable.
+    client.send(&post(whole.as_bytes()));
+    assert_injected(&client.response(), "a");
     webhook.wait_log("level=warn msg=\"bad request\" reason=\"the body is not JSON");
 }
 
-fn what_is_no_request_is_told_so() {
+fn an_invalid_request_gets_its_status_code() {
     let webhook = Webhook::start(&[]);
     let large = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX: {}",
@@ -181,70 +181,72 @@ fn what_is_no_request_is_told_so() {
         ),
         (&large, 431),
     ] {
-        let mut line = webhook.line();
-        line.send(request.as_bytes());
-        let answer = line.answer();
+        let mut client = webhook.client();
+        client.send(request.as_bytes());
+        let answer = client.response();
         assert_eq!(answer.code(), Some(code), "{request:.60}");
         assert!(answer.is_whole());
         if code == 405 {
             assert_eq!(answer.field("allow"), Some("POST"));
         } else {
-            assert_eq!(line.ended(), End::Fin, "{request:.60}");
+            assert_eq!(client.ended(), End::Fin, "{request:.60}");
         }
     }
 }
 
-fn a_body_that_is_too_large_is_not_read() {
+fn a_body_that_is_too_large_is_rejected_unread() {
     let webhook = Webhook::start(&[]);
-    // As large as may be: padding of a valid review, to the byte.
+    // A valid review, padded to the limit.
     let rest = padded("a", 0).len();
     let largest = padded("a", limits::REVIEW_BYTES - rest);
     assert_eq!(largest.len(), limits::REVIEW_BYTES);
-    assert_injected(&webhook.ask(&post(&largest)), "a");
-    let mut line = webhook.line();
-    line.send(&head(limits::REVIEW_BYTES + 1));
-    // The answer comes before any of it; a client that sends it all the same gets it, too.
-    line.send(&[largest, vec![b'x']].concat());
-    let answer = line.answer();
+    assert_injected(&webhook.send(&post(&largest)), "a");
+    let mut client = webhook.client();
+    client.send(&head(limits::REVIEW_BYTES + 1));
+    // The response precedes the body; a client that sends the body all the same gets it as well.
+    client.send(&[largest, vec![b'x']].concat());
+    let answer = client.response();
     assert_eq!(answer.code(), Some(413), "{answer:?}");
-    let told = b"the body has more than 3 MiB: send the review of a smaller object\n";
-    assert_eq!(answer.body(), told);
-    assert_eq!(line.ended(), End::Fin);
+    let expected = b"the body has more than 3 MiB: send the review of a smaller object\n";
+    assert_eq!(answer.body(), expected);
+    assert_eq!(client.ended(), End::Fin);
 }
 
-fn garbage_behind_a_review_does_not_spoil_its_answer() {
+fn garbage_after_a_review_does_not_affect_its_response() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
-    line.send(
+    let mut client = webhook.client();
+    client.send(
         &[
             post(&review_of(&pod("a"))),
             b"\x16\x03garbage\r\n\r\n".to_vec(),
         ]
         .concat(),
     );
-    assert_injected(&line.answer(), "a");
-    assert_eq!(line.answer().code(), Some(400));
-    assert_eq!(line.ended(), End::Fin);
+    assert_injected(&client.response(), "a");
+    assert_eq!(client.response().code(), Some(400));
+    assert_eq!(client.ended(), End::Fin);
 }
 
-fn a_client_that_has_said_all_is_answered() {
+fn a_client_that_closes_its_side_gets_its_response() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
-    line.send(&post(&review_of(&pod("a"))));
-    line.stream.conn.send_close_notify();
-    line.stream
+    let mut client = webhook.client();
+    client.send(&post(&review_of(&pod("a"))));
+    client.stream.conn.send_close_notify();
+    client
+        .stream
         .conn
-        .write_tls(&mut line.stream.sock)
+        .write_tls(&mut client.stream.sock)
         .expect("sent");
-    line.stream
+    client
+        .stream
         .sock
         .shutdown(std::net::Shutdown::Write)
         .expect("shut");
-    assert_injected(&line.answer(), "a");
-    assert_eq!(line.ended(), End::Fin);
+    assert_injected(&client.response(), "a");
+    assert_eq!(client.ended(), End::Fin);
 }
 
-fn plaintext_is_told_to_speak_tls() {
+fn a_plaintext_request_gets_a_text_that_names_tls() {
     let webhook = Webhook::start(&[]);
     let mut tcp = webhook.tcp();
     tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -256,19 +258,19 @@ fn plaintext_is_told_to_speak_tls() {
         text.ends_with("this port requires TLS: use https\n"),
         "{text}"
     );
-    // What only looks like TLS is no reason to stop, either.
+    // Neither does a malformed handshake stop the webhook.
     let mut tcp = webhook.tcp();
     tcp.write_all(&[22, 3, 1, 0, 1, 0]).expect("sent");
     let _ = tcp.read_to_end(&mut Vec::new());
     webhook.wait_metric("handshake_failures_total", 2.0);
 }
 
-fn refused_pods_come_with_a_warning() {
+fn a_pod_that_cannot_be_injected_gets_a_warning() {
     let folder = Folder::new();
     let webhook = Webhook::start_in(folder, &[]);
     let mut pod = pod("a");
     pod["metadata"]["annotations"] = json!({"status.sidecar.istio.io/port": "no port"});
-    let response = reviewed(&webhook.ask(&post(&review_of(&pod))));
+    let response = reviewed(&webhook.send(&post(&review_of(&pod))));
     assert_eq!(response.get("patch"), None);
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.starts_with("probelet: not injected: "), "{warning}");

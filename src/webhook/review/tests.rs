@@ -135,10 +135,10 @@ fn a_pod_that_cannot_be_injected_is_allowed_with_a_warning() {
 fn an_invalid_review_is_an_error_that_says_what_to_send() {
     let mut other = of(&probed());
     other["apiVersion"] = "admission.k8s.io/v1beta1".into();
-    let told = review_of(&other).expect_err("another version").to_string();
+    let error = review_of(&other).expect_err("another version").to_string();
     assert!(
-        told.contains("v1beta1") && told.contains("send admission.k8s.io/v1"),
-        "{told}"
+        error.contains("v1beta1") && error.contains("send admission.k8s.io/v1"),
+        "{error}"
     );
     let mut other = of(&probed());
     other["kind"] = "Pod".into();

@@ -1,4 +1,4 @@
-//! The webhook as a process, and a client that speaks TLS to it and hides nothing.
+//! The webhook as a process, and a TLS client that shows every byte of a response.
 
 pub use super::requests::{assert_injected, get, head, padded, pod, post, review_of, reviewed};
 use crate::support::WAIT_LIMIT;
@@ -18,30 +18,30 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The name the API server comes by.
+/// The DNS name in the certificate.
 pub const NAME: &str = "injector.demo.svc";
 
-/// A webhook and what trusts it.
+/// A running webhook; killed on drop.
 pub struct Webhook {
     child: Child,
     addr: SocketAddr,
     _port: Reserved,
     log: Arc<Mutex<Vec<String>>>,
-    /// Whoever holds it keeps the log from being read.
+    /// While it is locked, the log is not read.
     log_reader: Arc<Mutex<()>>,
-    /// The CA its certificate leads to.
+    /// The CA of its certificate.
     pub authority: Authority,
-    /// Where its files are.
+    /// The directory of its files.
     pub folder: Folder,
 }
 
 impl Webhook {
-    /// One with a certificate of the test's own, and further arguments.
+    /// Starts one with a certificate of the test, and these arguments.
     pub fn start(args: &[&str]) -> Webhook {
         Self::start_in(Folder::new(), args)
     }
 
-    /// The same with files that are there already.
+    /// The same, with a folder that may have files already.
     pub fn start_in(folder: Folder, args: &[&str]) -> Webhook {
         let authority = Authority::new("webhook CA");
         let (cert, key) = authority.sign(NAME).write(&folder, "tls");
@@ -55,7 +55,7 @@ impl Webhook {
         Self::spawn(authority, folder, &args)
     }
 
-    /// One with a certificate of the test's own, which has so many descriptors.
+    /// Starts one with a certificate of the test, and this limit of descriptors.
     pub fn start_with_descriptors(most: u32) -> Webhook {
         let authority = Authority::new("webhook CA");
         let folder = Folder::new();
@@ -66,7 +66,7 @@ impl Webhook {
         Self::spawn_by(&["sh", "-c", &limited, "sh"], authority, folder, &args)
     }
 
-    /// One with these arguments, once it listens.
+    /// Starts one with these arguments, and waits until it listens.
     pub fn spawn(authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
         Self::spawn_by(&[], authority, folder, args)
     }
@@ -121,19 +121,19 @@ impl Webhook {
             .clone()
     }
 
-    /// Keeps its log from being read until what this gives is dropped.
+    /// Stops reading the log until the guard is dropped.
     pub fn stall_log(&self) -> MutexGuard<'_, ()> {
         self.log_reader
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many lines have this in them.
+    /// Number of log lines that contain this text.
     pub fn logged(&self, part: &str) -> usize {
         self.log().iter().filter(|line| line.contains(part)).count()
     }
 
-    /// Waits for a log line that has this in it.
+    /// Waits for a log line that contains this text.
     #[track_caller]
     pub fn wait_log(&self, part: &str) -> String {
         let mut found = None;
@@ -144,7 +144,7 @@ impl Webhook {
         found.unwrap_or_else(|| panic!("no {part}: {:#?}", self.log()))
     }
 
-    /// A TCP connection.
+    /// Opens a TCP connection.
     pub fn tcp(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.addr).expect("a connection");
         tcp.set_read_timeout(Some(WAIT_LIMIT)).expect("a timeout");
@@ -153,40 +153,40 @@ impl Webhook {
         tcp
     }
 
-    /// A connection of a client that trusts the authority.
-    pub fn line(&self) -> Line {
-        self.line_by(&trusting(&self.authority.pem()))
+    /// Connects a client that trusts the authority.
+    pub fn client(&self) -> Client {
+        self.client_trusting(&trusting(&self.authority.pem()))
             .expect("a handshake")
     }
 
-    /// A connection by these rules, if the handshake succeeds.
+    /// Connects a client with this configuration.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn line_by(&self, config: &Arc<ClientConfig>) -> std::io::Result<Line> {
+    /// Why the handshake failed.
+    pub fn client_trusting(&self, config: &Arc<ClientConfig>) -> std::io::Result<Client> {
         let name = ServerName::try_from(NAME).expect("a name");
-        let client = ClientConnection::new(config.clone(), name).expect("a client");
-        let mut stream = StreamOwned::new(client, self.tcp());
+        let connection = ClientConnection::new(config.clone(), name).expect("a client");
+        let mut stream = StreamOwned::new(connection, self.tcp());
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        Ok(Line {
+        Ok(Client {
             stream,
-            read: Vec::new(),
+            received: Vec::new(),
         })
     }
 
-    /// The answer to one request on a connection of its own.
-    pub fn ask(&self, request: &[u8]) -> Answer {
-        let mut line = self.line();
-        line.send(request);
-        line.answer()
+    /// Sends one request on a new connection, and returns the response.
+    pub fn send(&self, request: &[u8]) -> Answer {
+        let mut client = self.client();
+        client.send(request);
+        client.response()
     }
 
-    /// A figure of `/metrics`, whose whole page is held to the format.
+    /// The value of a metric. The whole page is checked for Prometheus' format.
     #[track_caller]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let answer = self.ask(&get("/metrics"));
+        let answer = self.send(&get("/metrics"));
         let text = String::from_utf8(answer.body().to_vec()).expect("text");
         let page = Page::parse(&text).expect("a page");
         let name = ["probelet_webhook_", name].concat();
@@ -194,7 +194,7 @@ impl Webhook {
             .unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
-    /// Waits until a figure is this one.
+    /// Waits until a metric has this value.
     #[track_caller]
     pub fn wait_metric(&self, name: &str, value: f64) {
         let mut last = 0.0;
@@ -205,7 +205,7 @@ impl Webhook {
         assert!(came, "{name} is {last} and not {value}");
     }
 
-    /// A figure of `/proc/PID/status`, such as `VmHWM`.
+    /// A number of `/proc/PID/status`, such as `VmHWM`.
     pub fn status_figure(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).expect("a process");
@@ -219,12 +219,12 @@ impl Webhook {
         kill_process(Pid::from_child(&self.child), signal).expect("our child");
     }
 
-    /// Whether it runs still.
+    /// Whether it is still running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it exits.
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
         let mut status = None;
@@ -243,7 +243,7 @@ impl Drop for Webhook {
     }
 }
 
-/// The rules of a client that trusts these CAs.
+/// The configuration of a client that trusts these CAs.
 pub fn trusting(cas: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(cas.as_bytes()) {
@@ -256,75 +256,75 @@ pub fn trusting(cas: &str) -> Arc<ClientConfig> {
     config.into()
 }
 
-/// A connection.
-pub struct Line {
+/// A client after its handshake.
+pub struct Client {
     /// The stream itself.
     pub stream: StreamOwned<ClientConnection, TcpStream>,
-    /// What came and was not handed on.
-    read: Vec<u8>,
+    /// Bytes received and not returned yet.
+    received: Vec<u8>,
 }
 
-impl Line {
+impl Client {
     /// Sends bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("sent");
     }
 
-    /// The same where the other side may be gone.
+    /// Sends bytes on a connection that the webhook may have closed.
     ///
     /// # Errors
-    /// What is wrong with the connection.
+    /// The connection's.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
     }
 
-    /// The next answer, and how the bytes ended if they ended before it was whole.
-    pub fn answer(&mut self) -> Answer {
+    /// Reads the next response; an incomplete one if the connection ends.
+    pub fn response(&mut self) -> Answer {
         let began = Instant::now();
         let mut end = End::Open;
         loop {
-            let answer = Answer {
-                bytes: self.read.clone(),
+            let response = Answer {
+                bytes: self.received.clone(),
                 end,
                 took: began.elapsed(),
             };
-            let length = answer.field("content-length").map(str::parse::<usize>);
-            let length = match (answer.code(), length) {
+            let length = response.field("content-length").map(str::parse::<usize>);
+            let length = match (response.code(), length) {
                 (Some(100), _) => Some(0),
                 (_, length) => length.map(|length| length.expect("a number")),
             };
             match length {
-                Some(length) if answer.body().len() >= length => {
-                    let head = answer.head().expect("a head").len() + 4;
-                    let rest = self.read.split_off(head + length);
-                    let bytes = std::mem::replace(&mut self.read, rest);
-                    return Answer { bytes, ..answer };
+                Some(length) if response.body().len() >= length => {
+                    let head = response.head().expect("a head").len() + 4;
+                    let rest = self.received.split_off(head + length);
+                    let bytes = std::mem::replace(&mut self.received, rest);
+                    return Answer { bytes, ..response };
                 }
-                _ if end != End::Open => return answer,
-                _ => end = self.more(),
+                _ if end != End::Open => return response,
+                _ => end = self.read(),
             }
         }
     }
 
-    fn more(&mut self) -> End {
+    fn read(&mut self) -> End {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
             Ok(0) => End::Fin,
             Ok(len) => {
-                self.read.extend_from_slice(&buffer[..len]);
+                self.received.extend_from_slice(&buffer[..len]);
                 End::Open
             }
             Err(_) => End::Reset,
         }
     }
 
-    /// How it ends, when nothing more comes.
+    /// Reads the end of the connection, before which nothing may arrive.
     #[track_caller]
     pub fn ended(&mut self) -> End {
-        let end = self.more();
-        assert_eq!(String::from_utf8_lossy(&self.read), "");
+        let end = self.read();
+        assert_eq!(String::from_utf8_lossy(&self.received), "");
         end
     }
 }

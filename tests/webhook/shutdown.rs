@@ -1,6 +1,6 @@
-//! How the webhook ends.
+//! Graceful shutdown.
 
-use super::stand::{Webhook, assert_injected, head, pod, review_of};
+use super::fixture::{Webhook, assert_injected, head, pod, review_of};
 use crate::support::http::End;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
@@ -8,17 +8,17 @@ use rustix::process::Signal;
 use std::net::TcpStream;
 
 pub fn tests() -> Vec<Trial> {
-    trials!["webhook_ending":
-        what_is_in_flight_ends_before_it_does,
-        with_a_delay_it_serves_on_for_so_long,
-        a_second_signal_ends_it_at_once,
+    trials!["webhook_shutdown":
+        a_request_in_flight_is_answered_before_exit,
+        the_webhook_keeps_serving_for_the_shutdown_delay,
+        a_second_signal_exits_at_once,
     ]
 }
 
-fn what_is_in_flight_ends_before_it_does() {
+fn a_request_in_flight_is_answered_before_exit() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut webhook = Webhook::start(&["--shutdown-delay", "0"]);
-        let (mut idle, mut busy) = (webhook.line(), webhook.line());
+        let (mut idle, mut busy) = (webhook.client(), webhook.client());
         let body = review_of(&pod("a"));
         let (one, two) = body.split_at(100);
         busy.send(&[&head(body.len()), one].concat());
@@ -27,7 +27,7 @@ fn what_is_in_flight_ends_before_it_does() {
         webhook.wait_log("msg=stopping");
         assert_ne!(idle.ended(), End::Open);
         busy.send(two);
-        let answer = busy.answer();
+        let answer = busy.response();
         assert_injected(&answer, "a");
         assert_eq!(answer.field("connection"), Some("close"));
         assert_eq!(busy.ended(), End::Fin);
@@ -36,12 +36,12 @@ fn what_is_in_flight_ends_before_it_does() {
     }
 }
 
-fn with_a_delay_it_serves_on_for_so_long() {
+fn the_webhook_keeps_serving_for_the_shutdown_delay() {
     let mut webhook = Webhook::start(&["--shutdown-delay", "2"]);
     webhook.signal(Signal::TERM);
     webhook.wait_log("msg=stopping delay=2");
     assert_injected(
-        &webhook.ask(&super::stand::post(&review_of(&pod("a")))),
+        &webhook.send(&super::fixture::post(&review_of(&pod("a")))),
         "a",
     );
     let addr = webhook.tcp().peer_addr().expect("an address");
@@ -49,7 +49,7 @@ fn with_a_delay_it_serves_on_for_so_long() {
     assert!(TcpStream::connect(addr).is_err());
 }
 
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_exits_at_once() {
     let mut webhook = Webhook::start(&["--shutdown-delay", "3600"]);
     webhook.signal(Signal::TERM);
     webhook.wait_log("msg=stopping");

@@ -1,5 +1,5 @@
-//! A fake API server: `/version`, Secrets of one namespace, one webhook's configuration. It keeps what it is sent,
-//! wants the token, and can be told to answer the next request otherwise.
+//! A fake API server: `/version`, Secrets of one namespace, one webhook configuration. It stores what it receives,
+//! checks the token, and can override the response to the next request.
 
 use crate::support::certs::{Authority, Folder};
 use crate::support::{WAIT_LIMIT, within};
@@ -12,38 +12,48 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Paths of what there is.
+/// Paths of its objects.
 pub const SECRETS: &str = "/api/v1/namespaces/demo/secrets";
 pub const WEBHOOK: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/probelet";
 
-/// What it has.
+/// Its objects.
 pub struct State {
     /// `minor` of `/version`.
     pub minor: &'static str,
-    /// The Secret, if there is one.
+    /// The Secret, if it exists.
     pub secret: Option<Value>,
     /// The webhook's configuration.
     pub webhook: Value,
-    /// What was asked: method and path.
-    pub asked: Vec<String>,
-    /// Answered, after something was done, instead of what is next asked by this method.
-    pub instead: VecDeque<(&'static str, u16, Deed)>,
+    /// Method and path of each request.
+    pub requests: Vec<String>,
+    /// Override the response to the next request of their method.
+    pub overrides: VecDeque<Override>,
 }
 
-/// Something that is done to what it has.
-pub type Deed = Box<dyn FnOnce(&mut State) + Send>;
+/// A response instead of the ordinary one.
+pub struct Override {
+    /// The method that it is for.
+    pub method: &'static str,
+    /// The status code.
+    pub status: u16,
+    /// Runs before the response is sent.
+    pub action: Action,
+}
 
-/// A running one; its thread ends with the test.
-pub struct Cluster {
+/// A change of the objects.
+pub type Action = Box<dyn FnOnce(&mut State) + Send>;
+
+/// A running server; its thread ends with the test.
+pub struct FakeApiServer {
     addr: SocketAddr,
     state: Arc<Mutex<State>>,
     folder: Folder,
 }
 
-impl Cluster {
-    /// A new one of this minor version.
-    pub fn start(minor: &'static str) -> Cluster {
+impl FakeApiServer {
+    /// Starts a server of this minor version.
+    pub fn start(minor: &'static str) -> FakeApiServer {
         let authority = Authority::new("cluster CA");
         let security = authority.sign("127.0.0.1").security(&["http/1.1"], None);
         let security = security.expect("TLS");
@@ -58,31 +68,31 @@ impl Cluster {
             minor,
             secret: None,
             webhook: json!({"kind": "MutatingWebhookConfiguration", "webhooks": webhooks}),
-            asked: Vec::new(),
-            instead: VecDeque::new(),
+            requests: Vec::new(),
+            overrides: VecDeque::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let addr = listener.local_addr().expect("an address");
         let shared = state.clone();
         std::thread::spawn(move || {
             for tcp in listener.incoming().map_while(Result::ok) {
-                // One that breaks the handshake off is nobody's concern.
+                // A failed connection is the webhook's to retry.
                 let _ = serve(tcp, &security, &shared);
             }
         });
-        Cluster {
+        FakeApiServer {
             addr,
             state,
             folder,
         }
     }
 
-    /// What it has.
+    /// Locks its objects.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The flags that lead to it.
+    /// The flags that select it.
     pub fn flags(&self) -> Vec<String> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let server = format!("https://{}", self.addr);
@@ -99,7 +109,7 @@ impl Cluster {
         .to_vec()
     }
 
-    /// The CAs that the webhook's configuration has, which must be the same throughout.
+    /// The CA bundle in the webhook's configuration, which must be the same for all its webhooks.
     #[track_caller]
     pub fn ca_bundle(&self) -> String {
         let state = self.state();
@@ -116,13 +126,14 @@ impl Cluster {
         String::from_utf8(bundle.expect("base64")).expect("text")
     }
 
-    /// Waits until something was asked.
+    /// Waits for a request.
     #[track_caller]
-    pub fn wait_asked(&self, what: &str) {
-        let asked = within(WAIT_LIMIT, || {
-            self.state().asked.iter().any(|asked| asked == what)
+    pub fn wait_for_request(&self, expected: &str) {
+        let is_received = within(WAIT_LIMIT, || {
+            let state = self.state();
+            state.requests.iter().any(|request| request == expected)
         });
-        assert!(asked, "{what}: {:#?}", self.state().asked);
+        assert!(is_received, "{expected}: {:#?}", self.state().requests);
     }
 }
 
@@ -152,7 +163,7 @@ fn serve(tcp: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> st
         answer(&head, &body, &mut state)
     };
     let answer = answer.to_string();
-    // In chunks, as Go writes what is long.
+    // In chunks, as Go's server writes a long body.
     let (one, two) = answer.split_at(answer.len() / 2);
     let chunks = [one, two, ""].map(|part| format!("{:x}\r\n{part}\r\n", part.len()));
     let head = format!("HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -164,18 +175,16 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
     let mut words = head.split(' ');
     let method = words.next().unwrap_or_default().to_owned();
     let path = words.next().unwrap_or_default().to_owned();
-    state.asked.push(format!("{method} {path}"));
+    state.requests.push(format!("{method} {path}"));
     if !head.contains("\r\nAuthorization: Bearer a-token") {
         return (401, json!({"message": "Unauthorized"}));
     }
-    if state
-        .instead
-        .front()
-        .is_some_and(|(other, _, _)| *other == method)
-        && let Some((_, status, act)) = state.instead.pop_front()
+    let next = state.overrides.front();
+    if next.is_some_and(|next| next.method == method)
+        && let Some(Override { status, action, .. }) = state.overrides.pop_front()
     {
-        act(state);
-        return (status, json!({"message": "as the test wants it"}));
+        action(state);
+        return (status, json!({"message": "as the test requests"}));
     }
     let secret_path = [SECRETS, "/probelet-tls"].concat();
     let sent: Value = serde_json::from_str(body).unwrap_or_default();
@@ -194,7 +203,7 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
             let version = |secret: &Value| secret["metadata"]["resourceVersion"].clone();
             match state.secret.as_ref().map(version) == Some(version(&sent)) {
                 true => (200, store(state, sent)),
-                false => (409, json!({"message": "it has changed"})),
+                false => (409, json!({"message": "the resourceVersion differs"})),
             }
         }
         ("GET", WEBHOOK) => (200, state.webhook.clone()),
@@ -209,13 +218,13 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
 }
 
 fn store(state: &mut State, mut secret: Value) -> Value {
-    let version = state.asked.len().to_string();
+    let version = state.requests.len().to_string();
     secret["metadata"]["resourceVersion"] = version.into();
     state.secret = Some(secret.clone());
     secret
 }
 
-/// `test` and `add` of members, which is what is needed.
+/// Applies `test` and `add` of members, all that the webhook uses.
 fn patch(document: &mut Value, patch: &Value) -> Option<()> {
     for operation in patch.as_array()? {
         let path = operation["path"].as_str()?;

@@ -1,6 +1,6 @@
-//! Certificates and settings that change while the webhook serves.
+//! Certificates and settings that change while the webhook runs.
 
-use super::stand::{NAME, Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
+use super::fixture::{NAME, Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{command, ended, injector};
 use crate::support::trials::trials;
@@ -9,55 +9,55 @@ use libtest_mimic::Trial;
 use std::fs;
 
 pub fn tests() -> Vec<Trial> {
-    trials!["webhook_renewal":
-        a_new_certificate_is_shown_and_no_connection_is_lost,
-        a_broken_new_certificate_leaves_the_old_one_and_is_told_once,
-        a_certificate_that_has_expired_is_shown_and_told,
-        a_certificate_that_is_none_is_told_before_anything_listens,
-        the_guides_sed_on_the_configmap_works_in_both_directions,
+    trials!["webhook_reload":
+        a_renewed_certificate_is_served_and_connections_stay_open,
+        a_mismatched_key_keeps_the_previous_certificate_and_is_logged_once,
+        an_expired_certificate_is_served_with_a_warning,
+        a_key_file_without_a_key_is_an_error_at_start,
+        a_changed_configmap_switches_injection_off_and_on,
     ]
 }
 
-/// Replaces a file as whoever renews does.
+/// Replaces a file by renaming, as tools that renew certificates do.
 fn replace(folder: &Folder, name: &str, text: &str) {
     let next = folder.file(&format!("{name}.next"), text);
     fs::rename(next, folder.path().join(name)).expect("renamed");
 }
 
-fn a_new_certificate_is_shown_and_no_connection_is_lost() {
+fn a_renewed_certificate_is_served_and_connections_stay_open() {
     let webhook = Webhook::start(&[]);
-    let mut line = webhook.line();
+    let mut client = webhook.client();
     let next = Authority::new("another CA");
     let identity = next.sign(NAME);
     replace(&webhook.folder, "tls.key", &identity.key);
     replace(&webhook.folder, "tls.pem", &identity.chain);
     let trusts_next = trusting(&next.pem());
-    // Until it is looked at again the old one is shown, which this client does not trust.
-    let mut shown = None;
+    // Until the next poll the previous one is served, which this client does not trust.
+    let mut client_of_next = None;
     within(WAIT_LIMIT, || {
-        line.send(&post(&review_of(&pod("a"))));
-        assert_injected(&line.answer(), "a");
-        shown = webhook.line_by(&trusts_next).ok();
-        shown.is_some()
+        client.send(&post(&review_of(&pod("a"))));
+        assert_injected(&client.response(), "a");
+        client_of_next = webhook.client_trusting(&trusts_next).ok();
+        client_of_next.is_some()
     });
-    let mut new = shown.expect("the new certificate is shown");
+    let mut new = client_of_next.expect("the new certificate is served");
     new.send(&post(&review_of(&pod("b"))));
-    assert_injected(&new.answer(), "b");
-    // rcgen's default; the first was shown, and is not said to be a renewal.
+    assert_injected(&new.response(), "b");
+    // The end is rcgen's default. The first certificate is not logged as a renewal.
     let end = "not_after=4096-01-01T00:00:00Z";
     webhook.wait_log(&format!("level=info msg=\"certificate renewed\" {end}"));
     assert_eq!(webhook.logged("msg=\"certificate loaded\""), 1);
     assert_eq!(webhook.logged("msg=\"certificate renewed\""), 1);
-    line.send(&post(&review_of(&pod("c"))));
-    assert_injected(&line.answer(), "c");
+    client.send(&post(&review_of(&pod("c"))));
+    assert_injected(&client.response(), "c");
 }
 
-fn a_broken_new_certificate_leaves_the_old_one_and_is_told_once() {
+fn a_mismatched_key_keeps_the_previous_certificate_and_is_logged_once() {
     let webhook = Webhook::start(&[]);
     let other = Authority::new("another CA").sign(NAME);
     replace(&webhook.folder, "tls.key", &other.key);
     within(WAIT_LIMIT, || {
-        drop(webhook.line());
+        drop(webhook.client());
         webhook.logged("msg=\"certificate reload failed, keeping previous certificate\"") > 0
     });
     let line = webhook
@@ -66,20 +66,20 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_told_once() {
         line.contains("tls.key: has a key that does not match the certificate"),
         "{line}"
     );
-    // A later one that is good shows that looks went on meanwhile, and said nothing.
+    // A valid pair afterwards proves that polls went on without another log line.
     let good = webhook.authority.sign(NAME);
     replace(&webhook.folder, "tls.pem", &good.chain);
     replace(&webhook.folder, "tls.key", &good.key);
     within(WAIT_LIMIT, || {
-        drop(webhook.line());
+        drop(webhook.client());
         webhook.logged("msg=\"certificate renewed\"") > 0
     });
     webhook.wait_log("msg=\"certificate renewed\"");
-    let told = webhook.logged("does not match the certificate");
-    assert!(matches!(told, 1 | 2), "{:#?}", webhook.log());
+    let failures = webhook.logged("does not match the certificate");
+    assert!(matches!(failures, 1 | 2), "{:#?}", webhook.log());
 }
 
-fn a_certificate_that_has_expired_is_shown_and_told() {
+fn an_expired_certificate_is_served_with_a_warning() {
     let webhook = Webhook::start(&[]);
     let expired = webhook.authority.sign_with(NAME, |params| {
         params.not_after = rcgen::date_time_ymd(2020, 2, 29);
@@ -87,14 +87,14 @@ fn a_certificate_that_has_expired_is_shown_and_told() {
     replace(&webhook.folder, "tls.key", &expired.key);
     replace(&webhook.folder, "tls.pem", &expired.chain);
     within(WAIT_LIMIT, || {
-        // Once it is shown nobody has a handshake.
-        let _ = webhook.line_by(&trusting(&webhook.authority.pem()));
+        // Once it is served, handshakes fail.
+        let _ = webhook.client_trusting(&trusting(&webhook.authority.pem()));
         webhook.logged("has expired") > 0
     });
     webhook.wait_log("level=warn msg=\"certificate has expired\" not_after=2020-02-29T00:00:00Z");
 }
 
-fn a_certificate_that_is_none_is_told_before_anything_listens() {
+fn a_key_file_without_a_key_is_an_error_at_start() {
     let folder = Folder::new();
     let (cert, key) = Authority::new("CA").sign(NAME).write(&folder, "tls");
     fs::write(&key, "nothing").expect("written");
@@ -106,7 +106,7 @@ fn a_certificate_that_is_none_is_told_before_anything_listens() {
     assert!(ended.stderr.starts_with(&expected), "{ended:?}");
 }
 
-fn the_guides_sed_on_the_configmap_works_in_both_directions() {
+fn a_changed_configmap_switches_injection_off_and_on() {
     let folder = Folder::new();
     let values =
         |rewrite| format!(r#"{{"sidecarInjectorWebhook": {{"rewriteAppHTTPProbe": {rewrite}}}}}"#);
@@ -114,7 +114,7 @@ fn the_guides_sed_on_the_configmap_works_in_both_directions() {
     let path = folder.path().to_str().expect("text").to_owned();
     let webhook = Webhook::start_in(folder, &["--config", &path]);
     let is_injected = || {
-        let response = reviewed(&webhook.ask(&post(&review_of(&pod("a")))));
+        let response = reviewed(&webhook.send(&post(&review_of(&pod("a")))));
         response.get("patch").is_some()
     };
     assert!(is_injected());

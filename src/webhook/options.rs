@@ -1,0 +1,91 @@
+//! The options of the webhook, and why serving could not begin.
+
+use crate::config::Listen;
+use crate::inject::values::Values;
+use crate::telemetry::LogSettings;
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+
+/// The options of the webhook.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The address and port; port 0 is any free one, which the log has.
+    pub listen: Listen,
+    /// The source of the serving certificate.
+    pub certificate: CertSource,
+    /// The flags for all pods, which override the ConfigMap. If neither selects a kind of sidecar, the cluster's version
+    /// does.
+    pub flags: Values,
+    /// The file with the ConfigMap's `values`, or the directory where the ConfigMap is mounted.
+    pub config: Option<Box<str>>,
+    /// The API server, if it is not the one in the pod's environment.
+    pub api_server: ApiServer,
+    /// Level and format of the log.
+    pub log: LogSettings,
+    /// Keep serving for this long after SIGTERM, until no endpoint leads here.
+    pub shutdown_delay: Duration,
+}
+
+/// The source of the serving certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertSource {
+    /// Files of the certificate, followed by its intermediates, and of its key. They are reloaded when they change.
+    Files([Box<str>; 2]),
+    /// Generated, stored in a Secret, and its CA published in the webhook's configuration.
+    SelfSigned(SelfSignedNames),
+}
+
+/// The objects that a self-signed certificate needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfSignedNames {
+    /// The Service of the webhook.
+    pub service: Box<str>,
+    /// The namespace of Service and Secret; the pod's own by default.
+    pub namespace: Option<Box<str>>,
+    /// The Secret.
+    pub secret: Box<str>,
+    /// The MutatingWebhookConfiguration.
+    pub webhook: Box<str>,
+}
+
+/// The API server and the credentials for it. What is absent is the pod's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiServer {
+    /// `https://HOST:PORT`
+    pub url: Option<Box<str>>,
+    /// File of the CA certificates that verify its certificate.
+    pub ca: Option<Box<str>>,
+    /// File of the bearer token.
+    pub token: Option<Box<str>>,
+}
+
+/// Why serving could not begin.
+#[derive(Debug)]
+pub enum Error {
+    /// The kernel refused a resource, which is named.
+    Kernel(&'static str, io::Error),
+    /// The listener could not be bound.
+    Bind(SocketAddr, io::Error),
+    /// The certificate or its key cannot be used: path and reason.
+    Certificate(Box<str>),
+    /// The ConfigMap's `values` cannot be used: path and reason.
+    Values(Box<str>),
+    /// There is no usable API server for a self-signed certificate: why.
+    Api(Box<str>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Kernel(what, error) => write!(f, "{what}: {error}"),
+            Error::Bind(addr, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{addr} is in use by another process: free it or choose another port"
+            ),
+            Error::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
+            Error::Certificate(why) | Error::Values(why) | Error::Api(why) => f.write_str(why),
+        }
+    }
+}

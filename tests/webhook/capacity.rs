@@ -1,0 +1,119 @@
+//! A thousand reviews at once, and more connections than the webhook accepts.
+
+use super::fixture::{Webhook, assert_injected, get, head, padded, pod, post, review_of, trusting};
+use crate::support::agent::is_emulated;
+use crate::support::trials::trials;
+use libtest_mimic::Trial;
+use probelet::limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["webhook_capacity":
+        a_thousand_reviews_at_once_are_answered_in_32_mib,
+        the_longest_idle_connection_is_evicted_for_a_new_one,
+        with_few_descriptors_an_idle_connection_is_evicted_as_well,
+        unfinished_heads_are_evicted_before_idle_connections,
+    ]
+}
+
+/// Limit of resident memory with a thousand reviews at once, in KiB.
+const RESIDENT_KIB: u64 = 32 * 1024;
+
+/// Raises the limit to the descriptors of all these connections and of the other tests.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum.map_or(8192, |maximum| maximum.min(8192));
+    if limit.current.is_some_and(|now| now < current) {
+        let raised = Rlimit {
+            current: Some(current),
+            ..limit
+        };
+        setrlimit(Resource::Nofile, raised).expect("descriptors");
+    }
+}
+
+fn a_thousand_reviews_at_once_are_answered_in_32_mib() {
+    raise_descriptors();
+    let webhook = Webhook::start(&[]);
+    let config = trusting(&webhook.authority.pem());
+    let mut clients = Vec::new();
+    for index in 0..1000 {
+        let name = format!("web-{index}");
+        let client = webhook.client_trusting(&config).expect("a handshake");
+        clients.push((client, padded(&name, 4096), name));
+    }
+    // No review is complete before all have begun.
+    for (client, body, _) in &mut clients {
+        client.send(&[&head(body.len()), &body[..body.len() / 2]].concat());
+    }
+    webhook.wait_metric("reviews_in_flight", 1000.0);
+    for (client, body, _) in &mut clients {
+        client.send(&body[body.len() / 2..]);
+    }
+    for (client, _, name) in &mut clients {
+        assert_injected(&client.response(), name);
+    }
+    let peak = webhook.status_figure("VmHWM");
+    assert!(is_emulated() || peak <= RESIDENT_KIB, "{peak} KiB");
+}
+
+fn the_longest_idle_connection_is_evicted_for_a_new_one() {
+    raise_descriptors();
+    let webhook = Webhook::start(&[]);
+    let config = trusting(&webhook.authority.pem());
+    let open = || webhook.client_trusting(&config).expect("a handshake");
+    let mut clients: Vec<_> = (0..limits::WEBHOOK_CONNECTIONS).map(|_| open()).collect();
+    // The first sends a request, so the second is idle longest.
+    clients[0].send(&get("/healthz"));
+    assert_eq!(clients[0].response().code(), Some(200));
+    let mut late = open();
+    late.send(&post(&review_of(&pod("late"))));
+    assert_injected(&late.response(), "late");
+    clients[0].send(&get("/healthz"));
+    assert_eq!(clients[0].response().code(), Some(200));
+    let _ = clients[1].try_send(&get("/healthz"));
+    assert_eq!(clients[1].response().code(), None);
+}
+
+fn with_few_descriptors_an_idle_connection_is_evicted_as_well() {
+    let webhook = Webhook::start_with_descriptors(64);
+    let config = trusting(&webhook.authority.pem());
+    let open = || webhook.client_trusting(&config).expect("a handshake");
+    // All of them stay open: more than there are descriptors.
+    let mut clients: Vec<_> = (0..100).map(|_| open()).collect();
+    let last = clients.last_mut().expect("some");
+    last.send(&post(&review_of(&pod("last"))));
+    assert_injected(&last.response(), "last");
+    assert_eq!(
+        webhook.logged("TLS handshake failed"),
+        0,
+        "{:#?}",
+        webhook.log()
+    );
+}
+
+fn unfinished_heads_are_evicted_before_idle_connections() {
+    raise_descriptors();
+    let webhook = Webhook::start(&[]);
+    let config = trusting(&webhook.authority.pem());
+    let open = || webhook.client_trusting(&config).expect("a handshake");
+    let mut idle = open();
+    let mut clients: Vec<_> = (1..limits::WEBHOOK_CONNECTIONS).map(|_| open()).collect();
+    idle.send(&post(&review_of(&pod("a"))));
+    assert_injected(&idle.response(), "a");
+    for client in &mut clients {
+        client.send(b"P");
+    }
+    // The table is full; two more connections evict two unfinished heads.
+    let mut more = open();
+    more.send(b"P");
+    clients.push(more);
+    let mut late = open();
+    late.send(&post(&review_of(&pod("late"))));
+    assert_injected(&late.response(), "late");
+    idle.send(&post(&review_of(&pod("b"))));
+    assert_injected(&idle.response(), "b");
+    for client in &mut clients[..2] {
+        assert_eq!(client.response().code(), None);
+    }
+}

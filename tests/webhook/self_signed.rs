@@ -1,0 +1,258 @@
+//! A self-signed certificate in a Secret, and the api_server's version.
+
+use super::api_server::{Action, FakeApiServer, Override, SECRETS, WEBHOOK};
+use super::fixture::{Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
+use crate::support::certs::{Authority, Folder};
+use crate::support::command::{command, ended, injector};
+use crate::support::trials::trials;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use libtest_mimic::Trial;
+use rcgen::date_time_ymd;
+use serde_json::{Value, json};
+
+pub fn tests() -> Vec<Trial> {
+    trials!["webhook_self_signed":
+        a_certificate_is_generated_stored_and_its_ca_published,
+        a_second_replica_uses_the_certificate_of_the_first,
+        a_conflict_uses_the_certificate_of_the_other_replica,
+        a_certificate_near_expiry_is_renewed_and_its_ca_stays_published,
+        a_ca_bundle_that_does_not_verify_the_certificate_is_replaced,
+        an_error_of_the_api_server_is_logged_once_and_retried,
+        the_cluster_version_selects_the_kind_of_sidecar,
+        an_unknown_version_is_logged_with_a_remedy_and_retried_soon,
+        a_certificate_of_another_ca_is_replaced,
+        self_signed_without_an_api_server_is_an_error,
+    ]
+}
+
+const FLAGS: [&str; 9] = [
+    "--self-signed",
+    "--service",
+    "injector",
+    "--namespace",
+    "demo",
+    "--secret",
+    "probelet-tls",
+    "--webhook",
+    "probelet",
+];
+
+fn start(api_server: &FakeApiServer) -> Webhook {
+    let flags = api_server.flags();
+    let flags = flags.iter().map(String::as_str);
+    let args: Vec<&str> = FLAGS.into_iter().chain(flags).collect();
+    Webhook::spawn(Authority::new("unused"), Folder::new(), &args)
+}
+
+/// Checks that a client that trusts the published CA is served.
+#[track_caller]
+fn assert_serves(webhook: &Webhook, api_server: &FakeApiServer) {
+    let config = trusting(&api_server.ca_bundle());
+    let mut client = webhook.client_trusting(&config).expect("a handshake");
+    client.send(&post(&review_of(&pod("a"))));
+    assert_injected(&client.response(), "a");
+}
+
+fn member(secret: &Value, name: &str) -> String {
+    let text = secret["data"][name].as_str().expect("a member");
+    String::from_utf8(STANDARD.decode(text).expect("base64")).expect("text")
+}
+
+fn a_certificate_is_generated_stored_and_its_ca_published() {
+    let api_server = FakeApiServer::start("37");
+    let webhook = start(&api_server);
+    assert_serves(&webhook, &api_server);
+    let state = api_server.state();
+    let secret = state.secret.as_ref().expect("a Secret");
+    assert_eq!(secret["type"], "kubernetes.io/tls");
+    let pem = STANDARD.encode(member(secret, "ca.crt"));
+    assert_eq!(
+        state.webhook["webhooks"][1]["clientConfig"]["caBundle"],
+        pem
+    );
+    assert!(!member(secret, "ca.crt").contains("KEY"));
+    let secret_path = [SECRETS, "/probelet-tls"].concat();
+    let expected = [
+        "GET /version".into(),
+        format!("GET {secret_path}"),
+        format!("POST {SECRETS}"),
+        format!("GET {WEBHOOK}"),
+        format!("PATCH {WEBHOOK}"),
+    ];
+    assert_eq!(state.requests, expected);
+}
+
+fn a_second_replica_uses_the_certificate_of_the_first() {
+    let api_server = FakeApiServer::start("37");
+    let first = start(&api_server);
+    let secret = api_server.state().secret.clone();
+    let second = start(&api_server);
+    assert_eq!(api_server.state().secret, secret);
+    assert_serves(&first, &api_server);
+    assert_serves(&second, &api_server);
+    let patches = |request: &&String| request.starts_with("PATCH");
+    assert_eq!(
+        api_server.state().requests.iter().filter(patches).count(),
+        1
+    );
+}
+
+fn a_conflict_uses_the_certificate_of_the_other_replica() {
+    let api_server = FakeApiServer::start("37");
+    let made = {
+        let other = FakeApiServer::start("37");
+        let _webhook = start(&other);
+        other.state().secret.clone()
+    };
+    let secret = made.clone();
+    let another: Action = Box::new(move |state| state.secret = secret);
+    api_server.state().overrides.push_back(Override {
+        method: "POST",
+        status: 409,
+        action: another,
+    });
+    let webhook = start(&api_server);
+    assert_eq!(api_server.state().secret, made);
+    assert_serves(&webhook, &api_server);
+}
+
+fn a_certificate_near_expiry_is_renewed_and_its_ca_stays_published() {
+    let api_server = FakeApiServer::start("37");
+    let old = Authority::new("old CA");
+    let identity = old.sign_with("injector.demo.svc", |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+    });
+    let encoded = |text: &str| STANDARD.encode(text);
+    api_server.state().secret = Some(json!({
+        "kind": "Secret",
+        "metadata": {"name": "probelet-tls", "resourceVersion": "7", "labels": {"a": "b"}},
+        "data": {
+            "tls.crt": encoded(&identity.chain),
+            "tls.key": encoded(&identity.key),
+            "ca.crt": encoded(&old.pem()),
+        },
+    }));
+    let webhook = start(&api_server);
+    assert_serves(&webhook, &api_server);
+    let bundle = api_server.ca_bundle();
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2);
+    let lines = |pem: &str| pem.lines().map(String::from).collect::<Vec<_>>();
+    assert!(lines(&bundle).ends_with(&lines(&old.pem())));
+    let state = api_server.state();
+    let secret = state.secret.as_ref().expect("a Secret");
+    assert_eq!(secret["metadata"]["labels"]["a"], "b");
+    assert_ne!(member(secret, "tls.crt"), identity.chain);
+}
+
+fn a_ca_bundle_that_does_not_verify_the_certificate_is_replaced() {
+    for strange in [Authority::new("another CA").pem(), "garbage".into()] {
+        let api_server = FakeApiServer::start("37");
+        drop(start(&api_server));
+        let secret = api_server.state().secret.take();
+        let mut secret = secret.expect("a Secret");
+        secret["data"]["ca.crt"] = STANDARD.encode(strange).into();
+        api_server.state().secret = Some(secret);
+        let webhook = start(&api_server);
+        assert_serves(&webhook, &api_server);
+    }
+}
+
+fn an_error_of_the_api_server_is_logged_once_and_retried() {
+    let api_server = FakeApiServer::start("37");
+    for _ in 0..2 {
+        let nothing: Action = Box::new(|_| ());
+        api_server.state().overrides.push_back(Override {
+            method: "POST",
+            status: 403,
+            action: nothing,
+        });
+    }
+    let webhook = start(&api_server);
+    assert_serves(&webhook, &api_server);
+    let line = webhook.wait_log("msg=\"certificate sync failed\"");
+    assert!(
+        line.contains("returned 403: as the test requests"),
+        "{line}"
+    );
+    assert_eq!(webhook.logged("certificate sync failed"), 1);
+}
+
+fn the_cluster_version_selects_the_kind_of_sidecar() {
+    for (minor, key) in [
+        ("28+", "/spec/containers/0"),
+        ("29", "/spec/initContainers"),
+    ] {
+        let api_server = FakeApiServer::start(minor);
+        let webhook = start(&api_server);
+        api_server.wait_for_request("GET /version");
+        webhook.wait_log(&format!(
+            "msg=\"cluster version detected\" version=1.{} ",
+            &minor[..2]
+        ));
+        let config = trusting(&api_server.ca_bundle());
+        let mut client = webhook.client_trusting(&config).expect("a handshake");
+        client.send(&post(&review_of(&pod("a"))));
+        let patch = reviewed(&client.response())["patch"].take();
+        let mut added = patch.as_array().expect("a patch").iter();
+        let is_sidecar = |operation: &Value| operation["op"] == "add" && operation["path"] == key;
+        assert!(added.any(is_sidecar), "{minor}: {patch}");
+    }
+}
+
+fn an_unknown_version_is_logged_with_a_remedy_and_retried_soon() {
+    let api_server = FakeApiServer::start("28");
+    for _ in 0..2 {
+        let nothing: Action = Box::new(|_| ());
+        api_server.state().overrides.push_back(Override {
+            method: "GET",
+            status: 503,
+            action: nothing,
+        });
+    }
+    let folder = Folder::new();
+    let authority = Authority::new("webhook CA");
+    let (cert, key) = authority.sign("injector.demo.svc").write(&folder, "tls");
+    let flags = api_server.flags();
+    let mut args: Vec<&str> = flags.iter().map(String::as_str).collect();
+    args.extend(["--cert", cert.to_str().expect("text")]);
+    args.extend(["--key", key.to_str().expect("text")]);
+    let webhook = Webhook::spawn(authority, folder, &args);
+    let line = webhook.wait_log("level=error msg=\"cluster version unknown\"");
+    assert!(line.contains("set --sidecar container"), "{line}");
+    assert!(line.contains("GET /version returned 503"), "{line}");
+    // Well before the interval for a known version.
+    webhook.wait_log("msg=\"cluster version detected\" version=1.28 native_sidecars=false");
+    assert_eq!(webhook.logged("cluster version unknown"), 1);
+}
+
+fn a_certificate_of_another_ca_is_replaced() {
+    let api_server = FakeApiServer::start("37");
+    let identity = Authority::new("its CA").sign("injector.demo.svc");
+    let other = Authority::new("another CA");
+    let encoded = |text: &str| STANDARD.encode(text);
+    api_server.state().secret = Some(json!({
+        "kind": "Secret",
+        "metadata": {"name": "probelet-tls", "resourceVersion": "7"},
+        "data": {
+            "tls.crt": encoded(&identity.chain),
+            "tls.key": encoded(&identity.key),
+            "ca.crt": encoded(&other.pem()),
+        },
+    }));
+    let webhook = start(&api_server);
+    assert_serves(&webhook, &api_server);
+    let state = api_server.state();
+    let secret = state.secret.as_ref().expect("a Secret");
+    assert_ne!(member(secret, "tls.crt"), identity.chain);
+}
+
+fn self_signed_without_an_api_server_is_an_error() {
+    let mut command = command(&injector(), &["serve"]);
+    command.args(FLAGS);
+    let ended = ended(command);
+    assert_eq!(ended.status.code(), Some(1));
+    let expected = "--self-signed needs an API server";
+    assert!(ended.stderr.contains(expected), "{ended:?}");
+}
