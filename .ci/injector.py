@@ -1,4 +1,4 @@
-"""Runs the injector of an image as people do, and as its Deployment does."""
+"""Runs the injector of an image from the command line, and as its Deployment does."""
 
 import base64
 import json
@@ -17,16 +17,16 @@ POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace
     {"name": "web", "image": "web:1", "livenessProbe": {"httpGet": {"path": "/foo", "port": 8001}}}]}}
 REWRITTEN = {"path": "/app-health/web/livez", "port": 15020}
 CONFIG = "deploy/webhook/kustomize/common/config.yaml"
-PATIENCE = 30  # seconds, of which an emulator takes some
+TIMEOUT = 30  # seconds, of which an emulator takes some
 
 
-def injects(command, **identity):
-    """`file` with the ConfigMap of deploy/: what is wrong with the pod that comes of it, or nothing."""
-    said = subprocess.run([*command, "file", "-f", "-", "--config", os.path.abspath(CONFIG)], input=json.dumps(POD),
-                          capture_output=True, text=True, timeout=PATIENCE, **identity)
-    if said.returncode:
-        return f"file: {said}"
-    spec = yaml.safe_load(said.stdout)["spec"]
+def check_file(command, **identity):
+    """Runs `file` with the ConfigMap of deploy/. Returns what is wrong with the pod, or an empty string."""
+    result = subprocess.run([*command, "file", "-f", "-", "--config", os.path.abspath(CONFIG)], input=json.dumps(POD),
+                          capture_output=True, text=True, timeout=TIMEOUT, **identity)
+    if result.returncode:
+        return f"file: {result}"
+    spec = yaml.safe_load(result.stdout)["spec"]
     return wrong(spec["containers"][0]["livenessProbe"]["httpGet"], spec["initContainers"])
 
 
@@ -52,14 +52,15 @@ def args(overlay):
     return container["args"]
 
 
-def is_lost_without_a_cluster(command, **identity):
-    """With the self-made CA it takes its args, and then misses the API server: what it says, or nothing."""
-    said = subprocess.run([*command, *args("self-signed")], env={}, capture_output=True, text=True, timeout=PATIENCE, **identity)
-    return "" if said.returncode == 1 and "API server" in said.stderr else f"self-signed: {said}"
+def check_without_cluster(command, **identity):
+    """Runs `serve` with the args for the self-made CA, which must end for want of an API server. Returns what is wrong, or an empty string."""
+    result = subprocess.run([*command, *args("self-signed")], env={}, capture_output=True, text=True, timeout=TIMEOUT, **identity)
+    return "" if result.returncode == 1 and "API server" in result.stderr else f"self-signed: {result}"
 
 
-def serves(command, port, **identity):
-    """With the args of the overlay for cert-manager, and files as kubelet would mount them: what is wrong, or nothing."""
+def check_serve(command, port, **identity):
+    """Runs `serve` with the args of the overlay for cert-manager and files as kubelet would mount them. Returns what is wrong, or an
+    empty string."""
     with tempfile.TemporaryDirectory(prefix="probelet-") as root:
         os.chmod(root, 0o755)
         mounted = pathlib.Path(root, "etc/probelet")
@@ -74,39 +75,39 @@ def serves(command, port, **identity):
         typed = [arg.replace("/etc/", f"{root}/etc/").replace("--port=8443", f"--port={port}") for arg in args("cert-manager")]
         webhook = subprocess.Popen([*command, *typed], env={}, stderr=subprocess.PIPE, text=True, **identity)
         try:
-            return asked(webhook, port, ssl.create_default_context(cafile=cert))
+            return check_webhook(webhook, port, ssl.create_default_context(cafile=cert))
         finally:
             webhook.kill()
             webhook.wait()
 
 
-def asked(webhook, port, context):
-    watchdog = threading.Timer(PATIENCE, webhook.kill)
+def check_webhook(webhook, port, context):
+    watchdog = threading.Timer(TIMEOUT, webhook.kill)
     watchdog.start()
-    said = []
+    lines = []
     for line in webhook.stderr:
-        said.append(line)
+        lines.append(line)
         if "msg=listening" in line:
             break
     watchdog.cancel()
-    if webhook.poll() is not None or not said or "msg=listening" not in said[-1]:
-        return f"serve did not listen: {said}"
+    if webhook.poll() is not None or not lines or "msg=listening" not in lines[-1]:
+        return f"serve did not listen: {lines}"
     threading.Thread(target=webhook.stderr.read, daemon=True).start()
 
-    def ask(path, body=None):
+    def send(path, body=None):
         request = urllib.request.Request(f"https://localhost:{port}{path}", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT, context=context) as answer:
             return answer.status, answer.read()
 
-    if ask("/healthz")[0] != 200:
+    if send("/healthz")[0] != 200:
         return "/healthz"
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "resource": {"group": "", "version": "v1", "resource": "pods"},
         "namespace": "default", "operation": "CREATE", "object": POD}}
-    answer = json.loads(ask("/inject", json.dumps(review).encode())[1])["response"]
+    answer = json.loads(send("/inject", json.dumps(review).encode())[1])["response"]
     patch = json.loads(base64.b64decode(answer.get("patch", "bnVsbA==")))
     if answer["allowed"] is not True or "/app-health/web/livez" not in json.dumps(patch):
         return f"/inject: {answer}"
     webhook.terminate()
-    code = webhook.wait(timeout=PATIENCE)
+    code = webhook.wait(timeout=TIMEOUT)
     return f"exit code {code} after SIGTERM" if code else ""

@@ -1,7 +1,7 @@
 //! Figures of the injector: `cargo bench --features inject --bench inject`, or with `-- --quick` for a look.
 //!
 //! A stream of manifests through `probelet-inject file`, whose memory must not grow with their number, and the
-//! webhook as the API server asks it: CPU of an admission beside that of a bare `GET /healthz` on the same
+//! webhook as the API server calls it: CPU of an admission relative to that of a bare `GET /healthz` on the same
 //! connection, which is TLS and HTTP and nothing else, admissions a second, and memory with 1,000 at once. Prints a
 //! table and writes `target/bench/inject.json`. A missed bound is printed, never an error.
 

@@ -1,4 +1,4 @@
-//! Instructions a request head costs, ours beside httparse's: `cargo bench --bench parser`.
+//! Instructions a request head costs, ours relative to httparse's: `cargo bench --bench parser`.
 //!
 //! callgrind counts them, so a busy machine does no harm: the bench runs itself under valgrind, once
 //! with many rounds of a case and once with none, and takes the difference. Ours does its whole job,

@@ -1,6 +1,6 @@
-//! Figures of the whole agent beside the least that could do its work and beside other proxies,
-//! all in one run: `cargo bench --bench probe`, or with `-- --quick` for a look in a minute. Names
-//! behind the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
+//! Figures of the whole agent relative to the least that could do its work and to other proxies,
+//! all in one run: `cargo bench --bench probe`, or with `-- --quick` for figures in a minute. Names
+//! after the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
 //!
 //! | variable | what it is for |
 //! |---|---|
@@ -72,7 +72,7 @@ struct Sizes {
     soak: usize,
     /// Starts of each contestant.
     starts: usize,
-    /// Agents side by side.
+    /// Agents at once.
     pods: usize,
     /// Rounds of passthrough.
     forward_rounds: usize,
@@ -104,7 +104,7 @@ const QUICK: Sizes = Sizes {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(error) = roles::play(&arguments) {
+    if let Some(error) = roles::run(&arguments) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
@@ -203,7 +203,7 @@ fn race(
     speed::race(entrants, sizes, report);
 }
 
-/// The other proxies on this machine; a missing one is told.
+/// The other proxies on this machine; a missing one is reported.
 fn peers_here(report: &mut Report) -> Vec<(String, Kind)> {
     type Make = fn(PathBuf) -> Kind;
     let known: [(&str, &str, Make); 3] = [

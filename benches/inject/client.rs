@@ -17,7 +17,7 @@ use crate::Outcome;
 const NAME: &str = "injector.probelet-system.svc";
 
 /// Only a webhook that hangs takes so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A webhook; it ends when dropped.
 pub struct Webhook {
@@ -88,7 +88,7 @@ impl Webhook {
 
     fn try_line(&self) -> std::io::Result<Line> {
         let tcp = TcpStream::connect(self.addr)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(TIMEOUT))?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(NAME).map_err(std::io::Error::other)?;
         let client = ClientConnection::new(self.config.clone(), name);

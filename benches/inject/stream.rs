@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::shared::stats::{Spread, ratios};
 use crate::{Figure, Outcome, memory};
 
-/// What one run told.
+/// The result of one run.
 struct Run {
     seconds: f64,
     peak_kib: f64,
@@ -118,7 +118,7 @@ fn run(documents: usize, document: fn(usize) -> String) -> Outcome<Run> {
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let mut stdin = stdin.ok_or("no standard input")?;
     let lines = BufReader::new(stderr.ok_or("no standard error")?);
-    let telling = std::thread::spawn(move || lines.lines().map_while(Result::ok).count());
+    let reading = std::thread::spawn(move || lines.lines().map_while(Result::ok).count());
     let writing = std::thread::spawn(move || {
         let all = (0..documents).map(document);
         all.map(|text| stdin.write_all(text.as_bytes()))
@@ -134,9 +134,11 @@ fn run(documents: usize, document: fn(usize) -> String) -> Outcome<Run> {
     let status = child.wait().map_err(|error| error.to_string())?;
     let seconds = began.elapsed().as_secs_f64();
     let is_written = matches!(writing.join(), Ok(None));
-    let told = telling.join().unwrap_or_default();
+    let lines = reading.join().unwrap_or_default();
     if !status.success() || !is_written {
-        return Err(format!("probelet-inject: {status}, {told} lines told"));
+        return Err(format!(
+            "probelet-inject: {status}, {lines} lines of output"
+        ));
     }
     Ok(Run { seconds, peak_kib })
 }

@@ -14,10 +14,10 @@ const CROWD_KIB: f64 = 32.0 * 1024.0;
 
 const CROWD: usize = 1_000;
 
-/// As many as the API server commonly has open to a webhook that it asks much.
+/// As many as the API server commonly has open to a webhook that it calls often.
 const LINES: usize = 8;
 
-/// A pod of two containers with the members that the API server fills in before it asks.
+/// A pod of two containers with the members that the API server fills in before it calls.
 fn review() -> Vec<u8> {
     let probe = |path: &str| {
         json!({"httpGet": {"path": path, "port": 8080, "scheme": "HTTP"}, "timeoutSeconds": 1,

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// The path that all contestants are asked; only probelet and its like look it up.
+/// The path that is requested of every contestant; only probelet and its like look it up.
 pub const PATH: &str = "/app-health/bench/livez";
 
 /// kubelet waits this long, and so does the bench, or a lost probe would hang it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The head kubelet 1.37 sends to `path` on `port`.
 pub fn head(path: &str, port: u16) -> String {
@@ -22,24 +22,24 @@ pub fn head(path: &str, port: u16) -> String {
     )
 }
 
-/// Opens a connection that gives up in the end.
+/// Opens a connection with a read timeout.
 pub fn connect(port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 
 /// Probes over and over in the same way.
 pub enum Prober {
     /// A port, with the same head.
-    Ask {
+    Port {
         /// The port.
         port: u16,
         /// The head.
         head: String,
     },
     /// A child that probes the app each time it gets a byte, and gives it back when done.
-    Tell(File, File),
+    Child(File, File),
 }
 
 impl Prober {
@@ -51,17 +51,18 @@ impl Prober {
     /// A prober of `path` on `port`.
     pub fn of(path: &str, port: u16) -> Prober {
         let head = head(path, port);
-        Prober::Ask { port, head }
+        Prober::Port { port, head }
     }
 
     /// One probe: from before the connect, or the byte, to the end of the answer.
     pub fn probe(&self) -> Outcome<Duration> {
         match self {
-            Prober::Ask { port, head } => ask(*port, head),
-            Prober::Tell(told, done) => {
+            Prober::Port { port, head } => request(*port, head),
+            Prober::Child(requests, done) => {
                 let start = Instant::now();
-                let (mut told, mut done): (&File, &File) = (told, done);
-                told.write_all(b".")
+                let (mut requests, mut done): (&File, &File) = (requests, done);
+                requests
+                    .write_all(b".")
                     .and_then(|()| done.read_exact(&mut [0]))
                     .map_err(|error| format!("a probe failed: {error}"))?;
                 Ok(start.elapsed())
@@ -94,7 +95,7 @@ impl Prober {
 }
 
 /// One connection: from before the connect to the end of the answer.
-fn ask(port: u16, head: &str) -> Outcome<Duration> {
+fn request(port: u16, head: &str) -> Outcome<Duration> {
     let mut answer = [0; 4096];
     let mut length = 0;
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Who stands between kubelet and the app: how each is told to listen, and its life as a child.
+//! The proxies between kubelet and the app: the configuration of each, and its process.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -21,7 +21,7 @@ use crate::{Outcome, peers, proc, roles};
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A child that has not ended by then, after SIGTERM, is killed.
-const END_PATIENCE: Duration = Duration::from_secs(3);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub enum Kind {
     TlsApp(PathBuf, PathBuf),
     /// The app that never finishes a handshake.
     Stall,
-    /// A probelet whose probers say HTTPS; `readyz` asks the second port.
+    /// A probelet whose probers say HTTPS; `readyz` probes the second port.
     ProbeletTls(PathBuf, Vec<u16>),
     /// nginx, to an app behind TLS.
     NginxTls(PathBuf),
@@ -61,7 +61,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The command that listens on `port` and asks `app`; a configuration goes to `scratch`.
+    /// The command that listens on `port` and probes `app`; a configuration goes to `scratch`.
     fn command(&self, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
         let program = |path: &Path| Command::new(path);
         let mut command = match self {
@@ -235,16 +235,16 @@ pub fn start_in(
     }
 }
 
-/// Starts the process that probes `app` over TLS when told to, and gives what tells it and what it says.
+/// Starts the process that probes `app` over TLS for each byte; returns the pipes for requests and for answers.
 pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
     let began = Instant::now();
     let mut command = role(roles::DIRECT, app)?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let (Some(told), Some(done)) = (child.stdin.take(), child.stdout.take()) else {
+    let (Some(requests), Some(done)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("no pipes to the direct client".into());
     };
-    let [told, mut done] = [OwnedFd::from(told), done.into()].map(File::from);
+    let [requests, mut done] = [OwnedFd::from(requests), done.into()].map(File::from);
     let running = Running {
         processes: vec![child.id()],
         child,
@@ -253,7 +253,7 @@ pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
     };
     done.read_exact(&mut [0])
         .map_err(|error| format!("the direct client: {error}"))?;
-    Ok((running, told, done))
+    Ok((running, requests, done))
 }
 
 /// `command`, begun by a shell that moves into the cgroup before it turns into the command.
@@ -291,8 +291,8 @@ impl Drop for Running {
             return;
         }
         send(self.child.id(), Signal::TERM);
-        let asked = Instant::now();
-        while asked.elapsed() < END_PATIENCE {
+        let signalled = Instant::now();
+        while signalled.elapsed() < END_TIMEOUT {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }

@@ -35,7 +35,7 @@ static void wait_for(int fd) {
 static void pass_on(int client, ssize_t len) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || fd >= FDS) _exit(4);
-    // On loopback the connection stands when connect returns, so the head can follow at once.
+    // On loopback the connection is established when connect returns, so the head can follow at once.
     if ((connect(fd, (struct sockaddr *)&app, sizeof app) < 0 && errno != EINPROGRESS) ||
         write(fd, head, len) != len) {
         close(fd);

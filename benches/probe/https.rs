@@ -1,5 +1,5 @@
-//! Probes of an app that ends TLS: CPU beside a direct client and beside proxies that encrypt again, and
-//! the memory that handshakes take and give back.
+//! Probes of an app that terminates TLS: CPU relative to a direct client and to proxies that originate TLS, and the
+//! memory that handshakes allocate and free.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,11 +16,11 @@ use crate::report::{Report, Row};
 use crate::speed::{self, Entrant};
 use crate::{Outcome, Sizes, proc};
 
-/// Which of the apps that stall is asked by one probe after the other: the first gets half of all turns at
-/// the handshake, the next half of the rest, and so on.
+/// The stalling app that each probe goes to in turn: the first gets half of the handshake permits, the next half of the
+/// rest, and so on.
 const STALLED: [usize; HANDSHAKES] = [0, 0, 0, 0, 1, 1, 2, 3];
 
-/// Reports the build with encryption; `plain` is the one without, `field` who runs in plaintext.
+/// Reports the build with TLS; `plain` is the one without, `field` the contestants in plaintext.
 pub fn report(
     plain: &Built,
     field: &[(String, Kind)],
@@ -34,9 +34,9 @@ pub fn report(
             encrypting.path.display(),
             encrypting.note
         ));
-        let stand = Stand::start(&encrypting, plain, field, scratch)?;
-        stand.race(scratch, sizes, report)?;
-        stand.memory(binaries::size(&encrypting.path), scratch, sizes, report);
+        let fixture = Fixture::start(&encrypting, plain, field, scratch)?;
+        fixture.race(scratch, sizes, report)?;
+        fixture.memory(binaries::size(&encrypting.path), scratch, sizes, report);
         Ok(())
     });
     if let Err(reason) = measured {
@@ -44,8 +44,8 @@ pub fn report(
     }
 }
 
-/// The app behind TLS, the app that stalls, and who is measured before them.
-struct Stand {
+/// The app with TLS, the apps that stall, and the contestants.
+struct Fixture {
     app: Running,
     /// Kept running.
     _stalls: Vec<Running>,
@@ -54,7 +54,7 @@ struct Stand {
     peers: Vec<(String, Kind)>,
 }
 
-impl Stand {
+impl Fixture {
     /// Starts both apps. `peers` are those of plaintext.
     ///
     /// # Errors
@@ -64,9 +64,9 @@ impl Stand {
         plain: &Built,
         peers: &[(String, Kind)],
         scratch: &Path,
-    ) -> Outcome<Stand> {
+    ) -> Outcome<Fixture> {
         let nginx = binaries::installed("nginx", "PROBELET_NGINX");
-        let nginx = nginx.ok_or("no nginx, which is the app behind TLS")?;
+        let nginx = nginx.ok_or("no nginx, which is the app with TLS")?;
         let app = Kind::TlsApp(nginx, certificate(scratch)?);
         let stalls = (0..4).map(|_| contestants::start(&Kind::Stall, 0, scratch));
         let stalls = stalls.collect::<Outcome<Vec<_>>>()?;
@@ -80,7 +80,7 @@ impl Stand {
             };
             Some((name.clone(), kind))
         };
-        Ok(Stand {
+        Ok(Fixture {
             app: contestants::start(&app, 0, scratch)?,
             encrypting: Kind::ProbeletTls(encrypting.path.clone(), ports),
             _stalls: stalls,
@@ -89,18 +89,18 @@ impl Stand {
         })
     }
 
-    /// Who uses how much CPU for a probe.
+    /// The CPU that each contestant uses for a probe.
     fn race(&self, scratch: &Path, sizes: &Sizes, report: &mut Report) -> Outcome<()> {
-        let (direct, told, done) = contestants::start_direct(self.app.port)?;
-        let direct = Entrant::with("direct", Some(direct), Prober::Tell(told, done));
+        let (direct, requests, done) = contestants::start_direct(self.app.port)?;
+        let direct = Entrant::with("direct", Some(direct), Prober::Child(requests, done));
         let ours = contestants::start(&self.encrypting, self.app.port, scratch)?;
-        // What it costs to be asked at all: the same binary, a path that it answers by itself.
-        let asked = contestants::start(&self.encrypting, self.app.port, scratch)?;
-        let prober = Prober::of("/healthz/ready", asked.port);
+        // The cost of the status port alone: the same binary, a path that it answers by itself.
+        let status_only = contestants::start(&self.encrypting, self.app.port, scratch)?;
+        let prober = Prober::of("/healthz/ready", status_only.port);
         let mut entrants = vec![
             direct,
             Entrant::between("probelet", ours),
-            Entrant::with("probelet, not asking the app", Some(asked), prober),
+            Entrant::with("probelet, status port alone", Some(status_only), prober),
         ];
         for (name, kind) in &self.peers {
             match contestants::start(kind, self.app.port, scratch) {
@@ -112,12 +112,12 @@ impl Stand {
         report.say(
             "Over TLS, a full handshake for each probe; `direct` is a client that does that alone:",
         );
-        speed::tell(&entrants, "direct", "contestants_https", report);
+        speed::report_entrants(&entrants, "direct", "contestants_https", report);
         bounds(&entrants, report);
         Ok(())
     }
 
-    /// Idle beside the plain build, after many probes, with handshakes that do not end.
+    /// Idle compared with the plain build, after many probes, and with handshakes that do not end.
     fn memory(&self, file: Outcome<f64>, scratch: &Path, sizes: &Sizes, report: &mut Report) {
         report.row(Row::exact("with TLS: binary", "KiB", file).at_most(1536.0));
         let more = self.more_when_idle(scratch);
@@ -166,7 +166,7 @@ impl Stand {
     }
 
     /// The largest Rss while `count` probes have or wait for a handshake, and what it is when all of them
-    /// have been told that it came to nothing.
+    /// have got their 504.
     fn unfinished(&self, running: &Running, count: usize) -> Outcome<(f64, f64)> {
         let fault = |error: std::io::Error| format!("an app that stalls: {error}");
         let mut open = Vec::new();
@@ -204,17 +204,17 @@ fn bounds(entrants: &[Entrant], report: &mut Report) {
     };
     for (tight, how) in [(false, "spaced"), (true, "tight")] {
         let (ours, direct) = (cpu("probelet", tight), cpu("direct", tight));
-        let asked = cpu("probelet, not asking the app", tight);
+        let status_only = cpu("probelet, status port alone", tight);
         let name = format!("CPU of an HTTPS probe, {how}");
         report.row(Row::new(name, "x direct", speed::times(ours, direct)).at_most(1.15));
-        let both: Vec<f64> = direct.iter().zip(asked).map(|(a, b)| a + b).collect();
-        let name = format!("the same, {how}, beside direct and the answer to kubelet");
+        let both: Vec<f64> = direct.iter().zip(status_only).map(|(a, b)| a + b).collect();
+        let name = format!("the same, {how}, relative to direct and the answer to kubelet");
         let unit = "x both";
         report.row(Row::new(name, unit, speed::times(ours, &both)).at_most(1.15));
         for peer in ["nginx", "haproxy", "envoy"] {
             let theirs = cpu(peer, tight);
             if !theirs.is_empty() {
-                let name = format!("CPU of an HTTPS probe, {how}, beside {peer}");
+                let name = format!("CPU of an HTTPS probe, {how}, relative to {peer}");
                 report.row(Row::new(name, "x its", speed::times(ours, theirs)).at_most(1.0));
             }
         }

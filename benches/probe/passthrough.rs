@@ -1,4 +1,4 @@
-//! Passthrough: bytes a CPU-second moves, beside HAProxy in TCP mode without splice, and the memory
+//! Passthrough: bytes a CPU-second moves, relative to HAProxy in TCP mode without splice, and the memory
 //! of connections that idle.
 
 use std::io::{Read, Write};

@@ -22,7 +22,7 @@ fn write(scratch: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
     Ok(path)
 }
 
-/// nginx with one worker; the master beside it counts as well.
+/// nginx with one worker; its master counts as well.
 pub fn nginx(
     program: &Path,
     scheme: Scheme,

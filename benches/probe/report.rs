@@ -16,7 +16,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A figure without a bound. `unit` stands behind the number.
+    /// A figure without a bound. `unit` follows the number.
     pub fn new(name: impl Into<String>, unit: &'static str, value: Outcome<Spread>) -> Row {
         Row {
             name: name.into(),

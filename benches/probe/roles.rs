@@ -18,7 +18,7 @@ pub const APP: &str = "--as-app";
 /// First argument of the process behind the forwards.
 pub const SOURCE: &str = "--as-source";
 
-/// First argument of the process that probes an app over TLS, each time it is told to.
+/// First argument of the process that probes an app over TLS, once for each byte.
 pub const DIRECT: &str = "--as-direct";
 /// First argument of the app that never finishes a handshake.
 pub const STALL: &str = "--as-stall";
@@ -31,13 +31,13 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L
 const ANSWER_AND_STAY: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n";
 
-/// Plays the role named by the first two arguments, if there is one; then it does not return but
+/// Runs the role named by the first two arguments, if there is one; then it does not return but
 /// by an error.
-pub fn play(arguments: &[String]) -> Option<std::io::Error> {
+pub fn run(arguments: &[String]) -> Option<std::io::Error> {
     let [role, port, ..] = arguments else {
         return None;
     };
-    let play: fn(TcpListener) -> std::io::Result<()> = match role.as_str() {
+    let run: fn(TcpListener) -> std::io::Result<()> = match role.as_str() {
         APP => app,
         SOURCE => source,
         STALL => tls::stall,
@@ -46,11 +46,11 @@ pub fn play(arguments: &[String]) -> Option<std::io::Error> {
     };
     let port = port.parse().unwrap_or(0);
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .and_then(play)
+        .and_then(run)
         .err()
 }
 
-/// The app: answers every head with 200 as fast as one thread can, and closes when asked to.
+/// The app: answers every head with 200 as fast as one thread can, and closes if the request says so.
 fn app(listener: TcpListener) -> std::io::Result<()> {
     let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let listening = listener.as_raw_fd();
@@ -114,8 +114,8 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
-/// What a forward leads to: each connection says in 8 bytes, little-endian, how many bytes it wants,
-/// gets them, and may ask again.
+/// The target of a forward: each connection requests a number of bytes in 8 bytes, little-endian, gets them, and may
+/// request more.
 fn source(listener: TcpListener) -> std::io::Result<()> {
     for stream in listener.incoming() {
         let mut stream = stream?;

@@ -111,7 +111,7 @@ impl Entrant {
 /// Runs the race and reports it. `entrants` holds the floor.
 pub fn race(mut entrants: Vec<Entrant>, sizes: &Sizes, report: &mut Report) {
     run(&mut entrants, sizes, "speed");
-    tell(&entrants, "floor", "contestants", report);
+    report_entrants(&entrants, "floor", "contestants", report);
     let by_name = |name: &str| entrants.iter().find(|entrant| entrant.name == name);
     if let (Some(ours), Some(floor)) = (by_name("probelet"), by_name("floor")) {
         bounds(ours, floor, report);
@@ -139,7 +139,7 @@ pub fn run(entrants: &mut [Entrant], sizes: &Sizes, what: &str) {
 }
 
 /// The table for people, and the same as member `member`; ratios are to the entrant named `base`.
-pub fn tell(entrants: &[Entrant], base: &str, member: &str, report: &mut Report) {
+pub fn report_entrants(entrants: &[Entrant], base: &str, member: &str, report: &mut Report) {
     let Some(base) = entrants.iter().find(|entrant| entrant.name == base) else {
         return;
     };

@@ -18,20 +18,20 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
 /// Bytes at the end of the server's flight that an app which stalls keeps to itself.
 const KEPT_BACK: usize = 16;
 
-/// Probes `app` each time a byte comes on standard input, and gives it back when done. The first byte
-/// that goes out says that all is ready.
+/// Probes `app` for each byte on standard input and writes a byte when done. The first byte
+/// that it writes means that it is ready.
 ///
 /// # Errors
 /// A probe's; the end of the input.
 pub fn direct(app: u16) -> io::Result<()> {
     let config = Arc::new(client().map_err(io::Error::other)?);
     let head = crate::client::head("/healthz", app);
-    let (mut told, mut done) = (io::stdin().lock(), io::stdout().lock());
+    let (mut requests, mut done) = (io::stdin().lock(), io::stdout().lock());
     let mut byte = *b".";
     loop {
         done.write_all(&byte)?;
         done.flush()?;
-        told.read_exact(&mut byte)?;
+        requests.read_exact(&mut byte)?;
         probe(&config, app, &head)?;
     }
 }

@@ -1,4 +1,4 @@
-//! The system calls of one warm probe, ours beside the floor's, as strace sees them.
+//! The system calls of one warm probe, ours and the floor's, as strace lists them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -66,7 +66,7 @@ fn side_by_side(floor: &(Calls, String), ours: &(Calls, String)) -> String {
         .collect();
     format!(
         "System calls of a warm probe under strace, in order. It slows down the traced side alone, so\n\
-         the app has answered by the time it is asked; otherwise a wait in epoll comes in between.\n\
+         the app has answered by the time it is read; otherwise a wait in epoll comes in between.\n\
          {}",
         table::render(&header, &[0, 1, 2], &rows)
     )

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 /// Regular traffic. The mesh shows this port to the pod's outside under mutual TLS.
 pub const REGULAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8001);
-/// Health checks, no certificate asked.
+/// Health checks, no certificate requested.
 pub const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002);
 
 /// What becomes of a request: 200, 500, no answer as long as the client stays, no listener.
@@ -73,7 +73,7 @@ fn answer(mut stream: TcpStream, mood: Mood) -> Option<()> {
     stream.write_all(answer.as_bytes()).ok()
 }
 
-/// Reads a head to its blank line and gives the path it asks for.
+/// Reads a head to its blank line and returns the path that it requests.
 pub fn read_path(stream: &mut impl Read) -> Option<String> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next()?.ok()?;

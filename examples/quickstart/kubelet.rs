@@ -13,7 +13,7 @@ const MALFORMED: &str = "net/http: HTTP/1.x transport connection broken: malform
 /// What came back: status and body, or why there is no answer in HTTP.
 pub type Answer = std::result::Result<(u16, String), String>;
 
-/// Asks as the `httpGet` of a probe does.
+/// Sends a request as the `httpGet` of a probe does.
 pub fn get(server: SocketAddr, path: &str) -> Answer {
     let stream = TcpStream::connect_timeout(&server, TIMEOUT);
     let raw = stream.and_then(|stream| {
@@ -35,7 +35,7 @@ pub fn exchange(mut stream: impl Read + Write, host: SocketAddr, path: &str) -> 
     Ok(raw)
 }
 
-/// Takes apart what was read.
+/// Parses the answer.
 pub fn answer(raw: Result<Vec<u8>>) -> Answer {
     let raw = raw.map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&raw);

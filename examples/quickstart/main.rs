@@ -1,6 +1,6 @@
-//! Istio's health-check guide in one process, on loopback alone: an app, a proxy before it that
-//! demands client certificates, probelet, and kubelet's probes; and an app that demands them itself.
-//! Every row is made of a real answer; the exit code is 0 when each came out as told.
+//! Istio's health-check guide in one process, on loopback alone: an app, a proxy in front of
+//! it that requires client certificates, probelet, and kubelet's probes; and an app that requires them itself.
+//! Every row is a real answer; the exit code is 0 when each is as expected.
 //! Run: `cargo run --release --example quickstart`
 
 mod app;
@@ -31,36 +31,36 @@ const TRUSTED: SocketAddr = SocketAddr::new(mesh::POD, 15021);
 const STRICT: &str = "/app-health/strict/livez";
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 
-/// What the app does, what is asked and how, what has to come of it, what that means.
+/// What the app does; the server, path and kind of the request; the expected answer; what it means.
 type Row = (Mood, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
 #[rustfmt::skip]
-const PLAY: [Row; 12] = [
+const ROWS: [Row; 12] = [
     (Healthy, mesh::MTLS, ["/foo", PEER,             "200 well", "regular traffic of the mesh flows"]),
     (Healthy, mesh::MTLS, ["/foo", "no certificate", "no HTTP",  "kubelet would restart a healthy app"]),
-    (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet asked the app itself"]),
+    (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet probed the app itself"]),
     (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app takes connections"]),
     (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "passed through, body and all"]),
     (Healthy, STATUS,     [STRICT, "HTTPS probe",    "502",      "the app wants a client certificate"]),
     (Healthy, TRUSTED,    [STRICT, "HTTPS probe",    "200",      "probelet showed --client-cert"]),
     (Failing, STATUS,     [LIVEZ,  "HTTP probe",     "500",      "the app's own code"]),
-    (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, told before kubelet gives up"]),
-    (Gone,    STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nobody to ask"]),
-    (Gone,    STATUS,     [READYZ, "TCP probe",      "502",      "nobody to connect to"]),
-    (Gone,    SEPARATE,   ["/foo", "separate port",  "no HTTP",  "nobody to pass it to"]),
+    (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, answered before kubelet times out"]),
+    (Gone,    STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nothing listens"]),
+    (Gone,    STATUS,     [READYZ, "TCP probe",      "502",      "nothing listens"]),
+    (Gone,    SEPARATE,   ["/foo", "separate port",  "no HTTP",  "nothing listens"]),
 ];
 
 fn main() -> ExitCode {
-    match play() {
+    match run_rows() {
         Ok(0) => return ExitCode::SUCCESS,
-        Ok(wrong) => eprintln!("quickstart: {wrong} rows did not come out as told"),
+        Ok(wrong) => eprintln!("quickstart: {wrong} rows are not as expected"),
         Err(why) => eprintln!("quickstart: {why}"),
     }
     ExitCode::FAILURE
 }
 
-/// Plays it all and counts the rows that did not come out as told.
-fn play() -> Result<usize, String> {
+/// Prints all rows and counts those that are not as expected.
+fn run_rows() -> Result<usize, String> {
     let mut app = app::App::start()?;
     let peer = mesh::start()?;
     let files = strict::start()?;
@@ -72,8 +72,8 @@ fn play() -> Result<usize, String> {
     )?;
 
     let (mut wrong, mut first) = (0, None);
-    line(["app", "asked of 127.0.0.2", "how", "gets", "which means"]);
-    for (mood, server, [path, how, told, means]) in PLAY {
+    line(["app", "request to 127.0.0.2", "how", "gets", "which means"]);
+    for (mood, server, [path, how, expected, means]) in ROWS {
         app.turn(mood);
         let answer = match how {
             PEER => peer(path),
@@ -84,13 +84,13 @@ fn play() -> Result<usize, String> {
             Err(_) => "no HTTP".into(),
         };
         let means = match &answer {
-            _ if gets != told => format!("NOT AS TOLD: {told} was expected"),
+            _ if gets != expected => format!("NOT AS EXPECTED: {expected}"),
             Ok((200..=399, _)) => format!("success: {means}"),
             _ => format!("failure: {means}"),
         };
-        let asked = format!(":{}{path}", server.port());
-        wrong += usize::from(gets != told);
-        line([&format!("{mood:?}"), &asked, how, &gets, &means]);
+        let request = format!(":{}{path}", server.port());
+        wrong += usize::from(gets != expected);
+        line([&format!("{mood:?}"), &request, how, &gets, &means]);
         first = first.or(answer.err());
     }
     let event = first.unwrap_or_default();
@@ -98,8 +98,8 @@ fn play() -> Result<usize, String> {
     Ok(wrong)
 }
 
-fn line([app, asked, how, gets, means]: [&str; 5]) {
-    println!("{app:9}{asked:40}{how:18}{gets:12}{means}");
+fn line([app, request, how, gets, means]: [&str; 5]) {
+    println!("{app:9}{request:40}{how:18}{gets:12}{means}");
 }
 
 /// Runs an agent in a thread of its own and waits until it says that it is ready.

@@ -74,12 +74,12 @@ class Report:
         self.passes(name)
         return True
 
-    def run_track(self, track, *args):
-        """Runs the checks of one track; a step that fails between checks ends the track."""
+    def run_group(self, group, *args):
+        """Runs one group of checks; a step that fails between checks ends the group."""
         begun = time.monotonic()
         try:
-            track(*args)
+            group(*args)
         except Exception as failure:
             reason = failure if isinstance(failure, Failed) else traceback.format_exc().strip()
-            self.fails(f"track {track.__name__}: a step failed, its other checks did not run", reason)
-        self.note(f"track {track.__name__}: {time.monotonic() - begun:.0f} s")
+            self.fails(f"group {group.__name__}: a step failed, its other checks did not run", reason)
+        self.note(f"group {group.__name__}: {time.monotonic() - begun:.0f} s")
