@@ -294,9 +294,6 @@ pub const WEBHOOK_LOG_VALUE_BYTES: usize = 512;
 /// Bytes of a response of the API server: a Secret has at most 1 MiB, which base64 makes 4/3 of.
 pub const API_RESPONSE_BYTES: usize = 2 << 20;
 
-/// Field lines of its responses. It sends a dozen; proxies may add some.
-pub const API_FIELDS: usize = 100;
-
 /// Time for a request to the API server.
 pub const API_TIME: Duration = Duration::from_secs(10);
 

@@ -6,6 +6,7 @@ use super::io::{ReadBuffer, timeout_at, write_all};
 use super::options::ApiServer;
 use crate::limits;
 use crate::pem::{self, FileBytes};
+use crate::wire::{Fed, Framing, ResponseParser};
 use async_io::Async;
 use core::fmt;
 use futures_rustls::TlsConnector;
@@ -266,38 +267,29 @@ fn parse_response(bytes: &[u8], is_end: bool) -> Result<Option<ApiResponse>, Api
     if bytes.len() > limits::API_RESPONSE_BYTES {
         return Err(error("the response is too large"));
     }
-    let mut fields = [httparse::EMPTY_HEADER; limits::API_FIELDS];
-    let mut head = httparse::Response::new(&mut fields);
-    let parsed = head.parse(bytes);
-    let Ok(parsed) = parsed else {
-        return Err(error("the response is not HTTP/1.1"));
-    };
-    let (httparse::Status::Complete(len), Some(status)) = (parsed, head.code) else {
+    let fed = ResponseParser::new().feed(bytes, &mut []);
+    let fed = fed.map_err(|_| error("the response is not HTTP/1.1"))?;
+    let Fed::Complete { used, head } = fed else {
         return Ok(None);
     };
-    let body = &bytes[len..];
-    let field = |name: &str| {
-        let mut fields = head.headers.iter();
-        let field = fields.find(|field| field.name.eq_ignore_ascii_case(name))?;
-        core::str::from_utf8(field.value).ok()
+    let received = &bytes[used..];
+    let body = match head.framing {
+        Framing::None => Some(Vec::new()),
+        Framing::Length(length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            received.get(..length).map(<[u8]>::to_vec)
+        }
+        Framing::Chunked => {
+            let (mut decoded, mut decoder) = (Vec::new(), ChunkedDecoder::new());
+            let fed = decoder.feed(received, &mut decoded, limits::API_RESPONSE_BYTES);
+            fed.map_err(|_| error("the response's chunked coding is malformed"))?;
+            decoder.is_done().then_some(decoded)
+        }
+        Framing::UntilClose => is_end.then(|| received.to_vec()),
     };
-    if field("Transfer-Encoding").is_some() {
-        let (mut decoded, mut decoder) = (Vec::new(), ChunkedDecoder::new());
-        let fed = decoder.feed(body, &mut decoded, limits::API_RESPONSE_BYTES);
-        fed.map_err(|_| error("the response's chunked coding is malformed"))?;
-        return Ok(decoder.is_done().then_some(ApiResponse {
-            status,
-            body: decoded,
-        }));
-    }
-    let is_complete = match field("Content-Length").map(str::parse::<usize>) {
-        Some(Ok(length)) => body.len() >= length,
-        Some(Err(_)) => return Err(error("the response's Content-Length is not a number")),
-        None => is_end,
-    };
-    Ok(is_complete.then(|| ApiResponse {
-        status,
-        body: body.to_vec(),
+    Ok(body.map(|body| ApiResponse {
+        status: head.status,
+        body,
     }))
 }
 
