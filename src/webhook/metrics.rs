@@ -133,7 +133,7 @@ impl Metrics {
         for (outcome, counter) in OUTCOMES.iter().zip(&self.outcomes) {
             page.sample(name, &[("outcome", outcome)], &counter.get());
         }
-        let name = "probelet_webhook_review_seconds";
+        let name = "probelet_webhook_review_duration_seconds";
         let help = "Time from the end of a review to its answer.";
         page.histogram(name, help, &self.durations);
         let name = "probelet_webhook_reviews_in_flight";
@@ -145,18 +145,18 @@ impl Metrics {
     }
 
     fn write_connections(&self, page: &mut PageWriter<'_>, gauges: Gauges) {
-        let name = "probelet_webhook_answers_total";
+        let name = "probelet_webhook_responses_total";
         page.family(name, Kind::Counter, "HTTP responses, by status code.");
         page.status_codes(name, None, &self.responses.borrow());
         let name = "probelet_webhook_body_bytes";
         let help = "Bytes reserved for the bodies of reviews in flight.";
         page.single(name, Kind::Gauge, help, &gauges.body_bytes);
-        let name = "probelet_webhook_connections";
+        let name = "probelet_webhook_open_connections";
         page.single(name, Kind::Gauge, "Open connections.", &gauges.connections);
-        let name = "probelet_webhook_evicted_total";
+        let name = "probelet_webhook_evicted_connections_total";
         let help = "Connections closed for newer ones.";
         page.single(name, Kind::Counter, help, &gauges.evicted);
-        let name = "probelet_webhook_handshake_failures_total";
+        let name = "probelet_webhook_tls_handshake_failures_total";
         let failures = self.handshake_failures.get();
         page.single(
             name,
@@ -174,7 +174,7 @@ impl Metrics {
         let help = "Reloads of changed values of the ConfigMap, by result.";
         self.values_reloads.write(page, name, help);
         if let Some(not_after) = &gauges.not_after {
-            let name = "probelet_webhook_certificate_not_after_seconds";
+            let name = "probelet_webhook_certificate_expiration_timestamp_seconds";
             let help = "When the certificate expires, in seconds since 1970.";
             page.single(name, Kind::Gauge, help, not_after);
         }
@@ -184,8 +184,8 @@ impl Metrics {
 impl Reloads {
     fn write(&self, page: &mut PageWriter<'_>, name: &str, help: &str) {
         page.family(name, Kind::Counter, help);
-        page.sample(name, &[("result", &"taken")], &self.success.get());
-        page.sample(name, &[("result", &"broken")], &self.failure.get());
+        page.sample(name, &[("result", &"success")], &self.success.get());
+        page.sample(name, &[("result", &"failure")], &self.failure.get());
     }
 }
 

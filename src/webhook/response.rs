@@ -3,6 +3,7 @@
 
 use super::http_error::HttpError;
 use crate::telemetry::prometheus::CONTENT_TYPE;
+use crate::wire::answer::reason_phrase;
 
 /// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,8 @@ impl Response {
 
     /// Head and, if `sends_body`, body. `closes` adds `Connection: close`.
     pub fn encode(&self, sends_body: bool, closes: bool) -> Vec<u8> {
-        let (status, reason, content_type) = (self.status, reason(self.status), self.content_type);
+        let (status, reason, content_type) =
+            (self.status, reason_phrase(self.status), self.content_type);
         let length = self.body.len();
         let mut bytes = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n"
@@ -77,21 +79,5 @@ impl From<HttpError> for Response {
             allow: error.allow(),
             ..response
         }
-    }
-}
-
-/// RFC 9110 section 15, of the codes above and in [`HttpError::status`].
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        431 => "Request Header Fields Too Large",
-        503 => "Service Unavailable",
-        _ => "",
     }
 }

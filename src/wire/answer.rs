@@ -22,7 +22,13 @@ pub enum AnswerBody {
 pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
     let mut out = Window::new(out, 0);
     let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);
-    for piece in [&b"HTTP/1.1 "[..], &digits, b" ", reason(status), b"\r\n"] {
+    for piece in [
+        &b"HTTP/1.1 "[..],
+        &digits,
+        b" ",
+        reason_phrase(status).as_bytes(),
+        b"\r\n",
+    ] {
         out.put(piece);
     }
     if status == 405 {
@@ -44,29 +50,32 @@ pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
 }
 
 /// RFC 9110 section 15; empty for a code without a name of its own here, which RFC 9112 section 4 allows.
-fn reason(status: u16) -> &'static [u8] {
+pub fn reason_phrase(status: u16) -> &'static str {
     match status {
-        200 => b"OK",
-        204 => b"No Content",
-        301 => b"Moved Permanently",
-        302 => b"Found",
-        303 => b"See Other",
-        304 => b"Not Modified",
-        307 => b"Temporary Redirect",
-        308 => b"Permanent Redirect",
-        400 => b"Bad Request",
-        401 => b"Unauthorized",
-        403 => b"Forbidden",
-        404 => b"Not Found",
-        405 => b"Method Not Allowed",
-        429 => b"Too Many Requests",
-        431 => b"Request Header Fields Too Large",
-        500 => b"Internal Server Error",
-        501 => b"Not Implemented",
-        502 => b"Bad Gateway",
-        503 => b"Service Unavailable",
-        504 => b"Gateway Timeout",
-        _ => b"",
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "",
     }
 }
 

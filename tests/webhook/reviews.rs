@@ -122,8 +122,8 @@ fn health_and_metrics_are_served() {
         "{text}"
     );
     assert_eq!(text.matches("ok\n").count(), 1, "{text}");
-    assert!((webhook.metric("connections", &[]) - 2.0).abs() < 1.5);
-    let end = webhook.metric("certificate_not_after_seconds", &[]);
+    assert!((webhook.metric("open_connections", &[]) - 2.0).abs() < 1.5);
+    let end = webhook.metric("certificate_expiration_timestamp_seconds", &[]);
     assert!(end > 1_767_225_600.0, "{end}");
 }
 
@@ -262,7 +262,7 @@ fn a_plaintext_request_gets_a_text_that_names_tls() {
     let mut tcp = webhook.tcp();
     tcp.write_all(&[22, 3, 1, 0, 1, 0]).expect("sent");
     let _ = tcp.read_to_end(&mut Vec::new());
-    webhook.wait_metric("handshake_failures_total", 2.0);
+    webhook.wait_metric("tls_handshake_failures_total", 2.0);
 }
 
 fn a_pod_that_cannot_be_injected_gets_a_warning() {
