@@ -34,6 +34,7 @@ pub fn tests() -> Vec<Trial> {
         it_keeps_serving_for_the_shutdown_delay,
         a_second_signal_ends_it_at_once,
         a_port_in_use_is_named_and_nothing_is_served,
+        an_address_of_another_host_is_refused_with_the_flag_that_gave_it,
         an_idle_agent_holds_only_its_listeners,
     ];
     tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; works_as_pid_1]);
@@ -175,17 +176,23 @@ fn a_port_in_use_is_named_and_nothing_is_served() {
     let port = taken.local_addr().expect("bound").port();
     let free = reserve();
     let in_use = [
-        vec![format!("--status-port={port}")],
-        vec![
-            format!("--status-port={}", free.port),
-            format!("--forward={port}=127.0.0.1:1"),
-        ],
-        vec![
-            format!("--status-port={port}"),
-            "--status-addr=127.0.0.1".into(),
-        ],
+        ("--status-port: ", vec![format!("--status-port={port}")]),
+        (
+            "--forward: ",
+            vec![
+                format!("--status-port={}", free.port),
+                format!("--forward={port}=127.0.0.1:1"),
+            ],
+        ),
+        (
+            "--status-port: ",
+            vec![
+                format!("--status-port={port}"),
+                "--status-addr=127.0.0.1".into(),
+            ],
+        ),
     ];
-    for args in in_use {
+    for (flag, args) in in_use {
         let setup = args.iter().fold(Setup::new(), |setup, arg| setup.arg(arg));
         let (code, log) = setup.run_to_end().expect("ends by itself");
         assert_eq!(code, Some(1), "{log}");
@@ -193,10 +200,27 @@ fn a_port_in_use_is_named_and_nothing_is_served() {
             log.contains(&format!(":{port}")) && log.contains("in use"),
             "{log}"
         );
+        assert!(log.contains(flag), "{flag} is to be named: {log}");
         assert!(
             !log.contains("msg=listening"),
             "says it listens and does not: {log}"
         );
+    }
+}
+
+fn an_address_of_another_host_is_refused_with_the_flag_that_gave_it() {
+    // TEST-NET-1 (RFC 5737) is no host's.
+    for (flag, arg) in [
+        ("--status-addr: ", "--status-addr=192.0.2.1"),
+        ("--forward: ", "--forward=192.0.2.1:15999=127.0.0.1:1"),
+    ] {
+        let status = reserve();
+        let setup = Setup::new().arg(format!("--status-port={}", status.port));
+        let (code, log) = setup.arg(arg).run_to_end().expect("ends by itself");
+        assert_eq!(code, Some(1), "{log}");
+        let is_named =
+            log.contains(flag) && log.contains("192.0.2.1 is not an address of this host");
+        assert!(is_named, "{log}");
     }
 }
 

@@ -12,11 +12,23 @@ use super::resources::{self, TooFewDescriptors};
 use super::serve::SLOT_BYTES;
 use super::slots::{Accepted, Admission};
 use super::state::Agent;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, ListenError, ListenFlags};
 use crate::forward::{self, Entry};
 use crate::limits;
-use crate::net::{self, BindError, Listener, Reactor, Signals};
+use crate::net::{self, Listener, Reactor, Signals};
 use crate::probe::{TlsSettingError, load_tls};
+
+/// The flags of the status port.
+const STATUS_FLAGS: ListenFlags = ListenFlags {
+    port: "--status-port",
+    addr: "--status-addr",
+};
+
+/// The flag of a forward, which gives port and address.
+const FORWARD_FLAGS: ListenFlags = ListenFlags {
+    port: "--forward",
+    addr: "--forward",
+};
 
 /// Why the agent could not start, or had to end.
 #[derive(Debug)]
@@ -24,7 +36,7 @@ pub enum RunError {
     /// A system call that the agent cannot run without failed: its name and error.
     Kernel(&'static str, Errno),
     /// An address could not be listened on.
-    Bind(BindError),
+    Listen(ListenError),
     /// The limit of file descriptors is too low.
     Descriptors(TooFewDescriptors),
     /// A file for TLS that the settings name cannot be used.
@@ -36,7 +48,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Tls(_) => 2,
-            RunError::Kernel(..) | RunError::Bind(_) | RunError::Descriptors(_) => 1,
+            RunError::Kernel(..) | RunError::Listen(_) | RunError::Descriptors(_) => 1,
         }
     }
 }
@@ -45,13 +57,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunError::Kernel(call, error) => write!(f, "{call}: {error}"),
-            RunError::Bind(BindError { addr, error }) => match *error {
-                Errno::ADDRINUSE => write!(
-                    f,
-                    "{addr} is in use by another process: free it or choose another port"
-                ),
-                error => write!(f, "cannot listen on {addr}: {error}"),
-            },
+            RunError::Listen(error) => error.fmt(f),
             RunError::Tls(error) => error.fmt(f),
             RunError::Descriptors(error) => error.fmt(f),
         }
@@ -85,13 +91,18 @@ pub fn run(config: Config) -> Result<(), RunError> {
     }
     let capacity = resources::fit_capacity(configured, config.forwards.len())
         .map_err(RunError::Descriptors)?;
-    let bind =
-        |listen: Listen| Listener::bind(&reactor, listen.addr, listen.port).map_err(RunError::Bind);
+    let bind = |listen: Listen, flags| {
+        Listener::bind(&reactor, listen.addr, listen.port)
+            .map_err(|error| RunError::Listen(ListenError { flags, error }))
+    };
     let status_port = StatusPort {
-        listener: bind(config.status)?,
+        listener: bind(config.status, STATUS_FLAGS)?,
         slot_memory,
     };
-    let forward_listeners = config.forwards.iter().map(|forward| bind(forward.listen));
+    let forward_listeners = config
+        .forwards
+        .iter()
+        .map(|forward| bind(forward.listen, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
     let agent = Agent::new(Config { capacity, ..config }, reactor.clone(), tls);
     if capacity != configured {

@@ -6,6 +6,7 @@ mod checks;
 pub(crate) mod headers;
 mod json;
 mod listen;
+mod listen_error;
 mod members;
 mod probers;
 mod probers_error;
@@ -19,6 +20,7 @@ use core::time::Duration;
 use crate::telemetry::LogSettings;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
+pub use listen_error::{ListenError, ListenFlags};
 pub use probers_error::{ProbersError, Problem, Rule};
 pub use settings::{Settings, validate};
 #[cfg(feature = "inject")]

@@ -1,10 +1,9 @@
 //! The options of the webhook, and why serving could not begin.
 
-use crate::config::Listen;
+use crate::config::{Listen, ListenError};
 use crate::inject::values::Values;
 use crate::telemetry::LogSettings;
 use core::fmt;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
@@ -67,7 +66,7 @@ pub enum Error {
     /// The kernel refused a resource, which is named.
     Kernel(&'static str, io::Error),
     /// The listener could not be bound.
-    Bind(SocketAddr, io::Error),
+    Listen(ListenError),
     /// The certificate or its key cannot be used: path and reason.
     Certificate(Box<str>),
     /// The ConfigMap's `values` cannot be used: path and reason.
@@ -80,11 +79,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Kernel(what, error) => write!(f, "{what}: {error}"),
-            Error::Bind(addr, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
-                f,
-                "{addr} is in use by another process: free it or choose another port"
-            ),
-            Error::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
+            Error::Listen(error) => error.fmt(f),
             Error::Certificate(why) | Error::Values(why) | Error::Api(why) => f.write_str(why),
         }
     }

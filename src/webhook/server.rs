@@ -9,9 +9,9 @@ use super::secret_cert_store::SecretCertStore;
 use super::server_state::ServerState;
 use super::serving_cert::{CertWatcher, ServingCert};
 use super::settings::ReloadableSettings;
-use crate::config::Listen;
+use crate::config::{Listen, ListenError, ListenFlags};
 use crate::limits;
-use crate::net::{self, BindError};
+use crate::net;
 use crate::telemetry::Level;
 use async_io::{Async, Timer};
 use core::time::Duration;
@@ -177,9 +177,19 @@ fn max_connections() -> usize {
     usize::try_from(for_connections).unwrap_or_default().max(1)
 }
 
+/// The flags of the address.
+const FLAGS: ListenFlags = ListenFlags {
+    port: "--port",
+    addr: "--addr",
+};
+
 fn bind(listen: Listen) -> Result<Async<TcpListener>, Error> {
-    let socket = net::bind(listen.addr, listen.port, limits::WEBHOOK_BACKLOG)
-        .map_err(|BindError { addr, error }| Error::Bind(addr, error.into()))?;
+    let socket = net::bind(listen.addr, listen.port, limits::WEBHOOK_BACKLOG).map_err(|error| {
+        Error::Listen(ListenError {
+            flags: FLAGS,
+            error,
+        })
+    })?;
     Async::new(TcpListener::from(socket.fd)).map_err(|error| Error::Kernel("epoll", error))
 }
 

@@ -6,11 +6,13 @@ use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 
 pub fn tests() -> Vec<Trial> {
     trials!["injector::serve":
         it_serves_until_it_is_told_to_stop,
         what_keeps_it_from_serving_is_told,
+        a_port_in_use_is_refused_with_the_flag_that_gave_it,
     ]
 }
 
@@ -65,5 +67,17 @@ fn what_keeps_it_from_serving_is_told() {
         &folder.run(&["serve"]),
         2,
         &["there is no certificate: write --cert FILE"],
+    );
+}
+
+fn a_port_in_use_is_refused_with_the_flag_that_gave_it() {
+    let folder = folder();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let listen = ["--addr=127.0.0.1", "--port", &port];
+    assert_refused(
+        &folder.run(&[&CERTIFICATE[..], &listen].concat()),
+        1,
+        &["probelet-inject: --port: 127.0.0.1:", "in use"],
     );
 }
