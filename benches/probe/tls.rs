@@ -1,19 +1,16 @@
-//! The two ends of TLS that the bench plays by itself: the least that probes an app over TLS, blocking
-//! and in few lines, with the cipher suites and groups of probelet; and an app that never finishes a
-//! handshake.
+//! The bench's own ends of TLS: the least that probes an app over TLS, blocking, with probelet's configuration; and an
+//! app that never finishes a handshake.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::{self, cipher_suite as suite, kx_group};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use probelet::net::TlsFiles;
+use probelet::net::tls::Tls;
+use rustls::crypto::ring;
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
 /// Bytes at the end of the server's flight that an app which stalls keeps to itself.
 const KEPT_BACK: usize = 16;
@@ -24,7 +21,10 @@ const KEPT_BACK: usize = 16;
 /// # Errors
 /// A probe's; the end of the input.
 pub fn direct(app: u16) -> io::Result<()> {
-    let config = Arc::new(client().map_err(io::Error::other)?);
+    // That of the agent: the hello is as long and the app chooses alike.
+    let tls =
+        Tls::load(TlsFiles::default()).map_err(|error| io::Error::other(format!("{error:?}")))?;
+    let config = tls.client_config();
     let head = crate::client::head("/healthz", app);
     let (mut requests, mut done) = (io::stdin().lock(), io::stdout().lock());
     let mut byte = *b".";
@@ -38,7 +38,9 @@ pub fn direct(app: u16) -> io::Result<()> {
 
 fn probe(config: &Arc<ClientConfig>, app: u16, head: &str) -> io::Result<()> {
     let name = ServerName::from(Ipv4Addr::LOCALHOST);
-    let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+    let protocols = ["h2", "http/1.1"].map(|name| name.as_bytes().to_vec());
+    let connection = ClientConnection::new_with_alpn(config.clone(), name, protocols.to_vec());
+    let connection = connection.map_err(io::Error::other)?;
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, app))?;
     let mut stream = StreamOwned::new(connection, stream);
     stream.write_all(head.as_bytes())?;
@@ -52,89 +54,6 @@ fn probe(config: &Arc<ClientConfig>, app: u16, head: &str) -> io::Result<()> {
     match answer.starts_with(b"HTTP/1.1 200") {
         true => Ok(()),
         false => Err(io::Error::other("the app did not answer with 200")),
-    }
-}
-
-/// The suites, groups and signature schemes of `net::tls`, in its order: the hello is as long and the app
-/// chooses alike. Nothing is verified, no session is kept.
-fn client() -> Result<ClientConfig, Error> {
-    let provider = CryptoProvider {
-        cipher_suites: vec![
-            suite::TLS13_AES_128_GCM_SHA256,
-            suite::TLS13_AES_256_GCM_SHA384,
-            suite::TLS13_CHACHA20_POLY1305_SHA256,
-            suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-            suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-            suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-            suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-            suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-        ],
-        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
-        ..ring::default_provider()
-    };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.resumption = Resumption::disabled();
-    Ok(config)
-}
-
-/// What Go's client offers.
-const SCHEMES: [SignatureScheme; 12] = [
-    SignatureScheme::RSA_PSS_SHA256,
-    SignatureScheme::ECDSA_NISTP256_SHA256,
-    SignatureScheme::ED25519,
-    SignatureScheme::RSA_PSS_SHA384,
-    SignatureScheme::RSA_PSS_SHA512,
-    SignatureScheme::RSA_PKCS1_SHA256,
-    SignatureScheme::RSA_PKCS1_SHA384,
-    SignatureScheme::RSA_PKCS1_SHA512,
-    SignatureScheme::ECDSA_NISTP384_SHA384,
-    SignatureScheme::ECDSA_NISTP521_SHA512,
-    SignatureScheme::RSA_PKCS1_SHA1,
-    SignatureScheme::ECDSA_SHA1_Legacy,
-];
-
-/// Takes any certificate, as kubelet does.
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        SCHEMES.to_vec()
     }
 }
 

@@ -10,12 +10,12 @@ use frame::HEADER_BYTES;
 
 mod exchange;
 mod fields;
-mod frame;
+pub mod frame;
 mod write;
 
 pub use exchange::Exchange;
 pub use fields::H2Head;
-pub use write::{Body, write_data, write_headers, write_opening};
+pub use write::{Body, PREFACE, write_data, write_headers, write_opening};
 
 /// Bytes of the longest payload either side sends: SETTINGS_MAX_FRAME_SIZE as it is when nothing is said
 /// about it (RFC 9113 section 6.5.2).

@@ -1,24 +1,10 @@
-//! Frames of HTTP/2 as bytes, right or wrong, written by hand so that they owe nothing to the code
-//! under test (RFC 9113 section 6).
+//! Frames of HTTP/2 as bytes, valid or not (RFC 9113 section 6): headers by the library, payloads by hand.
 
-/// What a client says first.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PUSH_PROMISE: u8 = 5;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-pub const WINDOW_UPDATE: u8 = 8;
-pub const CONTINUATION: u8 = 9;
-
-pub const END_STREAM: u8 = 1;
-pub const ACK: u8 = 1;
-pub const END_HEADERS: u8 = 4;
-pub const PADDED: u8 = 8;
-pub const PRIORITY: u8 = 0x20;
+pub use probelet::wire::h2::PREFACE;
+pub use probelet::wire::h2::frame::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHeader, GOAWAY, HAS_PRIORITY, HEADERS,
+    PADDED, PING, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
 
 pub const NO_ERROR: u32 = 0;
 pub const PROTOCOL_ERROR: u32 = 1;
@@ -39,12 +25,13 @@ pub struct Frame {
 
 /// Any frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("24 bits").to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
+    let header = FrameHeader {
+        len: u32::try_from(payload.len()).expect("24 bits"),
+        kind,
+        flags,
+        stream,
+    };
+    [&header.bytes(), payload].concat()
 }
 
 /// SETTINGS of pairs of identifier and value.

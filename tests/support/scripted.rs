@@ -2,7 +2,7 @@
 //! of HTTP/2, so that it can break off at each stage.
 
 use super::fake_app::{Step, play};
-use super::frames::{self, Frame};
+use super::frames::{self, Frame, FrameHeader};
 use super::line::{Line, Security};
 use super::{WAIT_LIMIT, within};
 use std::collections::{HashMap, VecDeque};
@@ -211,13 +211,12 @@ impl Stage<'_> {
             self.greeted = true;
             (preface == frames::PREFACE).then_some(())?;
         }
-        let head: [u8; 9] = self.bytes(9)?.try_into().ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let header = FrameHeader::parse(self.bytes(9)?.try_into().ok()?);
         let frame = Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-            payload: self.bytes(length as usize)?,
+            kind: header.kind,
+            flags: header.flags,
+            stream: header.stream,
+            payload: self.bytes(header.len as usize)?,
         };
         let frames = self.shared.frames.lock();
         frames

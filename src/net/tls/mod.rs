@@ -18,8 +18,11 @@ pub use stream::TlsStream;
 use core::cell::RefCell;
 use core::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::tls_options::{TlsFiles, TlsReload};
+use rustls::ClientConfig;
+
+use super::tls_options::{Curves, TlsFiles, TlsReload};
 use crate::limits;
 use crate::pem::FileError;
 use credentials::Credentials;
@@ -48,6 +51,12 @@ impl Tls {
             credentials: RefCell::new(credentials),
             permits: HandshakePermits::new(PortShares::new(limits::HANDSHAKES)),
         })
+    }
+
+    /// The configuration that a probe's connections share, without ALPN; for other clients that are compared with the
+    /// agent.
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        self.credentials.borrow_mut().shared(Curves::Usable).config
     }
 
     /// Number of connections given up before they had a handshake permit, since the last call.

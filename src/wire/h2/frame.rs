@@ -3,15 +3,25 @@
 /// Bytes of a frame header.
 pub const HEADER_BYTES: usize = 9;
 
+/// RFC 9113 section 6.1.
 pub const DATA: u8 = 0;
+/// RFC 9113 section 6.2.
 pub const HEADERS: u8 = 1;
+/// RFC 9113 section 6.3.
 pub const PRIORITY: u8 = 2;
+/// RFC 9113 section 6.4.
 pub const RST_STREAM: u8 = 3;
+/// RFC 9113 section 6.5.
 pub const SETTINGS: u8 = 4;
+/// RFC 9113 section 6.6.
 pub const PUSH_PROMISE: u8 = 5;
+/// RFC 9113 section 6.7.
 pub const PING: u8 = 6;
+/// RFC 9113 section 6.8.
 pub const GOAWAY: u8 = 7;
+/// RFC 9113 section 6.9.
 pub const WINDOW_UPDATE: u8 = 8;
+/// RFC 9113 section 6.10.
 pub const CONTINUATION: u8 = 9;
 
 /// Of DATA and HEADERS.
@@ -27,9 +37,13 @@ pub const HAS_PRIORITY: u8 = 0x20;
 
 /// RFC 9113 section 6.5.2.
 pub const SETTING_ENABLE_PUSH: u16 = 2;
+/// RFC 9113 section 6.5.2.
 pub const SETTING_MAX_CONCURRENT_STREAMS: u16 = 3;
+/// RFC 9113 section 6.5.2.
 pub const SETTING_INITIAL_WINDOW_SIZE: u16 = 4;
+/// RFC 9113 section 6.5.2.
 pub const SETTING_MAX_FRAME_SIZE: u16 = 5;
+/// RFC 9113 section 6.5.2.
 pub const SETTING_MAX_HEADER_LIST_SIZE: u16 = 6;
 /// RFC 8441 section 3.
 pub const SETTING_ENABLE_CONNECT_PROTOCOL: u16 = 8;
@@ -46,13 +60,16 @@ pub const STREAM: u32 = 1;
 pub struct FrameHeader {
     /// Bytes of the payload; 24 bits.
     pub len: u32,
+    /// Its type.
     pub kind: u8,
+    /// Its flags; their meaning depends on the type.
     pub flags: u8,
     /// 31 bits.
     pub stream: u32,
 }
 
 impl FrameHeader {
+    /// The header in these bytes.
     pub fn parse(bytes: [u8; HEADER_BYTES]) -> Self {
         let [a, b, c, kind, flags, stream @ ..] = bytes;
         FrameHeader {
@@ -64,12 +81,14 @@ impl FrameHeader {
         }
     }
 
+    /// The header as bytes.
     pub fn bytes(&self) -> [u8; HEADER_BYTES] {
         let [_, a, b, c] = self.len.to_be_bytes();
         let [d, e, f, g] = self.stream.to_be_bytes();
         [a, b, c, self.kind, self.flags, d, e, f, g]
     }
 
+    /// Whether a flag is set.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }

@@ -8,7 +8,7 @@ use crate::wire::fields::{FieldSink, Fields, Value};
 use crate::wire::window::Window;
 
 /// The client's connection preface (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Writes what the connection starts with, as Go's transport does: preface, SETTINGS (no push, the window of
 /// the stream, the size of frames and of heads) and the window of the connection.

@@ -45,7 +45,7 @@ pub(super) fn add_to(cases: &mut Http2Cases) {
         &[headers(END_STREAM | PADDED, &padded)],
     );
     let weighted = [&[0, 0, 0, 0, 9][..], &head("200", &[])].concat();
-    let flags = END_STREAM | frames::PRIORITY;
+    let flags = END_STREAM | frames::HAS_PRIORITY;
     cases.respond("head-with-priority", FINE, &[headers(flags, &weighted)]);
 }
 
