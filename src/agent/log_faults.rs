@@ -62,7 +62,7 @@ impl EventLog {
                     .limited_line(limit, Level::Warn, message)
                     .field("part", part)
                     .field("path", &error.path)
-                    .field("error", &error.error);
+                    .field("error", error.error);
             }
         }
     }
