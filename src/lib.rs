@@ -5,12 +5,11 @@
 //!
 //! | layer       | what it is for |
 //! |-------------|----------------|
-//! | `cli`     | what was typed: command, flags, help and version |
+//! | `cli`     | the flags of both programs, one table a command: parsing, help, man pages, completions, docs |
 //! | `agent`   | the status port: accept, route, answer, log, metrics, drain |
 //! | `check`   | one probe from the command line, told in a line; beside `agent` |
 //! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
 //! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
-//! | `flags`   | `--name VALUE` out of arguments, with suggestions: what the commands of both programs read |
 //! | `config`  | flags, environment and probers JSON to validated, typed tables; all errors before the first bind |
 //! | `telemetry` | log lines, their rate limit, Prometheus text: what agent and webhook report of themselves |
 //! | `net`     | reactor, socket, timer, TLS: the only place that blocks or sleeps |
@@ -37,7 +36,6 @@ pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod config;
-mod flags;
 pub mod forward;
 #[cfg(feature = "inject-library")]
 pub mod inject;

@@ -3,24 +3,24 @@
 use probelet::agent;
 #[cfg(feature = "check")]
 use probelet::check;
-use probelet::cli::{self, Command, Exit};
+use probelet::cli::{self, Action, Exit};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
-        Ok(Command::Run(config)) => match agent::run(config) {
+        Ok(Action::Run(config)) => match agent::run(config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error, error.exit_code()),
         },
         #[cfg(feature = "check")]
-        Ok(Command::Check(plan)) => match check::run(plan) {
+        Ok(Action::Check(plan)) => match check::run(plan) {
             Ok(report) => say(report.text, true, u8::from(!report.is_healthy)),
             Err(error) => failed(error, 1),
         },
         #[cfg(feature = "check")]
-        Ok(Command::Install(folder)) => match check::install(&folder) {
+        Ok(Action::Install(folder)) => match check::install(&folder) {
             Ok(file) => say(file.display(), true, 0),
             Err(error) => failed(error, 1),
         },

@@ -1,6 +1,7 @@
 //! Arguments to commands to exit code; the only place the process ends.
 
-use probelet::injector::{self, Io};
+use probelet::cli::inject;
+use probelet::injector::Io;
 use std::io;
 use std::process::ExitCode;
 
@@ -10,5 +11,5 @@ fn main() -> ExitCode {
         stdout: &mut io::stdout().lock(),
         stderr: &mut io::stderr(),
     };
-    ExitCode::from(injector::main(std::env::args_os().skip(1), &mut io))
+    ExitCode::from(inject::main(std::env::args_os().skip(1), &mut io))
 }

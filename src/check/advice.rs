@@ -1,6 +1,6 @@
 //! What to look at next, for each way a probe can fail.
 
-use super::scene::Scene;
+use super::failure_context::FailureContext;
 use crate::limits;
 use crate::probe::Failure;
 use core::fmt::Write;
@@ -156,7 +156,7 @@ pub const BROKEN_BODY: &str = "the head came, but the body stalled, was cut shor
     and kubelet errs on that; look at what the app writes after its head";
 
 /// What to look at when a probe failed.
-pub fn of_failure(failure: Failure, scene: Scene) -> String {
+pub fn of_failure(failure: Failure, scene: FailureContext) -> String {
     let common = || ADVICE.iter().find(|(of, _)| *of == failure);
     let text = scene
         .own_advice(failure)
@@ -204,10 +204,10 @@ pub fn of_status(status: u16, is_tls: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::scene::Security;
+    use crate::check::failure_context::Security;
     use core::net::{IpAddr, Ipv4Addr};
 
-    const PLAIN: Scene = Scene {
+    const PLAIN: FailureContext = FailureContext {
         at: Some(SocketAddr::new(
             IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)),
             8080,
@@ -217,13 +217,13 @@ mod tests {
         tls: Security::Plaintext,
     };
 
-    fn scenes() -> impl Iterator<Item = Scene> {
+    fn scenes() -> impl Iterator<Item = FailureContext> {
         let tls = [Security::Plaintext, Security::Begun, Security::Secured];
         let all = tls.into_iter().flat_map(|tls| {
             [(false, false), (false, true), (true, false), (true, true)]
                 .map(move |flags| (tls, flags))
         });
-        all.map(|(tls, (stood, is_grpc))| Scene {
+        all.map(|(tls, (stood, is_grpc))| FailureContext {
             stood,
             is_grpc,
             tls,
@@ -239,7 +239,7 @@ mod tests {
                 assert!(text.contains("; ") && !text.contains('{'), "{text}");
             }
         }
-        let of = |stood| of_failure(Failure::Deadline, Scene { stood, ..PLAIN });
+        let of = |stood| of_failure(Failure::Deadline, FailureContext { stood, ..PLAIN });
         assert!(of(true).starts_with("port 8080 took"));
         assert!(of(false).starts_with("10.0.0.7 did not take"));
     }

@@ -4,20 +4,20 @@
 //! an image that has nothing else. It installs no signal handlers: SIGINT just ends it.
 
 mod advice;
-mod asked;
+mod args_error;
+mod failure_context;
 mod install;
+mod plan;
 mod report;
 mod resolve;
-mod scene;
-mod typed;
-mod typed_error;
+mod synthetic_request;
 mod watch;
 
-pub use asked::Asked;
+pub use args_error::{ArgsError, Fault};
 pub use install::{InstallError, install};
+pub use plan::{Plan, RawArgs};
 pub use report::Report;
-pub use typed::{Plan, Typed};
-pub use typed_error::{Fault, TypedError};
+pub use synthetic_request::SyntheticRequest;
 
 use core::future::pending;
 use core::net::IpAddr;
@@ -35,8 +35,8 @@ use crate::net::{self, Reactor};
 use crate::probe::{
     Dialled, Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, UrlAuthority,
 };
-use asked::USER_AGENT;
 use report::Verdict;
+use synthetic_request::USER_AGENT;
 use watch::{Phase, Watch};
 
 /// Probes once.
@@ -145,8 +145,8 @@ impl Check {
             }
         };
         let probe = HttpProbe {
-            head: &plan.asked.head,
-            bytes: &plan.asked.bytes,
+            head: &plan.request.head,
+            bytes: &plan.request.bytes,
             get,
             dialled,
             is_hook: false,

@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use super::Plan;
 use super::advice;
+use super::failure_context::{FailureContext, Security};
 use super::resolve::NoAddress;
-use super::scene::{Scene, Security};
 use super::watch::{Phase, Watch};
 use crate::config::Action;
 use crate::probe::Outcome;
@@ -97,7 +97,7 @@ impl<'a> Facts<'a> {
         (facts.status, facts.said) = app_status(outcome);
         facts.look_at = match outcome {
             Outcome::Failed(failure) => {
-                let scene = Scene {
+                let scene = FailureContext {
                     at: facts.address,
                     stood: watch.has_connected(),
                     is_grpc: matches!(plan.action, Action::Grpc { .. }),

@@ -34,10 +34,10 @@ fn deaf(at: SocketAddr) -> Vec<OwnedFd> {
 }
 
 fn probed(port: u16, timeout: &str, addresses: &[[u8; 4]]) -> (Outcome, Rc<Watch>) {
-    let plan = Plan::from_typed(Typed {
+    let plan = Plan::from_args(RawArgs {
         url: format!("tcp://app.example:{port}"),
         timeout: Some(timeout.into()),
-        ..Typed::default()
+        ..RawArgs::default()
     });
     let plan = Rc::new(plan.expect("well-formed"));
     let watch = Rc::new(Watch::new(false));

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::scene::Security;
+use super::failure_context::Security;
 use crate::probe::{Event, Observer};
 use crate::telemetry::{Discreet, Quoted};
 use crate::wire::health::GrpcCode;

@@ -1,79 +1,108 @@
 //! `probelet check` and `probelet install`.
 
-use super::{Command, Exit, help};
-use crate::check::{Plan, Typed};
-use crate::flags::{self, Arg};
-use crate::telemetry::Discreet;
+use super::args::Args;
+use super::exit::Exit;
+use super::table::{Block, Command, Table, flags};
+use crate::check::{Plan, RawArgs};
+use crate::limits;
+use std::path::PathBuf;
 
-/// The flags of `check`.
-pub(super) const FLAGS: flags::Command = flags::Command {
+/// `probelet check`.
+pub(super) const CHECK: Command = Command {
     name: "probelet check",
-    valued: &["--cert", "--key", "--timeout", "-H"],
-    bare: &["--json", "--verbose"],
-    repeated: &["-H"],
+    alias: None,
+    summary: "probe once, as the agent and kubelet would, and print the result on one line",
+    usage: &["[FLAGS] URL"],
+    description: &[],
+    blocks: &[
+        Block {
+            title: "URLs",
+            lines: &[
+                "http://HOST[:PORT][/PATH], https://...      HTTP; redirects to the same host are followed",
+                "tcp://HOST:PORT                             whether the port accepts a connection",
+                "grpc://HOST:PORT[/SERVICE], grpcs://...     grpc.health.v1, of the server or of one service",
+            ],
+        },
+        Block {
+            title: "Examples",
+            lines: &[
+                "probelet check http://10.0.0.7:8080/healthz",
+                "probelet check -H 'Host: example.org' --timeout 2.5 --verbose https://10.0.0.7:8443/",
+            ],
+        },
+    ],
+    tables: &[CheckFlags::SECTIONS],
+    variables: None,
+    exit_status: "Times count from the start; after a redirect they are those of the last request. The exit code is 0 \
+                  for what kubelet calls healthy (200 to 399, an accepted connection, SERVING), 1 for anything else, \
+                  and 2 for an error in the arguments.",
 };
 
-/// `install` has none.
-const INSTALL: flags::Command = flags::Command {
+/// `probelet install`.
+pub(super) const INSTALL: Command = Command {
     name: "probelet install",
-    valued: &[],
-    bare: &[],
-    repeated: &[],
+    alias: None,
+    summary: "copy this program to DIR/probelet, for exec probes in an image without a shell",
+    usage: &["DIR"],
+    description: &[
+        "DIR is a volume that an init container shares with the app's container, such as an emptyDir. An identical \
+         copy stays; any other is replaced atomically. The path of the copy is printed.",
+    ],
+    blocks: &[Block {
+        title: "Example",
+        lines: &["probelet install /probelet"],
+    }],
+    tables: &[],
+    variables: None,
+    exit_status: "The exit code is 0, 1 if the copy cannot be written, or 2 for an error in the arguments.",
 };
+
+flags! {
+    /// The flags of `probelet check`.
+    struct CheckFlags {
+        "Flags" {
+            option timeout: Option<String>, value "SECONDS" = Number(limits::PROBE_TIMEOUT.as_secs()),
+                "Limit the whole check to SECONDS, name resolution included";
+            option header (only "-H"): Vec<String>, value "'NAME: VALUE'",
+                "Send this header field, also in place of Host or User-Agent; may be given more than once";
+            option cert: Option<String>, value "FILE",
+                "Send this client certificate with https and grpcs: PEM, with its intermediates";
+            option key: Option<String>, value "FILE",
+                "Use this private key of --cert: PEM, without a passphrase";
+            switch verbose: bool,
+                "Print each step and each request, without secrets, on standard error";
+            switch json: bool,
+                "Print the result as one JSON object";
+        }
+    }
+}
 
 #[inline(never)] // as `check::run`
-pub(super) fn parse(args: &[String]) -> Result<Command, Exit> {
-    let mut typed = Typed::default();
-    let mut url = None;
-    for arg in FLAGS.read(args).map_err(Exit::usage)? {
-        match arg {
-            Arg::Help => return Err(Exit::asked_for(help::check())),
-            Arg::Flag("-H", value) => typed.headers.push(value.into()),
-            Arg::Flag("--timeout", value) => typed.timeout = Some(value.into()),
-            Arg::Flag("--cert", value) => typed.cert = Some(value.into()),
-            Arg::Flag("--key", value) => typed.key = Some(value.into()),
-            Arg::Flag("--json", _) => typed.json = true,
-            Arg::Flag(..) => typed.verbose = true,
-            Arg::Word(word) => once(&mut url, word, "URL")?,
-        }
-    }
-    let url = url.ok_or_else(|| {
-        Exit::usage(
-            "there is no URL to check: write one such as `probelet check http://10.0.0.7:8080/healthz`"
-                .into(),
-        )
-    })?;
-    typed.url = url.into();
-    let plan = Plan::from_typed(typed).map_err(|error| Exit::usage(error.to_string()))?;
-    Ok(Command::Check(plan))
+pub(super) fn parse(args: &[String]) -> Result<Plan, Exit> {
+    let args = Args::split(&CHECK, args)?;
+    let url = args.only_word(
+        "URL",
+        "URL is missing: write one such as `probelet check http://10.0.0.7:8080/healthz`",
+    )?;
+    let flags: CheckFlags = args.fill()?;
+    let args = RawArgs {
+        url: url.into(),
+        timeout: flags.timeout,
+        headers: flags.header,
+        cert: flags.cert,
+        key: flags.key,
+        verbose: flags.verbose,
+        json: flags.json,
+    };
+    Plan::from_args(args).map_err(|error| CHECK.usage_error(error.to_string()))
 }
 
-pub(super) fn parse_install(args: &[String]) -> Result<Command, Exit> {
-    let mut folder = None;
-    for arg in INSTALL.read(args).map_err(Exit::usage)? {
-        match arg {
-            Arg::Help => return Err(Exit::asked_for(help::install())),
-            Arg::Word(word) => once(&mut folder, word, "folder")?,
-            // It knows no flag that could come here.
-            Arg::Flag(..) => {}
-        }
-    }
-    match folder {
-        Some(folder) if !folder.is_empty() => Ok(Command::Install(folder.into())),
-        _ => Err(Exit::usage(
-            "there is no folder to install into: write one such as `probelet install /probelet`"
-                .into(),
-        )),
-    }
-}
-
-fn once<'a>(place: &mut Option<&'a str>, word: &'a str, what: &str) -> Result<(), Exit> {
-    match place.replace(word) {
-        None => Ok(()),
-        Some(_) => Err(Exit::usage(format!(
-            "{} is a second {what}: write one",
-            Discreet(word)
-        ))),
+pub(super) fn parse_install(args: &[String]) -> Result<PathBuf, Exit> {
+    let missing = "DIR is missing: write a directory such as `probelet install /probelet`";
+    let args = Args::split(&INSTALL, args)?;
+    match args.only_word("directory", missing)? {
+        "" => Err(INSTALL.usage_error(missing.into())),
+        directory => Ok(directory.into()),
     }
 }
 

@@ -1,150 +1,153 @@
-//! The text of `--help`, by hand: argh's own lists eighteen flags without order or defaults.
+//! The text of `--help`, from the table of a command.
 
-use crate::limits;
-use crate::net::tls;
+use super::table::{Command, Flag, Program, Section};
+use core::fmt::Write;
 
-/// `probelet --help`
-pub(super) fn top() -> String {
-    "\
-probelet: a health-probe proxy for Kubernetes pods whose ports speak mutual TLS.
+/// Columns of a terminal that the help may fill.
+const COLUMNS: usize = 100;
 
-kubelet has no mesh certificate, so its probes of such a port fail. probelet sits beside the app,
-takes the probes on a plaintext port of its own, makes the real probe and hands back its status.
+/// The widest column of flags; the help of a longer one begins on the next line.
+const FLAG_COLUMNS: usize = 28;
 
-Usage: probelet run [FLAGS]
-       probelet check [FLAGS] URL
-       probelet install DIR
-
-Commands, each with a --help of its own:
-  run          take probes on the status port and probe the app
-  check        probe once, tell how it went, and exit with 0 or 1
-  install      copy this program to where another container can run it
-
-Flags:
-  --help       print this
-  --version    print the version"
-        .into()
+/// The help of a program.
+pub(super) fn of_program(program: &Program) -> String {
+    let mut text = format!("{}: {}.\n", program.name, program.summary);
+    paragraphs(&mut text, program.description);
+    let mut before = "\nUsage: ";
+    for command in program.commands {
+        let first = command.usage.first().unwrap_or(&"");
+        line(&mut text, format_args!("{before}{} {first}", command.name));
+        before = "       ";
+    }
+    text.push_str("\nCommands, each with its own --help:\n");
+    for command in program.commands {
+        let names = [Some(command.word()), command.alias];
+        let names: Vec<&str> = names.into_iter().flatten().collect();
+        entry(&mut text, 20, &names.join(", "), command.summary);
+    }
+    text.push_str("\nFlags:\n");
+    entry(&mut text, 20, "--help", "Print this help");
+    entry(&mut text, 20, "--version", "Print the version");
+    ended(text)
 }
 
-/// `probelet run --help`
-pub(super) fn run() -> String {
+/// The help of a command.
+pub(super) fn of_command(command: &Command) -> String {
+    let mut text = format!("{}: {}.\n", command.name, command.summary);
+    let mut before = "\nUsage: ";
+    for usage in command.usage {
+        line(&mut text, format_args!("{before}{} {usage}", command.name));
+        before = "       ";
+    }
+    paragraphs(&mut text, command.description);
+    if let Some(prefix) = command.variables {
+        paragraphs(&mut text, &[&about_variables(prefix)]);
+    }
+    for block in command.blocks {
+        line(&mut text, format_args!("\n{}:", block.title));
+        for each in block.lines {
+            line(&mut text, format_args!("  {each}"));
+        }
+    }
+    let widths = command.flags().map(|flag| label(flag).len());
+    let fitting = widths.filter(|width| *width <= FLAG_COLUMNS);
+    let width = fitting.max().unwrap_or("--help".len()) + 2;
+    for Section { title, flags } in command.sections() {
+        line(&mut text, format_args!("\n{title}:"));
+        for flag in *flags {
+            entry(&mut text, width, &label(flag), &full(flag));
+        }
+    }
+    text.push('\n');
+    entry(&mut text, width, "--help", "Print this help");
+    paragraphs(&mut text, &[command.exit_status]);
+    ended(text)
+}
+
+/// How flags are also set by variables.
+pub(super) fn about_variables(prefix: &str) -> String {
     format!(
-        r#"probelet run: take kubelet's probes on the status port, probe the app, hand back the status code.
-
-Usage: probelet run [FLAGS]
-
-Example; the second line from another terminal:
-  probelet run --app-probers '{{"/app-health/web/livez":{{"httpGet":{{"path":"/healthz","port":8080}}}}}}'
-  curl -i http://127.0.0.1:15020/app-health/web/livez
-
-A flag is written `--name VALUE` or `--name=VALUE`. Each can also be set as an environment variable:
-PROBELET_ and its name, such as PROBELET_STATUS_PORT for --status-port. A flag goes before a
-variable, and an empty variable counts as unset.
-
-Where probes come in:
-  --status-port PORT        plaintext port that kubelet probes [15020]
-  --status-addr IP          address it listens on [every one, IPv6 and IPv4]
-
-What is probed:
-  --app-probers JSON|@FILE  the probers, as Istio writes them [none]; else ISTIO_KUBE_APP_PROBERS
-  --target-ip IP            the app's address [127.0.0.1]; else POD_IP, then INSTANCE_IP
-  --source-ip IP            address to dial --target-ip from, for probes and forwards [the kernel's
-                            choice]; 127.0.0.6 gets past Istio's interception of the pod's address
-
-When the app speaks TLS{no_tls}:
-  --client-cert FILE        PEM file of the certificate to show an app that asks for one, then its
-                            intermediates [none]; all PEM files are read again when they change
-  --client-key FILE         PEM file of its key, without a passphrase
-  --app-ca FILE             PEM file of the CA certificates that the app's must lead to, whatever
-                            name it has [nothing is verified, as in kubelet]
-  --app-id SPIFFE-ID        the URI it must have beside that, such as spiffe://example.org/web [any]
-
-What is passed through:
-  --forward LISTEN=TARGET   pass TCP connections on as they are, {forwards} times at most [none]:
-                            15032=127.0.0.1:8002 or 0.0.0.0:15032=[::1]:8002
-                            PROBELET_FORWARD takes several, with commas between
-
-When:
-  --deadline-margin MS      answer so many milliseconds before a probe's timeout [{margin}]
-  --shutdown-delay SECONDS  serve on that long after SIGTERM [0]
-
-What is logged, on standard error:
-  --log-level LEVEL         error, warn, info or debug [info]
-  --log-format FORMAT       logfmt or json [logfmt]
-
-How much at once; each can only be lowered:
-  --max-probes N            probes [{probes}]
-  --max-hooks N             lifecycle hooks [{hooks}]
-  --max-reserve N           connections that are told 503 when all else is taken [{reserve}]
-  --max-forwards N          connections passed through [{forward_slots}]
-
-  --help                    print this
-
-A mistake in the flags is told before anything listens, with exit code 2; an address that cannot be
-listened on with 1."#,
-        no_tls = match tls::IS_BUILT {
-            true => "",
-            false => " (this build does not)",
-        },
-        forwards = limits::FORWARDS,
-        margin = limits::DEADLINE_MARGIN.as_millis() as u64,
-        probes = limits::PROBE_SLOTS,
-        hooks = limits::HOOK_SLOTS,
-        reserve = limits::RESERVE_SLOTS,
-        forward_slots = limits::FORWARD_SLOTS,
+        "Each flag can also be set by an environment variable: {prefix} and its name, such as {prefix}STATUS_PORT for \
+         --status-port. A flag takes precedence over a variable, and an empty variable counts as unset."
     )
 }
 
-/// `probelet check --help`
-#[cfg(feature = "check")]
-pub(super) fn check() -> String {
-    format!(
-        "\
-probelet check: probe once, as the agent and kubelet would, and tell how it went in one line.
-
-Usage: probelet check [FLAGS] URL
-
-URLs:
-  http://HOST[:PORT][/PATH], https://...      HTTP, redirects to the same host followed
-  tcp://HOST:PORT                             whether the port takes a connection
-  grpc://HOST:PORT[/SERVICE], grpcs://...     grpc.health.v1, of the server or of one service
-
-Example:
-  probelet check http://10.0.0.7:8080/healthz
-  probelet check -H 'Host: example.org' --timeout 2.5 --verbose https://10.0.0.7:8443/
-
-Flags:
-  --timeout SECONDS    for all of it, the look-up of a name included [{timeout}]
-  -H 'NAME: VALUE'     a header to send, Host and User-Agent too; may be given more than once
-  --cert FILE          client certificate for https and grpcs, PEM, with its chain
-  --key FILE           its private key, PEM
-  --verbose            tell each step and what is sent, without secrets, on standard error
-  --json               tell the result as one JSON object
-  --help               print this
-
-The times in the result count from the start; after a redirect they are the last request's.
-The exit code is 0 for what kubelet calls healthy (200 to 399, a connection that was
-accepted, SERVING), 1 for all else, and 2 for a usage error.",
-        timeout = limits::PROBE_TIMEOUT.as_secs(),
-    )
+/// The names of a flag and of its value.
+pub(super) fn label(flag: &Flag) -> String {
+    let names = flag.spellings.join(", ");
+    match flag.value {
+        Some(value) => format!("{names} {value}"),
+        None => names,
+    }
 }
 
-/// `probelet install --help`
-#[cfg(feature = "check")]
-pub(super) fn install() -> String {
-    "\
-probelet install: copy this program to DIR/probelet, for exec probes in an image that has no shell.
+/// The help of a flag, with its default and its other variables.
+fn full(flag: &Flag) -> String {
+    let mut text = String::from(flag.help);
+    if let Some(default) = &flag.default {
+        // Writing to a string does not fail, here and below.
+        let _ = write!(text, " [{default}]");
+    }
+    if !flag.variables.is_empty() {
+        let _ = write!(text, " (or {})", flag.variables.join(", "));
+    }
+    text
+}
 
-Usage: probelet install DIR
+fn line(text: &mut String, line: core::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(line);
+    let trimmed = text.trim_end_matches(' ').len();
+    text.truncate(trimmed);
+    text.push('\n');
+}
 
-DIR is a volume that an init container and the app's container share, such as an emptyDir. A copy
-that is there already stays when it is the same, and is replaced at once when it is not. The path of
-the copy is printed; exit code 1 says that there is none, and why.
+fn paragraphs(text: &mut String, paragraphs: &[&str]) {
+    for paragraph in paragraphs {
+        text.push('\n');
+        let at = text.len();
+        wrap(text, at, 0, paragraph);
+    }
+}
 
-Example:
-  probelet install /probelet
+/// A label, and what it means in a column beside it.
+fn entry(text: &mut String, width: usize, label: &str, meaning: &str) {
+    let start = text.len();
+    text.push_str("  ");
+    text.push_str(label);
+    if label.len() > width - 2 {
+        text.push('\n');
+        let at = text.len();
+        pad(text, width + 2);
+        wrap(text, at, width + 2, meaning);
+    } else {
+        pad(text, width - label.len());
+        wrap(text, start, width + 2, meaning);
+    }
+}
 
-Flags:
-  --help    print this"
-        .into()
+/// Adds words, with line breaks, to a line that begins at `start`; the lines that follow are indented.
+fn wrap(text: &mut String, start: usize, indent: usize, words: &str) {
+    let mut start = start;
+    let mut is_first = true;
+    for word in words.split(' ') {
+        if !is_first && text.len() - start + 1 + word.len() > COLUMNS {
+            text.push('\n');
+            start = text.len();
+            pad(text, indent);
+        } else if !is_first {
+            text.push(' ');
+        }
+        text.push_str(word);
+        is_first = false;
+    }
+    text.push('\n');
+}
+
+fn pad(text: &mut String, columns: usize) {
+    text.extend(core::iter::repeat_n(' ', columns));
+}
+
+fn ended(mut text: String) -> String {
+    text.truncate(text.trim_end().len());
+    text
 }

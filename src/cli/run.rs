@@ -1,75 +1,115 @@
-//! `probelet run`: argh fills in `config`'s `Settings`, which turns them into what is meant.
+//! `probelet run`.
 
-use super::{Command, Exit, help};
-use crate::config::{Config, Settings};
-use crate::flags::{self, Arg};
+use super::args::Args;
+use super::exit::Exit;
+use super::table::{Block, Command, Table, flags};
+use crate::config::{Config, RawSettings, STATUS_PORT};
 use crate::limits;
-use argh::FromArgs;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 
-/// a health-probe proxy for pods whose ports speak mutual TLS
-#[derive(FromArgs)]
-struct Typed {
-    #[argh(subcommand)]
-    command: TypedCommand,
-}
-
-#[derive(FromArgs)]
-#[argh(subcommand)]
-enum TypedCommand {
-    Run(Settings),
-}
-
-/// The flags, for a name that is none of them.
-pub(super) const FLAGS: flags::Command = flags::Command {
+/// The command.
+pub(super) const COMMAND: Command = Command {
     name: "probelet run",
-    valued: &[
-        "--app-ca",
-        "--app-id",
-        "--app-probers",
-        "--client-cert",
-        "--client-key",
-        "--deadline-margin",
-        "--forward",
-        "--log-format",
-        "--log-level",
-        "--max-forwards",
-        "--max-hooks",
-        "--max-probes",
-        "--max-reserve",
-        "--shutdown-delay",
-        "--source-ip",
-        "--status-addr",
-        "--status-port",
-        "--target-ip",
+    alias: None,
+    summary: "take kubelet's probes, probe the app, return its status code",
+    usage: &["[FLAGS]"],
+    description: &[
+        #[cfg(not(feature = "tls"))]
+        "This build has no TLS.",
     ],
-    bare: &[],
-    repeated: &["--forward"],
+    blocks: &[Block {
+        title: "Example; the second line from another terminal",
+        lines: &[
+            r#"probelet run --app-probers '{"/app-health/web/livez":{"httpGet":{"path":"/healthz","port":8080}}}'"#,
+            "curl -i http://127.0.0.1:15020/app-health/web/livez",
+        ],
+    }],
+    tables: &[RunFlags::SECTIONS],
+    variables: Some("PROBELET_"),
+    exit_status: "An error in the flags ends the program before it listens, with exit code 2; an address that cannot \
+                  be listened on with 1.",
 };
 
+// As the help of --forward says.
+const _: () = assert!(limits::FORWARDS == 8);
+
+flags! {
+    /// The flags of `probelet run`.
+    pub(super) struct RunFlags fills RawSettings {
+        "Status port" {
+            option status_port: Option<String>, value "PORT" = Number(STATUS_PORT as u64),
+                "Listen for kubelet's probes on this plaintext port";
+            option status_addr: Option<String>, value "IP" = Text("all addresses, IPv6 and IPv4"),
+                "Listen on this address alone";
+        }
+        "Probes" {
+            option app_probers: Option<String>, value "JSON|@FILE" = Text("none"),
+                also ["ISTIO_KUBE_APP_PROBERS"],
+                "Answer these probers, in Istio's JSON, or those of a file";
+            option target_ip: Option<String>, value "IP" = Text("127.0.0.1"), also ["POD_IP", "INSTANCE_IP"],
+                "Connect to the app at this address";
+            option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
+                "Connect to --target-ip from this address, for probes and forwards; 127.0.0.6 bypasses Istio's \
+                 interception of the pod's address";
+        }
+        "TLS to the app" {
+            option client_cert: Option<String>, value "FILE" = Text("none"),
+                "Send this client certificate to an app that requests one: PEM, with its intermediates; all PEM \
+                 files are reloaded when they change";
+            option client_key: Option<String>, value "FILE",
+                "Use this private key of --client-cert: PEM, without a passphrase";
+            option app_ca: Option<String>, value "FILE" = Text("no verification, like kubelet"),
+                "Require the app's certificate to lead to a CA in this PEM file, whatever its name";
+            option app_id: Option<String>, value "SPIFFE-ID" = Text("any"),
+                "Require this URI in the app's certificate too, such as spiffe://example.org/web";
+        }
+        "Forwarded ports" {
+            option forward: Vec<String>, value "LISTEN=TARGET" = Text("none"),
+                "Pass TCP connections through unchanged, such as 15032=127.0.0.1:8002 or \
+                 0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD takes several with commas \
+                 between";
+        }
+        "Timing" {
+            option deadline_margin: Option<String>,
+                value "MS" = Number(limits::DEADLINE_MARGIN.as_millis() as u64),
+                "Answer this many milliseconds before a probe's timeout";
+            option shutdown_delay: Option<String>, value "SECONDS" = Number(0),
+                "Keep serving for SECONDS after SIGTERM";
+        }
+        "Log, on standard error" {
+            option log_level: Option<String>, value "LEVEL" = Text("info"),
+                "Log what is at least this important: error, warn, info or debug";
+            option log_format: Option<String>, value "FORMAT" = Text("logfmt"),
+                "Write lines as logfmt or json";
+        }
+        "Capacity, which can only be lowered" {
+            option max_probes: Option<String>, value "N" = Number(limits::PROBE_SLOTS as u64),
+                "Run at most N probes at once";
+            option max_hooks: Option<String>, value "N" = Number(limits::HOOK_SLOTS as u64),
+                "Run at most N lifecycle hooks at once";
+            option max_reserve: Option<String>, value "N" = Number(limits::RESERVE_SLOTS as u64),
+                "Answer at most N connections at once with 503 when all other slots are taken";
+            option max_forwards: Option<String>, value "N" = Number(limits::FORWARD_SLOTS as u64),
+                "Forward at most N connections at once";
+        }
+    }
+}
+
+/// Parses the arguments after `run`, and the environment.
 pub(super) fn parse(
     args: &[String],
     env: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, Exit> {
-    let mut split = vec!["run"];
-    for arg in FLAGS.read(args).map_err(Exit::usage)? {
-        match arg {
-            Arg::Help => return Err(Exit::asked_for(help::run())),
-            Arg::Flag(name, value) => split.extend([name, value]),
-            Arg::Word(word) => return Err(Exit::usage(FLAGS.no_flag(word))),
-        }
-    }
-    let typed = Typed::from_args(&["probelet"], &split)
-        .map_err(|early| Exit::usage(early.output.trim_end().into()))?;
-    let TypedCommand::Run(settings) = typed.command;
-    Ok(Command::Run(Config::from_settings(
-        &settings, env, read_file,
-    )?))
+) -> Result<Config, Exit> {
+    let args = Args::split(&COMMAND, args)?;
+    args.check_no_words()?;
+    let settings = args.fill::<RunFlags>()?.into();
+    Config::from_settings(&settings, env, read_file)
+        .map_err(|error| COMMAND.usage_error(error.to_string()))
 }
 
-/// A file's bytes; of one that never ends, no more than one over what is then refused.
+/// The bytes of a file, at most one more than is accepted: it may have no end.
 fn read_file(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = limits::PROBERS_JSON_BYTES as u64 + 1;

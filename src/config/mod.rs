@@ -8,6 +8,7 @@ mod json;
 mod listen;
 mod listen_error;
 mod members;
+mod nearest;
 mod probers;
 mod probers_error;
 mod settings;
@@ -21,8 +22,12 @@ use crate::telemetry::LogSettings;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 pub use listen_error::{ListenError, ListenFlags};
+#[cfg(feature = "inject-library")]
+pub(crate) use nearest::closest;
+pub(crate) use nearest::nearest;
 pub use probers_error::{ProbersError, Problem, Rule};
-pub use settings::{Settings, validate};
+pub(crate) use settings::STATUS_PORT;
+pub use settings::{RawSettings, validate};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{format, level, seconds};
 pub use settings_error::{ConfigError, Fault};

@@ -1,5 +1,4 @@
-//! The settings as they are typed, which argh fills in, and the way from there, and from what the
-//! environment adds, to what is meant.
+//! From the values of flags and environment variables to a configuration.
 
 use super::checks::Names;
 use super::settings_error::{ConfigError, Fault};
@@ -12,65 +11,29 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 /// The status port, which Istio's agent has as well.
-const STATUS_PORT: u16 = 15020;
+pub(crate) const STATUS_PORT: u16 = 15020;
 
-/// take probes on the status port and probe the app
-#[derive(argh::FromArgs, Clone, Debug, Default, PartialEq, Eq)]
-#[argh(subcommand, name = "run")]
-pub struct Settings {
-    /// port that kubelet probes
-    #[argh(option)]
+/// The values of flags, before the environment is read. A field is the flag of its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the help of each flag describes it")]
+pub struct RawSettings {
     pub status_port: Option<String>,
-    /// address the status port listens on
-    #[argh(option)]
     pub status_addr: Option<String>,
-    /// the app's address
-    #[argh(option)]
     pub target_ip: Option<String>,
-    /// address to probe from
-    #[argh(option)]
     pub source_ip: Option<String>,
-    /// what to probe: JSON, or @ and a file of it
-    #[argh(option)]
     pub app_probers: Option<String>,
-    /// LISTEN=TARGET to pass through
-    #[argh(option)]
     pub forward: Vec<String>,
-    /// file of our certificate, for an app that wants one
-    #[argh(option)]
     pub client_cert: Option<String>,
-    /// file of its key
-    #[argh(option)]
     pub client_key: Option<String>,
-    /// file of the CA certificates the app's must lead to
-    #[argh(option)]
     pub app_ca: Option<String>,
-    /// SPIFFE ID the app's certificate must have
-    #[argh(option)]
     pub app_id: Option<String>,
-    /// milliseconds to answer before a probe's timeout
-    #[argh(option)]
     pub deadline_margin: Option<String>,
-    /// seconds to serve on after SIGTERM
-    #[argh(option)]
     pub shutdown_delay: Option<String>,
-    /// least important log line that is written
-    #[argh(option)]
     pub log_level: Option<String>,
-    /// shape of a log line
-    #[argh(option)]
     pub log_format: Option<String>,
-    /// probes at once
-    #[argh(option)]
     pub max_probes: Option<String>,
-    /// lifecycle hooks at once
-    #[argh(option)]
     pub max_hooks: Option<String>,
-    /// connections that are told 503
-    #[argh(option)]
     pub max_reserve: Option<String>,
-    /// forwarded connections at once
-    #[argh(option)]
     pub max_forwards: Option<String>,
 }
 
@@ -106,7 +69,7 @@ impl Config {
     /// # Errors
     /// The first setting that is not valid by itself, or that contradicts another.
     pub fn from_settings(
-        typed: &Settings,
+        typed: &RawSettings,
         env: impl Fn(&str) -> Option<OsString>,
         read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
@@ -122,7 +85,7 @@ impl Config {
 /// # Errors
 /// The error with which the agent would exit.
 pub fn validate(
-    typed: &Settings,
+    typed: &RawSettings,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), Box<ConfigError>> {
     let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
@@ -230,7 +193,7 @@ type Forwards = (Vec<Forward>, Vec<Box<str>>);
 
 /// Where settings come from.
 pub(super) struct Sources<'a> {
-    pub(super) typed: &'a Settings,
+    pub(super) typed: &'a RawSettings,
     env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 

@@ -3,7 +3,7 @@
 
 use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
 use super::version::Version;
-use crate::flags::nearest;
+use crate::config::nearest;
 use crate::telemetry::Quoted;
 use core::fmt;
 use core::net::IpAddr;

@@ -2,32 +2,31 @@
 //! Ignore leaves pods bare in silence.
 
 use super::documents::documents;
-use super::inputs::{Input, inputs};
-use super::{Io, Stop, help, settings, typed};
-use crate::flags;
+use super::inputs::{Input, InputOptions, inputs};
+use super::io::{Error, Io};
+use super::settings::SettingSources;
 use crate::inject::{Done, Report, Settings, Task, Verdict, resources};
 use crate::limits;
 use crate::manifest::Document;
-use crate::telemetry::Quoted;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// The flags of `audit`.
-pub(super) const FLAGS: flags::Command = flags::Command {
-    name: "probelet-inject audit",
-    valued: &[
-        "--config",
-        "--filename",
-        "--namespace-label",
-        "--output",
-        "-f",
-    ],
-    bare: &["--recursive", "-R"],
-    repeated: &["--filename", "-f"],
-};
+/// The options of `audit`.
+#[derive(Debug)]
+pub(crate) struct AuditOptions {
+    pub(crate) inputs: InputOptions,
+    /// The label of the namespaces that count.
+    pub(crate) label: Label,
+    pub(crate) is_json: bool,
+    pub(crate) settings: SettingSources,
+}
 
-/// The label of namespaces whose pods the webhook is shown, where it is deployed as we have it.
-pub(super) const LABEL: &str = "probelet.dev/injection=enabled";
+/// A label and its value.
+#[derive(Debug)]
+pub(crate) struct Label {
+    pub(crate) key: Box<str>,
+    pub(crate) value: Box<str>,
+}
 
 /// Namespaces whose pods it is never shown.
 const LEFT_OUT: [&str; 4] = [
@@ -37,25 +36,13 @@ const LEFT_OUT: [&str; 4] = [
     "probelet-system",
 ];
 
-/// Tells them; the exit code is 1 if there are any, or if something could not be read.
-pub(super) fn run(args: &[String], io: &mut Io<'_>) -> Result<u8, Stop> {
-    let (mut names, mut is_recursive, mut is_json) = (Vec::new(), false, false);
-    let mut settings = settings::Typed::default();
-    let mut label = LABEL;
-    for (flag, value) in typed::read(&FLAGS, args, help::audit)? {
-        match flag {
-            "-f" | "--filename" => names.push(value),
-            "-R" | "--recursive" => is_recursive = true,
-            "--namespace-label" => label = value,
-            "--output" => is_json = format(value)?,
-            flag => settings.take(flag, value)?,
-        }
-    }
-    let inputs = inputs(&names, is_recursive)?;
+/// Prints the resources that are not injected. Returns the exit code: 1 if there are any, or if something cannot be read.
+pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
+    let inputs = inputs(&options.inputs)?;
     let mut audit = Audit {
-        settings: settings.settings()?,
-        label: pair(label)?,
-        is_json,
+        settings: options.settings.load()?,
+        label: options.label,
+        is_json: options.is_json,
         is_clean: true,
         namespaces: HashMap::new(),
         found: Vec::new(),
@@ -64,34 +51,13 @@ pub(super) fn run(args: &[String], io: &mut Io<'_>) -> Result<u8, Stop> {
     for input in &inputs {
         audit.input(input, io)?;
     }
-    audit.tell(io)
-}
-
-fn format(value: &str) -> Result<bool, Stop> {
-    match value {
-        "text" => Ok(false),
-        "json" => Ok(true),
-        other => Err(Stop::Usage(format!(
-            "--output is {}: write text or json",
-            Quoted(other)
-        ))),
-    }
-}
-
-fn pair(label: &str) -> Result<(&str, &str), Stop> {
-    let pair = label.split_once('=').filter(|(key, _)| !key.is_empty());
-    pair.ok_or_else(|| {
-        let found = Quoted(label);
-        Stop::Usage(format!(
-            "--namespace-label is {found}: write KEY=VALUE, such as {LABEL}"
-        ))
-    })
+    audit.print(io)
 }
 
 /// What came of all inputs. A namespace may come behind its pods, so nothing is told before the end.
-struct Audit<'a> {
+struct Audit {
     settings: Settings,
-    label: (&'a str, &'a str),
+    label: Label,
     is_json: bool,
     /// Whether all could be read.
     is_clean: bool,
@@ -110,8 +76,8 @@ struct Found {
     warnings: Vec<String>,
 }
 
-impl Audit<'_> {
-    fn input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Stop> {
+impl Audit {
+    fn input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
         let reader = match input.open(io.stdin) {
             Ok(reader) => reader,
             Err(what) => {
@@ -132,7 +98,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    fn document(&mut self, document: &Document) -> Result<(), Stop> {
+    fn document(&mut self, document: &Document) -> Result<(), Error> {
         let value = document.value();
         for report in resources(value, document, Task::Inject, &self.settings) {
             let resource = report.at.resolve(value).unwrap_or(&Value::Null);
@@ -145,14 +111,14 @@ impl Audit<'_> {
         Ok(())
     }
 
-    fn namespace(&mut self, name: &str, resource: &Value) -> Result<(), Stop> {
-        let (key, value) = self.label;
-        let has_label = resource["metadata"]["labels"][key] == value;
+    fn namespace(&mut self, name: &str, resource: &Value) -> Result<(), Error> {
+        let label = &resource["metadata"]["labels"][&*self.label.key];
+        let has_label = *label == *self.label.value;
         self.namespaces.insert(name.into(), has_label);
         self.hold(name.len())
     }
 
-    fn resource(&mut self, report: &Report) -> Result<(), Stop> {
+    fn resource(&mut self, report: &Report) -> Result<(), Error> {
         let namespace = report.namespace.as_deref().unwrap_or("default");
         let is_well = matches!(report.verdict, Verdict::Unchanged(_));
         if is_well || LEFT_OUT.contains(&namespace) {
@@ -177,18 +143,18 @@ impl Audit<'_> {
     }
 
     /// What is kept of one is some words more than its text.
-    fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
+    fn hold(&mut self, bytes: usize) -> Result<(), Error> {
         self.held += bytes + 128;
         match self.held > limits::AUDIT_BYTES {
             false => Ok(()),
-            true => Err(Stop::Failed(format!(
+            true => Err(Error::Failed(format!(
                 "there is more than {} MiB to tell: name fewer manifests at once, such as those of one namespace",
                 limits::AUDIT_BYTES >> 20
             ))),
         }
     }
 
-    fn tell(self, io: &mut Io<'_>) -> Result<u8, Stop> {
+    fn print(self, io: &mut Io<'_>) -> Result<u8, Error> {
         let mut is_clean = self.is_clean;
         for found in &self.found {
             let counts = self.namespaces.get(&found.namespace).copied();
@@ -200,10 +166,10 @@ impl Audit<'_> {
             }
             if let Some(line) = &found.line {
                 is_clean = false;
-                writeln!(io.stdout, "{line}").map_err(|error| Stop::stdout(&error))?;
+                writeln!(io.stdout, "{line}").map_err(|error| Error::stdout(&error))?;
             }
         }
-        io.stdout.flush().map_err(|error| Stop::stdout(&error))?;
+        io.stdout.flush().map_err(|error| Error::stdout(&error))?;
         Ok(u8::from(!is_clean))
     }
 }

@@ -1,8 +1,8 @@
 //! `--diff`: what would change, as a unified diff of each file. It is made line by line, so that no more than
 //! one document and one hunk are in memory.
 
-use super::Stop;
 use super::inputs::Input;
+use super::io::Error;
 use super::output::{Held, Output, Passed};
 use similar::{ChangeTag, TextDiff};
 use std::collections::VecDeque;
@@ -40,7 +40,7 @@ impl Diffs {
 }
 
 impl Output for Diffs {
-    fn input(&mut self, input: &Input) -> Result<(), Stop> {
+    fn input(&mut self, input: &Input) -> Result<(), Error> {
         self.held.write(&self.file.hunk())?;
         let name = input.name();
         self.file = FileDiff {
@@ -50,7 +50,7 @@ impl Output for Diffs {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
         let (was, is) = (lines(passed.was), lines(passed.is));
         if passed.was == passed.is {
             return was
@@ -65,7 +65,7 @@ impl Output for Diffs {
             })
     }
 
-    fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Stop> {
+    fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
         self.held.write(&self.file.hunk())?;
         self.held.release(stdout)
     }

@@ -3,154 +3,86 @@
 use super::diff::Diffs;
 use super::documents::{Place, Read, documents};
 use super::in_place::InPlace;
-use super::inputs::{Input, inputs};
+use super::inputs::{Input, InputOptions, inputs};
+use super::io::{Error, Io};
 use super::output::{Held, Manifests, Output, Passed};
 use super::patch::Patches;
-use super::{Io, Stop, help, settings, typed};
-use crate::flags;
+use super::settings::SettingSources;
 use crate::inject::{Report, Settings, Task, Verdict, resources};
 use crate::manifest::{Edit, sort_edits};
-use crate::telemetry::Quoted;
 use core::fmt::Display;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
-/// The flags of `file`.
-pub(super) const FLAGS: flags::Command = flags::Command {
-    name: "probelet-inject file",
-    valued: &[
-        "--config",
-        "--filename",
-        "--image",
-        "--image-pull-policy",
-        "--kube-version",
-        "--output",
-        "--resources",
-        "--sidecar",
-        "--source-ip",
-        "--status-port",
-        "--target-ip",
-        "-f",
-        "-o",
-    ],
-    bare: &[
-        "--check",
-        "--diff",
-        "--in-place",
-        "--recursive",
-        "--uninject",
-        "-R",
-    ],
-    repeated: &["--filename", "-f"],
-};
-
-/// What was typed.
-#[derive(Default)]
-struct Typed<'a> {
-    names: Vec<&'a str>,
-    is_recursive: bool,
-    is_uninject: bool,
-    /// Behind `-o`.
-    file: Option<&'a str>,
-    /// Behind `--output`.
-    format: Option<&'a str>,
-    is_in_place: bool,
-    is_diff: bool,
-    is_check: bool,
-    settings: settings::Typed<'a>,
+/// The options of `file`.
+#[derive(Debug)]
+pub(crate) struct FileOptions {
+    pub(crate) inputs: InputOptions,
+    pub(crate) task: Task,
+    pub(crate) destination: Destination,
+    pub(crate) settings: SettingSources,
 }
 
-impl<'a> Typed<'a> {
-    fn read(args: &'a [String]) -> Result<Self, Stop> {
-        let mut typed = Self::default();
-        for (flag, value) in typed::read(&FLAGS, args, help::file)? {
-            match flag {
-                "-f" | "--filename" => typed.names.push(value),
-                "-R" | "--recursive" => typed.is_recursive = true,
-                "--uninject" => typed.is_uninject = true,
-                "-o" => typed.file = Some(value),
-                "--output" => typed.format = Some(value),
-                "--in-place" => typed.is_in_place = true,
-                "--diff" => typed.is_diff = true,
-                "--check" => typed.is_check = true,
-                flag => typed.settings.take(flag, value)?,
-            }
-        }
-        typed.check()?;
-        Ok(typed)
-    }
+/// Where the result goes.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// To a file, or to standard output.
+    Write {
+        file: Option<PathBuf>,
+        format: Format,
+    },
+    /// To the input files that change.
+    InPlace,
+    /// To standard output, as a unified diff.
+    Diff,
+    /// Nowhere: the exit code is 1 if anything would change.
+    Nowhere,
+}
 
-    /// What cannot be meant together, and `-o` and `--output` in each other's place.
-    fn check(&self) -> Result<(), Stop> {
-        let modes = [
-            ("-o", self.file.is_some()),
-            ("--in-place", self.is_in_place),
-            ("--diff", self.is_diff),
-            ("--check", self.is_check),
-        ];
-        let mut given = modes.iter().filter(|(_, given)| *given);
-        if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
-            return Err(Stop::Usage(format!(
-                "{one} and {other} are two places for the result: write one of them"
-            )));
-        }
-        if self.file == Some("") {
-            return Err(Stop::Usage("-o is empty: write the name of a file".into()));
-        }
-        if let Some(format @ ("yaml" | "json" | "patch")) = self.file {
-            return Err(Stop::Usage(format!(
-                "-o is the file to write, as istioctl's: write `--output {format}` for the format, or \
-                 `-o ./{format}` for a file of that name"
-            )));
-        }
-        match self.format {
-            None | Some("yaml") => Ok(()),
-            Some("patch") if self.is_in_place || self.is_diff || self.is_check => {
-                Err(Stop::Usage(
-                    "--output patch goes to standard output or to a file: leave --in-place, --diff and \
-                     --check out"
-                        .into(),
-                ))
-            }
-            Some("patch") => Ok(()),
-            Some(other) => Err(Stop::Usage(format!(
-                "--output is {}: write yaml or patch; a file to write goes behind -o",
-                Quoted(other)
-            ))),
+/// What is written for a document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format {
+    /// The document itself.
+    Manifests,
+    /// A JSON Patch for each resource that changes.
+    Patches,
+}
+
+impl Destination {
+    /// Whether no input is changed and no result written.
+    fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Diff | Self::Nowhere => true,
+            Self::Write { .. } | Self::InPlace => false,
         }
     }
 
-    /// Where results go; `--check` has none.
-    fn output(&self, inputs: &[Input]) -> Result<Option<Box<dyn Output>>, Stop> {
-        if self.is_check {
-            return Ok(None);
-        }
-        if self.is_in_place {
-            return Ok(Some(Box::new(InPlace::of(inputs)?)));
-        }
-        let held = Held::new(self.file.map(Path::new))?;
-        Ok(Some(match self.format {
-            _ if self.is_diff => Box::new(Diffs::new(held)),
-            Some("patch") => Box::new(Patches(held)),
-            _ => Box::new(Manifests::new(held)),
+    fn output(&self, inputs: &[Input]) -> Result<Option<Box<dyn Output>>, Error> {
+        Ok(Some(match self {
+            Self::Nowhere => return Ok(None),
+            Self::InPlace => Box::new(InPlace::new(inputs)?),
+            Self::Diff => Box::new(Diffs::new(Held::new(None)?)),
+            Self::Write { file, format } => {
+                let held = Held::new(file.as_deref())?;
+                match format {
+                    Format::Manifests => Box::new(Manifests::new(held)),
+                    Format::Patches => Box::new(Patches(held)),
+                }
+            }
         }))
     }
 }
 
-/// Does what was typed; the exit code.
-pub(super) fn run(args: &[String], io: &mut Io<'_>) -> Result<u8, Stop> {
-    let typed = Typed::read(args)?;
-    let inputs = inputs(&typed.names, typed.is_recursive)?;
-    let output = typed.output(&inputs)?;
+/// Injects or uninjects. Returns the exit code.
+pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
+    let inputs = inputs(&options.inputs)?;
+    let is_check = matches!(options.destination, Destination::Nowhere);
     let mut run = Run {
-        output,
+        output: options.destination.output(&inputs)?,
         names_files: inputs.len() > 1,
-        is_dry: typed.is_check || typed.is_diff,
-        task: match typed.is_uninject {
-            false => Task::Inject,
-            true => Task::Uninject,
-        },
-        settings: typed.settings.settings()?,
+        is_dry: options.destination.is_dry_run(),
+        task: options.task,
+        settings: options.settings.load()?,
         changed: 0,
         failed: 0,
     };
@@ -162,13 +94,13 @@ pub(super) fn run(args: &[String], io: &mut Io<'_>) -> Result<u8, Stop> {
             if let Some(output) = run.output.take() {
                 output.finish(io.stdout)?;
             }
-            Ok(u8::from(typed.is_check && run.changed > 0))
+            Ok(u8::from(is_check && run.changed > 0))
         }
         _ if run.is_dry => Ok(1),
-        1 => Err(Stop::Failed(
+        1 => Err(Error::Failed(
             "nothing is written, as one document failed".into(),
         )),
-        failed => Err(Stop::Failed(format!(
+        failed => Err(Error::Failed(format!(
             "nothing is written, as {failed} documents failed"
         ))),
     }
@@ -190,7 +122,7 @@ struct Run {
 }
 
 impl Run {
-    fn input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Stop> {
+    fn input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
         let name = input.name();
         let reader = match input.open(io.stdin) {
             Ok(reader) => reader,
@@ -216,7 +148,7 @@ impl Run {
         let _ = writeln!(stderr, "{what}");
     }
 
-    fn document(&mut self, name: &str, read: &Read, stderr: &mut dyn Write) -> Result<(), Stop> {
+    fn document(&mut self, name: &str, read: &Read, stderr: &mut dyn Write) -> Result<(), Error> {
         let document = &read.document;
         let reports = resources(document.value(), document, self.task, &self.settings);
         let edits = edits(&reports);
@@ -251,7 +183,7 @@ impl Run {
     }
 
     /// Takes a document into the output; once one has failed, there will be none.
-    fn pass(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+    fn pass(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
         match &mut self.output {
             Some(output) if self.failed == 0 => output.document(passed),
             _ => Ok(()),

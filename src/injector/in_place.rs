@@ -1,9 +1,9 @@
 //! `--in-place`: each file that changes is replaced, once all documents of all files have passed.
 
-use super::Stop;
+use super::atomic_file::{Replacement, Whole};
 use super::inputs::Input;
+use super::io::Error;
 use super::output::{Output, Passed};
-use super::replacement::{Replacement, Whole};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ struct Current {
 }
 
 impl Current {
-    fn take(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+    fn take(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
         if self.replacement.is_none() && passed.was == passed.is {
             self.kept += passed.was.len() as u64;
             return Ok(());
@@ -39,7 +39,7 @@ impl Current {
     }
 
     /// One that begins with so many bytes of the file itself.
-    fn begin(path: &Path, kept: u64) -> Result<Replacement, Stop> {
+    fn begin(path: &Path, kept: u64) -> Result<Replacement, Error> {
         let mut replacement = Replacement::begin(path)?;
         let copied =
             File::open(path).and_then(|file| io::copy(&mut file.take(kept), &mut replacement));
@@ -51,10 +51,10 @@ impl Current {
 }
 
 impl InPlace {
-    /// For these inputs.
-    pub(super) fn of(inputs: &[Input]) -> Result<Self, Stop> {
+    /// Checks that each input is a regular file.
+    pub(super) fn new(inputs: &[Input]) -> Result<Self, Error> {
         let refuse = |name: String, why: &str| {
-            Err(Stop::Usage(format!(
+            Err(Error::Usage(format!(
                 "{name} {why}: leave --in-place out, the result goes to standard output then"
             )))
         };
@@ -71,7 +71,7 @@ impl InPlace {
     }
 
     /// The one before this is complete: it is kept if it has changed.
-    fn complete(&mut self) -> Result<(), Stop> {
+    fn complete(&mut self) -> Result<(), Error> {
         let current = self.current.take();
         if let Some(replacement) = current.and_then(|current| current.replacement) {
             self.whole.push(replacement.whole()?);
@@ -81,7 +81,7 @@ impl InPlace {
 }
 
 impl Output for InPlace {
-    fn input(&mut self, input: &Input) -> Result<(), Stop> {
+    fn input(&mut self, input: &Input) -> Result<(), Error> {
         self.complete()?;
         if let Input::File(path) = input {
             self.current = Some(Current {
@@ -93,14 +93,14 @@ impl Output for InPlace {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
         match &mut self.current {
             Some(current) => current.take(passed),
             None => Ok(()),
         }
     }
 
-    fn finish(mut self: Box<Self>, _: &mut dyn Write) -> Result<(), Stop> {
+    fn finish(mut self: Box<Self>, _: &mut dyn Write) -> Result<(), Error> {
         self.complete()?;
         self.whole.into_iter().try_for_each(Whole::place)
     }

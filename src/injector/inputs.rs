@@ -1,6 +1,6 @@
 //! What `-f` names: files, folders of manifests, standard input.
 
-use super::{PROGRAM, Stop};
+use super::io::{Error, PROGRAM};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -42,37 +42,46 @@ impl Input {
     }
 }
 
-/// All inputs that are named, folders as their manifests in the order of their names.
-pub(super) fn inputs(names: &[&str], recursive: bool) -> Result<Vec<Input>, Stop> {
-    if names.is_empty() {
-        return Err(Stop::Usage(
+/// The names of inputs.
+#[derive(Debug)]
+pub(crate) struct InputOptions {
+    /// Files, directories, and `-` for standard input.
+    pub(crate) names: Vec<String>,
+    /// Whether directories in directories are read.
+    pub(crate) is_recursive: bool,
+}
+
+/// The inputs of these names. A directory becomes its manifests, sorted by name.
+pub(super) fn inputs(options: &InputOptions) -> Result<Vec<Input>, Error> {
+    if options.names.is_empty() {
+        return Err(Error::Usage(
             "no manifest is named: write `-f FILE`, or `-f -` for standard input".into(),
         ));
     }
     let mut inputs = Vec::new();
-    for name in names {
-        match *name {
+    for name in &options.names {
+        match &**name {
             "-" => inputs.push(Input::Stdin),
-            "" => return Err(Stop::Usage("-f is empty: write the name of a file".into())),
+            "" => return Err(Error::Usage("-f is empty: write the name of a file".into())),
             url if url.contains("://") => {
-                return Err(Stop::Usage(format!(
+                return Err(Error::Usage(format!(
                     "{url} is not fetched: write `curl -sSfL {url} | {PROGRAM} file -f -`"
                 )));
             }
-            path => named(Path::new(path), recursive, &mut inputs)?,
+            path => named(Path::new(path), options.is_recursive, &mut inputs)?,
         }
     }
     once(&inputs)?;
     Ok(inputs)
 }
 
-fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Stop> {
+fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
     let shown = path.display();
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Stop::Usage(format!(
+        io::ErrorKind::NotFound => Error::Usage(format!(
             "there is no file {shown}: write the name of one that is there behind -f"
         )),
-        _ => Stop::Usage(format!("{shown} cannot be read: {error}")),
+        _ => Error::Usage(format!("{shown} cannot be read: {error}")),
     })?;
     if !metadata.is_dir() {
         inputs.push(Input::File(path.into()));
@@ -87,15 +96,15 @@ fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), St
         true => "name another",
         false => "name another, or write -R for those of the folders in it",
     };
-    Err(Stop::Usage(format!(
+    Err(Error::Usage(format!(
         "the folder {shown} has no *.yaml, *.yml or *.json: {advice}"
     )))
 }
 
-fn folder(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Stop> {
+fn folder(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
     let unread = |error: io::Error| {
         let shown = path.display();
-        Stop::Usage(format!("the folder {shown} cannot be read: {error}"))
+        Error::Usage(format!("the folder {shown} cannot be read: {error}"))
     };
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(unread)?;
@@ -114,14 +123,14 @@ fn folder(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), S
     Ok(())
 }
 
-fn is_file(path: &Path) -> Result<bool, Stop> {
+fn is_file(path: &Path) -> Result<bool, Error> {
     let shown = path.display();
     match fs::metadata(path) {
         Ok(metadata) => Ok(metadata.is_file()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Stop::Usage(format!(
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Usage(format!(
             "{shown} is a link to a file that is not there: mend it, or remove it"
         ))),
-        Err(error) => Err(Stop::Usage(format!("{shown} cannot be read: {error}"))),
+        Err(error) => Err(Error::Usage(format!("{shown} cannot be read: {error}"))),
     }
 }
 
@@ -131,7 +140,7 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 /// A file that came twice would be there twice in the output, and replaced twice.
-fn once(inputs: &[Input]) -> Result<(), Stop> {
+fn once(inputs: &[Input]) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for input in inputs {
         let whole = match input {
@@ -140,7 +149,7 @@ fn once(inputs: &[Input]) -> Result<(), Stop> {
             Input::File(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
         };
         if !seen.insert(whole) {
-            return Err(Stop::Usage(format!(
+            return Err(Error::Usage(format!(
                 "{} is named twice: write it once",
                 input.name()
             )));

@@ -1,8 +1,8 @@
 //! Where results go: all of it held back until every document has passed.
 
-use super::Stop;
+use super::atomic_file::{Replacement, create};
 use super::inputs::Input;
-use super::replacement::{Replacement, create};
+use super::io::Error;
 use crate::inject::Report;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
@@ -21,11 +21,11 @@ pub(super) struct Passed<'a> {
 /// What is made of documents.
 pub(super) trait Output {
     /// The documents of another input follow.
-    fn input(&mut self, input: &Input) -> Result<(), Stop>;
+    fn input(&mut self, input: &Input) -> Result<(), Error>;
     /// One of them.
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop>;
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error>;
     /// All have passed: it goes where it belongs.
-    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Stop>;
+    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error>;
 }
 
 /// Text held back.
@@ -43,12 +43,12 @@ pub(super) enum Held {
 
 impl Held {
     /// For the file, or for standard output.
-    pub(super) fn new(file: Option<&Path>) -> Result<Self, Stop> {
+    pub(super) fn new(file: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = file else {
             return Self::spooled(None);
         };
         match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => Err(Stop::Usage(format!(
+            Ok(metadata) if metadata.is_dir() => Err(Error::Usage(format!(
                 "{} is a folder: write the name of a file behind -o",
                 path.display()
             ))),
@@ -57,7 +57,7 @@ impl Held {
         }
     }
 
-    fn spooled(to: Option<PathBuf>) -> Result<Self, Stop> {
+    fn spooled(to: Option<PathBuf>) -> Result<Self, Error> {
         let path = std::env::temp_dir().join("manifests");
         let (path, file) = create(&path, 0o600).map_err(|error| spool(&error))?;
         fs::remove_file(path).map_err(|error| spool(&error))?;
@@ -66,7 +66,7 @@ impl Held {
     }
 
     /// Writes to what is held.
-    pub(super) fn write(&mut self, text: &str) -> Result<(), Stop> {
+    pub(super) fn write(&mut self, text: &str) -> Result<(), Error> {
         let text = text.as_bytes();
         match self {
             Self::Spooled { spool: file, .. } => {
@@ -77,7 +77,7 @@ impl Held {
     }
 
     /// Lets it go.
-    pub(super) fn release(self, stdout: &mut dyn Write) -> Result<(), Stop> {
+    pub(super) fn release(self, stdout: &mut dyn Write) -> Result<(), Error> {
         match self {
             Self::Replacing(file) => file.whole()?.place(),
             Self::Spooled { spool: file, to } => {
@@ -85,12 +85,12 @@ impl Held {
                 let rewound = file.and_then(|mut file| file.rewind().map(|()| file));
                 let mut file = rewound.map_err(|error| spool(&error))?;
                 match to {
-                    None => copy(&mut file, stdout).map_err(|error| Stop::stdout(&error)),
+                    None => copy(&mut file, stdout).map_err(|error| Error::stdout(&error)),
                     Some(path) => {
                         let opened = File::options().write(true).open(&path);
                         let copied = opened.and_then(|mut to| copy(&mut file, &mut to));
                         let doing = format_args!("{} cannot be written", path.display());
-                        copied.map_err(|error| Stop::io(doing, &error))
+                        copied.map_err(|error| Error::io(doing, &error))
                     }
                 }
             }
@@ -103,9 +103,9 @@ fn copy(from: &mut File, mut to: &mut dyn Write) -> io::Result<()> {
     to.flush()
 }
 
-fn spool(error: &io::Error) -> Stop {
+fn spool(error: &io::Error) -> Error {
     let folder = std::env::temp_dir();
-    Stop::Failed(format!(
+    Error::Failed(format!(
         "a temporary file in {} cannot be written: {error}: set TMPDIR to a folder with room",
         folder.display()
     ))
@@ -138,12 +138,12 @@ impl Manifests {
 }
 
 impl Output for Manifests {
-    fn input(&mut self, _: &Input) -> Result<(), Stop> {
+    fn input(&mut self, _: &Input) -> Result<(), Error> {
         self.is_first = true;
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
         let mut text = passed.is;
         if self.is_first && self.end != End::Nothing {
             // A byte order mark belongs to the front of a file only.
@@ -163,7 +163,7 @@ impl Output for Manifests {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Stop> {
+    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
         self.held.release(stdout)
     }
 }

@@ -1,7 +1,7 @@
 //! `--output patch`: a line of JSON Patch for each resource that changes.
 
-use super::Stop;
 use super::inputs::Input;
+use super::io::Error;
 use super::output::{Held, Output, Passed};
 use crate::inject::Verdict;
 use crate::manifest::{Edit, Segment, json_patch};
@@ -11,11 +11,11 @@ use std::io::Write;
 pub(super) struct Patches(pub(super) Held);
 
 impl Output for Patches {
-    fn input(&mut self, _: &Input) -> Result<(), Stop> {
+    fn input(&mut self, _: &Input) -> Result<(), Error> {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Stop> {
+    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
         for report in passed.reports {
             if let Verdict::Edited { edits, .. } = &report.verdict {
                 let edits: Vec<Edit> = edits.iter().map(of_item).collect();
@@ -25,7 +25,7 @@ impl Output for Patches {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Stop> {
+    fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
         self.0.release(stdout)
     }
 }

@@ -1,78 +1,39 @@
-//! The settings of the sidecar: flags, and the ConfigMap in a file.
+//! The settings of the sidecar: flags, the ConfigMap in a file, and the cluster's version.
 
-use super::Stop;
 use super::documents::documents;
+use super::io::Error;
 use crate::inject::values::Values;
 use crate::inject::{Settings, Version};
 use crate::limits;
-use crate::telemetry::Quoted;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-/// The flags, and what each is called in the ConfigMap.
-const FLAGS: [(&str, &str); 7] = [
-    ("--image", "image"),
-    ("--image-pull-policy", "imagePullPolicy"),
-    ("--resources", "resources"),
-    ("--sidecar", "sidecar"),
-    ("--source-ip", "sourceIp"),
-    ("--status-port", "statusPort"),
-    ("--target-ip", "targetIp"),
-];
-
 /// What `--config` should name.
 const WRITE: &str = "write the manifest of the injector's ConfigMap, or the JSON of its values";
 
-/// What was typed of the settings.
-#[derive(Debug, Default)]
-pub(super) struct Typed<'a> {
-    values: Values,
-    version: Option<Version>,
-    config: Option<&'a str>,
+/// The sources of the settings: flags take precedence over the ConfigMap, and it over the cluster's version.
+#[derive(Debug)]
+pub(crate) struct SettingSources {
+    pub(crate) flags: Values,
+    /// The file of the ConfigMap.
+    pub(crate) config: Option<String>,
+    pub(crate) version: Option<Version>,
 }
 
-impl<'a> Typed<'a> {
-    /// Takes a flag, if it is one of a setting.
-    pub(super) fn take(&mut self, flag: &str, value: &'a str) -> Result<(), Stop> {
-        match flag {
-            "--config" => self.config = Some(value),
-            "--kube-version" => {
-                let refused = || refused(flag, value, "a version such as 1.29");
-                self.version = Some(Version::parse(value).ok_or_else(refused)?);
-            }
-            flag => drop(set(&mut self.values, flag, value)?),
-        }
-        Ok(())
-    }
-
-    /// The settings, with the ConfigMap's where no flag says otherwise.
-    pub(super) fn settings(self) -> Result<Settings, Stop> {
-        let config = match self.config {
+impl SettingSources {
+    /// Reads the ConfigMap and merges the sources.
+    pub(super) fn load(self) -> Result<Settings, Error> {
+        let config = match &self.config {
             Some(path) => config(path)?,
             None => Values::default(),
         };
-        Ok(self.values.over(config, self.version))
+        Ok(self.flags.over(config, self.version))
     }
 }
 
-/// Sets what a flag of the sidecar says; whether it is one.
-pub(super) fn set(values: &mut Values, flag: &str, value: &str) -> Result<bool, Stop> {
-    let Some((_, member)) = FLAGS.iter().find(|(known, _)| *known == flag) else {
-        return Ok(false);
-    };
-    values
-        .set(member, value)
-        .map_err(|write| refused(flag, value, write))?;
-    Ok(true)
-}
-
-fn refused(flag: &str, value: &str, write: &str) -> Stop {
-    Stop::Usage(format!("{flag} is {}: write {write}", Quoted(value)))
-}
-
-fn config(path: &str) -> Result<Values, Stop> {
-    let told = |what: &dyn core::fmt::Display| Stop::Usage(format!("--config {path}: {what}"));
+fn config(path: &str) -> Result<Values, Error> {
+    let told = |what: &dyn core::fmt::Display| Error::Usage(format!("--config {path}: {what}"));
     let unread = |error| told(&format_args!("the file cannot be read: {error}"));
     let most = limits::CONFIG_BYTES;
     let mut bytes = Vec::new();

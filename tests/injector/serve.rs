@@ -66,7 +66,7 @@ fn what_keeps_it_from_serving_is_told() {
     assert_refused(
         &folder.run(&["serve"]),
         2,
-        &["there is no certificate: write --cert FILE"],
+        &["--cert and --key, or --self-signed, are required"],
     );
 }
 

@@ -14,7 +14,10 @@ pub fn tests() -> Vec<Trial> {
 fn help_and_version_go_to_standard_output() {
     let folder = Folder::new();
     for (args, expected) in [
-        (&["--help"][..], "Usage: probelet-inject file -f app.yaml"),
+        (
+            &["--help"][..],
+            "Usage: probelet-inject file -f FILE|DIR|- [FLAGS]",
+        ),
         (
             &["file", "--help"],
             "Usage: probelet-inject file -f FILE|DIR|- [FLAGS]",
@@ -43,32 +46,32 @@ const COMMANDS: &[(&str, &str)] = &[
     ("", "no command: write `probelet-inject file -f app.yaml`"),
     (
         "fil",
-        r#"there is no command "fil": did you mean `probelet-inject file`?"#,
+        r#"unknown command "fil": did you mean `probelet-inject file`?"#,
     ),
     (
         "run",
-        r#"there is no command "run": write one of file, kube-inject, audit, serve"#,
+        r#"unknown command "run": write one of file, kube-inject, audit, serve"#,
     ),
     (
         "-f app.yaml",
-        r#""-f" stands before the command: write `probelet-inject file`"#,
+        r#""-f" comes before the command: write `probelet-inject file`"#,
     ),
     (
         "file app.yaml",
-        r#""app.yaml" stands alone: write a file as `-f FILE`"#,
+        r#""app.yaml" is not a flag: write a file as `-f FILE`"#,
     ),
-    ("file -f", "-f has no value: write `-f VALUE`"),
+    ("file -f", "-f needs a value: write `-f VALUE`"),
     (
         "file -f app.yaml --in-plcae",
-        "there is no flag --in-plcae: did you mean --in-place?",
+        "unknown flag --in-plcae: did you mean --in-place?",
     ),
     (
         "file --file app.yaml",
-        "there is no flag --file: did you mean --filename?",
+        "unknown flag --file: did you mean --filename?",
     ),
     (
         "file -fapp.yaml",
-        "there is no flag -fapp.yaml: write `-f app.yaml`",
+        "unknown flag -fapp.yaml: write `-f app.yaml`",
     ),
 ];
 
@@ -115,11 +118,11 @@ const RESULTS: &[(&str, &str)] = &[
     ),
     (
         "file -f app.yaml -o a --in-place",
-        "-o and --in-place are two places for the result: write one of them",
+        "-o and --in-place exclude each other: write one of them",
     ),
     (
         "file -f app.yaml --check --diff",
-        "--diff and --check are two places for the result",
+        "--diff and --check exclude each other",
     ),
     (
         "file -f - --in-place",
@@ -135,7 +138,7 @@ const RESULTS: &[(&str, &str)] = &[
     ),
     (
         "file -f app.yaml --output out.yaml",
-        r#"--output is "out.yaml": write yaml or patch; a file to write goes behind -o"#,
+        r#"--output is "out.yaml": write yaml or patch; -o names the file to write"#,
     ),
     (
         "file -f app.yaml --output patch --diff",

@@ -1,17 +1,18 @@
-//! `probelet check` and `probelet install` as they are typed.
+//! `probelet check` and `probelet install`: arguments, errors and help.
 
 use super::*;
+use crate::cli::Action;
 use core::time::Duration;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-fn command(args: &[&str]) -> Result<Command, Exit> {
-    super::super::parse(args.iter().map(OsString::from), |_| None)
+fn command(args: &[&str]) -> Result<Action, Exit> {
+    crate::cli::parse(args.iter().map(OsString::from), |_| None)
 }
 
 fn plan(args: &[&str]) -> Plan {
     match command(args) {
-        Ok(Command::Check(plan)) => plan,
+        Ok(Action::Check(plan)) => plan,
         other => panic!("{args:?}: {other:?}"),
     }
 }
@@ -67,7 +68,7 @@ fn flags_stand_before_and_after_the_url() {
 const MISTYPED: &[(&[&str], &str)] = &[
     (
         &["check"],
-        "there is no URL to check: write one such as `probelet check http://10.0.0.7:8080/healthz`",
+        "URL is missing: write one such as `probelet check http://10.0.0.7:8080/healthz`",
     ),
     (
         &["check", "http://a/", "http://b/"],
@@ -79,11 +80,11 @@ const MISTYPED: &[(&[&str], &str)] = &[
     ),
     (
         &["http://user:secret@b/"],
-        r#"there is no command "http://***@b/": write `probelet check URL`"#,
+        r#"unknown command "http://***@b/": write `probelet check URL`"#,
     ),
     (
         &["run", "http://user:secret@b/"],
-        r#""http://***@b/" is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
+        r#""http://***@b/" is not a flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
     ),
     (
         &["check", "--help=1"],
@@ -92,15 +93,15 @@ const MISTYPED: &[(&[&str], &str)] = &[
     (&["install", "-h=1"], "-h takes no value: write `-h`"),
     (
         &["check", "--timout", "1"],
-        "there is no flag --timout: did you mean --timeout?",
+        "unknown flag --timout: did you mean --timeout?",
     ),
     (
         &["check", "--jsn", "http://a/"],
-        "there is no flag --jsn: did you mean --json?",
+        "unknown flag --jsn: did you mean --json?",
     ),
     (
         &["check", "-k", "http://a/"],
-        "there is no flag -k: see `probelet check --help`",
+        "unknown flag -k: see `probelet check --help`",
     ),
     (
         &["check", "--json=yes"],
@@ -108,7 +109,7 @@ const MISTYPED: &[(&[&str], &str)] = &[
     ),
     (
         &["check", "http://a/", "--timeout"],
-        "--timeout has no value: write `--timeout VALUE` or `--timeout=VALUE`",
+        "--timeout needs a value: write `--timeout VALUE` or `--timeout=VALUE`",
     ),
     (
         &["check", "--json", "--json"],
@@ -120,19 +121,19 @@ const MISTYPED: &[(&[&str], &str)] = &[
     ),
     (
         &["install"],
-        "there is no folder to install into: write one such as `probelet install /probelet`",
+        "DIR is missing: write a directory such as `probelet install /probelet`",
     ),
     (
         &["install", ""],
-        "there is no folder to install into: write one such as `probelet install /probelet`",
+        "DIR is missing: write a directory such as `probelet install /probelet`",
     ),
     (
         &["install", "a", "b"],
-        r#""b" is a second folder: write one"#,
+        r#""b" is a second directory: write one"#,
     ),
     (
         &["install", "--force", "a"],
-        "there is no flag --force: see `probelet install --help`",
+        "unknown flag --force: see `probelet install --help`",
     ),
 ];
 
@@ -145,15 +146,14 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
 
 #[test]
 fn a_folder_is_taken() {
-    let Ok(Command::Install(folder)) = command(&["install", "/probelet"]) else {
+    let Ok(Action::Install(folder)) = command(&["install", "/probelet"]) else {
         panic!("a folder");
     };
     assert_eq!(folder, PathBuf::from("/probelet"));
 }
 
-/// The flags stand in two places: what is known here, and the help.
 #[test]
-fn flags_and_help_name_the_same_flags() {
+fn the_help_has_each_flag() {
     let help = asked_for(&["check", "--help"]);
     let mut listed: Vec<_> = help
         .lines()
@@ -162,7 +162,7 @@ fn flags_and_help_name_the_same_flags() {
         .filter(|flag| *flag != "--help")
         .collect();
     listed.sort();
-    let mut known: Vec<_> = FLAGS.valued.iter().chain(FLAGS.bare).copied().collect();
+    let mut known: Vec<_> = CHECK.flags().map(|flag| flag.spellings[0]).collect();
     known.sort();
     assert_eq!(listed, known);
 }

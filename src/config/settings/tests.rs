@@ -11,8 +11,8 @@ const PROBER: &str = r#"{"/app-health/web/livez":{"httpGet":{"port":8080},"timeo
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
 /// Flags as `(name, value)`, the name without dashes.
-fn typed(flags: Variables<'_>) -> Settings {
-    let mut settings = Settings::default();
+fn typed(flags: Variables<'_>) -> RawSettings {
+    let mut settings = RawSettings::default();
     for &(flag, value) in flags {
         let value = value.to_string();
         let slot = match flag {
@@ -249,7 +249,7 @@ fn probers_come_from_istios_variable_and_from_files() {
 fn a_variable_that_is_not_utf_8_is_named() {
     use std::os::unix::ffi::OsStringExt;
     let env = |name: &str| (name == "POD_IP").then(|| OsString::from_vec(vec![b'1', 0xff]));
-    let error = Config::from_settings(&Settings::default(), env, |_| Ok(Vec::new()));
+    let error = Config::from_settings(&RawSettings::default(), env, |_| Ok(Vec::new()));
     let text = error.expect_err("not UTF-8").to_string();
     assert_eq!(text, "POD_IP is not UTF-8: write it in plain text");
 }

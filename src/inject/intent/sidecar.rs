@@ -1,7 +1,7 @@
 //! The agent as a container of the pod, and the check that the agent itself would start with it.
 
 use super::table::Table;
-use crate::config::{self, ConfigError, Settings};
+use crate::config::{self, ConfigError, RawSettings};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
 use crate::inject::view::containers::SIDECAR;
@@ -67,7 +67,7 @@ impl Command {
     /// # Errors
     /// The error with which the agent would exit.
     pub(super) fn check(&self, options: &PodOptions) -> Result<(), Box<ConfigError>> {
-        let mut typed = Settings::default();
+        let mut typed = RawSettings::default();
         for arg in self.args.iter().skip(1) {
             let is_known = set_flag(&mut typed, arg);
             debug_assert!(is_known, "{arg}");
@@ -84,7 +84,7 @@ impl Command {
 }
 
 /// Sets one argument as argh does. Returns false if the flag is not one of those that injection writes.
-fn set_flag(typed: &mut Settings, arg: &str) -> bool {
+fn set_flag(typed: &mut RawSettings, arg: &str) -> bool {
     let flag = arg.strip_prefix("--").and_then(|arg| arg.split_once('='));
     let Some((name, value)) = flag else {
         return false;
@@ -251,8 +251,11 @@ mod tests {
         let args = Command::new(&view, &options, Table::default()).args;
         assert_eq!(args.len(), 10, "run, and all that `new` has: {args:?}");
         for arg in &args[1..] {
-            assert!(set_flag(&mut Settings::default(), arg), "{arg}");
+            assert!(set_flag(&mut RawSettings::default(), arg), "{arg}");
         }
-        assert!(!set_flag(&mut Settings::default(), "--deadline-margin=1"));
+        assert!(!set_flag(
+            &mut RawSettings::default(),
+            "--deadline-margin=1"
+        ));
     }
 }

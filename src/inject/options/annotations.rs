@@ -1,29 +1,29 @@
 //! The labels and annotations that injection reads, and advice on those that nothing reads.
 
-use crate::flags::closest;
+use crate::config::closest;
 use crate::inject::view::saved;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 const PREFIX: &str = "probelet.dev/";
-pub(in crate::inject) const INJECT: &str = "sidecar.istio.io/inject";
-pub(in crate::inject) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
-pub(in crate::inject) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
-pub(in crate::inject) const FORWARD: &str = "probelet.dev/forward";
-pub(in crate::inject) const SIDECAR: &str = "probelet.dev/sidecar";
-pub(in crate::inject) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
-pub(in crate::inject) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
-pub(super) const IMAGE: &str = "probelet.dev/image";
-pub(super) const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
-pub(super) const RESOURCES: &str = "probelet.dev/resources";
-pub(in crate::inject) const TARGET_IP: &str = "probelet.dev/target-ip";
-pub(in crate::inject) const SOURCE_IP: &str = "probelet.dev/source-ip";
-pub(super) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
-pub(super) const APP_CA: &str = "probelet.dev/app-ca-secret";
-pub(in crate::inject) const APP_ID: &str = "probelet.dev/app-id";
+pub(crate) const INJECT: &str = "sidecar.istio.io/inject";
+pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
+pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
+pub(crate) const FORWARD: &str = "probelet.dev/forward";
+pub(crate) const SIDECAR: &str = "probelet.dev/sidecar";
+pub(crate) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
+pub(crate) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
+pub(crate) const IMAGE: &str = "probelet.dev/image";
+pub(crate) const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
+pub(crate) const RESOURCES: &str = "probelet.dev/resources";
+pub(crate) const TARGET_IP: &str = "probelet.dev/target-ip";
+pub(crate) const SOURCE_IP: &str = "probelet.dev/source-ip";
+pub(crate) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
+pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
+pub(crate) const APP_ID: &str = "probelet.dev/app-id";
 
 /// All annotations that are read or written.
-const KNOWN: [&str; 17] = [
+pub(crate) const KNOWN: [&str; 17] = [
     INJECT,
     REWRITE,
     STATUS_PORT,

@@ -1,6 +1,6 @@
 //! The options of a pod: its labels and annotations, over the settings for all pods.
 
-pub(super) mod annotations;
+pub(crate) mod annotations;
 mod parse_bool;
 
 use super::report::Stop;

@@ -150,7 +150,7 @@ pub(super) fn started(container: &Value) -> Config {
         Some(OsString::from(value))
     };
     match cli::parse(args, env) {
-        Ok(cli::Command::Run(config)) => config,
+        Ok(cli::Action::Run(config)) => config,
         #[cfg(feature = "check")]
         Ok(other) => panic!("{other:?}"),
         Err(exit) => panic!("{}", exit.text),

@@ -1,6 +1,6 @@
 //! A file written beside the one whose place it takes, so that there is the former or the whole new one.
 
-use super::Stop;
+use super::io::Error;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -30,10 +30,10 @@ pub(super) struct Whole {
 
 impl Replacement {
     /// Begins one of this path. What is there already hands on its permissions and owner; a link is followed.
-    pub(super) fn begin(path: &Path) -> Result<Self, Stop> {
+    pub(super) fn begin(path: &Path) -> Result<Self, Error> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
         let begun = Self::begun(&path);
-        begun.map_err(|error| Stop::io(Cannot(&path), &error))
+        begun.map_err(|error| Error::io(Cannot(&path), &error))
     }
 
     fn begun(path: &Path) -> io::Result<Self> {
@@ -69,17 +69,17 @@ impl Replacement {
     }
 
     /// Everything is written: brings it to the disk.
-    pub(super) fn whole(self) -> Result<Whole, Stop> {
+    pub(super) fn whole(self) -> Result<Whole, Error> {
         let Self { file, rest } = self;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error);
         let synced = file.and_then(|file| file.sync_all());
-        synced.map_err(|error| Stop::io(Cannot(&rest.path), &error))?;
+        synced.map_err(|error| Error::io(Cannot(&rest.path), &error))?;
         Ok(rest)
     }
 
     /// What is said of an error of writing it.
-    pub(super) fn failed(&self, error: &io::Error) -> Stop {
-        Stop::io(Cannot(&self.rest.path), error)
+    pub(super) fn failed(&self, error: &io::Error) -> Error {
+        Error::io(Cannot(&self.rest.path), error)
     }
 }
 
@@ -95,9 +95,9 @@ impl Write for Replacement {
 
 impl Whole {
     /// Gives it the name of the one it replaces.
-    pub(super) fn place(mut self) -> Result<(), Stop> {
+    pub(super) fn place(mut self) -> Result<(), Error> {
         let placed = fs::rename(&self.temporary, &self.path);
-        placed.map_err(|error| Stop::io(Cannot(&self.path), &error))?;
+        placed.map_err(|error| Error::io(Cannot(&self.path), &error))?;
         self.is_placed = true;
         // The name is on the disk with its folder; some file systems cannot, and do it by themselves.
         if let Ok(folder) = File::open(folder(&self.path)) {

@@ -1,39 +1,39 @@
 //! What the arguments of `check` mean, and every refusal.
 
 use super::*;
-use crate::check::asked::AGENT_BYTES;
+use crate::check::synthetic_request::AGENT_BYTES;
 
-fn typed(url: &str) -> Typed {
-    Typed {
+fn typed(url: &str) -> RawArgs {
+    RawArgs {
         url: url.into(),
-        ..Typed::default()
+        ..RawArgs::default()
     }
 }
 
 fn plan(url: &str) -> Plan {
-    Plan::from_typed(typed(url)).unwrap_or_else(|error| panic!("{url}: {error}"))
+    Plan::from_args(typed(url)).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
-fn refusal(typed: Typed) -> String {
-    let error = Plan::from_typed(typed).expect_err("a usage error");
+fn refusal(typed: RawArgs) -> String {
+    let error = Plan::from_args(typed).expect_err("a usage error");
     error.to_string()
 }
 
 fn http(url: &str, headers: &[&str]) -> (HttpGet, Option<Box<str>>) {
     let headers = headers.iter().copied().map(String::from).collect();
-    let typed = Typed {
+    let typed = RawArgs {
         headers,
         ..typed(url)
     };
-    let plan = Plan::from_typed(typed).unwrap_or_else(|error| panic!("{url}: {error}"));
+    let plan = Plan::from_args(typed).unwrap_or_else(|error| panic!("{url}: {error}"));
     match plan.action {
-        Action::Http(get) => (get, user_agent(&plan.asked)),
+        Action::Http(get) => (get, user_agent(&plan.request)),
         other => panic!("{url} is {other:?}"),
     }
 }
 
-fn user_agent(asked: &Asked) -> Option<Box<str>> {
-    let mut fields = asked.head.fields(&asked.bytes);
+fn user_agent(request: &SyntheticRequest) -> Option<Box<str>> {
+    let mut fields = request.head.fields(&request.bytes);
     let (_, value) = fields.find(|(name, _)| *name == b"User-Agent")?;
     Some(String::from_utf8_lossy(value).into())
 }
@@ -136,7 +136,7 @@ fn a_user_agent_is_as_long_as_one_of_a_request_that_the_agent_takes() {
     let header = |len: usize| format!("User-Agent: {}", "a".repeat(len));
     let agent = http("http://a/", &[&header(AGENT_BYTES)]).1;
     assert_eq!(agent.map(|agent| agent.len()), Some(AGENT_BYTES));
-    let too_long = Typed {
+    let too_long = RawArgs {
         headers: vec![header(AGENT_BYTES + 1)],
         ..typed("http://a/")
     };
@@ -175,7 +175,7 @@ fn a_password_is_not_repeated() {
         assert!(!text.contains("cret") && text.contains("***@"), "{text}");
     }
     assert!(of("tcp://a/b@c").starts_with("the URL is \"tcp://***@c\", "));
-    let text = refusal(Typed {
+    let text = refusal(RawArgs {
         timeout: Some("http://user:secret@a/".into()),
         ..typed("http://a/")
     });
@@ -265,7 +265,7 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
 
 #[test]
 fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
-    let text = |url: &str, change: &dyn Fn(&mut Typed)| {
+    let text = |url: &str, change: &dyn Fn(&mut RawArgs)| {
         let mut typed = typed(url);
         change(&mut typed);
         refusal(typed)
@@ -307,7 +307,7 @@ fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
 #[test]
 fn a_client_certificate_has_its_key_and_goes_with_tls() {
     let refused = |url: &str, cert: Option<&str>, key: Option<&str>| {
-        refusal(Typed {
+        refusal(RawArgs {
             cert: cert.map(Into::into),
             key: key.map(Into::into),
             ..typed(url)

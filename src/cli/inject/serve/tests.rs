@@ -1,13 +1,15 @@
-//! Flags of `serve`, and what is said of those that cannot be meant.
+//! `probelet-inject serve`: flags and errors.
 
 use super::*;
 use crate::inject::Sidecar;
+use crate::inject::values::Values;
 
 fn typed(args: &[&str]) -> Result<Options, String> {
     let args: Vec<String> = args.iter().map(|arg| (*arg).into()).collect();
-    options(&args).map_err(|stop| match stop {
-        Stop::Usage(text) => text,
-        other => panic!("{other:?}"),
+    parse(&args).map_err(|exit| {
+        assert_eq!((exit.code, exit.to_stdout), (2, false), "{exit:?}");
+        let text = exit.text.strip_prefix("probelet-inject: ");
+        text.expect("the program's name first").into()
     })
 }
 
@@ -74,25 +76,16 @@ fn every_flag_goes_where_it_belongs() {
 #[test]
 fn what_cannot_be_meant_is_told_with_what_to_write() {
     for (args, expected) in [
-        (
-            &[][..],
-            "there is no certificate: write --cert FILE and --key FILE, or --self-signed",
-        ),
-        (
-            &["--cert", "c"],
-            "--cert has no key: write --key FILE beside it",
-        ),
-        (
-            &["--key", "k"],
-            "--key has no certificate: write --cert FILE beside it",
-        ),
+        (&[][..], "--cert and --key, or --self-signed, are required"),
+        (&["--cert", "c"], "--cert requires --key"),
+        (&["--key", "k"], "--key requires --cert"),
         (
             &["--key", "k", "--self-signed"],
-            "--self-signed makes a certificate of its own: ",
+            "--self-signed excludes --cert and --key: ",
         ),
         (
             &["--cert", "c", "--key", "k", "--secret", "s"],
-            "--secret is for a certificate of our own: leave it out",
+            "--secret requires --self-signed: leave it out",
         ),
     ] {
         is_told(args, expected);
@@ -133,15 +126,15 @@ fn a_wrong_value_or_flag_is_told_with_what_to_write() {
         ),
         (
             &["--self-signed", "--kube-version", "1.28"],
-            "there is no flag --kube-version: see ",
+            "unknown flag --kube-version: see ",
         ),
         (
             &["--self-sign"],
-            "there is no flag --self-sign: did you mean --self-signed?",
+            "unknown flag --self-sign: did you mean --self-signed?",
         ),
         (
             &["-f"],
-            "there is no flag -f: see `probelet-inject serve --help`",
+            "unknown flag -f: see `probelet-inject serve --help`",
         ),
     ] {
         is_told(args, expected);

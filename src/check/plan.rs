@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use std::rc::Rc;
 
-use super::asked::{Asked, USER_AGENT};
-use super::typed_error::{Fault, TypedError};
+use super::args_error::{ArgsError, Fault};
+use super::synthetic_request::{SyntheticRequest, USER_AGENT};
 use crate::config::{
     Action, ClientCert, ConfigError, FileSetting, Header, HttpGet, Protocol, Scheme, TlsSettings,
     headers,
@@ -18,7 +18,7 @@ use crate::wire::url::{self, Absolute};
 
 /// The arguments as they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Typed {
+pub struct RawArgs {
     /// The URL.
     pub url: String,
     /// `--timeout`
@@ -47,7 +47,7 @@ pub struct Plan {
     /// What to ask.
     pub action: Action,
     /// The head that would have come from kubelet, with the `User-Agent` of `-H`.
-    pub asked: Asked,
+    pub request: SyntheticRequest,
     /// The client certificate, if one is to be shown.
     pub tls: Rc<Tls>,
     /// How long it may take, the look-up of a name included.
@@ -63,7 +63,7 @@ impl Plan {
     ///
     /// # Errors
     /// The first one that is wrong, or that does not go with the others.
-    pub fn from_typed(typed: Typed) -> Result<Plan, TypedError> {
+    pub fn from_args(typed: RawArgs) -> Result<Plan, ArgsError> {
         let target = Target::of(&typed.url)?;
         let timeout = match &typed.timeout {
             Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.of(text))?,
@@ -72,14 +72,14 @@ impl Plan {
         let tls = tls(target.kind.client(typed.cert, typed.key)?)?;
         let (host, port_given) = (target.host.clone(), target.port_given);
         let (action, agent) = target.action(&typed.headers)?;
-        let asked = Asked::by(agent.as_deref().unwrap_or(USER_AGENT));
-        let asked = asked.ok_or_else(|| Fault::LongAgent.of("User-Agent"))?;
+        let request = SyntheticRequest::new(agent.as_deref().unwrap_or(USER_AGENT));
+        let request = request.ok_or_else(|| Fault::LongAgent.of("User-Agent"))?;
         Ok(Plan {
             url: typed.url.into(),
             host,
             port_given,
             action,
-            asked,
+            request,
             tls,
             timeout,
             verbose: typed.verbose,
@@ -128,7 +128,7 @@ impl Kind {
         self,
         cert: Option<String>,
         key: Option<String>,
-    ) -> Result<Option<ClientCert>, TypedError> {
+    ) -> Result<Option<ClientCert>, ArgsError> {
         let is_plain = !matches!(self, Kind::Http(Scheme::Https) | Kind::Grpc { tls: true });
         match (cert, key) {
             (None, None) => Ok(None),
@@ -151,16 +151,16 @@ impl Kind {
 }
 
 /// Reads the files of the client certificate before the probe begins.
-fn tls(client: Option<ClientCert>) -> Result<Rc<Tls>, TypedError> {
+fn tls(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
     if client.is_some() && !IS_BUILT {
         let origin = "--cert".into();
-        return Err(TypedError::NoTls(ConfigError::NoTls { origin }));
+        return Err(ArgsError::NoTls(ConfigError::NoTls { origin }));
     }
     let settings = TlsSettings {
         client,
         ..TlsSettings::default()
     };
-    load_tls(&settings).map_err(TypedError::Tls)
+    load_tls(&settings).map_err(ArgsError::Tls)
 }
 
 /// What a URL leads to.
@@ -174,7 +174,7 @@ struct Target {
 }
 
 impl Target {
-    fn of(text: &str) -> Result<Target, TypedError> {
+    fn of(text: &str) -> Result<Target, ArgsError> {
         let refuse = |fault: Fault| fault.of(text);
         if !text.contains("://") {
             return Err(refuse(Fault::NoScheme));
@@ -200,7 +200,7 @@ impl Target {
         })
     }
 
-    fn action(self, typed: &[String]) -> Result<(Action, Option<Box<str>>), TypedError> {
+    fn action(self, typed: &[String]) -> Result<(Action, Option<Box<str>>), ArgsError> {
         let port = self.port;
         let scheme = match (self.kind, typed.first()) {
             (Kind::Http(scheme), _) => scheme,
@@ -281,7 +281,7 @@ fn service(kind: Kind, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
 }
 
 /// `Name: value`
-fn header(text: &str) -> Result<Header, TypedError> {
+fn header(text: &str) -> Result<Header, ArgsError> {
     let Some((name, value)) = text.split_once(':') else {
         let word = text.split_ascii_whitespace().next();
         return Err(Fault::HeaderColon.of(word.unwrap_or_default()));

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::asked::AGENT_BYTES;
+use super::synthetic_request::AGENT_BYTES;
 use crate::config::ConfigError;
 use crate::limits;
 use crate::probe::TlsSettingError;
@@ -10,7 +10,7 @@ use crate::telemetry::{Discreet, Quoted};
 
 /// Why an argument is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TypedError {
+pub enum ArgsError {
     /// It is not what it must be.
     Value {
         /// What it breaks.
@@ -71,9 +71,9 @@ pub enum Fault {
 
 impl Fault {
     /// The error for this value.
-    pub(super) fn of(self, value: &str) -> TypedError {
+    pub(super) fn of(self, value: &str) -> ArgsError {
         let value = value.into();
-        TypedError::Value { fault: self, value }
+        ArgsError::Value { fault: self, value }
     }
 
     /// Whether the value is a header, in which an `@` is nothing special.
@@ -142,12 +142,12 @@ impl Fault {
     }
 }
 
-impl fmt::Display for TypedError {
+impl fmt::Display for ArgsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fault, value) = match self {
-            TypedError::Value { fault, value } => (fault, value),
-            TypedError::Tls(error) => return error.fmt(f),
-            TypedError::NoTls(error) => return error.fmt(f),
+            ArgsError::Value { fault, value } => (fault, value),
+            ArgsError::Tls(error) => return error.fmt(f),
+            ArgsError::NoTls(error) => return error.fmt(f),
         };
         let subject = fault.subject();
         match fault.is_of_header() {
@@ -170,4 +170,4 @@ impl fmt::Display for TypedError {
     }
 }
 
-impl core::error::Error for TypedError {}
+impl core::error::Error for ArgsError {}

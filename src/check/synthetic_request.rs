@@ -15,19 +15,19 @@ pub const AGENT_BYTES: usize = REQUEST_HEAD_BYTES - BEFORE.len() - AFTER.len();
 
 /// A head, and the bytes it stands in.
 #[derive(Debug)]
-pub struct Asked {
+pub struct SyntheticRequest {
     /// Where its parts are.
     pub head: RequestHead,
     /// All of it.
     pub bytes: Box<[u8]>,
 }
 
-impl Asked {
+impl SyntheticRequest {
     /// By whom; nothing when that is longer than `AGENT_BYTES`.
-    pub fn by(user_agent: &str) -> Option<Asked> {
+    pub fn new(user_agent: &str) -> Option<SyntheticRequest> {
         let bytes = [BEFORE, user_agent, AFTER].concat().into_bytes();
         let head = RequestParser::new().parse(&bytes).ok().flatten()?;
         let bytes = bytes.into();
-        Some(Asked { head, bytes })
+        Some(SyntheticRequest { head, bytes })
     }
 }

@@ -1,17 +1,15 @@
-//! What a person types, and what it says back.
-
-use super::run::FLAGS;
+//! `probelet` and `probelet run`: arguments, errors and help.
 use super::*;
-use crate::config::Settings;
+use crate::cli::table::Flag;
 use crate::limits;
 use crate::telemetry::Level;
 use std::os::unix::ffi::OsStringExt;
 
 fn parsed(args: &[&str]) -> Result<Config, Exit> {
     match parse(args.iter().map(OsString::from), |_| None)? {
-        Command::Run(config) => Ok(config),
+        Action::Run(config) => Ok(config),
         #[cfg(feature = "check")]
-        Command::Check(_) | Command::Install(_) => panic!("{args:?} is no run"),
+        Action::Check(_) | Action::Install(_) => panic!("{args:?} is no run"),
     }
 }
 
@@ -63,17 +61,21 @@ fn a_value_follows_its_flag_or_an_equals_sign() {
     }
 }
 
+/// An error that names the setting with the value `~`. A file of CA certificates is only read at the start.
+fn subject(args: &[&str], env: impl Fn(&str) -> Option<OsString>) -> String {
+    match parse(args.iter().map(OsString::from), env) {
+        Err(exit) => exit.text.trim_start_matches("probelet: ").into(),
+        Ok(Action::Run(config)) => config.tls.app_ca.expect("a file").to_string(),
+        #[cfg(feature = "check")]
+        Ok(other) => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn every_flag_is_taken_and_forward_more_than_once() {
-    let flags: Vec<String> = FLAGS
-        .valued
-        .iter()
-        .map(|flag| format!("{flag}=~"))
-        .collect();
-    for flag in &flags {
-        let name = flag.trim_end_matches("=~");
-        let text = refusal(&["run", flag]);
-        assert!(text.starts_with(name), "{flag}: {text}");
+    for Flag { long, .. } in run::COMMAND.flags() {
+        let text = subject(&["run", &format!("{long}=~")], |_| None);
+        assert!(text.starts_with(long), "{long}: {text}");
     }
     let args = [
         "run",
@@ -84,25 +86,18 @@ fn every_flag_is_taken_and_forward_more_than_once() {
     assert_eq!(parsed(&args).expect("two forwards").forwards.len(), 2);
 }
 
-/// The flags stand in three places: what argh fills in, what is known here, and the help.
+/// A variable of the table that configuration does not read would show here.
 #[test]
-fn settings_flags_and_help_name_the_same_flags() {
-    let settings = format!("{:#?}", Settings::default());
-    let fields = settings.lines().filter_map(|line| line.split_once(": "));
-    let mut fields: Vec<_> = fields
-        .map(|(field, _)| format!("--{}", field.trim().replace('_', "-")))
-        .collect();
-    fields.sort();
-    assert_eq!(fields, FLAGS.valued);
-    let help = asked_for(&["run", "--help"]);
-    let mut listed: Vec<_> = help
-        .lines()
-        .filter(|line| line.starts_with("  --"))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|flag| *flag != "--help")
-        .collect();
-    listed.sort();
-    assert_eq!(listed, FLAGS.valued);
+fn each_flag_is_also_read_from_the_variables_of_its_table() {
+    for flag in run::COMMAND.flags() {
+        let own = flag.long.trim_start_matches('-').to_uppercase();
+        let own = format!("PROBELET_{}", own.replace('-', "_"));
+        for variable in flag.variables.iter().copied().chain([&*own]) {
+            let env = |name: &str| (name == variable).then(|| OsString::from("~"));
+            let text = subject(&["run"], env);
+            assert!(text.starts_with(variable), "{variable}: {text}");
+        }
+    }
 }
 
 #[test]
@@ -125,39 +120,39 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
         ),
         (
             &["start"],
-            r#"there is no command "start": write one of run, check, install"#,
+            r#"unknown command "start": write one of run, check, install"#,
         ),
         (
             &["chek", "http://a/"],
-            r#"there is no command "chek": did you mean `probelet check`?"#,
+            r#"unknown command "chek": did you mean `probelet check`?"#,
         ),
         (
             &["http://a/"],
-            r#"there is no command "http://a/": write `probelet check URL`"#,
+            r#"unknown command "http://a/": write `probelet check URL`"#,
         ),
         (
             &["--status-port=1", "run"],
-            r#""--status-port=1" stands before the command: write `probelet run` and then the flags"#,
+            r#""--status-port=1" comes before the command: write `probelet run` and then the flags"#,
         ),
         (
             &["run", "--status-prt", "1"],
-            "there is no flag --status-prt: did you mean --status-port?",
+            "unknown flag --status-prt: did you mean --status-port?",
         ),
         (
             &["run", "-status-port=1"],
-            "there is no flag -status-port: did you mean --status-port?",
+            "unknown flag -status-port: did you mean --status-port?",
         ),
         (
             &["run", "--verbose"],
-            "there is no flag --verbose: see `probelet run --help`",
+            "unknown flag --verbose: see `probelet run --help`",
         ),
         (
             &["run", "15020"],
-            r#""15020" is no flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
+            r#""15020" is not a flag: write flags as `--name VALUE` or `--name=VALUE`, see `probelet run --help`"#,
         ),
         (
             &["run", "--status-port"],
-            "--status-port has no value: write `--status-port VALUE` or `--status-port=VALUE`",
+            "--status-port needs a value: write `--status-port VALUE` or `--status-port=VALUE`",
         ),
         (
             &["run", "--status-port=0"],
@@ -165,6 +160,11 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
         ),
     ] {
         assert_eq!(refusal(args), expected);
+    }
+    // The name of a flag is no value, whatever is the matter with it.
+    for next in ["--log-level", "--log-level=info", "--status-port"] {
+        let text = refusal(&["run", "--status-port", next, "info"]);
+        assert!(text.starts_with("--status-port needs a value: "), "{text}");
     }
     let twice = refusal(&["run", "--status-port=1", "--status-port=2"]);
     assert_eq!(twice, "--status-port is given twice: write it once");
@@ -197,8 +197,8 @@ fn help_and_version_are_answers() {
 #[test]
 fn the_help_has_each_flag_with_its_default_and_fits_a_terminal() {
     let help = asked_for(&["run", "--help"]);
-    for flag in FLAGS.valued {
-        assert_eq!(help.matches(&format!("\n  {flag} ")).count(), 1, "{flag}");
+    for Flag { long, .. } in run::COMMAND.flags() {
+        assert_eq!(help.matches(&format!("\n  {long} ")).count(), 1, "{long}");
     }
     for default in [
         "[15020]",
@@ -249,7 +249,7 @@ fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
     let text = refusal(&["run", "--app-probers=@/dev/zero"]);
     assert_eq!(
         text,
-        "/dev/zero: probers are 131073 bytes of JSON, but at most 131072 are read: \
+        "/dev/zero: probers are more than 131072 bytes of JSON, the most that is read: \
          leave out what no container has"
     );
     let text = refusal(&["run", "--app-probers=@/nowhere/probers.json"]);
@@ -276,7 +276,7 @@ fn a_file_too_long_is_told_as_such_and_one_that_is_no_text_too() {
     let long = "é".repeat(limits::PROBERS_JSON_BYTES);
     let text = told("long.json", long.as_bytes());
     assert!(
-        text.starts_with(": probers are 131073 bytes of JSON"),
+        text.starts_with(": probers are more than 131072 bytes of JSON"),
         "{text}"
     );
     let text = told("latin-1.json", b"{\"\xe9\":1}");

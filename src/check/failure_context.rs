@@ -6,7 +6,7 @@ use crate::probe::Failure;
 
 /// How a probe stood when it failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene {
+pub struct FailureContext {
     /// What was dialled last.
     pub at: Option<SocketAddr>,
     /// Whether any connection stood.
@@ -28,7 +28,7 @@ pub enum Security {
     Secured,
 }
 
-impl Scene {
+impl FailureContext {
     /// What only some probes are told, or all in other words.
     pub fn own_advice(self, failure: Failure) -> Option<&'static str> {
         use Security::{Begun, Plaintext, Secured};

@@ -1,0 +1,27 @@
+# Generated from the tables of flags in src/cli.
+_probelet_inject() {
+    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} flags
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W 'file kube-inject audit serve --help --version' -- "$current")
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+        file | kube-inject)
+            case $before in -f | --filename | -o | --output | --config | --kube-version | --image | --image-pull-policy | --resources | --status-port | --target-ip | --source-ip | --sidecar) return ;; esac
+            flags='-f --filename -R --recursive -o --in-place --diff --check --output --uninject --config --kube-version --image --image-pull-policy --resources --status-port --target-ip --source-ip --sidecar --help'
+            ;;
+        audit)
+            case $before in -f | --filename | --config | --namespace-label | --output) return ;; esac
+            flags='-f --filename -R --recursive --config --namespace-label --output --help'
+            ;;
+        serve)
+            case $before in --addr | --port | --shutdown-delay | --config | --api-server | --api-ca | --api-token | --cert | --key | --service | --namespace | --secret | --webhook | --image | --image-pull-policy | --resources | --status-port | --target-ip | --source-ip | --sidecar | --log-level | --log-format) return ;; esac
+            flags='--addr --port --shutdown-delay --config --api-server --api-ca --api-token --cert --key --self-signed --service --namespace --secret --webhook --image --image-pull-policy --resources --status-port --target-ip --source-ip --sidecar --log-level --log-format --help'
+            ;;
+        *) return ;;
+    esac
+    [[ $current == -* ]] || return
+    mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$current")
+}
+complete -o default -F _probelet_inject probelet-inject

@@ -1,0 +1,77 @@
+//! The command line of `probelet`.
+
+#[cfg(feature = "check")]
+use super::check;
+use super::exit::Exit;
+use super::run;
+use super::table::Program;
+#[cfg(feature = "check")]
+use crate::check::Plan;
+use crate::config::Config;
+use crate::telemetry::Discreet;
+use std::ffi::OsString;
+#[cfg(feature = "check")]
+use std::path::PathBuf;
+
+/// What `probelet` does.
+#[derive(Debug)]
+pub enum Action {
+    /// `probelet run`
+    Run(Config),
+    /// `probelet check`
+    #[cfg(feature = "check")]
+    Check(Plan),
+    /// `probelet install`
+    #[cfg(feature = "check")]
+    Install(PathBuf),
+}
+
+/// `probelet`.
+pub(super) const AGENT: Program = Program {
+    name: "probelet",
+    summary: "a health-probe proxy for Kubernetes pods whose ports speak mutual TLS",
+    description: &[
+        "kubelet has no mesh certificate, so its probes of such a port fail. probelet runs as a sidecar of the app, \
+         takes the probes on a plaintext port, makes the real probe and returns its status code.",
+    ],
+    commands: &[
+        &run::COMMAND,
+        #[cfg(feature = "check")]
+        &check::CHECK,
+        #[cfg(feature = "check")]
+        &check::INSTALL,
+    ],
+    words: &["run", "check", "install"],
+    first_steps: "`probelet run` or `probelet check URL`",
+};
+
+/// Parses the arguments of `probelet`, without the program's name, and the environment.
+///
+/// # Errors
+/// Help, version and errors in the arguments: what to print, and the exit code.
+pub fn parse(
+    args: impl Iterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Action, Exit> {
+    let args = AGENT.decode(args)?;
+    let (command, args) = AGENT.split_command(&args)?;
+    match command {
+        "run" => run::parse(args, env).map(Action::Run),
+        #[cfg(feature = "check")]
+        "check" => check::parse(args).map(Action::Check),
+        #[cfg(feature = "check")]
+        "install" => check::parse_install(args).map(Action::Install),
+        #[cfg(not(feature = "check"))]
+        "check" | "install" => Err(AGENT.usage_error(format!(
+            "this build has no `probelet {command}`: use one with the cargo feature check"
+        ))),
+        url if url.contains("://") => Err(AGENT.usage_error(format!(
+            "unknown command {}: write `probelet check URL`",
+            Discreet(url)
+        ))),
+        unknown => Err(AGENT.unknown_command(unknown)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

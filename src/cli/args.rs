@@ -1,0 +1,179 @@
+//! Arguments to flags and words by a command's table: `--name VALUE`, `--name=VALUE`, switches, words. An error says
+//! what to write, and suggests a flag for a name that is unknown.
+
+use super::exit::Exit;
+use super::help;
+use super::table::{Command, Flag, Table};
+use crate::config::nearest;
+use crate::telemetry::Discreet;
+
+/// The flags that every command has.
+const HELP: [&str; 2] = ["--help", "-h"];
+
+/// The arguments of a command, split up.
+pub(super) struct Args<'a> {
+    command: &'static Command,
+    flags: Vec<(&'static Flag, &'a str)>,
+    /// What is not a flag.
+    words: Vec<&'a str>,
+}
+
+impl<'a> Args<'a> {
+    /// Splits the arguments up.
+    ///
+    /// # Errors
+    /// The help, if it is requested before the first error; else the first error.
+    pub(super) fn split(command: &'static Command, args: &'a [String]) -> Result<Self, Exit> {
+        Self::split_or(command, args, |error| error)
+    }
+
+    /// The same. `explain` may replace the text of an error.
+    pub(super) fn split_or(
+        command: &'static Command,
+        args: &'a [String],
+        explain: impl FnOnce(String) -> String,
+    ) -> Result<Self, Exit> {
+        let mut split = Args {
+            command,
+            flags: Vec::new(),
+            words: Vec::new(),
+        };
+        match split.push_all(args) {
+            Ok(false) => Ok(split),
+            Ok(true) => Err(Exit::output(help::of_command(command))),
+            Err(error) => Err(command.usage_error(explain(error))),
+        }
+    }
+
+    /// Returns whether the help is requested.
+    fn push_all(&mut self, args: &'a [String]) -> Result<bool, String> {
+        let mut args = args.iter().map(String::as_str).peekable();
+        while let Some(arg) = args.next() {
+            if HELP.contains(&arg) {
+                return Ok(true);
+            }
+            if !arg.starts_with('-') {
+                self.words.push(arg);
+                continue;
+            }
+            let (name, value) = match arg.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (arg, None),
+            };
+            let Some(flag) = self.command.find(name) else {
+                return Err(match value {
+                    Some(_) if HELP.contains(&name) => takes_no_value(name),
+                    _ => self.command.unknown_flag(arg),
+                });
+            };
+            let value = match (flag.value, value) {
+                (None, None) => "",
+                (None, Some(_)) => return Err(takes_no_value(name)),
+                (Some(_), Some(value)) => value,
+                // The name of another flag is no value: the value was forgotten.
+                (Some(_), None) => args
+                    .next_if(|next| !self.command.is_flag(next))
+                    .ok_or_else(|| {
+                        format!("{name} needs a value: write `{name} VALUE` or `{name}=VALUE`")
+                    })?,
+            };
+            let is_same = |(other, _): &(&Flag, &str)| other.long == flag.long;
+            if !flag.is_repeatable && self.flags.iter().any(is_same) {
+                return Err(format!("{name} is given twice: write it once"));
+            }
+            self.flags.push((flag, value));
+        }
+        Ok(false)
+    }
+
+    /// Fills in a struct of the command's tables.
+    ///
+    /// # Errors
+    /// What argh refuses; `split` has refused all of it before.
+    pub(super) fn fill<T: Table>(&self) -> Result<T, Exit> {
+        let mut args = Vec::new();
+        for (flag, value) in &self.flags {
+            let mut of_table = T::SECTIONS.iter().flat_map(|section| section.flags);
+            if of_table.any(|other| other.long == flag.long) {
+                args.push(flag.long);
+                args.extend(flag.value.map(|_| *value));
+            }
+        }
+        T::from_args(&[self.command.name], &args)
+            .map_err(|early| self.command.usage_error(early.output.trim_end().into()))
+    }
+
+    /// The words, where the command has any.
+    pub(super) fn words(&self) -> &[&'a str] {
+        &self.words
+    }
+
+    /// Refuses words.
+    ///
+    /// # Errors
+    /// The first word, with what to write.
+    pub(super) fn check_no_words(&self) -> Result<(), Exit> {
+        match self.words.first() {
+            None => Ok(()),
+            Some(word) => Err(self.command.usage_error(format!(
+                "{} is not a flag: write flags as `--name VALUE` or `--name=VALUE`, see `{} --help`",
+                Discreet(word),
+                self.command.name
+            ))),
+        }
+    }
+
+    /// The only word.
+    ///
+    /// # Errors
+    /// There is none, which `missing` describes, or another one.
+    pub(super) fn only_word(&self, what: &str, missing: &str) -> Result<&'a str, Exit> {
+        match *self.words {
+            [] => Err(self.command.usage_error(missing.into())),
+            [word] => Ok(word),
+            [_, second, ..] => Err(self.command.usage_error(format!(
+                "{} is a second {what}: write one",
+                Discreet(second)
+            ))),
+        }
+    }
+}
+
+fn takes_no_value(name: &str) -> String {
+    format!("{name} takes no value: write `{name}`")
+}
+
+impl Command {
+    /// The end of the program by an error in its arguments.
+    pub(super) fn usage_error(&self, text: String) -> Exit {
+        let program = self.name.split(' ').next().unwrap_or_default();
+        Exit::usage(program, text)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'static Flag> {
+        self.flags().find(|flag| flag.spellings.contains(&name))
+    }
+
+    fn is_flag(&self, arg: &str) -> bool {
+        arg.split('=')
+            .next()
+            .is_some_and(|name| self.find(name).is_some())
+    }
+
+    fn unknown_flag(&self, arg: &str) -> String {
+        let name = arg.split('=').next().unwrap_or_default();
+        let valued = self.flags().filter(|flag| flag.value.is_some());
+        let mut short = valued
+            .map(|flag| flag.spellings[0])
+            .filter(|name| name.len() == 2);
+        // kubectl accepts a value right after the letter.
+        if let Some(short) = short.find(|short| arg.starts_with(*short)) {
+            return format!("unknown flag {name}: write `{short} {}`", &arg[2..]);
+        }
+        let names = self.flags().flat_map(|flag| flag.spellings.iter().copied());
+        match nearest(name, names) {
+            Some(near) => format!("unknown flag {name}: did you mean {near}?"),
+            None => format!("unknown flag {name}: see `{} --help`", self.name),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! How a program ends before it does anything.
+
+/// The end of a program before it does anything: help, version, or an error in the arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// What to print, without a line break at its end.
+    pub text: String,
+    /// The exit code: 0, or 2 for an error in the arguments.
+    pub code: u8,
+    /// Whether the text goes to standard output instead of standard error.
+    pub to_stdout: bool,
+}
+
+impl Exit {
+    pub(super) fn output(text: String) -> Self {
+        Exit {
+            text,
+            code: 0,
+            to_stdout: true,
+        }
+    }
+
+    pub(super) fn usage(program: &str, text: String) -> Self {
+        Exit {
+            text: format!("{program}: {text}"),
+            code: 2,
+            to_stdout: false,
+        }
+    }
+}

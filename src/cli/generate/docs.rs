@@ -1,0 +1,216 @@
+//! `docs/flags.md` and `docs/annotations.md`.
+
+use super::generated::{Generated, NOTE, PROGRAMS, variables};
+use crate::cli::help::{about_variables, label};
+use crate::cli::inject::INJECTOR;
+use crate::cli::table::{Command, Flag};
+use crate::inject::annotations as names;
+
+pub(super) fn flags() -> Generated {
+    let mut text = format!("<!-- {NOTE} -->\n\n# Flags\n");
+    for program in PROGRAMS {
+        text += &format!("\n`{}` is {}.\n", program.name, article(program.summary));
+        for command in program.commands {
+            text += &of_command(command);
+        }
+    }
+    Generated {
+        path: "docs/flags.md".into(),
+        text,
+    }
+}
+
+/// A summary that begins with a verb follows "is a program to".
+fn article(summary: &str) -> String {
+    match summary.starts_with("a ") {
+        true => summary.into(),
+        false => format!("a program to {summary}"),
+    }
+}
+
+fn of_command(command: &Command) -> String {
+    let mut text = format!("\n## {}\n\n{}.\n", command.name, capital(command.summary));
+    if let Some(alias) = command.alias {
+        text += &format!("`{alias}` is another name of it.\n");
+    }
+    text += "\n```text\n";
+    for usage in command.usage {
+        text += &format!("{} {usage}\n", command.name);
+    }
+    text += "```\n";
+    for paragraph in command.description {
+        text += &format!("\n{paragraph}\n");
+    }
+    if let Some(prefix) = command.variables {
+        text += &format!("\n{}\n", about_variables(prefix));
+    }
+    let has_variables = command.variables.is_some();
+    for section in command.sections() {
+        text += &format!("\n### {}\n\n", section.title);
+        text += match has_variables {
+            true => "| flag | meaning | default | environment |\n|---|---|---|---|\n",
+            false => "| flag | meaning | default |\n|---|---|---|\n",
+        };
+        for flag in section.flags {
+            text += &format!(
+                "| {} | {} | {} |",
+                code(&label(flag)),
+                cell(flag.help),
+                default(flag)
+            );
+            if has_variables {
+                let variables = variables(command, flag);
+                let variables: Vec<String> = variables.iter().map(|name| code(name)).collect();
+                text += &format!(" {} |", variables.join(", then "));
+            }
+            text.push('\n');
+        }
+    }
+    for block in command.blocks {
+        text += &format!(
+            "\n### {}\n\n```text\n{}\n```\n",
+            block.title,
+            block.lines.join("\n")
+        );
+    }
+    text += &format!("\n{}\n", command.exit_status);
+    text
+}
+
+/// An annotation that no flag sets for all pods: its name, an example, and its meaning.
+struct PodAnnotation {
+    name: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+}
+
+const POD_ANNOTATIONS: [PodAnnotation; 8] = [
+    PodAnnotation {
+        name: names::INJECT,
+        example: "false",
+        meaning: "Do not inject this pod. A label of the same name takes precedence over the annotation",
+    },
+    PodAnnotation {
+        name: names::REWRITE,
+        example: "false",
+        meaning: "Keep this pod's probes. It takes precedence over sidecarInjectorWebhook.rewriteAppHTTPProbe of the ConfigMap",
+    },
+    PodAnnotation {
+        name: names::EXCLUDE_CONTAINERS,
+        example: "web,db",
+        meaning: "Keep the probes of these containers",
+    },
+    PodAnnotation {
+        name: names::EXCLUDE_PORTS,
+        example: "9090,admin",
+        meaning: "Keep the probes of these ports, by number or name",
+    },
+    PodAnnotation {
+        name: names::FORWARD,
+        example: "8002=15032",
+        meaning: "Forward the agent's port after = to the app's port before it, and point httpGet probes of the app's port at it",
+    },
+    PodAnnotation {
+        name: names::CLIENT_CERT,
+        example: "web-client-tls",
+        meaning: "Send the client certificate in this Secret (tls.crt and tls.key) to the app",
+    },
+    PodAnnotation {
+        name: names::APP_CA,
+        example: "mesh-ca",
+        meaning: "Require the app's certificate to lead to the CA in this Secret (ca.crt)",
+    },
+    PodAnnotation {
+        name: names::APP_ID,
+        example: "spiffe://example.org/web",
+        meaning: "Require this SPIFFE ID in the app's certificate; the annotation of the CA is required too",
+    },
+];
+
+pub(super) fn annotations() -> Generated {
+    let mut text = format!(
+        "<!-- {NOTE} -->\n\n# Annotations\n\n\
+         Annotations belong on the pod, or on the pod template of its controller. The same setting for all pods is a flag of \
+         `probelet-inject`, or a member of `probelet` in the `values` of the ConfigMap. An annotation takes precedence over \
+         a flag, and a flag over the ConfigMap.\n\n\
+         ## Settings of the sidecar\n\n\
+         | annotation | flag | `values` | meaning | default |\n|---|---|---|---|---|\n"
+    );
+    for (flag, setting) in settings() {
+        text += &format!(
+            "| {} | {} | {} | {} | {} |\n",
+            code(setting.annotation),
+            code(&label(flag)),
+            code(&format!("probelet.{}", setting.key)),
+            cell(flag.help),
+            default(flag)
+        );
+    }
+    text += "\nA status port of `0` in the annotation is the same as not to inject the pod.\n";
+    text += "\n## Pods and their probes\n\n| annotation | example | meaning |\n|---|---|---|\n";
+    for annotation in POD_ANNOTATIONS {
+        let (name, example) = (code(annotation.name), code(annotation.example));
+        text += &format!("| {name} | {example} | {} |\n", cell(annotation.meaning));
+    }
+    text += &format!(
+        "\n`probelet-inject` itself writes {}, which holds the originals for `--uninject`, and adds the ports of {} to {}.\n",
+        code(SAVED),
+        code(names::FORWARD),
+        code(EXCLUDE_INBOUND)
+    );
+    Generated {
+        path: "docs/annotations.md".into(),
+        text,
+    }
+}
+
+const SAVED: &str = "probelet.dev/original";
+const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+
+/// The settings of the injector, once each.
+fn settings() -> Vec<(&'static Flag, crate::cli::table::Setting)> {
+    let mut settings: Vec<(&Flag, crate::cli::table::Setting)> = Vec::new();
+    for flag in INJECTOR.commands.iter().flat_map(|command| command.flags()) {
+        if let Some(setting) = flag.setting
+            && !settings.iter().any(|(_, known)| known.key == setting.key)
+        {
+            settings.push((flag, setting));
+        }
+    }
+    settings
+}
+
+#[test]
+fn each_annotation_is_documented() {
+    let settings = settings()
+        .into_iter()
+        .map(|(_, setting)| setting.annotation);
+    let of_pods = POD_ANNOTATIONS.iter().map(|annotation| annotation.name);
+    let mut documented: Vec<&str> = settings
+        .chain(of_pods)
+        .chain([SAVED, EXCLUDE_INBOUND])
+        .collect();
+    documented.sort_unstable();
+    let mut known = names::KNOWN.to_vec();
+    known.sort_unstable();
+    assert_eq!(documented, known);
+}
+
+fn default(flag: &Flag) -> String {
+    let default = flag.default.as_ref();
+    default.map_or_else(String::new, |default| cell(&default.to_string()))
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", cell(text))
+}
+
+/// Text in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(1);
+    format!("{}{rest}", first.to_uppercase())
+}

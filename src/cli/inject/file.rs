@@ -1,0 +1,152 @@
+//! `probelet-inject file`.
+
+use super::inputs::{self, InputFlags};
+use super::sidecar::SidecarFlags;
+use crate::cli::exit::Exit;
+use crate::cli::table::{Block, Command, Table, flags};
+use crate::inject::{Task, Version};
+use crate::injector::{Destination, FileOptions, Format, SettingSources};
+use crate::telemetry::Quoted;
+
+/// The command.
+pub(super) const COMMAND: Command = Command {
+    name: "probelet-inject file",
+    alias: Some("kube-inject"),
+    summary: "rewrite manifests so that their probes go to probelet",
+    usage: &["-f FILE|DIR|- [FLAGS]"],
+    description: &[
+        "Only what injection edits changes: comments, order, quotes and other documents stay to the byte. The result \
+         goes to standard output, a line for each resource to standard error. Nothing is written if any document fails.",
+    ],
+    blocks: &[Block {
+        title: "Examples",
+        lines: &[
+            "kubectl apply -f <(probelet-inject file -f app.yaml)",
+            "probelet-inject file -f deploy/ -R --in-place",
+            "helm template app | probelet-inject file -f - --kube-version 1.28 | kubectl apply -f -",
+        ],
+    }],
+    tables: &[
+        InputFlags::SECTIONS,
+        FileFlags::SECTIONS,
+        SidecarFlags::SECTIONS,
+    ],
+    variables: None,
+    exit_status: "The exit code is 0, 1 if a document fails or --check finds a change, or 2 for an error in the \
+                  arguments.",
+};
+
+flags! {
+    /// The flags of `probelet-inject file`.
+    struct FileFlags {
+        "Output" {
+            option out (only "-o"): Option<String>, value "FILE" = Text("standard output"),
+                "Write the result to a file";
+            switch in_place: bool,
+                "Replace each file that changes";
+            switch diff: bool,
+                "Print the changes as a unified diff, and write nothing";
+            switch check: bool,
+                "Write nothing; exit with 1 if anything would change";
+            option output: Option<String>, value "FORMAT" = Text("yaml"),
+                "Write the manifests (yaml), or a JSON Patch a line for each resource that changes (patch), in the \
+                 order of standard error, for kubectl patch KIND NAME --type=json -p LINE";
+            switch uninject: bool,
+                "Remove the sidecar and restore the original probes";
+        }
+        "Injection" {
+            option config: Option<String>, value "FILE",
+                "Read the injector's ConfigMap from its manifest, or from the JSON of its `values`; probes stay if \
+                 sidecarInjectorWebhook.rewriteAppHTTPProbe is false there";
+            option kube_version: Option<String>, value "VERSION" = Text("1.29 or later"),
+                "Add the kind of sidecar that a cluster of this version supports, unless --sidecar or the ConfigMap \
+                 names one";
+        }
+    }
+}
+
+pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
+    let args = inputs::split(&COMMAND, args)?;
+    let (flags, sidecar) = (args.fill::<FileFlags>()?, args.fill::<SidecarFlags>()?);
+    let version = flags.kube_version.as_deref().map(version).transpose()?;
+    Ok(FileOptions {
+        inputs: args.fill::<InputFlags>()?.into(),
+        task: match flags.uninject {
+            false => Task::Inject,
+            true => Task::Uninject,
+        },
+        destination: flags.destination()?,
+        settings: SettingSources {
+            flags: sidecar.values(&COMMAND)?,
+            config: flags.config,
+            version,
+        },
+    })
+}
+
+fn version(text: &str) -> Result<Version, Exit> {
+    Version::parse(text).ok_or_else(|| {
+        let found = Quoted(text);
+        COMMAND.usage_error(format!(
+            "--kube-version is {found}: write a version such as 1.29"
+        ))
+    })
+}
+
+impl FileFlags {
+    /// Where the result goes.
+    ///
+    /// # Errors
+    /// Flags that exclude each other; a format instead of a file after `-o`, as kubectl has it.
+    fn destination(&self) -> Result<Destination, Exit> {
+        let usage = |text: String| Err(COMMAND.usage_error(text));
+        let modes = [
+            ("-o", self.out.is_some()),
+            ("--in-place", self.in_place),
+            ("--diff", self.diff),
+            ("--check", self.check),
+        ];
+        let mut given = modes.iter().filter(|(_, is_given)| *is_given);
+        if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
+            return usage(format!(
+                "{one} and {other} exclude each other: write one of them"
+            ));
+        }
+        match self.out.as_deref() {
+            Some("") => return usage("-o is empty: write the name of a file".into()),
+            Some(format @ ("yaml" | "json" | "patch")) => {
+                return usage(format!(
+                    "-o is the file to write, as istioctl's: write `--output {format}` for the format, or \
+                     `-o ./{format}` for a file of that name"
+                ));
+            }
+            _ => {}
+        }
+        let format = match self.output.as_deref() {
+            None | Some("yaml") => Format::Manifests,
+            Some("patch") if self.in_place || self.diff || self.check => {
+                return usage(
+                    "--output patch goes to standard output or to a file: leave --in-place, --diff and --check out"
+                        .into(),
+                );
+            }
+            Some("patch") => Format::Patches,
+            Some(other) => {
+                return usage(format!(
+                    "--output is {}: write yaml or patch; -o names the file to write",
+                    Quoted(other)
+                ));
+            }
+        };
+        Ok(if self.check {
+            Destination::Nowhere
+        } else if self.in_place {
+            Destination::InPlace
+        } else if self.diff {
+            Destination::Diff
+        } else {
+            let file = self.out.as_ref().map(Into::into);
+            Destination::Write { file, format }
+        })
+    }
+}

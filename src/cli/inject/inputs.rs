@@ -1,0 +1,88 @@
+//! The flags that name manifests, and advice on flags of `istioctl kube-inject` that probelet-inject lacks.
+
+use crate::cli::args::Args;
+use crate::cli::exit::Exit;
+use crate::cli::table::{Command, flags};
+use crate::injector::{InputOptions, PROGRAM};
+use crate::telemetry::Discreet;
+
+flags! {
+    /// The flags that name manifests.
+    pub(super) struct InputFlags {
+        "Input" {
+            option filename (short "-f"): Vec<String>, value "FILE",
+                "Read this manifest, standard input (-), or the *.yaml, *.yml and *.json files of a directory; may be \
+                 given more than once";
+            switch recursive (short "-R"): bool,
+                "Read directories recursively";
+        }
+    }
+}
+
+impl From<InputFlags> for InputOptions {
+    fn from(flags: InputFlags) -> Self {
+        InputOptions {
+            names: flags.filename,
+            is_recursive: flags.recursive,
+        }
+    }
+}
+
+/// Flags of `istioctl kube-inject` that name its ConfigMap.
+const OF_CONFIG: [&str; 3] = [
+    "--injectConfigFile",
+    "--injectConfigMapName",
+    "--valuesFile",
+];
+
+/// Flags of `istioctl kube-inject` that concern a cluster or a mesh.
+const OF_CLUSTER: [&str; 15] = [
+    "--as",
+    "--context",
+    "--istioNamespace",
+    "--kubeconfig",
+    "--meshConfigFile",
+    "--meshConfigMapName",
+    "--namespace",
+    "--operatorFileName",
+    "--revision",
+    "--tunnel",
+    "--webhookConfig",
+    "-c",
+    "-i",
+    "-n",
+    "-r",
+];
+
+/// Splits the arguments of a command that takes flags alone.
+pub(super) fn split<'a>(command: &'static Command, args: &'a [String]) -> Result<Args<'a>, Exit> {
+    let of_istioctl = |error| of_istioctl(command, args).unwrap_or(error);
+    let args = Args::split_or(command, args, of_istioctl)?;
+    match args.words().first() {
+        None => Ok(args),
+        Some(word) => Err(command.usage_error(format!(
+            "{} is not a flag: write a file as `-f FILE`, see `{} --help`",
+            Discreet(word),
+            command.name
+        ))),
+    }
+}
+
+/// The advice on the first flag that only istioctl has.
+fn of_istioctl(command: &Command, args: &[String]) -> Option<String> {
+    args.iter().find_map(|arg| {
+        let name = arg.split('=').next().unwrap_or_default();
+        if command.find(name).is_some() {
+            return None;
+        }
+        if OF_CONFIG.contains(&name) {
+            return Some(format!(
+                "{name} is istioctl's: save the ConfigMap by `kubectl get configmap NAME -o yaml > FILE` \
+                 and write `--config FILE`"
+            ));
+        }
+        OF_CLUSTER.contains(&name).then(|| {
+            format!("{name} is istioctl's: leave it out, {PROGRAM} does not connect to a cluster here")
+        })
+    })
+}

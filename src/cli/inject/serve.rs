@@ -1,0 +1,204 @@
+//! `probelet-inject serve`.
+
+use super::inputs;
+use super::sidecar::SidecarFlags;
+use crate::cli::exit::Exit;
+use crate::cli::table::{Command, Table, flags};
+use crate::config::{Fault, Listen, format, level, seconds};
+use crate::telemetry::{Format, Level, LogSettings, Quoted};
+use crate::webhook::{ApiServer, CertSource, Options, SelfSignedNames};
+use core::fmt::Display;
+use core::net::IpAddr;
+use core::time::Duration;
+
+/// The command.
+pub(super) const COMMAND: Command = Command {
+    name: "probelet-inject serve",
+    alias: None,
+    summary: "serve the admission webhook that rewrites pods when they are created",
+    usage: &["--cert FILE --key FILE [FLAGS]", "--self-signed [FLAGS]"],
+    description: &[],
+    blocks: &[],
+    tables: &[
+        ServeFlags::SECTIONS,
+        NameFlags::SECTIONS,
+        SidecarFlags::SECTIONS,
+        LogFlags::SECTIONS,
+    ],
+    variables: None,
+    exit_status: "The exit code is 2 for an error in the arguments, and 1 if the webhook cannot serve.",
+};
+
+/// A port that needs no privilege.
+const PORT: u16 = 8443;
+
+/// Seconds until most nodes have dropped an endpoint that terminates.
+const SHUTDOWN_DELAY: u64 = 5;
+
+/// The Service and the MutatingWebhookConfiguration, as deployed.
+const NAME: &str = "probelet-sidecar-injector";
+
+/// The Secret, as deployed.
+const SECRET: &str = "probelet-sidecar-injector-tls";
+
+flags! {
+    /// Flags of `probelet-inject serve`.
+    struct ServeFlags {
+        "Server" {
+            option addr: Option<String>, value "IP" = Text("all addresses, IPv6 and IPv4"),
+                "Listen on this address alone";
+            option port: Option<String>, value "PORT" = Number(PORT as u64),
+                "Listen on this port, with TLS";
+            option shutdown_delay: Option<String>, value "SECONDS" = Number(SHUTDOWN_DELAY),
+                "Keep serving for SECONDS after SIGTERM";
+            option config: Option<String>, value "PATH" = Text("none, and all probes are rewritten"),
+                "Read the ConfigMap's `values` from this file, or from the directory it is mounted at; it is reloaded \
+                 when it changes";
+        }
+        "API server, which is asked for its version, and updated with --self-signed" {
+            option api_server: Option<String>, value "URL" = Text("from the pod's environment"),
+                "Connect to the API server at this URL, such as https://10.0.0.1:6443";
+            option api_ca: Option<String>, value "FILE" = Text("that of the pod's account"),
+                "Require its certificate to lead to a CA in this PEM file";
+            option api_token: Option<String>, value "FILE" = Text("that of the pod's account"),
+                "Authenticate with the token in this file";
+        }
+        "Certificate" {
+            option cert: Option<String>, value "FILE",
+                "Serve this certificate: PEM, with its intermediates; both files are reloaded when they change";
+            option key: Option<String>, value "FILE",
+                "Use this private key of --cert: PEM, without a passphrase";
+            switch self_signed: bool,
+                "Create a CA, store it in a Secret, and write it into the MutatingWebhookConfiguration";
+        }
+    }
+}
+
+flags! {
+    /// The names that a self-signed certificate depends on.
+    struct NameFlags fills list {
+        "Names of --self-signed" {
+            option service: Option<String>, value "NAME" = Text(NAME),
+                "Issue the certificate for this Service";
+            option namespace: Option<String>, value "NAME" = Text("the pod's own"),
+                "Find Service and Secret in this namespace";
+            option secret: Option<String>, value "NAME" = Text(SECRET),
+                "Store the CA in this Secret";
+            option webhook: Option<String>, value "NAME" = Text(NAME),
+                "Write the CA into this MutatingWebhookConfiguration";
+        }
+    }
+}
+
+flags! {
+    /// The flags of the log.
+    struct LogFlags {
+        "Log, on standard error" {
+            option log_level: Option<String>, value "LEVEL" = Text("info"),
+                "Log what is at least this important: error, warn, info or debug";
+            option log_format: Option<String>, value "FORMAT" = Text("logfmt"),
+                "Write lines as logfmt or json";
+        }
+    }
+}
+
+pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
+    let args = inputs::split(&COMMAND, args)?;
+    let flags: ServeFlags = args.fill()?;
+    let log: LogFlags = args.fill()?;
+    let certificate = flags.certificate(args.fill()?)?;
+    let addr = read("--addr", flags.addr.as_deref(), |text| {
+        let ip = text.parse::<IpAddr>();
+        ip.map_err(|_| ": write an IP address of this pod")
+    })?;
+    let port = read("--port", flags.port.as_deref(), |text| {
+        let port = text.parse().ok().filter(|port| *port != 0);
+        port.ok_or(": write a port from 1 to 65535")
+    })?;
+    let fault = |fault: Fault| format!(", {fault}");
+    let delay = read(
+        "--shutdown-delay",
+        flags.shutdown_delay.as_deref(),
+        |text| seconds(text).map_err(fault),
+    )?;
+    let log_level = read("--log-level", log.log_level.as_deref(), |text| {
+        level(text).map_err(fault)
+    })?;
+    let log_format = read("--log-format", log.log_format.as_deref(), |text| {
+        format(text).map_err(fault)
+    })?;
+    Ok(Options {
+        listen: Listen {
+            addr,
+            port: port.unwrap_or(PORT),
+        },
+        certificate,
+        flags: args.fill::<SidecarFlags>()?.values(&COMMAND)?,
+        config: flags.config.map(Into::into),
+        api_server: ApiServer {
+            url: flags.api_server.map(Into::into),
+            ca: flags.api_ca.map(Into::into),
+            token: flags.api_token.map(Into::into),
+        },
+        log: LogSettings {
+            level: log_level.unwrap_or(Level::Info),
+            format: log_format.unwrap_or(Format::Logfmt),
+        },
+        shutdown_delay: delay.unwrap_or(Duration::from_secs(SHUTDOWN_DELAY)),
+    })
+}
+
+/// Reads the value of a flag, if it is given. The text of an error follows the value.
+fn read<T, E: Display>(
+    flag: &str,
+    value: Option<&str>,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Exit> {
+    let wrong =
+        |value: &str, error: E| COMMAND.usage_error(format!("{flag} is {}{error}", Quoted(value)));
+    value
+        .map(|value| read(value).map_err(|error| wrong(value, error)))
+        .transpose()
+}
+
+impl ServeFlags {
+    fn certificate(&self, names: NameFlags) -> Result<CertSource, Exit> {
+        let usage = |text: &str| Err(COMMAND.usage_error(text.into()));
+        match (&self.cert, &self.key, self.self_signed) {
+            (Some(cert), Some(key), false) => match names.given().next() {
+                None => Ok(CertSource::Files([
+                    cert.as_str().into(),
+                    key.as_str().into(),
+                ])),
+                Some((flag, _)) => Err(COMMAND.usage_error(format!(
+                    "{} requires --self-signed: leave it out, or write --self-signed instead of --cert and --key",
+                    flag.long
+                ))),
+            },
+            (None, None, true) => Ok(CertSource::SelfSigned(names.into())),
+            (None, None, false) => usage("--cert and --key, or --self-signed, are required"),
+            (_, _, true) => usage(
+                "--self-signed excludes --cert and --key: leave them out, or --self-signed",
+            ),
+            (Some(_), None, false) => usage("--cert requires --key"),
+            (None, Some(_), false) => usage("--key requires --cert"),
+        }
+    }
+}
+
+impl From<NameFlags> for SelfSignedNames {
+    fn from(flags: NameFlags) -> Self {
+        let name = |given: Option<String>, default: &str| -> Box<str> {
+            given.map_or_else(|| default.into(), Into::into)
+        };
+        SelfSignedNames {
+            service: name(flags.service, NAME),
+            namespace: flags.namespace.map(Into::into),
+            secret: name(flags.secret, SECRET),
+            webhook: name(flags.webhook, NAME),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

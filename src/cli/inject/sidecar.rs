@@ -1,0 +1,94 @@
+//! The flags that set the sidecar of all pods. A pod's annotations take precedence over them, and they over the
+//! ConfigMap.
+
+use crate::cli::exit::Exit;
+use crate::cli::table::{Command, flags};
+use crate::config::STATUS_PORT;
+use crate::inject::values::Values;
+use crate::telemetry::Quoted;
+
+flags! {
+    /// The flags of the sidecar.
+    pub(super) struct SidecarFlags fills list {
+        "Sidecar (precedence: a pod's annotations, these flags, the ConfigMap)" {
+            option image: Option<String>, value "IMAGE" = Text(DEFAULT_IMAGE),
+                sets "image" by crate::inject::annotations::IMAGE,
+                "Run this image";
+            option image_pull_policy: Option<String>, value "POLICY" = Text("the cluster's choice"),
+                sets "imagePullPolicy" by crate::inject::annotations::PULL_POLICY,
+                "Pull the image Always, IfNotPresent or Never";
+            option resources: Option<String>,
+                value "JSON" = Text(DEFAULT_RESOURCES),
+                sets "resources" by crate::inject::annotations::RESOURCES,
+                "Set these resources of the container, a JSON object";
+            option status_port: Option<String>, value "PORT" = Number(STATUS_PORT as u64),
+                sets "statusPort" by crate::inject::annotations::STATUS_PORT,
+                "Point kubelet's probes at this port";
+            option target_ip: Option<String>, value "IP|pod" = Text("pod"),
+                sets "targetIp" by crate::inject::annotations::TARGET_IP,
+                "Connect to the app at this address, or at the pod's own";
+            option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
+                sets "sourceIp" by crate::inject::annotations::SOURCE_IP,
+                "Connect to the app from this address";
+            option sidecar: Option<String>, value "KIND" = Text("native, where the cluster has it"),
+                sets "sidecar" by crate::inject::annotations::SIDECAR,
+                "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \
+                 or container";
+        }
+    }
+}
+
+const DEFAULT_IMAGE: &str = concat!("localhost/probelet:", env!("CARGO_PKG_VERSION"));
+
+const DEFAULT_RESOURCES: &str =
+    r#"{"requests":{"cpu":"1m","memory":"2Mi"},"limits":{"memory":"16Mi"}}"#;
+
+impl SidecarFlags {
+    /// The settings that are given.
+    ///
+    /// # Errors
+    /// The first value that is not valid.
+    pub(super) fn values(&self, command: &Command) -> Result<Values, Exit> {
+        let mut values = Values::default();
+        for (flag, value) in self.given() {
+            let Some(setting) = flag.setting else {
+                continue;
+            };
+            values.set(setting.key, value).map_err(|write| {
+                let (flag, found) = (flag.long, Quoted(value));
+                command.usage_error(format!("{flag} is {found}: write {write}"))
+            })?;
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::table::Table;
+
+    #[test]
+    fn the_defaults_of_the_help_are_those_of_the_settings() {
+        let settings = Values::default().settings();
+        assert_eq!(&*settings.image, DEFAULT_IMAGE);
+        let resources: serde_json::Value =
+            serde_json::from_str(DEFAULT_RESOURCES).expect("an object");
+        assert_eq!(settings.resources, resources);
+        assert_eq!(settings.status_port, STATUS_PORT);
+    }
+
+    #[test]
+    fn each_flag_sets_a_member_of_the_config_map() {
+        let flags = SidecarFlags::SECTIONS
+            .iter()
+            .flat_map(|section| section.flags);
+        for flag in flags {
+            let key = flag.setting.expect("a setting").key;
+            let write = Values::default()
+                .set(key, "")
+                .expect_err("nothing is no value");
+            assert_ne!(write, "nothing of that name", "{key}");
+        }
+    }
+}

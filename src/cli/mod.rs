@@ -1,0 +1,19 @@
+//! The command lines of both programs: arguments to actions, and the text of `--help`. A flag is written once, in
+//! the table of its command; the rest is made from there.
+
+mod agent;
+mod args;
+#[cfg(feature = "check")]
+mod check;
+mod exit;
+#[cfg(all(test, feature = "check", feature = "inject"))]
+mod generate;
+mod help;
+#[cfg(feature = "inject")]
+pub mod inject;
+mod program;
+mod run;
+mod table;
+
+pub use agent::{Action, parse};
+pub use exit::Exit;

@@ -1,0 +1,74 @@
+//! What both programs do with their arguments before a command parses the rest of them.
+
+use super::exit::Exit;
+use super::help;
+use super::table::Program;
+use crate::config::nearest;
+use crate::telemetry::Discreet;
+use std::ffi::OsString;
+
+impl Program {
+    /// Decodes the arguments. argh accepts UTF-8 alone, and no Kubernetes manifest has anything else.
+    ///
+    /// # Errors
+    /// The first argument that is not UTF-8.
+    pub(super) fn decode(&self, args: impl Iterator<Item = OsString>) -> Result<Vec<String>, Exit> {
+        let decode = |arg: OsString| {
+            arg.into_string().map_err(|arg| {
+                self.usage_error(format!(
+                    "the argument \"{}\" is not UTF-8: write it in plain text",
+                    arg.as_encoded_bytes().escape_ascii()
+                ))
+            })
+        };
+        args.map(decode).collect()
+    }
+
+    /// Splits the command off.
+    ///
+    /// # Errors
+    /// The help and the version, if they are requested; no command.
+    pub(super) fn split_command<'a>(
+        &self,
+        args: &'a [String],
+    ) -> Result<(&'a str, &'a [String]), Exit> {
+        let Some((command, rest)) = args.split_first() else {
+            return Err(self.usage_error(format!(
+                "no command: write {}, or `{} --help`",
+                self.first_steps, self.name
+            )));
+        };
+        match &**command {
+            "--help" | "-h" | "help" => Err(Exit::output(help::of_program(self))),
+            "--version" | "-V" => {
+                let version = env!("CARGO_PKG_VERSION");
+                Err(Exit::output(format!("{} {version}", self.name)))
+            }
+            flag if flag.starts_with('-') => Err(self.usage_error(format!(
+                "{} comes before the command: write `{} {}` and then the flags",
+                Discreet(flag),
+                self.name,
+                self.words[0]
+            ))),
+            command => Ok((command, rest)),
+        }
+    }
+
+    /// The end of the program by an unknown command.
+    pub(super) fn unknown_command(&self, command: &str) -> Exit {
+        let (shown, name) = (Discreet(command), self.name);
+        let near = nearest(command, self.words.iter().copied());
+        self.usage_error(match near {
+            Some(near) => format!("unknown command {shown}: did you mean `{name} {near}`?"),
+            None => format!(
+                "unknown command {shown}: write one of {}",
+                self.words.join(", ")
+            ),
+        })
+    }
+
+    /// The end of the program by an error in its arguments.
+    pub(super) fn usage_error(&self, text: String) -> Exit {
+        Exit::usage(self.name, text)
+    }
+}
