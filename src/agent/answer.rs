@@ -93,9 +93,10 @@ impl Connection<'_> {
                 agent.metrics.count_rejection(rejection);
                 Route::Status(405)
             }
-            (Route::Probe(entry), _) => self.route_probe(entry),
+            (Route::Probe(entry), Method::Get | Method::Head) => self.route_probe(entry),
+            (Route::Metrics, Method::Get) => Route::Metrics,
             (Route::Metrics, Method::Head) => Route::Status(200),
-            (route, _) => route,
+            (Route::Status(status), Method::Get | Method::Head) => Route::Status(status),
         }
     }
 

@@ -294,7 +294,9 @@ impl<C> Table<C> {
     fn oldest_idle(&self, kind: SlotKind) -> Option<usize> {
         let age = |slot: &Slot<C>| match slot.state {
             SlotState::Idle { since } if slot.kind == kind => Some(self.clock.wrapping_sub(since)),
-            _ => None,
+            SlotState::Idle { .. } | SlotState::Free | SlotState::Probing | SlotState::Evicted => {
+                None
+            }
         };
         let idle = self.slots.iter().enumerate();
         let idle = idle.filter_map(|(index, slot)| Some((age(slot)?, index)));

@@ -6,8 +6,10 @@ mod log;
 pub mod prometheus;
 mod quoted;
 mod rate_limit;
+mod redacted;
 
 pub use counters::{Counter, Histogram, StatusCounter};
 pub use log::{Format, Level, Line, LogSettings, Logger};
-pub use quoted::{Discreet, Quoted};
+pub use quoted::Quoted;
 pub use rate_limit::{ChangeFilter, RateLimit};
+pub use redacted::Discreet;

@@ -1,0 +1,45 @@
+//! Text that may contain a secret, for errors.
+
+use core::fmt::{Display, Formatter, Result};
+
+use super::Quoted;
+
+/// The text in double quotes, as [`Quoted`]. If it may be a URL with a name and a password, both are `***`: all
+/// between the scheme and the last `@`, because a password may contain the other delimiters.
+pub struct Discreet<'a>(pub &'a str);
+
+impl Display for Discreet<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let Discreet(text) = *self;
+        let Some((user, rest)) = text.rsplit_once('@') else {
+            return Quoted(text).fmt(f);
+        };
+        let scheme = user.find("://").map_or(0, |colon| colon + 3);
+        match user.contains(':') || user.starts_with("//") {
+            true => Quoted(&[&user[..scheme], "***@", rest].concat()).fmt(f),
+            // `a@b` is a name, or a path.
+            false => Quoted(text).fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Discreet;
+
+    #[test]
+    fn a_password_is_hidden() {
+        for (text, shown) in [
+            ("http://a/b", "http://a/b"),
+            ("http://u:p@a/b", "http://***@a/b"),
+            ("http://u@a/b", "http://***@a/b"),
+            ("http://u:/?#@p@a/b", "http://***@a/b"),
+            ("u:p@a", "***@a"),
+            ("//p@a", "***@a"),
+            ("/etc/a@b", "/etc/a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(Discreet(text).to_string(), format!("\"{shown}\""));
+        }
+    }
+}
