@@ -73,7 +73,7 @@ mod rounds {
     use crate::shared::rounds::order;
 
     #[test]
-    fn every_round_visits_everybody_once() {
+    fn every_round_visits_each_contestant_once() {
         for round in 0..20 {
             let mut visited = order(round, 7);
             visited.sort_unstable();
@@ -82,7 +82,7 @@ mod rounds {
     }
 
     #[test]
-    fn nobody_is_always_first() {
+    fn no_contestant_is_always_first() {
         let firsts: std::collections::BTreeSet<usize> =
             (0..6).map(|round| order(round, 3)[0]).collect();
         assert_eq!(firsts.len(), 3);

@@ -20,7 +20,7 @@ use crate::support::faults::{
 use crate::support::observe::until;
 use crate::support::pass::Pass;
 use crate::support::ports::{Reserved, reserve};
-use crate::support::scripted::{Act, Play, Scripted, send};
+use crate::support::scripted::{Action, ConnectionScript, Scripted, send};
 use crate::support::trials::{trial, trials};
 
 pub fn tests() -> Vec<Trial> {
@@ -202,7 +202,7 @@ fn a_failing_app_gets_a_line_that_says_where_to_look() {
 }
 
 /// What `check` says of an app that plays this at each connection.
-fn said_of(scheme: &str, play: Play) -> String {
+fn said_of(scheme: &str, play: ConnectionScript) -> String {
     let app = Scripted::start(None, vec![play.clone(), play]);
     check(&[&format!("{scheme}://127.0.0.1:{}", app.port())]).stdout
 }
@@ -236,10 +236,13 @@ fn grpc_is_told_what_to_look_at_by_its_own_words() {
 
 fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
     for scheme in ["https", "grpcs"] {
-        let told = said_of(scheme, vec![Act::Bytes(5)]);
+        let told = said_of(scheme, vec![Action::Bytes(5)]);
         assert!(told.contains("closed in the TLS handshake; "), "{told}");
         // Nothing in common, and nothing with one curve more: two connections, which both stood.
-        let told = said_of(scheme, vec![Act::Bytes(5), send([21, 3, 3, 0, 2, 2, 40])]);
+        let told = said_of(
+            scheme,
+            vec![Action::Bytes(5), send([21, 3, 3, 0, 2, 2, 40])],
+        );
         assert!(told.starts_with("failing no_common_cipher "), "{told}");
         assert!(told.contains(" connect "), "{told}");
     }
@@ -251,7 +254,7 @@ fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
     );
     let plain = said_of(
         "grpcs",
-        vec![Act::Bytes(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")],
+        vec![Action::Bytes(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")],
     );
     let words = "ask it by grpc://, and the prober without `mode: TLS`";
     assert!(

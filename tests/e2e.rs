@@ -12,6 +12,7 @@ use libtest_mimic::Trial;
 use crate::support::kubelet::{Kubelet, ProbeRequest, Verdict};
 use crate::support::{Need, Outcome, needs};
 
+use mesh::Peer;
 use pod::{POD, Pod};
 
 const NEEDS: [Need; 8] = [
@@ -114,10 +115,10 @@ fn only_mutual_tls_passes(fixture: &Fixture) -> Outcome {
     for port in [8001, 8002] {
         let to = SocketAddr::new(POD, port);
         let node = &fixture.pod.node;
-        let answer = fixture.pod.authority.member()?.get(node, to, "/foo")?;
+        let answer = Peer::member(&fixture.pod.authority).get(node, to, "/foo")?;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.ends_with("well"), "{answer}");
-        let answer = fixture.pod.authority.stranger()?.get(node, to, "/foo");
+        let answer = Peer::without_certificate(&fixture.pod.authority).get(node, to, "/foo");
         assert!(answer.is_err(), "without a certificate: {answer:?}");
         fixture.http(port, "/foo", "failure")?;
     }

@@ -13,7 +13,7 @@ use crate::support::frames::{END_STREAM, head, headers, settings};
 use crate::support::observe::{logged, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{get, probe, read_to_end, send};
-use crate::support::scripted::{Act, Scripted, send as says};
+use crate::support::scripted::{Action, Scripted, send as says};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Trial> {
     trials!["grpc_probes":
         a_refused_dial_is_retried_before_the_deadline,
         a_refused_dial_without_time_for_another_fails_at_once,
-        the_status_of_a_call_that_fails_is_told,
+        the_status_of_a_failed_call_is_logged,
         the_call_is_the_one_kubelet_makes,
         an_app_that_floods_before_the_call_does_not_delay_others,
     ]
@@ -57,7 +57,7 @@ fn a_refused_dial_without_time_for_another_fails_at_once() {
     logged(&agent, "reason=refused ");
 }
 
-fn the_status_of_a_call_that_fails_is_told() {
+fn the_status_of_a_failed_call_is_logged() {
     for (status, code, label) in [
         ("14", "UNAVAILABLE", "UNAVAILABLE"),
         ("5", "NOT_FOUND", "NOT_FOUND"),
@@ -116,7 +116,7 @@ fn an_app_that_floods_before_the_call_does_not_delay_others() {
         }
         let first = [&settings(&[(MAX_CONCURRENT_STREAMS, 0)])[..], early].concat();
         // More at once than is read at once, so that it never runs dry.
-        let flood = Act::Do(Step::Flood(vec![0; 1 << 20], u64::MAX));
+        let flood = Action::Step(Step::Flood(vec![0; 1 << 20], u64::MAX));
         let security = Identity::self_signed().security(&["h2"], None);
         let security = security.filter(|_| !mode.is_empty());
         let app = Scripted::start(security, vec![vec![says(first), flood]]);

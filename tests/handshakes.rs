@@ -10,9 +10,9 @@ use crate::support::certs::Identity;
 use crate::support::fake_app::FakeApp;
 use crate::support::faults::{FINE, answer};
 use crate::support::http::End;
-use crate::support::line::Line;
 use crate::support::observe::{assert_descriptors, logged, until};
 use crate::support::raw::{get, has_bytes, probe, read_to_end, send, state};
+use crate::support::stream::ServerStream;
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{TLS, WAIT_LIMIT};
@@ -119,7 +119,7 @@ fn an_additional_handshake_waits_for_a_permit_and_is_served() {
     for stream in streams {
         let security = security.clone();
         std::thread::spawn(move || {
-            let mut line = Line::open(stream, &security).expect("a handshake");
+            let mut line = ServerStream::open(stream, &security).expect("a handshake");
             let _ = line.read(&mut [0; 1024]).expect("a request");
             line.write_all(FINE.as_bytes()).expect("answered");
             line.end();

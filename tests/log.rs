@@ -178,7 +178,7 @@ const NASTY: [&str; 6] = [
     "/\u{2028}\u{fffd}",
 ];
 
-fn ask_nasty(agent: &Agent) {
+fn probe_nasty(agent: &Agent) {
     for path in NASTY {
         let code = probe(agent, path).code();
         assert!(matches!(code, Some(400 | 404)), "{path:?}: {code:?}");
@@ -195,7 +195,7 @@ fn ask_nasty(agent: &Agent) {
 
 fn clients_cannot_forge_a_log_line() {
     let (app, agent) = fixture(&[]);
-    ask_nasty(&agent);
+    probe_nasty(&agent);
     drop(app);
     probe(&agent, LIVEZ).assert_is(502);
     logged(&agent, LIVEZ);
@@ -248,7 +248,7 @@ fn closing_quote(text: &str) -> Option<usize> {
 
 fn json_lines_are_json() {
     let (app, agent) = fixture(&["--log-format", "json"]);
-    ask_nasty(&agent);
+    probe_nasty(&agent);
     probe_as(&app, &agent, 200);
     probe_as(&app, &agent, 503);
     logged(&agent, "failing");

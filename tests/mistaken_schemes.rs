@@ -12,7 +12,7 @@ use crate::support::peers::openssl::Server;
 use crate::support::peers::{Process, folder};
 use crate::support::ports::reserve;
 use crate::support::raw::probe;
-use crate::support::scripted::{Act, Scripted, send};
+use crate::support::scripted::{Action, Scripted, send};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{Need, TLS};
@@ -39,7 +39,7 @@ pub fn tests() -> Vec<Trial> {
             tls_at_a_plaintext_port_is_reported,
             tls_at_a_plaintext_port_of_no_http_is_reported,
             grpc_over_tls_at_a_plaintext_port_is_reported,
-            a_suite_nobody_has_is_reported,
+            an_unknown_suite_is_reported,
         ]);
     }
     tests
@@ -84,7 +84,7 @@ fn grpc_at_a_tls_port_is_reported() {
 
 fn a_hello_in_answer_to_plaintext_is_reported() {
     let hello = send([22, 3, 3, 0, 4, 2, 0, 0, 0]);
-    let app = Scripted::start(None, vec![vec![Act::Bytes(16), hello]]);
+    let app = Scripted::start(None, vec![vec![Action::Bytes(16), hello]]);
     assert_fails(&http(app.port(), ""), "tls_port");
 }
 
@@ -131,7 +131,7 @@ fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
 fn tls_at_a_plaintext_port_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let bad = send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request");
-    let app = Scripted::start(None, vec![vec![Act::Bytes(5), bad]]);
+    let app = Scripted::start(None, vec![vec![Action::Bytes(5), bad]]);
     assert_fails(&http(app.port(), more), "plain_http");
 }
 
@@ -148,9 +148,9 @@ fn grpc_over_tls_at_a_plaintext_port_is_reported() {
     assert_fails(&action, "not_tls");
 }
 
-fn a_suite_nobody_has_is_reported() {
+fn an_unknown_suite_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let refused = send([21, 3, 3, 0, 2, 2, 40]);
-    let app = Scripted::start(None, vec![vec![Act::Bytes(5), refused]]);
+    let app = Scripted::start(None, vec![vec![Action::Bytes(5), refused]]);
     assert_fails(&http(app.port(), more), "no_common_cipher");
 }

@@ -1,4 +1,4 @@
-//! The mesh's part of the pod: certificates, and Envoy where Istio has it, demanding them.
+//! The mesh's part of the pod: clients, and Envoy where Istio has it, which requires certificates.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -6,61 +6,29 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
-};
-use rustls::client::WantsClientCert;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use crate::support::certs::Authority;
+use crate::support::peers::envoy::{ENVOY, QUIET, mutual_tls};
 use crate::support::{WAIT_LIMIT, http, within};
 
 use super::netns::Netns;
 use super::pod::{POD, before_proxy_user};
 
-/// An authority that all of the mesh trusts.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    pub fn new() -> Result<Self, rcgen::Error> {
-        let mut params = CertificateParams::default();
-        // Without its own name it could not be distinguished from the certificates that it signs.
-        params.distinguished_name.push(DnType::CommonName, "mesh");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        CertifiedIssuer::self_signed(params, KeyPair::generate()?).map(Self)
-    }
-
-    fn sign(&self, name: &str) -> Result<(Certificate, KeyPair), rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([name.to_owned()])?.signed_by(&key, &self.0)?;
-        Ok((certificate, key))
-    }
-
-    /// Another pod of the mesh.
-    pub fn member(&self) -> Result<Peer, Box<dyn Error>> {
-        let (certificate, key) = self.sign("peer.mesh")?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let chain = vec![certificate.der().clone()];
-        let config = self.trusting()?.with_client_auth_cert(chain, key.into())?;
-        Ok(Peer(config.into()))
-    }
-
-    /// Somebody who speaks TLS and has no certificate.
-    pub fn stranger(&self) -> Result<Peer, Box<dyn Error>> {
-        Ok(Peer(self.trusting()?.with_no_client_auth().into()))
-    }
-
-    fn trusting(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone())?;
-        Ok(ClientConfig::builder().with_root_certificates(roots))
-    }
-}
-
 /// A client in TLS on the node.
 pub struct Peer(Arc<ClientConfig>);
 
 impl Peer {
+    /// Another pod of the mesh.
+    pub fn member(authority: &Authority) -> Self {
+        Self(authority.client(Some(&authority.sign("peer.mesh"))))
+    }
+
+    /// A client without a certificate.
+    pub fn without_certificate(authority: &Authority) -> Self {
+        Self(authority.client(None))
+    }
+
     /// GET; the whole answer.
     pub fn get(&self, node: &Netns, to: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
         let tls = ClientConnection::new(self.0.clone(), to.ip().into())?;
@@ -81,20 +49,14 @@ pub struct Envoy(Child);
 impl Envoy {
     /// Starts it as Istio's proxy user and waits until it listens.
     pub fn start(pod: &Netns, authority: &Authority) -> Result<Self, String> {
-        let binary = std::env::var("PROBELET_ENVOY").map_err(|e| format!("PROBELET_ENVOY: {e}"))?;
-        let (certificate, key) = authority
-            .sign(&POD.to_string())
-            .map_err(|e| e.to_string())?;
-        let quoted = |pem: String| pem.replace('\n', "\\n");
-        let config = CONFIG
-            .replace("CHAIN", &quoted(certificate.pem()))
-            .replace("KEY", &quoted(key.serialize_pem()))
-            .replace("AUTHORITY", &quoted(authority.0.pem()));
+        let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
+        let identity = authority.sign(&POD.to_string());
+        let config = CONFIG.replace("TLS", &mutual_tls(&identity, authority, &[]));
         let before = before_proxy_user(pod);
         let child = Command::new(&before[0])
             .args(&before[1..])
             .args([&binary, "--config-yaml", &config])
-            .args("--concurrency 1 --disable-hot-restart --log-level error".split(' '))
+            .args(QUIET)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -138,20 +100,7 @@ const CONFIG: &str = r#"{"static_resources": {
         }
       }]
     }, {
-      "transport_socket": {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-          "require_client_certificate": true,
-          "common_tls_context": {
-            "tls_certificates": [{
-              "certificate_chain": {"inline_string": "CHAIN"},
-              "private_key": {"inline_string": "KEY"}
-            }],
-            "validation_context": {"trusted_ca": {"inline_string": "AUTHORITY"}}
-          }
-        }
-      },
+      "transport_socket": TLS,
       "filters": [{
         "name": "envoy.filters.network.tcp_proxy",
         "typed_config": {

@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 use rustix::net::Shutdown;
 
 use crate::support::agent::{Agent, Setup};
+use crate::support::certs::Authority;
 use crate::support::ports::reserve_port;
 
-use super::mesh::{Authority, Envoy};
+use super::mesh::Envoy;
 use super::netns::Netns;
 
 /// The pod's address; the node's is 10.0.0.1.
@@ -67,7 +68,7 @@ impl Pod {
             let legacy = pod.feed("iptables-legacy-restore", RULES);
             legacy.map_err(|legacy| format!("{nft}; {legacy}"))
         })?;
-        let authority = Authority::new().map_err(|e| e.to_string())?;
+        let authority = Authority::new("mesh");
         let envoy = Envoy::start(&pod, &authority)?;
         Ok(Self {
             _envoy: envoy,

@@ -1,7 +1,7 @@
 //! Certificates made on the spot, and the TLS of a scripted app.
 
 pub use super::folder::Folder;
-use super::line::Security;
+use super::stream::Security;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
     SignatureAlgorithm,
@@ -9,7 +9,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientCertVerifierBuilder, WantsServerCert, WebPkiClientVerifier};
-use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,9 +42,26 @@ impl Authority {
     }
 
     fn verifier(&self) -> ClientCertVerifierBuilder {
+        WebPkiClientVerifier::builder(self.roots().into())
+    }
+
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("a root");
-        WebPkiClientVerifier::builder(roots.into())
+        roots
+    }
+
+    /// A client that trusts this authority, with a certificate or without.
+    pub fn client(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder().with_root_certificates(self.roots());
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.der();
+                builder.with_client_auth_cert(chain, key).expect("a pair")
+            }
+        };
+        Arc::new(config)
     }
 
     /// A certificate for a name or address, or for a URI where it is one, such as a SPIFFE ID.
@@ -133,14 +150,19 @@ impl Identity {
         self.finish(builder, &[])
     }
 
+    fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
+        (chain, key)
+    }
+
     fn finish(
         &self,
         builder: ConfigBuilder<ServerConfig, WantsServerCert>,
         alpn: &[&str],
     ) -> Security {
-        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
-        let chain = chain.collect::<Result<_, _>>().expect("PEM");
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
+        let (chain, key) = self.der();
         let mut config = builder.with_single_cert(chain, key).expect("a pair");
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
         Some(Arc::new(config))

@@ -1,14 +1,14 @@
 //! An app that misbehaves on demand: the path of a request selects a script, a script is a list of
 //! steps. It records the requests that it received.
 
-use super::line::{Line, Security};
+use super::connections::Connections;
+use super::pass::lock;
+use super::stream::{Security, ServerStream};
 use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// One thing the app does after it has read a request head.
@@ -55,18 +55,14 @@ struct Shared {
     scripts: Mutex<HashMap<String, Arc<Script>>>,
     otherwise: Mutex<Option<Arc<Script>>>,
     seen: Mutex<Vec<Seen>>,
-    open: Mutex<HashMap<u64, TcpStream>>,
-    accepted: AtomicU64,
-    stop: AtomicBool,
     security: Security,
 }
 
 /// The app; it ends, and its connections with it, when dropped.
 #[derive(Debug)]
 pub struct FakeApp {
-    addr: SocketAddr,
+    connections: Connections,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
 }
 
 impl FakeApp {
@@ -86,31 +82,26 @@ impl FakeApp {
     }
 
     fn start_with(addr: SocketAddr, security: Security) -> Self {
-        let listener = TcpListener::bind(addr).expect("a free port");
-        let addr = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             security,
             ..Shared::default()
         });
-        let accepting = std::thread::spawn({
-            let shared = shared.clone();
-            move || accept(&listener, &shared)
-        });
+        let serving = shared.clone();
+        let serve = move |number, stream| serve(number, stream, &serving);
         Self {
-            addr,
+            connections: Connections::start(addr, serve),
             shared,
-            accepting: Some(accepting),
         }
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.connections.addr()
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.addr.port()
+        self.addr().port()
     }
 
     /// What to do for a path.
@@ -125,19 +116,17 @@ impl FakeApp {
 
     /// Ends all connections that are open now.
     pub fn hang_up(&self) {
-        for stream in lock(&self.shared.open).values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.connections.hang_up();
     }
 
     /// Connections accepted so far.
     pub fn accepted(&self) -> u64 {
-        self.shared.accepted.load(Ordering::SeqCst)
+        self.connections.accepted()
     }
 
     /// Connections that are open now.
     pub fn open(&self) -> usize {
-        lock(&self.shared.open).len()
+        self.connections.open()
     }
 
     /// Requests so far, in the order of their heads' ends.
@@ -166,45 +155,8 @@ impl FakeApp {
     }
 }
 
-impl Drop for FakeApp {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.addr);
-        if let Some(thread) = self.accepting.take() {
-            let _ = thread.join();
-        }
-        self.hang_up();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().expect("no test thread panics with a lock")
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for stream in listener.incoming() {
-        if shared.stop.load(Ordering::SeqCst) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let id = shared.accepted.fetch_add(1, Ordering::SeqCst);
-        let Ok(clone) = stream.try_clone() else {
-            continue;
-        };
-        lock(&shared.open).insert(id, clone);
-        let shared = shared.clone();
-        let serve = move || {
-            serve(id, stream, &shared);
-            lock(&shared.open).remove(&id);
-        };
-        // There may be hundreds of held connections; most of a stack is a handshake's.
-        let small = std::thread::Builder::new().stack_size(512 * 1024);
-        small.spawn(serve).expect("a thread");
-    }
-}
-
 fn serve(id: u64, stream: TcpStream, shared: &Shared) {
-    let Ok(mut line) = Line::open(stream, &shared.security) else {
+    let Ok(mut line) = ServerStream::open(stream, &shared.security) else {
         return;
     };
     let Some(head) = read_head(&mut line) else {
@@ -237,7 +189,7 @@ fn serve(id: u64, stream: TcpStream, shared: &Shared) {
             }
             _ => {}
         }
-        if !play(step, &mut line) {
+        if !run_step(step, &mut line) {
             let mut seen = lock(&shared.seen);
             seen.iter_mut()
                 .filter(|s| s.connection == id)
@@ -254,8 +206,8 @@ fn has_field(head: &[u8], field: &str) -> bool {
         .any(|line| line.trim_ascii_end() == field.as_bytes())
 }
 
-/// Plays a step that is no end; false when the client has left.
-pub(super) fn play(step: &Step, line: &mut Line) -> bool {
+/// Runs a step that does not end the connection; false if the client has closed.
+pub(super) fn run_step(step: &Step, line: &mut ServerStream) -> bool {
     match step {
         Step::Send(bytes) => line.write_all(bytes).is_ok(),
         Step::SendBelow(bytes) => line.write_below(bytes).is_ok(),
@@ -275,11 +227,11 @@ pub(super) fn play(step: &Step, line: &mut Line) -> bool {
         }
         Step::Pause(time) => !line.wait_for_close(*time),
         Step::Hold => !line.wait_for_close(Duration::from_secs(600)),
-        Step::Demand(_) | Step::Reset | Step::HangUp => unreachable!("played by the caller"),
+        Step::Demand(_) | Step::Reset | Step::HangUp => unreachable!("run by the caller"),
     }
 }
 
-fn read_head(line: &mut Line) -> Option<Vec<u8>> {
+fn read_head(line: &mut ServerStream) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     let mut byte = [0; 4096];
     let _ = line.tcp().set_read_timeout(Some(WAIT_LIMIT));

@@ -1,22 +1,21 @@
 //! An app that sends what its script has, byte for byte: a port for each script. It waits for bytes or for frames
 //! of HTTP/2, so that it can break off at each stage.
 
-use super::fake_app::{Step, play};
+use super::connections::Connections;
+use super::fake_app::{Step, run_step};
 use super::frames::{self, Frame, FrameHeader};
-use super::line::{Line, Security};
+use super::stream::{Security, ServerStream};
 use super::{WAIT_LIMIT, within};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 /// One thing the app does on a connection.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub enum Action {
     /// A step of a fake app.
-    Do(Step),
+    Step(Step),
     /// Waits for so many bytes.
     Bytes(usize),
     /// Waits for the end of a request in HTTP/2.
@@ -26,70 +25,59 @@ pub enum Act {
 }
 
 /// What happens on one connection; at its end it is closed in order.
-pub type Play = Vec<Act>;
+pub type ConnectionScript = Vec<Action>;
 
 /// Sends bytes.
-pub fn send(bytes: impl Into<Vec<u8>>) -> Act {
-    Act::Do(Step::Send(bytes.into()))
+pub fn send(bytes: impl Into<Vec<u8>>) -> Action {
+    Action::Step(Step::Send(bytes.into()))
 }
 
 /// The app; it ends, and its connections with it, when dropped.
 #[derive(Debug)]
 pub struct Scripted {
-    addr: SocketAddr,
+    connections: Connections,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     security: Security,
-    plays: Vec<Play>,
-    accepted: AtomicUsize,
-    open: AtomicUsize,
-    stop: AtomicBool,
-    streams: Mutex<HashMap<usize, TcpStream>>,
+    scripts: Vec<ConnectionScript>,
     frames: Mutex<Vec<Frame>>,
 }
 
 impl Scripted {
-    /// Listens on a free port of 127.0.0.1. With several plays each connection has the next of them.
-    pub fn start(security: Security, plays: Vec<Play>) -> Self {
-        Self::start_on(0, security, plays)
+    /// Listens on a free port of 127.0.0.1. With several scripts each connection has the next of them.
+    pub fn start(security: Security, scripts: Vec<ConnectionScript>) -> Self {
+        Self::start_on(0, security, scripts)
     }
 
     /// The same on a port that was reserved before.
-    pub fn start_on(port: u16, security: Security, plays: Vec<Play>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-        let addr = listener.local_addr().expect("its address");
+    pub fn start_on(port: u16, security: Security, scripts: Vec<ConnectionScript>) -> Self {
         let shared = Arc::new(Shared {
             security,
-            plays,
-            accepted: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-            streams: Mutex::default(),
+            scripts,
             frames: Mutex::default(),
         });
-        let accepting = std::thread::spawn({
-            let shared = shared.clone();
-            move || accept(&listener, &shared)
-        });
+        let serving = shared.clone();
+        let serve_one = move |number: u64, stream| {
+            let which = number as usize % serving.scripts.len();
+            serve(stream, &serving, which);
+        };
         Self {
-            addr,
+            connections: Connections::start((Ipv4Addr::LOCALHOST, port).into(), serve_one),
             shared,
-            accepting: Some(accepting),
         }
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.addr.port()
+        self.connections.addr().port()
     }
 
     /// Connections accepted so far.
     pub fn accepted(&self) -> usize {
-        self.shared.accepted.load(Ordering::SeqCst)
+        self.connections.accepted() as usize
     }
 
     /// The frames of HTTP/2 it read so far, of all connections.
@@ -103,98 +91,50 @@ impl Scripted {
 
     /// Waits until no connection is open.
     pub fn wait_idle(&self) -> bool {
-        within(WAIT_LIMIT, || self.shared.open.load(Ordering::SeqCst) == 0)
+        within(WAIT_LIMIT, || self.connections.open() == 0)
     }
 }
 
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.addr);
-        if let Some(thread) = self.accepting.take() {
-            let _ = thread.join();
-        }
-        let streams = self.shared.streams.lock();
-        for (_, stream) in streams.unwrap_or_else(PoisonError::into_inner).drain() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for stream in listener.incoming() {
-        if shared.stop.load(Ordering::SeqCst) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let count = shared.accepted.fetch_add(1, Ordering::SeqCst);
-        shared.open.fetch_add(1, Ordering::SeqCst);
-        let Ok(clone) = stream.try_clone() else {
-            continue;
-        };
-        shared.keep(count, Some(clone));
-        let shared = shared.clone();
-        std::thread::spawn(move || {
-            perform(stream, &shared, count % shared.plays.len());
-            // Only now is it closed, in order or by a reset.
-            shared.keep(count, None);
-            shared.open.fetch_sub(1, Ordering::SeqCst);
-        });
-    }
-}
-
-impl Shared {
-    /// Keeps a connection, so that it can be ended from outside, or no longer.
-    fn keep(&self, id: usize, stream: Option<TcpStream>) {
-        let streams = self.streams.lock();
-        let mut streams = streams.unwrap_or_else(PoisonError::into_inner);
-        match stream {
-            Some(stream) => streams.insert(id, stream),
-            None => streams.remove(&id),
-        };
-    }
-}
-
-fn perform(stream: TcpStream, shared: &Shared, which: usize) {
-    let Ok(line) = Line::open(stream, &shared.security) else {
+fn serve(stream: TcpStream, shared: &Shared, which: usize) {
+    let Ok(line) = ServerStream::open(stream, &shared.security) else {
         return;
     };
-    let mut stage = Stage {
+    let mut connection = Connection {
         line,
         unread: VecDeque::new(),
         greeted: false,
         shared,
     };
-    for act in &shared.plays[which] {
-        let goes_on = match act {
-            Act::Do(Step::Reset) => return stage.line.reset(),
-            Act::Do(Step::HangUp) => {
-                stage.line.hang_up();
-                stage.line.wait_for_close(WAIT_LIMIT);
+    for action in &shared.scripts[which] {
+        let has_succeeded = match action {
+            Action::Step(Step::Reset) => return connection.line.reset(),
+            Action::Step(Step::HangUp) => {
+                connection.line.hang_up();
+                connection.line.wait_for_close(WAIT_LIMIT);
                 return;
             }
-            Act::Do(step) => play(step, &mut stage.line),
-            Act::Bytes(count) => stage.bytes(*count).is_some(),
-            Act::Request => stage.request().is_some(),
-            Act::Frame(kind, flags) => stage.frame(*kind, *flags).is_some(),
+            Action::Step(step) => run_step(step, &mut connection.line),
+            Action::Bytes(count) => connection.bytes(*count).is_some(),
+            Action::Request => connection.request().is_some(),
+            Action::Frame(kind, flags) => connection.frame(*kind, *flags).is_some(),
         };
-        if !goes_on {
+        if !has_succeeded {
             return;
         }
     }
-    stage.line.end();
-    stage.line.wait_for_close(WAIT_LIMIT);
+    connection.line.end();
+    connection.line.wait_for_close(WAIT_LIMIT);
 }
 
 /// A connection, and what was read of it ahead.
-struct Stage<'a> {
-    line: Line,
+struct Connection<'a> {
+    line: ServerStream,
     unread: VecDeque<u8>,
     greeted: bool,
     shared: &'a Shared,
 }
 
-impl Stage<'_> {
+impl Connection<'_> {
     fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
         let mut part = [0; 4096];
         self.line.tcp().set_read_timeout(Some(WAIT_LIMIT)).ok()?;

@@ -4,7 +4,7 @@ use crate::support::agent::Setup;
 use crate::support::fake_app::{FakeApp, Step};
 use crate::support::faults::{FINE, answer, send};
 use crate::support::frames::{self, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame};
-use crate::support::scripted::{Act, Scripted};
+use crate::support::scripted::{Action, Scripted};
 use crate::support::{Outcome, WAIT_LIMIT, http, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -78,9 +78,9 @@ pub fn long_trailers_do_not_delay_other_probes() -> Outcome {
     fine.otherwise(answer(FINE));
     let ok = frames::headers(0, &frames::head("200", &[]));
     let parts = [frames::greeting(), ok, huffman_trailers()].concat();
-    let hold = Act::Do(Step::Hold);
-    let play = vec![Act::Request, Act::Do(Step::Send(parts)), hold];
-    let app = Scripted::start(None, vec![play]);
+    let hold = Action::Step(Step::Hold);
+    let script = vec![Action::Request, Action::Step(Step::Send(parts)), hold];
+    let app = Scripted::start(None, vec![script]);
     let table = format!(
         r#"{{"/app-health/fine/livez":{{"httpGet":{{"port":{}}},"timeoutSeconds":{}}},
             "/app-health/long/livez":{{"httpGet":{{"port":{},"protocol":"HTTP2"}},"timeoutSeconds":60}}}}"#,

@@ -37,7 +37,7 @@ pub struct Entry {
     pub agent: usize,
     /// Its trial has run.
     pub has_run: AtomicBool,
-    /// An app may play another script on its next connection, so one probe at a time.
+    /// An app may run another script on its next connection, so one probe at a time.
     turn: Mutex<()>,
 }
 

@@ -3,7 +3,7 @@
 use super::{Catalogue, Expected, FaultCase, GrpcMode, Step, Target};
 use crate::support::TLS;
 use crate::support::frames::{self, END_STREAM, data, frame, goaway, greeting, head, headers, rst};
-use crate::support::scripted::{Act, Play, send};
+use crate::support::scripted::{Action, ConnectionScript, send};
 
 /// Adds all cases of this build.
 pub fn add_to(catalogue: &mut Catalogue) {
@@ -16,8 +16,8 @@ pub fn add_to(catalogue: &mut Catalogue) {
 }
 
 impl Catalogue {
-    fn grpc(&mut self, name: &str, code: u16, plays: Vec<Play>) {
-        self.call(name, code, None, GrpcMode::Plaintext, plays);
+    fn grpc(&mut self, name: &str, code: u16, scripts: Vec<ConnectionScript>) {
+        self.call(name, code, None, GrpcMode::Plaintext, scripts);
     }
 
     fn call(
@@ -26,9 +26,9 @@ impl Catalogue {
         code: u16,
         alpn: Option<&[&str]>,
         mode: GrpcMode,
-        plays: Vec<Play>,
+        scripts: Vec<ConnectionScript>,
     ) {
-        let target = Target::Grpc(self.scripted(alpn, plays), Some(""), mode);
+        let target = Target::Grpc(self.scripted(alpn, scripts), Some(""), mode);
         let case = FaultCase::new(&format!("grpc-{name}"), target, Expected::Status(code));
         self.cases.push(case);
     }
@@ -59,18 +59,23 @@ fn trailers_only(status: &str) -> Vec<u8> {
 }
 
 /// Greets, waits for the call, answers, and keeps the connection, as a server of gRPC does.
-fn answer(parts: &[Vec<u8>]) -> Play {
-    let hold = Act::Do(Step::Hold);
-    vec![send(greeting()), Act::Request, send(parts.concat()), hold]
+fn answer(parts: &[Vec<u8>]) -> ConnectionScript {
+    let hold = Action::Step(Step::Hold);
+    vec![
+        send(greeting()),
+        Action::Request,
+        send(parts.concat()),
+        hold,
+    ]
 }
 
 /// An app whose calls fail with this status.
-pub fn failing(status: &str) -> Play {
+pub fn failing(status: &str) -> ConnectionScript {
     answer(&[trailers_only(status)])
 }
 
 /// An app that serves.
-pub fn serving() -> Play {
+pub fn serving() -> ConnectionScript {
     answer(&[ok(), message(1), trailers("0")])
 }
 
@@ -212,10 +217,10 @@ fn messages(catalogue: &mut Catalogue) {
 
 fn breaks(catalogue: &mut Catalogue) {
     let whole = || [ok(), message(1), trailers("0")].concat();
-    let hold = || Act::Do(Step::Hold);
-    let say = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes), hold()];
-    let close = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes)];
-    for (name, code, play) in [
+    let hold = || Action::Step(Step::Hold);
+    let say = |bytes: Vec<u8>| vec![send(greeting()), Action::Request, send(bytes), hold()];
+    let close = |bytes: Vec<u8>| vec![send(greeting()), Action::Request, send(bytes)];
+    for (name, code, script) in [
         ("never", 504, say(vec![])),
         ("head-then-hold", 504, say(ok())),
         ("message-then-hold", 504, say([ok(), message(1)].concat())),
@@ -262,7 +267,7 @@ fn breaks(catalogue: &mut Catalogue) {
             say([frame(5, 4, 1, &[0, 0, 0, 2, 0x82]), whole()].concat()),
         ),
     ] {
-        catalogue.grpc(name, code, vec![play]);
+        catalogue.grpc(name, code, vec![script]);
     }
     before_the_call(catalogue);
     second_calls(catalogue);
@@ -271,16 +276,16 @@ fn breaks(catalogue: &mut Catalogue) {
 /// grpc-go ignores what comes for a call it has not begun, or takes it, if it has begun it meanwhile: chance.
 fn before_the_call(catalogue: &mut Catalogue) {
     let whole = [greeting(), ok(), message(1), trailers("0")].concat();
-    let play = vec![send(whole), Act::Do(Step::Hold)];
-    catalogue.grpc("answer-before-call", 502, vec![play]);
+    let script = vec![send(whole), Action::Step(Step::Hold)];
+    catalogue.grpc("answer-before-call", 502, vec![script]);
     catalogue.last().is_compared = false;
 }
 
 /// A call that the server has not begun is sent once more.
 fn second_calls(catalogue: &mut Catalogue) {
-    let close = |bytes: Vec<u8>| vec![send(greeting()), Act::Request, send(bytes)];
+    let close = |bytes: Vec<u8>| vec![send(greeting()), Action::Request, send(bytes)];
     let whole = [ok(), message(1), trailers("0")].concat();
-    let fine = || [close(whole.clone()), vec![Act::Do(Step::Hold)]].concat();
+    let fine = || [close(whole.clone()), vec![Action::Step(Step::Hold)]].concat();
     let refused = close(rst(frames::REFUSED_STREAM));
     catalogue.grpc("refused-once", 200, vec![refused, fine()]);
     // grpc-go tries again at once, on the connection that is being closed or on another: chance.
@@ -295,49 +300,59 @@ fn windows(catalogue: &mut Catalogue) {
     let ack = || frame(frames::SETTINGS, frames::ACK, 0, &[]);
     let with = |pairs: &[(u16, u32)]| send([frames::settings(pairs), ack()].concat());
     let whole = || send([ok(), message(1), trailers("0")].concat());
-    let (hold, head) = (|| Act::Do(Step::Hold), Act::Frame(frames::HEADERS, 0));
+    let (hold, head) = (
+        || Action::Step(Step::Hold),
+        Action::Frame(frames::HEADERS, 0),
+    );
     let closed = || with(&[(INITIAL_WINDOW_SIZE, 0)]);
     let opened = send(frames::window(1, 100));
-    let play = vec![
+    let script = vec![
         closed(),
         head.clone(),
         opened,
-        Act::Request,
+        Action::Request,
         whole(),
         hold(),
     ];
-    catalogue.grpc("window-opens-late", 200, vec![play]);
+    catalogue.grpc("window-opens-late", 200, vec![script]);
     let by_one = send(frames::window(1, 1).repeat(5));
-    let play = vec![
+    let script = vec![
         closed(),
         head.clone(),
         by_one,
-        Act::Request,
+        Action::Request,
         whole(),
         hold(),
     ];
-    catalogue.grpc("window-opens-by-bytes", 200, vec![play]);
+    catalogue.grpc("window-opens-by-bytes", 200, vec![script]);
     let by_settings = with(&[(INITIAL_WINDOW_SIZE, 50)]);
-    let play = vec![closed(), head, by_settings, Act::Request, whole(), hold()];
-    catalogue.grpc("window-opens-by-settings", 200, vec![play]);
-    let play = vec![closed(), Act::Request, whole(), hold()];
-    catalogue.grpc("window-never-opens", 504, vec![play]);
-    let play = vec![
-        with(&[(MAX_CONCURRENT_STREAMS, 0)]),
-        Act::Request,
+    let script = vec![
+        closed(),
+        head,
+        by_settings,
+        Action::Request,
         whole(),
         hold(),
     ];
-    catalogue.grpc("no-streams-allowed", 504, vec![play]);
+    catalogue.grpc("window-opens-by-settings", 200, vec![script]);
+    let script = vec![closed(), Action::Request, whole(), hold()];
+    catalogue.grpc("window-never-opens", 504, vec![script]);
+    let script = vec![
+        with(&[(MAX_CONCURRENT_STREAMS, 0)]),
+        Action::Request,
+        whole(),
+        hold(),
+    ];
+    catalogue.grpc("no-streams-allowed", 504, vec![script]);
 }
 
 fn no_http2(catalogue: &mut Catalogue) {
     let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
-    let hold = || Act::Do(Step::Hold);
+    let hold = || Action::Step(Step::Hold);
     catalogue.grpc(
         "http-1.1-answers",
         502,
-        vec![vec![Act::Bytes(24), send(bad)]],
+        vec![vec![Action::Bytes(24), send(bad)]],
     );
     catalogue.grpc("closes-at-once", 502, vec![vec![]]);
     catalogue.grpc("never-greets", 504, vec![vec![hold()]]);

@@ -9,7 +9,7 @@ use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, goaway, greeting, head,
     headers, rst,
 };
-use crate::support::scripted::{Act, Play, send};
+use crate::support::scripted::{Action, ConnectionScript, send};
 use std::time::Duration;
 
 /// Adds all cases, over TLS or not.
@@ -40,9 +40,9 @@ const LATE: Expected = Expected::Status(504);
 const CUT: Expected = Expected::BrokenBody(200);
 
 impl Http2Cases<'_> {
-    fn play(&mut self, name: &str, expected: Expected, plays: Vec<Play>) {
+    fn add(&mut self, name: &str, expected: Expected, scripts: Vec<ConnectionScript>) {
         let alpn = self.is_secure.then_some(&["h2"][..]);
-        let port = self.catalogue.scripted(alpn, plays);
+        let port = self.catalogue.scripted(alpn, scripts);
         let (prefix, target) = if self.is_secure {
             ("h2-", Target::Https(port))
         } else {
@@ -54,22 +54,27 @@ impl Http2Cases<'_> {
 
     /// Greets, waits for the request, sends this, and keeps the connection open.
     fn respond(&mut self, name: &str, expected: Expected, parts: &[Vec<u8>]) {
-        let hold = Act::Do(Step::Hold);
-        let play = vec![send(greeting()), Act::Request, send(parts.concat()), hold];
-        self.play(name, expected, vec![play]);
+        let hold = Action::Step(Step::Hold);
+        let script = vec![
+            send(greeting()),
+            Action::Request,
+            send(parts.concat()),
+            hold,
+        ];
+        self.add(name, expected, vec![script]);
     }
 
     /// The same, then closes.
     fn respond_and_close(&mut self, name: &str, expected: Expected, parts: &[Vec<u8>]) {
-        let play = vec![send(greeting()), Act::Request, send(parts.concat())];
-        self.play(name, expected, vec![play]);
+        let script = vec![send(greeting()), Action::Request, send(parts.concat())];
+        self.add(name, expected, vec![script]);
     }
 
     /// The same without end.
     fn flood(&mut self, name: &str, expected: Expected, first: Vec<u8>, again: &[u8]) {
-        let flood = Act::Do(Step::Flood(again.repeat(1 + 8192 / again.len()), ENDLESS));
-        let play = vec![send(greeting()), Act::Request, send(first), flood];
-        self.play(name, expected, vec![play]);
+        let flood = Action::Step(Step::Flood(again.repeat(1 + 8192 / again.len()), ENDLESS));
+        let script = vec![send(greeting()), Action::Request, send(first), flood];
+        self.add(name, expected, vec![script]);
     }
 }
 
@@ -86,9 +91,9 @@ fn last(status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// An app that answers 200.
-pub fn serving() -> Play {
-    let hold = Act::Do(Step::Hold);
-    vec![send(greeting()), Act::Request, send(whole()), hold]
+pub fn serving() -> ConnectionScript {
+    let hold = Action::Step(Step::Hold);
+    vec![send(greeting()), Action::Request, send(whole()), hold]
 }
 
 fn answers(cases: &mut Http2Cases) {
@@ -152,12 +157,12 @@ fn lengths(cases: &mut Http2Cases) {
 }
 
 fn goaways(cases: &mut Http2Cases) {
-    let hold = || Act::Do(Step::Hold);
+    let hold = || Action::Step(Step::Hold);
     let bye = || goaway(0, frames::NO_ERROR);
     let first = vec![send(bye()), hold()];
-    cases.play("goaway-instead-of-settings", FAILS, vec![first]);
+    cases.add("goaway-instead-of-settings", FAILS, vec![first]);
     let early = [greeting(), goaway(0, frames::ENHANCE_YOUR_CALM)].concat();
-    cases.play("goaway-before-request", FAILS, vec![vec![send(early)]]);
+    cases.add("goaway-before-request", FAILS, vec![vec![send(early)]]);
     cases.respond_and_close("goaway-refuses", FAILS, &[bye()]);
     cases.respond("goaway-refuses-and-holds", FAILS, &[bye()]);
     cases.respond_and_close("goaway-then-closes", FAILS, &[goaway(1, 0)]);
@@ -170,9 +175,9 @@ fn goaways(cases: &mut Http2Cases) {
     cases.respond_and_close("goaway-error", FAILS, std::slice::from_ref(&error));
     let parts = [ok(), data(0, b"half"), error];
     cases.respond_and_close("goaway-error-in-body", CUT, &parts);
-    let refused = vec![send(greeting()), Act::Request, send(bye())];
-    let fine = vec![send(greeting()), Act::Request, send(whole()), hold()];
-    cases.play("goaway-once", FINE, vec![refused, fine]);
+    let refused = vec![send(greeting()), Action::Request, send(bye())];
+    let fine = vec![send(greeting()), Action::Request, send(whole()), hold()];
+    cases.add("goaway-once", FINE, vec![refused, fine]);
 }
 
 fn resets(cases: &mut Http2Cases) {
@@ -192,25 +197,30 @@ fn resets(cases: &mut Http2Cases) {
     cases.respond("rst-after-head", CUT, &[ok(), rst(frames::CANCEL)]);
     let rst = |stream| frame(frames::RST_STREAM, 0, stream, &[0, 0, 0, 8]);
     cases.respond("rst-of-nothing", FAILS, &[rst(0), whole()]);
-    let hold = Act::Do(Step::Hold);
+    let hold = Action::Step(Step::Hold);
     let refused = frames::rst(frames::REFUSED_STREAM);
-    let refused = vec![send(greeting()), Act::Request, send(refused), hold.clone()];
-    let fine = vec![send(greeting()), Act::Request, send(whole()), hold];
-    cases.play("rst-refused-once", FINE, vec![refused, fine]);
+    let refused = vec![
+        send(greeting()),
+        Action::Request,
+        send(refused),
+        hold.clone(),
+    ];
+    let fine = vec![send(greeting()), Action::Request, send(whole()), hold];
+    cases.add("rst-refused-once", FINE, vec![refused, fine]);
 }
 
 fn redirects(cases: &mut Http2Cases) {
-    let hold = || Act::Do(Step::Hold);
+    let hold = || Action::Step(Step::Hold);
     let to = |location: &str| {
         let answer = last("302", &[("location", location)]);
-        vec![send(greeting()), Act::Request, send(answer), hold()]
+        vec![send(greeting()), Action::Request, send(answer), hold()]
     };
-    let fine = || vec![send(greeting()), Act::Request, send(whole()), hold()];
-    cases.play("redirect", FINE, vec![to("/fine"), fine()]);
-    cases.play("redirect-loop", FAILS, vec![to("/again")]);
+    let fine = || vec![send(greeting()), Action::Request, send(whole()), hold()];
+    cases.add("redirect", FINE, vec![to("/fine"), fine()]);
+    cases.add("redirect-loop", FAILS, vec![to("/again")]);
     let away = Expected::Status(302);
-    cases.play("redirect-away", away, vec![to("https://example.invalid/")]);
-    cases.play("redirect-nowhere", FAILS, vec![to("/%zz")]);
+    cases.add("redirect-away", away, vec![to("https://example.invalid/")]);
+    cases.add("redirect-nowhere", FAILS, vec![to("/%zz")]);
     // kubelet's transport of `protocol: HTTP2` speaks HTTP/2 and nothing else.
     let expected = if cases.is_secure { FINE } else { FAILS };
     // To an app that speaks HTTP/1.1 alone, in plaintext and over TLS.
@@ -218,11 +228,11 @@ fn redirects(cases: &mut Http2Cases) {
         let app = cases.catalogue.answering(alpn, super::answer(super::FINE));
         let location = format!("{scheme}://127.0.0.1:{app}/fine");
         let name = format!("redirect-to-{scheme}-1.1");
-        cases.play(&name, expected, vec![to(&location)]);
+        cases.add(&name, expected, vec![to(&location)]);
     }
     let app = cases.catalogue.scripted(Some(&["h2"]), vec![fine()]);
     let location = format!("https://127.0.0.1:{app}/fine");
-    cases.play("redirect-to-https-2", expected, vec![to(&location)]);
+    cases.add("redirect-to-https-2", expected, vec![to(&location)]);
 }
 
 /// What is no HTTP/2 where it was due.
@@ -235,8 +245,8 @@ fn no_http2(cases: &mut Http2Cases) {
         ("http-1.1-answers", super::FINE),
         ("ssh", "SSH-2.0-OpenSSH_9.2\r\n"),
     ] {
-        let play = vec![Act::Bytes(24), send(text)];
-        cases.play(name, FAILS, vec![play]);
+        let script = vec![Action::Bytes(24), send(text)];
+        cases.add(name, FAILS, vec![script]);
     }
     if !cases.is_secure {
         let not_found = super::answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");

@@ -8,8 +8,8 @@ pub mod tls;
 
 use super::certs::Identity;
 use super::fake_app::{FakeApp, Script, Step};
-use super::line::Security;
-use super::scripted::{Play, Scripted};
+use super::scripted::{ConnectionScript, Scripted};
+use super::stream::Security;
 use std::any::Any;
 use std::sync::LazyLock;
 
@@ -61,7 +61,7 @@ impl Target {
 pub struct FaultCase {
     /// Also the path on the app, and the container's name in the probers' table.
     pub name: String,
-    /// What a fake app does; empty where the target plays the fault itself.
+    /// What a fake app does; empty where the target scripts the fault itself.
     pub script: Script,
     /// What the agent answers.
     pub expected: Expected,
@@ -128,7 +128,7 @@ impl FaultCase {
     }
 }
 
-/// Cases and the apps that play them.
+/// Cases and the apps that run them.
 pub struct Catalogue {
     pub cases: Vec<FaultCase>,
     /// The apps, which end when they are dropped; none when cases are only listed.
@@ -177,10 +177,10 @@ impl Catalogue {
         Ok(port)
     }
 
-    /// Starts an app that plays these scripts, in plaintext or with this ALPN in TLS; returns its port.
-    fn scripted(&mut self, alpn: Option<&[&str]>, plays: Vec<Play>) -> u16 {
+    /// Starts an app that scripts these scripts, in plaintext or with this ALPN in TLS; returns its port.
+    fn scripted(&mut self, alpn: Option<&[&str]>, scripts: Vec<ConnectionScript>) -> u16 {
         let start = || {
-            let app = Scripted::start(security(alpn), plays);
+            let app = Scripted::start(security(alpn), scripts);
             let port = app.port();
             Ok((app, port))
         };

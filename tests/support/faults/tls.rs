@@ -3,7 +3,7 @@
 
 use super::{Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target};
 use crate::support::frames;
-use crate::support::scripted::{Act, Play, send};
+use crate::support::scripted::{Action, ConnectionScript, send};
 use std::time::Duration;
 
 /// A record of TLS in plaintext.
@@ -29,19 +29,25 @@ pub fn add_to(catalogue: &mut Catalogue) {
 
 impl Catalogue {
     /// The app reads a record's head, then this happens.
-    fn raw(&mut self, name: &str, code: u16, play: Play) {
-        let play = [vec![Act::Bytes(5)], play].concat();
-        self.tls(name, None, Expected::Status(code), play);
+    fn raw(&mut self, name: &str, code: u16, script: ConnectionScript) {
+        let script = [vec![Action::Bytes(5)], script].concat();
+        self.tls(name, None, Expected::Status(code), script);
     }
 
     /// The app completes the handshake, reads part of the request, then this happens.
-    fn secure(&mut self, name: &str, alpn: &[&str], expected: Expected, play: Play) {
-        let play = [vec![Act::Bytes(16)], play].concat();
-        self.tls(name, Some(alpn), expected, play);
+    fn secure(&mut self, name: &str, alpn: &[&str], expected: Expected, script: ConnectionScript) {
+        let script = [vec![Action::Bytes(16)], script].concat();
+        self.tls(name, Some(alpn), expected, script);
     }
 
-    fn tls(&mut self, name: &str, alpn: Option<&[&str]>, expected: Expected, play: Play) {
-        let target = Target::Https(self.scripted(alpn, vec![play]));
+    fn tls(
+        &mut self,
+        name: &str,
+        alpn: Option<&[&str]>,
+        expected: Expected,
+        script: ConnectionScript,
+    ) {
+        let target = Target::Https(self.scripted(alpn, vec![script]));
         self.cases
             .push(FaultCase::new(&format!("tls-{name}"), target, expected));
     }
@@ -55,19 +61,22 @@ fn no_handshake(catalogue: &mut Catalogue) {
     catalogue.raw(
         "http-answers-slowly",
         504,
-        vec![Act::Do(Step::Drip(bad.into(), Duration::from_millis(500)))],
+        vec![Action::Step(Step::Drip(
+            bad.into(),
+            Duration::from_millis(500),
+        ))],
     );
     catalogue.raw("h2c-answers", 502, vec![send(frames::greeting())]);
     catalogue.raw("ssh-answers", 502, vec![send("SSH-2.0-OpenSSH_9.2\r\n")]);
     catalogue.raw("bytes-answer", 502, vec![send([0; 64])]);
     catalogue.raw("closes", 502, vec![]);
-    catalogue.raw("resets", 502, vec![Act::Do(Step::Reset)]);
-    catalogue.raw("never", 504, vec![Act::Do(Step::Hold)]);
+    catalogue.raw("resets", 502, vec![Action::Step(Step::Reset)]);
+    catalogue.raw("never", 504, vec![Action::Step(Step::Hold)]);
     let some = send([HANDSHAKE, 3]);
     catalogue.raw(
         "never-after-two-bytes",
         504,
-        vec![some, Act::Do(Step::Hold)],
+        vec![some, Action::Step(Step::Hold)],
     );
 }
 
@@ -129,10 +138,10 @@ fn broken_handshakes(catalogue: &mut Catalogue) {
     ] {
         catalogue.raw(name, 502, vec![send(bytes)]);
     }
-    let hold = Act::Do(Step::Hold);
+    let hold = Action::Step(Step::Hold);
     catalogue.raw("hello-then-hold", 504, vec![send(whole.clone()), hold]);
     let drip = Step::Drip(whole, Duration::from_millis(100));
-    catalogue.raw("hello-drips", 504, vec![Act::Do(drip)]);
+    catalogue.raw("hello-drips", 504, vec![Action::Step(drip)]);
 }
 
 /// Records without end and without progress.
@@ -149,7 +158,7 @@ fn floods(catalogue: &mut Catalogue) {
         ),
         ("flood-of-data", record(23, &[0; 4096])),
     ] {
-        let flood = Act::Do(Step::Flood(bytes, ENDLESS));
+        let flood = Action::Step(Step::Flood(bytes, ENDLESS));
         catalogue.raw(name, 502, vec![flood]);
     }
 }
@@ -160,8 +169,8 @@ const FAILS: Expected = Expected::Status(502);
 const HEALTHY: Expected = Expected::Status(200);
 
 /// Sends bytes past TLS.
-fn below(bytes: Vec<u8>) -> Act {
-    Act::Do(Step::SendBelow(bytes))
+fn below(bytes: Vec<u8>) -> Action {
+    Action::Step(Step::SendBelow(bytes))
 }
 
 /// A record that nobody can decrypt.
@@ -171,8 +180,8 @@ fn garbage() -> Vec<u8> {
 
 /// Ends without `close_notify`.
 fn hang_ups(catalogue: &mut Catalogue) {
-    let hang_up = || Act::Do(Step::HangUp);
-    for (name, code, play) in [
+    let hang_up = || Action::Step(Step::HangUp);
+    for (name, code, script) in [
         ("hangs-up", FAILS, vec![hang_up()]),
         (
             "hangs-up-in-head",
@@ -207,12 +216,12 @@ fn hang_ups(catalogue: &mut Catalogue) {
             ],
         ),
     ] {
-        catalogue.secure(name, &[], code, play);
+        catalogue.secure(name, &[], code, script);
     }
 }
 
 fn after_the_handshake(catalogue: &mut Catalogue) {
-    for (name, code, play) in [
+    for (name, code, script) in [
         ("garbage-for-head", FAILS, vec![below(garbage())]),
         (
             "garbage-in-body",
@@ -241,10 +250,10 @@ fn after_the_handshake(catalogue: &mut Catalogue) {
         (
             "never-answers",
             Expected::Status(504),
-            vec![Act::Do(Step::Hold)],
+            vec![Action::Step(Step::Hold)],
         ),
     ] {
-        catalogue.secure(name, &[], code, play);
+        catalogue.secure(name, &[], code, script);
     }
 }
 

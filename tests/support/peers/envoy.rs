@@ -1,8 +1,8 @@
-//! Envoy as a pod of a mesh has it: a listener in TLS that demands a certificate and answers by itself,
+//! Envoy as a pod of a mesh has it: a listener in TLS that requires a certificate and answers by itself,
 //! in HTTP/1.1 or HTTP/2 as ALPN says.
 
 use super::Process;
-use crate::support::certs::{Authority, Folder};
+use crate::support::certs::{Authority, Folder, Identity};
 use crate::support::ports::{Reserved, reserve};
 use std::process::Command;
 
@@ -17,27 +17,22 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts it with a certificate of this authority, which its clients need one of, too; `alpn` are
-    /// protocols it chooses from.
+    /// Starts it with a certificate of this authority, and requires one of its clients; `alpn` are protocols it
+    /// chooses from.
     ///
     /// # Errors
     /// When it does not listen in time.
     pub fn start(folder: &Folder, authority: &Authority, alpn: &[&str]) -> Result<Self, String> {
         let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
         let app = authority.sign("spiffe://cluster.local/ns/shop/sa/web");
-        let quoted = |pem: String| pem.replace('\n', "\\n");
-        let alpn: Vec<String> = alpn.iter().map(|p| format!("{p:?}")).collect();
         let reserved = reserve();
         let config = CONFIG
             .replace("PORT", &reserved.port.to_string())
-            .replace("ALPN", &alpn.join(","))
-            .replace("CHAIN", &quoted(app.chain))
-            .replace("KEY", &quoted(app.key))
-            .replace("AUTHORITY", &quoted(authority.pem()));
+            .replace("TLS", &mutual_tls(&app, authority, alpn));
         let mut command = Command::new(binary);
         command
             .args(["--config-yaml", &config])
-            .args("--concurrency 1 --disable-hot-restart --log-level error".split(' '))
+            .args(QUIET)
             .current_dir(folder.path());
         let process = Process::listening(&mut command, reserved.port)?;
         Ok(Self {
@@ -52,25 +47,47 @@ impl Envoy {
     }
 }
 
+/// Arguments of a test's Envoy: one worker, errors only.
+pub const QUIET: [&str; 5] = [
+    "--concurrency",
+    "1",
+    "--disable-hot-restart",
+    "--log-level",
+    "error",
+];
+
+/// The `transport_socket` of a listener with this certificate that requires one of the authority; `alpn` are protocols
+/// it chooses from.
+pub fn mutual_tls(identity: &Identity, authority: &Authority, alpn: &[&str]) -> String {
+    let quoted = |pem: &str| pem.replace('\n', "\\n");
+    let alpn: Vec<String> = alpn.iter().map(|p| format!("{p:?}")).collect();
+    TLS.replace("ALPN", &alpn.join(","))
+        .replace("CHAIN", &quoted(&identity.chain))
+        .replace("KEY", &quoted(&identity.key))
+        .replace("AUTHORITY", &quoted(&authority.pem()))
+}
+
+const TLS: &str = r#"{
+  "name": "envoy.transport_sockets.tls",
+  "typed_config": {
+    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+    "require_client_certificate": true,
+    "common_tls_context": {
+      "alpn_protocols": [ALPN],
+      "tls_certificates": [{
+        "certificate_chain": {"inline_string": "CHAIN"},
+        "private_key": {"inline_string": "KEY"}
+      }],
+      "validation_context": {"trusted_ca": {"inline_string": "AUTHORITY"}}
+    }
+  }
+}"#;
+
 const CONFIG: &str = r#"{"static_resources": {"listeners": [{
   "name": "inbound",
   "address": {"socket_address": {"address": "127.0.0.1", "port_value": PORT}},
   "filter_chains": [{
-    "transport_socket": {
-      "name": "envoy.transport_sockets.tls",
-      "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        "require_client_certificate": true,
-        "common_tls_context": {
-          "alpn_protocols": [ALPN],
-          "tls_certificates": [{
-            "certificate_chain": {"inline_string": "CHAIN"},
-            "private_key": {"inline_string": "KEY"}
-          }],
-          "validation_context": {"trusted_ca": {"inline_string": "AUTHORITY"}}
-        }
-      }
-    },
+    "transport_socket": TLS,
     "filters": [{
       "name": "envoy.filters.network.http_connection_manager",
       "typed_config": {

@@ -5,7 +5,7 @@ use crate::support::fake_app::Step;
 use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, greeting, head, headers,
 };
-use crate::support::scripted::{Act, send};
+use crate::support::scripted::{Action, send};
 use std::time::Duration;
 
 pub(super) fn add_to(cases: &mut Http2Cases) {
@@ -16,9 +16,9 @@ pub(super) fn add_to(cases: &mut Http2Cases) {
 }
 
 fn stalls(cases: &mut Http2Cases) {
-    let reset = || Act::Do(Step::Reset);
+    let reset = || Action::Step(Step::Reset);
     cases.respond("never", LATE, &[]);
-    cases.play("never-greets", LATE, vec![vec![Act::Do(Step::Hold)]]);
+    cases.add("never-greets", LATE, vec![vec![Action::Step(Step::Hold)]]);
     cases.respond("stalls-in-frame", LATE, &[ok()[..12].to_vec()]);
     cases.respond(
         "stalls-before-continuation",
@@ -31,67 +31,67 @@ fn stalls(cases: &mut Http2Cases) {
     cases.respond_and_close("closes-in-frame", FAILS, &[ok()[..12].to_vec()]);
     cases.respond_and_close("closes-after-head", CUT, &[ok()]);
     cases.respond_and_close("closes-in-body", CUT, &[ok(), data(0, b"half")]);
-    cases.play("closes-at-once", FAILS, vec![vec![]]);
-    cases.play("resets-at-once", FAILS, vec![vec![reset()]]);
+    cases.add("closes-at-once", FAILS, vec![vec![]]);
+    cases.add("resets-at-once", FAILS, vec![vec![reset()]]);
     let parts = [greeting(), ok(), data(0, b"half")].concat();
-    let play = vec![
-        Act::Request,
+    let script = vec![
+        Action::Request,
         send(parts),
-        Act::Do(Step::Pause(Duration::from_millis(100))),
+        Action::Step(Step::Pause(Duration::from_millis(100))),
         reset(),
     ];
-    cases.play("resets-in-body", CUT, vec![play]);
+    cases.add("resets-in-body", CUT, vec![script]);
 }
 
 fn late_parts(cases: &mut Http2Cases) {
-    let drip = Act::Do(Step::Drip(whole(), Duration::from_millis(300)));
-    cases.play(
+    let drip = Action::Step(Step::Drip(whole(), Duration::from_millis(300)));
+    cases.add(
         "drips",
         LATE,
-        vec![vec![send(greeting()), Act::Request, drip]],
+        vec![vec![send(greeting()), Action::Request, drip]],
     );
-    let hold = || Act::Do(Step::Hold);
-    let play = vec![
+    let hold = || Action::Step(Step::Hold);
+    let script = vec![
         send(greeting()),
-        Act::Request,
-        Act::Do(Step::Pause(Duration::from_millis(200))),
+        Action::Request,
+        Action::Step(Step::Pause(Duration::from_millis(200))),
         send(whole()),
         hold(),
     ];
-    cases.play("slow-but-in-time", FINE, vec![play]);
+    cases.add("slow-but-in-time", FINE, vec![script]);
     let ping = frame(frames::PING, 0, 0, &[7; 8]);
-    let play = vec![
+    let script = vec![
         send(greeting()),
-        Act::Request,
+        Action::Request,
         send(ping),
-        Act::Frame(frames::PING, frames::ACK),
+        Action::Frame(frames::PING, frames::ACK),
         send(whole()),
         hold(),
     ];
-    cases.play("ping-before-answer", FINE, vec![play]);
-    let play = vec![
-        Act::Request,
+    cases.add("ping-before-answer", FINE, vec![script]);
+    let script = vec![
+        Action::Request,
         send(greeting()),
-        Act::Frame(frames::SETTINGS, frames::ACK),
+        Action::Frame(frames::SETTINGS, frames::ACK),
         send(whole()),
         hold(),
     ];
-    cases.play("settings-must-be-acknowledged", FINE, vec![play]);
-    let play = vec![
-        Act::Request,
+    cases.add("settings-must-be-acknowledged", FINE, vec![script]);
+    let script = vec![
+        Action::Request,
         send(frames::settings(&[])),
         send(whole()),
         hold(),
     ];
-    cases.play("greets-after-request", FINE, vec![play]);
+    cases.add("greets-after-request", FINE, vec![script]);
 }
 
 /// A name, what comes of it, and what the app says.
 type Case = (&'static str, Expected, Vec<u8>);
 
 fn bad_frames(cases: &mut Http2Cases) {
-    let alone = vec![Act::Request, send(whole()), Act::Do(Step::Hold)];
-    cases.play("settings-missing", FAILS, vec![alone]);
+    let alone = vec![Action::Request, send(whole()), Action::Step(Step::Hold)];
+    cases.add("settings-missing", FAILS, vec![alone]);
     let frames = [of_data_and_heads(), of_settings(), of_other_types()];
     for (name, expected, bytes) in frames.into_iter().flatten() {
         cases.respond(name, expected, &[bytes]);

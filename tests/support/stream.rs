@@ -13,14 +13,14 @@ pub type Security = Option<Arc<ServerConfig>>;
 
 /// A connection that was accepted.
 #[derive(Debug)]
-pub enum Line {
+pub enum ServerStream {
     /// Plaintext.
     Plain(TcpStream),
     /// TLS, its handshake done.
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
-impl Line {
+impl ServerStream {
     /// Shakes hands, where that is due.
     ///
     /// # Errors
@@ -28,7 +28,7 @@ impl Line {
     pub fn open(tcp: TcpStream, security: &Security) -> Result<Self> {
         tcp.set_nodelay(true)?;
         let Some(config) = security else {
-            return Ok(Line::Plain(tcp));
+            return Ok(ServerStream::Plain(tcp));
         };
         tcp.set_read_timeout(Some(WAIT_LIMIT))?;
         let connection = ServerConnection::new(config.clone()).map_err(Error::other)?;
@@ -41,20 +41,20 @@ impl Line {
                 return Err(e);
             }
         }
-        Ok(Line::Tls(stream))
+        Ok(ServerStream::Tls(stream))
     }
 
     /// The connection below.
     pub fn tcp(&self) -> &TcpStream {
         match self {
-            Line::Plain(tcp) => tcp,
-            Line::Tls(stream) => &stream.sock,
+            ServerStream::Plain(tcp) => tcp,
+            ServerStream::Tls(stream) => &stream.sock,
         }
     }
 
     /// Says that nothing more comes: a close_notify where there is TLS, and a FIN.
     pub fn end(&mut self) {
-        if let Line::Tls(stream) = self {
+        if let ServerStream::Tls(stream) = self {
             stream.conn.send_close_notify();
             let _ = stream.flush();
         }
@@ -131,27 +131,27 @@ fn linger(tcp: &mut TcpStream) {
     while tcp.read(&mut ignored).is_ok_and(|n| n > 0) {}
 }
 
-impl Read for Line {
+impl Read for ServerStream {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         match self {
-            Line::Plain(tcp) => tcp.read(bytes),
-            Line::Tls(stream) => stream.read(bytes),
+            ServerStream::Plain(tcp) => tcp.read(bytes),
+            ServerStream::Tls(stream) => stream.read(bytes),
         }
     }
 }
 
-impl Write for Line {
+impl Write for ServerStream {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         match self {
-            Line::Plain(tcp) => tcp.write(bytes),
-            Line::Tls(stream) => stream.write(bytes),
+            ServerStream::Plain(tcp) => tcp.write(bytes),
+            ServerStream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> Result<()> {
         match self {
-            Line::Plain(tcp) => tcp.flush(),
-            Line::Tls(stream) => stream.flush(),
+            ServerStream::Plain(tcp) => tcp.flush(),
+            ServerStream::Tls(stream) => stream.flush(),
         }
     }
 }
