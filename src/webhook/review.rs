@@ -109,17 +109,11 @@ impl fmt::Display for ReviewError {
 /// # Errors
 /// Why the body is not a review that can be answered.
 pub fn review(body: &[u8], settings: &Settings) -> Result<Reviewed, ReviewError> {
-    let mut document = parse(body)?;
-    let Some(Value::Object(request)) = document.get_mut("request").map(Value::take) else {
-        return Err(ReviewError::Missing("request"));
-    };
-    let Some(uid) = string(&request, "uid").filter(|uid| !uid.is_empty()) else {
-        return Err(ReviewError::Missing("request.uid"));
-    };
-    if !is_pod_creation(&request) {
-        return Ok(reviewed(&request, uid, Outcome::NotApplicable, None, &[]));
+    let request = AdmissionRequest::parse(body)?;
+    if !request.is_pod_creation() {
+        return Ok(request.answer(Outcome::NotApplicable, None, &[]));
     }
-    let Some(pod @ Value::Object(_)) = request.get("object") else {
+    let Some(pod @ Value::Object(_)) = request.fields.get("object") else {
         return Err(ReviewError::Missing("request.object"));
     };
     if pod["kind"] != "Pod" {
@@ -128,15 +122,113 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<Reviewed, ReviewError>
     if container_count(pod) > limits::REVIEW_CONTAINERS {
         let most = limits::REVIEW_CONTAINERS;
         let why = format!("it has more than {most} containers: split it into several pods");
-        return Ok(failed(&request, uid, why.into(), Vec::new()));
+        return Ok(request.answer_failure(why.into(), Vec::new()));
     }
-    let report = inject::resources(pod, pod, Task::Inject, settings)
-        .into_iter()
-        .next();
-    Ok(answer(&request, uid, report))
+    let reports = inject::resources(pod, pod, Task::Inject, settings);
+    Ok(match reports.into_iter().next() {
+        Some(report) => request.answer_report(report),
+        None => request.answer(Outcome::NotApplicable, None, &[]),
+    })
 }
 
-fn parse(body: &[u8]) -> Result<Value, ReviewError> {
+/// The `request` of a review.
+struct AdmissionRequest {
+    uid: Box<str>,
+    fields: Map<String, Value>,
+}
+
+impl AdmissionRequest {
+    fn parse(body: &[u8]) -> Result<AdmissionRequest, ReviewError> {
+        let mut review = parse_review(body)?;
+        let Some(Value::Object(fields)) = review.get_mut("request").map(Value::take) else {
+            return Err(ReviewError::Missing("request"));
+        };
+        let uid = fields.get("uid").and_then(Value::as_str);
+        let Some(uid) = uid.filter(|uid| !uid.is_empty()) else {
+            return Err(ReviewError::Missing("request.uid"));
+        };
+        Ok(AdmissionRequest {
+            uid: uid.into(),
+            fields,
+        })
+    }
+
+    fn string(&self, key: &str) -> Option<&str> {
+        self.fields.get(key)?.as_str()
+    }
+
+    fn metadata(&self, key: &str) -> Option<&str> {
+        self.fields
+            .get("object")?
+            .get("metadata")?
+            .get(key)?
+            .as_str()
+    }
+
+    /// Whether a pod is created: not updated, evicted or bound.
+    fn is_pod_creation(&self) -> bool {
+        let resource = self.fields.get("resource").unwrap_or(&Value::Null);
+        let is_pod = resource["group"] == ""
+            && resource["version"] == "v1"
+            && resource["resource"] == "pods";
+        let has_subresource = self
+            .string("subResource")
+            .is_some_and(|name| !name.is_empty());
+        is_pod && !has_subresource && self.string("operation") == Some("CREATE")
+    }
+
+    fn answer_report(&self, report: Report) -> Reviewed {
+        let warnings = report.warnings;
+        let (outcome, patch) = match report.verdict {
+            Verdict::Edited { what, done, edits } => {
+                let message = done.describe(&what).into();
+                (Outcome::Patched(message), Some(json_patch(&edits)))
+            }
+            Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
+            Verdict::Skipped(why) => (Outcome::Skipped(why), None),
+            Verdict::NoPods => (Outcome::NotApplicable, None),
+            Verdict::Refused(why) => return self.answer_failure(why, warnings),
+        };
+        self.answer(outcome, patch, &warnings)
+    }
+
+    fn answer_failure(&self, why: Box<str>, mut warnings: Vec<Box<str>>) -> Reviewed {
+        warnings.insert(0, format!("not injected: {why}").into());
+        self.answer(Outcome::Failed(why), None, &warnings)
+    }
+
+    fn answer(&self, outcome: Outcome, patch: Option<Value>, warnings: &[Box<str>]) -> Reviewed {
+        let mut response = json!({"uid": self.uid, "allowed": true});
+        if let Some(patch) = patch {
+            response["patchType"] = "JSONPatch".into();
+            response["patch"] = STANDARD.encode(patch.to_string()).into();
+        }
+        let warnings = within_limits(warnings);
+        if !warnings.is_empty() {
+            response["warnings"] = warnings.into();
+        }
+        let answer =
+            json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response});
+        Reviewed {
+            answer: answer.to_string().into(),
+            pod: self
+                .metadata("name")
+                .or_else(|| self.string("name"))
+                .filter(|name| !name.is_empty())
+                .or_else(|| self.metadata("generateName"))
+                .unwrap_or_default()
+                .into(),
+            namespace: self
+                .string("namespace")
+                .or_else(|| self.metadata("namespace"))
+                .unwrap_or_default()
+                .into(),
+            outcome,
+        }
+    }
+}
+
+fn parse_review(body: &[u8]) -> Result<Value, ReviewError> {
     if max_values(body) > limits::REVIEW_VALUES {
         return Err(ReviewError::TooManyValues);
     }
@@ -177,90 +269,11 @@ fn abbreviated(value: &Value) -> Box<str> {
     }
 }
 
-fn string<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    map.get(key)?.as_str()
-}
-
-/// Whether a pod is created: not updated, evicted or bound.
-fn is_pod_creation(request: &Map<String, Value>) -> bool {
-    let resource = &request.get("resource").unwrap_or(&Value::Null);
-    let of_pods = resource["group"] == "" && resource["version"] == "v1";
-    let whole = string(request, "subResource")
-        .unwrap_or_default()
-        .is_empty();
-    let created = string(request, "operation") == Some("CREATE");
-    of_pods && resource["resource"] == "pods" && whole && created
-}
-
-fn answer(request: &Map<String, Value>, uid: &str, report: Option<Report>) -> Reviewed {
-    let Some(report) = report else {
-        return reviewed(request, uid, Outcome::NotApplicable, None, &[]);
-    };
-    let warnings = report.warnings;
-    let (outcome, patch) = match report.verdict {
-        Verdict::Edited { what, done, edits } => {
-            let message = done.describe(&what).into();
-            (Outcome::Patched(message), Some(json_patch(&edits)))
-        }
-        Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
-        Verdict::Skipped(why) => (Outcome::Skipped(why), None),
-        Verdict::NoPods => (Outcome::NotApplicable, None),
-        Verdict::Refused(why) => return failed(request, uid, why, warnings),
-    };
-    reviewed(request, uid, outcome, patch, &warnings)
-}
-
-fn failed(
-    request: &Map<String, Value>,
-    uid: &str,
-    why: Box<str>,
-    mut warnings: Vec<Box<str>>,
-) -> Reviewed {
-    warnings.insert(0, format!("not injected: {why}").into());
-    reviewed(request, uid, Outcome::Failed(why), None, &warnings)
-}
-
 /// Number of containers of all kinds.
 fn container_count(pod: &Value) -> usize {
     let lists = ["containers", "initContainers", "ephemeralContainers"];
     let count = |list| pod["spec"][list].as_array().map_or(0, Vec::len);
     lists.into_iter().map(count).sum()
-}
-
-fn reviewed(
-    request: &Map<String, Value>,
-    uid: &str,
-    outcome: Outcome,
-    patch: Option<Value>,
-    warnings: &[Box<str>],
-) -> Reviewed {
-    let mut response = json!({"uid": uid, "allowed": true});
-    if let Some(patch) = patch {
-        response["patchType"] = "JSONPatch".into();
-        response["patch"] = STANDARD.encode(patch.to_string()).into();
-    }
-    let warnings = within_limits(warnings);
-    if !warnings.is_empty() {
-        response["warnings"] = warnings.into();
-    }
-    let answer =
-        json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response});
-    let metadata = request.get("object").and_then(|pod| pod.get("metadata"));
-    let named = |key| metadata.and_then(|metadata| metadata.get(key)?.as_str());
-    Reviewed {
-        answer: answer.to_string().into(),
-        pod: named("name")
-            .or_else(|| string(request, "name"))
-            .filter(|name| !name.is_empty())
-            .or_else(|| named("generateName"))
-            .unwrap_or_default()
-            .into(),
-        namespace: string(request, "namespace")
-            .or_else(|| named("namespace"))
-            .unwrap_or_default()
-            .into(),
-        outcome,
-    }
 }
 
 /// The warnings that the API server forwards: it truncates long ones, stops at a total size, and drops those with
