@@ -6,7 +6,7 @@ use super::synthetic_request::AGENT_BYTES;
 use crate::config::ConfigError;
 use crate::limits;
 use crate::probe::TlsSettingError;
-use crate::telemetry::{Discreet, Quoted};
+use crate::telemetry::{Quoted, Redacted};
 
 /// Why an argument is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl fmt::Display for ArgsError {
         let subject = fault.subject();
         match fault.is_of_header() {
             true => write!(f, "{subject}{}", Quoted(value)),
-            false => write!(f, "{subject}{}", Discreet(value)),
+            false => write!(f, "{subject}{}", Redacted(value)),
         }?;
         write!(f, ", {}", fault.text())?;
         match fault {

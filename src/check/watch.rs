@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::failure_context::Security;
 use crate::probe::{Event, Observer};
-use crate::telemetry::{Discreet, Quoted};
+use crate::telemetry::{Quoted, Redacted};
 use crate::wire::health::GrpcCode;
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::window::Window;
@@ -188,7 +188,7 @@ impl Observer for Watch {
                 self.redirects.set(self.redirects.get() + 1);
                 let location = String::from_utf8_lossy(location);
                 match has_user(&location) {
-                    true => self.tell(format_args!("* {status} leads to {}", Discreet(&location))),
+                    true => self.tell(format_args!("* {status} leads to {}", Redacted(&location))),
                     false => self.tell(format_args!("* {status} leads to {}", Quoted(&location))),
                 }
             }

@@ -8,7 +8,7 @@ use super::table::Program;
 #[cfg(feature = "check")]
 use crate::check::Plan;
 use crate::config::Config;
-use crate::telemetry::Discreet;
+use crate::telemetry::Redacted;
 use std::ffi::OsString;
 #[cfg(feature = "check")]
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ pub fn parse(
         ))),
         url if url.contains("://") => Err(AGENT.usage_error(format!(
             "unknown command {}: write `probelet check URL`",
-            Discreet(url)
+            Redacted(url)
         ))),
         unknown => Err(AGENT.unknown_command(unknown)),
     }

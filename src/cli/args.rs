@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::help;
 use super::table::{Command, Flag, Table};
 use crate::config::nearest;
-use crate::telemetry::Discreet;
+use crate::telemetry::Redacted;
 
 /// The flags that every command has.
 const HELP: [&str; 2] = ["--help", "-h"];
@@ -117,7 +117,7 @@ impl<'a> Args<'a> {
             None => Ok(()),
             Some(word) => Err(self.command.usage_error(format!(
                 "{} is not a flag: write flags as `--name VALUE` or `--name=VALUE`, see `{} --help`",
-                Discreet(word),
+                Redacted(word),
                 self.command.name
             ))),
         }
@@ -133,7 +133,7 @@ impl<'a> Args<'a> {
             [word] => Ok(word),
             [_, second, ..] => Err(self.command.usage_error(format!(
                 "{} is a second {what}: write one",
-                Discreet(second)
+                Redacted(second)
             ))),
         }
     }

@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::help;
 use super::table::Program;
 use crate::config::nearest;
-use crate::telemetry::Discreet;
+use crate::telemetry::Redacted;
 use std::ffi::OsString;
 
 impl Program {
@@ -46,7 +46,7 @@ impl Program {
             }
             flag if flag.starts_with('-') => Err(self.usage_error(format!(
                 "{} comes before the command: write `{} {}` and then the flags",
-                Discreet(flag),
+                Redacted(flag),
                 self.name,
                 self.words[0]
             ))),
@@ -56,7 +56,7 @@ impl Program {
 
     /// The end of the program by an unknown command.
     pub(super) fn unknown_command(&self, command: &str) -> Exit {
-        let (shown, name) = (Discreet(command), self.name);
+        let (shown, name) = (Redacted(command), self.name);
         let near = nearest(command, self.words.iter().copied());
         self.usage_error(match near {
             Some(near) => format!("unknown command {shown}: did you mean `{name} {near}`?"),

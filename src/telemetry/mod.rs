@@ -12,4 +12,4 @@ pub use counters::{Counter, Histogram, StatusCounter};
 pub use log::{Format, Level, Line, LogSettings, Logger};
 pub use quoted::Quoted;
 pub use rate_limit::{ChangeFilter, RateLimit};
-pub use redacted::Discreet;
+pub use redacted::Redacted;

@@ -1,4 +1,4 @@
-//! Text that may contain a secret, for errors.
+//! Text that may contain a secret, for errors and logs.
 
 use core::fmt::{Display, Formatter, Result};
 
@@ -6,11 +6,11 @@ use super::Quoted;
 
 /// The text in double quotes, as [`Quoted`]. If it may be a URL with a name and a password, both are `***`: all
 /// between the scheme and the last `@`, because a password may contain the other delimiters.
-pub struct Discreet<'a>(pub &'a str);
+pub struct Redacted<'a>(pub &'a str);
 
-impl Display for Discreet<'_> {
+impl Display for Redacted<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let Discreet(text) = *self;
+        let Redacted(text) = *self;
         let Some((user, rest)) = text.rsplit_once('@') else {
             return Quoted(text).fmt(f);
         };
@@ -25,7 +25,7 @@ impl Display for Discreet<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Discreet;
+    use super::Redacted;
 
     #[test]
     fn a_password_is_hidden() {
@@ -39,7 +39,7 @@ mod tests {
             ("/etc/a@b", "/etc/a@b"),
             ("", ""),
         ] {
-            assert_eq!(Discreet(text).to_string(), format!("\"{shown}\""));
+            assert_eq!(Redacted(text).to_string(), format!("\"{shown}\""));
         }
     }
 }

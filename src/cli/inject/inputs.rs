@@ -4,7 +4,7 @@ use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};
 use crate::injector::{InputOptions, PROGRAM};
-use crate::telemetry::Discreet;
+use crate::telemetry::Redacted;
 
 flags! {
     /// The flags that name manifests.
@@ -62,7 +62,7 @@ pub(super) fn split<'a>(command: &'static Command, args: &'a [String]) -> Result
         None => Ok(args),
         Some(word) => Err(command.usage_error(format!(
             "{} is not a flag: write a file as `-f FILE`, see `{} --help`",
-            Discreet(word),
+            Redacted(word),
             command.name
         ))),
     }
