@@ -15,7 +15,7 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> bool {
             Err(_) => return false,
         }
     }
-    body.end().is_ok()
+    body.check_end().is_ok()
 }
 
 /// The rules once more, for inputs that are all there: `None` for a broken body, `Some(true)` for a whole

@@ -21,7 +21,7 @@ struct Seen {
 
 fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     let mut exchange = Exchange::new(rules);
-    exchange.opened();
+    exchange.open_stream();
     let (mut memory, mut location) = (vec![0xaa; H2_BYTES], vec![0xaa; LOCATION_BYTES]);
     let (mut body, mut answers, mut verdict) = (Vec::new(), Vec::new(), Ok(()));
     for piece in pieces.flat_map(|piece| piece.chunks(SCRATCH_BYTES)) {
@@ -29,7 +29,7 @@ fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
             body.extend_from_slice(data);
         });
         answers.extend_from_slice(exchange.pending(&memory));
-        exchange.sent();
+        exchange.clear_pending();
         if verdict.is_err() {
             break;
         }

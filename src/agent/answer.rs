@@ -16,7 +16,7 @@ use super::slots::SlotKind;
 use crate::config::{Action, Prober};
 use crate::limits;
 use crate::net::poll_out_of_line;
-use crate::probe::{Dialled, Failure, GrpcProbe, HttpProbe, Outcome};
+use crate::probe::{Failure, GrpcProbe, HttpProbe, Outcome, RequestOrigin};
 use crate::telemetry::prometheus::CONTENT_TYPE;
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::{Method, RequestHead};
@@ -172,7 +172,7 @@ impl Connection<'_> {
         let HeadBytes { head, bytes } = request;
         let due = self.at + prober.timeout - agent.config.deadline_margin;
         let deadline = (!prober.is_hook).then_some(due);
-        let dialled = Dialled::Us {
+        let origin = RequestOrigin::StatusPort {
             client: &self.socket,
             status_port: agent.config.status.port,
         };
@@ -182,7 +182,7 @@ impl Connection<'_> {
                     head,
                     bytes,
                     get,
-                    dialled,
+                    origin,
                     is_hook: prober.is_hook,
                     deadline,
                 };
@@ -194,7 +194,7 @@ impl Connection<'_> {
                     port: *port,
                     service,
                     tls: *tls,
-                    dialled,
+                    origin,
                     user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
                     deadline: due,
                 };

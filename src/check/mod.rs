@@ -33,7 +33,7 @@ use crate::config::Action;
 use crate::limits;
 use crate::net::{self, Reactor};
 use crate::probe::{
-    Dialled, Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, UrlAuthority,
+    Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, RequestOrigin, UrlAuthority,
 };
 use report::Verdict;
 use synthetic_request::USER_AGENT;
@@ -127,7 +127,7 @@ impl Check {
             host: &plan.host,
             port_given: plan.port_given,
         };
-        let dialled = Dialled::Url(&authority);
+        let origin = RequestOrigin::Url(&authority);
         let mut space = vec![0; PROBE_BYTES];
         let get = match &plan.action {
             Action::Http(get) => get,
@@ -137,7 +137,7 @@ impl Check {
                     port: *port,
                     service,
                     tls: *tls,
-                    dialled,
+                    origin,
                     user_agent: USER_AGENT.as_bytes(),
                     deadline: self.deadline,
                 };
@@ -148,7 +148,7 @@ impl Check {
             head: &plan.request.head,
             bytes: &plan.request.bytes,
             get,
-            dialled,
+            origin,
             is_hook: false,
             deadline: Some(self.deadline),
         };

@@ -174,7 +174,7 @@ impl Observer for Watch {
                 self.reached(Phase::Connected);
                 self.tell("* connected");
             }
-            Event::Securing => self.security.set(Security::Begun),
+            Event::HandshakeBegun => self.security.set(Security::Begun),
             Event::Secured(stream) => {
                 self.security.set(Security::Secured);
                 self.reached(Phase::Secured);
@@ -183,7 +183,7 @@ impl Observer for Watch {
                 self.tell(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }
             Event::Sending(request) => self.tell_request(request),
-            Event::Came => self.reached(Phase::FirstByte),
+            Event::FirstByte => self.reached(Phase::FirstByte),
             Event::Redirected { status, location } => {
                 self.redirects.set(self.redirects.get() + 1);
                 let location = String::from_utf8_lossy(location);

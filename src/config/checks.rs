@@ -1,6 +1,7 @@
 //! What each setting may be by itself but not beside the others.
 
-use super::{Config, ConfigError, Listen, Probers, ProbersError, Problem};
+use super::settings_error::ConfigError;
+use super::{Config, Listen, Probers, ProbersError, Problem};
 use core::net::{IpAddr, SocketAddr};
 
 /// What an error calls the settings that are checked beside others: origin and value of each.

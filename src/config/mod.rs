@@ -11,6 +11,7 @@ mod members;
 mod nearest;
 mod probers;
 mod probers_error;
+mod resolve;
 mod settings;
 mod settings_error;
 mod tls;
@@ -26,12 +27,13 @@ pub use listen_error::{ListenError, ListenFlags};
 pub(crate) use nearest::closest;
 pub(crate) use nearest::nearest;
 pub use probers_error::{ProbersError, Problem, Rule};
+pub use resolve::validate;
+pub use settings::RawSettings;
 pub(crate) use settings::STATUS_PORT;
-pub use settings::{RawSettings, validate};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{format, level, seconds};
-pub use settings_error::{ConfigError, Fault};
-pub use tls::{ClientCert, FileSetting, TlsSettings};
+pub use settings_error::{ConfigError, Fault, FileSetting};
+pub use tls::{ClientCert, TlsSettings};
 
 /// All the agent needs to know, checked as a whole.
 #[derive(Debug)]

@@ -1,14 +1,12 @@
-//! From the values of flags and environment variables to a configuration.
+//! The values of flags and environment variables, and the rules of each.
 
-use super::checks::Names;
 use super::settings_error::{ConfigError, Fault};
-use super::{Capacity, Config, FileSetting, Forward, Listen, Probers, ProbersError, listen};
+use super::{Capacity, Forward, Listen, listen};
 use crate::limits;
 use crate::telemetry::{Format, Level, LogSettings};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 use std::ffi::{OsStr, OsString};
-use std::io;
 
 /// The status port, which Istio's agent has as well.
 pub(crate) const STATUS_PORT: u16 = 15020;
@@ -63,128 +61,6 @@ impl Given {
     }
 }
 
-impl Config {
-    /// Resolves the settings. `env` looks up a variable, `read_file` reads the file of probers.
-    ///
-    /// # Errors
-    /// The first setting that is not valid by itself, or that contradicts another.
-    pub fn from_settings(
-        typed: &RawSettings,
-        env: impl Fn(&str) -> Option<OsString>,
-        read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, Box<ConfigError>> {
-        let sources = Sources { typed, env: &env };
-        sources.check_build()?;
-        sources.config(&read_file)
-    }
-}
-
-/// Checks settings by every rule that the agent applies to them at its start. No file is read: what a setting
-/// names a file for is not checked.
-///
-/// # Errors
-/// The error with which the agent would exit.
-pub fn validate(
-    typed: &RawSettings,
-    env: impl Fn(&str) -> Option<OsString>,
-) -> Result<(), Box<ConfigError>> {
-    let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
-    Sources { typed, env: &env }.config(&no_file).map(drop)
-}
-
-impl Sources<'_> {
-    fn config(
-        &self,
-        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-    ) -> Result<Config, Box<ConfigError>> {
-        let typed = self.typed;
-        // Before the forwards, which usually name the same address.
-        let (target, target_name) = self
-            .named("target-ip", &typed.target_ip, listen::target)?
-            .unwrap_or_else(|| {
-                let name = "the default --target-ip 127.0.0.1";
-                (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
-            });
-        let source = self.named("source-ip", &typed.source_ip, listen::source)?;
-        let (source, source_name) = source.unzip();
-        let (forwards, forward_names) = self.forwards()?;
-        let margin = self.named("deadline-margin", &typed.deadline_margin, millis)?;
-        let (margin, margin_name) = margin.unzip();
-        let names = Names {
-            target: target_name,
-            source: source_name.unwrap_or_default(),
-            margin: margin_name.unwrap_or_else(|| "the default --deadline-margin".into()),
-            forwards: forward_names,
-        };
-        let config = Config {
-            status: self.status()?,
-            target,
-            source,
-            probers: Probers::default(),
-            forwards,
-            deadline_margin: margin.unwrap_or(limits::DEADLINE_MARGIN),
-            shutdown_delay: self
-                .read("shutdown-delay", &typed.shutdown_delay, seconds)?
-                .unwrap_or(Duration::ZERO),
-            log: self.log()?,
-            capacity: self.capacity()?,
-            tls: self.tls()?,
-        };
-        config.check_families(&names)?;
-        config.check_listeners(&names, self.pod_addresses())?;
-        config.check_places()?;
-        match self.find("app-probers", &typed.app_probers)? {
-            Some(probers) => config.with_probers(probers, &names, read_file),
-            None => Ok(config),
-        }
-    }
-}
-
-impl Config {
-    fn with_probers(
-        mut self,
-        mut given: Given,
-        names: &Names,
-        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, Box<ConfigError>> {
-        if let Some(path) = given.value.strip_prefix('@') {
-            let bytes = read_file(path).map_err(|error| {
-                Box::new(ConfigError::File {
-                    file: FileSetting {
-                        origin: given.origin.clone(),
-                        path: path.into(),
-                    },
-                    reason: error.to_string().into(),
-                })
-            })?;
-            given = text_of_file(path, bytes)?;
-        }
-        let origin = given.origin;
-        match Probers::parse(&given.value).and_then(|probers| self.check_ports(probers)) {
-            Ok(probers) => self.probers = probers,
-            Err(error) => return Err(Box::new(ConfigError::Probers { origin, error })),
-        }
-        self.check_margin(names)?;
-        Ok(self)
-    }
-}
-
-/// Checks the length first: a file that is too long was cut, perhaps within a character.
-fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, Box<ConfigError>> {
-    let origin = Box::from(path);
-    if bytes.len() > limits::PROBERS_JSON_BYTES {
-        let error = ProbersError::TooLong { bytes: None };
-        return Err(Box::new(ConfigError::Probers { origin, error }));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Given {
-            origin,
-            value: text.into(),
-        }),
-        Err(_) => Err(Box::new(ConfigError::NotText { origin })),
-    }
-}
-
 /// The variables that have the pod's address.
 const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
@@ -194,7 +70,7 @@ type Forwards = (Vec<Forward>, Vec<Box<str>>);
 /// Where settings come from.
 pub(super) struct Sources<'a> {
     pub(super) typed: &'a RawSettings,
-    env: &'a dyn Fn(&str) -> Option<OsString>,
+    pub(super) env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl Sources<'_> {
@@ -233,7 +109,7 @@ impl Sources<'_> {
         Ok(None)
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         flag: &'static str,
         typed: &Option<String>,
@@ -243,7 +119,7 @@ impl Sources<'_> {
     }
 
     /// A setting, and what to call it in an error.
-    fn named<T>(
+    pub(super) fn named<T>(
         &self,
         flag: &'static str,
         typed: &Option<String>,
@@ -255,14 +131,14 @@ impl Sources<'_> {
     }
 
     /// The pod's addresses as far as they are told, wherever the target came from.
-    fn pod_addresses(&self) -> Vec<IpAddr> {
+    pub(super) fn pod_addresses(&self) -> Vec<IpAddr> {
         let values = POD_ADDRESSES.iter().filter_map(|name| (self.env)(name));
         values
             .filter_map(|value| listen::address(value.to_str()?).ok())
             .collect()
     }
 
-    fn status(&self) -> Result<Listen, Box<ConfigError>> {
+    pub(super) fn status(&self) -> Result<Listen, Box<ConfigError>> {
         Ok(Listen {
             addr: self.read("status-addr", &self.typed.status_addr, listen::local)?,
             port: self
@@ -271,7 +147,7 @@ impl Sources<'_> {
         })
     }
 
-    fn log(&self) -> Result<LogSettings, Box<ConfigError>> {
+    pub(super) fn log(&self) -> Result<LogSettings, Box<ConfigError>> {
         Ok(LogSettings {
             level: self
                 .read("log-level", &self.typed.log_level, level)?
@@ -282,7 +158,7 @@ impl Sources<'_> {
         })
     }
 
-    fn capacity(&self) -> Result<Capacity, Box<ConfigError>> {
+    pub(super) fn capacity(&self) -> Result<Capacity, Box<ConfigError>> {
         let slots = |flag, typed, max| -> Result<usize, Box<ConfigError>> {
             Ok(self
                 .read(flag, typed, |text| slots(text, max))?
@@ -305,7 +181,7 @@ impl Sources<'_> {
     }
 
     /// Flags go before the variable as a whole.
-    fn forwards(&self) -> Result<Forwards, Box<ConfigError>> {
+    pub(super) fn forwards(&self) -> Result<Forwards, Box<ConfigError>> {
         let mut given = Vec::new();
         for value in &self.typed.forward {
             given.push(Given {
@@ -346,7 +222,7 @@ fn slots(text: &str, max: usize) -> Result<usize, Fault> {
     }
 }
 
-fn millis(text: &str) -> Result<Duration, Fault> {
+pub(super) fn millis(text: &str) -> Result<Duration, Fault> {
     let millis = whole(text).filter(|&millis| millis <= limits::DEADLINE_MARGIN_MILLIS);
     millis.map(Duration::from_millis).ok_or(Fault::Millis)
 }
@@ -382,6 +258,3 @@ pub(crate) fn format(text: &str) -> Result<Format, Fault> {
         _ => Err(Fault::Format),
     }
 }
-
-#[cfg(test)]
-mod tests;

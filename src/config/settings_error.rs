@@ -1,9 +1,25 @@
 //! What can be wrong with the settings. The text names the flag or variable and what to write instead.
 
-use super::{FileSetting, ProbersError};
+use super::ProbersError;
 use crate::limits;
 use crate::telemetry::Quoted;
 use core::fmt;
+
+/// A file, and the setting that names it. Displayed as the subject of an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSetting {
+    /// The flag or variable.
+    pub origin: Box<str>,
+    /// The path.
+    pub path: Box<str>,
+}
+
+impl fmt::Display for FileSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = Quoted(&self.path);
+        write!(f, "{} names the file {path}", self.origin)
+    }
+}
 
 /// Why the settings are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

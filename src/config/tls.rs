@@ -2,8 +2,7 @@
 //! themselves are not read here.
 
 use super::settings::{Given, Sources};
-use super::{ConfigError, Fault};
-use core::fmt;
+use super::settings_error::{ConfigError, Fault, FileSetting};
 
 /// What the settings for TLS name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,22 +22,6 @@ pub struct ClientCert {
     pub cert: FileSetting,
     /// The private key.
     pub key: FileSetting,
-}
-
-/// A file, and the setting that names it. Displayed as the subject of an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileSetting {
-    /// The flag or variable.
-    pub origin: Box<str>,
-    /// The path.
-    pub path: Box<str>,
-}
-
-impl fmt::Display for FileSetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = crate::telemetry::Quoted(&self.path);
-        write!(f, "{} names the file {path}", self.origin)
-    }
 }
 
 impl From<Given> for FileSetting {

@@ -1,35 +1,35 @@
-//! How far a probe has come, for whoever watches one.
+//! The steps of a probe, for an observer.
 
 use core::net::SocketAddr;
 
 use crate::net::tls::TlsStream;
 use crate::wire::upstream::UpstreamRequest;
 
-/// A step of a probe. A followed redirect begins again with [`Event::Dialling`].
+/// A step of a probe. A followed redirect starts over with [`Event::Dialling`].
 pub enum Event<'e> {
     /// A connection begins.
     Dialling(SocketAddr),
-    /// It stands.
+    /// The connection is established.
     Connected,
-    /// TLS begins on it.
-    Securing,
-    /// TLS stands on it.
+    /// The TLS handshake begins.
+    HandshakeBegun,
+    /// The TLS handshake is complete.
     Secured(&'e TlsStream),
-    /// This goes out.
+    /// This request is sent.
     Sending(UpstreamRequest<'e>),
-    /// Bytes of the head came.
-    Came,
-    /// The head led on.
+    /// Bytes of the response head came.
+    FirstByte,
+    /// The response is a redirect that is followed.
     Redirected {
-        /// Its code.
+        /// Its status code.
         status: u16,
         /// Its `Location`.
         location: &'e [u8],
     },
 }
 
-/// Watches a probe.
+/// Observes a probe.
 pub trait Observer {
-    /// Is called at each step, and must not wait.
+    /// Is called at each step. It must not block.
     fn on(&self, event: Event<'_>);
 }

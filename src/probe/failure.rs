@@ -1,4 +1,4 @@
-//! Why a probe got no answer to hand back: what it means, and its word in logs and metrics.
+//! Why a probe got no response: each cause with its reason label in logs and metrics.
 
 use rustix::io::Errno;
 
@@ -6,10 +6,10 @@ use crate::net::{StreamError, TlsFault, is_out_of_descriptors};
 use crate::wire::h2::H2Error;
 use crate::wire::response::ResponseError;
 
-/// Keeps the list of all failures and their words in step with the failures themselves.
+/// Declares the enum together with the list of its variants and their labels.
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// Why there was no answer.
+        /// Why a probe got no response.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Failure {
             $($(#[$doc])* $name,)*
@@ -19,7 +19,7 @@ macro_rules! failures {
             /// Every failure, in the order of the metrics.
             pub const ALL: &[Failure] = &[$(Failure::$name),*];
 
-            /// The word for it in logs and metrics.
+            /// The reason label in logs and metrics.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Failure::$name => $word,)*
@@ -30,73 +30,73 @@ macro_rules! failures {
 }
 
 failures! {
-    /// Nobody listens on the app's port.
+    /// Nothing listens on the app's port.
     Refused = "refused",
-    /// No route, or no sign of life, to the app's address.
+    /// No route to the app's address, or no reply from it.
     Unreachable = "unreachable",
     /// The app reset the connection, or the stream.
     Reset = "reset",
     /// The app closed the connection before its head was complete.
     ClosedEarly = "closed_early",
-    /// What the app sent is no answer that kubelet takes.
+    /// The app sent something that kubelet does not accept as a response.
     Malformed = "malformed",
-    /// A TLS record where an answer in plaintext was due: the port wants TLS.
+    /// A TLS record in place of a response in plaintext: the port expects TLS.
     TlsPort = "tls_port",
-    /// An HTTP/1 answer where HTTP/2 was due.
+    /// An HTTP/1 response in place of HTTP/2.
     NotHttp2 = "not_http2",
-    /// The app sent more frames than any answer needs, and none of them led anywhere.
+    /// The app sent more non-progress frames than any response needs.
     Flood = "flood",
-    /// The head went past what kubelet reads.
+    /// The response head is larger than kubelet reads.
     HeadTooLarge = "head_too_large",
-    /// The app answered 101, which a probe never asked for.
+    /// The app answered 101 without an `Upgrade` in the request.
     SwitchingProtocols = "switching_protocols",
-    /// The app's code is none that can be handed back (below 200 or above 599).
+    /// The app's status code cannot be returned (below 200 or above 599).
     StatusOutOfRange = "status_out_of_range",
     /// The tenth redirect in a row.
     RedirectLoop = "redirect_loop",
-    /// A redirect to a port of our own.
+    /// A redirect to a port of probelet.
     RedirectToSelf = "redirect_to_self",
-    /// A redirect to a place that cannot be understood.
+    /// A redirect whose `Location` is not valid.
     BadRedirect = "bad_redirect",
-    /// The deadline came before the answer.
+    /// The deadline passed before the response.
     Deadline = "deadline",
-    /// A probe over TLS, which this build has none of.
+    /// A probe over TLS in a build without TLS.
     NotBuilt = "not_built",
-    /// Plaintext HTTP where TLS was due: the port wants `scheme: HTTP`.
+    /// Plaintext HTTP in place of TLS: the port expects `scheme: HTTP`.
     PlainHttp = "plain_http",
-    /// Something else that is no TLS where a ServerHello was due.
+    /// Something other than TLS in place of a ServerHello.
     NotTls = "not_tls",
-    /// The app and we have no TLS version, cipher suite or key exchange in common.
+    /// No TLS version, cipher suite or key exchange in common with the app.
     NoCommonCipher = "no_common_cipher",
     /// The app demands a client certificate, and none is configured.
     ClientCertificateRequired = "client_certificate_required",
     /// The app refused the client certificate.
     ClientCertificateRefused = "client_certificate_refused",
-    /// The app's certificate leads to no certificate of the CA.
+    /// The app's certificate chain does not lead to a trust anchor.
     UnknownIssuer = "unknown_issuer",
-    /// The app's certificate has expired, or one on the way to the CA's.
+    /// A certificate of the app's chain has expired.
     CertificateExpired = "certificate_expired",
     /// The app's certificate does not verify against the CA for another reason.
     BadCertificate = "bad_certificate",
-    /// The app's certificate is some other workload's.
+    /// The app's certificate is that of another workload.
     WrongIdentity = "wrong_identity",
-    /// The app's certificate is not valid yet, by a clock that was never set.
+    /// The app's certificate is not valid yet by a clock that was never set.
     ClockNotSet = "clock_not_set",
-    /// The app ended TLS with some other alert.
+    /// The app ended TLS with another alert.
     TlsAlert = "tls_alert",
-    /// What the app sent breaks the rules of TLS.
+    /// The app broke the rules of TLS.
     TlsBroken = "tls_broken",
-    /// The health service answered, but not SERVING.
+    /// The health service reported another status than SERVING.
     GrpcNotServing = "grpc_not_serving",
     /// The app has no health service.
     GrpcUnimplemented = "grpc_unimplemented",
-    /// This process has no descriptor left for the connection to the app.
+    /// This process has no file descriptor left for the connection.
     NoDescriptors = "no_descriptors",
-    /// The address to dial from is not one of this machine's, or its ports are used up.
+    /// The source address is not an address of this host, or all its ports are in use.
     AddressNotAvailable = "address_not_available",
 }
 
-/// What went wrong on the connection to the app, before its head was complete.
+/// An error of the connection to the app before the response head was complete.
 impl From<Errno> for Failure {
     fn from(error: Errno) -> Failure {
         match error {
@@ -129,7 +129,7 @@ impl From<H2Error> for Failure {
             H2Error::StatusOutOfRange => Failure::StatusOutOfRange,
             H2Error::Reset(_) => Failure::Reset,
             H2Error::GoAway(_) => Failure::ClosedEarly,
-            H2Error::Flood => Failure::Flood,
+            H2Error::TooManyNonProgressFrames => Failure::Flood,
             H2Error::FrameTooLarge
             | H2Error::FrameSize
             | H2Error::Protocol

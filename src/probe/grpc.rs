@@ -1,67 +1,68 @@
-//! `grpc`: asks `grpc.health.v1.Health/Check` as kubelet's prober does over grpc-go.
+//! `grpc`: calls `grpc.health.v1.Health/Check` as kubelet's prober does over grpc-go.
 
 use core::net::IpAddr;
 use core::ops::Range;
 use core::pin::pin;
 use std::time::Instant;
 
-use super::dialled::Authority;
-use super::{Dialled, Dialler, Event, Failure, Outcome};
+use super::request_origin::Authority;
+use super::{Dialler, Event, Failure, Outcome, RequestOrigin};
 use crate::limits;
-use crate::net::{Alpn, Elapsed, Stream, StreamError, poll_out_of_line, yield_now};
+use crate::net::{
+    Alpn, Curves, Elapsed, Stream, StreamError, TlsHello, poll_out_of_line, yield_now,
+};
 use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
 use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
 use crate::wire::url::Scheme;
 use crate::wire::window::Window;
 
-/// What is to be asked of the health service.
+/// A gRPC probe.
 pub struct GrpcProbe<'a> {
     /// The app's port.
     pub port: u16,
-    /// The service asked about; empty is the server as a whole.
+    /// The service to check; empty for the server as a whole.
     pub service: &'a str,
     /// `mode: TLS`.
     pub tls: bool,
-    /// What whoever asks dialled.
-    pub dialled: Dialled<'a>,
-    /// Who asks.
+    /// The URL that the probe was requested at.
+    pub origin: RequestOrigin<'a>,
+    /// The `user-agent`.
     pub user_agent: &'a [u8],
-    /// When the answer is due, the connection's time included.
+    /// Deadline of the outcome, connecting included.
     pub deadline: Instant,
 }
 
-/// What broke.
-enum Broken {
-    /// The connection, which is then tried again.
+/// What failed.
+enum CallFailure {
+    /// The connection; it is retried.
     Connection(Failure),
-    /// The call, before the server looked at it.
+    /// The call, before the server processed it.
     Unprocessed(Failure),
     /// The call.
     Call(Failure),
 }
 
-impl Broken {
-    /// A connection that ends gracefully, or a stream that is refused, leaves the call as it was (RFC 9113
-    /// section 8.7).
-    fn call(error: CallError) -> Broken {
+impl CallFailure {
+    /// A call is unprocessed if the connection ends gracefully or the stream is refused (RFC 9113 section 8.7).
+    fn from_call(error: CallError) -> CallFailure {
         const REFUSED_STREAM: u32 = 7;
         let failure = error.into();
         match error {
             CallError::Http2(H2Error::GoAway(_) | H2Error::Reset(REFUSED_STREAM)) => {
-                Broken::Unprocessed(failure)
+                CallFailure::Unprocessed(failure)
             }
-            _ => Broken::Call(failure),
+            _ => CallFailure::Call(failure),
         }
     }
 }
 
-impl From<StreamError> for Broken {
-    fn from(error: StreamError) -> Broken {
-        Broken::Connection(error.into())
+impl From<StreamError> for CallFailure {
+    fn from(error: StreamError) -> CallFailure {
+        CallFailure::Connection(error.into())
     }
 }
 
-/// Why nothing more comes of a connection.
+/// An error on an established connection.
 #[derive(Clone, Copy)]
 enum CallError {
     Http2(H2Error),
@@ -83,53 +84,53 @@ impl From<StreamError> for CallError {
     }
 }
 
-/// A call under way.
+/// A call on a connection.
 struct Call<'c> {
     stream: Stream,
     exchange: Exchange,
-    answer: Answer,
-    /// What the exchange needs.
+    response: ResponseMessage,
+    /// Memory of the exchange.
     memory: &'c mut [u8],
 }
 
 impl Dialler {
-    /// Asks until the health service has answered or the deadline has come. A connection that does not
-    /// come about is tried again after grpc-go's pauses, as long as a try still fits: an app that is
-    /// starting may listen by then. `memory` is [`h2::H2_BYTES`] long or longer.
+    /// Calls until the health service has responded or the deadline has passed. A connection that fails is retried
+    /// with grpc-go's backoff while there is time: an app that is starting may listen by then. `memory` has at least
+    /// [`h2::H2_BYTES`].
     pub async fn probe_grpc(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
-        poll_out_of_line(pin!(self.ask_health(probe, memory))).await
+        poll_out_of_line(pin!(self.check_health(probe, memory))).await
     }
 
-    async fn ask_health(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
-        let mut pause = limits::GRPC_BACKOFF;
+    async fn check_health(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Outcome {
+        let mut backoff = limits::GRPC_BACKOFF;
         let mut is_first = true;
         loop {
             let call = pin!(self.call(probe, memory));
             let failure = match self.reactor.before(probe.deadline, call).await {
                 Ok(Ok(outcome)) => return outcome,
-                // grpc-go calls once more where the server did not look (`stream.go`: `shouldRetry`).
-                Ok(Err(Broken::Unprocessed(_))) if is_first => {
+                // grpc-go retries once if the server did not process the call (`stream.go`: `shouldRetry`).
+                Ok(Err(CallFailure::Unprocessed(_))) if is_first => {
                     is_first = false;
                     continue;
                 }
-                Ok(Err(Broken::Call(failure) | Broken::Unprocessed(failure))) => {
+                Ok(Err(CallFailure::Call(failure) | CallFailure::Unprocessed(failure))) => {
                     return Outcome::Failed(failure);
                 }
-                Ok(Err(Broken::Connection(failure))) => failure,
+                Ok(Err(CallFailure::Connection(failure))) => failure,
                 Err(Elapsed) => return Outcome::Failed(Failure::Deadline),
             };
-            let again = Instant::now() + pause;
+            let again = Instant::now() + backoff;
             if failure == Failure::NotBuilt || again >= probe.deadline {
                 return Outcome::Failed(failure);
             }
             self.reactor.sleep_until(again).await;
             let (more, less) = limits::GRPC_BACKOFF_GROWTH;
-            pause = (pause * more / less).min(limits::GRPC_BACKOFF_MAX);
+            backoff = (backoff * more / less).min(limits::GRPC_BACKOFF_MAX);
         }
     }
 
-    /// One connection and the call on it.
-    async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, Broken> {
+    /// Connects and calls.
+    async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, CallFailure> {
         let mut call = self.connection(probe, memory).await?;
         let authority = probe.authority(self.target);
         let fields = HealthCall {
@@ -138,36 +139,43 @@ impl Dialler {
             user_agent: probe.user_agent,
             timeout: Some(probe.deadline.saturating_duration_since(Instant::now())),
         };
-        let asked = call.ask(&fields, probe.service).await;
-        asked.map_err(Broken::call)?;
-        self.tell(|| Event::Came);
+        let called = call.run(&fields, probe.service).await;
+        called.map_err(CallFailure::from_call)?;
+        self.notify(|| Event::FirstByte);
         Ok(call.outcome())
     }
 
-    /// A connection that grpc-go would call ready: the server's SETTINGS are there.
+    /// Connects until grpc-go would call the connection ready: the server's SETTINGS have come.
     async fn connection<'c>(
         &self,
         probe: &GrpcProbe<'_>,
         memory: &'c mut [u8],
-    ) -> Result<Call<'c>, Broken> {
-        let tls = (probe.dialled.server_name(), Alpn::H2);
+    ) -> Result<Call<'c>, CallFailure> {
+        let hello = TlsHello {
+            port: probe.port,
+            server_name: probe.origin.server_name(),
+            alpn: Alpn::H2,
+            curves: Curves::Usable,
+        };
         let socket = self.dial(probe.port).await.map_err(StreamError::Io)?;
-        let stream = self.open(socket, (probe.scheme(), probe.port), tls).await?;
+        let stream = self.open(socket, probe.scheme(), hello).await?;
         if probe.tls && !stream.chose_http2() {
-            return Err(Broken::Connection(Failure::NotHttp2));
+            return Err(CallFailure::Connection(Failure::NotHttp2));
         }
         let mut call = Call {
             stream,
             exchange: Exchange::new(Rules::Grpc),
-            answer: Answer::new(),
+            response: ResponseMessage::new(),
             memory,
         };
         call.begin()
             .await
-            .map_err(|error| match Broken::call(error) {
-                // It was ready, and grpc-go begins anew at once.
-                broken @ Broken::Unprocessed(_) => broken,
-                Broken::Call(failure) | Broken::Connection(failure) => Broken::Connection(failure),
+            .map_err(|error| match CallFailure::from_call(error) {
+                // The connection was ready, and grpc-go reconnects at once.
+                unprocessed @ CallFailure::Unprocessed(_) => unprocessed,
+                CallFailure::Call(failure) | CallFailure::Connection(failure) => {
+                    CallFailure::Connection(failure)
+                }
             })?;
         Ok(call)
     }
@@ -182,14 +190,14 @@ impl<'a> GrpcProbe<'a> {
     }
 
     fn authority(&self, target: IpAddr) -> Authority<'a> {
-        let host = self.dialled.host();
-        host.unwrap_or_else(|| self.dialled.first_host(target))
+        let host = self.origin.host();
+        host.unwrap_or_else(|| self.origin.first_host(target))
             .authority(self.port, true)
     }
 }
 
 impl Call<'_> {
-    /// Sends what begins a connection, and waits for the same from the server.
+    /// Sends the connection preface, and waits for the server's.
     async fn begin(&mut self) -> Result<(), CallError> {
         let opening = self.stream.write_with(|buf, sent| {
             let mut window = Window::new(buf, sent);
@@ -197,20 +205,20 @@ impl Call<'_> {
             window.filled().len()
         });
         opening.await?;
-        // A frame that is cut leads to the next read; nothing is to be answered before the first is whole.
+        // Nothing has to be answered before the server's first frame is complete.
         while !self.exchange.is_ready() {
             self.receive().await?;
         }
         Ok(())
     }
 
-    /// Sends the call, and reads until the server has ended its answer.
-    async fn ask(&mut self, call: &HealthCall<'_>, service: &str) -> Result<(), CallError> {
+    /// Sends the call, and reads until the server has ended its response.
+    async fn run(&mut self, call: &HealthCall<'_>, service: &str) -> Result<(), CallError> {
         let request = HealthRequest::new(service.as_bytes());
         let mut sent = 0;
         let mut head = Some(call);
-        while !self.exchange.takes_streams() && !self.is_done() {
-            self.answer_pings().await;
+        while !self.exchange.accepts_streams() && !self.is_done() {
+            self.answer_control_frames().await;
             self.receive().await?;
         }
         while (head.is_some() || sent < request.size()) && !self.is_done() {
@@ -218,7 +226,7 @@ impl Call<'_> {
             let len = room.min(request.size() - sent);
             if len == 0 && head.is_none() {
                 self.receive().await?;
-                self.answer_pings().await;
+                self.answer_control_frames().await;
                 continue;
             }
             self.send(head.take(), &request, sent..sent + len).await?;
@@ -226,13 +234,13 @@ impl Call<'_> {
         }
         while !self.is_done() {
             self.receive().await?;
-            self.answer_pings().await;
+            self.answer_control_frames().await;
         }
         Ok(())
     }
 
-    /// Sends what is pending, the head and part of the request, in one piece: small ones that follow each
-    /// other would wait for the server's acknowledgements.
+    /// Sends the pending control frames, the head and part of the request in one write: several small writes would wait
+    /// for the server's acknowledgements.
     async fn send(
         &mut self,
         head: Option<&HealthCall<'_>>,
@@ -252,45 +260,45 @@ impl Call<'_> {
             }
             window.filled().len()
         };
-        // Lent, as a closure that is moved is kept once in each future it goes through.
+        // By reference: a closure that is moved is stored once in each future that it passes through.
         self.stream.write_with(&fill).await?;
-        self.exchange.sent();
-        self.exchange.opened();
+        self.exchange.clear_pending();
+        self.exchange.open_stream();
         self.exchange.sent_data(part.len());
         Ok(())
     }
 
-    /// Nothing that may still come changes the outcome.
+    /// Whether nothing that may still come changes the outcome.
     fn is_done(&self) -> bool {
         let is_other = self.exchange.head().is_some_and(|head| !head.is_grpc);
-        self.exchange.is_ended() || is_other || self.answer.error.is_some()
+        self.exchange.is_ended() || is_other || self.response.error.is_some()
     }
 
     /// Reads once.
     async fn receive(&mut self) -> Result<(), CallError> {
         let (exchange, memory) = (&mut self.exchange, &mut *self.memory);
-        let answer = &mut self.answer;
+        let response = &mut self.response;
         let fed = self.stream.read_with(|bytes| match bytes {
             [] => Err(CallError::Failed(Failure::ClosedEarly)),
             bytes => exchange
-                .feed(bytes, memory, &mut [], &mut |data| answer.feed(data))
+                .feed(bytes, memory, &mut [], &mut |data| response.feed(data))
                 .map_err(CallError::Http2),
         });
         fed.await??;
         Ok(())
     }
 
-    /// Answers what asks for it.
-    async fn answer_pings(&mut self) {
-        // A server that sends faster than we read must not hold the thread.
+    /// Answers control frames.
+    async fn answer_control_frames(&mut self) {
+        // A server that sends faster than this reads must not occupy the thread.
         yield_now().await;
         if self.is_done() {
             return;
         }
         if let pending @ [_, ..] = self.exchange.pending(self.memory) {
-            // A server that has said all it has to say may be gone; what it said is still to be read.
+            // A server that has sent everything may have closed the connection; its response still has to be read.
             let _ = self.stream.write_all(pending).await;
-            self.exchange.sent();
+            self.exchange.clear_pending();
         }
     }
 
@@ -298,7 +306,7 @@ impl Call<'_> {
     fn outcome(&self) -> Outcome {
         let code = match (self.exchange.head(), self.exchange.grpc_status()) {
             (Some(head), _) if !head.is_grpc => GrpcCode::from_http(head.status),
-            (_, status) => match (self.answer.error, status) {
+            (_, status) => match (self.response.error, status) {
                 (Some(error), _) => error_code(error),
                 (None, Some(code)) => GrpcCode(code),
                 // Without `grpc-status`: `http2_client.go`: `operateHeaders`, `handleData`.
@@ -307,7 +315,7 @@ impl Call<'_> {
             },
         };
         match code {
-            GrpcCode::OK => match self.answer.reader.end() {
+            GrpcCode::OK => match self.response.reader.end() {
                 Ok(SERVING) => Outcome::Serving,
                 Ok(_) => Outcome::Failed(Failure::GrpcNotServing),
                 Err(error) => Outcome::GrpcError(error_code(error)),
@@ -330,18 +338,18 @@ fn error_code(error: HealthError) -> GrpcCode {
     }
 }
 
-/// `HealthCheckResponse.ServingStatus` of a service that is well.
+/// `HealthCheckResponse.ServingStatus` of a healthy service.
 const SERVING: i32 = 1;
 
-/// The message of the answer, and the first rule it broke.
-struct Answer {
+/// The response message, and the first error in it.
+struct ResponseMessage {
     reader: HealthReader,
     error: Option<HealthError>,
 }
 
-impl Answer {
-    fn new() -> Answer {
-        Answer {
+impl ResponseMessage {
+    fn new() -> ResponseMessage {
+        ResponseMessage {
             reader: HealthReader::new(),
             error: None,
         }

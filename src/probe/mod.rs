@@ -1,22 +1,23 @@
-//! One probe of the app: from a target and a deadline to an [`Outcome`]. One file a kind.
+//! One probe of the app: from a target and a deadline to an [`Outcome`].
 
-mod dialled;
 mod event;
 mod failure;
 mod grpc;
-mod hop;
 mod http;
+mod http_probe;
 mod outcome;
-mod reply;
+mod request_attempt;
+mod request_origin;
+mod response_reader;
 mod tcp;
 mod tls_files;
 
-pub use dialled::{Dialled, UrlAuthority};
 pub use event::{Event, Observer};
 pub use failure::Failure;
 pub use grpc::GrpcProbe;
-pub use http::{HttpProbe, PROBE_BYTES, RedirectSpace};
+pub use http_probe::{HttpProbe, PROBE_BYTES, RedirectSpace};
 pub use outcome::Outcome;
+pub use request_origin::{RequestOrigin, UrlAuthority};
 pub use tls_files::{TlsSettingError, load_tls};
 
 use core::future::Future;
@@ -30,33 +31,32 @@ use rustix::io;
 use crate::limits;
 use crate::net::tls::{Tls, TlsStream};
 use crate::net::{
-    Alpn, Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsFault, TlsHello,
+    Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsFault, TlsHello,
     is_out_of_descriptors,
 };
 use crate::wire::url::Scheme;
 
-/// Where the app is, and from where it is dialled: the same for every probe of a pod.
+/// Connects to the app. The same for all probes of a pod.
 pub struct Dialler {
     /// Runs the connections.
     pub reactor: Rc<Reactor>,
     /// The app's address.
     pub target: IpAddr,
-    /// The address probes are dialled from, where interception must be passed by.
+    /// The source address of probes, to bypass interception.
     pub source: Option<IpAddr>,
-    /// Ports at the app's address that are our own: no redirect may lead there.
+    /// probelet's own ports at the app's address: no redirect may lead there.
     pub own_ports: Box<[u16]>,
-    /// What TLS goes by.
+    /// TLS to the app.
     pub tls: Rc<Tls>,
-    /// Is told how far a probe has come. The agent wants to know how it ends and nothing else.
+    /// Observes the steps of a probe. The agent has none.
     pub observer: Option<Rc<dyn Observer>>,
 }
 
 impl Dialler {
-    /// Begins a connection to the app. A process that is short of descriptors may have one again a
-    /// moment later.
+    /// Begins a connection to the app. Retries when the process is out of descriptors.
     async fn dial(&self, port: u16) -> io::Result<Socket> {
         let app = SocketAddr::new(self.target, port);
-        self.tell(|| Event::Dialling(app));
+        self.notify(|| Event::Dialling(app));
         for _ in 0..limits::DESCRIPTOR_TRIES {
             match Socket::connect(&self.reactor, app, self.source) {
                 Err(error) if is_out_of_descriptors(error) => {
@@ -69,49 +69,42 @@ impl Dialler {
         Socket::connect(&self.reactor, app, self.source)
     }
 
-    /// Makes the connection ready for requests. The TLS handshake has memory of its own while it lasts: a
-    /// slot would pay for it for good.
+    /// Prepares the connection for requests, with a TLS handshake if `scheme` needs it. The handshake's future is
+    /// boxed: in the slot it would occupy memory for good.
     async fn open(
         &self,
         socket: Socket,
-        (scheme, port): (Scheme, u16),
-        (name, alpn): (Option<&str>, Alpn),
+        scheme: Scheme,
+        hello: TlsHello<'_>,
     ) -> Result<Stream, StreamError> {
         self.connected(&socket).await?;
         match scheme {
             Scheme::Http => Ok(Stream::Plain(socket)),
             Scheme::Https => {
-                let stream = Box::pin(self.secure(socket, port, name, alpn)).await?;
-                self.tell(|| Event::Secured(&stream));
+                let stream = Box::pin(self.handshake(socket, hello)).await?;
+                self.notify(|| Event::Secured(&stream));
                 Ok(Stream::Tls(stream))
             }
         }
     }
 
-    /// Makes it TLS; an app that has nothing in common with us may have, once more is named.
-    async fn secure(
+    /// Runs the TLS handshake. On `no_common_cipher`, retries once and also offers P-521.
+    async fn handshake(
         &self,
         socket: Socket,
-        port: u16,
-        name: Option<&str>,
-        alpn: Alpn,
+        hello: TlsHello<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let hello = |curves| TlsHello {
-            port,
-            server_name: name,
-            alpn,
-            curves,
-        };
-        self.tell(|| Event::Securing);
-        match self.tls.connect(socket, hello(Curves::Usable)).await {
+        self.notify(|| Event::HandshakeBegun);
+        match self.tls.connect(socket, hello).await {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let again = async {
-                    let socket = self.dial(port).await?;
+                    let socket = self.dial(hello.port).await?;
                     self.connected(&socket).await?;
-                    self.tell(|| Event::Securing);
-                    self.tls.connect(socket, hello(Curves::AndP521)).await
+                    self.notify(|| Event::HandshakeBegun);
+                    let curves = Curves::AndP521;
+                    self.tls.connect(socket, TlsHello { curves, ..hello }).await
                 };
-                // Where the second try does not get as far, the first one said what is wrong.
+                // If the second handshake gets less far, the first one's error is the cause.
                 again.await.map_err(|error| match error {
                     StreamError::Io(_) | StreamError::Tls(TlsFault::ClosedEarly) => {
                         TlsFault::NoCommonCipher.into()
@@ -123,24 +116,23 @@ impl Dialler {
         }
     }
 
-    /// Waits for the connection where somebody wants to know when it stands; otherwise the first write
-    /// does.
+    /// Waits until connected if an observer needs the timestamp. Otherwise the first write waits.
     async fn connected(&self, socket: &Socket) -> io::Result<()> {
         if self.observer.is_some() {
             socket.connected().await?;
-            self.tell(|| Event::Connected);
+            self.notify(|| Event::Connected);
         }
         Ok(())
     }
 
-    fn tell<'e>(&self, event: impl FnOnce() -> Event<'e>) {
+    fn notify<'e>(&self, event: impl FnOnce() -> Event<'e>) {
         if let Some(observer) = &self.observer {
             observer.on(event());
         }
     }
 
-    /// Runs `future` until `deadline`, or for as long as it takes: a hook has no deadline.
-    async fn until<T>(
+    /// Runs `future` until `deadline`, or to its end without one: a hook has no deadline.
+    async fn with_deadline<T>(
         &self,
         deadline: Option<Instant>,
         future: Pin<&mut impl Future<Output = T>>,

@@ -1,33 +1,33 @@
-//! How a probe ended, and the one place that says which status code that is.
+//! The outcome of a probe, and the only place that maps it to a status code.
 
 use super::Failure;
 use crate::wire::health::GrpcCode;
 
-/// How a probe ended.
+/// The outcome of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The app answered, and its body ended or reached what kubelet reads of it.
     Answered(u16),
-    /// The app answered, but its body stalled, was cut short or broke its chunking: kubelet's prober
-    /// errs on it, and so it shall on ours.
+    /// The app answered, but its body stalled, was cut short or broke its chunking: kubelet's prober fails on such a
+    /// body, so it gets one that breaks as well.
     BodyBroken(u16),
-    /// The app answered, in plaintext and with an error, that its port wants TLS.
+    /// The app answered in plaintext, with an error that says that its port expects TLS.
     WantsTls(u16),
-    /// The TCP connection stood.
+    /// The TCP connection was established.
     Connected,
-    /// The gRPC health service said SERVING.
+    /// The gRPC health service reported SERVING.
     Serving,
     /// The gRPC call failed, with a status that has no [`Failure`] of its own.
     GrpcError(GrpcCode),
-    /// There was no answer to hand back.
+    /// There was no response.
     Failed(Failure),
 }
 
 impl Outcome {
-    /// The status code that tells kubelet, and whoever reads its events, how the probe ended.
+    /// The status code for kubelet, whose events show it.
     pub fn status(self) -> u16 {
         match self {
-            // A code without a body cannot announce one that does not come.
+            // These codes have no body that could break.
             Outcome::BodyBroken(204 | 304) => 200,
             Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {
                 status
@@ -43,7 +43,7 @@ impl Outcome {
         }
     }
 
-    /// Whether kubelet will count this as a success (`pkg/probe/http/http.go`: 200 to 399).
+    /// Whether kubelet counts this as a success (`pkg/probe/http/http.go`: 200 to 399).
     pub fn is_healthy(self) -> bool {
         match self {
             Outcome::Answered(status) => (200..400).contains(&status),
@@ -55,7 +55,7 @@ impl Outcome {
         }
     }
 
-    /// The word for a bad end in logs and metrics.
+    /// The reason label of a failure in logs and metrics.
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Outcome::Failed(failure) => Some(failure.as_str()),

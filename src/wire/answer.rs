@@ -1,24 +1,24 @@
-//! What the status port says: a bare code, and for metrics the head of a page.
+//! Writes the responses of the status port: a status code without a body, or the head of the metrics page.
 
 use super::window::Window;
 
-/// Memory that is enough for any answer's head.
+/// Bytes that hold the head of any answer.
 pub const ANSWER_BYTES: usize = 160;
 
 /// What follows the head of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerBody {
-    /// Nothing.
+    /// No body.
     Empty,
-    /// One byte is announced and never comes: a body that broke at the app breaks at kubelet's prober
-    /// too, which then throws the result away as it would have the app's own.
+    /// One byte is announced and never sent: the app's body is broken, so this one breaks as well, and kubelet discards
+    /// the result as it would discard the app's.
     Broken,
     /// A page of this `Content-Type`, up to the end of the connection (RFC 9112 section 6.3, rule 8).
     UntilClose(&'static str),
 }
 
-/// Writes the head of an answer to the start of `out`, which had best have [`ANSWER_BYTES`], and gives
-/// its length. `status` has three digits.
+/// Writes the head of an answer to the start of `out`, which holds [`ANSWER_BYTES`], and returns its length. `status`
+/// has three digits.
 pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
     let mut out = Window::new(out, 0);
     let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);
@@ -49,7 +49,7 @@ pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
     out.filled().len()
 }
 
-/// RFC 9110 section 15; empty for a code without a name of its own here, which RFC 9112 section 4 allows.
+/// The reason phrase (RFC 9110 section 15); empty for other codes, as RFC 9112 section 4 allows.
 pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_said_bare() {
+    fn a_code_has_no_body() {
         assert_eq!(
             answer(200, AnswerBody::Empty),
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn method_not_allowed_says_what_is() {
+    fn method_not_allowed_names_the_allowed_methods() {
         assert!(answer(405, AnswerBody::Empty).contains("\r\nAllow: GET, HEAD\r\n"));
     }
 

@@ -1,20 +1,18 @@
-//! The body of the app's response: not its bytes, only how it ends, which decides whether kubelet's prober
-//! errs.
+//! The body of the app's response: not its bytes, only how it ends, which decides whether kubelet's prober fails.
 //!
-//! The prober reads with `io.ReadAll` from an `io.LimitedReader` of 10 KiB (`pkg/probe/http/http.go`) and errs
-//! when the body breaks before that. From the last of these bytes on nothing counts: neither what is
-//! left of a chunk or a length, nor the last chunk and trailers. Only when 10 KiB end exactly with a
-//! chunk, and Go's read buffer happens to hold what follows, does it look at that too; here it never
-//! does, which is what it does when what follows comes later.
+//! The prober reads with `io.ReadAll` from an `io.LimitedReader` of 10 KiB (`pkg/probe/http/http.go`) and fails when
+//! the body breaks before that. Nothing after these bytes counts: neither the rest of a chunk or a length, nor the
+//! last chunk and the trailers. One difference: when 10 KiB end exactly with a chunk, Go also checks what its read
+//! buffer happens to hold.
 
-use super::chunked::Chunked;
+use super::chunked::{Chunked, ChunkedError};
 use super::response::Framing;
 
-/// Follows a body to its end, or to the bytes that are enough.
+/// Follows a body to its end or to the read limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Body {
     kind: Kind,
-    enough: u64,
+    remaining: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +22,16 @@ enum Kind {
     UntilClose,
 }
 
-/// Whether to read on.
+/// Whether to continue reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The body goes on.
+    /// More of the body is needed.
     More,
-    /// The body ended, or enough of it was seen.
+    /// The body ended, or the limit is reached.
     Done,
 }
 
-/// How a body broke.
+/// How a body is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// The app closed before the end.
@@ -47,36 +45,49 @@ pub enum BodyError {
     Trailer,
 }
 
+impl From<ChunkedError> for BodyError {
+    fn from(error: ChunkedError) -> Self {
+        match error {
+            ChunkedError::Line => BodyError::ChunkLine,
+            ChunkedError::DataEnd => BodyError::ChunkEnd,
+            ChunkedError::Trailer => BodyError::Trailer,
+        }
+    }
+}
+
 impl Body {
-    /// A body of which `enough` decoded bytes are enough.
-    pub fn new(framing: Framing, enough: u64) -> Self {
+    /// A body of which at most `limit` decoded bytes are read.
+    pub fn new(framing: Framing, limit: u64) -> Self {
         let kind = match framing {
             Framing::None => Kind::Length(0),
             Framing::Length(length) => Kind::Length(length),
             Framing::Chunked => Kind::Chunked(Chunked::new()),
             Framing::UntilClose => Kind::UntilClose,
         };
-        Body { kind, enough }
+        Body {
+            kind,
+            remaining: limit,
+        }
     }
 
-    /// Decoded bytes still wanted of the body.
-    pub fn wanted(&self) -> u64 {
-        self.enough
+    /// Decoded bytes up to the read limit.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
     }
 
-    /// Reads on. What comes after the end is ignored. Not to be called again after an error.
+    /// Reads more bytes. Bytes after the end are ignored. Must not be called again after an error.
     ///
     /// # Errors
-    /// The way the body broke.
+    /// How the body is broken.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, BodyError> {
         match &mut self.kind {
             Kind::Length(left) => {
                 let taken = (bytes.len() as u64).min(*left);
                 *left -= taken;
-                self.enough = self.enough.saturating_sub(taken);
+                self.remaining = self.remaining.saturating_sub(taken);
             }
-            Kind::Chunked(chunked) => chunked.feed(bytes, &mut self.enough)?,
-            Kind::UntilClose => self.enough = self.enough.saturating_sub(bytes.len() as u64),
+            Kind::Chunked(chunked) => chunked.feed(bytes, &mut self.remaining)?,
+            Kind::UntilClose => self.remaining = self.remaining.saturating_sub(bytes.len() as u64),
         }
         Ok(if self.is_done() {
             Progress::Done
@@ -85,11 +96,11 @@ impl Body {
         })
     }
 
-    /// The app closed its side in order. A reset is no such end: it breaks any body that is not done.
+    /// Checks the body when the app closes the connection in order. A reset breaks any body that is not done.
     ///
     /// # Errors
     /// [`BodyError::CutShort`] unless the body may end here.
-    pub fn end(&self) -> Result<(), BodyError> {
+    pub fn check_end(&self) -> Result<(), BodyError> {
         if self.is_done() || matches!(self.kind, Kind::UntilClose) {
             Ok(())
         } else {
@@ -97,9 +108,9 @@ impl Body {
         }
     }
 
-    /// Whether the body ended or enough of it was seen; from the start, when there is none.
+    /// Whether the body ended or the limit is reached; true from the start if there is no body.
     pub fn is_done(&self) -> bool {
-        self.enough == 0
+        self.remaining == 0
             || match &self.kind {
                 Kind::Length(left) => *left == 0,
                 Kind::Chunked(chunked) => chunked.is_done(),

@@ -1,7 +1,7 @@
-//! Which bytes may stand where: one table of 256 entries, a bit for each class, the ABNF beside it.
+//! Byte classes: one table of 256 entries with a bit for each class, and the ABNF of each.
 //!
-//! What a head's every byte goes through is inlined by force: the rest of the program is built for
-//! size, where nothing is.
+//! Functions that see every byte of a head are `inline(always)`: the program is built for size, where nothing is
+//! inlined.
 
 /// `tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." / "^" / "_" / "`" / "|" / "~"
 /// / DIGIT / ALPHA` (RFC 9110 section 5.6.2): methods and field names.
@@ -56,8 +56,8 @@ pub fn is(class: u8, byte: u8) -> bool {
 
 /// How many bytes at the start of `bytes` are of `CLASS`.
 ///
-/// Eight at a time where they are the usual ones of the class, by arithmetic on a word, which does as
-/// well without vector instructions and built for size; the table has the last word.
+/// Bytes that are common in the class are tested eight at a time, by arithmetic on a word: fast without vector
+/// instructions and in a build for size. The table decides about all others.
 #[inline(always)]
 pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
     let mut rest = bytes;
@@ -89,8 +89,10 @@ const fn unusual<const CLASS: u8>(word: u64) -> u64 {
         TOKEN => letters(word) | range(word, b'-', b'-'),
         TARGET | PATH => letters(word) | range(word, b'-', b'9'),
         HOST => letters(word) | (range(word, b'-', b':') & !range(word, b'/', b'/')),
-        // No `range`: two operations less, and what overflows does so upwards, out of a byte that is unusual.
-        _ => word.wrapping_add(each(0x60)) & !word.wrapping_add(each(0x01)),
+        // Without `range`: two operations less, and an overflow only affects bytes above an unusual one.
+        VALUE => word.wrapping_add(each(0x60)) & !word.wrapping_add(each(0x01)),
+        // No byte is usual: the table decides about each.
+        _ => 0,
     };
     (!usual | word) & each(0x80)
 }
@@ -113,8 +115,7 @@ const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Whether two field names are the same. Most are told apart by their length, most others by their
-/// first letter, and neither is worth a call.
+/// Whether two field names are equal. Most differ in length or first letter, which are compared without a call.
 #[inline(always)]
 pub fn is_same(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len()

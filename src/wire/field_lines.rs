@@ -1,28 +1,28 @@
 //! Field lines of a response, read as Go's `net/textproto` reads them (`ReadMIMEHeader`), in constant
-//! memory: bare LF ends a line, obs-fold goes on with it, a name may have spaces.
+//! memory: bare LF ends a line, obs-fold continues it, a name may have spaces.
 
 use super::class::{self, TOKEN, VALUE};
 
-/// The section broke a rule of Go's.
+/// The section breaks a rule of Go's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// What the section's values go to, as Go would join them: trimmed, a fold as one space.
+/// Receives the fields of a section. Go joins values so: trimmed, a fold as one space.
 pub trait Sink {
-    /// A field begins. Its name is matched without regard to case.
+    /// A field begins. Its name is compared without regard to case.
     fn name(&mut self, name: &Word);
-    /// Bytes of its value. The first ones of a line are no space or tab.
+    /// Bytes of its value. A line's first byte is not a space or tab.
     fn text(&mut self, bytes: &[u8]);
-    /// The value goes on in the next line.
+    /// The value continues in the next line.
     fn fold(&mut self);
-    /// A line of the value ends: spaces and tabs since the last other byte are not part of it.
+    /// A line of the value ends: trailing spaces and tabs are not part of it.
     fn line_end(&mut self);
 }
 
-/// For sections of which only the syntax counts.
-pub struct Nowhere;
+/// Discards the fields: for sections of which only the syntax is checked.
+pub struct Discard;
 
-impl Sink for Nowhere {
+impl Sink for Discard {
     fn name(&mut self, _: &Word) {}
     fn text(&mut self, _: &[u8]) {}
     fn fold(&mut self) {}
@@ -32,13 +32,13 @@ impl Sink for Nowhere {
 /// Reads one section up to its blank line.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldLines {
-    at: At,
+    state: FieldLineState,
     name: Word,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum At {
-    /// Before the first line, where there is nothing a fold could belong to.
+enum FieldLineState {
+    /// Before the first line, where no fold is possible.
     Start,
     LineStart,
     /// A CR where a line starts.
@@ -55,19 +55,19 @@ impl FieldLines {
     /// At the start of a section.
     pub const fn new() -> Self {
         FieldLines {
-            at: At::Start,
+            state: FieldLineState::Start,
             name: Word::new(),
         }
     }
 
-    /// Reads on; how many of `bytes` were used when the section ends among them.
+    /// Reads bytes. Returns how many of them belong to the section if it ends in them.
     ///
     /// # Errors
-    /// [`Malformed`] where Go would call it so.
+    /// [`Malformed`] where Go returns an error.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, Malformed> {
         let mut used = 0;
         while let Some(&byte) = bytes.get(used) {
-            if matches!(self.at, At::Value) {
+            if matches!(self.state, FieldLineState::Value) {
                 let run = class::run::<VALUE>(&bytes[used..]);
                 sink.text(&bytes[used..used + run]);
                 used += run;
@@ -85,53 +85,56 @@ impl FieldLines {
 
     /// Whether `byte` ends the section.
     fn step(&mut self, byte: u8, sink: &mut impl Sink) -> Result<bool, Malformed> {
-        self.at = match (self.at, byte) {
-            (At::Start | At::LineStart, b'\r') => At::BlankCr,
-            (At::Start | At::LineStart | At::BlankCr, b'\n') => return Ok(true),
-            (At::LineStart, b' ' | b'\t') => {
+        self.state = match (self.state, byte) {
+            (FieldLineState::Start | FieldLineState::LineStart, b'\r') => FieldLineState::BlankCr,
+            (
+                FieldLineState::Start | FieldLineState::LineStart | FieldLineState::BlankCr,
+                b'\n',
+            ) => return Ok(true),
+            (FieldLineState::LineStart, b' ' | b'\t') => {
                 sink.fold();
-                At::Indent
+                FieldLineState::Indent
             }
-            (At::Start | At::LineStart, _) if class::is(TOKEN, byte) => {
+            (FieldLineState::Start | FieldLineState::LineStart, _) if class::is(TOKEN, byte) => {
                 self.name = Word::new();
                 self.name.push(byte);
-                At::Name
+                FieldLineState::Name
             }
-            (At::Name, b':') => {
+            (FieldLineState::Name, b':') => {
                 sink.name(&self.name);
-                At::Indent
+                FieldLineState::Indent
             }
-            // Accepted by Go, which then takes it for a field of no meaning (golang/go#34540).
-            (At::Name, b' ') => self.in_name(byte),
-            (At::Name, _) if class::is(TOKEN, byte) => self.in_name(byte),
-            (At::Indent, b' ' | b'\t') => At::Indent,
-            (At::Indent | At::Value, b'\r') => At::ValueCr,
-            (At::Indent | At::Value | At::ValueCr, b'\n') => {
+            // Accepted by Go, which then ignores the field (golang/go#34540).
+            (FieldLineState::Name, b' ') => self.push_name(byte),
+            (FieldLineState::Name, _) if class::is(TOKEN, byte) => self.push_name(byte),
+            (FieldLineState::Indent, b' ' | b'\t') => FieldLineState::Indent,
+            (FieldLineState::Indent | FieldLineState::Value, b'\r') => FieldLineState::ValueCr,
+            (FieldLineState::Indent | FieldLineState::Value | FieldLineState::ValueCr, b'\n') => {
                 sink.line_end();
-                At::LineStart
+                FieldLineState::LineStart
             }
-            (At::Indent, _) if class::is(VALUE, byte) => {
+            (FieldLineState::Indent, _) if class::is(VALUE, byte) => {
                 sink.text(&[byte]);
-                At::Value
+                FieldLineState::Value
             }
             _ => return Err(Malformed),
         };
         Ok(false)
     }
 
-    fn in_name(&mut self, byte: u8) -> At {
+    fn push_name(&mut self, byte: u8) -> FieldLineState {
         self.name.push(byte);
-        At::Name
+        FieldLineState::Name
     }
 }
 
-/// A word to be compared with known ones: as many bytes as the longest of them has, in lower case, and how
-/// many came.
+/// A word to compare with known ones, in lower case. It stores as many bytes as the longest known word has, and
+/// counts the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Word {
     bytes: [u8; WORD_BYTES],
     len: u32,
-    /// The same, without trailing spaces and tabs.
+    /// The length without trailing spaces and tabs.
     end: u32,
 }
 
@@ -158,17 +161,17 @@ impl Word {
         }
     }
 
-    /// Drops spaces and tabs from its end.
+    /// Removes trailing spaces and tabs.
     pub fn trim(&mut self) {
         self.len = self.end;
     }
 
-    /// Keeps spaces and tabs at its end from being dropped.
-    pub fn keep(&mut self) {
+    /// Makes trailing spaces and tabs part of the word.
+    pub fn keep_whitespace(&mut self) {
         self.end = self.len;
     }
 
-    /// Whether it has no bytes.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

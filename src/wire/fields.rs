@@ -1,16 +1,16 @@
-//! The fields of a request on their way out, whichever protocol they are written in.
+//! The header fields of a request, written in HTTP/1.1 or HTTP/2.
 
 /// A field's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
-    /// These bytes, one piece after the other.
+    /// These pieces, concatenated.
     Pieces(&'a [&'a [u8]]),
     /// `Basic` and these bytes in base64 (RFC 7617 section 2).
     Basic(&'a [u8]),
 }
 
 impl Value<'_> {
-    /// Hands its bytes to `put`, in pieces.
+    /// Passes its bytes to `put`, in pieces.
     pub fn write(&self, put: &mut dyn FnMut(&[u8])) {
         match self {
             Value::Pieces(pieces) => pieces.iter().for_each(|piece| put(piece)),
@@ -21,7 +21,7 @@ impl Value<'_> {
         }
     }
 
-    /// How many bytes there are.
+    /// Length in bytes.
     pub fn size(&self) -> usize {
         match self {
             Value::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
@@ -45,14 +45,14 @@ fn put_base64(put: &mut dyn FnMut(&[u8]), bytes: &[u8]) {
     }
 }
 
-/// What fields are written to, in whatever form.
+/// Receives fields.
 pub trait FieldSink {
-    /// The next field; a name may have capitals.
+    /// Writes the next field; a name may have capitals.
     fn field(&mut self, name: &[u8], value: Value<'_>);
 }
 
-/// The fields of a request, pseudo ones first.
+/// The fields of a request, pseudo-header fields first.
 pub trait Fields {
-    /// Hands each to `sink`, the same ones each time.
+    /// Passes each field to `sink`, the same ones in every call.
     fn each(&self, sink: &mut dyn FieldSink);
 }

@@ -1,8 +1,8 @@
-//! HTTP/2 (RFC 9113), the client's side of a connection with one stream: what the app sends is read as Go's
-//! client reads it (`net/http/h2_bundle.go`), since kubelet does, as a stream and in constant memory.
+//! HTTP/2 (RFC 9113), the client side of a connection with one stream. Frames are read as Go's client reads them
+//! (`net/http/h2_bundle.go`), as kubelet uses it, as a stream and in constant memory.
 //!
-//! Lenient where Go is, with a bound of our own on frames that lead nowhere. Where Go knows errors of a stream
-//! and of the connection, here is one kind: the connection has no other stream, and is closed either way.
+//! As lenient as Go, with an additional limit of non-progress frames. Stream errors and connection errors are not
+//! distinguished: the connection has no other stream, and is closed in both cases.
 
 use super::hpack::{HPACK_BYTES, HpackError};
 use crate::limits::SCRATCH_BYTES;
@@ -17,19 +17,17 @@ pub use exchange::Exchange;
 pub use fields::H2Head;
 pub use write::{Body, PREFACE, write_data, write_headers, write_opening};
 
-/// Bytes of the longest payload either side sends: SETTINGS_MAX_FRAME_SIZE as it is when nothing is said
-/// about it (RFC 9113 section 6.5.2).
+/// Largest payload that either side sends, in bytes: the default of SETTINGS_MAX_FRAME_SIZE (RFC 9113 section 6.5.2).
 pub const FRAME_BYTES: usize = 16 * 1024;
 
-/// Memory for answers to what one read of [`SCRATCH_BYTES`] brings. Each is as long as the frame it answers,
-/// of which the first may have come in part before.
+/// Memory for the answers to the control frames in one read of [`SCRATCH_BYTES`]. Each is as long as its frame; part of
+/// the first frame may have come in an earlier read.
 const PENDING_BYTES: usize = SCRATCH_BYTES + HEADER_BYTES + 8;
 
-/// Memory an [`Exchange`] needs: what HPACK does, and the answers to control frames. What stands in it to
-/// begin with is never read.
+/// Memory of an [`Exchange`]: that of HPACK, and answers to control frames. Its initial contents are never read.
 pub const H2_BYTES: usize = HPACK_BYTES + PENDING_BYTES;
 
-/// By whose rules a head is read.
+/// The rules by which a head is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rules {
     /// Go's `net/http`: there is a status, and the body is as long as `content-length` says.
@@ -41,8 +39,8 @@ pub enum Rules {
 
 /// Why an exchange failed.
 ///
-/// Once there is a head, each of them is a body that broke (or trailers that did), unless enough of it
-/// came before: see [`Exchange::body_bytes`].
+/// After a complete head, each of them means a broken body or broken trailers, unless enough of the body came before:
+/// see [`Exchange::body_bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum H2Error {
     /// The app answers in HTTP/1.
@@ -51,15 +49,15 @@ pub enum H2Error {
     Tls,
     /// A frame longer than [`FRAME_BYTES`].
     FrameTooLarge,
-    /// A frame of a length its type cannot have.
+    /// A frame with a length that its type does not allow.
     FrameSize,
-    /// A frame that may not come here, or says what it may not.
+    /// A frame that is not allowed here, or with contents that are not.
     Protocol,
-    /// More than a window allows, or a window beyond 2^31 - 1.
+    /// More data than the window allows, or a window above 2^31 - 1.
     FlowControl,
     /// A block of fields that cannot be decoded.
     Compression(HpackError),
-    /// Fields Go's client takes for malformed, or no status.
+    /// Fields that are malformed for Go's client, or no status.
     BadHead,
     /// Heads and trailers of more than [`RESPONSE_HEAD_BYTES`](crate::limits::RESPONSE_HEAD_BYTES), interim
     /// ones included.
@@ -70,16 +68,16 @@ pub enum H2Error {
     BodyLength,
     /// RST_STREAM, with its error code.
     Reset(u32),
-    /// GOAWAY with this error code, and our stream was not looked at.
+    /// GOAWAY with this error code, and the stream was not processed.
     GoAway(u32),
-    /// More than [`H2_NON_PROGRESS_FRAMES`](crate::limits::H2_NON_PROGRESS_FRAMES) frames that lead nowhere.
-    Flood,
+    /// More than [`H2_NON_PROGRESS_FRAMES`](crate::limits::H2_NON_PROGRESS_FRAMES) non-progress frames.
+    TooManyNonProgressFrames,
 }
 
 impl H2Error {
-    /// Whether Go's client asks once more on a new connection, when this came in place of a head: the app says
-    /// that it did not look at the request, or (golang/go#47635) is Google's front end.
-    pub fn is_retried(self) -> bool {
+    /// Whether Go's client retries on a new connection if this came in place of a head: the app did not process the
+    /// request, or (golang/go#47635) is Google's front end.
+    pub fn is_retriable(self) -> bool {
         const NO_ERROR: u32 = 0;
         const PROTOCOL_ERROR: u32 = 1;
         const REFUSED_STREAM: u32 = 7;

@@ -1,4 +1,4 @@
-//! `grpc.health.v1.Health/Check`: the request as grpc-go sends it, and the one message it takes for an answer.
+//! `grpc.health.v1.Health/Check`: the request as grpc-go sends it, and the response message as it reads it.
 //!
 //! Sources: grpc-go's `internal/transport/http2_client.go` (`createHeaderFields`), `rpc_util.go` (`recvMsg`,
 //! `checkRecvPayload`), `stream.go` (`recvMsg`), and `health.proto`.
@@ -15,7 +15,7 @@ pub use code::GrpcCode;
 pub use message::{HealthError, HealthReader};
 pub use timeout::Timeout;
 
-/// Bytes before a message: whether it is compressed, and its length
+/// Bytes of a message's prefix: a compression flag and the length
 /// (`Length-Prefixed-Message` of gRPC over HTTP/2).
 const PREFIX_BYTES: usize = 5;
 
@@ -24,11 +24,11 @@ const PREFIX_BYTES: usize = 5;
 pub struct HealthCall<'a> {
     /// `http` or `https`.
     pub scheme: &'a [u8],
-    /// Host and port that are dialled, in two pieces.
+    /// Host and port of the connection, in two pieces.
     pub authority: [&'a [u8]; 2],
-    /// grpc-go puts its own version behind what it is given.
+    /// As kubelet sets it; grpc-go appends its own version.
     pub user_agent: &'a [u8],
-    /// What is left of the deadline, if there is one.
+    /// Time until the deadline, if there is one.
     pub timeout: Option<Duration>,
 }
 
@@ -60,17 +60,17 @@ pub struct HealthRequest<'a> {
 }
 
 impl<'a> HealthRequest<'a> {
-    /// The request for one service; the empty one is the server as a whole, and not sent.
+    /// The request for one service. The empty service is the server as a whole, and is not encoded.
     pub const fn new(service: &'a [u8]) -> Self {
         HealthRequest { service }
     }
 
-    /// Bytes in all.
+    /// Length in bytes, with the prefix.
     pub fn size(&self) -> usize {
         PREFIX_BYTES + self.message_len()
     }
 
-    /// Hands the bytes to `put`, in pieces.
+    /// Passes the bytes to `put`, in pieces.
     pub fn write(&self, put: &mut dyn FnMut(&[u8])) {
         // It fits: the service comes from the configuration.
         let [a, b, c, d] = (self.message_len() as u32).to_be_bytes();

@@ -1,8 +1,8 @@
-//! HPACK, the compression of HTTP/2's header fields (RFC 7541): a decoder that reads a block as a stream in
-//! constant memory, however it is split, and as lenient as Go's (`golang.org/x/net/http2/hpack`).
+//! HPACK, the compression of HTTP/2's header fields (RFC 7541): a decoder that reads a field block as a stream in
+//! constant memory, for any split of the bytes, and as leniently as Go's (`golang.org/x/net/http2/hpack`).
 //!
-//! A field is handed on whole, up to the memory there is for it; of what is longer the start is kept, and
-//! the rest is only checked. The encoder is part of [`super::h2`]'s writers, and compresses nothing.
+//! Of a field that is longer than the memory for it, the start is stored and the rest is only checked. The encoder is
+//! part of [`super::h2`], and compresses nothing.
 
 use crate::limits::{LOCATION_BYTES, RESPONSE_HEAD_BYTES};
 use field::{is_name_text, is_value_text};
@@ -17,32 +17,30 @@ mod huffman;
 mod static_table;
 mod table;
 
-/// Bytes of a name that are kept. An entry of the table fits, of those known to anybody the longest
-/// has not 40.
+/// Bytes of a name that are stored, as many as a table entry can have. Registered names have less than 40.
 const NAME_BYTES: usize = TABLE_SIZE;
 
-/// Bytes of a value that are kept: a `Location`, beside which nothing long is of interest.
+/// Bytes of a value that are stored: a `Location`, the only long value that is used.
 const VALUE_BYTES: usize = LOCATION_BYTES;
 
-/// Memory a [`Decoder`] needs: the dynamic table, a name and a value. What stands in it to begin with is
-/// never read.
+/// Memory of a [`Decoder`]: the dynamic table, a name and a value. Its initial contents are never read.
 pub const HPACK_BYTES: usize = TABLE_BYTES + NAME_BYTES + VALUE_BYTES;
 
-/// Bytes of a string as it is sent; Go takes no longer one than a whole list of fields may be.
+/// Encoded bytes of a string; Go's limit is that of a whole list of fields.
 const STRING_BYTES: u64 = RESPONSE_HEAD_BYTES;
 
-/// Why a block cannot be decoded. Whatever it is, the tables of both sides no longer agree.
+/// Why a block cannot be decoded. After any of them the tables of both sides differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HpackError {
     /// An integer with more than nine bytes after its first.
     Integer,
-    /// No table has an entry of that number.
+    /// No table has an entry of that index.
     Index,
     /// A string longer than [`RESPONSE_HEAD_BYTES`].
     TooLong,
     /// A Huffman code of EOS, or padding that is too long or not all ones.
     Huffman,
-    /// A table larger than was allowed, or a change of its size after a field.
+    /// A table size above the limit, or a size update after a field.
     TableSize,
     /// The block ends within a field.
     CutShort,
@@ -54,36 +52,36 @@ impl From<huffman::Invalid> for HpackError {
     }
 }
 
-/// Reads the blocks of one connection, one after the other.
+/// Decodes the field blocks of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
     table: Table,
-    at: At,
-    /// The field being read goes into the table.
+    state: DecoderState,
+    /// Whether the current field goes into the table.
     is_indexed: bool,
-    /// Nothing of the block has been read.
+    /// Whether nothing of the block has been read.
     is_first: bool,
     is_huffman: bool,
     is_rest_invalid: bool,
-    /// Places of the next seven bits of an integer.
+    /// Shift of the next seven bits of an integer.
     shift: u8,
     integer: u64,
     bits: Bits,
-    /// Bytes of a string that are still to come.
+    /// Remaining bytes of a string.
     left: u32,
     name_len: u32,
     value_len: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum DecoderState {
     /// Before a field.
     Start,
     /// Before the length of a string.
     Length(Text),
     /// Within an integer.
     Integer(Number),
-    /// Within a string, of which nothing need be left.
+    /// Within a string; possibly at its end.
     Text(Text),
 }
 
@@ -93,18 +91,18 @@ enum Text {
     Value,
 }
 
-/// What an integer says.
+/// The meaning of an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
-    /// Which entry the field is.
+    /// The index of the field.
     Field,
-    /// Which entry has the field's name; 0 if none.
+    /// The index of the field's name; 0 if it is a literal.
     Name,
     TableSize,
     Length(Text),
 }
 
-/// What fields are handed to; whether more are wanted.
+/// Receives fields. Returns whether to continue.
 pub type Sink<'s> = dyn FnMut(&Field<'_>) -> bool + 's;
 
 impl Decoder {
@@ -112,7 +110,7 @@ impl Decoder {
     pub const fn new() -> Self {
         Decoder {
             table: Table::new(),
-            at: At::Start,
+            state: DecoderState::Start,
             is_indexed: false,
             is_first: true,
             is_huffman: false,
@@ -126,11 +124,11 @@ impl Decoder {
         }
     }
 
-    /// Reads on in a block. `memory` is the same in each call, [`HPACK_BYTES`] long. When `sink` wants no more
-    /// fields the rest of `bytes` is left, and the decoder is of no more use.
+    /// Reads bytes of a block. `memory`, of [`HPACK_BYTES`], is the same in each call. If `sink` stops, the rest of
+    /// `bytes` is not read, and the decoder must not be used again.
     ///
     /// # Errors
-    /// The first rule broken; not to be called again after one.
+    /// The first broken rule. Must not be called again after an error.
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -138,7 +136,7 @@ impl Decoder {
         sink: &mut Sink<'_>,
     ) -> Result<(), HpackError> {
         loop {
-            if let At::Text(text) = self.at {
+            if let DecoderState::Text(text) = self.state {
                 let (now, later) = bytes.split_at(bytes.len().min(self.left as usize));
                 self.left -= now.len() as u32;
                 bytes = later;
@@ -168,17 +166,17 @@ impl Decoder {
     /// [`HpackError::CutShort`] within a field.
     pub fn end_block(&mut self) -> Result<(), HpackError> {
         self.is_first = true;
-        match self.at {
-            At::Start => Ok(()),
+        match self.state {
+            DecoderState::Start => Ok(()),
             _ => Err(HpackError::CutShort),
         }
     }
 
-    /// Takes a byte that is not of a string. The integer, if it ends.
+    /// Reads a byte that is not part of a string. Returns the integer that it completes.
     fn step(&mut self, byte: u8) -> Result<Option<(Number, u64)>, HpackError> {
-        let (number, prefix) = match self.at {
-            At::Integer(number) => return self.go_on(number, byte),
-            At::Length(text) => {
+        let (number, prefix) = match self.state {
+            DecoderState::Integer(number) => return self.continue_integer(number, byte),
+            DecoderState::Length(text) => {
                 self.is_huffman = byte & 0x80 != 0;
                 (Number::Length(text), 7)
             }
@@ -189,13 +187,13 @@ impl Decoder {
         if value < most {
             return Ok(Some((number, value)));
         }
-        self.at = At::Integer(number);
+        self.state = DecoderState::Integer(number);
         self.integer = most;
         self.shift = 0;
         Ok(None)
     }
 
-    /// What kind of field it is (RFC 7541 section 6), and of how many bits the integer is that it starts with.
+    /// The representation of a field (RFC 7541 section 6): the integer that it starts with, and its prefix bits.
     fn begin_field(&mut self, byte: u8) -> Result<(Number, u8), HpackError> {
         self.is_indexed = byte & 0xc0 == 0x40;
         self.is_rest_invalid = false;
@@ -203,16 +201,20 @@ impl Decoder {
         Ok(match byte.leading_zeros() {
             0 => (Number::Field, 7),
             1 => (Number::Name, 6),
-            // Go takes one after a field as long as the table is empty.
+            // Go accepts a size update after a field while the table is empty.
             2 if !self.is_first && self.table.size() != 0 => return Err(HpackError::TableSize),
             2 => (Number::TableSize, 5),
-            // Never to be indexed, or just not.
+            // Never indexed, or without indexing.
             _ => (Number::Name, 4),
         })
     }
 
-    /// Within an integer (RFC 7541 section 5.1); it ends where Go ends it.
-    fn go_on(&mut self, number: Number, byte: u8) -> Result<Option<(Number, u64)>, HpackError> {
+    /// Reads a further byte of an integer (RFC 7541 section 5.1), of Go's maximal length.
+    fn continue_integer(
+        &mut self,
+        number: Number,
+        byte: u8,
+    ) -> Result<Option<(Number, u64)>, HpackError> {
         self.integer += u64::from(byte & 0x7f) << self.shift;
         if byte & 0x80 == 0 {
             return Ok(Some((number, self.integer)));
@@ -224,7 +226,7 @@ impl Decoder {
         }
     }
 
-    /// An integer ends. Whether to go on.
+    /// Processes a complete integer. Returns whether to continue.
     fn end_number(
         &mut self,
         number: Number,
@@ -244,20 +246,20 @@ impl Decoder {
                 self.table.resize(value as u16, table);
                 self.begin_next();
             }
-            Number::Name if value == 0 => self.at = At::Length(Text::Name),
+            Number::Name if value == 0 => self.state = DecoderState::Length(Text::Name),
             // The entry may be evicted by the field that borrows its name (RFC 7541 section 4.4).
             Number::Name => {
                 let (name, _) = self.entry(value, table)?;
                 staged[..name.len()].copy_from_slice(name);
                 self.name_len = name.len() as u32;
-                self.at = At::Length(Text::Value);
+                self.state = DecoderState::Length(Text::Value);
             }
             Number::Length(_) if value > STRING_BYTES => return Err(HpackError::TooLong),
             Number::Length(text) => {
                 *self.len_of(text) = 0;
                 self.bits = Bits::new();
                 self.left = value as u32;
-                self.at = At::Text(text);
+                self.state = DecoderState::Text(text);
             }
         }
         Ok(true)
@@ -273,7 +275,7 @@ impl Decoder {
     }
 
     fn begin_next(&mut self) {
-        self.at = At::Start;
+        self.state = DecoderState::Start;
         self.is_first = false;
     }
 
@@ -284,22 +286,22 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes of a string as they were sent.
+    /// Adds encoded bytes of a string.
     fn push(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) -> Result<(), HpackError> {
         if !self.is_huffman {
-            self.keep(text, bytes, memory);
+            self.store(text, bytes, memory);
             return Ok(());
         }
         for &byte in bytes {
             let mut bits = self.bits;
-            bits.push(byte, |decoded| self.keep(text, &[decoded], memory))?;
+            bits.push(byte, |decoded| self.store(text, &[decoded], memory))?;
             self.bits = bits;
         }
         Ok(())
     }
 
-    /// Takes bytes of a string as they were meant.
-    fn keep(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) {
+    /// Adds decoded bytes of a string: stores those that fit, and checks the others.
+    fn store(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) {
         let len = self.len_of(text);
         let before = *len as usize;
         *len += bytes.len() as u32;
@@ -309,15 +311,15 @@ impl Decoder {
             Text::Value => value,
         };
         let place = place.get_mut(before..).unwrap_or_default();
-        let (kept, rest) = bytes.split_at(bytes.len().min(place.len()));
-        place[..kept.len()].copy_from_slice(kept);
+        let (stored, rest) = bytes.split_at(bytes.len().min(place.len()));
+        place[..stored.len()].copy_from_slice(stored);
         self.is_rest_invalid |= match text {
             Text::Name => !is_name_text(rest),
             Text::Value => !is_value_text(rest),
         };
     }
 
-    /// A string ends, and with a value the field. Whether to go on.
+    /// Processes the end of a string, and of the field after a value. Returns whether to continue.
     fn end_text(
         &mut self,
         text: Text,
@@ -328,7 +330,7 @@ impl Decoder {
             self.bits.end()?;
         }
         if text == Text::Name {
-            self.at = At::Length(Text::Value);
+            self.state = DecoderState::Length(Text::Value);
             return Ok(true);
         }
         self.begin_next();
@@ -343,7 +345,7 @@ impl Decoder {
             is_rest_invalid: self.is_rest_invalid,
         };
         if self.is_indexed {
-            // What was not kept whole is too large for the table as it is.
+            // A field that was not stored whole does not fit in the table either.
             self.table.insert(field.name, field.value, table);
         }
         Ok(sink(&field))

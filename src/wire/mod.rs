@@ -1,9 +1,8 @@
-//! Bytes to typed values and back: HTTP/1.1 heads, bodies and answers, HTTP/2, gRPC's health messages. No
-//! I/O, no clock; parsing allocates nothing, only what is made once from the configuration does.
+//! Bytes to typed values and back: HTTP/1.1, HTTP/2, HPACK and gRPC's health messages. No I/O, no clock; only
+//! what is made once from the configuration allocates.
 //!
-//! The two sides serve two masters. A request may come from anybody who reaches the status port, so
-//! it is read strictly (RFC 9112). A response comes from the app, and the measure of an app's health is
-//! kubelet's own prober, so it is read as Go's `net/http` reads it, sloppiness included.
+//! Requests may come from anyone who reaches the status port, so they are parsed strictly (RFC 9112). Responses
+//! come from the app, whose health kubelet's prober defines, so they are parsed as leniently as Go's `net/http`.
 
 pub mod answer;
 pub mod body;
@@ -17,6 +16,7 @@ pub mod hpack;
 pub mod request;
 pub mod response;
 pub mod upstream;
+mod upstream_h2;
 pub mod url;
 pub mod window;
 

@@ -1,4 +1,4 @@
-//! The head of a request to the status port, read strictly (RFC 9112), byte for byte once.
+//! The head of a request to the status port, parsed strictly (RFC 9112).
 
 use super::class::{self, HOST, PATH, TARGET, TOKEN, VALUE};
 use crate::limits::{REQUEST_FIELDS, REQUEST_HEAD_BYTES};
@@ -8,14 +8,13 @@ mod head;
 
 pub use head::{Fields, Method, RequestError, RequestHead};
 
-/// Reads a head as it arrives. It remembers where it got to, so however the bytes are split, each is
-/// looked at once.
+/// Parses a head as it arrives. It resumes where it stopped: each byte is parsed once, for any split of the bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestParser {
-    at: At,
-    /// All bytes before this one are done with.
+    state: RequestState,
+    /// All bytes before this one are parsed.
     pos: usize,
-    /// Where the part being read starts: target, field name, or value.
+    /// Start of the part being parsed: target, field name, or value.
     start: usize,
     method: Method,
     is_http_1_1: bool,
@@ -30,9 +29,9 @@ pub struct RequestParser {
     fields_start: usize,
 }
 
-/// The part being read, in the order of a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum At {
+/// The part being parsed, in the order of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RequestState {
     Start,
     Method,
     /// The target up to its query.
@@ -44,7 +43,7 @@ enum At {
     Value,
 }
 
-/// Fields whose values mean something here.
+/// Fields whose values are checked.
 #[derive(Clone, Copy, Debug)]
 enum Field {
     Host,
@@ -52,7 +51,7 @@ enum Field {
     Other,
 }
 
-/// What a step of the parser came to.
+/// Result of a step: `None` if more bytes are needed.
 type Step<T> = Result<Option<T>, RequestError>;
 
 const _: () = assert!(REQUEST_FIELDS < u8::MAX as usize);
@@ -61,7 +60,7 @@ impl RequestParser {
     /// A parser at the start of a head.
     pub const fn new() -> Self {
         RequestParser {
-            at: At::Start,
+            state: RequestState::Start,
             pos: 0,
             start: 0,
             method: Method::Other,
@@ -78,12 +77,12 @@ impl RequestParser {
         }
     }
 
-    /// Reads on. `buf` holds all bytes that came so far, from the same first byte in each call. `None` says
-    /// that the head is not complete yet. Not to be called again after a head or an error.
+    /// Parses further. `buf` holds all bytes so far, from the same first byte in each call. Returns `None` while the
+    /// head is not complete. Must not be called again after a head or an error.
     ///
     /// # Errors
-    /// The first rule broken; [`RequestError::TooManyBytes`] as soon as that many bytes are there
-    /// and the head is not complete.
+    /// The first broken rule; [`RequestError::TooManyBytes`] as soon as so many bytes have come without a complete
+    /// head.
     pub fn parse(&mut self, buf: &[u8]) -> Step<RequestHead> {
         let seen = &buf[..buf.len().min(REQUEST_HEAD_BYTES)];
         let found = self.run(seen)?;
@@ -94,32 +93,34 @@ impl RequestParser {
     }
 
     fn run(&mut self, buf: &[u8]) -> Step<RequestHead> {
-        while self.at < At::LineStart {
-            let done = match self.at {
-                At::Start => self.leading_crlf(buf)?,
-                At::Method => self.method(buf)?,
-                At::Path => self.path(buf)?,
-                At::Query => self.query(buf)?,
-                _ => self.version(buf)?,
+        loop {
+            let done = match self.state {
+                RequestState::Start => self.leading_crlf(buf)?,
+                RequestState::Method => self.method(buf)?,
+                RequestState::Path => self.path(buf)?,
+                RequestState::Query => self.query(buf)?,
+                RequestState::Version => self.version(buf)?,
+                RequestState::LineStart | RequestState::Name | RequestState::Value => {
+                    return self.field_lines(buf);
+                }
             };
             if done.is_none() {
                 return Ok(None);
             }
         }
-        self.field_lines(buf)
     }
 
-    /// Of each field line three parts, which follow upon each other without a look at the rest.
+    /// Parses the three parts of each field line.
     fn field_lines(&mut self, buf: &[u8]) -> Step<RequestHead> {
         loop {
-            if self.at == At::LineStart {
+            if self.state == RequestState::LineStart {
                 match self.line_start(buf)? {
                     Some(true) => return self.finish().map(Some),
                     Some(false) => {}
                     None => return Ok(None),
                 }
             }
-            if self.at == At::Name && self.name(buf)?.is_none() {
+            if self.state == RequestState::Name && self.name(buf)?.is_none() {
                 return Ok(None);
             }
             if self.value(buf)?.is_none() {
@@ -136,7 +137,7 @@ impl RequestParser {
             [b'\r', b'\n', ..] => self.pos = 2,
             _ => {}
         }
-        self.begin(At::Method, self.pos);
+        self.begin(RequestState::Method, self.pos);
         Ok(Some(()))
     }
 
@@ -153,7 +154,7 @@ impl RequestParser {
         if byte != b' ' {
             return Err(RequestError::Method);
         }
-        self.begin(At::Path, self.pos + 1);
+        self.begin(RequestState::Path, self.pos + 1);
         Ok(Some(()))
     }
 
@@ -168,8 +169,8 @@ impl RequestParser {
         };
         self.path = Span::new(path, self.pos);
         match byte {
-            b' ' => self.begin(At::Version, self.pos + 1),
-            b'?' => self.begin(At::Query, self.pos + 1),
+            b' ' => self.begin(RequestState::Version, self.pos + 1),
+            b'?' => self.begin(RequestState::Query, self.pos + 1),
             _ => return Err(RequestError::Target),
         }
         Ok(Some(()))
@@ -178,14 +179,14 @@ impl RequestParser {
     fn query(&mut self, buf: &[u8]) -> Step<()> {
         match self.scan::<TARGET>(buf) {
             None => return Ok(None),
-            Some(b' ') => self.begin(At::Version, self.pos + 1),
+            Some(b' ') => self.begin(RequestState::Version, self.pos + 1),
             Some(_) => return Err(RequestError::Target),
         }
         Ok(Some(()))
     }
 
     /// `absolute-form = absolute-URI`, of the `http` scheme (RFC 9112 section 3.2.2, RFC 9110 section
-    /// 4.2.1); keeps its authority and gives where its path starts.
+    /// 4.2.1). Stores its authority and returns the start of its path.
     #[cold]
     fn authority(&mut self, target: &[u8]) -> Result<usize, RequestError> {
         const SCHEME: &[u8] = b"http://";
@@ -217,11 +218,11 @@ impl RequestParser {
             return Err(RequestError::LineEnd);
         }
         self.fields_start = self.start + line.len();
-        self.begin(At::LineStart, self.fields_start);
+        self.begin(RequestState::LineStart, self.fields_start);
         Ok(Some(()))
     }
 
-    /// Whether the line that starts here is the blank one.
+    /// Whether the line that starts here is blank.
     fn line_start(&mut self, buf: &[u8]) -> Step<bool> {
         match rest(buf, self.pos) {
             [] | [b'\r'] => return Ok(None),
@@ -234,7 +235,7 @@ impl RequestParser {
             return Err(RequestError::TooManyFields);
         }
         self.field_count += 1;
-        self.begin(At::Name, self.pos);
+        self.begin(RequestState::Name, self.pos);
         Ok(Some(false))
     }
 
@@ -259,7 +260,7 @@ impl RequestParser {
             }
             _ => Field::Other,
         };
-        self.begin(At::Value, self.pos + 1);
+        self.begin(RequestState::Value, self.pos + 1);
         Ok(Some(()))
     }
 
@@ -278,7 +279,7 @@ impl RequestParser {
             Field::Host => self.host(buf)?,
             Field::ContentLength => self.content_length(buf)?,
         }
-        self.begin(At::LineStart, self.pos + 2);
+        self.begin(RequestState::LineStart, self.pos + 2);
         Ok(Some(()))
     }
 
@@ -326,7 +327,7 @@ impl RequestParser {
         })
     }
 
-    /// Moves on to the first byte that is not of `CLASS` and gives it; `None` at the end of `buf`.
+    /// Advances to the first byte that is not of `CLASS` and returns it; `None` at the end of `buf`.
     #[inline(always)]
     fn scan<const CLASS: u8>(&mut self, buf: &[u8]) -> Option<u8> {
         self.pos += class::run::<CLASS>(rest(buf, self.pos));
@@ -334,21 +335,21 @@ impl RequestParser {
     }
 
     #[inline(always)]
-    fn begin(&mut self, at: At, pos: usize) {
-        self.at = at;
+    fn begin(&mut self, state: RequestState, pos: usize) {
+        self.state = state;
         self.pos = pos;
         self.start = pos;
     }
 }
 
-/// The bytes from `at` on. Slicing by brackets brings a panic along, and then a call for each.
+/// The bytes from `at`. Slicing with brackets could panic, which costs a call each.
 #[inline(always)]
 fn rest(buf: &[u8], at: usize) -> &[u8] {
     buf.get(at..).unwrap_or_default()
 }
 
-/// A version and line end that are not all there: a byte that is wrong is told at once, as its sender may
-/// wait for the answer and send no more.
+/// Checks an incomplete version and line end. A wrong byte is reported at once: its sender may wait for the response
+/// and send no more.
 #[cold]
 fn part_of_version(part: &[u8]) -> Step<()> {
     let mut expected = part.iter().zip(b"HTTP/1.1\r\n").enumerate();
@@ -359,8 +360,8 @@ fn part_of_version(part: &[u8]) -> Step<()> {
     }
 }
 
-/// Every head has one, so this is worth two instructions rather than a loop. Of all bytes, only the two
-/// cases of a letter give that letter here.
+/// Two instructions instead of a loop, as every head has a `Host`. Only the two cases of a letter give that letter
+/// here.
 #[inline(always)]
 fn is_host(name: &[u8]) -> bool {
     name.first_chunk::<4>().is_some_and(|name| {
@@ -368,7 +369,7 @@ fn is_host(name: &[u8]) -> bool {
     })
 }
 
-/// Spares most names of that length the comparison as a whole, which goes through all of it.
+/// Avoids the full comparison for most names of that length.
 fn starts_with(name: &[u8], letter: u8) -> bool {
     name.first().is_some_and(|first| first | 0x20 == letter)
 }

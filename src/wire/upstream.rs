@@ -1,53 +1,53 @@
-//! The request that goes to the app: the bytes kubelet would have sent had it asked the app itself.
+//! The request to the app: the bytes that kubelet would send to the app itself.
 
 use super::class;
-use super::fields::{FieldSink, Fields, Value};
+use super::fields::{FieldSink, Value};
 use super::request::RequestHead;
 use super::window::Window;
 
 /// A field of `httpHeaders`, checked and owned by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Field name as it is sent.
+    /// Field name, as sent.
     pub name: Box<str>,
-    /// Field value as it is sent.
+    /// Field value, as sent.
     pub value: Box<str>,
 }
 
-/// All that makes up a request to the app. It is written as often as needed and keeps nothing.
+/// The parts of a request to the app. It can be written any number of times.
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamRequest<'a> {
-    /// The head that came in.
+    /// The incoming head.
     pub head: &'a RequestHead,
     /// The buffer of `head`.
     pub buf: &'a [u8],
-    /// What to ask for, in origin-form.
+    /// The request-target, in origin-form.
     pub request_target: &'a [u8],
-    /// The value of `Host`, in two pieces: a name as it came, and a port in place of the one it came with.
+    /// The value of `Host`, in two pieces: the incoming name, and the port that replaces the incoming one.
     pub host: [&'a [u8]; 2],
     /// The table's headers, sorted by name as kubelet sends them. An empty `Accept` or `User-Agent` means
     /// that none is sent (`pkg/probe/http/request.go`; Go `net/http/request.go`: `write`).
     pub headers: &'a [Header],
-    /// On a followed redirect, the URL of the request before; an incoming `Referer` goes before it
+    /// On a followed redirect, the URL of the previous request; an incoming `Referer` has precedence
     /// (Go `net/http/client.go`: `refererForURL`).
     pub referer: Option<&'a [u8]>,
     /// On a followed redirect, `name:password` of its URL, for an `Authorization` when there is none in
     /// the head or the table (Go `net/http/client.go`: `send`).
     pub credentials: Option<&'a [u8]>,
-    /// No `Authorization` of the head or the table goes along.
+    /// Whether `Authorization` of the head and the table is left out.
     pub drops_authorization: bool,
 }
 
-/// Connection options that are told apart. No client names more; when one does, every field that is
-/// not of the table is held back rather than one that was named let through.
+/// Connection options that are recognized; no client sends more. If one does, all fields that are not in the table
+/// are dropped, so that none of its options is forwarded.
 const CONNECTION_OPTIONS: usize = 16;
 
 impl UpstreamRequest<'_> {
     /// Writes the head as HTTP/1.1, blank line included.
     ///
-    /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the rest as it came
-    /// (kubelet sends it sorted), `Connection: close`. An incoming field the table has is replaced where
-    /// it stood; what did not come stands where it would in a sorted head.
+    /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the other incoming fields (kubelet
+    /// sends them sorted), `Connection: close`. A field of the table replaces the incoming one in place; other fields
+    /// of the table are inserted where they belong in a sorted head.
     pub fn write(&self, out: &mut Window<'_>) {
         for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
@@ -58,16 +58,8 @@ impl UpstreamRequest<'_> {
         out.put(b"Connection: close\r\n\r\n");
     }
 
-    /// The fields as HTTP/2 has them; `scheme` is `http` or `https`.
-    pub fn over_h2<'r>(&'r self, scheme: &'r [u8]) -> impl Fields + 'r {
-        OverH2 {
-            request: self,
-            scheme,
-        }
-    }
-
-    /// All fields but `Host` and `Connection`.
-    fn each_field(&self, out: &mut dyn FieldSink) {
+    /// Passes all fields but `Host` and `Connection` to `out`.
+    pub(super) fn each_field(&self, out: &mut dyn FieldSink) {
         let is_none = |header: &Header| is_name(header, USER_AGENT) && header.value.is_empty();
         if !self.headers.iter().any(is_none) {
             for (name, value) in self.incoming() {
@@ -76,12 +68,12 @@ impl UpstreamRequest<'_> {
                 }
             }
         }
-        self.each_other(out);
+        self.each_field_after_user_agent(out);
     }
 
-    fn each_other(&self, out: &mut dyn FieldSink) {
-        let named = Named::of(self);
-        let mut added = Added {
+    fn each_field_after_user_agent(&self, out: &mut dyn FieldSink) {
+        let named = ConnectionOptions::of(self);
+        let mut added = RedirectFields {
             credentials: self
                 .credentials
                 .filter(|_| self.lacks(AUTHORIZATION, &named)),
@@ -126,8 +118,8 @@ impl UpstreamRequest<'_> {
             .any(|(earlier, _)| class::is_same(earlier, name))
     }
 
-    /// Whether a field would be sent with nothing in it or not at all, in Go's eyes: the first counts.
-    fn lacks(&self, name: &[u8], named: &Named<'_>) -> bool {
+    /// Whether the field is absent or its first value is empty, as Go's `Header.Get` sees it.
+    fn lacks(&self, name: &[u8], named: &ConnectionOptions<'_>) -> bool {
         let value = match self.table().find(|header| is_name(header, name)) {
             Some(header) => header.value.as_bytes(),
             None => self
@@ -143,7 +135,7 @@ impl UpstreamRequest<'_> {
         fields.filter(|(name, _)| !self.is_dropped(name))
     }
 
-    /// The table's headers, less those that go by other ways whatever the table says.
+    /// The table's headers, without those that are never taken from it.
     fn table(&self) -> impl Iterator<Item = &Header> {
         self.headers
             .iter()
@@ -160,14 +152,14 @@ const USER_AGENT: &[u8] = b"User-Agent";
 const AUTHORIZATION: &[u8] = b"Authorization";
 const REFERER: &[u8] = b"Referer";
 
-/// The fields a redirect brings, until they are written. They replace empty ones.
+/// The fields that a redirect adds, until they are written. They replace empty ones.
 #[derive(Clone, Copy)]
-struct Added<'a> {
+struct RedirectFields<'a> {
     credentials: Option<&'a [u8]>,
     referer: Option<&'a [u8]>,
 }
 
-impl Added<'_> {
+impl RedirectFields<'_> {
     fn has(&self, name: &[u8]) -> bool {
         (self.credentials.is_some() && class::is_same(name, AUTHORIZATION))
             || (self.referer.is_some() && class::is_same(name, REFERER))
@@ -178,7 +170,7 @@ impl Added<'_> {
         put_header(out, header);
     }
 
-    /// Writes what stands before `name`.
+    /// Writes the fields that Go sends before `name`.
     fn put_before(&mut self, out: &mut dyn FieldSink, name: &[u8]) {
         self.put(out, |own| is_before(own, name));
     }
@@ -196,14 +188,14 @@ impl Added<'_> {
 /// The names in the incoming `Connection` fields: "Intermediaries MUST parse a received Connection
 /// header field before a message is forwarded and, for each connection-option in this field, remove
 /// any header or trailer field(s) from the message with the same name" (RFC 9110 section 7.6.1).
-struct Named<'a> {
+struct ConnectionOptions<'a> {
     names: heapless::Vec<&'a [u8], CONNECTION_OPTIONS>,
     is_too_many: bool,
 }
 
-impl<'a> Named<'a> {
+impl<'a> ConnectionOptions<'a> {
     fn of(request: &'a UpstreamRequest<'_>) -> Self {
-        let mut named = Named {
+        let mut named = ConnectionOptions {
             names: heapless::Vec::new(),
             is_too_many: false,
         };
@@ -224,9 +216,9 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Fields that are never handed on as they stand: those written in a place of their own, those that
-/// concern one connection (RFC 9110 section 7.6.1), and those of a body, which there is none of. An `Upgrade`
-/// that met with a 101 would hang kubelet's prober past its timeout.
+/// Fields that are never forwarded unchanged: those with a fixed place, those of one connection (RFC 9110
+/// section 7.6.1), and those of a body, as there is none. An `Upgrade` that the app accepts with 101 would hang
+/// kubelet's prober past its timeout.
 fn is_fixed(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 9] = [
         b"Host",
@@ -285,45 +277,6 @@ impl FieldSink for Lines<'_, '_> {
         out.put(b": ");
         value.write(&mut |bytes| out.put(bytes));
         out.put(b"\r\n");
-    }
-}
-
-/// A request as Go's HTTP/2 transport sends it (`net/http/internal/httpcommon`: `EncodeHeaders`).
-struct OverH2<'a> {
-    request: &'a UpstreamRequest<'a>,
-    scheme: &'a [u8],
-}
-
-impl Fields for OverH2<'_> {
-    fn each(&self, sink: &mut dyn FieldSink) {
-        sink.field(b":authority", Value::Pieces(&self.request.host));
-        sink.field(b":method", Value::Pieces(&[b"GET"]));
-        sink.field(b":path", Value::Pieces(&[self.request.request_target]));
-        sink.field(b":scheme", Value::Pieces(&[self.scheme]));
-        self.request.each_field(&mut Crumbs(sink));
-    }
-}
-
-/// Parts a `Cookie` into fields of one pair each (RFC 9113 section 8.2.3).
-struct Crumbs<'s>(&'s mut dyn FieldSink);
-
-impl FieldSink for Crumbs<'_> {
-    fn field(&mut self, name: &[u8], value: Value<'_>) {
-        let Crumbs(out) = self;
-        let mut rest = match value {
-            Value::Pieces(&[value]) if class::is_same(name, b"Cookie") => value,
-            _ => return out.field(name, value),
-        };
-        while let Some(end) = memchr::memchr(b';', rest) {
-            put_field(*out, name, &rest[..end]);
-            rest = &rest[end + 1..];
-            while let [b' ', after @ ..] = rest {
-                rest = after;
-            }
-        }
-        if !rest.is_empty() {
-            put_field(*out, name, rest);
-        }
     }
 }
 

@@ -1,10 +1,9 @@
-//! A fixed piece of memory through which output of any length is written: what does not fit, or was
-//! sent before, is generated again.
+//! A fixed buffer for output of any length: output that did not fit or is already sent is generated again.
 
-/// Drops the first `skip` bytes written to it, keeps what fits after them, and counts all.
+/// Skips the first `skip` bytes written to it, stores the following ones that fit, and counts all.
 ///
-/// A head larger than the scratch memory, or one the socket took only in part, is resumed by writing
-/// it again with `skip` at what has been sent.
+/// A head that is larger than the buffer, or that the socket accepted in part, is resumed: it is written again, with
+/// the sent bytes as `skip`.
 #[derive(Debug)]
 pub struct Window<'a> {
     buf: &'a mut [u8],
@@ -14,7 +13,7 @@ pub struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// A window on the output from byte `skip` on, as long as `buf`.
+    /// A window on the output from byte `skip`, as long as `buf`.
     pub fn new(buf: &'a mut [u8], skip: usize) -> Self {
         Window {
             buf,
@@ -26,8 +25,8 @@ impl<'a> Window<'a> {
 
     /// Writes `bytes`.
     pub fn put(&mut self, bytes: &[u8]) {
-        let seen = self.skip.saturating_sub(self.total).min(bytes.len());
-        let rest = &bytes[seen..];
+        let skipped = self.skip.saturating_sub(self.total).min(bytes.len());
+        let rest = &bytes[skipped..];
         let room = &mut self.buf[self.filled..];
         let fits = rest.len().min(room.len());
         room[..fits].copy_from_slice(&rest[..fits]);
@@ -35,17 +34,17 @@ impl<'a> Window<'a> {
         self.total += bytes.len();
     }
 
-    /// What was kept.
+    /// The stored bytes.
     pub fn filled(&self) -> &[u8] {
         &self.buf[..self.filled]
     }
 
-    /// Bytes written, those dropped included.
+    /// Bytes written, stored or not.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// Whether everything from `skip` on was kept.
+    /// Whether all bytes from `skip` are stored.
     pub fn is_whole(&self) -> bool {
         self.filled == self.total.saturating_sub(self.skip)
     }

@@ -37,7 +37,7 @@ fn arriving<'a>(
         }
         assert!(!body.is_done());
     }
-    body.end()
+    body.check_end()
 }
 
 fn chunked(input: impl AsRef<[u8]>) -> Result<(), BodyError> {

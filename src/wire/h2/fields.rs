@@ -5,26 +5,26 @@ use super::{H2Error, Rules};
 use crate::wire::hpack::Field;
 use crate::wire::response::Location;
 
-/// What is kept of a head.
+/// The stored parts of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct H2Head {
-    /// 200 to 599. By gRPC's rules 0 when the content type is gRPC's, where it does not matter.
+    /// 200 to 599; 0 by gRPC's rules if the content type is gRPC's, where it is ignored.
     pub status: u16,
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub location: Location,
-    /// How long the body is to be; `None`, too, when Go ignores what is said of it.
+    /// The declared length of the body; `None` if absent or if Go ignores it.
     pub content_length: Option<u64>,
-    /// The content type is gRPC's.
+    /// Whether the content type is gRPC's.
     pub is_grpc: bool,
 }
 
-/// What the fields said so far.
+/// Accumulates the fields of a head and of trailers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct FieldAccumulator {
     rules: Rules,
-    /// Of the block that is being read.
+    /// Of the current block.
     status: Status,
-    /// A field that is no pseudo one came.
+    /// Whether a field came that is not a pseudo-header field.
     has_regular: bool,
     grpc_status: Option<u32>,
     /// Of the head.
@@ -38,14 +38,14 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Absent,
-    /// No number.
+    /// Not a number.
     Bad,
     Number(i16),
 }
 
-impl Seen {
+impl FieldAccumulator {
     pub(super) const fn new(rules: Rules) -> Self {
-        Seen {
+        FieldAccumulator {
             rules,
             status: Status::Absent,
             has_regular: false,
@@ -75,13 +75,13 @@ impl Seen {
         self.grpc_status
     }
 
-    /// Takes a field of a head or of trailers.
+    /// Adds a field of a head or of trailers.
     pub(super) fn field(&mut self, field: &Field<'_>, location: &mut [u8]) -> Result<(), H2Error> {
         if !field.is_valid() || (field.is_pseudo() && self.has_regular) {
             return Err(H2Error::BadHead);
         }
         self.has_regular |= !field.is_pseudo();
-        // A name that was cut is none of these.
+        // A truncated name equals none of these.
         match field.name {
             b":status" if self.status == Status::Absent => self.status = Status::parse(field.value),
             // Twice, one of requests, or unknown (Go: `checkPseudos`).
@@ -102,9 +102,9 @@ impl Seen {
         match field.name {
             b"location" if !self.has_location => {
                 self.has_location = true;
-                self.head.location = keep(field, location);
+                self.head.location = store(field, location);
             }
-            // Go ignores one that is no number, and all when there are several.
+            // Go ignores a length that is not a number, and all lengths if there are several.
             b"content-length" => {
                 let length = number(field.value).filter(|length| *length <= i64::MAX as u64);
                 self.head.content_length = length.filter(|_| !self.has_length);
@@ -115,14 +115,13 @@ impl Seen {
         }
     }
 
-    /// The block of a head is complete. It may be an interim one (RFC 9110 section 15.2), which in HTTP/2 is
-    /// true of 101 too.
+    /// The field block of a head is complete. Interim heads (RFC 9110 section 15.2), in HTTP/2 also 101, are dropped.
     pub(super) fn end_head(&mut self, is_end: bool) -> Result<(), H2Error> {
         self.head.status = match self.status {
             _ if self.head.is_grpc && self.rules == Rules::Grpc => 0,
             Status::Number(100..=199) if is_end => return Err(H2Error::BadHead),
             Status::Number(100..=199) => {
-                *self = Seen::new(self.rules);
+                *self = FieldAccumulator::new(self.rules);
                 return Ok(());
             }
             Status::Number(status @ 200..=599) => status.unsigned_abs(),
@@ -131,7 +130,7 @@ impl Seen {
         };
         self.is_complete = true;
         if !is_end {
-            // Trailers follow, and say it anew.
+            // Trailers follow, with a status of their own.
             self.status = Status::Absent;
             self.has_regular = false;
             self.grpc_status = None;
@@ -139,8 +138,8 @@ impl Seen {
         Ok(())
     }
 
-    /// The block of trailers is complete. Both sources demand that it ends the stream, Go's client that it has
-    /// no pseudo fields.
+    /// The block of trailers is complete. Both sources require that it ends the stream, and Go's client that it has no
+    /// pseudo-header fields.
     pub(super) fn end_trailers(&self, is_end: bool) -> Result<(), H2Error> {
         let is_odd = self.status != Status::Absent && self.rules == Rules::Http;
         match is_end && !is_odd {
@@ -151,7 +150,7 @@ impl Seen {
 }
 
 impl Status {
-    /// As `Atoi` reads it, sign and leading zeros included. What is far out of range is so in any case.
+    /// Parses like `Atoi`, with sign and leading zeros. Larger values are clamped, still out of range.
     fn parse(value: &[u8]) -> Status {
         let (digits, sign) = match value {
             [b'-', digits @ ..] => (digits, -1),
@@ -165,7 +164,7 @@ impl Status {
     }
 }
 
-/// As `ParseUint` reads it: digits, of any number of which the value fits.
+/// Parses like `ParseUint`: digits whose value fits.
 fn number(digits: &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for byte in digits {
@@ -178,7 +177,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     (!digits.is_empty()).then_some(value)
 }
 
-/// As `ParseInt` reads 32 bits, which then count as unsigned.
+/// Parses like `ParseInt` with 32 bits, converted to unsigned.
 fn grpc_status(value: &[u8]) -> Option<u32> {
     match value {
         [b'-', digits @ ..] => {
@@ -199,8 +198,8 @@ fn is_grpc(value: &[u8]) -> bool {
     matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
-/// Keeps the first bytes of a `Location` where there is memory for them.
-fn keep(field: &Field<'_>, memory: &mut [u8]) -> Location {
+/// Stores the first bytes of a `Location`, as many as fit.
+fn store(field: &Field<'_>, memory: &mut [u8]) -> Location {
     let kept = field.value.len().min(memory.len());
     memory[..kept].copy_from_slice(&field.value[..kept]);
     match field.value_len {

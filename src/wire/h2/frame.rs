@@ -48,14 +48,14 @@ pub const SETTING_MAX_HEADER_LIST_SIZE: u16 = 6;
 /// RFC 8441 section 3.
 pub const SETTING_ENABLE_CONNECT_PROTOCOL: u16 = 8;
 
-/// Both windows before anybody says anything about them (RFC 9113 section 6.9.2).
+/// Initial size of both windows (RFC 9113 section 6.9.2).
 pub const INITIAL_WINDOW: i32 = 65_535;
 
 /// The one stream: "streams initiated by a client MUST use odd-numbered stream identifiers" (RFC 9113
 /// section 5.1.1).
 pub const STREAM: u32 = 1;
 
-/// What a frame starts with.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Bytes of the payload; 24 bits.

@@ -28,7 +28,7 @@ struct Seen {
 
 fn arriving<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     let mut exchange = Exchange::new(rules);
-    exchange.opened();
+    exchange.open_stream();
     // Slots are used again: anything may stand in their memory.
     let mut memory = vec![0xaa; H2_BYTES];
     let mut location = vec![0xaa; LOCATION_BYTES];
@@ -38,7 +38,7 @@ fn arriving<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> See
             body.extend_from_slice(data);
         });
         answers.extend_from_slice(exchange.pending(&memory));
-        exchange.sent();
+        exchange.clear_pending();
         if verdict.is_err() {
             break;
         }

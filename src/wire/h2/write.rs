@@ -1,5 +1,5 @@
-//! What is sent to the app: the opening of the connection, the request's fields and its few bytes of DATA.
-//! Everything is written through a [`Window`], and so again, as often as it takes.
+//! Writes to the app: the connection preface, the request's fields and its few bytes of DATA. All output goes through
+//! a [`Window`], so it may be generated several times.
 
 use super::FRAME_BYTES;
 use super::frame::{self, FrameHeader, STREAM};
@@ -10,8 +10,8 @@ use crate::wire::window::Window;
 /// The client's connection preface (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Writes what the connection starts with, as Go's transport does: preface, SETTINGS (no push, the window of
-/// the stream, the size of frames and of heads) and the window of the connection.
+/// Writes the opening of a connection as Go's transport does: preface, SETTINGS (no push, stream window, frame size,
+/// header list size) and the window of the connection.
 pub fn write_opening(out: &mut Window<'_>) {
     const SETTINGS: [(u16, u32); 4] = [
         (frame::SETTING_ENABLE_PUSH, 0),
@@ -38,19 +38,18 @@ pub fn write_opening(out: &mut Window<'_>) {
     out.put(&H2_WINDOW_BYTES.to_be_bytes());
 }
 
-/// Writes the request's fields: HEADERS, and CONTINUATION as often as the block needs it. `is_all` when no
-/// DATA follows.
-pub fn write_headers(out: &mut Window<'_>, is_all: bool, fields: &dyn Fields) {
-    let mut nowhere = Window::new(&mut [], 0);
-    let mut count = Encoder {
-        put: &mut |bytes| nowhere.put(bytes),
+/// Writes the request's fields: HEADERS, and CONTINUATION frames as needed. `ends_stream` if no DATA follows.
+pub fn write_headers(out: &mut Window<'_>, ends_stream: bool, fields: &dyn Fields) {
+    let mut counter = Window::new(&mut [], 0);
+    let mut encoder = Encoder {
+        put: &mut |bytes| counter.put(bytes),
     };
-    fields.each(&mut count);
+    fields.each(&mut encoder);
     let mut frames = Frames {
         out,
         kind: frame::HEADERS,
-        end_stream: if is_all { frame::END_STREAM } else { 0 },
-        left: nowhere.total(),
+        end_stream: if ends_stream { frame::END_STREAM } else { 0 },
+        left: counter.total(),
         in_frame: 0,
     };
     fields.each(&mut Encoder {
@@ -58,11 +57,10 @@ pub fn write_headers(out: &mut Window<'_>, is_all: bool, fields: &dyn Fields) {
     });
 }
 
-/// Hands all bytes of a body out, in pieces, the same ones each time.
+/// Passes all bytes of a body on, in pieces, the same ones in every call.
 pub type Body<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
 
-/// Writes bytes `from` to `from + len` of the request's body, which is `all` bytes that `body` hands out, as one
-/// frame. `len` is at most [`FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
+/// Writes bytes `from` to `from + len` of the request's body, of `all` bytes, as one frame. `len` is at most [`FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
 pub fn write_data(out: &mut Window<'_>, from: usize, len: usize, all: usize, body: &Body<'_>) {
     let is_last = from + len == all;
     let header = FrameHeader {
@@ -82,12 +80,12 @@ pub fn write_data(out: &mut Window<'_>, from: usize, len: usize, all: usize, bod
     });
 }
 
-/// Cuts a block into frames.
+/// Splits a field block into frames.
 struct Frames<'o, 'w> {
     out: &'o mut Window<'w>,
     kind: u8,
     end_stream: u8,
-    /// Bytes of the block to come, and how many of them belong to the frame that was begun.
+    /// Remaining bytes of the block, and of the current frame.
     left: usize,
     in_frame: usize,
 }
@@ -121,8 +119,7 @@ impl Frames<'_, '_> {
     }
 }
 
-/// Writes fields as literals that are not indexed (RFC 7541 section 6.2.2); what stands whole in the static
-/// table as its number.
+/// Writes fields as literals without indexing (RFC 7541 section 6.2.2), and fields of the static table as their index.
 struct Encoder<'a> {
     put: &'a mut dyn FnMut(&[u8]),
 }
@@ -133,8 +130,8 @@ impl FieldSink for Encoder<'_> {
             Value::Pieces([value]) => *value,
             _ => b"",
         };
-        // Appendix A: 2 and 3, 4, 6 and 7; the numbers of the names :authority and :path.
-        let name_number = match (name, whole) {
+        // Indexes of appendix A: 2 and 3, 4, 6 and 7; those of the names :authority and :path.
+        let name_index = match (name, whole) {
             (b":method", b"GET") => return (self.put)(&[0x82]),
             (b":method", b"POST") => return (self.put)(&[0x83]),
             (b":path", b"/") => return (self.put)(&[0x84]),
@@ -144,8 +141,8 @@ impl FieldSink for Encoder<'_> {
             (b":path", _) => 4,
             _ => 0,
         };
-        (self.put)(&[name_number]);
-        if name_number == 0 {
+        (self.put)(&[name_index]);
+        if name_index == 0 {
             self.put_len(name.len());
             self.put_lower(name);
         }

@@ -1,36 +1,36 @@
-//! Reads the message of the answer, `HealthCheckResponse { status }`, as a stream.
+//! Reads the response message, `HealthCheckResponse { status }`, as a stream.
 //!
-//! Of Protocol Buffers it knows what it takes to pass over any other field, as Go's decoder does
+//! It skips all other fields of Protocol Buffers, as Go's decoder does
 //! (`protobuf-go`: `internal/impl/decode.go`, `encoding/protowire`).
 
 use super::PREFIX_BYTES;
 use crate::limits::GRPC_MESSAGE_BYTES;
 
-/// Why an answer is none; grpc-go has an error with a status of its own for each.
+/// Why a message is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthError {
-    /// No message, or not all of one.
+    /// No message, or an incomplete one.
     CutShort,
     /// Longer than [`GRPC_MESSAGE_BYTES`].
     TooLarge,
-    /// Compressed, which was not asked for.
+    /// Compressed, although no compression was offered.
     Compressed,
     /// Something after the message.
     TooMany,
-    /// No Protocol Buffers message.
+    /// Not a Protocol Buffers message.
     Malformed,
 }
 
-/// Groups within groups that are passed over. Nobody has used groups since 2008; Go takes 10,000.
+/// Nested groups that are skipped. Groups are deprecated since 2008; Go accepts 10,000.
 const GROUPS: usize = 8;
 
-/// Follows the body of the answer.
+/// Reads the body of the response.
 #[derive(Clone, Debug)]
 pub struct HealthReader {
-    at: At,
-    /// Bytes of the message to come; of the prefix, how many have come.
+    state: MessageState,
+    /// Remaining bytes of the message.
     left: u32,
-    /// Bytes of the value that is passed over.
+    /// Remaining bytes of a skipped value.
     skip: u64,
     varint: u64,
     shift: u8,
@@ -40,7 +40,7 @@ pub struct HealthReader {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum MessageState {
     Prefix,
     /// The number and type of a field.
     Tag,
@@ -57,7 +57,7 @@ impl HealthReader {
     /// A reader at the start of the body.
     pub const fn new() -> Self {
         HealthReader {
-            at: At::Prefix,
+            state: MessageState::Prefix,
             left: 0,
             skip: 0,
             varint: 0,
@@ -67,31 +67,34 @@ impl HealthReader {
         }
     }
 
-    /// Reads on.
+    /// Reads bytes.
     ///
     /// # Errors
-    /// The first rule broken; not to be called again after one.
+    /// The first broken rule. Must not be called again after an error.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), HealthError> {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = rest;
-            match self.at {
-                At::Prefix => {
+            match self.state {
+                MessageState::Prefix => {
                     self.prefix(byte)?;
                     continue;
                 }
-                At::End => return Err(HealthError::TooMany),
-                At::Skip => {
+                MessageState::End => return Err(HealthError::TooMany),
+                MessageState::Skip => {
                     // The byte and those after it.
                     let more = (self.skip - 1).min(bytes.len() as u64);
                     bytes = &bytes[more as usize..];
                     self.skip -= 1 + more;
                     self.left -= more as u32;
                     if self.skip == 0 {
-                        self.at = At::Tag;
+                        self.state = MessageState::Tag;
                     }
                 }
-                _ => {
-                    if let Some(value) = self.digit(byte)? {
+                MessageState::Tag
+                | MessageState::Status
+                | MessageState::Number
+                | MessageState::Length => {
+                    if let Some(value) = self.varint_byte(byte)? {
                         self.value(value)?;
                     }
                 }
@@ -102,19 +105,19 @@ impl HealthReader {
         Ok(())
     }
 
-    /// The status of the one message, when the body has ended: 1 is SERVING.
+    /// The status in the message, after the end of the body: 1 is SERVING.
     ///
     /// # Errors
     /// [`HealthError::CutShort`].
     pub fn end(&self) -> Result<i32, HealthError> {
-        match self.at {
-            At::End => Ok(self.status),
+        match self.state {
+            MessageState::End => Ok(self.status),
             _ => Err(HealthError::CutShort),
         }
     }
 
     fn prefix(&mut self, byte: u8) -> Result<(), HealthError> {
-        // grpc-go looks at the length first.
+        // grpc-go checks the length first.
         self.varint = self.varint << 8 | u64::from(byte);
         self.shift += 1;
         if usize::from(self.shift) < PREFIX_BYTES {
@@ -133,13 +136,13 @@ impl HealthReader {
     }
 
     fn next_field(&mut self) {
-        self.at = At::Tag;
+        self.state = MessageState::Tag;
         self.varint = 0;
         self.shift = 0;
     }
 
-    /// Takes a byte of a varint: its value, when it is complete. The tenth byte has one bit.
-    fn digit(&mut self, byte: u8) -> Result<Option<u64>, HealthError> {
+    /// Reads a byte of a varint. Returns its value when it is complete. The tenth byte has one bit.
+    fn varint_byte(&mut self, byte: u8) -> Result<Option<u64>, HealthError> {
         if self.shift == 63 && byte > 1 {
             return Err(HealthError::Malformed);
         }
@@ -156,18 +159,18 @@ impl HealthReader {
 
     /// A varint is complete.
     fn value(&mut self, value: u64) -> Result<(), HealthError> {
-        match self.at {
-            At::Tag => return self.tag(value),
+        match self.state {
+            MessageState::Tag => return self.tag(value),
             // An enum has 32 bits, and the last of several counts.
-            At::Status => self.status = value as i32,
-            At::Length if value != 0 => {
+            MessageState::Status => self.status = value as i32,
+            MessageState::Length if value != 0 => {
                 self.skip = value;
-                self.at = At::Skip;
+                self.state = MessageState::Skip;
                 return Ok(());
             }
             _ => {}
         }
-        self.at = At::Tag;
+        self.state = MessageState::Tag;
         Ok(())
     }
 
@@ -178,40 +181,40 @@ impl HealthReader {
             return Err(HealthError::Malformed);
         }
         let number = number as u32;
-        self.at = match tag & 7 {
-            0 if number == 1 && self.groups.is_empty() => At::Status,
-            0 => At::Number,
-            1 => self.pass(8),
-            2 => At::Length,
+        self.state = match tag & 7 {
+            0 if number == 1 && self.groups.is_empty() => MessageState::Status,
+            0 => MessageState::Number,
+            1 => self.skip_bytes(8),
+            2 => MessageState::Length,
             3 => {
                 let pushed = self.groups.push(number);
                 pushed.map_err(|_| HealthError::Malformed)?;
-                At::Tag
+                MessageState::Tag
             }
-            4 if self.groups.pop() == Some(number) => At::Tag,
-            5 => self.pass(4),
+            4 if self.groups.pop() == Some(number) => MessageState::Tag,
+            5 => self.skip_bytes(4),
             _ => return Err(HealthError::Malformed),
         };
         Ok(())
     }
 
-    fn pass(&mut self, bytes: u64) -> At {
+    fn skip_bytes(&mut self, bytes: u64) -> MessageState {
         self.skip = bytes;
-        At::Skip
+        MessageState::Skip
     }
 
-    /// Whether the message ends here, and may.
+    /// Ends the message if its last byte was read.
     fn end_field(&mut self) -> Result<(), HealthError> {
-        if self.at == At::Skip && self.skip > self.left.into() {
+        if self.state == MessageState::Skip && self.skip > self.left.into() {
             return Err(HealthError::Malformed);
         }
         if self.left != 0 {
             return Ok(());
         }
-        if self.at != At::Tag || self.shift != 0 || !self.groups.is_empty() {
+        if self.state != MessageState::Tag || self.shift != 0 || !self.groups.is_empty() {
             return Err(HealthError::Malformed);
         }
-        self.at = At::End;
+        self.state = MessageState::End;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 /// "TimeoutValue: positive integer as ASCII string of at most 8 digits" (gRPC over HTTP/2), and a unit.
 const TIMEOUT_BYTES: usize = 9;
 
-/// A timeout as it is sent.
+/// A timeout, as sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout {
     text: [u8; TIMEOUT_BYTES],
@@ -13,8 +13,8 @@ pub struct Timeout {
 }
 
 impl Timeout {
-    /// `timeout` in the finest unit in which it has at most eight digits, rounded up; Go's durations, and so
-    /// this, end at 292 years.
+    /// `timeout` in the finest unit in which it has at most eight digits, rounded up. Like Go's durations, at most 292
+    /// years.
     pub fn new(timeout: Duration) -> Self {
         const MOST: u64 = 99_999_999;
         const UNITS: [(u8, u64); 6] = [

@@ -1,4 +1,4 @@
-//! A header field, and what Go's client takes for one.
+//! A header field, and its validity for Go's client.
 
 use super::table::ENTRY_OVERHEAD;
 use crate::wire::class::{self, TOKEN, VALUE};
@@ -6,7 +6,7 @@ use crate::wire::class::{self, TOKEN, VALUE};
 /// A header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The name, or its first bytes when it is longer than memory was kept for.
+    /// The name, or its first bytes if it is longer than the memory for it.
     pub name: &'a [u8],
     /// The value, likewise.
     pub value: &'a [u8],
@@ -14,7 +14,7 @@ pub struct Field<'a> {
     pub name_len: usize,
     /// Length of the whole value.
     pub value_len: usize,
-    /// What is missing here has bytes no name or value may have.
+    /// Whether the bytes that were not stored are invalid in a name or value.
     pub is_rest_invalid: bool,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// What it counts as: its bytes and 32 (RFC 7541 section 4.1).
+    /// Its size: the bytes and 32 (RFC 7541 section 4.1).
     pub fn size(&self) -> u64 {
         (self.name_len + self.value_len + ENTRY_OVERHEAD) as u64
     }
@@ -39,7 +39,7 @@ impl<'a> Field<'a> {
         self.name.first() == Some(&b':')
     }
 
-    /// Whether Go's client takes the value, and the name unless it is a pseudo one: a token without capitals
+    /// Whether Go's client accepts the value, and the name unless it is a pseudo-header field: a token without capitals
     /// (`httpguts.ValidHeaderFieldValue`, `http2validWireHeaderFieldName`).
     pub fn is_valid(&self) -> bool {
         let is_name = self.is_pseudo() || (!self.name.is_empty() && is_name_text(self.name));
@@ -47,12 +47,12 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether they may stand in a name.
+/// Whether the bytes are valid in a name.
 pub(super) fn is_name_text(bytes: &[u8]) -> bool {
     class::run::<TOKEN>(bytes) == bytes.len() && !bytes.iter().any(u8::is_ascii_uppercase)
 }
 
-/// Whether they may stand in a value.
+/// Whether the bytes are valid in a value.
 pub(super) fn is_value_text(bytes: &[u8]) -> bool {
     class::run::<VALUE>(bytes) == bytes.len()
 }

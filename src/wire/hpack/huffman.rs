@@ -1,7 +1,7 @@
 //! The Huffman code of HPACK (RFC 7541 appendix B), from its code lengths alone: codes of one length are
 //! consecutive numbers in the order of their symbols, and longer codes follow shorter ones.
 
-/// Bits of the code of each byte; that of EOS has 30, and is the last.
+/// Bits of each byte's code; that of EOS has 30 and is the last.
 const LENGTHS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, //
     28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28, //
@@ -24,7 +24,7 @@ const LENGTHS: [u8; 256] = [
 const SHORTEST: usize = 5;
 const LONGEST: usize = 30;
 
-/// How many codes there are of each length.
+/// Number of codes of each length.
 const COUNTS: [u8; LONGEST + 1] = {
     let mut counts = [0; LONGEST + 1];
     let mut symbol = 0;
@@ -35,7 +35,7 @@ const COUNTS: [u8; LONGEST + 1] = {
     counts
 };
 
-/// The bytes in the order of their codes.
+/// The bytes in order of their codes.
 const SYMBOLS: [u8; 256] = {
     let mut symbols = [0; 256];
     let (mut place, mut length) = (0, SHORTEST);
@@ -53,11 +53,11 @@ const SYMBOLS: [u8; 256] = {
     symbols
 };
 
-/// What is no code of a byte: EOS, or padding of more than 7 bits or other ones than EOS starts with.
+/// EOS, or padding that is longer than 7 bits or not the start of EOS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Invalid;
 
-/// Bits that are no whole code yet.
+/// Bits of an incomplete code.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bits {
     bits: u64,
@@ -69,7 +69,7 @@ impl Bits {
         Bits { bits: 0, count: 0 }
     }
 
-    /// Takes a byte of code and hands on what it completes.
+    /// Adds a byte of code. Passes the bytes that it completes to `decoded`.
     pub(super) fn push(&mut self, byte: u8, mut decoded: impl FnMut(u8)) -> Result<(), Invalid> {
         self.bits = self.bits << 8 | u64::from(byte);
         self.count += 8;
@@ -81,7 +81,7 @@ impl Bits {
         Ok(())
     }
 
-    /// The first code, when it is whole, and its length.
+    /// The first complete code and its length.
     fn first(&self) -> Result<Option<(u8, u8)>, Invalid> {
         let (mut first_code, mut place) = (0, 0);
         let lengths = SHORTEST..=LONGEST.min(self.count.into());
@@ -94,14 +94,14 @@ impl Bits {
             place += codes;
             first_code = (first_code + codes) << 1;
         }
-        // All codes of bytes are used up, and EOS is left.
+        // Only EOS is left.
         match usize::from(self.count) {
             ..LONGEST => Ok(None),
             _ => Err(Invalid),
         }
     }
 
-    /// The string ends: what is left has to be "the most-significant bits of the code corresponding to the
+    /// Checks the end of a string: the rest must be "the most-significant bits of the code corresponding to the
     /// EOS symbol", all ones, and less than a byte (RFC 7541 section 5.2).
     pub(super) fn end(&self) -> Result<(), Invalid> {
         match self.count < 8 && self.bits == (1 << self.count) - 1 {

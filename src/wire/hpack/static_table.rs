@@ -1,5 +1,5 @@
-//! The static table (RFC 7541 appendix A), kept as text and offsets: pointers would have to be relocated,
-//! and so cost each process memory of its own.
+//! The static table (RFC 7541 appendix A), stored as text and offsets: pointers would be relocated, which costs each
+//! process private memory.
 
 const ENTRIES: [(&str, &str); 61] = [
     (":authority", ""),
@@ -65,7 +65,7 @@ const ENTRIES: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
-/// How many entries there are; the dynamic table's follow them.
+/// Number of entries; those of the dynamic table follow.
 pub(super) const LEN: usize = ENTRIES.len();
 
 const TEXT_BYTES: usize = {

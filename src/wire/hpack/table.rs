@@ -1,34 +1,33 @@
-//! The dynamic table (RFC 7541 section 2.3.2) in memory of the caller's.
+//! The dynamic table (RFC 7541 section 2.3.2) in the caller's memory.
 //!
-//! An entry is one piece, name before value, so that it can be read where it stands. Twice the size of the
-//! table is always enough for that: when an entry no longer fits at the end, the start is free.
+//! An entry is contiguous, name before value, so that it can be borrowed. Twice the size of the table is always
+//! enough for that: when an entry does not fit at the end, the start is free.
 
-/// Size of the table, by its own measure: SETTINGS_HEADER_TABLE_SIZE as it is when nothing is said about it
-/// (RFC 9113 section 6.5.2), which is what Go leaves it at.
+/// Size of the table: the default of SETTINGS_HEADER_TABLE_SIZE (RFC 9113 section 6.5.2), which Go does not change.
 pub const TABLE_SIZE: usize = 4096;
 
-/// What an entry is charged above its bytes (RFC 7541 section 4.1).
+/// Overhead of an entry in bytes (RFC 7541 section 4.1).
 pub const ENTRY_OVERHEAD: usize = 32;
 
-/// Entries there can be at once.
+/// Maximal number of entries.
 const ENTRIES: usize = TABLE_SIZE / ENTRY_OVERHEAD;
 
-/// Bytes of one place of the index: where the entry starts, the length of its name and of its value.
+/// Bytes of one index entry: start, length of the name, length of the value.
 const PLACE_BYTES: usize = 6;
 
 const INDEX_BYTES: usize = ENTRIES * PLACE_BYTES;
 const TEXT_BYTES: usize = 2 * TABLE_SIZE;
 
-/// Memory the table needs. What stands in it to begin with is never read.
+/// Memory of the table. Its initial contents are never read.
 pub(super) const TABLE_BYTES: usize = INDEX_BYTES + TEXT_BYTES;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table {
-    /// Entries there are.
+    /// Number of entries.
     len: u8,
-    /// The place of the newest.
+    /// Index of the newest entry.
     newest: u8,
-    /// Where the next one's text goes, if it fits.
+    /// Start of the next entry's text, if it fits there.
     head: u16,
     size: u16,
     max: u16,
@@ -45,7 +44,7 @@ impl Table {
         }
     }
 
-    /// What the entries are charged.
+    /// Size of all entries.
     pub(super) fn size(&self) -> usize {
         self.size.into()
     }
@@ -60,7 +59,7 @@ impl Table {
         Some(text[start..start + name + value].split_at(name))
     }
 
-    /// The maximum size changes (RFC 7541 section 4.3); it is at most [`TABLE_SIZE`].
+    /// Changes the maximum size (RFC 7541 section 4.3), at most [`TABLE_SIZE`].
     pub(super) fn resize(&mut self, max: u16, memory: &[u8]) {
         self.max = max;
         self.evict(usize::from(max), memory);
@@ -96,7 +95,7 @@ impl Table {
         self.head = 0;
     }
 
-    /// Drops the oldest entries until the others take at most `size`.
+    /// Evicts the oldest entries until the size is at most `size`.
     fn evict(&mut self, size: usize, memory: &[u8]) {
         while usize::from(self.size) > size {
             let oldest = self.place(usize::from(self.len) - 1);

@@ -3,7 +3,7 @@
 use crate::limits::REQUEST_HEAD_BYTES;
 use crate::wire::class;
 
-/// What is asked (RFC 9110 section 9). Methods are case-sensitive.
+/// The request method (RFC 9110 section 9). Methods are case-sensitive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `GET`
@@ -14,9 +14,9 @@ pub enum Method {
     Other,
 }
 
-/// Where the parts of a head stand in the buffer it was read from.
+/// The positions of a head's parts in the buffer that it was read from.
 ///
-/// The accessors want that same buffer, with the same bytes still at its start.
+/// The accessors need that buffer, with the same bytes at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     pub(super) method: Method,
@@ -46,7 +46,7 @@ impl Span {
         }
     }
 
-    /// Nothing when `buf` is not the buffer this was taken from.
+    /// Its bytes; empty if `buf` is not the buffer of the head.
     fn of(self, buf: &[u8]) -> &[u8] {
         buf.get(usize::from(self.start)..usize::from(self.end))
             .unwrap_or_default()
@@ -73,7 +73,7 @@ impl RequestHead {
         }
     }
 
-    /// The host and port asked for: of an absolute-form its authority (RFC 9112 section 3.2.2), else the
+    /// The requested host and port: of an absolute-form its authority (RFC 9112 section 3.2.2), else the
     /// value of `Host`, which may be empty. `None` only in HTTP/1.0.
     pub fn host<'b>(&self, buf: &'b [u8]) -> Option<&'b [u8]> {
         self.host.map(|host| host.of(buf))
@@ -92,7 +92,7 @@ impl RequestHead {
         same.next().map(|(_, value)| value)
     }
 
-    /// Name and value of each field line as it came, `Host` included.
+    /// Name and value of each field line, `Host` included.
     pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
         Fields(self.fields.of(buf))
     }
@@ -114,14 +114,14 @@ impl<'b> Iterator for Fields<'b> {
     }
 }
 
-/// Why a head is refused; one for each rule.
+/// Why a head is rejected; one for each rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
     /// More than [`REQUEST_HEAD_BYTES`].
     TooManyBytes,
     /// More than [`REQUEST_FIELDS`](crate::limits::REQUEST_FIELDS) field lines.
     TooManyFields,
-    /// Something else than a token and one space where the method stands, a second leading CRLF included
+    /// Something other than a token and one space as the method, or a second leading CRLF
     /// (RFC 9112 sections 2.2 and 3.1).
     Method,
     /// Neither origin-form nor absolute-form of `http`, bytes that are in no URI, or user information
@@ -153,12 +153,12 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// Whether a limit was passed (431) rather than a rule of the syntax broken (400).
+    /// Whether a limit is exceeded (431), rather than the syntax wrong (400).
     pub fn is_too_large(self) -> bool {
         matches!(self, Self::TooManyBytes | Self::TooManyFields)
     }
 
-    /// For a log line.
+    /// The reason in log lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooManyBytes => "head_too_large",

@@ -1,30 +1,30 @@
-//! A whole URL, as a person types it.
+//! An absolute URL of the command line.
 
 use super::reference::Reference;
-use super::{put_target, request_target};
+use super::request_target::{put_target, request_target};
 use core::str::from_utf8;
 
-/// A URL with a scheme, in parts. What is read in it is what Go's `url.Parse` reads in it.
+/// The parts of a URL with a scheme, as Go's `url.Parse` returns them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Absolute<'a> {
-    /// As it stands there, in any case of letters.
+    /// In any case of letters.
     pub scheme: &'a str,
-    /// Whether a name or password stands before the host.
+    /// Whether a name or password precedes the host.
     pub has_user: bool,
-    /// As it stands there, less the brackets of an IPv6 address; may be empty.
+    /// Not decoded, without the brackets of an IPv6 address; may be empty.
     pub host: &'a str,
-    /// Its digits, if there is a port.
+    /// The digits of the port, or empty.
     pub port: &'a str,
-    /// As it stands there.
+    /// Not decoded.
     pub path: &'a str,
-    /// Whether a query stands there.
+    /// Whether there is a query.
     pub has_query: bool,
-    /// What Go's client asks for (origin-form, RFC 9112 section 3.2.1).
+    /// The request-target of Go's client (origin-form, RFC 9112 section 3.2.1).
     pub request_target: Box<str>,
 }
 
-/// Reads a URL; nothing when Go's `url.Parse` refuses it, or finds no `//` after a scheme. A path alone that
-/// it refuses is what kubelet makes of such a one of a prober, unless that is on more lines than one.
+/// Parses a URL; `None` if Go's `url.Parse` rejects it or no `//` follows a scheme. If only the path is rejected, it
+/// is used as kubelet uses such a path of a prober, unless it has control characters.
 pub fn absolute(text: &str) -> Option<Absolute<'_>> {
     parsed(text).or_else(|| {
         let start = text.find("://")? + 3;

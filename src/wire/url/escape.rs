@@ -1,12 +1,14 @@
-//! Percent-encoding: what may stand in a path, what has to be escaped.
+//! Percent-encoding of paths.
 
-use super::reference::Malformed;
+/// Go's `url.Parse` returns an error.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Malformed;
 
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// What the escape at the beginning of `text` stands for.
+/// The byte that the escape at the beginning of `text` encodes.
 pub(super) fn escape_value(text: &[u8]) -> Option<u8> {
     match text {
         [b'%', high, low, ..] => Some(hex(*high)? << 4 | hex(*low)?),
@@ -14,7 +16,7 @@ pub(super) fn escape_value(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// The bytes that `text` stands for.
+/// The decoded bytes of `text`.
 pub(super) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = text;
     core::iter::from_fn(move || {
@@ -27,7 +29,7 @@ pub(super) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Each `%` has two hex digits after it.
+/// Checks that two hex digits follow each `%`.
 pub(super) fn check_escapes(text: &[u8]) -> Result<(), Malformed> {
     for at in memchr::memchr_iter(b'%', text) {
         escape_value(&text[at..]).ok_or(Malformed)?;
@@ -35,17 +37,17 @@ pub(super) fn check_escapes(text: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Go's `EscapedPath`: a path with nothing illegal goes as it is, escapes and all; any other is
-/// decoded and escaped anew. Its escapes have been checked.
+/// Go's `EscapedPath`: a path without illegal bytes is unchanged, with its escapes; any other is decoded and escaped
+/// again. Its escapes have been checked.
 pub(super) fn escaped_path(path: &[u8], mut push: impl FnMut(u8)) {
-    let may_stand = |b: &u8| !must_escape(*b) || b"!'()*[]%".contains(b);
-    if path.iter().all(may_stand) {
+    let is_legal = |b: &u8| !must_escape(*b) || b"!'()*[]%".contains(b);
+    if path.iter().all(is_legal) {
         return path.iter().for_each(|&byte| push(byte));
     }
     decoded(path).for_each(|byte| escape(byte, &mut push));
 }
 
-/// Whether a path begins with a slash once it is escaped: `%2f|` does, for it is decoded on the way.
+/// Whether an escaped path begins with a slash: `%2f|` does, because it is decoded first.
 pub(super) fn is_rooted(path: &[u8]) -> bool {
     let mut first = None;
     escaped_path(path, |byte| first = first.or(Some(byte)));
@@ -63,7 +65,7 @@ pub(super) fn escape(byte: u8, push: &mut impl FnMut(u8)) {
     }
 }
 
-/// All that Go escapes in a path (`net/url`: `encodePath`); more than RFC 3986 section 3.3 asks for.
+/// Whether Go escapes the byte in a path (`net/url`: `encodePath`); RFC 3986 section 3.3 requires fewer.
 fn must_escape(byte: u8) -> bool {
     !(byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte))
 }

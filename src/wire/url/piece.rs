@@ -1,10 +1,10 @@
-//! Output of fixed room, such as the request-target of a redirect.
+//! A buffer of fixed size for the request-target of a redirect.
 
-/// The output has no room left.
+/// The buffer is full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
-/// The part of a buffer that has been written, from its start on.
+/// A buffer and the length of what is written to its start.
 pub(super) struct Piece<'a> {
     buf: &'a mut [u8],
     len: usize,
@@ -30,7 +30,7 @@ impl<'a> Piece<'a> {
         Ok(())
     }
 
-    /// Makes it begin with a slash.
+    /// Inserts a leading slash if there is none.
     pub(super) fn root(&mut self) -> Result<(), Full> {
         if self.buf[..self.len].first() != Some(&b'/') {
             self.push(b'/')?;
@@ -39,9 +39,9 @@ impl<'a> Piece<'a> {
         Ok(())
     }
 
-    /// Takes `.` and `..` out of a path that is empty or begins with a slash, in place: what is written
-    /// is never ahead of what is read. Goes Go's way (`net/url`: `resolvePath`) rather than RFC 3986
-    /// section 5.2.4's where the two part: `/../a` and empty segments.
+    /// Removes `.` and `..` segments from a path that is empty or begins with a slash, in place: the write position
+    /// never passes the read position. Follows Go (`net/url`: `resolvePath`) where it differs from RFC 3986
+    /// section 5.2.4: `/../a` and empty segments.
     pub(super) fn remove_dot_segments(&mut self) {
         let path = &mut self.buf[..self.len];
         let (mut written, mut read) = (0, 0);

@@ -1,28 +1,25 @@
-//! A URL reference cut into its parts, and refused, as Go's `url.Parse` does.
+//! Splits a URL reference into its parts as Go's `url.Parse` does, with the same errors.
 
-use super::escape::{check_escapes, escape_value};
-use super::web_scheme;
+use super::escape::{Malformed, check_escapes, escape_value};
+use super::scheme::web_scheme;
 use core::net::Ipv6Addr;
 
-/// A URL reference in parts, as Go's `url.Parse` cuts it: nothing decoded yet.
+/// The parts of a URL reference, not decoded.
 pub(super) struct Reference<'a> {
     pub(super) scheme: &'a [u8],
-    /// Has a scheme and then neither slash nor nothing.
+    /// Whether something other than a slash follows the scheme.
     pub(super) opaque: bool,
-    /// Has a user, a host or a port.
+    /// Whether there is a user, a host or a port.
     pub(super) has_authority: bool,
-    /// Name and password, still with their colon.
+    /// Name and password, with their colon.
     pub(super) user: Option<&'a [u8]>,
     /// Without brackets.
     pub(super) host: &'a [u8],
     pub(super) port: &'a [u8],
     pub(super) path: &'a [u8],
-    /// Without the question mark; empty when nothing follows it.
+    /// Without the question mark; empty if nothing follows it.
     pub(super) query: Option<&'a [u8]>,
 }
-
-/// Go's `url.Parse` gives an error.
-pub(super) struct Malformed;
 
 impl<'a> Reference<'a> {
     pub(super) fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
@@ -73,7 +70,7 @@ impl<'a> Reference<'a> {
             if !user.iter().all(is_user) {
                 return Err(Malformed);
             }
-            // Name and password are decoded apart, so no escape may lie across the first colon.
+            // Name and password are decoded separately: no escape may contain the first colon.
             let (name, password) = cut(user, b':');
             check_escapes(name)?;
             check_escapes(password.unwrap_or_default())?;
@@ -106,7 +103,7 @@ impl<'a> Reference<'a> {
     /// `example.org:8080`
     fn named(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
         let is_web = web_scheme(self.scheme).is_some();
-        // Other schemes than the web's may have colons in their host, for lists of hosts.
+        // Schemes other than http and https may have colons in the host, for lists of hosts.
         let colon = match is_web {
             true => memchr::memchr(b':', text),
             false => memchr::memrchr(b':', text),
@@ -118,7 +115,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// Before and after the first `separator`.
+/// The text before and after the first `separator`.
 pub(super) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(separator, text) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -140,7 +137,7 @@ fn cut_scheme(text: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
 }
 
-/// Nothing, or a colon and any number of digits; the digits.
+/// The digits of a port: the text is empty, or a colon and any number of digits.
 fn optional_port(text: &[u8]) -> Result<&[u8], Malformed> {
     match text {
         [] => Ok(text),
@@ -149,17 +146,17 @@ fn optional_port(text: &[u8]) -> Result<&[u8], Malformed> {
     }
 }
 
-/// ASCII that Go lets stand in a host; of what is not ASCII, anything may.
+/// Whether Go allows the ASCII byte in a host; it allows all others.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"".contains(&byte)
 }
 
-/// Escapes may stand for a percent sign and what is not ASCII.
+/// Escapes may encode a percent sign and bytes that are not ASCII.
 fn check_host(text: &[u8]) -> Result<(), Malformed> {
     check_parts(text, |value| value == b'%' || !value.is_ascii())
 }
 
-/// RFC 6874: escapes may stand for what could stand there by itself, and for spaces.
+/// RFC 6874: escapes may encode bytes that are allowed unescaped, and spaces.
 fn check_zone(text: &[u8]) -> Result<(), Malformed> {
     check_parts(text, |value| {
         matches!(value, b'%' | b' ') || is_host_byte(value)

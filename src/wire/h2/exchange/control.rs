@@ -1,12 +1,12 @@
-//! Frames that concern the connection, or only end the stream.
+//! Frames of the connection, and frames that only end the stream.
 
 use super::super::frame::{self, FrameHeader, HEADER_BYTES, STREAM};
 use super::super::{H2Error, Rules};
-use super::{Exchange, Part};
+use super::{Exchange, FrameState};
 
 impl Exchange {
-    /// Lengths and streams that a control frame may have.
-    pub(super) fn begin_control(&self) -> Result<Part, H2Error> {
+    /// Checks the length and the stream of a control frame.
+    pub(super) fn begin_control(&self) -> Result<FrameState, H2Error> {
         let FrameHeader { len, stream, .. } = self.frame;
         let (is_size, is_stream) = match self.frame.kind {
             frame::PRIORITY => (len == 5, stream != 0),
@@ -22,18 +22,18 @@ impl Exchange {
             (false, _) => Err(H2Error::FrameSize),
             (_, false) => Err(H2Error::Protocol),
             _ => Ok(match self.frame.kind {
-                frame::RST_STREAM | frame::WINDOW_UPDATE => Part::Control(4),
-                frame::PING | frame::GOAWAY => Part::Control(8),
-                frame::SETTINGS if len != 0 => Part::Control(6),
-                _ => Part::Rest,
+                frame::RST_STREAM | frame::WINDOW_UPDATE => FrameState::Control(4),
+                frame::PING | frame::GOAWAY => FrameState::Control(8),
+                frame::SETTINGS if len != 0 => FrameState::Control(6),
+                _ => FrameState::Skipped,
             }),
         }
     }
 
-    /// What is looked at of a control frame, or one setting, is complete.
+    /// The parsed part of a control frame, or one setting, is complete.
     pub(super) fn control(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
         self.len = 0;
-        self.part = Part::Rest;
+        self.state = FrameState::Skipped;
         let [a, b, c, d, rest @ ..] = self.collected;
         let number = u32::from_be_bytes([a, b, c, d]);
         match self.frame.kind {
@@ -41,7 +41,7 @@ impl Exchange {
                 let value = u32::from_be_bytes([c, d, rest[0], rest[1]]);
                 self.setting(u16::from_be_bytes([a, b]), value)?;
                 if self.left != 0 {
-                    self.part = Part::Control(6);
+                    self.state = FrameState::Control(6);
                 }
                 Ok(())
             }
@@ -69,14 +69,14 @@ impl Exchange {
             (frame::SETTING_MAX_FRAME_SIZE, ..0x4000 | 0x0100_0000..) => Err(H2Error::Protocol),
             (frame::SETTING_INITIAL_WINDOW_SIZE, _) => {
                 let size = i32::try_from(value).map_err(|_| H2Error::FlowControl)?;
-                // Go lets a window that would be too large be as it was.
+                // Go leaves a window unchanged that would become too large.
                 let change = size - self.initial_window;
                 self.send[1] = self.send[1].checked_add(change).unwrap_or(self.send[1]);
                 self.initial_window = size;
                 Ok(())
             }
             (frame::SETTING_MAX_CONCURRENT_STREAMS, most) => {
-                self.takes_streams = most != 0;
+                self.accepts_streams = most != 0;
                 Ok(())
             }
             _ => Ok(()),
@@ -86,10 +86,10 @@ impl Exchange {
     /// SETTINGS are complete; an acknowledgement may come once.
     pub(super) fn end_settings(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
         self.is_ready = true;
-        match (self.frame.has(frame::ACK), self.is_acknowledged) {
-            (true, true) if self.seen.rules() == Rules::Http => Err(H2Error::Protocol),
+        match (self.frame.has(frame::ACK), self.has_settings_ack) {
+            (true, true) if self.fields.rules() == Rules::Http => Err(H2Error::Protocol),
             (true, _) => {
-                self.is_acknowledged = true;
+                self.has_settings_ack = true;
                 Ok(())
             }
             (false, _) => self.answer(&[], pending),
@@ -105,16 +105,16 @@ impl Exchange {
             stream: 0,
         };
         let room = pending.get_mut(self.pending.into()..).unwrap_or_default();
-        // There is room, unless more was fed at once than may be.
+        // There is room unless the caller fed more than SCRATCH_BYTES at once.
         let answer = room.get_mut(..HEADER_BYTES + payload.len());
-        let answer = answer.ok_or(H2Error::Flood)?;
+        let answer = answer.ok_or(H2Error::TooManyNonProgressFrames)?;
         answer[..HEADER_BYTES].copy_from_slice(&header.bytes());
         answer[HEADER_BYTES..].copy_from_slice(payload);
         self.pending += answer.len() as u16;
         Ok(())
     }
 
-    /// Of the connection, our stream or another.
+    /// WINDOW_UPDATE of the connection, the stream or another stream.
     fn window_update(&mut self, more: u32) -> Result<(), H2Error> {
         let window = match self.frame.stream {
             0 => &mut self.send[0],
@@ -130,8 +130,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// The app takes no more streams than up to `last`; if ours is one of them, it goes on. Of several error
-    /// codes Go takes the first.
+    /// GOAWAY: the app processes streams up to `last`; if the request's stream is one of them, it continues. Go uses
+    /// the first of several error codes.
     fn go_away(&mut self, last: u32, code: u32) -> Result<(), H2Error> {
         if self.go_away == 0 {
             self.go_away = code;

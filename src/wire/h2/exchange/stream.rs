@@ -1,12 +1,12 @@
-//! DATA, and blocks of fields.
+//! DATA and field blocks.
 
 use super::super::H2Error;
 use super::super::frame::{self, FrameHeader, STREAM};
-use super::{Exchange, Lent, Part};
+use super::{CallerMemory, Exchange, FrameState};
 use crate::wire::hpack::Field;
 
 impl Exchange {
-    pub(super) fn begin_data(&mut self) -> Result<Part, H2Error> {
+    pub(super) fn begin_data(&mut self) -> Result<FrameState, H2Error> {
         let frame = self.frame;
         match frame.stream {
             STREAM if self.head().is_none() => return Err(H2Error::Protocol),
@@ -14,33 +14,33 @@ impl Exchange {
                 let left = self.window.checked_sub(frame.len);
                 self.window = left.ok_or(H2Error::FlowControl)?;
             }
-            // Of the app's own making, or never asked for.
-            2 => self.idle(frame.len)?,
+            // A stream that the app opened, or that nobody did.
+            2 => self.count_non_progress(frame.len)?,
             _ => return Err(H2Error::Protocol),
         }
         match (frame.has(frame::PADDED), frame.len) {
-            (false, _) => Ok(Part::Data),
+            (false, _) => Ok(FrameState::Data),
             (true, 0) => Err(H2Error::FrameSize),
-            (true, _) => Ok(Part::Prefix(1)),
+            (true, _) => Ok(FrameState::Prefix(1)),
         }
     }
 
-    pub(super) fn begin_fields(&mut self) -> Result<Part, H2Error> {
+    pub(super) fn begin_fields(&mut self) -> Result<FrameState, H2Error> {
         let frame = self.frame;
         if frame.stream == 0 {
             return Err(H2Error::Protocol);
         }
         if frame.stream != STREAM {
-            self.idle(frame.len)?;
+            self.count_non_progress(frame.len)?;
         }
         self.block = frame.stream;
         self.is_last_block = frame.has(frame::END_STREAM);
         let prefix =
             u8::from(frame.has(frame::PADDED)) + 5 * u8::from(frame.has(frame::HAS_PRIORITY));
         match prefix {
-            0 => Ok(Part::Fields),
+            0 => Ok(FrameState::Fields),
             _ if u32::from(prefix) > frame.len => Err(H2Error::FrameSize),
-            _ => Ok(Part::Prefix(prefix)),
+            _ => Ok(FrameState::Prefix(prefix)),
         }
     }
 
@@ -51,11 +51,11 @@ impl Exchange {
         }
         let padding = u32::from(self.padding) + u32::from(self.frame.has(frame::PADDED));
         if len == padding {
-            self.idle(len)?;
+            self.count_non_progress(len)?;
         }
         self.body += len - padding;
         if self
-            .declared()
+            .declared_length()
             .is_some_and(|length| u64::from(self.body) > length)
         {
             return Err(H2Error::BodyLength);
@@ -66,27 +66,31 @@ impl Exchange {
         }
     }
 
-    /// Part of a block of fields.
-    pub(super) fn fields(&mut self, block: &[u8], lent: &mut Lent<'_>) -> Result<(), H2Error> {
+    /// Reads part of a field block.
+    pub(super) fn fields(
+        &mut self,
+        block: &[u8],
+        memory: &mut CallerMemory<'_>,
+    ) -> Result<(), H2Error> {
         let is_ours = self.frame.stream == STREAM;
-        let (seen, left) = (&mut self.seen, &mut self.fields_left);
-        let mut verdict = Ok(());
+        let (fields, left) = (&mut self.fields, &mut self.field_bytes_left);
+        let mut result = Ok(());
         let mut sink = |field: &Field<'_>| {
-            verdict = match u64::from(*left).checked_sub(field.size()) {
+            result = match u64::from(*left).checked_sub(field.size()) {
                 None => Err(H2Error::HeadTooLarge),
                 Some(rest) => {
                     *left = rest as u32;
                     match is_ours {
-                        true => seen.field(field, lent.location),
-                        // Of no meaning here, but it may have gone into the table.
+                        true => fields.field(field, memory.location),
+                        // Of another stream: decoded only for the dynamic table.
                         false => Ok(()),
                     }
                 }
             };
-            verdict.is_ok()
+            result.is_ok()
         };
-        self.decoder.feed(block, lent.hpack, &mut sink)?;
-        verdict
+        self.decoder.feed(block, memory.hpack, &mut sink)?;
+        result
     }
 
     pub(super) fn end_block(&mut self) -> Result<(), H2Error> {
@@ -96,8 +100,8 @@ impl Exchange {
             return Ok(());
         }
         match self.head() {
-            Some(_) => self.seen.end_trailers(self.is_last_block)?,
-            None => self.seen.end_head(self.is_last_block)?,
+            Some(_) => self.fields.end_trailers(self.is_last_block)?,
+            None => self.fields.end_head(self.is_last_block)?,
         }
         match self.is_last_block {
             true => self.end_stream(),
@@ -109,7 +113,7 @@ impl Exchange {
     fn end_stream(&mut self) -> Result<(), H2Error> {
         self.is_ended = true;
         match self
-            .declared()
+            .declared_length()
             .is_some_and(|length| u64::from(self.body) < length)
         {
             true => Err(H2Error::BodyLength),

@@ -150,7 +150,7 @@ fn nothing_is_said_on_a_stream_that_is_not_open_yet() {
 #[test]
 fn a_reset_ends_it_with_its_code() {
     let reset = |code: u32| frame(RST_STREAM, 0, STREAM, &code.to_be_bytes());
-    for (code, is_retried) in [
+    for (code, is_retriable) in [
         (0, false),
         (1, true),
         (2, false),
@@ -159,7 +159,7 @@ fn a_reset_ends_it_with_its_code() {
         (99, false),
     ] {
         refused(&[reset(code)], H2Error::Reset(code));
-        assert_eq!(H2Error::Reset(code).is_retried(), is_retried);
+        assert_eq!(H2Error::Reset(code).is_retriable(), is_retriable);
     }
     let seen = seen(&[status(0, "200"), data(0, b"x"), reset(0)]);
     assert_eq!((seen.verdict, seen.body_bytes), (Err(H2Error::Reset(0)), 1));
@@ -183,7 +183,7 @@ fn a_go_away_ends_what_it_leaves_out() {
     refused(&[go_away(1 << 31, 0)], H2Error::GoAway(0));
     refused(&[go_away(1, 0), go_away(0, 11)], H2Error::GoAway(11));
     refused(&[go_away(1, 11), go_away(0, 0)], H2Error::GoAway(11));
-    assert!(H2Error::GoAway(0).is_retried() && !H2Error::GoAway(11).is_retried());
+    assert!(H2Error::GoAway(0).is_retriable() && !H2Error::GoAway(11).is_retriable());
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn frames_that_lead_nowhere_are_counted() {
         let input = [&input[..], &idle].concat();
         assert_eq!(
             arriving(Rules::Http, input.chunks(16_384)).verdict,
-            Err(H2Error::Flood),
+            Err(H2Error::TooManyNonProgressFrames),
             "{idle:02x?}"
         );
     }
@@ -228,7 +228,7 @@ fn frames_that_lead_nowhere_are_counted() {
     .concat();
     assert_eq!(
         arriving(Rules::Http, input.chunks(16_384)).verdict,
-        Err(H2Error::Flood)
+        Err(H2Error::TooManyNonProgressFrames)
     );
 }
 
@@ -263,6 +263,6 @@ fn more_than_may_be_fed_at_once_is_no_panic() {
     let input = [settings(&[]), frame(PING, 0, 0, &[0; 8]).repeat(2000)].concat();
     assert_eq!(
         arriving(Rules::Http, [&input[..]]).verdict,
-        Err(H2Error::Flood)
+        Err(H2Error::TooManyNonProgressFrames)
     );
 }

@@ -1,6 +1,7 @@
 //! The request over HTTP/2, as Go's transport makes one of the same headers.
 
 use super::*;
+use crate::wire::fields::Fields;
 
 struct List(Vec<(String, String)>);
 
@@ -64,7 +65,7 @@ fn pseudo_fields_come_first_and_those_of_a_connection_do_not_go() {
 /// Go `EncodeHeaders`: spaces after a semicolon go, and nothing else is looked at.
 #[test]
 fn cookies_are_parted() {
-    for (cookie, crumbs) in [
+    for (cookie, pairs) in [
         ("a=1; b=2;c=3", &["a=1", "b=2", "c=3"][..]),
         ("a=1;   b=2 ", &["a=1", "b=2 "]),
         ("a=1;", &["a=1"]),
@@ -75,7 +76,7 @@ fn cookies_are_parted() {
     ] {
         let fields = fields(&incoming(""), &[("cOOkie", cookie)], None, "http");
         let line = |crumb: &&str| format!("cOOkie: {crumb}");
-        let expected: Vec<String> = crumbs.iter().map(line).collect();
+        let expected: Vec<String> = pairs.iter().map(line).collect();
         assert_eq!(fields[4..], expected, "{cookie:?}");
     }
 }

@@ -1,66 +1,71 @@
-//! One request of a probe, and whether and where a redirect leads from it. No I/O.
+//! One HTTP request of a probe, and the request that a redirect leads to. No I/O.
 //!
 //! kubelet's URL is `<scheme>://<pod IP>:<port><path>`; its client follows a redirect to the same host
 //! name (`pkg/probe/http/http.go`: `RedirectChecker`) and composes `Host` and `Referer` as Go does
-//! (`net/http/client.go`). The pod's IP is the address kubelet dialled us at.
+//! (`net/http/client.go`). The pod's IP is the local address of kubelet's connection.
 
 use core::net::IpAddr;
 use std::time::Instant;
 
-use super::dialled::{AddrText, Authority, UrlHost};
-use super::{Failure, HttpProbe, RedirectSpace};
+use super::Failure;
+use super::http_probe::{HttpProbe, RedirectSpace};
+use super::request_origin::{AddrText, Authority, UrlHost};
 use crate::config::Protocol;
 use crate::limits;
-use crate::net::Alpn;
+use crate::net::{Alpn, Curves, TlsHello};
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::url::{self, Base, Redirect, Scheme, User};
 
-/// One request on its way to the app.
-pub struct Hop<'a> {
+/// One request to the app.
+pub struct RequestAttempt<'a> {
     probe: &'a HttpProbe<'a>,
     /// Whether this request goes over TLS.
     pub scheme: Scheme,
     /// The port this request goes to.
     pub port: u16,
     port_given: bool,
-    /// What is sent as `Host`.
+    /// The value of `Host`.
     host: Authority<'a>,
-    /// `Host` is one of the prober's own, as far as Go remembers it.
-    own_host: bool,
-    /// `Authorization` of the prober stays behind.
+    /// Whether `Host` was set by the prober, rather than taken from the URL.
+    has_custom_host: bool,
+    /// Whether the prober's `Authorization` is left out.
     drops_authorization: bool,
     /// Redirects followed so far.
     redirects: u8,
-    /// How often a request was sent again.
+    /// How often the request was retried.
     retries: u8,
-    /// Length of the request-target in the redirect space; the first stands in the table.
+    /// Length of the request-target in the redirect space; `None` for the first request, which the table defines.
     target: Option<usize>,
     referer: Option<usize>,
     credentials: Option<usize>,
     space: RedirectSpace<'a>,
 }
 
-/// What follows from a complete head.
-pub enum Next {
-    /// It is the answer.
-    Stay,
-    /// The app is to be asked again.
+/// The step after a complete response head.
+pub enum NextStep {
+    /// The response is final.
+    Finish,
+    /// The redirect is followed.
     Follow(Redirect),
     /// kubelet would fail the probe here.
     Fail(Failure),
 }
 
-impl<'a> Hop<'a> {
+impl<'a> RequestAttempt<'a> {
     /// The first request of a probe of the app at `target`.
-    pub fn first(probe: &'a HttpProbe<'a>, target: IpAddr, space: RedirectSpace<'a>) -> Hop<'a> {
-        let mut hop = Hop {
+    pub fn first(
+        probe: &'a HttpProbe<'a>,
+        target: IpAddr,
+        space: RedirectSpace<'a>,
+    ) -> RequestAttempt<'a> {
+        let mut attempt = RequestAttempt {
             probe,
             scheme: probe.get.scheme,
             port: probe.get.port,
             port_given: true,
             host: Authority::whole(b""),
-            own_host: true,
+            has_custom_host: true,
             drops_authorization: false,
             redirects: 0,
             retries: 0,
@@ -69,15 +74,15 @@ impl<'a> Hop<'a> {
             credentials: None,
             space,
         };
-        hop.begin(target);
-        hop
+        attempt.reset(target);
+        attempt
     }
 
-    /// Goes to where the probe begins.
-    fn begin(&mut self, target: IpAddr) {
+    /// Resets to the probe's first URL.
+    fn reset(&mut self, target: IpAddr) {
         self.port = self.probe.get.port;
-        self.port_given = self.probe.dialled.port_given();
-        self.own_host = true;
+        self.port_given = self.probe.origin.port_given();
+        self.has_custom_host = true;
         (self.redirects, self.retries) = (0, 0);
         (self.target, self.referer, self.credentials) = (None, None, None);
         self.set_first_host(target);
@@ -88,51 +93,56 @@ impl<'a> Hop<'a> {
         self.redirects == limits::REDIRECT_REQUESTS
     }
 
-    /// Whether the same request may be sent once more.
-    pub fn retry(&mut self) -> bool {
-        self.retries += 1;
-        self.retries <= limits::HTTP2_RETRIES
+    /// Whether the request may be retried.
+    pub fn may_retry(&self) -> bool {
+        self.retries < limits::HTTP2_RETRIES
     }
 
-    /// Begins again in plaintext: a hook whose app turned out to have no TLS is run so, once, and without
-    /// what is for the app's eyes only (`pkg/kubelet/lifecycle/handlers.go`: `runHTTPHandler`).
-    pub fn fall_back(&mut self, target: IpAddr) -> bool {
-        if !self.probe.is_hook || self.drops_authorization {
-            return false;
-        }
+    /// Counts a retry of the request.
+    pub fn retry(&mut self) {
+        self.retries += 1;
+    }
+
+    /// Whether the probe may fall back to plaintext.
+    pub fn may_fall_back(&self) -> bool {
+        self.probe.is_hook && !self.drops_authorization
+    }
+
+    /// Falls back to plaintext, without `Authorization`: kubelet runs a hook this way, once, when the app turns out
+    /// to have no TLS (`pkg/kubelet/lifecycle/handlers.go`: `runHTTPHandler`).
+    pub fn fall_back(&mut self, target: IpAddr) {
         self.drops_authorization = true;
         self.scheme = Scheme::Http;
-        self.begin(target);
-        true
+        self.reset(target);
     }
 
-    /// The table's `Host`, else the one that came in, with the app's port for ours: with no `Host`
-    /// configured, kubelet sends the address and port that it dials.
+    /// Sets `Host` to the table's, or else to the incoming one with the app's port in place of the status port: without
+    /// a configured `Host`, kubelet sends the address and port that it dials.
     fn set_first_host(&mut self, target: IpAddr) {
         let probe = self.probe;
-        let own = probe.get.host.as_deref().map(str::as_bytes);
-        let came = probe.head.host(probe.bytes);
-        self.host = match (own, came) {
+        let configured = probe.get.host.as_deref().map(str::as_bytes);
+        let incoming = probe.head.host(probe.bytes);
+        self.host = match (configured, incoming) {
             (Some(host), _) => Authority::whole(host),
-            (None, Some(host)) => match self.less_our_port(host) {
+            (None, Some(host)) => match self.without_status_port(host) {
                 Some(name) => Authority::named(name, self.port),
                 None => Authority::whole(host),
             },
             (None, None) => {
-                self.own_host = false;
-                self.authority(probe.dialled.first_host(target))
+                self.has_custom_host = false;
+                self.authority(probe.origin.first_host(target))
             }
         };
     }
 
-    /// The name in a `Host` that names our port.
-    fn less_our_port(&self, host: &'a [u8]) -> Option<&'a [u8]> {
-        let ours = Authority::named(b"", self.probe.dialled.status_port()?);
-        let [_, ours] = ours.pieces();
-        host.strip_suffix(ours)
+    /// The name in a `Host` that ends with the status port.
+    fn without_status_port(&self, host: &'a [u8]) -> Option<&'a [u8]> {
+        let suffix = Authority::named(b"", self.probe.origin.status_port()?);
+        let [_, suffix] = suffix.pieces();
+        host.strip_suffix(suffix)
     }
 
-    /// The request as it is sent.
+    /// The request to send.
     pub fn request(&self) -> UpstreamRequest<'_> {
         UpstreamRequest {
             head: self.probe.head,
@@ -150,25 +160,29 @@ impl<'a> Hop<'a> {
         target(self.probe, self.target, self.space.target)
     }
 
-    /// What to do about a head that came in answer to this request, `location` being what was kept.
-    pub fn after(&mut self, head: &ResponseHead, location: &[u8], own_ports: &[u16]) -> Next {
-        // Go follows no other (`net/http/client.go`: `redirectBehavior`), and takes an empty Location
-        // for none.
+    /// The step after a response head to this request. `location` is the memory of its `Location`.
+    pub fn next_step(
+        &mut self,
+        head: &ResponseHead,
+        location: &[u8],
+        own_ports: &[u16],
+    ) -> NextStep {
+        // Go follows no other code (`net/http/client.go`: `redirectBehavior`), and ignores an empty Location.
         if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
-            return Next::Stay;
+            return NextStep::Finish;
         }
         if matches!(head.location, Location::Absent | Location::Kept(0)) {
-            return Next::Stay;
+            return NextStep::Finish;
         }
-        let Some(dialled) = self.probe.dialled.host() else {
-            return Next::Fail(Failure::BadRedirect);
+        let Some(origin) = self.probe.origin.host() else {
+            return NextStep::Fail(Failure::BadRedirect);
         };
         let mut text = AddrText::new();
-        let name = dialled.name(&mut text);
+        let name = origin.name(&mut text);
         let location = match head.location {
             Location::Kept(len) => &location[..len],
-            _ if url::leads_away(location, name) => return Next::Stay,
-            _ => return Next::Fail(Failure::BadRedirect),
+            _ if url::leads_away(location, name) => return NextStep::Finish,
+            _ => return NextStep::Fail(Failure::BadRedirect),
         };
         let base = Base {
             scheme: self.scheme,
@@ -178,46 +192,51 @@ impl<'a> Hop<'a> {
             request_target: target(self.probe, self.target, self.space.target),
         };
         match url::resolve(location, &base, self.space.next_target) {
-            Err(_) => Next::Fail(Failure::BadRedirect),
-            Ok((redirect, _)) if !redirect.same_host => Next::Stay,
-            // kubelet's transport for these has no TLS settings: it would verify the certificate.
+            Err(_) => NextStep::Fail(Failure::BadRedirect),
+            Ok((redirect, _)) if !redirect.same_host => NextStep::Finish,
+            // kubelet's transport for HTTP/2 without TLS would verify the certificate.
             Ok((
                 Redirect {
                     scheme: Scheme::Https,
                     ..
                 },
                 _,
-            )) if self.is_cleartext_http2() => Next::Fail(Failure::BadRedirect),
+            )) if self.is_cleartext_http2() => NextStep::Fail(Failure::BadRedirect),
             Ok((redirect, _)) if own_ports.contains(&redirect.port) => {
-                Next::Fail(Failure::RedirectToSelf)
+                NextStep::Fail(Failure::RedirectToSelf)
             }
             Ok((redirect, user)) => {
                 self.set_user(user);
-                Next::Follow(redirect)
+                NextStep::Follow(redirect)
             }
         }
     }
 
-    /// When the answer is due, however many requests it takes.
+    /// Deadline of the outcome, over all requests.
     pub fn deadline(&self) -> Option<Instant> {
         self.probe.deadline
     }
 
-    /// What a TLS handshake offers: kubelet's client for hooks has no ALPN.
-    pub fn tls(&self) -> (Option<&'a str>, Alpn) {
-        let alpn = match self.probe.is_hook {
-            true => Alpn::Nothing,
-            false => Alpn::Http,
-        };
-        (self.probe.dialled.server_name(), alpn)
+    /// The offer of the TLS handshake: kubelet's client for hooks offers no ALPN.
+    pub fn tls_hello(&self) -> TlsHello<'a> {
+        TlsHello {
+            port: self.port,
+            server_name: self.probe.origin.server_name(),
+            alpn: match self.probe.is_hook {
+                true => Alpn::Nothing,
+                false => Alpn::Http,
+            },
+            curves: Curves::Usable,
+        }
     }
 
-    /// HTTP/2 without TLS, which nobody negotiates. kubelet's client for hooks has never heard of it.
+    /// Whether the request is sent by HTTP/2 over plaintext with prior knowledge. kubelet's client for hooks does not
+    /// support it.
     pub fn is_cleartext_http2(&self) -> bool {
         self.probe.get.protocol == Protocol::Http2 && !self.probe.is_hook
     }
 
-    /// Keeps the user of the next request's URL; this request has gone out.
+    /// Saves the user in the next request's URL.
     fn set_user(&mut self, user: User<'_>) {
         self.credentials = match user {
             User::Kept => self.credentials,
@@ -227,29 +246,29 @@ impl<'a> Hop<'a> {
         };
     }
 
-    /// Goes on to where a redirect leads.
+    /// Advances to the request that a redirect leads to.
     pub fn advance(&mut self, redirect: Redirect) {
-        let Some(dialled) = self.probe.dialled.host() else {
+        let Some(origin) = self.probe.origin.host() else {
             return;
         };
-        let of_url = self.authority(dialled);
-        // Nothing of a request over TLS goes into one in plaintext.
+        let of_url = self.authority(origin);
+        // A request in plaintext does not name the URL of one over TLS.
         let is_downgrade = (self.scheme, redirect.scheme) == (Scheme::Https, Scheme::Http);
         self.referer = match is_downgrade {
             true => None,
             false => self.write_referer(&of_url),
         };
-        // Go tells a Host of the prober's own by its not being the URL's, keeps it through redirects without a
-        // scheme, and has forgotten it after the first other one.
-        self.own_host &= !redirect.was_absolute && !self.host.is(&of_url);
+        // Go keeps a Host that differs from the URL's through redirects without a scheme, and drops it at the first
+        // redirect with one.
+        self.has_custom_host &= !redirect.was_absolute && !self.host.equals(&of_url);
         self.redirects += 1;
         self.scheme = redirect.scheme;
         self.port = redirect.port;
         self.port_given = redirect.port_given;
         core::mem::swap(&mut self.space.target, &mut self.space.next_target);
         self.target = Some(redirect.target_len);
-        if !self.own_host {
-            self.host = self.authority(dialled);
+        if !self.has_custom_host {
+            self.host = self.authority(origin);
         }
     }
 
@@ -258,7 +277,7 @@ impl<'a> Hop<'a> {
         host.authority(self.port, self.port_given)
     }
 
-    /// The URL of this request, unless it is too long to keep.
+    /// Writes the URL of this request. Returns its length, or `None` if it does not fit.
     fn write_referer(&mut self, of_url: &Authority<'_>) -> Option<usize> {
         let [name, port] = of_url.pieces();
         let target = target(self.probe, self.target, self.space.target);
@@ -272,8 +291,8 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// The request-target: the table's at first, then what a redirect left. Apart from the rest of a hop, which
-/// is written to while this is read.
+/// The request-target of the table, or the saved one of a redirect. Not a method: other fields are borrowed
+/// mutably meanwhile.
 fn target<'t>(probe: &'t HttpProbe<'_>, kept: Option<usize>, space: &'t [u8]) -> &'t [u8] {
     match kept {
         None => probe.get.request_target.as_bytes(),

@@ -1,13 +1,13 @@
-//! What the fields of a response's head say about its body and where it redirects to, by Go's rules
+//! The framing and the `Location` that the header fields of a response define, by Go's rules
 //! (`net/http/transfer.go`).
 
-use super::Framing;
+use super::head::Framing;
 use super::status_line::Version;
 use crate::wire::field_lines::{Malformed, Sink, Word};
 
-/// What the fields of a head said so far.
+/// Accumulates the header fields of a head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct HeaderAccumulator {
     status: u16,
     version: Version,
     field: Field,
@@ -43,17 +43,17 @@ struct Digits {
     is_bad: bool,
 }
 
-/// How much of a value came, whether there was memory for it or not.
+/// Length of a value, stored or not.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent {
     len: usize,
-    /// The same, without trailing spaces and tabs.
+    /// The length without trailing spaces and tabs.
     end: usize,
 }
 
-impl Seen {
+impl HeaderAccumulator {
     pub(super) const fn new(status: u16, version: Version) -> Self {
-        Seen {
+        HeaderAccumulator {
             status,
             version,
             field: Field::Other,
@@ -78,7 +78,7 @@ impl Seen {
         self.status
     }
 
-    /// Bytes of the first `Location`, whether there was memory for them or not.
+    /// Length of the first `Location`, stored or not.
     pub(super) fn location_len(&self) -> usize {
         self.location.end
     }
@@ -117,7 +117,7 @@ impl Seen {
         self.field = Field::Other;
     }
 
-    /// Go refuses a chunked response that announces these as trailers (`fixTrailer`).
+    /// Go rejects a chunked response that announces these as trailers (`fixTrailer`).
     fn end_trailer_name(&mut self) {
         self.word.trim();
         self.is_trailer_bad |= self.word.is(b"transfer-encoding")
@@ -129,7 +129,7 @@ impl Seen {
     /// `parseTransferEncoding`, `fixLength` and `fixTrailer` of Go's `transfer.go`, in that order.
     pub(super) fn framing(&mut self) -> Result<Framing, Malformed> {
         self.end_field();
-        // Go takes "HTTP/0.0" for 1.1 here, and lets no other version below 1.1 have an encoding.
+        // Go treats "HTTP/0.0" as 1.1 here, and ignores the encoding of other versions below 1.1.
         let may_encode = self.version >= (1, 1) || self.version == (0, 0);
         let is_encoded = may_encode && self.encodings != 0;
         if is_encoded && !(self.encodings == 1 && self.is_chunked) {
@@ -178,54 +178,54 @@ impl Extent {
     }
 }
 
-/// Where the values of a head go.
-pub(super) struct Values<'a> {
-    pub(super) seen: &'a mut Seen,
+/// Writes field values to the accumulator, and the `Location` to the caller's memory.
+pub(super) struct AccumulatorSink<'a> {
+    pub(super) headers: &'a mut HeaderAccumulator,
     pub(super) location: &'a mut [u8],
 }
 
-impl Sink for Values<'_> {
+impl Sink for AccumulatorSink<'_> {
     fn name(&mut self, name: &Word) {
-        self.seen.begin_field(name);
+        self.headers.begin_field(name);
     }
 
     fn text(&mut self, bytes: &[u8]) {
-        let seen = &mut *self.seen;
-        match seen.field {
+        let headers = &mut *self.headers;
+        match headers.field {
             Field::Other => {}
-            Field::ContentLength => bytes.iter().for_each(|&byte| seen.length.push(byte)),
-            Field::TransferEncoding => bytes.iter().for_each(|&byte| seen.word.push(byte)),
+            Field::ContentLength => bytes.iter().for_each(|&byte| headers.length.push(byte)),
+            Field::TransferEncoding => bytes.iter().for_each(|&byte| headers.word.push(byte)),
             Field::Trailer => bytes.iter().for_each(|&byte| match byte {
-                b',' => seen.end_trailer_name(),
-                // Leading whitespace of an element is not part of it.
-                b' ' | b'\t' if seen.word.is_empty() => {}
-                _ => seen.word.push(byte),
+                b',' => headers.end_trailer_name(),
+                // Leading whitespace is not part of an element.
+                b' ' | b'\t' if headers.word.is_empty() => {}
+                _ => headers.word.push(byte),
             }),
-            Field::Location => seen.location.push(self.location, bytes),
+            Field::Location => headers.location.push(self.location, bytes),
         }
     }
 
     fn fold(&mut self) {
-        match self.seen.field {
+        match self.headers.field {
             Field::Other => {}
             Field::ContentLength | Field::Trailer => self.text(b" "),
-            Field::TransferEncoding if self.seen.word.is_empty() => {}
+            Field::TransferEncoding if self.headers.word.is_empty() => {}
             Field::TransferEncoding => {
-                self.seen.word.push(b' ');
-                self.seen.word.keep();
+                self.headers.word.push(b' ');
+                self.headers.word.keep_whitespace();
             }
-            Field::Location if self.seen.location.len == 0 => {}
+            Field::Location if self.headers.location.len == 0 => {}
             Field::Location => {
-                self.seen.location.push(self.location, b" ");
-                self.seen.location.end = self.seen.location.len;
+                self.headers.location.push(self.location, b" ");
+                self.headers.location.end = self.headers.location.len;
             }
         }
     }
 
     fn line_end(&mut self) {
-        match self.seen.field {
-            Field::TransferEncoding => self.seen.word.trim(),
-            Field::Location => self.seen.location.len = self.seen.location.end,
+        match self.headers.field {
+            Field::TransferEncoding => self.headers.word.trim(),
+            Field::Location => self.headers.location.len = self.headers.location.end,
             Field::ContentLength | Field::Trailer | Field::Other => {}
         }
     }

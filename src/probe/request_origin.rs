@@ -1,4 +1,4 @@
-//! The host of a probe's URL: what redirects are held against, and what `Host` and `Referer` name.
+//! The URL that a probe was requested at: redirects are compared with its host, and `Host` and `Referer` name it.
 
 use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
@@ -10,69 +10,69 @@ use crate::net::Socket;
 /// Bytes of an IP address with brackets and port.
 const ADDR_BYTES: usize = 64;
 
-/// Where whoever wants the probe dialled: host and port of its first URL.
+/// The URL that the prober requested: host and port.
 #[derive(Clone, Copy)]
-pub enum Dialled<'a> {
-    /// kubelet dialled us.
-    Us {
-        /// The connection it came in on. The kernel is asked for its address only when that is wanted.
+pub enum RequestOrigin<'a> {
+    /// kubelet sent the request to the status port.
+    StatusPort {
+        /// The connection of the request. Its local address is read only when it is needed.
         client: &'a Socket,
-        /// The port it came in on.
+        /// The status port.
         status_port: u16,
     },
-    /// A person typed a URL. By reference: a slot pays for each byte of this.
+    /// A URL of the command line. By reference, because each slot stores this enum.
     Url(&'a UrlAuthority<'a>),
 }
 
-/// Host and port of a URL that a person typed.
+/// Host and port of a URL of the command line.
 pub struct UrlAuthority<'a> {
-    /// The host as it stands there, an IPv6 address in brackets.
+    /// The host; an IPv6 address is in brackets.
     pub host: &'a str,
-    /// Whether the port stands there.
+    /// Whether the URL names a port.
     pub port_given: bool,
 }
 
-impl<'a> Dialled<'a> {
-    /// The status port, when it is that which was dialled.
+impl<'a> RequestOrigin<'a> {
+    /// The status port, if the request was sent to it.
     pub(super) fn status_port(self) -> Option<u16> {
         match self {
-            Dialled::Us { status_port, .. } => Some(status_port),
-            Dialled::Url(_) => None,
+            RequestOrigin::StatusPort { status_port, .. } => Some(status_port),
+            RequestOrigin::Url(_) => None,
         }
     }
 
-    /// Whether the URL names the port; kubelet's does.
+    /// Whether the URL names a port; kubelet's does.
     pub(super) fn port_given(self) -> bool {
         match self {
-            Dialled::Us { .. } => true,
-            Dialled::Url(url) => url.port_given,
+            RequestOrigin::StatusPort { .. } => true,
+            RequestOrigin::Url(url) => url.port_given,
         }
     }
 
-    /// The URL's host, if the kernel still knows the connection.
+    /// The URL's host; `None` if the connection is gone.
     pub(super) fn host(self) -> Option<UrlHost<'a>> {
         match self {
-            Dialled::Us { client, .. } => client.local_ip().map(UrlHost::Ip),
-            Dialled::Url(url) => Some(UrlHost::Name(url.host)),
+            RequestOrigin::StatusPort { client, .. } => client.local_ip().map(UrlHost::Ip),
+            RequestOrigin::Url(url) => Some(UrlHost::Name(url.host)),
         }
     }
 
-    /// The name that a TLS handshake asks for (SNI, RFC 6066 section 3); an address is none.
+    /// The server name of a TLS handshake (SNI, RFC 6066 section 3); `None` for an address.
     pub(super) fn server_name(self) -> Option<&'a str> {
         match self {
-            Dialled::Us { .. } => None,
-            Dialled::Url(url) => Some(url.host).filter(|host| {
+            RequestOrigin::StatusPort { .. } => None,
+            RequestOrigin::Url(url) => Some(url.host).filter(|host| {
                 let bare = host.trim_matches(['[', ']']);
                 bare.parse::<IpAddr>().is_err()
             }),
         }
     }
 
-    /// The host that the first request goes to, the app being at `target`.
+    /// The host of the first request to an app at `target`.
     pub(super) fn first_host(self, target: IpAddr) -> UrlHost<'a> {
         match self {
-            Dialled::Us { .. } => UrlHost::Ip(target),
-            Dialled::Url(url) => UrlHost::Name(url.host),
+            RequestOrigin::StatusPort { .. } => UrlHost::Ip(target),
+            RequestOrigin::Url(url) => UrlHost::Name(url.host),
         }
     }
 }
@@ -82,12 +82,12 @@ impl<'a> Dialled<'a> {
 pub(super) enum UrlHost<'a> {
     /// An address.
     Ip(IpAddr),
-    /// A name, or an address as it was written, with its brackets.
+    /// A name, or an address as the URL has it, with brackets.
     Name(&'a str),
 }
 
 impl<'a> UrlHost<'a> {
-    /// Without brackets (`net/url`: `Hostname`); an address is written into `text`.
+    /// The host without brackets (`net/url`: `Hostname`); an address is written into `text`.
     pub(super) fn name<'t>(self, text: &'t mut AddrText) -> &'t [u8]
     where
         'a: 't,
@@ -102,7 +102,7 @@ impl<'a> UrlHost<'a> {
         }
     }
 
-    /// Host and port as they stand in a URL, the port if it is `given`.
+    /// Host and port as in a URL, the port if it is `given`.
     pub(super) fn authority(self, port: u16, given: bool) -> Authority<'a> {
         let mut text = AddrText::new();
         // An address and a port fit.
@@ -117,23 +117,23 @@ impl<'a> UrlHost<'a> {
     }
 }
 
-/// An address, with a port or without.
+/// Text of an address with or without a port.
 pub(super) type AddrText = String<ADDR_BYTES>;
 
-/// Host and port: what stands elsewhere already, and after it what does not.
+/// Host and port: a borrowed name, and text written after it.
 pub(super) struct Authority<'a> {
     name: &'a [u8],
     text: AddrText,
 }
 
 impl<'a> Authority<'a> {
-    /// This, as it came or as the table has it.
+    /// Host and port as they are.
     pub(super) fn whole(name: &'a [u8]) -> Authority<'a> {
         let text = AddrText::new();
         Authority { name, text }
     }
 
-    /// This name, and this port after it.
+    /// This name followed by this port.
     pub(super) fn named(name: &'a [u8], port: u16) -> Authority<'a> {
         let mut text = AddrText::new();
         // A colon and five digits fit.
@@ -146,8 +146,8 @@ impl<'a> Authority<'a> {
         [self.name, self.text.as_bytes()]
     }
 
-    /// Whether both say the same.
-    pub(super) fn is(&self, other: &Authority<'_>) -> bool {
+    /// Whether both have the same text.
+    pub(super) fn equals(&self, other: &Authority<'_>) -> bool {
         let (ours, others) = (self.pieces(), other.pieces());
         ours.iter()
             .copied()
@@ -160,7 +160,7 @@ impl<'a> Authority<'a> {
 mod tests {
     use super::*;
 
-    fn shown(host: UrlHost<'_>, given: bool) -> (std::string::String, std::string::String) {
+    fn written(host: UrlHost<'_>, given: bool) -> (std::string::String, std::string::String) {
         let authority = host.authority(80, given).pieces().concat();
         let mut text = AddrText::new();
         let name = host.name(&mut text).to_vec();
@@ -177,16 +177,16 @@ mod tests {
             (UrlHost::Name("a.b"), "a.b:80", "a.b", "a.b"),
             (UrlHost::Name("[::1]"), "[::1]:80", "[::1]", "::1"),
         ] {
-            assert_eq!(shown(host, true), (with_port.into(), name.into()));
-            assert_eq!(shown(host, false), (without.into(), name.into()));
+            assert_eq!(written(host, true), (with_port.into(), name.into()));
+            assert_eq!(written(host, false), (without.into(), name.into()));
         }
     }
 
     #[test]
     fn two_authorities_are_compared_across_their_pieces() {
         let named = Authority::named(b"a", 80);
-        assert!(named.is(&Authority::whole(b"a:80")));
-        assert!(!named.is(&Authority::whole(b"a")));
-        assert!(!named.is(&Authority::whole(b"a:800")));
+        assert!(named.equals(&Authority::whole(b"a:80")));
+        assert!(!named.equals(&Authority::whole(b"a")));
+        assert!(!named.equals(&Authority::whole(b"a:800")));
     }
 }

@@ -1,6 +1,8 @@
 //! Every rule of the settings, by the text a person would read.
 
 use super::*;
+use crate::config::{Capacity, Forward, Listen};
+use crate::telemetry::{Format, Level, LogSettings};
 
 mod checks;
 mod forwards;

@@ -1,5 +1,4 @@
-//! The app's answer as it comes in, by HTTP/1 or HTTP/2: its head, then as much of the body as kubelet
-//! reads. No I/O.
+//! Reads the app's response, HTTP/1 or HTTP/2: the head, then as much of the body as kubelet reads. No I/O.
 
 use super::{Failure, Outcome};
 use crate::limits;
@@ -8,21 +7,21 @@ use crate::wire::h2::{Exchange, Rules};
 use crate::wire::response::{Fed, Framing, ResponseError, ResponseHead, ResponseParser};
 use crate::wire::url::Scheme;
 
-/// An answer under way.
-pub struct Reply<'b> {
-    /// Where a `Location` is kept.
+/// A response that is being read.
+pub struct ResponseReader<'b> {
+    /// Memory of a `Location`.
     location: &'b mut [u8],
-    /// What an [`Exchange`] needs.
+    /// Memory of an [`Exchange`].
     memory: &'b mut [u8],
     protocol: Protocol,
     is_plaintext: bool,
-    /// Something has come, and it began as a TLS record does.
-    began_as_tls: Option<bool>,
-    /// Whether the body of an error in plaintext spoke of TLS.
+    /// Whether the first bytes look like a TLS record; `None` before the first byte.
+    looks_like_tls: Option<bool>,
+    /// Whether the body of an error in plaintext mentions TLS.
     wants_tls: bool,
-    /// The app did not look at the request, and says so.
-    is_retried: bool,
-    /// How it ended, when that was not the end of the body.
+    /// Whether the app reported that it did not process the request.
+    is_retriable: bool,
+    /// The outcome, if something else than the end of the body decided it.
     ended: Option<Outcome>,
 }
 
@@ -30,48 +29,48 @@ enum Protocol {
     Http1 {
         parser: ResponseParser,
         /// The head and its body, once the head is complete.
-        answer: Option<(ResponseHead, Body)>,
+        response: Option<(ResponseHead, Body)>,
     },
     Http2(Exchange),
 }
 
-impl<'b> Reply<'b> {
-    /// An answer of which nothing has come yet. `memory` is [`H2_BYTES`](crate::wire::h2::H2_BYTES) long, and only
+impl<'b> ResponseReader<'b> {
+    /// A reader before the first byte. `memory` is [`H2_BYTES`](crate::wire::h2::H2_BYTES) long, and only
     /// used for HTTP/2.
-    pub fn new(location: &'b mut [u8], memory: &'b mut [u8]) -> Reply<'b> {
-        Reply {
+    pub fn new(location: &'b mut [u8], memory: &'b mut [u8]) -> ResponseReader<'b> {
+        ResponseReader {
             location,
             memory,
             protocol: Protocol::Http1 {
                 parser: ResponseParser::new(),
-                answer: None,
+                response: None,
             },
             is_plaintext: true,
-            began_as_tls: None,
+            looks_like_tls: None,
             wants_tls: false,
-            is_retried: false,
+            is_retriable: false,
             ended: None,
         }
     }
 
-    /// Says what the connection turned out to speak.
-    pub fn expect(&mut self, scheme: Scheme, is_http2: bool) {
+    /// Sets what the connection speaks.
+    pub fn set_protocol(&mut self, scheme: Scheme, is_http2: bool) {
         self.is_plaintext = scheme == Scheme::Http;
         if is_http2 {
             self.protocol = Protocol::Http2(Exchange::new(Rules::Http));
         }
     }
 
-    /// Takes what came; nothing is the end of the connection.
-    pub fn take(&mut self, bytes: &[u8]) {
+    /// Processes bytes of the connection; none mean its end.
+    pub fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.end();
             return;
         }
-        let began_as_tls = *self.began_as_tls.get_or_insert(is_tls(bytes));
+        let looks_like_tls = *self.looks_like_tls.get_or_insert(is_tls(bytes));
         match self.feed(bytes) {
             Ok(()) => {}
-            Err(Failure::Malformed) if began_as_tls => {
+            Err(Failure::Malformed) if looks_like_tls => {
                 self.fail(Failure::TlsPort);
             }
             Err(failure) => {
@@ -82,24 +81,24 @@ impl<'b> Reply<'b> {
 
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         match &mut self.protocol {
-            Protocol::Http1 { parser, answer } => {
-                if answer.is_none() {
+            Protocol::Http1 { parser, response } => {
+                if response.is_none() {
                     match parser.feed(bytes, self.location)? {
                         Fed::Partial => return Ok(()),
                         Fed::Complete { used, head } => {
                             let body = Body::new(head.framing, limits::RESPONSE_BODY_BYTES);
-                            *answer = Some((head, body));
+                            *response = Some((head, body));
                             bytes = &bytes[used..];
                         }
                     }
                 }
-                let Some((head, body)) = answer else {
+                let Some((head, body)) = response else {
                     return Ok(());
                 };
                 if !bytes.is_empty() {
                     self.wants_tls |=
-                        head.status == 400 && self.is_plaintext && speaks_of_tls(bytes);
-                    // A head that is complete makes this a body that broke.
+                        head.status == 400 && self.is_plaintext && mentions_tls(bytes);
+                    // After a complete head, `fail` makes this a broken body.
                     body.feed(bytes).map_err(|_| ResponseError::Malformed)?;
                 }
                 Ok(())
@@ -107,9 +106,9 @@ impl<'b> Reply<'b> {
             Protocol::Http2(exchange) => {
                 let fed = exchange.feed(bytes, self.memory, self.location, &mut |_| ());
                 if let Err(error) = fed {
-                    self.is_retried = exchange.head().is_none() && error.is_retried();
+                    self.is_retriable = exchange.head().is_none() && error.is_retriable();
                     self.ended = exchange.head().map(|head| {
-                        // What Go's client had handed on by then counts, the end of the stream does not.
+                        // The bytes that Go's client had passed on count, not the end of the stream.
                         match exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES {
                             true => Outcome::Answered(head.status),
                             false => Outcome::BodyBroken(head.status),
@@ -124,9 +123,9 @@ impl<'b> Reply<'b> {
     fn end(&mut self) {
         match &self.protocol {
             Protocol::Http1 {
-                answer: Some((head, body)),
+                response: Some((head, body)),
                 ..
-            } if body.end().is_ok() => {
+            } if body.check_end().is_ok() => {
                 self.ended = Some(Outcome::Answered(head.status));
             }
             _ => {
@@ -135,7 +134,7 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// The connection broke, or the time was up: what that means depends on how far the answer got.
+    /// The connection failed or the deadline passed. The outcome depends on how much of the response was read.
     pub fn fail(&mut self, failure: Failure) -> Outcome {
         let outcome = self.outcome().unwrap_or(match self.head() {
             None => Outcome::Failed(failure),
@@ -145,12 +144,12 @@ impl<'b> Reply<'b> {
         outcome
     }
 
-    /// How it ended, once it has.
+    /// The outcome, once it is decided.
     pub fn outcome(&self) -> Option<Outcome> {
         let is_done = self.ended.is_none()
             && match &self.protocol {
-                Protocol::Http1 { answer, .. } => {
-                    answer.as_ref().is_some_and(|(_, body)| body.is_done())
+                Protocol::Http1 { response, .. } => {
+                    response.as_ref().is_some_and(|(_, body)| body.is_done())
                 }
                 Protocol::Http2(exchange) => {
                     exchange.is_ended() || exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES
@@ -169,7 +168,7 @@ impl<'b> Reply<'b> {
     /// The head, once it is complete.
     pub fn head(&self) -> Option<ResponseHead> {
         match &self.protocol {
-            Protocol::Http1 { answer, .. } => answer.map(|(head, _)| head),
+            Protocol::Http1 { response, .. } => response.map(|(head, _)| head),
             Protocol::Http2(exchange) => exchange.head().map(|head| ResponseHead {
                 status: head.status,
                 framing: head
@@ -180,27 +179,27 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// What was kept of the `Location`.
+    /// The memory of the `Location`.
     pub fn location(&self) -> &[u8] {
         self.location
     }
 
-    /// Bytes of the body so far.
+    /// Bytes of the body that were read.
     pub fn body_bytes(&self) -> u64 {
         match &self.protocol {
-            Protocol::Http1 { answer, .. } => answer
-                .as_ref()
-                .map_or(0, |(_, body)| limits::RESPONSE_BODY_BYTES - body.wanted()),
+            Protocol::Http1 { response, .. } => response.as_ref().map_or(0, |(_, body)| {
+                limits::RESPONSE_BODY_BYTES - body.remaining()
+            }),
             Protocol::Http2(exchange) => exchange.body_bytes(),
         }
     }
 
-    /// Whether the request is to be sent again on a new connection.
-    pub fn is_retried(&self) -> bool {
-        self.is_retried
+    /// Whether the request may be retried on a new connection.
+    pub fn is_retriable(&self) -> bool {
+        self.is_retriable
     }
 
-    /// What HTTP/2 asks to be answered with.
+    /// HTTP/2 control frames to send.
     pub fn pending(&self) -> &[u8] {
         match &self.protocol {
             Protocol::Http1 { .. } => &[],
@@ -208,23 +207,23 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// All that was pending has been sent.
-    pub fn sent(&mut self) {
+    /// The pending control frames have been sent.
+    pub fn clear_pending(&mut self) {
         if let Protocol::Http2(exchange) = &mut self.protocol {
-            exchange.sent();
+            exchange.clear_pending();
         }
     }
 }
 
-/// Whether these are a TLS alert's or handshake's first bytes (RFC 8446 section 5.1), which come together.
+/// Whether a TLS alert or handshake begins so (RFC 8446 section 5.1).
 fn is_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [21 | 22, 3, ..])
 }
 
-/// Whether the page of an error says that the port wants TLS, as those of nginx, Go and Apache do. A hint
-/// for the log; it is not looked for across two reads.
-fn speaks_of_tls(bytes: &[u8]) -> bool {
+/// Whether an error page says that the port expects TLS, as those of nginx, Go and Apache do. A hint for the log:
+/// words split across two reads are missed.
+fn mentions_tls(bytes: &[u8]) -> bool {
     let words: [&[u8]; 2] = [b"HTTPS", b"SSL-enabled"];
-    let says = |word: &[u8]| bytes.windows(word.len()).any(|place| place == word);
-    words.into_iter().any(says)
+    let contains = |word: &[u8]| bytes.windows(word.len()).any(|place| place == word);
+    words.into_iter().any(contains)
 }

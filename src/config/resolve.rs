@@ -1,0 +1,136 @@
+//! From settings to a validated [`Config`].
+
+use super::checks::Names;
+use super::settings::{Given, RawSettings, Sources, millis, seconds};
+use super::settings_error::{ConfigError, FileSetting};
+use super::{Config, Probers, ProbersError, listen};
+use crate::limits;
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+use std::ffi::OsString;
+use std::io;
+
+impl Config {
+    /// Resolves the settings. `env` looks up a variable, `read_file` reads the file of probers.
+    ///
+    /// # Errors
+    /// The first setting that is not valid by itself, or that contradicts another.
+    pub fn from_settings(
+        typed: &RawSettings,
+        env: impl Fn(&str) -> Option<OsString>,
+        read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, Box<ConfigError>> {
+        let sources = Sources { typed, env: &env };
+        sources.check_build()?;
+        sources.config(&read_file)
+    }
+}
+
+/// Checks settings by every rule that the agent applies to them at its start. No file is read: what a setting
+/// names a file for is not checked.
+///
+/// # Errors
+/// The error with which the agent would exit.
+pub fn validate(
+    typed: &RawSettings,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<(), Box<ConfigError>> {
+    let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
+    Sources { typed, env: &env }.config(&no_file).map(drop)
+}
+
+impl Sources<'_> {
+    fn config(
+        &self,
+        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Config, Box<ConfigError>> {
+        let typed = self.typed;
+        // Before the forwards, which usually name the same address.
+        let (target, target_name) = self
+            .named("target-ip", &typed.target_ip, listen::target)?
+            .unwrap_or_else(|| {
+                let name = "the default --target-ip 127.0.0.1";
+                (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
+            });
+        let source = self.named("source-ip", &typed.source_ip, listen::source)?;
+        let (source, source_name) = source.unzip();
+        let (forwards, forward_names) = self.forwards()?;
+        let margin = self.named("deadline-margin", &typed.deadline_margin, millis)?;
+        let (margin, margin_name) = margin.unzip();
+        let names = Names {
+            target: target_name,
+            source: source_name.unwrap_or_default(),
+            margin: margin_name.unwrap_or_else(|| "the default --deadline-margin".into()),
+            forwards: forward_names,
+        };
+        let config = Config {
+            status: self.status()?,
+            target,
+            source,
+            probers: Probers::default(),
+            forwards,
+            deadline_margin: margin.unwrap_or(limits::DEADLINE_MARGIN),
+            shutdown_delay: self
+                .read("shutdown-delay", &typed.shutdown_delay, seconds)?
+                .unwrap_or(Duration::ZERO),
+            log: self.log()?,
+            capacity: self.capacity()?,
+            tls: self.tls()?,
+        };
+        config.check_families(&names)?;
+        config.check_listeners(&names, self.pod_addresses())?;
+        config.check_places()?;
+        match self.find("app-probers", &typed.app_probers)? {
+            Some(probers) => config.with_probers(probers, &names, read_file),
+            None => Ok(config),
+        }
+    }
+}
+
+impl Config {
+    fn with_probers(
+        mut self,
+        mut given: Given,
+        names: &Names,
+        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, Box<ConfigError>> {
+        if let Some(path) = given.value.strip_prefix('@') {
+            let bytes = read_file(path).map_err(|error| {
+                Box::new(ConfigError::File {
+                    file: FileSetting {
+                        origin: given.origin.clone(),
+                        path: path.into(),
+                    },
+                    reason: error.to_string().into(),
+                })
+            })?;
+            given = text_of_file(path, bytes)?;
+        }
+        let origin = given.origin;
+        match Probers::parse(&given.value).and_then(|probers| self.check_ports(probers)) {
+            Ok(probers) => self.probers = probers,
+            Err(error) => return Err(Box::new(ConfigError::Probers { origin, error })),
+        }
+        self.check_margin(names)?;
+        Ok(self)
+    }
+}
+
+/// Checks the length first: a file that is too long was cut, perhaps within a character.
+fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, Box<ConfigError>> {
+    let origin = Box::from(path);
+    if bytes.len() > limits::PROBERS_JSON_BYTES {
+        let error = ProbersError::TooLong { bytes: None };
+        return Err(Box::new(ConfigError::Probers { origin, error }));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Given {
+            origin,
+            value: text.into(),
+        }),
+        Err(_) => Err(Box::new(ConfigError::NotText { origin })),
+    }
+}
+
+#[cfg(test)]
+mod tests;
