@@ -1,5 +1,5 @@
-//! Pods whose probes go to the agent: pure functions from the value of a resource to the edits it needs. The command line
-//! and the webhook both call [`resources`], so that a document gets the same result from both.
+//! Injection: pure functions from the value of a resource to the edits that point its probes at the agent. The command
+//! line and the webhook both call [`resources`], so that a document gets the same result from both.
 //!
 //! The steps for one pod, each a folder or file:
 //!
@@ -8,8 +8,11 @@
 //! 3. `options` reads its labels and annotations, over the `settings` for all pods.
 //! 4. `intent` makes one decision for each probe, from the handler as its owner wrote it, and from these the intended
 //!    sidecar.
-//! 5. `edits` compares pod and intent. It also says what the annotation saves, so that the edits can be undone.
+//! 5. `edits` compares pod and intent. It also determines the originals that the annotation saves, so that the edits can
+//!    be undone.
 
+mod agent_args;
+mod changes;
 mod edits;
 mod intent;
 mod kinds;
@@ -21,12 +24,13 @@ mod version;
 mod view;
 
 use crate::manifest::{Pointer, Source};
+use changes::changes;
 use edits::edits;
 use intent::Intent;
 use kinds::{Kind, Resource};
 use options::PodOptions;
 pub(crate) use options::annotations;
-pub use report::{Done, Report, Task, Verdict};
+pub use report::{Effect, Report, Task, Verdict};
 use report::{Refusal, Stop};
 use serde_json::Value;
 pub use settings::{Settings, Sidecar, Target};
@@ -34,7 +38,7 @@ pub use version::Version;
 use view::PodView;
 
 /// The result for each resource of a document: for each item of a List, else for the document. `audit` runs
-/// [`Task::Inject`]: [`Done::Injected`] is a resource that is eligible and not injected.
+/// [`Task::Inject`]: [`Effect::Injected`] is a resource that is eligible and not injected.
 pub fn resources(
     document: &Value,
     source: &dyn Source,
@@ -60,26 +64,30 @@ fn report(
             if task == Task::Inject {
                 warn_of_misplaced(document, &resource, kind, &mut warnings);
             }
-            let at = resource.at.join_keys(kind.pod);
-            let pod = at.resolve(document).filter(|pod| pod["spec"].is_object());
+            let pointer = resource.pointer.join_keys(kind.pod);
+            let pod = pointer
+                .resolve(document)
+                .filter(|pod| pod["spec"].is_object());
             match (pod, task) {
                 (None, _) => Err(Stop::Skip("it has no pod template".into())),
-                (Some(pod), Task::Inject) => PodView::read(pod, source, &at)
+                (Some(pod), Task::Inject) => PodView::read(pod, source, &pointer)
                     .map_err(Stop::from)
-                    .and_then(|view| inject(&view, settings, kind.ends, &mut warnings)),
-                (Some(pod), Task::Uninject) => uninject(pod, source, &at).map_err(Stop::from),
+                    .and_then(|view| {
+                        inject(&view, settings, kind.runs_to_completion, &mut warnings)
+                    }),
+                (Some(pod), Task::Uninject) => uninject(pod, source, &pointer).map_err(Stop::from),
             }
         }
     };
     let (verdict, refused_at) = match verdict {
         Ok(verdict) => (verdict, None),
-        Err(Stop::Skip(why)) => (Verdict::Skipped(why), None),
-        Err(Stop::Refuse(Refusal { why, at })) => (Verdict::Refused(why), at),
+        Err(Stop::Skip(reason)) => (Verdict::Skipped(reason), None),
+        Err(Stop::Refuse(Refusal { reason, pointer })) => (Verdict::Refused(reason), pointer),
     };
     Report {
         name: resource.name,
         namespace: resource.namespace,
-        at: resource.at,
+        pointer: resource.pointer,
         verdict,
         refused_at,
         warnings,
@@ -93,13 +101,9 @@ fn warn_of_misplaced(
     kind: &Kind,
     warnings: &mut Vec<Box<str>>,
 ) {
-    for keys in kind.above {
-        let metadata = resource
-            .at
-            .join_keys(keys)
-            .join_key("metadata")
-            .resolve(document);
-        let metadata = metadata.unwrap_or(&Value::Null);
+    for keys in kind.owners {
+        let metadata = resource.pointer.join_keys(keys).join_key("metadata");
+        let metadata = metadata.resolve(document).unwrap_or(&Value::Null);
         annotations::warn_of_misplaced(&resource.name, metadata, warnings);
     }
 }
@@ -107,11 +111,11 @@ fn warn_of_misplaced(
 fn inject(
     view: &PodView<'_>,
     settings: &Settings,
-    of_job: bool,
+    runs_to_completion: bool,
     warnings: &mut Vec<Box<str>>,
 ) -> Result<Verdict, Stop> {
     let intent = PodOptions::read(&view.pod["metadata"], settings, warnings)
-        .and_then(|options| Intent::new(view, of_job, &options, warnings));
+        .and_then(|options| Intent::new(view, runs_to_completion, &options, warnings));
     let is_injected = view.saved.is_some();
     if let (Err(Stop::Skip(_)), true) = (&intent, is_injected) {
         warnings.push("it is still injected: --uninject restores it".into());
@@ -121,29 +125,27 @@ fn inject(
     Ok(match (is_injected, edits.is_empty()) {
         (true, true) => Verdict::Unchanged("already injected".into()),
         (true, false) => Verdict::Edited {
-            what: intent::messages::changes(view, &intent),
-            done: Done::Updated,
+            details: changes(view, &intent),
+            effect: Effect::Updated,
             edits,
         },
         (false, _) => Verdict::Edited {
-            what: intent.what,
-            done: Done::Injected,
+            details: intent.details,
+            effect: Effect::Injected,
             edits,
         },
     })
 }
 
-fn uninject(pod: &Value, source: &dyn Source, at: &Pointer) -> Result<Verdict, Refusal> {
-    let view = PodView::read(pod, source, at)?;
+fn uninject(pod: &Value, source: &dyn Source, pointer: &Pointer) -> Result<Verdict, Refusal> {
+    let view = PodView::read(pod, source, pointer)?;
     if view.saved.is_none() {
         return Ok(Verdict::Unchanged("not injected".into()));
     }
-    if let Some(probe) = view.orphan() {
-        return Err(intent::lacks_original(&probe.label).into());
-    }
+    view.check_orphans()?;
     Ok(Verdict::Edited {
-        what: "".into(),
-        done: Done::Uninjected,
+        details: "".into(),
+        effect: Effect::Uninjected,
         edits: edits(&view, None)?,
     })
 }

@@ -18,11 +18,11 @@ pub struct Report {
     pub name: Box<str>,
     /// `metadata.namespace`, if the resource sets it.
     pub namespace: Option<Box<str>>,
-    /// The resource's place in the document.
-    pub at: Pointer,
+    /// The resource's pointer in the document.
+    pub pointer: Pointer,
     /// The result.
     pub verdict: Verdict,
-    /// The place that a refusal is about, where that is more precise than `at`.
+    /// The pointer to the reason of a refusal, if it is more precise than `pointer`.
     pub refused_at: Option<Pointer>,
     /// Warnings, each a sentence with advice.
     pub warnings: Vec<Box<str>>,
@@ -30,7 +30,7 @@ pub struct Report {
 
 /// The effect of edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum Effect {
     /// The pod was not injected before, and is now.
     Injected,
     /// The pod was injected before; settings or probes have changed.
@@ -39,12 +39,12 @@ pub enum Done {
     Uninjected,
 }
 
-impl Done {
+impl Effect {
     /// The effect and its details: `injected: livez, readyz`, `updated: image` or `uninjected`.
-    pub fn describe(self, what: &str) -> String {
+    pub fn describe(self, details: &str) -> String {
         match self {
-            Self::Injected => format!("injected: {what}"),
-            Self::Updated => format!("updated: {what}"),
+            Self::Injected => format!("injected: {details}"),
+            Self::Updated => format!("updated: {details}"),
             Self::Uninjected => "uninjected".into(),
         }
     }
@@ -53,21 +53,21 @@ impl Done {
 /// The result for one resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// The resource is edited. The edits are sorted; their places start at the root of the document.
+    /// The resource is edited. The edits are sorted; their pointers start at the root of the document.
     Edited {
         /// The details: `livez, readyz` of an injection, `image` of an update, empty for the rest. With several
         /// containers: `web livez; db livez, readyz`.
-        what: Box<str>,
-        /// The effect. [`Task::Inject`] returns [`Done::Injected`] for what is eligible and not injected.
-        done: Done,
+        details: Box<str>,
+        /// The effect. [`Task::Inject`] returns [`Effect::Injected`] for a resource that is eligible and not injected.
+        effect: Effect,
         /// The edits.
         edits: Vec<Edit>,
     },
-    /// The resource is as intended.
+    /// The resource is as intended, for this reason.
     Unchanged(Box<str>),
-    /// The resource is left alone, for this reason.
+    /// The resource is not eligible, for this reason.
     Skipped(Box<str>),
-    /// The resource should be injected and cannot be: the reason, and what to write instead. Nothing of its
+    /// The resource is eligible and cannot be injected: the reason, and what to write instead. No resource of its
     /// document may be written.
     Refused(Box<str>),
     /// The resource is of a kind that has no pods.
@@ -77,9 +77,9 @@ pub enum Verdict {
 /// Why a pod gets no edits.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The pod is left alone, for this reason.
+    /// The pod is not eligible, for this reason.
     Skip(Box<str>),
-    /// The pod asks for something that is not possible.
+    /// The pod is eligible and cannot be injected.
     Refuse(Refusal),
 }
 
@@ -87,23 +87,23 @@ pub(super) enum Stop {
 #[derive(Debug)]
 pub(super) struct Refusal {
     /// The reason, and what to write instead.
-    pub(super) why: Box<str>,
-    /// The place in the document, if it is more precise than the pod.
-    pub(super) at: Option<Pointer>,
+    pub(super) reason: Box<str>,
+    /// The pointer in the document, if it is more precise than the pod's.
+    pub(super) pointer: Option<Pointer>,
 }
 
 impl From<String> for Refusal {
-    fn from(why: String) -> Self {
+    fn from(reason: String) -> Self {
         Self {
-            why: why.into(),
-            at: None,
+            reason: reason.into(),
+            pointer: None,
         }
     }
 }
 
 impl From<String> for Stop {
-    fn from(why: String) -> Self {
-        Stop::Refuse(why.into())
+    fn from(reason: String) -> Self {
+        Stop::Refuse(reason.into())
     }
 }
 

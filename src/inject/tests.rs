@@ -107,8 +107,8 @@ fn injected(document: &Value) -> Value {
 
 fn uninjected(document: &Value) -> Value {
     match report(document, Task::Uninject, &settings()).verdict {
-        Verdict::Edited { edits, done, .. } => {
-            assert_eq!(done, Done::Uninjected);
+        Verdict::Edited { edits, effect, .. } => {
+            assert_eq!(effect, Effect::Uninjected);
             edited(document, &edits)
         }
         other => panic!("{other:?} of {document}"),
@@ -117,7 +117,9 @@ fn uninjected(document: &Value) -> Value {
 
 fn what(document: &Value) -> String {
     match report(document, Task::Inject, &settings()).verdict {
-        Verdict::Edited { what, done, .. } => done.describe(&what),
+        Verdict::Edited {
+            details, effect, ..
+        } => effect.describe(&details),
         other => panic!("{other:?} of {document}"),
     }
 }

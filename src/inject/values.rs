@@ -1,5 +1,5 @@
-//! The `values` of the injector's ConfigMap: compact JSON of which `sidecarInjectorWebhook.rewriteAppHTTPProbe`
-//! says whether probes are rewritten, as in Istio's, and `probelet` may say more. Flags fill in the same settings.
+//! The `values` of the injector's ConfigMap, as JSON. Like Istio's, they have `sidecarInjectorWebhook.rewriteAppHTTPProbe`,
+//! and `probelet` has further settings. Flags set the same values.
 
 use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
 use super::version::Version;
@@ -9,15 +9,15 @@ use core::fmt;
 use core::net::IpAddr;
 use serde_json::{Map, Value, json};
 
-/// The member that holds ours.
-const OURS: &str = "probelet";
+/// The field with probelet's settings.
+const PROBELET: &str = "probelet";
 
-/// Istio's object, and its member.
+/// Istio's object, and its field.
 const WEBHOOK: &str = "sidecarInjectorWebhook";
 const REWRITE: &str = "rewriteAppHTTPProbe";
 
-/// The members of `probelet`, and what to write as each.
-const MEMBERS: [(&str, &str); 7] = [
+/// The fields of `probelet`, each with its valid values.
+const FIELDS: [(&str, &str); 7] = [
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
     (
@@ -30,7 +30,7 @@ const MEMBERS: [(&str, &str); 7] = [
     ("targetIp", "an IP address, or pod for the pod's own"),
 ];
 
-/// What holds for every pod, as far as somebody has said it.
+/// The settings that flags or the ConfigMap set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values {
     /// Whether probes are rewritten.
@@ -43,39 +43,39 @@ pub struct Values {
     pub resources: Option<Value>,
     /// The status port.
     pub status_port: Option<u16>,
-    /// Where the app is dialled.
+    /// The address at which the agent dials the app.
     pub target: Option<Target>,
-    /// The address it is dialled from.
+    /// The source address of the agent's connections to the app.
     pub source_ip: Option<IpAddr>,
-    /// The kind of container the agent becomes.
+    /// The kind of container that the sidecar becomes.
     pub sidecar: Option<Sidecar>,
 }
 
-/// What is wrong with a `values`, and what to write instead.
+/// Why `values` are invalid, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValuesError {
-    /// It is no JSON.
+    /// Invalid JSON.
     Json {
         /// The line, from 1.
         line: usize,
         /// The column, from 1.
         column: usize,
     },
-    /// A value is of the wrong kind.
+    /// A field has an invalid value.
     Value {
-        /// The member, with those above it.
-        member: Box<str>,
-        /// What it is.
+        /// The path of the field.
+        field: Box<str>,
+        /// The value.
         found: Box<str>,
-        /// What to write.
+        /// The valid values.
         write: &'static str,
     },
-    /// A member that there is not, and the one that was probably meant.
+    /// An unknown field.
     Unknown {
-        /// The member, with those above it.
-        member: Box<str>,
-        /// The one to write.
-        near: Option<&'static str>,
+        /// The path of the field.
+        field: Box<str>,
+        /// The known field with the most similar name.
+        nearest: Option<&'static str>,
     },
 }
 
@@ -84,19 +84,23 @@ impl fmt::Display for ValuesError {
         match self {
             Self::Json { line, column } => write!(
                 f,
-                "values is no JSON from its line {line}, column {column} on: write such as \
+                "values is not valid JSON (line {line}, column {column}): write for example \
                  {{\"{WEBHOOK}\": {{\"{REWRITE}\": true}}}}"
             ),
             Self::Value {
-                member,
+                field,
                 found,
                 write,
-            } => write!(f, "{member} is {found}: write {write}"),
-            Self::Unknown { member, near } => match near {
-                Some(near) => write!(f, "there is no {member}: did you mean {near}?"),
+            } => write!(f, "{field} is {found}: write {write}"),
+            Self::Unknown { field, nearest } => match nearest {
+                Some(nearest) => write!(f, "unknown field {field}: did you mean {nearest}?"),
                 None => {
-                    let names: Vec<_> = MEMBERS.iter().map(|(name, _)| *name).collect();
-                    write!(f, "there is no {member}: write one of {}", names.join(", "))
+                    let names: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
+                    write!(
+                        f,
+                        "unknown field {field}: write one of {}",
+                        names.join(", ")
+                    )
                 }
             },
         }
@@ -106,36 +110,36 @@ impl fmt::Display for ValuesError {
 impl core::error::Error for ValuesError {}
 
 impl Values {
-    /// Reads `values`. Members of others are passed over: Istio's has hundreds.
+    /// Parses `values`. Ignores other fields: Istio's has hundreds.
     ///
     /// # Errors
-    /// The first thing that is wrong with what concerns us.
+    /// The first error in the fields that are read.
     pub fn read(values: &str) -> Result<Self, ValuesError> {
         let json: Value = serde_json::from_str(values).map_err(|error| ValuesError::Json {
             line: error.line(),
             column: error.column(),
         })?;
         let Value::Object(values) = &json else {
-            return Err(wrong("values", &json, "an object such as {}"));
+            return Err(invalid("values", &json, "an object such as {}"));
         };
         let mut read = Self::default();
         if let Some(webhook) = object(values, WEBHOOK)? {
-            read.rewrite = rewritten(webhook)?;
+            read.rewrite = parse_rewrite(webhook)?;
         }
-        if let Some(ours) = object(values, OURS)? {
-            for (name, value) in ours.iter().filter(|(_, value)| !value.is_null()) {
-                read.member(name, value)?;
+        if let Some(fields) = object(values, PROBELET)? {
+            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                read.set_value(name, value)?;
             }
         }
         Ok(read)
     }
 
-    fn member(&mut self, name: &str, value: &Value) -> Result<(), ValuesError> {
-        let member = || format!("{OURS}.{name}");
-        let Some((name, _)) = MEMBERS.iter().find(|(known, _)| *known == name) else {
+    fn set_value(&mut self, name: &str, value: &Value) -> Result<(), ValuesError> {
+        let field = || format!("{PROBELET}.{name}");
+        let Some((name, _)) = FIELDS.iter().find(|(known, _)| *known == name) else {
             return Err(ValuesError::Unknown {
-                member: member().into(),
-                near: nearest(name, MEMBERS.iter().map(|(name, _)| *name)),
+                field: field().into(),
+                nearest: nearest(name, FIELDS.iter().map(|(name, _)| *name)),
             });
         };
         let text = match value {
@@ -143,40 +147,40 @@ impl Values {
             other => other.to_string(),
         };
         self.set(name, &text)
-            .map_err(|write| wrong(&member(), value, write))
+            .map_err(|write| invalid(&field(), value, write))
     }
 
-    /// Sets what goes by this name among the members of `probelet`, as text.
+    /// Parses the value of a field of `probelet`.
     ///
     /// # Errors
-    /// What to write instead.
+    /// The valid values.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), &'static str> {
-        let write = MEMBERS.iter().find(|(known, _)| *known == name);
-        self.parsed(name, text)
-            .ok_or(write.map_or("nothing of that name", |(_, write)| write))
+        let field = FIELDS.iter().find(|(known, _)| *known == name);
+        self.parse(name, text)
+            .ok_or(field.map_or("a known field", |(_, write)| write))
     }
 
-    fn parsed(&mut self, name: &str, text: &str) -> Option<()> {
+    fn parse(&mut self, name: &str, text: &str) -> Option<()> {
         match name {
-            "image" => self.image = Some(word(text)?),
+            "image" => self.image = Some(parse_word(text)?),
             "imagePullPolicy" => {
-                let known = ["Always", "IfNotPresent", "Never"].contains(&text);
-                self.pull_policy = Some(known.then(|| text.into())?);
+                let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
+                self.pull_policy = Some(is_known.then(|| text.into())?);
             }
             "resources" => {
                 let resources = serde_json::from_str(text).ok();
                 self.resources = Some(resources.filter(Value::is_object)?);
             }
-            "sidecar" => self.sidecar = Some(kind_of_sidecar(text)?),
+            "sidecar" => self.sidecar = Some(parse_sidecar(text)?),
             "sourceIp" => self.source_ip = Some(text.parse().ok()?),
             "statusPort" => self.status_port = Some(text.parse().ok().filter(|port| *port != 0)?),
-            "targetIp" => self.target = Some(target(text)?),
+            "targetIp" => self.target = Some(parse_target(text)?),
             _ => return None,
         }
         Some(())
     }
 
-    /// These, and what they do not say from others.
+    /// Adds the values of `others` that these do not have.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self {
@@ -191,8 +195,8 @@ impl Values {
         }
     }
 
-    /// The settings of both ways: flags, then the ConfigMap's, then what the cluster's version asks for, then
-    /// the defaults.
+    /// The settings: these values take precedence over those of the ConfigMap, which take precedence over the kind of
+    /// sidecar for the cluster's version, and the defaults.
     #[must_use]
     pub fn over(self, config: Self, version: Option<Version>) -> Settings {
         let of_version = Self {
@@ -202,14 +206,14 @@ impl Values {
         self.or(config).or(of_version).settings()
     }
 
-    /// The settings, with the defaults of what they do not say.
+    /// The settings, with defaults for values that are not set.
     pub fn settings(self) -> Settings {
         let image = concat!("localhost/probelet:", env!("CARGO_PKG_VERSION"));
         Settings {
             rewrite: self.rewrite.unwrap_or(true),
             image: self.image.unwrap_or_else(|| image.into()),
             pull_policy: self.pull_policy,
-            resources: self.resources.unwrap_or_else(resources),
+            resources: self.resources.unwrap_or_else(default_resources),
             status_port: self.status_port.unwrap_or(DEFAULT_STATUS_PORT),
             sidecar: self.sidecar.unwrap_or(Sidecar::Native),
             target: self.target.unwrap_or(Target::Pod),
@@ -218,9 +222,9 @@ impl Values {
     }
 }
 
-/// The agent is charged about 1 MiB; the rest of the limit is for the container runtime, which starts it inside.
-/// No limit of CPU: a probe that waits for its quota comes too late.
-fn resources() -> Value {
+/// The agent uses about 1 MiB. The rest of the memory limit is for the container runtime, which starts inside the cgroup.
+/// There is no CPU limit, because a throttled probe would time out.
+fn default_resources() -> Value {
     json!({"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}})
 }
 
@@ -231,32 +235,32 @@ fn object<'a>(
     match values.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(object)) => Ok(Some(object)),
-        Some(other) => Err(wrong(name, other, "an object such as {}")),
+        Some(other) => Err(invalid(name, other, "an object such as {}")),
     }
 }
 
-fn rewritten(webhook: &Map<String, Value>) -> Result<Option<bool>, ValuesError> {
-    // The annotation is spelt so, and a setting that is none would be passed over.
+fn parse_rewrite(webhook: &Map<String, Value>) -> Result<Option<bool>, ValuesError> {
+    // The name of the annotation, which would be ignored here.
     let annotation = "rewriteAppHTTPProbers";
     if webhook.contains_key(annotation) {
         return Err(ValuesError::Unknown {
-            member: format!("{WEBHOOK}.{annotation}").into(),
-            near: Some(REWRITE),
+            field: format!("{WEBHOOK}.{annotation}").into(),
+            nearest: Some(REWRITE),
         });
     }
     match webhook.get(REWRITE) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(rewrite)) => Ok(Some(*rewrite)),
         Some(other) => {
-            let member = format!("{WEBHOOK}.{REWRITE}");
-            Err(wrong(&member, other, "true or false, without quotes"))
+            let field = format!("{WEBHOOK}.{REWRITE}");
+            Err(invalid(&field, other, "true or false, without quotes"))
         }
     }
 }
 
-fn wrong(member: &str, found: &Value, write: &'static str) -> ValuesError {
+fn invalid(field: &str, found: &Value, write: &'static str) -> ValuesError {
     ValuesError::Value {
-        member: member.into(),
+        field: field.into(),
         found: match found {
             Value::String(text) => Quoted(text).to_string().into(),
             Value::Object(_) => "an object".into(),
@@ -267,13 +271,13 @@ fn wrong(member: &str, found: &Value, write: &'static str) -> ValuesError {
     }
 }
 
-fn word(text: &str) -> Option<Box<str>> {
+fn parse_word(text: &str) -> Option<Box<str>> {
     let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     is_word.then(|| text.into())
 }
 
-/// The kind of container by its name.
-pub(crate) fn kind_of_sidecar(text: &str) -> Option<Sidecar> {
+/// Parses `native` or `container`.
+pub(crate) fn parse_sidecar(text: &str) -> Option<Sidecar> {
     match text {
         "native" => Some(Sidecar::Native),
         "container" => Some(Sidecar::Container),
@@ -281,8 +285,8 @@ pub(crate) fn kind_of_sidecar(text: &str) -> Option<Sidecar> {
     }
 }
 
-/// Where the app is dialled, by an address or `pod`.
-pub(crate) fn target(text: &str) -> Option<Target> {
+/// Parses an IP address or `pod`.
+pub(crate) fn parse_target(text: &str) -> Option<Target> {
     match text {
         "pod" => Some(Target::Pod),
         ip => ip.parse().ok().map(Target::Ip),

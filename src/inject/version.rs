@@ -1,24 +1,24 @@
-//! The cluster's version, which decides on the kind of sidecar.
+//! The version of the cluster, which determines the kind of sidecar.
 
 use super::settings::Sidecar;
 use core::fmt;
 use serde_json::Value;
 
-/// A version of Kubernetes.
+/// A version of Kubernetes: major and minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32);
 
-/// The first whose init containers may be restarted always without anybody having switched that on.
+/// The first version with native sidecars enabled by default (feature gate `SidecarContainers`).
 const NATIVE_FROM: Version = Version(1, 29);
 
 impl Version {
-    /// What `/version` says. Some write `28+` for what they have added to.
+    /// Parses the response of `/version`. Some distributions write `28+`.
     pub fn read(answer: &Value) -> Option<Version> {
         let number = |key: &str| number(answer.get(key)?.as_str()?);
         Some(Version(number("major")?, number("minor")?))
     }
 
-    /// What somebody typed, such as `1.28`, `v1.28.3+k3s1` or `1.28+`.
+    /// Parses a version such as `1.28`, `v1.28.3+k3s1` or `1.28+`.
     pub fn parse(text: &str) -> Option<Version> {
         let (major, minor) = text.strip_prefix('v').unwrap_or(text).split_once('.')?;
         let is_number = major.bytes().all(|byte| byte.is_ascii_digit());
@@ -28,12 +28,12 @@ impl Version {
         ))
     }
 
-    /// Whether it restarts init containers that are to be restarted always.
+    /// Whether the version supports native sidecars.
     pub fn is_native(self) -> bool {
         self >= NATIVE_FROM
     }
 
-    /// The kind of sidecar it can do.
+    /// The kind of sidecar for the version.
     pub fn sidecar(self) -> Sidecar {
         match self.is_native() {
             true => Sidecar::Native,
@@ -48,7 +48,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The digits that a text begins with.
+/// Parses the leading digits of a text.
 fn number(text: &str) -> Option<u32> {
     let end = text.find(|c: char| !c.is_ascii_digit());
     text[..end.unwrap_or(text.len())].parse().ok()
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_read_as_clusters_write_it() {
+    fn versions_of_distributions_are_parsed() {
         for (text, expected) in [
             ("1.28", Some(Version(1, 28))),
             ("v1.28.3+k3s1", Some(Version(1, 28))),

@@ -5,7 +5,7 @@ use super::documents::documents;
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io};
 use super::settings::SettingSources;
-use crate::inject::{Done, Report, Settings, Task, Verdict, resources};
+use crate::inject::{Effect, Report, Settings, Task, Verdict, resources};
 use crate::limits;
 use crate::manifest::Document;
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ impl Audit {
     fn document(&mut self, document: &Document) -> Result<(), Error> {
         let value = document.value();
         for report in resources(value, document, Task::Inject, &self.settings) {
-            let resource = report.at.resolve(value).unwrap_or(&Value::Null);
+            let resource = report.pointer.resolve(value).unwrap_or(&Value::Null);
             match report.name.strip_prefix("namespace/") {
                 Some(name) => self.namespace(name, resource)?,
                 None if has_ended(resource) => {}
@@ -183,8 +183,10 @@ fn has_ended(resource: &Value) -> bool {
 /// What is told of a resource that is not injected.
 fn line(report: &Report, is_json: bool) -> Option<String> {
     let why = match &report.verdict {
-        Verdict::Edited { what, done, .. } if *done == Done::Injected => {
-            format!("{what} would be rewritten")
+        Verdict::Edited {
+            details, effect, ..
+        } if *effect == Effect::Injected => {
+            format!("{details} would be rewritten")
         }
         Verdict::Refused(why) => format!("refused: {why}"),
         _ => return None,

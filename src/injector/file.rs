@@ -168,7 +168,7 @@ impl Run {
             false => String::new(),
         };
         for report in &reports {
-            let at = report.refused_at.as_ref().unwrap_or(&report.at);
+            let at = report.refused_at.as_ref().unwrap_or(&report.pointer);
             self.tell(report, &file, read.place.at(document, at), stderr);
         }
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
@@ -194,10 +194,12 @@ impl Run {
         let name = &report.name;
         let told = match &report.verdict {
             Verdict::NoPods => None,
-            Verdict::Edited { what, done, .. } => {
+            Verdict::Edited {
+                details, effect, ..
+            } => {
                 self.changed += 1;
                 let would = if self.is_dry { "would be " } else { "" };
-                Some(format!("{file}{name} {would}{}", done.describe(what)))
+                Some(format!("{file}{name} {would}{}", effect.describe(details)))
             }
             Verdict::Unchanged(why) => Some(format!("{file}{name} unchanged: {why}")),
             Verdict::Skipped(why) => Some(format!("{file}{name} skipped: {why}")),

@@ -180,8 +180,12 @@ impl AdmissionRequest {
     fn answer_report(&self, report: Report) -> Reviewed {
         let warnings = report.warnings;
         let (outcome, patch) = match report.verdict {
-            Verdict::Edited { what, done, edits } => {
-                let message = done.describe(&what).into();
+            Verdict::Edited {
+                details,
+                effect,
+                edits,
+            } => {
+                let message = effect.describe(&details).into();
                 (Outcome::Patched(message), Some(json_patch(&edits)))
             }
             Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),

@@ -177,7 +177,7 @@ fn an_annotation_in_the_wrong_place_is_told() {
                  probelet.dev/image: a:1\nspec:\n  template:\n    spec:\n      containers:\n      - name: web\n";
     let ended = fed(&folder.0, &["audit", "-f", "-"], wrong);
     assert_eq!(written(&ended), "");
-    let said = "deployment/web warning: annotation probelet.dev/image is on deployment/web itself";
+    let said = "deployment/web warning: annotation probelet.dev/image has no effect in metadata of deployment/web";
     assert!(ended.stderr.starts_with(said), "{ended:?}");
 }
 

@@ -128,7 +128,7 @@ fn a_configmap_that_cannot_be_meant_is_told() {
         ),
         (
             configmap("}"),
-            "--config config.yaml: values is no JSON from its line 1, column 1 on",
+            "--config config.yaml: values is not valid JSON (line 1, column 1)",
         ),
         (
             "kind: ConfigMap\ndata:\n  config: a\n".into(),

@@ -3,14 +3,12 @@
 use super::Editor;
 use crate::inject::report::Refusal;
 use crate::inject::settings::DEFAULT_STATUS_PORT;
+use crate::inject::view::collections::Collection;
 use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
 
-const METADATA: &str = "metadata";
-const ANNOTATIONS: &str = "metadata.annotations";
-
-/// The annotation with the excluded ports.
+/// The values of `EXCLUDE_INBOUND`.
 struct ExcludedPorts {
     current: Option<Value>,
     original: Option<Value>,
@@ -21,98 +19,96 @@ struct ExcludedPorts {
 
 impl Editor<'_> {
     /// Edits the annotations, last: the annotation saves what all other edits replace.
-    pub(super) fn annotations(&mut self) -> Result<(), Refusal> {
+    pub(super) fn edit_annotations(&mut self) -> Result<(), Refusal> {
         let ports = self.excluded_ports();
-        let above = Pointer::root().join_keys(&["metadata", "annotations"]);
         if self.intent.is_none() {
-            self.remove_annotations(&above, ports);
+            self.remove_annotations(ports);
             return Ok(());
         }
-        self.save_ports(&above, &ports);
+        self.save_ports(&ports);
         let metadata = self.view.pod.get("metadata");
         let all = metadata.and_then(|metadata| metadata.get("annotations"));
         if has_entries(all) {
-            self.retain_collection(METADATA);
-            self.retain_collection(ANNOTATIONS);
-            let is_there = |name: &str| all.is_some_and(|all| all.get(name).is_some());
-            self.save_source(&above.join_key(ANNOTATION), !is_there(ANNOTATION))?;
+            self.retain_collection(Collection::Metadata);
+            self.retain_collection(Collection::Annotations);
+            let is_present = |name: &str| all.is_some_and(|all| all.get(name).is_some());
+            self.save_source(&annotation(ANNOTATION), !is_present(ANNOTATION))?;
             if ports.intended.is_some() {
-                self.save_source(&above.join_key(EXCLUDE_INBOUND), !is_there(EXCLUDE_INBOUND))?;
+                self.save_source(&annotation(EXCLUDE_INBOUND), !is_present(EXCLUDE_INBOUND))?;
             }
-            self.edit_annotations(&above, ports);
+            self.set_annotations(ports);
             return Ok(());
         }
         match has_entries(metadata) {
-            true => self.first_annotations(&above, ANNOTATIONS, all, ports),
-            false => self.first_annotations(
-                &Pointer::root().join_key(METADATA),
-                METADATA,
-                metadata,
-                ports,
-            ),
+            true => self.create_annotations(Collection::Annotations, all, ports),
+            false => self.create_annotations(Collection::Metadata, metadata, ports),
         }
     }
 
-    /// Creates the annotations, or all of the metadata, at a place that is absent or empty.
-    fn first_annotations(
+    /// Creates the annotations, or all of the metadata. `current` is absent or empty.
+    fn create_annotations(
         &mut self,
-        at: &Pointer,
-        name: &str,
+        collection: Collection,
         current: Option<&Value>,
         ports: ExcludedPorts,
     ) -> Result<(), Refusal> {
-        self.save_source(at, current.is_none())?;
-        let was = current.map(|current| SavedValue::new(self.view.value_text(at), current));
-        self.saved.collections.insert(name.into(), was);
+        let pointer = collection.pointer();
+        self.save_source(&pointer, current.is_none())?;
+        let original =
+            current.map(|current| SavedValue::new(self.view.value_text(&pointer), current));
+        self.saved.collections.insert(collection, original);
         let mut entries = json!({ANNOTATION: self.saved.write()});
         if let Some(value) = ports.intended {
             entries[EXCLUDE_INBOUND] = value;
         }
-        let value = match name {
-            METADATA => json!({"annotations": entries}),
-            _ => entries,
+        let value = match collection {
+            Collection::Metadata => json!({"annotations": entries}),
+            Collection::Annotations | Collection::List(_) => entries,
         };
-        self.create(at.clone(), current, value);
+        self.create(pointer, current, value);
         Ok(())
     }
 
-    fn edit_annotations(&mut self, above: &Pointer, ports: ExcludedPorts) {
-        self.edit_ports(above, ports);
-        let at = above.join_key(ANNOTATION);
+    fn set_annotations(&mut self, ports: ExcludedPorts) {
+        self.edit_ports(ports);
+        let pointer = annotation(ANNOTATION);
         let saved = self.saved.write();
         match self.view.annotation(ANNOTATION) {
             Some(current) if *current == saved => {}
-            Some(_) => self.edit(at, Op::Replace(saved.into())),
-            None => self.edit(at, Op::Add(saved.into())),
+            Some(_) => self.push(pointer, Op::Replace(saved.into())),
+            None => self.push(pointer, Op::Add(saved.into())),
         }
     }
 
-    /// Whether the edits concern nothing but the annotation with the saved originals.
+    /// Whether all edits are of the annotation with the saved originals.
     pub(super) fn only_saves(&self) -> bool {
-        let at = Pointer::root().join_keys(&["metadata", "annotations", ANNOTATION]);
-        self.edits.iter().all(|edit| edit.pointer == at)
+        let saved = annotation(ANNOTATION);
+        self.edits.iter().all(|edit| edit.pointer == saved)
     }
 
     /// Removes the injected annotations, and the collections that were created for them.
-    fn remove_annotations(&mut self, above: &Pointer, ports: ExcludedPorts) {
+    fn remove_annotations(&mut self, ports: ExcludedPorts) {
         let metadata = &self.view.pod["metadata"];
         let count = |value: &Value| value.as_object().map_or(0, Map::len);
         let removes_ports = ports.current.is_some() && ports.intended.is_none();
         let removed = 1 + usize::from(removes_ports);
         let is_empty = ports.intended.is_none() && count(&metadata["annotations"]) == removed;
         let old = self.view.saved.as_ref();
-        let was_created = old.is_some_and(|old| old.collections.contains_key(METADATA));
-        let metadata_op = self.emptied(METADATA).filter(|_| count(metadata) == 1);
-        // Metadata that were created with the annotations may have other members by now.
+        let was_created =
+            old.is_some_and(|old| old.collections.contains_key(&Collection::Metadata));
+        let metadata_op = self
+            .restore_emptied(Collection::Metadata)
+            .filter(|_| count(metadata) == 1);
+        // Metadata that injection created may have other fields by now.
         let op = self
-            .emptied(ANNOTATIONS)
+            .restore_emptied(Collection::Annotations)
             .or_else(|| was_created.then_some(Op::Remove));
         match (is_empty, metadata_op, op) {
-            (true, Some(op), _) => self.edit(Pointer::root().join_key(METADATA), op),
-            (true, None, Some(op)) => self.edit(above.clone(), op),
+            (true, Some(op), _) => self.push(Collection::Metadata.pointer(), op),
+            (true, None, Some(op)) => self.push(Collection::Annotations.pointer(), op),
             _ => {
-                self.edit_ports(above, ports);
-                self.edit(above.join_key(ANNOTATION), Op::Remove);
+                self.edit_ports(ports);
+                self.push(annotation(ANNOTATION), Op::Remove);
             }
         }
     }
@@ -137,11 +133,11 @@ impl Editor<'_> {
         }
     }
 
-    fn save_ports(&mut self, above: &Pointer, ports: &ExcludedPorts) {
+    fn save_ports(&mut self, ports: &ExcludedPorts) {
         if ports.intended.is_none() || ports.intended == ports.original {
             return;
         }
-        let text = || self.view.value_text(&above.join_key(EXCLUDE_INBOUND));
+        let text = || self.view.value_text(&annotation(EXCLUDE_INBOUND));
         let saved = ports
             .original
             .as_ref()
@@ -149,19 +145,24 @@ impl Editor<'_> {
         self.saved.excluded_ports = Some(saved);
     }
 
-    fn edit_ports(&mut self, above: &Pointer, ports: ExcludedPorts) {
-        let at = above.join_key(EXCLUDE_INBOUND);
+    fn edit_ports(&mut self, ports: ExcludedPorts) {
+        let pointer = annotation(EXCLUDE_INBOUND);
         match (ports.current, ports.intended) {
             (Some(current), Some(value)) if current != value => {
                 let is_original = ports.original.as_ref() == Some(&value);
                 let text = ports.text.filter(|_| is_original);
-                self.edit(at, Op::Replace(NewValue { value, text }));
+                self.push(pointer, Op::Replace(NewValue { value, text }));
             }
-            (Some(_), None) => self.edit(at, Op::Remove),
-            (None, Some(value)) => self.edit(at, Op::Add(value.into())),
+            (Some(_), None) => self.push(pointer, Op::Remove),
+            (None, Some(value)) => self.push(pointer, Op::Add(value.into())),
             _ => {}
         }
     }
+}
+
+/// The pointer of an annotation in the pod.
+fn annotation(name: &str) -> Pointer {
+    Collection::Annotations.pointer().join_key(name)
 }
 
 fn has_entries(value: Option<&Value>) -> bool {
@@ -188,14 +189,14 @@ fn with_ports(list: Option<&Value>, added: &[u16]) -> Option<Value> {
     }
 }
 
-/// A list as it was before the agent's ports were added. Others may have changed it since.
+/// A list without the agent's ports. Others may have changed the list since injection.
 fn without_ports(saved: Option<&SavedValue>, current: &Value, agent: &[u16]) -> Option<Value> {
     let original = saved.and_then(|saved| saved.value.as_ref());
     if with_ports(original, agent).as_ref() == Some(current) {
         return original.cloned();
     }
-    let is_agents = |port: &&str| agent.iter().any(|own| own.to_string() == **port);
+    let is_agent_port = |port: &&str| agent.iter().any(|own| own.to_string() == **port);
     let ports = ports_of(current).into_iter();
-    let others: Vec<&str> = ports.filter(|port| !is_agents(port)).collect();
+    let others: Vec<&str> = ports.filter(|port| !is_agent_port(port)).collect();
     (!others.is_empty() || saved.is_some()).then(|| others.join(",").into())
 }

@@ -1,44 +1,49 @@
-//! Parts of a pod that are written elsewhere in YAML: aliases (`livenessProbe: *probe`) and mappings with a merge key
-//! (`<<: *probe`). An edit below one writes it out; its source text is saved and comes back when that is undone.
+//! Shared nodes of a pod: YAML aliases (`livenessProbe: *probe`) and mappings with a merge key (`<<: *probe`). An edit
+//! below one writes it out; the annotation saves its source text, and uninjection restores it.
 
 use super::Editor;
 use crate::inject::report::Refusal;
-use crate::inject::view::SPEC_LISTS;
+use crate::inject::view::collections::{Collection, SpecList};
 use crate::inject::view::handler::{Handler, HandlerKind};
-use crate::inject::view::saved::SavedProbe;
+use crate::inject::view::saved::{SavedProbe, SourceKey};
 use crate::manifest::{Edit, NewValue, Op, Pointer, apply, sort_edits};
 use serde_json::Value;
 
-/// The place of the annotations, as the annotation names it.
-const ANNOTATIONS: &str = "metadata.annotations";
+/// A node that injection may write out.
+struct SharedNode {
+    pointer: Pointer,
+    part: SharedPart,
+}
 
-/// A place that injection may write out.
-enum Shared {
-    /// Collections of the pod, and `lifecycle` of a container.
-    Named(Box<str>),
-    /// A probe.
+/// The part of the pod that a shared node is.
+enum SharedPart {
+    /// A collection, or `lifecycle` of a container.
+    Source(SourceKey),
+    /// The probe with this key.
     Probe(Box<str>),
-    /// The handler of a probe.
+    /// The handler of the probe with this key.
     Handler(Box<str>),
 }
 
 impl Editor<'_> {
-    /// Keeps the sources of an earlier injection below which there are injected parts still.
+    /// Retains the source texts that an earlier injection saved, of nodes that still have injected parts.
     pub(super) fn retain_sources(&mut self) {
         let (Some(old), Some(intent)) = (&self.view.saved, self.intent) else {
             return;
         };
-        for (place, source) in &old.sources {
-            let is_injected = match place.strip_prefix("spec.") {
-                Some("volumes") => intent.volume.is_some(),
-                Some(list) => list == intent.list || self.has_probe_in(list),
-                None => {
-                    let container = place.strip_suffix(".lifecycle");
-                    container.is_none_or(|container| self.has_hook(container))
+        for (key, source) in &old.sources {
+            let is_injected = match key {
+                SourceKey::Collection(Collection::List(SpecList::Volumes)) => {
+                    intent.volume.is_some()
                 }
+                SourceKey::Collection(Collection::List(list)) => {
+                    *list == intent.list || self.has_probe_in(*list)
+                }
+                SourceKey::Collection(Collection::Metadata | Collection::Annotations) => true,
+                SourceKey::Lifecycle(container) => self.has_hook(container),
             };
             if is_injected {
-                self.saved.sources.insert(place.clone(), source.clone());
+                self.saved.sources.insert(key.clone(), source.clone());
             }
         }
         for probe in &self.view.probes {
@@ -54,12 +59,10 @@ impl Editor<'_> {
     }
 
     /// Whether a probe of a container in this list is injected.
-    fn has_probe_in(&self, list: &str) -> bool {
-        let at = Pointer::root().join_keys(&["spec", list]);
-        self.view.probes.iter().any(|probe| {
-            self.saved.probes.contains_key(&probe.key)
-                && probe.container.at.segments().starts_with(at.segments())
-        })
+    fn has_probe_in(&self, list: SpecList) -> bool {
+        let mut probes = self.view.probes.iter();
+        probes
+            .any(|probe| self.saved.probes.contains_key(&probe.key) && probe.container.list == list)
     }
 
     /// Whether a hook of this container is injected.
@@ -69,115 +72,114 @@ impl Editor<'_> {
         probes.any(|key| key.starts_with(&prefix))
     }
 
-    /// Saves the source text of each shared place that an edit writes out.
+    /// Saves the source text of each shared node that an edit writes out.
     ///
     /// # Errors
-    /// The shared place has more than injection may write out.
+    /// A shared node has more parts than injection may write out.
     pub(super) fn save_sources(&mut self) -> Result<(), Refusal> {
-        let is_added = |edit: &Edit| matches!(edit.op, Op::Add(_));
-        let places = self
-            .edits
-            .iter()
-            .map(|edit| (edit.pointer.clone(), is_added(edit)));
-        for (at, is_added) in places.collect::<Vec<_>>() {
-            self.save_source(&at, is_added)?;
+        for index in 0..self.edits.len() {
+            let edit = &self.edits[index];
+            let (pointer, is_added) = (edit.pointer.clone(), matches!(edit.op, Op::Add(_)));
+            self.save_source(&pointer, is_added)?;
         }
         Ok(())
     }
 
-    /// Saves the source text of the shared place above one that is edited, or added.
+    /// Saves the source text of the shared node that an edit is below. `is_added` says that the edit adds its node.
     ///
     /// # Errors
-    /// The shared place has more than injection may write out.
+    /// The shared node has more parts than injection may write out.
     pub(super) fn save_source(&mut self, edited: &Pointer, is_added: bool) -> Result<(), Refusal> {
-        let place = match edited.split_last() {
-            Some((above, _)) if is_added => above,
+        let existing = match edited.split_last() {
+            Some((parent, _)) if is_added => parent,
             _ => edited.clone(),
         };
-        let shared = self.view.shared_ancestor(&place);
-        let shared = shared.map_err(|at| shares_too_much(&at))?;
+        let shared = self.view.shared_ancestor(&existing);
+        let shared = shared.map_err(|pointer| shares_too_much(&pointer))?;
         let Some(shared) = shared.filter(|shared| shared != edited) else {
             return Ok(());
         };
-        let places = self.places().into_iter();
-        let mut places = places.filter(|(_, at)| *at == shared);
-        let (Some((place, _)), Some(text)) = (places.next(), self.view.value_text(&shared)) else {
-            return Err(shares_too_much(&self.view.place(&shared)));
+        let mut nodes = self.shared_nodes().into_iter();
+        let node = nodes.find(|node| node.pointer == shared);
+        let (Some(node), Some(text)) = (node, self.view.value_text(&shared)) else {
+            return Err(shares_too_much(&self.view.pointer_in_document(&shared)));
         };
         if self.intent.is_some() {
-            self.save(&place, text);
+            self.save(node.part, text);
         }
         Ok(())
     }
 
-    fn save(&mut self, place: &Shared, text: Box<str>) {
+    fn save(&mut self, part: SharedPart, text: Box<str>) {
         let probes = &mut self.saved.probes;
-        match place {
-            Shared::Named(name) => drop(self.saved.sources.insert(name.clone(), text)),
-            Shared::Probe(key) => {
-                if let Some(saved) = probes.get_mut(key) {
+        match part {
+            SharedPart::Source(key) => drop(self.saved.sources.insert(key, text)),
+            SharedPart::Probe(key) => {
+                if let Some(saved) = probes.get_mut(&key) {
                     saved.source = Some(text);
                 }
             }
-            Shared::Handler(key) => {
-                if let Some(saved) = probes.get_mut(key) {
+            SharedPart::Handler(key) => {
+                if let Some(saved) = probes.get_mut(&key) {
                     saved.handler_source = Some(text);
                 }
             }
         }
     }
 
-    /// Restores sources below which nothing is injected any more.
+    /// Restores the source texts of nodes that no longer have injected parts.
     pub(super) fn restore_sources(&mut self) {
         let Some(old) = &self.view.saved else {
             return;
         };
-        for (place, at) in self.places() {
-            let source = match &place {
-                Shared::Named(name) => {
-                    let is_kept = self.saved.sources.contains_key(name);
-                    old.sources.get(name).filter(|_| !is_kept).cloned()
+        for SharedNode { pointer, part } in self.shared_nodes() {
+            let source = match &part {
+                SharedPart::Source(key) => {
+                    let is_retained = self.saved.sources.contains_key(key);
+                    old.sources.get(key).filter(|_| !is_retained).cloned()
                 }
-                Shared::Probe(key) | Shared::Handler(key)
+                SharedPart::Probe(key) | SharedPart::Handler(key)
                     if self.saved.probes.contains_key(key) =>
                 {
                     None
                 }
-                Shared::Probe(key) => self.injected(key).and_then(|saved| saved.source.clone()),
-                Shared::Handler(key) => self
+                SharedPart::Probe(key) => self.injected(key).and_then(|saved| saved.source.clone()),
+                SharedPart::Handler(key) => self
                     .injected(key)
                     .and_then(|saved| saved.handler_source.clone()),
             };
             if let Some(source) = source
-                && let Some(current) = at.resolve(self.view.pod).cloned()
+                && let Some(current) = pointer.resolve(self.view.pod).cloned()
             {
-                let has_null = match &place {
-                    Shared::Probe(key) => self.injected(key).is_some_and(|saved| saved.has_null),
-                    _ => false,
+                let has_null = match &part {
+                    SharedPart::Probe(key) => {
+                        self.injected(key).is_some_and(|saved| saved.has_null)
+                    }
+                    SharedPart::Source(_) | SharedPart::Handler(_) => false,
                 };
-                self.collapse(&at, current, Some(source));
+                self.collapse(&pointer, current, Some(source));
                 if has_null {
-                    self.add_null(&at);
+                    self.add_null(&pointer);
                 }
             }
         }
     }
 
-    /// What an earlier injection saved of a probe, if it is injected.
+    /// The original that an earlier injection saved of a probe, if the probe is injected.
     fn injected(&self, key: &str) -> Option<&SavedProbe> {
         let mut probes = self.view.probes.iter();
         let probe = probes.find(|probe| *probe.key == *key)?;
         Some(&probe.injected()?.saved)
     }
 
-    /// Adds the null under `httpGet` to the value that an edit sets.
-    fn add_null(&mut self, at: &Pointer) {
+    /// Adds the null under `httpGet` to the value with which an edit replaces a probe.
+    fn add_null(&mut self, pointer: &Pointer) {
         let mut edits = self.edits.iter_mut();
         if let Some(Edit {
-            op: Op::Replace(written),
+            op: Op::Replace(new),
             ..
-        }) = edits.find(|edit| edit.pointer == *at)
-            && let Some(probe) = written.value.as_object_mut()
+        }) = edits.find(|edit| edit.pointer == *pointer)
+            && let Some(probe) = new.value.as_object_mut()
         {
             probe
                 .entry(HandlerKind::HttpGet.key())
@@ -185,18 +187,18 @@ impl Editor<'_> {
         }
     }
 
-    /// Replaces all edits below a place by one that sets the place. `current` is the value there, before the edits.
-    pub(super) fn collapse(&mut self, at: &Pointer, current: Value, source: Option<Box<str>>) {
+    /// Merges all edits below a node into one that replaces the node. `current` is the value of the node before the edits.
+    pub(super) fn collapse(&mut self, pointer: &Pointer, current: Value, text: Option<Box<str>>) {
         let is_below = |edit: &Edit| {
-            let steps = edit.pointer.segments();
-            steps.len() > at.segments().len() && steps.starts_with(at.segments())
+            let segments = edit.pointer.segments();
+            segments.len() > pointer.segments().len() && segments.starts_with(pointer.segments())
         };
         let edits = core::mem::take(&mut self.edits);
         let (below, others): (Vec<Edit>, Vec<Edit>) = edits.into_iter().partition(is_below);
         self.edits = others;
         let mut relative = below.clone();
         for edit in &mut relative {
-            edit.pointer = edit.pointer.without_prefix(at.segments().len());
+            edit.pointer = edit.pointer.without_prefix(pointer.segments().len());
         }
         sort_edits(&mut relative);
         let mut value = current;
@@ -204,47 +206,44 @@ impl Editor<'_> {
             self.edits.extend(below);
             return;
         }
-        let new = NewValue {
-            value,
-            text: source,
-        };
-        // In front of a renaming of the same place.
-        let pointer = at.clone();
-        let op = Op::Replace(new);
+        // Before a rename of the same node.
+        let pointer = pointer.clone();
+        let op = Op::Replace(NewValue { value, text });
         self.edits.insert(0, Edit { pointer, op });
     }
 
-    /// The places that injection may write out as a whole.
-    fn places(&self) -> Vec<(Shared, Pointer)> {
-        let mut places = Vec::new();
-        let root = Pointer::root();
-        for list in SPEC_LISTS {
-            let name = format!("spec.{list}").into();
-            places.push((Shared::Named(name), root.join_keys(&["spec", list])));
-        }
-        let annotations = root.join_keys(&["metadata", "annotations"]);
-        places.push((Shared::Named(ANNOTATIONS.into()), annotations));
+    /// The nodes that injection may write out as a whole.
+    fn shared_nodes(&self) -> Vec<SharedNode> {
+        let collections = SpecList::ALL.map(Collection::List);
+        let collections = collections.into_iter().chain([Collection::Annotations]);
+        let mut nodes: Vec<SharedNode> = collections
+            .map(|collection| SharedNode {
+                pointer: collection.pointer(),
+                part: SharedPart::Source(SourceKey::Collection(collection)),
+            })
+            .collect();
+        let mut add = |pointer, part| nodes.push(SharedNode { pointer, part });
         for probe in &self.view.probes {
-            if let (true, Some((above, _))) = (probe.kind.is_hook, probe.at.split_last()) {
-                let name = format!("{}.lifecycle", probe.container.name).into();
-                places.push((Shared::Named(name), above));
+            if let (true, Some((parent, _))) = (probe.kind.is_hook(), probe.pointer.split_last()) {
+                let key = SourceKey::Lifecycle(probe.container.name.into());
+                add(parent, SharedPart::Source(key));
             }
             if let Ok(handler) = Handler::of(probe.value) {
-                let at = probe.at.join_key(handler.kind.key());
-                places.push((Shared::Handler(probe.key.clone()), at));
+                let pointer = probe.pointer.join_key(handler.kind.key());
+                add(pointer, SharedPart::Handler(probe.key.clone()));
             }
-            places.push((Shared::Probe(probe.key.clone()), probe.at.clone()));
+            add(probe.pointer.clone(), SharedPart::Probe(probe.key.clone()));
         }
-        places
+        nodes
     }
 }
 
-fn shares_too_much(at: &Pointer) -> Refusal {
+fn shares_too_much(pointer: &Pointer) -> Refusal {
+    let reason = format!(
+        "{pointer} shares its content through a YAML alias or a merge key (<<): write the content out"
+    );
     Refusal {
-        why: format!(
-            "{at} shares its content by a YAML alias or a merge key (<<): write the content out"
-        )
-        .into(),
-        at: Some(at.clone()),
+        reason: reason.into(),
+        pointer: Some(pointer.clone()),
     }
 }

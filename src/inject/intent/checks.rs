@@ -1,10 +1,11 @@
-//! Whether a pod can have the agent at all: checks that concern the pod as a whole.
+//! Checks of the pod as a whole: whether it can have the agent.
 
 use crate::inject::options::PodOptions;
 use crate::inject::options::annotations::{FORWARD, SIDECAR as SIDECAR_KIND, STATUS_PORT};
 use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
-use crate::inject::view::containers::{Container, ISTIO, LISTS, SIDECAR};
+use crate::inject::view::collections::SpecList;
+use crate::inject::view::containers::{Container, ISTIO, SIDECAR};
 use crate::inject::view::{PodView, VOLUME};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -17,49 +18,50 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
             .iter()
             .any(|container| container.name == name)
     };
-    let why = if view.annotation("sidecar.istio.io/status").is_some() || has(ISTIO) {
-        "Istio's own injector has handled it, whose agent does the same"
+    let reason = if view.annotation("sidecar.istio.io/status").is_some() || has(ISTIO) {
+        "it is injected by Istio, whose agent does the same"
     } else if has(SIDECAR) {
-        "it has a container probelet that was put there by hand"
+        "it has a container named probelet that injection did not add"
     } else if view.annotation("kubernetes.io/config.mirror").is_some() {
         // kubelet runs the static pod, whatever the API server has (`pkg/kubelet/types`: `ConfigMirrorAnnotationKey`).
         "it mirrors a static pod: inject the manifest of the static pod"
     } else if spec["hostNetwork"] == true {
-        "hostNetwork: the agent's ports would be the node's"
+        "spec.hostNetwork is true: the agent would listen on ports of the node"
     } else if spec["os"]["name"] == "windows" {
-        "it is for Windows, and the agent is for Linux"
+        "spec.os.name is windows: the agent runs on Linux only"
     } else {
         return Ok(());
     };
-    Err(Stop::Skip(why.into()))
+    Err(Stop::Skip(reason.into()))
 }
 
-/// Refuses an ordinary sidecar in a pod that runs to an end. `of_job` says that the pod's owner is a Job: its pods reach
-/// the webhook without it.
-pub(super) fn check_pod_ends(
+/// Refuses an ordinary sidecar in a pod that runs to completion. `is_of_job` says that the pod belongs to a Job: the
+/// webhook receives the pods alone.
+pub(super) fn check_completion(
     view: &PodView<'_>,
-    of_job: bool,
+    is_of_job: bool,
     sidecar: Sidecar,
 ) -> Result<(), String> {
     let policy = &view.pod["spec"]["restartPolicy"];
-    let ends = of_job || policy == "Never" || policy == "OnFailure";
-    if !ends || sidecar == Sidecar::Native {
+    let completes = is_of_job || policy == "Never" || policy == "OnFailure";
+    if !completes || sidecar == Sidecar::Native {
         return Ok(());
     }
     Err(format!(
-        "the agent as an ordinary container would keep the pod from ever ending: leave annotation {SIDECAR_KIND} \
-         out or set it to native (Kubernetes 1.29 or later)"
+        "an ordinary sidecar would keep the pod from completing: remove annotation {SIDECAR_KIND}, or set it to native \
+         (Kubernetes 1.29 or later)"
     ))
 }
 
-/// Whether a container has no name, by which its probers would be found.
+/// Whether a container has no name, which the path of a prober needs.
 pub(super) fn has_unnamed_container(pod: &Value) -> bool {
-    let items = LISTS.iter().filter_map(|list| pod["spec"][list].as_array());
+    let lists = SpecList::OF_CONTAINERS.into_iter();
+    let items = lists.filter_map(|list| pod["spec"][list.key()].as_array());
     let mut items = items.flatten();
     items.any(|item| item.is_object() && !item["name"].is_string())
 }
 
-/// Refuses members that are of another type than the API server takes: an edit would replace them.
+/// Refuses fields of a wrong type, which an edit would replace.
 pub(super) fn check_types(pod: &Value) -> Result<(), String> {
     for keys in ["metadata", "metadata.annotations"] {
         check_type(pod, keys, "a mapping", Value::is_object)?;
@@ -92,33 +94,48 @@ pub(super) fn check_container_names(view: &PodView<'_>) -> Result<(), String> {
     match containers.find(|container| !seen.insert(container.name)) {
         None => Ok(()),
         Some(container) => {
-            let what = format!("two containers are called {}", container.name);
-            Err(format!("{what}: give each a name of its own"))
+            let what = format!("two containers have the name {}", container.name);
+            Err(format!("{what}: give each a unique name"))
         }
     }
 }
 
-/// Refuses ports of the agent that a container declares, and so listens on, and a volume with the name of ours.
+/// Refuses ports of the agent that a container declares, and a volume with the name of the injected one.
 pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Result<(), String> {
-    let status = [(options.status_port, STATUS_PORT, "15920")];
-    let forwards = options
-        .forwards
-        .iter()
-        .map(|(_, own)| (*own, FORWARD, "8002=15932"));
-    for (port, annotation, such) in status.into_iter().chain(forwards) {
+    struct AgentPort {
+        port: u16,
+        annotation: &'static str,
+        example: &'static str,
+    }
+    let status = AgentPort {
+        port: options.status_port,
+        annotation: STATUS_PORT,
+        example: "15920",
+    };
+    let forwards = options.forwards.iter().map(|forward| AgentPort {
+        port: forward.agent_port,
+        annotation: FORWARD,
+        example: "8002=15932",
+    });
+    for agent in [status].into_iter().chain(forwards) {
+        let AgentPort {
+            port,
+            annotation,
+            example,
+        } = agent;
         let declares = |container: &&Container<'_>| container.declares(port);
         if let Some(container) = view.containers.iter().find(declares) {
             let what = format!("container {} declares port {port}", container.name);
-            let advice = format!("write another into annotation {annotation}, such as {such}");
-            return Err(format!("{what}, on which the agent would listen: {advice}"));
+            let advice = format!("set another port in annotation {annotation}, such as {example}");
+            return Err(format!("{what}, which the agent needs: {advice}"));
         }
     }
     let volumes = view.pod["spec"]["volumes"].as_array();
     let mut volumes = volumes.into_iter().flatten();
     let is_taken = volumes.any(|volume| volume["name"] == VOLUME);
-    if is_taken && view.injected_item("volumes").is_none() {
+    if is_taken && view.injected_item(SpecList::Volumes).is_none() {
         return Err(format!(
-            "it has a volume {VOLUME} already: give that another name"
+            "spec.volumes already has a volume {VOLUME}: rename that volume"
         ));
     }
     Ok(())

@@ -1,11 +1,10 @@
-//! One decision for each probe and hook, made of its handler as its owner wrote it.
+//! The decision on a probe or hook, based on its handler as the owner wrote it.
 
 use super::table;
-use crate::inject::options::PodOptions;
 use crate::inject::options::annotations::{
     EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, STATUS_PORT,
 };
-use crate::inject::options::port;
+use crate::inject::options::{PodOptions, PortForward, parse_port};
 use crate::inject::view::PodView;
 use crate::inject::view::containers::Container;
 use crate::inject::view::handler::{Handler, HandlerError, HandlerKind};
@@ -16,28 +15,23 @@ use serde_json::Value;
 pub(super) enum ProbeDecision {
     /// It dials no port.
     DialsNoPort,
-    /// It could be rewritten, and the options exclude it.
+    /// The options exclude it.
     Excluded,
-    /// It cannot be rewritten, with a warning.
+    /// It cannot be rewritten. Has the warning.
     Unsupported(Box<str>),
-    /// It goes to a status port, and injection did not point it there.
+    /// It points at a status port, but not because of injection.
     PointsAtAgent,
-    /// It has to be rewritten and cannot be: the reason, and what to write instead.
+    /// It has to be rewritten, but cannot be. Has the reason, and what to write instead.
     Refused(String),
-    /// It goes to the status port.
+    /// It will probe the status port.
     Rewritten {
         /// The port of the app.
         port: u16,
         /// The agent's prober, as JSON.
         prober: String,
     },
-    /// It goes to this port of the agent, which forwards to the port of the app.
-    Forwarded {
-        /// The port of the app.
-        port: u16,
-        /// The port of the agent.
-        to: u16,
-    },
+    /// It will probe a port of the agent, which forwards to the app.
+    Forwarded(PortForward),
 }
 
 /// Decides on a probe.
@@ -54,30 +48,31 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
     };
     let port = match resolve_port(handler, &probe.container) {
         Ok(port) => port,
-        Err(why) => return unsupported(probe, &why),
+        Err(reason) => return unsupported(probe, &reason),
     };
     let written = handler.fields.get("port").unwrap_or(&Value::Null);
     let mut excluded = options.exclude_ports.iter();
     if excluded.any(|item| names_port(item, written, port)) {
         return ProbeDecision::Excluded;
     }
-    if let Some(why) = unsupported_field(handler, probe.kind.is_hook) {
-        return unsupported(probe, &why);
+    if let Some(reason) = unsupported_field(handler, probe.kind.is_hook()) {
+        return unsupported(probe, &reason);
     }
     if port == options.status_port {
         return at_status_port(probe, handler, port);
     }
-    if let Some(&(_, to)) = options.forwards.iter().find(|(app, _)| *app == port) {
-        return forward(probe, handler.kind, port, to);
+    let mut forwards = options.forwards.iter();
+    if let Some(forward) = forwards.find(|forward| forward.app_port == port) {
+        return forwarded(probe, handler.kind, *forward);
     }
-    match other_owner(view, &probe.container, port) {
+    let own = probe.container.name;
+    match port_of_other_container(view, &probe.container, port) {
         _ if !options.rewrite => ProbeDecision::Excluded,
-        Some(owner) => unsupported(
+        Some(other) => unsupported(
             probe,
             &format!(
-                "probes port {port}, which container {owner} declares and {} does not: declare it there as \
-                 well, if it is meant",
-                probe.container.name
+                "probes port {port}, which container {other} declares and {own} does not: declare it in {own} too, if \
+                 this is intended"
             ),
         ),
         None => ProbeDecision::Rewritten {
@@ -87,20 +82,20 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
     }
 }
 
-fn unsupported(probe: &Probe<'_>, why: &str) -> ProbeDecision {
-    ProbeDecision::Unsupported(format!("{} stays as it is: it {why}", probe.label).into())
+fn unsupported(probe: &Probe<'_>, reason: &str) -> ProbeDecision {
+    ProbeDecision::Unsupported(format!("{} is not rewritten: it {reason}", probe.label).into())
 }
 
-/// Resolves a port as kubelet does: a name among the container's own ports, else a number in quotes
+/// Resolves a port as kubelet does: the name of a port of the container, else a string of digits
 /// (`pkg/probe/util.go`: `ResolveContainerPort`).
 pub(super) fn resolve_port(handler: &Handler, container: &Container<'_>) -> Result<u16, String> {
     match handler.fields.get("port").unwrap_or(&Value::Null) {
         Value::String(name) => container
             .port_by_name(name)
-            .or_else(|| port(name))
+            .or_else(|| parse_port(name))
             .ok_or_else(|| {
                 format!(
-                    "probes port {name}, which {} does not declare: write its number, or name it in ports",
+                    "probes port {name}, which {} does not declare: write the port number, or declare the name in its ports",
                     container.name
                 )
             }),
@@ -109,42 +104,39 @@ pub(super) fn resolve_port(handler: &Handler, container: &Container<'_>) -> Resu
             port.filter(|port| *port != 0)
                 .ok_or_else(|| format!("probes port {number}: write a number from 1 to 65535"))
         }
-        _ => Err("has no port: write its number".into()),
+        _ => Err("has no port: write the port number".into()),
     }
 }
 
-/// Whether an item of a list names this port, by number or by the name in the probe.
+/// Whether an item of `EXCLUDE_PORTS` is this port, by number or by the name in the probe.
 fn names_port(item: &str, written: &Value, port: u16) -> bool {
     item == port.to_string() || written == item
 }
 
-/// A field with which the agent could not do the same as kubelet.
+/// Why the agent cannot probe like kubelet because of a field; none if it can.
 fn unsupported_field(handler: &Handler, is_hook: bool) -> Option<String> {
     let kind = handler.kind;
     if is_hook && kind != HandlerKind::HttpGet {
         return Some(format!(
-            "is {}, which kubelet always fails: write httpGet",
+            "is a {} hook, which kubelet does not support: use httpGet",
             kind.key()
         ));
     }
     let host = handler.field("host").filter(|host| *host != "");
     if let (Some(host), true) = (host, kind != HandlerKind::Grpc) {
-        let advice = "leave host out, and write it as a Host header if the app wants one";
+        let advice = "remove host, and set a Host header if the app needs one";
         return Some(format!(
-            "probes host {host}, and the agent probes its own pod only: {advice}"
+            "probes host {host}, but the agent probes only its own pod: {advice}"
         ));
     }
-    // Of an httpGet the agent's table takes unknown fields over.
+    // The table of probers includes unknown fields of an httpGet.
     let is_unknown = |name: &&String| {
         kind != HandlerKind::HttpGet
             && !kind.fields().contains(&name.as_str())
             && handler.field(name).is_some()
     };
     let unknown = handler.fields.keys().find(is_unknown)?;
-    Some(format!(
-        "has {}.{unknown}, which is not known here",
-        kind.key()
-    ))
+    Some(format!("has the unknown field {}.{unknown}", kind.key()))
 }
 
 fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecision {
@@ -152,26 +144,31 @@ fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecis
         return ProbeDecision::PointsAtAgent;
     }
     ProbeDecision::Refused(format!(
-        "{} probes port {port}, which would be the status port: write another into annotation {STATUS_PORT}, such \
-         as 15920",
+        "{} probes port {port}, which is the agent's status port: set another port in annotation {STATUS_PORT}, such as \
+         15920",
         probe.label
     ))
 }
 
-fn forward(probe: &Probe<'_>, kind: HandlerKind, port: u16, to: u16) -> ProbeDecision {
+fn forwarded(probe: &Probe<'_>, kind: HandlerKind, forward: PortForward) -> ProbeDecision {
     if kind == HandlerKind::HttpGet {
-        return ProbeDecision::Forwarded { port, to };
+        return ProbeDecision::Forwarded(forward);
     }
+    let port = forward.app_port;
     ProbeDecision::Refused(format!(
-        "{} is {} of port {port}, which {FORWARD} passes through: a connection to a forwarded port always succeeds, \
-         so it could not fail; leave {port} out there, or write httpGet",
+        "{} is a {} probe of port {port}, which annotation {FORWARD} forwards: it would never fail, because a connection \
+         to a forwarded port always succeeds; remove {port} from the annotation, or use httpGet",
         probe.label,
         kind.key()
     ))
 }
 
-/// Another container that declares the port, where the probe's own does not.
-fn other_owner<'a>(view: &PodView<'a>, own: &Container<'_>, port: u16) -> Option<&'a str> {
+/// Another container that declares the port, if the probe's container does not.
+fn port_of_other_container<'a>(
+    view: &PodView<'a>,
+    own: &Container<'_>,
+    port: u16,
+) -> Option<&'a str> {
     let mut others = view.containers.iter();
     let other = others
         .find(|other| !other.is_agent() && other.is_probed() && other.declares(port))?
@@ -188,8 +185,8 @@ pub(super) fn warn_of_unused_exclusions(
     for name in &options.exclude_containers {
         let mut containers = view.containers.iter();
         if !containers.any(|container| *container.name == **name) {
-            let what = format!("annotation {EXCLUDE_CONTAINERS} names {name}");
-            warnings.push(format!("{what}, which is no container of the pod").into());
+            let what = format!("annotation {EXCLUDE_CONTAINERS} has {name}");
+            warnings.push(format!("{what}, which is not a container of the pod").into());
         }
     }
     for item in &options.exclude_ports {

@@ -1,7 +1,7 @@
-//! The decisions on all probes of a pod: goals, the agent's table, and what to report.
+//! The decisions on all probes of a pod: goals, the table of probers, and details for the report.
 
 use super::decide::{self, ProbeDecision, decide};
-use super::table::{self, Table};
+use super::table::{self, ProberTable};
 use crate::inject::options::PodOptions;
 use crate::inject::report::Stop;
 use crate::inject::view::PodView;
@@ -25,19 +25,25 @@ pub(in crate::inject) enum Goal {
     Forwarded(u16),
 }
 
+/// A container with the endpoints of its rewritten probes.
+struct RewrittenContainer {
+    name: Box<str>,
+    endpoints: Vec<&'static str>,
+}
+
 /// The decisions on all probes of a pod.
 #[derive(Default)]
 pub(super) struct Decisions {
     pub(super) goals: BTreeMap<Box<str>, Goal>,
-    pub(super) table: Table,
-    /// Containers, each with the words of its rewritten probes.
-    words: Vec<(Box<str>, Vec<&'static str>)>,
+    pub(super) table: ProberTable,
+    /// The containers with rewritten probes.
+    rewritten: Vec<RewrittenContainer>,
     /// Forwarded ports of the app.
     pub(super) forwarded: BTreeSet<u16>,
     has_exec: bool,
     has_excluded: bool,
     has_unsupported: bool,
-    /// The label of a probe that goes to a status port already.
+    /// The label of a probe that already points at a status port.
     points_at_agent: Option<Box<str>>,
 }
 
@@ -59,13 +65,13 @@ impl Decisions {
                     decisions.has_unsupported = true;
                     warnings.push(warning);
                 }
-                // A probe of an injected pod that has lost its original is refused later.
+                // `check_orphans` refuses a probe of an injected pod without its original.
                 ProbeDecision::PointsAtAgent if view.saved.is_some() => {}
                 ProbeDecision::PointsAtAgent => {
                     let label = probe.label.clone();
                     decisions.points_at_agent.get_or_insert(label);
                 }
-                ProbeDecision::Refused(why) => return Err(why.into()),
+                ProbeDecision::Refused(reason) => return Err(reason.into()),
                 ProbeDecision::Rewritten { port, prober } => {
                     decisions.rewrite(probe, port, prober, options.status_port);
                     if let Some(injected) = probe.injected()
@@ -74,9 +80,9 @@ impl Decisions {
                         decisions.retain_manual_edits(probe, &injected.handler, current);
                     }
                 }
-                ProbeDecision::Forwarded { port, to } => {
-                    decisions.forwarded.insert(port);
-                    let goal = Goal::Forwarded(to);
+                ProbeDecision::Forwarded(forward) => {
+                    decisions.forwarded.insert(forward.app_port);
+                    let goal = Goal::Forwarded(forward.agent_port);
                     decisions.goals.insert(probe.key.clone(), goal);
                 }
             }
@@ -92,16 +98,20 @@ impl Decisions {
             app_port,
         };
         self.goals.insert(probe.key.clone(), goal);
-        let word = probe.kind.word;
-        match self.words.last_mut() {
-            Some((name, words)) if **name == *probe.container.name => words.push(word),
-            _ => self.words.push((probe.container.name.into(), vec![word])),
+        let name = probe.container.name;
+        let endpoint = probe.kind.endpoint();
+        match self.rewritten.last_mut() {
+            Some(container) if *container.name == *name => container.endpoints.push(endpoint),
+            _ => self.rewritten.push(RewrittenContainer {
+                name: name.into(),
+                endpoints: vec![endpoint],
+            }),
         }
     }
 
-    /// Compares the current prober of an injected probe with the one that injection wrote.
+    /// Retains the changes that a person has made to a prober since injection.
     fn retain_manual_edits(&mut self, probe: &Probe<'_>, injected: &Handler, current: &Value) {
-        // 0.1.0 did not save the number that a port name resolved to: take the table's.
+        // 0.1.0 did not save the number of a named port, but the table has it.
         let saved = match injected.field("port") {
             Some(port) if port.is_u64() => decide::resolve_port(injected, &probe.container).ok(),
             _ => None,
@@ -115,21 +125,21 @@ impl Decisions {
         }
     }
 
-    /// Skips a pod in which no probe would go to the agent.
-    pub(super) fn check_worthwhile(&self, options: &PodOptions) -> Result<(), Stop> {
+    /// Skips a pod without a probe that would point at the agent.
+    pub(super) fn check_any_goal(&self, options: &PodOptions) -> Result<(), Stop> {
         if let Some(label) = &self.points_at_agent {
-            let why = format!(
-                "{label} goes to a status port already, and probelet-inject did not do that"
+            let reason = format!(
+                "{label} already points at a status port, but not because of probelet-inject"
             );
-            return Err(Stop::Skip(why.into()));
+            return Err(Stop::Skip(reason.into()));
         }
         if !self.goals.is_empty() {
             return Ok(());
         }
-        let why = if self.has_unsupported {
-            "no probe that could be rewritten"
+        let reason = if self.has_unsupported {
+            "no probe can be rewritten"
         } else if self.has_excluded && !options.rewrite {
-            "rewriting is switched off"
+            "rewriting is disabled"
         } else if self.has_excluded {
             "all its probes are excluded by annotation"
         } else if self.has_exec {
@@ -137,17 +147,20 @@ impl Decisions {
         } else {
             "no probes"
         };
-        Err(Stop::Skip(why.into()))
+        Err(Stop::Skip(reason.into()))
     }
 
     /// `livez, readyz` of one container, `web livez, readyz; db livez` of several, and `forwarded: 8002`.
     pub(super) fn describe(&self) -> Box<str> {
-        let is_one = self.words.len() == 1;
-        let of = |(name, words): &(Box<str>, Vec<&str>)| match is_one {
-            true => words.join(", "),
-            false => format!("{name} {}", words.join(", ")),
-        };
-        let mut parts: Vec<String> = self.words.iter().map(of).collect();
+        let is_single = self.rewritten.len() == 1;
+        let containers = self.rewritten.iter().map(|container| {
+            let endpoints = container.endpoints.join(", ");
+            match is_single {
+                true => endpoints,
+                false => format!("{} {endpoints}", container.name),
+            }
+        });
+        let mut parts: Vec<String> = containers.collect();
         if !self.forwarded.is_empty() {
             let ports: Vec<String> = self.forwarded.iter().map(u16::to_string).collect();
             parts.push(format!("forwarded: {}", ports.join(", ")));
@@ -169,12 +182,12 @@ pub(super) fn warn_of_replaced_schemes(
             continue;
         };
         if probe.value["httpGet"]["scheme"] == "HTTPS" && goals.contains_key(&probe.key) {
-            let what = format!("scheme HTTPS in {} is set back to HTTP", probe.label);
-            let why = format!(
-                "kubelet probes the sidecar in plaintext, and that probes the app by {}",
+            let what = format!("scheme HTTPS of {} is reset to HTTP", probe.label);
+            let reason = format!(
+                "kubelet probes the sidecar in plaintext, and the sidecar probes the app by {}",
                 kind.key()
             );
-            warnings.push(format!("{what}: {why}").into());
+            warnings.push(format!("{what}: {reason}").into());
         }
     }
 }

@@ -4,20 +4,19 @@
 mod checks;
 mod decide;
 mod decisions;
-pub(super) mod messages;
 mod quantity;
 pub(super) mod reconcile;
 mod sidecar;
 mod table;
 
-use super::options::PodOptions;
 use super::options::annotations::FORWARD;
+use super::options::{PodOptions, PortForward};
 use super::report::Stop;
 use super::settings::{DEFAULT_STATUS_PORT, Sidecar};
 use super::view::PodView;
-use super::view::containers::LISTS;
+use super::view::collections::SpecList;
 use checks::{
-    check_container_names, check_eligible, check_pod_ends, check_ports_free, check_types,
+    check_completion, check_container_names, check_eligible, check_ports_free, check_types,
     has_unnamed_container,
 };
 pub(super) use decisions::Goal;
@@ -31,25 +30,25 @@ pub(super) struct Intent {
     /// By the key of the probe.
     pub(super) goals: BTreeMap<Box<str>, Goal>,
     /// The list that has the sidecar.
-    pub(super) list: &'static str,
+    pub(super) list: SpecList,
     pub(super) sidecar: Value,
-    /// The part of the sidecar that the annotation saves.
+    /// The settings of the sidecar that the annotation saves.
     pub(super) applied: Value,
     pub(super) volume: Option<Value>,
-    /// Ports that kubelet probes in plaintext, so that Istio's traffic rules have to leave them out.
+    /// Ports that kubelet probes in plaintext, which Istio's traffic rules have to exclude.
     pub(super) excluded_ports: Vec<u16>,
-    /// What an injection does: `livez, readyz`.
-    pub(super) what: Box<str>,
+    /// The details of an injection: `livez, readyz`.
+    pub(super) details: Box<str>,
 }
 
 impl Intent {
-    /// Decides on a pod. `of_job` says that its pods run to an end.
+    /// Determines the intended state of a pod. `runs_to_completion` says that the pod belongs to a Job.
     ///
     /// # Errors
-    /// The pod is left alone, or refused.
+    /// The pod is not eligible, or cannot be injected.
     pub(super) fn new(
         view: &PodView<'_>,
-        of_job: bool,
+        runs_to_completion: bool,
         options: &PodOptions,
         warnings: &mut Vec<Box<str>>,
     ) -> Result<Self, Stop> {
@@ -57,45 +56,42 @@ impl Intent {
         check_types(view.pod)?;
         if has_unnamed_container(view.pod) {
             warnings.push(
-                "a container has no name, so its probes stay as they are: give it one".into(),
+                "a container has no name, so its probes are not rewritten: set its name".into(),
             );
         }
         decide::warn_of_unused_exclusions(view, options, warnings);
         let decisions = Decisions::new(view, options, warnings)?;
-        if let Some(probe) = view.orphan() {
-            return Err(lacks_original(&probe.label).into());
-        }
-        decisions.check_worthwhile(options)?;
+        view.check_orphans()?;
+        decisions.check_any_goal(options)?;
         check_container_names(view)?;
-        check_pod_ends(view, of_job, options.sidecar)?;
+        check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
         warn_of_replaced_schemes(view, &decisions.goals, warnings);
-        for (app, own) in &options.forwards {
-            if !decisions.forwarded.contains(app) {
-                let what = format!("no httpGet probe uses port {app}");
-                let why = format!("annotation {FORWARD} forwards {own} to it all the same");
-                warnings.push(format!("{what}: {why}").into());
+        for forward in &options.forwards {
+            if !decisions.forwarded.contains(&forward.app_port) {
+                let PortForward {
+                    app_port,
+                    agent_port,
+                } = forward;
+                let what = format!("annotation {FORWARD} forwards {agent_port} to {app_port}");
+                warnings.push(format!("{what}, which no httpGet probe uses").into());
             }
         }
-        let what = decisions.describe();
+        let details = decisions.describe();
         let command = Command::new(view, options, decisions.table);
-        command
-            .check(options)
-            .map_err(|error| messages::config_error(*error, view))?;
+        command.check(view, options)?;
         let intended = sidecar::container(options, &command, free_port_name(view));
         let volume = sidecar::volume(options);
         let mut applied = reconcile::settings_of(&intended);
-        let forwards = options.forwards.iter().map(|(_, own)| *own);
-        let ports = [options.status_port].into_iter().chain(forwards);
-        applied["ports"] = ports.collect();
+        applied["ports"] = options.agent_ports().collect();
         if volume.is_some() {
             applied["volume"] = true.into();
         }
         Ok(Self {
             goals: decisions.goals,
             list: match options.sidecar {
-                Sidecar::Native => LISTS[0],
-                Sidecar::Container => LISTS[1],
+                Sidecar::Native => SpecList::InitContainers,
+                Sidecar::Container => SpecList::Containers,
             },
             sidecar: match view.sidecar {
                 Some(current) => {
@@ -105,22 +101,14 @@ impl Intent {
                 None => intended,
             },
             applied,
-            volume: volume.map(|intended| match view.injected_item("volumes") {
+            volume: volume.map(|intended| match view.injected_item(SpecList::Volumes) {
                 Some(index) => reconcile::volume(&view.pod["spec"]["volumes"][index], &intended),
                 None => intended,
             }),
             excluded_ports: excluded_ports(options),
-            what,
+            details,
         })
     }
-}
-
-/// Why a probe that goes to the sidecar can be neither kept nor restored.
-pub(super) fn lacks_original(probe: &str) -> String {
-    format!(
-        "{probe} has a port or a path of the sidecar, and annotation probelet.dev/original has no original that fits: \
-         write the probe as it was before injection, or start again from the manifest as it was before"
-    )
 }
 
 /// A name for the status port that no other port of the pod has.
@@ -133,10 +121,10 @@ fn free_port_name(view: &PodView<'_>) -> Option<&'static str> {
     names.iter().find(is_free).copied()
 }
 
-/// The agent's ports that Istio's traffic rules do not leave out by themselves.
+/// The agent's ports that Istio's traffic rules do not exclude by default.
 fn excluded_ports(options: &PodOptions) -> Vec<u16> {
     let status = [options.status_port].into_iter();
-    let forwards = options.forwards.iter().map(|(_, own)| *own);
+    let forwards = options.forwards.iter().map(|forward| forward.agent_port);
     status
         .filter(|port| *port != DEFAULT_STATUS_PORT)
         .chain(forwards)

@@ -22,7 +22,7 @@ const SUFFIXES: [(&str, i128, u32); 12] = [
 /// Suffixes of fractions, each with its exponent of ten.
 const FRACTIONS: [(&str, u32); 3] = [("n", 9), ("u", 6), ("m", 3)];
 
-/// The digits behind the decimal point that a quantity has at most.
+/// The maximum number of decimal places of a quantity.
 const NANO: u32 = 9;
 
 /// Whether two values are the same quantity.
@@ -42,44 +42,71 @@ fn nanos(value: &Value) -> Option<i128> {
     };
     let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'));
     let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
-    let (digits, scale) = decimal(number)?;
-    let (base, exponent, divisor) = scale_of(suffix)?;
-    let factor = base
-        .checked_pow(exponent)?
+    let Decimal { digits, places } = Decimal::parse(number)?;
+    let scale = Scale::of(suffix)?;
+    let factor = scale
+        .base
+        .checked_pow(scale.exponent)?
         .checked_mul(10_i128.checked_pow(NANO)?)?;
     let size = digits.checked_mul(factor)?;
-    let divisor = 10_i128.checked_pow(divisor.checked_add(scale)?)?;
+    let divisor = 10_i128.checked_pow(scale.divisor.checked_add(places)?)?;
     let rest = i128::from(size % divisor > 0);
     Some(size / divisor + rest)
 }
 
-/// The digits of a decimal number without its point, and how many are behind it.
-fn decimal(text: &str) -> Option<(i128, u32)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.starts_with(['+', '-']) {
-        return None;
-    }
-    let digits = format!("{whole}{fraction}").parse().ok()?;
-    Some((digits, u32::try_from(fraction.len()).ok()?))
+/// A decimal number: `digits` divided by ten to the power of `places`.
+struct Decimal {
+    digits: i128,
+    places: u32,
 }
 
-/// Base and exponent of a suffix, and the exponent of ten to divide by.
-fn scale_of(suffix: &str) -> Option<(i128, u32, u32)> {
-    if suffix.is_empty() {
-        return Some((10, 0, 0));
+impl Decimal {
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if fraction.starts_with(['+', '-']) {
+            return None;
+        }
+        Some(Self {
+            digits: format!("{whole}{fraction}").parse().ok()?,
+            places: u32::try_from(fraction.len()).ok()?,
+        })
     }
-    if let Some((_, base, exponent)) = SUFFIXES.iter().find(|(known, ..)| *known == suffix) {
-        return Some((*base, *exponent, 0));
+}
+
+/// The factor of a suffix: `base` to the power of `exponent`, divided by ten to the power of `divisor`.
+struct Scale {
+    base: i128,
+    exponent: u32,
+    divisor: u32,
+}
+
+impl Scale {
+    fn of(suffix: &str) -> Option<Self> {
+        let decimal = |exponent, divisor| Self {
+            base: 10,
+            exponent,
+            divisor,
+        };
+        if suffix.is_empty() {
+            return Some(decimal(0, 0));
+        }
+        if let Some((_, base, exponent)) = SUFFIXES.iter().find(|(known, ..)| *known == suffix) {
+            let (base, exponent) = (*base, *exponent);
+            return Some(Self {
+                base,
+                ..decimal(exponent, 0)
+            });
+        }
+        if let Some((_, divisor)) = FRACTIONS.iter().find(|(known, _)| *known == suffix) {
+            return Some(decimal(0, *divisor));
+        }
+        let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+        let size = exponent.unsigned_abs();
+        Some(match exponent {
+            0.. => decimal(size, 0),
+            _ => decimal(0, size),
+        })
     }
-    if let Some((_, divisor)) = FRACTIONS.iter().find(|(known, _)| *known == suffix) {
-        return Some((10, 0, *divisor));
-    }
-    let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-    let size = exponent.unsigned_abs();
-    Some(match exponent {
-        0.. => (10, size, 0),
-        _ => (10, 0, size),
-    })
 }
 
 #[cfg(test)]

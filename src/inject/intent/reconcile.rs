@@ -1,5 +1,5 @@
-//! The injected sidecar or volume, brought to what is intended. What others have added to it stays: the API server's
-//! defaults, the mount of a service account's token, another webhook's variables.
+//! Reconciles the injected sidecar or volume with the intended one. Retains what others have added: the API server's
+//! defaults, the mount of a service account's token, variables of another webhook.
 
 use super::quantity;
 use super::table;
@@ -7,17 +7,17 @@ use crate::inject::view::containers::SIDECAR;
 use crate::inject::view::{PROBERS, VOLUME, table_text};
 use serde_json::{Map, Value, json};
 
-/// Members of the sidecar that only some settings write, and nobody else adds.
+/// Fields of the sidecar that only some settings write, and that others do not add.
 const OPTIONAL: [&str; 1] = ["restartPolicy"];
-/// Lists of the sidecar in which only some settings write an item.
+/// Lists of the sidecar with items that only some settings write.
 const LISTS: [&str; 2] = ["env", "volumeMounts"];
-/// The items that only some settings write, by name.
+/// The names of items that only some settings write.
 const OPTIONAL_ITEMS: [&str; 4] = ["POD_IP", PROBERS, VOLUME, SIDECAR];
-/// Members that a setting writes and others may default: the annotation saves which of them injection wrote.
+/// Fields that a setting writes or the API server defaults. The annotation saves those that injection wrote.
 const SETTINGS: [&str; 2] = [PULL_POLICY, "resources"];
 const PULL_POLICY: &str = "imagePullPolicy";
 
-/// The part of a sidecar that the annotation saves, so that a setting that is no longer set can be removed.
+/// The settings of a sidecar that the annotation saves, so that injection can remove one that is no longer set.
 pub(in crate::inject) fn settings_of(sidecar: &Value) -> Value {
     let members = SETTINGS
         .iter()
@@ -25,7 +25,7 @@ pub(in crate::inject) fn settings_of(sidecar: &Value) -> Value {
     Value::Object(members.collect())
 }
 
-/// The sidecar as it should be. `applied` is what an earlier injection saved of its settings.
+/// The reconciled sidecar. `applied` are the settings that an earlier injection saved.
 pub(in crate::inject) fn sidecar(
     current: &Value,
     intended: &Value,
@@ -69,12 +69,12 @@ fn default_pull_policy(image: &Value) -> &'static str {
     }
 }
 
-/// The volume as it should be.
+/// The reconciled volume.
 pub(in crate::inject) fn volume(current: &Value, intended: &Value) -> Value {
     merge(current, intended)
 }
 
-/// Keeps the current text of the table of probers if its probers are the intended ones.
+/// Retains the text of the current table of probers if it has the intended probers.
 fn retain_same_table(current: &Value, intended: &mut Value) {
     let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
     let Some(text) = table_text(current) else {
@@ -91,18 +91,18 @@ fn retain_same_table(current: &Value, intended: &mut Value) {
     }
 }
 
-/// `resources` as they should be: intended members, in the current spelling where that is the same quantity, and
-/// members that others have added.
+/// The reconciled `resources`: intended quantities, in the current spelling if it is the same quantity, and quantities
+/// that others have added.
 fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Value {
     let empty = json!({});
     let current = if current.is_object() { current } else { &empty };
     let mut merged = current.clone();
     for group in ["limits", "requests"] {
         let entries = |resources: &Value| resources[group].as_object().cloned();
-        let now = entries(current).unwrap_or_default();
-        let wanted = entries(intended).unwrap_or_default();
+        let current = entries(current).unwrap_or_default();
+        let intended_entries = entries(intended).unwrap_or_default();
         let mut members = Map::new();
-        for (name, value) in &now {
+        for (name, value) in &current {
             let was_applied = applied.is_some_and(|applied| {
                 // The API server defaults a request to the limit.
                 let is_limit = |resources: &Value| {
@@ -111,8 +111,8 @@ fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Valu
                 };
                 applied[group].get(name).is_some() || is_limit(applied) && !is_limit(intended)
             });
-            match wanted.get(name) {
-                Some(wanted) if quantity::is_same(value, wanted) => {
+            match intended_entries.get(name) {
+                Some(intended) if quantity::is_same(value, intended) => {
                     members.insert(name.clone(), value.clone());
                 }
                 None if !was_applied => {
@@ -121,7 +121,7 @@ fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Valu
                 _ => {}
             }
         }
-        for (name, value) in wanted {
+        for (name, value) in intended_entries {
             members.entry(name).or_insert(value);
         }
         match members.is_empty() {
@@ -134,8 +134,8 @@ fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Valu
             merged[&**name] = value.clone();
         }
     }
-    let gone = applied.and_then(Value::as_object).into_iter().flatten();
-    for (name, _) in gone {
+    let applied = applied.and_then(Value::as_object).into_iter().flatten();
+    for (name, _) in applied {
         if name != "limits" && name != "requests" && intended.get(name).is_none() {
             merged.as_object_mut().and_then(|all| all.remove(name));
         }
@@ -145,19 +145,24 @@ fn resources(current: &Value, intended: &Value, applied: Option<&Value>) -> Valu
 
 fn merge(current: &Value, intended: &Value) -> Value {
     match (current, intended) {
-        (Value::Object(current), Value::Object(intended)) => objects(current, intended).into(),
-        (Value::Array(current), Value::Array(intended)) => lists(current, intended).into(),
+        (Value::Object(current), Value::Object(intended)) => {
+            merge_objects(current, intended).into()
+        }
+        (Value::Array(current), Value::Array(intended)) => merge_lists(current, intended).into(),
         _ => intended.clone(),
     }
 }
 
-fn objects(current: &Map<String, Value>, intended: &Map<String, Value>) -> Map<String, Value> {
+fn merge_objects(
+    current: &Map<String, Value>,
+    intended: &Map<String, Value>,
+) -> Map<String, Value> {
     let mut merged = Map::new();
     for (key, value) in current {
         let value = match (intended.get(key), value) {
             (Some(intended), _) => merge(value, intended),
             (None, Value::Array(items)) if LISTS.contains(&&**key) => {
-                let others = lists(items, &[]);
+                let others = merge_lists(items, &[]);
                 if others.is_empty() {
                     continue;
                 }
@@ -174,12 +179,12 @@ fn objects(current: &Map<String, Value>, intended: &Map<String, Value>) -> Map<S
     merged
 }
 
-/// Matches items by name where they have names, and keeps those of others in their places. Other lists become the
-/// intended ones, with what others have added to their items.
-fn lists(current: &[Value], intended: &[Value]) -> Vec<Value> {
+/// Merges items by name if they have names, and retains items of others in their positions. Without names, the list
+/// becomes the intended one, with what others have added to its items.
+fn merge_lists(current: &[Value], intended: &[Value]) -> Vec<Value> {
     let has_name = |item: &Value| item["name"].is_string();
     if current.iter().chain(intended).any(has_name) {
-        return named_items(current, intended);
+        return merge_named_items(current, intended);
     }
     let same_length = current.len() == intended.len();
     let merged = |(index, item): (usize, &Value)| match current.get(index).filter(|_| same_length) {
@@ -189,7 +194,7 @@ fn lists(current: &[Value], intended: &[Value]) -> Vec<Value> {
     intended.iter().enumerate().map(merged).collect()
 }
 
-fn named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
+fn merge_named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
     let find = |list: &[Value], name: &Value| list.iter().position(|item| item["name"] == *name);
     let mut merged = Vec::new();
     for item in current {
@@ -200,7 +205,7 @@ fn named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
             None => merged.push(item.clone()),
         }
     }
-    // A missing item goes behind its predecessor in the intended list.
+    // A missing item goes after its predecessor in the intended list.
     for (index, item) in intended.iter().enumerate() {
         if find(&merged, &item["name"]).is_none() {
             let before = index.checked_sub(1).map(|before| &intended[before]["name"]);

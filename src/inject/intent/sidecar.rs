@@ -1,13 +1,14 @@
-//! The agent as a container of the pod, and the check that the agent itself would start with it.
+//! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
-use super::table::Table;
-use crate::config::{self, ConfigError, RawSettings};
+use super::table::ProberTable;
+use crate::config::{self, ConfigError};
+use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
 use crate::inject::view::containers::SIDECAR;
 use crate::inject::view::{PROBERS, PodView, VOLUME};
 use crate::limits;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 
@@ -20,44 +21,41 @@ const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// The part of the grace period in which the agent drains.
 const DRAIN_SECONDS: u64 = 5;
 
-/// The agent's command line and what it probes.
+/// The agent's command line and table of probers.
 pub(super) struct Command {
-    pub(super) args: Vec<String>,
-    pub(super) table: Table,
+    pub(super) args: AgentArgs,
+    pub(super) table: ProberTable,
 }
 
 impl Command {
-    pub(super) fn new(view: &PodView<'_>, options: &PodOptions, table: Table) -> Self {
-        let mut args = vec![String::from("run")];
-        let mut flag = |name: &str, value: String| args.push(format!("--{name}={value}"));
+    pub(super) fn new(view: &PodView<'_>, options: &PodOptions, table: ProberTable) -> Self {
+        let mut args = AgentArgs::default();
         if options.status_port != DEFAULT_STATUS_PORT {
-            flag("status-port", options.status_port.to_string());
+            args.push(Flag::StatusPort, options.status_port);
         }
         if let Some(ip) = options.source_ip {
-            flag("source-ip", ip.to_string());
+            args.push(Flag::SourceIp, ip);
         }
         if let Target::Ip(ip) = options.target {
-            flag("target-ip", ip.to_string());
+            args.push(Flag::TargetIp, ip);
         }
         if options.client_cert.is_some() {
-            flag("client-cert", format!("{FILES}/tls.crt"));
-            flag("client-key", format!("{FILES}/tls.key"));
+            args.push(Flag::ClientCert, format!("{FILES}/tls.crt"));
+            args.push(Flag::ClientKey, format!("{FILES}/tls.key"));
         }
         if options.app_ca.is_some() {
-            flag("app-ca", format!("{FILES}/ca.crt"));
+            args.push(Flag::AppCa, format!("{FILES}/ca.crt"));
         }
         if let Some(id) = &options.app_id {
-            flag("app-id", id.to_string());
+            args.push(Flag::AppId, id);
         }
-        for (app, own) in &options.forwards {
-            flag(
-                "forward",
-                format!("{own}={}", forwarded(options.target, *app)),
-            );
+        for forward in &options.forwards {
+            let target = forward_target(options.target, forward.app_port);
+            args.push(Flag::Forward, format!("{}={target}", forward.agent_port));
         }
         let delay = shutdown_delay(view, options.sidecar);
         if delay > 0 {
-            flag("shutdown-delay", delay.to_string());
+            args.push(Flag::ShutdownDelay, delay);
         }
         Self { args, table }
     }
@@ -66,56 +64,59 @@ impl Command {
     ///
     /// # Errors
     /// The error with which the agent would exit.
-    pub(super) fn check(&self, options: &PodOptions) -> Result<(), Box<ConfigError>> {
-        let mut typed = RawSettings::default();
-        for arg in self.args.iter().skip(1) {
-            let is_known = set_flag(&mut typed, arg);
-            debug_assert!(is_known, "{arg}");
-        }
-        let pod_ip = matches!(options.target, Target::Pod).then(|| sample(options.source_ip));
+    pub(super) fn check(&self, view: &PodView<'_>, options: &PodOptions) -> Result<(), String> {
+        let pod_ip = matches!(options.target, Target::Pod).then(|| example_ip(options.source_ip));
         let table = self.table.to_string();
         let env = |name: &str| match name {
             "POD_IP" => pod_ip.map(|ip| OsString::from(ip.to_string())),
             PROBERS => Some(OsString::from(&table)),
             _ => None,
         };
-        config::validate(&typed, env)
+        config::validate(&self.args.to_settings(), env)
+            .map_err(|error| describe_error(*error, view))
     }
 }
 
-/// Sets one argument as argh does. Returns false if the flag is not one of those that injection writes.
-fn set_flag(typed: &mut RawSettings, arg: &str) -> bool {
-    let flag = arg.strip_prefix("--").and_then(|arg| arg.split_once('='));
-    let Some((name, value)) = flag else {
-        return false;
+/// An error of the agent's configuration. Flags that the pod sets by annotation are named by the annotation.
+fn describe_error(mut error: ConfigError, view: &PodView<'_>) -> String {
+    let rename = |origin: &mut Box<str>| {
+        let name = origin.split(' ').next().unwrap_or_default();
+        if name == PROBERS {
+            *origin = "its probes".into();
+            return;
+        }
+        if let Some(annotation) = Flag::from_name(name).and_then(Flag::annotation)
+            && view.annotation(annotation).is_some()
+        {
+            *origin = format!("annotation {annotation}{}", &origin[name.len()..]).into();
+        }
     };
-    let value = String::from(value);
-    match name {
-        "status-port" => typed.status_port = Some(value),
-        "source-ip" => typed.source_ip = Some(value),
-        "target-ip" => typed.target_ip = Some(value),
-        "app-id" => typed.app_id = Some(value),
-        "shutdown-delay" => typed.shutdown_delay = Some(value),
-        "forward" => typed.forward.push(value),
-        "client-cert" => typed.client_cert = Some(value),
-        "client-key" => typed.client_key = Some(value),
-        "app-ca" => typed.app_ca = Some(value),
-        _ => return false,
+    match &mut error {
+        ConfigError::Value { origin, .. } | ConfigError::Probers { origin, .. } => rename(origin),
+        ConfigError::Family { source, target } => {
+            rename(source);
+            rename(target);
+        }
+        ConfigError::Loop { forward, listener } => {
+            rename(forward);
+            rename(listener);
+        }
+        _ => {}
     }
-    true
+    error.to_string()
 }
 
-/// An address for documentation (RFC 5737, RFC 3849) of the family of the source, in place of the pod's.
-fn sample(source: Option<IpAddr>) -> IpAddr {
+/// A documentation address (RFC 5737, RFC 3849) of the family of the source, in place of the pod's.
+fn example_ip(source: Option<IpAddr>) -> IpAddr {
     match source {
         Some(IpAddr::V6(_)) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
         _ => Ipv4Addr::new(192, 0, 2, 1).into(),
     }
 }
 
-/// The target of a forward. The pod's address is not known before the pod runs, and an IPv6 address in an argument
-/// needs brackets. An app that listens on the pod's address alone, or on IPv6 alone, needs an annotation.
-fn forwarded(target: Target, port: u16) -> core::net::SocketAddr {
+/// The target of a forward. The pod's address is not known before the pod runs: an app that does not listen on
+/// 127.0.0.1 needs an annotation. [`SocketAddr`] writes the brackets of an IPv6 address.
+fn forward_target(target: Target, port: u16) -> SocketAddr {
     let ip = match target {
         Target::Pod => Ipv4Addr::LOCALHOST.into(),
         Target::Ip(ip) => ip,
@@ -123,9 +124,9 @@ fn forwarded(target: Target, port: u16) -> core::net::SocketAddr {
     (ip, port).into()
 }
 
-/// kubelet sends SIGTERM to an ordinary sidecar together with the app, and to the app after its preStop hook. Until
-/// then the hook may go through the agent, and kubelet probes readiness. Without such a hook a delay would only
-/// slow the end of every pod. A native sidecar ends after the app in any case.
+/// The shutdown delay in seconds. kubelet sends SIGTERM to an ordinary sidecar when the preStop hook of the app starts:
+/// the hook may use the agent, and kubelet still probes readiness. Without a hook, a delay would only slow down the
+/// termination of the pod. A native sidecar terminates after the app anyway.
 fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
     let mut containers = view.containers.iter();
     if !containers.any(|container| container.value["lifecycle"]["preStop"].is_object()) {
@@ -146,7 +147,7 @@ pub(super) fn container(options: &PodOptions, command: &Command, port_name: Opti
     let mut container = json!({
         "name": SIDECAR,
         "image": options.image,
-        "args": command.args,
+        "args": command.args.to_json(),
         "ports": [{"containerPort": options.status_port}],
         "startupProbe": {
             "httpGet": {"path": "/healthz/ready", "port": options.status_port},
@@ -183,7 +184,7 @@ pub(super) fn container(options: &PodOptions, command: &Command, port_name: Opti
     container
 }
 
-/// A value without members that the API server drops: null, and empty objects.
+/// A value without the fields that the API server drops: null and empty objects.
 fn without_empty(value: &Value) -> Value {
     let Value::Object(members) = value else {
         return value.clone();
@@ -209,8 +210,7 @@ fn env(options: &PodOptions, command: &Command) -> Vec<Value> {
     env
 }
 
-/// The volume with the files of both Secrets in one folder. Mounted as a folder, the files change when the Secrets
-/// do.
+/// The volume with the files of both Secrets. It is mounted as a folder, so that kubelet updates the files.
 pub(super) fn volume(options: &PodOptions) -> Option<Value> {
     let secret = |name: &Option<Box<str>>, files: &[&str]| {
         let items = files.iter().map(|file| json!({"key": file, "path": file}));
@@ -231,9 +231,10 @@ pub(super) fn volume(options: &PodOptions) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RawSettings;
 
     #[test]
-    fn each_argument_that_there_can_be_is_known() {
+    fn options_set_the_arguments_and_the_settings_of_the_agent() {
         let metadata = json!({"annotations": {
             "probelet.dev/source-ip": "127.0.0.6", "probelet.dev/target-ip": "127.0.0.1",
             "probelet.dev/client-cert-secret": "a", "probelet.dev/app-ca-secret": "b",
@@ -248,14 +249,21 @@ mod tests {
         let pod = json!({"spec": {"containers": [{"name": "web", "lifecycle": pre_stop}]}});
         let root = crate::manifest::Pointer::root();
         let view = PodView::read(&pod, &pod, &root).expect("a pod");
-        let args = Command::new(&view, &options, Table::default()).args;
-        assert_eq!(args.len(), 10, "run, and all that `new` has: {args:?}");
-        for arg in &args[1..] {
-            assert!(set_flag(&mut RawSettings::default(), arg), "{arg}");
-        }
-        assert!(!set_flag(
-            &mut RawSettings::default(),
-            "--deadline-margin=1"
-        ));
+        let args = Command::new(&view, &options, ProberTable::default()).args;
+        let expected = RawSettings {
+            status_port: Some("15920".into()),
+            source_ip: Some("127.0.0.6".into()),
+            target_ip: Some("127.0.0.1".into()),
+            client_cert: Some("/etc/probelet/tls.crt".into()),
+            client_key: Some("/etc/probelet/tls.key".into()),
+            app_ca: Some("/etc/probelet/ca.crt".into()),
+            app_id: Some("spiffe://example.org/web".into()),
+            forward: vec!["15032=127.0.0.1:8002".into()],
+            shutdown_delay: Some("25".into()),
+            ..RawSettings::default()
+        };
+        assert_eq!(args.to_settings(), expected);
+        let json = args.to_json();
+        assert_eq!(json.as_array().map(Vec::len), Some(10), "{json}");
     }
 }

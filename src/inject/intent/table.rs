@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 /// Paths of the status port, each with its prober as JSON.
 #[derive(Debug, Default)]
-pub(super) struct Table(BTreeMap<Box<str>, String>);
+pub(super) struct ProberTable(BTreeMap<Box<str>, String>);
 
-impl Table {
+impl ProberTable {
     pub(super) fn insert(&mut self, path: &str, prober: String) {
         self.0.insert(path.into(), prober);
     }
@@ -18,22 +18,21 @@ impl Table {
         self.0.is_empty()
     }
 
-    /// Keeps what a person has changed in a prober since injection wrote it. Timeout and headers always follow the
-    /// probe.
+    /// Retains what a person has changed in a prober since injection. Timeout and headers always follow the probe.
     pub(super) fn retain_manual_edits(&mut self, path: &str, current: &Value, injected: &str) {
         let Some(prober) = self.0.get_mut(path) else {
             return;
         };
         let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
         if let (Some(new), Some(injected)) = (parse(prober), parse(injected))
-            && let Some(merged) = merged(current, &injected, &new)
+            && let Some(merged) = with_manual_edits(current, &injected, &new)
         {
             *prober = escaped(&merged.to_string());
         }
     }
 }
 
-impl core::fmt::Display for Table {
+impl core::fmt::Display for ProberTable {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("{")?;
         for (index, (path, prober)) in self.0.iter().enumerate() {
@@ -44,7 +43,7 @@ impl core::fmt::Display for Table {
     }
 }
 
-/// Whether two tables have the same probers, with all defaults filled in.
+/// Whether two tables have the same probers, with defaults.
 pub(super) fn is_same(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
     let defaulted = |table: &Map<String, Value>| -> BTreeMap<String, Value> {
         let probers = table.iter();
@@ -55,7 +54,7 @@ pub(super) fn is_same(one: &Map<String, Value>, other: &Map<String, Value>) -> b
     defaulted(one) == defaulted(other)
 }
 
-/// A prober with the defaults of the API server and kubelet, and without empty members.
+/// A prober with the defaults of the API server and kubelet, and without empty fields.
 fn defaulted(prober: &Value) -> Value {
     let mut prober = prober.clone();
     let Some(members) = prober.as_object_mut() else {
@@ -92,8 +91,8 @@ fn default_to(members: &mut Map<String, Value>, name: &str, default: Value, empt
     }
 }
 
-/// The new prober with manual edits of the current one; none if there are no such edits.
-fn merged(current: &Value, injected: &Value, new: &Value) -> Option<Value> {
+/// The new prober with the manual edits of the current one; none if there are no manual edits.
+fn with_manual_edits(current: &Value, injected: &Value, new: &Value) -> Option<Value> {
     let (current_full, injected_full) = (defaulted(current), defaulted(injected));
     let kind = HandlerKind::ALL
         .into_iter()
@@ -102,7 +101,7 @@ fn merged(current: &Value, injected: &Value, new: &Value) -> Option<Value> {
     let mut merged = new.clone();
     let mut is_edited = false;
     for (name, value) in current.as_object()? {
-        // A handler of another kind, or a member of a later version.
+        // A handler of another kind, or a field of a later version.
         if name != kind && name != "timeoutSeconds" {
             merged[&**name] = value.clone();
             is_edited = true;
@@ -151,7 +150,7 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64) -> String {
             member("scheme", set("scheme"));
             member("protocol", set("protocol"));
             member("httpHeaders", set("httpHeaders").and(headers(handler)));
-            // A later version of the agent may know them.
+            // A later version of the agent may support them.
             let unknown = handler.fields.iter();
             let unknown = unknown.filter(|(name, _)| !kind.fields().contains(&name.as_str()));
             for (name, value) in unknown.filter(|(_, value)| !value.is_null()) {
@@ -172,7 +171,7 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64) -> String {
     }
 }
 
-/// Values that Go's `omitempty` leaves out, and null.
+/// Whether Go's `omitempty` omits a value, or it is null.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -182,8 +181,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The headers, each with name and value. What is no list, and what is no header, goes on as it is: the check of
-/// the agent's settings reports it.
+/// The headers, each with name and value. Anything else is copied, because the check of the agent's settings reports
+/// it.
 fn headers(handler: &Handler) -> Option<String> {
     let value = handler.fields.get("httpHeaders")?;
     let Some(list) = value.as_array() else {
@@ -206,8 +205,8 @@ fn to_json(value: &Value) -> String {
     escaped(&value.to_string())
 }
 
-/// Escapes what Go's encoder escapes beyond what JSON requires, and `$`, which Kubernetes would expand as a
-/// reference to another variable.
+/// Escapes the characters that Go's encoder escapes in addition to JSON's, and `$`, which Kubernetes would expand as a
+/// reference to a variable.
 fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {

@@ -1,4 +1,4 @@
-//! The labels and annotations that injection reads, and advice on those that nothing reads.
+//! The labels and annotations that injection reads, and warnings of those that have no effect.
 
 use crate::config::closest;
 use crate::inject::view::saved;
@@ -46,7 +46,7 @@ pub(crate) const KNOWN: [&str; 17] = [
 /// The largest edit distance at which a name of Istio's counts as a misspelling of one of these.
 const MISSPELLING_DISTANCE: usize = 2;
 
-/// The text of a label or an annotation. A value that needs quotes counts as if it had them.
+/// The text of a label or an annotation. Accepts values without the quotes that they need.
 pub(super) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>> {
     match entries.get(name)? {
         Value::Null => None,
@@ -55,13 +55,13 @@ pub(super) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>
     }
 }
 
-/// Warns of annotations that are not text, of misspelt ones, and of labels that should be annotations.
-pub(super) fn warn_of_strange(metadata: &Value, warnings: &mut Vec<Box<str>>) {
+/// Warns of annotations that are not strings, of misspelt ones, and of labels that should be annotations.
+pub(super) fn warn_of_ignored(metadata: &Value, warnings: &mut Vec<Box<str>>) {
     let annotations = metadata["annotations"].as_object();
     for (name, value) in annotations.into_iter().flatten() {
         if KNOWN.contains(&&**name) && !value.is_string() {
-            let what = format!("annotation {name} is {value} and not text");
-            let advice = "put it in quotes, or the API server refuses it";
+            let what = format!("annotation {name} is {value}, which is not a string");
+            let advice = "write it in quotes, because the API server rejects it";
             warnings.push(format!("{what}: {advice}").into());
         }
         warnings.extend(misspelt(name));
@@ -82,11 +82,11 @@ fn misspelt(name: &str) -> Option<Box<str>> {
     let is_own = name.starts_with(PREFIX);
     let is_istio = name.contains("sidecar.istio.io/");
     let (distance, known) = closest(name, KNOWN.into_iter())?;
-    // Istio has includeInboundPorts as well.
+    // Istio also has includeInboundPorts.
     let is_near = distance <= MISSPELLING_DISTANCE && known != saved::EXCLUDE_INBOUND;
     let is_misspelt = is_own || (is_istio && is_near);
-    let advice = format!("nothing reads annotation {name}: did you mean {known}?");
-    is_misspelt.then(|| advice.into())
+    let warning = format!("unknown annotation {name}: did you mean {known}?");
+    is_misspelt.then(|| warning.into())
 }
 
 /// Warns of annotations on an object whose pods have metadata of their own.
@@ -109,7 +109,7 @@ pub(in crate::inject) fn warn_of_misplaced(
     }
 }
 
-fn misplaced(what: &str, name: &str, owner: &str) -> Box<str> {
+fn misplaced(kind: &str, name: &str, owner: &str) -> Box<str> {
     let advice = "move it to metadata of the pod template";
-    format!("{what} {name} is on {owner} itself, where nothing reads it: {advice}").into()
+    format!("{kind} {name} has no effect in metadata of {owner}: {advice}").into()
 }

@@ -17,7 +17,7 @@ use parse_bool::{parse_go_bool, parse_yaml_bool};
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Annotations that set the same as a flag or a member of the ConfigMap, and the name of that member.
+/// Annotations that set the same value as a flag or a field of the ConfigMap, with the name of that field.
 const VALUES: [(&str, &str); 6] = [
     (IMAGE, "image"),
     (PULL_POLICY, "imagePullPolicy"),
@@ -45,12 +45,35 @@ pub(in crate::inject) struct PodOptions {
     /// A Secret with `ca.crt`.
     pub(in crate::inject) app_ca: Option<Box<str>>,
     pub(in crate::inject) app_id: Option<Box<str>>,
-    /// Ports of the app, each with the agent's port that forwards to it.
-    pub(in crate::inject) forwards: Vec<(u16, u16)>,
+    pub(in crate::inject) forwards: Vec<PortForward>,
     pub(in crate::inject) sidecar: Sidecar,
 }
 
+/// A port of the agent that forwards to a port of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::inject) struct PortForward {
+    pub(in crate::inject) app_port: u16,
+    pub(in crate::inject) agent_port: u16,
+}
+
+impl PortForward {
+    /// Parses `APP_PORT=AGENT_PORT`.
+    fn parse(text: &str) -> Option<Self> {
+        let (app_port, agent_port) = text.split_once('=')?;
+        Some(Self {
+            app_port: parse_port(app_port.trim())?,
+            agent_port: parse_port(agent_port.trim())?,
+        })
+    }
+}
+
 impl PodOptions {
+    /// The ports on which the agent listens, the status port first.
+    pub(in crate::inject) fn agent_ports(&self) -> impl Iterator<Item = u16> {
+        let forwards = self.forwards.iter().map(|forward| forward.agent_port);
+        [self.status_port].into_iter().chain(forwards)
+    }
+
     /// Reads the options from a pod's metadata.
     ///
     /// # Errors
@@ -61,15 +84,17 @@ impl PodOptions {
         warnings: &mut Vec<Box<str>>,
     ) -> Result<Self, Stop> {
         let read = Reader { metadata };
-        annotations::warn_of_strange(metadata, warnings);
+        annotations::warn_of_ignored(metadata, warnings);
         read.check_inject(warnings)?;
         let values = read.values()?;
         let app_ca = read.word(APP_CA)?;
         let app_id = read.word(APP_ID)?;
         let status_port = read.status_port(settings.status_port)?;
         if app_id.is_some() && app_ca.is_none() {
-            let advice = format!("name the Secret with the CA's ca.crt in {APP_CA}");
-            return Err(format!("annotation {APP_ID} needs a CA: {advice} as well").into());
+            let advice = "set it to the name of the Secret with the CA's ca.crt";
+            return Err(
+                format!("annotation {APP_ID} requires annotation {APP_CA}: {advice}").into(),
+            );
         }
         Ok(Self {
             rewrite: read.rewrite(settings.rewrite, warnings),
@@ -107,8 +132,8 @@ impl Reader<'_> {
             return Ok(None);
         };
         if text.is_empty() || text.contains(char::is_whitespace) {
-            let must = "but must be one word: write it without spaces, or leave the annotation out";
-            return Err(wrong(name, &text, must));
+            let advice = "write one word without spaces, or remove the annotation";
+            return Err(invalid(name, &text, advice));
         }
         Ok(Some(text.into()))
     }
@@ -123,13 +148,13 @@ impl Reader<'_> {
         if items.len() > limits::ANNOTATION_ITEMS {
             let most = limits::ANNOTATION_ITEMS;
             return Err(format!(
-                "annotation {name} has more than {most} items: write fewer"
+                "annotation {name} has more than {most} items: remove some"
             ));
         }
         Ok(items)
     }
 
-    /// Like Istio, prefers the label to the annotation, and takes any text that does not mean true as false.
+    /// Like Istio, prefers the label to the annotation, and parses an invalid value as false.
     fn check_inject(&self, warnings: &mut Vec<Box<str>>) -> Result<(), Stop> {
         let labels = &self.metadata["labels"];
         let found = [
@@ -137,8 +162,8 @@ impl Reader<'_> {
             ("annotation", self.text(INJECT)),
         ]
         .into_iter()
-        .find_map(|(what, text)| Some((what, text.filter(|text| !text.is_empty())?)));
-        let Some((what, text)) = found else {
+        .find_map(|(kind, text)| Some((kind, text.filter(|text| !text.is_empty())?)));
+        let Some((kind, text)) = found else {
             return Ok(());
         };
         match parse_yaml_bool(&text) {
@@ -146,110 +171,117 @@ impl Reader<'_> {
             Some(false) => {}
             None => warnings.push(
                 format!(
-                    "{what} {INJECT} is {}, which counts as false: write true or false",
+                    "{kind} {INJECT} is {}, which counts as false: write true or false",
                     Quoted(&text)
                 )
                 .into(),
             ),
         }
         Err(Stop::Skip(
-            format!("{what} {INJECT} is {}", Quoted(&text)).into(),
+            format!("{kind} {INJECT} is {}", Quoted(&text)).into(),
         ))
     }
 
-    fn rewrite(&self, all: bool, warnings: &mut Vec<Box<str>>) -> bool {
+    fn rewrite(&self, default: bool, warnings: &mut Vec<Box<str>>) -> bool {
         let Some(text) = self.text(REWRITE) else {
-            return all;
+            return default;
         };
         parse_go_bool(&text).unwrap_or_else(|| {
-            let words = "1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False";
-            let counts = format!("the setting for all pods applies, which is {all}");
-            let must = format!("but must be one of {words}: {counts}");
-            warnings.push(wrong(REWRITE, &text, &must).into());
-            all
+            let found = Quoted(&text);
+            let effect =
+                format!("is {found} and is ignored, so that the default ({default}) applies");
+            let values = "1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False";
+            warnings.push(format!("annotation {REWRITE} {effect}: write one of {values}").into());
+            default
         })
     }
 
-    fn status_port(&self, all: u16) -> Result<u16, Stop> {
+    fn status_port(&self, default: u16) -> Result<u16, Stop> {
         let Some(text) = self.text(STATUS_PORT) else {
-            return Ok(all);
+            return Ok(default);
         };
-        match port(&text) {
+        match parse_port(&text) {
             Some(port) => Ok(port),
             None if text == "0" => Err(Stop::Skip(
-                format!("annotation {STATUS_PORT} is 0: it has no status port").into(),
+                format!("annotation {STATUS_PORT} is 0, which disables the status port").into(),
             )),
             None => {
-                let must = "but a port must be a number from 1 to 65535: write one such as 15020";
-                Err(wrong(STATUS_PORT, &text, must).into())
+                let advice = "write a port from 1 to 65535, such as 15020";
+                Err(invalid(STATUS_PORT, &text, advice).into())
             }
         }
     }
 
-    /// Annotations that set the same as a flag or the ConfigMap, parsed by the same code.
+    /// Annotations that set the same value as a flag or the ConfigMap, parsed by the same code.
     fn values(&self) -> Result<Values, String> {
         let mut values = Values::default();
-        for (name, member) in VALUES {
+        for (name, field) in VALUES {
             if let Some(text) = self.text(name) {
-                values.set(member, &text).map_err(|write| {
-                    let found = Quoted(&text);
-                    format!("annotation {name} is {found}: write {write}")
-                })?;
+                values
+                    .set(field, &text)
+                    .map_err(|write| invalid(name, &text, &format!("write {write}")))?;
             }
         }
         Ok(values)
     }
 
-    fn forwards(&self, status_port: u16) -> Result<Vec<(u16, u16)>, String> {
-        let mut forwards: Vec<(u16, u16)> = Vec::new();
+    fn forwards(&self, status_port: u16) -> Result<Vec<PortForward>, String> {
+        let mut forwards: Vec<PortForward> = Vec::new();
         for item in self.list(FORWARD)? {
-            let ports = item.split_once('=');
-            let ports = ports.and_then(|(app, own)| Some((port(app.trim())?, port(own.trim())?)));
-            let Some(ports) = ports else {
-                let must = "but must be APP_PORT=OWN_PORT: write 8002=15032, several with commas";
-                return Err(wrong(FORWARD, &item, must));
+            let Some(forward) = PortForward::parse(&item) else {
+                let advice = "write APP_PORT=AGENT_PORT, such as 8002=15032, separated by commas";
+                return Err(invalid(FORWARD, &item, advice));
             };
-            if forwards.iter().any(|&(app, _)| app == ports.0) {
-                let what = format!("annotation {FORWARD} has port {} twice", ports.0);
-                return Err(format!("{what}: write it once"));
+            let app_port = forward.app_port;
+            if forwards.iter().any(|other| other.app_port == app_port) {
+                return Err(format!(
+                    "annotation {FORWARD} has port {app_port} twice: write it once"
+                ));
             }
-            forwards.push(ports);
+            forwards.push(forward);
         }
-        check_ports(&forwards, status_port)?;
+        check_agent_ports(&forwards, status_port)?;
         Ok(forwards)
     }
 }
 
-/// Checks the agent's ports, which are those behind each `=` and the status port: no two are the same, and none is
-/// a port of the app.
-fn check_ports(forwards: &[(u16, u16)], status_port: u16) -> Result<(), String> {
-    for (index, (app, own)) in forwards.iter().enumerate() {
-        let item = format!("annotation {FORWARD} has {app}={own}");
-        let advice = "write another port of the agent's behind '=', such as 15032";
-        if *own == status_port {
-            return Err(format!("{item}, but {own} is the status port: {advice}"));
-        }
-        if forwards[..index].iter().any(|(_, other)| other == own) {
-            return Err(format!("{item}, but {own} has a port already: {advice}"));
-        }
-        let is_own =
-            |port: &u16| *port == status_port || forwards.iter().any(|(_, own)| own == port);
-        if is_own(app) {
-            let advice = "write the app's own port before '='";
+/// Checks that the agent's ports differ from one another and from the ports of the app.
+fn check_agent_ports(forwards: &[PortForward], status_port: u16) -> Result<(), String> {
+    for (index, forward) in forwards.iter().enumerate() {
+        let PortForward {
+            app_port,
+            agent_port,
+        } = *forward;
+        let item = format!("annotation {FORWARD} has {app_port}={agent_port}");
+        let advice = "write another port of the agent after '=', such as 15032";
+        if agent_port == status_port {
             return Err(format!(
-                "{item}, but on {app} the agent listens itself: {advice}"
+                "{item}, but {agent_port} is the status port: {advice}"
+            ));
+        }
+        let mut previous = forwards[..index].iter();
+        if previous.any(|other| other.agent_port == agent_port) {
+            return Err(format!(
+                "{item}, but {agent_port} already forwards to another port: {advice}"
+            ));
+        }
+        let mut agent_ports = forwards.iter().map(|forward| forward.agent_port);
+        if app_port == status_port || agent_ports.any(|port| port == app_port) {
+            let advice = "write a port of the app before '='";
+            return Err(format!(
+                "{item}, but the agent itself listens on {app_port}: {advice}"
             ));
         }
     }
     Ok(())
 }
 
-/// A port: 1 to 65535, digits only.
-pub(in crate::inject) fn port(text: &str) -> Option<u16> {
+/// Parses a port: 1 to 65535, digits only.
+pub(in crate::inject) fn parse_port(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|&port| is_number && port != 0)
 }
 
-fn wrong(name: &str, text: &str, must: &str) -> String {
-    format!("annotation {name} is {}, {must}", Quoted(text))
+fn invalid(name: &str, text: &str, advice: &str) -> String {
+    format!("annotation {name} is {}: {advice}", Quoted(text))
 }

@@ -1,4 +1,4 @@
-//! Parses booleans in annotations.
+//! Parses booleans of labels and annotations.
 
 /// Go's `strconv.ParseBool`.
 pub(super) fn parse_go_bool(text: &str) -> Option<bool> {
@@ -9,7 +9,7 @@ pub(super) fn parse_go_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// The same in any case, and the words of YAML 1.1, which Istio's injector takes as well.
+/// Go's booleans in any case, and those of YAML 1.1, as Istio's injector parses them.
 pub(super) fn parse_yaml_bool(text: &str) -> Option<bool> {
     match &*text.to_ascii_lowercase() {
         "y" | "yes" | "on" => Some(true),

@@ -13,9 +13,17 @@ fn web() -> Value {
 /// The document after another injection, what was said of it, and how many edits it took.
 fn again(document: &Value, settings: &Settings) -> (Value, String, usize) {
     match report(document, Task::Inject, settings).verdict {
-        Verdict::Edited { what, done, edits } => {
-            assert_eq!(done, Done::Updated);
-            (edited(document, &edits), done.describe(&what), edits.len())
+        Verdict::Edited {
+            details,
+            effect,
+            edits,
+        } => {
+            assert_eq!(effect, Effect::Updated);
+            (
+                edited(document, &edits),
+                effect.describe(&details),
+                edits.len(),
+            )
         }
         other => panic!("{other:?} of {document}"),
     }

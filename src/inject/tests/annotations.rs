@@ -41,8 +41,8 @@ fn another_word_leaves_rewriting_as_it_is_set() {
     assert_eq!(
         warnings(&document),
         [
-            "annotation sidecar.istio.io/rewriteAppHTTPProbers is \"yes\", but must be one of 1, t, T, TRUE, true, \
-          True, 0, f, F, FALSE, false, False: the setting for all pods applies, which is true"
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers is \"yes\" and is ignored, so that the default \
+             (true) applies: write one of 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False"
         ]
     );
 }
@@ -104,12 +104,11 @@ fn the_status_port() {
     );
     assert_eq!(
         skipped(&of("status.sidecar.istio.io/port", "0")),
-        "annotation status.sidecar.istio.io/port is 0: it has no status port"
+        "annotation status.sidecar.istio.io/port is 0, which disables the status port"
     );
     assert_eq!(
         refused(&of("status.sidecar.istio.io/port", "+1")),
-        "annotation status.sidecar.istio.io/port is \"+1\", but a port must be a number from 1 to 65535: \
-         write one such as 15020"
+        "annotation status.sidecar.istio.io/port is \"+1\": write a port from 1 to 65535, such as 15020"
     );
 }
 
@@ -170,7 +169,7 @@ fn containers_and_ports_that_are_left_out() {
     assert_eq!(
         warnings(&of("x", "77")),
         [
-            "annotation probelet.dev/exclude-containers names x, which is no container of the pod",
+            "annotation probelet.dev/exclude-containers has x, which is not a container of the pod",
             "annotation probelet.dev/exclude-ports has 77, which no probe uses",
         ]
     );
@@ -242,8 +241,8 @@ fn secrets_are_mounted_and_handed_on() {
 fn an_identity_needs_a_ca_and_must_be_one() {
     assert_eq!(
         refused(&of("probelet.dev/app-id", "spiffe://example.org/web")),
-        "annotation probelet.dev/app-id needs a CA: name the Secret with the CA's ca.crt in \
-         probelet.dev/app-ca-secret as well"
+        "annotation probelet.dev/app-id requires annotation probelet.dev/app-ca-secret: set it to the name of the \
+         Secret with the CA's ca.crt"
     );
     let annotations = json!({"probelet.dev/app-ca-secret": "ca", "probelet.dev/app-id": "web"});
     assert!(refused(&annotated(web(), annotations)).contains("must be a SPIFFE ID"));
@@ -263,13 +262,13 @@ fn the_kind_of_container() {
 fn a_misspelt_annotation_is_pointed_out() {
     assert_eq!(
         warnings(&of("probelet.dev/forwrad", "8002=15032")),
-        ["nothing reads annotation probelet.dev/forwrad: did you mean probelet.dev/forward?"]
+        ["unknown annotation probelet.dev/forwrad: did you mean probelet.dev/forward?"]
     );
     assert_eq!(
         warnings(&of("sidecar.istio.io/rewriteAppHTTPProbe", "true")),
         [
-            "nothing reads annotation sidecar.istio.io/rewriteAppHTTPProbe: did you mean \
-          sidecar.istio.io/rewriteAppHTTPProbers?"
+            "unknown annotation sidecar.istio.io/rewriteAppHTTPProbe: did you mean \
+             sidecar.istio.io/rewriteAppHTTPProbers?"
         ]
     );
     for istio in [
@@ -286,12 +285,12 @@ fn an_annotation_that_is_no_text_counts_and_is_pointed_out() {
         web(),
         json!({"sidecar.istio.io/rewriteAppHTTPProbers": false}),
     );
-    assert_eq!(skipped(&document), "rewriting is switched off");
+    assert_eq!(skipped(&document), "rewriting is disabled");
     assert_eq!(
         warnings(&document),
         [
-            "annotation sidecar.istio.io/rewriteAppHTTPProbers is false and not text: put it in quotes, or the API \
-          server refuses it"
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers is false, which is not a string: write it in \
+             quotes, because the API server rejects it"
         ]
     );
 }
@@ -310,10 +309,10 @@ fn an_annotation_of_the_owner_is_pointed_out() {
     assert_eq!(
         warnings(&document),
         [
-            "annotation sidecar.istio.io/rewriteAppHTTPProbers is on deployment/web itself, where nothing \
-             reads it: move it to metadata of the pod template",
-            "label sidecar.istio.io/inject is on deployment/web itself, where nothing reads it: move it to \
-             metadata of the pod template",
+            "annotation sidecar.istio.io/rewriteAppHTTPProbers has no effect in metadata of deployment/web: move \
+             it to metadata of the pod template",
+            "label sidecar.istio.io/inject has no effect in metadata of deployment/web: move it to metadata of \
+             the pod template",
         ]
     );
 }
@@ -368,7 +367,7 @@ fn more_items_than_a_list_may_have() {
         let annotation = format!("probelet.dev/{annotation}");
         assert_eq!(
             refused(&of(&annotation, &items(257))),
-            format!("annotation {annotation} has more than 256 items: write fewer")
+            format!("annotation {annotation} has more than 256 items: remove some")
         );
     }
     assert_eq!(

@@ -31,7 +31,7 @@ fn a_pod_with_exec_probes_alone() {
 #[test]
 fn a_pod_whose_probes_all_stay() {
     let document = probed(json!({"httpGet": {"port": 80, "host": "a.example"}}));
-    assert_eq!(skipped(&document), "no probe that could be rewritten");
+    assert_eq!(skipped(&document), "no probe can be rewritten");
     assert_eq!(warnings(&document).len(), 1);
 }
 
@@ -41,7 +41,7 @@ fn a_pod_on_the_nodes_network() {
     document["spec"]["hostNetwork"] = true.into();
     assert_eq!(
         skipped(&document),
-        "hostNetwork: the agent's ports would be the node's"
+        "spec.hostNetwork is true: the agent would listen on ports of the node"
     );
 }
 
@@ -62,13 +62,13 @@ fn a_pod_for_windows() {
     document["spec"]["os"] = json!({"name": "windows"});
     assert_eq!(
         skipped(&document),
-        "it is for Windows, and the agent is for Linux"
+        "spec.os.name is windows: the agent runs on Linux only"
     );
 }
 
 #[test]
 fn a_pod_that_istio_has_handled() {
-    let why = "Istio's own injector has handled it, whose agent does the same";
+    let why = "it is injected by Istio, whose agent does the same";
     let marked = annotated(web(), json!({"sidecar.istio.io/status": "{}"}));
     assert_eq!(skipped(&marked), why);
     for list in LISTS {
@@ -88,7 +88,7 @@ fn a_pod_with_an_agent_put_there_by_hand() {
     let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, {"name": "probelet"}]));
     assert_eq!(
         skipped(&document),
-        "it has a container probelet that was put there by hand"
+        "it has a container named probelet that injection did not add"
     );
 }
 
@@ -98,7 +98,7 @@ fn a_pod_whose_probes_were_rewritten_by_hand() {
     let document = pod(json!([{"name": "web", "livenessProbe": taken, "readinessProbe": get(80)}]));
     assert_eq!(
         skipped(&document),
-        "livenessProbe of web goes to a status port already, and probelet-inject did not do that"
+        "livenessProbe of web already points at a status port, but not because of probelet-inject"
     );
 }
 
@@ -109,7 +109,7 @@ fn rewriting_that_is_switched_off() {
     let report = report(&web(), Task::Inject, &off);
     assert_eq!(
         report.verdict,
-        Verdict::Skipped("rewriting is switched off".into())
+        Verdict::Skipped("rewriting is disabled".into())
     );
 }
 
@@ -121,8 +121,8 @@ fn a_status_port_that_a_container_has() {
     ]));
     assert_eq!(
         refused(&document),
-        "container other declares port 15020, on which the agent would listen: write another into \
-         annotation status.sidecar.istio.io/port, such as 15920"
+        "container other declares port 15020, which the agent needs: set another port in annotation \
+         status.sidecar.istio.io/port, such as 15920"
     );
     let moved = annotated(document, json!({"status.sidecar.istio.io/port": "15920"}));
     assert_eq!(what(&moved), "injected: livez");
@@ -132,7 +132,7 @@ fn a_status_port_that_a_container_has() {
 fn a_status_port_that_a_probe_asks() {
     assert_eq!(
         refused(&probed(get(15020))),
-        "livenessProbe of web probes port 15020, which would be the status port: write another into annotation \
+        "livenessProbe of web probes port 15020, which is the agent's status port: set another port in annotation \
          status.sidecar.istio.io/port, such as 15920"
     );
 }
@@ -147,7 +147,7 @@ fn a_forwards_port_that_a_container_has() {
             document,
             json!({"probelet.dev/forward": "8002=15032"})
         )),
-        "container web declares port 15032, on which the agent would listen: write another into annotation \
+        "container web declares port 15032, which the agent needs: set another port in annotation \
          probelet.dev/forward, such as 8002=15932"
     );
 }
@@ -158,7 +158,7 @@ fn a_volume_of_our_name() {
     document["spec"]["volumes"] = json!([{"name": "probelet-tls"}]);
     assert_eq!(
         refused(&document),
-        "it has a volume probelet-tls already: give that another name"
+        "spec.volumes already has a volume probelet-tls: rename that volume"
     );
 }
 
@@ -167,7 +167,7 @@ fn two_containers_of_one_name() {
     let container = json!({"name": "web", "livenessProbe": get(80)});
     assert_eq!(
         refused(&pod(json!([container, container]))),
-        "two containers are called web: give each a name of its own"
+        "two containers have the name web: give each a unique name"
     );
 }
 
@@ -190,8 +190,8 @@ fn a_job_that_would_never_end() {
         };
         assert_eq!(
             &*why,
-            "the agent as an ordinary container would keep the pod from ever ending: leave annotation \
-             probelet.dev/sidecar out or set it to native (Kubernetes 1.29 or later)"
+            "an ordinary sidecar would keep the pod from completing: remove annotation probelet.dev/sidecar, or \
+             set it to native (Kubernetes 1.29 or later)"
         );
     }
 }
@@ -219,7 +219,7 @@ fn a_container_without_a_name_is_pointed_out() {
     assert_eq!(skipped(&document), "no probes");
     assert_eq!(
         warnings(&document),
-        ["a container has no name, so its probes stay as they are: give it one"]
+        ["a container has no name, so its probes are not rewritten: set its name"]
     );
 }
 
@@ -244,8 +244,8 @@ fn more_probes_than_the_agent_takes() {
     assert!(what(&containers(64)).starts_with("injected: c0 livez; c1 livez"));
     assert_eq!(
         refused(&containers(65)),
-        "its probes: there are more than 64 probers: leave out those of containers that need no \
-         mesh certificate"
+        "its probes: there are 65 probers, but at most 64 are supported: leave out containers that kubelet can probe \
+         itself (annotation probelet.dev/exclude-containers)"
     );
 }
 

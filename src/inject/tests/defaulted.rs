@@ -92,8 +92,8 @@ fn a_setting_that_is_no_longer_set_leaves_the_sidecar() {
     sidecar["imagePullPolicy"] = "Always".into();
     sidecar["resources"]["limits"]["ephemeral-storage"] = "1Gi".into();
     let after = match report(&before_with_policy, Task::Inject, &settings()).verdict {
-        Verdict::Edited { what, edits, .. } => {
-            assert_eq!(&*what, "imagePullPolicy, resources");
+        Verdict::Edited { details, edits, .. } => {
+            assert_eq!(&*details, "imagePullPolicy, resources");
             edited(&before_with_policy, &edits)
         }
         other => panic!("{other:?}"),
@@ -171,8 +171,8 @@ fn a_scheme_of_https_in_a_rewritten_tcp_probe_is_set_back_with_a_warning() {
     assert_eq!(
         warnings(&document),
         [
-            "scheme HTTPS in livenessProbe of web is set back to HTTP: kubelet probes the sidecar in plaintext, \
-             and that probes the app by tcpSocket"
+            "scheme HTTPS of livenessProbe of web is reset to HTTP: kubelet probes the sidecar in plaintext, and \
+             the sidecar probes the app by tcpSocket"
         ]
     );
     let after = with(&document, &settings());

@@ -82,7 +82,7 @@ fn the_value_of_an_alias_comes_from_the_table() {
     };
     assert_eq!(
         &*why,
-        "annotation probelet.dev/original lacks the port of readinessProbe of web: start again from the manifest \
-         as it was before"
+        "annotation probelet.dev/original lacks the port of readinessProbe of web: inject the original manifest \
+         again"
     );
 }

@@ -77,9 +77,9 @@ fn what_cannot_fail_is_not_forwarded() {
         assert_eq!(
             refused(&document),
             format!(
-                "livenessProbe of web is {kind} of port 8002, which probelet.dev/forward passes through: a \
-                 connection to a forwarded port always succeeds, so it could not fail; leave 8002 out \
-                 there, or write httpGet"
+                "livenessProbe of web is a {kind} probe of port 8002, which annotation probelet.dev/forward \
+                 forwards: it would never fail, because a connection to a forwarded port always succeeds; remove \
+                 8002 from the annotation, or use httpGet"
             )
         );
     }
@@ -89,9 +89,7 @@ fn what_cannot_fail_is_not_forwarded() {
 fn a_forward_that_no_probe_goes_to() {
     assert_eq!(
         warnings(&of("probelet.dev/forward", "8003=15032")),
-        [
-            "no httpGet probe uses port 8003: annotation probelet.dev/forward forwards 15032 to it all the same"
-        ]
+        ["annotation probelet.dev/forward forwards 15032 to 8003, which no httpGet probe uses"]
     );
 }
 
@@ -100,14 +98,14 @@ fn forwards_that_are_none() {
     let why = |text| refused(&of("probelet.dev/forward", text));
     assert_eq!(
         why("8002"),
-        "annotation probelet.dev/forward is \"8002\", but must be APP_PORT=OWN_PORT: write 8002=15032, several \
-         with commas"
+        "annotation probelet.dev/forward is \"8002\": write APP_PORT=AGENT_PORT, such as 8002=15032, separated by \
+         commas"
     );
     assert_eq!(
         why("8002=1,8002=2"),
         "annotation probelet.dev/forward has port 8002 twice: write it once"
     );
-    let advice = "write another port of the agent's behind '=', such as 15032";
+    let advice = "write another port of the agent after '=', such as 15032";
     let ours = "annotation probelet.dev/forward has";
     assert_eq!(
         why("8002=15020"),
@@ -115,12 +113,12 @@ fn forwards_that_are_none() {
     );
     assert_eq!(
         why("8002=1,8003=1"),
-        format!("{ours} 8003=1, but 1 has a port already: {advice}")
+        format!("{ours} 8003=1, but 1 already forwards to another port: {advice}")
     );
     assert_eq!(
         why("8002=1,1=2"),
         format!(
-            "{ours} 1=2, but on 1 the agent listens itself: write the app's own port before '='"
+            "{ours} 1=2, but the agent itself listens on 1: write a port of the app before '='"
         )
     );
 }

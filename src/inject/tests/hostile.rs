@@ -55,7 +55,9 @@ fn what_no_pod_can_have_had_is_not_put_back() {
         let document = with_record(&json!({place: kept}).to_string());
         for task in [Task::Inject, Task::Uninject] {
             let why = refusal(&document, task);
-            let named = format!("the pod was injected, at \"{place}\": start again from");
+            let named = format!(
+                "was changed after injection (key \"{place}\"): inject the original manifest again"
+            );
             assert!(why.contains(&named), "{why} of {kept}");
         }
     }
@@ -69,7 +71,7 @@ fn what_is_no_record_is_refused() {
         for task in [Task::Inject, Task::Uninject] {
             let why = refusal(&with_record(record), task);
             assert!(
-                why.contains("when the pod was injected: start again"),
+                why.contains("was changed after injection: inject the original manifest again"),
                 "{why}"
             );
         }
@@ -93,7 +95,8 @@ fn a_record_of_a_newer_version_is_refused() {
         let document = with_record(&json!({"version": version}).to_string());
         for task in [Task::Inject, Task::Uninject] {
             let why = refusal(&document, task);
-            let named = format!("has version {version}, and this probelet-inject reads up to 2");
+            let named =
+                format!("has version {version}, but this probelet-inject supports up to version 2");
             assert!(why.contains(&named), "{why}");
         }
     }

@@ -12,7 +12,7 @@ fn names(document: &Value) -> Vec<(String, bool)> {
         let is_injected = matches!(
             report.verdict,
             Verdict::Edited {
-                done: Done::Injected,
+                effect: Effect::Injected,
                 ..
             }
         );

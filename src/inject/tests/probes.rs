@@ -248,8 +248,8 @@ fn init_containers_are_probed_only_if_they_are_sidecars() {
 fn a_port_name_that_the_container_does_not_have_stays() {
     assert_eq!(
         stays(json!({"httpGet": {"port": "metrics"}})),
-        "livenessProbe of web stays as it is: it probes port metrics, which web does not declare: \
-         write its number, or name it in ports"
+        "livenessProbe of web is not rewritten: it probes port metrics, which web does not declare: write the \
+         port number, or declare the name in its ports"
     );
 }
 
@@ -259,8 +259,8 @@ fn a_probe_of_another_host_stays() {
         assert_eq!(
             stays(json!({kind: {"port": 80, "host": host}})),
             format!(
-                "livenessProbe of web stays as it is: it probes host \"{host}\", and the agent probes its own pod \
-                 only: leave host out, and write it as a Host header if the app wants one"
+                "livenessProbe of web is not rewritten: it probes host \"{host}\", but the agent probes only its \
+                 own pod: remove host, and set a Host header if the app needs one"
             )
         );
     }
@@ -272,18 +272,19 @@ fn a_probe_of_what_is_no_port_stays() {
         assert_eq!(
             stays(json!({"httpGet": {"port": port}})),
             format!(
-                "livenessProbe of web stays as it is: it probes port {port}: write a number from 1 to 65535"
+                "livenessProbe of web is not rewritten: it probes port {port}: write a number from 1 to 65535"
             )
         );
     }
-    let none = "livenessProbe of web stays as it is: it has no port: write its number";
+    let none = "livenessProbe of web is not rewritten: it has no port: write the port number";
     assert_eq!(stays(json!({"tcpSocket": {}})), none);
 }
 
 #[test]
 fn a_probe_with_two_handlers_stays() {
     let probe = json!({"httpGet": {"port": 80}, "tcpSocket": {"port": 80}});
-    let why = "livenessProbe of web stays as it is: it has more than one handler, or an empty one";
+    let why =
+        "livenessProbe of web is not rewritten: it has more than one handler, or an empty one";
     assert_eq!(stays(probe), why);
     let exec = json!({"httpGet": {"port": 80}, "exec": {"command": ["true"]}});
     assert_eq!(stays(exec), why);
@@ -323,7 +324,7 @@ fn a_port_name_resolves_whatever_its_protocol() {
 fn a_handler_with_members_nobody_knows_stays_unless_it_stays_what_it_is() {
     assert_eq!(
         stays(json!({"grpc": {"port": 80, "x": 1}})),
-        "livenessProbe of web stays as it is: it has grpc.x, which is not known here"
+        "livenessProbe of web is not rewritten: it has the unknown field grpc.x"
     );
     let (probe, prober) = rewritten(json!({"httpGet": {"port": 80, "x": {"y": [1]}, "z": null}}));
     assert_eq!(probe["httpGet"]["x"], json!({"y": [1]}));
@@ -345,7 +346,7 @@ fn a_tcp_hook_stays() {
     assert_eq!(
         warnings(&document),
         [
-            "preStop of web stays as it is: it is tcpSocket, which kubelet always fails: write httpGet"
+            "preStop of web is not rewritten: it is a tcpSocket hook, which kubelet does not support: use httpGet"
         ]
     );
 }
@@ -364,8 +365,8 @@ fn a_port_that_another_container_declares_stays() {
     assert_eq!(
         warnings(&document),
         [
-            "livenessProbe of web stays as it is: it probes port 8443, which container proxy declares and web \
-          does not: declare it there as well, if it is meant"
+            "livenessProbe of web is not rewritten: it probes port 8443, which container proxy declares and web \
+             does not: declare it in web too, if this is intended"
         ]
     );
 }

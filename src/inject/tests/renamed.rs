@@ -57,7 +57,7 @@ fn two_containers_with_the_probes_of_one_are_refused() {
     for task in [Task::Inject, Task::Uninject] {
         let why = refusal(&document, task);
         assert!(why.contains("was renamed after injection"), "{why}");
-        assert!(why.contains("(those of web)"), "{why}");
+        assert!(why.contains("(saved for web)"), "{why}");
     }
 }
 
@@ -69,9 +69,8 @@ fn a_probe_copied_to_another_container_is_refused() {
     for task in [Task::Inject, Task::Uninject] {
         assert_eq!(
             refusal(&document, task),
-            "readinessProbe of db has a port or a path of the sidecar, and annotation probelet.dev/original has no \
-             original that fits: write the probe as it was before injection, or start again from the manifest as \
-             it was before"
+            "readinessProbe of db points at the sidecar, but annotation probelet.dev/original has no matching \
+             original: restore the probe as it was before injection, or inject the original manifest again"
         );
     }
 }
@@ -82,7 +81,7 @@ fn a_container_that_swapped_its_name_is_refused() {
     let swapped = rename(&rename(&document, 0, "db"), 1, "web");
     for task in [Task::Inject, Task::Uninject] {
         let why = refusal(&swapped, task);
-        assert!(why.contains("has a port or a path of the sidecar"), "{why}");
+        assert!(why.contains("points at the sidecar"), "{why}");
     }
 }
 
@@ -92,7 +91,7 @@ fn a_path_that_was_changed_by_hand_does_not_lose_its_port() {
     document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] = "/bar".into();
     let why = refusal(&document, Task::Uninject);
     assert!(
-        why.contains("livenessProbe of web has a port or a path of the sidecar"),
+        why.contains("livenessProbe of web points at the sidecar"),
         "{why}"
     );
 }
@@ -144,7 +143,7 @@ fn is_refused_with(member: &str, value: Value) {
     for task in [Task::Inject, Task::Uninject] {
         let why = refusal(&document, task);
         assert!(
-            why.contains("livenessProbe of web has a port or a path"),
+            why.contains("livenessProbe of web points at the sidecar"),
             "{why}"
         );
     }
@@ -159,7 +158,10 @@ fn a_probe_that_kubelet_would_not_run_any_more_is_not_left_behind() {
     let container = by_hand["spec"]["initContainers"][1].as_object_mut();
     container.expect("a container").remove("restartPolicy");
     let why = refusal(&by_hand, Task::Uninject);
-    assert!(why.contains("startupProbe of proxy has a port"), "{why}");
+    assert!(
+        why.contains("startupProbe of proxy points at the sidecar"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -214,7 +216,7 @@ fn a_volume_of_our_name_that_a_person_adds_later_is_refused_and_stays() {
     document["spec"]["volumes"] = json!([{"name": "probelet-tls", "emptyDir": {}}]);
     assert_eq!(
         refused(&document),
-        "it has a volume probelet-tls already: give that another name"
+        "spec.volumes already has a volume probelet-tls: rename that volume"
     );
     let mut expected = web();
     expected["spec"]["volumes"] = document["spec"]["volumes"].clone();

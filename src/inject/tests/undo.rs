@@ -258,10 +258,10 @@ fn updated(text: &str) -> String {
     other.image = "localhost/probelet:0.2.0".into();
     let document = Document::parse(text).expect("a manifest");
     let report = resources(document.value(), &document, Task::Inject, &other).remove(0);
-    let Verdict::Edited { what, edits, .. } = report.verdict else {
+    let Verdict::Edited { details, edits, .. } = report.verdict else {
         panic!("{:?} of\n{text}", report.verdict);
     };
-    assert_eq!(&*what, "image", "{text}");
+    assert_eq!(&*details, "image", "{text}");
     document.edit(&edits).expect("it can be edited")
 }
 
@@ -376,7 +376,8 @@ items:
     assert_eq!(
         reports[1].verdict,
         Verdict::Refused(
-            "/items/1/spec/containers/0 shares its content by a YAML alias or a merge key (<<): write the content out".into()
+            "/items/1/spec/containers/0 shares its content through a YAML alias or a merge key (<<): write the \
+             content out".into()
         )
     );
 }

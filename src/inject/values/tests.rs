@@ -31,7 +31,7 @@ fn every_setting_of_ours_is_taken_and_nothing_else() {
     let values = r#"{"probelet": {"image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
         "sidecar": "container", "sourceIp": "127.0.0.6", "statusPort": 15021, "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
-    assert!(MEMBERS.iter().all(|(name, _)| values.contains(name)));
+    assert!(FIELDS.iter().all(|(name, _)| values.contains(name)));
     let settings = read.settings();
     assert_eq!(&*settings.image, "r/p:1");
     assert_eq!(settings.pull_policy.as_deref(), Some("Always"));
@@ -62,7 +62,7 @@ fn a_mistake_is_told_with_its_member_and_what_to_write() {
     for (values, expected) in [
         (
             "{",
-            "values is no JSON from its line 1, column 1 on: write such as ",
+            "values is not valid JSON (line 1, column 1): write for example ",
         ),
         ("[]", "values is a list: write an object such as {}"),
         (
@@ -71,7 +71,7 @@ fn a_mistake_is_told_with_its_member_and_what_to_write() {
         ),
         (
             r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbers": false}}"#,
-            "there is no sidecarInjectorWebhook.rewriteAppHTTPProbers: did you mean rewriteAppHTTPProbe?",
+            "unknown field sidecarInjectorWebhook.rewriteAppHTTPProbers: did you mean rewriteAppHTTPProbe?",
         ),
         (
             r#"{"sidecarInjectorWebhook": true}"#,
@@ -79,11 +79,11 @@ fn a_mistake_is_told_with_its_member_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"statusPorts": 1}}"#,
-            "there is no probelet.statusPorts: did you mean statusPort?",
+            "unknown field probelet.statusPorts: did you mean statusPort?",
         ),
         (
             r#"{"probelet": {"rewrite": false}}"#,
-            "there is no probelet.rewrite: write one of image, imagePullPolicy, resources, sidecar, \
+            "unknown field probelet.rewrite: write one of image, imagePullPolicy, resources, sidecar, \
              sourceIp, statusPort, targetIp",
         ),
         (

@@ -1,5 +1,6 @@
 //! The containers of a pod and the ports they declare.
 
+use super::collections::SpecList;
 use crate::manifest::Pointer;
 use serde_json::Value;
 
@@ -7,37 +8,42 @@ use serde_json::Value;
 pub(in crate::inject) const SIDECAR: &str = "probelet";
 /// The name of Istio's sidecar.
 pub(in crate::inject) const ISTIO: &str = "istio-proxy";
-/// The lists of containers, in the order in which kubelet starts them.
-pub(in crate::inject) const LISTS: [&str; 2] = ["initContainers", "containers"];
 
 /// A container of a pod.
 #[derive(Clone)]
 pub(in crate::inject) struct Container<'a> {
     pub(in crate::inject) name: &'a str,
     pub(in crate::inject) value: &'a Value,
-    /// Its place in the pod.
-    pub(in crate::inject) at: Pointer,
+    pub(in crate::inject) list: SpecList,
+    pub(in crate::inject) index: usize,
 }
 
 /// All containers that have a name.
 pub(super) fn containers(pod: &Value) -> impl Iterator<Item = Container<'_>> {
-    LISTS.iter().flat_map(move |list| {
-        let items = pod["spec"][list].as_array();
+    SpecList::OF_CONTAINERS.into_iter().flat_map(move |list| {
+        let items = pod["spec"][list.key()].as_array();
         let items = items.into_iter().flatten().enumerate();
         items.filter_map(move |(index, value)| {
             let name = value["name"].as_str()?;
-            let at = Pointer::root().join_keys(&["spec", list]).join_index(index);
-            Some(Container { name, value, at })
+            Some(Container {
+                name,
+                value,
+                list,
+                index,
+            })
         })
     })
 }
 
 impl Container<'_> {
+    /// Its pointer in the pod.
+    pub(super) fn pointer(&self) -> Pointer {
+        self.list.pointer().join_index(self.index)
+    }
+
     /// Whether kubelet probes it: not an init container that exits before the others start.
     pub(in crate::inject) fn is_probed(&self) -> bool {
-        let list = self.at.split_last().map(|(list, _)| list.to_string());
-        let is_init = list.is_some_and(|list| list.ends_with(LISTS[0]));
-        !is_init || self.value["restartPolicy"] == "Always"
+        self.list != SpecList::InitContainers || self.value["restartPolicy"] == "Always"
     }
 
     /// Whether it is the sidecar of an injector.
@@ -45,7 +51,7 @@ impl Container<'_> {
         [SIDECAR, ISTIO].contains(&self.name)
     }
 
-    /// The number of its port of this name. Like kubelet, it ignores the protocol
+    /// The number of its port with this name. Like kubelet, it ignores the protocol
     /// (`pkg/probe/util.go`: `findPortByName`).
     pub(in crate::inject) fn port_by_name(&self, name: &str) -> Option<u16> {
         let mut ports = self.ports();
@@ -55,7 +61,7 @@ impl Container<'_> {
 
     /// Whether it declares this TCP port.
     pub(in crate::inject) fn declares(&self, number: u16) -> bool {
-        // The API server's default, of an empty protocol too.
+        // TCP is the API server's default, also of an empty protocol.
         let is_tcp = |port: &Value| matches!(port["protocol"].as_str(), None | Some("" | "TCP"));
         self.ports()
             .any(|port| port["containerPort"] == number && is_tcp(port))

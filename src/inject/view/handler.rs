@@ -53,8 +53,8 @@ pub(in crate::inject) enum HandlerError {
     Ambiguous,
 }
 
-/// Handlers that dial no port.
-const OTHERS: [&str; 2] = ["exec", "sleep"];
+/// Keys of handlers that dial no port.
+const OTHER_KEYS: [&str; 2] = ["exec", "sleep"];
 
 impl Handler {
     /// The handler of a probe. A null member counts as absent, as it does for the API server.
@@ -64,7 +64,7 @@ impl Handler {
             .into_iter()
             .filter(|kind| is_set(kind.key()));
         let kind = kinds.next().ok_or(HandlerError::DialsNoPort)?;
-        if kinds.next().is_some() || OTHERS.into_iter().any(is_set) {
+        if kinds.next().is_some() || OTHER_KEYS.into_iter().any(is_set) {
             return Err(HandlerError::Ambiguous);
         }
         let fields = probe[kind.key()].as_object().cloned();

@@ -1,21 +1,24 @@
 //! A pod as it is, read-only: its containers, its probes with their originals, and the sidecar of an earlier
 //! injection.
 //!
-//! A probe counts as injected only while it still goes to the agent as injection left it. Any other probe is its
-//! owner's, whatever the annotation says.
+//! A probe counts as injected only while it points at the agent as injection left it. Any other probe belongs to its
+//! owner, whatever the annotation has.
 
+pub(super) mod collections;
 pub(super) mod containers;
 pub(super) mod handler;
+mod orphans;
 pub(super) mod probe_kind;
 pub(super) mod probes;
 mod renamed;
 pub(super) mod saved;
 
-use super::settings::DEFAULT_STATUS_PORT;
+use super::agent_args::AgentArgs;
 use crate::manifest::{Pointer, Source};
-use containers::{Container, LISTS, SIDECAR};
+use collections::SpecList;
+use containers::{Container, SIDECAR};
 use probes::{Original, PortNames, Probe};
-use renamed::Renamed;
+use renamed::RenamedContainers;
 use saved::{ANNOTATION, Saved};
 use serde_json::{Map, Value};
 
@@ -23,39 +26,38 @@ use serde_json::{Map, Value};
 pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
 /// The volume with the files of Secrets.
 pub(super) const VOLUME: &str = "probelet-tls";
-/// The lists of the spec into which injection puts an item.
-pub(super) const SPEC_LISTS: [&str; 3] = [LISTS[0], LISTS[1], "volumes"];
 
 /// A pod as it is.
 pub(super) struct PodView<'a> {
     /// The object with the pod's `metadata` and `spec`.
     pub(super) pod: &'a Value,
-    /// What injection saved; none if the pod is not injected.
+    /// The saved originals; none if the pod is not injected.
     pub(super) saved: Option<Saved>,
-    /// The containers, less the injected sidecar.
+    /// The containers, without the injected sidecar.
     pub(super) containers: Vec<Container<'a>>,
-    /// The probes and hooks of containers that kubelet probes, less those of sidecars of an injector.
+    /// The probes and hooks of containers that kubelet probes, without those of sidecars of an injector.
     pub(super) probes: Vec<Probe<'a>>,
     /// The injected sidecar.
     pub(super) sidecar: Option<&'a Value>,
-    /// The ports on which the injected sidecar listens, or did when the pod was injected; the status port first.
+    /// The ports on which the injected sidecar listens, or listened when the pod was injected. The status port is
+    /// first.
     pub(super) agent_ports: Vec<u16>,
     /// The port names of the injected sidecar.
     pub(super) port_names: PortNames,
     source: &'a dyn Source,
-    /// Its place in the document.
-    at: &'a Pointer,
+    /// Its pointer in the document.
+    pointer: &'a Pointer,
 }
 
 impl<'a> PodView<'a> {
-    /// Reads the pod at a place of a document.
+    /// Reads the pod at a pointer of a document.
     ///
     /// # Errors
-    /// The saved originals cannot be read, or do not say which probe they belong to.
+    /// The saved originals cannot be read, or cannot be matched with the probes.
     pub(super) fn read(
         pod: &'a Value,
         source: &'a dyn Source,
-        at: &'a Pointer,
+        pointer: &'a Pointer,
     ) -> Result<Self, String> {
         let annotation = pod["metadata"]["annotations"].get(ANNOTATION);
         let saved = annotation.map(Saved::read).transpose()?;
@@ -75,18 +77,18 @@ impl<'a> PodView<'a> {
             sidecar,
             saved,
             source,
-            at,
+            pointer,
         };
         view.restore_originals()?;
         Ok(view)
     }
 
-    /// Gives each injected probe its saved original.
+    /// Sets the saved original of each injected probe.
     fn restore_originals(&mut self) -> Result<(), String> {
         let Some(saved) = &self.saved else {
             return Ok(());
         };
-        let renamed = Renamed::find(
+        let renamed = RenamedContainers::find(
             saved,
             &self.containers,
             &self.probes,
@@ -95,7 +97,7 @@ impl<'a> PodView<'a> {
         )?;
         let table = self.table();
         for probe in &mut self.probes {
-            let Some((handler, port, path)) = probe.http_get(&self.port_names) else {
+            let Some(get) = probe.http_get(&self.port_names) else {
                 continue;
             };
             let name = renamed.saved_name(probe.container.name);
@@ -103,24 +105,24 @@ impl<'a> PodView<'a> {
                 continue;
             };
             let saved_path = probe.path_for(name);
-            let is_agents = match saved.is_rewritten() {
-                true => path == saved_path,
-                // What goes to the status port has a path there.
-                false => self.agent_ports.first() != Some(&port),
+            let has_agent_path = match saved.is_rewritten() {
+                true => get.path == saved_path,
+                // A probe of the status port would have an agent path.
+                false => self.agent_ports.first() != Some(&get.port),
             };
-            // 0.1.0 did not save its ports: without the sidecar each port may be one.
-            let may_be_agents = self.agent_ports.is_empty() || self.agent_ports.contains(&port);
-            if !is_agents || !may_be_agents {
+            // 0.1.0 did not save the agent's ports: without the sidecar, any port may be one.
+            let may_be_agent_port =
+                self.agent_ports.is_empty() || self.agent_ports.contains(&get.port);
+            if !has_agent_path || !may_be_agent_port {
                 continue;
             }
             let prober = table.get(&*saved_path);
-            let original = Original::of_saved(&handler, saved, &saved_path, |kind, field| {
+            let original = Original::of_saved(&get.handler, saved, &saved_path, |kind, field| {
                 prober?.get(kind.key())?.get(field).cloned()
             });
             probe.original = Ok(original.map_err(|field| {
                 format!(
-                    "annotation {ANNOTATION} lacks the {field} of {}: start again from the manifest as it was \
-                     before",
+                    "annotation {ANNOTATION} lacks the {field} of {}: inject the original manifest again",
                     probe.label
                 )
             })?);
@@ -128,37 +130,19 @@ impl<'a> PodView<'a> {
         Ok(())
     }
 
-    /// A probe that has a path or a port of the injected sidecar, and cannot be matched with a saved original.
-    pub(super) fn orphan(&self) -> Option<&Probe<'a>> {
+    /// The index of the injected item in a list of the spec: the sidecar, or the volume.
+    pub(super) fn injected_item(&self, list: SpecList) -> Option<usize> {
         let saved = self.saved.as_ref()?;
-        self.probes.iter().find(|probe| {
-            let Some((_, port, path)) = probe.http_get(&self.port_names) else {
-                return false;
-            };
-            let goes_to_agent = self.agent_ports.contains(&port)
-                || self.agent_ports.is_empty() && probes::is_agent_path(path);
-            // A person changed the port alone: the path is not the app's.
-            let has_agent_path = || {
-                let saved = saved.probes.get(&*probe.key);
-                saved.is_some_and(|saved| saved.is_rewritten() && !saved.has_path(path))
-                    && *path == *probe.path
-            };
-            !probe.is_injected() && (goes_to_agent || has_agent_path())
-        })
-    }
-
-    /// The index of the injected item in one of the lists of the spec: a container, or the volume.
-    pub(super) fn injected_item(&self, list: &str) -> Option<usize> {
-        let saved = self.saved.as_ref()?;
-        let name = if list == "volumes" { VOLUME } else { SIDECAR };
-        if list == "volumes" && !saved.has_volume() {
-            return None;
-        }
-        let mut items = self.pod["spec"][list].as_array()?.iter();
+        let name = match list {
+            SpecList::Volumes if !saved.has_volume() => return None,
+            SpecList::Volumes => VOLUME,
+            SpecList::InitContainers | SpecList::Containers => SIDECAR,
+        };
+        let mut items = self.pod["spec"][list.key()].as_array()?.iter();
         items.position(|item| item["name"] == name)
     }
 
-    /// The table of probers in the injected sidecar; empty if it cannot be read.
+    /// The table of probers in the injected sidecar; empty if it cannot be parsed.
     pub(super) fn table(&self) -> Map<String, Value> {
         let text = self.sidecar.and_then(table_text);
         text.and_then(|text| serde_json::from_str(text).ok())
@@ -170,30 +154,31 @@ impl<'a> PodView<'a> {
         self.pod["metadata"]["annotations"].get(name)
     }
 
-    /// The place in the document of a place in the pod.
-    pub(super) fn place(&self, in_pod: &Pointer) -> Pointer {
-        self.at.join(in_pod.segments())
+    /// Converts a pointer in the pod to a pointer in the document.
+    pub(super) fn pointer_in_document(&self, in_pod: &Pointer) -> Pointer {
+        self.pointer.join(in_pod.segments())
     }
 
-    /// The source text of the value at a place in the pod.
+    /// The source text of the value at a pointer in the pod.
     pub(super) fn value_text(&self, in_pod: &Pointer) -> Option<Box<str>> {
-        self.source.value_text(&self.place(in_pod))
+        self.source.value_text(&self.pointer_in_document(in_pod))
     }
 
-    /// The source text of the key at a place in the pod.
+    /// The source text of the key at a pointer in the pod.
     pub(super) fn key_text(&self, in_pod: &Pointer) -> Option<Box<str>> {
-        self.source.key_text(&self.place(in_pod))
+        self.source.key_text(&self.pointer_in_document(in_pod))
     }
 
-    /// The highest place on the way to this one, itself included, whose content is written elsewhere.
+    /// The outermost shared node on the path to a node of the pod, itself included.
     ///
     /// # Errors
-    /// That place in the document, if it is above the pod.
+    /// Its pointer in the document, if it is above the pod.
     pub(super) fn shared_ancestor(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
-        let Some(shared) = self.source.shared_ancestor(&self.place(in_pod)) else {
+        let in_document = self.pointer_in_document(in_pod);
+        let Some(shared) = self.source.shared_ancestor(&in_document) else {
             return Ok(None);
         };
-        match shared.segments().strip_prefix(self.at.segments()) {
+        match shared.segments().strip_prefix(self.pointer.segments()) {
             Some(rest) => Ok(Some(Pointer::root().join(rest))),
             None => Err(shared),
         }
@@ -207,24 +192,10 @@ pub(super) fn table_text(sidecar: &Value) -> Option<&str> {
     table["value"].as_str()
 }
 
-/// The ports on which the sidecar listens, by its arguments, and those that the annotation saves: a person may have
-/// edited or removed the sidecar.
+/// The ports in the arguments of the sidecar, and those that the annotation saves: a person may have edited or removed
+/// the sidecar.
 fn agent_ports(sidecar: Option<&Value>, saved: Option<&Saved>) -> Vec<u16> {
-    let mut ports = Vec::new();
-    if let Some(sidecar) = sidecar {
-        ports.push(DEFAULT_STATUS_PORT);
-        let args = sidecar["args"].as_array();
-        let args = args.into_iter().flatten().filter_map(Value::as_str);
-        for arg in args {
-            if let Some(port) = arg.strip_prefix("--status-port=") {
-                ports[0] = port.parse().unwrap_or(ports[0]);
-            }
-            let forward = arg
-                .strip_prefix("--forward=")
-                .and_then(|arg| arg.split_once('='));
-            ports.extend(forward.and_then(|(listen, _)| listen.parse::<u16>().ok()));
-        }
-    }
+    let mut ports = sidecar.map_or_else(Vec::new, |sidecar| AgentArgs::read(sidecar).ports());
     for port in saved.map(Saved::ports).unwrap_or_default() {
         if !ports.contains(&port) {
             ports.push(port);

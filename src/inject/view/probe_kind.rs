@@ -1,75 +1,89 @@
-//! The members of a container that hold a probe or a hook.
+//! The fields of a container that have a probe or a hook.
 
 use serde_json::Value;
 
-/// A member of a container that holds a probe or a hook.
-pub(in crate::inject) struct ProbeKind {
-    /// The keys on the way from the container.
-    pub(super) keys: &'static [&'static str],
-    /// The last segment of its path on the status port.
-    pub(in crate::inject) word: &'static str,
-    pub(in crate::inject) is_hook: bool,
-}
-
-pub(super) const KINDS: [ProbeKind; 5] = [
-    probe(&["livenessProbe"], "livez"),
-    probe(&["readinessProbe"], "readyz"),
-    probe(&["startupProbe"], "startupz"),
-    hook(&["lifecycle", "preStop"], "prestopz"),
-    hook(&["lifecycle", "postStart"], "poststartz"),
-];
-
-const fn probe(keys: &'static [&'static str], word: &'static str) -> ProbeKind {
-    let is_hook = false;
-    ProbeKind {
-        keys,
-        word,
-        is_hook,
-    }
-}
-
-const fn hook(keys: &'static [&'static str], word: &'static str) -> ProbeKind {
-    let is_hook = true;
-    ProbeKind {
-        keys,
-        word,
-        is_hook,
-    }
+/// A field of a container that has a probe or a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::inject) enum ProbeKind {
+    Liveness,
+    Readiness,
+    Startup,
+    PreStop,
+    PostStart,
 }
 
 impl ProbeKind {
-    /// The path on the status port for a container of this name.
-    pub(super) fn path(&self, container: &str) -> String {
-        let folder = if self.is_hook {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Liveness,
+        Self::Readiness,
+        Self::Startup,
+        Self::PreStop,
+        Self::PostStart,
+    ];
+
+    /// The keys from the container to the field.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Liveness => &["livenessProbe"],
+            Self::Readiness => &["readinessProbe"],
+            Self::Startup => &["startupProbe"],
+            Self::PreStop => &["lifecycle", "preStop"],
+            Self::PostStart => &["lifecycle", "postStart"],
+        }
+    }
+
+    /// The name of the field.
+    pub(super) fn field(self) -> &'static str {
+        self.keys().last().copied().unwrap_or_default()
+    }
+
+    /// The last segment of its path on the status port.
+    pub(in crate::inject) fn endpoint(self) -> &'static str {
+        match self {
+            Self::Liveness => "livez",
+            Self::Readiness => "readyz",
+            Self::Startup => "startupz",
+            Self::PreStop => "prestopz",
+            Self::PostStart => "poststartz",
+        }
+    }
+
+    /// Whether it is a lifecycle hook.
+    pub(in crate::inject) fn is_hook(self) -> bool {
+        match self {
+            Self::PreStop | Self::PostStart => true,
+            Self::Liveness | Self::Readiness | Self::Startup => false,
+        }
+    }
+
+    /// Its path on the status port, for a container with this name.
+    pub(super) fn path(self, container: &str) -> String {
+        let prefix = if self.is_hook() {
             "app-lifecycle"
         } else {
             "app-health"
         };
-        format!("/{folder}/{container}/{}", self.word)
+        format!("/{prefix}/{container}/{}", self.endpoint())
     }
 
-    /// The key under which the annotation saves it.
-    pub(super) fn key(&self, container: &str) -> String {
-        format!("{container}.{}", self.keys.join("."))
+    /// Its key in the annotation, for a container with this name.
+    pub(super) fn key(self, container: &str) -> String {
+        format!("{container}.{}", self.keys().join("."))
     }
-}
 
-/// The probes and hooks of a container, whatever their types, each with its member and its key in the annotation.
-pub(in crate::inject) fn raw_probes(
-    container: &Value,
-) -> impl Iterator<Item = (&'static str, String, &Value)> {
-    let name = container["name"].as_str().unwrap_or_default();
-    KINDS.iter().filter_map(move |kind| {
-        let step = |value, key: &&str| Value::get(value, *key);
-        let value = kind.keys.iter().try_fold(container, step)?;
-        Some((*kind.keys.last()?, kind.key(name), value))
-    })
+    /// Its value in a container.
+    pub(super) fn find(self, container: &Value) -> Option<&Value> {
+        let mut keys = self.keys().iter();
+        keys.try_fold(container, |value, key| value.get(*key))
+    }
 }
 
 /// Whether this is the key of a saved probe.
 pub(super) fn is_key(key: &str) -> bool {
-    let Some((_, kind)) = key.split_once('.') else {
+    let Some((_, field)) = key.split_once('.') else {
         return false;
     };
-    KINDS.iter().any(|known| known.keys.join(".") == kind)
+    ProbeKind::ALL
+        .into_iter()
+        .any(|kind| kind.keys().join(".") == field)
 }

@@ -2,7 +2,7 @@
 
 use super::containers::Container;
 use super::handler::{Handler, HandlerError, HandlerKind};
-use super::probe_kind::{KINDS, ProbeKind};
+use super::probe_kind::ProbeKind;
 use super::saved::{SavedField, SavedProbe};
 use crate::manifest::Pointer;
 use serde_json::{Map, Value};
@@ -15,11 +15,11 @@ pub(in crate::inject) fn is_agent_path(path: &str) -> bool {
 /// A probe or hook of a container that kubelet probes.
 pub(in crate::inject) struct Probe<'a> {
     pub(in crate::inject) container: Container<'a>,
-    pub(in crate::inject) kind: &'static ProbeKind,
+    pub(in crate::inject) kind: ProbeKind,
     /// The probe as it is in the pod.
     pub(in crate::inject) value: &'a Map<String, Value>,
-    /// Its place in the pod.
-    pub(in crate::inject) at: Pointer,
+    /// Its pointer in the pod.
+    pub(in crate::inject) pointer: Pointer,
     /// Its path on the status port: `/app-health/web/livez`.
     pub(in crate::inject) path: Box<str>,
     /// Its key in the annotation: `web.livenessProbe`.
@@ -28,6 +28,13 @@ pub(in crate::inject) struct Probe<'a> {
     pub(in crate::inject) label: Box<str>,
     /// Its handler as the owner wrote it.
     pub(in crate::inject) original: Result<Original, HandlerError>,
+}
+
+/// An `httpGet` handler as it is in the pod.
+pub(super) struct HttpGet<'a> {
+    pub(super) handler: Handler,
+    pub(super) port: u16,
+    pub(super) path: &'a str,
 }
 
 /// The port names of the sidecar.
@@ -43,7 +50,7 @@ impl PortNames {
         Self(ports.into_iter().flatten().filter_map(port).collect())
     }
 
-    /// The number of a port as a person may write it: a number, a number in quotes, or one of the names.
+    /// The number of a port, which may be written as a number, as a string of digits, or as one of the names.
     pub(in crate::inject) fn resolve(&self, port: &Value) -> Option<u16> {
         let Some(text) = port.as_str() else {
             return port.as_u64()?.try_into().ok();
@@ -56,18 +63,15 @@ impl PortNames {
 
 /// The probes of a container, with their handlers as they are in the pod.
 pub(super) fn probes<'a>(container: &Container<'a>) -> Vec<Probe<'a>> {
-    let found = KINDS.iter().filter_map(|kind| {
-        let step = |value: &'a Value, key: &&str| value.get(*key);
-        let value = kind.keys.iter().try_fold(container.value, step)?;
-        let value = value.as_object()?;
-        let member = kind.keys.last().unwrap_or(&"");
+    let found = ProbeKind::ALL.into_iter().filter_map(|kind| {
+        let value = kind.find(container.value)?.as_object()?;
         Some(Probe {
             kind,
             value,
-            at: container.at.join_keys(kind.keys),
+            pointer: container.pointer().join_keys(kind.keys()),
             path: kind.path(container.name).into(),
             key: kind.key(container.name).into(),
-            label: format!("{member} of {}", container.name).into(),
+            label: format!("{} of {}", kind.field(), container.name).into(),
             original: Handler::of(value).map(Original::of_owner),
             container: container.clone(),
         })
@@ -81,28 +85,31 @@ impl Probe<'_> {
         self.injected().is_some()
     }
 
-    /// What injection left, if the probe is injected.
+    /// The state at injection, if the probe is injected.
     pub(in crate::inject) fn injected(&self) -> Option<&Injected> {
         self.original.as_ref().ok()?.injected.as_ref()
     }
 
-    /// The `httpGet` handler in the pod, its port and its path, if it could go to an agent. `names` are the port names
-    /// of the sidecar.
-    pub(super) fn http_get(&self, names: &PortNames) -> Option<(Handler, u16, &str)> {
+    /// Its `httpGet` handler in the pod, unless that probes another host. `names` are the port names of the sidecar.
+    pub(super) fn http_get(&self, names: &PortNames) -> Option<HttpGet<'_>> {
         let handler = Handler::of(self.value).ok()?;
         let port = names.resolve(handler.field("port")?)?;
         let has_host = handler.text("host").is_some_and(|host| !host.is_empty());
         let get = self.value.get("httpGet")?;
         let path = get["path"].as_str().unwrap_or_default();
-        (!has_host).then_some((handler, port, path))
+        (!has_host).then_some(HttpGet {
+            handler,
+            port,
+            path,
+        })
     }
 
-    /// Its path on the status port, if its container had this name.
+    /// Its path on the status port, for a container with this name.
     pub(super) fn path_for(&self, container: &str) -> String {
         self.kind.path(container)
     }
 
-    /// Its key in the annotation, if its container had this name.
+    /// Its key in the annotation, for a container with this name.
     pub(super) fn key_for(&self, container: &str) -> String {
         self.kind.key(container)
     }
@@ -110,16 +117,16 @@ impl Probe<'_> {
     /// Its timeout as it is in the pod, in seconds; 0 if it sets none. Hooks have none.
     pub(in crate::inject) fn timeout(&self) -> u64 {
         let timeout = self.value.get("timeoutSeconds").and_then(Value::as_u64);
-        timeout.filter(|_| !self.kind.is_hook).unwrap_or_default()
+        timeout.filter(|_| !self.kind.is_hook()).unwrap_or_default()
     }
 }
 
 /// A handler as the owner of the pod wrote it.
 pub(in crate::inject) struct Original {
     pub(in crate::inject) handler: Handler,
-    /// Each field, and where it is in the pod.
+    /// Its fields.
     pub(in crate::inject) fields: Vec<Field>,
-    /// What injection left, if the probe is injected.
+    /// The state at injection, if the probe is injected.
     pub(in crate::inject) injected: Option<Injected>,
 }
 
@@ -128,7 +135,7 @@ pub(in crate::inject) struct Injected {
     pub(in crate::inject) saved: SavedProbe,
     /// Its path in the agent's table.
     pub(in crate::inject) path: Box<str>,
-    /// The handler that the agent's prober was made of, without later changes of its owner.
+    /// The handler from which injection made the prober, without later changes by its owner.
     pub(in crate::inject) handler: Handler,
 }
 
@@ -140,7 +147,7 @@ pub(in crate::inject) struct Field {
     pub(in crate::inject) value: Value,
     /// Its name in the pod, if it is there.
     pub(in crate::inject) current: Option<Box<str>>,
-    /// What injection saved of it.
+    /// The saved original.
     pub(in crate::inject) saved: Option<SavedField>,
 }
 
@@ -159,16 +166,16 @@ impl Original {
         }
     }
 
-    /// The original of an injected handler: saved fields as they were saved, and the others as they are in the pod,
-    /// which may have changed since. `lost` supplies values that 0.1.0 did not save.
+    /// The original of an injected handler. Saved fields have their saved values; the others have their values in the
+    /// pod, which the owner may have changed. `fallback` returns values that 0.1.0 did not save.
     ///
     /// # Errors
-    /// The name of a field whose value is lost.
+    /// The name of a field without a value.
     pub(super) fn of_saved(
         current: &Handler,
         saved: &SavedProbe,
         path: &str,
-        lost: impl Fn(HandlerKind, &str) -> Option<Value>,
+        fallback: impl Fn(HandlerKind, &str) -> Option<Value>,
     ) -> Result<Self, Box<str>> {
         let kind = saved.kind();
         let mut fields = Vec::new();
@@ -176,19 +183,19 @@ impl Original {
         for (name, field) in saved_fields {
             let key = field.key.as_deref().map(super::saved::key_of_text);
             let original = key.unwrap_or_else(|| name.clone());
-            let now = current.fields.get(&**name);
+            let in_pod = current.fields.get(&**name);
             let value = match &field.value {
-                Some(was) => was.value.clone().or_else(|| lost(kind, &original)),
-                None => now.cloned(),
+                Some(saved) => saved.value.clone().or_else(|| fallback(kind, &original)),
+                None => in_pod.cloned(),
             };
             fields.push(Field {
                 value: value.ok_or_else(|| original.clone())?,
                 name: original,
-                current: now.map(|_| name.clone()),
+                current: in_pod.map(|_| name.clone()),
                 saved: Some(field.clone()),
             });
         }
-        // The API server adds `scheme: HTTP` to each httpGet, which the original may not have been.
+        // The API server adds `scheme: HTTP` to each httpGet, but the original may be of another kind.
         let is_of_kind = |name: &str| kind == HandlerKind::HttpGet || kind.fields().contains(&name);
         let others = current
             .fields
@@ -214,8 +221,8 @@ impl Original {
     }
 }
 
-/// The handler as it was when the agent's table was made of it. A person who has written `scheme: HTTPS` into a
-/// rewritten probe since means the app: kubelet probes the agent in plaintext.
+/// The handler from which injection made the prober. If a person has added `scheme: HTTPS` to a rewritten probe since,
+/// it is meant for the app, because kubelet probes the agent in plaintext.
 fn injected_handler(handler: &Handler, saved: &SavedProbe) -> Handler {
     let mut injected = handler.clone();
     for (name, default) in [("scheme", "HTTP"), ("protocol", "HTTP1")] {

@@ -1,4 +1,4 @@
-//! Containers that were renamed after injection: their probes still name the old container.
+//! Containers that were renamed after injection: their probes still have paths with the old name.
 
 use super::containers::Container;
 use super::probes::{PortNames, Probe};
@@ -7,9 +7,9 @@ use crate::limits;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Old names by new name.
-pub(super) struct Renamed<'a>(BTreeMap<&'a str, &'a str>);
+pub(super) struct RenamedContainers<'a>(BTreeMap<&'a str, &'a str>);
 
-impl<'a> Renamed<'a> {
+impl<'a> RenamedContainers<'a> {
     /// Matches saved names that no container has with containers that have no saved name, by the paths and
     /// forwarded ports of their probes.
     ///
@@ -25,31 +25,31 @@ impl<'a> Renamed<'a> {
         let current: BTreeSet<&str> = containers.iter().map(|container| container.name).collect();
         let saved_names = saved.probes.keys().filter_map(|key| key.split('.').next());
         let saved_names: BTreeSet<&str> = saved_names.collect();
-        let gone: Vec<&str> = saved_names.difference(&current).copied().collect();
-        if gone.len() > limits::REVIEW_CONTAINERS {
+        let missing: Vec<&str> = saved_names.difference(&current).copied().collect();
+        if missing.len() > limits::REVIEW_CONTAINERS {
             return Err(format!(
-                "annotation {ANNOTATION} has originals of {} containers that the pod does not have: start again from \
-                 the manifest as it was before",
-                gone.len()
+                "annotation {ANNOTATION} has originals of {} containers that the pod does not have: inject the original \
+                 manifest again",
+                missing.len()
             ));
         }
         let mut renamed = BTreeMap::new();
         for probe in probes {
             let name = probe.container.name;
-            if gone.is_empty() || saved_names.contains(name) {
+            if missing.is_empty() || saved_names.contains(name) {
                 continue;
             }
-            let Some((_, port, path)) = probe.http_get(names) else {
+            let Some(get) = probe.http_get(names) else {
                 continue;
             };
-            if !agent_ports.is_empty() && !agent_ports.contains(&port) {
+            if !agent_ports.is_empty() && !agent_ports.contains(&get.port) {
                 continue;
             }
             let is_match = |old: &&&str| {
                 let saved = saved.probes.get(&*probe.key_for(old));
-                saved.is_some_and(|saved| !saved.is_rewritten() || path == probe.path_for(old))
+                saved.is_some_and(|saved| !saved.is_rewritten() || get.path == probe.path_for(old))
             };
-            let matches: Vec<&&str> = gone.iter().filter(is_match).collect();
+            let matches: Vec<&&str> = missing.iter().filter(is_match).collect();
             let old = match matches[..] {
                 [] => continue,
                 [old] => *old,
@@ -76,9 +76,8 @@ impl<'a> Renamed<'a> {
 fn ambiguous(container: &str, old: &[&&str]) -> String {
     let old: Vec<&str> = old.iter().map(|name| **name).collect();
     format!(
-        "container {container} was renamed after injection, and annotation {ANNOTATION} does not say for certain \
-         which of its originals are {container}'s (those of {}): give the container its old name, or start again \
-         from the manifest as it was before",
+        "container {container} was renamed after injection, and its originals in annotation {ANNOTATION} are ambiguous \
+         (saved for {}): restore the old name of the container, or inject the original manifest again",
         old.join(", ")
     )
 }

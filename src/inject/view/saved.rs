@@ -6,14 +6,15 @@
 //! | `sidecar`                           | the optional settings that injection wrote into the sidecar |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
 //! | `web.livenessProbe.httpGet`         | the original `key` of the handler |
-//! | `spec.volumes`, `metadata`, ...     | what a collection was before injection filled it: `was`, or null if it was absent |
+//! | `spec.volumes`, `metadata`, ...     | the original of a collection that injection filled: `was`, or null if it was absent |
 //!
 //! `was` is source text. `is` is its value, unless the text alone has that value. An entry with `source` has the
-//! source text of a place that injection had to write out: a YAML alias, a mapping with a merge key, or a probe with a
+//! source text of a node that injection had to write out: a YAML alias, a mapping with a merge key, or a probe with a
 //! null under `httpGet` (`"null": true`). `sidecar` has settings, `ports`, and whether there is a `volume`.
 
-use crate::inject::view::handler::HandlerKind;
-use crate::inject::view::probe_kind::is_key;
+use super::collections::Collection;
+use super::handler::HandlerKind;
+use super::probe_kind::is_key;
 use crate::manifest::fragment_value;
 use crate::telemetry::Quoted;
 use serde_json::{Map, Value, json};
@@ -26,19 +27,11 @@ pub(in crate::inject) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/ex
 
 /// The version that this code writes, and the newest that it reads.
 const VERSION: u64 = 2;
-/// The key of `metadata.annotations.traffic.sidecar.istio.io/excludeInboundPorts`.
-const EXCLUDE_INBOUND_PLACE: &str =
+/// The key of the original of `EXCLUDE_INBOUND`.
+const EXCLUDE_INBOUND_KEY: &str =
     "metadata.annotations.traffic.sidecar.istio.io/excludeInboundPorts";
-/// Collections that injection creates or fills.
-const COLLECTIONS: [&str; 5] = [
-    "metadata",
-    "metadata.annotations",
-    "spec.initContainers",
-    "spec.containers",
-    "spec.volumes",
-];
-/// The longest place that an error quotes.
-const QUOTED_PLACE: usize = 200;
+/// The longest key that an error quotes, in bytes.
+const QUOTED_KEY_BYTES: usize = 200;
 
 /// The content of the annotation.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,14 +40,32 @@ pub(in crate::inject) struct Saved {
     is_first_version: bool,
     /// By probe: `web.livenessProbe`, `web.lifecycle.preStop`.
     pub(in crate::inject) probes: BTreeMap<Box<str>, SavedProbe>,
-    /// Collections that injection created, or filled; none if the collection was absent.
-    pub(in crate::inject) collections: BTreeMap<Box<str>, Option<SavedValue>>,
-    /// The annotation with the ports that traffic rules leave out; an inner none if it was absent.
+    /// The originals of collections that injection created or filled; none if the collection was absent.
+    pub(in crate::inject) collections: BTreeMap<Collection, Option<SavedValue>>,
+    /// The original of `EXCLUDE_INBOUND`, if injection changed it; an inner none if it was absent.
     pub(in crate::inject) excluded_ports: Option<Option<SavedValue>>,
-    /// Source texts of other places that injection wrote out: `web.lifecycle`, `metadata.annotations`.
-    pub(in crate::inject) sources: BTreeMap<Box<str>, Box<str>>,
+    /// Source texts of other nodes that injection wrote out.
+    pub(in crate::inject) sources: BTreeMap<SourceKey, Box<str>>,
     /// The optional settings that injection wrote into the sidecar.
     pub(in crate::inject) sidecar: Option<Value>,
+}
+
+/// A node other than a probe or handler that injection wrote out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::inject) enum SourceKey {
+    Collection(Collection),
+    /// `lifecycle` of the container with this name.
+    Lifecycle(Box<str>),
+}
+
+impl SourceKey {
+    /// Its key in the annotation.
+    fn to_key(&self) -> String {
+        match self {
+            Self::Collection(collection) => collection.path().into(),
+            Self::Lifecycle(container) => format!("{container}.lifecycle"),
+        }
+    }
 }
 
 /// The parts of a probe or hook that injection replaced.
@@ -116,7 +127,7 @@ impl SavedProbe {
             .unwrap_or(HandlerKind::HttpGet)
     }
 
-    /// Whether the original path is this one.
+    /// Whether this is the original path.
     pub(super) fn has_path(&self, path: &str) -> bool {
         let field = self
             .fields
@@ -125,14 +136,14 @@ impl SavedProbe {
         field.is_some_and(|saved| saved.value.as_ref().is_some_and(|value| value == path))
     }
 
-    /// Whether the probe was pointed at a path of the status port, and not at a forwarded port.
+    /// Whether injection pointed the probe at a path of the status port, and not at a forwarded port.
     pub(in crate::inject) fn is_rewritten(&self) -> bool {
         self.fields.contains_key("path")
     }
 }
 
-/// The place below which the fields of a probe's handler are saved.
-pub(in crate::inject) fn handler_place(probe: &str) -> String {
+/// The key of the handler of a probe. Keys of its fields start with it.
+fn handler_key(probe: &str) -> String {
     format!("{probe}.{}", HandlerKind::HttpGet.key())
 }
 
@@ -155,28 +166,28 @@ impl Saved {
     /// Reads the annotation's value.
     ///
     /// # Errors
-    /// The reason why it is not what injection writes, and advice.
+    /// The annotation is invalid or of a newer version.
     pub(in crate::inject) fn read(annotation: &Value) -> Result<Self, String> {
         let parsed = serde_json::from_str(annotation.as_str().unwrap_or_default());
-        let Ok(Value::Object(places)) = parsed else {
-            return Err(broken(""));
+        let Ok(Value::Object(entries)) = parsed else {
+            return Err(invalid(""));
         };
         let mut saved = Self {
             is_first_version: true,
             ..Self::default()
         };
-        if let Some(version) = places.get("version") {
+        if let Some(version) = entries.get("version") {
             if version.as_u64() != Some(VERSION) {
-                return Err(newer(version));
+                return Err(unsupported_version(version));
             }
             saved.is_first_version = false;
         }
-        for (place, value) in &places {
-            saved.read_place(place, value).ok_or_else(|| {
-                if place.len() > QUOTED_PLACE {
-                    broken("")
+        for (key, value) in &entries {
+            saved.read_entry(key, value).ok_or_else(|| {
+                if key.len() > QUOTED_KEY_BYTES {
+                    invalid("")
                 } else {
-                    broken(&format!(", at {}", Quoted(place)))
+                    invalid(&format!(" (key {})", Quoted(key)))
                 }
             })?;
         }
@@ -188,7 +199,7 @@ impl Saved {
         self.is_first_version
     }
 
-    /// The ports on which the sidecar listened; 0.1.0 did not save them.
+    /// The ports of the sidecar; 0.1.0 did not save them.
     pub(super) fn ports(&self) -> Vec<u16> {
         let ports = self
             .sidecar
@@ -206,8 +217,8 @@ impl Saved {
         self.is_first_version || saved.is_some_and(|sidecar| sidecar["volume"] == true)
     }
 
-    fn read_place(&mut self, place: &str, value: &Value) -> Option<()> {
-        match place {
+    fn read_entry(&mut self, key: &str, value: &Value) -> Option<()> {
+        match key {
             "version" => return Some(()),
             "sidecar" => {
                 self.sidecar = Some(value.clone()).filter(Value::is_object);
@@ -216,19 +227,22 @@ impl Saved {
             _ => {}
         }
         let entry = Entry::read(value)?;
-        if place == EXCLUDE_INBOUND_PLACE {
+        if key == EXCLUDE_INBOUND_KEY {
             let is_text = |value: &Value| !value.is_object() && !value.is_array();
             let value = entry.value(is_text)?;
             self.excluded_ports = Some(value);
-        } else if COLLECTIONS.contains(&place) {
+        } else if let Some(collection) = Collection::from_path(key) {
             match entry.source() {
-                Some(source) => drop(self.sources.insert(place.into(), source)),
-                None => drop(
-                    self.collections
-                        .insert(place.into(), entry.value(is_empty)?),
-                ),
+                Some(source) => {
+                    let key = SourceKey::Collection(collection);
+                    self.sources.insert(key, source);
+                }
+                None => {
+                    let original = entry.value(is_empty)?;
+                    self.collections.insert(collection, original);
+                }
             }
-        } else if let Some(probe) = place.strip_suffix(".httpGet").filter(|key| is_key(key)) {
+        } else if let Some(probe) = key.strip_suffix(".httpGet").filter(|key| is_key(key)) {
             let saved = self.probes.entry(probe.into()).or_default();
             saved.handler_source = entry.source();
             saved.key = entry.key.clone();
@@ -236,15 +250,16 @@ impl Saved {
             let is_known = entry.key.is_none() || kind != HandlerKind::HttpGet;
             return (is_known && (entry.was.is_none() || saved.handler_source.is_some()))
                 .then_some(());
-        } else if is_key(place) {
-            let saved = self.probes.entry(place.into()).or_default();
+        } else if is_key(key) {
+            let saved = self.probes.entry(key.into()).or_default();
             saved.has_null = entry.has_null;
             saved.source = Some(entry.source()?);
-        } else if let Some((probe, field)) = field_place(place) {
+        } else if let Some(FieldKey { probe, field }) = FieldKey::parse(key) {
             let saved = self.probes.entry(probe.into()).or_default();
             saved.fields.insert(field.into(), entry.field(field)?);
-        } else if place.ends_with(".lifecycle") {
-            self.sources.insert(place.into(), entry.source()?);
+        } else if let Some(container) = key.strip_suffix(".lifecycle") {
+            let key = SourceKey::Lifecycle(container.into());
+            self.sources.insert(key, entry.source()?);
         } else if !entry.is_null {
             return None;
         }
@@ -253,20 +268,20 @@ impl Saved {
 
     /// The annotation's value.
     pub(in crate::inject) fn write(&self) -> Value {
-        let mut places = Map::new();
-        places.insert("version".into(), VERSION.into());
+        let mut entries = Map::new();
+        entries.insert("version".into(), VERSION.into());
         if let Some(sidecar) = &self.sidecar {
-            places.insert("sidecar".into(), sidecar.clone());
+            entries.insert("sidecar".into(), sidecar.clone());
         }
-        for (place, value) in &self.collections {
-            places.insert((**place).into(), optional(value.as_ref()));
+        for (collection, value) in &self.collections {
+            entries.insert(collection.path().into(), optional(value.as_ref()));
         }
         if let Some(ports) = &self.excluded_ports {
-            places.insert(EXCLUDE_INBOUND_PLACE.into(), optional(ports.as_ref()));
+            entries.insert(EXCLUDE_INBOUND_KEY.into(), optional(ports.as_ref()));
         }
         let source = |source: &str| json!({"source": source});
-        for (place, text) in &self.sources {
-            places.insert((**place).into(), source(text));
+        for (key, text) in &self.sources {
+            entries.insert(key.to_key(), source(text));
         }
         for (probe, saved) in &self.probes {
             if let Some(text) = &saved.source {
@@ -274,9 +289,9 @@ impl Saved {
                 if saved.has_null {
                     entry["null"] = true.into();
                 }
-                places.insert((**probe).into(), entry);
+                entries.insert((**probe).into(), entry);
             }
-            let place = handler_place(probe);
+            let handler_key = handler_key(probe);
             let mut handler = Map::new();
             if let Some(key) = &saved.key {
                 handler.insert("key".into(), (**key).into());
@@ -285,25 +300,32 @@ impl Saved {
                 handler.insert("source".into(), (**text).into());
             }
             for (name, field) in &saved.fields {
-                places.insert(format!("{place}.{name}"), field_entry(field));
+                entries.insert(format!("{handler_key}.{name}"), field_entry(field));
             }
             if !handler.is_empty() {
-                places.insert(place, handler.into());
+                entries.insert(handler_key, handler.into());
             }
         }
-        Value::Object(places).to_string().into()
+        Value::Object(entries).to_string().into()
     }
 }
 
-/// The probe and the field of `web.livenessProbe.httpGet.port`.
-fn field_place(place: &str) -> Option<(&str, &str)> {
-    let (handler, field) = place.rsplit_once('.')?;
-    let probe = handler.strip_suffix(".httpGet")?;
-    let is_known = ["path", "port", "protocol", "scheme"].contains(&field);
-    (is_known && is_key(probe)).then_some((probe, field))
+/// The key of a field: `web.livenessProbe.httpGet.port`.
+struct FieldKey<'a> {
+    probe: &'a str,
+    field: &'a str,
 }
 
-/// One member of the annotation.
+impl<'a> FieldKey<'a> {
+    fn parse(key: &'a str) -> Option<Self> {
+        let (handler, field) = key.rsplit_once('.')?;
+        let probe = handler.strip_suffix(".httpGet")?;
+        let is_known = ["path", "port", "protocol", "scheme"].contains(&field);
+        (is_known && is_key(probe)).then_some(Self { probe, field })
+    }
+}
+
+/// One entry of the annotation.
 struct Entry {
     is_null: bool,
     was: Option<SavedValue>,
@@ -343,15 +365,14 @@ impl Entry {
         })
     }
 
-    /// The source text of what injection wrote out. 0.1.0 saved aliases alone, as `was`.
+    /// The source text of a node that injection wrote out. 0.1.0 saved only aliases, as `was`.
     fn source(&self) -> Option<Box<str>> {
         let alias = self.was.as_ref().map(|was| &was.text);
         let alias = alias.filter(|text| text.trim_start().starts_with('*'));
         self.source.clone().or_else(|| alias.cloned())
     }
 
-    /// The original value of a collection or an annotation, if a pod can have had it: anyone can edit the
-    /// annotation.
+    /// The original value of a collection or an annotation, if it is a possible one: anyone can edit the annotation.
     fn value(self, is_possible: fn(&Value) -> bool) -> Option<Option<SavedValue>> {
         let is_possible = match &self.was {
             None => true,
@@ -360,7 +381,7 @@ impl Entry {
         (is_possible && self.key.is_none() && self.source.is_none()).then_some(self.was)
     }
 
-    /// The original of this field of a rewritten probe, if a pod can have had it.
+    /// The original of a field of a rewritten probe, if it is a possible one.
     fn field(self, name: &str) -> Option<SavedField> {
         let key = self.key.as_deref().map(key_of_text);
         let is_possible = |value: &Value| match name {
@@ -421,16 +442,15 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn broken(place: &str) -> String {
+fn invalid(key: &str) -> String {
     format!(
-        "annotation {ANNOTATION} is not what was written there when the pod was injected{place}: start again \
-         from the manifest as it was before"
+        "annotation {ANNOTATION} was changed after injection{key}: inject the original manifest again"
     )
 }
 
-fn newer(version: &Value) -> String {
+fn unsupported_version(version: &Value) -> String {
     format!(
-        "annotation {ANNOTATION} has version {version}, and this probelet-inject reads up to {VERSION}: use the \
-         version of probelet-inject that injected the pod, or a later one"
+        "annotation {ANNOTATION} has version {version}, but this probelet-inject supports up to version {VERSION}: use \
+         the probelet-inject that injected the pod, or a later one"
     )
 }

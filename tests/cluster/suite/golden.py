@@ -91,7 +91,7 @@ def as_pod(metadata, spec):
 
 
 def by_command_line(cluster, pod):
-    """The pod as `probelet-inject file` writes it, and its messages. A pod that it rejects stays as it is."""
+    """The pod as `probelet-inject file` writes it, and its messages. A pod that it rejects is unchanged."""
     done = subprocess.run([cluster.injector, "file", "-f", "-"], input=json.dumps(pod), capture_output=True, text=True, timeout=60)
     return (pod if done.returncode else yaml.safe_load(done.stdout)), done.stderr
 
@@ -107,7 +107,7 @@ def compare(cluster, pod, by_hand, notes, injected_in, other):
     sides = [json.dumps(normalized(each.body), indent=1, sort_keys=True).splitlines() for each in (expected, by_webhook)]
     problems = list(difflib.unified_diff(*sides, "command line", "webhook", lineterm="", n=1))
     # A probe that only the webhook excludes.
-    problems += [text for text in by_webhook.warnings if "stays as it is" in text and "stays as it is" not in notes]
+    problems += [text for text in by_webhook.warnings if "is not rewritten" in text and "is not rewritten" not in notes]
     return "\n".join(problems), is_injected(by_webhook.body)
 
 

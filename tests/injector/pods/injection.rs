@@ -23,7 +23,9 @@ impl Injected {
     /// The verdict without the edits: `unchanged`, `edited (Updated): image`.
     pub fn verdict_text(&self) -> String {
         match &self.verdict {
-            Verdict::Edited { what, done, .. } => format!("edited ({done:?}): {what}"),
+            Verdict::Edited {
+                details, effect, ..
+            } => format!("edited ({effect:?}): {details}"),
             Verdict::Unchanged(why) => format!("unchanged: {why}"),
             Verdict::Skipped(why) => format!("skipped: {why}"),
             Verdict::Refused(why) => format!("refused: {why}"),

@@ -26,11 +26,15 @@ fn by_command_line(pod: &Value, settings: &Settings) -> Injection {
     let mut warnings = report.warnings;
     let mut injected = pod.clone();
     let outcome = match report.verdict {
-        Verdict::Edited { what, done, edits } => {
+        Verdict::Edited {
+            details,
+            effect,
+            edits,
+        } => {
             let text = document.edit(&edits).expect("edits that fit");
             let edited = Document::parse(&text).expect("what was written");
             injected = edited.value().clone();
-            Outcome::Patched(done.describe(&what).into())
+            Outcome::Patched(effect.describe(&details).into())
         }
         Verdict::Unchanged(why) => Outcome::Unchanged(why),
         Verdict::Skipped(why) => Outcome::Skipped(why),

@@ -1,0 +1,168 @@
+//! The agent's command line in the sidecar. Injection writes it, and reads it back from an injected pod.
+
+use super::options::annotations;
+use super::settings::DEFAULT_STATUS_PORT;
+use crate::config::RawSettings;
+use serde_json::Value;
+
+/// The flags of the agent that injection writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flag {
+    StatusPort,
+    SourceIp,
+    TargetIp,
+    ClientCert,
+    ClientKey,
+    AppCa,
+    AppId,
+    Forward,
+    ShutdownDelay,
+}
+
+impl Flag {
+    const ALL: [Self; 9] = [
+        Self::StatusPort,
+        Self::SourceIp,
+        Self::TargetIp,
+        Self::ClientCert,
+        Self::ClientKey,
+        Self::AppCa,
+        Self::AppId,
+        Self::Forward,
+        Self::ShutdownDelay,
+    ];
+
+    /// The flag as the agent reads it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::StatusPort => "--status-port",
+            Self::SourceIp => "--source-ip",
+            Self::TargetIp => "--target-ip",
+            Self::ClientCert => "--client-cert",
+            Self::ClientKey => "--client-key",
+            Self::AppCa => "--app-ca",
+            Self::AppId => "--app-id",
+            Self::Forward => "--forward",
+            Self::ShutdownDelay => "--shutdown-delay",
+        }
+    }
+
+    /// The flag with this name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|flag| flag.name() == name)
+    }
+
+    /// The annotation that sets the value of the flag. An annotation with the name of a Secret does not.
+    pub(super) fn annotation(self) -> Option<&'static str> {
+        match self {
+            Self::StatusPort => Some(annotations::STATUS_PORT),
+            Self::SourceIp => Some(annotations::SOURCE_IP),
+            Self::TargetIp => Some(annotations::TARGET_IP),
+            Self::AppId => Some(annotations::APP_ID),
+            Self::Forward => Some(annotations::FORWARD),
+            Self::ClientCert | Self::ClientKey | Self::AppCa | Self::ShutdownDelay => None,
+        }
+    }
+
+    fn set(self, settings: &mut RawSettings, value: String) {
+        match self {
+            Self::StatusPort => settings.status_port = Some(value),
+            Self::SourceIp => settings.source_ip = Some(value),
+            Self::TargetIp => settings.target_ip = Some(value),
+            Self::ClientCert => settings.client_cert = Some(value),
+            Self::ClientKey => settings.client_key = Some(value),
+            Self::AppCa => settings.app_ca = Some(value),
+            Self::AppId => settings.app_id = Some(value),
+            Self::Forward => settings.forward.push(value),
+            Self::ShutdownDelay => settings.shutdown_delay = Some(value),
+        }
+    }
+}
+
+/// A flag and its value.
+struct AgentArg {
+    flag: Flag,
+    value: String,
+}
+
+/// The arguments of the agent.
+#[derive(Default)]
+pub(super) struct AgentArgs(Vec<AgentArg>);
+
+impl AgentArgs {
+    /// Reads the arguments of a sidecar. Ignores those that injection does not write.
+    pub(super) fn read(sidecar: &Value) -> Self {
+        let args = sidecar["args"].as_array();
+        let args = args.into_iter().flatten().filter_map(Value::as_str);
+        let args = args.filter_map(|arg| {
+            let (name, value) = arg.split_once('=')?;
+            let flag = Flag::from_name(name)?;
+            let value = value.into();
+            Some(AgentArg { flag, value })
+        });
+        Self(args.collect())
+    }
+
+    pub(super) fn push(&mut self, flag: Flag, value: impl ToString) {
+        let value = value.to_string();
+        self.0.push(AgentArg { flag, value });
+    }
+
+    /// `args` of the sidecar.
+    pub(super) fn to_json(&self) -> Value {
+        let flags = self.0.iter();
+        let flags = flags.map(|arg| format!("{}={}", arg.flag.name(), arg.value));
+        [String::from("run")].into_iter().chain(flags).collect()
+    }
+
+    /// The settings that the agent parses from the arguments.
+    pub(super) fn to_settings(&self) -> RawSettings {
+        let mut settings = RawSettings::default();
+        for arg in &self.0 {
+            arg.flag.set(&mut settings, arg.value.clone());
+        }
+        settings
+    }
+
+    /// The ports on which the agent listens, the status port first.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        let mut ports = vec![DEFAULT_STATUS_PORT];
+        for arg in &self.0 {
+            match arg.flag {
+                Flag::StatusPort => ports[0] = arg.value.parse().unwrap_or(ports[0]),
+                Flag::Forward => {
+                    let listen = arg.value.split_once('=').map(|(listen, _)| listen);
+                    ports.extend(listen.and_then(|listen| listen.parse::<u16>().ok()));
+                }
+                Flag::SourceIp
+                | Flag::TargetIp
+                | Flag::ClientCert
+                | Flag::ClientKey
+                | Flag::AppCa
+                | Flag::AppId
+                | Flag::ShutdownDelay => {}
+            }
+        }
+        ports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn arguments_that_are_written_are_read_back() {
+        let mut args = AgentArgs::default();
+        for flag in Flag::ALL {
+            args.push(flag, "15032=127.0.0.1:8002");
+        }
+        args.push(Flag::StatusPort, 15920);
+        let sidecar = json!({"args": args.to_json()});
+        assert_eq!(AgentArgs::read(&sidecar).to_json(), args.to_json());
+        assert_eq!(AgentArgs::read(&sidecar).ports(), [15920, 15032]);
+        let other = json!({"args": ["run", "--deadline-margin=1", "--forward"]});
+        assert_eq!(AgentArgs::read(&other).to_json(), json!(["run"]));
+    }
+}

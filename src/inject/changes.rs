@@ -1,0 +1,54 @@
+//! Describes the changes of an update: fields of the sidecar, and probes.
+
+use super::intent::Intent;
+use super::view::{PodView, table_text};
+use serde_json::Value;
+
+/// Fields of the sidecar, in the order in which they are listed.
+const FIELDS: [&str; 10] = [
+    "image",
+    "imagePullPolicy",
+    "restartPolicy",
+    "args",
+    "env",
+    "ports",
+    "startupProbe",
+    "resources",
+    "securityContext",
+    "volumeMounts",
+];
+
+/// The changes between a pod and its intended state: `image, with web livez`.
+pub(super) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str> {
+    let mut changes: Vec<String> = Vec::new();
+    match view.sidecar {
+        None => changes.push("container".into()),
+        Some(current) => {
+            let intended = &intent.sidecar;
+            let is_changed = |name: &&&str| current.get(**name) != intended.get(**name);
+            let changed = FIELDS.iter().filter(is_changed);
+            changes.extend(changed.map(|name| field(name, current, intended)));
+        }
+    }
+    for probe in &view.probes {
+        let change = match (probe.is_injected(), intent.goals.contains_key(&probe.key)) {
+            (false, true) => "with",
+            (true, false) => "without",
+            (true, true) | (false, false) => continue,
+        };
+        let endpoint = probe.kind.endpoint();
+        changes.push(format!("{change} {} {endpoint}", probe.container.name));
+    }
+    if changes.is_empty() {
+        changes.push("order or annotations".into());
+    }
+    changes.join(", ").into()
+}
+
+/// The name of a changed field. Most changes of `env` are in the table of probers.
+fn field(name: &str, current: &Value, intended: &Value) -> String {
+    match name == "env" && table_text(current) != table_text(intended) {
+        true => "probers".into(),
+        false => name.into(),
+    }
+}
