@@ -1,33 +1,61 @@
-//! probelet: a health-probe proxy for pods whose ports speak mutual TLS.
+//! probelet: a health-probe proxy for pods whose ports demand mutual TLS.
 //!
-//! kubelet asks the **status port** in plaintext, probelet makes the real probe of the app beside it
-//! and hands back the bare status code. The folders are layers; imports go down this list only:
+//! kubelet probes the **status port** in plaintext. probelet probes the app in the same pod and returns only the
+//! status code. The folders of `src` are layers. Imports point down this table only; `tests/layers.rs` enforces it.
 //!
-//! | layer       | what it is for |
-//! |-------------|----------------|
-//! | `cli`     | the flags of both programs, one table a command: parsing, help, man pages, completions, docs |
-//! | `agent`   | the status port: accept, route, answer, log, metrics, drain |
-//! | `check`   | one probe from the command line, told in a line; beside `agent` |
-//! | `forward` | a separate port passed through: bytes both ways, backpressure, half-close |
-//! | `probe`   | one file a kind of probe: from a target and a deadline to an outcome |
-//! | `config`  | flags, environment and probers JSON to validated, typed tables; all errors before the first bind |
-//! | `telemetry` | log lines, their rate limit, Prometheus text: what agent and webhook report of themselves |
-//! | `net`     | reactor, socket, timer, TLS: the only place that blocks or sleeps |
-//! | `pem`     | certificate and key files: bounded read, change detection, pair check |
-//! | `wire`    | bytes to typed values and back, HTTP/1.1, HTTP/2 and gRPC's messages; no I/O, no clock |
-//! | `limits`  | every capacity and deadline: value, unit, reason |
+//! | layer | contents |
+//! |---|---|
+//! | `main.rs`, `bin/` | arguments, configuration, run, exit code of the two programs |
+//! | `cli` | the flags of both programs, one table per command: parsing, help, man pages, completions, docs |
+//! | `agent` | the status port: accept, route, respond; log events, metrics, shutdown |
+//! | `check` | one probe from the command line, and a report of it |
+//! | `forward` | connections passed to the app unchanged: backpressure, half-close, idle timeout |
+//! | `probe` | from target and deadline to an `Outcome`; one file per kind of probe |
+//! | `injector` | the commands of `probelet-inject` that read and write manifests |
+//! | `webhook` | the admission webhook: HTTPS server, admission reviews, its certificate |
+//! | `inject` | a pod to the edits that it needs; pure functions |
+//! | `manifest` | YAML and JSON with the position of every value; edits of the text |
+//! | `config` | flags, environment and probers JSON to validated types; no sockets, no keys |
+//! | `telemetry` | log lines, their rate limit, Prometheus text |
+//! | `net` | reactor, sockets, listeners, timers, signals, TLS streams |
+//! | `pem` | certificate and key files: bounded read, change detection, key pair check |
+//! | `wire` | bytes to typed values and back: HTTP/1.1, HTTP/2, HPACK, gRPC health; no I/O, no clock |
+//! | `limits` | every capacity and timeout: value, unit, reason |
 //!
-//! Behind the feature `inject`, for the other program, which rewrites pods so that their probes go to the agent:
+//! `injector` needs the feature `inject`; `webhook`, `inject` and `manifest` need `inject-library`.
 //!
-//! | layer       | what it is for |
-//! |-------------|----------------|
-//! | `injector` | what was typed there; manifests in and out, one file a command |
-//! | `webhook`  | the same of pods as they are created: the API server asks, over TLS |
-//! | `inject`   | a pod to the edits it needs; pure, and may read `config` |
-//! | `manifest` | YAML and JSON to values and the bytes each is written in; edits as splices |
+//! A probe: `agent` accepts the connection, `wire` parses the request head, `config`'s table maps the path to a
+//! target, `probe` probes it over `net`, `Outcome::status` yields the status code, `agent` responds and closes.
 //!
-//! One probe's way: kubelet, `agent` accepts, `wire` reads the head, `config`'s table gives the target,
-//! `probe` asks the app over `net`, the outcome is mapped to a status by one function, answer, close.
+//! # Where to change what
+//!
+//! | change | files |
+//! |---|---|
+//! | a flag of the agent | `src/cli/agent.rs` (its entry), `src/config/settings.rs`, `src/config/resolve.rs` |
+//! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
+//! | a flag of `probelet-inject` | `src/cli/inject/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
+//! | a generated page (`docs/flags.md`, `deploy/man/`, `deploy/completions/`) | its flag; `src/cli/generate/` for the format |
+//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, a file in `src/probe/`, `src/agent/answer.rs` |
+//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels) |
+//! | a metric of the webhook | `src/webhook/metrics.rs` |
+//! | a log message | `src/agent/log_events.rs`, `src/agent/log_faults.rs`, `src/webhook/server_state.rs`; format: `src/telemetry/log.rs` |
+//! | the status code of an outcome | `src/probe/outcome.rs`; its reason: `src/probe/failure.rs` |
+//! | the status code of a rejected request | `src/agent/answer.rs` |
+//! | kubelet's headers, `User-Agent` | `src/wire/upstream.rs` (probes pass on kubelet's), `src/check/synthetic_request.rs` (`check`) |
+//! | a limit of a body, a head or a file; a timeout; a reload interval | `src/limits.rs` |
+//! | how a response is parsed | `src/wire/response.rs`, `src/wire/body.rs`, `src/wire/h2/` |
+//! | redirects | `src/probe/http.rs`, `src/wire/url/` |
+//! | TLS versions, ciphers, verification | `src/net/tls/provider.rs`, `src/net/tls/verify.rs` |
+//! | an annotation | `src/inject/options/annotations.rs`, `src/inject/options/mod.rs` |
+//! | a workload kind | `src/inject/kinds.rs` |
+//! | which probes are rewritten | `src/inject/intent/decide.rs` |
+//! | the sidecar container | `src/inject/intent/sidecar.rs` |
+//! | a warning or refusal of injection | `src/inject/intent/messages.rs`, `src/inject/report.rs` |
+//! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |
+//! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/refresher.rs` |
+//! | what is cold in memory | `.cargo/layout.ld` |
+//! | a case of kubelet's behavior | `tests/support/faults/`, run by `tests/verdicts/` |
+//! | a test on a cluster | `tests/cluster/suite/` |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -98,6 +98,22 @@ fn files_of_a_layer_do_not_import_in_a_circle() {
 }
 
 #[test]
+fn lib_rs_names_every_layer_in_order_and_existing_paths() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(root.join("src/lib.rs")).expect("src/lib.rs");
+    let row = |line: &str| Some(line.strip_prefix("//! | `")?.split_once('`')?.0.to_owned());
+    let rows: Vec<String> = map.lines().filter_map(row).skip(1).collect();
+    let layers: Vec<&str> = LAYERS.iter().copied().skip(1).collect();
+    assert_eq!(rows, layers);
+    let missing: Vec<&str> = map
+        .split('`')
+        .filter(|text| text.contains('/') && !text.contains(' '))
+        .filter(|path| !root.join(path).exists() && !root.join("src").join(path).exists())
+        .collect();
+    assert!(missing.is_empty(), "src/lib.rs names {missing:?}");
+}
+
+#[test]
 fn imports_are_read_from_every_form_of_path() {
     let text = r##"
         //! use crate::comment;
