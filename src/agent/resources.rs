@@ -3,9 +3,9 @@
 use core::fmt;
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Capacity;
+use crate::net::raise_descriptor_limit;
 
 /// Standard streams, epoll, both ends of the signal pair with a copy for each signal, one for reading a
 /// file, and one for a connection that is accepted only to be reset.
@@ -52,16 +52,7 @@ impl fmt::Display for TooFewDescriptors {
 pub fn fit_capacity(capacity: Capacity, forwards: usize) -> Result<Capacity, TooFewDescriptors> {
     let own = OWN_DESCRIPTORS + 1 + forwards;
     let wanted = own + descriptors(&capacity);
-    let limit = getrlimit(Resource::Nofile);
-    let number = |limit: Option<u64>| limit.map_or(usize::MAX, |n| n as usize);
-    let mut available = number(limit.current);
-    if available < wanted {
-        let raised = wanted.min(number(limit.maximum));
-        let current = Some(raised as u64);
-        if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_ok() {
-            available = raised;
-        }
-    }
+    let available = raise_descriptor_limit(wanted);
     fit_into(capacity, forwards, own, available)
 }
 

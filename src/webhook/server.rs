@@ -15,7 +15,6 @@ use crate::net;
 use crate::telemetry::Level;
 use async_io::{Async, Timer};
 use core::time::Duration;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smol::io::AsyncReadExt;
 use smol::{LocalExecutor, future};
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +23,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// Descriptors other than those of connections: standard streams, reactor, signals, listener, a file, the API server.
-const OWN_DESCRIPTORS: u64 = 32;
+const OWN_DESCRIPTORS: usize = 32;
 
 /// Serves until SIGTERM or SIGINT, then until the requests in flight have ended.
 ///
@@ -166,15 +165,9 @@ impl Server {
 /// Number of connections that the descriptor limit allows, after raising it to what all connections need: idle ones are
 /// evicted before descriptors run out.
 fn max_connections() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limits::WEBHOOK_CONNECTIONS as u64 + OWN_DESCRIPTORS;
-    if limit.current.is_some_and(|current| current < wanted) {
-        let current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
-        let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
-    }
-    let available = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
-    let for_connections = available.min(wanted).saturating_sub(OWN_DESCRIPTORS);
-    usize::try_from(for_connections).unwrap_or_default().max(1)
+    let wanted = limits::WEBHOOK_CONNECTIONS + OWN_DESCRIPTORS;
+    let available = net::raise_descriptor_limit(wanted).min(wanted);
+    available.saturating_sub(OWN_DESCRIPTORS).max(1)
 }
 
 /// The flags of the address.
