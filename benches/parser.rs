@@ -3,7 +3,7 @@
 //! callgrind counts them, so a busy machine does no harm: the bench runs itself under valgrind, once
 //! with many rounds of a case and once with none, and takes the difference. Ours does its whole job,
 //! limits, `Host` and framing included; httparse finds the fields. Prints a table and writes
-//! `target/bench/parser.json`. Without valgrind it says so and compares times instead.
+//! `target/bench/parser.json`. Without valgrind it reports that and compares times instead.
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    // cargo adds a `--bench` of its own.
+    // cargo adds its own `--bench`.
     let parts: Vec<&str> = arguments
         .iter()
         .map(String::as_str)

@@ -80,7 +80,7 @@ fn pair(folder: &Folder, identity: &Identity) -> Vec<String> {
     vec![flag("client-cert", &chain), flag("client-key", &key)]
 }
 
-/// An app that lets in whom this authority knows, and says 200.
+/// An app that requires a certificate of this authority and answers 200.
 fn demanding(clients: &Authority) -> FakeApp {
     let app = FakeApp::secure(Identity::self_signed().security(&[], Some(clients)));
     app.otherwise(answer(FINE));

@@ -1,4 +1,4 @@
-//! Istio's health-check guide end to end: a pod in a network namespace of its own, under Istio's
+//! Istio's health-check guide end to end: a pod in its own network namespace, under Istio's
 //! rules, with a real Envoy that demands client certificates, probed from the node by kubelet's code.
 
 mod mesh;

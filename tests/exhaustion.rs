@@ -1,5 +1,5 @@
 //! Floods, memory and descriptors that run out. Whatever comes, the agent stays up, loses no probe it
-//! accepted and gives everything back.
+//! accepted and releases everything.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -66,7 +66,7 @@ fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
 /// Connections of a flood at least, and probes during it.
 const FLOOD: (usize, usize) = (2_000, 50);
 
-/// Floods until both counts are reached; gives the probes, every one of which was answered 200.
+/// Floods until both counts are reached. Returns the number of probes; every one was answered 200.
 fn probe_during_a_flood(agent: &Agent) -> usize {
     // kubelet's head follows its connect at once; a test thread that is preempted in between would
     // be one more idle connection, and rightly reset. So the flood holds still for that moment.
@@ -135,7 +135,7 @@ fn memory_never_exceeds_that_of_all_slots_busy() {
     // An emulator's memory is its own: what it translated stays.
     assert!(
         after <= high || is_emulated(),
-        "{after} KiB of its own, {high} KiB with every slot busy"
+        "{after} KiB of anonymous memory, {high} KiB with every slot busy"
     );
 }
 
@@ -151,7 +151,7 @@ fn with_few_descriptors_it_lowers_its_limits_and_warns() {
     );
     logged(&agent, "level=warn");
     probe(&agent, READYZ).assert_is(200);
-    // Probes until it says no; two descriptors each, so far fewer than there are slots.
+    // Probes until one is rejected; two descriptors each, so far fewer than there are slots.
     let mut held = Vec::new();
     let full = loop {
         let mut stream = send(agent.addr(), &get(LIVEZ));

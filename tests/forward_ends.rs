@@ -1,5 +1,5 @@
-//! How a forwarded connection ends when a side is silent, stuck or gone: neither too late, since its
-//! place is wanted, nor too early, since its bytes are.
+//! How a forwarded connection ends when a side is silent, stuck or gone: neither too late, so that its
+//! slot is free, nor too early, so that no bytes are lost.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -50,7 +50,7 @@ fn a_reset_of_one_side_resets_the_other() {
 }
 
 /// What kubelet's timeout leaves behind when the app hangs: a client that ended, and an app that does
-/// not say a word. One whose app still answers goes on meanwhile.
+/// not say a word. One whose app still answers continues meanwhile.
 fn a_silent_half_closed_connection_times_out_sooner() {
     assert!(FORWARD_HALF_CLOSED_TIME < FORWARD_IDLE_TIME);
     let fixture = fixture(&[]);
@@ -63,15 +63,15 @@ fn a_silent_half_closed_connection_times_out_sooner() {
     drop(timed_out);
     assert_eq!(read_to_end(&mut hung).end, End::Fin);
     let bound = FORWARD_HALF_CLOSED_TIME + WAIT_LIMIT;
-    until_within(bound, "the hung app's place is given back", || {
-        app.write_all(b"x").expect("the answer goes on");
+    until_within(bound, "the hung app's slot is released", || {
+        app.write_all(b"x").expect("the answer continues");
         client.read_exact(&mut [0]).expect("passed back");
         (fixture.agent.descriptors() == before).then_some(())
     });
     let took = since.elapsed();
     assert!(took >= FORWARD_HALF_CLOSED_TIME, "cut off after {took:?}");
     // Its own 30 s are over as well, but for the bytes that moved.
-    app.write_all(b"end").expect("the answer goes on");
+    app.write_all(b"end").expect("the answer continues");
     client.read_exact(&mut [0; 3]).expect("passed back");
 }
 
@@ -118,7 +118,7 @@ fn fill(from: &mut TcpStream) {
             Ok(len) => sent += len,
             Err(e) => break e.kind(),
         }
-        assert!(sent < 64 << 20, "64 MiB and nobody reads");
+        assert!(sent < 64 << 20, "64 MiB and no reader");
     };
     assert_eq!(stopped, ErrorKind::WouldBlock);
 }
@@ -131,7 +131,7 @@ fn fill_the_agent(from: &mut TcpStream) -> usize {
     while within(Duration::from_millis(200), || !waits()) {
         from.write_all(&CHUNK).expect("there is room");
         sent += CHUNK.len();
-        assert!(sent < 64 << 20, "64 MiB and nobody reads");
+        assert!(sent < 64 << 20, "64 MiB and no reader");
     }
     sent
 }

@@ -110,7 +110,7 @@ fn a_full_forward_is_logged_once() {
 }
 
 fn an_address_that_is_not_local_is_reported() {
-    // A documentation address (RFC 5737): nobody has it.
+    // A documentation address (RFC 5737): no host has it.
     let fixture = fixture(&["--source-ip", "192.0.2.1"]);
     assert_eq!(end_of(&fixture.forward, b""), End::Reset);
     let line = logged(&fixture.agent, "msg=\"forward failing\"");

@@ -136,7 +136,11 @@ fn each_forward_keeps_a_reserved_slot() {
         assert_eq!(end_of(entry, b""), End::Reset, "all are taken");
     }
     drop(modest);
-    assert_eq!(end_of(&two.entries[0], b""), End::Reset, "it is still kept");
+    assert_eq!(
+        end_of(&two.entries[0], b""),
+        End::Reset,
+        "it is still reserved"
+    );
     let _modest = until("its place is free again", || two.pair_if_room(1));
     drop(greedy.pop());
     // Slots that are not reserved go to the first to connect.

@@ -13,7 +13,7 @@ use crate::support::frames::{END_STREAM, head, headers, settings};
 use crate::support::observe::{logged, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{get, probe, read_to_end, send};
-use crate::support::scripted::{Action, Scripted, send as says};
+use crate::support::scripted::{Action, Scripted, send as send_bytes};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -119,7 +119,7 @@ fn an_app_that_floods_before_the_call_does_not_delay_others() {
         let flood = Action::Step(Step::Flood(vec![0; 1 << 20], u64::MAX));
         let security = Identity::self_signed().security(&["h2"], None);
         let security = security.filter(|_| !mode.is_empty());
-        let app = Scripted::start(security, vec![vec![says(first), flood]]);
+        let app = Scripted::start(security, vec![vec![send_bytes(first), flood]]);
         let members = format!(
             r#""grpc":{{"port":{}{mode}}},"timeoutSeconds":2"#,
             app.port()

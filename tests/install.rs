@@ -78,14 +78,14 @@ impl Folder {
             .collect()
     }
 
-    /// Holds that the copy is there, whole, and alone.
+    /// Asserts that the folder contains the whole copy and nothing else.
     #[track_caller]
     fn assert_installed(&self, ended: &Ended) {
         self.assert_copied(ended);
         assert_eq!(self.names(), ["probelet"]);
     }
 
-    /// Holds that the copy is there and whole.
+    /// Asserts that the copy is complete.
     #[track_caller]
     fn assert_copied(&self, ended: &Ended) {
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
@@ -199,7 +199,7 @@ fn a_copy_that_is_there_already_stays_as_it_is() {
     let first = number();
     folder.assert_installed(&folder.install());
     assert_eq!(number(), first);
-    // One that nobody may run, and one of which a byte is another, are replaced.
+    // One that is not executable, and one with a changed byte, are replaced.
     fs::set_permissions(folder.file(), Permissions::from_mode(0o644)).expect("our copy");
     folder.assert_installed(&folder.install());
     let mut bytes = fs::read(folder.file()).expect("the copy");

@@ -203,7 +203,7 @@ fn a_port_in_use_is_named_and_nothing_is_served() {
         assert!(log.contains(flag), "{flag} is to be named: {log}");
         assert!(
             !log.contains("msg=listening"),
-            "says it listens and does not: {log}"
+            "logs that it listens and does not: {log}"
         );
     }
 }
@@ -250,7 +250,7 @@ fn works_as_pid_1() {
 
 fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
     let app = App::start(Reply::Status(200));
-    // What socket(AF_INET6) says on such a kernel. `-D`: the agent is our child, not strace's.
+    // The error of socket(AF_INET6) on such a kernel. `-D`: the agent is our child, not strace's.
     let inject = "inject=socket:error=EAFNOSUPPORT:when=1";
     let without = [
         "strace",

@@ -258,7 +258,7 @@ fn json_lines_are_json() {
         let object: &std::collections::HashMap<String, JsonValue> = value.get().expect("an object");
         let text = |key: &str| object.get(key).and_then(|v| v.get::<String>()).cloned();
         assert!(text("level").is_some(), "{line}");
-        words.push(text("msg").expect("every line says what it is about"));
+        words.push(text("msg").expect("every line has a msg"));
         if words.last().is_some_and(|w| w == "failing") {
             assert_eq!(text("path").as_deref(), Some(LIVEZ), "{line}");
             assert_eq!(
@@ -284,7 +284,7 @@ fn a_path_too_long_for_a_line_is_truncated() {
         assert!(line.contains(&path[..100]), "{line}");
         assert!(
             line.contains("200"),
-            "what follows the path is there too: {line}"
+            "the fields after the path are not lost: {line}"
         );
         let is_whole = if format == "json" {
             line.parse::<JsonValue>().is_ok()

@@ -130,7 +130,7 @@ fn bytes_pass_unchanged_both_ways_at_once() {
         thread::spawn(move || {
             let mut got = Vec::new();
             end.read_to_end(&mut got).expect("ends with a FIN");
-            // Not `assert_eq`: nobody reads a diff of megabytes.
+            // Not `assert_eq`: a diff of megabytes is of no use.
             assert!(
                 got == expect,
                 "{} bytes came of {}, or not the same",
@@ -197,7 +197,7 @@ fn the_end_of_the_apps_bytes_leaves_the_request_open() {
     assert_half_close(app, client);
 }
 
-/// `first` ends its direction; the other way goes on until `second` ends it too.
+/// `first` ends its direction; the other way continues until `second` ends it too.
 fn assert_half_close(mut first: TcpStream, mut second: TcpStream) {
     first.write_all(b"all I have to say").expect("sent");
     first.shutdown(Shutdown::Write).expect("FIN");
@@ -231,7 +231,7 @@ fn a_reader_that_stops_stops_the_writer() {
         }
         assert!(
             sent < 64 << 20,
-            "64 MiB went into a forward nobody reads from"
+            "64 MiB went into a forward without a reader"
         );
     };
     assert_eq!(
@@ -317,7 +317,7 @@ pub(crate) fn end_of(forward: &Entry, request: &[u8]) -> End {
         return End::Reset;
     }
     let answer = read_to_end(&mut stream);
-    assert_eq!(text(&answer.bytes), "", "an answer nobody should get");
+    assert_eq!(text(&answer.bytes), "", "an unexpected answer");
     answer.end
 }
 

@@ -1,4 +1,4 @@
-//! Request heads as nobody should send them: malformed, too large, in any number of pieces, too slow.
+//! Request heads that no client should send: malformed, too large, in any number of pieces, too slow.
 //! Each gets its verdict, and the verdict arrives.
 
 use std::io::Write;
@@ -59,7 +59,7 @@ fn malformed_heads_get_400() {
     for head in cases {
         assert_says(&agent, head.as_bytes(), 400);
     }
-    assert_eq!(app.requests(), 0, "nothing malformed goes on to the app");
+    assert_eq!(app.requests(), 0, "nothing malformed reaches the app");
 }
 
 fn heads_that_are_legal_but_rare_are_answered() {
@@ -133,7 +133,7 @@ fn every_split_of_a_head_gets_the_same_answer() {
     for request in [get(LIVEZ), bad] {
         let expected = exchange(agent.addr(), &request).bytes;
         let splits: Vec<_> = (1..request.len()).collect();
-        // Half as many at once as there are slots: nobody has to make room.
+        // Half as many at once as there are slots: none is evicted.
         for splits in splits.chunks(PROBE_SLOTS / 2) {
             let first = |at: &usize| send(agent.addr(), &request[..*at]);
             let mut streams: Vec<_> = splits.iter().map(first).collect();

@@ -1,4 +1,4 @@
-//! The webhook as a process, and requests to it over TLS by connections that are kept.
+//! The webhook as a process, and requests to it over TLS on persistent connections.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -28,7 +28,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// One with a certificate of its own, once it listens.
+    /// Starts one with a self-signed certificate and waits until it listens.
     pub fn start() -> Outcome<Webhook> {
         let folder = env::temp_dir().join(format!("probelet-bench-{}", process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -128,7 +128,7 @@ fn certificate(folder: &std::path::Path) -> Outcome<Arc<ClientConfig>> {
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
-/// A connection that is kept.
+/// A persistent connection.
 pub struct Line(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
 impl Line {

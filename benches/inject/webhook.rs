@@ -68,7 +68,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
     let spread = |samples: &[f64]| Spread::of(samples).ok_or("no rounds".to_owned());
     Ok(vec![
         Figure::new(
-            "CPU of an admission, on a connection that is kept",
+            "CPU of an admission, on a persistent connection",
             spread(&admissions)?,
             "us",
         ),

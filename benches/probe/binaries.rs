@@ -91,7 +91,7 @@ fn by_script(variable: &str, options: &[&str], folder: &str) -> Outcome<Built> {
     Ok(built)
 }
 
-/// The `--release` build without encryption on this toolchain, static if the musl target is there.
+/// The `--release` build without TLS on this toolchain, static if the musl target is installed.
 pub fn plain() -> Outcome<Built> {
     by_cargo(&["--no-default-features"], "bench-plain")
 }

@@ -38,7 +38,7 @@ pub enum Prober {
         /// The head.
         head: String,
     },
-    /// A child that probes the app each time it gets a byte, and gives it back when done.
+    /// A child that probes the app for each byte and answers with a byte.
     Child(File, File),
 }
 

@@ -272,7 +272,7 @@ fn within(cgroup: &Cgroup, command: &Command) -> Command {
 }
 
 impl Running {
-    /// Looks again for processes it started: nginx listens before its worker is there.
+    /// Updates the list of its processes: nginx listens before its worker has started.
     pub fn look_for_children(&mut self) {
         self.processes = proc::family(self.child.id());
     }
@@ -303,7 +303,7 @@ impl Drop for Running {
     }
 }
 
-/// A port nobody listens on, below the range from which clients are given theirs.
+/// A free port, below the range from which clients are given theirs.
 pub fn free_port() -> Outcome<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 100) as u16 * 100;

@@ -16,7 +16,7 @@
 
 enum { FDS = 1024, ANSWER = 4096, HEAD = 16384 };
 
-// Indexed by the descriptor that is waited for. Pages nobody touches cost nothing.
+// Indexed by the descriptor that is waited for. Untouched pages cost nothing.
 static struct {
     int client; // of a connection to the app; -1: the descriptor is the client's own
     int len;

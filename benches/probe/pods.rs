@@ -1,4 +1,4 @@
-//! What one more pod costs a node: many agents side by side, each in a memory cgroup of its own.
+//! What one more pod costs a node: many agents at once, each in its own memory cgroup.
 
 use std::path::Path;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What the kernel says of a process: memory, threads, nanoseconds of CPU.
+//! The kernel's figures of a process: memory, threads, nanoseconds of CPU.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The servers behind the contestants, each in a child process of its own: this binary, started
+//! The servers that the contestants probe, each in its own child process: this binary, started
 //! again with a role as its first argument.
 
 use std::collections::HashMap;

@@ -44,7 +44,7 @@ impl App {
     }
 }
 
-/// Binds, or says which port is in the way and who wanted it.
+/// Binds, or names the port that is in use and what needs it.
 pub fn bind(addr: SocketAddr, who: &str) -> Result<TcpListener, String> {
     TcpListener::bind(addr).map_err(|error| format!("{who} cannot listen on {addr}: {error}"))
 }
@@ -59,7 +59,7 @@ fn serve(listener: &TcpListener, mood: &Mutex<Mood>) {
     }
 }
 
-/// One request. A client that goes away ends it, which is nobody's loss.
+/// One request. A client that goes away ends it, which is not an error.
 fn answer(mut stream: TcpStream, mood: Mood) -> Option<()> {
     let path = read_path(&mut stream)?;
     let (status, body) = match mood {

@@ -1,10 +1,10 @@
-//! kubelet's side: a GET on a connection of its own.
+//! kubelet's side: a GET on its own connection.
 
 use std::io::{Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// `timeoutSeconds` of a probe that says nothing of it.
+/// `timeoutSeconds` of a probe that has none.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Go's words for bytes that are no HTTP.

@@ -102,7 +102,7 @@ fn line([app, request, how, gets, means]: [&str; 5]) {
     println!("{app:9}{request:40}{how:18}{gets:12}{means}");
 }
 
-/// Runs an agent in a thread of its own and waits until it says that it is ready.
+/// Runs an agent in its own thread and waits until it is ready.
 fn start_probelet(status: SocketAddr, flags: &[(&str, &str)]) -> Result<(), String> {
     let port = status.port().to_string();
     let mut args = vec!["run", "--log-level", "error", "--status-port", &port];

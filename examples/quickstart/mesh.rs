@@ -1,4 +1,4 @@
-//! The mesh's part: a proxy that demands a client certificate on 127.0.0.2:8001 and hands what
+//! The mesh's part: a proxy that requires a client certificate on 127.0.0.2:8001 and hands what
 //! comes with one to the app in plaintext; and another service of the mesh, which has one.
 
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::{app, kubelet};
 pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 pub const MTLS: SocketAddr = SocketAddr::new(POD, 8001);
 
-/// Starts the proxy, and gives the GET of a peer that it trusts.
+/// Starts the proxy; returns the GET of a peer that it trusts.
 pub fn start() -> Result<impl Fn(&str) -> kubelet::Answer, String> {
     let (server, client) = identities().map_err(|error| format!("certificates: {error}"))?;
     let listener = app::bind(MTLS, "the mesh's proxy")?;

@@ -1,5 +1,5 @@
 //! A second app, which does its own mutual TLS on 127.0.0.1:8443: no proxy before it, and without a
-//! certificate no answer. The client's lies in a temporary folder, as PEM files.
+//! certificate no answer. The client's is in a temporary folder, as PEM files.
 
 use std::fs;
 use std::io::Write;
@@ -36,7 +36,7 @@ impl Drop for Files {
     }
 }
 
-/// Starts the app, and gives the files of the one client that it trusts.
+/// Starts the app; returns the files of the one client that it trusts.
 pub fn start() -> Result<Files, String> {
     let folder = format!("probelet-quickstart-{}", std::process::id());
     let files = Files(std::env::temp_dir().join(folder));

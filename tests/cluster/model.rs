@@ -182,7 +182,7 @@ impl Cluster {
     }
 }
 
-/// A pod with the labels and annotations of a case and a name of its own.
+/// A pod with the labels and annotations of a case and its own name.
 fn named(pod: &Value, case: &str) -> Value {
     let mut pod = pod.clone();
     let name = case.replace(", ", "-").replace(' ', "-").to_lowercase();
@@ -207,7 +207,7 @@ fn errors(pod: &Value) -> Vec<String> {
     errors
 }
 
-/// The pods that a function makes of the valid cases are defaulted as the model says.
+/// The pods that a function makes of the valid cases are defaulted as in the model.
 fn has_defaults(
     cluster: &Cluster,
     cases: impl Iterator<Item = Case>,

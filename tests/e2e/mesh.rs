@@ -79,7 +79,7 @@ impl Drop for Envoy {
 }
 
 /// The inbound half of Istio's proxy under `PeerAuthentication` STRICT: whatever the rules divert
-/// comes to 15006, must be mutual TLS, and goes on to where it was sent, from 127.0.0.6. What was sent
+/// comes to 15006, must be mutual TLS, and is passed to its original destination, from 127.0.0.6. What was sent
 /// to 15006 itself would go round for ever and ends.
 const CONFIG: &str = r#"{"static_resources": {
   "listeners": [{

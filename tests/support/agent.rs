@@ -151,7 +151,7 @@ fn is_listening(line: &str) -> bool {
     line.contains("msg=listening") || line.contains("\"msg\":\"listening\"")
 }
 
-/// Waits for a child; ends it and says nothing when it takes too long.
+/// Waits for a child; kills it when it takes too long.
 fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
     let mut status = None;
     within(WAIT_LIMIT, || {

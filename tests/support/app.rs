@@ -22,7 +22,7 @@ pub enum Reply {
     Status(u16),
     /// Nothing, until another answer is set.
     Hold,
-    /// Closes without a word.
+    /// Closes without an answer.
     Close,
     /// Redirects to this port.
     RedirectTo(u16),
@@ -49,7 +49,7 @@ struct Shared {
 }
 
 impl App {
-    /// An app on a port of its own.
+    /// An app on a free port.
     pub fn start(answer: Reply) -> App {
         let listener = Async::<TcpListener>::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.get_ref().local_addr().expect("bound").port();

@@ -18,7 +18,7 @@ pub fn injector() -> String {
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet-inject").into())
 }
 
-/// How a binary is started: by itself, or by what `PROBELET_TEST_RUNNER` says.
+/// How a binary is started: by itself, or by `PROBELET_TEST_RUNNER`.
 pub fn words(binary: &str) -> Vec<String> {
     let runner = std::env::var("PROBELET_TEST_RUNNER").unwrap_or_default();
     let runner = runner.split_whitespace().map(String::from);
@@ -140,7 +140,7 @@ impl Result {
         }
     }
 
-    /// Whether the app is well; the exit code says the same.
+    /// Whether the app is healthy; the exit code must agree.
     #[track_caller]
     pub fn is_healthy(&self) -> bool {
         let JsonValue::Boolean(healthy) = self.members["healthy"] else {

@@ -24,7 +24,7 @@ pub enum Step {
     Pause(Duration),
     /// Does nothing until the client closes.
     Hold,
-    /// Goes on when the request has this field line, else says 401.
+    /// Continues if the request has this field line, else answers 401.
     Demand(&'static str),
     /// Closes with a reset; without it the end of the script is a clean close.
     Reset,
@@ -104,12 +104,12 @@ impl FakeApp {
         self.addr().port()
     }
 
-    /// What to do for a path.
+    /// Sets the script of a path.
     pub fn on(&self, path: &str, script: Script) {
         lock(&self.shared.scripts).insert(path.into(), Arc::new(script));
     }
 
-    /// What to do for every path without a script.
+    /// Sets the script of every other path.
     pub fn otherwise(&self, script: Script) {
         *lock(&self.shared.otherwise) = Some(Arc::new(script));
     }
@@ -139,7 +139,7 @@ impl FakeApp {
         self.seen().into_iter().filter(|s| s.path == path).collect()
     }
 
-    /// Forgets what it saw and gives it back.
+    /// Takes the recorded requests.
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut lock(&self.shared.seen))
     }

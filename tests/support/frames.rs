@@ -44,7 +44,7 @@ pub fn settings(pairs: &[(u16, u32)]) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &payload)
 }
 
-/// What a server says first, and its word on the client's SETTINGS.
+/// A server's SETTINGS, and its acknowledgement of the client's.
 pub fn greeting() -> Vec<u8> {
     [settings(&[]), frame(SETTINGS, ACK, 0, &[])].concat()
 }

@@ -53,7 +53,7 @@ impl Answer {
             .map_or(&[], |head| &self.bytes[head.len() + 4..])
     }
 
-    /// Whether the body is as long as `Content-Length` says.
+    /// Whether the body has the length of `Content-Length`.
     pub fn is_whole(&self) -> bool {
         self.field("content-length").and_then(|v| v.parse().ok()) == Some(self.body().len())
     }

@@ -130,7 +130,7 @@ impl ProbeRequest {
 pub struct Verdict {
     /// `success`, `warning`, `failure` or `unknown`.
     pub result: String,
-    /// What the event says, or the body.
+    /// The text of the event, or the body.
     pub text: String,
     /// Not empty: the probe erred three times and moves no threshold.
     pub error: String,
@@ -278,7 +278,7 @@ fn built() -> Result<PathBuf, String> {
 /// quick.
 ///
 /// # Errors
-/// With what Go says.
+/// With Go's output.
 pub fn build(package: &str, name: &str) -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubelet");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

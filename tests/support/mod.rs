@@ -41,7 +41,7 @@ pub const TLS: bool = cfg!(feature = "tls");
 /// The result of a test: what libtest-mimic takes.
 pub type Outcome = Result<(), libtest_mimic::Failed>;
 
-/// Polls until `holds` or the time is over; says whether it holds.
+/// Polls until `holds` or the time is over. Returns whether it holds.
 pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + time;
     loop {

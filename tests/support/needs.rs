@@ -1,4 +1,4 @@
-//! What a test needs of the machine. Where it is missing the test shows as ignored and says why;
+//! What a test needs of the machine. Where it is missing the test is ignored, with the reason;
 //! with `PROBELET_TEST_NO_SKIP=1` it fails instead.
 
 use super::Outcome;
@@ -23,7 +23,7 @@ pub enum Need {
     File(&'static str),
 }
 
-/// A trial that runs only where all of `all` is there.
+/// A trial that runs only where all of `all` is available.
 pub fn needs(all: &[Need], name: &str, body: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
     let missing: Vec<String> = all.iter().filter_map(Need::missing).collect();
     if missing.is_empty() {

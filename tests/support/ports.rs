@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A port of all addresses that nobody else gets: a socket is bound to it and never listens, so
+/// A port of all addresses that no other process gets: a socket is bound to it and never listens, so
 /// connecting is refused, and another socket with `SO_REUSEADDR` may still listen there.
 #[derive(Debug)]
 pub struct Reserved {

@@ -1,5 +1,5 @@
 //! Connections by hand: what an HTTP client smooths over (a reset after the answer, a head in two
-//! parts, a client that says nothing) is what the tests of faults are about.
+//! parts, a client that sends nothing) is what the tests of faults are about.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -45,7 +45,7 @@ impl Answer {
         assert_eq!(
             String::from_utf8_lossy(&self.bytes),
             "",
-            "an answer nobody should get"
+            "an unexpected answer"
         );
         assert_ne!(self.end, End::Open, "neither answered nor closed");
     }

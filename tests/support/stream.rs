@@ -21,7 +21,7 @@ pub enum ServerStream {
 }
 
 impl ServerStream {
-    /// Shakes hands, where that is due.
+    /// Completes the handshake, if there is TLS.
     ///
     /// # Errors
     /// When the handshake fails; the client has received an alert.
@@ -77,8 +77,8 @@ impl ServerStream {
         tcp.write_all(bytes)
     }
 
-    /// Waits for the client to close, for so long at most, and throws away what it sends; says
-    /// whether it did.
+    /// Waits for the client to close, for so long at most, and discards what it sends. Returns
+    /// whether it closed.
     pub fn wait_for_close(&mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut ignored = [0; 4096];
@@ -115,7 +115,7 @@ impl ServerStream {
     }
 }
 
-/// Whether an error says no more than that nothing came in time.
+/// Whether an error means only that nothing came in time.
 pub fn is_wait(error: &Error) -> bool {
     matches!(
         error.kind(),

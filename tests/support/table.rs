@@ -43,7 +43,7 @@ pub fn agent_with(table: &Table, args: &[&str]) -> Agent {
     start(Setup::new(), table, args)
 }
 
-/// An agent with this table and these arguments, of a setup that says more.
+/// An agent with this setup, table and arguments.
 #[track_caller]
 pub fn start(setup: Setup, table: &Table, args: &[&str]) -> Agent {
     let setup = args

@@ -37,7 +37,7 @@ pub fn serve(fault_app: &FaultApp) -> [(String, String); PROBERS] {
     [PROBE, HOOK].map(|path| (path.to_owned(), case.prober()))
 }
 
-/// The memory of its own of each agent, in KiB, with every slot holding the most it may: a head of 15 KiB, and long
+/// The anonymous memory of each agent, in KiB, with every slot holding the most it may: a head of 15 KiB, and long
 /// redirects after it that keep a long name.
 pub fn memory(fixture: &Fixture, fault_app: &FaultApp) -> Result<Vec<u64>, String> {
     let app = &fault_app.app;

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The case gives its code, well within kubelet's deadline.
+/// The case gets its code, well within kubelet's deadline.
 pub fn check(fixture: &Fixture, name: &str) -> Outcome {
     Ok(fixture.run(name, check_code)?)
 }
@@ -114,14 +114,14 @@ fn check_busy_memory(
     for (mark, resident) in marks.into_iter().zip(memory(fixture)?) {
         if resident > mark + TLS_KIB {
             return Err(format!(
-                "{resident} KiB of its own, with all slots busy {mark}"
+                "{resident} KiB of anonymous memory, with all slots busy {mark}"
             ));
         }
     }
     Ok(wrong)
 }
 
-/// Memory of its own that an agent of a debug build has at the most, relocated data included.
+/// Anonymous memory that an agent of a debug build has at most, relocated data included.
 const OWN_KIB: u64 = 2 * 1024;
 
 /// How much more than at the end it may have had in between.
@@ -141,7 +141,7 @@ fn check_growth(fixture: &Fixture, round: impl Fn() -> Vec<String>) -> Result<Ve
     for (before, after) in warm.into_iter().zip(memory(fixture)?) {
         let grown = after.saturating_sub(before);
         if grown > GROWTH_KIB || after > OWN_KIB {
-            return Err(format!("{before} KiB of its own, then {after}"));
+            return Err(format!("{before} KiB of anonymous memory, then {after}"));
         }
     }
     for agent in &fixture.agents {

@@ -1,4 +1,4 @@
-//! The kept list of cases where kubelet's verdict through the agent may differ from its verdict of
+//! The list of cases where kubelet's verdict through the agent may differ from its verdict of
 //! the app, and the only kinds a difference can be of.
 
 use crate::support::{Outcome, TLS};
@@ -28,7 +28,7 @@ enum Kind {
     CodeTellsMore,
     /// The app answers before the timeout, but after the agent's deadline.
     InsideDeadlineMargin,
-    /// kubelet shakes hands with what rustls cannot reach.
+    /// kubelet completes a handshake that rustls cannot.
     TlsLimit,
 }
 

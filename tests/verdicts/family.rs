@@ -1,4 +1,4 @@
-//! Families of fault cases: each case is a trial of its own, named for the fault, and the trials of a family share one
+//! Families of fault cases: each case is its own trial, named for the fault, and the trials of a family share one
 //! fixture, which the first of them opens and the last one closes.
 
 use super::fixture::Fixture;

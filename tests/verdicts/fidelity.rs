@@ -12,7 +12,7 @@ use tinyjson::JsonValue;
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// Where a header of the pod's manifest ends up once its probe is rewritten.
+/// The place of a header of the pod's manifest after its probe is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     /// Both in the rewritten probe and in the table: Istio's way.
@@ -280,7 +280,7 @@ const USER_AGENTS: &[Headers] = &[
     &[("user-agent", "me/1.0"), ("User-Agent", "you/1.0")],
 ];
 
-/// The headers of the manifest arrive as kubelet would send them, wherever they are kept.
+/// The headers of the manifest arrive as kubelet would send them, in the probe, in the table, or in both.
 pub fn headers() -> Outcome {
     let case = |headers, held| Case {
         headers,
@@ -339,7 +339,7 @@ const FOLLOWED: &[Headers] = &[
     &[("Authorization", ""), ("authorization", "Bearer token")],
 ];
 
-/// A redirect that is followed brings the request kubelet would have followed it with.
+/// The request that follows a redirect is the one that kubelet would send.
 pub fn redirects() -> Outcome {
     let case = |headers, location: &str, code, path: &str| Case {
         headers,

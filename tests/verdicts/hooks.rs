@@ -200,7 +200,7 @@ fn with_script(script: Vec<Step>) -> Result<(FaultApp, Agent), String> {
     Ok((app, agent))
 }
 
-/// A drain of several seconds is normal, whatever `timeoutSeconds` says.
+/// A drain of several seconds is normal, whatever `timeoutSeconds` is.
 pub fn outlasts_its_timeout() -> Outcome {
     let slow = vec![Step::Pause(Duration::from_secs(3)), send(FINE)];
     let (fault_app, agent) = with_script(slow)?;

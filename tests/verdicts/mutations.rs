@@ -10,7 +10,7 @@ use crate::support::kubelet::{Kubelet, ProbeRequest};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// Answers under way at once, each on a path of its own.
+/// Answers under way at once, each on its own path.
 const AT_ONCE: usize = 8;
 
 const ANSWERS: &[&str] = &[

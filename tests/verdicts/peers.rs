@@ -27,7 +27,7 @@ fn start(
     Ok(Box::new(port))
 }
 
-/// Adds cases. A peer is a process of its own, and slow on a busy machine: only those that are to be late have no
+/// Adds cases. A peer is a separate process, and slow on a busy machine: only those that are to be late have no
 /// more than a second.
 fn add(catalogue: &mut Catalogue, cases: Vec<FaultCase>) {
     for mut case in cases {

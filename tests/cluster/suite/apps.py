@@ -222,7 +222,7 @@ def node_addresses(cluster, report):
 
 
 def static_pod(cluster, report):
-    """The mirror pod of a static pod is not changed: kubelet runs what its file says."""
+    """The mirror pod of a static pod is not changed: kubelet runs the pod of the file."""
     manifest = cluster.folder / "static-pods/static.yaml"
     pod = web_pod("static")
     pod["metadata"]["namespace"] = "first-only"

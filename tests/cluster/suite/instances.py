@@ -1,5 +1,5 @@
 """Two more installations of the webhook, from the manifests of deploy/webhook, for tests that disturb it: one with a
-certificate from a Secret, as cert-manager provides it, and one with a CA of its own."""
+certificate from a Secret, as cert-manager provides it, and one with its own CA."""
 
 import base64
 import contextlib
@@ -19,13 +19,13 @@ SECRET = "probelet-sidecar-injector-tls"
 CLUSTER_SCOPED = ("ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration")
 DAY = 24 * 60 * 60
 RENEWAL_DELAY = 40  # seconds from signing the aged certificate to the last third of its lifetime
-# What the documentation gives to switch rewriting off; with the words exchanged it switches it on.
+# The documentation's example to switch rewriting off; with the words exchanged it switches it on.
 FLIP = ("kubectl get cm probelet-sidecar-injector -n $NAMESPACE -o yaml"
         " | sed -e 's/\"rewriteAppHTTPProbe\": {}/\"rewriteAppHTTPProbe\": {}/' | kubectl apply -f -")
 
 
 class Instance:
-    """An installation of its own: namespace, configuration and label value have its name."""
+    """A separate installation: namespace, configuration and label value have its name."""
 
     def __init__(self, cluster, overlay, name, replicas=1):
         self.cluster, self.namespace, self.pods = cluster, f"probelet-{name}", f"{name}-pods"
@@ -225,7 +225,7 @@ def finds(audit, pods, text):
 
 
 def own_authority(cluster, report):
-    """The CA that the webhook makes itself: kept, shared, replaced and renewed, with the rights of deploy/webhook."""
+    """The CA that the webhook makes itself: saved, shared, replaced and renewed, with the rights of deploy/webhook."""
     instance = Instance(cluster, "self-signed", "own", replicas=2)
     instance.install()
     report.check("own CA: pods are injected", wait_injected, cluster, instance.pods)

@@ -10,7 +10,7 @@ class Failed(Exception):
 
 
 class NotYet(Failed):
-    """A state that can change, so a wait goes on: no such pod, no connection."""
+    """A state that can change, so a wait continues: no such pod, no connection."""
 
 
 def wait_for(condition, seconds, what, details=lambda: ""):

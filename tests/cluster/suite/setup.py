@@ -86,7 +86,7 @@ class SecondWebhook:
 
 
 def install_webhook(cluster):
-    """As README.md says."""
+    """As in README.md."""
     cluster.kubectl("apply", "-k", str(cluster.repository / SELF_SIGNED))
     cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", SYSTEM, "--timeout=60s")
     wait_injected(cluster, "first-only")

@@ -173,7 +173,7 @@ fn below(bytes: Vec<u8>) -> Action {
     Action::Step(Step::SendBelow(bytes))
 }
 
-/// A record that nobody can decrypt.
+/// A record that cannot be decrypted.
 fn garbage() -> Vec<u8> {
     record(23, &[0; 40])
 }

@@ -1,5 +1,5 @@
 //! Envoy as a pod of a mesh has it: a listener in TLS that requires a certificate and answers by itself,
-//! in HTTP/1.1 or HTTP/2 as ALPN says.
+//! in HTTP/1.1 or HTTP/2 as ALPN selects.
 
 use super::Process;
 use crate::support::certs::{Authority, Folder, Identity};

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A server that answers every GET with a page of its own.
+/// A server that answers every GET with its own page.
 #[derive(Debug)]
 pub struct Server {
     _process: Process,
@@ -17,7 +17,7 @@ impl Server {
     /// Starts it with a certificate and its key, and more words of its command line.
     ///
     /// # Errors
-    /// When it does not say where it listens.
+    /// When it does not print where it listens.
     pub fn start(chain: &Path, key: &Path, words: &str) -> Result<Self, String> {
         let child = Command::new("openssl")
             .args(["s_server", "-www", "-accept", "127.0.0.1:0", "-cert_chain"])
@@ -57,7 +57,7 @@ impl Server {
 /// Runs a command of openssl's in a folder.
 ///
 /// # Errors
-/// With what it says, when it fails.
+/// With its output, when it fails.
 pub fn run(folder: &Path, words: &str) -> Result<(), String> {
     let output = Command::new("openssl")
         .args(words.split_whitespace())

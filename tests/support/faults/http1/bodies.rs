@@ -35,7 +35,7 @@ fn whole(cases: &mut HttpCases) {
     cases.respond("http-1.0-chunked", chunked, 200);
 }
 
-/// Servers that keep the connection open whatever the request says.
+/// Servers that keep the connection open whatever the request has.
 fn held(cases: &mut HttpCases) {
     let alive = "Connection: keep-alive\r\nContent-Length: 4\r\n\r\nfine";
     let whole = Expected::Status(200);
@@ -228,7 +228,7 @@ fn chunked_and_long(cases: &mut HttpCases) {
             Expected::Status(200)
         };
         cases.respond_and_hold(&format!("chunked-stalls-at-{size}"), &chunk, code);
-        // Go reads a chunk size ahead when it is there already, so what follows comes later.
+        // Go reads a chunk size ahead when it has arrived already, so the rest is sent later.
         let later = Step::Pause(Duration::from_millis(100));
         let script = vec![send(&chunk), later, send("zz\r\n")];
         cases.add(&format!("chunked-bad-at-{size}"), script, code);

@@ -86,7 +86,7 @@ fn late_parts(cases: &mut Http2Cases) {
     cases.add("greets-after-request", FINE, vec![script]);
 }
 
-/// A name, what comes of it, and what the app says.
+/// A name, the expected code, and the app's bytes.
 type Case = (&'static str, Expected, Vec<u8>);
 
 fn bad_frames(cases: &mut Http2Cases) {
