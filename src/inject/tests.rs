@@ -1,21 +1,21 @@
-//! Every rule of injection, on values; how documents are written is the concern of the layer below.
+//! The rules of injection, on JSON values. The tests of `manifest` cover source texts.
 
 use super::*;
 use crate::manifest::{Edit, apply, json_patch};
 use serde_json::json;
 
-mod again;
 mod annotations;
-mod decided;
-mod defaulted;
+mod eligibility;
+mod external_changes;
 mod first_version;
 mod forwards;
-mod hostile;
 mod kinds;
 mod probes;
-mod renamed;
+mod reinjection;
+mod renamed_containers;
 mod sidecar;
-mod undo;
+mod tampered_annotation;
+mod uninjection;
 
 fn settings() -> Settings {
     Settings {
@@ -36,7 +36,7 @@ fn report(document: &Value, task: Task, settings: &Settings) -> Report {
     reports.remove(0)
 }
 
-/// The document after its edits, done both ways.
+/// The document after its edits. Asserts that the JSON Patch yields the same.
 fn edited(document: &Value, edits: &[Edit]) -> Value {
     let mut after = document.clone();
     apply(&mut after, edits).unwrap_or_else(|misfit| panic!("{misfit:?} of {document}"));
@@ -44,7 +44,7 @@ fn edited(document: &Value, edits: &[Edit]) -> Value {
     after
 }
 
-/// RFC 6902, as far as it is used.
+/// Applies a JSON Patch (RFC 6902), as far as injection uses it.
 pub(crate) fn patched(document: &Value, patch: &Value) -> Value {
     let mut after = document.clone();
     for operation in patch.as_array().expect("a patch") {
@@ -52,22 +52,22 @@ pub(crate) fn patched(document: &Value, patch: &Value) -> Value {
         let value = match operation["op"].as_str() {
             Some("move") => {
                 let from = operation["from"].as_str().expect("a from");
-                take(&mut after, from)
+                remove_at(&mut after, from)
             }
             _ => operation["value"].clone(),
         };
         let op = operation["op"].as_str().expect("an op");
         if op == "remove" || op == "replace" {
-            take(&mut after, path);
+            remove_at(&mut after, path);
         }
         if op != "remove" {
-            put(&mut after, path, value);
+            insert_at(&mut after, path, value);
         }
     }
     after
 }
 
-fn above<'a>(document: &'a mut Value, path: &str) -> (&'a mut Value, String) {
+fn parent_of<'a>(document: &'a mut Value, path: &str) -> (&'a mut Value, String) {
     let (above, last) = path.rsplit_once('/').expect("no root");
     let last = last.replace("~1", "/").replace("~0", "~");
     (
@@ -78,23 +78,23 @@ fn above<'a>(document: &'a mut Value, path: &str) -> (&'a mut Value, String) {
     )
 }
 
-fn take(document: &mut Value, path: &str) -> Value {
-    match above(document, path) {
+fn remove_at(document: &mut Value, path: &str) -> Value {
+    match parent_of(document, path) {
         (Value::Object(map), key) => map.remove(&key).unwrap_or_else(|| panic!("{path}")),
         (Value::Array(items), index) => items.remove(index.parse().expect("an index")),
         (other, _) => panic!("{path} in {other}"),
     }
 }
 
-fn put(document: &mut Value, path: &str, value: Value) {
-    match above(document, path) {
+fn insert_at(document: &mut Value, path: &str, value: Value) {
+    match parent_of(document, path) {
         (Value::Object(map), key) => drop(map.insert(key, value)),
         (Value::Array(items), index) => items.insert(index.parse().expect("an index"), value),
         (other, _) => panic!("{path} in {other}"),
     }
 }
 
-fn with(document: &Value, settings: &Settings) -> Value {
+fn injected_with(document: &Value, settings: &Settings) -> Value {
     match report(document, Task::Inject, settings).verdict {
         Verdict::Edited { edits, .. } => edited(document, &edits),
         other => panic!("{other:?} of {document}"),
@@ -102,7 +102,7 @@ fn with(document: &Value, settings: &Settings) -> Value {
 }
 
 fn injected(document: &Value) -> Value {
-    with(document, &settings())
+    injected_with(document, &settings())
 }
 
 fn uninjected(document: &Value) -> Value {
@@ -115,7 +115,7 @@ fn uninjected(document: &Value) -> Value {
     }
 }
 
-fn what(document: &Value) -> String {
+fn effect_of(document: &Value) -> String {
     match report(document, Task::Inject, &settings()).verdict {
         Verdict::Edited {
             details, effect, ..
@@ -124,21 +124,21 @@ fn what(document: &Value) -> String {
     }
 }
 
-fn skipped(document: &Value) -> String {
+fn skip_reason(document: &Value) -> String {
     match report(document, Task::Inject, &settings()).verdict {
-        Verdict::Skipped(why) => why.into(),
+        Verdict::Skipped(reason) => reason.into(),
         other => panic!("{other:?} of {document}"),
     }
 }
 
-fn refused(document: &Value) -> String {
-    refusal(document, Task::Inject)
+fn refusal_reason(document: &Value) -> String {
+    refusal_reason_of(document, Task::Inject)
 }
 
-/// Why a task refuses a document.
-fn refusal(document: &Value, task: Task) -> String {
+/// The reason reason a task refuses a document.
+fn refusal_reason_of(document: &Value, task: Task) -> String {
     match report(document, task, &settings()).verdict {
-        Verdict::Refused(why) => why.into(),
+        Verdict::Refused(reason) => reason.into(),
         other => panic!("{other:?} of {document}"),
     }
 }
@@ -155,7 +155,7 @@ fn pod(containers: Value) -> Value {
     })
 }
 
-/// A pod whose one container has this livenessProbe.
+/// A pod with one container that has this livenessProbe.
 fn probed(probe: Value) -> Value {
     pod(json!([{"name": "web", "livenessProbe": probe}]))
 }
@@ -165,7 +165,7 @@ fn annotated(mut document: Value, annotations: Value) -> Value {
     document
 }
 
-/// The table of an injected pod.
+/// The table of probers of an injected pod.
 fn table(pod: &Value) -> String {
     let ours = LISTS
         .iter()
@@ -186,7 +186,7 @@ fn table(pod: &Value) -> String {
 const LISTS: [&str; 2] = ["initContainers", "containers"];
 
 #[test]
-fn a_deployment_is_injected_and_then_stays_as_it_is() {
+fn injecting_a_deployment_again_changes_nothing() {
     let document = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
         "spec": {"template": {
@@ -203,7 +203,7 @@ fn a_deployment_is_injected_and_then_stays_as_it_is() {
         (&*first.name, first.namespace.as_deref()),
         ("deployment/web", Some("shop"))
     );
-    assert_eq!(what(&document), "injected: livez, readyz");
+    assert_eq!(effect_of(&document), "injected: livez, readyz");
     let after = injected(&document);
     let spec = &after["spec"]["template"]["spec"];
     assert_eq!(

@@ -1,4 +1,4 @@
-//! `audit`: what is not injected and could be.
+//! `audit`: lists pods that are eligible and not injected.
 
 use super::{Folder, Runs, assert_refused, fed, pod, service, written};
 use crate::support::trials::trials;
@@ -6,14 +6,14 @@ use libtest_mimic::Trial;
 
 pub fn tests() -> Vec<Trial> {
     trials!["injector::audit":
-        what_is_bare_is_listed_and_nothing_else,
-        where_all_is_well_nothing_is_said,
-        json_has_an_object_a_line,
-        what_cannot_be_read_is_told_beside,
-        where_namespaces_are_there_only_labelled_ones_count,
-        what_nobody_would_inject_is_left_out,
-        an_annotation_in_the_wrong_place_is_told,
-        a_label_of_namespaces_is_a_key_and_a_value,
+        only_eligible_pods_are_listed,
+        without_eligible_pods_there_is_no_output,
+        json_output_has_one_object_per_line,
+        unreadable_documents_are_reported_with_the_list,
+        only_labelled_namespaces_are_audited,
+        ineligible_pods_are_not_listed,
+        a_misplaced_annotation_is_reported,
+        the_namespace_label_is_a_key_and_a_value,
     ]
 }
 
@@ -39,7 +39,7 @@ fn injected(folder: &Folder, pod: &str) -> String {
     written(&fed(&folder.0, &["file", "-f", "-"], pod)).into()
 }
 
-fn what_is_bare_is_listed_and_nothing_else() {
+fn only_eligible_pods_are_listed() {
     let folder = Folder::new();
     let exec = pod("exec").replace(
         "httpGet:\n        path: /ready\n        port: 8080",
@@ -67,14 +67,14 @@ fn what_is_bare_is_listed_and_nothing_else() {
     assert_eq!(ended.stderr, "");
 }
 
-fn where_all_is_well_nothing_is_said() {
+fn without_eligible_pods_there_is_no_output() {
     let folder = Folder::new();
     let pods = [injected(&folder, &owned("web-1")), service("web")];
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
     assert_eq!((written(&ended), &*ended.stderr), ("", ""));
 }
 
-fn json_has_an_object_a_line() {
+fn json_output_has_one_object_per_line() {
     let folder = Folder::new();
     let text = format!("{}---\n{}", owned("web-1"), pod("db"));
     let ended = fed(&folder.0, &["audit", "-f", "-", "--output", "json"], &text);
@@ -92,7 +92,7 @@ fn json_has_an_object_a_line() {
     assert!(lines[1]["namespace"].is_null());
 }
 
-fn what_cannot_be_read_is_told_beside() {
+fn unreadable_documents_are_reported_with_the_list() {
     let folder = Folder::new();
     let text = format!("a: ]\n---\n{}", pod("db"));
     let ended = fed(&folder.0, &["audit", "-f", "-"], &text);
@@ -116,7 +116,7 @@ fn within(namespace: &str, name: &str) -> String {
     pod(name).replacen("spec:", &format!("  namespace: {namespace}\nspec:"), 1)
 }
 
-fn where_namespaces_are_there_only_labelled_ones_count() {
+fn only_labelled_namespaces_are_audited() {
     let folder = Folder::new();
     let ours = namespace("shop", "probelet.dev/injection: enabled");
     let others = namespace("db", "probelet.dev/injection: disabled");
@@ -126,28 +126,28 @@ fn where_namespaces_are_there_only_labelled_ones_count() {
         within("lab", "x"),
         pod("bare"),
     ];
-    let told = "pod/web namespace=shop not injected: readyz would be rewritten\n";
+    let expected = "pod/web namespace=shop not injected: readyz would be rewritten\n";
     let in_front = [&[ours.clone(), others.clone()], &pods[..]].concat();
-    let behind = [&pods[..], &[ours.clone(), others]].concat();
-    for text in [list(&in_front), list(&behind), behind.join("---\n")] {
+    let after = [&pods[..], &[ours.clone(), others]].concat();
+    for text in [list(&in_front), list(&after), after.join("---\n")] {
         let ended = fed(&folder.0, &["audit", "-f", "-"], &text);
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-        assert_eq!((&*ended.stdout, &*ended.stderr), (told, ""));
+        assert_eq!((&*ended.stdout, &*ended.stderr), (expected, ""));
     }
     // Files count together.
     folder.write("pods.yaml", &list(&pods));
     folder.write("ns.yaml", &ours);
     let ended = folder.run(&["audit", "-f", "pods.yaml", "-f", "ns.yaml"]);
-    assert_eq!(ended.stdout, told);
+    assert_eq!(ended.stdout, expected);
     let all_is_well = list(&[namespace("shop", "a: b"), within("shop", "web")]);
     let ended = fed(&folder.0, &["audit", "-f", "-"], &all_is_well);
     assert_eq!(written(&ended), "");
     let args = ["audit", "-f", "-", "--namespace-label", "a=b"];
     let ended = fed(&folder.0, &args, &all_is_well);
-    assert_eq!(ended.stdout, told);
+    assert_eq!(ended.stdout, expected);
 }
 
-fn what_nobody_would_inject_is_left_out() {
+fn ineligible_pods_are_not_listed() {
     let folder = Folder::new();
     let ended_as = |phase: &str| pod("job") + &format!("status:\n  phase: {phase}\n");
     let label = "probelet.dev/injection: enabled";
@@ -171,17 +171,17 @@ fn what_nobody_would_inject_is_left_out() {
     );
 }
 
-fn an_annotation_in_the_wrong_place_is_told() {
+fn a_misplaced_annotation_is_reported() {
     let folder = Folder::new();
     let wrong = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  annotations:\n    \
                  probelet.dev/image: a:1\nspec:\n  template:\n    spec:\n      containers:\n      - name: web\n";
     let ended = fed(&folder.0, &["audit", "-f", "-"], wrong);
     assert_eq!(written(&ended), "");
-    let said = "deployment/web warning: annotation probelet.dev/image has no effect in metadata of deployment/web";
-    assert!(ended.stderr.starts_with(said), "{ended:?}");
+    let warning = "deployment/web warning: annotation probelet.dev/image has no effect in metadata of deployment/web";
+    assert!(ended.stderr.starts_with(warning), "{ended:?}");
 }
 
-fn a_label_of_namespaces_is_a_key_and_a_value() {
+fn the_namespace_label_is_a_key_and_a_value() {
     let folder = Folder::new();
     let ended = folder.run(&["audit", "-f", "-", "--namespace-label", "enabled"]);
     let said =

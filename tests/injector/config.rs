@@ -6,12 +6,12 @@ use libtest_mimic::Trial;
 
 pub fn tests() -> Vec<Trial> {
     trials!["injector::config":
-        a_configmap_switches_rewriting_off_and_on,
-        a_configmap_among_others_is_found,
-        a_flag_goes_before_the_configmap,
-        an_old_cluster_gets_an_ordinary_container_unless_somebody_says_otherwise,
-        a_configmap_that_cannot_be_meant_is_told,
-        a_configmap_too_long_to_be_one_is_told_and_not_cut,
+        a_configmap_disables_and_enables_rewriting,
+        a_configmap_is_found_among_other_documents,
+        a_flag_takes_precedence_over_the_configmap,
+        an_old_cluster_gets_an_ordinary_sidecar_by_default,
+        an_invalid_configmap_is_an_error,
+        an_oversized_configmap_is_an_error,
     ]
 }
 
@@ -25,7 +25,7 @@ fn configmap(values: &str) -> String {
 const ON: &str = r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": true}}"#;
 
 /// By the very words of the guide.
-fn a_configmap_switches_rewriting_off_and_on() {
+fn a_configmap_disables_and_enables_rewriting() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let run = |config: &str| {
@@ -46,7 +46,7 @@ fn a_configmap_switches_rewriting_off_and_on() {
     }
 }
 
-fn a_configmap_among_others_is_found() {
+fn a_configmap_is_found_among_other_documents() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let of = |port: u16| configmap(&format!(r#"{{"probelet": {{"statusPort": {port}}}}}"#));
@@ -67,7 +67,7 @@ fn a_configmap_among_others_is_found() {
     }
 }
 
-fn a_flag_goes_before_the_configmap() {
+fn a_flag_takes_precedence_over_the_configmap() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     folder.write(
@@ -85,7 +85,7 @@ fn a_flag_goes_before_the_configmap() {
     );
 }
 
-fn an_old_cluster_gets_an_ordinary_container_unless_somebody_says_otherwise() {
+fn an_old_cluster_gets_an_ordinary_sidecar_by_default() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     folder.write("native.json", r#"{"probelet": {"sidecar": "native"}}"#);
@@ -103,7 +103,7 @@ fn an_old_cluster_gets_an_ordinary_container_unless_somebody_says_otherwise() {
     }
 }
 
-fn a_configmap_too_long_to_be_one_is_told_and_not_cut() {
+fn an_oversized_configmap_is_an_error() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let rest = " ".repeat(4 << 20);
@@ -118,7 +118,7 @@ fn a_configmap_too_long_to_be_one_is_told_and_not_cut() {
     written(&folder.run(&[&args[..], &["most.json"]].concat()));
 }
 
-fn a_configmap_that_cannot_be_meant_is_told() {
+fn an_invalid_configmap_is_an_error() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     for (config, expected) in [

@@ -1,4 +1,4 @@
-//! What is written beside standard output: `-o`, `--in-place`; and what is only shown: `--diff`, `--check`.
+//! Output to files (`-o`, `--in-place`), and output without writing (`--diff`, `--check`).
 
 use super::{Folder, Runs, assert_refused, fed, pod, run, service, written};
 use crate::support::trials::trials;
@@ -10,21 +10,21 @@ use std::process::{Command, Stdio};
 
 pub fn tests() -> Vec<Trial> {
     trials!["injector::files":
-        a_result_goes_to_a_file,
-        a_result_goes_to_what_is_no_regular_file,
-        a_file_that_cannot_be_written_is_told_and_nothing_is_left,
-        files_are_replaced_with_their_permissions_and_through_links,
-        a_file_that_does_not_change_is_not_touched,
-        no_file_is_replaced_if_a_document_of_any_fails,
-        injected_in_place_and_taken_out_again_a_file_is_as_it_was,
-        a_diff_shows_what_patch_does_then,
-        a_diff_of_what_does_not_change_is_empty,
-        a_check_writes_nothing_and_says_what_would_be,
-        folders_give_their_manifests_in_the_order_of_their_names,
+        the_result_is_written_to_a_file,
+        the_result_is_written_to_a_special_file,
+        a_file_that_cannot_be_written_is_an_error_without_leftovers,
+        replaced_files_retain_permissions_and_links,
+        an_unchanged_file_is_not_written,
+        no_file_is_replaced_if_a_document_fails,
+        uninjection_in_place_restores_the_file,
+        patch_applies_the_diff,
+        the_diff_of_an_unchanged_file_is_empty,
+        check_reports_changes_without_writing,
+        manifests_of_a_folder_are_read_in_order_of_their_names,
     ]
 }
 
-fn a_result_goes_to_a_file() {
+fn the_result_is_written_to_a_file() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let plain = folder.run(&["file", "-f", "app.yaml"]);
@@ -38,7 +38,7 @@ fn a_result_goes_to_a_file() {
     assert_eq!(folder.read("app.yaml"), plain.stdout);
 }
 
-fn a_result_goes_to_what_is_no_regular_file() {
+fn the_result_is_written_to_a_special_file() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let plain = folder.run(&["file", "-f", "app.yaml"]);
@@ -46,7 +46,7 @@ fn a_result_goes_to_what_is_no_regular_file() {
     assert_eq!(written(&ended), plain.stdout);
 }
 
-fn a_file_that_cannot_be_written_is_told_and_nothing_is_left() {
+fn a_file_that_cannot_be_written_is_an_error_without_leftovers() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let ended = folder.run(&["file", "-f", "app.yaml", "-o", "missing/out.yaml"]);
@@ -59,7 +59,7 @@ fn a_file_that_cannot_be_written_is_told_and_nothing_is_left() {
     assert_eq!(folder.names(), ["app.yaml", "bad.yaml"]);
 }
 
-fn files_are_replaced_with_their_permissions_and_through_links() {
+fn replaced_files_retain_permissions_and_links() {
     let folder = Folder::new();
     folder.write("a.yaml", &pod("a"));
     folder.write("real/b.yaml", &pod("b"));
@@ -82,7 +82,7 @@ fn files_are_replaced_with_their_permissions_and_through_links() {
     assert_eq!(folder.names(), ["a.yaml", "b.yaml", "real"]);
 }
 
-fn a_file_that_does_not_change_is_not_touched() {
+fn an_unchanged_file_is_not_written() {
     let folder = Folder::new();
     folder.write("a.yaml", &service("a"));
     folder.write("b.yaml", &pod("b"));
@@ -96,14 +96,14 @@ fn a_file_that_does_not_change_is_not_touched() {
     let once = (mark("a.yaml"), mark("b.yaml"));
     assert_eq!(once.0, before.0);
     assert_ne!(once.1, before.1);
-    // Nothing is made beside it either.
+    // No temporary file is left either.
     let folder_before = mark(".");
     written(&folder.run(&args));
     assert_eq!((mark("a.yaml"), mark("b.yaml")), once);
     assert_eq!(mark("."), folder_before);
 }
 
-fn no_file_is_replaced_if_a_document_of_any_fails() {
+fn no_file_is_replaced_if_a_document_fails() {
     let folder = Folder::new();
     folder.write("a.yaml", &pod("a"));
     folder.write("b.yaml", &format!("{}---\na: ]\n", pod("b")));
@@ -113,7 +113,7 @@ fn no_file_is_replaced_if_a_document_of_any_fails() {
     assert_eq!(folder.names(), ["a.yaml", "b.yaml"]);
 }
 
-fn injected_in_place_and_taken_out_again_a_file_is_as_it_was() {
+fn uninjection_in_place_restores_the_file() {
     let folder = Folder::new();
     let services = format!("{}---\n{}", service("b"), service("ü"));
     let text = format!(
@@ -132,7 +132,7 @@ fn injected_in_place_and_taken_out_again_a_file_is_as_it_was() {
 }
 
 /// `git apply` is stricter than `patch` about where a hunk may be.
-fn a_diff_shows_what_patch_does_then() {
+fn patch_applies_the_diff() {
     let folder = Folder::new();
     let documents: Vec<String> = (0..12)
         .map(|number| match number % 3 {
@@ -168,13 +168,13 @@ fn a_diff_shows_what_patch_does_then() {
     assert_eq!(both, injected.stdout);
 }
 
-fn a_diff_of_what_does_not_change_is_empty() {
+fn the_diff_of_an_unchanged_file_is_empty() {
     let folder = Folder::new();
     let ended = fed(&folder.0, &["file", "-f", "-", "--diff"], &service("a"));
     assert_eq!((written(&ended), &*ended.stderr), ("", ""));
 }
 
-fn a_check_writes_nothing_and_says_what_would_be() {
+fn check_reports_changes_without_writing() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let check = ["file", "-f", "app.yaml", "--check"];
@@ -188,7 +188,7 @@ fn a_check_writes_nothing_and_says_what_would_be() {
     assert_refused(&ended, 1, &["pod/web would be uninjected"]);
 }
 
-fn folders_give_their_manifests_in_the_order_of_their_names() {
+fn manifests_of_a_folder_are_read_in_order_of_their_names() {
     let folder = Folder::new();
     for name in ["b.yml", "a.yaml", "c.json", "d.txt", "sub/e.yaml"] {
         let text = match name.ends_with("json") {

@@ -1,5 +1,5 @@
 //! Manifests and what becomes of each, in `golden/NAME/`: `in.yaml`, `args` where there are any, `err.txt`, and
-//! `out.yaml` unless nothing is written. `PROBELET_TEST_BLESS=1` writes the last two anew, to be read by a person
+//! `out.yaml` unless nothing is written. `PROBELET_TEST_BLESS=1` writes the last two, to be reviewed by a person
 //! before they are committed.
 
 use super::{run, written};

@@ -14,8 +14,8 @@ const SLACK_KIB: u64 = 1024;
 
 pub fn tests() -> Vec<Trial> {
     trials!["injector::memory":
-        ten_thousand_documents_take_no_more_than_a_thousand,
-        nor_do_diffs_and_patches_grow_with_the_stream,
+        memory_does_not_grow_with_the_number_of_documents,
+        memory_of_diffs_and_patches_does_not_grow_with_the_stream,
     ]
 }
 
@@ -50,7 +50,7 @@ fn peak_of(documents: usize, mode: &[&str]) -> u64 {
     assert!(lines.any(|line| line.expect("text").contains("pod/last ")));
     writer.join().expect("no panic");
     let mut stdout = child.stdout.take().expect("piped");
-    // Behind the first byte of the result, which is more than a pipe holds.
+    // After the first byte of the result, which is larger than a pipe's buffer.
     stdout.read_exact(&mut [0]).expect("a result");
     let peak = peak(child.id());
     let rest = std::io::copy(&mut stdout, &mut std::io::sink()).expect("a result");
@@ -59,7 +59,7 @@ fn peak_of(documents: usize, mode: &[&str]) -> u64 {
     peak
 }
 
-fn ten_thousand_documents_take_no_more_than_a_thousand() {
+fn memory_does_not_grow_with_the_number_of_documents() {
     let most = |documents, mode: &[&str]| {
         let peak = peak_of(documents, mode);
         assert!(peak < MOST_KIB, "{documents} {mode:?}: {peak} KiB");
@@ -69,7 +69,7 @@ fn ten_thousand_documents_take_no_more_than_a_thousand() {
     assert!(many < few + SLACK_KIB, "{few} KiB, then {many} KiB");
 }
 
-fn nor_do_diffs_and_patches_grow_with_the_stream() {
+fn memory_of_diffs_and_patches_does_not_grow_with_the_stream() {
     for mode in [&["--diff"][..], &["--output", "patch"]] {
         let (few, many) = (peak_of(500, mode), peak_of(2_500, mode));
         assert!(

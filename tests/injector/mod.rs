@@ -1,4 +1,4 @@
-//! `probelet-inject` from outside: what it is given, what it writes, says and exits with.
+//! `probelet-inject` as a process: input, output, messages and exit codes.
 
 mod admission;
 mod audit;
@@ -6,7 +6,7 @@ mod config;
 mod files;
 mod generated;
 mod golden;
-mod judged;
+mod kubelet;
 mod memory;
 mod pods;
 mod serve;
@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(config::tests());
     tests.extend(files::tests());
     tests.extend(generated::tests());
-    tests.extend(judged::tests());
+    tests.extend(kubelet::tests());
     tests.extend(memory::tests());
     tests.extend(serve::tests());
     tests.extend(streams::tests());
@@ -63,7 +63,7 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs it in a folder with nothing to read.
+/// Runs it in a folder with an empty standard input.
 #[track_caller]
 fn run(folder: &Path, args: &[&str]) -> Ended {
     fed(folder, args, "")
@@ -117,7 +117,7 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// What runs in a folder.
+/// Runs the injector in a folder.
 trait Runs {
     fn run(&self, args: &[&str]) -> Ended;
 }
@@ -129,19 +129,23 @@ impl Runs for Folder {
     }
 }
 
-/// Holds that it did what it should, and gives what it wrote.
+/// Asserts success, and returns standard output.
 #[track_caller]
 fn written(ended: &Ended) -> &str {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     &ended.stdout
 }
 
-/// Holds that it wrote nothing, ended with this code, and said all of these.
+/// Asserts the exit code, an empty standard output, and messages on standard error.
 #[track_caller]
-fn assert_refused(ended: &Ended, code: i32, said: &[&str]) {
+fn assert_refused(ended: &Ended, code: i32, messages: &[&str]) {
     assert_eq!(ended.status.code(), Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "", "{ended:?}");
-    for said in said {
-        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    for message in messages {
+        assert!(
+            ended.stderr.contains(message),
+            "{message}: {}",
+            ended.stderr
+        );
     }
 }

@@ -10,9 +10,9 @@ use std::net::{Ipv4Addr, TcpListener};
 
 pub fn tests() -> Vec<Trial> {
     trials!["injector::serve":
-        it_serves_until_it_is_told_to_stop,
-        what_keeps_it_from_serving_is_told,
-        a_port_in_use_is_refused_with_the_flag_that_gave_it,
+        serve_runs_until_sigterm,
+        errors_at_startup_are_reported,
+        a_port_in_use_is_an_error_that_names_the_flag,
     ]
 }
 
@@ -26,7 +26,7 @@ fn folder() -> Folder {
 
 const CERTIFICATE: [&str; 5] = ["serve", "--cert", "tls.crt", "--key", "tls.key"];
 
-fn it_serves_until_it_is_told_to_stop() {
+fn serve_runs_until_sigterm() {
     let folder = folder();
     let reserved = crate::support::ports::reserve();
     let port = reserved.port.to_string();
@@ -51,7 +51,7 @@ fn it_serves_until_it_is_told_to_stop() {
     assert_eq!(ended(child).status.code(), Some(0));
 }
 
-fn what_keeps_it_from_serving_is_told() {
+fn errors_at_startup_are_reported() {
     let folder = folder();
     folder.write("values", "{");
     let listens = ["--addr=127.0.0.1", "--port=1"];
@@ -70,7 +70,7 @@ fn what_keeps_it_from_serving_is_told() {
     );
 }
 
-fn a_port_in_use_is_refused_with_the_flag_that_gave_it() {
+fn a_port_in_use_is_an_error_that_names_the_flag() {
     let folder = folder();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();

@@ -8,16 +8,16 @@ use std::process::{Command, Stdio};
 pub fn tests() -> Vec<Trial> {
     trials!["injector::streams":
         standard_input_is_read,
-        other_kinds_pass_byte_for_byte_and_in_silence,
-        an_empty_input_gives_an_empty_output,
-        files_one_behind_the_other_stay_a_stream_of_documents,
-        a_pipe_by_name_is_a_file_as_any,
-        a_closed_standard_output_ends_it_quietly,
-        a_full_standard_output_is_told,
-        every_document_that_fails_is_told_and_nothing_is_written,
-        a_text_that_is_no_utf_8_is_told_with_its_line,
-        a_patch_is_a_line_for_each_resource,
-        a_folder_for_temporary_files_that_is_missing_is_told,
+        other_kinds_are_copied_byte_for_byte,
+        an_empty_input_has_an_empty_output,
+        several_files_become_one_stream_of_documents,
+        a_named_pipe_is_read_like_a_file,
+        a_closed_standard_output_is_not_an_error,
+        a_full_standard_output_is_an_error,
+        every_failed_document_is_reported_and_nothing_is_written,
+        invalid_utf_8_is_an_error_with_its_line,
+        patch_output_has_one_line_per_resource,
+        a_missing_folder_for_temporary_files_is_an_error,
     ]
 }
 
@@ -29,7 +29,7 @@ fn standard_input_is_read() {
     assert_eq!(ended.stderr, "pod/web injected: readyz\n");
 }
 
-fn other_kinds_pass_byte_for_byte_and_in_silence() {
+fn other_kinds_are_copied_byte_for_byte() {
     let folder = Folder::new();
     let text = format!(
         "# {0}\n---\n{0}---\r\n{0}...\n# end",
@@ -39,7 +39,7 @@ fn other_kinds_pass_byte_for_byte_and_in_silence() {
     assert_eq!((written(&ended), &*ended.stderr), (&*text, ""));
 }
 
-fn an_empty_input_gives_an_empty_output() {
+fn an_empty_input_has_an_empty_output() {
     let folder = Folder::new();
     for text in ["", "\n", "# nothing"] {
         let ended = fed(&folder.0, &["file", "-f", "-"], text);
@@ -47,7 +47,7 @@ fn an_empty_input_gives_an_empty_output() {
     }
 }
 
-fn files_one_behind_the_other_stay_a_stream_of_documents() {
+fn several_files_become_one_stream_of_documents() {
     let folder = Folder::new();
     let (a, b) = (service("a"), service("b"));
     for (first, second, expected) in [
@@ -77,7 +77,7 @@ fn files_one_behind_the_other_stay_a_stream_of_documents() {
 }
 
 /// As of `kubectl apply -f <(probelet-inject kube-inject -f <(…))`, where the names are `/dev/fd/63` and the like.
-fn a_pipe_by_name_is_a_file_as_any() {
+fn a_named_pipe_is_read_like_a_file() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     let mut bash = Command::new("bash");
@@ -93,7 +93,7 @@ fn a_pipe_by_name_is_a_file_as_any() {
     assert_eq!(piped.stderr, "pod/web injected: readyz\n");
 }
 
-fn a_closed_standard_output_ends_it_quietly() {
+fn a_closed_standard_output_is_not_an_error() {
     let folder = Folder::new();
     folder.write("app.yaml", &service("a"));
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -103,7 +103,7 @@ fn a_closed_standard_output_ends_it_quietly() {
     assert_eq!((ended.status.code(), &*ended.stderr), (Some(1), ""));
 }
 
-fn a_full_standard_output_is_told() {
+fn a_full_standard_output_is_an_error() {
     let folder = Folder::new();
     folder.write("app.yaml", &service("a"));
     let full = std::fs::File::options()
@@ -116,7 +116,7 @@ fn a_full_standard_output_is_told() {
     super::assert_refused(&ended, 1, &[expected]);
 }
 
-fn every_document_that_fails_is_told_and_nothing_is_written() {
+fn every_failed_document_is_reported_and_nothing_is_written() {
     let folder = Folder::new();
     let taken = pod("taken").replace("8080", "15020");
     let text = [&*pod("web"), "a: [1\n", &*taken, "b: {2\n", &*pod("db")].join("---\n");
@@ -139,14 +139,14 @@ fn every_document_that_fails_is_told_and_nothing_is_written() {
     );
 }
 
-fn a_text_that_is_no_utf_8_is_told_with_its_line() {
+fn invalid_utf_8_is_an_error_with_its_line() {
     let folder = Folder::new();
     std::fs::write(folder.0.join("a.yaml"), b"a: b\nc: \xff\n").expect("a file");
     let ended = folder.run(&["file", "-f", "a.yaml"]);
     super::assert_refused(&ended, 1, &["a.yaml: line 2: the input is not UTF-8"]);
 }
 
-fn a_patch_is_a_line_for_each_resource() {
+fn patch_output_has_one_line_per_resource() {
     let folder = Folder::new();
     let indented = |pod: String| {
         let lines = pod.lines().map(|line| format!("  {line}\n"));
@@ -177,7 +177,7 @@ fn a_patch_is_a_line_for_each_resource() {
     assert!(paths.contains(&"/spec/initContainers"), "{paths:?}");
 }
 
-fn a_folder_for_temporary_files_that_is_missing_is_told() {
+fn a_missing_folder_for_temporary_files_is_an_error() {
     let folder = Folder::new();
     folder.write("app.yaml", &service("a"));
     let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);

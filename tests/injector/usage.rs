@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 pub fn tests() -> Vec<Trial> {
     trials!["injector::usage":
         help_and_version_go_to_standard_output,
-        what_cannot_be_meant_is_told_with_what_to_write,
+        usage_errors_say_what_to_write,
     ]
 }
 
@@ -171,7 +171,7 @@ const RESULTS: &[(&str, &str)] = &[
     ),
 ];
 
-fn what_cannot_be_meant_is_told_with_what_to_write() {
+fn usage_errors_say_what_to_write() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));
     folder.write("empty/readme.txt", "");

@@ -1,4 +1,4 @@
-//! What labels and annotations of the pod ask for.
+//! Labels and annotations of the pod.
 
 use super::*;
 
@@ -15,7 +15,7 @@ pub(super) fn ours(after: &Value) -> &Value {
 }
 
 #[test]
-fn go_words_decide_on_rewriting_over_the_setting() {
+fn go_booleans_override_the_rewrite_setting() {
     const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
     for (all, words, rewrites) in [
         (false, ["1", "t", "T", "TRUE", "true", "True"], true),
@@ -35,9 +35,9 @@ fn go_words_decide_on_rewriting_over_the_setting() {
 }
 
 #[test]
-fn another_word_leaves_rewriting_as_it_is_set() {
+fn an_invalid_boolean_leaves_the_rewrite_setting() {
     let document = of("sidecar.istio.io/rewriteAppHTTPProbers", "yes");
-    assert_eq!(what(&document), "injected: livez");
+    assert_eq!(effect_of(&document), "injected: livez");
     assert_eq!(
         warnings(&document),
         [
@@ -48,7 +48,7 @@ fn another_word_leaves_rewriting_as_it_is_set() {
 }
 
 #[test]
-fn the_label_goes_before_the_annotation() {
+fn the_label_takes_precedence_over_the_annotation() {
     const INJECT: &str = "sidecar.istio.io/inject";
     for (label, annotation, is_injected) in [
         (None, None, true),
@@ -68,7 +68,7 @@ fn the_label_goes_before_the_annotation() {
             document["metadata"]["annotations"] = json!({INJECT: annotation});
         }
         let verdict = report(&document, Task::Inject, &settings()).verdict;
-        // An empty label counts for nothing, and so the annotation behind it is looked at.
+        // An empty label is ignored, so that the annotation applies.
         assert_eq!(
             matches!(verdict, Verdict::Edited { .. }),
             is_injected,
@@ -76,7 +76,7 @@ fn the_label_goes_before_the_annotation() {
         );
     }
     assert_eq!(
-        skipped(&of(INJECT, "false")),
+        skip_reason(&of(INJECT, "false")),
         "annotation sidecar.istio.io/inject is \"false\""
     );
     assert_eq!(
@@ -103,11 +103,11 @@ fn the_status_port() {
         "15920"
     );
     assert_eq!(
-        skipped(&of("status.sidecar.istio.io/port", "0")),
+        skip_reason(&of("status.sidecar.istio.io/port", "0")),
         "annotation status.sidecar.istio.io/port is 0, which disables the status port"
     );
     assert_eq!(
-        refused(&of("status.sidecar.istio.io/port", "+1")),
+        refusal_reason(&of("status.sidecar.istio.io/port", "+1")),
         "annotation status.sidecar.istio.io/port is \"+1\": write a port from 1 to 65535, such as 15020"
     );
 }
@@ -129,21 +129,21 @@ fn image_pull_policy_and_resources() {
         json!({"limits": {"memory": "32Mi"}})
     );
     assert_eq!(
-        refused(&of("probelet.dev/image", "")),
+        refusal_reason(&of("probelet.dev/image", "")),
         "annotation probelet.dev/image is \"\": write a name such as registry.example/probelet:1.0"
     );
     assert_eq!(
-        refused(&of("probelet.dev/image-pull-policy", "always")),
+        refusal_reason(&of("probelet.dev/image-pull-policy", "always")),
         "annotation probelet.dev/image-pull-policy is \"always\": write Always, IfNotPresent or Never"
     );
     assert_eq!(
-        refused(&of("probelet.dev/resources", "[]")),
+        refusal_reason(&of("probelet.dev/resources", "[]")),
         "annotation probelet.dev/resources is \"[]\": write an object such as {\"limits\":{\"memory\":\"16Mi\"}}"
     );
 }
 
 #[test]
-fn containers_and_ports_that_are_left_out() {
+fn excluded_containers_and_ports() {
     let probe = |port: Value| json!({"httpGet": {"port": port}});
     let document = pod(json!([
         {"name": "a", "livenessProbe": probe(json!(1))},
@@ -159,11 +159,14 @@ fn containers_and_ports_that_are_left_out() {
         });
         annotated(document.clone(), annotations)
     };
-    assert_eq!(what(&of("a", "2, admin")), "injected: b readyz; c readyz");
-    assert_eq!(what(&of("a,b", "4")), "injected: readyz");
+    assert_eq!(
+        effect_of(&of("a", "2, admin")),
+        "injected: b readyz; c readyz"
+    );
+    assert_eq!(effect_of(&of("a,b", "4")), "injected: readyz");
     assert_eq!(warnings(&of("a,b", "4")), [""; 0]);
     assert_eq!(
-        skipped(&of("a,b,c", "")),
+        skip_reason(&of("a,b,c", "")),
         "all its probes are excluded by annotation"
     );
     assert_eq!(
@@ -176,7 +179,7 @@ fn containers_and_ports_that_are_left_out() {
 }
 
 #[test]
-fn where_the_app_is_dialled() {
+fn target_and_source_addresses() {
     let after = injected(&annotated(
         web(),
         json!({"probelet.dev/target-ip": "127.0.0.1", "probelet.dev/source-ip": "127.0.0.6"}),
@@ -188,24 +191,24 @@ fn where_the_app_is_dialled() {
     assert_eq!(ours(&after)["env"].as_array().map(Vec::len), Some(1));
     let mut fixed = settings();
     fixed.target = Target::Ip([127, 0, 0, 1].into());
-    let after = with(&of("probelet.dev/target-ip", "pod"), &fixed);
+    let after = injected_with(&of("probelet.dev/target-ip", "pod"), &fixed);
     assert_eq!(ours(&after)["args"], json!(["run"]));
     assert_eq!(
-        refused(&of("probelet.dev/target-ip", "localhost")),
+        refusal_reason(&of("probelet.dev/target-ip", "localhost")),
         "annotation probelet.dev/target-ip is \"localhost\": write an IP address, or pod for the pod's own"
     );
     assert_eq!(
-        refused(&of("probelet.dev/target-ip", "0.0.0.0")),
+        refusal_reason(&of("probelet.dev/target-ip", "0.0.0.0")),
         "annotation probelet.dev/target-ip is \"0.0.0.0\", which cannot be dialled: write the app's address, such as 127.0.0.1"
     );
     assert_eq!(
-        refused(&of("probelet.dev/source-ip", "x")),
+        refusal_reason(&of("probelet.dev/source-ip", "x")),
         "annotation probelet.dev/source-ip is \"x\": write an IP address such as 127.0.0.6"
     );
 }
 
 #[test]
-fn secrets_are_mounted_and_handed_on() {
+fn secrets_are_mounted_and_passed_to_the_agent() {
     let after = injected(&annotated(
         web(),
         json!({
@@ -238,14 +241,14 @@ fn secrets_are_mounted_and_handed_on() {
 }
 
 #[test]
-fn an_identity_needs_a_ca_and_must_be_one() {
+fn an_identity_requires_a_ca_and_must_be_valid() {
     assert_eq!(
-        refused(&of("probelet.dev/app-id", "spiffe://example.org/web")),
+        refusal_reason(&of("probelet.dev/app-id", "spiffe://example.org/web")),
         "annotation probelet.dev/app-id requires annotation probelet.dev/app-ca-secret: set it to the name of the \
          Secret with the CA's ca.crt"
     );
     let annotations = json!({"probelet.dev/app-ca-secret": "ca", "probelet.dev/app-id": "web"});
-    assert!(refused(&annotated(web(), annotations)).contains("must be a SPIFFE ID"));
+    assert!(refusal_reason(&annotated(web(), annotations)).contains("must be a SPIFFE ID"));
 }
 
 #[test]
@@ -253,13 +256,13 @@ fn the_kind_of_container() {
     let after = injected(&of("probelet.dev/sidecar", "container"));
     assert_eq!(after["spec"]["containers"][0]["name"], "probelet");
     assert_eq!(
-        refused(&of("probelet.dev/sidecar", "init")),
+        refusal_reason(&of("probelet.dev/sidecar", "init")),
         "annotation probelet.dev/sidecar is \"init\": write native or container"
     );
 }
 
 #[test]
-fn a_misspelt_annotation_is_pointed_out() {
+fn a_misspelt_annotation_is_warned_of() {
     assert_eq!(
         warnings(&of("probelet.dev/forwrad", "8002=15032")),
         ["unknown annotation probelet.dev/forwrad: did you mean probelet.dev/forward?"]
@@ -280,12 +283,12 @@ fn a_misspelt_annotation_is_pointed_out() {
 }
 
 #[test]
-fn an_annotation_that_is_no_text_counts_and_is_pointed_out() {
+fn an_annotation_that_is_not_a_string_is_used_with_a_warning() {
     let document = annotated(
         web(),
         json!({"sidecar.istio.io/rewriteAppHTTPProbers": false}),
     );
-    assert_eq!(skipped(&document), "rewriting is disabled");
+    assert_eq!(skip_reason(&document), "rewriting is disabled");
     assert_eq!(
         warnings(&document),
         [
@@ -296,7 +299,7 @@ fn an_annotation_that_is_no_text_counts_and_is_pointed_out() {
 }
 
 #[test]
-fn an_annotation_of_the_owner_is_pointed_out() {
+fn an_annotation_of_the_owner_is_warned_of() {
     let document = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {
@@ -305,7 +308,7 @@ fn an_annotation_of_the_owner_is_pointed_out() {
         },
         "spec": {"template": {"spec": web()["spec"]}},
     });
-    assert_eq!(what(&document), "injected: livez");
+    assert_eq!(effect_of(&document), "injected: livez");
     assert_eq!(
         warnings(&document),
         [
@@ -318,7 +321,7 @@ fn an_annotation_of_the_owner_is_pointed_out() {
 }
 
 #[test]
-fn an_annotation_written_as_a_label_is_pointed_out() {
+fn an_annotation_written_as_a_label_is_warned_of() {
     let mut document = web();
     document["metadata"]["labels"] = json!({"probelet.dev/sidecar": "container"});
     assert_eq!(
@@ -328,7 +331,7 @@ fn an_annotation_written_as_a_label_is_pointed_out() {
 }
 
 #[test]
-fn what_the_agent_would_not_start_with_goes_by_its_annotation() {
+fn an_invalid_setting_of_the_agent_is_named_by_its_annotation() {
     let app_id = json!({"probelet.dev/app-id": "nonsense", "probelet.dev/app-ca-secret": "ca"});
     for (annotations, expected) in [
         (
@@ -345,33 +348,33 @@ fn what_the_agent_would_not_start_with_goes_by_its_annotation() {
         ),
     ] {
         let document = annotated(web(), annotations);
-        let why = refused(&document);
-        assert!(why.starts_with(expected), "{why}");
+        let reason = refusal_reason(&document);
+        assert!(reason.starts_with(expected), "{reason}");
     }
-    // What holds for all pods was typed as a flag, or stands in the ConfigMap.
+    // Settings for all pods come from flags or the ConfigMap.
     let settings = Settings {
         source_ip: Some([0, 0, 0, 0].into()),
         ..settings()
     };
     let report = report(&web(), Task::Inject, &settings);
-    let Verdict::Refused(why) = report.verdict else {
+    let Verdict::Refused(reason) = report.verdict else {
         panic!("{report:?}");
     };
-    assert!(why.starts_with("--source-ip is \"0.0.0.0\""), "{why}");
+    assert!(reason.starts_with("--source-ip is \"0.0.0.0\""), "{reason}");
 }
 
 #[test]
-fn more_items_than_a_list_may_have() {
+fn a_list_has_a_maximum_of_items() {
     let items = |count: usize| vec!["1"; count].join(",");
     for annotation in ["exclude-ports", "exclude-containers", "forward"] {
         let annotation = format!("probelet.dev/{annotation}");
         assert_eq!(
-            refused(&of(&annotation, &items(257))),
+            refusal_reason(&of(&annotation, &items(257))),
             format!("annotation {annotation} has more than 256 items: remove some")
         );
     }
     assert_eq!(
-        what(&of("probelet.dev/exclude-ports", &items(256))),
+        effect_of(&of("probelet.dev/exclude-ports", &items(256))),
         "injected: livez"
     );
 }

@@ -35,12 +35,12 @@ fn injected_by_0_1_0() -> Value {
 }
 
 #[test]
-fn it_can_be_undone() {
+fn uninjection_restores_the_pod() {
     assert_eq!(uninjected(&injected_by_0_1_0()), web());
 }
 
 #[test]
-fn it_stays_as_it_is_while_nothing_else_changes() {
+fn reinjection_without_changes_makes_no_edit() {
     assert_eq!(
         report(&injected_by_0_1_0(), Task::Inject, &settings()).verdict,
         Verdict::Unchanged("already injected".into())
@@ -48,11 +48,11 @@ fn it_stays_as_it_is_while_nothing_else_changes() {
 }
 
 #[test]
-fn an_update_writes_the_new_version() {
+fn an_update_writes_the_current_version() {
     let mut newer = settings();
     newer.image = "localhost/probelet:0.2.0".into();
-    let after = with(&injected_by_0_1_0(), &newer);
-    assert_eq!(after, with(&web(), &newer));
+    let after = injected_with(&injected_by_0_1_0(), &newer);
+    assert_eq!(after, injected_with(&web(), &newer));
     assert_eq!(uninjected(&after), web());
 }
 
@@ -62,7 +62,7 @@ fn a_port_name_that_has_moved_moves_in_the_table() {
     document["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
     let mut expected = web();
     expected["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
-    assert_eq!(with(&document, &settings()), injected(&expected));
+    assert_eq!(injected_with(&document, &settings()), injected(&expected));
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn the_value_of_an_alias_comes_from_the_table() {
     // Without the table nothing has it.
     let sidecar = &mut document["spec"]["initContainers"][0];
     sidecar.as_object_mut().expect("a container").remove("env");
-    let Verdict::Refused(why) = report(&document, Task::Uninject, &settings()).verdict else {
+    let Verdict::Refused(reason) = report(&document, Task::Uninject, &settings()).verdict else {
         panic!("{document}");
     };
     assert_eq!(
-        &*why,
+        &*reason,
         "annotation probelet.dev/original lacks the port of readinessProbe of web: inject the original manifest \
          again"
     );

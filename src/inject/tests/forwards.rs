@@ -1,12 +1,12 @@
-//! Ports of the app that are passed through for kubelet to ask itself.
+//! Ports of the app that the agent forwards, so that kubelet probes the app itself.
 
 use super::annotations::{of, ours, web};
 use super::*;
 
 #[test]
-fn a_port_that_is_forwarded() {
+fn a_probe_of_a_forwarded_port() {
     let document = of("probelet.dev/forward", "8002=15032");
-    assert_eq!(what(&document), "injected: forwarded: 8002");
+    assert_eq!(effect_of(&document), "injected: forwarded: 8002");
     let after = injected(&document);
     assert_eq!(
         after["spec"]["containers"][0]["livenessProbe"],
@@ -25,7 +25,7 @@ fn a_port_that_is_forwarded() {
 }
 
 #[test]
-fn a_forward_goes_to_the_target_that_is_set() {
+fn a_forward_has_the_target_address() {
     let annotations =
         json!({"probelet.dev/forward": "8002=15032", "probelet.dev/target-ip": "::1"});
     let after = injected(&annotated(web(), annotations));
@@ -36,7 +36,7 @@ fn a_forward_goes_to_the_target_that_is_set() {
 }
 
 #[test]
-fn forwards_hold_where_rewriting_is_off() {
+fn forwards_apply_when_rewriting_is_disabled() {
     let annotations = json!({
         "probelet.dev/forward": "8002=15032", "sidecar.istio.io/rewriteAppHTTPProbers": "false",
     });
@@ -52,7 +52,7 @@ fn forwards_hold_where_rewriting_is_off() {
 }
 
 #[test]
-fn ports_that_are_left_out_of_interception_stay_so() {
+fn excluded_inbound_ports_are_retained() {
     const EXCLUDE: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
     for (before, after) in [
         ("9090", "9090,15032"),
@@ -68,14 +68,14 @@ fn ports_that_are_left_out_of_interception_stay_so() {
 }
 
 #[test]
-fn what_cannot_fail_is_not_forwarded() {
+fn a_probe_that_could_not_fail_is_refused() {
     for (kind, probe) in [
         ("tcpSocket", json!({"tcpSocket": {"port": 8002}})),
         ("grpc", json!({"grpc": {"port": 8002}})),
     ] {
         let document = annotated(probed(probe), json!({"probelet.dev/forward": "8002=15032"}));
         assert_eq!(
-            refused(&document),
+            refusal_reason(&document),
             format!(
                 "livenessProbe of web is a {kind} probe of port 8002, which annotation probelet.dev/forward \
                  forwards: it would never fail, because a connection to a forwarded port always succeeds; remove \
@@ -86,7 +86,7 @@ fn what_cannot_fail_is_not_forwarded() {
 }
 
 #[test]
-fn a_forward_that_no_probe_goes_to() {
+fn a_forward_without_a_probe_is_warned_of() {
     assert_eq!(
         warnings(&of("probelet.dev/forward", "8003=15032")),
         ["annotation probelet.dev/forward forwards 15032 to 8003, which no httpGet probe uses"]
@@ -94,29 +94,29 @@ fn a_forward_that_no_probe_goes_to() {
 }
 
 #[test]
-fn forwards_that_are_none() {
-    let why = |text| refused(&of("probelet.dev/forward", text));
+fn invalid_forwards() {
+    let reason = |text| refusal_reason(&of("probelet.dev/forward", text));
     assert_eq!(
-        why("8002"),
+        reason("8002"),
         "annotation probelet.dev/forward is \"8002\": write APP_PORT=AGENT_PORT, such as 8002=15032, separated by \
          commas"
     );
     assert_eq!(
-        why("8002=1,8002=2"),
+        reason("8002=1,8002=2"),
         "annotation probelet.dev/forward has port 8002 twice: write it once"
     );
     let advice = "write another port of the agent after '=', such as 15032";
     let ours = "annotation probelet.dev/forward has";
     assert_eq!(
-        why("8002=15020"),
+        reason("8002=15020"),
         format!("{ours} 8002=15020, but 15020 is the status port: {advice}")
     );
     assert_eq!(
-        why("8002=1,8003=1"),
+        reason("8002=1,8003=1"),
         format!("{ours} 8003=1, but 1 already forwards to another port: {advice}")
     );
     assert_eq!(
-        why("8002=1,1=2"),
+        reason("8002=1,1=2"),
         format!(
             "{ours} 1=2, but the agent itself listens on 1: write a port of the app before '='"
         )

@@ -1,4 +1,4 @@
-//! Where resources have their pods.
+//! Pods of the supported kinds.
 
 use super::*;
 
@@ -60,7 +60,7 @@ fn a_cron_job_has_a_template_in_a_template() {
 }
 
 #[test]
-fn other_kinds_pass() {
+fn other_kinds_are_ignored() {
     for document in [
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}),
         json!({"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "spec": {"template": {"spec": spec()}}}),
@@ -78,7 +78,7 @@ fn other_kinds_pass() {
 }
 
 #[test]
-fn items_of_a_list_are_told_one_by_one_and_edited_where_they_are() {
+fn each_item_of_a_list_has_a_report_and_edits() {
     let document = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}},
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec()},
@@ -112,12 +112,12 @@ fn items_of_a_typed_list_need_no_kind() {
 }
 
 #[test]
-fn an_empty_list_has_nothing_to_tell() {
+fn an_empty_list_has_no_reports() {
     assert_eq!(names(&json!({"kind": "List", "items": []})), []);
 }
 
 #[test]
 fn a_resource_without_a_pod_template() {
     let document = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {}});
-    assert_eq!(skipped(&document), "it has no pod template");
+    assert_eq!(skip_reason(&document), "it has no pod template");
 }

@@ -1,4 +1,4 @@
-//! Which probes are rewritten, and into what.
+//! Rewriting of probes and hooks.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn grpc_becomes_http() {
 }
 
 #[test]
-fn grpc_without_a_service_asks_for_null() {
+fn grpc_without_a_service_has_a_null_service() {
     let (probe, prober) = rewritten(json!({"grpc": {"port": 50051}}));
     assert_eq!(
         probe,
@@ -62,7 +62,7 @@ fn grpc_without_a_service_asks_for_null() {
     assert_eq!(prober, r#"{"grpc":{"port":50051,"service":null}}"#);
 }
 
-/// That a probe stays as it is, and what is said about it.
+/// Asserts that a probe is not rewritten. Returns the warning.
 fn stays(probe: Value) -> String {
     let other = json!({"httpGet": {"path": "/b", "port": 9000}});
     let container = json!({
@@ -89,7 +89,7 @@ fn a_path_that_is_missing_is_added() {
 }
 
 #[test]
-fn timings_and_thresholds_stay() {
+fn timings_and_thresholds_are_unchanged() {
     let rest = json!({
         "initialDelaySeconds": 1, "periodSeconds": 2, "timeoutSeconds": 3, "successThreshold": 1,
         "failureThreshold": 5, "terminationGracePeriodSeconds": 6,
@@ -103,13 +103,13 @@ fn timings_and_thresholds_stay() {
 }
 
 #[test]
-fn a_timeout_of_zero_is_left_out() {
+fn a_timeout_of_zero_is_omitted() {
     let (_, prober) = rewritten(json!({"tcpSocket": {"port": 80}, "timeoutSeconds": 0}));
     assert_eq!(prober, r#"{"tcpSocket":{"port":80}}"#);
 }
 
 #[test]
-fn http2_becomes_http1_and_the_table_knows() {
+fn http2_becomes_http1_and_the_table_has_http2() {
     let (probe, prober) =
         rewritten(json!({"httpGet": {"port": 80, "protocol": "HTTP2", "scheme": "HTTP"}}));
     assert_eq!(probe["httpGet"]["protocol"], "HTTP1");
@@ -120,14 +120,14 @@ fn http2_becomes_http1_and_the_table_knows() {
 }
 
 #[test]
-fn an_empty_service_is_kept_apart_from_none() {
+fn an_empty_service_differs_from_none() {
     let (probe, prober) = rewritten(json!({"grpc": {"port": 80, "service": ""}}));
     assert_eq!(probe["httpGet"]["path"], "/app-health/web/livez");
     assert_eq!(prober, r#"{"grpc":{"port":80,"service":""}}"#);
 }
 
 #[test]
-fn what_go_escapes_is_escaped() {
+fn characters_that_go_escapes_are_escaped() {
     let (_, prober) =
         rewritten(json!({"httpGet": {"path": "/a?b<c>&d=\"\\\u{2028}é", "port": 80}}));
     assert_eq!(
@@ -137,7 +137,7 @@ fn what_go_escapes_is_escaped() {
 }
 
 #[test]
-fn no_dollar_is_left_for_kubernetes_to_expand() {
+fn dollar_signs_are_escaped() {
     let (_, prober) = rewritten(json!({"httpGet": {"path": "/$(POD_IP)/$$", "port": 80}}));
     assert_eq!(
         prober,
@@ -146,7 +146,7 @@ fn no_dollar_is_left_for_kubernetes_to_expand() {
 }
 
 #[test]
-fn a_host_that_is_empty_is_none_and_a_host_header_is_fine() {
+fn an_empty_host_and_a_host_header_are_supported() {
     let (probe, prober) = rewritten(json!({
         "httpGet": {"host": "", "port": 80, "httpHeaders": [{"name": "Host", "value": "a.example"}]},
     }));
@@ -170,7 +170,7 @@ fn a_named_port_is_that_of_its_own_container() {
         table(&after),
         r#"{"/app-health/a/livez":{"httpGet":{"path":"/","port":8001}},"/app-health/b/livez":{"httpGet":{"path":"/","port":8002}}}"#
     );
-    assert_eq!(what(&document), "injected: a livez; b livez");
+    assert_eq!(effect_of(&document), "injected: a livez; b livez");
     assert_eq!(uninjected(&after), document);
 }
 
@@ -181,7 +181,7 @@ fn a_number_in_quotes_is_a_number() {
 }
 
 #[test]
-fn hooks_have_paths_of_their_own_and_no_timeout() {
+fn hooks_have_lifecycle_paths_and_no_timeout() {
     let get = json!({"httpGet": {"path": "/drain", "port": 80}});
     let document = pod(json!([
         {"name": "web", "lifecycle": {"preStop": get, "postStart": get}},
@@ -199,12 +199,12 @@ fn hooks_have_paths_of_their_own_and_no_timeout() {
         table(&after),
         r#"{"/app-lifecycle/web/poststartz":{"httpGet":{"path":"/drain","port":80}},"/app-lifecycle/web/prestopz":{"httpGet":{"path":"/drain","port":80}}}"#
     );
-    assert_eq!(what(&document), "injected: prestopz, poststartz");
+    assert_eq!(effect_of(&document), "injected: prestopz, poststartz");
     assert_eq!(uninjected(&after), document);
 }
 
 #[test]
-fn exec_and_sleep_stay() {
+fn exec_and_sleep_are_not_rewritten() {
     let container = json!({
         "name": "web",
         "livenessProbe": {"exec": {"command": ["true"]}},
@@ -245,7 +245,7 @@ fn init_containers_are_probed_only_if_they_are_sidecars() {
 }
 
 #[test]
-fn a_port_name_that_the_container_does_not_have_stays() {
+fn an_undeclared_port_name_is_not_rewritten() {
     assert_eq!(
         stays(json!({"httpGet": {"port": "metrics"}})),
         "livenessProbe of web is not rewritten: it probes port metrics, which web does not declare: write the \
@@ -254,7 +254,7 @@ fn a_port_name_that_the_container_does_not_have_stays() {
 }
 
 #[test]
-fn a_probe_of_another_host_stays() {
+fn a_probe_of_another_host_is_not_rewritten() {
     for (kind, host) in [("httpGet", "a.example"), ("tcpSocket", "10.0.0.1")] {
         assert_eq!(
             stays(json!({kind: {"port": 80, "host": host}})),
@@ -267,7 +267,7 @@ fn a_probe_of_another_host_stays() {
 }
 
 #[test]
-fn a_probe_of_what_is_no_port_stays() {
+fn an_invalid_port_is_not_rewritten() {
     for port in [json!(0), json!(65536), json!(-1), json!(80.5)] {
         assert_eq!(
             stays(json!({"httpGet": {"port": port}})),
@@ -281,14 +281,14 @@ fn a_probe_of_what_is_no_port_stays() {
 }
 
 #[test]
-fn a_probe_with_two_handlers_stays() {
+fn a_probe_with_two_handlers_is_not_rewritten() {
     let probe = json!({"httpGet": {"port": 80}, "tcpSocket": {"port": 80}});
-    let why =
+    let reason =
         "livenessProbe of web is not rewritten: it has more than one handler, or an empty one";
-    assert_eq!(stays(probe), why);
+    assert_eq!(stays(probe), reason);
     let exec = json!({"httpGet": {"port": 80}, "exec": {"command": ["true"]}});
-    assert_eq!(stays(exec), why);
-    assert_eq!(stays(json!({"httpGet": []})), why);
+    assert_eq!(stays(exec), reason);
+    assert_eq!(stays(json!({"httpGet": []})), reason);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_null_handler_counts_as_absent() {
         json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}, "periodSeconds": 3})
     );
     assert_eq!(prober, r#"{"tcpSocket":{"port":80}}"#);
-    assert_eq!(skipped(&probed(json!({"httpGet": null}))), "no probes");
+    assert_eq!(skip_reason(&probed(json!({"httpGet": null}))), "no probes");
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn a_port_name_resolves_whatever_its_protocol() {
 }
 
 #[test]
-fn a_handler_with_members_nobody_knows_stays_unless_it_stays_what_it_is() {
+fn unknown_fields_are_supported_only_in_http_get() {
     assert_eq!(
         stays(json!({"grpc": {"port": 80, "x": 1}})),
         "livenessProbe of web is not rewritten: it has the unknown field grpc.x"
@@ -332,7 +332,7 @@ fn a_handler_with_members_nobody_knows_stays_unless_it_stays_what_it_is() {
 }
 
 #[test]
-fn a_tcp_hook_stays() {
+fn a_tcp_hook_is_not_rewritten() {
     let document = pod(json!([{
         "name": "web",
         "livenessProbe": {"httpGet": {"port": 80}},
@@ -352,7 +352,7 @@ fn a_tcp_hook_stays() {
 }
 
 #[test]
-fn a_port_that_another_container_declares_stays() {
+fn a_port_of_another_container_is_not_rewritten() {
     let probe = json!({"httpGet": {"port": 8443}});
     let document = pod(json!([
         {"name": "web", "livenessProbe": probe, "readinessProbe": {"httpGet": {"port": 80}}},
@@ -372,21 +372,21 @@ fn a_port_that_another_container_declares_stays() {
 }
 
 #[test]
-fn a_port_that_both_declare_is_its_own() {
+fn a_port_that_both_containers_declare_is_rewritten() {
     let ports = json!([{"containerPort": 8443}]);
     let document = pod(json!([
         {"name": "web", "ports": ports, "livenessProbe": {"httpGet": {"port": 8443}}},
         {"name": "proxy", "ports": ports},
     ]));
-    assert_eq!(what(&document), "injected: livez");
+    assert_eq!(effect_of(&document), "injected: livez");
 }
 
 #[test]
-fn a_udp_port_of_that_number_is_another() {
+fn a_udp_port_of_another_container_is_ignored() {
     let ports = json!([{"containerPort": 15020, "protocol": "UDP"}]);
     let document = pod(json!([
         {"name": "web", "livenessProbe": {"httpGet": {"port": 80}}},
         {"name": "dns", "ports": ports},
     ]));
-    assert_eq!(what(&document), "injected: livez");
+    assert_eq!(effect_of(&document), "injected: livez");
 }

@@ -1,4 +1,4 @@
-//! The agent's container.
+//! The sidecar.
 
 use super::*;
 use crate::cli;
@@ -17,7 +17,7 @@ fn ordinary() -> Settings {
 }
 
 #[test]
-fn a_native_one() {
+fn a_native_sidecar() {
     let after = injected(&web());
     assert_eq!(
         after["spec"]["initContainers"],
@@ -52,7 +52,7 @@ fn a_native_one() {
 }
 
 #[test]
-fn an_ordinary_one_outlives_the_apps_hook() {
+fn an_ordinary_sidecar_drains_until_the_apps_hook_ends() {
     for (grace, args) in [
         (None, json!(["run", "--shutdown-delay=25"])),
         (Some(60), json!(["run", "--shutdown-delay=55"])),
@@ -66,7 +66,7 @@ fn an_ordinary_one_outlives_the_apps_hook() {
         if let Some(grace) = grace {
             document["spec"]["terminationGracePeriodSeconds"] = grace.into();
         }
-        let after = with(&document, &ordinary());
+        let after = injected_with(&document, &ordinary());
         let ours = &after["spec"]["containers"][0];
         assert_eq!(ours["name"], "probelet");
         assert_eq!(ours["args"], args);
@@ -77,11 +77,11 @@ fn an_ordinary_one_outlives_the_apps_hook() {
 }
 
 #[test]
-fn an_ordinary_one_ends_at_once_where_no_hook_needs_it() {
+fn an_ordinary_sidecar_without_a_hook_has_no_delay() {
     let mut document = web();
     document["spec"]["containers"][0]["lifecycle"] =
         json!({"postStart": {"exec": {"command": ["x"]}}});
-    let after = with(&document, &ordinary());
+    let after = injected_with(&document, &ordinary());
     assert_eq!(after["spec"]["containers"][0]["args"], json!(["run"]));
     // A hook of any container keeps it, whether it goes through the agent or not.
     let sleeps = json!({"name": "late", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}});
@@ -89,7 +89,7 @@ fn an_ordinary_one_ends_at_once_where_no_hook_needs_it() {
         .as_array_mut()
         .expect("a list")
         .push(sleeps);
-    let after = with(&document, &ordinary());
+    let after = injected_with(&document, &ordinary());
     assert_eq!(
         after["spec"]["containers"][0]["args"],
         json!(["run", "--shutdown-delay=25"])
@@ -97,7 +97,7 @@ fn an_ordinary_one_ends_at_once_where_no_hook_needs_it() {
 }
 
 #[test]
-fn it_stands_before_all_others() {
+fn the_sidecar_comes_first() {
     let mut document = web();
     document["spec"]["initContainers"] = json!([{"name": "setup"}]);
     let after = injected(&document);
@@ -106,7 +106,7 @@ fn it_stands_before_all_others() {
 }
 
 #[test]
-fn its_port_has_a_name_that_is_nobody_elses() {
+fn the_port_name_of_the_sidecar_is_unique() {
     for (taken, name) in [
         (json!(["http"]), Some("probelet")),
         (json!(["probelet"]), Some("probelet-status")),
@@ -127,10 +127,10 @@ fn its_port_has_a_name_that_is_nobody_elses() {
 }
 
 #[test]
-fn a_pull_policy_that_holds_for_all() {
+fn a_pull_policy_for_all_pods() {
     let mut always = settings();
     always.pull_policy = Some("Always".into());
-    let after = with(&web(), &always);
+    let after = injected_with(&web(), &always);
     assert_eq!(
         after["spec"]["initContainers"][0]["imagePullPolicy"],
         "Always"
@@ -166,7 +166,7 @@ fn the_agent_starts_with_its_arguments() {
     let mut document = annotated(web(), annotations);
     document["spec"]["containers"][0]["lifecycle"] =
         json!({"preStop": {"httpGet": {"path": "/", "port": 8001}}});
-    let after = with(&document, &ordinary());
+    let after = injected_with(&document, &ordinary());
     let config = started(&after["spec"]["containers"][0]);
     assert_eq!(config.status.port, 15920);
     assert_eq!(config.source, Some([127, 0, 0, 6].into()));

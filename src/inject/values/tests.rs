@@ -1,9 +1,9 @@
-//! What a ConfigMap may say, and what is said of one that cannot be meant so.
+//! Values of the ConfigMap, and errors.
 
 use super::*;
 
 #[test]
-fn rewriting_is_on_unless_the_values_say_otherwise() {
+fn rewriting_is_enabled_by_default() {
     for (values, expected) in [
         ("{}", None),
         (r#"{"sidecarInjectorWebhook": {}}"#, None),
@@ -27,7 +27,7 @@ fn rewriting_is_on_unless_the_values_say_otherwise() {
 }
 
 #[test]
-fn every_setting_of_ours_is_taken_and_nothing_else() {
+fn every_field_of_probelet_is_read() {
     let values = r#"{"probelet": {"image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
         "sidecar": "container", "sourceIp": "127.0.0.6", "statusPort": 15021, "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
@@ -43,7 +43,7 @@ fn every_setting_of_ours_is_taken_and_nothing_else() {
 }
 
 #[test]
-fn what_is_said_first_wins_over_what_is_said_behind() {
+fn first_values_take_precedence() {
     let first = Values {
         status_port: Some(1),
         ..Values::default()
@@ -58,7 +58,7 @@ fn what_is_said_first_wins_over_what_is_said_behind() {
 }
 
 #[test]
-fn a_mistake_is_told_with_its_member_and_what_to_write() {
+fn errors_name_the_field_and_what_to_write() {
     for (values, expected) in [
         (
             "{",
@@ -109,8 +109,8 @@ fn a_mistake_is_told_with_its_member_and_what_to_write() {
 }
 
 #[test]
-fn the_kind_of_sidecar_is_a_flag_s_then_the_configmap_s_then_the_version_s() {
-    let says = |sidecar| Values {
+fn flags_take_precedence_over_the_configmap_and_the_version() {
+    let with_sidecar = |sidecar| Values {
         sidecar,
         ..Values::default()
     };
@@ -125,8 +125,8 @@ fn the_kind_of_sidecar_is_a_flag_s_then_the_configmap_s_then_the_version_s() {
         (None, None, new, Sidecar::Native),
         (None, None, None, Sidecar::Native),
     ] {
-        let settings = says(flags).over(says(config), version);
-        let told = format!("{flags:?} {config:?} {version:?}");
-        assert_eq!(settings.sidecar, expected, "{told}");
+        let settings = with_sidecar(flags).over(with_sidecar(config), version);
+        let case = format!("{flags:?} {config:?} {version:?}");
+        assert_eq!(settings.sidecar, expected, "{case}");
     }
 }

@@ -41,12 +41,12 @@ fn is_settled(document: &Value, settings: &Settings) {
 }
 
 #[test]
-fn a_second_call_after_the_api_servers_defaults_changes_nothing_and_is_silent() {
+fn reinjection_after_api_server_defaults_changes_nothing() {
     is_settled(&defaulted(injected(&web())), &settings());
 }
 
 #[test]
-fn undoing_after_the_api_servers_defaults_restores_each_handler() {
+fn uninjection_after_api_server_defaults_restores_each_handler() {
     let back = uninjected(&defaulted(injected(&web())));
     let container = &back["spec"]["containers"][0];
     assert_eq!(
@@ -74,7 +74,7 @@ fn quantities_that_the_api_server_has_normalised_are_no_change() {
     odd.resources =
         json!({"requests": {"cpu": 0.5, "memory": "1024Mi"}, "limits": {"cpu": "1e3m"}});
     odd.resources["limits"]["cpu"] = "1.5".into();
-    let mut document = with(&web(), &odd);
+    let mut document = injected_with(&web(), &odd);
     document["spec"]["initContainers"][0]["resources"] =
         json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "1500m"}});
     is_settled(&document, &odd);
@@ -86,7 +86,7 @@ fn a_setting_that_is_no_longer_set_leaves_the_sidecar() {
     set.pull_policy = Some("Always".into());
     set.resources["limits"]["cpu"] = "1".into();
     set.resources["claims"] = json!([{"name": "device"}]);
-    let before = defaulted(with(&web(), &set));
+    let before = defaulted(injected_with(&web(), &set));
     let mut before_with_policy = before;
     let sidecar = &mut before_with_policy["spec"]["initContainers"][0];
     sidecar["imagePullPolicy"] = "Always".into();
@@ -111,11 +111,11 @@ fn a_setting_that_is_no_longer_set_leaves_the_sidecar() {
 fn a_request_that_the_api_server_has_copied_from_a_limit_follows_the_limit() {
     let mut set = settings();
     set.resources = json!({"limits": {"memory": "32Mi"}});
-    let mut document = with(&web(), &set);
+    let mut document = injected_with(&web(), &set);
     document["spec"]["initContainers"][0]["resources"]["requests"] = json!({"memory": "32Mi"});
     is_settled(&document, &set);
     set.resources = json!({"limits": {"memory": "16Mi"}});
-    let after = with(&document, &set);
+    let after = injected_with(&document, &set);
     let resources = &after["spec"]["initContainers"][0]["resources"];
     assert_eq!(*resources, json!({"limits": {"memory": "16Mi"}}));
 }
@@ -126,7 +126,7 @@ fn a_port_name_that_moves_to_another_port_moves_in_the_table() {
     document["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
     let mut expected = web();
     expected["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090.into();
-    let after = with(&document, &settings());
+    let after = injected_with(&document, &settings());
     assert!(
         table(&after).contains(r#"{"tcpSocket":{"port":9090}}"#),
         "{}",
@@ -146,7 +146,7 @@ fn a_port_that_was_changed_in_the_table_by_hand_stays() {
     is_settled(&document, &settings());
     let mut newer = settings();
     newer.image = "localhost/probelet:0.2.0".into();
-    assert_eq!(table(&with(&document, &newer)), edited);
+    assert_eq!(table(&injected_with(&document, &newer)), edited);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_scheme_of_https_that_was_added_by_hand_goes_into_the_table() {
     let mut by_hand = injected(&document);
     let get = &mut by_hand["spec"]["containers"][0]["livenessProbe"]["httpGet"];
     get["scheme"] = "HTTPS".into();
-    let after = with(&by_hand, &settings());
+    let after = injected_with(&by_hand, &settings());
     let mut expected = document;
     expected["spec"]["containers"][0]["livenessProbe"]["httpGet"]["scheme"] = "HTTPS".into();
     assert_eq!(after, injected(&expected));
@@ -164,7 +164,7 @@ fn a_scheme_of_https_that_was_added_by_hand_goes_into_the_table() {
 }
 
 #[test]
-fn a_scheme_of_https_in_a_rewritten_tcp_probe_is_set_back_with_a_warning() {
+fn scheme_https_in_a_rewritten_tcp_probe_is_reset_with_a_warning() {
     let mut document = injected(&web());
     let container = &mut document["spec"]["containers"][0];
     container["livenessProbe"]["httpGet"]["scheme"] = "HTTPS".into();
@@ -175,7 +175,7 @@ fn a_scheme_of_https_in_a_rewritten_tcp_probe_is_set_back_with_a_warning() {
              the sidecar probes the app by tcpSocket"
         ]
     );
-    let after = with(&document, &settings());
+    let after = injected_with(&document, &settings());
     let probe = &after["spec"]["containers"][0]["livenessProbe"];
     assert_eq!(probe["httpGet"]["scheme"], "HTTP");
     is_settled(&after, &settings());
@@ -213,7 +213,7 @@ fn mounts_variables_and_order_of_another_webhook_are_no_change() {
             }
         }
     }
-    // Only the mount that injection had added is gone from what `defaulted` has made of the sidecar.
+    // Uninjection removes only the mount that injection had added.
     let mounts = spec["initContainers"][0]["volumeMounts"].as_array_mut();
     for mount in mounts.expect("mounts") {
         if mount["name"] == "probelet-tls" {
@@ -238,7 +238,7 @@ fn a_pull_policy_that_the_api_server_made_of_the_old_image_goes_with_it() {
             image: image.into(),
             ..settings()
         };
-        let mut document = with(&web(), &image(old));
+        let mut document = injected_with(&web(), &image(old));
         document["spec"]["initContainers"][0]["imagePullPolicy"] = policy.into();
         let after = match report(&document, Task::Inject, &image(new)).verdict {
             Verdict::Edited { edits, .. } => edited(&document, &edits),

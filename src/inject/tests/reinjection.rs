@@ -1,4 +1,4 @@
-//! Pods that are injected already: other settings, other webhooks, and changes by hand.
+//! Injecting a pod again: after changes of settings, of other webhooks, and by hand.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn web() -> Value {
     }]))
 }
 
-/// The document after another injection, what was said of it, and how many edits it took.
+/// The document after another injection, the effect, and the number of edits.
 fn again(document: &Value, settings: &Settings) -> (Value, String, usize) {
     match report(document, Task::Inject, settings).verdict {
         Verdict::Edited {
@@ -30,7 +30,7 @@ fn again(document: &Value, settings: &Settings) -> (Value, String, usize) {
 }
 
 #[test]
-fn another_image_changes_our_container_alone() {
+fn another_image_changes_only_the_sidecar() {
     let mut newer = settings();
     newer.image = "localhost/probelet:0.2.0".into();
     let before = injected(&web());
@@ -48,24 +48,24 @@ fn another_status_port_moves_the_probes() {
     other.status_port = 15920;
     let (after, what, _) = again(&injected(&web()), &other);
     assert_eq!(what, "updated: args, ports, startupProbe");
-    assert_eq!(after, with(&web(), &other));
+    assert_eq!(after, injected_with(&web(), &other));
     assert_eq!(uninjected(&after), web());
 }
 
 #[test]
-fn another_kind_of_container_moves_ours() {
+fn another_kind_of_sidecar_moves_the_sidecar() {
     let mut ordinary = settings();
     ordinary.sidecar = Sidecar::Container;
     let native = injected(&web());
     let (after, ..) = again(&native, &ordinary);
-    assert_eq!(after, with(&web(), &ordinary));
+    assert_eq!(after, injected_with(&web(), &ordinary));
     let (back, ..) = again(&after, &settings());
     assert_eq!(back, native);
     assert_eq!(uninjected(&after), web());
 }
 
 #[test]
-fn a_probe_that_is_excluded_becomes_what_it_was() {
+fn an_excluded_probe_is_restored() {
     let mut before = injected(&web());
     before["metadata"]["annotations"]["probelet.dev/exclude-ports"] = "50051".into();
     let (after, what, _) = again(&before, &settings());
@@ -82,7 +82,7 @@ fn a_probe_that_is_excluded_becomes_what_it_was() {
 }
 
 #[test]
-fn a_forward_takes_over_from_the_status_port_and_gives_back() {
+fn a_probe_moves_between_status_port_and_forward() {
     let before = injected(&web());
     let mut marked = before.clone();
     marked["metadata"]["annotations"]["probelet.dev/forward"] = "8001=15032".into();
@@ -131,7 +131,7 @@ fn a_container_that_another_webhook_added_is_merged() {
 }
 
 #[test]
-fn a_prober_that_was_improved_by_hand_stays_but_for_its_timeout() {
+fn a_manual_edit_of_a_prober_is_retained_except_its_timeout() {
     let mut before = injected(&web());
     let improved = table(&before).replace("orders", "orders.v2");
     before["spec"]["initContainers"][0]["env"][1]["value"] = improved.clone().into();
@@ -146,7 +146,7 @@ fn a_prober_that_was_improved_by_hand_stays_but_for_its_timeout() {
 }
 
 #[test]
-fn headers_that_were_changed_by_hand_go_into_the_table() {
+fn manual_edits_of_headers_are_copied_to_the_table() {
     let header = |value: &str| json!([{"name": "X", "value": value}]);
     let mut document = web();
     document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["httpHeaders"] = header("1");
@@ -166,7 +166,7 @@ fn headers_that_were_changed_by_hand_go_into_the_table() {
 }
 
 #[test]
-fn a_probe_that_was_changed_by_hand_is_what_it_is_to_be() {
+fn a_probe_that_was_changed_by_hand_is_injected_again() {
     let mut before = injected(&web());
     let probe = json!({"httpGet": {"path": "/bar", "port": 9000}});
     before["spec"]["containers"][0]["livenessProbe"] = probe.clone();
@@ -178,7 +178,7 @@ fn a_probe_that_was_changed_by_hand_is_what_it_is_to_be() {
 }
 
 #[test]
-fn timings_that_were_changed_by_hand_stay() {
+fn manual_edits_of_timings_are_retained() {
     let mut before = injected(&web());
     before["spec"]["containers"][0]["livenessProbe"]["periodSeconds"] = 3.into();
     assert_eq!(
@@ -191,7 +191,7 @@ fn timings_that_were_changed_by_hand_stay() {
 }
 
 #[test]
-fn what_the_api_server_fills_in_is_no_change() {
+fn defaults_of_the_api_server_are_not_a_change() {
     let mut document = web();
     document["metadata"]["annotations"] = json!({
         "probelet.dev/client-cert-secret": "mesh", "probelet.dev/forward": "8001=15032",
@@ -215,7 +215,7 @@ fn what_the_api_server_fills_in_is_no_change() {
 }
 
 #[test]
-fn what_is_no_longer_asked_for_goes() {
+fn settings_that_are_no_longer_set_are_removed() {
     let annotations = json!({
         "probelet.dev/client-cert-secret": "mesh", "probelet.dev/forward": "8001=15032", "team": "a",
     });
@@ -230,7 +230,7 @@ fn what_is_no_longer_asked_for_goes() {
 }
 
 #[test]
-fn ours_goes_to_the_front_of_what_would_wait_for_it() {
+fn the_sidecar_moves_before_containers_that_wait_for_it() {
     let mut before = injected(&web());
     let init = before["spec"]["initContainers"]
         .as_array_mut()
@@ -257,11 +257,11 @@ fn ours_goes_to_the_front_of_what_would_wait_for_it() {
 }
 
 #[test]
-fn what_is_not_to_be_injected_any_more_stays_and_is_pointed_out() {
+fn an_injected_pod_that_opts_out_gets_a_warning() {
     let mut document = injected(&web());
     document["metadata"]["annotations"]["sidecar.istio.io/inject"] = "false".into();
     assert_eq!(
-        skipped(&document),
+        skip_reason(&document),
         "annotation sidecar.istio.io/inject is \"false\""
     );
     assert_eq!(
@@ -271,7 +271,7 @@ fn what_is_not_to_be_injected_any_more_stays_and_is_pointed_out() {
 }
 
 #[test]
-fn a_container_of_ours_that_was_taken_out_comes_back() {
+fn a_removed_sidecar_is_added_again() {
     let before = injected(&web());
     let mut without = before.clone();
     without["spec"]

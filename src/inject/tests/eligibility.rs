@@ -1,4 +1,4 @@
-//! Pods that are left alone, and pods that are refused.
+//! Pods that are skipped, and pods that are refused.
 
 use super::*;
 
@@ -12,35 +12,35 @@ fn web() -> Value {
 
 #[test]
 fn a_pod_without_probes() {
-    assert_eq!(skipped(&pod(json!([{"name": "web"}]))), "no probes");
+    assert_eq!(skip_reason(&pod(json!([{"name": "web"}]))), "no probes");
     let sleep = json!({"preStop": {"sleep": {"seconds": 1}}});
     assert_eq!(
-        skipped(&pod(json!([{"name": "web", "lifecycle": sleep}]))),
+        skip_reason(&pod(json!([{"name": "web", "lifecycle": sleep}]))),
         "no probes"
     );
 }
 
 #[test]
-fn a_pod_with_exec_probes_alone() {
+fn a_pod_with_only_exec_probes() {
     assert_eq!(
-        skipped(&probed(json!({"exec": {"command": ["true"]}}))),
+        skip_reason(&probed(json!({"exec": {"command": ["true"]}}))),
         "only exec probes"
     );
 }
 
 #[test]
-fn a_pod_whose_probes_all_stay() {
+fn a_pod_without_a_probe_that_can_be_rewritten() {
     let document = probed(json!({"httpGet": {"port": 80, "host": "a.example"}}));
-    assert_eq!(skipped(&document), "no probe can be rewritten");
+    assert_eq!(skip_reason(&document), "no probe can be rewritten");
     assert_eq!(warnings(&document).len(), 1);
 }
 
 #[test]
-fn a_pod_on_the_nodes_network() {
+fn a_pod_on_the_host_network() {
     let mut document = web();
     document["spec"]["hostNetwork"] = true.into();
     assert_eq!(
-        skipped(&document),
+        skip_reason(&document),
         "spec.hostNetwork is true: the agent would listen on ports of the node"
     );
 }
@@ -48,7 +48,7 @@ fn a_pod_on_the_nodes_network() {
 #[test]
 fn a_mirror_pod() {
     assert_eq!(
-        skipped(&annotated(
+        skip_reason(&annotated(
             web(),
             json!({"kubernetes.io/config.mirror": "0"})
         )),
@@ -61,16 +61,16 @@ fn a_pod_for_windows() {
     let mut document = web();
     document["spec"]["os"] = json!({"name": "windows"});
     assert_eq!(
-        skipped(&document),
+        skip_reason(&document),
         "spec.os.name is windows: the agent runs on Linux only"
     );
 }
 
 #[test]
-fn a_pod_that_istio_has_handled() {
-    let why = "it is injected by Istio, whose agent does the same";
+fn a_pod_that_istio_has_injected() {
+    let reason = "it is injected by Istio, whose agent does the same";
     let marked = annotated(web(), json!({"sidecar.istio.io/status": "{}"}));
-    assert_eq!(skipped(&marked), why);
+    assert_eq!(skip_reason(&marked), reason);
     for list in LISTS {
         let mut document = web();
         let mut items = document["spec"][list]
@@ -79,31 +79,31 @@ fn a_pod_that_istio_has_handled() {
             .unwrap_or_default();
         items.push(json!({"name": "istio-proxy"}));
         document["spec"][list] = items.into();
-        assert_eq!(skipped(&document), why);
+        assert_eq!(skip_reason(&document), reason);
     }
 }
 
 #[test]
-fn a_pod_with_an_agent_put_there_by_hand() {
+fn a_pod_with_a_manually_added_agent() {
     let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, {"name": "probelet"}]));
     assert_eq!(
-        skipped(&document),
+        skip_reason(&document),
         "it has a container named probelet that injection did not add"
     );
 }
 
 #[test]
-fn a_pod_whose_probes_were_rewritten_by_hand() {
+fn a_pod_with_manually_rewritten_probes() {
     let taken = json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}});
     let document = pod(json!([{"name": "web", "livenessProbe": taken, "readinessProbe": get(80)}]));
     assert_eq!(
-        skipped(&document),
+        skip_reason(&document),
         "livenessProbe of web already points at a status port, but not because of probelet-inject"
     );
 }
 
 #[test]
-fn rewriting_that_is_switched_off() {
+fn disabled_rewriting() {
     let mut off = settings();
     off.rewrite = false;
     let report = report(&web(), Task::Inject, &off);
@@ -114,36 +114,36 @@ fn rewriting_that_is_switched_off() {
 }
 
 #[test]
-fn a_status_port_that_a_container_has() {
+fn a_status_port_that_a_container_declares() {
     let ports = json!([{"containerPort": 15020}]);
     let document = pod(json!([
         {"name": "web", "livenessProbe": get(80)}, {"name": "other", "ports": ports},
     ]));
     assert_eq!(
-        refused(&document),
+        refusal_reason(&document),
         "container other declares port 15020, which the agent needs: set another port in annotation \
          status.sidecar.istio.io/port, such as 15920"
     );
     let moved = annotated(document, json!({"status.sidecar.istio.io/port": "15920"}));
-    assert_eq!(what(&moved), "injected: livez");
+    assert_eq!(effect_of(&moved), "injected: livez");
 }
 
 #[test]
-fn a_status_port_that_a_probe_asks() {
+fn a_status_port_that_a_probe_uses() {
     assert_eq!(
-        refused(&probed(get(15020))),
+        refusal_reason(&probed(get(15020))),
         "livenessProbe of web probes port 15020, which is the agent's status port: set another port in annotation \
          status.sidecar.istio.io/port, such as 15920"
     );
 }
 
 #[test]
-fn a_forwards_port_that_a_container_has() {
+fn a_forward_port_that_a_container_declares() {
     let document = pod(json!([
         {"name": "web", "livenessProbe": get(8002), "ports": [{"containerPort": 15032}]},
     ]));
     assert_eq!(
-        refused(&annotated(
+        refusal_reason(&annotated(
             document,
             json!({"probelet.dev/forward": "8002=15032"})
         )),
@@ -153,26 +153,26 @@ fn a_forwards_port_that_a_container_has() {
 }
 
 #[test]
-fn a_volume_of_our_name() {
+fn a_volume_with_the_name_of_the_injected_one() {
     let mut document = web();
     document["spec"]["volumes"] = json!([{"name": "probelet-tls"}]);
     assert_eq!(
-        refused(&document),
+        refusal_reason(&document),
         "spec.volumes already has a volume probelet-tls: rename that volume"
     );
 }
 
 #[test]
-fn two_containers_of_one_name() {
+fn two_containers_with_the_same_name() {
     let container = json!({"name": "web", "livenessProbe": get(80)});
     assert_eq!(
-        refused(&pod(json!([container, container]))),
+        refusal_reason(&pod(json!([container, container]))),
         "two containers have the name web: give each a unique name"
     );
 }
 
 #[test]
-fn a_job_that_would_never_end() {
+fn a_job_that_would_never_complete() {
     for (kind, spec) in [
         ("Job", json!({"template": {"spec": web()["spec"]}})),
         (
@@ -181,15 +181,15 @@ fn a_job_that_would_never_end() {
         ),
     ] {
         let document = json!({"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
-        assert_eq!(what(&document), "injected: livez");
+        assert_eq!(effect_of(&document), "injected: livez");
         let mut ordinary = settings();
         ordinary.sidecar = Sidecar::Container;
         let report = report(&document, Task::Inject, &ordinary);
-        let Verdict::Refused(why) = report.verdict else {
+        let Verdict::Refused(reason) = report.verdict else {
             panic!("{:?}", report.verdict);
         };
         assert_eq!(
-            &*why,
+            &*reason,
             "an ordinary sidecar would keep the pod from completing: remove annotation probelet.dev/sidecar, or \
              set it to native (Kubernetes 1.29 or later)"
         );
@@ -197,13 +197,13 @@ fn a_job_that_would_never_end() {
 }
 
 #[test]
-fn a_pod_that_is_to_end_comes_without_its_job() {
+fn a_pod_of_a_job_is_recognised_without_the_job() {
     let mut ordinary = settings();
     ordinary.sidecar = Sidecar::Container;
     for (policy, is_refused) in [("Never", true), ("OnFailure", true), ("Always", false)] {
         let mut document = web();
         document["spec"]["restartPolicy"] = policy.into();
-        assert_eq!(what(&document), "injected: livez");
+        assert_eq!(effect_of(&document), "injected: livez");
         let verdict = report(&document, Task::Inject, &ordinary).verdict;
         assert_eq!(
             matches!(verdict, Verdict::Refused(_)),
@@ -214,9 +214,9 @@ fn a_pod_that_is_to_end_comes_without_its_job() {
 }
 
 #[test]
-fn a_container_without_a_name_is_pointed_out() {
+fn a_container_without_a_name_is_warned_of() {
     let document = pod(json!([{"livenessProbe": get(80)}]));
-    assert_eq!(skipped(&document), "no probes");
+    assert_eq!(skip_reason(&document), "no probes");
     assert_eq!(
         warnings(&document),
         ["a container has no name, so its probes are not rewritten: set its name"]
@@ -224,47 +224,47 @@ fn a_container_without_a_name_is_pointed_out() {
 }
 
 #[test]
-fn what_the_agent_would_not_start_with() {
+fn settings_with_which_the_agent_would_not_start() {
     let header = json!({"httpGet": {"port": 80, "httpHeaders": [{"name": "a b", "value": "1"}]}});
     assert_eq!(
-        refused(&probed(header)),
+        refusal_reason(&probed(header)),
         "its probes: prober \"/app-health/web/livez\": httpHeaders.name is \"a b\", but a header's \
          name must be a token: write letters, digits and '-', such as X-Probe"
     );
     let path = probed(json!({"httpGet": {"port": 80, "path": 5}}));
-    assert!(refused(&path).contains("httpGet.path is 5, but must be a string"));
+    assert!(refusal_reason(&path).contains("httpGet.path is 5, but must be a string"));
 }
 
 #[test]
-fn more_probes_than_the_agent_takes() {
+fn more_probes_than_the_agent_supports() {
     let containers = |count: usize| -> Value {
         let one = |index| json!({"name": format!("c{index}"), "livenessProbe": get(80)});
         pod((0..count).map(one).collect())
     };
-    assert!(what(&containers(64)).starts_with("injected: c0 livez; c1 livez"));
+    assert!(effect_of(&containers(64)).starts_with("injected: c0 livez; c1 livez"));
     assert_eq!(
-        refused(&containers(65)),
+        refusal_reason(&containers(65)),
         "its probes: there are 65 probers, but at most 64 are supported: leave out containers that kubelet can probe \
          itself (annotation probelet.dev/exclude-containers)"
     );
 }
 
 #[test]
-fn source_and_target_that_cannot_meet() {
+fn source_and_target_of_different_families() {
     let annotations =
         json!({"probelet.dev/source-ip": "127.0.0.6", "probelet.dev/target-ip": "::1"});
     assert_eq!(
-        refused(&annotated(web(), annotations)),
+        refusal_reason(&annotated(web(), annotations)),
         "annotation probelet.dev/source-ip 127.0.0.6 cannot dial annotation probelet.dev/target-ip ::1: write \
          two IPv4 or two IPv6 addresses"
     );
     let of_pod = json!({"probelet.dev/source-ip": "::6"});
-    assert_eq!(what(&annotated(web(), of_pod)), "injected: livez");
+    assert_eq!(effect_of(&annotated(web(), of_pod)), "injected: livez");
 }
 
 #[test]
-fn members_of_another_type() {
-    for (keys, value, why) in [
+fn fields_of_a_wrong_type() {
+    for (keys, value, reason) in [
         (
             ["spec", "initContainers"],
             json!({"name": "db"}),
@@ -283,12 +283,12 @@ fn members_of_another_type() {
     ] {
         let mut document = web();
         document[keys[0]][keys[1]] = value;
-        assert_eq!(refused(&document), why);
+        assert_eq!(refusal_reason(&document), reason);
     }
     let mut document = web();
     document["metadata"] = 3.into();
     assert_eq!(
-        refused(&document),
+        refusal_reason(&document),
         "metadata is not a mapping: write a mapping"
     );
 }

@@ -1,4 +1,4 @@
-//! Records that somebody else has written: what they put back is what a pod can have had, or nothing.
+//! Annotations with originals that somebody has changed: uninjection restores only values that a pod can have had.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn with_record(record: &str) -> Value {
 }
 
 #[test]
-fn what_no_pod_can_have_had_is_not_put_back() {
+fn impossible_originals_are_refused() {
     let evil = r#"[{"name":"evil"}]"#;
     for (place, kept) in [
         ("spec.initContainers", json!({"was": evil})),
@@ -54,32 +54,32 @@ fn what_no_pod_can_have_had_is_not_put_back() {
     ] {
         let document = with_record(&json!({place: kept}).to_string());
         for task in [Task::Inject, Task::Uninject] {
-            let why = refusal(&document, task);
+            let reason = refusal_reason_of(&document, task);
             let named = format!(
                 "was changed after injection (key \"{place}\"): inject the original manifest again"
             );
-            assert!(why.contains(&named), "{why} of {kept}");
+            assert!(reason.contains(&named), "{reason} of {kept}");
         }
     }
 }
 
 #[test]
-fn what_is_no_record_is_refused() {
+fn an_invalid_annotation_is_refused() {
     let deep = "[".repeat(100_000);
     let made_up = format!(r#"{{"{}":1}}"#, "a".repeat(100_000));
     for record in ["", "null", "[]", "{", "\"x\"", &deep, &made_up] {
         for task in [Task::Inject, Task::Uninject] {
-            let why = refusal(&with_record(record), task);
+            let reason = refusal_reason_of(&with_record(record), task);
             assert!(
-                why.contains("was changed after injection: inject the original manifest again"),
-                "{why}"
+                reason.contains("was changed after injection: inject the original manifest again"),
+                "{reason}"
             );
         }
     }
 }
 
 #[test]
-fn places_that_there_are_not_are_passed_over() {
+fn originals_of_missing_fields_are_ignored() {
     let mut document = injected(&web());
     let record = document["metadata"]["annotations"][RECORD].as_str();
     let mut record: Value = serde_json::from_str(record.expect("text")).expect("JSON");
@@ -90,20 +90,20 @@ fn places_that_there_are_not_are_passed_over() {
 }
 
 #[test]
-fn a_record_of_a_newer_version_is_refused() {
+fn an_annotation_of_a_newer_version_is_refused() {
     for version in [json!(3), json!("2"), json!(1), json!({})] {
         let document = with_record(&json!({"version": version}).to_string());
         for task in [Task::Inject, Task::Uninject] {
-            let why = refusal(&document, task);
+            let reason = refusal_reason_of(&document, task);
             let named =
                 format!("has version {version}, but this probelet-inject supports up to version 2");
-            assert!(why.contains(&named), "{why}");
+            assert!(reason.contains(&named), "{reason}");
         }
     }
 }
 
 #[test]
-fn the_version_is_no_place_that_0_1_0_passes_over() {
+fn version_0_1_0_would_refuse_the_version_key() {
     let document = injected(&web());
     let record = document["metadata"]["annotations"][RECORD].as_str();
     let record: Value = serde_json::from_str(record.expect("text")).expect("JSON");

@@ -1,6 +1,6 @@
-//! A manifest all the way, without a cluster: `probelet-inject` rewrites it, the agent runs with the arguments and
-//! the environment that came out, and kubelet's own code asks what the rewritten probes say. Its verdicts are those
-//! it has of the app itself, as long as the app lives and when it is gone.
+//! End to end without a cluster: `probelet-inject` rewrites a manifest, the agent runs with the resulting arguments and
+//! environment, and kubelet's own code runs the rewritten probes. Its verdicts equal those on the app itself, both while
+//! the app runs and after it has stopped.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -24,7 +24,7 @@ use crate::support::{Need, Outcome, needs};
 pub fn tests() -> Vec<Trial> {
     vec![needs(
         &[Need::Go],
-        "injector::kubelet_judges_the_rewritten_probes_as_those_of_the_app",
+        "injector::kubelet::rewritten_probes_have_the_verdicts_of_the_app",
         kubelet_driver_returns_verdicts,
     )]
 }
@@ -207,7 +207,7 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
             "{name}: {request:?}: {verdict:?}"
         );
     }
-    the_app_was_asked(&apps);
+    assert_app_requests(&apps);
 
     apps.web.set(Reply::Status(503));
     let sick = kubelet.verdict(&questions[0].1)?;
@@ -216,22 +216,22 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
     drop(apps);
     for (name, request) in &questions {
         let verdict = kubelet.verdict(request)?;
-        let told = match &**name {
-            "health livenessProbe" => "failure", // passed through: the connection is reset
-            "strict preStop" => "failure-erred", // a hook fails by its connection alone
+        let expected = match &**name {
+            "health livenessProbe" => "failure", // forwarded: the connection is reset
+            "strict preStop" => "failure-erred", // a hook fails only if its connection fails
             _ => "failure-502",
         };
-        assert_eq!(verdict.to_string(), told, "{name}: {verdict:?}");
+        assert_eq!(verdict.to_string(), expected, "{name}: {verdict:?}");
     }
     Ok(())
 }
 
-/// The probes came to the app as they were meant.
-fn the_app_was_asked(apps: &Apps) {
+/// Asserts the requests that the app received.
+fn assert_app_requests(apps: &Apps) {
     let seen = apps.strict.seen();
     let head = |path: &str| {
         let seen = seen.iter().find(|seen| seen.path == path);
-        String::from_utf8_lossy(&seen.expect("asked").head).into_owned()
+        String::from_utf8_lossy(&seen.expect("a request").head).into_owned()
     };
     assert!(head("/secure").contains("\r\nX-Probe: yes\r\n"), "{seen:?}");
     assert!(

@@ -1,4 +1,4 @@
-//! What is kept of a pod as it was, and how it comes back.
+//! Saved originals, and uninjection.
 
 use super::*;
 use crate::manifest::Document;
@@ -13,7 +13,7 @@ fn record(after: &Value) -> Value {
 }
 
 #[test]
-fn nothing_is_pointed_out_while_undoing() {
+fn uninjection_has_no_warnings() {
     let document = json!({
         "kind": "Deployment", "metadata": {"annotations": {"probelet.dev/image": "a"}},
         "spec": {"template": {"spec": web()["spec"]}},
@@ -23,13 +23,13 @@ fn nothing_is_pointed_out_while_undoing() {
 }
 
 #[test]
-fn what_was_not_injected_stays() {
+fn uninjection_of_other_pods_changes_nothing() {
     let verdict = report(&web(), Task::Uninject, &settings()).verdict;
     assert_eq!(verdict, Verdict::Unchanged("not injected".into()));
 }
 
 #[test]
-fn the_record_has_what_was_replaced() {
+fn the_annotation_has_the_originals() {
     let mut document = web();
     document["spec"]["containers"][0]["readinessProbe"] =
         json!({"grpc": {"port": 1, "service": "a"}});
@@ -50,7 +50,7 @@ fn the_record_has_what_was_replaced() {
 }
 
 #[test]
-fn collections_that_were_not_there_or_empty_are_so_again() {
+fn absent_and_empty_collections_are_restored() {
     for metadata in [
         None,
         Some(json!(null)),
@@ -75,14 +75,14 @@ fn collections_that_were_not_there_or_empty_are_so_again() {
             }
             let mut fixed = settings();
             fixed.status_port = 15920;
-            let after = with(&document, &fixed);
+            let after = injected_with(&document, &fixed);
             assert_eq!(uninjected(&after), document);
         }
     }
 }
 
 #[test]
-fn what_others_added_since_stays() {
+fn later_additions_of_others_are_retained() {
     let annotations = json!({"probelet.dev/app-ca-secret": "ca"});
     let mut after = injected(&annotated(web(), annotations));
     let spec = &mut after["spec"];
@@ -102,7 +102,7 @@ fn what_others_added_since_stays() {
 }
 
 #[test]
-fn no_empty_annotations_are_left_beside_labels_that_came_since() {
+fn empty_annotations_are_removed_when_labels_were_added() {
     let document = json!({"kind": "Pod", "spec": web()["spec"]});
     let mut after = injected(&document);
     after["metadata"]["labels"] = json!({"app": "web"});
@@ -113,7 +113,7 @@ fn no_empty_annotations_are_left_beside_labels_that_came_since() {
 }
 
 #[test]
-fn ports_that_others_left_out_since_stay() {
+fn ports_that_others_excluded_are_retained() {
     const EXCLUDE: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
     let forward = json!({"probelet.dev/forward": "8001=15032"});
     let mut after = injected(&annotated(web(), forward.clone()));
@@ -149,7 +149,7 @@ fn there_and_back(text: &str) -> String {
 }
 
 #[test]
-fn every_byte_comes_back() {
+fn every_byte_is_restored() {
     let after = there_and_back(
         "kind: Pod # a pod\nmetadata:\n  annotations:   # none yet\nspec:\n  # what starts first\n  \
          initContainers: [ ]\n  containers:\n    - name: \"web\"\n      livenessProbe:\n        httpGet: {port: \
@@ -162,7 +162,7 @@ fn every_byte_comes_back() {
 }
 
 #[test]
-fn values_that_are_written_as_nothing_come_back() {
+fn empty_scalars_are_restored() {
     there_and_back(
         "kind: Pod
 metadata:
@@ -180,7 +180,7 @@ spec:
 }
 
 #[test]
-fn scalars_of_every_style_come_back() {
+fn scalars_of_every_style_are_restored() {
     for get in [
         "port: !!int '80'",
         "port: 0o120",
@@ -212,7 +212,7 @@ spec:
 ";
 
 #[test]
-fn a_probe_that_is_an_alias_gets_its_own_and_is_one_again() {
+fn an_alias_of_a_probe_is_restored() {
     let after = there_and_back(ALIASED);
     let value = Document::parse(&after).expect("a manifest").value().clone();
     let container = &value["spec"]["containers"][0];
@@ -228,7 +228,7 @@ fn a_probe_that_is_an_alias_gets_its_own_and_is_one_again() {
 }
 
 #[test]
-fn handlers_hooks_lists_and_annotations_may_be_aliases() {
+fn aliases_of_handlers_hooks_lists_and_annotations_are_restored() {
     there_and_back(
         "kind: Pod
 metadata:
@@ -252,7 +252,7 @@ spec:
     );
 }
 
-/// The text after an update by other settings, and what undoing that leads to.
+/// The text after an update with other settings, and after uninjection.
 fn updated(text: &str) -> String {
     let mut other = settings();
     other.image = "localhost/probelet:0.2.0".into();
@@ -266,7 +266,7 @@ fn updated(text: &str) -> String {
 }
 
 #[test]
-fn an_alias_inside_a_probe_keeps_its_value() {
+fn an_alias_inside_a_probe_is_restored() {
     for probes in [
         "livenessProbe: {httpGet: {path: &a /foo, port: &p 8080, scheme: &s HTTPS}}
     readinessProbe: {httpGet: {path: *a, port: *p, scheme: *s}}",
@@ -298,7 +298,7 @@ spec:
 }
 
 #[test]
-fn a_probe_with_a_null_handler_comes_back() {
+fn a_probe_with_a_null_handler_is_restored() {
     for probe in [
         "{httpGet: null, tcpSocket: {port: 80}}",
         "{httpGet: ~, grpc: {port: 80, service: a}, periodSeconds: 5}",
@@ -317,7 +317,7 @@ fn a_probe_with_a_null_handler_comes_back() {
 }
 
 #[test]
-fn a_probe_with_a_null_handler_and_an_alias_of_it_come_back() {
+fn a_probe_with_a_null_handler_and_its_alias_are_restored() {
     there_and_back(
         "kind: Pod
 spec:
@@ -333,7 +333,7 @@ spec:
 }
 
 #[test]
-fn a_list_of_containers_that_is_an_alias_comes_back_after_an_update() {
+fn an_alias_of_a_list_of_containers_is_restored_after_an_update() {
     let text = "kind: List
 items:
 - kind: Pod

@@ -20,25 +20,25 @@ fn rename(document: &Value, index: usize, name: &str) -> Value {
 }
 
 #[test]
-fn a_renamed_container_keeps_its_originals() {
+fn a_renamed_container_retains_its_originals() {
     let renamed = rename(&injected(&web()), 0, "front");
     let expected = rename(&web(), 0, "front");
     assert_eq!(uninjected(&renamed), expected);
-    let after = with(&renamed, &settings());
+    let after = injected_with(&renamed, &settings());
     assert_eq!(after, injected(&expected));
     assert_eq!(uninjected(&after), expected);
 }
 
 #[test]
-fn two_renamed_containers_keep_theirs() {
+fn two_renamed_containers_retain_their_originals() {
     let renamed = rename(&rename(&injected(&web()), 0, "front"), 1, "store");
     let expected = rename(&rename(&web(), 0, "front"), 1, "store");
     assert_eq!(uninjected(&renamed), expected);
-    assert_eq!(with(&renamed, &settings()), injected(&expected));
+    assert_eq!(injected_with(&renamed, &settings()), injected(&expected));
 }
 
 #[test]
-fn a_renamed_container_keeps_the_original_of_a_forwarded_probe() {
+fn a_renamed_container_retains_the_original_of_a_forwarded_probe() {
     let forward = json!({"probelet.dev/forward": "8001=15032"});
     let document = annotated(probed(json!({"httpGet": {"port": 8001}})), forward);
     let renamed = rename(&injected(&document), 0, "front");
@@ -55,9 +55,9 @@ fn two_containers_with_the_probes_of_one_are_refused() {
         .push(copy);
     let document = rename(&rename(&document, 0, "front"), 2, "back");
     for task in [Task::Inject, Task::Uninject] {
-        let why = refusal(&document, task);
-        assert!(why.contains("was renamed after injection"), "{why}");
-        assert!(why.contains("(saved for web)"), "{why}");
+        let reason = refusal_reason_of(&document, task);
+        assert!(reason.contains("was renamed after injection"), "{reason}");
+        assert!(reason.contains("(saved for web)"), "{reason}");
     }
 }
 
@@ -68,7 +68,7 @@ fn a_probe_copied_to_another_container_is_refused() {
         document["spec"]["containers"][0]["livenessProbe"].clone();
     for task in [Task::Inject, Task::Uninject] {
         assert_eq!(
-            refusal(&document, task),
+            refusal_reason_of(&document, task),
             "readinessProbe of db points at the sidecar, but annotation probelet.dev/original has no matching \
              original: restore the probe as it was before injection, or inject the original manifest again"
         );
@@ -80,8 +80,8 @@ fn a_container_that_swapped_its_name_is_refused() {
     let document = injected(&web());
     let swapped = rename(&rename(&document, 0, "db"), 1, "web");
     for task in [Task::Inject, Task::Uninject] {
-        let why = refusal(&swapped, task);
-        assert!(why.contains("points at the sidecar"), "{why}");
+        let reason = refusal_reason_of(&swapped, task);
+        assert!(reason.contains("points at the sidecar"), "{reason}");
     }
 }
 
@@ -89,15 +89,15 @@ fn a_container_that_swapped_its_name_is_refused() {
 fn a_path_that_was_changed_by_hand_does_not_lose_its_port() {
     let mut document = injected(&web());
     document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] = "/bar".into();
-    let why = refusal(&document, Task::Uninject);
+    let reason = refusal_reason_of(&document, Task::Uninject);
     assert!(
-        why.contains("livenessProbe of web points at the sidecar"),
-        "{why}"
+        reason.contains("livenessProbe of web points at the sidecar"),
+        "{reason}"
     );
 }
 
 #[test]
-fn a_container_that_is_gone_takes_its_originals_along() {
+fn originals_of_a_removed_container_are_dropped() {
     let mut document = injected(&web());
     document["spec"]["containers"]
         .as_array_mut()
@@ -109,7 +109,7 @@ fn a_container_that_is_gone_takes_its_originals_along() {
         .expect("containers")
         .remove(1);
     assert_eq!(uninjected(&document), expected);
-    assert_eq!(with(&document, &settings()), injected(&expected));
+    assert_eq!(injected_with(&document, &settings()), injected(&expected));
 }
 
 /// Changes a member of the rewritten livenessProbe of web.
@@ -124,7 +124,7 @@ fn a_port_of_the_sidecar_in_quotes_or_by_name_is_its_port() {
     for port in [json!("15020"), json!("probelet")] {
         let document = with_get(&injected(&web()), "port", port);
         assert_eq!(uninjected(&document), web());
-        assert_eq!(with(&document, &settings()), injected(&web()));
+        assert_eq!(injected_with(&document, &settings()), injected(&web()));
     }
 }
 
@@ -141,26 +141,26 @@ fn a_host_that_was_added_does_not_lose_the_original() {
 fn is_refused_with(member: &str, value: Value) {
     let document = with_get(&injected(&web()), member, value);
     for task in [Task::Inject, Task::Uninject] {
-        let why = refusal(&document, task);
+        let reason = refusal_reason_of(&document, task);
         assert!(
-            why.contains("livenessProbe of web points at the sidecar"),
-            "{why}"
+            reason.contains("livenessProbe of web points at the sidecar"),
+            "{reason}"
         );
     }
 }
 
 #[test]
-fn a_probe_that_kubelet_would_not_run_any_more_is_not_left_behind() {
+fn an_orphan_of_a_container_that_is_not_probed_is_refused() {
     let proxy = json!([{"name": "proxy", "restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": 80}}}]);
     let mut document = web();
     document["spec"]["initContainers"] = proxy;
     let mut by_hand = injected(&document);
     let container = by_hand["spec"]["initContainers"][1].as_object_mut();
     container.expect("a container").remove("restartPolicy");
-    let why = refusal(&by_hand, Task::Uninject);
+    let reason = refusal_reason_of(&by_hand, Task::Uninject);
     assert!(
-        why.contains("startupProbe of proxy points at the sidecar"),
-        "{why}"
+        reason.contains("startupProbe of proxy points at the sidecar"),
+        "{reason}"
     );
 }
 
@@ -175,7 +175,7 @@ fn arguments_of_the_sidecar_that_were_changed_do_not_hide_its_ports() {
         let mut by_hand = injected(&document);
         by_hand["spec"]["initContainers"][0]["args"] = args;
         assert_eq!(uninjected(&by_hand), document);
-        assert_eq!(with(&by_hand, &settings()), injected(&document));
+        assert_eq!(injected_with(&by_hand, &settings()), injected(&document));
         let spec = by_hand["spec"].as_object_mut().expect("a spec");
         spec.remove("initContainers");
         assert_eq!(uninjected(&by_hand), document);
@@ -194,8 +194,8 @@ fn an_entry_that_was_deleted_from_the_annotation_is_noticed() {
         entries.remove(&place).expect("an entry");
         document["metadata"]["annotations"][RECORD] = record.to_string().into();
         for task in [Task::Inject, Task::Uninject] {
-            let why = refusal(&document, task);
-            assert!(why.contains("livenessProbe of web"), "{why}");
+            let reason = refusal_reason_of(&document, task);
+            assert!(reason.contains("livenessProbe of web"), "{reason}");
         }
     }
 }
@@ -207,15 +207,15 @@ fn an_original_path_that_is_the_agents_own_stays() {
     assert_eq!(uninjected(&after), document);
     let mut other = settings();
     other.image = "localhost/probelet:0.2.0".into();
-    assert_eq!(uninjected(&with(&after, &other)), document);
+    assert_eq!(uninjected(&injected_with(&after, &other)), document);
 }
 
 #[test]
-fn a_volume_of_our_name_that_a_person_adds_later_is_refused_and_stays() {
+fn a_volume_that_a_person_adds_with_the_injected_name_is_refused() {
     let mut document = injected(&web());
     document["spec"]["volumes"] = json!([{"name": "probelet-tls", "emptyDir": {}}]);
     assert_eq!(
-        refused(&document),
+        refusal_reason(&document),
         "spec.volumes already has a volume probelet-tls: rename that volume"
     );
     let mut expected = web();
