@@ -179,7 +179,7 @@ fn a_failing_app_gets_a_line_that_says_where_to_look() {
         (
             url(&app, "/garbage"),
             "failing malformed ",
-            &["no answer by the rules of HTTP", " 502)"],
+            &["the response is not HTTP", " 502)"],
         ),
         (
             url(&app, "/closed"),
@@ -210,7 +210,7 @@ fn said_of(scheme: &str, play: ConnectionScript) -> String {
 fn grpc_is_told_what_to_look_at_by_its_own_words() {
     let alert = || vec![send([21, 3, 3, 0, 2, 2, 40])];
     let told = said_of("grpc", alert());
-    let words = "ask it by grpcs://, and the prober by `mode: TLS`";
+    let words = "use grpcs://, and `mode: TLS` in the prober";
     assert!(
         told.starts_with("failing tls_port grpc:") && told.contains(words),
         "{told}"
@@ -227,7 +227,7 @@ fn grpc_is_told_what_to_look_at_by_its_own_words() {
         "{told}"
     );
     let told = said_of("http", alert());
-    let words = "ask it by https://, and the prober by `scheme: HTTPS`";
+    let words = "use https://, and `scheme: HTTPS` in the prober";
     assert!(
         told.starts_with("failing tls_port http:") && told.contains(words),
         "{told}"
@@ -247,7 +247,7 @@ fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
         assert!(told.contains(" connect "), "{told}");
     }
     let plain = said_of("grpcs", vec![send(crate::support::frames::greeting())]);
-    let words = "asked by grpc:// and by the prober without `mode: TLS`";
+    let words = "use grpc://, and no `mode: TLS` in the prober";
     assert!(
         plain.starts_with("failing not_tls ") && plain.contains(words),
         "{plain}"
@@ -256,7 +256,7 @@ fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
         "grpcs",
         vec![Action::Bytes(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")],
     );
-    let words = "ask it by grpc://, and the prober without `mode: TLS`";
+    let words = "use grpc://, and no `mode: TLS` in the prober";
     assert!(
         plain.starts_with("failing plain_http ") && plain.contains(words),
         "{plain}"
@@ -278,7 +278,7 @@ fn a_code_of_ours_does_not_pass_for_the_apps() {
     assert!(
         check(&[&url])
             .stdout
-            .contains("the agent would tell kubelet 502")
+            .contains("the agent would answer kubelet with 502")
     );
 }
 

@@ -1,4 +1,4 @@
-//! What to look at next, for each way a probe can fail.
+//! What to look at next, for each failure of a probe.
 
 use super::failure_context::FailureContext;
 use crate::limits;
@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 // As the advice on a bad redirect says.
 const _: () = assert!(limits::LOCATION_BYTES == 8 * 1024);
 
-/// For each failure what it means and what to look at. `{ip}` and `{port}` stand for what was dialled last.
+/// The meaning of each failure and what to look at. `{ip}` and `{port}` are those of the last address dialled.
 const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     (
         Failure::Refused,
@@ -17,11 +17,11 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::Unreachable,
-        "no route to {ip}, or no sign of life from it; is it the pod's address, does a network policy forbid it?",
+        "no route to {ip}, or no response from it; is it the pod's address, does a network policy forbid it?",
     ),
     (
         Failure::Reset,
-        "the connection was reset; does port {port} want TLS, does a proxy stand before the app?",
+        "the connection was reset; does port {port} want TLS, is there a proxy in front of the app?",
     ),
     (
         Failure::ClosedEarly,
@@ -29,11 +29,11 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::Malformed,
-        "what came is no answer by the rules of HTTP; does port {port} speak something else (tcp://)?",
+        "the response is not HTTP; does port {port} speak something else (tcp://)?",
     ),
     (
         Failure::TlsPort,
-        "port {port} answered in TLS; ask it by https://, and the prober by `scheme: HTTPS`",
+        "port {port} answered in TLS; use https://, and `scheme: HTTPS` in the prober",
     ),
     (
         Failure::NotHttp2,
@@ -41,7 +41,7 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::Flood,
-        "frame after frame came and none led anywhere; is it the app that listens on port {port}?",
+        "the app sent only frames that make no progress; is it the app that listens on port {port}?",
     ),
     (
         Failure::HeadTooLarge,
@@ -49,7 +49,7 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::SwitchingProtocols,
-        "the app said 101, which nobody asked for; is the path one that upgrades to another protocol?",
+        "the app answered 101 without being requested to; is the path one that upgrades to another protocol?",
     ),
     (
         Failure::StatusOutOfRange,
@@ -57,16 +57,16 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::RedirectLoop,
-        "the tenth redirect; --verbose tells them all: probe the place they should end at",
+        "the tenth redirect; --verbose prints them all: probe the final location",
     ),
     (
         Failure::RedirectToSelf,
-        "a redirect to probelet itself; probe the place it should end at",
+        "a redirect to probelet itself; probe the final location",
     ),
     (
         Failure::BadRedirect,
-        "the Location of the redirect leads nowhere, or is longer than 8 KiB; look at what the app writes, \
-         or probe the place it should name",
+        "the Location of the redirect is not valid, or longer than 8 KiB; look at what the app writes, \
+         or probe the final location",
     ),
     (
         Failure::Deadline,
@@ -75,15 +75,15 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::NotBuilt,
-        "this build does not speak what the URL, or a redirect, asks for; is it one without TLS?",
+        "this build lacks the protocol of the URL, or of a redirect; is it one without TLS?",
     ),
     (
         Failure::PlainHttp,
-        "port {port} answered in plaintext; ask it by http://, and the prober by `scheme: HTTP`",
+        "port {port} answered in plaintext; use http://, and `scheme: HTTP` in the prober",
     ),
     (
         Failure::NotTls,
-        "what came is no TLS; is {port} the right port, does the app greet first (tcp://)?",
+        "the response is not TLS; is {port} the right port, does the app greet first (tcp://)?",
     ),
     (
         Failure::NoCommonCipher,
@@ -119,15 +119,15 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
     (
         Failure::TlsAlert,
-        "the app ended TLS with an alert; its log should tell why: does it want a name (a host name in the URL)?",
+        "the app ended TLS with an alert; its log should say why: does it want a name (a host name in the URL)?",
     ),
     (
         Failure::TlsBroken,
-        "what came breaks the rules of TLS; does something between here and port {port} change it?",
+        "the response is not valid TLS; does something between here and port {port} change it?",
     ),
     (
         Failure::GrpcNotServing,
-        "the health service says that it is not serving; the app's log should tell why",
+        "the health service says that it is not serving; the app's log should say why",
     ),
     (
         Failure::GrpcUnimplemented,
@@ -143,25 +143,25 @@ const ADVICE: [(Failure, &str); Failure::ALL.len()] = [
     ),
 ];
 
-/// The app said so in plaintext.
+/// The app answered in plaintext that it requires TLS.
 pub const WANTS_TLS: &str =
-    "the port wants TLS, so the app says; ask it by https://, and the prober by `scheme: HTTPS`";
+    "the app answered that the port requires TLS; use https://, and `scheme: HTTPS` in the prober";
 
 /// The gRPC call failed with another status.
 const GRPC_ERROR: &str =
     "the call failed; is the service registered by just that name, is {port} the app's gRPC port?";
 
-/// The app's body broke.
+/// The app's body stalled or was not complete.
 pub const BROKEN_BODY: &str = "the head came, but the body stalled, was cut short or broke its chunking, \
     and kubelet errs on that; look at what the app writes after its head";
 
 /// What to look at when a probe failed.
-pub fn of_failure(failure: Failure, scene: FailureContext) -> String {
+pub fn of_failure(failure: Failure, context: FailureContext) -> String {
     let common = || ADVICE.iter().find(|(of, _)| *of == failure);
-    let text = scene
-        .own_advice(failure)
+    let text = context
+        .specific_advice(failure)
         .or_else(|| common().map(|(_, text)| *text));
-    fill(text.unwrap_or_default(), scene.at)
+    fill(text.unwrap_or_default(), context.at)
 }
 
 /// What to look at when a gRPC call failed with another status.
@@ -171,16 +171,16 @@ pub fn of_grpc_error(at: Option<SocketAddr>) -> String {
 
 /// Replaces `{ip}` and `{port}`.
 fn fill(text: &str, at: Option<SocketAddr>) -> String {
-    let mut told = String::with_capacity(2 * text.len());
+    let mut filled = String::with_capacity(2 * text.len());
     for (index, piece) in text.split(['{', '}']).enumerate() {
         // Writing to a string does not fail.
         let _ = match (index % 2, at) {
-            (1, Some(at)) if piece == "ip" => write!(told, "{}", at.ip()),
-            (1, Some(at)) => write!(told, "{}", at.port()),
-            _ => told.write_str(piece),
+            (1, Some(at)) if piece == "ip" => write!(filled, "{}", at.ip()),
+            (1, Some(at)) => write!(filled, "{}", at.port()),
+            _ => filled.write_str(piece),
         };
     }
-    told
+    filled
 }
 
 /// What to look at when the app answered with a code that kubelet does not take for health.
@@ -196,7 +196,7 @@ pub fn of_status(status: u16, is_tls: bool) -> &'static str {
             "the app's own code; are path and port right, does the app want a name (-H 'Host: ...')?"
         }
         405 => "the app's own code; probes are GET requests, which path takes them?",
-        500..=599 => "the app's own code; its log should tell why",
+        500..=599 => "the app's own code; its log should say why",
         _ => "the app's own code; kubelet takes 200 to 399 for health",
     }
 }
@@ -212,19 +212,19 @@ mod tests {
             IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)),
             8080,
         )),
-        stood: true,
+        has_connected: true,
         is_grpc: false,
         tls: Security::Plaintext,
     };
 
-    fn scenes() -> impl Iterator<Item = FailureContext> {
+    fn contexts() -> impl Iterator<Item = FailureContext> {
         let tls = [Security::Plaintext, Security::Begun, Security::Secured];
         let all = tls.into_iter().flat_map(|tls| {
             [(false, false), (false, true), (true, false), (true, true)]
                 .map(move |flags| (tls, flags))
         });
-        all.map(|(tls, (stood, is_grpc))| FailureContext {
-            stood,
+        all.map(|(tls, (has_connected, is_grpc))| FailureContext {
+            has_connected,
             is_grpc,
             tls,
             ..PLAIN
@@ -232,27 +232,48 @@ mod tests {
     }
 
     #[test]
+    fn a_port_refused_on_loopback_is_not_suspected_to_be_bound_to_loopback() {
+        let of = |ip: [u8; 4]| {
+            let at = Some(SocketAddr::from((ip, 8080)));
+            of_failure(Failure::Refused, FailureContext { at, ..PLAIN })
+        };
+        let start = "nothing listens on port 8080 of 127.0.0.1; ";
+        let text = of([127, 0, 0, 1]);
+        let advice = text.strip_prefix(start).expect("the address");
+        assert!(!advice.contains("127.0.0.1"), "{text}");
+        assert!(of([10, 0, 0, 7]).contains("such as 127.0.0.1"));
+    }
+
+    #[test]
     fn each_failure_has_advice() {
         for failure in Failure::ALL {
-            for scene in scenes() {
-                let text = of_failure(*failure, scene);
+            for context in contexts() {
+                let text = of_failure(*failure, context);
                 assert!(text.contains("; ") && !text.contains('{'), "{text}");
             }
         }
-        let of = |stood| of_failure(Failure::Deadline, FailureContext { stood, ..PLAIN });
+        let of = |has_connected| {
+            of_failure(
+                Failure::Deadline,
+                FailureContext {
+                    has_connected,
+                    ..PLAIN
+                },
+            )
+        };
         assert!(of(true).starts_with("port 8080 took"));
         assert!(of(false).starts_with("10.0.0.7 did not take"));
     }
 
     /// A gRPC prober has no scheme, and an HTTP prober no mode.
     #[test]
-    fn each_kind_of_probe_is_told_of_its_own() {
+    fn advice_names_the_schemes_of_its_kind_of_probe() {
         for failure in Failure::ALL {
-            for scene in scenes() {
-                let text = of_failure(*failure, scene);
+            for context in contexts() {
+                let text = of_failure(*failure, context);
                 let of_http = ["http://", "https://", "scheme:", "tcp://"];
                 let of_grpc = ["grpc://", "grpcs://", "mode:"];
-                let others = if scene.is_grpc {
+                let others = if context.is_grpc {
                     &of_http[..]
                 } else {
                     &of_grpc
@@ -263,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn who_was_asked_in_tls_is_not_asked_whether_it_wants_tls() {
+    fn advice_on_a_tls_probe_does_not_suggest_tls() {
         for failure in Failure::ALL {
-            for scene in scenes().filter(|scene| scene.tls != Security::Plaintext) {
-                let text = of_failure(*failure, scene);
+            for context in contexts().filter(|context| context.tls != Security::Plaintext) {
+                let text = of_failure(*failure, context);
                 assert!(!text.contains("want TLS"), "{text}");
             }
         }

@@ -1,4 +1,4 @@
-//! What can be wrong with the arguments of `check`. The text names the one and what to write instead.
+//! Errors in the arguments of `check`: which argument, and what to write.
 
 use core::fmt;
 
@@ -8,14 +8,14 @@ use crate::limits;
 use crate::probe::TlsSettingError;
 use crate::telemetry::{Quoted, Redacted};
 
-/// Why an argument is refused.
+/// An error in the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgsError {
-    /// It is not what it must be.
+    /// An argument has a value that is not valid.
     Value {
-        /// What it breaks.
+        /// The rule it breaks.
         fault: Fault,
-        /// The URL or the value as it was typed; of a header its name, as its value may be a secret.
+        /// The URL or the value as it was given; of a header its name, as its value may be a secret.
         value: Box<str>,
     },
     /// The client certificate cannot be used, for the same reasons as the agent's.
@@ -24,14 +24,14 @@ pub enum ArgsError {
     NoTls(ConfigError),
 }
 
-/// What an argument must be.
+/// The rule that an argument breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A URL has no scheme.
     NoScheme,
-    /// A URL that cannot be understood.
+    /// A URL that cannot be parsed.
     NoUrl,
-    /// A scheme that is none of ours.
+    /// An unknown scheme.
     Scheme,
     /// A name or password in a URL.
     User,
@@ -41,13 +41,13 @@ pub enum Fault {
     Host,
     /// A URL has no port where there is no default; one that has.
     NoPort(&'static str),
-    /// A port that is none.
+    /// An invalid port.
     Port,
-    /// A path where there is only a connection.
+    /// A path of a TCP URL.
     TcpPath,
-    /// The name of a gRPC service that is none.
+    /// An invalid name of a gRPC service.
     Service,
-    /// A time that is none.
+    /// An invalid time.
     Timeout,
     /// A header without a colon.
     HeaderColon,
@@ -55,9 +55,9 @@ pub enum Fault {
     HeaderName,
     /// A control character in a header's value.
     HeaderValue,
-    /// A `User-Agent` that no agent would take the head of.
+    /// A `User-Agent` that makes the request head longer than the agent accepts.
     LongAgent,
-    /// A header where there is no HTTP request.
+    /// A header of a probe that is not HTTP.
     HeaderOfNoHttp,
     /// A client certificate without TLS.
     PlainCert,
@@ -81,7 +81,7 @@ impl Fault {
         self.subject().starts_with("-H")
     }
 
-    /// What the value is of.
+    /// The beginning of the text.
     fn subject(self) -> &'static str {
         match self {
             Fault::Timeout => "--timeout is ",
@@ -95,9 +95,11 @@ impl Fault {
         }
     }
 
-    /// What is wrong with it, and what to write.
+    /// The rest of the text: what is wrong, and what to write.
     fn text(self) -> &'static str {
         match self {
+            Fault::NoCert => "--key requires --cert",
+            Fault::NoKey => "--cert requires --key",
             Fault::NoScheme => {
                 "but must begin with http://, https://, tcp://, grpc:// or grpcs://: \
                  write one such as http://10.0.0.7:8080/healthz"
@@ -105,7 +107,7 @@ impl Fault {
             Fault::NoUrl => "which is no URL: write one such as http://10.0.0.7:8080/healthz",
             Fault::Scheme => "but its scheme must be one of http, https, tcp, grpc, grpcs",
             Fault::User => {
-                "but no name or password may stand in it: write -H 'Authorization: Basic ...'"
+                "but it must not contain a name or password: write -H 'Authorization: Basic ...'"
             }
             Fault::NoHost => "but names no host: write one such as http://10.0.0.7:8080/healthz",
             Fault::Host => {
@@ -118,7 +120,7 @@ impl Fault {
                 "but a TCP connection has no path: write http:// before it, or nothing after the port"
             }
             Fault::Service => {
-                "but after the port may stand one service as it is registered: \
+                "but after the port it may name one service as it is registered: \
                  write one such as grpc://10.0.0.7:9090/my.package.Service"
             }
             Fault::Timeout => "but must be seconds",
@@ -136,8 +138,6 @@ impl Fault {
             Fault::PlainCert | Fault::PlainKey => {
                 "but a client certificate goes with TLS alone: write https:// or grpcs://"
             }
-            Fault::NoCert => "but there is no certificate for it: write --cert FILE as well",
-            Fault::NoKey => "but there is no key for it: write --key FILE as well",
         }
     }
 }
@@ -149,6 +149,9 @@ impl fmt::Display for ArgsError {
             ArgsError::Tls(error) => return error.fmt(f),
             ArgsError::NoTls(error) => return error.fmt(f),
         };
+        if matches!(fault, Fault::NoCert | Fault::NoKey) {
+            return f.write_str(fault.text());
+        }
         let subject = fault.subject();
         match fault.is_of_header() {
             true => write!(f, "{subject}{}", Quoted(value)),

@@ -1,49 +1,52 @@
-//! How a probe stood when it failed, and what is said only of one that stood so.
+//! The state of a probe when it failed, and the advice that depends on it.
 
 use core::net::SocketAddr;
 
 use crate::probe::Failure;
 
-/// How a probe stood when it failed.
+/// The state of a probe when it failed.
 #[derive(Clone, Copy, Debug)]
 pub struct FailureContext {
-    /// What was dialled last.
+    /// The last address that was dialled.
     pub at: Option<SocketAddr>,
-    /// Whether any connection stood.
-    pub stood: bool,
-    /// Whether it is a call by gRPC.
+    /// Whether any connection was established.
+    pub has_connected: bool,
+    /// Whether the probe is a gRPC call.
     pub is_grpc: bool,
-    /// How far TLS came on the last connection.
+    /// The state of TLS on the last connection.
     pub tls: Security,
 }
 
-/// How far TLS came on a connection.
+/// The state of TLS on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
-    /// There was none.
+    /// No TLS.
     Plaintext,
-    /// The handshake began, and was not done.
+    /// The handshake began and did not finish.
     Begun,
-    /// The handshake was done.
+    /// The handshake finished.
     Secured,
 }
 
 impl FailureContext {
-    /// What only some probes are told, or all in other words.
-    pub fn own_advice(self, failure: Failure) -> Option<&'static str> {
+    /// The advice for this state, where it differs from the general advice on the failure.
+    pub fn specific_advice(self, failure: Failure) -> Option<&'static str> {
         use Security::{Begun, Plaintext, Secured};
         let text = match (failure, self.tls, self.is_grpc) {
+            (Failure::Refused, ..) if self.is_loopback() => {
+                "nothing listens on port {port} of {ip}; is the app up, does it listen on the pod's address alone?"
+            }
             (Failure::Reset, Begun, _) => {
                 "the connection was reset in the TLS handshake; is {port} a port of the app that speaks TLS, \
                  does it want a client certificate, or another one (--cert and --key)?"
             }
             (Failure::Reset, Secured, _) => {
-                "the connection was reset after the TLS handshake; what does the app's log tell, \
+                "the connection was reset after the TLS handshake; what does the app's log say, \
                  does it want a client certificate, or another one (--cert and --key)?"
             }
             (Failure::Reset, Plaintext, true) => {
                 "the connection, or the call, was reset; does port {port} want TLS (grpcs://), \
-                 does a proxy stand before the app?"
+                 is there a proxy in front of the app?"
             }
             (Failure::ClosedEarly, Begun, _) => {
                 "the connection was closed in the TLS handshake; is {port} a port of the app that speaks TLS, \
@@ -51,39 +54,43 @@ impl FailureContext {
             }
             (Failure::ClosedEarly, Secured, _) => {
                 "the connection was closed after the TLS handshake and without an answer; what does the app's \
-                 log tell, does it want a client certificate, or another one (--cert and --key)?"
+                 log say, does it want a client certificate, or another one (--cert and --key)?"
             }
             (Failure::ClosedEarly, Plaintext, true) => {
                 "the connection was closed without an answer; does port {port} want TLS (grpcs://), \
                  is it the app's gRPC port?"
             }
             (Failure::Malformed, _, true) => {
-                "what came is no HTTP/2, or breaks its rules; is {port} the app's gRPC port?"
+                "the response is not valid HTTP/2; is {port} the app's gRPC port?"
             }
             (Failure::TlsPort, _, true) => {
-                "port {port} answered in TLS; ask it by grpcs://, and the prober by `mode: TLS`"
+                "port {port} answered in TLS; use grpcs://, and `mode: TLS` in the prober"
             }
             (Failure::PlainHttp, _, true) => {
-                "port {port} answered in plaintext; ask it by grpc://, and the prober without `mode: TLS`"
+                "port {port} answered in plaintext; use grpc://, and no `mode: TLS` in the prober"
             }
             (Failure::NotTls, _, true) => {
-                "what came is no TLS; is gRPC in plaintext there, to be asked by grpc:// and by the prober without \
+                "the response is not TLS; is gRPC in plaintext there, to be asked by grpc:// and by the prober without \
                  `mode: TLS`, is {port} the right port?"
             }
-            (Failure::Deadline, Begun, _) if self.stood => {
+            (Failure::Deadline, Begun, _) if self.has_connected => {
                 "port {port} took the connection, but the TLS handshake was not done in time; is the app hung, \
                  or slower than --timeout?"
             }
-            (Failure::Deadline, _, true) if self.stood => {
+            (Failure::Deadline, _, true) if self.has_connected => {
                 "port {port} took the connection, but no whole answer came in time; is the app hung, \
                  or slower than --timeout?"
             }
-            (Failure::Deadline, _, false) if self.stood => {
+            (Failure::Deadline, _, false) if self.has_connected => {
                 "port {port} took the connection, but no whole head came in time; is the app hung, \
                  or slower than --timeout?"
             }
             _ => return None,
         };
         Some(text)
+    }
+
+    fn is_loopback(self) -> bool {
+        self.at.is_some_and(|at| at.ip().is_loopback())
     }
 }

@@ -1,4 +1,4 @@
-//! `probelet install DIR`: this very binary, copied to where another container can run it.
+//! `probelet install DIR`: copies this binary to where another container can run it.
 
 use core::fmt;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The kernel's link to the program that runs; it works without a shell, and when the file has moved.
-const OURSELVES: &str = "/proc/self/exe";
+const SELF_EXE: &str = "/proc/self/exe";
 
 /// What everybody may do with the copy: run it.
 const MODE: u32 = 0o755;
@@ -29,7 +29,7 @@ pub enum InstallError {
     /// The folder is none, or not there.
     Folder(PathBuf, io::Error),
     /// This program cannot be read.
-    Ourselves(io::Error),
+    Source(io::Error),
     /// The file cannot be written.
     Write(PathBuf, io::Error),
 }
@@ -45,10 +45,10 @@ impl fmt::Display for InstallError {
                 "{} is no folder to install into: {error}",
                 path.display()
             ),
-            InstallError::Ourselves(error) => {
+            InstallError::Source(error) => {
                 write!(
                     f,
-                    "{OURSELVES}, which is to be copied, cannot be read: {error}"
+                    "{SELF_EXE}, which is to be copied, cannot be read: {error}"
                 )
             }
             InstallError::Write(path, error) => {
@@ -60,8 +60,8 @@ impl fmt::Display for InstallError {
 
 impl core::error::Error for InstallError {}
 
-/// Copies this program to `folder`, as `probelet`. Whoever runs a former copy goes on with that one. A copy
-/// that is the same already stays, as there may be no room for a second.
+/// Copies this program to `folder`, as `probelet`. A process that runs an older copy keeps it. An identical copy stays,
+/// as there may be no room for a second one.
 ///
 /// # Errors
 /// What keeps it from being read or written.
@@ -86,15 +86,15 @@ pub fn install(folder: &Path) -> Result<PathBuf, InstallError> {
     Ok(file)
 }
 
-/// Whether this very program stands there, as a file that everybody may run.
+/// Whether the file is this program, and executable by everybody.
 fn is_installed(file: &Path) -> bool {
     let is_fit = |found: fs::Metadata| found.is_file() && found.mode() & 0o7777 == MODE;
-    // What cannot be read is replaced, or told of by what cannot replace it.
+    // A file that cannot be read is replaced, or replacing it fails with the reason.
     fs::symlink_metadata(file).is_ok_and(is_fit) && is_same(file).unwrap_or(false)
 }
 
 fn is_same(file: &Path) -> io::Result<bool> {
-    let (mut source, mut file) = (File::open(OURSELVES)?, File::open(file)?);
+    let (mut source, mut file) = (File::open(SELF_EXE)?, File::open(file)?);
     if source.metadata()?.len() != file.metadata()?.len() {
         return Ok(false);
     }
@@ -146,20 +146,20 @@ fn install_as(file: &Path, temporary: &Path, copy: File) -> Result<(), InstallEr
 
 fn fill(mut copy: File, path: &Path) -> Result<(), InstallError> {
     let refuse = |error| InstallError::Write(path.into(), error);
-    let mut source = File::open(OURSELVES).map_err(InstallError::Ourselves)?;
+    let mut source = File::open(SELF_EXE).map_err(InstallError::Source)?;
     // By hand: std's copy brings every shortcut of the kernel's along.
     let mut buf = vec![0; COPIED_AT_ONCE];
     loop {
-        match source.read(&mut buf).map_err(InstallError::Ourselves)? {
+        match source.read(&mut buf).map_err(InstallError::Source)? {
             0 => return copy.sync_all().map_err(refuse),
             len => copy.write_all(&buf[..len]).map_err(refuse)?,
         }
     }
 }
 
-/// Removes what installs left that were killed. Not by age: small nodes have no clock until the network
-/// has told them the time. Whoever is at work locks its file before the first byte, and the kernel unlocks
-/// it when that process ends; so what has bytes and no lock is nobody's.
+/// Removes the temporary files of installs that were killed. Age does not count: small nodes have no clock before the
+/// network is up. An install locks its file before the first byte, and the kernel unlocks it when the process ends, so a
+/// file with bytes and without a lock is abandoned.
 fn remove_leftovers(folder: &Path) {
     // A folder that cannot be read, or a file that cannot be removed, is no hindrance.
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();

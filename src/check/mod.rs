@@ -1,7 +1,7 @@
 //! `probelet check URL`: one probe from the command line by the agent's own code, and one line about it.
 //!
-//! It reads no files but those it is given and nothing of the environment, so it serves as an exec probe in
-//! an image that has nothing else. It installs no signal handlers: SIGINT just ends it.
+//! It reads only the files that flags name, and no environment variables, so it works as an exec probe in an image
+//! without anything else. It installs no signal handlers: SIGINT ends it.
 
 mod advice;
 mod args_error;
@@ -42,8 +42,8 @@ use watch::{Phase, Watch};
 /// Probes once.
 ///
 /// # Errors
-/// Only what keeps epoll from working; how the probe ended is in the report.
-#[inline(never)] // or it stands in the middle of the agent, on pages that every pod pays for
+/// epoll does not work. The result of the probe is in the report.
+#[inline(never)] // keeps it out of the pages that the agent of every pod uses
 pub fn run(plan: Plan) -> io::Result<Report> {
     let watch = Rc::new(Watch::new(plan.verbose));
     let deadline = watch.start() + plan.timeout;
@@ -53,17 +53,17 @@ pub fn run(plan: Plan) -> io::Result<Report> {
     };
     if plan.address().is_none() {
         watch.reached(Phase::Resolved);
-        watch.tell_addresses(&plan.host, &addresses);
+        watch.print_addresses(&plan.host, &addresses);
     }
     let plan = Rc::new(plan);
-    let check = (plan.clone(), watch.clone());
-    let outcome = probe(check, deadline, addresses)?;
+    let outcome = probe(plan.clone(), watch.clone(), deadline, addresses)?;
     Ok(Report::new(&plan, &watch, Verdict::Probed(outcome)))
 }
 
 /// Probes at these addresses, on a reactor of its own.
 fn probe(
-    (plan, watch): (Rc<Plan>, Rc<Watch>),
+    plan: Rc<Plan>,
+    watch: Rc<Watch>,
     deadline: Instant,
     addresses: Vec<IpAddr>,
 ) -> io::Result<Outcome> {
@@ -79,7 +79,7 @@ fn probe(
     net::run(&reactor, &executor, check.probe(addresses))
 }
 
-/// A probe under way.
+/// A probe that runs.
 struct Check {
     plan: Rc<Plan>,
     reactor: Rc<Reactor>,
@@ -88,8 +88,8 @@ struct Check {
 }
 
 impl Check {
-    /// Asks the first address that takes the connection, in the order the resolver has them. Each may use
-    /// its share of the time that is left (Go `net/dial.go`: `partialDeadline`).
+    /// Probes the first address that accepts the connection, in the resolver's order. Each address gets an equal share
+    /// of the remaining time (Go `net/dial.go`: `partialDeadline`).
     async fn probe(self, addresses: Vec<IpAddr>) -> Outcome {
         let mut outcome = Outcome::Failed(Failure::Deadline);
         for (index, address) in addresses.iter().enumerate() {
@@ -103,7 +103,7 @@ impl Check {
                 }
                 Outcome::Failed(Failure::Deadline)
             };
-            outcome = or(pin!(self.ask(*address)), pin!(overdue)).await;
+            outcome = or(pin!(self.probe_address(*address)), pin!(overdue)).await;
             let is_failed = matches!(outcome, Outcome::Failed(_));
             if !is_failed || self.watch.has_connected() || Instant::now() >= self.deadline {
                 break;
@@ -113,7 +113,7 @@ impl Check {
         outcome
     }
 
-    async fn ask(&self, target: IpAddr) -> Outcome {
+    async fn probe_address(&self, target: IpAddr) -> Outcome {
         let dialler = Dialler {
             reactor: self.reactor.clone(),
             target,

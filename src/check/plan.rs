@@ -1,4 +1,4 @@
-//! What was typed after `probelet check`, and what it means.
+//! From the arguments of `probelet check` to one probe.
 
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
@@ -16,14 +16,14 @@ use crate::net::tls::{IS_BUILT, Tls};
 use crate::probe::load_tls;
 use crate::wire::url::{self, Absolute};
 
-/// The arguments as they stand.
+/// The arguments, before any is parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawArgs {
     /// The URL.
     pub url: String,
     /// `--timeout`
     pub timeout: Option<String>,
-    /// `-H`, each time it stands there.
+    /// `-H`, in their order.
     pub headers: Vec<String>,
     /// `--cert`
     pub cert: Option<String>,
@@ -38,61 +38,61 @@ pub struct RawArgs {
 /// One probe, checked as a whole.
 #[derive(Debug)]
 pub struct Plan {
-    /// The URL as it was typed.
+    /// The URL as it was given.
     pub url: Box<str>,
     /// The host of the URL, an IPv6 address in its brackets.
     pub host: Box<str>,
     /// Whether the URL names the port.
     pub port_given: bool,
-    /// What to ask.
+    /// The probe.
     pub action: Action,
-    /// The head that would have come from kubelet, with the `User-Agent` of `-H`.
+    /// The request that kubelet would have sent to the agent, with the `User-Agent` of `-H`.
     pub request: SyntheticRequest,
-    /// The client certificate, if one is to be shown.
+    /// The client certificate, if there is one.
     pub tls: Rc<Tls>,
-    /// How long it may take, the look-up of a name included.
+    /// The limit of the whole check, name resolution included.
     pub timeout: Duration,
-    /// Tell each step.
+    /// Whether each step is printed.
     pub verbose: bool,
-    /// Tell the result as JSON.
+    /// Whether the result is printed as JSON.
     pub json: bool,
 }
 
 impl Plan {
-    /// What the arguments mean.
+    /// Parses the arguments.
     ///
     /// # Errors
-    /// The first one that is wrong, or that does not go with the others.
-    pub fn from_args(typed: RawArgs) -> Result<Plan, ArgsError> {
-        let target = Target::of(&typed.url)?;
-        let timeout = match &typed.timeout {
+    /// The first argument that is not valid, alone or with the others.
+    pub fn from_args(args: RawArgs) -> Result<Plan, ArgsError> {
+        let target = Target::of(&args.url)?;
+        let timeout = match &args.timeout {
             Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.of(text))?,
             None => limits::PROBE_TIMEOUT,
         };
-        let tls = tls(target.kind.client(typed.cert, typed.key)?)?;
+        let tls = tls(target.kind.client(args.cert, args.key)?)?;
         let (host, port_given) = (target.host.clone(), target.port_given);
-        let (action, agent) = target.action(&typed.headers)?;
+        let (action, agent) = target.action(&args.headers)?;
         let request = SyntheticRequest::new(agent.as_deref().unwrap_or(USER_AGENT));
         let request = request.ok_or_else(|| Fault::LongAgent.of("User-Agent"))?;
         Ok(Plan {
-            url: typed.url.into(),
+            url: args.url.into(),
             host,
             port_given,
             action,
             request,
             tls,
             timeout,
-            verbose: typed.verbose,
-            json: typed.json,
+            verbose: args.verbose,
+            json: args.json,
         })
     }
 
-    /// The host's address, when it is one already.
+    /// The host's address, if the host is an address.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.trim_matches(['[', ']']).parse().ok()
     }
 
-    /// Whether the first connection is to be TLS.
+    /// Whether the first connection uses TLS.
     pub fn is_tls(&self) -> bool {
         match &self.action {
             Action::Http(get) => get.scheme == Scheme::Https,
@@ -163,7 +163,7 @@ fn tls(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
     load_tls(&settings).map_err(ArgsError::Tls)
 }
 
-/// What a URL leads to.
+/// The target of a URL.
 struct Target {
     kind: Kind,
     host: Box<str>,
@@ -200,9 +200,9 @@ impl Target {
         })
     }
 
-    fn action(self, typed: &[String]) -> Result<(Action, Option<Box<str>>), ArgsError> {
+    fn action(self, fields: &[String]) -> Result<(Action, Option<Box<str>>), ArgsError> {
         let port = self.port;
-        let scheme = match (self.kind, typed.first()) {
+        let scheme = match (self.kind, fields.first()) {
             (Kind::Http(scheme), _) => scheme,
             (_, Some(header)) => {
                 let name = header.split(':').next().unwrap_or_default();
@@ -214,7 +214,7 @@ impl Target {
                 return Ok((Action::Grpc { port, service, tls }, None));
             }
         };
-        let list = typed.iter().map(|text| header(text));
+        let list = fields.iter().map(|text| header(text));
         let (host, headers) = headers::as_sent(list.collect::<Result<_, _>>()?);
         // An app sees the `User-Agent` that came with the request, and none when an empty one is set.
         let agent = headers.iter().find(|header| *header.name == *"User-Agent");
@@ -243,7 +243,7 @@ fn unreadable(text: &str) -> Fault {
     }
 }
 
-/// The host as it stands in a URL.
+/// The host as it is written in a URL.
 fn host(text: &str) -> Result<Box<str>, Fault> {
     let has_colon = text.contains(':');
     match text.parse::<Ipv6Addr>() {

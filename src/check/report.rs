@@ -1,4 +1,4 @@
-//! The result of a check: one line for people, or one JSON object.
+//! The result of a check as one line of text, or as one JSON object.
 
 use core::fmt::Write;
 use core::net::SocketAddr;
@@ -16,18 +16,18 @@ use crate::wire::health::GrpcCode;
 
 /// How a check ended.
 pub enum Verdict {
-    /// As the probe did.
+    /// The probe ran.
     Probed(Outcome),
-    /// There was nobody to probe.
+    /// The host name has no address.
     NoAddress(NoAddress),
 }
 
-/// A result, and whether kubelet would call it healthy.
+/// A result, and whether kubelet would count it as a success.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Report {
     /// One line, without a line break at its end.
     pub text: String,
-    /// Whether all is well.
+    /// Whether the probe succeeded.
     pub is_healthy: bool,
 }
 
@@ -37,7 +37,7 @@ impl Report {
         watch.reached(Phase::Done);
         let facts = Facts::of(plan, watch, &verdict);
         if let Some(code) = facts.grpc_code {
-            watch.tell_grpc_code(code);
+            watch.print_grpc_code(code);
         }
         Report {
             text: match plan.json {
@@ -49,21 +49,21 @@ impl Report {
     }
 }
 
-/// What there is to tell.
+/// The facts of a report.
 struct Facts<'a> {
     is_healthy: bool,
     url: &'a str,
     address: Option<SocketAddr>,
-    /// Whether the URL has a name, so that the address is news.
+    /// Whether the URL names a host, so that the address is worth printing.
     is_named: bool,
-    /// The code of the app itself.
+    /// The app's own status code.
     status: Option<u16>,
     reason: Option<&'static str>,
     /// Only for the reason `grpc_error`.
     grpc_code: Option<GrpcCode>,
-    /// What stands in place of a code that there is none of.
+    /// The result of a probe that has no status code.
     said: &'static str,
-    /// The code that the agent would hand back to kubelet.
+    /// The status code that the agent would return to kubelet.
     agent_status: Option<u16>,
     look_at: Option<String>,
 }
@@ -97,13 +97,13 @@ impl<'a> Facts<'a> {
         (facts.status, facts.said) = app_status(outcome);
         facts.look_at = match outcome {
             Outcome::Failed(failure) => {
-                let scene = FailureContext {
+                let context = FailureContext {
                     at: facts.address,
-                    stood: watch.has_connected(),
+                    has_connected: watch.has_connected(),
                     is_grpc: matches!(plan.action, Action::Grpc { .. }),
                     tls: watch.security(),
                 };
-                Some(advice::of_failure(failure, scene))
+                Some(advice::of_failure(failure, context))
             }
             Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
             Outcome::WantsTls(_) => Some(advice::WANTS_TLS.into()),
@@ -153,7 +153,7 @@ impl<'a> Facts<'a> {
             let _ = write!(line, ": {look_at}");
         }
         if let (None, false, Some(status)) = (self.status, self.is_healthy, self.agent_status) {
-            let _ = write!(line, " (the agent would tell kubelet {status})");
+            let _ = write!(line, " (the agent would answer kubelet with {status})");
         }
         line
     }
@@ -193,7 +193,7 @@ fn millis(time: Duration) -> String {
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
-/// The code that the app itself gave, or what it said instead.
+/// The app's own status code, or the result of a probe that has none.
 fn app_status(outcome: Outcome) -> (Option<u16>, &'static str) {
     match outcome {
         Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {

@@ -1,5 +1,5 @@
-//! From a host name to addresses. The system's resolver blocks and knows no deadline, so it runs on a
-//! thread of its own and is left behind when it takes too long.
+//! From a host name to addresses. The system's resolver blocks and has no deadline, so it runs on a thread that is
+//! abandoned when it takes too long.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -16,7 +16,7 @@ use super::Plan;
 /// Why a name has no address.
 #[derive(Debug)]
 pub enum NoAddress {
-    /// The resolver says so, or could not be asked.
+    /// The resolver found none, or could not be started.
     Refused(io::Error),
     /// The resolver did not answer before the deadline.
     Deadline,

@@ -1,4 +1,4 @@
-//! A name with more addresses than one: who is asked. All within 127.0.0.0/8.
+//! Which address of a name is probed. All are within 127.0.0.0/8.
 
 use super::*;
 use core::net::SocketAddr;
@@ -43,7 +43,7 @@ fn probed(port: u16, timeout: &str, addresses: &[[u8; 4]]) -> (Outcome, Rc<Watch
     let watch = Rc::new(Watch::new(false));
     let deadline = watch.start() + plan.timeout;
     let addresses = addresses.iter().map(|ip| IpAddr::from(*ip)).collect();
-    let outcome = probe((plan, watch.clone()), deadline, addresses);
+    let outcome = probe(plan, watch.clone(), deadline, addresses);
     (outcome.expect("epoll works"), watch)
 }
 
@@ -56,7 +56,7 @@ fn one_that_refuses_is_passed_over() {
 }
 
 #[test]
-fn the_first_that_connects_is_the_one_asked() {
+fn the_first_that_connects_is_probed() {
     let (_listener, port) = listener(FIRST);
     let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
     assert_eq!(outcome, Outcome::Connected);
@@ -69,12 +69,12 @@ fn one_that_says_nothing_leaves_the_others_their_share_of_the_time() {
     let _deaf = deaf((FIRST, port).into());
     let (outcome, watch) = probed(port, "2", &[FIRST, SECOND]);
     assert_eq!(outcome, Outcome::Connected);
-    let connected = watch.time(Phase::Connected).expect("it stood");
+    let connected = watch.time(Phase::Connected).expect("it connected");
     assert!(connected >= Duration::from_secs(1), "{connected:?}");
 }
 
 #[test]
-fn when_none_connects_the_last_one_tells_why() {
+fn when_none_connects_the_failure_is_that_of_the_last() {
     let (listener, port) = listener(SECOND);
     drop(listener);
     let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);

@@ -1,4 +1,4 @@
-//! What a probe has come to and when, and with `--verbose` a line on standard error for each step.
+//! Observes a probe: when it reaches each phase, and with `--verbose` a line on standard error for each step.
 
 use core::cell::Cell;
 use core::fmt::Display;
@@ -14,23 +14,23 @@ use crate::wire::health::GrpcCode;
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::window::Window;
 
-/// A point on a probe's way. After a redirect those of the last request count.
+/// A phase of a probe. After a redirect, those of the last request count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The name has addresses.
     Resolved,
-    /// The connection stands.
+    /// The connection is established.
     Connected,
-    /// TLS stands on it.
+    /// The TLS handshake is finished.
     Secured,
-    /// The first byte of the head came.
+    /// The first byte of the head arrived.
     FirstByte,
     /// The probe is over.
     Done,
 }
 
 impl Phase {
-    /// All of them, in their order.
+    /// All phases, in their order.
     pub const ALL: [Phase; 5] = [
         Phase::Resolved,
         Phase::Connected,
@@ -39,7 +39,7 @@ impl Phase {
         Phase::Done,
     ];
 
-    /// The word for it in the result's line.
+    /// Its word in the line of the result.
     pub fn word(self) -> &'static str {
         match self {
             Phase::Resolved => "DNS",
@@ -50,7 +50,7 @@ impl Phase {
         }
     }
 
-    /// The member for it in the result's JSON.
+    /// Its member in the JSON of the result.
     pub fn member(self) -> &'static str {
         match self {
             Phase::Resolved => "dns_ms",
@@ -62,7 +62,7 @@ impl Phase {
     }
 }
 
-/// Watches one probe.
+/// Observes one probe.
 pub struct Watch {
     start: Instant,
     verbose: bool,
@@ -74,7 +74,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// From now on.
+    /// Starts the clock.
     pub fn new(verbose: bool) -> Watch {
         Watch {
             start: Instant::now(),
@@ -87,62 +87,62 @@ impl Watch {
         }
     }
 
-    /// When it began.
+    /// When the clock started.
     pub fn start(&self) -> Instant {
         self.start
     }
 
-    /// From the start to this point, if it came so far.
+    /// The time from the start to this phase, if it was reached.
     pub fn time(&self, phase: Phase) -> Option<Duration> {
         self.times[phase as usize].get()
     }
 
-    /// What was dialled last.
+    /// The last address that was dialled.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address.get()
     }
 
-    /// Whether any connection stood.
+    /// Whether any connection was established.
     pub fn has_connected(&self) -> bool {
         self.has_connected.get()
     }
 
-    /// How far TLS came on the connection that was dialled last.
+    /// The state of TLS on the last connection.
     pub fn security(&self) -> Security {
         self.security.get()
     }
 
-    /// Redirects followed.
+    /// The number of redirects that were followed.
     pub fn redirects(&self) -> u32 {
         self.redirects.get()
     }
 
-    /// This point is reached; the first time counts.
+    /// Records the time of this phase, once.
     pub fn reached(&self, phase: Phase) {
         let time = &self.times[phase as usize];
         time.set(time.get().or_else(|| Some(self.start.elapsed())));
     }
 
-    /// Tells what a name stands for.
-    pub fn tell_addresses(&self, name: &str, addresses: &[IpAddr]) {
+    /// Prints the addresses of a name.
+    pub fn print_addresses(&self, name: &str, addresses: &[IpAddr]) {
         for address in addresses {
-            self.tell(format_args!("* {name} is {address}"));
+            self.print(format_args!("* {name} is {address}"));
         }
     }
 
-    /// Tells the status of a gRPC call that failed.
-    pub fn tell_grpc_code(&self, code: GrpcCode) {
-        self.tell(format_args!("* gRPC status {code}"));
+    /// Prints the status of a gRPC call that failed.
+    pub fn print_grpc_code(&self, code: GrpcCode) {
+        self.print(format_args!("* gRPC status {code}"));
     }
 
-    fn tell(&self, text: impl Display) {
+    fn print(&self, text: impl Display) {
         if self.verbose {
-            // A reader that went away has no use for the rest.
+            // Nothing can be done about a closed standard error.
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
-    fn tell_request(&self, request: UpstreamRequest<'_>) {
+    fn print_request(&self, request: UpstreamRequest<'_>) {
         if !self.verbose {
             return;
         }
@@ -152,8 +152,8 @@ impl Watch {
         request.write(&mut Window::new(&mut bytes, 0));
         let text = String::from_utf8_lossy(&bytes);
         for line in text.trim_end().lines() {
-            let (line, stars) = less_secrets(line);
-            self.tell(format_args!("> {line}{stars}"));
+            let (line, stars) = redact_secrets(line);
+            self.print(format_args!("> {line}{stars}"));
         }
     }
 }
@@ -167,12 +167,12 @@ impl Observer for Watch {
                 for phase in [Phase::Connected, Phase::Secured, Phase::FirstByte] {
                     self.times[phase as usize].set(None);
                 }
-                self.tell(format_args!("* dialling {address}"));
+                self.print(format_args!("* dialling {address}"));
             }
             Event::Connected => {
                 self.has_connected.set(true);
                 self.reached(Phase::Connected);
-                self.tell("* connected");
+                self.print("* connected");
             }
             Event::HandshakeBegun => self.security.set(Security::Begun),
             Event::Secured(stream) => {
@@ -180,25 +180,31 @@ impl Observer for Watch {
                 self.reached(Phase::Secured);
                 let [version, suite] = stream.version_and_suite().map(Option::unwrap_or_default);
                 let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));
-                self.tell(format_args!("* {version}, {suite}, ALPN {alpn}"));
+                self.print(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }
-            Event::Sending(request) => self.tell_request(request),
+            Event::Sending(request) => self.print_request(request),
             Event::FirstByte => self.reached(Phase::FirstByte),
             Event::Redirected { status, location } => {
                 self.redirects.set(self.redirects.get() + 1);
                 let location = String::from_utf8_lossy(location);
                 match has_user(&location) {
-                    true => self.tell(format_args!("* {status} leads to {}", Redacted(&location))),
-                    false => self.tell(format_args!("* {status} leads to {}", Quoted(&location))),
+                    true => self.print(format_args!(
+                        "* {status} redirects to {}",
+                        Redacted(&location)
+                    )),
+                    false => self.print(format_args!(
+                        "* {status} redirects to {}",
+                        Quoted(&location)
+                    )),
                 }
             }
         }
     }
 }
 
-/// A line of a request as it may be shown to all who read a pod's events: without the value of a field that
-/// is there to be a secret, and stars in its place.
-fn less_secrets(line: &str) -> (&str, &'static str) {
+/// A line of a request without the value of a field that is a secret, and `***` in its place: what an exec probe prints
+/// becomes a pod's event.
+fn redact_secrets(line: &str) -> (&str, &'static str) {
     const SECRET: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
     match line.split_once(':') {
         Some((name, _)) if SECRET.contains(&name) => (name, ": ***"),

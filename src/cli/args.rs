@@ -103,20 +103,15 @@ impl<'a> Args<'a> {
             .map_err(|early| self.command.usage_error(early.output.trim_end().into()))
     }
 
-    /// The words, where the command has any.
-    pub(super) fn words(&self) -> &[&'a str] {
-        &self.words
-    }
-
     /// Refuses words.
     ///
     /// # Errors
-    /// The first word, with what to write.
-    pub(super) fn check_no_words(&self) -> Result<(), Exit> {
+    /// The first word, and the advice.
+    pub(super) fn check_no_words(&self, advice: &str) -> Result<(), Exit> {
         match self.words.first() {
             None => Ok(()),
             Some(word) => Err(self.command.usage_error(format!(
-                "{} is not a flag: write flags as `--name VALUE` or `--name=VALUE`, see `{} --help`",
+                "{} is not a flag: {advice}, see `{} --help`",
                 Redacted(word),
                 self.command.name
             ))),
@@ -127,6 +122,7 @@ impl<'a> Args<'a> {
     ///
     /// # Errors
     /// There is none, which `missing` describes, or another one.
+    #[cfg(feature = "check")]
     pub(super) fn only_word(&self, what: &str, missing: &str) -> Result<&'a str, Exit> {
         match *self.words {
             [] => Err(self.command.usage_error(missing.into())),

@@ -103,7 +103,7 @@ pub(super) fn parse(
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Config, Exit> {
     let args = Args::split(&COMMAND, args)?;
-    args.check_no_words()?;
+    args.check_no_words("write flags as `--name VALUE` or `--name=VALUE`")?;
     let settings = args.fill::<RunFlags>()?.into();
     Config::from_settings(&settings, env, read_file)
         .map_err(|error| COMMAND.usage_error(error.to_string()))

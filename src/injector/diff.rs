@@ -3,7 +3,7 @@
 
 use super::inputs::Input;
 use super::io::Error;
-use super::output::{Held, Output, Passed};
+use super::output::{Edited, Output, Spool};
 use similar::{ChangeTag, TextDiff};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -13,7 +13,7 @@ const CONTEXT: usize = 3;
 
 /// The diffs.
 pub(super) struct Diffs {
-    held: Held,
+    spool: Spool,
     file: FileDiff,
 }
 
@@ -33,15 +33,15 @@ struct FileDiff {
 }
 
 impl Diffs {
-    pub(super) fn new(held: Held) -> Self {
+    pub(super) fn new(spool: Spool) -> Self {
         let file = FileDiff::default();
-        Self { held, file }
+        Self { spool, file }
     }
 }
 
 impl Output for Diffs {
     fn input(&mut self, input: &Input) -> Result<(), Error> {
-        self.held.write(&self.file.hunk())?;
+        self.spool.write(&self.file.hunk())?;
         let name = input.name();
         self.file = FileDiff {
             name: Some(name.trim_start_matches("./").trim_start_matches('/').into()),
@@ -50,24 +50,24 @@ impl Output for Diffs {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
-        let (was, is) = (lines(passed.was), lines(passed.is));
-        if passed.was == passed.is {
+    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+        let (was, is) = (lines(edited.was), lines(edited.is));
+        if edited.was == edited.is {
             return was
                 .iter()
-                .try_for_each(|line| self.held.write(&self.file.line(ChangeTag::Equal, line)));
+                .try_for_each(|line| self.spool.write(&self.file.line(ChangeTag::Equal, line)));
         }
         TextDiff::from_slices(&was, &is)
             .iter_all_changes()
             .try_for_each(|change| {
-                self.held
+                self.spool
                     .write(&self.file.line(change.tag(), change.value()))
             })
     }
 
     fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
-        self.held.write(&self.file.hunk())?;
-        self.held.release(stdout)
+        self.spool.write(&self.file.hunk())?;
+        self.spool.release(stdout)
     }
 }
 

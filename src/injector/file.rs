@@ -5,7 +5,7 @@ use super::documents::{Place, Read, documents};
 use super::in_place::InPlace;
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io};
-use super::output::{Held, Manifests, Output, Passed};
+use super::output::{Edited, Manifests, Output, Spool};
 use super::patch::Patches;
 use super::settings::SettingSources;
 use crate::inject::{Report, Settings, Task, Verdict, resources};
@@ -61,9 +61,9 @@ impl Destination {
         Ok(Some(match self {
             Self::Nowhere => return Ok(None),
             Self::InPlace => Box::new(InPlace::new(inputs)?),
-            Self::Diff => Box::new(Diffs::new(Held::new(None)?)),
+            Self::Diff => Box::new(Diffs::new(Spool::new(None)?)),
             Self::Write { file, format } => {
-                let held = Held::new(file.as_deref())?;
+                let held = Spool::new(file.as_deref())?;
                 match format {
                     Format::Manifests => Box::new(Manifests::new(held)),
                     Format::Patches => Box::new(Patches(held)),
@@ -179,11 +179,11 @@ impl Run {
         let was = document.text();
         let is = edited.as_deref().unwrap_or(was);
         let reports = &reports;
-        self.pass(&Passed { was, is, reports })
+        self.pass(&Edited { was, is, reports })
     }
 
     /// Takes a document into the output; once one has failed, there will be none.
-    fn pass(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
+    fn pass(&mut self, passed: &Edited<'_>) -> Result<(), Error> {
         match &mut self.output {
             Some(output) if self.failed == 0 => output.document(passed),
             _ => Ok(()),

@@ -1,9 +1,9 @@
-//! `--in-place`: each file that changes is replaced, once all documents of all files have passed.
+//! `--in-place`: each file that changes is replaced, once all documents of all files have edited.
 
 use super::atomic_file::{Replacement, Whole};
 use super::inputs::Input;
 use super::io::Error;
-use super::output::{Output, Passed};
+use super::output::{Edited, Output};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,16 +25,16 @@ struct Current {
 }
 
 impl Current {
-    fn take(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
-        if self.replacement.is_none() && passed.was == passed.is {
-            self.kept += passed.was.len() as u64;
+    fn take(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+        if self.replacement.is_none() && edited.was == edited.is {
+            self.kept += edited.was.len() as u64;
             return Ok(());
         }
         let replacement = match &mut self.replacement {
             Some(replacement) => replacement,
             none => none.insert(Self::begin(&self.path, self.kept)?),
         };
-        let written = replacement.write_all(passed.is.as_bytes());
+        let written = replacement.write_all(edited.is.as_bytes());
         written.map_err(|error| replacement.failed(&error))
     }
 
@@ -93,9 +93,9 @@ impl Output for InPlace {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
+    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
         match &mut self.current {
-            Some(current) => current.take(passed),
+            Some(current) => current.take(edited),
             None => Ok(()),
         }
     }

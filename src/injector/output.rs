@@ -1,4 +1,4 @@
-//! Where results go: all of it held back until every document has passed.
+//! Outputs: a result is spooled until every document has succeeded.
 
 use super::atomic_file::{Replacement, create};
 use super::inputs::Input;
@@ -8,48 +8,48 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// A document that passed.
-pub(super) struct Passed<'a> {
-    /// Its text, with what lies around it.
+/// A document that succeeded.
+pub(super) struct Edited<'a> {
+    /// Its text, with the text around it.
     pub(super) was: &'a str,
-    /// What it becomes.
+    /// The edited text.
     pub(super) is: &'a str,
-    /// What became of its resources.
+    /// The results of its resources.
     pub(super) reports: &'a [Report],
 }
 
-/// What is made of documents.
+/// Writes the results of documents.
 pub(super) trait Output {
-    /// The documents of another input follow.
+    /// Begins the documents of another input.
     fn input(&mut self, input: &Input) -> Result<(), Error>;
-    /// One of them.
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error>;
-    /// All have passed: it goes where it belongs.
+    /// Adds a document.
+    fn document(&mut self, passed: &Edited<'_>) -> Result<(), Error>;
+    /// Writes the result: all documents have succeeded.
     fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error>;
 }
 
-/// Text held back.
-pub(super) enum Held {
-    /// In a temporary file without a name, as it may be of any size.
+/// The spooled result.
+pub(super) enum Spool {
+    /// In a temporary file without a name, as the result may have any size.
     Spooled {
         /// The file.
         spool: BufWriter<File>,
-        /// Where it goes: standard output, or what is no regular file.
+        /// The destination: standard output, or a file that is not regular.
         to: Option<PathBuf>,
     },
-    /// In the file that takes another's place.
+    /// In the file that replaces the destination.
     Replacing(Replacement),
 }
 
-impl Held {
-    /// For the file, or for standard output.
+impl Spool {
+    /// A spool for the file, or for standard output.
     pub(super) fn new(file: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = file else {
             return Self::spooled(None);
         };
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Err(Error::Usage(format!(
-                "{} is a folder: write the name of a file behind -o",
+                "{} is a directory: write the name of a file after -o",
                 path.display()
             ))),
             Ok(metadata) if !metadata.is_file() => Self::spooled(Some(path.into())),
@@ -65,7 +65,7 @@ impl Held {
         Ok(Self::Spooled { spool, to })
     }
 
-    /// Writes to what is held.
+    /// Adds text.
     pub(super) fn write(&mut self, text: &str) -> Result<(), Error> {
         let text = text.as_bytes();
         match self {
@@ -76,7 +76,7 @@ impl Held {
         }
     }
 
-    /// Lets it go.
+    /// Writes the result to its destination.
     pub(super) fn release(self, stdout: &mut dyn Write) -> Result<(), Error> {
         match self {
             Self::Replacing(file) => file.whole()?.place(),
@@ -106,17 +106,17 @@ fn copy(from: &mut File, mut to: &mut dyn Write) -> io::Result<()> {
 fn spool(error: &io::Error) -> Error {
     let folder = std::env::temp_dir();
     Error::Failed(format!(
-        "a temporary file in {} cannot be written: {error}: set TMPDIR to a folder with room",
+        "a temporary file in {} cannot be written: {error}: set TMPDIR to a directory with room",
         folder.display()
     ))
 }
 
-/// The manifests themselves, one behind the other: a stream of documents still.
+/// The manifests themselves, as one stream of documents.
 pub(super) struct Manifests {
-    held: Held,
+    held: Spool,
     /// Whether the next document is an input's first.
     is_first: bool,
-    /// How all that is written ends.
+    /// How the text so far ends.
     end: End,
 }
 
@@ -128,7 +128,7 @@ enum End {
 }
 
 impl Manifests {
-    pub(super) fn new(held: Held) -> Self {
+    pub(super) fn new(held: Spool) -> Self {
         Self {
             held,
             is_first: true,
@@ -143,7 +143,7 @@ impl Output for Manifests {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
+    fn document(&mut self, passed: &Edited<'_>) -> Result<(), Error> {
         let mut text = passed.is;
         if self.is_first && self.end != End::Nothing {
             // A byte order mark belongs to the front of a file only.
@@ -168,7 +168,7 @@ impl Output for Manifests {
     }
 }
 
-/// What has to stand before a document that follows another.
+/// The marker that is needed between the document before and this text.
 fn border(text: &str) -> &'static str {
     let first = text
         .lines()

@@ -2,21 +2,21 @@
 
 use super::inputs::Input;
 use super::io::Error;
-use super::output::{Held, Output, Passed};
+use super::output::{Edited, Output, Spool};
 use crate::inject::Verdict;
 use crate::manifest::{Edit, Segment, json_patch};
 use std::io::Write;
 
 /// The patches.
-pub(super) struct Patches(pub(super) Held);
+pub(super) struct Patches(pub(super) Spool);
 
 impl Output for Patches {
     fn input(&mut self, _: &Input) -> Result<(), Error> {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Passed<'_>) -> Result<(), Error> {
-        for report in passed.reports {
+    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+        for report in edited.reports {
             if let Verdict::Edited { edits, .. } = &report.verdict {
                 let edits: Vec<Edit> = edits.iter().map(of_item).collect();
                 self.0.write(&format!("{}\n", json_patch(&edits)))?;

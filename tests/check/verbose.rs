@@ -26,7 +26,7 @@ fn verbose_tells_each_step_on_standard_error() {
         "* connected".into(),
         "> GET /moved HTTP/1.1".into(),
         format!("> Host: localhost:{port}"),
-        "* 301 leads to \"/there\"".into(),
+        "* 301 redirects to \"/there\"".into(),
         "> GET /there HTTP/1.1".into(),
         format!("> Referer: http://localhost:{port}/moved"),
     ];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::synthetic_request::AGENT_BYTES;
 
-fn typed(url: &str) -> RawArgs {
+fn args(url: &str) -> RawArgs {
     RawArgs {
         url: url.into(),
         ..RawArgs::default()
@@ -11,21 +11,21 @@ fn typed(url: &str) -> RawArgs {
 }
 
 fn plan(url: &str) -> Plan {
-    Plan::from_args(typed(url)).unwrap_or_else(|error| panic!("{url}: {error}"))
+    Plan::from_args(args(url)).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
-fn refusal(typed: RawArgs) -> String {
-    let error = Plan::from_args(typed).expect_err("a usage error");
+fn refusal(args: RawArgs) -> String {
+    let error = Plan::from_args(args).expect_err("a usage error");
     error.to_string()
 }
 
 fn http(url: &str, headers: &[&str]) -> (HttpGet, Option<Box<str>>) {
     let headers = headers.iter().copied().map(String::from).collect();
-    let typed = RawArgs {
+    let args = RawArgs {
         headers,
-        ..typed(url)
+        ..args(url)
     };
-    let plan = Plan::from_args(typed).unwrap_or_else(|error| panic!("{url}: {error}"));
+    let plan = Plan::from_args(args).unwrap_or_else(|error| panic!("{url}: {error}"));
     match plan.action {
         Action::Http(get) => (get, user_agent(&plan.request)),
         other => panic!("{url} is {other:?}"),
@@ -138,7 +138,7 @@ fn a_user_agent_is_as_long_as_one_of_a_request_that_the_agent_takes() {
     assert_eq!(agent.map(|agent| agent.len()), Some(AGENT_BYTES));
     let too_long = RawArgs {
         headers: vec![header(AGENT_BYTES + 1)],
-        ..typed("http://a/")
+        ..args("http://a/")
     };
     let text = "-H is for \"User-Agent\", but its value is too long: write at most 16320 bytes";
     assert_eq!(refusal(too_long), text);
@@ -159,7 +159,7 @@ fn a_path_that_go_refuses_is_asked_for_as_that_of_a_prober() {
 
 #[test]
 fn a_password_is_not_repeated() {
-    let of = |url: &str| refusal(typed(url));
+    let of = |url: &str| refusal(args(url));
     for url in [
         "http://user:secret@a/",
         "http://secret@a/",
@@ -177,7 +177,7 @@ fn a_password_is_not_repeated() {
     assert!(of("tcp://a/b@c").starts_with("the URL is \"tcp://***@c\", "));
     let text = refusal(RawArgs {
         timeout: Some("http://user:secret@a/".into()),
-        ..typed("http://a/")
+        ..args("http://a/")
     });
     assert!(!text.contains("secret"), "{text}");
 }
@@ -218,7 +218,7 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
                 write one such as tcp://[::1]:8080";
     let port = "but its port must be a number from 1 to 65535: write one such as 8080";
     let no_port = |example| format!("but names no port: write one such as {example}");
-    let service = "but after the port may stand one service as it is registered: \
+    let service = "but after the port it may name one service as it is registered: \
                    write one such as grpc://10.0.0.7:9090/my.package.Service";
     let tcp =
         "but a TCP connection has no path: write http:// before it, or nothing after the port";
@@ -254,11 +254,11 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
         ("grpc://a:1/%zz", service),
     ] {
         let expected = format!("the URL is \"{url}\", {text}");
-        assert_eq!(refusal(typed(url)), expected);
+        assert_eq!(refusal(args(url)), expected);
     }
     assert_eq!(
-        refusal(typed("http://u:p@a/")),
-        "the URL is \"http://***@a/\", but no name or password may stand in it: \
+        refusal(args("http://u:p@a/")),
+        "the URL is \"http://***@a/\", but it must not contain a name or password: \
          write -H 'Authorization: Basic ...'"
     );
 }
@@ -266,13 +266,13 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
 #[test]
 fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
     let text = |url: &str, change: &dyn Fn(&mut RawArgs)| {
-        let mut typed = typed(url);
-        change(&mut typed);
-        refusal(typed)
+        let mut args = args(url);
+        change(&mut args);
+        refusal(args)
     };
-    let header = |value: &str| text("http://a/", &|typed| typed.headers = vec![value.into()]);
+    let header = |value: &str| text("http://a/", &|args| args.headers = vec![value.into()]);
     assert_eq!(
-        text("http://a/", &|typed| typed.timeout = Some("soon".into())),
+        text("http://a/", &|args| args.timeout = Some("soon".into())),
         "--timeout is \"soon\", but must be seconds, more than 0 and at most 86400: \
          write a number such as 2.5"
     );
@@ -298,7 +298,7 @@ fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
     }
     for url in ["tcp://a:1", "grpc://a:1"] {
         assert_eq!(
-            text(url, &|typed| typed.headers = vec!["a: b".into()]),
+            text(url, &|args| args.headers = vec!["a: b".into()]),
             "-H is for \"a\", but only http and https requests have headers: leave it out"
         );
     }
@@ -310,18 +310,12 @@ fn a_client_certificate_has_its_key_and_goes_with_tls() {
         refusal(RawArgs {
             cert: cert.map(Into::into),
             key: key.map(Into::into),
-            ..typed(url)
+            ..args(url)
         })
     };
     for url in ["https://a/", "grpcs://a:1"] {
-        assert_eq!(
-            refused(url, Some("c"), None),
-            "--cert is \"c\", but there is no key for it: write --key FILE as well"
-        );
-        assert_eq!(
-            refused(url, None, Some("k")),
-            "--key is \"k\", but there is no certificate for it: write --cert FILE as well"
-        );
+        assert_eq!(refused(url, Some("c"), None), "--cert requires --key");
+        assert_eq!(refused(url, None, Some("k")), "--key requires --cert");
         let unreadable = refused(url, Some("/nowhere/c"), Some("/nowhere/k"));
         let expected = match IS_BUILT {
             true => "--cert names the file \"/nowhere/c\", which cannot be read: ",

@@ -1,4 +1,5 @@
 //! `probelet` and `probelet run`: arguments, errors and help.
+
 use super::*;
 use crate::cli::table::Flag;
 use crate::limits;
@@ -112,7 +113,7 @@ fn a_value_may_begin_with_a_dash() {
 }
 
 #[test]
-fn what_cannot_be_made_out_is_told_with_what_to_write() {
+fn an_error_in_the_arguments_says_what_to_write() {
     for (args, expected) in [
         (
             &[][..],
@@ -171,7 +172,7 @@ fn what_cannot_be_made_out_is_told_with_what_to_write() {
 }
 
 #[test]
-fn an_argument_that_is_not_utf_8_is_told() {
+fn an_argument_that_is_not_utf_8_is_an_error() {
     let args = [OsString::from("run"), OsString::from_vec(vec![b'-', 0xff])];
     let exit = parse(args.into_iter(), |_| None).expect_err("not UTF-8");
     assert_eq!(
@@ -263,8 +264,8 @@ fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
 
 /// The file is cut where it is too long, which may be within a character.
 #[test]
-fn a_file_too_long_is_told_as_such_and_one_that_is_no_text_too() {
-    let told = |name: &str, bytes: &[u8]| {
+fn a_file_that_is_too_long_or_no_text_is_an_error() {
+    let error_of = |name: &str, bytes: &[u8]| {
         let path = std::env::temp_dir().join(format!("probelet-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).expect("a file");
         let text = refusal(&["run", &format!("--app-probers=@{}", path.display())]);
@@ -274,11 +275,11 @@ fn a_file_too_long_is_told_as_such_and_one_that_is_no_text_too() {
             .to_string()
     };
     let long = "é".repeat(limits::PROBERS_JSON_BYTES);
-    let text = told("long.json", long.as_bytes());
+    let text = error_of("long.json", long.as_bytes());
     assert!(
         text.starts_with(": probers are more than 131072 bytes of JSON"),
         "{text}"
     );
-    let text = told("latin-1.json", b"{\"\xe9\":1}");
+    let text = error_of("latin-1.json", b"{\"\xe9\":1}");
     assert_eq!(text, " is not UTF-8: write it in plain text");
 }

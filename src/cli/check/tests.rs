@@ -31,7 +31,7 @@ fn asked_for(args: &[&str]) -> String {
 }
 
 #[test]
-fn flags_stand_before_and_after_the_url() {
+fn flags_come_before_and_after_the_url() {
     for args in [
         &[
             "check",
@@ -59,12 +59,12 @@ fn flags_stand_before_and_after_the_url() {
     let plan = plan(&[&["check"], &flags[..]].concat());
     assert!(plan.verbose && !plan.json);
     let text = refusal(&["check", "--cert=c", "https://a/"]);
-    assert!(text.starts_with("--cert is \"c\", but there is no key"));
+    assert!(text.starts_with("--cert requires --key"));
     let text = refusal(&["check", "--key", "k", "https://a/"]);
-    assert!(text.starts_with("--key is \"k\", but there is no certificate"));
+    assert!(text.starts_with("--key requires --cert"));
 }
 
-/// What was typed, and what is said of it.
+/// Arguments, and the error.
 const MISTYPED: &[(&[&str], &str)] = &[
     (
         &["check"],
@@ -138,14 +138,14 @@ const MISTYPED: &[(&[&str], &str)] = &[
 ];
 
 #[test]
-fn what_cannot_be_made_out_is_told_with_what_to_write() {
+fn an_error_in_the_arguments_says_what_to_write() {
     for &(args, expected) in MISTYPED {
         assert_eq!(refusal(args), expected);
     }
 }
 
 #[test]
-fn a_folder_is_taken() {
+fn install_takes_a_directory() {
     let Ok(Action::Install(folder)) = command(&["install", "/probelet"]) else {
         panic!("a folder");
     };

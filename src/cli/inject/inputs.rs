@@ -4,7 +4,6 @@ use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};
 use crate::injector::{InputOptions, PROGRAM};
-use crate::telemetry::Redacted;
 
 flags! {
     /// The flags that name manifests.
@@ -58,14 +57,8 @@ const OF_CLUSTER: [&str; 15] = [
 pub(super) fn split<'a>(command: &'static Command, args: &'a [String]) -> Result<Args<'a>, Exit> {
     let of_istioctl = |error| of_istioctl(command, args).unwrap_or(error);
     let args = Args::split_or(command, args, of_istioctl)?;
-    match args.words().first() {
-        None => Ok(args),
-        Some(word) => Err(command.usage_error(format!(
-            "{} is not a flag: write a file as `-f FILE`, see `{} --help`",
-            Redacted(word),
-            command.name
-        ))),
-    }
+    args.check_no_words("write a file as `-f FILE`")?;
+    Ok(args)
 }
 
 /// The advice on the first flag that only istioctl has.

@@ -55,7 +55,7 @@ flags! {
                 "Read the ConfigMap's `values` from this file, or from the directory it is mounted at; it is reloaded \
                  when it changes";
         }
-        "API server, which is asked for its version, and updated with --self-signed" {
+        "API server (its version selects the kind of sidecar; --self-signed writes to it)" {
             option api_server: Option<String>, value "URL" = Text("from the pod's environment"),
                 "Connect to the API server at this URL, such as https://10.0.0.1:6443";
             option api_ca: Option<String>, value "FILE" = Text("that of the pod's account"),

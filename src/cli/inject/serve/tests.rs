@@ -4,7 +4,7 @@ use super::*;
 use crate::inject::Sidecar;
 use crate::inject::values::Values;
 
-fn typed(args: &[&str]) -> Result<Options, String> {
+fn options_of(args: &[&str]) -> Result<Options, String> {
     let args: Vec<String> = args.iter().map(|arg| (*arg).into()).collect();
     parse(&args).map_err(|exit| {
         assert_eq!((exit.code, exit.to_stdout), (2, false), "{exit:?}");
@@ -14,8 +14,8 @@ fn typed(args: &[&str]) -> Result<Options, String> {
 }
 
 #[test]
-fn what_is_not_said_has_a_default() {
-    let options = typed(&["--cert", "c", "--key", "k"]).expect("flags");
+fn flags_that_are_not_given_have_defaults() {
+    let options = options_of(&["--cert", "c", "--key", "k"]).expect("flags");
     assert_eq!((options.listen.addr, options.listen.port), (None, PORT));
     assert_eq!(
         options.certificate,
@@ -31,7 +31,7 @@ fn what_is_not_said_has_a_default() {
 
 #[test]
 fn every_flag_goes_where_it_belongs() {
-    let options = typed(&[
+    let options = options_of(&[
         "--self-signed",
         "--service=s",
         "--namespace=n",
@@ -74,7 +74,7 @@ fn every_flag_goes_where_it_belongs() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_told_with_what_to_write() {
+fn flags_that_exclude_or_require_each_other_are_named() {
     for (args, expected) in [
         (&[][..], "--cert and --key, or --self-signed, are required"),
         (&["--cert", "c"], "--cert requires --key"),
@@ -88,17 +88,17 @@ fn what_cannot_be_meant_is_told_with_what_to_write() {
             "--secret requires --self-signed: leave it out",
         ),
     ] {
-        is_told(args, expected);
+        assert_error(args, expected);
     }
 }
 
-fn is_told(args: &[&str], expected: &str) {
-    let error = typed(args).expect_err("a mistake");
+fn assert_error(args: &[&str], expected: &str) {
+    let error = options_of(args).expect_err("a mistake");
     assert!(error.starts_with(expected), "{args:?}: {error}");
 }
 
 #[test]
-fn a_wrong_value_or_flag_is_told_with_what_to_write() {
+fn a_wrong_value_or_flag_says_what_to_write() {
     for (args, expected) in [
         (
             &["--self-signed", "--port", "0"][..],
@@ -137,6 +137,6 @@ fn a_wrong_value_or_flag_is_told_with_what_to_write() {
             "unknown flag -f: see `probelet-inject serve --help`",
         ),
     ] {
-        is_told(args, expected);
+        assert_error(args, expected);
     }
 }
