@@ -70,8 +70,8 @@ impl FailureContext {
                 "port {port} answered in plaintext; use grpc://, and no `mode: TLS` in the prober"
             }
             (Failure::NotTls, _, true) => {
-                "the response is not TLS; is gRPC in plaintext there, to be asked by grpc:// and by the prober without \
-                 `mode: TLS`, is {port} the right port?"
+                "the response is not TLS; if gRPC is plaintext there, use grpc://, and no `mode: TLS` in the prober; \
+                 is {port} the right port?"
             }
             (Failure::Deadline, Begun, _) if self.has_connected => {
                 "port {port} took the connection, but the TLS handshake was not done in time; is the app hung, \

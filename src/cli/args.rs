@@ -1,4 +1,4 @@
-//! Arguments to flags and words by a command's table: `--name VALUE`, `--name=VALUE`, switches, words. An error says
+//! Splits arguments into flags and words by a command's table: `--name VALUE`, `--name=VALUE`, switches, words. An error says
 //! what to write, and suggests a flag for a name that is unknown.
 
 use super::exit::Exit;

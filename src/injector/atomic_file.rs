@@ -1,4 +1,4 @@
-//! A file written beside the one whose place it takes, so that there is the former or the whole new one.
+//! A file that is replaced atomically: the new content is written to a temporary file in the same directory and renamed.
 
 use super::io::Error;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -6,70 +6,70 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// What may be done with a file of ours that has no other's permissions yet.
+/// The mode of a temporary file before it gets that of the file it replaces.
 const PRIVATE: u32 = 0o600;
 
-/// What may be done with a new file, less the umask.
+/// The mode of a new file, before the umask.
 const NEW: u32 = 0o666;
 
 /// Names tried after one that is taken.
 const TRIES: u32 = 100;
 
-/// A file on its way.
-pub(super) struct Replacement {
+/// A temporary file that is written.
+pub(super) struct AtomicFile {
     file: BufWriter<File>,
-    rest: Whole,
+    rest: SyncedFile,
 }
 
-/// One that is on the disk, and only needs its name. It goes if it never gets it.
-pub(super) struct Whole {
+/// A temporary file that is synced to the disk. Dropping it before the rename removes it.
+pub(super) struct SyncedFile {
     temporary: PathBuf,
     path: PathBuf,
-    is_placed: bool,
+    is_renamed: bool,
 }
 
-impl Replacement {
-    /// Begins one of this path. What is there already hands on its permissions and owner; a link is followed.
-    pub(super) fn begin(path: &Path) -> Result<Self, Error> {
+impl AtomicFile {
+    /// Creates the temporary file of a path. It gets the mode and owner of an existing file; links are followed.
+    pub(super) fn create(path: &Path) -> Result<Self, Error> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        let begun = Self::begun(&path);
+        let begun = Self::try_create(&path);
         begun.map_err(|error| Error::io(Cannot(&path), &error))
     }
 
-    fn begun(path: &Path) -> io::Result<Self> {
+    fn try_create(path: &Path) -> io::Result<Self> {
         let former = match fs::metadata(path) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
         let mode = former.as_ref().map_or(NEW, |_| PRIVATE);
-        let (temporary, file) = create(path, mode)?;
+        let (temporary, file) = create_temporary(path, mode)?;
         let begun = Self {
             file: BufWriter::new(file),
-            rest: Whole {
+            rest: SyncedFile {
                 temporary,
                 path: path.into(),
-                is_placed: false,
+                is_renamed: false,
             },
         };
         if let Some(former) = former {
-            begun.take_after(&former)?;
+            begun.copy_owner_and_mode(&former)?;
         }
         Ok(begun)
     }
 
-    fn take_after(&self, former: &fs::Metadata) -> io::Result<()> {
+    fn copy_owner_and_mode(&self, former: &fs::Metadata) -> io::Result<()> {
         let file = self.file.get_ref();
         let ours = file.metadata()?;
         if (ours.uid(), ours.gid()) != (former.uid(), former.gid()) {
-            // Only root can; for others the file becomes theirs, as with an editor.
+            // Only root may change the owner; otherwise it becomes the user's file, as with an editor.
             let _ = fchown(file, Some(former.uid()), Some(former.gid()));
         }
         file.set_permissions(Permissions::from_mode(former.mode() & 0o7777))
     }
 
-    /// Everything is written: brings it to the disk.
-    pub(super) fn whole(self) -> Result<Whole, Error> {
+    /// Syncs the content to the disk.
+    pub(super) fn sync(self) -> Result<SyncedFile, Error> {
         let Self { file, rest } = self;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error);
         let synced = file.and_then(|file| file.sync_all());
@@ -77,13 +77,13 @@ impl Replacement {
         Ok(rest)
     }
 
-    /// What is said of an error of writing it.
-    pub(super) fn failed(&self, error: &io::Error) -> Error {
+    /// The error of a failed write.
+    pub(super) fn error(&self, error: &io::Error) -> Error {
         Error::io(Cannot(&self.rest.path), error)
     }
 }
 
-impl Write for Replacement {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -93,13 +93,13 @@ impl Write for Replacement {
     }
 }
 
-impl Whole {
-    /// Gives it the name of the one it replaces.
-    pub(super) fn place(mut self) -> Result<(), Error> {
-        let placed = fs::rename(&self.temporary, &self.path);
-        placed.map_err(|error| Error::io(Cannot(&self.path), &error))?;
-        self.is_placed = true;
-        // The name is on the disk with its folder; some file systems cannot, and do it by themselves.
+impl SyncedFile {
+    /// Renames it to the path.
+    pub(super) fn rename(mut self) -> Result<(), Error> {
+        let renamed = fs::rename(&self.temporary, &self.path);
+        renamed.map_err(|error| Error::io(Cannot(&self.path), &error))?;
+        self.is_renamed = true;
+        // Syncs the new name. Some file systems refuse to sync a directory, and need not.
         if let Ok(folder) = File::open(folder(&self.path)) {
             let _ = folder.sync_all();
         }
@@ -107,9 +107,9 @@ impl Whole {
     }
 }
 
-impl Drop for Whole {
+impl Drop for SyncedFile {
     fn drop(&mut self) {
-        if !self.is_placed {
+        if !self.is_renamed {
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -123,13 +123,13 @@ impl core::fmt::Display for Cannot<'_> {
     }
 }
 
-/// A new file beside a path, under a name that no manifest has.
-pub(super) fn create(beside: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
-    let name = beside.file_name().unwrap_or_default().to_string_lossy();
+/// Creates a temporary file next to a path, with a name that no manifest has.
+pub(super) fn create_temporary(sibling: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+    let name = sibling.file_name().unwrap_or_default().to_string_lossy();
     let mut number = 0;
     loop {
         let name = format!(".{name}.probelet-{}-{number}", std::process::id());
-        let path = folder(beside).join(name);
+        let path = folder(sibling).join(name);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(mode);
         match options.open(&path) {

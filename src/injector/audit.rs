@@ -1,5 +1,5 @@
-//! `probelet-inject audit`: which resources are not injected and could be. A webhook whose failurePolicy is
-//! Ignore leaves pods bare in silence.
+//! `probelet-inject audit`: which resources are not injected and could be. While a webhook with failurePolicy Ignore is
+//! down, pods start without the sidecar and without a warning.
 
 use super::documents::documents;
 use super::inputs::{Input, InputOptions, inputs};
@@ -28,8 +28,8 @@ pub(crate) struct Label {
     pub(crate) value: Box<str>,
 }
 
-/// Namespaces whose pods it is never shown.
-const LEFT_OUT: [&str; 4] = [
+/// Namespaces that the webhook never selects.
+const EXCLUDED_NAMESPACES: [&str; 4] = [
     "kube-system",
     "kube-public",
     "kube-node-lease",
@@ -46,7 +46,7 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         is_clean: true,
         namespaces: HashMap::new(),
         found: Vec::new(),
-        held: 0,
+        bytes_held: 0,
     };
     for input in &inputs {
         audit.input(input, io)?;
@@ -54,24 +54,24 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     audit.print(io)
 }
 
-/// What came of all inputs. A namespace may come behind its pods, so nothing is told before the end.
+/// The findings of all inputs. A Namespace may follow its pods, so nothing is printed before the end.
 struct Audit {
     settings: Settings,
     label: Label,
     is_json: bool,
-    /// Whether all could be read.
+    /// Whether all inputs could be read.
     is_clean: bool,
-    /// The namespaces that are there, and whether they have the label.
+    /// The namespaces of the input, and whether they have the label.
     namespaces: HashMap<Box<str>, bool>,
     found: Vec<Found>,
-    /// Bytes of both.
-    held: usize,
+    /// The bytes of `namespaces` and `found`.
+    bytes_held: usize,
 }
 
-/// What is to be told of a resource, if its namespace is one that counts.
+/// The lines about a resource, printed if its namespace counts.
 struct Found {
     namespace: Box<str>,
-    /// That it is not injected.
+    /// The line that it is not injected, and why.
     line: Option<String>,
     warnings: Vec<String>,
 }
@@ -115,22 +115,22 @@ impl Audit {
         let label = &resource["metadata"]["labels"][&*self.label.key];
         let has_label = *label == *self.label.value;
         self.namespaces.insert(name.into(), has_label);
-        self.hold(name.len())
+        self.count_bytes(name.len())
     }
 
     fn resource(&mut self, report: &Report) -> Result<(), Error> {
         let namespace = report.namespace.as_deref().unwrap_or("default");
         let is_well = matches!(report.verdict, Verdict::Unchanged(_));
-        if is_well || LEFT_OUT.contains(&namespace) {
+        if is_well || EXCLUDED_NAMESPACES.contains(&namespace) {
             return Ok(());
         }
-        let told = told(report);
+        let name = full_name(report);
         let warnings = report.warnings.iter();
         let found = Found {
             namespace: namespace.into(),
             line: line(report, self.is_json),
             warnings: warnings
-                .map(|warning| format!("{told} warning: {warning}"))
+                .map(|warning| format!("{name} warning: {warning}"))
                 .collect(),
         };
         let texts = found.line.iter().chain(&found.warnings);
@@ -139,16 +139,16 @@ impl Audit {
             return Ok(());
         }
         self.found.push(found);
-        self.hold(bytes)
+        self.count_bytes(bytes)
     }
 
-    /// What is kept of one is some words more than its text.
-    fn hold(&mut self, bytes: usize) -> Result<(), Error> {
-        self.held += bytes + 128;
-        match self.held > limits::AUDIT_BYTES {
+    /// Counts the memory of an entry: its text, and the structs around it.
+    fn count_bytes(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes_held += bytes + 128;
+        match self.bytes_held > limits::AUDIT_BYTES {
             false => Ok(()),
             true => Err(Error::Failed(format!(
-                "there is more than {} MiB to tell: name fewer manifests at once, such as those of one namespace",
+                "the findings exceed {} MiB: name fewer manifests at once, such as those of one namespace",
                 limits::AUDIT_BYTES >> 20
             ))),
         }
@@ -174,13 +174,13 @@ impl Audit {
     }
 }
 
-/// Nobody probes a pod that has ended.
+/// kubelet does not probe a pod that has ended.
 fn has_ended(resource: &Value) -> bool {
     let phase = &resource["status"]["phase"];
     phase == "Succeeded" || phase == "Failed"
 }
 
-/// What is told of a resource that is not injected.
+/// The line about a resource that is not injected.
 fn line(report: &Report, is_json: bool) -> Option<String> {
     let why = match &report.verdict {
         Verdict::Edited {
@@ -195,11 +195,11 @@ fn line(report: &Report, is_json: bool) -> Option<String> {
         let line = json!({"resource": report.name, "namespace": report.namespace, "why": why});
         return Some(line.to_string());
     }
-    Some(format!("{} not injected: {why}", told(report)))
+    Some(format!("{} not injected: {why}", full_name(report)))
 }
 
-/// What a resource is called among those of other namespaces.
-fn told(report: &Report) -> String {
+/// The name of a resource, with its namespace.
+fn full_name(report: &Report) -> String {
     let namespace = report.namespace.as_ref();
     let namespace = namespace.map(|namespace| format!(" namespace={namespace}"));
     format!("{}{}", report.name, namespace.unwrap_or_default())

@@ -1,5 +1,5 @@
-//! `--diff`: what would change, as a unified diff of each file. It is made line by line, so that no more than
-//! one document and one hunk are in memory.
+//! `--diff`: a unified diff of each file. It is made line by line, so that no more than one document and one hunk are
+//! in memory.
 
 use super::inputs::Input;
 use super::io::Error;
@@ -22,13 +22,13 @@ pub(super) struct Diffs {
 struct FileDiff {
     /// Its name, until it is written.
     name: Option<String>,
-    /// Lines read of what was and of what is.
+    /// Lines of the original and of the edited file so far.
     lines: (usize, usize),
     /// The last lines before a change.
     before: VecDeque<String>,
     /// The lines of a hunk that is not complete, with the sign before each.
     hunk: Vec<String>,
-    /// How many lines at its end are as they were.
+    /// The number of unchanged lines at its end.
     unchanged: usize,
 }
 
@@ -72,12 +72,12 @@ impl Output for Diffs {
 }
 
 impl FileDiff {
-    /// Takes another line; gives the hunk that is complete with it, if one is.
+    /// Adds a line. Returns the hunk that it completes, or nothing.
     fn line(&mut self, tag: ChangeTag, line: &str) -> String {
         self.lines.0 += usize::from(tag != ChangeTag::Insert);
         self.lines.1 += usize::from(tag != ChangeTag::Delete);
         if tag == ChangeTag::Equal && self.hunk.is_empty() {
-            self.remember(line.into());
+            self.push_context(line.into());
             return String::new();
         }
         if self.hunk.is_empty() {
@@ -96,20 +96,21 @@ impl FileDiff {
         }
     }
 
-    fn remember(&mut self, line: String) {
+    fn push_context(&mut self, line: String) {
         if self.before.len() == CONTEXT {
             self.before.pop_front();
         }
         self.before.push_back(line);
     }
 
-    /// The hunk as it is shown, if there is one; the next one begins.
+    /// Ends the current hunk and returns its text, or nothing.
     fn hunk(&mut self) -> String {
         let mut hunk = core::mem::take(&mut self.hunk);
         let surplus = core::mem::take(&mut self.unchanged).saturating_sub(CONTEXT);
         let next = hunk.split_off(hunk.len() - surplus);
         let (was, is) = (self.lines.0 - surplus, self.lines.1 - surplus);
-        next.iter().for_each(|line| self.remember(line[1..].into()));
+        next.iter()
+            .for_each(|line| self.push_context(line[1..].into()));
         if hunk.is_empty() {
             return String::new();
         }
@@ -128,7 +129,7 @@ impl FileDiff {
     }
 }
 
-/// Lines by number as a hunk's head has them: the last one's number, and how many there are.
+/// The range of a hunk's header, from the last line's number and the number of lines.
 fn range(last: usize, count: usize) -> String {
     match count {
         0 => format!("{last},0"),

@@ -1,18 +1,18 @@
-//! The documents of an input, one at a time, and where each is.
+//! The documents of an input, one at a time, and the place of each.
 
 use crate::manifest::{Document, Pointer, Stream};
 use core::fmt;
 use std::io::BufRead;
 
-/// A document that was read.
+/// A document, and its place.
 pub(super) struct Read {
-    /// Where it is.
+    /// Its place.
     pub(super) place: Place,
-    /// It.
+    /// The document.
     pub(super) document: Document,
 }
 
-/// Where a document is in its input.
+/// The place of a document in its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     number: usize,
@@ -22,7 +22,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Whether there is nothing before it.
+    /// Whether it is the first document.
     pub(super) fn is_first(self) -> bool {
         self.number < 2
     }
@@ -45,7 +45,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What cannot be read: where, why, and what to write instead.
+/// A document that cannot be read: where, why, and what to write.
 #[derive(Debug)]
 pub(super) struct Failure(String);
 
@@ -55,7 +55,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Reads the documents, up to the first that cannot be told from the next; of the others, all are told.
+/// Reads the documents. The first one whose end cannot be found ends the stream; every other error is reported.
 pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Read, Failure>> {
     let mut number = 0;
     Stream::new(reader).map(move |piece| {
@@ -67,7 +67,7 @@ pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Rea
             Failure(format!("document {number}, {error}"))
         })?;
         if document.is_empty() {
-            // Comments are no document to whoever counts them.
+            // Comments alone do not count as a document.
             number -= 1;
         }
         let place = Place {

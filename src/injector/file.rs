@@ -1,4 +1,4 @@
-//! `probelet-inject file`: manifests in, manifests out, and a line for each resource.
+//! `probelet-inject file`: injects or uninjects manifests, and prints a line for each resource.
 
 use super::diff::Diffs;
 use super::documents::{Place, Read, documents};
@@ -63,10 +63,10 @@ impl Destination {
             Self::InPlace => Box::new(InPlace::new(inputs)?),
             Self::Diff => Box::new(Diffs::new(Spool::new(None)?)),
             Self::Write { file, format } => {
-                let held = Spool::new(file.as_deref())?;
+                let spool = Spool::new(file.as_deref())?;
                 match format {
-                    Format::Manifests => Box::new(Manifests::new(held)),
-                    Format::Patches => Box::new(Patches(held)),
+                    Format::Manifests => Box::new(Manifests::new(spool)),
+                    Format::Patches => Box::new(Patches(spool)),
                 }
             }
         }))
@@ -109,15 +109,15 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
 /// A run over all inputs.
 struct Run {
     output: Option<Box<dyn Output>>,
-    /// Whether lines say which file they are about.
+    /// Whether lines begin with the name of the file.
     names_files: bool,
-    /// Whether nothing of it is done.
+    /// Whether nothing is written.
     is_dry: bool,
     task: Task,
     settings: Settings,
-    /// Resources that change.
+    /// The number of resources that change.
     changed: usize,
-    /// Documents and files that nothing can be made of.
+    /// The number of documents and files that failed.
     failed: usize,
 }
 
@@ -169,7 +169,7 @@ impl Run {
         };
         for report in &reports {
             let at = report.refused_at.as_ref().unwrap_or(&report.pointer);
-            self.tell(report, &file, read.place.at(document, at), stderr);
+            self.print(report, &file, read.place.at(document, at), stderr);
         }
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
         if reports.iter().any(is_refused) {
@@ -179,20 +179,20 @@ impl Run {
         let was = document.text();
         let is = edited.as_deref().unwrap_or(was);
         let reports = &reports;
-        self.pass(&Edited { was, is, reports })
+        self.add(&Edited { was, is, reports })
     }
 
-    /// Takes a document into the output; once one has failed, there will be none.
-    fn pass(&mut self, passed: &Edited<'_>) -> Result<(), Error> {
+    /// Adds a document to the output, unless one has failed: then nothing is written.
+    fn add(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
         match &mut self.output {
-            Some(output) if self.failed == 0 => output.document(passed),
+            Some(output) if self.failed == 0 => output.document(edited),
             _ => Ok(()),
         }
     }
 
-    fn tell(&mut self, report: &Report, file: &str, place: Place, stderr: &mut dyn Write) {
+    fn print(&mut self, report: &Report, file: &str, place: Place, stderr: &mut dyn Write) {
         let name = &report.name;
-        let told = match &report.verdict {
+        let line = match &report.verdict {
             Verdict::NoPods => None,
             Verdict::Edited {
                 details, effect, ..
@@ -203,7 +203,7 @@ impl Run {
             }
             Verdict::Unchanged(why) => Some(format!("{file}{name} unchanged: {why}")),
             Verdict::Skipped(why) => Some(format!("{file}{name} skipped: {why}")),
-            // The reader has to find it, in a file of several documents or below the resource.
+            // The place helps to find it in a file of several documents, or below the resource.
             Verdict::Refused(why) if !place.is_first() || report.refused_at.is_some() => {
                 Some(format!("{file}{place}: {name} refused: {why}"))
             }
@@ -211,8 +211,8 @@ impl Run {
         };
         let warnings = report.warnings.iter();
         let warnings = warnings.map(|warning| format!("{file}{name} warning: {warning}"));
-        for line in told.into_iter().chain(warnings) {
-            // Lines are for whoever reads them; the exit code tells the rest.
+        for line in line.into_iter().chain(warnings) {
+            // Nothing can be done about a closed standard error; the exit code remains.
             let _ = writeln!(stderr, "{line}");
         }
     }

@@ -1,6 +1,6 @@
-//! `--in-place`: each file that changes is replaced, once all documents of all files have edited.
+//! `--in-place`: replaces each file that changes, once all documents of all files have succeeded.
 
-use super::atomic_file::{Replacement, Whole};
+use super::atomic_file::{AtomicFile, SyncedFile};
 use super::inputs::Input;
 use super::io::Error;
 use super::output::{Edited, Output};
@@ -11,41 +11,41 @@ use std::path::{Path, PathBuf};
 /// The files.
 #[derive(Default)]
 pub(super) struct InPlace {
-    whole: Vec<Whole>,
+    synced: Vec<SyncedFile>,
     current: Option<Current>,
 }
 
 /// A file that is being read.
 struct Current {
     path: PathBuf,
-    /// Bytes of it that stay as they are, up to the first document that changes.
-    kept: u64,
-    /// What takes its place, once a document has changed.
-    replacement: Option<Replacement>,
+    /// Its bytes before the first document that changes.
+    unchanged_bytes: u64,
+    /// Its replacement, once a document has changed.
+    replacement: Option<AtomicFile>,
 }
 
 impl Current {
-    fn take(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+    fn add(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
         if self.replacement.is_none() && edited.was == edited.is {
-            self.kept += edited.was.len() as u64;
+            self.unchanged_bytes += edited.was.len() as u64;
             return Ok(());
         }
         let replacement = match &mut self.replacement {
             Some(replacement) => replacement,
-            none => none.insert(Self::begin(&self.path, self.kept)?),
+            none => none.insert(Self::create(&self.path, self.unchanged_bytes)?),
         };
         let written = replacement.write_all(edited.is.as_bytes());
-        written.map_err(|error| replacement.failed(&error))
+        written.map_err(|error| replacement.error(&error))
     }
 
-    /// One that begins with so many bytes of the file itself.
-    fn begin(path: &Path, kept: u64) -> Result<Replacement, Error> {
-        let mut replacement = Replacement::begin(path)?;
-        let copied =
-            File::open(path).and_then(|file| io::copy(&mut file.take(kept), &mut replacement));
+    /// Creates a replacement that begins with this many bytes of the file itself.
+    fn create(path: &Path, unchanged_bytes: u64) -> Result<AtomicFile, Error> {
+        let mut replacement = AtomicFile::create(path)?;
+        let copied = File::open(path)
+            .and_then(|file| io::copy(&mut file.take(unchanged_bytes), &mut replacement));
         match copied {
             Ok(_) => Ok(replacement),
-            Err(error) => Err(replacement.failed(&error)),
+            Err(error) => Err(replacement.error(&error)),
         }
     }
 }
@@ -70,11 +70,11 @@ impl InPlace {
         Ok(Self::default())
     }
 
-    /// The one before this is complete: it is kept if it has changed.
+    /// Completes the current file.
     fn complete(&mut self) -> Result<(), Error> {
         let current = self.current.take();
         if let Some(replacement) = current.and_then(|current| current.replacement) {
-            self.whole.push(replacement.whole()?);
+            self.synced.push(replacement.sync()?);
         }
         Ok(())
     }
@@ -86,7 +86,7 @@ impl Output for InPlace {
         if let Input::File(path) = input {
             self.current = Some(Current {
                 path: path.clone(),
-                kept: 0,
+                unchanged_bytes: 0,
                 replacement: None,
             });
         }
@@ -95,13 +95,13 @@ impl Output for InPlace {
 
     fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
         match &mut self.current {
-            Some(current) => current.take(edited),
+            Some(current) => current.add(edited),
             None => Ok(()),
         }
     }
 
     fn finish(mut self: Box<Self>, _: &mut dyn Write) -> Result<(), Error> {
         self.complete()?;
-        self.whole.into_iter().try_for_each(Whole::place)
+        self.synced.into_iter().try_for_each(SyncedFile::rename)
     }
 }

@@ -1,4 +1,4 @@
-//! What `-f` names: files, folders of manifests, standard input.
+//! The inputs that `-f` names: files, directories of manifests, standard input.
 
 use super::io::{Error, PROGRAM};
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// How the names of manifests in a folder end.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// Where documents come from.
+/// A source of documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// Standard input.
@@ -19,7 +19,7 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// What it is called in lines for a person.
+    /// Its name in messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Stdin => "stdin".into(),
@@ -27,7 +27,7 @@ impl Input {
         }
     }
 
-    /// Begins to read it; else what is said of it.
+    /// Opens it. An error is a message.
     pub(super) fn open<'a>(
         &self,
         stdin: &'a mut dyn Read,
@@ -68,18 +68,18 @@ pub(super) fn inputs(options: &InputOptions) -> Result<Vec<Input>, Error> {
                     "{url} is not fetched: write `curl -sSfL {url} | {PROGRAM} file -f -`"
                 )));
             }
-            path => named(Path::new(path), options.is_recursive, &mut inputs)?,
+            path => add_path(Path::new(path), options.is_recursive, &mut inputs)?,
         }
     }
-    once(&inputs)?;
+    check_unique(&inputs)?;
     Ok(inputs)
 }
 
-fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
+fn add_path(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
     let shown = path.display();
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::Usage(format!(
-            "there is no file {shown}: write the name of one that is there behind -f"
+            "there is no file {shown}: write the name of an existing one after -f"
         )),
         _ => Error::Usage(format!("{shown} cannot be read: {error}")),
     })?;
@@ -88,7 +88,7 @@ fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Er
         return Ok(());
     }
     let before = inputs.len();
-    folder(path, recursive, inputs)?;
+    add_directory(path, recursive, inputs)?;
     if inputs.len() > before {
         return Ok(());
     }
@@ -101,7 +101,7 @@ fn named(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Er
     )))
 }
 
-fn folder(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
+fn add_directory(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
     let unread = |error: io::Error| {
         let shown = path.display();
         Error::Usage(format!("the folder {shown} cannot be read: {error}"))
@@ -114,7 +114,7 @@ fn folder(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), E
         // A link to a folder is not followed, as it may lead back up.
         if entry.file_type().map_err(unread)?.is_dir() {
             if recursive {
-                folder(&path, recursive, inputs)?;
+                add_directory(&path, recursive, inputs)?;
             }
         } else if is_manifest(&path) && is_file(&path)? {
             inputs.push(Input::File(path));
@@ -139,8 +139,8 @@ fn is_manifest(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// A file that came twice would be there twice in the output, and replaced twice.
-fn once(inputs: &[Input]) -> Result<(), Error> {
+/// Refuses an input that is named twice: it would be written or replaced twice.
+fn check_unique(inputs: &[Input]) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for input in inputs {
         let whole = match input {

@@ -1,6 +1,6 @@
 //! Outputs: a result is spooled until every document has succeeded.
 
-use super::atomic_file::{Replacement, create};
+use super::atomic_file::{AtomicFile, create_temporary};
 use super::inputs::Input;
 use super::io::Error;
 use crate::inject::Report;
@@ -23,7 +23,7 @@ pub(super) trait Output {
     /// Begins the documents of another input.
     fn input(&mut self, input: &Input) -> Result<(), Error>;
     /// Adds a document.
-    fn document(&mut self, passed: &Edited<'_>) -> Result<(), Error>;
+    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error>;
     /// Writes the result: all documents have succeeded.
     fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error>;
 }
@@ -38,7 +38,7 @@ pub(super) enum Spool {
         to: Option<PathBuf>,
     },
     /// In the file that replaces the destination.
-    Replacing(Replacement),
+    Replacing(AtomicFile),
 }
 
 impl Spool {
@@ -53,13 +53,13 @@ impl Spool {
                 path.display()
             ))),
             Ok(metadata) if !metadata.is_file() => Self::spooled(Some(path.into())),
-            _ => Ok(Self::Replacing(Replacement::begin(path)?)),
+            _ => Ok(Self::Replacing(AtomicFile::create(path)?)),
         }
     }
 
     fn spooled(to: Option<PathBuf>) -> Result<Self, Error> {
         let path = std::env::temp_dir().join("manifests");
-        let (path, file) = create(&path, 0o600).map_err(|error| spool(&error))?;
+        let (path, file) = create_temporary(&path, 0o600).map_err(|error| spool(&error))?;
         fs::remove_file(path).map_err(|error| spool(&error))?;
         let spool = BufWriter::new(file);
         Ok(Self::Spooled { spool, to })
@@ -72,14 +72,14 @@ impl Spool {
             Self::Spooled { spool: file, .. } => {
                 file.write_all(text).map_err(|error| spool(&error))
             }
-            Self::Replacing(file) => file.write_all(text).map_err(|error| file.failed(&error)),
+            Self::Replacing(file) => file.write_all(text).map_err(|error| file.error(&error)),
         }
     }
 
     /// Writes the result to its destination.
     pub(super) fn release(self, stdout: &mut dyn Write) -> Result<(), Error> {
         match self {
-            Self::Replacing(file) => file.whole()?.place(),
+            Self::Replacing(file) => file.sync()?.rename(),
             Self::Spooled { spool: file, to } => {
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error);
                 let rewound = file.and_then(|mut file| file.rewind().map(|()| file));
@@ -113,7 +113,7 @@ fn spool(error: &io::Error) -> Error {
 
 /// The manifests themselves, as one stream of documents.
 pub(super) struct Manifests {
-    held: Spool,
+    spool: Spool,
     /// Whether the next document is an input's first.
     is_first: bool,
     /// How the text so far ends.
@@ -128,9 +128,9 @@ enum End {
 }
 
 impl Manifests {
-    pub(super) fn new(held: Spool) -> Self {
+    pub(super) fn new(spool: Spool) -> Self {
         Self {
-            held,
+            spool,
             is_first: true,
             end: End::Nothing,
         }
@@ -143,18 +143,18 @@ impl Output for Manifests {
         Ok(())
     }
 
-    fn document(&mut self, passed: &Edited<'_>) -> Result<(), Error> {
-        let mut text = passed.is;
+    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+        let mut text = edited.is;
         if self.is_first && self.end != End::Nothing {
             // A byte order mark belongs to the front of a file only.
             text = text.strip_prefix('\u{feff}').unwrap_or(text);
             if self.end == End::MidLine {
-                self.held.write("\n")?;
+                self.spool.write("\n")?;
             }
-            self.held.write(border(text))?;
+            self.spool.write(border(text))?;
         }
         self.is_first = false;
-        self.held.write(text)?;
+        self.spool.write(text)?;
         self.end = match text.chars().next_back() {
             None => self.end,
             Some('\n') => End::Line,
@@ -164,7 +164,7 @@ impl Output for Manifests {
     }
 
     fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
-        self.held.release(stdout)
+        self.spool.release(stdout)
     }
 }
 

@@ -33,8 +33,8 @@ impl SettingSources {
 }
 
 fn config(path: &str) -> Result<Values, Error> {
-    let told = |what: &dyn core::fmt::Display| Error::Usage(format!("--config {path}: {what}"));
-    let unread = |error| told(&format_args!("the file cannot be read: {error}"));
+    let wrong = |what: &dyn core::fmt::Display| Error::Usage(format!("--config {path}: {what}"));
+    let unread = |error| wrong(&format_args!("the file cannot be read: {error}"));
     let most = limits::CONFIG_BYTES;
     let mut bytes = Vec::new();
     File::open(path)
@@ -42,18 +42,18 @@ fn config(path: &str) -> Result<Values, Error> {
         .map_err(unread)?;
     if bytes.len() > most {
         let what = format!("the file has more than {} MiB", most >> 20);
-        return Err(told(&format_args!("{what}: {WRITE}")));
+        return Err(wrong(&format_args!("{what}: {WRITE}")));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| told(&format_args!("the file is not UTF-8: {WRITE}")))?;
-    match values_in(&text).map_err(|what| told(&what))? {
+        .map_err(|_| wrong(&format_args!("the file is not UTF-8: {WRITE}")))?;
+    match values_in(&text).map_err(|what| wrong(&what))? {
         Some(values) => Values::read(&values),
         None => Values::read(&text),
     }
-    .map_err(|error| told(&error))
+    .map_err(|error| wrong(&error))
 }
 
-/// The `values` of the ConfigMap in a manifest; none of a text that is `values` itself.
+/// The `values` of the ConfigMap in a manifest; `None` if the text is not a manifest.
 fn values_in(text: &str) -> Result<Option<String>, String> {
     let mut is_manifest = false;
     for read in documents(BufReader::new(text.as_bytes())) {

@@ -52,7 +52,7 @@ fn a_file_that_cannot_be_written_is_an_error_without_leftovers() {
     let ended = folder.run(&["file", "-f", "app.yaml", "-o", "missing/out.yaml"]);
     assert_refused(&ended, 1, &["missing/out.yaml cannot be written"]);
     let ended = folder.run(&["file", "-f", "app.yaml", "-o", "."]);
-    assert_refused(&ended, 2, &[". is a folder: write the name of a file"]);
+    assert_refused(&ended, 2, &[". is a directory: write the name of a file"]);
     folder.write("bad.yaml", "a: [\n");
     let ended = folder.run(&["file", "-f", "bad.yaml", "-o", "out.yaml"]);
     assert_refused(&ended, 1, &["nothing is written"]);

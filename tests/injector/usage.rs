@@ -88,7 +88,7 @@ const INPUTS: &[(&str, &str)] = &[
     ),
     (
         "file -f ap.yaml",
-        "there is no file ap.yaml: write the name of one",
+        "there is no file ap.yaml: write the name of an existing one after -f",
     ),
     (
         "file -f empty",
