@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# The injector as its image ships it: static, for both architectures, on stable Rust.
+# The injector of its image: static, for both architectures, on stable Rust.
 #   deploy/inject-build.sh [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
-# leaves target/inject/TARGET/release/probelet-inject. It needs cargo, rustup's musl targets and a C
-# compiler, of which clang serves both targets:
+# makes target/inject/TARGET/release/probelet-inject. It needs cargo, rustup's musl targets and a C compiler; clang
+# serves both targets:
 #   rustup target add aarch64-unknown-linux-musl x86_64-unknown-linux-musl
 #   apt-get install clang
-# CC_aarch64_unknown_linux_musl and CC_x86_64_unknown_linux_musl name another one.
+# CC_aarch64_unknown_linux_musl and CC_x86_64_unknown_linux_musl name another compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/c-compiler.sh
 
-# What .cargo/config.toml says of these targets makes the agent small, and lays it out by the agent's own
-# functions. This one serves the network and has memory to spare, so it is linked as Rust does by itself: with
-# relocations that are read-only (RELRO), on x86_64 at an address of chance. RUSTFLAGS replaces the flags there.
+# The flags of .cargo/config.toml make the agent small. The injector serves the network and has memory to spare, so it is
+# linked as Rust does by default: with read-only relocations (RELRO), on x86_64 at a random address. RUSTFLAGS replaces
+# the flags of .cargo/config.toml.
 unset CARGO_ENCODED_RUSTFLAGS
 export RUSTFLAGS=-Ctarget-feature=+crt-static
 
