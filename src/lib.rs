@@ -50,7 +50,7 @@
 //! | a workload kind | `src/inject/kinds.rs` |
 //! | which probes are rewritten | `src/inject/intent/decide.rs` |
 //! | the sidecar container | `src/inject/intent/sidecar.rs` |
-//! | a warning or refusal of injection | `src/inject/intent/messages.rs`, `src/inject/report.rs` |
+//! | a warning or refusal of injection | `src/inject/intent/checks.rs`, `src/inject/report.rs` |
 //! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |
 //! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/refresher.rs` |
 //! | what is cold in memory | `.cargo/layout.ld` |

@@ -29,7 +29,7 @@ const LAYERS: &[&str] = &[
 /// `main.rs` and `bin`: they import the library by its name.
 const PROGRAMS: &str = "main.rs and bin";
 
-/// Imports that point up: the file and the layer.
+/// Imports that point up: the file and the layer. This test parses the sidecar's arguments as the agent does.
 const UPWARD_EXCEPTIONS: &[(&str, &str)] = &[("src/inject/tests/sidecar.rs", "cli")];
 
 /// Files of a layer that still import one another in a circle.

@@ -27,7 +27,7 @@ impl Pass {
     /// Light ones at once: fewer than an agent has probe slots.
     pub const LIGHT: usize = 12;
     /// Heavy ones at once.
-    const HEAVY: usize = 3;
+    const HEAVY: usize = 2;
 
     /// Waits until one more may run.
     pub fn enter(is_heavy: bool) -> Self {

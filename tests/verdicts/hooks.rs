@@ -86,10 +86,7 @@ pub fn agreement_trials(alpn: Option<&'static [&'static str]>) -> Vec<Trial> {
     let mut list = Catalogue::listing();
     list.add_http1(alpn, 0);
     let is_listed = |name: &&str| list.cases.iter().any(|case| case.name == **name);
-    assert!(
-        CASES.iter().all(|name| is_listed(&name)),
-        "not in the catalogue"
-    );
+    assert!(CASES.iter().all(is_listed), "not in the catalogue");
     let mut trials: Vec<Trial> = CASES.iter().map(|name| trial(name, Hooks::check)).collect();
     trials.push(trial("leaves_no_descriptors", Hooks::check_descriptors));
     trials
