@@ -31,7 +31,7 @@ const TRUSTED: SocketAddr = SocketAddr::new(mesh::POD, 15021);
 const STRICT: &str = "/app-health/strict/livez";
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 
-/// What the app does; the server, path and kind of the request; the expected answer; what it means.
+/// The app's mood; the server; path, client, expected result and meaning of the request.
 type Row = (Mood, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
 #[rustfmt::skip]
@@ -39,10 +39,10 @@ const ROWS: [Row; 12] = [
     (Healthy, mesh::MTLS, ["/foo", PEER,             "200 well", "regular traffic of the mesh flows"]),
     (Healthy, mesh::MTLS, ["/foo", "no certificate", "no HTTP",  "kubelet would restart a healthy app"]),
     (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet probed the app itself"]),
-    (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app takes connections"]),
-    (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "passed through, body and all"]),
-    (Healthy, STATUS,     [STRICT, "HTTPS probe",    "502",      "the app wants a client certificate"]),
-    (Healthy, TRUSTED,    [STRICT, "HTTPS probe",    "200",      "probelet showed --client-cert"]),
+    (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app accepts connections"]),
+    (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "forwarded unchanged, with the body"]),
+    (Healthy, STATUS,     [STRICT, "HTTPS probe",    "502",      "the app requires a client certificate"]),
+    (Healthy, TRUSTED,    [STRICT, "HTTPS probe",    "200",      "probelet presented its client certificate"]),
     (Failing, STATUS,     [LIVEZ,  "HTTP probe",     "500",      "the app's own code"]),
     (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, answered before kubelet times out"]),
     (Gone,    STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nothing listens"]),
@@ -72,34 +72,34 @@ fn run_rows() -> Result<usize, String> {
     )?;
 
     let (mut wrong, mut first) = (0, None);
-    line(["app", "request to 127.0.0.2", "how", "gets", "which means"]);
-    for (mood, server, [path, how, expected, means]) in ROWS {
+    line(["app", "request to 127.0.0.2", "client", "result", "meaning"]);
+    for (mood, server, [path, client, expected, meaning]) in ROWS {
         app.turn(mood);
-        let answer = match how {
+        let answer = match client {
             PEER => peer(path),
             _ => kubelet::get(server, path),
         };
-        let gets = match &answer {
+        let result = match &answer {
             Ok((code, body)) => format!("{code} {body}").trim_end().to_owned(),
             Err(_) => "no HTTP".into(),
         };
-        let means = match &answer {
-            _ if gets != expected => format!("NOT AS EXPECTED: {expected}"),
-            Ok((200..=399, _)) => format!("success: {means}"),
-            _ => format!("failure: {means}"),
+        let meaning = match &answer {
+            _ if result != expected => format!("NOT AS EXPECTED: {expected}"),
+            Ok((200..=399, _)) => format!("success: {meaning}"),
+            _ => format!("failure: {meaning}"),
         };
         let request = format!(":{}{path}", server.port());
-        wrong += usize::from(gets != expected);
-        line([&format!("{mood:?}"), &request, how, &gets, &means]);
+        wrong += usize::from(result != expected);
+        line([&format!("{mood:?}"), &request, client, &result, &meaning]);
         first = first.or(answer.err());
     }
     let event = first.unwrap_or_default();
-    println!("\nThe second row in kubelet's words: Liveness probe failed: {event}");
+    println!("\nkubelet's event for the second row: Liveness probe failed: {event}");
     Ok(wrong)
 }
 
-fn line([app, request, how, gets, means]: [&str; 5]) {
-    println!("{app:9}{request:40}{how:18}{gets:12}{means}");
+fn line([app, request, client, result, meaning]: [&str; 5]) {
+    println!("{app:9}{request:40}{client:18}{result:12}{meaning}");
 }
 
 /// Runs an agent in its own thread and waits until it is ready.
