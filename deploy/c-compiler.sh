@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Read by the build scripts: a C compiler for ring, the cryptography under rustls.
+# Sourced by the build scripts: selects a C compiler for ring, the cryptography of rustls.
 
-# c_compiler TARGET: the compiler that CC_TARGET names, or clang, or the target's own gcc. ring's C needs a
-# compiler but no libc: clang is told so, or it would take this machine's headers.
+# c_compiler TARGET: uses the compiler of CC_TARGET, or clang, or the target's gcc. ring's C code needs no libc; these
+# flags keep clang from using this machine's headers.
 c_compiler() {
   local target=$1 name=${1//-/_} own=${1%%-*}-linux-musl-gcc
   local cc=CC_$name
@@ -13,7 +13,7 @@ c_compiler() {
   elif command -v "$own" >/dev/null; then
     export "$cc=$own"
   else
-    echo "${0##*/}: no C compiler for $target: install clang or $own, or name one in $cc" >&2
+    echo "${0##*/}: no C compiler for $target: install clang or $own, or set $cc" >&2
     return 1
   fi
 }

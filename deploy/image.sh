@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds an image for aarch64 and x86_64 under one index, as an OCI archive, without a daemon.
-#   deploy/image.sh            localhost/probelet:VERSION, of what deploy/small-build.sh left
-#   deploy/image.sh --plain    localhost/probelet:VERSION-plain, of deploy/small-build.sh --plain: without encryption
-#   deploy/image.sh --inject   localhost/probelet-inject:VERSION, of deploy/inject-build.sh
-# or NAME:TAG, where that is said as well. Leaves target/image/probelet.tar, probelet-plain.tar or probelet-inject.tar.
+#   deploy/image.sh [NAME:TAG]            localhost/probelet:VERSION, from deploy/small-build.sh
+#   deploy/image.sh --plain [NAME:TAG]    localhost/probelet:VERSION-plain, from deploy/small-build.sh --plain: without TLS
+#   deploy/image.sh --inject [NAME:TAG]   localhost/probelet-inject:VERSION, from deploy/inject-build.sh
+# NAME:TAG replaces the default name. Writes target/image/probelet.tar, probelet-plain.tar or probelet-inject.tar.
 # Needs Debian's buildah. On a k3s node (MicroK8s: `microk8s ctr image import`):
 #   k3s ctr images import probelet.tar
 set -euo pipefail
@@ -23,7 +23,7 @@ archive=$out/$archive.tar
 rm -rf "$out/root" "$out/run" "$archive"
 mkdir -p "$out"
 
-# Own folders and the plain-copy driver: no daemon, no kernel module, nothing of the machine's touched.
+# Separate storage and the vfs driver: no daemon, no kernel module, and the machine's own images stay unchanged.
 build() {
   buildah --root "$PWD/$out/root" --runroot "$PWD/$out/run" --storage-driver vfs "$@"
 }
@@ -35,7 +35,7 @@ for pair in arm64:aarch64 amd64:x86_64; do
     echo "image: no $context/$binary; run deploy/$script" >&2
     exit 1
   }
-  # --timestamp: the same binaries give the same image. --manifest: one index for both.
+  # --timestamp: the same binaries make the same image. --manifest: one index for both architectures.
   build build --isolation chroot --quiet --platform "linux/${pair%:*}" --timestamp 0 \
     --build-arg BIN="$binary" --file "$recipe" --ignorefile /dev/null \
     --label org.opencontainers.image.title="$binary" \
