@@ -1,19 +1,19 @@
-//! What each setting may be by itself but not beside the others.
+//! Rules between settings.
 
 use super::settings_error::ConfigError;
 use super::{Config, Listen, Probers, ProbersError, Problem};
 use core::net::{IpAddr, SocketAddr};
 
-/// What an error calls the settings that are checked beside others: origin and value of each.
-pub(super) struct Names {
+/// Names of settings in errors: origin and value of each.
+pub(super) struct SettingNames {
     pub(super) target: Box<str>,
     pub(super) source: Box<str>,
     pub(super) margin: Box<str>,
     pub(super) forwards: Vec<Box<str>>,
 }
 
-impl Names {
-    /// Of a listener: the status port, or a forward.
+impl SettingNames {
+    /// The name of a listener: the status port, or a forward.
     fn listener(&self, index: usize) -> Box<str> {
         match index.checked_sub(1) {
             None => "the status port".into(),
@@ -23,11 +23,11 @@ impl Names {
 }
 
 impl Config {
-    /// Source and target must be able to meet.
-    pub(super) fn check_families(&self, names: &Names) -> Result<(), Box<ConfigError>> {
+    /// Source and target must be of one address family.
+    pub(super) fn check_families(&self, names: &SettingNames) -> Result<(), Box<ConfigError>> {
         match self.source {
             Some(source) if source.is_ipv4() != self.target.is_ipv4() => {
-                Err(Box::new(ConfigError::Family {
+                Err(Box::new(ConfigError::AddressFamilies {
                     source: names.source.clone(),
                     target: names.target.clone(),
                 }))
@@ -36,20 +36,23 @@ impl Config {
         }
     }
 
-    /// Each forward keeps a place for itself.
-    pub(super) fn check_places(&self) -> Result<(), Box<ConfigError>> {
-        let (forwards, places) = (self.forwards.len(), self.capacity.forwards);
-        if forwards > places {
-            return Err(Box::new(ConfigError::Places { forwards, places }));
+    /// Each forward needs a slot.
+    pub(super) fn check_forward_slots(&self) -> Result<(), Box<ConfigError>> {
+        let (forwards, slots) = (self.forwards.len(), self.capacity.forwards);
+        if forwards > slots {
+            return Err(Box::new(ConfigError::TooFewForwardSlots {
+                forwards,
+                slots,
+            }));
         }
         Ok(())
     }
 
-    /// Listeners that get in each other's way, and forwards that lead back to one. `pod` are the
-    /// addresses the environment says the pod has.
+    /// No two listeners may conflict, and no forward may lead back to one. `pod` are the pod's addresses in the
+    /// environment.
     pub(super) fn check_listeners(
         &self,
-        names: &Names,
+        names: &SettingNames,
         mut pod: Vec<IpAddr>,
     ) -> Result<(), Box<ConfigError>> {
         let listeners: Vec<Listen> = self.listeners().collect();
@@ -73,7 +76,7 @@ impl Config {
             let is_reached = |listener: &Listen| listener.is_reached_by(forward.target, &pod);
             if let Some(listener) = listeners.iter().position(is_reached) {
                 let (forward, listener) = (names.listener(index + 1), names.listener(listener));
-                return Err(Box::new(ConfigError::Loop { forward, listener }));
+                return Err(Box::new(ConfigError::ForwardLoop { forward, listener }));
             }
         }
         Ok(())
@@ -83,7 +86,7 @@ impl Config {
         core::iter::once(self.status).chain(self.forwards.iter().map(|forward| forward.listen))
     }
 
-    /// No prober may be aimed at probelet itself.
+    /// No prober may have a port of probelet.
     pub(super) fn check_ports(&self, probers: Probers) -> Result<Probers, ProbersError> {
         for prober in probers.iter() {
             let port = prober.action.port();
@@ -103,8 +106,8 @@ impl Config {
         Ok(probers)
     }
 
-    /// The margin must leave each prober some time; hooks have no deadline.
-    pub(super) fn check_margin(&self, names: &Names) -> Result<(), Box<ConfigError>> {
+    /// The deadline margin must be shorter than each timeout; hooks have no deadline.
+    pub(super) fn check_margin(&self, names: &SettingNames) -> Result<(), Box<ConfigError>> {
         let timed = self.probers.iter().filter(|prober| !prober.is_hook);
         match timed.min_by_key(|prober| prober.timeout) {
             Some(prober) if self.deadline_margin >= prober.timeout => {

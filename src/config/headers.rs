@@ -3,8 +3,7 @@
 
 use super::Header;
 
-/// Fields that belong to one connection or to Go's own framing. kubelet's client writes its own of
-/// these or none, and so does probelet.
+/// Fields of one connection or of Go's framing. Those in the table are never sent, neither by kubelet nor by probelet.
 const NOT_SENT: [&str; 8] = [
     "Connection",
     "Content-Length",
@@ -49,9 +48,8 @@ pub(crate) fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
 
-/// Takes the first `Host` out, and brings the rest into the order they are sent in. An empty first
-/// `Host` means in Go that none is set. An empty first `User-Agent` or `Accept` stands alone: it keeps
-/// kubelet's own from being sent.
+/// Separates the first `Host`, and sorts the other headers as they are sent. To Go, an empty first `Host` is none. An
+/// empty first `User-Agent` or `Accept` is the only one: it prevents kubelet's own from being sent.
 pub(crate) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
     // Inserted one by one: a sort of std's is several kilobytes of code for a handful of fields.
     let mut list: Vec<Header> = Vec::with_capacity(written.len());
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_first_accept_or_user_agent_stands_alone() {
+    fn an_empty_first_accept_or_user_agent_is_the_only_one() {
         let (_, lines) = sent(&[("accept", ""), ("Accept", "x"), ("user-agent", " ")]);
         assert_eq!(lines, ["Accept: ", "User-Agent: "]);
         let (_, lines) = sent(&[

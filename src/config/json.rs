@@ -1,14 +1,13 @@
-//! A strict reader of JSON (RFC 8259) that walks the text once and keeps nothing: the caller asks
-//! for what comes next. Nesting is bounded, so hostile text cannot use up the stack, and keys come
-//! one by one, so a repeated one can be told from the last.
+//! A strict pull parser of JSON (RFC 8259) without allocation of its own. Nesting is bounded, so hostile text cannot
+//! exhaust the stack, and keys are returned one by one, so the caller can find repeated ones.
 
 use core::fmt;
 use std::borrow::Cow;
 
-/// Arrays and objects within each other. The probers' JSON needs five.
+/// Nesting of arrays and objects. The probers' JSON needs five.
 const DEPTH: u32 = 16;
 
-/// What the next value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `{`
@@ -25,7 +24,7 @@ pub enum Kind {
     Null,
 }
 
-/// Where the text is not JSON, and why. Both numbers count from 1, columns in bytes.
+/// Position and reason of a syntax error. Both numbers count from 1, columns in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The line.
@@ -57,7 +56,7 @@ pub enum Fault {
     Escape,
     /// A number such as `01`, `1.` or `+1`.
     Number,
-    /// More than 16 arrays and objects within each other.
+    /// Arrays and objects are nested more than 16 deep.
     Depth,
     /// Something follows the value.
     Trailing,
@@ -66,8 +65,8 @@ pub enum Fault {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.fault {
-            Fault::Value => "a value must stand here",
-            Fault::Key => "a key in double quotes must stand here",
+            Fault::Value => "a value is expected",
+            Fault::Key => "a key in double quotes is expected",
             Fault::Colon => "a ':' must follow the key",
             Fault::CommaOrBrace => "a ',' or '}' must follow",
             Fault::CommaOrBracket => "a ',' or ']' must follow",
@@ -79,14 +78,14 @@ impl fmt::Display for Error {
                 "after '\\' must follow one of \"\\/bfnrt or u and four hex digits, surrogates in pairs"
             }
             Fault::Number => "a number must look like 80, with no leading zero, '+' or lone '.'",
-            Fault::Depth => "more than 16 lists and objects stand within each other",
+            Fault::Depth => "lists and objects are nested more than 16 deep",
             Fault::Trailing => "nothing may follow the closing '}'",
         };
         write!(f, "line {}, column {}: {what}", self.line, self.column)
     }
 }
 
-/// The walk through one text; a copy of it looks ahead.
+/// A reader of one text; a clone can look ahead.
 #[derive(Clone)]
 pub struct Reader<'a> {
     text: &'a str,
@@ -104,10 +103,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the next value is, going by its first byte; it is not consumed.
+    /// The kind of the next value, by its first byte, which is not consumed.
     ///
     /// # Errors
-    /// `Fault::Value` when none begins here.
+    /// `Fault::Value` if no value begins here.
     pub fn kind(&mut self) -> Result<Kind, Error> {
         self.space();
         match self.peek() {
@@ -121,7 +120,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes into the object or array that `kind` announced.
+    /// Enters the object or array that [`kind`](Self::kind) returned.
     ///
     /// # Errors
     /// `Fault::Depth`
@@ -134,11 +133,11 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The next key of the object, its value being next; none, and out of it, at its end. `seen` is
-    /// false at first.
+    /// The next key of the object; its value is next. Leaves the object and returns `None` at its end. `seen` is false
+    /// at first.
     ///
     /// # Errors
-    /// What is not an object's syntax.
+    /// A syntax error in the object.
     pub fn key(&mut self, seen: &mut bool) -> Result<Option<Cow<'a, str>>, Error> {
         if !self.more(seen, b'}', Fault::CommaOrBrace)? {
             return Ok(None);
@@ -155,19 +154,18 @@ impl<'a> Reader<'a> {
         Ok(Some(key))
     }
 
-    /// Whether the array has another item, which is next; out of it at its end. `seen` is false at
-    /// first.
+    /// Whether the array has another item, which is next. Leaves the array at its end. `seen` is false at first.
     ///
     /// # Errors
-    /// What is not an array's syntax.
+    /// A syntax error in the array.
     pub fn item(&mut self, seen: &mut bool) -> Result<bool, Error> {
         self.more(seen, b']', Fault::CommaOrBracket)
     }
 
-    /// The string that `kind` announced. It is borrowed from the text where it has no escapes.
+    /// The string that [`kind`](Self::kind) returned, borrowed from the text if it has no escapes.
     ///
     /// # Errors
-    /// What is not a string's syntax.
+    /// A syntax error in the string.
     pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         self.at += 1;
         let mut copy = String::new();
@@ -194,10 +192,10 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(copy))
     }
 
-    /// Goes past the next value, whatever it is, and gives back its text.
+    /// Skips the next value and returns its text.
     ///
     /// # Errors
-    /// What is not JSON.
+    /// A syntax error in the value.
     pub fn skip(&mut self) -> Result<&'a str, Error> {
         let kind = self.kind()?;
         let from = self.at;
@@ -225,7 +223,7 @@ impl<'a> Reader<'a> {
         Ok(&self.text[from..self.at])
     }
 
-    /// Nothing but white space may be left.
+    /// Checks that only white space is left.
     ///
     /// # Errors
     /// `Fault::Trailing`
@@ -291,7 +289,7 @@ impl<'a> Reader<'a> {
         Ok(plain)
     }
 
-    /// The second half of a surrogate pair, and what both make.
+    /// Reads the second half of a surrogate pair. Returns the code point of both.
     fn pair(&mut self, high: u32) -> Option<u32> {
         if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
             return None;
@@ -339,7 +337,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes past digits; whether there was one.
+    /// Skips digits. Returns whether there was one.
     fn digits(&mut self) -> bool {
         let from = self.at;
         while let Some(b'0'..=b'9') = self.peek() {

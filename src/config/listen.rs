@@ -1,4 +1,4 @@
-//! Addresses as they are typed, and which listeners get in each other's way.
+//! Parses addresses and forwards, and compares listeners.
 
 use super::{Forward, Listen, settings_error::Fault};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,24 +11,24 @@ pub(super) fn port(text: &str) -> Result<u16, Fault> {
     }
 }
 
-/// An address without brackets or zone; an IPv4 one mapped into IPv6 becomes plain IPv4.
+/// An address without brackets or zone; an IPv4-mapped IPv6 address becomes IPv4.
 pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
     text.parse::<IpAddr>()
         .map(|ip| ip.to_canonical())
         .map_err(|_| Fault::Address)
 }
 
-/// An address that can be dialled.
+/// An address to connect to.
 pub(super) fn target(text: &str) -> Result<IpAddr, Fault> {
     dialled(address(text)?).ok_or(Fault::NoTarget)
 }
 
-/// An address that can be dialled from.
+/// A source address.
 pub(super) fn source(text: &str) -> Result<IpAddr, Fault> {
     dialled(address(text)?).ok_or(Fault::NoSource)
 }
 
-/// An address that can be listened on.
+/// An address to listen on.
 pub(super) fn local(text: &str) -> Result<IpAddr, Fault> {
     one_host(address(text)?).ok_or(Fault::NoListen)
 }
@@ -37,7 +37,7 @@ fn dialled(ip: IpAddr) -> Option<IpAddr> {
     one_host(ip).filter(|ip| !ip.is_unspecified())
 }
 
-/// TCP knows neither multicast nor broadcast (RFC 9293 section 3.9.2.3).
+/// TCP has neither multicast nor broadcast (RFC 9293 section 3.9.2.3).
 fn one_host(ip: IpAddr) -> Option<IpAddr> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     (!ip.is_multicast() && !is_broadcast).then_some(ip)
@@ -59,15 +59,15 @@ pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
     Ok(Forward { listen, target })
 }
 
-/// Address and port, without a zone as in [`address`].
+/// Address and port, without a zone, as in [`address`].
 fn socket_addr(text: &str) -> Option<(IpAddr, u16)> {
     let at: SocketAddr = text.parse().ok()?;
     (at.port() != 0 && !text.contains('%')).then(|| (at.ip().to_canonical(), at.port()))
 }
 
 impl Listen {
-    /// Whether a connection to `ip` comes in here: all addresses take any, 0.0.0.0 any of IPv4.
-    fn takes(self, ip: IpAddr) -> bool {
+    /// Whether it accepts connections to `ip`: without an address all of them, with 0.0.0.0 those of IPv4.
+    fn accepts(self, ip: IpAddr) -> bool {
         match self.addr {
             None => true,
             Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => ip.is_ipv4(),
@@ -75,17 +75,18 @@ impl Listen {
         }
     }
 
-    /// Whether both cannot be bound at once.
+    /// Whether both cannot be bound at the same time.
     pub(super) fn overlaps(self, other: Self) -> bool {
-        let one_takes_other =
-            |one: Self, other: Self| other.addr.is_none_or(|addr| one.takes(addr));
-        self.port == other.port && (one_takes_other(self, other) || one_takes_other(other, self))
+        let one_accepts_other =
+            |one: Self, other: Self| other.addr.is_none_or(|addr| one.accepts(addr));
+        self.port == other.port
+            && (one_accepts_other(self, other) || one_accepts_other(other, self))
     }
 
-    /// Whether a dial of `to` ends up here. `own` are the pod's addresses; what is neither one of
-    /// those nor loopback is taken for another host's.
+    /// Whether a connection to `to` reaches this listener. `own` are the pod's addresses; other addresses than these and
+    /// loopback are those of other hosts.
     pub(super) fn is_reached_by(self, to: SocketAddr, own: &[IpAddr]) -> bool {
         let is_local = to.ip().is_loopback() || own.contains(&to.ip());
-        self.port == to.port() && is_local && self.takes(to.ip())
+        self.port == to.port() && is_local && self.accepts(to.ip())
     }
 }

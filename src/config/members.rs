@@ -1,5 +1,4 @@
-//! Members of the probers' JSON one by one, read into the few kinds of values there are, and refused
-//! by name.
+//! Reads the members of objects in the probers' JSON, with errors that name the member.
 
 use super::json::{self, Kind, Reader};
 use super::{Problem, Rule};
@@ -8,13 +7,13 @@ use core::marker::PhantomData;
 use core::time::Duration;
 use std::borrow::Cow;
 
-/// What stops the reading of one entry; boxed, since every reader hands it up.
+/// Why reading an entry stopped; boxed, because every function returns it.
 pub(super) struct Stop(pub(super) Box<Cause>);
 
 pub(super) enum Cause {
     /// The text is not JSON.
     Syntax(json::Error),
-    /// The entry is refused.
+    /// The entry is not valid.
     Problem(Problem),
 }
 
@@ -132,7 +131,7 @@ impl SeenMembers {
     }
 }
 
-/// A port: a whole number, as Go reads one into an integer.
+/// A port: a whole number, as Go decodes it into an integer.
 pub(super) fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<u16, Stop> {
     let before = reader.clone();
     match reader.skip()?.parse() {
@@ -141,7 +140,7 @@ pub(super) fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<u16
     }
 }
 
-/// `timeoutSeconds`: 0 is the default, as the API server has it.
+/// `timeoutSeconds`: 0 means the default, as for the API server.
 pub(super) fn seconds(reader: &mut Reader<'_>) -> Result<Duration, Stop> {
     let before = reader.clone();
     let raw = reader.skip()?;
@@ -176,7 +175,7 @@ pub(super) fn one_of<T: Copy>(
         .ok_or_else(|| refuse(before, field, rule))
 }
 
-/// Names the value that is next, as it is written.
+/// The error that names the next value as it is written.
 pub(super) fn refuse(mut before: Reader<'_>, field: &'static str, rule: Rule) -> Stop {
     let found = match (before.kind(), before.skip()) {
         (Err(error), _) | (_, Err(error)) => return error.into(),

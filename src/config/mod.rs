@@ -35,35 +35,35 @@ pub(crate) use settings::{format, level, seconds};
 pub use settings_error::{ConfigError, Fault, FileSetting};
 pub use tls::{ClientCert, TlsSettings};
 
-/// All the agent needs to know, checked as a whole.
+/// The validated configuration of the agent.
 #[derive(Debug)]
 pub struct Config {
     /// Where the status port listens.
     pub status: Listen,
-    /// The app's address: what every probe dials.
+    /// The app's address.
     pub target: IpAddr,
-    /// The address `target` is dialled from, where interception must be passed by.
+    /// The source address of probes, to bypass interception.
     pub source: Option<IpAddr>,
     /// What to probe, by path of the status port.
     pub probers: Probers,
-    /// Ports passed through.
+    /// Forwarded ports.
     pub forwards: Vec<Forward>,
-    /// Time taken off `timeoutSeconds`, so that the answer arrives before kubelet gives up.
+    /// Subtracted from `timeoutSeconds`, so that the answer arrives before kubelet's timeout.
     pub deadline_margin: Duration,
-    /// How long to serve on after SIGTERM.
+    /// How long to keep serving after SIGTERM.
     pub shutdown_delay: Duration,
-    /// What is logged, and how.
+    /// Level and format of the log.
     pub log: LogSettings,
-    /// How much at once.
+    /// Slots.
     pub capacity: Capacity,
     /// TLS to the app.
     pub tls: TlsSettings,
 }
 
-/// An address to listen on; without one, all addresses, IPv6 and IPv4.
+/// A port and an address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// The address, or all.
+    /// The address; `None` for all, IPv6 and IPv4.
     pub addr: Option<IpAddr>,
     /// The port, 1 to 65535.
     pub port: u16,
@@ -72,26 +72,26 @@ pub struct Listen {
 /// One `--forward LISTEN=TARGET`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Where connections come in.
+    /// The listener.
     pub listen: Listen,
-    /// Where their bytes go.
+    /// The target of the connections.
     pub target: core::net::SocketAddr,
 }
 
-/// How much at once: `limits`, or what a flag lowered.
+/// Numbers of slots: those of `limits`, or lower ones set by flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Probes.
     pub probes: usize,
     /// Lifecycle hooks.
     pub hooks: usize,
-    /// Connections that are told 503.
+    /// Connections that are answered 503.
     pub reserve: usize,
     /// Forwarded connections.
     pub forwards: usize,
 }
 
-/// The table of `ISTIO_KUBE_APP_PROBERS`, found by path.
+/// The table of `ISTIO_KUBE_APP_PROBERS`, sorted by path.
 #[derive(Debug, Default)]
 pub struct Probers(Box<[Prober]>);
 
@@ -100,15 +100,15 @@ pub struct Probers(Box<[Prober]>);
 pub struct Prober {
     /// The key: the path of the status port, such as `/app-health/web/livez`.
     pub path: Box<str>,
-    /// A lifecycle hook: no deadline, and its status code counts for nothing.
+    /// Whether this is a lifecycle hook: without deadline, and with a status code that kubelet ignores.
     pub is_hook: bool,
-    /// How long a probe may take by `timeoutSeconds`, before the margin is taken off.
+    /// `timeoutSeconds`, before the margin is subtracted.
     pub timeout: Duration,
-    /// What to ask the app.
+    /// The kind of probe.
     pub action: Action,
 }
 
-/// What to ask the app.
+/// The kind of a probe.
 #[derive(Debug)]
 pub enum Action {
     /// `httpGet`
@@ -120,9 +120,9 @@ pub enum Action {
     },
     /// `grpc`
     Grpc {
-        /// The port to ask on.
+        /// The port of the app.
         port: u16,
-        /// The service asked about; empty is the server as a whole.
+        /// The service to check; empty for the server as a whole.
         service: Box<str>,
         /// `mode: TLS` (KEP-4939).
         tls: bool,
@@ -138,7 +138,7 @@ impl Action {
         }
     }
 
-    /// Whether it is asked over TLS from the start.
+    /// Whether the first connection uses TLS.
     pub fn needs_tls(&self) -> bool {
         match self {
             Action::Http(get) => get.scheme == Scheme::Https,
@@ -147,7 +147,7 @@ impl Action {
         }
     }
 
-    /// The member of the JSON that has it.
+    /// The JSON member with the port.
     pub fn port_field(&self) -> &'static str {
         match self {
             Action::Http(_) => "httpGet.port",
@@ -166,18 +166,18 @@ pub struct HttpGet {
     pub protocol: Protocol,
     /// The app's port.
     pub port: u16,
-    /// Path and query as kubelet would send them (origin-form, RFC 9112 section 3.2.1).
+    /// Path and query as kubelet sends them (origin-form, RFC 9112 section 3.2.1).
     pub request_target: Box<str>,
     /// The first `Host` of `httpHeaders`, if there is one.
     pub host: Option<Box<str>>,
-    /// The other `httpHeaders`, in the order kubelet sends them, less those of the connection.
+    /// The other `httpHeaders`, in the order in which kubelet sends them, without those of the connection.
     pub headers: Box<[Header]>,
 }
 
 /// `protocol` of an `httpGet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// `HTTP1`, also when there is none.
+    /// `HTTP1`, the default.
     Http1,
     /// `HTTP2`: over plaintext with prior knowledge (KEP-5999).
     Http2,
@@ -189,17 +189,17 @@ impl Probers {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The entry of exactly this path, which comes without its query, and its number: 0 to `len`.
+    /// The entry of exactly this path (without query), and its index.
     pub fn find(&self, path: &[u8]) -> Option<(usize, &Prober)> {
         let index = self
             .0

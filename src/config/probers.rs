@@ -1,6 +1,6 @@
-//! The value of `ISTIO_KUBE_APP_PROBERS` as a table. What is taken is what Istio's agent takes
-//! (`pilot/cmd/pilot-agent/status/server.go`: `KubeAppProbers`, `validateAppKubeProber`), read as
-//! Go reads JSON: names of members in any case, null as if it were not there, unknown ones ignored.
+//! Parses `ISTIO_KUBE_APP_PROBERS` as Istio's agent does (`pilot/cmd/pilot-agent/status/server.go`: `KubeAppProbers`,
+//! `validateAppKubeProber`), with Go's rules of JSON: names of members in any case, null as if absent, unknown members
+//! ignored.
 
 use super::headers;
 use super::json::{Kind, Reader};
@@ -26,7 +26,7 @@ impl Probers {
     /// Reads the table; empty text, `null` and `{}` are an empty one.
     ///
     /// # Errors
-    /// The first thing wrong with it, in the order of the text.
+    /// The first error, in the order of the text.
     pub fn parse(text: &str) -> Result<Self, ProbersError> {
         if text.len() > limits::PROBERS_JSON_BYTES {
             return Err(ProbersError::TooLong {
@@ -99,7 +99,7 @@ fn is_hook(key: &str) -> Option<bool> {
 
 fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     let is_hook = is_hook(key).ok_or(Problem::Path)?;
-    // Paths are compared as they are sent, so such a key would never be found.
+    // Paths are compared without decoding: no request would match such a key.
     if !key.bytes().all(|byte| class::is(class::PATH, byte)) {
         return Err(Problem::PathByte.into());
     }
@@ -168,7 +168,7 @@ members! {
     Mode = "grpc.mode",
 }
 
-/// `httpGet`. Its `host` is not read: probelet asks its own pod and nobody else.
+/// `httpGet`. Its `host` is ignored: probelet probes its own pod only.
 fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
     let mut members = Members::<HttpGetMember>::of(reader, "httpGet", Rule::HttpGet)?;
     let mut path = None;

@@ -1,11 +1,11 @@
-//! What can be wrong with the probers' JSON. The text names the key and what to write instead.
+//! Errors of the probers' JSON. The text names the key and what to write instead.
 
 use super::json;
 use crate::limits;
 use crate::telemetry::Quoted;
 use core::fmt;
 
-/// Why the probers' JSON is refused.
+/// Why the probers' JSON is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbersError {
     /// Not JSON.
@@ -22,25 +22,25 @@ pub enum ProbersError {
         /// The number of entries.
         count: usize,
     },
-    /// One entry is refused.
+    /// One entry is not valid.
     Entry {
         /// The entry's key.
         key: Box<str>,
-        /// What is wrong with it.
+        /// The error.
         problem: Problem,
     },
 }
 
-/// What is wrong with one entry.
+/// The error of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// The key is none of Istio's paths.
+    /// The key is not one of Istio's paths.
     Path,
-    /// The key has bytes that stand in no request's path.
+    /// The key has bytes that are not valid in a path.
     PathByte,
-    /// The key stands there twice.
+    /// The key is repeated.
     RepeatedEntry,
-    /// A member of the entry stands there twice.
+    /// A member of the entry is repeated.
     Repeated(&'static str),
     /// None of httpGet, tcpSocket and grpc.
     NoKind,
@@ -48,7 +48,7 @@ pub enum Problem {
     ManyKinds,
     /// A lifecycle hook that is not httpGet.
     Hook(&'static str),
-    /// A port of our own.
+    /// A port of probelet.
     OwnPort {
         /// The member's name.
         field: &'static str,
@@ -57,18 +57,18 @@ pub enum Problem {
     },
     /// `protocol: HTTP2` with `scheme: HTTPS`.
     Http2OverTls,
-    /// A member has a value it cannot have.
+    /// A member's value is not valid.
     Value {
         /// The member's name.
         field: &'static str,
         /// The value as it is written, shortened.
         found: Box<str>,
-        /// What it breaks.
+        /// The rule that it breaks.
         rule: Rule,
     },
 }
 
-/// What a member's value must be.
+/// A rule of a member's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// An entry.
@@ -198,7 +198,7 @@ impl fmt::Display for Problem {
                 "{field} is {port}, but probelet itself listens there: write the port the app listens on"
             ),
             Problem::Http2OverTls => f.write_str(
-                "httpGet.protocol is HTTP2 beside scheme HTTPS, which Kubernetes refuses: leave protocol out, \
+                "httpGet.protocol is HTTP2 with scheme HTTPS, which Kubernetes rejects: leave protocol out, \
                  HTTPS probes speak HTTP/2 wherever the app does",
             ),
             Problem::Value { field, found, rule } => {

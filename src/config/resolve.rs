@@ -1,7 +1,7 @@
 //! From settings to a validated [`Config`].
 
-use super::checks::Names;
-use super::settings::{Given, RawSettings, Sources, millis, seconds};
+use super::checks::SettingNames;
+use super::settings::{RawSettings, SettingSources, SettingValue, millis, seconds};
 use super::settings_error::{ConfigError, FileSetting};
 use super::{Config, Probers, ProbersError, listen};
 use crate::limits;
@@ -16,11 +16,11 @@ impl Config {
     /// # Errors
     /// The first setting that is not valid by itself, or that contradicts another.
     pub fn from_settings(
-        typed: &RawSettings,
+        raw: &RawSettings,
         env: impl Fn(&str) -> Option<OsString>,
         read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
-        let sources = Sources { typed, env: &env };
+        let sources = SettingSources { raw, env: &env };
         sources.check_build()?;
         sources.config(&read_file)
     }
@@ -32,32 +32,32 @@ impl Config {
 /// # Errors
 /// The error with which the agent would exit.
 pub fn validate(
-    typed: &RawSettings,
+    raw: &RawSettings,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), Box<ConfigError>> {
     let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
-    Sources { typed, env: &env }.config(&no_file).map(drop)
+    SettingSources { raw, env: &env }.config(&no_file).map(drop)
 }
 
-impl Sources<'_> {
+impl SettingSources<'_> {
     fn config(
         &self,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Config, Box<ConfigError>> {
-        let typed = self.typed;
+        let raw = self.raw;
         // Before the forwards, which usually name the same address.
         let (target, target_name) = self
-            .named("target-ip", &typed.target_ip, listen::target)?
+            .parse_named("target-ip", &raw.target_ip, listen::target)?
             .unwrap_or_else(|| {
                 let name = "the default --target-ip 127.0.0.1";
                 (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
             });
-        let source = self.named("source-ip", &typed.source_ip, listen::source)?;
+        let source = self.parse_named("source-ip", &raw.source_ip, listen::source)?;
         let (source, source_name) = source.unzip();
         let (forwards, forward_names) = self.forwards()?;
-        let margin = self.named("deadline-margin", &typed.deadline_margin, millis)?;
+        let margin = self.parse_named("deadline-margin", &raw.deadline_margin, millis)?;
         let (margin, margin_name) = margin.unzip();
-        let names = Names {
+        let names = SettingNames {
             target: target_name,
             source: source_name.unwrap_or_default(),
             margin: margin_name.unwrap_or_else(|| "the default --deadline-margin".into()),
@@ -71,7 +71,7 @@ impl Sources<'_> {
             forwards,
             deadline_margin: margin.unwrap_or(limits::DEADLINE_MARGIN),
             shutdown_delay: self
-                .read("shutdown-delay", &typed.shutdown_delay, seconds)?
+                .parse("shutdown-delay", &raw.shutdown_delay, seconds)?
                 .unwrap_or(Duration::ZERO),
             log: self.log()?,
             capacity: self.capacity()?,
@@ -79,8 +79,8 @@ impl Sources<'_> {
         };
         config.check_families(&names)?;
         config.check_listeners(&names, self.pod_addresses())?;
-        config.check_places()?;
-        match self.find("app-probers", &typed.app_probers)? {
+        config.check_forward_slots()?;
+        match self.find("app-probers", &raw.app_probers)? {
             Some(probers) => config.with_probers(probers, &names, read_file),
             None => Ok(config),
         }
@@ -90,24 +90,24 @@ impl Sources<'_> {
 impl Config {
     fn with_probers(
         mut self,
-        mut given: Given,
-        names: &Names,
+        mut setting: SettingValue,
+        names: &SettingNames,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
-        if let Some(path) = given.value.strip_prefix('@') {
+        if let Some(path) = setting.value.strip_prefix('@') {
             let bytes = read_file(path).map_err(|error| {
                 Box::new(ConfigError::File {
                     file: FileSetting {
-                        origin: given.origin.clone(),
+                        origin: setting.origin.clone(),
                         path: path.into(),
                     },
                     reason: error.to_string().into(),
                 })
             })?;
-            given = text_of_file(path, bytes)?;
+            setting = text_of_file(path, bytes)?;
         }
-        let origin = given.origin;
-        match Probers::parse(&given.value).and_then(|probers| self.check_ports(probers)) {
+        let origin = setting.origin;
+        match Probers::parse(&setting.value).and_then(|probers| self.check_ports(probers)) {
             Ok(probers) => self.probers = probers,
             Err(error) => return Err(Box::new(ConfigError::Probers { origin, error })),
         }
@@ -117,14 +117,14 @@ impl Config {
 }
 
 /// Checks the length first: a file that is too long was cut, perhaps within a character.
-fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<Given, Box<ConfigError>> {
+fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<SettingValue, Box<ConfigError>> {
     let origin = Box::from(path);
     if bytes.len() > limits::PROBERS_JSON_BYTES {
         let error = ProbersError::TooLong { bytes: None };
         return Err(Box::new(ConfigError::Probers { origin, error }));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Given {
+        Ok(text) => Ok(SettingValue {
             origin,
             value: text.into(),
         }),

@@ -35,18 +35,18 @@ pub struct RawSettings {
     pub max_forwards: Option<String>,
 }
 
-/// A value and the flag or variable it came from.
-pub(super) struct Given {
+/// A setting's text, and the flag or variable that it comes from.
+pub(super) struct SettingValue {
     pub(super) origin: Box<str>,
     pub(super) value: Box<str>,
 }
 
-impl Given {
-    pub(super) fn read<T>(
+impl SettingValue {
+    pub(super) fn parse<T>(
         &self,
-        read: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Result<T, Box<ConfigError>> {
-        read(&self.value).map_err(|fault| {
+        parse(&self.value).map_err(|fault| {
             Box::new(ConfigError::Value {
                 origin: self.origin.clone(),
                 value: self.value.clone(),
@@ -55,51 +55,50 @@ impl Given {
         })
     }
 
-    /// What to call it in an error.
+    /// Its name in errors.
     pub(super) fn name(&self) -> Box<str> {
         format!("{} {}", self.origin, self.value).into()
     }
 }
 
-/// The variables that have the pod's address.
+/// The variables with the pod's address.
 const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
-/// Forwards, and what to call each in an error.
+/// Forwards, and their names in errors.
 type Forwards = (Vec<Forward>, Vec<Box<str>>);
 
-/// Where settings come from.
-pub(super) struct Sources<'a> {
-    pub(super) typed: &'a RawSettings,
+/// The sources of settings: flags, then variables.
+pub(super) struct SettingSources<'a> {
+    pub(super) raw: &'a RawSettings,
     pub(super) env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
-impl Sources<'_> {
-    /// A setting by its flag, then `PROBELET_<NAME>`, then the variables it has as well; an empty
-    /// variable is none.
+impl SettingSources<'_> {
+    /// A setting from its flag, then from `PROBELET_<NAME>`, then from its other variables. Empty variables are ignored.
     pub(super) fn find(
         &self,
         flag: &'static str,
-        typed: &Option<String>,
-    ) -> Result<Option<Given>, Box<ConfigError>> {
-        if let Some(value) = typed {
-            return Ok(Some(Given {
+        raw: &Option<String>,
+    ) -> Result<Option<SettingValue>, Box<ConfigError>> {
+        if let Some(value) = raw {
+            return Ok(Some(SettingValue {
                 origin: format!("--{flag}").into(),
                 value: value.as_str().into(),
             }));
         }
-        let also: &[&str] = match flag {
+        let aliases: &[&str] = match flag {
             "target-ip" => &POD_ADDRESSES,
             "app-probers" => &["ISTIO_KUBE_APP_PROBERS"],
             _ => &[],
         };
         let own = format!("PROBELET_{}", flag.to_ascii_uppercase().replace('-', "_"));
-        for origin in core::iter::once(&*own).chain(also.iter().copied()) {
+        for origin in core::iter::once(&*own).chain(aliases.iter().copied()) {
             let Some(value) = (self.env)(origin).filter(|value| is_set(value)) else {
                 continue;
             };
             let origin = Box::from(origin);
             return match value.into_string() {
-                Ok(value) => Ok(Some(Given {
+                Ok(value) => Ok(Some(SettingValue {
                     origin,
                     value: value.into(),
                 })),
@@ -109,28 +108,28 @@ impl Sources<'_> {
         Ok(None)
     }
 
-    pub(super) fn read<T>(
+    pub(super) fn parse<T>(
         &self,
         flag: &'static str,
-        typed: &Option<String>,
-        read: impl FnOnce(&str) -> Result<T, Fault>,
+        raw: &Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Result<Option<T>, Box<ConfigError>> {
-        Ok(self.named(flag, typed, read)?.map(|(value, _)| value))
+        Ok(self.parse_named(flag, raw, parse)?.map(|(value, _)| value))
     }
 
-    /// A setting, and what to call it in an error.
-    pub(super) fn named<T>(
+    /// The value of a setting, and its name in errors.
+    pub(super) fn parse_named<T>(
         &self,
         flag: &'static str,
-        typed: &Option<String>,
-        read: impl FnOnce(&str) -> Result<T, Fault>,
+        raw: &Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Result<Option<(T, Box<str>)>, Box<ConfigError>> {
-        self.find(flag, typed)?
-            .map(|given| Ok((given.read(read)?, given.name())))
+        self.find(flag, raw)?
+            .map(|setting| Ok((setting.parse(parse)?, setting.name())))
             .transpose()
     }
 
-    /// The pod's addresses as far as they are told, wherever the target came from.
+    /// The pod's addresses in the environment, whatever the target is.
     pub(super) fn pod_addresses(&self) -> Vec<IpAddr> {
         let values = POD_ADDRESSES.iter().filter_map(|name| (self.env)(name));
         values
@@ -140,9 +139,9 @@ impl Sources<'_> {
 
     pub(super) fn status(&self) -> Result<Listen, Box<ConfigError>> {
         Ok(Listen {
-            addr: self.read("status-addr", &self.typed.status_addr, listen::local)?,
+            addr: self.parse("status-addr", &self.raw.status_addr, listen::local)?,
             port: self
-                .read("status-port", &self.typed.status_port, listen::port)?
+                .parse("status-port", &self.raw.status_port, listen::port)?
                 .unwrap_or(STATUS_PORT),
         })
     }
@@ -150,67 +149,65 @@ impl Sources<'_> {
     pub(super) fn log(&self) -> Result<LogSettings, Box<ConfigError>> {
         Ok(LogSettings {
             level: self
-                .read("log-level", &self.typed.log_level, level)?
+                .parse("log-level", &self.raw.log_level, level)?
                 .unwrap_or(Level::Info),
             format: self
-                .read("log-format", &self.typed.log_format, format)?
+                .parse("log-format", &self.raw.log_format, format)?
                 .unwrap_or(Format::Logfmt),
         })
     }
 
     pub(super) fn capacity(&self) -> Result<Capacity, Box<ConfigError>> {
-        let slots = |flag, typed, max| -> Result<usize, Box<ConfigError>> {
+        let slots = |flag, raw, max| -> Result<usize, Box<ConfigError>> {
             Ok(self
-                .read(flag, typed, |text| slots(text, max))?
+                .parse(flag, raw, |text| slots(text, max))?
                 .unwrap_or(max))
         };
         Ok(Capacity {
-            probes: slots("max-probes", &self.typed.max_probes, limits::PROBE_SLOTS)?,
-            hooks: slots("max-hooks", &self.typed.max_hooks, limits::HOOK_SLOTS)?,
-            reserve: slots(
-                "max-reserve",
-                &self.typed.max_reserve,
-                limits::RESERVE_SLOTS,
-            )?,
+            probes: slots("max-probes", &self.raw.max_probes, limits::PROBE_SLOTS)?,
+            hooks: slots("max-hooks", &self.raw.max_hooks, limits::HOOK_SLOTS)?,
+            reserve: slots("max-reserve", &self.raw.max_reserve, limits::RESERVE_SLOTS)?,
             forwards: slots(
                 "max-forwards",
-                &self.typed.max_forwards,
+                &self.raw.max_forwards,
                 limits::FORWARD_SLOTS,
             )?,
         })
     }
 
-    /// Flags go before the variable as a whole.
+    /// Forwards of flags, or else those of the variable.
     pub(super) fn forwards(&self) -> Result<Forwards, Box<ConfigError>> {
-        let mut given = Vec::new();
-        for value in &self.typed.forward {
-            given.push(Given {
+        let mut settings = Vec::new();
+        for value in &self.raw.forward {
+            settings.push(SettingValue {
                 origin: "--forward".into(),
                 value: value.as_str().into(),
             });
         }
-        if given.is_empty()
+        if settings.is_empty()
             && let Some(list) = self.find("forward", &None)?
         {
-            let one = |value: &str| Given {
+            let one = |value: &str| SettingValue {
                 origin: list.origin.clone(),
                 value: value.trim().into(),
             };
-            given.extend(list.value.split(',').map(one));
+            settings.extend(list.value.split(',').map(one));
         }
-        if given.len() > limits::FORWARDS {
-            return Err(Box::new(ConfigError::Forwards { count: given.len() }));
+        if settings.len() > limits::FORWARDS {
+            return Err(Box::new(ConfigError::TooManyForwards {
+                count: settings.len(),
+            }));
         }
-        let forwards: Result<_, _> = given
+        let forwards: Result<_, _> = settings
             .iter()
-            .map(|given| given.read(listen::forward))
+            .map(|setting| setting.parse(listen::forward))
             .collect();
-        Ok((forwards?, given.iter().map(Given::name).collect()))
+        Ok((forwards?, settings.iter().map(SettingValue::name).collect()))
     }
 }
 
-/// Kubernetes gives every pod `NAME_PORT=tcp://…` for each Service of its namespace: one that is called
-/// probelet-status must not be taken for a setting.
+/// Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace: that of a Service with the name
+/// probelet-status is not a setting.
 fn is_set(value: &OsStr) -> bool {
     !value.is_empty() && !value.as_encoded_bytes().starts_with(b"tcp://")
 }
@@ -232,7 +229,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, Fault> {
     seconds.map(Duration::from_secs).ok_or(Fault::Seconds)
 }
 
-/// Digits only.
+/// A number of digits only.
 fn whole(text: &str) -> Option<u64> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         text.parse().ok()

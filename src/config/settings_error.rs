@@ -1,4 +1,4 @@
-//! What can be wrong with the settings. The text names the flag or variable and what to write instead.
+//! Errors of the settings. The text names the flag or variable and what to write instead.
 
 use super::ProbersError;
 use crate::limits;
@@ -21,16 +21,16 @@ impl fmt::Display for FileSetting {
     }
 }
 
-/// Why the settings are refused.
+/// Why the settings are not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
-    /// One setting has a value it cannot have.
+    /// One setting's value is not valid.
     Value {
         /// The flag or variable it came from.
         origin: Box<str>,
         /// The value.
         value: Box<str>,
-        /// What it breaks.
+        /// The rule that it breaks.
         fault: Fault,
     },
     /// A variable is not UTF-8.
@@ -45,19 +45,19 @@ pub enum ConfigError {
         /// Why.
         reason: Box<str>,
     },
-    /// A setting that needs another beside it.
-    Alone {
+    /// A setting that requires another one.
+    Incomplete {
         /// The setting and its value.
-        given: Box<str>,
+        setting: Box<str>,
         /// The flag that is missing.
         missing: &'static str,
     },
-    /// A setting for TLS, of which this build has none.
+    /// A setting for TLS in a build without TLS.
     NoTls {
         /// The flag or variable.
         origin: Box<str>,
     },
-    /// The probers are refused.
+    /// The probers are not valid.
     Probers {
         /// The flag, variable or file they came from.
         origin: Box<str>,
@@ -73,21 +73,21 @@ pub enum ConfigError {
         /// What the second one is.
         second: Box<str>,
     },
-    /// A forward to a listener of our own.
-    Loop {
+    /// A forward to a listener of probelet.
+    ForwardLoop {
         /// The forward.
         forward: Box<str>,
         /// The listener.
         listener: Box<str>,
     },
-    /// Source and target address of different families.
-    Family {
+    /// Source and target address are of different families.
+    AddressFamilies {
         /// The source address and the flag or variable it came from.
         source: Box<str>,
         /// The target address, likewise.
         target: Box<str>,
     },
-    /// The margin leaves some prober no time.
+    /// The margin is not shorter than some prober's timeout.
     Margin {
         /// The margin, in milliseconds, and the flag or variable it came from.
         margin: Box<str>,
@@ -96,21 +96,21 @@ pub enum ConfigError {
         /// Its timeout, in seconds.
         timeout: u64,
     },
-    /// Fewer forwarded connections than forwards.
-    Places {
+    /// Fewer slots for forwarded connections than forwards.
+    TooFewForwardSlots {
         /// The forwards.
         forwards: usize,
-        /// The connections at once.
-        places: usize,
+        /// The slots.
+        slots: usize,
     },
     /// More than `limits::FORWARDS`.
-    Forwards {
-        /// How many.
+    TooManyForwards {
+        /// Their number.
         count: usize,
     },
 }
 
-/// What a setting's value must be.
+/// A rule of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A port.
@@ -187,11 +187,11 @@ impl fmt::Display for Fault {
                 "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002"
             }
             Fault::ForwardListen => {
-                "but before '=' must stand PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
+                "but the part before '=' must be PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
                  write one such as 0.0.0.0:15032=127.0.0.1:8002"
             }
             Fault::ForwardTarget => {
-                "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
+                "but the part after '=' must be IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
                  write one such as 15032=[::1]:8002"
             }
         })
@@ -212,8 +212,8 @@ impl fmt::Display for ConfigError {
             ConfigError::File { file, reason } => {
                 write!(f, "{file}, which cannot be read: {reason}")
             }
-            ConfigError::Alone { given, missing } => {
-                write!(f, "{given} stands alone: write {missing} as well")
+            ConfigError::Incomplete { setting, missing } => {
+                write!(f, "{setting} requires {missing}: set both")
             }
             ConfigError::NoTls { origin } => write!(
                 f,
@@ -225,11 +225,11 @@ impl fmt::Display for ConfigError {
                 first,
                 second,
             } => same_port(f, *port, first, second),
-            ConfigError::Loop { forward, listener } => write!(
+            ConfigError::ForwardLoop { forward, listener } => write!(
                 f,
                 "{forward} leads to {listener} of probelet itself: write the app's own port after '='"
             ),
-            ConfigError::Family { source, target } => write!(
+            ConfigError::AddressFamilies { source, target } => write!(
                 f,
                 "{source} cannot dial {target}: write two IPv4 or two IPv6 addresses"
             ),
@@ -238,12 +238,12 @@ impl fmt::Display for ConfigError {
                 prober,
                 timeout,
             } => margin_too_wide(f, margin, prober, *timeout),
-            ConfigError::Places { forwards, places } => write!(
+            ConfigError::TooFewForwardSlots { forwards, slots } => write!(
                 f,
-                "--max-forwards {places} leaves some of the {forwards} forwards without a place: \
+                "--max-forwards {slots} leaves some of the {forwards} forwards without a slot: \
                  write {forwards} or more"
             ),
-            ConfigError::Forwards { count } => write!(
+            ConfigError::TooManyForwards { count } => write!(
                 f,
                 "there are {count} forwards, but at most {} are served: leave some out",
                 limits::FORWARDS

@@ -1,7 +1,6 @@
-//! TLS to the app: which files the agent reads at its start, and the identity that the app must have. The files
-//! themselves are not read here.
+//! TLS to the app: the files that the agent reads at its start, and the identity that the app must have.
 
-use super::settings::{Given, Sources};
+use super::settings::{SettingSources, SettingValue};
 use super::settings_error::{ConfigError, Fault, FileSetting};
 
 /// What the settings for TLS name.
@@ -24,28 +23,28 @@ pub struct ClientCert {
     pub key: FileSetting,
 }
 
-impl From<Given> for FileSetting {
-    fn from(given: Given) -> Self {
+impl From<SettingValue> for FileSetting {
+    fn from(setting: SettingValue) -> Self {
         FileSetting {
-            origin: given.origin,
-            path: given.value,
+            origin: setting.origin,
+            path: setting.value,
         }
     }
 }
 
-impl Sources<'_> {
+impl SettingSources<'_> {
     /// Refuses settings for TLS in a build without it.
     pub(super) fn check_build(&self) -> Result<(), Box<ConfigError>> {
         if cfg!(feature = "tls") {
             return Ok(());
         }
-        for (flag, typed) in [
-            ("client-cert", &self.typed.client_cert),
-            ("client-key", &self.typed.client_key),
-            ("app-ca", &self.typed.app_ca),
-            ("app-id", &self.typed.app_id),
+        for (flag, raw) in [
+            ("client-cert", &self.raw.client_cert),
+            ("client-key", &self.raw.client_key),
+            ("app-ca", &self.raw.app_ca),
+            ("app-id", &self.raw.app_id),
         ] {
-            if let Some(Given { origin, .. }) = self.find(flag, typed)? {
+            if let Some(SettingValue { origin, .. }) = self.find(flag, raw)? {
                 return Err(Box::new(ConfigError::NoTls { origin }));
             }
         }
@@ -53,22 +52,22 @@ impl Sources<'_> {
     }
 
     pub(super) fn tls(&self) -> Result<TlsSettings, Box<ConfigError>> {
-        let cert = self.find("client-cert", &self.typed.client_cert)?;
-        let key = self.find("client-key", &self.typed.client_key)?;
-        let ca = self.find("app-ca", &self.typed.app_ca)?;
-        let id = self.find("app-id", &self.typed.app_id)?;
-        let app_id = id.as_ref().map(|id| id.read(spiffe_id)).transpose()?;
+        let cert = self.find("client-cert", &self.raw.client_cert)?;
+        let key = self.find("client-key", &self.raw.client_key)?;
+        let ca = self.find("app-ca", &self.raw.app_ca)?;
+        let id = self.find("app-id", &self.raw.app_id)?;
+        let app_id = id.as_ref().map(|id| id.parse(spiffe_id)).transpose()?;
         let client = match (cert, key) {
             (Some(cert), Some(key)) => Some(ClientCert {
                 cert: cert.into(),
                 key: key.into(),
             }),
-            (Some(cert), None) => return Err(alone(&cert, "--client-key")),
-            (None, Some(key)) => return Err(alone(&key, "--client-cert")),
+            (Some(cert), None) => return Err(incomplete(&cert, "--client-key")),
+            (None, Some(key)) => return Err(incomplete(&key, "--client-cert")),
             (None, None) => None,
         };
         if let (Some(id), None) = (&id, &ca) {
-            return Err(alone(id, "--app-ca"));
+            return Err(incomplete(id, "--app-ca"));
         }
         Ok(TlsSettings {
             client,
@@ -78,13 +77,13 @@ impl Sources<'_> {
     }
 }
 
-fn alone(given: &Given, missing: &'static str) -> Box<ConfigError> {
-    let given = given.name();
-    Box::new(ConfigError::Alone { given, missing })
+fn incomplete(setting: &SettingValue, missing: &'static str) -> Box<ConfigError> {
+    let setting = setting.name();
+    Box::new(ConfigError::Incomplete { setting, missing })
 }
 
-/// `spiffe://`, a trust domain, and segments of a path (SPIFFE-ID, section 2). A certificate has it in just
-/// these bytes, so what breaks the rules could never match.
+/// `spiffe://`, a trust domain, and segments of a path (SPIFFE-ID, section 2). It is compared with the certificate's
+/// byte by byte, so an ID that breaks the rules never matches.
 fn spiffe_id(text: &str) -> Result<Box<str>, Fault> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let is_domain = |b: u8| is_plain(b) && !b.is_ascii_uppercase();

@@ -139,8 +139,8 @@ fn each_fault_has_its_text() {
         .to_string()
     };
     for (fault, text) in [
-        (Fault::Value, "a value must stand here"),
-        (Fault::Key, "a key in double quotes must stand here"),
+        (Fault::Value, "a value is expected"),
+        (Fault::Key, "a key in double quotes is expected"),
         (Fault::Colon, "a ':' must follow the key"),
         (Fault::CommaOrBrace, "a ',' or '}' must follow"),
         (Fault::CommaOrBracket, "a ',' or ']' must follow"),
@@ -162,7 +162,7 @@ fn each_fault_has_its_text() {
         ),
         (
             Fault::Depth,
-            "more than 16 lists and objects stand within each other",
+            "lists and objects are nested more than 16 deep",
         ),
         (Fault::Trailing, "nothing may follow the closing '}'"),
     ] {

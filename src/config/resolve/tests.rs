@@ -231,7 +231,7 @@ fn probers_come_from_istios_variable_and_from_files() {
         refusal(&[("app-probers", "@/etc/lost.json")]),
         r#"--app-probers names the file "/etc/lost.json", which cannot be read: no such file"#
     );
-    let broken = "probers are not JSON: line 1, column 2: a key in double quotes must stand here";
+    let broken = "probers are not JSON: line 1, column 2: a key in double quotes is expected";
     assert_eq!(
         refusal(&[("app-probers", "@/etc/broken.json")]),
         format!("/etc/broken.json: {broken}")

@@ -93,11 +93,11 @@ fn describe_error(mut error: ConfigError, view: &PodView<'_>) -> String {
     };
     match &mut error {
         ConfigError::Value { origin, .. } | ConfigError::Probers { origin, .. } => rename(origin),
-        ConfigError::Family { source, target } => {
+        ConfigError::AddressFamilies { source, target } => {
             rename(source);
             rename(target);
         }
-        ConfigError::Loop { forward, listener } => {
+        ConfigError::ForwardLoop { forward, listener } => {
             rename(forward);
             rename(listener);
         }

@@ -1,4 +1,4 @@
-//! What is told of probers that are refused.
+//! Errors of probers.
 
 use super::*;
 
@@ -98,7 +98,7 @@ const WRONG_MEMBERS: &[(&str, &str)] = &[
     ),
     (
         r#"{"httpGet":{"port":1,"scheme":"HTTPS","protocol":"HTTP2"}}"#,
-        "httpGet.protocol is HTTP2 beside scheme HTTPS, which Kubernetes refuses: leave protocol out, HTTPS probes speak HTTP/2 wherever the app does",
+        "httpGet.protocol is HTTP2 with scheme HTTPS, which Kubernetes rejects: leave protocol out, HTTPS probes speak HTTP/2 wherever the app does",
     ),
     (
         r#"{"grpc":{"mode":"mtls"}}"#,

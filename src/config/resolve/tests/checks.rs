@@ -1,4 +1,4 @@
-//! What each setting may be by itself but not beside the others.
+//! Rules between settings.
 
 use super::*;
 

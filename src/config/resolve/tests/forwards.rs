@@ -1,4 +1,4 @@
-//! Forwards: how they are written, and what is told of one that is wrong.
+//! Forwards: their syntax and their errors.
 
 use super::*;
 
@@ -46,7 +46,7 @@ const WRONG_FORWARDS: &[(&[&str], &str)] = &[
             "1.2.3.4:0=1.2.3.4:1",
             "1.2.3.4=1.2.3.4:1",
         ],
-        "but before '=' must stand PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 0.0.0.0:15032=127.0.0.1:8002",
+        "but the part before '=' must be PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 0.0.0.0:15032=127.0.0.1:8002",
     ),
     (
         &[
@@ -59,7 +59,7 @@ const WRONG_FORWARDS: &[(&[&str], &str)] = &[
             "15032=127.0.0.1:1=2",
             "15032=[fe80::1%2]:80",
         ],
-        "but after '=' must stand IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 15032=[::1]:8002",
+        "but the part after '=' must be IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: write one such as 15032=[::1]:8002",
     ),
     (
         &[

@@ -23,7 +23,7 @@ mod built {
             ("client-key", "/a", "--client-cert"),
             ("app-id", "spiffe://td/web", "--app-ca"),
         ] {
-            let expected = format!("--{flag} {value} stands alone: write {missing} as well");
+            let expected = format!("--{flag} {value} requires {missing}: set both");
             assert_eq!(refusal(&[(flag, value)]), expected);
         }
     }
