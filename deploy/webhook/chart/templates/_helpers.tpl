@@ -1,4 +1,4 @@
-{{- /* One injector in a cluster: its name is fixed, as the ConfigMap's is that the guide's sed changes. */ -}}
+{{- /* The name is fixed: a cluster has one injector, and the guide's sed command names its ConfigMap. */ -}}
 {{- define "probelet.name" -}}
 probelet-sidecar-injector
 {{- end }}
@@ -16,7 +16,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{- /* The global setting: istioctl's spelling over the plain one. */ -}}
+{{- /* Whether probes are rewritten. istioctl's path overrides the plain one. */ -}}
 {{- define "probelet.rewrite" -}}
 {{- $plain := .Values.sidecarInjectorWebhook.rewriteAppHTTPProbe -}}
 {{- dig "sidecarInjectorWebhook" "rewriteAppHTTPProbe" $plain (.Values.values | default dict) -}}
@@ -27,7 +27,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- .Values.probelet.image | default (printf "localhost/probelet:%s" .Chart.AppVersion) -}}
 {{- end }}
 
-{{- /* What pods get, as JSON inside single quotes of YAML. */ -}}
-{{- define "probelet.ours" -}}
+{{- /* The defaults of the sidecar as JSON, escaped for single quotes in YAML. */ -}}
+{{- define "probelet.sidecarValues" -}}
 {{- set (deepCopy .Values.probelet) "image" (include "probelet.image" .) | toJson | replace "'" "''" -}}
 {{- end }}
