@@ -163,13 +163,14 @@ impl ApiClient {
         loop {
             let len = response.len();
             let append = |bytes: &[u8]| response.extend_from_slice(bytes);
+            // An error is a truncation, too: without `close_notify` (RFC 8446 section 6.1) it may be an attacker's.
             let read = buffer.read(&mut stream, append).await;
+            read.map_err(failed)?;
             let is_end = response.len() == len;
             if let Some(response) = parse_response(&response, is_end)? {
                 return Ok((response.status, parse_json(&response.body)?));
             }
             if is_end {
-                read.map_err(failed)?;
                 return Err(error("the response is truncated"));
             }
         }

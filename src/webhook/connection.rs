@@ -1,10 +1,10 @@
 //! One connection: its TLS handshake, then its requests in turn.
 
 use super::connection_table::{ConnectionId, Phase};
-use super::handler::{self, AfterResponse};
+use super::handler;
 use super::http_error::HttpError;
 use super::io::{ServerStream, timeout_at, write_all};
-use super::response::Response;
+use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
 use crate::limits;
 use async_io::Async;
@@ -24,8 +24,8 @@ pub async fn serve(state: &ServerState, socket: Async<TcpStream>, id: Connection
     match timeout_at(deadline, handshake(state, socket)).await {
         Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, id).await,
         Some(Ok(None)) => {}
-        Some(Err(error)) => state.log_handshake_failure(&error.to_string()),
-        None => state.log_handshake_failure("timed out"),
+        Some(Err(error)) => state.record_handshake_failure(&error),
+        None => state.record_handshake_failure(&"timed out"),
     }
 }
 
@@ -39,13 +39,15 @@ async fn handshake(
     match socket.peek(&mut first).await? {
         0 => Ok(None),
         _ if first[0] == HANDSHAKE => {
-            let mut stream = state.reload_acceptor().accept(socket).await?;
+            state.reload_cert();
+            let mut stream = state.acceptor().accept(socket).await?;
             let limit = Some(limits::WEBHOOK_TLS_BYTES);
             stream.get_mut().1.set_buffer_limit(limit);
             Ok(Some(stream))
         }
         _ => {
-            let response = Response::from(HttpError::NotTls).encode(true, true);
+            let response = Response::from(HttpError::NotTls);
+            let response = response.encode(BodyMode::Include, AfterResponse::Close);
             write_all(&mut socket, &response).await?;
             linger(state, &mut socket).await;
             Err(io::Error::other("the client does not speak TLS"))

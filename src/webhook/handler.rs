@@ -5,23 +5,12 @@ use super::connection_table::{ConnectionId, Phase};
 use super::http_error::{HttpError, review_status};
 use super::io::{ServerStream, timeout_at, write_all};
 use super::request_head::{BodyLength, Request, Route, parse_request_head};
-use super::response::Response;
+use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
 use crate::limits;
 use crate::net::BytePermit;
 use std::io;
 use std::time::Instant;
-
-/// What to do with the connection after a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterResponse {
-    /// Receive the next request.
-    KeepAlive,
-    /// Close it.
-    Close,
-    /// Close it, and discard what the client still sends.
-    Linger,
-}
 
 /// A request whose head has begun to arrive.
 struct Handler<'s> {
@@ -66,9 +55,9 @@ pub async fn handle(
             handler.respond(request).await
         }
         Err(error) => {
-            state.log_bad_request(&error.to_string());
+            state.log_error_response(error.status(), &error);
             let after = AfterResponse::Linger;
-            handler.send(&error.into(), true, after).await
+            handler.send(&error.into(), BodyMode::Include, after).await
         }
     }
 }
@@ -103,45 +92,48 @@ impl Handler<'_> {
     }
 
     async fn respond(&mut self, request: Request) -> io::Result<AfterResponse> {
-        let (response, sends_body) = match request.route {
+        let response = match request.route {
             Route::Inject => return self.inject(request).await,
-            Route::Health => (Response::text(200, "ok"), !request.is_head),
-            Route::Metrics => {
-                let page = self.state.metrics_page();
-                (Response::metrics(page), !request.is_head)
-            }
+            Route::Health => Response::text(200, "ok"),
+            Route::Metrics => Response::metrics(self.state.metrics_page()),
             Route::Error(error) => {
-                self.state.log_bad_request(&error.to_string());
-                (error.into(), true)
+                self.state.log_error_response(error.status(), &error);
+                error.into()
             }
         };
-        // A body without a use is not received, so no further request can follow it.
-        let is_received = request.length == BodyLength::Known(0);
-        let after = self.after_response(request, is_received);
-        self.send(&response, sends_body, after).await
+        // RFC 9110 section 9.3.2. With a body, the client would read it as the next response.
+        let body = match request.is_head_method {
+            true => BodyMode::Omit,
+            false => BodyMode::Include,
+        };
+        // The request's body is not read, so the connection is reused only if there is none.
+        let has_no_body = request.body_length == BodyLength::Known(0);
+        let after = self.after_response(request, has_no_body);
+        self.send(&response, body, after).await
     }
 
     async fn inject(&mut self, request: Request) -> io::Result<AfterResponse> {
         let _in_flight = self.state.metrics.begin_review();
         let (response, is_received) = match self.receive_body(request).await {
-            Ok(body) => (self.review(&body.bytes), true),
+            Ok(body) => (self.review_response(&body.bytes), true),
             Err(BodyError::Stream(error)) => return Err(error),
             Err(BodyError::Http(error)) => {
-                self.state.log_bad_request(&error.to_string());
+                self.state.log_error_response(error.status(), &error);
                 (error.into(), false)
             }
         };
         let after = self.after_response(request, is_received);
-        self.send(&response, true, after).await
+        self.send(&response, BodyMode::Include, after).await
     }
 
-    fn review(&self, body: &[u8]) -> Response {
-        match self.state.review(body) {
-            Ok(answer) => Response::json(answer),
+    fn review_response(&self, body: &[u8]) -> Response {
+        self.state.reload_settings();
+        match self.state.answer_review(body) {
+            Ok(body) => Response::json(body),
             Err(error) => {
-                let text = error.to_string();
-                self.state.log_bad_request(&text);
-                Response::text(review_status(&error), &text)
+                let status = review_status(&error);
+                self.state.log_error_response(status, &error);
+                Response::text(status, &error.to_string())
             }
         }
     }
@@ -157,7 +149,7 @@ impl Handler<'_> {
 
     /// Receives the body once there is memory for it. Until then its bytes stay with the client.
     async fn receive_body(&mut self, request: Request) -> Result<ReceivedBody, BodyError> {
-        let max_bytes = match request.length {
+        let max_bytes = match request.body_length {
             BodyLength::Known(bytes) if bytes > limits::REVIEW_BYTES => {
                 return Err(BodyError::Http(HttpError::LargeBody));
             }
@@ -174,7 +166,7 @@ impl Handler<'_> {
         }
         let deadline = deadline.min(Instant::now() + limits::WEBHOOK_BODY_TIME);
         let receiving = async {
-            match request.length {
+            match request.body_length {
                 BodyLength::Known(bytes) => self.receive_known(bytes).await,
                 BodyLength::Chunked => self.receive_chunked().await,
             }
@@ -235,13 +227,12 @@ impl Handler<'_> {
     async fn send(
         &mut self,
         response: &Response,
-        sends_body: bool,
+        body: BodyMode,
         after: AfterResponse,
     ) -> io::Result<AfterResponse> {
         self.state.metrics.count_response(response.status);
         let deadline = Instant::now() + limits::ANSWER_TIME;
-        let closes = after != AfterResponse::KeepAlive;
-        let bytes = response.encode(sends_body, closes);
+        let bytes = response.encode(body, after);
         match timeout_at(deadline, write_all(self.stream, &bytes)).await {
             Some(written) => written.map(|()| after),
             None => Err(io::ErrorKind::TimedOut.into()),

@@ -15,10 +15,10 @@ use core::time::Duration;
 use smol::future;
 use std::rc::Rc;
 
-/// An API server before 1.29 drops the `restartPolicy` that makes an init container a sidecar. The pod then waits for
-/// the init container to end.
-const UNKNOWN_VERSION: &str = "until it is known, sidecars are native, which block pods of Kubernetes before 1.29: \
-     set --sidecar container there, --sidecar native elsewhere";
+/// What to do while the version is unknown. An API server before 1.29 drops the `restartPolicy` that makes an init
+/// container a sidecar, and the pod then waits for the init container to end.
+const UNKNOWN_VERSION_REMEDY: &str = "set --sidecar container for Kubernetes before 1.29, or --sidecar native for later \
+     versions; until the version is known, sidecars are native, and before 1.29 a native sidecar blocks its pod";
 
 /// Refreshes version and certificate.
 pub struct Refresher {
@@ -194,10 +194,10 @@ impl Refresher {
         let line = match self.version.get() {
             None => log
                 .line(Level::Error, "cluster version unknown")
-                .field("remedy", UNKNOWN_VERSION),
+                .field("remedy", UNKNOWN_VERSION_REMEDY),
             Some(_) => log.line(Level::Warn, "cluster version refresh failed"),
         };
-        line.field("reason", error);
+        line.field("error", error);
     }
 
     async fn refresh_certificate(&self, store: &SecretCertStore) {
@@ -209,8 +209,11 @@ impl Refresher {
             Err(error) => {
                 let is_new = self.certificate_failures.borrow_mut().observe(&error);
                 if is_new {
-                    let line = self.state.log.line(Level::Warn, "certificate sync failed");
-                    line.field("reason", error);
+                    let line = self
+                        .state
+                        .log
+                        .line(Level::Warn, "self-signed certificate refresh failed");
+                    line.field("error", error);
                 }
             }
         }
@@ -227,14 +230,19 @@ impl Refresher {
                 self.state.set_cert(cert);
                 self.rotation.borrow_mut().current = Some(bundle);
             }
-            Err(wrong) => self.state.log_certificate_failure(&wrong.error),
+            Err(wrong) => self.state.record_certificate_failure(&wrong.error),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CertBundle, Rotation};
+    use super::{CertBundle, Refresher, Rotation};
+    use crate::inject::values::Values;
+    use crate::telemetry::{Format, Level, LogSettings};
+    use crate::webhook::server_state::ServerState;
+    use crate::webhook::settings::ReloadableSettings;
+    use std::rc::Rc;
 
     fn bundle(name: &str) -> CertBundle {
         let text = || name.into();
@@ -243,6 +251,25 @@ mod tests {
             key: text(),
             ca: text(),
         }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_that_cannot_be_used_is_counted() {
+        let settings = ReloadableSettings::load(Values::default(), None).expect("no file");
+        let state = ServerState::new(
+            LogSettings {
+                level: Level::Error,
+                format: Format::Logfmt,
+            },
+            settings,
+            None,
+            1,
+        )
+        .expect("a state");
+        let refresher = Refresher::new(Rc::new(state), None, None);
+        refresher.rotate(bundle("garbage"));
+        let reloads = &refresher.state.metrics.certificate_reloads;
+        assert_eq!((reloads.success.get(), reloads.failure.get()), (0, 1));
     }
 
     #[test]

@@ -11,9 +11,9 @@ pub struct Request {
     /// The endpoint.
     pub route: Route,
     /// Whether the method is HEAD.
-    pub is_head: bool,
+    pub is_head_method: bool,
     /// The length of the body.
-    pub length: BodyLength,
+    pub body_length: BodyLength,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
     /// Whether the client may send another request on the connection.
@@ -65,7 +65,7 @@ struct Fields<'b> {
 pub fn parse_request_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, HttpError> {
     let parsed = RequestParser::new().parse(bytes);
     match parsed.map_err(http_error)? {
-        Some(head) => Ok(Some((request(&head, bytes)?, head.len()))),
+        Some(head) => Ok(Some((from_parsed_head(&head, bytes)?, head.len()))),
         None => Ok(None),
     }
 }
@@ -78,13 +78,13 @@ fn http_error(error: RequestError) -> HttpError {
     }
 }
 
-fn request(head: &RequestHead, bytes: &[u8]) -> Result<Request, HttpError> {
+fn from_parsed_head(head: &RequestHead, bytes: &[u8]) -> Result<Request, HttpError> {
     let line = RequestLine::of(bytes);
     let fields = Fields { head, bytes };
     Ok(Request {
         route: route(&line, fields),
-        is_head: line.method == "HEAD",
-        length: body_length(fields, line.is_http_1_1)?,
+        is_head_method: line.method == "HEAD",
+        body_length: body_length(fields, line.is_http_1_1)?,
         expects_continue: line.is_http_1_1 && fields.has_token("Expect", "100-continue"),
         keeps_alive: line.is_http_1_1 && !fields.has_token("Connection", "close"),
         timeout: timeout(line.target),
@@ -92,7 +92,7 @@ fn request(head: &RequestHead, bytes: &[u8]) -> Result<Request, HttpError> {
 }
 
 impl<'b> RequestLine<'b> {
-    /// Splits the line at its spaces: the parser has accepted its parts, and tells of the method only GET and HEAD.
+    /// Splits the line at its spaces. The parser has validated it, but distinguishes only GET and HEAD from other methods.
     fn of(bytes: &'b [u8]) -> RequestLine<'b> {
         // One empty line may precede it (RFC 9112 section 2.2).
         let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);

@@ -5,6 +5,26 @@ use super::http_error::HttpError;
 use crate::telemetry::prometheus::CONTENT_TYPE;
 use crate::wire::answer::reason_phrase;
 
+/// What to do with the connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterResponse {
+    /// Receive the next request.
+    KeepAlive,
+    /// Close it.
+    Close,
+    /// Close it, and discard what the client still sends.
+    Linger,
+}
+
+/// Whether a response is sent with its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyMode {
+    /// Head and body.
+    Include,
+    /// The head alone, with the length of the body.
+    Omit,
+}
+
 /// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -29,7 +49,7 @@ impl Response {
         }
     }
 
-    /// An answered AdmissionReview.
+    /// An AdmissionReview with its response.
     pub fn json(body: Vec<u8>) -> Response {
         Response {
             status: 200,
@@ -49,8 +69,8 @@ impl Response {
         }
     }
 
-    /// Head and, if `sends_body`, body. `closes` adds `Connection: close`.
-    pub fn encode(&self, sends_body: bool, closes: bool) -> Vec<u8> {
+    /// Encodes the head and, unless it is omitted, the body. The head announces whether the connection is closed.
+    pub fn encode(&self, body: BodyMode, after: AfterResponse) -> Vec<u8> {
         let (status, reason, content_type) =
             (self.status, reason_phrase(self.status), self.content_type);
         let length = self.body.len();
@@ -61,11 +81,11 @@ impl Response {
         if let Some(methods) = self.allow {
             bytes.extend_from_slice(["Allow: ", methods, "\r\n"].concat().as_bytes());
         }
-        if closes {
+        if after != AfterResponse::KeepAlive {
             bytes.extend_from_slice(b"Connection: close\r\n");
         }
         bytes.extend_from_slice(b"\r\n");
-        if sends_body {
+        if body == BodyMode::Include {
             bytes.extend_from_slice(&self.body);
         }
         bytes

@@ -113,7 +113,7 @@ impl Server {
         let terminated = async {
             wait_for_signal(&mut signals).await;
             log.line(Level::Info, "stopping")
-                .field("delay", shutdown_delay.as_secs());
+                .field("delay_seconds", shutdown_delay.as_secs());
             Timer::after(shutdown_delay).await;
         };
         future::or(terminated, self.accept_loop()).await;
@@ -124,10 +124,15 @@ impl Server {
         state.drain();
         let deadline = Instant::now() + limits::WEBHOOK_DRAIN_TIME;
         timeout_at(deadline, state.connections.wait_until_empty()).await;
+        let open_connections = state.connections.count();
+        let level = match open_connections {
+            0 => Level::Info,
+            _ => Level::Warn,
+        };
         state
             .log
-            .line(Level::Info, "stopped")
-            .field("unfinished", state.connections.count());
+            .line(level, "stopped")
+            .field("open_connections", open_connections);
     }
 
     async fn accept_loop(&self) {
@@ -143,7 +148,7 @@ impl Server {
             match accepted {
                 Ok((socket, _)) => self.spawn_connection(socket),
                 Err(error) => {
-                    self.state.log_handshake_failure(&error.to_string());
+                    self.state.log_accept_failure(&error);
                     Timer::after(limits::ACCEPT_BACKOFF).await;
                 }
             }

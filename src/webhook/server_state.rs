@@ -13,6 +13,7 @@ use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 use core::cell::{Cell, RefCell};
 use core::fmt::Display;
 use futures_rustls::TlsAcceptor;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,7 +38,8 @@ pub struct ServerState {
     cert_watcher: RefCell<Option<CertWatcher>>,
     acceptor: TlsAcceptor,
     is_draining: Cell<bool>,
-    bad_request_limit: RefCell<RateLimit>,
+    accept_limit: RefCell<RateLimit>,
+    error_response_limit: RefCell<RateLimit>,
     handshake_limit: RefCell<RateLimit>,
     review_limit: RefCell<RateLimit<{ limits::REVIEW_LOG_LINES_PER_MINUTE }>>,
 }
@@ -67,7 +69,8 @@ impl ServerState {
             acceptor: TlsAcceptor::from(Arc::new(server_config(current_cert.clone())?)),
             current_cert,
             is_draining: Cell::new(false),
-            bad_request_limit: RefCell::default(),
+            accept_limit: RefCell::default(),
+            error_response_limit: RefCell::default(),
             handshake_limit: RefCell::default(),
             review_limit: RefCell::default(),
         };
@@ -81,21 +84,22 @@ impl ServerState {
         Ok(state)
     }
 
-    /// The acceptor for a handshake, after reloading the certificate if its files changed.
-    pub fn reload_acceptor(&self) -> &TlsAcceptor {
+    /// The acceptor of all handshakes.
+    pub fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+
+    /// Reloads the certificate if its files changed, and logs and counts the result.
+    pub fn reload_cert(&self) {
         let mut watcher = self.cert_watcher.borrow_mut();
         let reload = watcher
             .as_mut()
             .and_then(|watcher| watcher.reload(Instant::now()));
         match reload {
             Some(Ok(cert)) => self.set_cert(cert),
-            Some(Err(error)) => {
-                self.metrics.certificate_reloads.failure.increment();
-                self.log_certificate_failure(&error);
-            }
+            Some(Err(error)) => self.record_certificate_failure(&error),
             None => {}
         }
-        &self.acceptor
     }
 
     /// Serves this certificate from now on, even if it has expired: there may be no other.
@@ -106,46 +110,51 @@ impl ServerState {
         let (level, message) = match (is_expired, is_first) {
             (true, _) => (Level::Warn, "certificate has expired"),
             (false, true) => (Level::Info, "certificate loaded"),
-            (false, false) => (Level::Info, "certificate renewed"),
+            (false, false) => (Level::Info, "certificate reloaded"),
         };
         self.log
             .line(level, message)
-            .field("not_after", not_after.map_or_else(String::new, rfc3339));
+            .maybe("not_after", not_after.map(rfc3339));
         if !is_first {
             self.metrics.certificate_reloads.success.increment();
         }
     }
 
-    /// Logs that a new certificate cannot be used.
-    pub fn log_certificate_failure(&self, error: &dyn Display) {
+    /// Logs and counts a new certificate that cannot be used.
+    pub fn record_certificate_failure(&self, error: &dyn Display) {
+        self.metrics.certificate_reloads.failure.increment();
         let message = "certificate reload failed, keeping previous certificate";
-        self.log.line(Level::Warn, message).field("reason", error);
+        self.log.line(Level::Warn, message).field("error", error);
     }
 
-    /// Answers a review by the present settings.
-    ///
-    /// # Errors
-    /// Why the body is not a valid review.
-    pub fn review(&self, body: &[u8]) -> Result<Vec<u8>, ReviewError> {
-        let began = Instant::now();
-        let mut settings = self.settings.borrow_mut();
-        match settings.reload(began) {
-            Some(Ok(values)) => self.log_values(&values),
+    /// Reloads the settings if their file changed, and logs and counts the result.
+    pub fn reload_settings(&self) {
+        let reload = self.settings.borrow_mut().reload(Instant::now());
+        match reload {
+            Some(Ok(values)) => self.record_values_reload(&values),
             Some(Err(why)) => {
                 self.metrics.values_reloads.failure.increment();
-                let message = "reload failed, keeping previous values";
-                self.log.line(Level::Warn, message).field("reason", why);
+                let message = "values reload failed, keeping previous values";
+                self.log.line(Level::Warn, message).field("error", why);
             }
             None => {}
         }
-        let reviewed = review(body, settings.settings())?;
+    }
+
+    /// Answers, counts and logs a review.
+    ///
+    /// # Errors
+    /// The body is not a valid review.
+    pub fn answer_review(&self, body: &[u8]) -> Result<Vec<u8>, ReviewError> {
+        let began = Instant::now();
+        let reviewed = review(body, self.settings.borrow().settings())?;
         self.metrics
             .count_review(&reviewed.outcome, began.elapsed());
         self.log_review(&reviewed);
         Ok(reviewed.answer)
     }
 
-    fn log_values(&self, values: &ValuesState) {
+    fn record_values_reload(&self, values: &ValuesState) {
         match values {
             ValuesState::Loaded { rewrite } => {
                 self.metrics.values_reloads.success.increment();
@@ -181,21 +190,30 @@ impl ServerState {
             .field("detail", reviewed.outcome.detail());
     }
 
-    /// Logs a request that got an error response.
-    pub fn log_bad_request(&self, reason: &str) {
-        let limit = &mut self.bad_request_limit.borrow_mut();
+    /// Logs a request that gets an error response.
+    pub fn log_error_response(&self, status: u16, error: &dyn Display) {
+        let limit = &mut self.error_response_limit.borrow_mut();
         self.log
-            .limited_line(limit, Level::Warn, "bad request")
-            .field("reason", reason);
+            .limited_line(limit, Level::Warn, "request failed")
+            .field("status", status)
+            .field("error", error);
     }
 
-    /// Logs and counts a connection that was not accepted, or whose handshake failed.
-    pub fn log_handshake_failure(&self, reason: &str) {
+    /// Logs that the kernel refused to accept a connection.
+    pub fn log_accept_failure(&self, error: &io::Error) {
+        let limit = &mut self.accept_limit.borrow_mut();
+        self.log
+            .limited_line(limit, Level::Error, "accept failed")
+            .field("error", error);
+    }
+
+    /// Logs and counts a failed TLS handshake.
+    pub fn record_handshake_failure(&self, error: &dyn Display) {
         self.metrics.handshake_failures.increment();
         let limit = &mut self.handshake_limit.borrow_mut();
         self.log
             .limited_line(limit, Level::Warn, "TLS handshake failed")
-            .field("reason", reason);
+            .field("error", error);
     }
 
     /// The page of metrics.

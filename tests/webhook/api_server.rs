@@ -25,6 +25,8 @@ pub struct State {
     pub secret: Option<Value>,
     /// The webhook's configuration.
     pub webhook: Value,
+    /// Whether responses have no length, and their connections end without `close_notify`.
+    pub is_truncating: bool,
     /// Method and path of each request.
     pub requests: Vec<String>,
     /// Override the response to the next request of their method.
@@ -68,6 +70,7 @@ impl FakeApiServer {
             minor,
             secret: None,
             webhook: json!({"kind": "MutatingWebhookConfiguration", "webhooks": webhooks}),
+            is_truncating: false,
             requests: Vec::new(),
             overrides: VecDeque::new(),
         };
@@ -158,11 +161,15 @@ fn serve(tcp: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> st
             }
         }
     };
-    let (status, answer) = {
+    let ((status, answer), is_truncating) = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        answer(&head, &body, &mut state)
+        (answer(&head, &body, &mut state), state.is_truncating)
     };
     let answer = answer.to_string();
+    if is_truncating {
+        stream.write_all(format!("HTTP/1.1 {status} X\r\n\r\n{answer}").as_bytes())?;
+        return stream.flush();
+    }
     // In chunks, as Go's server writes a long body.
     let (one, two) = answer.split_at(answer.len() / 2);
     let chunks = [one, two, ""].map(|part| format!("{:x}\r\n{part}\r\n", part.len()));

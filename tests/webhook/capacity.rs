@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
         the_longest_idle_connection_is_evicted_for_a_new_one,
         with_few_descriptors_an_idle_connection_is_evicted_as_well,
         unfinished_heads_are_evicted_before_idle_connections,
+        a_failed_accept_is_logged_but_no_failed_handshake,
     ]
 }
 
@@ -116,4 +117,16 @@ fn unfinished_heads_are_evicted_before_idle_connections() {
     for client in &mut clients[..2] {
         assert_eq!(client.response().code(), None);
     }
+}
+
+fn a_failed_accept_is_logged_but_no_failed_handshake() {
+    let webhook = Webhook::start(&[]);
+    let limit = webhook.limit_descriptors_to_open_ones();
+    let client = webhook.tcp();
+    webhook.wait_log("level=error msg=\"accept failed\" error=");
+    webhook.set_descriptor_limit(limit);
+    assert_injected(&webhook.send(&post(&review_of(&pod("a")))), "a");
+    assert!(webhook.metric("tls_handshake_failures_total", &[]) < 0.5);
+    assert_eq!(webhook.logged("TLS handshake failed"), 0);
+    drop(client);
 }

@@ -8,7 +8,7 @@ use crate::support::http::{Answer, End};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::prometheus::Page;
 use crate::support::within;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -217,6 +217,24 @@ impl Webhook {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("our child");
+    }
+
+    /// Sets a limit of descriptors that allows no more than the open ones. Returns the previous limit.
+    pub fn limit_descriptors_to_open_ones(&self) -> Rlimit {
+        let directory = format!("/proc/{}/fd", self.child.id());
+        let is_free = |fd: &u64| !std::fs::exists(format!("{directory}/{fd}")).expect("a process");
+        let free = (0..).find(is_free);
+        // The maximum stays, so that the previous limit can be restored.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        self.set_descriptor_limit(Rlimit {
+            current: free,
+            maximum,
+        })
+    }
+
+    /// Sets the limit of descriptors. Returns the previous one.
+    pub fn set_descriptor_limit(&self, limit: Rlimit) -> Rlimit {
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("our child")
     }
 
     /// Whether it is still running.

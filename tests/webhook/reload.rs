@@ -45,9 +45,9 @@ fn a_renewed_certificate_is_served_and_connections_stay_open() {
     assert_injected(&new.response(), "b");
     // The end is rcgen's default. The first certificate is not logged as a renewal.
     let end = "not_after=4096-01-01T00:00:00Z";
-    webhook.wait_log(&format!("level=info msg=\"certificate renewed\" {end}"));
+    webhook.wait_log(&format!("level=info msg=\"certificate reloaded\" {end}"));
     assert_eq!(webhook.logged("msg=\"certificate loaded\""), 1);
-    assert_eq!(webhook.logged("msg=\"certificate renewed\""), 1);
+    assert_eq!(webhook.logged("msg=\"certificate reloaded\""), 1);
     client.send(&post(&review_of(&pod("c"))));
     assert_injected(&client.response(), "c");
 }
@@ -72,9 +72,9 @@ fn a_mismatched_key_keeps_the_previous_certificate_and_is_logged_once() {
     replace(&webhook.folder, "tls.key", &good.key);
     within(WAIT_LIMIT, || {
         drop(webhook.client());
-        webhook.logged("msg=\"certificate renewed\"") > 0
+        webhook.logged("msg=\"certificate reloaded\"") > 0
     });
-    webhook.wait_log("msg=\"certificate renewed\"");
+    webhook.wait_log("msg=\"certificate reloaded\"");
     let failures = webhook.logged("does not match the certificate");
     assert!(matches!(failures, 1 | 2), "{:#?}", webhook.log());
 }
@@ -126,8 +126,8 @@ fn a_changed_configmap_switches_injection_off_and_on() {
     replace(&webhook.folder, "values", "{\"sidecarInjectorWebhook\": 1}");
     within(WAIT_LIMIT, || {
         assert!(is_injected());
-        webhook.logged("msg=\"reload failed, keeping previous values\"") > 0
+        webhook.logged("msg=\"values reload failed, keeping previous values\"") > 0
     });
-    webhook.wait_log("level=warn msg=\"reload failed, keeping previous values\" reason=");
+    webhook.wait_log("level=warn msg=\"values reload failed, keeping previous values\" error=");
     assert!(is_injected());
 }

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         pipelined_requests_are_answered_in_order,
         chunked_bodies_and_expect_continue_are_supported,
         health_and_metrics_are_served,
+        a_response_to_head_has_no_body,
         an_invalid_review_gets_a_text_that_says_what_to_send,
         an_invalid_request_gets_its_status_code,
         a_body_that_is_too_large_is_rejected_unread,
@@ -127,6 +128,26 @@ fn health_and_metrics_are_served() {
     assert!(end > 1_767_225_600.0, "{end}");
 }
 
+/// RFC 9110 section 9.3.2. A client would read a body as the head of the next response.
+fn a_response_to_head_has_no_body() {
+    let webhook = Webhook::start(&[]);
+    for path in ["/healthz", "/nothing", "/inject"] {
+        let answer = webhook.send(&get(path));
+        let head = answer.head().expect("a head");
+        let request = String::from_utf8(get(path)).expect("text");
+        let mut client = webhook.client();
+        client.send(request.replacen("GET", "HEAD", 1).as_bytes());
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut text = String::new();
+        client
+            .stream
+            .read_to_string(&mut text)
+            .expect("a clean end");
+        let expected = format!("{head}\r\n\r\nHTTP/1.1 200 OK\r\n");
+        assert!(text.starts_with(&expected), "{path}: {text}");
+    }
+}
+
 fn an_invalid_review_gets_a_text_that_says_what_to_send() {
     let webhook = Webhook::start(&[]);
     let mut client = webhook.client();
@@ -157,7 +178,7 @@ fn an_invalid_review_gets_a_text_that_says_what_to_send() {
     // The connection is still usable.
     client.send(&post(whole.as_bytes()));
     assert_injected(&client.response(), "a");
-    webhook.wait_log("level=warn msg=\"bad request\" reason=\"the body is not JSON");
+    webhook.wait_log("level=warn msg=\"request failed\" status=400 error=\"the body is not JSON");
 }
 
 fn an_invalid_request_gets_its_status_code() {

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
         an_error_of_the_api_server_is_logged_once_and_retried,
         the_cluster_version_selects_the_kind_of_sidecar,
         an_unknown_version_is_logged_with_a_remedy_and_retried_soon,
+        a_response_that_ends_without_close_notify_is_truncated,
         a_certificate_of_another_ca_is_replaced,
         self_signed_without_an_api_server_is_an_error,
     ]
@@ -43,6 +44,18 @@ fn start(api_server: &FakeApiServer) -> Webhook {
     let flags = flags.iter().map(String::as_str);
     let args: Vec<&str> = FLAGS.into_iter().chain(flags).collect();
     Webhook::spawn(Authority::new("unused"), Folder::new(), &args)
+}
+
+/// Starts a webhook with a certificate of files, which needs the API server only for its version.
+fn start_with_files(api_server: &FakeApiServer) -> Webhook {
+    let folder = Folder::new();
+    let authority = Authority::new("webhook CA");
+    let (cert, key) = authority.sign("injector.demo.svc").write(&folder, "tls");
+    let flags = api_server.flags();
+    let mut args: Vec<&str> = flags.iter().map(String::as_str).collect();
+    args.extend(["--cert", cert.to_str().expect("text")]);
+    args.extend(["--key", key.to_str().expect("text")]);
+    Webhook::spawn(authority, folder, &args)
 }
 
 /// Checks that a client that trusts the published CA is served.
@@ -171,12 +184,12 @@ fn an_error_of_the_api_server_is_logged_once_and_retried() {
     }
     let webhook = start(&api_server);
     assert_serves(&webhook, &api_server);
-    let line = webhook.wait_log("msg=\"certificate sync failed\"");
+    let line = webhook.wait_log("msg=\"self-signed certificate refresh failed\"");
     assert!(
         line.contains("returned 403: as the test requests"),
         "{line}"
     );
-    assert_eq!(webhook.logged("certificate sync failed"), 1);
+    assert_eq!(webhook.logged("self-signed certificate refresh failed"), 1);
 }
 
 fn the_cluster_version_selects_the_kind_of_sidecar() {
@@ -211,20 +224,24 @@ fn an_unknown_version_is_logged_with_a_remedy_and_retried_soon() {
             action: nothing,
         });
     }
-    let folder = Folder::new();
-    let authority = Authority::new("webhook CA");
-    let (cert, key) = authority.sign("injector.demo.svc").write(&folder, "tls");
-    let flags = api_server.flags();
-    let mut args: Vec<&str> = flags.iter().map(String::as_str).collect();
-    args.extend(["--cert", cert.to_str().expect("text")]);
-    args.extend(["--key", key.to_str().expect("text")]);
-    let webhook = Webhook::spawn(authority, folder, &args);
+    let webhook = start_with_files(&api_server);
     let line = webhook.wait_log("level=error msg=\"cluster version unknown\"");
     assert!(line.contains("set --sidecar container"), "{line}");
     assert!(line.contains("GET /version returned 503"), "{line}");
     // Well before the interval for a known version.
     webhook.wait_log("msg=\"cluster version detected\" version=1.28 native_sidecars=false");
     assert_eq!(webhook.logged("cluster version unknown"), 1);
+}
+
+/// RFC 8446 section 6.1: without `close_notify` an attacker may have ended the connection.
+fn a_response_that_ends_without_close_notify_is_truncated() {
+    let api_server = FakeApiServer::start("37");
+    api_server.state().is_truncating = true;
+    let webhook = start_with_files(&api_server);
+    webhook.wait_log("level=error msg=\"cluster version unknown\"");
+    assert_eq!(webhook.logged("cluster version detected"), 0);
+    api_server.state().is_truncating = false;
+    webhook.wait_log("msg=\"cluster version detected\" version=1.37");
 }
 
 fn a_certificate_of_another_ca_is_replaced() {

@@ -32,14 +32,14 @@ fn a_request_in_flight_is_answered_before_exit() {
         assert_eq!(answer.field("connection"), Some("close"));
         assert_eq!(busy.ended(), End::Fin);
         assert_eq!(webhook.wait_exit().code(), Some(0));
-        webhook.wait_log("msg=stopped unfinished=0");
+        webhook.wait_log("level=info msg=stopped open_connections=0");
     }
 }
 
 fn the_webhook_keeps_serving_for_the_shutdown_delay() {
     let mut webhook = Webhook::start(&["--shutdown-delay", "2"]);
     webhook.signal(Signal::TERM);
-    webhook.wait_log("msg=stopping delay=2");
+    webhook.wait_log("msg=stopping delay_seconds=2");
     assert_injected(
         &webhook.send(&super::fixture::post(&review_of(&pod("a")))),
         "a",

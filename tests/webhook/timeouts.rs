@@ -76,6 +76,7 @@ fn a_head_has_a_deadline_that_no_byte_extends() {
     assert_took(took, limit);
     assert_eq!(client.response().code(), Some(408));
     assert_eq!(client.ended(), End::Fin);
+    webhook.wait_log("level=warn msg=\"request failed\" status=408 error=\"the request head ");
 }
 
 fn a_body_has_a_deadline_that_no_byte_extends() {
@@ -118,7 +119,7 @@ fn a_handshake_has_a_deadline_that_no_byte_extends() {
     assert_took(took, limit);
     // All bytes were read, so the connection ends without a reset.
     assert_eq!(tcp.read(&mut [0]).expect("a clean end"), 0);
-    webhook.wait_log("msg=\"TLS handshake failed\" reason=\"timed out\"");
+    webhook.wait_log("msg=\"TLS handshake failed\" error=\"timed out\"");
 }
 
 fn a_body_without_a_permit_waits_unread() {
@@ -163,6 +164,7 @@ fn a_body_waits_for_a_permit_until_the_clients_timeout() {
     // Before the timeout of the other requests frees their memory.
     let answer = webhook.send(head.replace("timeout=10s", "timeout=1s").as_bytes());
     assert_eq!(answer.code(), Some(503), "{answer:?}");
+    webhook.wait_log("level=warn msg=\"request failed\" status=503 error=");
 }
 
 fn a_log_that_is_not_read_delays_no_review() {

@@ -20,8 +20,8 @@ fn with(fields: &str) -> String {
 fn a_review_of_the_api_server_is_parsed() {
     let expected = Request {
         route: Route::Inject,
-        length: BodyLength::Known(12),
-        is_head: false,
+        body_length: BodyLength::Known(12),
+        is_head_method: false,
         expects_continue: false,
         keeps_alive: true,
         timeout: limits::REVIEW_TIME,
@@ -54,7 +54,7 @@ fn method_and_path_select_the_route() {
     ] {
         let text = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
         let expected = (route, line.starts_with("HEAD "));
-        let found = head(&text).map(|head| (head.route, head.is_head));
+        let found = head(&text).map(|head| (head.route, head.is_head_method));
         assert_eq!(found, Ok(expected), "{line}");
     }
 }
@@ -89,7 +89,7 @@ fn the_length_of_the_body_is_unambiguous() {
         ("Content-Length:\r\n", Err(HttpError::BadLength)),
     ] {
         assert_eq!(
-            head(&with(fields)).map(|head| head.length),
+            head(&with(fields)).map(|head| head.body_length),
             length,
             "{fields}"
         );
