@@ -162,9 +162,9 @@ impl Command {
         let mut short = valued
             .map(|flag| flag.spellings[0])
             .filter(|name| name.len() == 2);
-        // kubectl accepts a value right after the letter.
+        // curl and kubectl accept a value right after the letter. It may be a secret, as that of `-H` is.
         if let Some(short) = short.find(|short| arg.starts_with(*short)) {
-            return format!("unknown flag {name}: write `{short} {}`", &arg[2..]);
+            return format!("{short} needs a space before its value: write `{short} VALUE`");
         }
         let names = self.flags().flat_map(|flag| flag.spellings.iter().copied());
         match nearest(name, names) {

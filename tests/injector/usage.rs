@@ -71,7 +71,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "file -fapp.yaml",
-        "unknown flag -fapp.yaml: write `-f app.yaml`",
+        "-f needs a space before its value: write `-f VALUE`",
     ),
 ];
 

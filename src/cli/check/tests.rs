@@ -190,3 +190,12 @@ fn the_examples_of_the_help_work_and_it_fits_a_terminal() {
         assert!(line.chars().count() <= 100, "{line}");
     }
 }
+
+#[test]
+fn a_header_without_a_space_after_h_is_not_repeated() {
+    let text = refusal(&["check", "-HAuthorization: Bearer secret", "http://a/"]);
+    assert!(
+        text.starts_with("-H needs a space before its value: write `-H VALUE`"),
+        "{text}"
+    );
+}
