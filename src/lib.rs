@@ -38,7 +38,7 @@
 //! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, a file in `src/probe/`, `src/agent/answer.rs` |
 //! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels) |
 //! | a metric of the webhook | `src/webhook/metrics.rs` |
-//! | a log message | `src/agent/log_events.rs`, `src/agent/log_faults.rs`, `src/webhook/server_state.rs`; format: `src/telemetry/log.rs` |
+//! | a log message | `src/agent/log_events.rs`, `src/agent/log_cold.rs`, `src/webhook/server_state.rs`; format: `src/telemetry/log.rs` |
 //! | the status code of an outcome | `src/probe/outcome.rs`; its reason: `src/probe/failure.rs` |
 //! | the status code of a rejected request | `src/agent/answer.rs` |
 //! | kubelet's headers, `User-Agent` | `src/wire/upstream.rs` (probes pass on kubelet's), `src/check/synthetic_request.rs` (`check`) |

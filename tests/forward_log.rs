@@ -106,7 +106,10 @@ fn a_full_forward_is_logged_once() {
     logged(&fixture.agent, "msg=\"forward healthy\"");
     let lines = messages(&fixture.agent);
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].contains("msg=\"forward full\""), "{lines:#?}");
+    assert!(
+        lines[0].contains("msg=\"forward connection limit reached\""),
+        "{lines:#?}"
+    );
 }
 
 fn an_address_that_is_not_local_is_reported() {

@@ -57,7 +57,10 @@ fn a_first_result_and_each_change_are_logged_and_nothing_else() {
     probe(&agent, LIVEZ).assert_is(502);
     logged(&agent, "reason=refused");
     let lines = log_lines(&agent, LIVEZ);
-    let words: Vec<_> = lines.iter().map(|l| l.contains("msg=healthy")).collect();
+    let words: Vec<_> = lines
+        .iter()
+        .map(|l| l.contains("msg=\"prober healthy\""))
+        .collect();
     assert_eq!(words, [true, false, true, false], "{lines:#?}");
 }
 
@@ -66,7 +69,7 @@ fn a_failure_has_target_reason_status_and_time() {
     let target = app.addr().to_string();
     app.set(Reply::Close);
     probe(&agent, LIVEZ).assert_is(502);
-    let line = logged(&agent, "msg=failing");
+    let line = logged(&agent, "msg=\"prober failing\"");
     let field = |key: &str| {
         line.split(' ')
             .find_map(|word| word.strip_prefix(key))
@@ -251,7 +254,7 @@ fn json_lines_are_json() {
     probe_nasty(&agent);
     probe_as(&app, &agent, 200);
     probe_as(&app, &agent, 503);
-    logged(&agent, "failing");
+    logged(&agent, "prober failing");
     let mut words = Vec::new();
     for line in agent.log() {
         let value: JsonValue = line.parse().unwrap_or_else(|e| panic!("{e}: {line:?}"));
@@ -259,7 +262,7 @@ fn json_lines_are_json() {
         let text = |key: &str| object.get(key).and_then(|v| v.get::<String>()).cloned();
         assert!(text("level").is_some(), "{line}");
         words.push(text("msg").expect("every line has a msg"));
-        if words.last().is_some_and(|w| w == "failing") {
+        if words.last().is_some_and(|w| w == "prober failing") {
             assert_eq!(text("path").as_deref(), Some(LIVEZ), "{line}");
             assert_eq!(
                 object.get("status"),
@@ -268,7 +271,7 @@ fn json_lines_are_json() {
             );
         }
     }
-    for word in ["listening", "healthy", "failing"] {
+    for word in ["listening", "prober healthy", "prober failing"] {
         assert!(words.iter().any(|w| w == word), "{word}: {words:?}");
     }
 }
@@ -280,7 +283,7 @@ fn a_path_too_long_for_a_line_is_truncated() {
         let table = Table::new().http(&path, app.port(), 5);
         let agent = agent_with(&table, &["--log-format", format]);
         probe(&agent, &path).assert_is(200);
-        let line = logged(&agent, "healthy");
+        let line = logged(&agent, "prober healthy");
         assert!(line.contains(&path[..100]), "{line}");
         assert!(
             line.contains("200"),
@@ -311,7 +314,7 @@ fn a_log_level_drops_lower_levels() {
     probe_as(&app, &agent, 200);
     probe_as(&app, &agent, 501);
     until("two failures", || {
-        (log_lines(&agent, "msg=failing").len() == 2).then_some(())
+        (log_lines(&agent, "msg=\"prober failing\"").len() == 2).then_some(())
     });
     assert_eq!(agent.log().len(), 2, "{:#?}", agent.log());
 }

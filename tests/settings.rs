@@ -167,7 +167,7 @@ fn the_target_is_the_pod_ip_unless_told_otherwise() {
             .fold(setup.probers(&table), |setup, arg| setup.arg(*arg));
         let agent = setup.start().expect("the agent starts");
         probe(&agent, LIVEZ).assert_is(502);
-        let line = logged(&agent, "msg=failing");
+        let line = logged(&agent, "msg=\"prober failing\"");
         assert!(
             line.contains(&format!("target={target}:{} ", refusing.port)),
             "{env:?} {args:?}: {line}"
@@ -229,6 +229,6 @@ fn a_source_address_of_another_machine_is_named() {
     let args = ["--source-ip", "192.0.2.1"];
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 1), &args);
     probe(&agent, LIVEZ).assert_is(502);
-    let line = logged(&agent, "msg=failing");
+    let line = logged(&agent, "msg=\"prober failing\"");
     assert!(line.contains("reason=address_not_available"), "{line}");
 }

@@ -202,7 +202,7 @@ fn probers_that_need_tls_get_501_where_there_is_none() {
     for path in ["livez", "readyz"].map(|name| format!("/app-health/web/{name}")) {
         probe(&agent, &path).assert_is(if TLS { 502 } else { 501 });
         let line = logged(&agent, &format!("path={path} "));
-        assert!(line.contains("msg=failing"), "{line}");
+        assert!(line.contains("msg=\"prober failing\""), "{line}");
         assert_eq!(line.contains("reason=not_built"), !TLS, "{line}");
         assert!(line.contains(&format!(":{port} ")), "{line}");
     }
@@ -212,7 +212,7 @@ fn a_redirect_to_https_gets_501_where_there_is_no_tls() {
     let app = App::start(Reply::RedirectToHttps);
     let agent = agent_of(&app);
     probe(&agent, LIVEZ).assert_is(if TLS { 502 } else { 501 });
-    let line = logged(&agent, "msg=failing");
+    let line = logged(&agent, "msg=\"prober failing\"");
     assert_eq!(line.contains("reason=not_built"), !TLS, "{line}");
 }
 

@@ -93,18 +93,19 @@ impl Connection<'_> {
                 agent.metrics.count_rejection(rejection);
                 Route::Status(405)
             }
-            (Route::Probe(entry), Method::Get | Method::Head) => self.route_probe(entry),
+            (Route::Probe(entry), Method::Get | Method::Head) => self.admit_probe(entry),
             (Route::Metrics, Method::Get) => Route::Metrics,
             (Route::Metrics, Method::Head) => Route::Status(200),
             (Route::Status(status), Method::Get | Method::Head) => Route::Status(status),
         }
     }
 
-    /// Responds 503 from a reserve slot, but not to a hook: that has slots of its own.
-    fn route_probe<'c>(&self, entry: ProberEntry<'c>) -> Route<'c> {
+    /// Returns the route of a probe, or 503 if the connection is still in a reserve slot. Hooks are exempt: they
+    /// have separate slots.
+    fn admit_probe<'c>(&self, entry: ProberEntry<'c>) -> Route<'c> {
         match self.agent.slots.upgrade_reserve(self.slot) {
             SlotKind::Reserve if !entry.prober.is_hook => {
-                self.agent.log.rejected(entry.prober, Rejection::Busy);
+                self.agent.log.no_slot(entry.prober, Rejection::Busy);
                 self.agent.metrics.count_rejection(Rejection::Busy);
                 Route::Status(503)
             }
@@ -121,7 +122,7 @@ impl Connection<'_> {
     ) -> Closing {
         let (agent, prober) = (self.agent, entry.prober);
         if prober.is_hook && !agent.slots.try_move_to_hook(self.slot) {
-            agent.log.rejected(prober, Rejection::HookSlotsFull);
+            agent.log.no_slot(prober, Rejection::HookSlotsFull);
             agent.metrics.count_rejection(Rejection::HookSlotsFull);
             // kubelet takes any response for a hook that ran.
             return Closing::Reset;
@@ -130,10 +131,11 @@ impl Connection<'_> {
         let outcome = self.outcome(prober, request, memory).await;
         agent.slots.stop_probing(self.slot);
         let Some(outcome) = outcome else {
-            agent.log.rejected(prober, Rejection::ClientDisconnected);
+            agent.log.canceled(prober);
             agent.metrics.count_rejection(Rejection::ClientDisconnected);
             return Closing::Close;
         };
+        self.log_tls_events();
         self.record(entry, outcome);
         match body_of(prober, outcome) {
             Some(body) => self.respond(outcome.status(), body, closing).await,
@@ -203,16 +205,22 @@ impl Connection<'_> {
         }
     }
 
-    fn record(&self, entry: ProberEntry<'_>, outcome: Outcome) {
-        let (agent, ProberEntry { index, prober }) = (self.agent, entry);
-        let tls = &agent.dialler.tls;
+    /// Logs what happened to TLS since the last probe. The files of TLS are polled when a probe connects, so their
+    /// reloads are logged after it.
+    fn log_tls_events(&self) {
+        let (log, tls) = (&self.agent.log, &self.agent.dialler.tls);
         match tls.take_abandoned() {
             0 => {}
-            probes => agent.log.no_handshake_permit(probes),
+            probes => log.no_handshake_permit(probes),
         }
         while let Some(reload) = tls.take_reload() {
-            agent.log.tls_reload(&reload);
+            log.tls_reload(&reload);
         }
+    }
+
+    /// Counts and logs the outcome of a probe.
+    fn record(&self, entry: ProberEntry<'_>, outcome: Outcome) {
+        let (agent, ProberEntry { index, prober }) = (self.agent, entry);
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.at);
         let timed = (!prober.is_hook).then_some(duration);
@@ -226,7 +234,7 @@ impl Connection<'_> {
         agent.probe_log.log(&agent.log.logger, index, &result, now);
     }
 
-    /// Writes a response without content.
+    /// Writes a response head with `status`; `body` decides its framing. Writes no content.
     pub async fn respond(&self, status: u16, body: AnswerBody, closing: Closing) -> Closing {
         let mut answer = [0; ANSWER_BYTES];
         let len = write_answer(&mut answer, status, body);

@@ -14,15 +14,18 @@ pub enum ForwardState {
     Healthy,
     /// The target was not reached.
     Failing(Failure),
-    /// No permit was free.
-    Full,
+    /// No permit was free: the forwards may have `limit` connections together.
+    LimitReached {
+        /// `--max-forwards`, or less if there are too few file descriptors.
+        limit: usize,
+    },
 }
 
 /// Selects the log lines of all forwards.
 pub struct ForwardLog(RefCell<Box<[ChangeFilter<ForwardState>]>>);
 
 impl ForwardLog {
-    /// For so many forwards. A target that is reachable from the start is not logged.
+    /// Selects lines of `forwards` forwards. A target that is reachable from the start is not logged.
     pub fn new(forwards: usize) -> ForwardLog {
         let filter = ChangeFilter::new(Some(ForwardState::Healthy));
         ForwardLog(RefCell::new(vec![filter; forwards].into()))
@@ -33,18 +36,22 @@ impl ForwardLog {
         let Some(suppressed) = self.0.borrow_mut()[index].observe(state, Instant::now()) else {
             return;
         };
-        let (level, message, reason) = match state {
-            ForwardState::Healthy => (Level::Info, "forward healthy", None),
-            ForwardState::Failing(failure) => {
-                (Level::Warn, "forward failing", Some(failure.as_str()))
-            }
-            ForwardState::Full => (Level::Warn, "forward full", None),
+        let (level, message) = match state {
+            ForwardState::Healthy => (Level::Info, "forward healthy"),
+            ForwardState::Failing(_) => (Level::Warn, "forward failing"),
+            ForwardState::LimitReached { .. } => (Level::Warn, "forward connection limit reached"),
+        };
+        let (reason, limit) = match state {
+            ForwardState::Healthy => (None, None),
+            ForwardState::Failing(failure) => (Some(failure.as_str()), None),
+            ForwardState::LimitReached { limit } => (None, Some(limit)),
         };
         logger
             .line(level, message)
             .field("port", forward.listen.port)
             .field("target", forward.target)
             .maybe("reason", reason)
+            .maybe("limit", limit)
             .suppressed(suppressed);
     }
 }

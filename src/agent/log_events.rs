@@ -1,4 +1,4 @@
-//! Log lines of the agent itself and of requests that were not probed for. Each kind has its own rate limit.
+//! Log lines of the agent itself and of requests without a probe result. Each kind has its own rate limit.
 
 use core::cell::RefCell;
 use core::net::SocketAddr;
@@ -73,19 +73,17 @@ impl EventLog {
             .maybe("target", target);
     }
 
-    /// A request was not probed for, or not to its end. kubelet counts that as a failure.
-    pub fn rejected(&self, prober: &Prober, rejection: Rejection) {
-        let message = match rejection {
-            Rejection::ClientDisconnected => "probe canceled",
-            Rejection::UnknownPath
-            | Rejection::MethodNotAllowed
-            | Rejection::Malformed
-            | Rejection::HeadTooLarge
-            | Rejection::HeadTimeout
-            | Rejection::Evicted
-            | Rejection::Busy
-            | Rejection::HookSlotsFull => "rejected",
-        };
+    /// The client disconnected before the probe had an outcome. kubelet counts that as a failure.
+    pub fn canceled(&self, prober: &Prober) {
+        self.without_outcome("probe canceled", prober, Rejection::ClientDisconnected);
+    }
+
+    /// No slot was free to run the probe or hook. kubelet counts that as a failure.
+    pub fn no_slot(&self, prober: &Prober, rejection: Rejection) {
+        self.without_outcome("rejected", prober, rejection);
+    }
+
+    fn without_outcome(&self, message: &str, prober: &Prober, rejection: Rejection) {
         let limit = &mut self.limits.borrow_mut().rejected;
         self.logger
             .limited_line(limit, Level::Warn, message)
@@ -97,7 +95,11 @@ impl EventLog {
     pub fn connection_reset(&self, rejection: Rejection) {
         let limit = &mut self.limits.borrow_mut().connection_reset;
         self.logger
-            .limited_line(limit, Level::Warn, "connection reset")
+            .limited_line(
+                limit,
+                Level::Warn,
+                "closed connection without a complete request",
+            )
             .field("reason", rejection.as_str());
     }
 

@@ -11,10 +11,10 @@ use crate::wire::health::GrpcCode;
 const CODES: usize = 6;
 
 /// Upper bounds of the duration histogram, in milliseconds: kubelet's timeouts are whole seconds, an
-/// app on the same node answers in a few milliseconds.
+/// app on the same node responds within a few milliseconds.
 const BUCKETS_MS: [u32; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
 
-/// Why a request was not probed for, or not to its end.
+/// Why a connection got no complete response, or one without a probe result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// The path has no prober.
@@ -107,7 +107,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was not probed for, or not to the end.
+    /// Counts a connection without a complete response, or with one that has no probe result.
     pub fn count_rejection(&self, rejection: Rejection) {
         self.rejections[rejection as usize].increment();
     }

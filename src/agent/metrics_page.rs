@@ -34,12 +34,15 @@ pub fn write_piece(
 
 fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Probers) {
     let name = "probelet_probes_total";
-    page.family(name, Kind::Counter, "Probes by path and code.");
+    let help = "Probes and hooks by path and HTTP status code returned to kubelet. Also counts codes \
+                with a truncated body, and failed hooks, whose connection is reset instead.";
+    page.family(name, Kind::Counter, help);
     for (prober, codes) in probers.iter().zip(metrics.codes.borrow().iter()) {
         page.status_codes(name, Some(("path", &prober.path)), codes);
     }
     let name = "probelet_probe_failures_total";
-    let help = "Probes without a complete response, by reason.";
+    let help = "Failed probes and hooks, by reason. A failing status code of the app itself counts \
+                only in probelet_probes_total.";
     page.family(name, Kind::Counter, help);
     for (failure, counter) in Failure::ALL.iter().zip(&metrics.failures) {
         write_reason(page, name, failure.as_str(), counter);
@@ -51,7 +54,7 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
         page.sample_if_counted(name, &labels, counter.get());
     }
     let name = "probelet_requests_rejected_total";
-    let help = "Requests without a probe outcome, by reason.";
+    let help = "Requests and connections that were rejected, canceled or evicted, by reason.";
     page.family(name, Kind::Counter, help);
     for (rejection, counter) in Rejection::ALL.iter().zip(&metrics.rejections) {
         write_reason(page, name, rejection.as_str(), counter);

@@ -2,8 +2,8 @@
 
 mod answer;
 mod forward_log;
+mod log_cold;
 mod log_events;
-mod log_faults;
 mod metrics;
 mod metrics_page;
 mod probe_log;

@@ -64,14 +64,14 @@ impl ProbeLog {
 
     /// Logs a result of prober number `index` if it is the first one or a change; at level debug always.
     pub fn log(&self, logger: &Logger, index: usize, result: &ProbeResult<'_>, now: Instant) {
-        result.log(logger, Level::Debug, "probed", 0);
+        result.log(logger, Level::Debug, "probe finished", 0);
         let health = result.health();
         let Some(suppressed) = self.0.borrow_mut()[index].observe(health, now) else {
             return;
         };
         match health {
-            Health::Healthy => result.log(logger, Level::Info, "healthy", suppressed),
-            Health::Failing { .. } => result.log(logger, Level::Warn, "failing", suppressed),
+            Health::Healthy => result.log(logger, Level::Info, "prober healthy", suppressed),
+            Health::Failing { .. } => result.log(logger, Level::Warn, "prober failing", suppressed),
         }
     }
 }

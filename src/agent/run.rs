@@ -33,8 +33,13 @@ const FORWARD_FLAGS: ListenFlags = ListenFlags {
 /// Why the agent could not start, or had to end.
 #[derive(Debug)]
 pub enum RunError {
-    /// A system call that the agent cannot run without failed: its name and error.
-    Kernel(&'static str, Errno),
+    /// A system call failed that the agent cannot run without.
+    Kernel {
+        /// What the agent cannot do, such as "wait for events".
+        action: &'static str,
+        /// The error of the system call.
+        error: Errno,
+    },
     /// An address could not be listened on.
     Listen(ListenError),
     /// The limit of file descriptors is too low.
@@ -48,7 +53,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Tls(_) => 2,
-            RunError::Kernel(..) | RunError::Listen(_) | RunError::Descriptors(_) => 1,
+            RunError::Kernel { .. } | RunError::Listen(_) | RunError::Descriptors(_) => 1,
         }
     }
 }
@@ -56,7 +61,7 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Kernel(call, error) => write!(f, "{call}: {error}"),
+            RunError::Kernel { action, error } => write!(f, "cannot {action}: {error}"),
             RunError::Listen(error) => error.fmt(f),
             RunError::Tls(error) => error.fmt(f),
             RunError::Descriptors(error) => error.fmt(f),
@@ -70,20 +75,21 @@ struct StatusPort {
     slot_memory: &'static mut [u8],
 }
 
-/// Serves until SIGTERM or SIGINT, and then until all requests are answered.
+/// Serves until SIGTERM or SIGINT and for the shutdown delay after it. Then closes the listeners and drains
+/// connections for at most `limits::DRAIN_TIME`.
 ///
 /// # Errors
 /// Before anything is served, why the agent cannot start; after that only a failed `epoll_wait`.
 pub fn run(config: Config) -> Result<(), RunError> {
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
-    let kernel = |call| move |error| RunError::Kernel(call, error);
+    let kernel = |action| move |error| RunError::Kernel { action, error };
     // One allocation for all buffers. The kernel backs a page once it is used. It is never freed: the agent
     // lives as long as the process.
     let memory = vec![0; limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES].leak();
     let (scratch, slot_memory) = memory.split_at_mut(limits::SCRATCH_BYTES);
-    let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("epoll"))?);
+    let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("create an epoll instance"))?);
     let signals = Signals::new(&reactor).map_err(|error| {
-        RunError::Kernel("signals", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        kernel("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
     let mut configured = config.capacity;
     if config.forwards.is_empty() {
@@ -110,7 +116,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     }
     let executor = Rc::new(LocalExecutor::new());
     let main = Rc::new(agent).main(executor.clone(), status_port, forward_listeners, signals);
-    net::run(&reactor, &executor, main).map_err(kernel("epoll_wait"))
+    net::run(&reactor, &executor, main).map_err(kernel("wait for events"))
 }
 
 impl Agent {
@@ -129,9 +135,10 @@ impl Agent {
         for (index, (listener, forward)) in forwards.enumerate() {
             self.log
                 .listening("forward", listener.addr(), Some(forward.target));
-            // Interception redirects every connection to the app's address, also a forward's.
-            let is_app = forward.target.ip() == self.config.target;
-            let source = self.config.source.filter(|_| is_app);
+            // A service mesh intercepts connections to the app's address, also those of a forward. `source` bypasses
+            // that.
+            let targets_app = forward.target.ip() == self.config.target;
+            let source = self.config.source.filter(|_| targets_app);
             let entry = Entry {
                 index,
                 listener,
@@ -180,7 +187,7 @@ impl Agent {
                 Ok(Some(socket)) => socket,
                 Ok(None) => continue,
                 Err(error) => {
-                    self.log.accept_failed(error);
+                    self.log.accept_failed(self.config.status.port, error);
                     listener.back_off().await;
                     continue;
                 }
@@ -189,7 +196,7 @@ impl Agent {
             match self.slots.admit(Accepted { socket, at }) {
                 Ok(Admission::UsedSlot) => {}
                 Ok(Admission::NewSlot(index)) => {
-                    let memory = slot_memory.next().unwrap_or_default();
+                    let memory = slot_memory.next().expect("memory for each slot");
                     executor.spawn(self.clone().serve(index, memory)).detach();
                 }
                 // Does not happen: there was room before the accept.

@@ -1,4 +1,4 @@
-//! What all tasks of the agent share.
+//! The state that all tasks of the agent share.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use crate::net::Reactor;
 use crate::net::tls::Tls;
 use crate::probe::{Dialler, Failure};
 
-/// What all tasks of the agent share.
+/// The state that all tasks of the agent share.
 pub struct Agent {
     pub config: Config,
     pub reactor: Rc<Reactor>,
@@ -75,10 +75,12 @@ impl forward::Observer for Agent {
     }
 
     fn permits_exhausted(&self, index: usize) {
-        self.log_forward(index, ForwardState::Full);
+        let limit = self.config.capacity.forwards;
+        self.log_forward(index, ForwardState::LimitReached { limit });
     }
 
-    fn accept_failed(&self, error: Errno) {
-        self.log.accept_failed(error);
+    fn accept_failed(&self, index: usize, error: Errno) {
+        let port = self.config.forwards[index].listen.port;
+        self.log.accept_failed(port, error);
     }
 }

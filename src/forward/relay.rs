@@ -17,8 +17,8 @@ use crate::net::{Reactor, Socket, yield_now};
 /// Consecutive reads before the task yields to the others.
 const BURST: usize = 16;
 
-/// Relays until both sides have ended, one breaks, or the idle timeout passes. If one side breaks, the other
-/// one is reset, so that it does not mistake that for the end.
+/// Relays until both sides have sent EOF. On an I/O error or the idle timeout it resets both sides, so that neither
+/// mistakes that for EOF.
 pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
     let timer = IdleTimer::new();
     let is_complete = {
@@ -28,7 +28,7 @@ pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
         loop {
             let (timeout, deadline) = (timer.timeout.get(), timer.deadline());
             let step = poll_fn(|cx| match both.as_mut().poll(cx) {
-                // One side has ended: wait again, with the shorter timeout.
+                // One side has sent EOF: wait again, with the shorter timeout.
                 Poll::Pending if timer.timeout.get() != timeout => Poll::Ready(None),
                 poll => poll.map(Some),
             });
@@ -81,7 +81,7 @@ enum Copied {
     All,
     /// The other side accepted less: the rest.
     Partly(Box<[u8]>),
-    /// The end.
+    /// The sender has sent EOF.
     Eof,
 }
 
@@ -112,14 +112,14 @@ async fn copy(reactor: &Reactor, from: &Socket, to: &Socket, timer: &IdleTimer) 
             yield_now().await;
         }
     }
-    // The other direction stays open until its own side ends it (RFC 9293 section 3.6).
+    // The other direction stays open until its own sender ends it (RFC 9293 section 3.6).
     to.shutdown();
     timer.restart_half_closed();
     Ok(())
 }
 
-/// Writes the rest as fast as the reader accepts it. Nothing is read meanwhile, so a break of the sender has
-/// to be polled for.
+/// Writes the rest as fast as the reader accepts it. Nothing is read meanwhile, so an error of the
+/// sender has to be polled for.
 async fn write_rest(
     mut rest: &[u8],
     from: &Socket,

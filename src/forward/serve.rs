@@ -24,7 +24,7 @@ pub trait Observer {
     /// No permit was free; the new client was reset.
     fn permits_exhausted(&self, index: usize);
     /// No connection could be accepted, for lack of descriptors or memory.
-    fn accept_failed(&self, error: Errno);
+    fn accept_failed(&self, index: usize, error: Errno);
 }
 
 /// One forward that listens.
@@ -58,7 +58,7 @@ pub async fn serve(
         let client = match listener.accept().await {
             Ok(client) => client,
             Err(error) => {
-                observer.accept_failed(error);
+                observer.accept_failed(index, error);
                 listener.back_off().await;
                 continue;
             }

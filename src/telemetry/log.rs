@@ -76,7 +76,8 @@ struct Buffers {
 #[derive(Debug)]
 pub struct Line<'l> {
     logger: &'l Logger,
-    is_written: bool,
+    /// Whether the line is written on drop.
+    is_enabled: bool,
     suppressed: u32,
 }
 
@@ -108,28 +109,29 @@ impl Logger {
         level: Level,
         message: &str,
     ) -> Line<'_> {
-        let permit = match self.is_enabled(level) {
+        let suppressed = match self.is_enabled(level) {
             true => limit.try_acquire(Instant::now()),
             false => None,
         };
-        self.begin(level, message, permit)
+        self.begin(level, message, suppressed)
     }
 
     fn is_enabled(&self, level: Level) -> bool {
         level <= self.settings.level
     }
 
-    fn begin(&self, level: Level, message: &str, permit: Option<u32>) -> Line<'_> {
-        let mut is_written = permit.is_some() && self.is_enabled(level);
-        if is_written && !self.buffers.borrow().line.text.is_empty() {
+    /// Begins a line after `suppressed` lines that the rate limit suppressed. `None`: this line is not written.
+    fn begin(&self, level: Level, message: &str, suppressed: Option<u32>) -> Line<'_> {
+        let mut is_enabled = suppressed.is_some() && self.is_enabled(level);
+        if is_enabled && !self.buffers.borrow().line.text.is_empty() {
             // Another line is under construction in the buffer.
             self.count_dropped();
-            is_written = false;
+            is_enabled = false;
         }
         let line = Line {
             logger: self,
-            is_written,
-            suppressed: permit.unwrap_or_default(),
+            is_enabled,
+            suppressed: suppressed.unwrap_or_default(),
         };
         line.field("level", level.as_str()).field("msg", message)
     }
@@ -147,7 +149,7 @@ impl Logger {
 impl Line<'_> {
     /// Adds a field. One that does not fit is left out, so that the line stays valid.
     pub fn field(self, key: &str, value: impl Display) -> Self {
-        if self.is_written {
+        if self.is_enabled {
             self.logger.put(key, &value, END_BYTES);
         }
         self
@@ -170,7 +172,7 @@ impl Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        if !self.is_written {
+        if !self.is_enabled {
             return;
         }
         let logger = self.logger;
@@ -336,6 +338,6 @@ mod tests {
         drop(logger.line(Level::Error, "inner"));
         assert_eq!(logger.dropped.get(), 1);
         assert_eq!(logger.buffers.borrow().line.text, before);
-        outer.is_written = false;
+        outer.is_enabled = false;
     }
 }

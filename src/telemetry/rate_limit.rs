@@ -54,8 +54,8 @@ impl<const LINES: usize> RateLimit<LINES> {
 /// Selects the results worth a log line: the first one, then each change, within a rate limit.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeFilter<S> {
-    observed: Option<S>,
-    logged: Option<S>,
+    last_observed: Option<S>,
+    last_logged: Option<S>,
     limit: RateLimit,
 }
 
@@ -63,17 +63,17 @@ impl<S: Copy + PartialEq> ChangeFilter<S> {
     /// A filter that selects the first result unless it is the `expected` one.
     pub fn new(expected: Option<S>) -> Self {
         ChangeFilter {
-            observed: expected,
-            logged: expected,
+            last_observed: expected,
+            last_logged: expected,
             limit: RateLimit::default(),
         }
     }
 
     /// Records a result. Returns the number of suppressed changes if this one should be logged.
     pub fn observe(&mut self, state: S, now: Instant) -> Option<u32> {
-        let is_change = self.observed.replace(state) != Some(state);
-        let is_logged = self.logged == Some(state);
-        if is_logged || self.limit.is_exhausted(now) {
+        let is_change = self.last_observed.replace(state) != Some(state);
+        let is_last_logged = self.last_logged == Some(state);
+        if is_last_logged || self.limit.is_exhausted(now) {
             // A suppressed change counts once, and so does its reversal. The state is logged by a later
             // result if it lasts.
             if is_change {
@@ -81,7 +81,7 @@ impl<S: Copy + PartialEq> ChangeFilter<S> {
             }
             return None;
         }
-        self.logged = Some(state);
+        self.last_logged = Some(state);
         self.limit.try_acquire(now)
     }
 }

@@ -1,5 +1,5 @@
-//! Log lines of faults that a healthy pod does not have. Not in `log_events`, because their code lies in the cold
-//! section (`.cargo/layout.ld`).
+//! Log lines that a healthy pod seldom writes. Not in `log_events`, because the linker places code by module and
+//! theirs lies in the cold section (`.cargo/layout.ld`).
 
 use rustix::io::Errno;
 
@@ -12,12 +12,13 @@ use crate::telemetry::Level;
 impl EventLog {
     /// There are too few file descriptors for the configured capacity.
     pub fn capacity_lowered(&self, capacity: Capacity) {
+        let message = "too few file descriptors, capacity lowered: raise the limit (ulimit -n)";
         self.logger
-            .line(Level::Warn, "capacity lowered: too few file descriptors")
-            .field("probes", capacity.probes)
-            .field("hooks", capacity.hooks)
-            .field("reserve", capacity.reserve)
-            .field("forwards", capacity.forwards);
+            .line(Level::Warn, message)
+            .field("max_probes", capacity.probes)
+            .field("max_hooks", capacity.hooks)
+            .field("max_reserve", capacity.reserve)
+            .field("max_forwards", capacity.forwards);
     }
 
     /// A request for a path that has no prober.
@@ -37,10 +38,10 @@ impl EventLog {
             .field("detail", detail);
     }
 
-    /// Probes whose deadline passed while other handshakes held all permits.
+    /// Probes that ended while other handshakes held all permits: their deadline passed or the client disconnected.
     pub fn no_handshake_permit(&self, probes: usize) {
         let limit = &mut self.limits.borrow_mut().handshake_permit;
-        let message = "no TLS handshake permit before the deadline";
+        let message = "probes ended while waiting for other TLS handshakes with the app";
         self.logger
             .limited_line(limit, Level::Warn, message)
             .field("probes", probes);
@@ -67,11 +68,12 @@ impl EventLog {
         }
     }
 
-    /// The kernel refused to accept a connection.
-    pub fn accept_failed(&self, error: Errno) {
+    /// The kernel refused to accept a connection at `port`.
+    pub fn accept_failed(&self, port: u16, error: Errno) {
         let limit = &mut self.limits.borrow_mut().accept_failed;
         self.logger
             .limited_line(limit, Level::Error, "accept failed")
+            .field("port", port)
             .field("error", error);
     }
 }
