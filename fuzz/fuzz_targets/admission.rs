@@ -11,7 +11,7 @@ fuzz_target!(|body: &[u8]| {
     match review(body, &Values::default().settings()) {
         Ok(reviewed) => {
             let asked: Value = serde_json::from_slice(body).expect("it was read");
-            let answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
+            let answer: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");
             let response = &answer["response"];
             assert_eq!(response["uid"], asked["request"]["uid"]);
             assert_eq!(response["allowed"], true);

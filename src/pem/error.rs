@@ -29,7 +29,7 @@ pub struct FileError {
 /// What is wrong with a PEM file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PemError {
-    /// Its contents are unknown.
+    /// The file cannot be read.
     Read(ReadError),
     /// It starts with a UTF-8 byte order mark, which hides its first section.
     ByteOrderMark,
@@ -51,7 +51,7 @@ pub enum PemError {
     KeyMismatch,
 }
 
-/// Why the contents of a file are unknown.
+/// Why a file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// The kernel's error.
@@ -82,6 +82,12 @@ impl FailureFilter {
         !is_repeated
     }
 }
+
+impl core::error::Error for FileError {}
+
+impl core::error::Error for PemError {}
+
+impl core::error::Error for ReadError {}
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +126,7 @@ impl fmt::Display for PemError {
                 "has no private key: write one that begins with -----BEGIN PRIVATE KEY-----"
             }
             PemError::EncryptedKey => {
-                "has a key with a passphrase: write the key without one, as `openssl pkey` does"
+                "has a key with a passphrase: write the key without one: `openssl pkey -in KEY -out NEW_KEY`"
             }
             PemError::UnsupportedKey => {
                 "has an unsupported key: write an ECDSA key of P-256 or P-384, an Ed25519 key, \

@@ -11,24 +11,30 @@ use super::error::ReadError;
 #[derive(Debug)]
 pub struct WatchedFile {
     path: Box<str>,
-    stamp: Option<Stamp>,
+    version: Option<FileVersion>,
 }
 
 /// The bytes of a file, which may be a key: zeroed on drop.
 pub struct FileBytes(Vec<u8>);
 
-/// Identifies a version of a file: device, inode, size, and the times in seconds and nanoseconds. A Secret volume swaps
-/// a symbolic link, so the inode changes. A write in place within one tick of the kernel's clock that keeps the size is
-/// not detected; tools that renew certificates rename.
+/// Identifies a version of a file, with times in seconds and nanoseconds. A Secret volume swaps a symbolic link, so the
+/// inode changes. A write in place within one tick of the kernel's clock that keeps the size is not detected; tools that
+/// renew certificates rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp([u64; 5]);
+struct FileVersion {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
 
 impl WatchedFile {
     /// A file that was not polled yet.
     pub fn new(path: &str) -> WatchedFile {
         WatchedFile {
             path: path.into(),
-            stamp: None,
+            version: None,
         }
     }
 
@@ -37,21 +43,21 @@ impl WatchedFile {
         &self.path
     }
 
-    /// Returns whether the file differs from the last poll or read, and records its present version.
+    /// Returns whether the file differs from the last poll or read, and records its current version.
     pub fn poll_changed(&mut self) -> bool {
-        let stamp = stat(&*self.path).ok().map(|stat| Stamp::of(&stat));
-        core::mem::replace(&mut self.stamp, stamp) != stamp
+        let version = stat(&*self.path).ok().map(|stat| FileVersion::of(&stat));
+        core::mem::replace(&mut self.version, version) != version
     }
 
     /// Reads a regular file of at most `max_bytes`. After an error the next poll of an existing file returns `true`: the
     /// error may be transient, such as no free descriptor.
     ///
     /// # Errors
-    /// Why the contents are unknown.
+    /// The file cannot be read, is not a regular file, or is too large.
     pub fn read(&mut self, max_bytes: usize) -> Result<FileBytes, ReadError> {
-        self.stamp = None;
-        let (contents, stamp) = read_version(&self.path, max_bytes)?;
-        self.stamp = Some(stamp);
+        self.version = None;
+        let (contents, version) = read_version(&self.path, max_bytes)?;
+        self.version = Some(version);
         Ok(contents)
     }
 }
@@ -59,13 +65,13 @@ impl WatchedFile {
 /// Reads a regular file of at most `max_bytes`.
 ///
 /// # Errors
-/// Why the contents are unknown.
+/// The file cannot be read, is not a regular file, or is too large.
 pub fn read_file(path: &str, max_bytes: usize) -> Result<FileBytes, ReadError> {
     read_version(path, max_bytes).map(|(contents, _)| contents)
 }
 
 /// Kind, size and version are those of the open file, so a path that is swapped meanwhile has no effect.
-fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, Stamp), ReadError> {
+fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, FileVersion), ReadError> {
     // Opening a pipe for reading would block without NONBLOCK.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd = open(path, flags, Mode::empty()).map_err(ReadError::Unreadable)?;
@@ -92,19 +98,19 @@ fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, Stamp), Read
         return Err(ReadError::TooLarge(max_bytes));
     }
     bytes.truncate(len);
-    Ok((contents, Stamp::of(&stat)))
+    Ok((contents, FileVersion::of(&stat)))
 }
 
-impl Stamp {
+impl FileVersion {
     #[allow(clippy::unnecessary_cast, reason = "the types differ by architecture")]
-    fn of(stat: &Stat) -> Stamp {
-        Stamp([
-            stat.st_dev as u64,
-            stat.st_ino as u64,
-            stat.st_size as u64,
-            stat.st_mtime as u64 ^ (stat.st_mtime_nsec as u64) << 32,
-            stat.st_ctime as u64 ^ (stat.st_ctime_nsec as u64) << 32,
-        ])
+    fn of(stat: &Stat) -> FileVersion {
+        FileVersion {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size as u64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        }
     }
 }
 

@@ -14,9 +14,9 @@ mod parse;
 pub use error::{FailureFilter, FileError, FileRole, PemError, ReadError};
 pub use file::{FileBytes, WatchedFile, read_file};
 #[cfg(feature = "tls")]
-pub use pair::{PairError, PairFiles, RootsFile, parse_pair};
+pub use pair::{KeyPairError, KeyPairFiles, RootsFile, parse_key_pair};
 #[cfg(feature = "tls")]
-pub use parse::{parse_any_roots, parse_certificates, parse_roots};
+pub use parse::{parse_certificates, parse_roots, parse_valid_roots};
 
 #[cfg(all(test, feature = "tls"))]
 mod tests;

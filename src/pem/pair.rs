@@ -1,5 +1,6 @@
 //! Files that are used together: a certificate with its key, and a bundle of CA certificates.
 
+use core::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -14,7 +15,7 @@ use crate::limits;
 
 /// A certificate file and the file of its key.
 #[derive(Debug)]
-pub struct PairFiles {
+pub struct KeyPairFiles {
     certificate: WatchedFile,
     key: WatchedFile,
 }
@@ -23,19 +24,30 @@ pub struct PairFiles {
 #[derive(Debug)]
 pub struct RootsFile(WatchedFile);
 
-/// Which half of a pair is wrong, and why.
+/// Why a certificate and a key cannot be used together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairError {
-    /// Certificate or key.
-    pub role: FileRole,
-    /// What is wrong with it.
-    pub error: PemError,
+pub enum KeyPairError {
+    /// The error of the certificate.
+    Certificate(PemError),
+    /// The error of the key.
+    Key(PemError),
 }
 
-impl PairFiles {
+impl fmt::Display for KeyPairError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyPairError::Certificate(error) => write!(f, "the certificate {error}"),
+            KeyPairError::Key(error) => write!(f, "the key {error}"),
+        }
+    }
+}
+
+impl core::error::Error for KeyPairError {}
+
+impl KeyPairFiles {
     /// Files that were not polled yet.
-    pub fn new(certificate: &str, key: &str) -> PairFiles {
-        PairFiles {
+    pub fn new(certificate: &str, key: &str) -> KeyPairFiles {
+        KeyPairFiles {
             certificate: WatchedFile::new(certificate),
             key: WatchedFile::new(key),
         }
@@ -50,25 +62,29 @@ impl PairFiles {
     /// Reads both and checks that they belong together.
     ///
     /// # Errors
-    /// Which file is wrong, and why.
+    /// The error of the certificate or of the key.
     #[inline(never)] // Runs in few pods, but its caller in all of them: see `.cargo/layout.ld`.
     pub fn read(&mut self, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, FileError> {
         let pair = self.read_both(provider);
-        pair.map_err(|PairError { role, error }| FileError {
-            role,
-            path: match role {
-                FileRole::Key => self.key.path().into(),
-                FileRole::Certificate | FileRole::Ca => self.certificate.path().into(),
+        pair.map_err(|error| match error {
+            KeyPairError::Certificate(error) => FileError {
+                role: FileRole::Certificate,
+                path: self.certificate.path().into(),
+                error,
             },
-            error,
+            KeyPairError::Key(error) => FileError {
+                role: FileRole::Key,
+                path: self.key.path().into(),
+                error,
+            },
         })
     }
 
-    fn read_both(&mut self, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, PairError> {
+    fn read_both(&mut self, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, KeyPairError> {
         let chain = read(&mut self.certificate).and_then(|pem| parse_certificates(&pem));
-        let chain = chain.map_err(certificate_error)?;
+        let chain = chain.map_err(KeyPairError::Certificate)?;
         let key = read(&mut self.key).and_then(|pem| parse_key(&pem));
-        check_pair(chain, key.map_err(key_error)?, provider)
+        check_key_pair(chain, key.map_err(KeyPairError::Key)?, provider)
     }
 }
 
@@ -87,7 +103,7 @@ impl RootsFile {
     ///
     /// # Errors
     /// What is wrong with the file.
-    #[inline(never)] // As `PairFiles::read`.
+    #[inline(never)] // As `KeyPairFiles::read`.
     pub fn read(&mut self) -> Result<Arc<RootCertStore>, FileError> {
         let roots = read(&mut self.0).and_then(|pem| parse_roots(&pem));
         roots.map(Arc::new).map_err(|error| FileError {
@@ -98,34 +114,34 @@ impl RootsFile {
     }
 }
 
-/// A pair from memory.
+/// Parses a certificate chain and its key, and checks that they match.
 ///
 /// # Errors
-/// Which half is wrong, and why.
-pub fn parse_pair(
+/// The error of the certificate or of the key.
+pub fn parse_key_pair(
     certificate: &[u8],
     key: &[u8],
     provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, PairError> {
-    let chain = parse_certificates(certificate).map_err(certificate_error)?;
-    check_pair(chain, parse_key(key).map_err(key_error)?, provider)
+) -> Result<Arc<CertifiedKey>, KeyPairError> {
+    let chain = parse_certificates(certificate).map_err(KeyPairError::Certificate)?;
+    check_key_pair(chain, parse_key(key).map_err(KeyPairError::Key)?, provider)
 }
 
-fn check_pair(
+fn check_key_pair(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, PairError> {
+) -> Result<Arc<CertifiedKey>, KeyPairError> {
     let signing_key = provider.key_provider.load_private_key(key);
-    let signing_key = signing_key.map_err(|_| key_error(PemError::UnsupportedKey))?;
+    let signing_key = signing_key.map_err(|_| KeyPairError::Key(PemError::UnsupportedKey))?;
     let pair = CertifiedKey::new(chain, signing_key);
     match pair.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(pair)),
         Err(Error::InconsistentKeys(_)) if has_later_leaf(&pair) => {
-            Err(certificate_error(PemError::LeafNotFirst))
+            Err(KeyPairError::Certificate(PemError::LeafNotFirst))
         }
-        Err(Error::InconsistentKeys(_)) => Err(key_error(PemError::KeyMismatch)),
-        Err(_) => Err(certificate_error(PemError::BadCertificate)),
+        Err(Error::InconsistentKeys(_)) => Err(KeyPairError::Key(PemError::KeyMismatch)),
+        Err(_) => Err(KeyPairError::Certificate(PemError::BadCertificate)),
     }
 }
 
@@ -140,18 +156,4 @@ fn has_later_leaf(pair: &CertifiedKey) -> bool {
 
 fn read(file: &mut WatchedFile) -> Result<FileBytes, PemError> {
     file.read(limits::PEM_BYTES).map_err(PemError::Read)
-}
-
-fn certificate_error(error: PemError) -> PairError {
-    PairError {
-        role: FileRole::Certificate,
-        error,
-    }
-}
-
-fn key_error(error: PemError) -> PairError {
-    PairError {
-        role: FileRole::Key,
-        error,
-    }
 }

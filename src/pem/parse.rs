@@ -50,11 +50,12 @@ pub fn parse_roots(pem: &[u8]) -> Result<RootCertStore, PemError> {
     Ok(roots)
 }
 
-/// As trust anchors all certificates that can be parsed: a bundle that others maintain may contain more.
+/// Parses the certificates as trust anchors and skips those that cannot be parsed: the cluster's CA bundle may contain
+/// others.
 ///
 /// # Errors
 /// No certificate that can be parsed.
-pub fn parse_any_roots(pem: &[u8]) -> Result<RootCertStore, PemError> {
+pub fn parse_valid_roots(pem: &[u8]) -> Result<RootCertStore, PemError> {
     reject_byte_order_mark(pem)?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).flatten());

@@ -60,8 +60,11 @@ fn chain() -> Chain {
 
 fn error_of(certificate: &str, key: &str) -> Option<(FileRole, PemError)> {
     let provider = ring::default_provider();
-    let pair = parse_pair(certificate.as_bytes(), key.as_bytes(), &provider);
-    pair.err().map(|PairError { role, error }| (role, error))
+    let pair = parse_key_pair(certificate.as_bytes(), key.as_bytes(), &provider);
+    pair.err().map(|error| match error {
+        KeyPairError::Certificate(error) => (FileRole::Certificate, error),
+        KeyPairError::Key(error) => (FileRole::Key, error),
+    })
 }
 
 #[test]
@@ -98,7 +101,7 @@ fn a_byte_order_mark_is_named() {
     }
     let expected = (FileRole::Key, PemError::ByteOrderMark);
     assert_eq!(error_of(&leaf, &format!("{BOM}{key}")), Some(expected));
-    for roots in [parse_roots, parse_any_roots] {
+    for roots in [parse_roots, parse_valid_roots] {
         let roots = roots(format!("{BOM}{ca}").as_bytes());
         assert_eq!(roots.err(), Some(PemError::ByteOrderMark));
     }
@@ -154,13 +157,13 @@ fn a_pair_error_names_the_file() {
     let provider = ring::default_provider();
     let reversed = directory.file("reversed.pem", &format!("{ca}{leaf}"));
     let key = directory.file("key.pem", &key);
-    let error = PairFiles::new(&reversed, &key).read(&provider).err();
+    let error = KeyPairFiles::new(&reversed, &key).read(&provider).err();
     let error = error.expect("an error").to_string();
     let expected = format!("{reversed}: has the certificate of the key after another one");
     assert!(error.starts_with(&expected), "{error}");
     let other = directory.file("other.pem", &chain().key);
     let leaf = directory.file("leaf.pem", &leaf);
-    let error = PairFiles::new(&leaf, &other).read(&provider).err();
+    let error = KeyPairFiles::new(&leaf, &other).read(&provider).err();
     let error = error.expect("an error").to_string();
     assert!(error.starts_with(&format!("{other}: has a key")), "{error}");
 }

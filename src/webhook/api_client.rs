@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The directory of a pod's service account.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The address of the API server, and the files of our credentials.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct ApiClient {
 
 /// The body of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Body<'b> {
+pub struct RequestBody<'b> {
     content_type: &'static str,
     json: &'b Value,
 }
@@ -45,9 +45,11 @@ struct ApiResponse {
     body: Vec<u8>,
 }
 
-/// Why a request has no response, or not the expected one.
+/// Why a request has no response, or an unexpected one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError(pub Box<str>);
+
+impl core::error::Error for ApiError {}
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,18 +57,18 @@ impl fmt::Display for ApiError {
     }
 }
 
-impl<'b> Body<'b> {
+impl<'b> RequestBody<'b> {
     /// A whole object.
-    pub fn json(json: &'b Value) -> Body<'b> {
-        Body {
+    pub fn json(json: &'b Value) -> RequestBody<'b> {
+        RequestBody {
             content_type: "application/json",
             json,
         }
     }
 
     /// A JSON Patch (RFC 6902).
-    pub fn json_patch(json: &'b Value) -> Body<'b> {
-        Body {
+    pub fn json_patch(json: &'b Value) -> RequestBody<'b> {
+        RequestBody {
             content_type: "application/json-patch+json",
             json,
         }
@@ -79,7 +81,7 @@ fn error(why: impl Into<Box<str>>) -> ApiError {
 
 /// The namespace of this pod.
 pub fn own_namespace() -> Option<Box<str>> {
-    let bytes = pem::read_file(&account_file("namespace"), limits::PEM_BYTES).ok()?;
+    let bytes = pem::read_file(&service_account_file("namespace"), limits::PEM_BYTES).ok()?;
     Some(core::str::from_utf8(&bytes).ok()?.trim().into())
 }
 
@@ -87,8 +89,8 @@ impl ApiClient {
     /// A client of the given API server, or else of the one in a pod's environment; `None` outside of a cluster.
     ///
     /// # Errors
-    /// When the given URL is malformed.
-    pub fn find(
+    /// The given URL is malformed.
+    pub fn from_options(
         api: &ApiServer,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<ApiClient>, ApiError> {
@@ -111,7 +113,7 @@ impl ApiClient {
         };
         let path = |given: &Option<Box<str>>, name: &str| {
             let given = given.clone();
-            given.unwrap_or_else(|| account_file(name))
+            given.unwrap_or_else(|| service_account_file(name))
         };
         Ok(Some(ApiClient {
             host,
@@ -124,16 +126,17 @@ impl ApiClient {
     /// Sends a request. Returns the status code and the JSON of the response, null if it has no body.
     ///
     /// # Errors
-    /// Why there is no response.
+    /// No usable token or CA, no connection, no response in time, or a malformed response.
     pub async fn send(
         &self,
         method: &str,
         path: &str,
-        body: Option<Body<'_>>,
+        body: Option<RequestBody<'_>>,
     ) -> Result<(u16, Value), ApiError> {
+        let (config, request) = (self.config()?, self.encode_request(method, path, body)?);
         let deadline = Instant::now() + limits::API_TIME;
         let seconds = limits::API_TIME.as_secs();
-        timeout_at(deadline, self.exchange(method, path, body))
+        timeout_at(deadline, self.exchange(config, &request))
             .await
             .unwrap_or_else(|| Err(error(format!("no response within {seconds} s"))))
             .map_err(|ApiError(why)| {
@@ -141,7 +144,7 @@ impl ApiClient {
             })
     }
 
-    /// `host[:port]` for `Host` and error texts.
+    /// `HOST:PORT` for the field `Host` and error texts, an IPv6 address in brackets.
     fn authority(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
@@ -151,14 +154,12 @@ impl ApiClient {
 
     async fn exchange(
         &self,
-        method: &str,
-        path: &str,
-        body: Option<Body<'_>>,
+        config: ClientConfig,
+        request: &[u8],
     ) -> Result<(u16, Value), ApiError> {
-        let mut stream = self.connect().await?;
-        let request = self.request(method, path, body)?;
+        let mut stream = self.connect(config).await?;
         let failed = |why: std::io::Error| error(why.to_string());
-        write_all(&mut stream, &request).await.map_err(failed)?;
+        write_all(&mut stream, request).await.map_err(failed)?;
         let (buffer, mut response) = (ReadBuffer::new(), Vec::new());
         loop {
             let len = response.len();
@@ -168,7 +169,7 @@ impl ApiClient {
             read.map_err(failed)?;
             let is_end = response.len() == len;
             if let Some(response) = parse_response(&response, is_end)? {
-                return Ok((response.status, parse_json(&response.body)?));
+                return Ok((response.status, response.json()?));
             }
             if is_end {
                 return Err(error("the response is truncated"));
@@ -176,11 +177,11 @@ impl ApiClient {
         }
     }
 
-    fn request(
+    fn encode_request(
         &self,
         method: &str,
         path: &str,
-        body: Option<Body<'_>>,
+        body: Option<RequestBody<'_>>,
     ) -> Result<Vec<u8>, ApiError> {
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n\
@@ -210,28 +211,27 @@ impl ApiClient {
     }
 
     /// Resolving a name blocks the only thread. In a pod the host is an address.
-    async fn connect(&self) -> Result<TlsStream<Async<TcpStream>>, ApiError> {
+    async fn connect(&self, config: ClientConfig) -> Result<TlsStream<Async<TcpStream>>, ApiError> {
         let failed = |why: std::io::Error| error(why.to_string());
-        let config = self.config()?;
         let name = ServerName::try_from(self.host.to_string())
             .map_err(|_| error("its host is neither a name nor an address"))?;
         let addrs = (&*self.host, self.port).to_socket_addrs().map_err(failed)?;
-        let mut last = error("its name does not resolve");
+        let mut last_error = error("its name does not resolve");
         for addr in addrs {
             match Async::<TcpStream>::connect(addr).await {
                 Ok(socket) => {
                     let connector = TlsConnector::from(Arc::new(config));
                     return connector.connect(name, socket).await.map_err(failed);
                 }
-                Err(why) => last = failed(why),
+                Err(why) => last_error = failed(why),
             }
         }
-        Err(last)
+        Err(last_error)
     }
 
     fn config(&self) -> Result<ClientConfig, ApiError> {
         let path = &self.ca_path;
-        let roots = pem::parse_any_roots(&read(path)?);
+        let roots = pem::parse_valid_roots(&read(path)?);
         let roots = roots.map_err(|why| error(format!("{path}: {why}")))?;
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -245,8 +245,8 @@ fn read(path: &str) -> Result<FileBytes, ApiError> {
     read.map_err(|why| error(format!("{path}: {why}")))
 }
 
-fn account_file(name: &str) -> Box<str> {
-    [ACCOUNT, "/", name].concat().into()
+fn service_account_file(name: &str) -> Box<str> {
+    [SERVICE_ACCOUNT_DIR, "/", name].concat().into()
 }
 
 /// Host and port of `https://HOST:PORT`.
@@ -294,12 +294,23 @@ fn parse_response(bytes: &[u8], is_end: bool) -> Result<Option<ApiResponse>, Api
     }))
 }
 
-fn parse_json(body: &[u8]) -> Result<Value, ApiError> {
-    match body.is_empty() {
-        true => Ok(Value::Null),
-        false => serde_json::from_slice(body)
-            .map_err(|why| error(format!("the response is not JSON: {why}"))),
+impl ApiResponse {
+    /// The body as JSON, null if there is none.
+    fn json(&self) -> Result<Value, ApiError> {
+        if self.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&self.body).map_err(|why| {
+            let status = self.status;
+            error(format!("status {status}, and the body is not JSON: {why}"))
+        })
     }
+}
+
+/// The error of an unexpected status code, with the message of a Kubernetes `Status`.
+pub fn unexpected_status(method: &str, path: &str, status: u16, body: &Value) -> ApiError {
+    let why = body["message"].as_str().unwrap_or("no reason given");
+    error(format!("{method} {path} returned {status}: {why}"))
 }
 
 #[cfg(test)]

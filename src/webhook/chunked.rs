@@ -7,10 +7,10 @@ use crate::limits;
 #[derive(Clone, Debug)]
 pub struct ChunkedDecoder {
     state: State,
-    /// The chunk size read so far, then the rest of the chunk.
-    size: usize,
-    /// Bytes of the current line, without its end.
-    line: usize,
+    /// The chunk size read so far, then the bytes left of the chunk.
+    chunk_left: usize,
+    /// Whether the current line has a digit of the size or a byte of a trailer.
+    line_has_bytes: bool,
     /// Bytes of lines and trailers that may still follow.
     overhead_left: usize,
 }
@@ -43,8 +43,8 @@ impl ChunkedDecoder {
     pub fn new() -> ChunkedDecoder {
         ChunkedDecoder {
             state: State::Size,
-            size: 0,
-            line: 0,
+            chunk_left: 0,
+            line_has_bytes: false,
             overhead_left: limits::CHUNK_LINES_BYTES,
         }
     }
@@ -58,7 +58,7 @@ impl ChunkedDecoder {
     /// used.
     ///
     /// # Errors
-    /// When the coding is malformed.
+    /// The coding is malformed.
     pub fn feed(
         &mut self,
         bytes: &[u8],
@@ -69,12 +69,12 @@ impl ChunkedDecoder {
         while used < bytes.len() && !self.is_done() && body.len() <= max_bytes {
             if self.state == State::Data {
                 // One byte over the limit shows that it is exceeded.
-                let wanted = self.size.min(max_bytes + 1 - body.len());
+                let wanted = self.chunk_left.min(max_bytes + 1 - body.len());
                 let taken = wanted.min(bytes.len() - used);
                 body.extend_from_slice(&bytes[used..used + taken]);
                 used += taken;
-                self.size -= taken;
-                if self.size == 0 {
+                self.chunk_left -= taken;
+                if self.chunk_left == 0 {
                     self.state = State::DataCr;
                 }
             } else {
@@ -88,9 +88,9 @@ impl ChunkedDecoder {
     fn step(&mut self, byte: u8) -> Result<(), Malformed> {
         self.overhead_left = self.overhead_left.checked_sub(1).ok_or(Malformed)?;
         self.state = match (self.state, byte) {
-            (State::Size, b'\r') if self.line > 0 => State::SizeLf,
-            (State::Size, b';') if self.line > 0 => State::Extension,
-            (State::Size, _) => self.digit(byte)?,
+            (State::Size, b'\r') if self.line_has_bytes => State::SizeLf,
+            (State::Size, b';') if self.line_has_bytes => State::Extension,
+            (State::Size, _) => self.add_size_digit(byte)?,
             (State::Extension, b'\r') => State::SizeLf,
             (State::Extension, b'\n') => return Err(Malformed),
             (State::Extension, _) => State::Extension,
@@ -100,12 +100,12 @@ impl ChunkedDecoder {
             (State::Trailer, b'\r') => State::TrailerLf,
             (State::Trailer, b'\n') => return Err(Malformed),
             (State::Trailer, _) => {
-                self.line += 1;
+                self.line_has_bytes = true;
                 State::Trailer
             }
-            (State::TrailerLf, b'\n') if self.line == 0 => State::Done,
+            (State::TrailerLf, b'\n') if !self.line_has_bytes => State::Done,
             (State::TrailerLf, b'\n') => {
-                self.line = 0;
+                self.line_has_bytes = false;
                 State::Trailer
             }
             (State::SizeLf | State::DataCr | State::DataLf | State::TrailerLf, _)
@@ -114,17 +114,17 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    fn digit(&mut self, byte: u8) -> Result<State, Malformed> {
+    fn add_size_digit(&mut self, byte: u8) -> Result<State, Malformed> {
         let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
-        self.line += 1;
-        let size = self.size.checked_mul(16).ok_or(Malformed)?;
-        self.size = size + digit as usize;
+        self.line_has_bytes = true;
+        let size = self.chunk_left.checked_mul(16).ok_or(Malformed)?;
+        self.chunk_left = size + digit as usize;
         Ok(State::Size)
     }
 
     fn begin_chunk(&mut self) -> State {
-        self.line = 0;
-        match self.size {
+        self.line_has_bytes = false;
+        match self.chunk_left {
             0 => State::Trailer,
             _ => State::Data,
         }

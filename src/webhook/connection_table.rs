@@ -104,12 +104,12 @@ impl ConnectionTable {
     /// Number of connections in this phase.
     pub fn count_in(&self, phase: Phase) -> usize {
         let connections = self.connections.borrow();
-        let same = |connection: &&Connection| connection.phase == phase;
-        connections.values().filter(same).count()
+        let is_in_phase = |connection: &&Connection| connection.phase == phase;
+        connections.values().filter(is_in_phase).count()
     }
 
     /// Number of connections evicted so far.
-    pub fn evicted(&self) -> u64 {
+    pub fn evicted_count(&self) -> u64 {
         self.evicted.get()
     }
 
@@ -119,29 +119,29 @@ impl ConnectionTable {
             match self.oldest_in(Phase::Handshake) {
                 Some((_, since)) => {
                     let stale = since + limits::WEBHOOK_HANDSHAKE_STALE;
-                    timeout_at(stale, self.changed()).await;
+                    timeout_at(stale, self.wait_for_change()).await;
                 }
-                None => self.changed().await,
+                None => self.wait_for_change().await,
             }
         }
     }
 
     fn has_slot(&self) -> bool {
-        self.count() < self.capacity && !self.are_handshakes_full()
+        self.count() < self.capacity && !self.is_handshake_limit_reached()
     }
 
-    fn are_handshakes_full(&self) -> bool {
+    fn is_handshake_limit_reached(&self) -> bool {
         self.count_in(Phase::Handshake) >= limits::WEBHOOK_HANDSHAKES
     }
 
-    /// Evicts a stale handshake; or else, unless the limit of handshakes is what is full, the oldest unfinished head; or
-    /// else the connection that is idle longest. Heads go first because the API server's connection is idle between two
-    /// pods. Returns whether one was evicted.
+    /// Evicts one connection and returns whether there was one. Order: a stale handshake, the oldest unfinished head, the
+    /// longest idle connection. If the handshake limit is reached, only a stale handshake helps. Heads go before idle
+    /// connections because the API server's connection is idle between reviews.
     fn evict_one(&self) -> bool {
         let stale = self
             .oldest_in(Phase::Handshake)
             .filter(|(_, since)| since.elapsed() >= limits::WEBHOOK_HANDSHAKE_STALE);
-        let without_request = || match self.are_handshakes_full() {
+        let without_request = || match self.is_handshake_limit_reached() {
             true => None,
             false => self
                 .oldest_in(Phase::Head)
@@ -158,13 +158,14 @@ impl ConnectionTable {
 
     fn oldest_in(&self, phase: Phase) -> Option<(ConnectionId, Instant)> {
         let connections = self.connections.borrow();
-        let same = connections.iter().filter(|(_, c)| c.phase == phase);
-        same.map(|(id, connection)| (*id, connection.since))
+        let in_phase = connections.iter().filter(|(_, c)| c.phase == phase);
+        in_phase
+            .map(|(id, connection)| (*id, connection.since))
             .min_by_key(|(_, since)| *since)
     }
 
     /// Closes every connection that has not begun a request.
-    pub fn close_idle(&self) {
+    pub fn close_without_request(&self) {
         let mut closed = Vec::new();
         let mut connections = self.connections.borrow_mut();
         connections.retain(|_, connection| {
@@ -184,12 +185,12 @@ impl ConnectionTable {
     /// Waits until there is no connection.
     pub async fn wait_until_empty(&self) {
         while self.count() > 0 {
-            self.changed().await;
+            self.wait_for_change().await;
         }
     }
 
     /// Waits until a connection ends or changes its phase.
-    async fn changed(&self) {
+    async fn wait_for_change(&self) {
         let mut is_first_poll = true;
         poll_fn(|cx| {
             if !core::mem::replace(&mut is_first_poll, false) {

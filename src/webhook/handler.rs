@@ -27,16 +27,36 @@ struct ReceivedBody {
     _permit: BytePermit,
 }
 
-/// Why a body was not received.
-enum BodyError {
+/// Why a head or a body was not received.
+enum ReceiveError {
+    /// The client gets this response.
     Http(HttpError),
+    /// No response can be sent.
     Stream(io::Error),
+}
+
+impl From<HttpError> for ReceiveError {
+    fn from(error: HttpError) -> ReceiveError {
+        ReceiveError::Http(error)
+    }
+}
+
+impl From<io::Error> for ReceiveError {
+    fn from(error: io::Error) -> ReceiveError {
+        ReceiveError::Stream(error)
+    }
+}
+
+impl From<io::ErrorKind> for ReceiveError {
+    fn from(kind: io::ErrorKind) -> ReceiveError {
+        ReceiveError::Stream(kind.into())
+    }
 }
 
 /// Handles one request, whose first bytes are in `received`. Bytes of the next request stay there.
 ///
 /// # Errors
-/// The stream's, after which no response can be sent.
+/// The I/O error of the stream. No response can be sent after it.
 pub async fn handle(
     state: &ServerState,
     stream: &mut ServerStream,
@@ -49,12 +69,13 @@ pub async fn handle(
         received,
         began: Instant::now(),
     };
-    match handler.receive_head().await? {
+    match handler.receive_head().await {
         Ok(request) => {
             state.connections.set_phase(id, Phase::Busy);
             handler.respond(request).await
         }
-        Err(error) => {
+        Err(ReceiveError::Stream(error)) => Err(error),
+        Err(ReceiveError::Http(error)) => {
             state.log_error_response(error.status(), &error);
             let after = AfterResponse::Linger;
             handler.send(&error.into(), BodyMode::Include, after).await
@@ -63,22 +84,16 @@ pub async fn handle(
 }
 
 impl Handler<'_> {
-    async fn receive_head(&mut self) -> io::Result<Result<Request, HttpError>> {
+    async fn receive_head(&mut self) -> Result<Request, ReceiveError> {
         let deadline = self.began + limits::WEBHOOK_HEAD_TIME;
         loop {
-            match parse_request_head(self.received) {
-                Ok(Some((request, len))) => {
-                    self.received.drain(..len);
-                    return Ok(Ok(request));
-                }
-                Ok(None) => {}
-                Err(error) => return Ok(Err(error)),
+            if let Some((request, len)) = parse_request_head(self.received)? {
+                self.received.drain(..len);
+                return Ok(request);
             }
             let len = self.received.len();
-            match timeout_at(deadline, self.receive()).await {
-                Some(result) => result?,
-                None => return Ok(Err(HttpError::SlowHead)),
-            }
+            let received = timeout_at(deadline, self.receive()).await;
+            received.ok_or(HttpError::HeadTimeout)??;
             if self.received.len() == len {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -116,8 +131,8 @@ impl Handler<'_> {
         let _in_flight = self.state.metrics.begin_review();
         let (response, is_received) = match self.receive_body(request).await {
             Ok(body) => (self.review_response(&body.bytes), true),
-            Err(BodyError::Stream(error)) => return Err(error),
-            Err(BodyError::Http(error)) => {
+            Err(ReceiveError::Stream(error)) => return Err(error),
+            Err(ReceiveError::Http(error)) => {
                 self.state.log_error_response(error.status(), &error);
                 (error.into(), false)
             }
@@ -148,21 +163,20 @@ impl Handler<'_> {
     }
 
     /// Receives the body once there is memory for it. Until then its bytes stay with the client.
-    async fn receive_body(&mut self, request: Request) -> Result<ReceivedBody, BodyError> {
+    async fn receive_body(&mut self, request: Request) -> Result<ReceivedBody, ReceiveError> {
         let max_bytes = match request.body_length {
             BodyLength::Known(bytes) if bytes > limits::REVIEW_BYTES => {
-                return Err(BodyError::Http(HttpError::LargeBody));
+                return Err(HttpError::BodyTooLarge.into());
             }
             BodyLength::Known(bytes) => bytes,
             BodyLength::Chunked => limits::REVIEW_BYTES,
         };
         let deadline = self.began + request.timeout;
         let permit = timeout_at(deadline, self.state.body_bytes.acquire(max_bytes)).await;
-        let mut permit = permit.ok_or(BodyError::Http(HttpError::Overloaded))?;
+        let mut permit = permit.ok_or(HttpError::Overloaded)?;
         if request.expects_continue && self.received.is_empty() {
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-            let written = write_all(self.stream, interim).await;
-            written.map_err(BodyError::Stream)?;
+            write_all(self.stream, interim).await?;
         }
         let deadline = deadline.min(Instant::now() + limits::WEBHOOK_BODY_TIME);
         let receiving = async {
@@ -172,9 +186,9 @@ impl Handler<'_> {
             }
         };
         let bytes = timeout_at(deadline, receiving).await;
-        let bytes = bytes.ok_or(BodyError::Http(HttpError::SlowBody))??;
+        let bytes = bytes.ok_or(HttpError::BodyTimeout)??;
         permit.shrink_to(bytes.len());
-        self.state.metrics.count_received(bytes.len());
+        self.state.metrics.count_body_bytes(bytes.len());
         Ok(ReceivedBody {
             bytes,
             _permit: permit,
@@ -182,7 +196,7 @@ impl Handler<'_> {
     }
 
     /// Reads straight into the body, so that a thousand bodies in progress are in memory once, not twice.
-    async fn receive_known(&mut self, len: usize) -> Result<Vec<u8>, BodyError> {
+    async fn receive_known(&mut self, len: usize) -> Result<Vec<u8>, ReceiveError> {
         let mut body = Vec::with_capacity(len);
         let available = self.received.len().min(len);
         body.extend(self.received.drain(..available));
@@ -196,30 +210,29 @@ impl Handler<'_> {
                 body.extend_from_slice(of_body);
                 self.received.extend_from_slice(of_next);
             };
-            let read = self.state.read_buffer.read(self.stream, append).await;
-            read.map_err(BodyError::Stream)?;
+            self.state.read_buffer.read(self.stream, append).await?;
             if body.len() == before {
-                return Err(BodyError::Stream(io::ErrorKind::UnexpectedEof.into()));
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
         Ok(body)
     }
 
-    async fn receive_chunked(&mut self) -> Result<Vec<u8>, BodyError> {
+    async fn receive_chunked(&mut self) -> Result<Vec<u8>, ReceiveError> {
         let (mut body, mut decoder) = (Vec::new(), ChunkedDecoder::new());
         loop {
             let used = decoder.feed(self.received, &mut body, limits::REVIEW_BYTES);
-            let used = used.map_err(|_| BodyError::Http(HttpError::BadChunk))?;
+            let used = used.map_err(|_| HttpError::MalformedChunk)?;
             self.received.drain(..used);
             if body.len() > limits::REVIEW_BYTES {
-                return Err(BodyError::Http(HttpError::LargeBody));
+                return Err(HttpError::BodyTooLarge.into());
             }
             if decoder.is_done() {
                 return Ok(body);
             }
-            self.receive().await.map_err(BodyError::Stream)?;
+            self.receive().await?;
             if self.received.is_empty() {
-                return Err(BodyError::Stream(io::ErrorKind::UnexpectedEof.into()));
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }

@@ -23,7 +23,7 @@ const READ_BYTES: usize = 16 * 1024;
 pub struct ReadBuffer(RefCell<Vec<u8>>);
 
 impl ReadBuffer {
-    /// A new one.
+    /// Allocates the buffer.
     pub fn new() -> ReadBuffer {
         ReadBuffer(RefCell::new(vec![0; READ_BYTES]))
     }
@@ -31,7 +31,7 @@ impl ReadBuffer {
     /// Reads once, and passes the bytes to `consume`: none at the end of the stream.
     ///
     /// # Errors
-    /// The stream's.
+    /// The I/O error of the stream.
     pub async fn read<T>(
         &self,
         stream: &mut (impl AsyncRead + Unpin),
@@ -52,7 +52,7 @@ impl ReadBuffer {
 /// Writes and flushes all bytes.
 ///
 /// # Errors
-/// The stream's.
+/// The I/O error of the stream.
 pub async fn write_all(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.flush().await

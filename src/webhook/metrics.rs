@@ -6,32 +6,24 @@ use crate::telemetry::{Counter, Histogram, StatusCounter};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
-/// Upper bounds of the duration histogram, in milliseconds; the API server waits 10 s for a review.
+/// Upper bounds of the duration histogram, in milliseconds. The API server waits for `timeoutSeconds`: 5 s in
+/// deploy/webhook.
 const BUCKETS_MS: [u32; 5] = [1, 5, 25, 100, 1000];
 
-/// Status codes counted one by one: more than the webhook answers with.
+/// Status codes that are counted separately: more than the webhook returns.
 const CODES: usize = 12;
 
 /// Bytes of the page that are written at once; no line is as long.
 const PIECE_BYTES: usize = 4096;
 
-/// Values of the label `outcome`, in the order of [`outcome_index`].
-const OUTCOMES: [&str; 5] = [
-    "patched",
-    "unchanged",
-    "skipped",
-    "failed",
-    "not_applicable",
-];
-
 /// All counters.
 #[derive(Debug)]
 pub struct Metrics {
-    outcomes: [Counter; OUTCOMES.len()],
+    outcomes: [Counter; Outcome::LABELS.len()],
     responses: RefCell<StatusCounter<CODES>>,
     durations: Histogram<{ BUCKETS_MS.len() }>,
     reviews_in_flight: Cell<usize>,
-    received_bytes: Counter,
+    body_bytes: Counter,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
     /// Reloads of the certificate's files.
@@ -43,22 +35,23 @@ pub struct Metrics {
 /// Reloads of a file that changed.
 #[derive(Debug, Default)]
 pub struct Reloads {
-    /// Its contents are used now.
+    /// The new contents are used.
     pub success: Counter,
     /// The previous contents are still used.
     pub failure: Counter,
 }
 
-/// What is measured when the page is requested.
+/// Values that are read at scrape time.
 #[derive(Clone, Copy, Debug)]
-pub struct Gauges {
+pub struct ScrapeValues {
     /// Open connections.
     pub connections: usize,
-    /// Connections closed for newer ones.
+    /// Connections evicted to accept newer ones.
     pub evicted: u64,
-    /// Bytes reserved for bodies.
-    pub body_bytes: usize,
-    /// When the certificate expires, in seconds since 1970, if there is one that says so.
+    /// Bytes reserved for request bodies.
+    pub reserved_body_bytes: usize,
+    /// Expiration time of the serving certificate as a Unix timestamp; `None` if there is no certificate, or its dates
+    /// cannot be parsed.
     pub not_after: Option<u64>,
 }
 
@@ -73,14 +66,14 @@ impl Drop for ReviewInFlight<'_> {
 }
 
 impl Metrics {
-    /// All zero.
+    /// Creates counters of zero.
     pub fn new() -> Metrics {
         Metrics {
-            outcomes: [const { Counter::new() }; OUTCOMES.len()],
+            outcomes: [const { Counter::new() }; Outcome::LABELS.len()],
             responses: RefCell::default(),
             durations: Histogram::new(BUCKETS_MS),
             reviews_in_flight: Cell::new(0),
-            received_bytes: Counter::new(),
+            body_bytes: Counter::new(),
             handshake_failures: Counter::new(),
             certificate_reloads: Reloads::default(),
             values_reloads: Reloads::default(),
@@ -94,9 +87,9 @@ impl Metrics {
         ReviewInFlight(in_flight)
     }
 
-    /// Counts an answered review, and how long that took from its last byte.
+    /// Counts a review and the time to process it.
     pub fn count_review(&self, outcome: &Outcome, duration: Duration) {
-        self.outcomes[outcome_index(outcome)].increment();
+        self.outcomes[outcome.label_index()].increment();
         self.durations.observe(duration);
     }
 
@@ -105,19 +98,19 @@ impl Metrics {
         self.responses.borrow_mut().increment(status);
     }
 
-    /// Counts bytes of bodies.
-    pub fn count_received(&self, bytes: usize) {
-        self.received_bytes.add(bytes as u64);
+    /// Counts bytes of a request body.
+    pub fn count_body_bytes(&self, bytes: usize) {
+        self.body_bytes.add(bytes as u64);
     }
 
-    /// The page.
-    pub fn page(&self, gauges: Gauges) -> Vec<u8> {
+    /// Returns the page in Prometheus' text format.
+    pub fn page(&self, values: ScrapeValues) -> Vec<u8> {
         let (mut page, mut out, mut line) = (Vec::new(), vec![0; PIECE_BYTES], 0);
         loop {
             let mut writer = PageWriter::new(&mut out, line);
             self.write_reviews(&mut writer);
-            self.write_connections(&mut writer, gauges);
-            self.write_reloads(&mut writer, gauges);
+            self.write_connections(&mut writer, values);
+            self.write_reloads(&mut writer, values);
             let piece = writer.finish();
             if piece.bytes == 0 {
                 return page;
@@ -129,33 +122,34 @@ impl Metrics {
 
     fn write_reviews(&self, page: &mut PageWriter<'_>) {
         let name = "probelet_webhook_reviews_total";
-        page.family(name, Kind::Counter, "Answered reviews, by outcome.");
-        for (outcome, counter) in OUTCOMES.iter().zip(&self.outcomes) {
+        page.family(name, Kind::Counter, "Reviews with a response, by outcome.");
+        for (outcome, counter) in Outcome::LABELS.iter().zip(&self.outcomes) {
             page.sample(name, &[("outcome", outcome)], &counter.get());
         }
         let name = "probelet_webhook_review_duration_seconds";
-        let help = "Time from the end of a review to its answer.";
+        let help = "Time to process a received review, without network transfer.";
         page.histogram(name, help, &self.durations);
         let name = "probelet_webhook_reviews_in_flight";
         let in_flight = self.reviews_in_flight.get();
         page.single(name, Kind::Gauge, "Reviews in flight.", &in_flight);
-        let name = "probelet_webhook_received_bytes_total";
-        let bytes = self.received_bytes.get();
-        page.single(name, Kind::Counter, "Bytes of reviews received.", &bytes);
+        let name = "probelet_webhook_request_body_bytes_total";
+        let bytes = self.body_bytes.get();
+        let help = "Bytes of request bodies received by /inject.";
+        page.single(name, Kind::Counter, help, &bytes);
     }
 
-    fn write_connections(&self, page: &mut PageWriter<'_>, gauges: Gauges) {
+    fn write_connections(&self, page: &mut PageWriter<'_>, values: ScrapeValues) {
         let name = "probelet_webhook_responses_total";
         page.family(name, Kind::Counter, "HTTP responses, by status code.");
         page.status_codes(name, None, &self.responses.borrow());
-        let name = "probelet_webhook_body_bytes";
-        let help = "Bytes reserved for the bodies of reviews in flight.";
-        page.single(name, Kind::Gauge, help, &gauges.body_bytes);
+        let name = "probelet_webhook_reserved_body_bytes";
+        let help = "Memory reserved for request bodies, in bytes.";
+        page.single(name, Kind::Gauge, help, &values.reserved_body_bytes);
         let name = "probelet_webhook_open_connections";
-        page.single(name, Kind::Gauge, "Open connections.", &gauges.connections);
+        page.single(name, Kind::Gauge, "Open connections.", &values.connections);
         let name = "probelet_webhook_evicted_connections_total";
-        let help = "Connections closed for newer ones.";
-        page.single(name, Kind::Counter, help, &gauges.evicted);
+        let help = "Connections evicted to accept newer ones.";
+        page.single(name, Kind::Counter, help, &values.evicted);
         let name = "probelet_webhook_tls_handshake_failures_total";
         let failures = self.handshake_failures.get();
         page.single(
@@ -166,16 +160,16 @@ impl Metrics {
         );
     }
 
-    fn write_reloads(&self, page: &mut PageWriter<'_>, gauges: Gauges) {
+    fn write_reloads(&self, page: &mut PageWriter<'_>, values: ScrapeValues) {
         let name = "probelet_webhook_certificate_reloads_total";
         let help = "Reloads of a changed certificate, by result.";
         self.certificate_reloads.write(page, name, help);
         let name = "probelet_webhook_values_reloads_total";
         let help = "Reloads of changed values of the ConfigMap, by result.";
         self.values_reloads.write(page, name, help);
-        if let Some(not_after) = &gauges.not_after {
+        if let Some(not_after) = &values.not_after {
             let name = "probelet_webhook_certificate_expiration_timestamp_seconds";
-            let help = "When the certificate expires, in seconds since 1970.";
+            let help = "Expiration time of the serving certificate, as a Unix timestamp.";
             page.single(name, Kind::Gauge, help, not_after);
         }
     }
@@ -186,34 +180,5 @@ impl Reloads {
         page.family(name, Kind::Counter, help);
         page.sample(name, &[("result", &"success")], &self.success.get());
         page.sample(name, &[("result", &"failure")], &self.failure.get());
-    }
-}
-
-fn outcome_index(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Patched(_) => 0,
-        Outcome::Unchanged(_) => 1,
-        Outcome::Skipped(_) => 2,
-        Outcome::Failed(_) => 3,
-        Outcome::NotApplicable => 4,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_outcome_has_the_label_that_the_log_has() {
-        let outcomes = [
-            Outcome::Patched("".into()),
-            Outcome::Unchanged("".into()),
-            Outcome::Skipped("".into()),
-            Outcome::Failed("".into()),
-            Outcome::NotApplicable,
-        ];
-        for outcome in &outcomes {
-            assert_eq!(OUTCOMES[outcome_index(outcome)], outcome.as_str());
-        }
     }
 }

@@ -14,12 +14,12 @@
 //! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
 //! | `api_client`   | requests to the API server |
 //! | `refresher`    | refreshes the self-signed certificate and the cluster's version |
-//! | `options`      | what the command line passes in, and why serving could not begin |
+//! | `options`      | the options from the command line, and errors that prevent the start |
 //! | `settings`     | flags and the mounted ConfigMap |
 //! | `metrics`      | counters and their page |
 //!
-//! One thread. Every pod is allowed: one that cannot be injected comes back without a patch and with a warning, and its
-//! probes work as they would without the webhook.
+//! One thread. Every pod is allowed: one that cannot be injected gets a warning instead of a patch, and its probes work as
+//! they would without the webhook.
 
 mod api_client;
 mod chunked;
@@ -48,6 +48,6 @@ pub use chunked::ChunkedDecoder;
 #[doc(hidden)]
 pub use request_head::parse_request_head;
 
-pub use options::{ApiServer, CertSource, Error, Options, SelfSignedNames};
-pub use review::{Outcome, ReviewError, Reviewed, review};
+pub use options::{ApiServer, CertSource, Options, SelfSignedNames, StartError};
+pub use review::{Outcome, ReviewError, ReviewResult, review};
 pub use server::run;

@@ -1,4 +1,4 @@
-//! The options of the webhook, and why serving could not begin.
+//! Options of the webhook, and errors that prevent its start.
 
 use crate::config::{Listen, ListenError};
 use crate::inject::values::Values;
@@ -10,7 +10,7 @@ use std::io;
 /// The options of the webhook.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The address and port; port 0 is any free one, which the log has.
+    /// The address and port. Port 0 selects a free port; `msg=listening` logs it.
     pub listen: Listen,
     /// The source of the serving certificate.
     pub certificate: CertSource,
@@ -23,15 +23,20 @@ pub struct Options {
     pub api_server: ApiServer,
     /// Level and format of the log.
     pub log: LogSettings,
-    /// Keep serving for this long after SIGTERM, until no endpoint leads here.
+    /// Keep serving for this long after SIGTERM, until clients no longer have this endpoint.
     pub shutdown_delay: Duration,
 }
 
 /// The source of the serving certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertSource {
-    /// Files of the certificate, followed by its intermediates, and of its key. They are reloaded when they change.
-    Files([Box<str>; 2]),
+    /// Files that are reloaded when they change.
+    Files {
+        /// The certificate, followed by its intermediates.
+        certificate: Box<str>,
+        /// Its key.
+        key: Box<str>,
+    },
     /// Generated, stored in a Secret, and its CA published in the webhook's configuration.
     SelfSigned(SelfSignedNames),
 }
@@ -46,10 +51,10 @@ pub struct SelfSignedNames {
     /// The Secret.
     pub secret: Box<str>,
     /// The MutatingWebhookConfiguration.
-    pub webhook: Box<str>,
+    pub webhook_configuration: Box<str>,
 }
 
-/// The API server and the credentials for it. What is absent is the pod's own.
+/// The API server and the credentials for it. Absent members come from the pod's service account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiServer {
     /// `https://HOST:PORT`
@@ -60,10 +65,10 @@ pub struct ApiServer {
     pub token: Option<Box<str>>,
 }
 
-/// Why serving could not begin.
+/// An error that prevents the start.
 #[derive(Debug)]
-pub enum Error {
-    /// The kernel refused a resource, which is named.
+pub enum StartError {
+    /// The kernel refused this resource.
     Kernel(&'static str, io::Error),
     /// The listener could not be bound.
     Listen(ListenError),
@@ -75,12 +80,16 @@ pub enum Error {
     Api(Box<str>),
 }
 
-impl fmt::Display for Error {
+impl core::error::Error for StartError {}
+
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Kernel(what, error) => write!(f, "{what}: {error}"),
-            Error::Listen(error) => error.fmt(f),
-            Error::Certificate(why) | Error::Values(why) | Error::Api(why) => f.write_str(why),
+            StartError::Kernel(what, error) => write!(f, "cannot create the {what}: {error}"),
+            StartError::Listen(error) => error.fmt(f),
+            StartError::Certificate(why) | StartError::Values(why) | StartError::Api(why) => {
+                f.write_str(why)
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Refreshes what the API server decides while the webhook runs: the cluster's version, and the self-signed
-//! certificate that replicas share.
+//! Refreshes, while the webhook runs, the cluster's version and the self-signed certificate that replicas share.
 
-use super::api_client::{ApiClient, ApiError};
+use super::api_client::{ApiClient, ApiError, unexpected_status};
 use super::secret_cert_store::SecretCertStore;
 use super::self_signed::CertBundle;
 use super::server_state::ServerState;
@@ -42,7 +41,7 @@ struct Rotation {
 #[derive(Default)]
 struct ErrorFilter(Option<ApiError>);
 
-/// Doubles up to a limit.
+/// A delay that doubles up to a limit.
 struct Backoff(Duration);
 
 impl Rotation {
@@ -108,8 +107,8 @@ impl Refresher {
         }
     }
 
-    /// Requests the version once, and the certificate until there is one.
-    pub async fn start(&self) {
+    /// Requests the cluster's version once, and retries until there is a certificate.
+    pub async fn wait_until_ready(&self) {
         self.refresh_version().await;
         let Some(store) = &self.store else {
             return;
@@ -182,8 +181,11 @@ impl Refresher {
             return Err(ApiError(why.into()));
         };
         let (status, body) = client.send("GET", "/version", None).await?;
+        if status != 200 {
+            return Err(unexpected_status("GET", "/version", status, &body));
+        }
         Version::read(&body)
-            .ok_or_else(|| ApiError(format!("GET /version returned {status}: {body}").into()))
+            .ok_or_else(|| ApiError("GET /version returned no major and minor version".into()))
     }
 
     fn log_version_failure(&self, error: &ApiError) {
@@ -230,7 +232,7 @@ impl Refresher {
                 self.state.set_cert(cert);
                 self.rotation.borrow_mut().current = Some(bundle);
             }
-            Err(wrong) => self.state.record_certificate_failure(&wrong.error),
+            Err(error) => self.state.record_certificate_failure(&error),
         }
     }
 }

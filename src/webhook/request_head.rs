@@ -61,20 +61,34 @@ struct Fields<'b> {
 /// Parses a head, and returns it with its number of bytes; `None` if it is not complete.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The head is malformed or too large.
 pub fn parse_request_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, HttpError> {
     let parsed = RequestParser::new().parse(bytes);
-    match parsed.map_err(http_error)? {
+    match parsed? {
         Some(head) => Ok(Some((from_parsed_head(&head, bytes)?, head.len()))),
         None => Ok(None),
     }
 }
 
-fn http_error(error: RequestError) -> HttpError {
-    match error {
-        RequestError::ContentLength | RequestError::SecondContentLength => HttpError::BadLength,
-        error if error.is_too_large() => HttpError::LargeHead,
-        _ => HttpError::BadHead,
+impl From<RequestError> for HttpError {
+    fn from(error: RequestError) -> HttpError {
+        match error {
+            RequestError::TooManyBytes | RequestError::TooManyFields => HttpError::HeadTooLarge,
+            RequestError::ContentLength | RequestError::SecondContentLength => {
+                HttpError::InvalidBodyLength
+            }
+            RequestError::Method
+            | RequestError::Target
+            | RequestError::Version
+            | RequestError::LineEnd
+            | RequestError::Folded
+            | RequestError::FieldName
+            | RequestError::SpaceBeforeColon
+            | RequestError::FieldValue
+            | RequestError::NoHost
+            | RequestError::SecondHost
+            | RequestError::Host => HttpError::MalformedHead,
+        }
     }
 }
 
@@ -137,11 +151,11 @@ fn route(line: &RequestLine<'_>, fields: Fields<'_>) -> Route {
     let path = line.target.split('?').next().unwrap_or_default();
     match (path, line.method) {
         ("/inject", "POST") if fields.is_json() => Route::Inject,
-        ("/inject", "POST") => Route::Error(HttpError::NotJson),
-        ("/inject", _) => Route::Error(HttpError::OnlyPost),
+        ("/inject", "POST") => Route::Error(HttpError::UnsupportedMediaType),
+        ("/inject", _) => Route::Error(HttpError::PostRequired),
         ("/healthz", "GET" | "HEAD") => Route::Health,
         ("/metrics", "GET" | "HEAD") => Route::Metrics,
-        ("/healthz" | "/metrics", _) => Route::Error(HttpError::OnlyGet),
+        ("/healthz" | "/metrics", _) => Route::Error(HttpError::GetRequired),
         _ => Route::Error(HttpError::NotFound),
     }
 }
@@ -168,7 +182,7 @@ fn body_length(fields: Fields<'_>, is_http_1_1: bool) -> Result<BodyLength, Http
         (None, Some(coding), None) if is_http_1_1 && coding.eq_ignore_ascii_case(b"chunked") => {
             Ok(BodyLength::Chunked)
         }
-        (None, Some(_), _) | (Some(_), Some(_), _) => Err(HttpError::BadLength),
+        (None, Some(_), _) | (Some(_), Some(_), _) => Err(HttpError::InvalidBodyLength),
     }
 }
 

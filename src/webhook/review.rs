@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
-/// An answered review.
+/// The result of a review.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reviewed {
-    /// The AdmissionReview to send back, as JSON.
-    pub answer: Vec<u8>,
+pub struct ReviewResult {
+    /// The AdmissionReview with the response, as JSON.
+    pub response_body: Vec<u8>,
     /// The pod's name, or what its name is generated from.
     pub pod: Box<str>,
     /// Its namespace.
@@ -26,7 +26,7 @@ pub struct Reviewed {
 /// The result for the pod of a review. It is allowed in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The answer has a patch: what it does.
+    /// The response has a patch: what it does.
     Patched(Box<str>),
     /// It needs no patch: why.
     Unchanged(Box<str>),
@@ -39,15 +39,29 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The value of `outcome` in log lines and metrics.
-    pub fn as_str(&self) -> &'static str {
+    /// The values of `outcome` in log lines and metrics.
+    pub const LABELS: [&str; 5] = [
+        "patched",
+        "unchanged",
+        "skipped",
+        "failed",
+        "not_applicable",
+    ];
+
+    /// The index of its label in [`Self::LABELS`].
+    pub fn label_index(&self) -> usize {
         match self {
-            Outcome::Patched(_) => "patched",
-            Outcome::Unchanged(_) => "unchanged",
-            Outcome::Skipped(_) => "skipped",
-            Outcome::Failed(_) => "failed",
-            Outcome::NotApplicable => "not_applicable",
+            Outcome::Patched(_) => 0,
+            Outcome::Unchanged(_) => 1,
+            Outcome::Skipped(_) => 2,
+            Outcome::Failed(_) => 3,
+            Outcome::NotApplicable => 4,
         }
+    }
+
+    /// Its label.
+    pub fn label(&self) -> &'static str {
+        Self::LABELS[self.label_index()]
     }
 
     /// What the patch does, or why there is none.
@@ -62,20 +76,22 @@ impl Outcome {
     }
 }
 
-/// Why a body is not a review that can be answered.
+/// Why a body is not a valid review of a supported version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReviewError {
     /// More values than `limits::REVIEW_VALUES`.
     TooManyValues,
     /// Not JSON: serde_json's error.
     NotJson(Box<str>),
-    /// Of this `kind`.
-    OtherKind(Box<str>),
-    /// A review of this `apiVersion`.
-    OtherVersion(Box<str>),
+    /// The document has this `kind`.
+    UnexpectedKind(Box<str>),
+    /// The review has this `apiVersion`.
+    UnsupportedVersion(Box<str>),
     /// This member is missing or of another type.
     Missing(&'static str),
 }
+
+impl core::error::Error for ReviewError {}
 
 impl fmt::Display for ReviewError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,11 +102,11 @@ impl fmt::Display for ReviewError {
                 limits::REVIEW_VALUES
             ),
             ReviewError::NotJson(why) => write!(f, "the body is not JSON: {why}"),
-            ReviewError::OtherKind(kind) => write!(
+            ReviewError::UnexpectedKind(kind) => write!(
                 f,
                 "the body is of kind {kind}: send an AdmissionReview of {API_VERSION}"
             ),
-            ReviewError::OtherVersion(version) => write!(
+            ReviewError::UnsupportedVersion(version) => write!(
                 f,
                 "the review is of version {version}: send {API_VERSION}, and name v1 alone in the webhook's \
                  admissionReviewVersions"
@@ -103,15 +119,15 @@ impl fmt::Display for ReviewError {
     }
 }
 
-/// Answers a review. Every object is allowed: other operations without a patch, and a pod that cannot be injected
-/// without a patch and with a warning. No pod is to fail because of us.
+/// Answers a review. Every object is allowed. Other operations get no patch. A pod that cannot be injected gets a warning
+/// instead of a patch: the webhook must not block pods.
 ///
 /// # Errors
-/// Why the body is not a review that can be answered.
-pub fn review(body: &[u8], settings: &Settings) -> Result<Reviewed, ReviewError> {
+/// The body is not a valid review of a supported version.
+pub fn review(body: &[u8], settings: &Settings) -> Result<ReviewResult, ReviewError> {
     let request = AdmissionRequest::parse(body)?;
     if !request.is_pod_creation() {
-        return Ok(request.answer(Outcome::NotApplicable, None, &[]));
+        return Ok(request.respond(Outcome::NotApplicable, None, &[]));
     }
     let Some(pod @ Value::Object(_)) = request.fields.get("object") else {
         return Err(ReviewError::Missing("request.object"));
@@ -122,12 +138,12 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<Reviewed, ReviewError>
     if container_count(pod) > limits::REVIEW_CONTAINERS {
         let most = limits::REVIEW_CONTAINERS;
         let why = format!("it has more than {most} containers: split it into several pods");
-        return Ok(request.answer_failure(why.into(), Vec::new()));
+        return Ok(request.respond_not_injected(why.into(), Vec::new()));
     }
     let reports = inject::resources(pod, pod, Task::Inject, settings);
     Ok(match reports.into_iter().next() {
-        Some(report) => request.answer_report(report),
-        None => request.answer(Outcome::NotApplicable, None, &[]),
+        Some(report) => request.respond_with_report(report),
+        None => request.respond(Outcome::NotApplicable, None, &[]),
     })
 }
 
@@ -153,11 +169,11 @@ impl AdmissionRequest {
         })
     }
 
-    fn string(&self, key: &str) -> Option<&str> {
+    fn string_member(&self, key: &str) -> Option<&str> {
         self.fields.get(key)?.as_str()
     }
 
-    fn metadata(&self, key: &str) -> Option<&str> {
+    fn metadata_string(&self, key: &str) -> Option<&str> {
         self.fields
             .get("object")?
             .get("metadata")?
@@ -172,12 +188,12 @@ impl AdmissionRequest {
             && resource["version"] == "v1"
             && resource["resource"] == "pods";
         let has_subresource = self
-            .string("subResource")
+            .string_member("subResource")
             .is_some_and(|name| !name.is_empty());
-        is_pod && !has_subresource && self.string("operation") == Some("CREATE")
+        is_pod && !has_subresource && self.string_member("operation") == Some("CREATE")
     }
 
-    fn answer_report(&self, report: Report) -> Reviewed {
+    fn respond_with_report(&self, report: Report) -> ReviewResult {
         let warnings = report.warnings;
         let (outcome, patch) = match report.verdict {
             Verdict::Edited {
@@ -191,17 +207,22 @@ impl AdmissionRequest {
             Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
             Verdict::Skipped(why) => (Outcome::Skipped(why), None),
             Verdict::NoPods => (Outcome::NotApplicable, None),
-            Verdict::Refused(why) => return self.answer_failure(why, warnings),
+            Verdict::Refused(why) => return self.respond_not_injected(why, warnings),
         };
-        self.answer(outcome, patch, &warnings)
+        self.respond(outcome, patch, &warnings)
     }
 
-    fn answer_failure(&self, why: Box<str>, mut warnings: Vec<Box<str>>) -> Reviewed {
+    fn respond_not_injected(&self, why: Box<str>, mut warnings: Vec<Box<str>>) -> ReviewResult {
         warnings.insert(0, format!("not injected: {why}").into());
-        self.answer(Outcome::Failed(why), None, &warnings)
+        self.respond(Outcome::Failed(why), None, &warnings)
     }
 
-    fn answer(&self, outcome: Outcome, patch: Option<Value>, warnings: &[Box<str>]) -> Reviewed {
+    fn respond(
+        &self,
+        outcome: Outcome,
+        patch: Option<Value>,
+        warnings: &[Box<str>],
+    ) -> ReviewResult {
         let mut response = json!({"uid": self.uid, "allowed": true});
         if let Some(patch) = patch {
             response["patchType"] = "JSONPatch".into();
@@ -211,20 +232,20 @@ impl AdmissionRequest {
         if !warnings.is_empty() {
             response["warnings"] = warnings.into();
         }
-        let answer =
+        let review =
             json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response});
-        Reviewed {
-            answer: answer.to_string().into(),
+        ReviewResult {
+            response_body: review.to_string().into(),
             pod: self
-                .metadata("name")
-                .or_else(|| self.string("name"))
+                .metadata_string("name")
+                .or_else(|| self.string_member("name"))
                 .filter(|name| !name.is_empty())
-                .or_else(|| self.metadata("generateName"))
+                .or_else(|| self.metadata_string("generateName"))
                 .unwrap_or_default()
                 .into(),
             namespace: self
-                .string("namespace")
-                .or_else(|| self.metadata("namespace"))
+                .string_member("namespace")
+                .or_else(|| self.metadata_string("namespace"))
                 .unwrap_or_default()
                 .into(),
             outcome,
@@ -233,16 +254,16 @@ impl AdmissionRequest {
 }
 
 fn parse_review(body: &[u8]) -> Result<Value, ReviewError> {
-    if max_values(body) > limits::REVIEW_VALUES {
+    if value_count_bound(body) > limits::REVIEW_VALUES {
         return Err(ReviewError::TooManyValues);
     }
     let document: Value = serde_json::from_slice(body)
         .map_err(|error| ReviewError::NotJson(error.to_string().into()))?;
     if document["kind"] != "AdmissionReview" {
-        return Err(ReviewError::OtherKind(abbreviated(&document["kind"])));
+        return Err(ReviewError::UnexpectedKind(abbreviated(&document["kind"])));
     }
     if document["apiVersion"] != API_VERSION {
-        return Err(ReviewError::OtherVersion(abbreviated(
+        return Err(ReviewError::UnsupportedVersion(abbreviated(
             &document["apiVersion"],
         )));
     }
@@ -251,7 +272,7 @@ fn parse_review(body: &[u8]) -> Result<Value, ReviewError> {
 
 /// An upper bound of the number of JSON values: one, and one for each bracket and comma outside of strings. It bounds
 /// memory before the body is parsed.
-fn max_values(body: &[u8]) -> usize {
+fn value_count_bound(body: &[u8]) -> usize {
     let (mut count, mut in_string, mut escaped) = (1, false, false);
     for byte in body {
         match byte {

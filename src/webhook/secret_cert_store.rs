@@ -1,10 +1,10 @@
 //! Shares the self-signed certificate between replicas: a Secret holds it, and the `caBundle` of the
 //! MutatingWebhookConfiguration its CA.
 
-use super::api_client::{ApiClient, ApiError, Body, own_namespace};
-use super::options::{Error, SelfSignedNames};
+use super::api_client::{ApiClient, ApiError, RequestBody, own_namespace, unexpected_status};
+use super::options::{SelfSignedNames, StartError};
 use super::self_signed::CertBundle;
-use super::validity::Seconds;
+use super::validity::UnixSeconds;
 use crate::limits;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,8 +17,8 @@ pub struct SecretCertStore {
     client: Rc<ApiClient>,
     /// `SERVICE.NAMESPACE.svc`, the name that the API server verifies.
     dns_name: String,
-    secret: Box<str>,
-    secrets_path: String,
+    secret_name: Box<str>,
+    secret_collection_path: String,
     secret_path: String,
     configuration_path: String,
 }
@@ -27,46 +27,58 @@ impl SecretCertStore {
     /// Builds the paths of the objects.
     ///
     /// # Errors
-    /// When a name is missing or malformed.
-    pub fn new(client: Rc<ApiClient>, names: &SelfSignedNames) -> Result<SecretCertStore, Error> {
+    /// A name is missing or malformed.
+    pub fn new(
+        client: Rc<ApiClient>,
+        names: &SelfSignedNames,
+    ) -> Result<SecretCertStore, StartError> {
         let namespace = names.namespace.clone().or_else(own_namespace);
         let namespace = namespace.ok_or_else(|| {
-            Error::Api("the namespace of the Service is unknown: write --namespace NAME".into())
+            StartError::Api(
+                "the namespace of the Service is unknown: write --namespace NAME".into(),
+            )
         })?;
-        let all = [&names.service, &namespace, &names.secret, &names.webhook];
-        if let Some(wrong) = all.into_iter().find(|name| !is_object_name(name)) {
-            let why = format!("{wrong:?} is not a name: write lower-case letters, digits, - and .");
-            return Err(Error::Api(why.into()));
+        let all = [
+            ("--service", &names.service),
+            ("--namespace", &namespace),
+            ("--secret", &names.secret),
+            ("--webhook", &names.webhook_configuration),
+        ];
+        if let Some((flag, wrong)) = all.into_iter().find(|(_, name)| !is_object_name(name)) {
+            let why = format!(
+                "{flag} {wrong:?} is not the name of an object: write lower-case letters, digits, - and ."
+            );
+            return Err(StartError::Api(why.into()));
         }
-        let secrets_path = format!("/api/v1/namespaces/{namespace}/secrets");
+        let secret_collection_path = format!("/api/v1/namespaces/{namespace}/secrets");
         let configurations = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
         Ok(SecretCertStore {
             client,
             dns_name: format!("{}.{namespace}.svc", names.service),
-            secret_path: format!("{secrets_path}/{}", names.secret),
-            secrets_path,
-            secret: names.secret.clone(),
-            configuration_path: format!("{configurations}/{}", names.webhook),
+            secret_path: format!("{secret_collection_path}/{}", names.secret),
+            secret_collection_path,
+            secret_name: names.secret.clone(),
+            configuration_path: format!("{configurations}/{}", names.webhook_configuration),
         })
     }
 
     /// Returns the certificate of the Secret, after replacing it if it is not fresh, and after publishing its CA.
     ///
     /// # Errors
-    /// The API server's error, or why it did not answer.
-    pub async fn sync(&self, now: Seconds) -> Result<CertBundle, ApiError> {
+    /// No response of the API server, or an unexpected one.
+    pub async fn sync(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
         let bundle = self.get_or_create(now).await?;
         self.publish_ca(&bundle.ca).await?;
         Ok(bundle)
     }
 
-    async fn get_or_create(&self, now: Seconds) -> Result<CertBundle, ApiError> {
+    async fn get_or_create(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
         for _ in 0..limits::SECRET_TRIES {
             let (status, secret) = self.client.send("GET", &self.secret_path, None).await?;
             let bundle = match status {
-                200 => bundle_of(&secret),
+                200 => parse_secret(&secret),
                 404 => None,
-                _ => return Err(status_error("GET", &self.secret_path, status, &secret)),
+                _ => return Err(unexpected_status("GET", &self.secret_path, status, &secret)),
             };
             let is_fresh = |bundle: &&CertBundle| bundle.is_fresh(&self.dns_name, now);
             if let Some(bundle) = bundle.as_ref().filter(is_fresh) {
@@ -76,20 +88,33 @@ impl SecretCertStore {
             let created = CertBundle::generate(&self.dns_name, previous_ca, now)
                 .map_err(|why| ApiError(format!("cannot generate a certificate: {why}").into()))?;
             let (method, path, object) = match status {
-                200 => ("PUT", &self.secret_path, with_bundle(secret, &created)),
-                _ => ("POST", &self.secrets_path, self.new_secret(&created)),
+                200 => (
+                    "PUT",
+                    &self.secret_path,
+                    secret_with_bundle(secret, &created),
+                ),
+                _ => (
+                    "POST",
+                    &self.secret_collection_path,
+                    self.new_secret(&created),
+                ),
             };
-            let body = Body::json(&object);
+            let body = RequestBody::json(&object);
             match self.client.send(method, path, Some(body)).await? {
                 (200 | 201, _) => return Ok(created),
                 // Another replica was faster; its certificate is read in the next round.
                 (409, _) => {}
-                (status, answer) => return Err(status_error(method, path, status, &answer)),
+                (status, body) => return Err(unexpected_status(method, path, status, &body)),
             }
         }
         let path = &self.secret_path;
         Err(ApiError(
-            format!("{path} changed during each attempt to update it").into(),
+            format!(
+                "{path} changed during each of {} attempts to update it: check for another controller that writes \
+                 this Secret",
+                limits::SECRET_TRIES
+            )
+            .into(),
         ))
     }
 
@@ -97,18 +122,18 @@ impl SecretCertStore {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": *self.secret},
+            "metadata": {"name": *self.secret_name},
             "type": "kubernetes.io/tls",
         });
-        with_bundle(secret, bundle)
+        secret_with_bundle(secret, bundle)
     }
 
-    /// Sets the `caBundle` of each webhook that has another.
+    /// Sets the `caBundle` of each webhook whose `caBundle` differs.
     async fn publish_ca(&self, ca: &str) -> Result<(), ApiError> {
         let path = &self.configuration_path;
         let (status, configuration) = self.client.send("GET", path, None).await?;
         if status != 200 {
-            return Err(status_error("GET", path, status, &configuration));
+            return Err(unexpected_status("GET", path, status, &configuration));
         }
         let ca = STANDARD.encode(ca);
         let webhooks = configuration["webhooks"].as_array();
@@ -127,10 +152,10 @@ impl SecretCertStore {
             return Ok(());
         }
         let patch = Value::from(patch);
-        let body = Body::json_patch(&patch);
+        let body = RequestBody::json_patch(&patch);
         match self.client.send("PATCH", path, Some(body)).await? {
             (200, _) => Ok(()),
-            (status, answer) => Err(status_error("PATCH", path, status, &answer)),
+            (status, body) => Err(unexpected_status("PATCH", path, status, &body)),
         }
     }
 }
@@ -141,12 +166,7 @@ fn is_object_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_legal)
 }
 
-fn status_error(method: &str, path: &str, status: u16, answer: &Value) -> ApiError {
-    let why = answer["message"].as_str().unwrap_or("no reason given");
-    ApiError(format!("{method} {path} returned {status}: {why}").into())
-}
-
-fn bundle_of(secret: &Value) -> Option<CertBundle> {
+fn parse_secret(secret: &Value) -> Option<CertBundle> {
     let member = |name: &str| -> Option<Box<str>> {
         let bytes = STANDARD.decode(secret["data"][name].as_str()?).ok()?;
         Some(String::from_utf8(bytes).ok()?.into())
@@ -159,7 +179,7 @@ fn bundle_of(secret: &Value) -> Option<CertBundle> {
 }
 
 /// The Secret with this bundle. Its `resourceVersion` stays, so that a concurrent change is a conflict.
-fn with_bundle(mut secret: Value, bundle: &CertBundle) -> Value {
+fn secret_with_bundle(mut secret: Value, bundle: &CertBundle) -> Value {
     secret["data"] = json!({
         "tls.crt": STANDARD.encode(&*bundle.certificate),
         "tls.key": STANDARD.encode(&*bundle.key),

@@ -2,9 +2,9 @@
 //! certificate has another CA, which is published before the certificate is served.
 
 use super::serving_cert::ServingCert;
-use super::validity::{Seconds, validity};
+use super::validity::{UnixSeconds, Validity, validity};
 use crate::limits;
-use crate::pem::{self, PairError};
+use crate::pem::{self, KeyPairError};
 use core::time::Duration;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Error, ExtendedKeyUsagePurpose,
@@ -36,16 +36,16 @@ impl CertBundle {
     pub fn generate(
         dns_name: &str,
         previous_ca: Option<&str>,
-        now: Seconds,
+        now: UnixSeconds,
     ) -> Result<CertBundle, Error> {
         let issuer = CertifiedIssuer::self_signed(ca_params(dns_name, now), KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
         let params = CertificateParams::new([dns_name.to_owned()])?;
-        let mut params = with_validity(params, dns_name, now);
+        let mut params = with_validity_and_subject(params, dns_name, now);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.signed_by(&key, &issuer)?;
-        let previous_ca = previous_ca.and_then(|previous| newest_valid(previous, now));
+        let previous_ca = previous_ca.and_then(|previous| newest_valid_ca(previous, now));
         Ok(CertBundle {
             certificate: certificate.pem().into(),
             key: key.serialize_pem().into(),
@@ -58,13 +58,13 @@ impl CertBundle {
     /// The certificate and its key, parsed.
     ///
     /// # Errors
-    /// Which half is wrong, and why.
-    pub fn serving_cert(&self) -> Result<ServingCert, PairError> {
+    /// The error of the certificate or of the key.
+    pub fn serving_cert(&self) -> Result<ServingCert, KeyPairError> {
         ServingCert::parse(self.certificate.as_bytes(), self.key.as_bytes())
     }
 
     /// Whether it needs no renewal: its CA verifies it for `dns_name`, and more than a third of its lifetime is left.
-    pub fn is_fresh(&self, dns_name: &str, now: Seconds) -> bool {
+    pub fn is_fresh(&self, dns_name: &str, now: UnixSeconds) -> bool {
         let now = now.max(limits::CLOCK_IS_SET_FROM);
         let Ok(chain) = pem::parse_certificates(self.certificate.as_bytes()) else {
             return false;
@@ -72,8 +72,10 @@ impl CertBundle {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return false;
         };
-        let has_lifetime =
-            |[from, to]: [Seconds; 2]| to.saturating_sub(now) > to.saturating_sub(from) / 3;
+        let has_lifetime = |validity: Validity| {
+            let lifetime = validity.not_after.saturating_sub(validity.not_before);
+            validity.not_after.saturating_sub(now) > lifetime / 3
+        };
         validity(leaf).is_some_and(has_lifetime)
             && self.serving_cert().is_ok()
             && self.verify(leaf, intermediates, dns_name, now).is_some()
@@ -86,7 +88,7 @@ impl CertBundle {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         dns_name: &str,
-        now: Seconds,
+        now: UnixSeconds,
     ) -> Option<()> {
         let roots = pem::parse_roots(self.ca.as_bytes()).ok()?;
         let leaf = ParsedCertificate::try_from(leaf).ok()?;
@@ -101,15 +103,19 @@ impl CertBundle {
     }
 }
 
-fn ca_params(dns_name: &str, now: Seconds) -> CertificateParams {
+fn ca_params(dns_name: &str, now: UnixSeconds) -> CertificateParams {
     let name = format!("probelet CA {now} {dns_name}");
-    let mut params = with_validity(CertificateParams::default(), &name, now);
+    let mut params = with_validity_and_subject(CertificateParams::default(), &name, now);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
 
-fn with_validity(mut params: CertificateParams, name: &str, now: Seconds) -> CertificateParams {
+fn with_validity_and_subject(
+    mut params: CertificateParams,
+    name: &str,
+    now: UnixSeconds,
+) -> CertificateParams {
     // On a board whose clock is not set yet the certificate would expire in 1971.
     let now = Duration::from_secs(now.max(limits::CLOCK_IS_SET_FROM));
     let epoch = date_time_ymd(1970, 1, 1);
@@ -122,13 +128,13 @@ fn with_validity(mut params: CertificateParams, name: &str, now: Seconds) -> Cer
 }
 
 /// The newest CA of a bundle, which is its first one, if it is still valid.
-fn newest_valid(bundle: &str, now: Seconds) -> Option<String> {
+fn newest_valid_ca(bundle: &str, now: UnixSeconds) -> Option<String> {
     const END: &str = "-----END CERTIFICATE-----";
     let der = CertificateDer::from_pem_slice(bundle.as_bytes()).ok()?;
-    let [_, to] = validity(&der)?;
+    let not_after = validity(&der)?.not_after;
     webpki::anchor_from_trusted_cert(&der).ok()?;
     let end = bundle.find(END)? + END.len();
-    (to > now).then(|| [&bundle[..end], "\n"].concat())
+    (not_after > now).then(|| [&bundle[..end], "\n"].concat())
 }
 
 #[cfg(test)]

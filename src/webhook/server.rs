@@ -1,9 +1,9 @@
-//! Start, accept, graceful shutdown.
+//! The server: start, accept loop, graceful shutdown.
 
 use super::api_client::ApiClient;
 use super::connection;
 use super::io::timeout_at;
-use super::options::{CertSource, Error, Options};
+use super::options::{CertSource, Options, StartError};
 use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
 use super::server_state::ServerState;
@@ -23,41 +23,46 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// Descriptors other than those of connections: standard streams, reactor, signals, listener, a file, the API server.
-const OWN_DESCRIPTORS: usize = 32;
+const RESERVED_DESCRIPTORS: usize = 32;
 
 /// Serves until SIGTERM or SIGINT, then until the requests in flight have ended.
 ///
 /// # Errors
-/// Why serving could not begin.
-pub fn run(options: Options) -> Result<(), Error> {
+/// An error that prevents the start.
+pub fn run(options: Options) -> Result<(), StartError> {
     let executor = Rc::new(LocalExecutor::new());
-    let main = start(executor.clone(), options);
+    let main = run_until_shutdown(executor.clone(), options);
     async_io::block_on(executor.run(main))
 }
 
-async fn start(executor: Rc<LocalExecutor<'static>>, options: Options) -> Result<(), Error> {
+async fn run_until_shutdown(
+    executor: Rc<LocalExecutor<'static>>,
+    options: Options,
+) -> Result<(), StartError> {
     let mut signals = termination_signals()?;
-    let max_connections = max_connections();
+    let max_connections = raise_descriptor_limit();
     let settings = ReloadableSettings::load(options.flags, options.config.as_deref());
-    let settings = settings.map_err(Error::Values)?;
+    let settings = settings.map_err(StartError::Values)?;
     let cert = load_cert(&options.certificate)?;
     let state = ServerState::new(options.log, settings, cert, max_connections);
-    let state = state.map_err(|error| Error::Certificate(error.to_string().into()))?;
+    let state = state.map_err(|error| StartError::Certificate(error.to_string().into()))?;
     let state = Rc::new(state);
-    let client = ApiClient::find(&options.api_server, |name| std::env::var(name).ok());
-    let client = client.map_err(|error| Error::Api(error.0))?.map(Rc::new);
+    let client = ApiClient::from_options(&options.api_server, |name| std::env::var(name).ok());
+    let client = client
+        .map_err(|error| StartError::Api(error.0))?
+        .map(Rc::new);
     let store = cert_store(&options.certificate, client.as_ref())?;
     let refresher = Refresher::new(state.clone(), client, store);
-    let terminated = async {
+    let shutdown = async {
         wait_for_signal(&mut signals).await;
         true
     };
-    let started = async {
-        refresher.start().await;
+    let ready = async {
+        refresher.wait_until_ready().await;
         false
     };
-    let is_terminated = future::or(terminated, started).await;
-    if is_terminated {
+    let is_shutdown = future::or(shutdown, ready).await;
+    if is_shutdown {
         return Ok(());
     }
     let listener = bind(options.listen)?;
@@ -73,11 +78,11 @@ async fn start(executor: Rc<LocalExecutor<'static>>, options: Options) -> Result
     Ok(())
 }
 
-fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, Error> {
+fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, StartError> {
     match source {
-        CertSource::Files(paths) => CertWatcher::load(paths)
+        CertSource::Files { certificate, key } => CertWatcher::load(certificate, key)
             .map(Some)
-            .map_err(|error| Error::Certificate(error.to_string().into())),
+            .map_err(|error| StartError::Certificate(error.to_string().into())),
         CertSource::SelfSigned(_) => Ok(None),
     }
 }
@@ -85,13 +90,13 @@ fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, 
 fn cert_store(
     source: &CertSource,
     client: Option<&Rc<ApiClient>>,
-) -> Result<Option<SecretCertStore>, Error> {
+) -> Result<Option<SecretCertStore>, StartError> {
     match (source, client) {
-        (CertSource::Files(_), _) => Ok(None),
+        (CertSource::Files { .. }, _) => Ok(None),
         (CertSource::SelfSigned(names), Some(client)) => {
             SecretCertStore::new(client.clone(), names).map(Some)
         }
-        (CertSource::SelfSigned(_), None) => Err(Error::Api(
+        (CertSource::SelfSigned(_), None) => Err(StartError::Api(
             "--self-signed needs an API server: run it in a pod, or write --api-server https://HOST:PORT".into(),
         )),
     }
@@ -110,13 +115,13 @@ impl Server {
         let addr = self.listener.get_ref().local_addr();
         let addr = addr.map_or_else(|_| String::new(), |addr| addr.to_string());
         log.line(Level::Info, "listening").field("addr", addr);
-        let terminated = async {
+        let shutdown = async {
             wait_for_signal(&mut signals).await;
             log.line(Level::Info, "stopping")
                 .field("delay_seconds", shutdown_delay.as_secs());
             Timer::after(shutdown_delay).await;
         };
-        future::or(terminated, self.accept_loop()).await;
+        future::or(shutdown, self.accept_loop()).await;
         let Server {
             state, listener, ..
         } = self;
@@ -167,12 +172,12 @@ impl Server {
     }
 }
 
-/// Number of connections that the descriptor limit allows, after raising it to what all connections need: idle ones are
-/// evicted before descriptors run out.
-fn max_connections() -> usize {
-    let wanted = limits::WEBHOOK_CONNECTIONS + OWN_DESCRIPTORS;
+/// Raises the limit of descriptors to what `limits::WEBHOOK_CONNECTIONS` need, as far as allowed. Returns the number of
+/// connections that fit: one is evicted before descriptors run out.
+fn raise_descriptor_limit() -> usize {
+    let wanted = limits::WEBHOOK_CONNECTIONS + RESERVED_DESCRIPTORS;
     let available = net::raise_descriptor_limit(wanted).min(wanted);
-    available.saturating_sub(OWN_DESCRIPTORS).max(1)
+    available.saturating_sub(RESERVED_DESCRIPTORS).max(1)
 }
 
 /// The flags of the address.
@@ -181,20 +186,21 @@ const FLAGS: ListenFlags = ListenFlags {
     addr: "--addr",
 };
 
-fn bind(listen: Listen) -> Result<Async<TcpListener>, Error> {
+fn bind(listen: Listen) -> Result<Async<TcpListener>, StartError> {
     let socket = net::bind(listen.addr, listen.port, limits::WEBHOOK_BACKLOG).map_err(|error| {
-        Error::Listen(ListenError {
+        StartError::Listen(ListenError {
             flags: FLAGS,
             error,
         })
     })?;
-    Async::new(TcpListener::from(socket.fd)).map_err(|error| Error::Kernel("epoll", error))
+    Async::new(TcpListener::from(socket.fd))
+        .map_err(|error| StartError::Kernel("epoll instance", error))
 }
 
-fn termination_signals() -> Result<Async<UnixStream>, Error> {
+fn termination_signals() -> Result<Async<UnixStream>, StartError> {
     net::termination_signals()
         .and_then(Async::new)
-        .map_err(|error| Error::Kernel("signals", error))
+        .map_err(|error| StartError::Kernel("signal pipe", error))
 }
 
 /// Waits for the first signal. A failed read means that the pair is broken; ending is the only safe reaction.

@@ -2,8 +2,8 @@
 
 use super::connection_table::ConnectionTable;
 use super::io::ReadBuffer;
-use super::metrics::{Gauges, Metrics};
-use super::review::{Outcome, ReviewError, Reviewed, review};
+use super::metrics::{Metrics, ScrapeValues};
+use super::review::{Outcome, ReviewError, ReviewResult, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
 use super::settings::{ReloadableSettings, ValuesState};
 use super::validity::{rfc3339, unix_now};
@@ -151,7 +151,7 @@ impl ServerState {
         self.metrics
             .count_review(&reviewed.outcome, began.elapsed());
         self.log_review(&reviewed);
-        Ok(reviewed.answer)
+        Ok(reviewed.response_body)
     }
 
     fn record_values_reload(&self, values: &ValuesState) {
@@ -173,7 +173,7 @@ impl ServerState {
             .field("rewrite", rewrite);
     }
 
-    fn log_review(&self, reviewed: &Reviewed) {
+    fn log_review(&self, reviewed: &ReviewResult) {
         let level = match reviewed.outcome {
             Outcome::Patched(_) => Level::Info,
             Outcome::Failed(_) => Level::Warn,
@@ -186,7 +186,7 @@ impl ServerState {
                 "pod",
                 format_args!("{}/{}", reviewed.namespace, reviewed.pod),
             )
-            .field("outcome", reviewed.outcome.as_str())
+            .field("outcome", reviewed.outcome.label())
             .field("detail", reviewed.outcome.detail());
     }
 
@@ -216,20 +216,20 @@ impl ServerState {
             .field("error", error);
     }
 
-    /// The page of metrics.
+    /// Returns the page of metrics in Prometheus' text format.
     pub fn metrics_page(&self) -> Vec<u8> {
-        self.metrics.page(Gauges {
+        self.metrics.page(ScrapeValues {
             connections: self.connections.count(),
-            evicted: self.connections.evicted(),
-            body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_bytes.free_bytes(),
+            evicted: self.connections.evicted_count(),
+            reserved_body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_bytes.free_bytes(),
             not_after: self.current_cert.not_after(),
         })
     }
 
-    /// Begins graceful shutdown: closes idle connections, and each other one after its response.
+    /// Begins graceful shutdown: closes connections without a request now, and the others after their response.
     pub fn drain(&self) {
         self.is_draining.set(true);
-        self.connections.close_idle();
+        self.connections.close_without_request();
     }
 
     /// Whether graceful shutdown has begun.

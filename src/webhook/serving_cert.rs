@@ -1,8 +1,8 @@
 //! The serving certificate: the current one, and the files it may come from.
 
-use super::validity::{Seconds, validity};
+use super::validity::{UnixSeconds, validity};
 use crate::limits;
-use crate::pem::{FailureFilter, FileError, PairError, PairFiles, parse_pair};
+use crate::pem::{FailureFilter, FileError, KeyPairError, KeyPairFiles, parse_key_pair};
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -15,7 +15,7 @@ use std::time::Instant;
 pub struct ServingCert {
     pair: Arc<CertifiedKey>,
     /// When it expires, if its dates can be parsed.
-    pub not_after: Option<Seconds>,
+    pub not_after: Option<UnixSeconds>,
 }
 
 /// The certificate that new connections get. The lock is never contended; rustls requires `Sync`.
@@ -25,7 +25,7 @@ pub struct CurrentCert(Mutex<Option<ServingCert>>);
 /// Reads certificate and key again after a change.
 #[derive(Debug)]
 pub struct CertWatcher {
-    files: PairFiles,
+    files: KeyPairFiles,
     next_poll: Instant,
     failures: FailureFilter,
 }
@@ -34,16 +34,16 @@ impl ServingCert {
     /// Parses both as PEM.
     ///
     /// # Errors
-    /// Which is wrong, and why.
-    pub fn parse(certificate: &[u8], key: &[u8]) -> Result<ServingCert, PairError> {
-        parse_pair(certificate, key, &ring::default_provider()).map(Self::new)
+    /// The error of the certificate or of the key.
+    pub fn parse(certificate: &[u8], key: &[u8]) -> Result<ServingCert, KeyPairError> {
+        parse_key_pair(certificate, key, &ring::default_provider()).map(Self::new)
     }
 
     fn new(pair: Arc<CertifiedKey>) -> ServingCert {
-        let not_after = pair.cert.first().and_then(|leaf| validity(leaf));
+        let validity = pair.cert.first().and_then(|leaf| validity(leaf));
         ServingCert {
             pair,
-            not_after: not_after.map(|[_, to]| to),
+            not_after: validity.map(|validity| validity.not_after),
         }
     }
 }
@@ -56,7 +56,7 @@ impl CurrentCert {
     }
 
     /// When it expires, if its dates can be parsed.
-    pub fn not_after(&self) -> Option<Seconds> {
+    pub fn not_after(&self) -> Option<UnixSeconds> {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         current.as_ref()?.not_after
     }
@@ -73,11 +73,9 @@ impl CertWatcher {
     /// Reads both files.
     ///
     /// # Errors
-    /// Which is wrong, and why.
-    pub fn load(
-        [certificate, key]: &[Box<str>; 2],
-    ) -> Result<(CertWatcher, ServingCert), FileError> {
-        let mut files = PairFiles::new(certificate, key);
+    /// The error of the certificate or of the key.
+    pub fn load(certificate: &str, key: &str) -> Result<(CertWatcher, ServingCert), FileError> {
+        let mut files = KeyPairFiles::new(certificate, key);
         let pair = files.read(&ring::default_provider())?;
         let watcher = CertWatcher {
             files,

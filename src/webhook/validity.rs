@@ -1,9 +1,18 @@
-//! The validity period of a certificate: as much of X.509 as that takes (RFC 5280 section 4.1), and its times as text.
+//! The validity period of a certificate: the part of X.509 that it needs (RFC 5280 section 4.1), and its times as text.
 
 use std::time::SystemTime;
 
-/// Seconds since 1970.
-pub type Seconds = u64;
+/// A Unix timestamp: seconds since 1970.
+pub type UnixSeconds = u64;
+
+/// The validity period of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// `notBefore`
+    pub not_before: UnixSeconds,
+    /// `notAfter`
+    pub not_after: UnixSeconds,
+}
 
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
@@ -11,14 +20,14 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// `[0] EXPLICIT`, which is present if the version is not 1.
 const VERSION: u8 = 0xa0;
 
-/// The present time.
-pub fn unix_now() -> Seconds {
+/// The current time.
+pub fn unix_now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
 
-/// `notBefore` and `notAfter`; `None` if the bytes are not a certificate.
-pub fn validity(der: &[u8]) -> Option<[Seconds; 2]> {
+/// Parses the validity period; `None` if the bytes are not a certificate.
+pub fn validity(der: &[u8]) -> Option<Validity> {
     let (_, certificate, _) = element(der)?;
     let (_, mut signed, _) = element(certificate)?;
     if signed.first() == Some(&VERSION) {
@@ -33,7 +42,10 @@ pub fn validity(der: &[u8]) -> Option<[Seconds; 2]> {
     };
     let (from_tag, from, rest) = element(validity)?;
     let (to_tag, to, _) = element(rest)?;
-    Some([time(from_tag, from)?, time(to_tag, to)?])
+    Some(Validity {
+        not_before: parse_time(from_tag, from)?,
+        not_after: parse_time(to_tag, to)?,
+    })
 }
 
 /// The first element of DER: its tag, its contents, and the bytes after it.
@@ -57,7 +69,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
-fn time(tag: u8, text: &[u8]) -> Option<Seconds> {
+fn parse_time(tag: u8, text: &[u8]) -> Option<UnixSeconds> {
     let digits = text.strip_suffix(b"Z")?;
     let mut pairs = digits.chunks(2).map(|pair| match pair {
         [a @ b'0'..=b'9', b @ b'0'..=b'9'] => Some(u64::from((a - b'0') * 10 + b - b'0')),
@@ -74,12 +86,12 @@ fn time(tag: u8, text: &[u8]) -> Option<Seconds> {
         _ => return None,
     };
     let [month, day, hour, minute, second] = [next()?, next()?, next()?, next()?, next()?];
-    let days = days(year, month)? + day.checked_sub(1)?;
+    let days = days_since_1970(year, month)? + day.checked_sub(1)?;
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 /// Days from 1970 to the first of a month; 0 for earlier months.
-fn days(year: u64, month: u64) -> Option<u64> {
+fn days_since_1970(year: u64, month: u64) -> Option<u64> {
     /// Days of a year before a month.
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let before = BEFORE.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
@@ -93,9 +105,9 @@ fn days(year: u64, month: u64) -> Option<u64> {
 }
 
 /// The time in RFC 3339 format, in UTC.
-pub fn rfc3339(seconds: Seconds) -> String {
+pub fn rfc3339(seconds: UnixSeconds) -> String {
     let (days_past, of_day) = (seconds / 86_400, seconds % 86_400);
-    let begins = |year, month| days(year, month).unwrap_or(u64::MAX);
+    let begins = |year, month| days_since_1970(year, month).unwrap_or(u64::MAX);
     let is_past = |year, month| begins(year, month) <= days_past;
     // No year has less than 365 days, so this is the year or a later one.
     let mut year = 1970 + days_past / 365;

@@ -96,9 +96,9 @@ fn a_client_that_closes_within_a_body_frees_its_memory() {
     let webhook = Webhook::start(&[]);
     let mut client = webhook.client();
     client.send(&head(1000));
-    webhook.wait_metric("body_bytes", 1000.0);
+    webhook.wait_metric("reserved_body_bytes", 1000.0);
     drop(client);
-    webhook.wait_metric("body_bytes", 0.0);
+    webhook.wait_metric("reserved_body_bytes", 0.0);
     webhook.wait_metric("reviews_in_flight", 0.0);
 }
 
@@ -132,13 +132,13 @@ fn a_body_without_a_permit_waits_unread() {
         holders.push(client);
     }
     let bytes = (held * limits::REVIEW_BYTES) as f64;
-    webhook.wait_metric("body_bytes", bytes);
+    webhook.wait_metric("reserved_body_bytes", bytes);
     // There is memory for two thirds of it.
     let body = padded("a", limits::REVIEW_BYTES - 4096);
     let mut client = webhook.client();
     client.send(&head(body.len()));
     webhook.wait_metric("reviews_in_flight", held as f64 + 1.0);
-    webhook.wait_metric("body_bytes", bytes);
+    webhook.wait_metric("reserved_body_bytes", bytes);
     let writer = std::thread::spawn(move || {
         client.send(&body);
         client.response()
@@ -146,7 +146,7 @@ fn a_body_without_a_permit_waits_unread() {
     drop(holders.pop());
     assert_injected(&writer.join().expect("no panic"), "a");
     drop(holders);
-    webhook.wait_metric("body_bytes", 0.0);
+    webhook.wait_metric("reserved_body_bytes", 0.0);
     assert_injected(&webhook.send(&post(&review_of(&pod("b")))), "b");
 }
 
@@ -159,7 +159,7 @@ fn a_body_waits_for_a_permit_until_the_clients_timeout() {
         holders.push(client);
     }
     let bytes = (holders.len() * limits::REVIEW_BYTES) as f64;
-    webhook.wait_metric("body_bytes", bytes);
+    webhook.wait_metric("reserved_body_bytes", bytes);
     let head = String::from_utf8(head(limits::REVIEW_BYTES)).expect("text");
     // Before the timeout of the other requests frees their memory.
     let answer = webhook.send(head.replace("timeout=10s", "timeout=1s").as_bytes());

@@ -166,10 +166,10 @@ impl ServeFlags {
         let usage = |text: &str| Err(COMMAND.usage_error(text.into()));
         match (&self.cert, &self.key, self.self_signed) {
             (Some(cert), Some(key), false) => match names.given().next() {
-                None => Ok(CertSource::Files([
-                    cert.as_str().into(),
-                    key.as_str().into(),
-                ])),
+                None => Ok(CertSource::Files {
+                    certificate: cert.as_str().into(),
+                    key: key.as_str().into(),
+                }),
                 Some((flag, _)) => Err(COMMAND.usage_error(format!(
                     "{} requires --self-signed: leave it out, or write --self-signed instead of --cert and --key",
                     flag.long
@@ -195,7 +195,7 @@ impl From<NameFlags> for SelfSignedNames {
             service: name(flags.service, NAME),
             namespace: flags.namespace.map(Into::into),
             secret: name(flags.secret, SECRET),
-            webhook: name(flags.webhook, NAME),
+            webhook_configuration: name(flags.webhook, NAME),
         }
     }
 }

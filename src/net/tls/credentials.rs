@@ -12,12 +12,12 @@ use super::provider;
 use super::verify::{AcceptAny, AppCaVerifier};
 use crate::limits;
 use crate::net::tls_options::{Curves, TlsFiles, TlsReload};
-use crate::pem::{FailureFilter, FileError, FileRole, PairFiles, RootsFile};
+use crate::pem::{FailureFilter, FileError, FileRole, KeyPairFiles, RootsFile};
 
 /// What the files contain, and the configuration made of it.
 #[derive(Default)]
 pub(super) struct Credentials {
-    pub(super) pair_files: Option<PairFiles>,
+    pub(super) pair_files: Option<KeyPairFiles>,
     pub(super) pair: Option<Arc<CertifiedKey>>,
     roots_file: Option<RootsFile>,
     roots: Option<Arc<RootCertStore>>,
@@ -51,7 +51,7 @@ impl Credentials {
         let mut credentials = Credentials {
             pair_files: files
                 .client
-                .map(|[certificate, key]| PairFiles::new(&certificate, &key)),
+                .map(|[certificate, key]| KeyPairFiles::new(&certificate, &key)),
             roots_file: files.app_ca.map(|ca| RootsFile::new(&ca)),
             id: files.app_id,
             ..Credentials::default()
@@ -115,7 +115,7 @@ impl Credentials {
             return;
         }
         self.poll_at = Some(now + limits::PEM_POLL_INTERVAL);
-        if (self.pair_files.as_mut()).is_some_and(PairFiles::poll_changed) {
+        if (self.pair_files.as_mut()).is_some_and(KeyPairFiles::poll_changed) {
             self.reload_pair();
         }
         if (self.roots_file.as_mut()).is_some_and(RootsFile::poll_changed) {

@@ -35,19 +35,19 @@ fn a_url_has_a_host_and_a_port() {
 #[test]
 fn a_pod_finds_the_api_server_by_its_environment() {
     let api = ApiServer::default();
-    let none = ApiClient::find(&api, |_| None).expect("no mistake");
+    let none = ApiClient::from_options(&api, |_| None).expect("no mistake");
     assert!(none.is_none());
     let env = |name: &str| match name {
         "KUBERNETES_SERVICE_HOST" => Some("fd00::1".into()),
         "KUBERNETES_SERVICE_PORT" => Some("6443".into()),
         _ => None,
     };
-    let found = ApiClient::find(&api, env)
+    let found = ApiClient::from_options(&api, env)
         .expect("no mistake")
         .expect("one");
     assert_eq!(found.authority(), "[fd00::1]:6443");
     let url = Some("https://10.0.0.2".into());
-    let given = ApiClient::find(&ApiServer { url, ..api }, env).expect("no mistake");
+    let given = ApiClient::from_options(&ApiServer { url, ..api }, env).expect("no mistake");
     assert_eq!(given.expect("one").authority(), "10.0.0.2:443");
 }
 

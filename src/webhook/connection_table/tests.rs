@@ -29,7 +29,7 @@ fn the_connection_that_is_idle_longest_is_evicted() {
     table.set_phase(0, Phase::Busy);
     block_on(table.wait_for_slot());
     assert_eq!(table.count(), limits::WEBHOOK_CONNECTIONS - 1);
-    assert_eq!(table.evicted(), 1);
+    assert_eq!(table.evicted_count(), 1);
     let is_open = |id| table.connections.borrow().contains_key(&id);
     assert!(is_open(0) && !is_open(1) && is_open(2));
 }
@@ -61,7 +61,7 @@ fn a_connection_with_a_request_is_not_evicted() {
         table.remove(7);
         slot.await;
     });
-    assert_eq!(table.evicted(), 0);
+    assert_eq!(table.evicted_count(), 0);
 }
 
 #[test]
@@ -74,12 +74,12 @@ fn a_full_handshake_limit_evicts_only_a_stale_handshake() {
         table.set_phase(3, Phase::Idle);
         slot.await;
     });
-    assert_eq!(table.evicted(), 0);
+    assert_eq!(table.evicted_count(), 0);
     // The limit is reached again, and only time changes that.
     let (first, began) = (table.insert(), Instant::now());
     block_on(table.wait_for_slot());
     assert!(began.elapsed() <= limits::WEBHOOK_HANDSHAKE_STALE * 5);
-    assert_eq!(table.evicted(), 1);
+    assert_eq!(table.evicted_count(), 1);
     let first = first + 1;
     assert_eq!(table.insert(), first);
     for connection in table.connections.borrow_mut().values_mut() {
@@ -87,7 +87,7 @@ fn a_full_handshake_limit_evicts_only_a_stale_handshake() {
     }
     table.set_phase(first, Phase::Handshake);
     block_on(table.wait_for_slot());
-    assert_eq!(table.evicted(), 2);
+    assert_eq!(table.evicted_count(), 2);
     assert_eq!(
         table.count_in(Phase::Idle),
         1,
@@ -100,7 +100,7 @@ fn only_connections_with_a_request_stay_open_while_draining() {
     let executor = LocalExecutor::new();
     let table = filled(&executor, 3, Phase::Idle);
     table.set_phase(1, Phase::Busy);
-    table.close_idle();
+    table.close_without_request();
     assert_eq!(table.count(), 1);
     block_on(async {
         let mut empty = pin!(table.wait_until_empty());

@@ -46,9 +46,12 @@ fn method_and_path_select_the_route() {
         ("GET /healthz", Route::Health),
         ("HEAD /healthz?verbose", Route::Health),
         ("GET /metrics", Route::Metrics),
-        ("POST /metrics", Route::Error(HttpError::OnlyGet)),
-        ("GET /inject", Route::Error(HttpError::OnlyPost)),
-        ("POST /inject", Route::Error(HttpError::NotJson)),
+        ("POST /metrics", Route::Error(HttpError::GetRequired)),
+        ("GET /inject", Route::Error(HttpError::PostRequired)),
+        (
+            "POST /inject",
+            Route::Error(HttpError::UnsupportedMediaType),
+        ),
         ("POST /inject/", Route::Error(HttpError::NotFound)),
         ("GET /", Route::Error(HttpError::NotFound)),
     ] {
@@ -74,19 +77,22 @@ fn the_length_of_the_body_is_unambiguous() {
         ("Transfer-Encoding: Chunked\r\n", Ok(BodyLength::Chunked)),
         (
             "Transfer-Encoding: gzip, chunked\r\n",
-            Err(HttpError::BadLength),
+            Err(HttpError::InvalidBodyLength),
         ),
         (
             "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
-            Err(HttpError::BadLength),
+            Err(HttpError::InvalidBodyLength),
         ),
         (
             "Content-Length: 1\r\nContent-Length: 1\r\n",
-            Err(HttpError::BadLength),
+            Err(HttpError::InvalidBodyLength),
         ),
-        ("Content-Length: -1\r\n", Err(HttpError::BadLength)),
-        ("Content-Length: 1, 1\r\n", Err(HttpError::BadLength)),
-        ("Content-Length:\r\n", Err(HttpError::BadLength)),
+        ("Content-Length: -1\r\n", Err(HttpError::InvalidBodyLength)),
+        (
+            "Content-Length: 1, 1\r\n",
+            Err(HttpError::InvalidBodyLength),
+        ),
+        ("Content-Length:\r\n", Err(HttpError::InvalidBodyLength)),
     ] {
         assert_eq!(
             head(&with(fields)).map(|head| head.body_length),
@@ -137,7 +143,7 @@ fn a_malformed_head_is_an_error() {
     ] {
         assert_eq!(
             parse_request_head(text.as_bytes()),
-            Err(HttpError::BadHead),
+            Err(HttpError::MalformedHead),
             "{text:?}"
         );
     }
@@ -150,7 +156,7 @@ fn a_head_is_limited_in_bytes_and_fields() {
     assert!(head(&with(&most)).is_ok());
     assert_eq!(
         parse_request_head(with(&field.repeat(limits::REQUEST_FIELDS)).as_bytes()),
-        Err(HttpError::LargeHead)
+        Err(HttpError::HeadTooLarge)
     );
     let empty = with("X: \r\n").len();
     let long = |len: usize| with(&format!("X: {}\r\n", "y".repeat(len - empty)));
@@ -158,8 +164,8 @@ fn a_head_is_limited_in_bytes_and_fields() {
     let over = long(limits::REQUEST_HEAD_BYTES + 1);
     assert_eq!(
         parse_request_head(over.as_bytes()),
-        Err(HttpError::LargeHead)
+        Err(HttpError::HeadTooLarge)
     );
     let unended = &over.as_bytes()[..limits::REQUEST_HEAD_BYTES];
-    assert_eq!(parse_request_head(unended), Err(HttpError::LargeHead));
+    assert_eq!(parse_request_head(unended), Err(HttpError::HeadTooLarge));
 }

@@ -2,7 +2,7 @@
 
 mod parity;
 
-use super::{Outcome, ReviewError, Reviewed, max_values, review};
+use super::{Outcome, ReviewError, ReviewResult, review, value_count_bound};
 use crate::inject::values::Values;
 use crate::inject::{Settings, Task, Verdict, resources};
 use crate::limits;
@@ -30,7 +30,7 @@ fn probed() -> Value {
     )
 }
 
-fn of(pod: &Value) -> Value {
+fn admission_review(pod: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -42,14 +42,14 @@ fn of(pod: &Value) -> Value {
     })
 }
 
-fn review_of(document: &Value) -> Result<Reviewed, ReviewError> {
+fn run_review(document: &Value) -> Result<ReviewResult, ReviewError> {
     review(document.to_string().as_bytes(), &settings())
 }
 
 #[track_caller]
 fn response(document: &Value) -> (Outcome, Value) {
-    let reviewed = review_of(document).expect("a review");
-    let mut answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
+    let reviewed = run_review(document).expect("a review");
+    let mut answer: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(answer["kind"], "AdmissionReview");
     let response = answer["response"].take();
@@ -61,7 +61,7 @@ fn response(document: &Value) -> (Outcome, Value) {
 #[test]
 fn a_pod_comes_back_with_the_edits_that_the_command_line_makes() {
     let pod = probed();
-    let (outcome, response) = response(&of(&pod));
+    let (outcome, response) = response(&admission_review(&pod));
     assert!(matches!(outcome, Outcome::Patched(_)), "{outcome:?}");
     assert_eq!(response["patchType"], "JSONPatch");
     let patch = STANDARD.decode(response["patch"].as_str().expect("text"));
@@ -77,7 +77,7 @@ fn a_pod_comes_back_with_the_edits_that_the_command_line_makes() {
 
 #[test]
 fn a_pod_without_a_name_is_reported_by_its_generate_name() {
-    let reviewed = review_of(&of(&probed())).expect("a review");
+    let reviewed = run_review(&admission_review(&probed())).expect("a review");
     assert_eq!((&*reviewed.namespace, &*reviewed.pod), ("demo", "web-"));
 }
 
@@ -92,7 +92,7 @@ fn other_operations_are_allowed_without_a_patch() {
         ),
         ("resource", Value::Null),
     ] {
-        let mut document = of(&probed());
+        let mut document = admission_review(&probed());
         document["request"][member] = value;
         let (outcome, response) = response(&document);
         assert_eq!(outcome, Outcome::NotApplicable, "{member}");
@@ -109,7 +109,7 @@ fn a_skipped_pod_has_no_patch_and_no_warning() {
         pod(&opted_out, &http),
         pod(&json!({}), &json!({"exec": {"command": ["true"]}})),
     ] {
-        let (outcome, response) = response(&of(&pod));
+        let (outcome, response) = response(&admission_review(&pod));
         assert!(matches!(outcome, Outcome::Skipped(_)), "{outcome:?}");
         assert_eq!(response.get("patch"), None);
         assert_eq!(response.get("warnings"), None);
@@ -120,7 +120,7 @@ fn a_skipped_pod_has_no_patch_and_no_warning() {
 fn a_pod_that_cannot_be_injected_is_allowed_with_a_warning() {
     let annotations = json!({"status.sidecar.istio.io/port": "no port"});
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});
-    let (outcome, response) = response(&of(&pod(&annotations, &http)));
+    let (outcome, response) = response(&admission_review(&pod(&annotations, &http)));
     let Outcome::Failed(why) = outcome else {
         panic!("{outcome:?}");
     };
@@ -133,18 +133,18 @@ fn a_pod_that_cannot_be_injected_is_allowed_with_a_warning() {
 
 #[test]
 fn an_invalid_review_is_an_error_that_says_what_to_send() {
-    let mut other = of(&probed());
+    let mut other = admission_review(&probed());
     other["apiVersion"] = "admission.k8s.io/v1beta1".into();
-    let error = review_of(&other).expect_err("another version").to_string();
+    let error = run_review(&other).expect_err("another version").to_string();
     assert!(
         error.contains("v1beta1") && error.contains("send admission.k8s.io/v1"),
         "{error}"
     );
-    let mut other = of(&probed());
+    let mut other = admission_review(&probed());
     other["kind"] = "Pod".into();
     assert_eq!(
-        review_of(&other),
-        Err(ReviewError::OtherKind("\"Pod\"".into()))
+        run_review(&other),
+        Err(ReviewError::UnexpectedKind("\"Pod\"".into()))
     );
     for (pointer, lacks) in [
         ("/request", "request"),
@@ -152,15 +152,15 @@ fn an_invalid_review_is_an_error_that_says_what_to_send() {
         ("/request/object", "request.object"),
         ("/request/object/kind", "request.object of kind Pod"),
     ] {
-        let mut document = of(&probed());
+        let mut document = admission_review(&probed());
         *document.pointer_mut(pointer).expect("there") = Value::Null;
-        assert_eq!(review_of(&document), Err(ReviewError::Missing(lacks)));
+        assert_eq!(run_review(&document), Err(ReviewError::Missing(lacks)));
     }
 }
 
 #[test]
 fn a_truncated_review_is_an_error() {
-    let whole = of(&probed()).to_string();
+    let whole = admission_review(&probed()).to_string();
     for end in 0..whole.len() {
         let cut = review(&whole.as_bytes()[..end], &settings());
         assert!(
@@ -178,11 +178,11 @@ fn a_review_with_too_many_values_is_not_parsed() {
         Err(ReviewError::TooManyValues)
     );
     // Those in a string are none.
-    let mut document = of(&probed());
+    let mut document = admission_review(&probed());
     document["request"]["userInfo"] = [",[{\\\"", &",".repeat(limits::REVIEW_VALUES)]
         .concat()
         .into();
-    assert!(review_of(&document).is_ok());
+    assert!(run_review(&document).is_ok());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_pod_with_too_many_containers_is_not_injected() {
     let mut pod = probed();
     let container = pod["spec"]["containers"][0].take();
     pod["spec"]["containers"] = vec![container; 3000].into();
-    let (outcome, response) = response(&of(&pod));
+    let (outcome, response) = response(&admission_review(&pod));
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.contains("more than 100 containers"), "{warning}");
@@ -206,12 +206,12 @@ fn the_bound_of_values_is_at_least_their_number() {
         }
     }
     for document in [
-        of(&probed()),
+        admission_review(&probed()),
         json!({}),
         json!([[], [[]], "a\\\"[,", {"b": "\\"}]),
     ] {
         assert!(
-            max_values(document.to_string().as_bytes()) >= count(&document),
+            value_count_bound(document.to_string().as_bytes()) >= count(&document),
             "{document}"
         );
     }
@@ -236,7 +236,7 @@ fn warnings_fit_the_limits_of_the_api_server() {
 fn warnings_have_no_control_characters() {
     let annotations = json!({"probelet.dev/im\nage": "a"});
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});
-    let (_, response) = response(&of(&pod(&annotations, &http)));
+    let (_, response) = response(&admission_review(&pod(&annotations, &http)));
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.contains("probelet.dev/im age"), "{warning}");
     let odd = super::within_limits(&["a\r\nb\u{85}c\td\u{7f}".into()]);

@@ -1,9 +1,9 @@
 //! Dates of certificates, against `date`.
 
-use super::{rfc3339, validity};
+use super::{Validity, rfc3339, validity};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-fn of(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<[u64; 2]> {
+fn validity_of_certificate(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<Validity> {
     let mut params = CertificateParams::default();
     params.not_before = date_time_ymd(from.0, from.1, from.2);
     params.not_after = date_time_ymd(to.0, to.1, to.2);
@@ -31,7 +31,12 @@ fn the_validity_period_is_parsed() {
         ((2100, 3, 1), 4_107_542_400),
         ((4096, 1, 1), 67_090_118_400),
     ] {
-        assert_eq!(of((1970, 1, 1), date), Some([0, seconds]), "{date:?}");
+        let expected = Validity {
+            not_before: 0,
+            not_after: seconds,
+        };
+        let found = validity_of_certificate((1970, 1, 1), date);
+        assert_eq!(found, Some(expected), "{date:?}");
     }
 }
 

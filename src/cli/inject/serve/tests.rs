@@ -19,7 +19,10 @@ fn flags_that_are_not_given_have_defaults() {
     assert_eq!((options.listen.addr, options.listen.port), (None, PORT));
     assert_eq!(
         options.certificate,
-        CertSource::Files(["c".into(), "k".into()])
+        CertSource::Files {
+            certificate: "c".into(),
+            key: "k".into()
+        }
     );
     assert_eq!(options.flags, Values::default());
     assert_eq!(
@@ -54,7 +57,11 @@ fn every_flag_goes_where_it_belongs() {
         panic!("{:?}", options.certificate);
     };
     assert_eq!(
-        (&*names.service, &*names.secret, &*names.webhook),
+        (
+            &*names.service,
+            &*names.secret,
+            &*names.webhook_configuration
+        ),
         ("s", "probelet-sidecar-injector-tls", "w")
     );
     assert_eq!(names.namespace.as_deref(), Some("n"));

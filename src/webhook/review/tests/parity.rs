@@ -1,6 +1,6 @@
 //! The command line, which edits a pod's text, and the webhook, which patches the pod, have the same result.
 
-use super::{Outcome, of, settings};
+use super::{Outcome, admission_review, settings};
 use crate::inject::tests::patched;
 use crate::inject::{Settings, Sidecar, Task, Verdict, resources};
 use crate::manifest::{Document, Stream};
@@ -52,9 +52,9 @@ fn by_command_line(pod: &Value, settings: &Settings) -> Injection {
 }
 
 fn by_webhook(pod: &Value, settings: &Settings) -> Injection {
-    let body = of(pod).to_string();
+    let body = admission_review(pod).to_string();
     let reviewed = review(body.as_bytes(), settings).expect("a review");
-    let answer: Value = serde_json::from_slice(&reviewed.answer).expect("JSON");
+    let answer: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");
     let response = &answer["response"];
     let injected = match response["patch"].as_str() {
         None => pod.clone(),
