@@ -1,9 +1,9 @@
-//! Figures of the injector: `cargo bench --features inject --bench inject`, or with `-- --quick` for a look.
+//! Figures of the injector: `cargo bench --features inject --bench inject`, or a short run with `-- --quick`.
 //!
-//! A stream of manifests through `probelet-inject file`, whose memory must not grow with their number, and the
-//! webhook as the API server calls it: CPU of an admission relative to that of a bare `GET /healthz` on the same
-//! connection, which is TLS and HTTP and nothing else, admissions a second, and memory with 1,000 at once. Prints a
-//! table and writes `target/bench/inject.json`. A missed bound is printed, never an error.
+//! Streams manifests through `probelet-inject file`, whose memory must not grow with their number, and calls the webhook
+//! as the API server does: CPU of an admission relative to that of `GET /healthz` on the same connection, admissions per
+//! second, and memory with 1,000 concurrent admissions. Prints a table and writes `target/bench/inject.json`. A missed
+//! bound is printed, but is not an error.
 
 #[path = "inject/client.rs"]
 mod client;
@@ -44,7 +44,7 @@ impl Figure {
         }
     }
 
-    /// One that was read once.
+    /// A figure with a single sample.
     fn exact(name: &'static str, value: f64, unit: &'static str) -> Self {
         Self::new(name, Spread::exact(value), unit)
     }

@@ -16,10 +16,10 @@ use crate::Outcome;
 
 const NAME: &str = "injector.probelet-system.svc";
 
-/// Only a webhook that hangs takes so long.
+/// Timeout: only a webhook that hangs exceeds it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A webhook; it ends when dropped.
+/// A webhook process, which is stopped on drop.
 pub struct Webhook {
     child: Child,
     addr: SocketAddr,
@@ -28,7 +28,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts one with a self-signed certificate and waits until it listens.
+    /// Starts a webhook with a self-signed certificate, and waits until it listens.
     pub fn start() -> Outcome<Webhook> {
         let folder = env::temp_dir().join(format!("probelet-bench-{}", process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -75,12 +75,12 @@ impl Webhook {
         Err("probelet-inject serve does not listen".into())
     }
 
-    /// Its process.
+    /// The ID of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// A connection, its handshake done.
+    /// Opens a connection and completes the handshake.
     pub fn line(&self) -> Outcome<Line> {
         self.try_line()
             .map_err(|error| format!("a connection to the webhook: {error}"))
@@ -108,7 +108,7 @@ impl Drop for Webhook {
     }
 }
 
-/// Writes a certificate and its key; the client that trusts it.
+/// Writes a certificate and its key. Returns the settings of a client that trusts it.
 fn certificate(folder: &std::path::Path) -> Outcome<Arc<ClientConfig>> {
     let key = KeyPair::generate().map_err(|error| error.to_string())?;
     let params = CertificateParams::new([NAME.to_owned()]).map_err(|error| error.to_string())?;
@@ -139,7 +139,7 @@ impl Line {
         sent.map_err(|error| format!("the webhook does not take a request: {error}"))
     }
 
-    /// Reads one answer; its body.
+    /// Reads a response. Returns its body.
     pub fn answer(&mut self) -> Outcome<Vec<u8>> {
         self.try_answer()
             .map_err(|error| format!("no answer of the webhook: {error}"))

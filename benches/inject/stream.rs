@@ -1,4 +1,4 @@
-//! Documents through `probelet-inject file -f -`: how many a second, and how much memory they take.
+//! Documents through `probelet-inject file -f -`: documents per second, and memory.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
@@ -54,7 +54,7 @@ spec:
     )
 }
 
-/// The same number of lines, and nothing to do.
+/// A document with the same number of lines, of a kind without pods.
 fn config_map(number: usize) -> String {
     let head =
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: words-{number}\ndata:\n");
@@ -105,7 +105,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
     ])
 }
 
-/// Writes so many documents and reads what comes, which is nothing before the last has been read.
+/// Writes documents and reads the output, which starts after the last document has been read.
 fn run(documents: usize, document: fn(usize) -> String) -> Outcome<Run> {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_probelet-inject"))

@@ -1,4 +1,4 @@
-//! Admissions: what one costs, how many there are a second, what a thousand at once take.
+//! Admissions: CPU of one, number per second, and memory of a thousand concurrent ones.
 
 use std::time::Instant;
 
@@ -9,15 +9,15 @@ use crate::client::{Line, Webhook};
 use crate::shared::stats::{Spread, median, ratios};
 use crate::{Figure, Outcome, cpu, memory};
 
-/// Resident KiB that a thousand reviews at once may take.
+/// Maximum resident KiB with a thousand concurrent reviews.
 const CROWD_KIB: f64 = 32.0 * 1024.0;
 
 const CROWD: usize = 1_000;
 
-/// As many as the API server commonly has open to a webhook that it calls often.
+/// The number of connections that the API server commonly has open to a busy webhook.
 const LINES: usize = 8;
 
-/// A pod of two containers with the members that the API server fills in before it calls.
+/// A pod of two containers with the defaults that the API server sets before it calls.
 fn review() -> Vec<u8> {
     let probe = |path: &str| {
         json!({"httpGet": {"path": path, "port": 8080, "scheme": "HTTP"}, "timeoutSeconds": 1,
@@ -89,7 +89,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
     ])
 }
 
-/// A request again and again: seconds of the webhook's processor each, and microseconds of every one.
+/// Repeats a request. Returns CPU seconds of the webhook per request, and the latency of each in microseconds.
 fn repeated(
     webhook: &Webhook,
     line: &mut Line,
@@ -107,7 +107,7 @@ fn repeated(
     Ok(((cpu(webhook.pid())? - before) / times as f64, each))
 }
 
-/// Admissions a second, over several connections that each wait for their answer.
+/// Admissions per second over several connections, each with one request at a time.
 fn rate(webhook: &Webhook, request: &[u8], times: usize) -> Outcome<f64> {
     let lines = (0..LINES)
         .map(|_| webhook.line())
@@ -130,7 +130,7 @@ fn rate(webhook: &Webhook, request: &[u8], times: usize) -> Outcome<f64> {
     Ok((LINES * times) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// A thousand requests of which none is whole before all have begun; the most memory there ever was.
+/// Starts a thousand requests before it completes any. Returns the peak memory.
 fn crowd(webhook: &Webhook, request: &[u8]) -> Outcome<f64> {
     let descriptors = getrlimit(Resource::Nofile);
     let current = descriptors.maximum.map_or(8_192, |most| most.min(8_192));

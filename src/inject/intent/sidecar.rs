@@ -101,7 +101,14 @@ fn describe_error(mut error: ConfigError, view: &PodView<'_>) -> String {
             rename(forward);
             rename(listener);
         }
-        _ => {}
+        ConfigError::NotText { .. }
+        | ConfigError::File { .. }
+        | ConfigError::Incomplete { .. }
+        | ConfigError::NoTls { .. }
+        | ConfigError::SamePort { .. }
+        | ConfigError::Margin { .. }
+        | ConfigError::TooFewForwardSlots { .. }
+        | ConfigError::TooManyForwards { .. } => {}
     }
     error.to_string()
 }
