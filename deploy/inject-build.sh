@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The injector of its image: static, for both architectures, on stable Rust.
+# The injector for its image: static, for both architectures, on stable Rust.
 #   deploy/inject-build.sh [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
 # makes target/inject/TARGET/release/probelet-inject. It needs cargo, rustup's musl targets and a C compiler; clang
 # serves both targets:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The small build: the one of the image and of the figures in README.md.
+# The small build: builds the binary of the image, which README.md measures.
 #   deploy/small-build.sh [--plain] [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
 # makes target/small/TARGET/release/probelet; with --plain, which leaves TLS and `check` out, it is
 # target/small-plain/TARGET/release/probelet. The link map is probelet.map next to it. It needs cargo, rustup's rust-src
@@ -23,7 +23,7 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
 . deploy/c-compiler.sh
 
-# One build folder for both variants, so that std is compiled once for each target.
+# One build directory for both variants, so that std is compiled once for each target.
 build=target/small-build out=target/small features=()
 if [[ ${1-} == --plain ]]; then
   out=target/small-plain features=(--no-default-features)
