@@ -1,10 +1,10 @@
-//! Why a file cannot be used, as an error text that says what to write instead.
+//! Errors of files, whose texts name the remedy.
 
 use core::fmt;
 
 use rustix::io::Errno;
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRole {
     /// The certificate that this process presents, followed by its intermediates.
@@ -18,15 +18,15 @@ pub enum FileRole {
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
-    /// What the file is for.
+    /// Its purpose.
     pub role: FileRole,
     /// Its path.
     pub path: Box<str>,
-    /// What is wrong with it.
+    /// The error.
     pub error: PemError,
 }
 
-/// What is wrong with a PEM file.
+/// The error of a PEM file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PemError {
     /// The file cannot be read.

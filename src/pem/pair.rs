@@ -102,7 +102,7 @@ impl RootsFile {
     /// Reads its certificates as trust anchors.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The error of the file.
     #[inline(never)] // As `KeyPairFiles::read`.
     pub fn read(&mut self) -> Result<Arc<RootCertStore>, FileError> {
         let roots = read(&mut self.0).and_then(|pem| parse_roots(&pem));

@@ -64,7 +64,7 @@ impl Outcome {
         Self::LABELS[self.label_index()]
     }
 
-    /// What the patch does, or why there is none.
+    /// A description of the patch, or the reason why there is none.
     pub fn detail(&self) -> &str {
         match self {
             Outcome::Patched(text)

@@ -14,7 +14,7 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct ServingCert {
     pair: Arc<CertifiedKey>,
-    /// When it expires, if its dates can be parsed.
+    /// Its expiration time; `None` if its dates cannot be parsed.
     pub not_after: Option<UnixSeconds>,
 }
 
@@ -55,7 +55,7 @@ impl CurrentCert {
         current.replace(cert).is_none()
     }
 
-    /// When it expires, if its dates can be parsed.
+    /// Its expiration time; `None` if its dates cannot be parsed.
     pub fn not_after(&self) -> Option<UnixSeconds> {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         current.as_ref()?.not_after

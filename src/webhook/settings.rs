@@ -54,7 +54,7 @@ impl ReloadableSettings {
     /// and appear later.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The file cannot be read, or its values are invalid.
     pub fn load(flags: Values, config: Option<&str>) -> Result<ReloadableSettings, Box<str>> {
         let mut settings = ReloadableSettings {
             settings: flags.clone().settings(),
