@@ -152,7 +152,7 @@ impl Connection<'_> {
         memory: &mut [u8],
     ) -> Option<Outcome> {
         let probing = pin!(self.run_probe(prober, request, memory));
-        let watch_from = self.at + limits::WATCH_CLIENT_AFTER;
+        let watch_from = self.accepted_at + limits::WATCH_CLIENT_AFTER;
         or(async { Some(probing.await) }, async {
             if !prober.is_hook {
                 self.agent.reactor.sleep_until(watch_from).await;
@@ -172,7 +172,7 @@ impl Connection<'_> {
     ) -> Outcome {
         let agent = self.agent;
         let HeadBytes { head, bytes } = request;
-        let due = self.at + prober.timeout - agent.config.deadline_margin;
+        let due = self.accepted_at + prober.timeout - agent.config.deadline_margin;
         let deadline = (!prober.is_hook).then_some(due);
         let origin = RequestOrigin::StatusPort {
             client: &self.socket,
@@ -222,7 +222,7 @@ impl Connection<'_> {
     fn record(&self, entry: ProberEntry<'_>, outcome: Outcome) {
         let (agent, ProberEntry { index, prober }) = (self.agent, entry);
         let now = Instant::now();
-        let duration = now.saturating_duration_since(self.at);
+        let duration = now.saturating_duration_since(self.accepted_at);
         let timed = (!prober.is_hook).then_some(duration);
         agent.metrics.count_probe(index, outcome, timed);
         let result = ProbeResult {
@@ -246,8 +246,8 @@ impl Connection<'_> {
     async fn write_metrics(&self, buf: &mut [u8], closing: Closing) -> Closing {
         let agent = self.agent;
         let gauges = Gauges {
-            status_connections: agent.slots.open(),
-            forward_connections: agent.forward_permits.open(),
+            status_connections: agent.slots.open_connections(),
+            forward_connections: agent.forward_permits.open_connections(),
             resident_bytes: resources::resident_bytes(buf),
         };
         let page = pin!(async {

@@ -5,7 +5,7 @@ use super::metrics::{Metrics, Rejection};
 use crate::config::Probers;
 use crate::probe::Failure;
 use crate::telemetry::Counter;
-use crate::telemetry::prometheus::{Kind, Label, PageWriter, Piece};
+use crate::telemetry::prometheus::{Label, MetricType, PageWriter, Piece};
 use crate::wire::health::GrpcCode;
 
 /// What is measured when the page is requested.
@@ -36,14 +36,14 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
     let name = "probelet_probes_total";
     let help = "Probes and hooks by path and HTTP status code returned to kubelet. Also counts codes \
                 with a truncated body, and failed hooks, whose connection is reset instead.";
-    page.family(name, Kind::Counter, help);
+    page.write_family(name, MetricType::Counter, help);
     for (prober, codes) in probers.iter().zip(metrics.codes.borrow().iter()) {
-        page.status_codes(name, Some(("path", &prober.path)), codes);
+        page.write_status_codes(name, Some(("path", &prober.path)), codes);
     }
     let name = "probelet_probe_failures_total";
     let help = "Failed probes and hooks, by reason. A failing status code of the app itself counts \
                 only in probelet_probes_total.";
-    page.family(name, Kind::Counter, help);
+    page.write_family(name, MetricType::Counter, help);
     for (failure, counter) in Failure::ALL.iter().zip(&metrics.failures) {
         write_reason(page, name, failure.as_str(), counter);
     }
@@ -51,35 +51,44 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
     for (index, counter) in metrics.grpc_errors.iter().enumerate() {
         let code = GrpcCode::label(index);
         let labels: [Label<'_>; 2] = [("reason", &"grpc_error"), ("grpc_code", &code)];
-        page.sample_if_counted(name, &labels, counter.get());
+        page.write_sample_if_counted(name, &labels, counter.get());
     }
     let name = "probelet_requests_rejected_total";
     let help = "Requests and connections that were rejected, canceled or evicted, by reason.";
-    page.family(name, Kind::Counter, help);
+    page.write_family(name, MetricType::Counter, help);
     for (rejection, counter) in Rejection::ALL.iter().zip(&metrics.rejections) {
         write_reason(page, name, rejection.as_str(), counter);
     }
     let name = "probelet_probe_duration_seconds";
     let help = "Time from accept to outcome, without hooks.";
-    page.histogram(name, help, &metrics.durations);
+    page.write_histogram(name, help, &metrics.durations);
 }
 
 fn write_reason(page: &mut PageWriter<'_>, name: &str, reason: &str, counter: &Counter) {
-    page.sample(name, &[("reason", &reason)], &counter.get());
+    page.write_sample(name, &[("reason", &reason)], &counter.get());
 }
 
 fn write_gauges(page: &mut PageWriter<'_>, gauges: &Gauges) {
     let name = "probelet_open_connections";
-    page.family(name, Kind::Gauge, "Open connections, by kind.");
-    page.sample(name, &[("kind", &"status")], &gauges.status_connections);
-    page.sample(name, &[("kind", &"forward")], &gauges.forward_connections);
+    page.write_family(name, MetricType::Gauge, "Open connections, by kind.");
+    page.write_sample(name, &[("kind", &"status")], &gauges.status_connections);
+    page.write_sample(name, &[("kind", &"forward")], &gauges.forward_connections);
     if let Some(bytes) = &gauges.resident_bytes {
         let name = "process_resident_memory_bytes";
-        page.single(name, Kind::Gauge, "Resident memory size in bytes.", bytes);
+        page.write_single(
+            name,
+            MetricType::Gauge,
+            "Resident memory size in bytes.",
+            bytes,
+        );
     }
     let name = "probelet_build_info";
-    page.family(name, Kind::Gauge, "Always 1, with the version as a label.");
-    page.sample(name, &[("version", &env!("CARGO_PKG_VERSION"))], &1);
+    page.write_family(
+        name,
+        MetricType::Gauge,
+        "Always 1, with the version as a label.",
+    );
+    page.write_sample(name, &[("version", &env!("CARGO_PKG_VERSION"))], &1);
 }
 
 #[cfg(test)]

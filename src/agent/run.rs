@@ -13,7 +13,7 @@ use super::serve::SLOT_BYTES;
 use super::slots::{Accepted, Admission};
 use super::state::Agent;
 use crate::config::{Config, Listen, ListenError, ListenFlags};
-use crate::forward::{self, Entry};
+use crate::forward::{self, ForwardListener};
 use crate::limits;
 use crate::net::{self, Listener, Reactor, Signals};
 use crate::probe::{TlsSettingError, load_tls};
@@ -115,12 +115,13 @@ pub fn run(config: Config) -> Result<(), RunError> {
         agent.log.capacity_lowered(capacity);
     }
     let executor = Rc::new(LocalExecutor::new());
-    let main = Rc::new(agent).main(executor.clone(), status_port, forward_listeners, signals);
+    let main =
+        Rc::new(agent).run_until_signal(executor.clone(), status_port, forward_listeners, signals);
     net::run(&reactor, &executor, main).map_err(kernel("wait for events"))
 }
 
 impl Agent {
-    async fn main(
+    async fn run_until_signal(
         self: Rc<Self>,
         executor: Rc<LocalExecutor<'static>>,
         status_port: StatusPort,
@@ -139,14 +140,14 @@ impl Agent {
             // that.
             let targets_app = forward.target.ip() == self.config.target;
             let source = self.config.source.filter(|_| targets_app);
-            let entry = Entry {
+            let listener = ForwardListener {
                 index,
                 listener,
                 forward: *forward,
                 source,
             };
-            acceptors.push(executor.spawn(forward::serve(
-                entry,
+            acceptors.push(executor.spawn(forward::accept_loop(
+                listener,
                 self.reactor.clone(),
                 executor.clone(),
                 self.forward_permits.clone(),
@@ -192,12 +193,17 @@ impl Agent {
                     continue;
                 }
             };
-            let at = Instant::now();
-            match self.slots.admit(Accepted { socket, at }) {
-                Ok(Admission::UsedSlot) => {}
-                Ok(Admission::NewSlot(index)) => {
+            let accepted_at = Instant::now();
+            match self.slots.admit(Accepted {
+                socket,
+                accepted_at,
+            }) {
+                Ok(Admission::Reused) => {}
+                Ok(Admission::New(index)) => {
                     let memory = slot_memory.next().expect("memory for each slot");
-                    executor.spawn(self.clone().serve(index, memory)).detach();
+                    executor
+                        .spawn(self.clone().run_slot(index, memory))
+                        .detach();
                 }
                 // Does not happen: there was room before the accept.
                 Err(connection) => connection.socket.reset(),

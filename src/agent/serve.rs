@@ -24,8 +24,7 @@ pub struct Connection<'a> {
     /// The slot's number.
     pub slot: usize,
     pub socket: Socket,
-    /// When it was accepted.
-    pub at: Instant,
+    pub accepted_at: Instant,
 }
 
 /// A complete request.
@@ -54,15 +53,18 @@ enum ReadResult {
 }
 
 impl Agent {
-    /// Serves the connections of slot number `slot`, one after the other.
-    pub async fn serve(self: Rc<Self>, slot: usize, memory: &'static mut [u8]) {
+    /// Serves the connections of slot number `slot`, one after the other, until the task is dropped.
+    pub async fn run_slot(self: Rc<Self>, slot: usize, memory: &'static mut [u8]) {
         loop {
-            let Accepted { socket, at } = self.slots.next_connection(slot).await;
+            let Accepted {
+                socket,
+                accepted_at,
+            } = self.slots.next_connection(slot).await;
             let connection = Connection {
                 agent: &self,
                 slot,
                 socket,
-                at,
+                accepted_at,
             };
             if let Closing::Reset = connection.serve(memory).await {
                 connection.socket.reset();
@@ -96,7 +98,7 @@ impl Connection<'_> {
     /// # Errors
     /// The head was not complete in time, or the connection was evicted.
     async fn read(&self, buf: &mut [u8]) -> Result<ReadResult, Rejection> {
-        let deadline = self.at + limits::REQUEST_HEAD_TIME;
+        let deadline = self.accepted_at + limits::REQUEST_HEAD_TIME;
         let reading = pin!(read_head(&self.socket, buf));
         let reading = pin!(self.agent.reactor.before(deadline, reading));
         match self.agent.slots.unless_evicted(self.slot, reading).await {

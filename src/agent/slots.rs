@@ -17,8 +17,7 @@ use crate::net::Socket;
 pub struct Accepted {
     /// The connection.
     pub socket: Socket,
-    /// When it was accepted.
-    pub at: Instant,
+    pub accepted_at: Instant,
 }
 
 /// What a connection may do in its slot.
@@ -37,8 +36,11 @@ pub enum SlotKind {
 enum SlotState {
     /// Without a connection.
     Free,
-    /// The connection is reading or writing and can be evicted. `since` is a count of events.
-    Idle { since: u32 },
+    /// The connection is reading or writing and may be evicted.
+    Evictable {
+        /// The value of `Table::clock` at the last change.
+        since: u32,
+    },
     /// The app is being probed.
     Probing,
     /// Evicted, but its task has not run since.
@@ -57,6 +59,7 @@ struct Slot<C> {
 struct Table<C> {
     /// Slots that were ever used: a pod with three probers pays for three.
     slots: Vec<Slot<C>>,
+    /// The number of admissions and ended probes.
     clock: u32,
     acceptor: Option<Waker>,
 }
@@ -70,10 +73,10 @@ pub struct Slots<C = Accepted> {
 /// Result of [`Slots::admit`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The task of a used slot gets the connection.
-    UsedSlot,
-    /// Start a task for the slot of this number.
-    NewSlot(usize),
+    /// The slot had a connection before: its task gets this one.
+    Reused,
+    /// The slot of this number has no task yet: the caller starts it.
+    New(usize),
 }
 
 /// The kind of slot for one more connection.
@@ -100,11 +103,12 @@ impl<C> Slots<C> {
         table.free_slot(&self.capacity).is_some() && table.placement(&self.capacity).is_some()
     }
 
-    /// Evicts the connection that has been idle longest, if there is one. Its slot is free once its task ran.
+    /// Evicts the oldest evictable connection, from a probe slot if possible, else from a reserve slot. The slot is
+    /// free after its task has run.
     pub fn evict_oldest(&self) {
         let mut table = self.table.borrow_mut();
-        let oldest_reserve = table.oldest_idle(SlotKind::Reserve);
-        if let Some(oldest) = table.oldest_idle(SlotKind::Probe).or(oldest_reserve) {
+        let oldest_reserve = table.oldest_evictable(SlotKind::Reserve);
+        if let Some(oldest) = table.oldest_evictable(SlotKind::Probe).or(oldest_reserve) {
             table.evict(oldest).into_iter().for_each(Waker::wake);
         }
     }
@@ -138,22 +142,22 @@ impl<C> Slots<C> {
         let since = table.clock;
         let Some(slot) = table.slots.get_mut(index) else {
             table.slots.push(Slot {
-                state: SlotState::Idle { since },
+                state: SlotState::Evictable { since },
                 kind,
                 pending: Some(connection),
                 waker: None,
             });
             drop(table);
             evicted.into_iter().for_each(Waker::wake);
-            return Ok(Admission::NewSlot(index));
+            return Ok(Admission::New(index));
         };
-        slot.state = SlotState::Idle { since };
+        slot.state = SlotState::Evictable { since };
         slot.kind = kind;
         slot.pending = Some(connection);
         let task = slot.waker.take();
         drop(table);
         evicted.into_iter().chain(task).for_each(Waker::wake);
-        Ok(Admission::UsedSlot)
+        Ok(Admission::Reused)
     }
 
     /// Waits for the next connection of this slot.
@@ -217,7 +221,7 @@ impl<C> Slots<C> {
         let mut table = self.table.borrow_mut();
         table.clock = table.clock.wrapping_add(1);
         let since = table.clock;
-        table.slots[index].state = SlotState::Idle { since };
+        table.slots[index].state = SlotState::Evictable { since };
         table.wake_acceptor();
     }
 
@@ -240,7 +244,7 @@ impl<C> Slots<C> {
     }
 
     /// Number of open connections.
-    pub fn open(&self) -> usize {
+    pub fn open_connections(&self) -> usize {
         let table = self.table.borrow();
         table
             .slots
@@ -265,14 +269,14 @@ impl<C> Table<C> {
     fn placement(&self, capacity: &Capacity) -> Option<Placement> {
         let (kind, evict) = if self.count(SlotKind::Probe) < capacity.probes {
             (SlotKind::Probe, None)
-        } else if let Some(oldest) = self.oldest_idle(SlotKind::Probe) {
+        } else if let Some(oldest) = self.oldest_evictable(SlotKind::Probe) {
             (SlotKind::Probe, Some(oldest))
         } else if self.count(SlotKind::Reserve) < capacity.reserve {
             (SlotKind::Reserve, None)
         } else {
             (
                 SlotKind::Reserve,
-                Some(self.oldest_idle(SlotKind::Reserve)?),
+                Some(self.oldest_evictable(SlotKind::Reserve)?),
             )
         };
         Some(Placement { kind, evict })
@@ -291,16 +295,19 @@ impl<C> Table<C> {
         self.slots.iter().filter(is_occupied).count()
     }
 
-    fn oldest_idle(&self, kind: SlotKind) -> Option<usize> {
+    fn oldest_evictable(&self, kind: SlotKind) -> Option<usize> {
         let age = |slot: &Slot<C>| match slot.state {
-            SlotState::Idle { since } if slot.kind == kind => Some(self.clock.wrapping_sub(since)),
-            SlotState::Idle { .. } | SlotState::Free | SlotState::Probing | SlotState::Evicted => {
-                None
+            SlotState::Evictable { since } if slot.kind == kind => {
+                Some(self.clock.wrapping_sub(since))
             }
+            SlotState::Evictable { .. }
+            | SlotState::Free
+            | SlotState::Probing
+            | SlotState::Evicted => None,
         };
-        let idle = self.slots.iter().enumerate();
-        let idle = idle.filter_map(|(index, slot)| Some((age(slot)?, index)));
-        idle.max().map(|(_, index)| index)
+        let slots = self.slots.iter().enumerate();
+        let evictable = slots.filter_map(|(index, slot)| Some((age(slot)?, index)));
+        evictable.max().map(|(_, index)| index)
     }
 
     fn wake_acceptor(&mut self) {

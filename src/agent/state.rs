@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::probe_log::ProbeLog;
 use super::slots::Slots;
 use crate::config::Config;
-use crate::forward::{self, ForwardPermits};
+use crate::forward::{ForwardObserver, ForwardPermits};
 use crate::net::Reactor;
 use crate::net::tls::Tls;
 use crate::probe::{Dialler, Failure};
@@ -55,7 +55,7 @@ impl Agent {
 
     /// Number of open connections, to the status port and to the forwards.
     pub fn open_connections(&self) -> usize {
-        self.slots.open() + self.forward_permits.open()
+        self.slots.open_connections() + self.forward_permits.open_connections()
     }
 
     fn log_forward(&self, index: usize, state: ForwardState) {
@@ -65,7 +65,7 @@ impl Agent {
     }
 }
 
-impl forward::Observer for Agent {
+impl ForwardObserver for Agent {
     fn connected(&self, index: usize) {
         self.log_forward(index, ForwardState::Healthy);
     }

@@ -11,7 +11,7 @@ pub struct ForwardPermits {
 }
 
 impl ForwardPermits {
-    /// For at most `limit` connections over so many forwards.
+    /// Permits at most `limit` connections of all `forwards` together.
     pub fn new(limit: usize, forwards: usize) -> Rc<ForwardPermits> {
         Rc::new(ForwardPermits {
             open: vec![Cell::new(0); forwards].into(),
@@ -20,14 +20,14 @@ impl ForwardPermits {
     }
 
     /// Number of open connections.
-    pub fn open(&self) -> usize {
+    pub fn open_connections(&self) -> usize {
         self.open.iter().map(Cell::get).sum()
     }
 
     /// A permit for forward number `index`. Its first connection may have any free one; a further one leaves
     /// a permit to each forward without a connection.
     pub(super) fn try_acquire(self: &Rc<ForwardPermits>, index: usize) -> Option<Permit> {
-        let free = self.limit.saturating_sub(self.open());
+        let free = self.limit.saturating_sub(self.open_connections());
         let own = &self.open[index];
         let reserved = match own.get() {
             0 => 0,

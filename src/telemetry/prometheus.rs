@@ -9,7 +9,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Type of a metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricType {
     /// Only grows; its name ends in `_total`.
     Counter,
     /// Goes up and down.
@@ -21,12 +21,13 @@ pub enum Kind {
 /// A label's name and value.
 pub type Label<'a> = (&'a str, &'a dyn Display);
 
-/// Writes the lines of a page from a number on, as many as fit. Every line has the same number in each piece.
+/// Writes as many lines of a page as fit, from line `first_line` on. A line has its number in every piece, so that the
+/// next piece continues where this one ends.
 #[derive(Debug)]
 pub struct PageWriter<'b> {
     buffer: Buffer<'b>,
     first_line: usize,
-    line: usize,
+    next_line: usize,
     is_full: bool,
 }
 
@@ -40,12 +41,12 @@ pub struct Piece {
 }
 
 impl<'b> PageWriter<'b> {
-    /// A writer of the lines from `first_line` on. `out` holds the longest line.
+    /// Creates a writer of the lines from `first_line` on. `out` must hold the longest line.
     pub fn new(out: &'b mut [u8], first_line: usize) -> Self {
         PageWriter {
             buffer: Buffer { out, len: 0 },
             first_line,
-            line: 0,
+            next_line: 0,
             is_full: false,
         }
     }
@@ -54,84 +55,102 @@ impl<'b> PageWriter<'b> {
     pub fn finish(self) -> Piece {
         Piece {
             bytes: self.buffer.len,
-            next_line: self.first_line.max(self.line),
+            next_line: self.first_line.max(self.next_line),
         }
     }
 
-    /// Begins a metric family.
-    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+    /// Writes the head of a metric family.
+    pub fn write_family(&mut self, name: &str, metric_type: MetricType, help: &str) {
+        let metric_type = match metric_type {
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
         };
-        self.line(&|buffer| writeln!(buffer, "# HELP {name} {help}"));
-        self.line(&|buffer| writeln!(buffer, "# TYPE {name} {kind}"));
+        self.write_line(&|buffer| writeln!(buffer, "# HELP {name} {help}"));
+        self.write_line(&|buffer| writeln!(buffer, "# TYPE {name} {metric_type}"));
     }
 
-    /// Writes a sample of the family.
-    pub fn sample(&mut self, name: &str, labels: &[Label<'_>], value: &dyn Display) {
-        self.series(name, "", labels, value);
+    /// Writes a sample of the current family.
+    pub fn write_sample(&mut self, name: &str, labels: &[Label<'_>], value: &dyn Display) {
+        self.write_series(name, "", labels, value);
     }
 
     /// Writes a family of one sample without labels.
-    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: &dyn Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
+    pub fn write_single(
+        &mut self,
+        name: &str,
+        metric_type: MetricType,
+        help: &str,
+        value: &dyn Display,
+    ) {
+        self.write_family(name, metric_type, help);
+        self.write_sample(name, &[], value);
     }
 
     /// Writes a sample for each status code that was counted, as the label `code`.
-    pub fn status_codes<const CODES: usize>(
+    pub fn write_status_codes<const CODES: usize>(
         &mut self,
         name: &str,
         label: Option<Label<'_>>,
         counter: &StatusCounter<CODES>,
     ) {
         for (code, n) in &counter.exact {
-            self.status_code(name, label, code, *n);
+            self.write_status_code(name, label, code, *n);
         }
-        self.status_code(name, label, &"other", counter.other);
+        self.write_status_code(name, label, &"other", counter.other);
     }
 
-    fn status_code(&mut self, name: &str, label: Option<Label<'_>>, code: &dyn Display, n: u64) {
+    fn write_status_code(
+        &mut self,
+        name: &str,
+        label: Option<Label<'_>>,
+        code: &dyn Display,
+        n: u64,
+    ) {
         match label {
-            Some(label) => self.sample_if_counted(name, &[label, ("code", code)], n),
-            None => self.sample_if_counted(name, &[("code", code)], n),
+            Some(label) => self.write_sample_if_counted(name, &[label, ("code", code)], n),
+            None => self.write_sample_if_counted(name, &[("code", code)], n),
         }
     }
 
     /// Writes a sample of the family unless it is 0. It has its line number even then: if it is counted between two
     /// pieces of a page, no line is repeated or lost.
-    pub fn sample_if_counted(&mut self, name: &str, labels: &[Label<'_>], n: u64) {
+    pub fn write_sample_if_counted(&mut self, name: &str, labels: &[Label<'_>], n: u64) {
         match n {
-            0 => self.line(&|_| Ok(())),
-            n => self.sample(name, labels, &n),
+            0 => self.write_line(&|_| Ok(())),
+            n => self.write_sample(name, labels, &n),
         }
     }
 
     /// Writes a histogram's family, in seconds.
-    pub fn histogram<const BUCKETS: usize>(
+    pub fn write_histogram<const BUCKETS: usize>(
         &mut self,
         name: &str,
         help: &str,
         histogram: &Histogram<BUCKETS>,
     ) {
-        self.family(name, Kind::Histogram, help);
-        let mut below = 0;
+        self.write_family(name, MetricType::Histogram, help);
+        let mut cumulative = 0;
         for (ms, bucket) in histogram.bounds_ms.iter().zip(&histogram.buckets) {
-            below += bucket.get();
+            cumulative += bucket.get();
             let bound = format_args!("{}.{:03}", ms / 1000, ms % 1000);
-            self.series(name, "_bucket", &[("le", &bound)], &below);
+            self.write_series(name, "_bucket", &[("le", &bound)], &cumulative);
         }
         let (count, micros) = (histogram.count.get(), histogram.sum_micros.get());
-        self.series(name, "_bucket", &[("le", &"+Inf")], &count);
+        self.write_series(name, "_bucket", &[("le", &"+Inf")], &count);
         let sum = format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-        self.series(name, "_sum", &[], &sum);
-        self.series(name, "_count", &[], &count);
+        self.write_series(name, "_sum", &[], &sum);
+        self.write_series(name, "_count", &[], &count);
     }
 
-    fn series(&mut self, name: &str, suffix: &str, labels: &[Label<'_>], value: &dyn Display) {
-        self.line(&|buffer| {
+    fn write_series(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &[Label<'_>],
+        value: &dyn Display,
+    ) {
+        self.write_line(&|buffer| {
             write!(buffer, "{name}{suffix}")?;
             let mut separator = '{';
             for (label, value) in labels {
@@ -145,11 +164,11 @@ impl<'b> PageWriter<'b> {
         });
     }
 
-    fn line(&mut self, write: &dyn Fn(&mut Buffer<'b>) -> fmt::Result) {
+    fn write_line(&mut self, write: &dyn Fn(&mut Buffer<'b>) -> fmt::Result) {
         if self.is_full {
             return;
         }
-        if self.line >= self.first_line {
+        if self.next_line >= self.first_line {
             let start = self.buffer.len;
             if write(&mut self.buffer).is_err() {
                 self.buffer.len = start;
@@ -157,7 +176,7 @@ impl<'b> PageWriter<'b> {
                 return;
             }
         }
-        self.line += 1;
+        self.next_line += 1;
     }
 }
 
@@ -214,7 +233,7 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         let text = page(1024, |page| {
-            page.sample("a", &[("b", &"\"\\\n"), ("c", &1)], &2);
+            page.write_sample("a", &[("b", &"\"\\\n"), ("c", &1)], &2);
         });
         assert_eq!(text, "a{b=\"\\\"\\\\\\n\",c=\"1\"} 2\n");
     }
@@ -225,7 +244,7 @@ mod tests {
         for status in [200, 500, 200, 404, 403] {
             counter.increment(status);
         }
-        let text = page(1024, |page| page.status_codes("a", None, &counter));
+        let text = page(1024, |page| page.write_status_codes("a", None, &counter));
         assert_eq!(
             text,
             "a{code=\"200\"} 2\na{code=\"500\"} 1\na{code=\"other\"} 2\n"
@@ -238,7 +257,7 @@ mod tests {
         for micros in [500, 1_000, 1_001, 3_000_000] {
             histogram.observe(Duration::from_micros(micros));
         }
-        let write = |page: &mut PageWriter<'_>| page.histogram("a", "help", &histogram);
+        let write = |page: &mut PageWriter<'_>| page.write_histogram("a", "help", &histogram);
         let text = page(1024, write);
         assert_eq!(
             text,

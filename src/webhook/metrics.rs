@@ -1,7 +1,7 @@
 //! Counters of the webhook, and their page `/metrics`.
 
 use super::review::Outcome;
-use crate::telemetry::prometheus::{Kind, PageWriter};
+use crate::telemetry::prometheus::{MetricType, PageWriter};
 use crate::telemetry::{Counter, Histogram, StatusCounter};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -122,39 +122,48 @@ impl Metrics {
 
     fn write_reviews(&self, page: &mut PageWriter<'_>) {
         let name = "probelet_webhook_reviews_total";
-        page.family(name, Kind::Counter, "Reviews with a response, by outcome.");
+        page.write_family(
+            name,
+            MetricType::Counter,
+            "Reviews with a response, by outcome.",
+        );
         for (outcome, counter) in Outcome::LABELS.iter().zip(&self.outcomes) {
-            page.sample(name, &[("outcome", outcome)], &counter.get());
+            page.write_sample(name, &[("outcome", outcome)], &counter.get());
         }
         let name = "probelet_webhook_review_duration_seconds";
         let help = "Time to process a received review, without network transfer.";
-        page.histogram(name, help, &self.durations);
+        page.write_histogram(name, help, &self.durations);
         let name = "probelet_webhook_reviews_in_flight";
         let in_flight = self.reviews_in_flight.get();
-        page.single(name, Kind::Gauge, "Reviews in flight.", &in_flight);
+        page.write_single(name, MetricType::Gauge, "Reviews in flight.", &in_flight);
         let name = "probelet_webhook_request_body_bytes_total";
         let bytes = self.body_bytes.get();
         let help = "Bytes of request bodies received by /inject.";
-        page.single(name, Kind::Counter, help, &bytes);
+        page.write_single(name, MetricType::Counter, help, &bytes);
     }
 
     fn write_connections(&self, page: &mut PageWriter<'_>, values: ScrapeValues) {
         let name = "probelet_webhook_responses_total";
-        page.family(name, Kind::Counter, "HTTP responses, by status code.");
-        page.status_codes(name, None, &self.responses.borrow());
+        page.write_family(name, MetricType::Counter, "HTTP responses, by status code.");
+        page.write_status_codes(name, None, &self.responses.borrow());
         let name = "probelet_webhook_reserved_body_bytes";
         let help = "Memory reserved for request bodies, in bytes.";
-        page.single(name, Kind::Gauge, help, &values.reserved_body_bytes);
+        page.write_single(name, MetricType::Gauge, help, &values.reserved_body_bytes);
         let name = "probelet_webhook_open_connections";
-        page.single(name, Kind::Gauge, "Open connections.", &values.connections);
+        page.write_single(
+            name,
+            MetricType::Gauge,
+            "Open connections.",
+            &values.connections,
+        );
         let name = "probelet_webhook_evicted_connections_total";
         let help = "Connections evicted to accept newer ones.";
-        page.single(name, Kind::Counter, help, &values.evicted);
+        page.write_single(name, MetricType::Counter, help, &values.evicted);
         let name = "probelet_webhook_tls_handshake_failures_total";
         let failures = self.handshake_failures.get();
-        page.single(
+        page.write_single(
             name,
-            Kind::Counter,
+            MetricType::Counter,
             "TLS handshakes that failed.",
             &failures,
         );
@@ -170,15 +179,15 @@ impl Metrics {
         if let Some(not_after) = &values.not_after {
             let name = "probelet_webhook_certificate_expiration_timestamp_seconds";
             let help = "Expiration time of the serving certificate, as a Unix timestamp.";
-            page.single(name, Kind::Gauge, help, not_after);
+            page.write_single(name, MetricType::Gauge, help, not_after);
         }
     }
 }
 
 impl Reloads {
     fn write(&self, page: &mut PageWriter<'_>, name: &str, help: &str) {
-        page.family(name, Kind::Counter, help);
-        page.sample(name, &[("result", &"success")], &self.success.get());
-        page.sample(name, &[("result", &"failure")], &self.failure.get());
+        page.write_family(name, MetricType::Counter, help);
+        page.write_sample(name, &[("result", &"success")], &self.success.get());
+        page.write_sample(name, &[("result", &"failure")], &self.failure.get());
     }
 }

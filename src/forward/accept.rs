@@ -16,7 +16,7 @@ use crate::net::{Listener, Reactor, Socket};
 use crate::probe::Failure;
 
 /// Observes the connections of all forwards; `index` is the forward's number.
-pub trait Observer {
+pub trait ForwardObserver {
     /// The target was reached.
     fn connected(&self, index: usize);
     /// The target was not reached; the client was reset.
@@ -28,8 +28,8 @@ pub trait Observer {
 }
 
 /// One forward that listens.
-pub struct Entry {
-    /// Its number in [`ForwardPermits`] and for the [`Observer`].
+pub struct ForwardListener {
+    /// Its number in [`ForwardPermits`] and for the [`ForwardObserver`].
     pub index: usize,
     /// Accepts its clients.
     pub listener: Listener,
@@ -39,21 +39,21 @@ pub struct Entry {
     pub source: Option<IpAddr>,
 }
 
-/// Accepts and relays until the task is dropped. Each connection has a task: forwards are few and their
-/// connections long, so its memory is freed with it.
-pub async fn serve(
-    entry: Entry,
+/// Accepts and relays until the task is dropped. One task per connection instead of reusable slots: connections are few
+/// and long, so their memory should be freed at their end.
+pub async fn accept_loop(
+    forward_listener: ForwardListener,
     reactor: Rc<Reactor>,
     executor: Rc<LocalExecutor<'static>>,
     permits: Rc<ForwardPermits>,
-    observer: Rc<dyn Observer>,
+    observer: Rc<dyn ForwardObserver>,
 ) {
-    let Entry {
+    let ForwardListener {
         index,
         listener,
         forward,
         source,
-    } = entry;
+    } = forward_listener;
     loop {
         let client = match listener.accept().await {
             Ok(client) => client,
@@ -88,8 +88,8 @@ pub async fn serve(
     }
 }
 
-/// Connects to the target before anything is read from the client. A target that accepts and at once resets
-/// has failed, too.
+/// Connects to the target before anything is read from the client. A target that accepts and
+/// immediately resets has failed, too.
 async fn connect(
     reactor: &Rc<Reactor>,
     forward: &Forward,
