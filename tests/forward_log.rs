@@ -1,5 +1,6 @@
 //! What is logged of the forwards: a target's failures and recoveries, not every connection.
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use libtest_mimic::Trial;
@@ -32,8 +33,10 @@ fn listen(port: u16) -> TcpListener {
 /// One connection while the target listens, and one after it stopped.
 fn come_and_go(entry: &Entry, port: u16) {
     let app = listen(port);
-    let _client = connect(entry.addr());
+    let mut client = connect(entry.addr());
     app.accept().expect("dialled");
+    // The EOF shows that the agent has seen this connection before the next one.
+    assert_eq!(client.read(&mut [0]).expect("EOF"), 0);
     drop(app);
     assert_eq!(end_of(entry, b""), End::Reset);
 }
@@ -82,9 +85,11 @@ fn each_forward_has_its_own_lines() {
         come_and_go(&entries[0], targets[0].port);
     }
     assert_eq!(end_of(&entries[1], b""), End::Reset);
-    let line = logged(&agent, &format!("port={} target", entries[1].0.port));
+    let failing = format!("msg=\"forward failing\" port={} ", entries[1].0.port);
+    let line = logged(&agent, &failing);
     assert!(!line.contains("suppressed="), "{line}");
-    assert_eq!(messages(&agent).len(), LOG_LINES_PER_MINUTE + 1);
+    let lines = messages(&agent);
+    assert_eq!(lines.len(), LOG_LINES_PER_MINUTE + 1, "{lines:#?}");
 }
 
 fn a_full_forward_is_logged_once() {

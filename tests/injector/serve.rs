@@ -59,7 +59,7 @@ fn errors_at_startup_are_reported() {
     assert_refused(
         &run(&["--config", "values"]),
         1,
-        &["probelet-inject: ", "values is no JSON"],
+        &["probelet-inject: ", "values is not valid JSON"],
     );
     folder.write("tls.crt", "");
     assert_refused(&run(&[]), 1, &["probelet-inject: ", "tls.crt"]);
