@@ -14,6 +14,7 @@ use crate::support::TLS;
 use crate::support::app::{App, Reply};
 use crate::support::command::{check, check_json, probelet};
 use crate::support::fake_app::{FakeApp, Step};
+use crate::support::faults::grpc::failing;
 use crate::support::faults::{
     Catalogue, Expected, FINE, FaultCase, GrpcMode, Target, answer, redirect,
 };
@@ -26,14 +27,15 @@ use crate::support::trials::{trial, trials};
 pub fn tests() -> Vec<Trial> {
     trials!["check":
         a_healthy_app_gets_a_line_with_the_times,
-        a_failing_app_gets_a_line_that_says_where_to_look,
-        grpc_is_told_what_to_look_at_by_its_own_words,
-        a_code_of_ours_does_not_pass_for_the_apps,
-        the_timeout_holds_for_all_of_it,
-        json_has_its_members_whatever_happens,
-        usage_errors_exit_2_and_ask_nobody,
+        a_failing_app_gets_a_line_with_advice,
+        advice_on_grpc_uses_grpc_terms,
+        the_agents_status_is_not_reported_as_the_apps,
+        the_status_of_a_failed_grpc_call_is_reported,
+        the_timeout_covers_the_whole_check,
+        json_always_has_the_same_members,
+        usage_errors_exit_with_2_and_send_nothing,
         a_signal_ends_it,
-        an_output_nobody_reads_does_no_harm,
+        a_closed_output_does_no_harm,
     ]
     .into_iter()
     .chain(trials_of_faults())
@@ -44,7 +46,7 @@ pub fn tests() -> Vec<Trial> {
 
 fn trials_of_tls() -> Vec<Trial> {
     match TLS {
-        true => trials!["check": after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted],
+        true => trials!["check": advice_after_a_handshake_does_not_suggest_tls],
         false => Vec::new(),
     }
 }
@@ -115,8 +117,8 @@ fn assert_reports(case: &FaultCase) {
         Expected::Status(code) => (code, false),
         Expected::BrokenBody(code) => (code, true),
     };
-    let told = result.number("agent_status");
-    assert_eq!(told, Some(code.into()), "{}: {result:?}", case.name);
+    let agent_status = result.number("agent_status");
+    assert_eq!(agent_status, Some(code.into()), "{}: {result:?}", case.name);
     let is_broken = result.text("reason") == Some("body_broken");
     assert_eq!(is_broken, is_cut, "{}: {result:?}", case.name);
     let is_well = (200..400).contains(&code) && !is_cut;
@@ -158,7 +160,7 @@ fn a_healthy_app_gets_a_line_with_the_times() {
     }
 }
 
-fn a_failing_app_gets_a_line_that_says_where_to_look() {
+fn a_failing_app_gets_a_line_with_advice() {
     let (app, refusing) = (FakeApp::start(), reserve());
     app.on(
         "/broken",
@@ -207,44 +209,44 @@ fn said_of(scheme: &str, play: ConnectionScript) -> String {
     check(&[&format!("{scheme}://127.0.0.1:{}", app.port())]).stdout
 }
 
-fn grpc_is_told_what_to_look_at_by_its_own_words() {
+fn advice_on_grpc_uses_grpc_terms() {
     let alert = || vec![send([21, 3, 3, 0, 2, 2, 40])];
-    let told = said_of("grpc", alert());
+    let text = said_of("grpc", alert());
     let words = "use grpcs://, and `mode: TLS` in the prober";
     assert!(
-        told.starts_with("failing tls_port grpc:") && told.contains(words),
-        "{told}"
+        text.starts_with("failing tls_port grpc:") && text.contains(words),
+        "{text}"
     );
-    let told = said_of("grpc", vec![]);
+    let text = said_of("grpc", vec![]);
     let words = "does port N want TLS (grpcs://)";
-    assert!(told.starts_with("failing closed_early grpc:"), "{told}");
-    let port = told
+    assert!(text.starts_with("failing closed_early grpc:"), "{text}");
+    let port = text
         .split(' ')
         .nth(2)
         .and_then(|url| url.rsplit(':').next());
     assert!(
-        told.contains(&words.replace('N', port.expect("a URL"))),
-        "{told}"
+        text.contains(&words.replace('N', port.expect("a URL"))),
+        "{text}"
     );
-    let told = said_of("http", alert());
+    let text = said_of("http", alert());
     let words = "use https://, and `scheme: HTTPS` in the prober";
     assert!(
-        told.starts_with("failing tls_port http:") && told.contains(words),
-        "{told}"
+        text.starts_with("failing tls_port http:") && text.contains(words),
+        "{text}"
     );
 }
 
-fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
+fn advice_after_a_handshake_does_not_suggest_tls() {
     for scheme in ["https", "grpcs"] {
-        let told = said_of(scheme, vec![Action::Bytes(5)]);
-        assert!(told.contains("closed in the TLS handshake; "), "{told}");
+        let text = said_of(scheme, vec![Action::Bytes(5)]);
+        assert!(text.contains("closed in the TLS handshake; "), "{text}");
         // Nothing in common, and nothing with one curve more: two connections, which both stood.
-        let told = said_of(
+        let text = said_of(
             scheme,
             vec![Action::Bytes(5), send([21, 3, 3, 0, 2, 2, 40])],
         );
-        assert!(told.starts_with("failing no_common_cipher "), "{told}");
-        assert!(told.contains(" connect "), "{told}");
+        assert!(text.starts_with("failing no_common_cipher "), "{text}");
+        assert!(text.contains(" connect "), "{text}");
     }
     let plain = said_of("grpcs", vec![send(crate::support::frames::greeting())]);
     let words = "use grpc://, and no `mode: TLS` in the prober";
@@ -263,7 +265,7 @@ fn after_tls_was_spoken_nobody_is_asked_whether_tls_is_wanted() {
     );
 }
 
-fn a_code_of_ours_does_not_pass_for_the_apps() {
+fn the_agents_status_is_not_reported_as_the_apps() {
     let app = App::start(Reply::Status(502));
     let url = format!("http://{}/", app.addr());
     let result = check_json(&[&url]);
@@ -282,7 +284,20 @@ fn a_code_of_ours_does_not_pass_for_the_apps() {
     );
 }
 
-fn the_timeout_holds_for_all_of_it() {
+fn the_status_of_a_failed_grpc_call_is_reported() {
+    for (status, code) in [("14", "UNAVAILABLE"), ("5", "NOT_FOUND"), ("99", "99")] {
+        let app = Scripted::start(None, vec![failing(status); 2]);
+        let url = format!("grpc://127.0.0.1:{}", app.port());
+        let result = check_json(&[&url]);
+        assert_eq!(result.text("reason"), Some("grpc_error"));
+        assert_eq!(result.text("grpc_code"), Some(code));
+        let verbose = check(&["--verbose", &url]).stderr;
+        let line = format!("* gRPC status {code}\n");
+        assert!(verbose.contains(&line), "{verbose}");
+    }
+}
+
+fn the_timeout_covers_the_whole_check() {
     let app = FakeApp::start();
     let drip = b"HTTP/1.1 200 OK\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
         .to_vec();
@@ -297,7 +312,7 @@ fn the_timeout_holds_for_all_of_it() {
     }
 }
 
-fn json_has_its_members_whatever_happens() {
+fn json_always_has_the_same_members() {
     let (app, refusing) = (well(), reserve());
     let urls = [
         url(&app, "/\"quoted\"\\"),
@@ -328,7 +343,7 @@ fn json_has_its_members_whatever_happens() {
     assert!(times.is_sorted() && times[0].is_some(), "{first:?}");
 }
 
-fn usage_errors_exit_2_and_ask_nobody() {
+fn usage_errors_exit_with_2_and_send_nothing() {
     let app = well();
     let url = url(&app, "/");
     let long = format!("User-Agent: {}", "a".repeat(20_000));
@@ -366,7 +381,7 @@ fn a_signal_ends_it() {
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
 }
 
-fn an_output_nobody_reads_does_no_harm() {
+fn a_closed_output_does_no_harm() {
     let app = well();
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -32,7 +32,7 @@ fn verbose_tells_each_step_on_standard_error() {
     ];
     let mut rest = lines.iter();
     for line in &wanted {
-        assert!(rest.any(|told| told == line), "{line}: {lines:#?}");
+        assert!(rest.any(|text| text == line), "{line}: {lines:#?}");
     }
     assert_eq!(ended.stdout.lines().count(), 1);
     assert_eq!(ended.status.code(), Some(0));
@@ -66,10 +66,13 @@ fn verbose_keeps_secrets_to_itself() {
             ],
         ),
     ] {
-        let told = check(&args).stderr;
-        assert!(shown.iter().all(|text| told.contains(text)), "{told}");
+        let stderr = check(&args).stderr;
+        assert!(shown.iter().all(|text| stderr.contains(text)), "{stderr}");
         // `user:cret1` and what it comes to.
         let secrets = ["cret", "dXNlcjpjcmV0MQ"];
-        assert!(!secrets.iter().any(|text| told.contains(text)), "{told}");
+        assert!(
+            !secrets.iter().any(|text| stderr.contains(text)),
+            "{stderr}"
+        );
     }
 }
