@@ -203,11 +203,13 @@ impl<'a> Builder<'a> {
         let header = &self.text[start..text::line_end(self.text, start)];
         let header = header.split(" #").next().unwrap_or_default();
         let header_end = start + header.trim_end().len();
-        // The span of the parser includes the indentation of the next node.
+        // The span of the parser includes the indentation of the next node. Deeper blanks at the end of the input are
+        // a line of the scalar.
         let line = text::line_start(self.text, content.end);
-        let is_indentation = self.text[line..content.end]
-            .bytes()
-            .all(|byte| byte == b' ');
+        let last_line = &self.text[line..content.end];
+        let is_content =
+            content.end == self.text.len() && (1..last_line.len()).contains(&indentation);
+        let is_indentation = !is_content && last_line.bytes().all(|byte| byte == b' ');
         let content_end = if is_indentation { line } else { content.end };
         let mut end = content_end.max(header_end);
         while let Some(previous) =

@@ -7,8 +7,11 @@ use super::pass::Pass;
 use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
 
-/// Trials at once where no number is given: nearly all of them wait.
+/// Concurrent trials where no number is given: nearly all of them wait.
 const AT_ONCE: usize = 16;
+
+/// The same with an emulated agent, whose TLS handshakes take most of a probe's second.
+const AT_ONCE_EMULATED: usize = 6;
 
 /// Beginnings of the names of trials that wait for a shipped deadline of half a minute or more: they start first.
 const LONG_WAITS: &[&str] = &[
@@ -32,7 +35,10 @@ const HEAVY: &[&str] = &[
 
 /// Runs trials in the order in which they take the least time in all.
 pub fn run(mut arguments: Arguments, mut trials: Vec<Trial>) -> libtest_mimic::Conclusion {
-    arguments.test_threads.get_or_insert(AT_ONCE);
+    arguments.test_threads.get_or_insert(match is_emulated() {
+        true => AT_ONCE_EMULATED,
+        false => AT_ONCE,
+    });
     let is_named = |beginning: &&str| {
         trials
             .iter()

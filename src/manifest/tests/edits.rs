@@ -774,3 +774,14 @@ fn a_comment_after_a_dash_is_restored_with_its_collection() {
     );
     round_trip("- # c\n  a: 1\n", &[replace("/0", json!("x"))], "- x # c\n");
 }
+
+#[test]
+fn blanks_at_the_end_of_input_belong_to_a_block_scalar_if_they_are_deeper_than_it() {
+    let edits = [replace("/spec", json!("yes"))];
+    // The last line is content of one blank.
+    round_trip("spec:\n | #\n a\n  ", &edits, "spec: 'yes'");
+    round_trip("spec: |\n a\n  ", &edits, "spec: 'yes'");
+    // These are not.
+    round_trip("spec: |\n a\n ", &edits, "spec: 'yes'\n ");
+    round_trip("spec: |\n a\n  \n", &edits, "spec: 'yes'\n");
+}
