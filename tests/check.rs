@@ -19,7 +19,7 @@ use crate::support::faults::{
     Catalogue, Expected, FINE, FaultCase, GrpcMode, Target, answer, redirect,
 };
 use crate::support::observe::until;
-use crate::support::pass::Pass;
+use crate::support::pass::{Kind, Pass};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::scripted::{Action, ConnectionScript, Scripted, send};
 use crate::support::trials::{trial, trials};
@@ -77,7 +77,7 @@ fn trials_of_faults() -> Vec<Trial> {
                     catalogue.add_http1(None, own.port);
                     (own, catalogue)
                 });
-                let _pass = Pass::enter(case.is_heavy);
+                let _pass = Pass::enter(Kind::of_case(case.is_heavy));
                 let served = catalogue
                     .cases
                     .iter()

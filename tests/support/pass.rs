@@ -7,53 +7,83 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Leave to run. A fault case has a second, of which it waits most, so several run at once; what computes or moves
+/// A permit to run. A fault case has a second, of which it waits most, so several run at once. What computes or moves
 /// megabytes would make them late, so it runs while none of them does.
 pub struct Pass {
-    is_heavy: bool,
+    kind: Kind,
 }
 
-/// Holders under way.
+/// What a permit is for.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A fault case that waits.
+    Waits,
+    /// A trial that computes, without a deadline.
+    Computes,
+    /// A fault case that computes: it runs alone, because the agent has a second for it.
+    IsAlone,
+}
+
+impl Kind {
+    /// The kind of a fault case.
+    pub fn of_case(is_heavy: bool) -> Self {
+        match is_heavy {
+            true => Kind::IsAlone,
+            false => Kind::Waits,
+        }
+    }
+
+    /// The permits that it holds.
+    fn permits(self) -> Counts {
+        match self {
+            Kind::Waits => Counts { light: 1, heavy: 0 },
+            Kind::Computes => Counts { light: 0, heavy: 1 },
+            Kind::IsAlone => Counts {
+                light: 0,
+                heavy: Pass::HEAVY,
+            },
+        }
+    }
+}
+
+/// Permits held.
 #[derive(Clone, Copy)]
 struct Counts {
     light: usize,
     heavy: usize,
 }
 
-static UNDER_WAY: Mutex<Counts> = Mutex::new(Counts { light: 0, heavy: 0 });
-static ONE_ENDED: Condvar = Condvar::new();
+static HELD: Mutex<Counts> = Mutex::new(Counts { light: 0, heavy: 0 });
+static ONE_RELEASED: Condvar = Condvar::new();
 
 impl Pass {
-    /// Light ones at once: fewer than an agent has probe slots.
+    /// Fault cases that wait at once: fewer than an agent has probe slots.
     pub const LIGHT: usize = 12;
-    /// Heavy ones at once.
+    /// Trials that compute at once.
     const HEAVY: usize = 2;
 
     /// Waits until one more may run.
-    pub fn enter(is_heavy: bool) -> Self {
-        let has_to_wait = |counts: &mut Counts| match is_heavy {
-            true => counts.light > 0 || counts.heavy >= Self::HEAVY,
-            false => counts.heavy > 0 || counts.light >= Self::LIGHT,
+    pub fn enter(kind: Kind) -> Self {
+        let wanted = kind.permits();
+        let has_to_wait = |held: &mut Counts| match wanted.heavy {
+            0 => held.heavy > 0 || held.light >= Self::LIGHT,
+            heavy => held.light > 0 || held.heavy + heavy > Self::HEAVY,
         };
-        let counts = ONE_ENDED.wait_while(lock(&UNDER_WAY), has_to_wait);
-        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
-        *counts.of(is_heavy) += 1;
-        Self { is_heavy }
+        let held = ONE_RELEASED.wait_while(lock(&HELD), has_to_wait);
+        let mut held = held.unwrap_or_else(PoisonError::into_inner);
+        held.light += wanted.light;
+        held.heavy += wanted.heavy;
+        Self { kind }
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        *lock(&UNDER_WAY).of(self.is_heavy) -= 1;
-        ONE_ENDED.notify_all();
-    }
-}
-
-impl Counts {
-    fn of(&mut self, is_heavy: bool) -> &mut usize {
-        match is_heavy {
-            true => &mut self.heavy,
-            false => &mut self.light,
-        }
+        let released = self.kind.permits();
+        let mut held = lock(&HELD);
+        held.light -= released.light;
+        held.heavy -= released.heavy;
+        drop(held);
+        ONE_RELEASED.notify_all();
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::agent::is_emulated;
-use super::pass::Pass;
+use super::pass::{Kind, Pass};
 use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
 
@@ -67,7 +67,7 @@ pub fn trial(name: impl Into<String>, body: impl FnOnce() -> Outcome + Send + 's
     let name = name.into();
     let label = name.clone();
     Trial::test(name, move || {
-        let _pass = is_heavy(&label).then(|| Pass::enter(true));
+        let _pass = is_heavy(&label).then(|| Pass::enter(Kind::Computes));
         let started = Instant::now();
         let outcome = body();
         if std::env::var_os("PROBELET_TEST_TIMES").is_some_and(|value| value == "1") {
