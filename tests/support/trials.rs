@@ -29,6 +29,8 @@ const HEAVY: &[&str] = &[
     "exhaustion::",
     "webhook_capacity::",
     "verdicts::a_flood",
+    "grpc_probes::an_app_that_floods",
+    "forward_slots::a_flood",
     "verdicts::long_trailers",
     "verdicts::kubelet_agrees_on_each_changed_byte",
 ];
@@ -50,7 +52,7 @@ pub fn run(mut arguments: Arguments, mut trials: Vec<Trial>) -> libtest_mimic::C
         !cfg!(feature = "inject") || is_emulated() || lists.all(is_named),
         "a list names no trial"
     );
-    trials.sort_by_key(|trial| (is_heavy(trial.name()), !begins(LONG_WAITS, trial.name())));
+    trials.sort_by_key(|trial| (runs_late(trial.name()), !begins(LONG_WAITS, trial.name())));
     libtest_mimic::run(&arguments, trials)
 }
 
@@ -60,6 +62,12 @@ fn begins(list: &[&str], name: &str) -> bool {
 
 fn is_heavy(name: &str) -> bool {
     begins(HEAVY, name)
+}
+
+/// Whether a trial runs after those that wait. The floods of the fault catalogue have their own permit, but a few seconds
+/// only, which other trials' processes must not use up.
+fn runs_late(name: &str) -> bool {
+    is_heavy(name) || name.contains("-flood-")
 }
 
 /// A trial; with `PROBELET_TEST_TIMES=1` it prints its duration in seconds to stderr.
