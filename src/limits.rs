@@ -1,33 +1,33 @@
-//! Every capacity and deadline that shows outside: its value, its unit, and the reason for it.
+//! Every capacity and deadline that is visible outside: its value, its unit, and the reason for it.
 //!
 //! Tests run with these values. A flag can lower a capacity, never raise it.
 
 use core::time::Duration;
 
-// ---- Slots: how much runs at once ----
+// ---- Slots: how much runs concurrently ----
 
-/// Probes at once, from accept to the last byte of the answer. A pod rarely has more than a dozen probers and
+/// Concurrent probes, from accept to the last byte of the response. A pod rarely has more than a dozen probers and
 /// kubelet runs each one at a time, so this leaves slots for idle connections.
 pub const PROBE_SLOTS: usize = 32;
 
-/// Lifecycle hooks at once. They may run for minutes, so they must not take the slot of a probe.
+/// Concurrent lifecycle hooks. They may run for minutes, so they must not take the slot of a probe.
 pub const HOOK_SLOTS: usize = 4;
 
-/// Connections that are read only to be answered 503 when every probe slot is probing. A reset can overtake an
-/// answer that is sent before the request is read, so answering "full" needs a slot as well.
+/// Connections that are read only to respond 503 when every probe slot is probing. A reset can overtake a response
+/// that is sent before the request is read, so responding "full" needs a slot as well.
 pub const RESERVE_SLOTS: usize = 4;
 
 /// Slot tasks and head buffers in all.
 pub const SLOTS: usize = PROBE_SLOTS + HOOK_SLOTS + RESERVE_SLOTS;
 
-/// Forwarded connections at once, over all `--forward` listeners. One slot is reserved for each listener that has
-/// no connection, so that one hung app does not fail the probes of all.
-pub const FORWARD_SLOTS: usize = 16;
+/// Concurrent forwarded connections of all `--forward` listeners. One is reserved for each listener that has no
+/// connection, so that one hung app does not fail the probes of all.
+pub const FORWARD_CONNECTIONS: usize = 16;
 
 /// `--forward` listeners.
 pub const FORWARDS: usize = 8;
 
-/// Bytes read or written at once. All connections share one buffer, which is empty across a wait, so a slow peer of
+/// Bytes per read or write call. All connections share one buffer, which is empty across a wait, so a slow peer of
 /// a probe holds no memory. It also bounds the bytes that wait in one direction of a forwarded connection while its
 /// reader is slow; those are allocated only then.
 pub const SCRATCH_BYTES: usize = 16 * 1024;
@@ -40,11 +40,11 @@ pub const PROBERS: usize = 64;
 /// Bytes of the probers' JSON. The kernel passes at most 128 KiB in one environment variable.
 pub const PROBERS_JSON_BYTES: usize = 128 * 1024;
 
-/// Seconds of `--shutdown-delay`: an hour, while pods get 30 s by default.
-pub const SHUTDOWN_DELAY_SECONDS: u64 = 60 * 60;
+/// The largest `--shutdown-delay`, in seconds. Pods get 30 s by default (`terminationGracePeriodSeconds`).
+pub const SHUTDOWN_DELAY_MAX_SECONDS: u64 = 60 * 60;
 
-/// Milliseconds of `--deadline-margin`. A larger margin would use up any probe's timeout, so it is a mistake.
-pub const DEADLINE_MARGIN_MILLIS: u64 = 60 * 1000;
+/// The largest `--deadline-margin`, in milliseconds. A larger one would use up any probe's timeout, so it is a mistake.
+pub const DEADLINE_MARGIN_MAX_MILLIS: u64 = 60 * 1000;
 
 // ---- Request head: from any client that reaches the status port ----
 
@@ -54,8 +54,8 @@ pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
 /// Field lines of a request head.
 pub const REQUEST_FIELDS: usize = 100;
 
-/// Time for a request head, from the accept. kubelet sends it at once.
-pub const REQUEST_HEAD_TIME: Duration = Duration::from_secs(1);
+/// Time for a request head, from the accept. kubelet sends it immediately.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 // ---- Response: from the app ----
 
@@ -101,14 +101,14 @@ pub const HTTP2_RETRIES: u8 = 1;
 // ---- Deadlines ----
 
 /// `timeoutSeconds` of a prober that has none or 0, as the API server defaults it.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The largest `timeoutSeconds`; a larger one counts as this. A day is longer than any useful probe period.
 pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How much sooner than `timeoutSeconds` an answer is due: kubelet's clock starts before ours, and the answer has to
-/// travel back. Overridden by `--deadline-margin`.
-pub const DEADLINE_MARGIN: Duration = Duration::from_millis(25);
+/// How much sooner than `timeoutSeconds` a response is due: kubelet's clock starts before ours, and the response has
+/// to travel back. Overridden by `--deadline-margin`.
+pub const DEFAULT_DEADLINE_MARGIN: Duration = Duration::from_millis(25);
 
 /// After this time a probe watches its client, and ends when the client closes: abandoned probes of a hung app must
 /// not hold slots. Most probes end sooner and pay nothing for it.
@@ -122,8 +122,8 @@ pub const GRPC_BACKOFF_GROWTH: (u32, u32) = (8, 5);
 /// The longest backoff.
 pub const GRPC_BACKOFF_MAX: Duration = Duration::from_secs(120);
 
-/// Tries of a probe to open a socket when the process has no descriptors left: an accepted probe should not fail
-/// for that.
+/// Tries of a probe to open a socket when the process is out of descriptors or socket memory: an accepted probe should
+/// not fail for that.
 pub const DESCRIPTOR_TRIES: usize = 10;
 /// The wait between two such tries.
 pub const DESCRIPTOR_WAIT: Duration = Duration::from_millis(20);
@@ -134,50 +134,50 @@ pub const BACKLOG: i32 = 256;
 /// The pause after an accept that failed because descriptors or memory ran out: long enough not to spin.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Time for the client to receive an answer, a page of `/metrics` included.
-pub const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Time for the client to receive a response, a page of `/metrics` included.
+pub const RESPONSE_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After an early answer (400, 405, 431, a pipelined request) the rest of the client's bytes is read and discarded
-/// for this long, so that a reset does not overtake the answer (RFC 9112 section 9.6).
-pub const LINGER_TIME: Duration = Duration::from_millis(500);
+/// After an early response (400, 405, 431, a pipelined request) the rest of the client's bytes is read and discarded
+/// for this long, so that a reset does not overtake the response (RFC 9112 section 9.6).
+pub const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Bytes discarded while lingering.
 pub const LINGER_BYTES: usize = 256 * 1024;
 
 /// Time for open connections to end after the listeners have closed.
-pub const DRAIN_TIME: Duration = Duration::from_secs(5);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Poll interval while draining.
 pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-// ---- Passthrough ----
+// ---- Forwards ----
 
-/// A forwarded connection without a byte in either direction for this long is closed.
-pub const FORWARD_IDLE_TIME: Duration = Duration::from_secs(300);
+/// A forwarded connection without a byte in either direction for this long is reset.
+pub const FORWARD_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The same once one side has ended. A client that gave up looks like one that has sent its whole request, and the
-/// abandoned probes of a hung app must not hold slots for minutes.
-pub const FORWARD_HALF_CLOSED_TIME: Duration = Duration::from_secs(30);
+/// The same once one side has sent EOF. A client that gave up looks like one that has sent its whole request, and the
+/// abandoned probes of a hung app must not hold permits for minutes.
+pub const FORWARD_HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for the target of a forward to accept.
-pub const FORWARD_CONNECT_TIME: Duration = Duration::from_secs(5);
+pub const FORWARD_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 // ---- TLS to the app ----
 
-/// Handshake permits: TLS handshakes at once; others wait for a permit within their deadlines. A handshake needs
-/// the most memory of TLS, as an app may send 64 KiB of certificates, and eight at once use up a small processor.
+/// Concurrent TLS handshakes; others wait for a permit within their deadlines. A handshake needs the most memory of
+/// TLS, as an app may send 64 KiB of certificates, and eight concurrent ones use up a small processor.
 /// The permits are shared among the app's ports, so that one port that hangs does not fail the probes of all.
 pub const HANDSHAKES: usize = 8;
 
 /// Time for a probe's handshake once it has its permit, as in kubelet (`k8s.io/apimachinery`
 /// `pkg/util/net/http.go`: `TLSHandshakeTimeout`). kubelet's clients for hooks and gRPC have no such limit.
-pub const TLS_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of an app's certificate chain up to which its handshake permit ends with the handshake. Each slot holds
 /// the chain until the probe ends. A leaf and its intermediate are seldom longer.
 pub const SMALL_CHAIN_BYTES: usize = 4 * 1024;
 
-/// Bytes read at once, and plaintext encrypted at once, of a TLS connection. rustls buffers what it has not
+/// Bytes per read call, and of plaintext per write call, of a TLS connection. rustls buffers bytes that it has not
 /// processed, so this is memory of each connection; a request head is seldom longer.
 pub const TLS_BYTES: usize = 4 * 1024;
 
@@ -227,28 +227,28 @@ pub const ANNOTATION_ITEMS: usize = 256;
 /// thousands must not delay the others.
 pub const REVIEW_CONTAINERS: usize = 100;
 
-/// Time from a request's first byte to our answer: the API server's default `timeoutSeconds` of a webhook. If a
-/// request names a shorter one, that one holds.
-pub const REVIEW_TIME: Duration = Duration::from_secs(10);
+/// Time from a request's first byte to our response: the API server's default `timeoutSeconds` of a webhook. If a
+/// request names a shorter one, that one applies.
+pub const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for a request's head, from its first byte. The API server sends it at once.
-pub const WEBHOOK_HEAD_TIME: Duration = Duration::from_secs(5);
+/// Time for a request's head, from its first byte. The API server sends it immediately.
+pub const WEBHOOK_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for a request's body, from when its bytes are reserved: a slow client must not hold them.
-pub const WEBHOOK_BODY_TIME: Duration = Duration::from_secs(5);
+pub const WEBHOOK_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection without a request for this long is closed. Go's client closes one after 90 s, and should be the side
-/// that closes: a request sent to a connection that is just closing has to be sent again.
-pub const WEBHOOK_IDLE_TIME: Duration = Duration::from_secs(120);
+/// that closes: a request sent to a closing connection has to be sent again.
+pub const WEBHOOK_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Connections at once. When the table is full, the connection whose request head is unfinished longest is evicted,
+/// Concurrent connections. When the table is full, the connection whose request head is unfinished longest is evicted,
 /// or else the one that is idle longest.
 pub const WEBHOOK_CONNECTIONS: usize = 1024;
 
-/// TLS handshakes at once; further connections wait in the kernel. A client can make rustls buffer 64 KiB of one.
+/// Concurrent TLS handshakes; further connections wait in the kernel. A client can make rustls buffer 64 KiB of one.
 pub const WEBHOOK_HANDSHAKES: usize = 128;
 
-/// Bytes that rustls buffers of a connection while they cannot be sent: an answer is written in pieces.
+/// Bytes that rustls buffers of a connection while they cannot be sent: a response is written in pieces.
 pub const WEBHOOK_TLS_BYTES: usize = 64 * 1024;
 
 /// Bytes of all chunk lines and trailers of a body, which are discarded. Go's client sends a line for some KiB each,
@@ -256,7 +256,7 @@ pub const WEBHOOK_TLS_BYTES: usize = 64 * 1024;
 pub const CHUNK_LINES_BYTES: usize = 16 * 1024;
 
 /// Time for a handshake.
-pub const WEBHOOK_HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+pub const WEBHOOK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A handshake that has taken this long is evicted when another connection needs its slot.
 pub const WEBHOOK_HANDSHAKE_STALE: Duration = Duration::from_secs(1);
@@ -264,11 +264,11 @@ pub const WEBHOOK_HANDSHAKE_STALE: Duration = Duration::from_secs(1);
 /// Connections to the webhook that the kernel queues until they are accepted.
 pub const WEBHOOK_BACKLOG: i32 = 1024;
 
-/// Bytes discarded after an early answer, so that a reset does not overtake it: a body just too large, and more.
+/// Bytes discarded after an early response, so that a reset does not overtake it: a body just too large, and more.
 pub const WEBHOOK_LINGER_BYTES: usize = 4 << 20;
 
 /// Time for open connections to end after the webhook's listener has closed.
-pub const WEBHOOK_DRAIN_TIME: Duration = REVIEW_TIME;
+pub const WEBHOOK_DRAIN_TIMEOUT: Duration = REVIEW_TIMEOUT;
 
 /// Bytes of one warning; the API server may cut one that is longer than 256 characters.
 pub const WARNING_BYTES: usize = 256;
@@ -286,7 +286,7 @@ pub const VALUES_POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub const REVIEW_LOG_LINES_PER_MINUTE: usize = 600;
 
 /// Bytes of a value in a log line of the webhook, such as a warning. A line stays below `PIPE_BUF` (4096), which
-/// a pipe accepts at once.
+/// a pipe accepts in one piece.
 pub const WEBHOOK_LOG_VALUE_BYTES: usize = 512;
 
 // ---- The webhook and the API server ----
@@ -295,7 +295,7 @@ pub const WEBHOOK_LOG_VALUE_BYTES: usize = 512;
 pub const API_RESPONSE_BYTES: usize = 2 << 20;
 
 /// Time for a request to the API server.
-pub const API_TIME: Duration = Duration::from_secs(10);
+pub const API_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first backoff before a request to the API server that the webhook depends on is repeated.
 pub const API_BACKOFF: Duration = Duration::from_secs(1);
@@ -313,7 +313,7 @@ pub const CA_POLL_INTERVAL: Duration = Duration::from_secs(60);
 pub const VERSION_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Validity of a certificate of the webhook's own CA: a year, as boards are switched off for months.
-pub const CERTIFICATE_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Its validity starts this long before it is made, for clocks that are behind.
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,7 +14,7 @@ use crate::support::raw::{read_to_end, reset, state};
 use crate::support::trials::trials;
 use crate::support::{WAIT_LIMIT, within};
 
-use probelet::limits::{FORWARD_HALF_CLOSED_TIME, FORWARD_IDLE_TIME};
+use probelet::limits::{FORWARD_HALF_CLOSED_TIMEOUT, FORWARD_IDLE_TIMEOUT};
 
 /// What is written at once.
 static CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
@@ -52,7 +52,7 @@ fn a_reset_of_one_side_resets_the_other() {
 /// What kubelet's timeout leaves behind when the app hangs: a client that ended, and an app that does
 /// not say a word. One whose app still answers continues meanwhile.
 fn a_silent_half_closed_connection_times_out_sooner() {
-    assert!(FORWARD_HALF_CLOSED_TIME < FORWARD_IDLE_TIME);
+    assert!(FORWARD_HALF_CLOSED_TIMEOUT < FORWARD_IDLE_TIMEOUT);
     let fixture = fixture(&[]);
     let (mut client, mut app) = fixture.pair();
     let before = fixture.agent.descriptors();
@@ -62,14 +62,17 @@ fn a_silent_half_closed_connection_times_out_sooner() {
     let since = Instant::now();
     drop(timed_out);
     assert_eq!(read_to_end(&mut hung).end, End::Fin);
-    let bound = FORWARD_HALF_CLOSED_TIME + WAIT_LIMIT;
+    let bound = FORWARD_HALF_CLOSED_TIMEOUT + WAIT_LIMIT;
     until_within(bound, "the hung app's slot is released", || {
         app.write_all(b"x").expect("the answer continues");
         client.read_exact(&mut [0]).expect("passed back");
         (fixture.agent.descriptors() == before).then_some(())
     });
     let took = since.elapsed();
-    assert!(took >= FORWARD_HALF_CLOSED_TIME, "cut off after {took:?}");
+    assert!(
+        took >= FORWARD_HALF_CLOSED_TIMEOUT,
+        "cut off after {took:?}"
+    );
     // Its own 30 s are over as well, but for the bytes that moved.
     app.write_all(b"end").expect("the answer continues");
     client.read_exact(&mut [0; 3]).expect("passed back");

@@ -18,7 +18,7 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 use crate::passthrough::{Entry, LIVEZ, end_of, fixture, forward_to};
-use probelet::limits::{FORWARD_SLOTS, PROBE_SLOTS};
+use probelet::limits::{FORWARD_CONNECTIONS, PROBE_SLOTS};
 
 pub fn tests() -> Vec<Trial> {
     trials!["forward_slots":
@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Trial> {
 
 fn with_all_slots_occupied_a_new_connection_is_reset() {
     let fixture = fixture(&[]);
-    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| fixture.pair()).collect();
+    let mut pairs: Vec<_> = (0..FORWARD_CONNECTIONS).map(|_| fixture.pair()).collect();
     for _ in 0..10 {
         assert_eq!(
             end_of(&fixture.forward, b"x"),
@@ -84,7 +84,7 @@ fn forwards_and_probes_have_separate_slots() {
     let table = Table::new().http(LIVEZ, slow.port(), 60);
     let (agent, forward) = forward_to(raw.local_addr().expect("bound"), &table, &[]);
     let pair = || (connect(forward.addr()), raw.accept().expect("dialled").0);
-    let mut pairs: Vec<_> = (0..FORWARD_SLOTS).map(|_| pair()).collect();
+    let mut pairs: Vec<_> = (0..FORWARD_CONNECTIONS).map(|_| pair()).collect();
     // Every forward taken, every probe still has its place.
     let held: Vec<_> = (0..PROBE_SLOTS)
         .map(|_| send(agent.addr(), &get(LIVEZ)))
@@ -125,7 +125,7 @@ fn a_flood_of_resets_leaves_no_descriptors() {
 
 fn each_forward_keeps_a_reserved_slot() {
     let two = Two::start(&[]);
-    let mut greedy: Vec<_> = (1..FORWARD_SLOTS).map(|_| two.pair(0)).collect();
+    let mut greedy: Vec<_> = (1..FORWARD_CONNECTIONS).map(|_| two.pair(0)).collect();
     assert_eq!(
         end_of(&two.entries[0], b""),
         End::Reset,

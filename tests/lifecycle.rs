@@ -17,7 +17,7 @@ use crate::support::table::{Table, agent_with, start};
 use crate::support::trials::trials;
 use crate::support::{Need, within};
 
-use probelet::limits::DRAIN_TIME;
+use probelet::limits::DRAIN_TIMEOUT;
 
 const LIVEZ: &str = "/app-health/web/livez";
 const PRESTOP: &str = "/app-lifecycle/web/prestopz";
@@ -89,7 +89,7 @@ fn a_probe_that_does_not_end_is_reset_after_the_drain_time() {
     let mut agent = fixture(&app, &[]);
     let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
     app.until_requests(2);
-    assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
+    assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIMEOUT + SLACK);
     for stream in &mut in_flight {
         assert_eq!(read_to_end(stream).end, End::Reset, "cut off is no end");
     }
@@ -119,7 +119,7 @@ fn a_forward_that_does_not_end_is_reset_after_the_drain_time() {
     let mut agent = agent_with(&Table::new(), &[&forward]);
     let client = connect((Ipv4Addr::LOCALHOST, listen.port).into());
     let (end, _) = app.accept().expect("dialled");
-    assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIME + SLACK);
+    assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIMEOUT + SLACK);
     assert_eq!(
         (state(&client), state(&end)),
         (End::Reset, End::Reset),

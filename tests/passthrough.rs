@@ -18,7 +18,7 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{Need, WAIT_LIMIT};
 
-use probelet::limits::FORWARD_CONNECT_TIME;
+use probelet::limits::FORWARD_CONNECT_TIMEOUT;
 
 pub(crate) const LIVEZ: &str = "/app-health/web/livez";
 
@@ -298,7 +298,7 @@ fn a_target_that_does_not_accept_resets_the_client_in_time() {
     assert_eq!(end_of(&forward, &get("/health")), End::Reset);
     let took = started.elapsed();
     assert!(
-        took < FORWARD_CONNECT_TIME + Duration::from_secs(3),
+        took < FORWARD_CONNECT_TIMEOUT + Duration::from_secs(3),
         "reset after {took:?}"
     );
     assert_descriptors(&agent, before);

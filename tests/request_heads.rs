@@ -12,7 +12,7 @@ use crate::support::raw::{connect, exchange, get, probe, read_to_end, send};
 use crate::support::trials::trials;
 
 use crate::status_port::{LIVEZ, agent_of, assert_says, text};
-use probelet::limits::{PROBE_SLOTS, REQUEST_FIELDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIME};
+use probelet::limits::{PROBE_SLOTS, REQUEST_FIELDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT};
 
 pub fn tests() -> Vec<Trial> {
     trials!["request_heads":
@@ -171,10 +171,10 @@ fn assert_cut_off_in_time(started: Instant, reply: &Answer) {
     let took = started.elapsed();
     reply.assert_none();
     assert!(
-        took > REQUEST_HEAD_TIME * 9 / 10,
+        took > REQUEST_HEAD_TIMEOUT * 9 / 10,
         "cut off after {took:?}, before its time"
     );
-    assert!(took < REQUEST_HEAD_TIME * 2, "cut off after {took:?}");
+    assert!(took < REQUEST_HEAD_TIMEOUT * 2, "cut off after {took:?}");
 }
 
 fn a_head_that_dribbles_is_cut_off_in_a_second() {

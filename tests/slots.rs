@@ -16,7 +16,7 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 use probelet::limits::{
-    ANSWER_TIME, HOOK_SLOTS, PROBE_SLOTS, REQUEST_HEAD_TIME, RESERVE_SLOTS, SLOTS,
+    HOOK_SLOTS, PROBE_SLOTS, REQUEST_HEAD_TIMEOUT, RESERVE_SLOTS, RESPONSE_WRITE_TIMEOUT, SLOTS,
 };
 
 pub(crate) const LIVEZ: &str = "/app-health/web/livez";
@@ -82,7 +82,7 @@ fn assert_oldest_evicted_first(part: &[u8]) {
     let started = Instant::now();
     probe(&agent, READYZ).assert_is(200);
     assert!(
-        started.elapsed() < REQUEST_HEAD_TIME,
+        started.elapsed() < REQUEST_HEAD_TIMEOUT,
         "waited for parked heads to time out"
     );
     let states: Vec<_> = parked.iter().map(state).collect();
@@ -137,7 +137,7 @@ fn idle_connections_do_not_prevent_the_503() {
     let started = Instant::now();
     probe(&agent, READYZ).assert_is(503);
     assert!(
-        started.elapsed() < REQUEST_HEAD_TIME,
+        started.elapsed() < REQUEST_HEAD_TIMEOUT,
         "waited for parked heads to time out"
     );
     assert!(
@@ -243,7 +243,7 @@ fn with_every_slot_occupied_a_new_probe_is_answered() {
     let started = Instant::now();
     probe(&agent, READYZ).assert_is(200);
     assert!(
-        started.elapsed() < REQUEST_HEAD_TIME,
+        started.elapsed() < REQUEST_HEAD_TIMEOUT,
         "waited for parked heads to time out"
     );
     drop(parked);
@@ -264,7 +264,7 @@ fn a_client_that_never_reads_is_disconnected() {
         })
         .collect();
     until_within(
-        ANSWER_TIME * 2,
+        RESPONSE_WRITE_TIMEOUT * 2,
         "the agent lets go of clients that do not read",
         || (agent.descriptors() == before).then_some(()),
     );

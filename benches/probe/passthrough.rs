@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use probelet::limits::FORWARD_SLOTS;
+use probelet::limits::FORWARD_CONNECTIONS;
 
 use crate::contestants::{self, Kind, Running};
 use crate::report::{Report, Row};
@@ -104,7 +104,7 @@ fn idle(ours: &Outcome<Running>, theirs: &Outcome<Running>, report: &mut Report)
             .as_ref()
             .map_err(String::clone)
             .and_then(idle_growth);
-        let name = format!("{FORWARD_SLOTS} idle forwarded connections, Rss: {name}");
+        let name = format!("{FORWARD_CONNECTIONS} idle forwarded connections, Rss: {name}");
         report.row(Row::exact(name, "KiB", growth));
     }
 }
@@ -112,7 +112,7 @@ fn idle(ours: &Outcome<Running>, theirs: &Outcome<Running>, report: &mut Report)
 /// KiB that as many idle connections as there are slots add, after each has carried bytes.
 fn idle_growth(running: &Running) -> Outcome<f64> {
     let before = proc::memory(&running.processes)?.rss;
-    let open: Vec<TcpStream> = (0..FORWARD_SLOTS)
+    let open: Vec<TcpStream> = (0..FORWARD_CONNECTIONS)
         .map(|_| fetch(running.port, BEFORE_IDLE))
         .collect::<Outcome<_>>()?;
     thread::sleep(Duration::from_millis(100));

@@ -273,7 +273,7 @@ impl Connection<'_> {
         writing: Pin<&mut impl Future<Output = io::Result<()>>>,
         closing: Closing,
     ) -> Closing {
-        let deadline = Instant::now() + limits::ANSWER_TIME;
+        let deadline = Instant::now() + limits::RESPONSE_WRITE_TIMEOUT;
         let writing = pin!(self.agent.reactor.before(deadline, writing));
         match self.agent.slots.unless_evicted(self.slot, writing).await {
             Some(Ok(Ok(()))) => closing,

@@ -18,7 +18,7 @@ impl EventLog {
             .field("max_probes", capacity.probes)
             .field("max_hooks", capacity.hooks)
             .field("max_reserve", capacity.reserve)
-            .field("max_forwards", capacity.forwards);
+            .field("max_forwards", capacity.forward_connections);
     }
 
     /// A request for a path that has no prober.

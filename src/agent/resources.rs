@@ -75,7 +75,7 @@ fn fit_into(
 
 /// A connection in a reserve slot needs one descriptor, all others two.
 fn descriptors(capacity: &Capacity) -> usize {
-    2 * (capacity.probes + capacity.hooks + capacity.forwards) + capacity.reserve
+    2 * (capacity.probes + capacity.hooks + capacity.forward_connections) + capacity.reserve
 }
 
 /// Lowers the kind of slot that has most above its minimum by one, of equals not the probes. Each kind keeps
@@ -85,11 +85,11 @@ fn try_shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
         probes,
         hooks,
         reserve,
-        forwards,
+        forward_connections,
     } = capacity;
     let kinds = [
         (probes, 1),
-        (forwards, least_forwards),
+        (forward_connections, least_forwards),
         (hooks, 1),
         (reserve, 1),
     ];
@@ -113,7 +113,7 @@ mod tests {
         probes: 32,
         hooks: 4,
         reserve: 4,
-        forwards: 16,
+        forward_connections: 16,
     };
 
     #[test]
@@ -123,15 +123,15 @@ mod tests {
         for available in 19..needed {
             let fitted = fit_into(FULL, 1, 12, available).expect("one slot of each kind fits");
             assert!(12 + descriptors(&fitted) <= available);
-            assert!(fitted.probes >= fitted.forwards && fitted.probes >= fitted.hooks);
-            assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forwards > 0);
+            assert!(fitted.probes >= fitted.forward_connections && fitted.probes >= fitted.hooks);
+            assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forward_connections > 0);
         }
     }
 
     #[test]
     fn each_forward_keeps_one_connection() {
         let fitted = fit_into(FULL, 8, 19, 19 + 2 * 10 + 1).expect("it fits");
-        assert_eq!((fitted.probes, fitted.forwards), (1, 8));
+        assert_eq!((fitted.probes, fitted.forward_connections), (1, 8));
     }
 
     #[test]
@@ -148,11 +148,11 @@ mod tests {
     #[test]
     fn without_forwards_no_descriptor_is_reserved_for_them() {
         let none = Capacity {
-            forwards: 0,
+            forward_connections: 0,
             ..FULL
         };
         let fitted = fit_into(none, 0, 11, 32).expect("it fits");
-        assert_eq!((fitted.forwards, fitted.reserve > 0), (0, true));
+        assert_eq!((fitted.forward_connections, fitted.reserve > 0), (0, true));
     }
 
     #[test]

@@ -76,7 +76,7 @@ struct StatusPort {
 }
 
 /// Serves until SIGTERM or SIGINT and for the shutdown delay after it. Then closes the listeners and drains
-/// connections for at most `limits::DRAIN_TIME`.
+/// connections for at most `limits::DRAIN_TIMEOUT`.
 ///
 /// # Errors
 /// Before anything is served, why the agent cannot start; after that only a failed `epoll_wait`.
@@ -93,7 +93,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     })?;
     let mut configured = config.capacity;
     if config.forwards.is_empty() {
-        configured.forwards = 0;
+        configured.forward_connections = 0;
     }
     let capacity = resources::fit_capacity(configured, config.forwards.len())
         .map_err(RunError::Descriptors)?;
@@ -161,7 +161,7 @@ impl Agent {
         self.reactor.sleep_until(Instant::now() + delay).await;
         // Ends the tasks, which closes their listeners.
         drop(acceptors);
-        let deadline = Instant::now() + limits::DRAIN_TIME;
+        let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
         let drained = pin!(self.drained());
         // What is open after the deadline is reset below.
         let _ = self.reactor.before(deadline, drained).await;

@@ -98,7 +98,7 @@ impl Connection<'_> {
     /// # Errors
     /// The head was not complete in time, or the connection was evicted.
     async fn read(&self, buf: &mut [u8]) -> Result<ReadResult, Rejection> {
-        let deadline = self.accepted_at + limits::REQUEST_HEAD_TIME;
+        let deadline = self.accepted_at + limits::REQUEST_HEAD_TIMEOUT;
         let reading = pin!(read_head(&self.socket, buf));
         let reading = pin!(self.agent.reactor.before(deadline, reading));
         match self.agent.slots.unless_evicted(self.slot, reading).await {
@@ -124,7 +124,7 @@ impl Connection<'_> {
     async fn linger(&self) {
         self.socket.shutdown();
         let discarding = pin!(discard(&self.socket));
-        let deadline = Instant::now() + limits::LINGER_TIME;
+        let deadline = Instant::now() + limits::LINGER_TIMEOUT;
         let discarding = pin!(self.agent.reactor.before(deadline, discarding));
         // The connection is closed in any case.
         let _ = self.agent.slots.unless_evicted(self.slot, discarding).await;

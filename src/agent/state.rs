@@ -43,7 +43,7 @@ impl Agent {
                 observer: None,
             },
             slots: Slots::new(config.capacity),
-            forward_permits: ForwardPermits::new(config.capacity.forwards, forwards),
+            forward_permits: ForwardPermits::new(config.capacity.forward_connections, forwards),
             metrics: Metrics::new(probers),
             log: EventLog::new(config.log),
             probe_log: ProbeLog::new(probers),
@@ -75,7 +75,7 @@ impl ForwardObserver for Agent {
     }
 
     fn permits_exhausted(&self, index: usize) {
-        let limit = self.config.capacity.forwards;
+        let limit = self.config.capacity.forward_connections;
         self.log_forward(index, ForwardState::LimitReached { limit });
     }
 

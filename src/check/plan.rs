@@ -67,7 +67,7 @@ impl Plan {
         let target = Target::of(&args.url)?;
         let timeout = match &args.timeout {
             Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.of(text))?,
-            None => limits::PROBE_TIMEOUT,
+            None => limits::DEFAULT_PROBE_TIMEOUT,
         };
         let tls = tls(target.kind.client(args.cert, args.key)?)?;
         let (host, port_given) = (target.host.clone(), target.port_given);

@@ -61,7 +61,7 @@ flags! {
     /// The flags of `probelet check`.
     struct CheckFlags {
         "Flags" {
-            option timeout: Option<String>, value "SECONDS" = Number(limits::PROBE_TIMEOUT.as_secs()),
+            option timeout: Option<String>, value "SECONDS" = Number(limits::DEFAULT_PROBE_TIMEOUT.as_secs()),
                 "Limit the whole check to SECONDS, name resolution included";
             option header (only "-H"): Vec<String>, value "'NAME: VALUE'",
                 "Send this header field, also in place of Host or User-Agent; may be given more than once";

@@ -73,7 +73,7 @@ flags! {
         }
         "Timing" {
             option deadline_margin: Option<String>,
-                value "MS" = Number(limits::DEADLINE_MARGIN.as_millis() as u64),
+                value "MS" = Number(limits::DEFAULT_DEADLINE_MARGIN.as_millis() as u64),
                 "Answer this many milliseconds before a probe's timeout";
             option shutdown_delay: Option<String>, value "SECONDS" = Number(0),
                 "Keep serving for SECONDS after SIGTERM";
@@ -91,7 +91,7 @@ flags! {
                 "Run at most N lifecycle hooks at once";
             option max_reserve: Option<String>, value "N" = Number(limits::RESERVE_SLOTS as u64),
                 "Answer at most N connections at once with 503 when all other slots are taken";
-            option max_forwards: Option<String>, value "N" = Number(limits::FORWARD_SLOTS as u64),
+            option max_forwards: Option<String>, value "N" = Number(limits::FORWARD_CONNECTIONS as u64),
                 "Forward at most N connections at once";
         }
     }

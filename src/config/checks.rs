@@ -36,13 +36,14 @@ impl Config {
         }
     }
 
-    /// Each forward needs a slot.
-    pub(super) fn check_forward_slots(&self) -> Result<(), Box<ConfigError>> {
-        let (forwards, slots) = (self.forwards.len(), self.capacity.forwards);
-        if forwards > slots {
-            return Err(Box::new(ConfigError::TooFewForwardSlots {
+    /// Each forward needs a connection.
+    pub(super) fn check_forward_connections(&self) -> Result<(), Box<ConfigError>> {
+        let forwards = self.forwards.len();
+        let connections = self.capacity.forward_connections;
+        if forwards > connections {
+            return Err(Box::new(ConfigError::TooFewForwardConnections {
                 forwards,
-                slots,
+                connections,
             }));
         }
         Ok(())

@@ -147,7 +147,7 @@ pub(super) fn seconds(reader: &mut Reader<'_>) -> Result<Duration, Stop> {
     let is_whole = raw.bytes().all(|b| b.is_ascii_digit());
     match raw.parse::<u64>() {
         _ if !is_whole => Err(refuse(before, "timeoutSeconds", Rule::Timeout)),
-        Ok(0) => Ok(limits::PROBE_TIMEOUT),
+        Ok(0) => Ok(limits::DEFAULT_PROBE_TIMEOUT),
         Ok(seconds) => Ok(Duration::from_secs(seconds).min(limits::PROBE_TIMEOUT_MAX)),
         Err(_) => Ok(limits::PROBE_TIMEOUT_MAX),
     }

@@ -87,8 +87,8 @@ pub struct Capacity {
     pub hooks: usize,
     /// Connections that are answered 503.
     pub reserve: usize,
-    /// Forwarded connections.
-    pub forwards: usize,
+    /// Connections of all forwards together.
+    pub forward_connections: usize,
 }
 
 /// The table of `ISTIO_KUBE_APP_PROBERS`, sorted by path.

@@ -105,7 +105,7 @@ fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     }
     let mut members = Members::<EntryMember>::of(reader, "the value", Rule::Entry)?;
     let mut action = None;
-    let mut timeout = limits::PROBE_TIMEOUT;
+    let mut timeout = limits::DEFAULT_PROBE_TIMEOUT;
     while let Some(member) = members.next(reader)? {
         let found = match member {
             EntryMember::TimeoutSeconds => {

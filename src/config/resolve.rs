@@ -69,7 +69,7 @@ impl SettingSources<'_> {
             source,
             probers: Probers::default(),
             forwards,
-            deadline_margin: margin.unwrap_or(limits::DEADLINE_MARGIN),
+            deadline_margin: margin.unwrap_or(limits::DEFAULT_DEADLINE_MARGIN),
             shutdown_delay: self
                 .parse("shutdown-delay", &raw.shutdown_delay, seconds)?
                 .unwrap_or(Duration::ZERO),
@@ -79,7 +79,7 @@ impl SettingSources<'_> {
         };
         config.check_families(&names)?;
         config.check_listeners(&names, self.pod_addresses())?;
-        config.check_forward_slots()?;
+        config.check_forward_connections()?;
         match self.find("app-probers", &raw.app_probers)? {
             Some(probers) => config.with_probers(probers, &names, read_file),
             None => Ok(config),

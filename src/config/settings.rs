@@ -167,10 +167,10 @@ impl SettingSources<'_> {
             probes: slots("max-probes", &self.raw.max_probes, limits::PROBE_SLOTS)?,
             hooks: slots("max-hooks", &self.raw.max_hooks, limits::HOOK_SLOTS)?,
             reserve: slots("max-reserve", &self.raw.max_reserve, limits::RESERVE_SLOTS)?,
-            forwards: slots(
+            forward_connections: slots(
                 "max-forwards",
                 &self.raw.max_forwards,
-                limits::FORWARD_SLOTS,
+                limits::FORWARD_CONNECTIONS,
             )?,
         })
     }
@@ -220,12 +220,12 @@ fn slots(text: &str, max: usize) -> Result<usize, Fault> {
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, Fault> {
-    let millis = whole(text).filter(|&millis| millis <= limits::DEADLINE_MARGIN_MILLIS);
+    let millis = whole(text).filter(|&millis| millis <= limits::DEADLINE_MARGIN_MAX_MILLIS);
     millis.map(Duration::from_millis).ok_or(Fault::Millis)
 }
 
 pub(crate) fn seconds(text: &str) -> Result<Duration, Fault> {
-    let seconds = whole(text).filter(|&seconds| seconds <= limits::SHUTDOWN_DELAY_SECONDS);
+    let seconds = whole(text).filter(|&seconds| seconds <= limits::SHUTDOWN_DELAY_MAX_SECONDS);
     seconds.map(Duration::from_secs).ok_or(Fault::Seconds)
 }
 

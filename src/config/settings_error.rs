@@ -96,12 +96,12 @@ pub enum ConfigError {
         /// Its timeout, in seconds.
         timeout: u64,
     },
-    /// Fewer slots for forwarded connections than forwards.
-    TooFewForwardSlots {
-        /// The forwards.
+    /// Fewer forwarded connections than forwards.
+    TooFewForwardConnections {
+        /// Number of forwards.
         forwards: usize,
-        /// The slots.
-        slots: usize,
+        /// The most connections of all forwards together.
+        connections: usize,
     },
     /// More than `limits::FORWARDS`.
     TooManyForwards {
@@ -161,15 +161,15 @@ impl fmt::Display for Fault {
                 return write!(
                     f,
                     "but must be whole milliseconds up to {}: write a number such as {}",
-                    limits::DEADLINE_MARGIN_MILLIS,
-                    limits::DEADLINE_MARGIN.as_millis() as u64
+                    limits::DEADLINE_MARGIN_MAX_MILLIS,
+                    limits::DEFAULT_DEADLINE_MARGIN.as_millis() as u64
                 );
             }
             Fault::Seconds => {
                 return write!(
                     f,
                     "but must be whole seconds up to {}: write a number such as 5",
-                    limits::SHUTDOWN_DELAY_SECONDS
+                    limits::SHUTDOWN_DELAY_MAX_SECONDS
                 );
             }
             Fault::Slots(max) => {
@@ -238,10 +238,13 @@ impl fmt::Display for ConfigError {
                 prober,
                 timeout,
             } => margin_too_wide(f, margin, prober, *timeout),
-            ConfigError::TooFewForwardSlots { forwards, slots } => write!(
+            ConfigError::TooFewForwardConnections {
+                forwards,
+                connections,
+            } => write!(
                 f,
-                "--max-forwards {slots} leaves some of the {forwards} forwards without a slot: \
-                 write {forwards} or more"
+                "--max-forwards {connections} leaves some of the {forwards} forwards without a \
+                 connection: write {forwards} or more"
             ),
             ConfigError::TooManyForwards { count } => write!(
                 f,

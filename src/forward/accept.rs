@@ -96,7 +96,7 @@ async fn connect(
     source: Option<IpAddr>,
 ) -> Result<Socket, Failure> {
     let app = Socket::connect(reactor, forward.target, source)?;
-    let deadline = Instant::now() + limits::FORWARD_CONNECT_TIME;
+    let deadline = Instant::now() + limits::FORWARD_CONNECT_TIMEOUT;
     match reactor.before(deadline, pin!(app.connected())).await {
         Ok(connected) => connected?,
         Err(_) => return Err(Failure::Deadline),

@@ -56,7 +56,7 @@ impl IdleTimer {
     fn new() -> IdleTimer {
         IdleTimer {
             last_byte: Cell::new(Instant::now()),
-            timeout: Cell::new(limits::FORWARD_IDLE_TIME),
+            timeout: Cell::new(limits::FORWARD_IDLE_TIMEOUT),
         }
     }
 
@@ -67,7 +67,7 @@ impl IdleTimer {
     /// Restarts with the shorter timeout of a half-closed connection.
     fn restart_half_closed(&self) {
         self.restart();
-        self.timeout.set(limits::FORWARD_HALF_CLOSED_TIME);
+        self.timeout.set(limits::FORWARD_HALF_CLOSED_TIMEOUT);
     }
 
     fn deadline(&self) -> Instant {

@@ -134,8 +134,8 @@ impl ApiClient {
         body: Option<RequestBody<'_>>,
     ) -> Result<(u16, Value), ApiError> {
         let (config, request) = (self.config()?, self.encode_request(method, path, body)?);
-        let deadline = Instant::now() + limits::API_TIME;
-        let seconds = limits::API_TIME.as_secs();
+        let deadline = Instant::now() + limits::API_TIMEOUT;
+        let seconds = limits::API_TIMEOUT.as_secs();
         timeout_at(deadline, self.exchange(config, &request))
             .await
             .unwrap_or_else(|| Err(error(format!("no response within {seconds} s"))))

@@ -20,7 +20,7 @@ const HANDSHAKE: u8 = 22;
 pub async fn serve(state: &ServerState, socket: Async<TcpStream>, id: ConnectionId) {
     // A response is one write, so Nagle's algorithm would only delay its end.
     let _ = socket.get_ref().set_nodelay(true);
-    let deadline = Instant::now() + limits::WEBHOOK_HANDSHAKE_TIME;
+    let deadline = Instant::now() + limits::WEBHOOK_HANDSHAKE_TIMEOUT;
     match timeout_at(deadline, handshake(state, socket)).await {
         Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, id).await,
         Some(Ok(None)) => {}
@@ -60,7 +60,7 @@ async fn serve_requests(state: &ServerState, stream: &mut ServerStream, id: Conn
     loop {
         if received.is_empty() {
             state.connections.set_phase(id, Phase::Idle);
-            let deadline = Instant::now() + limits::WEBHOOK_IDLE_TIME;
+            let deadline = Instant::now() + limits::WEBHOOK_IDLE_TIMEOUT;
             let read = state
                 .read_buffer
                 .read(stream, |bytes| received.extend_from_slice(bytes));
@@ -86,7 +86,7 @@ async fn serve_requests(state: &ServerState, stream: &mut ServerStream, id: Conn
             received = Vec::new();
         }
     }
-    let deadline = Instant::now() + limits::LINGER_TIME;
+    let deadline = Instant::now() + limits::LINGER_TIMEOUT;
     let _ = timeout_at(deadline, stream.close()).await;
 }
 
@@ -103,5 +103,5 @@ async fn linger(state: &ServerState, stream: &mut (impl AsyncRead + AsyncWrite +
             }
         }
     };
-    timeout_at(Instant::now() + limits::LINGER_TIME, discard).await;
+    timeout_at(Instant::now() + limits::LINGER_TIMEOUT, discard).await;
 }

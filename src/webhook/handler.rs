@@ -85,7 +85,7 @@ pub async fn handle(
 
 impl Handler<'_> {
     async fn receive_head(&mut self) -> Result<Request, ReceiveError> {
-        let deadline = self.began + limits::WEBHOOK_HEAD_TIME;
+        let deadline = self.began + limits::WEBHOOK_HEAD_TIMEOUT;
         loop {
             if let Some((request, len)) = parse_request_head(self.received)? {
                 self.received.drain(..len);
@@ -178,7 +178,7 @@ impl Handler<'_> {
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
             write_all(self.stream, interim).await?;
         }
-        let deadline = deadline.min(Instant::now() + limits::WEBHOOK_BODY_TIME);
+        let deadline = deadline.min(Instant::now() + limits::WEBHOOK_BODY_TIMEOUT);
         let receiving = async {
             match request.body_length {
                 BodyLength::Known(bytes) => self.receive_known(bytes).await,
@@ -244,7 +244,7 @@ impl Handler<'_> {
         after: AfterResponse,
     ) -> io::Result<AfterResponse> {
         self.state.metrics.count_response(response.status);
-        let deadline = Instant::now() + limits::ANSWER_TIME;
+        let deadline = Instant::now() + limits::RESPONSE_WRITE_TIMEOUT;
         let bytes = response.encode(body, after);
         match timeout_at(deadline, write_all(self.stream, &bytes)).await {
             Some(written) => written.map(|()| after),

@@ -106,11 +106,11 @@ impl fmt::Display for HttpError {
                 return write!(f, "the body has more than {mib} MiB: send the review of a smaller object");
             }
             HttpError::HeadTimeout => {
-                let seconds = limits::WEBHOOK_HEAD_TIME.as_secs();
+                let seconds = limits::WEBHOOK_HEAD_TIMEOUT.as_secs();
                 return write!(f, "the request head did not arrive within {seconds} s");
             }
             HttpError::BodyTimeout => {
-                let seconds = limits::WEBHOOK_BODY_TIME.as_secs();
+                let seconds = limits::WEBHOOK_BODY_TIMEOUT.as_secs();
                 return write!(
                     f,
                     "the body did not arrive within {seconds} s or within the request's timeout"

@@ -18,7 +18,7 @@ pub struct Request {
     pub expects_continue: bool,
     /// Whether the client may send another request on the connection.
     pub keeps_alive: bool,
-    /// How long the client waits for the response, at most `limits::REVIEW_TIME`.
+    /// How long the client waits for the response, at most `limits::REVIEW_TIMEOUT`.
     pub timeout: Duration,
 }
 
@@ -168,8 +168,8 @@ fn timeout(target: &str) -> Duration {
         let seconds = parameter.strip_prefix("timeout=")?.strip_suffix('s')?;
         seconds.parse().ok().filter(|seconds| *seconds > 0)
     });
-    let timeout = seconds.map_or(limits::REVIEW_TIME, Duration::from_secs);
-    timeout.min(limits::REVIEW_TIME)
+    let timeout = seconds.map_or(limits::REVIEW_TIMEOUT, Duration::from_secs);
+    timeout.min(limits::REVIEW_TIMEOUT)
 }
 
 /// RFC 9112 section 6.3. Both kinds of length at once, or two of one kind, allow request smuggling.

@@ -120,7 +120,7 @@ fn with_validity_and_subject(
     let now = Duration::from_secs(now.max(limits::CLOCK_IS_SET_FROM));
     let epoch = date_time_ymd(1970, 1, 1);
     params.not_before = epoch + (now - limits::CERTIFICATE_BACKDATE);
-    params.not_after = epoch + (now + limits::CERTIFICATE_TIME);
+    params.not_after = epoch + (now + limits::CERTIFICATE_VALIDITY);
     // At most 64 characters (RFC 5280 appendix A.1, `ub-common-name`).
     let name: String = name.chars().take(64).collect();
     params.distinguished_name.push(DnType::CommonName, name);

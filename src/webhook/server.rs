@@ -127,7 +127,7 @@ impl Server {
         } = self;
         drop(listener);
         state.drain();
-        let deadline = Instant::now() + limits::WEBHOOK_DRAIN_TIME;
+        let deadline = Instant::now() + limits::WEBHOOK_DRAIN_TIMEOUT;
         timeout_at(deadline, state.connections.wait_until_empty()).await;
         let open_connections = state.connections.count();
         let level = match open_connections {

@@ -69,7 +69,7 @@ fn too_many(limit: Duration) -> usize {
 fn a_head_has_a_deadline_that_no_byte_extends() {
     let webhook = Webhook::start(&[]);
     let mut client = webhook.client();
-    let limit = limits::WEBHOOK_HEAD_TIME;
+    let limit = limits::WEBHOOK_HEAD_TIMEOUT;
     let request = get(&"x".repeat(too_many(limit)));
     let tcp = client.stream.sock.try_clone().expect("a socket");
     let took = trickle(&tcp, &request, |byte| client.send(&[byte]));
@@ -81,7 +81,7 @@ fn a_head_has_a_deadline_that_no_byte_extends() {
 
 fn a_body_has_a_deadline_that_no_byte_extends() {
     let webhook = Webhook::start(&[]);
-    let limit = limits::WEBHOOK_BODY_TIME;
+    let limit = limits::WEBHOOK_BODY_TIMEOUT;
     let body = padded("a", too_many(limit));
     let mut client = webhook.client();
     client.send(&head(body.len()));
@@ -104,7 +104,7 @@ fn a_client_that_closes_within_a_body_frees_its_memory() {
 
 fn a_handshake_has_a_deadline_that_no_byte_extends() {
     let webhook = Webhook::start(&[]);
-    let limit = limits::WEBHOOK_HANDSHAKE_TIME;
+    let limit = limits::WEBHOOK_HANDSHAKE_TIMEOUT;
     // Only the beginning of the ClientHello is sent.
     let name = ServerName::try_from(NAME).expect("a name");
     let trusts = trusting(&webhook.authority.pem());

@@ -6,7 +6,7 @@ const CAPACITY: Capacity = Capacity {
     probes: 3,
     hooks: 1,
     reserve: 2,
-    forwards: 0,
+    forward_connections: 0,
 };
 
 /// Slots with so many connections, none of which is probing.

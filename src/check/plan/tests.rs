@@ -206,7 +206,7 @@ fn a_timeout_is_in_seconds_with_decimals() {
     ] {
         assert_eq!(seconds(text), None, "{text:?}");
     }
-    assert_eq!(plan("http://a/").timeout, limits::PROBE_TIMEOUT);
+    assert_eq!(plan("http://a/").timeout, limits::DEFAULT_PROBE_TIMEOUT);
 }
 
 #[test]

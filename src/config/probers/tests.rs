@@ -179,7 +179,7 @@ fn unknown_members_and_nulls_are_passed_over() {
     );
     let prober =
         entry(r#"{"httpGet":{"port":1},"grpc":null,"tcpSocket":null,"timeoutSeconds":null}"#);
-    assert_eq!(prober.timeout, limits::PROBE_TIMEOUT);
+    assert_eq!(prober.timeout, limits::DEFAULT_PROBE_TIMEOUT);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_timeout_of_0_is_the_default_and_a_huge_one_is_cut() {
         ))
         .timeout
     };
-    assert_eq!(timeout("0"), limits::PROBE_TIMEOUT);
+    assert_eq!(timeout("0"), limits::DEFAULT_PROBE_TIMEOUT);
     assert_eq!(timeout("7"), Duration::from_secs(7));
     for huge in ["86401", "2147483648", "99999999999999999999999"] {
         assert_eq!(timeout(huge), limits::PROBE_TIMEOUT_MAX);

@@ -87,7 +87,7 @@ fn without_any_setting_the_defaults_hold() {
     );
     assert_eq!((config.target, config.source), (ip("127.0.0.1"), None));
     assert!(config.probers.is_empty() && config.forwards.is_empty());
-    assert_eq!(config.deadline_margin, limits::DEADLINE_MARGIN);
+    assert_eq!(config.deadline_margin, limits::DEFAULT_DEADLINE_MARGIN);
     assert_eq!(config.shutdown_delay, Duration::ZERO);
     assert_eq!(
         config.log,
@@ -100,7 +100,7 @@ fn without_any_setting_the_defaults_hold() {
         probes: limits::PROBE_SLOTS,
         hooks: limits::HOOK_SLOTS,
         reserve: limits::RESERVE_SLOTS,
-        forwards: limits::FORWARD_SLOTS,
+        forward_connections: limits::FORWARD_CONNECTIONS,
     };
     assert_eq!(config.capacity, most);
 }
@@ -148,7 +148,7 @@ fn assert_each(config: &Config) {
         probes: 1,
         hooks: 2,
         reserve: 3,
-        forwards: 16,
+        forward_connections: 16,
     };
     assert_eq!(config.capacity, capacity);
 }

@@ -107,7 +107,7 @@ fn describe_error(mut error: ConfigError, view: &PodView<'_>) -> String {
         | ConfigError::NoTls { .. }
         | ConfigError::SamePort { .. }
         | ConfigError::Margin { .. }
-        | ConfigError::TooFewForwardSlots { .. }
+        | ConfigError::TooFewForwardConnections { .. }
         | ConfigError::TooManyForwards { .. } => {}
     }
     error.to_string()
@@ -145,7 +145,7 @@ fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
         .saturating_sub(DRAIN_SECONDS);
     match sidecar {
         Sidecar::Native => 0,
-        Sidecar::Container => delay.min(limits::SHUTDOWN_DELAY_SECONDS),
+        Sidecar::Container => delay.min(limits::SHUTDOWN_DELAY_MAX_SECONDS),
     }
 }
 

@@ -37,7 +37,7 @@ impl Tls {
         match hello.alpn {
             Alpn::Http => {
                 let reactor = stream.reactor();
-                let deadline = Instant::now() + limits::TLS_HANDSHAKE_TIME;
+                let deadline = Instant::now() + limits::TLS_HANDSHAKE_TIMEOUT;
                 let handshake = reactor.before(deadline, pin!(stream.handshake())).await;
                 handshake.map_err(|Elapsed| TlsFault::TimedOut)??;
             }

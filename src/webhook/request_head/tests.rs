@@ -24,7 +24,7 @@ fn a_review_of_the_api_server_is_parsed() {
         is_head_method: false,
         expects_continue: false,
         keeps_alive: true,
-        timeout: limits::REVIEW_TIME,
+        timeout: limits::REVIEW_TIMEOUT,
     };
     let text = [REVIEW, "{\"a\":\"body\"}"].concat();
     assert_eq!(
@@ -115,7 +115,7 @@ fn expect_and_connection_are_understood() {
 
 #[test]
 fn the_timeout_is_that_of_the_query_up_to_ours() {
-    let most = limits::REVIEW_TIME;
+    let most = limits::REVIEW_TIMEOUT;
     for (query, time) in [
         ("?timeout=5s", Duration::from_secs(5)),
         ("?a=b&timeout=1s&c", Duration::from_secs(1)),

@@ -1,7 +1,7 @@
 //! When a self-signed certificate is valid, trusted and fresh.
 
 use super::CertBundle;
-use crate::limits::{CERTIFICATE_TIME, CLOCK_IS_SET_FROM};
+use crate::limits::{CERTIFICATE_VALIDITY, CLOCK_IS_SET_FROM};
 use crate::webhook::validity::validity;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -36,7 +36,7 @@ fn is_trusted(bundle: &CertBundle, cas: &str, name: &'static str, at: u64) -> bo
 fn a_certificate_is_valid_for_a_year_by_its_own_ca_alone() {
     let bundle = generate(None, NOW);
     assert!(bundle.serving_cert().is_ok());
-    let end = NOW + CERTIFICATE_TIME.as_secs();
+    let end = NOW + CERTIFICATE_VALIDITY.as_secs();
     for (at, trusted) in [
         (NOW - 3600, true),
         (NOW, true),
@@ -52,7 +52,7 @@ fn a_certificate_is_valid_for_a_year_by_its_own_ca_alone() {
 #[test]
 fn a_certificate_is_fresh_for_two_thirds_of_its_lifetime() {
     let bundle = generate(None, NOW);
-    let time = CERTIFICATE_TIME.as_secs();
+    let time = CERTIFICATE_VALIDITY.as_secs();
     assert!(bundle.is_fresh(NAME, NOW));
     assert!(bundle.is_fresh(NAME, NOW + time / 2));
     assert!(!bundle.is_fresh(NAME, NOW + time * 7 / 10));
@@ -78,7 +78,7 @@ fn a_certificate_is_fresh_for_two_thirds_of_its_lifetime() {
 
 #[test]
 fn a_certificate_from_a_clock_in_the_future_is_not_fresh() {
-    let years = 5 * CERTIFICATE_TIME.as_secs();
+    let years = 5 * CERTIFICATE_VALIDITY.as_secs();
     assert!(!generate(None, NOW + years).is_fresh(NAME, NOW));
     // On a board that was just switched on it is the clock that is wrong.
     assert!(generate(None, NOW).is_fresh(NAME, 3600));
@@ -113,7 +113,7 @@ fn the_previous_ca_is_trusted_until_the_next_rotation() {
     assert!(is_trusted(&second, &third.ca, NAME, NOW + 30));
     assert!(is_trusted(&third, &third.ca, NAME, NOW + 30));
     assert!(!is_trusted(&first, &third.ca, NAME, NOW + 30));
-    let late = NOW + 2 * CERTIFICATE_TIME.as_secs();
+    let late = NOW + 2 * CERTIFICATE_VALIDITY.as_secs();
     assert_eq!(
         generate(Some(&first.ca), late).ca.matches("BEGIN").count(),
         1
