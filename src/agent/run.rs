@@ -12,10 +12,10 @@ use super::resources::{self, TooFewDescriptors};
 use super::serve::SLOT_BYTES;
 use super::slots::{Accepted, Admission};
 use super::state::Agent;
-use crate::config::{Config, Listen, ListenError, ListenFlags};
+use crate::config::{Config, Listen};
 use crate::forward::{self, ForwardListener};
 use crate::limits;
-use crate::net::{self, Listener, Reactor, Signals};
+use crate::net::{self, ListenError, ListenFlags, Listener, Reactor, Signals};
 use crate::probe::{TlsSettingError, load_tls};
 
 /// The flags of the status port.

@@ -3,12 +3,14 @@
 use super::{Forward, Listen, settings_error::Fault};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// A port: 1 to 65535, digits only.
+/// Parses a port: 1 to 65535, digits only. Rust also accepts a sign.
+pub(crate) fn parse_port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|&port| is_number && port != 0)
+}
+
 pub(super) fn port(text: &str) -> Result<u16, Fault> {
-    match text.parse() {
-        Ok(port) if port != 0 && !text.starts_with('+') => Ok(port),
-        _ => Err(Fault::Port),
-    }
+    parse_port(text).ok_or(Fault::Port)
 }
 
 /// An address without brackets or zone; an IPv4-mapped IPv6 address becomes IPv4.
@@ -46,9 +48,9 @@ fn one_host(ip: IpAddr) -> Option<IpAddr> {
 /// `LISTEN=TARGET`: `15032=127.0.0.1:8002`, `0.0.0.0:15032=[::1]:8002`
 pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
     let (listen, to) = text.split_once('=').ok_or(Fault::ForwardEquals)?;
-    let listen = match port(listen) {
-        Ok(port) => Listen { addr: None, port },
-        Err(_) => {
+    let listen = match parse_port(listen) {
+        Some(port) => Listen { addr: None, port },
+        None => {
             let (ip, port) = socket_addr(listen).ok_or(Fault::ForwardListen)?;
             let addr = Some(one_host(ip).ok_or(Fault::NoListen)?);
             Listen { addr, port }

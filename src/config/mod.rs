@@ -6,7 +6,6 @@ mod checks;
 pub(crate) mod headers;
 mod json;
 mod listen;
-mod listen_error;
 mod members;
 mod nearest;
 mod probers;
@@ -22,7 +21,8 @@ use core::time::Duration;
 use crate::telemetry::LogSettings;
 pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
-pub use listen_error::{ListenError, ListenFlags};
+#[cfg(feature = "inject-library")]
+pub(crate) use listen::parse_port;
 #[cfg(feature = "inject-library")]
 pub(crate) use nearest::closest;
 pub(crate) use nearest::nearest;

@@ -2,7 +2,7 @@
 
 use super::options::annotations;
 use super::settings::DEFAULT_STATUS_PORT;
-use crate::config::RawSettings;
+use crate::config::{RawSettings, parse_port};
 use serde_json::Value;
 
 /// The flags of the agent that injection writes.
@@ -129,10 +129,10 @@ impl AgentArgs {
         let mut ports = vec![DEFAULT_STATUS_PORT];
         for arg in &self.0 {
             match arg.flag {
-                Flag::StatusPort => ports[0] = arg.value.parse().unwrap_or(ports[0]),
+                Flag::StatusPort => ports[0] = parse_port(&arg.value).unwrap_or(ports[0]),
                 Flag::Forward => {
                     let listen = arg.value.split_once('=').map(|(listen, _)| listen);
-                    ports.extend(listen.and_then(|listen| listen.parse::<u16>().ok()));
+                    ports.extend(listen.and_then(parse_port));
                 }
                 Flag::SourceIp
                 | Flag::TargetIp

@@ -3,7 +3,7 @@
 
 use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
 use super::version::Version;
-use crate::config::nearest;
+use crate::config::{nearest, parse_port};
 use crate::telemetry::Quoted;
 use core::fmt;
 use core::net::IpAddr;
@@ -173,7 +173,7 @@ impl Values {
             }
             "sidecar" => self.sidecar = Some(parse_sidecar(text)?),
             "sourceIp" => self.source_ip = Some(text.parse().ok()?),
-            "statusPort" => self.status_port = Some(text.parse().ok().filter(|port| *port != 0)?),
+            "statusPort" => self.status_port = Some(parse_port(text)?),
             "targetIp" => self.target = Some(parse_target(text)?),
             _ => return None,
         }

@@ -10,6 +10,7 @@
 mod cold;
 mod deadline;
 mod descriptor_limit;
+mod listen_error;
 mod listener;
 mod reactor;
 mod run;
@@ -27,6 +28,7 @@ mod tls_options;
 pub use cold::poll_out_of_line;
 pub use deadline::Elapsed;
 pub use descriptor_limit::raise_descriptor_limit;
+pub use listen_error::{ListenError, ListenFlags};
 pub use listener::{BindError, BoundSocket, Listener, bind};
 pub use reactor::Reactor;
 pub use run::run;

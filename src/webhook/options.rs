@@ -1,7 +1,8 @@
 //! Options of the webhook, and errors that prevent its start.
 
-use crate::config::{Listen, ListenError};
+use crate::config::Listen;
 use crate::inject::values::Values;
+use crate::net::ListenError;
 use crate::telemetry::LogSettings;
 use core::fmt;
 use core::time::Duration;

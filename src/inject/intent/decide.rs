@@ -1,10 +1,11 @@
 //! The decision on a probe or hook, based on its handler as the owner wrote it.
 
 use super::table;
+use crate::config::parse_port;
 use crate::inject::options::annotations::{
     EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, STATUS_PORT,
 };
-use crate::inject::options::{PodOptions, PortForward, parse_port};
+use crate::inject::options::{PodOptions, PortForward};
 use crate::inject::view::PodView;
 use crate::inject::view::containers::Container;
 use crate::inject::view::handler::{Handler, HandlerError, HandlerKind};

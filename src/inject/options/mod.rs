@@ -6,6 +6,7 @@ mod parse_bool;
 use super::report::Stop;
 use super::settings::{Settings, Sidecar, Target};
 use super::values::Values;
+use crate::config::parse_port;
 use crate::limits;
 use crate::telemetry::Quoted;
 use annotations::{
@@ -274,12 +275,6 @@ fn check_agent_ports(forwards: &[PortForward], status_port: u16) -> Result<(), S
         }
     }
     Ok(())
-}
-
-/// Parses a port: 1 to 65535, digits only.
-pub(in crate::inject) fn parse_port(text: &str) -> Option<u16> {
-    let is_number = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|&port| is_number && port != 0)
 }
 
 fn invalid(name: &str, text: &str, advice: &str) -> String {

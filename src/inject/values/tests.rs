@@ -91,6 +91,10 @@ fn errors_name_the_field_and_what_to_write() {
             "probelet.statusPort is 0: write a port from 1 to 65535",
         ),
         (
+            r#"{"probelet": {"statusPort": "+15020"}}"#,
+            r#"probelet.statusPort is "+15020": write a port from 1 to 65535"#,
+        ),
+        (
             r#"{"probelet": {"resources": "16Mi"}}"#,
             r#"probelet.resources is "16Mi": write an object such as {"limits":{"memory":"16Mi"}}"#,
         ),

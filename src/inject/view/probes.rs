@@ -4,6 +4,7 @@ use super::containers::Container;
 use super::handler::{Handler, HandlerError, HandlerKind};
 use super::probe_kind::ProbeKind;
 use super::saved::{SavedField, SavedProbe};
+use crate::config::parse_port;
 use crate::manifest::Pointer;
 use serde_json::{Map, Value};
 
@@ -57,7 +58,7 @@ impl PortNames {
         };
         let mut names = self.0.iter();
         let named = names.find(|(name, _)| **name == *text);
-        named.map(|(_, port)| *port).or_else(|| text.parse().ok())
+        named.map(|(_, port)| *port).or_else(|| parse_port(text))
     }
 }
 

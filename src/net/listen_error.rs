@@ -4,7 +4,7 @@ use core::fmt;
 
 use rustix::io::Errno;
 
-use crate::net::BindError;
+use super::listener::BindError;
 
 /// The flags that gave an address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
