@@ -12,8 +12,8 @@ _probelet_inject() {
             flags='-f --filename -R --recursive -o --in-place --diff --check --output --uninject --config --kube-version --image --image-pull-policy --resources --status-port --target-ip --source-ip --sidecar --help'
             ;;
         audit)
-            case $before in -f | --filename | --config | --namespace-label | --output) return ;; esac
-            flags='-f --filename -R --recursive --config --namespace-label --output --help'
+            case $before in -f | --filename | --config | --namespace-label | --webhook-namespace | --output) return ;; esac
+            flags='-f --filename -R --recursive --config --namespace-label --webhook-namespace --output --help'
             ;;
         serve)
             case $before in --addr | --port | --shutdown-delay | --config | --api-server | --api-ca | --api-token | --cert | --key | --service | --namespace | --secret | --webhook | --image | --image-pull-policy | --resources | --status-port | --target-ip | --source-ip | --sidecar | --log-level | --log-format) return ;; esac

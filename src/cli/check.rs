@@ -13,7 +13,9 @@ pub(super) const CHECK: Command = Command {
     alias: None,
     summary: "probe once, as the agent and kubelet would, and print the result on one line",
     usage: &["[FLAGS] URL"],
-    description: &[],
+    description: &[
+        "Times count from the start of the check. After a redirect they are those of the last request.",
+    ],
     blocks: &[
         Block {
             title: "URLs",
@@ -33,9 +35,8 @@ pub(super) const CHECK: Command = Command {
     ],
     tables: &[CheckFlags::SECTIONS],
     variables: None,
-    exit_status: "Times count from the start; after a redirect they are those of the last request. The exit code is 0 \
-                  for what kubelet calls healthy (200 to 399, an accepted connection, SERVING), 1 for anything else, \
-                  and 2 for an error in the arguments.",
+    exit_status: "The exit code is 0 if kubelet would count the result as a success (200 to 399, an accepted \
+                  connection, SERVING), 1 for any other result, and 2 for an error in the arguments.",
 };
 
 /// `probelet install`.

@@ -28,8 +28,9 @@ pub(super) const COMMAND: Command = Command {
     }],
     tables: &[RunFlags::SECTIONS],
     variables: Some("PROBELET_"),
-    exit_status: "An error in the flags ends the program before it listens, with exit code 2; an address that cannot \
-                  be listened on with 1.",
+    exit_status: "The exit code is 0 after SIGTERM or SIGINT, 2 for an error in the flags, the environment or the PEM \
+                  files, and 1 for any other error at start, such as an address in use. A second signal ends the \
+                  program at once.",
 };
 
 // As the help of --forward says.

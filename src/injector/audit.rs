@@ -17,6 +17,8 @@ pub(crate) struct AuditOptions {
     pub(crate) inputs: InputOptions,
     /// The label of the namespaces that count.
     pub(crate) label: Label,
+    /// The namespace of the webhook, which it never selects.
+    pub(crate) webhook_namespace: Box<str>,
     pub(crate) is_json: bool,
     pub(crate) settings: SettingSources,
 }
@@ -28,13 +30,8 @@ pub(crate) struct Label {
     pub(crate) value: Box<str>,
 }
 
-/// Namespaces that the webhook never selects.
-const EXCLUDED_NAMESPACES: [&str; 4] = [
-    "kube-system",
-    "kube-public",
-    "kube-node-lease",
-    "probelet-system",
-];
+/// Namespaces that the webhook never selects, besides its own (`namespaceSelector` in `deploy/webhook`).
+const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// Prints the resources that are not injected. Returns the exit code: 1 if there are any, or if something cannot be read.
 pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
@@ -42,6 +39,7 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let mut audit = Audit {
         settings: options.settings.load()?,
         label: options.label,
+        webhook_namespace: options.webhook_namespace,
         is_json: options.is_json,
         is_clean: true,
         namespaces: HashMap::new(),
@@ -58,6 +56,7 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
 struct Audit {
     settings: Settings,
     label: Label,
+    webhook_namespace: Box<str>,
     is_json: bool,
     /// Whether all inputs could be read.
     is_clean: bool,
@@ -120,8 +119,10 @@ impl Audit {
 
     fn resource(&mut self, report: &Report) -> Result<(), Error> {
         let namespace = report.namespace.as_deref().unwrap_or("default");
-        let is_well = matches!(report.verdict, Verdict::Unchanged(_));
-        if is_well || EXCLUDED_NAMESPACES.contains(&namespace) {
+        let needs_no_injection = matches!(report.verdict, Verdict::Unchanged(_));
+        let is_excluded =
+            EXCLUDED_NAMESPACES.contains(&namespace) || *namespace == *self.webhook_namespace;
+        if needs_no_injection || is_excluded {
             return Ok(());
         }
         let name = full_name(report);
@@ -182,20 +183,21 @@ fn has_ended(resource: &Value) -> bool {
 
 /// The line about a resource that is not injected.
 fn line(report: &Report, is_json: bool) -> Option<String> {
-    let why = match &report.verdict {
+    let reason = match &report.verdict {
         Verdict::Edited {
             details, effect, ..
         } if *effect == Effect::Injected => {
-            format!("{details} would be rewritten")
+            format!("injection would rewrite {details}")
         }
-        Verdict::Refused(why) => format!("refused: {why}"),
+        Verdict::Refused(reason) => format!("refused: {reason}"),
         _ => return None,
     };
     if is_json {
-        let line = json!({"resource": report.name, "namespace": report.namespace, "why": why});
+        let line =
+            json!({"resource": report.name, "namespace": report.namespace, "reason": reason});
         return Some(line.to_string());
     }
-    Some(format!("{} not injected: {why}", full_name(report)))
+    Some(format!("{} not injected: {reason}", full_name(report)))
 }
 
 /// The name of a resource, with its namespace.

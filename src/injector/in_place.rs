@@ -1,4 +1,4 @@
-//! `--in-place`: replaces each file that changes, once all documents of all files have succeeded.
+//! `--in-place`: replaces each file that changes, after all documents of all files have succeeded.
 
 use super::atomic_file::{AtomicFile, SyncedFile};
 use super::inputs::Input;
@@ -53,19 +53,17 @@ impl Current {
 impl InPlace {
     /// Checks that each input is a regular file.
     pub(super) fn new(inputs: &[Input]) -> Result<Self, Error> {
-        let refuse = |name: String, why: &str| {
-            Err(Error::Usage(format!(
-                "{name} {why}: leave --in-place out, the result goes to standard output then"
-            )))
-        };
         for input in inputs {
-            match input {
-                Input::Stdin => return refuse(input.name(), "has no place to be replaced in"),
+            let problem = match input {
+                Input::Stdin => "standard input cannot be edited in place".into(),
                 Input::File(path) if !path.is_file() => {
-                    return refuse(input.name(), "is no regular file to be replaced");
+                    format!("{} is not a regular file", input.name())
                 }
-                Input::File(_) => {}
-            }
+                Input::File(_) => continue,
+            };
+            return Err(Error::Usage(format!(
+                "{problem}: remove --in-place to write to standard output"
+            )));
         }
         Ok(Self::default())
     }

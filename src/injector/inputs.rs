@@ -1,13 +1,13 @@
 //! The inputs that `-f` names: files, directories of manifests, standard input.
 
-use super::io::{Error, PROGRAM};
+use super::io::Error;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// How the names of manifests in a folder end.
-const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
+/// The extensions of manifests in a directory.
+const MANIFEST_EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// A source of documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +63,13 @@ pub(super) fn inputs(options: &InputOptions) -> Result<Vec<Input>, Error> {
         match &**name {
             "-" => inputs.push(Input::Stdin),
             "" => return Err(Error::Usage("-f is empty: write the name of a file".into())),
+            // The URL may have a password, so it is not repeated.
             url if url.contains("://") => {
-                return Err(Error::Usage(format!(
-                    "{url} is not fetched: write `curl -sSfL {url} | {PROGRAM} file -f -`"
-                )));
+                return Err(Error::Usage(
+                    "-f does not fetch URLs: download the manifest first, such as by `curl -sSfL URL`, and pipe it \
+                     to `-f -`"
+                        .into(),
+                ));
             }
             path => add_path(Path::new(path), options.is_recursive, &mut inputs)?,
         }
@@ -94,24 +97,24 @@ fn add_path(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(),
     }
     let advice = match recursive {
         true => "name another",
-        false => "name another, or write -R for those of the folders in it",
+        false => "name another, or add -R to read subdirectories",
     };
     Err(Error::Usage(format!(
-        "the folder {shown} has no *.yaml, *.yml or *.json: {advice}"
+        "the directory {shown} has no *.yaml, *.yml or *.json file: {advice}"
     )))
 }
 
 fn add_directory(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
     let unread = |error: io::Error| {
         let shown = path.display();
-        Error::Usage(format!("the folder {shown} cannot be read: {error}"))
+        Error::Usage(format!("the directory {shown} cannot be read: {error}"))
     };
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(unread)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        // A link to a folder is not followed, as it may lead back up.
+        // A link to a directory is not followed, as it may point to a parent.
         if entry.file_type().map_err(unread)?.is_dir() {
             if recursive {
                 add_directory(&path, recursive, inputs)?;
@@ -128,15 +131,15 @@ fn is_file(path: &Path) -> Result<bool, Error> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(metadata.is_file()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Usage(format!(
-            "{shown} is a link to a file that is not there: mend it, or remove it"
+            "{shown} is a dangling symbolic link: fix or remove it"
         ))),
         Err(error) => Err(Error::Usage(format!("{shown} cannot be read: {error}"))),
     }
 }
 
 fn is_manifest(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| ENDINGS.contains(&ending))
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| MANIFEST_EXTENSIONS.contains(&extension))
 }
 
 /// Refuses an input that is named twice: it would be written or replaced twice.

@@ -61,8 +61,8 @@ fn only_eligible_pods_are_listed() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert_eq!(
         ended.stdout,
-        "pod/web-1 namespace=shop not injected: readyz would be rewritten\n\
-         pod/db not injected: readyz would be rewritten\n"
+        "pod/web-1 namespace=shop not injected: injection would rewrite readyz\n\
+         pod/db not injected: injection would rewrite readyz\n"
     );
     assert_eq!(ended.stderr, "");
 }
@@ -88,7 +88,7 @@ fn json_output_has_one_object_per_line() {
         (&lines[0]["resource"], &lines[0]["namespace"]),
         (&"pod/web-1".into(), &"shop".into())
     );
-    assert_eq!(lines[1]["why"], "readyz would be rewritten");
+    assert_eq!(lines[1]["reason"], "injection would rewrite readyz");
     assert!(lines[1]["namespace"].is_null());
 }
 
@@ -99,7 +99,7 @@ fn unreadable_documents_are_reported_with_the_list() {
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(
         ended.stdout,
-        "pod/db not injected: readyz would be rewritten\n"
+        "pod/db not injected: injection would rewrite readyz\n"
     );
     assert!(
         ended.stderr.starts_with("stdin: document 1, line 1"),
@@ -126,7 +126,7 @@ fn only_labelled_namespaces_are_audited() {
         within("lab", "x"),
         pod("bare"),
     ];
-    let expected = "pod/web namespace=shop not injected: readyz would be rewritten\n";
+    let expected = "pod/web namespace=shop not injected: injection would rewrite readyz\n";
     let in_front = [&[ours.clone(), others.clone()], &pods[..]].concat();
     let after = [&pods[..], &[ours.clone(), others]].concat();
     for text in [list(&in_front), list(&after), after.join("---\n")] {
@@ -163,11 +163,17 @@ fn ineligible_pods_are_not_listed() {
     ];
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
     assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+    let other = ["audit", "-f", "-", "--webhook-namespace", "mesh"];
+    let text = list(&[within("mesh", "a"), within("probelet-system", "b")]);
+    assert_eq!(
+        fed(&folder.0, &other, &text).stdout,
+        "pod/b namespace=probelet-system not injected: injection would rewrite readyz\n"
+    );
     let running = [&pods[..], &[ended_as("Running")]].concat();
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&running));
     assert_eq!(
         ended.stdout,
-        "pod/job not injected: readyz would be rewritten\n"
+        "pod/job not injected: injection would rewrite readyz\n"
     );
 }
 

@@ -84,7 +84,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("file -f ", "-f is empty: write the name of a file"),
     (
         "file -f links",
-        "links/b.yaml is a link to a file that is not there: mend it, or remove it",
+        "links/b.yaml is a dangling symbolic link: fix or remove it",
     ),
     (
         "file -f ap.yaml",
@@ -92,11 +92,11 @@ const INPUTS: &[(&str, &str)] = &[
     ),
     (
         "file -f empty",
-        "the folder empty has no *.yaml, *.yml or *.json: name another, or write -R",
+        "the directory empty has no *.yaml, *.yml or *.json file: name another, or add -R to read subdirectories\n",
     ),
     (
         "file -R -f empty",
-        "the folder empty has no *.yaml, *.yml or *.json: name another\n",
+        "the directory empty has no *.yaml, *.yml or *.json file: name another\n",
     ),
     (
         "file -f app.yaml -f .",
@@ -104,8 +104,8 @@ const INPUTS: &[(&str, &str)] = &[
     ),
     ("file -f - -f -", "stdin is named twice: write it once"),
     (
-        "file -f https://example.org/a.yaml",
-        "https://example.org/a.yaml is not fetched: write `curl -sSfL https://example.org/a.yaml | ",
+        "file -f https://user:secret@example.org/a.yaml",
+        "-f does not fetch URLs: download the manifest first, such as by `curl -sSfL URL`, and pipe it to `-f -`\n",
     ),
     ("audit", "no manifest is named"),
 ];
@@ -126,11 +126,11 @@ const RESULTS: &[(&str, &str)] = &[
     ),
     (
         "file -f - --in-place",
-        "stdin has no place to be replaced in: leave --in-place out",
+        "standard input cannot be edited in place: remove --in-place to write to standard output\n",
     ),
     (
         "file -f /dev/null --in-place",
-        "/dev/null is no regular file to be replaced: leave --in-place out",
+        "/dev/null is not a regular file: remove --in-place to write to standard output\n",
     ),
     (
         "file -f app.yaml -o yaml",
@@ -151,7 +151,7 @@ const RESULTS: &[(&str, &str)] = &[
     ),
     (
         "file -f app.yaml --meshConfigFile=mesh.yaml",
-        "--meshConfigFile is istioctl's: leave it out",
+        "--meshConfigFile is istioctl's: remove it, probelet-inject file does not connect to a cluster\n",
     ),
     (
         "file -f app.yaml --status-port 0",

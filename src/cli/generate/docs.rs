@@ -108,7 +108,8 @@ const POD_ANNOTATIONS: [PodAnnotation; 8] = [
     PodAnnotation {
         name: names::FORWARD,
         example: "8002=15032",
-        meaning: "Forward the agent's port after = to the app's port before it, and point httpGet probes of the app's port at it",
+        meaning: "APP_PORT=AGENT_PORT, the reverse order of --forward: open AGENT_PORT on the sidecar, forward it to APP_PORT, \
+                  and rewrite httpGet probes of APP_PORT to AGENT_PORT",
     },
     PodAnnotation {
         name: names::CLIENT_CERT,

@@ -1,6 +1,6 @@
 //! `probelet-inject audit`.
 
-use super::inputs::{self, InputFlags};
+use super::inputs::{InputFlags, split_manifest_args};
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
 use crate::inject::values::Values;
@@ -14,10 +14,10 @@ pub(super) const COMMAND: Command = Command {
     summary: "list the resources that are not injected and could be, one a line",
     usage: &["-f FILE|DIR|- [FLAGS]"],
     description: &[
-        "While the webhook is down, pods start without the sidecar and without a warning. A pod of a controller is \
-         listed itself. If Namespaces are among the input, only resources in those with the label count. Pods that have \
-         ended never count, nor what is in kube-system, kube-public, kube-node-lease or probelet-system. Warnings go to \
-         standard error.",
+        "While the webhook is down, pods start without the sidecar and without a warning. A pod that a controller \
+         created is listed as the pod, not as its controller. If the input has Namespaces, only resources in namespaces \
+         with the label are listed. Completed pods and the namespaces kube-system, kube-public, kube-node-lease and \
+         that of the webhook are ignored. Warnings go to standard error.",
     ],
     blocks: &[Block {
         title: "Example",
@@ -25,12 +25,15 @@ pub(super) const COMMAND: Command = Command {
     }],
     tables: &[InputFlags::SECTIONS, AuditFlags::SECTIONS],
     variables: None,
-    exit_status: "The exit code is 0 if there are none, 1 if there are any or something cannot be read, and 2 for an \
-                  error in the arguments.",
+    exit_status: "The exit code is 0 if nothing is listed, 1 if a resource is listed or an input cannot be read, and \
+                  2 for an error in the arguments.",
 };
 
 /// The label of the namespaces that the webhook selects, as it is deployed.
 const LABEL: &str = "probelet.dev/injection=enabled";
+
+/// The namespace of the webhook, as deployed.
+const WEBHOOK_NAMESPACE: &str = "probelet-system";
 
 flags! {
     /// The flags of `probelet-inject audit`.
@@ -39,7 +42,9 @@ flags! {
             option config: Option<String>, value "FILE",
                 "Read the injector's ConfigMap from its manifest, or from the JSON of its `values`";
             option namespace_label: Option<String>, value "KEY=VALUE" = Text(LABEL),
-                "Count resources in namespaces with this label";
+                "List resources in namespaces with this label";
+            option webhook_namespace: Option<String>, value "NAME" = Text(WEBHOOK_NAMESPACE),
+                "Ignore the namespace of the webhook, which never injects its own pods";
             option output: Option<String>, value "FORMAT" = Text("text"),
                 "Print lines of text, or a JSON object a line: text or json";
         }
@@ -47,11 +52,15 @@ flags! {
 }
 
 pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
-    let args = inputs::split(&COMMAND, args)?;
+    let args = split_manifest_args(&COMMAND, args)?;
     let flags: AuditFlags = args.fill()?;
     Ok(AuditOptions {
         inputs: args.fill::<InputFlags>()?.into(),
         label: label(flags.namespace_label.as_deref().unwrap_or(LABEL))?,
+        webhook_namespace: flags
+            .webhook_namespace
+            .unwrap_or_else(|| WEBHOOK_NAMESPACE.into())
+            .into(),
         is_json: match flags.output.as_deref() {
             None | Some("text") => false,
             Some("json") => true,

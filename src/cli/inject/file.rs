@@ -1,6 +1,6 @@
 //! `probelet-inject file`.
 
-use super::inputs::{self, InputFlags};
+use super::inputs::{InputFlags, split_manifest_args};
 use super::sidecar::SidecarFlags;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
@@ -24,6 +24,7 @@ pub(super) const COMMAND: Command = Command {
             "kubectl apply -f <(probelet-inject file -f app.yaml)",
             "probelet-inject file -f deploy/ -R --in-place",
             "helm template app | probelet-inject file -f - --kube-version 1.28 | kubectl apply -f -",
+            "kubectl patch -f web.yaml --type=json -p \"$(probelet-inject file -f web.yaml --output patch)\"",
         ],
     }],
     tables: &[
@@ -49,8 +50,8 @@ flags! {
             switch check: bool,
                 "Write nothing; exit with 1 if anything would change";
             option output: Option<String>, value "FORMAT" = Text("yaml"),
-                "Write the manifests (yaml), or a JSON Patch a line for each resource that changes (patch), in the \
-                 order of standard error, for kubectl patch KIND NAME --type=json -p LINE";
+                "Write the edited manifests (yaml), or one JSON Patch per changed resource and line, in the order of the \
+                 lines on standard error (patch)";
             switch uninject: bool,
                 "Remove the sidecar and restore the original probes";
         }
@@ -66,7 +67,7 @@ flags! {
 }
 
 pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
-    let args = inputs::split(&COMMAND, args)?;
+    let args = split_manifest_args(&COMMAND, args)?;
     let (flags, sidecar) = (args.fill::<FileFlags>()?, args.fill::<SidecarFlags>()?);
     let version = flags.kube_version.as_deref().map(version).transpose()?;
     Ok(FileOptions {

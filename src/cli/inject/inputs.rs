@@ -3,7 +3,7 @@
 use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};
-use crate::injector::{InputOptions, PROGRAM};
+use crate::injector::InputOptions;
 
 flags! {
     /// The flags that name manifests.
@@ -53,8 +53,11 @@ const OF_CLUSTER: [&str; 15] = [
     "-r",
 ];
 
-/// Splits the arguments of a command that takes flags alone.
-pub(super) fn split<'a>(command: &'static Command, args: &'a [String]) -> Result<Args<'a>, Exit> {
+/// Splits the arguments of a command that reads manifests. It has no positional arguments.
+pub(super) fn split_manifest_args<'a>(
+    command: &'static Command,
+    args: &'a [String],
+) -> Result<Args<'a>, Exit> {
     let of_istioctl = |error| of_istioctl(command, args).unwrap_or(error);
     let args = Args::split_or(command, args, of_istioctl)?;
     args.check_no_words("write a file as `-f FILE`")?;
@@ -75,7 +78,7 @@ fn of_istioctl(command: &Command, args: &[String]) -> Option<String> {
             ));
         }
         OF_CLUSTER.contains(&name).then(|| {
-            format!("{name} is istioctl's: leave it out, {PROGRAM} does not connect to a cluster here")
+            format!("{name} is istioctl's: remove it, {} does not connect to a cluster", command.name)
         })
     })
 }

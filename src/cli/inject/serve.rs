@@ -1,7 +1,7 @@
 //! `probelet-inject serve`.
 
-use super::inputs;
 use super::sidecar::SidecarFlags;
+use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, Table, flags};
 use crate::config::{Fault, Listen, format, level, seconds};
@@ -58,9 +58,9 @@ flags! {
         "API server (its version selects the kind of sidecar; --self-signed writes to it)" {
             option api_server: Option<String>, value "URL" = Text("from the pod's environment"),
                 "Connect to the API server at this URL, such as https://10.0.0.1:6443";
-            option api_ca: Option<String>, value "FILE" = Text("that of the pod's account"),
+            option api_ca: Option<String>, value "FILE" = Text("the service account's CA"),
                 "Require its certificate to lead to a CA in this PEM file";
-            option api_token: Option<String>, value "FILE" = Text("that of the pod's account"),
+            option api_token: Option<String>, value "FILE" = Text("the service account's token"),
                 "Authenticate with the token in this file";
         }
         "Certificate" {
@@ -80,8 +80,8 @@ flags! {
         "Names of --self-signed" {
             option service: Option<String>, value "NAME" = Text(NAME),
                 "Issue the certificate for this Service";
-            option namespace: Option<String>, value "NAME" = Text("the pod's own"),
-                "Find Service and Secret in this namespace";
+            option namespace: Option<String>, value "NAME" = Text("the pod's namespace"),
+                "Use the Service and the Secret in this namespace";
             option secret: Option<String>, value "NAME" = Text(SECRET),
                 "Store the CA in this Secret";
             option webhook: Option<String>, value "NAME" = Text(NAME),
@@ -103,7 +103,8 @@ flags! {
 }
 
 pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
-    let args = inputs::split(&COMMAND, args)?;
+    let args = Args::split(&COMMAND, args)?;
+    args.check_no_words("write flags as `--name VALUE` or `--name=VALUE`")?;
     let flags: ServeFlags = args.fill()?;
     let log: LogFlags = args.fill()?;
     let certificate = flags.certificate(args.fill()?)?;

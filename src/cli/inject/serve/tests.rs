@@ -143,6 +143,14 @@ fn a_wrong_value_or_flag_says_what_to_write() {
             &["-f"],
             "unknown flag -f: see `probelet-inject serve --help`",
         ),
+        (
+            &["-n", "x"],
+            "unknown flag -n: see `probelet-inject serve --help`",
+        ),
+        (
+            &["app.yaml"],
+            r#""app.yaml" is not a flag: write flags as `--name VALUE` or `--name=VALUE`, see "#,
+        ),
     ] {
         assert_error(args, expected);
     }
