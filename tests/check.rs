@@ -123,7 +123,7 @@ fn assert_reports(case: &FaultCase) {
     assert_eq!(is_broken, is_cut, "{}: {result:?}", case.name);
     let is_well = (200..400).contains(&code) && !is_cut;
     assert_eq!(result.is_healthy(), is_well, "{}: {result:?}", case.name);
-    assert_eq!(result.text("look_at").is_none(), is_well, "{result:?}");
+    assert_eq!(result.text("advice").is_none(), is_well, "{result:?}");
 }
 
 /// The line with every time as `N`, so that it can be compared.
@@ -191,7 +191,7 @@ fn a_failing_app_gets_a_line_with_advice() {
         (
             url(&app, "/hung"),
             "failing deadline ",
-            &["took the connection", " 504)"],
+            &["accepted the connection", " 504)"],
         ),
     ] {
         let ended = check(&[&url, "--timeout=0.5"]);
@@ -218,7 +218,7 @@ fn advice_on_grpc_uses_grpc_terms() {
         "{text}"
     );
     let text = said_of("grpc", vec![]);
-    let words = "does port N want TLS (grpcs://)";
+    let words = "does port N require TLS (grpcs://)";
     assert!(text.starts_with("failing closed_early grpc:"), "{text}");
     let port = text
         .split(' ')
@@ -329,7 +329,7 @@ fn json_always_has_the_same_members() {
         "reason",
         "grpc_code",
         "agent_status",
-        "look_at",
+        "advice",
     ] {
         assert!(first.names().contains(&name), "{first:?}");
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::synthetic_request::AGENT_BYTES;
+use super::synthetic_request::USER_AGENT_BYTES;
 use crate::config::ConfigError;
 use crate::limits;
 use crate::probe::TlsSettingError;
@@ -30,7 +30,7 @@ pub enum Fault {
     /// A URL has no scheme.
     NoScheme,
     /// A URL that cannot be parsed.
-    NoUrl,
+    InvalidUrl,
     /// An unknown scheme.
     Scheme,
     /// A name or password in a URL.
@@ -51,14 +51,14 @@ pub enum Fault {
     Timeout,
     /// A header without a colon.
     HeaderColon,
-    /// A header's name that is no token.
+    /// A header's name that is not a token (RFC 9110 section 5.6.2).
     HeaderName,
     /// A control character in a header's value.
     HeaderValue,
     /// A `User-Agent` that makes the request head longer than the agent accepts.
-    LongAgent,
+    LongUserAgent,
     /// A header of a probe that is not HTTP.
-    HeaderOfNoHttp,
+    HeaderWithoutHttp,
     /// A client certificate without TLS.
     PlainCert,
     /// A client's key without TLS.
@@ -71,50 +71,72 @@ pub enum Fault {
 
 impl Fault {
     /// The error for this value.
-    pub(super) fn of(self, value: &str) -> ArgsError {
+    pub(super) fn error(self, value: &str) -> ArgsError {
         let value = value.into();
         ArgsError::Value { fault: self, value }
     }
 
-    /// Whether the value is a header, in which an `@` is nothing special.
-    fn is_of_header(self) -> bool {
-        self.subject().starts_with("-H")
+    /// Whether the value is a part of a header. Its `@` does not end a password.
+    fn is_header_fault(self) -> bool {
+        matches!(
+            self,
+            Fault::HeaderColon
+                | Fault::HeaderName
+                | Fault::HeaderValue
+                | Fault::LongUserAgent
+                | Fault::HeaderWithoutHttp
+        )
     }
 
-    /// The beginning of the text.
-    fn subject(self) -> &'static str {
+    /// The text before the value, unless the text does not repeat the value.
+    fn subject(self) -> Option<&'static str> {
         match self {
-            Fault::Timeout => "--timeout is ",
-            Fault::HeaderColon => "-H is ",
-            Fault::HeaderName | Fault::HeaderValue | Fault::LongAgent | Fault::HeaderOfNoHttp => {
-                "-H is for "
-            }
-            Fault::PlainCert | Fault::NoKey => "--cert is ",
-            Fault::PlainKey | Fault::NoCert => "--key is ",
-            _ => "the URL is ",
+            Fault::NoScheme
+            | Fault::InvalidUrl
+            | Fault::Scheme
+            | Fault::User
+            | Fault::NoHost
+            | Fault::Host
+            | Fault::NoPort(_)
+            | Fault::Port
+            | Fault::TcpPath
+            | Fault::Service => Some("the URL is "),
+            Fault::Timeout => Some("--timeout is "),
+            Fault::HeaderColon => Some("-H is "),
+            Fault::HeaderName
+            | Fault::HeaderValue
+            | Fault::LongUserAgent
+            | Fault::HeaderWithoutHttp => Some("-H names the header "),
+            Fault::PlainCert | Fault::PlainKey | Fault::NoCert | Fault::NoKey => None,
         }
     }
 
-    /// The rest of the text: what is wrong, and what to write.
-    fn text(self) -> &'static str {
-        match self {
+    /// Writes the text after the value: what is wrong, and what to write.
+    fn write_rule(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
             Fault::NoCert => "--key requires --cert",
             Fault::NoKey => "--cert requires --key",
+            Fault::PlainCert => "--cert requires an https:// or grpcs:// URL",
+            Fault::PlainKey => "--key requires an https:// or grpcs:// URL",
             Fault::NoScheme => {
                 "but must begin with http://, https://, tcp://, grpc:// or grpcs://: \
                  write one such as http://10.0.0.7:8080/healthz"
             }
-            Fault::NoUrl => "which is no URL: write one such as http://10.0.0.7:8080/healthz",
+            Fault::InvalidUrl => {
+                "which is not a URL: write one such as http://10.0.0.7:8080/healthz"
+            }
             Fault::Scheme => "but its scheme must be one of http, https, tcp, grpc, grpcs",
             Fault::User => {
                 "but it must not contain a name or password: write -H 'Authorization: Basic ...'"
             }
-            Fault::NoHost => "but names no host: write one such as http://10.0.0.7:8080/healthz",
+            Fault::NoHost => "but has no host: write one such as http://10.0.0.7:8080/healthz",
             Fault::Host => {
                 "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, \
                  without a zone: write one such as tcp://[::1]:8080"
             }
-            Fault::NoPort(_) => "but names no port",
+            Fault::NoPort(example) => {
+                return write!(f, "but has no port: write one such as {example}");
+            }
             Fault::Port => "but its port must be a number from 1 to 65535: write one such as 8080",
             Fault::TcpPath => {
                 "but a TCP connection has no path: write http:// before it, or nothing after the port"
@@ -123,22 +145,34 @@ impl Fault {
                 "but after the port it may name one service as it is registered: \
                  write one such as grpc://10.0.0.7:9090/my.package.Service"
             }
-            Fault::Timeout => "but must be seconds",
+            Fault::Timeout => {
+                let most = limits::PROBE_TIMEOUT_MAX.as_secs();
+                return write!(
+                    f,
+                    "but must be seconds, more than 0 and at most {most}: write a number such as 2.5"
+                );
+            }
             Fault::HeaderColon => {
                 "but must be a name and a value: write one such as 'Host: example.org'"
             }
             Fault::HeaderName => {
-                "but its name must be a token: write one such as 'X-Probe: liveness'"
+                "but its name must not contain spaces, quotes or separators: \
+                 write one such as 'X-Probe: liveness'"
             }
             Fault::HeaderValue => {
                 "but its value has a line break or another control character: write it on one line"
             }
-            Fault::LongAgent => "but its value is too long",
-            Fault::HeaderOfNoHttp => "but only http and https requests have headers: leave it out",
-            Fault::PlainCert | Fault::PlainKey => {
-                "but a client certificate goes with TLS alone: write https:// or grpcs://"
+            Fault::LongUserAgent => {
+                return write!(
+                    f,
+                    "but its value is too long: write at most {USER_AGENT_BYTES} bytes"
+                );
             }
-        }
+            Fault::HeaderWithoutHttp => {
+                "but only http and https requests have headers: leave it out"
+            }
+        };
+        f.write_str(text)
     }
 }
 
@@ -149,27 +183,13 @@ impl fmt::Display for ArgsError {
             ArgsError::Tls(error) => return error.fmt(f),
             ArgsError::NoTls(error) => return error.fmt(f),
         };
-        if matches!(fault, Fault::NoCert | Fault::NoKey) {
-            return f.write_str(fault.text());
+        if let Some(subject) = fault.subject() {
+            match fault.is_header_fault() {
+                true => write!(f, "{subject}{}, ", Quoted(value)),
+                false => write!(f, "{subject}{}, ", Redacted(value)),
+            }?;
         }
-        let subject = fault.subject();
-        match fault.is_of_header() {
-            true => write!(f, "{subject}{}", Quoted(value)),
-            false => write!(f, "{subject}{}", Redacted(value)),
-        }?;
-        write!(f, ", {}", fault.text())?;
-        match fault {
-            Fault::NoPort(example) => write!(f, ": write one such as {example}"),
-            Fault::LongAgent => write!(f, ": write at most {AGENT_BYTES} bytes"),
-            Fault::Timeout => {
-                let most = limits::PROBE_TIMEOUT_MAX.as_secs();
-                write!(
-                    f,
-                    ", more than 0 and at most {most}: write a number such as 2.5"
-                )
-            }
-            _ => Ok(()),
-        }
+        fault.write_rule(f)
     }
 }
 

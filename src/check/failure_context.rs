@@ -34,30 +34,30 @@ impl FailureContext {
         use Security::{Begun, Plaintext, Secured};
         let text = match (failure, self.tls, self.is_grpc) {
             (Failure::Refused, ..) if self.is_loopback() => {
-                "nothing listens on port {port} of {ip}; is the app up, does it listen on the pod's address alone?"
+                "nothing listens on port {port} of {ip}; is the app up, does it listen on the pod's address only?"
             }
             (Failure::Reset, Begun, _) => {
                 "the connection was reset in the TLS handshake; is {port} a port of the app that speaks TLS, \
-                 does it want a client certificate, or another one (--cert and --key)?"
+                 does it require a client certificate, or another one (--cert and --key)?"
             }
             (Failure::Reset, Secured, _) => {
                 "the connection was reset after the TLS handshake; what does the app's log say, \
-                 does it want a client certificate, or another one (--cert and --key)?"
+                 does it require a client certificate, or another one (--cert and --key)?"
             }
             (Failure::Reset, Plaintext, true) => {
-                "the connection, or the call, was reset; does port {port} want TLS (grpcs://), \
+                "the connection, or the call, was reset; does port {port} require TLS (grpcs://), \
                  is there a proxy in front of the app?"
             }
             (Failure::ClosedEarly, Begun, _) => {
                 "the connection was closed in the TLS handshake; is {port} a port of the app that speaks TLS, \
-                 does it want a client certificate, or another one (--cert and --key)?"
+                 does it require a client certificate, or another one (--cert and --key)?"
             }
             (Failure::ClosedEarly, Secured, _) => {
                 "the connection was closed after the TLS handshake and without an answer; what does the app's \
-                 log say, does it want a client certificate, or another one (--cert and --key)?"
+                 log say, does it require a client certificate, or another one (--cert and --key)?"
             }
             (Failure::ClosedEarly, Plaintext, true) => {
-                "the connection was closed without an answer; does port {port} want TLS (grpcs://), \
+                "the connection was closed without an answer; does port {port} require TLS (grpcs://), \
                  is it the app's gRPC port?"
             }
             (Failure::Malformed, _, true) => {
@@ -74,15 +74,15 @@ impl FailureContext {
                  is {port} the right port?"
             }
             (Failure::Deadline, Begun, _) if self.has_connected => {
-                "port {port} took the connection, but the TLS handshake was not done in time; is the app hung, \
+                "port {port} accepted the connection, but the TLS handshake was not done in time; is the app hung, \
                  or slower than --timeout?"
             }
             (Failure::Deadline, _, true) if self.has_connected => {
-                "port {port} took the connection, but no whole answer came in time; is the app hung, \
+                "port {port} accepted the connection, but no whole answer came in time; is the app hung, \
                  or slower than --timeout?"
             }
             (Failure::Deadline, _, false) if self.has_connected => {
-                "port {port} took the connection, but no whole head came in time; is the app hung, \
+                "port {port} accepted the connection, but no whole head came in time; is the app hung, \
                  or slower than --timeout?"
             }
             _ => return None,

@@ -66,14 +66,14 @@ impl Plan {
     pub fn from_args(args: RawArgs) -> Result<Plan, ArgsError> {
         let target = Target::of(&args.url)?;
         let timeout = match &args.timeout {
-            Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.of(text))?,
+            Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.error(text))?,
             None => limits::DEFAULT_PROBE_TIMEOUT,
         };
         let tls = tls(target.kind.client(args.cert, args.key)?)?;
         let (host, port_given) = (target.host.clone(), target.port_given);
         let (action, agent) = target.action(&args.headers)?;
         let request = SyntheticRequest::new(agent.as_deref().unwrap_or(USER_AGENT));
-        let request = request.ok_or_else(|| Fault::LongAgent.of("User-Agent"))?;
+        let request = request.ok_or_else(|| Fault::LongUserAgent.error("User-Agent"))?;
         Ok(Plan {
             url: args.url.into(),
             host,
@@ -132,10 +132,10 @@ impl Kind {
         let is_plain = !matches!(self, Kind::Http(Scheme::Https) | Kind::Grpc { tls: true });
         match (cert, key) {
             (None, None) => Ok(None),
-            (Some(cert), _) if is_plain => Err(Fault::PlainCert.of(&cert)),
-            (None, Some(key)) if is_plain => Err(Fault::PlainKey.of(&key)),
-            (None, Some(key)) => Err(Fault::NoCert.of(&key)),
-            (Some(cert), None) => Err(Fault::NoKey.of(&cert)),
+            (Some(cert), _) if is_plain => Err(Fault::PlainCert.error(&cert)),
+            (None, Some(key)) if is_plain => Err(Fault::PlainKey.error(&key)),
+            (None, Some(key)) => Err(Fault::NoCert.error(&key)),
+            (Some(cert), None) => Err(Fault::NoKey.error(&cert)),
             (Some(cert), Some(key)) => {
                 let file = |flag: &str, path: String| FileSetting {
                     origin: flag.into(),
@@ -175,7 +175,7 @@ struct Target {
 
 impl Target {
     fn of(text: &str) -> Result<Target, ArgsError> {
-        let refuse = |fault: Fault| fault.of(text);
+        let refuse = |fault: Fault| fault.error(text);
         if !text.contains("://") {
             return Err(refuse(Fault::NoScheme));
         }
@@ -206,7 +206,7 @@ impl Target {
             (Kind::Http(scheme), _) => scheme,
             (_, Some(header)) => {
                 let name = header.split(':').next().unwrap_or_default();
-                return Err(Fault::HeaderOfNoHttp.of(name));
+                return Err(Fault::HeaderWithoutHttp.error(name));
             }
             (Kind::Tcp, _) => return Ok((Action::Tcp { port }, None)),
             (Kind::Grpc { tls }, _) => {
@@ -239,7 +239,7 @@ fn unreadable(text: &str) -> Fault {
     let host = authority.rsplit('@').next().unwrap_or_default();
     match host.contains('%') {
         true => Fault::Host,
-        false => Fault::NoUrl,
+        false => Fault::InvalidUrl,
     }
 }
 
@@ -284,11 +284,11 @@ fn service(kind: Kind, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
 fn header(text: &str) -> Result<Header, ArgsError> {
     let Some((name, value)) = text.split_once(':') else {
         let word = text.split_ascii_whitespace().next();
-        return Err(Fault::HeaderColon.of(word.unwrap_or_default()));
+        return Err(Fault::HeaderColon.error(word.unwrap_or_default()));
     };
-    let name = headers::name(name).ok_or_else(|| Fault::HeaderName.of(name))?;
+    let name = headers::name(name).ok_or_else(|| Fault::HeaderName.error(name))?;
     if !headers::is_value(value) {
-        return Err(Fault::HeaderValue.of(&name));
+        return Err(Fault::HeaderValue.error(&name));
     }
     let value = headers::trim(value).into();
     Ok(Header { name, value })

@@ -65,7 +65,7 @@ struct Facts<'a> {
     said: &'static str,
     /// The status code that the agent would return to kubelet.
     agent_status: Option<u16>,
-    look_at: Option<String>,
+    advice: Option<String>,
 }
 
 impl<'a> Facts<'a> {
@@ -80,13 +80,13 @@ impl<'a> Facts<'a> {
             grpc_code: None,
             said: "",
             agent_status: None,
-            look_at: None,
+            advice: None,
         };
         let outcome = match verdict {
             Verdict::Probed(outcome) => *outcome,
             Verdict::NoAddress(error) => {
                 let question = "is the name right, does the pod's DNS work?";
-                facts.look_at = Some(format!("{} has no address, {error}; {question}", plan.host));
+                facts.advice = Some(format!("{} has no address, {error}; {question}", plan.host));
                 return facts;
             }
         };
@@ -95,7 +95,7 @@ impl<'a> Facts<'a> {
         facts.grpc_code = outcome.grpc_code();
         facts.agent_status = Some(outcome.status());
         (facts.status, facts.said) = app_status(outcome);
-        facts.look_at = match outcome {
+        facts.advice = match outcome {
             Outcome::Failed(failure) => {
                 let context = FailureContext {
                     at: facts.address,
@@ -149,8 +149,8 @@ impl<'a> Facts<'a> {
                 let _ = write!(line, ", {many} redirects");
             }
         }
-        if let Some(look_at) = &self.look_at {
-            let _ = write!(line, ": {look_at}");
+        if let Some(advice) = &self.advice {
+            let _ = write!(line, ": {advice}");
         }
         if let (None, false, Some(status)) = (self.status, self.is_healthy, self.agent_status) {
             let _ = write!(line, " (the agent would answer kubelet with {status})");
@@ -177,7 +177,7 @@ impl<'a> Facts<'a> {
         let grpc_code = self.grpc_code.map(|code| code.to_string());
         member("grpc_code", string(grpc_code.as_deref()));
         member("agent_status", number(self.agent_status));
-        member("look_at", string(self.look_at.as_deref()));
+        member("advice", string(self.advice.as_deref()));
         member("redirects", Some(watch.redirects().to_string()));
         for phase in Phase::ALL {
             member(phase.member(), watch.time(phase).map(millis));

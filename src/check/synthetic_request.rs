@@ -11,7 +11,7 @@ const BEFORE: &str = "GET / HTTP/1.0\r\nUser-Agent: ";
 const AFTER: &str = "\r\nAccept: */*\r\nConnection: close\r\n\r\n";
 
 /// Bytes of the longest `User-Agent` in a head that the agent accepts.
-pub const AGENT_BYTES: usize = REQUEST_HEAD_BYTES - BEFORE.len() - AFTER.len();
+pub const USER_AGENT_BYTES: usize = REQUEST_HEAD_BYTES - BEFORE.len() - AFTER.len();
 
 /// A request head, and the bytes it was parsed from.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct SyntheticRequest {
 }
 
 impl SyntheticRequest {
-    /// A request with this `User-Agent`, unless it is longer than `AGENT_BYTES`.
+    /// A request with this `User-Agent`, unless it is longer than `USER_AGENT_BYTES`.
     pub fn new(user_agent: &str) -> Option<SyntheticRequest> {
         let bytes = [BEFORE, user_agent, AFTER].concat().into_bytes();
         let head = RequestParser::new().parse(&bytes).ok().flatten()?;

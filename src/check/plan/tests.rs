@@ -1,7 +1,7 @@
 //! What the arguments of `check` mean, and every refusal.
 
 use super::*;
-use crate::check::synthetic_request::AGENT_BYTES;
+use crate::check::synthetic_request::USER_AGENT_BYTES;
 
 fn args(url: &str) -> RawArgs {
     RawArgs {
@@ -130,22 +130,22 @@ fn headers_are_those_of_a_prober() {
     assert_eq!(http("http://a/", &["User-Agent:"]).1.as_deref(), Some(""));
 }
 
-/// It is the one that goes by way of the head kubelet would have sent.
 #[test]
-fn a_user_agent_is_as_long_as_one_of_a_request_that_the_agent_takes() {
+fn a_user_agent_is_at_most_as_long_as_the_agent_accepts() {
     let header = |len: usize| format!("User-Agent: {}", "a".repeat(len));
-    let agent = http("http://a/", &[&header(AGENT_BYTES)]).1;
-    assert_eq!(agent.map(|agent| agent.len()), Some(AGENT_BYTES));
+    let agent = http("http://a/", &[&header(USER_AGENT_BYTES)]).1;
+    assert_eq!(agent.map(|agent| agent.len()), Some(USER_AGENT_BYTES));
     let too_long = RawArgs {
-        headers: vec![header(AGENT_BYTES + 1)],
+        headers: vec![header(USER_AGENT_BYTES + 1)],
         ..args("http://a/")
     };
-    let text = "-H is for \"User-Agent\", but its value is too long: write at most 16320 bytes";
+    let text =
+        "-H names the header \"User-Agent\", but its value is too long: write at most 16320 bytes";
     assert_eq!(refusal(too_long), text);
 }
 
 #[test]
-fn a_path_that_go_refuses_is_asked_for_as_that_of_a_prober() {
+fn a_path_that_go_rejects_is_requested_like_that_of_a_prober() {
     for (url, target) in [
         ("http://a/%zz", "/%25zz"),
         ("http://a/%zz?b=%d#e", "/%25zz%3Fb=%25d%23e"),
@@ -210,14 +210,14 @@ fn a_timeout_is_in_seconds_with_decimals() {
 }
 
 #[test]
-fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
+fn the_error_of_an_unusable_url_says_what_to_write() {
     let example = "write one such as http://10.0.0.7:8080/healthz";
     let schemes =
         format!("but must begin with http://, https://, tcp://, grpc:// or grpcs://: {example}");
     let host = "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, without a zone: \
                 write one such as tcp://[::1]:8080";
     let port = "but its port must be a number from 1 to 65535: write one such as 8080";
-    let no_port = |example| format!("but names no port: write one such as {example}");
+    let no_port = |example| format!("but has no port: write one such as {example}");
     let service = "but after the port it may name one service as it is registered: \
                    write one such as grpc://10.0.0.7:9090/my.package.Service";
     let tcp =
@@ -226,15 +226,15 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
         ("", &*schemes),
         ("10.0.0.7:8080", &schemes),
         ("http:/a", &schemes),
-        ("http://a b/", &format!("which is no URL: {example}")),
-        ("http://a:b/", &format!("which is no URL: {example}")),
-        ("http://::1/", &format!("which is no URL: {example}")),
+        ("http://a b/", &format!("which is not a URL: {example}")),
+        ("http://a:b/", &format!("which is not a URL: {example}")),
+        ("http://::1/", &format!("which is not a URL: {example}")),
         (
             "ftp://a/",
             "but its scheme must be one of http, https, tcp, grpc, grpcs",
         ),
-        ("http:///x", &format!("but names no host: {example}")),
-        ("tcp://:80", &format!("but names no host: {example}")),
+        ("http:///x", &format!("but has no host: {example}")),
+        ("tcp://:80", &format!("but has no host: {example}")),
         ("http://[fe80::1%25eth0]/", host),
         ("http://[fe80::1%eth0]/", host),
         ("grpc://[::1%lo]:80", host),
@@ -264,7 +264,7 @@ fn a_url_that_cannot_be_asked_is_told_with_what_to_write() {
 }
 
 #[test]
-fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
+fn the_error_of_an_unusable_flag_says_what_to_write() {
     let text = |url: &str, change: &dyn Fn(&mut RawArgs)| {
         let mut args = args(url);
         change(&mut args);
@@ -286,26 +286,26 @@ fn a_flag_that_does_not_fit_is_told_with_what_to_write() {
     );
     assert_eq!(
         header("a b: c"),
-        "-H is for \"a b\", but its name must be a token: write one such as 'X-Probe: liveness'"
+        "-H names the header \"a b\", but its name must not contain spaces, quotes or separators: write one such as 'X-Probe: liveness'"
     );
     // A value may be a secret, and one that was read from a file ends its line.
     for value in ["a: secret\r\n", "a: \u{1}secret"] {
         assert_eq!(
             header(value),
-            "-H is for \"A\", but its value has a line break or another control character: \
+            "-H names the header \"A\", but its value has a line break or another control character: \
              write it on one line"
         );
     }
     for url in ["tcp://a:1", "grpc://a:1"] {
         assert_eq!(
             text(url, &|args| args.headers = vec!["a: b".into()]),
-            "-H is for \"a\", but only http and https requests have headers: leave it out"
+            "-H names the header \"a\", but only http and https requests have headers: leave it out"
         );
     }
 }
 
 #[test]
-fn a_client_certificate_has_its_key_and_goes_with_tls() {
+fn a_client_certificate_requires_its_key_and_a_tls_url() {
     let refused = |url: &str, cert: Option<&str>, key: Option<&str>| {
         refusal(RawArgs {
             cert: cert.map(Into::into),
@@ -324,11 +324,10 @@ fn a_client_certificate_has_its_key_and_goes_with_tls() {
         assert!(unreadable.starts_with(expected), "{unreadable}");
     }
     for url in ["http://a/", "tcp://a:1", "grpc://a:1"] {
-        let text = "but a client certificate goes with TLS alone: write https:// or grpcs://";
-        let cert = format!("--cert is \"c\", {text}");
+        let cert = "--cert requires an https:// or grpcs:// URL";
         assert_eq!(refused(url, Some("c"), Some("k")), cert);
         assert_eq!(refused(url, Some("c"), None), cert);
-        let key = format!("--key is \"k\", {text}");
+        let key = "--key requires an https:// or grpcs:// URL";
         assert_eq!(refused(url, None, Some("k")), key);
     }
 }
