@@ -15,7 +15,7 @@
 //! | `webhook` | the admission webhook: HTTPS server, admission reviews, its certificate |
 //! | `inject` | a pod to the edits that it needs; pure functions |
 //! | `manifest` | YAML and JSON with the position of every value; edits of the text |
-//! | `config` | flags, environment and probers JSON to validated types; no sockets, no keys |
+//! | `config` | settings and probers JSON to validated types; no sockets, no keys |
 //! | `telemetry` | log lines, their rate limit, Prometheus text |
 //! | `net` | reactor, sockets, listeners, timers, signals, TLS streams |
 //! | `pem` | certificate and key files: bounded read, change detection, key pair check |
@@ -31,7 +31,7 @@
 //!
 //! | change | files |
 //! |---|---|
-//! | a flag of the agent | `src/cli/agent.rs` (its entry), `src/config/settings.rs`, `src/config/resolve.rs` |
+//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/settings.rs`, `src/config/resolve.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
 //! | a flag of `probelet-inject` | `src/cli/inject/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/flags.md`, `deploy/man/`, `deploy/completions/`) | its flag; `src/cli/generate/` for the format |

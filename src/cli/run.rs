@@ -3,9 +3,9 @@
 use super::args::Args;
 use super::exit::Exit;
 use super::table::{Block, Command, Table, flags};
-use crate::config::{Config, RawSettings, STATUS_PORT};
+use crate::config::{Config, ConfigError, RawSettings, STATUS_PORT, SettingValue};
 use crate::limits;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -36,9 +36,12 @@ pub(super) const COMMAND: Command = Command {
 // As the help of --forward says.
 const _: () = assert!(limits::FORWARDS == 8);
 
+/// The variables with the pod's addresses.
+const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
+
 flags! {
     /// The flags of `probelet run`.
-    pub(super) struct RunFlags fills RawSettings {
+    pub(super) struct RunFlags fills list {
         "Status port" {
             option status_port: Option<String>, value "PORT" = Number(STATUS_PORT as u64),
                 "Listen for kubelet's probes on this plaintext port";
@@ -49,7 +52,7 @@ flags! {
             option app_probers: Option<String>, value "JSON|@FILE" = Text("none"),
                 also ["ISTIO_KUBE_APP_PROBERS"],
                 "Answer these probers, in Istio's JSON, or those of a file";
-            option target_ip: Option<String>, value "IP" = Text("127.0.0.1"), also ["POD_IP", "INSTANCE_IP"],
+            option target_ip: Option<String>, value "IP" = Text("127.0.0.1"), also POD_ADDRESSES,
                 "Connect to the app at this address";
             option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
                 "Connect to --target-ip from this address, for probes and forwards; 127.0.0.6 bypasses Istio's \
@@ -105,9 +108,59 @@ pub(super) fn parse(
 ) -> Result<Config, Exit> {
     let args = Args::split(&COMMAND, args)?;
     args.check_no_words("write flags as `--name VALUE` or `--name=VALUE`")?;
-    let settings = args.fill::<RunFlags>()?.into();
-    Config::from_settings(&settings, env, read_file)
+    resolve(&args.fill()?, &env)
+        .and_then(|settings| Config::from_settings(&settings, &read_file))
         .map_err(|error| COMMAND.usage_error(error.to_string()))
+}
+
+/// Takes each setting from its flag, else from its first variable that is set.
+fn resolve(
+    flags: &RunFlags,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<RawSettings, Box<ConfigError>> {
+    let given = flags.given().map(|(flag, value)| SettingValue {
+        flag: flag.long,
+        origin: flag.long.into(),
+        value: value.into(),
+    });
+    let mut values: Vec<SettingValue> = given.collect();
+    for flag in COMMAND.flags() {
+        if values.iter().any(|setting| setting.flag == flag.long) {
+            continue;
+        }
+        let mut variables = COMMAND.variables_of(flag).into_iter();
+        let set =
+            variables.find_map(|name| Some((env(&name).filter(|value| is_set(value))?, name)));
+        let Some((value, origin)) = set else {
+            continue;
+        };
+        let Ok(value) = value.into_string() else {
+            let origin = origin.into();
+            return Err(Box::new(ConfigError::NotText { origin }));
+        };
+        let items: Vec<Box<str>> = match flag.is_repeatable {
+            true => value.split(',').map(|item| item.trim().into()).collect(),
+            false => vec![value.into()],
+        };
+        values.extend(items.into_iter().map(|value| SettingValue {
+            flag: flag.long,
+            origin: origin.as_str().into(),
+            value,
+        }));
+    }
+    let addresses = POD_ADDRESSES.into_iter().filter_map(env);
+    Ok(RawSettings {
+        values,
+        pod_addresses: addresses
+            .filter_map(|address| Some(address.to_str()?.into()))
+            .collect(),
+    })
+}
+
+/// Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace: that of a Service with the name
+/// probelet-status is not a setting.
+fn is_set(value: &OsStr) -> bool {
+    !value.is_empty() && !value.as_encoded_bytes().starts_with(b"tcp://")
 }
 
 /// The bytes of a file, at most one more than is accepted: it may have no end.

@@ -107,6 +107,16 @@ impl Command {
         self.sections().flat_map(|section| section.flags)
     }
 
+    /// The environment variables of a flag, in the order in which they are read.
+    pub(super) fn variables_of(&self, flag: &Flag) -> Vec<String> {
+        let own = self.variables.map(|prefix| {
+            let name = flag.long.trim_start_matches('-').replace('-', "_");
+            format!("{prefix}{}", name.to_ascii_uppercase())
+        });
+        let others = flag.variables.iter().map(|name| (*name).into());
+        own.into_iter().chain(others).collect()
+    }
+
     /// The name without the program's.
     pub(super) fn word(&self) -> &'static str {
         self.name
@@ -141,8 +151,7 @@ pub(super) const fn long_name<const LEN: usize>(field: &str) -> [u8; LEN] {
 /// ```
 ///
 /// After the value may follow `also [VARIABLE, ...]`, and `sets KEY by ANNOTATION` for a setting of the injector.
-/// `struct Flags fills Settings` also converts it to a struct of a lower layer with the same fields, and
-/// `fills list` adds `given`, which lists the flags that are given.
+/// `struct Flags fills list` adds `given`, which lists the flags that are given.
 macro_rules! flags {
     (
         $(#[$meta:meta])*
@@ -201,18 +210,9 @@ macro_rules! flags {
             /// The flags that are given, and their values.
             fn given(&self) -> impl Iterator<Item = (&'static $crate::cli::table::Flag, &str)> {
                 let sections = <Self as $crate::cli::table::Table>::SECTIONS.iter();
-                let values = [$(self.$field.as_deref()),*];
+                let values = [$(self.$field.as_slice()),*];
                 let flags = sections.flat_map(|section| section.flags).zip(values);
-                flags.filter_map(|(flag, value)| Some((flag, value?)))
-            }
-        }
-    };
-    (@fills $target:ident $name:ident $($field:ident)*) => {
-        impl From<$name> for $target {
-            fn from(flags: $name) -> Self {
-                Self {
-                    $($field: flags.$field,)*
-                }
+                flags.flat_map(|(flag, values)| values.iter().map(move |value| (flag, &**value)))
             }
         }
     };

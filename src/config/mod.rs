@@ -27,9 +27,10 @@ pub(crate) use listen::parse_port;
 pub(crate) use nearest::closest;
 pub(crate) use nearest::nearest;
 pub use probers_error::{ProbersError, Problem, Rule};
-pub use resolve::validate;
-pub use settings::RawSettings;
+#[cfg(feature = "inject-library")]
+pub(crate) use resolve::validate;
 pub(crate) use settings::STATUS_PORT;
+pub use settings::{RawSettings, SettingValue};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{format, level, seconds};
 pub use settings_error::{ConfigError, Fault, FileSetting};

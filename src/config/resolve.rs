@@ -1,61 +1,55 @@
 //! From settings to a validated [`Config`].
 
 use super::checks::SettingNames;
-use super::settings::{RawSettings, SettingSources, SettingValue, millis, seconds};
+use super::settings::{RawSettings, SettingValue, millis, seconds};
 use super::settings_error::{ConfigError, FileSetting};
 use super::{Config, Probers, ProbersError, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
-use std::ffi::OsString;
 use std::io;
 
 impl Config {
-    /// Resolves the settings. `env` looks up a variable, `read_file` reads the file of probers.
+    /// Validates the settings. `read_file` reads the file of probers.
     ///
     /// # Errors
     /// The first setting that is not valid by itself, or that contradicts another.
     pub fn from_settings(
-        raw: &RawSettings,
-        env: impl Fn(&str) -> Option<OsString>,
-        read_file: impl Fn(&str) -> io::Result<Vec<u8>>,
+        settings: &RawSettings,
+        read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
-        let sources = SettingSources { raw, env: &env };
-        sources.check_build()?;
-        sources.config(&read_file)
+        settings.check_build()?;
+        settings.config(read_file)
     }
 }
 
-/// Checks settings by every rule that the agent applies to them at its start. No file is read: what a setting
-/// names a file for is not checked.
+/// Checks settings by the rules that the agent applies at its start, whether this build has TLS or not. It opens no
+/// file: `@FILE` in `--app-probers` is an error.
 ///
 /// # Errors
 /// The error with which the agent would exit.
-pub fn validate(
-    raw: &RawSettings,
-    env: impl Fn(&str) -> Option<OsString>,
-) -> Result<(), Box<ConfigError>> {
+#[cfg(feature = "inject-library")]
+pub(crate) fn validate(settings: &RawSettings) -> Result<(), Box<ConfigError>> {
     let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
-    SettingSources { raw, env: &env }.config(&no_file).map(drop)
+    settings.config(&no_file).map(drop)
 }
 
-impl SettingSources<'_> {
+impl RawSettings {
     fn config(
         &self,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Config, Box<ConfigError>> {
-        let raw = self.raw;
         // Before the forwards, which usually name the same address.
         let (target, target_name) = self
-            .parse_named("target-ip", &raw.target_ip, listen::target)?
+            .parse_named("--target-ip", listen::target)?
             .unwrap_or_else(|| {
                 let name = "the default --target-ip 127.0.0.1";
                 (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
             });
-        let source = self.parse_named("source-ip", &raw.source_ip, listen::source)?;
+        let source = self.parse_named("--source-ip", listen::source)?;
         let (source, source_name) = source.unzip();
         let (forwards, forward_names) = self.forwards()?;
-        let margin = self.parse_named("deadline-margin", &raw.deadline_margin, millis)?;
+        let margin = self.parse_named("--deadline-margin", millis)?;
         let (margin, margin_name) = margin.unzip();
         let names = SettingNames {
             target: target_name,
@@ -71,7 +65,7 @@ impl SettingSources<'_> {
             forwards,
             deadline_margin: margin.unwrap_or(limits::DEFAULT_DEADLINE_MARGIN),
             shutdown_delay: self
-                .parse("shutdown-delay", &raw.shutdown_delay, seconds)?
+                .parse("--shutdown-delay", seconds)?
                 .unwrap_or(Duration::ZERO),
             log: self.log()?,
             capacity: self.capacity()?,
@@ -80,7 +74,7 @@ impl SettingSources<'_> {
         config.check_families(&names)?;
         config.check_listeners(&names, self.pod_addresses())?;
         config.check_forward_connections()?;
-        match self.find("app-probers", &raw.app_probers)? {
+        match self.find("--app-probers") {
             Some(probers) => config.with_probers(probers, &names, read_file),
             None => Ok(config),
         }
@@ -90,26 +84,33 @@ impl SettingSources<'_> {
 impl Config {
     fn with_probers(
         mut self,
-        mut setting: SettingValue,
+        setting: &SettingValue,
         names: &SettingNames,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
-        if let Some(path) = setting.value.strip_prefix('@') {
-            let bytes = read_file(path).map_err(|error| {
-                Box::new(ConfigError::File {
-                    file: FileSetting {
-                        origin: setting.origin.clone(),
-                        path: path.into(),
-                    },
-                    reason: error.to_string().into(),
-                })
-            })?;
-            setting = text_of_file(path, bytes)?;
-        }
-        let origin = setting.origin;
-        match Probers::parse(&setting.value).and_then(|probers| self.check_ports(probers)) {
+        let file;
+        let (origin, text) = match setting.value.strip_prefix('@') {
+            None => (&*setting.origin, &*setting.value),
+            Some(path) => {
+                let bytes = read_file(path).map_err(|error| {
+                    Box::new(ConfigError::File {
+                        file: FileSetting {
+                            origin: setting.origin.clone(),
+                            path: path.into(),
+                        },
+                        reason: error.to_string().into(),
+                    })
+                })?;
+                file = text_of_file(path, bytes)?;
+                (path, &*file)
+            }
+        };
+        match Probers::parse(text).and_then(|probers| self.check_ports(probers)) {
             Ok(probers) => self.probers = probers,
-            Err(error) => return Err(Box::new(ConfigError::Probers { origin, error })),
+            Err(error) => {
+                let origin = origin.into();
+                return Err(Box::new(ConfigError::Probers { origin, error }));
+            }
         }
         self.check_margin(names)?;
         Ok(self)
@@ -117,19 +118,13 @@ impl Config {
 }
 
 /// Checks the length first: a file that is too long was cut, perhaps within a character.
-fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<SettingValue, Box<ConfigError>> {
+fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<String, Box<ConfigError>> {
     let origin = Box::from(path);
     if bytes.len() > limits::PROBERS_JSON_BYTES {
         let error = ProbersError::TooLong { bytes: None };
         return Err(Box::new(ConfigError::Probers { origin, error }));
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(SettingValue {
-            origin,
-            value: text.into(),
-        }),
-        Err(_) => Err(Box::new(ConfigError::NotText { origin })),
-    }
+    String::from_utf8(bytes).map_err(|_| Box::new(ConfigError::NotText { origin }))
 }
 
 #[cfg(test)]

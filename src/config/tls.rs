@@ -1,6 +1,6 @@
 //! TLS to the app: the files that the agent reads at its start, and the identity that the app must have.
 
-use super::settings::{SettingSources, SettingValue};
+use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, Fault, FileSetting};
 
 /// What the settings for TLS name.
@@ -23,28 +23,24 @@ pub struct ClientCert {
     pub key: FileSetting,
 }
 
-impl From<SettingValue> for FileSetting {
-    fn from(setting: SettingValue) -> Self {
+impl From<&SettingValue> for FileSetting {
+    fn from(setting: &SettingValue) -> Self {
         FileSetting {
-            origin: setting.origin,
-            path: setting.value,
+            origin: setting.origin.clone(),
+            path: setting.value.clone(),
         }
     }
 }
 
-impl SettingSources<'_> {
+impl RawSettings {
     /// Refuses settings for TLS in a build without it.
     pub(super) fn check_build(&self) -> Result<(), Box<ConfigError>> {
         if cfg!(feature = "tls") {
             return Ok(());
         }
-        for (flag, raw) in [
-            ("client-cert", &self.raw.client_cert),
-            ("client-key", &self.raw.client_key),
-            ("app-ca", &self.raw.app_ca),
-            ("app-id", &self.raw.app_id),
-        ] {
-            if let Some(SettingValue { origin, .. }) = self.find(flag, raw)? {
+        for flag in ["--client-cert", "--client-key", "--app-ca", "--app-id"] {
+            if let Some(setting) = self.find(flag) {
+                let origin = setting.origin.clone();
                 return Err(Box::new(ConfigError::NoTls { origin }));
             }
         }
@@ -52,21 +48,21 @@ impl SettingSources<'_> {
     }
 
     pub(super) fn tls(&self) -> Result<TlsSettings, Box<ConfigError>> {
-        let cert = self.find("client-cert", &self.raw.client_cert)?;
-        let key = self.find("client-key", &self.raw.client_key)?;
-        let ca = self.find("app-ca", &self.raw.app_ca)?;
-        let id = self.find("app-id", &self.raw.app_id)?;
-        let app_id = id.as_ref().map(|id| id.parse(spiffe_id)).transpose()?;
+        let cert = self.find("--client-cert");
+        let key = self.find("--client-key");
+        let ca = self.find("--app-ca");
+        let id = self.find("--app-id");
+        let app_id = id.map(|id| id.parse(spiffe_id)).transpose()?;
         let client = match (cert, key) {
             (Some(cert), Some(key)) => Some(ClientCert {
                 cert: cert.into(),
                 key: key.into(),
             }),
-            (Some(cert), None) => return Err(incomplete(&cert, "--client-key")),
-            (None, Some(key)) => return Err(incomplete(&key, "--client-cert")),
+            (Some(cert), None) => return Err(incomplete(cert, "--client-key")),
+            (None, Some(key)) => return Err(incomplete(key, "--client-cert")),
             (None, None) => None,
         };
-        if let (Some(id), None) = (&id, &ca) {
+        if let (Some(id), None) = (id, ca) {
             return Err(incomplete(id, "--app-ca"));
         }
         Ok(TlsSettings {

@@ -2,7 +2,7 @@
 
 use super::options::annotations;
 use super::settings::DEFAULT_STATUS_PORT;
-use crate::config::{RawSettings, parse_port};
+use crate::config::{SettingValue, parse_port};
 use serde_json::Value;
 
 /// The flags of the agent that injection writes.
@@ -48,12 +48,12 @@ impl Flag {
     }
 
     /// The flag with this name.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|flag| flag.name() == name)
     }
 
     /// The annotation that sets the value of the flag. An annotation with the name of a Secret does not.
-    pub(super) fn annotation(self) -> Option<&'static str> {
+    fn annotation(self) -> Option<&'static str> {
         match self {
             Self::StatusPort => Some(annotations::STATUS_PORT),
             Self::SourceIp => Some(annotations::SOURCE_IP),
@@ -61,20 +61,6 @@ impl Flag {
             Self::AppId => Some(annotations::APP_ID),
             Self::Forward => Some(annotations::FORWARD),
             Self::ClientCert | Self::ClientKey | Self::AppCa | Self::ShutdownDelay => None,
-        }
-    }
-
-    fn set(self, settings: &mut RawSettings, value: String) {
-        match self {
-            Self::StatusPort => settings.status_port = Some(value),
-            Self::SourceIp => settings.source_ip = Some(value),
-            Self::TargetIp => settings.target_ip = Some(value),
-            Self::ClientCert => settings.client_cert = Some(value),
-            Self::ClientKey => settings.client_key = Some(value),
-            Self::AppCa => settings.app_ca = Some(value),
-            Self::AppId => settings.app_id = Some(value),
-            Self::Forward => settings.forward.push(value),
-            Self::ShutdownDelay => settings.shutdown_delay = Some(value),
         }
     }
 }
@@ -115,13 +101,19 @@ impl AgentArgs {
         [String::from("run")].into_iter().chain(flags).collect()
     }
 
-    /// The settings that the agent parses from the arguments.
-    pub(super) fn to_settings(&self) -> RawSettings {
-        let mut settings = RawSettings::default();
-        for arg in &self.0 {
-            arg.flag.set(&mut settings, arg.value.clone());
-        }
-        settings
+    /// The settings that the agent reads from the arguments. A setting that the pod sets by annotation is named by the
+    /// annotation.
+    pub(super) fn to_settings(&self, has_annotation: impl Fn(&str) -> bool) -> Vec<SettingValue> {
+        let setting = |arg: &AgentArg| {
+            let flag = arg.flag.name();
+            let annotation = arg.flag.annotation().filter(|name| has_annotation(name));
+            SettingValue {
+                flag,
+                origin: annotation.map_or(flag.into(), |name| format!("annotation {name}").into()),
+                value: arg.value.as_str().into(),
+            }
+        };
+        self.0.iter().map(setting).collect()
     }
 
     /// The ports on which the agent listens, the status port first.

@@ -101,6 +101,90 @@ fn each_flag_is_also_read_from_the_variables_of_its_table() {
     }
 }
 
+fn config_of(args: &[&str], variables: &[(&str, &str)]) -> Config {
+    let env = |name: &str| {
+        let found = variables.iter().find(|variable| variable.0 == name);
+        found.map(|variable| OsString::from(variable.1))
+    };
+    let args = ["run"].iter().chain(args).map(OsString::from);
+    match parse(args, env) {
+        Ok(Action::Run(config)) => config,
+        #[cfg(feature = "check")]
+        Ok(other) => panic!("{other:?}"),
+        Err(exit) => panic!("{}", exit.text),
+    }
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_and_an_empty_variable_is_ignored() {
+    let port = |args, variables| config_of(args, variables).status.port;
+    let variable = [("PROBELET_STATUS_PORT", "x")];
+    assert_eq!(port(&["--status-port=1"], &variable), 1);
+    assert_eq!(port(&[], &[("PROBELET_STATUS_PORT", "")]), 15020);
+    let prober = r#"{"/app-health/web/livez":{"httpGet":{"port":8080}}}"#;
+    let probers = |args| {
+        config_of(args, &[("ISTIO_KUBE_APP_PROBERS", prober)])
+            .probers
+            .len()
+    };
+    assert_eq!(probers(&[]), 1);
+    assert_eq!(probers(&["--app-probers={}"]), 0);
+}
+
+#[test]
+fn the_variable_of_a_service_named_probelet_status_is_ignored() {
+    let link = [("PROBELET_STATUS_PORT", "tcp://10.43.12.7:15020")];
+    assert_eq!(config_of(&[], &link).status.port, 15020);
+}
+
+#[test]
+fn the_target_is_also_the_pods_address() {
+    let all = [
+        ("PROBELET_TARGET_IP", "10.0.0.1"),
+        ("POD_IP", "10.0.0.2"),
+        ("INSTANCE_IP", "10.0.0.3"),
+    ];
+    let target = |args, variables| config_of(args, variables).target.to_string();
+    assert_eq!(target(&["--target-ip=10.0.0.0"], &all), "10.0.0.0");
+    assert_eq!(target(&[], &all), "10.0.0.1");
+    assert_eq!(target(&[], &all[1..]), "10.0.0.2");
+    assert_eq!(target(&[], &all[2..]), "10.0.0.3");
+    let empty = [("POD_IP", ""), ("INSTANCE_IP", "::1")];
+    assert_eq!(target(&[], &empty), "::1");
+}
+
+#[test]
+fn the_pods_address_is_known_where_a_flag_sets_the_target() {
+    let args = ["run", "--target-ip=127.0.0.1", "--forward=1=10.0.0.5:1"];
+    for variable in ["POD_IP", "INSTANCE_IP"] {
+        let env = |name: &str| (name == variable).then(|| OsString::from("10.0.0.5"));
+        let text = subject(&args, env);
+        assert!(
+            text.starts_with("--forward 1=10.0.0.5:1 leads to "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_has_several_forwards_with_commas_between() {
+    let variable = [("PROBELET_FORWARD", "1=127.0.0.1:2, 3=127.0.0.1:4")];
+    let ports = |args| -> Vec<u16> {
+        let forwards = config_of(args, &variable).forwards;
+        forwards.iter().map(|forward| forward.listen.port).collect()
+    };
+    assert_eq!(ports(&[]), [1, 3]);
+    let flags = ["--forward=5=127.0.0.1:6", "--forward=7=127.0.0.1:8"];
+    assert_eq!(ports(&flags), [5, 7]);
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    let env = |name: &str| (name == "POD_IP").then(|| OsString::from_vec(vec![b'1', 0xff]));
+    let text = subject(&["run"], env);
+    assert_eq!(text, "POD_IP is not UTF-8: write it in plain text");
+}
+
 #[test]
 fn a_value_may_begin_with_a_dash() {
     for args in [

@@ -1,6 +1,6 @@
 //! `docs/flags.md` and `docs/annotations.md`.
 
-use super::generated::{Generated, NOTE, PROGRAMS, variables};
+use super::generated::{Generated, NOTE, PROGRAMS};
 use crate::cli::help::{about_variables, label};
 use crate::cli::inject::INJECTOR;
 use crate::cli::table::{Command, Flag};
@@ -59,7 +59,7 @@ fn of_command(command: &Command) -> String {
                 default(flag)
             );
             if has_variables {
-                let variables = variables(command, flag);
+                let variables = command.variables_of(flag);
                 let variables: Vec<String> = variables.iter().map(|name| code(name)).collect();
                 text += &format!(" {} |", variables.join(", then "));
             }

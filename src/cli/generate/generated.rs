@@ -2,7 +2,7 @@
 
 use crate::cli::agent::AGENT;
 use crate::cli::inject::INJECTOR;
-use crate::cli::table::{Command, Flag, Program};
+use crate::cli::table::Program;
 
 pub(super) const PROGRAMS: [&Program; 2] = [&AGENT, &INJECTOR];
 
@@ -13,14 +13,4 @@ pub(super) const NOTE: &str = "Generated from the tables of flags in src/cli.";
 pub(super) struct Generated {
     pub(super) path: String,
     pub(super) text: String,
-}
-
-/// The environment variables of a flag, in the order in which they are read.
-pub(super) fn variables(command: &Command, flag: &Flag) -> Vec<String> {
-    let own = command.variables.map(|prefix| {
-        let name = flag.long.trim_start_matches('-').replace('-', "_");
-        format!("{prefix}{}", name.to_uppercase())
-    });
-    let others = flag.variables.iter().map(|name| (*name).into());
-    own.into_iter().chain(others).collect()
 }

@@ -1,6 +1,6 @@
 //! Man pages in roff: one of each program, one of each command.
 
-use super::generated::{Generated, NOTE, variables};
+use super::generated::{Generated, NOTE};
 use crate::cli::help::about_variables;
 use crate::cli::table::{Command, Flag, Program};
 
@@ -89,7 +89,7 @@ fn meaning(command: &Command, flag: &Flag) -> String {
     if let Some(default) = &flag.default {
         text += &format!(" Default: {default}.");
     }
-    let variables = variables(command, flag);
+    let variables = command.variables_of(flag);
     if !variables.is_empty() {
         text += &format!(" Environment: {}.", variables.join(", "));
     }

@@ -10,47 +10,69 @@ mod tls;
 
 const PROBER: &str = r#"{"/app-health/web/livez":{"httpGet":{"port":8080},"timeoutSeconds":2}}"#;
 
-type Variables<'a> = &'a [(&'a str, &'a str)];
+/// Pairs of name and text.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-/// Flags as `(name, value)`, the name without dashes.
-fn typed(flags: Variables<'_>) -> RawSettings {
+const FLAGS: [&str; 18] = [
+    "--status-port",
+    "--status-addr",
+    "--target-ip",
+    "--source-ip",
+    "--app-probers",
+    "--client-cert",
+    "--client-key",
+    "--app-ca",
+    "--app-id",
+    "--forward",
+    "--deadline-margin",
+    "--shutdown-delay",
+    "--log-level",
+    "--log-format",
+    "--max-probes",
+    "--max-hooks",
+    "--max-reserve",
+    "--max-forwards",
+];
+
+fn flag_of(name: &str) -> &'static str {
+    let mut flags = FLAGS.into_iter();
+    flags
+        .find(|flag| flag[2..] == *name)
+        .unwrap_or_else(|| panic!("no flag {name}"))
+}
+
+/// Flags, named without dashes, and variables of settings that no flag sets.
+fn settings(flags: Pairs<'_>, variables: Pairs<'_>) -> RawSettings {
+    let setting = |flag: &'static str, origin: &str, value: &str| SettingValue {
+        flag,
+        origin: origin.into(),
+        value: value.into(),
+    };
     let mut settings = RawSettings::default();
-    for &(flag, value) in flags {
-        let value = value.to_string();
-        let slot = match flag {
-            "status-port" => &mut settings.status_port,
-            "status-addr" => &mut settings.status_addr,
-            "target-ip" => &mut settings.target_ip,
-            "source-ip" => &mut settings.source_ip,
-            "app-probers" => &mut settings.app_probers,
-            "client-cert" => &mut settings.client_cert,
-            "client-key" => &mut settings.client_key,
-            "app-ca" => &mut settings.app_ca,
-            "app-id" => &mut settings.app_id,
-            "deadline-margin" => &mut settings.deadline_margin,
-            "shutdown-delay" => &mut settings.shutdown_delay,
-            "log-level" => &mut settings.log_level,
-            "log-format" => &mut settings.log_format,
-            "max-probes" => &mut settings.max_probes,
-            "max-hooks" => &mut settings.max_hooks,
-            "max-reserve" => &mut settings.max_reserve,
-            "max-forwards" => &mut settings.max_forwards,
-            "forward" => {
-                settings.forward.push(value);
-                continue;
+    for (name, value) in flags {
+        let flag = flag_of(name);
+        settings.values.push(setting(flag, flag, value));
+    }
+    for (variable, value) in variables {
+        let name = match *variable {
+            "POD_IP" | "INSTANCE_IP" => {
+                settings.pod_addresses.push((*value).into());
+                "target-ip"
             }
-            _ => panic!("no flag {flag}"),
+            variable => {
+                let name = variable.trim_start_matches("PROBELET_");
+                &name.to_lowercase().replace('_', "-")
+            }
         };
-        *slot = Some(value);
+        let flag = flag_of(name);
+        if flag == "--forward" || settings.find(flag).is_none() {
+            settings.values.push(setting(flag, variable, value));
+        }
     }
     settings
 }
 
-fn config_of(flags: Variables<'_>, variables: Variables<'_>) -> Result<Config, String> {
-    let env = |name: &str| {
-        let found = variables.iter().find(|variable| variable.0 == name);
-        found.map(|variable| OsString::from(variable.1))
-    };
+fn config_of(flags: Pairs<'_>, variables: Pairs<'_>) -> Result<Config, String> {
     let read_file = |path: &str| match path {
         "/etc/probers.json" => Ok(PROBER.into()),
         "/etc/broken.json" => Ok("{".into()),
@@ -58,14 +80,15 @@ fn config_of(flags: Variables<'_>, variables: Variables<'_>) -> Result<Config, S
         "/etc/large.json" => Ok(vec![b' '; limits::PROBERS_JSON_BYTES + 1]),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
     };
-    Config::from_settings(&typed(flags), env, read_file).map_err(|error| error.to_string())
+    let settings = settings(flags, variables);
+    Config::from_settings(&settings, &read_file).map_err(|error| error.to_string())
 }
 
-fn config(flags: Variables<'_>) -> Config {
+fn config(flags: Pairs<'_>) -> Config {
     config_of(flags, &[]).unwrap_or_else(|error| panic!("{flags:?}: {error}"))
 }
 
-fn refusal(flags: Variables<'_>) -> String {
+fn refusal(flags: Pairs<'_>) -> String {
     config_of(flags, &[])
         .err()
         .unwrap_or_else(|| panic!("{flags:?} was taken"))
@@ -154,7 +177,7 @@ fn assert_each(config: &Config) {
 }
 
 #[test]
-fn each_setting_is_a_flag_and_a_variable() {
+fn each_setting_is_read_from_any_origin() {
     let flags = EACH.map(|(flag, _, value)| (flag, value));
     assert_each(&config(&flags));
     let variables = EACH.map(|(_, variable, value)| (variable, value));
@@ -162,71 +185,31 @@ fn each_setting_is_a_flag_and_a_variable() {
 }
 
 #[test]
-fn a_flag_goes_before_a_variable_and_an_empty_variable_is_none() {
-    let port = |flags, variables| config_of(flags, variables).expect("a port").status.port;
-    assert_eq!(
-        port(&[("status-port", "1")], &[("PROBELET_STATUS_PORT", "x")]),
-        1
-    );
-    assert_eq!(port(&[], &[("PROBELET_STATUS_PORT", "")]), 15020);
+fn an_error_names_the_origin_of_the_value() {
     let error = config_of(&[], &[("PROBELET_STATUS_PORT", "x")]).expect_err("no port");
     assert!(
         error.starts_with(r#"PROBELET_STATUS_PORT is "x", but a port"#),
         "{error}"
     );
     assert!(refusal(&[("status-port", "")]).starts_with(r#"--status-port is "", but a port"#));
-}
-
-#[test]
-fn what_kubernetes_says_of_a_service_of_our_name_is_no_setting() {
-    let link = [("PROBELET_STATUS_PORT", "tcp://10.43.12.7:15020")];
-    let config = config_of(&[], &link).expect("the default");
-    assert_eq!(config.status.port, 15020);
-}
-
-#[test]
-fn the_target_is_also_the_pods_address() {
-    let all = [
-        ("PROBELET_TARGET_IP", "10.0.0.1"),
-        ("POD_IP", "10.0.0.2"),
-        ("INSTANCE_IP", "10.0.0.3"),
-    ];
-    let target = |flags, variables| config_of(flags, variables).expect("a target").target;
-    assert_eq!(target(&[("target-ip", "10.0.0.0")], &all), ip("10.0.0.0"));
-    assert_eq!(target(&[], &all), ip("10.0.0.1"));
-    assert_eq!(target(&[], &all[1..]), ip("10.0.0.2"));
-    assert_eq!(target(&[], &all[2..]), ip("10.0.0.3"));
-    assert_eq!(
-        target(&[], &[("POD_IP", ""), ("INSTANCE_IP", "::1")]),
-        ip("::1")
-    );
     assert_eq!(
         config_of(&[], &[("POD_IP", "pod")]).expect_err("no address"),
         r#"POD_IP is "pod", but must be an IP address: write one such as 127.0.0.1 or ::1"#
     );
-    // One address, whatever its spelling.
-    assert_eq!(
-        target(&[("target-ip", "::ffff:10.0.0.4")], &[]),
-        ip("10.0.0.4")
-    );
 }
 
 #[test]
-fn probers_come_from_istios_variable_and_from_files() {
-    let count = |flags, variables| config_of(flags, variables).expect("probers").probers.len();
-    assert_eq!(count(&[], &[("ISTIO_KUBE_APP_PROBERS", PROBER)]), 1);
-    assert_eq!(
-        count(
-            &[("app-probers", "{}")],
-            &[("ISTIO_KUBE_APP_PROBERS", PROBER)]
-        ),
-        0
-    );
-    assert_eq!(count(&[("app-probers", "@/etc/probers.json")], &[]), 1);
-    assert_eq!(
-        count(&[], &[("ISTIO_KUBE_APP_PROBERS", "@/etc/probers.json")]),
-        1
-    );
+fn an_ipv4_mapped_target_is_the_ipv4_address() {
+    let target = config(&[("target-ip", "::ffff:10.0.0.4")]).target;
+    assert_eq!(target, ip("10.0.0.4"));
+}
+
+#[test]
+fn probers_are_read_from_the_setting_and_from_files() {
+    let count = |value| config(&[("app-probers", value)]).probers.len();
+    assert_eq!(count(PROBER), 1);
+    assert_eq!(count("{}"), 0);
+    assert_eq!(count("@/etc/probers.json"), 1);
     assert_eq!(
         refusal(&[("app-probers", "@/etc/lost.json")]),
         r#"--app-probers names the file "/etc/lost.json", which cannot be read: no such file"#
@@ -247,16 +230,7 @@ fn probers_come_from_istios_variable_and_from_files() {
     );
 }
 
-#[test]
-fn a_variable_that_is_not_utf_8_is_named() {
-    use std::os::unix::ffi::OsStringExt;
-    let env = |name: &str| (name == "POD_IP").then(|| OsString::from_vec(vec![b'1', 0xff]));
-    let error = Config::from_settings(&RawSettings::default(), env, |_| Ok(Vec::new()));
-    let text = error.expect_err("not UTF-8").to_string();
-    assert_eq!(text, "POD_IP is not UTF-8: write it in plain text");
-}
-
-/// A flag, values it cannot have, and what is said of them.
+/// A flag, invalid values, and the end of the error.
 const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
     (
         "status-port",
@@ -341,7 +315,7 @@ const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
 ];
 
 #[test]
-fn each_value_that_is_wrong_is_told_with_what_to_write() {
+fn the_error_of_each_invalid_value_says_what_to_write() {
     for &(flag, values, rule) in WRONG_VALUES {
         for value in values {
             assert_eq!(

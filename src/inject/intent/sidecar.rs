@@ -1,7 +1,7 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
 use super::table::ProberTable;
-use crate::config::{self, ConfigError};
+use crate::config::{self, RawSettings, SettingValue};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
@@ -10,12 +10,13 @@ use crate::inject::view::{PROBERS, PodView, VOLUME};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
-use std::ffi::OsString;
 
 /// The mount path of the volume with the files of Secrets.
 const FILES: &str = "/etc/probelet";
 /// The user of the agent: the image's, and the one that Istio's traffic rules treat as a proxy.
 const USER: u32 = 1337;
+/// The variable with the pod's address.
+const POD_IP: &str = "POD_IP";
 /// The API server's default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// The part of the grace period in which the agent drains.
@@ -65,52 +66,28 @@ impl Command {
     /// # Errors
     /// The error with which the agent would exit.
     pub(super) fn check(&self, view: &PodView<'_>, options: &PodOptions) -> Result<(), String> {
-        let pod_ip = matches!(options.target, Target::Pod).then(|| example_ip(options.source_ip));
-        let table = self.table.to_string();
-        let env = |name: &str| match name {
-            "POD_IP" => pod_ip.map(|ip| OsString::from(ip.to_string())),
-            PROBERS => Some(OsString::from(&table)),
-            _ => None,
+        let mut settings = RawSettings {
+            values: self
+                .args
+                .to_settings(|name| view.annotation(name).is_some()),
+            ..RawSettings::default()
         };
-        config::validate(&self.args.to_settings(), env)
-            .map_err(|error| describe_error(*error, view))
+        settings.values.push(SettingValue {
+            flag: "--app-probers",
+            origin: "its probes".into(),
+            value: self.table.to_string().into(),
+        });
+        if options.target == Target::Pod {
+            let address: Box<str> = example_ip(options.source_ip).to_string().into();
+            settings.pod_addresses.push(address.clone());
+            settings.values.push(SettingValue {
+                flag: "--target-ip",
+                origin: POD_IP.into(),
+                value: address,
+            });
+        }
+        config::validate(&settings).map_err(|error| error.to_string())
     }
-}
-
-/// An error of the agent's configuration. Flags that the pod sets by annotation are named by the annotation.
-fn describe_error(mut error: ConfigError, view: &PodView<'_>) -> String {
-    let rename = |origin: &mut Box<str>| {
-        let name = origin.split(' ').next().unwrap_or_default();
-        if name == PROBERS {
-            *origin = "its probes".into();
-            return;
-        }
-        if let Some(annotation) = Flag::from_name(name).and_then(Flag::annotation)
-            && view.annotation(annotation).is_some()
-        {
-            *origin = format!("annotation {annotation}{}", &origin[name.len()..]).into();
-        }
-    };
-    match &mut error {
-        ConfigError::Value { origin, .. } | ConfigError::Probers { origin, .. } => rename(origin),
-        ConfigError::AddressFamilies { source, target } => {
-            rename(source);
-            rename(target);
-        }
-        ConfigError::ForwardLoop { forward, listener } => {
-            rename(forward);
-            rename(listener);
-        }
-        ConfigError::NotText { .. }
-        | ConfigError::File { .. }
-        | ConfigError::Incomplete { .. }
-        | ConfigError::NoTls { .. }
-        | ConfigError::SamePort { .. }
-        | ConfigError::Margin { .. }
-        | ConfigError::TooFewForwardConnections { .. }
-        | ConfigError::TooManyForwards { .. } => {}
-    }
-    error.to_string()
 }
 
 /// A documentation address (RFC 5737, RFC 3849) of the family of the source, in place of the pod's.
@@ -209,7 +186,7 @@ fn env(options: &PodOptions, command: &Command) -> Vec<Value> {
     let mut env = Vec::new();
     if options.target == Target::Pod {
         let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
-        env.push(json!({"name": "POD_IP", "valueFrom": field}));
+        env.push(json!({"name": POD_IP, "valueFrom": field}));
     }
     if !command.table.is_empty() {
         env.push(json!({"name": PROBERS, "value": command.table.to_string()}));
@@ -238,7 +215,6 @@ pub(super) fn volume(options: &PodOptions) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RawSettings;
 
     #[test]
     fn options_set_the_arguments_and_the_settings_of_the_agent() {
@@ -257,19 +233,25 @@ mod tests {
         let root = crate::manifest::Pointer::root();
         let view = PodView::read(&pod, &pod, &root).expect("a pod");
         let args = Command::new(&view, &options, ProberTable::default()).args;
-        let expected = RawSettings {
-            status_port: Some("15920".into()),
-            source_ip: Some("127.0.0.6".into()),
-            target_ip: Some("127.0.0.1".into()),
-            client_cert: Some("/etc/probelet/tls.crt".into()),
-            client_key: Some("/etc/probelet/tls.key".into()),
-            app_ca: Some("/etc/probelet/ca.crt".into()),
-            app_id: Some("spiffe://example.org/web".into()),
-            forward: vec!["15032=127.0.0.1:8002".into()],
-            shutdown_delay: Some("25".into()),
-            ..RawSettings::default()
-        };
-        assert_eq!(args.to_settings(), expected);
+        let settings = args.to_settings(|name| name == "probelet.dev/target-ip");
+        let settings = settings.iter();
+        let settings = settings.map(|set| (set.flag, &*set.origin, &*set.value));
+        let expected = [
+            ("--status-port", "--status-port", "15920"),
+            ("--source-ip", "--source-ip", "127.0.0.6"),
+            (
+                "--target-ip",
+                "annotation probelet.dev/target-ip",
+                "127.0.0.1",
+            ),
+            ("--client-cert", "--client-cert", "/etc/probelet/tls.crt"),
+            ("--client-key", "--client-key", "/etc/probelet/tls.key"),
+            ("--app-ca", "--app-ca", "/etc/probelet/ca.crt"),
+            ("--app-id", "--app-id", "spiffe://example.org/web"),
+            ("--forward", "--forward", "15032=127.0.0.1:8002"),
+            ("--shutdown-delay", "--shutdown-delay", "25"),
+        ];
+        assert_eq!(settings.collect::<Vec<_>>(), expected);
         let json = args.to_json();
         assert_eq!(json.as_array().map(Vec::len), Some(10), "{json}");
     }

@@ -4,11 +4,6 @@ use super::*;
 
 #[test]
 fn forwards_are_read() {
-    let list = |text: &str| {
-        config_of(&[], &[("PROBELET_FORWARD", text)])
-            .expect(text)
-            .forwards
-    };
     let one = |addr: Option<&str>, port, target: &str| Forward {
         listen: Listen {
             addr: addr.map(ip),
@@ -17,18 +12,17 @@ fn forwards_are_read() {
         target: target.parse().expect("a target"),
     };
     assert_eq!(
-        list("15032=127.0.0.1:8002, 0.0.0.0:15033=[::1]:8002,[::1]:15034=10.0.0.9:1"),
+        config(&[
+            ("forward", "15032=127.0.0.1:8002"),
+            ("forward", "0.0.0.0:15033=[::1]:8002"),
+            ("forward", "[::1]:15034=10.0.0.9:1"),
+        ])
+        .forwards,
         [
             one(None, 15032, "127.0.0.1:8002"),
             one(Some("0.0.0.0"), 15033, "[::1]:8002"),
             one(Some("::1"), 15034, "10.0.0.9:1"),
         ]
-    );
-    let flags = [("forward", "1=127.0.0.1:2"), ("forward", "3=127.0.0.1:4")];
-    let config = config_of(&flags, &[("PROBELET_FORWARD", "x")]).expect("flags go first");
-    assert_eq!(
-        config.forwards,
-        [one(None, 1, "127.0.0.1:2"), one(None, 3, "127.0.0.1:4")]
     );
 }
 
@@ -92,7 +86,11 @@ fn each_forward_that_is_wrong_is_told_with_an_example() {
         }
     }
     let nine: Vec<String> = (1..=9).map(|port| format!("{port}=127.0.0.1:80")).collect();
-    let list = |count| config_of(&[], &[("PROBELET_FORWARD", &nine[..count].join(","))]);
+    let nine: Vec<_> = nine
+        .iter()
+        .map(|value| ("PROBELET_FORWARD", &**value))
+        .collect();
+    let list = |count| config_of(&[], &nine[..count]);
     assert_eq!(list(8).expect("8 forwards").forwards.len(), 8);
     assert_eq!(
         list(9).expect_err("one more"),
