@@ -1,4 +1,4 @@
-//! `probelet check` from outside: what it says of an app, and how it ends.
+//! `probelet check` as a process: its output, its exit code, and its use of the timeout.
 
 mod verbose;
 
@@ -26,33 +26,33 @@ use crate::support::trials::{trial, trials};
 
 pub fn tests() -> Vec<Trial> {
     trials!["check":
-        a_healthy_app_gets_a_line_with_the_times,
-        a_failing_app_gets_a_line_with_advice,
+        a_healthy_app_is_reported_with_times,
+        a_failing_app_is_reported_with_advice,
         advice_on_grpc_uses_grpc_terms,
         the_agents_status_is_not_reported_as_the_apps,
         the_status_of_a_failed_grpc_call_is_reported,
         the_timeout_covers_the_whole_check,
-        json_always_has_the_same_members,
-        usage_errors_exit_with_2_and_send_nothing,
-        a_signal_ends_it,
-        a_closed_output_does_no_harm,
+        json_always_has_all_members,
+        usage_errors_exit_2_and_send_nothing,
+        sigterm_ends_the_check,
+        a_closed_stdout_is_not_an_error,
     ]
     .into_iter()
-    .chain(trials_of_faults())
-    .chain(trials_of_tls())
+    .chain(fault_trials())
+    .chain(tls_trials())
     .chain(verbose::tests())
     .collect()
 }
 
-fn trials_of_tls() -> Vec<Trial> {
+fn tls_trials() -> Vec<Trial> {
     match TLS {
         true => trials!["check": advice_after_a_handshake_does_not_suggest_tls],
         false => Vec::new(),
     }
 }
 
-/// An app that is well at every path.
-pub(crate) fn well() -> FakeApp {
+/// An app that returns 200 for every path.
+pub(crate) fn healthy_app() -> FakeApp {
     let app = FakeApp::start();
     app.otherwise(answer(FINE));
     app
@@ -62,20 +62,20 @@ pub(crate) fn url(app: &FakeApp, path: &str) -> String {
     format!("http://127.0.0.1:{}{path}", app.port())
 }
 
-/// `check` and the agent share their probes, so their codes are the same in each fault.
-fn trials_of_faults() -> Vec<Trial> {
+/// `check` and the agent share the probe code, so their status codes agree in each fault case.
+fn fault_trials() -> Vec<Trial> {
     let mut list = Catalogue::listing();
     list.add_http1(None, 0);
-    let own = Arc::new(OnceLock::new());
+    let shared = Arc::new(OnceLock::new());
     let trial = |case: FaultCase| {
-        let catalogue: Arc<OnceLock<(Reserved, Catalogue)>> = Arc::clone(&own);
+        let catalogue: Arc<OnceLock<(Reserved, Catalogue)>> = Arc::clone(&shared);
         trial(
             format!("check::reports_the_agents_code::{}", case.name),
             move || {
-                let (_own, catalogue) = catalogue.get_or_init(|| {
-                    let (own, mut catalogue) = (reserve(), Catalogue::serving());
-                    catalogue.add_http1(None, own.port);
-                    (own, catalogue)
+                let (_status_port, catalogue) = catalogue.get_or_init(|| {
+                    let (status_port, mut catalogue) = (reserve(), Catalogue::serving());
+                    catalogue.add_http1(None, status_port.port);
+                    (status_port, catalogue)
                 });
                 let _pass = Pass::enter(Kind::of_case(case.is_heavy));
                 let served = catalogue
@@ -106,13 +106,13 @@ fn assert_reports(case: &FaultCase) {
                 service.unwrap_or_default()
             )
         }
-        // No URL says so.
+        // No URL scheme selects HTTP/2.
         Target::Http2(_) => return,
     };
     let seconds = case.seconds.to_string();
     let result = check_json(&["--timeout", &seconds, &url]);
     let (code, is_cut) = match case.expected {
-        // Nobody waits for its answer but who typed it: it takes off no margin.
+        // `check` has no kubelet timeout to stay within, so it subtracts no margin.
         Expected::Status(_) if case.name == "slow-inside-margin" => (200, false),
         Expected::Status(code) => (code, false),
         Expected::BrokenBody(code) => (code, true),
@@ -121,13 +121,13 @@ fn assert_reports(case: &FaultCase) {
     assert_eq!(agent_status, Some(code.into()), "{}: {result:?}", case.name);
     let is_broken = result.text("reason") == Some("body_broken");
     assert_eq!(is_broken, is_cut, "{}: {result:?}", case.name);
-    let is_well = (200..400).contains(&code) && !is_cut;
-    assert_eq!(result.is_healthy(), is_well, "{}: {result:?}", case.name);
-    assert_eq!(result.text("advice").is_none(), is_well, "{result:?}");
+    let is_healthy = (200..400).contains(&code) && !is_cut;
+    assert_eq!(result.is_healthy(), is_healthy, "{}: {result:?}", case.name);
+    assert_eq!(result.text("advice").is_none(), is_healthy, "{result:?}");
 }
 
-/// The line with every time as `N`, so that it can be compared.
-fn timeless(line: &str) -> String {
+/// The line with each time replaced by `N`.
+fn without_times(line: &str) -> String {
     let mut words: Vec<&str> = line.split(' ').collect();
     for index in 1..words.len() {
         if words[index].trim_end_matches([',', ':', '\n']) == "ms" {
@@ -139,8 +139,8 @@ fn timeless(line: &str) -> String {
     words.join(" ")
 }
 
-fn a_healthy_app_gets_a_line_with_the_times() {
-    let app = well();
+fn a_healthy_app_is_reported_with_times() {
+    let app = healthy_app();
     app.on("/moved", redirect(302, "/fine"));
     let http = url(&app, "/healthz");
     let moved = url(&app, "/moved");
@@ -155,12 +155,12 @@ fn a_healthy_app_gets_a_line_with_the_times() {
         ),
     ] {
         let ended = check(&[url]);
-        assert_eq!(timeless(&ended.stdout), expected);
+        assert_eq!(without_times(&ended.stdout), expected);
         assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
     }
 }
 
-fn a_failing_app_gets_a_line_with_advice() {
+fn a_failing_app_is_reported_with_advice() {
     let (app, refusing) = (FakeApp::start(), reserve());
     app.on(
         "/broken",
@@ -203,21 +203,21 @@ fn a_failing_app_gets_a_line_with_advice() {
     }
 }
 
-/// What `check` says of an app that plays this at each connection.
-fn said_of(scheme: &str, play: ConnectionScript) -> String {
-    let app = Scripted::start(None, vec![play.clone(), play]);
+/// The output of `check` for an app that runs this script on each connection.
+fn output_for(scheme: &str, script: ConnectionScript) -> String {
+    let app = Scripted::start(None, vec![script.clone(), script]);
     check(&[&format!("{scheme}://127.0.0.1:{}", app.port())]).stdout
 }
 
 fn advice_on_grpc_uses_grpc_terms() {
     let alert = || vec![send([21, 3, 3, 0, 2, 2, 40])];
-    let text = said_of("grpc", alert());
+    let text = output_for("grpc", alert());
     let words = "use grpcs://, and `mode: TLS` in the prober";
     assert!(
         text.starts_with("failing tls_port grpc:") && text.contains(words),
         "{text}"
     );
-    let text = said_of("grpc", vec![]);
+    let text = output_for("grpc", vec![]);
     let words = "does port N require TLS (grpcs://)";
     assert!(text.starts_with("failing closed_early grpc:"), "{text}");
     let port = text
@@ -228,7 +228,7 @@ fn advice_on_grpc_uses_grpc_terms() {
         text.contains(&words.replace('N', port.expect("a URL"))),
         "{text}"
     );
-    let text = said_of("http", alert());
+    let text = output_for("http", alert());
     let words = "use https://, and `scheme: HTTPS` in the prober";
     assert!(
         text.starts_with("failing tls_port http:") && text.contains(words),
@@ -238,23 +238,23 @@ fn advice_on_grpc_uses_grpc_terms() {
 
 fn advice_after_a_handshake_does_not_suggest_tls() {
     for scheme in ["https", "grpcs"] {
-        let text = said_of(scheme, vec![Action::Bytes(5)]);
+        let text = output_for(scheme, vec![Action::Bytes(5)]);
         assert!(text.contains("closed in the TLS handshake; "), "{text}");
-        // Nothing in common, and nothing with one curve more: two connections, which both stood.
-        let text = said_of(
+        // No common cipher, also after the retry with P-521: two established connections.
+        let text = output_for(
             scheme,
             vec![Action::Bytes(5), send([21, 3, 3, 0, 2, 2, 40])],
         );
         assert!(text.starts_with("failing no_common_cipher "), "{text}");
         assert!(text.contains(" connect "), "{text}");
     }
-    let plain = said_of("grpcs", vec![send(crate::support::frames::greeting())]);
+    let plain = output_for("grpcs", vec![send(crate::support::frames::greeting())]);
     let words = "use grpc://, and no `mode: TLS` in the prober";
     assert!(
         plain.starts_with("failing not_tls ") && plain.contains(words),
         "{plain}"
     );
-    let plain = said_of(
+    let plain = output_for(
         "grpcs",
         vec![Action::Bytes(5), send("HTTP/1.1 400 Bad Request\r\n\r\n")],
     );
@@ -312,8 +312,8 @@ fn the_timeout_covers_the_whole_check() {
     }
 }
 
-fn json_always_has_the_same_members() {
-    let (app, refusing) = (well(), reserve());
+fn json_always_has_all_members() {
+    let (app, refusing) = (healthy_app(), reserve());
     let urls = [
         url(&app, "/\"quoted\"\\"),
         format!("tcp://{}", app.addr()),
@@ -343,8 +343,8 @@ fn json_always_has_the_same_members() {
     assert!(times.is_sorted() && times[0].is_some(), "{first:?}");
 }
 
-fn usage_errors_exit_with_2_and_send_nothing() {
-    let app = well();
+fn usage_errors_exit_2_and_send_nothing() {
+    let app = healthy_app();
     let url = url(&app, "/");
     let long = format!("User-Agent: {}", "a".repeat(20_000));
     for args in [
@@ -370,7 +370,7 @@ fn usage_errors_exit_with_2_and_send_nothing() {
     assert_eq!(app.accepted(), 0);
 }
 
-fn a_signal_ends_it() {
+fn sigterm_ends_the_check() {
     let app = FakeApp::start();
     app.on("/", vec![Step::Hold]);
     let mut command = probelet(&["check", "--timeout=60", &url(&app, "/")]);
@@ -381,8 +381,8 @@ fn a_signal_ends_it() {
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
 }
 
-fn a_closed_output_does_no_harm() {
-    let app = well();
+fn a_closed_stdout_is_not_an_error() {
+    let app = healthy_app();
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = probelet(&["check", "--verbose", &url(&app, "/")]);

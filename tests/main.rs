@@ -4,7 +4,7 @@
 #[cfg(feature = "check")]
 mod check;
 #[cfg(feature = "check")]
-mod check_asks;
+mod check_requests;
 mod client_certificates;
 mod e2e;
 mod exhaustion;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     #[cfg(feature = "check")]
     trials.extend(check::tests());
     #[cfg(feature = "check")]
-    trials.extend(check_asks::tests());
+    trials.extend(check_requests::tests());
     #[cfg(feature = "check")]
     trials.extend(install::tests());
     #[cfg(feature = "inject")]

@@ -1,4 +1,4 @@
-//! Flags and environment as an operator writes them: what wins, and what is refused before anything
+//! Flags and environment variables: their precedence, and settings that are rejected before anything
 //! is bound.
 
 mod refused;
@@ -26,7 +26,7 @@ pub fn tests() -> Vec<Trial> {
         values_follow_a_space_or_an_equals_sign,
         every_flag_is_also_an_environment_variable,
         flags_win_over_the_environment_and_empty_is_unset,
-        the_target_is_the_pod_ip_unless_told_otherwise,
+        the_target_defaults_to_the_pod_ip,
         probers_come_from_flag_environment_or_file,
         a_status_address_keeps_to_that_address,
         probes_come_from_the_source_address,
@@ -131,7 +131,7 @@ fn flags_win_over_the_environment_and_empty_is_unset() {
     }
 }
 
-fn the_target_is_the_pod_ip_unless_told_otherwise() {
+fn the_target_defaults_to_the_pod_ip() {
     let refusing = reserve();
     let table = Table::new().http(LIVEZ, refusing.port, 1).json();
     let cases: [(Env, &[&str], &str); 6] = [

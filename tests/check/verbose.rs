@@ -1,21 +1,21 @@
-//! What `probelet check --verbose` tells on standard error, and what it keeps to itself.
+//! `probelet check --verbose`: the steps on standard error, with secrets redacted.
 
 use libtest_mimic::Trial;
 
-use super::{url, well};
+use super::{url, healthy_app};
 use crate::support::command::check;
 use crate::support::faults::redirect;
 use crate::support::trials::trials;
 
 pub(super) fn tests() -> Vec<Trial> {
     trials!["check":
-        verbose_tells_each_step_on_standard_error,
-        verbose_keeps_secrets_to_itself,
+        verbose_prints_each_step_to_stderr,
+        verbose_redacts_secrets,
     ]
 }
 
-fn verbose_tells_each_step_on_standard_error() {
-    let app = well();
+fn verbose_prints_each_step_to_stderr() {
+    let app = healthy_app();
     let port = app.port();
     app.on("/moved", redirect(301, "/there"));
     let ended = check(&["--verbose", &format!("http://localhost:{port}/moved")]);
@@ -38,9 +38,9 @@ fn verbose_tells_each_step_on_standard_error() {
     assert_eq!(ended.status.code(), Some(0));
 }
 
-/// What an exec probe writes goes into events.
-fn verbose_keeps_secrets_to_itself() {
-    let app = well();
+/// The output of an exec probe appears in pod events.
+fn verbose_redacts_secrets() {
+    let app = healthy_app();
     let port = app.port();
     let with_user = format!("http://user:cret1@127.0.0.1:{port}/there");
     app.on("/moved", redirect(302, &with_user));
@@ -68,7 +68,7 @@ fn verbose_keeps_secrets_to_itself() {
     ] {
         let stderr = check(&args).stderr;
         assert!(shown.iter().all(|text| stderr.contains(text)), "{stderr}");
-        // `user:cret1` and what it comes to.
+        // The secrets, and `user:cret1` in base64.
         let secrets = ["cret", "dXNlcjpjcmV0MQ"];
         assert!(
             !secrets.iter().any(|text| stderr.contains(text)),

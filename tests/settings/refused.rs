@@ -1,4 +1,4 @@
-//! What is refused before anything is bound: exit code 2, and words that name the fault.
+//! Settings that are rejected before anything is bound: exit code 2, and an error that names the setting.
 
 use libtest_mimic::Trial;
 
@@ -21,7 +21,7 @@ pub(super) fn tests() -> Vec<Trial> {
     tests
 }
 
-/// Runs with these arguments, which must be refused, and returns what was said.
+/// Runs with these arguments, asserts exit code 2, and returns the error text.
 #[track_caller]
 fn refused(setup: Setup, args: &[&str]) -> String {
     let setup = args.iter().fold(setup, |setup, arg| setup.arg(*arg));
@@ -97,7 +97,7 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
     }
     let text = refused(Setup::new().env("PROBELET_STATUS_PORT", "x"), &[]);
     assert!(text.contains("PROBELET_STATUS_PORT"), "{text}");
-    // The pod's own address counts as such, even where it is not what is probed.
+    // A forward to the pod IP is a loop, even if another address is probed.
     let loops = ["--target-ip=127.0.0.1", "--forward=25024=10.0.0.5:25024"];
     let text = refused(Setup::new().env("POD_IP", "10.0.0.5"), &loops);
     assert!(text.contains("10.0.0.5:25024"), "{text}");
@@ -174,7 +174,7 @@ fn a_usage_error_opens_no_socket() {
         "-e",
         "trace=network",
     ];
-    // The last setting of all is the faulty one; everything before it is fit to be bound.
+    // Only the setting that is parsed last is invalid; all sockets of the others could be bound.
     let listen = reserve();
     let port = format!("--status-port={}", listen.port);
     let faulty = Table::new()

@@ -1,4 +1,4 @@
-//! What `probelet check` asks, and whom: the request, names and addresses, redirects.
+//! `probelet check`: the request that it sends, how it resolves names, and redirects.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::check::{url, well};
+use crate::check::{url, healthy_app};
 use crate::support::Need;
 use crate::support::command::{binary, check, check_json, ended, words};
 use crate::support::fake_app::FakeApp;
@@ -14,23 +14,23 @@ use crate::support::faults::{FINE, answer, redirect};
 use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {
-    let mut tests = trials!["check_asks":
-        the_app_is_asked_as_kubelet_asks,
+    let mut tests = trials!["check_requests":
+        the_request_is_the_one_kubelet_sends,
         headers_replace_kubelets_own,
-        a_name_is_looked_up_and_stays_the_name_asked_for,
-        redirects_to_the_name_of_the_url_are_followed_and_others_are_not,
+        a_resolved_name_stays_in_host_and_sni,
+        only_redirects_to_the_host_of_the_url_are_followed,
         a_name_without_an_address_fails,
     ];
     tests.extend(
-        trials!["check_asks" needs &[Need::Ipv6]; an_ipv6_address_is_asked_by_its_brackets],
+        trials!["check_requests" needs &[Need::Ipv6]; an_ipv6_address_is_bracketed_in_host],
     );
-    tests.extend(trials!["check_asks" needs &[
+    tests.extend(trials!["check_requests" needs &[
             Need::Root,
             Need::Peer("ip"),
             Need::Peer("iptables"),
             Need::Peer("unshare"),
         ];
-        a_resolver_that_is_silent_does_not_outlast_the_timeout,
+        a_hung_resolver_does_not_exceed_the_timeout,
     ]);
     tests
 }
@@ -43,8 +43,8 @@ fn only_request(app: &FakeApp) -> String {
     String::from_utf8_lossy(&seen[0].head).into_owned()
 }
 
-fn the_app_is_asked_as_kubelet_asks() {
-    let app = well();
+fn the_request_is_the_one_kubelet_sends() {
+    let app = healthy_app();
     assert!(check_json(&[&url(&app, "/a b?c=%20d#e")]).is_healthy());
     let expected = format!(
         "GET /a%20b?c=%20d HTTP/1.1\r\nHost: {}\r\nUser-Agent: kube-probe/1.37\r\nAccept: */*\r\n\
@@ -57,7 +57,7 @@ fn the_app_is_asked_as_kubelet_asks() {
 }
 
 fn headers_replace_kubelets_own() {
-    let app = well();
+    let app = healthy_app();
     let url = url(&app, "/");
     let args = ["-H", "X-B: 2", "-H=host: example.org", "-H", "x-a:1", &url];
     let more = ["-H", "User-Agent: me", "-H", "Accept: text/plain"];
@@ -75,8 +75,8 @@ fn headers_replace_kubelets_own() {
     assert_eq!(only_request(&app), expected);
 }
 
-fn a_name_is_looked_up_and_stays_the_name_asked_for() {
-    let app = well();
+fn a_resolved_name_stays_in_host_and_sni() {
+    let app = healthy_app();
     let port = app.port();
     let result = check_json(&[&format!("http://localhost:{port}/x")]);
     assert!(result.is_healthy(), "{result:?}");
@@ -89,8 +89,8 @@ fn a_name_is_looked_up_and_stays_the_name_asked_for() {
     assert!(line.contains(&format!(" at {address} DNS ")), "{line}");
 }
 
-fn redirects_to_the_name_of_the_url_are_followed_and_others_are_not() {
-    let app = well();
+fn only_redirects_to_the_host_of_the_url_are_followed() {
+    let app = healthy_app();
     let port = app.port();
     let location = format!("http://localhost:{port}/there");
     app.on("/named", redirect(302, &location));
@@ -109,7 +109,7 @@ fn redirects_to_the_name_of_the_url_are_followed_and_others_are_not() {
         assert!(head.contains(&format!("\r\nReferer: {url}\r\n")), "{head}");
         app.take_seen();
     }
-    // The address is not the name, though it leads to the same app.
+    // The URL has the address and the redirect the name, so the hosts differ.
     let result = check_json(&[&url(&app, "/named")]);
     assert_eq!(result.number("status"), Some(302.0));
     assert_eq!(result.number("redirects"), Some(0.0));
@@ -130,7 +130,7 @@ fn a_name_without_an_address_fails() {
     assert!(line.contains("a..b has no address, "), "{line}");
 }
 
-fn an_ipv6_address_is_asked_by_its_brackets() {
+fn an_ipv6_address_is_bracketed_in_host() {
     let app = FakeApp::start_on(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
     app.otherwise(answer(FINE));
     let location = format!("http://[::1]:{}/there", app.port());
@@ -148,9 +148,9 @@ fn an_ipv6_address_is_asked_by_its_brackets() {
     assert!(check_json(&[&tcp]).is_healthy());
 }
 
-/// In a network of its own, where what is sent to the resolver is lost.
-fn a_resolver_that_is_silent_does_not_outlast_the_timeout() {
-    // Some of these live in sbin, which is not on everybody's path.
+/// Runs in a new network namespace that drops DNS requests.
+fn a_hung_resolver_does_not_exceed_the_timeout() {
+    // ip and iptables may be in sbin, which is not on the PATH of every user.
     let script = "PATH=\"$PATH:/usr/sbin:/sbin\" && ip link set lo up && \
         iptables -A INPUT -p udp -j DROP && mount -t tmpfs none /mnt && \
         echo nameserver 127.0.0.1 >/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf && \
