@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
 
 use libtest_mimic::Arguments;
 
-use support::app::{App, Reply};
+use support::connection_scripted_app::ConnectionScriptedApp;
 use support::faults::{grpc, http2};
 use support::observe::until;
 use support::ports::{Reserved, reserve};
 use support::raw::{exchange, get};
-use support::scripted::Scripted;
+use support::switchable_app::{ReplyMode, SwitchableApp};
 use support::table::Table;
 use support::trials::trials;
 
@@ -96,8 +96,8 @@ const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 /// The agent on its thread, and what it needs. It serves until the process ends.
 struct Fixture {
     status: Reserved,
-    _apps: [App; 2],
-    _scripted: [Scripted; 2],
+    _apps: [SwitchableApp; 2],
+    _scripted: [ConnectionScriptedApp; 2],
     _refusing: Reserved,
 }
 
@@ -109,10 +109,10 @@ impl Fixture {
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let (app, target) = (
-        App::start(Reply::RedirectTo(0)),
-        App::start(Reply::Status(200)),
+        SwitchableApp::start(ReplyMode::RedirectTo(0)),
+        SwitchableApp::start(ReplyMode::Status(200)),
     );
-    app.set(Reply::RedirectTo(target.port()));
+    app.set(ReplyMode::RedirectTo(target.port()));
     let (status, refusing) = (reserve(), reserve());
     let tcp = format!(r#""tcpSocket":{{"port":{}}}"#, target.port());
     let headers = format!(
@@ -120,7 +120,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
         target.port()
     );
     let scripted = [grpc::serving(), http2::serving()];
-    let scripted = scripted.map(|play| Scripted::start(None, vec![play]));
+    let scripted = scripted.map(|play| ConnectionScriptedApp::start(None, vec![play]));
     let [grpc, http2] = &scripted;
     let grpc = format!(r#""grpc":{{"port":{},"service":"up"}}"#, grpc.port());
     let http2 = format!(

@@ -11,17 +11,19 @@ use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::TLS;
-use crate::support::app::{App, Reply};
 use crate::support::command::{check, check_json, probelet};
-use crate::support::fake_app::{FakeApp, Step};
+use crate::support::connection_scripted_app::{
+    Action, ConnectionScript, ConnectionScriptedApp, send,
+};
 use crate::support::faults::grpc::failing;
 use crate::support::faults::{
     Catalogue, Expected, FINE, FaultCase, GrpcMode, Target, answer, redirect,
 };
 use crate::support::observe::until;
-use crate::support::pass::{Kind, Pass};
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
+use crate::support::permit::{Kind, TrialPermit};
 use crate::support::ports::{Reserved, reserve};
-use crate::support::scripted::{Action, ConnectionScript, Scripted, send};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::trials::{trial, trials};
 
 pub fn tests() -> Vec<Trial> {
@@ -52,13 +54,13 @@ fn tls_trials() -> Vec<Trial> {
 }
 
 /// An app that returns 200 for every path.
-pub(crate) fn healthy_app() -> FakeApp {
-    let app = FakeApp::start();
-    app.otherwise(answer(FINE));
+pub(crate) fn healthy_app() -> PathScriptedApp {
+    let app = PathScriptedApp::start();
+    app.set_default(answer(FINE));
     app
 }
 
-pub(crate) fn url(app: &FakeApp, path: &str) -> String {
+pub(crate) fn url(app: &PathScriptedApp, path: &str) -> String {
     format!("http://127.0.0.1:{}{path}", app.port())
 }
 
@@ -77,7 +79,7 @@ fn fault_trials() -> Vec<Trial> {
                     catalogue.add_http1(None, status_port.port);
                     (status_port, catalogue)
                 });
-                let _pass = Pass::enter(Kind::of_case(case.is_heavy));
+                let _permit = TrialPermit::enter(Kind::of_case(case.is_heavy));
                 let served = catalogue
                     .cases
                     .iter()
@@ -161,7 +163,7 @@ fn a_healthy_app_is_reported_with_times() {
 }
 
 fn a_failing_app_is_reported_with_advice() {
-    let (app, refusing) = (FakeApp::start(), reserve());
+    let (app, refusing) = (PathScriptedApp::start(), reserve());
     app.on(
         "/broken",
         answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
@@ -205,7 +207,7 @@ fn a_failing_app_is_reported_with_advice() {
 
 /// The output of `check` for an app that runs this script on each connection.
 fn output_for(scheme: &str, script: ConnectionScript) -> String {
-    let app = Scripted::start(None, vec![script.clone(), script]);
+    let app = ConnectionScriptedApp::start(None, vec![script.clone(), script]);
     check(&[&format!("{scheme}://127.0.0.1:{}", app.port())]).stdout
 }
 
@@ -266,13 +268,13 @@ fn advice_after_a_handshake_does_not_suggest_tls() {
 }
 
 fn the_agents_status_is_not_reported_as_the_apps() {
-    let app = App::start(Reply::Status(502));
+    let app = SwitchableApp::start(ReplyMode::Status(502));
     let url = format!("http://{}/", app.addr());
     let result = check_json(&[&url]);
     assert_eq!(result.number("status"), Some(502.0));
     assert_eq!(result.text("reason"), Some("status"));
     assert!(!check(&[&url]).stdout.contains("agent"));
-    app.set(Reply::Close);
+    app.set(ReplyMode::Close);
     let result = check_json(&[&url]);
     assert_eq!(result.number("status"), None);
     assert_eq!(result.number("agent_status"), Some(502.0));
@@ -286,7 +288,7 @@ fn the_agents_status_is_not_reported_as_the_apps() {
 
 fn the_status_of_a_failed_grpc_call_is_reported() {
     for (status, code) in [("14", "UNAVAILABLE"), ("5", "NOT_FOUND"), ("99", "99")] {
-        let app = Scripted::start(None, vec![failing(status); 2]);
+        let app = ConnectionScriptedApp::start(None, vec![failing(status); 2]);
         let url = format!("grpc://127.0.0.1:{}", app.port());
         let result = check_json(&[&url]);
         assert_eq!(result.text("reason"), Some("grpc_error"));
@@ -298,7 +300,7 @@ fn the_status_of_a_failed_grpc_call_is_reported() {
 }
 
 fn the_timeout_covers_the_whole_check() {
-    let app = FakeApp::start();
+    let app = PathScriptedApp::start();
     let drip = b"HTTP/1.1 200 OK\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
         .to_vec();
     app.on("/slow", vec![Step::Drip(drip, Duration::from_millis(100))]);
@@ -371,11 +373,11 @@ fn usage_errors_exit_2_and_send_nothing() {
 }
 
 fn sigterm_ends_the_check() {
-    let app = FakeApp::start();
+    let app = PathScriptedApp::start();
     app.on("/", vec![Step::Hold]);
     let mut command = probelet(&["check", "--timeout=60", &url(&app, "/")]);
     let mut child = command.stdout(Stdio::null()).spawn().expect("it starts");
-    assert!(app.wait_seen("/", 1));
+    assert!(app.wait_for_requests("/", 1));
     kill_process(Pid::from_child(&child), Signal::TERM).expect("our child");
     let status = until("the end", || child.try_wait().expect("our child"));
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::check::{url, healthy_app};
+use crate::check::{healthy_app, url};
 use crate::support::Need;
-use crate::support::command::{binary, check, check_json, ended, words};
-use crate::support::fake_app::FakeApp;
+use crate::support::command::{binary, check, check_json, run_to_end, words};
 use crate::support::faults::{FINE, answer, redirect};
+use crate::support::path_scripted_app::PathScriptedApp;
 use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {
@@ -37,8 +37,8 @@ pub fn tests() -> Vec<Trial> {
 
 /// The one request the app saw, as text.
 #[track_caller]
-fn only_request(app: &FakeApp) -> String {
-    let seen = app.take_seen();
+fn only_request(app: &PathScriptedApp) -> String {
+    let seen = app.take_requests();
     assert_eq!(seen.len(), 1, "{seen:?}");
     String::from_utf8_lossy(&seen[0].head).into_owned()
 }
@@ -100,14 +100,14 @@ fn only_redirects_to_the_host_of_the_url_are_followed() {
         let result = check_json(&[&url]);
         assert!(result.is_healthy(), "{result:?}");
         assert_eq!(result.number("redirects"), Some(1.0), "{result:?}");
-        let there = app.seen_at("/there").pop().expect("it was followed");
+        let there = app.requests_for("/there").pop().expect("it was followed");
         let head = String::from_utf8_lossy(&there.head).into_owned();
         assert!(
             head.contains(&format!("\r\nHost: localhost:{port}\r\n")),
             "{head}"
         );
         assert!(head.contains(&format!("\r\nReferer: {url}\r\n")), "{head}");
-        app.take_seen();
+        app.take_requests();
     }
     // The URL has the address and the redirect the name, so the hosts differ.
     let result = check_json(&[&url(&app, "/named")]);
@@ -131,8 +131,8 @@ fn a_name_without_an_address_fails() {
 }
 
 fn an_ipv6_address_is_bracketed_in_host() {
-    let app = FakeApp::start_on(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
-    app.otherwise(answer(FINE));
+    let app = PathScriptedApp::start_on(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
+    app.set_default(answer(FINE));
     let location = format!("http://[::1]:{}/there", app.port());
     app.on("/moved", redirect(302, &location));
     let result = check_json(&[&format!("http://[::1]:{}/moved", app.port())]);
@@ -140,7 +140,7 @@ fn an_ipv6_address_is_bracketed_in_host() {
     assert_eq!(result.number("redirects"), Some(1.0), "{result:?}");
     let address = app.addr().to_string();
     assert_eq!(result.text("address"), Some(&*address));
-    for seen in app.take_seen() {
+    for seen in app.take_requests() {
         let head = String::from_utf8_lossy(&seen.head).into_owned();
         assert!(head.contains(&format!("\r\nHost: {address}\r\n")), "{head}");
     }
@@ -160,7 +160,7 @@ fn a_hung_resolver_does_not_exceed_the_timeout() {
     command.args(words(&binary()));
     command.args(["check", "--timeout=0.5", "http://app.example/"]);
     let started = Instant::now();
-    let ended = ended(command);
+    let ended = run_to_end(command);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let words = "app.example has no address, the resolver did not answer in time";
     assert!(ended.stdout.contains(words), "{ended:?}");

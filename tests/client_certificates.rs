@@ -6,9 +6,9 @@ use libtest_mimic::Trial;
 
 use crate::support::agent::{Agent, Setup, is_emulated};
 use crate::support::certs::{Authority, Folder, Identity};
-use crate::support::fake_app::{FakeApp, Step};
 use crate::support::faults::{FINE, answer};
 use crate::support::observe::{log_lines, logged, until};
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::peers::envoy::{ENVOY, Envoy};
 use crate::support::peers::folder;
 use crate::support::peers::openssl::Server;
@@ -81,9 +81,9 @@ fn pair(folder: &Folder, identity: &Identity) -> Vec<String> {
 }
 
 /// An app that requires a certificate of this authority and answers 200.
-fn demanding(clients: &Authority) -> FakeApp {
-    let app = FakeApp::secure(Identity::self_signed().security(&[], Some(clients)));
-    app.otherwise(answer(FINE));
+fn demanding(clients: &Authority) -> PathScriptedApp {
+    let app = PathScriptedApp::start_tls(Identity::self_signed().server_tls(&[], Some(clients)));
+    app.set_default(answer(FINE));
     app
 }
 
@@ -117,8 +117,8 @@ fn one_that_the_app_does_not_trust_is_reported_as_refused() {
 
 fn an_app_that_accepts_none_is_probed_without() {
     let mesh = Authority::new("mesh");
-    let app = FakeApp::secure(Identity::self_signed().asking(&mesh));
-    app.otherwise(answer(FINE));
+    let app = PathScriptedApp::start_tls(Identity::self_signed().requesting_client_cert(&mesh));
+    app.set_default(answer(FINE));
     let agent = agent(&https(LIVEZ, app.port()), &[]);
     probe(&agent, LIVEZ).assert_is(200);
 }
@@ -132,10 +132,12 @@ fn an_app_that_accepts_none_and_closes_is_not_reported_to_require_one() {
         (&TLS12, Step::Reset, "reset"),
         (&TLS13, Step::HangUp, "closed_early"),
     ] {
-        let app = FakeApp::secure(Identity::self_signed().asking_in(&[version], &mesh));
-        app.otherwise(vec![end]);
+        let app = PathScriptedApp::start_tls(
+            Identity::self_signed().requesting_client_cert_in(&[version], &mesh),
+        );
+        app.set_default(vec![end]);
         assert_fails(&agent(&https(LIVEZ, app.port()), &[]), LIVEZ, reason);
-        assert_eq!(app.seen().len(), 1, "it took the request");
+        assert_eq!(app.requests().len(), 1, "it took the request");
     }
 }
 
@@ -226,9 +228,9 @@ fn an_invalid_pair_is_an_error_before_anything_listens() {
 }
 
 /// An app whose certificate this authority signed for a name or URI.
-fn signed_app(authority: &Authority, name: &str) -> FakeApp {
-    let app = FakeApp::secure(authority.sign(name).security(&[], None));
-    app.otherwise(answer(FINE));
+fn signed_app(authority: &Authority, name: &str) -> PathScriptedApp {
+    let app = PathScriptedApp::start_tls(authority.sign(name).server_tls(&[], None));
+    app.set_default(answer(FINE));
     app
 }
 
@@ -272,8 +274,8 @@ fn a_certificate_that_is_not_yet_valid_fails() {
     let coming = mesh.sign_with("127.0.0.1", |params| {
         params.not_before = rcgen::date_time_ymd(2090, 1, 1);
     });
-    let app = FakeApp::secure(coming.security(&[], None));
-    app.otherwise(answer(FINE));
+    let app = PathScriptedApp::start_tls(coming.server_tls(&[], None));
+    app.set_default(answer(FINE));
     let agent = agent(&https(LIVEZ, app.port()), &[ca]);
     assert_fails(&agent, LIVEZ, "bad_certificate");
 }

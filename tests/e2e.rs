@@ -62,7 +62,7 @@ struct Fixture {
 impl Fixture {
     fn set() -> Result<Self, String> {
         let pod = Pod::start()?;
-        let kubelet = Kubelet::start(&pod.node.before())?;
+        let kubelet = Kubelet::start(&pod.node.wrapper())?;
         Ok(Self { pod, kubelet })
     }
 

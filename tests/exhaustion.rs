@@ -13,13 +13,13 @@ use libtest_mimic::Trial;
 
 use crate::support::Need;
 use crate::support::agent::{Agent, Setup, is_emulated};
-use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{
     connect_if_let, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
 };
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, start};
 use crate::support::trials::trials;
 
@@ -122,13 +122,13 @@ fn memory_never_exceeds_that_of_all_slots_busy() {
     for (path, count) in [(LIVEZ, PROBE_SLOTS), (PRESTOP, HOOK_SLOTS)] {
         let before = slow.requests();
         held.extend((0..count).map(|_| send(agent.addr(), &large_head(path))));
-        slow.until_requests(before + count);
+        slow.wait_for_requests(before + count);
     }
     for _ in 0..2 * RESERVE_SLOTS {
         exchange(agent.addr(), &large_head(READYZ)).assert_is(503);
     }
     let high = agent.memory("Anonymous").expect("alive");
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
     probe_during_a_flood(&agent);
     let after = agent.memory("Anonymous").expect("alive");
@@ -140,12 +140,15 @@ fn memory_never_exceeds_that_of_all_slots_busy() {
 }
 
 fn with_few_descriptors_it_lowers_its_limits_and_warns() {
-    let (slow, quick) = (App::start(Reply::Hold), App::start(Reply::Status(200)));
+    let (slow, quick) = (
+        SwitchableApp::start(ReplyMode::Hold),
+        SwitchableApp::start(ReplyMode::Status(200)),
+    );
     let table = Table::new()
         .http(LIVEZ, slow.port(), 60)
         .http(READYZ, quick.port(), 5);
     let agent = start(
-        Setup::new().before(&["prlimit", "--nofile=32:32"]),
+        Setup::new().wrapped_by(&["prlimit", "--nofile=32:32"]),
         &table,
         &[],
     );
@@ -168,13 +171,13 @@ fn with_few_descriptors_it_lowers_its_limits_and_warns() {
         "{} probes at once",
         held.len()
     );
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
     probe(&agent, READYZ).assert_is(200);
 }
 
 fn with_too_few_descriptors_it_reports_how_many_it_needs() {
-    let setup = Setup::new().before(&["prlimit", "--nofile=11:11"]);
+    let setup = Setup::new().wrapped_by(&["prlimit", "--nofile=11:11"]);
     let status = reserve();
     let setup = setup.arg(format!("--status-port={}", status.port));
     let (code, log) = setup.run_to_end().expect("ends by itself");
@@ -184,7 +187,7 @@ fn with_too_few_descriptors_it_reports_how_many_it_needs() {
 }
 
 /// Held by the app (`Open`) or answered, whichever it turns out to be.
-fn decided(app: &App, requests: usize, stream: &TcpStream) -> Option<End> {
+fn decided(app: &SwitchableApp, requests: usize, stream: &TcpStream) -> Option<End> {
     if app.requests() >= requests {
         return Some(End::Open);
     }

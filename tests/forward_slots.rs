@@ -7,13 +7,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
-use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{
     connect, connect_if_let, exchange, get, probe, read_to_end, reset, send, state,
 };
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -78,7 +78,7 @@ fn max_forwards_lowers_concurrent_forwards() {
 
 fn forwards_and_probes_have_separate_slots() {
     let (slow, raw) = (
-        App::start(Reply::Hold),
+        SwitchableApp::start(ReplyMode::Hold),
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"),
     );
     let table = Table::new().http(LIVEZ, slow.port(), 60);
@@ -89,21 +89,21 @@ fn forwards_and_probes_have_separate_slots() {
     let held: Vec<_> = (0..PROBE_SLOTS)
         .map(|_| send(agent.addr(), &get(LIVEZ)))
         .collect();
-    slow.until_requests(PROBE_SLOTS);
+    slow.wait_for_requests(PROBE_SLOTS);
     // Every probe taken, a forward that ends leaves its place to another one.
     pairs.clear();
     until("a forward passes while probes run", || {
         pair_if_room(&raw, &forward)
     });
     probe(&agent, LIVEZ).assert_is(503);
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     for mut stream in held {
         read_to_end(&mut stream).assert_is(200);
     }
 }
 
 fn a_flood_of_resets_leaves_no_descriptors() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let (agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
     let before = agent.descriptors();
     for n in 0..500 {

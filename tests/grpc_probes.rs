@@ -5,14 +5,14 @@ use libtest_mimic::Trial;
 use crate::support::TLS;
 use crate::support::agent::Agent;
 use crate::support::certs::Identity;
-use crate::support::fake_app::{FakeApp, Step};
+use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp, send as send_bytes};
 use crate::support::faults::grpc::{failing, serving};
 use crate::support::faults::{FINE, answer};
 use crate::support::frames::{END_STREAM, head, headers, settings};
 use crate::support::observe::{logged, until};
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::ports::reserve;
 use crate::support::raw::{get, probe, read_to_end, send};
-use crate::support::scripted::{Action, Scripted, send as send_bytes};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -44,7 +44,7 @@ fn a_refused_dial_is_retried_before_the_deadline() {
         let open = agent.metric(r#"probelet_open_connections{kind="status"}"#)?;
         (open >= 2.0).then_some(())
     });
-    let app = Scripted::start_on(reserved.port, None, vec![serving()]);
+    let app = ConnectionScriptedApp::start_on(reserved.port, None, vec![serving()]);
     read_to_end(&mut client).assert_is(200);
     assert_eq!(app.accepted(), 1);
 }
@@ -62,7 +62,7 @@ fn the_status_of_a_failed_call_is_logged() {
         ("5", "NOT_FOUND", "NOT_FOUND"),
         ("99", "99", "other"),
     ] {
-        let app = Scripted::start(None, vec![failing(status)]);
+        let app = ConnectionScriptedApp::start(None, vec![failing(status)]);
         let agent = agent(app.port(), 10);
         probe(&agent, LIVEZ).assert_is(502);
         logged(&agent, &format!("reason=grpc_error grpc_code={code} "));
@@ -75,7 +75,7 @@ fn the_status_of_a_failed_call_is_logged() {
 /// One HEADERS frame, then one DATA frame with the message, which ends the stream.
 fn the_call_is_the_one_kubelet_makes() {
     use crate::support::frames::{DATA, END_HEADERS, HEADERS};
-    let app = Scripted::start(None, vec![serving()]);
+    let app = ConnectionScriptedApp::start(None, vec![serving()]);
     probe(&agent(app.port(), 10), LIVEZ).assert_is(200);
     let frames = app.frames();
     let of = |kind| frames.iter().filter(move |frame| frame.kind == kind);
@@ -98,8 +98,8 @@ fn an_app_that_floods_before_the_call_does_not_delay_others() {
     const CALLS: usize = 4;
     let fields = [("content-type", "application/grpc"), ("grpc-status", "0")];
     let early = headers(END_STREAM, &head("200", &fields));
-    let fine = FakeApp::start();
-    fine.otherwise(answer(FINE));
+    let fine = PathScriptedApp::start();
+    fine.set_default(answer(FINE));
     for (early, mode) in [(&early[..], ""), (&[], ""), (&early, r#","mode":"TLS""#)] {
         if !TLS && !mode.is_empty() {
             continue;
@@ -107,9 +107,9 @@ fn an_app_that_floods_before_the_call_does_not_delay_others() {
         let first = [&settings(&[(MAX_CONCURRENT_STREAMS, 0)])[..], early].concat();
         // More at once than is read at once, so that it never runs dry.
         let flood = Action::Step(Step::Flood(vec![0; 1 << 20], u64::MAX));
-        let security = Identity::self_signed().security(&["h2"], None);
-        let security = security.filter(|_| !mode.is_empty());
-        let app = Scripted::start(security, vec![vec![send_bytes(first), flood]]);
+        let server_tls = Identity::self_signed().server_tls(&["h2"], None);
+        let server_tls = server_tls.filter(|_| !mode.is_empty());
+        let app = ConnectionScriptedApp::start(server_tls, vec![vec![send_bytes(first), flood]]);
         let members = format!(
             r#""grpc":{{"port":{}{mode}}},"timeoutSeconds":2"#,
             app.port()

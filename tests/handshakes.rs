@@ -7,10 +7,10 @@ use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
 use crate::support::certs::Identity;
-use crate::support::fake_app::FakeApp;
 use crate::support::faults::{FINE, answer};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until};
+use crate::support::path_scripted_app::PathScriptedApp;
 use crate::support::raw::{get, has_bytes, probe, read_to_end, send, state};
 use crate::support::stream::ServerStream;
 use crate::support::table::{Table, agent_with};
@@ -49,7 +49,7 @@ struct Fixture {
     hung: TcpListener,
     taken: Vec<TcpStream>,
     agent: Agent,
-    _fine: FakeApp,
+    _fine: PathScriptedApp,
 }
 
 impl Fixture {
@@ -57,8 +57,8 @@ impl Fixture {
         let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         hung.set_nonblocking(true).expect("non-blocking");
         let port = hung.local_addr().expect("bound").port();
-        let fine = FakeApp::secure(Identity::self_signed().security(&[], None));
-        fine.otherwise(answer(FINE));
+        let fine = PathScriptedApp::start_tls(Identity::self_signed().server_tls(&[], None));
+        fine.set_default(answer(FINE));
         let https = |port, seconds| {
             format!(r#""httpGet":{{"port":{port},"scheme":"HTTPS"}},"timeoutSeconds":{seconds}"#)
         };
@@ -112,14 +112,14 @@ fn an_additional_handshake_waits_for_a_permit_and_is_served() {
         .expect("some begun");
     drop(fixture.taken.remove(hung));
     fixture.until_begun(SHARE);
-    let security = Identity::self_signed().security(&[], None);
+    let server_tls = Identity::self_signed().server_tls(&[], None);
     // Also the one whose handshake has not begun, should there be one.
     let streams = std::mem::take(&mut fixture.taken);
     let served = streams.len();
     for stream in streams {
-        let security = security.clone();
+        let server_tls = server_tls.clone();
         std::thread::spawn(move || {
-            let mut line = ServerStream::open(stream, &security).expect("a handshake");
+            let mut line = ServerStream::open(stream, &server_tls).expect("a handshake");
             let _ = line.read(&mut [0; 1024]).expect("a request");
             line.write_all(FINE.as_bytes()).expect("answered");
             line.end();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libtest_mimic::Trial;
 
 use crate::support::Need;
-use crate::support::command::{Ended, binary, command, ended, probelet, words};
+use crate::support::command::{Ended, binary, command, probelet, run_to_end, words};
 use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {
@@ -66,7 +66,7 @@ impl Folder {
     }
 
     fn install(&self) -> Ended {
-        ended(probelet(&["install", self.text()]))
+        run_to_end(probelet(&["install", self.text()]))
     }
 
     fn names(&self) -> Vec<String> {
@@ -124,7 +124,7 @@ fn the_copy_is_whole_and_runs() {
     let folder = Folder::new("runs");
     folder.assert_installed(&folder.install());
     let copy = folder.file();
-    let version = ended(command(copy.to_str().expect("UTF-8"), &["--version"]));
+    let version = run_to_end(command(copy.to_str().expect("UTF-8"), &["--version"]));
     assert_eq!(
         version.stdout,
         format!("probelet {}\n", env!("CARGO_PKG_VERSION"))
@@ -138,7 +138,7 @@ fn everybody_may_run_it_whatever_the_umask() {
     command
         .args(words(&binary()))
         .args(["install", folder.text()]);
-    folder.assert_installed(&ended(command));
+    folder.assert_installed(&run_to_end(command));
 }
 
 fn a_former_copy_is_replaced_as_a_whole() {
@@ -151,7 +151,7 @@ fn a_former_copy_is_replaced_as_a_whole() {
     assert_eq!(text, "former");
     // The copy may be the one that runs, and a link in its place is not followed.
     let copy = folder.file();
-    let again = ended(command(
+    let again = run_to_end(command(
         copy.to_str().expect("UTF-8"),
         &["install", folder.text()],
     ));
@@ -228,7 +228,7 @@ fn a_copy_is_on_the_disk_before_it_has_its_name() {
     ]);
     command.arg(&calls).args(words(&binary()));
     command.args(["install", folder.text()]);
-    folder.assert_installed(&ended(command));
+    folder.assert_installed(&run_to_end(command));
     let calls = fs::read_to_string(calls).expect("strace's log");
     let before = calls.lines().take_while(|call| !call.contains("rename"));
     let last = before.last().unwrap_or_default();
@@ -239,7 +239,7 @@ fn a_copy_is_on_the_disk_before_it_has_its_name() {
 fn an_impossible_copy_is_an_error_and_leaves_no_file() {
     let folder = Folder::new("refused");
     let missing = folder.0.join("missing");
-    let install = |path: &Path| ended(probelet(&["install", path.to_str().expect("UTF-8")]));
+    let install = |path: &Path| run_to_end(probelet(&["install", path.to_str().expect("UTF-8")]));
     assert_refused(&install(&missing), &["missing", "does not exist"]);
     let file = folder.0.join("file");
     fs::write(&file, "").expect("a file");
@@ -248,7 +248,7 @@ fn an_impossible_copy_is_an_error_and_leaves_no_file() {
     fs::create_dir_all(folder.file().join("taken")).expect("a folder in its place");
     assert_refused(&folder.install(), &["/probelet", "directory"]);
     assert_eq!(folder.names(), ["probelet"]);
-    let usage = ended(probelet(&["install"]));
+    let usage = run_to_end(probelet(&["install"]));
     assert_eq!(usage.status.code(), Some(2), "{usage:?}");
 }
 
@@ -261,7 +261,7 @@ fn as_user_1337(folder: &Folder) -> Ended {
         &["install", folder.text()],
     );
     command.uid(1337).gid(1337);
-    ended(command)
+    run_to_end(command)
 }
 
 fn user_1337_installs_into_an_empty_dir() {
@@ -284,7 +284,7 @@ fn a_full_or_read_only_volume_is_an_error_and_leaves_no_file() {
         command.args(["--mount", "sh", "-c", script, "sh", options, folder.text()]);
         command.args(crate::support::command::words(&binary()));
         command.args(["install", folder.text()]);
-        assert_refused(&ended(command), &[words]);
+        assert_refused(&run_to_end(command), &[words]);
     }
 }
 
@@ -298,7 +298,7 @@ fn a_volume_of_one_copy_takes_a_second_install() {
     command
         .args(words(&binary()))
         .args(["install", folder.text()]);
-    let ended = ended(command);
+    let ended = run_to_end(command);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert_eq!(ended.stdout.lines().count(), 2, "{ended:?}");
 }
@@ -313,7 +313,7 @@ fn containers_that_share_a_folder_install_at_once() {
             command
                 .args(words(&binary()))
                 .args(["install", folder.text()]);
-            ended(command)
+            run_to_end(command)
         };
         let threads: Vec<_> = (0..24).map(|_| scope.spawn(install)).collect();
         let joined = threads.into_iter().map(|thread| thread.join());

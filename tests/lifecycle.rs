@@ -8,11 +8,11 @@ use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::agent::{Agent, Setup};
-use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{LISTENING, child_of, logged, sockets, sockets_of, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{connect, get, probe, read_to_end, send, state};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with, start};
 use crate::support::trials::trials;
 use crate::support::{Need, within};
@@ -44,7 +44,7 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
-fn fixture(app: &App, args: &[&str]) -> Agent {
+fn fixture(app: &SwitchableApp, args: &[&str]) -> Agent {
     agent_with(
         &Table::new()
             .http(LIVEZ, app.port(), 60)
@@ -71,13 +71,13 @@ fn sigint_waits_for_probes_in_flight() {
 }
 
 fn assert_waits_for_probes_in_flight(signal: Signal) {
-    let app = App::start(Reply::Hold);
+    let app = SwitchableApp::start(ReplyMode::Hold);
     let mut agent = fixture(&app, &[]);
     let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
-    app.until_requests(2);
+    app.wait_for_requests(2);
     agent.signal(signal);
     until("no new connections", || refuses(&agent).then_some(()));
-    app.set(Reply::Status(200));
+    app.set(ReplyMode::Status(200));
     for stream in &mut in_flight {
         read_to_end(stream).assert_is(200);
     }
@@ -85,10 +85,10 @@ fn assert_waits_for_probes_in_flight(signal: Signal) {
 }
 
 fn a_probe_that_does_not_end_is_reset_after_the_drain_time() {
-    let app = App::start(Reply::Hold);
+    let app = SwitchableApp::start(ReplyMode::Hold);
     let mut agent = fixture(&app, &[]);
     let mut in_flight = [LIVEZ, PRESTOP].map(|path| send(agent.addr(), &get(path)));
-    app.until_requests(2);
+    app.wait_for_requests(2);
     assert_ends_in(&mut agent, Duration::ZERO..DRAIN_TIMEOUT + SLACK);
     for stream in &mut in_flight {
         assert_eq!(read_to_end(stream).end, End::Reset, "cut off is no end");
@@ -128,7 +128,7 @@ fn a_forward_that_does_not_end_is_reset_after_the_drain_time() {
 }
 
 fn it_keeps_serving_for_the_shutdown_delay() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let mut agent = fixture(&app, &["--shutdown-delay", "2"]);
     let delay = Duration::from_secs(2);
     let started = Instant::now();
@@ -150,10 +150,10 @@ fn it_keeps_serving_for_the_shutdown_delay() {
 
 fn a_second_signal_ends_it_at_once() {
     for second in [Signal::TERM, Signal::INT] {
-        let app = App::start(Reply::Hold);
+        let app = SwitchableApp::start(ReplyMode::Hold);
         let mut agent = fixture(&app, &["--shutdown-delay=60"]);
         let _in_flight = send(agent.addr(), &get(LIVEZ));
-        app.until_requests(1);
+        app.wait_for_requests(1);
         agent.signal(Signal::TERM);
         // The first is taken notice of when it is logged; two at once might count as one.
         logged(&agent, "msg=stopping");
@@ -225,10 +225,10 @@ fn an_address_of_another_host_is_refused_with_the_flag_that_gave_it() {
 }
 
 fn works_as_pid_1() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     let table = Table::new().http(LIVEZ, app.port(), 5);
-    let mut agent = start(Setup::new().before(&alone), &table, &[]);
+    let mut agent = start(Setup::new().wrapped_by(&alone), &table, &[]);
     let inside = child_of(agent.pid());
     let status = std::fs::read_to_string(format!("/proc/{inside}/status")).expect("alive");
     let pids = status
@@ -249,7 +249,7 @@ fn works_as_pid_1() {
 }
 
 fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     // The error of socket(AF_INET6) on such a kernel. `-D`: the agent is our child, not strace's.
     let inject = "inject=socket:error=EAFNOSUPPORT:when=1";
     let without = [
@@ -264,7 +264,7 @@ fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
         inject,
     ];
     let table = Table::new().http(LIVEZ, app.port(), 5);
-    let agent = start(Setup::new().before(&without), &table, &[]);
+    let agent = start(Setup::new().wrapped_by(&without), &table, &[]);
     probe(&agent, LIVEZ).assert_is(200);
     let any = (Ipv4Addr::UNSPECIFIED, agent.addr().port()).into();
     let listening = || {
@@ -312,9 +312,9 @@ fn it_opens_only_the_connections_of_probes() {
         "-e",
         "trace=connect,sendto,sendmsg",
     ];
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let table = Table::new().http(LIVEZ, app.port(), 5);
-    let mut agent = start(Setup::new().before(&strace), &table, &[]);
+    let mut agent = start(Setup::new().wrapped_by(&strace), &table, &[]);
     for path in ["/healthz/ready", "/metrics", "/no", LIVEZ] {
         probe(&agent, path);
     }

@@ -7,10 +7,10 @@ use libtest_mimic::Trial;
 use tinyjson::JsonValue;
 
 use crate::support::agent::{Agent, Setup};
-use crate::support::app::{App, Reply};
 use crate::support::observe::{log_lines, logged, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{exchange, probe, send};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -34,16 +34,16 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// An app behind `LIVEZ`, and one behind `READYZ` that is never there.
-pub(crate) fn fixture(args: &[&str]) -> (App, Agent) {
-    let app = App::start(Reply::Status(200));
+pub(crate) fn fixture(args: &[&str]) -> (SwitchableApp, Agent) {
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 5), args);
     (app, agent)
 }
 
 /// Probes once with the app saying this.
 #[track_caller]
-pub(crate) fn probe_as(app: &App, agent: &Agent, status: u16) {
-    app.set(Reply::Status(status));
+pub(crate) fn probe_as(app: &SwitchableApp, agent: &Agent, status: u16) {
+    app.set(ReplyMode::Status(status));
     probe(agent, LIVEZ).assert_is(status);
 }
 
@@ -67,7 +67,7 @@ fn a_first_result_and_each_change_are_logged_and_nothing_else() {
 fn a_failure_has_target_reason_status_and_time() {
     let (app, agent) = fixture(&[]);
     let target = app.addr().to_string();
-    app.set(Reply::Close);
+    app.set(ReplyMode::Close);
     probe(&agent, LIVEZ).assert_is(502);
     let line = logged(&agent, "msg=\"prober failing\"");
     let field = |key: &str| {
@@ -89,8 +89,8 @@ fn a_failure_has_target_reason_status_and_time() {
 }
 
 fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
-    let flapping = App::start(Reply::Status(200));
-    let steady = App::start(Reply::Status(200));
+    let flapping = SwitchableApp::start(ReplyMode::Status(200));
+    let steady = SwitchableApp::start(ReplyMode::Status(200));
     let table = Table::new()
         .http(LIVEZ, flapping.port(), 5)
         .http(READYZ, steady.port(), 5);
@@ -277,7 +277,7 @@ fn json_lines_are_json() {
 }
 
 fn a_path_too_long_for_a_line_is_truncated() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let path = format!("/app-health/{}/livez", "long-name.".repeat(40));
     for format in ["logfmt", "json"] {
         let table = Table::new().http(&path, app.port(), 5);
@@ -299,7 +299,7 @@ fn a_path_too_long_for_a_line_is_truncated() {
 }
 
 fn a_log_level_drops_lower_levels() {
-    let app = App::start(Reply::Status(500));
+    let app = SwitchableApp::start(ReplyMode::Status(500));
     // `listening` is not written below info, so the port itself has to tell.
     let status = reserve();
     let setup = Setup::new()

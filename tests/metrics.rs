@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
-use crate::support::app::{App, Reply};
 use crate::support::observe::until;
 use crate::support::ports::reserve;
 use crate::support::prometheus::Page;
 use crate::support::raw::{connect, get, probe, send};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -72,7 +72,7 @@ fn the_first_six_codes_of_a_path_are_exact_and_the_rest_other() {
 
 fn failures_are_counted_by_reason() {
     let (app, agent) = fixture(&[]);
-    app.set(Reply::Close);
+    app.set(ReplyMode::Close);
     (0..2).for_each(|_| probe(&agent, LIVEZ).assert_is(502));
     drop(app);
     (0..3).for_each(|_| probe(&agent, LIVEZ).assert_is(502));
@@ -124,7 +124,7 @@ fn the_histogram_counts_every_probe() {
 }
 
 fn metrics_report_build_memory_and_open_connections() {
-    let app = App::start(Reply::Hold);
+    let app = SwitchableApp::start(ReplyMode::Hold);
     let raw = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let listen = reserve();
     let forward = format!(
@@ -140,7 +140,7 @@ fn metrics_report_build_memory_and_open_connections() {
         "the one of this request"
     );
     let held: Vec<_> = (0..3).map(|_| send(agent.addr(), &get(LIVEZ))).collect();
-    app.until_requests(3);
+    app.wait_for_requests(3);
     let forwarded: Vec<_> = (0..2)
         .map(|_| {
             (
@@ -150,7 +150,7 @@ fn metrics_report_build_memory_and_open_connections() {
         })
         .collect();
     assert_eq!((open("status"), open("forward")), (Some(4.0), Some(2.0)));
-    app.set(Reply::Status(200));
+    app.set(ReplyMode::Status(200));
     drop((held, forwarded));
     until("all are closed", || {
         (open("status")? == 1.0 && open("forward")? == 0.0).then_some(())

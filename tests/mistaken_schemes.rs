@@ -5,14 +5,14 @@ use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
 use crate::support::certs::Identity;
-use crate::support::fake_app::FakeApp;
+use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp, send};
 use crate::support::faults::{FINE, answer};
 use crate::support::observe::logged;
+use crate::support::path_scripted_app::PathScriptedApp;
 use crate::support::peers::openssl::Server;
 use crate::support::peers::{Process, folder};
 use crate::support::ports::reserve;
 use crate::support::raw::probe;
-use crate::support::scripted::{Action, Scripted, send};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{Need, TLS};
@@ -61,9 +61,10 @@ fn assert_fails(action: &str, reason: &str) {
     logged(&agent, &format!("reason={reason} "));
 }
 
-fn secure() -> FakeApp {
-    let app = FakeApp::secure(Identity::self_signed().security(&["h2", "http/1.1"], None));
-    app.otherwise(answer(FINE));
+fn secure() -> PathScriptedApp {
+    let app =
+        PathScriptedApp::start_tls(Identity::self_signed().server_tls(&["h2", "http/1.1"], None));
+    app.set_default(answer(FINE));
     app
 }
 
@@ -84,7 +85,7 @@ fn grpc_at_a_tls_port_is_reported() {
 
 fn a_hello_in_answer_to_plaintext_is_reported() {
     let hello = send([22, 3, 3, 0, 4, 2, 0, 0, 0]);
-    let app = Scripted::start(None, vec![vec![Action::Bytes(16), hello]]);
+    let app = ConnectionScriptedApp::start(None, vec![vec![Action::Bytes(16), hello]]);
     assert_fails(&http(app.port(), ""), "tls_port");
 }
 
@@ -131,19 +132,19 @@ fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
 fn tls_at_a_plaintext_port_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let bad = send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n400 Bad Request");
-    let app = Scripted::start(None, vec![vec![Action::Bytes(5), bad]]);
+    let app = ConnectionScriptedApp::start(None, vec![vec![Action::Bytes(5), bad]]);
     assert_fails(&http(app.port(), more), "plain_http");
 }
 
 fn tls_at_a_plaintext_port_of_no_http_is_reported() {
     let more = r#","scheme":"HTTPS""#;
-    let app = Scripted::start(None, vec![vec![send("220 mail.example ESMTP\r\n")]]);
+    let app = ConnectionScriptedApp::start(None, vec![vec![send("220 mail.example ESMTP\r\n")]]);
     assert_fails(&http(app.port(), more), "not_tls");
 }
 
 fn grpc_over_tls_at_a_plaintext_port_is_reported() {
     let greeting = send(crate::support::frames::greeting());
-    let app = Scripted::start(None, vec![vec![greeting]]);
+    let app = ConnectionScriptedApp::start(None, vec![vec![greeting]]);
     let action = format!(r#""grpc":{{"port":{},"mode":"TLS"}}"#, app.port());
     assert_fails(&action, "not_tls");
 }
@@ -151,6 +152,6 @@ fn grpc_over_tls_at_a_plaintext_port_is_reported() {
 fn an_unknown_suite_is_reported() {
     let more = r#","scheme":"HTTPS""#;
     let refused = send([21, 3, 3, 0, 2, 2, 40]);
-    let app = Scripted::start(None, vec![vec![Action::Bytes(5), refused]]);
+    let app = ConnectionScriptedApp::start(None, vec![vec![Action::Bytes(5), refused]]);
     assert_fails(&http(app.port(), more), "no_common_cipher");
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
-use crate::support::app::{App, BODY, Reply};
 use crate::support::http::End;
 use crate::support::observe::assert_descriptors;
-use crate::support::ports::{Reserved, deaf, reserve};
+use crate::support::ports::{Reserved, full_backlog, reserve};
 use crate::support::raw::{connect, connect_if_let, exchange, get, probe, read_to_end, state};
+use crate::support::switchable_app::{BODY, ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{Need, WAIT_LIMIT};
@@ -265,7 +265,7 @@ fn a_reader_that_stops_stops_the_writer() {
 }
 
 fn http_through_a_forward_gets_the_apps_own_answer() {
-    let app = App::start(Reply::Status(201));
+    let app = SwitchableApp::start(ReplyMode::Status(201));
     let (_agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
     let direct = exchange(app.addr(), &get("/health"));
     let through = exchange(forward.addr(), &get("/health"));
@@ -290,9 +290,9 @@ fn a_refused_target_resets_the_client() {
 }
 
 fn a_target_that_does_not_accept_resets_the_client_in_time() {
-    let target = deaf();
-    let deaf = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
-    let (agent, forward) = forward_to(deaf, &Table::new(), &[]);
+    let target = full_backlog();
+    let app = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
+    let (agent, forward) = forward_to(app, &Table::new(), &[]);
     let before = agent.descriptors();
     let started = Instant::now();
     assert_eq!(end_of(&forward, &get("/health")), End::Reset);
@@ -327,8 +327,8 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 
 fn forwards_do_not_mix_connections() {
     let apps = [
-        App::start(Reply::Status(201)),
-        App::start(Reply::Status(202)),
+        SwitchableApp::start(ReplyMode::Status(201)),
+        SwitchableApp::start(ReplyMode::Status(202)),
     ];
     let entries = [Entry(reserve()), Entry(reserve())];
     let forward = |n: usize| format!("--forward=0.0.0.0:{}={}", entries[n].0.port, apps[n].addr());

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::support::app::{App, Reply};
-use crate::support::http::{Answer, End};
+use crate::support::http::{End, Response};
 use crate::support::raw::{connect, exchange, get, probe, read_to_end, send};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::trials::trials;
 
 use crate::status_port::{LIVEZ, agent_of, assert_says, text};
@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 fn malformed_heads_get_400() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let line = format!("GET {LIVEZ} HTTP/1.1\r\n");
     let cases: &[&str] = &[
@@ -63,7 +63,7 @@ fn malformed_heads_get_400() {
 }
 
 fn heads_that_are_legal_but_rare_are_answered() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let line = format!("GET {LIVEZ} HTTP/1.1\r\n");
     let cases = [
@@ -87,14 +87,14 @@ fn with_fields(fields: usize) -> Vec<u8> {
 }
 
 fn as_many_fields_as_allowed_pass_and_one_more_gets_431() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     exchange(agent.addr(), &with_fields(REQUEST_FIELDS)).assert_is(200);
     exchange(agent.addr(), &with_fields(REQUEST_FIELDS + 1)).assert_is(431);
 }
 
 fn ten_thousand_fields_get_431() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     for _ in 0..20 {
         exchange(agent.addr(), &with_fields(10_000)).assert_is(431);
@@ -110,7 +110,7 @@ fn of_size(bytes: usize) -> Vec<u8> {
 }
 
 fn a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     for _ in 0..20 {
         exchange(agent.addr(), &of_size(REQUEST_HEAD_BYTES)).assert_is(200);
@@ -119,7 +119,7 @@ fn a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431() {
 }
 
 fn a_large_request_gets_431_before_it_ends() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     // No end of the head: the answer must not wait for one.
     let head = &of_size(REQUEST_HEAD_BYTES + 64)[..REQUEST_HEAD_BYTES + 1];
@@ -127,7 +127,7 @@ fn a_large_request_gets_431_before_it_ends() {
 }
 
 fn every_split_of_a_head_gets_the_same_answer() {
-    let app = App::start(Reply::Status(203));
+    let app = SwitchableApp::start(ReplyMode::Status(203));
     let agent = agent_of(&app);
     let bad = format!("GET {LIVEZ} HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n").into_bytes();
     for request in [get(LIVEZ), bad] {
@@ -156,7 +156,7 @@ fn every_split_of_a_head_gets_the_same_answer() {
 }
 
 fn a_head_sent_byte_by_byte_gets_the_same_answer() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let mut stream = connect(agent.addr());
     for byte in get(LIVEZ) {
@@ -167,7 +167,7 @@ fn a_head_sent_byte_by_byte_gets_the_same_answer() {
 
 /// Within the second a head may take, and what a busy machine adds.
 #[track_caller]
-fn assert_cut_off_in_time(started: Instant, reply: &Answer) {
+fn assert_cut_off_in_time(started: Instant, reply: &Response) {
     let took = started.elapsed();
     reply.assert_none();
     assert!(
@@ -178,7 +178,7 @@ fn assert_cut_off_in_time(started: Instant, reply: &Answer) {
 }
 
 fn a_head_that_dribbles_is_cut_off_in_a_second() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let started = Instant::now();
     let mut stream = connect(agent.addr());
@@ -197,7 +197,7 @@ fn a_head_that_dribbles_is_cut_off_in_a_second() {
 }
 
 fn a_silent_connection_is_cut_off_in_a_second() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let started = Instant::now();
     let mut stream = connect(agent.addr());

@@ -8,10 +8,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use libtest_mimic::Trial;
 
 use crate::support::agent::{Agent, Setup};
-use crate::support::app::{App, Reply};
 use crate::support::observe::logged;
 use crate::support::ports::reserve;
 use crate::support::raw::probe;
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -36,7 +36,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 fn values_follow_a_space_or_an_equals_sign() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let json = Table::new().http(LIVEZ, app.port(), 1).json();
     for between in [" ", "="] {
         let listen = reserve();
@@ -56,7 +56,7 @@ fn values_follow_a_space_or_an_equals_sign() {
 fn every_flag_is_also_an_environment_variable() {
     let listen = reserve();
     let (forward, other) = (reserve(), reserve());
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let forwards = format!(
         "{}={},127.0.0.1:{}={}",
         forward.port,
@@ -92,7 +92,7 @@ fn every_flag_is_also_an_environment_variable() {
 }
 
 fn flags_win_over_the_environment_and_empty_is_unset() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let other = reserve();
     let right = Table::new().http(LIVEZ, app.port(), 1).json();
     let wrong = Table::new().http(LIVEZ, other.port, 1).json();
@@ -176,7 +176,7 @@ fn the_target_defaults_to_the_pod_ip() {
 }
 
 fn probers_come_from_flag_environment_or_file() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let json = Table::new().http(LIVEZ, app.port(), 1).json();
     let file = std::env::temp_dir().join(format!("probelet-probers-{}.json", std::process::id()));
     std::fs::write(&file, &json).expect("a folder for temporary files");
@@ -224,7 +224,7 @@ fn probes_come_from_the_source_address() {
 }
 
 fn a_source_address_of_another_machine_is_named() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     // RFC 5737: nobody's address.
     let args = ["--source-ip", "192.0.2.1"];
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 1), &args);

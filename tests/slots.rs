@@ -8,10 +8,10 @@ use libtest_mimic::Trial;
 
 use crate::support::WAIT_LIMIT;
 use crate::support::agent::Agent;
-use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until, until_within};
 use crate::support::raw::{connect, get, probe, read_to_end, send, state};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -43,8 +43,11 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// An agent whose app holds every request of `LIVEZ` and of the hook, and answers `READYZ`.
-pub(crate) fn fixture(args: &[&str]) -> (App, App, Agent) {
-    let (slow, quick) = (App::start(Reply::Hold), App::start(Reply::Status(200)));
+pub(crate) fn fixture(args: &[&str]) -> (SwitchableApp, SwitchableApp, Agent) {
+    let (slow, quick) = (
+        SwitchableApp::start(ReplyMode::Hold),
+        SwitchableApp::start(ReplyMode::Status(200)),
+    );
     let table = Table::new()
         .http(LIVEZ, slow.port(), 60)
         .http(READYZ, quick.port(), 5)
@@ -54,10 +57,10 @@ pub(crate) fn fixture(args: &[&str]) -> (App, App, Agent) {
 }
 
 /// Sends so many requests whose answer the app holds, and waits until it holds them all.
-fn hold(agent: &Agent, app: &App, path: &str, count: usize) -> Vec<TcpStream> {
+fn hold(agent: &Agent, app: &SwitchableApp, path: &str, count: usize) -> Vec<TcpStream> {
     let before = app.requests();
     let held = (0..count).map(|_| send(agent.addr(), &get(path))).collect();
-    app.until_requests(before + count);
+    app.wait_for_requests(before + count);
     held
 }
 
@@ -113,7 +116,7 @@ fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
         held.iter().all(|s| state(s) == End::Open),
         "no probe in flight is given up for another"
     );
-    slow.set(Reply::Status(204));
+    slow.set(ReplyMode::Status(204));
     assert_all_answered(held, 204);
     probe(&agent, READYZ).assert_is(200);
     assert_eq!(
@@ -145,7 +148,7 @@ fn idle_connections_do_not_prevent_the_503() {
         "no probe in flight is evicted"
     );
     drop(parked);
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
 }
 
@@ -165,7 +168,7 @@ fn max_probes_lowers_concurrent_probes() {
     for _ in 0..5 {
         probe(&agent, READYZ).assert_is(503);
     }
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
     probe(&agent, READYZ).assert_is(200);
 }
@@ -177,7 +180,7 @@ fn a_fifth_hook_is_closed_unanswered_and_logged() {
     let line = logged(&agent, "reason=hook_slots_full");
     assert!(line.contains(PRESTOP), "{line}");
     probe(&agent, READYZ).assert_is(200);
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
     probe(&agent, PRESTOP).assert_is(200);
 }
@@ -186,7 +189,7 @@ fn max_hooks_lowers_concurrent_hooks() {
     let (slow, _quick, agent) = fixture(&["--max-hooks=1"]);
     let held = hold(&agent, &slow, PRESTOP, 1);
     probe(&agent, PRESTOP).assert_none();
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
 }
 
@@ -196,13 +199,13 @@ fn hooks_and_probes_have_separate_slots() {
     held.extend(hold(&agent, &slow, LIVEZ, PROBE_SLOTS));
     probe(&agent, READYZ).assert_is(503);
     probe(&agent, PRESTOP).assert_none();
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
     // And the other way round: all probes first.
-    slow.set(Reply::Hold);
+    slow.set(ReplyMode::Hold);
     let mut held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
     held.extend(hold(&agent, &slow, PRESTOP, HOOK_SLOTS));
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
 }
 
@@ -217,7 +220,7 @@ fn a_hook_ends_when_kubelet_closes() {
         (agent.descriptors() == before).then_some(())
     });
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
 }
 
@@ -247,7 +250,7 @@ fn with_every_slot_occupied_a_new_probe_is_answered() {
         "waited for parked heads to time out"
     );
     drop(parked);
-    slow.set(Reply::Status(200));
+    slow.set(ReplyMode::Status(200));
     assert_all_answered(hooks, 200);
 }
 

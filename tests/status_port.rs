@@ -3,11 +3,11 @@
 use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
-use crate::support::app::{App, Reply};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged};
 use crate::support::ports::reserve;
 use crate::support::raw::{exchange, get, probe, send, until_read};
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-pub(crate) fn agent_of(app: &App) -> Agent {
+pub(crate) fn agent_of(app: &SwitchableApp) -> Agent {
     agent_with(&Table::new().http(LIVEZ, app.port(), 5), &[])
 }
 
@@ -52,7 +52,7 @@ fn request_line(line: &str) -> Vec<u8> {
 }
 
 fn routes() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let cases = [
         ("GET /app-health/web/livez HTTP/1.1", 200),
@@ -88,7 +88,7 @@ fn routes() {
 }
 
 fn methods_other_than_get_and_head_are_refused_with_the_allowed_ones() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     for method in [
         "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "BREW",
@@ -110,7 +110,7 @@ fn methods_other_than_get_and_head_are_refused_with_the_allowed_ones() {
 }
 
 fn head_gets_the_status_and_no_body() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     for (path, status) in [
         (LIVEZ, 200),
@@ -129,7 +129,7 @@ fn head_gets_the_status_and_no_body() {
         );
         assert_eq!(String::from_utf8_lossy(reply.body()), "", "{path}");
     }
-    app.set(Reply::Status(418));
+    app.set(ReplyMode::Status(418));
     assert_eq!(
         exchange(
             agent.addr(),
@@ -141,7 +141,7 @@ fn head_gets_the_status_and_no_body() {
 }
 
 fn a_request_with_a_body_gets_400() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let head = |fields: &str| format!("GET {LIVEZ} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
     let port = agent.addr();
@@ -163,7 +163,7 @@ fn a_request_with_a_body_gets_400() {
 }
 
 fn a_second_request_on_the_connection_is_not_answered() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let twice = [get(LIVEZ), get(LIVEZ)].concat();
     exchange(agent.addr(), &twice).assert_is(200);
@@ -177,14 +177,14 @@ pub(crate) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 fn a_client_that_closes_halfway_leaves_no_descriptors() {
-    let app = App::start(Reply::Hold);
+    let app = SwitchableApp::start(ReplyMode::Hold);
     let agent = agent_of(&app);
     let before = agent.descriptors();
     for at in [0, 1, 20, get(LIVEZ).len()] {
         let stream = send(agent.addr(), &get(LIVEZ)[..at]);
         until_read(&[stream]);
     }
-    app.set(Reply::Status(200));
+    app.set(ReplyMode::Status(200));
     probe(&agent, LIVEZ).assert_is(200);
     assert_descriptors(&agent, before);
 }
@@ -209,7 +209,7 @@ fn probers_that_need_tls_get_501_where_there_is_none() {
 }
 
 fn a_redirect_to_https_gets_501_where_there_is_no_tls() {
-    let app = App::start(Reply::RedirectToHttps);
+    let app = SwitchableApp::start(ReplyMode::RedirectToHttps);
     let agent = agent_of(&app);
     probe(&agent, LIVEZ).assert_is(if TLS { 502 } else { 501 });
     let line = logged(&agent, "msg=\"prober failing\"");
@@ -217,7 +217,7 @@ fn a_redirect_to_https_gets_501_where_there_is_no_tls() {
 }
 
 fn a_tcp_prober_distinguishes_open_from_refused() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let closed = reserve();
     let tcp = |port: u16| format!(r#""tcpSocket":{{"port":{port}}}"#);
     let table = Table::new()
@@ -231,10 +231,10 @@ fn a_tcp_prober_distinguishes_open_from_refused() {
 }
 
 fn the_apps_body_and_fields_are_not_passed_on() {
-    let app = App::start(Reply::Status(200));
+    let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     for code in [200, 302, 404, 500, 599] {
-        app.set(Reply::Status(code));
+        app.set(ReplyMode::Status(code));
         let reply = probe(&agent, LIVEZ);
         reply.assert_is(code);
         assert_eq!(text(reply.body()), "");

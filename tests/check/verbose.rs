@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use super::{url, healthy_app};
+use super::{healthy_app, url};
 use crate::support::command::check;
 use crate::support::faults::redirect;
 use crate::support::trials::trials;

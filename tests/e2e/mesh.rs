@@ -13,7 +13,7 @@ use crate::support::peers::envoy::{ENVOY, QUIET, mutual_tls};
 use crate::support::{WAIT_LIMIT, http, within};
 
 use super::netns::Netns;
-use super::pod::{POD, before_proxy_user};
+use super::pod::{POD, proxy_user_wrapper};
 
 /// A client in TLS on the node.
 pub struct Peer(Arc<ClientConfig>);
@@ -52,9 +52,9 @@ impl Envoy {
         let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
         let identity = authority.sign(&POD.to_string());
         let config = CONFIG.replace("TLS", &mutual_tls(&identity, authority, &[]));
-        let before = before_proxy_user(pod);
-        let child = Command::new(&before[0])
-            .args(&before[1..])
+        let wrapper = proxy_user_wrapper(pod);
+        let child = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
             .args([&binary, "--config-yaml", &config])
             .args(QUIET)
             .stdin(Stdio::null())
@@ -63,8 +63,8 @@ impl Envoy {
             .map_err(|e| format!("{binary}: {e}"))?;
         let mut envoy = Self(child);
         let listens = || pod.enter(|| TcpStream::connect((POD, 15006)).is_ok());
-        let ended = |envoy: &mut Self| !matches!(envoy.0.try_wait(), Ok(None));
-        if within(WAIT_LIMIT, || ended(&mut envoy) || listens()) && !ended(&mut envoy) {
+        let has_ended = |envoy: &mut Self| !matches!(envoy.0.try_wait(), Ok(None));
+        if within(WAIT_LIMIT, || has_ended(&mut envoy) || listens()) && !has_ended(&mut envoy) {
             return Ok(envoy);
         }
         Err(format!("{binary} does not listen"))

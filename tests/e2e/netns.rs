@@ -40,7 +40,7 @@ impl Netns {
     }
 
     /// The command that runs another one inside.
-    pub fn before(&self) -> Vec<String> {
+    pub fn wrapper(&self) -> Vec<String> {
         vec!["nsenter".into(), format!("--net={}", self.path())]
     }
 
@@ -51,9 +51,9 @@ impl Netns {
 
     /// The same, with `input` on its standard input.
     pub fn feed(&self, command: &str, input: &str) -> Result<(), String> {
-        let before = self.before();
-        let mut child = Command::new(&before[0])
-            .args(&before[1..])
+        let wrapper = self.wrapper();
+        let mut child = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
             .args(command.split(' '))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

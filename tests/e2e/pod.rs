@@ -86,10 +86,10 @@ impl Pod {
     /// probelet in the app's pod, as the user that Istio's rules know as the proxy's. Its arguments are
     /// separated by blanks.
     pub fn probelet(&self, probers: &str, args: &str) -> Result<Agent, String> {
-        let before = before_proxy_user(&self.pod);
-        let before: Vec<&str> = before.iter().map(String::as_str).collect();
+        let wrapper = proxy_user_wrapper(&self.pod);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
         let status = self.pod.enter(|| reserve_port(15020));
-        let setup = Setup::new().before(&before).status(status);
+        let setup = Setup::new().wrapped_by(&wrapper).status(status);
         args.split(' ')
             .fold(setup.probers(probers), Setup::arg)
             .start()
@@ -98,7 +98,7 @@ impl Pod {
 
 /// The command that runs a program inside as user 1337. The program is
 /// opened while still root: its folder may be closed to that user, as root's home is.
-pub fn before_proxy_user(pod: &Netns) -> Vec<String> {
+pub fn proxy_user_wrapper(pod: &Netns) -> Vec<String> {
     let script = "exec 3<\"$1\"; shift; exec nsenter \"$0\" setpriv --reuid 1337 --regid 1337 \
                   --clear-groups --pdeathsig KILL /proc/self/fd/3 \"$@\"";
     let net = format!("--net={}", pod.path());

@@ -10,14 +10,14 @@ use probelet::manifest::Document;
 use serde_json::Value;
 
 use crate::support::agent::{Agent, Setup};
-use crate::support::app::{App, Reply};
 use crate::support::certs::Identity;
-use crate::support::fake_app::FakeApp;
+use crate::support::connection_scripted_app::ConnectionScriptedApp;
 use crate::support::faults::grpc::serving;
 use crate::support::faults::{FINE, answer};
 use crate::support::kubelet::{Kubelet, ProbeRequest};
+use crate::support::path_scripted_app::PathScriptedApp;
 use crate::support::ports::{Reserved, reserve};
-use crate::support::scripted::Scripted;
+use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::{Need, Outcome, needs};
 
 /// The tests.
@@ -33,23 +33,23 @@ const POD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What the manifest's ports are.
 struct Apps {
-    web: App,
-    strict: FakeApp,
-    health: App,
-    grpc: Scripted,
+    web: SwitchableApp,
+    strict: PathScriptedApp,
+    health: SwitchableApp,
+    grpc: ConnectionScriptedApp,
 }
 
 impl Apps {
     fn start() -> Self {
-        let security = Identity::self_signed().security(&["http/1.1"], None);
-        let strict = FakeApp::secure(security);
+        let server_tls = Identity::self_signed().server_tls(&["http/1.1"], None);
+        let strict = PathScriptedApp::start_tls(server_tls);
         strict.on("/secure", answer(FINE));
         strict.on("/drain", answer(FINE));
         Self {
-            web: App::start(Reply::Status(200)),
+            web: SwitchableApp::start(ReplyMode::Status(200)),
             strict,
-            health: App::start(Reply::Status(200)),
-            grpc: Scripted::start(None, vec![serving()]),
+            health: SwitchableApp::start(ReplyMode::Status(200)),
+            grpc: ConnectionScriptedApp::start(None, vec![serving()]),
         }
     }
 
@@ -209,7 +209,7 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
     }
     assert_app_requests(&apps);
 
-    apps.web.set(Reply::Status(503));
+    apps.web.set(ReplyMode::Status(503));
     let sick = kubelet.verdict(&questions[0].1)?;
     assert_eq!(sick.to_string(), "failure-503", "{sick:?}");
 
@@ -228,7 +228,7 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
 
 /// Asserts the requests that the app received.
 fn assert_app_requests(apps: &Apps) {
-    let seen = apps.strict.seen();
+    let seen = apps.strict.requests();
     let head = |path: &str| {
         let seen = seen.iter().find(|seen| seen.path == path);
         String::from_utf8_lossy(&seen.expect("a request").head).into_owned()

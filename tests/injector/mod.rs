@@ -79,14 +79,14 @@ fn fed(folder: &Path, args: &[&str], stdin: &str) -> Ended {
         // It may end before it has read everything.
         let _ = pipe.write_all(text.as_bytes());
     });
-    let ended = ended(child);
+    let ended = wait_with_output(child);
     writer.join().expect("no panic");
     ended
 }
 
 /// Waits until it ends.
 #[track_caller]
-fn ended(mut child: Child) -> Ended {
+fn wait_with_output(mut child: Child) -> Ended {
     let stdout = child.stdout.take().map(reader);
     let stderr = child.stderr.take().map(reader);
     let mut status = None;

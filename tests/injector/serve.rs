@@ -1,6 +1,6 @@
 //! `serve`: that its flags get to the webhook, and its end to the exit code.
 
-use super::{Folder, Runs, assert_refused, command, ended};
+use super::{Folder, Runs, assert_refused, command, wait_with_output};
 use crate::support::certs::Identity;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
@@ -48,7 +48,7 @@ fn serve_runs_until_sigterm() {
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::TERM).expect("our child");
     drop(lines);
-    assert_eq!(ended(child).status.code(), Some(0));
+    assert_eq!(wait_with_output(child).status.code(), Some(0));
 }
 
 fn errors_at_startup_are_reported() {

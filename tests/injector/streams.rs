@@ -1,6 +1,6 @@
 //! Standard input, pipes and standard output.
 
-use super::{Folder, Runs, command, ended, fed, pod, service, written};
+use super::{Folder, Runs, command, fed, pod, service, wait_with_output, written};
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use std::process::{Command, Stdio};
@@ -87,7 +87,7 @@ fn a_named_pipe_is_read_like_a_file() {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let piped = ended(bash.spawn().expect("bash"));
+    let piped = wait_with_output(bash.spawn().expect("bash"));
     let plain = folder.run(&["kube-inject", "-f", "app.yaml"]);
     assert_eq!(written(&piped), written(&plain));
     assert_eq!(piped.stderr, "pod/web injected: readyz\n");
@@ -99,7 +99,7 @@ fn a_closed_standard_output_is_not_an_error() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);
-    let ended = ended(command.stdout(writer).spawn().expect("it starts"));
+    let ended = wait_with_output(command.stdout(writer).spawn().expect("it starts"));
     assert_eq!((ended.status.code(), &*ended.stderr), (Some(1), ""));
 }
 
@@ -111,7 +111,7 @@ fn a_full_standard_output_is_an_error() {
         .open("/dev/full")
         .expect("/dev/full");
     let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);
-    let ended = ended(command.stdout(full).spawn().expect("it starts"));
+    let ended = wait_with_output(command.stdout(full).spawn().expect("it starts"));
     let expected = "standard output cannot be written: No space left on device";
     super::assert_refused(&ended, 1, &[expected]);
 }
@@ -182,6 +182,6 @@ fn a_missing_folder_for_temporary_files_is_an_error() {
     folder.write("app.yaml", &service("a"));
     let mut command = command(&folder.0, &["file", "-f", "app.yaml"]);
     command.env("TMPDIR", "/nowhere");
-    let ended = ended(command.spawn().expect("it starts"));
+    let ended = wait_with_output(command.spawn().expect("it starts"));
     super::assert_refused(&ended, 1, &["a temporary file in /nowhere", "set TMPDIR"]);
 }

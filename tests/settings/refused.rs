@@ -180,7 +180,7 @@ fn a_usage_error_opens_no_socket() {
     let faulty = Table::new()
         .prober(LIVEZ, r#""tcpSocket":{"port":0}"#)
         .json();
-    refused(Setup::new().before(&strace).probers(&faulty), &[&port]);
+    refused(Setup::new().wrapped_by(&strace).probers(&faulty), &[&port]);
     let calls = std::fs::read_to_string(&trace).expect("strace wrote it");
     std::fs::remove_file(&trace).expect("it was written");
     for call in ["socket(", "bind(", "listen("] {

@@ -1,6 +1,6 @@
 //! probelet as a process: started with its flags, listened to, looked at in /proc, ended by its id.
 
-use super::http::{self, Answer};
+use super::http::{self, Response};
 use super::ports::{Reserved, reserve};
 use super::{WAIT_LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How an agent is to be started.
 #[derive(Debug, Default)]
 pub struct Setup {
-    before: Vec<String>,
+    wrapper: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     status: Option<Reserved>,
@@ -43,8 +43,9 @@ impl Setup {
     }
 
     /// The command that runs the agent, such as `ip netns exec pod`.
-    pub fn before(mut self, command: &[&str]) -> Self {
-        self.before.extend(command.iter().map(|s| String::from(*s)));
+    pub fn wrapped_by(mut self, command: &[&str]) -> Self {
+        self.wrapper
+            .extend(command.iter().map(|s| String::from(*s)));
         self
     }
 
@@ -55,7 +56,7 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut words = self.before.clone();
+        let mut words = self.wrapper.clone();
         words.extend(super::command::words(&super::command::binary()));
         words.push("run".into());
         words.extend(self.args.iter().cloned());
@@ -194,7 +195,7 @@ impl Agent {
     ///
     /// # Errors
     /// When the connection itself fails.
-    pub fn get(&self, path: &str) -> std::io::Result<Answer> {
+    pub fn get(&self, path: &str) -> std::io::Result<Response> {
         http::get(self.addr(), path, WAIT_LIMIT)
     }
 

@@ -1,7 +1,7 @@
 //! Certificates made on the spot, and the TLS of a scripted app.
 
 pub use super::folder::Folder;
-use super::stream::Security;
+use super::stream::ServerTls;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
     SignatureAlgorithm,
@@ -121,7 +121,7 @@ impl Identity {
     }
 
     /// An app's TLS: protocols offered by ALPN, and the authority of the clients it lets in.
-    pub fn security(&self, alpn: &[&str], clients: Option<&Authority>) -> Security {
+    pub fn server_tls(&self, alpn: &[&str], clients: Option<&Authority>) -> ServerTls {
         let builder = ServerConfig::builder();
         let builder = match clients {
             None => builder.with_no_client_auth(),
@@ -134,16 +134,16 @@ impl Identity {
     }
 
     /// The TLS of an app that requests a client certificate and accepts none.
-    pub fn asking(&self, clients: &Authority) -> Security {
-        self.asking_in(rustls::ALL_VERSIONS, clients)
+    pub fn requesting_client_cert(&self, clients: &Authority) -> ServerTls {
+        self.requesting_client_cert_in(rustls::ALL_VERSIONS, clients)
     }
 
     /// The same in these versions alone.
-    pub fn asking_in(
+    pub fn requesting_client_cert_in(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         clients: &Authority,
-    ) -> Security {
+    ) -> ServerTls {
         let verifier = clients.verifier().allow_unauthenticated().build();
         let builder = ServerConfig::builder_with_protocol_versions(versions);
         let builder = builder.with_client_cert_verifier(verifier.expect("a verifier"));
@@ -161,7 +161,7 @@ impl Identity {
         &self,
         builder: ConfigBuilder<ServerConfig, WantsServerCert>,
         alpn: &[&str],
-    ) -> Security {
+    ) -> ServerTls {
         let (chain, key) = self.der();
         let mut config = builder.with_single_cert(chain, key).expect("a pair");
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();

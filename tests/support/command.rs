@@ -51,7 +51,7 @@ pub struct Ended {
 
 /// Runs a command to its end.
 #[track_caller]
-pub fn ended(mut command: Command) -> Ended {
+pub fn run_to_end(mut command: Command) -> Ended {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -86,7 +86,7 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<S
 pub fn check(args: &[&str]) -> Ended {
     let mut command = probelet(&["check"]);
     command.args(args);
-    ended(command)
+    run_to_end(command)
 }
 
 /// The result of `probelet check --json` with these arguments, and its exit code.
@@ -94,7 +94,7 @@ pub fn check(args: &[&str]) -> Ended {
 pub fn check_json(args: &[&str]) -> Result {
     let mut command = probelet(&["check", "--json"]);
     command.args(args);
-    let ended = ended(command);
+    let ended = run_to_end(command);
     let line = ended.stdout.strip_suffix('\n').unwrap_or_default();
     assert!(!line.contains('\n') && ended.stderr.is_empty(), "{ended:?}");
     let json: JsonValue = line.parse().expect("JSON");

@@ -1,13 +1,13 @@
-//! The connections of an app in a test: each is served by its own thread, and all end with the app.
+//! The listener and connections of a fake app, with a thread for each connection. All close with the app.
 
-use super::pass::lock;
+use super::permit::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// A listener and its connections; they end when it is dropped.
+/// A listener and its connections. Dropping it closes them.
 #[derive(Debug)]
 pub struct Connections {
     addr: SocketAddr,
@@ -23,7 +23,7 @@ struct Shared {
 }
 
 impl Connections {
-    /// Listens on an address and serves each connection with its number, counted from 0.
+    /// Listens on an address. `serve` gets each connection with its number, from 0.
     pub fn start(addr: SocketAddr, serve: impl Fn(u64, TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(addr).expect("a free port");
         let addr = listener.local_addr().expect("its address");
@@ -49,12 +49,12 @@ impl Connections {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Number of connections that are open now.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         lock(&self.shared.open).len()
     }
 
-    /// Ends all connections that are open now.
+    /// Closes all open connections.
     pub fn hang_up(&self) {
         for stream in lock(&self.shared.open).values() {
             let _ = stream.shutdown(Shutdown::Both);
@@ -91,10 +91,10 @@ fn accept(
         let (shared, serve) = (shared.clone(), serve.clone());
         let serve = move || {
             serve(number, stream);
-            // Only now is it closed, in order or by a reset.
+            // `serve` has closed the connection, cleanly or by a reset.
             lock(&shared.open).remove(&number);
         };
-        // There may be hundreds of held connections; most of a stack is a handshake's.
+        // Hundreds of connections may be held. A TLS handshake needs most of this stack.
         let small = std::thread::Builder::new().stack_size(512 * 1024);
         small.spawn(serve).expect("a thread");
     }

@@ -1,45 +1,45 @@
-//! A small blocking HTTP/1.1 client that returns the bytes and how they ended.
+//! A small blocking HTTP/1.1 client. It returns all bytes, and whether the server closed or reset the connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How the other side ended its bytes.
+/// How the server ended the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// A clean close.
     Fin,
     /// A reset.
     Reset,
-    /// It did not end in time.
+    /// Neither in time.
     Open,
 }
 
-/// What came back.
+/// The received bytes, which need not be a valid response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// All bytes.
     pub bytes: Vec<u8>,
-    /// How they ended.
+    /// How the connection ended.
     pub end: End,
-    /// From before the connect to the end.
+    /// The time from before the connect to the end.
     pub took: Duration,
 }
 
-impl Answer {
-    /// The status code, where the bytes begin with a status line.
+impl Response {
+    /// The status code, if the bytes begin with a status line.
     pub fn code(&self) -> Option<u16> {
         let line = self.bytes.strip_prefix(b"HTTP/1.1 ")?;
         std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
     }
 
-    /// The head as text, without the blank line, where it is complete.
+    /// The head without its blank line, if it is complete.
     pub fn head(&self) -> Option<&str> {
         let end = self.bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
         std::str::from_utf8(&self.bytes[..end]).ok()
     }
 
-    /// The first field of a name.
+    /// The value of the first header field of this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.head()?.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -47,7 +47,7 @@ impl Answer {
         })
     }
 
-    /// What follows the head.
+    /// The bytes after the head.
     pub fn body(&self) -> &[u8] {
         self.head()
             .map_or(&[], |head| &self.bytes[head.len() + 4..])
@@ -59,7 +59,7 @@ impl Answer {
     }
 }
 
-/// The request kubelet would send for a path, less its address.
+/// The request that kubelet sends for a path of this host.
 pub fn request(host: &str, path: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: kube-probe/1.37\r\n\
@@ -71,30 +71,30 @@ pub fn request(host: &str, path: &str) -> Vec<u8> {
 /// Requests a path and reads to the end.
 ///
 /// # Errors
-/// Only where the connection itself fails.
-pub fn get(to: SocketAddr, path: &str, time: Duration) -> std::io::Result<Answer> {
+/// Only if connecting fails.
+pub fn get(to: SocketAddr, path: &str, time: Duration) -> std::io::Result<Response> {
     exchange(to, &request(&to.to_string(), path), time)
 }
 
-/// Sends bytes and reads to the end, or as long as `time` lasts.
+/// Sends bytes and reads to the end, for at most `time`.
 ///
 /// # Errors
-/// Only where the connection itself fails; a reset while sending shows as `End::Reset`.
-pub fn exchange(to: SocketAddr, bytes: &[u8], time: Duration) -> std::io::Result<Answer> {
+/// Only if connecting fails. A reset while sending is `End::Reset`.
+pub fn exchange(to: SocketAddr, bytes: &[u8], time: Duration) -> std::io::Result<Response> {
     let start = Instant::now();
     let mut stream = TcpStream::connect_timeout(&to, time)?;
     stream.set_nodelay(true)?;
     let sent = stream.write_all(bytes);
     let mut answer = read_to_end(&mut stream, start, time);
-    // A write that meets a reset takes the error with it: the read after it sees a plain end.
+    // A write that fails with a reset clears the socket's error, so the next read returns 0.
     if sent.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset) {
         answer.end = End::Reset;
     }
     Ok(answer)
 }
 
-/// Reads what comes until the end, or until `time` after `start`.
-pub fn read_to_end(stream: &mut TcpStream, start: Instant, time: Duration) -> Answer {
+/// Reads to the end, or until `time` after `start`.
+pub fn read_to_end(stream: &mut TcpStream, start: Instant, time: Duration) -> Response {
     let mut bytes = Vec::new();
     let mut part = [0; 16 * 1024];
     let end = loop {
@@ -112,7 +112,7 @@ pub fn read_to_end(stream: &mut TcpStream, start: Instant, time: Duration) -> An
             Err(_) => break End::Reset,
         }
     };
-    Answer {
+    Response {
         bytes,
         end,
         took: start.elapsed(),

@@ -190,12 +190,12 @@ impl Kubelet {
     ///
     /// # Errors
     /// When it cannot be built or started.
-    pub fn start(before: &[String]) -> Result<Self, String> {
+    pub fn start(wrapper: &[String]) -> Result<Self, String> {
         let binary = match std::env::var_os("PROBELET_KUBELET_DRIVER") {
             Some(path) => PathBuf::from(path),
             None => built()?,
         };
-        let mut words = before.iter().map(OsStr::new).chain([binary.as_os_str()]);
+        let mut words = wrapper.iter().map(OsStr::new).chain([binary.as_os_str()]);
         let mut child = Command::new(words.next().expect("the driver at least"))
             .args(words)
             .stdin(Stdio::piped())
@@ -210,7 +210,7 @@ impl Kubelet {
             output
                 .lines()
                 .map_while(Result::ok)
-                .for_each(|line| hand_out(&line, &receivers));
+                .for_each(|line| deliver(&line, &receivers));
         });
         Ok(Self {
             state: Mutex::new(State {
@@ -243,7 +243,7 @@ impl Kubelet {
     }
 }
 
-fn hand_out(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
+fn deliver(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
     let Ok(JsonValue::Object(answer)) = line.parse() else {
         return;
     };

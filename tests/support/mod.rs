@@ -1,13 +1,19 @@
-//! What the tests use: the agent as a process, fake apps, kubelet's prober, ports.
+//! What the tests share: the agent as a process, fake apps, kubelet's prober code, ports.
+//!
+//! | fake app | use it for |
+//! |---|---|
+//! | `SwitchableApp` | one response for all requests, which the test changes at run time |
+//! | `PathScriptedApp` | a script for each path of HTTP/1.1, and a record of the requests |
+//! | `ConnectionScriptedApp` | a script for each connection, byte for byte or in frames of HTTP/2 |
+//! | `faults::http1::Http1FaultApps` | the apps and sockets of the HTTP/1.1 part of the fault catalogue |
 
-#![allow(dead_code, unused_imports)] // each test binary, and each module of tests, uses a part
+#![allow(dead_code, unused_imports)] // a build with fewer features uses only a part
 
 pub mod agent;
-pub mod app;
 pub mod certs;
 pub mod command;
+pub mod connection_scripted_app;
 pub mod connections;
-pub mod fake_app;
 pub mod faults;
 pub mod folder;
 pub mod frames;
@@ -15,14 +21,15 @@ pub mod http;
 pub mod kubelet;
 pub mod needs;
 pub mod observe;
-pub mod pass;
+pub mod path_scripted_app;
 pub mod peers;
+pub mod permit;
 pub mod ports;
 pub mod prometheus;
 pub mod raw;
-pub mod scripted;
 mod selftest;
 pub mod stream;
+pub mod switchable_app;
 pub mod table;
 pub mod trials;
 
@@ -32,16 +39,16 @@ pub use selftest::tests;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that is due at once; only a failing test waits that long.
+/// The timeout of a wait for an event that is due at once. Only a failing test waits that long.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whether this build speaks TLS.
 pub const TLS: bool = cfg!(feature = "tls");
 
-/// The result of a test: what libtest-mimic takes.
+/// The result of a test, as libtest-mimic expects it.
 pub type Outcome = Result<(), libtest_mimic::Failed>;
 
-/// Polls until `holds` or the time is over. Returns whether it holds.
+/// Polls until the condition holds or the time is over. Returns whether it holds.
 pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + time;
     loop {

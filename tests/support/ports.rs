@@ -1,4 +1,4 @@
-//! Ports that belong to one test: held for an agent to listen on, refused, deaf, or reset at once.
+//! Ports that belong to one test: held for an agent to listen on, refused, full_backlog, or reset at once.
 
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with,
@@ -61,7 +61,7 @@ fn tcp_socket(addr: SocketAddr) -> rustix::io::Result<OwnedFd> {
 
 /// A port of 127.0.0.1 whose backlog is full: connecting neither succeeds nor fails.
 #[derive(Debug)]
-pub struct Deaf {
+pub struct FullBacklog {
     /// The port.
     pub port: u16,
     _listener: OwnedFd,
@@ -69,7 +69,7 @@ pub struct Deaf {
 }
 
 /// Opens a deaf port.
-pub fn deaf() -> Deaf {
+pub fn full_backlog() -> FullBacklog {
     let local = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
     let listener = tcp_socket(local).expect("a socket");
     bind(&listener, &local).expect("a free port");
@@ -85,7 +85,7 @@ pub fn deaf() -> Deaf {
         let _ = rustix::net::connect(&fd, &addr);
         filling.push(fd);
     }
-    Deaf {
+    FullBacklog {
         port: addr.port(),
         _listener: listener,
         _filling: filling,

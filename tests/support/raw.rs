@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::WAIT_LIMIT;
 use super::agent::Agent;
-use super::http::{self, Answer, End};
+use super::http::{self, End, Response};
 use super::observe::{Socket, sockets, until};
 use super::ports;
 
-impl Answer {
+impl Response {
     /// Holds what every answer owes: this status, and after its head a clean FIN.
     #[track_caller]
     pub fn assert_ended(&self, status: u16) {
@@ -84,18 +84,18 @@ pub fn get(path: &str) -> Vec<u8> {
 
 /// Requests a path as kubelet does, and reads to the end.
 #[track_caller]
-pub fn probe(agent: &Agent, path: &str) -> Answer {
+pub fn probe(agent: &Agent, path: &str) -> Response {
     exchange(agent.addr(), &get(path))
 }
 
 /// Sends bytes on a new connection and reads to its end.
 #[track_caller]
-pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Answer {
+pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Response {
     http::exchange(to, bytes, WAIT_LIMIT).expect("the port accepts")
 }
 
 /// Reads until the other side ends the connection.
-pub fn read_to_end(stream: &mut TcpStream) -> Answer {
+pub fn read_to_end(stream: &mut TcpStream) -> Response {
     http::read_to_end(stream, Instant::now(), WAIT_LIMIT)
 }
 

@@ -1,10 +1,10 @@
 //! Tests of the support itself: a fake app that does not misbehave as scripted proves nothing.
 
-use super::fake_app::{FakeApp, Step};
 use super::faults::{FINE, answer, send};
 use super::http::{End, get};
 use super::kubelet::{Kubelet, ProbeRequest};
-use super::ports::{deaf, reserve, resetting};
+use super::path_scripted_app::{PathScriptedApp, Step};
+use super::ports::{full_backlog, reserve, resetting};
 use super::trials::trial;
 use super::{Need, Outcome, WAIT_LIMIT, needs};
 use libtest_mimic::Trial;
@@ -15,16 +15,16 @@ use std::time::Duration;
 pub fn tests() -> Vec<Trial> {
     vec![
         trial(
-            "support::fake_app_runs_scripts_and_records_heads",
-            fake_app_runs_scripts,
+            "support::path_scripted_app_runs_scripts_and_records_heads",
+            path_scripted_app_runs_scripts,
         ),
         trial(
-            "support::fake_app_notices_a_client_that_closes",
-            fake_app_notices_a_client_that_closes,
+            "support::path_scripted_app_notices_a_client_that_closes",
+            path_scripted_app_notices_a_client_that_closes,
         ),
         trial(
-            "support::fake_app_ends_when_dropped",
-            fake_app_ends_when_dropped,
+            "support::path_scripted_app_ends_when_dropped",
+            path_scripted_app_ends_when_dropped,
         ),
         trial(
             "support::reserved_port_refuses_and_can_be_listened_on",
@@ -38,8 +38,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-fn fake_app_runs_scripts() -> Outcome {
-    let app = FakeApp::start();
+fn path_scripted_app_runs_scripts() -> Outcome {
+    let app = PathScriptedApp::start();
     app.on("/fine", answer(FINE));
     app.on(
         "/reset",
@@ -60,7 +60,7 @@ fn fake_app_runs_scripts() -> Outcome {
     let reset = get(app.addr(), "/reset", WAIT_LIMIT)?;
     assert_eq!((&reset.bytes[..], reset.end), (&b"HTTP"[..], End::Reset));
     assert_eq!(get(app.addr(), "/flood", WAIT_LIMIT)?.bytes.len(), 10_000);
-    let seen = app.seen_at("/fine");
+    let seen = app.requests_for("/fine");
     assert_eq!(seen.len(), 1);
     assert!(
         seen[0]
@@ -71,18 +71,18 @@ fn fake_app_runs_scripts() -> Outcome {
     Ok(())
 }
 
-fn fake_app_notices_a_client_that_closes() -> Outcome {
-    let app = FakeApp::start();
+fn path_scripted_app_notices_a_client_that_closes() -> Outcome {
+    let app = PathScriptedApp::start();
     app.on("/hold", vec![Step::Hold]);
     let held = get(app.addr(), "/hold", Duration::from_millis(100))?;
     assert_eq!(held.end, End::Open);
     assert!(app.wait_idle());
-    assert!(app.seen_at("/hold")[0].left_early);
+    assert!(app.requests_for("/hold")[0].is_aborted);
     Ok(())
 }
 
-fn fake_app_ends_when_dropped() -> Outcome {
-    let app = FakeApp::start();
+fn path_scripted_app_ends_when_dropped() -> Outcome {
+    let app = PathScriptedApp::start();
     app.on("/ended", answer("HTTP/1.1 299 Still here\r\n\r\n"));
     let addr = app.addr();
     drop(app);
@@ -104,7 +104,7 @@ fn reserved_port() -> Outcome {
 
 fn kubelet_driver_returns_verdicts() -> Outcome {
     let kubelet = Kubelet::get()?;
-    let app = FakeApp::start();
+    let app = PathScriptedApp::start();
     app.on("/fine", answer(FINE));
     app.on(
         "/cut",
@@ -115,19 +115,23 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
         answer("HTTP/1.1 302 Go\r\nLocation: http://localhost/\r\nContent-Length: 0\r\n\r\n"),
     );
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (dead, deaf, resetting) = (reserve(), deaf(), resetting(Duration::from_millis(200)));
+    let (dead, full_backlog, resetting) = (
+        reserve(),
+        full_backlog(),
+        resetting(Duration::from_millis(200)),
+    );
     for (request, verdict) in [
         (ProbeRequest::http(app.addr(), "/fine"), "success"),
         (ProbeRequest::http(app.addr(), "/none"), "failure-404"),
         (ProbeRequest::http(app.addr(), "/cut"), "failure-erred"),
         (ProbeRequest::http(app.addr(), "/away"), "warning"),
         (ProbeRequest::tcp(local(dead.port)), "failure"),
-        (ProbeRequest::tcp(local(deaf.port)), "failure"),
+        (ProbeRequest::tcp(local(full_backlog.port)), "failure"),
         (ProbeRequest::tcp(local(resetting.port)), "success"),
         (ProbeRequest::http(local(resetting.port), "/"), "failure"),
         (ProbeRequest::hook(app.addr(), "/none", 1), "success"),
         (
-            ProbeRequest::hook(local(deaf.port), "/", 1),
+            ProbeRequest::hook(local(full_backlog.port), "/", 1),
             "unknown-erred",
         ),
     ] {
@@ -138,11 +142,11 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
         );
     }
     assert_eq!(
-        app.seen_at("/cut").len(),
+        app.requests_for("/cut").len(),
         3,
         "kubelet tries three times when a body breaks"
     );
-    let head = app.seen_at("/fine").remove(0).head;
+    let head = app.requests_for("/fine").remove(0).head;
     let expected = format!(
         "GET /fine HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUser-Agent: kube-probe/1.37\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n",

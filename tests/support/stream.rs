@@ -1,4 +1,4 @@
-//! The server's end of a connection, in plaintext or TLS, with the endings that tests distinguish.
+//! The server's side of a connection, in plaintext or TLS, with each way to end it.
 
 use super::WAIT_LIMIT;
 use super::ports::reset;
@@ -8,26 +8,26 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What secures a port; nothing is plaintext.
-pub type Security = Option<Arc<ServerConfig>>;
+/// The TLS configuration of a port. None is plaintext.
+pub type ServerTls = Option<Arc<ServerConfig>>;
 
-/// A connection that was accepted.
+/// An accepted connection.
 #[derive(Debug)]
 pub enum ServerStream {
     /// Plaintext.
     Plain(TcpStream),
-    /// TLS, its handshake done.
+    /// TLS, after the handshake.
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl ServerStream {
-    /// Completes the handshake, if there is TLS.
+    /// Completes the handshake, if the port has TLS.
     ///
     /// # Errors
-    /// When the handshake fails; the client has received an alert.
-    pub fn open(tcp: TcpStream, security: &Security) -> Result<Self> {
+    /// If the handshake fails. The client has received an alert.
+    pub fn open(tcp: TcpStream, server_tls: &ServerTls) -> Result<Self> {
         tcp.set_nodelay(true)?;
-        let Some(config) = security else {
+        let Some(config) = server_tls else {
             return Ok(ServerStream::Plain(tcp));
         };
         tcp.set_read_timeout(Some(WAIT_LIMIT))?;
@@ -36,7 +36,7 @@ impl ServerStream {
         while stream.conn.is_handshaking() {
             let StreamOwned { conn, sock } = &mut *stream;
             if let Err(e) = conn.complete_io(sock) {
-                // The alert is lost in a reset where bytes of the client wait unread.
+                // Closing with unread bytes would send a reset, in which the alert is lost.
                 linger(sock);
                 return Err(e);
             }
@@ -44,7 +44,7 @@ impl ServerStream {
         Ok(ServerStream::Tls(stream))
     }
 
-    /// The connection below.
+    /// The TCP connection.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             ServerStream::Plain(tcp) => tcp,
@@ -52,7 +52,7 @@ impl ServerStream {
         }
     }
 
-    /// Says that nothing more comes: a close_notify where there is TLS, and a FIN.
+    /// Ends the server's bytes: close_notify in TLS, then a FIN.
     pub fn end(&mut self) {
         if let ServerStream::Tls(stream) = self {
             stream.conn.send_close_notify();
@@ -61,24 +61,23 @@ impl ServerStream {
         self.hang_up();
     }
 
-    /// A FIN and no close_notify.
+    /// Sends a FIN without close_notify.
     pub fn hang_up(&mut self) {
         let _ = self.tcp().shutdown(Shutdown::Write);
     }
 
-    /// A reset.
+    /// Resets the connection.
     pub fn reset(self) {
         reset(self.tcp());
     }
 
-    /// Sends bytes outside TLS, as a host between the peers could.
+    /// Sends bytes outside TLS, as a host between the peers can.
     pub fn write_below(&mut self, bytes: &[u8]) -> Result<()> {
         let mut tcp = self.tcp();
         tcp.write_all(bytes)
     }
 
-    /// Waits for the client to close, for so long at most, and discards what it sends. Returns
-    /// whether it closed.
+    /// Waits for the client to close and discards what it sends. Returns whether it closed in time.
     pub fn wait_for_close(&mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut ignored = [0; 4096];
@@ -96,8 +95,8 @@ impl ServerStream {
         }
     }
 
-    /// Waits on after a close_notify: who answers it with a FIN at once makes Go's client, which is
-    /// about to close, take that for the end of a body.
+    /// Waits for the client's FIN after its close_notify. A FIN from this side at once would look to Go's client, which
+    /// is about to close, like the end of a body.
     fn is_closed_below(&self, end: Instant) -> bool {
         let mut ignored = [0; 4096];
         loop {
@@ -115,7 +114,7 @@ impl ServerStream {
     }
 }
 
-/// Whether an error means only that nothing came in time.
+/// Whether the error is a timeout or an interruption.
 pub fn is_wait(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -123,7 +122,7 @@ pub fn is_wait(error: &Error) -> bool {
     )
 }
 
-/// Sends the FIN and reads what is still coming.
+/// Sends a FIN and reads to the client's.
 fn linger(tcp: &mut TcpStream) {
     let _ = tcp.shutdown(Shutdown::Write);
     let _ = tcp.set_read_timeout(Some(Duration::from_secs(2)));

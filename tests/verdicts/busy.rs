@@ -1,10 +1,10 @@
 //! A prober that holds a slot until its client leaves, and the memory of an agent whose slots are all held.
 
 use super::fixture::Fixture;
-use crate::support::fake_app::Step;
-use crate::support::faults::http1::FaultApp;
+use crate::support::faults::http1::Http1FaultApps;
 use crate::support::faults::{FaultCase, redirect};
 use crate::support::http::request;
+use crate::support::path_scripted_app::Step;
 use probelet::limits;
 use std::io::Write;
 use std::net::TcpStream;
@@ -21,8 +21,8 @@ fn held_path() -> String {
 }
 
 /// Sets the app's scripts; returns the probers, each with its path.
-pub fn serve(fault_app: &FaultApp) -> [(String, String); PROBERS] {
-    let app = &fault_app.app;
+pub fn serve(fault_apps: &Http1FaultApps) -> [(String, String); PROBERS] {
+    let app = &fault_apps.app;
     let halfway = held_path().replace('b', "a");
     let user = "u".repeat(limits::LOCATION_BYTES - 100);
     let named = format!("//{user}@127.0.0.1:{}/busy-user", app.port());
@@ -32,15 +32,15 @@ pub fn serve(fault_app: &FaultApp) -> [(String, String); PROBERS] {
     app.on(&held_path(), vec![Step::Hold]);
     let case = FaultCase {
         seconds: 60,
-        ..fault_app.case("busy")
+        ..fault_apps.case("busy")
     };
     [PROBE, HOOK].map(|path| (path.to_owned(), case.prober()))
 }
 
 /// The anonymous memory of each agent, in KiB, with every slot holding the most it may: a head of 15 KiB, and long
 /// redirects after it that keep a long name.
-pub fn memory(fixture: &Fixture, fault_app: &FaultApp) -> Result<Vec<u64>, String> {
-    let app = &fault_app.app;
+pub fn memory(fixture: &Fixture, fault_apps: &Http1FaultApps) -> Result<Vec<u64>, String> {
+    let app = &fault_apps.app;
     let mut held = Vec::new();
     for agent in &fixture.agents {
         for (path, count) in [(PROBE, limits::PROBE_SLOTS), (HOOK, limits::HOOK_SLOTS)] {
@@ -52,8 +52,8 @@ pub fn memory(fixture: &Fixture, fault_app: &FaultApp) -> Result<Vec<u64>, Strin
             }
         }
     }
-    if !app.wait_seen(&held_path(), held.len()) {
-        let busy = app.seen_at(&held_path()).len();
+    if !app.wait_for_requests(&held_path(), held.len()) {
+        let busy = app.requests_for(&held_path()).len();
         return Err(format!("{busy} slots of {} probe", held.len()));
     }
     let resident = fixture.agents.iter().map(|agent| agent.memory("Anonymous"));

@@ -3,9 +3,9 @@
 use super::busy;
 use super::fixture::Fixture;
 use crate::support::agent::{Agent, is_emulated};
-use crate::support::faults::http1::FaultApp;
+use crate::support::faults::http1::Http1FaultApps;
 use crate::support::faults::{Expected, FaultCase};
-use crate::support::http::{Answer, End};
+use crate::support::http::{End, Response};
 use crate::support::{Outcome, TLS};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -49,7 +49,7 @@ fn check_code(agent: &Agent, case: &FaultCase) -> Result<(), String> {
 }
 
 /// Whether a client has to wait for a body. 204 and 304 have none whatever the fields are.
-fn announces_body(answer: &Answer) -> bool {
+fn announces_body(answer: &Response) -> bool {
     let bodiless = matches!(answer.code(), Some(204 | 304));
     !bodiless && answer.field("content-length") != Some("0")
 }
@@ -101,7 +101,7 @@ const TLS_KIB: u64 = if TLS { 64 } else { 0 };
 /// After a round an agent has no more memory than with every slot at its largest.
 fn check_busy_memory(
     fixture: &Fixture,
-    app: &FaultApp,
+    app: &Http1FaultApps,
     round: impl Fn() -> Vec<String>,
 ) -> Result<Vec<String>, String> {
     let marks = busy::memory(fixture, app)?;

@@ -1,10 +1,10 @@
 //! One thread serves all: an app that sends more than can be read must not delay the other probes.
 
 use crate::support::agent::Setup;
-use crate::support::fake_app::{FakeApp, Step};
+use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp};
 use crate::support::faults::{FINE, answer, send};
 use crate::support::frames::{self, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame};
-use crate::support::scripted::{Action, Scripted};
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::{Outcome, WAIT_LIMIT, http, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const FLOODS: usize = 20;
 /// probe that comes while all are under way is answered before most; served one after the other, the
 /// last begins when the others have ended.
 pub fn a_flood_does_not_delay_other_probes() -> Outcome {
-    let app = FakeApp::start();
+    let app = PathScriptedApp::start();
     app.on("/fine", answer(FINE));
     let endless = Step::Flood(vec![b'x'; 64 * 1024], u64::MAX);
     app.on("/flood", vec![send("HTTP/1.1 200 OK\r\nX: "), endless]);
@@ -35,7 +35,10 @@ pub fn a_flood_does_not_delay_other_probes() -> Outcome {
                 assert_eq!(answer.expect("an answer").code(), Some(502));
             });
         }
-        assert!(app.wait_seen("/flood", FLOODS), "not all floods begin");
+        assert!(
+            app.wait_for_requests("/flood", FLOODS),
+            "not all floods begin"
+        );
         let fine = agent.get("/app-health/fine/livez")?;
         let ended = ended.load(Ordering::SeqCst);
         assert_eq!(fine.code(), Some(200));
@@ -74,13 +77,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// They come after the head, when there is nothing left but to read the body's end.
 pub fn long_trailers_do_not_delay_other_probes() -> Outcome {
-    let fine = FakeApp::start();
-    fine.otherwise(answer(FINE));
+    let fine = PathScriptedApp::start();
+    fine.set_default(answer(FINE));
     let ok = frames::headers(0, &frames::head("200", &[]));
     let parts = [frames::greeting(), ok, huffman_trailers()].concat();
     let hold = Action::Step(Step::Hold);
     let script = vec![Action::Request, Action::Step(Step::Send(parts)), hold];
-    let app = Scripted::start(None, vec![script]);
+    let app = ConnectionScriptedApp::start(None, vec![script]);
     let table = format!(
         r#"{{"/app-health/fine/livez":{{"httpGet":{{"port":{}}},"timeoutSeconds":{}}},
             "/app-health/long/livez":{{"httpGet":{{"port":{},"protocol":"HTTP2"}},"timeoutSeconds":60}}}}"#,

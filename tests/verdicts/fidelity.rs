@@ -2,9 +2,9 @@
 
 use crate::support::Outcome;
 use crate::support::agent::Setup;
-use crate::support::fake_app::FakeApp;
 use crate::support::faults::{FINE, answer, redirect};
 use crate::support::kubelet::{Kubelet, ProbeRequest};
+use crate::support::path_scripted_app::PathScriptedApp;
 use probelet::limits;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -96,8 +96,8 @@ impl Case {
 /// Probes the app directly and through an agent, case by case, and compares the requests that arrived.
 fn compare(cases: &[Case]) -> Outcome {
     let kubelet = Kubelet::get()?;
-    let app = FakeApp::start();
-    app.otherwise(answer(FINE));
+    let app = PathScriptedApp::start();
+    app.set_default(answer(FINE));
     for (path, location) in CHAIN {
         app.on(
             path,
@@ -147,8 +147,8 @@ fn compare(cases: &[Case]) -> Outcome {
     Ok(())
 }
 
-fn heads(app: &FakeApp) -> Vec<String> {
-    let seen = app.take_seen().into_iter();
+fn heads(app: &PathScriptedApp) -> Vec<String> {
+    let seen = app.take_requests().into_iter();
     seen.map(|seen| seen.head.escape_ascii().to_string())
         .collect()
 }

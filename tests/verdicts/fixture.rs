@@ -4,7 +4,7 @@ use super::busy;
 use super::family::AddCases;
 use crate::support::agent::{Agent, Setup};
 use crate::support::faults::{Catalogue, FaultCase};
-use crate::support::pass::{Kind, Pass, lock};
+use crate::support::permit::{Kind, TrialPermit, lock};
 use crate::support::ports::reserve;
 use probelet::limits;
 use std::collections::{HashMap, HashSet};
@@ -94,7 +94,7 @@ impl Fixture {
 
     fn run_entry<T>(&self, entry: &Entry, check: impl FnOnce(&Agent, &FaultCase) -> T) -> T {
         let _turn = lock(&entry.turn);
-        let _pass = Pass::enter(Kind::of_case(entry.case.is_heavy));
+        let _permit = TrialPermit::enter(Kind::of_case(entry.case.is_heavy));
         let result = check(&self.agents[entry.agent], &entry.case);
         entry.has_run.store(true, Ordering::SeqCst);
         result
@@ -110,7 +110,7 @@ impl Fixture {
         entries.sort_by_key(|entry| (entry.case.is_heavy, !entry.case.waits()));
         let (next, found) = (Mutex::new(entries.into_iter()), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
-            for _ in 0..Pass::LIGHT {
+            for _ in 0..TrialPermit::LIGHT {
                 scope.spawn(|| {
                     loop {
                         let entry = lock(&next).next();

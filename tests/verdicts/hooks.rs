@@ -1,12 +1,12 @@
 //! Lifecycle hooks: kubelet ignores the status, fails on transport errors, and sets no deadline.
 
 use crate::support::agent::{Agent, Setup};
-use crate::support::fake_app::{FakeApp, Step};
-use crate::support::faults::http1::FaultApp;
+use crate::support::faults::http1::Http1FaultApps;
 use crate::support::faults::{Catalogue, FINE, FaultCase, answer, send};
 use crate::support::http::{End, request};
 use crate::support::kubelet::{Kubelet, ProbeRequest};
-use crate::support::pass::lock;
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
+use crate::support::permit::lock;
 use crate::support::{Need, Outcome, WAIT_LIMIT, needs, within};
 use libtest_mimic::Trial;
 use std::io::Write;
@@ -94,7 +94,7 @@ pub fn agreement_trials(alpn: Option<&'static [&'static str]>) -> Vec<Trial> {
 
 /// An app, and an agent whose hooks are the cases.
 struct Hooks {
-    app: FaultApp,
+    app: Http1FaultApps,
     cases: Vec<FaultCase>,
     agent: Agent,
     descriptors: usize,
@@ -102,7 +102,7 @@ struct Hooks {
 
 impl Hooks {
     fn open(alpn: Option<&[&str]>) -> Result<Self, String> {
-        let app = FaultApp::open(alpn);
+        let app = Http1FaultApps::open(alpn);
         let mut cases = app.cases(1);
         app.serve(&cases);
         cases.retain(|case| CASES.contains(&case.name.as_str()));
@@ -149,7 +149,7 @@ impl Hooks {
 /// If an app answers an HTTPS hook in plain HTTP, the hook is sent again in plain HTTP, without the credentials.
 pub fn fall_back_to_http() -> Outcome {
     let kubelet = Kubelet::get()?;
-    let app = FakeApp::start();
+    let app = PathScriptedApp::start();
     app.on("/drain", answer(FINE));
     let login = ("Authorization", "Basic dXNlcjp3b3Jk");
     let stop = ("X-Stop", "now");
@@ -173,10 +173,10 @@ pub fn fall_back_to_http() -> Outcome {
         ..ProbeRequest::hook(agent.addr(), &path("web"), 10)
     };
     for request in [direct, through] {
-        app.take_seen();
+        app.take_requests();
         let verdict = kubelet.verdict(&request)?;
         assert_eq!(verdict.to_string(), "success", "{verdict:?}");
-        let seen = app.seen_at("/drain");
+        let seen = app.requests_for("/drain");
         assert_eq!(seen.len(), 1, "{request:?}");
         let head = String::from_utf8_lossy(&seen[0].head).to_lowercase();
         assert!(head.contains("x-stop: now"), "{head}");
@@ -186,8 +186,8 @@ pub fn fall_back_to_http() -> Outcome {
 }
 
 /// An app with this script and an agent whose hook it is; `timeoutSeconds` is 1.
-fn with_script(script: Vec<Step>) -> Result<(FaultApp, Agent), String> {
-    let app = FaultApp::open(None);
+fn with_script(script: Vec<Step>) -> Result<(Http1FaultApps, Agent), String> {
+    let app = Http1FaultApps::open(None);
     let case = FaultCase {
         script,
         ..app.case("fine")
@@ -200,35 +200,35 @@ fn with_script(script: Vec<Step>) -> Result<(FaultApp, Agent), String> {
 /// A drain of several seconds is normal, whatever `timeoutSeconds` is.
 pub fn outlasts_its_timeout() -> Outcome {
     let slow = vec![Step::Pause(Duration::from_secs(3)), send(FINE)];
-    let (fault_app, agent) = with_script(slow)?;
+    let (fault_apps, agent) = with_script(slow)?;
     let verdict = Kubelet::get()?.verdict(&ProbeRequest::hook(agent.addr(), &path("fine"), 30))?;
     assert_eq!(verdict.to_string(), "success", "{verdict:?}");
-    assert!(!fault_app.app.seen_at("/fine")[0].left_early);
+    assert!(!fault_apps.app.requests_for("/fine")[0].is_aborted);
     let verdict = Kubelet::get()?.verdict(&ProbeRequest::hook(agent.addr(), &path("fine"), 1))?;
     assert_eq!(
         verdict.result, "unknown",
         "kubelet was to leave: {verdict:?}"
     );
     assert!(
-        fault_app.app.wait_idle(),
+        fault_apps.app.wait_idle(),
         "the app's connection outlives kubelet's"
     );
-    assert!(fault_app.app.seen_at("/fine")[1].left_early);
+    assert!(fault_apps.app.requests_for("/fine")[1].is_aborted);
     Ok(())
 }
 
 /// A hook holds its slot and the app's connection no longer than its client does.
 pub fn ends_with_its_client() -> Outcome {
-    let (fault_app, agent) = with_script(vec![Step::Hold])?;
+    let (fault_apps, agent) = with_script(vec![Step::Hold])?;
     let descriptors = agent.descriptors();
     let mut client = TcpStream::connect(agent.addr())?;
     client.write_all(&request("127.0.0.1", &path("fine")))?;
     assert!(
-        fault_app.app.wait_seen("/fine", 1),
+        fault_apps.app.wait_for_requests("/fine", 1),
         "the hook does not reach the app"
     );
     drop(client);
-    let left = || fault_app.app.seen_at("/fine")[0].left_early;
+    let left = || fault_apps.app.requests_for("/fine")[0].is_aborted;
     assert!(
         within(WAIT_LIMIT, left),
         "the app does not see that the client left"

@@ -4,9 +4,9 @@
 use super::fixture::MARGIN_MS;
 use crate::support::Outcome;
 use crate::support::agent::{Agent, Setup};
-use crate::support::fake_app::{FakeApp, Step};
 use crate::support::faults::{FINE, answer};
 use crate::support::kubelet::{Kubelet, ProbeRequest};
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -28,7 +28,7 @@ const BYTES: &[u8] = b"\0\t\n\r 05:;x/%?#@+-\x7f\xff";
 /// kubelet's verdict is the same with the agent as without.
 pub fn agree() -> Outcome {
     let kubelet = Kubelet::get()?;
-    let app = FakeApp::start();
+    let app = PathScriptedApp::start();
     app.on("/fine", answer(FINE));
     let entry = |n| {
         let get = format!(r#"{{"path":"/{n}","port":{}}}"#, app.port());
@@ -105,7 +105,7 @@ fn mutations(bytes: &[u8]) -> Vec<Vec<u8>> {
 /// kubelet's verdict of the app, when the agent does not change it.
 fn check(
     kubelet: &Kubelet,
-    app: &FakeApp,
+    app: &PathScriptedApp,
     agent: &Agent,
     n: usize,
     bytes: &[u8],

@@ -2,7 +2,7 @@
 
 use crate::support::TLS;
 use crate::support::faults::{Catalogue, Expected, FaultCase, GrpcMode, Target};
-use crate::support::peers::{Ported, Process, folder, go, python};
+use crate::support::peers::{PeerProcess, Process, folder, go, python};
 use crate::support::ports::{Reserved, reserve};
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ type Ports = Box<dyn Fn(&str) -> u16>;
 /// Starts a peer on a folder of certificates; returns what its ports are, all 0 when cases are only listed.
 fn start(
     catalogue: &mut Catalogue,
-    start: impl FnOnce(&Path) -> Result<Ported, String>,
+    start: impl FnOnce(&Path) -> Result<PeerProcess, String>,
 ) -> Result<Ports, String> {
     let mut peer = None;
     catalogue.host(|| {

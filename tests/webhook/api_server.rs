@@ -57,8 +57,8 @@ impl FakeApiServer {
     /// Starts a server of this minor version.
     pub fn start(minor: &'static str) -> FakeApiServer {
         let authority = Authority::new("cluster CA");
-        let security = authority.sign("127.0.0.1").security(&["http/1.1"], None);
-        let security = security.expect("TLS");
+        let server_tls = authority.sign("127.0.0.1").server_tls(&["http/1.1"], None);
+        let server_tls = server_tls.expect("TLS");
         let folder = Folder::new();
         folder.file("ca.crt", &authority.pem());
         folder.file("token", "a-token\n");
@@ -80,7 +80,7 @@ impl FakeApiServer {
         std::thread::spawn(move || {
             for tcp in listener.incoming().map_while(Result::ok) {
                 // A failed connection is the webhook's to retry.
-                let _ = serve(tcp, &security, &shared);
+                let _ = serve(tcp, &server_tls, &shared);
             }
         });
         FakeApiServer {

@@ -4,7 +4,7 @@ pub use super::requests::{assert_injected, get, head, padded, pod, post, review_
 use crate::support::WAIT_LIMIT;
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{injector, words};
-use crate::support::http::{Answer, End};
+use crate::support::http::{End, Response};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::prometheus::Page;
 use crate::support::within;
@@ -177,7 +177,7 @@ impl Webhook {
     }
 
     /// Sends one request on a new connection, and returns the response.
-    pub fn send(&self, request: &[u8]) -> Answer {
+    pub fn send(&self, request: &[u8]) -> Response {
         let mut client = self.client();
         client.send(request);
         client.response()
@@ -299,11 +299,11 @@ impl Client {
     }
 
     /// Reads the next response; an incomplete one if the connection ends.
-    pub fn response(&mut self) -> Answer {
+    pub fn response(&mut self) -> Response {
         let began = Instant::now();
         let mut end = End::Open;
         loop {
-            let response = Answer {
+            let response = Response {
                 bytes: self.received.clone(),
                 end,
                 took: began.elapsed(),
@@ -318,7 +318,7 @@ impl Client {
                     let head = response.head().expect("a head").len() + 4;
                     let rest = self.received.split_off(head + length);
                     let bytes = std::mem::replace(&mut self.received, rest);
-                    return Answer { bytes, ..response };
+                    return Response { bytes, ..response };
                 }
                 _ if end != End::Open => return response,
                 _ => end = self.read(),
@@ -340,7 +340,7 @@ impl Client {
 
     /// Reads the end of the connection, before which nothing may arrive.
     #[track_caller]
-    pub fn ended(&mut self) -> End {
+    pub fn read_end(&mut self) -> End {
         let end = self.read();
         assert_eq!(String::from_utf8_lossy(&self.received), "");
         end

@@ -2,7 +2,7 @@
 
 use super::fixture::{NAME, Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
 use crate::support::certs::{Authority, Folder};
-use crate::support::command::{command, ended, injector};
+use crate::support::command::{command, injector, run_to_end};
 use crate::support::trials::trials;
 use crate::support::{WAIT_LIMIT, within};
 use libtest_mimic::Trial;
@@ -100,7 +100,7 @@ fn a_key_file_without_a_key_is_an_error_at_start() {
     fs::write(&key, "nothing").expect("written");
     let mut command = command(&injector(), &["serve"]);
     command.arg("--cert").arg(cert).arg("--key").arg(&key);
-    let ended = ended(command);
+    let ended = run_to_end(command);
     assert_eq!(ended.status.code(), Some(1));
     let expected = format!("probelet-inject: {}: has no private key", key.display());
     assert!(ended.stderr.starts_with(&expected), "{ended:?}");

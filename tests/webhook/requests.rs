@@ -1,7 +1,7 @@
 //! Requests as the API server sends them, and checks of their responses.
 
 use super::fixture::NAME;
-use crate::support::http::Answer;
+use crate::support::http::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ pub fn padded(name: &str, bytes: usize) -> Vec<u8> {
 
 /// The `response` of an answered review, with its `patch` decoded.
 #[track_caller]
-pub fn reviewed(answer: &Answer) -> Value {
+pub fn reviewed(answer: &Response) -> Value {
     assert_eq!(answer.code(), Some(200), "{answer:?}");
     assert_eq!(answer.field("content-type"), Some("application/json"));
     let mut review: Value = serde_json::from_slice(answer.body()).expect("JSON");
@@ -78,7 +78,7 @@ pub fn reviewed(answer: &Answer) -> Value {
 
 /// Checks that this pod is injected.
 #[track_caller]
-pub fn assert_injected(answer: &Answer, name: &str) {
+pub fn assert_injected(answer: &Response, name: &str) {
     let response = reviewed(answer);
     assert_eq!(response["uid"], format!("uid-{name}"));
     let patch = response["patch"].to_string();

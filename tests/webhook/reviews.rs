@@ -60,7 +60,7 @@ fn a_connection_serves_reviews_in_turn() {
     assert!((webhook.metric("reviews_total", &[("outcome", "patched")]) - 3.0).abs() < 0.5);
     client.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(client.response().field("connection"), Some("close"));
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
 }
 
 fn pipelined_requests_are_answered_in_order() {
@@ -99,7 +99,7 @@ fn chunked_bodies_and_expect_continue_are_supported() {
             .as_bytes(),
     );
     assert_eq!(client.response().code(), Some(400));
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
 }
 
 fn health_and_metrics_are_served() {
@@ -210,7 +210,7 @@ fn an_invalid_request_gets_its_status_code() {
         if code == 405 {
             assert_eq!(answer.field("allow"), Some("POST"));
         } else {
-            assert_eq!(client.ended(), End::Fin, "{request:.60}");
+            assert_eq!(client.read_end(), End::Fin, "{request:.60}");
         }
     }
 }
@@ -230,7 +230,7 @@ fn a_body_that_is_too_large_is_rejected_unread() {
     assert_eq!(answer.code(), Some(413), "{answer:?}");
     let expected = b"the body has more than 3 MiB: send the review of a smaller object\n";
     assert_eq!(answer.body(), expected);
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
 }
 
 fn garbage_after_a_review_does_not_affect_its_response() {
@@ -245,7 +245,7 @@ fn garbage_after_a_review_does_not_affect_its_response() {
     );
     assert_injected(&client.response(), "a");
     assert_eq!(client.response().code(), Some(400));
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
 }
 
 fn a_client_that_closes_its_side_gets_its_response() {
@@ -264,7 +264,7 @@ fn a_client_that_closes_its_side_gets_its_response() {
         .shutdown(std::net::Shutdown::Write)
         .expect("shut");
     assert_injected(&client.response(), "a");
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
 }
 
 fn a_plaintext_request_gets_a_text_that_names_tls() {

@@ -3,7 +3,7 @@
 use super::api_server::{Action, FakeApiServer, Override, SECRETS, WEBHOOK};
 use super::fixture::{Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
 use crate::support::certs::{Authority, Folder};
-use crate::support::command::{command, ended, injector};
+use crate::support::command::{command, injector, run_to_end};
 use crate::support::trials::trials;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -268,7 +268,7 @@ fn a_certificate_of_another_ca_is_replaced() {
 fn self_signed_without_an_api_server_is_an_error() {
     let mut command = command(&injector(), &["serve"]);
     command.args(FLAGS);
-    let ended = ended(command);
+    let ended = run_to_end(command);
     assert_eq!(ended.status.code(), Some(1));
     let expected = "--self-signed needs an API server";
     assert!(ended.stderr.contains(expected), "{ended:?}");

@@ -25,12 +25,12 @@ fn a_request_in_flight_is_answered_before_exit() {
         webhook.wait_metric("reviews_in_flight", 1.0);
         webhook.signal(signal);
         webhook.wait_log("msg=stopping");
-        assert_ne!(idle.ended(), End::Open);
+        assert_ne!(idle.read_end(), End::Open);
         busy.send(two);
         let answer = busy.response();
         assert_injected(&answer, "a");
         assert_eq!(answer.field("connection"), Some("close"));
-        assert_eq!(busy.ended(), End::Fin);
+        assert_eq!(busy.read_end(), End::Fin);
         assert_eq!(webhook.wait_exit().code(), Some(0));
         webhook.wait_log("level=info msg=stopped open_connections=0");
     }

@@ -75,7 +75,7 @@ fn a_head_has_a_deadline_that_no_byte_extends() {
     let took = trickle(&tcp, &request, |byte| client.send(&[byte]));
     assert_took(took, limit);
     assert_eq!(client.response().code(), Some(408));
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
     webhook.wait_log("level=warn msg=\"request failed\" status=408 error=\"the request head ");
 }
 
@@ -89,7 +89,7 @@ fn a_body_has_a_deadline_that_no_byte_extends() {
     let took = trickle(&tcp, &body, |byte| client.send(&[byte]));
     assert_took(took, limit);
     assert_eq!(client.response().code(), Some(408));
-    assert_eq!(client.ended(), End::Fin);
+    assert_eq!(client.read_end(), End::Fin);
 }
 
 fn a_client_that_closes_within_a_body_frees_its_memory() {

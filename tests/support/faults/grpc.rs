@@ -2,8 +2,8 @@
 
 use super::{Catalogue, Expected, FaultCase, GrpcMode, Step, Target};
 use crate::support::TLS;
+use crate::support::connection_scripted_app::{Action, ConnectionScript, send};
 use crate::support::frames::{self, END_STREAM, data, frame, goaway, greeting, head, headers, rst};
-use crate::support::scripted::{Action, ConnectionScript, send};
 
 /// Adds all cases of this build.
 pub fn add_to(catalogue: &mut Catalogue) {

@@ -7,10 +7,10 @@ mod statuses;
 mod timing;
 
 use super::{
-    Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target, answer, redirect, security, send,
+    Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target, answer, redirect, send, server_tls,
 };
-use crate::support::fake_app::{FakeApp, Script};
-use crate::support::ports::{Deaf, Reserved, Resetting, deaf, reserve, resetting};
+use crate::support::path_scripted_app::{PathScriptedApp, Script};
+use crate::support::ports::{FullBacklog, Reserved, Resetting, full_backlog, reserve, resetting};
 use std::time::Duration;
 
 /// The ports that the cases name.
@@ -25,7 +25,7 @@ pub struct Ports {
     /// Refuses.
     refusing: u16,
     /// Neither accepts nor refuses.
-    deaf: u16,
+    full_backlog: u16,
     /// Resets a moment after accepting.
     resetting: u16,
     /// Resets at the moment of accepting.
@@ -36,15 +36,15 @@ pub struct Ports {
 
 /// The apps and sockets that these ports belong to.
 #[derive(Debug)]
-pub struct FaultApp {
+pub struct Http1FaultApps {
     /// Plays the scripts.
-    pub app: FakeApp,
+    pub app: PathScriptedApp,
     /// Whether it speaks TLS.
     pub is_secure: bool,
-    other: FakeApp,
-    across: FakeApp,
+    other: PathScriptedApp,
+    across: PathScriptedApp,
     refusing: Reserved,
-    deaf: Deaf,
+    full_backlog: FullBacklog,
     resetting: Resetting,
     resetting_at_once: Resetting,
 }
@@ -54,12 +54,12 @@ impl Catalogue {
     /// probes the first case.
     pub fn add_http1(&mut self, alpn: Option<&[&str]>, status_port: u16) {
         let is_secure = alpn.is_some();
-        let app = (!self.is_listing()).then(|| FaultApp::open(alpn));
+        let app = (!self.is_listing()).then(|| Http1FaultApps::open(alpn));
         let ports = Ports {
             is_secure,
             ..Ports::default()
         };
-        let ports = app.as_ref().map_or(ports, FaultApp::ports);
+        let ports = app.as_ref().map_or(ports, Http1FaultApps::ports);
         let mut cases = ports.cases(status_port);
         cases.sort_by_key(|case| case.name != STATUS_PORT_CASE);
         if let Some(app) = &app {
@@ -73,17 +73,17 @@ impl Catalogue {
 /// The case whose agent's own status port is where a redirect leads.
 const STATUS_PORT_CASE: &str = "redirect-to-status-port";
 
-impl FaultApp {
+impl Http1FaultApps {
     /// Opens all ports, with TLS where protocols for ALPN are given.
     pub fn open(alpn: Option<&[&str]>) -> Self {
         let across: Option<&[&str]> = if alpn.is_some() { None } else { Some(&[]) };
         let (app, other) = (
-            FakeApp::secure(security(alpn)),
-            FakeApp::secure(security(alpn)),
+            PathScriptedApp::start_tls(server_tls(alpn)),
+            PathScriptedApp::start_tls(server_tls(alpn)),
         );
-        let across = FakeApp::secure(security(across));
+        let across = PathScriptedApp::start_tls(server_tls(across));
         for other in [&other, &across] {
-            other.otherwise(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"));
+            other.set_default(answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"));
         }
         Self {
             app,
@@ -91,7 +91,7 @@ impl FaultApp {
             other,
             across,
             refusing: reserve(),
-            deaf: deaf(),
+            full_backlog: full_backlog(),
             resetting: resetting(Duration::from_millis(200)),
             resetting_at_once: resetting(Duration::ZERO),
         }
@@ -114,7 +114,7 @@ impl FaultApp {
             other: self.other.port(),
             across: self.across.port(),
             refusing: self.refusing.port,
-            deaf: self.deaf.port,
+            full_backlog: self.full_backlog.port,
             resetting: self.resetting.port,
             resetting_at_once: self.resetting_at_once.port,
             is_secure: self.is_secure,
@@ -160,7 +160,7 @@ impl Ports {
 
     fn connections(&self, cases: &mut HttpCases) {
         cases.add_target("http-refused", self.target(self.refusing), 502);
-        cases.add_target("http-backlog-full", self.target(self.deaf), 504);
+        cases.add_target("http-backlog-full", self.target(self.full_backlog), 504);
         cases.add_target("http-reset-after-accept", self.target(self.resetting), 502);
         cases.add_target(
             "http-reset-at-once",
@@ -172,7 +172,7 @@ impl Ports {
         }
         cases.add_target("tcp-live", Target::Tcp(self.other), 200);
         cases.add_target("tcp-refused", Target::Tcp(self.refusing), 502);
-        cases.add_target("tcp-backlog-full", Target::Tcp(self.deaf), 504);
+        cases.add_target("tcp-backlog-full", Target::Tcp(self.full_backlog), 504);
         cases.add_target("tcp-reset-after-accept", Target::Tcp(self.resetting), 200);
         cases.add_target(
             "tcp-reset-at-once",

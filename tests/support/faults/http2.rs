@@ -5,11 +5,11 @@ mod breaks;
 mod heads;
 
 use super::{Catalogue, ENDLESS, Expected, FaultCase, Step, Target};
+use crate::support::connection_scripted_app::{Action, ConnectionScript, send};
 use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, goaway, greeting, head,
     headers, rst,
 };
-use crate::support::scripted::{Action, ConnectionScript, send};
 use std::time::Duration;
 
 /// Adds all cases, over TLS or not.

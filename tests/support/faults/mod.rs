@@ -7,9 +7,9 @@ pub mod http2;
 pub mod tls;
 
 use super::certs::Identity;
-use super::fake_app::{FakeApp, Script, Step};
-use super::scripted::{ConnectionScript, Scripted};
-use super::stream::Security;
+use super::connection_scripted_app::{ConnectionScript, ConnectionScriptedApp};
+use super::path_scripted_app::{PathScriptedApp, Script, Step};
+use super::stream::ServerTls;
 use std::any::Any;
 use std::sync::LazyLock;
 
@@ -134,7 +134,7 @@ pub struct Catalogue {
     /// The apps, which end when they are dropped; none when cases are only listed.
     apps: Option<Vec<Box<dyn Any + Send + Sync>>>,
     /// The app of the cases of HTTP/1.1.
-    pub http1: Option<http1::FaultApp>,
+    pub http1: Option<http1::Http1FaultApps>,
 }
 
 impl Catalogue {
@@ -180,7 +180,7 @@ impl Catalogue {
     /// Starts an app that scripts these scripts, in plaintext or with this ALPN in TLS; returns its port.
     fn scripted(&mut self, alpn: Option<&[&str]>, scripts: Vec<ConnectionScript>) -> u16 {
         let start = || {
-            let app = Scripted::start(security(alpn), scripts);
+            let app = ConnectionScriptedApp::start(server_tls(alpn), scripts);
             let port = app.port();
             Ok((app, port))
         };
@@ -190,8 +190,8 @@ impl Catalogue {
     /// Starts an app that answers every request so, in plaintext or with this ALPN in TLS; returns its port.
     fn answering(&mut self, alpn: Option<&[&str]>, script: Script) -> u16 {
         let start = || {
-            let app = FakeApp::secure(security(alpn));
-            app.otherwise(script);
+            let app = PathScriptedApp::start_tls(server_tls(alpn));
+            app.set_default(script);
             let port = app.port();
             Ok((app, port))
         };
@@ -205,9 +205,9 @@ impl Catalogue {
 }
 
 /// TLS with a certificate that all fault apps share.
-fn security(alpn: Option<&[&str]>) -> Security {
+fn server_tls(alpn: Option<&[&str]>) -> ServerTls {
     static IDENTITY: LazyLock<Identity> = LazyLock::new(Identity::self_signed);
-    alpn.and_then(|alpn| IDENTITY.security(alpn, None))
+    alpn.and_then(|alpn| IDENTITY.server_tls(alpn, None))
 }
 
 /// A healthy answer.

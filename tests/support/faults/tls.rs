@@ -2,8 +2,8 @@
 //! Every app is probed over HTTPS.
 
 use super::{Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target};
+use crate::support::connection_scripted_app::{Action, ConnectionScript, send};
 use crate::support::frames;
-use crate::support::scripted::{Action, ConnectionScript, send};
 use std::time::Duration;
 
 /// A record of TLS in plaintext.

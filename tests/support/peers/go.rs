@@ -1,6 +1,6 @@
 //! An app on Go's net/http, built from `tests/kubelet/app`.
 
-use super::Ported;
+use super::PeerProcess;
 use crate::support::kubelet::build;
 use std::path::Path;
 use std::process::Command;
@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 ///
 /// # Errors
 /// When it cannot be built or started.
-pub fn start(folder: &Path) -> Result<Ported, String> {
+pub fn start(folder: &Path) -> Result<PeerProcess, String> {
     static BUILT: OnceLock<Result<std::path::PathBuf, String>> = OnceLock::new();
     let binary = BUILT.get_or_init(|| build("./app", "go-app")).clone()?;
-    Ported::start(Command::new(binary).arg(folder))
+    PeerProcess::start(Command::new(binary).arg(folder))
 }

@@ -49,12 +49,12 @@ impl Process {
 
 /// A program that prints its ports as one line of JSON and serves until its standard input ends.
 #[derive(Debug)]
-pub struct Ported {
+pub struct PeerProcess {
     _process: Process,
     ports: HashMap<String, u16>,
 }
 
-impl Ported {
+impl PeerProcess {
     /// Starts it and waits for its ports.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Servers in Python, run by the interpreter that `PROBELET_TEST_PYTHON` names: it has
 //! grpcio-health-checking and h2.
 
-use super::Ported;
+use super::PeerProcess;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,8 +12,8 @@ pub const PYTHON: &str = "PROBELET_TEST_PYTHON";
 ///
 /// # Errors
 /// When there is no interpreter, or it prints no ports.
-pub fn start(script: &str, folder: &Path) -> Result<Ported, String> {
+pub fn start(script: &str, folder: &Path) -> Result<PeerProcess, String> {
     let python = std::env::var(PYTHON).map_err(|e| format!("{PYTHON}: {e}"))?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    Ported::start(Command::new(python).arg(scripts.join(script)).arg(folder))
+    PeerProcess::start(Command::new(python).arg(scripts.join(script)).arg(folder))
 }

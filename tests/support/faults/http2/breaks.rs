@@ -1,11 +1,11 @@
 //! Streams of HTTP/2 that stall, break off, break the rules of framing, or flood.
 
 use super::{CUT, Expected, FAILS, FINE, Http2Cases, LATE, ok, whole};
-use crate::support::fake_app::Step;
+use crate::support::connection_scripted_app::{Action, send};
 use crate::support::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, PADDED, block, data, frame, greeting, head, headers,
 };
-use crate::support::scripted::{Action, send};
+use crate::support::path_scripted_app::Step;
 use std::time::Duration;
 
 pub(super) fn add_to(cases: &mut Http2Cases) {

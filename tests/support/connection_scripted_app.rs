@@ -1,30 +1,31 @@
-//! An app that sends what its script has, byte for byte: a port for each script. It waits for bytes or for frames
-//! of HTTP/2, so that it can break off at each stage.
+//! An app with a script for each connection. It sends bytes as scripted and waits for bytes or for frames of HTTP/2,
+//! so that it can fail at each stage of an exchange.
 
 use super::connections::Connections;
-use super::fake_app::{Step, run_step};
 use super::frames::{self, Frame, FrameHeader};
-use super::stream::{Security, ServerStream};
+use super::path_scripted_app::{Step, run_step};
+use super::permit::lock;
+use super::stream::{ServerStream, ServerTls};
 use super::{WAIT_LIMIT, within};
 use std::collections::VecDeque;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// One thing the app does on a connection.
+/// One action of the app on a connection.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// A step of a fake app.
+    /// A step, as in a `PathScriptedApp`.
     Step(Step),
-    /// Waits for so many bytes.
+    /// Waits for this number of bytes.
     Bytes(usize),
-    /// Waits for the end of a request in HTTP/2.
+    /// Waits for the end of an HTTP/2 request.
     Request,
-    /// Waits for a frame of this type with these flags among its own.
+    /// Waits for a frame of this type that has at least these flags.
     Frame(u8, u8),
 }
 
-/// What happens on one connection; at its end it is closed in order.
+/// The actions on one connection, which then closes cleanly.
 pub type ConnectionScript = Vec<Action>;
 
 /// Sends bytes.
@@ -32,30 +33,30 @@ pub fn send(bytes: impl Into<Vec<u8>>) -> Action {
     Action::Step(Step::Send(bytes.into()))
 }
 
-/// The app; it ends, and its connections with it, when dropped.
+/// The app. Dropping it closes the port and all connections.
 #[derive(Debug)]
-pub struct Scripted {
+pub struct ConnectionScriptedApp {
     connections: Connections,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    security: Security,
+    server_tls: ServerTls,
     scripts: Vec<ConnectionScript>,
     frames: Mutex<Vec<Frame>>,
 }
 
-impl Scripted {
-    /// Listens on a free port of 127.0.0.1. With several scripts each connection has the next of them.
-    pub fn start(security: Security, scripts: Vec<ConnectionScript>) -> Self {
-        Self::start_on(0, security, scripts)
+impl ConnectionScriptedApp {
+    /// Listens on a free port of 127.0.0.1. Connections run the scripts in turn.
+    pub fn start(server_tls: ServerTls, scripts: Vec<ConnectionScript>) -> Self {
+        Self::start_on(0, server_tls, scripts)
     }
 
-    /// The same on a port that was reserved before.
-    pub fn start_on(port: u16, security: Security, scripts: Vec<ConnectionScript>) -> Self {
+    /// Like `start`, on a reserved port.
+    pub fn start_on(port: u16, server_tls: ServerTls, scripts: Vec<ConnectionScript>) -> Self {
         let shared = Arc::new(Shared {
-            security,
+            server_tls,
             scripts,
             frames: Mutex::default(),
         });
@@ -75,34 +76,30 @@ impl Scripted {
         self.connections.addr().port()
     }
 
-    /// Connections accepted so far.
+    /// Number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.connections.accepted() as usize
     }
 
-    /// The frames of HTTP/2 it read so far, of all connections.
+    /// The HTTP/2 frames read so far on all connections.
     pub fn frames(&self) -> Vec<Frame> {
-        let frames = &self.shared.frames;
-        frames
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.shared.frames).clone()
     }
 
-    /// Waits until no connection is open.
+    /// Waits until no connection is open. Returns whether that was in time.
     pub fn wait_idle(&self) -> bool {
         within(WAIT_LIMIT, || self.connections.open() == 0)
     }
 }
 
 fn serve(stream: TcpStream, shared: &Shared, which: usize) {
-    let Ok(line) = ServerStream::open(stream, &shared.security) else {
+    let Ok(line) = ServerStream::open(stream, &shared.server_tls) else {
         return;
     };
     let mut connection = Connection {
         line,
         unread: VecDeque::new(),
-        greeted: false,
+        has_preface: false,
         shared,
     };
     for action in &shared.scripts[which] {
@@ -114,9 +111,9 @@ fn serve(stream: TcpStream, shared: &Shared, which: usize) {
                 return;
             }
             Action::Step(step) => run_step(step, &mut connection.line),
-            Action::Bytes(count) => connection.bytes(*count).is_some(),
-            Action::Request => connection.request().is_some(),
-            Action::Frame(kind, flags) => connection.frame(*kind, *flags).is_some(),
+            Action::Bytes(count) => connection.read_bytes(*count).is_some(),
+            Action::Request => connection.wait_for_request().is_some(),
+            Action::Frame(kind, flags) => connection.wait_for_frame(*kind, *flags).is_some(),
         };
         if !has_succeeded {
             return;
@@ -126,16 +123,16 @@ fn serve(stream: TcpStream, shared: &Shared, which: usize) {
     connection.line.wait_for_close(WAIT_LIMIT);
 }
 
-/// A connection, and what was read of it ahead.
+/// A connection and its read-ahead buffer.
 struct Connection<'a> {
     line: ServerStream,
     unread: VecDeque<u8>,
-    greeted: bool,
+    has_preface: bool,
     shared: &'a Shared,
 }
 
 impl Connection<'_> {
-    fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+    fn read_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
         let mut part = [0; 4096];
         self.line.tcp().set_read_timeout(Some(WAIT_LIMIT)).ok()?;
         while self.unread.len() < count {
@@ -145,39 +142,36 @@ impl Connection<'_> {
         Some(self.unread.drain(..count).collect())
     }
 
-    fn next(&mut self) -> Option<Frame> {
-        if !self.greeted {
-            let preface = self.bytes(frames::PREFACE.len())?;
-            self.greeted = true;
+    fn read_frame(&mut self) -> Option<Frame> {
+        if !self.has_preface {
+            let preface = self.read_bytes(frames::PREFACE.len())?;
+            self.has_preface = true;
             (preface == frames::PREFACE).then_some(())?;
         }
-        let header = FrameHeader::parse(self.bytes(9)?.try_into().ok()?);
+        let header = FrameHeader::parse(self.read_bytes(9)?.try_into().ok()?);
         let frame = Frame {
             kind: header.kind,
             flags: header.flags,
             stream: header.stream,
-            payload: self.bytes(header.len as usize)?,
+            payload: self.read_bytes(header.len as usize)?,
         };
-        let frames = self.shared.frames.lock();
-        frames
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(frame.clone());
+        lock(&self.shared.frames).push(frame.clone());
         Some(frame)
     }
 
-    fn frame(&mut self, kind: u8, flags: u8) -> Option<Frame> {
+    fn wait_for_frame(&mut self, kind: u8, flags: u8) -> Option<Frame> {
         loop {
-            let frame = self.next()?;
+            let frame = self.read_frame()?;
             if frame.kind == kind && frame.flags & flags == flags {
                 return Some(frame);
             }
         }
     }
 
-    fn request(&mut self) -> Option<()> {
+    fn wait_for_request(&mut self) -> Option<()> {
         let mut ends = false;
         loop {
-            let frame = self.next()?;
+            let frame = self.read_frame()?;
             if matches!(frame.kind, frames::DATA | frames::HEADERS) {
                 ends |= frame.flags & frames::END_STREAM != 0;
             }

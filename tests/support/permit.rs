@@ -9,7 +9,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A permit to run. A fault case has a second, of which it waits most, so several run at once. What computes or moves
 /// megabytes would make them late, so it runs while none of them does.
-pub struct Pass {
+pub struct TrialPermit {
     kind: Kind,
 }
 
@@ -40,7 +40,7 @@ impl Kind {
             Kind::Computes => Counts { light: 0, heavy: 1 },
             Kind::IsAlone => Counts {
                 light: 0,
-                heavy: Pass::HEAVY,
+                heavy: TrialPermit::HEAVY,
             },
         }
     }
@@ -56,7 +56,7 @@ struct Counts {
 static HELD: Mutex<Counts> = Mutex::new(Counts { light: 0, heavy: 0 });
 static ONE_RELEASED: Condvar = Condvar::new();
 
-impl Pass {
+impl TrialPermit {
     /// Fault cases that wait at once: fewer than an agent has probe slots.
     pub const LIGHT: usize = 12;
     /// Trials that compute at once.
@@ -77,7 +77,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for TrialPermit {
     fn drop(&mut self) {
         let released = self.kind.permits();
         let mut held = lock(&HELD);

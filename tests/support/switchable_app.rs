@@ -1,4 +1,4 @@
-//! An app whose answer a test sets, and changes while the agent runs. One thread serves it.
+//! An app with one response for all requests, which a test changes while the agent runs. One thread serves it.
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,14 +15,14 @@ use smol::{LocalExecutor, future::or};
 use super::observe::until;
 use super::{WAIT_LIMIT, within};
 
-/// What the app does with the next request, and with the ones it is holding.
+/// What the app does with the next request, and with the requests that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum ReplyMode {
     /// This status and a short body.
     Status(u16),
-    /// Nothing, until another answer is set.
+    /// Waits until another mode is set.
     Hold,
-    /// Closes without an answer.
+    /// Closes without a response.
     Close,
     /// Redirects to this port.
     RedirectTo(u16),
@@ -30,44 +30,52 @@ pub enum Reply {
     RedirectToHttps,
 }
 
-/// The body of every answer.
+/// The body of every response.
 pub const BODY: &str = "app\n";
 
 /// Serves on 127.0.0.1 until dropped.
-pub struct App {
+pub struct SwitchableApp {
     port: u16,
     shared: Arc<Shared>,
     serving: Option<JoinHandle<()>>,
 }
 
 struct Shared {
-    /// The answer, and the requests that wait for another one.
-    answer: Mutex<(Reply, Vec<Waker>)>,
+    mode: Mutex<Mode>,
     requests: AtomicUsize,
-    /// Carries nothing; closed, it ends the app.
+    /// Carries no messages. Closing it stops the app.
     running: (Sender<()>, Receiver<()>),
 }
 
-impl App {
+struct Mode {
+    current: ReplyMode,
+    /// Wakers of held requests.
+    held: Vec<Waker>,
+}
+
+impl SwitchableApp {
     /// An app on a free port.
-    pub fn start(answer: Reply) -> App {
+    pub fn start(mode: ReplyMode) -> SwitchableApp {
         let listener = Async::<TcpListener>::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.get_ref().local_addr().expect("bound").port();
         let shared = Arc::new(Shared {
-            answer: Mutex::new((answer, Vec::new())),
+            mode: Mutex::new(Mode {
+                current: mode,
+                held: Vec::new(),
+            }),
             requests: AtomicUsize::new(0),
             running: bounded(1),
         });
         let app = Arc::clone(&shared);
         let serving = Some(thread::spawn(move || app.run(&listener)));
-        App {
+        SwitchableApp {
             port,
             shared,
             serving,
         }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
@@ -77,33 +85,33 @@ impl App {
         self.port
     }
 
-    /// Changes the answer, also of the requests that are held.
-    pub fn set(&self, answer: Reply) {
-        let mut current = self.shared.answer.lock().expect("no panic under it");
-        current.0 = answer;
-        current.1.drain(..).for_each(Waker::wake);
+    /// Changes the mode, also for held requests.
+    pub fn set(&self, mode: ReplyMode) {
+        let mut shared = self.shared.mode.lock().expect("not poisoned");
+        shared.current = mode;
+        shared.held.drain(..).for_each(Waker::wake);
     }
 
-    /// Requests that have come in whole so far.
+    /// Number of complete requests so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many requests have come in since the start.
+    /// Waits until the app has received `count` requests since its start.
     #[track_caller]
-    pub fn until_requests(&self, count: usize) {
+    pub fn wait_for_requests(&self, count: usize) {
         until(&format!("{count} requests at the app"), || {
             (self.requests() >= count).then_some(())
         });
     }
 }
 
-impl Drop for App {
+impl Drop for SwitchableApp {
     fn drop(&mut self) {
-        // Ends the thread, which closes the port and every connection.
+        // Stops the thread, which closes the port and every connection.
         self.shared.running.0.close();
         let _ = self.serving.take().map(JoinHandle::join);
-        // A process that another test is just starting holds a copy of the listener until its exec.
+        // A process that another test forks at this moment has a copy of the listener until its exec.
         within(WAIT_LIMIT, || TcpStream::connect(self.addr()).is_err());
     }
 }
@@ -120,14 +128,14 @@ impl Shared {
         async_io::block_on(executor.run(or(stopped, accepting)));
     }
 
-    /// The answer, once it is not to hold.
-    fn decided(&self) -> impl Future<Output = Reply> {
+    /// Waits while the mode is `Hold`, and returns the next one.
+    fn wait_for_mode(&self) -> impl Future<Output = ReplyMode> {
         poll_fn(|context| {
-            let mut current = self.answer.lock().expect("no panic under it");
-            if current.0 != Reply::Hold {
-                return Poll::Ready(current.0);
+            let mut mode = self.mode.lock().expect("not poisoned");
+            if mode.current != ReplyMode::Hold {
+                return Poll::Ready(mode.current);
             }
-            current.1.push(context.waker().clone());
+            mode.held.push(context.waker().clone());
             Poll::Pending
         })
     }
@@ -139,11 +147,11 @@ impl Shared {
             head.extend_from_slice(&buffer[..n]);
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let (status, field) = match self.decided().await {
-            Reply::Status(code) => (code, String::new()),
-            Reply::RedirectTo(port) => (302, format!("Location: http://127.0.0.1:{port}/\r\n")),
-            Reply::RedirectToHttps => (302, "Location: https://127.0.0.1:9/\r\n".into()),
-            Reply::Hold | Reply::Close => return None,
+        let (status, field) = match self.wait_for_mode().await {
+            ReplyMode::Status(code) => (code, String::new()),
+            ReplyMode::RedirectTo(port) => (302, format!("Location: http://127.0.0.1:{port}/\r\n")),
+            ReplyMode::RedirectToHttps => (302, "Location: https://127.0.0.1:9/\r\n".into()),
+            ReplyMode::Hold | ReplyMode::Close => return None,
         };
         let (length, body) = match status {
             204 | 304 => (String::new(), ""),

@@ -1,9 +1,9 @@
-//! An app that misbehaves on demand: the path of a request selects a script, a script is a list of
-//! steps. It records the requests that it received.
+//! An app that misbehaves as scripted: the path of a request selects a script, a list of steps. It records the
+//! requests that it receives.
 
 use super::connections::Connections;
-use super::pass::lock;
-use super::stream::{Security, ServerStream};
+use super::permit::lock;
+use super::stream::{ServerStream, ServerTls};
 use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -11,62 +11,62 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// One thing the app does after it has read a request head.
+/// One action of the app after it has read a request head.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends bytes.
     Send(Vec<u8>),
-    /// Sends bytes one at a time, a pause before each.
+    /// Sends the bytes one by one, with a pause before each.
     Drip(Vec<u8>, Duration),
-    /// Sends bytes again and again, so many bytes in all.
+    /// Repeats the bytes until the total number is sent.
     Flood(Vec<u8>, u64),
-    /// Does nothing for a while.
+    /// Waits.
     Pause(Duration),
-    /// Does nothing until the client closes.
+    /// Waits until the client closes.
     Hold,
-    /// Continues if the request has this field line, else answers 401.
+    /// Continues if the request has this field line, otherwise returns 401.
     Demand(&'static str),
-    /// Closes with a reset; without it the end of the script is a clean close.
+    /// Closes with a reset. A script without it ends with a clean close.
     Reset,
-    /// Closes without the close_notify that ends TLS.
+    /// Closes without close_notify.
     HangUp,
-    /// Sends bytes past TLS.
+    /// Sends bytes outside TLS.
     SendBelow(Vec<u8>),
 }
 
-/// What the app does with one request.
+/// The actions for one request.
 pub type Script = Vec<Step>;
 
-/// A request that arrived.
+/// A received request.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    /// Which connection it came on, counted from 0.
+pub struct RecordedRequest {
+    /// The number of its connection, from 0.
     pub connection: u64,
-    /// Path, without the query.
+    /// The path, without the query.
     pub path: String,
-    /// The head as it came, its blank line included.
+    /// The head, byte for byte, with its blank line.
     pub head: Vec<u8>,
-    /// The client closed before the script was done.
-    pub left_early: bool,
+    /// Whether the client closed before the end of the script.
+    pub is_aborted: bool,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     scripts: Mutex<HashMap<String, Arc<Script>>>,
-    otherwise: Mutex<Option<Arc<Script>>>,
-    seen: Mutex<Vec<Seen>>,
-    security: Security,
+    default: Mutex<Option<Arc<Script>>>,
+    requests: Mutex<Vec<RecordedRequest>>,
+    server_tls: ServerTls,
 }
 
-/// The app; it ends, and its connections with it, when dropped.
+/// The app. Dropping it closes the port and all connections.
 #[derive(Debug)]
-pub struct FakeApp {
+pub struct PathScriptedApp {
     connections: Connections,
     shared: Arc<Shared>,
 }
 
-impl FakeApp {
-    /// Listens on a free port of 127.0.0.1. A path without a script is answered 404.
+impl PathScriptedApp {
+    /// Listens on a free port of 127.0.0.1. A path without a script gets 404.
     pub fn start() -> Self {
         Self::start_on("127.0.0.1:0".parse().expect("an address"))
     }
@@ -76,14 +76,14 @@ impl FakeApp {
         Self::start_with(addr, None)
     }
 
-    /// Listens on a free port of 127.0.0.1 with this TLS.
-    pub fn secure(security: Security) -> Self {
-        Self::start_with("127.0.0.1:0".parse().expect("an address"), security)
+    /// Listens on a free port of 127.0.0.1 with this TLS configuration.
+    pub fn start_tls(server_tls: ServerTls) -> Self {
+        Self::start_with("127.0.0.1:0".parse().expect("an address"), server_tls)
     }
 
-    fn start_with(addr: SocketAddr, security: Security) -> Self {
+    fn start_with(addr: SocketAddr, server_tls: ServerTls) -> Self {
         let shared = Arc::new(Shared {
-            security,
+            server_tls,
             ..Shared::default()
         });
         let serving = shared.clone();
@@ -94,7 +94,7 @@ impl FakeApp {
         }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.connections.addr()
     }
@@ -109,54 +109,57 @@ impl FakeApp {
         lock(&self.shared.scripts).insert(path.into(), Arc::new(script));
     }
 
-    /// Sets the script of every other path.
-    pub fn otherwise(&self, script: Script) {
-        *lock(&self.shared.otherwise) = Some(Arc::new(script));
+    /// Sets the script of every path that has none.
+    pub fn set_default(&self, script: Script) {
+        *lock(&self.shared.default) = Some(Arc::new(script));
     }
 
-    /// Ends all connections that are open now.
+    /// Closes all open connections.
     pub fn hang_up(&self) {
         self.connections.hang_up();
     }
 
-    /// Connections accepted so far.
+    /// Number of connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.connections.accepted()
     }
 
-    /// Connections that are open now.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         self.connections.open()
     }
 
-    /// Requests so far, in the order of their heads' ends.
-    pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.shared.seen).clone()
+    /// Requests so far, in the order in which their heads were complete.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        lock(&self.shared.requests).clone()
     }
 
     /// Requests for a path.
-    pub fn seen_at(&self, path: &str) -> Vec<Seen> {
-        self.seen().into_iter().filter(|s| s.path == path).collect()
+    pub fn requests_for(&self, path: &str) -> Vec<RecordedRequest> {
+        self.requests()
+            .into_iter()
+            .filter(|s| s.path == path)
+            .collect()
     }
 
-    /// Takes the recorded requests.
-    pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut lock(&self.shared.seen))
+    /// Removes and returns the recorded requests.
+    pub fn take_requests(&self) -> Vec<RecordedRequest> {
+        std::mem::take(&mut lock(&self.shared.requests))
     }
 
-    /// Waits until so many requests for a path have arrived.
-    pub fn wait_seen(&self, path: &str, count: usize) -> bool {
-        within(WAIT_LIMIT, || self.seen_at(path).len() >= count)
+    /// Waits for `count` requests of a path. Returns whether they arrived in time.
+    pub fn wait_for_requests(&self, path: &str, count: usize) -> bool {
+        within(WAIT_LIMIT, || self.requests_for(path).len() >= count)
     }
 
-    /// Waits until no connection is open.
+    /// Waits until no connection is open. Returns whether that was in time.
     pub fn wait_idle(&self) -> bool {
         within(WAIT_LIMIT, || self.open() == 0)
     }
 }
 
 fn serve(id: u64, stream: TcpStream, shared: &Shared) {
-    let Ok(mut line) = ServerStream::open(stream, &shared.security) else {
+    let Ok(mut line) = ServerStream::open(stream, &shared.server_tls) else {
         return;
     };
     let Some(head) = read_head(&mut line) else {
@@ -164,12 +167,12 @@ fn serve(id: u64, stream: TcpStream, shared: &Shared) {
     };
     let path = path_of(&head);
     let script = lock(&shared.scripts).get(&path).cloned();
-    let script = script.or_else(|| lock(&shared.otherwise).clone());
-    lock(&shared.seen).push(Seen {
+    let script = script.or_else(|| lock(&shared.default).clone());
+    lock(&shared.requests).push(RecordedRequest {
         connection: id,
         path,
         head: head.clone(),
-        left_early: false,
+        is_aborted: false,
     });
     let not_found = Arc::new(vec![Step::Send(
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
@@ -190,10 +193,11 @@ fn serve(id: u64, stream: TcpStream, shared: &Shared) {
             _ => {}
         }
         if !run_step(step, &mut line) {
-            let mut seen = lock(&shared.seen);
-            seen.iter_mut()
-                .filter(|s| s.connection == id)
-                .for_each(|s| s.left_early = true);
+            let mut requests = lock(&shared.requests);
+            requests
+                .iter_mut()
+                .filter(|r| r.connection == id)
+                .for_each(|r| r.is_aborted = true);
             return;
         }
     }
@@ -206,7 +210,7 @@ fn has_field(head: &[u8], field: &str) -> bool {
         .any(|line| line.trim_ascii_end() == field.as_bytes())
 }
 
-/// Runs a step that does not end the connection; false if the client has closed.
+/// Runs a step that does not end the connection. Returns false if the client has closed.
 pub(super) fn run_step(step: &Step, line: &mut ServerStream) -> bool {
     match step {
         Step::Send(bytes) => line.write_all(bytes).is_ok(),
@@ -235,7 +239,7 @@ fn read_head(line: &mut ServerStream) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     let mut byte = [0; 4096];
     let _ = line.tcp().set_read_timeout(Some(WAIT_LIMIT));
-    // A ClientHello at a plaintext port is answered in HTTP, as most servers do.
+    // A plaintext port responds to a ClientHello (record type 22) in HTTP, as most servers do.
     while !head.windows(4).any(|w| w == b"\r\n\r\n") && head.first() != Some(&22) {
         match line.read(&mut byte) {
             Ok(n) if n > 0 => head.extend_from_slice(&byte[..n]),
