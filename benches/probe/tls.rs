@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use probelet::net::TlsFiles;
+use probelet::net::TlsOptions;
 use probelet::net::tls::Tls;
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
@@ -23,7 +23,7 @@ const KEPT_BACK: usize = 16;
 pub fn direct(app: u16) -> io::Result<()> {
     // That of the agent: the hello is as long and the app chooses alike.
     let tls =
-        Tls::load(TlsFiles::default()).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        Tls::load(TlsOptions::default()).map_err(|error| io::Error::other(format!("{error:?}")))?;
     let config = tls.client_config();
     let head = crate::client::head("/healthz", app);
     let (mut requests, mut done) = (io::stdin().lock(), io::stdout().lock());

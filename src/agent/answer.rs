@@ -158,7 +158,7 @@ impl Connection<'_> {
                 self.agent.reactor.sleep_until(watch_from).await;
             }
             // A half-close counts as well: no prober half-closes while it waits for the response.
-            self.socket.closed().await;
+            self.socket.wait_peer_closed().await;
             None
         })
         .await
@@ -274,7 +274,7 @@ impl Connection<'_> {
         closing: Closing,
     ) -> Closing {
         let deadline = Instant::now() + limits::RESPONSE_WRITE_TIMEOUT;
-        let writing = pin!(self.agent.reactor.before(deadline, writing));
+        let writing = pin!(self.agent.reactor.timeout_at(deadline, writing));
         match self.agent.slots.unless_evicted(self.slot, writing).await {
             Some(Ok(Ok(()))) => closing,
             Some(Ok(Err(_)) | Err(_)) => Closing::Reset,

@@ -50,18 +50,18 @@ impl EventLog {
     /// A file for TLS has changed.
     pub fn tls_reload(&self, reload: &TlsReload) {
         let limit = &mut self.limits.borrow_mut().tls_reload;
-        let part = reload.part();
+        let file = reload.file();
         match reload {
-            TlsReload::Renewed(_) => {
+            TlsReload::Reloaded(_) => {
                 self.logger
                     .limited_line(limit, Level::Info, "certificate reloaded")
-                    .field("part", part);
+                    .field("file", file);
             }
             TlsReload::Failed(error) => {
                 let message = "certificate reload failed, keeping the previous one";
                 self.logger
                     .limited_line(limit, Level::Warn, message)
-                    .field("part", part)
+                    .field("file", file)
                     .field("path", &error.path)
                     .field("error", error.error);
             }

@@ -155,19 +155,19 @@ impl Agent {
             )));
         }
         acceptors.push(executor.spawn(self.clone().accept(executor.clone(), status_port)));
-        signals.received().await;
+        signals.wait().await;
         let delay = self.config.shutdown_delay;
         self.log.stopping(delay);
         self.reactor.sleep_until(Instant::now() + delay).await;
         // Ends the tasks, which closes their listeners.
         drop(acceptors);
         let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
-        let drained = pin!(self.drained());
+        let drained = pin!(self.wait_drained());
         // What is open after the deadline is reset below.
-        let _ = self.reactor.before(deadline, drained).await;
+        let _ = self.reactor.timeout_at(deadline, drained).await;
         self.log.stopped(self.open_connections());
         // A client must not mistake the end of the process for the end of a response.
-        self.reactor.reset_open_sockets();
+        self.reactor.set_reset_on_drop();
     }
 
     /// Accepts until the task is dropped. Starts a slot's task with the slot's first connection.
@@ -175,16 +175,16 @@ impl Agent {
         let listener = port.listener;
         let mut slot_memory = port.slot_memory.chunks_mut(SLOT_BYTES);
         loop {
-            listener.waiting().await;
+            listener.wait_readable().await;
             if !self.slots.has_room() {
                 self.slots.evict_oldest();
                 // The listener stays ready until the connection is accepted: without events meanwhile.
-                let _ = listener.set_paused(true);
+                let _ = listener.pause();
                 self.slots.wait_for_room().await;
-                let _ = listener.set_paused(false);
+                let _ = listener.resume();
                 continue;
             }
-            let socket = match listener.accept_now() {
+            let socket = match listener.try_accept() {
                 Ok(Some(socket)) => socket,
                 Ok(None) => continue,
                 Err(error) => {
@@ -212,7 +212,7 @@ impl Agent {
     }
 
     /// Waits until no connection is open.
-    async fn drained(&self) {
+    async fn wait_drained(&self) {
         while self.open_connections() > 0 {
             self.reactor
                 .sleep_until(Instant::now() + limits::DRAIN_POLL_INTERVAL)

@@ -100,7 +100,7 @@ impl Connection<'_> {
     async fn read(&self, buf: &mut [u8]) -> Result<ReadResult, Rejection> {
         let deadline = self.accepted_at + limits::REQUEST_HEAD_TIMEOUT;
         let reading = pin!(read_head(&self.socket, buf));
-        let reading = pin!(self.agent.reactor.before(deadline, reading));
+        let reading = pin!(self.agent.reactor.timeout_at(deadline, reading));
         match self.agent.slots.unless_evicted(self.slot, reading).await {
             Some(Ok(Ok(result))) => Ok(result),
             Some(Ok(Err(_))) => Ok(ReadResult::ClientDisconnected),
@@ -125,7 +125,7 @@ impl Connection<'_> {
         self.socket.shutdown();
         let discarding = pin!(discard(&self.socket));
         let deadline = Instant::now() + limits::LINGER_TIMEOUT;
-        let discarding = pin!(self.agent.reactor.before(deadline, discarding));
+        let discarding = pin!(self.agent.reactor.timeout_at(deadline, discarding));
         // The connection is closed in any case.
         let _ = self.agent.slots.unless_evicted(self.slot, discarding).await;
     }

@@ -97,13 +97,16 @@ const fn general_advice(failure: Failure) -> &'static str {
         Failure::TlsBroken => {
             "the response is not valid TLS; does something between here and port {port} change it?"
         }
+        Failure::TlsInternal => "TLS failed in this process; is this machine out of memory?",
         Failure::GrpcNotServing => {
             "the health service says that it is not serving; the app's log should say why"
         }
         Failure::GrpcUnimplemented => {
             "the app has no grpc.health.v1.Health; does it register one, is {port} its gRPC port?"
         }
-        Failure::NoDescriptors => "this process has no file descriptor left; see `ulimit -n`",
+        Failure::OutOfResources => {
+            "this process or machine is out of file descriptors or socket memory; see `ulimit -n`"
+        }
         Failure::AddressNotAvailable => {
             "no local address or port is free to connect to {ip}; are all ports taken?"
         }

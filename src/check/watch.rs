@@ -178,7 +178,8 @@ impl Observer for Watch {
             Event::Secured(stream) => {
                 self.security.set(Security::Secured);
                 self.reached(Phase::Secured);
-                let [version, suite] = stream.version_and_suite().map(Option::unwrap_or_default);
+                let version = stream.version().unwrap_or_default();
+                let suite = stream.cipher_suite().unwrap_or_default();
                 let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));
                 self.print(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }

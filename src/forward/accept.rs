@@ -74,8 +74,8 @@ pub async fn accept_loop(
             match connect(&reactor, &forward, source).await {
                 Ok(app) => {
                     observer.connected(index);
-                    client.send_at_once();
-                    app.send_at_once();
+                    client.set_nodelay();
+                    app.set_nodelay();
                     relay::relay(&reactor, client, app).await;
                 }
                 Err(failure) => {
@@ -95,9 +95,12 @@ async fn connect(
     forward: &Forward,
     source: Option<IpAddr>,
 ) -> Result<Socket, Failure> {
-    let app = Socket::connect(reactor, forward.target, source)?;
+    let app = Socket::start_connect(reactor, forward.target, source)?;
     let deadline = Instant::now() + limits::FORWARD_CONNECT_TIMEOUT;
-    match reactor.before(deadline, pin!(app.connected())).await {
+    match reactor
+        .timeout_at(deadline, pin!(app.wait_connected()))
+        .await
+    {
         Ok(connected) => connected?,
         Err(_) => return Err(Failure::Deadline),
     }

@@ -32,7 +32,7 @@ pub async fn relay(reactor: &Reactor, client: Socket, app: Socket) {
                 Poll::Pending if timer.timeout.get() != timeout => Poll::Ready(None),
                 poll => poll.map(Some),
             });
-            match reactor.before(deadline, pin!(step)).await {
+            match reactor.timeout_at(deadline, pin!(step)).await {
                 Ok(Some(result)) => break result.is_ok(),
                 Ok(None) => {}
                 Err(_) if timer.deadline() > deadline => {}

@@ -1,4 +1,4 @@
-//! Waiting with a deadline: absolute, on the monotonic clock, and the timeout of `epoll_wait`.
+//! Timeouts: absolute deadlines on the monotonic clock, enforced by the timeout of `epoll_wait`.
 
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
@@ -11,14 +11,15 @@ use super::reactor::Reactor;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// One deadline of one task. It enters the reactor's table at the first poll that has to wait.
-struct Alarm<'r> {
+/// An entry of the reactor's [`Timers`](super::timers::Timers), removed on drop. It is inserted at the first poll that
+/// has to wait.
+struct TimerGuard<'r> {
     reactor: &'r Reactor,
     deadline: Instant,
     index: Option<usize>,
 }
 
-impl Alarm<'_> {
+impl TimerGuard<'_> {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         let mut timers = self.reactor.timers.borrow_mut();
         match self.index {
@@ -31,7 +32,7 @@ impl Alarm<'_> {
     }
 }
 
-impl Drop for Alarm<'_> {
+impl Drop for TimerGuard<'_> {
     fn drop(&mut self) {
         if let Some(index) = self.index {
             self.reactor.timers.borrow_mut().remove(index);
@@ -41,23 +42,23 @@ impl Drop for Alarm<'_> {
 
 impl Reactor {
     /// Runs `future` until it is done or `deadline` has passed. A result that is ready at the deadline still counts.
-    /// The caller pins the future: an async function that takes one by value stores it twice.
+    /// The caller pins the future: an async function that owns one stores it twice.
     ///
     /// # Errors
     /// [`Elapsed`] when the deadline passed first.
-    pub async fn before<T>(
+    pub async fn timeout_at<T>(
         &self,
         deadline: Instant,
         mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Elapsed> {
-        let mut alarm = Alarm {
+        let mut timer = TimerGuard {
             reactor: self,
             deadline,
             index: None,
         };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(value) => Poll::Ready(Ok(value)),
-            Poll::Pending => alarm.poll(cx).map(|()| Err(Elapsed)),
+            Poll::Pending => timer.poll(cx).map(|()| Err(Elapsed)),
         })
         .await
     }
@@ -65,6 +66,6 @@ impl Reactor {
     /// Waits until `deadline`.
     pub async fn sleep_until(&self, deadline: Instant) {
         let never = core::future::pending::<core::convert::Infallible>();
-        let Err(Elapsed) = self.before(deadline, pin!(never)).await;
+        let Err(Elapsed) = self.timeout_at(deadline, pin!(never)).await;
     }
 }

@@ -3,7 +3,6 @@
 
 use core::future::poll_fn;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use core::task::Poll;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
@@ -29,7 +28,7 @@ pub struct BindError {
 pub struct BoundSocket {
     /// The socket.
     pub fd: OwnedFd,
-    /// The address it listens on; its port is 0 if that was requested.
+    /// The address that it listens on; its port is 0 if that was requested.
     pub addr: SocketAddr,
 }
 
@@ -91,7 +90,7 @@ impl Listener {
         let BoundSocket { fd, addr } = bind(addr, port, limits::BACKLOG)?;
         let key = reactor.claim();
         reactor
-            .listen(fd.as_fd(), key, true)
+            .set_listener_enabled(fd.as_fd(), key, true)
             .map_err(|error| BindError { addr, error })?;
         Ok(Listener {
             fd,
@@ -101,7 +100,7 @@ impl Listener {
         })
     }
 
-    /// The address it listens on.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -112,27 +111,23 @@ impl Listener {
     /// The kernel's, such as [`Errno::MFILE`].
     pub async fn accept(&self) -> io::Result<Socket> {
         loop {
-            self.waiting().await;
-            if let Some(socket) = self.accept_now()? {
+            self.wait_readable().await;
+            if let Some(socket) = self.try_accept()? {
                 return Ok(socket);
             }
         }
     }
 
     /// Waits until a connection can be accepted.
-    pub async fn waiting(&self) {
-        poll_fn(|cx| match self.reactor.take_event(self.key, cx) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
+    pub async fn wait_readable(&self) {
+        poll_fn(|cx| self.reactor.poll_event(self.key, cx)).await;
     }
 
-    /// Accepts a connection, unless its peer has closed it meanwhile.
+    /// Accepts a connection without waiting. `None` if there is none, or if its peer has closed it already.
     ///
     /// # Errors
     /// The kernel's, such as [`Errno::MFILE`].
-    pub fn accept_now(&self) -> io::Result<Option<Socket>> {
+    pub fn try_accept(&self) -> io::Result<Option<Socket>> {
         match net::accept_with(&self.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(fd) => Ok(Some(Socket::new(self.reactor.clone(), fd))),
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
@@ -140,22 +135,35 @@ impl Listener {
         }
     }
 
-    /// Stops or resumes events. The kernel queues connections meanwhile.
+    /// Disables events. The kernel queues connections until [`Listener::resume`].
     ///
     /// # Errors
     /// The kernel's.
-    pub fn set_paused(&self, paused: bool) -> io::Result<()> {
-        self.reactor.listen(self.fd.as_fd(), self.key, !paused)
+    pub fn pause(&self) -> io::Result<()> {
+        self.set_enabled(false)
     }
 
-    /// Waits after a failed accept: the listener stays ready, so accepting again at once would spin.
+    /// Enables events again.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn resume(&self) -> io::Result<()> {
+        self.set_enabled(true)
+    }
+
+    fn set_enabled(&self, is_enabled: bool) -> io::Result<()> {
+        self.reactor
+            .set_listener_enabled(self.fd.as_fd(), self.key, is_enabled)
+    }
+
+    /// Waits after a failed accept: the listener stays ready, so an immediate retry would spin.
     pub async fn back_off(&self) {
-        if self.set_paused(true).is_ok() {
+        if self.pause().is_ok() {
             self.reactor
                 .sleep_until(Instant::now() + limits::ACCEPT_BACKOFF)
                 .await;
             // This cannot fail: the registration exists, so the kernel allocates nothing.
-            let _ = self.set_paused(false);
+            let _ = self.resume();
         }
     }
 }

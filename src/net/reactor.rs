@@ -1,7 +1,7 @@
 //! epoll on one thread: which task waits for which descriptor, and the buffer that all connections share.
 
 use core::cell::{Cell, RefCell};
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use rustix::time::Timespec;
 use super::task::set_waker;
 use super::timers::Timers;
 
-/// Events received from the kernel at once.
+/// Events per call of `epoll_wait`.
 const EVENTS: usize = 32;
 
 /// The epoll instance and the tasks that wait for it.
@@ -23,7 +23,7 @@ pub struct Reactor {
     events: RefCell<Vec<Event>>,
     pub(super) timers: RefCell<Timers>,
     scratch: RefCell<&'static mut [u8]>,
-    resets: Cell<bool>,
+    resets_on_drop: Cell<bool>,
 }
 
 /// The event that a task waits for.
@@ -47,11 +47,11 @@ struct Source {
     taken: bool,
     registered: bool,
     interest: EventFlags,
-    /// Events since the last [`Reactor::take_event`].
+    /// An event since the last [`Reactor::poll_event`].
     fired: bool,
-    /// The peer closed its side, or the connection is gone.
+    /// The peer closed its side, or the connection broke.
     hangup: bool,
-    /// The connection broke. `HUP` does not mean that: it also follows an orderly end of both sides whose bytes are not
+    /// The connection broke. `HUP` does not mean that: it also follows the FINs of both sides, with bytes that are not
     /// read yet.
     broken: bool,
     reader: Option<Waker>,
@@ -62,7 +62,7 @@ impl Reactor {
     /// Opens an epoll instance; `scratch` is the buffer that all connections share.
     ///
     /// # Errors
-    /// The kernel's, if it has no descriptors left.
+    /// The kernel's, if it is out of descriptors or memory.
     pub fn new(scratch: &'static mut [u8]) -> io::Result<Reactor> {
         Ok(Reactor {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
@@ -70,17 +70,18 @@ impl Reactor {
             events: RefCell::new(Vec::with_capacity(EVENTS)),
             timers: RefCell::new(Timers::default()),
             scratch: RefCell::new(scratch),
-            resets: Cell::new(false),
+            resets_on_drop: Cell::new(false),
         })
     }
 
-    /// From now on a dropped socket is reset instead of closed in order.
-    pub fn reset_open_sockets(&self) {
-        self.resets.set(true);
+    /// From now on, dropping a socket resets its connection (`SO_LINGER` 0).
+    pub fn set_reset_on_drop(&self) {
+        self.resets_on_drop.set(true);
     }
 
-    pub(super) fn resets(&self) -> bool {
-        self.resets.get()
+    /// Whether dropping a socket resets its connection.
+    pub(super) fn resets_on_drop(&self) -> bool {
+        self.resets_on_drop.get()
     }
 
     /// Runs `f` with the shared buffer.
@@ -88,15 +89,16 @@ impl Reactor {
         f(&mut self.scratch.borrow_mut())
     }
 
-    /// Waits for events or the next timer and wakes their tasks. With `busy` it does not wait.
+    /// Calls `epoll_wait` and wakes the tasks of events and of timers that are due. If it `can_block`, it waits for an
+    /// event or the next timer.
     ///
     /// # Errors
     /// The kernel's, except for an interrupted wait.
-    pub(super) fn turn(&self, busy: bool) -> io::Result<()> {
-        let timeout = if busy {
-            Some(Timespec::default())
+    pub(super) fn poll_events(&self, can_block: bool) -> io::Result<()> {
+        let timeout = if can_block {
+            self.timers.borrow().next_deadline().map(until)
         } else {
-            self.timers.borrow().next().map(until)
+            Some(Timespec::default())
         };
         let mut events = self.events.borrow_mut();
         events.clear();
@@ -154,7 +156,7 @@ impl Reactor {
         }
     }
 
-    /// Frees the entry. The kernel removes the descriptor when it is closed.
+    /// Frees the entry. The kernel unregisters a descriptor that is closed.
     pub(super) fn release(&self, key: Key) {
         if let Some(source) = find(&mut self.sources.borrow_mut(), key) {
             source.taken = false;
@@ -163,7 +165,8 @@ impl Reactor {
         }
     }
 
-    /// Wakes the task when `fd` is ready. Edge-triggered: the call must just have returned `EAGAIN`.
+    /// Wakes the task at the next event of `fd`. Edge-triggered: call it only after `EAGAIN`, or for a state that stays
+    /// readable (`is_hung_up`, `is_broken`, a connect in progress).
     pub(super) fn wait_for(
         &self,
         fd: BorrowedFd<'_>,
@@ -187,13 +190,18 @@ impl Reactor {
         self.register(fd, key, source, wanted)
     }
 
-    /// Turns the events of a level-triggered listener on or off.
-    pub(super) fn listen(&self, fd: BorrowedFd<'_>, key: Key, on: bool) -> io::Result<()> {
+    /// Enables or disables the events of a level-triggered listener.
+    pub(super) fn set_listener_enabled(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: Key,
+        is_enabled: bool,
+    ) -> io::Result<()> {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = find(&mut sources, key) else {
             return Err(Errno::BADF);
         };
-        let wanted = if on {
+        let wanted = if is_enabled {
             EventFlags::IN
         } else {
             EventFlags::empty()
@@ -222,17 +230,17 @@ impl Reactor {
         Ok(())
     }
 
-    /// Whether the source fired since the last call; if not, the task is woken when it does.
-    pub(super) fn take_event(&self, key: Key, cx: &Context<'_>) -> bool {
+    /// Ready if the source fired since the last call; otherwise the task is woken when it does.
+    pub(super) fn poll_event(&self, key: Key, cx: &Context<'_>) -> Poll<()> {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = find(&mut sources, key) else {
-            return false;
+            return Poll::Pending;
         };
         if core::mem::take(&mut source.fired) {
-            return true;
+            return Poll::Ready(());
         }
         set_waker(&mut source.reader, cx);
-        false
+        Poll::Pending
     }
 
     /// Whether the connection broke since the source was registered.

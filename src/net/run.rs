@@ -29,10 +29,10 @@ pub fn run<T: 'static>(
     });
     task.detach();
     loop {
-        let busy = (0..TICKS).all(|_| executor.try_tick());
+        let has_more = (0..TICKS).all(|_| executor.try_tick());
         if let Some(value) = result.take() {
             return Ok(value);
         }
-        reactor.turn(busy)?;
+        reactor.poll_events(!has_more)?;
     }
 }

@@ -1,5 +1,6 @@
-//! A semaphore that serves waiting tasks in order. A [`Policy`] decides what a permit is: a number of bytes, or
-//! a TLS handshake with one of the app's ports. No reactor: only wakers, so it works under any executor.
+//! A semaphore that serves waiting tasks in order. A [`Policy`] decides what a permit is: a number of bytes, a TLS
+//! handshake with one of the app's ports, or a connection of a forward. It uses only wakers and no reactor, so it
+//! works under any executor.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -9,19 +10,19 @@ use std::rc::Rc;
 
 use super::task::set_waker;
 
-/// What is limited, and which requests fit at the moment.
+/// The limited resource, and the rule that decides which requests fit.
 pub trait Policy {
     /// What a permit is for.
     type Request: Copy;
 
     /// Whether a request that does not fit yet blocks the requests after it. If not, they may overtake it.
-    const BLOCKS_LATER: bool;
+    const IS_FIFO: bool;
 
-    /// Takes what `request` needs, if it is free. Returns whether it was.
+    /// Takes the resources of `request` if they are available. Returns whether they were.
     fn try_take(&mut self, request: Self::Request) -> bool;
 
-    /// Frees what `request` took.
-    fn free(&mut self, request: Self::Request);
+    /// Makes the resources of `request` available again.
+    fn release(&mut self, request: Self::Request);
 }
 
 /// Permits, and the queue of the tasks that wait for one.
@@ -43,15 +44,16 @@ pub(super) struct Waiter<R> {
     is_granted: bool,
 }
 
-/// A permit; dropping it frees what it took.
+/// A permit. Dropping it releases its resources.
 #[derive(Debug)]
 pub struct Permit<P: Policy> {
     semaphore: Rc<Semaphore<P>>,
     request: P::Request,
 }
 
-/// A place in the queue. Dropping it leaves the queue; a permit that was granted meanwhile goes to the next waiter.
-struct Place<P: Policy> {
+/// A waiter's entry in the queue. Dropping it removes the entry; if its permit was granted but not yet used, the permit
+/// goes to the next waiter.
+struct WaiterGuard<P: Policy> {
     semaphore: Rc<Semaphore<P>>,
     number: u32,
 }
@@ -67,9 +69,9 @@ impl<P: Policy> Semaphore<P> {
         })
     }
 
-    /// A permit, if `request` fits now.
+    /// Returns a permit if `request` fits now.
     pub fn try_acquire(self: &Rc<Self>, request: P::Request) -> Option<Permit<P>> {
-        let is_blocked = P::BLOCKS_LATER && !self.queue.borrow().is_empty();
+        let is_blocked = P::IS_FIFO && !self.queue.borrow().is_empty();
         let is_taken = !is_blocked && self.policy.borrow_mut().try_take(request);
         is_taken.then(|| self.permit(request))
     }
@@ -87,12 +89,17 @@ impl<P: Policy> Semaphore<P> {
             waker: None,
             is_granted: false,
         });
-        let place = Place {
+        let guard = WaiterGuard {
             semaphore: self.clone(),
             number,
         };
-        poll_fn(|cx| place.poll(cx)).await;
+        poll_fn(|cx| guard.poll(cx)).await;
         self.permit(request)
+    }
+
+    /// Calls `f` with the policy, to read its state.
+    pub fn with_policy<T>(&self, f: impl FnOnce(&P) -> T) -> T {
+        f(&self.policy.borrow())
     }
 
     /// Number of waiters dropped before they had a permit, since the last call.
@@ -107,8 +114,8 @@ impl<P: Policy> Semaphore<P> {
         }
     }
 
-    fn free(&self, request: P::Request) {
-        self.policy.borrow_mut().free(request);
+    fn release(&self, request: P::Request) {
+        self.policy.borrow_mut().release(request);
         self.grant();
     }
 
@@ -121,7 +128,7 @@ impl<P: Policy> Semaphore<P> {
             waiter.is_granted = policy.try_take(waiter.request);
             if waiter.is_granted {
                 wakers.extend(waiter.waker.take());
-            } else if P::BLOCKS_LATER {
+            } else if P::IS_FIFO {
                 break;
             }
         }
@@ -136,7 +143,7 @@ impl<P: Policy> Semaphore<P> {
     }
 }
 
-impl<P: Policy> Place<P> {
+impl<P: Policy> WaiterGuard<P> {
     fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let mut queue = self.semaphore.queue.borrow_mut();
         let mut waiters = queue.iter_mut();
@@ -147,20 +154,20 @@ impl<P: Policy> Place<P> {
             return Poll::Pending;
         }
         drop(queue);
-        // Out of the queue, so that dropping this place does not pass the permit on.
+        // Remove the entry, so that dropping this guard does not pass the permit on.
         self.semaphore.remove(self.number);
         Poll::Ready(())
     }
 }
 
-impl<P: Policy> Drop for Place<P> {
+impl<P: Policy> Drop for WaiterGuard<P> {
     fn drop(&mut self) {
         match self.semaphore.remove(self.number) {
-            Some(waiter) if waiter.is_granted => self.semaphore.free(waiter.request),
+            Some(waiter) if waiter.is_granted => self.semaphore.release(waiter.request),
             Some(_) => {
                 let abandoned = &self.semaphore.abandoned;
                 abandoned.set(abandoned.get() + 1);
-                // It may have been what blocked the waiters after it.
+                // It may have blocked the waiters after it.
                 self.semaphore.grant();
             }
             None => {}
@@ -170,54 +177,56 @@ impl<P: Policy> Drop for Place<P> {
 
 impl<P: Policy> Drop for Permit<P> {
     fn drop(&mut self) {
-        self.semaphore.free(self.request);
+        self.semaphore.release(self.request);
     }
 }
 
-/// Free bytes. A large request is not overtaken by small ones.
+/// A number of bytes, of which each permit takes some. A large request is not overtaken by small ones.
 #[derive(Debug)]
-pub struct Bytes(usize);
+pub struct ByteBudget {
+    available: usize,
+}
 
 /// Permits for numbers of bytes.
-pub type ByteSemaphore = Semaphore<Bytes>;
+pub type ByteSemaphore = Semaphore<ByteBudget>;
 
 /// A permit for a number of bytes.
-pub type BytePermit = Permit<Bytes>;
+pub type BytePermit = Permit<ByteBudget>;
 
-impl Policy for Bytes {
+impl Policy for ByteBudget {
     type Request = usize;
 
-    const BLOCKS_LATER: bool = true;
+    const IS_FIFO: bool = true;
 
     fn try_take(&mut self, bytes: usize) -> bool {
-        let rest = self.0.checked_sub(bytes);
-        self.0 = rest.unwrap_or(self.0);
+        let rest = self.available.checked_sub(bytes);
+        self.available = rest.unwrap_or(self.available);
         rest.is_some()
     }
 
-    fn free(&mut self, bytes: usize) {
-        self.0 += bytes;
+    fn release(&mut self, bytes: usize) {
+        self.available += bytes;
     }
 }
 
 impl ByteSemaphore {
-    /// A semaphore of `bytes` bytes, all of them free.
+    /// A semaphore of `bytes` bytes, all of them available.
     pub fn of_bytes(bytes: usize) -> Rc<ByteSemaphore> {
-        Semaphore::new(Bytes(bytes))
+        Semaphore::new(ByteBudget { available: bytes })
     }
 
-    /// Number of free bytes.
-    pub fn free_bytes(&self) -> usize {
-        self.policy.borrow().0
+    /// Number of available bytes.
+    pub fn available_bytes(&self) -> usize {
+        self.with_policy(|budget| budget.available)
     }
 }
 
 impl BytePermit {
-    /// Frees the bytes above `bytes`.
+    /// Releases the bytes above `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.request.saturating_sub(bytes);
         self.request -= surplus;
-        self.semaphore.free(surplus);
+        self.semaphore.release(surplus);
     }
 }
 
@@ -240,9 +249,9 @@ mod tests {
             drop(first);
             let large = poll_once(large).await.expect("a permit");
             let small = poll_once(small).await.expect("a permit");
-            assert_eq!(semaphore.free_bytes(), 4);
+            assert_eq!(semaphore.available_bytes(), 4);
             drop((large, small));
-            assert_eq!(semaphore.free_bytes(), 10);
+            assert_eq!(semaphore.available_bytes(), 10);
         });
     }
 
@@ -262,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn surplus_bytes_are_freed_at_once() {
+    fn surplus_bytes_are_released_immediately() {
         block_on(async {
             let semaphore = ByteSemaphore::of_bytes(10);
             let mut permit = semaphore.acquire(10).await;
@@ -270,7 +279,7 @@ mod tests {
             assert!(poll_once(&mut next).await.is_none());
             permit.shrink_to(4);
             let _next = poll_once(next).await.expect("a permit");
-            assert_eq!(semaphore.free_bytes(), 0);
+            assert_eq!(semaphore.available_bytes(), 0);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT of both programs: the first signal is an event, the second ends the process at once.
+//! SIGTERM and SIGINT of both programs: the first signal is an event, the second ends the process immediately.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,14 +13,14 @@ use signal_hook::{flag, low_level};
 use super::reactor::Reactor;
 use super::socket::Socket;
 
-/// What a shell reports for a process that SIGTERM ended.
+/// The exit code that a shell reports for a process ended by SIGTERM.
 const SECOND_SIGNAL_EXIT: i32 = 128 + SIGTERM;
 
-/// Installs handlers for both signals. Returns a nonblocking stream that becomes readable at the first one. With a
-/// handler they also work for PID 1: the kernel delivers no signal to it that has none.
+/// Installs handlers for both signals. Returns a nonblocking stream that becomes readable at the first one. With
+/// handlers they also work for PID 1, to which the kernel delivers only signals that have a handler.
 ///
 /// # Errors
-/// The kernel's, if it has no descriptors left.
+/// The kernel's, if it is out of descriptors.
 pub fn termination_signals() -> io::Result<UnixStream> {
     let (ours, handlers) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -41,15 +41,15 @@ impl Signals {
     /// Installs the handlers, see [`termination_signals`].
     ///
     /// # Errors
-    /// The kernel's, if it has no descriptors left.
+    /// The kernel's, if it is out of descriptors.
     pub fn new(reactor: &Rc<Reactor>) -> io::Result<Signals> {
         let stream = termination_signals()?;
         Ok(Signals(Socket::new(reactor.clone(), OwnedFd::from(stream))))
     }
 
     /// Waits for the first signal.
-    pub async fn received(&self) {
-        // An error means that the pair is broken. Ending is the only safe reaction.
+    pub async fn wait(&self) {
+        // An error means that the socket pair is broken. To stop is the only safe reaction.
         let _ = self.0.read(&mut [0]).await;
     }
 }

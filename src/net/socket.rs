@@ -1,4 +1,4 @@
-//! A TCP connection. Every call is tried at once, and waits in epoll only if it would block.
+//! A TCP connection. Every system call is tried first, and waits in epoll only if it would block.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -35,7 +35,7 @@ impl Socket {
     ///
     /// # Errors
     /// Immediate ones of `socket`, `bind` and `connect`.
-    pub fn connect(
+    pub fn start_connect(
         reactor: &Rc<Reactor>,
         to: SocketAddr,
         from: Option<IpAddr>,
@@ -57,7 +57,7 @@ impl Socket {
     /// # Errors
     /// The kernel's, such as [`Errno::CONNREFUSED`]. After [`Errno::CONNRESET`] and [`Errno::PIPE`] the connection was
     /// established and ended before this call.
-    pub async fn connected(&self) -> io::Result<()> {
+    pub async fn wait_connected(&self) -> io::Result<()> {
         poll_fn(|cx| self.poll_connected(cx)).await
     }
 
@@ -66,19 +66,19 @@ impl Socket {
             return Poll::Ready(Err(error));
         }
         match net::getpeername(&self.fd) {
-            Err(Errno::NOTCONN) => self.pending(Interest::Write, cx),
+            Err(Errno::NOTCONN) => self.register_and_wait(Interest::Write, cx),
             Ok(_) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error)),
         }
     }
 
-    /// Reads into `buf`; 0 is the end.
+    /// Reads into `buf`. Returns 0 at EOF.
     ///
     /// # Errors
     /// The kernel's.
     pub fn poll_read(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let result = net::recv(&self.fd, &mut *buf, RecvFlags::empty()).map(|(len, _)| len);
-        self.or_pending(result, Interest::Read, cx)
+        self.or_wait(result, Interest::Read, cx)
     }
 
     /// Writes the bytes that fit.
@@ -87,36 +87,36 @@ impl Socket {
     /// The kernel's, those of connecting included.
     pub fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = net::send(&self.fd, buf, SendFlags::NOSIGNAL);
-        self.or_pending(result, Interest::Write, cx)
+        self.or_wait(result, Interest::Write, cx)
     }
 
-    /// Writes the bytes that fit of several pieces, in order.
+    /// Writes the bytes that fit of several slices, in order.
     ///
     /// # Errors
     /// The kernel's, those of connecting included.
     #[cfg(feature = "tls")]
-    pub(super) fn poll_write_pieces(
+    pub(super) fn poll_write_vectored(
         &self,
         cx: &Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.or_pending(self.write_pieces_now(pieces), Interest::Write, cx)
+        self.or_wait(self.try_write_vectored(pieces), Interest::Write, cx)
     }
 
     /// The same, without a wait: [`Errno::AGAIN`] when nothing fits.
     #[cfg(feature = "tls")]
-    pub(super) fn write_pieces_now(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut control = net::SendAncillaryBuffer::default();
         net::sendmsg(&self.fd, pieces, &mut control, SendFlags::NOSIGNAL)
     }
 
-    /// The reactor that it waits in.
+    /// The reactor that the socket waits in.
     #[cfg(feature = "tls")]
     pub(super) fn reactor(&self) -> &Rc<Reactor> {
         &self.reactor
     }
 
-    /// Reads into `buf`; 0 is the end.
+    /// Reads into `buf`. Returns 0 at EOF.
     ///
     /// # Errors
     /// The kernel's.
@@ -124,7 +124,7 @@ impl Socket {
         poll_fn(|cx| self.poll_read(cx, buf)).await
     }
 
-    /// Reads once into the shared buffer and passes the bytes to `f`; an empty slice is the end. The buffer is free during
+    /// Reads once into the shared buffer and passes the bytes to `f`; an empty slice means EOF. The buffer is free during
     /// a wait, so a connection that reads holds no memory.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Socket {
     }
 
     /// Writes a message of any length without storing it: `fill` receives the shared buffer and the number of bytes sent
-    /// so far, and returns how many it put in; 0 is the end.
+    /// so far, and returns the number of bytes that it put in. A buffer that is not filled is the last one.
     ///
     /// # Errors
     /// The kernel's.
@@ -177,41 +177,42 @@ impl Socket {
         }
     }
 
-    /// Waits until the peer has closed its side, or the connection is gone.
-    pub async fn closed(&self) {
+    /// Waits until the peer has closed its side, or the connection has broken. Also returns if the descriptor cannot be
+    /// registered with epoll (ENOMEM, ENOSPC).
+    pub async fn wait_peer_closed(&self) {
         poll_fn(|cx| match self.key.get() {
             Some(key) if self.reactor.is_hung_up(key) => Poll::Ready(()),
-            _ => self.pending(Interest::Read, cx).map(|_: io::Result<()>| ()),
+            _ => self
+                .register_and_wait(Interest::Read, cx)
+                .map(|_: io::Result<()>| ()),
         })
         .await;
     }
 
-    /// Ready once the connection has broken, by a reset or a TCP timeout; never for an orderly end. It uses the waker of
-    /// the reader.
+    /// Ready once the connection has broken, by a reset or a TCP timeout; never at EOF. It uses the waker of the reader.
     pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<Errno> {
         match self.key.get() {
             Some(key) if self.reactor.is_broken(key) => Poll::Ready(Errno::CONNRESET),
-            _ => match self.pending::<()>(Interest::Read, cx) {
+            _ => match self.register_and_wait::<()>(Interest::Read, cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(error),
                 _ => Poll::Pending,
             },
         }
     }
 
-    /// Sends small segments as they are written. Forwarded bytes already have the pace of their sender, and Nagle's
-    /// algorithm would add 40 ms to it, the reader's delayed acknowledgement.
-    pub fn send_at_once(&self) {
+    /// Disables Nagle's algorithm: with the reader's delayed acknowledgement it would delay forwarded bytes by 40 ms.
+    pub fn set_nodelay(&self) {
         // It fails only on a connection that has already ended.
         let _ = net::sockopt::set_tcp_nodelay(&self.fd, true);
     }
 
-    /// Ends our side: the peer reads all bytes written, then the end.
+    /// Ends our side: the peer reads all bytes written, then EOF.
     pub fn shutdown(&self) {
         // It fails only if the peer has already closed.
         let _ = net::shutdown(&self.fd, net::Shutdown::Write);
     }
 
-    /// Closes with a reset, so that the peer does not take it for an orderly end.
+    /// Closes with a reset, so that the peer does not mistake it for EOF.
     pub fn reset(self) {
         self.reset_on_close();
     }
@@ -226,19 +227,19 @@ impl Socket {
         Some(addr.ip().to_canonical())
     }
 
-    fn or_pending<T>(
+    fn or_wait<T>(
         &self,
         result: io::Result<T>,
         interest: Interest,
         cx: &Context<'_>,
     ) -> Poll<io::Result<T>> {
         match result {
-            Err(Errno::AGAIN | Errno::INTR) => self.pending(interest, cx),
+            Err(Errno::AGAIN | Errno::INTR) => self.register_and_wait(interest, cx),
             result => Poll::Ready(result),
         }
     }
 
-    fn pending<T>(&self, interest: Interest, cx: &Context<'_>) -> Poll<io::Result<T>> {
+    fn register_and_wait<T>(&self, interest: Interest, cx: &Context<'_>) -> Poll<io::Result<T>> {
         let key = self.key.get().unwrap_or_else(|| self.reactor.claim());
         self.key.set(Some(key));
         match self.reactor.wait_for(self.fd.as_fd(), key, interest, cx) {
@@ -252,7 +253,7 @@ impl Socket {
 enum Written {
     /// The message is complete.
     End,
-    /// So many bytes were sent, and more may follow.
+    /// Number of bytes sent; more may follow.
     Bytes(usize),
 }
 
@@ -261,7 +262,7 @@ impl Drop for Socket {
         if let Some(key) = self.key.get() {
             self.reactor.release(key);
         }
-        if self.reactor.resets() {
+        if self.reactor.resets_on_drop() {
             self.reset_on_close();
         }
     }

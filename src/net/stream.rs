@@ -21,7 +21,7 @@ impl Stream {
         }
     }
 
-    /// Reads once and passes the bytes to `f`; an empty slice is the end.
+    /// Reads once and passes the bytes to `f`; an empty slice means EOF.
     ///
     /// # Errors
     /// The kernel's, and faults of TLS.
@@ -32,7 +32,7 @@ impl Stream {
         }
     }
 
-    /// Writes what `fill` puts in, as [`Socket::write_with`] does.
+    /// Writes the message that `fill` puts in, as [`Socket::write_with`] does.
     ///
     /// # Errors
     /// The kernel's, and faults of TLS.

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 pub enum StreamError {
     /// The kernel's error.
     Io(Errno),
-    /// A fault that TLS finds.
+    /// A fault of TLS.
     Tls(TlsFault),
 }
 
@@ -38,8 +38,10 @@ pub enum TlsFault {
     ClockNotSet,
     /// Another alert of the app's; its number (RFC 8446 section 6).
     Alert(u8),
-    /// The app broke the rules of TLS.
-    Broken,
+    /// The app violated the TLS protocol.
+    ProtocolViolation,
+    /// TLS failed in this process: no random numbers or no memory.
+    Internal,
     /// The app closed the connection during the handshake.
     ClosedEarly,
     /// The app closed the connection within a record, after the handshake.
@@ -50,8 +52,8 @@ pub enum TlsFault {
     NotBuilt,
 }
 
-/// Whether this process or this machine has no descriptor left: nothing is wrong with the peer.
-pub fn is_out_of_descriptors(error: Errno) -> bool {
+/// Whether this process or node is out of file descriptors or socket memory. The peer is not at fault.
+pub fn is_out_of_resources(error: Errno) -> bool {
     matches!(
         error,
         Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM

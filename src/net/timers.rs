@@ -16,7 +16,7 @@ struct Timer {
 
 impl Timers {
     /// The earliest deadline that has not fired.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
         let armed = self.0.iter().flatten().filter(|t| t.waker.is_some());
         armed.map(|timer| timer.deadline).min()
     }
@@ -31,7 +31,7 @@ impl Timers {
         }
     }
 
-    /// Adds a timer. Returns its index, which is the caller's until [`Timers::remove`].
+    /// Adds a timer. Returns its index, which is valid until [`Timers::remove`].
     pub(super) fn insert(&mut self, deadline: Instant, waker: Waker) -> usize {
         let timer = Some(Timer {
             deadline,

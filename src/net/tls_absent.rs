@@ -2,7 +2,7 @@
 
 use super::socket::Socket;
 use super::stream_error::{StreamError, TlsFault};
-use super::tls_options::{TlsFiles, TlsHello, TlsReload};
+use super::tls_options::{TlsConnectOptions, TlsOptions, TlsReload};
 use crate::pem::FileError;
 
 /// Whether this build has TLS.
@@ -20,7 +20,7 @@ impl Tls {
     ///
     /// # Errors
     /// None.
-    pub fn load(_: TlsFiles) -> Result<Tls, FileError> {
+    pub fn load(_: TlsOptions) -> Result<Tls, FileError> {
         Ok(Tls)
     }
 
@@ -28,7 +28,11 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsFault::NotBuilt`].
-    pub async fn connect(&self, _: Socket, _: TlsHello<'_>) -> Result<Box<TlsStream>, StreamError> {
+    pub async fn connect(
+        &self,
+        _: Socket,
+        _: TlsConnectOptions<'_>,
+    ) -> Result<Box<TlsStream>, StreamError> {
         Err(TlsFault::NotBuilt.into())
     }
 
@@ -50,7 +54,12 @@ impl TlsStream {
     }
 
     /// See [`alpn`](Self::alpn).
-    pub fn version_and_suite(&self) -> [Option<&'static str>; 2] {
+    pub fn version(&self) -> Option<&'static str> {
+        match *self {}
+    }
+
+    /// See [`alpn`](Self::alpn).
+    pub fn cipher_suite(&self) -> Option<&'static str> {
         match *self {}
     }
 

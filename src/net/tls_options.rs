@@ -1,49 +1,89 @@
 //! Options of TLS to the app, and the result of a reload of its files. The same types in every build.
 
+use core::time::Duration;
+
+use crate::limits;
 use crate::pem::{FileError, FileRole};
 
 /// The values of `--client-cert`, `--client-key`, `--app-ca` and `--app-id`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Files of the client certificate, followed by its intermediates, and of its key.
-    pub client: Option<[Box<str>; 2]>,
+pub struct TlsOptions {
+    /// The client certificate, if the app requires one.
+    pub client: Option<ClientPair>,
     /// File of the CA certificates that verify the app's certificate. Without one nothing is verified.
     pub app_ca: Option<Box<str>>,
     /// The URI that the app's certificate must have.
     pub app_id: Option<Box<str>>,
 }
 
+/// Files of a client certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPair {
+    /// Path of the certificate, followed by its intermediates.
+    pub certificate: Box<str>,
+    /// Path of the key.
+    pub key: Box<str>,
+}
+
 /// The elliptic curves that the ClientHello offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Curves {
-    /// The ones for key exchange: X25519, P-256, P-384.
-    Usable,
-    /// P-521 as well, for an app whose certificate uses it. Not offered at first: an app that prefers it for
-    /// the key exchange would then fail.
-    AndP521,
+    /// Those that this process has for the key exchange: X25519, P-256, P-384.
+    Default,
+    /// P-521 as well, for an app whose certificate uses it. Not offered in the first handshake: an app that prefers
+    /// P-521 for the key exchange would then fail.
+    WithP521,
 }
 
-/// The application protocols that the ClientHello offers (RFC 7301).
+/// What a connection is for. kubelet's clients differ in ALPN and in their timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alpn {
-    /// `h2`, then `http/1.1`: HTTP probes.
-    Http,
-    /// Only `h2`: gRPC probes.
-    H2,
-    /// No ALPN extension: lifecycle hooks.
-    Nothing,
+pub enum TlsPurpose {
+    /// An HTTP probe.
+    HttpProbe,
+    /// A gRPC probe.
+    GrpcProbe,
+    /// A lifecycle hook.
+    Hook,
 }
 
-/// What the ClientHello of one connection has in it, and the app's port, whose handshake permits it uses.
+impl TlsPurpose {
+    /// The application protocols that the ClientHello offers (RFC 7301); if there are none, it has no ALPN extension.
+    pub fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            TlsPurpose::HttpProbe => &[b"h2", b"http/1.1"],
+            TlsPurpose::GrpcProbe => &[b"h2"],
+            TlsPurpose::Hook => &[],
+        }
+    }
+
+    /// The timeout of the handshake. kubelet's clients for gRPC and for hooks have none.
+    pub fn handshake_timeout(self) -> Option<Duration> {
+        match self {
+            TlsPurpose::HttpProbe => Some(limits::TLS_HANDSHAKE_TIMEOUT),
+            TlsPurpose::GrpcProbe | TlsPurpose::Hook => None,
+        }
+    }
+
+    /// Whether the connection may hold its handshake permit after the handshake. A hook may run for minutes, and few of
+    /// them run concurrently.
+    pub fn may_hold_permit(self) -> bool {
+        match self {
+            TlsPurpose::HttpProbe | TlsPurpose::GrpcProbe => true,
+            TlsPurpose::Hook => false,
+        }
+    }
+}
+
+/// Options of one TLS connection.
 #[derive(Clone, Copy, Debug)]
-pub struct TlsHello<'a> {
-    /// The app's port.
+pub struct TlsConnectOptions<'a> {
+    /// The app's port, which has a share of the handshake permits.
     pub port: u16,
     /// SNI, unless it is an address (RFC 6066 section 3).
     pub server_name: Option<&'a str>,
-    /// The protocols.
-    pub alpn: Alpn,
-    /// The curves.
+    /// What the connection is for.
+    pub purpose: TlsPurpose,
+    /// The curves that are offered.
     pub curves: Curves,
 }
 
@@ -51,15 +91,15 @@ pub struct TlsHello<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsReload {
     /// The new contents of the file, or of the certificate and its key, are in use.
-    Renewed(FileRole),
+    Reloaded(FileRole),
     /// The previous contents stay in use.
     Failed(FileError),
 }
 
 impl TlsReload {
-    /// The value of `part` in log lines.
-    pub fn part(&self) -> &'static str {
-        let (TlsReload::Renewed(role) | TlsReload::Failed(FileError { role, .. })) = self;
+    /// The value of `file` in log lines.
+    pub fn file(&self) -> &'static str {
+        let (TlsReload::Reloaded(role) | TlsReload::Failed(FileError { role, .. })) = self;
         match role {
             FileRole::Certificate => "client_certificate",
             FileRole::Key => "client_key",

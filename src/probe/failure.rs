@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use crate::net::{StreamError, TlsFault, is_out_of_descriptors};
+use crate::net::{StreamError, TlsFault, is_out_of_resources};
 use crate::wire::h2::H2Error;
 use crate::wire::response::ResponseError;
 
@@ -84,14 +84,16 @@ failures! {
     ClockNotSet = "clock_not_set",
     /// The app ended TLS with another alert.
     TlsAlert = "tls_alert",
-    /// The app broke the rules of TLS.
+    /// The app violated the TLS protocol.
     TlsBroken = "tls_broken",
+    /// TLS failed in this process: no random numbers or no memory.
+    TlsInternal = "tls_internal",
     /// The health service reported another status than SERVING.
     GrpcNotServing = "grpc_not_serving",
     /// The app has no health service.
     GrpcUnimplemented = "grpc_unimplemented",
-    /// This process has no file descriptor left for the connection.
-    NoDescriptors = "no_descriptors",
+    /// This process or node is out of file descriptors or socket memory for the connection.
+    OutOfResources = "out_of_resources",
     /// The source address is not an address of this host, or all its ports are in use.
     AddressNotAvailable = "address_not_available",
 }
@@ -102,7 +104,7 @@ impl From<Errno> for Failure {
         match error {
             Errno::CONNREFUSED => Failure::Refused,
             Errno::ADDRNOTAVAIL | Errno::ADDRINUSE => Failure::AddressNotAvailable,
-            error if is_out_of_descriptors(error) => Failure::NoDescriptors,
+            error if is_out_of_resources(error) => Failure::OutOfResources,
             Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Failure::Reset,
             _ => Failure::Unreachable,
         }
@@ -164,7 +166,8 @@ impl From<TlsFault> for Failure {
             TlsFault::WrongIdentity => Failure::WrongIdentity,
             TlsFault::ClockNotSet => Failure::ClockNotSet,
             TlsFault::Alert(_) => Failure::TlsAlert,
-            TlsFault::Broken => Failure::TlsBroken,
+            TlsFault::ProtocolViolation => Failure::TlsBroken,
+            TlsFault::Internal => Failure::TlsInternal,
             TlsFault::ClosedEarly | TlsFault::Truncated => Failure::ClosedEarly,
             TlsFault::TimedOut => Failure::Deadline,
             TlsFault::NotBuilt => Failure::NotBuilt,

@@ -9,7 +9,8 @@ use super::request_origin::Authority;
 use super::{Dialler, Event, Failure, Outcome, RequestOrigin};
 use crate::limits;
 use crate::net::{
-    Alpn, Curves, Elapsed, Stream, StreamError, TlsHello, poll_out_of_line, yield_now,
+    Curves, Elapsed, Stream, StreamError, TlsConnectOptions, TlsPurpose, poll_out_of_line,
+    yield_now,
 };
 use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
 use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
@@ -106,7 +107,7 @@ impl Dialler {
         let mut is_first = true;
         loop {
             let call = pin!(self.call(probe, memory));
-            let failure = match self.reactor.before(probe.deadline, call).await {
+            let failure = match self.reactor.timeout_at(probe.deadline, call).await {
                 Ok(Ok(outcome)) => return outcome,
                 // grpc-go retries once if the server did not process the call (`stream.go`: `shouldRetry`).
                 Ok(Err(CallFailure::Unprocessed(_))) if is_first => {
@@ -151,14 +152,14 @@ impl Dialler {
         probe: &GrpcProbe<'_>,
         memory: &'c mut [u8],
     ) -> Result<Call<'c>, CallFailure> {
-        let hello = TlsHello {
+        let options = TlsConnectOptions {
             port: probe.port,
             server_name: probe.origin.server_name(),
-            alpn: Alpn::H2,
-            curves: Curves::Usable,
+            purpose: TlsPurpose::GrpcProbe,
+            curves: Curves::Default,
         };
         let socket = self.dial(probe.port).await.map_err(StreamError::Io)?;
-        let stream = self.open(socket, probe.scheme(), hello).await?;
+        let stream = self.open(socket, probe.scheme(), options).await?;
         if probe.tls && !stream.chose_http2() {
             return Err(CallFailure::Connection(Failure::NotHttp2));
         }

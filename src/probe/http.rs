@@ -92,7 +92,7 @@ impl Dialler {
     ) -> Result<Stream, StreamError> {
         let socket = self.dial(attempt.port).await?;
         let mut stream = self
-            .open(socket, attempt.scheme, attempt.tls_hello())
+            .open(socket, attempt.scheme, attempt.tls_options())
             .await?;
         let is_http2 = stream.chose_http2() || attempt.is_cleartext_http2();
         response.set_protocol(attempt.scheme, is_http2);

@@ -31,8 +31,8 @@ use rustix::io;
 use crate::limits;
 use crate::net::tls::{Tls, TlsStream};
 use crate::net::{
-    Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsFault, TlsHello,
-    is_out_of_descriptors,
+    Curves, Elapsed, Reactor, Socket, Stream, StreamError, TlsConnectOptions, TlsFault,
+    is_out_of_resources,
 };
 use crate::wire::url::Scheme;
 
@@ -58,15 +58,15 @@ impl Dialler {
         let app = SocketAddr::new(self.target, port);
         self.notify(|| Event::Dialling(app));
         for _ in 0..limits::DESCRIPTOR_TRIES {
-            match Socket::connect(&self.reactor, app, self.source) {
-                Err(error) if is_out_of_descriptors(error) => {
+            match Socket::start_connect(&self.reactor, app, self.source) {
+                Err(error) if is_out_of_resources(error) => {
                     let later = Instant::now() + limits::DESCRIPTOR_WAIT;
                     self.reactor.sleep_until(later).await;
                 }
                 result => return result,
             }
         }
-        Socket::connect(&self.reactor, app, self.source)
+        Socket::start_connect(&self.reactor, app, self.source)
     }
 
     /// Prepares the connection for requests, with a TLS handshake if `scheme` needs it. The handshake's future is
@@ -75,13 +75,13 @@ impl Dialler {
         &self,
         socket: Socket,
         scheme: Scheme,
-        hello: TlsHello<'_>,
+        options: TlsConnectOptions<'_>,
     ) -> Result<Stream, StreamError> {
         self.connected(&socket).await?;
         match scheme {
             Scheme::Http => Ok(Stream::Plain(socket)),
             Scheme::Https => {
-                let stream = Box::pin(self.handshake(socket, hello)).await?;
+                let stream = Box::pin(self.handshake(socket, options)).await?;
                 self.notify(|| Event::Secured(&stream));
                 Ok(Stream::Tls(stream))
             }
@@ -92,17 +92,19 @@ impl Dialler {
     async fn handshake(
         &self,
         socket: Socket,
-        hello: TlsHello<'_>,
+        options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
         self.notify(|| Event::HandshakeBegun);
-        match self.tls.connect(socket, hello).await {
+        match self.tls.connect(socket, options).await {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let again = async {
-                    let socket = self.dial(hello.port).await?;
+                    let socket = self.dial(options.port).await?;
                     self.connected(&socket).await?;
                     self.notify(|| Event::HandshakeBegun);
-                    let curves = Curves::AndP521;
-                    self.tls.connect(socket, TlsHello { curves, ..hello }).await
+                    let curves = Curves::WithP521;
+                    self.tls
+                        .connect(socket, TlsConnectOptions { curves, ..options })
+                        .await
                 };
                 // If the second handshake gets less far, the first one's error is the cause.
                 again.await.map_err(|error| match error {
@@ -119,7 +121,7 @@ impl Dialler {
     /// Waits until connected if an observer needs the timestamp. Otherwise the first write waits.
     async fn connected(&self, socket: &Socket) -> io::Result<()> {
         if self.observer.is_some() {
-            socket.connected().await?;
+            socket.wait_connected().await?;
             self.notify(|| Event::Connected);
         }
         Ok(())
@@ -138,7 +140,7 @@ impl Dialler {
         future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Elapsed> {
         match deadline {
-            Some(at) => self.reactor.before(at, future).await,
+            Some(at) => self.reactor.timeout_at(at, future).await,
             None => Ok(future.await),
         }
     }

@@ -37,7 +37,7 @@ impl Outcome {
             Outcome::Failed(failure) => match failure {
                 Failure::Deadline => 504,
                 Failure::NotBuilt | Failure::GrpcUnimplemented => 501,
-                Failure::NoDescriptors | Failure::GrpcNotServing => 503,
+                Failure::OutOfResources | Failure::GrpcNotServing => 503,
                 _ => 502,
             },
         }

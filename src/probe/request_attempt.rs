@@ -12,7 +12,7 @@ use super::http_probe::{HttpProbe, RedirectSpace};
 use super::request_origin::{AddrText, Authority, UrlHost};
 use crate::config::Protocol;
 use crate::limits;
-use crate::net::{Alpn, Curves, TlsHello};
+use crate::net::{Curves, TlsConnectOptions, TlsPurpose};
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::url::{self, Base, Redirect, Scheme, User};
@@ -217,16 +217,16 @@ impl<'a> RequestAttempt<'a> {
         self.probe.deadline
     }
 
-    /// The offer of the TLS handshake: kubelet's client for hooks offers no ALPN.
-    pub fn tls_hello(&self) -> TlsHello<'a> {
-        TlsHello {
+    /// The options of a TLS connection for this request.
+    pub fn tls_options(&self) -> TlsConnectOptions<'a> {
+        TlsConnectOptions {
             port: self.port,
             server_name: self.probe.origin.server_name(),
-            alpn: match self.probe.is_hook {
-                true => Alpn::Nothing,
-                false => Alpn::Http,
+            purpose: match self.probe.is_hook {
+                true => TlsPurpose::Hook,
+                false => TlsPurpose::HttpProbe,
             },
-            curves: Curves::Usable,
+            curves: Curves::Default,
         }
     }
 

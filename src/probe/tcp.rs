@@ -11,7 +11,7 @@ impl Dialler {
     /// (`pkg/probe/tcp/tcp.go`).
     pub async fn probe_tcp(&self, port: u16, deadline: Option<Instant>) -> Outcome {
         let connect = async {
-            self.dial(port).await?.connected().await?;
+            self.dial(port).await?.wait_connected().await?;
             self.notify(|| Event::Connected);
             Ok(())
         };

@@ -4,8 +4,8 @@ use core::fmt;
 use std::rc::Rc;
 
 use crate::config::{ClientCert, FileSetting, TlsSettings};
-use crate::net::TlsFiles;
 use crate::net::tls::Tls;
+use crate::net::{ClientPair, TlsOptions};
 use crate::pem::{FileError, FileRole, PemError};
 
 /// A file for TLS cannot be used.
@@ -31,15 +31,16 @@ impl core::error::Error for TlsSettingError {}
 /// The first file that cannot be used.
 pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
     let path = |file: &FileSetting| file.path.clone();
-    let files = TlsFiles {
-        client: settings
-            .client
-            .as_ref()
-            .map(|ClientCert { cert, key }| [path(cert), path(key)]),
+    let client = settings.client.as_ref();
+    let options = TlsOptions {
+        client: client.map(|ClientCert { cert, key }| ClientPair {
+            certificate: path(cert),
+            key: path(key),
+        }),
         app_ca: settings.app_ca.as_ref().map(path),
         app_id: settings.app_id.clone(),
     };
-    match Tls::load(files) {
+    match Tls::load(options) {
         Ok(tls) => Ok(Rc::new(tls)),
         Err(error) => Err(name_setting(settings, error)),
     }

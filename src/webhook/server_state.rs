@@ -221,7 +221,7 @@ impl ServerState {
         self.metrics.page(ScrapeValues {
             connections: self.connections.count(),
             evicted: self.connections.evicted_count(),
-            reserved_body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_bytes.free_bytes(),
+            reserved_body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_bytes.available_bytes(),
             not_after: self.current_cert.not_after(),
         })
     }

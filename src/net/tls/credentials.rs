@@ -1,6 +1,7 @@
 //! Our certificate and key, the trust anchors, and the rustls configuration made of them. Files are read again when
 //! they change.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use super::client_auth::ClientAuth;
 use super::provider;
 use super::verify::{AcceptAny, AppCaVerifier};
 use crate::limits;
-use crate::net::tls_options::{Curves, TlsFiles, TlsReload};
+use crate::net::tls_options::{Curves, TlsOptions, TlsReload};
 use crate::pem::{FailureFilter, FileError, FileRole, KeyPairFiles, RootsFile};
 
 /// What the files contain, and the configuration made of it.
@@ -28,7 +29,7 @@ pub(super) struct Credentials {
     /// When the files are polled next.
     pub(super) poll_at: Option<Instant>,
     /// Results of reading files again that are not logged yet.
-    pub(super) reloads: Vec<TlsReload>,
+    pub(super) reloads: VecDeque<TlsReload>,
     pair_failures: FailureFilter,
     roots_failures: FailureFilter,
 }
@@ -47,13 +48,13 @@ impl Credentials {
     /// The first file that cannot be used.
     // Inlined into its only caller, it would not lie in the cold section.
     #[inline(never)]
-    pub(super) fn load(files: TlsFiles) -> Result<Credentials, FileError> {
+    pub(super) fn load(options: TlsOptions) -> Result<Credentials, FileError> {
         let mut credentials = Credentials {
-            pair_files: files
+            pair_files: options
                 .client
-                .map(|[certificate, key]| KeyPairFiles::new(&certificate, &key)),
-            roots_file: files.app_ca.map(|ca| RootsFile::new(&ca)),
-            id: files.app_id,
+                .map(|pair| KeyPairFiles::new(&pair.certificate, &pair.key)),
+            roots_file: options.app_ca.map(|ca| RootsFile::new(&ca)),
+            id: options.app_id,
             ..Credentials::default()
         };
         credentials.read_pair()?;
@@ -65,10 +66,10 @@ impl Credentials {
     pub(super) fn shared(&mut self, curves: Curves) -> SharedConfig {
         self.poll_files();
         match (curves, &self.shared) {
-            (Curves::Usable, Some(shared)) => shared.clone(),
-            (Curves::Usable, None) => self.shared.insert(self.config(curves)).clone(),
+            (Curves::Default, Some(shared)) => shared.clone(),
+            (Curves::Default, None) => self.shared.insert(self.config(curves)).clone(),
             // Few apps need it, so it is made each time.
-            (Curves::AndP521, _) => self.config(curves),
+            (Curves::WithP521, _) => self.config(curves),
         }
     }
 
@@ -93,7 +94,7 @@ impl Credentials {
 
     fn read_pair(&mut self) -> Result<(), FileError> {
         if let Some(files) = &mut self.pair_files {
-            self.pair = Some(files.read(&provider::provider(Curves::Usable))?);
+            self.pair = Some(files.read(&provider::provider(Curves::Default))?);
         }
         Ok(())
     }
@@ -140,8 +141,8 @@ impl Credentials {
             self.shared = None;
         }
         if is_reported {
-            self.reloads.push(match result {
-                Ok(()) => TlsReload::Renewed(role),
+            self.reloads.push_back(match result {
+                Ok(()) => TlsReload::Reloaded(role),
                 Err(error) => TlsReload::Failed(error),
             });
         }

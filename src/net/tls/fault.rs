@@ -1,4 +1,4 @@
-//! Maps rustls' errors to ours: the one place that decides what a refusal means.
+//! Maps rustls' errors to faults.
 
 use rustls::{AlertDescription as Alert, CertificateError, Error};
 
@@ -16,14 +16,15 @@ pub(super) struct HandshakeProgress {
     pub(super) has_client_cert: bool,
 }
 
-/// The meaning of an error of rustls'.
+/// Maps an error of rustls to a fault.
 pub(super) fn fault(error: &Error, progress: HandshakeProgress) -> TlsFault {
     match error {
         Error::AlertReceived(alert) => of_alert(*alert, progress),
         Error::PeerIncompatible(_) => TlsFault::NoCommonCipher,
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::NoCertificatesPresented => TlsFault::BadCertificate,
-        _ => TlsFault::Broken,
+        Error::FailedToGetRandomBytes => TlsFault::Internal,
+        _ => TlsFault::ProtocolViolation,
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use super::tls_options::{Curves, TlsFiles, TlsReload};
+use super::tls_options::{Curves, TlsOptions, TlsReload};
 use crate::limits;
 use crate::pem::FileError;
 use credentials::Credentials;
@@ -42,10 +42,10 @@ impl Tls {
     ///
     /// # Errors
     /// The first file that cannot be used.
-    pub fn load(files: TlsFiles) -> Result<Tls, FileError> {
-        let credentials = match files == TlsFiles::default() {
+    pub fn load(options: TlsOptions) -> Result<Tls, FileError> {
+        let credentials = match options == TlsOptions::default() {
             true => Credentials::default(),
-            false => Credentials::load(files)?,
+            false => Credentials::load(options)?,
         };
         Ok(Tls {
             credentials: RefCell::new(credentials),
@@ -56,7 +56,7 @@ impl Tls {
     /// The configuration that a probe's connections share, without ALPN; for other clients that are compared with the
     /// agent.
     pub fn client_config(&self) -> Arc<ClientConfig> {
-        self.credentials.borrow_mut().shared(Curves::Usable).config
+        self.credentials.borrow_mut().shared(Curves::Default).config
     }
 
     /// Number of connections given up before they had a handshake permit, since the last call.
@@ -64,9 +64,9 @@ impl Tls {
         self.permits.take_abandoned()
     }
 
-    /// Takes one result of reading changed files again.
+    /// Removes and returns the oldest reload that is not logged yet.
     pub fn take_reload(&self) -> Option<TlsReload> {
-        self.credentials.borrow_mut().reloads.pop()
+        self.credentials.borrow_mut().reloads.pop_front()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Handshake permits: a fixed number at once, shared among the app's ports.
+//! Permits for concurrent handshakes, shared among the app's ports.
 
 use crate::net::semaphore::{Permit, Policy, Semaphore};
 
@@ -27,7 +27,7 @@ impl PortShares {
 impl Policy for PortShares {
     type Request = u16;
 
-    const BLOCKS_LATER: bool = false;
+    const IS_FIFO: bool = false;
 
     /// The more permits a port has, the more others must be free: an app that hangs in its handshakes gets half
     /// of them, the next one half of the rest, and so on.
@@ -40,7 +40,7 @@ impl Policy for PortShares {
         fits
     }
 
-    fn free(&mut self, port: u16) {
+    fn release(&mut self, port: u16) {
         if let Some(index) = self.ports.iter().position(|other| *other == port) {
             self.ports.swap_remove(index);
         }

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, Error, NamedGroup, PeerIncompatible};
 /// no AES instructions and prefer it. P-384 is for apps that have no other curve.
 pub(super) fn provider(curves: Curves) -> CryptoProvider {
     let mut kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-    if curves == Curves::AndP521 {
+    if curves == Curves::WithP521 {
         kx_groups.push(&P521);
     }
     CryptoProvider {

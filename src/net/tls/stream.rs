@@ -36,8 +36,8 @@ pub struct TlsStream {
     /// Bytes and records since the last application data.
     bytes_without_data: usize,
     records_without_data: usize,
-    /// The app has closed its side.
-    is_closed: bool,
+    /// The app has sent close_notify or EOF.
+    is_peer_closed: bool,
     /// Application data was received.
     has_received_data: bool,
     /// A fault after the data that is not read yet.
@@ -61,7 +61,7 @@ impl TlsStream {
             records: Records::default(),
             bytes_without_data: 0,
             records_without_data: 0,
-            is_closed: false,
+            is_peer_closed: false,
             has_received_data: false,
             pending_fault: None,
             permit: None,
@@ -71,7 +71,7 @@ impl TlsStream {
     /// Runs the handshake until data can be sent.
     pub(super) async fn handshake(&mut self) -> Result<(), StreamError> {
         while self.connection.is_handshaking() {
-            poll_fn(|cx| self.poll_more(cx)).await?;
+            poll_fn(|cx| self.poll_flush_and_receive(cx)).await?;
             // An app that sends faster than we read must not hold the thread.
             if self.connection.is_handshaking() {
                 yield_now().await;
@@ -100,21 +100,22 @@ impl TlsStream {
         self.connection.alpn_protocol()
     }
 
-    /// The names of version and cipher suite in RFC 8446 and its registry.
-    pub fn version_and_suite(&self) -> [Option<&'static str>; 2] {
-        let version = self.connection.protocol_version();
-        let suite = self.connection.negotiated_cipher_suite();
-        [
-            version.and_then(|version| version.as_str()),
-            suite.and_then(|suite| suite.suite().as_str()),
-        ]
+    /// The name of the negotiated version, such as `TLSv1_3`.
+    pub fn version(&self) -> Option<&'static str> {
+        self.connection.protocol_version()?.as_str()
     }
 
-    /// Waits for data and passes it to `f`; an empty slice is the end. Between records an end without `close_notify`
-    /// counts as one, as it does for Go.
+    /// The name of the negotiated cipher suite in IANA's registry.
+    pub fn cipher_suite(&self) -> Option<&'static str> {
+        let suite = self.connection.negotiated_cipher_suite()?;
+        suite.suite().as_str()
+    }
+
+    /// Waits for data and passes it to `f`; an empty slice means EOF. Between records EOF without `close_notify` counts
+    /// as orderly, as it does for Go.
     ///
     /// # Errors
-    /// The kernel's; what TLS finds wrong with the app's bytes.
+    /// The kernel's; a fault of TLS.
     pub async fn read_with<T>(&mut self, mut f: impl FnMut(&[u8]) -> T) -> Result<T, StreamError> {
         loop {
             let mut reader = self.connection.reader();
@@ -127,11 +128,11 @@ impl TlsStream {
                 return Ok(value);
             }
             if let Some(fault) = self.pending_fault {
-                // The alert that says why, if it can be sent at once.
-                self.flush_now();
+                // The alert that explains the fault, if it can be sent without a wait.
+                self.try_flush();
                 return Err(fault.into());
             }
-            if self.is_closed {
+            if self.is_peer_closed {
                 return match self.closed_without_client_cert() {
                     true => Err(TlsFault::ClientCertificateRequired.into()),
                     false => Ok(f(&[])),
@@ -140,12 +141,11 @@ impl TlsStream {
             if self.bytes_without_data > 0 {
                 yield_now().await;
             }
-            poll_fn(|cx| self.poll_more(cx)).await?;
+            poll_fn(|cx| self.poll_flush_and_receive(cx)).await?;
         }
     }
 
-    /// Writes a message of any length without storing it: `fill` receives a buffer and the number of bytes accepted so
-    /// far, and returns how many it put in. A buffer that is not full is the last one.
+    /// Writes a message of any length without storing it, as [`Socket::write_with`] does.
     ///
     /// # Errors
     /// The kernel's; the app's alert, if it explains why a write failed.
@@ -162,7 +162,7 @@ impl TlsStream {
                 writer.write_all(&buf[..len]).map(|()| len)
             });
             // rustls accepts all of it, because its buffer was flushed before.
-            let len = len.map_err(|_| TlsFault::Broken)?;
+            let len = len.map_err(|_| TlsFault::Internal)?;
             poll_fn(|cx| self.poll_flush(cx)).await?;
             if len < limits::TLS_BYTES {
                 return Ok(());
@@ -171,13 +171,13 @@ impl TlsStream {
         }
     }
 
-    /// Sends what rustls has to send, then reads once.
-    fn poll_more(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+    /// Sends the pending records of rustls, then reads once.
+    fn poll_flush_and_receive(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
         ready!(self.poll_flush(cx))?;
         self.poll_receive(cx)
     }
 
-    /// Sends what rustls has to send.
+    /// Sends the pending records of rustls.
     fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
         while self.connection.wants_write() {
             let mut to_socket = ToSocket {
@@ -210,7 +210,7 @@ impl TlsStream {
         let received = reactor.with_scratch(|buf| {
             let room = self.records.room().min(limits::TLS_BYTES);
             let len = ready!(self.socket.poll_read(cx, &mut buf[..room]))?;
-            Poll::Ready(self.receive(&buf[..len]).map_err(StreamError::from))
+            Poll::Ready(self.on_bytes(&buf[..len]).map_err(StreamError::from))
         });
         match received {
             Poll::Ready(Err(
@@ -220,8 +220,8 @@ impl TlsStream {
                 Poll::Ready(Err(TlsFault::ClientCertificateRequired.into()))
             }
             Poll::Ready(Err(StreamError::Tls(_))) => {
-                // The alert that says why, if it can be sent at once.
-                self.flush_now();
+                // The alert that explains the fault, if it can be sent without a wait.
+                self.try_flush();
                 received
             }
             received => received,
@@ -241,10 +241,10 @@ impl TlsStream {
             && !self.client_auth.has_pair()
     }
 
-    /// Processes the bytes of one read; none are the end.
-    fn receive(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
+    /// Processes the bytes of one read; an empty slice means EOF.
+    fn on_bytes(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
         if bytes.is_empty() {
-            return self.end();
+            return self.handle_eof();
         }
         if !self.first.is_full() {
             let missing = bytes.len().min(HEADER - self.first.len());
@@ -256,43 +256,43 @@ impl TlsStream {
             }
             check_first(&self.first)?;
             let first = self.first.clone();
-            self.feed(&first)?;
+            self.pass_to_rustls(&first)?;
         }
-        self.feed(bytes)
+        self.pass_to_rustls(bytes)
     }
 
-    fn end(&mut self) -> Result<(), TlsFault> {
+    fn handle_eof(&mut self) -> Result<(), TlsFault> {
         if self.connection.is_handshaking() {
             return Err(TlsFault::ClosedEarly);
         }
         if !self.records.is_at_boundary() {
             return Err(TlsFault::Truncated);
         }
-        self.is_closed = true;
+        self.is_peer_closed = true;
         Ok(())
     }
 
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
+    fn pass_to_rustls(&mut self, mut bytes: &[u8]) -> Result<(), TlsFault> {
         self.records_without_data += self.records.advance(bytes);
         self.bytes_without_data += bytes.len();
         if self.bytes_without_data > limits::TLS_BYTES_WITHOUT_DATA {
-            return Err(TlsFault::Broken);
+            return Err(TlsFault::ProtocolViolation);
         }
-        while !bytes.is_empty() && !self.is_closed && self.pending_fault.is_none() {
+        while !bytes.is_empty() && !self.is_peer_closed && self.pending_fault.is_none() {
             // rustls has room for one read in addition to a partial record.
             if !matches!(self.connection.read_tls(&mut bytes), Ok(1..)) {
-                return Err(TlsFault::Broken);
+                return Err(TlsFault::ProtocolViolation);
             }
-            self.process()?;
+            self.process_records()?;
         }
-        let is_idle = !self.connection.is_handshaking() && !self.is_closed && !self.has_data();
+        let is_idle = !self.connection.is_handshaking() && !self.is_peer_closed && !self.has_data();
         if is_idle && self.records_without_data > limits::TLS_RECORDS_WITHOUT_DATA {
-            return Err(TlsFault::Broken);
+            return Err(TlsFault::ProtocolViolation);
         }
         Ok(())
     }
 
-    fn process(&mut self) -> Result<(), TlsFault> {
+    fn process_records(&mut self) -> Result<(), TlsFault> {
         let result = self.connection.process_new_packets();
         self.is_cert_requested |= self.client_auth.take_requested();
         let progress = HandshakeProgress {
@@ -301,12 +301,19 @@ impl TlsStream {
             has_client_cert: self.client_auth.has_pair(),
         };
         match result.map_err(|error| fault(&error, progress)) {
-            Ok(state) => self.is_closed |= state.peer_has_closed(),
-            // Data before the fault is read first, as in Go, which processes one record after the other.
-            Err(fault) if self.has_data() => self.pending_fault = Some(fault),
-            Err(fault) => return Err(fault),
+            Ok(state) => {
+                self.is_peer_closed |= state.peer_has_closed();
+                Ok(())
+            }
+            Err(fault) => {
+                // Data before the fault is read first, as in Go, which processes one record after the other.
+                if !self.has_data() {
+                    return Err(fault);
+                }
+                self.pending_fault = Some(fault);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Whether there is unread data.
@@ -314,8 +321,8 @@ impl TlsStream {
         matches!(self.connection.reader().fill_buf(), Ok([_, ..]))
     }
 
-    /// Sends what the kernel accepts without a wait.
-    fn flush_now(&mut self) {
+    /// Sends the pending records of rustls as far as that needs no wait.
+    fn try_flush(&mut self) {
         let mut to_socket = ToSocket {
             socket: &self.socket,
             cx: None,
@@ -326,11 +333,11 @@ impl TlsStream {
 }
 
 impl Drop for TlsStream {
-    /// A connection that is reset must not look as if it had ended in order; one in its handshake has nothing to end.
+    /// A connection that is reset must not send `close_notify`, and one in its handshake cannot.
     fn drop(&mut self) {
-        if !self.socket.reactor().resets() && !self.connection.is_handshaking() {
+        if !self.socket.reactor().resets_on_drop() && !self.connection.is_handshaking() {
             self.connection.send_close_notify();
-            self.flush_now();
+            self.try_flush();
         }
     }
 }
@@ -350,11 +357,11 @@ impl Write for ToSocket<'_, '_> {
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let wrote = match self.cx {
-            Some(cx) => match self.socket.poll_write_pieces(cx, pieces) {
+            Some(cx) => match self.socket.poll_write_vectored(cx, pieces) {
                 Poll::Ready(wrote) => wrote,
                 Poll::Pending => Err(Errno::AGAIN),
             },
-            None => self.socket.write_pieces_now(pieces),
+            None => self.socket.try_write_vectored(pieces),
         };
         wrote.map_err(|error| {
             self.error = error;

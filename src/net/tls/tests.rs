@@ -1,4 +1,4 @@
-//! TLS against rustls' own server and a bare socket, both on loopback, and files that change.
+//! TLS with a server of rustls and with a plain socket, both on loopback, and files that change.
 
 mod faults;
 mod files;
@@ -23,11 +23,13 @@ use smol::LocalExecutor;
 
 use super::verify::AppCaVerifier;
 use super::*;
-use crate::net::{Alpn, Curves, Reactor, Socket, StreamError, TlsFault, TlsHello, run};
+use crate::net::{
+    ClientPair, Curves, Reactor, Socket, StreamError, TlsConnectOptions, TlsFault, TlsPurpose, run,
+};
 
 type Served = StreamOwned<ServerConnection, TcpStream>;
 
-/// A CA, and a directory for what it makes.
+/// A CA, and a directory for its certificates.
 struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -64,7 +66,7 @@ impl Ca {
         ]
     }
 
-    /// In one step, as those who renew files do: what was there is another file.
+    /// Replaces the file by a rename, as certificate tools do.
     fn file(&self, name: &str, text: &str) -> Box<str> {
         let (path, aside) = (self.directory.join(name), self.directory.join("new"));
         std::fs::write(&aside, text).expect("a file");
@@ -72,24 +74,26 @@ impl Ca {
         path.to_str().expect("a plain path").into()
     }
 
-    fn client(&self, pair: &[String; 2]) -> TlsFiles {
-        let files = [self.file("c.pem", &pair[0]), self.file("k.pem", &pair[1])];
-        TlsFiles {
-            client: Some(files),
-            ..TlsFiles::default()
+    fn client(&self, pair: &[String; 2]) -> TlsOptions {
+        TlsOptions {
+            client: Some(ClientPair {
+                certificate: self.file("c.pem", &pair[0]),
+                key: self.file("k.pem", &pair[1]),
+            }),
+            ..TlsOptions::default()
         }
     }
 
     fn server(&self, wants_client: bool, protocols: &[&str]) -> ServerConfig {
         let [certificate, key] = self.pair(&["spiffe://td/web"]);
         let builder =
-            ServerConfig::builder_with_provider(Arc::new(provider::provider(Curves::Usable)));
+            ServerConfig::builder_with_provider(Arc::new(provider::provider(Curves::Default)));
         let builder = builder.with_safe_default_protocol_versions().expect("both");
         let builder = match wants_client {
             true => {
                 let mut roots = RootCertStore::empty();
                 roots.add(der(&self.pem)).expect("a CA");
-                let provider = Arc::new(provider::provider(Curves::Usable));
+                let provider = Arc::new(provider::provider(Curves::Default));
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
                 builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
             }
@@ -126,7 +130,7 @@ fn bare(serve: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
     addr
 }
 
-/// Serves one TLS connection; what goes wrong there is the client's to tell.
+/// Serves one TLS connection. Errors are checked at the client.
 fn served(config: ServerConfig, serve: impl FnOnce(&mut Served) + Send + 'static) -> SocketAddr {
     bare(move |socket| {
         let connection = ServerConnection::new(Arc::new(config)).expect("a connection");
@@ -134,7 +138,7 @@ fn served(config: ServerConfig, serve: impl FnOnce(&mut Served) + Send + 'static
     })
 }
 
-/// Takes a request to its blank line and answers it. What comes after the answer is the caller's.
+/// Reads a request to its blank line and responds with its length.
 fn answer(stream: &mut Served) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -148,15 +152,15 @@ fn answer(stream: &mut Served) {
     let _ = stream.write_all(length.as_bytes());
 }
 
-/// What came back for a request of `len` bytes, and the protocol that was chosen.
+/// The application protocol that was chosen, and the response.
 type AppAnswer = Result<(Option<Vec<u8>>, String), StreamError>;
 
-fn request(tls: &Rc<Tls>, addr: SocketAddr, alpn: Alpn, len: usize) -> AppAnswer {
+fn request(tls: &Rc<Tls>, addr: SocketAddr, purpose: TlsPurpose, len: usize) -> AppAnswer {
     let tls = tls.clone();
-    run_client(move |reactor| async move { exchange(&reactor, &tls, addr, alpn, len).await })
+    run_client(move |reactor| async move { exchange(&reactor, &tls, addr, purpose, len).await })
 }
 
-/// Runs a client, which has to come to an end.
+/// Runs a client, which has to end before a deadline.
 fn run_client<T: 'static, F: Future<Output = T> + 'static>(
     client: impl FnOnce(Rc<Reactor>) -> F + 'static,
 ) -> T {
@@ -165,7 +169,7 @@ fn run_client<T: 'static, F: Future<Output = T> + 'static>(
     let main = async move {
         let client = pin!(client(main_reactor.clone()));
         let deadline = Instant::now() + Duration::from_secs(20);
-        main_reactor.before(deadline, client).await
+        main_reactor.timeout_at(deadline, client).await
     };
     let result = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
     result.expect("an end before the deadline")
@@ -175,11 +179,11 @@ async fn exchange(
     reactor: &Rc<Reactor>,
     tls: &Tls,
     addr: SocketAddr,
-    alpn: Alpn,
+    purpose: TlsPurpose,
     len: usize,
 ) -> AppAnswer {
-    let socket = Socket::connect(reactor, addr, None)?;
-    let mut stream = tls.connect(socket, hello(alpn)).await?;
+    let socket = Socket::start_connect(reactor, addr, None)?;
+    let mut stream = tls.connect(socket, options(purpose)).await?;
     let request = [vec![b'a'; len - 4], b"\r\n\r\n".to_vec()].concat();
     let fill = |buf: &mut [u8], sent: usize| {
         let rest = &request[sent..];
@@ -200,15 +204,15 @@ async fn exchange(
     }
 }
 
-fn hello(alpn: Alpn) -> TlsHello<'static> {
-    TlsHello {
+fn options(purpose: TlsPurpose) -> TlsConnectOptions<'static> {
+    TlsConnectOptions {
         port: 0,
         server_name: None,
-        alpn,
-        curves: Curves::Usable,
+        purpose,
+        curves: Curves::Default,
     }
 }
 
 fn no_files() -> Rc<Tls> {
-    Rc::new(Tls::load(TlsFiles::default()).expect("no files to read"))
+    Rc::new(Tls::load(TlsOptions::default()).expect("no files to read"))
 }

@@ -1,4 +1,4 @@
-//! What is said of an app that does not speak TLS, wants a certificate, or has a wrong one.
+//! Faults of apps without TLS, with required client certificates or with wrong certificates.
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::UnixTime;
@@ -18,7 +18,10 @@ fn bytes_that_are_not_tls_have_the_same_fault_however_they_are_split() {
         (b"\x15\x03\x01\x00\x02\x02\x28", TlsFault::NoCommonCipher),
         (b"\x15\x03\x01\x00\x02\x02\x46", TlsFault::NoCommonCipher),
         (b"\x15\x03\x01\x00\x02\x02\x70", TlsFault::Alert(112)),
-        (b"\x16\x03\x03\x00\x04\x63\x00\x00\x00", TlsFault::Broken),
+        (
+            b"\x16\x03\x03\x00\x04\x63\x00\x00\x00",
+            TlsFault::ProtocolViolation,
+        ),
     ] {
         for piece in [1, bytes.len().max(1)] {
             let addr = bare(move |mut socket| {
@@ -31,7 +34,7 @@ fn bytes_that_are_not_tls_have_the_same_fault_however_they_are_split() {
             });
             let expected = Err(StreamError::Tls(fault));
             assert_eq!(
-                request(&no_files(), addr, Alpn::Http, 8),
+                request(&no_files(), addr, TlsPurpose::HttpProbe, 8),
                 expected,
                 "{bytes:?}"
             );
@@ -44,14 +47,17 @@ fn a_required_certificate_and_a_refused_one_are_different_faults() {
     let (ca, other) = (Ca::new("wanted"), Ca::new("refused"));
     let addr = served(ca.server(true, &[]), answer);
     let fault = StreamError::Tls(TlsFault::ClientCertificateRequired);
-    assert_eq!(request(&no_files(), addr, Alpn::Http, 8), Err(fault));
+    assert_eq!(
+        request(&no_files(), addr, TlsPurpose::HttpProbe, 8),
+        Err(fault)
+    );
     for (maker, expected) in [
         (&ca, Ok("8".to_string())),
         (&other, Err(TlsFault::ClientCertificateRefused.into())),
     ] {
         let tls = Tls::load(maker.client(&maker.pair(&[]))).expect("good files");
         let addr = served(ca.server(true, &[]), answer);
-        let answer = request(&Rc::new(tls), addr, Alpn::Http, 8);
+        let answer = request(&Rc::new(tls), addr, TlsPurpose::HttpProbe, 8);
         assert_eq!(answer.map(|answer| answer.1), expected);
     }
 }
@@ -74,14 +80,14 @@ fn the_app_needs_a_certificate_of_the_ca_with_the_id() {
             Err(TlsFault::BadCertificate.into()),
         ),
     ] {
-        let files = TlsFiles {
+        let files = TlsOptions {
             app_ca: Some(trusted.file("ca.pem", &trusted.pem)),
             app_id: id.map(Into::into),
             client: None,
         };
         let tls = Rc::new(Tls::load(files).expect("good files"));
         let addr = served(ca.server(false, &[]), answer);
-        let answer = request(&tls, addr, Alpn::Http, 8);
+        let answer = request(&tls, addr, TlsPurpose::HttpProbe, 8);
         assert_eq!(answer.map(|answer| answer.1), expected, "{id:?}");
     }
 }
@@ -94,7 +100,7 @@ fn a_clock_that_was_never_set_is_reported_instead_of_the_certificate() {
     let app_ca = AppCaVerifier {
         roots: roots.into(),
         id: None,
-        algorithms: provider::provider(Curves::Usable).signature_verification_algorithms,
+        algorithms: provider::provider(Curves::Default).signature_verification_algorithms,
     };
     let progress = fault::HandshakeProgress {
         has_server_hello: true,

@@ -12,21 +12,21 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
         let mut credentials = tls.credentials.borrow_mut();
         // As if the last poll had been long ago.
         credentials.poll_at = None;
-        credentials.shared(Curves::Usable);
+        credentials.shared(Curves::Default);
         credentials.pair.as_ref().expect("a pair").cert[0].clone()
     };
     assert_eq!((in_use(&tls), tls.take_reload()), (der(&first[0]), None));
-    // The certificate comes first, and for a while the key is the old one's.
+    // The certificate is replaced first, and for a while the key does not match it.
     let key = ca.file("k.pem", &first[1]);
     ca.file("c.pem", &second[0]);
-    let kept = TlsReload::Failed(FileError {
+    let failed = TlsReload::Failed(FileError {
         role: FileRole::Key,
         path: key.clone(),
         error: PemError::KeyMismatch,
     });
     assert_eq!(
         (in_use(&tls), tls.take_reload()),
-        (der(&first[0]), Some(kept))
+        (der(&first[0]), Some(failed))
     );
     assert_eq!(
         (in_use(&tls), tls.take_reload()),
@@ -34,12 +34,12 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
         "reported twice"
     );
     ca.file("k.pem", &second[1]);
-    let renewed = TlsReload::Renewed(FileRole::Certificate);
+    let reloaded = TlsReload::Reloaded(FileRole::Certificate);
     assert_eq!(
         (in_use(&tls), tls.take_reload()),
-        (der(&second[0]), Some(renewed))
+        (der(&second[0]), Some(reloaded))
     );
-    std::fs::remove_file(&*key).expect("it is there");
+    std::fs::remove_file(&*key).expect("the file exists");
     assert_eq!(in_use(&tls), der(&second[0]));
     assert!(matches!(tls.take_reload(), Some(TlsReload::Failed(_))));
 }
@@ -50,15 +50,16 @@ fn an_unreadable_file_is_read_again_and_reported_once() {
     let pair = ca.pair(&[]);
     let tls = Tls::load(ca.client(&pair)).expect("good files");
     let mut credentials = tls.credentials.borrow_mut();
-    // As a read that failed leaves it: which file it is, is as little known as what is in it.
+    // After a failed read the version of the file is unknown, too.
     let key = ca.directory.join("k.pem");
     let aside = ca.directory.join("aside.pem");
-    std::fs::rename(&key, &aside).expect("it is there");
+    std::fs::rename(&key, &aside).expect("the file exists");
     for _ in 0..3 {
         credentials.reload_pair();
     }
-    assert!(matches!(credentials.reloads[..], [TlsReload::Failed(_)]));
-    std::fs::rename(&aside, &key).expect("it is there");
+    assert_eq!(credentials.reloads.len(), 1);
+    assert!(matches!(credentials.reloads[0], TlsReload::Failed(_)));
+    std::fs::rename(&aside, &key).expect("the file exists");
     let files = credentials.pair_files.as_mut().expect("named");
     assert!(files.poll_changed());
 }
@@ -66,7 +67,7 @@ fn an_unreadable_file_is_read_again_and_reported_once() {
 #[test]
 fn faults_of_the_pair_and_of_the_ca_are_reported_once_each() {
     let ca = Ca::new("both");
-    let tls = Tls::load(TlsFiles {
+    let tls = Tls::load(TlsOptions {
         app_ca: Some(ca.file("ca.pem", &ca.pem)),
         ..ca.client(&ca.pair(&[]))
     });
@@ -81,16 +82,16 @@ fn faults_of_the_pair_and_of_the_ca_are_reported_once_each() {
         credentials.poll_at = None;
         credentials.poll_files();
     }
-    let failures = credentials.reloads.iter().map(|notice| match notice {
+    let failures = credentials.reloads.iter().map(|reload| match reload {
         TlsReload::Failed(error) => (error.role, error.error),
-        renewed => panic!("{renewed:?}"),
+        TlsReload::Reloaded(role) => panic!("{role:?}"),
     });
-    let parts = [FileRole::Key, FileRole::Ca];
-    let expected = parts.map(|part| (part, PemError::Read(ReadError::TooLarge(limits::PEM_BYTES))));
+    let roles = [FileRole::Key, FileRole::Ca];
+    let expected = roles.map(|role| (role, PemError::Read(ReadError::TooLarge(limits::PEM_BYTES))));
     assert_eq!(failures.collect::<Vec<_>>(), expected);
 }
 
-/// kubelet writes a new directory, and swaps the link that each file of the volume leads through.
+/// kubelet writes a new directory and replaces the symbolic link through which all files of the volume are read.
 #[test]
 fn a_secret_volume_is_followed_through_its_links() {
     let ca = Ca::new("secret");
@@ -106,18 +107,21 @@ fn a_secret_volume_is_followed_through_its_links() {
     link("..data/tls.crt", "tls.crt");
     link("..data/tls.key", "tls.key");
     let path = |name: &str| in_volume(name).to_str().expect("a plain path").into();
-    let tls = Tls::load(TlsFiles {
-        client: Some([path("tls.crt"), path("tls.key")]),
-        ..TlsFiles::default()
+    let tls = Tls::load(TlsOptions {
+        client: Some(ClientPair {
+            certificate: path("tls.crt"),
+            key: path("tls.key"),
+        }),
+        ..TlsOptions::default()
     });
     let tls = tls.expect("good files");
     link("..2", "..data_tmp");
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
     let mut credentials = tls.credentials.borrow_mut();
-    credentials.shared(Curves::Usable);
+    credentials.shared(Curves::Default);
     assert_eq!(
         credentials.reloads,
-        [TlsReload::Renewed(FileRole::Certificate)]
+        [TlsReload::Reloaded(FileRole::Certificate)]
     );
     assert_eq!(
         credentials.pair.as_ref().expect("a pair").cert[0],
