@@ -57,6 +57,7 @@ fn number(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn versions_of_distributions_are_parsed() {
@@ -71,5 +72,25 @@ mod tests {
         ] {
             assert_eq!(Version::parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn sidecars_are_native_from_1_29() {
+        for (major, minor, is_native) in [
+            ("1", "28", Some(false)),
+            ("1", "28+", Some(false)),
+            ("1", "29", Some(true)),
+            ("1", "37", Some(true)),
+            ("2", "0", Some(true)),
+            ("1", "", None),
+        ] {
+            let version = Version::read(&json!({"major": major, "minor": minor}));
+            assert_eq!(
+                version.map(Version::is_native),
+                is_native,
+                "{major}.{minor}"
+            );
+        }
+        assert_eq!(Version::read(&json!({"major": 1, "minor": 29})), None);
     }
 }

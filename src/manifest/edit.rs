@@ -1,6 +1,7 @@
 //! Edits of a document, applied to its JSON value or written as a JSON Patch (RFC 6902).
 
 use super::pointer::{Pointer, Segment};
+use core::fmt;
 use serde_json::{Map, Value, json};
 
 /// One edit. All pointers of a list of edits refer to the document before the first edit. [`sort_edits`] puts the
@@ -46,9 +47,37 @@ impl From<Value> for NewValue {
     }
 }
 
-/// The pointer of an edit that does not apply: the node is missing, or exists already.
+/// Why an edit does not apply to a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidPointer(pub Pointer);
+pub enum TargetError {
+    /// The node to edit, or the collection to add it to, is missing.
+    Missing(Pointer),
+    /// The entry to add, or the new key of an entry, exists already.
+    AlreadyExists(Pointer),
+}
+
+impl TargetError {
+    /// The node that is missing or exists already.
+    pub fn pointer(&self) -> &Pointer {
+        match self {
+            TargetError::Missing(pointer) | TargetError::AlreadyExists(pointer) => pointer,
+        }
+    }
+}
+
+impl core::error::Error for TargetError {}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = self.pointer().describe();
+        match self {
+            TargetError::Missing(_) => write!(f, "{node} is missing: add it to the manifest"),
+            TargetError::AlreadyExists(_) => {
+                write!(f, "{node} exists already: remove it from the manifest")
+            }
+        }
+    }
+}
 
 /// Sorts edits: descendants before ancestors, later siblings before earlier ones. Edits of one node keep their order.
 pub fn sort_edits(edits: &mut [Edit]) {
@@ -66,48 +95,59 @@ pub fn sort_edits(edits: &mut [Edit]) {
 /// Applies sorted edits to a value.
 ///
 /// # Errors
-/// The pointer of the first edit that does not apply. The edits before it are applied.
-pub fn apply(document: &mut Value, edits: &[Edit]) -> Result<(), InvalidPointer> {
-    edits.iter().try_for_each(|edit| {
-        apply_one(document, edit).ok_or_else(|| InvalidPointer(edit.pointer.clone()))
-    })
+/// The target of the first edit that does not apply. The edits before it are applied.
+pub fn apply(document: &mut Value, edits: &[Edit]) -> Result<(), TargetError> {
+    edits.iter().try_for_each(|edit| apply_one(document, edit))
 }
 
-fn apply_one(document: &mut Value, Edit { pointer, op }: &Edit) -> Option<()> {
+fn apply_one(document: &mut Value, Edit { pointer, op }: &Edit) -> Result<(), TargetError> {
+    let missing = || TargetError::Missing(pointer.clone());
     if let Op::Replace(new) = op {
-        *pointer.resolve_mut(document)? = new.value.clone();
-        return Some(());
+        *pointer.resolve_mut(document).ok_or_else(missing)? = new.value.clone();
+        return Ok(());
     }
-    let (parent, last) = pointer.split_last()?;
-    match (parent.resolve_mut(document)?, last, op) {
-        (Value::Object(map), Segment::Key(key), op) => apply_to_entry(map, key, op),
-        (Value::Array(items), Segment::Index(index), Op::Add(new)) if *index <= items.len() => {
+    let (parent, last) = pointer.split_last().ok_or_else(missing)?;
+    match (parent.resolve_mut(document), last, op) {
+        (Some(Value::Object(map)), Segment::Key(key), op) => apply_to_entry(map, &parent, key, op),
+        (Some(Value::Array(items)), Segment::Index(index), Op::Add(new))
+            if *index <= items.len() =>
+        {
             items.insert(*index, new.value.clone());
-            Some(())
+            Ok(())
         }
-        (Value::Array(items), Segment::Index(index), Op::Remove) if *index < items.len() => {
+        (Some(Value::Array(items)), Segment::Index(index), Op::Remove) if *index < items.len() => {
             items.remove(*index);
-            Some(())
+            Ok(())
         }
-        _ => None,
+        _ => Err(missing()),
     }
 }
 
-fn apply_to_entry(map: &mut Map<String, Value>, key: &str, op: &Op) -> Option<()> {
+fn apply_to_entry(
+    map: &mut Map<String, Value>,
+    parent: &Pointer,
+    key: &str,
+    op: &Op,
+) -> Result<(), TargetError> {
+    let missing = || TargetError::Missing(parent.join_key(key));
+    let check_absent = |map: &Map<String, Value>, key: &str| match map.contains_key(key) {
+        true => Err(TargetError::AlreadyExists(parent.join_key(key))),
+        false => Ok(()),
+    };
     match op {
-        Op::Add(new) if !map.contains_key(key) => {
+        Op::Add(new) => {
+            check_absent(map, key)?;
             map.insert(key.into(), new.value.clone());
         }
-        Op::Remove => {
-            map.remove(key)?;
-        }
-        Op::Rename { key: new, .. } if !map.contains_key(&**new) => {
-            let value = map.remove(key)?;
+        Op::Replace(new) => *map.get_mut(key).ok_or_else(missing)? = new.value.clone(),
+        Op::Remove => drop(map.remove(key).ok_or_else(missing)?),
+        Op::Rename { key: new, .. } => {
+            check_absent(map, new)?;
+            let value = map.remove(key).ok_or_else(missing)?;
             map.insert((**new).into(), value);
         }
-        Op::Add(_) | Op::Rename { .. } | Op::Replace(_) => return None,
     }
-    Some(())
+    Ok(())
 }
 
 /// Sorted edits as a JSON Patch.

@@ -1,6 +1,6 @@
 //! Errors of parsing and editing a document. Each text names the position and what to write instead.
 
-use super::edit::InvalidPointer;
+use super::edit::TargetError;
 use super::pointer::Pointer;
 use super::text;
 use crate::limits;
@@ -36,7 +36,7 @@ pub enum ParseErrorKind {
     InvalidKey,
     /// The value of `<<` is not a mapping or a sequence of mappings.
     InvalidMerge,
-    /// `<<` after a key that it merges too.
+    /// `<<` after a key that it merges, too.
     MergeOrder {
         /// The key.
         key: Box<str>,
@@ -73,7 +73,7 @@ impl ParseError {
         Self::new(line, column, kind)
     }
 
-    /// Converts an error of the YAML parser. `has_root` says that the parser had completed the root before.
+    /// Converts an error of the YAML parser. `has_root`: the parser had completed the root before.
     pub(super) fn from_scanner(text: &str, error: &ScanError, has_root: bool) -> Self {
         let position = error.marker();
         let kind = match error.kind() {
@@ -135,6 +135,8 @@ fn is_template(text: &str, line: usize) -> bool {
     })
 }
 
+impl core::error::Error for ParseError {}
+
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: ", self.line, self.column)?;
@@ -146,7 +148,7 @@ impl fmt::Display for ParseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(message) => {
-                write!(f, "invalid YAML: {message}: correct it, kubectl rejects it too")
+                write!(f, "invalid YAML: {message}: correct the syntax; kubectl rejects it, too")
             }
             Self::Tab => f.write_str("tab where YAML allows only spaces: write spaces instead"),
             Self::Template => f.write_str(
@@ -208,8 +210,8 @@ impl fmt::Display for ParseErrorKind {
 /// Why a document cannot be edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
-    /// The node is missing, or exists already.
-    InvalidPointer(Pointer),
+    /// The edit does not apply to the document.
+    Target(TargetError),
     /// The edit would also change an alias of the node.
     Alias {
         /// The alias.
@@ -234,8 +236,8 @@ impl EditError {
     /// The node in the source that the error is about.
     pub fn pointer(&self) -> &Pointer {
         match self {
-            EditError::InvalidPointer(pointer)
-            | EditError::Alias { pointer, .. }
+            EditError::Target(error) => error.pointer(),
+            EditError::Alias { pointer, .. }
             | EditError::MergeKey(pointer)
             | EditError::WrongValue(pointer)
             | EditError::InvalidYaml { pointer, .. } => pointer,
@@ -243,36 +245,35 @@ impl EditError {
     }
 }
 
+impl core::error::Error for EditError {}
+
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = self.pointer().describe();
         match self {
-            EditError::InvalidPointer(pointer) => write!(
+            EditError::Target(error) => error.fmt(f),
+            EditError::Alias { text, .. } => write!(
                 f,
-                "{pointer} cannot be edited, because it is missing or exists already: add it to the manifest, or \
-                 remove it there"
-            ),
-            EditError::Alias { pointer, text } => write!(
-                f,
-                "{pointer} is an alias ({text}) and would change together with its anchor: replace the alias with \
+                "{node} is an alias ({text}) and would change together with its anchor: replace the alias with \
                  its value"
             ),
-            EditError::MergeKey(pointer) => write!(
+            EditError::MergeKey(_) => write!(
                 f,
-                "{pointer} comes from a merge key (<<) and would change together with the merged mapping: write it \
+                "{node} comes from a merge key (<<) and would change together with the merged mapping: write it \
                  next to the <<"
             ),
             // The error kind describes the edited text, which the reader does not have.
-            EditError::WrongValue(pointer) | EditError::InvalidYaml { pointer, .. } => write!(
+            EditError::WrongValue(_) | EditError::InvalidYaml { .. } => write!(
                 f,
-                "{pointer} is in a YAML style that cannot be edited: write one key per line, without '? ', anchors \
+                "{node} is in a YAML style that cannot be edited: write one key per line, without '? ', anchors \
                  and tags"
             ),
         }
     }
 }
 
-impl From<InvalidPointer> for EditError {
-    fn from(InvalidPointer(pointer): InvalidPointer) -> Self {
-        EditError::InvalidPointer(pointer)
+impl From<TargetError> for EditError {
+    fn from(error: TargetError) -> Self {
+        EditError::Target(error)
     }
 }

@@ -1,8 +1,18 @@
-//! Reads and edits manifests. Parses YAML and JSON to values and keeps the span of each node, so that an edit changes
-//! only the bytes of the edited nodes. This layer knows nothing about Kubernetes.
+//! Reads and edits manifests. Parses YAML and JSON to values and stores the span of each node, so that an edit changes
+//! only the bytes of the edited nodes. The layer knows no Kubernetes objects: only the key order of new mappings
+//! (`render`) and the error texts mention them.
 //!
-//! A [`Stream`] splits a file into the texts of its documents. A [`Document`] is a parsed text. Edits are spliced into
-//! the text, and the result is parsed again and compared with the intended value.
+//! | file | contents |
+//! |---|---|
+//! | `stream` | splits a file into the texts of its documents |
+//! | `parser`, `scalar`, `tree` | text to nodes with their spans |
+//! | `value` | nodes to a JSON value: aliases, merge keys |
+//! | `document`, `resolve`, `source` | a parsed document; look-ups by pointer: nodes, lines, source texts |
+//! | `pointer`, `edit` | JSON Pointers; edits, applied to a JSON value or written as a JSON Patch |
+//! | `edit_text` | edits of the text: spliced in, then parsed again and compared with the intended value |
+//! | `splice`, `render` | the changed bytes of an edited text; the text of new values |
+//! | `fragment` | saved source texts, checked before they are written back |
+//! | `difference`, `text`, `error` | the differences between two values; lines and columns; errors |
 
 mod difference;
 mod document;
@@ -26,7 +36,7 @@ mod value;
 mod tests;
 
 pub use document::Document;
-pub use edit::{Edit, InvalidPointer, NewValue, Op, apply, json_patch, sort_edits};
+pub use edit::{Edit, NewValue, Op, TargetError, apply, json_patch, sort_edits};
 pub use error::{EditError, ParseError, ParseErrorKind};
 pub use fragment::{fragment_value, is_shared_fragment};
 pub use pointer::{Pointer, Segment};

@@ -58,7 +58,7 @@ impl Pointer {
         &self.0
     }
 
-    /// The pointer to the parent, and the last segment. None for the root.
+    /// The pointer to the parent, and the last segment; `None` for the root.
     pub fn split_last(&self) -> Option<(Self, &Segment)> {
         let (last, parent) = self.0.split_last()?;
         Some((Self(parent.to_vec()), last))
@@ -74,6 +74,14 @@ impl Pointer {
     #[must_use]
     pub fn without_prefix(&self, len: usize) -> Self {
         Self(self.0.iter().skip(len).cloned().collect())
+    }
+
+    /// The pointer for an error text. That of the root is empty, so it is named.
+    pub(super) fn describe(&self) -> String {
+        match self.0.is_empty() {
+            true => "the document".into(),
+            false => self.to_string(),
+        }
     }
 
     /// The value at this pointer.

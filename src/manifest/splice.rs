@@ -2,11 +2,12 @@
 //! and removes entries with their commas. In both, replaces values in place.
 
 use super::document::Document;
-use super::edit::{Edit, NewValue, Op};
+use super::edit::{Edit, NewValue, Op, TargetError};
 use super::error::EditError;
 use super::fragment::{parses_to, parses_to_key, starts_with_gap};
-use super::pointer::Segment;
+use super::pointer::{Pointer, Segment};
 use super::render::{Context, Style, quotes};
+use super::resolve::Slot;
 use super::text;
 use super::tree::{NodeId, NodeKind};
 use core::ops::Range;
@@ -159,27 +160,37 @@ struct Splicer<'a> {
 
 impl Splicer<'_> {
     fn add_edit(&mut self, edit: &Edit) -> Result<(), EditError> {
-        let invalid = || EditError::InvalidPointer(edit.pointer.clone());
-        if let Op::Add(new) = &edit.op {
-            let (parent, segment) = edit.pointer.split_last().ok_or_else(invalid)?;
-            let parent = self.document.resolve(&parent).ok_or_else(invalid)?.node;
-            return self.add(parent, segment, new).ok_or_else(invalid);
-        }
-        let resolved = self.document.resolve(&edit.pointer).ok_or_else(invalid)?;
-        let is_root = || EditError::WrongValue(edit.pointer.clone());
-        let slot = resolved.slot.ok_or_else(is_root)?;
+        let missing = || TargetError::Missing(edit.pointer.clone());
         match &edit.op {
-            Op::Replace(new) => self.replace_value(slot.collection, resolved.node, new),
-            Op::Rename { key, text } => {
-                let key_node = self.document.entry(slot).ok_or_else(invalid)?.key;
-                self.rename(slot.collection, key_node, key, text.as_deref());
+            Op::Add(new) => {
+                let (parent, segment) = edit.pointer.split_last().ok_or_else(missing)?;
+                let parent = self.document.resolve(&parent).ok_or_else(missing)?.node;
+                self.add(parent, segment, new).ok_or_else(missing)?;
             }
-            Op::Remove | Op::Add(_) => {
+            Op::Replace(new) => {
+                let (slot, node) = self.resolve(&edit.pointer)?;
+                self.replace_value(slot.collection, node, new);
+            }
+            Op::Remove => {
+                let (slot, _) = self.resolve(&edit.pointer)?;
                 let removed = self.removed.entry(slot.collection).or_default();
                 removed.insert(slot.index);
             }
+            Op::Rename { key, text } => {
+                let (slot, _) = self.resolve(&edit.pointer)?;
+                let key_node = self.document.entry(slot).ok_or_else(missing)?.key;
+                self.rename(slot.collection, key_node, key, text.as_deref());
+            }
         }
         Ok(())
+    }
+
+    /// Resolves a pointer to an existing node and its slot. The root has no slot, so it cannot be edited.
+    fn resolve(&self, pointer: &Pointer) -> Result<(Slot, NodeId), EditError> {
+        let missing = || TargetError::Missing(pointer.clone());
+        let root_error = || EditError::WrongValue(pointer.clone());
+        let resolved = self.document.resolve(pointer).ok_or_else(missing)?;
+        Ok((resolved.slot.ok_or_else(root_error)?, resolved.node))
     }
 
     fn push(&mut self, span: Range<usize>, text: String) {

@@ -36,6 +36,8 @@ pub enum StreamErrorKind {
     TooLarge,
 }
 
+impl core::error::Error for StreamError {}
+
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;

@@ -456,28 +456,31 @@ fn edits_that_do_not_apply_are_errors() {
     let error_of = |edits: &[Edit]| parsed("a: {b: 1}\nc: []\nd:\n").edit(edits).unwrap_err();
     assert_eq!(
         error_of(&[replace("/x", json!(1))]),
-        EditError::InvalidPointer(pointer("/x"))
+        EditError::Target(TargetError::Missing(pointer("/x")))
     );
     assert_eq!(
         error_of(&[add("/a", json!(1))]),
-        EditError::InvalidPointer(pointer("/a"))
+        EditError::Target(TargetError::AlreadyExists(pointer("/a")))
     );
     assert_eq!(
         error_of(&[add("/c/1", json!(1))]),
-        EditError::InvalidPointer(pointer("/c/1"))
+        EditError::Target(TargetError::Missing(pointer("/c/1")))
     );
     assert_eq!(
         error_of(&[add("/d/e", json!(1))]),
-        EditError::InvalidPointer(pointer("/d/e"))
+        EditError::Target(TargetError::Missing(pointer("/d/e")))
     );
     assert_eq!(
         error_of(&[rename("/a", "c")]),
-        EditError::InvalidPointer(pointer("/a"))
+        EditError::Target(TargetError::AlreadyExists(pointer("/c")))
     );
-    assert!(matches!(
-        error_of(&[replace("", json!(1))]),
-        EditError::WrongValue(_)
-    ));
+    let error = error_of(&[replace("", json!(1))]);
+    assert!(matches!(error, EditError::WrongValue(_)));
+    let text = error.to_string();
+    assert!(
+        text.starts_with("the document is in a YAML style"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Addresses of an API server, and complete and malformed responses.
 
 use super::{ApiClient, ApiResponse, host_and_port, parse_response};
-use crate::inject::Version;
 use crate::limits;
 use crate::webhook::ApiServer;
-use serde_json::json;
 
 #[test]
 fn a_url_has_a_host_and_a_port() {
@@ -86,24 +84,4 @@ fn a_response_is_complete_by_its_length_its_chunks_or_its_end() {
         assert!(parse_response(text.as_bytes(), false).is_err(), "{text}");
     }
     assert!(parse_response(&vec![b'x'; limits::API_RESPONSE_BYTES + 1], false).is_err());
-}
-
-#[test]
-fn the_version_decides_on_native_sidecars() {
-    for (major, minor, is_native) in [
-        ("1", "28", Some(false)),
-        ("1", "28+", Some(false)),
-        ("1", "29", Some(true)),
-        ("1", "37", Some(true)),
-        ("2", "0", Some(true)),
-        ("1", "", None),
-    ] {
-        let version = Version::read(&json!({"major": major, "minor": minor}));
-        assert_eq!(
-            version.map(Version::is_native),
-            is_native,
-            "{major}.{minor}"
-        );
-    }
-    assert_eq!(Version::read(&json!({"major": 1, "minor": 29})), None);
 }
