@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::manifest::{Document, Edit, NewValue, Op, Pointer, Segment, Source, Stream, apply};
+use probelet::manifest::{
+    Document, Edit, NewValue, Op, Pointer, Segment, SourceText, Stream, apply,
+};
 use serde_json::{Value, json};
 use std::io::BufReader;
 

@@ -23,7 +23,7 @@ pub mod values;
 mod version;
 mod view;
 
-use crate::manifest::{Pointer, Source};
+use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 use edits::edits;
 use intent::Intent;
@@ -41,7 +41,7 @@ use view::PodView;
 /// [`Task::Inject`]: [`Effect::Injected`] is a resource that is eligible and not injected.
 pub fn resources(
     document: &Value,
-    source: &dyn Source,
+    source: &dyn SourceText,
     task: Task,
     settings: &Settings,
 ) -> Vec<Report> {
@@ -52,7 +52,7 @@ pub fn resources(
 
 fn report(
     document: &Value,
-    source: &dyn Source,
+    source: &dyn SourceText,
     task: Task,
     settings: &Settings,
     resource: Resource,
@@ -137,7 +137,7 @@ fn inject(
     })
 }
 
-fn uninject(pod: &Value, source: &dyn Source, pointer: &Pointer) -> Result<Verdict, Refusal> {
+fn uninject(pod: &Value, source: &dyn SourceText, pointer: &Pointer) -> Result<Verdict, Refusal> {
     let view = PodView::read(pod, source, pointer)?;
     if view.saved.is_none() {
         return Ok(Verdict::Unchanged("not injected".into()));

@@ -4,7 +4,8 @@ use super::pointer::Pointer;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A pointer to the first difference. Numbers are compared by size, whatever their type.
+/// A pointer to the first difference. Numbers are equal if their values are, even if one is an integer and the other a
+/// float.
 pub(super) fn difference(one: &Value, other: &Value) -> Option<Pointer> {
     differences(one, other).into_iter().next()
 }

@@ -2,8 +2,8 @@
 
 use super::error::ParseError;
 use super::parser::{self, UnresolvedAliases};
+use super::to_json::to_json;
 use super::tree::Tree;
-use super::value;
 use serde_json::Value;
 
 /// A document of a manifest.
@@ -24,7 +24,7 @@ impl Document {
 
     pub(super) fn parse_with(text: &str, aliases: UnresolvedAliases) -> Result<Self, ParseError> {
         let tree = parser::parse(text, aliases)?;
-        let value = value::value(text, &tree)?;
+        let value = to_json(text, &tree)?;
         let text = text.into();
         Ok(Self { text, tree, value })
     }

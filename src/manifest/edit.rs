@@ -23,7 +23,7 @@ pub enum Op {
     Add(NewValue),
     /// Removes the entry or item.
     Remove,
-    /// Changes the key of an entry, which keeps its position. The mapping must not have the new key.
+    /// Changes the key of an entry without moving it. The mapping must not have the new key.
     Rename {
         /// The new key.
         key: Box<str>,

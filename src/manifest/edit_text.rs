@@ -1,5 +1,5 @@
 //! Edits the source text of a document. Splices the edits in, parses the result and compares it with the intended
-//! value. Refuses edits whose result differs.
+//! value. Rejects edits whose result differs.
 
 use super::difference::{difference, differences};
 use super::document::Document;
@@ -7,7 +7,7 @@ use super::edit::{Edit, Op, apply, sort_edits};
 use super::error::{EditError, ParseErrorKind};
 use super::parser::UnresolvedAliases;
 use super::pointer::Pointer;
-use super::splice::{self, Spliced};
+use super::splice::{self, EditedText};
 use super::tree::NodeKind;
 use crate::limits;
 use serde_json::Value;
@@ -28,16 +28,16 @@ impl Document {
         apply(&mut expected, &edits)?;
         let mut edits = expand_shared(self, without_overwritten(edits))?;
         for _ in 0..limits::RESTORE_ATTEMPTS {
-            let spliced = splice::splice(self, &edits)?;
-            let Err(error) = verify(self, &spliced, &expected) else {
-                return Ok(spliced.text);
+            let edited = splice::splice(self, &edits)?;
+            let Err(error) = verify(self, &edited, &expected) else {
+                return Ok(edited.text);
             };
             if !edits.iter().any(has_saved_text) {
                 return Err(error);
             }
             // An alias in a saved text may have lost its anchor, or its anchor may have another value now.
             let mut is_changed = false;
-            for index in misread_edits(&spliced, &expected) {
+            for index in mismatched_edits(&edited, &expected) {
                 is_changed |= drop_saved_text(&mut edits[index]);
             }
             if !is_changed {
@@ -47,22 +47,22 @@ impl Document {
         for edit in &mut edits {
             drop_saved_text(edit);
         }
-        let spliced = splice::splice(self, &edits)?;
-        verify(self, &spliced, &expected)?;
-        Ok(spliced.text)
+        let edited = splice::splice(self, &edits)?;
+        verify(self, &edited, &expected)?;
+        Ok(edited.text)
     }
 }
 
 /// Parses the edited text and compares its value with the expected one.
-fn verify(document: &Document, spliced: &Spliced, expected: &Value) -> Result<(), EditError> {
-    let text = &spliced.text;
+fn verify(document: &Document, edited: &EditedText, expected: &Value) -> Result<(), EditError> {
+    let text = &edited.text;
     if splice::is_json(document) && serde_json::from_str::<Value>(text).is_err() {
         return Err(EditError::WrongValue(Pointer::root()));
     }
     let parsed = match Document::parse(text) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let pointer = document.pointer_at(spliced.source_offset(error.offset(text)));
+            let pointer = document.pointer_at(edited.source_offset(error.offset(text)));
             return Err(match error.kind {
                 // It has a line number of the edited text.
                 ParseErrorKind::DuplicateKey { .. } => EditError::WrongValue(pointer),
@@ -72,20 +72,20 @@ fn verify(document: &Document, spliced: &Spliced, expected: &Value) -> Result<()
     };
     match difference(parsed.value(), expected) {
         None => Ok(()),
-        Some(pointer) => Err(wrong_value(document, spliced, &parsed, &pointer)),
+        Some(pointer) => Err(wrong_value(document, edited, &parsed, &pointer)),
     }
 }
 
 /// The error for a node of the edited text that has another value than expected, with the pointer in the source.
 fn wrong_value(
     document: &Document,
-    spliced: &Spliced,
+    edited: &EditedText,
     parsed: &Document,
     pointer: &Pointer,
 ) -> EditError {
-    let nearest = parsed.nearest(pointer);
+    let nearest = parsed.nearest_existing(pointer);
     let start = parsed.entry_start(&nearest).unwrap_or_default();
-    let source = document.pointer_at(spliced.source_offset(start));
+    let source = document.pointer_at(edited.source_offset(start));
     let Some(shared) = parsed.outermost_shared(&nearest) else {
         return EditError::WrongValue(source);
     };
@@ -122,11 +122,11 @@ fn drop_saved_text(edit: &mut Edit) -> bool {
 }
 
 /// The indexes of the edits whose text does not parse to the expected value.
-fn misread_edits(spliced: &Spliced, expected: &Value) -> BTreeSet<usize> {
-    let parsed = match Document::parse_with(&spliced.text, UnresolvedAliases::Accept) {
+fn mismatched_edits(edited: &EditedText, expected: &Value) -> BTreeSet<usize> {
+    let parsed = match Document::parse_with(&edited.text, UnresolvedAliases::Accept) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let edit = spliced.edit_at(error.offset(&spliced.text));
+            let edit = edited.edit_at(error.offset(&edited.text));
             return edit.into_iter().collect();
         }
     };
@@ -136,10 +136,10 @@ fn misread_edits(spliced: &Spliced, expected: &Value) -> BTreeSet<usize> {
     let different = differences(parsed.value(), expected);
     let different = different
         .iter()
-        .filter_map(|pointer| parsed.value_start(&parsed.nearest(pointer)));
+        .filter_map(|pointer| parsed.value_start(&parsed.nearest_existing(pointer)));
     unresolved
         .chain(different)
-        .filter_map(|offset| spliced.edit_at(offset))
+        .filter_map(|offset| edited.edit_at(offset))
         .collect()
 }
 

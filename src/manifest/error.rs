@@ -30,7 +30,7 @@ pub enum ParseErrorKind {
         /// The key.
         key: Box<str>,
         /// The line of its first occurrence.
-        first: usize,
+        first_line: usize,
     },
     /// The key is a mapping, a sequence or null.
     InvalidKey,
@@ -69,7 +69,7 @@ impl ParseError {
 
     /// An error at a byte offset of the text.
     pub(super) fn at(text: &str, offset: usize, kind: ParseErrorKind) -> Self {
-        let (line, column) = text::position(text, offset);
+        let (line, column) = text::line_and_column(text, offset);
         Self::new(line, column, kind)
     }
 
@@ -111,15 +111,15 @@ impl ParseError {
 
     /// The byte offset of the error in the parsed text.
     pub(super) fn offset(&self, text: &str) -> usize {
-        text::offset(text, self.line, self.column)
+        text::offset_of(text, self.line, self.column)
     }
 
     /// Adds the number of lines that precede the document in its file.
     #[must_use]
     pub fn add_lines(mut self, preceding: usize) -> Self {
         self.line += preceding;
-        if let ParseErrorKind::DuplicateKey { first, .. } = &mut self.kind {
-            *first += preceding;
+        if let ParseErrorKind::DuplicateKey { first_line, .. } = &mut self.kind {
+            *first_line += preceding;
         }
         self
     }
@@ -155,9 +155,9 @@ impl fmt::Display for ParseErrorKind {
                 "this is a Helm template, not a manifest: render it first, with \
                  helm template … | probelet-inject file -f -",
             ),
-            Self::DuplicateKey { key, first } => write!(
+            Self::DuplicateKey { key, first_line } => write!(
                 f,
-                "duplicate key {key:?}, first defined on line {first}: remove one of them, because YAML readers differ \
+                "duplicate key {key:?}, first defined on line {first_line}: remove one of them, because YAML readers differ \
                  in which value they use"
             ),
             Self::InvalidKey => f.write_str(

@@ -1,5 +1,5 @@
 //! Fragments: source texts of values and keys that were saved from an earlier document. Checks whether a fragment still
-//! parses to the same value where it is put back.
+//! parses to the same value at the position where it is restored.
 
 use super::difference::difference;
 use super::document::Document;
@@ -8,7 +8,7 @@ use super::render::Context;
 use super::tree::NodeKind;
 use serde_json::Value;
 
-/// The value of a fragment that [`super::Source::value_text`] returned; none if it has aliases without an anchor.
+/// The value of a fragment that [`super::SourceText::value_text`] returned; `None` if it has aliases without an anchor.
 pub fn fragment_value(text: &str) -> Option<Value> {
     parse_anywhere(text)
         .filter(|parsed| !parsed.has_unresolved_aliases)
@@ -16,7 +16,7 @@ pub fn fragment_value(text: &str) -> Option<Value> {
 }
 
 /// Whether a fragment is an alias or a mapping with a merge key: an edit below it replaces all of it
-/// ([`super::Source::shared_ancestor`]).
+/// ([`super::SourceText::shared_ancestor`]).
 pub fn is_shared_fragment(text: &str) -> bool {
     text.contains(['*', '<']) && parse_anywhere(text).is_some_and(|parsed| parsed.is_shared)
 }
@@ -72,7 +72,7 @@ pub(super) fn starts_with_gap(text: &str) -> bool {
     text.is_empty() || text.starts_with([' ', '\t', '\r', '\n'])
 }
 
-/// Parses a fragment in the first context in which it is valid. The indentation of its lines gives the column.
+/// Parses a fragment in the first context in which it is valid. The column follows from the indentation of its lines.
 fn parse_anywhere(text: &str) -> Option<Fragment> {
     let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();
     let lines = text.lines().skip(1).filter(|line| !line.trim().is_empty());

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `stream` | splits a file into the texts of its documents |
 //! | `parser`, `scalar`, `tree` | text to nodes with their spans |
-//! | `value` | nodes to a JSON value: aliases, merge keys |
+//! | `to_json` | nodes to a JSON value: aliases, merge keys |
 //! | `document`, `resolve`, `source` | a parsed document; look-ups by pointer: nodes, lines, source texts |
 //! | `pointer`, `edit` | JSON Pointers; edits, applied to a JSON value or written as a JSON Patch |
 //! | `edit_text` | edits of the text: spliced in, then parsed again and compared with the intended value |
@@ -29,8 +29,8 @@ mod source;
 mod splice;
 mod stream;
 mod text;
+mod to_json;
 mod tree;
-mod value;
 
 #[cfg(test)]
 mod tests;
@@ -40,5 +40,5 @@ pub use edit::{Edit, NewValue, Op, TargetError, apply, json_patch, sort_edits};
 pub use error::{EditError, ParseError, ParseErrorKind};
 pub use fragment::{fragment_value, is_shared_fragment};
 pub use pointer::{Pointer, Segment};
-pub use source::Source;
+pub use source::SourceText;
 pub use stream::{RawDocument, Stream, StreamError, StreamErrorKind};

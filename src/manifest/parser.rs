@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str, aliases: UnresolvedAliases) -> Result<Tree, Pars
         let has_root = builder.tree.root.is_some();
         let (event, span) =
             event.map_err(|error| ParseError::from_scanner(text, &error, has_root))?;
-        builder.handle(event, &span)?;
+        builder.handle_event(event, &span)?;
     }
     Ok(builder.tree)
 }
@@ -53,9 +53,9 @@ struct OpenCollection {
     handled_to: usize,
 }
 
-/// The position of a node in its parent.
+/// The offsets of the colon or dash before a node.
 #[derive(Clone, Copy)]
-struct Position {
+struct IndicatorOffsets {
     /// The offset after the colon or dash before the node. Without either, the offset of the node.
     after_indicator: usize,
     /// The offset of the dash. Without one, the same as `after_indicator`.
@@ -68,8 +68,8 @@ struct Builder<'a> {
     open: Vec<OpenCollection>,
     /// The node of each anchor, by the parser's number.
     anchors: HashMap<usize, NodeId>,
-    last: NodeId,
-    documents: usize,
+    last_node: NodeId,
+    document_count: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -79,12 +79,12 @@ impl<'a> Builder<'a> {
             tree: Tree::default(),
             open: Vec::new(),
             anchors: HashMap::new(),
-            last: 0,
-            documents: 0,
+            last_node: 0,
+            document_count: 0,
         }
     }
 
-    fn handle(&mut self, event: Event<'_>, span: &Span) -> Result<(), ParseError> {
+    fn handle_event(&mut self, event: Event<'_>, span: &Span) -> Result<(), ParseError> {
         let range = span.byte_range().unwrap_or_default();
         match event {
             Event::DocumentStart(..) => self.start_document(range.start)?,
@@ -99,7 +99,7 @@ impl<'a> Builder<'a> {
                 self.tree.has_unresolved_aliases = true;
                 self.add_alias(range, None)?;
             }
-            Event::Anchor(_, _) => self.add_anchor(range.start, range.end),
+            Event::Anchor(_, _) => self.exclude_anchor(range.start, range.end),
             Event::SequenceStart(style, anchor, _) => {
                 let is_flow = style == StructureStyle::Flow;
                 let items = Vec::new();
@@ -117,8 +117,8 @@ impl<'a> Builder<'a> {
     }
 
     fn start_document(&mut self, offset: usize) -> Result<(), ParseError> {
-        self.documents += 1;
-        if self.documents > 1 {
+        self.document_count += 1;
+        if self.document_count > 1 {
             return Err(self.error(offset, ParseErrorKind::SecondDocument));
         }
         Ok(())
@@ -128,9 +128,9 @@ impl<'a> Builder<'a> {
         ParseError::at(self.text, offset, kind)
     }
 
-    /// The position of the next node, whose content starts at this offset.
-    fn position(&self, start: usize) -> Position {
-        let at = |offset| Position {
+    /// The colon or dash before the next node, whose content starts at this offset.
+    fn indicator_offsets(&self, start: usize) -> IndicatorOffsets {
+        let at = |offset| IndicatorOffsets {
             after_indicator: offset,
             item_start: offset,
         };
@@ -147,7 +147,7 @@ impl<'a> Builder<'a> {
             }
             (NodeKind::Sequence { is_flow: false, .. }, _) => {
                 let dash = text::skip_comments(self.text, open.handled_to);
-                Position {
+                IndicatorOffsets {
                     after_indicator: dash + 1,
                     item_start: dash,
                 }
@@ -165,13 +165,13 @@ impl<'a> Builder<'a> {
         span: &Span,
     ) -> Result<(), ParseError> {
         let range = span.byte_range().unwrap_or_default();
-        let position = self.position(range.start);
+        let indicator = self.indicator_offsets(range.start);
         let (mut start, mut end) = (range.start, range.end);
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            start = self.skip_properties(position.after_indicator);
+            start = self.skip_properties(indicator.after_indicator);
             end = self.block_scalar_end(start, &range, span.indent.unwrap_or_default());
         } else if range.is_empty() {
-            (start, end) = (position.after_indicator, position.after_indicator);
+            (start, end) = (indicator.after_indicator, indicator.after_indicator);
         }
         let tag_range = span.tag_span().and_then(|tag| tag.byte_range());
         if let Some(tag_range) = &tag_range {
@@ -181,8 +181,8 @@ impl<'a> Builder<'a> {
         let is_empty = range.is_empty() && style == ScalarStyle::Plain;
         let value = if is_empty { "" } else { value };
         let kind = self.scalar_kind(value, style, tag, start)?;
-        self.add_node(position, start..end, kind, anchor);
-        self.attach(self.last, position.item_start)
+        self.add_node(indicator, start..end, kind, anchor);
+        self.attach(self.last_node, indicator.item_start)
     }
 
     /// Skips the anchor and tag of a node (YAML 1.2 section 6.9, node properties).
@@ -266,47 +266,53 @@ impl<'a> Builder<'a> {
     }
 
     fn add_alias(&mut self, span: Range<usize>, target: Option<NodeId>) -> Result<(), ParseError> {
-        let position = self.position(span.start);
-        self.add_node(position, span, NodeKind::Alias(target), 0);
-        self.attach(self.last, position.item_start)
+        let indicator = self.indicator_offsets(span.start);
+        self.add_node(indicator, span, NodeKind::Alias(target), 0);
+        self.attach(self.last_node, indicator.item_start)
     }
 
     fn open_collection(&mut self, span: &Span, anchor: usize, kind: NodeKind) {
         let mut content = span.byte_range().unwrap_or_default().start;
-        let position = self.position(content);
+        let indicator = self.indicator_offsets(content);
         // The span of the parser starts after the dash if the dashes are in the column of their key.
         if matches!(kind, NodeKind::Sequence { is_flow: false, .. }) {
-            content = self.skip_properties(position.after_indicator);
+            content = self.skip_properties(indicator.after_indicator);
         }
         let tag = span.tag_span().and_then(|tag| tag.byte_range());
         let start = tag.map_or(content, |tag| tag.start.min(content));
-        self.add_node(position, start..start, kind, anchor);
+        self.add_node(indicator, start..start, kind, anchor);
         self.open.push(OpenCollection {
-            id: self.last,
-            item_start: position.item_start,
+            id: self.last_node,
+            item_start: indicator.item_start,
             pending_key: None,
             handled_to: content,
         });
     }
 
-    fn add_node(&mut self, position: Position, span: Range<usize>, kind: NodeKind, anchor: usize) {
-        self.last = self.tree.nodes.len();
+    fn add_node(
+        &mut self,
+        indicator: IndicatorOffsets,
+        span: Range<usize>,
+        kind: NodeKind,
+        anchor: usize,
+    ) {
+        self.last_node = self.tree.nodes.len();
         self.tree.nodes.push(Node {
             // The tag of a root is before the offset that the parser reports.
-            after_indicator: position.after_indicator.min(span.start),
+            after_indicator: indicator.after_indicator.min(span.start),
             start: span.start,
             end: span.end,
             kind,
         });
         if anchor != 0 {
-            self.anchors.insert(anchor, self.last);
+            self.anchors.insert(anchor, self.last_node);
         }
     }
 
     /// Excludes an anchor from the span of the last node, so that it stays when the value is replaced. An anchor before a
     /// tag is replaced together with the tag.
-    fn add_anchor(&mut self, start: usize, end: usize) {
-        let node = &mut self.tree.nodes[self.last];
+    fn exclude_anchor(&mut self, start: usize, end: usize) {
+        let node = &mut self.tree.nodes[self.last_node];
         // A collection has no end yet. The parser may report an empty scalar after the colon that follows it.
         if node.is_empty() && matches!(node.kind, NodeKind::Scalar { .. }) {
             (node.after_indicator, node.start, node.end) = (end, end, end);
@@ -364,7 +370,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The name of a key; none for a merge key.
+    /// The name of a key; `None` for a merge key.
     fn key_name(&self, key: NodeId) -> Result<Option<Box<str>>, ParseError> {
         let mut node = &self.tree.nodes[key];
         let start = node.start;
@@ -406,11 +412,11 @@ impl<'a> Builder<'a> {
         let key = name_of(duplicate);
         let start = |entry: &Entry| self.tree.nodes[entry.key].start;
         let first = entries.iter().find(|entry| name_of(entry) == key);
-        let first = first.map_or(0, |entry| text::position(self.text, start(entry)).0);
+        let (first_line, _) = text::line_and_column(self.text, first.map_or(0, start));
         let key = key.into();
         Err(self.error(
             start(duplicate),
-            ParseErrorKind::DuplicateKey { key, first },
+            ParseErrorKind::DuplicateKey { key, first_line },
         ))
     }
 }

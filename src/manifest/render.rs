@@ -70,21 +70,27 @@ impl Style {
             (_, Context::Flow) => self.flow(value),
             (Value::Object(map), Context::MappingValue(column)) if !map.is_empty() => {
                 let column = column + 2;
-                let line_start = self.line(column);
+                let line_start = self.new_line(column);
                 line_start.clone() + &self.entries(map, column).join(&line_start)
             }
             (Value::Object(map), Context::SequenceItem(column)) if !map.is_empty() => {
                 let column = column + 2;
-                format!(" {}", self.entries(map, column).join(&self.line(column)))
+                format!(
+                    " {}",
+                    self.entries(map, column).join(&self.new_line(column))
+                )
             }
             (Value::Array(items), Context::MappingValue(column)) if !items.is_empty() => {
                 let column = column + self.dash_indentation;
-                let line_start = self.line(column);
+                let line_start = self.new_line(column);
                 line_start.clone() + &self.items(items, column).join(&line_start)
             }
             (Value::Array(items), Context::SequenceItem(column)) if !items.is_empty() => {
                 let column = column + 2;
-                format!(" {}", self.items(items, column).join(&self.line(column)))
+                format!(
+                    " {}",
+                    self.items(items, column).join(&self.new_line(column))
+                )
             }
             _ => format!(" {}", self.scalar(value, false)),
         }
@@ -119,7 +125,7 @@ impl Style {
     }
 
     /// A line break and the indentation up to a column.
-    pub fn line(&self, column: usize) -> String {
+    pub fn new_line(&self, column: usize) -> String {
         format!("{}{:column$}", self.line_break, "")
     }
 

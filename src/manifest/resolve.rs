@@ -11,11 +11,11 @@ use core::ops::Range;
 pub(super) struct Resolved {
     /// The node. If it is an alias, the alias.
     pub node: NodeId,
-    /// Its slot in the parent; none for the root.
+    /// Its slot in the parent; `None` for the root.
     pub slot: Option<Slot>,
-    /// The length of the pointer to the outermost shared ancestor: an alias, or a mapping whose merge key supplies the
-    /// next key.
-    pub shared: Option<usize>,
+    /// The length of the pointer to the outermost shared ancestor, if there is one: an alias, or a mapping whose merge key
+    /// supplies the next key.
+    pub shared_depth: Option<usize>,
 }
 
 /// An entry or item of a collection.
@@ -28,16 +28,17 @@ pub(super) struct Slot {
 impl Resolved {
     /// Whether the node comes from an alias or a merge key.
     pub fn is_shared(&self) -> bool {
-        self.shared.is_some()
+        self.shared_depth.is_some()
     }
 }
 
 impl Document {
-    /// The line of an entry or item, from 1. If it does not exist, the line of its nearest ancestor; if it comes from an
-    /// alias or a merge key, the line of that.
+    /// The line of an entry or item, from 1. If it does not exist, the line of its nearest ancestor; if an alias or a
+    /// merge key supplies it, the line of that alias or merge key.
     pub fn line(&self, pointer: &Pointer) -> usize {
-        let start = self.entry_start(&self.nearest(pointer));
-        text::position(&self.text, start.unwrap_or_default()).0
+        let start = self.entry_start(&self.nearest_existing(pointer));
+        let (line, _) = text::line_and_column(&self.text, start.unwrap_or_default());
+        line
     }
 
     /// Resolves a pointer.
@@ -45,13 +46,13 @@ impl Document {
         let mut resolved = Resolved {
             node: self.tree.root?,
             slot: None,
-            shared: None,
+            shared_depth: None,
         };
         for (depth, segment) in pointer.segments().iter().enumerate() {
             let collection = self.follow_alias(resolved.node);
             let (slot, is_merged) = self.find_slot(collection, segment)?;
             if is_merged || collection != resolved.node {
-                resolved.shared = resolved.shared.or(Some(depth));
+                resolved.shared_depth = resolved.shared_depth.or(Some(depth));
             }
             resolved.node = self.child(slot)?;
             resolved.slot = Some(slot);
@@ -72,7 +73,7 @@ impl Document {
                     return Some((Slot { collection, index }, false));
                 }
                 let merge = entries.iter().find(|entry| entry.name.is_none())?;
-                self.merge_sources(merge.value)
+                self.merged_mappings(merge.value)
                     .find_map(|source| self.find_slot(source, segment))
                     .map(|(slot, _)| (slot, true))
             }
@@ -88,7 +89,7 @@ impl Document {
     }
 
     /// The mappings that a merge key with this value merges.
-    fn merge_sources(&self, value: NodeId) -> impl Iterator<Item = NodeId> {
+    fn merged_mappings(&self, value: NodeId) -> impl Iterator<Item = NodeId> {
         let value = self.follow_alias(value);
         let items = self.items(value);
         let single = items.is_empty().then_some(value);
@@ -127,22 +128,22 @@ impl Document {
     }
 
     /// The number of entries or items of a collection.
-    pub(super) fn len(&self, id: NodeId) -> usize {
+    pub(super) fn child_count(&self, id: NodeId) -> usize {
         self.entries(id).len() + self.items(id).len()
     }
 
     /// The span of an entry or item, key or dash included.
-    pub(super) fn span(&self, collection: NodeId, index: usize) -> Range<usize> {
-        if let Some(entry) = self.entry(Slot { collection, index }) {
+    pub(super) fn child_span(&self, slot: Slot) -> Range<usize> {
+        if let Some(entry) = self.entry(slot) {
             let (key, value) = (self.node(entry.key), self.node(entry.value));
             return key.start..value.end.max(key.end);
         }
-        let item = self.items(collection)[index];
+        let item = self.items(slot.collection)[slot.index];
         item.start..self.node(item.value).end.max(item.start + 1)
     }
 
-    /// The source text of a value, with the blanks or line break before it unless these are one space.
-    pub(super) fn value_source(&self, id: NodeId) -> &str {
+    /// The source text of a node, with the blanks or line break before it unless these are one space.
+    pub(super) fn node_text_with_gap(&self, id: NodeId) -> &str {
         let node = self.node(id);
         let gap = &self.text[node.after_indicator..node.start];
         let start = if gap == " " {
@@ -154,7 +155,7 @@ impl Document {
     }
 
     /// The pointer, or the longest prefix of it that resolves.
-    pub(super) fn nearest(&self, pointer: &Pointer) -> Pointer {
+    pub(super) fn nearest_existing(&self, pointer: &Pointer) -> Pointer {
         let prefixes = (0..=pointer.segments().len()).rev();
         let mut existing = prefixes
             .map(|len| pointer.prefix(len))
@@ -167,7 +168,7 @@ impl Document {
         let resolved = self.resolve(pointer)?;
         let is_alias = matches!(self.node(resolved.node).kind, NodeKind::Alias(_));
         let itself = is_alias.then(|| pointer.segments().len());
-        Some(pointer.prefix(resolved.shared.or(itself)?))
+        Some(pointer.prefix(resolved.shared_depth.or(itself)?))
     }
 
     /// The offset at which a value starts. For a shared value, the offset of the alias or the merge key.
@@ -187,7 +188,7 @@ impl Document {
         let resolved = self.resolve(shared.as_ref().unwrap_or(pointer))?;
         let is_merged = shared.is_some() && !self.entries(resolved.node).is_empty();
         match resolved.slot.filter(|_| !is_merged) {
-            Some(slot) => Some(self.span(slot.collection, slot.index).start),
+            Some(slot) => Some(self.child_span(slot).start),
             None => self.value_start(pointer),
         }
     }
@@ -197,16 +198,16 @@ impl Document {
         let mut segments = Vec::new();
         let mut deepest = self.tree.root;
         while let Some(collection) = deepest {
-            let includes = |index: &usize| {
-                let span = self.span(collection, *index);
+            let mut slots =
+                (0..self.child_count(collection)).map(|index| Slot { collection, index });
+            let slot = slots.find(|slot| {
+                let span = self.child_span(*slot);
                 (span.start..=span.end).contains(&offset)
-            };
-            let index = (0..self.len(collection)).find(includes);
-            deepest = index.and_then(|index| {
-                let slot = Slot { collection, index };
+            });
+            deepest = slot.and_then(|slot| {
                 segments.push(match self.entry(slot) {
                     Some(entry) => Segment::Key(entry.name.clone()?),
-                    None => Segment::Index(index),
+                    None => Segment::Index(slot.index),
                 });
                 self.child(slot)
             });
@@ -215,7 +216,11 @@ impl Document {
     }
 
     /// The column of the keys or dashes of a block collection.
-    pub(super) fn block_column(&self, id: NodeId) -> usize {
-        text::column(&self.text, self.span(id, 0).start)
+    pub(super) fn block_column(&self, collection: NodeId) -> usize {
+        let first = self.child_span(Slot {
+            collection,
+            index: 0,
+        });
+        text::column_index(&self.text, first.start)
     }
 }

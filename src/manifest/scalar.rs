@@ -36,7 +36,7 @@ enum Word {
     Bool(bool),
 }
 
-/// The value of a plain scalar without a tag. Numbers that JSON does not have (`.inf`, `.nan`) become text.
+/// The value of a plain scalar without a tag. Numbers that JSON cannot represent (`.inf`, `.nan`) become strings.
 pub(super) fn parse_plain(text: &str) -> Value {
     parse_word(text)
         .or_else(|| parse_number(text))
@@ -84,12 +84,12 @@ fn parse_integer(text: &str) -> Option<Value> {
     if digits.starts_with(['+', '-']) {
         return None;
     }
-    let size = u64::from_str_radix(digits, radix).ok()?;
-    match (i64::try_from(size), is_negative) {
-        (Ok(size), false) => Some(size.into()),
-        (Ok(size), true) => Some((-size).into()),
-        (Err(_), true) => (size == 1 << 63).then(|| i64::MIN.into()),
-        (Err(_), false) => (!has_sign).then(|| size.into()),
+    let magnitude = u64::from_str_radix(digits, radix).ok()?;
+    match (i64::try_from(magnitude), is_negative) {
+        (Ok(magnitude), false) => Some(magnitude.into()),
+        (Ok(magnitude), true) => Some((-magnitude).into()),
+        (Err(_), true) => (magnitude == 1 << 63).then(|| i64::MIN.into()),
+        (Err(_), false) => (!has_sign).then(|| magnitude.into()),
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) fn decode_binary(text: &str) -> Result<Value, ParseErrorKind> {
     Ok(text.into())
 }
 
-/// A scalar as a JSON key; none for null.
+/// A scalar as a JSON key; `None` for null.
 pub(super) fn key_name(value: &Value) -> Option<Box<str>> {
     match value {
         Value::String(text) => Some(text.as_str().into()),

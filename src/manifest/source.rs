@@ -1,13 +1,13 @@
-//! Looks up the source text of values and keys.
+//! Looks up the source texts of values and keys.
 
 use super::document::Document;
 use super::pointer::{Pointer, Segment};
 use serde_json::Value;
 
 /// A document whose values and keys have a source text.
-pub trait Source {
+pub trait SourceText {
     /// The source text of a value. It starts with the blanks or the line break before the value, unless these are one
-    /// space. None for a value that comes from an alias or a merge key.
+    /// space. `None` for a value that an alias or a merge key supplies.
     fn value_text(&self, pointer: &Pointer) -> Option<Box<str>>;
 
     /// The source text of an entry's key.
@@ -15,16 +15,15 @@ pub trait Source {
 
     /// The outermost shared node on the path to a node, itself included: an alias, or a mapping whose merge key
     /// supplies the next key of the path. An edit below a shared node replaces all of it.
-    fn shared_ancestor(&self, pointer: &Pointer) -> Option<Pointer> {
-        let _ = pointer;
+    fn shared_ancestor(&self, _pointer: &Pointer) -> Option<Pointer> {
         None
     }
 }
 
-impl Source for Document {
+impl SourceText for Document {
     fn value_text(&self, pointer: &Pointer) -> Option<Box<str>> {
         let found = self.resolve(pointer)?;
-        (!found.is_shared()).then(|| self.value_source(found.node).into())
+        (!found.is_shared()).then(|| self.node_text_with_gap(found.node).into())
     }
 
     fn key_text(&self, pointer: &Pointer) -> Option<Box<str>> {
@@ -42,7 +41,7 @@ impl Source for Document {
 }
 
 /// A value that has no source text other than compact JSON.
-impl Source for Value {
+impl SourceText for Value {
     fn value_text(&self, pointer: &Pointer) -> Option<Box<str>> {
         Some(pointer.resolve(self)?.to_string().into())
     }

@@ -14,59 +14,59 @@ use core::ops::Range;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An edited text, and the sources of its parts.
-pub(super) struct Spliced {
+/// An edited text, and what it replaces in the source.
+pub(super) struct EditedText {
     /// The edited text.
     pub text: String,
-    /// The inserted parts, in order.
-    inserts: Vec<Insert>,
+    /// In the order of the text.
+    replacements: Vec<Replacement>,
 }
 
-/// A part of the edited text that is not in the source.
-struct Insert {
-    /// Its span in the edited text.
-    span: Range<usize>,
-    /// The span of the source that it replaces.
-    source: Range<usize>,
+/// A part of the edited text, which may be empty, instead of a part of the source.
+struct Replacement {
+    edited_span: Range<usize>,
+    source_span: Range<usize>,
     /// The index of the edit whose value or key it is.
-    edit: Option<usize>,
+    edit_index: Option<usize>,
 }
 
-impl Spliced {
-    /// The last insert that starts at or before an offset of the edited text.
-    fn insert_before(&self, offset: usize) -> Option<&Insert> {
+impl EditedText {
+    /// The last replacement that starts at or before an offset of the edited text.
+    fn last_replacement_before(&self, offset: usize) -> Option<&Replacement> {
         let count = self
-            .inserts
-            .partition_point(|insert| insert.span.start <= offset);
-        self.inserts[..count].last()
+            .replacements
+            .partition_point(|replacement| replacement.edited_span.start <= offset);
+        self.replacements[..count].last()
     }
 
-    /// Maps an offset of the edited text to the source. Maps inserted text to the start of its insert.
+    /// Maps an offset of the edited text to the source. Inside a replacement, returns the start of what it replaces.
     pub fn source_offset(&self, offset: usize) -> usize {
-        match self.insert_before(offset) {
-            None => offset,
-            Some(insert) if offset < insert.span.end => insert.source.start,
-            Some(insert) => insert.source.end + (offset - insert.span.end),
+        let Some(last) = self.last_replacement_before(offset) else {
+            return offset;
+        };
+        match offset.checked_sub(last.edited_span.end) {
+            None => last.source_span.start,
+            Some(distance) => last.source_span.end + distance,
         }
     }
 
-    /// The index of the edit that inserted the text at an offset of the edited text.
+    /// The index of the edit that wrote the text at an offset of the edited text.
     pub fn edit_at(&self, offset: usize) -> Option<usize> {
-        self.insert_before(offset)
-            .filter(|insert| offset <= insert.span.end)?
-            .edit
+        self.last_replacement_before(offset)
+            .filter(|replacement| offset <= replacement.edited_span.end)?
+            .edit_index
     }
 }
 
-/// Splices edits into the text of a document. Does not check what the result parses to.
-pub(super) fn splice(document: &Document, edits: &[Edit]) -> Result<Spliced, EditError> {
+/// Splices edits into the text of a document. Does not check the value of the result.
+pub(super) fn splice(document: &Document, edits: &[Edit]) -> Result<EditedText, EditError> {
     let mut splicer = Splicer {
         document,
         text: document.text(),
         style: style_of(document),
         splices: Vec::with_capacity(edits.len()),
         removed: BTreeMap::new(),
-        filled: BTreeSet::new(),
+        filled_collections: BTreeSet::new(),
         current_edit: None,
     };
     for (index, edit) in edits.iter().enumerate() {
@@ -120,12 +120,13 @@ fn dash_indentation(document: &Document, mapping: NodeId) -> Option<usize> {
     dashes.checked_sub(document.block_column(mapping))
 }
 
-/// A replacement of a span of the source.
+/// A change of the source that is not applied yet.
 struct Splice {
-    span: Range<usize>,
+    source_span: Range<usize>,
+    /// The text to write there.
     text: String,
-    /// The index of its edit.
-    edit: Option<usize>,
+    /// The index of the edit whose value or key it is.
+    edit_index: Option<usize>,
 }
 
 /// The origin of a new value's text.
@@ -153,7 +154,7 @@ struct Splicer<'a> {
     /// The indexes to remove from each collection.
     removed: BTreeMap<NodeId, BTreeSet<usize>>,
     /// Empty flow collections that have received an entry or item.
-    filled: BTreeSet<NodeId>,
+    filled_collections: BTreeSet<NodeId>,
     /// The index of the edit that is being spliced.
     current_edit: Option<usize>,
 }
@@ -193,9 +194,12 @@ impl Splicer<'_> {
         Ok((resolved.slot.ok_or_else(root_error)?, resolved.node))
     }
 
-    fn push(&mut self, span: Range<usize>, text: String) {
-        let edit = self.current_edit;
-        self.splices.push(Splice { span, text, edit });
+    fn add_splice(&mut self, source_span: Range<usize>, text: String) {
+        self.splices.push(Splice {
+            source_span,
+            text,
+            edit_index: self.current_edit,
+        });
     }
 
     fn context(&self, parent: NodeId) -> Context {
@@ -223,7 +227,7 @@ impl Splicer<'_> {
         }
     }
 
-    fn source(&self, id: NodeId) -> &str {
+    fn node_text(&self, id: NodeId) -> &str {
         let node = self.document.node(id);
         &self.text[node.start..node.end]
     }
@@ -232,7 +236,7 @@ impl Splicer<'_> {
         let context = self.context(parent);
         let node = self.document.node(id);
         let saved = self.saved_text(new, context);
-        let text = match (saved, &new.value, quotes(self.source(id))) {
+        let text = match (saved, &new.value, quotes(self.node_text(id))) {
             (Some(text), ..) => text.into(),
             (None, Value::String(text), Some(quotes)) => self.style.quoted(text, quotes),
             _ => self.rendered(&new.value, context),
@@ -240,10 +244,10 @@ impl Splicer<'_> {
         let gap = &self.text[node.after_indicator..node.start];
         let has_gap = starts_with_gap(&text);
         // The lines of a collection after a dash are indented like its first line.
-        let is_inline = gap.is_empty()
+        let fits_in_place = gap.is_empty()
             || !text.contains('\n') && gap.bytes().all(|byte| matches!(byte, b' ' | b'\t'));
-        if !has_gap && is_inline && !node.is_empty() {
-            return self.push(node.start..node.end, text);
+        if !has_gap && fits_in_place && !node.is_empty() {
+            return self.add_splice(node.start..node.end, text);
         }
         let gap = if has_gap { "" } else { " " };
         let is_collection = match &new.value {
@@ -260,8 +264,8 @@ impl Splicer<'_> {
         self.replace_with_gap(id, NewText { text, origin });
     }
 
-    /// Replaces a value and the white space before it. The rest of the line after an inline value, such as a comment,
-    /// moves to the line of the key while the value is on lines of its own.
+    /// Replaces a value and the white space before it. A comment after an inline value moves to the line of the key if the
+    /// new value starts on the next line.
     fn replace_with_gap(&mut self, id: NodeId, new: NewText) {
         let NewText { text, origin } = new;
         let node = self.document.node(id);
@@ -279,7 +283,7 @@ impl Splicer<'_> {
                 && key_line.len() < node.start - start
                 && is_comment_or_blank(key_line);
             let comment = if keeps_comment { key_line } else { "" };
-            return self.push(start..end, text + comment);
+            return self.add_splice(start..end, text + comment);
         }
         let line_end = text::line_end(self.text, end);
         let rest = &self.text[end..line_end];
@@ -287,11 +291,11 @@ impl Splicer<'_> {
         let is_saved = origin == Origin::Saved;
         if starts_on_next_line && is_saved && rest.starts_with(first_line) {
             let end = end + first_line.len();
-            self.push(start..end, text);
+            self.add_splice(start..end, text);
         } else if starts_on_next_line && !is_saved && is_comment_or_blank(rest) && is_on_key_line {
-            self.push(start..line_end, rest.to_owned() + &text);
+            self.add_splice(start..line_end, rest.to_owned() + &text);
         } else {
-            self.push(start..end, text);
+            self.add_splice(start..end, text);
         }
     }
 
@@ -301,17 +305,17 @@ impl Splicer<'_> {
             parses_to_key(text, name) && (!self.style.is_json || text.starts_with('"'))
         });
         // After a quoted key, a flow mapping needs no space before the value.
-        let is_quoted = is_flow && self.source(key).starts_with('"');
+        let is_quoted = is_flow && self.node_text(key).starts_with('"');
         let text = match saved {
             Some(text) => text.into(),
             None if is_quoted => Value::from(name).to_string(),
             None => self.style.key(name, is_flow),
         };
         let key = self.document.node(key);
-        self.push(key.start..key.end, text);
+        self.add_splice(key.start..key.end, text);
     }
 
-    /// Adds an entry or item. Returns none if the collection has no such segment.
+    /// Adds an entry or item; `None` if the collection cannot have this segment.
     fn add(&mut self, parent: NodeId, segment: &Segment, new: &NewValue) -> Option<()> {
         let context = self.context(parent);
         let value = match self.saved_text(new, context) {
@@ -346,65 +350,76 @@ impl Splicer<'_> {
         }
     }
 
-    fn add_flow(&mut self, parent: NodeId, index: usize, text: String) -> Option<()> {
-        let node = self.document.node(parent);
-        let bracket = self.source(parent).find(['{', '['])?;
+    fn add_flow(&mut self, collection: NodeId, index: usize, text: String) -> Option<()> {
+        let document = self.document;
+        let span = |index| document.child_span(Slot { collection, index });
+        let node = document.node(collection);
+        let bracket = self.node_text(collection).find(['{', '['])?;
         let content = node.start + bracket + 1;
-        let len = self.document.len(parent);
+        let len = document.child_count(collection);
         if len == 0 {
-            let comma = if self.filled.insert(parent) { "" } else { ", " };
-            self.push(content..content, text + comma);
+            let comma = if self.filled_collections.insert(collection) {
+                ""
+            } else {
+                ", "
+            };
+            self.add_splice(content..content, text + comma);
             return Some(());
         }
-        let first = self.document.span(parent, 0).start;
+        let first = span(0).start;
         let gap = &self.text[content..first.max(content)];
         let comma = if !gap.contains('\n') {
             format!(",{}", self.style.separator)
         } else if gap.trim().is_empty() {
             format!(",{gap}")
         } else {
-            format!(",{}", self.style.line(text::column(self.text, first)))
+            format!(
+                ",{}",
+                self.style.new_line(text::column_index(self.text, first))
+            )
         };
         if index == len {
-            let end = self.document.span(parent, index - 1).end;
-            self.push(end..end, comma + &text);
+            let end = span(index - 1).end;
+            self.add_splice(end..end, comma + &text);
         } else {
-            let start = self.document.span(parent, index).start;
-            self.push(start..start, text + &comma);
+            let start = span(index).start;
+            self.add_splice(start..start, text + &comma);
         }
         Some(())
     }
 
-    fn add_block(&mut self, parent: NodeId, index: usize, text: String) -> Option<()> {
-        let column = self.document.block_column(parent);
+    fn add_block(&mut self, collection: NodeId, index: usize, text: String) -> Option<()> {
+        let document = self.document;
+        let span = |index| document.child_span(Slot { collection, index });
+        let column = document.block_column(collection);
         let line_break = self.style.line_break;
         let indented = format!("{:column$}{text}", "");
         if index > 0 {
-            let end = self.document.span(parent, index - 1).end;
+            let end = span(index - 1).end;
             match text::next_line(self.text, end) {
-                Some(line) => self.push(line..line, indented + line_break),
+                Some(line) => self.add_splice(line..line, indented + line_break),
                 None => {
                     let end = self.text.len();
-                    self.push(end..end, line_break.to_owned() + &indented);
+                    self.add_splice(end..end, line_break.to_owned() + &indented);
                 }
             }
             return Some(());
         }
-        let first = self.document.span(parent, 0).start;
+        let first = span(0).start;
         if self.shares_line(first) {
-            let text = text + &self.style.line(column);
-            self.push(first..first, text);
+            let text = text + &self.style.new_line(column);
+            self.add_splice(first..first, text);
             return Some(());
         }
-        let node = self.document.node(parent);
-        let line = if self.document.tree.root == Some(parent) {
+        let node = document.node(collection);
+        let line = if document.tree.root == Some(collection) {
             text::line_start(self.text, first)
         } else {
             let tag = (node.start < first).then_some(node.start);
             let header = tag.unwrap_or(node.after_indicator);
             text::next_line(self.text, header.max(node.after_indicator))?
         };
-        self.push(line..line, indented + line_break);
+        self.add_splice(line..line, indented + line_break);
         Some(())
     }
 
@@ -414,26 +429,27 @@ impl Splicer<'_> {
         !before.trim().is_empty()
     }
 
-    fn remove(&mut self, parent: NodeId, indexes: &BTreeSet<usize>) {
-        let node = self.document.node(parent);
+    fn remove(&mut self, collection: NodeId, indexes: &BTreeSet<usize>) {
+        let node = self.document.node(collection);
         if !node.is_block() {
-            self.remove_flow(parent, indexes);
-        } else if indexes.len() == self.document.len(parent) {
+            self.remove_flow(collection, indexes);
+        } else if indexes.len() == self.document.child_count(collection) {
             let text = match node.kind {
                 NodeKind::Sequence { .. } => " []",
                 _ => " {}",
             };
             let origin = Origin::Scalar;
             let text = text.into();
-            self.replace_with_gap(parent, NewText { text, origin });
+            self.replace_with_gap(collection, NewText { text, origin });
         } else {
-            self.remove_lines(parent, indexes);
+            self.remove_lines(collection, indexes);
         }
     }
 
-    fn remove_flow(&mut self, parent: NodeId, indexes: &BTreeSet<usize>) {
-        let len = self.document.len(parent);
-        let span = |index| self.document.span(parent, index);
+    fn remove_flow(&mut self, collection: NodeId, indexes: &BTreeSet<usize>) {
+        let document = self.document;
+        let len = document.child_count(collection);
+        let span = |index| document.child_span(Slot { collection, index });
         for run in runs(indexes) {
             let (first, last) = (*run.start(), *run.end());
             let removed = match (first, last + 1 == len) {
@@ -441,26 +457,28 @@ impl Splicer<'_> {
                 (0, true) => span(0).start..span(last).end,
                 (_, true) => span(first - 1).end..span(last).end,
             };
-            self.push(removed, String::new());
+            self.add_splice(removed, String::new());
         }
     }
 
-    fn remove_lines(&mut self, parent: NodeId, indexes: &BTreeSet<usize>) {
+    fn remove_lines(&mut self, collection: NodeId, indexes: &BTreeSet<usize>) {
+        let document = self.document;
+        let span = |index| document.child_span(Slot { collection, index });
         for run in runs(indexes) {
-            let start = self.document.span(parent, *run.start()).start;
-            let end = self.document.span(parent, *run.end()).end;
+            let start = span(*run.start()).start;
+            let end = span(*run.end()).end;
             let next = text::next_line(self.text, end);
             if *run.start() == 0 && self.shares_line(start) {
                 let end = next.map_or(end, |next| text::skip_blanks(self.text, next));
-                self.push(start..end, String::new());
+                self.add_splice(start..end, String::new());
                 continue;
             }
             let line = text::line_start(self.text, start);
             match next {
-                Some(next) => self.push(line..next, String::new()),
+                Some(next) => self.add_splice(line..next, String::new()),
                 None => {
                     let start = text::previous_line_end(self.text, line).unwrap_or(line);
-                    self.push(start..self.text.len(), String::new());
+                    self.add_splice(start..self.text.len(), String::new());
                 }
             }
         }
@@ -468,28 +486,29 @@ impl Splicer<'_> {
 
     /// Applies all splices. Of several insertions at one offset, the last one comes first, as if they were applied one
     /// after the other.
-    fn finish(self) -> Result<Spliced, EditError> {
+    fn finish(self) -> Result<EditedText, EditError> {
         let mut splices: Vec<_> = self.splices.into_iter().rev().collect();
-        splices.sort_by_key(|splice| (splice.span.start, !splice.span.is_empty()));
+        splices.sort_by_key(|splice| (splice.source_span.start, !splice.source_span.is_empty()));
         let mut text = String::with_capacity(self.text.len() + self.text.len() / 4);
-        let mut inserts = Vec::with_capacity(splices.len());
+        let mut replacements = Vec::with_capacity(splices.len());
         let mut copied_to = 0;
         for splice in splices {
-            let source = splice.span;
-            let unchanged = self.text.get(copied_to..source.start);
-            text += unchanged
-                .ok_or_else(|| EditError::WrongValue(self.document.pointer_at(source.start)))?;
+            let source_span = splice.source_span;
+            let unchanged = self.text.get(copied_to..source_span.start);
+            text += unchanged.ok_or_else(|| {
+                EditError::WrongValue(self.document.pointer_at(source_span.start))
+            })?;
             let start = text.len();
             text += &splice.text;
-            copied_to = source.end;
-            inserts.push(Insert {
-                span: start..text.len(),
-                source,
-                edit: splice.edit,
+            copied_to = source_span.end;
+            replacements.push(Replacement {
+                edited_span: start..text.len(),
+                source_span,
+                edit_index: splice.edit_index,
             });
         }
         text += &self.text[copied_to..];
-        Ok(Spliced { text, inserts })
+        Ok(EditedText { text, replacements })
     }
 }
 

@@ -117,8 +117,8 @@ impl<R: BufRead> Stream<R> {
         }))
     }
 
-    /// Reads a line with its line break; nothing at the end of the stream. `document_bytes` is the size of the document
-    /// so far, and `preceding_lines` are the lines before it.
+    /// Reads a line with its line break; no bytes at the end of the stream. `document_bytes` is the size of the document
+    /// so far, and `preceding_lines` is the number of lines before it.
     fn read_line(
         &mut self,
         line: &mut Vec<u8>,

@@ -1,14 +1,14 @@
 //! Lines, columns and blanks of a source text. All offsets are in bytes.
 
 /// The line and column of an offset, both from 1.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line = memchr::memchr_iter(b'\n', before).count() + 1;
-    (line, column(text, offset) + 1)
+    (line, column_index(text, offset) + 1)
 }
 
 /// The offset of a line and column, both from 1.
-pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
+pub(super) fn offset_of(text: &str, line: usize, column: usize) -> usize {
     let mut start = line_start(text, 0);
     for _ in 1..line {
         start = next_line(text, start).unwrap_or(text.len());
@@ -19,8 +19,8 @@ pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
         .map_or(text.len(), |(length, _)| start + length)
 }
 
-/// The number of characters between the start of the line and an offset.
-pub(super) fn column(text: &str, offset: usize) -> usize {
+/// The number of characters before an offset in its line, from 0.
+pub(super) fn column_index(text: &str, offset: usize) -> usize {
     let offset = offset.min(text.len());
     let line = text
         .get(line_start(text, offset)..offset)
@@ -45,7 +45,7 @@ pub(super) fn line_end(text: &str, offset: usize) -> usize {
     end - usize::from(end > offset && end < text.len() && text.as_bytes()[end - 1] == b'\r')
 }
 
-/// The offset at which the next line starts; none on the last line.
+/// The offset at which the next line starts; `None` on the last line.
 pub(super) fn next_line(text: &str, offset: usize) -> Option<usize> {
     memchr::memchr(b'\n', &text.as_bytes()[offset..]).map(|length| offset + length + 1)
 }
@@ -79,7 +79,7 @@ pub(super) fn skip_blanks(text: &str, offset: usize) -> usize {
     offset + blanks.count()
 }
 
-/// The line break of the first line, which is the text's.
+/// The line break of the first line. All lines are assumed to have the same.
 pub(super) fn line_break(text: &str) -> &'static str {
     match memchr::memchr(b'\n', text.as_bytes()) {
         Some(offset) if offset > 0 && text.as_bytes()[offset - 1] == b'\r' => "\r\n",

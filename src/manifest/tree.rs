@@ -9,7 +9,7 @@ pub(super) type NodeId = usize;
 #[derive(Default)]
 pub(super) struct Tree {
     pub nodes: Vec<Node>,
-    /// The root; none if the text has only comments.
+    /// The root; `None` if the text has only comments.
     pub root: Option<NodeId>,
     /// Whether an alias has no anchor in the text, which only fragments may have.
     pub has_unresolved_aliases: bool,
@@ -33,7 +33,7 @@ pub(super) struct Node {
 pub(super) enum NodeKind {
     /// A scalar and its value. `is_merge_key` if it is `<<`.
     Scalar { value: Value, is_merge_key: bool },
-    /// An alias and the node that it refers to; none in a fragment without the anchor.
+    /// An alias and the node that it refers to; `None` in a fragment without the anchor.
     Alias(Option<NodeId>),
     /// A sequence.
     Sequence { is_flow: bool, items: Vec<Item> },
@@ -52,7 +52,7 @@ pub(super) struct Item {
 /// An entry of a mapping.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// The key as JSON has it; none for a merge key.
+    /// The key as in JSON; `None` for a merge key.
     pub name: Option<Box<str>>,
     pub key: NodeId,
     pub value: NodeId,

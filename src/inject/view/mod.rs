@@ -14,7 +14,7 @@ mod renamed;
 pub(super) mod saved;
 
 use super::agent_args::AgentArgs;
-use crate::manifest::{Pointer, Source};
+use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
 use containers::{Container, SIDECAR};
 use probes::{Original, PortNames, Probe};
@@ -44,7 +44,7 @@ pub(super) struct PodView<'a> {
     pub(super) agent_ports: Vec<u16>,
     /// The port names of the injected sidecar.
     pub(super) port_names: PortNames,
-    source: &'a dyn Source,
+    source: &'a dyn SourceText,
     /// Its pointer in the document.
     pointer: &'a Pointer,
 }
@@ -56,7 +56,7 @@ impl<'a> PodView<'a> {
     /// The saved originals cannot be read, or cannot be matched with the probes.
     pub(super) fn read(
         pod: &'a Value,
-        source: &'a dyn Source,
+        source: &'a dyn SourceText,
         pointer: &'a Pointer,
     ) -> Result<Self, String> {
         let annotation = pod["metadata"]["annotations"].get(ANNOTATION);

@@ -1,6 +1,6 @@
 //! Random edits of a document, and their inverses.
 
-use crate::manifest::{Document, Edit, NewValue, Op, Pointer, Segment, Source};
+use crate::manifest::{Document, Edit, NewValue, Op, Pointer, Segment, SourceText};
 use serde_json::{Value, json};
 
 /// A pseudorandom generator (Marsaglia's xorshift64) with a fixed seed.

@@ -19,17 +19,10 @@ fn strings_are_plain_if_all_readers_agree() {
         "a b",
         "docker.io/x/y:1.2",
         "$(POD_IP)",
-        "a#b",
         "100m",
         "-x",
     ] {
-        assert_eq!(
-            block(json!(plain)),
-            match plain.contains('#') {
-                true => format!("k: '{plain}'\n"),
-                false => format!("k: {plain}\n"),
-            }
-        );
+        assert_eq!(block(json!(plain)), format!("k: {plain}\n"));
     }
 }
 
@@ -63,6 +56,7 @@ fn strings_that_some_reader_parses_as_another_type_are_quoted() {
         "-",
         "---",
         "a: b",
+        "a#b",
         "a #b",
         "#a",
         "a:",

@@ -1,15 +1,15 @@
-//! Converts a tree to a JSON value: resolves aliases and applies merge keys.
+//! Converts a tree to its JSON value: resolves aliases and applies merge keys.
 
 use super::error::{ParseError, ParseErrorKind};
 use super::tree::{Entry, NodeId, NodeKind, Tree};
 use crate::limits;
 use serde_json::{Map, Value};
 
-/// The value of a tree.
+/// Converts a tree to its JSON value.
 ///
 /// # Errors
 /// A merge key is invalid, or aliases expand beyond `limits`.
-pub(super) fn value(text: &str, tree: &Tree) -> Result<Value, ParseError> {
+pub(super) fn to_json(text: &str, tree: &Tree) -> Result<Value, ParseError> {
     let mut converter = Converter {
         text,
         tree,
@@ -18,7 +18,7 @@ pub(super) fn value(text: &str, tree: &Tree) -> Result<Value, ParseError> {
         alias_depth: 0,
     };
     tree.root
-        .map_or(Ok(Value::Null), |root| converter.node(root, 0))
+        .map_or(Ok(Value::Null), |root| converter.convert_node(root, 0))
 }
 
 struct Converter<'a> {
@@ -33,7 +33,7 @@ struct Converter<'a> {
 }
 
 impl Converter<'_> {
-    fn node(&mut self, id: NodeId, depth: usize) -> Result<Value, ParseError> {
+    fn convert_node(&mut self, id: NodeId, depth: usize) -> Result<Value, ParseError> {
         let node = &self.tree.nodes[id];
         if depth > limits::DOCUMENT_NESTING {
             return self.error(id, ParseErrorKind::TooDeep);
@@ -52,15 +52,15 @@ impl Converter<'_> {
             NodeKind::Alias(None) => Ok(Value::Null),
             NodeKind::Alias(Some(target)) => {
                 self.alias_depth += 1;
-                let value = self.node(*target, depth);
+                let value = self.convert_node(*target, depth);
                 self.alias_depth -= 1;
                 value
             }
             NodeKind::Sequence { items, .. } => items
                 .iter()
-                .map(|item| self.node(item.value, depth + 1))
+                .map(|item| self.convert_node(item.value, depth + 1))
                 .collect(),
-            NodeKind::Mapping { entries, .. } => self.mapping(entries, depth),
+            NodeKind::Mapping { entries, .. } => self.convert_mapping(entries, depth),
         }
     }
 
@@ -75,10 +75,10 @@ impl Converter<'_> {
         Ok(())
     }
 
-    fn mapping(&mut self, entries: &[Entry], depth: usize) -> Result<Value, ParseError> {
+    fn convert_mapping(&mut self, entries: &[Entry], depth: usize) -> Result<Value, ParseError> {
         let mut map = Map::new();
         for entry in entries {
-            let value = self.node(entry.value, depth + 1)?;
+            let value = self.convert_node(entry.value, depth + 1)?;
             match &entry.name {
                 Some(name) => {
                     self.count_bytes(entry.key, name.len())?;
@@ -98,23 +98,23 @@ impl Converter<'_> {
         value: Value,
         entry: &Entry,
     ) -> Result<(), ParseError> {
-        let sources = match value {
-            Value::Array(sources) => sources,
-            source => vec![source],
+        let merged_mappings = match value {
+            Value::Array(mappings) => mappings,
+            mapping => vec![mapping],
         };
         let preceding_keys: Vec<String> = map.keys().cloned().collect();
-        for source in sources {
-            let source = match source {
-                Value::Object(source) => source,
+        for mapping in merged_mappings {
+            let mapping = match mapping {
+                Value::Object(mapping) => mapping,
                 // An alias whose anchor is not in this fragment.
                 Value::Null if self.tree.has_unresolved_aliases => continue,
                 _ => return self.error(entry.value, ParseErrorKind::InvalidMerge),
             };
-            if let Some(key) = preceding_keys.iter().find(|key| source.contains_key(*key)) {
+            if let Some(key) = preceding_keys.iter().find(|key| mapping.contains_key(*key)) {
                 let key = key.as_str().into();
                 return self.error(entry.key, ParseErrorKind::MergeOrder { key });
             }
-            for (key, value) in source {
+            for (key, value) in mapping {
                 map.entry(key).or_insert(value);
             }
         }
