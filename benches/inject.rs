@@ -22,7 +22,7 @@ use crate::shared::json::Json;
 use crate::shared::stats::{Bound, Spread};
 use crate::shared::table;
 
-/// A result whose error is a sentence for the person who runs the bench.
+/// A result whose error is a message for the user of the bench.
 type Outcome<T> = Result<T, String>;
 
 /// One row of the table.
@@ -55,7 +55,7 @@ impl Figure {
     }
 
     fn row(&self) -> Vec<String> {
-        let verdict = |bound: Bound| bound.verdict(self.spread).words().to_owned();
+        let verdict = |bound: Bound| bound.verdict(self.spread).text().to_owned();
         let bound = self.bound.map(|bound| match bound {
             Bound::AtMost(most) | Bound::AtLeast(most) => format!("{most}"),
         });
@@ -110,7 +110,7 @@ fn memory(pid: u32, field: &str) -> Outcome<f64> {
     figure.ok_or_else(|| format!("{path} has no {field}"))
 }
 
-/// Processor time of a process so far, in seconds.
+/// CPU time of a process so far, in seconds.
 fn cpu(pid: u32) -> Outcome<f64> {
     let path = format!("/proc/{pid}/schedstat");
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

@@ -1,9 +1,8 @@
-//! Instructions a request head costs, ours relative to httparse's: `cargo bench --bench parser`.
+//! Instructions that the parser of request heads executes, relative to httparse: `cargo bench --bench parser`.
 //!
-//! callgrind counts them, so a busy machine does no harm: the bench runs itself under valgrind, once
-//! with many rounds of a case and once with none, and takes the difference. Ours does its whole job,
-//! limits, `Host` and framing included; httparse finds the fields. Prints a table and writes
-//! `target/bench/parser.json`. Without valgrind it reports that and compares times instead.
+//! callgrind counts them, so a busy machine does not matter: the bench runs itself under valgrind, once with many
+//! rounds of a case and once with none, and subtracts. Our parser also checks limits, `Host` and framing; httparse only
+//! finds the fields. Prints a table and writes `target/bench/parser.json`. Without valgrind it compares times instead.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -20,7 +19,7 @@ const RUN: &str = "PROBELET_PARSER_BENCH_RUN";
 
 const ROUNDS: u64 = 500;
 
-/// What parses a head, by name.
+/// The parsers by name.
 type Parser = (&'static str, fn(&[u8]));
 
 const PARSERS: [Parser; 3] = [
@@ -41,7 +40,9 @@ fn main() -> io::Result<()> {
         "nanoseconds"
     };
     if !has_valgrind {
-        println!("NO VALGRIND HERE: these are times, and only their ratios mean anything");
+        println!(
+            "valgrind is not installed: these are times, of which only the ratios are meaningful"
+        );
     }
     let mut rows = Vec::new();
     for (name, head) in cases() {
@@ -79,7 +80,7 @@ fn httparse_zeroed(head: &[u8]) {
     black_box(&request);
 }
 
-/// The head kubelet 1.37 sends, and larger ones.
+/// The request head of kubelet 1.37, and larger ones.
 fn cases() -> Vec<(&'static str, Vec<u8>)> {
     const START: &str = "GET /app-health/web/livez HTTP/1.1\r\nHost: 10.42.0.17:15020\r\n\
         User-Agent: kube-probe/1.37\r\nAccept: */*\r\n";
@@ -143,11 +144,11 @@ fn run_counted(parser: &str, case: &str, rounds: u64) -> io::Result<u64> {
     let collected = log.lines().find_map(|line| line.split_once("Collected : "));
     match collected.and_then(|(_, count)| count.trim().parse().ok()) {
         Some(count) if output.status.success() => Ok(count),
-        _ => Err(io::Error::other(format!("valgrind said: {log}"))),
+        _ => Err(io::Error::other(format!("valgrind: {log}"))),
     }
 }
 
-/// Median nanoseconds of one round, by parser, their rounds taking turns.
+/// Median nanoseconds of a round for each parser, with alternating rounds.
 fn time(head: &[u8]) -> [f64; PARSERS.len()] {
     let mut times = [const { Vec::new() }; PARSERS.len()];
     for _ in 0..41 {
@@ -164,7 +165,7 @@ fn time(head: &[u8]) -> [f64; PARSERS.len()] {
 }
 
 fn report(unit: &str, rows: &[(&str, usize, [f64; PARSERS.len()])]) -> io::Result<()> {
-    println!("{unit} a head, and ours as a ratio of httparse's");
+    println!("{unit} per head, and ours relative to httparse's");
     println!(
         "{:<20} {:>6} {:>8} {:>18} {:>18}",
         "", "bytes", "ours", "httparse", "fields zeroed"

@@ -1,16 +1,16 @@
-//! Figures of the whole agent relative to the least that could do its work and to other proxies,
-//! all in one run: `cargo bench --bench probe`, or with `-- --quick` for figures in a minute. Names
+//! Figures of the whole agent relative to the floor, a handwritten minimum in C, and to other proxies, all in one run:
+//! `cargo bench --bench probe`, or with `-- --quick` for figures in a minute. Names
 //! after the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
 //!
-//! | variable | what it is for |
+//! | variable | meaning |
 //! |---|---|
 //! | `PROBELET_BENCH_BIN` | the binary to measure instead of the one `deploy/small-build.sh --plain` makes |
 //! | `PROBELET_BENCH_TLS_BIN` | the one with encryption, instead of that of `deploy/small-build.sh` |
 //! | `PROBELET_BENCH_PEER` | `name=command`: one more; in the command `{listen}` is its port and `{app}` the app's |
 //! | `PROBELET_ENVOY`, `PROBELET_NGINX`, `PROBELET_HAPROXY` | those programs, where they are not on PATH |
 //!
-//! What is slow on the machine is slow for all: a round visits every contestant, and what is
-//! reported are the ratios within a round. A missed bound is printed, never an error.
+//! A round measures every contestant, and the report has the ratios within a round, so that a busy machine affects all
+//! of them. A missed bound is printed and is not an error.
 
 #[path = "probe/binaries.rs"]
 mod binaries;
@@ -51,18 +51,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::contestants::{Kind, Running};
+use crate::contestants::{ContestantKind, Running};
 use crate::report::Report;
 use crate::shared::json::Json;
-use crate::speed::Entrant;
+use crate::speed::Contestant;
 
-/// A result whose error is a sentence for the person who runs the bench.
+/// A result whose error is a message for the user of the bench.
 type Outcome<T> = Result<T, String>;
 
-/// How much of everything.
+/// The numbers of rounds, probes and bytes.
 #[derive(Debug)]
 struct Sizes {
-    /// Rounds of the race.
+    /// Rounds of the comparison.
     rounds: usize,
     /// Spaced probes of a contestant in a round.
     spaced: usize,
@@ -72,7 +72,7 @@ struct Sizes {
     soak: usize,
     /// Starts of each contestant.
     starts: usize,
-    /// Agents at once.
+    /// Concurrent agents.
     pods: usize,
     /// Rounds of passthrough.
     forward_rounds: usize,
@@ -147,9 +147,9 @@ fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -
     for built in [&floor, &small].into_iter().chain(plain.as_ref().ok()) {
         report.say(format!("{}: {}", built.path.display(), built.note));
     }
-    let floor = Kind::Floor(floor.path);
-    let ours = Kind::Probelet(small.path.clone());
-    let app = contestants::start(&Kind::App, 0, scratch)?;
+    let floor = ContestantKind::Floor(floor.path);
+    let ours = ContestantKind::Probelet(small.path.clone());
+    let app = contestants::start(&ContestantKind::App, 0, scratch)?;
     let mut field = vec![
         ("floor".to_string(), floor.clone()),
         ("probelet".to_string(), ours.clone()),
@@ -159,7 +159,7 @@ fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -
 
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     if wanted("speed") {
-        race(&field, &app, scratch, sizes, report);
+        compare(&field, &app, scratch, sizes, report);
     }
     if wanted("start") {
         start::report(&field, app.port, scratch, sizes, report);
@@ -183,33 +183,33 @@ fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -
     Ok(())
 }
 
-fn race(
-    field: &[(String, Kind)],
+fn compare(
+    field: &[(String, ContestantKind)],
     app: &Running,
     scratch: &Path,
     sizes: &Sizes,
     report: &mut Report,
 ) {
-    let mut entrants = vec![Entrant::direct(app.port)];
-    // The floor runs against itself as well: how far that is from 1 is what this run cannot tell.
+    let mut contestants = vec![Contestant::direct(app.port)];
+    // A second floor shows the noise of this run: the difference of its ratio from 1.
     let floor = field.iter().find(|(name, _)| name == "floor");
     let again = floor.map(|(_, kind)| ("floor again".to_string(), kind.clone()));
     for (name, kind) in field.iter().chain(&again) {
         match contestants::start(kind, app.port, scratch) {
-            Ok(running) => entrants.push(Entrant::between(name, running)),
-            Err(reason) => report.say(format!("{name}: NOT MEASURED: {reason}")),
+            Ok(running) => contestants.push(Contestant::between(name, running)),
+            Err(reason) => report.say(format!("{name}: not measured: {reason}")),
         }
     }
-    speed::race(entrants, sizes, report);
+    speed::compare(contestants, sizes, report);
 }
 
 /// The other proxies on this machine; a missing one is reported.
-fn peers_here(report: &mut Report) -> Vec<(String, Kind)> {
-    type Make = fn(PathBuf) -> Kind;
+fn peers_here(report: &mut Report) -> Vec<(String, ContestantKind)> {
+    type Make = fn(PathBuf) -> ContestantKind;
     let known: [(&str, &str, Make); 3] = [
-        ("nginx", "PROBELET_NGINX", Kind::Nginx),
-        ("haproxy", "PROBELET_HAPROXY", Kind::Haproxy),
-        ("envoy", "PROBELET_ENVOY", Kind::Envoy),
+        ("nginx", "PROBELET_NGINX", ContestantKind::Nginx),
+        ("haproxy", "PROBELET_HAPROXY", ContestantKind::Haproxy),
+        ("envoy", "PROBELET_ENVOY", ContestantKind::Envoy),
     ];
     let mut here = Vec::new();
     for (name, variable, make) in known {
@@ -222,7 +222,7 @@ fn peers_here(report: &mut Report) -> Vec<(String, Kind)> {
     }
     let peer = std::env::var("PROBELET_BENCH_PEER").unwrap_or_default();
     match peer.split_once('=') {
-        Some((name, command)) => here.push((name.into(), Kind::Peer(command.into()))),
+        Some((name, command)) => here.push((name.into(), ContestantKind::Peer(command.into()))),
         None if peer.is_empty() => {}
         None => report.say("PROBELET_BENCH_PEER: not measured: it is not name=command"),
     }

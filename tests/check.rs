@@ -79,7 +79,7 @@ fn fault_trials() -> Vec<Trial> {
                     catalogue.add_http1(None, status_port.port);
                     (status_port, catalogue)
                 });
-                let _permit = TrialPermit::enter(Kind::of_case(case.is_heavy));
+                let _permit = TrialPermit::acquire(Kind::of_case(case.is_heavy));
                 let served = catalogue
                     .cases
                     .iter()

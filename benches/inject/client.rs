@@ -16,7 +16,7 @@ use crate::Outcome;
 
 const NAME: &str = "injector.probelet-system.svc";
 
-/// Timeout: only a webhook that hangs exceeds it.
+/// Read timeout, which only a webhook that hangs exceeds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A webhook process, which is stopped on drop.
@@ -61,11 +61,11 @@ impl Webhook {
             config,
             folder,
         };
-        webhook.until_it_listens()?;
+        webhook.wait_until_listening()?;
         Ok(webhook)
     }
 
-    fn until_it_listens(&self) -> Outcome<()> {
+    fn wait_until_listening(&self) -> Outcome<()> {
         for _ in 0..1_000 {
             if TcpStream::connect(self.addr).is_ok() {
                 return Ok(());
@@ -81,12 +81,12 @@ impl Webhook {
     }
 
     /// Opens a connection and completes the handshake.
-    pub fn line(&self) -> Outcome<Line> {
-        self.try_line()
+    pub fn connect(&self) -> Outcome<Connection> {
+        self.try_connect()
             .map_err(|error| format!("a connection to the webhook: {error}"))
     }
 
-    fn try_line(&self) -> std::io::Result<Line> {
+    fn try_connect(&self) -> std::io::Result<Connection> {
         let tcp = TcpStream::connect(self.addr)?;
         tcp.set_read_timeout(Some(TIMEOUT))?;
         tcp.set_nodelay(true)?;
@@ -96,7 +96,7 @@ impl Webhook {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        Ok(Line(BufReader::new(stream)))
+        Ok(Connection(BufReader::new(stream)))
     }
 }
 
@@ -129,23 +129,23 @@ fn certificate(folder: &std::path::Path) -> Outcome<Arc<ClientConfig>> {
 }
 
 /// A persistent connection.
-pub struct Line(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+pub struct Connection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
-impl Line {
+impl Connection {
     /// Sends a request, or a part of one.
     pub fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
         let stream = self.0.get_mut();
         let sent = stream.write_all(bytes).and_then(|()| stream.flush());
-        sent.map_err(|error| format!("the webhook does not take a request: {error}"))
+        sent.map_err(|error| format!("the webhook does not read the request: {error}"))
     }
 
     /// Reads a response. Returns its body.
-    pub fn answer(&mut self) -> Outcome<Vec<u8>> {
-        self.try_answer()
-            .map_err(|error| format!("no answer of the webhook: {error}"))
+    pub fn read_response(&mut self) -> Outcome<Vec<u8>> {
+        self.try_read_response()
+            .map_err(|error| format!("no response from the webhook: {error}"))
     }
 
-    fn try_answer(&mut self) -> std::io::Result<Vec<u8>> {
+    fn try_read_response(&mut self) -> std::io::Result<Vec<u8>> {
         let (mut line, mut length) = (String::new(), 0);
         self.0.read_line(&mut line)?;
         if !line.starts_with("HTTP/1.1 200 ") {

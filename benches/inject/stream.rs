@@ -87,7 +87,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
             "a second",
         ),
         Figure::new(
-            "ConfigMaps passed, as a multiple of that",
+            "ConfigMaps copied from a stream, relative to that",
             spread(&ratios(&passed, &injected))?,
             "x",
         ),
@@ -97,7 +97,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
             "KiB",
         ),
         Figure::new(
-            "the same, by that of 1,000",
+            "the same, relative to a stream of 1,000",
             spread(&ratios(&long, &short))?,
             "x",
         )
@@ -128,7 +128,7 @@ fn run(documents: usize, document: fn(usize) -> String) -> Outcome<Run> {
     stdout
         .read_exact(&mut [0])
         .map_err(|error| format!("no result: {error}"))?;
-    // It writes out what it has spooled now: its memory has been what it will be.
+    // It now copies its spool to the output, which does not raise the peak of memory.
     let peak_kib = memory(child.id(), "VmHWM:")?;
     std::io::copy(&mut stdout, &mut std::io::sink()).map_err(|error| error.to_string())?;
     let status = child.wait().map_err(|error| error.to_string())?;

@@ -5,17 +5,17 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
-use crate::client::{Line, Webhook};
+use crate::client::{Connection, Webhook};
 use crate::shared::stats::{Spread, median, ratios};
 use crate::{Figure, Outcome, cpu, memory};
 
-/// Maximum resident KiB with a thousand concurrent reviews.
-const CROWD_KIB: f64 = 32.0 * 1024.0;
+/// The bound of resident KiB with `CONCURRENT_REVIEWS`.
+const PEAK_KIB_MAX: f64 = 32.0 * 1024.0;
 
-const CROWD: usize = 1_000;
+const CONCURRENT_REVIEWS: usize = 1_000;
 
 /// The number of connections that the API server commonly has open to a busy webhook.
-const LINES: usize = 8;
+const CONNECTIONS: usize = 8;
 
 /// A pod of two containers with the defaults that the API server sets before it calls.
 fn review() -> Vec<u8> {
@@ -51,12 +51,12 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
     let (rounds, times) = if quick { (3, 100) } else { (40, 250) };
     let webhook = Webhook::start()?;
     let review = review();
-    let mut line = webhook.line()?;
+    let mut connection = webhook.connect()?;
     let idle = memory(webhook.pid(), "VmRSS:")?;
     let (mut admissions, mut healths, mut micros) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let (health, _) = repeated(&webhook, &mut line, HEALTH, times)?;
-        let (admission, each) = repeated(&webhook, &mut line, &review, times)?;
+        let (health, _) = repeated(&webhook, &mut connection, HEALTH, times)?;
+        let (admission, each) = repeated(&webhook, &mut connection, &review, times)?;
         admissions.push(admission * 1e6);
         healths.push(health * 1e6);
         micros.extend(median(&each));
@@ -64,7 +64,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
     let rates = (0..rounds.min(10)).map(|_| rate(&webhook, &review, times));
     let rates = rates.collect::<Outcome<Vec<_>>>()?;
     let after = memory(webhook.pid(), "VmRSS:")?;
-    let crowd = crowd(&webhook, &review)?;
+    let peak = peak_with_concurrent_reviews(&webhook, &review)?;
     let spread = |samples: &[f64]| Spread::of(samples).ok_or("no rounds".to_owned());
     Ok(vec![
         Figure::new(
@@ -73,7 +73,7 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
             "us",
         ),
         Figure::new(
-            "the same, by that of GET /healthz",
+            "the same, relative to GET /healthz",
             spread(&ratios(&admissions, &healths))?,
             "x",
         ),
@@ -84,15 +84,16 @@ pub fn figures(quick: bool) -> Outcome<Vec<Figure>> {
             "a second",
         ),
         Figure::exact("webhook resident, idle", idle, "KiB"),
-        Figure::exact("webhook resident, after all these", after, "KiB"),
-        Figure::exact("webhook, peak with 1,000 requests at once", crowd, "KiB").at_most(CROWD_KIB),
+        Figure::exact("webhook resident, after these admissions", after, "KiB"),
+        Figure::exact("webhook, peak with 1,000 requests at once", peak, "KiB")
+            .at_most(PEAK_KIB_MAX),
     ])
 }
 
 /// Repeats a request. Returns CPU seconds of the webhook per request, and the latency of each in microseconds.
 fn repeated(
     webhook: &Webhook,
-    line: &mut Line,
+    connection: &mut Connection,
     request: &[u8],
     times: usize,
 ) -> Outcome<(f64, Vec<f64>)> {
@@ -100,8 +101,8 @@ fn repeated(
     let mut each = Vec::new();
     for _ in 0..times {
         let began = Instant::now();
-        line.send(request)?;
-        line.answer()?;
+        connection.send(request)?;
+        connection.read_response()?;
         each.push(began.elapsed().as_secs_f64() * 1e6);
     }
     Ok(((cpu(webhook.pid())? - before) / times as f64, each))
@@ -109,29 +110,29 @@ fn repeated(
 
 /// Admissions per second over several connections, each with one request at a time.
 fn rate(webhook: &Webhook, request: &[u8], times: usize) -> Outcome<f64> {
-    let lines = (0..LINES)
-        .map(|_| webhook.line())
+    let connections = (0..CONNECTIONS)
+        .map(|_| webhook.connect())
         .collect::<Outcome<Vec<_>>>()?;
     let began = Instant::now();
     std::thread::scope(|scope| {
-        let asking = lines.into_iter().map(|mut line| {
+        let clients = connections.into_iter().map(|mut connection| {
             scope.spawn(move || {
                 (0..times).try_for_each(|_| {
-                    line.send(request)?;
-                    line.answer().map(drop)
+                    connection.send(request)?;
+                    connection.read_response().map(drop)
                 })
             })
         });
-        let asking: Vec<_> = asking.collect();
-        asking
+        let clients: Vec<_> = clients.collect();
+        clients
             .into_iter()
             .try_for_each(|thread| thread.join().unwrap_or(Err("a client failed".into())))
     })?;
-    Ok((LINES * times) as f64 / began.elapsed().as_secs_f64())
+    Ok((CONNECTIONS * times) as f64 / began.elapsed().as_secs_f64())
 }
 
 /// Starts a thousand requests before it completes any. Returns the peak memory.
-fn crowd(webhook: &Webhook, request: &[u8]) -> Outcome<f64> {
+fn peak_with_concurrent_reviews(webhook: &Webhook, request: &[u8]) -> Outcome<f64> {
     let descriptors = getrlimit(Resource::Nofile);
     let current = descriptors.maximum.map_or(8_192, |most| most.min(8_192));
     let raised = Rlimit {
@@ -140,13 +141,17 @@ fn crowd(webhook: &Webhook, request: &[u8]) -> Outcome<f64> {
     };
     setrlimit(Resource::Nofile, raised).map_err(|error| format!("descriptors: {error}"))?;
     let (first, second) = request.split_at(request.len() / 2);
-    let mut lines = (0..CROWD)
-        .map(|_| webhook.line())
+    let mut connections = (0..CONCURRENT_REVIEWS)
+        .map(|_| webhook.connect())
         .collect::<Outcome<Vec<_>>>()?;
-    lines.iter_mut().try_for_each(|line| line.send(first))?;
-    lines.iter_mut().try_for_each(|line| line.send(second))?;
-    for line in &mut lines {
-        let body = line.answer()?;
+    connections
+        .iter_mut()
+        .try_for_each(|connection| connection.send(first))?;
+    connections
+        .iter_mut()
+        .try_for_each(|connection| connection.send(second))?;
+    for connection in &mut connections {
+        let body = connection.read_response()?;
         if !body.windows(7).any(|part| part == b"\"patch\"") {
             return Err(format!("not patched: {}", String::from_utf8_lossy(&body)));
         }

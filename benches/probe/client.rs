@@ -1,4 +1,4 @@
-//! kubelet's side: one new connection a probe, kubelet's own head, read to the end, close.
+//! A prober like kubelet: a new connection for each probe, kubelet's request, a read to the end, close.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// The path that is requested of every contestant; only probelet and its like look it up.
+/// The requested path, which only probelet and the floor look up.
 pub const PATH: &str = "/app-health/bench/livez";
 
-/// kubelet waits this long, and so does the bench, or a lost probe would hang it.
+/// Read timeout, so that a lost probe does not hang the bench.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The head kubelet 1.37 sends to `path` on `port`.
@@ -29,7 +29,7 @@ pub fn connect(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Probes over and over in the same way.
+/// Repeats the same probe.
 pub enum Prober {
     /// A port, with the same head.
     Port {
@@ -38,7 +38,7 @@ pub enum Prober {
         /// The head.
         head: String,
     },
-    /// A child that probes the app for each byte and answers with a byte.
+    /// A child that probes the app for each byte and returns a byte.
     Child(File, File),
 }
 
@@ -54,7 +54,7 @@ impl Prober {
         Prober::Port { port, head }
     }
 
-    /// One probe: from before the connect, or the byte, to the end of the answer.
+    /// Probes once. Returns the time from before the connect, or the byte, to the end of the response.
     pub fn probe(&self) -> Outcome<Duration> {
         match self {
             Prober::Port { port, head } => request(*port, head),
@@ -70,12 +70,12 @@ impl Prober {
         }
     }
 
-    /// `count` probes one after the other.
+    /// Probes `count` times in a loop. Returns the latencies in microseconds.
     pub fn tight(&self, count: usize) -> Outcome<Vec<f64>> {
         (0..count).map(|_| Ok(micros(self.probe()?))).collect()
     }
 
-    /// `count` probes, one each `period`; `rested` is called at the end of each period.
+    /// Probes once in each `period`. Calls `rested` at the end of each. Returns the latencies in microseconds.
     pub fn spaced(
         &self,
         count: usize,
@@ -94,7 +94,7 @@ impl Prober {
     }
 }
 
-/// One connection: from before the connect to the end of the answer.
+/// One probe on a new connection. Returns the time from before the connect to the end of the response.
 fn request(port: u16, head: &str) -> Outcome<Duration> {
     let mut answer = [0; 4096];
     let mut length = 0;
@@ -117,7 +117,7 @@ fn request(port: u16, head: &str) -> Outcome<Duration> {
     }
     let line = answer[..length].split(|byte| *byte == b'\r').next();
     let line = String::from_utf8_lossy(line.unwrap_or_default());
-    Err(format!("a probe was answered {line:?}"))
+    Err(format!("a probe got {line:?}"))
 }
 
 fn micros(time: Duration) -> f64 {

@@ -17,24 +17,24 @@ use crate::peers::Scheme::{Http, Https};
 use crate::roles::HANG_PATH;
 use crate::{Outcome, peers, proc, roles};
 
-/// A child that does not accept by then has failed.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+/// The time within which a child has to accept connections.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A child that has not ended by then, after SIGTERM, is killed.
+/// The time after SIGTERM at which a child is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What to run.
+/// A program to run, with its paths.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum ContestantKind {
     /// The app itself.
     App,
     /// The server behind the forwards.
     Source,
-    /// The handwritten minimum.
+    /// floor.c, the handwritten minimum.
     Floor(PathBuf),
-    /// A probelet, probing.
+    /// probelet with probers.
     Probelet(PathBuf),
-    /// A probelet, passing a port through.
+    /// probelet with a forward.
     Forward(PathBuf),
     /// nginx, HTTP.
     Nginx(PathBuf),
@@ -44,56 +44,56 @@ pub enum Kind {
     HaproxyTcp(PathBuf),
     /// Envoy, HTTP.
     Envoy(PathBuf),
-    /// nginx as an app behind TLS, with the certificate and key of a file.
+    /// nginx as an app with TLS, with the certificate and key of a file.
     TlsApp(PathBuf, PathBuf),
     /// The app that never finishes a handshake.
     Stall,
-    /// A probelet whose probers say HTTPS; `readyz` probes the second port.
+    /// probelet with HTTPS probers; the others probe these ports, which stall.
     ProbeletTls(PathBuf, Vec<u16>),
-    /// nginx, to an app behind TLS.
+    /// nginx, to an app with TLS.
     NginxTls(PathBuf),
-    /// HAProxy, to an app behind TLS.
+    /// HAProxy, to an app with TLS.
     HaproxyTls(PathBuf),
-    /// Envoy, to an app behind TLS.
+    /// Envoy, to an app with TLS.
     EnvoyTls(PathBuf),
     /// A shell command with the placeholders `{listen}` and `{app}`.
     Peer(String),
 }
 
-impl Kind {
-    /// The command that listens on `port` and probes `app`; a configuration goes to `scratch`.
+impl ContestantKind {
+    /// The command that listens on `port` and probes `app`. Configurations are written to `scratch`.
     fn command(&self, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
         let program = |path: &Path| Command::new(path);
         let mut command = match self {
-            Kind::App => role(roles::APP, port)?,
-            Kind::Source => role(roles::SOURCE, port)?,
-            Kind::Floor(path) => {
+            ContestantKind::App => role(roles::APP, port)?,
+            ContestantKind::Source => role(roles::SOURCE, port)?,
+            ContestantKind::Floor(path) => {
                 let mut command = program(path);
                 command.args([port.to_string(), app.to_string()]);
                 command
             }
-            Kind::Probelet(path) | Kind::ProbeletTls(path, _) => {
+            ContestantKind::Probelet(path) | ContestantKind::ProbeletTls(path, _) => {
                 let mut command = program(path);
                 command.args(["run", "--status-port", &port.to_string()]);
                 command
             }
-            Kind::Forward(path) => {
+            ContestantKind::Forward(path) => {
                 let forward = format!("127.0.0.1:{port}=127.0.0.1:{app}");
                 let mut command = program(path);
                 command.args(["run", "--status-port", &free_port()?.to_string()]);
                 command.args(["--forward", &forward]);
                 command
             }
-            Kind::Stall => role(roles::STALL, port)?,
-            Kind::TlsApp(path, pem) => peers::nginx_app(path, pem, port, scratch)?,
-            Kind::Nginx(path) => peers::nginx(path, Http, port, app, scratch)?,
-            Kind::NginxTls(path) => peers::nginx(path, Https, port, app, scratch)?,
-            Kind::Haproxy(path) => peers::haproxy(path, Http, port, app, scratch)?,
-            Kind::HaproxyTls(path) => peers::haproxy(path, Https, port, app, scratch)?,
-            Kind::HaproxyTcp(path) => peers::haproxy_tcp(path, port, app, scratch)?,
-            Kind::Envoy(path) => peers::envoy(path, Http, port, app, scratch)?,
-            Kind::EnvoyTls(path) => peers::envoy(path, Https, port, app, scratch)?,
-            Kind::Peer(line) => {
+            ContestantKind::Stall => role(roles::STALL, port)?,
+            ContestantKind::TlsApp(path, pem) => peers::nginx_app(path, pem, port, scratch)?,
+            ContestantKind::Nginx(path) => peers::nginx(path, Http, port, app, scratch)?,
+            ContestantKind::NginxTls(path) => peers::nginx(path, Https, port, app, scratch)?,
+            ContestantKind::Haproxy(path) => peers::haproxy(path, Http, port, app, scratch)?,
+            ContestantKind::HaproxyTls(path) => peers::haproxy(path, Https, port, app, scratch)?,
+            ContestantKind::HaproxyTcp(path) => peers::haproxy_tcp(path, port, app, scratch)?,
+            ContestantKind::Envoy(path) => peers::envoy(path, Http, port, app, scratch)?,
+            ContestantKind::EnvoyTls(path) => peers::envoy(path, Https, port, app, scratch)?,
+            ContestantKind::Peer(line) => {
                 let line = line.replace("{listen}", &port.to_string());
                 let mut command = Command::new("/bin/sh");
                 command.args([
@@ -107,20 +107,23 @@ impl Kind {
         Ok(command)
     }
 
-    /// The caller's PROBELET_ settings must not take part; a peer may need PATH and HOME.
+    /// Removes the caller's PROBELET_ variables. A peer may need PATH and HOME.
     fn set_environment(&self, command: &mut Command, app: u16) {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PROBELET_") {
                 command.env_remove(name);
             }
         }
-        let ours = matches!(self, Kind::Probelet(_) | Kind::ProbeletTls(..));
-        if ours || matches!(self, Kind::Forward(_) | Kind::Floor(_)) {
+        let has_probers = matches!(
+            self,
+            ContestantKind::Probelet(_) | ContestantKind::ProbeletTls(..)
+        );
+        if has_probers || matches!(self, ContestantKind::Forward(_) | ContestantKind::Floor(_)) {
             command.env_clear();
         }
         match self {
-            Kind::Forward(_) => {}
-            Kind::ProbeletTls(_, stalls) => {
+            ContestantKind::Forward(_) => {}
+            ContestantKind::ProbeletTls(_, stalls) => {
                 command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
             }
             _ => {
@@ -138,8 +141,7 @@ fn role(name: &str, port: u16) -> Outcome<Command> {
     Ok(command)
 }
 
-/// The table a webhook would write for a pod with a liveness probe, a readiness probe that hangs
-/// and a hook that hangs.
+/// The table of a pod with a liveness probe, a readiness probe that hangs and a hook that hangs.
 fn probers(app: u16) -> String {
     let prober = |path: &str, timeout: u32| {
         format!(r#"{{"httpGet":{{"path":"{path}","port":{app}}},"timeoutSeconds":{timeout}}}"#)
@@ -152,7 +154,7 @@ fn probers(app: u16) -> String {
     )
 }
 
-/// The same over TLS: a liveness probe, and a readiness probe whose handshake never ends.
+/// The table of a pod with a liveness probe over TLS, and probes whose handshake never ends.
 fn tls_probers(app: u16, stalls: &[u16]) -> String {
     let prober = |port: u16, timeout: u32| {
         format!(
@@ -169,29 +171,29 @@ fn tls_probers(app: u16, stalls: &[u16]) -> String {
     table + "}"
 }
 
-/// A child of the bench; dropping it ends it and all it started.
+/// A child of the bench. Dropping it stops it and its descendants.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     /// The port it listens on.
     pub port: u16,
-    /// Its process, and the processes it started by the time it listened.
+    /// Its process and its descendants when it began to listen.
     pub processes: Vec<u32>,
-    /// From before the fork to the first connection it accepted.
+    /// The time from before the fork to the first accepted connection.
     pub start: Duration,
 }
 
-/// Starts `kind` in front of `app` and waits until it accepts connections.
+/// Starts `kind` as a proxy of `app` and waits until it accepts connections.
 ///
 /// # Errors
-/// It cannot be started, ends, or does not listen in time.
-pub fn start(kind: &Kind, app: u16, scratch: &Path) -> Outcome<Running> {
+/// If it cannot be started, exits, or does not listen in time.
+pub fn start(kind: &ContestantKind, app: u16, scratch: &Path) -> Outcome<Running> {
     start_in(kind, app, scratch, None)
 }
 
-/// [`start`] within a memory cgroup.
+/// Like [`start`], in a memory cgroup.
 pub fn start_in(
-    kind: &Kind,
+    kind: &ContestantKind,
     app: u16,
     scratch: &Path,
     cgroup: Option<&Cgroup>,
@@ -225,17 +227,17 @@ pub fn start_in(
         }
         if let Ok(Some(status)) = running.child.try_wait() {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
-            let last = log.lines().last().unwrap_or("no word").to_string();
+            let last = log.lines().last().unwrap_or("no output").to_string();
             return Err(format!("did not start: {status}: {last}"));
         }
-        if began.elapsed() > START_PATIENCE {
-            return Err(format!("does not listen after {START_PATIENCE:?}"));
+        if began.elapsed() > START_TIMEOUT {
+            return Err(format!("does not listen after {START_TIMEOUT:?}"));
         }
         thread::sleep(Duration::from_micros(50));
     }
 }
 
-/// Starts the process that probes `app` over TLS for each byte; returns the pipes for requests and for answers.
+/// Starts the process that probes `app` over TLS for each byte. Returns its pipes for requests and results.
 pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
     let began = Instant::now();
     let mut command = role(roles::DIRECT, app)?;
@@ -256,7 +258,7 @@ pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
     Ok((running, requests, done))
 }
 
-/// `command`, begun by a shell that moves into the cgroup before it turns into the command.
+/// `command`, started by a shell that moves into the cgroup before it executes the command.
 fn within(cgroup: &Cgroup, command: &Command) -> Command {
     let mut moved = Command::new("/bin/sh");
     moved.args(["-c", r#"echo $$ >"$0" && exec "$@""#]);
@@ -272,8 +274,8 @@ fn within(cgroup: &Cgroup, command: &Command) -> Command {
 }
 
 impl Running {
-    /// Updates the list of its processes: nginx listens before its worker has started.
-    pub fn look_for_children(&mut self) {
+    /// Updates the list of its processes: nginx listens before it starts its worker.
+    pub fn refresh_processes(&mut self) {
         self.processes = proc::family(self.child.id());
     }
 }
@@ -303,7 +305,7 @@ impl Drop for Running {
     }
 }
 
-/// A free port, below the range from which clients are given theirs.
+/// A free port below the range of ephemeral ports.
 pub fn free_port() -> Outcome<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 100) as u16 * 100;

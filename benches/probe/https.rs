@@ -10,20 +10,20 @@ use probelet::limits::{HANDSHAKES, PROBE_SLOTS};
 
 use crate::binaries::{self, Built};
 use crate::client::{self, Prober};
-use crate::contestants::{self, Kind, Running};
-use crate::memory::{LOOK, settled_rss};
+use crate::contestants::{self, ContestantKind, Running};
+use crate::memory::{POLL_INTERVAL, settled_rss};
 use crate::report::{Report, Row};
-use crate::speed::{self, Entrant};
+use crate::speed::{self, Contestant};
 use crate::{Outcome, Sizes, proc};
 
-/// The stalling app that each probe goes to in turn: the first gets half of the handshake permits, the next half of the
-/// rest, and so on.
+/// The index of the stalling app that each probe connects to: the first app gets half of the handshake permits, the
+/// next half of the rest, and so on.
 const STALLED: [usize; HANDSHAKES] = [0, 0, 0, 0, 1, 1, 2, 3];
 
-/// Reports the build with TLS; `plain` is the one without, `field` the contestants in plaintext.
+/// Reports the build with TLS. `plain` is the build without, `field` has the contestants in plaintext.
 pub fn report(
     plain: &Built,
-    field: &[(String, Kind)],
+    field: &[(String, ContestantKind)],
     scratch: &Path,
     sizes: &Sizes,
     report: &mut Report,
@@ -35,7 +35,7 @@ pub fn report(
             encrypting.note
         ));
         let fixture = Fixture::start(&encrypting, plain, field, scratch)?;
-        fixture.race(scratch, sizes, report)?;
+        fixture.compare(scratch, sizes, report)?;
         fixture.memory(binaries::size(&encrypting.path), scratch, sizes, report);
         Ok(())
     });
@@ -49,75 +49,75 @@ struct Fixture {
     app: Running,
     /// Kept running.
     _stalls: Vec<Running>,
-    encrypting: Kind,
-    plain: Kind,
-    peers: Vec<(String, Kind)>,
+    encrypting: ContestantKind,
+    plain: ContestantKind,
+    peers: Vec<(String, ContestantKind)>,
 }
 
 impl Fixture {
-    /// Starts both apps. `peers` are those of plaintext.
+    /// Starts the apps. `peers` are the contestants in plaintext.
     ///
     /// # Errors
-    /// No nginx, which is the app; no certificate.
+    /// If nginx, which is the app, is not installed, or there is no certificate.
     fn start(
         encrypting: &Built,
         plain: &Built,
-        peers: &[(String, Kind)],
+        peers: &[(String, ContestantKind)],
         scratch: &Path,
     ) -> Outcome<Fixture> {
         let nginx = binaries::installed("nginx", "PROBELET_NGINX");
         let nginx = nginx.ok_or("no nginx, which is the app with TLS")?;
-        let app = Kind::TlsApp(nginx, certificate(scratch)?);
-        let stalls = (0..4).map(|_| contestants::start(&Kind::Stall, 0, scratch));
+        let app = ContestantKind::TlsApp(nginx, certificate(scratch)?);
+        let stalls = (0..4).map(|_| contestants::start(&ContestantKind::Stall, 0, scratch));
         let stalls = stalls.collect::<Outcome<Vec<_>>>()?;
         let ports = stalls.iter().map(|stall| stall.port).collect();
-        let over_tls = |(name, kind): &(String, Kind)| {
+        let over_tls = |(name, kind): &(String, ContestantKind)| {
             let kind = match kind {
-                Kind::Nginx(path) => Kind::NginxTls(path.clone()),
-                Kind::Haproxy(path) => Kind::HaproxyTls(path.clone()),
-                Kind::Envoy(path) => Kind::EnvoyTls(path.clone()),
+                ContestantKind::Nginx(path) => ContestantKind::NginxTls(path.clone()),
+                ContestantKind::Haproxy(path) => ContestantKind::HaproxyTls(path.clone()),
+                ContestantKind::Envoy(path) => ContestantKind::EnvoyTls(path.clone()),
                 _ => return None,
             };
             Some((name.clone(), kind))
         };
         Ok(Fixture {
             app: contestants::start(&app, 0, scratch)?,
-            encrypting: Kind::ProbeletTls(encrypting.path.clone(), ports),
+            encrypting: ContestantKind::ProbeletTls(encrypting.path.clone(), ports),
             _stalls: stalls,
-            plain: Kind::Probelet(plain.path.clone()),
+            plain: ContestantKind::Probelet(plain.path.clone()),
             peers: peers.iter().filter_map(over_tls).collect(),
         })
     }
 
-    /// The CPU that each contestant uses for a probe.
-    fn race(&self, scratch: &Path, sizes: &Sizes, report: &mut Report) -> Outcome<()> {
+    /// The CPU time of a probe for each contestant.
+    fn compare(&self, scratch: &Path, sizes: &Sizes, report: &mut Report) -> Outcome<()> {
         let (direct, requests, done) = contestants::start_direct(self.app.port)?;
-        let direct = Entrant::with("direct", Some(direct), Prober::Child(requests, done));
+        let direct = Contestant::with("direct", Some(direct), Prober::Child(requests, done));
         let ours = contestants::start(&self.encrypting, self.app.port, scratch)?;
-        // The cost of the status port alone: the same binary, a path that it answers by itself.
+        // The cost of the status port alone: a path for which the same binary does not connect to an app.
         let status_only = contestants::start(&self.encrypting, self.app.port, scratch)?;
         let prober = Prober::of("/healthz/ready", status_only.port);
-        let mut entrants = vec![
+        let mut contestants = vec![
             direct,
-            Entrant::between("probelet", ours),
-            Entrant::with("probelet, status port alone", Some(status_only), prober),
+            Contestant::between("probelet", ours),
+            Contestant::with("probelet, status port alone", Some(status_only), prober),
         ];
         for (name, kind) in &self.peers {
             match contestants::start(kind, self.app.port, scratch) {
-                Ok(running) => entrants.push(Entrant::between(name, running)),
-                Err(reason) => report.say(format!("{name}, TLS: NOT MEASURED: {reason}")),
+                Ok(running) => contestants.push(Contestant::between(name, running)),
+                Err(reason) => report.say(format!("{name}, TLS: not measured: {reason}")),
             }
         }
-        speed::run(&mut entrants, sizes, "https");
+        speed::run(&mut contestants, sizes, "https");
         report.say(
-            "Over TLS, a full handshake for each probe; `direct` is a client that does that alone:",
+            "Over TLS, with a full handshake for each probe. `direct` is a client without a proxy:",
         );
-        speed::report_entrants(&entrants, "direct", "contestants_https", report);
-        bounds(&entrants, report);
+        speed::report_table(&contestants, "direct", "contestants_https", report);
+        bounds(&contestants, report);
         Ok(())
     }
 
-    /// Idle compared with the plain build, after many probes, and with handshakes that do not end.
+    /// Memory when idle relative to the plain build, after many probes, and with handshakes that do not end.
     fn memory(&self, file: Outcome<f64>, scratch: &Path, sizes: &Sizes, report: &mut Report) {
         report.row(Row::exact("with TLS: binary", "KiB", file).at_most(1536.0));
         let more = self.more_when_idle(scratch);
@@ -155,7 +155,7 @@ impl Fixture {
         report.row(Row::exact(name, "KiB", Ok(after - before)).at_most(0.0));
 
         let (held, ended) = self.unfinished(running, HANDSHAKES)?;
-        let name = format!("Rss, {HANDSHAKES} handshakes half done");
+        let name = format!("Rss, {HANDSHAKES} unfinished handshakes");
         report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
         let name = "Rss when they have ended";
         report.row(Row::exact(name, "KiB", Ok(ended)).at_most(1024.0));
@@ -165,8 +165,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// The largest Rss while `count` probes have or wait for a handshake, and what it is when all of them
-    /// have got their 504.
+    /// The largest Rss while `count` probes have or wait for a handshake, and the Rss after all have got 504.
     fn unfinished(&self, running: &Running, count: usize) -> Outcome<(f64, f64)> {
         let fault = |error: std::io::Error| format!("an app that stalls: {error}");
         let mut open = Vec::new();
@@ -180,13 +179,15 @@ impl Fixture {
         let mut largest: f64 = 0.0;
         for _ in 0..50 {
             largest = largest.max(proc::memory(&running.processes)?.rss);
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
         for mut stream in open {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).map_err(fault)?;
             if !answer.starts_with("HTTP/1.1 504") {
-                return Err(format!("half a handshake was answered {answer:?}"));
+                return Err(format!(
+                    "an unfinished handshake got {answer:?}, expected 504"
+                ));
             }
         }
         Prober::new(running.port).tight(100)?;
@@ -194,34 +195,36 @@ impl Fixture {
     }
 }
 
-fn bounds(entrants: &[Entrant], report: &mut Report) {
+fn bounds(contestants: &[Contestant], report: &mut Report) {
     let cpu = |name: &str, tight: bool| {
-        let entrant = entrants.iter().find(|entrant| entrant.name == name);
-        entrant.map_or(&[][..], |entrant| match tight {
-            true => &entrant.tight.cpu,
-            false => &entrant.spaced.cpu,
+        let contestant = contestants
+            .iter()
+            .find(|contestant| contestant.name == name);
+        contestant.map_or(&[][..], |contestant| match tight {
+            true => &contestant.tight.cpu,
+            false => &contestant.spaced.cpu,
         })
     };
     for (tight, how) in [(false, "spaced"), (true, "tight")] {
         let (ours, direct) = (cpu("probelet", tight), cpu("direct", tight));
         let status_only = cpu("probelet, status port alone", tight);
         let name = format!("CPU of an HTTPS probe, {how}");
-        report.row(Row::new(name, "x direct", speed::times(ours, direct)).at_most(1.15));
+        report.row(Row::new(name, "x direct", speed::ratio_spread(ours, direct)).at_most(1.15));
         let both: Vec<f64> = direct.iter().zip(status_only).map(|(a, b)| a + b).collect();
-        let name = format!("the same, {how}, relative to direct and the answer to kubelet");
+        let name = format!("the same, {how}, relative to direct and the status port");
         let unit = "x both";
-        report.row(Row::new(name, unit, speed::times(ours, &both)).at_most(1.15));
+        report.row(Row::new(name, unit, speed::ratio_spread(ours, &both)).at_most(1.15));
         for peer in ["nginx", "haproxy", "envoy"] {
             let theirs = cpu(peer, tight);
             if !theirs.is_empty() {
                 let name = format!("CPU of an HTTPS probe, {how}, relative to {peer}");
-                report.row(Row::new(name, "x its", speed::times(ours, theirs)).at_most(1.0));
+                report.row(Row::new(name, "x its", speed::ratio_spread(ours, theirs)).at_most(1.0));
             }
         }
     }
 }
 
-/// An ECDSA P-256 certificate that signs itself, and its key, in one file.
+/// A self-signed ECDSA P-256 certificate and its key in one file.
 fn certificate(scratch: &Path) -> Outcome<PathBuf> {
     let identity = rcgen::generate_simple_self_signed(["localhost".to_string()])
         .map_err(|error| error.to_string())?;

@@ -1,5 +1,4 @@
-//! What probelet keeps resident: idle, after many probes, with every slot full; and the size of
-//! the binaries.
+//! Resident memory of probelet when idle, after many probes and with all slots in use, and the size of the binaries.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -11,15 +10,15 @@ use probelet::limits::{HOOK_SLOTS, PROBE_SLOTS, SLOTS};
 
 use crate::binaries::{self, Built};
 use crate::client::{self, PATH, Prober};
-use crate::contestants::{self, Kind, Running};
+use crate::contestants::{self, ContestantKind, Running};
 use crate::report::{Report, Row};
 use crate::{Outcome, Sizes, proc};
 
-/// A head that is as long as the slot's buffer nearly is.
+/// The length of a head that nearly fills the buffer of a slot.
 const LONG_HEAD: usize = 15 * 1024;
 
-/// Between two looks at memory that may still change.
-pub const LOOK: Duration = Duration::from_millis(20);
+/// Poll interval of memory that may still change.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Reports the small build and the plain one. `app` is the app's port.
 pub fn report(
@@ -32,7 +31,7 @@ pub fn report(
 ) {
     let file = binaries::size(&small.path);
     report.row(Row::exact("binary", "KiB", file).at_most(300.0).aim(160.0));
-    let idle = contestants::start(&Kind::Probelet(small.path.clone()), app, scratch);
+    let idle = contestants::start(&ContestantKind::Probelet(small.path.clone()), app, scratch);
     match idle {
         Ok(running) => soak(&running, sizes, report),
         Err(reason) => report.row(Row::exact("Rss idle", "KiB", Err(reason)).at_most(256.0)),
@@ -45,13 +44,13 @@ pub fn report(
     let file = path.clone().and_then(|path| binaries::size(&path));
     report.row(Row::exact("plain --release: binary", "KiB", file).at_most(640.0));
     let idle = path.and_then(|path| {
-        let running = contestants::start(&Kind::Probelet(path), app, scratch)?;
+        let running = contestants::start(&ContestantKind::Probelet(path), app, scratch)?;
         settled_rss(&running)
     });
     report.row(Row::exact("plain --release: Rss idle", "KiB", idle).at_most(512.0));
 }
 
-/// Idle, and again after more and more probes.
+/// Memory when idle, and after increasing numbers of probes.
 fn soak(running: &Running, sizes: &Sizes, report: &mut Report) {
     let idle = settled_rss(running);
     report.row(
@@ -82,11 +81,11 @@ fn soak(running: &Running, sizes: &Sizes, report: &mut Report) {
     }
 }
 
-/// Rss once two looks in a row agree.
+/// Rss as soon as two consecutive readings are equal.
 pub fn settled_rss(running: &Running) -> Outcome<f64> {
     let mut last = proc::memory(&running.processes)?.rss;
     for _ in 0..50 {
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
         let now = proc::memory(&running.processes)?.rss;
         if now == last {
             return Ok(now);
@@ -96,10 +95,10 @@ pub fn settled_rss(running: &Running) -> Outcome<f64> {
     Err("Rss does not settle within a second".into())
 }
 
-/// The largest Rss over two floods: heads that never end, and heads of probes and hooks whose app
-/// never answers, as many as there are slots.
+/// The largest Rss in two floods of as many connections as slots: heads that never end, and probes and hooks whose app
+/// never responds.
 fn full_slots(small: &Built, app: u16, scratch: &Path) -> Outcome<f64> {
-    let running = contestants::start(&Kind::Probelet(small.path.clone()), app, scratch)?;
+    let running = contestants::start(&ContestantKind::Probelet(small.path.clone()), app, scratch)?;
     let unfinished = |count: usize| vec![(PATH, false); count];
     let halves = unfinished(SLOTS);
     let mut whole = vec![("/app-health/bench/readyz", true); PROBE_SLOTS];
@@ -114,7 +113,7 @@ fn full_slots(small: &Built, app: u16, scratch: &Path) -> Outcome<f64> {
             .collect::<Outcome<_>>()?;
         for _ in 0..30 {
             largest = largest.max(proc::memory(&running.processes)?.rss);
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
         drop(open);
     }
@@ -128,7 +127,7 @@ fn long_head(running: &Running, path: &str, ends: bool) -> Outcome<TcpStream> {
     let end = if ends { "\r\n\r\n" } else { "" };
     let head = format!("{start}\r\nX-Padding: {}{end}", "x".repeat(padding));
     let mut stream = client::connect(running.port).map_err(|error| error.to_string())?;
-    // Some of these connections are reset to make room, maybe while they are written to.
+    // Some of these connections are evicted, possibly while they are written to.
     let _ = stream.write_all(head.as_bytes());
     Ok(stream)
 }

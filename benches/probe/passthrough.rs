@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use probelet::limits::FORWARD_CONNECTIONS;
 
-use crate::contestants::{self, Kind, Running};
+use crate::contestants::{self, ContestantKind, Running};
 use crate::report::{Report, Row};
 use crate::shared::rounds;
 use crate::shared::stats::{Spread, ratios};
@@ -29,13 +29,13 @@ pub fn report(
     report: &mut Report,
 ) {
     let missing = || Err("haproxy is not installed".to_string());
-    let source = contestants::start(&Kind::Source, 0, scratch);
-    let start = |kind: Kind| {
+    let source = contestants::start(&ContestantKind::Source, 0, scratch);
+    let start = |kind: ContestantKind| {
         let source = source.as_ref().map_err(String::clone)?;
         contestants::start(&kind, source.port, scratch)
     };
-    let ours = start(Kind::Forward(small.to_path_buf()));
-    let theirs = haproxy.map_or_else(missing, |path| start(Kind::HaproxyTcp(path)));
+    let ours = start(ContestantKind::Forward(small.to_path_buf()));
+    let theirs = haproxy.map_or_else(missing, |path| start(ContestantKind::HaproxyTcp(path)));
     idle(&ours, &theirs, report);
 
     let mut field = [(ours, Vec::new()), (theirs, Vec::new())];

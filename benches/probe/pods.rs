@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cgroup::Cgroup;
 use crate::client::Prober;
-use crate::contestants::{self, Kind, Running};
+use crate::contestants::{self, ContestantKind, Running};
 use crate::proc::{self, Memory};
 use crate::report::{Report, Row};
 use crate::shared::stats::Spread;
@@ -25,7 +25,14 @@ struct Pod {
 }
 
 /// Reports the floor and the small build.
-pub fn report(floor: &Kind, small: &Kind, app: u16, at: &Path, sizes: &Sizes, report: &mut Report) {
+pub fn report(
+    floor: &ContestantKind,
+    small: &ContestantKind,
+    app: u16,
+    at: &Path,
+    sizes: &Sizes,
+    report: &mut Report,
+) {
     let name = |what: &str| format!("{what}, each of {} side by side", sizes.pods);
     match many(small, app, at, sizes.pods) {
         Ok(pods) => {
@@ -58,7 +65,7 @@ fn spread(samples: &[f64]) -> Outcome<Spread> {
 }
 
 impl Pod {
-    fn start(kind: &Kind, app: u16, scratch: &Path, number: usize) -> Outcome<Pod> {
+    fn start(kind: &ContestantKind, app: u16, scratch: &Path, number: usize) -> Outcome<Pod> {
         let cgroup = Cgroup::create(&number.to_string());
         let running = contestants::start_in(kind, app, scratch, cgroup.as_ref().ok())?;
         Ok(Pod { running, cgroup })
@@ -69,7 +76,7 @@ impl Pod {
     }
 }
 
-fn many(kind: &Kind, app: u16, scratch: &Path, count: usize) -> Outcome<Vec<Pod>> {
+fn many(kind: &ContestantKind, app: u16, scratch: &Path, count: usize) -> Outcome<Vec<Pod>> {
     eprintln!("pods: {count} side by side");
     let pods: Vec<Pod> = (0..count)
         .map(|number| Pod::start(kind, app, scratch, number))
@@ -81,7 +88,7 @@ fn many(kind: &Kind, app: u16, scratch: &Path, count: usize) -> Outcome<Vec<Pod>
     Ok(pods)
 }
 
-fn alone(kind: &Kind, app: u16, scratch: &Path) -> Outcome<f64> {
+fn alone(kind: &ContestantKind, app: u16, scratch: &Path) -> Outcome<f64> {
     let pod = Pod::start(kind, app, scratch, 0)?;
     Prober::new(pod.running.port).tight(MANY_PROBES)?;
     thread::sleep(Duration::from_millis(200));

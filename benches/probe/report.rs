@@ -1,4 +1,4 @@
-//! Figures with their bounds and verdicts: printed for people, written as JSON for machines.
+//! Figures with their bounds and verdicts, as text and as JSON.
 
 use crate::Outcome;
 use crate::shared::json::Json;
@@ -27,24 +27,24 @@ impl Row {
         }
     }
 
-    /// A figure that was read once.
+    /// A figure with a single reading.
     pub fn exact(name: impl Into<String>, unit: &'static str, value: Outcome<f64>) -> Row {
         Row::new(name, unit, value.map(Spread::exact))
     }
 
-    /// What it must not exceed.
+    /// Sets an upper bound.
     pub fn at_most(mut self, bound: f64) -> Row {
         self.bound = Some(Bound::AtMost(bound));
         self
     }
 
-    /// What it must reach.
+    /// Sets a lower bound.
     pub fn at_least(mut self, bound: f64) -> Row {
         self.bound = Some(Bound::AtLeast(bound));
         self
     }
 
-    /// What it would better not exceed.
+    /// Sets a goal below the upper bound.
     pub fn aim(mut self, aim: f64) -> Row {
         self.aim = Some(aim);
         self
@@ -57,7 +57,7 @@ impl Row {
                 Ok(_) => String::new(),
             };
         };
-        let verdict = bound.verdict(*value).words().to_string();
+        let verdict = bound.verdict(*value).text().to_string();
         match self.aim {
             Some(aim) if value.median > aim => format!("{verdict}, short of the aim"),
             Some(_) => format!("{verdict}, and the aim"),
@@ -112,7 +112,7 @@ impl Row {
     }
 }
 
-/// A number with as many digits as tell something.
+/// A number with two or three significant digits.
 pub fn short(number: f64) -> String {
     match number.abs() {
         size if size >= 100.0 || number.fract() == 0.0 => format!("{number:.0}"),
@@ -121,12 +121,12 @@ pub fn short(number: f64) -> String {
     }
 }
 
-/// The middle half, such as `0.98..1.04`.
+/// The quartiles, such as `0.98..1.04`.
 pub fn quartiles(spread: Spread) -> String {
     format!("{}..{}", short(spread.q1), short(spread.q3))
 }
 
-/// A spread as JSON; `null` where there is none.
+/// A spread as JSON, or `null`.
 pub fn spread_json(spread: Option<&Spread>) -> Json {
     spread.map_or(Json::Null, |spread| {
         Json::object([
@@ -138,7 +138,7 @@ pub fn spread_json(spread: Option<&Spread>) -> Json {
     })
 }
 
-/// All that one run found out.
+/// The figures and texts of a run.
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -152,7 +152,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Adds text that is printed ahead of the figures, in the order it comes.
+    /// Adds text that is printed before the figures.
     pub fn say(&mut self, text: impl Into<String>) {
         self.text.push(text.into());
     }
@@ -162,7 +162,7 @@ impl Report {
         self.members.push((name.into(), value));
     }
 
-    /// The report for people.
+    /// The report as text.
     pub fn text(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
         let header = ["figure", "median", "unit", "quartiles", "bound", "verdict"];
@@ -173,7 +173,7 @@ impl Report {
         )
     }
 
-    /// The report for machines.
+    /// The report as JSON.
     pub fn json(&self) -> Json {
         let mut members = self.members.clone();
         let figures = self.rows.iter().map(Row::json).collect();

@@ -15,7 +15,7 @@ use crate::tls;
 
 /// First argument of the app's process.
 pub const APP: &str = "--as-app";
-/// First argument of the process behind the forwards.
+/// First argument of the process that is the target of the forwards.
 pub const SOURCE: &str = "--as-source";
 
 /// First argument of the process that probes an app over TLS, once for each byte.
@@ -23,7 +23,7 @@ pub const DIRECT: &str = "--as-direct";
 /// First argument of the app that never finishes a handshake.
 pub const STALL: &str = "--as-stall";
 
-/// The path that is never answered.
+/// The path that never gets a response.
 pub const HANG_PATH: &str = "/hang";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\
@@ -31,8 +31,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L
 const ANSWER_AND_STAY: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n";
 
-/// Runs the role named by the first two arguments, if there is one; then it does not return but
-/// by an error.
+/// Runs the role that the first two arguments select. Returns only if there is none, or with an error.
 pub fn run(arguments: &[String]) -> Option<std::io::Error> {
     let [role, port, ..] = arguments else {
         return None;
@@ -50,7 +49,7 @@ pub fn run(arguments: &[String]) -> Option<std::io::Error> {
         .err()
 }
 
-/// The app: answers every head with 200 as fast as one thread can, and closes if the request says so.
+/// The app: returns 200 for every request as fast as one thread can, and closes the connection if the request asks for it.
 fn app(listener: TcpListener) -> std::io::Result<()> {
     let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let listening = listener.as_raw_fd();
@@ -89,7 +88,7 @@ fn watch(
     Ok(epoll::add(queue, what, token, epoll::EventFlags::IN)?)
 }
 
-/// Reads what there is and answers a whole head. Whether the connection stays open.
+/// Reads the available bytes and responds to a complete head. Returns whether the connection stays open.
 fn serve(stream: &mut TcpStream, head: &mut Vec<u8>) -> bool {
     let mut bytes = [0; 16 * 1024];
     match stream.read(&mut bytes) {

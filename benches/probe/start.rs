@@ -2,14 +2,20 @@
 
 use std::path::Path;
 
-use crate::contestants::{self, Kind};
+use crate::contestants::{self, ContestantKind};
 use crate::report::{Report, Row};
 use crate::shared::rounds;
 use crate::shared::stats::Spread;
 use crate::{Outcome, Sizes};
 
 /// Reports every contestant; the small build has a bound.
-pub fn report(field: &[(String, Kind)], app: u16, at: &Path, sizes: &Sizes, report: &mut Report) {
+pub fn report(
+    field: &[(String, ContestantKind)],
+    app: u16,
+    at: &Path,
+    sizes: &Sizes,
+    report: &mut Report,
+) {
     let mut times: Vec<Outcome<Vec<f64>>> = field.iter().map(|_| Ok(Vec::new())).collect();
     for round in 0..sizes.starts {
         eprint!("\rstart: round {} of {} ", round + 1, sizes.starts);

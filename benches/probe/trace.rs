@@ -1,4 +1,4 @@
-//! The system calls of one warm probe, ours and the floor's, as strace lists them.
+//! The system calls of a warm probe by probelet and by the floor, counted with strace.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,23 +10,29 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Outcome;
 use crate::client::Prober;
-use crate::contestants::{self, Kind};
+use crate::contestants::{self, ContestantKind};
 use crate::report::{Report, Row};
 use crate::shared::json::Json;
 use crate::shared::stats::Spread;
 use crate::shared::table;
 
-/// Probes under strace; the first and the last are not looked at.
+/// Probes under strace. The first and the last are ignored.
 const PROBES: usize = 21;
 
-/// Probes come this far apart, so that one is over before the next.
+/// The time between probes, long enough for a probe to end before the next.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// A probe's calls, from its accept to the next one's.
+/// The calls of a probe, from its accept to the next one.
 type Calls = Vec<String>;
 
-/// Prints the floor's and our calls in order, and how many there are.
-pub fn report(floor: &Kind, small: &Kind, app: u16, scratch: &Path, report: &mut Report) {
+/// Reports the calls of the floor and of probelet in order, and their numbers.
+pub fn report(
+    floor: &ContestantKind,
+    small: &ContestantKind,
+    app: u16,
+    scratch: &Path,
+    report: &mut Report,
+) {
     let traced = [("floor", floor), ("probelet", small)].map(|(name, kind)| {
         let calls = trace(kind, app, scratch);
         let count = calls
@@ -51,46 +57,46 @@ pub fn report(floor: &Kind, small: &Kind, app: u16, scratch: &Path, report: &mut
     }
 }
 
-/// Both sequences, and what each call of ours is for.
+/// Both sequences, with the purpose of each call of probelet.
 fn side_by_side(floor: &(Calls, String), ours: &(Calls, String)) -> String {
     let title = |name: &str, share: &str| format!("{name} ({share} probes)");
     let (floor_title, our_title) = (title("floor", &floor.1), title("probelet", &ours.1));
-    let header = [floor_title.as_str(), our_title.as_str(), "what for"];
+    let header = [floor_title.as_str(), our_title.as_str(), "purpose"];
     let lines = floor.0.len().max(ours.0.len());
     let rows: Vec<Vec<String>> = (0..lines)
         .map(|line| {
             let cell = |calls: &Calls| calls.get(line).cloned().unwrap_or_default();
-            let reason = ours.0.get(line).map_or("", |call| what_for(call));
-            vec![cell(&floor.0), cell(&ours.0), reason.into()]
+            let purpose = ours.0.get(line).map_or("", |call| purpose(call));
+            vec![cell(&floor.0), cell(&ours.0), purpose.into()]
         })
         .collect();
     format!(
-        "System calls of a warm probe under strace, in order. It slows down the traced side alone, so\n\
-         the app has answered by the time it is read; otherwise a wait in epoll comes in between.\n\
+        "System calls of a warm probe under strace, in order. strace slows down only the traced process, so\n\
+         the app has responded before the read. Without strace there is a wait in epoll before it.\n\
          {}",
         table::render(&header, &[0, 1, 2], &rows)
     )
 }
 
-/// Every call a probe is known to need. One that is not here has crept in.
-fn what_for(call: &str) -> &'static str {
+/// The purpose of each call that a probe needs. Any other call is a regression.
+fn purpose(call: &str) -> &'static str {
     match call.split(' ').next().unwrap_or_default() {
         "accept4" => "kubelet's connection",
-        "recvfrom" | "read" if call.ends_with("EAGAIN") => "tried before waiting: nothing yet",
-        "recvfrom" | "read" => "kubelet's head, or the app's answer",
+        "recvfrom" | "read" if call.ends_with("EAGAIN") => "a read before waiting, without data",
+        "recvfrom" | "read" => "kubelet's head, or the app's response",
         "socket" | "connect" => "the app's connection",
         "bind" => "--source-ip",
-        "sendto" | "write" => "the head to the app, or the answer to kubelet",
-        "epoll_ctl" => "to be woken when the app answers",
+        "sendto" | "write" => "the head to the app, or the response to kubelet",
+        "epoll_ctl" => "wake-up when the app responds",
         "epoll_pwait" | "epoll_pwait2" | "epoll_wait" => "sleep",
-        "shutdown" => "the end of the answer",
+        "shutdown" => "the end of the response",
         "close" => "the app's connection, or kubelet's",
-        _ => "NOT ACCOUNTED FOR",
+        _ => "UNEXPECTED",
     }
 }
 
-/// The commonest sequence of calls and how common it is.
-fn trace(kind: &Kind, app: u16, scratch: &Path) -> Outcome<(Calls, String)> {
+/// The most frequent sequence of calls, and its share.
+fn trace(kind: &ContestantKind, app: u16, scratch: &Path) -> Outcome<(Calls, String)> {
     let running = contestants::start(kind, app, scratch)?;
     let prober = Prober::new(running.port);
     prober.tight(100)?;
@@ -102,30 +108,30 @@ fn trace(kind: &Kind, app: u16, scratch: &Path) -> Outcome<(Calls, String)> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("strace: {error}"))?;
-    let mut word = String::new();
+    let mut message = String::new();
     if let Some(stderr) = strace.stderr.take() {
-        // "Process 1 attached", or why not.
-        let _ = BufReader::new(stderr).read_line(&mut word);
+        // "Process 1 attached", or an error.
+        let _ = BufReader::new(stderr).read_line(&mut message);
     }
     let probed = prober.spaced(PROBES, PERIOD, || Ok(()));
     if let Some(pid) = Pid::from_raw(strace.id() as i32) {
         let _ = kill_process(pid, Signal::TERM);
     }
     let _ = strace.wait();
-    probed.map_err(|error| format!("{error} (strace: {})", word.trim()))?;
+    probed.map_err(|error| format!("{error} (strace: {})", message.trim()))?;
     let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
-    commonest(&text).ok_or_else(|| format!("strace saw no probe: {}", word.trim()))
+    most_frequent(&text).ok_or_else(|| format!("strace saw no probe: {}", message.trim()))
 }
 
-fn commonest(text: &str) -> Option<(Calls, String)> {
+fn most_frequent(text: &str) -> Option<(Calls, String)> {
     let probes = split(text);
-    let alike = |calls: &Calls| probes.iter().filter(|other| *other == calls).count();
-    let best = probes.iter().max_by_key(|calls| alike(calls))?;
-    let share = format!("{} of {}", alike(best), probes.len());
+    let count = |calls: &Calls| probes.iter().filter(|other| *other == calls).count();
+    let best = probes.iter().max_by_key(|calls| count(calls))?;
+    let share = format!("{} of {}", count(best), probes.len());
     Some((best.clone(), share))
 }
 
-/// One list a probe, cut before each accept that got a connection; the first and last are partial.
+/// A list for each probe, from its successful accept to the next. Drops the first and the last, which are partial.
 fn split(text: &str) -> Vec<Calls> {
     let mut probes: Vec<Calls> = vec![Vec::new()];
     for line in text.lines() {

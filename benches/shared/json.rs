@@ -1,4 +1,4 @@
-//! Just enough JSON to write figures down (RFC 8259). Nothing is read.
+//! A writer of JSON (RFC 8259) for figures.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Json {
     /// `null`: not measured.
     Null,
-    /// A number; what JSON cannot say (NaN, infinity) is written as `null`.
+    /// A number. NaN and infinity are written as `null`.
     Number(f64),
     /// A string.
     Text(String),

@@ -1,4 +1,4 @@
-//! What every bench here needs: spreads and verdicts, fair order, a table for people, JSON for machines.
+//! What the benches share: spreads and verdicts, the order of contestants, tables, JSON.
 
 pub mod json;
 pub mod rounds;

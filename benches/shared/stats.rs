@@ -1,5 +1,4 @@
-//! Medians, quartiles and what they say about a bound. A mean would let one preempted round speak
-//! for all of them.
+//! Medians, quartiles and verdicts on bounds. A mean would depend on a single preempted round.
 
 /// The middle half of a figure's samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,7 +9,7 @@ pub struct Spread {
     pub median: f64,
     /// Three quarters of the samples are below.
     pub q3: f64,
-    /// How many samples.
+    /// The number of samples.
     pub samples: usize,
 }
 
@@ -27,7 +26,7 @@ impl Spread {
         })
     }
 
-    /// A figure that has no spread: it was read once, or is the same each time.
+    /// A figure without a spread: a single reading, or a constant.
     pub fn exact(value: f64) -> Spread {
         Spread {
             q1: value,
@@ -53,13 +52,12 @@ fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
     Some(sorted[below] + (sorted[above] - sorted[below]) * part)
 }
 
-/// Round by round, `these` as multiples of `those`: what slows the machine down in one round slows
-/// down both.
+/// The ratios of `these` to `those` within each round, in which a busy machine slows down both.
 pub fn ratios(these: &[f64], those: &[f64]) -> Vec<f64> {
     these.iter().zip(those).map(|(a, b)| a / b).collect()
 }
 
-/// What a figure may be.
+/// A bound of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// No more than this.
@@ -68,19 +66,19 @@ pub enum Bound {
     AtLeast(f64),
 }
 
-/// Whether a bound is held.
+/// Whether a figure is within its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The middle half of the samples is within the bound.
     Met,
     /// The middle half of the samples is beyond the bound.
     NotMet,
-    /// The quartiles lie on either side of the bound: this run does not tell.
+    /// The quartiles are on both sides of the bound, so this run does not decide.
     NotDistinguishable,
 }
 
 impl Bound {
-    /// Holds `spread` against the bound.
+    /// Compares a spread with the bound.
     pub fn verdict(self, spread: Spread) -> Verdict {
         let (all_within, all_beyond) = match self {
             Bound::AtMost(bound) => (spread.q3 <= bound, spread.q1 > bound),
@@ -97,8 +95,8 @@ impl Bound {
 }
 
 impl Verdict {
-    /// The verdict in words.
-    pub fn words(self) -> &'static str {
+    /// The verdict as text.
+    pub fn text(self) -> &'static str {
         match self {
             Verdict::Met => "met",
             Verdict::NotMet => "NOT MET",

@@ -1,7 +1,7 @@
 //! A table in plain text.
 
-/// Lays `rows` out under `header`: columns named in `left` to the left, the others to the right. A row
-/// may be shorter than the header.
+/// Renders `rows` under `header`. Columns whose index is in `left` are left-aligned, the others right-aligned. A row may
+/// be shorter than the header.
 pub fn render(header: &[&str], left: &[usize], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = header.iter().map(|cell| cell.to_string()).collect();
     let widths: Vec<usize> = (0..header.len())

@@ -1,6 +1,7 @@
-//! probelet as a process: started with its flags, listened to, looked at in /proc, ended by its id.
+//! The agent as a process: its flags and environment, its log, its figures in /proc, its signals.
 
 use super::http::{self, Response};
+use super::permit::lock;
 use super::ports::{Reserved, reserve};
 use super::{WAIT_LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How an agent is to be started.
+/// The arguments and the environment of an agent.
 #[derive(Debug, Default)]
 pub struct Setup {
     wrapper: Vec<String>,
@@ -20,36 +21,36 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// `run` and nothing else; `start` adds a status port.
+    /// `run` without arguments. `start` adds a status port.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The table, as `ISTIO_KUBE_APP_PROBERS` has it.
+    /// Sets the probers' table, as the injector writes it.
     pub fn probers(self, json: &str) -> Self {
         self.env("ISTIO_KUBE_APP_PROBERS", json)
     }
 
-    /// One more argument.
+    /// Adds an argument.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// One more environment variable; the agent gets no others.
+    /// Adds an environment variable. The agent inherits only PATH.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// The command that runs the agent, such as `ip netns exec pod`.
+    /// Runs the agent by this command, such as `ip netns exec pod`.
     pub fn wrapped_by(mut self, command: &[&str]) -> Self {
         self.wrapper
             .extend(command.iter().map(|s| String::from(*s)));
         self
     }
 
-    /// The status port is one that was reserved before.
+    /// Uses a reserved port as the status port.
     pub fn status(mut self, port: Reserved) -> Self {
         self.status = Some(port);
         self
@@ -78,7 +79,7 @@ impl Setup {
     /// Starts the agent and waits until it listens.
     ///
     /// # Errors
-    /// When it ends before, or does not listen in time; with all it logged.
+    /// If the agent exits or does not listen in time; with its log.
     pub fn start(mut self) -> Result<Agent, String> {
         let status = self.status.take().unwrap_or_else(reserve);
         self.args
@@ -86,10 +87,10 @@ impl Setup {
         self.start_configured(status)
     }
 
-    /// The same where arguments or environment name the status port already.
+    /// Like `start`, with a status port that the arguments or the environment set.
     ///
     /// # Errors
-    /// As `start`.
+    /// Those of `start`.
     pub fn start_configured(self, status: Reserved) -> Result<Agent, String> {
         let agent = self.spawn(status)?;
         match agent.wait_log(is_listening) {
@@ -101,10 +102,10 @@ impl Setup {
         }
     }
 
-    /// The same without waiting for it to listen.
+    /// Like `start_configured`, without waiting until the agent listens.
     ///
     /// # Errors
-    /// When there is nothing to start.
+    /// If the program cannot be started.
     pub fn spawn(self, status: Reserved) -> Result<Agent, String> {
         let started = Instant::now();
         let mut child = self
@@ -123,10 +124,10 @@ impl Setup {
         })
     }
 
-    /// Runs an agent that is expected to end by itself: its exit code and what it wrote to stderr.
+    /// Runs an agent that exits by itself. Returns its exit code and standard error.
     ///
     /// # Errors
-    /// When it does not end in time.
+    /// If it does not exit in time.
     pub fn run_to_end(self) -> Result<(Option<i32>, String), String> {
         let mut child = self
             .command()
@@ -143,7 +144,7 @@ impl Setup {
     }
 }
 
-/// Whether `PROBELET_TEST_RUNNER` runs the agent: then memory and processor time in /proc are the runner's.
+/// Whether `PROBELET_TEST_RUNNER` runs the agent. Memory and CPU time in /proc are then the runner's.
 pub fn is_emulated() -> bool {
     std::env::var_os("PROBELET_TEST_RUNNER").is_some_and(|runner| !runner.is_empty())
 }
@@ -152,7 +153,7 @@ fn is_listening(line: &str) -> bool {
     line.contains("msg=listening") || line.contains("\"msg\":\"listening\"")
 }
 
-/// Waits for a child; kills it when it takes too long.
+/// Waits for a child to exit, or kills it after `WAIT_LIMIT`.
 fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
     let mut status = None;
     within(WAIT_LIMIT, || {
@@ -166,7 +167,7 @@ fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
     status
 }
 
-/// A running agent; it is killed when dropped.
+/// A running agent. Dropping it kills it.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
@@ -181,7 +182,7 @@ impl Agent {
         (Ipv4Addr::LOCALHOST, self.status.port).into()
     }
 
-    /// Its process.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -194,12 +195,12 @@ impl Agent {
     /// Requests a path of the status port.
     ///
     /// # Errors
-    /// When the connection itself fails.
+    /// If connecting fails.
     pub fn get(&self, path: &str) -> std::io::Result<Response> {
         http::get(self.addr(), path, WAIT_LIMIT)
     }
 
-    /// A sample of `/metrics`: the value of the first line that begins so.
+    /// The value of the first sample of `/metrics` with this name and these labels.
     pub fn metric(&self, name_and_labels: &str) -> Option<f64> {
         let page = self.get("/metrics").ok()?;
         let text = String::from_utf8(page.body().to_vec()).ok()?;
@@ -215,46 +216,49 @@ impl Agent {
         self.log.lines()
     }
 
-    /// Waits for a log line; those that came before count.
+    /// Waits for a log line. Earlier lines count.
     pub fn wait_log(&self, matches: impl Fn(&str) -> bool) -> Option<String> {
         self.log.wait(matches)
     }
 
-    /// Open descriptors.
+    /// Number of open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, |fds| fds.count())
     }
 
-    /// Waits until so many descriptors are open.
+    /// Waits until `count` descriptors are open. Returns whether that was in time.
     pub fn wait_descriptors(&self, count: usize) -> bool {
         within(WAIT_LIMIT, || self.descriptors() == count)
     }
 
     /// A figure of `/proc/PID/smaps_rollup` in KiB, such as `Rss` or `Anonymous`.
     pub fn memory(&self, field: &str) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).ok()?;
-        let line = text.lines().find(|l| l.split(':').next() == Some(field))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        self.proc_figure("smaps_rollup", field)
     }
 
     /// A figure of `/proc/PID/status`, such as `Threads` or `VmHWM`.
     pub fn status_figure(&self, field: &str) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        self.proc_figure("status", field)
+    }
+
+    /// The number of the line `FIELD: NUMBER` of a file of `/proc/PID`.
+    fn proc_figure(&self, file: &str, field: &str) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).ok()?;
         let line = text.lines().find(|l| l.split(':').next() == Some(field))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Processor time it used so far, user and system.
+    /// CPU time so far, user and system.
     pub fn cpu(&self) -> Option<Duration> {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
         let fields: Vec<&str> = text.rsplit(") ").next()?.split_whitespace().collect();
-        // Fields 14 and 15 of proc_pid_stat(5); ticks are 10 ms on every Linux a test meets.
+        // Fields 14 and 15 of proc_pid_stat(5). A tick is 10 ms (USER_HZ is 100 on all our architectures).
         let ticks: u64 =
             fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
         Some(Duration::from_millis(ticks * 10))
     }
 
-    /// Whether it runs still.
+    /// Whether it is still running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -262,10 +266,10 @@ impl Agent {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("the agent is our child");
+        kill_process(pid, signal).expect("the agent is a child of the test");
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it exits.
     pub fn wait_exit(&mut self) -> Option<ExitStatus> {
         wait_exit(&mut self.child)
     }
@@ -278,57 +282,47 @@ impl Drop for Agent {
     }
 }
 
-/// Log lines as they come.
+/// The log lines so far, which a thread reads from the pipe.
 #[derive(Debug, Default)]
 struct Log {
     state: Mutex<LogState>,
-    more: Condvar,
+    /// A new line, or the end of the log.
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct LogState {
     lines: Vec<String>,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl Log {
     fn follow(&self, stderr: impl BufRead) {
         for line in stderr.split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            self.state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .lines
-                .push(line);
-            self.more.notify_all();
+            lock(&self.state).lines.push(line);
+            self.changed.notify_all();
         }
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ended = true;
-        self.more.notify_all();
+        lock(&self.state).has_ended = true;
+        self.changed.notify_all();
     }
 
     fn lines(&self) -> Vec<String> {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .lines
-            .clone()
+        lock(&self.state).lines.clone()
     }
 
     fn wait(&self, matches: impl Fn(&str) -> bool) -> Option<String> {
         let end = Instant::now() + WAIT_LIMIT;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         loop {
             if let Some(line) = state.lines.iter().find(|line| matches(line)) {
                 return Some(line.clone());
             }
             let left = end.saturating_duration_since(Instant::now());
-            if state.ended || left.is_zero() {
+            if state.has_ended || left.is_zero() {
                 return None;
             }
-            let waited = self.more.wait_timeout(state, left);
+            let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }

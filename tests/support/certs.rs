@@ -1,4 +1,4 @@
-//! Certificates made on the spot, and the TLS of a scripted app.
+//! Certificates made for a test, and TLS configurations of fake apps and clients.
 
 pub use super::folder::Folder;
 use super::stream::ServerTls;
@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, Supported
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A certificate, what signed it if not itself, and its key, as PEM.
+/// A certificate chain and its key, as PEM.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The chain, the leaf first.
@@ -22,14 +22,14 @@ pub struct Identity {
     pub key: String,
 }
 
-/// An authority of the test's own.
+/// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// A new one of this name.
+    /// A new authority of this name.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        // Without its own name it could not be distinguished from the certificates that it signs.
+        // With the default name it could not be distinguished from the certificates that it signs.
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -64,12 +64,12 @@ impl Authority {
         Arc::new(config)
     }
 
-    /// A certificate for a name or address, or for a URI where it is one, such as a SPIFFE ID.
+    /// Signs a certificate for a DNS name, an IP address, or a URI such as a SPIFFE ID.
     pub fn sign(&self, name: &str) -> Identity {
         self.sign_with(name, |_| ())
     }
 
-    /// The same, changed before it is signed.
+    /// Like `sign`, with parameters that `change` edits.
     pub fn sign_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(name);
@@ -93,12 +93,12 @@ fn params(name: &str) -> CertificateParams {
 }
 
 impl Identity {
-    /// Signed by itself, for 127.0.0.1.
+    /// A self-signed certificate for 127.0.0.1.
     pub fn self_signed() -> Self {
         Self::self_signed_with(&rcgen::PKCS_ECDSA_P256_SHA256, |_| ())
     }
 
-    /// The same with a key of this kind, changed before it is signed.
+    /// Like `self_signed`, with a key of this algorithm and parameters that `change` edits.
     pub fn self_signed_with(
         algorithm: &'static SignatureAlgorithm,
         change: impl FnOnce(&mut CertificateParams),
@@ -113,14 +113,14 @@ impl Identity {
         }
     }
 
-    /// Both as files of a folder, for programs that read them: certificate and key.
+    /// Writes the chain and the key into a folder. Returns their paths.
     pub fn write(&self, folder: &Folder, name: &str) -> (PathBuf, PathBuf) {
         let chain = folder.file(&format!("{name}.pem"), &self.chain);
         let key = folder.file(&format!("{name}.key"), &self.key);
         (chain, key)
     }
 
-    /// An app's TLS: protocols offered by ALPN, and the authority of the clients it lets in.
+    /// The TLS configuration of an app: its ALPN protocols, and the authority of the clients that it accepts.
     pub fn server_tls(&self, alpn: &[&str], clients: Option<&Authority>) -> ServerTls {
         let builder = ServerConfig::builder();
         let builder = match clients {
@@ -133,12 +133,12 @@ impl Identity {
         self.finish(builder, alpn)
     }
 
-    /// The TLS of an app that requests a client certificate and accepts none.
+    /// The TLS configuration of an app that requests a client certificate but does not require it.
     pub fn requesting_client_cert(&self, clients: &Authority) -> ServerTls {
         self.requesting_client_cert_in(rustls::ALL_VERSIONS, clients)
     }
 
-    /// The same in these versions alone.
+    /// Like `requesting_client_cert`, with these TLS versions only.
     pub fn requesting_client_cert_in(
         &self,
         versions: &[&'static SupportedProtocolVersion],

@@ -1,4 +1,4 @@
-//! probelet as a command that ends by itself: its arguments, its output, its exit code.
+//! probelet as a command that exits by itself: its arguments, its output, its exit code.
 
 use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
@@ -6,19 +6,19 @@ use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
 use tinyjson::JsonValue;
 
-/// Where the binary under test is.
+/// The path of the binary under test.
 pub fn binary() -> String {
     std::env::var("PROBELET_TEST_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet").into())
 }
 
-/// Where the injector under test is.
+/// The path of the injector under test.
 #[cfg(feature = "inject")]
 pub fn injector() -> String {
     std::env::var("PROBELET_TEST_INJECT_BIN")
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_probelet-inject").into())
 }
 
-/// How a binary is started: by itself, or by `PROBELET_TEST_RUNNER`.
+/// The command that starts a binary: itself, or `PROBELET_TEST_RUNNER` and itself.
 pub fn words(binary: &str) -> Vec<String> {
     let runner = std::env::var("PROBELET_TEST_RUNNER").unwrap_or_default();
     let runner = runner.split_whitespace().map(String::from);
@@ -30,7 +30,7 @@ pub fn probelet(args: &[&str]) -> Command {
     command(&binary(), args)
 }
 
-/// The same for a copy of it.
+/// This binary with these arguments and no environment.
 pub fn command(binary: &str, args: &[&str]) -> Command {
     let words = words(binary);
     let mut command = Command::new(&words[0]);
@@ -38,18 +38,18 @@ pub fn command(binary: &str, args: &[&str]) -> Command {
     command
 }
 
-/// How a command ended.
+/// The result of a command that has exited.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// The exit code, unless a signal ended it.
+    /// The exit code, or the signal that ended it.
     pub status: ExitStatus,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// Runs a command to its end.
+/// Runs a command until it exits.
 #[track_caller]
 pub fn run_to_end(mut command: Command) -> Ended {
     command
@@ -60,7 +60,7 @@ pub fn run_to_end(mut command: Command) -> Ended {
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let mut status = None;
     if !within(WAIT_LIMIT, || {
-        status = child.try_wait().expect("our child");
+        status = child.try_wait().expect("a child of the test");
         status.is_some()
     }) {
         let _ = child.kill();
@@ -91,28 +91,28 @@ pub fn check(args: &[&str]) -> Ended {
 
 /// The result of `probelet check --json` with these arguments, and its exit code.
 #[track_caller]
-pub fn check_json(args: &[&str]) -> Result {
+pub fn check_json(args: &[&str]) -> CheckResult {
     let mut command = probelet(&["check", "--json"]);
     command.args(args);
     let ended = run_to_end(command);
     let line = ended.stdout.strip_suffix('\n').unwrap_or_default();
     assert!(!line.contains('\n') && ended.stderr.is_empty(), "{ended:?}");
     let json: JsonValue = line.parse().expect("JSON");
-    Result {
+    CheckResult {
         code: ended.status.code(),
         members: json.try_into().expect("an object"),
     }
 }
 
-/// A result as a program reads it.
+/// The object that `check --json` prints.
 #[derive(Clone, Debug)]
-pub struct Result {
+pub struct CheckResult {
     /// The exit code.
     pub code: Option<i32>,
     members: HashMap<String, JsonValue>,
 }
 
-impl Result {
+impl CheckResult {
     /// The names of its members, sorted.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.members.keys().map(String::as_str).collect();
@@ -144,7 +144,7 @@ impl Result {
     #[track_caller]
     pub fn is_healthy(&self) -> bool {
         let JsonValue::Boolean(healthy) = self.members["healthy"] else {
-            panic!("healthy is no boolean");
+            panic!("healthy is not a boolean");
         };
         assert_eq!(self.code, Some(i32::from(!healthy)), "{self:?}");
         healthy

@@ -1,10 +1,10 @@
-//! A folder of a test's own.
+//! A temporary folder for one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A folder of this test run; it goes when dropped.
+/// A folder of this test run. Dropping it deletes it.
 #[derive(Debug)]
 pub struct Folder(pub PathBuf);
 
@@ -15,13 +15,13 @@ impl Folder {
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("files-{}-{count}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // A run before this one may have been killed, and have had its number.
+        // An earlier run with this process ID may have been killed.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("a folder");
         Self(path)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -46,7 +46,7 @@ impl Folder {
         fs::read_to_string(self.0.join(name)).expect("a file")
     }
 
-    /// The names of all that is in it, sorted.
+    /// The names of its entries, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("our folder");
         let mut names: Vec<_> = entries

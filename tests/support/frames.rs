@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 as bytes, valid or not (RFC 9113 section 6): headers by the library, payloads by hand.
+//! HTTP/2 frames as bytes, valid or not (RFC 9113 section 6). The library encodes the frame headers.
 
 pub use probelet::wire::h2::PREFACE;
 pub use probelet::wire::h2::frame::{
@@ -49,18 +49,18 @@ pub fn greeting() -> Vec<u8> {
     [settings(&[]), frame(SETTINGS, ACK, 0, &[])].concat()
 }
 
-/// The end of a connection's streams after `last`.
+/// GOAWAY with this last stream and error code.
 pub fn goaway(last: u32, code: u32) -> Vec<u8> {
     let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
     frame(GOAWAY, 0, 0, &payload)
 }
 
-/// The end of stream 1.
+/// RST_STREAM of stream 1.
 pub fn rst(code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, 1, &code.to_be_bytes())
 }
 
-/// More window, of stream 0 or 1.
+/// WINDOW_UPDATE of stream 0 or 1.
 pub fn window(stream: u32, bytes: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
 }
@@ -75,7 +75,7 @@ pub fn data(flags: u8, bytes: &[u8]) -> Vec<u8> {
     frame(DATA, flags, 1, bytes)
 }
 
-/// A header block of literals that enter no table (RFC 7541 section 6.2.2).
+/// A header block of literals without indexing (RFC 7541 section 6.2.2).
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in fields {
@@ -91,7 +91,7 @@ fn string(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend_from_slice(text);
 }
 
-/// An integer with so many bits in its first byte, the others 0 (RFC 7541 section 5.1).
+/// An integer with a prefix of this many bits, the other bits 0 (RFC 7541 section 5.1).
 pub fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
     let most = (1 << bits) - 1;
     if value < most {
@@ -106,7 +106,7 @@ pub fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
     bytes.push(left as u8);
 }
 
-/// A header block that is this status and these fields.
+/// A header block with this status and these fields.
 pub fn head(status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     [block(&[(":status", status)]), block(fields)].concat()
 }

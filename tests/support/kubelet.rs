@@ -1,5 +1,5 @@
-//! kubelet's own prober code, called through the Go driver of `tests/kubelet`. One driver serves all
-//! tests; it is built when first needed.
+//! kubelet's prober code, called through the Go driver of `tests/kubelet`. All tests share one driver, which is built
+//! when it is first used.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -9,16 +9,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tinyjson::JsonValue;
 
-/// The version a release is linked with; it shows in the User-Agent.
+use super::permit::lock;
+
+/// The linker flags of a release's version, which is part of the User-Agent.
 const LINKER_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitMajor=1 \
                             -X k8s.io/component-base/version.gitMinor=37";
 
-/// Three tries of the longest timeout any test uses, and then some.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// More than three attempts with the longest timeout of any test.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A probe or hook for kubelet to run.
 #[derive(Clone, Debug)]
@@ -81,7 +83,7 @@ impl ProbeRequest {
         }
     }
 
-    /// An `httpGet` hook, given up after so many seconds.
+    /// An `httpGet` hook with this timeout.
     pub fn hook(to: SocketAddr, path: &str, seconds: u32) -> Self {
         Self {
             kind: "hook",
@@ -98,7 +100,7 @@ impl ProbeRequest {
             ])
         });
         let text = |text: &str| JsonValue::from(text.to_owned());
-        let place = if self.kind == "grpc" {
+        let path_key = if self.kind == "grpc" {
             "service"
         } else {
             "path"
@@ -110,7 +112,7 @@ impl ProbeRequest {
             ("scheme".to_owned(), text(self.scheme)),
             ("protocol".to_owned(), text(self.protocol)),
             ("mode".to_owned(), text(self.mode)),
-            (place.to_owned(), text(&self.path)),
+            (path_key.to_owned(), text(&self.path)),
             (
                 "headers".to_owned(),
                 JsonValue::from(headers.collect::<Vec<_>>()),
@@ -130,14 +132,14 @@ impl ProbeRequest {
 pub struct Verdict {
     /// `success`, `warning`, `failure` or `unknown`.
     pub result: String,
-    /// The text of the event, or the body.
+    /// The text of the event, or the body of a success.
     pub text: String,
-    /// Not empty: the probe erred three times and moves no threshold.
+    /// The error, or empty. kubelet ignores a probe that returns an error in all three attempts.
     pub error: String,
 }
 
 impl Verdict {
-    /// The status code in a failure's text.
+    /// The status code in the text of a failure.
     pub fn code(&self) -> Option<u16> {
         let (_, code) = self
             .text
@@ -146,7 +148,7 @@ impl Verdict {
     }
 }
 
-/// The result, the status code of a failure, and whether it erred: these must be the same with the agent.
+/// The result, the status code of a failure, and whether there was an error. The agent must not change them.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.result)?;
@@ -177,7 +179,7 @@ impl Kubelet {
     /// The one driver of this process.
     ///
     /// # Errors
-    /// When it cannot be built or started.
+    /// If it cannot be built or started.
     pub fn get() -> Result<&'static Self, String> {
         static DRIVER: OnceLock<Result<Kubelet, String>> = OnceLock::new();
         DRIVER
@@ -186,10 +188,10 @@ impl Kubelet {
             .map_err(Clone::clone)
     }
 
-    /// Starts another one behind a command, such as one that enters a network namespace.
+    /// Starts another driver by a command, such as one that enters a network namespace.
     ///
     /// # Errors
-    /// When it cannot be built or started.
+    /// If it cannot be built or started.
     pub fn start(wrapper: &[String]) -> Result<Self, String> {
         let binary = match std::env::var_os("PROBELET_KUBELET_DRIVER") {
             Some(path) => PathBuf::from(path),
@@ -225,33 +227,30 @@ impl Kubelet {
     /// Sends the request and waits for the verdict.
     ///
     /// # Errors
-    /// When the driver does not answer.
+    /// If the driver does not respond.
     pub fn verdict(&self, request: &ProbeRequest) -> Result<Verdict, String> {
         let (sender, receiver) = channel();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let id = state.next;
         state.next += 1;
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, sender);
+        lock(&self.waiting).insert(id, sender);
         let sent = state.input.write_all(request.line(id).as_bytes());
         drop(state);
         sent.map_err(|e| format!("kubelet's driver is gone: {e}"))?;
-        let verdict = receiver.recv_timeout(ANSWER_TIME);
+        let verdict = receiver.recv_timeout(VERDICT_TIMEOUT);
         verdict.map_err(|e| format!("no verdict for {request:?}: {e}"))
     }
 }
 
 fn deliver(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
-    let Ok(JsonValue::Object(answer)) = line.parse() else {
+    let Ok(JsonValue::Object(response)) = line.parse() else {
         return;
     };
-    let text = |key: &str| match answer.get(key) {
+    let text = |key: &str| match response.get(key) {
         Some(JsonValue::String(s)) => s.clone(),
         _ => String::new(),
     };
-    let Some(JsonValue::Number(id)) = answer.get("id") else {
+    let Some(JsonValue::Number(id)) = response.get("id") else {
         return;
     };
     let verdict = Verdict {
@@ -259,26 +258,22 @@ fn deliver(line: &str, waiting: &Mutex<HashMap<u64, Sender<Verdict>>>) {
         text: text("text"),
         error: text("error"),
     };
-    let receiver = waiting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(&(*id as u64));
+    let receiver = lock(waiting).remove(&(*id as u64));
     if let Some(receiver) = receiver {
         let _ = receiver.send(verdict);
     }
 }
 
-/// The driver, built once: a second build would write into the program that runs.
+/// The driver, built once: a second build would overwrite the running program.
 fn built() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT.get_or_init(|| build(".", "kubelet-driver")).clone()
 }
 
-/// Builds a program of `tests/kubelet` into the target directory; Go's own cache makes the second time
-/// quick.
+/// Builds a program of `tests/kubelet` into the target directory. Go's build cache makes a second build fast.
 ///
 /// # Errors
-/// With Go's output.
+/// Go's output.
 pub fn build(package: &str, name: &str) -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubelet");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -1,5 +1,5 @@
-//! What a test needs of the machine. Where it is missing the test is ignored, with the reason;
-//! with `PROBELET_TEST_NO_SKIP=1` it fails instead.
+//! Requirements of a test, such as root or a program. If one is missing, the test is ignored with the reason, or fails
+//! with `PROBELET_TEST_NO_SKIP=1`.
 
 use super::Outcome;
 use super::trials::trial;
@@ -19,7 +19,7 @@ pub enum Need {
     Ipv6,
     /// A program on the PATH.
     Peer(&'static str),
-    /// A file named by an environment variable, for peers that no PATH holds.
+    /// A file whose path is in an environment variable, for programs that are not on the PATH.
     File(&'static str),
 }
 

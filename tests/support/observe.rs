@@ -1,4 +1,4 @@
-//! Waiting for a condition, and sockets and children of a process as `/proc` lists them.
+//! Waiting for a condition, and the sockets and child processes in `/proc`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::agent::Agent;
 use super::{WAIT_LIMIT, within};
 
-/// Polls until the condition returns something; fails after `WAIT_LIMIT`.
+/// Polls until the condition returns a value. Panics after `WAIT_LIMIT`.
 #[track_caller]
 pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
     until_within(WAIT_LIMIT, what, condition)
 }
 
-/// Polls until the condition returns something; fails when that takes longer than `bound`.
+/// Polls until the condition returns a value. Panics after `bound`.
 #[track_caller]
 pub fn until_within<T>(bound: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let mut found = None;
@@ -24,7 +24,7 @@ pub fn until_within<T>(bound: Duration, what: &str, mut condition: impl FnMut() 
     found.unwrap_or_else(|| panic!("not within {bound:?}: {what}"))
 }
 
-/// The only child of a process, once it has one: what `unshare --fork` runs.
+/// The only child of a process, such as the command of `unshare --fork`.
 #[track_caller]
 pub fn child_of(pid: u32) -> u32 {
     until("a child process", || {
@@ -36,15 +36,15 @@ pub fn child_of(pid: u32) -> u32 {
 /// One TCP socket of the machine, as `/proc/net/tcp` and `tcp6` list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// Our side.
+    /// The local address.
     pub local: SocketAddr,
-    /// The other side.
+    /// The remote address.
     pub remote: SocketAddr,
     /// State by number (`include/net/tcp_states.h`): 1 established, 10 listening.
     pub state: u8,
-    /// Bytes that arrived and were not read; of a listener, connections not accepted.
+    /// Unread bytes; for a listener, connections that are not accepted.
     pub rx_queue: u32,
-    /// Links the socket to a descriptor of a process.
+    /// Identifies the socket in `/proc/PID/fd`.
     pub inode: u64,
 }
 
@@ -108,14 +108,14 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(IpAddr::from(octets).to_canonical(), port))
 }
 
-/// The first log line that holds this text, now or soon.
+/// Waits for a log line with this text and returns the first.
 #[track_caller]
 pub fn logged(agent: &Agent, text: &str) -> String {
     let line = agent.wait_log(|line| line.contains(text));
     line.unwrap_or_else(|| panic!("no {text:?} in the log: {:#?}", agent.log()))
 }
 
-/// Log lines so far that hold this text.
+/// The log lines so far that contain this text.
 pub fn log_lines(agent: &Agent, text: &str) -> Vec<String> {
     agent
         .log()
@@ -124,7 +124,7 @@ pub fn log_lines(agent: &Agent, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Asserts that the agent closes every descriptor that it opened since.
+/// Asserts that the agent closes all descriptors except `before`.
 #[track_caller]
 pub fn assert_descriptors(agent: &Agent, before: usize) {
     assert!(

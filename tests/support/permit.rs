@@ -1,14 +1,14 @@
-//! How trials share the machine, which may have two cores.
+//! Permits by which trials share the machine, which may have two cores.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Locks, also after a trial panicked with the lock.
+/// Locks a mutex, also after a trial has panicked with it.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A permit to run. A fault case has a second, of which it waits most, so several run at once. What computes or moves
-/// megabytes would make them late, so it runs while none of them does.
+/// A permit to run, released when dropped. A fault case has a timeout of a second and waits most of it, so several run
+/// at once. A trial that computes or moves megabytes would delay them, so it runs while none of them does.
 pub struct TrialPermit {
     kind: Kind,
 }
@@ -16,11 +16,11 @@ pub struct TrialPermit {
 /// What a permit is for.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// A fault case that waits.
+    /// A fault case that mostly waits.
     Waits,
     /// A trial that computes, without a deadline.
     Computes,
-    /// A fault case that computes: it runs alone, because the agent has a second for it.
+    /// A fault case that computes. It runs alone, because the agent has a second for it.
     IsAlone,
 }
 
@@ -57,13 +57,13 @@ static HELD: Mutex<Counts> = Mutex::new(Counts { light: 0, heavy: 0 });
 static ONE_RELEASED: Condvar = Condvar::new();
 
 impl TrialPermit {
-    /// Fault cases that wait at once: fewer than an agent has probe slots.
+    /// Concurrent fault cases that wait: fewer than the probe slots of an agent.
     pub const LIGHT: usize = 12;
-    /// Trials that compute at once.
+    /// Concurrent trials that compute.
     const HEAVY: usize = 2;
 
-    /// Waits until one more may run.
-    pub fn enter(kind: Kind) -> Self {
+    /// Waits for a permit.
+    pub fn acquire(kind: Kind) -> Self {
         let wanted = kind.permits();
         let has_to_wait = |held: &mut Counts| match wanted.heavy {
             0 => held.heavy > 0 || held.light >= Self::LIGHT,

@@ -1,4 +1,5 @@
-//! Ports that belong to one test: held for an agent to listen on, refused, full_backlog, or reset at once.
+//! Ports for one test: reserved for an agent (they refuse connections until it listens), with a full backlog, or
+//! resetting connections.
 
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with,
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A port of all addresses that no other process gets: a socket is bound to it and never listens, so
-/// connecting is refused, and another socket with `SO_REUSEADDR` may still listen there.
+/// A port that no other process can bind. Its socket never listens, so connections are refused, and the agent can
+/// listen on it with `SO_REUSEADDR`.
 #[derive(Debug)]
 pub struct Reserved {
     /// The port.
@@ -29,7 +30,7 @@ pub fn reserve() -> Reserved {
     bound(any6).or_else(|_| bound(any4)).expect("a free port")
 }
 
-/// Reserves this very port, in a network namespace of the test's own.
+/// Reserves a given port in the network namespace of a test.
 pub fn reserve_port(port: u16) -> Reserved {
     bound(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).expect("a namespace with IPv6")
 }
@@ -68,7 +69,7 @@ pub struct FullBacklog {
     _filling: Vec<OwnedFd>,
 }
 
-/// Opens a deaf port.
+/// Opens a port and fills its backlog.
 pub fn full_backlog() -> FullBacklog {
     let local = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
     let listener = tcp_socket(local).expect("a socket");
@@ -78,7 +79,7 @@ pub fn full_backlog() -> FullBacklog {
         .and_then(SocketAddr::try_from)
         .expect("its address");
     let mut filling = Vec::new();
-    // Linux takes backlog + 1 connections; a few SYNs more make sure that none is answered.
+    // Linux queues backlog + 1 connections. A few more make sure that the queue is full.
     for _ in 0..4 {
         let fd = tcp_socket(addr).expect("a socket");
         rustix::io::ioctl_fionbio(&fd, true).expect("non-blocking");
@@ -101,8 +102,8 @@ pub struct Resetting {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Opens a resetting port. Without a delay the reset may arrive before the client
-/// has seen its connection established: what it then sees is chance.
+/// Opens a port that resets each connection after `delay`. Without a delay the client may see the reset before or
+/// after its connect succeeds.
 pub fn resetting(delay: Duration) -> Resetting {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();
@@ -143,7 +144,7 @@ impl Drop for Resetting {
     }
 }
 
-/// Makes the coming close of a connection a reset.
+/// Makes the close of a connection send a reset.
 pub fn reset(connection: &TcpStream) {
     let _ = sockopt::set_socket_linger(connection, Some(Duration::ZERO));
 }

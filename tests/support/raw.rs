@@ -1,5 +1,5 @@
-//! Connections by hand: what an HTTP client smooths over (a reset after the answer, a head in two
-//! parts, a client that sends nothing) is what the tests of faults are about.
+//! Raw connections, for what an HTTP client hides: a reset after the response, a head in two parts, a client that
+//! sends nothing.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,21 +12,21 @@ use super::observe::{Socket, sockets, until};
 use super::ports;
 
 impl Response {
-    /// Holds what every answer owes: this status, and after its head a clean FIN.
+    /// Asserts the status and a clean FIN after the head.
     #[track_caller]
     pub fn assert_ended(&self, status: u16) {
         let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(400)]);
         assert_eq!(
             self.code(),
             Some(status),
-            "answered {text:?}, ended by {:?}",
+            "response {text:?}, ended by {:?}",
             self.end
         );
-        assert!(self.head().is_some(), "no whole head: {text:?}");
+        assert!(self.head().is_some(), "no complete head: {text:?}");
         assert_eq!(self.end, End::Fin, "after {text:?}");
     }
 
-    /// Holds what the answer to a probe owes: that, and a length that is the body's.
+    /// Asserts the status, a clean FIN, and a body of the announced length.
     #[track_caller]
     pub fn assert_is(&self, status: u16) {
         self.assert_ended(status);
@@ -39,19 +39,19 @@ impl Response {
         );
     }
 
-    /// Holds that nothing came but the end.
+    /// Asserts that the connection ended without a byte.
     #[track_caller]
     pub fn assert_none(&self) {
         assert_eq!(
             String::from_utf8_lossy(&self.bytes),
             "",
-            "an unexpected answer"
+            "an unexpected response"
         );
-        assert_ne!(self.end, End::Open, "neither answered nor closed");
+        assert_ne!(self.end, End::Open, "neither a response nor a close");
     }
 }
 
-/// A connection to an address of this machine, small writes sent at once.
+/// Connects to an address of this machine, with TCP_NODELAY.
 #[track_caller]
 pub fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&to, WAIT_LIMIT).expect("the port accepts");
@@ -59,7 +59,7 @@ pub fn connect(to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The same where the other side may reset it before it is seen as established.
+/// Connects to a server that may reset the connection at once. Returns None in that case.
 #[track_caller]
 pub fn connect_if_let(to: SocketAddr) -> Option<TcpStream> {
     match TcpStream::connect(to) {
@@ -69,7 +69,7 @@ pub fn connect_if_let(to: SocketAddr) -> Option<TcpStream> {
     }
 }
 
-/// A connection on which these bytes were sent.
+/// Connects and sends these bytes.
 #[track_caller]
 pub fn send(to: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = connect(to);
@@ -77,29 +77,29 @@ pub fn send(to: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// The head kubelet sends to the status port for this path.
+/// The request that kubelet sends to the status port for this path.
 pub fn get(path: &str) -> Vec<u8> {
     http::request("127.0.0.1:15020", path)
 }
 
-/// Requests a path as kubelet does, and reads to the end.
+/// Requests a path like kubelet and reads to the end.
 #[track_caller]
 pub fn probe(agent: &Agent, path: &str) -> Response {
     exchange(agent.addr(), &get(path))
 }
 
-/// Sends bytes on a new connection and reads to its end.
+/// Sends bytes on a new connection and reads to the end.
 #[track_caller]
 pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Response {
     http::exchange(to, bytes, WAIT_LIMIT).expect("the port accepts")
 }
 
-/// Reads until the other side ends the connection.
+/// Reads until the server ends the connection.
 pub fn read_to_end(stream: &mut TcpStream) -> Response {
     http::read_to_end(stream, Instant::now(), WAIT_LIMIT)
 }
 
-/// What has become of a connection, without waiting; bytes that wait unread count as open.
+/// The state of a connection, without waiting. With unread bytes it counts as open.
 pub fn state(stream: &TcpStream) -> End {
     match peek(stream) {
         Ok(0) => End::Fin,
@@ -109,7 +109,7 @@ pub fn state(stream: &TcpStream) -> End {
     }
 }
 
-/// Whether bytes wait unread.
+/// Whether there are unread bytes.
 pub fn has_bytes(stream: &TcpStream) -> bool {
     peek(stream).is_ok_and(|n| n > 0)
 }
@@ -121,12 +121,12 @@ fn peek(stream: &TcpStream) -> std::io::Result<usize> {
     peeked
 }
 
-/// Ends a connection by a reset.
+/// Resets a connection.
 pub fn reset(stream: TcpStream) {
     ports::reset(&stream);
 }
 
-/// Waits until the other sides have read all that was sent: what is sent next arrives separately.
+/// Waits until the peers have read all sent bytes, so that the next bytes arrive separately.
 #[track_caller]
 pub fn until_read(streams: &[TcpStream]) {
     let ours: Vec<_> = streams
@@ -134,7 +134,7 @@ pub fn until_read(streams: &[TcpStream]) {
         .map(|s| s.local_addr().expect("connected"))
         .collect();
     until("the other side reads what was sent", || {
-        // The other side's end, on this machine too: its remote address is ours.
+        // The peers' sockets are on this machine: their remote addresses are our local ones.
         let unread = |s: &Socket| s.rx_queue > 0 && ours.contains(&s.remote);
         (!sockets().iter().any(unread)).then_some(())
     });

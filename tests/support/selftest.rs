@@ -1,4 +1,4 @@
-//! Tests of the support itself: a fake app that does not misbehave as scripted proves nothing.
+//! Tests of the test support: a fake app must misbehave as scripted.
 
 use super::faults::{FINE, answer, send};
 use super::http::{End, get};

@@ -4,17 +4,17 @@ use std::fmt::Write;
 
 use super::agent::{Agent, Setup};
 
-/// A table in the making.
+/// The members of a table, as JSON text.
 #[derive(Clone, Default)]
 pub struct Table(String);
 
 impl Table {
-    /// A table with nothing in it.
+    /// An empty table.
     pub fn new() -> Table {
         Table::default()
     }
 
-    /// One `httpGet` of `/` at this port, so that a test can hold a request as long as it likes.
+    /// Adds an `httpGet` of `/` on this port.
     pub fn http(self, path: &str, port: u16, timeout_seconds: u32) -> Table {
         self.prober(
             path,
@@ -24,7 +24,7 @@ impl Table {
         )
     }
 
-    /// One prober with these members, as JSON text.
+    /// Adds a prober with these members, as JSON text.
     pub fn prober(mut self, path: &str, members: &str) -> Table {
         let comma = if self.0.is_empty() { "" } else { "," };
         write!(self.0, r#"{comma}"{path}":{{{members}}}"#).expect("writing to a string");
@@ -37,13 +37,13 @@ impl Table {
     }
 }
 
-/// An agent with this table and these arguments.
+/// Starts an agent with this table and these arguments.
 #[track_caller]
 pub fn agent_with(table: &Table, args: &[&str]) -> Agent {
     start(Setup::new(), table, args)
 }
 
-/// An agent with this setup, table and arguments.
+/// Starts an agent with this setup, table and arguments.
 #[track_caller]
 pub fn start(setup: Setup, table: &Table, args: &[&str]) -> Agent {
     let setup = args

@@ -1,5 +1,5 @@
-//! Trials by their function's name, so that it is written once, how they share the machine, and how long each of them
-//! takes.
+//! The list of trials: the name of a function is the name of its trial. Also their order, their concurrency, and the
+//! duration of each.
 
 use super::Outcome;
 use super::agent::is_emulated;
@@ -7,13 +7,13 @@ use super::permit::{Kind, TrialPermit};
 use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
 
-/// Concurrent trials where no number is given: nearly all of them wait.
+/// The default number of concurrent trials. Nearly all of them wait.
 const AT_ONCE: usize = 16;
 
-/// The same with an emulated agent, whose TLS handshakes take most of a probe's second.
+/// The default with an emulated agent, whose TLS handshakes take most of a probe's timeout of 1 s.
 const AT_ONCE_EMULATED: usize = 6;
 
-/// Beginnings of the names of trials that wait for a shipped deadline of half a minute or more: they start first.
+/// Prefixes of trials that wait for a timeout of half a minute or more. They start first.
 const LONG_WAITS: &[&str] = &[
     "log::a_flapping_app",
     "forward_ends::",
@@ -21,7 +21,7 @@ const LONG_WAITS: &[&str] = &[
     "handshakes::",
 ];
 
-/// Beginnings of the names of trials that compute, flood, or measure memory: they run last, a few at once.
+/// Prefixes of trials that compute, flood, or measure memory. They run last, with permits.
 const HEAVY: &[&str] = &[
     "injector::admission::",
     "injector::generated::",
@@ -35,7 +35,7 @@ const HEAVY: &[&str] = &[
     "verdicts::kubelet_agrees_on_each_changed_byte",
 ];
 
-/// Runs trials in the order in which they take the least time in all.
+/// Runs the trials in the order that minimises the total time.
 pub fn run(mut arguments: Arguments, mut trials: Vec<Trial>) -> libtest_mimic::Conclusion {
     arguments.test_threads.get_or_insert(match is_emulated() {
         true => AT_ONCE_EMULATED,
@@ -47,10 +47,10 @@ pub fn run(mut arguments: Arguments, mut trials: Vec<Trial>) -> libtest_mimic::C
             .any(|trial| trial.name().starts_with(*beginning))
     };
     let mut lists = LONG_WAITS.iter().chain(HEAVY);
-    // A build with less has fewer trials.
+    // A build with fewer features has fewer trials.
     assert!(
         !cfg!(feature = "inject") || is_emulated() || lists.all(is_named),
-        "a list names no trial"
+        "a prefix in a list matches no trial"
     );
     trials.sort_by_key(|trial| (runs_late(trial.name()), !begins(LONG_WAITS, trial.name())));
     libtest_mimic::run(&arguments, trials)
@@ -75,7 +75,7 @@ pub fn trial(name: impl Into<String>, body: impl FnOnce() -> Outcome + Send + 's
     let name = name.into();
     let label = name.clone();
     Trial::test(name, move || {
-        let _permit = is_heavy(&label).then(|| TrialPermit::enter(Kind::Computes));
+        let _permit = is_heavy(&label).then(|| TrialPermit::acquire(Kind::Computes));
         let started = Instant::now();
         let outcome = body();
         if std::env::var_os("PROBELET_TEST_TIMES").is_some_and(|value| value == "1") {
@@ -85,7 +85,7 @@ pub fn trial(name: impl Into<String>, body: impl FnOnce() -> Outcome + Send + 's
     })
 }
 
-/// A list of trials out of functions that panic when what they check is not so.
+/// A list of trials from functions that panic on failure.
 macro_rules! trials {
     ($module:literal: $($test:ident),* $(,)?) => {
         vec![$($crate::support::trials::trial(concat!($module, "::", stringify!($test)), || {

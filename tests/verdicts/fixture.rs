@@ -94,7 +94,7 @@ impl Fixture {
 
     fn run_entry<T>(&self, entry: &Entry, check: impl FnOnce(&Agent, &FaultCase) -> T) -> T {
         let _turn = lock(&entry.turn);
-        let _permit = TrialPermit::enter(Kind::of_case(entry.case.is_heavy));
+        let _permit = TrialPermit::acquire(Kind::of_case(entry.case.is_heavy));
         let result = check(&self.agents[entry.agent], &entry.case);
         entry.has_run.store(true, Ordering::SeqCst);
         result

@@ -13,16 +13,16 @@ use crate::support::path_scripted_app::{PathScriptedApp, Script};
 use crate::support::ports::{FullBacklog, Reserved, Resetting, full_backlog, reserve, resetting};
 use std::time::Duration;
 
-/// The ports that the cases name.
+/// The ports that the cases probe.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
-    /// Plays the scripts.
+    /// Runs the scripts.
     app: u16,
-    /// Another app on the same host: answers everything with 200.
+    /// Another app on the same host, which always returns 200.
     other: u16,
-    /// One more such app, with TLS where the others have none, without where they have.
+    /// Like `other`, with TLS if `app` has none, without if it has.
     across: u16,
-    /// Refuses.
+    /// Refuses connections.
     refusing: u16,
     /// Neither accepts nor refuses.
     full_backlog: u16,
@@ -37,7 +37,7 @@ pub struct Ports {
 /// The apps and sockets that these ports belong to.
 #[derive(Debug)]
 pub struct Http1FaultApps {
-    /// Plays the scripts.
+    /// Runs the scripts.
     pub app: PathScriptedApp,
     /// Whether it speaks TLS.
     pub is_secure: bool,
@@ -70,7 +70,7 @@ impl Catalogue {
     }
 }
 
-/// The case whose agent's own status port is where a redirect leads.
+/// The case whose redirect leads to the status port of the agent that probes it.
 const STATUS_PORT_CASE: &str = "redirect-to-status-port";
 
 impl Http1FaultApps {
@@ -97,12 +97,12 @@ impl Http1FaultApps {
         }
     }
 
-    /// The cases; `status_port` is the agent's own, which one redirect leads to.
+    /// The cases. One redirects to `status_port`, the port of the agent that probes it.
     pub fn cases(&self, status_port: u16) -> Vec<FaultCase> {
         self.ports().cases(status_port)
     }
 
-    /// A case of the app that is not in the catalogue; its script is to be set.
+    /// A case of the app that is not in the catalogue and has no script yet.
     pub fn case(&self, name: &str) -> FaultCase {
         let ports = self.ports();
         FaultCase::new(name, ports.target(ports.app), Expected::Status(200))
@@ -179,7 +179,7 @@ impl Ports {
             Target::Tcp(self.resetting_at_once),
             200,
         );
-        // kubelet reads the result of its connect after the reset or before it.
+        // kubelet's connect may return before or after the reset.
         cases.last().is_compared = false;
     }
 }
@@ -203,7 +203,7 @@ impl HttpCases {
         self.add(name, answer(text), Expected::Status(code));
     }
 
-    /// The app sends this and closes, and kubelet errs on the body.
+    /// The app sends this and closes, and kubelet reports an error in the body.
     fn respond_broken(&mut self, name: &str, text: &str, code: u16) {
         self.add(name, answer(text), Expected::BrokenBody(code));
     }
@@ -218,12 +218,12 @@ impl HttpCases {
             .push(FaultCase::new(name, target, Expected::Status(code)));
     }
 
-    /// The case added last.
+    /// The case that was added last.
     fn last(&mut self) -> &mut FaultCase {
         self.cases.last_mut().expect("one was added")
     }
 
-    /// Gives the case added last more time: it moves megabytes.
+    /// Marks the case that was added last as heavy, with a longer timeout.
     fn allow_longer(&mut self) {
         let last = self.last();
         (last.seconds, last.is_heavy) = (8, true);

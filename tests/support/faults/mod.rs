@@ -1,5 +1,5 @@
-//! The catalogue of faults: what the app does, and what the agent must make of it. kubelet's verdict is not written
-//! here: it comes from kubelet's own code.
+//! The fault catalogue: the misbehaviour of an app, and the agent's expected response. kubelet's verdict is not part of
+//! it: it comes from kubelet's code.
 
 pub mod grpc;
 pub mod http1;
@@ -13,12 +13,12 @@ use super::stream::ServerTls;
 use std::any::Any;
 use std::sync::LazyLock;
 
-/// What the agent answers.
+/// The agent's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// This code, and nothing after the head.
+    /// This code without a body.
     Status(u16),
-    /// This code, and a body that is announced and does not come.
+    /// This code and a truncated body, which makes kubelet report an error.
     BrokenBody(u16),
 }
 
@@ -31,7 +31,7 @@ pub enum Target {
     Https(u16),
     /// The same with `protocol: HTTP2`.
     Http2(u16),
-    /// `grpc` of this port; a service that is missing is written as null.
+    /// `grpc` of this port; no service is written as null.
     Grpc(u16, Option<&'static str>, GrpcMode),
     /// `tcpSocket` of this port.
     Tcp(u16),
@@ -40,7 +40,7 @@ pub enum Target {
 /// `mode` of a `grpc` probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcMode {
-    /// No mode is written: plaintext.
+    /// The member is absent.
     Plaintext,
     /// `TLS`.
     Tls,
@@ -61,17 +61,17 @@ impl Target {
 pub struct FaultCase {
     /// Also the path on the app, and the container's name in the probers' table.
     pub name: String,
-    /// What a fake app does; empty where the target scripts the fault itself.
+    /// The script of the app; empty if the target is scripted elsewhere.
     pub script: Script,
-    /// What the agent answers.
+    /// The agent's response.
     pub expected: Expected,
-    /// What is probed.
+    /// The probed port.
     pub target: Target,
     /// `timeoutSeconds`.
     pub seconds: u32,
-    /// kubelet's own verdict is always the same, so that it can be compared.
+    /// Whether kubelet's verdict is deterministic, so that it can be compared.
     pub is_compared: bool,
-    /// It moves megabytes, and has more than a second for that.
+    /// Whether it moves megabytes, for which it has a longer timeout.
     pub is_heavy: bool,
 }
 
@@ -99,7 +99,7 @@ impl FaultCase {
         format!("/app-health/{}/livez", self.name)
     }
 
-    /// Its path on the app.
+    /// The path of the app.
     pub fn app_path(&self) -> String {
         format!("/{}", self.name)
     }
@@ -131,7 +131,7 @@ impl FaultCase {
 /// Cases and the apps that run them.
 pub struct Catalogue {
     pub cases: Vec<FaultCase>,
-    /// The apps, which end when they are dropped; none when cases are only listed.
+    /// The apps, or None if cases are only listed.
     apps: Option<Vec<Box<dyn Any + Send + Sync>>>,
     /// The app of the cases of HTTP/1.1.
     pub http1: Option<http1::Http1FaultApps>,
@@ -161,7 +161,7 @@ impl Catalogue {
         self.apps.is_none()
     }
 
-    /// Starts an app and keeps it as long as the catalogue; returns its port.
+    /// Starts an app that runs as long as the catalogue. Returns its port.
     ///
     /// # Errors
     /// Those of `start`.
@@ -177,7 +177,7 @@ impl Catalogue {
         Ok(port)
     }
 
-    /// Starts an app that scripts these scripts, in plaintext or with this ALPN in TLS; returns its port.
+    /// Starts an app with these connection scripts, in plaintext or in TLS with this ALPN. Returns its port.
     fn scripted(&mut self, alpn: Option<&[&str]>, scripts: Vec<ConnectionScript>) -> u16 {
         let start = || {
             let app = ConnectionScriptedApp::start(server_tls(alpn), scripts);
@@ -187,7 +187,7 @@ impl Catalogue {
         self.host(start).expect("it starts")
     }
 
-    /// Starts an app that answers every request so, in plaintext or with this ALPN in TLS; returns its port.
+    /// Starts an app with this script for every request, in plaintext or in TLS with this ALPN. Returns its port.
     fn answering(&mut self, alpn: Option<&[&str]>, script: Script) -> u16 {
         let start = || {
             let app = PathScriptedApp::start_tls(server_tls(alpn));
@@ -210,10 +210,10 @@ fn server_tls(alpn: Option<&[&str]>) -> ServerTls {
     alpn.and_then(|alpn| IDENTITY.server_tls(alpn, None))
 }
 
-/// A healthy answer.
+/// A healthy response.
 pub const FINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
 
-/// Bytes of an endless flood: more than any probe reads.
+/// Bytes of an endless flood: more than a probe reads.
 const ENDLESS: u64 = u64::MAX;
 
 /// Sends text.

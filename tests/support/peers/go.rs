@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Starts it on a folder of certificates; it is built when first needed.
+/// Starts it with a folder of certificates. It is built when it is first used.
 ///
 /// # Errors
-/// When it cannot be built or started.
+/// If it cannot be built or started.
 pub fn start(folder: &Path) -> Result<PeerProcess, String> {
     static BUILT: OnceLock<Result<std::path::PathBuf, String>> = OnceLock::new();
     let binary = BUILT.get_or_init(|| build("./app", "go-app")).clone()?;

@@ -1,5 +1,5 @@
-//! Servers of other people as processes, with certificates made for the test: OpenSSL, nghttp2, grpcio,
-//! PyPI's h2, Go's net/http, Envoy, nginx.
+//! Third-party servers as processes, with certificates made for the test: OpenSSL, nghttp2, grpcio, PyPI's h2, Go's
+//! net/http, Envoy, nginx.
 
 pub mod envoy;
 pub mod go;
@@ -15,7 +15,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use tinyjson::JsonValue;
 
-/// A program; it is killed when dropped.
+/// A process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process(pub Child);
 
@@ -27,10 +27,10 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts it with nothing to read and waits until it listens on a port of 127.0.0.1.
+    /// Starts it without standard input and waits until it listens on a port of 127.0.0.1.
     ///
     /// # Errors
-    /// When it ends before, or does not listen in time.
+    /// If it exits or does not listen in time.
     pub fn listening(command: &mut Command, port: u16) -> Result<Self, String> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
@@ -58,7 +58,7 @@ impl PeerProcess {
     /// Starts it and waits for its ports.
     ///
     /// # Errors
-    /// When it cannot be started, or prints no ports.
+    /// If it cannot be started or prints no ports.
     pub fn start(command: &mut Command) -> Result<Self, String> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
@@ -86,8 +86,7 @@ impl PeerProcess {
     }
 }
 
-/// A folder with `app.pem` and `app.key` for 127.0.0.1 and the `ca.pem` that signed it, and its
-/// authority.
+/// A folder with `app.pem` and `app.key` for 127.0.0.1 and the `ca.pem` that signed it, and the authority.
 pub fn folder() -> (Folder, Authority) {
     let folder = Folder::new();
     let authority = Authority::new("peers");

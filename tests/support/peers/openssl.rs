@@ -1,11 +1,11 @@
-//! `openssl`: certificates that rcgen does not make, and a server for odd protocols.
+//! `openssl`: certificates that rcgen cannot make, and a server for unusual protocol versions.
 
 use super::Process;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A server that answers every GET with its own page.
+/// A server that returns its status page for every GET.
 #[derive(Debug)]
 pub struct Server {
     _process: Process,
@@ -14,10 +14,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it with a certificate and its key, and more words of its command line.
+    /// Starts it with a certificate, its key, and more arguments.
     ///
     /// # Errors
-    /// When it does not print where it listens.
+    /// If it does not print its address.
     pub fn start(chain: &Path, key: &Path, words: &str) -> Result<Self, String> {
         let child = Command::new("openssl")
             .args(["s_server", "-www", "-accept", "127.0.0.1:0", "-cert_chain"])
@@ -45,7 +45,7 @@ impl Server {
                 break port.ok_or(line)?;
             }
         };
-        // It writes a line a connection; a full pipe would stop it.
+        // It prints a line for each connection, and would block on a full pipe.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
         Ok(Self {
             _process: process,
@@ -54,10 +54,10 @@ impl Server {
     }
 }
 
-/// Runs a command of openssl's in a folder.
+/// Runs an openssl command in a folder.
 ///
 /// # Errors
-/// With its output, when it fails.
+/// Its output, if it fails.
 pub fn run(folder: &Path, words: &str) -> Result<(), String> {
     let output = Command::new("openssl")
         .args(words.split_whitespace())
@@ -71,10 +71,10 @@ pub fn run(folder: &Path, words: &str) -> Result<(), String> {
     Err(format!("openssl {words}: {text}"))
 }
 
-/// A self-signed certificate with a key of these words, as files of a folder.
+/// Writes a self-signed certificate and its key, which `-newkey` describes, into a folder. Returns their paths.
 ///
 /// # Errors
-/// As `run`.
+/// Those of `run`.
 pub fn self_signed(folder: &Path, name: &str, key: &str) -> Result<(PathBuf, PathBuf), String> {
     run(
         folder,

@@ -1,5 +1,5 @@
-//! A volume of a Kubernetes Secret: files are symbolic links through a folder's link, which one rename
-//! swaps (`pkg/volume/util/atomic_writer.go`).
+//! A volume of a Kubernetes Secret: files are symbolic links through `..data`, a link that one rename replaces
+//! (`pkg/volume/util/atomic_writer.go`).
 
 use crate::support::certs::{Folder, Identity};
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// A volume with this in it.
+    /// A volume with this certificate.
     pub fn new(identity: &Identity) -> Self {
         let mut secret = Self {
             folder: Folder::new(),
@@ -27,7 +27,7 @@ impl Secret {
         secret
     }
 
-    /// Puts something else in it, all at once.
+    /// Replaces both files atomically.
     pub fn swap(&mut self, identity: &Identity) {
         let path = self.folder.path();
         let (old, new) = (format!("..{}", self.count), format!("..{}", self.count + 1));
@@ -40,7 +40,7 @@ impl Secret {
         let _ = std::fs::remove_dir_all(path.join(old));
     }
 
-    /// The two paths.
+    /// The paths of the certificate and the key.
     pub fn paths(&self) -> (PathBuf, PathBuf) {
         let file = |name| self.folder.path().join(name);
         (file("tls.crt"), file("tls.key"))

@@ -2,13 +2,13 @@
 
 use super::{Expected, HttpCases};
 
-/// Codes that are passed on unchanged.
+/// Codes that the agent returns unchanged.
 const PASSED_ON: &[u16] = &[
     200, 201, 202, 203, 205, 206, 226, 299, 300, 304, 305, 306, 309, 399, 400, 401, 403, 404, 405,
     409, 418, 429, 431, 451, 499, 500, 501, 502, 503, 504, 511, 599,
 ];
 
-/// Status lines whose code no proxy can pass on.
+/// Status lines with a code that the agent must not return.
 const NOT_PASSED_ON: &[(&str, &str)] = &[
     ("000", "000 None"),
     ("099", "099 Low"),

@@ -1,4 +1,4 @@
-//! Answers that come slowly, in pieces, or never, at a timeout of 1 s.
+//! Responses that are slow, in pieces, or missing, with a timeout of 1 s.
 
 use super::{Expected, FINE, HttpCases, Step, send};
 use std::time::Duration;
