@@ -1,4 +1,5 @@
 //! A file that is replaced atomically: the new content is written to a temporary file in the same directory and renamed.
+//! `check::install` does the same for a copy of the program; the guarantees differ, see there.
 
 use super::io::Error;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -12,17 +13,17 @@ const PRIVATE: u32 = 0o600;
 /// The mode of a new file, before the umask.
 const NEW: u32 = 0o666;
 
-/// Names tried after one that is taken.
-const TRIES: u32 = 100;
+/// Further names tried if one is taken, each with another number.
+const NAME_RETRIES: u32 = 100;
 
 /// A temporary file that is written.
 pub(super) struct AtomicFile {
     file: BufWriter<File>,
-    rest: SyncedFile,
+    pending: PendingRename,
 }
 
-/// A temporary file that is synced to the disk. Dropping it before the rename removes it.
-pub(super) struct SyncedFile {
+/// A temporary file and the path it will be renamed to. Dropping it before the rename removes the file.
+pub(super) struct PendingRename {
     temporary: PathBuf,
     path: PathBuf,
     is_renamed: bool,
@@ -32,8 +33,8 @@ impl AtomicFile {
     /// Creates the temporary file of a path. It gets the mode and owner of an existing file; links are followed.
     pub(super) fn create(path: &Path) -> Result<Self, Error> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        let begun = Self::try_create(&path);
-        begun.map_err(|error| Error::io(Cannot(&path), &error))
+        let created = Self::try_create(&path);
+        created.map_err(|error| Error::io(WriteFailed(&path), &error))
     }
 
     fn try_create(path: &Path) -> io::Result<Self> {
@@ -44,18 +45,18 @@ impl AtomicFile {
         };
         let mode = former.as_ref().map_or(NEW, |_| PRIVATE);
         let (temporary, file) = create_temporary(path, mode)?;
-        let begun = Self {
+        let created = Self {
             file: BufWriter::new(file),
-            rest: SyncedFile {
+            pending: PendingRename {
                 temporary,
                 path: path.into(),
                 is_renamed: false,
             },
         };
         if let Some(former) = former {
-            begun.copy_owner_and_mode(&former)?;
+            created.copy_owner_and_mode(&former)?;
         }
-        Ok(begun)
+        Ok(created)
     }
 
     fn copy_owner_and_mode(&self, former: &fs::Metadata) -> io::Result<()> {
@@ -68,18 +69,18 @@ impl AtomicFile {
         file.set_permissions(Permissions::from_mode(former.mode() & 0o7777))
     }
 
-    /// Syncs the content to the disk.
-    pub(super) fn sync(self) -> Result<SyncedFile, Error> {
-        let Self { file, rest } = self;
+    /// Syncs the content to the disk, ready for the rename.
+    pub(super) fn sync(self) -> Result<PendingRename, Error> {
+        let Self { file, pending } = self;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error);
         let synced = file.and_then(|file| file.sync_all());
-        synced.map_err(|error| Error::io(Cannot(&rest.path), &error))?;
-        Ok(rest)
+        synced.map_err(|error| Error::io(WriteFailed(&pending.path), &error))?;
+        Ok(pending)
     }
 
     /// The error of a failed write.
     pub(super) fn error(&self, error: &io::Error) -> Error {
-        Error::io(Cannot(&self.rest.path), error)
+        Error::io(WriteFailed(&self.pending.path), error)
     }
 }
 
@@ -93,21 +94,21 @@ impl Write for AtomicFile {
     }
 }
 
-impl SyncedFile {
+impl PendingRename {
     /// Renames it to the path.
     pub(super) fn rename(mut self) -> Result<(), Error> {
         let renamed = fs::rename(&self.temporary, &self.path);
-        renamed.map_err(|error| Error::io(Cannot(&self.path), &error))?;
+        renamed.map_err(|error| Error::io(WriteFailed(&self.path), &error))?;
         self.is_renamed = true;
         // Syncs the new name. Some file systems refuse to sync a directory, and need not.
-        if let Ok(folder) = File::open(folder(&self.path)) {
-            let _ = folder.sync_all();
+        if let Ok(directory) = File::open(directory(&self.path)) {
+            let _ = directory.sync_all();
         }
         Ok(())
     }
 }
 
-impl Drop for SyncedFile {
+impl Drop for PendingRename {
     fn drop(&mut self) {
         if !self.is_renamed {
             let _ = fs::remove_file(&self.temporary);
@@ -115,9 +116,10 @@ impl Drop for SyncedFile {
     }
 }
 
-struct Cannot<'a>(&'a Path);
+/// The path that cannot be written, for an error.
+pub(super) struct WriteFailed<'a>(pub(super) &'a Path);
 
-impl core::fmt::Display for Cannot<'_> {
+impl core::fmt::Display for WriteFailed<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} cannot be written", self.0.display())
     }
@@ -129,12 +131,12 @@ pub(super) fn create_temporary(sibling: &Path, mode: u32) -> io::Result<(PathBuf
     let mut number = 0;
     loop {
         let name = format!(".{name}.probelet-{}-{number}", std::process::id());
-        let path = folder(sibling).join(name);
+        let path = directory(sibling).join(name);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(mode);
         match options.open(&path) {
             Ok(file) => return Ok((path, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < TRIES => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < NAME_RETRIES => {
                 number += 1;
             }
             Err(error) => return Err(error),
@@ -142,9 +144,9 @@ pub(super) fn create_temporary(sibling: &Path, mode: u32) -> io::Result<(PathBuf
     }
 }
 
-fn folder(path: &Path) -> &Path {
+fn directory(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Label {
 /// Namespaces that the webhook never selects, besides its own (`namespaceSelector` in `deploy/webhook`).
 const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
+/// Before the name of a Namespace in [`Report::name`].
+const NAMESPACE_PREFIX: &str = "namespace/";
+
 /// Prints the resources that are not injected. Returns the exit code: 1 if there are any, or if something cannot be read.
 pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
@@ -41,13 +44,13 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         label: options.label,
         webhook_namespace: options.webhook_namespace,
         is_json: options.is_json,
-        is_clean: true,
+        has_read_all: true,
         namespaces: HashMap::new(),
-        found: Vec::new(),
+        findings: Vec::new(),
         bytes_held: 0,
     };
     for input in &inputs {
-        audit.input(input, io)?;
+        audit.read_input(input, io)?;
     }
     audit.print(io)
 }
@@ -59,16 +62,16 @@ struct Audit {
     webhook_namespace: Box<str>,
     is_json: bool,
     /// Whether all inputs could be read.
-    is_clean: bool,
+    has_read_all: bool,
     /// The namespaces of the input, and whether they have the label.
     namespaces: HashMap<Box<str>, bool>,
-    found: Vec<Found>,
-    /// The bytes of `namespaces` and `found`.
+    findings: Vec<Finding>,
+    /// The bytes of `namespaces` and `findings`.
     bytes_held: usize,
 }
 
 /// The lines about a resource, printed if its namespace counts.
-struct Found {
+struct Finding {
     namespace: Box<str>,
     /// The line that it is not injected, and why.
     line: Option<String>,
@@ -76,48 +79,48 @@ struct Found {
 }
 
 impl Audit {
-    fn input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
+    fn read_input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
         let reader = match input.open(io.stdin) {
             Ok(reader) => reader,
             Err(what) => {
-                self.is_clean = false;
+                self.has_read_all = false;
                 let _ = writeln!(io.stderr, "{what}");
                 return Ok(());
             }
         };
-        for read in documents(reader) {
-            match read {
-                Ok(read) => self.document(&read.document)?,
-                Err(failure) => {
-                    self.is_clean = false;
-                    let _ = writeln!(io.stderr, "{}: {failure}", input.name());
+        for located in documents(reader) {
+            match located {
+                Ok(located) => self.add_document(&located.document)?,
+                Err(error) => {
+                    self.has_read_all = false;
+                    let _ = writeln!(io.stderr, "{}: {error}", input.name());
                 }
             }
         }
         Ok(())
     }
 
-    fn document(&mut self, document: &Document) -> Result<(), Error> {
+    fn add_document(&mut self, document: &Document) -> Result<(), Error> {
         let value = document.value();
         for report in resources(value, document, Task::Inject, &self.settings) {
             let resource = report.pointer.resolve(value).unwrap_or(&Value::Null);
-            match report.name.strip_prefix("namespace/") {
-                Some(name) => self.namespace(name, resource)?,
+            match report.name.strip_prefix(NAMESPACE_PREFIX) {
+                Some(name) => self.add_namespace(name, resource)?,
                 None if has_ended(resource) => {}
-                None => self.resource(&report)?,
+                None => self.add_resource(&report)?,
             }
         }
         Ok(())
     }
 
-    fn namespace(&mut self, name: &str, resource: &Value) -> Result<(), Error> {
+    fn add_namespace(&mut self, name: &str, resource: &Value) -> Result<(), Error> {
         let label = &resource["metadata"]["labels"][&*self.label.key];
         let has_label = *label == *self.label.value;
         self.namespaces.insert(name.into(), has_label);
         self.count_bytes(name.len())
     }
 
-    fn resource(&mut self, report: &Report) -> Result<(), Error> {
+    fn add_resource(&mut self, report: &Report) -> Result<(), Error> {
         let namespace = report.namespace.as_deref().unwrap_or("default");
         let needs_no_injection = matches!(report.verdict, Verdict::Unchanged(_));
         let is_excluded =
@@ -127,19 +130,19 @@ impl Audit {
         }
         let name = full_name(report);
         let warnings = report.warnings.iter();
-        let found = Found {
+        let finding = Finding {
             namespace: namespace.into(),
             line: line(report, self.is_json),
             warnings: warnings
                 .map(|warning| format!("{name} warning: {warning}"))
                 .collect(),
         };
-        let texts = found.line.iter().chain(&found.warnings);
+        let texts = finding.line.iter().chain(&finding.warnings);
         let bytes = texts.map(String::len).sum();
         if bytes == 0 {
             return Ok(());
         }
-        self.found.push(found);
+        self.findings.push(finding);
         self.count_bytes(bytes)
     }
 
@@ -156,22 +159,22 @@ impl Audit {
     }
 
     fn print(self, io: &mut Io<'_>) -> Result<u8, Error> {
-        let mut is_clean = self.is_clean;
-        for found in &self.found {
-            let counts = self.namespaces.get(&found.namespace).copied();
+        let mut is_success = self.has_read_all;
+        for finding in &self.findings {
+            let counts = self.namespaces.get(&finding.namespace).copied();
             if !counts.unwrap_or(self.namespaces.is_empty()) {
                 continue;
             }
-            for warning in &found.warnings {
+            for warning in &finding.warnings {
                 let _ = writeln!(io.stderr, "{warning}");
             }
-            if let Some(line) = &found.line {
-                is_clean = false;
+            if let Some(line) = &finding.line {
+                is_success = false;
                 writeln!(io.stdout, "{line}").map_err(|error| Error::stdout(&error))?;
             }
         }
         io.stdout.flush().map_err(|error| Error::stdout(&error))?;
-        Ok(u8::from(!is_clean))
+        Ok(u8::from(!is_success))
     }
 }
 

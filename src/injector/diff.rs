@@ -3,7 +3,7 @@
 
 use super::inputs::Input;
 use super::io::Error;
-use super::output::{Edited, Output, Spool};
+use super::output::{DocumentResult, Output, Spool};
 use similar::{ChangeTag, TextDiff};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -20,13 +20,15 @@ pub(super) struct Diffs {
 /// The diff of the file that is being read.
 #[derive(Default)]
 struct FileDiff {
-    /// Its name, until it is written.
+    /// Its name; `None` after the header is written.
     name: Option<String>,
-    /// Lines of the original and of the edited file so far.
-    lines: (usize, usize),
+    /// The number of lines of the original so far.
+    original_lines: usize,
+    /// The number of lines of the edited file so far.
+    edited_lines: usize,
     /// The last lines before a change.
     before: VecDeque<String>,
-    /// The lines of a hunk that is not complete, with the sign before each.
+    /// The lines of an incomplete hunk, each with its sign.
     hunk: Vec<String>,
     /// The number of unchanged lines at its end.
     unchanged: usize,
@@ -40,8 +42,8 @@ impl Diffs {
 }
 
 impl Output for Diffs {
-    fn input(&mut self, input: &Input) -> Result<(), Error> {
-        self.spool.write(&self.file.hunk())?;
+    fn begin_input(&mut self, input: &Input) -> Result<(), Error> {
+        self.spool.write(&self.file.take_hunk())?;
         let name = input.name();
         self.file = FileDiff {
             name: Some(name.trim_start_matches("./").trim_start_matches('/').into()),
@@ -50,32 +52,33 @@ impl Output for Diffs {
         Ok(())
     }
 
-    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
-        let (was, is) = (lines(edited.was), lines(edited.is));
-        if edited.was == edited.is {
-            return was
-                .iter()
-                .try_for_each(|line| self.spool.write(&self.file.line(ChangeTag::Equal, line)));
+    fn add_document(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
+        let (original, edited) = (lines(result.original), lines(result.edited));
+        if result.original == result.edited {
+            return original.iter().try_for_each(|line| {
+                self.spool
+                    .write(&self.file.push_line(ChangeTag::Equal, line))
+            });
         }
-        TextDiff::from_slices(&was, &is)
+        TextDiff::from_slices(&original, &edited)
             .iter_all_changes()
             .try_for_each(|change| {
                 self.spool
-                    .write(&self.file.line(change.tag(), change.value()))
+                    .write(&self.file.push_line(change.tag(), change.value()))
             })
     }
 
     fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
-        self.spool.write(&self.file.hunk())?;
-        self.spool.release(stdout)
+        self.spool.write(&self.file.take_hunk())?;
+        self.spool.write_out(stdout)
     }
 }
 
 impl FileDiff {
     /// Adds a line. Returns the hunk that it completes, or nothing.
-    fn line(&mut self, tag: ChangeTag, line: &str) -> String {
-        self.lines.0 += usize::from(tag != ChangeTag::Insert);
-        self.lines.1 += usize::from(tag != ChangeTag::Delete);
+    fn push_line(&mut self, tag: ChangeTag, line: &str) -> String {
+        self.original_lines += usize::from(tag != ChangeTag::Insert);
+        self.edited_lines += usize::from(tag != ChangeTag::Delete);
         if tag == ChangeTag::Equal && self.hunk.is_empty() {
             self.push_context(line.into());
             return String::new();
@@ -89,9 +92,9 @@ impl FileDiff {
             ChangeTag::Equal => self.unchanged + 1,
             _ => 0,
         };
-        // A change any nearer would share its context.
+        // Fewer unchanged lines would be context of both changes.
         match self.unchanged > 2 * CONTEXT {
-            true => self.hunk(),
+            true => self.take_hunk(),
             false => String::new(),
         }
     }
@@ -104,18 +107,20 @@ impl FileDiff {
     }
 
     /// Ends the current hunk and returns its text, or nothing.
-    fn hunk(&mut self) -> String {
+    fn take_hunk(&mut self) -> String {
         let mut hunk = core::mem::take(&mut self.hunk);
         let surplus = core::mem::take(&mut self.unchanged).saturating_sub(CONTEXT);
         let next = hunk.split_off(hunk.len() - surplus);
-        let (was, is) = (self.lines.0 - surplus, self.lines.1 - surplus);
+        let (original_last, edited_last) =
+            (self.original_lines - surplus, self.edited_lines - surplus);
         next.iter()
             .for_each(|line| self.push_context(line[1..].into()));
         if hunk.is_empty() {
             return String::new();
         }
-        let of = |sign: char| hunk.iter().filter(|line| !line.starts_with(sign)).count();
-        let (was, is) = (range(was, of('+')), range(is, of('-')));
+        let without = |sign: char| hunk.iter().filter(|line| !line.starts_with(sign)).count();
+        let original = range(original_last, without('+'));
+        let edited = range(edited_last, without('-'));
         let head = self
             .name
             .take()
@@ -125,7 +130,10 @@ impl FileDiff {
             false => format!("{line}\n\\ No newline at end of file\n"),
         });
         let lines: String = lines.collect();
-        format!("{}@@ -{was} +{is} @@\n{lines}", head.unwrap_or_default())
+        format!(
+            "{}@@ -{original} +{edited} @@\n{lines}",
+            head.unwrap_or_default()
+        )
     }
 }
 

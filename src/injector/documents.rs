@@ -1,28 +1,26 @@
-//! The documents of an input, one at a time, and the place of each.
+//! The documents of an input, one at a time, and the position of each.
 
 use crate::manifest::{Document, Pointer, Stream};
 use core::fmt;
 use std::io::BufRead;
 
-/// A document, and its place.
-pub(super) struct Read {
-    /// Its place.
-    pub(super) place: Place,
-    /// The document.
+/// A document, and its position.
+pub(super) struct LocatedDocument {
+    pub(super) position: Position,
     pub(super) document: Document,
 }
 
-/// The place of a document in its input.
+/// The position of a document in its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     number: usize,
-    /// The lines of the file above the document.
+    /// The number of lines before the document.
     preceding_lines: usize,
     line: usize,
 }
 
-impl Place {
-    /// Whether it is the first document.
+impl Position {
+    /// Whether no other document precedes it. A document of comments alone has number 0.
     pub(super) fn is_first(self) -> bool {
         self.number < 2
     }
@@ -39,7 +37,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "document {}, line {}", self.number, self.line)
     }
@@ -47,34 +45,36 @@ impl fmt::Display for Place {
 
 /// A document that cannot be read: where, why, and what to write.
 #[derive(Debug)]
-pub(super) struct Failure(String);
+pub(super) struct ReadError(String);
 
-impl fmt::Display for Failure {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
 /// Reads the documents. The first one whose end cannot be found ends the stream; every other error is reported.
-pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Read, Failure>> {
+pub(super) fn documents(
+    reader: impl BufRead,
+) -> impl Iterator<Item = Result<LocatedDocument, ReadError>> {
     let mut number = 0;
     Stream::new(reader).map(move |piece| {
-        let piece = piece.map_err(|error| Failure(error.to_string()))?;
+        let piece = piece.map_err(|error| ReadError(error.to_string()))?;
         number += 1;
         let above = piece.preceding_lines;
         let document = Document::parse(&piece.text).map_err(|error| {
             let error = error.add_lines(above);
-            Failure(format!("document {number}, {error}"))
+            ReadError(format!("document {number}, {error}"))
         })?;
         if document.is_empty() {
             // Comments alone do not count as a document.
             number -= 1;
         }
-        let place = Place {
+        let position = Position {
             number,
             preceding_lines: above,
             line: above + document.line(&Pointer::root()),
         };
-        Ok(Read { place, document })
+        Ok(LocatedDocument { position, document })
     })
 }

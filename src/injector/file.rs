@@ -1,11 +1,11 @@
 //! `probelet-inject file`: injects or uninjects manifests, and prints a line for each resource.
 
 use super::diff::Diffs;
-use super::documents::{Place, Read, documents};
+use super::documents::{LocatedDocument, Position, documents};
 use super::in_place::InPlace;
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io};
-use super::output::{Edited, Manifests, Output, Spool};
+use super::output::{DocumentResult, Manifests, Output, Spool};
 use super::patch::Patches;
 use super::settings::SettingSources;
 use crate::inject::{Report, Settings, Task, Verdict, resources};
@@ -87,7 +87,7 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         failed: 0,
     };
     for input in &inputs {
-        run.input(input, io)?;
+        run.process_input(input, io)?;
     }
     match run.failed {
         0 => {
@@ -122,7 +122,7 @@ struct Run {
 }
 
 impl Run {
-    fn input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
+    fn process_input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
         let name = input.name();
         let reader = match input.open(io.stdin) {
             Ok(reader) => reader,
@@ -132,12 +132,12 @@ impl Run {
             }
         };
         if let Some(output) = &mut self.output {
-            output.input(input)?;
+            output.begin_input(input)?;
         }
-        for read in documents(reader) {
-            match read {
-                Ok(read) => self.document(&name, &read, io.stderr)?,
-                Err(failure) => self.fail(io.stderr, &format_args!("{name}: {failure}")),
+        for document in documents(reader) {
+            match document {
+                Ok(document) => self.process_document(&name, &document, io.stderr)?,
+                Err(error) => self.fail(io.stderr, &format_args!("{name}: {error}")),
             }
         }
         Ok(())
@@ -148,8 +148,13 @@ impl Run {
         let _ = writeln!(stderr, "{what}");
     }
 
-    fn document(&mut self, name: &str, read: &Read, stderr: &mut dyn Write) -> Result<(), Error> {
-        let document = &read.document;
+    fn process_document(
+        &mut self,
+        name: &str,
+        located: &LocatedDocument,
+        stderr: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let document = &located.document;
         let reports = resources(document.value(), document, self.task, &self.settings);
         let edits = edits(&reports);
         let edited = match edits.is_empty() {
@@ -157,8 +162,8 @@ impl Run {
             false => match document.edit(&edits) {
                 Ok(edited) => Some(edited),
                 Err(error) => {
-                    let place = read.place.at(document, error.pointer());
-                    self.fail(stderr, &format_args!("{name}: {place}: {error}"));
+                    let position = located.position.at(document, error.pointer());
+                    self.fail(stderr, &format_args!("{name}: {position}: {error}"));
                     return Ok(());
                 }
             },
@@ -167,45 +172,48 @@ impl Run {
             true => format!("{name}: "),
             false => String::new(),
         };
+        let is_edited = |report: &&Report| matches!(report.verdict, Verdict::Edited { .. });
+        self.changed += reports.iter().filter(is_edited).count();
         for report in &reports {
             let at = report.refused_at.as_ref().unwrap_or(&report.pointer);
-            self.print(report, &file, read.place.at(document, at), stderr);
+            self.print(report, &file, located.position.at(document, at), stderr);
         }
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
         if reports.iter().any(is_refused) {
             self.failed += 1;
             return Ok(());
         }
-        let was = document.text();
-        let is = edited.as_deref().unwrap_or(was);
-        let reports = &reports;
-        self.add(&Edited { was, is, reports })
+        let original = document.text();
+        self.add(&DocumentResult {
+            original,
+            edited: edited.as_deref().unwrap_or(original),
+            reports: &reports,
+        })
     }
 
     /// Adds a document to the output, unless one has failed: then nothing is written.
-    fn add(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+    fn add(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
         match &mut self.output {
-            Some(output) if self.failed == 0 => output.document(edited),
+            Some(output) if self.failed == 0 => output.add_document(result),
             _ => Ok(()),
         }
     }
 
-    fn print(&mut self, report: &Report, file: &str, place: Place, stderr: &mut dyn Write) {
+    fn print(&self, report: &Report, file: &str, position: Position, stderr: &mut dyn Write) {
         let name = &report.name;
         let line = match &report.verdict {
             Verdict::NoPods => None,
             Verdict::Edited {
                 details, effect, ..
             } => {
-                self.changed += 1;
                 let would = if self.is_dry { "would be " } else { "" };
                 Some(format!("{file}{name} {would}{}", effect.describe(details)))
             }
             Verdict::Unchanged(why) => Some(format!("{file}{name} unchanged: {why}")),
             Verdict::Skipped(why) => Some(format!("{file}{name} skipped: {why}")),
-            // The place helps to find it in a file of several documents, or below the resource.
-            Verdict::Refused(why) if !place.is_first() || report.refused_at.is_some() => {
-                Some(format!("{file}{place}: {name} refused: {why}"))
+            // The position locates it in a file of several documents, or below the resource.
+            Verdict::Refused(why) if !position.is_first() || report.refused_at.is_some() => {
+                Some(format!("{file}{position}: {name} refused: {why}"))
             }
             Verdict::Refused(why) => Some(format!("{file}{name} refused: {why}")),
         };

@@ -1,9 +1,9 @@
 //! `--in-place`: replaces each file that changes, after all documents of all files have succeeded.
 
-use super::atomic_file::{AtomicFile, SyncedFile};
+use super::atomic_file::{AtomicFile, PendingRename};
 use super::inputs::Input;
 use super::io::Error;
-use super::output::{Edited, Output};
+use super::output::{DocumentResult, Output};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The files.
 #[derive(Default)]
 pub(super) struct InPlace {
-    synced: Vec<SyncedFile>,
+    pending: Vec<PendingRename>,
     current: Option<Current>,
 }
 
@@ -25,16 +25,16 @@ struct Current {
 }
 
 impl Current {
-    fn add(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
-        if self.replacement.is_none() && edited.was == edited.is {
-            self.unchanged_bytes += edited.was.len() as u64;
+    fn add(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
+        if self.replacement.is_none() && result.original == result.edited {
+            self.unchanged_bytes += result.original.len() as u64;
             return Ok(());
         }
         let replacement = match &mut self.replacement {
             Some(replacement) => replacement,
             none => none.insert(Self::create(&self.path, self.unchanged_bytes)?),
         };
-        let written = replacement.write_all(edited.is.as_bytes());
+        let written = replacement.write_all(result.edited.as_bytes());
         written.map_err(|error| replacement.error(&error))
     }
 
@@ -72,14 +72,14 @@ impl InPlace {
     fn complete(&mut self) -> Result<(), Error> {
         let current = self.current.take();
         if let Some(replacement) = current.and_then(|current| current.replacement) {
-            self.synced.push(replacement.sync()?);
+            self.pending.push(replacement.sync()?);
         }
         Ok(())
     }
 }
 
 impl Output for InPlace {
-    fn input(&mut self, input: &Input) -> Result<(), Error> {
+    fn begin_input(&mut self, input: &Input) -> Result<(), Error> {
         self.complete()?;
         if let Input::File(path) = input {
             self.current = Some(Current {
@@ -91,15 +91,15 @@ impl Output for InPlace {
         Ok(())
     }
 
-    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
+    fn add_document(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
         match &mut self.current {
-            Some(current) => current.add(edited),
+            Some(current) => current.add(result),
             None => Ok(()),
         }
     }
 
     fn finish(mut self: Box<Self>, _: &mut dyn Write) -> Result<(), Error> {
         self.complete()?;
-        self.synced.into_iter().try_for_each(SyncedFile::rename)
+        self.pending.into_iter().try_for_each(PendingRename::rename)
     }
 }

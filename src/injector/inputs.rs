@@ -78,7 +78,7 @@ pub(super) fn inputs(options: &InputOptions) -> Result<Vec<Input>, Error> {
     Ok(inputs)
 }
 
-fn add_path(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
+fn add_path(path: &Path, is_recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
     let shown = path.display();
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::Usage(format!(
@@ -91,11 +91,11 @@ fn add_path(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(),
         return Ok(());
     }
     let before = inputs.len();
-    add_directory(path, recursive, inputs)?;
+    add_directory(path, is_recursive, inputs)?;
     if inputs.len() > before {
         return Ok(());
     }
-    let advice = match recursive {
+    let advice = match is_recursive {
         true => "name another",
         false => "name another, or add -R to read subdirectories",
     };
@@ -104,20 +104,20 @@ fn add_path(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(),
     )))
 }
 
-fn add_directory(path: &Path, recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
-    let unread = |error: io::Error| {
+fn add_directory(path: &Path, is_recursive: bool, inputs: &mut Vec<Input>) -> Result<(), Error> {
+    let unreadable = |error: io::Error| {
         let shown = path.display();
         Error::Usage(format!("the directory {shown} cannot be read: {error}"))
     };
     let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(unread)?;
+    let mut entries = entries.map_err(unreadable)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
         // A link to a directory is not followed, as it may point to a parent.
-        if entry.file_type().map_err(unread)?.is_dir() {
-            if recursive {
-                add_directory(&path, recursive, inputs)?;
+        if entry.file_type().map_err(unreadable)?.is_dir() {
+            if is_recursive {
+                add_directory(&path, is_recursive, inputs)?;
             }
         } else if is_manifest(&path) && is_file(&path)? {
             inputs.push(Input::File(path));
@@ -146,12 +146,12 @@ fn is_manifest(path: &Path) -> bool {
 fn check_unique(inputs: &[Input]) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for input in inputs {
-        let whole = match input {
+        let canonical = match input {
             Input::Stdin => PathBuf::from("-"),
-            // One that has no name of its own, such as a pipe, is known by the name given.
+            // A path that cannot be resolved, such as that of a pipe, is compared as written.
             Input::File(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
         };
-        if !seen.insert(whole) {
+        if !seen.insert(canonical) {
             return Err(Error::Usage(format!(
                 "{} is named twice: write it once",
                 input.name()

@@ -2,7 +2,7 @@
 
 use super::inputs::Input;
 use super::io::Error;
-use super::output::{Edited, Output, Spool};
+use super::output::{DocumentResult, Output, Spool};
 use crate::inject::Verdict;
 use crate::manifest::{Edit, Segment, json_patch};
 use std::io::Write;
@@ -11,12 +11,12 @@ use std::io::Write;
 pub(super) struct Patches(pub(super) Spool);
 
 impl Output for Patches {
-    fn input(&mut self, _: &Input) -> Result<(), Error> {
+    fn begin_input(&mut self, _: &Input) -> Result<(), Error> {
         Ok(())
     }
 
-    fn document(&mut self, edited: &Edited<'_>) -> Result<(), Error> {
-        for report in edited.reports {
+    fn add_document(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
+        for report in result.reports {
             if let Verdict::Edited { edits, .. } = &report.verdict {
                 let edits: Vec<Edit> = edits.iter().map(of_item).collect();
                 self.0.write(&format!("{}\n", json_patch(&edits)))?;
@@ -26,7 +26,7 @@ impl Output for Patches {
     }
 
     fn finish(self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
-        self.0.release(stdout)
+        self.0.write_out(stdout)
     }
 }
 

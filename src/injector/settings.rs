@@ -9,8 +9,9 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-/// What `--config` should name.
-const WRITE: &str = "write the manifest of the injector's ConfigMap, or the JSON of its values";
+/// The advice of an error in `--config`.
+const CONFIG_ADVICE: &str =
+    "write the manifest of the injector's ConfigMap, or the JSON of its values";
 
 /// The sources of the settings: flags take precedence over the ConfigMap, and it over the cluster's version.
 #[derive(Debug)]
@@ -25,27 +26,27 @@ impl SettingSources {
     /// Reads the ConfigMap and merges the sources.
     pub(super) fn load(self) -> Result<Settings, Error> {
         let config = match &self.config {
-            Some(path) => config(path)?,
+            Some(path) => read_config(path)?,
             None => Values::default(),
         };
         Ok(self.flags.over(config, self.version))
     }
 }
 
-fn config(path: &str) -> Result<Values, Error> {
+fn read_config(path: &str) -> Result<Values, Error> {
     let wrong = |what: &dyn core::fmt::Display| Error::Usage(format!("--config {path}: {what}"));
-    let unread = |error| wrong(&format_args!("the file cannot be read: {error}"));
+    let unreadable = |error| wrong(&format_args!("the file cannot be read: {error}"));
     let most = limits::CONFIG_BYTES;
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
-        .map_err(unread)?;
+        .map_err(unreadable)?;
     if bytes.len() > most {
         let what = format!("the file has more than {} MiB", most >> 20);
-        return Err(wrong(&format_args!("{what}: {WRITE}")));
+        return Err(wrong(&format_args!("{what}: {CONFIG_ADVICE}")));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| wrong(&format_args!("the file is not UTF-8: {WRITE}")))?;
+        .map_err(|_| wrong(&format_args!("the file is not UTF-8: {CONFIG_ADVICE}")))?;
     match values_in(&text).map_err(|what| wrong(&what))? {
         Some(values) => Values::read(&values),
         None => Values::read(&text),
@@ -56,9 +57,9 @@ fn config(path: &str) -> Result<Values, Error> {
 /// The `values` of the ConfigMap in a manifest; `None` if the text is not a manifest.
 fn values_in(text: &str) -> Result<Option<String>, String> {
     let mut is_manifest = false;
-    for read in documents(BufReader::new(text.as_bytes())) {
-        let read = read.map_err(|failure| failure.to_string())?;
-        let value = read.document.value();
+    for located in documents(BufReader::new(text.as_bytes())) {
+        let located = located.map_err(|error| error.to_string())?;
+        let value = located.document.value();
         let items = value["items"].as_array().map_or(&[][..], Vec::as_slice);
         for object in items.iter().chain([value]) {
             if let Some(values) = values_of(object) {
@@ -69,7 +70,9 @@ fn values_in(text: &str) -> Result<Option<String>, String> {
     }
     match is_manifest {
         false => Ok(None),
-        true => Err(format!("no ConfigMap in it has data.values: {WRITE}")),
+        true => Err(format!(
+            "no ConfigMap in it has data.values: {CONFIG_ADVICE}"
+        )),
     }
 }
 

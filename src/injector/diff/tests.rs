@@ -2,23 +2,23 @@
 
 use super::*;
 
-/// The diff of documents, each as it was and is.
+/// The diff of documents, each with its original and its edited text.
 fn diff(documents: &[(&str, &str)]) -> String {
     let mut file = FileDiff {
         name: Some("app.yaml".into()),
         ..FileDiff::default()
     };
-    let mut shown = String::new();
-    for (was, is) in documents {
-        for change in TextDiff::from_slices(&lines(was), &lines(is)).iter_all_changes() {
-            shown += &file.line(change.tag(), change.value());
+    let mut text = String::new();
+    for (original, edited) in documents {
+        for change in TextDiff::from_slices(&lines(original), &lines(edited)).iter_all_changes() {
+            text += &file.push_line(change.tag(), change.value());
         }
     }
-    shown + &file.hunk()
+    text + &file.take_hunk()
 }
 
 #[test]
-fn a_change_has_three_lines_around_it_whatever_document_they_are_of() {
+fn a_change_has_three_lines_of_context_from_any_document() {
     assert_eq!(
         diff(&[
             ("1\n2\n3\n4\n", "1\n2\n3\n4\n"),
@@ -30,7 +30,7 @@ fn a_change_has_three_lines_around_it_whatever_document_they_are_of() {
 }
 
 #[test]
-fn changes_six_lines_apart_share_a_hunk_and_seven_do_not() {
+fn changes_with_six_lines_between_them_share_a_hunk_and_with_seven_do_not() {
     let with = |between| [("a\n", "b\n"), (between, between), ("c\n", "")];
     assert_eq!(
         diff(&with("1\n2\n3\n4\n5\n6\n")),
@@ -43,12 +43,12 @@ fn changes_six_lines_apart_share_a_hunk_and_seven_do_not() {
 }
 
 #[test]
-fn what_is_as_it_was_shows_nothing() {
+fn an_unchanged_document_has_no_diff() {
     assert_eq!(diff(&[("1\n2\n", "1\n2\n")]), "");
 }
 
 #[test]
-fn a_missing_line_end_is_told() {
+fn a_missing_line_end_is_marked() {
     assert_eq!(
         diff(&[("a", "b")]),
         "--- a/app.yaml\n+++ b/app.yaml\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n\
