@@ -33,7 +33,7 @@
 //! |---|---|
 //! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/settings.rs`, `src/config/resolve.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
-//! | a flag of `probelet-inject` | `src/cli/inject/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
+//! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/flags.md`, `deploy/man/`, `deploy/completions/`) | its flag; `src/cli/generate/` for the format |
 //! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, a file in `src/probe/`, `src/agent/answer.rs` |
 //! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels) |

@@ -1,9 +1,9 @@
-//! Arguments to configuration to run to exit code; the only place the process ends.
+//! Parses the arguments, runs the command, returns the exit code.
 
 use probelet::agent;
 #[cfg(feature = "check")]
 use probelet::check;
-use probelet::cli::{self, Action, Exit};
+use probelet::cli::{self, Action};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,35 +12,30 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(Action::Run(config)) => match agent::run(config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&error, error.exit_code()),
+            Err(error) => print_error(&error, error.exit_code()),
         },
         #[cfg(feature = "check")]
         Ok(Action::Check(plan)) => match check::run(plan) {
-            Ok(report) => say(report.text, true, u8::from(!report.is_healthy)),
-            Err(error) => failed(error, 1),
+            Ok(report) => print_result(report.text, u8::from(!report.is_healthy)),
+            Err(error) => print_error(error, 1),
         },
         #[cfg(feature = "check")]
-        Ok(Action::Install(folder)) => match check::install(&folder) {
-            Ok(file) => say(file.display(), true, 0),
-            Err(error) => failed(error, 1),
+        Ok(Action::Install(directory)) => match check::install(&directory) {
+            Ok(file) => print_result(file.display(), 0),
+            Err(error) => print_error(error, 1),
         },
-        Err(Exit {
-            text,
-            code,
-            to_stdout,
-        }) => say(text, to_stdout, code),
+        Err(exit) => ExitCode::from(exit.print(&mut io::stdout(), &mut io::stderr())),
     }
 }
 
-fn failed(error: impl Display, code: u8) -> ExitCode {
-    say(format_args!("probelet: {error}"), false, code)
+// Nothing can be done about a closed output, here and below.
+#[cfg(feature = "check")]
+fn print_result(text: impl Display, code: u8) -> ExitCode {
+    let _ = writeln!(io::stdout(), "{text}");
+    ExitCode::from(code)
 }
 
-fn say(text: impl Display, to_stdout: bool, code: u8) -> ExitCode {
-    // A reader that went away has no use for the rest.
-    let _ = match to_stdout {
-        true => writeln!(io::stdout(), "{text}"),
-        false => writeln!(io::stderr(), "{text}"),
-    };
+fn print_error(error: impl Display, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "probelet: {error}");
     ExitCode::from(code)
 }

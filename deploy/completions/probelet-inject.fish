@@ -49,5 +49,5 @@ complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l status-por
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l target-ip -x -d 'Connect to the app at this address, or at the pod\'s own'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l source-ip -x -d 'Connect to the app from this address'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l sidecar -x -d 'Add a native sidecar (an init container that is always restarted) or an ordinary container: native or container'
-complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l log-level -x -d 'Log what is at least this important: error, warn, info or debug'
+complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l log-level -x -d 'Log messages of at least this level: error, warn, info or debug'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l log-format -x -d 'Write lines as logfmt or json'

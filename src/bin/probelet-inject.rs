@@ -1,6 +1,6 @@
-//! Arguments to commands to exit code; the only place the process ends.
+//! Parses the arguments, runs the command, returns the exit code.
 
-use probelet::cli::inject;
+use probelet::cli::injector;
 use probelet::injector::Io;
 use std::io;
 use std::process::ExitCode;
@@ -11,5 +11,5 @@ fn main() -> ExitCode {
         stdout: &mut io::stdout().lock(),
         stderr: &mut io::stderr(),
     };
-    ExitCode::from(inject::main(std::env::args_os().skip(1), &mut io))
+    ExitCode::from(injector::run(std::env::args_os().skip(1), &mut io))
 }

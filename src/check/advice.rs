@@ -170,7 +170,7 @@ pub fn of_status(status: u16, is_tls: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::failure_context::Security;
+    use crate::check::failure_context::TlsState;
     use core::net::{IpAddr, Ipv4Addr};
 
     const PLAIN: FailureContext = FailureContext {
@@ -180,11 +180,15 @@ mod tests {
         )),
         has_connected: true,
         is_grpc: false,
-        tls: Security::Plaintext,
+        tls: TlsState::Plaintext,
     };
 
     fn contexts() -> impl Iterator<Item = FailureContext> {
-        let tls = [Security::Plaintext, Security::Begun, Security::Secured];
+        let tls = [
+            TlsState::Plaintext,
+            TlsState::Handshaking,
+            TlsState::Established,
+        ];
         let all = tls.into_iter().flat_map(|tls| {
             [(false, false), (false, true), (true, false), (true, true)]
                 .map(move |flags| (tls, flags))
@@ -252,7 +256,7 @@ mod tests {
     #[test]
     fn advice_on_a_tls_probe_does_not_suggest_tls() {
         for failure in Failure::ALL {
-            for context in contexts().filter(|context| context.tls != Security::Plaintext) {
+            for context in contexts().filter(|context| context.tls != TlsState::Plaintext) {
                 let text = of_failure(*failure, context);
                 assert!(!text.contains("require TLS"), "{text}");
             }

@@ -14,33 +14,33 @@ pub struct FailureContext {
     /// Whether the probe is a gRPC call.
     pub is_grpc: bool,
     /// The state of TLS on the last connection.
-    pub tls: Security,
+    pub tls: TlsState,
 }
 
 /// The state of TLS on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
+pub enum TlsState {
     /// No TLS.
     Plaintext,
     /// The handshake began and did not finish.
-    Begun,
+    Handshaking,
     /// The handshake finished.
-    Secured,
+    Established,
 }
 
 impl FailureContext {
     /// The advice for this state, where it differs from the general advice on the failure.
     pub fn specific_advice(self, failure: Failure) -> Option<&'static str> {
-        use Security::{Begun, Plaintext, Secured};
+        use TlsState::{Established, Handshaking, Plaintext};
         let text = match (failure, self.tls, self.is_grpc) {
             (Failure::Refused, ..) if self.is_loopback() => {
                 "nothing listens on port {port} of {ip}; is the app up, does it listen on the pod's address only?"
             }
-            (Failure::Reset, Begun, _) => {
+            (Failure::Reset, Handshaking, _) => {
                 "the connection was reset in the TLS handshake; is {port} a port of the app that speaks TLS, \
                  does it require a client certificate, or another one (--cert and --key)?"
             }
-            (Failure::Reset, Secured, _) => {
+            (Failure::Reset, Established, _) => {
                 "the connection was reset after the TLS handshake; what does the app's log say, \
                  does it require a client certificate, or another one (--cert and --key)?"
             }
@@ -48,11 +48,11 @@ impl FailureContext {
                 "the connection, or the call, was reset; does port {port} require TLS (grpcs://), \
                  is there a proxy in front of the app?"
             }
-            (Failure::ClosedEarly, Begun, _) => {
+            (Failure::ClosedEarly, Handshaking, _) => {
                 "the connection was closed in the TLS handshake; is {port} a port of the app that speaks TLS, \
                  does it require a client certificate, or another one (--cert and --key)?"
             }
-            (Failure::ClosedEarly, Secured, _) => {
+            (Failure::ClosedEarly, Established, _) => {
                 "the connection was closed after the TLS handshake and without an answer; what does the app's \
                  log say, does it require a client certificate, or another one (--cert and --key)?"
             }
@@ -73,7 +73,7 @@ impl FailureContext {
                 "the response is not TLS; if gRPC is plaintext there, use grpc://, and no `mode: TLS` in the prober; \
                  is {port} the right port?"
             }
-            (Failure::Deadline, Begun, _) if self.has_connected => {
+            (Failure::Deadline, Handshaking, _) if self.has_connected => {
                 "port {port} accepted the connection, but the TLS handshake was not done in time; is the app hung, \
                  or slower than --timeout?"
             }

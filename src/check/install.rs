@@ -1,4 +1,6 @@
-//! `probelet install DIR`: copies this binary to where another container can run it.
+//! `probelet install DIR`: copies this binary to where another container can run it. Unlike `probelet-inject file`, which
+//! edits a user's files, an install leaves a partial copy behind when it is killed, so the next one removes it; and it does
+//! not sync the directory, as a copy that is lost with the power is made again when the pod starts.
 
 use core::fmt;
 use std::ffi::OsStr;
@@ -8,26 +10,26 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The kernel's link to the program that runs; it works without a shell, and when the file has moved.
+/// The kernel's link to the running program. It is valid also when the file has moved.
 const SELF_EXE: &str = "/proc/self/exe";
 
-/// What everybody may do with the copy: run it.
+/// rwxr-xr-x: every user may run the copy.
 const MODE: u32 = 0o755;
 
-/// What a copy's name begins with until it is whole; the process's number and the time follow.
+/// The prefix of a temporary file's name; the process ID and the time follow.
 const PREFIX: &str = ".probelet-";
 
-/// Names tried after one that is taken; each is of another time.
-const TRIES: u32 = 8;
+/// Further names tried if one is taken. Each has another time, so a second one is nearly always free.
+const NAME_RETRIES: u32 = 8;
 
-/// Bytes read and written at once.
-const COPIED_AT_ONCE: usize = 64 * 1024;
+/// Bytes of the buffer of a copy.
+const COPY_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Why there is no copy. Nothing half-written is left behind.
+/// Why there is no copy. The temporary file is removed.
 #[derive(Debug)]
 pub enum InstallError {
-    /// The folder is none, or not there.
-    Folder(PathBuf, io::Error),
+    /// The directory does not exist, or is not a directory.
+    Directory(PathBuf, io::Error),
     /// This program cannot be read.
     Source(io::Error),
     /// The file cannot be written.
@@ -37,19 +39,16 @@ pub enum InstallError {
 impl fmt::Display for InstallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InstallError::Folder(path, error) if error.kind() == io::ErrorKind::NotFound => {
+            InstallError::Directory(path, error) if error.kind() == io::ErrorKind::NotFound => {
                 write!(f, "{} does not exist: mount a volume there", path.display())
             }
-            InstallError::Folder(path, error) => write!(
+            InstallError::Directory(path, error) => write!(
                 f,
-                "{} is no folder to install into: {error}",
+                "{} is not a directory to install into: {error}",
                 path.display()
             ),
             InstallError::Source(error) => {
-                write!(
-                    f,
-                    "{SELF_EXE}, which is to be copied, cannot be read: {error}"
-                )
+                write!(f, "this program ({SELF_EXE}) cannot be read: {error}")
             }
             InstallError::Write(path, error) => {
                 write!(f, "{} cannot be written: {error}", path.display())
@@ -60,25 +59,25 @@ impl fmt::Display for InstallError {
 
 impl core::error::Error for InstallError {}
 
-/// Copies this program to `folder`, as `probelet`. A process that runs an older copy keeps it. An identical copy stays,
-/// as there may be no room for a second one.
+/// Copies this program to `directory`, as `probelet`. A process that runs an older copy is not disturbed. An identical copy
+/// is not replaced, as there may be no space for a second one.
 ///
 /// # Errors
-/// What keeps it from being read or written.
+/// The directory is unusable, or the program cannot be read or written.
 #[inline(never)] // as `run`
-pub fn install(folder: &Path) -> Result<PathBuf, InstallError> {
-    let refuse = |error| InstallError::Folder(folder.into(), error);
-    if !fs::metadata(folder).map_err(refuse)?.is_dir() {
+pub fn install(directory: &Path) -> Result<PathBuf, InstallError> {
+    let refuse = |error| InstallError::Directory(directory.into(), error);
+    if !fs::metadata(directory).map_err(refuse)?.is_dir() {
         return Err(refuse(io::ErrorKind::NotADirectory.into()));
     }
-    // They may be what fills the volume.
-    remove_leftovers(folder);
-    let file = folder.join("probelet");
+    // They may have filled the volume.
+    remove_leftovers(directory);
+    let file = directory.join("probelet");
     if !is_installed(&file) {
-        let (temporary, copy) = create(folder)?;
+        let (temporary, copy) = create_temporary(directory)?;
         let done = install_as(&file, &temporary, copy);
         if done.is_err() {
-            // It is ours, and there is nothing more to be done about it.
+            // Nothing can be done about a file that cannot be removed.
             let _ = fs::remove_file(&temporary);
         }
         done?;
@@ -98,8 +97,8 @@ fn is_same(file: &Path) -> io::Result<bool> {
     if source.metadata()?.len() != file.metadata()?.len() {
         return Ok(false);
     }
-    let mut bufs = vec![0; 2 * COPIED_AT_ONCE];
-    let (ours, other) = bufs.split_at_mut(COPIED_AT_ONCE);
+    let mut bufs = vec![0; 2 * COPY_BUFFER_BYTES];
+    let (ours, other) = bufs.split_at_mut(COPY_BUFFER_BYTES);
     loop {
         let len = source.read(ours)?;
         file.read_exact(&mut other[..len])?;
@@ -109,46 +108,48 @@ fn is_same(file: &Path) -> io::Result<bool> {
     }
 }
 
-/// A new file under a name that nobody else has: in a container every process is number 1, and several may
-/// share the folder, so the clock is part of it.
-fn create(folder: &Path) -> Result<(PathBuf, File), InstallError> {
-    let mut tries = 0;
+/// Creates a file with a unique name. In a container every process has the ID 1, and several containers may share the
+/// directory, so the time is a part of the name.
+fn create_temporary(directory: &Path) -> Result<(PathBuf, File), InstallError> {
+    let mut retries = 0;
     loop {
-        // A clock before 1970 makes do with the number.
+        // With a clock before 1970 the name has the process ID alone.
         let time = SystemTime::now().duration_since(UNIX_EPOCH);
         let nanos = time.unwrap_or_default().as_nanos();
         let name = format!("{PREFIX}{}-{nanos}", std::process::id());
-        let path = folder.join(name);
+        let path = directory.join(name);
         let mut options = OpenOptions::new();
         match options.write(true).create_new(true).mode(MODE).open(&path) {
             Ok(file) => return Ok((path, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
-                tries += 1;
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && retries < NAME_RETRIES =>
+            {
+                retries += 1;
             }
             Err(error) => return Err(InstallError::Write(path, error)),
         }
     }
 }
 
-/// Fills the copy, and gives it its name once it is on the disk: a node may lose its power.
+/// Writes the copy, and renames it after it is synced to the disk: a node may lose its power.
 fn install_as(file: &Path, temporary: &Path, copy: File) -> Result<(), InstallError> {
     let refuse = |error| InstallError::Write(temporary.into(), error);
-    // Whatever the umask took away.
+    // The umask may have removed bits.
     copy.set_permissions(Permissions::from_mode(MODE))
         .map_err(refuse)?;
-    // Held until the file has its name; not by `copy`, as what is open for writing cannot be run. A file
-    // system without locks has no leftovers removed either.
+    // Held until the rename; not by `copy`, as a file that is open for writing cannot be run. On a file system without
+    // locks no leftovers are removed either.
     let lock = File::open(temporary).map_err(refuse)?;
     let _ = lock.try_lock();
-    fill(copy, temporary)?;
+    write_copy(copy, temporary)?;
     fs::rename(temporary, file).map_err(|error| InstallError::Write(file.into(), error))
 }
 
-fn fill(mut copy: File, path: &Path) -> Result<(), InstallError> {
+fn write_copy(mut copy: File, path: &Path) -> Result<(), InstallError> {
     let refuse = |error| InstallError::Write(path.into(), error);
     let mut source = File::open(SELF_EXE).map_err(InstallError::Source)?;
-    // By hand: std's copy brings every shortcut of the kernel's along.
-    let mut buf = vec![0; COPIED_AT_ONCE];
+    // Not `io::copy`, whose special cases (copy_file_range, splice) add code to the binary.
+    let mut buf = vec![0; COPY_BUFFER_BYTES];
     loop {
         match source.read(&mut buf).map_err(InstallError::Source)? {
             0 => return copy.sync_all().map_err(refuse),
@@ -160,9 +161,9 @@ fn fill(mut copy: File, path: &Path) -> Result<(), InstallError> {
 /// Removes the temporary files of installs that were killed. Age does not count: small nodes have no clock before the
 /// network is up. An install locks its file before the first byte, and the kernel unlocks it when the process ends, so a
 /// file with bytes and without a lock is abandoned.
-fn remove_leftovers(folder: &Path) {
-    // A folder that cannot be read, or a file that cannot be removed, is no hindrance.
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+fn remove_leftovers(directory: &Path) {
+    // A directory that cannot be read, or a file that cannot be removed, is not an error.
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| is_temporary(&entry.file_name())) {
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
@@ -176,7 +177,7 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
-/// Whether the name is one that [`create`] gives.
+/// Whether the name is one of [`create_temporary`].
 fn is_temporary(name: &OsStr) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let numbers = name

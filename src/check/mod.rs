@@ -35,7 +35,7 @@ use crate::net::{self, Reactor};
 use crate::probe::{
     Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, RequestOrigin, UrlAuthority,
 };
-use report::Verdict;
+use report::CheckResult;
 use synthetic_request::USER_AGENT;
 use watch::{Phase, Watch};
 
@@ -45,11 +45,11 @@ use watch::{Phase, Watch};
 /// epoll does not work. The result of the probe is in the report.
 #[inline(never)] // keeps it out of the pages that the agent of every pod uses
 pub fn run(plan: Plan) -> io::Result<Report> {
-    let watch = Rc::new(Watch::new(plan.verbose));
+    let watch = Rc::new(Watch::new(plan.is_verbose));
     let deadline = watch.start() + plan.timeout;
     let addresses = match resolve::addresses(&plan, deadline) {
         Ok(addresses) => addresses,
-        Err(error) => return Ok(Report::new(&plan, &watch, Verdict::NoAddress(error))),
+        Err(error) => return Ok(Report::new(&plan, &watch, CheckResult::NoAddress(error))),
     };
     if plan.address().is_none() {
         watch.reached(Phase::Resolved);
@@ -57,7 +57,7 @@ pub fn run(plan: Plan) -> io::Result<Report> {
     }
     let plan = Rc::new(plan);
     let outcome = probe(plan.clone(), watch.clone(), deadline, addresses)?;
-    Ok(Report::new(&plan, &watch, Verdict::Probed(outcome)))
+    Ok(Report::new(&plan, &watch, CheckResult::Probed(outcome)))
 }
 
 /// Probes at these addresses, on a reactor of its own.
@@ -125,7 +125,7 @@ impl Check {
         let plan = &*self.plan;
         let authority = UrlAuthority {
             host: &plan.host,
-            port_given: plan.port_given,
+            port_given: plan.has_port,
         };
         let origin = RequestOrigin::Url(&authority);
         let mut space = vec![0; PROBE_BYTES];

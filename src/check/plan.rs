@@ -30,9 +30,9 @@ pub struct RawArgs {
     /// `--key`
     pub key: Option<String>,
     /// `--verbose`
-    pub verbose: bool,
+    pub is_verbose: bool,
     /// `--json`
-    pub json: bool,
+    pub is_json: bool,
 }
 
 /// One probe, checked as a whole.
@@ -43,7 +43,7 @@ pub struct Plan {
     /// The host of the URL, an IPv6 address in its brackets.
     pub host: Box<str>,
     /// Whether the URL names the port.
-    pub port_given: bool,
+    pub has_port: bool,
     /// The probe.
     pub action: Action,
     /// The request that kubelet would have sent to the agent, with the `User-Agent` of `-H`.
@@ -53,9 +53,9 @@ pub struct Plan {
     /// The limit of the whole check, name resolution included.
     pub timeout: Duration,
     /// Whether each step is printed.
-    pub verbose: bool,
+    pub is_verbose: bool,
     /// Whether the result is printed as JSON.
-    pub json: bool,
+    pub is_json: bool,
 }
 
 impl Plan {
@@ -64,26 +64,26 @@ impl Plan {
     /// # Errors
     /// The first argument that is not valid, alone or with the others.
     pub fn from_args(args: RawArgs) -> Result<Plan, ArgsError> {
-        let target = Target::of(&args.url)?;
+        let target = Target::parse(&args.url)?;
         let timeout = match &args.timeout {
-            Some(text) => seconds(text).ok_or_else(|| Fault::Timeout.error(text))?,
+            Some(text) => parse_seconds(text).ok_or_else(|| Fault::Timeout.error(text))?,
             None => limits::DEFAULT_PROBE_TIMEOUT,
         };
-        let tls = tls(target.kind.client(args.cert, args.key)?)?;
-        let (host, port_given) = (target.host.clone(), target.port_given);
-        let (action, agent) = target.action(&args.headers)?;
-        let request = SyntheticRequest::new(agent.as_deref().unwrap_or(USER_AGENT));
+        let tls = load_client_cert(target.scheme.client_cert(args.cert, args.key)?)?;
+        let (host, has_port) = (target.host.clone(), target.has_port);
+        let PlannedAction { action, user_agent } = target.into_action(&args.headers)?;
+        let request = SyntheticRequest::new(user_agent.as_deref().unwrap_or(USER_AGENT));
         let request = request.ok_or_else(|| Fault::LongUserAgent.error("User-Agent"))?;
         Ok(Plan {
             url: args.url.into(),
             host,
-            port_given,
+            has_port,
             action,
             request,
             tls,
             timeout,
-            verbose: args.verbose,
-            json: args.json,
+            is_verbose: args.is_verbose,
+            is_json: args.is_json,
         })
     }
 
@@ -104,32 +104,35 @@ impl Plan {
 
 /// The scheme of a URL.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum UrlScheme {
     Http(Scheme),
     Tcp,
     Grpc { tls: bool },
 }
 
-impl Kind {
-    fn of(scheme: &str) -> Option<Kind> {
-        let kinds = [
-            ("http", Kind::Http(Scheme::Http)),
-            ("https", Kind::Http(Scheme::Https)),
-            ("tcp", Kind::Tcp),
-            ("grpc", Kind::Grpc { tls: false }),
-            ("grpcs", Kind::Grpc { tls: true }),
+impl UrlScheme {
+    fn parse(scheme: &str) -> Option<UrlScheme> {
+        let schemes = [
+            ("http", UrlScheme::Http(Scheme::Http)),
+            ("https", UrlScheme::Http(Scheme::Https)),
+            ("tcp", UrlScheme::Tcp),
+            ("grpc", UrlScheme::Grpc { tls: false }),
+            ("grpcs", UrlScheme::Grpc { tls: true }),
         ];
-        let is_it = |(name, _): &(&str, Kind)| name.eq_ignore_ascii_case(scheme);
-        kinds.into_iter().find(is_it).map(|(_, kind)| kind)
+        let is_it = |(name, _): &(&str, UrlScheme)| name.eq_ignore_ascii_case(scheme);
+        schemes.into_iter().find(is_it).map(|(_, scheme)| scheme)
     }
 
     /// The files of a client certificate and its key.
-    fn client(
+    fn client_cert(
         self,
         cert: Option<String>,
         key: Option<String>,
     ) -> Result<Option<ClientCert>, ArgsError> {
-        let is_plain = !matches!(self, Kind::Http(Scheme::Https) | Kind::Grpc { tls: true });
+        let is_plain = !matches!(
+            self,
+            UrlScheme::Http(Scheme::Https) | UrlScheme::Grpc { tls: true }
+        );
         match (cert, key) {
             (None, None) => Ok(None),
             (Some(cert), _) if is_plain => Err(Fault::PlainCert.error(&cert)),
@@ -151,7 +154,7 @@ impl Kind {
 }
 
 /// Reads the files of the client certificate before the probe begins.
-fn tls(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
+fn load_client_cert(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
     if client.is_some() && !IS_BUILT {
         let origin = "--cert".into();
         return Err(ArgsError::NoTls(ConfigError::NoTls { origin }));
@@ -165,60 +168,70 @@ fn tls(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
 
 /// The target of a URL.
 struct Target {
-    kind: Kind,
+    scheme: UrlScheme,
     host: Box<str>,
     port: u16,
-    port_given: bool,
+    has_port: bool,
     request_target: Box<str>,
     service: Box<str>,
 }
 
+/// The probe, and the `User-Agent` of `-H`.
+struct PlannedAction {
+    action: Action,
+    user_agent: Option<Box<str>>,
+}
+
 impl Target {
-    fn of(text: &str) -> Result<Target, ArgsError> {
+    fn parse(text: &str) -> Result<Target, ArgsError> {
         let refuse = |fault: Fault| fault.error(text);
         if !text.contains("://") {
             return Err(refuse(Fault::NoScheme));
         }
-        let url = url::absolute(text).ok_or_else(|| refuse(unreadable(text)))?;
-        let kind = Kind::of(url.scheme).ok_or_else(|| refuse(Fault::Scheme))?;
+        let url = url::absolute(text).ok_or_else(|| refuse(parse_fault(text)))?;
+        let scheme = UrlScheme::parse(url.scheme).ok_or_else(|| refuse(Fault::Scheme))?;
         if url.has_user {
             return Err(refuse(Fault::User));
         }
         if url.host.contains(':') && !text.contains('[') {
             return Err(refuse(Fault::Host));
         }
-        if matches!(kind, Kind::Tcp) && (url.path.len() > 1 || url.has_query) {
+        if matches!(scheme, UrlScheme::Tcp) && (url.path.len() > 1 || url.has_query) {
             return Err(refuse(Fault::TcpPath));
         }
         Ok(Target {
-            kind,
-            host: host(url.host).map_err(refuse)?,
-            port: port(kind, url.port).map_err(refuse)?,
-            port_given: !url.port.is_empty(),
-            service: service(kind, &url).map_err(refuse)?,
+            scheme,
+            host: parse_host(url.host).map_err(refuse)?,
+            port: parse_port(scheme, url.port).map_err(refuse)?,
+            has_port: !url.port.is_empty(),
+            service: parse_service(scheme, &url).map_err(refuse)?,
             request_target: url.request_target,
         })
     }
 
-    fn action(self, fields: &[String]) -> Result<(Action, Option<Box<str>>), ArgsError> {
+    fn into_action(self, headers: &[String]) -> Result<PlannedAction, ArgsError> {
         let port = self.port;
-        let scheme = match (self.kind, fields.first()) {
-            (Kind::Http(scheme), _) => scheme,
+        let without_headers = |action| PlannedAction {
+            action,
+            user_agent: None,
+        };
+        let scheme = match (self.scheme, headers.first()) {
+            (UrlScheme::Http(scheme), _) => scheme,
             (_, Some(header)) => {
                 let name = header.split(':').next().unwrap_or_default();
                 return Err(Fault::HeaderWithoutHttp.error(name));
             }
-            (Kind::Tcp, _) => return Ok((Action::Tcp { port }, None)),
-            (Kind::Grpc { tls }, _) => {
+            (UrlScheme::Tcp, _) => return Ok(without_headers(Action::Tcp { port })),
+            (UrlScheme::Grpc { tls }, _) => {
                 let service = self.service;
-                return Ok((Action::Grpc { port, service, tls }, None));
+                return Ok(without_headers(Action::Grpc { port, service, tls }));
             }
         };
-        let list = fields.iter().map(|text| header(text));
+        let list = headers.iter().map(|text| parse_header(text));
         let (host, headers) = headers::as_sent(list.collect::<Result<_, _>>()?);
         // An app sees the `User-Agent` that came with the request, and none when an empty one is set.
-        let agent = headers.iter().find(|header| *header.name == *"User-Agent");
-        let agent = agent.map(|header| header.value.clone());
+        let user_agent = headers.iter().find(|header| *header.name == *"User-Agent");
+        let user_agent = user_agent.map(|header| header.value.clone());
         let get = HttpGet {
             scheme,
             protocol: Protocol::Http1,
@@ -227,13 +240,15 @@ impl Target {
             host,
             headers,
         };
-        Ok((Action::Http(get), agent))
+        Ok(PlannedAction {
+            action: Action::Http(get),
+            user_agent,
+        })
     }
 }
 
-/// Why a URL cannot be read: a zone is written with an escape, and without one it looks like one that is
-/// broken.
-fn unreadable(text: &str) -> Fault {
+/// Why a URL cannot be parsed. A `%` in the host is a zone: without its escape `%25` it is an invalid escape.
+fn parse_fault(text: &str) -> Fault {
     let authority = text.split("://").nth(1).unwrap_or_default();
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -244,7 +259,7 @@ fn unreadable(text: &str) -> Fault {
 }
 
 /// The host as it is written in a URL.
-fn host(text: &str) -> Result<Box<str>, Fault> {
+fn parse_host(text: &str) -> Result<Box<str>, Fault> {
     let has_colon = text.contains(':');
     match text.parse::<Ipv6Addr>() {
         Ok(_) => Ok(format!("[{text}]").into()),
@@ -255,12 +270,12 @@ fn host(text: &str) -> Result<Box<str>, Fault> {
     }
 }
 
-fn port(kind: Kind, digits: &str) -> Result<u16, Fault> {
-    match (kind, digits) {
-        (Kind::Http(scheme), "") => Ok(scheme.default_port()),
-        (Kind::Grpc { tls: false }, "") => Err(Fault::NoPort("grpc://10.0.0.7:9090")),
-        (Kind::Grpc { tls: true }, "") => Err(Fault::NoPort("grpcs://10.0.0.7:9090")),
-        (Kind::Tcp, "") => Err(Fault::NoPort("tcp://10.0.0.7:8080")),
+fn parse_port(scheme: UrlScheme, digits: &str) -> Result<u16, Fault> {
+    match (scheme, digits) {
+        (UrlScheme::Http(scheme), "") => Ok(scheme.default_port()),
+        (UrlScheme::Grpc { tls: false }, "") => Err(Fault::NoPort("grpc://10.0.0.7:9090")),
+        (UrlScheme::Grpc { tls: true }, "") => Err(Fault::NoPort("grpcs://10.0.0.7:9090")),
+        (UrlScheme::Tcp, "") => Err(Fault::NoPort("tcp://10.0.0.7:8080")),
         _ => match digits.parse() {
             Ok(port) if port != 0 => Ok(port),
             _ => Err(Fault::Port),
@@ -269,8 +284,8 @@ fn port(kind: Kind, digits: &str) -> Result<u16, Fault> {
 }
 
 /// `grpc://host:port/service`, escapes being of no use in the name of one.
-fn service(kind: Kind, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
-    if !matches!(kind, Kind::Grpc { .. }) {
+fn parse_service(scheme: UrlScheme, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
+    if !matches!(scheme, UrlScheme::Grpc { .. }) {
         return Ok("".into());
     }
     let service = url.path.strip_prefix('/').unwrap_or(url.path);
@@ -281,7 +296,7 @@ fn service(kind: Kind, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
 }
 
 /// `Name: value`
-fn header(text: &str) -> Result<Header, ArgsError> {
+fn parse_header(text: &str) -> Result<Header, ArgsError> {
     let Some((name, value)) = text.split_once(':') else {
         let word = text.split_ascii_whitespace().next();
         return Err(Fault::HeaderColon.error(word.unwrap_or_default()));
@@ -295,7 +310,7 @@ fn header(text: &str) -> Result<Header, ArgsError> {
 }
 
 /// Seconds with up to nine decimals, more than none and at most `PROBE_TIMEOUT_MAX`.
-fn seconds(text: &str) -> Option<Duration> {
+fn parse_seconds(text: &str) -> Option<Duration> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(whole) || !is_number(decimals) || decimals.len() > 9 {

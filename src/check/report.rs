@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::Plan;
 use super::advice;
-use super::failure_context::{FailureContext, Security};
+use super::failure_context::{FailureContext, TlsState};
 use super::resolve::NoAddress;
 use super::watch::{Phase, Watch};
 use crate::config::Action;
@@ -15,7 +15,7 @@ use crate::telemetry::Quoted;
 use crate::wire::health::GrpcCode;
 
 /// How a check ended.
-pub enum Verdict {
+pub enum CheckResult {
     /// The probe ran.
     Probed(Outcome),
     /// The host name has no address.
@@ -33,14 +33,14 @@ pub struct Report {
 
 impl Report {
     /// The report on a probe.
-    pub(super) fn new(plan: &Plan, watch: &Watch, verdict: Verdict) -> Report {
+    pub(super) fn new(plan: &Plan, watch: &Watch, result: CheckResult) -> Report {
         watch.reached(Phase::Done);
-        let facts = Facts::of(plan, watch, &verdict);
+        let facts = Facts::of(plan, watch, &result);
         if let Some(code) = facts.grpc_code {
             watch.print_grpc_code(code);
         }
         Report {
-            text: match plan.json {
+            text: match plan.is_json {
                 true => facts.json(watch),
                 false => facts.line(watch),
             },
@@ -61,15 +61,15 @@ struct Facts<'a> {
     reason: Option<&'static str>,
     /// Only for the reason `grpc_error`.
     grpc_code: Option<GrpcCode>,
-    /// The result of a probe that has no status code.
-    said: &'static str,
+    /// The text of a success that has no status code: `connected` or `SERVING`.
+    success_text: &'static str,
     /// The status code that the agent would return to kubelet.
     agent_status: Option<u16>,
     advice: Option<String>,
 }
 
 impl<'a> Facts<'a> {
-    fn of(plan: &'a Plan, watch: &Watch, verdict: &Verdict) -> Facts<'a> {
+    fn of(plan: &'a Plan, watch: &Watch, result: &CheckResult) -> Facts<'a> {
         let mut facts = Facts {
             is_healthy: false,
             url: &plan.url,
@@ -78,13 +78,13 @@ impl<'a> Facts<'a> {
             status: None,
             reason: Some("no_address"),
             grpc_code: None,
-            said: "",
+            success_text: "",
             agent_status: None,
             advice: None,
         };
-        let outcome = match verdict {
-            Verdict::Probed(outcome) => *outcome,
-            Verdict::NoAddress(error) => {
+        let outcome = match result {
+            CheckResult::Probed(outcome) => *outcome,
+            CheckResult::NoAddress(error) => {
                 let question = "is the name right, does the pod's DNS work?";
                 facts.advice = Some(format!("{} has no address, {error}; {question}", plan.host));
                 return facts;
@@ -94,14 +94,14 @@ impl<'a> Facts<'a> {
         facts.reason = outcome.reason();
         facts.grpc_code = outcome.grpc_code();
         facts.agent_status = Some(outcome.status());
-        (facts.status, facts.said) = app_status(outcome);
+        (facts.status, facts.success_text) = app_status(outcome);
         facts.advice = match outcome {
             Outcome::Failed(failure) => {
                 let context = FailureContext {
                     at: facts.address,
                     has_connected: watch.has_connected(),
                     is_grpc: matches!(plan.action, Action::Grpc { .. }),
-                    tls: watch.security(),
+                    tls: watch.tls_state(),
                 };
                 Some(advice::of_failure(failure, context))
             }
@@ -109,7 +109,7 @@ impl<'a> Facts<'a> {
             Outcome::WantsTls(_) => Some(advice::WANTS_TLS.into()),
             Outcome::GrpcError(_) => Some(advice::of_grpc_error(facts.address)),
             Outcome::Answered(status) if !facts.is_healthy => {
-                Some(advice::of_status(status, watch.security() != Security::Plaintext).into())
+                Some(advice::of_status(status, watch.tls_state() != TlsState::Plaintext).into())
             }
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
         };
@@ -127,7 +127,7 @@ impl<'a> Facts<'a> {
             (Some(status), Some("status") | None) => write!(line, " {status}"),
             (Some(status), Some(reason)) => write!(line, " {status} {reason}"),
             (None, Some(reason)) => write!(line, " {reason}"),
-            (None, None) => write!(line, " {}", self.said),
+            (None, None) => write!(line, " {}", self.success_text),
         };
         let _ = write!(line, " {}", self.url);
         if let Some(address) = self.address.filter(|_| self.is_named) {
@@ -135,12 +135,12 @@ impl<'a> Facts<'a> {
         }
         let times = Phase::ALL
             .into_iter()
-            .filter_map(|phase| Some((phase.word(), watch.time(phase)?)));
-        for (index, (word, time)) in times.enumerate() {
+            .filter_map(|phase| Some((phase.label(), watch.time(phase)?)));
+        for (index, (label, time)) in times.enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let tenths = (time.as_micros() as u64 + 50) / 100;
             let (ms, tenth) = (tenths / 10, tenths % 10);
-            let _ = write!(line, "{comma} {word} {ms}.{tenth} ms");
+            let _ = write!(line, "{comma} {label} {ms}.{tenth} ms");
         }
         match watch.redirects() {
             0 => {}

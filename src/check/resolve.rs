@@ -16,8 +16,8 @@ use super::Plan;
 /// Why a name has no address.
 #[derive(Debug)]
 pub enum NoAddress {
-    /// The resolver found none, or could not be started.
-    Refused(io::Error),
+    /// The resolver failed: it found no address, or could not be started.
+    Resolver(io::Error),
     /// The resolver did not answer before the deadline.
     Deadline,
 }
@@ -25,7 +25,7 @@ pub enum NoAddress {
 impl fmt::Display for NoAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoAddress::Refused(error) => write!(f, "{error}"),
+            NoAddress::Resolver(error) => write!(f, "{error}"),
             NoAddress::Deadline => f.write_str("the resolver did not answer in time"),
         }
     }
@@ -41,19 +41,19 @@ pub fn addresses(plan: &Plan, deadline: Instant) -> Result<Vec<IpAddr>, NoAddres
     }
     let name = plan.host.clone();
     // Ends when the thread is done, which can be waited for with a timeout. A channel is ten times the code.
-    let (done, doing) = io::pipe().map_err(NoAddress::Refused)?;
+    let (done, doing) = io::pipe().map_err(NoAddress::Resolver)?;
     let look_up = move || {
         let found = look_up(&name);
         drop(doing);
         found
     };
     let resolver = thread::Builder::new().spawn(look_up);
-    let resolver = resolver.map_err(NoAddress::Refused)?;
+    let resolver = resolver.map_err(NoAddress::Resolver)?;
     if !ends_before(&done, deadline) {
         return Err(NoAddress::Deadline);
     }
     match resolver.join() {
-        Ok(found) => found.map_err(NoAddress::Refused),
+        Ok(found) => found.map_err(NoAddress::Resolver),
         // It does not panic.
         Err(_) => Err(NoAddress::Deadline),
     }

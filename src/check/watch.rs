@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use super::failure_context::Security;
+use super::failure_context::TlsState;
 use crate::probe::{Event, Observer};
 use crate::telemetry::{Quoted, Redacted};
 use crate::wire::health::GrpcCode;
@@ -39,8 +39,8 @@ impl Phase {
         Phase::Done,
     ];
 
-    /// Its word in the line of the result.
-    pub fn word(self) -> &'static str {
+    /// Its label in the line of the result.
+    pub fn label(self) -> &'static str {
         match self {
             Phase::Resolved => "DNS",
             Phase::Connected => "connect",
@@ -65,24 +65,24 @@ impl Phase {
 /// Observes one probe.
 pub struct Watch {
     start: Instant,
-    verbose: bool,
+    is_verbose: bool,
     times: [Cell<Option<Duration>>; Phase::ALL.len()],
     address: Cell<Option<SocketAddr>>,
     has_connected: Cell<bool>,
-    security: Cell<Security>,
+    tls_state: Cell<TlsState>,
     redirects: Cell<u32>,
 }
 
 impl Watch {
     /// Starts the clock.
-    pub fn new(verbose: bool) -> Watch {
+    pub fn new(is_verbose: bool) -> Watch {
         Watch {
             start: Instant::now(),
-            verbose,
+            is_verbose,
             times: Default::default(),
             address: Cell::new(None),
             has_connected: Cell::new(false),
-            security: Cell::new(Security::Plaintext),
+            tls_state: Cell::new(TlsState::Plaintext),
             redirects: Cell::new(0),
         }
     }
@@ -108,8 +108,8 @@ impl Watch {
     }
 
     /// The state of TLS on the last connection.
-    pub fn security(&self) -> Security {
-        self.security.get()
+    pub fn tls_state(&self) -> TlsState {
+        self.tls_state.get()
     }
 
     /// The number of redirects that were followed.
@@ -136,14 +136,14 @@ impl Watch {
     }
 
     fn print(&self, text: impl Display) {
-        if self.verbose {
+        if self.is_verbose {
             // Nothing can be done about a closed standard error.
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
     fn print_request(&self, request: UpstreamRequest<'_>) {
-        if !self.verbose {
+        if !self.is_verbose {
             return;
         }
         let mut size = Window::new(&mut [], 0);
@@ -163,7 +163,7 @@ impl Observer for Watch {
         match event {
             Event::Dialling(address) => {
                 self.address.set(Some(address));
-                self.security.set(Security::Plaintext);
+                self.tls_state.set(TlsState::Plaintext);
                 for phase in [Phase::Connected, Phase::Secured, Phase::FirstByte] {
                     self.times[phase as usize].set(None);
                 }
@@ -174,9 +174,9 @@ impl Observer for Watch {
                 self.reached(Phase::Connected);
                 self.print("* connected");
             }
-            Event::HandshakeBegun => self.security.set(Security::Begun),
+            Event::HandshakeBegun => self.tls_state.set(TlsState::Handshaking),
             Event::Secured(stream) => {
-                self.security.set(Security::Secured);
+                self.tls_state.set(TlsState::Established);
                 self.reached(Phase::Secured);
                 let version = stream.version().unwrap_or_default();
                 let suite = stream.cipher_suite().unwrap_or_default();

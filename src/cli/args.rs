@@ -1,5 +1,5 @@
-//! Splits arguments into flags and words by a command's table: `--name VALUE`, `--name=VALUE`, switches, words. An error says
-//! what to write, and suggests a flag for a name that is unknown.
+//! Splits arguments by a command's table: `--name VALUE`, `--name=VALUE`, switches and positional arguments. An error says what
+//! to write, and suggests a flag for an unknown name.
 
 use super::exit::Exit;
 use super::help;
@@ -10,16 +10,23 @@ use crate::telemetry::Redacted;
 /// The flags that every command has.
 const HELP: [&str; 2] = ["--help", "-h"];
 
-/// The arguments of a command, split up.
+/// The arguments of a command, split.
 pub(super) struct Args<'a> {
     command: &'static Command,
     flags: Vec<(&'static Flag, &'a str)>,
-    /// What is not a flag.
-    words: Vec<&'a str>,
+    /// The positional arguments.
+    positionals: Vec<&'a str>,
+}
+
+/// The result of parsing all arguments.
+enum Parsed {
+    Arguments,
+    /// The help is requested.
+    HelpRequested,
 }
 
 impl<'a> Args<'a> {
-    /// Splits the arguments up.
+    /// Splits the arguments.
     ///
     /// # Errors
     /// The help, if it is requested before the first error; else the first error.
@@ -27,7 +34,7 @@ impl<'a> Args<'a> {
         Self::split_or(command, args, |error| error)
     }
 
-    /// The same. `explain` may replace the text of an error.
+    /// Splits the arguments like `split`. `explain` may replace the text of an error.
     pub(super) fn split_or(
         command: &'static Command,
         args: &'a [String],
@@ -36,24 +43,23 @@ impl<'a> Args<'a> {
         let mut split = Args {
             command,
             flags: Vec::new(),
-            words: Vec::new(),
+            positionals: Vec::new(),
         };
-        match split.push_all(args) {
-            Ok(false) => Ok(split),
-            Ok(true) => Err(Exit::output(help::of_command(command))),
+        match split.parse_all(args) {
+            Ok(Parsed::Arguments) => Ok(split),
+            Ok(Parsed::HelpRequested) => Err(Exit::output(help::of_command(command))),
             Err(error) => Err(command.usage_error(explain(error))),
         }
     }
 
-    /// Returns whether the help is requested.
-    fn push_all(&mut self, args: &'a [String]) -> Result<bool, String> {
+    fn parse_all(&mut self, args: &'a [String]) -> Result<Parsed, String> {
         let mut args = args.iter().map(String::as_str).peekable();
         while let Some(arg) = args.next() {
             if HELP.contains(&arg) {
-                return Ok(true);
+                return Ok(Parsed::HelpRequested);
             }
             if !arg.starts_with('-') {
-                self.words.push(arg);
+                self.positionals.push(arg);
                 continue;
             }
             let (name, value) = match arg.split_once('=') {
@@ -83,14 +89,14 @@ impl<'a> Args<'a> {
             }
             self.flags.push((flag, value));
         }
-        Ok(false)
+        Ok(Parsed::Arguments)
     }
 
-    /// Fills in a struct of the command's tables.
+    /// Parses the flags of one of the command's tables into its struct.
     ///
     /// # Errors
-    /// What argh refuses; `split` has refused all of it before.
-    pub(super) fn fill<T: Table>(&self) -> Result<T, Exit> {
+    /// An error of argh. `split` has rejected all of these before.
+    pub(super) fn parse_table<T: Table>(&self) -> Result<T, Exit> {
         let mut args = Vec::new();
         for (flag, value) in &self.flags {
             let mut of_table = T::SECTIONS.iter().flat_map(|section| section.flags);
@@ -103,30 +109,30 @@ impl<'a> Args<'a> {
             .map_err(|early| self.command.usage_error(early.output.trim_end().into()))
     }
 
-    /// Refuses words.
+    /// Checks that there is no positional argument.
     ///
     /// # Errors
-    /// The first word, and the advice.
-    pub(super) fn check_no_words(&self, advice: &str) -> Result<(), Exit> {
-        match self.words.first() {
+    /// The first one, and the advice.
+    pub(super) fn check_no_positionals(&self, advice: &str) -> Result<(), Exit> {
+        match self.positionals.first() {
             None => Ok(()),
-            Some(word) => Err(self.command.usage_error(format!(
+            Some(argument) => Err(self.command.usage_error(format!(
                 "{} is not a flag: {advice}, see `{} --help`",
-                Redacted(word),
+                Redacted(argument),
                 self.command.name
             ))),
         }
     }
 
-    /// The only word.
+    /// The only positional argument.
     ///
     /// # Errors
-    /// There is none, which `missing` describes, or another one.
+    /// `missing`, if there is none; the second one, if there are several.
     #[cfg(feature = "check")]
-    pub(super) fn only_word(&self, what: &str, missing: &str) -> Result<&'a str, Exit> {
-        match *self.words {
+    pub(super) fn only_positional(&self, what: &str, missing: &str) -> Result<&'a str, Exit> {
+        match *self.positionals {
             [] => Err(self.command.usage_error(missing.into())),
-            [word] => Ok(word),
+            [argument] => Ok(argument),
             [_, second, ..] => Err(self.command.usage_error(format!(
                 "{} is a second {what}: write one",
                 Redacted(second)

@@ -34,7 +34,7 @@ pub(super) const CHECK: Command = Command {
         },
     ],
     tables: &[CheckFlags::SECTIONS],
-    variables: None,
+    env_prefix: None,
     exit_status: "The exit code is 0 if kubelet would count the result as a success (200 to 399, an accepted \
                   connection, SERVING), 1 for any other result, and 2 for an error in the arguments.",
 };
@@ -54,7 +54,7 @@ pub(super) const INSTALL: Command = Command {
         lines: &["probelet install /probelet"],
     }],
     tables: &[],
-    variables: None,
+    env_prefix: None,
     exit_status: "The exit code is 0, 1 if the copy cannot be written, or 2 for an error in the arguments.",
 };
 
@@ -81,19 +81,19 @@ flags! {
 #[inline(never)] // as `check::run`
 pub(super) fn parse(args: &[String]) -> Result<Plan, Exit> {
     let args = Args::split(&CHECK, args)?;
-    let url = args.only_word(
+    let url = args.only_positional(
         "URL",
         "URL is missing: write one such as `probelet check http://10.0.0.7:8080/healthz`",
     )?;
-    let flags: CheckFlags = args.fill()?;
+    let flags: CheckFlags = args.parse_table()?;
     let args = RawArgs {
         url: url.into(),
         timeout: flags.timeout,
         headers: flags.header,
         cert: flags.cert,
         key: flags.key,
-        verbose: flags.verbose,
-        json: flags.json,
+        is_verbose: flags.verbose,
+        is_json: flags.json,
     };
     Plan::from_args(args).map_err(|error| CHECK.usage_error(error.to_string()))
 }
@@ -101,7 +101,7 @@ pub(super) fn parse(args: &[String]) -> Result<Plan, Exit> {
 pub(super) fn parse_install(args: &[String]) -> Result<PathBuf, Exit> {
     let missing = "DIR is missing: write a directory such as `probelet install /probelet`";
     let args = Args::split(&INSTALL, args)?;
-    match args.only_word("directory", missing)? {
+    match args.only_positional("directory", missing)? {
         "" => Err(INSTALL.usage_error(missing.into())),
         directory => Ok(directory.into()),
     }

@@ -1,5 +1,7 @@
 //! How a program ends before it does anything.
 
+use std::io::Write;
+
 /// The end of a program before it does anything: help, version, or an error in the arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -12,6 +14,20 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// Prints the text. Returns the exit code.
+    pub fn print<O, E>(&self, stdout: &mut O, stderr: &mut E) -> u8
+    where
+        O: Write + ?Sized,
+        E: Write + ?Sized,
+    {
+        // Nothing can be done about a closed output.
+        let _ = match self.to_stdout {
+            true => writeln!(stdout, "{}", self.text).and_then(|()| stdout.flush()),
+            false => writeln!(stderr, "{}", self.text),
+        };
+        self.code
+    }
+
     pub(super) fn output(text: String) -> Self {
         Exit {
             text,

@@ -21,7 +21,7 @@ pub(super) fn of_program(program: &Program) -> String {
     }
     text.push_str("\nCommands, each with its own --help:\n");
     for command in program.commands {
-        let names = [Some(command.word()), command.alias];
+        let names = [Some(command.subcommand()), command.alias];
         let names: Vec<&str> = names.into_iter().flatten().collect();
         entry(&mut text, 20, &names.join(", "), command.summary);
     }
@@ -40,8 +40,8 @@ pub(super) fn of_command(command: &Command) -> String {
         before = "       ";
     }
     paragraphs(&mut text, command.description);
-    if let Some(prefix) = command.variables {
-        paragraphs(&mut text, &[&about_variables(prefix)]);
+    if let Some(prefix) = command.env_prefix {
+        paragraphs(&mut text, &[&env_help(prefix)]);
     }
     for block in command.blocks {
         line(&mut text, format_args!("\n{}:", block.title));
@@ -64,8 +64,8 @@ pub(super) fn of_command(command: &Command) -> String {
     ended(text)
 }
 
-/// How flags are also set by variables.
-pub(super) fn about_variables(prefix: &str) -> String {
+/// The paragraph on the environment variables that set flags.
+pub(super) fn env_help(prefix: &str) -> String {
     format!(
         "Each flag can also be set by an environment variable: {prefix} and its name, such as {prefix}STATUS_PORT for \
          --status-port. A flag takes precedence over a variable, and an empty variable counts as unset."
@@ -88,8 +88,8 @@ fn full(flag: &Flag) -> String {
         // Writing to a string does not fail, here and below.
         let _ = write!(text, " [{default}]");
     }
-    if !flag.variables.is_empty() {
-        let _ = write!(text, " (or {})", flag.variables.join(", "));
+    if !flag.env_aliases.is_empty() {
+        let _ = write!(text, " (or {})", flag.env_aliases.join(", "));
     }
     text
 }

@@ -1,7 +1,6 @@
 //! The command lines of both programs: arguments to actions, and the text of `--help`. A flag is written once, in
 //! the table of its command; the rest is made from there.
 
-mod agent;
 mod args;
 #[cfg(feature = "check")]
 mod check;
@@ -10,10 +9,11 @@ mod exit;
 mod generate;
 mod help;
 #[cfg(feature = "inject")]
-pub mod inject;
+pub mod injector;
+mod probelet;
 mod program;
 mod run;
 mod table;
 
-pub use agent::{Action, parse};
 pub use exit::Exit;
+pub use probelet::{Action, parse};

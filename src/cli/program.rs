@@ -48,7 +48,7 @@ impl Program {
                 "{} comes before the command: write `{} {}` and then the flags",
                 Redacted(flag),
                 self.name,
-                self.words[0]
+                self.command_names[0]
             ))),
             command => Ok((command, rest)),
         }
@@ -57,12 +57,12 @@ impl Program {
     /// The end of the program by an unknown command.
     pub(super) fn unknown_command(&self, command: &str) -> Exit {
         let (shown, name) = (Redacted(command), self.name);
-        let near = nearest(command, self.words.iter().copied());
+        let near = nearest(command, self.command_names.iter().copied());
         self.usage_error(match near {
             Some(near) => format!("unknown command {shown}: did you mean `{name} {near}`?"),
             None => format!(
                 "unknown command {shown}: write one of {}",
-                self.words.join(", ")
+                self.command_names.join(", ")
             ),
         })
     }

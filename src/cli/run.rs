@@ -27,7 +27,7 @@ pub(super) const COMMAND: Command = Command {
         ],
     }],
     tables: &[RunFlags::SECTIONS],
-    variables: Some("PROBELET_"),
+    env_prefix: Some("PROBELET_"),
     exit_status: "The exit code is 0 after SIGTERM or SIGINT, 2 for an error in the flags, the environment or the PEM \
                   files, and 1 for any other error at start, such as an address in use. A second signal ends the \
                   program at once.",
@@ -41,7 +41,7 @@ const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
 flags! {
     /// The flags of `probelet run`.
-    pub(super) struct RunFlags fills list {
+    pub(super) struct RunFlags fills list with log {
         "Status port" {
             option status_port: Option<String>, value "PORT" = Number(STATUS_PORT as u64),
                 "Listen for kubelet's probes on this plaintext port";
@@ -82,12 +82,6 @@ flags! {
             option shutdown_delay: Option<String>, value "SECONDS" = Number(0),
                 "Keep serving for SECONDS after SIGTERM";
         }
-        "Log, on standard error" {
-            option log_level: Option<String>, value "LEVEL" = Text("info"),
-                "Log what is at least this important: error, warn, info or debug";
-            option log_format: Option<String>, value "FORMAT" = Text("logfmt"),
-                "Write lines as logfmt or json";
-        }
         "Capacity, which can only be lowered" {
             option max_probes: Option<String>, value "N" = Number(limits::PROBE_SLOTS as u64),
                 "Run at most N probes at once";
@@ -107,8 +101,8 @@ pub(super) fn parse(
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Config, Exit> {
     let args = Args::split(&COMMAND, args)?;
-    args.check_no_words("write flags as `--name VALUE` or `--name=VALUE`")?;
-    resolve(&args.fill()?, &env)
+    args.check_no_positionals("write flags as `--name VALUE` or `--name=VALUE`")?;
+    resolve(&args.parse_table()?, &env)
         .and_then(|settings| Config::from_settings(&settings, &read_file))
         .map_err(|error| COMMAND.usage_error(error.to_string()))
 }
@@ -128,7 +122,7 @@ fn resolve(
         if values.iter().any(|setting| setting.flag == flag.long) {
             continue;
         }
-        let mut variables = COMMAND.variables_of(flag).into_iter();
+        let mut variables = COMMAND.env_names(flag).into_iter();
         let set =
             variables.find_map(|name| Some((env(&name).filter(|value| is_set(value))?, name)));
         let Some((value, origin)) = set else {

@@ -10,8 +10,8 @@ pub(super) struct Program {
     /// Paragraphs.
     pub(super) description: &'static [&'static str],
     pub(super) commands: &'static [&'static Command],
-    /// The names of all commands, also of those that this build lacks.
-    pub(super) words: &'static [&'static str],
+    /// The names of all commands, including those that this build lacks.
+    pub(super) command_names: &'static [&'static str],
     /// What to write when nothing is given.
     pub(super) first_steps: &'static str,
 }
@@ -32,8 +32,8 @@ pub(super) struct Command {
     pub(super) blocks: &'static [Block],
     /// The tables, in the order of the help.
     pub(super) tables: &'static [&'static [Section]],
-    /// Before the name of a flag's environment variable, where flags have one.
-    pub(super) variables: Option<&'static str>,
+    /// The prefix of the environment variables that set the flags, such as `PROBELET_`.
+    pub(super) env_prefix: Option<&'static str>,
     pub(super) exit_status: &'static str,
 }
 
@@ -59,8 +59,8 @@ pub(super) struct Flag {
     pub(super) value: Option<&'static str>,
     pub(super) default: Option<DefaultValue>,
     pub(super) is_repeatable: bool,
-    /// Variables that are read after the flag's own one, in this order.
-    pub(super) variables: &'static [&'static str],
+    /// Other environment variables that set the flag, read after the one with the prefix, in this order.
+    pub(super) env_aliases: &'static [&'static str],
     /// The setting of the injector that the flag sets.
     #[cfg(feature = "inject")]
     pub(super) setting: Option<Setting>,
@@ -108,20 +108,20 @@ impl Command {
     }
 
     /// The environment variables of a flag, in the order in which they are read.
-    pub(super) fn variables_of(&self, flag: &Flag) -> Vec<String> {
-        let own = self.variables.map(|prefix| {
+    pub(super) fn env_names(&self, flag: &Flag) -> Vec<String> {
+        let own = self.env_prefix.map(|prefix| {
             let name = flag.long.trim_start_matches('-').replace('-', "_");
             format!("{prefix}{}", name.to_ascii_uppercase())
         });
-        let others = flag.variables.iter().map(|name| (*name).into());
+        let others = flag.env_aliases.iter().map(|name| (*name).into());
         own.into_iter().chain(others).collect()
     }
 
     /// The name without the program's.
-    pub(super) fn word(&self) -> &'static str {
+    pub(super) fn subcommand(&self) -> &'static str {
         self.name
             .split_once(' ')
-            .map_or(self.name, |(_, word)| word)
+            .map_or(self.name, |(_, subcommand)| subcommand)
     }
 }
 
@@ -151,8 +151,35 @@ pub(super) const fn long_name<const LEN: usize>(field: &str) -> [u8; LEN] {
 /// ```
 ///
 /// After the value may follow `also [VARIABLE, ...]`, and `sets KEY by ANNOTATION` for a setting of the injector.
-/// `struct Flags fills list` adds `given`, which lists the flags that are given.
+/// `struct Flags fills list` adds `given`, which lists the flags that are given. `struct Flags with log { ... }` adds the
+/// flags of the log after the others.
 macro_rules! flags {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident with log { $($body:tt)* }
+    ) => {
+        $crate::cli::table::flags! {
+            $(#[$meta])*
+            $vis struct $name fills () with log { $($body)* }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident fills $target:tt with log { $($body:tt)* }
+    ) => {
+        $crate::cli::table::flags! {
+            $(#[$meta])*
+            $vis struct $name fills $target {
+                $($body)*
+                "Log, on standard error" {
+                    option log_level: Option<String>, value "LEVEL" = Text("info"),
+                        "Log messages of at least this level: error, warn, info or debug";
+                    option log_format: Option<String>, value "FORMAT" = Text("logfmt"),
+                        "Write lines as logfmt or json";
+                }
+            }
+        }
+    };
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident { $($body:tt)* }
@@ -168,7 +195,7 @@ macro_rules! flags {
             $title:literal {$(
                 $kind:ident $field:ident $(($($spelling:tt)*))?: $wrapper:ident $(<$item:ident>)?,
                 $(value $value:literal $(= $default:expr)?,)?
-                $(also $variables:expr,)?
+                $(also $aliases:expr,)?
                 $(sets $key:literal by $annotation:expr,)?
                 $help:literal;
             )*}
@@ -193,7 +220,7 @@ macro_rules! flags {
                         value: $crate::cli::table::flags!(@optional $($value)?),
                         default: $crate::cli::table::flags!(@optional $($($default)?)?),
                         is_repeatable: matches!(stringify!($wrapper).as_bytes(), b"Vec"),
-                        variables: $crate::cli::table::flags!(@list $($variables)?),
+                        env_aliases: $crate::cli::table::flags!(@list $($aliases)?),
                         #[cfg(feature = "inject")]
                         setting: $crate::cli::table::flags!(@setting $($key, $annotation)?),
                         help: $help,

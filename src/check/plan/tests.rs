@@ -68,7 +68,7 @@ fn an_http_url_has_its_default_port() {
         ),
     ] {
         let plan = plan(url);
-        assert_eq!((&*plan.host, plan.port_given), (host, given), "{url}");
+        assert_eq!((&*plan.host, plan.has_port), (host, given), "{url}");
         assert_eq!(plan.is_tls(), scheme == Scheme::Https);
         let Action::Http(get) = plan.action else {
             panic!("{url}");
@@ -185,10 +185,14 @@ fn a_password_is_not_repeated() {
 #[test]
 fn a_timeout_is_in_seconds_with_decimals() {
     for (text, millis) in [("1", 1000), ("2.5", 2500), ("0.001", 1), ("010", 10_000)] {
-        assert_eq!(seconds(text), Some(Duration::from_millis(millis)), "{text}");
+        assert_eq!(
+            parse_seconds(text),
+            Some(Duration::from_millis(millis)),
+            "{text}"
+        );
     }
-    assert_eq!(seconds("0.000000001"), Some(Duration::from_nanos(1)));
-    assert_eq!(seconds("86400"), Some(limits::PROBE_TIMEOUT_MAX));
+    assert_eq!(parse_seconds("0.000000001"), Some(Duration::from_nanos(1)));
+    assert_eq!(parse_seconds("86400"), Some(limits::PROBE_TIMEOUT_MAX));
     for text in [
         "",
         "0",
@@ -204,7 +208,7 @@ fn a_timeout_is_in_seconds_with_decimals() {
         "1.2.3",
         "99999999999999999999999",
     ] {
-        assert_eq!(seconds(text), None, "{text:?}");
+        assert_eq!(parse_seconds(text), None, "{text:?}");
     }
     assert_eq!(plan("http://a/").timeout, limits::DEFAULT_PROBE_TIMEOUT);
 }

@@ -53,11 +53,11 @@ fn flags_come_before_and_after_the_url() {
         let plan = plan(args);
         assert_eq!(&*plan.url, "http://a/?b=c");
         assert_eq!(plan.timeout, Duration::from_millis(2500));
-        assert!(plan.json && !plan.verbose);
+        assert!(plan.is_json && !plan.is_verbose);
     }
     let flags = ["--verbose", "-H", "a: 1", "-H", "b: 2", "https://a/"];
     let plan = plan(&[&["check"], &flags[..]].concat());
-    assert!(plan.verbose && !plan.json);
+    assert!(plan.is_verbose && !plan.is_json);
     let text = refusal(&["check", "--cert=c", "https://a/"]);
     assert!(text.starts_with("--cert requires --key"));
     let text = refusal(&["check", "--key", "k", "https://a/"]);

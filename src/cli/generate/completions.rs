@@ -18,7 +18,7 @@ pub(super) fn of(program: &Program) -> Vec<Generated> {
 }
 
 fn names(command: &Command) -> Vec<&'static str> {
-    let names = [Some(command.word()), command.alias];
+    let names = [Some(command.subcommand()), command.alias];
     names.into_iter().flatten().collect()
 }
 

@@ -1,8 +1,8 @@
 //! `docs/flags.md` and `docs/annotations.md`.
 
 use super::generated::{Generated, NOTE, PROGRAMS};
-use crate::cli::help::{about_variables, label};
-use crate::cli::inject::INJECTOR;
+use crate::cli::help::{env_help, label};
+use crate::cli::injector::PROBELET_INJECT;
 use crate::cli::table::{Command, Flag};
 use crate::inject::annotations as names;
 
@@ -41,13 +41,13 @@ fn of_command(command: &Command) -> String {
     for paragraph in command.description {
         text += &format!("\n{paragraph}\n");
     }
-    if let Some(prefix) = command.variables {
-        text += &format!("\n{}\n", about_variables(prefix));
+    if let Some(prefix) = command.env_prefix {
+        text += &format!("\n{}\n", env_help(prefix));
     }
-    let has_variables = command.variables.is_some();
+    let has_env = command.env_prefix.is_some();
     for section in command.sections() {
         text += &format!("\n### {}\n\n", section.title);
-        text += match has_variables {
+        text += match has_env {
             true => "| flag | meaning | default | environment |\n|---|---|---|---|\n",
             false => "| flag | meaning | default |\n|---|---|---|\n",
         };
@@ -58,10 +58,10 @@ fn of_command(command: &Command) -> String {
                 cell(flag.help),
                 default(flag)
             );
-            if has_variables {
-                let variables = command.variables_of(flag);
-                let variables: Vec<String> = variables.iter().map(|name| code(name)).collect();
-                text += &format!(" {} |", variables.join(", then "));
+            if has_env {
+                let names = command.env_names(flag);
+                let names: Vec<String> = names.iter().map(|name| code(name)).collect();
+                text += &format!(" {} |", names.join(", then "));
             }
             text.push('\n');
         }
@@ -155,9 +155,9 @@ pub(super) fn annotations() -> Generated {
     }
     text += &format!(
         "\n`probelet-inject` itself writes {}, which holds the originals for `--uninject`, and adds the ports of {} to {}.\n",
-        code(SAVED),
+        code(names::ORIGINAL),
         code(names::FORWARD),
-        code(EXCLUDE_INBOUND)
+        code(names::EXCLUDE_INBOUND)
     );
     Generated {
         path: "docs/annotations.md".into(),
@@ -165,13 +165,14 @@ pub(super) fn annotations() -> Generated {
     }
 }
 
-const SAVED: &str = "probelet.dev/original";
-const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
-
 /// The settings of the injector, once each.
 fn settings() -> Vec<(&'static Flag, crate::cli::table::Setting)> {
     let mut settings: Vec<(&Flag, crate::cli::table::Setting)> = Vec::new();
-    for flag in INJECTOR.commands.iter().flat_map(|command| command.flags()) {
+    for flag in PROBELET_INJECT
+        .commands
+        .iter()
+        .flat_map(|command| command.flags())
+    {
         if let Some(setting) = flag.setting
             && !settings.iter().any(|(_, known)| known.key == setting.key)
         {
@@ -189,7 +190,7 @@ fn each_annotation_is_documented() {
     let of_pods = POD_ANNOTATIONS.iter().map(|annotation| annotation.name);
     let mut documented: Vec<&str> = settings
         .chain(of_pods)
-        .chain([SAVED, EXCLUDE_INBOUND])
+        .chain([names::ORIGINAL, names::EXCLUDE_INBOUND])
         .collect();
     documented.sort_unstable();
     let mut known = names::KNOWN.to_vec();

@@ -1,10 +1,10 @@
 //! What all generated files share.
 
-use crate::cli::agent::AGENT;
-use crate::cli::inject::INJECTOR;
+use crate::cli::injector::PROBELET_INJECT;
+use crate::cli::probelet::PROBELET;
 use crate::cli::table::Program;
 
-pub(super) const PROGRAMS: [&Program; 2] = [&AGENT, &INJECTOR];
+pub(super) const PROGRAMS: [&Program; 2] = [&PROBELET, &PROBELET_INJECT];
 
 /// The first line of each file, as a comment.
 pub(super) const NOTE: &str = "Generated from the tables of flags in src/cli.";

@@ -1,7 +1,7 @@
 //! Man pages in roff: one of each program, one of each command.
 
 use super::generated::{Generated, NOTE};
-use crate::cli::help::about_variables;
+use crate::cli::help::env_help;
 use crate::cli::table::{Command, Flag, Program};
 
 pub(super) fn pages(program: &Program) -> Vec<Generated> {
@@ -30,7 +30,7 @@ fn of_program(program: &Program) -> String {
     page.paragraphs(program.description);
     page.section("COMMANDS");
     for command in program.commands {
-        page.item(&bold(command.word()), command.summary);
+        page.item(&bold(command.subcommand()), command.summary);
     }
     page.section("OPTIONS");
     page.item(&bold("--help"), "Print the help.");
@@ -66,9 +66,9 @@ fn of_command(program: &Program, command: &Command) -> String {
         }
     }
     page.item(&bold("--help"), "Print the help.");
-    if let Some(prefix) = command.variables {
+    if let Some(prefix) = command.env_prefix {
         page.section("ENVIRONMENT");
-        page.paragraphs(&[&about_variables(prefix)]);
+        page.paragraphs(&[&env_help(prefix)]);
     }
     page.section("EXIT STATUS");
     page.paragraphs(&[command.exit_status]);
@@ -89,9 +89,9 @@ fn meaning(command: &Command, flag: &Flag) -> String {
     if let Some(default) = &flag.default {
         text += &format!(" Default: {default}.");
     }
-    let variables = command.variables_of(flag);
-    if !variables.is_empty() {
-        text += &format!(" Environment: {}.", variables.join(", "));
+    let names = command.env_names(flag);
+    if !names.is_empty() {
+        text += &format!(" Environment: {}.", names.join(", "));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
 use crate::config::closest;
-use crate::inject::view::saved;
+pub(crate) use crate::inject::view::saved::{ANNOTATION as ORIGINAL, EXCLUDE_INBOUND};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -39,8 +39,8 @@ pub(crate) const KNOWN: [&str; 17] = [
     CLIENT_CERT,
     APP_CA,
     APP_ID,
-    saved::ANNOTATION,
-    saved::EXCLUDE_INBOUND,
+    ORIGINAL,
+    EXCLUDE_INBOUND,
 ];
 
 /// The largest edit distance at which a name of Istio's counts as a misspelling of one of these.
@@ -83,7 +83,7 @@ fn misspelt(name: &str) -> Option<Box<str>> {
     let is_istio = name.contains("sidecar.istio.io/");
     let (distance, known) = closest(name, KNOWN.into_iter())?;
     // Istio also has includeInboundPorts.
-    let is_near = distance <= MISSPELLING_DISTANCE && known != saved::EXCLUDE_INBOUND;
+    let is_near = distance <= MISSPELLING_DISTANCE && known != EXCLUDE_INBOUND;
     let is_misspelt = is_own || (is_istio && is_near);
     let warning = format!("unknown annotation {name}: did you mean {known}?");
     is_misspelt.then(|| warning.into())

@@ -21,9 +21,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The annotation.
-pub(in crate::inject) const ANNOTATION: &str = "probelet.dev/original";
+pub(crate) const ANNOTATION: &str = "probelet.dev/original";
 /// Istio's annotation that lists the ports its traffic rules leave out.
-pub(in crate::inject) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 
 /// The version that this code writes, and the newest that it reads.
 const VERSION: u64 = 2;

@@ -93,7 +93,7 @@ fn each_flag_is_also_read_from_the_variables_of_its_table() {
     for flag in run::COMMAND.flags() {
         let own = flag.long.trim_start_matches('-').to_uppercase();
         let own = format!("PROBELET_{}", own.replace('-', "_"));
-        for variable in flag.variables.iter().copied().chain([&*own]) {
+        for variable in flag.env_aliases.iter().copied().chain([&*own]) {
             let env = |name: &str| (name == variable).then(|| OsString::from("~"));
             let text = subject(&["run"], env);
             assert!(text.starts_with(variable), "{variable}: {text}");

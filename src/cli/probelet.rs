@@ -27,7 +27,7 @@ pub enum Action {
 }
 
 /// `probelet`.
-pub(super) const AGENT: Program = Program {
+pub(super) const PROBELET: Program = Program {
     name: "probelet",
     summary: "a health-probe proxy for Kubernetes pods whose ports speak mutual TLS",
     description: &[
@@ -41,7 +41,7 @@ pub(super) const AGENT: Program = Program {
         #[cfg(feature = "check")]
         &check::INSTALL,
     ],
-    words: &["run", "check", "install"],
+    command_names: &["run", "check", "install"],
     first_steps: "`probelet run` or `probelet check URL`",
 };
 
@@ -53,8 +53,8 @@ pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Action, Exit> {
-    let args = AGENT.decode(args)?;
-    let (command, args) = AGENT.split_command(&args)?;
+    let args = PROBELET.decode(args)?;
+    let (command, args) = PROBELET.split_command(&args)?;
     match command {
         "run" => run::parse(args, env).map(Action::Run),
         #[cfg(feature = "check")]
@@ -62,14 +62,14 @@ pub fn parse(
         #[cfg(feature = "check")]
         "install" => check::parse_install(args).map(Action::Install),
         #[cfg(not(feature = "check"))]
-        "check" | "install" => Err(AGENT.usage_error(format!(
+        "check" | "install" => Err(PROBELET.usage_error(format!(
             "this build has no `probelet {command}`: use one with the cargo feature check"
         ))),
-        url if url.contains("://") => Err(AGENT.usage_error(format!(
+        url if url.contains("://") => Err(PROBELET.usage_error(format!(
             "unknown command {}: write `probelet check URL`",
             Redacted(url)
         ))),
-        unknown => Err(AGENT.unknown_command(unknown)),
+        unknown => Err(PROBELET.unknown_command(unknown)),
     }
 }
 

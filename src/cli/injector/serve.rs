@@ -25,7 +25,7 @@ pub(super) const COMMAND: Command = Command {
         SidecarFlags::SECTIONS,
         LogFlags::SECTIONS,
     ],
-    variables: None,
+    env_prefix: None,
     exit_status: "The exit code is 2 for an error in the arguments, and 1 if the webhook cannot serve.",
 };
 
@@ -92,22 +92,15 @@ flags! {
 
 flags! {
     /// The flags of the log.
-    struct LogFlags {
-        "Log, on standard error" {
-            option log_level: Option<String>, value "LEVEL" = Text("info"),
-                "Log what is at least this important: error, warn, info or debug";
-            option log_format: Option<String>, value "FORMAT" = Text("logfmt"),
-                "Write lines as logfmt or json";
-        }
-    }
+    struct LogFlags with log {}
 }
 
 pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
     let args = Args::split(&COMMAND, args)?;
-    args.check_no_words("write flags as `--name VALUE` or `--name=VALUE`")?;
-    let flags: ServeFlags = args.fill()?;
-    let log: LogFlags = args.fill()?;
-    let certificate = flags.certificate(args.fill()?)?;
+    args.check_no_positionals("write flags as `--name VALUE` or `--name=VALUE`")?;
+    let flags: ServeFlags = args.parse_table()?;
+    let log: LogFlags = args.parse_table()?;
+    let certificate = flags.certificate(args.parse_table()?)?;
     let addr = read("--addr", flags.addr.as_deref(), |text| {
         let ip = text.parse::<IpAddr>();
         ip.map_err(|_| ": write an IP address of this pod")
@@ -134,7 +127,7 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
             port: port.unwrap_or(PORT),
         },
         certificate,
-        flags: args.fill::<SidecarFlags>()?.values(&COMMAND)?,
+        flags: args.parse_table::<SidecarFlags>()?.values(&COMMAND)?,
         config: flags.config.map(Into::into),
         api_server: ApiServer {
             url: flags.api_server.map(Into::into),

@@ -24,7 +24,7 @@ pub(super) const COMMAND: Command = Command {
         lines: &["kubectl get ns,pods -A -o yaml | probelet-inject audit -f -"],
     }],
     tables: &[InputFlags::SECTIONS, AuditFlags::SECTIONS],
-    variables: None,
+    env_prefix: None,
     exit_status: "The exit code is 0 if nothing is listed, 1 if a resource is listed or an input cannot be read, and \
                   2 for an error in the arguments.",
 };
@@ -53,9 +53,9 @@ flags! {
 
 pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
     let args = split_manifest_args(&COMMAND, args)?;
-    let flags: AuditFlags = args.fill()?;
+    let flags: AuditFlags = args.parse_table()?;
     Ok(AuditOptions {
-        inputs: args.fill::<InputFlags>()?.into(),
+        inputs: args.parse_table::<InputFlags>()?.into(),
         label: label(flags.namespace_label.as_deref().unwrap_or(LABEL))?,
         webhook_namespace: flags
             .webhook_namespace

@@ -60,7 +60,7 @@ pub(super) fn split_manifest_args<'a>(
 ) -> Result<Args<'a>, Exit> {
     let of_istioctl = |error| of_istioctl(command, args).unwrap_or(error);
     let args = Args::split_or(command, args, of_istioctl)?;
-    args.check_no_words("write a file as `-f FILE`")?;
+    args.check_no_positionals("write a file as `-f FILE`")?;
     Ok(args)
 }
 

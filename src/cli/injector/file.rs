@@ -32,7 +32,7 @@ pub(super) const COMMAND: Command = Command {
         FileFlags::SECTIONS,
         SidecarFlags::SECTIONS,
     ],
-    variables: None,
+    env_prefix: None,
     exit_status: "The exit code is 0, 1 if a document fails or --check finds a change, or 2 for an error in the \
                   arguments.",
 };
@@ -68,10 +68,13 @@ flags! {
 
 pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
     let args = split_manifest_args(&COMMAND, args)?;
-    let (flags, sidecar) = (args.fill::<FileFlags>()?, args.fill::<SidecarFlags>()?);
+    let (flags, sidecar) = (
+        args.parse_table::<FileFlags>()?,
+        args.parse_table::<SidecarFlags>()?,
+    );
     let version = flags.kube_version.as_deref().map(version).transpose()?;
     Ok(FileOptions {
-        inputs: args.fill::<InputFlags>()?.into(),
+        inputs: args.parse_table::<InputFlags>()?.into(),
         task: match flags.uninject {
             false => Task::Inject,
             true => Task::Uninject,

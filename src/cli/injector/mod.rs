@@ -8,11 +8,11 @@ mod sidecar;
 
 use super::exit::Exit;
 use super::table::Program;
-use crate::injector::{self, Action, Io, PROGRAM};
+use crate::injector::{Action, Io, PROGRAM};
 use std::ffi::OsString;
 
 /// `probelet-inject`.
-pub(super) const INJECTOR: Program = Program {
+pub(super) const PROBELET_INJECT: Program = Program {
     name: PROGRAM,
     summary: "rewrite Kubernetes manifests and pods so that their probes go to probelet",
     description: &[
@@ -20,35 +20,28 @@ pub(super) const INJECTOR: Program = Program {
          runs as a sidecar, takes the probes in plaintext and makes the real ones.",
     ],
     commands: &[&file::COMMAND, &audit::COMMAND, &serve::COMMAND],
-    words: &["file", "kube-inject", "audit", "serve"],
+    command_names: &["file", "kube-inject", "audit", "serve"],
     first_steps: "`probelet-inject file -f app.yaml`",
 };
 
 /// Parses the arguments, without the program's name, and runs the command.
 ///
 /// Returns the exit code: 0, 1 for a failure or a finding, 2 for an error in the arguments.
-pub fn main(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
+pub fn run(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
     match parse(args) {
-        Ok(action) => injector::run(action, io),
-        Err(exit) => {
-            // Nothing can be done about an output that is closed.
-            let _ = match exit.to_stdout {
-                true => writeln!(io.stdout, "{}", exit.text).and_then(|()| io.stdout.flush()),
-                false => writeln!(io.stderr, "{}", exit.text),
-            };
-            exit.code
-        }
+        Ok(action) => crate::injector::run(action, io),
+        Err(exit) => exit.print(io.stdout, io.stderr),
     }
 }
 
 fn parse(args: impl Iterator<Item = OsString>) -> Result<Action, Exit> {
-    let args = INJECTOR.decode(args)?;
-    let (command, args) = INJECTOR.split_command(&args)?;
+    let args = PROBELET_INJECT.decode(args)?;
+    let (command, args) = PROBELET_INJECT.split_command(&args)?;
     match command {
         "file" | "kube-inject" => file::parse(args).map(Action::File),
         "audit" => audit::parse(args).map(Action::Audit),
         "serve" => serve::parse(args).map(Action::Serve),
-        unknown => Err(INJECTOR.unknown_command(unknown)),
+        unknown => Err(PROBELET_INJECT.unknown_command(unknown)),
     }
 }
 
@@ -59,7 +52,7 @@ mod tests {
 
     #[test]
     fn each_help_has_all_flags_of_its_command_and_fits_a_terminal() {
-        for command in INJECTOR.commands {
+        for command in PROBELET_INJECT.commands {
             let help = help::of_command(command);
             for flag in command.flags().flat_map(|flag| flag.spellings) {
                 let listed = format!("  {flag}");
