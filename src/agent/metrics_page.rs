@@ -5,7 +5,7 @@ use super::metrics::{Metrics, Rejection};
 use crate::config::Probers;
 use crate::probe::Failure;
 use crate::telemetry::Counter;
-use crate::telemetry::prometheus::{Label, MetricType, PageWriter, Piece};
+use crate::telemetry::prometheus::{MetricType, PageWriter, Piece};
 use crate::wire::health::GrpcCode;
 
 /// What is measured when the page is requested.
@@ -45,27 +45,31 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
                 only in probelet_probes_total.";
     page.write_family(name, MetricType::Counter, help);
     for (failure, counter) in Failure::ALL.iter().zip(&metrics.failures) {
-        write_reason(page, name, failure.as_str(), counter);
+        write_reason(page, name, failure.as_str(), counter.get());
     }
-    write_reason(page, name, "body_broken", &metrics.bodies_broken);
+    write_reason(page, name, "body_broken", metrics.bodies_broken.get());
+    let grpc_errors = metrics.grpc_errors.iter().map(Counter::get).sum();
+    write_reason(page, name, "grpc_error", grpc_errors);
+    let name = "probelet_grpc_errors_total";
+    let help = "Failed gRPC probes with reason grpc_error, by gRPC status code.";
+    page.write_family(name, MetricType::Counter, help);
     for (index, counter) in metrics.grpc_errors.iter().enumerate() {
         let code = GrpcCode::label(index);
-        let labels: [Label<'_>; 2] = [("reason", &"grpc_error"), ("grpc_code", &code)];
-        page.write_sample_if_counted(name, &labels, counter.get());
+        page.write_sample_if_counted(name, &[("grpc_code", &code)], counter.get());
     }
     let name = "probelet_requests_rejected_total";
     let help = "Requests and connections that were rejected, canceled or evicted, by reason.";
     page.write_family(name, MetricType::Counter, help);
     for (rejection, counter) in Rejection::ALL.iter().zip(&metrics.rejections) {
-        write_reason(page, name, rejection.as_str(), counter);
+        write_reason(page, name, rejection.as_str(), counter.get());
     }
     let name = "probelet_probe_duration_seconds";
     let help = "Time from accept to outcome, without hooks.";
     page.write_histogram(name, help, &metrics.durations);
 }
 
-fn write_reason(page: &mut PageWriter<'_>, name: &str, reason: &str, counter: &Counter) {
-    page.write_sample(name, &[("reason", &reason)], &counter.get());
+fn write_reason(page: &mut PageWriter<'_>, name: &str, reason: &str, count: u64) {
+    page.write_sample(name, &[("reason", &reason)], &count);
 }
 
 fn write_gauges(page: &mut PageWriter<'_>, gauges: &Gauges) {

@@ -88,14 +88,15 @@ fn each_reason_has_a_counter_of_its_own_label() {
 #[test]
 fn grpc_errors_are_counted_by_code_once_there_are_any() {
     let metrics = Metrics::new(2);
-    assert!(!page(&metrics, 16 * 1024).contains("grpc_error\""));
+    assert!(!page(&metrics, 16 * 1024).contains("grpc_code"));
     for code in [14, 14, 5, 17, u32::MAX] {
         metrics.count_probe(0, Outcome::GrpcError(GrpcCode(code)), None);
     }
     let page = page(&metrics, 16 * 1024);
-    let lines = page.lines().filter(|line| line.contains("grpc_error"));
-    let start = "probelet_probe_failures_total{reason=\"grpc_error\",grpc_code=";
+    let lines = page.lines().filter(|line| line.contains("grpc_code"));
+    let start = "probelet_grpc_errors_total{grpc_code=";
     let expected = ["\"NOT_FOUND\"} 1", "\"UNAVAILABLE\"} 2", "\"other\"} 2"];
     let expected = expected.map(|end| format!("{start}{end}"));
     assert_eq!(lines.collect::<Vec<_>>(), expected);
+    assert!(page.contains("probelet_probe_failures_total{reason=\"grpc_error\"} 5\n"));
 }
