@@ -16,9 +16,10 @@
 //! | `inject` | a pod to the edits that it needs; pure functions |
 //! | `manifest` | YAML and JSON with the position of every value; edits of the text |
 //! | `config` | settings and probers JSON to validated types; no sockets, no keys |
-//! | `telemetry` | log lines, their rate limit, Prometheus text |
 //! | `net` | reactor, sockets, listeners, timers, signals, TLS streams |
 //! | `pem` | certificate and key files: bounded read, change detection, key pair check |
+//! | `telemetry` | log lines, their rate limit, Prometheus text |
+//! | `text` | text in errors and log lines: quoted, with passwords redacted |
 //! | `wire` | bytes to typed values and back: HTTP/1.1, HTTP/2, HPACK, gRPC health; no I/O, no clock |
 //! | `limits` | every capacity and timeout: value, unit, reason |
 //!
@@ -35,12 +36,12 @@
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/flags.md`, `deploy/man/`, `deploy/completions/`) | its flag; `src/cli/generate/` for the format |
-//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, a file in `src/probe/`, `src/agent/answer.rs` |
+//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, a file in `src/probe/`, `src/agent/handler.rs` |
 //! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels) |
 //! | a metric of the webhook | `src/webhook/metrics.rs` |
 //! | a log message | `src/agent/log_events.rs`, `src/agent/log_cold.rs`, `src/webhook/server_state.rs`; format: `src/telemetry/log.rs` |
 //! | the status code of an outcome | `src/probe/outcome.rs`; its reason: `src/probe/failure.rs` |
-//! | the status code of a rejected request | `src/agent/answer.rs` |
+//! | the status code of a rejected request | `src/agent/handler.rs` |
 //! | kubelet's headers, `User-Agent` | `src/wire/upstream.rs` (probes pass on kubelet's), `src/check/synthetic_request.rs` (`check`) |
 //! | a limit of a body, a head or a file; a timeout; a reload interval | `src/limits.rs` |
 //! | how a response is parsed | `src/wire/response.rs`, `src/wire/body.rs`, `src/wire/h2/` |
@@ -76,6 +77,7 @@ pub mod net;
 pub mod pem;
 pub mod probe;
 pub mod telemetry;
+pub mod text;
 #[cfg(feature = "inject-library")]
 pub mod webhook;
 pub mod wire;

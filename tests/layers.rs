@@ -19,9 +19,10 @@ const LAYERS: &[&str] = &[
     "inject",
     "manifest",
     "config",
-    "telemetry",
     "net",
     "pem",
+    "telemetry",
+    "text",
     "wire",
     "limits",
 ];

@@ -1,4 +1,4 @@
-//! One connection of the status port: read the request, have it answered, close.
+//! One connection of the status port: reads the request, passes it to the handler, closes.
 
 use core::pin::pin;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::probe::PROBE_BYTES;
 use crate::wire::answer::AnswerBody;
 use crate::wire::request::{RequestError, RequestHead, RequestParser};
 
-/// Memory of a slot: a request head, and what a probe needs.
+/// Memory of a slot in bytes: a request head and the buffers of a probe.
 pub const SLOT_BYTES: usize = limits::REQUEST_HEAD_BYTES + PROBE_BYTES;
 
 /// A connection in its slot.
@@ -36,9 +36,9 @@ pub struct Request {
 
 /// How a connection is closed.
 pub enum Closing {
-    /// The client reads the response and then the end.
+    /// The client reads the response and then EOF.
     Close,
-    /// The same, after reading what the client still sends: closing with unread bytes would reset the
+    /// The same, after reading the client's remaining bytes: closing with unread bytes would reset the
     /// connection and lose the response (RFC 9112 section 9.6).
     Linger,
     /// With a reset, so that the client does not mistake it for a complete response.
@@ -78,7 +78,9 @@ impl Connection<'_> {
     async fn serve(&self, memory: &mut [u8]) -> Closing {
         let (buf, probe_memory) = memory.split_at_mut(limits::REQUEST_HEAD_BYTES);
         let closing = match self.read(buf).await {
-            Ok(ReadResult::Complete(request)) => self.answer(&request, buf, probe_memory).await,
+            Ok(ReadResult::Complete(request)) => {
+                self.handle_request(&request, buf, probe_memory).await
+            }
             Ok(ReadResult::Invalid(error)) => self.reject_invalid(error).await,
             Ok(ReadResult::ClientDisconnected) => Closing::Close,
             Err(rejection) => {
@@ -120,7 +122,7 @@ impl Connection<'_> {
             .await
     }
 
-    /// Discards what the client still sends, within limits, so that it reads the response.
+    /// Discards the client's remaining bytes, within limits, so that it reads the response.
     async fn linger(&self) {
         self.socket.shutdown();
         let discarding = pin!(discard(&self.socket));

@@ -1,4 +1,5 @@
-//! The response to a request: the result of a probe, the page of metrics, or a status alone.
+//! Handles a request: routes it, runs the probe, and writes the response: the result of the probe, the page of metrics
+//! or a status alone.
 
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
@@ -7,11 +8,11 @@ use std::time::Instant;
 use rustix::io;
 use smol::future::or;
 
+use super::connection::{Closing, Connection, Request};
 use super::metrics::Rejection;
 use super::metrics_page::{self, Gauges};
-use super::probe_log::ProbeResult;
+use super::probe_log::{ProbeResult, log_probe};
 use super::resources;
-use super::serve::{Closing, Connection, Request};
 use super::slots::SlotKind;
 use crate::config::{Action, Prober};
 use crate::limits;
@@ -45,7 +46,7 @@ struct HeadBytes<'b> {
 
 impl Connection<'_> {
     /// Responds to a complete request, whose bytes are at the start of `buf`.
-    pub async fn answer(
+    pub async fn handle_request(
         &self,
         request: &Request,
         buf: &mut [u8],
@@ -231,14 +232,15 @@ impl Connection<'_> {
             outcome,
             duration,
         };
-        agent.probe_log.log(&agent.log.logger, index, &result, now);
+        let (logger, filters) = (&agent.log.logger, &agent.probe_filters);
+        log_probe(logger, filters, index, &result, now);
     }
 
     /// Writes a response head with `status`; `body` decides its framing. Writes no content.
     pub async fn respond(&self, status: u16, body: AnswerBody, closing: Closing) -> Closing {
-        let mut answer = [0; ANSWER_BYTES];
-        let len = write_answer(&mut answer, status, body);
-        let writing = pin!(self.socket.write_all(&answer[..len]));
+        let mut response = [0; ANSWER_BYTES];
+        let len = write_answer(&mut response, status, body);
+        let writing = pin!(self.socket.write_all(&response[..len]));
         self.write(writing, closing).await
     }
 
@@ -247,7 +249,7 @@ impl Connection<'_> {
         let agent = self.agent;
         let gauges = Gauges {
             status_connections: agent.slots.open_connections(),
-            forward_connections: agent.forward_permits.open_connections(),
+            forward_connections: agent.open_forward_connections(),
             resident_bytes: resources::resident_bytes(buf),
         };
         let page = pin!(async {

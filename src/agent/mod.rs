@@ -1,7 +1,8 @@
-//! The status port: accept, route, answer, log, metrics, drain.
+//! The status port: accept, route, respond; log lines, metrics, shutdown.
 
-mod answer;
+mod connection;
 mod forward_log;
+mod handler;
 mod log_cold;
 mod log_events;
 mod metrics;
@@ -9,7 +10,6 @@ mod metrics_page;
 mod probe_log;
 mod resources;
 mod run;
-mod serve;
 mod slots;
 mod state;
 

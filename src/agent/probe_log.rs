@@ -1,17 +1,16 @@
 //! Log lines of the probes: a prober's first result, then each change. At level debug also every probe.
 
-use core::cell::RefCell;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
 use crate::config::Prober;
 use crate::probe::Outcome;
-use crate::telemetry::{ChangeFilter, Level, Logger};
+use crate::telemetry::{ChangeFilters, Level, Logger};
 
-/// Result of a probe, as far as a difference in it is a change.
+/// Result of a probe without the details whose changes are not logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
+pub enum Health {
     Healthy,
     Failing {
         status: u16,
@@ -19,7 +18,7 @@ enum Health {
     },
 }
 
-/// A probe that has an outcome.
+/// A finished probe.
 pub struct ProbeResult<'a> {
     pub prober: &'a Prober,
     pub target: SocketAddr,
@@ -39,7 +38,7 @@ impl ProbeResult<'_> {
         }
     }
 
-    fn log(&self, logger: &Logger, level: Level, message: &str, suppressed: u32) {
+    fn write(&self, logger: &Logger, level: Level, message: &str, suppressed: u32) {
         logger
             .line(level, message)
             .field("path", &self.prober.path)
@@ -52,26 +51,21 @@ impl ProbeResult<'_> {
     }
 }
 
-/// Selects the log lines of all probers.
-pub struct ProbeLog(RefCell<Box<[ChangeFilter<Health>]>>);
-
-impl ProbeLog {
-    /// For a table of `probers`.
-    pub fn new(probers: usize) -> ProbeLog {
-        let filters = vec![ChangeFilter::new(None); probers];
-        ProbeLog(RefCell::new(filters.into_boxed_slice()))
-    }
-
-    /// Logs a result of prober number `index` if it is the first one or a change; at level debug always.
-    pub fn log(&self, logger: &Logger, index: usize, result: &ProbeResult<'_>, now: Instant) {
-        result.log(logger, Level::Debug, "probe finished", 0);
-        let health = result.health();
-        let Some(suppressed) = self.0.borrow_mut()[index].observe(health, now) else {
-            return;
-        };
-        match health {
-            Health::Healthy => result.log(logger, Level::Info, "prober healthy", suppressed),
-            Health::Failing { .. } => result.log(logger, Level::Warn, "prober failing", suppressed),
-        }
+/// Logs a result of prober number `index` if it is the first one or a change; at level debug always.
+pub fn log_probe(
+    logger: &Logger,
+    filters: &ChangeFilters<Health>,
+    index: usize,
+    result: &ProbeResult<'_>,
+    now: Instant,
+) {
+    result.write(logger, Level::Debug, "probe finished", 0);
+    let health = result.health();
+    let Some(suppressed) = filters.observe(index, health, now) else {
+        return;
+    };
+    match health {
+        Health::Healthy => result.write(logger, Level::Info, "prober healthy", suppressed),
+        Health::Failing { .. } => result.write(logger, Level::Warn, "prober failing", suppressed),
     }
 }

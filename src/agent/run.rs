@@ -8,8 +8,8 @@ use std::time::Instant;
 use rustix::io::Errno;
 use smol::LocalExecutor;
 
+use super::connection::SLOT_BYTES;
 use super::resources::{self, TooFewDescriptors};
-use super::serve::SLOT_BYTES;
 use super::slots::{Accepted, Admission};
 use super::state::Agent;
 use crate::config::{Config, Listen};

@@ -4,16 +4,17 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::forward_log::{ForwardLog, ForwardState};
+use super::forward_log::{ForwardState, forward_filters, log_forward};
 use super::log_events::EventLog;
 use super::metrics::Metrics;
-use super::probe_log::ProbeLog;
+use super::probe_log::Health;
 use super::slots::Slots;
 use crate::config::Config;
-use crate::forward::{ForwardObserver, ForwardPermits};
+use crate::forward::{ForwardObserver, ForwardPermits, ForwardShares};
 use crate::net::Reactor;
 use crate::net::tls::Tls;
 use crate::probe::{Dialler, Failure};
+use crate::telemetry::ChangeFilters;
 
 /// The state that all tasks of the agent share.
 pub struct Agent {
@@ -24,8 +25,8 @@ pub struct Agent {
     pub forward_permits: Rc<ForwardPermits>,
     pub metrics: Metrics,
     pub log: EventLog,
-    pub probe_log: ProbeLog,
-    forward_log: ForwardLog,
+    pub probe_filters: ChangeFilters<Health>,
+    forward_filters: ChangeFilters<ForwardState>,
 }
 
 impl Agent {
@@ -43,11 +44,14 @@ impl Agent {
                 observer: None,
             },
             slots: Slots::new(config.capacity),
-            forward_permits: ForwardPermits::new(config.capacity.forward_connections, forwards),
+            forward_permits: ForwardPermits::new(ForwardShares::new(
+                config.capacity.forward_connections,
+                forwards,
+            )),
             metrics: Metrics::new(probers),
             log: EventLog::new(config.log),
-            probe_log: ProbeLog::new(probers),
-            forward_log: ForwardLog::new(forwards),
+            probe_filters: ChangeFilters::new(probers, None),
+            forward_filters: forward_filters(forwards),
             reactor,
             config,
         }
@@ -55,13 +59,18 @@ impl Agent {
 
     /// Number of open connections, to the status port and to the forwards.
     pub fn open_connections(&self) -> usize {
-        self.slots.open_connections() + self.forward_permits.open_connections()
+        self.slots.open_connections() + self.open_forward_connections()
+    }
+
+    /// Number of open connections of all forwards.
+    pub fn open_forward_connections(&self) -> usize {
+        self.forward_permits
+            .with_policy(ForwardShares::open_connections)
     }
 
     fn log_forward(&self, index: usize, state: ForwardState) {
-        let forward = &self.config.forwards[index];
-        self.forward_log
-            .log(&self.log.logger, index, forward, state);
+        let (logger, forward) = (&self.log.logger, &self.config.forwards[index]);
+        log_forward(logger, &self.forward_filters, index, forward, state);
     }
 }
 

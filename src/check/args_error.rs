@@ -6,7 +6,7 @@ use super::synthetic_request::USER_AGENT_BYTES;
 use crate::config::ConfigError;
 use crate::limits;
 use crate::probe::TlsSettingError;
-use crate::telemetry::{Quoted, Redacted};
+use crate::text::{Quoted, Redacted};
 
 /// An error in the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::resolve::NoAddress;
 use super::watch::{Phase, Watch};
 use crate::config::Action;
 use crate::probe::Outcome;
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 use crate::wire::health::GrpcCode;
 
 /// How a check ended.

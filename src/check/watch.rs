@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::failure_context::TlsState;
 use crate::probe::{Event, Observer};
-use crate::telemetry::{Quoted, Redacted};
+use crate::text::{Quoted, Redacted};
 use crate::wire::health::GrpcCode;
 use crate::wire::upstream::UpstreamRequest;
 use crate::wire::window::Window;

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::help;
 use super::table::{Command, Flag, Table};
 use crate::config::nearest;
-use crate::telemetry::Redacted;
+use crate::text::Redacted;
 
 /// The flags that every command has.
 const HELP: [&str; 2] = ["--help", "-h"];

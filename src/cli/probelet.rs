@@ -8,7 +8,7 @@ use super::table::Program;
 #[cfg(feature = "check")]
 use crate::check::Plan;
 use crate::config::Config;
-use crate::telemetry::Redacted;
+use crate::text::Redacted;
 use std::ffi::OsString;
 #[cfg(feature = "check")]
 use std::path::PathBuf;

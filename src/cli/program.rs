@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::help;
 use super::table::Program;
 use crate::config::nearest;
-use crate::telemetry::Redacted;
+use crate::text::Redacted;
 use std::ffi::OsString;
 
 impl Program {

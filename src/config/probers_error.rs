@@ -2,7 +2,7 @@
 
 use super::json;
 use crate::limits;
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 use core::fmt;
 
 /// Why the probers' JSON is not valid.

@@ -2,7 +2,7 @@
 
 use super::ProbersError;
 use crate::limits;
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 use core::fmt;
 
 /// A file, and the setting that names it. Displayed as the subject of an error.

@@ -6,4 +6,4 @@ mod permits;
 mod relay;
 
 pub use accept::{ForwardListener, ForwardObserver, accept_loop};
-pub use permits::ForwardPermits;
+pub use permits::{ForwardPermits, ForwardShares};

@@ -1,58 +1,54 @@
 //! Permits for the connections of all forwards. One app that hangs must not exhaust those of the others.
 
-use core::cell::Cell;
-use std::rc::Rc;
+use crate::net::{Policy, Semaphore};
 
-/// The permits of all forwards together.
-pub struct ForwardPermits {
-    /// Open connections of each forward.
-    open: Box<[Cell<usize>]>,
+/// Permits for connections of all forwards together. The request is the forward's number.
+pub type ForwardPermits = Semaphore<ForwardShares>;
+
+/// The open connections of each forward, and their limit.
+#[derive(Debug)]
+pub struct ForwardShares {
     limit: usize,
+    /// Number of open connections of each forward.
+    open: Box<[usize]>,
 }
 
-impl ForwardPermits {
+impl ForwardShares {
     /// Permits at most `limit` connections of all `forwards` together.
-    pub fn new(limit: usize, forwards: usize) -> Rc<ForwardPermits> {
-        Rc::new(ForwardPermits {
-            open: vec![Cell::new(0); forwards].into(),
+    pub fn new(limit: usize, forwards: usize) -> ForwardShares {
+        ForwardShares {
             limit,
-        })
+            open: vec![0; forwards].into(),
+        }
     }
 
     /// Number of open connections.
     pub fn open_connections(&self) -> usize {
-        self.open.iter().map(Cell::get).sum()
+        self.open.iter().sum()
     }
+}
 
-    /// A permit for forward number `index`. Its first connection may have any free one; a further one leaves
-    /// a permit to each forward without a connection.
-    pub(super) fn try_acquire(self: &Rc<ForwardPermits>, index: usize) -> Option<Permit> {
-        let free = self.limit.saturating_sub(self.open_connections());
-        let own = &self.open[index];
-        let reserved = match own.get() {
+impl Policy for ForwardShares {
+    type Request = usize;
+
+    const IS_FIFO: bool = false;
+
+    /// The first connection of a forward may have any available permit; a further one leaves a permit to each forward
+    /// without a connection.
+    fn try_take(&mut self, forward: usize) -> bool {
+        let available = self.limit.saturating_sub(self.open_connections());
+        let reserved = match self.open[forward] {
             0 => 0,
-            _ => self.open.iter().filter(|open| open.get() == 0).count(),
+            _ => self.open.iter().filter(|open| **open == 0).count(),
         };
-        if free <= reserved {
-            return None;
+        let fits = available > reserved;
+        if fits {
+            self.open[forward] += 1;
         }
-        own.set(own.get() + 1);
-        Some(Permit {
-            permits: self.clone(),
-            index,
-        })
+        fits
     }
-}
 
-/// Permits one connection until it is dropped.
-pub(super) struct Permit {
-    permits: Rc<ForwardPermits>,
-    index: usize,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let own = &self.permits.open[self.index];
-        own.set(own.get() - 1);
+    fn release(&mut self, forward: usize) {
+        self.open[forward] -= 1;
     }
 }

@@ -4,7 +4,7 @@
 use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
 use super::version::Version;
 use crate::config::{nearest, parse_port};
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 use core::fmt;
 use core::net::IpAddr;
 use serde_json::{Map, Value, json};

@@ -4,6 +4,8 @@ use core::fmt;
 
 use rustix::io::Errno;
 
+use crate::telemetry::RepeatFilter;
+
 /// The purpose of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRole {
@@ -62,24 +64,19 @@ pub enum ReadError {
     TooLarge(usize),
 }
 
-/// Reports a failure that repeats at every poll only once.
+/// Reports a read error that repeats at every poll only once.
 #[derive(Clone, Debug, Default)]
-pub struct FailureFilter(Option<FileError>);
+pub struct FailureFilter(RepeatFilter<FileError>);
 
 impl FailureFilter {
     /// Records the result of a reload. Returns whether it should be reported: always, except for a read error
     /// that is the same as the last failure. A file that was read again has other contents.
     pub fn observe<T>(&mut self, result: &Result<T, FileError>) -> bool {
         let Err(error) = result else {
-            self.0 = None;
+            self.0.clear();
             return true;
         };
-        let is_repeated =
-            matches!(error.error, PemError::Read(_)) && self.0.as_ref() == Some(error);
-        if !is_repeated {
-            self.0 = Some(error.clone());
-        }
-        !is_repeated
+        self.0.observe_error(error) || !matches!(error.error, PemError::Read(_))
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stderr;
 
-use super::{Quoted, RateLimit};
+use super::RateLimit;
+use crate::text::Quoted;
 
 /// Which log lines are written, and in which format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,12 @@
-//! What agent and webhook report about themselves, each thing once: log lines, their rate limit, and
-//! metrics as Prometheus text.
+//! Log lines, their rate limits, and metrics as Prometheus text, for agent and webhook.
 
 mod counters;
 mod log;
 pub mod prometheus;
-mod quoted;
 mod rate_limit;
-mod redacted;
+mod repeat_filter;
 
 pub use counters::{Counter, Histogram, StatusCounter};
 pub use log::{Format, Level, Line, LogSettings, Logger};
-pub use quoted::Quoted;
-pub use rate_limit::{ChangeFilter, RateLimit};
-pub use redacted::Redacted;
+pub use rate_limit::{ChangeFilter, ChangeFilters, RateLimit};
+pub use repeat_filter::RepeatFilter;

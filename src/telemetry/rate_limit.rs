@@ -1,6 +1,7 @@
-//! How many log lines one source may write. An SD card must not wear out from a log, and a client must not
-//! be able to fill it.
+//! Limits the log lines of one source. An SD card must not wear out from a log, and a client must not be able to fill
+//! it.
 
+use core::cell::RefCell;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -83,6 +84,23 @@ impl<S: Copy + PartialEq> ChangeFilter<S> {
         }
         self.last_logged = Some(state);
         self.limit.try_acquire(now)
+    }
+}
+
+/// A [`ChangeFilter`] for each entry of a table.
+#[derive(Debug)]
+pub struct ChangeFilters<S>(RefCell<Box<[ChangeFilter<S>]>>);
+
+impl<S: Copy + PartialEq> ChangeFilters<S> {
+    /// Filters of `count` entries. Each selects its first result unless it is the `expected` one.
+    pub fn new(count: usize, expected: Option<S>) -> Self {
+        let filters = vec![ChangeFilter::new(expected); count];
+        ChangeFilters(RefCell::new(filters.into_boxed_slice()))
+    }
+
+    /// Records a result of entry `index`, as [`ChangeFilter::observe`] does.
+    pub fn observe(&self, index: usize, state: S, now: Instant) -> Option<u32> {
+        self.0.borrow_mut()[index].observe(state, now)
     }
 }
 

@@ -7,7 +7,7 @@ use super::server_state::ServerState;
 use super::validity::unix_now;
 use crate::inject::Version;
 use crate::limits;
-use crate::telemetry::Level;
+use crate::telemetry::{Level, RepeatFilter};
 use async_io::Timer;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -26,8 +26,8 @@ pub struct Refresher {
     store: Option<SecretCertStore>,
     version: Cell<Option<Version>>,
     rotation: RefCell<Rotation>,
-    version_failures: RefCell<ErrorFilter>,
-    certificate_failures: RefCell<ErrorFilter>,
+    version_failures: RefCell<RepeatFilter<ApiError>>,
+    certificate_failures: RefCell<RepeatFilter<ApiError>>,
 }
 
 /// Delays a renewed certificate by one refresh, until the API server has its CA.
@@ -36,10 +36,6 @@ struct Rotation {
     current: Option<CertBundle>,
     pending: Option<CertBundle>,
 }
-
-/// Reports an error that repeats only once.
-#[derive(Default)]
-struct ErrorFilter(Option<ApiError>);
 
 /// A delay that doubles up to a limit.
 struct Backoff(Duration);
@@ -58,21 +54,6 @@ impl Rotation {
         }
         self.pending = Some(bundle.clone());
         false
-    }
-}
-
-impl ErrorFilter {
-    /// Records an error. Returns whether it differs from the last one.
-    fn observe(&mut self, error: &ApiError) -> bool {
-        let is_new = self.0.as_ref() != Some(error);
-        if is_new {
-            self.0 = Some(error.clone());
-        }
-        is_new
-    }
-
-    fn clear(&mut self) {
-        self.0 = None;
     }
 }
 
@@ -189,7 +170,7 @@ impl Refresher {
     }
 
     fn log_version_failure(&self, error: &ApiError) {
-        if !self.version_failures.borrow_mut().observe(error) {
+        if !self.version_failures.borrow_mut().observe_error(error) {
             return;
         }
         let log = &self.state.log;
@@ -209,7 +190,7 @@ impl Refresher {
                 self.rotate(bundle);
             }
             Err(error) => {
-                let is_new = self.certificate_failures.borrow_mut().observe(&error);
+                let is_new = self.certificate_failures.borrow_mut().observe_error(&error);
                 if is_new {
                     let line = self
                         .state

@@ -4,6 +4,7 @@ use crate::inject::values::Values;
 use crate::inject::{Settings, Version};
 use crate::limits;
 use crate::pem::{ReadError, WatchedFile};
+use crate::telemetry::RepeatFilter;
 use rustix::io::Errno;
 use std::path::Path;
 use std::time::Instant;
@@ -19,8 +20,7 @@ pub struct ReloadableSettings {
     version: Option<Version>,
     file: Option<ValuesFile>,
     next_poll: Instant,
-    /// The last failure, which is not reported again.
-    last_error: Option<Box<str>>,
+    failures: RepeatFilter<Box<str>>,
     settings: Settings,
 }
 
@@ -63,7 +63,7 @@ impl ReloadableSettings {
             version: None,
             file: config.map(ValuesFile::new),
             next_poll: Instant::now(),
-            last_error: None,
+            failures: RepeatFilter::default(),
         };
         settings.read()?;
         Ok(settings)
@@ -95,19 +95,15 @@ impl ReloadableSettings {
         }
         self.next_poll = now + limits::VALUES_POLL_INTERVAL;
         // A failed file is read again at each poll: it may have changed within one tick of the kernel's clock.
-        if !file.poll_changed() && self.last_error.is_none() {
+        if !file.poll_changed() && !self.failures.has_error() {
             return None;
         }
         match self.read() {
             Ok(()) => {
-                self.last_error = None;
+                self.failures.clear();
                 self.values_state().map(Ok)
             }
-            Err(why) if self.last_error.as_ref() == Some(&why) => None,
-            Err(why) => {
-                self.last_error = Some(why.clone());
-                Some(Err(why))
-            }
+            Err(error) => self.failures.observe_error(&error).then_some(Err(error)),
         }
     }
 

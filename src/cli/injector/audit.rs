@@ -5,7 +5,7 @@ use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
 use crate::inject::values::Values;
 use crate::injector::{AuditOptions, Label, SettingSources};
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 
 /// The command.
 pub(super) const COMMAND: Command = Command {

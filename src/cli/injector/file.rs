@@ -6,7 +6,7 @@ use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
 use crate::inject::{Task, Version};
 use crate::injector::{Destination, FileOptions, Format, SettingSources};
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 
 /// The command.
 pub(super) const COMMAND: Command = Command {

@@ -5,7 +5,7 @@ use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};
 use crate::config::STATUS_PORT;
 use crate::inject::values::Values;
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 
 flags! {
     /// The flags of the sidecar.

@@ -8,7 +8,7 @@ use super::settings::{Settings, Sidecar, Target};
 use super::values::Values;
 use crate::config::parse_port;
 use crate::limits;
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 use annotations::{
     APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE, INJECT,
     PULL_POLICY, RESOURCES, REWRITE, SIDECAR, SOURCE_IP, STATUS_PORT, TARGET_IP, text_of,

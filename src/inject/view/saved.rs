@@ -16,7 +16,7 @@ use super::collections::Collection;
 use super::handler::HandlerKind;
 use super::probe_kind::is_key;
 use crate::manifest::fragment_value;
-use crate::telemetry::Quoted;
+use crate::text::Quoted;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
