@@ -1,4 +1,4 @@
-//! A file that is read again after a change.
+//! Bounded reads of a regular file, and detection of its changes.
 
 use core::ops::Deref;
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::error::ReadError;
 
-/// A file and the version of it that was last seen.
+/// A file, and its version at the last poll or read.
 #[derive(Debug)]
 pub struct WatchedFile {
     path: Box<str>,
@@ -79,7 +79,7 @@ fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, FileVersion)
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(ReadError::NotRegular);
     }
-    // A file may grow while it is read, hence the bound below as well.
+    // The file may grow while it is read, so the read is bounded as well.
     if usize::try_from(stat.st_size).is_ok_and(|size| size > max_bytes) {
         return Err(ReadError::TooLarge(max_bytes));
     }

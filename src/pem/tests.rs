@@ -1,4 +1,4 @@
-//! PEM files that are wrong, that change, and what the errors say.
+//! Tests of PEM files: invalid contents, changes, error texts.
 
 use super::*;
 use crate::limits;
@@ -24,7 +24,7 @@ impl Directory {
         self.0.join(name).to_str().expect("UTF-8").into()
     }
 
-    fn file(&self, name: &str, text: &str) -> String {
+    fn write_file(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         fs::write(&path, text).expect("written");
         path
@@ -87,13 +87,13 @@ fn a_chain_with_the_leaf_last_is_an_error_of_the_certificate_file() {
         text.contains("write the certificate of the key first"),
         "{text}"
     );
-    // The key of neither.
+    // A key of neither certificate.
     let expected = (FileRole::Key, PemError::KeyMismatch);
     assert_eq!(error_of(&reversed, &chain().key), Some(expected));
 }
 
 #[test]
-fn a_byte_order_mark_is_named() {
+fn a_byte_order_mark_is_an_error_that_names_it() {
     let Chain { ca, leaf, key } = chain();
     let expected = (FileRole::Certificate, PemError::ByteOrderMark);
     for certificate in [format!("{BOM}{leaf}"), format!("{BOM}{leaf}{ca}")] {
@@ -114,11 +114,11 @@ fn a_byte_order_mark_is_named() {
 #[test]
 fn a_file_is_read_up_to_its_limit() {
     let directory = Directory::new("limit");
-    let path = directory.file("four", "1234");
+    let path = directory.write_file("four", "1234");
     let read = |max_bytes| read_file(&path, max_bytes).map(|bytes| bytes.to_vec());
     assert_eq!(read(4), Ok(b"1234".to_vec()));
     assert_eq!(read(3), Err(ReadError::TooLarge(3)));
-    // Its size is 0 to the kernel, so only the read itself can tell.
+    // The kernel reports a size of 0, so only the read finds the limit.
     let proc = read_file("/proc/self/status", 16).err();
     assert_eq!(proc, Some(ReadError::TooLarge(16)));
 }
@@ -132,15 +132,15 @@ fn only_regular_files_are_read() {
 }
 
 #[test]
-fn a_change_is_seen_once_and_a_failed_read_counts_as_one() {
+fn a_change_is_reported_once_and_a_failed_read_counts_as_a_change() {
     let directory = Directory::new("change");
-    let path = directory.file("file", "1234");
+    let path = directory.write_file("file", "1234");
     let mut file = WatchedFile::new(&path);
     assert!(file.poll_changed());
     assert!(!file.poll_changed());
     assert!(file.read(4).is_ok());
     assert!(!file.poll_changed());
-    fs::rename(directory.file("next", "5678"), &path).expect("renamed");
+    fs::rename(directory.write_file("next", "5678"), &path).expect("renamed");
     assert!(file.poll_changed());
     assert!(!file.poll_changed());
     assert!(file.read(3).is_err());
@@ -151,18 +151,18 @@ fn a_change_is_seen_once_and_a_failed_read_counts_as_one() {
 }
 
 #[test]
-fn a_pair_error_names_the_file() {
+fn the_error_of_a_key_pair_names_the_file() {
     let directory = Directory::new("pair");
     let Chain { ca, leaf, key } = chain();
     let provider = ring::default_provider();
-    let reversed = directory.file("reversed.pem", &format!("{ca}{leaf}"));
-    let key = directory.file("key.pem", &key);
+    let reversed = directory.write_file("reversed.pem", &format!("{ca}{leaf}"));
+    let key = directory.write_file("key.pem", &key);
     let error = KeyPairFiles::new(&reversed, &key).read(&provider).err();
     let error = error.expect("an error").to_string();
     let expected = format!("{reversed}: has the certificate of the key after another one");
     assert!(error.starts_with(&expected), "{error}");
-    let other = directory.file("other.pem", &chain().key);
-    let leaf = directory.file("leaf.pem", &leaf);
+    let other = directory.write_file("other.pem", &chain().key);
+    let leaf = directory.write_file("leaf.pem", &leaf);
     let error = KeyPairFiles::new(&leaf, &other).read(&provider).err();
     let error = error.expect("an error").to_string();
     assert!(error.starts_with(&format!("{other}: has a key")), "{error}");

@@ -2,8 +2,8 @@
 //! token and CA are read for each request, as they are rotated.
 
 use super::chunked::ChunkedDecoder;
-use super::io::{ReadBuffer, timeout_at, write_all};
 use super::options::ApiServer;
+use super::stream_io::{ReadBuffer, timeout_at, write_all};
 use crate::limits;
 use crate::pem::{self, FileBytes};
 use crate::wire::{Fed, Framing, ResponseParser};
@@ -45,7 +45,7 @@ struct ApiResponse {
     body: Vec<u8>,
 }
 
-/// Why a request has no response, or an unexpected one.
+/// Why a request has no response or an unexpected one, or cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError(pub Box<str>);
 
@@ -97,7 +97,7 @@ impl ApiClient {
         let (host, port) = match &api.url {
             Some(url) => host_and_port(url).ok_or_else(|| {
                 error(format!(
-                    "--api-server {url} is not a URL of an API server: write such as https://10.0.0.1:6443"
+                    "--api-server {url} is not a URL of an API server: write a URL such as https://10.0.0.1:6443"
                 ))
             })?,
             None => match (

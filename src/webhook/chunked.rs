@@ -1,5 +1,5 @@
 //! Chunked coding (RFC 9112 section 7.1), decoded strictly: no bare LF. Extensions and trailers are ignored.
-//! `wire` has another decoder, for responses of the app: it is lenient as Go's client and keeps no bytes of the body.
+//! `wire` has another decoder, for responses of the app: it is as lenient as Go's client and stores no bytes of the body.
 
 use crate::limits;
 
@@ -7,7 +7,7 @@ use crate::limits;
 #[derive(Clone, Debug)]
 pub struct ChunkedDecoder {
     state: State,
-    /// The chunk size read so far, then the bytes left of the chunk.
+    /// The chunk size parsed so far, then the bytes of the chunk that have not arrived.
     chunk_left: usize,
     /// Whether the current line has a digit of the size or a byte of a trailer.
     line_has_bytes: bool,

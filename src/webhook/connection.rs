@@ -3,9 +3,9 @@
 use super::connection_table::{ConnectionId, Phase};
 use super::handler;
 use super::http_error::HttpError;
-use super::io::{ServerStream, timeout_at, write_all};
 use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
+use super::stream_io::{ServerStream, timeout_at, write_all};
 use crate::limits;
 use async_io::Async;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};

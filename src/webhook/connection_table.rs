@@ -1,6 +1,6 @@
 //! The open connections: their number, the phase of each, and which one is evicted for a new one.
 
-use super::io::timeout_at;
+use super::stream_io::timeout_at;
 use crate::limits;
 use crate::net::set_waker;
 use core::cell::{Cell, RefCell};

@@ -3,10 +3,10 @@
 use super::chunked::ChunkedDecoder;
 use super::connection_table::{ConnectionId, Phase};
 use super::http_error::{HttpError, review_status};
-use super::io::{ServerStream, timeout_at, write_all};
-use super::request_head::{BodyLength, Request, Route, parse_request_head};
+use super::request_head::{BodyLength, Endpoint, Request, parse_request_head};
 use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
+use super::stream_io::{ServerStream, timeout_at, write_all};
 use crate::limits;
 use crate::net::BytePermit;
 use std::io;
@@ -107,11 +107,11 @@ impl Handler<'_> {
     }
 
     async fn respond(&mut self, request: Request) -> io::Result<AfterResponse> {
-        let response = match request.route {
-            Route::Inject => return self.inject(request).await,
-            Route::Health => Response::text(200, "ok"),
-            Route::Metrics => Response::metrics(self.state.metrics_page()),
-            Route::Error(error) => {
+        let response = match request.endpoint {
+            Ok(Endpoint::Inject) => return self.inject(request).await,
+            Ok(Endpoint::Health) => Response::text(200, "ok"),
+            Ok(Endpoint::Metrics) => Response::metrics(self.state.metrics_page()),
+            Err(error) => {
                 self.state.log_error_response(error.status(), &error);
                 error.into()
             }

@@ -1,12 +1,9 @@
-//! Options of the webhook, and errors that prevent its start.
+//! Options of the webhook.
 
 use crate::config::Listen;
 use crate::inject::values::Values;
-use crate::net::ListenError;
 use crate::telemetry::LogSettings;
-use core::fmt;
 use core::time::Duration;
-use std::io;
 
 /// The options of the webhook.
 #[derive(Clone, Debug)]
@@ -64,33 +61,4 @@ pub struct ApiServer {
     pub ca: Option<Box<str>>,
     /// File of the bearer token.
     pub token: Option<Box<str>>,
-}
-
-/// An error that prevents the start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The kernel refused this resource.
-    Kernel(&'static str, io::Error),
-    /// The listener could not be bound.
-    Listen(ListenError),
-    /// The certificate or its key cannot be used: path and reason.
-    Certificate(Box<str>),
-    /// The ConfigMap's `values` cannot be used: path and reason.
-    Values(Box<str>),
-    /// There is no usable API server for a self-signed certificate: why.
-    Api(Box<str>),
-}
-
-impl core::error::Error for StartError {}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Kernel(what, error) => write!(f, "cannot create the {what}: {error}"),
-            StartError::Listen(error) => error.fmt(f),
-            StartError::Certificate(why) | StartError::Values(why) | StartError::Api(why) => {
-                f.write_str(why)
-            }
-        }
-    }
 }

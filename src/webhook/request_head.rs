@@ -8,8 +8,8 @@ use core::time::Duration;
 /// A request without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The endpoint.
-    pub route: Route,
+    /// The endpoint, or why there is none.
+    pub endpoint: Result<Endpoint, HttpError>,
     /// Whether the method is HEAD.
     pub is_head_method: bool,
     /// The length of the body.
@@ -22,17 +22,15 @@ pub struct Request {
     pub timeout: Duration,
 }
 
-/// The endpoint of a request.
+/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub enum Endpoint {
     /// `POST /inject`
     Inject,
     /// `/healthz`
     Health,
     /// `/metrics`
     Metrics,
-    /// None.
-    Error(HttpError),
 }
 
 /// The length of a body (RFC 9112 section 6.3).
@@ -96,7 +94,7 @@ fn from_parsed_head(head: &RequestHead, bytes: &[u8]) -> Result<Request, HttpErr
     let line = RequestLine::of(bytes);
     let fields = Fields { head, bytes };
     Ok(Request {
-        route: route(&line, fields),
+        endpoint: endpoint(&line, fields),
         is_head_method: line.method == "HEAD",
         body_length: body_length(fields, line.is_http_1_1)?,
         expects_continue: line.is_http_1_1 && fields.has_token("Expect", "100-continue"),
@@ -146,17 +144,17 @@ impl<'b> Fields<'b> {
     }
 }
 
-fn route(line: &RequestLine<'_>, fields: Fields<'_>) -> Route {
+fn endpoint(line: &RequestLine<'_>, fields: Fields<'_>) -> Result<Endpoint, HttpError> {
     // The API server adds the query `timeout`.
     let path = line.target.split('?').next().unwrap_or_default();
     match (path, line.method) {
-        ("/inject", "POST") if fields.is_json() => Route::Inject,
-        ("/inject", "POST") => Route::Error(HttpError::UnsupportedMediaType),
-        ("/inject", _) => Route::Error(HttpError::PostRequired),
-        ("/healthz", "GET" | "HEAD") => Route::Health,
-        ("/metrics", "GET" | "HEAD") => Route::Metrics,
-        ("/healthz" | "/metrics", _) => Route::Error(HttpError::GetRequired),
-        _ => Route::Error(HttpError::NotFound),
+        ("/inject", "POST") if fields.is_json() => Ok(Endpoint::Inject),
+        ("/inject", "POST") => Err(HttpError::UnsupportedMediaType),
+        ("/inject", _) => Err(HttpError::PostRequired),
+        ("/healthz", "GET" | "HEAD") => Ok(Endpoint::Health),
+        ("/metrics", "GET" | "HEAD") => Ok(Endpoint::Metrics),
+        ("/healthz" | "/metrics", _) => Err(HttpError::GetRequired),
+        _ => Err(HttpError::NotFound),
     }
 }
 

@@ -15,7 +15,7 @@ const API_VERSION: &str = "admission.k8s.io/v1";
 pub struct ReviewResult {
     /// The AdmissionReview with the response, as JSON.
     pub response_body: Vec<u8>,
-    /// The pod's name, or what its name is generated from.
+    /// The pod's name, or its `generateName`.
     pub pod: Box<str>,
     /// Its namespace.
     pub namespace: Box<str>,
@@ -23,16 +23,16 @@ pub struct ReviewResult {
     pub outcome: Outcome,
 }
 
-/// The result for the pod of a review. It is allowed in any case.
+/// The result for the pod of a review. The pod is always allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The response has a patch: what it does.
+    /// The response has a patch, with this description.
     Patched(Box<str>),
-    /// It needs no patch: why.
+    /// The pod needs no patch, for this reason.
     Unchanged(Box<str>),
-    /// It is not eligible: why.
+    /// The pod is not eligible, for this reason.
     Skipped(Box<str>),
-    /// It is eligible and cannot be injected: why.
+    /// The pod is eligible and cannot be injected, for this reason.
     Failed(Box<str>),
     /// The review is not of the creation of a pod.
     NotApplicable,
@@ -108,12 +108,12 @@ impl fmt::Display for ReviewError {
             ),
             ReviewError::UnsupportedVersion(version) => write!(
                 f,
-                "the review is of version {version}: send {API_VERSION}, and name v1 alone in the webhook's \
-                 admissionReviewVersions"
+                "the review is of version {version}: send {API_VERSION}, and set the webhook's \
+                 admissionReviewVersions to [v1]"
             ),
             ReviewError::Missing(member) => write!(
                 f,
-                "the review has no {member}: send one as the API server does"
+                "the review has no {member}: send an AdmissionReview as the API server does"
             ),
         }
     }

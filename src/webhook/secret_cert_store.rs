@@ -2,7 +2,7 @@
 //! MutatingWebhookConfiguration its CA.
 
 use super::api_client::{ApiClient, ApiError, RequestBody, own_namespace, unexpected_status};
-use super::options::{SelfSignedNames, StartError};
+use super::options::SelfSignedNames;
 use super::self_signed::CertBundle;
 use super::validity::UnixSeconds;
 use crate::limits;
@@ -31,12 +31,10 @@ impl SecretCertStore {
     pub fn new(
         client: Rc<ApiClient>,
         names: &SelfSignedNames,
-    ) -> Result<SecretCertStore, StartError> {
+    ) -> Result<SecretCertStore, ApiError> {
         let namespace = names.namespace.clone().or_else(own_namespace);
         let namespace = namespace.ok_or_else(|| {
-            StartError::Api(
-                "the namespace of the Service is unknown: write --namespace NAME".into(),
-            )
+            ApiError("the namespace of the Service is unknown: write --namespace NAME".into())
         })?;
         let all = [
             ("--service", &names.service),
@@ -48,7 +46,7 @@ impl SecretCertStore {
             let why = format!(
                 "{flag} {wrong:?} is not the name of an object: write lower-case letters, digits, - and ."
             );
-            return Err(StartError::Api(why.into()));
+            return Err(ApiError(why.into()));
         }
         let secret_collection_path = format!("/api/v1/namespaces/{namespace}/secrets");
         let configurations = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";

@@ -1,5 +1,5 @@
-//! The self-signed certificate: a new CA signs one certificate for the Service, and its key is discarded. So each
-//! certificate has another CA, which is published before the certificate is served.
+//! The self-signed certificate. Each certificate is signed by a new CA, whose private key is then discarded. The CA is
+//! published before its certificate is served.
 
 use super::serving_cert::ServingCert;
 use super::validity::{UnixSeconds, Validity, validity};
@@ -28,7 +28,7 @@ pub struct CertBundle {
 }
 
 impl CertBundle {
-    /// Generates a CA and a certificate for `dns_name`. The CA bundle keeps the newest CA of `previous_ca` if it is
+    /// Generates a CA and a certificate for `dns_name`. The CA bundle includes the newest CA of `previous_ca` if it is
     /// still valid.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl CertBundle {
         ServingCert::parse(self.certificate.as_bytes(), self.key.as_bytes())
     }
 
-    /// Whether it needs no renewal: its CA verifies it for `dns_name`, and more than a third of its lifetime is left.
+    /// Whether it needs no renewal: its CA verifies it for `dns_name`, and more than a third of its lifetime remains.
     pub fn is_fresh(&self, dns_name: &str, now: UnixSeconds) -> bool {
         let now = now.max(limits::CLOCK_IS_SET_FROM);
         let Ok(chain) = pem::parse_certificates(self.certificate.as_bytes()) else {

@@ -1,22 +1,25 @@
-//! The server: start, accept loop, graceful shutdown.
+//! The server: start, accept loop, graceful shutdown; and errors that prevent the start.
 
-use super::api_client::ApiClient;
+use super::api_client::{ApiClient, ApiError};
 use super::connection;
-use super::io::timeout_at;
-use super::options::{CertSource, Options, StartError};
+use super::options::{CertSource, Options};
 use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
 use super::server_state::ServerState;
 use super::serving_cert::{CertWatcher, ServingCert};
 use super::settings::ReloadableSettings;
+use super::stream_io::timeout_at;
 use crate::config::Listen;
 use crate::limits;
 use crate::net::{self, ListenError, ListenFlags};
+use crate::pem::FileError;
 use crate::telemetry::Level;
 use async_io::{Async, Timer};
+use core::fmt;
 use core::time::Duration;
 use smol::io::AsyncReadExt;
 use smol::{LocalExecutor, future};
+use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -24,6 +27,38 @@ use std::time::Instant;
 
 /// Descriptors other than those of connections: standard streams, reactor, signals, listener, a file, the API server.
 const RESERVED_DESCRIPTORS: usize = 32;
+
+/// An error that prevents the start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The kernel refused this resource.
+    Kernel(&'static str, io::Error),
+    /// The listener could not be bound.
+    Listen(ListenError),
+    /// The certificate or its key cannot be used.
+    Certificate(FileError),
+    /// The TLS configuration is invalid.
+    Tls(rustls::Error),
+    /// The ConfigMap's `values` cannot be used: path and reason.
+    Values(Box<str>),
+    /// The API server that a self-signed certificate needs is unknown, or its options are invalid.
+    Api(ApiError),
+}
+
+impl core::error::Error for StartError {}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Kernel(what, error) => write!(f, "cannot create the {what}: {error}"),
+            StartError::Listen(error) => error.fmt(f),
+            StartError::Certificate(error) => error.fmt(f),
+            StartError::Tls(error) => error.fmt(f),
+            StartError::Values(why) => f.write_str(why),
+            StartError::Api(error) => error.fmt(f),
+        }
+    }
+}
 
 /// Serves until SIGTERM or SIGINT, then until the requests in flight have ended.
 ///
@@ -45,12 +80,10 @@ async fn run_until_shutdown(
     let settings = settings.map_err(StartError::Values)?;
     let cert = load_cert(&options.certificate)?;
     let state = ServerState::new(options.log, settings, cert, max_connections);
-    let state = state.map_err(|error| StartError::Certificate(error.to_string().into()))?;
+    let state = state.map_err(StartError::Tls)?;
     let state = Rc::new(state);
     let client = ApiClient::from_options(&options.api_server, |name| std::env::var(name).ok());
-    let client = client
-        .map_err(|error| StartError::Api(error.0))?
-        .map(Rc::new);
+    let client = client.map_err(StartError::Api)?.map(Rc::new);
     let store = cert_store(&options.certificate, client.as_ref())?;
     let refresher = Refresher::new(state.clone(), client, store);
     let shutdown = async {
@@ -82,7 +115,7 @@ fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, 
     match source {
         CertSource::Files { certificate, key } => CertWatcher::load(certificate, key)
             .map(Some)
-            .map_err(|error| StartError::Certificate(error.to_string().into())),
+            .map_err(StartError::Certificate),
         CertSource::SelfSigned(_) => Ok(None),
     }
 }
@@ -94,11 +127,12 @@ fn cert_store(
     match (source, client) {
         (CertSource::Files { .. }, _) => Ok(None),
         (CertSource::SelfSigned(names), Some(client)) => {
-            SecretCertStore::new(client.clone(), names).map(Some)
+            let store = SecretCertStore::new(client.clone(), names);
+            store.map(Some).map_err(StartError::Api)
         }
-        (CertSource::SelfSigned(_), None) => Err(StartError::Api(
+        (CertSource::SelfSigned(_), None) => Err(StartError::Api(ApiError(
             "--self-signed needs an API server: run it in a pod, or write --api-server https://HOST:PORT".into(),
-        )),
+        ))),
     }
 }
 

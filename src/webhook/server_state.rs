@@ -1,11 +1,11 @@
 //! The state that all connections share.
 
 use super::connection_table::ConnectionTable;
-use super::io::ReadBuffer;
 use super::metrics::{Metrics, ScrapeValues};
 use super::review::{Outcome, ReviewError, ReviewResult, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
 use super::settings::{ReloadableSettings, ValuesState};
+use super::stream_io::ReadBuffer;
 use super::validity::{rfc3339, unix_now};
 use crate::limits;
 use crate::net::ByteSemaphore;
@@ -190,7 +190,7 @@ impl ServerState {
             .field("detail", reviewed.outcome.detail());
     }
 
-    /// Logs a request that gets an error response.
+    /// Logs a request that is answered with an error.
     pub fn log_error_response(&self, status: u16, error: &dyn Display) {
         let limit = &mut self.error_response_limit.borrow_mut();
         self.log

@@ -18,7 +18,7 @@ pub struct ServingCert {
     pub not_after: Option<UnixSeconds>,
 }
 
-/// The certificate that new connections get. The lock is never contended; rustls requires `Sync`.
+/// The certificate for new connections. The lock is never contended; rustls requires `Sync`.
 #[derive(Debug, Default)]
 pub struct CurrentCert(Mutex<Option<ServingCert>>);
 
@@ -101,8 +101,8 @@ impl CertWatcher {
     }
 }
 
-/// The TLS configuration of all connections. There is no session resumption: the API server keeps its connections
-/// open, and tickets take memory for each.
+/// The TLS configuration of all connections. There is no session resumption: the API server reuses its connections,
+/// and tickets would need memory for each.
 ///
 /// # Errors
 /// rustls' error if the provider had no cipher suite for a version.

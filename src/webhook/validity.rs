@@ -1,4 +1,4 @@
-//! The validity period of a certificate: the part of X.509 that it needs (RFC 5280 section 4.1), and its times as text.
+//! Parses the validity period of a certificate (RFC 5280 section 4.1), and formats its times.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
 //! Request heads of the API server, of probes, and malformed ones.
 
-use super::{BodyLength, Request, Route, parse_request_head};
+use super::{BodyLength, Endpoint, Request, parse_request_head};
 use crate::limits;
 use crate::webhook::http_error::HttpError;
 use core::time::Duration;
@@ -19,7 +19,7 @@ fn with(fields: &str) -> String {
 #[test]
 fn a_review_of_the_api_server_is_parsed() {
     let expected = Request {
-        route: Route::Inject,
+        endpoint: Ok(Endpoint::Inject),
         body_length: BodyLength::Known(12),
         is_head_method: false,
         expects_continue: false,
@@ -41,23 +41,20 @@ fn a_review_of_the_api_server_is_parsed() {
 }
 
 #[test]
-fn method_and_path_select_the_route() {
-    for (line, route) in [
-        ("GET /healthz", Route::Health),
-        ("HEAD /healthz?verbose", Route::Health),
-        ("GET /metrics", Route::Metrics),
-        ("POST /metrics", Route::Error(HttpError::GetRequired)),
-        ("GET /inject", Route::Error(HttpError::PostRequired)),
-        (
-            "POST /inject",
-            Route::Error(HttpError::UnsupportedMediaType),
-        ),
-        ("POST /inject/", Route::Error(HttpError::NotFound)),
-        ("GET /", Route::Error(HttpError::NotFound)),
+fn method_and_path_select_the_endpoint() {
+    for (line, endpoint) in [
+        ("GET /healthz", Ok(Endpoint::Health)),
+        ("HEAD /healthz?verbose", Ok(Endpoint::Health)),
+        ("GET /metrics", Ok(Endpoint::Metrics)),
+        ("POST /metrics", Err(HttpError::GetRequired)),
+        ("GET /inject", Err(HttpError::PostRequired)),
+        ("POST /inject", Err(HttpError::UnsupportedMediaType)),
+        ("POST /inject/", Err(HttpError::NotFound)),
+        ("GET /", Err(HttpError::NotFound)),
     ] {
         let text = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
-        let expected = (route, line.starts_with("HEAD "));
-        let found = head(&text).map(|head| (head.route, head.is_head_method));
+        let expected = (endpoint, line.starts_with("HEAD "));
+        let found = head(&text).map(|head| (head.endpoint, head.is_head_method));
         assert_eq!(found, Ok(expected), "{line}");
     }
 }

@@ -1,4 +1,4 @@
-//! Reviews and their answers.
+//! Reviews and their responses.
 
 mod parity;
 
@@ -59,7 +59,7 @@ fn response(document: &Value) -> (Outcome, Value) {
 }
 
 #[test]
-fn a_pod_comes_back_with_the_edits_that_the_command_line_makes() {
+fn the_patch_has_the_edits_of_the_command_line() {
     let pod = probed();
     let (outcome, response) = response(&admission_review(&pod));
     assert!(matches!(outcome, Outcome::Patched(_)), "{outcome:?}");
@@ -177,7 +177,7 @@ fn a_review_with_too_many_values_is_not_parsed() {
         review(brackets.as_bytes(), &settings()),
         Err(ReviewError::TooManyValues)
     );
-    // Those in a string are none.
+    // Commas and brackets in a string are not values.
     let mut document = admission_review(&probed());
     document["request"]["userInfo"] = [",[{\\\"", &",".repeat(limits::REVIEW_VALUES)]
         .concat()
