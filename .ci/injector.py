@@ -1,4 +1,4 @@
-"""Runs the injector of an image from the command line, and as its Deployment does."""
+"""Runs the injector of an image as a command, and like its Deployment. The functions return an error, or an empty string."""
 
 import base64
 import json
@@ -17,33 +17,33 @@ POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace
     {"name": "web", "image": "web:1", "livenessProbe": {"httpGet": {"path": "/foo", "port": 8001}}}]}}
 REWRITTEN = {"path": "/app-health/web/livez", "port": 15020}
 CONFIG = "deploy/webhook/kustomize/common/config.yaml"
-TIMEOUT = 30  # seconds, of which an emulator takes some
+TIMEOUT = 30  # seconds, long enough for an emulator
 
 
 def check_file(command, **identity):
-    """Runs `file` with the ConfigMap of deploy/. Returns what is wrong with the pod, or an empty string."""
+    """Runs `file` with the ConfigMap of deploy/."""
     result = subprocess.run([*command, "file", "-f", "-", "--config", os.path.abspath(CONFIG)], input=json.dumps(POD),
                           capture_output=True, text=True, timeout=TIMEOUT, **identity)
     if result.returncode:
         return f"file: {result}"
     spec = yaml.safe_load(result.stdout)["spec"]
-    return wrong(spec["containers"][0]["livenessProbe"]["httpGet"], spec["initContainers"])
+    return injection_error(spec["containers"][0]["livenessProbe"]["httpGet"], spec["initContainers"])
 
 
-def wrong(probe, sidecars):
+def injection_error(probe, sidecars):
     if probe != REWRITTEN:
-        return f"the probe became {probe}"
+        return f"the rewritten probe is {probe}"
     (sidecar,) = sidecars
     if sidecar["image"] != settings()["probelet"]["image"]:
         return f"the image is {sidecar['image']}"
-    return ", ".join(restricted.broken({"containers": [sidecar]}))
+    return ", ".join(restricted.violations({"containers": [sidecar]}))
 
 
 def settings():
     return json.loads(yaml.safe_load(open(CONFIG))["data"]["values"])
 
 
-def args(overlay):
+def overlay_args(overlay):
     """The args of the Deployment of deploy/webhook/kustomize/OVERLAY."""
     text = subprocess.run(["kubectl", "kustomize", f"deploy/webhook/kustomize/{overlay}"],
                           capture_output=True, text=True, check=True).stdout
@@ -53,14 +53,13 @@ def args(overlay):
 
 
 def check_without_cluster(command, **identity):
-    """Runs `serve` with the args for the self-made CA, which must end for want of an API server. Returns what is wrong, or an empty string."""
-    result = subprocess.run([*command, *args("self-signed")], env={}, capture_output=True, text=True, timeout=TIMEOUT, **identity)
+    """Runs `serve` with the args of the self-signed overlay, which must exit with an error without an API server."""
+    result = subprocess.run([*command, *overlay_args("self-signed")], env={}, capture_output=True, text=True, timeout=TIMEOUT, **identity)
     return "" if result.returncode == 1 and "API server" in result.stderr else f"self-signed: {result}"
 
 
 def check_serve(command, port, **identity):
-    """Runs `serve` with the args of the overlay for cert-manager and files as kubelet would mount them. Returns what is wrong, or an
-    empty string."""
+    """Runs `serve` with the args of the cert-manager overlay and the files that kubelet would mount."""
     with tempfile.TemporaryDirectory(prefix="probelet-") as root:
         os.chmod(root, 0o755)
         mounted = pathlib.Path(root, "etc/probelet")
@@ -72,8 +71,8 @@ def check_serve(command, port, **identity):
                         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
                        capture_output=True, check=True)
         key.chmod(0o644)
-        typed = [arg.replace("/etc/", f"{root}/etc/").replace("--port=8443", f"--port={port}") for arg in args("cert-manager")]
-        webhook = subprocess.Popen([*command, *typed], env={}, stderr=subprocess.PIPE, text=True, **identity)
+        args = [arg.replace("/etc/", f"{root}/etc/").replace("--port=8443", f"--port={port}") for arg in overlay_args("cert-manager")]
+        webhook = subprocess.Popen([*command, *args], env={}, stderr=subprocess.PIPE, text=True, **identity)
         try:
             return check_webhook(webhook, port, ssl.create_default_context(cafile=cert))
         finally:
@@ -96,18 +95,18 @@ def check_webhook(webhook, port, context):
 
     def send(path, body=None):
         request = urllib.request.Request(f"https://localhost:{port}{path}", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT, context=context) as answer:
-            return answer.status, answer.read()
+        with urllib.request.urlopen(request, timeout=TIMEOUT, context=context) as response:
+            return response.status, response.read()
 
     if send("/healthz")[0] != 200:
-        return "/healthz"
+        return "/healthz does not return 200"
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "resource": {"group": "", "version": "v1", "resource": "pods"},
         "namespace": "default", "operation": "CREATE", "object": POD}}
-    answer = json.loads(send("/inject", json.dumps(review).encode())[1])["response"]
-    patch = json.loads(base64.b64decode(answer.get("patch", "bnVsbA==")))
-    if answer["allowed"] is not True or "/app-health/web/livez" not in json.dumps(patch):
-        return f"/inject: {answer}"
+    response = json.loads(send("/inject", json.dumps(review).encode())[1])["response"]
+    patch = json.loads(base64.b64decode(response.get("patch", "bnVsbA==")))
+    if response["allowed"] is not True or "/app-health/web/livez" not in json.dumps(patch):
+        return f"/inject: {response}"
     webhook.terminate()
     code = webhook.wait(timeout=TIMEOUT)
     return f"exit code {code} after SIGTERM" if code else ""

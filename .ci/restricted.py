@@ -1,10 +1,10 @@
-"""The Pod Security Standards' `restricted` profile, as far as a manifest of deploy/ can break it."""
+"""The `restricted` profile of the Pod Security Standards, as far as manifests of deploy/ can violate it."""
 
 VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
 
 
-def broken(spec):
-    """What a pod's spec breaks of it, in words; nothing where it keeps to it."""
+def violations(spec):
+    """Yields each violation by the spec of a pod."""
     pod = spec.get("securityContext", {})
     if any(spec.get(k) for k in ("hostNetwork", "hostPID", "hostIPC")):
         yield "shares the host's namespaces"
@@ -13,7 +13,7 @@ def broken(spec):
     for container in spec.get("initContainers", []) + spec["containers"]:
         own = container.get("securityContext", {})
         both = {**pod, **own}
-        held = {
+        rules = {
             "runAsNonRoot": both.get("runAsNonRoot") is True,
             "runAsUser": both.get("runAsUser") != 0,
             "seccompProfile": both.get("seccompProfile", {}).get("type") == "RuntimeDefault",
@@ -21,4 +21,4 @@ def broken(spec):
             "capabilities": own.get("capabilities") == {"drop": ["ALL"]},
             "hostPort": not any("hostPort" in p for p in container.get("ports", [])),
         }
-        yield from (f"{container['name']}: {what}" for what, holds in held.items() if not holds)
+        yield from (f"{container['name']}: {rule}" for rule, holds in rules.items() if not holds)
