@@ -1,17 +1,17 @@
-//! The guide's app, `liveness-http`: `/foo` in plaintext on 127.0.0.1, on 8001 for regular traffic
-//! and on 8002 for health. It can be made to fail, to hang and to go away.
+//! The guide's app, `liveness-http`: `/foo` in plaintext on 127.0.0.1, port 8001 for regular traffic and 8002 for health
+//! checks. It can fail, hang and stop.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// Regular traffic. The mesh shows this port to the pod's outside under mutual TLS.
+/// Regular traffic. Outside the pod, the mesh requires mutual TLS on this port.
 pub const REGULAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8001);
-/// Health checks, no certificate requested.
+/// Health checks, without a certificate.
 pub const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002);
 
-/// What becomes of a request: 200, 500, no answer as long as the client stays, no listener.
+/// The app's state: returns 200, returns 500, never responds, does not listen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mood {
     Healthy,
@@ -33,18 +33,18 @@ impl App {
         Ok(Self(mood, threads))
     }
 
-    /// What the app does from now on. There is no way back from `Gone`.
+    /// Changes the state. `Gone` is final.
     pub fn turn(&mut self, mood: Mood) {
         *self.0.lock().unwrap() = mood;
         if mood == Mood::Gone {
-            // A connection wakes a listener, which then closes.
+            // A connection wakes up the listener, which then closes.
             drop([REGULAR, HEALTH].map(TcpStream::connect));
             self.1.drain(..).for_each(|thread| thread.join().unwrap());
         }
     }
 }
 
-/// Binds, or names the port that is in use and what needs it.
+/// Binds an address. The error names the address and its user.
 pub fn bind(addr: SocketAddr, who: &str) -> Result<TcpListener, String> {
     TcpListener::bind(addr).map_err(|error| format!("{who} cannot listen on {addr}: {error}"))
 }
@@ -59,7 +59,7 @@ fn serve(listener: &TcpListener, mood: &Mutex<Mood>) {
     }
 }
 
-/// One request. A client that goes away ends it, which is not an error.
+/// Serves one request. A client that closes early is not an error.
 fn answer(mut stream: TcpStream, mood: Mood) -> Option<()> {
     let path = read_path(&mut stream)?;
     let (status, body) = match mood {

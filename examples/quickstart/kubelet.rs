@@ -1,19 +1,19 @@
-//! kubelet's side: a GET on its own connection.
+//! The probe of kubelet: a GET on a new connection.
 
 use std::io::{Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// `timeoutSeconds` of a probe that has none.
+/// The default of `timeoutSeconds`.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Go's words for bytes that are no HTTP.
+/// Go's error for bytes that are not HTTP.
 const MALFORMED: &str = "net/http: HTTP/1.x transport connection broken: malformed HTTP response";
 
-/// What came back: status and body, or why there is no answer in HTTP.
+/// Status and body, or an error if the response is not HTTP.
 pub type Answer = std::result::Result<(u16, String), String>;
 
-/// Sends a request as the `httpGet` of a probe does.
+/// Sends a request like the `httpGet` of a probe.
 pub fn get(server: SocketAddr, path: &str) -> Answer {
     let stream = TcpStream::connect_timeout(&server, TIMEOUT);
     let raw = stream.and_then(|stream| {
@@ -23,7 +23,7 @@ pub fn get(server: SocketAddr, path: &str) -> Answer {
     answer(raw).map_err(|why| format!("Get \"http://{server}{path}\": {why}"))
 }
 
-/// Sends the request as kubelet writes it and reads until the server closes.
+/// Sends kubelet's request and reads until the server closes.
 pub fn exchange(mut stream: impl Read + Write, host: SocketAddr, path: &str) -> Result<Vec<u8>> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: kube-probe/1.37\r\n\
@@ -35,7 +35,7 @@ pub fn exchange(mut stream: impl Read + Write, host: SocketAddr, path: &str) -> 
     Ok(raw)
 }
 
-/// Parses the answer.
+/// Parses the response.
 pub fn answer(raw: Result<Vec<u8>>) -> Answer {
     let raw = raw.map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&raw);

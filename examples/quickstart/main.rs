@@ -1,6 +1,6 @@
-//! Istio's health-check guide in one process, on loopback alone: an app, a proxy in front of
-//! it that requires client certificates, probelet, and kubelet's probes; and an app that requires them itself.
-//! Every row is a real answer; the exit code is 0 when each is as expected.
+//! Istio's health-check guide in one process, on loopback only: an app, its proxy, which requires client certificates,
+//! probelet, and kubelet's probes; and an app that requires client certificates itself. Each row is a real response. The
+//! exit code is 0 if all are as expected.
 //! Run: `cargo run --release --example quickstart`
 
 mod app;
@@ -17,7 +17,7 @@ use std::{sync::mpsc, thread};
 use app::Mood::{self, Failing, Gone, Hanging, Healthy};
 use probelet::{agent, cli};
 
-/// What Istio's injector makes of the probes in the pod's manifest.
+/// The table that Istio's injector writes for the probes of the pod.
 const PROBERS: &str = r#"{
     "/app-health/liveness-http/livez":  {"httpGet": {"path": "/foo", "port": 8001}},
     "/app-health/liveness-http/readyz": {"tcpSocket": {"port": 8001}},
@@ -31,7 +31,7 @@ const TRUSTED: SocketAddr = SocketAddr::new(mesh::POD, 15021);
 const STRICT: &str = "/app-health/strict/livez";
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 
-/// The app's mood; the server; path, client, expected result and meaning of the request.
+/// The app's state; the server; path, client, expected result and meaning of the request.
 type Row = (Mood, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
 #[rustfmt::skip]
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints all rows and counts those that are not as expected.
+/// Prints all rows. Returns the number of those that are not as expected.
 fn run_rows() -> Result<usize, String> {
     let mut app = app::App::start()?;
     let peer = mesh::start()?;

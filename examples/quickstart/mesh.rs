@@ -1,5 +1,5 @@
-//! The mesh's part: a proxy that requires a client certificate on 127.0.0.2:8001 and hands what
-//! comes with one to the app in plaintext; and another service of the mesh, which has one.
+//! The mesh: a proxy on 127.0.0.2:8001, which requires a client certificate and forwards requests to the app in plaintext;
+//! and another service of the mesh, which has a certificate.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -13,11 +13,11 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::{app, kubelet};
 
-/// The pod as its outside knows it, and the app's port there.
+/// The pod's address and the app's port, as other pods see them.
 pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 pub const MTLS: SocketAddr = SocketAddr::new(POD, 8001);
 
-/// Starts the proxy; returns the GET of a peer that it trusts.
+/// Starts the proxy. Returns a GET with a certificate that it trusts.
 pub fn start() -> Result<impl Fn(&str) -> kubelet::Answer, String> {
     let (server, client) = identities().map_err(|error| format!("certificates: {error}"))?;
     let listener = app::bind(MTLS, "the mesh's proxy")?;
@@ -33,7 +33,7 @@ pub fn start() -> Result<impl Fn(&str) -> kubelet::Answer, String> {
     })
 }
 
-/// One connection. Without a certificate nothing can be read from it and it ends here.
+/// Serves one connection. Without a certificate the handshake fails on the first read.
 fn terminate(stream: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
     let tls = ServerConnection::new(config).ok()?;
     let mut outside = StreamOwned::new(tls, stream);
@@ -45,7 +45,7 @@ fn terminate(stream: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
     outside.flush().ok()
 }
 
-/// One self-signed certificate is all that this mesh trusts, and both sides show it.
+/// The configurations of both sides. The mesh trusts a single self-signed certificate, which both present.
 fn identities() -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), Box<dyn std::error::Error>> {
     let identity = rcgen::generate_simple_self_signed([POD.to_string()])?;
     let certificate = identity.cert.der();

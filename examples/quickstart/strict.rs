@@ -1,5 +1,5 @@
-//! A second app, which does its own mutual TLS on 127.0.0.1:8443: no proxy before it, and without a
-//! certificate no answer. The client's is in a temporary folder, as PEM files.
+//! A second app, which itself requires client certificates on 127.0.0.1:8443, without a proxy. The client's certificate is
+//! in PEM files in a temporary folder.
 
 use std::fs;
 use std::io::Write;
@@ -14,10 +14,10 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::app;
 
-/// Where the app is.
+/// The app's address.
 const STRICT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
-/// The client's certificate and key, as `--client-cert` and `--client-key` take them. Gone when dropped.
+/// The files for `--client-cert` and `--client-key`. Dropping it deletes them.
 pub struct Files(PathBuf);
 
 impl Files {
@@ -36,7 +36,7 @@ impl Drop for Files {
     }
 }
 
-/// Starts the app; returns the files of the one client that it trusts.
+/// Starts the app. Returns the files of the only client that it trusts.
 pub fn start() -> Result<Files, String> {
     let folder = format!("probelet-quickstart-{}", std::process::id());
     let files = Files(std::env::temp_dir().join(folder));
@@ -50,7 +50,7 @@ pub fn start() -> Result<Files, String> {
     Ok(files)
 }
 
-/// One connection. Without the certificate nothing can be read from it and it ends here.
+/// Serves one connection. Without the certificate the handshake fails on the first read.
 fn answer(stream: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
     let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
     app::read_path(&mut stream)?;

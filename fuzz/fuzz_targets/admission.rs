@@ -1,5 +1,5 @@
-//! A review from the API server: no bytes make the webhook panic; what it answers is a review that lets the pod
-//! through and echoes its `uid`, and what it does not it can say.
+//! AdmissionReviews: no bytes make the webhook panic. A response allows the pod and has the `uid` of the request; an error
+//! has a text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,10 +10,10 @@ use serde_json::Value;
 fuzz_target!(|body: &[u8]| {
     match review(body, &Values::default().settings()) {
         Ok(reviewed) => {
-            let asked: Value = serde_json::from_slice(body).expect("it was read");
-            let answer: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");
-            let response = &answer["response"];
-            assert_eq!(response["uid"], asked["request"]["uid"]);
+            let request: Value = serde_json::from_slice(body).expect("it was parsed");
+            let review: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");
+            let response = &review["response"];
+            assert_eq!(response["uid"], request["request"]["uid"]);
             assert_eq!(response["allowed"], true);
             let is_patched = matches!(reviewed.outcome, Outcome::Patched(_));
             assert_eq!(response["patch"].is_string(), is_patched);

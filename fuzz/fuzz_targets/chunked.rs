@@ -1,4 +1,4 @@
-//! Chunked bodies: a split changes nothing, and a plain decoder of whole inputs comes to the same.
+//! Chunked bodies: the result does not depend on how the input is split, and a simple decoder of whole inputs agrees.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,8 +18,8 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> bool {
     body.check_end().is_ok()
 }
 
-/// The rules once more, for inputs that are all there: `None` for a broken body, `Some(true)` for a whole
-/// one, `Some(false)` where it has no opinion, as on trailers.
+/// A reference decoder for complete inputs: `None` for a broken body, `Some(true)` for a complete one, `Some(false)` for
+/// an input that it does not decode, such as trailers.
 fn reference(mut rest: &[u8]) -> Option<bool> {
     let mut decoded = 0;
     loop {
@@ -35,7 +35,7 @@ fn reference(mut rest: &[u8]) -> Option<bool> {
         let size = usize::from_str_radix(size, 16).ok()?;
         rest = &rest[line + 1..];
         if size > 1 << 40 {
-            // Go's count of overhead wraps around on such a size; the unit tests have that.
+            // Go's overhead counter wraps around on such a size, which the unit tests cover.
             return Some(false);
         }
         if size == 0 {
@@ -55,12 +55,12 @@ fuzz_target!(|input: (u16, &[u8])| {
     let whole = read([bytes].into_iter());
     assert_eq!(read([start, end].into_iter()), whole, "cut at {cut}");
     assert_eq!(read(bytes.chunks(1)), whole, "byte by byte");
-    // Below these lengths no line is too long and no overhead too much, and text cannot hide in an extension.
+    // Below these lengths no line is too long and the overhead is not too large.
     if bytes.len() < 4096 && bytes.is_ascii() {
         match reference(bytes) {
-            Some(true) => assert!(whole, "refused a whole body"),
+            Some(true) => assert!(whole, "rejected a complete body"),
             Some(false) => {}
-            None => assert!(!whole, "took a broken body"),
+            None => assert!(!whole, "accepted a broken body"),
         }
     }
 });

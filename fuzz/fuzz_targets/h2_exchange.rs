@@ -1,4 +1,4 @@
-//! HTTP/2: no bytes make an exchange panic, a split changes nothing, and what is kept fits.
+//! HTTP/2: no bytes make an exchange panic, the result does not depend on how the input is split, and buffers suffice.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -51,7 +51,7 @@ fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     }
 }
 
-/// Kind, flags, stream and payload of frames; what makes no frame may come too.
+/// Kind, flags, stream and payload of frames. Bytes that are not a frame are allowed as well.
 type Frames = Vec<(u8, u8, u8, Vec<u8>)>;
 
 fuzz_target!(|input: (u16, bool, bool, Frames, &[u8])| {

@@ -1,4 +1,4 @@
-//! HPACK: loona-hpack decodes what we decode, to the same fields, and a split changes nothing.
+//! HPACK: loona-hpack decodes the same blocks to the same fields, and the result does not depend on how the input is split.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -46,7 +46,7 @@ fuzz_target!(|input: (u8, Vec<Vec<u8>>)| {
         assert_eq!(single.read(block.chunks(1)), fields, "byte by byte");
         match (fields, oracle.decode(block)) {
             (Ok(fields), Ok(expected)) => assert_eq!(fields, expected),
-            // Go takes integers of ten bytes, and a change of the table's size that no field follows.
+            // Go accepts integers of ten bytes, and a size update of the table without a field after it.
             (
                 Ok(_),
                 Err(
@@ -54,10 +54,10 @@ fuzz_target!(|input: (u8, Vec<Vec<u8>>)| {
                     | DecoderError::SizeUpdateAtEnd,
                 ),
             ) => return,
-            (Ok(_), Err(error)) => panic!("taken here, but not there: {error:?}"),
-            // Go takes no change of the table's size after a field.
+            (Ok(_), Err(error)) => panic!("only we decode it: {error:?}"),
+            // Go rejects a size update of the table after a field.
             (Err(HpackError::TableSize), Ok(_)) => return,
-            (Err(error), Ok(_)) => panic!("{error:?}, but taken there"),
+            (Err(error), Ok(_)) => panic!("{error:?}, but loona-hpack decodes it"),
             (Err(_), Err(_)) => return,
         }
     }

@@ -1,5 +1,4 @@
-//! The probers' JSON: no text makes the reader panic, what it takes is a table that holds its own rules,
-//! and what it refuses it can say.
+//! The probers' JSON: no text makes the parser panic, an accepted table is valid, and an error has a text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Request heads: httparse takes what we take, with the same fields, and a split changes nothing.
+//! Request heads: httparse accepts the heads that we accept, with the same fields, and the result does not depend on how
+//! the input is split.
 #![no_main]
 
 use httparse::{EMPTY_HEADER, Request, Status};
@@ -36,9 +37,9 @@ fuzz_target!(|input: (u16, &[u8])| {
                 .map(|field| (field.name.as_bytes(), field.value));
             assert!(head.fields(bytes).eq(fields));
         }
-        (Ok(Some(_)), other) => panic!("taken here, but httparse: {other:?}"),
-        // What httparse refuses sooner is refused here when its line is complete.
-        (Ok(None), Ok(Status::Complete(_))) => panic!("httparse needs no more"),
+        (Ok(Some(_)), other) => panic!("accepted, but httparse: {other:?}"),
+        // httparse may reject a line before it is complete.
+        (Ok(None), Ok(Status::Complete(_))) => panic!("incomplete, but httparse is complete"),
         (Ok(None) | Err(_), _) => {}
     }
 });

@@ -1,4 +1,4 @@
-//! Response heads: a split changes neither the verdict nor the location kept, and what is kept fits.
+//! Response heads: verdict and location do not depend on how the input is split, and the buffer of the location suffices.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

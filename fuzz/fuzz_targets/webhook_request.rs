@@ -1,4 +1,4 @@
-//! A request to the webhook: a split changes neither head nor body, and a body that is encoded here decodes to itself.
+//! Requests to the webhook: head and body do not depend on how the input is split, and an encoded body decodes to itself.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
