@@ -1,5 +1,5 @@
-//! What a probe allocates. The agent runs on a thread of this process, and the allocator counts the allocations of
-//! that thread. A process has one allocator, so this is a test binary of its own.
+//! Allocations of a probe. The agent runs on a thread of this process, and the allocator counts the allocations of that
+//! thread. A process has one allocator, so this is a separate test binary.
 
 mod support;
 
@@ -21,7 +21,7 @@ use support::switchable_app::{ReplyMode, SwitchableApp};
 use support::table::Table;
 use support::trials::trials;
 
-/// Counts what the agent's thread allocates, and leaves the work to the system.
+/// The system's allocator, with a count of the allocations of the agent's thread.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -46,8 +46,8 @@ fn count(allocated: usize, freed: usize) {
     }
 }
 
-// SAFETY: every call goes on to the system's allocator as it came; counting touches atomics and a
-// thread-local without a destructor, neither of which allocates.
+// SAFETY: every call is passed unchanged to the system's allocator; counting uses atomics and a thread-local without a
+// destructor, neither of which allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
@@ -70,7 +70,7 @@ static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // The counts are the process's: one test after the other.
+    // The counts belong to the process, so the tests run in sequence.
     arguments.test_threads = Some(1);
     let trials = trials!["allocations":
         an_http_probe_allocates_nothing_of_ours,
@@ -93,7 +93,7 @@ const HTTP2: &str = "/app-health/http2/livez";
 const FAILING: &str = "/app-health/gone/livez";
 const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 
-/// The agent on its thread, and what it needs. It serves until the process ends.
+/// The agent on its thread, which runs until the process exits, and its app.
 struct Fixture {
     status: Reserved,
     _apps: [SwitchableApp; 2],
@@ -166,18 +166,18 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     fixture
 });
 
-/// The executor's queue takes a block for each 31 wake-ups (`concurrent-queue`: `Block`): a pointer
-/// to the next one and 31 slots of two words.
+/// The executor's queue allocates a block for every 31 wake-ups (`concurrent-queue`: `Block`): a pointer to the next block
+/// and 31 slots of two words.
 const BLOCK_BYTES: usize = size_of::<usize>() * (1 + 2 * 31);
 
-/// Wake-ups a probe at the most, from the accept to the slot being free again.
+/// The maximum of wake-ups of a probe, from the accept to the release of the slot.
 const WAKE_UPS: usize = 6;
 
-/// Probes that are counted. Before them so many as warm up what grows on demand.
+/// Probes that are counted, after as many that are not: some buffers grow on demand.
 const PROBES: usize = 2_000;
 const WARM_UP: usize = 200;
 
-/// Holds that this request costs blocks of the executor's queue and nothing else.
+/// Asserts that this request allocates blocks of the executor's queue and nothing else.
 fn assert_allocates_nothing(path: &str, status: u16) {
     let probe = |times: usize| {
         (0..times).for_each(|_| exchange(FIXTURE.addr(), &get(path)).assert_ended(status));
@@ -189,7 +189,7 @@ fn assert_allocates_nothing(path: &str, status: u16) {
     probe(PROBES);
     let allocations = ALLOCATIONS.load(SeqCst) - allocations;
     let grown = LIVE_BYTES.load(SeqCst) - live;
-    // The queue is empty between two probes; which of its blocks is in use is chance.
+    // The queue is empty between two probes, but the position in its block varies.
     assert!(
         grown <= BLOCK_BYTES as isize,
         "{grown} bytes more after {PROBES} probes"

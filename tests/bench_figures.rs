@@ -1,6 +1,6 @@
-//! The benches' arithmetic, order and output. A bench without a harness cannot hold its own tests,
-//! so its shared modules are tested from here.
-#![allow(dead_code, reason = "the benches use what no test names")]
+//! Statistics, order and output of the benches. A bench without a harness has no tests, so its shared modules are tested
+//! here.
+#![allow(dead_code, reason = "the benches use items without a test")]
 
 #[path = "../benches/shared/mod.rs"]
 mod shared;
@@ -48,7 +48,7 @@ mod stats {
 
     #[test]
     fn ratios_pair_the_samples_of_one_round() {
-        // Both doubled in the second round: the ratio did not move.
+        // Both double in the second round, so the ratio is the same.
         assert_eq!(ratios(&[3.0, 6.0], &[2.0, 4.0]), [1.5, 1.5]);
     }
 

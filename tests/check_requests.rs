@@ -35,7 +35,7 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
-/// The one request the app saw, as text.
+/// Asserts that the app received one request, and returns its head.
 #[track_caller]
 fn only_request(app: &PathScriptedApp) -> String {
     let seen = app.take_requests();

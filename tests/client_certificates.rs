@@ -1,4 +1,4 @@
-//! Apps that require a client certificate, and apps whose own certificate is verified.
+//! Apps that require a client certificate, and apps whose server certificate is verified.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(
         trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_requires_one],
     );
-    // The library is loaded into the agent itself, which is not so under an emulator.
+    // faketime preloads a library into the agent, which an emulator does not.
     if !is_emulated() {
         tests.extend(
             trials!["client_certificates" needs &[Need::Peer("faketime")];
@@ -74,13 +74,13 @@ fn agent(table: &Table, flags: &[String]) -> Agent {
     agent_with(table, &flags)
 }
 
-/// The flags of a pair, as files of a folder.
+/// Writes a certificate and its key into a folder. Returns the flags that name them.
 fn pair(folder: &Folder, identity: &Identity) -> Vec<String> {
     let (chain, key) = identity.write(folder, "client");
     vec![flag("client-cert", &chain), flag("client-key", &key)]
 }
 
-/// An app that requires a certificate of this authority and answers 200.
+/// An app that requires a certificate of this authority and returns 200.
 fn demanding(clients: &Authority) -> PathScriptedApp {
     let app = PathScriptedApp::start_tls(Identity::self_signed().server_tls(&[], Some(clients)));
     app.set_default(answer(FINE));
@@ -123,7 +123,7 @@ fn an_app_that_accepts_none_is_probed_without() {
     probe(&agent, LIVEZ).assert_is(200);
 }
 
-/// In TLS 1.2 a handshake that is done shows it, in TLS 1.3 the tickets that follow.
+/// That the app accepts the connection shows in TLS 1.2 in the finished handshake, in TLS 1.3 in the tickets after it.
 fn an_app_that_accepts_none_and_closes_is_not_reported_to_require_one() {
     use rustls::version::{TLS12, TLS13};
     let mesh = Authority::new("mesh");
@@ -141,7 +141,7 @@ fn an_app_that_accepts_none_and_closes_is_not_reported_to_require_one() {
     }
 }
 
-/// Probes until the app, which trusts the second authority alone, lets the new pair in.
+/// Probes until the app, which trusts only the second authority, accepts the new certificate.
 #[track_caller]
 fn until_taken_up(agent: &Agent) {
     until("the new pair is in use", || {
@@ -171,7 +171,7 @@ fn a_new_pair_in_a_secret_volume_is_loaded() {
     assert_fails(&agent, LIVEZ, "client_certificate_refused");
     secret.swap(&new.sign("probelet"));
     until_taken_up(&agent);
-    // And once more: what was looked at is not the file that is gone.
+    // A second swap: the agent must poll the new path, not the deleted file.
     secret.swap(&old.sign("probelet"));
     until("the third pair is in use", || {
         (probe(&agent, LIVEZ).code() == Some(502)).then_some(())
@@ -194,7 +194,7 @@ fn a_broken_new_pair_leaves_the_old_one_in_use() {
         });
         logged_before = log_lines(&agent, &path).len();
     }
-    // Logged once, not at each probe.
+    // Logged once, not for each probe.
     (0..20).for_each(|_| probe(&agent, LIVEZ).assert_is(200));
     assert_eq!(log_lines(&agent, &path).len(), logged_before);
     std::fs::remove_file(folder.path().join("client.key")).expect("removed");
@@ -227,7 +227,7 @@ fn an_invalid_pair_is_an_error_before_anything_listens() {
     }
 }
 
-/// An app whose certificate this authority signed for a name or URI.
+/// An app with a certificate that this authority signed for a name or URI.
 fn signed_app(authority: &Authority, name: &str) -> PathScriptedApp {
     let app = PathScriptedApp::start_tls(authority.sign(name).server_tls(&[], None));
     app.set_default(answer(FINE));
@@ -280,7 +280,7 @@ fn a_certificate_that_is_not_yet_valid_fails() {
     assert_fails(&agent, LIVEZ, "bad_certificate");
 }
 
-/// A board without a battery boots in 1970, when no certificate is valid yet.
+/// A board without a battery-backed clock boots in 1970, when no certificate is valid yet.
 fn an_unset_clock_is_the_reason() {
     let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
     let library = |folder: std::fs::DirEntry| folder.path().join("faketime/libfaketime.so.1");

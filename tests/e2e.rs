@@ -1,5 +1,5 @@
-//! Istio's health-check guide end to end: a pod in its own network namespace, under Istio's
-//! rules, with a real Envoy that demands client certificates, probed from the node by kubelet's code.
+//! Istio's health-check guide end to end: a pod in its own network namespace with Istio's iptables rules and a real Envoy
+//! that requires client certificates, probed from the node by kubelet's code.
 
 mod mesh;
 mod netns;
@@ -81,7 +81,7 @@ impl Fixture {
     }
 }
 
-/// The guide, with the app bound to `on` and its health port passed through by `forward`.
+/// The guide's steps, with the app bound to `on` and its health port forwarded by `forward`.
 fn guide(on: IpAddr, forward: &str) -> Outcome {
     let fixture = Fixture::set()?;
     let app = fixture.pod.app(on);
@@ -102,7 +102,7 @@ fn guide(on: IpAddr, forward: &str) -> Outcome {
         fixture.http(15020, path, "failure-502")?;
     }
     fixture.http(15032, "/foo", "failure")?;
-    // Envoy accepts connections that it cannot pass on: a direct TCP probe sees no difference.
+    // Envoy accepts connections even if the app is down, so a direct TCP probe succeeds.
     fixture.probe(&ProbeRequest::tcp(SocketAddr::new(POD, 8001)), "success")?;
 
     let _app = fixture.pod.app(on);
@@ -125,8 +125,8 @@ fn only_mutual_tls_passes(fixture: &Fixture) -> Outcome {
     Ok(())
 }
 
-/// The control: dialled from the pod's own address, the rules lead probelet into Envoy, which
-/// answers no plaintext and takes connections for a dead app.
+/// The control: the rules redirect connections from the pod's address to Envoy, which rejects plaintext and accepts
+/// connections while the app is down.
 fn without_source() -> Outcome {
     let fixture = Fixture::set()?;
     let app = fixture.pod.app(POD);

@@ -1,5 +1,5 @@
-//! Floods, memory and descriptors that run out. Whatever comes, the agent stays up, loses no probe it
-//! accepted and releases everything.
+//! Floods, and limits of memory and descriptors. The agent keeps running, loses no accepted probe, and releases all
+//! resources.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
-/// What a flood does with its next connection.
+/// The actions of a flood on its next connection.
 fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
     let Some(mut stream) = connect_if_let(agent.addr()) else {
         return;
@@ -57,19 +57,19 @@ fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
         4 => parked.push(stream),
         _ => drop(stream),
     }
-    // Enough to fill every slot several times over, few enough for a test's own descriptors.
+    // Enough to fill the slots several times, few enough for the descriptors of the test.
     if parked.len() > 4 * SLOTS {
         parked.clear();
     }
 }
 
-/// Connections of a flood at least, and probes during it.
+/// The minimum of connections of a flood, and of probes during it.
 const FLOOD: (usize, usize) = (2_000, 50);
 
-/// Floods until both counts are reached. Returns the number of probes; every one was answered 200.
+/// Floods until both minimums are reached. Returns the number of probes, which all got 200.
 fn probe_during_a_flood(agent: &Agent) -> usize {
-    // kubelet's head follows its connect at once; a test thread that is preempted in between would
-    // be one more idle connection, and rightly reset. So the flood holds still for that moment.
+    // kubelet sends its request right after the connect. A preempted test thread would be an idle connection, which the
+    // agent may evict, so the flood pauses for that moment.
     let sending = RwLock::new(());
     let probes = AtomicUsize::new(0);
     let flooded = AtomicBool::new(false);
@@ -77,7 +77,7 @@ fn probe_during_a_flood(agent: &Agent) -> usize {
         scope.spawn(|| {
             let mut parked = Vec::new();
             let more = |n: &usize| *n < FLOOD.0 || probes.load(Ordering::SeqCst) < FLOOD.1;
-            // An end all the same, far off: an emulated agent gets to few probes in the time of a connection.
+            // A generous bound: an emulated agent serves few probes in this time.
             for n in (0..50 * FLOOD.0).take_while(more) {
                 let _one_more = sending.read().expect("no panic while it is held");
                 flood_step(agent, n, &mut parked);
@@ -110,7 +110,7 @@ fn a_flood_loses_no_probe_and_no_descriptor() {
     probe(&agent, READYZ).assert_is(200);
 }
 
-/// A head nearly as large as one may be.
+/// A head of nearly the maximum size.
 fn large_head(path: &str) -> Vec<u8> {
     let cookie = "c".repeat(15 * 1024);
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n").into_bytes()
@@ -132,7 +132,7 @@ fn memory_never_exceeds_that_of_all_slots_busy() {
     assert_all_answered(held, 200);
     probe_during_a_flood(&agent);
     let after = agent.memory("Anonymous").expect("alive");
-    // An emulator's memory is its own: what it translated stays.
+    // An emulator keeps its translated code in memory.
     assert!(
         after <= high || is_emulated(),
         "{after} KiB of anonymous memory, {high} KiB with every slot busy"
@@ -154,7 +154,7 @@ fn with_few_descriptors_it_lowers_its_limits_and_warns() {
     );
     logged(&agent, "level=warn");
     probe(&agent, READYZ).assert_is(200);
-    // Probes until one is rejected; two descriptors each, so far fewer than there are slots.
+    // Probes until one is rejected. Each needs two descriptors, so these are far fewer than the slots.
     let mut held = Vec::new();
     let full = loop {
         let mut stream = send(agent.addr(), &get(LIVEZ));
@@ -186,7 +186,7 @@ fn with_too_few_descriptors_it_reports_how_many_it_needs() {
     assert!(!log.contains("msg=listening"), "{log}");
 }
 
-/// Held by the app (`Open`) or answered, whichever it turns out to be.
+/// Waits until the app holds the request (`Open`) or the agent has responded.
 fn decided(app: &SwitchableApp, requests: usize, stream: &TcpStream) -> Option<End> {
     if app.requests() >= requests {
         return Some(End::Open);
@@ -205,7 +205,7 @@ fn limit_descriptors(pid: u32, limit: usize) {
     );
 }
 
-/// The number the next descriptor would get; inherited ones may leave gaps below the highest.
+/// The number of the next descriptor. Inherited descriptors may leave gaps below the highest.
 fn first_free_descriptor(pid: u32) -> usize {
     let is_free = |n: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{n}")).exists();
     (0..).find(is_free).expect("the table is not full")
@@ -215,11 +215,11 @@ fn out_of_descriptors_it_backs_off_and_recovers() {
     let (_slow, _quick, agent) = fixture(&[]);
     let open = agent.descriptors();
     limit_descriptors(agent.pid(), first_free_descriptor(agent.pid()));
-    // The kernel completes these connects; the agent cannot accept a single one.
+    // The kernel completes these connects, but the agent cannot accept any.
     let waiting: Vec<_> = (0..8).map(|_| send(agent.addr(), &get(READYZ))).collect();
     logged(&agent, "accept failed");
     let before = agent.cpu().expect("alive");
-    // A window to measure in, not a wait for something to happen.
+    // The period of the measurement, not a wait for an event.
     thread::sleep(Duration::from_secs(2));
     let spent = agent.cpu().expect("alive") - before;
     assert!(

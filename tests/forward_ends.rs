@@ -1,5 +1,5 @@
-//! How a forwarded connection ends when a side is silent, stuck or gone: neither too late, so that its
-//! slot is free, nor too early, so that no bytes are lost.
+//! The end of forwarded connections when a side is silent, stuck or gone: early enough to release the slot, late enough to
+//! lose no bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,7 +16,7 @@ use crate::support::{WAIT_LIMIT, within};
 
 use probelet::limits::{FORWARD_HALF_CLOSED_TIMEOUT, FORWARD_IDLE_TIMEOUT};
 
-/// What is written at once.
+/// The size of a write.
 static CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 pub fn tests() -> Vec<Trial> {
@@ -49,8 +49,8 @@ fn a_reset_of_one_side_resets_the_other() {
     assert_descriptors(&fixture.agent, before);
 }
 
-/// What kubelet's timeout leaves behind when the app hangs: a client that ended, and an app that does
-/// not say a word. One whose app still answers continues meanwhile.
+/// After kubelet's timeout of a hung app, the client has closed and the app stays silent. A connection whose app still
+/// sends continues.
 fn a_silent_half_closed_connection_times_out_sooner() {
     assert!(FORWARD_HALF_CLOSED_TIMEOUT < FORWARD_IDLE_TIMEOUT);
     let fixture = fixture(&[]);
@@ -73,7 +73,7 @@ fn a_silent_half_closed_connection_times_out_sooner() {
         took >= FORWARD_HALF_CLOSED_TIMEOUT,
         "cut off after {took:?}"
     );
-    // Its own 30 s are over as well, but for the bytes that moved.
+    // Its 30 s are over as well, but bytes have moved meanwhile.
     app.write_all(b"end").expect("the answer continues");
     client.read_exact(&mut [0; 3]).expect("passed back");
 }
@@ -98,7 +98,7 @@ fn an_app_that_resets_is_noticed_though_the_client_reads_nothing() {
     assert_eq!(read_to_end(&mut client).end, End::Reset);
 }
 
-/// To epoll a connection that ended both ways has hung up, whatever still waits on it.
+/// epoll reports a hang-up when both directions have ended, even with unread bytes.
 fn a_clean_close_of_both_sides_loses_no_buffered_bytes() {
     let fixture = fixture(&[]);
     let (mut client, mut app) = fixture.pair();
@@ -111,7 +111,7 @@ fn a_clean_close_of_both_sides_loses_no_buffered_bytes() {
     assert_eq!((got.bytes.len(), got.end), (sent, End::Fin));
 }
 
-/// Writes until nothing more is taken, for the other side reads nothing.
+/// Writes until the buffers are full, because the other side does not read.
 fn fill(from: &mut TcpStream) {
     from.set_write_timeout(Some(Duration::from_millis(200)))
         .expect("SO_SNDTIMEO");
@@ -126,7 +126,7 @@ fn fill(from: &mut TcpStream) {
     assert_eq!(stopped, ErrorKind::WouldBlock);
 }
 
-/// Writes no more than until something waits for the agent to read it: there is room for a FIN yet.
+/// Writes until bytes wait for the agent to read them. The buffer still has space for a FIN.
 fn fill_the_agent(from: &mut TcpStream) -> usize {
     let end = from.local_addr().expect("connected");
     let waits = || sockets().iter().any(|s| s.remote == end && s.rx_queue > 0);

@@ -1,4 +1,4 @@
-//! What is logged of the forwards: a target's failures and recoveries, not every connection.
+//! The log of forwards: failures and recoveries of a target, not every connection.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -25,12 +25,12 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A target that listens until it is dropped.
+/// A target. Dropping it closes its port.
 fn listen(port: u16) -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is ours")
 }
 
-/// One connection while the target listens, and one after it stopped.
+/// Connects once while the target listens, and once after it has stopped.
 fn come_and_go(entry: &Entry, port: u16) {
     let app = listen(port);
     let mut client = connect(entry.addr());
@@ -99,7 +99,7 @@ fn a_full_forward_is_logged_once() {
         assert_eq!(end_of(&fixture.forward, b""), End::Reset);
     }
     drop((client, app));
-    let _open = until("its place is free again", || {
+    let _open = until("its slot is free again", || {
         let client = send(fixture.forward.addr(), b"");
         fixture.app.set_nonblocking(true).expect("O_NONBLOCK");
         until("reset or dialled", || match fixture.app.accept() {

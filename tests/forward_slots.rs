@@ -1,5 +1,4 @@
-//! How many connections are passed through at once: their slots are neither the probes' nor without
-//! bound, and each is given back.
+//! Limits of concurrent forwarded connections: they have their own slots, and release them.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -46,14 +45,14 @@ fn with_all_slots_occupied_a_new_connection_is_reset() {
         app.write_all(b"yes").expect("sent");
         client.read_exact(&mut [0; 3]).expect("passed back");
     }
-    // One that ends makes room for one.
+    // A connection that ends releases its slot.
     drop(pairs.pop());
     until("a slot is free again", || {
         pair_if_room(&fixture.app, &fixture.forward)
     });
 }
 
-/// Both ends of a new connection, if a slot was free for it.
+/// Both ends of a new connection, or None if all slots are in use.
 fn pair_if_room(app: &TcpListener, forward: &Entry) -> Option<(TcpStream, TcpStream)> {
     let client = connect_if_let(forward.addr())?;
     app.set_nonblocking(true).expect("O_NONBLOCK");
@@ -85,12 +84,12 @@ fn forwards_and_probes_have_separate_slots() {
     let (agent, forward) = forward_to(raw.local_addr().expect("bound"), &table, &[]);
     let pair = || (connect(forward.addr()), raw.accept().expect("dialled").0);
     let mut pairs: Vec<_> = (0..FORWARD_CONNECTIONS).map(|_| pair()).collect();
-    // Every forward taken, every probe still has its place.
+    // With all forward slots in use, all probe slots are available.
     let held: Vec<_> = (0..PROBE_SLOTS)
         .map(|_| send(agent.addr(), &get(LIVEZ)))
         .collect();
     slow.wait_for_requests(PROBE_SLOTS);
-    // Every probe taken, a forward that ends leaves its place to another one.
+    // With all probe slots in use, a forward that ends releases its slot.
     pairs.clear();
     until("a forward passes while probes run", || {
         pair_if_room(&raw, &forward)
@@ -129,7 +128,7 @@ fn each_forward_keeps_a_reserved_slot() {
     assert_eq!(
         end_of(&two.entries[0], b""),
         End::Reset,
-        "the other's place"
+        "the other forward's slot"
     );
     let modest = two.pair(1);
     for entry in &two.entries {
@@ -141,13 +140,13 @@ fn each_forward_keeps_a_reserved_slot() {
         End::Reset,
         "it is still reserved"
     );
-    let _modest = until("its place is free again", || two.pair_if_room(1));
+    let _modest = until("its slot is free again", || two.pair_if_room(1));
     drop(greedy.pop());
-    // Slots that are not reserved go to the first to connect.
-    until("another place", || two.pair_if_room(1));
+    // Slots that are not reserved go to the first connection.
+    until("another slot", || two.pair_if_room(1));
 }
 
-/// Two forwards with a listener of the test each.
+/// Two forwards, each to a listener of the test.
 struct Two {
     _agent: Agent,
     entries: [Entry; 2],

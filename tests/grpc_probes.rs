@@ -1,4 +1,4 @@
-//! gRPC probes as they look from outside: dials that are refused, states, words in the log.
+//! gRPC probes of the agent: refused connects, statuses, and their log.
 
 use libtest_mimic::Trial;
 
@@ -39,7 +39,7 @@ fn a_refused_dial_is_retried_before_the_deadline() {
     let reserved = reserve();
     let agent = agent(reserved.port, 30);
     let mut client = send(agent.addr(), &get(LIVEZ));
-    // With its own connection that makes two: the probe is under way, so its dial was refused.
+    // With the test's own connection these are two: the probe is in flight, so its connect was refused.
     until("the probe is under way", || {
         let open = agent.metric(r#"probelet_open_connections{kind="status"}"#)?;
         (open >= 2.0).then_some(())
@@ -93,7 +93,7 @@ fn the_call_is_the_one_kubelet_makes() {
     assert!(frames.iter().all(|frame| matches!(frame.stream, 0 | 1)));
 }
 
-/// The answer before the call does not count, and what comes without end is not read to the deadline.
+/// A response before the call is ignored, and an endless flood is not read until the deadline.
 fn an_app_that_floods_before_the_call_does_not_delay_others() {
     const MAX_CONCURRENT_STREAMS: u16 = 3;
     const CALLS: usize = 4;
@@ -106,7 +106,7 @@ fn an_app_that_floods_before_the_call_does_not_delay_others() {
             continue;
         }
         let first = [&settings(&[(MAX_CONCURRENT_STREAMS, 0)])[..], early].concat();
-        // More at once than is read at once, so that it never runs dry.
+        // More bytes than the agent reads at once, so that it always finds bytes to read.
         let flood = Action::Step(Step::Flood(vec![0; 1 << 20], u64::MAX));
         let server_tls = Identity::self_signed().server_tls(&["h2"], None);
         let server_tls = server_tls.filter(|_| !mode.is_empty());

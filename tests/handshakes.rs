@@ -1,4 +1,4 @@
-//! Permits for TLS handshakes: how many one app gets, and that each is released in time.
+//! Permits for TLS handshakes: their number for one app, and their release in time.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -43,8 +43,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// An app that accepts connections and sends nothing, and an agent that probes it at two paths, with a long and a
-/// short timeout, and a healthy app in TLS at a third.
+/// An app that accepts connections and sends nothing, and an agent that probes it by two paths, with a long and a short
+/// timeout, and a healthy TLS app by a third.
 struct Fixture {
     hung: TcpListener,
     taken: Vec<TcpStream>,
@@ -81,7 +81,7 @@ impl Fixture {
         (0..times).map(request).collect()
     }
 
-    /// Connections whose handshake has begun.
+    /// Number of connections whose handshake has begun.
     fn begun(&mut self) -> usize {
         while let Ok((stream, _)) = self.hung.accept() {
             self.taken.push(stream);
@@ -101,7 +101,7 @@ fn an_additional_handshake_waits_for_a_permit_and_is_served() {
     let mut fixture = Fixture::set();
     let mut clients = fixture.send(LIVEZ, SHARE + 1);
     fixture.until_begun(SHARE);
-    // What the agent answers now it answers after it has looked at all that came before.
+    // The agent responds to this request after it has processed all earlier events.
     probe(&fixture.agent, "/healthz/ready").assert_is(200);
     assert_eq!(fixture.begun(), SHARE);
 
@@ -113,7 +113,7 @@ fn an_additional_handshake_waits_for_a_permit_and_is_served() {
     drop(fixture.taken.remove(hung));
     fixture.until_begun(SHARE);
     let server_tls = Identity::self_signed().server_tls(&[], None);
-    // Also the one whose handshake has not begun, should there be one.
+    // Also one whose handshake has not begun.
     let streams = std::mem::take(&mut fixture.taken);
     let served = streams.len();
     for stream in streams {
@@ -146,7 +146,7 @@ fn a_probe_without_a_permit_gets_504_by_its_deadline() {
     );
 }
 
-/// However many probes of it there are.
+/// With any number of probes of the app.
 fn an_app_that_hangs_leaves_permits_to_other_apps() {
     let mut fixture = Fixture::set();
     let _held = fixture.send(LIVEZ, 3 * HANDSHAKES);
@@ -155,7 +155,7 @@ fn an_app_that_hangs_leaves_permits_to_other_apps() {
     assert_eq!(fixture.begun(), SHARE);
 }
 
-/// Also where `timeoutSeconds` is a minute.
+/// Also if `timeoutSeconds` is a minute.
 fn a_handshake_that_does_not_end_gets_504() {
     let fixture = Fixture::set();
     probe(&fixture.agent, LIVEZ).assert_is(504);

@@ -1,4 +1,4 @@
-//! `probelet install`: the copy, and what is left where there can be none.
+//! `probelet install`: the copy, and what a failed install leaves.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -39,7 +39,7 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
-/// A folder of one test, gone with it.
+/// A folder of a test. Dropping it deletes it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -144,12 +144,12 @@ fn everybody_may_run_it_whatever_the_umask() {
 fn a_former_copy_is_replaced_as_a_whole() {
     let folder = Folder::new("former");
     fs::write(folder.file(), "former").expect("a file");
-    // A process that has the former one open keeps it.
+    // A process that has the previous copy open can still read it.
     let mut former = fs::File::open(folder.file()).expect("a file");
     folder.assert_installed(&folder.install());
     let text = std::io::read_to_string(&mut former).expect("still there");
     assert_eq!(text, "former");
-    // The copy may be the one that runs, and a link in its place is not followed.
+    // The copy may be the running program. A link in its place is replaced, not followed.
     let copy = folder.file();
     let again = run_to_end(command(
         copy.to_str().expect("UTF-8"),
@@ -165,7 +165,7 @@ fn a_former_copy_is_replaced_as_a_whole() {
     assert_eq!(kept, "elsewhere");
 }
 
-/// One that is at work holds a lock on its file.
+/// A running install holds a lock on its temporary file.
 fn leftovers_of_a_killed_install_are_removed() {
     let folder = Folder::new("left");
     let file = |name: &str| folder.0.join(name);
@@ -180,7 +180,7 @@ fn leftovers_of_a_killed_install_are_removed() {
     }
     let at_work = fs::File::open(file(kept[0])).expect("a file");
     at_work.lock().expect("locks");
-    // As short as one that is about to be locked.
+    // Empty, like a file before it is locked.
     fs::write(file(kept[1]), "").expect("a file");
     folder.assert_copied(&folder.install());
     let mut names = folder.names();
@@ -191,7 +191,7 @@ fn leftovers_of_a_killed_install_are_removed() {
     assert!(!file(kept[0]).exists());
 }
 
-/// An init container that is restarted finds its own.
+/// A restarted init container finds its previous copy.
 fn a_copy_that_is_there_already_stays_as_it_is() {
     let folder = Folder::new("again");
     let number = || fs::metadata(folder.file()).expect("the copy").ino();
@@ -199,14 +199,14 @@ fn a_copy_that_is_there_already_stays_as_it_is() {
     let first = number();
     folder.assert_installed(&folder.install());
     assert_eq!(number(), first);
-    // One that is not executable, and one with a changed byte, are replaced.
+    // A copy that is not executable, or has a changed byte, is replaced.
     fs::set_permissions(folder.file(), Permissions::from_mode(0o644)).expect("our copy");
     folder.assert_installed(&folder.install());
     let mut bytes = fs::read(folder.file()).expect("the copy");
     *bytes.last_mut().expect("bytes") ^= 1;
     fs::write(folder.file(), bytes).expect("our copy");
     folder.assert_installed(&folder.install());
-    // So is a link to the very program.
+    // So is a link to the program.
     fs::remove_file(folder.file()).expect("the copy");
     symlink(binary(), folder.file()).expect("a link");
     folder.assert_installed(&folder.install());
@@ -214,7 +214,7 @@ fn a_copy_that_is_there_already_stays_as_it_is() {
     assert!(metadata.is_file());
 }
 
-/// A node that loses its power has the former copy or the whole new one.
+/// After a power failure the node has either the previous copy or the complete new one.
 fn a_copy_is_on_the_disk_before_it_has_its_name() {
     let (folder, log) = (Folder::new("synced"), Folder::new("calls"));
     let calls = log.0.join("calls");
@@ -253,7 +253,7 @@ fn an_impossible_copy_is_an_error_and_leaves_no_file() {
 }
 
 fn as_user_1337(folder: &Folder) -> Ended {
-    // The user has to reach the binary itself, which may be in a home folder.
+    // The user may have no access to the folder of the binary.
     let source = Folder::new("source").allow(0o755);
     fs::copy(binary(), source.file()).expect("a copy");
     let mut command = command(
@@ -303,7 +303,7 @@ fn a_volume_of_one_copy_takes_a_second_install() {
     assert_eq!(ended.stdout.lines().count(), 2, "{ended:?}");
 }
 
-/// Each is process 1.
+/// Each of them is process 1.
 fn containers_that_share_a_folder_install_at_once() {
     let folder = Folder::new("shared");
     let installs: Vec<Ended> = std::thread::scope(|scope| {

@@ -280,7 +280,7 @@ impl Sources {
         imports
     }
 
-    /// The module that a path of a file names or has its item from, if it is one of this crate.
+    /// The module of this crate that a path in a file names or takes its item from, if any.
     fn resolve(&self, from: &Module, path: &ImportPath) -> Option<Module> {
         let is_program = from[0].ends_with(".rs");
         let mut module = if is_program {
@@ -321,7 +321,7 @@ impl Sources {
             }
             (module, rest) = (child, after);
         }
-        // The item may be imported there itself: then its module is the one that is imported.
+        // The module may re-export the item. The import is then from the module that defines it.
         let (Some(name), Some(source)) = (rest.first(), self.modules.get(&module)) else {
             return module;
         };
@@ -371,7 +371,7 @@ struct ImportPath {
     is_use: bool,
     /// Of a `pub use`.
     is_reexport: bool,
-    /// How many `mod name { ... }` of the file are around it.
+    /// The number of enclosing `mod name { ... }` in the file.
     inline_depth: usize,
 }
 
@@ -523,7 +523,7 @@ fn quoted(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// For a raw string that begins here: where its text begins, and what ends it.
+/// For a raw string that begins here: the offset of its text, and its closing delimiter.
 fn raw_start(text: &str) -> Option<(usize, String)> {
     let after = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;
     let hashes = after.bytes().take_while(|byte| *byte == b'#').count();

@@ -1,4 +1,4 @@
-//! The process from its start to its end: listening, signals, PID 1.
+//! The process from start to exit: listening, signals, PID 1.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitStatus;
@@ -22,7 +22,7 @@ use probelet::limits::DRAIN_TIMEOUT;
 const LIVEZ: &str = "/app-health/web/livez";
 const PRESTOP: &str = "/app-lifecycle/web/prestopz";
 
-/// What a busy machine may add to a bound.
+/// The tolerance of a bound on a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
 
 pub fn tests() -> Vec<Trial> {
@@ -95,7 +95,7 @@ fn a_probe_that_does_not_end_is_reset_after_the_drain_time() {
     }
 }
 
-/// Ends on SIGTERM, neither sooner nor later.
+/// Asserts that the agent exits on SIGTERM within these bounds.
 #[track_caller]
 fn assert_ends_in(agent: &mut Agent, bounds: std::ops::Range<Duration>) {
     let started = Instant::now();
@@ -134,7 +134,7 @@ fn it_keeps_serving_for_the_shutdown_delay() {
     let started = Instant::now();
     agent.signal(Signal::TERM);
     let mut served = 0;
-    // Up to a margin before the end, after which a probe may meet a closed port.
+    // Until shortly before the end, when a probe may find a closed port.
     while started.elapsed() < delay * 3 / 4 {
         probe(&agent, LIVEZ).assert_is(200);
         served += 1;
@@ -155,7 +155,7 @@ fn a_second_signal_ends_it_at_once() {
         let _in_flight = send(agent.addr(), &get(LIVEZ));
         app.wait_for_requests(1);
         agent.signal(Signal::TERM);
-        // The first is taken notice of when it is logged; two at once might count as one.
+        // Two signals at once may be merged, so wait until the first is logged.
         logged(&agent, "msg=stopping");
         agent.signal(second);
         let started = Instant::now();
@@ -209,7 +209,7 @@ fn a_port_in_use_is_named_and_nothing_is_served() {
 }
 
 fn an_address_of_another_host_is_refused_with_the_flag_that_gave_it() {
-    // TEST-NET-1 (RFC 5737) is no host's.
+    // TEST-NET-1 (RFC 5737): no host has this address.
     for (flag, arg) in [
         ("--status-addr: ", "--status-addr=192.0.2.1"),
         ("--forward: ", "--forward=192.0.2.1:15999=127.0.0.1:1"),
@@ -242,7 +242,7 @@ fn works_as_pid_1() {
     );
     probe(&agent, LIVEZ).assert_is(200);
     probe(&agent, "/metrics").assert_ended(200);
-    // The kernel drops what PID 1 has no handler for.
+    // The kernel drops signals for which PID 1 has no handler.
     let pid = Pid::from_raw(inside as i32).expect("not 0");
     kill_process(pid, Signal::TERM).expect("alive");
     assert_success(agent.wait_exit());
@@ -250,7 +250,7 @@ fn works_as_pid_1() {
 
 fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
-    // The error of socket(AF_INET6) on such a kernel. `-D`: the agent is our child, not strace's.
+    // strace injects the error of socket(AF_INET6) on such a kernel. `-D` makes the agent a child of the test.
     let inject = "inject=socket:error=EAFNOSUPPORT:when=1";
     let without = [
         "strace",
@@ -275,7 +275,7 @@ fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
     assert!(within(SLACK, listening), "listens on {any}");
     let v6 = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
     let port = format!(":{:04X} ", agent.addr().port());
-    // The port's reservation is bound, and listens to nothing.
+    // The reserved socket of the test is bound but does not listen.
     assert!(
         !v6.lines().any(|l| l.contains(&port) && l.contains(" 0A ")),
         "{v6}"
@@ -326,7 +326,7 @@ fn it_opens_only_the_connections_of_probes() {
             .contains("+++ exited")
             .then(|| calls.matches("connect(").count())
     };
-    // The one probe, and not a name server, a time server or a cloud's metadata.
+    // Only the probe: no DNS, NTP or cloud metadata server.
     assert_eq!(until("strace wrote its last line", connects), 1);
     std::fs::remove_file(&trace).expect("it was written");
 }

@@ -1,5 +1,5 @@
-//! The log: few lines and true ones. An edge node's SD card must not wear out from it, and nobody who
-//! reaches the port gets to fill it or to forge a line.
+//! The log: few and correct lines. It must not wear out the SD card of an edge node, and clients of the port must not be
+//! able to flood it or to forge a line.
 
 use std::time::{Duration, Instant};
 
@@ -33,14 +33,14 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// An app behind `LIVEZ`, and one behind `READYZ` that is never there.
+/// An app that `LIVEZ` probes, and a closed port that `READYZ` probes.
 pub(crate) fn fixture(args: &[&str]) -> (SwitchableApp, Agent) {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 5), args);
     (app, agent)
 }
 
-/// Probes once with the app saying this.
+/// Sets the app's response and probes once.
 #[track_caller]
 pub(crate) fn probe_as(app: &SwitchableApp, agent: &Agent, status: u16) {
     app.set(ReplyMode::Status(status));
@@ -52,7 +52,7 @@ fn a_first_result_and_each_change_are_logged_and_nothing_else() {
     for status in [200, 200, 204, 200, 500, 500, 500, 200, 200] {
         probe_as(&app, &agent, status);
     }
-    // One thread writes all lines, so what follows the last change ends the wait.
+    // One thread writes all lines, so a later line means that the last change has been written.
     drop(app);
     probe(&agent, LIVEZ).assert_is(502);
     logged(&agent, "reason=refused");
@@ -102,12 +102,12 @@ fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
         changes += 1;
     };
     (0..100).for_each(|_| flap());
-    // The limit is each prober's own.
+    // Each prober has its own limit.
     probe(&agent, READYZ).assert_is(200);
     logged(&agent, READYZ);
     let lines = log_lines(&agent, LIVEZ);
     assert_eq!(lines.len(), LOG_LINES_PER_MINUTE, "{lines:#?}");
-    // On it goes until a line may be written again, which tells how many were not.
+    // Changes continue until a line is written again, with the number of suppressed ones.
     while log_lines(&agent, "suppressed=").is_empty() {
         assert!(
             started.elapsed() < Duration::from_secs(75),
@@ -129,8 +129,8 @@ fn a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest() {
         .expect("a word")
         .parse()
         .expect("a number");
-    // Written or suppressed, every change up to the one in the line is accounted for. The line may
-    // reach us a few changes after it was written.
+    // The logged and the suppressed changes add up to all changes until that line, which the test may read a few changes
+    // later.
     let accounted = last + 1 + count;
     assert!(
         (accounted..accounted + 10).contains(&changes),
@@ -171,7 +171,7 @@ fn clients_cannot_flood_the_log() {
     );
 }
 
-/// Paths that would end a field or a line if they were written as they come.
+/// Paths that would end a field or a line if they were not quoted.
 const NASTY: [&str; 6] = [
     "/a\"b",
     "/a=b",
@@ -239,7 +239,7 @@ fn is_logfmt(line: &str) -> bool {
     false
 }
 
-/// Where the quote ends that begins before this text.
+/// The offset of the quote that closes a text that begins here.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|b| {
@@ -300,7 +300,7 @@ fn a_path_too_long_for_a_line_is_truncated() {
 
 fn a_log_level_drops_lower_levels() {
     let app = SwitchableApp::start(ReplyMode::Status(500));
-    // `listening` is not written below info, so the port itself has to tell.
+    // `listening` is logged at info, so the test polls the port.
     let status = reserve();
     let setup = Setup::new()
         .probers(&Table::new().http(LIVEZ, app.port(), 5).json())

@@ -1,5 +1,5 @@
-//! The one integration test binary. A module of tests offers `tests()`; what a test needs of the
-//! machine (Go, root, a peer) is said by `support::needs`, so that nothing is skipped in silence.
+//! The integration test binary. Each module has a `tests()`. `support::needs` declares what a test requires of the machine
+//! (Go, root, a peer), so that nothing is skipped silently.
 
 #[cfg(feature = "check")]
 mod check;

@@ -1,4 +1,4 @@
-//! The page of metrics: valid in every line, and every probe counted once.
+//! `/metrics`: every line is valid, and every probe is counted once.
 
 use std::net::{Ipv4Addr, TcpListener};
 

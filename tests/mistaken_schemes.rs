@@ -1,5 +1,4 @@
-//! A TLS port probed in plaintext and a plaintext port probed in TLS: what comes back, and which mistake
-//! the log says it looks like.
+//! A TLS port probed in plaintext, and a plaintext port probed in TLS: the result, and the mistake that the log suggests.
 
 use libtest_mimic::Trial;
 
@@ -93,11 +92,11 @@ fn plaintext_at_openssl_fails() {
     let (folder, _authority) = folder();
     let file = |name: &str| folder.path().join(name);
     let server = Server::start(&file("app.pem"), &file("app.key"), "").expect("starts");
-    // It closes without a word.
+    // It closes without a response.
     assert_fails(&http(server.port, ""), "closed_early");
 }
 
-/// nginx says "The plain HTTP request was sent to HTTPS port", with 400.
+/// nginx returns 400, "The plain HTTP request was sent to HTTPS port".
 fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
     let (folder, _authority) = folder();
     let reserved = reserve();

@@ -1,5 +1,4 @@
-//! A separate port passed through: the bytes, their end and their pace are the app's own, and the
-//! slots are neither the probes' nor without bound.
+//! Forwards: bytes, their end and their pace pass unchanged.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -47,7 +46,7 @@ pub(crate) struct Fixture {
     pub(crate) forward: Entry,
 }
 
-/// Where a forward listens.
+/// A forward's address.
 pub(crate) struct Entry(pub(crate) Reserved);
 
 impl Entry {
@@ -89,7 +88,7 @@ impl Fixture {
     }
 }
 
-/// Bytes that repeat nowhere near, and chunk sizes to go with them (xorshift64).
+/// Pseudorandom bytes and chunk sizes (xorshift64).
 struct Noise(u64);
 
 impl Noise {
@@ -130,7 +129,7 @@ fn bytes_pass_unchanged_both_ways_at_once() {
         thread::spawn(move || {
             let mut got = Vec::new();
             end.read_to_end(&mut got).expect("ends with a FIN");
-            // Not `assert_eq`: a diff of megabytes is of no use.
+            // Not `assert_eq`, which would print megabytes.
             assert!(
                 got == expect,
                 "{} bytes came of {}, or not the same",
@@ -164,8 +163,8 @@ fn single_bytes_pass_without_waiting_for_more() {
     }
 }
 
-/// A head and a body in two writes, as many servers do: Nagle's algorithm would keep the second back
-/// until the first is acknowledged, which a reader with nothing to say puts off for 40 ms.
+/// Many servers send head and body in two writes. Nagle's algorithm would delay the second until the first is acknowledged,
+/// which takes 40 ms if the reader sends nothing.
 fn small_segments_do_not_wait_for_the_readers_acknowledgement() {
     let fixture = fixture(&[]);
     let (mut client, mut app) = fixture.pair();
@@ -223,7 +222,7 @@ fn a_reader_that_stops_stops_the_writer() {
         .expect("SO_SNDTIMEO");
     let chunk = Noise(7).bytes(64 * 1024);
     let mut sent = 0;
-    // Kernel buffers on both hops hold some megabytes at most (tcp_wmem, tcp_rmem).
+    // The kernel buffers of both connections hold a few megabytes at most (tcp_wmem, tcp_rmem).
     let stalled = loop {
         match client.write(&chunk[sent % chunk.len()..]) {
             Ok(n) => sent += n,
@@ -248,7 +247,7 @@ fn a_reader_that_stops_stops_the_writer() {
         grown <= 64,
         "{grown} KiB more in the agent for a reader that stopped"
     );
-    // Nothing is lost by the wait, and the way back was free all along.
+    // No bytes are lost, and the other direction was not blocked.
     app.write_all(b"back").expect("sent");
     client
         .read_exact(&mut [0; 4])
@@ -304,12 +303,12 @@ fn a_target_that_does_not_accept_resets_the_client_in_time() {
     assert_descriptors(&agent, before);
 }
 
-/// How a new connection ends, on which these bytes are sent.
+/// Connects and sends these bytes. Returns how the connection ends.
 pub(crate) fn end_of(forward: &Entry, request: &[u8]) -> End {
     let Some(mut stream) = connect_if_let(forward.addr()) else {
         return End::Reset;
     };
-    // A write that meets the reset takes the error with it: a read after it sees a plain end.
+    // A write that fails with a reset clears the socket's error, so the next read returns 0.
     if stream
         .write_all(request)
         .is_err_and(|e| e.kind() == ErrorKind::ConnectionReset)

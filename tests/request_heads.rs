@@ -1,5 +1,5 @@
-//! Request heads that no client should send: malformed, too large, in any number of pieces, too slow.
-//! Each gets its verdict, and the verdict arrives.
+//! Request heads that are malformed, too large, in many pieces, or too slow. Each gets its status, and the client receives
+//! the response.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ fn a_head_of_the_allowed_size_passes_and_one_byte_more_gets_431() {
 fn a_large_request_gets_431_before_it_ends() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
-    // No end of the head: the answer must not wait for one.
+    // The head does not end: the response must not wait for its end.
     let head = &of_size(REQUEST_HEAD_BYTES + 64)[..REQUEST_HEAD_BYTES + 1];
     read_to_end(&mut send(agent.addr(), head)).assert_is(431);
 }
@@ -133,12 +133,12 @@ fn every_split_of_a_head_gets_the_same_answer() {
     for request in [get(LIVEZ), bad] {
         let expected = exchange(agent.addr(), &request).bytes;
         let splits: Vec<_> = (1..request.len()).collect();
-        // Half as many at once as there are slots: none is evicted.
+        // Half as many connections as slots, so that none is evicted.
         for splits in splits.chunks(PROBE_SLOTS / 2) {
             let first = |at: &usize| send(agent.addr(), &request[..*at]);
             let mut streams: Vec<_> = splits.iter().map(first).collect();
-            // One thread takes connections in their order: when this one is answered, the parts
-            // before it have been read, and what is sent next arrives separately.
+            // One thread serves the connections in order: after this response it has read all earlier parts, and the
+            // next bytes arrive separately.
             probe(&agent, "/healthz/ready").assert_is(200);
             for (stream, at) in streams.iter_mut().zip(splits) {
                 // The head is rejected early, so the client may find the connection closed.
@@ -165,7 +165,7 @@ fn a_head_sent_byte_by_byte_gets_the_same_answer() {
     read_to_end(&mut stream).assert_is(200);
 }
 
-/// Within the second a head may take, and what a busy machine adds.
+/// Asserts that the connection ended after the timeout of a head, with a tolerance for a busy machine.
 #[track_caller]
 fn assert_cut_off_in_time(started: Instant, reply: &Response) {
     let took = started.elapsed();
@@ -184,7 +184,7 @@ fn a_head_that_dribbles_is_cut_off_in_a_second() {
     let mut stream = connect(agent.addr());
     let mut dribble = stream.try_clone().expect("a second descriptor");
     let dribbling = std::thread::spawn(move || {
-        // A byte each 20 ms would take five seconds; a deadline each byte moves would never end it.
+        // A byte every 20 ms takes five seconds. A deadline that each byte extends would never pass.
         for byte in get(LIVEZ).into_iter().chain(std::iter::repeat_n(b'x', 100)) {
             if dribble.write_all(&[byte]).is_err() {
                 return;
@@ -202,7 +202,7 @@ fn a_silent_connection_is_cut_off_in_a_second() {
     let started = Instant::now();
     let mut stream = connect(agent.addr());
     assert_cut_off_in_time(started, &read_to_end(&mut stream));
-    // Also one that sent all but the last byte.
+    // Also a connection that sent all but the last byte.
     let started = Instant::now();
     let mut stream = send(agent.addr(), &get(LIVEZ)[..get(LIVEZ).len() - 1]);
     assert_cut_off_in_time(started, &read_to_end(&mut stream));

@@ -17,7 +17,7 @@ use crate::support::trials::trials;
 
 const LIVEZ: &str = "/app-health/web/livez";
 
-/// Variables and their values.
+/// Names and values of environment variables.
 type Env<'a> = &'a [(&'a str, &'a str)];
 
 pub fn tests() -> Vec<Trial> {
@@ -225,7 +225,7 @@ fn probes_come_from_the_source_address() {
 
 fn a_source_address_of_another_machine_is_named() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
-    // RFC 5737: nobody's address.
+    // RFC 5737: no host has this address.
     let args = ["--source-ip", "192.0.2.1"];
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 1), &args);
     probe(&agent, LIVEZ).assert_is(502);

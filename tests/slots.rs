@@ -56,7 +56,7 @@ pub(crate) fn fixture(args: &[&str]) -> (SwitchableApp, SwitchableApp, Agent) {
     (slow, quick, agent)
 }
 
-/// Sends so many requests whose answer the app holds, and waits until it holds them all.
+/// Sends requests that the app holds, and waits until it holds all of them.
 fn hold(agent: &Agent, app: &SwitchableApp, path: &str, count: usize) -> Vec<TcpStream> {
     let before = app.requests();
     let held = (0..count).map(|_| send(agent.addr(), &get(path))).collect();
@@ -201,7 +201,7 @@ fn hooks_and_probes_have_separate_slots() {
     probe(&agent, PRESTOP).assert_none();
     slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
-    // And the other way round: all probes first.
+    // In the reverse order: all probes first.
     slow.set(ReplyMode::Hold);
     let mut held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
     held.extend(hold(&agent, &slow, PRESTOP, HOOK_SLOTS));
@@ -215,7 +215,7 @@ fn a_hook_ends_when_kubelet_closes() {
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     drop(held);
     logged(&agent, "msg=\"probe canceled\"");
-    // The app still holds its side: only the agent's watching the client frees the slots.
+    // The app still holds its connections, so the slots are released because the clients close.
     until("the hooks are given up", || {
         (agent.descriptors() == before).then_some(())
     });
@@ -224,7 +224,7 @@ fn a_hook_ends_when_kubelet_closes() {
     assert_all_answered(held, 200);
 }
 
-/// The prober's own timeout is a minute: only that the clients went away can free its places.
+/// The prober's timeout is a minute, so the slots are released because the clients close.
 fn abandoned_probes_release_their_slots() {
     let (slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
@@ -236,7 +236,7 @@ fn abandoned_probes_release_their_slots() {
     probe(&agent, READYZ).assert_is(200);
 }
 
-/// Hooks and probes in flight leave the reserve, and even that is parked by half-sent heads.
+/// Hooks and probes use all slots but the reserve, which incomplete heads occupy.
 fn with_every_slot_occupied_a_new_probe_is_answered() {
     let (slow, _quick, agent) = fixture(&[]);
     let hooks = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
@@ -282,7 +282,7 @@ fn a_client_that_sends_without_end_is_disconnected() {
     let mut stream = connect(agent.addr());
     stream.write_all(head).expect("sent");
     let started = Instant::now();
-    // Bounded by the agent: it stops reading, and writing fails.
+    // The agent stops reading, so the write fails.
     stream
         .set_write_timeout(Some(WAIT_LIMIT))
         .expect("SO_SNDTIMEO");

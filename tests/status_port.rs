@@ -1,4 +1,4 @@
-//! The status port's answers: routes, methods, kinds of prober, and nothing of the app's but its code.
+//! Responses of the status port: routes, methods, kinds of probers. Of the app's response they have only the status code.
 
 use libtest_mimic::Trial;
 
@@ -35,7 +35,7 @@ pub(crate) fn agent_of(app: &SwitchableApp) -> Agent {
     agent_with(&Table::new().http(LIVEZ, app.port(), 5), &[])
 }
 
-/// Holds what one request of many is answered.
+/// Asserts the status, the end and the length of the response to this request.
 #[track_caller]
 pub(crate) fn assert_says(agent: &Agent, request: &[u8], status: u16) {
     let answer = exchange(agent.addr(), request);
@@ -156,7 +156,7 @@ fn a_request_with_a_body_gets_400() {
         head("Content-Length: 5\r\nExpect: 100-continue").as_bytes(),
     )
     .assert_is(400);
-    // A body that is on its way when the answer is written must not cost the client the answer.
+    // The client must receive the response even if its body is still in flight.
     let body = "x".repeat(128 * 1024);
     exchange(port, (head("Content-Length: 131072") + &body).as_bytes()).assert_is(400);
     assert_eq!(app.requests(), 0);
@@ -189,7 +189,7 @@ fn a_client_that_closes_halfway_leaves_no_descriptors() {
     assert_descriptors(&agent, before);
 }
 
-/// Nobody listens, which only a build with TLS finds out.
+/// The port is closed, which only a build with TLS notices.
 fn probers_that_need_tls_get_501_where_there_is_none() {
     let closed = reserve();
     let port = closed.port;

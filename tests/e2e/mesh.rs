@@ -1,4 +1,4 @@
-//! The mesh's part of the pod: clients, and Envoy where Istio has it, which requires certificates.
+//! The mesh: clients, and Envoy in the place of Istio's proxy, which requires certificates.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use crate::support::{WAIT_LIMIT, http, within};
 use super::netns::Netns;
 use super::pod::{POD, proxy_user_wrapper};
 
-/// A client in TLS on the node.
+/// A TLS client on the node.
 pub struct Peer(Arc<ClientConfig>);
 
 impl Peer {
@@ -29,7 +29,7 @@ impl Peer {
         Self(authority.client(None))
     }
 
-    /// GET; the whole answer.
+    /// Sends a GET. Returns the response.
     pub fn get(&self, node: &Netns, to: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
         let tls = ClientConnection::new(self.0.clone(), to.ip().into())?;
         let tcp = node.enter(|| TcpStream::connect_timeout(&to, WAIT_LIMIT))?;
@@ -42,7 +42,7 @@ impl Peer {
     }
 }
 
-/// A real Envoy; it is killed when dropped.
+/// A real Envoy. Dropping it kills it.
 #[derive(Debug)]
 pub struct Envoy(Child);
 
@@ -78,9 +78,9 @@ impl Drop for Envoy {
     }
 }
 
-/// The inbound half of Istio's proxy under `PeerAuthentication` STRICT: whatever the rules divert
-/// comes to 15006, must be mutual TLS, and is passed to its original destination, from 127.0.0.6. What was sent
-/// to 15006 itself would go round for ever and ends.
+/// The inbound half of Istio's proxy with `PeerAuthentication` STRICT: port 15006 receives the redirected connections,
+/// requires mutual TLS, and forwards to the original destination from 127.0.0.6. Connections to 15006 itself would loop, so
+/// they are closed.
 const CONFIG: &str = r#"{"static_resources": {
   "listeners": [{
     "name": "virtualInbound",

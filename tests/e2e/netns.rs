@@ -1,5 +1,5 @@
-//! A network namespace that has no name and ends with the test, however that ends: a process of
-//! `unshare` holds it, and that process ends when the pipe from the test does.
+//! An unnamed network namespace, held by a process of `unshare`, which exits when the pipe from the test closes, also if
+//! the test is killed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ impl Netns {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| format!("unshare: {e}"))?;
-        // What comes back comes from cat, which is inside.
+        // The output is that of cat, so the namespace exists.
         let mut echo = String::new();
         let sent = holder.stdin.as_mut().map(|pipe| pipe.write_all(b"in\n"));
         if let Some(pipe) = holder.stdout.as_mut() {
@@ -39,17 +39,17 @@ impl Netns {
         format!("/proc/{}/ns/net", self.holder.id())
     }
 
-    /// The command that runs another one inside.
+    /// The command that runs another command in the namespace.
     pub fn wrapper(&self) -> Vec<String> {
         vec!["nsenter".into(), format!("--net={}", self.path())]
     }
 
-    /// Runs a command inside, to its end; its words are separated by blanks.
+    /// Runs a command in the namespace until it exits. Spaces separate its arguments.
     pub fn run(&self, command: &str) -> Result<(), String> {
         self.feed(command, "")
     }
 
-    /// The same, with `input` on its standard input.
+    /// Like `run`, with `input` on standard input.
     pub fn feed(&self, command: &str, input: &str) -> Result<(), String> {
         let wrapper = self.wrapper();
         let mut child = Command::new(&wrapper[0])
@@ -76,7 +76,7 @@ impl Netns {
         }
     }
 
-    /// Calls `body` in a thread that is inside; the sockets it opens stay there.
+    /// Calls `body` in a thread in the namespace, to which its sockets then belong.
     pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
         let ns = File::open(self.path()).expect("the holder lives");
         let inside = || {

@@ -1,5 +1,5 @@
-//! A node and a pod on it, each a network namespace, joined by a veth pair; in the pod Istio's
-//! rules, a real Envoy and the guide's app.
+//! A node and a pod, each a network namespace, connected by a veth pair. The pod has Istio's iptables rules, a real Envoy
+//! and the guide's app.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,11 +14,11 @@ use crate::support::ports::reserve_port;
 use super::mesh::Envoy;
 use super::netns::Netns;
 
-/// The pod's address; the node's is 10.0.0.1.
+/// The pod's address. The node's is 10.0.0.1.
 pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
-/// Istio's rules, as `istio-iptables` makes them for a pod with all ports of both directions
-/// intercepted, here with the separate port left alone too (`excludeInboundPorts`).
+/// The rules of `istio-iptables` for a pod with all ports of both directions intercepted, except the separate port
+/// (`excludeInboundPorts`).
 const RULES: &str = "\
 *nat
 :ISTIO_INBOUND -
@@ -44,7 +44,7 @@ const RULES: &str = "\
 COMMIT
 ";
 
-/// A pod under mutual TLS. Fields end in their order, so the namespaces last.
+/// A pod with mutual TLS. Fields are dropped in order, so the namespaces last.
 pub struct Pod {
     _envoy: Envoy,
     pub authority: Authority,
@@ -63,7 +63,7 @@ impl Pod {
         node.run("ip link set pod0 up")?;
         pod.run(&format!("ip address add {POD}/24 dev eth0"))?;
         pod.run("ip link set eth0 up")?;
-        // Which of its two interfaces a kernel has is its own affair; the rules mean the same.
+        // A kernel may have either interface of iptables. The rules mean the same.
         pod.feed("iptables-nft-restore", RULES).or_else(|nft| {
             let legacy = pod.feed("iptables-legacy-restore", RULES);
             legacy.map_err(|legacy| format!("{nft}; {legacy}"))
@@ -83,8 +83,7 @@ impl Pod {
         App::start(&self.pod, on)
     }
 
-    /// probelet in the app's pod, as the user that Istio's rules know as the proxy's. Its arguments are
-    /// separated by blanks.
+    /// Starts probelet in the pod as user 1337, the proxy's user in Istio's rules. Spaces separate its arguments.
     pub fn probelet(&self, probers: &str, args: &str) -> Result<Agent, String> {
         let wrapper = proxy_user_wrapper(&self.pod);
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
@@ -96,8 +95,8 @@ impl Pod {
     }
 }
 
-/// The command that runs a program inside as user 1337. The program is
-/// opened while still root: its folder may be closed to that user, as root's home is.
+/// The command that runs a program in the namespace as user 1337. Root opens the program: the user may have no access to
+/// its folder.
 pub fn proxy_user_wrapper(pod: &Netns) -> Vec<String> {
     let script = "exec 3<\"$1\"; shift; exec nsenter \"$0\" setpriv --reuid 1337 --regid 1337 \
                   --clear-groups --pdeathsig KILL /proc/self/fd/3 \"$@\"";
@@ -105,8 +104,7 @@ pub fn proxy_user_wrapper(pod: &Netns) -> Vec<String> {
     ["sh", "-c", script, &net].map(String::from).into()
 }
 
-/// The guide's app on 8001 and 8002; `/foo` is well, every other path is broken. Dropped, it is
-/// dead: nothing listens.
+/// The guide's app on 8001 and 8002: 200 for `/foo`, 500 for other paths. Dropping it closes its ports.
 pub struct App {
     listeners: Vec<TcpListener>,
     threads: Vec<JoinHandle<()>>,
@@ -142,7 +140,7 @@ impl Drop for App {
     }
 }
 
-/// Answers one request; a client that goes away ends it.
+/// Responds to one request, unless the client closes first.
 fn answer(mut stream: TcpStream) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let first = lines.next()?.ok()?;
