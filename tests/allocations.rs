@@ -73,14 +73,14 @@ fn main() -> ExitCode {
     // The counts belong to the process, so the tests run in sequence.
     arguments.test_threads = Some(1);
     let trials = trials!["allocations":
-        an_http_probe_allocates_nothing_of_ours,
-        a_tcp_probe_allocates_nothing_of_ours,
-        a_followed_redirect_allocates_nothing_of_ours,
-        a_failing_probe_allocates_nothing_of_ours,
-        a_hook_allocates_nothing_of_ours,
-        a_grpc_probe_allocates_nothing_of_ours,
-        an_http2_probe_allocates_nothing_of_ours,
-        other_requests_allocate_nothing_of_ours,
+        an_http_probe_allocates_only_queue_blocks,
+        a_tcp_probe_allocates_only_queue_blocks,
+        a_followed_redirect_allocates_only_queue_blocks,
+        a_failing_probe_allocates_only_queue_blocks,
+        a_hook_allocates_only_queue_blocks,
+        a_grpc_probe_allocates_only_queue_blocks,
+        an_http2_probe_allocates_only_queue_blocks,
+        other_requests_allocate_only_queue_blocks,
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -208,35 +208,35 @@ fn assert_allocates_nothing(path: &str, status: u16) {
     );
 }
 
-fn an_http_probe_allocates_nothing_of_ours() {
+fn an_http_probe_allocates_only_queue_blocks() {
     assert_allocates_nothing(LIVEZ, 200);
 }
 
-fn a_tcp_probe_allocates_nothing_of_ours() {
+fn a_tcp_probe_allocates_only_queue_blocks() {
     assert_allocates_nothing(READYZ, 200);
 }
 
-fn a_followed_redirect_allocates_nothing_of_ours() {
+fn a_followed_redirect_allocates_only_queue_blocks() {
     assert_allocates_nothing(STARTUPZ, 200);
 }
 
-fn a_failing_probe_allocates_nothing_of_ours() {
+fn a_failing_probe_allocates_only_queue_blocks() {
     assert_allocates_nothing(FAILING, 502);
 }
 
-fn a_hook_allocates_nothing_of_ours() {
+fn a_hook_allocates_only_queue_blocks() {
     assert_allocates_nothing(PRESTOP, 200);
 }
 
-fn a_grpc_probe_allocates_nothing_of_ours() {
+fn a_grpc_probe_allocates_only_queue_blocks() {
     assert_allocates_nothing(GRPC, 200);
 }
 
-fn an_http2_probe_allocates_nothing_of_ours() {
+fn an_http2_probe_allocates_only_queue_blocks() {
     assert_allocates_nothing(HTTP2, 200);
 }
 
-fn other_requests_allocate_nothing_of_ours() {
+fn other_requests_allocate_only_queue_blocks() {
     for (path, status) in [("/metrics", 200), ("/healthz/ready", 200), ("/no", 404)] {
         assert_allocates_nothing(path, status);
     }

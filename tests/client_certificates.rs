@@ -29,10 +29,10 @@ pub fn tests() -> Vec<Trial> {
         return Vec::new();
     }
     let mut tests = trials!["client_certificates":
-        an_app_that_requires_one_is_probed_with_it,
-        one_that_the_app_does_not_trust_is_reported_as_refused,
-        an_app_that_accepts_none_is_probed_without,
-        an_app_that_accepts_none_and_closes_is_not_reported_to_require_one,
+        an_app_that_requires_a_certificate_receives_it,
+        an_untrusted_certificate_is_reported_as_refused,
+        an_app_with_optional_certificates_is_probed_without_one,
+        an_app_with_optional_certificates_is_not_reported_to_require_one,
         a_new_pair_in_the_files_is_loaded,
         a_new_pair_in_a_secret_volume_is_loaded,
         a_broken_new_pair_leaves_the_old_one_in_use,
@@ -43,20 +43,20 @@ pub fn tests() -> Vec<Trial> {
         without_an_authority_any_app_passes,
     ];
     tests.extend(
-        trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_requires_one],
+        trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_that_requires_a_certificate_receives_it],
     );
     // faketime preloads a library into the agent, which an emulator does not.
     if !is_emulated() {
         tests.extend(
             trials!["client_certificates" needs &[Need::Peer("faketime")];
-                an_unset_clock_is_the_reason
+                an_unset_clock_is_reported
             ],
         );
     }
     tests.extend(
-        trials!["client_certificates" needs &[Need::File(ENVOY)]; envoy_of_a_mesh_requires_one],
+        trials!["client_certificates" needs &[Need::File(ENVOY)]; envoy_that_requires_a_certificate_receives_it],
     );
-    tests.extend(trials!["client_certificates" needs &[Need::File(PYTHON)]; grpcio_requires_one]);
+    tests.extend(trials!["client_certificates" needs &[Need::File(PYTHON)]; grpcio_that_requires_a_certificate_receives_it]);
     tests
 }
 
@@ -93,7 +93,7 @@ fn assert_fails(agent: &Agent, path: &str, reason: &str) {
     logged(agent, &format!("reason={reason} "));
 }
 
-fn an_app_that_requires_one_is_probed_with_it() {
+fn an_app_that_requires_a_certificate_receives_it() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let app = demanding(&mesh);
     let table = https(LIVEZ, app.port());
@@ -103,7 +103,7 @@ fn an_app_that_requires_one_is_probed_with_it() {
     probe(&with, LIVEZ).assert_is(200);
 }
 
-fn one_that_the_app_does_not_trust_is_reported_as_refused() {
+fn an_untrusted_certificate_is_reported_as_refused() {
     let (mesh, other, folder) = (
         Authority::new("mesh"),
         Authority::new("other"),
@@ -115,7 +115,7 @@ fn one_that_the_app_does_not_trust_is_reported_as_refused() {
     assert_fails(&agent, LIVEZ, "client_certificate_refused");
 }
 
-fn an_app_that_accepts_none_is_probed_without() {
+fn an_app_with_optional_certificates_is_probed_without_one() {
     let mesh = Authority::new("mesh");
     let app = PathScriptedApp::start_tls(Identity::self_signed().requesting_client_cert(&mesh));
     app.set_default(answer(FINE));
@@ -124,7 +124,7 @@ fn an_app_that_accepts_none_is_probed_without() {
 }
 
 /// That the app accepts the connection shows in TLS 1.2 in the finished handshake, in TLS 1.3 in the tickets after it.
-fn an_app_that_accepts_none_and_closes_is_not_reported_to_require_one() {
+fn an_app_with_optional_certificates_is_not_reported_to_require_one() {
     use rustls::version::{TLS12, TLS13};
     let mesh = Authority::new("mesh");
     for (version, end, reason) in [
@@ -281,7 +281,7 @@ fn a_certificate_that_is_not_yet_valid_fails() {
 }
 
 /// A board without a battery-backed clock boots in 1970, when no certificate is valid yet.
-fn an_unset_clock_is_the_reason() {
+fn an_unset_clock_is_reported() {
     let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
     let library = |folder: std::fs::DirEntry| folder.path().join("faketime/libfaketime.so.1");
     let library = folders.map(library).find(|path| path.exists());
@@ -303,7 +303,7 @@ fn without_an_authority_any_app_passes() {
     probe(&agent(&https(LIVEZ, app.port()), &[]), LIVEZ).assert_is(200);
 }
 
-fn openssl_requires_one() {
+fn openssl_that_requires_a_certificate_receives_it() {
     let (folder, authority) = folder();
     let file = |name: &str| folder.path().join(name);
     let flags = pair(&folder, &authority.sign("probelet"));
@@ -320,7 +320,7 @@ fn openssl_requires_one() {
     }
 }
 
-fn envoy_of_a_mesh_requires_one() {
+fn envoy_that_requires_a_certificate_receives_it() {
     let (mesh, folder) = (Authority::new("mesh"), Folder::new());
     let ca = flag("app-ca", &folder.file("ca.pem", &mesh.pem()));
     let mut flags = pair(
@@ -340,7 +340,7 @@ fn envoy_of_a_mesh_requires_one() {
     }
 }
 
-fn grpcio_requires_one() {
+fn grpcio_that_requires_a_certificate_receives_it() {
     let (folder, authority) = folder();
     let app = python::start("grpc_app.py", folder.path()).expect("starts");
     let port = app.port("mutual");

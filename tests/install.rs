@@ -15,24 +15,24 @@ use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["install":
-        the_copy_is_whole_and_runs,
-        everybody_may_run_it_whatever_the_umask,
-        a_former_copy_is_replaced_as_a_whole,
+        the_copy_is_complete_and_runs,
+        every_user_can_run_the_copy_with_any_umask,
+        a_previous_copy_is_replaced_atomically,
         leftovers_of_a_killed_install_are_removed,
-        a_copy_that_is_there_already_stays_as_it_is,
-        an_impossible_copy_is_an_error_and_leaves_no_file,
+        an_identical_copy_is_not_replaced,
+        a_failed_copy_is_an_error_and_leaves_no_file,
     ];
     tests.extend(trials!["install" needs &[Need::Root];
         user_1337_installs_into_an_empty_dir,
-        a_folder_of_another_user_is_refused,
+        a_folder_of_another_user_is_rejected,
     ]);
     tests.extend(trials!["install" needs &[Need::Peer("strace")];
-        a_copy_is_on_the_disk_before_it_has_its_name,
+        a_copy_is_synced_before_it_is_renamed,
     ]);
     tests.extend(
         trials!["install" needs &[Need::Root, Need::Peer("unshare")];
             a_full_or_read_only_volume_is_an_error_and_leaves_no_file,
-            a_volume_of_one_copy_takes_a_second_install,
+            a_volume_with_space_for_one_copy_allows_a_second_install,
             containers_that_share_a_folder_install_at_once,
         ],
     );
@@ -120,7 +120,7 @@ fn assert_refused(ended: &Ended, words: &[&str]) {
     );
 }
 
-fn the_copy_is_whole_and_runs() {
+fn the_copy_is_complete_and_runs() {
     let folder = Folder::new("runs");
     folder.assert_installed(&folder.install());
     let copy = folder.file();
@@ -131,7 +131,7 @@ fn the_copy_is_whole_and_runs() {
     );
 }
 
-fn everybody_may_run_it_whatever_the_umask() {
+fn every_user_can_run_the_copy_with_any_umask() {
     let folder = Folder::new("umask");
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
@@ -141,7 +141,7 @@ fn everybody_may_run_it_whatever_the_umask() {
     folder.assert_installed(&run_to_end(command));
 }
 
-fn a_former_copy_is_replaced_as_a_whole() {
+fn a_previous_copy_is_replaced_atomically() {
     let folder = Folder::new("former");
     fs::write(folder.file(), "former").expect("a file");
     // A process that has the previous copy open can still read it.
@@ -192,7 +192,7 @@ fn leftovers_of_a_killed_install_are_removed() {
 }
 
 /// A restarted init container finds its previous copy.
-fn a_copy_that_is_there_already_stays_as_it_is() {
+fn an_identical_copy_is_not_replaced() {
     let folder = Folder::new("again");
     let number = || fs::metadata(folder.file()).expect("the copy").ino();
     folder.assert_installed(&folder.install());
@@ -215,7 +215,7 @@ fn a_copy_that_is_there_already_stays_as_it_is() {
 }
 
 /// After a power failure the node has either the previous copy or the complete new one.
-fn a_copy_is_on_the_disk_before_it_has_its_name() {
+fn a_copy_is_synced_before_it_is_renamed() {
     let (folder, log) = (Folder::new("synced"), Folder::new("calls"));
     let calls = log.0.join("calls");
     let mut command = Command::new("strace");
@@ -236,7 +236,7 @@ fn a_copy_is_on_the_disk_before_it_has_its_name() {
     assert!(calls.contains("rename"), "{calls}");
 }
 
-fn an_impossible_copy_is_an_error_and_leaves_no_file() {
+fn a_failed_copy_is_an_error_and_leaves_no_file() {
     let folder = Folder::new("refused");
     let missing = folder.0.join("missing");
     let install = |path: &Path| run_to_end(probelet(&["install", path.to_str().expect("UTF-8")]));
@@ -269,7 +269,7 @@ fn user_1337_installs_into_an_empty_dir() {
     folder.assert_installed(&as_user_1337(&folder));
 }
 
-fn a_folder_of_another_user_is_refused() {
+fn a_folder_of_another_user_is_rejected() {
     let folder = Folder::new("other").allow(0o755);
     assert_refused(&as_user_1337(&folder), &["Permission denied"]);
     assert!(folder.names().is_empty());
@@ -288,7 +288,7 @@ fn a_full_or_read_only_volume_is_an_error_and_leaves_no_file() {
     }
 }
 
-fn a_volume_of_one_copy_takes_a_second_install() {
+fn a_volume_with_space_for_one_copy_allows_a_second_install() {
     let folder = Folder::new("small");
     let bytes = fs::metadata(binary()).expect("the binary").len();
     let script = "mount -t tmpfs -o \"size=$1\" none \"$2\"; shift 2; \"$@\" && \"$@\"";

@@ -34,10 +34,10 @@ pub fn tests() -> Vec<Trial> {
         it_keeps_serving_for_the_shutdown_delay,
         a_second_signal_ends_it_at_once,
         a_port_in_use_is_named_and_nothing_is_served,
-        an_address_of_another_host_is_refused_with_the_flag_that_gave_it,
+        an_address_of_another_host_is_reported_with_its_flag,
         an_idle_agent_holds_only_its_listeners,
     ];
-    tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; works_as_pid_1]);
+    tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; it_runs_as_pid_1]);
     tests.extend(trials!["lifecycle" needs &[Need::Peer("strace")];
         without_ipv6_in_the_kernel_it_listens_on_ipv4, it_opens_only_the_connections_of_probes
     ]);
@@ -208,7 +208,7 @@ fn a_port_in_use_is_named_and_nothing_is_served() {
     }
 }
 
-fn an_address_of_another_host_is_refused_with_the_flag_that_gave_it() {
+fn an_address_of_another_host_is_reported_with_its_flag() {
     // TEST-NET-1 (RFC 5737): no host has this address.
     for (flag, arg) in [
         ("--status-addr: ", "--status-addr=192.0.2.1"),
@@ -224,7 +224,7 @@ fn an_address_of_another_host_is_refused_with_the_flag_that_gave_it() {
     }
 }
 
-fn works_as_pid_1() {
+fn it_runs_as_pid_1() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     let table = Table::new().http(LIVEZ, app.port(), 5);

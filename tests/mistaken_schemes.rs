@@ -25,13 +25,13 @@ pub fn tests() -> Vec<Trial> {
         plaintext_at_a_tls_port_is_reported,
         http2_at_a_tls_port_is_reported,
         grpc_at_a_tls_port_is_reported,
-        a_hello_in_answer_to_plaintext_is_reported,
+        a_client_hello_in_response_to_plaintext_is_reported,
     ];
     tests.extend(
         trials!["mistaken_schemes" needs &[Need::Peer("openssl")]; plaintext_at_openssl_fails],
     );
     tests.extend(trials!["mistaken_schemes" needs &[Need::Peer("nginx")];
-        plaintext_at_the_tls_port_of_nginx_gives_its_400
+        plaintext_at_the_tls_port_of_nginx_gets_its_400
     ]);
     if TLS {
         tests.extend(trials!["mistaken_schemes":
@@ -82,7 +82,7 @@ fn grpc_at_a_tls_port_is_reported() {
     assert_fails(&action, "tls_port");
 }
 
-fn a_hello_in_answer_to_plaintext_is_reported() {
+fn a_client_hello_in_response_to_plaintext_is_reported() {
     let hello = send([22, 3, 3, 0, 4, 2, 0, 0, 0]);
     let app = ConnectionScriptedApp::start(None, vec![vec![Action::Bytes(16), hello]]);
     assert_fails(&http(app.port(), ""), "tls_port");
@@ -97,7 +97,7 @@ fn plaintext_at_openssl_fails() {
 }
 
 /// nginx returns 400, "The plain HTTP request was sent to HTTPS port".
-fn plaintext_at_the_tls_port_of_nginx_gives_its_400() {
+fn plaintext_at_the_tls_port_of_nginx_gets_its_400() {
     let (folder, _authority) = folder();
     let reserved = reserve();
     let root = folder.path().display();

@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Trial> {
         the_end_of_the_clients_bytes_leaves_the_answer_open,
         the_end_of_the_apps_bytes_leaves_the_request_open,
         a_reader_that_stops_stops_the_writer,
-        http_through_a_forward_gets_the_apps_own_answer,
+        http_through_a_forward_gets_the_apps_response,
         a_refused_target_resets_the_client,
         a_target_that_does_not_accept_resets_the_client_in_time,
         forwards_do_not_mix_connections,
@@ -263,7 +263,7 @@ fn a_reader_that_stops_stops_the_writer() {
     );
 }
 
-fn http_through_a_forward_gets_the_apps_own_answer() {
+fn http_through_a_forward_gets_the_apps_response() {
     let app = SwitchableApp::start(ReplyMode::Status(201));
     let (_agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
     let direct = exchange(app.addr(), &get("/health"));

@@ -11,7 +11,7 @@ use crate::support::raw::{connect, exchange, get, probe, read_to_end, send};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::trials::trials;
 
-use crate::status_port::{LIVEZ, agent_of, assert_says, text};
+use crate::status_port::{LIVEZ, agent_of, assert_response, text};
 use probelet::limits::{PROBE_SLOTS, REQUEST_FIELDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT};
 
 pub fn tests() -> Vec<Trial> {
@@ -24,8 +24,8 @@ pub fn tests() -> Vec<Trial> {
         a_large_request_gets_431_before_it_ends,
         every_split_of_a_head_gets_the_same_answer,
         a_head_sent_byte_by_byte_gets_the_same_answer,
-        a_head_that_dribbles_is_cut_off_in_a_second,
-        a_silent_connection_is_cut_off_in_a_second,
+        a_slow_head_is_closed_after_a_second,
+        a_silent_connection_is_closed_after_a_second,
     ]
 }
 
@@ -57,7 +57,7 @@ fn malformed_heads_get_400() {
         "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\u{fc}\u{3}\u{3}\r\n\r\n",
     ];
     for head in cases {
-        assert_says(&agent, head.as_bytes(), 400);
+        assert_response(&agent, head.as_bytes(), 400);
     }
     assert_eq!(app.requests(), 0, "nothing malformed reaches the app");
 }
@@ -77,7 +77,7 @@ fn heads_that_are_legal_but_rare_are_answered() {
         format!("{line}Host: [fd00::1]:15020\r\n\r\n"),
     ];
     for head in cases {
-        assert_says(&agent, head.as_bytes(), 200);
+        assert_response(&agent, head.as_bytes(), 200);
     }
 }
 
@@ -167,7 +167,7 @@ fn a_head_sent_byte_by_byte_gets_the_same_answer() {
 
 /// Asserts that the connection ended after the timeout of a head, with a tolerance for a busy machine.
 #[track_caller]
-fn assert_cut_off_in_time(started: Instant, reply: &Response) {
+fn assert_closed_in_time(started: Instant, reply: &Response) {
     let took = started.elapsed();
     reply.assert_none();
     assert!(
@@ -177,7 +177,7 @@ fn assert_cut_off_in_time(started: Instant, reply: &Response) {
     assert!(took < REQUEST_HEAD_TIMEOUT * 2, "cut off after {took:?}");
 }
 
-fn a_head_that_dribbles_is_cut_off_in_a_second() {
+fn a_slow_head_is_closed_after_a_second() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let started = Instant::now();
@@ -192,19 +192,19 @@ fn a_head_that_dribbles_is_cut_off_in_a_second() {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
-    assert_cut_off_in_time(started, &read_to_end(&mut stream));
+    assert_closed_in_time(started, &read_to_end(&mut stream));
     dribbling.join().expect("ends once the connection is gone");
 }
 
-fn a_silent_connection_is_cut_off_in_a_second() {
+fn a_silent_connection_is_closed_after_a_second() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_of(&app);
     let started = Instant::now();
     let mut stream = connect(agent.addr());
-    assert_cut_off_in_time(started, &read_to_end(&mut stream));
+    assert_closed_in_time(started, &read_to_end(&mut stream));
     // Also a connection that sent all but the last byte.
     let started = Instant::now();
     let mut stream = send(agent.addr(), &get(LIVEZ)[..get(LIVEZ).len() - 1]);
-    assert_cut_off_in_time(started, &read_to_end(&mut stream));
+    assert_closed_in_time(started, &read_to_end(&mut stream));
     assert_eq!(app.requests(), 0);
 }

@@ -28,9 +28,9 @@ pub fn tests() -> Vec<Trial> {
         flags_win_over_the_environment_and_empty_is_unset,
         the_target_defaults_to_the_pod_ip,
         probers_come_from_flag_environment_or_file,
-        a_status_address_keeps_to_that_address,
+        a_status_address_is_the_only_address,
         probes_come_from_the_source_address,
-        a_source_address_of_another_machine_is_named,
+        a_source_address_of_another_machine_is_reported,
     ]);
     tests
 }
@@ -196,7 +196,7 @@ fn probers_come_from_flag_environment_or_file() {
     std::fs::remove_file(&file).expect("it was written");
 }
 
-fn a_status_address_keeps_to_that_address() {
+fn a_status_address_is_the_only_address() {
     let agent = agent_with(&Table::new(), &["--status-addr", "127.0.0.1"]);
     probe(&agent, "/healthz/ready").assert_is(200);
     let elsewhere = SocketAddr::from(([127, 0, 0, 2], agent.addr().port()));
@@ -223,7 +223,7 @@ fn probes_come_from_the_source_address() {
     }
 }
 
-fn a_source_address_of_another_machine_is_named() {
+fn a_source_address_of_another_machine_is_reported() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     // RFC 5737: no host has this address.
     let args = ["--source-ip", "192.0.2.1"];

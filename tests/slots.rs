@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Trial> {
         idle_connections_do_not_prevent_the_503,
         unknown_paths_and_metrics_release_their_slots,
         max_probes_lowers_concurrent_probes,
-        a_fifth_hook_is_closed_unanswered_and_logged,
+        a_fifth_hook_is_closed_without_a_response_and_logged,
         max_hooks_lowers_concurrent_hooks,
         hooks_and_probes_have_separate_slots,
         a_hook_ends_when_kubelet_closes,
@@ -173,7 +173,7 @@ fn max_probes_lowers_concurrent_probes() {
     probe(&agent, READYZ).assert_is(200);
 }
 
-fn a_fifth_hook_is_closed_unanswered_and_logged() {
+fn a_fifth_hook_is_closed_without_a_response_and_logged() {
     let (slow, _quick, agent) = fixture(&[]);
     let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
     probe(&agent, PRESTOP).assert_none();

@@ -37,7 +37,7 @@ pub(crate) fn agent_of(app: &SwitchableApp) -> Agent {
 
 /// Asserts the status, the end and the length of the response to this request.
 #[track_caller]
-pub(crate) fn assert_says(agent: &Agent, request: &[u8], status: u16) {
+pub(crate) fn assert_response(agent: &Agent, request: &[u8], status: u16) {
     let answer = exchange(agent.addr(), request);
     let (request_text, end) = (text(request), answer.end);
     assert_eq!(
@@ -75,7 +75,7 @@ fn routes() {
         ("GET /quitquitquit HTTP/1.1", 404),
     ];
     for (line, status) in cases {
-        assert_says(&agent, &request_line(line), status);
+        assert_response(&agent, &request_line(line), status);
     }
     exchange(agent.addr(), &request_line("GET /metrics HTTP/1.1")).assert_ended(200);
     let old = exchange(agent.addr(), b"GET /app-health/web/livez HTTP/1.0\r\n\r\n");

@@ -86,7 +86,7 @@ fn trial(pods: &str, name: &str, body: impl FnOnce() + Send + 'static) -> Trial 
     })
 }
 
-/// A step between two injections.
+/// A change between two injections.
 type Stage = (&'static str, fn(&mut Value));
 
 const WEBHOOK_CALL: Stage = ("on the webhook's second call", admit_pod);
@@ -108,7 +108,7 @@ fn each_injected(case: &Case, mut check: impl FnMut(&Value, &Injected)) -> bool 
     for is_received in case.variants(&[false, true], 1) {
         let mut entry = case.pod.clone();
         if *is_received {
-            // The API server refuses it before the webhook is called.
+            // The API server rejects it before it calls the webhook.
             if !validation::decode_errors(&entry).is_empty() {
                 continue;
             }
@@ -414,7 +414,7 @@ fn remove(object: &mut Value, name: &str) {
     }
 }
 
-/// Injects with other settings, and expects what they give on the pod as it was before injection.
+/// Injects with other settings, and expects the result of injecting the original pod with them.
 fn expect_as_alone(
     case: &Case,
     others: &Settings,

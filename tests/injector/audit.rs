@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// As `kubectl get ns,pods -A -o yaml` gives them: items of a List, each with its owner.
+/// A List like the output of `kubectl get ns,pods -A -o yaml`.
 fn list(pods: &[String]) -> String {
     let items = pods.iter().map(|pod| {
         let lines: String = pod.lines().map(|line| format!("  {line}\n")).collect();
@@ -111,7 +111,7 @@ fn namespace(name: &str, label: &str) -> String {
     format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    {label}\n")
 }
 
-/// A pod of a namespace.
+/// A pod in a namespace.
 fn within(namespace: &str, name: &str) -> String {
     pod(name).replacen("spec:", &format!("  namespace: {namespace}\nspec:"), 1)
 }

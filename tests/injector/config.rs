@@ -1,4 +1,4 @@
-//! `--config`: what the ConfigMap says, and what a flag says over it.
+//! `--config`: defaults of the ConfigMap, and flags that override them.
 
 use super::{Folder, Runs, assert_refused, pod, written};
 use crate::support::trials::trials;
@@ -24,7 +24,7 @@ fn configmap(values: &str) -> String {
 
 const ON: &str = r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": true}}"#;
 
-/// By the very words of the guide.
+/// With the sed command of the guide.
 fn a_configmap_disables_and_enables_rewriting() {
     let folder = Folder::new();
     folder.write("app.yaml", &pod("web"));

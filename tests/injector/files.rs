@@ -32,7 +32,7 @@ fn the_result_is_written_to_a_file() {
     assert_eq!(written(&ended), "");
     assert_eq!(folder.read("out.yaml"), plain.stdout);
     assert_eq!(folder.names(), ["app.yaml", "out.yaml"]);
-    // It may be the very file that is read.
+    // The output may be the input file.
     let ended = folder.run(&["file", "-f", "app.yaml", "-o", "app.yaml"]);
     assert_eq!(written(&ended), "");
     assert_eq!(folder.read("app.yaml"), plain.stdout);
@@ -131,7 +131,7 @@ fn uninjection_in_place_restores_the_file() {
     assert_eq!(folder.read("a.yaml"), text);
 }
 
-/// `git apply` is stricter than `patch` about where a hunk may be.
+/// `git apply` is stricter than `patch` about the position of a hunk.
 fn patch_applies_the_diff() {
     let folder = Folder::new();
     let documents: Vec<String> = (0..12)

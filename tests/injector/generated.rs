@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Trial> {
     trials!(
         "injector::generated":
         a_second_injection_changes_nothing,
-        other_settings_give_what_they_would_have_given_alone,
+        injection_with_other_settings_equals_a_first_injection,
         uninjection_restores_the_pod,
         uninjection_restores_every_byte,
         every_rewritten_probe_has_a_prober_that_the_agent_accepts,
@@ -60,7 +60,7 @@ fn uninjection_restores_the_pod() {
     });
 }
 
-fn other_settings_give_what_they_would_have_given_alone() {
+fn injection_with_other_settings_equals_a_first_injection() {
     check_injected(CASES, |case, after, failures| {
         let others = case.random.settings();
         let alone = inject(&case.pod, &others);
@@ -206,7 +206,7 @@ fn uninjection_restores_every_byte() {
     });
 }
 
-/// Other settings with which a pod is updated.
+/// Other settings for an update of the pod.
 fn others(pod: &Value, random: &mut Random) -> Option<Settings> {
     let others = random.settings();
     let verdict = report(pod, Task::Inject, &others).verdict;

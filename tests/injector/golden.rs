@@ -1,6 +1,5 @@
-//! Manifests and what becomes of each, in `golden/NAME/`: `in.yaml`, `args` where there are any, `err.txt`, and
-//! `out.yaml` unless nothing is written. `PROBELET_TEST_BLESS=1` writes the last two, to be reviewed by a person
-//! before they are committed.
+//! Golden files in `golden/NAME/`: the manifest `in.yaml`, optional arguments `args`, the messages `err.txt`, and the output
+//! `out.yaml` unless there is none. `PROBELET_TEST_BLESS=1` writes the last two; review them before you commit.
 
 use super::{run, written};
 use crate::support::certs::{Authority, Folder, Identity};
@@ -51,7 +50,7 @@ impl Golden {
         fs::read_to_string(self.folder.join(name)).ok()
     }
 
-    /// `file` with its arguments and these.
+    /// Runs `file` with the arguments of the case and these.
     fn file(&self, args: &[&str]) -> crate::support::command::Ended {
         let mut all = vec!["file"];
         all.extend(self.args.iter().map(String::as_str));
@@ -73,9 +72,9 @@ impl Golden {
         let again = self.file(&["-f", "out.yaml"]);
         assert!(written(&again) == out, "twice: {}", again.stdout);
         let back = self.file(&["-f", "out.yaml", "--uninject"]);
-        let was = self.text("in.yaml").expect("what is injected");
-        assert!(written(&back) == was, "taken out: {}", back.stdout);
-        self.the_agent_takes(&out);
+        let original = self.text("in.yaml").expect("the input");
+        assert!(written(&back) == original, "--uninject: {}", back.stdout);
+        self.assert_agent_accepts(&out);
     }
 
     fn bless(&self, is_written: bool, out: &str, err: &str) {
@@ -87,8 +86,8 @@ impl Golden {
         fs::write(self.folder.join("err.txt"), err).expect("a golden file");
     }
 
-    /// The arguments and the environment of each sidecar are such that `probelet run` starts.
-    fn the_agent_takes(&self, out: &str) {
+    /// Asserts that `probelet run` accepts the arguments and the environment of each sidecar.
+    fn assert_agent_accepts(&self, out: &str) {
         let secrets = Secrets::new();
         for piece in Stream::new(out.as_bytes()) {
             let document = Document::parse(&piece.expect("a document").text).expect("YAML");
@@ -107,7 +106,7 @@ impl Golden {
     }
 }
 
-/// All containers of ours in a document.
+/// Collects the probelet containers of a document.
 fn collect<'a>(value: &'a Value, sidecars: &mut Vec<&'a Value>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, sidecars)),
@@ -119,15 +118,15 @@ fn collect<'a>(value: &'a Value, sidecars: &mut Vec<&'a Value>) {
     }
 }
 
-/// The arguments of a sidecar. Where they name files of a Secret, those are made here.
+/// The arguments of a sidecar, with paths in a Secret replaced by those of test files.
 fn args(sidecar: &Value, secrets: &Secrets) -> Vec<String> {
     let args = sidecar["args"].as_array().expect("arguments");
     args.iter()
-        .map(|arg| secrets.found(arg.as_str().expect("text")))
+        .map(|arg| secrets.replace_path(arg.as_str().expect("text")))
         .collect()
 }
 
-/// A variable of a sidecar; the pod's address is one.
+/// A variable of a sidecar, or the pod IP for a `fieldRef`.
 fn env(sidecar: &Value, name: &str) -> Option<OsString> {
     let env = sidecar["env"].as_array()?;
     let variable = env.iter().find(|variable| variable["name"] == name)?;
@@ -140,7 +139,7 @@ fn env(sidecar: &Value, name: &str) -> Option<OsString> {
     }
 }
 
-/// What the Secrets of a pod hold, as files.
+/// The files of the Secrets of a pod.
 struct Secrets(Folder);
 
 impl Secrets {
@@ -157,8 +156,8 @@ impl Secrets {
         Self(folder)
     }
 
-    /// An argument, with the file here in the place of the one in the container.
-    fn found(&self, arg: &str) -> String {
+    /// Replaces the path of an argument by that of the test file of the same name.
+    fn replace_path(&self, arg: &str) -> String {
         match arg.split_once("=/") {
             Some((flag, path)) => {
                 let name = Path::new(path).file_name().expect("a file");

@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Trial> {
 
 const POD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// What the manifest's ports are.
+/// The apps on the ports of the manifest.
 struct Apps {
     web: SwitchableApp,
     strict: PathScriptedApp,
@@ -118,7 +118,7 @@ fn inject(manifest: &str) -> Value {
     document.value().clone()
 }
 
-/// The agent as the manifest would have it run.
+/// Starts the agent with the arguments and variables of the sidecar.
 fn run(pod: &Value, status: Reserved) -> Result<Agent, String> {
     let sidecar = &pod["initContainers"][0];
     assert_eq!(sidecar["name"], "probelet");
@@ -143,7 +143,7 @@ fn text(value: &Value) -> &str {
         .unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// The request that kubelet makes of a httpGet of this pod.
+/// kubelet's request for an `httpGet` of this pod.
 fn request(kind: &'static str, action: &Value, seconds: &Value) -> ProbeRequest {
     let port = action["port"]
         .as_u64()
@@ -167,9 +167,8 @@ fn request(kind: &'static str, action: &Value, seconds: &Value) -> ProbeRequest 
     }
 }
 
-/// Each rewritten probe of the pod by its name, the request it comes to, and what kubelet says of it while the
-/// apps live and when they are gone.
-fn questions(pod: &Value) -> Vec<(String, ProbeRequest)> {
+/// The rewritten probes of the pod: name and request.
+fn probe_requests(pod: &Value) -> Vec<(String, ProbeRequest)> {
     let mut all = Vec::new();
     for container in pod["containers"].as_array().expect("a list") {
         let name = text(&container["name"]);
@@ -197,9 +196,9 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
     let injected = inject(&apps.manifest(status.port, forward.port));
     let pod = &injected["spec"]["template"]["spec"];
     let _agent = run(pod, status)?;
-    let questions = questions(pod);
-    assert_eq!(questions.len(), 6, "{questions:?}");
-    for (name, request) in &questions {
+    let probe_requests = probe_requests(pod);
+    assert_eq!(probe_requests.len(), 6, "{probe_requests:?}");
+    for (name, request) in &probe_requests {
         let verdict = kubelet.verdict(request)?;
         assert_eq!(
             verdict.to_string(),
@@ -210,11 +209,11 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
     assert_app_requests(&apps);
 
     apps.web.set(ReplyMode::Status(503));
-    let sick = kubelet.verdict(&questions[0].1)?;
-    assert_eq!(sick.to_string(), "failure-503", "{sick:?}");
+    let failing = kubelet.verdict(&probe_requests[0].1)?;
+    assert_eq!(failing.to_string(), "failure-503", "{failing:?}");
 
     drop(apps);
-    for (name, request) in &questions {
+    for (name, request) in &probe_requests {
         let verdict = kubelet.verdict(request)?;
         let expected = match &**name {
             "health livenessProbe" => "failure", // forwarded: the connection is reset
@@ -226,7 +225,7 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
     Ok(())
 }
 
-/// Asserts the requests that the app received.
+/// Asserts the requests that the apps received.
 fn assert_app_requests(apps: &Apps) {
     let seen = apps.strict.requests();
     let head = |path: &str| {

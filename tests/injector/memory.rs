@@ -1,4 +1,4 @@
-//! How much memory a long stream takes.
+//! Memory of a long stream.
 
 use super::{Folder, command, pod, service};
 use crate::support::trials::trials;
@@ -6,10 +6,10 @@ use libtest_mimic::Trial;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 
-/// What the process may have had at most.
+/// The bound of the peak.
 const MOST_KIB: u64 = 32 * 1024;
 
-/// What the allocator may have more of in a longer run.
+/// The tolerance for the allocator in a longer run.
 const SLACK_KIB: u64 = 1024;
 
 pub fn tests() -> Vec<Trial> {
@@ -19,7 +19,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Peak of the resident pages so far, in KiB.
+/// Peak of resident memory so far, in KiB.
 fn peak(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -27,8 +27,8 @@ fn peak(pid: u32) -> u64 {
     number.expect("a peak").trim().parse().expect("a number")
 }
 
-/// Runs it over so many documents in this mode. Its last line of standard error says that all were read, and
-/// it waits then, as nobody has taken its output yet.
+/// Runs the injector over this number of documents in this mode. After the last line of standard error it has read all
+/// documents and waits until its output is read.
 fn peak_of(documents: usize, mode: &[&str]) -> u64 {
     let folder = Folder::new();
     let mut child = command(&folder.0, &[&["file", "-f", "-"], mode].concat())
@@ -50,7 +50,7 @@ fn peak_of(documents: usize, mode: &[&str]) -> u64 {
     assert!(lines.any(|line| line.expect("text").contains("pod/last ")));
     writer.join().expect("no panic");
     let mut stdout = child.stdout.take().expect("piped");
-    // After the first byte of the result, which is larger than a pipe's buffer.
+    // After the first byte of the output, which exceeds the buffer of a pipe.
     stdout.read_exact(&mut [0]).expect("a result");
     let peak = peak(child.id());
     let rest = std::io::copy(&mut stdout, &mut std::io::sink()).expect("a result");

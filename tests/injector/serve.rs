@@ -1,4 +1,4 @@
-//! `serve`: that its flags get to the webhook, and its end to the exit code.
+//! `serve`: its flags take effect, and its exit code.
 
 use super::{Folder, Runs, assert_refused, command, wait_with_output};
 use crate::support::certs::Identity;

@@ -162,7 +162,7 @@ fn patch_output_has_one_line_per_resource() {
     let lines: Vec<&str> = written(&ended).lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     let value = |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("JSON") };
-    // An item's patch is the resource's own, as kubectl patches no lists.
+    // The patch of an item applies to the resource itself: kubectl cannot patch Lists.
     assert_eq!(value(lines[0]), value(lines[1]));
     let operations = value(lines[0]);
     let paths = operations.as_array().expect("a list").iter();

@@ -1,4 +1,4 @@
-//! What was typed wrong, and help.
+//! Usage errors and help.
 
 use super::{Folder, Runs, assert_refused, pod, written};
 use crate::support::trials::trials;
@@ -41,7 +41,7 @@ fn help_and_version_go_to_standard_output() {
     }
 }
 
-/// Commands, and flags as such.
+/// Errors in commands, and in flags of any command.
 const COMMANDS: &[(&str, &str)] = &[
     ("", "no command: write `probelet-inject file -f app.yaml`"),
     (
@@ -75,7 +75,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is read.
+/// Errors in inputs.
 const INPUTS: &[(&str, &str)] = &[
     (
         "file",
@@ -110,7 +110,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("audit", "no manifest is named"),
 ];
 
-/// Where the result goes, and what is in it.
+/// Errors in outputs.
 const RESULTS: &[(&str, &str)] = &[
     (
         "file -f app.yaml -o ",
@@ -181,7 +181,7 @@ fn usage_errors_say_what_to_write() {
     for (typed, expected) in [COMMANDS, INPUTS, RESULTS].concat() {
         let args: Vec<&str> = match typed {
             "" => Vec::new(),
-            // One at its end is an empty argument.
+            // A trailing space is an empty argument.
             typed => typed.split(' ').collect(),
         };
         let ended = folder.run(&args);

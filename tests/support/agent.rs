@@ -1,5 +1,6 @@
 //! The agent as a process: its flags and environment, its log, its figures in /proc, its signals.
 
+use super::command::wait_exit;
 use super::http::{self, Response};
 use super::permit::lock;
 use super::ports::{Reserved, reserve};
@@ -151,20 +152,6 @@ pub fn is_emulated() -> bool {
 
 fn is_listening(line: &str) -> bool {
     line.contains("msg=listening") || line.contains("\"msg\":\"listening\"")
-}
-
-/// Waits for a child to exit, or kills it after `WAIT_LIMIT`.
-fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
-    let mut status = None;
-    within(WAIT_LIMIT, || {
-        status = child.try_wait().ok().flatten();
-        status.is_some()
-    });
-    if status.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    status
 }
 
 /// A running agent. Dropping it kills it.

@@ -3,7 +3,8 @@
 use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::Read;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use tinyjson::JsonValue;
 
 /// The path of the binary under test.
@@ -56,29 +57,47 @@ pub fn run_to_end(mut command: Command) -> Ended {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    let mut status = None;
-    if !within(WAIT_LIMIT, || {
-        status = child.try_wait().expect("a child of the test");
-        status.is_some()
-    }) {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
+    wait_with_output(command.spawn().expect("it starts"))
+}
+
+/// Reads the output of a child until it exits. Output that is not piped is empty.
+#[track_caller]
+pub fn wait_with_output(mut child: Child) -> Ended {
+    let (stdout, stderr) = (
+        child.stdout.take().map(reader),
+        child.stderr.take().map(reader),
+    );
+    let status = wait_exit(&mut child);
+    let text = |reader: Option<JoinHandle<String>>| {
+        reader.map_or(String::new(), |reader| reader.join().expect("no panic"))
+    };
     Ended {
-        status: status.unwrap_or_else(|| panic!("still running: {command:?}")),
-        stdout: stdout.join().expect("no panic"),
-        stderr: stderr.join().expect("no panic"),
+        status: status.expect("it exits in time"),
+        stdout: text(stdout),
+        stderr: text(stderr),
     }
 }
 
-fn reader(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut text = Vec::new();
-        let _ = pipe.expect("piped").read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
+        let _ = pipe.read_to_end(&mut text);
+        String::from_utf8(text).expect("UTF-8")
     })
+}
+
+/// Waits for a child to exit, or kills it after `WAIT_LIMIT`.
+pub fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
+    let mut status = None;
+    within(WAIT_LIMIT, || {
+        status = child.try_wait().ok().flatten();
+        status.is_some()
+    });
+    if status.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    status
 }
 
 /// `probelet check` with these arguments.

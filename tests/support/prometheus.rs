@@ -68,7 +68,7 @@ impl Page {
     }
 }
 
-/// `HELP name text` or `TYPE name kind`, the latter once a name and before its samples.
+/// `HELP name text` or `TYPE name kind`, the latter once for each name and before its samples.
 fn declare(comment: &str, types: &mut HashMap<String, String>) -> Option<()> {
     let (word, rest) = comment.split_once(' ')?;
     let (name, text) = rest
@@ -85,7 +85,7 @@ fn declare(comment: &str, types: &mut HashMap<String, String>) -> Option<()> {
     is_right.then_some(())
 }
 
-/// The name that was declared: of a histogram's samples, without the suffix.
+/// The declared name; for samples of a histogram, without the suffix.
 fn family<'a>(name: &'a str, types: &HashMap<String, String>) -> &'a str {
     let is_histogram = |base: &&str| types.get(*base).is_some_and(|kind| kind == "histogram");
     let suffixes = ["_bucket", "_sum", "_count"].into_iter();
@@ -117,7 +117,7 @@ fn sample(line: &str) -> Option<(Key, f64)> {
     is_name(name, true).then_some(((name.to_string(), labels), number(value)?))
 }
 
-/// The text up to the closing quote, and what follows it.
+/// The text up to the closing quote, and the rest.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let (mut value, mut chars) = (String::new(), text.char_indices());
     while let Some((at, c)) = chars.next() {
@@ -134,7 +134,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// A float as Go's `ParseFloat` reads it, of which a whole number or a decimal is enough here.
+/// A float of Go's `ParseFloat`, as far as integers and decimals.
 fn number(text: &str) -> Option<f64> {
     let legal = text
         .chars()

@@ -86,7 +86,7 @@ fn path_scripted_app_ends_when_dropped() -> Outcome {
     app.on("/ended", answer("HTTP/1.1 299 Still here\r\n\r\n"));
     let addr = app.addr();
     drop(app);
-    // Another trial's app may listen on the port by now.
+    // An app of another trial may already listen on the port.
     let after = get(addr, "/ended", WAIT_LIMIT);
     let is_running = after.is_ok_and(|answer| answer.code() == Some(299));
     assert!(!is_running, "the port is still served");

@@ -43,15 +43,15 @@ const TESTS: &[Test] = &[
         "kubelet_agrees_on_each_changed_byte",
         mutations::agree,
     ),
-    (&[Need::Go], "app_gets_kubelets_own_paths", fidelity::paths),
+    (&[Need::Go], "app_receives_kubelets_paths", fidelity::paths),
     (
         &[Need::Go],
-        "app_gets_kubelets_own_headers",
+        "app_receives_kubelets_headers",
         fidelity::headers,
     ),
     (
         &[Need::Go],
-        "app_gets_kubelets_own_redirected_requests",
+        "app_receives_kubelets_redirected_requests",
         fidelity::redirects,
     ),
     (
@@ -69,7 +69,7 @@ const TESTS: &[Test] = &[
 /// Those that need a build with TLS.
 const TLS_TESTS: &[Test] = &[(
     &[Need::Go],
-    "a_hook_falls_back_to_plain_http_without_its_login",
+    "a_hook_falls_back_to_plaintext_without_credentials",
     hooks::fall_back_to_http,
 )];
 

@@ -79,7 +79,7 @@ impl FakeApiServer {
         let shared = state.clone();
         std::thread::spawn(move || {
             for tcp in listener.incoming().map_while(Result::ok) {
-                // A failed connection is the webhook's to retry.
+                // The webhook retries after a failed connection.
                 let _ = serve(tcp, &server_tls, &shared);
             }
         });

@@ -1,6 +1,6 @@
 //! The webhook as a process, and a TLS client that shows every byte of a response.
 
-pub use super::requests::{assert_injected, get, head, padded, pod, post, review_of, reviewed};
+pub use super::requests::{assert_injected, get, head, padded, pod, post, response_of, review_of};
 use crate::support::WAIT_LIMIT;
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{injector, words};
@@ -36,12 +36,12 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts one with a certificate of the test, and these arguments.
+    /// Starts a webhook with a certificate of the test and these arguments.
     pub fn start(args: &[&str]) -> Webhook {
         Self::start_in(Folder::new(), args)
     }
 
-    /// The same, with a folder that may have files already.
+    /// Like `start`, with a folder that may contain files.
     pub fn start_in(folder: Folder, args: &[&str]) -> Webhook {
         let authority = Authority::new("webhook CA");
         let (cert, key) = authority.sign(NAME).write(&folder, "tls");
@@ -55,7 +55,7 @@ impl Webhook {
         Self::spawn(authority, folder, &args)
     }
 
-    /// Starts one with a certificate of the test, and this limit of descriptors.
+    /// Starts a webhook with a certificate of the test and this limit of descriptors.
     pub fn start_with_descriptors(most: u32) -> Webhook {
         let authority = Authority::new("webhook CA");
         let folder = Folder::new();
@@ -66,7 +66,7 @@ impl Webhook {
         Self::spawn_by(&["sh", "-c", &limited, "sh"], authority, folder, &args)
     }
 
-    /// Starts one with these arguments, and waits until it listens.
+    /// Starts a webhook with these arguments and waits until it listens.
     pub fn spawn(authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
         Self::spawn_by(&[], authority, folder, args)
     }

@@ -1,6 +1,6 @@
 //! Certificates and settings that change while the webhook runs.
 
-use super::fixture::{NAME, Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
+use super::fixture::{NAME, Webhook, assert_injected, pod, post, response_of, review_of, trusting};
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{command, injector, run_to_end};
 use crate::support::trials::trials;
@@ -32,7 +32,7 @@ fn a_renewed_certificate_is_served_and_connections_stay_open() {
     replace(&webhook.folder, "tls.key", &identity.key);
     replace(&webhook.folder, "tls.pem", &identity.chain);
     let trusts_next = trusting(&next.pem());
-    // Until the next poll the previous one is served, which this client does not trust.
+    // Until the next poll the webhook serves the previous certificate, which this client does not trust.
     let mut client_of_next = None;
     within(WAIT_LIMIT, || {
         client.send(&post(&review_of(&pod("a"))));
@@ -43,7 +43,7 @@ fn a_renewed_certificate_is_served_and_connections_stay_open() {
     let mut new = client_of_next.expect("the new certificate is served");
     new.send(&post(&review_of(&pod("b"))));
     assert_injected(&new.response(), "b");
-    // The end is rcgen's default. The first certificate is not logged as a renewal.
+    // The expiry is rcgen's default. The first certificate is not logged as a renewal.
     let end = "not_after=4096-01-01T00:00:00Z";
     webhook.wait_log(&format!("level=info msg=\"certificate reloaded\" {end}"));
     assert_eq!(webhook.logged("msg=\"certificate loaded\""), 1);
@@ -114,7 +114,7 @@ fn a_changed_configmap_switches_injection_off_and_on() {
     let path = folder.path().to_str().expect("text").to_owned();
     let webhook = Webhook::start_in(folder, &["--config", &path]);
     let is_injected = || {
-        let response = reviewed(&webhook.send(&post(&review_of(&pod("a")))));
+        let response = response_of(&webhook.send(&post(&review_of(&pod("a")))));
         response.get("patch").is_some()
     };
     assert!(is_injected());

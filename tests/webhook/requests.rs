@@ -62,7 +62,7 @@ pub fn padded(name: &str, bytes: usize) -> Vec<u8> {
 
 /// The `response` of an answered review, with its `patch` decoded.
 #[track_caller]
-pub fn reviewed(answer: &Response) -> Value {
+pub fn response_of(answer: &Response) -> Value {
     assert_eq!(answer.code(), Some(200), "{answer:?}");
     assert_eq!(answer.field("content-type"), Some("application/json"));
     let mut review: Value = serde_json::from_slice(answer.body()).expect("JSON");
@@ -79,7 +79,7 @@ pub fn reviewed(answer: &Response) -> Value {
 /// Checks that this pod is injected.
 #[track_caller]
 pub fn assert_injected(answer: &Response, name: &str) {
-    let response = reviewed(answer);
+    let response = response_of(answer);
     assert_eq!(response["uid"], format!("uid-{name}"));
     let patch = response["patch"].to_string();
     assert!(patch.contains("/app-health/web/livez"), "{patch}");

@@ -1,6 +1,8 @@
 //! Requests and their responses.
 
-use super::fixture::{Webhook, assert_injected, get, head, padded, pod, post, review_of, reviewed};
+use super::fixture::{
+    Webhook, assert_injected, get, head, padded, pod, post, response_of, review_of,
+};
 use crate::support::certs::Folder;
 use crate::support::http::End;
 use crate::support::trials::trials;
@@ -33,7 +35,7 @@ pub fn tests() -> Vec<Trial> {
 fn the_patch_has_the_edits_of_the_command_line() {
     let webhook = Webhook::start(&["--image", "registry.example/probelet:9"]);
     let pod = pod("web");
-    let response = reviewed(&webhook.send(&post(&review_of(&pod))));
+    let response = response_of(&webhook.send(&post(&review_of(&pod))));
     let mut values = Values::default();
     values
         .set("image", "registry.example/probelet:9")
@@ -291,7 +293,7 @@ fn a_pod_that_cannot_be_injected_gets_a_warning() {
     let webhook = Webhook::start_in(folder, &[]);
     let mut pod = pod("a");
     pod["metadata"]["annotations"] = json!({"status.sidecar.istio.io/port": "no port"});
-    let response = reviewed(&webhook.send(&post(&review_of(&pod))));
+    let response = response_of(&webhook.send(&post(&review_of(&pod))));
     assert_eq!(response.get("patch"), None);
     let warning = response["warnings"][0].as_str().expect("a warning");
     assert!(warning.starts_with("probelet: not injected: "), "{warning}");

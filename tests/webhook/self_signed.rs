@@ -1,7 +1,7 @@
-//! A self-signed certificate in a Secret, and the api_server's version.
+//! A self-signed certificate in a Secret, and the version of the API server.
 
 use super::api_server::{Action, FakeApiServer, Override, SECRETS, WEBHOOK};
-use super::fixture::{Webhook, assert_injected, pod, post, review_of, reviewed, trusting};
+use super::fixture::{Webhook, assert_injected, pod, post, response_of, review_of, trusting};
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{command, injector, run_to_end};
 use crate::support::trials::trials;
@@ -207,7 +207,7 @@ fn the_cluster_version_selects_the_kind_of_sidecar() {
         let config = trusting(&api_server.ca_bundle());
         let mut client = webhook.client_trusting(&config).expect("a handshake");
         client.send(&post(&review_of(&pod("a"))));
-        let patch = reviewed(&client.response())["patch"].take();
+        let patch = response_of(&client.response())["patch"].take();
         let mut added = patch.as_array().expect("a patch").iter();
         let is_sidecar = |operation: &Value| operation["op"] == "add" && operation["path"] == key;
         assert!(added.any(is_sidecar), "{minor}: {patch}");

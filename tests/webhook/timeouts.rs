@@ -52,7 +52,7 @@ fn trickle(tcp: &TcpStream, bytes: &[u8], mut send: impl FnMut(u8)) -> Duration 
     );
 }
 
-/// Allows half as much again, for a busy machine.
+/// Allows 50 % more on a busy machine.
 #[track_caller]
 fn assert_took(took: Duration, limit: Duration) {
     assert!(

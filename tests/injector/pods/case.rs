@@ -59,18 +59,18 @@ pub fn goldens() -> impl Iterator<Item = Case> {
         })
 }
 
-/// What is wrong with a case.
+/// A failure of a case.
 pub struct Failure {
     /// Failures of the same kind are counted together.
     pub kind: String,
-    /// What to print of the first one.
+    /// The text to print for the first failure of its kind.
     pub detail: String,
 }
 
 impl Failure {
     /// A failure of this kind.
     pub fn new(kind: impl Into<String>, detail: impl Into<String>) -> Self {
-        // Names of containers and ports do not make a kind.
+        // Names of containers and ports are not part of the kind.
         let kind = kind.into().replace(|c: char| c.is_ascii_digit(), "#");
         Self {
             kind,

@@ -4,11 +4,11 @@ use probelet::inject::{Report, Settings, Task, Verdict, resources};
 use probelet::manifest::{Edit, apply, json_patch};
 use serde_json::Value;
 
-/// What became of a pod.
+/// The result of an injection or uninjection.
 pub struct Injected {
-    /// The pod after the edits; as it was if there are none.
+    /// The pod after the edits.
     pub pod: Value,
-    /// Why, or what was done.
+    /// The reason or the action.
     pub verdict: Verdict,
     /// Warnings.
     pub warnings: Vec<Box<str>>,

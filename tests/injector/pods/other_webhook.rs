@@ -1,4 +1,4 @@
-//! What another mutating webhook may do to a pod between two calls of ours.
+//! Changes of a pod by another mutating webhook between two calls of ours.
 
 use super::api_server::push;
 use super::{LISTS, SIDECAR, each_container};

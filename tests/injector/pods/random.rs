@@ -1,5 +1,4 @@
-//! Random pods and settings: probes of every kind, spelled in every way that the API server accepts, and some that
-//! it refuses.
+//! Random pods and settings: probes of every kind, in every spelling that the API server accepts, and some that it rejects.
 
 use super::api_server::TOKEN_MOUNT_PATH;
 use probelet::inject::values::Values;

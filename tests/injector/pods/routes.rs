@@ -1,4 +1,4 @@
-//! Where kubelet sends the probes of a pod: to the app, or through the agent.
+//! The targets of kubelet's probes of a pod: the app, or the agent.
 
 use super::{SIDECAR, containers, handlers, sidecar};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub fn agent_ports(sidecar: &Value) -> (u64, Vec<u64>) {
     (status, forwards)
 }
 
-/// Where a pod's probes go.
+/// The targets of the probes of a pod.
 pub fn routes(pod: &Value) -> Routes {
     let mut routes = Routes::default();
     let ports = sidecar(pod).map(agent_ports);

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 const HANDLERS: [&str; 5] = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
 
-/// Why the API server refuses a defaulted pod, a line each; nothing if it accepts it.
+/// The API server's validation errors of a defaulted pod, one per line.
 pub fn errors(defaulted: &Value) -> Vec<String> {
     let mut errors = Errors::default();
     errors.pod(defaulted);
