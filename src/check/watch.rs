@@ -11,8 +11,8 @@ use super::failure_context::TlsState;
 use crate::probe::{Event, Observer};
 use crate::text::{Quoted, Redacted};
 use crate::wire::health::GrpcCode;
+use crate::wire::output_slice::OutputSlice;
 use crate::wire::upstream::UpstreamRequest;
-use crate::wire::window::Window;
 
 /// A phase of a probe. After a redirect, those of the last request count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,10 +146,10 @@ impl Watch {
         if !self.is_verbose {
             return;
         }
-        let mut size = Window::new(&mut [], 0);
+        let mut size = OutputSlice::new(&mut [], 0);
         request.write(&mut size);
-        let mut bytes = vec![0; size.total()];
-        request.write(&mut Window::new(&mut bytes, 0));
+        let mut bytes = vec![0; size.output_len()];
+        request.write(&mut OutputSlice::new(&mut bytes, 0));
         let text = String::from_utf8_lossy(&bytes);
         for line in text.trim_end().lines() {
             let (line, stars) = redact_secrets(line);

@@ -14,8 +14,8 @@ use crate::net::{
 };
 use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
 use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
+use crate::wire::output_slice::OutputSlice;
 use crate::wire::url::Scheme;
-use crate::wire::window::Window;
 
 /// A gRPC probe.
 pub struct GrpcProbe<'a> {
@@ -201,9 +201,9 @@ impl Call<'_> {
     /// Sends the connection preface, and waits for the server's.
     async fn begin(&mut self) -> Result<(), CallError> {
         let opening = self.stream.write_with(|buf, sent| {
-            let mut window = Window::new(buf, sent);
-            h2::write_opening(&mut window);
-            window.filled().len()
+            let mut out = OutputSlice::new(buf, sent);
+            h2::write_opening(&mut out);
+            out.bytes().len()
         });
         opening.await?;
         // Nothing has to be answered before the server's first frame is complete.
@@ -250,16 +250,16 @@ impl Call<'_> {
     ) -> Result<(), CallError> {
         let pending = self.exchange.pending(self.memory);
         let fill = |buf: &mut [u8], done| {
-            let mut window = Window::new(buf, done);
-            window.put(pending);
+            let mut out = OutputSlice::new(buf, done);
+            out.put(pending);
             if let Some(head) = head {
-                h2::write_headers(&mut window, false, head);
+                h2::write_headers(&mut out, false, head);
             }
             if !part.is_empty() {
                 let body = |put: &mut dyn FnMut(&[u8])| request.write(put);
-                h2::write_data(&mut window, part.start, part.len(), request.size(), &body);
+                h2::write_data(&mut out, part.start, part.len(), request.size(), &body);
             }
-            window.filled().len()
+            out.bytes().len()
         };
         // By reference: a closure that is moved is stored once in each future that it passes through.
         self.stream.write_with(&fill).await?;

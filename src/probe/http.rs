@@ -9,8 +9,8 @@ use super::{Dialler, Event, Failure, Outcome};
 use crate::limits;
 use crate::net::{Elapsed, Stream, StreamError, yield_now};
 use crate::wire::h2;
+use crate::wire::output_slice::OutputSlice;
 use crate::wire::response::{Framing, Location};
-use crate::wire::window::Window;
 
 impl Dialler {
     /// Probes until the app has answered or the deadline has come. `space` is
@@ -98,16 +98,16 @@ impl Dialler {
         response.set_protocol(attempt.scheme, is_http2);
         self.notify(|| Event::Sending(attempt.request()));
         let fill = |buf: &mut [u8], sent| {
-            let mut window = Window::new(buf, sent);
+            let mut out = OutputSlice::new(buf, sent);
             let request = attempt.request();
             if is_http2 {
-                h2::write_opening(&mut window);
+                h2::write_opening(&mut out);
                 let scheme = attempt.scheme.as_str().as_bytes();
-                h2::write_headers(&mut window, true, &request.over_h2(scheme));
+                h2::write_headers(&mut out, true, &request.over_h2(scheme));
             } else {
-                request.write(&mut window);
+                request.write(&mut out);
             }
-            window.filled().len()
+            out.bytes().len()
         };
         // By reference: a closure that is moved is stored once in each future that it passes through.
         stream.write_with(&fill).await?;

@@ -1,6 +1,6 @@
 //! Writes the responses of the status port: a status code without a body, or the head of the metrics page.
 
-use super::window::Window;
+use super::output_slice::OutputSlice;
 
 /// Bytes that hold the head of any answer.
 pub const ANSWER_BYTES: usize = 160;
@@ -20,7 +20,7 @@ pub enum AnswerBody {
 /// Writes the head of an answer to the start of `out`, which holds [`ANSWER_BYTES`], and returns its length. `status`
 /// has three digits.
 pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
-    let mut out = Window::new(out, 0);
+    let mut out = OutputSlice::new(out, 0);
     let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);
     for piece in [
         &b"HTTP/1.1 "[..],
@@ -46,7 +46,7 @@ pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
         }
     }
     out.put(b"Connection: close\r\n\r\n");
-    out.filled().len()
+    out.bytes().len()
 }
 
 /// The reason phrase (RFC 9110 section 15); empty for other codes, as RFC 9112 section 4 allows.

@@ -13,16 +13,16 @@ pub mod fields;
 pub mod h2;
 pub mod health;
 pub mod hpack;
+pub mod output_slice;
 pub mod request;
 pub mod response;
 pub mod upstream;
 mod upstream_h2;
 pub mod url;
-pub mod window;
 
 pub use answer::{ANSWER_BYTES, AnswerBody, write_answer};
 pub use body::{Body, BodyError, Progress};
+pub use output_slice::OutputSlice;
 pub use request::{Method, RequestError, RequestHead, RequestParser};
 pub use response::{Fed, Framing, Location, ResponseError, ResponseHead, ResponseParser};
 pub use upstream::{Header, UpstreamRequest};
-pub use window::Window;

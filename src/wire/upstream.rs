@@ -2,8 +2,8 @@
 
 use super::class;
 use super::fields::{FieldSink, Value};
+use super::output_slice::OutputSlice;
 use super::request::RequestHead;
-use super::window::Window;
 
 /// A field of `httpHeaders`, checked and owned by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl UpstreamRequest<'_> {
     /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the other incoming fields (kubelet
     /// sends them sorted), `Connection: close`. A field of the table replaces the incoming one in place; other fields
     /// of the table are inserted where they belong in a sorted head.
-    pub fn write(&self, out: &mut Window<'_>) {
+    pub fn write(&self, out: &mut OutputSlice<'_>) {
         for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
         }
@@ -268,7 +268,7 @@ fn put_header(out: &mut dyn FieldSink, header: &Header) {
 }
 
 /// Fields as lines of HTTP/1.1.
-struct Lines<'o, 'w>(&'o mut Window<'w>);
+struct Lines<'o, 'w>(&'o mut OutputSlice<'w>);
 
 impl FieldSink for Lines<'_, '_> {
     fn field(&mut self, name: &[u8], value: Value<'_>) {

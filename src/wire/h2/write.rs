@@ -1,18 +1,18 @@
 //! Writes to the app: the connection preface, the request's fields and its few bytes of DATA. All output goes through
-//! a [`Window`], so it may be generated several times.
+//! an [`OutputSlice`], so it may be generated several times.
 
 use super::FRAME_BYTES;
 use super::frame::{self, FrameHeader, STREAM};
 use crate::limits::{H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
 use crate::wire::fields::{FieldSink, Fields, Value};
-use crate::wire::window::Window;
+use crate::wire::output_slice::OutputSlice;
 
 /// The client's connection preface (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Writes the opening of a connection as Go's transport does: preface, SETTINGS (no push, stream window, frame size,
 /// header list size) and the window of the connection.
-pub fn write_opening(out: &mut Window<'_>) {
+pub fn write_opening(out: &mut OutputSlice<'_>) {
     const SETTINGS: [(u16, u32); 4] = [
         (frame::SETTING_ENABLE_PUSH, 0),
         (frame::SETTING_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES),
@@ -39,8 +39,8 @@ pub fn write_opening(out: &mut Window<'_>) {
 }
 
 /// Writes the request's fields: HEADERS, and CONTINUATION frames as needed. `ends_stream` if no DATA follows.
-pub fn write_headers(out: &mut Window<'_>, ends_stream: bool, fields: &dyn Fields) {
-    let mut counter = Window::new(&mut [], 0);
+pub fn write_headers(out: &mut OutputSlice<'_>, ends_stream: bool, fields: &dyn Fields) {
+    let mut counter = OutputSlice::new(&mut [], 0);
     let mut encoder = Encoder {
         put: &mut |bytes| counter.put(bytes),
     };
@@ -49,7 +49,7 @@ pub fn write_headers(out: &mut Window<'_>, ends_stream: bool, fields: &dyn Field
         out,
         kind: frame::HEADERS,
         end_stream: if ends_stream { frame::END_STREAM } else { 0 },
-        left: counter.total(),
+        left: counter.output_len(),
         in_frame: 0,
     };
     fields.each(&mut Encoder {
@@ -61,7 +61,7 @@ pub fn write_headers(out: &mut Window<'_>, ends_stream: bool, fields: &dyn Field
 pub type Body<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
 
 /// Writes bytes `from` to `from + len` of the request's body, of `all` bytes, as one frame. `len` is at most [`FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
-pub fn write_data(out: &mut Window<'_>, from: usize, len: usize, all: usize, body: &Body<'_>) {
+pub fn write_data(out: &mut OutputSlice<'_>, from: usize, len: usize, all: usize, body: &Body<'_>) {
     let is_last = from + len == all;
     let header = FrameHeader {
         len: len as u32,
@@ -82,7 +82,7 @@ pub fn write_data(out: &mut Window<'_>, from: usize, len: usize, all: usize, bod
 
 /// Splits a field block into frames.
 struct Frames<'o, 'w> {
-    out: &'o mut Window<'w>,
+    out: &'o mut OutputSlice<'w>,
     kind: u8,
     end_stream: u8,
     /// Remaining bytes of the block, and of the current frame.

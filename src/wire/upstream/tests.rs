@@ -60,11 +60,11 @@ fn through_windows(request: &UpstreamRequest<'_>, room: usize) -> Vec<u8> {
     let mut whole = Vec::new();
     let mut buf = vec![0; room];
     loop {
-        let mut window = Window::new(&mut buf, whole.len());
-        request.write(&mut window);
-        whole.extend_from_slice(window.filled());
-        if window.is_whole() {
-            assert_eq!(window.total(), whole.len());
+        let mut out = OutputSlice::new(&mut buf, whole.len());
+        request.write(&mut out);
+        whole.extend_from_slice(out.bytes());
+        if out.is_complete() {
+            assert_eq!(out.output_len(), whole.len());
             return whole;
         }
     }

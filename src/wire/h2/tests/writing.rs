@@ -3,17 +3,17 @@
 use super::*;
 use crate::wire::fields::{FieldSink, Fields, Value};
 use crate::wire::hpack::{Decoder, HPACK_BYTES};
-use crate::wire::window::Window;
+use crate::wire::output_slice::OutputSlice;
 
-fn written(write: &dyn Fn(&mut Window<'_>)) -> Vec<u8> {
+fn written(write: &dyn Fn(&mut OutputSlice<'_>)) -> Vec<u8> {
     let through = |room: usize| {
         let (mut all, mut buf) = (Vec::new(), vec![0; room]);
         loop {
-            let mut window = Window::new(&mut buf, all.len());
-            write(&mut window);
-            all.extend_from_slice(window.filled());
-            if window.is_whole() {
-                assert_eq!(window.total(), all.len());
+            let mut out = OutputSlice::new(&mut buf, all.len());
+            write(&mut out);
+            all.extend_from_slice(out.bytes());
+            if out.is_complete() {
+                assert_eq!(out.output_len(), all.len());
                 return all;
             }
         }
