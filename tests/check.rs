@@ -175,14 +175,14 @@ fn a_failing_app_is_reported_with_advice() {
     for (url, start, words) in [
         (
             refused,
-            "failing refused ",
+            "failing connection_refused ",
             &["nothing listens on port", "of 127.0.0.1; ", " 502)"][..],
         ),
         (url(&app, "/no"), "failing 404 ", &["the app's own code"]),
         (url(&app, "/broken"), "failing 200 body_broken ", &["body"]),
         (
             url(&app, "/garbage"),
-            "failing malformed ",
+            "failing malformed_response ",
             &["the response is not HTTP", " 502)"],
         ),
         (
@@ -192,7 +192,7 @@ fn a_failing_app_is_reported_with_advice() {
         ),
         (
             url(&app, "/hung"),
-            "failing deadline ",
+            "failing deadline_exceeded ",
             &["accepted the connection", " 504)"],
         ),
     ] {
@@ -216,7 +216,7 @@ fn advice_on_grpc_uses_grpc_terms() {
     let text = output_for("grpc", alert());
     let words = "use grpcs://, and `mode: TLS` in the prober";
     assert!(
-        text.starts_with("failing tls_port grpc:") && text.contains(words),
+        text.starts_with("failing tls_required grpc:") && text.contains(words),
         "{text}"
     );
     let text = output_for("grpc", vec![]);
@@ -233,7 +233,7 @@ fn advice_on_grpc_uses_grpc_terms() {
     let text = output_for("http", alert());
     let words = "use https://, and `scheme: HTTPS` in the prober";
     assert!(
-        text.starts_with("failing tls_port http:") && text.contains(words),
+        text.starts_with("failing tls_required http:") && text.contains(words),
         "{text}"
     );
 }
@@ -272,7 +272,7 @@ fn the_agents_status_is_not_reported_as_the_apps() {
     let url = format!("http://{}/", app.addr());
     let result = check_json(&[&url]);
     assert_eq!(result.number("status"), Some(502.0));
-    assert_eq!(result.text("reason"), Some("status"));
+    assert_eq!(result.text("reason"), Some("unhealthy_status"));
     assert!(!check(&[&url]).stdout.contains("agent"));
     app.set(ReplyMode::Close);
     let result = check_json(&[&url]);
@@ -306,7 +306,11 @@ fn the_timeout_covers_the_whole_check() {
     app.on("/slow", vec![Step::Drip(drip, Duration::from_millis(100))]);
     for seconds in ["0.3", "1.25"] {
         let result = check_json(&["--timeout", seconds, &url(&app, "/slow")]);
-        assert_eq!(result.text("reason"), Some("deadline"), "{result:?}");
+        assert_eq!(
+            result.text("reason"),
+            Some("deadline_exceeded"),
+            "{result:?}"
+        );
         let least = 1000.0 * seconds.parse::<f64>().expect("a number");
         let took = result.number("done_ms").expect("it ended");
         assert!((least..least + 5000.0).contains(&took), "{result:?}");

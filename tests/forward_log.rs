@@ -65,7 +65,11 @@ fn a_target_is_logged_when_its_state_changes() {
             forward.0.port
         );
         assert!(line.contains(&expected), "{line}");
-        assert_eq!(line.contains("reason=refused"), what == "failing", "{line}");
+        assert_eq!(
+            line.contains("reason=connection_refused"),
+            what == "failing",
+            "{line}"
+        );
         assert_eq!(line.contains("level=warn"), what == "failing", "{line}");
         assert!(!line.contains("suppressed="), "{line}");
     }

@@ -53,7 +53,7 @@ fn a_refused_dial_without_time_for_another_fails_at_once() {
     let reserved = reserve();
     let agent = agent(reserved.port, 1);
     probe(&agent, LIVEZ).assert_is(502);
-    logged(&agent, "reason=refused ");
+    logged(&agent, "reason=connection_refused ");
 }
 
 fn the_status_of_a_failed_call_is_logged() {

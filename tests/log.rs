@@ -55,7 +55,7 @@ fn a_first_result_and_each_change_are_logged_and_nothing_else() {
     // One thread writes all lines, so a later line means that the last change has been written.
     drop(app);
     probe(&agent, LIVEZ).assert_is(502);
-    logged(&agent, "reason=refused");
+    logged(&agent, "reason=connection_refused");
     let lines = log_lines(&agent, LIVEZ);
     let words: Vec<_> = lines
         .iter()

@@ -77,7 +77,7 @@ fn failures_are_counted_by_reason() {
     drop(app);
     (0..3).for_each(|_| probe(&agent, LIVEZ).assert_is(502));
     let page = metrics(&agent);
-    for (reason, count) in [("closed_early", 2.0), ("refused", 3.0)] {
+    for (reason, count) in [("closed_early", 2.0), ("connection_refused", 3.0)] {
         let found = page.get("probelet_probe_failures_total", &[("reason", reason)]);
         assert_eq!(found, Some(count), "{reason}");
     }

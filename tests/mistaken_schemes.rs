@@ -68,24 +68,24 @@ fn secure() -> PathScriptedApp {
 }
 
 fn plaintext_at_a_tls_port_is_reported() {
-    assert_fails(&http(secure().port(), ""), "tls_port");
+    assert_fails(&http(secure().port(), ""), "tls_required");
 }
 
 fn http2_at_a_tls_port_is_reported() {
     let more = r#","protocol":"HTTP2""#;
-    assert_fails(&http(secure().port(), more), "tls_port");
+    assert_fails(&http(secure().port(), more), "tls_required");
 }
 
 fn grpc_at_a_tls_port_is_reported() {
     let app = secure();
     let action = format!(r#""grpc":{{"port":{}}}"#, app.port());
-    assert_fails(&action, "tls_port");
+    assert_fails(&action, "tls_required");
 }
 
 fn a_client_hello_in_response_to_plaintext_is_reported() {
     let hello = send([22, 3, 3, 0, 4, 2, 0, 0, 0]);
     let app = ConnectionScriptedApp::start(None, vec![vec![Action::Bytes(16), hello]]);
-    assert_fails(&http(app.port(), ""), "tls_port");
+    assert_fails(&http(app.port(), ""), "tls_required");
 }
 
 fn plaintext_at_openssl_fails() {
@@ -121,7 +121,7 @@ fn plaintext_at_the_tls_port_of_nginx_gets_its_400() {
     let _nginx = Process::listening(&mut command, reserved.port).expect("starts");
     let agent = agent(&http(reserved.port, ""));
     probe(&agent, LIVEZ).assert_is(400);
-    logged(&agent, "reason=tls_port ");
+    logged(&agent, "reason=tls_required ");
     if TLS {
         let secure = self::agent(&http(reserved.port, r#","scheme":"HTTPS""#));
         probe(&secure, LIVEZ).assert_is(200);

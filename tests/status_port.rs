@@ -203,7 +203,7 @@ fn probers_that_need_tls_get_501_where_there_is_none() {
         probe(&agent, &path).assert_is(if TLS { 502 } else { 501 });
         let line = logged(&agent, &format!("path={path} "));
         assert!(line.contains("msg=\"prober failing\""), "{line}");
-        assert_eq!(line.contains("reason=not_built"), !TLS, "{line}");
+        assert_eq!(line.contains("reason=tls_not_built"), !TLS, "{line}");
         assert!(line.contains(&format!(":{port} ")), "{line}");
     }
 }
@@ -213,7 +213,7 @@ fn a_redirect_to_https_gets_501_where_there_is_no_tls() {
     let agent = agent_of(&app);
     probe(&agent, LIVEZ).assert_is(if TLS { 502 } else { 501 });
     let line = logged(&agent, "msg=\"prober failing\"");
-    assert_eq!(line.contains("reason=not_built"), !TLS, "{line}");
+    assert_eq!(line.contains("reason=tls_not_built"), !TLS, "{line}");
 }
 
 fn a_tcp_prober_distinguishes_open_from_refused() {
@@ -227,7 +227,7 @@ fn a_tcp_prober_distinguishes_open_from_refused() {
     probe(&agent, "/app-health/web/livez").assert_is(200);
     probe(&agent, "/app-health/web/readyz").assert_is(502);
     let line = logged(&agent, "path=/app-health/web/readyz");
-    assert!(line.contains("reason=refused"), "{line}");
+    assert!(line.contains("reason=connection_refused"), "{line}");
 }
 
 fn the_apps_body_and_fields_are_not_passed_on() {

@@ -73,7 +73,7 @@ pub struct Metrics {
     pub(super) failures: [Counter; Failure::ALL.len()],
     pub(super) bodies_broken: Counter,
     /// By [`GrpcCode::label_index`].
-    pub(super) grpc_errors: [Counter; GrpcCode::LABELS],
+    pub(super) grpc_errors: [Counter; GrpcCode::LABEL_COUNT],
     pub(super) rejections: [Counter; Rejection::ALL.len()],
     pub(super) durations: Histogram<{ BUCKETS_MS.len() }>,
 }
@@ -85,7 +85,7 @@ impl Metrics {
             codes: RefCell::new(vec![StatusCounter::default(); probers].into_boxed_slice()),
             failures: [const { Counter::new() }; Failure::ALL.len()],
             bodies_broken: Counter::new(),
-            grpc_errors: [const { Counter::new() }; GrpcCode::LABELS],
+            grpc_errors: [const { Counter::new() }; GrpcCode::LABEL_COUNT],
             rejections: [const { Counter::new() }; Rejection::ALL.len()],
             durations: Histogram::new(BUCKETS_MS),
         }
@@ -99,7 +99,7 @@ impl Metrics {
             Outcome::Failed(failure) => self.failures[failure as usize].increment(),
             Outcome::BodyBroken(_) => self.bodies_broken.increment(),
             Outcome::GrpcError(code) => self.grpc_errors[code.label_index()].increment(),
-            Outcome::WantsTls(_) => self.failures[Failure::TlsPort as usize].increment(),
+            Outcome::WantsTls(_) => self.failures[Failure::TlsRequired as usize].increment(),
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => {}
         }
         if let Some(duration) = duration {

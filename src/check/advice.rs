@@ -13,11 +13,14 @@ const _: () = assert!(limits::RESPONSE_HEAD_BYTES == 10 << 20);
 /// The meaning of a failure and what to look at. `{ip}` and `{port}` are those of the last address dialled.
 const fn general_advice(failure: Failure) -> &'static str {
     match failure {
-        Failure::Refused => {
+        Failure::ConnectionRefused => {
             "nothing listens on port {port} of {ip}; is the app up, is it bound to another address such as 127.0.0.1?"
         }
         Failure::Unreachable => {
-            "no route to {ip}, or no response from it; is it the pod's address, does a network policy forbid it?"
+            "no route to {ip}, or no response from it; is it the pod's address, does a network policy drop packets?"
+        }
+        Failure::ConnectDenied => {
+            "the operating system denied the connection to {ip}; does a network policy or a seccomp profile forbid it?"
         }
         Failure::Reset => {
             "the connection was reset; does port {port} require TLS, is there a proxy in front of the app?"
@@ -25,16 +28,16 @@ const fn general_advice(failure: Failure) -> &'static str {
         Failure::ClosedEarly => {
             "the connection was closed without an answer; does port {port} require TLS, or speak another protocol than HTTP?"
         }
-        Failure::Malformed => {
+        Failure::MalformedResponse => {
             "the response is not HTTP; does port {port} speak another protocol (tcp://)?"
         }
-        Failure::TlsPort => {
+        Failure::TlsRequired => {
             "port {port} answered in TLS; use https://, and `scheme: HTTPS` in the prober"
         }
         Failure::NotHttp2 => {
             "port {port} does not speak HTTP/2, which gRPC requires; is it the app's gRPC port, does it offer h2 by ALPN?"
         }
-        Failure::Flood => {
+        Failure::Http2Flood => {
             "the app sent only frames that make no progress; is it the app that listens on port {port}?"
         }
         Failure::HeadTooLarge => {
@@ -54,11 +57,11 @@ const fn general_advice(failure: Failure) -> &'static str {
             "the Location of the redirect is not valid, or longer than 8 KiB; look at the header that the app sends, \
              or probe the final location"
         }
-        Failure::Deadline => {
+        Failure::DeadlineExceeded => {
             "{ip} did not accept the connection in time; is it the right address, does a network policy drop packets, \
              is the app too busy to accept?"
         }
-        Failure::NotBuilt => {
+        Failure::TlsNotBuilt => {
             "this build lacks the protocol of the URL, or of a redirect; is it one without TLS?"
         }
         Failure::PlainHttp => {
@@ -94,7 +97,7 @@ const fn general_advice(failure: Failure) -> &'static str {
         Failure::TlsAlert => {
             "the app ended TLS with an alert; its log should say why: does it require SNI (use a host name in the URL)?"
         }
-        Failure::TlsBroken => {
+        Failure::TlsProtocolError => {
             "the response is not valid TLS; does something between here and port {port} change it?"
         }
         Failure::TlsInternal => "TLS failed in this process; is this machine out of memory?",
@@ -109,6 +112,9 @@ const fn general_advice(failure: Failure) -> &'static str {
         }
         Failure::AddressNotAvailable => {
             "no local address or port is free to connect to {ip}; are all ports taken?"
+        }
+        Failure::IoError => {
+            "the operating system failed the connection to {ip}; does its network work, as with `curl {ip}`?"
         }
     }
 }
@@ -205,7 +211,7 @@ mod tests {
     fn a_port_refused_on_loopback_is_not_suspected_to_be_bound_to_loopback() {
         let of = |ip: [u8; 4]| {
             let at = Some(SocketAddr::from((ip, 8080)));
-            of_failure(Failure::Refused, FailureContext { at, ..PLAIN })
+            of_failure(Failure::ConnectionRefused, FailureContext { at, ..PLAIN })
         };
         let start = "nothing listens on port 8080 of 127.0.0.1; ";
         let text = of([127, 0, 0, 1]);
@@ -224,7 +230,7 @@ mod tests {
         }
         let of = |has_connected| {
             of_failure(
-                Failure::Deadline,
+                Failure::DeadlineExceeded,
                 FailureContext {
                     has_connected,
                     ..PLAIN

@@ -33,7 +33,7 @@ impl FailureContext {
     pub fn specific_advice(self, failure: Failure) -> Option<&'static str> {
         use TlsState::{Established, Handshaking, Plaintext};
         let text = match (failure, self.tls, self.is_grpc) {
-            (Failure::Refused, ..) if self.is_loopback() => {
+            (Failure::ConnectionRefused, ..) if self.is_loopback() => {
                 "nothing listens on port {port} of {ip}; is the app up, does it listen on the pod's address only?"
             }
             (Failure::Reset, Handshaking, _) => {
@@ -60,10 +60,10 @@ impl FailureContext {
                 "the connection was closed without an answer; does port {port} require TLS (grpcs://), \
                  is it the app's gRPC port?"
             }
-            (Failure::Malformed, _, true) => {
+            (Failure::MalformedResponse, _, true) => {
                 "the response is not valid HTTP/2; is {port} the app's gRPC port?"
             }
-            (Failure::TlsPort, _, true) => {
+            (Failure::TlsRequired, _, true) => {
                 "port {port} answered in TLS; use grpcs://, and `mode: TLS` in the prober"
             }
             (Failure::PlainHttp, _, true) => {
@@ -73,15 +73,15 @@ impl FailureContext {
                 "the response is not TLS; if gRPC is plaintext there, use grpc://, and no `mode: TLS` in the prober; \
                  is {port} the right port?"
             }
-            (Failure::Deadline, Handshaking, _) if self.has_connected => {
+            (Failure::DeadlineExceeded, Handshaking, _) if self.has_connected => {
                 "port {port} accepted the connection, but the TLS handshake was not done in time; is the app hung, \
                  or slower than --timeout?"
             }
-            (Failure::Deadline, _, true) if self.has_connected => {
+            (Failure::DeadlineExceeded, _, true) if self.has_connected => {
                 "port {port} accepted the connection, but no whole answer came in time; is the app hung, \
                  or slower than --timeout?"
             }
-            (Failure::Deadline, _, false) if self.has_connected => {
+            (Failure::DeadlineExceeded, _, false) if self.has_connected => {
                 "port {port} accepted the connection, but no whole head came in time; is the app hung, \
                  or slower than --timeout?"
             }

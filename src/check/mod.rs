@@ -91,7 +91,7 @@ impl Check {
     /// Probes the first address that accepts the connection, in the resolver's order. Each address gets an equal share
     /// of the remaining time (Go `net/dial.go`: `partialDeadline`).
     async fn probe(self, addresses: Vec<IpAddr>) -> Outcome {
-        let mut outcome = Outcome::Failed(Failure::Deadline);
+        let mut outcome = Outcome::Failed(Failure::DeadlineExceeded);
         for (index, address) in addresses.iter().enumerate() {
             let others = (addresses.len() - index - 1) as u32;
             let now = Instant::now();
@@ -101,7 +101,7 @@ impl Check {
                 if others == 0 || self.watch.has_connected() {
                     pending::<()>().await;
                 }
-                Outcome::Failed(Failure::Deadline)
+                Outcome::Failed(Failure::DeadlineExceeded)
             };
             outcome = or(pin!(self.probe_address(*address)), pin!(overdue)).await;
             let is_failed = matches!(outcome, Outcome::Failed(_));

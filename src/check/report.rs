@@ -124,7 +124,7 @@ impl<'a> Facts<'a> {
         });
         // Writing to a string does not fail, here and below.
         let _ = match (self.status, self.reason) {
-            (Some(status), Some("status") | None) => write!(line, " {status}"),
+            (Some(status), Some("unhealthy_status") | None) => write!(line, " {status}"),
             (Some(status), Some(reason)) => write!(line, " {status} {reason}"),
             (None, Some(reason)) => write!(line, " {reason}"),
             (None, None) => write!(line, " {}", self.success_text),

@@ -78,7 +78,7 @@ fn when_none_connects_the_failure_is_that_of_the_last() {
     let (listener, port) = listener(SECOND);
     drop(listener);
     let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
-    assert_eq!(outcome, Outcome::Failed(Failure::Refused));
+    assert_eq!(outcome, Outcome::Failed(Failure::ConnectionRefused));
     assert_eq!(watch.address(), Some((SECOND, port).into()));
     assert!(!watch.has_connected());
 }

@@ -159,9 +159,9 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn on(&self, event: Event<'_>) {
+    fn on_event(&self, event: Event<'_>) {
         match event {
-            Event::Dialling(address) => {
+            Event::Connecting(address) => {
                 self.address.set(Some(address));
                 self.tls_state.set(TlsState::Plaintext);
                 for phase in [Phase::Connected, Phase::Secured, Phase::FirstByte] {
@@ -174,8 +174,8 @@ impl Observer for Watch {
                 self.reached(Phase::Connected);
                 self.print("* connected");
             }
-            Event::HandshakeBegun => self.tls_state.set(TlsState::Handshaking),
-            Event::Secured(stream) => {
+            Event::TlsHandshakeStarted => self.tls_state.set(TlsState::Handshaking),
+            Event::TlsHandshakeDone(stream) => {
                 self.tls_state.set(TlsState::Established);
                 self.reached(Phase::Secured);
                 let version = stream.version().unwrap_or_default();
@@ -183,9 +183,9 @@ impl Observer for Watch {
                 let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));
                 self.print(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }
-            Event::Sending(request) => self.print_request(request),
-            Event::FirstByte => self.reached(Phase::FirstByte),
-            Event::Redirected { status, location } => {
+            Event::RequestStarted(request) => self.print_request(request),
+            Event::ResponseStarted => self.reached(Phase::FirstByte),
+            Event::RedirectFollowed { status, location } => {
                 self.redirects.set(self.redirects.get() + 1);
                 let location = String::from_utf8_lossy(location);
                 match has_user(&location) {

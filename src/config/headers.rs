@@ -2,18 +2,7 @@
 //! values of one name in the order they were written.
 
 use super::Header;
-
-/// Fields of one connection or of Go's framing. Those in the table are never sent, neither by kubelet nor by probelet.
-const NOT_SENT: [&str; 8] = [
-    "Connection",
-    "Content-Length",
-    "Keep-Alive",
-    "Proxy-Connection",
-    "Te",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-];
+use crate::wire::fields::UNSENT_FIELDS;
 
 /// The name in canonical case (`net/textproto`: `CanonicalMIMEHeaderKey`), if it is a token
 /// (RFC 9110 section 5.6.2).
@@ -61,7 +50,7 @@ pub(crate) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>)
     let host = host
         .filter(|host| !host.value.is_empty())
         .map(|host| host.value.clone());
-    list.retain(|header| *header.name != *"Host" && !NOT_SENT.contains(&&*header.name));
+    list.retain(|header| *header.name != *"Host" && !UNSENT_FIELDS.contains(&&*header.name));
     for once in ["User-Agent", "Accept"] {
         let Some(first) = list.iter().position(|header| *header.name == *once) else {
             continue;

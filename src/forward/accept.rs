@@ -102,7 +102,7 @@ async fn connect(
         .await
     {
         Ok(connected) => connected?,
-        Err(_) => return Err(Failure::Deadline),
+        Err(_) => return Err(Failure::DeadlineExceeded),
     }
     Ok(app)
 }

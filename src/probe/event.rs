@@ -5,22 +5,22 @@ use core::net::SocketAddr;
 use crate::net::tls::TlsStream;
 use crate::wire::upstream::UpstreamRequest;
 
-/// A step of a probe. A followed redirect starts over with [`Event::Dialling`].
+/// A step of a probe. A retry, and the request that a redirect leads to, start over with [`Event::Connecting`].
 pub enum Event<'e> {
-    /// A connection begins.
-    Dialling(SocketAddr),
+    /// The connection to this address is started.
+    Connecting(SocketAddr),
     /// The connection is established.
     Connected,
-    /// The TLS handshake begins.
-    HandshakeBegun,
+    /// The TLS handshake is started.
+    TlsHandshakeStarted,
     /// The TLS handshake is complete.
-    Secured(&'e TlsStream),
+    TlsHandshakeDone(&'e TlsStream),
     /// This request is sent.
-    Sending(UpstreamRequest<'e>),
-    /// Bytes of the response head came.
-    FirstByte,
-    /// The response is a redirect that is followed.
-    Redirected {
+    RequestStarted(UpstreamRequest<'e>),
+    /// Bytes of the response head were received. Sent once or more for each response.
+    ResponseStarted,
+    /// The response is a redirect, and it is followed.
+    RedirectFollowed {
         /// Its status code.
         status: u16,
         /// Its `Location`.
@@ -30,6 +30,6 @@ pub enum Event<'e> {
 
 /// Observes a probe.
 pub trait Observer {
-    /// Is called at each step. It must not block.
-    fn on(&self, event: Event<'_>);
+    /// Called at each step. Must not block.
+    fn on_event(&self, event: Event<'_>);
 }

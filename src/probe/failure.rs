@@ -31,26 +31,28 @@ macro_rules! failures {
 
 failures! {
     /// Nothing listens on the app's port.
-    Refused = "refused",
+    ConnectionRefused = "connection_refused",
     /// No route to the app's address, or no reply from it.
     Unreachable = "unreachable",
+    /// This process may not connect: a network policy or a seccomp profile forbids it.
+    ConnectDenied = "connect_denied",
     /// The app reset the connection, or the stream.
     Reset = "reset",
     /// The app closed the connection before its head was complete.
     ClosedEarly = "closed_early",
     /// The app sent something that kubelet does not accept as a response.
-    Malformed = "malformed",
+    MalformedResponse = "malformed_response",
     /// A TLS record in place of a response in plaintext: the port expects TLS.
-    TlsPort = "tls_port",
+    TlsRequired = "tls_required",
     /// An HTTP/1 response in place of HTTP/2.
     NotHttp2 = "not_http2",
     /// The app sent more non-progress frames than any response needs.
-    Flood = "flood",
+    Http2Flood = "http2_flood",
     /// The response head is larger than kubelet reads.
     HeadTooLarge = "head_too_large",
     /// The app answered 101 without an `Upgrade` in the request.
     SwitchingProtocols = "switching_protocols",
-    /// The app's status code cannot be returned (below 200 or above 599).
+    /// The app's status code is below 100 or above 599 and cannot be passed on.
     StatusOutOfRange = "status_out_of_range",
     /// The tenth redirect in a row.
     RedirectLoop = "redirect_loop",
@@ -59,9 +61,9 @@ failures! {
     /// A redirect whose `Location` is not valid.
     BadRedirect = "bad_redirect",
     /// The deadline passed before the response.
-    Deadline = "deadline",
+    DeadlineExceeded = "deadline_exceeded",
     /// A probe over TLS in a build without TLS.
-    NotBuilt = "not_built",
+    TlsNotBuilt = "tls_not_built",
     /// Plaintext HTTP in place of TLS: the port expects `scheme: HTTP`.
     PlainHttp = "plain_http",
     /// Something other than TLS in place of a ServerHello.
@@ -85,7 +87,7 @@ failures! {
     /// The app ended TLS with another alert.
     TlsAlert = "tls_alert",
     /// The app violated the TLS protocol.
-    TlsBroken = "tls_broken",
+    TlsProtocolError = "tls_protocol_error",
     /// TLS failed in this process: no random numbers or no memory.
     TlsInternal = "tls_internal",
     /// The health service reported another status than SERVING.
@@ -96,17 +98,25 @@ failures! {
     OutOfResources = "out_of_resources",
     /// The source address is not an address of this host, or all its ports are in use.
     AddressNotAvailable = "address_not_available",
+    /// The connection failed with another error of the operating system.
+    IoError = "io_error",
 }
 
 /// An error of the connection to the app before the response head was complete.
 impl From<Errno> for Failure {
     fn from(error: Errno) -> Failure {
         match error {
-            Errno::CONNREFUSED => Failure::Refused,
+            Errno::CONNREFUSED => Failure::ConnectionRefused,
             Errno::ADDRNOTAVAIL | Errno::ADDRINUSE => Failure::AddressNotAvailable,
             error if is_out_of_resources(error) => Failure::OutOfResources,
             Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Failure::Reset,
-            _ => Failure::Unreachable,
+            Errno::NETUNREACH
+            | Errno::HOSTUNREACH
+            | Errno::NETDOWN
+            | Errno::HOSTDOWN
+            | Errno::TIMEDOUT => Failure::Unreachable,
+            Errno::PERM | Errno::ACCESS => Failure::ConnectDenied,
+            _ => Failure::IoError,
         }
     }
 }
@@ -114,7 +124,7 @@ impl From<Errno> for Failure {
 impl From<ResponseError> for Failure {
     fn from(error: ResponseError) -> Failure {
         match error {
-            ResponseError::Malformed => Failure::Malformed,
+            ResponseError::Malformed => Failure::MalformedResponse,
             ResponseError::TooLarge => Failure::HeadTooLarge,
             ResponseError::SwitchingProtocols => Failure::SwitchingProtocols,
             ResponseError::StatusOutOfRange => Failure::StatusOutOfRange,
@@ -126,19 +136,19 @@ impl From<H2Error> for Failure {
     fn from(error: H2Error) -> Failure {
         match error {
             H2Error::Http1 => Failure::NotHttp2,
-            H2Error::Tls => Failure::TlsPort,
+            H2Error::Tls => Failure::TlsRequired,
             H2Error::HeadTooLarge => Failure::HeadTooLarge,
             H2Error::StatusOutOfRange => Failure::StatusOutOfRange,
             H2Error::Reset(_) => Failure::Reset,
             H2Error::GoAway(_) => Failure::ClosedEarly,
-            H2Error::TooManyNonProgressFrames => Failure::Flood,
+            H2Error::TooManyNonProgressFrames => Failure::Http2Flood,
             H2Error::FrameTooLarge
             | H2Error::FrameSize
             | H2Error::Protocol
             | H2Error::FlowControl
             | H2Error::Compression(_)
             | H2Error::BadHead
-            | H2Error::BodyLength => Failure::Malformed,
+            | H2Error::BodyLength => Failure::MalformedResponse,
         }
     }
 }
@@ -166,11 +176,11 @@ impl From<TlsFault> for Failure {
             TlsFault::WrongIdentity => Failure::WrongIdentity,
             TlsFault::ClockNotSet => Failure::ClockNotSet,
             TlsFault::Alert(_) => Failure::TlsAlert,
-            TlsFault::ProtocolViolation => Failure::TlsBroken,
+            TlsFault::ProtocolViolation => Failure::TlsProtocolError,
             TlsFault::Internal => Failure::TlsInternal,
             TlsFault::ClosedEarly | TlsFault::Truncated => Failure::ClosedEarly,
-            TlsFault::TimedOut => Failure::Deadline,
-            TlsFault::NotBuilt => Failure::NotBuilt,
+            TlsFault::TimedOut => Failure::DeadlineExceeded,
+            TlsFault::NotBuilt => Failure::TlsNotBuilt,
         }
     }
 }

@@ -46,10 +46,9 @@ enum CallFailure {
 impl CallFailure {
     /// A call is unprocessed if the connection ends gracefully or the stream is refused (RFC 9113 section 8.7).
     fn from_call(error: CallError) -> CallFailure {
-        const REFUSED_STREAM: u32 = 7;
         let failure = error.into();
         match error {
-            CallError::Http2(H2Error::GoAway(_) | H2Error::Reset(REFUSED_STREAM)) => {
+            CallError::Http2(H2Error::GoAway(_) | H2Error::Reset(h2::REFUSED_STREAM)) => {
                 CallFailure::Unprocessed(failure)
             }
             _ => CallFailure::Call(failure),
@@ -87,6 +86,7 @@ impl From<StreamError> for CallError {
 
 /// A call on a connection.
 struct Call<'c> {
+    dialler: &'c Dialler,
     stream: Stream,
     exchange: Exchange,
     response: ResponseMessage,
@@ -118,10 +118,10 @@ impl Dialler {
                     return Outcome::Failed(failure);
                 }
                 Ok(Err(CallFailure::Connection(failure))) => failure,
-                Err(Elapsed) => return Outcome::Failed(Failure::Deadline),
+                Err(Elapsed) => return Outcome::Failed(Failure::DeadlineExceeded),
             };
             let again = Instant::now() + backoff;
-            if failure == Failure::NotBuilt || again >= probe.deadline {
+            if failure == Failure::TlsNotBuilt || again >= probe.deadline {
                 return Outcome::Failed(failure);
             }
             self.reactor.sleep_until(again).await;
@@ -142,13 +142,12 @@ impl Dialler {
         };
         let called = call.run(&fields, probe.service).await;
         called.map_err(CallFailure::from_call)?;
-        self.notify(|| Event::FirstByte);
         Ok(call.outcome())
     }
 
     /// Connects until grpc-go would call the connection ready: the server's SETTINGS have come.
     async fn connection<'c>(
-        &self,
+        &'c self,
         probe: &GrpcProbe<'_>,
         memory: &'c mut [u8],
     ) -> Result<Call<'c>, CallFailure> {
@@ -164,6 +163,7 @@ impl Dialler {
             return Err(CallFailure::Connection(Failure::NotHttp2));
         }
         let mut call = Call {
+            dialler: self,
             stream,
             exchange: Exchange::new(Rules::Grpc),
             response: ResponseMessage::new(),
@@ -286,6 +286,9 @@ impl Call<'_> {
                 .map_err(CallError::Http2),
         });
         fed.await??;
+        if self.exchange.head().is_some() {
+            self.dialler.notify(|| Event::ResponseStarted);
+        }
         Ok(())
     }
 
@@ -321,7 +324,7 @@ impl Call<'_> {
                 Ok(_) => Outcome::Failed(Failure::GrpcNotServing),
                 Err(error) => Outcome::GrpcError(error_code(error)),
             },
-            GrpcCode::DEADLINE_EXCEEDED => Outcome::Failed(Failure::Deadline),
+            GrpcCode::DEADLINE_EXCEEDED => Outcome::Failed(Failure::DeadlineExceeded),
             GrpcCode::UNIMPLEMENTED => Outcome::Failed(Failure::GrpcUnimplemented),
             code => Outcome::GrpcError(code),
         }

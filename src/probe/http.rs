@@ -13,7 +13,7 @@ use crate::wire::output_slice::OutputSlice;
 use crate::wire::response::{Framing, Location};
 
 impl Dialler {
-    /// Probes until the app has answered or the deadline has come. `space` is
+    /// Probes until the app has responded or the deadline has passed. `space` is
     /// [`PROBE_BYTES`](super::PROBE_BYTES) long.
     pub async fn probe_http(&self, probe: &HttpProbe<'_>, space: &mut [u8]) -> Outcome {
         let (exchange, space) = space.split_at_mut(HTTP2_BYTES);
@@ -22,11 +22,13 @@ impl Dialler {
         loop {
             let mut response = ResponseReader::new(location, exchange);
             match self.request(&mut attempt, &mut response).await {
-                None if attempt.is_last() => return Outcome::Failed(Failure::RedirectLoop),
+                None if attempt.exceeds_redirect_limit() => {
+                    return Outcome::Failed(Failure::RedirectLoop);
+                }
                 None => {}
                 Some(_) if response.is_retriable() && attempt.may_retry() => attempt.retry(),
-                Some(Outcome::Failed(Failure::PlainHttp)) if attempt.may_fall_back() => {
-                    attempt.fall_back(self.target);
+                Some(Outcome::Failed(Failure::PlainHttp)) if attempt.may_restart_in_plaintext() => {
+                    attempt.restart_in_plaintext(self.target);
                 }
                 Some(outcome) => return outcome,
             }
@@ -49,7 +51,7 @@ impl Dialler {
         let mut stream = match sent {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Some(response.fail(error.into())),
-            Err(Elapsed) => return Some(response.fail(Failure::Deadline)),
+            Err(Elapsed) => return Some(response.fail(Failure::DeadlineExceeded)),
         };
         let next = match response.head() {
             Some(head) => attempt.next_step(&head, response.location(), &self.own_ports),
@@ -74,12 +76,12 @@ impl Dialler {
                     attempt.advance(redirect);
                     None
                 }
-                Err(Elapsed) => Some(Outcome::Failed(Failure::Deadline)),
+                Err(Elapsed) => Some(Outcome::Failed(Failure::DeadlineExceeded)),
             },
             _ => Some(match body {
                 Ok(Ok(())) => response.fail(Failure::ClosedEarly),
                 Ok(Err(error)) => response.fail(error.into()),
-                Err(Elapsed) => response.fail(Failure::Deadline),
+                Err(Elapsed) => response.fail(Failure::DeadlineExceeded),
             }),
         }
     }
@@ -96,7 +98,7 @@ impl Dialler {
             .await?;
         let is_http2 = stream.chose_http2() || attempt.is_cleartext_http2();
         response.set_protocol(attempt.scheme, is_http2);
-        self.notify(|| Event::Sending(attempt.request()));
+        self.notify(|| Event::RequestStarted(attempt.request()));
         let fill = |buf: &mut [u8], sent| {
             let mut out = OutputSlice::new(buf, sent);
             let request = attempt.request();
@@ -114,7 +116,7 @@ impl Dialler {
         while response.head().is_none() && response.outcome().is_none() {
             read(&mut stream, response).await?;
             if response.outcome() != Some(Outcome::Failed(Failure::ClosedEarly)) {
-                self.notify(|| Event::FirstByte);
+                self.notify(|| Event::ResponseStarted);
             }
             // An app that sends faster than this reads must not occupy the thread.
             if response.head().is_none() {
@@ -159,12 +161,12 @@ fn redirect_event<'r>(response: &'r ResponseReader<'_>) -> Event<'r> {
     let (status, len) = match response.head() {
         Some(head) => match head.location {
             Location::Kept(len) => (head.status, len),
-            _ => (head.status, 0),
+            Location::Absent | Location::TooLong => (head.status, 0),
         },
         None => (0, 0),
     };
     let location = &response.location()[..len];
-    Event::Redirected { status, location }
+    Event::RedirectFollowed { status, location }
 }
 
 /// The bytes that Go's client reads of a redirect's body before it follows the redirect: none of a longer one

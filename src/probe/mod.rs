@@ -56,7 +56,7 @@ impl Dialler {
     /// Begins a connection to the app. Retries when the process is out of descriptors.
     async fn dial(&self, port: u16) -> io::Result<Socket> {
         let app = SocketAddr::new(self.target, port);
-        self.notify(|| Event::Dialling(app));
+        self.notify(|| Event::Connecting(app));
         for _ in 0..limits::DESCRIPTOR_TRIES {
             match Socket::start_connect(&self.reactor, app, self.source) {
                 Err(error) if is_out_of_resources(error) => {
@@ -82,7 +82,7 @@ impl Dialler {
             Scheme::Http => Ok(Stream::Plain(socket)),
             Scheme::Https => {
                 let stream = Box::pin(self.handshake(socket, options)).await?;
-                self.notify(|| Event::Secured(&stream));
+                self.notify(|| Event::TlsHandshakeDone(&stream));
                 Ok(Stream::Tls(stream))
             }
         }
@@ -94,13 +94,13 @@ impl Dialler {
         socket: Socket,
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
-        self.notify(|| Event::HandshakeBegun);
+        self.notify(|| Event::TlsHandshakeStarted);
         match self.tls.connect(socket, options).await {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let again = async {
                     let socket = self.dial(options.port).await?;
                     self.connected(&socket).await?;
-                    self.notify(|| Event::HandshakeBegun);
+                    self.notify(|| Event::TlsHandshakeStarted);
                     let curves = Curves::WithP521;
                     self.tls
                         .connect(socket, TlsConnectOptions { curves, ..options })
@@ -129,7 +129,7 @@ impl Dialler {
 
     fn notify<'e>(&self, event: impl FnOnce() -> Event<'e>) {
         if let Some(observer) = &self.observer {
-            observer.on(event());
+            observer.on_event(event());
         }
     }
 

@@ -6,18 +6,18 @@ use crate::wire::health::GrpcCode;
 /// The outcome of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The app answered, and its body ended or reached what kubelet reads of it.
+    /// The app responded, and its body ended or reached the 10 KiB that kubelet reads.
     Answered(u16),
-    /// The app answered, but its body stalled, was cut short or broke its chunking: kubelet's prober fails on such a
-    /// body, so it gets one that breaks as well.
+    /// The app responded, but its body stalled, was cut short or broke its chunking: kubelet's prober fails on such a
+    /// body, so the agent's response breaks as well.
     BodyBroken(u16),
-    /// The app answered in plaintext, with an error that says that its port expects TLS.
+    /// The app's response is an error in plaintext that says that the port requires TLS.
     WantsTls(u16),
     /// The TCP connection was established.
     Connected,
     /// The gRPC health service reported SERVING.
     Serving,
-    /// The gRPC call failed, with a status that has no [`Failure`] of its own.
+    /// The gRPC call failed with a status that no [`Failure`] names.
     GrpcError(GrpcCode),
     /// There was no response.
     Failed(Failure),
@@ -35,10 +35,39 @@ impl Outcome {
             Outcome::Connected | Outcome::Serving => 200,
             Outcome::GrpcError(_) => 502,
             Outcome::Failed(failure) => match failure {
-                Failure::Deadline => 504,
-                Failure::NotBuilt | Failure::GrpcUnimplemented => 501,
+                Failure::DeadlineExceeded => 504,
+                Failure::TlsNotBuilt | Failure::GrpcUnimplemented => 501,
                 Failure::OutOfResources | Failure::GrpcNotServing => 503,
-                _ => 502,
+                Failure::ConnectionRefused
+                | Failure::Unreachable
+                | Failure::ConnectDenied
+                | Failure::Reset
+                | Failure::ClosedEarly
+                | Failure::MalformedResponse
+                | Failure::TlsRequired
+                | Failure::NotHttp2
+                | Failure::Http2Flood
+                | Failure::HeadTooLarge
+                | Failure::SwitchingProtocols
+                | Failure::StatusOutOfRange
+                | Failure::RedirectLoop
+                | Failure::RedirectToSelf
+                | Failure::BadRedirect
+                | Failure::PlainHttp
+                | Failure::NotTls
+                | Failure::NoCommonCipher
+                | Failure::ClientCertificateRequired
+                | Failure::ClientCertificateRefused
+                | Failure::UnknownIssuer
+                | Failure::CertificateExpired
+                | Failure::BadCertificate
+                | Failure::WrongIdentity
+                | Failure::ClockNotSet
+                | Failure::TlsAlert
+                | Failure::TlsProtocolError
+                | Failure::TlsInternal
+                | Failure::AddressNotAvailable
+                | Failure::IoError => 502,
             },
         }
     }
@@ -60,9 +89,9 @@ impl Outcome {
         match self {
             Outcome::Failed(failure) => Some(failure.as_str()),
             Outcome::BodyBroken(_) => Some("body_broken"),
-            Outcome::WantsTls(_) => Some(Failure::TlsPort.as_str()),
+            Outcome::WantsTls(_) => Some(Failure::TlsRequired.as_str()),
             Outcome::GrpcError(_) => Some("grpc_error"),
-            Outcome::Answered(_) if !self.is_healthy() => Some("status"),
+            Outcome::Answered(_) if !self.is_healthy() => Some("unhealthy_status"),
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
         }
     }

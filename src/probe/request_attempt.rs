@@ -15,7 +15,7 @@ use crate::limits;
 use crate::net::{Curves, TlsConnectOptions, TlsPurpose};
 use crate::wire::response::{Location, ResponseHead};
 use crate::wire::upstream::UpstreamRequest;
-use crate::wire::url::{self, Base, Redirect, Scheme, User};
+use crate::wire::url::{self, Base, Redirect, Resolved, Scheme, UserInfo};
 
 /// One request to the app.
 pub struct RequestAttempt<'a> {
@@ -29,8 +29,8 @@ pub struct RequestAttempt<'a> {
     host: Authority<'a>,
     /// Whether `Host` was set by the prober, rather than taken from the URL.
     has_custom_host: bool,
-    /// Whether the prober's `Authorization` is left out.
-    drops_authorization: bool,
+    /// Whether a hook was restarted in plaintext, which happens once. The prober's `Authorization` is then left out.
+    is_plaintext_restart: bool,
     /// Redirects followed so far.
     redirects: u8,
     /// How often the request was retried.
@@ -66,7 +66,7 @@ impl<'a> RequestAttempt<'a> {
             port_given: true,
             host: Authority::whole(b""),
             has_custom_host: true,
-            drops_authorization: false,
+            is_plaintext_restart: false,
             redirects: 0,
             retries: 0,
             target: None,
@@ -88,8 +88,8 @@ impl<'a> RequestAttempt<'a> {
         self.set_first_host(target);
     }
 
-    /// Whether no more redirects are followed.
-    pub fn is_last(&self) -> bool {
+    /// Whether kubelet follows fewer redirects than led to this request: it is not sent.
+    pub fn exceeds_redirect_limit(&self) -> bool {
         self.redirects == limits::REDIRECT_REQUESTS
     }
 
@@ -103,15 +103,15 @@ impl<'a> RequestAttempt<'a> {
         self.retries += 1;
     }
 
-    /// Whether the probe may fall back to plaintext.
-    pub fn may_fall_back(&self) -> bool {
-        self.probe.is_hook && !self.drops_authorization
+    /// Whether the probe may be restarted in plaintext.
+    pub fn may_restart_in_plaintext(&self) -> bool {
+        self.probe.is_hook && !self.is_plaintext_restart
     }
 
-    /// Falls back to plaintext, without `Authorization`: kubelet runs a hook this way, once, when the app turns out
-    /// to have no TLS (`pkg/kubelet/lifecycle/handlers.go`: `runHTTPHandler`).
-    pub fn fall_back(&mut self, target: IpAddr) {
-        self.drops_authorization = true;
+    /// Restarts the probe in plaintext, without `Authorization`: kubelet runs a hook this way, once, when the app turns
+    /// out to have no TLS (`pkg/kubelet/lifecycle/handlers.go`: `runHTTPHandler`).
+    pub fn restart_in_plaintext(&mut self, target: IpAddr) {
+        self.is_plaintext_restart = true;
         self.scheme = Scheme::Http;
         self.reset(target);
     }
@@ -150,7 +150,7 @@ impl<'a> RequestAttempt<'a> {
             request_target: self.request_target(),
             host: self.host.pieces(),
             headers: &self.probe.get.headers,
-            drops_authorization: self.drops_authorization,
+            keeps_authorization: !self.is_plaintext_restart,
             referer: self.referer.map(|len| &self.space.referer[..len]),
             credentials: self.credentials.map(|len| &self.space.credentials[..len]),
         }
@@ -181,7 +181,7 @@ impl<'a> RequestAttempt<'a> {
         let name = origin.name(&mut text);
         let location = match head.location {
             Location::Kept(len) => &location[..len],
-            _ if url::leads_away(location, name) => return NextStep::Finish,
+            _ if url::leads_to_other_host(location, name) => return NextStep::Finish,
             _ => return NextStep::Fail(Failure::BadRedirect),
         };
         let base = Base {
@@ -191,25 +191,21 @@ impl<'a> RequestAttempt<'a> {
             port_given: self.port_given,
             request_target: target(self.probe, self.target, self.space.target),
         };
-        match url::resolve(location, &base, self.space.next_target) {
-            Err(_) => NextStep::Fail(Failure::BadRedirect),
-            Ok((redirect, _)) if !redirect.same_host => NextStep::Finish,
-            // kubelet's transport for HTTP/2 without TLS would verify the certificate.
-            Ok((
-                Redirect {
-                    scheme: Scheme::Https,
-                    ..
-                },
-                _,
-            )) if self.is_cleartext_http2() => NextStep::Fail(Failure::BadRedirect),
-            Ok((redirect, _)) if own_ports.contains(&redirect.port) => {
-                NextStep::Fail(Failure::RedirectToSelf)
-            }
-            Ok((redirect, user)) => {
-                self.set_user(user);
-                NextStep::Follow(redirect)
-            }
+        let (redirect, user) = match url::resolve_location(location, &base, self.space.next_target)
+        {
+            Err(_) => return NextStep::Fail(Failure::BadRedirect),
+            Ok(Resolved::OtherHost) => return NextStep::Finish,
+            Ok(Resolved::SameHost { redirect, user }) => (redirect, user),
+        };
+        // kubelet's transport for HTTP/2 without TLS would verify the certificate.
+        if redirect.scheme == Scheme::Https && self.is_cleartext_http2() {
+            return NextStep::Fail(Failure::BadRedirect);
         }
+        if own_ports.contains(&redirect.port) {
+            return NextStep::Fail(Failure::RedirectToSelf);
+        }
+        self.set_user(user);
+        NextStep::Follow(redirect)
     }
 
     /// Deadline of the outcome, over all requests.
@@ -237,12 +233,12 @@ impl<'a> RequestAttempt<'a> {
     }
 
     /// Saves the user in the next request's URL.
-    fn set_user(&mut self, user: User<'_>) {
+    fn set_user(&mut self, user: UserInfo<'_>) {
         self.credentials = match user {
-            User::Kept => self.credentials,
-            User::Nobody => None,
+            UserInfo::Inherited => self.credentials,
+            UserInfo::None => None,
             // It fits where a whole Location does.
-            User::Named(user) => url::credentials(user, self.space.credentials),
+            UserInfo::Given(user) => url::decode_credentials(user, self.space.credentials),
         };
     }
 

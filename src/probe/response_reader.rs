@@ -70,8 +70,8 @@ impl<'b> ResponseReader<'b> {
         let looks_like_tls = *self.looks_like_tls.get_or_insert(is_tls(bytes));
         match self.feed(bytes) {
             Ok(()) => {}
-            Err(Failure::Malformed) if looks_like_tls => {
-                self.fail(Failure::TlsPort);
+            Err(Failure::MalformedResponse) if looks_like_tls => {
+                self.fail(Failure::TlsRequired);
             }
             Err(failure) => {
                 self.fail(failure);

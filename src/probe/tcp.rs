@@ -20,7 +20,7 @@ impl Dialler {
             // A refused connection is `ECONNREFUSED`; these two were established before the reset.
             Ok(Err(Errno::CONNRESET | Errno::PIPE)) => Outcome::Connected,
             Ok(Err(error)) => Outcome::Failed(error.into()),
-            Err(_) => Outcome::Failed(Failure::Deadline),
+            Err(_) => Outcome::Failed(Failure::DeadlineExceeded),
         }
     }
 }

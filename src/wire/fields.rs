@@ -45,6 +45,19 @@ fn put_base64(put: &mut dyn FnMut(&[u8]), bytes: &[u8]) {
     }
 }
 
+/// Fields of a connection or of a body, in canonical case. probelet sends none of them, whether the client or the
+/// configuration has them: its requests have no body and are the only ones on their connection.
+pub(crate) const UNSENT_FIELDS: [&str; 8] = [
+    "Connection",
+    "Content-Length",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "Te",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
 /// Receives fields.
 pub trait FieldSink {
     /// Writes the next field; a name may have capitals.

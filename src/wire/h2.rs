@@ -27,6 +27,15 @@ const PENDING_BYTES: usize = SCRATCH_BYTES + HEADER_BYTES + 8;
 /// Memory of an [`Exchange`]: that of HPACK, and answers to control frames. Its initial contents are never read.
 pub const H2_BYTES: usize = HPACK_BYTES + PENDING_BYTES;
 
+/// Error code: graceful shutdown (RFC 9113 section 7).
+const NO_ERROR: u32 = 0;
+
+/// Error code: an unspecific protocol error (RFC 9113 section 7).
+const PROTOCOL_ERROR: u32 = 1;
+
+/// Error code: the stream was not processed (RFC 9113 section 7).
+pub const REFUSED_STREAM: u32 = 7;
+
 /// The rules by which a head is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rules {
@@ -78,9 +87,6 @@ impl H2Error {
     /// Whether Go's client retries on a new connection if this came in place of a head: the app did not process the
     /// request, or (golang/go#47635) is Google's front end.
     pub fn is_retriable(self) -> bool {
-        const NO_ERROR: u32 = 0;
-        const PROTOCOL_ERROR: u32 = 1;
-        const REFUSED_STREAM: u32 = 7;
         matches!(
             self,
             H2Error::GoAway(NO_ERROR) | H2Error::Reset(PROTOCOL_ERROR | REFUSED_STREAM)

@@ -1,7 +1,7 @@
 //! The request to the app: the bytes that kubelet would send to the app itself.
 
 use super::class;
-use super::fields::{FieldSink, Value};
+use super::fields::{FieldSink, UNSENT_FIELDS, Value};
 use super::output_slice::OutputSlice;
 use super::request::RequestHead;
 
@@ -25,29 +25,29 @@ pub struct UpstreamRequest<'a> {
     pub request_target: &'a [u8],
     /// The value of `Host`, in two pieces: the incoming name, and the port that replaces the incoming one.
     pub host: [&'a [u8]; 2],
-    /// The table's headers, sorted by name as kubelet sends them. An empty `Accept` or `User-Agent` means
+    /// The configured headers, sorted by name as kubelet sends them. An empty `Accept` or `User-Agent` means
     /// that none is sent (`pkg/probe/http/request.go`; Go `net/http/request.go`: `write`).
     pub headers: &'a [Header],
     /// On a followed redirect, the URL of the previous request; an incoming `Referer` has precedence
     /// (Go `net/http/client.go`: `refererForURL`).
     pub referer: Option<&'a [u8]>,
-    /// On a followed redirect, `name:password` of its URL, for an `Authorization` when there is none in
-    /// the head or the table (Go `net/http/client.go`: `send`).
+    /// On a followed redirect, `name:password` of its URL, for an `Authorization` if neither the client
+    /// nor the configuration has one (Go `net/http/client.go`: `send`).
     pub credentials: Option<&'a [u8]>,
-    /// Whether `Authorization` of the head and the table is left out.
-    pub drops_authorization: bool,
+    /// Whether `Authorization` of the client and the configuration is sent.
+    pub keeps_authorization: bool,
 }
 
-/// Connection options that are recognized; no client sends more. If one does, all fields that are not in the table
-/// are dropped, so that none of its options is forwarded.
+/// Connection options that are recognized; no client sends more. If one does, all fields that are not configured are
+/// dropped, so that none of its options is forwarded.
 const CONNECTION_OPTIONS: usize = 16;
 
 impl UpstreamRequest<'_> {
     /// Writes the head as HTTP/1.1, blank line included.
     ///
-    /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the other incoming fields (kubelet
-    /// sends them sorted), `Connection: close`. A field of the table replaces the incoming one in place; other fields
-    /// of the table are inserted where they belong in a sorted head.
+    /// Order and spelling are those of Go's `Request.write`: `Host`, `User-Agent`, the client's other fields (kubelet
+    /// sends them sorted), `Connection: close`. A configured header replaces the client's field in place; other
+    /// configured headers are inserted where they belong in a sorted head.
     pub fn write(&self, out: &mut OutputSlice<'_>) {
         for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
@@ -62,7 +62,7 @@ impl UpstreamRequest<'_> {
     pub(super) fn each_field(&self, out: &mut dyn FieldSink) {
         let is_none = |header: &Header| is_name(header, USER_AGENT) && header.value.is_empty();
         if !self.headers.iter().any(is_none) {
-            for (name, value) in self.incoming() {
+            for (name, value) in self.client_fields() {
                 if name.eq_ignore_ascii_case(USER_AGENT) {
                     put_field(out, name, value);
                 }
@@ -72,26 +72,32 @@ impl UpstreamRequest<'_> {
     }
 
     fn each_field_after_user_agent(&self, out: &mut dyn FieldSink) {
-        let named = ConnectionOptions::of(self);
+        let options = ConnectionOptions::of(self);
         let mut added = RedirectFields {
             credentials: self
                 .credentials
-                .filter(|_| self.lacks(AUTHORIZATION, &named)),
-            referer: self.referer.filter(|_| self.lacks(REFERER, &named)),
+                .filter(|_| self.is_absent_or_empty(AUTHORIZATION, &options)),
+            referer: self
+                .referer
+                .filter(|_| self.is_absent_or_empty(REFERER, &options)),
         };
         let replaced = added;
-        let came = |header: &Header| self.incoming().any(|(name, _)| is_name(header, name));
+        let is_from_client =
+            |header: &Header| self.client_fields().any(|(name, _)| is_name(header, name));
         let is_sent = |header: &&Header| {
             let is_no_accept = is_name(header, b"Accept") && header.value.is_empty();
             !is_no_accept && !replaced.has(header.name.as_bytes())
         };
         let mut others = self
-            .table()
-            .filter(|header| is_sent(header) && !came(header))
+            .configured_headers()
+            .filter(|header| is_sent(header) && !is_from_client(header))
             .peekable();
-        for (index, (name, value)) in self.incoming().enumerate() {
-            let in_table = self.table().any(|header| is_name(header, name));
-            if is_fixed(name) || replaced.has(name) || (!in_table && named.contains(name)) {
+        for (index, (name, value)) in self.client_fields().enumerate() {
+            let is_configured = self
+                .configured_headers()
+                .any(|header| is_name(header, name));
+            let is_dropped = !is_configured && (is_for_proxy(name) || options.contains(name));
+            if is_dropped || is_rewritten(name) || replaced.has(name) {
                 continue;
             }
             while let Some(header) = others.next_if(|other| is_before(other.name.as_bytes(), name))
@@ -99,10 +105,12 @@ impl UpstreamRequest<'_> {
                 added.put_with(out, header);
             }
             added.put_before(out, name);
-            if !in_table {
+            if !is_configured {
                 put_field(out, name, value);
             } else if !self.is_repeated(name, index) {
-                let same = self.table().filter(|header| is_name(header, name));
+                let same = self
+                    .configured_headers()
+                    .filter(|header| is_name(header, name));
                 same.filter(is_sent)
                     .for_each(|header| put_header(out, header));
             }
@@ -111,40 +119,44 @@ impl UpstreamRequest<'_> {
         added.put(out, |_| true);
     }
 
-    /// Whether the incoming field number `index` is not the first of its name.
+    /// Whether the client's field number `index` is not the first of its name.
     fn is_repeated(&self, name: &[u8], index: usize) -> bool {
-        self.incoming()
+        self.client_fields()
             .take(index)
             .any(|(earlier, _)| class::is_same(earlier, name))
     }
 
     /// Whether the field is absent or its first value is empty, as Go's `Header.Get` sees it.
-    fn lacks(&self, name: &[u8], named: &ConnectionOptions<'_>) -> bool {
-        let value = match self.table().find(|header| is_name(header, name)) {
+    fn is_absent_or_empty(&self, name: &[u8], options: &ConnectionOptions<'_>) -> bool {
+        let value = match self
+            .configured_headers()
+            .find(|header| is_name(header, name))
+        {
             Some(header) => header.value.as_bytes(),
             None => self
-                .incoming()
-                .find(|(came, _)| class::is_same(came, name) && !named.contains(came))
+                .client_fields()
+                .find(|(field, _)| class::is_same(field, name) && !options.contains(field))
                 .map_or(&b""[..], |(_, value)| value),
         };
         value.is_empty()
     }
 
-    fn incoming(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    /// Name and value of the client's fields, those of its connection included.
+    fn client_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let fields = self.head.fields(self.buf);
-        fields.filter(|(name, _)| !self.is_dropped(name))
+        fields.filter(|(name, _)| self.may_send(name))
     }
 
-    /// The table's headers, without those that are never taken from it.
-    fn table(&self) -> impl Iterator<Item = &Header> {
+    /// The configured headers that are sent or replace a client's field.
+    fn configured_headers(&self) -> impl Iterator<Item = &Header> {
         self.headers
             .iter()
-            .filter(|header| !is_fixed(header.name.as_bytes()))
-            .filter(|header| !self.is_dropped(header.name.as_bytes()))
+            .filter(|header| !is_rewritten(header.name.as_bytes()))
+            .filter(|header| self.may_send(header.name.as_bytes()))
     }
 
-    fn is_dropped(&self, name: &[u8]) -> bool {
-        self.drops_authorization && class::is_same(name, AUTHORIZATION)
+    fn may_send(&self, name: &[u8]) -> bool {
+        self.keeps_authorization || !class::is_same(name, AUTHORIZATION)
     }
 }
 
@@ -185,57 +197,52 @@ impl RedirectFields<'_> {
     }
 }
 
-/// The names in the incoming `Connection` fields: "Intermediaries MUST parse a received Connection
+/// The names in the client's `Connection` fields: "Intermediaries MUST parse a received Connection
 /// header field before a message is forwarded and, for each connection-option in this field, remove
 /// any header or trailer field(s) from the message with the same name" (RFC 9110 section 7.6.1).
 struct ConnectionOptions<'a> {
     names: heapless::Vec<&'a [u8], CONNECTION_OPTIONS>,
-    is_too_many: bool,
+    has_overflowed: bool,
 }
 
 impl<'a> ConnectionOptions<'a> {
     fn of(request: &'a UpstreamRequest<'_>) -> Self {
-        let mut named = ConnectionOptions {
+        let mut options = ConnectionOptions {
             names: heapless::Vec::new(),
-            is_too_many: false,
+            has_overflowed: false,
         };
         let fields = request
-            .incoming()
+            .client_fields()
             .filter(|(name, _)| class::is_same(name, b"Connection"));
         for option in fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')) {
             let option = class::trim(option);
-            if !is_fixed(option) && !class::is_same(option, b"close") {
-                named.is_too_many |= named.names.push(option).is_err();
+            if !is_for_proxy(option) && !is_rewritten(option) && !class::is_same(option, b"close") {
+                options.has_overflowed |= options.names.push(option).is_err();
             }
         }
-        named
+        options
     }
 
     fn contains(&self, name: &[u8]) -> bool {
-        self.is_too_many || self.names.iter().any(|named| class::is_same(named, name))
+        self.has_overflowed || self.names.iter().any(|option| class::is_same(option, name))
     }
 }
 
-/// Fields that are never forwarded unchanged: those with a fixed place, those of one connection (RFC 9110
-/// section 7.6.1), and those of a body, as there is none. An `Upgrade` that the app accepts with 101 would hang
-/// kubelet's prober past its timeout.
-fn is_fixed(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 9] = [
-        b"Host",
-        b"User-Agent",
-        b"Connection",
-        b"Keep-Alive",
-        b"TE",
-        b"Trailer",
-        b"Transfer-Encoding",
-        b"Upgrade",
-        b"Content-Length",
-    ];
+/// Whether `write` sends the field itself or never: `Host` and `User-Agent` are at the start of the
+/// head, and [`UNSENT_FIELDS`] belong to a connection or to a body. An `Upgrade` that the app accepts with 101 would
+/// hang kubelet's prober past its timeout.
+fn is_rewritten(name: &[u8]) -> bool {
+    ["Host", "User-Agent"]
+        .iter()
+        .chain(&UNSENT_FIELDS)
+        .any(|unsent| class::is_same(unsent.as_bytes(), name))
+}
+
+/// Whether a client's field is for probelet as its proxy. A configured one is for the app, as kubelet would send it.
+fn is_for_proxy(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"Proxy-";
-    NAMES.iter().any(|fixed| class::is_same(fixed, name))
-        || name
-            .get(..PREFIX.len())
-            .is_some_and(|start| class::is_same(start, PREFIX))
+    name.get(..PREFIX.len())
+        .is_some_and(|start| class::is_same(start, PREFIX))
 }
 
 fn is_name(header: &Header, name: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// The status of a call that failed.
+/// A gRPC status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrpcCode(pub u32);
 
@@ -47,10 +47,10 @@ impl GrpcCode {
     /// `UNAUTHENTICATED`
     pub const UNAUTHENTICATED: GrpcCode = GrpcCode(16);
 
-    /// One for each code that has a name, and one for all others.
-    pub const LABELS: usize = NAMES.len() + 1;
+    /// Number of label values: one for each code with a name, and `other`.
+    pub const LABEL_COUNT: usize = NAMES.len() + 1;
 
-    /// The code of an HTTP status in an answer that is not gRPC (grpc-go
+    /// The code for the HTTP status of a response that is not gRPC (grpc-go
     /// `internal/transport/http_util.go`: `HTTPStatusConvTab`).
     pub fn from_http(status: u16) -> GrpcCode {
         match status {
@@ -63,7 +63,7 @@ impl GrpcCode {
         }
     }
 
-    /// The number of its label, below [`LABELS`](Self::LABELS).
+    /// The number of its label, below [`LABEL_COUNT`](Self::LABEL_COUNT).
     pub fn label_index(self) -> usize {
         (self.0 as usize).min(NAMES.len())
     }
@@ -102,7 +102,7 @@ mod tests {
             (GrpcCode(u32::MAX), "4294967295", "other"),
         ] {
             assert_eq!(code.to_string(), shown);
-            assert!(code.label_index() < GrpcCode::LABELS);
+            assert!(code.label_index() < GrpcCode::LABEL_COUNT);
             assert_eq!(GrpcCode::label(code.label_index()), label);
         }
     }

@@ -28,11 +28,13 @@ const GROUPS: usize = 8;
 #[derive(Clone, Debug)]
 pub struct HealthReader {
     state: MessageState,
-    /// Remaining bytes of the message.
+    /// Bytes of the message still to come.
     left: u32,
     /// Remaining bytes of a skipped value.
     skip: u64,
+    /// The varint that is being read; before the message, its prefix.
     varint: u64,
+    /// Bits of the varint so far; before the message, bytes of the prefix so far.
     shift: u8,
     status: i32,
     /// The field numbers of the groups that are open.
@@ -95,7 +97,7 @@ impl HealthReader {
                 | MessageState::Number
                 | MessageState::Length => {
                     if let Some(value) = self.varint_byte(byte)? {
-                        self.value(value)?;
+                        self.end_varint(value)?;
                     }
                 }
             }
@@ -112,7 +114,12 @@ impl HealthReader {
     pub fn end(&self) -> Result<i32, HealthError> {
         match self.state {
             MessageState::End => Ok(self.status),
-            _ => Err(HealthError::CutShort),
+            MessageState::Prefix
+            | MessageState::Tag
+            | MessageState::Status
+            | MessageState::Number
+            | MessageState::Length
+            | MessageState::Skip => Err(HealthError::CutShort),
         }
     }
 
@@ -157,8 +164,8 @@ impl HealthReader {
         Ok(Some(value))
     }
 
-    /// A varint is complete.
-    fn value(&mut self, value: u64) -> Result<(), HealthError> {
+    /// Processes a complete varint.
+    fn end_varint(&mut self, value: u64) -> Result<(), HealthError> {
         match self.state {
             MessageState::Tag => return self.tag(value),
             // An enum has 32 bits, and the last of several counts.
@@ -168,7 +175,9 @@ impl HealthReader {
                 self.state = MessageState::Skip;
                 return Ok(());
             }
-            _ => {}
+            MessageState::Length | MessageState::Number => {}
+            // No varint is read in these states.
+            MessageState::Prefix | MessageState::Skip | MessageState::End => {}
         }
         self.state = MessageState::Tag;
         Ok(())

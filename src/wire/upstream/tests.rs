@@ -47,7 +47,7 @@ fn sent_with(
         headers: &headers(table),
         referer: referer.map(str::as_bytes),
         credentials: credentials.map(str::as_bytes),
-        drops_authorization: false,
+        keeps_authorization: true,
     };
     let whole = through_windows(&request, 64 * 1024);
     for room in [1, 7, 64] {
@@ -179,6 +179,21 @@ fn hop_by_hop_fields_stay_here() {
     assert_eq!(
         sent(&came, &[], "/", "a", None),
         "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\nConnection: close\r\n\r\n"
+    );
+}
+
+/// Go's client sends configured fields as they are, and kubelet sends them to the status port as well.
+#[test]
+fn configured_proxy_fields_are_sent_and_those_of_the_client_are_not() {
+    let table = [("Proxy-Authorization", "Basic eA=="), ("Proxy-X", "1")];
+    let fields = "A: 1\r\nProxy-Authorization: y\r\nProxy-Y: 2\r\nZ: 3\r\n";
+    assert_eq!(
+        between(fields, &table, (None, None)),
+        "A: 1|Proxy-Authorization: Basic eA==|Proxy-X: 1|Z: 3|"
+    );
+    assert_eq!(
+        between("Connection: Proxy-X\r\n", &table, (None, None)),
+        "Proxy-Authorization: Basic eA==|Proxy-X: 1|"
     );
 }
 

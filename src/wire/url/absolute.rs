@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_none() {
+    fn text_that_is_no_url_is_none() {
         for text in [
             "",
             "a",

@@ -1,9 +1,9 @@
-//! Where a `Location` leads, by the rules of Go's client. Nothing is allocated.
+//! Resolves the `Location` of a redirect by the rules of Go's client. Nothing is allocated.
 
 use super::escape::{Malformed, decoded, escaped_path, is_rooted};
-use super::piece::{Full, Piece};
 use super::reference::{Reference, cut};
-use super::scheme::{Scheme, web_scheme};
+use super::scheme::Scheme;
+use super::target_buffer::{Full, TargetBuffer};
 
 /// The base of a `Location`: the request whose response has it.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +20,23 @@ pub struct Base<'a> {
     pub request_target: &'a [u8],
 }
 
-/// Where a `Location` leads. The request-target and the user are returned separately.
+/// A resolved `Location`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved<'l> {
+    /// It names another host. kubelet does not follow it (`pkg/probe/http/http.go`: `RedirectChecker`).
+    OtherHost,
+    /// Its host is, byte by byte, that of the base.
+    SameHost {
+        /// The next request.
+        redirect: Redirect,
+        /// The user in its URL.
+        user: UserInfo<'l>,
+    },
+}
+
+/// The request that a redirect leads to. Its request-target is in the memory passed to [`resolve_location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// Whether the host is, byte by byte, that of the base. kubelet follows no other (`pkg/probe/http/http.go`:
-    /// `RedirectChecker`); if not, the other fields are meaningless.
-    pub same_host: bool,
     /// The scheme of the next request.
     pub scheme: Scheme,
     /// The port of the next request.
@@ -41,13 +52,13 @@ pub struct Redirect {
 /// The user in a URL, whose name and password Go's client sends as `Authorization` if the request has none
 /// (`net/http/client.go`: `send`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum User<'a> {
+pub enum UserInfo<'a> {
     /// That of the previous URL: the `Location` is relative.
-    Kept,
-    /// None.
-    Nobody,
-    /// This one, for [`credentials`].
-    Named(&'a [u8]),
+    Inherited,
+    /// The URL has no user.
+    None,
+    /// This one, for [`decode_credentials`].
+    Given(&'a [u8]),
 }
 
 /// Why a `Location` cannot be followed; kubelet fails the probe.
@@ -68,43 +79,42 @@ pub enum BadLocation {
 ///
 /// # Errors
 /// Errors for which kubelet fails the probe, and a request-target that does not fit in `out`.
-pub fn resolve<'l>(
+pub fn resolve_location<'l>(
     location: &'l [u8],
     base: &Base<'_>,
     out: &mut [u8],
-) -> Result<(Redirect, User<'l>), BadLocation> {
+) -> Result<Resolved<'l>, BadLocation> {
     let url = Reference::parse(location).map_err(|Malformed| BadLocation::Malformed)?;
     let was_absolute = !url.scheme.is_empty();
     let mut redirect = Redirect {
-        same_host: true,
         scheme: base.scheme,
         port: base.port,
         port_given: base.port_given,
         was_absolute,
         target_len: 0,
     };
-    let mut user = User::Kept;
+    let mut user = UserInfo::Inherited;
     let has_authority = was_absolute || url.has_authority;
     if has_authority {
-        user = url.user.map_or(User::Nobody, User::Named);
-        redirect.same_host = same_host(url.host, base.host);
-        if !redirect.same_host {
-            return Ok((redirect, user));
+        if !is_same_host(url.host, base.host) {
+            return Ok(Resolved::OtherHost);
         }
+        user = url.user.map_or(UserInfo::None, UserInfo::Given);
         if was_absolute {
-            redirect.scheme = web_scheme(url.scheme).ok_or(BadLocation::Scheme)?;
+            redirect.scheme = Scheme::parse(url.scheme).ok_or(BadLocation::Scheme)?;
         }
         redirect.port_given = !url.port.is_empty();
-        redirect.port = port(url.port, redirect.scheme)?;
+        redirect.port = parse_port(url.port, redirect.scheme)?;
     }
-    redirect.target_len = write_target(&url, has_authority, base.request_target, Piece::new(out))
+    let out = TargetBuffer::new(out);
+    redirect.target_len = write_target(&url, has_authority, base.request_target, out)
         .map_err(|Full| BadLocation::TooLong)?;
-    Ok((redirect, user))
+    Ok(Resolved::SameHost { redirect, user })
 }
 
-/// Whether a `Location` of which only `start` was stored leads to another host than `host`, whatever follows: its
-/// authority is complete and names another host.
-pub fn leads_away(start: &[u8], host: &[u8]) -> bool {
+/// Whether a `Location` of which only `start` was stored leads to another host than `host`: the authority in `start` is
+/// complete and names another host.
+pub fn leads_to_other_host(start: &[u8], host: &[u8]) -> bool {
     // An escape may be cut.
     let whole = memchr::memrchr(b'%', start).filter(|at| start.len() - at < 3);
     let start = &start[..whole.unwrap_or(start.len())];
@@ -120,13 +130,13 @@ pub fn leads_away(start: &[u8], host: &[u8]) -> bool {
         Some(rest) => (is_absolute || url.has_authority) && rest.iter().any(|b| b"/?#".contains(b)),
         None => is_absolute && after_scheme.len() > 1,
     };
-    is_named && !same_host(url.host, host)
+    is_named && !is_same_host(url.host, host)
 }
 
-/// Writes `name:password` of a [`User`] into `out`, decoded for Basic authentication (RFC 7617 section 2). Returns the
+/// Writes `name:password` of a [`UserInfo`] into `out`, decoded for Basic authentication (RFC 7617 section 2). Returns the
 /// length, if it fits. A missing password is empty.
-pub fn credentials(user: &[u8], out: &mut [u8]) -> Option<usize> {
-    let mut out = Piece::new(out);
+pub fn decode_credentials(user: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut out = TargetBuffer::new(out);
     let colon = (!user.contains(&b':')).then_some(b':');
     for byte in decoded(user).chain(colon) {
         out.push(byte).ok()?;
@@ -135,7 +145,7 @@ pub fn credentials(user: &[u8], out: &mut [u8]) -> Option<usize> {
 }
 
 /// `digits` as Go's dialler reads them: any number of leading zeros.
-fn port(digits: &[u8], scheme: Scheme) -> Result<u16, BadLocation> {
+fn parse_port(digits: &[u8], scheme: Scheme) -> Result<u16, BadLocation> {
     if digits.is_empty() {
         return Ok(scheme.default_port());
     }
@@ -152,7 +162,7 @@ fn write_target(
     url: &Reference<'_>,
     has_authority: bool,
     base: &[u8],
-    mut out: Piece<'_>,
+    mut out: TargetBuffer<'_>,
 ) -> Result<usize, Full> {
     let (base_path, base_query) = cut(base, b'?');
     let absolute = has_authority || is_rooted(url.path);
@@ -181,6 +191,6 @@ fn write_target(
 }
 
 /// Go compares decoded names, byte by byte.
-fn same_host(encoded: &[u8], host: &[u8]) -> bool {
+fn is_same_host(encoded: &[u8], host: &[u8]) -> bool {
     decoded(encoded).eq(host.iter().copied())
 }

@@ -1,7 +1,7 @@
 //! Splits a URL reference into its parts as Go's `url.Parse` does, with the same errors.
 
 use super::escape::{Malformed, check_escapes, escape_value};
-use super::scheme::web_scheme;
+use super::scheme::Scheme;
 use core::net::Ipv6Addr;
 
 /// The parts of a URL reference, not decoded.
@@ -102,7 +102,7 @@ impl<'a> Reference<'a> {
 
     /// `example.org:8080`
     fn named(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        let is_web = web_scheme(self.scheme).is_some();
+        let is_web = Scheme::parse(self.scheme).is_some();
         // Schemes other than http and https may have colons in the host, for lists of hosts.
         let colon = match is_web {
             true => memchr::memchr(b':', text),

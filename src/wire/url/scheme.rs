@@ -10,6 +10,17 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// The scheme of this name, in any case of letters; `None` for other schemes than these two.
+    pub(super) fn parse(name: &[u8]) -> Option<Scheme> {
+        if name.eq_ignore_ascii_case(b"http") {
+            Some(Scheme::Http)
+        } else if name.eq_ignore_ascii_case(b"https") {
+            Some(Scheme::Https)
+        } else {
+            None
+        }
+    }
+
     /// The scheme's name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -24,16 +35,5 @@ impl Scheme {
             Scheme::Http => 80,
             Scheme::Https => 443,
         }
-    }
-}
-
-/// The scheme of this name, in any case of letters.
-pub(super) fn web_scheme(name: &[u8]) -> Option<Scheme> {
-    if name.eq_ignore_ascii_case(b"http") {
-        Some(Scheme::Http)
-    } else if name.eq_ignore_ascii_case(b"https") {
-        Some(Scheme::Https)
-    } else {
-        None
     }
 }

@@ -1,4 +1,4 @@
-//! Held against what Go did.
+//! Compares URL parsing with what Go did.
 
 use super::facts::{LOCATIONS, PATHS};
 use super::*;
@@ -17,10 +17,10 @@ fn base<'a>(host: &'a str, request_target: &'a str) -> Base<'a> {
 
 fn shown(location: &[u8], base: &Base<'_>) -> String {
     let mut out = [0; ROOM];
-    match resolve(location, base, &mut out) {
+    match resolve_location(location, base, &mut out) {
         Err(error) => format!("{error:?}"),
-        Ok((to, _)) if !to.same_host => "Other".into(),
-        Ok((to, _)) => {
+        Ok(Resolved::OtherHost) => "Other".into(),
+        Ok(Resolved::SameHost { redirect: to, .. }) => {
             let scheme = format!("{:?}", to.scheme).to_lowercase();
             let target = String::from_utf8_lossy(&out[..to.target_len]);
             format!(
@@ -55,7 +55,7 @@ fn paths_that_kubelet_turns_into_an_authorization_header_are_refused() {
 }
 
 #[test]
-fn locations_lead_where_go_goes() {
+fn locations_are_resolved_as_go_resolves_them() {
     for &(host, target, locations) in LOCATIONS {
         for &(location, expected) in locations {
             let location_shown = String::from_utf8_lossy(location);
@@ -69,15 +69,17 @@ fn locations_lead_where_go_goes() {
 }
 
 #[test]
-fn bytes_of_a_query_go_as_they_are() {
+fn bytes_of_a_query_are_not_escaped() {
     let mut out = [0; ROOM];
-    let found = resolve(b"/x?\xff\xfe", &base("10.0.0.5", "/"), &mut out);
-    let (to, _) = found.expect("a location");
-    assert_eq!(&out[..to.target_len], b"/x?\xff\xfe");
+    let found = resolve_location(b"/x?\xff\xfe", &base("10.0.0.5", "/"), &mut out);
+    let Ok(Resolved::SameHost { redirect, .. }) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(&out[..redirect.target_len], b"/x?\xff\xfe");
 }
 
 #[test]
-fn a_relative_location_keeps_scheme_port_and_whether_it_was_named() {
+fn a_relative_location_inherits_scheme_and_port() {
     let base = Base {
         scheme: Scheme::Https,
         port: 443,
@@ -93,13 +95,13 @@ fn a_relative_location_keeps_scheme_port_and_whether_it_was_named() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error_at_every_length() {
+fn a_target_that_does_not_fit_is_an_error_at_every_length() {
     let path = [b'a'; 80];
     for length in 0..path.len() {
         let location = [b"/", &path[..length]].concat();
         let mut out = [0; ROOM];
         let fits = location.len() <= ROOM;
-        let found = resolve(&location, &base("10.0.0.5", "/"), &mut out);
+        let found = resolve_location(&location, &base("10.0.0.5", "/"), &mut out);
         assert_eq!(found.is_ok(), fits, "{length}");
         if !fits {
             assert_eq!(found, Err(BadLocation::TooLong));
@@ -108,7 +110,7 @@ fn what_does_not_fit_is_an_error_at_every_length() {
     for location in [&[b' '; 22][..], &[b'?'; 80], &[0xff; 30], b"../../x"] {
         let long = format!("/{}", "b".repeat(60));
         let mut out = [0; ROOM];
-        let found = resolve(location, &base("10.0.0.5", &long), &mut out);
+        let found = resolve_location(location, &base("10.0.0.5", &long), &mut out);
         assert!(
             found.is_ok() || found == Err(BadLocation::TooLong),
             "{location:?}"
@@ -117,7 +119,7 @@ fn what_does_not_fit_is_an_error_at_every_length() {
 }
 
 #[test]
-fn no_bytes_whatever_make_it_panic() {
+fn arbitrary_bytes_do_not_panic() {
     let bytes = b"/.:?#%@[]a0\xff \x01";
     let mut location = Vec::new();
     for seed in 0..40_000_usize {
@@ -128,35 +130,39 @@ fn no_bytes_whatever_make_it_panic() {
             rest /= bytes.len();
         }
         let mut out = [0; ROOM];
-        let found = resolve(&location, &base("a", "/b/c?d"), &mut out);
-        if found.is_ok_and(|(to, _)| to.same_host) {
+        let found = resolve_location(&location, &base("a", "/b/c?d"), &mut out);
+        if matches!(found, Ok(Resolved::SameHost { .. })) {
             assert_eq!(out[0], b'/', "{location:?}");
         }
-        leads_away(&location, b"a");
+        leads_to_other_host(&location, b"a");
     }
 }
 
-/// The credentials that go along, decoded, or whose they are.
+/// The decoded credentials of a `Location`, or how its user is determined.
 fn user(location: &[u8]) -> String {
     let mut out = [0; ROOM];
-    match resolve(location, &base("10.0.0.5", "/a"), &mut out) {
-        Ok((_, User::Named(user))) => {
-            let len = credentials(user, &mut out).expect("fits");
+    match resolve_location(location, &base("10.0.0.5", "/a"), &mut out) {
+        Ok(Resolved::SameHost {
+            user: UserInfo::Given(user),
+            ..
+        }) => {
+            let len = decode_credentials(user, &mut out).expect("fits");
             String::from_utf8_lossy(&out[..len]).into()
         }
-        Ok((_, other)) => format!("{other:?}"),
+        Ok(Resolved::SameHost { user, .. }) => format!("{user:?}"),
+        Ok(Resolved::OtherHost) => "Other".into(),
         Err(error) => format!("{error:?}"),
     }
 }
 
-/// As Go's `url.Parse` has it, and `ResolveReference` for a relative one.
+/// As Go's `url.Parse` does, and `ResolveReference` for a relative one.
 #[test]
-fn a_user_is_decoded_and_a_relative_location_keeps_it() {
+fn a_user_is_decoded_and_a_relative_location_inherits_it() {
     for (location, expected) in [
-        ("/x", "Kept"),
-        ("?x", "Kept"),
-        ("//10.0.0.5/x", "Nobody"),
-        ("http://10.0.0.5/x", "Nobody"),
+        ("/x", "Inherited"),
+        ("?x", "Inherited"),
+        ("//10.0.0.5/x", "None"),
+        ("http://10.0.0.5/x", "None"),
         ("http://user:word@10.0.0.5/x", "user:word"),
         ("//user@10.0.0.5/x", "user:"),
         ("//@10.0.0.5/x", ":"),
@@ -170,11 +176,11 @@ fn a_user_is_decoded_and_a_relative_location_keeps_it() {
     ] {
         assert_eq!(user(location.as_bytes()), expected, "{location}");
     }
-    assert_eq!(credentials(b"user", &mut [0; 4]), None);
+    assert_eq!(decode_credentials(b"user", &mut [0; 4]), None);
 }
 
 #[test]
-fn the_start_of_a_location_leads_away_when_its_whole_authority_does() {
+fn the_start_of_a_location_leads_to_another_host_if_its_complete_authority_does() {
     for (start, expected) in [
         ("http://sso.example/login?to=", true),
         ("http://sso.example?", true),
@@ -205,7 +211,7 @@ fn the_start_of_a_location_leads_away_when_its_whole_authority_does() {
         ("", false),
     ] {
         assert_eq!(
-            leads_away(start.as_bytes(), b"10.0.0.5"),
+            leads_to_other_host(start.as_bytes(), b"10.0.0.5"),
             expected,
             "{start}"
         );

@@ -34,7 +34,7 @@ fn fields(
         headers: &headers(table),
         referer: None,
         credentials: credentials.map(str::as_bytes),
-        drops_authorization: false,
+        keeps_authorization: true,
     };
     let mut list = List(Vec::new());
     request.over_h2(scheme.as_bytes()).each(&mut list);

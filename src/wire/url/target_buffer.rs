@@ -1,18 +1,18 @@
-//! A buffer of fixed size for the request-target of a redirect.
+//! A buffer of fixed size in which the request-target of a redirect is built.
 
 /// The buffer is full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
 /// A buffer and the length of what is written to its start.
-pub(super) struct Piece<'a> {
+pub(super) struct TargetBuffer<'a> {
     buf: &'a mut [u8],
     len: usize,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> TargetBuffer<'a> {
     pub(super) fn new(buf: &'a mut [u8]) -> Self {
-        Piece { buf, len: 0 }
+        TargetBuffer { buf, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
