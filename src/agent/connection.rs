@@ -84,7 +84,7 @@ impl Connection<'_> {
             Ok(ReadResult::Invalid(error)) => self.reject_invalid(error).await,
             Ok(ReadResult::ClientDisconnected) => Closing::Close,
             Err(rejection) => {
-                self.agent.log.connection_reset(rejection);
+                self.agent.log.connection_reset(rejection, &self.socket);
                 self.agent.metrics.count_rejection(rejection);
                 Closing::Reset
             }
@@ -116,7 +116,8 @@ impl Connection<'_> {
             true => (Rejection::HeadTooLarge, 431),
             false => (Rejection::Malformed, 400),
         };
-        self.agent.log.bad_request(rejection, error.as_str());
+        let detail = error.as_str();
+        self.agent.log.bad_request(rejection, detail, &self.socket);
         self.agent.metrics.count_rejection(rejection);
         self.respond(status, AnswerBody::Empty, Closing::Linger)
             .await

@@ -22,7 +22,7 @@ use crate::telemetry::prometheus::CONTENT_TYPE;
 use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::{Method, RequestHead};
 
-/// What a request is for.
+/// The resource that a request selects.
 enum Route<'c> {
     Probe(ProberEntry<'c>),
     Metrics,
@@ -72,7 +72,8 @@ impl Connection<'_> {
         let path = head.path(request.bytes);
         if head.has_body() {
             let rejection = Rejection::Malformed;
-            agent.log.bad_request(rejection, "the request has a body");
+            let detail = "the request has a body";
+            agent.log.bad_request(rejection, detail, &self.socket);
             agent.metrics.count_rejection(rejection);
             return Route::Status(400);
         }
@@ -81,7 +82,7 @@ impl Connection<'_> {
             (None, b"/healthz/ready") => Route::Status(200),
             (None, b"/metrics") => Route::Metrics,
             (None, _) => {
-                agent.log.unknown_path(path);
+                agent.log.unknown_path(path, &self.socket);
                 agent.metrics.count_rejection(Rejection::UnknownPath);
                 return Route::Status(404);
             }
@@ -90,7 +91,7 @@ impl Connection<'_> {
             (_, Method::Other) => {
                 let rejection = Rejection::MethodNotAllowed;
                 let detail = "the method is neither GET nor HEAD";
-                agent.log.bad_request(rejection, detail);
+                agent.log.bad_request(rejection, detail, &self.socket);
                 agent.metrics.count_rejection(rejection);
                 Route::Status(405)
             }
@@ -125,7 +126,7 @@ impl Connection<'_> {
         if prober.is_hook && !agent.slots.try_move_to_hook(self.slot) {
             agent.log.no_slot(prober, Rejection::HookSlotsFull);
             agent.metrics.count_rejection(Rejection::HookSlotsFull);
-            // kubelet takes any response for a hook that ran.
+            // kubelet counts any response as a hook that ran.
             return Closing::Reset;
         }
         agent.slots.start_probing(self.slot);
@@ -206,8 +207,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Logs what happened to TLS since the last probe. The files of TLS are polled when a probe connects, so their
-    /// reloads are logged after it.
+    /// Logs abandoned handshakes and reloaded files. The files of TLS are polled when a probe connects, so their reloads
+    /// are logged after it.
     fn log_tls_events(&self) {
         let (log, tls) = (&self.agent.log, &self.agent.dialler.tls);
         match tls.take_abandoned() {

@@ -1,12 +1,12 @@
 //! Log lines that a healthy pod seldom writes. Not in `log_events`, because the linker places code by module and
-//! theirs lies in the cold section (`.cargo/layout.ld`).
+//! theirs is in the cold section (`.cargo/layout.ld`).
 
 use rustix::io::Errno;
 
 use super::log_events::EventLog;
 use super::metrics::Rejection;
 use crate::config::Capacity;
-use crate::net::TlsReload;
+use crate::net::{Socket, TlsReload};
 use crate::telemetry::Level;
 
 impl EventLog {
@@ -22,20 +22,22 @@ impl EventLog {
     }
 
     /// A request for a path that has no prober.
-    pub fn unknown_path(&self, path: &[u8]) {
+    pub fn unknown_path(&self, path: &[u8], client: &Socket) {
         let limit = &mut self.limits.borrow_mut().unknown_path;
         self.logger
             .limited_line(limit, Level::Warn, "unknown path")
-            .field("path", path.escape_ascii());
+            .field("path", path.escape_ascii())
+            .maybe("client", client.peer_ip());
     }
 
     /// A request that is malformed, too large, or of another method than GET and HEAD.
-    pub fn bad_request(&self, rejection: Rejection, detail: &str) {
+    pub fn bad_request(&self, rejection: Rejection, detail: &str, client: &Socket) {
         let limit = &mut self.limits.borrow_mut().bad_request;
         self.logger
             .limited_line(limit, Level::Warn, "bad request")
             .field("reason", rejection.as_str())
-            .field("detail", detail);
+            .field("detail", detail)
+            .maybe("client", client.peer_ip());
     }
 
     /// Probes that ended while other handshakes held all permits: their deadline passed or the client disconnected.

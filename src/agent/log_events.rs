@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::metrics::Rejection;
 use crate::config::{Config, Prober};
 use crate::limits;
-use crate::net::tls;
+use crate::net::{Socket, tls};
 use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 
 /// The agent's log.
@@ -92,7 +92,7 @@ impl EventLog {
     }
 
     /// A connection was reset before its request was complete.
-    pub fn connection_reset(&self, rejection: Rejection) {
+    pub fn connection_reset(&self, rejection: Rejection, client: &Socket) {
         let limit = &mut self.limits.borrow_mut().connection_reset;
         self.logger
             .limited_line(
@@ -100,7 +100,8 @@ impl EventLog {
                 Level::Warn,
                 "closed connection without a complete request",
             )
-            .field("reason", rejection.as_str());
+            .field("reason", rejection.as_str())
+            .maybe("client", client.peer_ip());
     }
 
     /// SIGTERM or SIGINT was received; the agent serves for `delay` longer.

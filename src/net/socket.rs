@@ -227,6 +227,12 @@ impl Socket {
         Some(addr.ip().to_canonical())
     }
 
+    /// The peer's address. `None` if the peer has reset the connection.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        let addr = SocketAddr::try_from(net::getpeername(&self.fd).ok()??).ok()?;
+        Some(addr.ip().to_canonical())
+    }
+
     fn or_wait<T>(
         &self,
         result: io::Result<T>,
