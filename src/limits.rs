@@ -315,7 +315,7 @@ pub const VERSION_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Validity of a certificate of the webhook's own CA: a year, as boards are switched off for months.
 pub const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Its validity starts this long before it is made, for clocks that are behind.
+/// Its validity starts this long before it is issued, for clocks that are slow.
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);
 
 // ---- Manifests: the injector ----

@@ -1,4 +1,4 @@
-//! The page `/metrics` of the status port. Not in `metrics`, because its code lies in the cold section
+//! The page `/metrics` of the status port. Not in `metrics`, because its code is in the cold section
 //! (`.cargo/layout.ld`).
 
 use super::metrics::{Metrics, Rejection};
@@ -8,7 +8,7 @@ use crate::telemetry::Counter;
 use crate::telemetry::prometheus::{MetricType, PageWriter, Piece};
 use crate::wire::health::GrpcCode;
 
-/// What is measured when the page is requested.
+/// Values that are read when the page is requested.
 pub struct Gauges {
     /// Open connections of the status port.
     pub status_connections: usize,

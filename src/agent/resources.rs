@@ -7,8 +7,8 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::config::Capacity;
 use crate::net::raise_descriptor_limit;
 
-/// Standard streams, epoll, both ends of the signal pair with a copy for each signal, one for reading a
-/// file, and one for a connection that is accepted only to be reset.
+/// Standard streams (3), epoll (1), the read end of the signal socket and one write end per signal (3), a file being
+/// read (1), a connection accepted to be reset (1).
 const OWN_DESCRIPTORS: usize = 3 + 1 + 3 + 1 + 1;
 
 /// Resident memory in bytes: `Rss` of `smaps_rollup`, because `VmRSS` lags by up to 64 pages a thread.

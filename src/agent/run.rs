@@ -24,7 +24,7 @@ const STATUS_FLAGS: ListenFlags = ListenFlags {
     addr: "--status-addr",
 };
 
-/// The flag of a forward, which gives port and address.
+/// The flag of a forward, which sets port and address.
 const FORWARD_FLAGS: ListenFlags = ListenFlags {
     port: "--forward",
     addr: "--forward",
@@ -35,7 +35,7 @@ const FORWARD_FLAGS: ListenFlags = ListenFlags {
 pub enum RunError {
     /// A system call failed that the agent cannot run without.
     Kernel {
-        /// What the agent cannot do, such as "wait for events".
+        /// The failed action, such as "wait for events".
         action: &'static str,
         /// The error of the system call.
         error: Errno,
@@ -163,7 +163,7 @@ impl Agent {
         drop(acceptors);
         let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
         let drained = pin!(self.wait_drained());
-        // What is open after the deadline is reset below.
+        // Connections that are open after the deadline are reset below.
         let _ = self.reactor.timeout_at(deadline, drained).await;
         self.log.stopped(self.open_connections());
         // A client must not mistake the end of the process for the end of a response.

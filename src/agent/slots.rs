@@ -20,7 +20,7 @@ pub struct Accepted {
     pub accepted_at: Instant,
 }
 
-/// What a connection may do in its slot.
+/// The kind of work that a connection may do in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotKind {
     /// Probe.

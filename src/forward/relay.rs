@@ -1,5 +1,5 @@
-//! Relays bytes in both directions. They go from the shared buffer straight to the other side; only what
-//! that does not accept is stored, and nothing more is read until it is written.
+//! Relays bytes in both directions. They are read into the shared buffer and written to the other side; only bytes that
+//! it does not accept are stored, and nothing more is read until they are written.
 
 use core::cell::Cell;
 use core::future::poll_fn;

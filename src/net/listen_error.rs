@@ -1,4 +1,4 @@
-//! An address that cannot be listened on: which flag gave it, and what to write instead. Both programs report it.
+//! The error of an address that cannot be listened on. It names the flag and the remedy, in both programs.
 
 use core::fmt;
 
@@ -6,19 +6,19 @@ use rustix::io::Errno;
 
 use super::listener::BindError;
 
-/// The flags that gave an address to listen on.
+/// The flags that set an address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenFlags {
-    /// Gives the port.
+    /// Sets the port.
     pub port: &'static str,
-    /// Gives the IP address.
+    /// Sets the IP address.
     pub addr: &'static str,
 }
 
 /// An address that cannot be listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenError {
-    /// The flags that gave the address.
+    /// The flags that set the address.
     pub flags: ListenFlags,
     /// The address and the kernel's error.
     pub error: BindError,

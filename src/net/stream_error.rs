@@ -21,7 +21,7 @@ pub enum TlsFault {
     NotTls,
     /// The plaintext begins with `HTTP/`: Go's "server gave HTTP response to HTTPS client" (`net/http/client.go`:
     /// `ErrSchemeMismatch`), after which a hook falls back to plain HTTP.
-    HttpAnswer,
+    PlainHttp,
     /// The app requires a client certificate, and there is none.
     ClientCertificateRequired,
     /// The app refuses our certificate.

@@ -1,4 +1,4 @@
-//! What tasks need of their executor: wakers that are cloned only when they change, and a way to yield.
+//! Helpers of tasks: wakers that are cloned only when they change, and a way to yield.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};

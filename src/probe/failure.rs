@@ -166,7 +166,7 @@ impl From<TlsFault> for Failure {
     fn from(fault: TlsFault) -> Failure {
         match fault {
             TlsFault::NoCommonCipher => Failure::NoCommonCipher,
-            TlsFault::HttpAnswer => Failure::PlainHttp,
+            TlsFault::PlainHttp => Failure::PlainHttp,
             TlsFault::NotTls => Failure::NotTls,
             TlsFault::ClientCertificateRequired => Failure::ClientCertificateRequired,
             TlsFault::ClientCertificateRefused => Failure::ClientCertificateRefused,

@@ -1,4 +1,4 @@
-//! What is counted, in fixed memory: counters, status codes, durations. `prometheus` writes their samples.
+//! Counters, status codes and durations in fixed memory. `prometheus` writes their samples.
 
 use core::cell::Cell;
 use core::time::Duration;

@@ -23,7 +23,7 @@ pub struct LogSettings {
 /// Severity of a log line, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// probelet itself cannot continue, or lost something.
+    /// probelet cannot continue or cannot serve clients.
     Error,
     /// A prober began to fail; a request could not be served.
     Warn,
@@ -148,7 +148,7 @@ impl Logger {
 }
 
 impl Line<'_> {
-    /// Adds a field. One that does not fit is left out, so that the line stays valid.
+    /// Adds a field. One that does not fit is omitted, so that the line stays valid.
     pub fn field(self, key: &str, value: impl Display) -> Self {
         if self.is_enabled {
             self.logger.put(key, &value, END_BYTES);
@@ -203,7 +203,7 @@ impl Buffers {
     fn put(&mut self, format: Format, key: &str, value: &dyn Display, reserve: usize) {
         let Buffers { line, value: cut } = self;
         cut.text.clear();
-        // What does not fit is cut.
+        // A value that does not fit is cut.
         let _ = write!(cut, "{value}");
         let start = line.text.len();
         let written = match format {
@@ -235,7 +235,7 @@ fn json(line: &mut Bounded, key: &str, value: &str) -> fmt::Result {
     }
 }
 
-/// Text that never grows beyond what was allocated for it.
+/// Text that never grows beyond its allocation.
 #[derive(Debug)]
 struct Bounded {
     text: String,
@@ -267,7 +267,7 @@ impl Write for Bounded {
 fn emit(bytes: &[u8]) -> bool {
     let stderr = stderr();
     let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
-    // A pipe that is ready accepts PIPE_BUF (4096) bytes at once.
+    // A pipe that is ready accepts PIPE_BUF (4096) bytes in one call.
     let is_ready = poll(&mut ready, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
     is_ready && rustix::io::write(stderr, bytes).is_ok()
 }

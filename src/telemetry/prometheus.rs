@@ -31,7 +31,7 @@ pub struct PageWriter<'b> {
     is_full: bool,
 }
 
-/// What was written of a page.
+/// The result of writing one piece of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Bytes written; 0 at the end of the page.

@@ -1,5 +1,5 @@
-//! Errors that repeat at every poll or retry: one log line is enough. Not in `rate_limit`, because this code lies in
-//! the cold section (`.cargo/layout.ld`).
+//! Errors that repeat at every poll or retry: one log line is enough. Not in `rate_limit`, because this code is in the
+//! cold section (`.cargo/layout.ld`).
 
 /// Reports an error only if it differs from the last one.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use core::fmt::{Display, Formatter, Result};
 
 use super::Quoted;
 
-/// The text in double quotes, as [`Quoted`]. If it may be a URL with a name and a password, both are `***`: all
-/// between the scheme and the last `@`, because a password may contain the other delimiters.
+/// Like [`Quoted`], but replaces the userinfo of a URL by `***`: everything between the scheme and the last `@`, because
+/// a password may contain `/`, `?` or `#`.
 pub struct Redacted<'a>(pub &'a str);
 
 impl Display for Redacted<'_> {

@@ -1,4 +1,4 @@
-//! The page in pieces of any size, and what is counted where.
+//! The page in pieces of any size, and the counters of each outcome.
 
 use super::*;
 use crate::probe::Outcome;

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::net::tls_options::{Curves, TlsOptions, TlsReload};
 use crate::pem::{FailureFilter, FileError, FileRole, KeyPairFiles, RootsFile};
 
-/// What the files contain, and the configuration made of it.
+/// The contents of the files, and the configuration made of them.
 #[derive(Default)]
 pub(super) struct Credentials {
     pub(super) pair_files: Option<KeyPairFiles>,
@@ -34,7 +34,7 @@ pub(super) struct Credentials {
     roots_failures: FailureFilter,
 }
 
-/// What connections share.
+/// The configuration that connections share.
 #[derive(Clone)]
 pub(super) struct SharedConfig {
     pub(super) config: Arc<ClientConfig>,
@@ -46,7 +46,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The first file that cannot be used.
-    // Inlined into its only caller, it would not lie in the cold section.
+    // Inlined into its only caller, it would not be in the cold section.
     #[inline(never)]
     pub(super) fn load(options: TlsOptions) -> Result<Credentials, FileError> {
         let mut credentials = Credentials {
@@ -62,7 +62,7 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// What connections share, made of the files as they are now.
+    /// The configuration that connections share, made of the current files.
     pub(super) fn shared(&mut self, curves: Curves) -> SharedConfig {
         self.poll_files();
         match (curves, &self.shared) {

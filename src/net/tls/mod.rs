@@ -1,7 +1,7 @@
 //! TLS to the app, by rustls: the entry points. A build without TLS has `tls_absent` instead.
 //!
-//! The agent calls this file at start-up and after each probe, so it has no TLS code of its own: that is in the
-//! modules below, which lie in the cold section (`.cargo/layout.ld`).
+//! The agent calls this file at start-up and after each probe, so it has no TLS code: that is in the modules below,
+//! which are in the cold section (`.cargo/layout.ld`).
 
 mod client_auth;
 mod connect;

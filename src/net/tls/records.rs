@@ -1,7 +1,7 @@
 //! Finds the boundaries of TLS records in the app's bytes (RFC 8446 section 5.1), which rustls does not report. No I/O.
 //!
-//! Go counts an end of the connection without `close_notify` as orderly if it is between two records
-//! (`crypto/tls/conn.go`: `readRecordOrCCS`), and so does this agent.
+//! Go counts EOF without `close_notify` as orderly if it is between two records (`crypto/tls/conn.go`:
+//! `readRecordOrCCS`), and so does this agent.
 
 use crate::net::stream_error::TlsFault;
 
@@ -49,7 +49,7 @@ impl Records {
         self.received == 0
     }
 
-    /// Bytes that rustls accepts at once in addition to those it has of this record.
+    /// Bytes that one call of rustls accepts in addition to those that it has of this record.
     pub(super) fn room(&self) -> usize {
         RECORD.saturating_sub(self.received).max(1)
     }
@@ -68,7 +68,7 @@ pub(super) fn check_first(header: &[u8]) -> Result<(), TlsFault> {
     const ALERT: u8 = 21;
     const HANDSHAKE: u8 = 22;
     match header {
-        b"HTTP/" => Err(TlsFault::HttpAnswer),
+        b"HTTP/" => Err(TlsFault::PlainHttp),
         [ALERT | HANDSHAKE, ..=0x0f, ..] => Ok(()),
         _ => Err(TlsFault::NotTls),
     }
@@ -107,7 +107,7 @@ mod tests {
     fn the_first_five_bytes_tell_tls_from_other_protocols() {
         assert_eq!(check_first(&[22, 3, 3, 0, 80]), Ok(()));
         assert_eq!(check_first(&[21, 3, 1, 0, 2]), Ok(()));
-        assert_eq!(check_first(b"HTTP/"), Err(TlsFault::HttpAnswer));
+        assert_eq!(check_first(b"HTTP/"), Err(TlsFault::PlainHttp));
         for other in [b"SSH-2", b"http/", b"\x16HTTP", b"\x17\x03\x03\0\x02"] {
             assert_eq!(check_first(other), Err(TlsFault::NotTls), "{other:?}");
         }

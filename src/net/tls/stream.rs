@@ -84,7 +84,7 @@ impl TlsStream {
 
     /// Holds the permit for as long as the connection if the certificate chain is long. rustls stores the chain that long,
     /// and the permits limit the memory of all of them. With a short chain the permit ends with the handshake, so that
-    /// apps that are slow to answer do not delay other handshakes.
+    /// apps that are slow to respond do not delay other handshakes.
     pub(super) fn hold_permit_if_chain_is_long(&mut self, permit: HandshakePermit) {
         let chain = self.connection.peer_certificates().unwrap_or_default();
         let bytes: usize = chain.iter().map(|der| der.len()).sum();

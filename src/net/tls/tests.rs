@@ -139,7 +139,7 @@ fn served(config: ServerConfig, serve: impl FnOnce(&mut Served) + Send + 'static
 }
 
 /// Reads a request to its blank line and responds with its length.
-fn answer(stream: &mut Served) {
+fn respond(stream: &mut Served) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -153,9 +153,9 @@ fn answer(stream: &mut Served) {
 }
 
 /// The application protocol that was chosen, and the response.
-type AppAnswer = Result<(Option<Vec<u8>>, String), StreamError>;
+type AppResponse = Result<(Option<Vec<u8>>, String), StreamError>;
 
-fn request(tls: &Rc<Tls>, addr: SocketAddr, purpose: TlsPurpose, len: usize) -> AppAnswer {
+fn request(tls: &Rc<Tls>, addr: SocketAddr, purpose: TlsPurpose, len: usize) -> AppResponse {
     let tls = tls.clone();
     run_client(move |reactor| async move { exchange(&reactor, &tls, addr, purpose, len).await })
 }
@@ -172,7 +172,7 @@ fn run_client<T: 'static, F: Future<Output = T> + 'static>(
         main_reactor.timeout_at(deadline, client).await
     };
     let result = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
-    result.expect("an end before the deadline")
+    result.expect("the client ends before the deadline")
 }
 
 async fn exchange(
@@ -181,7 +181,7 @@ async fn exchange(
     addr: SocketAddr,
     purpose: TlsPurpose,
     len: usize,
-) -> AppAnswer {
+) -> AppResponse {
     let socket = Socket::start_connect(reactor, addr, None)?;
     let mut stream = tls.connect(socket, options(purpose)).await?;
     let request = [vec![b'a'; len - 4], b"\r\n\r\n".to_vec()].concat();

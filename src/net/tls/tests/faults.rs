@@ -10,7 +10,7 @@ fn bytes_that_are_not_tls_have_the_same_fault_however_they_are_split() {
     for (bytes, fault) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
-            TlsFault::HttpAnswer,
+            TlsFault::PlainHttp,
         ),
         (b"SSH-2.0-x\r\n", TlsFault::NotTls),
         (b"HTTP", TlsFault::ClosedEarly),
@@ -45,7 +45,7 @@ fn bytes_that_are_not_tls_have_the_same_fault_however_they_are_split() {
 #[test]
 fn a_required_certificate_and_a_refused_one_are_different_faults() {
     let (ca, other) = (Ca::new("wanted"), Ca::new("refused"));
-    let addr = served(ca.server(true, &[]), answer);
+    let addr = served(ca.server(true, &[]), respond);
     let fault = StreamError::Tls(TlsFault::ClientCertificateRequired);
     assert_eq!(
         request(&no_files(), addr, TlsPurpose::HttpProbe, 8),
@@ -56,9 +56,9 @@ fn a_required_certificate_and_a_refused_one_are_different_faults() {
         (&other, Err(TlsFault::ClientCertificateRefused.into())),
     ] {
         let tls = Tls::load(maker.client(&maker.pair(&[]))).expect("good files");
-        let addr = served(ca.server(true, &[]), answer);
-        let answer = request(&Rc::new(tls), addr, TlsPurpose::HttpProbe, 8);
-        assert_eq!(answer.map(|answer| answer.1), expected);
+        let addr = served(ca.server(true, &[]), respond);
+        let response = request(&Rc::new(tls), addr, TlsPurpose::HttpProbe, 8);
+        assert_eq!(response.map(|response| response.1), expected);
     }
 }
 
@@ -86,9 +86,9 @@ fn the_app_needs_a_certificate_of_the_ca_with_the_id() {
             client: None,
         };
         let tls = Rc::new(Tls::load(files).expect("good files"));
-        let addr = served(ca.server(false, &[]), answer);
-        let answer = request(&tls, addr, TlsPurpose::HttpProbe, 8);
-        assert_eq!(answer.map(|answer| answer.1), expected, "{id:?}");
+        let addr = served(ca.server(false, &[]), respond);
+        let response = request(&tls, addr, TlsPurpose::HttpProbe, 8);
+        assert_eq!(response.map(|response| response.1), expected, "{id:?}");
     }
 }
 

@@ -10,12 +10,12 @@ fn a_request_of_any_length_is_sent_and_its_response_is_received() {
     let ca = Ca::new("lengths");
     for len in [4, 4095, 4096, 4097, 100_000] {
         let addr = served(ca.server(false, &[]), |stream| {
-            answer(stream);
+            respond(stream);
             stream.conn.send_close_notify();
             let _ = stream.flush();
         });
         let (alpn, text) =
-            request(&no_files(), addr, TlsPurpose::HttpProbe, len).expect("an answer");
+            request(&no_files(), addr, TlsPurpose::HttpProbe, len).expect("a response");
         assert_eq!((alpn, text), (None, len.to_string()));
     }
 }
@@ -30,11 +30,11 @@ fn the_app_selects_one_of_the_offered_protocols() {
         (&["h2", "http/1.1"], TlsPurpose::Hook, None),
         (&[], TlsPurpose::HttpProbe, None),
     ] {
-        let addr = served(ca.server(false, app), answer);
-        let (alpn, _) = request(&no_files(), addr, offered, 8).expect("an answer");
+        let addr = served(ca.server(false, app), respond);
+        let (alpn, _) = request(&no_files(), addr, offered, 8).expect("a response");
         assert_eq!(alpn.as_deref(), chosen.map(str::as_bytes), "{app:?}");
     }
-    let addr = served(ca.server(false, &["http/1.1"]), answer);
+    let addr = served(ca.server(false, &["http/1.1"]), respond);
     // no_application_protocol, RFC 7301 section 3.2
     let fault = StreamError::Tls(TlsFault::Alert(120));
     assert_eq!(
@@ -55,7 +55,7 @@ fn a_long_certificate_chain_holds_the_permit_until_the_probe_ends() {
         let builder = builder.with_safe_default_protocol_versions().expect("both");
         let chain = vec![der(&certificate); certificates];
         let config = builder.with_no_client_auth().with_single_cert(chain, key);
-        let addr = served(config.expect("a pair"), answer);
+        let addr = served(config.expect("a pair"), respond);
         let reactor = Rc::new(Reactor::new(vec![0; limits::SCRATCH_BYTES].leak()).expect("epoll"));
         let main_reactor = reactor.clone();
         let main = async move {
@@ -79,13 +79,13 @@ fn a_long_certificate_chain_holds_the_permit_until_the_probe_ends() {
 #[test]
 fn eof_without_close_notify_is_orderly_only_between_records() {
     let ca = Ca::new("ends");
-    let addr = served(ca.server(false, &[]), answer);
+    let addr = served(ca.server(false, &[]), respond);
     assert_eq!(
-        request(&no_files(), addr, TlsPurpose::HttpProbe, 8).map(|answer| answer.1),
+        request(&no_files(), addr, TlsPurpose::HttpProbe, 8).map(|response| response.1),
         Ok("8".into())
     );
     let addr = served(ca.server(false, &[]), |stream| {
-        answer(stream);
+        respond(stream);
         let _ = stream.sock.write_all(&[23, 3, 3, 0, 100, 1]);
     });
     let fault = StreamError::Tls(TlsFault::Truncated);
@@ -117,7 +117,7 @@ fn a_connection_with_too_many_records_without_data_is_closed() {
                 let _ = stream.write_all(b"fine");
             }
         });
-        let answer = run_client(move |reactor| async move {
+        let response = run_client(move |reactor| async move {
             let socket = Socket::start_connect(&reactor, addr, None)?;
             let tls = no_files();
             let mut stream = tls.connect(socket, options(TlsPurpose::Hook)).await?;
@@ -138,7 +138,7 @@ fn a_connection_with_too_many_records_without_data_is_closed() {
             }
             reading.await
         });
-        assert_eq!(answer, expected, "{records}");
+        assert_eq!(response, expected, "{records}");
     }
 }
 
@@ -153,8 +153,8 @@ fn a_flood_of_session_tickets_closes_the_connection() {
         let mut config = ca.server(false, &[]);
         config.send_tls13_tickets = tickets;
         config.ticketer = rustls::crypto::ring::Ticketer::new().expect("a ticketer");
-        let addr = served(config, answer);
-        let answer = request(&no_files(), addr, TlsPurpose::HttpProbe, 8);
-        assert_eq!(answer.map(|answer| answer.1), expected, "{tickets}");
+        let addr = served(config, respond);
+        let response = request(&no_files(), addr, TlsPurpose::HttpProbe, 8);
+        assert_eq!(response.map(|response| response.1), expected, "{tickets}");
     }
 }
