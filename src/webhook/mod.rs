@@ -52,3 +52,4 @@ pub use api_client::ApiError;
 pub use options::{ApiServer, CertSource, Options, SelfSignedNames};
 pub use review::{Outcome, ReviewError, ReviewResult, review};
 pub use server::{StartError, run};
+pub use settings::{ValuesFileError, ValuesFileReason};

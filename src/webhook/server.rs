@@ -7,7 +7,7 @@ use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
 use super::server_state::ServerState;
 use super::serving_cert::{CertWatcher, ServingCert};
-use super::settings::ReloadableSettings;
+use super::settings::{ReloadableSettings, ValuesFileError};
 use super::stream_io::timeout_at;
 use crate::config::Listen;
 use crate::limits;
@@ -39,8 +39,8 @@ pub enum StartError {
     Certificate(FileError),
     /// The TLS configuration is invalid.
     Tls(rustls::Error),
-    /// The ConfigMap's `values` cannot be used: path and reason.
-    Values(Box<str>),
+    /// The ConfigMap's `values` cannot be used.
+    Values(ValuesFileError),
     /// The API server that a self-signed certificate needs is unknown, or its options are invalid.
     Api(ApiError),
 }
@@ -54,7 +54,7 @@ impl fmt::Display for StartError {
             StartError::Listen(error) => error.fmt(f),
             StartError::Certificate(error) => error.fmt(f),
             StartError::Tls(error) => error.fmt(f),
-            StartError::Values(why) => f.write_str(why),
+            StartError::Values(error) => error.fmt(f),
             StartError::Api(error) => error.fmt(f),
         }
     }

@@ -132,10 +132,10 @@ impl ServerState {
         let reload = self.settings.borrow_mut().reload(Instant::now());
         match reload {
             Some(Ok(values)) => self.record_values_reload(&values),
-            Some(Err(why)) => {
+            Some(Err(error)) => {
                 self.metrics.values_reloads.failure.increment();
                 let message = "values reload failed, keeping previous values";
-                self.log.line(Level::Warn, message).field("error", why);
+                self.log.line(Level::Warn, message).field("error", error);
             }
             None => {}
         }

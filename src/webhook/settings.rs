@@ -1,10 +1,11 @@
 //! The settings for all pods: flags, over the values of the mounted ConfigMap, over the default for the cluster's version.
 
-use crate::inject::values::Values;
+use crate::inject::values::{Values, ValuesError};
 use crate::inject::{Settings, Version};
 use crate::limits;
 use crate::pem::{ReadError, WatchedFile};
 use crate::telemetry::RepeatFilter;
+use core::fmt;
 use rustix::io::Errno;
 use std::path::Path;
 use std::time::Instant;
@@ -20,7 +21,7 @@ pub struct ReloadableSettings {
     version: Option<Version>,
     file: Option<ValuesFile>,
     next_poll: Instant,
-    failures: RepeatFilter<Box<str>>,
+    failures: RepeatFilter<ValuesFileError>,
     settings: Settings,
 }
 
@@ -49,13 +50,49 @@ pub enum ValuesState {
     },
 }
 
+/// Why the file of the values cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValuesFileError {
+    /// Its path.
+    pub path: Box<str>,
+    /// The reason.
+    pub reason: ValuesFileReason,
+}
+
+/// The reasons why the file of the values cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValuesFileReason {
+    /// The file cannot be read.
+    Unreadable(ReadError),
+    /// The file is not UTF-8.
+    NotUtf8,
+    /// The values are invalid.
+    Invalid(ValuesError),
+}
+
+impl core::error::Error for ValuesFileError {}
+
+impl fmt::Display for ValuesFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path)?;
+        match &self.reason {
+            ValuesFileReason::Unreadable(error) => error.fmt(f),
+            ValuesFileReason::NotUtf8 => f.write_str("is not UTF-8"),
+            ValuesFileReason::Invalid(error) => error.fmt(f),
+        }
+    }
+}
+
 impl ReloadableSettings {
     /// These flags over the values of `config`: a file, or the directory of a mounted ConfigMap. The file may be missing,
     /// and appear later.
     ///
     /// # Errors
     /// The file cannot be read, or its values are invalid.
-    pub fn load(flags: Values, config: Option<&str>) -> Result<ReloadableSettings, Box<str>> {
+    pub fn load(
+        flags: Values,
+        config: Option<&str>,
+    ) -> Result<ReloadableSettings, ValuesFileError> {
         let mut settings = ReloadableSettings {
             settings: flags.clone().settings(),
             flags,
@@ -69,7 +106,7 @@ impl ReloadableSettings {
         Ok(settings)
     }
 
-    /// The present settings.
+    /// The current settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -88,7 +125,7 @@ impl ReloadableSettings {
 
     /// Reads the file again if it changed. Polls at most once per [`limits::VALUES_POLL_INTERVAL`]. After a failure, which is
     /// returned once, the previous values stay in use.
-    pub fn reload(&mut self, now: Instant) -> Option<Result<ValuesState, Box<str>>> {
+    pub fn reload(&mut self, now: Instant) -> Option<Result<ValuesState, ValuesFileError>> {
         let file = self.file.as_mut()?;
         if now < self.next_poll {
             return None;
@@ -122,7 +159,7 @@ impl ReloadableSettings {
         })
     }
 
-    fn read(&mut self) -> Result<(), Box<str>> {
+    fn read(&mut self) -> Result<(), ValuesFileError> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
@@ -155,25 +192,29 @@ impl ValuesFile {
         self.file.poll_changed()
     }
 
-    fn read(&mut self) -> Result<Values, Box<str>> {
+    fn read(&mut self) -> Result<Values, ValuesFileError> {
         let read = self.file.read(limits::VALUES_BYTES);
-        let path = self.file.path();
         let is_missing = matches!(read, Err(ReadError::Unreadable(Errno::NOENT)));
         let values = match read {
-            Ok(bytes) => {
-                let text = core::str::from_utf8(&bytes);
-                let text = text.map_err(|_| format!("{path}: is not UTF-8"))?;
-                Values::read(text).map_err(|error| format!("{path}: {error}"))?
-            }
-            Err(_) if is_missing => Values::default(),
-            Err(error) => return Err(format!("{path}: {error}").into()),
+            Ok(bytes) => parse_values(&bytes),
+            Err(_) if is_missing => Ok(Values::default()),
+            Err(error) => Err(ValuesFileReason::Unreadable(error)),
         };
+        let values = values.map_err(|reason| ValuesFileError {
+            path: self.file.path().into(),
+            reason,
+        })?;
         self.is_missing = is_missing;
         Ok(values)
     }
 }
 
-/// The file with the values: in a directory that of the ConfigMap's key.
+fn parse_values(bytes: &[u8]) -> Result<Values, ValuesFileReason> {
+    let text = core::str::from_utf8(bytes).map_err(|_| ValuesFileReason::NotUtf8)?;
+    Values::read(text).map_err(ValuesFileReason::Invalid)
+}
+
+/// The file with the values. In a directory, it is named as the ConfigMap's key.
 fn values_path(config: &str) -> Box<str> {
     match Path::new(config).is_dir() {
         true => [config.trim_end_matches('/'), "/", KEY].concat().into(),

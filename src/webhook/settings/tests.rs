@@ -1,6 +1,6 @@
 //! Values that appear, change and disappear.
 
-use super::{ReloadableSettings, ValuesState};
+use super::{ReloadableSettings, ValuesFileError, ValuesState};
 use crate::inject::Sidecar;
 use crate::inject::Version;
 use crate::inject::values::Values;
@@ -15,14 +15,14 @@ struct Mount(PathBuf);
 impl Mount {
     fn new(name: &str) -> Mount {
         let path = std::env::temp_dir().join(format!("values-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
+        fs::create_dir_all(&path).expect("a directory");
         Mount(path)
     }
 
     /// Replaces the text as kubelet does, by swapping a symbolic link.
     fn swap(&self, text: &str) {
-        let next = format!("..{}", fs::read_dir(&self.0).expect("a folder").count());
-        fs::create_dir_all(self.0.join(&next)).expect("a folder");
+        let next = format!("..{}", fs::read_dir(&self.0).expect("a directory").count());
+        fs::create_dir_all(self.0.join(&next)).expect("a directory");
         fs::write(self.0.join(&next).join("values"), text).expect("written");
         let (link, data) = (self.0.join("..data_tmp"), self.0.join("..data"));
         std::os::unix::fs::symlink(&next, &link).expect("a link");
@@ -30,7 +30,7 @@ impl Mount {
         let _ = std::os::unix::fs::symlink("..data/values", self.0.join("values"));
     }
 
-    fn settings(&self) -> Result<ReloadableSettings, Box<str>> {
+    fn settings(&self) -> Result<ReloadableSettings, ValuesFileError> {
         ReloadableSettings::load(Values::default(), self.0.to_str())
     }
 }
@@ -41,7 +41,7 @@ impl Drop for Mount {
     }
 }
 
-fn loaded(rewrite: bool) -> Option<Result<ValuesState, Box<str>>> {
+fn loaded(rewrite: bool) -> Option<Result<ValuesState, ValuesFileError>> {
     Some(Ok(ValuesState::Loaded { rewrite }))
 }
 
@@ -75,10 +75,14 @@ fn malformed_values_are_reported_once_and_change_nothing() {
     let mut settings = mount.settings().expect("settings");
     mount.swap("{");
     let mut now = Instant::now() + limits::VALUES_POLL_INTERVAL;
-    let Some(Err(why)) = settings.reload(now) else {
+    let Some(Err(error)) = settings.reload(now) else {
         panic!("the failure is not returned");
     };
-    assert!(why.contains("/values: ") && why.contains("JSON"), "{why}");
+    let text = error.to_string();
+    assert!(
+        text.contains("/values: ") && text.contains("JSON"),
+        "{text}"
+    );
     for _ in 0..3 {
         now += limits::VALUES_POLL_INTERVAL;
         assert_eq!(settings.reload(now), None);
@@ -133,7 +137,7 @@ fn the_directory_may_appear_later() {
         state,
         Some(ValuesState::Missing { rewrite: true, .. })
     ));
-    fs::create_dir(&mount.0).expect("a folder");
+    fs::create_dir(&mount.0).expect("a directory");
     mount.swap(&rewriting(false));
     let now = Instant::now() + limits::VALUES_POLL_INTERVAL;
     assert_eq!(settings.reload(now), loaded(false));
