@@ -1,4 +1,4 @@
-//! kubelet's verdict through the agent and its verdict of the app: the same but for the listed differences.
+//! kubelet's verdict through the agent equals its verdict of the app, except for the listed differences.
 
 use super::differences::{self, Difference};
 use super::fixture::Fixture;
@@ -22,7 +22,7 @@ pub fn check(fixture: &Fixture, name: &str) -> Outcome {
     }
 }
 
-/// Every listed difference of the family is needed by a case. Cases whose own trials did not run, run here.
+/// Asserts that a case needs each listed difference of the family. Runs the cases whose trials have not run.
 pub fn check_differences_are_needed(fixture: &Fixture) -> Outcome {
     let (kubelet, list) = (Kubelet::get()?, differences::read()?);
     let _exclusive = fixture
@@ -57,7 +57,7 @@ pub fn check_differences_are_needed(fixture: &Fixture) -> Outcome {
     Ok(())
 }
 
-/// Compares the verdicts of a case; returns a disagreement that is not listed.
+/// Compares the verdicts of a case. Returns a disagreement that is not listed.
 fn compare(
     fixture: &Fixture,
     kubelet: &Kubelet,
@@ -80,8 +80,7 @@ fn compare(
     ))
 }
 
-/// The first entry that allows these verdicts of a case. HTTP over TLS is HTTP: what the list has of a case in
-/// plaintext holds there too.
+/// The first entry that allows these verdicts of a case. Entries of HTTP in plaintext also apply to HTTP over TLS.
 fn listed<'a>(
     prefix: &str,
     list: &'a [Difference],

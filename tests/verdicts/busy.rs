@@ -15,12 +15,12 @@ pub const PROBERS: usize = 2;
 const HOOK: &str = "/app-lifecycle/busy/prestopz";
 const PROBE: &str = "/app-health/busy/livez";
 
-/// Where the busy prober ends up and stays.
+/// The path at which the app holds the busy prober's request.
 fn held_path() -> String {
     format!("/{}", "b".repeat(limits::LOCATION_BYTES - 100))
 }
 
-/// Sets the app's scripts; returns the probers, each with its path.
+/// Sets the app's scripts. Returns the probers, each with its path.
 pub fn serve(fault_apps: &Http1FaultApps) -> [(String, String); PROBERS] {
     let app = &fault_apps.app;
     let halfway = held_path().replace('b', "a");

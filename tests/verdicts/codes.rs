@@ -1,4 +1,4 @@
-//! The code that the agent answers in each case, and what the probes leave in the agent.
+//! The agent's status code in each case, and the descriptors and memory of the agent afterwards.
 
 use super::busy;
 use super::fixture::Fixture;
@@ -11,12 +11,12 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The case gets its code, well within kubelet's deadline.
+/// Asserts that the case gets its code well within kubelet's timeout.
 pub fn check(fixture: &Fixture, name: &str) -> Outcome {
     Ok(fixture.run(name, check_code)?)
 }
 
-/// One case by hand.
+/// Runs one case.
 fn check_code(agent: &Agent, case: &FaultCase) -> Result<(), String> {
     let failed = |what: &str| {
         Err(format!(
@@ -54,8 +54,8 @@ fn announces_body(answer: &Response) -> bool {
     !bodiless && answer.field("content-length") != Some("0")
 }
 
-/// All cases leave no descriptors, and no memory that grows from one round to the next. The first round are the cases'
-/// own trials, as far as they have run.
+/// Asserts that no case leaves descriptors, and that memory does not grow from one round to the next. The trials of the
+/// cases, as far as they have run, are the first round.
 pub fn check_leaves_nothing(fixture: &Fixture) -> Outcome {
     let _exclusive = fixture
         .exclusive
@@ -88,17 +88,17 @@ fn check_descriptors(fixture: &Fixture) -> Result<(), String> {
     Ok(())
 }
 
-/// Anonymous memory of each agent, in KiB. Pages of the program do not count: how much of it ran so far differs.
+/// Anonymous memory of each agent in KiB, without pages of the program, which depend on the code that has run.
 fn memory(fixture: &Fixture) -> Result<Vec<u64>, String> {
     let of = |agent: &Agent| agent.memory("Anonymous");
     let all = fixture.agents.iter().map(of).collect::<Option<_>>();
     all.ok_or_else(|| "smaps_rollup".into())
 }
 
-/// Some cases redirect to HTTPS: what rustls keeps of one such connection, more or less.
+/// The memory that rustls keeps of one connection, in KiB: some cases redirect to HTTPS.
 const TLS_KIB: u64 = if TLS { 64 } else { 0 };
 
-/// After a round an agent has no more memory than with every slot at its largest.
+/// Asserts that after a round an agent has no more memory than with the largest probe in each slot.
 fn check_busy_memory(
     fixture: &Fixture,
     app: &Http1FaultApps,
@@ -107,7 +107,7 @@ fn check_busy_memory(
     let marks = busy::memory(fixture, app)?;
     let wrong = round();
     check_descriptors(fixture)?;
-    // Under an emulator the memory is the emulator's.
+    // The memory of an emulated agent is the emulator's.
     if is_emulated() {
         return Ok(wrong);
     }
@@ -121,14 +121,13 @@ fn check_busy_memory(
     Ok(wrong)
 }
 
-/// Anonymous memory that an agent of a debug build has at most, relocated data included.
+/// The maximum of anonymous memory of a debug build, including relocated data.
 const OWN_KIB: u64 = 2 * 1024;
 
-/// How much more than at the end it may have had in between.
+/// The tolerance for a higher value between rounds.
 const PEAK_KIB: u64 = 1024;
 
-/// What the second round of all cases may add to the first: which slots and how many handshakes at
-/// once each case met is chance.
+/// The tolerance of the second round over the first: the slots and the concurrent handshakes of each case vary.
 const GROWTH_KIB: u64 = 256;
 
 fn check_growth(fixture: &Fixture, round: impl Fn() -> Vec<String>) -> Result<Vec<String>, String> {

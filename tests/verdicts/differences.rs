@@ -8,23 +8,23 @@ use crate::support::{Outcome, TLS};
 pub struct Difference {
     /// Its line number in the list.
     pub line: usize,
-    /// A case, or the beginning of the names of several and a `*`.
+    /// A case, or a prefix of the names of several cases and a `*`.
     pub case: String,
     kind: Kind,
     direct: String,
     through: String,
 }
 
-/// Beginnings of the names of all cases but those of HTTP/1 in plaintext.
+/// Prefixes of the names of all cases except HTTP/1 in plaintext.
 const FAMILIES: [&str; 10] = [
     "https-", "tls-", "h2-", "h2c-", "grpc-", "grpcio-", "openssl-", "peer-", "nghttpd-", "go-",
 ];
 
-/// Why verdicts may differ.
+/// The reason of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Both fail, but the event through the agent shows a code that the direct one lacks or that no
-    /// proxy could hand on.
+    /// Both fail, but the event through the agent shows a status code. The direct event has none, or one that the agent
+    /// must not return.
     CodeTellsMore,
     /// The app answers before the timeout, but after the agent's deadline.
     InsideDeadlineMargin,
@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Difference {
-    /// Whether it names a case.
+    /// Whether it applies to a case.
     pub fn covers(&self, case: &str) -> bool {
         match self.case.strip_suffix('*') {
             Some(prefix) => case.starts_with(prefix),
@@ -83,7 +83,7 @@ impl Difference {
         difference.check().map(|()| difference)
     }
 
-    /// A kind is no excuse for whatever: a failure stays one, and a margin costs a 504 only.
+    /// Checks that the kind allows this difference: a failure remains a failure, and a margin causes only 504.
     fn check(&self) -> Result<(), String> {
         let fits = match self.kind {
             Kind::CodeTellsMore => {
@@ -107,7 +107,7 @@ impl Difference {
 /// The list.
 ///
 /// # Errors
-/// With the line that is not well-formed.
+/// The line that is not well-formed.
 pub fn read() -> Result<Vec<Difference>, String> {
     let lines = include_str!("differences.txt").lines();
     let lines = lines.enumerate();
@@ -115,7 +115,7 @@ pub fn read() -> Result<Vec<Difference>, String> {
     entries.map(Difference::parse).collect()
 }
 
-/// A test that needs no Go: the file itself.
+/// Checks the file, which needs no Go.
 pub fn are_well_formed() -> Outcome {
     read()?;
     for bad in [

@@ -1,20 +1,43 @@
-//! One thread serves all: an app that sends more than can be read must not delay the other probes.
+//! One thread serves all probes: an app that sends more than the agent can read must not delay the others.
 
-use crate::support::agent::Setup;
+use crate::support::agent::{Agent, Setup};
 use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp};
 use crate::support::faults::{FINE, answer, send};
 use crate::support::frames::{self, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame};
+use crate::support::http::{self, Response};
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
-use crate::support::{Outcome, WAIT_LIMIT, http, within};
+use crate::support::{Outcome, WAIT_LIMIT, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Floods at once: together they take a while, and leave a probe slot for one more probe.
+/// Concurrent floods: enough to take a while, few enough to leave a probe slot.
 const FLOODS: usize = 20;
 
-/// Heads without end are read up to their limit. Served in turn, all end at about the same time, so a
-/// probe that comes while all are under way is answered before most; served one after the other, the
-/// last begins when the others have ended.
+/// Probes `/fine` while `count` probes of `path` are in flight, as soon as `has_begun` holds. Asserts the `code` of
+/// these, and returns the response of the probe and the number of them that had ended before it.
+fn probe_meanwhile(
+    agent: &Agent,
+    (path, count, code): (&str, usize, u16),
+    has_begun: impl FnMut() -> bool,
+    timeout: Duration,
+) -> std::io::Result<(Response, usize)> {
+    let ended = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                let response = http::get(agent.addr(), path, 3 * WAIT_LIMIT);
+                ended.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(response.expect("a response").code(), Some(code));
+            });
+        }
+        assert!(within(WAIT_LIMIT, has_begun), "not all probes have begun");
+        let fine = http::get(agent.addr(), "/app-health/fine/livez", timeout)?;
+        Ok((fine, ended.load(Ordering::SeqCst)))
+    })
+}
+
+/// Endless heads are read up to their limit. If the agent serves them in turn, all end at about the same time, and a probe
+/// during all of them ends before most. If it served one after the other, the last would begin when the others have ended.
 pub fn a_flood_does_not_delay_other_probes() -> Outcome {
     let app = PathScriptedApp::start();
     app.on("/fine", answer(FINE));
@@ -26,44 +49,31 @@ pub fn a_flood_does_not_delay_other_probes() -> Outcome {
     };
     let table = format!("{{{},{}}}", entry("fine"), entry("flood"));
     let agent = Setup::new().probers(&table).start()?;
-    let ended = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..FLOODS {
-            scope.spawn(|| {
-                let answer = http::get(agent.addr(), "/app-health/flood/livez", 3 * WAIT_LIMIT);
-                ended.fetch_add(1, Ordering::SeqCst);
-                assert_eq!(answer.expect("an answer").code(), Some(502));
-            });
-        }
-        assert!(
-            app.wait_for_requests("/flood", FLOODS),
-            "not all floods begin"
-        );
-        let fine = agent.get("/app-health/fine/livez")?;
-        let ended = ended.load(Ordering::SeqCst);
-        assert_eq!(fine.code(), Some(200));
-        assert!(
-            ended < FLOODS / 2,
-            "answered after {ended} of {FLOODS} floods had ended"
-        );
-        Ok(())
-    })
+    let have_begun = || app.requests_for("/flood").len() >= FLOODS;
+    let floods = ("/app-health/flood/livez", FLOODS, 502);
+    let (fine, ended) = probe_meanwhile(&agent, floods, have_begun, WAIT_LIMIT)?;
+    assert_eq!(fine.code(), Some(200));
+    assert!(
+        ended < FLOODS / 2,
+        "a response after {ended} of {FLOODS} floods had ended"
+    );
+    Ok(())
 }
 
-/// Trailers at once, and what each has in it: as many bytes again when decoded, and half as many, which is less
-/// than the 10 MiB that are read of them.
+/// Concurrent responses with trailers, and the bytes of each. With the decoded bytes these are less than the 10 MiB that
+/// the agent reads of them.
 const TRAILERS: usize = 2;
 const TRAILER_BYTES: usize = 4 << 20;
 
-/// A field in Huffman code is decoded bit by bit, slower than an app on the same machine sends it.
+/// A Huffman-coded field is decoded more slowly than an app on the same machine sends it.
 fn huffman_trailers() -> Vec<u8> {
-    // A literal that enters no table, its name "x", its value so many bytes of '0' in Huffman code.
+    // A literal without indexing: its name is "x", its value the Huffman code of many '0'.
     let mut block = vec![0, 1, b'x'];
     frames::integer(&mut block, 7, TRAILER_BYTES);
     block[3] |= 0x80;
     block.resize(block.len() + TRAILER_BYTES, 0);
     let mut pieces = block.chunks(16_384);
-    let first = pieces.next().expect("it is long");
+    let first = pieces.next().expect("several pieces");
     let mut bytes = frame(HEADERS, END_STREAM, 1, first);
     for piece in pieces {
         bytes.extend(frame(CONTINUATION, 0, 1, piece));
@@ -72,10 +82,10 @@ fn huffman_trailers() -> Vec<u8> {
     bytes
 }
 
-/// `timeoutSeconds` of a healthy app at the same time.
+/// `timeoutSeconds` of a healthy app that is probed meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// They come after the head, when there is nothing left but to read the body's end.
+/// Trailers follow the head, when the agent only reads to the end of the body.
 pub fn long_trailers_do_not_delay_other_probes() -> Outcome {
     let fine = PathScriptedApp::start();
     fine.set_default(answer(FINE));
@@ -92,25 +102,10 @@ pub fn long_trailers_do_not_delay_other_probes() -> Outcome {
         app.port()
     );
     let agent = Setup::new().probers(&table).start()?;
-    let ended = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..TRAILERS {
-            scope.spawn(|| {
-                let answer = http::get(agent.addr(), "/app-health/long/livez", 3 * WAIT_LIMIT);
-                ended.fetch_add(1, Ordering::SeqCst);
-                assert_eq!(answer.expect("an answer").code(), Some(200));
-            });
-        }
-        let is_asked = || app.frames().iter().filter(|f| f.kind == HEADERS).count() == TRAILERS;
-        assert!(within(WAIT_LIMIT, is_asked), "not all begin");
-        let fine = http::get(agent.addr(), "/app-health/fine/livez", TIMEOUT)?;
-        let ended = ended.load(Ordering::SeqCst);
-        assert_eq!(
-            fine.code(),
-            Some(200),
-            "as kubelet, which waits so long, would see it"
-        );
-        assert_eq!(ended, 0, "answered when so many had ended");
-        Ok(())
-    })
+    let have_begun = || app.frames().iter().filter(|f| f.kind == HEADERS).count() == TRAILERS;
+    let long = ("/app-health/long/livez", TRAILERS, 200);
+    let (fine, ended) = probe_meanwhile(&agent, long, have_begun, TIMEOUT)?;
+    assert_eq!(fine.code(), Some(200), "within kubelet's timeout");
+    assert_eq!(ended, 0, "a response after others had ended");
+    Ok(())
 }

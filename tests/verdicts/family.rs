@@ -13,12 +13,12 @@ pub type AddCases = fn(&mut Catalogue, status_port: u16) -> Result<(), String>;
 
 /// Cases that are probed in the same way.
 pub struct Family {
-    /// What the names of its cases begin with in the list of differences; nothing for HTTP/1.1 in plaintext.
+    /// The prefix of its cases in the list of differences; empty for HTTP/1.1 in plaintext.
     pub prefix: &'static str,
-    /// What it needs of the machine.
+    /// Its requirements of the machine.
     pub needs: &'static [Need],
     pub add_cases: AddCases,
-    /// The same where kubelet's verdicts are compared.
+    /// Adds the cases for which kubelet's verdicts are compared.
     pub add_compared_cases: AddCases,
 }
 
@@ -73,7 +73,7 @@ impl Family {
         (self.add_cases)(&mut list, 0).expect("nothing is started");
         let mut cases = list.cases;
         cases.retain(is_included);
-        // Those that wait first, those that move megabytes last.
+        // Cases that wait come first, cases that move megabytes last.
         cases.sort_by_key(|case| (case.is_heavy, !case.waits()));
         let trial = |case: FaultCase| {
             let prefix = if case.name.starts_with(self.prefix) {

@@ -1,4 +1,4 @@
-//! What the app receives through the agent is, byte for byte, what kubelet itself would have sent.
+//! The request that the app receives through the agent equals kubelet's direct request, byte for byte.
 
 use crate::support::Outcome;
 use crate::support::agent::Setup;
@@ -15,7 +15,7 @@ type Headers = &'static [(&'static str, &'static str)];
 /// The place of a header of the pod's manifest after its probe is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// Both in the rewritten probe and in the table: Istio's way.
+    /// Both in the rewritten probe and in the table, as Istio writes it.
     Both,
     /// In the rewritten probe only.
     Probe,
@@ -29,7 +29,7 @@ struct Case {
     path: String,
     headers: Headers,
     held: Held,
-    /// Where the first request is redirected to, and with which code.
+    /// The redirect of the first request: Location and status code.
     redirect: Option<(u16, String)>,
 }
 
@@ -47,7 +47,7 @@ impl Case {
     fn has_fragment_in_referer(&self) -> bool {
         let (path, location) = (&self.path, self.redirect.as_ref().map(|(_, l)| l.as_str()));
         match location {
-            // This one leads to where it came from, and so on.
+            // This one redirects to itself.
             Some(location) => path.contains('#') || location.starts_with('#'),
             None => false,
         }
@@ -153,8 +153,8 @@ fn heads(app: &PathScriptedApp) -> Vec<String> {
         .collect()
 }
 
-/// The one thing we do not do as kubelet: Go leaves the fragment in the `Referer` of a followed redirect,
-/// and RFC 9110 section 10.1.3 says that a client must not. Here it is taken out of what kubelet sent.
+/// Removes fragments from kubelet's requests. This is the only difference: Go leaves the fragment in the `Referer` of a
+/// followed redirect, which RFC 9110 section 10.1.3 forbids.
 fn cut_fragments(heads: &mut [String]) {
     let mut found = false;
     for head in heads {
@@ -170,7 +170,7 @@ fn cut_fragments(heads: &mut [String]) {
     assert!(found, "Go does not send the fragment: cut nothing");
 }
 
-/// Where the paths of redirects that lead on lead to.
+/// The Locations of paths that redirect again.
 const CHAIN: &[(&str, &str)] = &[
     ("/on-relative", "/on-absolute"),
     ("/on-absolute", "http://127.0.0.1:PORT/end"),
@@ -218,7 +218,7 @@ const PATHS: &[&str] = &[
     "*",
 ];
 
-/// The path of the table is sent as kubelet would send it.
+/// The agent sends the path of the table like kubelet.
 pub fn paths() -> Outcome {
     compare(
         &PATHS
@@ -273,14 +273,14 @@ const HEADERS: &[Headers] = &[
     ],
 ];
 
-/// These replace kubelet's own name, which the table alone does only when it is empty.
+/// User-Agents that replace kubelet's. In the table alone, only an empty one does.
 const USER_AGENTS: &[Headers] = &[
     &[("User-Agent", "me/1.0")],
     &[("User-Agent", "")],
     &[("user-agent", "me/1.0"), ("User-Agent", "you/1.0")],
 ];
 
-/// The headers of the manifest arrive as kubelet would send them, in the probe, in the table, or in both.
+/// The agent sends the headers of the manifest like kubelet, whether they are in the probe, in the table, or in both.
 pub fn headers() -> Outcome {
     let case = |headers, held| Case {
         headers,
@@ -323,7 +323,7 @@ const LOCATIONS: &[&str] = &[
     "//user:word@127.0.0.1:PORT/on-user",
 ];
 
-/// Headers that Go treats in a way of their own when it follows a redirect.
+/// Headers that Go treats specially when it follows a redirect.
 const FOLLOWED: &[Headers] = &[
     &[],
     &[
@@ -339,7 +339,7 @@ const FOLLOWED: &[Headers] = &[
     &[("Authorization", ""), ("authorization", "Bearer token")],
 ];
 
-/// The request that follows a redirect is the one that kubelet would send.
+/// The agent's request after a redirect is the same as kubelet's.
 pub fn redirects() -> Outcome {
     let case = |headers, location: &str, code, path: &str| Case {
         headers,

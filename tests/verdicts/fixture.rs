@@ -1,4 +1,4 @@
-//! The apps of a family of cases, and as many agents as its probers fill.
+//! The apps of a family of cases, and the agents that probe them.
 
 use super::busy;
 use super::family::AddCases;
@@ -11,21 +11,21 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-/// Milliseconds taken off every timeout. The shipped margin is made for a node; while other tests run on two cores,
-/// half a second keeps both sides clear of the deadline.
+/// The deadline margin in milliseconds. The shipped margin is for a node. While other tests run on two cores, half a second
+/// keeps both sides away from the deadline.
 pub const MARGIN_MS: &str = "500";
 
 /// Agents, apps, and cases.
 pub struct Fixture {
-    /// What the names of its cases begin with in the list of differences.
+    /// The prefix of its cases in the list of differences.
     pub prefix: &'static str,
     pub catalogue: Catalogue,
     pub agents: Vec<Agent>,
     /// Open descriptors of each agent before its first probe.
     pub descriptors: Vec<usize>,
-    /// Held for reading by each case, for writing by a trial that measures the agents.
+    /// Locked for reading by each case, for writing by a trial that measures the agents.
     pub exclusive: RwLock<()>,
-    /// Lines of the list of differences that cases needed.
+    /// Lines of the list of differences that a case has needed.
     pub used_differences: Mutex<HashSet<usize>>,
     entries: HashMap<String, Entry>,
 }
@@ -35,14 +35,14 @@ pub struct Entry {
     pub case: FaultCase,
     /// The agent that probes it.
     pub agent: usize,
-    /// Its trial has run.
+    /// Whether its trial has run.
     pub has_run: AtomicBool,
     /// An app may run another script on its next connection, so one probe at a time.
     turn: Mutex<()>,
 }
 
 impl Fixture {
-    /// Starts everything.
+    /// Starts the apps and the agents.
     pub fn open(prefix: &'static str, add_cases: AddCases) -> Result<Self, String> {
         let mut status = reserve();
         let mut catalogue = Catalogue::serving();
@@ -100,7 +100,7 @@ impl Fixture {
         result
     }
 
-    /// Runs these cases, several at once, while no other trial uses the fixture; returns what they found, sorted.
+    /// Runs these cases concurrently, while no other trial uses the fixture. Returns their failures, sorted.
     pub fn run_all(
         &self,
         is_included: impl Fn(&Entry) -> bool,

@@ -14,8 +14,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// Cases that kubelet's hook client decides within a moment. All close the connection:
-/// kubelet keeps one that is left open for its next hook.
+/// Cases that kubelet's hook client decides at once. All close the connection, because kubelet would reuse an open one for
+/// its next hook.
 const CASES: &[&str] = &[
     "fine",
     "status-204",
@@ -66,8 +66,7 @@ fn start(cases: &[FaultCase]) -> Result<Agent, String> {
         .start()
 }
 
-/// For each case, kubelet's verdict on a hook is the same with the agent as without; over TLS where protocols for ALPN
-/// are given.
+/// Trials that kubelet's verdict of a hook is the same with the agent as without, for each case, over TLS if `alpn` is set.
 pub fn agreement_trials(alpn: Option<&'static [&'static str]>) -> Vec<Trial> {
     let shared = Arc::new(OnceLock::new());
     let kind = if alpn.is_some() { "https-hook" } else { "hook" };
@@ -79,7 +78,7 @@ pub fn agreement_trials(alpn: Option<&'static [&'static str]>) -> Vec<Trial> {
         );
         needs(&[Need::Go], &name, move || {
             let hooks = shared.get_or_init(|| Hooks::open(alpn).map(Mutex::new));
-            // One after the other: an agent has but a few slots for hooks.
+            // In sequence, because an agent has only a few hook slots.
             check(&lock(hooks.as_ref().map_err(Clone::clone)?), &case)
         })
     };
@@ -92,7 +91,7 @@ pub fn agreement_trials(alpn: Option<&'static [&'static str]>) -> Vec<Trial> {
     trials
 }
 
-/// An app, and an agent whose hooks are the cases.
+/// An app, and an agent with the cases as its hooks.
 struct Hooks {
     app: Http1FaultApps,
     cases: Vec<FaultCase>,
@@ -167,7 +166,7 @@ pub fn fall_back_to_http() -> Outcome {
         headers: headers.to_vec(),
         ..ProbeRequest::hook(app.addr(), "/drain", 10).https()
     };
-    // kubelet sends what its manifest has; in the rewritten probe that is the same.
+    // kubelet sends the headers of the manifest, which the rewritten hook has as well.
     let through = ProbeRequest {
         headers: headers.to_vec(),
         ..ProbeRequest::hook(agent.addr(), &path("web"), 10)
@@ -185,7 +184,7 @@ pub fn fall_back_to_http() -> Outcome {
     Ok(())
 }
 
-/// An app with this script and an agent whose hook it is; `timeoutSeconds` is 1.
+/// An app with this script, and an agent with a hook of it; `timeoutSeconds` is 1.
 fn with_script(script: Vec<Step>) -> Result<(Http1FaultApps, Agent), String> {
     let app = Http1FaultApps::open(None);
     let case = FaultCase {
@@ -197,7 +196,7 @@ fn with_script(script: Vec<Step>) -> Result<(Http1FaultApps, Agent), String> {
     Ok((app, agent))
 }
 
-/// A drain of several seconds is normal, whatever `timeoutSeconds` is.
+/// A drain may take several seconds, regardless of `timeoutSeconds`.
 pub fn outlasts_its_timeout() -> Outcome {
     let slow = vec![Step::Pause(Duration::from_secs(3)), send(FINE)];
     let (fault_apps, agent) = with_script(slow)?;
@@ -217,7 +216,7 @@ pub fn outlasts_its_timeout() -> Outcome {
     Ok(())
 }
 
-/// A hook holds its slot and the app's connection no longer than its client does.
+/// A hook releases its slot and the app's connection when its client closes.
 pub fn ends_with_its_client() -> Outcome {
     let (fault_apps, agent) = with_script(vec![Step::Hold])?;
     let descriptors = agent.descriptors();

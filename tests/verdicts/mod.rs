@@ -1,4 +1,5 @@
-//! kubelet's own code decides: its verdict through the agent against its verdict of the app, and the agent's codes.
+//! kubelet's verdict through the agent compared with its verdict of the app, both by kubelet's code, and the agent's status
+//! codes.
 
 mod agreement;
 mod busy;
@@ -66,15 +67,15 @@ const TESTS: &[Test] = &[
     ),
 ];
 
-/// Those that need a build with TLS.
+/// Tests that need a build with TLS.
 const TLS_TESTS: &[Test] = &[(
     &[Need::Go],
     "a_hook_falls_back_to_plaintext_without_credentials",
     hooks::fall_back_to_http,
 )];
 
-/// The tests. A handshake under an emulator takes much of a probe's second, on a busy machine all of it: what TLS
-/// is on another processor, tests check that do not depend on time.
+/// The tests. In an emulator there are none with TLS: on a busy machine a handshake may take the whole timeout of a probe.
+/// Tests that do not depend on time cover TLS on other processors.
 pub fn tests() -> Vec<Trial> {
     let trial = |(all, name, body): &Test| needs(all, &format!("verdicts::{name}"), *body);
     let has_tls = TLS && !is_emulated();
@@ -86,7 +87,7 @@ pub fn tests() -> Vec<Trial> {
     }
     trials.extend(hooks::agreement_trials(None));
     if has_tls {
-        // An app that would rather speak HTTP/2: a hook offers no ALPN.
+        // The app prefers HTTP/2, but a hook offers no ALPN.
         trials.extend(hooks::agreement_trials(Some(&["h2", "http/1.1"])));
     }
     trials

@@ -1,5 +1,5 @@
-//! Healthy answers with one byte changed, dropped or doubled, at each place: whatever kubelet makes
-//! of it directly, it has to make of it through the agent.
+//! Healthy responses with one byte changed, dropped or doubled, at each position: kubelet's verdict must be the same with the
+//! agent as without.
 
 use super::fixture::MARGIN_MS;
 use crate::support::Outcome;
@@ -10,7 +10,7 @@ use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// Answers under way at once, each on its own path.
+/// Concurrent responses, each on its own path.
 const AT_ONCE: usize = 8;
 
 const ANSWERS: &[&str] = &[
@@ -21,8 +21,7 @@ const ANSWERS: &[&str] = &[
     "HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.0 200 OK\r\nX: y\r\n z\r\n\r\nfine",
 ];
 
-/// Bytes to put in place of another one: some have a meaning in a head, a URL or a chunk, some are allowed in none of
-/// them.
+/// Replacements of a byte: some have a meaning in a head, a URL or a chunk, some are not allowed in any of them.
 const BYTES: &[u8] = b"\0\t\n\r 05:;x/%?#@+-\x7f\xff";
 
 /// kubelet's verdict is the same with the agent as without.
@@ -102,7 +101,7 @@ fn mutations(bytes: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-/// kubelet's verdict of the app, when the agent does not change it.
+/// kubelet's verdict of the app, or an error if the verdict through the agent differs.
 fn check(
     kubelet: &Kubelet,
     app: &PathScriptedApp,

@@ -1,11 +1,11 @@
-//! Certificates and protocols as `openssl s_server` has them, from the common to the odd.
+//! Common and unusual certificates and protocols, by `openssl s_server`.
 
 use crate::support::certs::{Folder, Identity};
 use crate::support::faults::{Catalogue, Expected, FaultCase, Target};
 use crate::support::peers::openssl::{Server, run, self_signed};
 use std::path::PathBuf;
 
-/// Adds all cases; nothing is made while they are only listed.
+/// Adds all cases. While cases are only listed, it generates nothing.
 pub fn add_to(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
     let mut servers = Servers {
         folder: Folder::new(),
@@ -114,7 +114,7 @@ impl Servers<'_> {
         self_signed(self.folder.path(), name, key)
     }
 
-    /// Runs a command of openssl's in the folder.
+    /// Runs an openssl command in the folder.
     fn run(&self, words: &str) -> Result<(), String> {
         if self.catalogue.is_listing() {
             return Ok(());
@@ -180,7 +180,7 @@ impl Servers<'_> {
         } else {
             std::fs::read_to_string(&leaf.0).map_err(|e| e.to_string())?
         };
-        // A handshake message of 64 KiB is as long as rustls takes.
+        // rustls accepts handshake messages of up to 64 KiB.
         for (name, copies, code) in [("chain-of-30", 30, 200), ("chain-of-200", 200, 502)] {
             let chain = self
                 .folder
@@ -207,7 +207,7 @@ impl Servers<'_> {
         Ok(())
     }
 
-    /// Client certificates requested or required; the agent has none here.
+    /// Servers that request or require a client certificate, which this agent does not have.
     fn client_certificates(&mut self) -> Result<(), String> {
         let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
         let pair = self.self_signed("asking", ec)?;

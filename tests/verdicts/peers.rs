@@ -1,4 +1,4 @@
-//! Servers of other people: grpcio with its health service, PyPI's h2, nghttp2.
+//! Third-party servers: grpcio with its health service, PyPI's h2, Go's net/http, nghttp2.
 
 use crate::support::TLS;
 use crate::support::faults::{Catalogue, Expected, FaultCase, GrpcMode, Target};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Ports by their names.
 type Ports = Box<dyn Fn(&str) -> u16>;
 
-/// Starts a peer on a folder of certificates; returns what its ports are, all 0 when cases are only listed.
+/// Starts a peer with a folder of certificates. Returns its ports, which are 0 if cases are only listed.
 fn start(
     catalogue: &mut Catalogue,
     start: impl FnOnce(&Path) -> Result<PeerProcess, String>,
@@ -27,8 +27,8 @@ fn start(
     Ok(Box::new(port))
 }
 
-/// Adds cases. A peer is a separate process, and slow on a busy machine: only those that are to be late have no
-/// more than a second.
+/// Adds cases. A peer is a separate process and slow on a busy machine, so only cases that must time out have a timeout of
+/// 1 s.
 fn add(catalogue: &mut Catalogue, cases: Vec<FaultCase>) {
     for mut case in cases {
         let is_late = matches!(
@@ -40,7 +40,7 @@ fn add(catalogue: &mut Catalogue, cases: Vec<FaultCase>) {
     }
 }
 
-/// Statuses that are a failure like any other.
+/// Statuses that are ordinary failures.
 const FAILURES: [&str; 14] = [
     "CANCELLED",
     "UNKNOWN",
@@ -114,7 +114,7 @@ pub fn add_grpcio(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
     Ok(())
 }
 
-/// PyPI's h2: other frames and another HPACK encoder than those of the scripts.
+/// PyPI's h2, with other frames and another HPACK encoder than the scripts.
 pub fn add_python_h2(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
     let port = start(catalogue, |folder| python::start("h2_app.py", folder))?;
     let mut cases = Vec::new();
@@ -182,7 +182,7 @@ pub fn add_go_http(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
     Ok(())
 }
 
-/// Starts a server of nghttp2's; returns it and its port.
+/// Starts nghttpd. Returns it and its port.
 fn nghttpd(words: &str, pair: &[String]) -> Result<((Process, Reserved), u16), String> {
     let reserved = reserve();
     let mut command = Command::new("nghttpd");
@@ -194,7 +194,7 @@ fn nghttpd(words: &str, pair: &[String]) -> Result<((Process, Reserved), u16), S
     Ok(((Process::listening(&mut command, port)?, reserved), port))
 }
 
-/// nghttp2's server, which speaks HTTP/2 and nothing else, with several options.
+/// nghttp2's server, which speaks only HTTP/2, with several options.
 pub fn add_nghttpd(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
     let folder = (!catalogue.is_listing()).then(|| folder().0);
     let root = folder

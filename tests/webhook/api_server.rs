@@ -2,6 +2,7 @@
 //! checks the token, and can override the response to the next request.
 
 use crate::support::certs::{Authority, Folder};
+use crate::support::permit::lock;
 use crate::support::{WAIT_LIMIT, within};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Paths of its objects.
 pub const SECRETS: &str = "/api/v1/namespaces/demo/secrets";
@@ -92,7 +93,18 @@ impl FakeApiServer {
 
     /// Locks its objects.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+
+    /// Returns this status to the next two requests of a method.
+    pub fn fail_twice(&self, method: &'static str, status: u16) {
+        for _ in 0..2 {
+            self.state().overrides.push_back(Override {
+                method,
+                status,
+                action: Box::new(|_| ()),
+            });
+        }
     }
 
     /// The flags that select it.
@@ -162,7 +174,7 @@ fn serve(tcp: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> st
         }
     };
     let ((status, answer), is_truncating) = {
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(state);
         (answer(&head, &body, &mut state), state.is_truncating)
     };
     let answer = answer.to_string();

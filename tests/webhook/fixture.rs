@@ -5,6 +5,7 @@ use crate::support::WAIT_LIMIT;
 use crate::support::certs::{Authority, Folder};
 use crate::support::command::{injector, words};
 use crate::support::http::{End, Response};
+use crate::support::permit::lock;
 use crate::support::ports::{Reserved, reserve};
 use crate::support::prometheus::Page;
 use crate::support::within;
@@ -15,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// The DNS name in the certificate.
@@ -94,10 +95,7 @@ impl Webhook {
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 drop(reader.lock());
-                lines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                lock(&lines).push(line);
             }
         });
         let webhook = Webhook {
@@ -115,17 +113,12 @@ impl Webhook {
 
     /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.log).clone()
     }
 
     /// Stops reading the log until the guard is dropped.
     pub fn stall_log(&self) -> MutexGuard<'_, ()> {
-        self.log_reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.log_reader)
     }
 
     /// Number of log lines that contain this text.

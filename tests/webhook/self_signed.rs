@@ -174,14 +174,7 @@ fn a_ca_bundle_that_does_not_verify_the_certificate_is_replaced() {
 
 fn an_error_of_the_api_server_is_logged_once_and_retried() {
     let api_server = FakeApiServer::start("37");
-    for _ in 0..2 {
-        let nothing: Action = Box::new(|_| ());
-        api_server.state().overrides.push_back(Override {
-            method: "POST",
-            status: 403,
-            action: nothing,
-        });
-    }
+    api_server.fail_twice("POST", 403);
     let webhook = start(&api_server);
     assert_serves(&webhook, &api_server);
     let line = webhook.wait_log("msg=\"self-signed certificate refresh failed\"");
@@ -216,14 +209,7 @@ fn the_cluster_version_selects_the_kind_of_sidecar() {
 
 fn an_unknown_version_is_logged_with_a_remedy_and_retried_soon() {
     let api_server = FakeApiServer::start("28");
-    for _ in 0..2 {
-        let nothing: Action = Box::new(|_| ());
-        api_server.state().overrides.push_back(Override {
-            method: "GET",
-            status: 503,
-            action: nothing,
-        });
-    }
+    api_server.fail_twice("GET", 503);
     let webhook = start_with_files(&api_server);
     let line = webhook.wait_log("level=error msg=\"cluster version unknown\"");
     assert!(line.contains("set --sidecar container"), "{line}");
