@@ -7,7 +7,7 @@ use probelet::wire::Location;
 use probelet::wire::h2::{Exchange, H2_BYTES, H2Error, H2Head, Rules};
 
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct ExchangeResult {
     verdict: Result<(), H2Error>,
     head: Option<H2Head>,
     location: Vec<u8>,
@@ -15,20 +15,20 @@ struct Seen {
     body_bytes: u64,
     is_ended: bool,
     grpc_status: Option<u32>,
-    answers: Vec<u8>,
+    written: Vec<u8>,
     send_window: usize,
 }
 
-fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
+fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> ExchangeResult {
     let mut exchange = Exchange::new(rules);
     exchange.open_stream();
     let (mut memory, mut location) = (vec![0xaa; H2_BYTES], vec![0xaa; LOCATION_BYTES]);
-    let (mut body, mut answers, mut verdict) = (Vec::new(), Vec::new(), Ok(()));
+    let (mut body, mut written, mut verdict) = (Vec::new(), Vec::new(), Ok(()));
     for piece in pieces.flat_map(|piece| piece.chunks(SCRATCH_BYTES)) {
         verdict = exchange.feed(piece, &mut memory, &mut location, &mut |data| {
             body.extend_from_slice(data);
         });
-        answers.extend_from_slice(exchange.pending(&memory));
+        written.extend_from_slice(exchange.pending(&memory));
         exchange.clear_pending();
         if verdict.is_err() {
             break;
@@ -38,7 +38,7 @@ fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
         Some(Location::Kept(len)) => location[..len].to_vec(),
         _ => Vec::new(),
     };
-    Seen {
+    ExchangeResult {
         verdict,
         head: exchange.head().copied(),
         location,
@@ -46,7 +46,7 @@ fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
         body,
         is_ended: exchange.is_ended(),
         grpc_status: exchange.grpc_status(),
-        answers,
+        written,
         send_window: exchange.send_window(),
     }
 }

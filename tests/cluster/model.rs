@@ -136,7 +136,7 @@ impl Cluster {
         let mut child = command.spawn().map_err(failed)?;
         let mut pipe = child.stdin.take().expect("piped");
         let text = stdin.to_owned();
-        // It may end before it has read everything.
+        // It may exit before it has read everything.
         let writer = std::thread::spawn(move || drop(pipe.write_all(text.as_bytes())));
         let output = child.wait_with_output().map_err(failed);
         writer.join().expect("no panic");

@@ -1,8 +1,8 @@
-// kubelet's own probers, called over a pipe.
+// kubelet's probers, called over a pipe.
 //
-// Reads requests from standard input and writes verdicts to standard output, one JSON object a line, in
-// the order the verdicts come. Requests go through k8s.io/kubernetes/pkg/probe, so a verdict is that of
-// the code that will probe in production.
+// Reads requests from standard input and writes verdicts to standard output, one JSON object per line, in
+// the order of completion. Requests use k8s.io/kubernetes/pkg/probe, so a verdict is that of the code that
+// probes in production.
 package main
 
 import (
@@ -32,8 +32,8 @@ import (
 	tcpprober "k8s.io/kubernetes/pkg/probe/tcp"
 )
 
-// probeAttempts is maxProbeRetries of pkg/kubelet/prober/prober.go: how often a probe that errs is
-// run. A failure is not an error and is final.
+// probeAttempts is maxProbeRetries of pkg/kubelet/prober/prober.go: the maximum of attempts of a probe that
+// returns an error. A failure is not an error and is final.
 const probeAttempts = 3
 
 // input is one input line.
@@ -48,15 +48,15 @@ type input struct {
 	Path     string
 	Headers  [][2]string
 	Service  string // grpc
-	Seconds  int    // timeoutSeconds; a hook is given up after it
+	Seconds  int    // timeoutSeconds; also the timeout of a hook
 }
 
 // verdict is one output line.
 type verdict struct {
 	ID     uint64       `json:"id"`
 	Result probe.Result `json:"result"`
-	Text   string       `json:"text"`  // what an event would say
-	Error  string       `json:"error"` // not empty: the probe erred, no threshold moves
+	Text   string       `json:"text"`  // the text of the event
+	Error  string       `json:"error"` // the error of the probe, which then does not count towards a threshold
 }
 
 // pod is the probe's target.
@@ -66,14 +66,14 @@ type pod struct {
 	timeout time.Duration
 }
 
-// kubelet has one prober of each kind for all its workers; so has this.
+// Like kubelet, one prober of each kind for all workers.
 var (
 	overHTTP = httpprober.New(false)
 	overTCP  = tcpprober.New()
 	overGRPC = grpcprober.New()
 )
 
-// hooks is the client kubelet.go hands to the lifecycle handlers: no timeout, kept connections.
+// hooks is the client that kubelet.go passes to the lifecycle handlers: no timeout, persistent connections.
 var hooks = http.Client{
 	Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 	CheckRedirect: httpprober.RedirectChecker(false),
@@ -84,7 +84,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "built without the linker flags of README.md: User-Agent would lack the version")
 		os.Exit(2)
 	}
-	// Go's HTTP/2 client logs every frame it does not know, and some apps send a million.
+	// Go's HTTP/2 client logs every unknown frame, and some apps send a million.
 	log.SetOutput(io.Discard)
 	in := bufio.NewReader(os.Stdin)
 	var out sync.Mutex
@@ -97,7 +97,7 @@ func main() {
 		open.Go(func() {
 			encoded, err := json.Marshal(probeLine(line))
 			if err != nil {
-				panic(err) // strings and a number: cannot fail
+				panic(err) // cannot fail: strings and a number
 			}
 			out.Lock()
 			defer out.Unlock()
@@ -177,10 +177,9 @@ func (q input) request(p pod, agent string) (*http.Request, error) {
 	return httpprober.NewRequestForHTTPGetAction(&get, &core.Container{}, p.ip, agent)
 }
 
-// hook does what runHTTPHandler of pkg/kubelet/lifecycle/handlers.go does: whatever answers is a
-// success, and a hook over HTTPS that gets an answer in HTTP is sent again in HTTP. That package itself would
-// triple the build. kubelet sets no deadline; giving up here closes the connection as kubelet does
-// when the grace period ends.
+// hook does what runHTTPHandler of pkg/kubelet/lifecycle/handlers.go does: any response is a success, and an
+// HTTPS hook that gets a response in HTTP is sent again in HTTP. Importing that package would triple the build
+// time. kubelet sets no deadline; the timeout closes the connection like kubelet at the end of the grace period.
 func (q input) hook(p pod) (probe.Result, string) {
 	within, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
@@ -207,7 +206,7 @@ func (q input) hook(p pod) (probe.Result, string) {
 	return probe.Success, ""
 }
 
-// send sends the request once and reads the rest of a short body; how that ends does not matter to kubelet.
+// send sends the request once and reads a short body. kubelet ignores errors in the body.
 func send(request *http.Request) error {
 	response, err := hooks.Do(request)
 	if err != nil {

@@ -1,7 +1,7 @@
-// An app on Go's net/http, which most apps of a cluster use: over TLS with HTTP/2 or without, with
-// a client certificate demanded, and in plaintext with HTTP/2 and HTTP/1.
+// An app on Go's net/http, which many apps of a cluster use: over TLS with HTTP/2 or without, with a required
+// client certificate, and in plaintext with HTTP/2 and HTTP/1.
 //
-// Takes the folder with app.pem, app.key and ca.pem, prints its ports as one line of JSON, and serves
+// The argument is a folder with app.pem, app.key and ca.pem. Prints its ports as one line of JSON and serves
 // until its standard input ends.
 package main
 
@@ -73,7 +73,7 @@ func serve(protocols http.Protocols, config *tls.Config) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// answer does what the last word of the path says.
+// answer responds as the last segment of the path says.
 func answer(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; path[strings.LastIndex(path, "-")+1:] {
 	case "broken":

@@ -1,4 +1,4 @@
-//! What a server can make of a call of `grpc.health.v1.Health/Check`, from the frames up.
+//! Faults of a call of `grpc.health.v1.Health/Check`, from frames to statuses.
 
 use super::{Catalogue, Expected, FaultCase, GrpcMode, Step, Target};
 use crate::support::TLS;
@@ -34,7 +34,7 @@ impl Catalogue {
     }
 }
 
-/// A head of gRPC that more follows.
+/// A gRPC response head that does not end the stream.
 fn ok() -> Vec<u8> {
     headers(0, &head("200", &[("content-type", "application/grpc")]))
 }
@@ -49,7 +49,7 @@ fn trailers(status: &str) -> Vec<u8> {
     headers(END_STREAM, &frames::block(&[("grpc-status", status)]))
 }
 
-/// A head that is all there is, with this status.
+/// A response of trailers only, with this status.
 fn trailers_only(status: &str) -> Vec<u8> {
     let fields = [
         ("content-type", "application/grpc"),
@@ -58,7 +58,7 @@ fn trailers_only(status: &str) -> Vec<u8> {
     headers(END_STREAM, &head("200", &fields))
 }
 
-/// Greets, waits for the call, answers, and keeps the connection, as a server of gRPC does.
+/// Sends SETTINGS, waits for the call, responds, and keeps the connection open, like a gRPC server.
 fn answer(parts: &[Vec<u8>]) -> ConnectionScript {
     let hold = Action::Step(Step::Hold);
     vec![
@@ -74,7 +74,7 @@ pub fn failing(status: &str) -> ConnectionScript {
     answer(&[trailers_only(status)])
 }
 
-/// An app that serves.
+/// An app whose status is SERVING.
 pub fn serving() -> ConnectionScript {
     answer(&[ok(), message(1), trailers("0")])
 }
@@ -109,13 +109,13 @@ fn answers(catalogue: &mut Catalogue) {
         let late = answer(&[ok(), message(1), trailers(status)]);
         catalogue.grpc(&format!("serving-but-{status}"), code, vec![late]);
     }
-    // A server may find the deadline over before its client does.
+    // The deadline may pass at the server before it does at the client.
     let deadline = answer(&[trailers_only("4")]);
     catalogue.grpc("trailers-only-4", 504, vec![deadline]);
     catalogue.grpc("trailers-only-0", 502, vec![answer(&[trailers_only("0")])]);
 }
 
-/// Answers in HTTP/2 of something without gRPC.
+/// HTTP/2 responses that are not gRPC.
 fn without_grpc(catalogue: &mut Catalogue) {
     for (status, code) in [
         ("200", 502),
@@ -158,7 +158,7 @@ fn without_grpc(catalogue: &mut Catalogue) {
     catalogue.grpc("grpc-in-503", 200, vec![answer]);
 }
 
-/// What one frame of DATA has in it.
+/// Contents of a single DATA frame.
 const REPLIES: &[(&str, u16, &[u8])] = &[
     ("message-empty", 503, &[0; 5]),
     ("message-compressed", 502, &[1, 0, 0, 0, 2, 8, 1]),
@@ -273,7 +273,7 @@ fn breaks(catalogue: &mut Catalogue) {
     second_calls(catalogue);
 }
 
-/// grpc-go ignores what comes for a call it has not begun, or takes it, if it has begun it meanwhile: chance.
+/// grpc-go ignores a response to a call that it has not begun. Whether it has begun depends on timing.
 fn before_the_call(catalogue: &mut Catalogue) {
     let whole = [greeting(), ok(), message(1), trailers("0")].concat();
     let script = vec![send(whole), Action::Step(Step::Hold)];
@@ -281,14 +281,14 @@ fn before_the_call(catalogue: &mut Catalogue) {
     catalogue.last().is_compared = false;
 }
 
-/// A call that the server has not begun is sent once more.
+/// A call that the server has not begun is sent again once.
 fn second_calls(catalogue: &mut Catalogue) {
     let close = |bytes: Vec<u8>| vec![send(greeting()), Action::Request, send(bytes)];
     let whole = [ok(), message(1), trailers("0")].concat();
     let fine = || [close(whole.clone()), vec![Action::Step(Step::Hold)]].concat();
     let refused = close(rst(frames::REFUSED_STREAM));
     catalogue.grpc("refused-once", 200, vec![refused, fine()]);
-    // grpc-go tries again at once, on the connection that is being closed or on another: chance.
+    // grpc-go retries at once. Whether on the closing connection or on another depends on timing.
     catalogue.last().is_compared = false;
     let refused = close(goaway(0, 0));
     catalogue.grpc("goaway-once", 200, vec![refused, fine()]);
@@ -358,7 +358,7 @@ fn no_http2(catalogue: &mut Catalogue) {
     catalogue.grpc("never-greets", 504, vec![vec![hold()]]);
     for (name, code, alpn, mode) in [
         ("tls-serving", 200, Some(&["h2"][..]), GrpcMode::Tls),
-        // grpc-go has been insisting on ALPN since 1.67.
+        // grpc-go requires ALPN since 1.67.
         ("tls-without-alpn", 502, Some(&[]), GrpcMode::Tls),
         ("tls-of-http-1.1", 502, Some(&["http/1.1"]), GrpcMode::Tls),
         ("plain-at-tls", 502, Some(&["h2"]), GrpcMode::Plaintext),

@@ -1,5 +1,5 @@
-//! What a server can make of a GET in HTTP/2, from the frames up: the same once over TLS, where ALPN
-//! chose it, and once in plaintext with prior knowledge.
+//! Faults of a GET in HTTP/2, from frames to statuses: over TLS, where ALPN selects it, and in plaintext with prior
+//! knowledge.
 
 mod breaks;
 mod heads;
@@ -52,7 +52,7 @@ impl Http2Cases<'_> {
         self.catalogue.cases.push(case);
     }
 
-    /// Greets, waits for the request, sends this, and keeps the connection open.
+    /// The app sends SETTINGS, waits for the request, sends this, and keeps the connection open.
     fn respond(&mut self, name: &str, expected: Expected, parts: &[Vec<u8>]) {
         let hold = Action::Step(Step::Hold);
         let script = vec![
@@ -64,13 +64,13 @@ impl Http2Cases<'_> {
         self.add(name, expected, vec![script]);
     }
 
-    /// The same, then closes.
+    /// The app does the same, then closes.
     fn respond_and_close(&mut self, name: &str, expected: Expected, parts: &[Vec<u8>]) {
         let script = vec![send(greeting()), Action::Request, send(parts.concat())];
         self.add(name, expected, vec![script]);
     }
 
-    /// The same without end.
+    /// The app does the same, and sends this endlessly.
     fn flood(&mut self, name: &str, expected: Expected, first: Vec<u8>, again: &[u8]) {
         let flood = Action::Step(Step::Flood(again.repeat(1 + 8192 / again.len()), ENDLESS));
         let script = vec![send(greeting()), Action::Request, send(first), flood];
@@ -90,7 +90,7 @@ fn last(status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     headers(END_STREAM, &head(status, fields))
 }
 
-/// An app that answers 200.
+/// An app that returns 200.
 pub fn serving() -> ConnectionScript {
     let hold = Action::Step(Step::Hold);
     vec![send(greeting()), Action::Request, send(whole()), hold]
@@ -138,7 +138,7 @@ fn answers(cases: &mut Http2Cases) {
     cases.respond("body-in-bytes", FINE, &drip);
 }
 
-/// `content-length` against what comes.
+/// `content-length` and bodies of the same or another length.
 fn lengths(cases: &mut Http2Cases) {
     let with = |length: &str| headers(0, &head("200", &[("content-length", length)]));
     let ends = data(END_STREAM, b"fine");
@@ -221,9 +221,9 @@ fn redirects(cases: &mut Http2Cases) {
     let away = Expected::Status(302);
     cases.add("redirect-away", away, vec![to("https://example.invalid/")]);
     cases.add("redirect-nowhere", FAILS, vec![to("/%zz")]);
-    // kubelet's transport of `protocol: HTTP2` speaks HTTP/2 and nothing else.
+    // kubelet's transport of `protocol: HTTP2` speaks only HTTP/2.
     let expected = if cases.is_secure { FINE } else { FAILS };
-    // To an app that speaks HTTP/1.1 alone, in plaintext and over TLS.
+    // To an app that speaks only HTTP/1.1, in plaintext and over TLS.
     for (scheme, alpn) in [("http", None), ("https", Some(&["http/1.1"][..]))] {
         let app = cases.catalogue.answering(alpn, super::answer(super::FINE));
         let location = format!("{scheme}://127.0.0.1:{app}/fine");
@@ -235,7 +235,7 @@ fn redirects(cases: &mut Http2Cases) {
     cases.add("redirect-to-https-2", expected, vec![to(&location)]);
 }
 
-/// What is no HTTP/2 where it was due.
+/// Bytes that are not HTTP/2.
 fn no_http2(cases: &mut Http2Cases) {
     for (name, text) in [
         (

@@ -198,7 +198,7 @@ impl Catalogue {
         self.host(start).expect("it starts")
     }
 
-    /// The case added last.
+    /// The case that was added last.
     fn last(&mut self) -> &mut FaultCase {
         self.cases.last_mut().expect("one was added")
     }

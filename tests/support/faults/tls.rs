@@ -1,12 +1,11 @@
-//! What can go wrong in TLS itself: no handshake, a broken one, and one that is followed by garbage.
-//! Every app is probed over HTTPS.
+//! Faults of TLS: no handshake, a broken one, and one with garbage after it. Every app is probed over HTTPS.
 
 use super::{Catalogue, ENDLESS, Expected, FINE, FaultCase, Step, Target};
 use crate::support::connection_scripted_app::{Action, ConnectionScript, send};
 use crate::support::frames;
 use std::time::Duration;
 
-/// A record of TLS in plaintext.
+/// An unencrypted TLS record.
 fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).expect("short").to_be_bytes();
     [&[kind, 3, 3][..], &length, payload].concat()
@@ -28,13 +27,13 @@ pub fn add_to(catalogue: &mut Catalogue) {
 }
 
 impl Catalogue {
-    /// The app reads a record's head, then this happens.
+    /// The app reads the header of a record, then runs this.
     fn raw(&mut self, name: &str, code: u16, script: ConnectionScript) {
         let script = [vec![Action::Bytes(5)], script].concat();
         self.tls(name, None, Expected::Status(code), script);
     }
 
-    /// The app completes the handshake, reads part of the request, then this happens.
+    /// The app completes the handshake, reads part of the request, then runs this.
     fn secure(&mut self, name: &str, alpn: &[&str], expected: Expected, script: ConnectionScript) {
         let script = [vec![Action::Bytes(16)], script].concat();
         self.tls(name, Some(alpn), expected, script);
@@ -144,7 +143,7 @@ fn broken_handshakes(catalogue: &mut Catalogue) {
     catalogue.raw("hello-drips", 504, vec![Action::Step(drip)]);
 }
 
-/// Records without end and without progress.
+/// Endless records without progress.
 fn floods(catalogue: &mut Catalogue) {
     let huge = [&[2, 0xff, 0xff, 0xff][..], &[0; 4096]].concat();
     for (name, bytes) in [
@@ -168,7 +167,7 @@ const CUT: Expected = Expected::BrokenBody(200);
 const FAILS: Expected = Expected::Status(502);
 const HEALTHY: Expected = Expected::Status(200);
 
-/// Sends bytes past TLS.
+/// Sends bytes outside TLS.
 fn below(bytes: Vec<u8>) -> Action {
     Action::Step(Step::SendBelow(bytes))
 }
@@ -257,7 +256,7 @@ fn after_the_handshake(catalogue: &mut Catalogue) {
     }
 }
 
-/// What ALPN settled on is not what is spoken.
+/// The app does not speak the protocol that ALPN selected.
 fn other_protocols(catalogue: &mut Catalogue) {
     let fails = Expected::Status(502);
     let fine = Expected::Status(200);

@@ -1,5 +1,5 @@
-//! Bodies: whole, stalled, cut short, badly chunked, endless; before and after the 10 KiB at which
-//! kubelet stops reading.
+//! Bodies: complete, stalled, truncated, with invalid chunks, endless; below and above the 10 KiB at which kubelet stops
+//! reading.
 
 use super::{ENDLESS, Expected, FINE, HttpCases, Step, send};
 use std::time::Duration;
@@ -30,12 +30,12 @@ fn whole(cases: &mut HttpCases) {
         "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold",
         200,
     );
-    // HTTP/1.0 knows no chunks: all until the close is the body.
+    // HTTP/1.0 has no chunks: the body is everything until the close.
     let chunked = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz";
     cases.respond("http-1.0-chunked", chunked, 200);
 }
 
-/// Servers that keep the connection open whatever the request has.
+/// Servers that ignore `Connection: close` and keep the connection open.
 fn held(cases: &mut HttpCases) {
     let alive = "Connection: keep-alive\r\nContent-Length: 4\r\n\r\nfine";
     let whole = Expected::Status(200);
@@ -102,7 +102,7 @@ fn broken(cases: &mut HttpCases) {
     }
 }
 
-/// kubelet is content at 10,240 bytes, whatever comes after.
+/// kubelet succeeds after 10,240 bytes and ignores the rest.
 fn long(cases: &mut HttpCases) {
     for sent in [10_239, 10_240, 10_241, 20_000] {
         let code = if sent < 10_240 {
@@ -141,7 +141,7 @@ fn endless(cases: &mut HttpCases) {
     cases.add("body-endless-chunks", script, Expected::Status(200));
 }
 
-/// Chunked bodies that kubelet reads to their end.
+/// Chunked bodies that kubelet reads to the end.
 const GOOD_CHUNKS: &[(&str, &str)] = &[
     ("fine", "4\r\nfine\r\n0\r\n\r\n"),
     ("empty", "0\r\n\r\n"),
@@ -156,7 +156,7 @@ const GOOD_CHUNKS: &[(&str, &str)] = &[
     ("space-after-size", "4 \r\nfine\r\n0\r\n\r\n"),
 ];
 
-/// Chunked bodies that kubelet errs on.
+/// Chunked bodies on which kubelet reports an error.
 const BAD_CHUNKS: &[(&str, &str)] = &[
     ("nothing", ""),
     ("no-size", "\r\nfine\r\n0\r\n\r\n"),
@@ -228,7 +228,7 @@ fn chunked_and_long(cases: &mut HttpCases) {
             Expected::Status(200)
         };
         cases.respond_and_hold(&format!("chunked-stalls-at-{size}"), &chunk, code);
-        // Go reads a chunk size ahead when it has arrived already, so the rest is sent later.
+        // Go reads ahead a chunk size that has arrived, so the rest is sent later.
         let later = Step::Pause(Duration::from_millis(100));
         let script = vec![send(&chunk), later, send("zz\r\n")];
         cases.add(&format!("chunked-bad-at-{size}"), script, code);

@@ -1,10 +1,10 @@
-//! Response heads: sloppy ones that kubelet takes, ones it does not take, heads that end early,
-//! interim answers, and heads without measure.
+//! Response heads: invalid ones that kubelet accepts, ones that it rejects, truncated heads, interim responses, and endless
+//! heads.
 
 use super::{ENDLESS, Expected, FINE, HttpCases, Step, send};
 use std::time::Duration;
 
-/// What follows a first line to make a healthy answer of it.
+/// The rest of a healthy response after its status line.
 const REST: &str = "\r\nContent-Length: 4\r\n\r\nfine";
 
 pub(super) fn add_to(cases: &mut HttpCases) {
@@ -39,7 +39,7 @@ pub(super) fn add_to(cases: &mut HttpCases) {
     endless(cases);
 }
 
-/// Status lines that are not as RFC 9112 wants them, but good enough for kubelet.
+/// Status lines that RFC 9112 does not allow but kubelet accepts.
 const GOOD_LINES: &[(&str, &str)] = &[
     ("no-reason", "HTTP/1.1 200"),
     ("no-reason-but-space", "HTTP/1.1 200 "),
@@ -50,7 +50,7 @@ const GOOD_LINES: &[(&str, &str)] = &[
     ("version-9.9", "HTTP/9.9 200 OK"),
 ];
 
-/// Field lines likewise.
+/// Field lines that RFC 9112 does not allow but kubelet accepts.
 const GOOD_FIELDS: &[(&str, &str)] = &[
     (
         "obs-fold",
@@ -70,7 +70,7 @@ const GOOD_FIELDS: &[(&str, &str)] = &[
     ("name-of-marks", "!#$%&'*+-.^_`|~: 1\r\nContent-Length: 4"),
 ];
 
-/// First lines that kubelet refuses.
+/// Status lines that kubelet rejects.
 const BAD_LINES: &[(&str, &str)] = &[
     ("garbage", "\u{1}\u{2}\u{3}garbage"),
     ("tls-alert", "\u{15}\u{3}\u{1}\0\u{2}\u{2}F"),
@@ -86,7 +86,7 @@ const BAD_LINES: &[(&str, &str)] = &[
     ("tab-for-space", "HTTP/1.1\t200 OK"),
 ];
 
-/// Field lines that kubelet refuses.
+/// Field lines that kubelet rejects.
 const BAD_FIELDS: &[(&str, &str)] = &[
     ("fold-first", " X: 1\r\nContent-Length: 4"),
     ("no-colon", "X\r\nContent-Length: 4"),

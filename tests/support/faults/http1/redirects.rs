@@ -1,4 +1,4 @@
-//! Redirects: where to, with what body, how often.
+//! Redirects: targets, bodies, and chains.
 
 use super::{ENDLESS, Expected, FINE, HttpCases, Ports, Step, redirect, send};
 use crate::support::TLS;
@@ -141,7 +141,7 @@ fn to_ports(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
             redirect(302, &location),
             Expected::Status(code),
         );
-        // Without TLS there is no such thing as the same verdict.
+        // Without TLS the verdicts differ.
         cases.last().is_compared = TLS || !matches!(name, "wrong-scheme" | "other-scheme");
     }
     let demand = Step::Demand("Authorization: Basic dXNlcjp3b3Jk");
@@ -153,11 +153,11 @@ fn to_ports(cases: &mut HttpCases, ports: &Ports, status_port: u16) {
     );
 }
 
-/// Codes for the wrong scheme and the right one; a build without TLS probes neither.
+/// Codes for the wrong scheme and the right one. A build without TLS cannot follow to HTTPS.
 const WRONG_SCHEME: u16 = if TLS { 502 } else { 501 };
 const OTHER_SCHEME: u16 = if TLS { 200 } else { 501 };
 
-/// A redirect to a sign-on elsewhere, with so many bytes in its query.
+/// A redirect to the sign-on page of another host, with a query of this length.
 fn away(bytes: usize) -> String {
     format!("https://sso.example/login?to={}", "l".repeat(bytes))
 }
@@ -178,7 +178,7 @@ fn odd_locations(cases: &mut HttpCases) {
     }
 }
 
-/// Go reads up to 2 KiB of a redirect's body before it follows, unless it is announced as longer.
+/// Go reads up to 2 KiB of a redirect's body before it follows, unless its announced length is larger.
 fn bodies(cases: &mut HttpCases) {
     let fine = "HTTP/1.1 302 Go\r\nLocation: /fine\r\n";
     let away = "HTTP/1.1 302 Go\r\nLocation: http://localhost:1/\r\n";

@@ -1,4 +1,4 @@
-//! Every kind of status code.
+//! Status codes.
 
 use super::{Expected, HttpCases};
 

@@ -1,4 +1,4 @@
-//! Streams of HTTP/2 that stall, break off, break the rules of framing, or flood.
+//! HTTP/2 streams that stall, end early, violate framing, or flood.
 
 use super::{CUT, Expected, FAILS, FINE, Http2Cases, LATE, ok, whole};
 use crate::support::connection_scripted_app::{Action, send};
@@ -247,7 +247,7 @@ fn floods(cases: &mut Http2Cases) {
         &frame(CONTINUATION, 0, 1, &names),
     );
     for case in &mut cases.catalogue.cases {
-        // kubelet's own client never returns from this one: it waits to write WINDOW_UPDATE.
+        // kubelet's client never returns from this one: it waits to write WINDOW_UPDATE.
         case.is_compared &= !case.name.ends_with("-flood-of-padding");
         // They move megabytes.
         if case.name.contains("-flood-") {

@@ -1,4 +1,4 @@
-//! Heads of HTTP/2: fields, tables, Huffman code and pieces, and blocks that are no HPACK.
+//! HTTP/2 heads: fields, tables, Huffman code, CONTINUATION frames, and blocks that are not HPACK.
 
 use super::{Expected, FAILS, FINE, Http2Cases, last};
 use crate::support::frames::{
@@ -13,9 +13,9 @@ pub(super) fn add_to(cases: &mut Http2Cases) {
     cases.respond("head-indexed-404", Expected::Status(404), &[ends(&[0x8d])]);
     let resized = [0x20, 0x88];
     cases.respond("head-table-of-0", FINE, &[ends(&resized)]);
-    // RFC 7541 section 4.2 wants it first; Go does not mind.
+    // RFC 7541 section 4.2 requires it at the start of a block; Go does not.
     cases.respond("head-table-size-late", FINE, &[ends(b"\x88\x20")]);
-    // Enters "x: y" into the dynamic table and names it from there.
+    // Adds "x: y" to the dynamic table and refers to that entry.
     let entered = [&[0x88, 0x40, 1, b'x', 1, b'y', 0xbe][..], &[0xbe; 50]].concat();
     cases.respond("head-dynamic-table", FINE, &[ends(&entered)]);
     // ":status: 302" with its value in Huffman code (RFC 7541 appendix C.6.1).
@@ -49,7 +49,7 @@ pub(super) fn add_to(cases: &mut Http2Cases) {
     cases.respond("head-with-priority", FINE, &[headers(flags, &weighted)]);
 }
 
-/// Names and values, and the place of the status.
+/// Fields, and the position of the status among them.
 fn fields(cases: &mut Http2Cases) {
     let ends = |block: &[u8]| headers(END_STREAM, block);
     for (name, code, fields) in [
@@ -79,7 +79,7 @@ fn fields(cases: &mut Http2Cases) {
     cases.respond("head-empty", FAILS, &[ends(&[])]);
 }
 
-/// A block in frames of so many bytes.
+/// A block in frames of this size.
 fn in_pieces(flags: u8, block: &[u8], bytes: usize) -> Vec<u8> {
     let count = block.len().div_ceil(bytes);
     let piece = |(n, piece)| {
@@ -96,7 +96,7 @@ fn in_pieces(flags: u8, block: &[u8], bytes: usize) -> Vec<u8> {
     block.chunks(bytes).enumerate().flat_map(piece).collect()
 }
 
-/// Blocks that are no HPACK.
+/// Blocks that are not HPACK.
 fn bad_blocks(cases: &mut Http2Cases) {
     for (name, bytes) in [
         ("index-0", &b"\x88\x80"[..]),
