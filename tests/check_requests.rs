@@ -38,9 +38,9 @@ pub fn tests() -> Vec<Trial> {
 /// Asserts that the app received one request, and returns its head.
 #[track_caller]
 fn only_request(app: &PathScriptedApp) -> String {
-    let seen = app.take_requests();
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    String::from_utf8_lossy(&seen[0].head).into_owned()
+    let requests = app.take_requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    String::from_utf8_lossy(&requests[0].head).into_owned()
 }
 
 fn the_request_is_the_one_kubelet_sends() {
@@ -140,8 +140,8 @@ fn an_ipv6_address_is_bracketed_in_host() {
     assert_eq!(result.number("redirects"), Some(1.0), "{result:?}");
     let address = app.addr().to_string();
     assert_eq!(result.text("address"), Some(&*address));
-    for seen in app.take_requests() {
-        let head = String::from_utf8_lossy(&seen.head).into_owned();
+    for request in app.take_requests() {
+        let head = String::from_utf8_lossy(&request.head).into_owned();
         assert!(head.contains(&format!("\r\nHost: {address}\r\n")), "{head}");
     }
     let tcp = format!("tcp://[::1]:{}", app.port());

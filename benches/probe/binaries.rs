@@ -1,4 +1,4 @@
-//! What the bench measures, found or built: the floor, the builds of probelet, the installed peers.
+//! The measured programs: the floor and the builds of probelet, which are built, and the installed peers.
 
 use std::env;
 use std::fs;
@@ -14,16 +14,16 @@ pub const TARGET: &str = if cfg!(target_arch = "aarch64") {
     "x86_64-unknown-linux-musl"
 };
 
-/// A binary, and what a reader must know about it.
+/// A binary, and a note for the report.
 #[derive(Debug)]
 pub struct Built {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// How it came to be.
+    /// The command that built it.
     pub note: String,
 }
 
-/// The folder cargo builds into.
+/// The target folder of cargo.
 pub fn target_folder() -> PathBuf {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     scratch.parent().unwrap_or(scratch).to_path_buf()
@@ -33,7 +33,7 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Compiles the floor with the first C compiler that links it statically, or with one that links.
+/// Compiles the floor with the first C compiler that links it, statically if possible.
 pub fn floor(scratch: &Path) -> Outcome<Built> {
     let source = project().join("benches/probe/floor.c");
     let path = scratch.join("floor");
@@ -50,13 +50,13 @@ pub fn floor(scratch: &Path) -> Outcome<Built> {
     Err("floor.c: neither musl-gcc nor cc compiles it; install a C compiler".into())
 }
 
-/// The small build without encryption: `PROBELET_BENCH_BIN`, or what the script makes, or, loudly, the
-/// release of the stable toolchain.
+/// The small build without TLS: `PROBELET_BENCH_BIN`, or the output of the script, or, with a note, the release build of the
+/// stable toolchain.
 pub fn small() -> Outcome<Built> {
     by_script("PROBELET_BENCH_BIN", &["--plain"], "small-plain")
 }
 
-/// The small build as it is shipped, with encryption: `PROBELET_BENCH_TLS_BIN`, or as above.
+/// The small build with TLS, as it is shipped: `PROBELET_BENCH_TLS_BIN`, or as above.
 pub fn small_tls() -> Outcome<Built> {
     by_script("PROBELET_BENCH_TLS_BIN", &[], "small")
 }
@@ -96,7 +96,7 @@ pub fn plain() -> Outcome<Built> {
     by_cargo(&["--no-default-features"], "bench-plain")
 }
 
-/// The `--release` build as it comes, which has encryption.
+/// The `--release` build with the default features, which include TLS.
 fn release() -> Outcome<Built> {
     by_cargo(&[], "bench-release")
 }
@@ -127,7 +127,7 @@ pub fn size(path: &Path) -> Outcome<f64> {
     Ok(data.len() as f64 / 1024.0)
 }
 
-/// An installed program, by a variable that names its path or by its name on PATH and in sbin.
+/// An installed program: the path in a variable, or its name on PATH or in /usr/sbin.
 pub fn installed(name: &str, variable: &str) -> Option<PathBuf> {
     if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
         return Some(PathBuf::from(path)).filter(|path| path.exists());

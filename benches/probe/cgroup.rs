@@ -1,4 +1,4 @@
-//! A memory cgroup of our own, v1 or v2, when we may have one: what Kubernetes charges a pod for.
+//! A memory cgroup, v1 or v2, if the bench may create one: the memory that Kubernetes accounts to a pod.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::Outcome;
 const ROOT_V1: &str = "/sys/fs/cgroup/memory";
 const ROOT_V2: &str = "/sys/fs/cgroup";
 
-/// A cgroup that is removed when dropped; its processes must have ended by then.
+/// A cgroup. Dropping it removes it, after its processes have exited.
 #[derive(Debug)]
 pub struct Cgroup {
     folder: PathBuf,
@@ -16,10 +16,10 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes a cgroup that charges memory.
+    /// Creates a cgroup that accounts memory.
     ///
     /// # Errors
-    /// Why that is not possible here: no controller, or no right to it.
+    /// If there is no memory controller, or no permission.
     pub fn create(name: &str) -> Outcome<Cgroup> {
         let name = format!("probelet-bench-{}-{name}", std::process::id());
         let v1 = Path::new(ROOT_V1).join("memory.usage_in_bytes");
@@ -38,7 +38,7 @@ impl Cgroup {
         Ok(Cgroup { folder, usage })
     }
 
-    /// The file that takes the id of a process to be moved in.
+    /// The file to which the ID of a process is written to move it into the cgroup.
     pub fn members(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
     }

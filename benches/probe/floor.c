@@ -1,6 +1,6 @@
-// The floor: what standing between kubelet and the app costs at the least. One thread, epoll, no
-// parsing, no limits, no deadlines, no log; of each probe exactly accept4, read, socket, connect,
-// write, read to the end, write, shutdown, two closes, and the epoll calls these need.
+// The floor: the minimal cost of a proxy between kubelet and the app. One thread, epoll, no parsing, no
+// limits, no deadlines, no log; for each probe exactly accept4, read, socket, connect, write, read to the
+// end, write, shutdown, two closes, and the epoll calls that these need.
 //
 //     floor LISTEN_PORT APP_PORT
 
@@ -16,9 +16,9 @@
 
 enum { FDS = 1024, ANSWER = 4096, HEAD = 16384 };
 
-// Indexed by the descriptor that is waited for. Untouched pages cost nothing.
+// Indexed by descriptor. Untouched pages use no memory.
 static struct {
-    int client; // of a connection to the app; -1: the descriptor is the client's own
+    int client; // the client's descriptor, for a connection to the app; -1 for a client
     int len;
     char answer[ANSWER];
 } slot[FDS];
@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
                 if (client >= FDS) _exit(4);
                 if (client >= 0) from_client(client);
             } else if (slot[fd].client < 0) {
-                // A client whose head came later than its connection: from here on it is only written to.
+                // The head of this client arrived after its connection. From now on the client is only written to.
                 epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
                 from_client(fd);
             } else {

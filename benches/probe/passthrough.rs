@@ -1,5 +1,5 @@
-//! Passthrough: bytes a CPU-second moves, relative to HAProxy in TCP mode without splice, and the memory
-//! of connections that idle.
+//! Passthrough: bytes per second of CPU time, relative to HAProxy in TCP mode without splice, and the memory of idle
+//! connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,10 +17,10 @@ use crate::{Outcome, Sizes, client, proc};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What each idle connection carried before: enough to have filled every buffer on its way.
+/// Bytes that each connection transfers before it is idle: enough to fill all buffers.
 const BEFORE_IDLE: u64 = 4 << 20;
 
-/// Reports ours and, where installed, HAProxy.
+/// Reports probelet and, if installed, HAProxy.
 pub fn report(
     small: &Path,
     haproxy: Option<PathBuf>,
@@ -69,7 +69,7 @@ pub fn report(
     }
 }
 
-/// One download over a new connection: MiB that a second of the proxy's CPU moves.
+/// Downloads once over a new connection. Returns MiB per second of the proxy's CPU time.
 fn transfer(running: &Running, sizes: &Sizes) -> Outcome<f64> {
     let before = proc::cpu_nanos(&running.processes)?;
     let stream = fetch(running.port, sizes.forward_bytes)?;
@@ -79,7 +79,7 @@ fn transfer(running: &Running, sizes: &Sizes) -> Outcome<f64> {
     Ok(sizes.forward_bytes as f64 / MIB / (used / 1e9))
 }
 
-/// Opens a connection, takes `bytes` over it and leaves it open.
+/// Opens a connection, downloads `bytes` and leaves it open.
 fn fetch(port: u16, bytes: u64) -> Outcome<TcpStream> {
     let exchange = || -> std::io::Result<TcpStream> {
         let mut stream = client::connect(port)?;
@@ -109,7 +109,7 @@ fn idle(ours: &Outcome<Running>, theirs: &Outcome<Running>, report: &mut Report)
     }
 }
 
-/// KiB that as many idle connections as there are slots add, after each has carried bytes.
+/// The growth in KiB by as many idle connections as slots, each after a transfer.
 fn idle_growth(running: &Running) -> Outcome<f64> {
     let before = proc::memory(&running.processes)?.rss;
     let open: Vec<TcpStream> = (0..FORWARD_CONNECTIONS)

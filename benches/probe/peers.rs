@@ -1,5 +1,5 @@
-//! The configurations of nginx, HAProxy and Envoy: one worker, a new connection to the app for each
-//! request, no access log. Over TLS: nothing verified, no session taken up again.
+//! The configurations of nginx, HAProxy and Envoy: one worker, a new connection to the app for each request, no access log.
+//! Over TLS: no verification, no session resumption.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::Outcome;
 
-/// How a peer speaks to the app.
+/// The scheme between a peer and the app.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scheme {
     /// Plaintext.
@@ -22,7 +22,7 @@ fn write(scratch: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
     Ok(path)
 }
 
-/// nginx with one worker; its master counts as well.
+/// nginx with one worker. Its master process is measured as well.
 pub fn nginx(
     program: &Path,
     scheme: Scheme,
@@ -45,7 +45,7 @@ pub fn nginx(
     nginx_with(&server, program, port, scratch)
 }
 
-/// nginx as the app: it ends TLS with the certificate and key in `pem` and answers every path.
+/// nginx as the app: terminates TLS with the certificate and key in `pem` and returns 200 for every path.
 pub fn nginx_app(program: &Path, pem: &Path, port: u16, scratch: &Path) -> Outcome<Command> {
     let pem = pem.display();
     let server = format!(
@@ -91,7 +91,7 @@ pub fn haproxy(
     haproxy_in("http\n option httpclose", program, port, &server, scratch)
 }
 
-/// HAProxy as a TCP proxy, one thread, bytes copied through its buffers as ours are.
+/// HAProxy as a TCP proxy with one thread, which copies bytes through its buffers like probelet.
 pub fn haproxy_tcp(program: &Path, port: u16, app: u16, scratch: &Path) -> Outcome<Command> {
     haproxy_in("tcp", program, port, &format!("127.0.0.1:{app}"), scratch)
 }

@@ -1,4 +1,4 @@
-//! What one more pod costs a node: many agents at once, each in its own memory cgroup.
+//! The memory of an additional pod on a node: many agents, each in its own memory cgroup.
 
 use std::path::Path;
 use std::thread;
@@ -12,13 +12,13 @@ use crate::report::{Report, Row};
 use crate::shared::stats::Spread;
 use crate::{Outcome, Sizes};
 
-/// Probes that each agent has answered by then.
+/// Probes that each agent has served before the reading.
 const PROBES: usize = 20;
 
-/// Probes after which a single agent's charge is read.
+/// Probes after which the cgroup of a single agent is read.
 const MANY_PROBES: usize = 2_000;
 
-/// An agent; it ends before its cgroup goes.
+/// An agent and its cgroup, which is dropped after the agent.
 struct Pod {
     running: Running,
     cgroup: Outcome<Cgroup>,

@@ -11,7 +11,7 @@ pub struct Memory {
     pub rss: f64,
     /// Resident pages, each divided by the number of processes that map it.
     pub pss: f64,
-    /// Resident pages that no file backs: what each process pays for alone.
+    /// Resident anonymous pages, which processes do not share.
     pub anonymous: f64,
 }
 
@@ -35,8 +35,8 @@ fn kib(rollup: &str, name: &str) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// Nanoseconds on a CPU so far, all threads of `processes`: the scheduler's own count, not 10 ms
-/// ticks. Exact while the threads sleep.
+/// CPU time of all threads of `processes` in nanoseconds, as counted by the scheduler and not in ticks of 10 ms. Exact while
+/// the threads sleep.
 pub fn cpu_nanos(processes: &[u32]) -> Outcome<f64> {
     let mut sum = 0.0;
     for process in processes {
@@ -87,7 +87,7 @@ pub fn family(process: u32) -> Vec<u32> {
 
 fn parent(process: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in parentheses may hold anything; the fields begin after the last one.
+    // The name in parentheses may contain any character. The fields follow the last parenthesis.
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(1)?.parse().ok()
 }

@@ -49,7 +49,7 @@ pub fn run(arguments: &[String]) -> Option<std::io::Error> {
         .err()
 }
 
-/// The app: returns 200 for every request as fast as one thread can, and closes the connection if the request asks for it.
+/// The app: returns 200 for every request as fast as one thread can, and closes the connection if the request has `Connection: close`.
 fn app(listener: TcpListener) -> std::io::Result<()> {
     let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let listening = listener.as_raw_fd();

@@ -1,4 +1,4 @@
-//! From before the fork to the first connection accepted.
+//! The time of a start, from before the fork to the first accepted connection.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::shared::rounds;
 use crate::shared::stats::Spread;
 use crate::{Outcome, Sizes};
 
-/// Reports every contestant; the small build has a bound.
+/// Reports every contestant. The small build has a bound.
 pub fn report(
     field: &[(String, ContestantKind)],
     app: u16,

@@ -1,5 +1,5 @@
-//! The bench's own ends of TLS: the least that probes an app over TLS, blocking, with probelet's configuration; and an
-//! app that never finishes a handshake.
+//! TLS peers of the bench: a minimal blocking client that probes an app with probelet's TLS configuration, and an app that
+//! never finishes a handshake.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,16 +12,15 @@ use rustls::crypto::ring;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
-/// Bytes at the end of the server's flight that an app which stalls keeps to itself.
+/// Bytes at the end of the server's flight that a stalling app does not send.
 const KEPT_BACK: usize = 16;
 
-/// Probes `app` for each byte on standard input and writes a byte when done. The first byte
-/// that it writes means that it is ready.
+/// Probes `app` for each byte on standard input and writes a byte after each probe. The first byte means that it is ready.
 ///
 /// # Errors
-/// A probe's; the end of the input.
+/// The error of a probe, or the end of the input.
 pub fn direct(app: u16) -> io::Result<()> {
-    // That of the agent: the hello is as long and the app chooses alike.
+    // The agent's configuration, so that the ClientHello has the same length and the app chooses the same suite.
     let tls =
         Tls::load(TlsOptions::default()).map_err(|error| io::Error::other(format!("{error:?}")))?;
     let config = tls.client_config();
@@ -57,11 +56,11 @@ fn probe(config: &Arc<ClientConfig>, app: u16, head: &str) -> io::Result<()> {
     }
 }
 
-/// Answers every hello with its own flight but for the last bytes, so that the client has made its keys
-/// and waits.
+/// Responds to every ClientHello with its flight except for the last bytes, so that the client has computed its keys and
+/// waits.
 ///
 /// # Errors
-/// Of the certificate, or of the listener.
+/// Those of the certificate and of the listener.
 pub fn stall(listener: TcpListener) -> io::Result<()> {
     let identity =
         rcgen::generate_simple_self_signed(["localhost".to_string()]).map_err(io::Error::other)?;
@@ -94,7 +93,7 @@ fn half_a_handshake(mut stream: TcpStream, config: Arc<ServerConfig>) -> io::Res
     }
     flight.truncate(flight.len().saturating_sub(KEPT_BACK));
     stream.write_all(&flight)?;
-    // Until the client goes.
+    // Until the client closes.
     while stream.read(&mut [0; 512])? > 0 {}
     Ok(())
 }

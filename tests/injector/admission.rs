@@ -15,8 +15,8 @@ use probelet::config::Probers;
 use probelet::inject::{Settings, Sidecar, Target, Verdict};
 use serde_json::{Value, json};
 
-/// Generated pods for each property, each another one and in one of several variants. More take minutes in a debug
-/// build: `PROBELET_TEST_PODS=10000 cargo test --profile checked`, which the gate runs.
+/// The number of generated pods for each property. Ten thousand, which the gate checks, take minutes in a debug build:
+/// `PROBELET_TEST_PODS=10000 cargo test --profile checked`.
 const PODS: u64 = 300;
 
 /// Checks a case; returns whether its pod is injected.

@@ -190,7 +190,7 @@ fn a_misplaced_annotation_is_reported() {
 fn the_namespace_label_is_a_key_and_a_value() {
     let folder = Folder::new();
     let ended = folder.run(&["audit", "-f", "-", "--namespace-label", "enabled"]);
-    let said =
+    let expected =
         "--namespace-label is \"enabled\": write KEY=VALUE, such as probelet.dev/injection=enabled";
-    assert_refused(&ended, 2, &[said]);
+    assert_refused(&ended, 2, &[expected]);
 }

@@ -227,15 +227,18 @@ fn kubelet_driver_returns_verdicts() -> Outcome {
 
 /// Asserts the requests that the apps received.
 fn assert_app_requests(apps: &Apps) {
-    let seen = apps.strict.requests();
+    let requests = apps.strict.requests();
     let head = |path: &str| {
-        let seen = seen.iter().find(|seen| seen.path == path);
-        String::from_utf8_lossy(&seen.expect("a request").head).into_owned()
+        let request = requests.iter().find(|request| request.path == path);
+        String::from_utf8_lossy(&request.expect("a request").head).into_owned()
     };
-    assert!(head("/secure").contains("\r\nX-Probe: yes\r\n"), "{seen:?}");
+    assert!(
+        head("/secure").contains("\r\nX-Probe: yes\r\n"),
+        "{requests:?}"
+    );
     assert!(
         head("/drain").starts_with("GET /drain HTTP/1.1\r\n"),
-        "{seen:?}"
+        "{requests:?}"
     );
     assert!(apps.web.requests() >= 1 && apps.health.requests() >= 1);
 }

@@ -32,7 +32,7 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
 
-// Inside its own repository k8s.io/kubernetes finds these beside it and asks for v0.0.0, which was
+// Inside its own repository k8s.io/kubernetes finds these in its own tree and requires v0.0.0, which was
 // never released.
 replace (
 	k8s.io/api => k8s.io/api v0.37.2

@@ -1,8 +1,8 @@
-"""Servers of grpcio for the tests: one with the health service, one without, one that fails as the
-service's name says, the first once more over TLS and once more requiring a client certificate.
+"""Servers of grpcio for the tests: one with the health service, one without, one that fails as selected by
+the service name, and the first again over TLS and with a required client certificate.
 
-Takes the folder with app.pem, app.key and ca.pem, prints its ports as one line of JSON, and serves
-until its standard input ends.
+The argument is a folder with app.pem, app.key and ca.pem. Prints its ports as one line of JSON and serves
+until standard input ends.
 """
 
 import json
@@ -15,11 +15,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 
 class Failing(health_pb2_grpc.HealthServicer):
-    """The service's name says how the call ends."""
+    """The name of the service selects the status of the call."""
 
     def Check(self, request, context):
         if request.service == "slow":
-            # Until the client gives up or the server ends.
+            # Until the client cancels or the server stops.
             done = futures.Future()
             context.add_callback(lambda: done.set_result(None))
             done.result()

@@ -1,8 +1,8 @@
-"""An app in HTTP/2 on PyPI's h2: the path of a request picks what it does. Once in plaintext with prior
+"""An app in HTTP/2 on PyPI's h2: the path of a request selects its behaviour. Once in plaintext with prior
 knowledge, once over TLS.
 
-Takes the folder with app.pem and app.key, prints its ports as one line of JSON, and serves until its
-standard input ends.
+The argument is a folder with app.pem and app.key. Prints its ports as one line of JSON and serves until standard
+input ends.
 """
 
 import json
@@ -64,7 +64,7 @@ class Connection:
         self.h2.send_data(stream, b"fine", end_stream=True)
 
     def tables(self, stream):
-        """Fields that the encoder enters, names again and drops from its table, in Huffman code."""
+        """Huffman-coded fields that the encoder adds to its table, refers to, and evicts."""
         fields = [("x-%d" % (n % 70), "value of field %d" % (n % 70)) for n in range(400)]
         self.head(stream, [(":status", "200")] + fields)
         self.h2.send_data(stream, b"fine", end_stream=True)
@@ -92,7 +92,7 @@ class Connection:
         self.fine(stream)
 
     def body_of_40_kib(self, stream):
-        """As much as the client's window takes."""
+        """Fills the client's flow-control window."""
         self.head(stream, [(":status", "200")])
         left = 40 * 1024
         while left and (part := min(left, 4096, self.h2.local_flow_control_window(stream))):
@@ -109,7 +109,7 @@ class Connection:
     def goaway(self, stream):
         self.h2.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
         self.flush()
-        # Otherwise it would hang up or not, by what comes in afterwards.
+        # Otherwise the close would depend on later frames.
         raise OSError("gone")
 
     def stalls(self, stream):

@@ -60,10 +60,10 @@ fn path_scripted_app_runs_scripts() -> Outcome {
     let reset = get(app.addr(), "/reset", WAIT_LIMIT)?;
     assert_eq!((&reset.bytes[..], reset.end), (&b"HTTP"[..], End::Reset));
     assert_eq!(get(app.addr(), "/flood", WAIT_LIMIT)?.bytes.len(), 10_000);
-    let seen = app.requests_for("/fine");
-    assert_eq!(seen.len(), 1);
+    let requests = app.requests_for("/fine");
+    assert_eq!(requests.len(), 1);
     assert!(
-        seen[0]
+        requests[0]
             .head
             .starts_with(b"GET /fine?q HTTP/1.1\r\nHost: 127.0.0.1:")
     );

@@ -29,7 +29,7 @@ pub fn check_differences_are_needed(fixture: &Fixture) -> Outcome {
         .exclusive
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    let mut wrong = fixture.run_all(
+    let mut failures = fixture.run_all(
         |entry| entry.case.is_compared && !entry.has_run.load(Ordering::SeqCst),
         |agent, case| compare(fixture, kubelet, &list, agent, case),
     );
@@ -40,12 +40,12 @@ pub fn check_differences_are_needed(fixture: &Fixture) -> Outcome {
         .iter()
         .filter(is_ours)
         .filter(|entry| !used.contains(&entry.line));
-    wrong.extend(unused.map(|entry| format!("unused: {entry:?}")));
+    failures.extend(unused.map(|entry| format!("unused: {entry:?}")));
     assert!(
-        wrong.is_empty(),
+        failures.is_empty(),
         "{} disagreements:\n{}",
-        wrong.len(),
-        wrong.join("\n")
+        failures.len(),
+        failures.join("\n")
     );
     let app = fixture.catalogue.http1.as_ref().map(|app| &app.app);
     let is_idle = app.is_none_or(|app| app.wait_idle());

@@ -64,16 +64,16 @@ pub fn check_leaves_nothing(fixture: &Fixture) -> Outcome {
     let failure = |agent: &Agent, case: &FaultCase| check_code(agent, case).err();
     let rest = fixture.run_all(|entry| !entry.has_run.load(Ordering::SeqCst), failure);
     let round = || fixture.run_all(|_| true, failure);
-    let wrong = match fixture.catalogue.http1.as_ref() {
+    let failures = match fixture.catalogue.http1.as_ref() {
         Some(app) if !app.is_secure => check_busy_memory(fixture, app, round)?,
         _ => check_growth(fixture, round)?,
     };
-    let wrong = [rest, wrong].concat();
+    let failures = [rest, failures].concat();
     assert!(
-        wrong.is_empty(),
+        failures.is_empty(),
         "{} codes are wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
+        failures.len(),
+        failures.join("\n")
     );
     Ok(())
 }
@@ -105,11 +105,11 @@ fn check_busy_memory(
     round: impl Fn() -> Vec<String>,
 ) -> Result<Vec<String>, String> {
     let marks = busy::memory(fixture, app)?;
-    let wrong = round();
+    let failures = round();
     check_descriptors(fixture)?;
     // The memory of an emulated agent is the emulator's.
     if is_emulated() {
-        return Ok(wrong);
+        return Ok(failures);
     }
     for (mark, resident) in marks.into_iter().zip(memory(fixture)?) {
         if resident > mark + TLS_KIB {
@@ -118,7 +118,7 @@ fn check_busy_memory(
             ));
         }
     }
-    Ok(wrong)
+    Ok(failures)
 }
 
 /// The maximum of anonymous memory of a debug build, including relocated data.
@@ -132,10 +132,10 @@ const GROWTH_KIB: u64 = 256;
 
 fn check_growth(fixture: &Fixture, round: impl Fn() -> Vec<String>) -> Result<Vec<String>, String> {
     let warm = memory(fixture)?;
-    let wrong = round();
+    let failures = round();
     check_descriptors(fixture)?;
     if is_emulated() {
-        return Ok(wrong);
+        return Ok(failures);
     }
     for (before, after) in warm.into_iter().zip(memory(fixture)?) {
         let grown = after.saturating_sub(before);
@@ -150,5 +150,5 @@ fn check_growth(fixture: &Fixture, round: impl Fn() -> Vec<String>) -> Result<Ve
             return Err(format!("{resident} KiB resident, {peak} at its peak"));
         }
     }
-    Ok(wrong)
+    Ok(failures)
 }

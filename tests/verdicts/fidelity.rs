@@ -110,7 +110,7 @@ fn compare(cases: &[Case]) -> Outcome {
         .collect();
     let table = JsonValue::from(table).stringify()?;
     let agent = Setup::new().probers(&table).start()?;
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     for (n, case) in cases.iter().enumerate() {
         if let Some((code, location)) = &case.redirect {
             app.on(
@@ -133,23 +133,24 @@ fn compare(cases: &[Case]) -> Outcome {
         let verdict = kubelet.verdict(&through)?;
         let got = heads(&app);
         if got != expected {
-            wrong.push(format!(
+            failures.push(format!(
                 "{case:?}:\n  direct  {expected:?}\n  through {got:?}\n  {verdict:?}"
             ));
         }
     }
     assert!(
-        wrong.is_empty(),
+        failures.is_empty(),
         "{} requests differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
+        failures.len(),
+        failures.join("\n")
     );
     Ok(())
 }
 
 fn heads(app: &PathScriptedApp) -> Vec<String> {
-    let seen = app.take_requests().into_iter();
-    seen.map(|seen| seen.head.escape_ascii().to_string())
+    let requests = app.take_requests().into_iter();
+    requests
+        .map(|request| request.head.escape_ascii().to_string())
         .collect()
 }
 

@@ -175,9 +175,9 @@ pub fn fall_back_to_http() -> Outcome {
         app.take_requests();
         let verdict = kubelet.verdict(&request)?;
         assert_eq!(verdict.to_string(), "success", "{verdict:?}");
-        let seen = app.requests_for("/drain");
-        assert_eq!(seen.len(), 1, "{request:?}");
-        let head = String::from_utf8_lossy(&seen[0].head).to_lowercase();
+        let requests = app.requests_for("/drain");
+        assert_eq!(requests.len(), 1, "{request:?}");
+        let head = String::from_utf8_lossy(&requests[0].head).to_lowercase();
         assert!(head.contains("x-stop: now"), "{head}");
         assert!(!head.contains("authorization"), "{head}");
     }

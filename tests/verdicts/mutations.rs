@@ -41,11 +41,11 @@ pub fn agree() -> Outcome {
         .flat_map(|a| mutations(a.as_bytes()))
         .collect();
     let left = Mutex::new(all.iter());
-    let wrong = Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::new());
     let verdicts = Mutex::new(HashMap::new());
     std::thread::scope(|scope| {
         for n in 0..AT_ONCE {
-            let (left, wrong, verdicts) = (&left, &wrong, &verdicts);
+            let (left, failures, verdicts) = (&left, &failures, &verdicts);
             let (app, agent) = (&app, &agent);
             scope.spawn(move || {
                 loop {
@@ -56,7 +56,7 @@ pub fn agree() -> Outcome {
                             let mut all = verdicts.lock().expect("no panic while locked");
                             *all.entry(verdict).or_insert(0) += 1;
                         }
-                        Err(e) => wrong.lock().expect("no panic while locked").push(e),
+                        Err(e) => failures.lock().expect("no panic while locked").push(e),
                     }
                 }
             });
@@ -75,12 +75,12 @@ pub fn agree() -> Outcome {
             "none ends as {verdict}: {verdicts:?}"
         );
     }
-    let wrong = wrong.into_inner().expect("all threads ended");
-    let (some, of) = (wrong.len(), all.len());
+    let failures = failures.into_inner().expect("all threads ended");
+    let (some, of) = (failures.len(), all.len());
     assert!(
-        wrong.is_empty(),
+        failures.is_empty(),
         "{some} disagreements of {of}:\n{}",
-        wrong.join("\n")
+        failures.join("\n")
     );
     Ok(())
 }

@@ -111,14 +111,16 @@ fn health_and_metrics_are_served() {
         b"HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz?x HTTP/1.1\r\nHost: a\r\n\r\n",
     );
     // The first response has no body: the second head follows its head.
-    let mut seen = Vec::new();
-    while seen.windows(7).filter(|w| w == b"HTTP/1.").count() < 2 || !seen.ends_with(b"ok\n") {
+    let mut received = Vec::new();
+    while received.windows(7).filter(|w| w == b"HTTP/1.").count() < 2
+        || !received.ends_with(b"ok\n")
+    {
         let mut buffer = [0; 1024];
         let len = client.stream.read(&mut buffer).expect("an answer");
         assert_ne!(len, 0);
-        seen.extend_from_slice(&buffer[..len]);
+        received.extend_from_slice(&buffer[..len]);
     }
-    let text = String::from_utf8(seen).expect("text");
+    let text = String::from_utf8(received).expect("text");
     assert_eq!(
         text.matches("Content-Length: 3\r\n\r\n").count(),
         2,

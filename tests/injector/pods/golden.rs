@@ -1,4 +1,4 @@
-//! The pods of the golden files, templates as pods of their own, with the settings of their `args`.
+//! The pods of the golden files, including those of templates, with the settings of their `args`.
 
 use probelet::inject::values::Values;
 use probelet::inject::{Settings, Version};

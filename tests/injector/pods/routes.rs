@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// The variable with the agent's probers.
 pub const TABLE: &str = "ISTIO_KUBE_APP_PROBERS";
 
-/// The probes and hooks of a pod that go through the agent, and what is wrong with them.
+/// The probes and hooks of a pod that go through the agent, and errors in them.
 #[derive(Debug, Default)]
 pub struct Routes {
     /// `web.livenessProbe` of each.
