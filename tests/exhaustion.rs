@@ -14,7 +14,7 @@ use libtest_mimic::Trial;
 use crate::support::Need;
 use crate::support::agent::{Agent, Setup, is_emulated};
 use crate::support::http::End;
-use crate::support::observe::{assert_descriptors, logged, until};
+use crate::support::observe::{assert_descriptors, logged, next_descriptor, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{
     connect_if_let, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
@@ -194,7 +194,7 @@ fn decided(app: &SwitchableApp, requests: usize, stream: &TcpStream) -> Option<E
     (has_bytes(stream) || state(stream) != End::Open).then_some(End::Fin)
 }
 
-fn limit_descriptors(pid: u32, limit: usize) {
+fn limit_descriptors(pid: u32, limit: u64) {
     let limit = format!("--nofile={limit}:");
     let done = Command::new("prlimit")
         .args(["--pid", &pid.to_string(), &limit])
@@ -205,16 +205,10 @@ fn limit_descriptors(pid: u32, limit: usize) {
     );
 }
 
-/// The number of the next descriptor. Inherited descriptors may leave gaps below the highest.
-fn first_free_descriptor(pid: u32) -> usize {
-    let is_free = |n: &usize| !std::path::Path::new(&format!("/proc/{pid}/fd/{n}")).exists();
-    (0..).find(is_free).expect("the table is not full")
-}
-
 fn out_of_descriptors_it_backs_off_and_recovers() {
     let (_slow, _quick, agent) = fixture(&[]);
     let open = agent.descriptors();
-    limit_descriptors(agent.pid(), first_free_descriptor(agent.pid()));
+    limit_descriptors(agent.pid(), next_descriptor(agent.pid()));
     // The kernel completes these connects, but the agent cannot accept any.
     let waiting: Vec<_> = (0..8).map(|_| send(agent.addr(), &get(READYZ))).collect();
     logged(&agent, "accept failed");

@@ -78,7 +78,7 @@ impl Netns {
 
     /// Calls `body` in a thread in the namespace, to which its sockets then belong.
     pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
-        let ns = File::open(self.path()).expect("the holder lives");
+        let ns = File::open(self.path()).expect("the holder is running");
         let inside = || {
             move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("root may enter");

@@ -1,9 +1,9 @@
 //! Memory of a long stream.
 
 use super::{Folder, command, pod, service};
+use crate::support::observe::proc_figure;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 
 /// The bound of the peak.
@@ -19,16 +19,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Peak of resident memory so far, in KiB.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    number.expect("a peak").trim().parse().expect("a number")
-}
-
-/// Runs the injector over this number of documents in this mode. After the last line of standard error it has read all
-/// documents and waits until its output is read.
+/// The peak of resident memory, in KiB, over this number of documents in this mode. After the last line of standard error
+/// the injector has read all documents and waits until its output is read.
 fn peak_of(documents: usize, mode: &[&str]) -> u64 {
     let folder = Folder::new();
     let mut child = command(&folder.0, &[&["file", "-f", "-"], mode].concat())
@@ -52,7 +44,7 @@ fn peak_of(documents: usize, mode: &[&str]) -> u64 {
     let mut stdout = child.stdout.take().expect("piped");
     // After the first byte of the output, which exceeds the buffer of a pipe.
     stdout.read_exact(&mut [0]).expect("a result");
-    let peak = peak(child.id());
+    let peak = proc_figure(child.id(), "status", "VmHWM").expect("a peak");
     let rest = std::io::copy(&mut stdout, &mut std::io::sink()).expect("a result");
     assert!(rest > documents as u64 * 100, "{rest}");
     assert!(child.wait().expect("our child").success());

@@ -2,6 +2,7 @@
 
 use super::command::wait_exit;
 use super::http::{self, Response};
+use super::observe::proc_figure;
 use super::permit::lock;
 use super::ports::{Reserved, reserve};
 use super::{WAIT_LIMIT, within};
@@ -220,19 +221,12 @@ impl Agent {
 
     /// A figure of `/proc/PID/smaps_rollup` in KiB, such as `Rss` or `Anonymous`.
     pub fn memory(&self, field: &str) -> Option<u64> {
-        self.proc_figure("smaps_rollup", field)
+        proc_figure(self.pid(), "smaps_rollup", field)
     }
 
     /// A figure of `/proc/PID/status`, such as `Threads` or `VmHWM`.
     pub fn status_figure(&self, field: &str) -> Option<u64> {
-        self.proc_figure("status", field)
-    }
-
-    /// The number of the line `FIELD: NUMBER` of a file of `/proc/PID`.
-    fn proc_figure(&self, file: &str, field: &str) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).ok()?;
-        let line = text.lines().find(|l| l.split(':').next() == Some(field))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        proc_figure(self.pid(), "status", field)
     }
 
     /// CPU time so far, user and system.

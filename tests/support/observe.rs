@@ -33,6 +33,20 @@ pub fn child_of(pid: u32) -> u32 {
     })
 }
 
+/// The figure of a field in a file of `/proc/PID`, such as `VmHWM` in `status`. Memory is in KiB.
+pub fn proc_figure(pid: u32, file: &str, field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+    let line = text.lines().find(|l| l.split(':').next() == Some(field))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The number of the next descriptor of a process. Inherited descriptors may leave gaps below the highest.
+pub fn next_descriptor(pid: u32) -> u64 {
+    let folder = format!("/proc/{pid}/fd");
+    let is_free = |fd: &u64| !std::fs::exists(format!("{folder}/{fd}")).expect("a process");
+    (0..).find(is_free).expect("a number")
+}
+
 /// One TCP socket of the machine, as `/proc/net/tcp` and `tcp6` list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {

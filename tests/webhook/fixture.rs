@@ -3,8 +3,9 @@
 pub use super::requests::{assert_injected, get, head, padded, pod, post, response_of, review_of};
 use crate::support::WAIT_LIMIT;
 use crate::support::certs::{Authority, Folder};
-use crate::support::command::{injector, words};
+use crate::support::command::{injector, wait_exit, words};
 use crate::support::http::{End, Response};
+use crate::support::observe::{next_descriptor, proc_figure};
 use crate::support::permit::lock;
 use crate::support::ports::{Reserved, reserve};
 use crate::support::prometheus::Page;
@@ -191,20 +192,16 @@ impl Webhook {
     #[track_caller]
     pub fn wait_metric(&self, name: &str, value: f64) {
         let mut last = 0.0;
-        let came = within(WAIT_LIMIT, || {
+        let is_reached = within(WAIT_LIMIT, || {
             last = self.metric(name, &[]);
             (last - value).abs() < 0.5
         });
-        assert!(came, "{name} is {last} and not {value}");
+        assert!(is_reached, "{name} is {last} and not {value}");
     }
 
     /// A number of `/proc/PID/status`, such as `VmHWM`.
     pub fn status_figure(&self, field: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(path).expect("a process");
-        let line = text.lines().find(|l| l.split(':').next() == Some(field));
-        let figure = line.and_then(|line| line.split_whitespace().nth(1));
-        figure.expect("a figure").parse().expect("a number")
+        proc_figure(self.child.id(), "status", field).expect("a figure")
     }
 
     /// Sends a signal.
@@ -214,13 +211,10 @@ impl Webhook {
 
     /// Sets a limit of descriptors that allows no more than the open ones. Returns the previous limit.
     pub fn limit_descriptors_to_open_ones(&self) -> Rlimit {
-        let directory = format!("/proc/{}/fd", self.child.id());
-        let is_free = |fd: &u64| !std::fs::exists(format!("{directory}/{fd}")).expect("a process");
-        let free = (0..).find(is_free);
         // The maximum stays, so that the previous limit can be restored.
         let maximum = getrlimit(Resource::Nofile).maximum;
         self.set_descriptor_limit(Rlimit {
-            current: free,
+            current: Some(next_descriptor(self.child.id())),
             maximum,
         })
     }
@@ -238,12 +232,7 @@ impl Webhook {
     /// Waits until it exits.
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let mut status = None;
-        within(WAIT_LIMIT, || {
-            status = self.child.try_wait().expect("our child");
-            status.is_some()
-        });
-        status.expect("it ends")
+        wait_exit(&mut self.child).expect("it exits in time")
     }
 }
 
