@@ -36,7 +36,7 @@ pub enum ParseErrorKind {
     InvalidKey,
     /// The value of `<<` is not a mapping or a sequence of mappings.
     InvalidMerge,
-    /// `<<` after a key that it merges, too.
+    /// `<<` after a key that is also in the merged mapping.
     MergeOrder {
         /// The key.
         key: Box<str>,

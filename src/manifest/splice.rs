@@ -22,7 +22,7 @@ pub(super) struct EditedText {
     replacements: Vec<Replacement>,
 }
 
-/// A part of the edited text, which may be empty, instead of a part of the source.
+/// A part of the edited text that replaces a part of the source. Either may be empty.
 struct Replacement {
     edited_span: Range<usize>,
     source_span: Range<usize>,

@@ -1,5 +1,5 @@
-//! Shares the self-signed certificate between replicas: a Secret holds it, and the `caBundle` of the
-//! MutatingWebhookConfiguration its CA.
+//! Shares the self-signed certificate between replicas: a Secret stores it, and the `caBundle` of the
+//! MutatingWebhookConfiguration publishes its CA.
 
 use super::api_client::{ApiClient, ApiError, RequestBody, own_namespace, unexpected_status};
 use super::options::SelfSignedNames;
@@ -158,7 +158,7 @@ impl SecretCertStore {
     }
 }
 
-/// Whether this is a DNS subdomain name as far as a path is concerned.
+/// Whether the name is safe in a path: it has only characters of a DNS subdomain name.
 fn is_object_name(name: &str) -> bool {
     let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
     !name.is_empty() && name.chars().all(is_legal)

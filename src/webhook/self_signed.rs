@@ -81,8 +81,8 @@ impl CertBundle {
             && self.verify(leaf, intermediates, dns_name, now).is_some()
     }
 
-    /// Verifies the certificate as the API server does. Somebody may have edited the Secret, and with a CA that did not
-    /// sign the certificate no pod would be injected for a year.
+    /// Verifies the certificate as the API server does. The Secret may have been edited, and with a CA that did not sign
+    /// the certificate no pod would be injected for a year.
     fn verify(
         &self,
         leaf: &CertificateDer<'_>,

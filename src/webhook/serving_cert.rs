@@ -1,4 +1,4 @@
-//! The serving certificate: the current one, and the files it may come from.
+//! The current serving certificate, and the files from which it is reloaded.
 
 use super::validity::{UnixSeconds, validity};
 use crate::limits;
@@ -85,8 +85,8 @@ impl CertWatcher {
         Ok((watcher, ServingCert::new(pair)))
     }
 
-    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a failure
-    /// that repeats only once.
+    /// Reads the files again if they changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a
+    /// repeated failure only once.
     pub fn reload(&mut self, now: Instant) -> Option<Result<ServingCert, FileError>> {
         if now < self.next_poll {
             return None;

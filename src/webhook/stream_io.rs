@@ -1,5 +1,5 @@
-//! Reading and writing of streams, with deadlines. All connections read through one buffer, so that an idle one has
-//! none.
+//! Reads and writes of streams, with deadlines. All connections read through one buffer, so an idle connection needs
+//! no memory for it.
 
 use async_io::{Async, Timer};
 use core::cell::RefCell;
