@@ -16,7 +16,7 @@ impl Program {
         let decode = |arg: OsString| {
             arg.into_string().map_err(|arg| {
                 self.usage_error(format!(
-                    "the argument \"{}\" is not UTF-8: write it in plain text",
+                    "the argument \"{}\" is not UTF-8: encode it as UTF-8",
                     arg.as_encoded_bytes().escape_ascii()
                 ))
             })

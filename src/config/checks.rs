@@ -9,6 +9,7 @@ pub(super) struct SettingNames {
     pub(super) target: Box<str>,
     pub(super) source: Box<str>,
     pub(super) margin: Box<str>,
+    pub(super) max_forwards: Box<str>,
     pub(super) forwards: Vec<Box<str>>,
 }
 
@@ -37,13 +38,15 @@ impl Config {
     }
 
     /// Each forward needs a connection.
-    pub(super) fn check_forward_connections(&self) -> Result<(), Box<ConfigError>> {
+    pub(super) fn check_forward_connections(
+        &self,
+        names: &SettingNames,
+    ) -> Result<(), Box<ConfigError>> {
         let forwards = self.forwards.len();
-        let connections = self.capacity.forward_connections;
-        if forwards > connections {
+        if forwards > self.capacity.forward_connections {
             return Err(Box::new(ConfigError::TooFewForwardConnections {
+                setting: names.max_forwards.clone(),
                 forwards,
-                connections,
             }));
         }
         Ok(())

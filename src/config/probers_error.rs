@@ -148,12 +148,14 @@ impl fmt::Display for ProbersError {
             ProbersError::Syntax(error) => write!(f, "probers are not JSON: {error}"),
             ProbersError::TooLong { bytes: Some(bytes) } => write!(
                 f,
-                "probers are {bytes} bytes of JSON, but at most {} are read: leave out what no container has",
+                "probers are {bytes} bytes of JSON, but at most {} are supported: \
+                 remove the probers of containers that the pod does not have",
                 limits::PROBERS_JSON_BYTES
             ),
             ProbersError::TooLong { bytes: None } => write!(
                 f,
-                "probers are more than {} bytes of JSON, the most that is read: leave out what no container has",
+                "probers are more than {} bytes of JSON, the most that is supported: \
+                 remove the probers of containers that the pod does not have",
                 limits::PROBERS_JSON_BYTES
             ),
             ProbersError::NotATable => f.write_str(

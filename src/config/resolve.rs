@@ -55,6 +55,10 @@ impl RawSettings {
             target: target_name,
             source: source_name.unwrap_or_default(),
             margin: margin_name.unwrap_or_else(|| "the default --deadline-margin".into()),
+            max_forwards: self
+                .find("--max-forwards")
+                .map(SettingValue::name)
+                .unwrap_or_default(),
             forwards: forward_names,
         };
         let config = Config {
@@ -73,7 +77,7 @@ impl RawSettings {
         };
         config.check_families(&names)?;
         config.check_listeners(&names, self.pod_addresses())?;
-        config.check_forward_connections()?;
+        config.check_forward_connections(&names)?;
         match self.find("--app-probers") {
             Some(probers) => config.with_probers(probers, &names, read_file),
             None => Ok(config),

@@ -123,6 +123,7 @@ impl RawSettings {
             .collect();
         if settings.len() > limits::FORWARDS {
             return Err(Box::new(ConfigError::TooManyForwards {
+                origin: settings[0].origin.clone(),
                 count: settings.len(),
             }));
         }

@@ -98,13 +98,15 @@ pub enum ConfigError {
     },
     /// Fewer forwarded connections than forwards.
     TooFewForwardConnections {
-        /// Number of forwards.
+        /// The number of connections, and the flag or variable it came from.
+        setting: Box<str>,
+        /// The number of forwards.
         forwards: usize,
-        /// The most connections of all forwards together.
-        connections: usize,
     },
     /// More than `limits::FORWARDS`.
     TooManyForwards {
+        /// The flag or variable they came from.
+        origin: Box<str>,
         /// Their number.
         count: usize,
     },
@@ -149,10 +151,10 @@ impl fmt::Display for Fault {
             Fault::Port => "but a port must be a number from 1 to 65535: write one such as 15020",
             Fault::Address => "but must be an IP address: write one such as 127.0.0.1 or ::1",
             Fault::NoTarget => {
-                "which cannot be dialled: write the app's address, such as 127.0.0.1"
+                "which is not a unicast address: write the app's address, such as 127.0.0.1"
             }
             Fault::NoSource => {
-                "which cannot be dialled from: write an address of the pod, such as 127.0.0.6"
+                "which cannot be a source address: write an address of the pod, such as 127.0.0.6"
             }
             Fault::NoListen => {
                 "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all"
@@ -175,7 +177,7 @@ impl fmt::Display for Fault {
             Fault::Slots(max) => {
                 return write!(
                     f,
-                    "but must be a number from 1 to {max}: it can only lower what is built in"
+                    "but must be a number from 1 to {max}, the built-in limit: write {max} or less"
                 );
             }
             Fault::Level => "but must be one of error, warn, info, debug",
@@ -207,10 +209,13 @@ impl fmt::Display for ConfigError {
                 fault,
             } => write!(f, "{origin} is {}, {fault}", Quoted(value)),
             ConfigError::NotText { origin } => {
-                write!(f, "{origin} is not UTF-8: write it in plain text")
+                write!(f, "{origin} is not UTF-8: encode it as UTF-8")
             }
             ConfigError::File { file, reason } => {
-                write!(f, "{file}, which cannot be read: {reason}")
+                write!(
+                    f,
+                    "{file}, which cannot be read: {reason}: write the path of a readable file"
+                )
             }
             ConfigError::Incomplete { setting, missing } => {
                 write!(f, "{setting} requires {missing}: set both")
@@ -231,24 +236,20 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::AddressFamilies { source, target } => write!(
                 f,
-                "{source} cannot dial {target}: write two IPv4 or two IPv6 addresses"
+                "{source} cannot connect to {target}: write two IPv4 or two IPv6 addresses"
             ),
             ConfigError::Margin {
                 margin,
                 prober,
                 timeout,
-            } => margin_too_wide(f, margin, prober, *timeout),
-            ConfigError::TooFewForwardConnections {
-                forwards,
-                connections,
-            } => write!(
+            } => margin_too_large(f, margin, prober, *timeout),
+            ConfigError::TooFewForwardConnections { setting, forwards } => write!(
                 f,
-                "--max-forwards {connections} leaves some of the {forwards} forwards without a \
-                 connection: write {forwards} or more"
+                "{setting} is less than the number of forwards ({forwards}): write {forwards} or more"
             ),
-            ConfigError::TooManyForwards { count } => write!(
+            ConfigError::TooManyForwards { origin, count } => write!(
                 f,
-                "there are {count} forwards, but at most {} are served: leave some out",
+                "{origin} has {count} forwards, but at most {} are supported: remove some",
                 limits::FORWARDS
             ),
         }
@@ -258,11 +259,11 @@ impl fmt::Display for ConfigError {
 fn same_port(f: &mut fmt::Formatter<'_>, port: u16, first: &str, second: &str) -> fmt::Result {
     write!(
         f,
-        "{first} and {second} both listen on port {port}: give each a port or an address of its own"
+        "{first} and {second} both listen on port {port}: give each a different port or address"
     )
 }
 
-fn margin_too_wide(
+fn margin_too_large(
     f: &mut fmt::Formatter<'_>,
     margin: &str,
     prober: &str,
@@ -270,7 +271,7 @@ fn margin_too_wide(
 ) -> fmt::Result {
     write!(
         f,
-        "{margin} leaves prober {} nothing of its {timeout} s: write fewer than {} milliseconds",
+        "{margin} is not shorter than the timeout of prober {} ({timeout} s): write less than {} (milliseconds)",
         Quoted(prober),
         timeout * 1000
     )

@@ -118,7 +118,7 @@ fn inject(
         .and_then(|options| Intent::new(view, runs_to_completion, &options, warnings));
     let is_injected = view.saved.is_some();
     if let (Err(Stop::Skip(_)), true) = (&intent, is_injected) {
-        warnings.push("it is still injected: --uninject restores it".into());
+        warnings.push("the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into());
     }
     let intent = intent?;
     let edits = edits(view, Some(&intent))?;

@@ -84,7 +84,7 @@ impl fmt::Display for ValuesError {
         match self {
             Self::Json { line, column } => write!(
                 f,
-                "values is not valid JSON (line {line}, column {column}): write for example \
+                "values is not valid JSON at line {line}, column {column}: write an object such as \
                  {{\"{WEBHOOK}\": {{\"{REWRITE}\": true}}}}"
             ),
             Self::Value {
@@ -93,7 +93,10 @@ impl fmt::Display for ValuesError {
                 write,
             } => write!(f, "{field} is {found}: write {write}"),
             Self::Unknown { field, nearest } => match nearest {
-                Some(nearest) => write!(f, "unknown field {field}: did you mean {nearest}?"),
+                Some(nearest) => {
+                    let object = field.split('.').next().unwrap_or_default();
+                    write!(f, "unknown field {field}: did you mean {object}.{nearest}?")
+                }
                 None => {
                     let names: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
                     write!(

@@ -128,7 +128,7 @@ fn an_invalid_configmap_is_an_error() {
         ),
         (
             configmap("}"),
-            "--config config.yaml: values is not valid JSON (line 1, column 1)",
+            "--config config.yaml: values is not valid JSON at line 1, column 1",
         ),
         (
             "kind: ConfigMap\ndata:\n  config: a\n".into(),

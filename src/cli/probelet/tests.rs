@@ -182,7 +182,7 @@ fn a_variable_has_several_forwards_with_commas_between() {
 fn a_variable_that_is_not_utf_8_is_named() {
     let env = |name: &str| (name == "POD_IP").then(|| OsString::from_vec(vec![b'1', 0xff]));
     let text = subject(&["run"], env);
-    assert_eq!(text, "POD_IP is not UTF-8: write it in plain text");
+    assert_eq!(text, "POD_IP is not UTF-8: encode it as UTF-8");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_argument_that_is_not_utf_8_is_an_error() {
     let exit = parse(args.into_iter(), |_| None).expect_err("not UTF-8");
     assert_eq!(
         exit.text,
-        r#"probelet: the argument "-\xff" is not UTF-8: write it in plain text"#
+        r#"probelet: the argument "-\xff" is not UTF-8: encode it as UTF-8"#
     );
     assert_eq!(exit.code, 2);
 }
@@ -334,8 +334,8 @@ fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
     let text = refusal(&["run", "--app-probers=@/dev/zero"]);
     assert_eq!(
         text,
-        "/dev/zero: probers are more than 131072 bytes of JSON, the most that is read: \
-         leave out what no container has"
+        "/dev/zero: probers are more than 131072 bytes of JSON, the most that is supported: \
+         remove the probers of containers that the pod does not have"
     );
     let text = refusal(&["run", "--app-probers=@/nowhere/probers.json"]);
     assert!(
@@ -365,5 +365,5 @@ fn a_file_that_is_too_long_or_no_text_is_an_error() {
         "{text}"
     );
     let text = error_of("latin-1.json", b"{\"\xe9\":1}");
-    assert_eq!(text, " is not UTF-8: write it in plain text");
+    assert_eq!(text, " is not UTF-8: encode it as UTF-8");
 }

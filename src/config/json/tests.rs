@@ -139,32 +139,26 @@ fn each_fault_has_its_text() {
         .to_string()
     };
     for (fault, text) in [
-        (Fault::Value, "a value is expected"),
-        (Fault::Key, "a key in double quotes is expected"),
-        (Fault::Colon, "a ':' must follow the key"),
-        (Fault::CommaOrBrace, "a ',' or '}' must follow"),
-        (Fault::CommaOrBracket, "a ',' or ']' must follow"),
-        (
-            Fault::OpenString,
-            "the string that began before has no closing '\"'",
-        ),
+        (Fault::Value, "expected a value"),
+        (Fault::Key, "expected a key in double quotes"),
+        (Fault::Colon, "expected ':' after the key"),
+        (Fault::CommaOrBrace, "expected ',' or '}'"),
+        (Fault::CommaOrBracket, "expected ',' or ']'"),
+        (Fault::OpenString, "the string is not closed by '\"'"),
         (
             Fault::Control,
             "a control character in a string must be written as \\u and four hex digits",
         ),
         (
             Fault::Escape,
-            "after '\\' must follow one of \"\\/bfnrt or u and four hex digits, surrogates in pairs",
+            "expected one of \"\\/bfnrt or u and four hex digits after '\\', surrogates in pairs",
         ),
         (
             Fault::Number,
             "a number must look like 80, with no leading zero, '+' or lone '.'",
         ),
-        (
-            Fault::Depth,
-            "lists and objects are nested more than 16 deep",
-        ),
-        (Fault::Trailing, "nothing may follow the closing '}'"),
+        (Fault::Depth, "more than 16 nested lists and objects"),
+        (Fault::Trailing, "unexpected text after the value"),
     ] {
         assert_eq!(error(fault), format!("line 1, column 2: {text}"));
     }

@@ -212,14 +212,14 @@ fn probers_are_read_from_the_setting_and_from_files() {
     assert_eq!(count("@/etc/probers.json"), 1);
     assert_eq!(
         refusal(&[("app-probers", "@/etc/lost.json")]),
-        r#"--app-probers names the file "/etc/lost.json", which cannot be read: no such file"#
+        r#"--app-probers names the file "/etc/lost.json", which cannot be read: no such file: write the path of a readable file"#
     );
-    let broken = "probers are not JSON: line 1, column 2: a key in double quotes is expected";
+    let broken = "probers are not JSON: line 1, column 2: expected a key in double quotes";
     assert_eq!(
         refusal(&[("app-probers", "@/etc/broken.json")]),
         format!("/etc/broken.json: {broken}")
     );
-    let large = "probers are more than 131072 bytes of JSON, the most that is read: leave out what no container has";
+    let large = "probers are more than 131072 bytes of JSON, the most that is supported: remove the probers of containers that the pod does not have";
     assert_eq!(
         refusal(&[("app-probers", "@/etc/large.json")]),
         format!("/etc/large.json: {large}")
@@ -252,12 +252,12 @@ const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
             "255.255.255.255",
             "::ffff:224.0.0.1",
         ],
-        "which cannot be dialled: write the app's address, such as 127.0.0.1",
+        "which is not a unicast address: write the app's address, such as 127.0.0.1",
     ),
     (
         "source-ip",
         &["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"],
-        "which cannot be dialled from: write an address of the pod, such as 127.0.0.6",
+        "which cannot be a source address: write an address of the pod, such as 127.0.0.6",
     ),
     (
         "status-addr",
@@ -295,22 +295,22 @@ const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
     (
         "max-probes",
         &["0", "33", "-1", "x", ""],
-        "but must be a number from 1 to 32: it can only lower what is built in",
+        "but must be a number from 1 to 32, the built-in limit: write 32 or less",
     ),
     (
         "max-hooks",
         &["0", "5"],
-        "but must be a number from 1 to 4: it can only lower what is built in",
+        "but must be a number from 1 to 4, the built-in limit: write 4 or less",
     ),
     (
         "max-reserve",
         &["0", "5"],
-        "but must be a number from 1 to 4: it can only lower what is built in",
+        "but must be a number from 1 to 4, the built-in limit: write 4 or less",
     ),
     (
         "max-forwards",
         &["0", "17"],
-        "but must be a number from 1 to 16: it can only lower what is built in",
+        "but must be a number from 1 to 16, the built-in limit: write 16 or less",
     ),
 ];
 

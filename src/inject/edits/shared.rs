@@ -240,7 +240,7 @@ impl Editor<'_> {
 
 fn shares_too_much(pointer: &Pointer) -> Refusal {
     let reason = format!(
-        "{pointer} shares its content through a YAML alias or a merge key (<<): write the content out"
+        "{pointer} shares its content through a YAML alias or a merge key (<<): replace it by its content"
     );
     Refusal {
         reason: reason.into(),

@@ -19,9 +19,9 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
             .any(|container| container.name == name)
     };
     let reason = if view.annotation("sidecar.istio.io/status").is_some() || has(ISTIO) {
-        "it is injected by Istio, whose agent does the same"
+        "Istio's injector has injected it, and Istio's agent runs its probes"
     } else if has(SIDECAR) {
-        "it has a container named probelet that injection did not add"
+        "it has a container named probelet that probelet-inject did not add: rename or remove that container"
     } else if view.annotation("kubernetes.io/config.mirror").is_some() {
         // kubelet runs the static pod, whatever the API server has (`pkg/kubelet/types`: `ConfigMirrorAnnotationKey`).
         "it mirrors a static pod: inject the manifest of the static pod"

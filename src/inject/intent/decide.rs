@@ -72,8 +72,8 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
         Some(other) => unsupported(
             probe,
             &format!(
-                "probes port {port}, which container {other} declares and {own} does not: declare it in {own} too, if \
-                 this is intended"
+                "probes port {port}, which container {other} declares and {own} does not: declare it in {own} as \
+                 well, or correct the port"
             ),
         ),
         None => ProbeDecision::Rewritten {
@@ -137,7 +137,10 @@ fn unsupported_field(handler: &Handler, is_hook: bool) -> Option<String> {
             && handler.field(name).is_some()
     };
     let unknown = handler.fields.keys().find(is_unknown)?;
-    Some(format!("has the unknown field {}.{unknown}", kind.key()))
+    Some(format!(
+        "has the unknown field {}.{unknown}: remove it, or use a newer probelet-inject",
+        kind.key()
+    ))
 }
 
 fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecision {

@@ -7,6 +7,7 @@ use crate::inject::report::Stop;
 use crate::inject::view::PodView;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::Probe;
+use crate::inject::view::saved::ANNOTATION;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,9 +129,8 @@ impl Decisions {
     /// Skips a pod without a probe that would point at the agent.
     pub(super) fn check_any_goal(&self, options: &PodOptions) -> Result<(), Stop> {
         if let Some(label) = &self.points_at_agent {
-            let reason = format!(
-                "{label} already points at a status port, but not because of probelet-inject"
-            );
+            let reason =
+                format!("{label} points at a status port, but annotation {ANNOTATION} is missing");
             return Err(Stop::Skip(reason.into()));
         }
         if !self.goals.is_empty() {

@@ -230,7 +230,8 @@ impl Reader<'_> {
         let mut forwards: Vec<PortForward> = Vec::new();
         for item in self.list(FORWARD)? {
             let Some(forward) = PortForward::parse(&item) else {
-                let advice = "write APP_PORT=AGENT_PORT, such as 8002=15032, separated by commas";
+                let advice = "write APP_PORT=AGENT_PORT, in the opposite order of --forward, such as 8002=15032; \
+                              separate several by commas";
                 return Err(invalid(FORWARD, &item, advice));
             };
             let app_port = forward.app_port;
@@ -254,7 +255,7 @@ fn check_agent_ports(forwards: &[PortForward], status_port: u16) -> Result<(), S
             agent_port,
         } = *forward;
         let item = format!("annotation {FORWARD} has {app_port}={agent_port}");
-        let advice = "write another port of the agent after '=', such as 15032";
+        let advice = "write another agent port after '=', such as 15032";
         if agent_port == status_port {
             return Err(format!(
                 "{item}, but {agent_port} is the status port: {advice}"
@@ -263,14 +264,14 @@ fn check_agent_ports(forwards: &[PortForward], status_port: u16) -> Result<(), S
         let mut previous = forwards[..index].iter();
         if previous.any(|other| other.agent_port == agent_port) {
             return Err(format!(
-                "{item}, but {agent_port} already forwards to another port: {advice}"
+                "{item}, but port {agent_port} of the agent already forwards to another port: {advice}"
             ));
         }
         let mut agent_ports = forwards.iter().map(|forward| forward.agent_port);
         if app_port == status_port || agent_ports.any(|port| port == app_port) {
             let advice = "write a port of the app before '='";
             return Err(format!(
-                "{item}, but the agent itself listens on {app_port}: {advice}"
+                "{item}, but {app_port} is a port of the agent: {advice}"
             ));
         }
     }

@@ -199,7 +199,7 @@ fn target_and_source_addresses() {
     );
     assert_eq!(
         refusal_reason(&of("probelet.dev/target-ip", "0.0.0.0")),
-        "annotation probelet.dev/target-ip is \"0.0.0.0\", which cannot be dialled: write the app's address, such as 127.0.0.1"
+        "annotation probelet.dev/target-ip is \"0.0.0.0\", which is not a unicast address: write the app's address, such as 127.0.0.1"
     );
     assert_eq!(
         refusal_reason(&of("probelet.dev/source-ip", "x")),
@@ -340,11 +340,11 @@ fn an_invalid_setting_of_the_agent_is_named_by_its_annotation() {
         ),
         (
             json!({"probelet.dev/target-ip": "0.0.0.0", "probelet.dev/forward": "8002=15032"}),
-            "annotation probelet.dev/target-ip is \"0.0.0.0\", which cannot be dialled: ",
+            "annotation probelet.dev/target-ip is \"0.0.0.0\", which is not a unicast address: ",
         ),
         (
             json!({"probelet.dev/source-ip": "0.0.0.0"}),
-            "annotation probelet.dev/source-ip is \"0.0.0.0\", which cannot be dialled from: ",
+            "annotation probelet.dev/source-ip is \"0.0.0.0\", which cannot be a source address: ",
         ),
     ] {
         let document = annotated(web(), annotations);

@@ -68,7 +68,7 @@ fn a_pod_for_windows() {
 
 #[test]
 fn a_pod_that_istio_has_injected() {
-    let reason = "it is injected by Istio, whose agent does the same";
+    let reason = "Istio's injector has injected it, and Istio's agent runs its probes";
     let marked = annotated(web(), json!({"sidecar.istio.io/status": "{}"}));
     assert_eq!(skip_reason(&marked), reason);
     for list in LISTS {
@@ -88,7 +88,7 @@ fn a_pod_with_a_manually_added_agent() {
     let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, {"name": "probelet"}]));
     assert_eq!(
         skip_reason(&document),
-        "it has a container named probelet that injection did not add"
+        "it has a container named probelet that probelet-inject did not add: rename or remove that container"
     );
 }
 
@@ -98,7 +98,7 @@ fn a_pod_with_manually_rewritten_probes() {
     let document = pod(json!([{"name": "web", "livenessProbe": taken, "readinessProbe": get(80)}]));
     assert_eq!(
         skip_reason(&document),
-        "livenessProbe of web already points at a status port, but not because of probelet-inject"
+        "livenessProbe of web points at a status port, but annotation probelet.dev/original is missing"
     );
 }
 
@@ -255,7 +255,7 @@ fn source_and_target_of_different_families() {
         json!({"probelet.dev/source-ip": "127.0.0.6", "probelet.dev/target-ip": "::1"});
     assert_eq!(
         refusal_reason(&annotated(web(), annotations)),
-        "annotation probelet.dev/source-ip 127.0.0.6 cannot dial annotation probelet.dev/target-ip ::1: write \
+        "annotation probelet.dev/source-ip 127.0.0.6 cannot connect to annotation probelet.dev/target-ip ::1: write \
          two IPv4 or two IPv6 addresses"
     );
     let of_pod = json!({"probelet.dev/source-ip": "::6"});

@@ -98,14 +98,14 @@ fn invalid_forwards() {
     let reason = |text| refusal_reason(&of("probelet.dev/forward", text));
     assert_eq!(
         reason("8002"),
-        "annotation probelet.dev/forward is \"8002\": write APP_PORT=AGENT_PORT, such as 8002=15032, separated by \
-         commas"
+        "annotation probelet.dev/forward is \"8002\": write APP_PORT=AGENT_PORT, in the opposite order of --forward, \
+         such as 8002=15032; separate several by commas"
     );
     assert_eq!(
         reason("8002=1,8002=2"),
         "annotation probelet.dev/forward has port 8002 twice: write it once"
     );
-    let advice = "write another port of the agent after '=', such as 15032";
+    let advice = "write another agent port after '=', such as 15032";
     let ours = "annotation probelet.dev/forward has";
     assert_eq!(
         reason("8002=15020"),
@@ -113,12 +113,12 @@ fn invalid_forwards() {
     );
     assert_eq!(
         reason("8002=1,8003=1"),
-        format!("{ours} 8003=1, but 1 already forwards to another port: {advice}")
+        format!(
+            "{ours} 8003=1, but port 1 of the agent already forwards to another port: {advice}"
+        )
     );
     assert_eq!(
         reason("8002=1,1=2"),
-        format!(
-            "{ours} 1=2, but the agent itself listens on 1: write a port of the app before '='"
-        )
+        format!("{ours} 1=2, but 1 is a port of the agent: write a port of the app before '='")
     );
 }

@@ -324,7 +324,7 @@ fn a_port_name_resolves_whatever_its_protocol() {
 fn unknown_fields_are_supported_only_in_http_get() {
     assert_eq!(
         stays(json!({"grpc": {"port": 80, "x": 1}})),
-        "livenessProbe of web is not rewritten: it has the unknown field grpc.x"
+        "livenessProbe of web is not rewritten: it has the unknown field grpc.x: remove it, or use a newer probelet-inject"
     );
     let (probe, prober) = rewritten(json!({"httpGet": {"port": 80, "x": {"y": [1]}, "z": null}}));
     assert_eq!(probe["httpGet"]["x"], json!({"y": [1]}));
@@ -366,7 +366,7 @@ fn a_port_of_another_container_is_not_rewritten() {
         warnings(&document),
         [
             "livenessProbe of web is not rewritten: it probes port 8443, which container proxy declares and web \
-             does not: declare it in web too, if this is intended"
+             does not: declare it in web as well, or correct the port"
         ]
     );
 }

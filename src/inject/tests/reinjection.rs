@@ -266,7 +266,7 @@ fn an_injected_pod_that_opts_out_gets_a_warning() {
     );
     assert_eq!(
         warnings(&document),
-        ["it is still injected: --uninject restores it"]
+        ["the pod is still injected: run probelet-inject --uninject on its manifest to restore it"]
     );
 }
 

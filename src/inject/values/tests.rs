@@ -62,7 +62,7 @@ fn errors_name_the_field_and_what_to_write() {
     for (values, expected) in [
         (
             "{",
-            "values is not valid JSON (line 1, column 1): write for example ",
+            "values is not valid JSON at line 1, column 1: write an object such as ",
         ),
         ("[]", "values is a list: write an object such as {}"),
         (
@@ -71,7 +71,7 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"sidecarInjectorWebhook": {"rewriteAppHTTPProbers": false}}"#,
-            "unknown field sidecarInjectorWebhook.rewriteAppHTTPProbers: did you mean rewriteAppHTTPProbe?",
+            "unknown field sidecarInjectorWebhook.rewriteAppHTTPProbers: did you mean sidecarInjectorWebhook.rewriteAppHTTPProbe?",
         ),
         (
             r#"{"sidecarInjectorWebhook": true}"#,
@@ -79,7 +79,7 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"statusPorts": 1}}"#,
-            "unknown field probelet.statusPorts: did you mean statusPort?",
+            "unknown field probelet.statusPorts: did you mean probelet.statusPort?",
         ),
         (
             r#"{"probelet": {"rewrite": false}}"#,

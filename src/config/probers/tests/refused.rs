@@ -239,7 +239,7 @@ fn text_that_is_too_long_or_no_table_is_refused() {
     let long = " ".repeat(limits::PROBERS_JSON_BYTES + 1);
     assert_eq!(
         refusal(&long),
-        "probers are 131073 bytes of JSON, but at most 131072 are read: leave out what no container has"
+        "probers are 131073 bytes of JSON, but at most 131072 are supported: remove the probers of containers that the pod does not have"
     );
     for text in ["[]", "1", r#""{}""#, "true"] {
         assert_eq!(
@@ -253,11 +253,11 @@ fn text_that_is_too_long_or_no_table_is_refused() {
 fn broken_json_is_told_with_its_place() {
     assert_eq!(
         refusal("{\n\"/app-health/web/livez\": {\"httpGet\" {}}}"),
-        "probers are not JSON: line 2, column 37: a ':' must follow the key"
+        "probers are not JSON: line 2, column 37: expected ':' after the key"
     );
     assert_eq!(
         refusal("{} {}"),
-        "probers are not JSON: line 1, column 4: nothing may follow the closing '}'"
+        "probers are not JSON: line 1, column 4: unexpected text after the value"
     );
 }
 

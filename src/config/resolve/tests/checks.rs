@@ -6,24 +6,24 @@ use super::*;
 fn source_and_target_are_of_one_family() {
     assert_eq!(
         refusal(&[("source-ip", "::6")]),
-        "--source-ip ::6 cannot dial the default --target-ip 127.0.0.1: \
+        "--source-ip ::6 cannot connect to the default --target-ip 127.0.0.1: \
          write two IPv4 or two IPv6 addresses"
     );
     for (flags, variables, names) in [
         (
             &[("target-ip", "10.0.0.5"), ("source-ip", "::6")][..],
             &[("POD_IP", "fd00::1")][..],
-            "--source-ip ::6 cannot dial --target-ip 10.0.0.5",
+            "--source-ip ::6 cannot connect to --target-ip 10.0.0.5",
         ),
         (
             &[("source-ip", "127.0.0.6")],
             &[("POD_IP", "fd00::1")],
-            "--source-ip 127.0.0.6 cannot dial POD_IP fd00::1",
+            "--source-ip 127.0.0.6 cannot connect to POD_IP fd00::1",
         ),
         (
             &[],
             &[("PROBELET_SOURCE_IP", "::6"), ("INSTANCE_IP", "10.0.0.5")],
-            "PROBELET_SOURCE_IP ::6 cannot dial INSTANCE_IP 10.0.0.5",
+            "PROBELET_SOURCE_IP ::6 cannot connect to INSTANCE_IP 10.0.0.5",
         ),
     ] {
         let error = config_of(flags, variables).expect_err(names);
@@ -41,7 +41,7 @@ fn two_listeners_may_not_share_a_port_unless_their_addresses_differ() {
     assert_eq!(
         refusal(&[("forward", "15020=127.0.0.1:1")]),
         "the status port and --forward 15020=127.0.0.1:1 both listen on port 15020: \
-         give each a port or an address of its own"
+         give each a different port or address"
     );
     let pair = |first: &str, second: &str| {
         let (first, second) = (
@@ -66,7 +66,7 @@ fn two_listeners_may_not_share_a_port_unless_their_addresses_differ() {
             error,
             format!(
                 "--forward {first}=127.0.0.1:1 and --forward {second}=127.0.0.1:1 both listen on \
-                 port 80: give each a port or an address of its own"
+                 port 80: give each a different port or address"
             )
         );
     }
@@ -172,13 +172,15 @@ fn a_prober_may_not_be_aimed_at_a_listener() {
 fn the_margin_leaves_each_probe_some_time_but_hooks_have_all_of_it() {
     assert_eq!(
         refusal(&[("app-probers", PROBER), ("deadline-margin", "2000")]),
-        "--deadline-margin 2000 leaves prober \"/app-health/web/livez\" nothing of its 2 s: \
-         write fewer than 2000 milliseconds"
+        "--deadline-margin 2000 is not shorter than the timeout of prober \"/app-health/web/livez\" (2 s): \
+         write less than 2000 (milliseconds)"
     );
     let flags = [("app-probers", PROBER)];
     let error = config_of(&flags, &[("PROBELET_DEADLINE_MARGIN", "2000")]).expect_err("no time");
     assert!(
-        error.starts_with("PROBELET_DEADLINE_MARGIN 2000 leaves prober "),
+        error.starts_with(
+            "PROBELET_DEADLINE_MARGIN 2000 is not shorter than the timeout of prober "
+        ),
         "{error}"
     );
     config(&[("app-probers", PROBER), ("deadline-margin", "1999")]);

@@ -63,7 +63,7 @@ const WRONG_FORWARDS: &[(&[&str], &str)] = &[
             "15032=255.255.255.255:80",
             "15032=[ff02::1]:80",
         ],
-        "which cannot be dialled: write the app's address, such as 127.0.0.1",
+        "which is not a unicast address: write the app's address, such as 127.0.0.1",
     ),
     (
         &[
@@ -94,6 +94,6 @@ fn each_forward_that_is_wrong_is_told_with_an_example() {
     assert_eq!(list(8).expect("8 forwards").forwards.len(), 8);
     assert_eq!(
         list(9).expect_err("one more"),
-        "there are 9 forwards, but at most 8 are served: leave some out"
+        "PROBELET_FORWARD has 9 forwards, but at most 8 are supported: remove some"
     );
 }
