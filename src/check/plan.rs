@@ -301,7 +301,7 @@ fn parse_header(text: &str) -> Result<Header, ArgsError> {
         let word = text.split_ascii_whitespace().next();
         return Err(Fault::HeaderColon.error(word.unwrap_or_default()));
     };
-    let name = headers::name(name).ok_or_else(|| Fault::HeaderName.error(name))?;
+    let name = headers::canonical_name(name).ok_or_else(|| Fault::HeaderName.error(name))?;
     if !headers::is_value(value) {
         return Err(Fault::HeaderValue.error(&name));
     }

@@ -4,7 +4,7 @@
 use super::exit::Exit;
 use super::help;
 use super::table::{Command, Flag, Table};
-use crate::config::nearest;
+use crate::config::suggest;
 use crate::text::Redacted;
 
 /// The flags that every command has.
@@ -173,7 +173,7 @@ impl Command {
             return format!("{short} needs a space before its value: write `{short} VALUE`");
         }
         let names = self.flags().flat_map(|flag| flag.spellings.iter().copied());
-        match nearest(name, names) {
+        match suggest(name, names) {
             Some(near) => format!("unknown flag {name}: did you mean {near}?"),
             None => format!("unknown flag {name}: see `{} --help`", self.name),
         }

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::help;
 use super::table::Program;
-use crate::config::nearest;
+use crate::config::suggest;
 use crate::text::Redacted;
 use std::ffi::OsString;
 
@@ -57,7 +57,7 @@ impl Program {
     /// The end of the program by an unknown command.
     pub(super) fn unknown_command(&self, command: &str) -> Exit {
         let (shown, name) = (Redacted(command), self.name);
-        let near = nearest(command, self.command_names.iter().copied());
+        let near = suggest(command, self.command_names.iter().copied());
         self.usage_error(match near {
             Some(near) => format!("unknown command {shown}: did you mean `{name} {near}`?"),
             None => format!(

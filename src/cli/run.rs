@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::exit::Exit;
 use super::table::{Block, Command, Table, flags};
-use crate::config::{Config, ConfigError, RawSettings, STATUS_PORT, SettingValue};
+use crate::config::{Config, ConfigError, DEFAULT_STATUS_PORT, RawSettings, SettingValue};
 use crate::limits;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -43,7 +43,7 @@ flags! {
     /// The flags of `probelet run`.
     pub(super) struct RunFlags fills list with log {
         "Status port" {
-            option status_port: Option<String>, value "PORT" = Number(STATUS_PORT as u64),
+            option status_port: Option<String>, value "PORT" = Number(DEFAULT_STATUS_PORT as u64),
                 "Listen for kubelet's probes on this plaintext port";
             option status_addr: Option<String>, value "IP" = Text("all addresses, IPv6 and IPv4"),
                 "Listen on this address alone";

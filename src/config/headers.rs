@@ -2,34 +2,22 @@
 //! values of one name in the order they were written.
 
 use super::Header;
+use crate::wire::class;
 use crate::wire::fields::UNSENT_FIELDS;
+use crate::wire::upstream::canonical;
 
-/// The name in canonical case (`net/textproto`: `CanonicalMIMEHeaderKey`), if it is a token
-/// (RFC 9110 section 5.6.2).
-pub(crate) fn name(text: &str) -> Option<Box<str>> {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if text.is_empty() || !text.bytes().all(is_token) {
+/// The name in canonical case, if it is a token.
+pub(crate) fn canonical_name(text: &str) -> Option<Box<str>> {
+    if text.is_empty() || !text.bytes().all(|byte| class::is(class::TOKEN, byte)) {
         return None;
     }
-    let mut upper = true;
-    let canonical: String = text
-        .chars()
-        .map(|c| {
-            let c = if upper {
-                c.to_ascii_uppercase()
-            } else {
-                c.to_ascii_lowercase()
-            };
-            upper = c == '-';
-            c
-        })
-        .collect();
-    Some(canonical.into())
+    let name: String = canonical(text.as_bytes()).map(char::from).collect();
+    Some(name.into())
 }
 
-/// Whether Go's client would send the value (`httpguts.ValidHeaderFieldValue`): tabs are fine.
+/// Whether Go's client would send the value (`httpguts.ValidHeaderFieldValue`).
 pub(crate) fn is_value(text: &str) -> bool {
-    text.bytes().all(|b| b == b'\t' || !b.is_ascii_control())
+    text.bytes().all(|byte| class::is(class::VALUE, byte))
 }
 
 /// The value as Go writes it (`net/textproto`: `TrimString`).
@@ -43,8 +31,8 @@ pub(crate) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>)
     // Inserted one by one: a sort of std's is several kilobytes of code for a handful of fields.
     let mut list: Vec<Header> = Vec::with_capacity(written.len());
     for header in written {
-        let place = list.partition_point(|other| other.name <= header.name);
-        list.insert(place, header);
+        let index = list.partition_point(|other| other.name <= header.name);
+        list.insert(index, header);
     }
     let host = list.iter().find(|header| *header.name == *"Host");
     let host = host
@@ -73,7 +61,7 @@ mod tests {
 
     fn headers(list: &[(&str, &str)]) -> Vec<Header> {
         let header = |&(n, value): &(&str, &str)| Header {
-            name: name(n).expect("a token"),
+            name: canonical_name(n).expect("a token"),
             value: trim(value).into(),
         };
         list.iter().map(header).collect()
@@ -94,14 +82,14 @@ mod tests {
             ("x_y-9z", "X_y-9z"),
             ("--a", "--A"),
         ] {
-            assert_eq!(name(typed).as_deref(), Some(expected));
+            assert_eq!(canonical_name(typed).as_deref(), Some(expected));
         }
     }
 
     #[test]
     fn names_that_are_no_tokens_are_refused() {
         for typed in ["", "a b", "a:", "a\r\n", "é", "a/b", "(a)"] {
-            assert_eq!(name(typed), None, "{typed:?}");
+            assert_eq!(canonical_name(typed), None, "{typed:?}");
         }
     }
 

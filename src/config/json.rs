@@ -124,42 +124,13 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Fault::Depth`
-    pub fn enter(&mut self) -> Result<(), Error> {
+    pub fn enter(&mut self) -> Result<Container, Error> {
         if self.depth == DEPTH {
             return Err(self.error(Fault::Depth));
         }
         self.depth += 1;
         self.at += 1;
-        Ok(())
-    }
-
-    /// The next key of the object; its value is next. Leaves the object and returns `None` at its end. `seen` is false
-    /// at first.
-    ///
-    /// # Errors
-    /// A syntax error in the object.
-    pub fn key(&mut self, seen: &mut bool) -> Result<Option<Cow<'a, str>>, Error> {
-        if !self.more(seen, b'}', Fault::CommaOrBrace)? {
-            return Ok(None);
-        }
-        if self.peek() != Some(b'"') {
-            return Err(self.error(Fault::Key));
-        }
-        let key = self.string()?;
-        self.space();
-        if self.peek() != Some(b':') {
-            return Err(self.error(Fault::Colon));
-        }
-        self.at += 1;
-        Ok(Some(key))
-    }
-
-    /// Whether the array has another item, which is next. Leaves the array at its end. `seen` is false at first.
-    ///
-    /// # Errors
-    /// A syntax error in the array.
-    pub fn item(&mut self, seen: &mut bool) -> Result<bool, Error> {
-        self.more(seen, b']', Fault::CommaOrBracket)
+        Ok(Container { is_first: true })
     }
 
     /// The string that [`kind`](Self::kind) returned, borrowed from the text if it has no escapes.
@@ -192,26 +163,24 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(copy))
     }
 
-    /// Skips the next value and returns its text.
+    /// Reads past the next value and returns its text.
     ///
     /// # Errors
     /// A syntax error in the value.
-    pub fn skip(&mut self) -> Result<&'a str, Error> {
+    pub fn raw_value(&mut self) -> Result<&'a str, Error> {
         let kind = self.kind()?;
         let from = self.at;
         match kind {
             Kind::Object => {
-                self.enter()?;
-                let mut seen = false;
-                while self.key(&mut seen)?.is_some() {
-                    self.skip()?;
+                let mut object = self.enter()?;
+                while object.next_key(self)?.is_some() {
+                    self.raw_value()?;
                 }
             }
             Kind::Array => {
-                self.enter()?;
-                let mut seen = false;
-                while self.item(&mut seen)? {
-                    self.skip()?;
+                let mut array = self.enter()?;
+                while array.next_item(self)? {
+                    self.raw_value()?;
                 }
             }
             Kind::String => {
@@ -243,24 +212,6 @@ impl<'a> Reader<'a> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
-    }
-
-    fn more(&mut self, seen: &mut bool, close: u8, fault: Fault) -> Result<bool, Error> {
-        self.space();
-        if self.peek() == Some(close) {
-            self.at += 1;
-            self.depth -= 1;
-            return Ok(false);
-        }
-        if *seen {
-            if self.peek() != Some(b',') {
-                return Err(self.error(fault));
-            }
-            self.at += 1;
-            self.space();
-        }
-        *seen = true;
-        Ok(true)
     }
 
     fn escape(&mut self) -> Result<char, Error> {
@@ -371,6 +322,64 @@ impl<'a> Reader<'a> {
             column: 1 + before.len() - line_start,
             fault,
         }
+    }
+}
+
+/// An object or array whose members or items are being read.
+pub struct Container {
+    is_first: bool,
+}
+
+impl Container {
+    /// The next key of the object; its value is next. Leaves the object and returns `None` at its end.
+    ///
+    /// # Errors
+    /// A syntax error in the object.
+    pub fn next_key<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Error> {
+        if !self.has_next(reader, b'}', Fault::CommaOrBrace)? {
+            return Ok(None);
+        }
+        if reader.peek() != Some(b'"') {
+            return Err(reader.error(Fault::Key));
+        }
+        let key = reader.string()?;
+        reader.space();
+        if reader.peek() != Some(b':') {
+            return Err(reader.error(Fault::Colon));
+        }
+        reader.at += 1;
+        Ok(Some(key))
+    }
+
+    /// Whether the array has another item, which is next. Leaves the array at its end.
+    ///
+    /// # Errors
+    /// A syntax error in the array.
+    pub fn next_item(&mut self, reader: &mut Reader<'_>) -> Result<bool, Error> {
+        self.has_next(reader, b']', Fault::CommaOrBracket)
+    }
+
+    fn has_next(
+        &mut self,
+        reader: &mut Reader<'_>,
+        close: u8,
+        fault: Fault,
+    ) -> Result<bool, Error> {
+        reader.space();
+        if reader.peek() == Some(close) {
+            reader.at += 1;
+            reader.depth -= 1;
+            return Ok(false);
+        }
+        if !self.is_first {
+            if reader.peek() != Some(b',') {
+                return Err(reader.error(fault));
+            }
+            reader.at += 1;
+            reader.space();
+        }
+        self.is_first = false;
+        Ok(true)
     }
 }
 

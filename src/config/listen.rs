@@ -22,17 +22,17 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
 
 /// An address to connect to.
 pub(super) fn target(text: &str) -> Result<IpAddr, Fault> {
-    dialled(address(text)?).ok_or(Fault::NoTarget)
+    dialled(address(text)?).ok_or(Fault::NotTarget)
 }
 
 /// A source address.
 pub(super) fn source(text: &str) -> Result<IpAddr, Fault> {
-    dialled(address(text)?).ok_or(Fault::NoSource)
+    dialled(address(text)?).ok_or(Fault::NotSource)
 }
 
 /// An address to listen on.
 pub(super) fn local(text: &str) -> Result<IpAddr, Fault> {
-    one_host(address(text)?).ok_or(Fault::NoListen)
+    one_host(address(text)?).ok_or(Fault::NotListen)
 }
 
 fn dialled(ip: IpAddr) -> Option<IpAddr> {
@@ -52,12 +52,12 @@ pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
         Some(port) => Listen { addr: None, port },
         None => {
             let (ip, port) = socket_addr(listen).ok_or(Fault::ForwardListen)?;
-            let addr = Some(one_host(ip).ok_or(Fault::NoListen)?);
+            let addr = Some(one_host(ip).ok_or(Fault::NotListen)?);
             Listen { addr, port }
         }
     };
     let (ip, port) = socket_addr(to).ok_or(Fault::ForwardTarget)?;
-    let target = SocketAddr::new(dialled(ip).ok_or(Fault::NoTarget)?, port);
+    let target = SocketAddr::new(dialled(ip).ok_or(Fault::NotTarget)?, port);
     Ok(Forward { listen, target })
 }
 

@@ -1,6 +1,6 @@
 //! Reads the members of objects in the probers' JSON, with errors that name the member.
 
-use super::json::{self, Kind, Reader};
+use super::json::{self, Container, Kind, Reader};
 use super::{Problem, Rule};
 use crate::limits;
 use core::marker::PhantomData;
@@ -69,10 +69,9 @@ pub(super) struct Members<M> {
 
 /// What does not depend on the kind of object.
 struct SeenMembers {
-    /// A bit for each known member that has come.
+    /// A bit for each known member that was read.
     known: u8,
-    /// Whether any member has come.
-    any: bool,
+    object: Container,
 }
 
 impl<M: Member> Members<M> {
@@ -83,14 +82,11 @@ impl<M: Member> Members<M> {
         rule: Rule,
     ) -> Result<Self, Stop> {
         if reader.kind()? != Kind::Object {
-            return Err(refuse(reader.clone(), field, rule));
+            return Err(invalid_value(reader.clone(), field, rule));
         }
-        reader.enter()?;
+        let object = reader.enter()?;
         Ok(Members {
-            seen: SeenMembers {
-                known: 0,
-                any: false,
-            },
+            seen: SeenMembers { known: 0, object },
             members: PhantomData,
         })
     }
@@ -108,14 +104,14 @@ impl SeenMembers {
         reader: &mut Reader<'_>,
         names: &'static [&'static str],
     ) -> Result<Option<usize>, Stop> {
-        while let Some(key) = reader.key(&mut self.any)? {
+        while let Some(key) = self.object.next_key(reader)? {
             let is_key = |name: &&str| {
                 name.rsplit('.')
                     .next()
                     .is_some_and(|last| last.eq_ignore_ascii_case(&key))
             };
             let Some(index) = names.iter().position(is_key) else {
-                reader.skip()?;
+                reader.raw_value()?;
                 continue;
             };
             if self.known & 1 << index != 0 {
@@ -125,38 +121,41 @@ impl SeenMembers {
             if reader.kind()? != Kind::Null {
                 return Ok(Some(index));
             }
-            reader.skip()?;
+            reader.raw_value()?;
         }
         Ok(None)
     }
 }
 
 /// A port: a whole number, as Go decodes it into an integer.
-pub(super) fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<u16, Stop> {
+pub(super) fn read_port(reader: &mut Reader<'_>, field: &'static str) -> Result<u16, Stop> {
     let before = reader.clone();
-    match reader.skip()?.parse() {
+    match reader.raw_value()?.parse() {
         Ok(port) if port != 0 => Ok(port),
-        _ => Err(refuse(before, field, Rule::Port)),
+        _ => Err(invalid_value(before, field, Rule::Port)),
     }
 }
 
 /// `timeoutSeconds`: 0 means the default, as for the API server.
-pub(super) fn seconds(reader: &mut Reader<'_>) -> Result<Duration, Stop> {
+pub(super) fn read_timeout(reader: &mut Reader<'_>) -> Result<Duration, Stop> {
     let before = reader.clone();
-    let raw = reader.skip()?;
+    let raw = reader.raw_value()?;
     let is_whole = raw.bytes().all(|b| b.is_ascii_digit());
     match raw.parse::<u64>() {
-        _ if !is_whole => Err(refuse(before, "timeoutSeconds", Rule::Timeout)),
+        _ if !is_whole => Err(invalid_value(before, "timeoutSeconds", Rule::Timeout)),
         Ok(0) => Ok(limits::DEFAULT_PROBE_TIMEOUT),
         Ok(seconds) => Ok(Duration::from_secs(seconds).min(limits::PROBE_TIMEOUT_MAX)),
         Err(_) => Ok(limits::PROBE_TIMEOUT_MAX),
     }
 }
 
-pub(super) fn text<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, Stop> {
+pub(super) fn read_string<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+) -> Result<Cow<'a, str>, Stop> {
     match reader.kind()? {
         Kind::String => Ok(reader.string()?),
-        _ => Err(refuse(reader.clone(), field, Rule::Text)),
+        _ => Err(invalid_value(reader.clone(), field, Rule::Text)),
     }
 }
 
@@ -167,17 +166,17 @@ pub(super) fn one_of<T: Copy>(
     words: &[(&str, T)],
 ) -> Result<T, Stop> {
     let before = reader.clone();
-    let found = text(reader, field)?;
+    let found = read_string(reader, field)?;
     let word = words
         .iter()
         .find(|(word, _)| word.eq_ignore_ascii_case(&found));
     word.map(|&(_, value)| value)
-        .ok_or_else(|| refuse(before, field, rule))
+        .ok_or_else(|| invalid_value(before, field, rule))
 }
 
-/// The error that names the next value as it is written.
-pub(super) fn refuse(mut before: Reader<'_>, field: &'static str, rule: Rule) -> Stop {
-    let found = match (before.kind(), before.skip()) {
+/// The error about the next value, which it quotes as it is written.
+pub(super) fn invalid_value(mut before: Reader<'_>, field: &'static str, rule: Rule) -> Stop {
+    let found = match (before.kind(), before.raw_value()) {
         (Err(error), _) | (_, Err(error)) => return error.into(),
         (Ok(Kind::Object), _) => "an object",
         (Ok(Kind::Array), _) => "a list",

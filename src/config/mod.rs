@@ -7,12 +7,12 @@ pub(crate) mod headers;
 mod json;
 mod listen;
 mod members;
-mod nearest;
 mod probers;
 mod probers_error;
 mod resolve;
 mod settings;
 mod settings_error;
+mod suggest;
 mod tls;
 
 use core::net::IpAddr;
@@ -23,17 +23,17 @@ pub use crate::wire::upstream::Header;
 pub use crate::wire::url::Scheme;
 #[cfg(feature = "inject-library")]
 pub(crate) use listen::parse_port;
-#[cfg(feature = "inject-library")]
-pub(crate) use nearest::closest;
-pub(crate) use nearest::nearest;
 pub use probers_error::{ProbersError, Problem, Rule};
 #[cfg(feature = "inject-library")]
 pub(crate) use resolve::validate;
-pub(crate) use settings::STATUS_PORT;
+pub(crate) use settings::DEFAULT_STATUS_PORT;
 pub use settings::{RawSettings, SettingValue};
 #[cfg(feature = "inject")]
-pub(crate) use settings::{format, level, seconds};
+pub(crate) use settings::{parse_log_format, parse_log_level, parse_shutdown_delay};
 pub use settings_error::{ConfigError, Fault, FileSetting};
+#[cfg(feature = "inject-library")]
+pub(crate) use suggest::by_edit_distance;
+pub(crate) use suggest::suggest;
 pub use tls::{ClientCert, TlsSettings};
 
 /// The validated configuration of the agent.

@@ -3,9 +3,10 @@
 //! ignored.
 
 use super::headers;
-use super::json::{Kind, Reader};
+use super::json::{Container, Kind, Reader};
 use super::members::{
-    Cause, Members, Stop, members, missing, missing_port, number, one_of, refuse, seconds, text,
+    Cause, Members, Stop, invalid_value, members, missing, missing_port, one_of, read_port,
+    read_string, read_timeout,
 };
 use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
 use crate::limits;
@@ -41,7 +42,7 @@ impl Probers {
         match reader.kind().map_err(ProbersError::Syntax)? {
             Kind::Object => entries(&mut reader, &mut table)?,
             kind => {
-                reader.skip().map_err(ProbersError::Syntax)?;
+                reader.raw_value().map_err(ProbersError::Syntax)?;
                 if kind != Kind::Null {
                     return Err(ProbersError::NotATable);
                 }
@@ -53,30 +54,33 @@ impl Probers {
 }
 
 fn entries(reader: &mut Reader<'_>, table: &mut Vec<Prober>) -> Result<(), ProbersError> {
-    reader.enter().map_err(ProbersError::Syntax)?;
-    let mut seen = false;
-    while let Some(key) = reader.key(&mut seen).map_err(ProbersError::Syntax)? {
+    let mut object = reader.enter().map_err(ProbersError::Syntax)?;
+    while let Some(key) = object.next_key(reader).map_err(ProbersError::Syntax)? {
         let path = |prober: &Prober| (*prober.path).cmp(&*key);
-        let Err(place) = table.binary_search_by(path) else {
+        let Err(index) = table.binary_search_by(path) else {
             return Err(at(&key, Problem::RepeatedEntry.into()));
         };
         if table.len() == limits::PROBERS {
-            let count = table.len() + count_entries(reader, &mut seen)?;
+            let count = table.len() + count_entries(reader, &mut object)?;
             return Err(ProbersError::TooMany { count });
         }
         let prober = entry(reader, &key).map_err(|stop| at(&key, stop))?;
-        table.insert(place, prober);
+        table.insert(index, prober);
     }
     Ok(())
 }
 
 /// The number of entries from the one whose value is next.
-fn count_entries(reader: &mut Reader<'_>, seen: &mut bool) -> Result<usize, ProbersError> {
+fn count_entries(reader: &mut Reader<'_>, object: &mut Container) -> Result<usize, ProbersError> {
     let mut count = 0;
     loop {
-        reader.skip().map_err(ProbersError::Syntax)?;
+        reader.raw_value().map_err(ProbersError::Syntax)?;
         count += 1;
-        if reader.key(seen).map_err(ProbersError::Syntax)?.is_none() {
+        if object
+            .next_key(reader)
+            .map_err(ProbersError::Syntax)?
+            .is_none()
+        {
             return Ok(count);
         }
     }
@@ -109,7 +113,7 @@ fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     while let Some(member) = members.next(reader)? {
         let found = match member {
             EntryMember::TimeoutSeconds => {
-                timeout = seconds(reader)?;
+                timeout = read_timeout(reader)?;
                 continue;
             }
             EntryMember::HttpGet => Action::Http(http_get(reader)?),
@@ -179,7 +183,7 @@ fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
     while let Some(member) = members.next(reader)? {
         match member {
             HttpGetMember::Path => path = Some(request_target(reader)?),
-            HttpGetMember::Port => port = Some(number(reader, member.name())?),
+            HttpGetMember::Port => port = Some(read_port(reader, member.name())?),
             HttpGetMember::Scheme => {
                 let schemes = [
                     ("", Scheme::Http),
@@ -212,38 +216,37 @@ fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
 fn request_target(reader: &mut Reader<'_>) -> Result<Box<str>, Stop> {
     let field = HttpGetMember::Path.name();
     let before = reader.clone();
-    let path = text(reader, field)?;
+    let path = read_string(reader, field)?;
     url::request_target(&path).map_err(|error| {
         let rule = match error {
             url::BadPath::UserInfo => Rule::UserInfo,
             url::BadPath::Opaque => Rule::Opaque,
         };
-        refuse(before, field, rule)
+        invalid_value(before, field, rule)
     })
 }
 
 fn header_list(reader: &mut Reader<'_>, list: &mut Vec<super::Header>) -> Result<(), Stop> {
     if reader.kind()? != Kind::Array {
         let field = HttpGetMember::HttpHeaders.name();
-        return Err(refuse(reader.clone(), field, Rule::Headers));
+        return Err(invalid_value(reader.clone(), field, Rule::Headers));
     }
-    reader.enter()?;
-    let mut seen = false;
-    while reader.item(&mut seen)? {
+    let mut array = reader.enter()?;
+    while array.next_item(reader)? {
         let mut members = Members::<HeaderMember>::of(reader, "one of httpHeaders", Rule::Header)?;
         let mut name = None;
         let mut value = Cow::Borrowed("");
         while let Some(member) = members.next(reader)? {
             let before = reader.clone();
-            let found = text(reader, member.name())?;
-            let refuse = |rule| refuse(before, member.name(), rule);
+            let found = read_string(reader, member.name())?;
+            let invalid = |rule| invalid_value(before, member.name(), rule);
             match member {
                 HeaderMember::Name => {
-                    let token = headers::name(&found);
-                    name = Some(token.ok_or_else(|| refuse(Rule::HeaderName))?);
+                    let token = headers::canonical_name(&found);
+                    name = Some(token.ok_or_else(|| invalid(Rule::HeaderName))?);
                 }
                 HeaderMember::Value if headers::is_value(&found) => value = found,
-                HeaderMember::Value => return Err(refuse(Rule::HeaderValue)),
+                HeaderMember::Value => return Err(invalid(Rule::HeaderValue)),
             }
         }
         let name = name.ok_or_else(|| missing(HeaderMember::Name.name(), Rule::HeaderName))?;
@@ -260,7 +263,7 @@ fn tcp_socket(reader: &mut Reader<'_>) -> Result<Action, Stop> {
     let mut port = None;
     while let Some(member) = members.next(reader)? {
         match member {
-            TcpSocketMember::Port => port = Some(number(reader, member.name())?),
+            TcpSocketMember::Port => port = Some(read_port(reader, member.name())?),
         }
     }
     Ok(Action::Tcp {
@@ -275,8 +278,8 @@ fn grpc(reader: &mut Reader<'_>) -> Result<Action, Stop> {
     let mut tls = false;
     while let Some(member) = members.next(reader)? {
         match member {
-            GrpcMember::Port => port = Some(number(reader, member.name())?),
-            GrpcMember::Service => service = text(reader, member.name())?,
+            GrpcMember::Port => port = Some(read_port(reader, member.name())?),
+            GrpcMember::Service => service = read_string(reader, member.name())?,
             GrpcMember::Mode => {
                 let modes = [("Plaintext", false), ("TLS", true)];
                 tls = one_of(reader, member.name(), Rule::Mode, &modes)?;

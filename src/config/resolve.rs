@@ -1,7 +1,7 @@
 //! From settings to a validated [`Config`].
 
 use super::checks::SettingNames;
-use super::settings::{RawSettings, SettingValue, millis, seconds};
+use super::settings::{RawSettings, SettingValue, parse_deadline_margin, parse_shutdown_delay};
 use super::settings_error::{ConfigError, FileSetting};
 use super::{Config, Probers, ProbersError, listen};
 use crate::limits;
@@ -49,7 +49,7 @@ impl RawSettings {
         let source = self.parse_named("--source-ip", listen::source)?;
         let (source, source_name) = source.unzip();
         let (forwards, forward_names) = self.forwards()?;
-        let margin = self.parse_named("--deadline-margin", millis)?;
+        let margin = self.parse_named("--deadline-margin", parse_deadline_margin)?;
         let (margin, margin_name) = margin.unzip();
         let names = SettingNames {
             target: target_name,
@@ -69,7 +69,7 @@ impl RawSettings {
             forwards,
             deadline_margin: margin.unwrap_or(limits::DEFAULT_DEADLINE_MARGIN),
             shutdown_delay: self
-                .parse("--shutdown-delay", seconds)?
+                .parse("--shutdown-delay", parse_shutdown_delay)?
                 .unwrap_or(Duration::ZERO),
             log: self.log()?,
             capacity: self.capacity()?,

@@ -7,8 +7,8 @@ use crate::telemetry::{Format, Level, LogSettings};
 use core::net::IpAddr;
 use core::time::Duration;
 
-/// The status port, which Istio's agent has as well.
-pub(crate) const STATUS_PORT: u16 = 15020;
+/// The status port of an agent that is started without `--status-port`: that of Istio's agent.
+pub(crate) const DEFAULT_STATUS_PORT: u16 = 15020;
 
 /// A setting that is set: its text, and where it is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,22 +91,26 @@ impl RawSettings {
             addr: self.parse("--status-addr", listen::local)?,
             port: self
                 .parse("--status-port", listen::port)?
-                .unwrap_or(STATUS_PORT),
+                .unwrap_or(DEFAULT_STATUS_PORT),
         })
     }
 
     pub(super) fn log(&self) -> Result<LogSettings, Box<ConfigError>> {
         Ok(LogSettings {
-            level: self.parse("--log-level", level)?.unwrap_or(Level::Info),
+            level: self
+                .parse("--log-level", parse_log_level)?
+                .unwrap_or(Level::Info),
             format: self
-                .parse("--log-format", format)?
+                .parse("--log-format", parse_log_format)?
                 .unwrap_or(Format::Logfmt),
         })
     }
 
     pub(super) fn capacity(&self) -> Result<Capacity, Box<ConfigError>> {
         let slots = |flag, max| -> Result<usize, Box<ConfigError>> {
-            Ok(self.parse(flag, |text| slots(text, max))?.unwrap_or(max))
+            Ok(self
+                .parse(flag, |text| parse_slots(text, max))?
+                .unwrap_or(max))
         };
         Ok(Capacity {
             probes: slots("--max-probes", limits::PROBE_SLOTS)?,
@@ -138,25 +142,28 @@ impl RawSettings {
     }
 }
 
-fn slots(text: &str, max: usize) -> Result<usize, Fault> {
-    match whole(text).map(usize::try_from) {
+fn parse_slots(text: &str, max: usize) -> Result<usize, Fault> {
+    match parse_digits(text).map(usize::try_from) {
         Some(Ok(slots)) if (1..=max).contains(&slots) => Ok(slots),
         _ => Err(Fault::Slots(max)),
     }
 }
 
-pub(super) fn millis(text: &str) -> Result<Duration, Fault> {
-    let millis = whole(text).filter(|&millis| millis <= limits::DEADLINE_MARGIN_MAX_MILLIS);
-    millis.map(Duration::from_millis).ok_or(Fault::Millis)
+pub(super) fn parse_deadline_margin(text: &str) -> Result<Duration, Fault> {
+    let millis = parse_digits(text).filter(|&millis| millis <= limits::DEADLINE_MARGIN_MAX_MILLIS);
+    millis
+        .map(Duration::from_millis)
+        .ok_or(Fault::DeadlineMargin)
 }
 
-pub(crate) fn seconds(text: &str) -> Result<Duration, Fault> {
-    let seconds = whole(text).filter(|&seconds| seconds <= limits::SHUTDOWN_DELAY_MAX_SECONDS);
-    seconds.map(Duration::from_secs).ok_or(Fault::Seconds)
+pub(crate) fn parse_shutdown_delay(text: &str) -> Result<Duration, Fault> {
+    let seconds =
+        parse_digits(text).filter(|&seconds| seconds <= limits::SHUTDOWN_DELAY_MAX_SECONDS);
+    seconds.map(Duration::from_secs).ok_or(Fault::ShutdownDelay)
 }
 
-/// A number of digits only.
-fn whole(text: &str) -> Option<u64> {
+/// Parses a number of digits only.
+fn parse_digits(text: &str) -> Option<u64> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         text.parse().ok()
     } else {
@@ -164,7 +171,7 @@ fn whole(text: &str) -> Option<u64> {
     }
 }
 
-pub(crate) fn level(text: &str) -> Result<Level, Fault> {
+pub(crate) fn parse_log_level(text: &str) -> Result<Level, Fault> {
     match text {
         "error" => Ok(Level::Error),
         "warn" => Ok(Level::Warn),
@@ -174,7 +181,7 @@ pub(crate) fn level(text: &str) -> Result<Level, Fault> {
     }
 }
 
-pub(crate) fn format(text: &str) -> Result<Format, Fault> {
+pub(crate) fn parse_log_format(text: &str) -> Result<Format, Fault> {
     match text {
         "logfmt" => Ok(Format::Logfmt),
         "json" => Ok(Format::Json),

@@ -119,16 +119,16 @@ pub enum Fault {
     Port,
     /// An IP address.
     Address,
-    /// An IP address that can be dialled.
-    NoTarget,
-    /// An IP address that can be dialled from.
-    NoSource,
-    /// An IP address that can be listened on.
-    NoListen,
-    /// A whole number of milliseconds.
-    Millis,
-    /// A whole number of seconds.
-    Seconds,
+    /// An IP address to connect to.
+    NotTarget,
+    /// A source address.
+    NotSource,
+    /// An IP address to listen on.
+    NotListen,
+    /// `--deadline-margin`, in milliseconds.
+    DeadlineMargin,
+    /// `--shutdown-delay`, in seconds.
+    ShutdownDelay,
     /// A number of slots from 1 to this.
     Slots(usize),
     /// One of the levels.
@@ -150,16 +150,16 @@ impl fmt::Display for Fault {
         f.write_str(match *self {
             Fault::Port => "but a port must be a number from 1 to 65535: write one such as 15020",
             Fault::Address => "but must be an IP address: write one such as 127.0.0.1 or ::1",
-            Fault::NoTarget => {
+            Fault::NotTarget => {
                 "which is not a unicast address: write the app's address, such as 127.0.0.1"
             }
-            Fault::NoSource => {
+            Fault::NotSource => {
                 "which cannot be a source address: write an address of the pod, such as 127.0.0.6"
             }
-            Fault::NoListen => {
+            Fault::NotListen => {
                 "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all"
             }
-            Fault::Millis => {
+            Fault::DeadlineMargin => {
                 return write!(
                     f,
                     "but must be whole milliseconds up to {}: write a number such as {}",
@@ -167,7 +167,7 @@ impl fmt::Display for Fault {
                     limits::DEFAULT_DEADLINE_MARGIN.as_millis() as u64
                 );
             }
-            Fault::Seconds => {
+            Fault::ShutdownDelay => {
                 return write!(
                     f,
                     "but must be whole seconds up to {}: write a number such as 5",

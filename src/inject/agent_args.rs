@@ -1,8 +1,7 @@
 //! The agent's command line in the sidecar. Injection writes it, and reads it back from an injected pod.
 
 use super::options::annotations;
-use super::settings::DEFAULT_STATUS_PORT;
-use crate::config::{SettingValue, parse_port};
+use crate::config::{DEFAULT_STATUS_PORT, SettingValue, parse_port};
 use serde_json::Value;
 
 /// The flags of the agent that injection writes.

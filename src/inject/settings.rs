@@ -3,9 +3,6 @@
 use core::net::IpAddr;
 use serde_json::Value;
 
-/// The status port of an agent that is started without `--status-port`.
-pub(super) const DEFAULT_STATUS_PORT: u16 = 15020;
-
 /// The settings for all pods: flags and the ConfigMap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

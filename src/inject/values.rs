@@ -1,9 +1,9 @@
 //! The `values` of the injector's ConfigMap, as JSON. Like Istio's, they have `sidecarInjectorWebhook.rewriteAppHTTPProbe`,
 //! and `probelet` has further settings. Flags set the same values.
 
-use super::settings::{DEFAULT_STATUS_PORT, Settings, Sidecar, Target};
+use super::settings::{Settings, Sidecar, Target};
 use super::version::Version;
-use crate::config::{nearest, parse_port};
+use crate::config::{DEFAULT_STATUS_PORT, parse_port, suggest};
 use crate::text::Quoted;
 use core::fmt;
 use core::net::IpAddr;
@@ -75,7 +75,7 @@ pub enum ValuesError {
         /// The path of the field.
         field: Box<str>,
         /// The known field with the most similar name.
-        nearest: Option<&'static str>,
+        suggestion: Option<&'static str>,
     },
 }
 
@@ -92,10 +92,13 @@ impl fmt::Display for ValuesError {
                 found,
                 write,
             } => write!(f, "{field} is {found}: write {write}"),
-            Self::Unknown { field, nearest } => match nearest {
-                Some(nearest) => {
+            Self::Unknown { field, suggestion } => match suggestion {
+                Some(suggestion) => {
                     let object = field.split('.').next().unwrap_or_default();
-                    write!(f, "unknown field {field}: did you mean {object}.{nearest}?")
+                    write!(
+                        f,
+                        "unknown field {field}: did you mean {object}.{suggestion}?"
+                    )
                 }
                 None => {
                     let names: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
@@ -142,7 +145,7 @@ impl Values {
         let Some((name, _)) = FIELDS.iter().find(|(known, _)| *known == name) else {
             return Err(ValuesError::Unknown {
                 field: field().into(),
-                nearest: nearest(name, FIELDS.iter().map(|(name, _)| *name)),
+                suggestion: suggest(name, FIELDS.iter().map(|(name, _)| *name)),
             });
         };
         let text = match value {
@@ -248,7 +251,7 @@ fn parse_rewrite(webhook: &Map<String, Value>) -> Result<Option<bool>, ValuesErr
     if webhook.contains_key(annotation) {
         return Err(ValuesError::Unknown {
             field: format!("{WEBHOOK}.{annotation}").into(),
-            nearest: Some(REWRITE),
+            suggestion: Some(REWRITE),
         });
     }
     match webhook.get(REWRITE) {

@@ -255,7 +255,7 @@ fn is_before(name: &[u8], other: &[u8]) -> bool {
 }
 
 /// As `net/textproto` spells it (`CanonicalMIMEHeaderKey`).
-fn canonical(name: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn canonical(name: &[u8]) -> impl Iterator<Item = u8> {
     let mut starts = true;
     name.iter().map(move |byte| {
         let upper = core::mem::replace(&mut starts, *byte == b'-');

@@ -4,7 +4,7 @@ use super::sidecar::SidecarFlags;
 use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, Table, flags};
-use crate::config::{Fault, Listen, format, level, seconds};
+use crate::config::{Fault, Listen, parse_log_format, parse_log_level, parse_shutdown_delay};
 use crate::telemetry::{Format, Level, LogSettings};
 use crate::text::Quoted;
 use crate::webhook::{ApiServer, CertSource, Options, SelfSignedNames};
@@ -114,13 +114,13 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
     let delay = read(
         "--shutdown-delay",
         flags.shutdown_delay.as_deref(),
-        |text| seconds(text).map_err(fault),
+        |text| parse_shutdown_delay(text).map_err(fault),
     )?;
     let log_level = read("--log-level", log.log_level.as_deref(), |text| {
-        level(text).map_err(fault)
+        parse_log_level(text).map_err(fault)
     })?;
     let log_format = read("--log-format", log.log_format.as_deref(), |text| {
-        format(text).map_err(fault)
+        parse_log_format(text).map_err(fault)
     })?;
     Ok(Options {
         listen: Listen {

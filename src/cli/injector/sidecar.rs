@@ -3,7 +3,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};
-use crate::config::STATUS_PORT;
+use crate::config::DEFAULT_STATUS_PORT;
 use crate::inject::values::Values;
 use crate::text::Quoted;
 
@@ -21,7 +21,7 @@ flags! {
                 value "JSON" = Text(DEFAULT_RESOURCES),
                 sets "resources" by crate::inject::annotations::RESOURCES,
                 "Set these resources of the container, a JSON object";
-            option status_port: Option<String>, value "PORT" = Number(STATUS_PORT as u64),
+            option status_port: Option<String>, value "PORT" = Number(DEFAULT_STATUS_PORT as u64),
                 sets "statusPort" by crate::inject::annotations::STATUS_PORT,
                 "Point kubelet's probes at this port";
             option target_ip: Option<String>, value "IP|pod" = Text("pod"),
@@ -75,7 +75,7 @@ mod tests {
         let resources: serde_json::Value =
             serde_json::from_str(DEFAULT_RESOURCES).expect("an object");
         assert_eq!(settings.resources, resources);
-        assert_eq!(settings.status_port, STATUS_PORT);
+        assert_eq!(settings.status_port, DEFAULT_STATUS_PORT);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 
 fn skip(text: &str) -> Result<(), (Fault, usize)> {
     let mut reader = Reader::new(text);
-    let end = reader.skip().and_then(|_| reader.end());
+    let end = reader.raw_value().and_then(|_| reader.end());
     end.map_err(|error| (error.fault, error.column))
 }
 
@@ -121,7 +121,7 @@ fn nesting_is_bounded() {
 #[test]
 fn lines_are_counted() {
     let mut reader = Reader::new("[\n 1,\n\n  x]");
-    let error = reader.skip().expect_err("x is no value");
+    let error = reader.raw_value().expect_err("x is no value");
     assert_eq!(
         (error.line, error.column, error.fault),
         (4, 3, Fault::Value)

@@ -1,8 +1,8 @@
 //! Edits of the pod's annotations: the saved originals, and the ports that Istio's traffic rules leave out.
 
 use super::Editor;
+use crate::config::DEFAULT_STATUS_PORT;
 use crate::inject::report::Refusal;
-use crate::inject::settings::DEFAULT_STATUS_PORT;
 use crate::inject::view::collections::Collection;
 use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};

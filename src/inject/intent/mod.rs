@@ -12,9 +12,10 @@ mod table;
 use super::options::annotations::FORWARD;
 use super::options::{PodOptions, PortForward};
 use super::report::Stop;
-use super::settings::{DEFAULT_STATUS_PORT, Sidecar};
+use super::settings::Sidecar;
 use super::view::PodView;
 use super::view::collections::SpecList;
+use crate::config::DEFAULT_STATUS_PORT;
 use checks::{
     check_completion, check_container_names, check_eligible, check_ports_free, check_types,
     has_unnamed_container,

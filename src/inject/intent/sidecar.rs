@@ -1,10 +1,10 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
 use super::table::ProberTable;
-use crate::config::{self, RawSettings, SettingValue};
+use crate::config::{self, DEFAULT_STATUS_PORT, RawSettings, SettingValue};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
-use crate::inject::settings::{DEFAULT_STATUS_PORT, Sidecar, Target};
+use crate::inject::settings::{Sidecar, Target};
 use crate::inject::view::containers::SIDECAR;
 use crate::inject::view::{PROBERS, PodView, VOLUME};
 use crate::limits;

@@ -1,6 +1,6 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
-use crate::config::closest;
+use crate::config::by_edit_distance;
 pub(crate) use crate::inject::view::saved::{ANNOTATION as ORIGINAL, EXCLUDE_INBOUND};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -81,7 +81,7 @@ fn misspelt(name: &str) -> Option<Box<str>> {
     }
     let is_own = name.starts_with(PREFIX);
     let is_istio = name.contains("sidecar.istio.io/");
-    let (distance, known) = closest(name, KNOWN.into_iter())?;
+    let (distance, known) = by_edit_distance(name, KNOWN.into_iter())?;
     // Istio also has includeInboundPorts.
     let is_near = distance <= MISSPELLING_DISTANCE && known != EXCLUDE_INBOUND;
     let is_misspelt = is_own || (is_istio && is_near);

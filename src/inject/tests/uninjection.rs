@@ -376,8 +376,8 @@ items:
     assert_eq!(
         reports[1].verdict,
         Verdict::Refused(
-            "/items/1/spec/containers/0 shares its content through a YAML alias or a merge key (<<): write the \
-             content out".into()
+            "/items/1/spec/containers/0 shares its content through a YAML alias or a merge key (<<): replace it by \
+             its content".into()
         )
     );
 }

@@ -1,19 +1,20 @@
 //! Suggestions for a misspelt name.
 
-/// The name that was probably meant: the only one that begins with the text, or one of which more than half is right.
-pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The name that was probably meant: the only one that starts with the text, else the one within 3 edits and fewer
+/// edits than half of its length.
+pub(crate) fn suggest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let names: Vec<&str> = names.collect();
     let mut longer = names.iter().filter(|name| name.starts_with(text));
     if let (Some(name), None, true) = (longer.next(), longer.next(), text.len() > 4) {
         return Some(name);
     }
-    let near = closest(text, names.into_iter())
+    let near = by_edit_distance(text, names.into_iter())
         .filter(|(distance, name)| *distance <= 3 && *distance * 2 < name.len());
     near.map(|(_, name)| name)
 }
 
 /// The name with the smallest edit distance, and that distance.
-pub(crate) fn closest<'a>(
+pub(crate) fn by_edit_distance<'a>(
     text: &str,
     names: impl Iterator<Item = &'a str>,
 ) -> Option<(usize, &'a str)> {
