@@ -8,7 +8,7 @@ use probelet::webhook::{Outcome, review};
 use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| {
-    match review(body, &Values::default().settings()) {
+    match review(body, &Values::default().with_defaults()) {
         Ok(reviewed) => {
             let request: Value = serde_json::from_slice(body).expect("it was parsed");
             let review: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");

@@ -31,7 +31,10 @@ pub(super) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str> {
         }
     }
     for probe in &view.probes {
-        let change = match (probe.is_injected(), intent.goals.contains_key(&probe.key)) {
+        let change = match (
+            probe.is_injected(),
+            intent.destinations.contains_key(&probe.key),
+        ) {
             (false, true) => "with",
             (true, false) => "without",
             (true, true) | (false, false) => continue,

@@ -25,7 +25,6 @@ mod view;
 
 use crate::manifest::{Pointer, SourceText};
 use changes::changes;
-use edits::edits;
 use intent::Intent;
 use kinds::{Kind, Resource};
 use options::PodOptions;
@@ -34,7 +33,7 @@ pub use report::{Effect, Report, Task, Verdict};
 use report::{Refusal, Stop};
 use serde_json::Value;
 pub use settings::{Settings, Sidecar, Target};
-pub use version::Version;
+pub use version::KubernetesVersion;
 use view::PodView;
 
 /// The result for each resource of a document: for each item of a List, else for the document. `audit` runs
@@ -121,7 +120,7 @@ fn inject(
         warnings.push("the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into());
     }
     let intent = intent?;
-    let edits = edits(view, Some(&intent))?;
+    let edits = edits::compute(view, Some(&intent))?;
     Ok(match (is_injected, edits.is_empty()) {
         (true, true) => Verdict::Unchanged("already injected".into()),
         (true, false) => Verdict::Edited {
@@ -146,7 +145,7 @@ fn uninject(pod: &Value, source: &dyn SourceText, pointer: &Pointer) -> Result<V
     Ok(Verdict::Edited {
         details: "".into(),
         effect: Effect::Uninjected,
-        edits: edits(&view, None)?,
+        edits: edits::compute(&view, None)?,
     })
 }
 

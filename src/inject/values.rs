@@ -2,7 +2,7 @@
 //! and `probelet` has further settings. Flags set the same values.
 
 use super::settings::{Settings, Sidecar, Target};
-use super::version::Version;
+use super::version::KubernetesVersion;
 use crate::config::{DEFAULT_STATUS_PORT, parse_port, suggest};
 use crate::text::Quoted;
 use core::fmt;
@@ -152,7 +152,7 @@ impl Values {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        self.set(name, &text)
+        self.set_from_text(name, &text)
             .map_err(|write| invalid(&field(), value, write))
     }
 
@@ -160,13 +160,13 @@ impl Values {
     ///
     /// # Errors
     /// The valid values.
-    pub fn set(&mut self, name: &str, text: &str) -> Result<(), &'static str> {
+    pub fn set_from_text(&mut self, name: &str, text: &str) -> Result<(), &'static str> {
         let field = FIELDS.iter().find(|(known, _)| *known == name);
-        self.parse(name, text)
+        self.try_set(name, text)
             .ok_or(field.map_or("a known field", |(_, write)| write))
     }
 
-    fn parse(&mut self, name: &str, text: &str) -> Option<()> {
+    fn try_set(&mut self, name: &str, text: &str) -> Option<()> {
         match name {
             "image" => self.image = Some(parse_word(text)?),
             "imagePullPolicy" => {
@@ -188,7 +188,7 @@ impl Values {
 
     /// Adds the values of `others` that these do not have.
     #[must_use]
-    pub fn or(self, others: Self) -> Self {
+    fn or(self, others: Self) -> Self {
         Self {
             rewrite: self.rewrite.or(others.rewrite),
             image: self.image.or(others.image),
@@ -201,19 +201,8 @@ impl Values {
         }
     }
 
-    /// The settings: these values take precedence over those of the ConfigMap, which take precedence over the kind of
-    /// sidecar for the cluster's version, and the defaults.
-    #[must_use]
-    pub fn over(self, config: Self, version: Option<Version>) -> Settings {
-        let of_version = Self {
-            sidecar: version.map(Version::sidecar),
-            ..Self::default()
-        };
-        self.or(config).or(of_version).settings()
-    }
-
     /// The settings, with defaults for values that are not set.
-    pub fn settings(self) -> Settings {
+    pub fn with_defaults(self) -> Settings {
         let image = concat!("localhost/probelet:", env!("CARGO_PKG_VERSION"));
         Settings {
             rewrite: self.rewrite.unwrap_or(true),
@@ -225,6 +214,19 @@ impl Values {
             target: self.target.unwrap_or(Target::Pod),
             source_ip: self.source_ip,
         }
+    }
+}
+
+impl Settings {
+    /// Flags take precedence over the ConfigMap, that over the kind of sidecar for the cluster's version, and that over
+    /// the defaults.
+    #[must_use]
+    pub fn resolve(flags: Values, config_map: Values, version: Option<KubernetesVersion>) -> Self {
+        let of_version = Values {
+            sidecar: version.map(KubernetesVersion::default_sidecar),
+            ..Values::default()
+        };
+        flags.or(config_map).or(of_version).with_defaults()
     }
 }
 

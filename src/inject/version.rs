@@ -4,47 +4,55 @@ use super::settings::Sidecar;
 use core::fmt;
 use serde_json::Value;
 
-/// A version of Kubernetes: major and minor.
+/// A version of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32);
+pub struct KubernetesVersion {
+    /// The major version.
+    pub major: u32,
+    /// The minor version.
+    pub minor: u32,
+}
 
 /// The first version with native sidecars enabled by default (feature gate `SidecarContainers`).
-const NATIVE_FROM: Version = Version(1, 29);
+const FIRST_WITH_NATIVE_SIDECARS: KubernetesVersion = KubernetesVersion::new(1, 29);
 
-impl Version {
-    /// Parses the response of `/version`. Some distributions write `28+`.
-    pub fn read(answer: &Value) -> Option<Version> {
-        let number = |key: &str| number(answer.get(key)?.as_str()?);
-        Some(Version(number("major")?, number("minor")?))
+impl KubernetesVersion {
+    /// The version `major.minor`.
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor }
+    }
+
+    /// Reads the response of `/version`. Some distributions write `28+` as minor.
+    pub fn from_version_response(response: &Value) -> Option<Self> {
+        let number = |key: &str| number(response.get(key)?.as_str()?);
+        Some(Self::new(number("major")?, number("minor")?))
     }
 
     /// Parses a version such as `1.28`, `v1.28.3+k3s1` or `1.28+`.
-    pub fn parse(text: &str) -> Option<Version> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.strip_prefix('v').unwrap_or(text).split_once('.')?;
         let is_number = major.bytes().all(|byte| byte.is_ascii_digit());
-        Some(Version(
-            number(major).filter(|_| is_number)?,
-            number(minor)?,
-        ))
+        let major = number(major).filter(|_| is_number)?;
+        Some(Self::new(major, number(minor)?))
     }
 
-    /// Whether the version supports native sidecars.
-    pub fn is_native(self) -> bool {
-        self >= NATIVE_FROM
+    /// Whether native sidecars are enabled by default.
+    pub fn supports_native_sidecars(self) -> bool {
+        self >= FIRST_WITH_NATIVE_SIDECARS
     }
 
-    /// The kind of sidecar for the version.
-    pub fn sidecar(self) -> Sidecar {
-        match self.is_native() {
+    /// The default kind of sidecar.
+    pub fn default_sidecar(self) -> Sidecar {
+        match self.supports_native_sidecars() {
             true => Sidecar::Native,
             false => Sidecar::Container,
         }
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for KubernetesVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
+        write!(f, "{}.{}", self.major, self.minor)
     }
 }
 
@@ -62,15 +70,15 @@ mod tests {
     #[test]
     fn versions_of_distributions_are_parsed() {
         for (text, expected) in [
-            ("1.28", Some(Version(1, 28))),
-            ("v1.28.3+k3s1", Some(Version(1, 28))),
-            ("1.30+", Some(Version(1, 30))),
+            ("1.28", Some(KubernetesVersion::new(1, 28))),
+            ("v1.28.3+k3s1", Some(KubernetesVersion::new(1, 28))),
+            ("1.30+", Some(KubernetesVersion::new(1, 30))),
             ("1", None),
             ("1x.30", None),
             ("1.x", None),
             ("latest", None),
         ] {
-            assert_eq!(Version::parse(text), expected, "{text}");
+            assert_eq!(KubernetesVersion::parse(text), expected, "{text}");
         }
     }
 
@@ -84,13 +92,17 @@ mod tests {
             ("2", "0", Some(true)),
             ("1", "", None),
         ] {
-            let version = Version::read(&json!({"major": major, "minor": minor}));
+            let version =
+                KubernetesVersion::from_version_response(&json!({"major": major, "minor": minor}));
             assert_eq!(
-                version.map(Version::is_native),
+                version.map(KubernetesVersion::supports_native_sidecars),
                 is_native,
                 "{major}.{minor}"
             );
         }
-        assert_eq!(Version::read(&json!({"major": 1, "minor": 29})), None);
+        assert_eq!(
+            KubernetesVersion::from_version_response(&json!({"major": 1, "minor": 29})),
+            None
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::documents::documents;
 use super::io::Error;
 use crate::inject::values::Values;
-use crate::inject::{Settings, Version};
+use crate::inject::{KubernetesVersion, Settings};
 use crate::limits;
 use serde_json::Value;
 use std::fs::File;
@@ -19,7 +19,7 @@ pub(crate) struct SettingSources {
     pub(crate) flags: Values,
     /// The file of the ConfigMap.
     pub(crate) config: Option<String>,
-    pub(crate) version: Option<Version>,
+    pub(crate) version: Option<KubernetesVersion>,
 }
 
 impl SettingSources {
@@ -29,7 +29,7 @@ impl SettingSources {
             Some(path) => read_config(path)?,
             None => Values::default(),
         };
-        Ok(self.flags.over(config, self.version))
+        Ok(Settings::resolve(self.flags, config, self.version))
     }
 }
 

@@ -5,7 +5,7 @@ use super::secret_cert_store::SecretCertStore;
 use super::self_signed::CertBundle;
 use super::server_state::ServerState;
 use super::validity::unix_now;
-use crate::inject::Version;
+use crate::inject::KubernetesVersion;
 use crate::limits;
 use crate::telemetry::{Level, RepeatFilter};
 use async_io::Timer;
@@ -24,7 +24,7 @@ pub struct Refresher {
     state: Rc<ServerState>,
     client: Option<Rc<ApiClient>>,
     store: Option<SecretCertStore>,
-    version: Cell<Option<Version>>,
+    version: Cell<Option<KubernetesVersion>>,
     rotation: RefCell<Rotation>,
     version_failures: RefCell<RepeatFilter<ApiError>>,
     certificate_failures: RefCell<RepeatFilter<ApiError>>,
@@ -149,14 +149,14 @@ impl Refresher {
                         .log
                         .line(Level::Info, "cluster version detected")
                         .field("version", version)
-                        .field("native_sidecars", version.is_native());
+                        .field("native_sidecars", version.supports_native_sidecars());
                 }
             }
             Err(error) => self.log_version_failure(&error),
         }
     }
 
-    async fn request_version(&self) -> Result<Version, ApiError> {
+    async fn request_version(&self) -> Result<KubernetesVersion, ApiError> {
         let Some(client) = &self.client else {
             let why = "no API server is known, as this is not a pod";
             return Err(ApiError(why.into()));
@@ -165,7 +165,7 @@ impl Refresher {
         if status != 200 {
             return Err(unexpected_status("GET", "/version", status, &body));
         }
-        Version::read(&body)
+        KubernetesVersion::from_version_response(&body)
             .ok_or_else(|| ApiError("GET /version returned no major and minor version".into()))
     }
 

@@ -1,7 +1,7 @@
 //! The settings for all pods: flags, over the values of the mounted ConfigMap, over the default for the cluster's version.
 
 use crate::inject::values::{Values, ValuesError};
-use crate::inject::{Settings, Version};
+use crate::inject::{KubernetesVersion, Settings};
 use crate::limits;
 use crate::pem::{ReadError, WatchedFile};
 use crate::telemetry::RepeatFilter;
@@ -18,7 +18,7 @@ const KEY: &str = "values";
 pub struct ReloadableSettings {
     flags: Values,
     values: Values,
-    version: Option<Version>,
+    version: Option<KubernetesVersion>,
     file: Option<ValuesFile>,
     next_poll: Instant,
     failures: RepeatFilter<ValuesFileError>,
@@ -94,7 +94,7 @@ impl ReloadableSettings {
         config: Option<&str>,
     ) -> Result<ReloadableSettings, ValuesFileError> {
         let mut settings = ReloadableSettings {
-            settings: flags.clone().settings(),
+            settings: flags.clone().with_defaults(),
             flags,
             values: Values::default(),
             version: None,
@@ -117,7 +117,7 @@ impl ReloadableSettings {
     }
 
     /// Sets the cluster's version. Returns whether it is new.
-    pub fn set_version(&mut self, version: Version) -> bool {
+    pub fn set_version(&mut self, version: KubernetesVersion) -> bool {
         let is_new = self.version.replace(version) != Some(version);
         self.merge();
         is_new
@@ -170,7 +170,7 @@ impl ReloadableSettings {
 
     fn merge(&mut self) {
         let (flags, values) = (self.flags.clone(), self.values.clone());
-        self.settings = flags.over(values, self.version);
+        self.settings = Settings::resolve(flags, values, self.version);
     }
 }
 

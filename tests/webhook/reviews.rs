@@ -38,9 +38,9 @@ fn the_patch_has_the_edits_of_the_command_line() {
     let response = response_of(&webhook.send(&post(&review_of(&pod))));
     let mut values = Values::default();
     values
-        .set("image", "registry.example/probelet:9")
+        .set_from_text("image", "registry.example/probelet:9")
         .expect("an image");
-    let report = resources(&pod, &pod, Task::Inject, &values.settings()).remove(0);
+    let report = resources(&pod, &pod, Task::Inject, &values.with_defaults()).remove(0);
     let Verdict::Edited { edits, .. } = report.verdict else {
         panic!("{report:?}");
     };

@@ -155,7 +155,7 @@ pub(super) fn annotations() -> Generated {
     }
     text += &format!(
         "\n`probelet-inject` itself writes {}, which holds the originals for `--uninject`, and adds the ports of {} to {}.\n",
-        code(names::ORIGINAL),
+        code(names::ORIGINAL_ANNOTATION),
         code(names::FORWARD),
         code(names::EXCLUDE_INBOUND)
     );
@@ -190,7 +190,7 @@ fn each_annotation_is_documented() {
     let of_pods = POD_ANNOTATIONS.iter().map(|annotation| annotation.name);
     let mut documented: Vec<&str> = settings
         .chain(of_pods)
-        .chain([names::ORIGINAL, names::EXCLUDE_INBOUND])
+        .chain([names::ORIGINAL_ANNOTATION, names::EXCLUDE_INBOUND])
         .collect();
     documented.sort_unstable();
     let mut known = names::KNOWN.to_vec();

@@ -4,7 +4,7 @@ use super::inputs::{InputFlags, split_manifest_args};
 use super::sidecar::SidecarFlags;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
-use crate::inject::{Task, Version};
+use crate::inject::{KubernetesVersion, Task};
 use crate::injector::{Destination, FileOptions, Format, SettingSources};
 use crate::text::Quoted;
 
@@ -88,8 +88,8 @@ pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
     })
 }
 
-fn version(text: &str) -> Result<Version, Exit> {
-    Version::parse(text).ok_or_else(|| {
+fn version(text: &str) -> Result<KubernetesVersion, Exit> {
+    KubernetesVersion::parse(text).ok_or_else(|| {
         let found = Quoted(text);
         COMMAND.usage_error(format!(
             "--kube-version is {found}: write a version such as 1.29"

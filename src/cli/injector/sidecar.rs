@@ -31,7 +31,7 @@ flags! {
                 sets "sourceIp" by crate::inject::annotations::SOURCE_IP,
                 "Connect to the app from this address";
             option sidecar: Option<String>, value "KIND" = Text("native, where the cluster has it"),
-                sets "sidecar" by crate::inject::annotations::SIDECAR,
+                sets "sidecar" by crate::inject::annotations::SIDECAR_KIND,
                 "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \
                  or container";
         }
@@ -54,7 +54,7 @@ impl SidecarFlags {
             let Some(setting) = flag.setting else {
                 continue;
             };
-            values.set(setting.key, value).map_err(|write| {
+            values.set_from_text(setting.key, value).map_err(|write| {
                 let (flag, found) = (flag.long, Quoted(value));
                 command.usage_error(format!("{flag} is {found}: write {write}"))
             })?;
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_help_are_those_of_the_settings() {
-        let settings = Values::default().settings();
+        let settings = Values::default().with_defaults();
         assert_eq!(&*settings.image, DEFAULT_IMAGE);
         let resources: serde_json::Value =
             serde_json::from_str(DEFAULT_RESOURCES).expect("an object");
@@ -86,7 +86,7 @@ mod tests {
         for flag in flags {
             let key = flag.setting.expect("a setting").key;
             let write = Values::default()
-                .set(key, "")
+                .set_from_text(key, "")
                 .expect_err("nothing is no value");
             assert_ne!(write, "nothing of that name", "{key}");
         }

@@ -4,7 +4,7 @@ use super::Editor;
 use crate::config::DEFAULT_STATUS_PORT;
 use crate::inject::report::Refusal;
 use crate::inject::view::collections::Collection;
-use crate::inject::view::saved::{ANNOTATION, EXCLUDE_INBOUND, SavedValue};
+use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
 
@@ -32,7 +32,10 @@ impl Editor<'_> {
             self.retain_collection(Collection::Metadata);
             self.retain_collection(Collection::Annotations);
             let is_present = |name: &str| all.is_some_and(|all| all.get(name).is_some());
-            self.save_source(&annotation(ANNOTATION), !is_present(ANNOTATION))?;
+            self.save_source(
+                &annotation(ORIGINAL_ANNOTATION),
+                !is_present(ORIGINAL_ANNOTATION),
+            )?;
             if ports.intended.is_some() {
                 self.save_source(&annotation(EXCLUDE_INBOUND), !is_present(EXCLUDE_INBOUND))?;
             }
@@ -57,7 +60,7 @@ impl Editor<'_> {
         let original =
             current.map(|current| SavedValue::new(self.view.value_text(&pointer), current));
         self.saved.collections.insert(collection, original);
-        let mut entries = json!({ANNOTATION: self.saved.write()});
+        let mut entries = json!({ORIGINAL_ANNOTATION: self.saved.write()});
         if let Some(value) = ports.intended {
             entries[EXCLUDE_INBOUND] = value;
         }
@@ -65,15 +68,15 @@ impl Editor<'_> {
             Collection::Metadata => json!({"annotations": entries}),
             Collection::Annotations | Collection::List(_) => entries,
         };
-        self.create(pointer, current, value);
+        self.fill_collection(pointer, current, value);
         Ok(())
     }
 
     fn set_annotations(&mut self, ports: ExcludedPorts) {
         self.edit_ports(ports);
-        let pointer = annotation(ANNOTATION);
+        let pointer = annotation(ORIGINAL_ANNOTATION);
         let saved = self.saved.write();
-        match self.view.annotation(ANNOTATION) {
+        match self.view.annotation(ORIGINAL_ANNOTATION) {
             Some(current) if *current == saved => {}
             Some(_) => self.push(pointer, Op::Replace(saved.into())),
             None => self.push(pointer, Op::Add(saved.into())),
@@ -81,8 +84,8 @@ impl Editor<'_> {
     }
 
     /// Whether all edits are of the annotation with the saved originals.
-    pub(super) fn only_saves(&self) -> bool {
-        let saved = annotation(ANNOTATION);
+    pub(super) fn edits_only_original_annotation(&self) -> bool {
+        let saved = annotation(ORIGINAL_ANNOTATION);
         self.edits.iter().all(|edit| edit.pointer == saved)
     }
 
@@ -97,18 +100,18 @@ impl Editor<'_> {
         let was_created =
             old.is_some_and(|old| old.collections.contains_key(&Collection::Metadata));
         let metadata_op = self
-            .restore_emptied(Collection::Metadata)
+            .restore_collection_op(Collection::Metadata)
             .filter(|_| count(metadata) == 1);
         // Metadata that injection created may have other fields by now.
         let op = self
-            .restore_emptied(Collection::Annotations)
+            .restore_collection_op(Collection::Annotations)
             .or_else(|| was_created.then_some(Op::Remove));
         match (is_empty, metadata_op, op) {
             (true, Some(op), _) => self.push(Collection::Metadata.pointer(), op),
             (true, None, Some(op)) => self.push(Collection::Annotations.pointer(), op),
             _ => {
                 self.edit_ports(ports);
-                self.push(annotation(ANNOTATION), Op::Remove);
+                self.push(annotation(ORIGINAL_ANNOTATION), Op::Remove);
             }
         }
     }

@@ -30,12 +30,12 @@ impl Editor<'_> {
                 self.push(pointer.join_index(0), Op::Add(intended.clone().into()));
             }
             (Some(intended), None, _) => {
-                let saved = self.create(pointer, current, json!([intended]));
+                let saved = self.fill_collection(pointer, current, json!([intended]));
                 self.saved.collections.insert(collection, saved);
             }
             (None, Some(items), Some(index)) => {
                 let op = match items.len() {
-                    1 => self.restore_emptied(collection),
+                    1 => self.restore_collection_op(collection),
                     _ => None,
                 };
                 match op {
@@ -52,10 +52,10 @@ impl Editor<'_> {
     fn update_item(&mut self, list: SpecList, current: &Value, index: usize, intended: &Value) {
         let pointer = list.pointer();
         let needs_sidecar = self.view.probes.iter().any(|probe| {
-            let goals = self.intent.map(|intent| &intent.goals);
+            let destinations = self.intent.map(|intent| &intent.destinations);
             let waits = list == SpecList::InitContainers || probe.kind == ProbeKind::PostStart;
             waits
-                && goals.is_some_and(|goals| goals.contains_key(&probe.key))
+                && destinations.is_some_and(|destinations| destinations.contains_key(&probe.key))
                 && probe.container.list == list
                 && probe.container.index < index
         });
@@ -77,7 +77,7 @@ impl Editor<'_> {
     }
 
     /// Sets a collection that is absent or empty. Returns its original, none if it was absent.
-    pub(super) fn create(
+    pub(super) fn fill_collection(
         &mut self,
         pointer: Pointer,
         current: Option<&Value>,
@@ -94,7 +94,7 @@ impl Editor<'_> {
 
     /// The operation that restores a collection without its injected entries; none if injection did not create or fill
     /// the collection.
-    pub(super) fn restore_emptied(&self, collection: Collection) -> Option<Op> {
+    pub(super) fn restore_collection_op(&self, collection: Collection) -> Option<Op> {
         let original = self.view.saved.as_ref()?.collections.get(&collection)?;
         Some(match original {
             None => Op::Remove,

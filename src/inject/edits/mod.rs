@@ -18,7 +18,7 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// A part of the pod is written in a way that cannot be edited.
-pub(super) fn edits(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec<Edit>, Refusal> {
+pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec<Edit>, Refusal> {
     let mut editor = Editor {
         view,
         intent,
@@ -38,7 +38,11 @@ pub(super) fn edits(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec<E
     editor.edit_annotations()?;
     editor.restore_sources();
     let is_first_version = view.saved.as_ref().is_some_and(Saved::is_first_version);
-    if intent.is_some() && others == 0 && is_first_version && editor.only_saves() {
+    if intent.is_some()
+        && others == 0
+        && is_first_version
+        && editor.edits_only_original_annotation()
+    {
         return Ok(Vec::new());
     }
     let mut edits = editor.edits;
@@ -56,13 +60,17 @@ fn check_result(
     intent: Option<&Intent>,
     edits: &[Edit],
 ) -> Result<(), Refusal> {
-    // The webhook's second call has no edits.
+    // An injected pod without edits, as in the webhook's reinvocation, is not cloned.
     let mut pod = Cow::Borrowed(view.pod);
-    if !edits.is_empty() && apply(pod.to_mut(), edits).is_err() {
-        // `Document::edit` reports it.
-        return Ok(());
+    if !edits.is_empty() {
+        let applied = apply(pod.to_mut(), edits);
+        if applied.is_err() {
+            // `Document::edit` reports it.
+            return Ok(());
+        }
     }
-    let is_injected = |key: &str| intent.is_some_and(|intent| intent.goals.contains_key(key));
+    let is_injected =
+        |key: &str| intent.is_some_and(|intent| intent.destinations.contains_key(key));
     Ok(view.check_orphans_after_edits(&pod, is_injected)?)
 }
 

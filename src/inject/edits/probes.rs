@@ -1,7 +1,7 @@
 //! Edits of probes and hooks, field by field, so that comments and the order of fields stay.
 
 use super::Editor;
-use crate::inject::intent::Goal;
+use crate::inject::intent::Destination;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe};
 use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, key_of_text};
@@ -16,7 +16,7 @@ struct ProbeEdit<'a> {
     /// The pointer to the handler in the pod.
     pointer: Pointer,
     /// The intended destination; none if the original is restored.
-    goal: Option<&'a Goal>,
+    destination: Option<&'a Destination>,
 }
 
 /// The name and value that a field should have.
@@ -26,20 +26,22 @@ struct IntendedField<'a> {
 }
 
 impl Editor<'_> {
-    /// Points a probe at its goal. Without a goal, restores the original of an injected probe.
+    /// Points a probe at its destination. Without a destination, restores the original of an injected probe.
     pub(super) fn edit_probe(&mut self, probe: &Probe<'_>) {
-        let goal = self.intent.and_then(|intent| intent.goals.get(&probe.key));
+        let destination = self
+            .intent
+            .and_then(|intent| intent.destinations.get(&probe.key));
         let (Ok(original), Ok(current)) = (&probe.original, Handler::of(probe.value)) else {
             return;
         };
-        if goal.is_none() && original.injected.is_none() {
+        if destination.is_none() && original.injected.is_none() {
             return;
         }
         let edit = ProbeEdit {
             original,
             pointer: probe.pointer.join_key(current.kind.key()),
             current,
-            goal,
+            destination,
         };
         let mut saved = SavedProbe::default();
         for field in &original.fields {
@@ -47,26 +49,26 @@ impl Editor<'_> {
         }
         self.edit_added_fields(&edit, &mut saved);
         self.rename_handler(&edit, &mut saved);
-        if goal.is_none() {
+        if destination.is_none() {
             return;
         }
         if has_null(probe.value, &edit.current) {
-            self.write_out(probe, &mut saved);
+            self.expand(probe, &mut saved);
         }
         self.saved.probes.insert(probe.key.clone(), saved);
     }
 
     /// Edits a field of the original, and saves the replaced value and key.
     fn edit_field(&mut self, edit: &ProbeEdit<'_>, field: &Field, saved: &mut SavedProbe) {
-        let intended = match edit.goal {
-            Some(goal) => intended_field(goal, edit.original.handler.kind, field),
+        let intended = match edit.destination {
+            Some(destination) => intended_field(destination, edit.original.handler.kind, field),
             None => IntendedField {
                 name: &field.name,
                 value: field.value.clone(),
             },
         };
-        if let Some(goal) = edit.goal {
-            let entry = self.saved_field(edit, field, goal, &intended);
+        if let Some(destination) = edit.destination {
+            let entry = self.saved_field(edit, field, destination, &intended);
             if !entry.is_added() {
                 saved.fields.insert(intended.name.into(), entry);
             }
@@ -75,7 +77,7 @@ impl Editor<'_> {
         let old = field.saved.as_ref();
         let Some(current_name) = &field.current else {
             // An absent scheme or protocol has the default, which is also the agent's.
-            if edit.goal.is_none() || !["scheme", "protocol"].contains(&name) {
+            if edit.destination.is_none() || !["scheme", "protocol"].contains(&name) {
                 self.push(edit.pointer.join_key(name), Op::Add(value.into()));
             }
             return;
@@ -100,7 +102,7 @@ impl Editor<'_> {
         &self,
         edit: &ProbeEdit<'_>,
         field: &Field,
-        goal: &Goal,
+        destination: &Destination,
         intended: &IntendedField<'_>,
     ) -> SavedField {
         let pointer = field.current.as_ref();
@@ -128,9 +130,9 @@ impl Editor<'_> {
                 ..old
             });
         let old_key = old.and_then(|old| old.key.clone());
-        let app_port = match goal {
-            Goal::Rewritten { app_port, .. } => Some(*app_port),
-            Goal::Forwarded(_) => None,
+        let app_port = match destination {
+            Destination::StatusPort { app_port, .. } => Some(*app_port),
+            Destination::ForwardPort(_) => None,
         };
         // An original path may already equal the agent's.
         let is_replaced =
@@ -152,15 +154,15 @@ impl Editor<'_> {
         let fields = edit.current.fields.iter();
         for (name, value) in fields.filter(|(name, _)| !is_original(name)) {
             let pointer = edit.pointer.join_key(name);
-            match edit.goal {
-                Some(Goal::Rewritten { .. }) if name == "scheme" && value == "HTTPS" => {
+            match edit.destination {
+                Some(Destination::StatusPort { .. }) if name == "scheme" && value == "HTTPS" => {
                     self.push(pointer, Op::Replace(Value::from("HTTP").into()));
                 }
-                Some(Goal::Rewritten { .. }) => {}
-                Some(Goal::Forwarded(_)) | None => self.push(pointer, Op::Remove),
+                Some(Destination::StatusPort { .. }) => {}
+                Some(Destination::ForwardPort(_)) | None => self.push(pointer, Op::Remove),
             }
         }
-        let Some(Goal::Rewritten { path, .. }) = edit.goal else {
+        let Some(Destination::StatusPort { path, .. }) = edit.destination else {
             return;
         };
         if saved.fields.contains_key("path") {
@@ -181,11 +183,11 @@ impl Editor<'_> {
         let kind = edit.original.handler.kind;
         let injected = edit.original.injected.as_ref();
         let old = injected.and_then(|injected| injected.saved.key.clone());
-        if edit.goal.is_some() && kind != HandlerKind::HttpGet {
+        if edit.destination.is_some() && kind != HandlerKind::HttpGet {
             let text = old.clone().or_else(|| self.view.key_text(&edit.pointer));
             saved.key = Some(saved::key_text(text, kind.key()));
         }
-        let intended = edit.goal.map_or(kind, |_| HandlerKind::HttpGet);
+        let intended = edit.destination.map_or(kind, |_| HandlerKind::HttpGet);
         if intended != edit.current.kind {
             let text = old.filter(|text| *key_of_text(text) == *intended.key());
             let key = intended.key().into();
@@ -193,9 +195,9 @@ impl Editor<'_> {
         }
     }
 
-    /// Writes out a probe that has a null under `httpGet`, so that its handler can be renamed. Such a probe is not
+    /// Expands a probe that has a null under `httpGet`, so that its handler can be renamed. Such a probe is not
     /// injected yet, because its handler is not an `httpGet`.
-    fn write_out(&mut self, probe: &Probe<'_>, saved: &mut SavedProbe) {
+    fn expand(&mut self, probe: &Probe<'_>, saved: &mut SavedProbe) {
         saved.source = self.view.value_text(&probe.pointer);
         saved.has_null = true;
         let mut without_null = probe.value.clone();
@@ -209,26 +211,30 @@ fn has_null(probe: &Map<String, Value>, current: &Handler) -> bool {
     current.kind != HandlerKind::HttpGet && probe.contains_key(HandlerKind::HttpGet.key())
 }
 
-/// The name and value that a field of the original should have for a goal.
-fn intended_field<'f>(goal: &Goal, kind: HandlerKind, field: &'f Field) -> IntendedField<'f> {
+/// The name and value that a field of the original should have for a destination.
+fn intended_field<'f>(
+    destination: &Destination,
+    kind: HandlerKind,
+    field: &'f Field,
+) -> IntendedField<'f> {
     let is = |word: &str| {
         let text = field.value.as_str();
         text.is_some_and(|text| text.eq_ignore_ascii_case(word))
     };
-    let (name, value) = match (goal, kind, &*field.name) {
-        (Goal::Forwarded(to), _, "port") => ("port", (*to).into()),
-        (Goal::Rewritten { status_port, .. }, _, "port") => ("port", (*status_port).into()),
-        (Goal::Rewritten { path, .. }, HandlerKind::HttpGet, "path")
-        | (Goal::Rewritten { path, .. }, HandlerKind::Grpc, "service") => {
+    let (name, value) = match (destination, kind, &*field.name) {
+        (Destination::ForwardPort(to), _, "port") => ("port", (*to).into()),
+        (Destination::StatusPort { status_port, .. }, _, "port") => ("port", (*status_port).into()),
+        (Destination::StatusPort { path, .. }, HandlerKind::HttpGet, "path")
+        | (Destination::StatusPort { path, .. }, HandlerKind::Grpc, "service") => {
             ("path", (&**path).into())
         }
-        (Goal::Rewritten { .. }, HandlerKind::HttpGet, "scheme") if is("HTTPS") => {
+        (Destination::StatusPort { .. }, HandlerKind::HttpGet, "scheme") if is("HTTPS") => {
             ("scheme", "HTTP".into())
         }
-        (Goal::Rewritten { .. }, HandlerKind::HttpGet, "protocol") if is("HTTP2") => {
+        (Destination::StatusPort { .. }, HandlerKind::HttpGet, "protocol") if is("HTTP2") => {
             ("protocol", "HTTP1".into())
         }
-        (Goal::Rewritten { .. }, HandlerKind::Grpc, "mode") => ("scheme", "HTTP".into()),
+        (Destination::StatusPort { .. }, HandlerKind::Grpc, "mode") => ("scheme", "HTTP".into()),
         (_, _, name) => (name, field.value.clone()),
     };
     IntendedField { name, value }

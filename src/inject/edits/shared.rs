@@ -1,5 +1,5 @@
 //! Shared nodes of a pod: YAML aliases (`livenessProbe: *probe`) and mappings with a merge key (`<<: *probe`). An edit
-//! below one writes it out; the annotation saves its source text, and uninjection restores it.
+//! below one expands it, which replaces it by its content; the annotation saves its source text, and uninjection restores it.
 
 use super::Editor;
 use crate::inject::report::Refusal;
@@ -9,7 +9,7 @@ use crate::inject::view::saved::{SavedProbe, SourceKey};
 use crate::manifest::{Edit, NewValue, Op, Pointer, apply, sort_edits};
 use serde_json::Value;
 
-/// A node that injection may write out.
+/// A node that injection may expand.
 struct SharedNode {
     pointer: Pointer,
     part: SharedPart,
@@ -72,10 +72,10 @@ impl Editor<'_> {
         probes.any(|key| key.starts_with(&prefix))
     }
 
-    /// Saves the source text of each shared node that an edit writes out.
+    /// Saves the source text of each shared node that an edit expands.
     ///
     /// # Errors
-    /// A shared node has more parts than injection may write out.
+    /// A shared node has more parts than injection may expand.
     pub(super) fn save_sources(&mut self) -> Result<(), Refusal> {
         for index in 0..self.edits.len() {
             let edit = &self.edits[index];
@@ -88,7 +88,7 @@ impl Editor<'_> {
     /// Saves the source text of the shared node that an edit is below. `is_added` says that the edit adds its node.
     ///
     /// # Errors
-    /// The shared node has more parts than injection may write out.
+    /// The shared node has more parts than injection may expand.
     pub(super) fn save_source(&mut self, edited: &Pointer, is_added: bool) -> Result<(), Refusal> {
         let existing = match edited.split_last() {
             Some((parent, _)) if is_added => parent,
@@ -212,7 +212,7 @@ impl Editor<'_> {
         self.edits.insert(0, Edit { pointer, op });
     }
 
-    /// The nodes that injection may write out as a whole.
+    /// The nodes that injection may expand as a whole.
     fn shared_nodes(&self) -> Vec<SharedNode> {
         let collections = SpecList::ALL.map(Collection::List);
         let collections = collections.into_iter().chain([Collection::Annotations]);

@@ -1,11 +1,11 @@
 //! Checks of the pod as a whole: whether it can have the agent.
 
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::{FORWARD, SIDECAR as SIDECAR_KIND, STATUS_PORT};
+use crate::inject::options::annotations::{FORWARD, SIDECAR_KIND, STATUS_PORT};
 use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
 use crate::inject::view::collections::SpecList;
-use crate::inject::view::containers::{Container, ISTIO, SIDECAR};
+use crate::inject::view::containers::{Container, ISTIO_SIDECAR_NAME, SIDECAR_NAME};
 use crate::inject::view::{PodView, VOLUME};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -18,9 +18,10 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
             .iter()
             .any(|container| container.name == name)
     };
-    let reason = if view.annotation("sidecar.istio.io/status").is_some() || has(ISTIO) {
+    let reason = if view.annotation("sidecar.istio.io/status").is_some() || has(ISTIO_SIDECAR_NAME)
+    {
         "Istio's injector has injected it, and Istio's agent runs its probes"
-    } else if has(SIDECAR) {
+    } else if has(SIDECAR_NAME) {
         "it has a container named probelet that probelet-inject did not add: rename or remove that container"
     } else if view.annotation("kubernetes.io/config.mirror").is_some() {
         // kubelet runs the static pod, whatever the API server has (`pkg/kubelet/types`: `ConfigMirrorAnnotationKey`).
@@ -35,15 +36,15 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
     Err(Stop::Skip(reason.into()))
 }
 
-/// Refuses an ordinary sidecar in a pod that runs to completion. `is_of_job` says that the pod belongs to a Job: the
-/// webhook receives the pods alone.
+/// Refuses an ordinary sidecar in a pod that runs to completion. `runs_to_completion` is known of the pods of a Job; the
+/// webhook receives pods without their owners.
 pub(super) fn check_completion(
     view: &PodView<'_>,
-    is_of_job: bool,
+    runs_to_completion: bool,
     sidecar: Sidecar,
 ) -> Result<(), String> {
     let policy = &view.pod["spec"]["restartPolicy"];
-    let completes = is_of_job || policy == "Never" || policy == "OnFailure";
+    let completes = runs_to_completion || policy == "Never" || policy == "OnFailure";
     if !completes || sidecar == Sidecar::Native {
         return Ok(());
     }

@@ -23,16 +23,16 @@ pub(super) enum ProbeDecision {
     /// It points at a status port, but not because of injection.
     PointsAtAgent,
     /// It has to be rewritten, but cannot be. Has the reason, and what to write instead.
-    Refused(String),
+    Refuse(String),
     /// It will probe the status port.
-    Rewritten {
+    Rewrite {
         /// The port of the app.
         port: u16,
         /// The agent's prober, as JSON.
         prober: String,
     },
     /// It will probe a port of the agent, which forwards to the app.
-    Forwarded(PortForward),
+    Forward(PortForward),
 }
 
 /// Decides on a probe.
@@ -76,7 +76,7 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
                  well, or correct the port"
             ),
         ),
-        None => ProbeDecision::Rewritten {
+        None => ProbeDecision::Rewrite {
             port,
             prober: table::prober(handler, port, probe.timeout()),
         },
@@ -147,7 +147,7 @@ fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecis
     if handler.text("path").is_some_and(is_agent_path) {
         return ProbeDecision::PointsAtAgent;
     }
-    ProbeDecision::Refused(format!(
+    ProbeDecision::Refuse(format!(
         "{} probes port {port}, which is the agent's status port: set another port in annotation {STATUS_PORT}, such as \
          15920",
         probe.label
@@ -156,10 +156,10 @@ fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecis
 
 fn forwarded(probe: &Probe<'_>, kind: HandlerKind, forward: PortForward) -> ProbeDecision {
     if kind == HandlerKind::HttpGet {
-        return ProbeDecision::Forwarded(forward);
+        return ProbeDecision::Forward(forward);
     }
     let port = forward.app_port;
-    ProbeDecision::Refused(format!(
+    ProbeDecision::Refuse(format!(
         "{} is a {} probe of port {port}, which annotation {FORWARD} forwards: it would never fail, because a connection \
          to a forwarded port always succeeds; remove {port} from the annotation, or use httpGet",
         probe.label,

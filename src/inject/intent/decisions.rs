@@ -1,4 +1,4 @@
-//! The decisions on all probes of a pod: goals, the table of probers, and details for the report.
+//! The decisions on all probes of a pod: destinations, the table of probers, and details for the report.
 
 use super::decide::{self, ProbeDecision, decide};
 use super::table::{self, ProberTable};
@@ -7,14 +7,14 @@ use crate::inject::report::Stop;
 use crate::inject::view::PodView;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::Probe;
-use crate::inject::view::saved::ANNOTATION;
+use crate::inject::view::saved::ORIGINAL_ANNOTATION;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The intended destination of a probe.
-pub(in crate::inject) enum Goal {
+pub(in crate::inject) enum Destination {
     /// A path of the status port.
-    Rewritten {
+    StatusPort {
         /// `/app-health/web/livez`
         path: Box<str>,
         /// The status port.
@@ -23,7 +23,7 @@ pub(in crate::inject) enum Goal {
         app_port: u16,
     },
     /// This port of the agent, with the same path.
-    Forwarded(u16),
+    ForwardPort(u16),
 }
 
 /// A container with the endpoints of its rewritten probes.
@@ -35,7 +35,7 @@ struct RewrittenContainer {
 /// The decisions on all probes of a pod.
 #[derive(Default)]
 pub(super) struct Decisions {
-    pub(super) goals: BTreeMap<Box<str>, Goal>,
+    pub(super) destinations: BTreeMap<Box<str>, Destination>,
     pub(super) table: ProberTable,
     /// The containers with rewritten probes.
     rewritten: Vec<RewrittenContainer>,
@@ -72,8 +72,8 @@ impl Decisions {
                     let label = probe.label.clone();
                     decisions.points_at_agent.get_or_insert(label);
                 }
-                ProbeDecision::Refused(reason) => return Err(reason.into()),
-                ProbeDecision::Rewritten { port, prober } => {
+                ProbeDecision::Refuse(reason) => return Err(reason.into()),
+                ProbeDecision::Rewrite { port, prober } => {
                     decisions.rewrite(probe, port, prober, options.status_port);
                     if let Some(injected) = probe.injected()
                         && let Some(current) = current.get(&*injected.path)
@@ -81,10 +81,12 @@ impl Decisions {
                         decisions.retain_manual_edits(probe, &injected.handler, current);
                     }
                 }
-                ProbeDecision::Forwarded(forward) => {
+                ProbeDecision::Forward(forward) => {
                     decisions.forwarded.insert(forward.app_port);
-                    let goal = Goal::Forwarded(forward.agent_port);
-                    decisions.goals.insert(probe.key.clone(), goal);
+                    let destination = Destination::ForwardPort(forward.agent_port);
+                    decisions
+                        .destinations
+                        .insert(probe.key.clone(), destination);
                 }
             }
         }
@@ -93,12 +95,12 @@ impl Decisions {
 
     fn rewrite(&mut self, probe: &Probe<'_>, app_port: u16, prober: String, status_port: u16) {
         self.table.insert(&probe.path, prober);
-        let goal = Goal::Rewritten {
+        let destination = Destination::StatusPort {
             path: probe.path.clone(),
             status_port,
             app_port,
         };
-        self.goals.insert(probe.key.clone(), goal);
+        self.destinations.insert(probe.key.clone(), destination);
         let name = probe.container.name;
         let endpoint = probe.kind.endpoint();
         match self.rewritten.last_mut() {
@@ -127,13 +129,14 @@ impl Decisions {
     }
 
     /// Skips a pod without a probe that would point at the agent.
-    pub(super) fn check_any_goal(&self, options: &PodOptions) -> Result<(), Stop> {
+    pub(super) fn check_any_destination(&self, options: &PodOptions) -> Result<(), Stop> {
         if let Some(label) = &self.points_at_agent {
-            let reason =
-                format!("{label} points at a status port, but annotation {ANNOTATION} is missing");
+            let reason = format!(
+                "{label} points at a status port, but annotation {ORIGINAL_ANNOTATION} is missing"
+            );
             return Err(Stop::Skip(reason.into()));
         }
-        if !self.goals.is_empty() {
+        if !self.destinations.is_empty() {
             return Ok(());
         }
         let reason = if self.has_unsupported {
@@ -173,7 +176,7 @@ impl Decisions {
 /// replace it by HTTP.
 pub(super) fn warn_of_replaced_schemes(
     view: &PodView<'_>,
-    goals: &BTreeMap<Box<str>, Goal>,
+    destinations: &BTreeMap<Box<str>, Destination>,
     warnings: &mut Vec<Box<str>>,
 ) {
     for probe in &view.probes {
@@ -181,7 +184,7 @@ pub(super) fn warn_of_replaced_schemes(
         let Some(kind) = kind.filter(|kind| *kind != HandlerKind::HttpGet) else {
             continue;
         };
-        if probe.value["httpGet"]["scheme"] == "HTTPS" && goals.contains_key(&probe.key) {
+        if probe.value["httpGet"]["scheme"] == "HTTPS" && destinations.contains_key(&probe.key) {
             let what = format!("scheme HTTPS of {} is reset to HTTP", probe.label);
             let reason = format!(
                 "kubelet probes the sidecar in plaintext, and the sidecar probes the app by {}",

@@ -20,7 +20,7 @@ use checks::{
     check_completion, check_container_names, check_eligible, check_ports_free, check_types,
     has_unnamed_container,
 };
-pub(super) use decisions::Goal;
+pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
 use serde_json::Value;
 use sidecar::Command;
@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 /// The intended state of a pod.
 pub(super) struct Intent {
     /// By the key of the probe.
-    pub(super) goals: BTreeMap<Box<str>, Goal>,
+    pub(super) destinations: BTreeMap<Box<str>, Destination>,
     /// The list that has the sidecar.
     pub(super) list: SpecList,
     pub(super) sidecar: Value,
@@ -63,11 +63,11 @@ impl Intent {
         decide::warn_of_unused_exclusions(view, options, warnings);
         let decisions = Decisions::new(view, options, warnings)?;
         view.check_orphans()?;
-        decisions.check_any_goal(options)?;
+        decisions.check_any_destination(options)?;
         check_container_names(view)?;
         check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
-        warn_of_replaced_schemes(view, &decisions.goals, warnings);
+        warn_of_replaced_schemes(view, &decisions.destinations, warnings);
         for forward in &options.forwards {
             if !decisions.forwarded.contains(&forward.app_port) {
                 let PortForward {
@@ -89,7 +89,7 @@ impl Intent {
             applied["volume"] = true.into();
         }
         Ok(Self {
-            goals: decisions.goals,
+            destinations: decisions.destinations,
             list: match options.sidecar {
                 Sidecar::Native => SpecList::InitContainers,
                 Sidecar::Container => SpecList::Containers,

@@ -3,16 +3,16 @@
 
 use super::quantity;
 use super::table;
-use crate::inject::view::containers::SIDECAR;
+use crate::inject::view::containers::SIDECAR_NAME;
 use crate::inject::view::{PROBERS, VOLUME, table_text};
 use serde_json::{Map, Value, json};
 
 /// Fields of the sidecar that only some settings write, and that others do not add.
 const OPTIONAL: [&str; 1] = ["restartPolicy"];
 /// Lists of the sidecar with items that only some settings write.
-const LISTS: [&str; 2] = ["env", "volumeMounts"];
+const MERGED_LISTS: [&str; 2] = ["env", "volumeMounts"];
 /// The names of items that only some settings write.
-const OPTIONAL_ITEMS: [&str; 4] = ["POD_IP", PROBERS, VOLUME, SIDECAR];
+const OPTIONAL_ITEMS: [&str; 4] = ["POD_IP", PROBERS, VOLUME, SIDECAR_NAME];
 /// Fields that a setting writes or the API server defaults. The annotation saves those that injection wrote.
 const SETTINGS: [&str; 2] = [PULL_POLICY, "resources"];
 const PULL_POLICY: &str = "imagePullPolicy";
@@ -161,7 +161,7 @@ fn merge_objects(
     for (key, value) in current {
         let value = match (intended.get(key), value) {
             (Some(intended), _) => merge(value, intended),
-            (None, Value::Array(items)) if LISTS.contains(&&**key) => {
+            (None, Value::Array(items)) if MERGED_LISTS.contains(&&**key) => {
                 let others = merge_lists(items, &[]);
                 if others.is_empty() {
                     continue;

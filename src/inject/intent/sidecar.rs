@@ -5,7 +5,7 @@ use crate::config::{self, DEFAULT_STATUS_PORT, RawSettings, SettingValue};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{Sidecar, Target};
-use crate::inject::view::containers::SIDECAR;
+use crate::inject::view::containers::SIDECAR_NAME;
 use crate::inject::view::{PROBERS, PodView, VOLUME};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -129,7 +129,7 @@ fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
 /// The sidecar. PodSecurity `restricted` admits it.
 pub(super) fn container(options: &PodOptions, command: &Command, port_name: Option<&str>) -> Value {
     let mut container = json!({
-        "name": SIDECAR,
+        "name": SIDECAR_NAME,
         "image": options.image,
         "args": command.args.to_json(),
         "ports": [{"containerPort": options.status_port}],
@@ -224,7 +224,7 @@ mod tests {
             "probelet.dev/app-id": "spiffe://example.org/web", "probelet.dev/forward": "8002=15032",
             "status.sidecar.istio.io/port": "15920", "probelet.dev/sidecar": "container",
         }});
-        let settings = crate::inject::values::Values::default().settings();
+        let settings = crate::inject::values::Values::default().with_defaults();
         let Ok(options) = PodOptions::read(&metadata, &settings, &mut Vec::new()) else {
             panic!("{metadata}");
         };

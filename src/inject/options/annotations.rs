@@ -1,7 +1,7 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
 use crate::config::by_edit_distance;
-pub(crate) use crate::inject::view::saved::{ANNOTATION as ORIGINAL, EXCLUDE_INBOUND};
+pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ pub(crate) const INJECT: &str = "sidecar.istio.io/inject";
 pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
 pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 pub(crate) const FORWARD: &str = "probelet.dev/forward";
-pub(crate) const SIDECAR: &str = "probelet.dev/sidecar";
+pub(crate) const SIDECAR_KIND: &str = "probelet.dev/sidecar";
 pub(crate) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
 pub(crate) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
 pub(crate) const IMAGE: &str = "probelet.dev/image";
@@ -28,7 +28,7 @@ pub(crate) const KNOWN: [&str; 17] = [
     REWRITE,
     STATUS_PORT,
     FORWARD,
-    SIDECAR,
+    SIDECAR_KIND,
     EXCLUDE_CONTAINERS,
     EXCLUDE_PORTS,
     IMAGE,
@@ -39,7 +39,7 @@ pub(crate) const KNOWN: [&str; 17] = [
     CLIENT_CERT,
     APP_CA,
     APP_ID,
-    ORIGINAL,
+    ORIGINAL_ANNOTATION,
     EXCLUDE_INBOUND,
 ];
 

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::text::Quoted;
 use annotations::{
     APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE, INJECT,
-    PULL_POLICY, RESOURCES, REWRITE, SIDECAR, SOURCE_IP, STATUS_PORT, TARGET_IP, text_of,
+    PULL_POLICY, RESOURCES, REWRITE, SIDECAR_KIND, SOURCE_IP, STATUS_PORT, TARGET_IP, text_of,
 };
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
@@ -23,7 +23,7 @@ const VALUES: [(&str, &str); 6] = [
     (IMAGE, "image"),
     (PULL_POLICY, "imagePullPolicy"),
     (RESOURCES, "resources"),
-    (SIDECAR, "sidecar"),
+    (SIDECAR_KIND, "sidecar"),
     (SOURCE_IP, "sourceIp"),
     (TARGET_IP, "targetIp"),
 ];
@@ -219,7 +219,7 @@ impl Reader<'_> {
         for (name, field) in VALUES {
             if let Some(text) = self.text(name) {
                 values
-                    .set(field, &text)
+                    .set_from_text(field, &text)
                     .map_err(|write| invalid(name, &text, &format!("write {write}")))?;
             }
         }

@@ -23,7 +23,7 @@ fn rewriting_is_enabled_by_default() {
         let read = Values::read(values).map(|read| read.rewrite);
         assert_eq!(read, Ok(expected), "{values}");
     }
-    assert!(Values::default().settings().rewrite);
+    assert!(Values::default().with_defaults().rewrite);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn every_field_of_probelet_is_read() {
         "sidecar": "container", "sourceIp": "127.0.0.6", "statusPort": 15021, "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
     assert!(FIELDS.iter().all(|(name, _)| values.contains(name)));
-    let settings = read.settings();
+    let settings = read.with_defaults();
     assert_eq!(&*settings.image, "r/p:1");
     assert_eq!(settings.pull_policy.as_deref(), Some("Always"));
     assert_eq!(settings.resources, json!({"limits": {}}));
@@ -53,7 +53,7 @@ fn first_values_take_precedence() {
         image: Some("a".into()),
         ..Values::default()
     };
-    let both = first.or(second).settings();
+    let both = first.or(second).with_defaults();
     assert_eq!((both.status_port, &*both.image), (1, "a"));
 }
 
@@ -119,7 +119,10 @@ fn flags_take_precedence_over_the_configmap_and_the_version() {
         ..Values::default()
     };
     let (native, container) = (Some(Sidecar::Native), Some(Sidecar::Container));
-    let (old, new) = (Some(Version(1, 28)), Some(Version(1, 29)));
+    let (old, new) = (
+        Some(KubernetesVersion::new(1, 28)),
+        Some(KubernetesVersion::new(1, 29)),
+    );
     for (flags, config, version, expected) in [
         (native, container, old, Sidecar::Native),
         (container, native, new, Sidecar::Container),
@@ -129,7 +132,7 @@ fn flags_take_precedence_over_the_configmap_and_the_version() {
         (None, None, new, Sidecar::Native),
         (None, None, None, Sidecar::Native),
     ] {
-        let settings = with_sidecar(flags).over(with_sidecar(config), version);
+        let settings = Settings::resolve(with_sidecar(flags), with_sidecar(config), version);
         let case = format!("{flags:?} {config:?} {version:?}");
         assert_eq!(settings.sidecar, expected, "{case}");
     }

@@ -1,4 +1,4 @@
-//! The collections of a pod that injection creates, fills or writes out.
+//! The collections of a pod that injection creates, fills or expands.
 
 use crate::manifest::Pointer;
 
@@ -31,7 +31,7 @@ impl SpecList {
     }
 }
 
-/// A collection of the pod that injection creates, fills or writes out.
+/// A collection of the pod that injection creates, fills or expands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::inject) enum Collection {
     Metadata,

@@ -5,9 +5,9 @@ use crate::manifest::Pointer;
 use serde_json::Value;
 
 /// The name of the sidecar.
-pub(in crate::inject) const SIDECAR: &str = "probelet";
+pub(in crate::inject) const SIDECAR_NAME: &str = "probelet";
 /// The name of Istio's sidecar.
-pub(in crate::inject) const ISTIO: &str = "istio-proxy";
+pub(in crate::inject) const ISTIO_SIDECAR_NAME: &str = "istio-proxy";
 
 /// A container of a pod.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Container<'_> {
 
     /// Whether it is the sidecar of an injector.
     pub(in crate::inject) fn is_agent(&self) -> bool {
-        [SIDECAR, ISTIO].contains(&self.name)
+        [SIDECAR_NAME, ISTIO_SIDECAR_NAME].contains(&self.name)
     }
 
     /// The number of its port with this name. Like kubelet, it ignores the protocol

@@ -16,10 +16,10 @@ pub(super) mod saved;
 use super::agent_args::AgentArgs;
 use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
-use containers::{Container, SIDECAR};
+use containers::{Container, SIDECAR_NAME};
 use probes::{Original, PortNames, Probe};
 use renamed::RenamedContainers;
-use saved::{ANNOTATION, Saved};
+use saved::{ORIGINAL_ANNOTATION, Saved};
 use serde_json::{Map, Value};
 
 /// The environment variable with the agent's table of probers.
@@ -59,10 +59,10 @@ impl<'a> PodView<'a> {
         source: &'a dyn SourceText,
         pointer: &'a Pointer,
     ) -> Result<Self, String> {
-        let annotation = pod["metadata"]["annotations"].get(ANNOTATION);
+        let annotation = pod["metadata"]["annotations"].get(ORIGINAL_ANNOTATION);
         let saved = annotation.map(Saved::read).transpose()?;
         let is_injected = saved.is_some();
-        let is_sidecar = |container: &Container<'_>| is_injected && container.name == SIDECAR;
+        let is_sidecar = |container: &Container<'_>| is_injected && container.name == SIDECAR_NAME;
         let all = containers::containers(pod);
         let (sidecars, containers): (Vec<_>, Vec<_>) = all.partition(is_sidecar);
         let probed = containers.iter();
@@ -122,7 +122,7 @@ impl<'a> PodView<'a> {
             });
             probe.original = Ok(original.map_err(|field| {
                 format!(
-                    "annotation {ANNOTATION} lacks the {field} of {}: inject the original manifest again",
+                    "annotation {ORIGINAL_ANNOTATION} lacks the {field} of {}: inject the original manifest again",
                     probe.label
                 )
             })?);
@@ -136,7 +136,7 @@ impl<'a> PodView<'a> {
         let name = match list {
             SpecList::Volumes if !saved.has_volume() => return None,
             SpecList::Volumes => VOLUME,
-            SpecList::InitContainers | SpecList::Containers => SIDECAR,
+            SpecList::InitContainers | SpecList::Containers => SIDECAR_NAME,
         };
         let mut items = self.pod["spec"][list.key()].as_array()?.iter();
         items.position(|item| item["name"] == name)

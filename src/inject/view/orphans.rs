@@ -3,10 +3,10 @@
 
 use super::PodView;
 use super::collections::SpecList;
-use super::containers::SIDECAR;
+use super::containers::SIDECAR_NAME;
 use super::probe_kind::ProbeKind;
 use super::probes::{Probe, is_agent_path};
-use super::saved::ANNOTATION;
+use super::saved::ORIGINAL_ANNOTATION;
 use serde_json::Value;
 
 impl PodView<'_> {
@@ -54,7 +54,10 @@ impl PodView<'_> {
         };
         let lists = SpecList::OF_CONTAINERS.into_iter();
         let containers = lists.filter_map(|list| edited["spec"][list.key()].as_array());
-        for container in containers.flatten().filter(|item| item["name"] != SIDECAR) {
+        for container in containers
+            .flatten()
+            .filter(|item| item["name"] != SIDECAR_NAME)
+        {
             let name = container["name"].as_str();
             for kind in ProbeKind::ALL {
                 let Some(probe) = kind.find(container) else {
@@ -80,7 +83,7 @@ impl PodView<'_> {
 
 fn error(label: &str) -> String {
     format!(
-        "{label} points at the sidecar, but annotation {ANNOTATION} has no matching original: restore the probe as it \
+        "{label} points at the sidecar, but annotation {ORIGINAL_ANNOTATION} has no matching original: restore the probe as it \
          was before injection, or inject the original manifest again"
     )
 }

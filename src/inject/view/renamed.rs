@@ -2,7 +2,7 @@
 
 use super::containers::Container;
 use super::probes::{PortNames, Probe};
-use super::saved::{ANNOTATION, Saved};
+use super::saved::{ORIGINAL_ANNOTATION, Saved};
 use crate::limits;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ impl<'a> RenamedContainers<'a> {
         let missing: Vec<&str> = saved_names.difference(&current).copied().collect();
         if missing.len() > limits::REVIEW_CONTAINERS {
             return Err(format!(
-                "annotation {ANNOTATION} has originals of {} containers that the pod does not have: inject the original \
+                "annotation {ORIGINAL_ANNOTATION} has originals of {} containers that the pod does not have: inject the original \
                  manifest again",
                 missing.len()
             ));
@@ -76,7 +76,7 @@ impl<'a> RenamedContainers<'a> {
 fn ambiguous(container: &str, old: &[&&str]) -> String {
     let old: Vec<&str> = old.iter().map(|name| **name).collect();
     format!(
-        "container {container} was renamed after injection, and its originals in annotation {ANNOTATION} are ambiguous \
+        "container {container} was renamed after injection, and its originals in annotation {ORIGINAL_ANNOTATION} are ambiguous \
          (saved for {}): restore the old name of the container, or inject the original manifest again",
         old.join(", ")
     )

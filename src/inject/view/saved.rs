@@ -9,7 +9,7 @@
 //! | `spec.volumes`, `metadata`, ...     | the original of a collection that injection filled: `was`, or null if it was absent |
 //!
 //! `was` is source text. `is` is its value, unless the text alone has that value. An entry with `source` has the
-//! source text of a node that injection had to write out: a YAML alias, a mapping with a merge key, or a probe with a
+//! source text of a node that injection had to expand: a YAML alias, a mapping with a merge key, or a probe with a
 //! null under `httpGet` (`"null": true`). `sidecar` has settings, `ports`, and whether there is a `volume`.
 
 use super::collections::Collection;
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The annotation.
-pub(crate) const ANNOTATION: &str = "probelet.dev/original";
+pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
 /// Istio's annotation that lists the ports its traffic rules leave out.
 pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 
@@ -44,13 +44,13 @@ pub(in crate::inject) struct Saved {
     pub(in crate::inject) collections: BTreeMap<Collection, Option<SavedValue>>,
     /// The original of `EXCLUDE_INBOUND`, if injection changed it; an inner none if it was absent.
     pub(in crate::inject) excluded_ports: Option<Option<SavedValue>>,
-    /// Source texts of other nodes that injection wrote out.
+    /// Source texts of other nodes that injection expanded.
     pub(in crate::inject) sources: BTreeMap<SourceKey, Box<str>>,
     /// The optional settings that injection wrote into the sidecar.
     pub(in crate::inject) sidecar: Option<Value>,
 }
 
-/// A node other than a probe or handler that injection wrote out.
+/// A node other than a probe or handler that injection expanded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::inject) enum SourceKey {
     Collection(Collection),
@@ -71,9 +71,9 @@ impl SourceKey {
 /// The parts of a probe or hook that injection replaced.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::inject) struct SavedProbe {
-    /// Source text of the whole probe, if injection wrote it out.
+    /// Source text of the whole probe, if injection expanded it.
     pub(in crate::inject) source: Option<Box<str>>,
-    /// Source text of the handler, if injection wrote that out.
+    /// Source text of the handler, if injection expanded that.
     pub(in crate::inject) handler_source: Option<Box<str>>,
     /// Whether the probe had a null under the key `httpGet`.
     pub(in crate::inject) has_null: bool,
@@ -365,7 +365,7 @@ impl Entry {
         })
     }
 
-    /// The source text of a node that injection wrote out. 0.1.0 saved only aliases, as `was`.
+    /// The source text of a node that injection expanded. 0.1.0 saved only aliases, as `was`.
     fn source(&self) -> Option<Box<str>> {
         let alias = self.was.as_ref().map(|was| &was.text);
         let alias = alias.filter(|text| text.trim_start().starts_with('*'));
@@ -444,13 +444,13 @@ fn is_empty(value: &Value) -> bool {
 
 fn invalid(key: &str) -> String {
     format!(
-        "annotation {ANNOTATION} was changed after injection{key}: inject the original manifest again"
+        "annotation {ORIGINAL_ANNOTATION} was changed after injection{key}: inject the original manifest again"
     )
 }
 
 fn unsupported_version(version: &Value) -> String {
     format!(
-        "annotation {ANNOTATION} has version {version}, but this probelet-inject supports up to version {VERSION}: use \
+        "annotation {ORIGINAL_ANNOTATION} has version {version}, but this probelet-inject supports up to version {VERSION}: use \
          the probelet-inject that injected the pod, or a later one"
     )
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 fn settings() -> Settings {
-    Values::default().settings()
+    Values::default().with_defaults()
 }
 
 fn pod(annotations: &Value, probe: &Value) -> Value {

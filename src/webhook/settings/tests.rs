@@ -1,9 +1,8 @@
 //! Values that appear, change and disappear.
 
 use super::{ReloadableSettings, ValuesFileError, ValuesState};
-use crate::inject::Sidecar;
-use crate::inject::Version;
 use crate::inject::values::Values;
+use crate::inject::{KubernetesVersion, Sidecar};
 use crate::limits;
 use std::fs;
 use std::path::PathBuf;
@@ -148,7 +147,7 @@ fn the_directory_may_appear_later() {
 #[test]
 fn flags_override_the_configmap_which_overrides_the_version() {
     let mount = Mount::new("order");
-    let old = Version(1, 28);
+    let old = KubernetesVersion::new(1, 28);
     let mut settings = mount.settings().expect("settings");
     assert_eq!(settings.settings().sidecar, Sidecar::Native);
     assert!(settings.needs_version() && settings.set_version(old) && !settings.set_version(old));

@@ -1,7 +1,7 @@
 //! The pods of the golden files, including those of templates, with the settings of their `args`.
 
 use probelet::inject::values::Values;
-use probelet::inject::{Settings, Version};
+use probelet::inject::{KubernetesVersion, Settings};
 use probelet::manifest::{Document, Stream};
 use serde_json::{Value, json};
 use std::fs;
@@ -90,7 +90,7 @@ fn settings(folder: &Path) -> Settings {
                 continue;
             }
             "--kube-version" => {
-                version = Version::parse(value);
+                version = KubernetesVersion::parse(value);
                 continue;
             }
             "--image" => "image",
@@ -102,7 +102,7 @@ fn settings(folder: &Path) -> Settings {
             "--target-ip" => "targetIp",
             _ => panic!("{}: {flag}", folder.display()),
         };
-        flags.set(member, value).expect("a value");
+        flags.set_from_text(member, value).expect("a value");
     }
-    flags.over(config, version)
+    Settings::resolve(flags, config, version)
 }

@@ -367,7 +367,7 @@ impl Random {
 
     /// Settings.
     pub fn settings(&mut self) -> Settings {
-        let defaults = Values::default().settings();
+        let defaults = Values::default().with_defaults();
         let resources = match self.one_in(2) {
             true => defaults.resources.clone(),
             false => self.resources(),
