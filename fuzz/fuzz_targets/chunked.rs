@@ -2,16 +2,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::wire::{Body, Framing, Progress};
+use probelet::wire::{BodyReader, BodyStatus, Framing};
 
 const ENOUGH: usize = 64;
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> bool {
-    let mut body = Body::new(Framing::Chunked, ENOUGH as u64);
+    let mut body = BodyReader::new(Framing::Chunked, ENOUGH as u64);
     for piece in pieces {
         match body.feed(piece) {
-            Ok(Progress::More) => {}
-            Ok(Progress::Done) => return true,
+            Ok(BodyStatus::Partial) => {}
+            Ok(BodyStatus::Complete) => return true,
             Err(_) => return false,
         }
     }

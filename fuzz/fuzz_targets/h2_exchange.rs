@@ -21,7 +21,7 @@ struct ExchangeResult {
 
 fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> ExchangeResult {
     let mut exchange = Exchange::new(rules);
-    exchange.open_stream();
+    exchange.mark_request_sent();
     let (mut memory, mut location) = (vec![0xaa; H2_BYTES], vec![0xaa; LOCATION_BYTES]);
     let (mut body, mut written, mut verdict) = (Vec::new(), Vec::new(), Ok(()));
     for piece in pieces.flat_map(|piece| piece.chunks(SCRATCH_BYTES)) {
@@ -35,7 +35,7 @@ fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> ExchangeRes
         }
     }
     let location = match exchange.head().map(|head| head.location) {
-        Some(Location::Kept(len)) => location[..len].to_vec(),
+        Some(Location::Stored(len)) => location[..len].to_vec(),
         _ => Vec::new(),
     };
     ExchangeResult {
@@ -44,7 +44,7 @@ fn read<'a>(rules: Rules, pieces: impl Iterator<Item = &'a [u8]>) -> ExchangeRes
         location,
         body_bytes: exchange.body_bytes(),
         body,
-        is_ended: exchange.is_ended(),
+        is_ended: exchange.stream_ended(),
         grpc_status: exchange.grpc_status(),
         written,
         send_window: exchange.send_window(),

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use loona_hpack::Decoder as Oracle;
 use loona_hpack::decoder::{DecoderError, IntegerDecodingError};
-use probelet::wire::hpack::{Decoder, Field, HPACK_BYTES, HpackError, TABLE_SIZE};
+use probelet::wire::hpack::{Decoder, HPACK_BYTES, HeaderField, HpackError, TABLE_SIZE};
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -22,7 +22,7 @@ impl Reader {
     fn read<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> Result<Fields, HpackError> {
         let mut fields = Vec::new();
         for piece in pieces {
-            let mut sink = |field: &Field<'_>| {
+            let mut sink = |field: &HeaderField<'_>| {
                 assert_eq!(field.name.len(), field.name_len, "no input is that long");
                 fields.push((field.name.to_vec(), field.value.to_vec()));
                 true

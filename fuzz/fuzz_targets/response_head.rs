@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::wire::{Fed, Location, ResponseError, ResponseHead, ResponseParser};
+use probelet::wire::{Location, ParsedResponse, ResponseError, ResponseHead, ResponseParser};
 
 const ROOM: usize = 8;
 
@@ -11,10 +11,10 @@ type Verdict = Result<Option<(usize, ResponseHead, Vec<u8>)>, ResponseError>;
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Verdict {
     let (mut parser, mut location, mut before) = (ResponseParser::new(), [0; ROOM], 0);
     for piece in pieces {
-        if let Fed::Complete { used, head } = parser.feed(piece, &mut location)? {
+        if let ParsedResponse::Complete { used, head } = parser.feed(piece, &mut location)? {
             assert!(used <= piece.len() && (200..=599).contains(&head.status));
             let kept = match head.location {
-                Location::Kept(length) => location[..length].to_vec(),
+                Location::Stored(length) => location[..length].to_vec(),
                 Location::Absent | Location::TooLong => Vec::new(),
             };
             return Ok(Some((before + used, head, kept)));

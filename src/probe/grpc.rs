@@ -12,7 +12,7 @@ use crate::net::{
     Curves, Elapsed, Stream, StreamError, TlsConnectOptions, TlsPurpose, poll_out_of_line,
     yield_now,
 };
-use crate::wire::h2::{self, Exchange, FRAME_BYTES, H2Error, Rules};
+use crate::wire::h2::{self, Exchange, H2Error, MAX_FRAME_BYTES, Rules};
 use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
 use crate::wire::output_slice::OutputSlice;
 use crate::wire::url::Scheme;
@@ -207,7 +207,7 @@ impl Call<'_> {
         });
         opening.await?;
         // Nothing has to be answered before the server's first frame is complete.
-        while !self.exchange.is_ready() {
+        while !self.exchange.settings_received() {
             self.receive().await?;
         }
         Ok(())
@@ -223,7 +223,7 @@ impl Call<'_> {
             self.receive().await?;
         }
         while (head.is_some() || sent < request.size()) && !self.is_done() {
-            let room = self.exchange.send_window().min(FRAME_BYTES);
+            let room = self.exchange.send_window().min(MAX_FRAME_BYTES);
             let len = room.min(request.size() - sent);
             if len == 0 && head.is_none() {
                 self.receive().await?;
@@ -257,22 +257,22 @@ impl Call<'_> {
             }
             if !part.is_empty() {
                 let body = |put: &mut dyn FnMut(&[u8])| request.write(put);
-                h2::write_data(&mut out, part.start, part.len(), request.size(), &body);
+                h2::write_data(&mut out, part.clone(), request.size(), &body);
             }
             out.bytes().len()
         };
         // By reference: a closure that is moved is stored once in each future that it passes through.
         self.stream.write_with(&fill).await?;
         self.exchange.clear_pending();
-        self.exchange.open_stream();
-        self.exchange.sent_data(part.len());
+        self.exchange.mark_request_sent();
+        self.exchange.consume_send_window(part.len());
         Ok(())
     }
 
     /// Whether nothing that may still come changes the outcome.
     fn is_done(&self) -> bool {
         let is_other = self.exchange.head().is_some_and(|head| !head.is_grpc);
-        self.exchange.is_ended() || is_other || self.response.error.is_some()
+        self.exchange.stream_ended() || is_other || self.response.error.is_some()
     }
 
     /// Reads once.

@@ -160,7 +160,7 @@ async fn read(stream: &mut Stream, response: &mut ResponseReader<'_>) -> Result<
 fn redirect_event<'r>(response: &'r ResponseReader<'_>) -> Event<'r> {
     let (status, len) = match response.head() {
         Some(head) => match head.location {
-            Location::Kept(len) => (head.status, len),
+            Location::Stored(len) => (head.status, len),
             Location::Absent | Location::TooLong => (head.status, 0),
         },
         None => (0, 0),

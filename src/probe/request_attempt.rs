@@ -171,7 +171,7 @@ impl<'a> RequestAttempt<'a> {
         if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return NextStep::Finish;
         }
-        if matches!(head.location, Location::Absent | Location::Kept(0)) {
+        if matches!(head.location, Location::Absent | Location::Stored(0)) {
             return NextStep::Finish;
         }
         let Some(origin) = self.probe.origin.host() else {
@@ -180,7 +180,7 @@ impl<'a> RequestAttempt<'a> {
         let mut text = AddrText::new();
         let name = origin.name(&mut text);
         let location = match head.location {
-            Location::Kept(len) => &location[..len],
+            Location::Stored(len) => &location[..len],
             _ if url::leads_to_other_host(location, name) => return NextStep::Finish,
             _ => return NextStep::Fail(Failure::BadRedirect),
         };

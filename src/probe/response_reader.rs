@@ -2,9 +2,11 @@
 
 use super::{Failure, Outcome};
 use crate::limits;
-use crate::wire::body::Body;
+use crate::wire::body::BodyReader;
 use crate::wire::h2::{Exchange, Rules};
-use crate::wire::response::{Fed, Framing, ResponseError, ResponseHead, ResponseParser};
+use crate::wire::response::{
+    Framing, ParsedResponse, ResponseError, ResponseHead, ResponseParser, is_tls_record,
+};
 use crate::wire::url::Scheme;
 
 /// A response that is being read.
@@ -19,7 +21,7 @@ pub struct ResponseReader<'b> {
     looks_like_tls: Option<bool>,
     /// Whether the body of an error in plaintext mentions TLS.
     wants_tls: bool,
-    /// Whether the app reported that it did not process the request.
+    /// Whether the app reported that it did not process the request: it may be retried on a new connection.
     is_retriable: bool,
     /// The outcome, if something else than the end of the body decided it.
     ended: Option<Outcome>,
@@ -29,7 +31,7 @@ enum Protocol {
     Http1 {
         parser: ResponseParser,
         /// The head and its body, once the head is complete.
-        response: Option<(ResponseHead, Body)>,
+        response: Option<(ResponseHead, BodyReader)>,
     },
     Http2(Exchange),
 }
@@ -53,7 +55,7 @@ impl<'b> ResponseReader<'b> {
         }
     }
 
-    /// Sets what the connection speaks.
+    /// Sets the protocol of the connection.
     pub fn set_protocol(&mut self, scheme: Scheme, is_http2: bool) {
         self.is_plaintext = scheme == Scheme::Http;
         if is_http2 {
@@ -61,13 +63,13 @@ impl<'b> ResponseReader<'b> {
         }
     }
 
-    /// Processes bytes of the connection; none mean its end.
+    /// Processes bytes of the connection; no bytes mean its end.
     pub fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.end();
             return;
         }
-        let looks_like_tls = *self.looks_like_tls.get_or_insert(is_tls(bytes));
+        let looks_like_tls = *self.looks_like_tls.get_or_insert(is_tls_record(bytes));
         match self.feed(bytes) {
             Ok(()) => {}
             Err(Failure::MalformedResponse) if looks_like_tls => {
@@ -84,9 +86,9 @@ impl<'b> ResponseReader<'b> {
             Protocol::Http1 { parser, response } => {
                 if response.is_none() {
                     match parser.feed(bytes, self.location)? {
-                        Fed::Partial => return Ok(()),
-                        Fed::Complete { used, head } => {
-                            let body = Body::new(head.framing, limits::RESPONSE_BODY_BYTES);
+                        ParsedResponse::Partial => return Ok(()),
+                        ParsedResponse::Complete { used, head } => {
+                            let body = BodyReader::new(head.framing, limits::RESPONSE_BODY_BYTES);
                             *response = Some((head, body));
                             bytes = &bytes[used..];
                         }
@@ -134,7 +136,7 @@ impl<'b> ResponseReader<'b> {
         }
     }
 
-    /// The connection failed or the deadline passed. The outcome depends on how much of the response was read.
+    /// Ends the response after a failed connection or at the deadline. The outcome depends on what was read of it.
     pub fn fail(&mut self, failure: Failure) -> Outcome {
         let outcome = self.outcome().unwrap_or(match self.head() {
             None => Outcome::Failed(failure),
@@ -152,7 +154,7 @@ impl<'b> ResponseReader<'b> {
                     response.as_ref().is_some_and(|(_, body)| body.is_done())
                 }
                 Protocol::Http2(exchange) => {
-                    exchange.is_ended() || exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES
+                    exchange.stream_ended() || exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES
                 }
             };
         let ended = match self.head() {
@@ -207,17 +209,12 @@ impl<'b> ResponseReader<'b> {
         }
     }
 
-    /// The pending control frames have been sent.
+    /// Removes the pending control frames, which have been sent.
     pub fn clear_pending(&mut self) {
         if let Protocol::Http2(exchange) = &mut self.protocol {
             exchange.clear_pending();
         }
     }
-}
-
-/// Whether a TLS alert or handshake begins so (RFC 8446 section 5.1).
-fn is_tls(bytes: &[u8]) -> bool {
-    matches!(bytes, [21 | 22, 3, ..])
 }
 
 /// Whether an error page says that the port expects TLS, as those of nginx, Go and Apache do. A hint for the log:

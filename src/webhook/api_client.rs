@@ -6,7 +6,7 @@ use super::options::ApiServer;
 use super::stream_io::{ReadBuffer, timeout_at, write_all};
 use crate::limits;
 use crate::pem::{self, FileBytes};
-use crate::wire::{Fed, Framing, ResponseParser};
+use crate::wire::{Framing, ParsedResponse, ResponseParser};
 use async_io::Async;
 use core::fmt;
 use futures_rustls::TlsConnector;
@@ -270,7 +270,7 @@ fn parse_response(bytes: &[u8], is_end: bool) -> Result<Option<ApiResponse>, Api
     }
     let fed = ResponseParser::new().feed(bytes, &mut []);
     let fed = fed.map_err(|_| error("the response is not HTTP/1.1"))?;
-    let Fed::Complete { used, head } = fed else {
+    let ParsedResponse::Complete { used, head } = fed else {
         return Ok(None);
     };
     let received = &bytes[used..];

@@ -72,19 +72,19 @@ impl From<RequestError> for HttpError {
     fn from(error: RequestError) -> HttpError {
         match error {
             RequestError::TooManyBytes | RequestError::TooManyFields => HttpError::HeadTooLarge,
-            RequestError::ContentLength | RequestError::SecondContentLength => {
+            RequestError::ContentLength | RequestError::DuplicateContentLength => {
                 HttpError::InvalidBodyLength
             }
-            RequestError::Method
+            RequestError::MalformedMethod
             | RequestError::Target
-            | RequestError::Version
+            | RequestError::UnsupportedVersion
             | RequestError::LineEnd
-            | RequestError::Folded
+            | RequestError::ObsFold
             | RequestError::FieldName
             | RequestError::SpaceBeforeColon
             | RequestError::FieldValue
-            | RequestError::NoHost
-            | RequestError::SecondHost
+            | RequestError::MissingHost
+            | RequestError::DuplicateHost
             | RequestError::Host => HttpError::MalformedHead,
         }
     }

@@ -17,8 +17,8 @@ pub enum AnswerBody {
     UntilClose(&'static str),
 }
 
-/// Writes the head of an answer to the start of `out`, which holds [`ANSWER_BYTES`], and returns its length. `status`
-/// has three digits.
+/// Writes the response head to `out`, which should be [`ANSWER_BYTES`] long, and returns its length. `status` has three
+/// digits.
 pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
     let mut out = OutputSlice::new(out, 0);
     let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);

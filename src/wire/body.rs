@@ -10,7 +10,7 @@ use super::response::Framing;
 
 /// Follows a body to its end or to the read limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Body {
+pub struct BodyReader {
     kind: Kind,
     remaining: u64,
 }
@@ -22,13 +22,13 @@ enum Kind {
     UntilClose,
 }
 
-/// Whether to continue reading.
+/// The result of reading bytes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum BodyStatus {
     /// More of the body is needed.
-    More,
+    Partial,
     /// The body ended, or the limit is reached.
-    Done,
+    Complete,
 }
 
 /// How a body is broken.
@@ -55,7 +55,7 @@ impl From<ChunkedError> for BodyError {
     }
 }
 
-impl Body {
+impl BodyReader {
     /// A body of which at most `limit` decoded bytes are read.
     pub fn new(framing: Framing, limit: u64) -> Self {
         let kind = match framing {
@@ -64,7 +64,7 @@ impl Body {
             Framing::Chunked => Kind::Chunked(Chunked::new()),
             Framing::UntilClose => Kind::UntilClose,
         };
-        Body {
+        BodyReader {
             kind,
             remaining: limit,
         }
@@ -79,7 +79,7 @@ impl Body {
     ///
     /// # Errors
     /// How the body is broken.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, BodyError> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<BodyStatus, BodyError> {
         match &mut self.kind {
             Kind::Length(left) => {
                 let taken = (bytes.len() as u64).min(*left);
@@ -90,9 +90,9 @@ impl Body {
             Kind::UntilClose => self.remaining = self.remaining.saturating_sub(bytes.len() as u64),
         }
         Ok(if self.is_done() {
-            Progress::Done
+            BodyStatus::Complete
         } else {
-            Progress::More
+            BodyStatus::Partial
         })
     }
 

@@ -8,7 +8,7 @@ use super::class::{self, TOKEN, VALUE};
 pub struct Malformed;
 
 /// Receives the fields of a section. Go joins values so: trimmed, a fold as one space.
-pub trait Sink {
+pub trait FieldLineSink {
     /// A field begins. Its name is compared without regard to case.
     fn name(&mut self, name: &Word);
     /// Bytes of its value. A line's first byte is not a space or tab.
@@ -22,7 +22,7 @@ pub trait Sink {
 /// Discards the fields: for sections of which only the syntax is checked.
 pub struct Discard;
 
-impl Sink for Discard {
+impl FieldLineSink for Discard {
     fn name(&mut self, _: &Word) {}
     fn text(&mut self, _: &[u8]) {}
     fn fold(&mut self) {}
@@ -64,7 +64,11 @@ impl FieldLines {
     ///
     /// # Errors
     /// [`Malformed`] where Go returns an error.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, Malformed> {
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl FieldLineSink,
+    ) -> Result<Option<usize>, Malformed> {
         let mut used = 0;
         while let Some(&byte) = bytes.get(used) {
             if matches!(self.state, FieldLineState::Value) {
@@ -84,7 +88,7 @@ impl FieldLines {
     }
 
     /// Whether `byte` ends the section.
-    fn step(&mut self, byte: u8, sink: &mut impl Sink) -> Result<bool, Malformed> {
+    fn step(&mut self, byte: u8, sink: &mut impl FieldLineSink) -> Result<bool, Malformed> {
         self.state = match (self.state, byte) {
             (FieldLineState::Start | FieldLineState::LineStart, b'\r') => FieldLineState::BlankCr,
             (

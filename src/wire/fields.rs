@@ -1,20 +1,20 @@
 //! The header fields of a request, written in HTTP/1.1 or HTTP/2.
 
-/// A field's value.
+/// The value of a field.
 #[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
+pub enum FieldValue<'a> {
     /// These pieces, concatenated.
     Pieces(&'a [&'a [u8]]),
     /// `Basic` and these bytes in base64 (RFC 7617 section 2).
     Basic(&'a [u8]),
 }
 
-impl Value<'_> {
+impl FieldValue<'_> {
     /// Passes its bytes to `put`, in pieces.
     pub fn write(&self, put: &mut dyn FnMut(&[u8])) {
         match self {
-            Value::Pieces(pieces) => pieces.iter().for_each(|piece| put(piece)),
-            Value::Basic(credentials) => {
+            FieldValue::Pieces(pieces) => pieces.iter().for_each(|piece| put(piece)),
+            FieldValue::Basic(credentials) => {
                 put(b"Basic ");
                 put_base64(put, credentials);
             }
@@ -24,8 +24,8 @@ impl Value<'_> {
     /// Length in bytes.
     pub fn size(&self) -> usize {
         match self {
-            Value::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
-            Value::Basic(credentials) => 6 + credentials.len().div_ceil(3) * 4,
+            FieldValue::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            FieldValue::Basic(credentials) => 6 + credentials.len().div_ceil(3) * 4,
         }
     }
 }
@@ -45,7 +45,7 @@ fn put_base64(put: &mut dyn FnMut(&[u8]), bytes: &[u8]) {
     }
 }
 
-/// Fields of a connection or of a body, in canonical case. probelet sends none of them, whether the client or the
+/// RequestFields of a connection or of a body, in canonical case. probelet sends none of them, whether the client or the
 /// configuration has them: its requests have no body and are the only ones on their connection.
 pub(crate) const UNSENT_FIELDS: [&str; 8] = [
     "Connection",
@@ -61,11 +61,11 @@ pub(crate) const UNSENT_FIELDS: [&str; 8] = [
 /// Receives fields.
 pub trait FieldSink {
     /// Writes the next field; a name may have capitals.
-    fn field(&mut self, name: &[u8], value: Value<'_>);
+    fn field(&mut self, name: &[u8], value: FieldValue<'_>);
 }
 
 /// The fields of a request, pseudo-header fields first.
-pub trait Fields {
+pub trait RequestFields {
     /// Passes each field to `sink`, the same ones in every call.
     fn each(&self, sink: &mut dyn FieldSink);
 }

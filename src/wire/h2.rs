@@ -15,10 +15,10 @@ mod write;
 
 pub use exchange::Exchange;
 pub use fields::H2Head;
-pub use write::{Body, PREFACE, write_data, write_headers, write_opening};
+pub use write::{BodyWriter, PREFACE, write_data, write_headers, write_opening};
 
 /// Largest payload that either side sends, in bytes: the default of SETTINGS_MAX_FRAME_SIZE (RFC 9113 section 6.5.2).
-pub const FRAME_BYTES: usize = 16 * 1024;
+pub const MAX_FRAME_BYTES: usize = 16 * 1024;
 
 /// Memory for the answers to the control frames in one read of [`SCRATCH_BYTES`]. Each is as long as its frame; part of
 /// the first frame may have come in an earlier read.
@@ -56,7 +56,7 @@ pub enum H2Error {
     Http1,
     /// The app answers in TLS: an alert or a handshake.
     Tls,
-    /// A frame longer than [`FRAME_BYTES`].
+    /// A frame longer than [`MAX_FRAME_BYTES`].
     FrameTooLarge,
     /// A frame with a length that its type does not allow.
     FrameSize,

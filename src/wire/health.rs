@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use super::fields::{FieldSink, Fields, Value};
+use super::fields::{FieldSink, FieldValue, RequestFields};
 
 mod code;
 mod message;
@@ -32,7 +32,7 @@ pub struct HealthCall<'a> {
     pub timeout: Option<Duration>,
 }
 
-impl Fields for HealthCall<'_> {
+impl RequestFields for HealthCall<'_> {
     fn each(&self, sink: &mut dyn FieldSink) {
         let timeout = self.timeout.map(Timeout::new);
         let fields: [(&[u8], &[&[u8]]); 7] = [
@@ -45,10 +45,10 @@ impl Fields for HealthCall<'_> {
             (b"te", &[b"trailers"]),
         ];
         for (name, pieces) in fields {
-            sink.field(name, Value::Pieces(pieces));
+            sink.field(name, FieldValue::Pieces(pieces));
         }
         if let Some(timeout) = &timeout {
-            sink.field(b"grpc-timeout", Value::Pieces(&[timeout.as_bytes()]));
+            sink.field(b"grpc-timeout", FieldValue::Pieces(&[timeout.as_bytes()]));
         }
     }
 }

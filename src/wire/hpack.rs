@@ -9,7 +9,7 @@ use field::{is_name_text, is_value_text};
 use huffman::Bits;
 use table::{TABLE_BYTES, Table};
 
-pub use field::Field;
+pub use field::HeaderField;
 pub use table::TABLE_SIZE;
 
 mod field;
@@ -17,7 +17,7 @@ mod huffman;
 mod static_table;
 mod table;
 
-/// Bytes of a name that are stored, as many as a table entry can have. Registered names have less than 40.
+/// Bytes of a name that are stored. An entry of the dynamic table fits; known names are shorter than 40 bytes.
 const NAME_BYTES: usize = TABLE_SIZE;
 
 /// Bytes of a value that are stored: a `Location`, the only long value that is used.
@@ -103,7 +103,7 @@ enum Number {
 }
 
 /// Receives fields. Returns whether to continue.
-pub type Sink<'s> = dyn FnMut(&Field<'_>) -> bool + 's;
+pub type FieldCallback<'s> = dyn FnMut(&HeaderField<'_>) -> bool + 's;
 
 impl Decoder {
     /// A decoder at the start of a connection.
@@ -133,7 +133,7 @@ impl Decoder {
         &mut self,
         mut bytes: &[u8],
         memory: &mut [u8],
-        sink: &mut Sink<'_>,
+        sink: &mut FieldCallback<'_>,
     ) -> Result<(), HpackError> {
         loop {
             if let DecoderState::Text(text) = self.state {
@@ -160,7 +160,7 @@ impl Decoder {
         }
     }
 
-    /// The block is complete.
+    /// Checks the end of a block.
     ///
     /// # Errors
     /// [`HpackError::CutShort`] within a field.
@@ -168,7 +168,9 @@ impl Decoder {
         self.is_first = true;
         match self.state {
             DecoderState::Start => Ok(()),
-            _ => Err(HpackError::CutShort),
+            DecoderState::Length(_) | DecoderState::Integer(_) | DecoderState::Text(_) => {
+                Err(HpackError::CutShort)
+            }
         }
     }
 
@@ -180,7 +182,7 @@ impl Decoder {
                 self.is_huffman = byte & 0x80 != 0;
                 (Number::Length(text), 7)
             }
-            _ => self.begin_field(byte)?,
+            DecoderState::Start | DecoderState::Text(_) => self.begin_field(byte)?,
         };
         let most = (1 << prefix) - 1;
         let value = u64::from(byte) & most;
@@ -232,14 +234,14 @@ impl Decoder {
         number: Number,
         value: u64,
         memory: &mut [u8],
-        sink: &mut Sink<'_>,
+        sink: &mut FieldCallback<'_>,
     ) -> Result<bool, HpackError> {
         let (table, staged) = memory.split_at_mut(TABLE_BYTES);
         match number {
             Number::Field => {
                 let entry = self.entry(value, table)?;
                 self.begin_next();
-                return Ok(sink(&Field::whole(entry)));
+                return Ok(sink(&HeaderField::whole(entry)));
             }
             Number::TableSize if value > TABLE_SIZE as u64 => return Err(HpackError::TableSize),
             Number::TableSize => {
@@ -324,7 +326,7 @@ impl Decoder {
         &mut self,
         text: Text,
         memory: &mut [u8],
-        sink: &mut Sink<'_>,
+        sink: &mut FieldCallback<'_>,
     ) -> Result<bool, HpackError> {
         if self.is_huffman {
             self.bits.end()?;
@@ -337,7 +339,7 @@ impl Decoder {
         let (table, staged) = memory.split_at_mut(TABLE_BYTES);
         let (name, value) = staged.split_at(NAME_BYTES);
         let (name_len, value_len) = (self.name_len as usize, self.value_len as usize);
-        let field = Field {
+        let field = HeaderField {
             name: &name[..name_len.min(NAME_BYTES)],
             value: &value[..value_len.min(VALUE_BYTES)],
             name_len,

@@ -1,8 +1,8 @@
-//! Bytes to typed values and back: HTTP/1.1, HTTP/2, HPACK and gRPC's health messages. No I/O, no clock; only
-//! what is made once from the configuration allocates.
+//! Bytes to typed values and back: HTTP/1.1, HTTP/2, HPACK and gRPC's health messages. No I/O, no clock. Nothing
+//! allocates but values that are built once from the configuration.
 //!
-//! Requests may come from anyone who reaches the status port, so they are parsed strictly (RFC 9112). Responses
-//! come from the app, whose health kubelet's prober defines, so they are parsed as leniently as Go's `net/http`.
+//! Requests are parsed strictly (RFC 9112), because anyone can reach the status port. Responses are parsed as Go's
+//! `net/http` does, because kubelet's prober defines whether an app is healthy.
 
 pub mod answer;
 pub mod body;
@@ -21,8 +21,10 @@ mod upstream_h2;
 pub mod url;
 
 pub use answer::{ANSWER_BYTES, AnswerBody, write_answer};
-pub use body::{Body, BodyError, Progress};
+pub use body::{BodyError, BodyReader, BodyStatus};
 pub use output_slice::OutputSlice;
 pub use request::{Method, RequestError, RequestHead, RequestParser};
-pub use response::{Fed, Framing, Location, ResponseError, ResponseHead, ResponseParser};
+pub use response::{
+    Framing, Location, ParsedResponse, ResponseError, ResponseHead, ResponseParser,
+};
 pub use upstream::{Header, UpstreamRequest};

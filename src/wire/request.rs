@@ -6,7 +6,7 @@ use head::Span;
 
 mod head;
 
-pub use head::{Fields, Method, RequestError, RequestHead};
+pub use head::{FieldIter, Method, RequestError, RequestHead};
 
 /// Parses a head as it arrives. It resumes where it stopped: each byte is parsed once, for any split of the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub struct RequestParser {
     has_length: bool,
     has_body: bool,
     field_count: u8,
-    field: Field,
+    field: CheckedField,
     path: Span,
     host: Span,
     fields_start: usize,
@@ -43,16 +43,16 @@ enum RequestState {
     Value,
 }
 
-/// Fields whose values are checked.
+/// FieldIter whose values are checked.
 #[derive(Clone, Copy, Debug)]
-enum Field {
+enum CheckedField {
     Host,
     ContentLength,
     Other,
 }
 
 /// Result of a step: `None` if more bytes are needed.
-type Step<T> = Result<Option<T>, RequestError>;
+type Parsed<T> = Result<Option<T>, RequestError>;
 
 const _: () = assert!(REQUEST_FIELDS < u8::MAX as usize);
 
@@ -70,7 +70,7 @@ impl RequestParser {
             has_length: false,
             has_body: false,
             field_count: 0,
-            field: Field::Other,
+            field: CheckedField::Other,
             path: Span::EMPTY,
             host: Span::EMPTY,
             fields_start: 0,
@@ -83,7 +83,7 @@ impl RequestParser {
     /// # Errors
     /// The first broken rule; [`RequestError::TooManyBytes`] as soon as so many bytes have come without a complete
     /// head.
-    pub fn parse(&mut self, buf: &[u8]) -> Step<RequestHead> {
+    pub fn parse(&mut self, buf: &[u8]) -> Parsed<RequestHead> {
         let seen = &buf[..buf.len().min(REQUEST_HEAD_BYTES)];
         let found = self.run(seen)?;
         if found.is_none() && buf.len() >= REQUEST_HEAD_BYTES {
@@ -92,7 +92,7 @@ impl RequestParser {
         Ok(found)
     }
 
-    fn run(&mut self, buf: &[u8]) -> Step<RequestHead> {
+    fn run(&mut self, buf: &[u8]) -> Parsed<RequestHead> {
         loop {
             let done = match self.state {
                 RequestState::Start => self.leading_crlf(buf)?,
@@ -111,7 +111,7 @@ impl RequestParser {
     }
 
     /// Parses the three parts of each field line.
-    fn field_lines(&mut self, buf: &[u8]) -> Step<RequestHead> {
+    fn field_lines(&mut self, buf: &[u8]) -> Parsed<RequestHead> {
         loop {
             if self.state == RequestState::LineStart {
                 match self.line_start(buf)? {
@@ -131,7 +131,7 @@ impl RequestParser {
 
     /// "a server [...] SHOULD ignore at least one empty line (CRLF) received prior to the request-line"
     /// (RFC 9112 section 2.2): exactly one.
-    fn leading_crlf(&mut self, buf: &[u8]) -> Step<()> {
+    fn leading_crlf(&mut self, buf: &[u8]) -> Parsed<()> {
         match buf {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] => self.pos = 2,
@@ -141,24 +141,24 @@ impl RequestParser {
         Ok(Some(()))
     }
 
-    fn method(&mut self, buf: &[u8]) -> Step<()> {
+    fn method(&mut self, buf: &[u8]) -> Parsed<()> {
         let Some(byte) = self.scan::<TOKEN>(buf) else {
             return Ok(None);
         };
         self.method = match &buf[self.start..self.pos] {
             b"GET" => Method::Get,
             b"HEAD" => Method::Head,
-            b"" => return Err(RequestError::Method),
+            b"" => return Err(RequestError::MalformedMethod),
             _ => Method::Other,
         };
         if byte != b' ' {
-            return Err(RequestError::Method);
+            return Err(RequestError::MalformedMethod);
         }
         self.begin(RequestState::Path, self.pos + 1);
         Ok(Some(()))
     }
 
-    fn path(&mut self, buf: &[u8]) -> Step<()> {
+    fn path(&mut self, buf: &[u8]) -> Parsed<()> {
         let Some(byte) = self.scan::<PATH>(buf) else {
             return Ok(None);
         };
@@ -176,7 +176,7 @@ impl RequestParser {
         Ok(Some(()))
     }
 
-    fn query(&mut self, buf: &[u8]) -> Step<()> {
+    fn query(&mut self, buf: &[u8]) -> Parsed<()> {
         match self.scan::<TARGET>(buf) {
             None => return Ok(None),
             Some(b' ') => self.begin(RequestState::Version, self.pos + 1),
@@ -204,7 +204,7 @@ impl RequestParser {
         Ok(start + length)
     }
 
-    fn version(&mut self, buf: &[u8]) -> Step<()> {
+    fn version(&mut self, buf: &[u8]) -> Parsed<()> {
         let Some(line) = rest(buf, self.start).first_chunk::<10>() else {
             return part_of_version(rest(buf, self.start));
         };
@@ -212,7 +212,7 @@ impl RequestParser {
         self.is_http_1_1 = match version {
             b"HTTP/1.1" => true,
             b"HTTP/1.0" => false,
-            _ => return Err(RequestError::Version),
+            _ => return Err(RequestError::UnsupportedVersion),
         };
         if line_end != b"\r\n" {
             return Err(RequestError::LineEnd);
@@ -223,12 +223,12 @@ impl RequestParser {
     }
 
     /// Whether the line that starts here is blank.
-    fn line_start(&mut self, buf: &[u8]) -> Step<bool> {
+    fn line_start(&mut self, buf: &[u8]) -> Parsed<bool> {
         match rest(buf, self.pos) {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] => return Ok(Some(true)),
             [b'\r' | b'\n', ..] => return Err(RequestError::LineEnd),
-            [b' ' | b'\t', ..] => return Err(RequestError::Folded),
+            [b' ' | b'\t', ..] => return Err(RequestError::ObsFold),
             _ => {}
         }
         if usize::from(self.field_count) == REQUEST_FIELDS {
@@ -239,7 +239,7 @@ impl RequestParser {
         Ok(Some(false))
     }
 
-    fn name(&mut self, buf: &[u8]) -> Step<()> {
+    fn name(&mut self, buf: &[u8]) -> Parsed<()> {
         let Some(byte) = self.scan::<TOKEN>(buf) else {
             return Ok(None);
         };
@@ -250,21 +250,21 @@ impl RequestParser {
             _ => return Err(RequestError::FieldName),
         }
         self.field = match name.len() {
-            4 if is_host(name) => Field::Host,
+            4 if is_host(name) => CheckedField::Host,
             14 if starts_with(name, b'c') && name.eq_ignore_ascii_case(b"Content-Length") => {
-                Field::ContentLength
+                CheckedField::ContentLength
             }
             17 if starts_with(name, b't') && name.eq_ignore_ascii_case(b"Transfer-Encoding") => {
                 self.has_body = true;
-                Field::Other
+                CheckedField::Other
             }
-            _ => Field::Other,
+            _ => CheckedField::Other,
         };
         self.begin(RequestState::Value, self.pos + 1);
         Ok(Some(()))
     }
 
-    fn value(&mut self, buf: &[u8]) -> Step<()> {
+    fn value(&mut self, buf: &[u8]) -> Parsed<()> {
         let Some(byte) = self.scan::<VALUE>(buf) else {
             return Ok(None);
         };
@@ -275,9 +275,9 @@ impl RequestParser {
             _ => return Err(RequestError::FieldValue),
         }
         match self.field {
-            Field::Other => {}
-            Field::Host => self.host(buf)?,
-            Field::ContentLength => self.content_length(buf)?,
+            CheckedField::Other => {}
+            CheckedField::Host => self.host(buf)?,
+            CheckedField::ContentLength => self.content_length(buf)?,
         }
         self.begin(RequestState::LineStart, self.pos + 2);
         Ok(Some(()))
@@ -285,7 +285,7 @@ impl RequestParser {
 
     fn host(&mut self, buf: &[u8]) -> Result<(), RequestError> {
         if self.has_host {
-            return Err(RequestError::SecondHost);
+            return Err(RequestError::DuplicateHost);
         }
         self.has_host = true;
         let value = &buf[self.start..self.pos];
@@ -302,7 +302,7 @@ impl RequestParser {
 
     fn content_length(&mut self, buf: &[u8]) -> Result<(), RequestError> {
         if self.has_length {
-            return Err(RequestError::SecondContentLength);
+            return Err(RequestError::DuplicateContentLength);
         }
         self.has_length = true;
         let digits = class::trim(&buf[self.start..self.pos]);
@@ -315,7 +315,7 @@ impl RequestParser {
 
     fn finish(&self) -> Result<RequestHead, RequestError> {
         if self.is_http_1_1 && !self.has_host {
-            return Err(RequestError::NoHost);
+            return Err(RequestError::MissingHost);
         }
         Ok(RequestHead {
             method: self.method,
@@ -351,11 +351,11 @@ fn rest(buf: &[u8], at: usize) -> &[u8] {
 /// Checks an incomplete version and line end. A wrong byte is reported at once: its sender may wait for the response
 /// and send no more.
 #[cold]
-fn part_of_version(part: &[u8]) -> Step<()> {
+fn part_of_version(part: &[u8]) -> Parsed<()> {
     let mut expected = part.iter().zip(b"HTTP/1.1\r\n").enumerate();
     match expected.position(|(at, (byte, right))| byte != right && (at, *byte) != (7, b'0')) {
         None => Ok(None),
-        Some(0..8) => Err(RequestError::Version),
+        Some(0..8) => Err(RequestError::UnsupportedVersion),
         Some(_) => Err(RequestError::LineEnd),
     }
 }

@@ -15,9 +15,9 @@ mod status_line;
 
 pub use head::{Framing, Location, ResponseHead};
 
-/// Result of feeding bytes.
+/// The result of reading bytes of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fed {
+pub enum ParsedResponse {
     /// All bytes were used, and the head is not complete.
     Partial,
     /// The head is complete; the body starts at byte `used`.
@@ -46,6 +46,11 @@ impl From<Malformed> for ResponseError {
     fn from(_: Malformed) -> Self {
         ResponseError::Malformed
     }
+}
+
+/// Whether a response begins like a TLS alert or handshake, version 3 (RFC 8446 section 5.1).
+pub(crate) fn is_tls_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [21 | 22, 3, ..])
 }
 
 /// Reads heads up to the first that is not interim (1xx), in constant memory, for any split of the bytes.
@@ -79,7 +84,11 @@ impl ResponseParser {
     ///
     /// # Errors
     /// The first broken rule. 101 and a status out of range are reported at the end of the status line.
-    pub fn feed(&mut self, bytes: &[u8], location: &mut [u8]) -> Result<Fed, ResponseError> {
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        location: &mut [u8],
+    ) -> Result<ParsedResponse, ResponseError> {
         let budget = usize::try_from(self.budget).unwrap_or(usize::MAX);
         let window = &bytes[..bytes.len().min(budget)];
         let mut used = 0;
@@ -103,7 +112,7 @@ impl ResponseParser {
                     };
                     used += length;
                     if let Some(head) = self.end_head(location.len())? {
-                        return Ok(Fed::Complete { used, head });
+                        return Ok(ParsedResponse::Complete { used, head });
                     }
                 }
             }
@@ -112,7 +121,7 @@ impl ResponseParser {
             return Err(ResponseError::TooLarge);
         }
         self.budget -= bytes.len() as u64;
-        Ok(Fed::Partial)
+        Ok(ParsedResponse::Partial)
     }
 
     fn begin_fields(&mut self, status: u16, version: Version) -> Result<(), ResponseError> {
@@ -140,7 +149,7 @@ impl ResponseParser {
             location: match self.headers.location_len() {
                 0 => Location::Absent,
                 len if len > room => Location::TooLong,
-                len => Location::Kept(len),
+                len => Location::Stored(len),
             },
         }))
     }

@@ -1,7 +1,7 @@
 //! The request to the app: the bytes that kubelet would send to the app itself.
 
 use super::class;
-use super::fields::{FieldSink, UNSENT_FIELDS, Value};
+use super::fields::{FieldSink, FieldValue, UNSENT_FIELDS};
 use super::output_slice::OutputSlice;
 use super::request::RequestHead;
 
@@ -53,7 +53,7 @@ impl UpstreamRequest<'_> {
             out.put(piece);
         }
         let mut lines = Lines(out);
-        lines.field(b"Host", Value::Pieces(&self.host));
+        lines.field(b"Host", FieldValue::Pieces(&self.host));
         self.each_field(&mut lines);
         out.put(b"Connection: close\r\n\r\n");
     }
@@ -189,7 +189,7 @@ impl RedirectFields<'_> {
 
     fn put(&mut self, out: &mut dyn FieldSink, is_due: impl Fn(&[u8]) -> bool) {
         if let Some(credentials) = self.credentials.take_if(|_| is_due(AUTHORIZATION)) {
-            out.field(AUTHORIZATION, Value::Basic(credentials));
+            out.field(AUTHORIZATION, FieldValue::Basic(credentials));
         }
         if let Some(url) = self.referer.take_if(|_| is_due(REFERER)) {
             put_field(out, REFERER, url);
@@ -267,18 +267,18 @@ pub(crate) fn canonical(name: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 fn put_field(out: &mut dyn FieldSink, name: &[u8], value: &[u8]) {
-    out.field(name, Value::Pieces(&[value]));
+    out.field(name, FieldValue::Pieces(&[value]));
 }
 
 fn put_header(out: &mut dyn FieldSink, header: &Header) {
     put_field(out, header.name.as_bytes(), header.value.as_bytes());
 }
 
-/// Fields as lines of HTTP/1.1.
+/// RequestFields as lines of HTTP/1.1.
 struct Lines<'o, 'w>(&'o mut OutputSlice<'w>);
 
 impl FieldSink for Lines<'_, '_> {
-    fn field(&mut self, name: &[u8], value: Value<'_>) {
+    fn field(&mut self, name: &[u8], value: FieldValue<'_>) {
         let Lines(out) = self;
         out.put(name);
         out.put(b": ");

@@ -2,12 +2,12 @@
 //! (`.cargo/layout.ld`).
 
 use super::class;
-use super::fields::{FieldSink, Fields, Value};
+use super::fields::{FieldSink, FieldValue, RequestFields};
 use super::upstream::UpstreamRequest;
 
 impl UpstreamRequest<'_> {
     /// The fields for HTTP/2; `scheme` is `http` or `https`.
-    pub fn over_h2<'r>(&'r self, scheme: &'r [u8]) -> impl Fields + 'r {
+    pub fn over_h2<'r>(&'r self, scheme: &'r [u8]) -> impl RequestFields + 'r {
         OverH2 {
             request: self,
             scheme,
@@ -21,12 +21,12 @@ struct OverH2<'a> {
     scheme: &'a [u8],
 }
 
-impl Fields for OverH2<'_> {
+impl RequestFields for OverH2<'_> {
     fn each(&self, sink: &mut dyn FieldSink) {
-        sink.field(b":authority", Value::Pieces(&self.request.host));
-        sink.field(b":method", Value::Pieces(&[b"GET"]));
-        sink.field(b":path", Value::Pieces(&[self.request.request_target]));
-        sink.field(b":scheme", Value::Pieces(&[self.scheme]));
+        sink.field(b":authority", FieldValue::Pieces(&self.request.host));
+        sink.field(b":method", FieldValue::Pieces(&[b"GET"]));
+        sink.field(b":path", FieldValue::Pieces(&[self.request.request_target]));
+        sink.field(b":scheme", FieldValue::Pieces(&[self.scheme]));
         self.request.each_field(&mut SplitCookies(sink));
     }
 }
@@ -35,21 +35,21 @@ impl Fields for OverH2<'_> {
 struct SplitCookies<'s>(&'s mut dyn FieldSink);
 
 impl FieldSink for SplitCookies<'_> {
-    fn field(&mut self, name: &[u8], value: Value<'_>) {
+    fn field(&mut self, name: &[u8], value: FieldValue<'_>) {
         let SplitCookies(out) = self;
         let mut rest = match value {
-            Value::Pieces(&[value]) if class::is_same(name, b"Cookie") => value,
+            FieldValue::Pieces(&[value]) if class::is_same(name, b"Cookie") => value,
             _ => return out.field(name, value),
         };
         while let Some(end) = memchr::memchr(b';', rest) {
-            out.field(name, Value::Pieces(&[&rest[..end]]));
+            out.field(name, FieldValue::Pieces(&[&rest[..end]]));
             rest = &rest[end + 1..];
             while let [b' ', after @ ..] = rest {
                 rest = after;
             }
         }
         if !rest.is_empty() {
-            out.field(name, Value::Pieces(&[rest]));
+            out.field(name, FieldValue::Pieces(&[rest]));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Which files are refused, by the text that an operator reads.
+//! Files that are rejected, and the error that an operator reads.
 
 use super::*;
 use crate::limits;
 use rcgen::{CertificateParams, KeyPair};
 
-/// A directory that goes when this does.
+/// A temporary directory, removed on drop.
 struct Directory(std::path::PathBuf);
 
 impl Directory {
@@ -63,7 +63,7 @@ fn pair() -> [String; 2] {
 }
 
 #[test]
-fn good_files_are_taken_together_or_in_one() {
+fn certificate_and_key_may_be_one_file_or_two() {
     let directory = Directory::new("good");
     let [certificate, key] = pair();
     let both = directory.file("both.pem", format!("{key}{certificate}"));
@@ -77,7 +77,7 @@ fn good_files_are_taken_together_or_in_one() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_named_with_what_to_write_instead() {
+fn an_unusable_file_is_reported_with_its_setting_and_a_remedy() {
     let directory = Directory::new("bad");
     let [certificate, key] = pair();
     let other_key = directory.file("other.pem", &pair()[1]);
@@ -128,7 +128,7 @@ fn a_file_that_cannot_be_used_is_named_with_what_to_write_instead() {
 }
 
 #[test]
-fn what_is_no_readable_file_is_named_likewise() {
+fn an_unreadable_file_is_reported_with_its_setting() {
     for (path, expected) in [
         (
             "/none",

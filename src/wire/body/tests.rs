@@ -1,23 +1,23 @@
-//! When kubelet's prober errs over a body and when it does not, each input in every split.
+//! The bodies on which kubelet's prober fails and those on which it does not, each input in every split.
 
 use super::*;
 use crate::limits::RESPONSE_BODY_BYTES;
 
 /// How a body ends when the app sends `input` and closes.
-fn ending(framing: Framing, enough: u64, input: &[u8]) -> Result<(), BodyError> {
-    let whole = arriving(framing, enough, [input]);
+fn ending(framing: Framing, limit: u64, input: &[u8]) -> Result<(), BodyError> {
+    let whole = arriving(framing, limit, [input]);
     // Around the ends every cut, and in the long middle of a large body one in a hundred.
     let is_tried = |cut: &usize| *cut < 200 || input.len() - cut < 200 || cut.is_multiple_of(1009);
     for cut in (0..=input.len()).filter(is_tried) {
         let (start, end) = input.split_at(cut);
         assert_eq!(
-            arriving(framing, enough, [start, end]),
+            arriving(framing, limit, [start, end]),
             whole,
             "cut at {cut}"
         );
     }
     assert_eq!(
-        arriving(framing, enough, input.chunks(1)),
+        arriving(framing, limit, input.chunks(1)),
         whole,
         "byte by byte"
     );
@@ -26,12 +26,12 @@ fn ending(framing: Framing, enough: u64, input: &[u8]) -> Result<(), BodyError> 
 
 fn arriving<'a>(
     framing: Framing,
-    enough: u64,
+    limit: u64,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<(), BodyError> {
-    let mut body = Body::new(framing, enough);
+    let mut body = BodyReader::new(framing, limit);
     for piece in pieces {
-        if body.feed(piece)? == Progress::Done {
+        if body.feed(piece)? == BodyStatus::Complete {
             assert!(body.is_done());
             break;
         }
@@ -55,7 +55,7 @@ fn with_trailers(trailers: &str) -> Result<(), BodyError> {
 }
 
 #[test]
-fn a_length_is_waited_for() {
+fn a_body_with_a_length_ends_after_that_many_bytes() {
     assert_eq!(ending(Framing::Length(5), 10, b"abcde"), Ok(()));
     assert_eq!(ending(Framing::Length(5), 10, b"abcdefgh"), Ok(()));
     assert_eq!(
@@ -69,36 +69,39 @@ fn a_length_is_waited_for() {
 }
 
 #[test]
-fn no_body_is_done_from_the_start() {
+fn an_absent_body_is_complete_from_the_start() {
     for framing in [Framing::None, Framing::Length(0)] {
-        assert!(Body::new(framing, 10).is_done());
+        assert!(BodyReader::new(framing, 10).is_done());
         assert_eq!(ending(framing, 10, b""), Ok(()));
     }
-    assert!(Body::new(Framing::Chunked, 0).is_done());
-    assert!(!Body::new(Framing::UntilClose, 10).is_done());
+    assert!(BodyReader::new(Framing::Chunked, 0).is_done());
+    assert!(!BodyReader::new(Framing::UntilClose, 10).is_done());
 }
 
 #[test]
-fn without_framing_any_close_is_an_end() {
+fn a_body_without_framing_ends_at_any_close() {
     for body in ["", "abc"] {
         assert_eq!(ending(Framing::UntilClose, 10, body.as_bytes()), Ok(()));
     }
 }
 
 #[test]
-fn a_body_is_not_over_before_it_is() {
+fn an_incomplete_body_is_not_complete() {
     for (framing, part) in [
         (Framing::Length(5), &b"abcd"[..]),
         (Framing::UntilClose, b"abcd"),
         (Framing::Chunked, b"4\r\nabcd\r\n0\r\n\r"),
     ] {
-        assert_eq!(Body::new(framing, 10).feed(part), Ok(Progress::More));
+        assert_eq!(
+            BodyReader::new(framing, 10).feed(part),
+            Ok(BodyStatus::Partial)
+        );
     }
 }
 
 /// RFC 9112 section 7.1.
 #[test]
-fn chunks_are_read_to_the_last() {
+fn chunks_are_read_up_to_the_last_chunk() {
     assert_eq!(chunked("0\r\n\r\n"), Ok(()));
     assert_eq!(
         chunked("5\r\nabcde\r\nA\r\n0123456789\r\n0\r\n\r\n"),
@@ -165,7 +168,7 @@ fn chunk_data_ends_with_crlf() {
     }
 }
 
-/// A chunk may have 16 bytes of overhead and twice its data; what is over adds up, to 16 KiB.
+/// A chunk may have an overhead of 16 bytes and twice its data. The excess adds up, to at most 16 KiB.
 #[test]
 fn chunk_lines_may_not_outweigh_the_data() {
     let body = |ext: usize, count: usize| {
@@ -225,13 +228,13 @@ fn trailers_fit_in_4_kib() {
     assert_eq!(with_trailers(&trailers(4097)), Err(BodyError::Trailer));
 }
 
-/// `pkg/probe/http/http.go`: a body is read up to 10 KiB, and then nothing more of it counts.
+/// `pkg/probe/http/http.go`: a body is read up to 10 KiB. Later bytes do not count.
 #[test]
-fn what_comes_after_enough_does_not_count() {
-    let enough = usize::try_from(RESPONSE_BODY_BYTES).unwrap();
-    let data = "x".repeat(enough);
+fn bytes_after_the_read_limit_do_not_count() {
+    let limit = usize::try_from(RESPONSE_BODY_BYTES).unwrap();
+    let data = "x".repeat(limit);
     for after in ["", "garbage", "\r\n", "\r\nzz\r\n", "\r\n0\r\n"] {
-        for size in [enough, enough + 1, enough * 1000] {
+        for size in [limit, limit + 1, limit * 1000] {
             assert_eq!(
                 chunked(format!("{size:x}\r\n{data}{after}")),
                 Ok(()),
@@ -241,14 +244,14 @@ fn what_comes_after_enough_does_not_count() {
     }
     let short = &data[1..];
     assert_eq!(
-        chunked(format!("{enough:x}\r\n{short}")),
+        chunked(format!("{limit:x}\r\n{short}")),
         Err(BodyError::CutShort)
     );
     assert_eq!(
-        chunked(format!("{:x}\r\n{short}\r\nzz\r\n", enough - 1)),
+        chunked(format!("{:x}\r\n{short}\r\nzz\r\n", limit - 1)),
         Err(BodyError::ChunkLine)
     );
-    for length in [enough as u64, u64::MAX] {
+    for length in [limit as u64, u64::MAX] {
         let framing = Framing::Length(length);
         assert_eq!(
             ending(framing, RESPONSE_BODY_BYTES, data.as_bytes()),
@@ -259,7 +262,7 @@ fn what_comes_after_enough_does_not_count() {
             Err(BodyError::CutShort)
         );
     }
-    let mut endless = Body::new(Framing::UntilClose, RESPONSE_BODY_BYTES);
-    assert_eq!(endless.feed(short.as_bytes()), Ok(Progress::More));
-    assert_eq!(endless.feed(b"x"), Ok(Progress::Done));
+    let mut endless = BodyReader::new(Framing::UntilClose, RESPONSE_BODY_BYTES);
+    assert_eq!(endless.feed(short.as_bytes()), Ok(BodyStatus::Partial));
+    assert_eq!(endless.feed(b"x"), Ok(BodyStatus::Complete));
 }

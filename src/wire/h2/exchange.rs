@@ -1,10 +1,11 @@
-//! Reads the connection of one request: frames in; a head, body bytes, trailers and answers to control frames out.
+//! Reads the connection of one request: frames in; a head, body bytes, trailers and replies to control frames out.
 
 use super::fields::FieldAccumulator;
-use super::frame::{self, FrameHeader, HEADER_BYTES, INITIAL_WINDOW, STREAM};
-use super::{FRAME_BYTES, H2Error, H2Head, Rules};
+use super::frame::{self, FrameHeader, HEADER_BYTES, INITIAL_WINDOW, STREAM_ID};
+use super::{H2Error, H2Head, MAX_FRAME_BYTES, Rules};
 use crate::limits::{H2_NON_PROGRESS_FRAMES, H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
 use crate::wire::hpack::{Decoder, HPACK_BYTES};
+use crate::wire::response::is_tls_record;
 
 mod control;
 mod stream;
@@ -27,15 +28,20 @@ pub struct Exchange {
     block: u32,
     /// Whether the field block ends the stream.
     is_last_block: bool,
-    is_ready: bool,
-    is_open: bool,
+    /// Whether the app's SETTINGS have come.
+    settings_received: bool,
+    /// Whether the request's head was sent: before that, the app may not send on its stream.
+    request_sent: bool,
+    /// Whether the app allows a stream at all (SETTINGS_MAX_CONCURRENT_STREAMS).
     accepts_streams: bool,
-    has_settings_ack: bool,
-    is_ended: bool,
+    /// Whether the app has acknowledged the SETTINGS.
+    settings_acked: bool,
+    /// Whether the app has ended the stream.
+    stream_ended: bool,
     /// Bytes of fields that may still come, and non-progress frames.
     field_bytes_left: u32,
     non_progress_left: u16,
-    /// Bytes of answers to control frames in memory.
+    /// Bytes of replies to control frames in memory.
     pending: u16,
     /// Bytes of the body in whole frames.
     body: u32,
@@ -88,12 +94,12 @@ impl Exchange {
             padding: 0,
             block: 0,
             is_last_block: false,
-            is_ready: false,
+            settings_received: false,
             // Go's client opens the stream with its first bytes.
-            is_open: matches!(rules, Rules::Http),
+            request_sent: matches!(rules, Rules::Http),
             accepts_streams: true,
-            has_settings_ack: false,
-            is_ended: false,
+            settings_acked: false,
+            stream_ended: false,
             field_bytes_left: RESPONSE_HEAD_BYTES as u32,
             non_progress_left: H2_NON_PROGRESS_FRAMES,
             pending: 0,
@@ -126,7 +132,7 @@ impl Exchange {
             location,
             body,
         };
-        while !bytes.is_empty() && !self.is_ended {
+        while !bytes.is_empty() && !self.stream_ended {
             self.step(&mut bytes, &mut memory)?;
             self.end_states(&mut memory)?;
         }
@@ -146,28 +152,28 @@ impl Exchange {
     }
 
     /// Whether the app has ended the stream.
-    pub fn is_ended(&self) -> bool {
-        self.is_ended
+    pub fn stream_ended(&self) -> bool {
+        self.stream_ended
     }
 
     /// `grpc-status` of the trailers, or of a trailers-only head; `None` before the end of the stream, or if absent.
     pub fn grpc_status(&self) -> Option<u32> {
-        self.fields.grpc_status().filter(|_| self.is_ended)
+        self.fields.grpc_status().filter(|_| self.stream_ended)
     }
 
     /// Whether a block of fields has ended the stream, rather than DATA.
     pub fn ended_with_fields(&self) -> bool {
-        self.is_ended && self.is_last_block
+        self.stream_ended && self.is_last_block
     }
 
     /// Whether the app's SETTINGS have come; grpc-go sends no request before.
-    pub fn is_ready(&self) -> bool {
-        self.is_ready
+    pub fn settings_received(&self) -> bool {
+        self.settings_received
     }
 
-    /// Opens the stream: the request's head has been sent. Before, the app may not send on it.
-    pub fn open_stream(&mut self) {
-        self.is_open = true;
+    /// Records that the request's head has been sent: from then on the app may send on the stream.
+    pub fn mark_request_sent(&mut self) {
+        self.request_sent = true;
     }
 
     /// Whether the app accepts a stream (SETTINGS_MAX_CONCURRENT_STREAMS); grpc-go waits until it does.
@@ -180,7 +186,7 @@ impl Exchange {
         &memory[HPACK_BYTES..][..self.pending.into()]
     }
 
-    /// The pending control frames have been sent.
+    /// Removes the pending control frames, which have been sent.
     pub fn clear_pending(&mut self) {
         self.pending = 0;
     }
@@ -191,8 +197,8 @@ impl Exchange {
         usize::try_from(connection.min(stream)).unwrap_or(0)
     }
 
-    /// Reduces the send windows by sent DATA, at most [`send_window`](Self::send_window).
-    pub fn sent_data(&mut self, bytes: usize) {
+    /// Reduces the send windows by the length of sent DATA, at most [`send_window`](Self::send_window).
+    pub fn consume_send_window(&mut self, bytes: usize) {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         self.send = self.send.map(|window| window.saturating_sub(bytes));
     }
@@ -208,15 +214,15 @@ impl Exchange {
     fn step(&mut self, bytes: &mut &[u8], memory: &mut CallerMemory<'_>) -> Result<(), H2Error> {
         match self.state {
             FrameState::Header => {
-                let is_whole = self.collect(bytes, HEADER_BYTES);
-                self.check_protocol()?;
-                match is_whole {
+                let is_complete = self.collect(bytes, HEADER_BYTES);
+                self.reject_other_protocols()?;
+                match is_complete {
                     true => self.begin_frame(),
                     false => Ok(()),
                 }
             }
             FrameState::Prefix(len) => match self.collect(bytes, len.into()) {
-                true => self.prefix(),
+                true => self.end_prefix(),
                 false => Ok(()),
             },
             FrameState::Control(len) => match self.collect(bytes, len.into()) {
@@ -231,7 +237,7 @@ impl Exchange {
             FrameState::Data => {
                 let padding = self.padding.into();
                 let data = self.take(bytes, padding);
-                if self.frame.stream == STREAM {
+                if self.frame.stream == STREAM_ID {
                     (memory.body)(data);
                 }
                 Ok(())
@@ -279,14 +285,13 @@ impl Exchange {
         Ok(())
     }
 
-    /// Recognizes an HTTP/1 or a TLS server before the first frame is complete.
-    fn check_protocol(&self) -> Result<(), H2Error> {
+    /// Fails early if an HTTP/1 or a TLS server responds, before a frame header is complete.
+    fn reject_other_protocols(&self) -> Result<(), H2Error> {
         match &self.collected[..self.len.into()] {
-            _ if self.is_ready => Ok(()),
+            _ if self.settings_received => Ok(()),
             // As a frame header, its length would be more than a mebibyte.
             [b'H', b'T', b'T', b'P', b'/', ..] => Err(H2Error::Http1),
-            // RFC 8446 section 5.1: alert and handshake, of version 3.
-            [21 | 22, 3, ..] => Err(H2Error::Tls),
+            bytes if is_tls_record(bytes) => Err(H2Error::Tls),
             _ => Ok(()),
         }
     }
@@ -299,15 +304,15 @@ impl Exchange {
         self.left = frame.len;
         self.len = 0;
         self.padding = 0;
-        if frame.len > FRAME_BYTES as u32 {
+        if frame.len > MAX_FRAME_BYTES as u32 {
             return Err(H2Error::FrameTooLarge);
         }
         // In a field block only CONTINUATION of its stream is allowed, and outside of one none.
-        let (is_open, is_more) = (self.block != 0, frame.kind == frame::CONTINUATION);
-        let in_block = is_open && is_more && frame.stream == self.block;
-        let out_of_order = (is_open || is_more) && !in_block;
-        let too_early = (!self.is_ready && frame.kind != frame::SETTINGS)
-            || (!self.is_open && frame.stream == STREAM);
+        let (in_block, is_continuation) = (self.block != 0, frame.kind == frame::CONTINUATION);
+        let continues_block = in_block && is_continuation && frame.stream == self.block;
+        let out_of_order = (in_block || is_continuation) && !continues_block;
+        let too_early = (!self.settings_received && frame.kind != frame::SETTINGS)
+            || (!self.request_sent && frame.stream == STREAM_ID);
         if out_of_order || too_early {
             return Err(H2Error::Protocol);
         }
@@ -330,7 +335,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Counts a non-progress frame: once, and once more for every 256 bytes.
+    /// Counts a non-progress frame, and one more for each 256 bytes of it.
     fn count_non_progress(&mut self, bytes: u32) -> Result<(), H2Error> {
         let cost = 1 + (bytes / 256) as u16;
         let left = self.non_progress_left.checked_sub(cost);
@@ -338,8 +343,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// The bytes before data or fields are complete.
-    fn prefix(&mut self) -> Result<(), H2Error> {
+    /// Processes the complete prefix of data or fields.
+    fn end_prefix(&mut self) -> Result<(), H2Error> {
         if self.frame.has(frame::PADDED) {
             self.padding = self.collected[0];
         }
@@ -349,12 +354,13 @@ impl Exchange {
         self.len = 0;
         self.state = match self.frame.kind {
             frame::DATA => FrameState::Data,
-            _ => FrameState::Fields,
+            frame::HEADERS => FrameState::Fields,
+            _ => return Err(H2Error::Protocol),
         };
         Ok(())
     }
 
-    /// The frame is complete.
+    /// Processes the end of a frame.
     fn end_frame(&mut self, memory: &mut CallerMemory<'_>) -> Result<(), H2Error> {
         match self.frame.kind {
             frame::DATA => self.end_data(),

@@ -2,7 +2,7 @@
 //! (`net/http/h2_bundle.go`) and of grpc-go's `operateHeaders`.
 
 use super::{H2Error, Rules};
-use crate::wire::hpack::Field;
+use crate::wire::hpack::HeaderField;
 use crate::wire::response::Location;
 
 /// The stored parts of a head.
@@ -76,7 +76,11 @@ impl FieldAccumulator {
     }
 
     /// Adds a field of a head or of trailers.
-    pub(super) fn field(&mut self, field: &Field<'_>, location: &mut [u8]) -> Result<(), H2Error> {
+    pub(super) fn field(
+        &mut self,
+        field: &HeaderField<'_>,
+        location: &mut [u8],
+    ) -> Result<(), H2Error> {
         if !field.is_valid() || (field.is_pseudo() && self.has_regular) {
             return Err(H2Error::BadHead);
         }
@@ -98,7 +102,7 @@ impl FieldAccumulator {
         Ok(())
     }
 
-    fn head_field(&mut self, field: &Field<'_>, location: &mut [u8]) {
+    fn head_field(&mut self, field: &HeaderField<'_>, location: &mut [u8]) {
         match field.name {
             b"location" if !self.has_location => {
                 self.has_location = true;
@@ -199,12 +203,12 @@ fn is_grpc(value: &[u8]) -> bool {
 }
 
 /// Stores the first bytes of a `Location`, as many as fit.
-fn store(field: &Field<'_>, memory: &mut [u8]) -> Location {
+fn store(field: &HeaderField<'_>, memory: &mut [u8]) -> Location {
     let kept = field.value.len().min(memory.len());
     memory[..kept].copy_from_slice(&field.value[..kept]);
     match field.value_len {
         0 => Location::Absent,
         len if len > kept => Location::TooLong,
-        len => Location::Kept(len),
+        len => Location::Stored(len),
     }
 }

@@ -53,18 +53,18 @@ pub const INITIAL_WINDOW: i32 = 65_535;
 
 /// The one stream: "streams initiated by a client MUST use odd-numbered stream identifiers" (RFC 9113
 /// section 5.1.1).
-pub const STREAM: u32 = 1;
+pub const STREAM_ID: u32 = 1;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Bytes of the payload; 24 bits.
+    /// Bytes of the payload, a number of 24 bits.
     pub len: u32,
     /// Its type.
     pub kind: u8,
     /// Its flags; their meaning depends on the type.
     pub flags: u8,
-    /// 31 bits.
+    /// The stream's identifier, a number of 31 bits.
     pub stream: u32,
 }
 

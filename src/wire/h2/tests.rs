@@ -1,5 +1,5 @@
-//! What Go's client takes and what it refuses, each input in every split: whole, in two, byte by byte. The
-//! rules are those of Go 1.26's `net/http/h2_bundle.go` and, where they say so, of grpc-go.
+//! Responses that Go's client accepts and rejects, each input in every split: whole, in two, byte by byte. The rules
+//! are those of Go 1.26's `net/http/h2_bundle.go` and, for [`Rules::Grpc`], of grpc-go.
 
 use super::frame::*;
 use super::*;
@@ -11,9 +11,9 @@ mod heads;
 mod streams;
 mod writing;
 
-/// All there is to see of an exchange.
+/// The observable state of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
+struct Observed {
     verdict: Result<(), H2Error>,
     head: Option<H2Head>,
     location: Vec<u8>,
@@ -26,10 +26,10 @@ struct Seen {
     send_window: usize,
 }
 
-fn arriving<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+fn feed_pieces<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Observed {
     let mut exchange = Exchange::new(rules);
-    exchange.open_stream();
-    // Slots are used again: anything may stand in their memory.
+    exchange.mark_request_sent();
+    // The memory of a slot is reused, so its contents are arbitrary.
     let mut memory = vec![0xaa; H2_BYTES];
     let mut location = vec![0xaa; LOCATION_BYTES];
     let (mut body, mut answers, mut verdict) = (Vec::new(), Vec::new(), Ok(()));
@@ -44,56 +44,56 @@ fn arriving<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> See
         }
     }
     let kept = match exchange.head().map(|head| head.location) {
-        Some(Location::Kept(len)) => len,
+        Some(Location::Stored(len)) => len,
         _ => 0,
     };
-    Seen {
+    Observed {
         verdict,
         head: exchange.head().copied(),
         location: location[..kept].to_vec(),
         body,
         body_bytes: exchange.body_bytes(),
-        is_ready: exchange.is_ready(),
-        is_ended: exchange.is_ended(),
+        is_ready: exchange.settings_received(),
+        is_ended: exchange.stream_ended(),
         grpc_status: exchange.grpc_status(),
         answers,
         send_window: exchange.send_window(),
     }
 }
 
-fn seen_by(rules: Rules, input: &[u8]) -> Seen {
-    let whole = arriving(rules, [input]);
+fn result_by(rules: Rules, input: &[u8]) -> Observed {
+    let whole = feed_pieces(rules, [input]);
     for cut in 0..=input.len() {
         let (start, end) = input.split_at(cut);
         assert_eq!(
-            arriving(rules, [start, end]),
+            feed_pieces(rules, [start, end]),
             whole,
             "cut at {cut}: {input:02x?}"
         );
     }
     assert_eq!(
-        arriving(rules, input.chunks(1)),
+        feed_pieces(rules, input.chunks(1)),
         whole,
         "byte by byte: {input:02x?}"
     );
     whole
 }
 
-/// What is seen of frames that come after empty SETTINGS.
-fn seen(frames: &[Vec<u8>]) -> Seen {
-    seen_by(Rules::Http, &[settings(&[]), frames.concat()].concat())
+/// The result of reading these frames after empty SETTINGS.
+fn result(frames: &[Vec<u8>]) -> Observed {
+    result_by(Rules::Http, &[settings(&[]), frames.concat()].concat())
 }
 
 #[track_caller]
-fn refused(frames: &[Vec<u8>], error: H2Error) {
-    assert_eq!(seen(frames).verdict, Err(error));
+fn rejected(frames: &[Vec<u8>], error: H2Error) {
+    assert_eq!(result(frames).verdict, Err(error));
 }
 
 #[track_caller]
-fn taken(frames: &[Vec<u8>]) -> Seen {
-    let seen = seen(frames);
-    assert_eq!(seen.verdict, Ok(()));
-    seen
+fn accepted(frames: &[Vec<u8>]) -> Observed {
+    let observed = result(frames);
+    assert_eq!(observed.verdict, Ok(()));
+    observed
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -142,7 +142,7 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn headers(flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS | flags, STREAM, &block(fields))
+    frame(HEADERS, END_HEADERS | flags, STREAM_ID, &block(fields))
 }
 
 fn status(flags: u8, status: &str) -> Vec<u8> {
@@ -150,13 +150,13 @@ fn status(flags: u8, status: &str) -> Vec<u8> {
 }
 
 fn data(flags: u8, bytes: &[u8]) -> Vec<u8> {
-    frame(DATA, flags, STREAM, bytes)
+    frame(DATA, flags, STREAM_ID, bytes)
 }
 
 #[test]
-fn an_answer_is_read_to_its_end() {
+fn a_response_is_read_to_its_end() {
     let fields = [(":status", "200"), ("content-length", "5"), ("server", "x")];
-    let whole = taken(&[
+    let whole = accepted(&[
         headers(0, &fields),
         data(0, b"hel"),
         data(END_STREAM, b"lo"),
@@ -174,63 +174,63 @@ fn an_answer_is_read_to_its_end() {
 }
 
 #[test]
-fn the_end_may_be_in_the_head_in_data_or_in_trailers() {
-    assert!(taken(&[status(END_STREAM, "204")]).is_ended);
-    assert!(taken(&[status(0, "200"), data(END_STREAM, b"")]).is_ended);
+fn the_head_data_or_trailers_may_end_the_stream() {
+    assert!(accepted(&[status(END_STREAM, "204")]).is_ended);
+    assert!(accepted(&[status(0, "200"), data(END_STREAM, b"")]).is_ended);
     let trailers = headers(END_STREAM, &[("a", "b")]);
-    assert!(taken(&[status(0, "200"), data(0, b"x"), trailers.clone()]).is_ended);
-    assert!(taken(&[status(0, "200"), trailers]).is_ended);
-    assert!(!taken(&[status(0, "200"), data(0, b"x")]).is_ended);
+    assert!(accepted(&[status(0, "200"), data(0, b"x"), trailers.clone()]).is_ended);
+    assert!(accepted(&[status(0, "200"), trailers]).is_ended);
+    assert!(!accepted(&[status(0, "200"), data(0, b"x")]).is_ended);
 }
 
 #[test]
-fn what_comes_after_the_end_is_ignored() {
+fn bytes_after_the_end_are_ignored() {
     let end = status(END_STREAM, "200");
     for after in [
         frame(RST_STREAM, 0, 1, &[0; 4]),
         data(0, b"x"),
         vec![0xff; 40],
     ] {
-        let seen = taken(&[end.clone(), after]);
-        assert_eq!((seen.is_ended, seen.body_bytes), (true, 0));
+        let observed = accepted(&[end.clone(), after]);
+        assert_eq!((observed.is_ended, observed.body_bytes), (true, 0));
     }
 }
 
 #[test]
-fn bytes_of_a_frame_count_when_it_is_whole() {
+fn bytes_of_a_frame_count_once_it_is_complete() {
     let mut input = [status(0, "200"), data(0, b"abc"), data(END_STREAM, b"def")].concat();
     input.pop();
-    let seen = taken(&[input]);
-    assert_eq!((seen.body_bytes, seen.is_ended), (3, false));
+    let observed = accepted(&[input]);
+    assert_eq!((observed.body_bytes, observed.is_ended), (3, false));
 }
 
 /// `http2transportResponseBody.Read` and `http2missingBody`.
 #[test]
-fn a_body_is_as_long_as_was_said() {
+fn a_body_must_have_its_declared_length() {
     let said = |length| headers(0, &[(":status", "200"), ("content-length", length)]);
-    let short = seen(&[said("5"), data(END_STREAM, b"four")]);
+    let short = result(&[said("5"), data(END_STREAM, b"four")]);
     assert_eq!(
         (short.verdict, short.body_bytes),
         (Err(H2Error::BodyLength), 4)
     );
-    let long = seen(&[said("5"), data(0, b"longer")]);
+    let long = result(&[said("5"), data(0, b"longer")]);
     assert_eq!(
         (long.verdict, long.body_bytes),
         (Err(H2Error::BodyLength), 5)
     );
-    refused(&[said("1"), headers(END_STREAM, &[])], H2Error::BodyLength);
-    refused(&[said("0"), data(0, b"x")], H2Error::BodyLength);
-    refused(
+    rejected(&[said("1"), headers(END_STREAM, &[])], H2Error::BodyLength);
+    rejected(&[said("0"), data(0, b"x")], H2Error::BodyLength);
+    rejected(
         &[headers(
             END_STREAM,
             &[(":status", "304"), ("content-length", "5")],
         )],
         H2Error::BodyLength,
     );
-    assert_eq!(taken(&[said("5"), data(0, b"five.")]).body_bytes, 5);
-    // grpc-go does not look.
+    assert_eq!(accepted(&[said("5"), data(0, b"five.")]).body_bytes, 5);
+    // grpc-go ignores the length.
     let grpc = [settings(&[]), said("5"), data(END_STREAM, b"x")].concat();
-    assert_eq!(seen_by(Rules::Grpc, &grpc).verdict, Ok(()));
+    assert_eq!(result_by(Rules::Grpc, &grpc).verdict, Ok(()));
 }
 
 #[test]
@@ -239,22 +239,25 @@ fn padding_is_no_data() {
         PADDED | END_STREAM,
         &[b"\x03".as_slice(), b"hello", &[0; 3]].concat(),
     );
-    let seen = taken(&[status(0, "200"), padded]);
-    assert_eq!((&seen.body[..], seen.body_bytes), (&b"hello"[..], 5));
+    let observed = accepted(&[status(0, "200"), padded]);
     assert_eq!(
-        taken(&[status(0, "200"), data(PADDED, b"\x02ab")]).body_bytes,
+        (&observed.body[..], observed.body_bytes),
+        (&b"hello"[..], 5)
+    );
+    assert_eq!(
+        accepted(&[status(0, "200"), data(PADDED, b"\x02ab")]).body_bytes,
         0
     );
-    refused(
+    rejected(
         &[status(0, "200"), data(PADDED, b"\x03ab")],
         H2Error::Protocol,
     );
-    refused(&[status(0, "200"), data(PADDED, b"")], H2Error::FrameSize);
+    rejected(&[status(0, "200"), data(PADDED, b"")], H2Error::FrameSize);
 }
 
 #[test]
-fn a_plain_http_1_or_a_tls_server_is_told() {
-    let by = |input: &[u8]| seen_by(Rules::Http, input).verdict;
+fn an_http_1_or_a_tls_server_is_recognized() {
+    let by = |input: &[u8]| result_by(Rules::Http, input).verdict;
     assert_eq!(by(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Err(H2Error::Http1));
     // A fatal alert has seven bytes.
     assert_eq!(by(&[21, 3, 1, 0, 2, 2, 70]), Err(H2Error::Tls));

@@ -1,10 +1,12 @@
-//! Writes to the app: the connection preface, the request's fields and its few bytes of DATA. All output goes through
-//! an [`OutputSlice`], so it may be generated several times.
+//! Writes to the app: the connection preface, the request's fields and its few bytes of DATA. All output goes to an
+//! [`OutputSlice`], so it may be generated several times.
 
-use super::FRAME_BYTES;
-use super::frame::{self, FrameHeader, STREAM};
+use core::ops::Range;
+
+use super::MAX_FRAME_BYTES;
+use super::frame::{self, FrameHeader, STREAM_ID};
 use crate::limits::{H2_WINDOW_BYTES, RESPONSE_HEAD_BYTES};
-use crate::wire::fields::{FieldSink, Fields, Value};
+use crate::wire::fields::{FieldSink, FieldValue, RequestFields};
 use crate::wire::output_slice::OutputSlice;
 
 /// The client's connection preface (RFC 9113 section 3.4).
@@ -16,7 +18,7 @@ pub fn write_opening(out: &mut OutputSlice<'_>) {
     const SETTINGS: [(u16, u32); 4] = [
         (frame::SETTING_ENABLE_PUSH, 0),
         (frame::SETTING_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES),
-        (frame::SETTING_MAX_FRAME_SIZE, FRAME_BYTES as u32),
+        (frame::SETTING_MAX_FRAME_SIZE, MAX_FRAME_BYTES as u32),
         (
             frame::SETTING_MAX_HEADER_LIST_SIZE,
             RESPONSE_HEAD_BYTES as u32,
@@ -38,8 +40,8 @@ pub fn write_opening(out: &mut OutputSlice<'_>) {
     out.put(&H2_WINDOW_BYTES.to_be_bytes());
 }
 
-/// Writes the request's fields: HEADERS, and CONTINUATION frames as needed. `ends_stream` if no DATA follows.
-pub fn write_headers(out: &mut OutputSlice<'_>, ends_stream: bool, fields: &dyn Fields) {
+/// Writes the request's fields: HEADERS, and CONTINUATION frames as needed. `end_stream` if no DATA follows.
+pub fn write_headers(out: &mut OutputSlice<'_>, end_stream: bool, fields: &dyn RequestFields) {
     let mut counter = OutputSlice::new(&mut [], 0);
     let mut encoder = Encoder {
         put: &mut |bytes| counter.put(bytes),
@@ -48,7 +50,7 @@ pub fn write_headers(out: &mut OutputSlice<'_>, ends_stream: bool, fields: &dyn 
     let mut frames = Frames {
         out,
         kind: frame::HEADERS,
-        end_stream: if ends_stream { frame::END_STREAM } else { 0 },
+        end_stream: if end_stream { frame::END_STREAM } else { 0 },
         left: counter.output_len(),
         in_frame: 0,
     };
@@ -57,20 +59,26 @@ pub fn write_headers(out: &mut OutputSlice<'_>, ends_stream: bool, fields: &dyn 
     });
 }
 
-/// Passes all bytes of a body on, in pieces, the same ones in every call.
-pub type Body<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
+/// Passes all bytes of a body to its argument, in pieces, the same ones in every call.
+pub type BodyWriter<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
 
-/// Writes bytes `from` to `from + len` of the request's body, of `all` bytes, as one frame. `len` is at most [`FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
-pub fn write_data(out: &mut OutputSlice<'_>, from: usize, len: usize, all: usize, body: &Body<'_>) {
-    let is_last = from + len == all;
+/// Writes these bytes of the request's body as one DATA frame. `body_len` is the length of the whole body. `part` has at
+/// most [`MAX_FRAME_BYTES`] and what [`send_window`](super::Exchange::send_window) allows.
+pub fn write_data(
+    out: &mut OutputSlice<'_>,
+    part: Range<usize>,
+    body_len: usize,
+    body: &BodyWriter<'_>,
+) {
+    let is_last = part.end == body_len;
     let header = FrameHeader {
-        len: len as u32,
+        len: part.len() as u32,
         kind: frame::DATA,
         flags: if is_last { frame::END_STREAM } else { 0 },
-        stream: STREAM,
+        stream: STREAM_ID,
     };
     out.put(&header.bytes());
-    let (mut skip, mut left) = (from, len);
+    let (mut skip, mut left) = (part.start, part.len());
     body(&mut |bytes| {
         let rest = &bytes[skip.min(bytes.len())..];
         skip -= bytes.len() - rest.len();
@@ -105,13 +113,13 @@ impl Frames<'_, '_> {
     }
 
     fn begin_frame(&mut self) {
-        self.in_frame = self.left.min(FRAME_BYTES);
+        self.in_frame = self.left.min(MAX_FRAME_BYTES);
         let is_last = self.in_frame == self.left;
         let header = FrameHeader {
             len: self.in_frame as u32,
             kind: self.kind,
             flags: self.end_stream | if is_last { frame::END_HEADERS } else { 0 },
-            stream: STREAM,
+            stream: STREAM_ID,
         };
         self.out.put(&header.bytes());
         self.kind = frame::CONTINUATION;
@@ -125,9 +133,9 @@ struct Encoder<'a> {
 }
 
 impl FieldSink for Encoder<'_> {
-    fn field(&mut self, name: &[u8], value: Value<'_>) {
+    fn field(&mut self, name: &[u8], value: FieldValue<'_>) {
         let whole = match value {
-            Value::Pieces([value]) => *value,
+            FieldValue::Pieces([value]) => *value,
             _ => b"",
         };
         // Indexes of appendix A: 2 and 3, 4, 6 and 7; those of the names :authority and :path.

@@ -1,4 +1,4 @@
-//! The call and its answer, each answer in every split.
+//! The call and its response message, each message in every split.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn sent(service: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_request_names_the_service_unless_it_is_the_server() {
+fn a_request_names_the_service_unless_it_is_empty() {
     assert_eq!(sent(""), [0; 5]);
     assert_eq!(sent("ab"), b"\0\0\0\0\x04\x0a\x02ab");
     let long = sent(&"x".repeat(200));
@@ -26,7 +26,7 @@ fn a_request_names_the_service_unless_it_is_the_server() {
 struct List(String);
 
 impl FieldSink for List {
-    fn field(&mut self, name: &[u8], value: Value<'_>) {
+    fn field(&mut self, name: &[u8], value: FieldValue<'_>) {
         let mut whole = Vec::new();
         value.write(&mut |bytes| whole.extend_from_slice(bytes));
         let [name, value] = [name, &whole].map(|text| str::from_utf8(text).unwrap());
@@ -116,14 +116,14 @@ fn the_status_is_read() {
     assert_eq!(message(&[8, 1, 8, 3]), Ok(3), "the last counts");
     assert_eq!(message(&[8, 0x81, 0x80, 0]), Ok(1));
     assert_eq!(message(&[0x88, 0, 1]), Ok(1));
-    // Of 64 bits an enum takes 32.
+    // An enum has the lower 32 of 64 bits.
     assert_eq!(message(&[8, 0x81, 0x80, 0x80, 0x80, 0x10]), Ok(1));
     let minus_one = [&[8][..], &[0xff; 9], &[1]].concat();
     assert_eq!(message(&minus_one), Ok(-1));
 }
 
 #[test]
-fn other_fields_are_passed_over() {
+fn other_fields_are_skipped() {
     for other in [
         &[0x10, 0x85, 1][..],
         &[0x11, 1, 2, 3, 4, 5, 6, 7, 8],
@@ -132,7 +132,7 @@ fn other_fields_are_passed_over() {
         &[0x15, 1, 2, 3, 4],
         &[0x13, 8, 2, 0x12, 1, 0x14, 0x14],
         &[0x13, 0x1b, 0x1c, 0x14],
-        // The status' number with another type.
+        // The field number of the status with another type.
         &[0x0a, 1, 2],
         &[0x0d, 2, 0, 0, 0],
         &[0x0b, 8, 2, 0x0c],
@@ -144,7 +144,7 @@ fn other_fields_are_passed_over() {
 }
 
 #[test]
-fn what_is_no_message_is_malformed() {
+fn bytes_that_are_no_message_are_malformed() {
     for bytes in [
         &[8][..],
         &[8, 0x81],
@@ -174,7 +174,7 @@ fn what_is_no_message_is_malformed() {
 
 /// grpc-go's `recvMsg` of a call without streams: one message, and then the end.
 #[test]
-fn there_is_one_message() {
+fn a_second_message_is_an_error() {
     let one = [0, 0, 0, 0, 2, 8, 1];
     assert_eq!(verdict(&one), Ok(1));
     for end in 0..one.len() {
@@ -193,7 +193,7 @@ fn there_is_one_message() {
 }
 
 #[test]
-fn a_prefix_says_what_can_be_read() {
+fn the_prefix_is_checked() {
     assert_eq!(verdict(&[1, 0, 0, 0, 0]), Err(HealthError::Compressed));
     assert_eq!(verdict(&[2, 0, 0, 0, 0]), Err(HealthError::Compressed));
     assert_eq!(verdict(&[0, 0, 0x40, 0, 0]), Err(HealthError::CutShort));
@@ -204,7 +204,7 @@ fn a_prefix_says_what_can_be_read() {
 fn a_message_of_four_mebibytes_is_read() {
     let len = 4 << 20;
     let mut input = vec![0, 0, 0x40, 0, 0, 0x12];
-    // A length of four bytes: what is left after tag, length and the status.
+    // A length of four bytes: the message without tag, length and the status.
     let rest = len - 1 - 4 - 2;
     input.extend([
         rest as u8 | 0x80,

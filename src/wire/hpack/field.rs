@@ -5,7 +5,7 @@ use crate::wire::class::{self, TOKEN, VALUE};
 
 /// A header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub struct HeaderField<'a> {
     /// The name, or its first bytes if it is longer than the memory for it.
     pub name: &'a [u8],
     /// The value, likewise.
@@ -18,9 +18,9 @@ pub struct Field<'a> {
     pub is_rest_invalid: bool,
 }
 
-impl<'a> Field<'a> {
+impl<'a> HeaderField<'a> {
     pub(super) fn whole((name, value): (&'a [u8], &'a [u8])) -> Self {
-        Field {
+        HeaderField {
             name,
             value,
             name_len: name.len(),

@@ -7,7 +7,7 @@ mod appendix_c;
 /// Fields as name and value, and the size of the table after them.
 type Verdict = Result<(Vec<(String, String)>, usize), HpackError>;
 
-/// Memory in which anything may stand.
+/// Memory with arbitrary contents.
 fn memory() -> Vec<u8> {
     vec![0xaa; HPACK_BYTES]
 }
@@ -28,7 +28,7 @@ impl Reader {
     fn block<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Verdict {
         let mut fields = Vec::new();
         for piece in pieces {
-            let mut sink = |field: &Field<'_>| {
+            let mut sink = |field: &HeaderField<'_>| {
                 let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
                 fields.push((text(field.name), text(field.value)));
                 true
@@ -86,59 +86,59 @@ fn decoded(hex: &[&str], expected: &[(&[(&str, &str)], usize)]) {
 }
 
 #[track_caller]
-fn refused(hex: &str, error: HpackError) {
+fn rejected(hex: &str, error: HpackError) {
     assert_eq!(verdicts(&[bytes(hex)]), [Err(error)], "{hex}");
 }
 
 #[test]
-fn integers_have_up_to_nine_bytes_after_the_first() {
+fn integers_may_have_nine_bytes_after_the_first() {
     // Appendix C.1.2: 1337 in five bits, here as a size.
     assert_eq!(verdicts(&[bytes("3f9a0a")]), [Ok((vec![], 0))]);
     let expected: (&[(&str, &str)], usize) = (&[("www-authenticate", "b")], 0);
     decoded(&["0fae 8080 8080 8080 8000 0162"], &[expected]);
-    refused("0fae 8080 8080 8080 8080 0001 62", HpackError::Integer);
-    refused("ff80 8080 8080 8080 8080 00", HpackError::Integer);
-    refused("ffff ffff ffff ffff ffff ff", HpackError::Integer);
-    refused("ffff ffff ffff ffff ff7f", HpackError::Index);
+    rejected("0fae 8080 8080 8080 8080 0001 62", HpackError::Integer);
+    rejected("ff80 8080 8080 8080 8080 00", HpackError::Integer);
+    rejected("ffff ffff ffff ffff ffff ff", HpackError::Integer);
+    rejected("ffff ffff ffff ffff ff7f", HpackError::Index);
 }
 
 #[test]
-fn what_no_table_has_is_refused() {
-    refused("80", HpackError::Index);
-    refused("be", HpackError::Index);
-    refused("7e00", HpackError::Index);
-    refused("ff01", HpackError::Index);
-    refused("0f2f00", HpackError::Index);
+fn an_index_that_no_table_has_is_rejected() {
+    rejected("80", HpackError::Index);
+    rejected("be", HpackError::Index);
+    rejected("7e00", HpackError::Index);
+    rejected("ff01", HpackError::Index);
+    rejected("0f2f00", HpackError::Index);
     decoded(&["bd"], &[(&[("www-authenticate", "")], 0)]);
-    // One entry, and a second there is not.
-    refused("4001 6101 62 be bf", HpackError::Index);
+    // The table has one entry: index 63 does not exist.
+    rejected("4001 6101 62 be bf", HpackError::Index);
 }
 
 #[test]
-fn a_block_ends_with_a_field() {
+fn a_block_that_ends_within_a_field_is_rejected() {
     for hex in [
         "40", "ff", "4001", "400161", "40016101", "0f", "3f", "00016183",
     ] {
-        refused(hex, HpackError::CutShort);
+        rejected(hex, HpackError::CutShort);
     }
-    refused("4001610000", HpackError::CutShort);
+    rejected("4001610000", HpackError::CutShort);
     decoded(&["400000"], &[(&[("", "")], 32)]);
 }
 
 /// RFC 7541 section 5.2.
 #[test]
-fn huffman_codes_end_with_less_than_a_byte_of_ones() {
+fn huffman_padding_must_be_less_than_a_byte_of_ones() {
     // "a" is 00011.
     decoded(&["0001 6181 1f"], &[(&[("a", "a")], 0)]);
-    refused("0001 6181 1b", HpackError::Huffman);
-    refused("0001 6182 1fff", HpackError::Huffman);
-    refused("0001 6181 ff", HpackError::Huffman);
-    refused("0001 6184 ffff ffff", HpackError::Huffman);
-    refused("0001 6185 1fff ffff ff", HpackError::Huffman);
+    rejected("0001 6181 1b", HpackError::Huffman);
+    rejected("0001 6182 1fff", HpackError::Huffman);
+    rejected("0001 6181 ff", HpackError::Huffman);
+    rejected("0001 6184 ffff ffff", HpackError::Huffman);
+    rejected("0001 6185 1fff ffff ff", HpackError::Huffman);
     decoded(&["0001 6180"], &[(&[("a", "")], 0)]);
 }
 
-/// Each symbol with its code, against an encoder made from nothing but the order of appendix B.
+/// Each symbol with its code, compared with an encoder that is built from the order of appendix B.
 #[test]
 fn every_byte_has_its_huffman_code() {
     // Some of appendix B, of each kind of length.
@@ -175,24 +175,24 @@ fn every_byte_has_its_huffman_code() {
 }
 
 #[test]
-fn the_table_changes_its_size_before_the_first_field() {
+fn the_table_size_may_change_before_the_first_field() {
     decoded(
         &["4001 6101 62", "3f e11f be"],
         &[(&[("a", "b")], 34), (&[("a", "b")], 34)],
     );
     assert_eq!(verdicts(&[bytes("3fe21f")]), [Err(HpackError::TableSize)]);
-    // Emptied and open again, which is how all entries are dropped.
+    // Size 0 and the old size again: this is how an encoder drops all entries.
     assert_eq!(
         verdicts(&[bytes("4001 6101 62"), bytes("20 3fe11f"), bytes("be")])[1..],
         [Ok((vec![], 0)), Err(HpackError::Index)]
     );
-    refused("4001 6101 62 20", HpackError::TableSize);
-    // Go lets it be as long as there are no entries.
+    rejected("4001 6101 62 20", HpackError::TableSize);
+    // Go accepts it while the table is empty.
     decoded(
         &["82 20 82"],
         &[(&[(":method", "GET"), (":method", "GET")], 0)],
     );
-    // A second one finds entries left.
+    // The second update comes while the table has entries.
     assert_eq!(
         verdicts(&[bytes("4001 6101 62"), bytes("3f21 3f22")])[1],
         Err(HpackError::TableSize)
@@ -216,7 +216,7 @@ fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
 
 /// RFC 7541 section 4.4.
 #[test]
-fn a_name_may_be_borrowed_from_an_entry_that_goes() {
+fn a_name_may_be_taken_from_an_entry_that_is_evicted() {
     let name = vec![b'n'; 2000];
     let first = literal(&name, &[b'1'; 1500]);
     // The newest entry's name, and a value that leaves no room for both.
@@ -241,9 +241,9 @@ fn an_entry_larger_than_the_table_empties_it() {
     assert_eq!(verdicts[2], Err(HpackError::Index));
 }
 
-/// Entries of many sizes, the table going round many times, beside a plain list of them.
+/// Entries of many sizes, compared with a plain list while the table wraps around many times.
 #[test]
-fn the_table_holds_what_the_rfc_says_it_holds() {
+fn the_table_has_the_entries_that_the_rfc_defines() {
     let mut reader = Reader::new();
     let mut list: Vec<(String, String)> = Vec::new();
     let mut seed = 1u32;
@@ -298,7 +298,7 @@ fn the_smallest_entries_fill_the_table() {
 }
 
 #[test]
-fn of_long_texts_the_start_is_kept_and_the_rest_checked() {
+fn the_start_of_a_long_text_is_stored_and_the_rest_checked() {
     let name = "n".repeat(NAME_BYTES + 1);
     for (value, is_valid) in [
         ("v".repeat(VALUE_BYTES + 9), true),
@@ -306,7 +306,7 @@ fn of_long_texts_the_start_is_kept_and_the_rest_checked() {
     ] {
         let block = literal(name.as_bytes(), value.as_bytes());
         let mut seen = None;
-        let mut sink = |field: &Field<'_>| {
+        let mut sink = |field: &HeaderField<'_>| {
             assert_eq!((field.name_len, field.value_len), (name.len(), value.len()));
             assert!(name.as_bytes().starts_with(field.name) && field.name.len() == NAME_BYTES);
             assert!(value.as_bytes().starts_with(field.value) && field.value.len() == VALUE_BYTES);
@@ -324,16 +324,16 @@ fn of_long_texts_the_start_is_kept_and_the_rest_checked() {
 }
 
 #[test]
-fn a_string_longer_than_a_whole_head_is_refused() {
+fn a_string_longer_than_a_head_is_rejected() {
     // 10 MiB and one more than that.
-    refused("0001 61 7f 81ff ff04 00", HpackError::CutShort);
-    refused("0001 61 7f 82ff ff04 00", HpackError::TooLong);
+    rejected("0001 61 7f 81ff ff04 00", HpackError::CutShort);
+    rejected("0001 61 7f 82ff ff04 00", HpackError::TooLong);
 }
 
 #[test]
-fn a_sink_that_wants_no_more_gets_none() {
+fn a_callback_that_stops_is_not_called_again() {
     let mut count = 0;
-    let mut sink = |_: &Field<'_>| {
+    let mut sink = |_: &HeaderField<'_>| {
         count += 1;
         count < 2
     };
@@ -342,7 +342,7 @@ fn a_sink_that_wants_no_more_gets_none() {
 }
 
 #[test]
-fn names_are_tokens_without_capitals_and_values_have_no_controls() {
+fn names_with_capitals_and_values_with_control_bytes_are_invalid() {
     for (name, value, expected) in [
         ("a-b_1!", "x\ty \u{e4}", true),
         (":anything At All", "", true),
@@ -356,7 +356,7 @@ fn names_are_tokens_without_capitals_and_values_have_no_controls() {
         ("a", "\u{7f}", false),
         (":a", "\n", false),
     ] {
-        let field = Field::whole((name.as_bytes(), value.as_bytes()));
+        let field = HeaderField::whole((name.as_bytes(), value.as_bytes()));
         assert_eq!(field.is_valid(), expected, "{name:?}: {value:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! A request's head as it was read, and why one is refused.
+//! A parsed request head, and the reasons for which one is rejected.
 
 use crate::limits::REQUEST_HEAD_BYTES;
 use crate::wire::class;
@@ -88,21 +88,21 @@ impl RequestHead {
     pub fn field<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
         let mut same = self
             .fields(buf)
-            .filter(|(came, _)| class::is_same(came, name));
+            .filter(|(field, _)| class::is_same(field, name));
         same.next().map(|(_, value)| value)
     }
 
     /// Name and value of each field line, `Host` included.
-    pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
-        Fields(self.fields.of(buf))
+    pub fn fields<'b>(&self, buf: &'b [u8]) -> FieldIter<'b> {
+        FieldIter(self.fields.of(buf))
     }
 }
 
 /// The field lines of a head; made by [`RequestHead::fields`].
 #[derive(Clone, Debug)]
-pub struct Fields<'b>(&'b [u8]);
+pub struct FieldIter<'b>(&'b [u8]);
 
-impl<'b> Iterator for Fields<'b> {
+impl<'b> Iterator for FieldIter<'b> {
     type Item = (&'b [u8], &'b [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -123,17 +123,17 @@ pub enum RequestError {
     TooManyFields,
     /// Something other than a token and one space as the method, or a second leading CRLF
     /// (RFC 9112 sections 2.2 and 3.1).
-    Method,
+    MalformedMethod,
     /// Neither origin-form nor absolute-form of `http`, bytes that are in no URI, or user information
     /// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
     Target,
     /// Neither `HTTP/1.1` nor `HTTP/1.0` (RFC 9112 section 2.3).
-    Version,
+    UnsupportedVersion,
     /// A line that does not end with CRLF: bare LF, bare CR (RFC 9112 section 2.2).
     LineEnd,
     /// A line that starts with whitespace: obs-fold (RFC 9112 section 5.2) or before the first field
     /// (section 2.2).
-    Folded,
+    ObsFold,
     /// A field name that is empty or no token (RFC 9112 section 5).
     FieldName,
     /// Whitespace between field name and colon (RFC 9112 section 5.1).
@@ -141,15 +141,15 @@ pub enum RequestError {
     /// A control byte in a field value (RFC 9110 section 5.5).
     FieldValue,
     /// HTTP/1.1 without `Host` (RFC 9112 section 3.2).
-    NoHost,
+    MissingHost,
     /// A second `Host` (RFC 9112 section 3.2).
-    SecondHost,
+    DuplicateHost,
     /// A `Host` that is no host and port (RFC 9112 section 3.2).
     Host,
     /// A `Content-Length` that is no number (RFC 9112 section 6.3).
     ContentLength,
     /// A second `Content-Length`, equal or not (RFC 9112 section 6.3).
-    SecondContentLength,
+    DuplicateContentLength,
 }
 
 impl RequestError {
@@ -163,19 +163,19 @@ impl RequestError {
         match self {
             Self::TooManyBytes => "head_too_large",
             Self::TooManyFields => "too_many_fields",
-            Self::Method => "bad_method",
-            Self::Target => "bad_target",
-            Self::Version => "bad_version",
-            Self::LineEnd => "bad_line_end",
-            Self::Folded => "folded_line",
-            Self::FieldName => "bad_field_name",
+            Self::MalformedMethod => "malformed_method",
+            Self::Target => "malformed_target",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::LineEnd => "malformed_line_end",
+            Self::ObsFold => "obs_fold",
+            Self::FieldName => "malformed_field_name",
             Self::SpaceBeforeColon => "space_before_colon",
-            Self::FieldValue => "bad_field_value",
-            Self::NoHost => "no_host",
-            Self::SecondHost => "second_host",
-            Self::Host => "bad_host",
-            Self::ContentLength => "bad_content_length",
-            Self::SecondContentLength => "second_content_length",
+            Self::FieldValue => "malformed_field_value",
+            Self::MissingHost => "missing_host",
+            Self::DuplicateHost => "duplicate_host",
+            Self::Host => "malformed_host",
+            Self::ContentLength => "malformed_content_length",
+            Self::DuplicateContentLength => "duplicate_content_length",
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Location {
     /// Longer than the memory for it.
     TooLong,
     /// This many bytes at the start of the caller's memory.
-    Kept(usize),
+    Stored(usize),
 }
 
 /// The stored parts of a head.

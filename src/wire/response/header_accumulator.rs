@@ -3,14 +3,14 @@
 
 use super::head::Framing;
 use super::status_line::Version;
-use crate::wire::field_lines::{Malformed, Sink, Word};
+use crate::wire::field_lines::{FieldLineSink, Malformed, Word};
 
 /// Accumulates the header fields of a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeaderAccumulator {
     status: u16,
     version: Version,
-    field: Field,
+    field: FramingField,
     /// The first `Content-Length`, and the one being read.
     first_length: Option<Digits>,
     length: Digits,
@@ -26,7 +26,7 @@ pub(super) struct HeaderAccumulator {
 
 /// The field being read.
 #[derive(Clone, Copy, Debug)]
-enum Field {
+enum FramingField {
     ContentLength,
     TransferEncoding,
     Trailer,
@@ -56,7 +56,7 @@ impl HeaderAccumulator {
         HeaderAccumulator {
             status,
             version,
-            field: Field::Other,
+            field: FramingField::Other,
             first_length: None,
             length: Digits {
                 value: 0,
@@ -87,34 +87,34 @@ impl HeaderAccumulator {
         self.end_field();
         self.field = if name.is(b"content-length") {
             self.length = Digits::default();
-            Field::ContentLength
+            FramingField::ContentLength
         } else if name.is(b"transfer-encoding") {
             self.encodings = self.encodings.saturating_add(1);
-            Field::TransferEncoding
+            FramingField::TransferEncoding
         } else if name.is(b"trailer") {
-            Field::Trailer
+            FramingField::Trailer
         } else if name.is(b"location") && !self.has_location {
             self.has_location = true;
-            Field::Location
+            FramingField::Location
         } else {
-            Field::Other
+            FramingField::Other
         };
         self.word = Word::new();
     }
 
     fn end_field(&mut self) {
         match self.field {
-            Field::ContentLength => {
+            FramingField::ContentLength => {
                 let first = *self.first_length.get_or_insert(self.length);
                 self.is_length_bad |= self.length.is_bad
                     || self.length.count == 0
                     || (self.length.value, self.length.count) != (first.value, first.count);
             }
-            Field::TransferEncoding => self.is_chunked = self.word.is(b"chunked"),
-            Field::Trailer => self.end_trailer_name(),
-            Field::Location | Field::Other => {}
+            FramingField::TransferEncoding => self.is_chunked = self.word.is(b"chunked"),
+            FramingField::Trailer => self.end_trailer_name(),
+            FramingField::Location | FramingField::Other => {}
         }
-        self.field = Field::Other;
+        self.field = FramingField::Other;
     }
 
     /// Go rejects a chunked response that announces these as trailers (`fixTrailer`).
@@ -184,7 +184,7 @@ pub(super) struct AccumulatorSink<'a> {
     pub(super) location: &'a mut [u8],
 }
 
-impl Sink for AccumulatorSink<'_> {
+impl FieldLineSink for AccumulatorSink<'_> {
     fn name(&mut self, name: &Word) {
         self.headers.begin_field(name);
     }
@@ -192,30 +192,32 @@ impl Sink for AccumulatorSink<'_> {
     fn text(&mut self, bytes: &[u8]) {
         let headers = &mut *self.headers;
         match headers.field {
-            Field::Other => {}
-            Field::ContentLength => bytes.iter().for_each(|&byte| headers.length.push(byte)),
-            Field::TransferEncoding => bytes.iter().for_each(|&byte| headers.word.push(byte)),
-            Field::Trailer => bytes.iter().for_each(|&byte| match byte {
+            FramingField::Other => {}
+            FramingField::ContentLength => bytes.iter().for_each(|&byte| headers.length.push(byte)),
+            FramingField::TransferEncoding => {
+                bytes.iter().for_each(|&byte| headers.word.push(byte))
+            }
+            FramingField::Trailer => bytes.iter().for_each(|&byte| match byte {
                 b',' => headers.end_trailer_name(),
                 // Leading whitespace is not part of an element.
                 b' ' | b'\t' if headers.word.is_empty() => {}
                 _ => headers.word.push(byte),
             }),
-            Field::Location => headers.location.push(self.location, bytes),
+            FramingField::Location => headers.location.push(self.location, bytes),
         }
     }
 
     fn fold(&mut self) {
         match self.headers.field {
-            Field::Other => {}
-            Field::ContentLength | Field::Trailer => self.text(b" "),
-            Field::TransferEncoding if self.headers.word.is_empty() => {}
-            Field::TransferEncoding => {
+            FramingField::Other => {}
+            FramingField::ContentLength | FramingField::Trailer => self.text(b" "),
+            FramingField::TransferEncoding if self.headers.word.is_empty() => {}
+            FramingField::TransferEncoding => {
                 self.headers.word.push(b' ');
                 self.headers.word.keep_whitespace();
             }
-            Field::Location if self.headers.location.len == 0 => {}
-            Field::Location => {
+            FramingField::Location if self.headers.location.len == 0 => {}
+            FramingField::Location => {
                 self.headers.location.push(self.location, b" ");
                 self.headers.location.end = self.headers.location.len;
             }
@@ -224,9 +226,9 @@ impl Sink for AccumulatorSink<'_> {
 
     fn line_end(&mut self) {
         match self.headers.field {
-            Field::TransferEncoding => self.headers.word.trim(),
-            Field::Location => self.headers.location.len = self.headers.location.end,
-            Field::ContentLength | Field::Trailer | Field::Other => {}
+            FramingField::TransferEncoding => self.headers.word.trim(),
+            FramingField::Location => self.headers.location.len = self.headers.location.end,
+            FramingField::ContentLength | FramingField::Trailer | FramingField::Other => {}
         }
     }
 }

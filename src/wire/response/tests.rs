@@ -1,4 +1,4 @@
-//! What Go's client takes and what it refuses, each input in every split: whole, in two, byte by byte.
+//! Response heads that Go's client accepts and rejects, each input in every split: whole, in two, byte by byte.
 
 use super::*;
 
@@ -7,8 +7,8 @@ mod status_line;
 
 const ROOM: usize = 16;
 
-/// Verdict, and the location kept.
-type Verdict = (Result<Fed, ResponseError>, Vec<u8>);
+/// The result, and the stored `Location`.
+type Verdict = (Result<ParsedResponse, ResponseError>, Vec<u8>);
 
 fn verdict(input: &[u8]) -> Verdict {
     let whole = arriving(input, [input]);
@@ -30,33 +30,33 @@ fn verdict(input: &[u8]) -> Verdict {
     whole
 }
 
-/// `used` counts from the start of `input`, so that it says the same for every split.
+/// `used` counts from the start of `input`, so that it is the same for every split.
 fn arriving<'a>(input: &[u8], pieces: impl IntoIterator<Item = &'a [u8]>) -> Verdict {
     let mut parser = ResponseParser::new();
     let mut location = [0; ROOM];
     let mut before = 0;
     for piece in pieces {
         match parser.feed(piece, &mut location) {
-            Ok(Fed::Partial) => before += piece.len(),
-            Ok(Fed::Complete { used, head }) => {
+            Ok(ParsedResponse::Partial) => before += piece.len(),
+            Ok(ParsedResponse::Complete { used, head }) => {
                 let kept = match head.location {
-                    Location::Kept(len) => location[..len].to_vec(),
+                    Location::Stored(len) => location[..len].to_vec(),
                     _ => Vec::new(),
                 };
                 let used = before + used;
-                return (Ok(Fed::Complete { used, head }), kept);
+                return (Ok(ParsedResponse::Complete { used, head }), kept);
             }
             Err(error) => return (Err(error), Vec::new()),
         }
     }
     assert_eq!(before, input.len());
-    (Ok(Fed::Partial), Vec::new())
+    (Ok(ParsedResponse::Partial), Vec::new())
 }
 
 #[track_caller]
 fn head(input: &str) -> ResponseHead {
     match verdict(input.as_bytes()).0 {
-        Ok(Fed::Complete { used, head }) => {
+        Ok(ParsedResponse::Complete { used, head }) => {
             assert_eq!(used, input.len(), "{input:?}");
             head
         }
@@ -65,14 +65,14 @@ fn head(input: &str) -> ResponseHead {
 }
 
 #[track_caller]
-fn refused(input: impl AsRef<[u8]>, error: ResponseError) {
+fn rejected(input: impl AsRef<[u8]>, error: ResponseError) {
     let input = input.as_ref();
     assert_eq!(verdict(input).0, Err(error), "{}", input.escape_ascii());
 }
 
 #[track_caller]
 fn malformed(input: impl AsRef<[u8]>) {
-    refused(input, ResponseError::Malformed);
+    rejected(input, ResponseError::Malformed);
 }
 
 fn with(lines: &str) -> String {
@@ -89,7 +89,7 @@ fn location(lines: &str) -> (Location, Vec<u8>) {
 }
 
 #[test]
-fn a_plain_head_is_read_and_the_body_left() {
+fn a_head_is_parsed_and_the_body_is_not() {
     let input = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 2\r\n\r\nok";
     let expected = ResponseHead {
         status: 200,
@@ -99,17 +99,21 @@ fn a_plain_head_is_read_and_the_body_left() {
     let used = input.len() - 2;
     assert_eq!(
         verdict(input).0,
-        Ok(Fed::Complete {
+        Ok(ParsedResponse::Complete {
             used,
             head: expected
         })
     );
     for end in 0..used {
-        assert_eq!(verdict(&input[..end]).0, Ok(Fed::Partial), "{end}");
+        assert_eq!(
+            verdict(&input[..end]).0,
+            Ok(ParsedResponse::Partial),
+            "{end}"
+        );
     }
 }
 
-/// RFC 9112 section 2.2 lets a recipient take a bare LF, and Go does.
+/// RFC 9112 section 2.2 allows a recipient to accept a bare LF, and Go does.
 #[test]
 fn bare_lf_ends_a_line() {
     assert_eq!(
@@ -121,19 +125,22 @@ fn bare_lf_ends_a_line() {
 
 /// RFC 9110 section 15.2.
 #[test]
-fn interim_heads_are_passed_over() {
+fn interim_heads_are_skipped() {
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLocation: /a\r\nContent-Length: 9\r\n\r\n";
     let head = head(&format!("{interim}HTTP/1.1 204 x\r\n\r\n"));
     assert_eq!((head.status, head.location), (204, Location::Absent));
     malformed("HTTP/1.1 100 x\r\nContent-Length: x\r\n\r\n");
-    refused(
+    rejected(
         "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 101 x\r\n\r\n",
         ResponseError::SwitchingProtocols,
     );
-    assert_eq!(verdict(b"HTTP/1.1 100 x\r\n\r\n").0, Ok(Fed::Partial));
+    assert_eq!(
+        verdict(b"HTTP/1.1 100 x\r\n\r\n").0,
+        Ok(ParsedResponse::Partial)
+    );
 }
 
-/// golang/go#34540: such a field is taken and means nothing.
+/// golang/go#34540: such a field is accepted and ignored.
 #[test]
 fn a_name_with_a_space_is_another_field() {
     for line in [
@@ -146,7 +153,7 @@ fn a_name_with_a_space_is_another_field() {
 }
 
 #[test]
-fn what_is_no_field_line_is_malformed() {
+fn lines_that_are_no_fields_are_malformed() {
     for line in [
         "A",
         ": b",
@@ -189,22 +196,22 @@ fn folded_lines_belong_to_the_value() {
 }
 
 #[test]
-fn the_first_location_is_kept() {
+fn the_first_location_is_stored() {
     assert_eq!(
         location("location:  /a \t \r\nLocation: /b\r\n"),
-        (Location::Kept(2), b"/a".into())
+        (Location::Stored(2), b"/a".into())
     );
     assert_eq!(
         location("Location: /a \tb\r\n"),
-        (Location::Kept(5), b"/a \tb".into())
+        (Location::Stored(5), b"/a \tb".into())
     );
     assert_eq!(
         location("Location:\r\n /a \r\n\t b\r\n"),
-        (Location::Kept(4), b"/a b".into())
+        (Location::Stored(4), b"/a b".into())
     );
     assert_eq!(
         location("Location: /a\r\n \r\n"),
-        (Location::Kept(3), b"/a ".into())
+        (Location::Stored(3), b"/a ".into())
     );
     assert_eq!(location("Location : /a\r\n").0, Location::Absent);
     assert_eq!(
@@ -214,15 +221,15 @@ fn the_first_location_is_kept() {
 }
 
 #[test]
-fn a_location_is_kept_up_to_the_memory_for_it() {
+fn a_location_is_stored_if_it_fits() {
     let exact = "x".repeat(ROOM);
     assert_eq!(
         location(&format!("Location: {exact}\r\n")),
-        (Location::Kept(ROOM), exact.clone().into())
+        (Location::Stored(ROOM), exact.clone().into())
     );
     assert_eq!(
         location(&format!("Location: {exact}{}\r\n", " ".repeat(9))).0,
-        Location::Kept(ROOM)
+        Location::Stored(ROOM)
     );
     assert_eq!(
         location(&format!("Location: {exact}x\r\n")).0,
@@ -248,12 +255,12 @@ fn heads_share_one_budget() {
     };
     let exact = filled(4);
     assert!(
-        matches!(arriving(&exact, [&exact[..]]).0, Ok(Fed::Complete { used, .. }) if used == budget)
+        matches!(arriving(&exact, [&exact[..]]).0, Ok(ParsedResponse::Complete { used, .. }) if used == budget)
     );
     for piece in [999, 4096, budget] {
         assert!(matches!(
             arriving(&exact, exact.chunks(piece)).0,
-            Ok(Fed::Complete { .. })
+            Ok(ParsedResponse::Complete { .. })
         ));
         let over = filled(3);
         assert_eq!(

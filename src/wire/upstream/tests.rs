@@ -1,5 +1,5 @@
-//! The bytes here are those of kubelet 1.37's own prober, asked once through the status port and once
-//! directly, with the same `httpHeaders`.
+//! The expected bytes are those that kubelet 1.37's own prober sent, once to the status port and once directly, with
+//! the same `httpHeaders`.
 
 use super::super::request::RequestParser;
 use super::*;
@@ -24,7 +24,7 @@ fn sent(
     sent_with(input, table, target, host, (referer, None))
 }
 
-/// What the app gets when `input` came in, through windows of each size.
+/// The request to the app for the client's request `input`, through output slices of several sizes.
 fn sent_with(
     input: &str,
     table: &[(&str, &str)],
@@ -49,14 +49,14 @@ fn sent_with(
         credentials: credentials.map(str::as_bytes),
         keeps_authorization: true,
     };
-    let whole = through_windows(&request, 64 * 1024);
+    let whole = write_in_slices(&request, 64 * 1024);
     for room in [1, 7, 64] {
-        assert_eq!(through_windows(&request, room), whole);
+        assert_eq!(write_in_slices(&request, room), whole);
     }
     String::from_utf8(whole).unwrap()
 }
 
-fn through_windows(request: &UpstreamRequest<'_>, room: usize) -> Vec<u8> {
+fn write_in_slices(request: &UpstreamRequest<'_>, room: usize) -> Vec<u8> {
     let mut whole = Vec::new();
     let mut buf = vec![0; room];
     loop {
@@ -75,7 +75,7 @@ fn incoming(fields: &str) -> String {
 }
 
 #[test]
-fn a_plain_probe_arrives_as_kubelet_would_send_it() {
+fn a_plain_probe_is_sent_as_by_kubelet() {
     let came = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
     assert_eq!(
         sent(&came, &[], "/health?x=1", "127.0.0.1:8001", None),
@@ -97,7 +97,7 @@ const TABLE: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_probe_with_headers_arrives_as_kubelet_would_send_it() {
+fn a_probe_with_headers_is_sent_as_by_kubelet() {
     assert_eq!(
         sent(
             CAME_WITH_HEADERS,
@@ -113,7 +113,7 @@ fn a_probe_with_headers_arrives_as_kubelet_would_send_it() {
 }
 
 #[test]
-fn a_followed_redirect_arrives_as_kubelet_would_send_it() {
+fn a_followed_redirect_is_sent_as_by_kubelet() {
     let referer = "http://127.0.0.1:8001/health?x=1";
     assert_eq!(
         sent(
@@ -137,7 +137,7 @@ fn a_followed_redirect_arrives_as_kubelet_would_send_it() {
 }
 
 #[test]
-fn neither_user_agent_nor_accept_are_made_up() {
+fn absent_user_agent_and_accept_are_not_added() {
     let came = incoming("Empty: \r\nZed: a  b\r\nConnection: close\r\n");
     assert_eq!(
         sent(
@@ -152,7 +152,7 @@ fn neither_user_agent_nor_accept_are_made_up() {
 }
 
 #[test]
-fn a_referer_of_the_probe_stays() {
+fn a_configured_referer_is_not_replaced() {
     let came = incoming("User-Agent: me/1\r\nAccept: text/html\r\nReferer: http://x/\r\n");
     let whole = sent(
         &came,
@@ -170,7 +170,7 @@ fn a_referer_of_the_probe_stays() {
 
 /// RFC 9110 section 7.6.1.
 #[test]
-fn hop_by_hop_fields_stay_here() {
+fn hop_by_hop_fields_are_not_forwarded() {
     let came = incoming(
         "A: 1\r\nKeep-Alive: 1\r\nProxy-Authorization: 1\r\nPROXY-CONNECTION: 1\r\nTE: trailers\r\n\
          Trailer: x\r\nUpgrade: h2c\r\nContent-Length: 0\r\nB: 2\r\nX-One: 1\r\nX-Two: 2\r\n\
@@ -198,7 +198,7 @@ fn configured_proxy_fields_are_sent_and_those_of_the_client_are_not() {
 }
 
 #[test]
-fn more_connection_options_than_are_kept_hold_every_field_back() {
+fn too_many_connection_options_drop_every_field_that_is_not_configured() {
     let options: Vec<_> = (0..=CONNECTION_OPTIONS).map(|i| format!("x-{i}")).collect();
     let kept = options[1..].join(",");
     let came = |options: &str| incoming(&format!("A: 1\r\nT: 1\r\nConnection: {options}\r\n"));
@@ -209,7 +209,7 @@ fn more_connection_options_than_are_kept_hold_every_field_back() {
 }
 
 #[test]
-fn the_table_replaces_in_place_and_adds_the_rest() {
+fn configured_headers_replace_fields_in_place_and_others_are_added() {
     let came = incoming("User-Agent: u\r\nA: 1\r\nb: 2\r\nC: 3\r\nB: 4\r\n");
     let table = [
         ("B", "x"),
@@ -227,14 +227,14 @@ fn the_table_replaces_in_place_and_adds_the_rest() {
 }
 
 #[test]
-fn the_table_outweighs_a_connection_option() {
+fn a_configured_header_is_sent_despite_a_connection_option() {
     let came = incoming("A: 1\r\nConnection: A\r\n");
     assert!(sent(&came, &[("A", "2")], "/", "a", None).contains("\r\nA: 2\r\n"));
 }
 
-/// What of `sent` is neither fixed nor `Host`.
-fn between(came: &str, table: &[(&str, &str)], added: (Option<&str>, Option<&str>)) -> String {
-    let whole = sent_with(&incoming(came), table, "/", "a", added);
+/// The sent fields between `Host` and `Connection`.
+fn between(client: &str, table: &[(&str, &str)], added: (Option<&str>, Option<&str>)) -> String {
+    let whole = sent_with(&incoming(client), table, "/", "a", added);
     let fields = whole.strip_prefix("GET / HTTP/1.1\r\nHost: a\r\n").unwrap();
     let fields = fields.strip_suffix("Connection: close\r\n\r\n").unwrap();
     fields.replace("\r\n", "|")
@@ -242,7 +242,7 @@ fn between(came: &str, table: &[(&str, &str)], added: (Option<&str>, Option<&str
 
 /// Go sorts canonical names byte by byte, so `_` is after capitals and before small letters.
 #[test]
-fn what_only_the_table_has_stands_at_its_sorted_place() {
+fn headers_that_are_only_configured_are_inserted_in_sorted_order() {
     let none = (None, None);
     let table = [
         ("A", "1"),
@@ -268,7 +268,7 @@ fn what_only_the_table_has_stands_at_its_sorted_place() {
 }
 
 #[test]
-fn an_empty_accept_or_user_agent_of_the_table_sends_none() {
+fn an_empty_configured_accept_or_user_agent_removes_the_field() {
     let none = (None, None);
     let came = "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nB: 1\r\n";
     assert_eq!(
@@ -283,7 +283,7 @@ fn an_empty_accept_or_user_agent_of_the_table_sends_none() {
 }
 
 #[test]
-fn credentials_of_a_redirect_go_unless_there_is_an_authorization() {
+fn credentials_of_a_redirect_are_sent_unless_there_is_an_authorization() {
     let user = (Some("http://a/"), Some("user:word"));
     let basic = "Authorization: Basic dXNlcjp3b3Jk|";
     let referer = "Referer: http://a/|";
@@ -302,7 +302,7 @@ fn credentials_of_a_redirect_go_unless_there_is_an_authorization() {
         between("", &table, user),
         format!("Authorization: t|{referer}")
     );
-    // To Go an empty one is none, and is replaced.
+    // Go treats an empty one as absent and replaces it.
     let table = [("Authorization", ""), ("Referer", "")];
     assert_eq!(between("", &table, user), format!("{basic}{referer}"));
     let empty = "Authorization: \r\nReferer: \r\n";

@@ -1,7 +1,7 @@
-//! What Go's own code made of each of these, observed: paths by kubelet's HTTP prober of Kubernetes
-//! 1.37.2, locations by `url.Parse` and `ResolveReference` of Go 1.26.
+//! Results of Go's own code, observed: paths by kubelet's HTTP prober of Kubernetes 1.37.2, locations by `url.Parse`
+//! and `ResolveReference` of Go 1.26.
 
-/// `path` of an `httpGet`, and the request-target that arrived.
+/// The `path` of an `httpGet`, and the request-target that the app received.
 pub(super) const PATHS: &[(&str, &str)] = &[
     ("", "/"),
     ("/", "/"),
@@ -88,7 +88,7 @@ pub(super) const PATHS: &[(&str, &str)] = &[
     ("//u x@h/p", "//u%20x@h/p"),
 ];
 
-/// A host, a base, and locations with what they lead to.
+/// A host, a base, and locations with their results.
 type Locations = (
     &'static str,
     &'static str,

@@ -1,6 +1,6 @@
-//! Frames of the connection, and frames that only end the stream.
+//! Control frames: those of the connection, and those that only end the stream.
 
-use super::super::frame::{self, FrameHeader, HEADER_BYTES, STREAM};
+use super::super::frame::{self, FrameHeader, HEADER_BYTES, STREAM_ID};
 use super::super::{H2Error, Rules};
 use super::{Exchange, FrameState};
 
@@ -30,7 +30,7 @@ impl Exchange {
         }
     }
 
-    /// The parsed part of a control frame, or one setting, is complete.
+    /// Processes the complete part of a control frame that is parsed, or one setting.
     pub(super) fn control(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
         self.len = 0;
         self.state = FrameState::Skipped;
@@ -48,10 +48,10 @@ impl Exchange {
             frame::PING if self.frame.has(frame::ACK) => Ok(()),
             frame::PING => {
                 let ping = self.collected;
-                self.answer(&ping[..8], pending)
+                self.acknowledge(&ping[..8], pending)
             }
             frame::WINDOW_UPDATE => self.window_update(number & 0x7fff_ffff),
-            frame::RST_STREAM if self.frame.stream == STREAM => Err(H2Error::Reset(number)),
+            frame::RST_STREAM if self.frame.stream == STREAM_ID => Err(H2Error::Reset(number)),
             frame::GOAWAY => {
                 let [e, f, g, h, _] = rest;
                 self.go_away(number & 0x7fff_ffff, u32::from_be_bytes([e, f, g, h]))
@@ -83,21 +83,21 @@ impl Exchange {
         }
     }
 
-    /// SETTINGS are complete; an acknowledgement may come once.
+    /// Processes the end of SETTINGS; an acknowledgement may come once.
     pub(super) fn end_settings(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
-        self.is_ready = true;
-        match (self.frame.has(frame::ACK), self.has_settings_ack) {
+        self.settings_received = true;
+        match (self.frame.has(frame::ACK), self.settings_acked) {
             (true, true) if self.fields.rules() == Rules::Http => Err(H2Error::Protocol),
             (true, _) => {
-                self.has_settings_ack = true;
+                self.settings_acked = true;
                 Ok(())
             }
-            (false, _) => self.answer(&[], pending),
+            (false, _) => self.acknowledge(&[], pending),
         }
     }
 
     /// Acknowledges the frame with `payload`.
-    fn answer(&mut self, payload: &[u8], pending: &mut [u8]) -> Result<(), H2Error> {
+    fn acknowledge(&mut self, payload: &[u8], pending: &mut [u8]) -> Result<(), H2Error> {
         let header = FrameHeader {
             len: payload.len() as u32,
             kind: self.frame.kind,
@@ -106,11 +106,11 @@ impl Exchange {
         };
         let room = pending.get_mut(self.pending.into()..).unwrap_or_default();
         // There is room unless the caller fed more than SCRATCH_BYTES at once.
-        let answer = room.get_mut(..HEADER_BYTES + payload.len());
-        let answer = answer.ok_or(H2Error::TooManyNonProgressFrames)?;
-        answer[..HEADER_BYTES].copy_from_slice(&header.bytes());
-        answer[HEADER_BYTES..].copy_from_slice(payload);
-        self.pending += answer.len() as u16;
+        let ack = room.get_mut(..HEADER_BYTES + payload.len());
+        let ack = ack.ok_or(H2Error::TooManyNonProgressFrames)?;
+        ack[..HEADER_BYTES].copy_from_slice(&header.bytes());
+        ack[HEADER_BYTES..].copy_from_slice(payload);
+        self.pending += ack.len() as u16;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Exchange {
     fn window_update(&mut self, more: u32) -> Result<(), H2Error> {
         let window = match self.frame.stream {
             0 => &mut self.send[0],
-            STREAM => &mut self.send[1],
+            STREAM_ID => &mut self.send[1],
             _ => return Ok(()),
         };
         // It has 31 bits.
@@ -137,7 +137,7 @@ impl Exchange {
             self.go_away = code;
         }
         match last {
-            ..STREAM => Err(H2Error::GoAway(self.go_away)),
+            ..STREAM_ID => Err(H2Error::GoAway(self.go_away)),
             _ => Ok(()),
         }
     }

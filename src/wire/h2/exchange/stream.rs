@@ -1,20 +1,20 @@
 //! DATA and field blocks.
 
 use super::super::H2Error;
-use super::super::frame::{self, FrameHeader, STREAM};
+use super::super::frame::{self, FrameHeader, STREAM_ID};
 use super::{CallerMemory, Exchange, FrameState};
-use crate::wire::hpack::Field;
+use crate::wire::hpack::HeaderField;
 
 impl Exchange {
     pub(super) fn begin_data(&mut self) -> Result<FrameState, H2Error> {
         let frame = self.frame;
         match frame.stream {
-            STREAM if self.head().is_none() => return Err(H2Error::Protocol),
-            STREAM => {
+            STREAM_ID if self.head().is_none() => return Err(H2Error::Protocol),
+            STREAM_ID => {
                 let left = self.window.checked_sub(frame.len);
                 self.window = left.ok_or(H2Error::FlowControl)?;
             }
-            // A stream that the app opened, or that nobody did.
+            // A stream that the app opened, or an unknown one.
             2 => self.count_non_progress(frame.len)?,
             _ => return Err(H2Error::Protocol),
         }
@@ -30,7 +30,7 @@ impl Exchange {
         if frame.stream == 0 {
             return Err(H2Error::Protocol);
         }
-        if frame.stream != STREAM {
+        if frame.stream != STREAM_ID {
             self.count_non_progress(frame.len)?;
         }
         self.block = frame.stream;
@@ -46,7 +46,7 @@ impl Exchange {
 
     pub(super) fn end_data(&mut self) -> Result<(), H2Error> {
         let FrameHeader { len, stream, .. } = self.frame;
-        if stream != STREAM {
+        if stream != STREAM_ID {
             return Ok(());
         }
         let padding = u32::from(self.padding) + u32::from(self.frame.has(frame::PADDED));
@@ -72,10 +72,10 @@ impl Exchange {
         block: &[u8],
         memory: &mut CallerMemory<'_>,
     ) -> Result<(), H2Error> {
-        let is_ours = self.frame.stream == STREAM;
+        let is_ours = self.frame.stream == STREAM_ID;
         let (fields, left) = (&mut self.fields, &mut self.field_bytes_left);
         let mut result = Ok(());
-        let mut sink = |field: &Field<'_>| {
+        let mut sink = |field: &HeaderField<'_>| {
             result = match u64::from(*left).checked_sub(field.size()) {
                 None => Err(H2Error::HeadTooLarge),
                 Some(rest) => {
@@ -96,7 +96,7 @@ impl Exchange {
     pub(super) fn end_block(&mut self) -> Result<(), H2Error> {
         self.decoder.end_block()?;
         self.block = 0;
-        if self.frame.stream != STREAM {
+        if self.frame.stream != STREAM_ID {
             return Ok(());
         }
         match self.head() {
@@ -111,7 +111,7 @@ impl Exchange {
 
     /// END_STREAM.
     fn end_stream(&mut self) -> Result<(), H2Error> {
-        self.is_ended = true;
+        self.stream_ended = true;
         match self
             .declared_length()
             .is_some_and(|length| u64::from(self.body) < length)

@@ -1,22 +1,22 @@
-//! Frames of the connection, their answers, and how many there may be.
+//! Control frames: their acknowledgements, and the limit of their number.
 
 use super::*;
 
 const GO_ON: (u8, &str) = (END_STREAM, "200");
 
-/// These frames, and then the whole answer.
+/// Reads these frames, and then a complete response.
 #[track_caller]
-fn harmless(frames: &[Vec<u8>]) -> Seen {
+fn harmless(frames: &[Vec<u8>]) -> Observed {
     let frames = [frames, &[status(GO_ON.0, GO_ON.1)]].concat();
-    let seen = taken(&frames);
-    assert!(seen.is_ended);
-    seen
+    let observed = accepted(&frames);
+    assert!(observed.is_ended);
+    observed
 }
 
 #[test]
-fn settings_and_pings_are_answered() {
+fn settings_and_pings_are_acknowledged() {
     let ping = frame(PING, 0, 0, b"12345678");
-    let seen = harmless(&[
+    let observed = harmless(&[
         ping,
         settings(&[(1, 0), (3, 0), (9, 9)]),
         frame(PING, ACK, 0, &[0; 8]),
@@ -28,11 +28,11 @@ fn settings_and_pings_are_answered() {
         &acknowledged,
     ]
     .concat();
-    assert_eq!(seen.answers, expected);
+    assert_eq!(observed.answers, expected);
 }
 
 #[test]
-fn frames_have_the_length_and_stream_of_their_kind() {
+fn control_frames_of_a_wrong_length_or_stream_are_errors() {
     let size = H2Error::FrameSize;
     for (kind, flags, stream, len, error) in [
         (PRIORITY, 0, 1, 4, size),
@@ -48,7 +48,7 @@ fn frames_have_the_length_and_stream_of_their_kind() {
         (GOAWAY, 0, 1, 8, H2Error::Protocol),
         (WINDOW_UPDATE, 0, 1, 3, size),
     ] {
-        refused(&[frame(kind, flags, stream, &vec![0; len])], error);
+        rejected(&[frame(kind, flags, stream, &vec![0; len])], error);
     }
     harmless(&[
         frame(PRIORITY, 0, 7, &[0; 5]),
@@ -59,7 +59,7 @@ fn frames_have_the_length_and_stream_of_their_kind() {
 }
 
 #[test]
-fn settings_have_values_they_may_have() {
+fn settings_outside_their_range_are_errors() {
     for (name, value, error) in [
         (2, 2, H2Error::Protocol),
         (4, 1 << 31, H2Error::FlowControl),
@@ -67,7 +67,7 @@ fn settings_have_values_they_may_have() {
         (5, 1 << 24, H2Error::Protocol),
         (8, 2, H2Error::Protocol),
     ] {
-        refused(&[settings(&[(1, 1), (name, value)])], error);
+        rejected(&[settings(&[(1, 1), (name, value)])], error);
     }
     harmless(&[settings(&[
         (2, 1),
@@ -82,51 +82,51 @@ fn settings_have_values_they_may_have() {
 #[test]
 fn our_settings_are_acknowledged_once() {
     let acknowledgement = frame(SETTINGS, ACK, 0, b"");
-    let seen = harmless(std::slice::from_ref(&acknowledgement));
-    assert_eq!(seen.answers, acknowledgement, "no answer to an answer");
-    refused(
+    let observed = harmless(std::slice::from_ref(&acknowledgement));
+    assert_eq!(observed.answers, acknowledgement, "no answer to an answer");
+    rejected(
         &[acknowledgement.clone(), acknowledgement],
         H2Error::Protocol,
     );
 }
 
 #[test]
-fn windows_open_and_close() {
+fn window_updates_change_the_send_window() {
     let update = |stream, more: u32| frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes());
-    assert_eq!(taken(&[]).send_window, 65_535);
-    assert_eq!(taken(&[update(1, 5)]).send_window, 65_535);
+    assert_eq!(accepted(&[]).send_window, 65_535);
+    assert_eq!(accepted(&[update(1, 5)]).send_window, 65_535);
     assert_eq!(
-        taken(&[update(1, 5), update(0, 1 << 31 | 7)]).send_window,
+        accepted(&[update(1, 5), update(0, 1 << 31 | 7)]).send_window,
         65_540
     );
-    assert_eq!(taken(&[update(3, 5), update(0, 7)]).send_window, 65_535);
-    assert_eq!(taken(&[settings(&[(4, 0)])]).send_window, 0);
+    assert_eq!(accepted(&[update(3, 5), update(0, 7)]).send_window, 65_535);
+    assert_eq!(accepted(&[settings(&[(4, 0)])]).send_window, 0);
     assert_eq!(
-        taken(&[settings(&[(4, 0)]), update(1, 5), settings(&[(4, 3)])]).send_window,
+        accepted(&[settings(&[(4, 0)]), update(1, 5), settings(&[(4, 3)])]).send_window,
         8
     );
     assert_eq!(
-        taken(&[update(1, 5), settings(&[(4, 0)]), settings(&[(4, 1)])]).send_window,
+        accepted(&[update(1, 5), settings(&[(4, 0)]), settings(&[(4, 1)])]).send_window,
         6
     );
     for stream in [0, 1] {
-        refused(&[update(stream, 0)], H2Error::Protocol);
-        refused(&[update(stream, i32::MAX as u32)], H2Error::FlowControl);
-        taken(&[update(stream, i32::MAX as u32 - 65_535)]);
+        rejected(&[update(stream, 0)], H2Error::Protocol);
+        rejected(&[update(stream, i32::MAX as u32)], H2Error::FlowControl);
+        accepted(&[update(stream, i32::MAX as u32 - 65_535)]);
     }
-    taken(&[update(3, 0)]);
-    // Go lets a stream's window be that SETTINGS would make too large.
+    accepted(&[update(3, 0)]);
+    // Go leaves a stream's window unchanged if SETTINGS would make it too large.
     let most = update(1, i32::MAX as u32 - 65_535);
     assert_eq!(
-        taken(&[most, settings(&[(4, 65_536)]), update(0, 1)]).send_window,
+        accepted(&[most, settings(&[(4, 65_536)]), update(0, 1)]).send_window,
         65_536
     );
 }
 
 #[test]
-fn data_that_was_sent_closes_the_window() {
+fn sent_data_reduces_the_send_window() {
     let mut exchange = Exchange::new(Rules::Grpc);
-    exchange.sent_data(65_000);
+    exchange.consume_send_window(65_000);
     assert_eq!(exchange.send_window(), 535);
     let mut memory = vec![0; H2_BYTES];
     let shrunk = settings(&[(4, 100)]);
@@ -137,8 +137,8 @@ fn data_that_was_sent_closes_the_window() {
 }
 
 #[test]
-fn nothing_is_said_on_a_stream_that_is_not_open_yet() {
-    let early = frame(HEADERS, END_HEADERS | END_STREAM, STREAM, &[0x88]);
+fn frames_on_the_stream_before_the_request_are_errors() {
+    let early = frame(HEADERS, END_HEADERS | END_STREAM, STREAM_ID, &[0x88]);
     let input = [settings(&[]), early].concat();
     for (rules, expected) in [(Rules::Http, Ok(())), (Rules::Grpc, Err(H2Error::Protocol))] {
         let mut exchange = Exchange::new(rules);
@@ -148,8 +148,8 @@ fn nothing_is_said_on_a_stream_that_is_not_open_yet() {
 }
 
 #[test]
-fn a_reset_ends_it_with_its_code() {
-    let reset = |code: u32| frame(RST_STREAM, 0, STREAM, &code.to_be_bytes());
+fn a_reset_fails_the_exchange_with_its_code() {
+    let reset = |code: u32| frame(RST_STREAM, 0, STREAM_ID, &code.to_be_bytes());
     for (code, is_retriable) in [
         (0, false),
         (1, true),
@@ -158,17 +158,20 @@ fn a_reset_ends_it_with_its_code() {
         (8, false),
         (99, false),
     ] {
-        refused(&[reset(code)], H2Error::Reset(code));
+        rejected(&[reset(code)], H2Error::Reset(code));
         assert_eq!(H2Error::Reset(code).is_retriable(), is_retriable);
     }
-    let seen = seen(&[status(0, "200"), data(0, b"x"), reset(0)]);
-    assert_eq!((seen.verdict, seen.body_bytes), (Err(H2Error::Reset(0)), 1));
-    assert!(seen.head.is_some() && !seen.is_ended);
+    let observed = result(&[status(0, "200"), data(0, b"x"), reset(0)]);
+    assert_eq!(
+        (observed.verdict, observed.body_bytes),
+        (Err(H2Error::Reset(0)), 1)
+    );
+    assert!(observed.head.is_some() && !observed.is_ended);
 }
 
 /// Go `setGoAway`.
 #[test]
-fn a_go_away_ends_what_it_leaves_out() {
+fn a_go_away_fails_an_unprocessed_stream() {
     let go_away = |last: u32, code: u32| {
         frame(
             GOAWAY,
@@ -179,15 +182,15 @@ fn a_go_away_ends_what_it_leaves_out() {
     };
     harmless(&[go_away(1, 0), go_away(1 << 31 | 1, 2)]);
     harmless(&[go_away(i32::MAX as u32, 0)]);
-    refused(&[go_away(0, 0)], H2Error::GoAway(0));
-    refused(&[go_away(1 << 31, 0)], H2Error::GoAway(0));
-    refused(&[go_away(1, 0), go_away(0, 11)], H2Error::GoAway(11));
-    refused(&[go_away(1, 11), go_away(0, 0)], H2Error::GoAway(11));
+    rejected(&[go_away(0, 0)], H2Error::GoAway(0));
+    rejected(&[go_away(1 << 31, 0)], H2Error::GoAway(0));
+    rejected(&[go_away(1, 0), go_away(0, 11)], H2Error::GoAway(11));
+    rejected(&[go_away(1, 11), go_away(0, 0)], H2Error::GoAway(11));
     assert!(H2Error::GoAway(0).is_retriable() && !H2Error::GoAway(11).is_retriable());
 }
 
 #[test]
-fn frames_that_lead_nowhere_are_counted() {
+fn non_progress_frames_are_limited() {
     let start = [settings(&[]), status(0, "200")].concat();
     for (idle, cost) in [
         (frame(PING, ACK, 0, &[0; 8]), 1),
@@ -204,45 +207,45 @@ fn frames_that_lead_nowhere_are_counted() {
         (frame(DATA, 0, 2, b"x"), 1),
         (frame(HEADERS, END_HEADERS, 3, b""), 1),
     ] {
-        // The first SETTINGS are one of them.
+        // The first SETTINGS count as well.
         let most = (usize::from(H2_NON_PROGRESS_FRAMES) - 1) / cost;
         let input = [&start[..], &idle.repeat(most)].concat();
         assert_eq!(
-            arriving(Rules::Http, input.chunks(16_384)).verdict,
+            feed_pieces(Rules::Http, input.chunks(16_384)).verdict,
             Ok(()),
             "{idle:02x?}"
         );
         let input = [&input[..], &idle].concat();
         assert_eq!(
-            arriving(Rules::Http, input.chunks(16_384)).verdict,
+            feed_pieces(Rules::Http, input.chunks(16_384)).verdict,
             Err(H2Error::TooManyNonProgressFrames),
             "{idle:02x?}"
         );
     }
-    let part = frame(CONTINUATION, 0, STREAM, b"");
+    let part = frame(CONTINUATION, 0, STREAM_ID, b"");
     let input = [
         settings(&[]),
-        frame(HEADERS, 0, STREAM, b""),
+        frame(HEADERS, 0, STREAM_ID, b""),
         part.repeat(10_000),
     ]
     .concat();
     assert_eq!(
-        arriving(Rules::Http, input.chunks(16_384)).verdict,
+        feed_pieces(Rules::Http, input.chunks(16_384)).verdict,
         Err(H2Error::TooManyNonProgressFrames)
     );
 }
 
 #[test]
-fn data_is_no_flood() {
+fn data_does_not_count_as_non_progress() {
     let mut input = [settings(&[]), status(0, "200")].concat();
     input.extend(data(0, b"x").repeat(20_000));
-    let seen = arriving(Rules::Http, input.chunks(16_384));
-    assert_eq!((seen.verdict, seen.body_bytes), (Ok(()), 20_000));
+    let observed = feed_pieces(Rules::Http, input.chunks(16_384));
+    assert_eq!((observed.verdict, observed.body_bytes), (Ok(()), 20_000));
 }
 
-/// Whatever is asked in one read, and be it the end of a question before, there is room for the answers.
+/// The memory fits the acknowledgements of one read, even if it starts with the end of an earlier frame.
 #[test]
-fn each_read_can_be_answered() {
+fn the_frames_of_each_read_can_be_acknowledged() {
     let ping = frame(PING, 0, 0, b"12345678");
     for question in [settings(&[]), ping] {
         let input = [settings(&[]), question.repeat(4000)].concat();
@@ -251,18 +254,18 @@ fn each_read_can_be_answered() {
             let pieces = [start]
                 .into_iter()
                 .chain(rest.chunks(crate::limits::SCRATCH_BYTES));
-            let seen = arriving(Rules::Http, pieces);
-            assert_eq!(seen.verdict, Ok(()));
-            assert_eq!(seen.answers.len(), input.len());
+            let observed = feed_pieces(Rules::Http, pieces);
+            assert_eq!(observed.verdict, Ok(()));
+            assert_eq!(observed.answers.len(), input.len());
         }
     }
 }
 
 #[test]
-fn more_than_may_be_fed_at_once_is_no_panic() {
+fn a_read_above_the_limit_does_not_panic() {
     let input = [settings(&[]), frame(PING, 0, 0, &[0; 8]).repeat(2000)].concat();
     assert_eq!(
-        arriving(Rules::Http, [&input[..]]).verdict,
+        feed_pieces(Rules::Http, [&input[..]]).verdict,
         Err(H2Error::TooManyNonProgressFrames)
     );
 }

@@ -1,29 +1,29 @@
-//! Heads and trailers.
+//! Heads and trailers: status, `Location`, length, limits and gRPC's fields.
 
 use super::*;
 
 fn head(fields: &[(&str, &str)]) -> H2Head {
-    taken(&[headers(0, fields)]).head.expect("a head")
+    accepted(&[headers(0, fields)]).head.expect("a head")
 }
 
 #[test]
-fn a_status_is_what_atoi_reads() {
+fn a_status_is_parsed_as_by_atoi() {
     for (text, status) in [("200", 200), ("599", 599), ("+204", 204), ("0404", 404)] {
         assert_eq!(head(&[(":status", text)]).status, status);
     }
     for text in ["0", "99", "600", "-200", "99999"] {
-        refused(&[status(0, text)], H2Error::StatusOutOfRange);
+        rejected(&[status(0, text)], H2Error::StatusOutOfRange);
     }
     for text in ["", "+", "-", "2e2", "200 ", "OK", "99999999999999999999"] {
-        refused(&[status(0, text)], H2Error::BadHead);
+        rejected(&[status(0, text)], H2Error::BadHead);
     }
-    refused(&[headers(0, &[("a", "b")])], H2Error::BadHead);
-    refused(&[headers(0, &[])], H2Error::BadHead);
+    rejected(&[headers(0, &[("a", "b")])], H2Error::BadHead);
+    rejected(&[headers(0, &[])], H2Error::BadHead);
 }
 
 /// Go `handleResponse`; 101 is one of them in HTTP/2.
 #[test]
-fn interim_heads_are_passed_over() {
+fn interim_heads_are_skipped() {
     let hints = headers(
         0,
         &[
@@ -32,24 +32,24 @@ fn interim_heads_are_passed_over() {
             ("content-length", "9"),
         ],
     );
-    let seen = taken(&[
+    let observed = accepted(&[
         status(0, "100"),
         hints,
         status(0, "101"),
         status(END_STREAM, "200"),
     ]);
-    let head = seen.head.expect("a head");
+    let head = observed.head.expect("a head");
     assert_eq!(
         (head.status, head.location, head.content_length),
         (200, Location::Absent, None)
     );
-    assert_eq!(taken(&[status(0, "100")]).head, None);
-    refused(&[status(END_STREAM, "100")], H2Error::BadHead);
-    refused(&[status(0, "100"), data(0, b"x")], H2Error::Protocol);
+    assert_eq!(accepted(&[status(0, "100")]).head, None);
+    rejected(&[status(END_STREAM, "100")], H2Error::BadHead);
+    rejected(&[status(0, "100"), data(0, b"x")], H2Error::Protocol);
 }
 
 #[test]
-fn pseudo_fields_come_first_once_and_are_known() {
+fn pseudo_fields_must_be_known_unique_and_first() {
     for fields in [
         &[("a", "b"), (":status", "200")][..],
         &[(":status", "200"), (":status", "200")],
@@ -58,12 +58,12 @@ fn pseudo_fields_come_first_once_and_are_known() {
         &[(":status", "200"), (":x", "")],
         &[(":", "")],
     ] {
-        refused(&[headers(0, fields)], H2Error::BadHead);
+        rejected(&[headers(0, fields)], H2Error::BadHead);
     }
 }
 
 #[test]
-fn names_and_values_are_checked() {
+fn invalid_names_and_values_are_rejected() {
     for (name, value) in [
         ("A", ""),
         ("", ""),
@@ -72,11 +72,11 @@ fn names_and_values_are_checked() {
         ("a", "\0"),
         ("\u{e4}", ""),
     ] {
-        refused(
+        rejected(
             &[headers(0, &[(":status", "200"), (name, value)])],
             H2Error::BadHead,
         );
-        refused(
+        rejected(
             &[status(0, "200"), headers(END_STREAM, &[(name, value)])],
             H2Error::BadHead,
         );
@@ -90,15 +90,15 @@ fn names_and_values_are_checked() {
 }
 
 #[test]
-fn the_first_location_is_kept_as_it_came() {
+fn the_first_location_is_stored_unchanged() {
     let with = |fields: &[(&str, &str)]| {
         let fields = [&[(":status", "302")], fields].concat();
-        let seen = taken(&[headers(END_STREAM, &fields)]);
-        (seen.head.expect("a head").location, seen.location)
+        let observed = accepted(&[headers(END_STREAM, &fields)]);
+        (observed.head.expect("a head").location, observed.location)
     };
     assert_eq!(
         with(&[("location", "/a"), ("location", "/b")]),
-        (Location::Kept(2), b"/a".into())
+        (Location::Stored(2), b"/a".into())
     );
     assert_eq!(
         with(&[("location", ""), ("location", "/b")]).0,
@@ -106,21 +106,21 @@ fn the_first_location_is_kept_as_it_came() {
     );
     assert_eq!(
         with(&[("location", " /a ")]),
-        (Location::Kept(4), b" /a ".into())
+        (Location::Stored(4), b" /a ".into())
     );
 }
 
 #[test]
-fn a_location_is_kept_up_to_the_memory_for_it() {
+fn a_location_is_stored_if_it_fits() {
     for (len, expected) in [
-        (LOCATION_BYTES, Location::Kept(LOCATION_BYTES)),
+        (LOCATION_BYTES, Location::Stored(LOCATION_BYTES)),
         (LOCATION_BYTES + 1, Location::TooLong),
         (3 * LOCATION_BYTES, Location::TooLong),
     ] {
         let value = "x".repeat(len);
         let block = block(&[(":status", "302"), ("location", &value)]);
         let mut frames = settings(&[]);
-        let mut pieces = block.chunks(FRAME_BYTES).peekable();
+        let mut pieces = block.chunks(MAX_FRAME_BYTES).peekable();
         let mut kind = HEADERS;
         while let Some(piece) = pieces.next() {
             let flags = if pieces.peek().is_none() {
@@ -128,19 +128,19 @@ fn a_location_is_kept_up_to_the_memory_for_it() {
             } else {
                 0
             };
-            frames.extend(frame(kind, flags, STREAM, piece));
+            frames.extend(frame(kind, flags, STREAM_ID, piece));
             kind = CONTINUATION;
         }
         for size in [frames.len(), 777] {
-            let seen = arriving(Rules::Http, frames.chunks(size));
-            assert_eq!(seen.head.map(|head| head.location), Some(expected));
+            let observed = feed_pieces(Rules::Http, frames.chunks(size));
+            assert_eq!(observed.head.map(|head| head.location), Some(expected));
         }
     }
 }
 
-/// `ParseUint` of 63 bits; several are ignored, be they equal.
+/// `ParseUint` of 63 bits; several lengths are ignored, even equal ones.
 #[test]
-fn a_content_length_go_cannot_read_is_ignored() {
+fn a_content_length_that_go_cannot_parse_is_ignored() {
     let length = |values: &[&str]| {
         let mut fields = vec![(":status", "200")];
         fields.extend(values.iter().map(|value| ("content-length", *value)));
@@ -167,21 +167,21 @@ fn a_content_length_go_cannot_read_is_ignored() {
 }
 
 #[test]
-fn trailers_end_the_stream_and_have_no_pseudo_fields() {
-    refused(
+fn trailers_must_end_the_stream_without_pseudo_fields() {
+    rejected(
         &[status(0, "200"), headers(0, &[("a", "b")])],
         H2Error::Protocol,
     );
-    refused(
+    rejected(
         &[status(0, "200"), status(END_STREAM, "200")],
         H2Error::Protocol,
     );
-    refused(
+    rejected(
         &[status(0, "200"), headers(END_STREAM, &[(":x", "")])],
         H2Error::BadHead,
     );
     let late = [("location", "/a"), ("content-length", "9")];
-    let head = taken(&[status(0, "302"), headers(END_STREAM, &late)])
+    let head = accepted(&[status(0, "302"), headers(END_STREAM, &late)])
         .head
         .expect("a head");
     assert_eq!(
@@ -195,15 +195,15 @@ fn trailers_end_the_stream_and_have_no_pseudo_fields() {
 fn heads_share_one_budget() {
     let budget = usize::try_from(RESPONSE_HEAD_BYTES).unwrap();
     let fields = |bytes: usize| {
-        // `:status` and its value count as 42, the last field for what is left.
+        // `:status` and its value count as 42 bytes, the last field for the rest.
         let value = "x".repeat(16_000);
         let mut input = vec![settings(&[]), status(0, "100")];
-        input.push(frame(HEADERS, 0, STREAM, &block(&[(":status", "200")])));
+        input.push(frame(HEADERS, 0, STREAM_ID, &block(&[(":status", "200")])));
         let mut left = bytes - 2 * 42;
         while left > 0 {
             let now = left.min(16_033);
             left -= now;
-            // What would be left has to be a field as well.
+            // The rest must be large enough for a field.
             let now = if (1..33).contains(&left) {
                 left += 33;
                 now - 33
@@ -213,44 +213,44 @@ fn heads_share_one_budget() {
             input.push(frame(
                 CONTINUATION,
                 0,
-                STREAM,
+                STREAM_ID,
                 &block(&[("a", &value[..now - 33])]),
             ));
         }
-        input.push(frame(CONTINUATION, END_HEADERS, STREAM, b""));
+        input.push(frame(CONTINUATION, END_HEADERS, STREAM_ID, b""));
         input.concat()
     };
     let exact = fields(budget);
     let over = fields(budget + 1);
     for size in [exact.len(), 1000] {
-        assert!(arriving(Rules::Http, exact.chunks(size)).head.is_some());
+        assert!(feed_pieces(Rules::Http, exact.chunks(size)).head.is_some());
         assert_eq!(
-            arriving(Rules::Http, over.chunks(size)).verdict,
+            feed_pieces(Rules::Http, over.chunks(size)).verdict,
             Err(H2Error::HeadTooLarge)
         );
     }
-    // What one byte each says a whole entry of.
+    // Each byte is the index of a large entry.
     let bomb = [
         &block(&[(":status", "200")])[..],
         &[0x40, 1, b'a', 0x7f, 0xe0, 0x1e],
         &[b'v'; 4063],
     ]
     .concat();
-    let mut input = [settings(&[]), frame(HEADERS, 0, STREAM, &bomb)].concat();
-    input.extend(frame(CONTINUATION, 0, STREAM, &[0xbe; 4000]));
+    let mut input = [settings(&[]), frame(HEADERS, 0, STREAM_ID, &bomb)].concat();
+    input.extend(frame(CONTINUATION, 0, STREAM_ID, &[0xbe; 4000]));
     assert_eq!(
-        arriving(Rules::Http, [&input[..]]).verdict,
+        feed_pieces(Rules::Http, [&input[..]]).verdict,
         Err(H2Error::HeadTooLarge)
     );
 }
 
-fn grpc(frames: &[Vec<u8>]) -> Seen {
-    seen_by(Rules::Grpc, &[settings(&[]), frames.concat()].concat())
+fn grpc(frames: &[Vec<u8>]) -> Observed {
+    result_by(Rules::Grpc, &[settings(&[]), frames.concat()].concat())
 }
 
 /// grpc-go `operateHeaders` and `ContentSubtype`.
 #[test]
-fn the_content_type_makes_it_grpc() {
+fn the_content_type_decides_whether_a_response_is_grpc() {
     for (value, expected) in [
         ("application/grpc", true),
         ("application/grpc+proto", true),
@@ -267,7 +267,9 @@ fn the_content_type_makes_it_grpc() {
             (expected, if expected { 0 } else { 404 })
         );
         assert_eq!(
-            taken(&[headers(0, &fields)]).head.map(|head| head.status),
+            accepted(&[headers(0, &fields)])
+                .head
+                .map(|head| head.status),
             Some(404)
         );
     }
@@ -285,7 +287,7 @@ fn the_content_type_makes_it_grpc() {
 }
 
 #[test]
-fn a_grpc_status_is_of_the_block_that_ends_the_stream() {
+fn the_block_that_ends_the_stream_has_the_grpc_status() {
     let kind = ("content-type", "application/grpc");
     let only = |value| {
         grpc(&[headers(
@@ -318,9 +320,9 @@ fn a_grpc_status_is_of_the_block_that_ends_the_stream() {
         grpc(&[early.clone(), headers(END_STREAM, &[])]).grpc_status,
         None
     );
-    // To Go's own client it is a field like any other.
+    // Go's own client treats it like any other field.
     assert_eq!(
-        taken(&[headers(
+        accepted(&[headers(
             END_STREAM,
             &[(":status", "200"), ("grpc-status", "x")]
         )])

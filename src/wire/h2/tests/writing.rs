@@ -1,7 +1,7 @@
-//! What is sent, through windows of each size.
+//! The bytes sent to the app, through output slices of several sizes.
 
 use super::*;
-use crate::wire::fields::{FieldSink, Fields, Value};
+use crate::wire::fields::{FieldSink, FieldValue, RequestFields};
 use crate::wire::hpack::{Decoder, HPACK_BYTES};
 use crate::wire::output_slice::OutputSlice;
 
@@ -41,18 +41,18 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u32, Vec<u8>)> {
 
 struct List(Vec<(String, String)>);
 
-impl Fields for List {
+impl RequestFields for List {
     fn each(&self, sink: &mut dyn FieldSink) {
         for (name, value) in &self.0 {
             let (start, end) = value.as_bytes().split_at(value.len() / 2);
             match value.strip_prefix("Basic ") {
                 Some(credentials) => {
-                    sink.field(name.as_bytes(), Value::Basic(credentials.as_bytes()))
+                    sink.field(name.as_bytes(), FieldValue::Basic(credentials.as_bytes()))
                 }
                 None if value.len() < 9 => {
-                    sink.field(name.as_bytes(), Value::Pieces(&[value.as_bytes()]))
+                    sink.field(name.as_bytes(), FieldValue::Pieces(&[value.as_bytes()]))
                 }
-                None => sink.field(name.as_bytes(), Value::Pieces(&[start, end])),
+                None => sink.field(name.as_bytes(), FieldValue::Pieces(&[start, end])),
             }
         }
     }
@@ -65,7 +65,7 @@ fn list(fields: &[(&str, &str)]) -> List {
 
 fn decoded(block: &[u8]) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    let mut sink = |field: &crate::wire::hpack::Field<'_>| {
+    let mut sink = |field: &crate::wire::hpack::HeaderField<'_>| {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         fields.push((text(field.name), text(field.value)));
         true
@@ -79,7 +79,7 @@ fn decoded(block: &[u8]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_connection_opens_as_gos_does() {
+fn a_connection_is_opened_as_by_gos_transport() {
     let bytes = written(&|out| write_opening(out));
     let rest = bytes
         .strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -102,7 +102,7 @@ fn the_connection_opens_as_gos_does() {
 }
 
 #[test]
-fn known_fields_are_numbers_and_others_literals() {
+fn fields_of_the_static_table_are_indexed_and_others_literals() {
     let fields = [
         (":method", "GET"),
         (":scheme", "https"),
@@ -123,7 +123,7 @@ fn known_fields_are_numbers_and_others_literals() {
 }
 
 #[test]
-fn what_is_written_can_be_read() {
+fn written_fields_are_decoded_unchanged() {
     for len in [0, 1, 126, 127, 128, 254, 255, 256, 300, 8000] {
         let name = "N".repeat(len.clamp(1, 4000));
         let fields = list(&[
@@ -141,13 +141,13 @@ fn what_is_written_can_be_read() {
 }
 
 #[test]
-fn a_long_block_goes_on_in_continuations() {
+fn a_long_block_is_split_into_continuations() {
     for (bytes, expected) in [
-        (FRAME_BYTES, vec![FRAME_BYTES]),
-        (FRAME_BYTES + 1, vec![FRAME_BYTES, 1]),
-        (3 * FRAME_BYTES, vec![FRAME_BYTES; 3]),
+        (MAX_FRAME_BYTES, vec![MAX_FRAME_BYTES]),
+        (MAX_FRAME_BYTES + 1, vec![MAX_FRAME_BYTES, 1]),
+        (3 * MAX_FRAME_BYTES, vec![MAX_FRAME_BYTES; 3]),
     ] {
-        // The kind, the name and its length, and a length of three or four bytes stand before the value.
+        // The kind, the name and its length, and a length of three or four bytes precede the value.
         let length = if bytes - 7 < 0x7f + (1 << 14) { 3 } else { 4 };
         let mut fields = list(&[("n", "")]);
         fields.0[0].1 = "x".repeat(bytes - 3 - length);
@@ -169,7 +169,7 @@ fn a_long_block_goes_on_in_continuations() {
 }
 
 #[test]
-fn data_is_any_part_of_the_body() {
+fn any_part_of_the_body_can_be_written_as_data() {
     let body = |put: &mut dyn FnMut(&[u8])| {
         ["hello ", "", "world"]
             .iter()
@@ -177,7 +177,7 @@ fn data_is_any_part_of_the_body() {
     };
     for from in 0..=11 {
         for len in 0..=11 - from {
-            let bytes = written(&|out| write_data(out, from, len, 11, &body));
+            let bytes = written(&|out| write_data(out, from..from + len, 11, &body));
             let flags = if from + len == 11 { END_STREAM } else { 0 };
             let expected = b"hello world"[from..from + len].to_vec();
             assert_eq!(frames(&bytes), [(DATA, flags, 1, expected)]);

@@ -106,7 +106,7 @@ const RESPONSES: [(&[(&str, &str)], usize); 3] = [
     ),
 ];
 
-/// The examples have a table of 256 bytes, which is asked for here.
+/// The examples use a table of 256 bytes, so a size update comes first.
 #[test]
 fn appendix_c_5_responses_without_huffman_coding() {
     let blocks = [

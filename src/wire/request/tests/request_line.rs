@@ -4,7 +4,7 @@ use super::*;
 
 /// RFC 9110 section 9.1: "The method token is case-sensitive".
 #[test]
-fn methods_are_told_apart() {
+fn methods_are_case_sensitive() {
     for (method, kind) in [
         ("GET", Method::Get),
         ("HEAD", Method::Head),
@@ -19,30 +19,33 @@ fn methods_are_told_apart() {
 /// RFC 9112 section 3.
 #[test]
 fn a_request_line_has_single_spaces() {
-    refused(" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Method);
-    refused("GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", Error::Method);
-    refused("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Method);
-    refused("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Target);
-    refused("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", Error::Version);
-    refused("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Error::LineEnd);
+    rejected(" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedMethod);
+    rejected("GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedMethod);
+    rejected("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedMethod);
+    rejected("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Target);
+    rejected(
+        "GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
+        Error::UnsupportedVersion,
+    );
+    rejected("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Error::LineEnd);
 }
 
 #[test]
-fn what_is_no_http_is_refused_at_its_first_bytes() {
-    refused(b"\x16\x03\x01\x02\x00\x01", Error::Method);
-    refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::Target);
-    refused("GET\r\n", Error::Method);
-    refused("GET /\r\n", Error::Target);
+fn other_protocols_are_rejected_at_their_first_bytes() {
+    rejected(b"\x16\x03\x01\x02\x00\x01", Error::MalformedMethod);
+    rejected("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::Target);
+    rejected("GET\r\n", Error::MalformedMethod);
+    rejected("GET /\r\n", Error::Target);
 }
 
 /// RFC 9112 section 2.2.
 #[test]
-fn one_leading_crlf_is_passed_over() {
+fn one_leading_crlf_is_skipped() {
     let one = format!("\r\n{KUBELET}");
     assert_eq!(head(&one).path(one.as_bytes()), b"/app-health/web/livez");
-    refused(format!("\r\n\r\n{KUBELET}"), Error::Method);
-    refused(format!("\n{KUBELET}"), Error::Method);
-    refused(format!("\r{KUBELET}"), Error::Method);
+    rejected(format!("\r\n\r\n{KUBELET}"), Error::MalformedMethod);
+    rejected(format!("\n{KUBELET}"), Error::MalformedMethod);
+    rejected(format!("\r{KUBELET}"), Error::MalformedMethod);
 }
 
 /// RFC 9112 section 3.2.1.
@@ -83,17 +86,17 @@ fn absolute_form_names_path_and_host() {
         "*",
         "a",
     ] {
-        refused(
+        rejected(
             format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
             Error::Target,
         );
     }
-    refused("GET http://b HTTP/1.1\r\n\r\n", Error::NoHost);
+    rejected("GET http://b HTTP/1.1\r\n\r\n", Error::MissingHost);
 }
 
 /// RFC 3986 section 2; RFC 9112 section 3.2: no fragment.
 #[test]
-fn a_target_has_the_bytes_of_a_uri() {
+fn a_target_with_bytes_that_no_uri_has_is_rejected() {
     for byte in (0..=255u8).filter(|&byte| byte != b' ') {
         let input = [b"GET /", &[byte][..], b" HTTP/1.0\r\n\r\n"].concat();
         let is_legal = byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte);
@@ -104,7 +107,7 @@ fn a_target_has_the_bytes_of_a_uri() {
 
 /// RFC 9112 section 2.3.
 #[test]
-fn only_1_0_and_1_1_are_spoken() {
+fn versions_other_than_1_0_and_1_1_are_rejected() {
     for version in [
         "HTTP/2.0",
         "HTTP/1.2",
@@ -117,29 +120,29 @@ fn only_1_0_and_1_1_are_spoken() {
         let error = if version == "HTTP/1.10" {
             Error::LineEnd
         } else {
-            Error::Version
+            Error::UnsupportedVersion
         };
-        refused(input, error);
+        rejected(input, error);
     }
 }
 
-/// A peer that waits for the answer to what it sent is not kept waiting for bytes that change nothing.
+/// A client that waits for the response gets it without sending bytes that change nothing.
 #[test]
-fn a_version_that_cannot_be_is_refused_at_its_first_wrong_byte() {
+fn a_wrong_version_is_rejected_at_its_first_wrong_byte() {
     for (version, error) in [
-        ("X", Error::Version),
-        ("h", Error::Version),
-        ("HTT\r\n\r\n", Error::Version),
-        ("HTTP/1\r\n", Error::Version),
-        ("HTTP/2", Error::Version),
-        ("HTTP/1.2", Error::Version),
+        ("X", Error::UnsupportedVersion),
+        ("h", Error::UnsupportedVersion),
+        ("HTT\r\n\r\n", Error::UnsupportedVersion),
+        ("HTTP/1\r\n", Error::UnsupportedVersion),
+        ("HTTP/2", Error::UnsupportedVersion),
+        ("HTTP/1.2", Error::UnsupportedVersion),
         ("HTTP/1.1\n", Error::LineEnd),
         ("HTTP/1.0 ", Error::LineEnd),
         ("HTTP/1.1\rx", Error::LineEnd),
-        (" ", Error::Version),
+        (" ", Error::UnsupportedVersion),
     ] {
         let input = format!("GET / {version}");
-        refused(&input, error);
+        rejected(&input, error);
         let before = input.trim_end_matches("\r\n");
         let first = (0..=input.len()).find(|&end| verdict(&input.as_bytes()[..end]).is_err());
         assert!(first.is_some_and(|end| end <= before.len() + 1), "{input}");

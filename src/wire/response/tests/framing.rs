@@ -1,10 +1,10 @@
-//! How the end of the body is told: lengths, encodings, trailers.
+//! How the end of the body is determined: lengths, encodings, trailers.
 
 use super::*;
 
 /// `fixLength` and `parseContentLength`; RFC 9112 section 6.3.
 #[test]
-fn lengths_have_to_agree_as_strings() {
+fn lengths_must_be_equal_as_strings() {
     assert_eq!(framing(""), Framing::UntilClose);
     assert_eq!(framing("CONTENT-length: \t0 \r\n"), Framing::Length(0));
     assert_eq!(
@@ -32,7 +32,7 @@ fn lengths_have_to_agree_as_strings() {
 
 /// `parseTransferEncoding`.
 #[test]
-fn the_only_encoding_is_chunked_and_only_once() {
+fn encodings_other_than_one_chunked_are_rejected() {
     assert_eq!(framing("transfer-encoding: Chunked \r\n"), Framing::Chunked);
     assert_eq!(
         framing("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
@@ -90,7 +90,7 @@ fn a_trailer_cannot_announce_framing() {
 
 /// RFC 9112 section 6.3, rule 1.
 #[test]
-fn some_codes_have_no_body() {
+fn responses_204_and_304_have_no_body() {
     for status in [204, 304] {
         for lines in [
             "",

@@ -1,10 +1,10 @@
-//! The status line, sloppy ones included.
+//! Status lines, also lenient ones that Go accepts.
 
 use super::*;
 
 /// `ReadResponse` in Go's `net/http/response.go`.
 #[test]
-fn sloppy_status_lines_are_taken() {
+fn lenient_status_lines_are_accepted() {
     for line in [
         "HTTP/1.1 200",
         "HTTP/1.1 200 ",
@@ -19,7 +19,7 @@ fn sloppy_status_lines_are_taken() {
 }
 
 #[test]
-fn what_is_no_status_line_is_malformed() {
+fn lines_that_are_no_status_lines_are_malformed() {
     for line in [
         "",
         "\r\nHTTP/1.1 200 OK",
@@ -46,13 +46,13 @@ fn what_is_no_status_line_is_malformed() {
 }
 
 #[test]
-fn a_status_that_cannot_be_handed_on_is_told_apart() {
+fn a_status_that_cannot_be_returned_is_its_own_error() {
     for status in ["600", "999", "000", "099", "+20", "-00"] {
-        refused(
+        rejected(
             format!("HTTP/1.1 {status} x\r\n"),
             ResponseError::StatusOutOfRange,
         );
     }
-    refused("HTTP/1.1 101 x\r\n", ResponseError::SwitchingProtocols);
+    rejected("HTTP/1.1 101 x\r\n", ResponseError::SwitchingProtocols);
     assert_eq!(head("HTTP/1.1 599 x\r\n\r\n").status, 599);
 }

@@ -1,12 +1,12 @@
-//! The request over HTTP/2, as Go's transport makes one of the same headers.
+//! The request over HTTP/2, as Go's transport sends one with the same headers.
 
 use super::*;
-use crate::wire::fields::Fields;
+use crate::wire::fields::RequestFields;
 
 struct List(Vec<(String, String)>);
 
 impl FieldSink for List {
-    fn field(&mut self, name: &[u8], value: Value<'_>) {
+    fn field(&mut self, name: &[u8], value: FieldValue<'_>) {
         let mut bytes = Vec::new();
         value.write(&mut |piece| bytes.extend_from_slice(piece));
         assert_eq!(bytes.len(), value.size());
@@ -15,7 +15,7 @@ impl FieldSink for List {
     }
 }
 
-/// The fields, one a line.
+/// The fields, each as a line.
 fn fields(
     input: &str,
     table: &[(&str, &str)],
@@ -43,7 +43,7 @@ fn fields(
 }
 
 #[test]
-fn pseudo_fields_come_first_and_those_of_a_connection_do_not_go() {
+fn pseudo_fields_come_first_and_connection_fields_are_not_sent() {
     let came = incoming(
         "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n\
          Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nUpgrade: h2c\r\nX-A: 1\r\n",
@@ -62,9 +62,9 @@ fn pseudo_fields_come_first_and_those_of_a_connection_do_not_go() {
     assert_eq!(fields(&came, &table, None, "https"), expected);
 }
 
-/// Go `EncodeHeaders`: spaces after a semicolon go, and nothing else is looked at.
+/// Go `EncodeHeaders`: spaces after a semicolon are removed, and nothing else is checked.
 #[test]
-fn cookies_are_parted() {
+fn cookies_are_split() {
     for (cookie, pairs) in [
         ("a=1; b=2;c=3", &["a=1", "b=2", "c=3"][..]),
         ("a=1;   b=2 ", &["a=1", "b=2 "]),
@@ -75,14 +75,14 @@ fn cookies_are_parted() {
         ("a", &["a"]),
     ] {
         let fields = fields(&incoming(""), &[("cOOkie", cookie)], None, "http");
-        let line = |crumb: &&str| format!("cOOkie: {crumb}");
+        let line = |pair: &&str| format!("cOOkie: {pair}");
         let expected: Vec<String> = pairs.iter().map(line).collect();
         assert_eq!(fields[4..], expected, "{cookie:?}");
     }
 }
 
 #[test]
-fn credentials_are_as_long_as_they_say() {
+fn the_size_of_credentials_is_that_of_their_bytes() {
     for credentials in [":", "a:", "a:b", "ab:c", "abc:d"] {
         let fields = fields(&incoming(""), &[], Some(credentials), "http");
         assert!(fields[4].starts_with("Authorization: Basic "), "{fields:?}");
