@@ -171,7 +171,8 @@ pub struct HttpGet {
     pub request_target: Box<str>,
     /// The first `Host` of `httpHeaders`, if there is one.
     pub host: Option<Box<str>>,
-    /// The other `httpHeaders`, in the order in which kubelet sends them, without those of the connection.
+    /// The other `httpHeaders`, in the order in which kubelet sends them, without
+    /// [`UNSENT_FIELDS`](crate::wire::fields): `Proxy-Authorization` is sent, `Proxy-Connection` is not.
     pub headers: Box<[Header]>,
 }
 

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::wire::h2;
 use crate::wire::request::RequestHead;
 
-/// The request that came in, and the prober that it names.
+/// The request that kubelet sent, and the prober that its path selects.
 pub struct HttpProbe<'a> {
     /// The request head of kubelet.
     pub head: &'a RequestHead,

@@ -42,7 +42,7 @@ pub struct RequestAttempt<'a> {
     space: RedirectSpace<'a>,
 }
 
-/// The step after a complete response head.
+/// The next step after a complete response head.
 pub enum NextStep {
     /// The response is final.
     Finish,
@@ -93,7 +93,7 @@ impl<'a> RequestAttempt<'a> {
         self.redirects == limits::REDIRECT_REQUESTS
     }
 
-    /// Whether the request may be retried.
+    /// Whether a retry is left.
     pub fn may_retry(&self) -> bool {
         self.retries < limits::HTTP2_RETRIES
     }
@@ -117,7 +117,7 @@ impl<'a> RequestAttempt<'a> {
     }
 
     /// Sets `Host` to the table's, or else to the incoming one with the app's port in place of the status port: without
-    /// a configured `Host`, kubelet sends the address and port that it dials.
+    /// a configured `Host`, kubelet sends the address and port that it connects to.
     fn set_first_host(&mut self, target: IpAddr) {
         let probe = self.probe;
         let configured = probe.get.host.as_deref().map(str::as_bytes);
@@ -289,8 +289,8 @@ impl<'a> RequestAttempt<'a> {
 
 /// The request-target of the table, or the saved one of a redirect. Not a method: other fields are borrowed
 /// mutably meanwhile.
-fn target<'t>(probe: &'t HttpProbe<'_>, kept: Option<usize>, space: &'t [u8]) -> &'t [u8] {
-    match kept {
+fn target<'t>(probe: &'t HttpProbe<'_>, saved_len: Option<usize>, space: &'t [u8]) -> &'t [u8] {
+    match saved_len {
         None => probe.get.request_target.as_bytes(),
         Some(len) => &space[..len],
     }

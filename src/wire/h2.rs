@@ -48,19 +48,19 @@ pub enum Rules {
 
 /// Why an exchange failed.
 ///
-/// After a complete head, each of them means a broken body or broken trailers, unless enough of the body came before:
+/// After a complete head, each of them means a broken body or broken trailers, unless enough of the body was read before:
 /// see [`Exchange::body_bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum H2Error {
-    /// The app answers in HTTP/1.
+    /// The app responds in HTTP/1.
     Http1,
-    /// The app answers in TLS: an alert or a handshake.
+    /// The app responds in TLS: an alert or a handshake.
     Tls,
     /// A frame longer than [`MAX_FRAME_BYTES`].
     FrameTooLarge,
     /// A frame with a length that its type does not allow.
     FrameSize,
-    /// A frame that is not allowed here, or with contents that are not.
+    /// A frame that is not allowed in this state, or that has invalid contents.
     Protocol,
     /// More data than the window allows, or a window above 2^31 - 1.
     FlowControl,
@@ -84,7 +84,7 @@ pub enum H2Error {
 }
 
 impl H2Error {
-    /// Whether Go's client retries on a new connection if this came in place of a head: the app did not process the
+    /// Whether Go's client retries on a new connection if this is received in place of a head: the app did not process the
     /// request, or (golang/go#47635) is Google's front end.
     pub fn is_retriable(self) -> bool {
         matches!(

@@ -360,8 +360,8 @@ fn part_of_version(part: &[u8]) -> Parsed<()> {
     }
 }
 
-/// Two instructions instead of a loop, as every head has a `Host`. Only the two cases of a letter give that letter
-/// here.
+/// Two instructions instead of a loop, as every head has a `Host`. With bit 0x20 set, only the two cases of a letter
+/// equal that letter.
 #[inline(always)]
 fn is_host(name: &[u8]) -> bool {
     name.first_chunk::<4>().is_some_and(|name| {

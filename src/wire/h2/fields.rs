@@ -24,7 +24,7 @@ pub(super) struct FieldAccumulator {
     rules: Rules,
     /// Of the current block.
     status: Status,
-    /// Whether a field came that is not a pseudo-header field.
+    /// Whether the block has had a field that is not a pseudo-header field.
     has_regular: bool,
     grpc_status: Option<u32>,
     /// Of the head.
@@ -204,11 +204,11 @@ fn is_grpc(value: &[u8]) -> bool {
 
 /// Stores the first bytes of a `Location`, as many as fit.
 fn store(field: &HeaderField<'_>, memory: &mut [u8]) -> Location {
-    let kept = field.value.len().min(memory.len());
-    memory[..kept].copy_from_slice(&field.value[..kept]);
+    let stored = field.value.len().min(memory.len());
+    memory[..stored].copy_from_slice(&field.value[..stored]);
     match field.value_len {
         0 => Location::Absent,
-        len if len > kept => Location::TooLong,
+        len if len > stored => Location::TooLong,
         len => Location::Stored(len),
     }
 }

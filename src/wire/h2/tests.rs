@@ -43,14 +43,14 @@ fn feed_pieces<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> 
             break;
         }
     }
-    let kept = match exchange.head().map(|head| head.location) {
+    let stored = match exchange.head().map(|head| head.location) {
         Some(Location::Stored(len)) => len,
         _ => 0,
     };
     Observed {
         verdict,
         head: exchange.head().copied(),
-        location: location[..kept].to_vec(),
+        location: location[..stored].to_vec(),
         body,
         body_bytes: exchange.body_bytes(),
         is_ready: exchange.settings_received(),

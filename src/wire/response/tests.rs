@@ -39,12 +39,12 @@ fn arriving<'a>(input: &[u8], pieces: impl IntoIterator<Item = &'a [u8]>) -> Ver
         match parser.feed(piece, &mut location) {
             Ok(ParsedResponse::Partial) => before += piece.len(),
             Ok(ParsedResponse::Complete { used, head }) => {
-                let kept = match head.location {
+                let stored = match head.location {
                     Location::Stored(len) => location[..len].to_vec(),
                     _ => Vec::new(),
                 };
                 let used = before + used;
-                return (Ok(ParsedResponse::Complete { used, head }), kept);
+                return (Ok(ParsedResponse::Complete { used, head }), stored);
             }
             Err(error) => return (Err(error), Vec::new()),
         }

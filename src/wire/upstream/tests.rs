@@ -76,15 +76,15 @@ fn incoming(fields: &str) -> String {
 
 #[test]
 fn a_plain_probe_is_sent_as_by_kubelet() {
-    let came = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
+    let request = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
     assert_eq!(
-        sent(&came, &[], "/health?x=1", "127.0.0.1:8001", None),
+        sent(&request, &[], "/health?x=1", "127.0.0.1:8001", None),
         "GET /health?x=1 HTTP/1.1\r\nHost: 127.0.0.1:8001\r\nUser-Agent: kube-probe/1.37\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"
     );
 }
 
-const CAME_WITH_HEADERS: &str = "GET /app-health/web/livez HTTP/1.1\r\nHost: foo.example\r\n\
+const REQUEST_WITH_HEADERS: &str = "GET /app-health/web/livez HTTP/1.1\r\nHost: foo.example\r\n\
     User-Agent: kube-probe/1.37\r\nAccept: */*\r\nAuthorization: Basic Zm9vOmJhcg==\r\nCookie: a=b\r\n\
     X-A: 2\r\nX-B: 1\r\nX-B: 3\r\nConnection: close\r\n\r\n";
 
@@ -100,7 +100,7 @@ const TABLE: [(&str, &str); 5] = [
 fn a_probe_with_headers_is_sent_as_by_kubelet() {
     assert_eq!(
         sent(
-            CAME_WITH_HEADERS,
+            REQUEST_WITH_HEADERS,
             &TABLE,
             "/health?x=1",
             "foo.example",
@@ -117,7 +117,7 @@ fn a_followed_redirect_is_sent_as_by_kubelet() {
     let referer = "http://127.0.0.1:8001/health?x=1";
     assert_eq!(
         sent(
-            CAME_WITH_HEADERS,
+            REQUEST_WITH_HEADERS,
             &TABLE,
             "/next",
             "foo.example",
@@ -128,9 +128,9 @@ fn a_followed_redirect_is_sent_as_by_kubelet() {
          Referer: http://127.0.0.1:8001/health?x=1\r\nX-A: 2\r\nX-B: 1\r\nX-B: 3\r\n\
          Connection: close\r\n\r\n"
     );
-    let came = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
+    let request = incoming("User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n");
     assert_eq!(
-        sent(&came, &[], "/next", "127.0.0.1:8001", Some(referer)),
+        sent(&request, &[], "/next", "127.0.0.1:8001", Some(referer)),
         "GET /next HTTP/1.1\r\nHost: 127.0.0.1:8001\r\nUser-Agent: kube-probe/1.37\r\n\
          Accept: */*\r\nReferer: http://127.0.0.1:8001/health?x=1\r\nConnection: close\r\n\r\n"
     );
@@ -138,10 +138,10 @@ fn a_followed_redirect_is_sent_as_by_kubelet() {
 
 #[test]
 fn absent_user_agent_and_accept_are_not_added() {
-    let came = incoming("Empty: \r\nZed: a  b\r\nConnection: close\r\n");
+    let request = incoming("Empty: \r\nZed: a  b\r\nConnection: close\r\n");
     assert_eq!(
         sent(
-            &came,
+            &request,
             &[("Empty", ""), ("Zed", "a  b")],
             "/",
             "127.0.0.1:8001",
@@ -153,9 +153,9 @@ fn absent_user_agent_and_accept_are_not_added() {
 
 #[test]
 fn a_configured_referer_is_not_replaced() {
-    let came = incoming("User-Agent: me/1\r\nAccept: text/html\r\nReferer: http://x/\r\n");
+    let request = incoming("User-Agent: me/1\r\nAccept: text/html\r\nReferer: http://x/\r\n");
     let whole = sent(
-        &came,
+        &request,
         &[("Referer", "http://x/")],
         "/",
         "a",
@@ -171,13 +171,13 @@ fn a_configured_referer_is_not_replaced() {
 /// RFC 9110 section 7.6.1.
 #[test]
 fn hop_by_hop_fields_are_not_forwarded() {
-    let came = incoming(
+    let request = incoming(
         "A: 1\r\nKeep-Alive: 1\r\nProxy-Authorization: 1\r\nPROXY-CONNECTION: 1\r\nTE: trailers\r\n\
          Trailer: x\r\nUpgrade: h2c\r\nContent-Length: 0\r\nB: 2\r\nX-One: 1\r\nX-Two: 2\r\n\
          Connection: upgrade, x-one\r\nConnection: ,\tX-TWO ,Keep-Alive\r\nC: 3\r\n",
     );
     assert_eq!(
-        sent(&came, &[], "/", "a", None),
+        sent(&request, &[], "/", "a", None),
         "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\nConnection: close\r\n\r\n"
     );
 }
@@ -200,17 +200,17 @@ fn configured_proxy_fields_are_sent_and_those_of_the_client_are_not() {
 #[test]
 fn too_many_connection_options_drop_every_field_that_is_not_configured() {
     let options: Vec<_> = (0..=CONNECTION_OPTIONS).map(|i| format!("x-{i}")).collect();
-    let kept = options[1..].join(",");
-    let came = |options: &str| incoming(&format!("A: 1\r\nT: 1\r\nConnection: {options}\r\n"));
-    assert!(sent(&came(&kept), &[], "/", "a", None).contains("\r\nA: 1\r\n"));
-    let whole = sent(&came(&options.join(",")), &[("T", "2")], "/", "a", None);
+    let fitting = options[1..].join(",");
+    let request = |options: &str| incoming(&format!("A: 1\r\nT: 1\r\nConnection: {options}\r\n"));
+    assert!(sent(&request(&fitting), &[], "/", "a", None).contains("\r\nA: 1\r\n"));
+    let whole = sent(&request(&options.join(",")), &[("T", "2")], "/", "a", None);
     assert!(!whole.contains("\r\nA: 1\r\n"));
     assert!(whole.contains("\r\nT: 2\r\n"));
 }
 
 #[test]
 fn configured_headers_replace_fields_in_place_and_others_are_added() {
-    let came = incoming("User-Agent: u\r\nA: 1\r\nb: 2\r\nC: 3\r\nB: 4\r\n");
+    let request = incoming("User-Agent: u\r\nA: 1\r\nb: 2\r\nC: 3\r\nB: 4\r\n");
     let table = [
         ("B", "x"),
         ("B", "y"),
@@ -220,7 +220,7 @@ fn configured_headers_replace_fields_in_place_and_others_are_added() {
         ("Upgrade", "no"),
     ];
     assert_eq!(
-        sent(&came, &table, "/", "a", None),
+        sent(&request, &table, "/", "a", None),
         "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: u\r\nA: 1\r\nB: x\r\nB: y\r\nC: 3\r\nZ: z\r\n\
          Connection: close\r\n\r\n"
     );
@@ -228,8 +228,8 @@ fn configured_headers_replace_fields_in_place_and_others_are_added() {
 
 #[test]
 fn a_configured_header_is_sent_despite_a_connection_option() {
-    let came = incoming("A: 1\r\nConnection: A\r\n");
-    assert!(sent(&came, &[("A", "2")], "/", "a", None).contains("\r\nA: 2\r\n"));
+    let request = incoming("A: 1\r\nConnection: A\r\n");
+    assert!(sent(&request, &[("A", "2")], "/", "a", None).contains("\r\nA: 2\r\n"));
 }
 
 /// The sent fields between `Host` and `Connection`.
@@ -270,13 +270,13 @@ fn headers_that_are_only_configured_are_inserted_in_sorted_order() {
 #[test]
 fn an_empty_configured_accept_or_user_agent_removes_the_field() {
     let none = (None, None);
-    let came = "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nB: 1\r\n";
+    let request = "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nB: 1\r\n";
     assert_eq!(
-        between(came, &[("Accept", "")], none),
+        between(request, &[("Accept", "")], none),
         "User-Agent: kube-probe/1.37|B: 1|"
     );
     assert_eq!(
-        between(came, &[("User-Agent", "")], none),
+        between(request, &[("User-Agent", "")], none),
         "Accept: */*|B: 1|"
     );
     assert_eq!(between("B: 1\r\n", &[("Accept", "")], none), "B: 1|");

@@ -44,7 +44,7 @@ fn fields(
 
 #[test]
 fn pseudo_fields_come_first_and_connection_fields_are_not_sent() {
-    let came = incoming(
+    let request = incoming(
         "User-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n\
          Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nUpgrade: h2c\r\nX-A: 1\r\n",
     );
@@ -59,7 +59,7 @@ fn pseudo_fields_come_first_and_connection_fields_are_not_sent() {
         "X-B: 2",
     ];
     let table = [("X-B", "2"), ("Host", "x")];
-    assert_eq!(fields(&came, &table, None, "https"), expected);
+    assert_eq!(fields(&request, &table, None, "https"), expected);
 }
 
 /// Go `EncodeHeaders`: spaces after a semicolon are removed, and nothing else is checked.
