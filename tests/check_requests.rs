@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use crate::check::{healthy_app, url};
 use crate::support::Need;
-use crate::support::command::{binary, check, check_json, run_to_end, words};
+use crate::support::command::{argv, binary, check, check_json, run_to_end};
 use crate::support::faults::{FINE, answer, redirect};
 use crate::support::path_scripted_app::PathScriptedApp;
 use crate::support::trials::trials;
@@ -157,7 +157,7 @@ fn a_hung_resolver_does_not_exceed_the_timeout() {
         exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "sh", "-c", script, "sh"]);
-    command.args(words(&binary()));
+    command.args(argv(&binary()));
     command.args(["check", "--timeout=0.5", "http://app.example/"]);
     let started = Instant::now();
     let ended = run_to_end(command);

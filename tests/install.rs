@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libtest_mimic::Trial;
 
 use crate::support::Need;
-use crate::support::command::{Ended, binary, command, probelet, run_to_end, words};
+use crate::support::command::{Ended, argv, binary, command, probelet, run_to_end};
 use crate::support::trials::trials;
 
 pub fn tests() -> Vec<Trial> {
@@ -136,7 +136,7 @@ fn every_user_can_run_the_copy_with_any_umask() {
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
     command
-        .args(words(&binary()))
+        .args(argv(&binary()))
         .args(["install", folder.text()]);
     folder.assert_installed(&run_to_end(command));
 }
@@ -226,7 +226,7 @@ fn a_copy_is_synced_before_it_is_renamed() {
         "trace=write,fsync,rename,renameat,renameat2",
         "-o",
     ]);
-    command.arg(&calls).args(words(&binary()));
+    command.arg(&calls).args(argv(&binary()));
     command.args(["install", folder.text()]);
     folder.assert_installed(&run_to_end(command));
     let calls = fs::read_to_string(calls).expect("strace's log");
@@ -282,7 +282,7 @@ fn a_full_or_read_only_volume_is_an_error_and_leaves_no_file() {
             ls -A \"$folder\"; exit $code";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh", options, folder.text()]);
-        command.args(crate::support::command::words(&binary()));
+        command.args(crate::support::command::argv(&binary()));
         command.args(["install", folder.text()]);
         assert_refused(&run_to_end(command), &[words]);
     }
@@ -296,7 +296,7 @@ fn a_volume_with_space_for_one_copy_allows_a_second_install() {
     let size = (bytes * 3 / 2).to_string();
     command.args(["--mount", "sh", "-c", script, "sh", &size, folder.text()]);
     command
-        .args(words(&binary()))
+        .args(argv(&binary()))
         .args(["install", folder.text()]);
     let ended = run_to_end(command);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
@@ -311,7 +311,7 @@ fn containers_that_share_a_folder_install_at_once() {
             let mut command = Command::new("unshare");
             command.args(["--pid", "--fork", "--mount-proc"]);
             command
-                .args(words(&binary()))
+                .args(argv(&binary()))
                 .args(["install", folder.text()]);
             run_to_end(command)
         };

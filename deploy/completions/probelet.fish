@@ -1,5 +1,5 @@
 # Generated from the tables of flags in src/cli.
-complete -c probelet -n 'not __fish_seen_subcommand_from run check install' -f -a run -d 'take kubelet\'s probes, probe the app, return its status code'
+complete -c probelet -n 'not __fish_seen_subcommand_from run check install' -f -a run -d 'receive kubelet\'s probes, probe the app and return its status code'
 complete -c probelet -n 'not __fish_seen_subcommand_from run check install' -f -a check -d 'probe once, as the agent and kubelet would, and print the result on one line'
 complete -c probelet -n 'not __fish_seen_subcommand_from run check install' -f -a install -d 'copy this program to DIR/probelet, for exec probes in an image without a shell'
 complete -c probelet -s h -l help -d 'Print the help'
@@ -13,7 +13,7 @@ complete -c probelet -n '__fish_seen_subcommand_from run' -l client-cert -r -F -
 complete -c probelet -n '__fish_seen_subcommand_from run' -l client-key -r -F -d 'Use this private key of --client-cert: PEM, without a passphrase'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l app-ca -r -F -d 'Require the app\'s certificate to lead to a CA in this PEM file, whatever its name'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l app-id -x -d 'Require this URI in the app\'s certificate too, such as spiffe://example.org/web'
-complete -c probelet -n '__fish_seen_subcommand_from run' -l forward -x -d 'Pass TCP connections through unchanged, such as 15032=127.0.0.1:8002 or 0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD takes several with commas between'
+complete -c probelet -n '__fish_seen_subcommand_from run' -l forward -x -d 'Pass TCP connections through unchanged, such as 15032=127.0.0.1:8002 or 0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD accepts several, separated by commas'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l deadline-margin -x -d 'Answer this many milliseconds before a probe\'s timeout'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l shutdown-delay -x -d 'Keep serving for SECONDS after SIGTERM'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-probes -x -d 'Run at most N probes at once'

@@ -1,4 +1,4 @@
-//! What to look at next, for each failure of a probe.
+//! The advice on each failure of a probe: its meaning, and what to check next.
 
 use super::failure_context::FailureContext;
 use crate::limits;
@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 const _: () = assert!(limits::LOCATION_BYTES == 8 * 1024);
 const _: () = assert!(limits::RESPONSE_HEAD_BYTES == 10 << 20);
 
-/// The meaning of a failure and what to look at. `{ip}` and `{port}` are those of the last address dialled.
+/// The advice that holds in any state of the probe. `{ip}` and `{port}` are those of the last address dialled.
 const fn general_advice(failure: Failure) -> &'static str {
     match failure {
         Failure::ConnectionRefused => {
@@ -130,13 +130,13 @@ const GRPC_ERROR: &str = "the call failed; is the service registered under exact
 pub const BROKEN_BODY: &str = "the head arrived, but the body stalled, was truncated or has invalid chunks, \
     which kubelet reports as an error; look at the app's response body";
 
-/// What to look at when a probe failed.
+/// The advice on a failed probe.
 pub fn of_failure(failure: Failure, context: FailureContext) -> String {
     let text = context.specific_advice(failure);
     fill(text.unwrap_or(general_advice(failure)), context.at)
 }
 
-/// What to look at when a gRPC call failed with another status.
+/// The advice on a gRPC call that failed with another status.
 pub fn of_grpc_error(at: Option<SocketAddr>) -> String {
     fill(GRPC_ERROR, at)
 }
@@ -155,7 +155,7 @@ fn fill(text: &str, at: Option<SocketAddr>) -> String {
     filled
 }
 
-/// What to look at when the app answered with a code that kubelet does not count as a success.
+/// The advice on a status code that kubelet does not count as a success.
 pub fn of_status(status: u16, is_tls: bool) -> &'static str {
     match status {
         400 if !is_tls => {

@@ -1,4 +1,4 @@
-//! Errors in the arguments of `check`: which argument, and what to write.
+//! Errors in the arguments of `check`: the argument, and what to write instead.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ pub enum ArgsError {
     Value {
         /// The rule it breaks.
         fault: Fault,
-        /// The URL or the value as it was given; of a header its name, as its value may be a secret.
+        /// The URL or the value as given. For a header only its name, as its value may be a secret.
         value: Box<str>,
     },
     /// The client certificate cannot be used, for the same reasons as the agent's.
@@ -39,7 +39,7 @@ pub enum Fault {
     NoHost,
     /// A host that is neither a name nor an address.
     Host,
-    /// A URL has no port where there is no default; one that has.
+    /// A URL has no port and its scheme no default; a valid example.
     NoPort(&'static str),
     /// An invalid port.
     Port,

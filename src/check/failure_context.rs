@@ -74,15 +74,15 @@ impl FailureContext {
                  is {port} the right port?"
             }
             (Failure::DeadlineExceeded, Handshaking, _) if self.has_connected => {
-                "port {port} accepted the connection, but the TLS handshake was not done in time; is the app hung, \
+                "port {port} accepted the connection, but the TLS handshake did not finish in time; is the app hung, \
                  or slower than --timeout?"
             }
             (Failure::DeadlineExceeded, _, true) if self.has_connected => {
-                "port {port} accepted the connection, but no whole answer came in time; is the app hung, \
+                "port {port} accepted the connection, but no complete response arrived in time; is the app hung, \
                  or slower than --timeout?"
             }
             (Failure::DeadlineExceeded, _, false) if self.has_connected => {
-                "port {port} accepted the connection, but no whole head came in time; is the app hung, \
+                "port {port} accepted the connection, but no complete response head arrived in time; is the app hung, \
                  or slower than --timeout?"
             }
             _ => return None,

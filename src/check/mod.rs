@@ -1,4 +1,4 @@
-//! `probelet check URL`: one probe from the command line by the agent's own code, and one line about it.
+//! `probelet check URL`: runs one probe with the agent's code, and prints one line about it.
 //!
 //! It reads only the files that flags name, and no environment variables, so it works as an exec probe in an image
 //! without anything else. It installs no signal handlers: SIGINT ends it.
@@ -42,7 +42,7 @@ use watch::{Phase, Watch};
 /// Probes once.
 ///
 /// # Errors
-/// epoll does not work. The result of the probe is in the report.
+/// epoll fails. A failed probe is not an error: its result is in the report.
 #[inline(never)] // keeps it out of the pages that the agent of every pod uses
 pub fn run(plan: Plan) -> io::Result<Report> {
     let watch = Rc::new(Watch::new(plan.is_verbose));
@@ -60,7 +60,7 @@ pub fn run(plan: Plan) -> io::Result<Report> {
     Ok(Report::new(&plan, &watch, CheckResult::Probed(outcome)))
 }
 
-/// Probes at these addresses, on a reactor of its own.
+/// Probes these addresses on a new reactor.
 fn probe(
     plan: Rc<Plan>,
     watch: Rc<Watch>,
@@ -79,7 +79,7 @@ fn probe(
     net::run(&reactor, &executor, check.probe(addresses))
 }
 
-/// A probe that runs.
+/// A running check.
 struct Check {
     plan: Rc<Plan>,
     reactor: Rc<Reactor>,

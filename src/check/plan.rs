@@ -1,4 +1,4 @@
-//! From the arguments of `probelet check` to one probe.
+//! Parses the arguments of `probelet check` into one probe.
 
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
@@ -229,7 +229,7 @@ impl Target {
         };
         let list = headers.iter().map(|text| parse_header(text));
         let (host, headers) = headers::as_sent(list.collect::<Result<_, _>>()?);
-        // An app sees the `User-Agent` that came with the request, and none when an empty one is set.
+        // The agent passes on the `User-Agent` of the request; an empty one removes the field.
         let user_agent = headers.iter().find(|header| *header.name == *"User-Agent");
         let user_agent = user_agent.map(|header| header.value.clone());
         let get = HttpGet {
@@ -258,7 +258,7 @@ fn parse_fault(text: &str) -> Fault {
     }
 }
 
-/// The host as it is written in a URL.
+/// The host, an IPv6 address in brackets.
 fn parse_host(text: &str) -> Result<Box<str>, Fault> {
     let has_colon = text.contains(':');
     match text.parse::<Ipv6Addr>() {
@@ -283,7 +283,7 @@ fn parse_port(scheme: UrlScheme, digits: &str) -> Result<u16, Fault> {
     }
 }
 
-/// `grpc://host:port/service`, escapes being of no use in the name of one.
+/// The service of `grpc://host:port/service`. Its name is not unescaped: no valid name has an escape.
 fn parse_service(scheme: UrlScheme, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
     if !matches!(scheme, UrlScheme::Grpc { .. }) {
         return Ok("".into());

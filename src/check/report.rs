@@ -193,7 +193,7 @@ fn millis(time: Duration) -> String {
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
-/// The app's own status code, or the result of a probe that has none.
+/// The app's status code, or the text of a success that has none.
 fn app_status(outcome: Outcome) -> (Option<u16>, &'static str) {
     match outcome {
         Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {

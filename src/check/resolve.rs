@@ -1,4 +1,4 @@
-//! From a host name to addresses. The system's resolver blocks and has no deadline, so it runs on a thread that is
+//! Resolves a host name. The system's resolver blocks and has no deadline, so it runs on a thread that is
 //! abandoned when it takes too long.
 
 use core::fmt;
@@ -34,13 +34,13 @@ impl fmt::Display for NoAddress {
 /// The addresses of the URL's host, in the resolver's order; at least one.
 ///
 /// # Errors
-/// When there is none.
+/// There is no address.
 pub fn addresses(plan: &Plan, deadline: Instant) -> Result<Vec<IpAddr>, NoAddress> {
     if let Some(address) = plan.address() {
         return Ok(vec![address.to_canonical()]);
     }
     let name = plan.host.clone();
-    // Ends when the thread is done, which can be waited for with a timeout. A channel is ten times the code.
+    // The pipe closes when the thread ends; poll waits for this with a timeout. A channel is ten times the code.
     let (done, doing) = io::pipe().map_err(NoAddress::Resolver)?;
     let look_up = move || {
         let found = look_up(&name);

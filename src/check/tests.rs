@@ -1,4 +1,4 @@
-//! Which address of a name is probed. All are within 127.0.0.0/8.
+//! The choice among the addresses of a name. All are within 127.0.0.0/8.
 
 use super::*;
 use core::net::SocketAddr;
@@ -16,15 +16,15 @@ fn listener(ip: [u8; 4]) -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// A socket that neither takes nor refuses connections: its backlog is full.
-fn deaf(at: SocketAddr) -> Vec<OwnedFd> {
+/// A listener whose backlog is full: it neither accepts nor refuses connections.
+fn full_backlog(at: SocketAddr) -> Vec<OwnedFd> {
     let socket = |flags| {
         socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket")
     };
-    let deaf = socket(SocketFlags::CLOEXEC);
-    bind(&deaf, &at).expect("the port is free at this address too");
-    listen(&deaf, 0).expect("listens");
-    let mut all = vec![deaf];
+    let listener = socket(SocketFlags::CLOEXEC);
+    bind(&listener, &at).expect("the port is free at this address too");
+    listen(&listener, 0).expect("listens");
+    let mut all = vec![listener];
     for _ in 0..4 {
         let filling = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
         let _ = connect(&filling, &at);
@@ -48,7 +48,7 @@ fn probed(port: u16, timeout: &str, addresses: &[[u8; 4]]) -> (Outcome, Rc<Watch
 }
 
 #[test]
-fn one_that_refuses_is_passed_over() {
+fn an_address_that_refuses_is_skipped() {
     let (_listener, port) = listener(SECOND);
     let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
     assert_eq!(outcome, Outcome::Connected);
@@ -56,7 +56,7 @@ fn one_that_refuses_is_passed_over() {
 }
 
 #[test]
-fn the_first_that_connects_is_probed() {
+fn the_first_address_that_connects_is_probed() {
     let (_listener, port) = listener(FIRST);
     let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);
     assert_eq!(outcome, Outcome::Connected);
@@ -64,9 +64,9 @@ fn the_first_that_connects_is_probed() {
 }
 
 #[test]
-fn one_that_says_nothing_leaves_the_others_their_share_of_the_time() {
+fn an_address_that_does_not_respond_uses_only_its_share_of_the_time() {
     let (_listener, port) = listener(SECOND);
-    let _deaf = deaf((FIRST, port).into());
+    let _backlog = full_backlog((FIRST, port).into());
     let (outcome, watch) = probed(port, "2", &[FIRST, SECOND]);
     assert_eq!(outcome, Outcome::Connected);
     let connected = watch.time(Phase::Connected).expect("it connected");
@@ -74,7 +74,7 @@ fn one_that_says_nothing_leaves_the_others_their_share_of_the_time() {
 }
 
 #[test]
-fn when_none_connects_the_failure_is_that_of_the_last() {
+fn if_no_address_connects_the_failure_is_that_of_the_last() {
     let (listener, port) = listener(SECOND);
     drop(listener);
     let (outcome, watch) = probed(port, "10", &[FIRST, SECOND]);

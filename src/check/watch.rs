@@ -203,8 +203,7 @@ impl Observer for Watch {
     }
 }
 
-/// A line of a request without the value of a field that is a secret, and `***` in its place: what an exec probe prints
-/// becomes a pod's event.
+/// A line of a request, with `***` in place of a secret value: the output of an exec probe becomes a pod event.
 fn redact_secrets(line: &str) -> (&str, &'static str) {
     const SECRET: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
     match line.split_once(':') {

@@ -146,7 +146,7 @@ fn takes_no_value(name: &str) -> String {
 }
 
 impl Command {
-    /// The end of the program by an error in its arguments.
+    /// The exit for an error in the arguments.
     pub(super) fn usage_error(&self, text: String) -> Exit {
         let program = self.name.split(' ').next().unwrap_or_default();
         Exit::usage(program, text)

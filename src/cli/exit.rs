@@ -1,11 +1,11 @@
-//! How a program ends before it does anything.
+//! The exit of a program before it runs a command.
 
 use std::io::Write;
 
-/// The end of a program before it does anything: help, version, or an error in the arguments.
+/// The exit before a command runs: help, version, or an error in the arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// What to print, without a line break at its end.
+    /// The text to print, without a line break at its end.
     pub text: String,
     /// The exit code: 0, or 2 for an error in the arguments.
     pub code: u8,

@@ -6,7 +6,7 @@ use core::fmt::Write;
 /// Columns of a terminal that the help may fill.
 const COLUMNS: usize = 100;
 
-/// The widest column of flags; the help of a longer one begins on the next line.
+/// The widest column of flags. The help of a longer flag begins on the next line.
 const FLAG_COLUMNS: usize = 28;
 
 /// The help of a program.
@@ -81,7 +81,7 @@ pub(super) fn label(flag: &Flag) -> String {
     }
 }
 
-/// The help of a flag, with its default and its other variables.
+/// The help of a flag, with its default and the aliases of its environment variable.
 fn full(flag: &Flag) -> String {
     let mut text = String::from(flag.help);
     if let Some(default) = &flag.default {
@@ -109,7 +109,7 @@ fn paragraphs(text: &mut String, paragraphs: &[&str]) {
     }
 }
 
-/// A label, and what it means in a column beside it.
+/// A label, and its meaning in the column to the right.
 fn entry(text: &mut String, width: usize, label: &str, meaning: &str) {
     let start = text.len();
     text.push_str("  ");
@@ -125,7 +125,7 @@ fn entry(text: &mut String, width: usize, label: &str, meaning: &str) {
     }
 }
 
-/// Adds words, with line breaks, to a line that begins at `start`; the lines that follow are indented.
+/// Appends words to the line that begins at `start`, and wraps them. Further lines are indented.
 fn wrap(text: &mut String, start: usize, indent: usize, words: &str) {
     let mut start = start;
     let mut is_first = true;

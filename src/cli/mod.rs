@@ -1,5 +1,5 @@
 //! The command lines of both programs: arguments to actions, and the text of `--help`. A flag is written once, in
-//! the table of its command; the rest is made from there.
+//! the table of its command; everything else is derived from it.
 
 mod args;
 #[cfg(feature = "check")]

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 #[cfg(feature = "check")]
 use std::path::PathBuf;
 
-/// What `probelet` does.
+/// A command of `probelet`, with its options.
 #[derive(Debug)]
 pub enum Action {
     /// `probelet run`
@@ -32,7 +32,7 @@ pub(super) const PROBELET: Program = Program {
     summary: "a health-probe proxy for Kubernetes pods whose ports speak mutual TLS",
     description: &[
         "kubelet has no mesh certificate, so its probes of such a port fail. probelet runs as a sidecar of the app, \
-         takes the probes on a plaintext port, makes the real probe and returns its status code.",
+         receives the probes on a plaintext port, probes the app and returns its status code.",
     ],
     commands: &[
         &run::COMMAND,
@@ -48,7 +48,7 @@ pub(super) const PROBELET: Program = Program {
 /// Parses the arguments of `probelet`, without the program's name, and the environment.
 ///
 /// # Errors
-/// Help, version and errors in the arguments: what to print, and the exit code.
+/// Help, version or an error in the arguments: the text to print, and the exit code.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,

@@ -1,4 +1,4 @@
-//! What both programs do with their arguments before a command parses the rest of them.
+//! Parsing that both programs share: decodes the arguments and splits the command off.
 
 use super::exit::Exit;
 use super::help;
@@ -27,7 +27,7 @@ impl Program {
     /// Splits the command off.
     ///
     /// # Errors
-    /// The help and the version, if they are requested; no command.
+    /// The help or the version, if it is requested; a missing command.
     pub(super) fn split_command<'a>(
         &self,
         args: &'a [String],
@@ -54,7 +54,7 @@ impl Program {
         }
     }
 
-    /// The end of the program by an unknown command.
+    /// The exit for an unknown command.
     pub(super) fn unknown_command(&self, command: &str) -> Exit {
         let (shown, name) = (Redacted(command), self.name);
         let near = suggest(command, self.command_names.iter().copied());
@@ -67,7 +67,7 @@ impl Program {
         })
     }
 
-    /// The end of the program by an error in its arguments.
+    /// The exit for an error in the arguments.
     pub(super) fn usage_error(&self, text: String) -> Exit {
         Exit::usage(self.name, text)
     }

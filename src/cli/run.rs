@@ -13,7 +13,7 @@ use std::io::{self, Read};
 pub(super) const COMMAND: Command = Command {
     name: "probelet run",
     alias: None,
-    summary: "take kubelet's probes, probe the app, return its status code",
+    summary: "receive kubelet's probes, probe the app and return its status code",
     usage: &["[FLAGS]"],
     description: &[
         #[cfg(not(feature = "tls"))]
@@ -33,7 +33,7 @@ pub(super) const COMMAND: Command = Command {
                   program at once.",
 };
 
-// As the help of --forward says.
+// The help of --forward contains this number.
 const _: () = assert!(limits::FORWARDS == 8);
 
 /// The variables with the pod's addresses.
@@ -72,8 +72,8 @@ flags! {
         "Forwarded ports" {
             option forward: Vec<String>, value "LISTEN=TARGET" = Text("none"),
                 "Pass TCP connections through unchanged, such as 15032=127.0.0.1:8002 or \
-                 0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD takes several with commas \
-                 between";
+                 0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD accepts several, \
+                 separated by commas";
         }
         "Timing" {
             option deadline_margin: Option<String>,
@@ -107,7 +107,7 @@ pub(super) fn parse(
         .map_err(|error| COMMAND.usage_error(error.to_string()))
 }
 
-/// Takes each setting from its flag, else from its first variable that is set.
+/// Reads each setting from its flag, else from its first environment variable that is set.
 fn resolve(
     flags: &RunFlags,
     env: &dyn Fn(&str) -> Option<OsString>,
@@ -151,13 +151,13 @@ fn resolve(
     })
 }
 
-/// Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace: that of a Service with the name
-/// probelet-status is not a setting.
+/// Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace. For a Service with the name
+/// probelet-status this is not a setting.
 fn is_set(value: &OsStr) -> bool {
     !value.is_empty() && !value.as_encoded_bytes().starts_with(b"tcp://")
 }
 
-/// The bytes of a file, at most one more than is accepted: it may have no end.
+/// Reads a file, at most one byte more than is accepted: it may be endless, such as a device.
 fn read_file(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = limits::PROBERS_JSON_BYTES as u64 + 1;

@@ -1,5 +1,5 @@
 //! The tables of flags. A flag is written once, as an entry of `flags!`: the entry expands to a field of a struct
-//! that argh fills in and to a [`Flag`] that parsing, `--help`, the man pages, the completions and `docs/` read.
+//! that argh parses into and to a [`Flag`] that parsing, `--help`, the man pages, the completions and `docs/` read.
 
 use core::fmt::{self, Display, Formatter};
 
@@ -12,7 +12,7 @@ pub(super) struct Program {
     pub(super) commands: &'static [&'static Command],
     /// The names of all commands, including those that this build lacks.
     pub(super) command_names: &'static [&'static str],
-    /// What to write when nothing is given.
+    /// The commands that the error of a missing command recommends.
     pub(super) first_steps: &'static str,
 }
 
@@ -20,11 +20,11 @@ pub(super) struct Program {
 pub(super) struct Command {
     /// The program and the command, such as `probelet run`.
     pub(super) name: &'static str,
-    /// Another name of the command, as `kube-inject` is of `file`.
+    /// Another name of the command, such as `kube-inject` for `file`.
     pub(super) alias: Option<&'static str>,
     /// One line.
     pub(super) summary: &'static str,
-    /// What follows the name, one form an item.
+    /// The arguments after the name, one form per item.
     pub(super) usage: &'static [&'static str],
     /// Paragraphs.
     pub(super) description: &'static [&'static str],
@@ -93,7 +93,7 @@ impl Display for DefaultValue {
     }
 }
 
-/// A struct that argh fills in, and the sections of its flags.
+/// A struct that argh parses into, and the sections of its flags.
 pub(super) trait Table: argh::FromArgs {
     const SECTIONS: &'static [Section];
 }

@@ -1,4 +1,4 @@
-//! `probelet-inject audit`: which resources are not injected and could be. While a webhook with failurePolicy Ignore is
+//! `probelet-inject audit`: lists the eligible resources that are not injected. While a webhook with failurePolicy Ignore is
 //! down, pods start without the sidecar and without a warning.
 
 use super::documents::documents;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(crate) struct AuditOptions {
     pub(crate) inputs: InputOptions,
-    /// The label of the namespaces that count.
+    /// The label of the selected namespaces.
     pub(crate) label: Label,
     /// The namespace of the webhook, which it never selects.
     pub(crate) webhook_namespace: Box<str>,
@@ -70,10 +70,10 @@ struct Audit {
     bytes_held: usize,
 }
 
-/// The lines about a resource, printed if its namespace counts.
+/// The lines about a resource, printed if its namespace is selected.
 struct Finding {
     namespace: Box<str>,
-    /// The line that it is not injected, and why.
+    /// The line that it is not injected, with the reason.
     line: Option<String>,
     warnings: Vec<String>,
 }
@@ -161,8 +161,8 @@ impl Audit {
     fn print(self, io: &mut Io<'_>) -> Result<u8, Error> {
         let mut is_success = self.has_read_all;
         for finding in &self.findings {
-            let counts = self.namespaces.get(&finding.namespace).copied();
-            if !counts.unwrap_or(self.namespaces.is_empty()) {
+            let is_selected = self.namespaces.get(&finding.namespace).copied();
+            if !is_selected.unwrap_or(self.namespaces.is_empty()) {
                 continue;
             }
             for warning in &finding.warnings {

@@ -1,5 +1,4 @@
-//! `--diff`: a unified diff of each file. It is made line by line, so that no more than one document and one hunk are
-//! in memory.
+//! `--diff`: a unified diff of each file, made line by line: at most one document and one hunk are in memory.
 
 use super::inputs::Input;
 use super::io::Error;

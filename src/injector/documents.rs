@@ -43,7 +43,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// A document that cannot be read: where, why, and what to write.
+/// A document that cannot be read: its position, the reason, and what to write.
 #[derive(Debug)]
 pub(super) struct ReadError(String);
 
@@ -53,7 +53,7 @@ impl fmt::Display for ReadError {
     }
 }
 
-/// Reads the documents. The first one whose end cannot be found ends the stream; every other error is reported.
+/// Reads the documents. Every error is returned; a document without a detectable end is the last item.
 pub(super) fn documents(
     reader: impl BufRead,
 ) -> impl Iterator<Item = Result<LocatedDocument, ReadError>> {

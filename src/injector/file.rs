@@ -191,7 +191,7 @@ impl Run {
         })
     }
 
-    /// Adds a document to the output, unless one has failed: then nothing is written.
+    /// Adds a document to the output. After a failure nothing is written, so nothing is added.
     fn add(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
         match &mut self.output {
             Some(output) if self.failed == 0 => output.add_document(result),

@@ -27,7 +27,10 @@ impl Input {
         }
     }
 
-    /// Opens it. An error is a message.
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The message.
     pub(super) fn open<'a>(
         &self,
         stdin: &'a mut dyn Read,
@@ -142,7 +145,7 @@ fn is_manifest(path: &Path) -> bool {
     extension.is_some_and(|extension| MANIFEST_EXTENSIONS.contains(&extension))
 }
 
-/// Refuses an input that is named twice: it would be written or replaced twice.
+/// Rejects an input that is named twice: it would be written or replaced twice.
 fn check_unique(inputs: &[Input]) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for input in inputs {

@@ -19,9 +19,9 @@ pub struct Io<'a> {
 /// Why a command ends early.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// An argument is wrong: what to write.
+    /// An error in an argument, with what to write.
     Usage(String),
-    /// The command failed: why.
+    /// The command failed, for this reason.
     Failed(String),
     /// The reader of standard output closed it.
     Closed,

@@ -1,4 +1,4 @@
-//! The commands of `probelet-inject`, one a file: manifests are read, injected, and written or reported.
+//! The commands of `probelet-inject`, one per file: they read manifests, inject them, and write or report the result.
 
 mod atomic_file;
 mod audit;

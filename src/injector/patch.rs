@@ -30,7 +30,7 @@ impl Output for Patches {
     }
 }
 
-/// An edit as seen from the resource itself, not from the List it is an item of: that is what is patched.
+/// An edit with its pointer relative to the resource instead of its List, as `kubectl patch` applies to the resource.
 fn of_item(edit: &Edit) -> Edit {
     let mut steps = edit.pointer.segments();
     while let [Segment::Key(key), Segment::Index(_), rest @ ..] = steps

@@ -59,13 +59,13 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut words = self.wrapper.clone();
-        words.extend(super::command::words(&super::command::binary()));
-        words.push("run".into());
-        words.extend(self.args.iter().cloned());
-        let mut command = Command::new(&words[0]);
+        let mut argv = self.wrapper.clone();
+        argv.extend(super::command::argv(&super::command::binary()));
+        argv.push("run".into());
+        argv.extend(self.args.iter().cloned());
+        let mut command = Command::new(&argv[0]);
         command
-            .args(&words[1..])
+            .args(&argv[1..])
             .env_clear()
             .envs(self.env.iter().cloned());
         if let Some(path) = std::env::var_os("PATH") {

@@ -20,7 +20,7 @@ pub fn injector() -> String {
 }
 
 /// The command that starts a binary: itself, or `PROBELET_TEST_RUNNER` and itself.
-pub fn words(binary: &str) -> Vec<String> {
+pub fn argv(binary: &str) -> Vec<String> {
     let runner = std::env::var("PROBELET_TEST_RUNNER").unwrap_or_default();
     let runner = runner.split_whitespace().map(String::from);
     runner.chain([binary.into()]).collect()
@@ -33,9 +33,9 @@ pub fn probelet(args: &[&str]) -> Command {
 
 /// This binary with these arguments and no environment.
 pub fn command(binary: &str, args: &[&str]) -> Command {
-    let words = words(binary);
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).args(args).env_clear();
+    let argv = argv(binary);
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).args(args).env_clear();
     command
 }
 

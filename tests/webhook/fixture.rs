@@ -3,7 +3,7 @@
 pub use super::requests::{assert_injected, get, head, padded, pod, post, response_of, review_of};
 use crate::support::WAIT_LIMIT;
 use crate::support::certs::{Authority, Folder};
-use crate::support::command::{injector, wait_exit, words};
+use crate::support::command::{argv, injector, wait_exit};
 use crate::support::http::{End, Response};
 use crate::support::observe::{next_descriptor, proc_figure};
 use crate::support::permit::lock;
@@ -74,12 +74,12 @@ impl Webhook {
     }
 
     fn spawn_by(by: &[&str], authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
-        let (words, port) = (words(&injector()), reserve());
+        let (argv, port) = (argv(&injector()), reserve());
         let by = by.iter().map(|word| (*word).to_owned());
-        let words: Vec<String> = by.chain(words).collect();
+        let argv: Vec<String> = by.chain(argv).collect();
         let port_text = port.port.to_string();
-        let mut child = Command::new(&words[0])
-            .args(&words[1..])
+        let mut child = Command::new(&argv[0])
+            .args(&argv[1..])
             .args(["serve", "--addr", "127.0.0.1", "--port", &port_text])
             .env_clear()
             .args(args)

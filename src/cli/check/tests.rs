@@ -24,7 +24,7 @@ fn refusal(args: &[&str]) -> String {
     text.expect("the program's name first").into()
 }
 
-fn asked_for(args: &[&str]) -> String {
+fn printed_text(args: &[&str]) -> String {
     let exit = command(args).expect_err("help");
     assert_eq!((exit.code, exit.to_stdout), (0, true), "{args:?}");
     exit.text
@@ -145,7 +145,7 @@ fn an_error_in_the_arguments_says_what_to_write() {
 }
 
 #[test]
-fn install_takes_a_directory() {
+fn install_requires_a_directory() {
     let Ok(Action::Install(folder)) = command(&["install", "/probelet"]) else {
         panic!("a folder");
     };
@@ -154,7 +154,7 @@ fn install_takes_a_directory() {
 
 #[test]
 fn the_help_has_each_flag() {
-    let help = asked_for(&["check", "--help"]);
+    let help = printed_text(&["check", "--help"]);
     let mut listed: Vec<_> = help
         .lines()
         .filter(|line| line.starts_with("  -"))
@@ -169,7 +169,7 @@ fn the_help_has_each_flag() {
 
 #[test]
 fn the_examples_of_the_help_work_and_it_fits_a_terminal() {
-    let help = asked_for(&["check", "http://a/", "-h"]);
+    let help = printed_text(&["check", "http://a/", "-h"]);
     let examples = help
         .lines()
         .filter_map(|line| line.strip_prefix("  probelet "));
@@ -185,7 +185,7 @@ fn the_examples_of_the_help_work_and_it_fits_a_terminal() {
         count += 1;
     }
     assert_eq!(count, 2);
-    let install = asked_for(&["install", "--help"]);
+    let install = printed_text(&["install", "--help"]);
     for line in help.lines().chain(install.lines()) {
         assert!(line.chars().count() <= 100, "{line}");
     }

@@ -1,4 +1,4 @@
-//! What all generated files share.
+//! The type of a generated file, and what all of them share.
 
 use crate::cli::injector::PROBELET_INJECT;
 use crate::cli::probelet::PROBELET;

@@ -114,7 +114,7 @@ impl Page {
         self.0.push('\n');
     }
 
-    /// A line of text: one that begins with a control character is no request.
+    /// A line of text. `\&` protects a control character at its start, which would make it a request.
     fn text(&mut self, text: &str) {
         let text = escaped(text);
         match text.starts_with(['.', '\'']) {

@@ -42,7 +42,7 @@ fn generated_files_are_up_to_date() {
 }
 
 #[test]
-fn no_other_file_lies_among_the_generated_ones() {
+fn the_directories_of_generated_files_have_no_other_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = all();
     for folder in ["deploy/man", "deploy/completions"] {

@@ -15,8 +15,9 @@ pub(super) const COMMAND: Command = Command {
     summary: "rewrite manifests so that their probes go to probelet",
     usage: &["-f FILE|DIR|- [FLAGS]"],
     description: &[
-        "Only what injection edits changes: comments, order, quotes and other documents stay to the byte. The result \
-         goes to standard output, a line for each resource to standard error. Nothing is written if any document fails.",
+        "Injection edits only the values that it needs: comments, order, quotes and other documents are unchanged to the \
+         byte. The result goes to standard output, a line for each resource to standard error. Nothing is written if any \
+         document fails.",
     ],
     blocks: &[Block {
         title: "Examples",
@@ -101,7 +102,7 @@ impl FileFlags {
     /// Where the result goes.
     ///
     /// # Errors
-    /// Flags that exclude each other; a format instead of a file after `-o`, as kubectl has it.
+    /// Flags that exclude each other; a format instead of a file after `-o`, as in kubectl.
     fn destination(&self) -> Result<Destination, Exit> {
         let usage = |text: String| Err(COMMAND.usage_error(text));
         let modes = [

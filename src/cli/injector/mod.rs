@@ -17,7 +17,7 @@ pub(super) const PROBELET_INJECT: Program = Program {
     summary: "rewrite Kubernetes manifests and pods so that their probes go to probelet",
     description: &[
         "kubelet has no mesh certificate, so its probes of a port that demands one fail. In an injected pod, probelet \
-         runs as a sidecar, takes the probes in plaintext and makes the real ones.",
+         runs as a sidecar, receives the probes in plaintext and probes the app.",
     ],
     commands: &[&file::COMMAND, &audit::COMMAND, &serve::COMMAND],
     command_names: &["file", "kube-inject", "audit", "serve"],

@@ -30,7 +30,7 @@ pub(super) const COMMAND: Command = Command {
     exit_status: "The exit code is 2 for an error in the arguments, and 1 if the webhook cannot serve.",
 };
 
-/// A port that needs no privilege.
+/// A port that requires no privilege.
 const PORT: u16 = 8443;
 
 /// Seconds until most nodes have dropped an endpoint that terminates.

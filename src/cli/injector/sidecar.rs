@@ -1,5 +1,4 @@
-//! The flags that set the sidecar of all pods. A pod's annotations take precedence over them, and they over the
-//! ConfigMap.
+//! The flags that configure the sidecar of all pods. Precedence: a pod's annotations, these flags, the ConfigMap.
 
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};

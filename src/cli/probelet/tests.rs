@@ -24,7 +24,7 @@ fn refusal(args: &[&str]) -> String {
     text.into()
 }
 
-fn asked_for(args: &[&str]) -> String {
+fn printed_text(args: &[&str]) -> String {
     let exit = parsed(args).expect_err("help or version");
     assert_eq!((exit.code, exit.to_stdout), (0, true), "{args:?}");
     exit.text
@@ -73,7 +73,7 @@ fn subject(args: &[&str], env: impl Fn(&str) -> Option<OsString>) -> String {
 }
 
 #[test]
-fn every_flag_is_taken_and_forward_more_than_once() {
+fn every_flag_is_accepted_and_forward_more_than_once() {
     for Flag { long, .. } in run::COMMAND.flags() {
         let text = subject(&["run", &format!("{long}=~")], |_| None);
         assert!(text.starts_with(long), "{long}: {text}");
@@ -116,7 +116,7 @@ fn config_of(args: &[&str], variables: &[(&str, &str)]) -> Config {
 }
 
 #[test]
-fn a_flag_goes_before_a_variable_and_an_empty_variable_is_ignored() {
+fn a_flag_takes_precedence_over_a_variable_and_an_empty_variable_is_ignored() {
     let port = |args, variables| config_of(args, variables).status.port;
     let variable = [("PROBELET_STATUS_PORT", "x")];
     assert_eq!(port(&["--status-port=1"], &variable), 1);
@@ -267,21 +267,21 @@ fn an_argument_that_is_not_utf_8_is_an_error() {
 }
 
 #[test]
-fn help_and_version_are_answers() {
+fn help_and_version_go_to_stdout_with_exit_code_0() {
     assert_eq!(
-        asked_for(&["--version"]),
+        printed_text(&["--version"]),
         format!("probelet {}", env!("CARGO_PKG_VERSION"))
     );
-    assert!(asked_for(&["--help"]).contains("Usage: probelet run"));
+    assert!(printed_text(&["--help"]).contains("Usage: probelet run"));
     assert_eq!(
-        asked_for(&["run", "--help"]),
-        asked_for(&["run", "--status-port=x", "-h"])
+        printed_text(&["run", "--help"]),
+        printed_text(&["run", "--status-port=x", "-h"])
     );
 }
 
 #[test]
 fn the_help_has_each_flag_with_its_default_and_fits_a_terminal() {
-    let help = asked_for(&["run", "--help"]);
+    let help = printed_text(&["run", "--help"]);
     for Flag { long, .. } in run::COMMAND.flags() {
         assert_eq!(help.matches(&format!("\n  {long} ")).count(), 1, "{long}");
     }
@@ -307,14 +307,14 @@ fn the_help_has_each_flag_with_its_default_and_fits_a_terminal() {
     ] {
         assert!(help.contains(variable), "{variable}");
     }
-    for line in help.lines().chain(asked_for(&["--help"]).lines()) {
+    for line in help.lines().chain(printed_text(&["--help"]).lines()) {
         assert!(line.chars().count() <= 100, "{line}");
     }
 }
 
 #[test]
 fn the_example_of_the_help_works() {
-    let help = asked_for(&["run", "--help"]);
+    let help = printed_text(&["run", "--help"]);
     let line = help
         .lines()
         .find(|line| line.contains("run --app-probers"))
@@ -330,7 +330,7 @@ fn the_example_of_the_help_works() {
 }
 
 #[test]
-fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
+fn a_file_of_probers_is_read_and_an_endless_one_is_rejected() {
     let text = refusal(&["run", "--app-probers=@/dev/zero"]);
     assert_eq!(
         text,
@@ -348,7 +348,7 @@ fn a_file_of_probers_is_read_and_one_without_end_is_refused() {
 
 /// The file is cut where it is too long, which may be within a character.
 #[test]
-fn a_file_that_is_too_long_or_no_text_is_an_error() {
+fn a_file_that_is_too_long_or_not_utf_8_is_an_error() {
     let error_of = |name: &str, bytes: &[u8]| {
         let path = std::env::temp_dir().join(format!("probelet-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).expect("a file");
