@@ -189,11 +189,12 @@ fn line(report: &Report, is_json: bool) -> Option<String> {
     let reason = match &report.verdict {
         Verdict::Edited {
             details, effect, ..
-        } if *effect == Effect::Injected => {
-            format!("injection would rewrite {details}")
-        }
+        } => match effect {
+            Effect::Injected => format!("injection would rewrite {details}"),
+            Effect::Updated | Effect::Uninjected => return None,
+        },
         Verdict::Refused(reason) => format!("refused: {reason}"),
-        _ => return None,
+        Verdict::Unchanged(_) | Verdict::Skipped(_) | Verdict::NoPods => return None,
     };
     if is_json {
         let line =

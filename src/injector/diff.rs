@@ -89,7 +89,7 @@ impl FileDiff {
         self.hunk.push(format!("{tag}{line}"));
         self.unchanged = match tag {
             ChangeTag::Equal => self.unchanged + 1,
-            _ => 0,
+            ChangeTag::Delete | ChangeTag::Insert => 0,
         };
         // Fewer unchanged lines would be context of both changes.
         match self.unchanged > 2 * CONTEXT {
