@@ -243,7 +243,7 @@ fn a_failed_copy_is_an_error_and_leaves_no_file() {
     assert_refused(&install(&missing), &["missing", "does not exist"]);
     let file = folder.0.join("file");
     fs::write(&file, "").expect("a file");
-    assert_refused(&install(&file), &["file", "no folder"]);
+    assert_refused(&install(&file), &["file", "not a directory"]);
     fs::remove_file(&file).expect("the file");
     fs::create_dir_all(folder.file().join("taken")).expect("a folder in its place");
     assert_refused(&folder.install(), &["/probelet", "directory"]);
