@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_tokens_are_refused() {
+    fn names_that_are_not_tokens_are_refused() {
         for typed in ["", "a b", "a:", "a\r\n", "é", "a/b", "(a)"] {
             assert_eq!(canonical_name(typed), None, "{typed:?}");
         }

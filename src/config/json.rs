@@ -1,4 +1,4 @@
-//! A strict pull parser of JSON (RFC 8259) without allocation of its own. Nesting is bounded, so hostile text cannot
+//! A strict pull parser of JSON (RFC 8259). Only a string with escapes allocates. Nesting is bounded, so hostile text cannot
 //! exhaust the stack, and keys are returned one by one, so the caller can find repeated ones.
 
 use core::fmt;

@@ -22,25 +22,26 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
 
 /// An address to connect to.
 pub(super) fn target(text: &str) -> Result<IpAddr, Fault> {
-    dialled(address(text)?).ok_or(Fault::NotTarget)
+    connectable(address(text)?).ok_or(Fault::NotTarget)
 }
 
 /// A source address.
 pub(super) fn source(text: &str) -> Result<IpAddr, Fault> {
-    dialled(address(text)?).ok_or(Fault::NotSource)
+    connectable(address(text)?).ok_or(Fault::NotSource)
 }
 
 /// An address to listen on.
 pub(super) fn local(text: &str) -> Result<IpAddr, Fault> {
-    one_host(address(text)?).ok_or(Fault::NotListen)
+    unicast_or_unspecified(address(text)?).ok_or(Fault::NotListen)
 }
 
-fn dialled(ip: IpAddr) -> Option<IpAddr> {
-    one_host(ip).filter(|ip| !ip.is_unspecified())
+/// The address, if a connection to or from it is possible.
+fn connectable(ip: IpAddr) -> Option<IpAddr> {
+    unicast_or_unspecified(ip).filter(|ip| !ip.is_unspecified())
 }
 
 /// TCP has neither multicast nor broadcast (RFC 9293 section 3.9.2.3).
-fn one_host(ip: IpAddr) -> Option<IpAddr> {
+fn unicast_or_unspecified(ip: IpAddr) -> Option<IpAddr> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     (!ip.is_multicast() && !is_broadcast).then_some(ip)
 }
@@ -52,12 +53,12 @@ pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
         Some(port) => Listen { addr: None, port },
         None => {
             let (ip, port) = socket_addr(listen).ok_or(Fault::ForwardListen)?;
-            let addr = Some(one_host(ip).ok_or(Fault::NotListen)?);
+            let addr = Some(unicast_or_unspecified(ip).ok_or(Fault::NotListen)?);
             Listen { addr, port }
         }
     };
     let (ip, port) = socket_addr(to).ok_or(Fault::ForwardTarget)?;
-    let target = SocketAddr::new(dialled(ip).ok_or(Fault::NotTarget)?, port);
+    let target = SocketAddr::new(connectable(ip).ok_or(Fault::NotTarget)?, port);
     Ok(Forward { listen, target })
 }
 

@@ -67,7 +67,7 @@ pub(super) struct Members<M> {
     members: PhantomData<M>,
 }
 
-/// What does not depend on the kind of object.
+/// The part of [`Members`] that does not depend on the kind of object.
 struct SeenMembers {
     /// A bit for each known member that was read.
     known: u8,

@@ -1,6 +1,6 @@
-//! From probers JSON and settings to validated, typed tables. Every error is found here, before
-//! anything is bound, and nothing in this layer changes once the agent runs. It opens no sockets and reads no
-//! certificates or keys: it yields their paths.
+//! Validates settings and the probers' JSON, and converts them to typed tables. All of their errors are found here,
+//! before anything is bound, and nothing in this layer changes once the agent runs. It opens no sockets and reads no
+//! environment, certificates or keys: it returns paths.
 
 mod checks;
 pub(crate) mod headers;

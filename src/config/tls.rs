@@ -6,7 +6,7 @@ use super::settings_error::{ConfigError, Fault, FileSetting};
 /// What the settings for TLS name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The client certificate that the app asks for.
+    /// The client certificate that the app requests.
     pub client: Option<ClientCert>,
     /// The trust anchors of the app's certificate; without them nothing is verified.
     pub app_ca: Option<FileSetting>,

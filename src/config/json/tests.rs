@@ -1,4 +1,4 @@
-//! RFC 8259, by what is taken and what is refused.
+//! RFC 8259: texts that are accepted and texts that are refused.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn string(text: &str) -> Result<Cow<'_, str>, Error> {
 }
 
 #[test]
-fn json_is_taken() {
+fn valid_json_is_accepted() {
     for text in [
         "{}",
         "[]",
@@ -40,7 +40,7 @@ fn json_is_taken() {
 }
 
 #[test]
-fn what_is_not_json_is_refused_where_it_begins() {
+fn invalid_json_is_refused_with_its_position() {
     for (text, fault, column) in [
         ("", Fault::Value, 1),
         ("\u{feff}{}", Fault::Value, 1),

@@ -24,7 +24,7 @@ fn refusal(text: &str) -> String {
         .unwrap_or_else(|| panic!("{text} was taken"))
 }
 
-/// What is said of an entry `/app-health/web/livez` with this value.
+/// The error of an entry `/app-health/web/livez` with this value.
 fn entry_refusal(value: &str) -> String {
     let text = refusal(&format!(r#"{{"/app-health/web/livez":{value}}}"#));
     let rest = text.strip_prefix(r#"prober "/app-health/web/livez": "#);
@@ -47,7 +47,7 @@ fn http(value: &str) -> HttpGet {
 }
 
 #[test]
-fn what_istio_writes_is_read() {
+fn probers_of_istios_injector_are_read() {
     let probers = parse(ISTIO).expect("Istio's own");
     assert_eq!(probers.len(), 5);
     let (index, ready) = probers
@@ -109,7 +109,7 @@ fn each_entry_is_found_by_its_whole_path_and_nothing_else() {
 }
 
 #[test]
-fn nothing_is_an_empty_table() {
+fn empty_text_is_an_empty_table() {
     for text in ["", " \n", "null", "{}", " { } "] {
         assert!(parse(text).expect(text).is_empty());
     }
@@ -169,7 +169,7 @@ fn a_key_that_no_request_can_reach_is_refused() {
 }
 
 #[test]
-fn unknown_members_and_nulls_are_passed_over() {
+fn unknown_members_and_nulls_are_ignored() {
     let get = http(
         r#"{"x":[{"port":"a"},[]],"PORT":80,"path":null,"scheme":null,"httpHeaders":null,"host":7}"#,
     );
@@ -183,7 +183,7 @@ fn unknown_members_and_nulls_are_passed_over() {
 }
 
 #[test]
-fn a_timeout_of_0_is_the_default_and_a_huge_one_is_cut() {
+fn a_timeout_of_0_is_the_default_and_a_huge_one_is_capped() {
     let timeout = |seconds: &str| {
         entry(&format!(
             r#"{{"tcpSocket":{{"port":1}},"timeoutSeconds":{seconds}}}"#

@@ -1,4 +1,4 @@
-//! Every rule of the settings, by the text a person would read.
+//! The rules of the settings, and the texts of their errors.
 
 use super::*;
 use crate::config::{Capacity, Forward, Listen};
@@ -91,7 +91,7 @@ fn config(flags: Pairs<'_>) -> Config {
 fn refusal(flags: Pairs<'_>) -> String {
     config_of(flags, &[])
         .err()
-        .unwrap_or_else(|| panic!("{flags:?} was taken"))
+        .unwrap_or_else(|| panic!("{flags:?} was accepted"))
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -99,7 +99,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 #[test]
-fn without_any_setting_the_defaults_hold() {
+fn without_settings_the_defaults_apply() {
     let config = config(&[]);
     assert_eq!(
         config.status,

@@ -21,7 +21,7 @@ fn with_record(record: &str) -> Value {
 #[test]
 fn impossible_originals_are_refused() {
     let evil = r#"[{"name":"evil"}]"#;
-    for (place, kept) in [
+    for (key, entry) in [
         ("spec.initContainers", json!({"was": evil})),
         (
             "spec.initContainers",
@@ -52,13 +52,13 @@ fn impossible_originals_are_refused() {
         ("web.livenessProbe.httpGet.port", json!({"was": 80})),
         ("a", json!({"was": 1})),
     ] {
-        let document = with_record(&json!({place: kept}).to_string());
+        let document = with_record(&json!({key: entry}).to_string());
         for task in [Task::Inject, Task::Uninject] {
             let reason = refusal_reason_of(&document, task);
             let named = format!(
-                "was changed after injection (key \"{place}\"): inject the original manifest again"
+                "was changed after injection (key \"{key}\"): inject the original manifest again"
             );
-            assert!(reason.contains(&named), "{reason} of {kept}");
+            assert!(reason.contains(&named), "{reason} of {entry}");
         }
     }
 }

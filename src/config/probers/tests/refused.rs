@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A prober, and what is said before `PORT`.
+/// A prober, and the start of its error, before `PORT`.
 const WRONG_PORTS: &[(&str, &str)] = &[
     (
         r#"{"httpGet":{"port":"http"}}"#,
@@ -35,7 +35,7 @@ const WRONG_PORTS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_port_that_is_wrong_is_named_with_what_to_write() {
+fn the_error_of_an_invalid_port_says_what_to_write() {
     const PORT: &str =
         "but a port must be a number from 1 to 65535: write the container port's number";
     for &(value, expected) in WRONG_PORTS {
@@ -111,14 +111,14 @@ const WRONG_MEMBERS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_member_that_is_wrong_is_named_with_what_to_write() {
+fn the_error_of_an_invalid_member_says_what_to_write() {
     for &(value, expected) in WRONG_MEMBERS {
         assert_eq!(entry_refusal(value), expected);
     }
 }
 
 #[test]
-fn a_header_that_is_wrong_is_named_with_what_to_write() {
+fn the_error_of_an_invalid_header_says_what_to_write() {
     for (value, expected) in [
         (
             r#"{"httpGet":{"httpHeaders":{"X-A":"1"}}}"#,
@@ -182,7 +182,7 @@ fn an_entry_has_one_kind_and_each_member_once() {
 }
 
 #[test]
-fn a_long_value_is_shown_in_part() {
+fn a_long_value_is_shortened_in_the_error() {
     let value = format!(r#"{{"httpGet":{{"port":"{}"}}}}"#, "é".repeat(500));
     let text = entry_refusal(&value);
     assert!(
@@ -192,7 +192,7 @@ fn a_long_value_is_shown_in_part() {
 }
 
 #[test]
-fn a_key_may_stand_there_once() {
+fn a_repeated_key_is_refused() {
     let one = r#""/app-health/web/livez":{"tcpSocket":{"port":1}}"#;
     assert_eq!(
         refusal(&format!("{{{one},{one}}}")),
@@ -204,7 +204,7 @@ fn a_key_may_stand_there_once() {
 }
 
 #[test]
-fn kubelet_fails_hooks_that_are_not_http_and_so_does_the_configuration() {
+fn hooks_other_than_http_get_are_refused() {
     for (kind, text) in [("tcpSocket", "tcpSocket"), ("grpc", "grpc")] {
         assert_eq!(
             refusal(&format!(
@@ -218,7 +218,7 @@ fn kubelet_fails_hooks_that_are_not_http_and_so_does_the_configuration() {
 }
 
 #[test]
-fn as_many_probers_as_fit_are_taken_and_no_more() {
+fn the_number_of_probers_is_limited() {
     let table = |count: usize| {
         let one = |i| format!(r#""/app-health/c{i}/livez":{{"tcpSocket":{{"port":1}}}}"#);
         format!("{{{}}}", (0..count).map(one).collect::<Vec<_>>().join(","))
@@ -235,7 +235,7 @@ fn as_many_probers_as_fit_are_taken_and_no_more() {
 }
 
 #[test]
-fn text_that_is_too_long_or_no_table_is_refused() {
+fn text_that_is_too_long_or_not_an_object_is_refused() {
     let long = " ".repeat(limits::PROBERS_JSON_BYTES + 1);
     assert_eq!(
         refusal(&long),
@@ -250,7 +250,7 @@ fn text_that_is_too_long_or_no_table_is_refused() {
 }
 
 #[test]
-fn broken_json_is_told_with_its_place() {
+fn the_error_of_invalid_json_has_its_position() {
     assert_eq!(
         refusal("{\n\"/app-health/web/livez\": {\"httpGet\" {}}}"),
         "probers are not JSON: line 2, column 37: expected ':' after the key"
@@ -262,7 +262,7 @@ fn broken_json_is_told_with_its_place() {
 }
 
 #[test]
-fn every_cut_of_the_text_is_refused() {
+fn every_truncation_of_the_text_is_refused() {
     for end in 1..ISTIO.len() {
         assert!(parse(&ISTIO[..end]).is_err(), "{end}");
     }

@@ -109,7 +109,7 @@ fn a_forward_may_not_lead_back_to_a_listener() {
     }
 }
 
-/// Whatever is known to be the pod's own counts, even where `--target-ip` goes before it.
+/// Every known address of the pod counts, even if `--target-ip` takes precedence.
 #[test]
 fn a_forward_may_not_lead_back_by_another_address_of_the_pod() {
     for (flags, variables, target) in [
@@ -132,7 +132,7 @@ fn a_forward_may_not_lead_back_by_another_address_of_the_pod() {
             "{error}"
         );
     }
-    // What is no address is not read where --target-ip goes before it.
+    // An invalid address is ignored if --target-ip takes precedence.
     let flags = [
         ("target-ip", "127.0.0.1"),
         ("forward", "25024=10.0.0.5:25024"),
@@ -142,7 +142,7 @@ fn a_forward_may_not_lead_back_by_another_address_of_the_pod() {
 }
 
 #[test]
-fn a_prober_may_not_be_aimed_at_a_listener() {
+fn a_prober_may_not_have_the_port_of_a_listener() {
     for (kind, field) in [
         ("httpGet", "httpGet.port"),
         ("tcpSocket", "tcpSocket.port"),
@@ -160,7 +160,7 @@ fn a_prober_may_not_be_aimed_at_a_listener() {
             );
         }
     }
-    // A listener on another address than the app's is none of the prober's.
+    // A listener on another address does not conflict with the prober.
     config(&[
         ("app-probers", PROBER),
         ("status-port", "8080"),
@@ -169,7 +169,7 @@ fn a_prober_may_not_be_aimed_at_a_listener() {
 }
 
 #[test]
-fn the_margin_leaves_each_probe_some_time_but_hooks_have_all_of_it() {
+fn the_margin_is_shorter_than_each_timeout_except_those_of_hooks() {
     assert_eq!(
         refusal(&[("app-probers", PROBER), ("deadline-margin", "2000")]),
         "--deadline-margin 2000 is not shorter than the timeout of prober \"/app-health/web/livez\" (2 s): \

@@ -76,7 +76,7 @@ const WRONG_FORWARDS: &[(&[&str], &str)] = &[
 ];
 
 #[test]
-fn each_forward_that_is_wrong_is_told_with_an_example() {
+fn the_error_of_each_invalid_forward_has_an_example() {
     for &(values, rule) in WRONG_FORWARDS {
         for value in values {
             assert_eq!(

@@ -4,7 +4,7 @@ use super::*;
 
 #[cfg(not(feature = "tls"))]
 #[test]
-fn a_build_without_tls_says_so() {
+fn a_build_without_tls_refuses_settings_for_tls() {
     for flag in ["client-cert", "client-key", "app-ca", "app-id"] {
         let text = refusal(&[(flag, "spiffe://td/web")]);
         let expected = "is for TLS, and this build has none: use one built with the feature `tls`";
@@ -17,7 +17,7 @@ mod built {
     use super::*;
 
     #[test]
-    fn what_needs_another_beside_it_says_which() {
+    fn a_setting_names_the_one_that_it_requires() {
         for (flag, value, missing) in [
             ("client-cert", "/a", "--client-key"),
             ("client-key", "/a", "--client-cert"),
