@@ -1,12 +1,12 @@
-//! Envoy as a pod of a mesh has it: a listener in TLS that requires a certificate and answers by itself,
-//! in HTTP/1.1 or HTTP/2 as ALPN selects.
+//! Envoy like the proxy of a mesh pod: a TLS listener that requires a client certificate and itself returns responses, in
+//! HTTP/1.1 or HTTP/2 as ALPN selects.
 
 use super::Process;
 use crate::support::certs::{Authority, Folder, Identity};
 use crate::support::ports::{Reserved, reserve};
 use std::process::Command;
 
-/// What names its binary.
+/// The variable with the path of the binary.
 pub const ENVOY: &str = "PROBELET_ENVOY";
 
 /// A running Envoy.
@@ -17,11 +17,10 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts it with a certificate of this authority, and requires one of its clients; `alpn` are protocols it
-    /// chooses from.
+    /// Starts it with a certificate of this authority, which its clients need as well. `alpn` are its protocols.
     ///
     /// # Errors
-    /// When it does not listen in time.
+    /// If it does not listen in time.
     pub fn start(folder: &Folder, authority: &Authority, alpn: &[&str]) -> Result<Self, String> {
         let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
         let app = authority.sign("spiffe://cluster.local/ns/shop/sa/web");
@@ -41,13 +40,13 @@ impl Envoy {
         })
     }
 
-    /// Where it listens.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.reserved.port
     }
 }
 
-/// Arguments of a test's Envoy: one worker, errors only.
+/// Arguments of Envoy: one worker, a log of errors only.
 pub const QUIET: [&str; 5] = [
     "--concurrency",
     "1",
@@ -56,8 +55,8 @@ pub const QUIET: [&str; 5] = [
     "error",
 ];
 
-/// The `transport_socket` of a listener with this certificate that requires one of the authority; `alpn` are protocols
-/// it chooses from.
+/// The `transport_socket` of a listener with this certificate that requires one of the authority. `alpn` are its
+/// protocols.
 pub fn mutual_tls(identity: &Identity, authority: &Authority, alpn: &[&str]) -> String {
     let quoted = |pem: &str| pem.replace('\n', "\\n");
     let alpn: Vec<String> = alpn.iter().map(|p| format!("{p:?}")).collect();
