@@ -39,20 +39,20 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
-/// A folder of a test. Dropping it deletes it.
-struct Folder(PathBuf);
+/// A target directory in /tmp, which other users can reach. Dropping it deletes it.
+struct InstallDir(PathBuf);
 
-impl Folder {
-    fn new(name: &str) -> Folder {
+impl InstallDir {
+    fn new(name: &str) -> InstallDir {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("probelet-{name}-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).expect("a folder for temporary files");
-        Folder(path)
+        InstallDir(path)
     }
 
-    fn allow(self, mode: u32) -> Folder {
+    fn allow(self, mode: u32) -> InstallDir {
         fs::set_permissions(&self.0, Permissions::from_mode(mode)).expect("our folder");
         self
     }
@@ -101,7 +101,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for InstallDir {
     fn drop(&mut self) {
         let _ = fs::set_permissions(&self.0, Permissions::from_mode(0o700));
         let _ = fs::remove_dir_all(&self.0);
@@ -121,7 +121,7 @@ fn assert_refused(ended: &Ended, words: &[&str]) {
 }
 
 fn the_copy_is_complete_and_runs() {
-    let folder = Folder::new("runs");
+    let folder = InstallDir::new("runs");
     folder.assert_installed(&folder.install());
     let copy = folder.file();
     let version = run_to_end(command(copy.to_str().expect("UTF-8"), &["--version"]));
@@ -132,7 +132,7 @@ fn the_copy_is_complete_and_runs() {
 }
 
 fn every_user_can_run_the_copy_with_any_umask() {
-    let folder = Folder::new("umask");
+    let folder = InstallDir::new("umask");
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
     command
@@ -142,7 +142,7 @@ fn every_user_can_run_the_copy_with_any_umask() {
 }
 
 fn a_previous_copy_is_replaced_atomically() {
-    let folder = Folder::new("former");
+    let folder = InstallDir::new("former");
     fs::write(folder.file(), "former").expect("a file");
     // A process that has the previous copy open can still read it.
     let mut former = fs::File::open(folder.file()).expect("a file");
@@ -156,7 +156,7 @@ fn a_previous_copy_is_replaced_atomically() {
         &["install", folder.text()],
     ));
     folder.assert_installed(&again);
-    let elsewhere = Folder::new("elsewhere");
+    let elsewhere = InstallDir::new("elsewhere");
     fs::write(elsewhere.file(), "elsewhere").expect("a file");
     fs::remove_file(&copy).expect("the copy");
     symlink(elsewhere.file(), &copy).expect("a link");
@@ -167,7 +167,7 @@ fn a_previous_copy_is_replaced_atomically() {
 
 /// A running install holds a lock on its temporary file.
 fn leftovers_of_a_killed_install_are_removed() {
-    let folder = Folder::new("left");
+    let folder = InstallDir::new("left");
     let file = |name: &str| folder.0.join(name);
     let kept = [
         ".probelet-1-2",
@@ -186,14 +186,16 @@ fn leftovers_of_a_killed_install_are_removed() {
     let mut names = folder.names();
     names.sort();
     assert_eq!(names, [kept[0], kept[1], kept[3], kept[2], "probelet"]);
-    drop(at_work);
+    // Closing it would not be enough: until it runs its program, a child that another trial starts meanwhile has the file
+    // open as well, and with it the lock.
+    at_work.unlock().expect("unlocks");
     assert_eq!(folder.install().status.code(), Some(0));
     assert!(!file(kept[0]).exists());
 }
 
 /// A restarted init container finds its previous copy.
 fn an_identical_copy_is_not_replaced() {
-    let folder = Folder::new("again");
+    let folder = InstallDir::new("again");
     let number = || fs::metadata(folder.file()).expect("the copy").ino();
     folder.assert_installed(&folder.install());
     let first = number();
@@ -216,7 +218,7 @@ fn an_identical_copy_is_not_replaced() {
 
 /// After a power failure the node has either the previous copy or the complete new one.
 fn a_copy_is_synced_before_it_is_renamed() {
-    let (folder, log) = (Folder::new("synced"), Folder::new("calls"));
+    let (folder, log) = (InstallDir::new("synced"), InstallDir::new("calls"));
     let calls = log.0.join("calls");
     let mut command = Command::new("strace");
     command.args([
@@ -237,7 +239,7 @@ fn a_copy_is_synced_before_it_is_renamed() {
 }
 
 fn a_failed_copy_is_an_error_and_leaves_no_file() {
-    let folder = Folder::new("refused");
+    let folder = InstallDir::new("refused");
     let missing = folder.0.join("missing");
     let install = |path: &Path| run_to_end(probelet(&["install", path.to_str().expect("UTF-8")]));
     assert_refused(&install(&missing), &["missing", "does not exist"]);
@@ -252,10 +254,11 @@ fn a_failed_copy_is_an_error_and_leaves_no_file() {
     assert_eq!(usage.status.code(), Some(2), "{usage:?}");
 }
 
-fn as_user_1337(folder: &Folder) -> Ended {
-    // The user may have no access to the folder of the binary.
-    let source = Folder::new("source").allow(0o755);
-    fs::copy(binary(), source.file()).expect("a copy");
+fn as_user_1337(folder: &InstallDir) -> Ended {
+    // The user may have no access to the folder of the binary. A child makes the copy: if this process wrote it, a child
+    // that another trial starts meanwhile would have it open for writing too, and it could not be run.
+    let source = InstallDir::new("source").allow(0o755);
+    source.assert_installed(&source.install());
     let mut command = command(
         source.file().to_str().expect("UTF-8"),
         &["install", folder.text()],
@@ -265,18 +268,18 @@ fn as_user_1337(folder: &Folder) -> Ended {
 }
 
 fn user_1337_installs_into_an_empty_dir() {
-    let folder = Folder::new("user").allow(0o777);
+    let folder = InstallDir::new("user").allow(0o777);
     folder.assert_installed(&as_user_1337(&folder));
 }
 
 fn a_folder_of_another_user_is_rejected() {
-    let folder = Folder::new("other").allow(0o755);
+    let folder = InstallDir::new("other").allow(0o755);
     assert_refused(&as_user_1337(&folder), &["Permission denied"]);
     assert!(folder.names().is_empty());
 }
 
 fn a_full_or_read_only_volume_is_an_error_and_leaves_no_file() {
-    let folder = Folder::new("volume");
+    let folder = InstallDir::new("volume");
     for (options, words) in [("size=64k", "No space left"), ("ro", "Read-only")] {
         let script = "mount -t tmpfs -o \"$1\" none \"$2\"; folder=$2; shift 2; \"$@\"; code=$?; \
             ls -A \"$folder\"; exit $code";
@@ -289,7 +292,7 @@ fn a_full_or_read_only_volume_is_an_error_and_leaves_no_file() {
 }
 
 fn a_volume_with_space_for_one_copy_allows_a_second_install() {
-    let folder = Folder::new("small");
+    let folder = InstallDir::new("small");
     let bytes = fs::metadata(binary()).expect("the binary").len();
     let script = "mount -t tmpfs -o \"size=$1\" none \"$2\"; shift 2; \"$@\" && \"$@\"";
     let mut command = Command::new("unshare");
@@ -305,7 +308,7 @@ fn a_volume_with_space_for_one_copy_allows_a_second_install() {
 
 /// Each of them is process 1.
 fn containers_that_share_a_folder_install_at_once() {
-    let folder = Folder::new("shared");
+    let folder = InstallDir::new("shared");
     let installs: Vec<Ended> = std::thread::scope(|scope| {
         let install = || {
             let mut command = Command::new("unshare");
