@@ -159,10 +159,10 @@ fn with_few_descriptors_it_lowers_its_limits_and_warns() {
     let full = loop {
         let mut stream = send(agent.addr(), &get(LIVEZ));
         match until("the request is held or answered", || {
-            decided(&slow, held.len() + 1, &stream)
+            request_state(&slow, held.len() + 1, &stream)
         }) {
-            End::Open => held.push(stream),
-            _ => break read_to_end(&mut stream),
+            RequestState::Held => held.push(stream),
+            RequestState::Answered => break read_to_end(&mut stream),
         }
     };
     full.assert_is(503);
@@ -186,12 +186,20 @@ fn with_too_few_descriptors_it_reports_how_many_it_needs() {
     assert!(!log.contains("msg=listening"), "{log}");
 }
 
-/// Waits until the app holds the request (`Open`) or the agent has responded.
-fn decided(app: &SwitchableApp, requests: usize, stream: &TcpStream) -> Option<End> {
+/// The state of a request that the app may hold.
+enum RequestState {
+    /// The app has it and does not respond.
+    Held,
+    /// The agent has responded.
+    Answered,
+}
+
+/// Whether the app holds the request or the agent has responded; None if neither has happened yet.
+fn request_state(app: &SwitchableApp, requests: usize, stream: &TcpStream) -> Option<RequestState> {
     if app.requests() >= requests {
-        return Some(End::Open);
+        return Some(RequestState::Held);
     }
-    (has_bytes(stream) || state(stream) != End::Open).then_some(End::Fin)
+    (has_bytes(stream) || state(stream) != End::Open).then_some(RequestState::Answered)
 }
 
 fn limit_descriptors(pid: u32, limit: u64) {

@@ -33,7 +33,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// An app that `LIVEZ` probes, and a closed port that `READYZ` probes.
+/// An app that `LIVEZ` probes, and its agent.
 pub(crate) fn fixture(args: &[&str]) -> (SwitchableApp, Agent) {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 5), args);

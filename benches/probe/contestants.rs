@@ -107,7 +107,8 @@ impl ContestantKind {
         Ok(command)
     }
 
-    /// Removes the caller's PROBELET_ variables. A peer may need PATH and HOME.
+    /// Sets the probers' table. Agents and the floor get no other variable; other programs keep theirs (a peer may need
+    /// PATH and HOME), except for PROBELET_*.
     fn set_environment(&self, command: &mut Command, app: u16) {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PROBELET_") {
@@ -121,14 +122,11 @@ impl ContestantKind {
         if has_probers || matches!(self, ContestantKind::Forward(_) | ContestantKind::Floor(_)) {
             command.env_clear();
         }
-        match self {
-            ContestantKind::Forward(_) => {}
-            ContestantKind::ProbeletTls(_, stalls) => {
-                command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
-            }
-            _ => {
-                command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
-            }
+        if let ContestantKind::ProbeletTls(_, stalls) = self {
+            command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
+        } else if has_probers || matches!(self, ContestantKind::Peer(_)) {
+            // A peer may be another build of probelet.
+            command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Trial> {
     vec![needs(
         &[Need::Go],
         "injector::kubelet::rewritten_probes_have_the_verdicts_of_the_app",
-        kubelet_driver_returns_verdicts,
+        rewritten_probes_have_the_verdicts_of_the_app,
     )]
 }
 
@@ -189,7 +189,7 @@ fn probe_requests(pod: &Value) -> Vec<(String, ProbeRequest)> {
     all
 }
 
-fn kubelet_driver_returns_verdicts() -> Outcome {
+fn rewritten_probes_have_the_verdicts_of_the_app() -> Outcome {
     let kubelet = Kubelet::get()?;
     let apps = Apps::start();
     let (status, forward) = (reserve(), reserve());

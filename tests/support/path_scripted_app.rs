@@ -31,7 +31,7 @@ pub enum Step {
     /// Closes without close_notify.
     HangUp,
     /// Sends bytes outside TLS.
-    SendBelow(Vec<u8>),
+    SendOutsideTls(Vec<u8>),
 }
 
 /// The actions for one request.
@@ -214,7 +214,7 @@ fn has_field(head: &[u8], field: &str) -> bool {
 pub(super) fn run_step(step: &Step, line: &mut ServerStream) -> bool {
     match step {
         Step::Send(bytes) => line.write_all(bytes).is_ok(),
-        Step::SendBelow(bytes) => line.write_below(bytes).is_ok(),
+        Step::SendOutsideTls(bytes) => line.write_outside_tls(bytes).is_ok(),
         Step::Drip(bytes, each) => bytes
             .iter()
             .all(|byte| !line.wait_for_close(*each) && line.write_all(&[*byte]).is_ok()),

@@ -72,7 +72,7 @@ impl ServerStream {
     }
 
     /// Sends bytes outside TLS, as a host between the peers can.
-    pub fn write_below(&mut self, bytes: &[u8]) -> Result<()> {
+    pub fn write_outside_tls(&mut self, bytes: &[u8]) -> Result<()> {
         let mut tcp = self.tcp();
         tcp.write_all(bytes)
     }
@@ -87,7 +87,7 @@ impl ServerStream {
                 return false;
             }
             match self.read(&mut ignored) {
-                Ok(0) => return self.is_closed_below(end),
+                Ok(0) => return self.wait_for_fin(end),
                 Err(e) if is_wait(&e) => {}
                 Err(_) => return true,
                 Ok(_) => {}
@@ -97,7 +97,7 @@ impl ServerStream {
 
     /// Waits for the client's FIN after its close_notify. A FIN from this side at once would look to Go's client, which
     /// is about to close, like the end of a body.
-    fn is_closed_below(&self, end: Instant) -> bool {
+    fn wait_for_fin(&self, end: Instant) -> bool {
         let mut ignored = [0; 4096];
         loop {
             let left = end.saturating_duration_since(Instant::now());

@@ -54,12 +54,12 @@ pub fn memory(fixture: &Fixture, fault_apps: &Http1FaultApps) -> Result<Vec<u64>
     }
     if !app.wait_for_requests(&held_path(), held.len()) {
         let busy = app.requests_for(&held_path()).len();
-        return Err(format!("{busy} slots of {} probe", held.len()));
+        return Err(format!("{busy} of {} requests reached the app", held.len()));
     }
     let resident = fixture.agents.iter().map(|agent| agent.memory("Anonymous"));
     let resident = resident
         .collect::<Option<Vec<u64>>>()
-        .ok_or("smaps_rollup")?;
+        .ok_or("/proc/PID/smaps_rollup of an agent cannot be read")?;
     app.hang_up();
     if !app.wait_idle() {
         return Err(format!("{} connections to the app stay open", app.open()));

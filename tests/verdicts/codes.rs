@@ -92,7 +92,7 @@ fn check_descriptors(fixture: &Fixture) -> Result<(), String> {
 fn memory(fixture: &Fixture) -> Result<Vec<u64>, String> {
     let of = |agent: &Agent| agent.memory("Anonymous");
     let all = fixture.agents.iter().map(of).collect::<Option<_>>();
-    all.ok_or_else(|| "smaps_rollup".into())
+    all.ok_or_else(|| "/proc/PID/smaps_rollup of an agent cannot be read".into())
 }
 
 /// The memory that rustls keeps of one connection, in KiB: some cases redirect to HTTPS.
@@ -144,8 +144,12 @@ fn check_growth(fixture: &Fixture, round: impl Fn() -> Vec<String>) -> Result<Ve
         }
     }
     for agent in &fixture.agents {
-        let resident = agent.memory("Rss").ok_or("smaps_rollup")?;
-        let peak = agent.status_figure("VmHWM").ok_or("status")?;
+        let resident = agent
+            .memory("Rss")
+            .ok_or("/proc/PID/smaps_rollup of an agent cannot be read")?;
+        let peak = agent
+            .status_figure("VmHWM")
+            .ok_or("/proc/PID/status of an agent cannot be read")?;
         if peak > resident + PEAK_KIB {
             return Err(format!("{resident} KiB resident, {peak} at its peak"));
         }

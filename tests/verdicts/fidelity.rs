@@ -12,9 +12,9 @@ use tinyjson::JsonValue;
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// The place of a header of the pod's manifest after its probe is rewritten.
+/// Where a header of the manifest is after its probe is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum HeaderLocation {
     /// Both in the rewritten probe and in the table, as Istio writes it.
     Both,
     /// In the rewritten probe only.
@@ -28,8 +28,8 @@ enum Held {
 struct Case {
     path: String,
     headers: Headers,
-    held: Held,
-    /// The redirect of the first request: Location and status code.
+    header_location: HeaderLocation,
+    /// The redirect of the first request: status code and Location.
     redirect: Option<(u16, String)>,
 }
 
@@ -38,7 +38,7 @@ impl Case {
         Self {
             path: path.into(),
             headers: &[],
-            held: Held::Both,
+            header_location: HeaderLocation::Both,
             redirect: None,
         }
     }
@@ -53,9 +53,9 @@ impl Case {
         }
     }
 
-    /// The request for kubelet to send there, with the case's headers if `carried`.
-    fn request(&self, addr: SocketAddr, path: &str, carried: bool) -> ProbeRequest {
-        let headers = self.headers.iter().filter(|_| carried);
+    /// The request for kubelet to send there, with the case's headers if `with_headers`.
+    fn request(&self, addr: SocketAddr, path: &str, with_headers: bool) -> ProbeRequest {
+        let headers = self.headers.iter().filter(|_| with_headers);
         let headers = headers
             .map(|(n, v)| (String::from(*n), String::from(*v)))
             .collect();
@@ -71,7 +71,7 @@ impl Case {
             ("path".to_owned(), JsonValue::from(self.path.clone())),
             ("port".to_owned(), JsonValue::from(f64::from(port))),
         ]);
-        if self.held != Held::Probe && !self.headers.is_empty() {
+        if self.header_location != HeaderLocation::Probe && !self.headers.is_empty() {
             let header = |(name, value): &(&str, &str)| {
                 let text = |s: &str| JsonValue::from(s.to_owned());
                 JsonValue::from(HashMap::from([
@@ -120,7 +120,11 @@ fn compare(cases: &[Case]) -> Outcome {
         }
         let direct = case.request(app.addr(), &case.path, true);
         let status_path = format!("/app-health/{n}/livez");
-        let through = case.request(agent.addr(), &status_path, case.held != Held::Table);
+        let through = case.request(
+            agent.addr(),
+            &status_path,
+            case.header_location != HeaderLocation::Table,
+        );
         kubelet.verdict(&direct)?;
         let mut expected = heads(&app);
         assert!(
@@ -283,18 +287,27 @@ const USER_AGENTS: &[Headers] = &[
 
 /// The agent sends the headers of the manifest like kubelet, whether they are in the probe, in the table, or in both.
 pub fn headers() -> Outcome {
-    let case = |headers, held| Case {
+    let case = |headers, header_location| Case {
         headers,
-        held,
+        header_location,
         ..Case::path("/h")
     };
-    let with = |held| HEADERS.iter().map(move |headers| case(headers, held));
-    compare(&with(Held::Both).collect::<Vec<_>>())?;
-    compare(&with(Held::Table).collect::<Vec<_>>())?;
-    let by_probe = with(Held::Probe);
+    let with = |header_location| {
+        HEADERS
+            .iter()
+            .map(move |headers| case(headers, header_location))
+    };
+    compare(&with(HeaderLocation::Both).collect::<Vec<_>>())?;
+    compare(&with(HeaderLocation::Table).collect::<Vec<_>>())?;
+    let by_probe = with(HeaderLocation::Probe);
     let names = USER_AGENTS.iter();
-    let names = names.flat_map(|h| [case(h, Held::Both), case(h, Held::Probe)]);
-    let nameless = case(&[("User-Agent", "")], Held::Table);
+    let names = names.flat_map(|h| {
+        [
+            case(h, HeaderLocation::Both),
+            case(h, HeaderLocation::Probe),
+        ]
+    });
+    let nameless = case(&[("User-Agent", "")], HeaderLocation::Table);
     compare(&by_probe.chain(names).chain([nameless]).collect::<Vec<_>>())
 }
 
@@ -360,9 +373,9 @@ pub fn redirects() -> Outcome {
             "/on-slashes",
             "http://user:word@127.0.0.1:PORT/on-relative",
         ] {
-            for held in [Held::Both, Held::Table] {
+            for header_location in [HeaderLocation::Both, HeaderLocation::Table] {
                 cases.push(Case {
-                    held,
+                    header_location,
                     ..case(headers, location, 302, "/start")
                 });
             }

@@ -53,7 +53,7 @@ def has_no_restarts(cluster, namespace, app):
         raise Failed("not injected")
     count = cluster.restarts(namespace, app)
     if count:
-        raise Failed(f"{count}")
+        raise Failed(f"RESTARTS is {count}")
     return True
 
 
@@ -109,7 +109,7 @@ def has_second_changes(pod):
 def has_account_mount(pod):
     for container in containers(pod):
         if not any(each["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount" for each in container.get("volumeMounts", [])):
-            raise Failed(f"{container['name']} has none")
+            raise Failed(f"{container['name']} has no ServiceAccount mount")
     return True
 
 

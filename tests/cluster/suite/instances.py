@@ -225,7 +225,7 @@ def finds(audit, pods, text):
 
 
 def own_authority(cluster, report):
-    """The CA that the webhook makes itself: saved, shared, replaced and renewed, with the rights of deploy/webhook."""
+    """The CA that the webhook makes itself: saved, shared, replaced and renewed, with the RBAC permissions of deploy/webhook."""
     instance = Instance(cluster, "self-signed", "own", replicas=2)
     instance.install()
     report.check("own CA: pods are injected", wait_injected, cluster, instance.pods)

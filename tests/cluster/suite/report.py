@@ -29,7 +29,7 @@ def wait_for(condition, seconds, what, details=lambda: ""):
 
 
 class Report:
-    """Results of all tracks; thread-safe."""
+    """Results of all groups; thread-safe."""
 
     def __init__(self):
         self.passed, self.failures = 0, []
@@ -64,7 +64,7 @@ class Report:
         try:
             value = test(*args)
             if value is None or value is False:
-                raise Failed("false")
+                raise Failed("the condition does not hold")
         except Failed as failure:
             self.fails(name, failure)
             return False

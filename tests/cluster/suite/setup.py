@@ -1,4 +1,4 @@
-"""What all tracks need: images, namespaces, Secrets, the second webhook and the webhook under test."""
+"""What all groups need: images, namespaces, Secrets, the second webhook and the webhook under test."""
 
 import subprocess
 
@@ -94,7 +94,8 @@ def install_webhook(cluster):
 
 
 def wait_injected(cluster, namespace, injected=True, seconds=150):
-    """Until pods of the namespace are injected, or no longer. The webhook looks at its caBundle once a minute."""
+    """Waits until pods of the namespace are injected, or not injected if `injected` is False. The webhook polls its caBundle once a
+    minute."""
     def matches():
         done = cluster.create_pod(namespace, web_pod("trial"), dry_run=True)
         return done.status < 300 and is_injected(done.body) == injected

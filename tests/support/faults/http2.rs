@@ -153,7 +153,9 @@ fn lengths(cases: &mut Http2Cases) {
     let none = last("200", &[("content-length", "9")]);
     cases.respond("length-without-body", CUT, &[none]);
     let bodiless = last("304", &[("content-length", "9")]);
-    cases.respond("length-in-304", Expected::BrokenBody(200), &[bodiless]);
+    // Go reports the missing body even of a 304. A 304 to kubelet cannot announce a body, so the agent returns 200
+    // (Outcome::status).
+    cases.respond("length-in-304", CUT, &[bodiless]);
 }
 
 fn goaways(cases: &mut Http2Cases) {

@@ -168,8 +168,8 @@ const FAILS: Expected = Expected::Status(502);
 const HEALTHY: Expected = Expected::Status(200);
 
 /// Sends bytes outside TLS.
-fn below(bytes: Vec<u8>) -> Action {
-    Action::Step(Step::SendBelow(bytes))
+fn send_outside_tls(bytes: Vec<u8>) -> Action {
+    Action::Step(Step::SendOutsideTls(bytes))
 }
 
 /// A record that cannot be decrypted.
@@ -210,7 +210,7 @@ fn hang_ups(catalogue: &mut Catalogue) {
             CUT,
             vec![
                 send(format!("{OK}\r\nhalf")),
-                below(garbage()[..20].to_vec()),
+                send_outside_tls(garbage()[..20].to_vec()),
                 hang_up(),
             ],
         ),
@@ -221,29 +221,29 @@ fn hang_ups(catalogue: &mut Catalogue) {
 
 fn after_the_handshake(catalogue: &mut Catalogue) {
     for (name, code, script) in [
-        ("garbage-for-head", FAILS, vec![below(garbage())]),
+        ("garbage-for-head", FAILS, vec![send_outside_tls(garbage())]),
         (
             "garbage-in-body",
             CUT,
             vec![
                 send(format!("{OK}Content-Length: 9\r\n\r\nhalf")),
-                below(garbage()),
+                send_outside_tls(garbage()),
             ],
         ),
         (
             "garbage-after-answer",
             HEALTHY,
-            vec![send(FINE), below(garbage())],
+            vec![send(FINE), send_outside_tls(garbage())],
         ),
         (
             "plain-http-for-head",
             FAILS,
-            vec![below(FINE.as_bytes().to_vec())],
+            vec![send_outside_tls(FINE.as_bytes().to_vec())],
         ),
         (
             "plain-alert-for-head",
             FAILS,
-            vec![below(record(ALERT, &[FATAL, 80]))],
+            vec![send_outside_tls(record(ALERT, &[FATAL, 80]))],
         ),
         ("empty-answer", FAILS, vec![]),
         (
