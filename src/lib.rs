@@ -34,24 +34,29 @@
 //! |---|---|
 //! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/settings.rs`, `src/config/resolve.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
+//! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/main.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
-//! | a generated page (`docs/flags.md`, `deploy/man/`, `deploy/completions/`) | its flag; `src/cli/generate/` for the format |
-//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, a file in `src/probe/`, `src/agent/handler.rs` |
-//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels) |
+//! | a generated page (`docs/`, `deploy/man/`, `deploy/completions/`) | the text of a flag: its entry in `src/cli/`; of an annotation: `src/cli/generate/docs.rs`; the format: `src/cli/generate/` |
+//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, `src/config/probers_error.rs`, a file in `src/probe/`, `src/agent/handler.rs`; its URL in `check`: `src/check/plan.rs`, `src/check/mod.rs`; injection: `src/inject/view/handler.rs`, `src/inject/intent/table.rs` |
+//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` or `Dialler` |
 //! | a metric of the webhook | `src/webhook/metrics.rs` |
-//! | a log message | `src/agent/log_events.rs`, `src/agent/log_cold.rs`, `src/webhook/server_state.rs`; format: `src/telemetry/log.rs` |
+//! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; of a fault: `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
+//! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs` |
+//! | the format of log lines | `src/telemetry/log.rs` |
 //! | the status code of an outcome | `src/probe/outcome.rs`; its reason: `src/probe/failure.rs` |
-//! | the status code of a rejected request | `src/agent/handler.rs` |
-//! | kubelet's headers, `User-Agent` | `src/wire/upstream.rs` (probes pass on kubelet's), `src/check/synthetic_request.rs` (`check`) |
+//! | the status code of a rejected request | 400 and 431 of an invalid head: `src/agent/connection.rs`; all others: `src/agent/handler.rs` |
+//! | headers that probes pass on or add | `src/wire/upstream.rs` |
+//! | kubelet's version in the `User-Agent` of `check` | `src/check/synthetic_request.rs` |
 //! | a limit of a body, a head or a file; a timeout; a reload interval | `src/limits.rs` |
 //! | how a response is parsed | `src/wire/response.rs`, `src/wire/body.rs`, `src/wire/h2/` |
 //! | redirects | `src/probe/http.rs`, `src/wire/url/` |
 //! | TLS versions, ciphers, verification | `src/net/tls/provider.rs`, `src/net/tls/verify.rs` |
-//! | an annotation | `src/inject/options/annotations.rs`, `src/inject/options/mod.rs` |
+//! | an annotation | `src/inject/options/annotations.rs`, `src/inject/options/mod.rs`, its text in `src/cli/generate/docs.rs` |
+//! | a field of the ConfigMap | `src/inject/values.rs`, `src/inject/settings.rs` |
 //! | a workload kind | `src/inject/kinds.rs` |
 //! | which probes are rewritten | `src/inject/intent/decide.rs` |
-//! | the sidecar container | `src/inject/intent/sidecar.rs` |
-//! | a warning or refusal of injection | `src/inject/intent/checks.rs`, `src/inject/report.rs` |
+//! | the sidecar container | `src/inject/intent/sidecar.rs`; its arguments: `src/inject/agent_args.rs` |
+//! | a warning or refusal of injection | of the pod: `src/inject/intent/checks.rs`; of a probe: `src/inject/intent/decide.rs`; of an annotation: `src/inject/options/`; of an injected pod: `src/inject/view/` |
 //! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |
 //! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/refresher.rs` |
 //! | what is cold in memory | `.cargo/layout.ld` |
