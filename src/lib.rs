@@ -49,7 +49,7 @@
 //! | kubelet's version in the `User-Agent` of `check` | `src/check/synthetic_request.rs` |
 //! | a limit of a body, a head or a file; a timeout; a reload interval | `src/limits.rs` |
 //! | how a response is parsed | `src/wire/response.rs`, `src/wire/body.rs`, `src/wire/h2/` |
-//! | redirects | `src/probe/http.rs`, `src/wire/url/` |
+//! | redirects | `src/probe/request_attempt.rs`, `src/wire/url/redirect.rs` |
 //! | TLS versions, ciphers, verification | `src/net/tls/provider.rs`, `src/net/tls/verify.rs` |
 //! | an annotation | `src/inject/options/annotations.rs`, `src/inject/options/mod.rs`, its text in `src/cli/generate/docs.rs` |
 //! | a field of the ConfigMap | `src/inject/values.rs`, `src/inject/settings.rs` |

@@ -11,14 +11,16 @@ use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::TLS;
+use crate::support::certs::Identity;
 use crate::support::command::{check, check_json, probelet};
 use crate::support::connection_scripted_app::{
     Action, ConnectionScript, ConnectionScriptedApp, send,
 };
 use crate::support::faults::grpc::failing;
 use crate::support::faults::{
-    Catalogue, Expected, FINE, FaultCase, GrpcMode, Target, answer, redirect,
+    self, Catalogue, Expected, FINE, FaultCase, GrpcMode, Target, answer, redirect,
 };
+use crate::support::frames;
 use crate::support::observe::until;
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::permit::{Kind, TrialPermit};
@@ -48,7 +50,10 @@ pub fn tests() -> Vec<Trial> {
 
 fn tls_trials() -> Vec<Trial> {
     match TLS {
-        true => trials!["check": advice_after_a_handshake_does_not_suggest_tls],
+        true => trials!["check":
+            advice_after_a_handshake_does_not_suggest_tls,
+            http2_settings_are_not_the_first_byte_of_a_response,
+        ],
         false => Vec::new(),
     }
 }
@@ -250,7 +255,7 @@ fn advice_after_a_handshake_does_not_suggest_tls() {
         assert!(text.starts_with("failing no_common_cipher "), "{text}");
         assert!(text.contains(" connect "), "{text}");
     }
-    let plain = output_for("grpcs", vec![send(crate::support::frames::greeting())]);
+    let plain = output_for("grpcs", vec![send(frames::greeting())]);
     let words = "use grpc://, and no `mode: TLS` in the prober";
     assert!(
         plain.starts_with("failing not_tls ") && plain.contains(words),
@@ -315,6 +320,20 @@ fn the_timeout_covers_the_whole_check() {
         let took = result.number("done_ms").expect("it ended");
         assert!((least..least + 5000.0).contains(&took), "{result:?}");
         assert!(result.number("first_byte_ms") < Some(took), "{result:?}");
+    }
+}
+
+fn http2_settings_are_not_the_first_byte_of_a_response() {
+    let hold = Action::Step(Step::Hold);
+    let silent = vec![send(frames::greeting()), Action::Request, hold];
+    for (script, has_response) in [(silent, false), (faults::http2::serving(), true)] {
+        let server_tls = Identity::self_signed().server_tls(&["h2"], None);
+        let app = ConnectionScriptedApp::start(server_tls, vec![script]);
+        let url = format!("https://127.0.0.1:{}/", app.port());
+        let result = check_json(&["--timeout", "1", &url]);
+        assert!(result.number("tls_ms").is_some(), "{result:?}");
+        let first_byte = result.number("first_byte_ms");
+        assert_eq!(first_byte.is_some(), has_response, "{result:?}");
     }
 }
 

@@ -300,7 +300,7 @@ fn body_of(prober: &Prober, outcome: Outcome) -> Option<AnswerBody> {
         Outcome::Failed(_) if prober.is_hook => None,
         Outcome::Failed(_)
         | Outcome::BodyBroken(_)
-        | Outcome::WantsTls(_)
+        | Outcome::TlsRequired(_)
         | Outcome::GrpcError(_)
         | Outcome::Answered(_)
         | Outcome::Connected

@@ -99,7 +99,7 @@ impl Metrics {
             Outcome::Failed(failure) => self.failures[failure as usize].increment(),
             Outcome::BodyBroken(_) => self.bodies_broken.increment(),
             Outcome::GrpcError(code) => self.grpc_errors[code.label_index()].increment(),
-            Outcome::WantsTls(_) => self.failures[Failure::TlsRequired as usize].increment(),
+            Outcome::TlsRequired(_) => self.failures[Failure::TlsRequired as usize].increment(),
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => {}
         }
         if let Some(duration) = duration {

@@ -47,9 +47,9 @@ const fn general_advice(failure: Failure) -> &'static str {
             "the app answered 101 to a request without Upgrade; does this path expect a WebSocket or another protocol?"
         }
         Failure::StatusOutOfRange => {
-            "the app's code is below 200 or above 599; look at the status that the app sends"
+            "the app's status code is below 100 or above 599; look at the status that the app sends"
         }
-        Failure::RedirectLoop => {
+        Failure::TooManyRedirects => {
             "the tenth redirect; --verbose prints them all: probe the final location"
         }
         Failure::RedirectToSelf => "a redirect to probelet itself; probe the final location",
@@ -120,7 +120,7 @@ const fn general_advice(failure: Failure) -> &'static str {
 }
 
 /// The app answered in plaintext that it requires TLS.
-pub const WANTS_TLS: &str =
+pub const TLS_REQUIRED: &str =
     "the app answered that the port requires TLS; use https://, and `scheme: HTTPS` in the prober";
 
 /// The gRPC call failed with another status.

@@ -106,7 +106,7 @@ impl<'a> Facts<'a> {
                 Some(advice::of_failure(failure, context))
             }
             Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
-            Outcome::WantsTls(_) => Some(advice::WANTS_TLS.into()),
+            Outcome::TlsRequired(_) => Some(advice::TLS_REQUIRED.into()),
             Outcome::GrpcError(_) => Some(advice::of_grpc_error(facts.address)),
             Outcome::Answered(status) if !facts.is_healthy => {
                 Some(advice::of_status(status, watch.tls_state() != TlsState::Plaintext).into())
@@ -196,7 +196,7 @@ fn millis(time: Duration) -> String {
 /// The app's status code, or the text of a success that has none.
 fn app_status(outcome: Outcome) -> (Option<u16>, &'static str) {
     match outcome {
-        Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {
+        Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::TlsRequired(status) => {
             (Some(status), "")
         }
         Outcome::Connected => (None, "connected"),

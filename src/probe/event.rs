@@ -17,7 +17,8 @@ pub enum Event<'e> {
     TlsHandshakeDone(&'e TlsStream),
     /// This request is sent.
     RequestStarted(UpstreamRequest<'e>),
-    /// Bytes of the response head were received. Sent once or more for each response.
+    /// Bytes of the response head were received; over HTTP/2, the head is complete. Sent once or more for each
+    /// response.
     ResponseStarted,
     /// The response is a redirect, and it is followed.
     RedirectFollowed {

@@ -1,4 +1,4 @@
-//! Why a probe got no response: each cause with its reason label in logs and metrics.
+//! The causes of a failed probe, each with its reason label in logs and metrics.
 
 use rustix::io::Errno;
 
@@ -9,7 +9,7 @@ use crate::wire::response::ResponseError;
 /// Declares the enum together with the list of its variants and their labels.
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// Why a probe got no response.
+        /// Why a probe failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Failure {
             $($(#[$doc])* $name,)*
@@ -44,7 +44,7 @@ failures! {
     MalformedResponse = "malformed_response",
     /// A TLS record in place of a response in plaintext: the port expects TLS.
     TlsRequired = "tls_required",
-    /// An HTTP/1 response in place of HTTP/2.
+    /// An HTTP/1 response in place of HTTP/2, or a TLS handshake in which the app did not choose `h2`.
     NotHttp2 = "not_http2",
     /// The app sent more non-progress frames than any response needs.
     Http2Flood = "http2_flood",
@@ -55,12 +55,15 @@ failures! {
     /// The app's status code is below 100 or above 599 and cannot be passed on.
     StatusOutOfRange = "status_out_of_range",
     /// The tenth redirect in a row.
-    RedirectLoop = "redirect_loop",
+    TooManyRedirects = "too_many_redirects",
     /// A redirect to a port of probelet.
     RedirectToSelf = "redirect_to_self",
-    /// A redirect whose `Location` is not valid.
+    /// A redirect that cannot be followed: its `Location` is invalid or too long, or leads from HTTP/2 in plaintext to
+    /// TLS.
     BadRedirect = "bad_redirect",
-    /// The deadline passed before the response.
+    /// The deadline passed before the response, the TLS handshake took longer than
+    /// [`TLS_HANDSHAKE_TIMEOUT`](crate::limits::TLS_HANDSHAKE_TIMEOUT), or the app sent the gRPC status
+    /// DEADLINE_EXCEEDED.
     DeadlineExceeded = "deadline_exceeded",
     /// A probe over TLS in a build without TLS.
     TlsNotBuilt = "tls_not_built",

@@ -23,7 +23,7 @@ impl Dialler {
             let mut response = ResponseReader::new(location, exchange);
             match self.request(&mut attempt, &mut response).await {
                 None if attempt.exceeds_redirect_limit() => {
-                    return Outcome::Failed(Failure::RedirectLoop);
+                    return Outcome::Failed(Failure::TooManyRedirects);
                 }
                 None => {}
                 Some(_) if response.is_retriable() && attempt.may_retry() => attempt.retry(),
@@ -78,7 +78,7 @@ impl Dialler {
                 }
                 Err(Elapsed) => Some(Outcome::Failed(Failure::DeadlineExceeded)),
             },
-            _ => Some(match body {
+            NextStep::Finish | NextStep::Fail(_) => Some(match body {
                 Ok(Ok(())) => response.fail(Failure::ClosedEarly),
                 Ok(Err(error)) => response.fail(error.into()),
                 Err(Elapsed) => response.fail(Failure::DeadlineExceeded),
@@ -115,7 +115,9 @@ impl Dialler {
         stream.write_with(&fill).await?;
         while response.head().is_none() && response.outcome().is_none() {
             read(&mut stream, response).await?;
-            if response.outcome() != Some(Outcome::Failed(Failure::ClosedEarly)) {
+            // Over HTTP/2, control frames precede the head.
+            let has_started = !is_http2 || response.head().is_some();
+            if has_started && response.outcome() != Some(Outcome::Failed(Failure::ClosedEarly)) {
                 self.notify(|| Event::ResponseStarted);
             }
             // An app that sends faster than this reads must not occupy the thread.

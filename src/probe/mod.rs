@@ -53,11 +53,11 @@ pub struct Dialler {
 }
 
 impl Dialler {
-    /// Begins a connection to the app. Retries when the process is out of descriptors.
+    /// Starts a connection to the app. Retries while the process is out of file descriptors or socket memory.
     async fn dial(&self, port: u16) -> io::Result<Socket> {
         let app = SocketAddr::new(self.target, port);
         self.notify(|| Event::Connecting(app));
-        for _ in 0..limits::DESCRIPTOR_TRIES {
+        for _ in 1..limits::DESCRIPTOR_TRIES {
             match Socket::start_connect(&self.reactor, app, self.source) {
                 Err(error) if is_out_of_resources(error) => {
                     let later = Instant::now() + limits::DESCRIPTOR_WAIT;

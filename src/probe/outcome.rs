@@ -12,14 +12,14 @@ pub enum Outcome {
     /// body, so the agent's response breaks as well.
     BodyBroken(u16),
     /// The app's response is an error in plaintext that says that the port requires TLS.
-    WantsTls(u16),
+    TlsRequired(u16),
     /// The TCP connection was established.
     Connected,
     /// The gRPC health service reported SERVING.
     Serving,
     /// The gRPC call failed with a status that no [`Failure`] names.
     GrpcError(GrpcCode),
-    /// There was no response.
+    /// The probe failed, and there is no status code of the app to return.
     Failed(Failure),
 }
 
@@ -29,9 +29,9 @@ impl Outcome {
         match self {
             // These codes have no body that could break.
             Outcome::BodyBroken(204 | 304) => 200,
-            Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::WantsTls(status) => {
-                status
-            }
+            Outcome::Answered(status)
+            | Outcome::BodyBroken(status)
+            | Outcome::TlsRequired(status) => status,
             Outcome::Connected | Outcome::Serving => 200,
             Outcome::GrpcError(_) => 502,
             Outcome::Failed(failure) => match failure {
@@ -50,7 +50,7 @@ impl Outcome {
                 | Failure::HeadTooLarge
                 | Failure::SwitchingProtocols
                 | Failure::StatusOutOfRange
-                | Failure::RedirectLoop
+                | Failure::TooManyRedirects
                 | Failure::RedirectToSelf
                 | Failure::BadRedirect
                 | Failure::PlainHttp
@@ -78,7 +78,7 @@ impl Outcome {
             Outcome::Answered(status) => (200..400).contains(&status),
             Outcome::Connected | Outcome::Serving => true,
             Outcome::BodyBroken(_)
-            | Outcome::WantsTls(_)
+            | Outcome::TlsRequired(_)
             | Outcome::GrpcError(_)
             | Outcome::Failed(_) => false,
         }
@@ -89,7 +89,7 @@ impl Outcome {
         match self {
             Outcome::Failed(failure) => Some(failure.as_str()),
             Outcome::BodyBroken(_) => Some("body_broken"),
-            Outcome::WantsTls(_) => Some(Failure::TlsRequired.as_str()),
+            Outcome::TlsRequired(_) => Some(Failure::TlsRequired.as_str()),
             Outcome::GrpcError(_) => Some("grpc_error"),
             Outcome::Answered(_) if !self.is_healthy() => Some("unhealthy_status"),
             Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
@@ -102,7 +102,7 @@ impl Outcome {
             Outcome::GrpcError(code) => Some(code),
             Outcome::Answered(_)
             | Outcome::BodyBroken(_)
-            | Outcome::WantsTls(_)
+            | Outcome::TlsRequired(_)
             | Outcome::Connected
             | Outcome::Serving
             | Outcome::Failed(_) => None,

@@ -20,7 +20,7 @@ pub struct ResponseReader<'b> {
     /// Whether the first bytes look like a TLS record; `None` before the first byte.
     looks_like_tls: Option<bool>,
     /// Whether the body of an error in plaintext mentions TLS.
-    wants_tls: bool,
+    mentions_tls: bool,
     /// Whether the app reported that it did not process the request: it may be retried on a new connection.
     is_retriable: bool,
     /// The outcome, if something else than the end of the body decided it.
@@ -49,7 +49,7 @@ impl<'b> ResponseReader<'b> {
             },
             is_plaintext: true,
             looks_like_tls: None,
-            wants_tls: false,
+            mentions_tls: false,
             is_retriable: false,
             ended: None,
         }
@@ -98,8 +98,8 @@ impl<'b> ResponseReader<'b> {
                     return Ok(());
                 };
                 if !bytes.is_empty() {
-                    self.wants_tls |=
-                        head.status == 400 && self.is_plaintext && mentions_tls(bytes);
+                    self.mentions_tls |=
+                        head.status == 400 && self.is_plaintext && contains_tls_hint(bytes);
                     // After a complete head, `fail` makes this a broken body.
                     body.feed(bytes).map_err(|_| ResponseError::Malformed)?;
                 }
@@ -162,7 +162,7 @@ impl<'b> ResponseReader<'b> {
             _ => self.ended,
         };
         match ended {
-            Some(Outcome::Answered(400)) if self.wants_tls => Some(Outcome::WantsTls(400)),
+            Some(Outcome::Answered(400)) if self.mentions_tls => Some(Outcome::TlsRequired(400)),
             ended => ended,
         }
     }
@@ -217,9 +217,9 @@ impl<'b> ResponseReader<'b> {
     }
 }
 
-/// Whether an error page says that the port expects TLS, as those of nginx, Go and Apache do. A hint for the log:
-/// words split across two reads are missed.
-fn mentions_tls(bytes: &[u8]) -> bool {
+/// Whether an error page says that the port expects TLS, as those of nginx, Go and Apache do. Only the reason depends on
+/// it, not the status code, so words split across two reads may be missed.
+fn contains_tls_hint(bytes: &[u8]) -> bool {
     let words: [&[u8]; 2] = [b"HTTPS", b"SSL-enabled"];
     let contains = |word: &[u8]| bytes.windows(word.len()).any(|place| place == word);
     words.into_iter().any(contains)

@@ -45,8 +45,8 @@ fn put_base64(put: &mut dyn FnMut(&[u8]), bytes: &[u8]) {
     }
 }
 
-/// RequestFields of a connection or of a body, in canonical case. probelet sends none of them, whether the client or the
-/// configuration has them: its requests have no body and are the only ones on their connection.
+/// Fields of a connection or of a body, in canonical case. HTTP probes pass on none of them, whether the client or the
+/// configuration has them: the request has no body and is the only one on its connection.
 pub(crate) const UNSENT_FIELDS: [&str; 8] = [
     "Connection",
     "Content-Length",

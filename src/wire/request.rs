@@ -43,7 +43,7 @@ enum RequestState {
     Value,
 }
 
-/// FieldIter whose values are checked.
+/// Fields whose values are checked.
 #[derive(Clone, Copy, Debug)]
 enum CheckedField {
     Host,

@@ -274,7 +274,7 @@ fn put_header(out: &mut dyn FieldSink, header: &Header) {
     put_field(out, header.name.as_bytes(), header.value.as_bytes());
 }
 
-/// RequestFields as lines of HTTP/1.1.
+/// Writes fields as HTTP/1.1 field lines.
 struct Lines<'o, 'w>(&'o mut OutputSlice<'w>);
 
 impl FieldSink for Lines<'_, '_> {

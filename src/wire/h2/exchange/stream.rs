@@ -14,7 +14,8 @@ impl Exchange {
                 let left = self.window.checked_sub(frame.len);
                 self.window = left.ok_or(H2Error::FlowControl)?;
             }
-            // A stream that the app opened, or an unknown one.
+            // Go ignores DATA on an unknown stream below its next identifier, which is 3, and fails on one above
+            // (`h2_bundle.go`: `processData`).
             2 => self.count_non_progress(frame.len)?,
             _ => return Err(H2Error::Protocol),
         }
