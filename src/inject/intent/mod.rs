@@ -13,8 +13,8 @@ use super::options::annotations::FORWARD;
 use super::options::{PodOptions, PortForward};
 use super::report::Stop;
 use super::settings::Sidecar;
-use super::view::PodView;
 use super::view::collections::SpecList;
+use super::view::{PORT_NAMES, PodView};
 use crate::config::DEFAULT_STATUS_PORT;
 use checks::{
     check_completion, check_container_names, check_eligible, check_ports_free, check_types,
@@ -118,8 +118,7 @@ fn free_port_name(view: &PodView<'_>) -> Option<&'static str> {
         let mut containers = view.containers.iter();
         !containers.any(|container| container.has_port_name(name))
     };
-    let names = ["probelet", "probelet-status"];
-    names.iter().find(is_free).copied()
+    PORT_NAMES.iter().find(is_free).copied()
 }
 
 /// The agent's ports that Istio's traffic rules do not exclude by default.

@@ -3,8 +3,7 @@
 
 use super::quantity;
 use super::table;
-use crate::inject::view::containers::SIDECAR_NAME;
-use crate::inject::view::{PROBERS, VOLUME, table_text};
+use crate::inject::view::{POD_IP, PORT_NAMES, PROBERS, VOLUME, table_text};
 use serde_json::{Map, Value, json};
 
 /// Fields of the sidecar that only some settings write, and that others do not add.
@@ -12,7 +11,7 @@ const OPTIONAL: [&str; 1] = ["restartPolicy"];
 /// Lists of the sidecar with items that only some settings write.
 const MERGED_LISTS: [&str; 2] = ["env", "volumeMounts"];
 /// The names of items that only some settings write.
-const OPTIONAL_ITEMS: [&str; 4] = ["POD_IP", PROBERS, VOLUME, SIDECAR_NAME];
+const OPTIONAL_ITEMS: [&str; 5] = [POD_IP, PROBERS, VOLUME, PORT_NAMES[0], PORT_NAMES[1]];
 /// Fields that a setting writes or the API server defaults. The annotation saves those that injection wrote.
 const SETTINGS: [&str; 2] = [PULL_POLICY, "resources"];
 const PULL_POLICY: &str = "imagePullPolicy";
@@ -196,12 +195,19 @@ fn merge_lists(current: &[Value], intended: &[Value]) -> Vec<Value> {
 
 fn merge_named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
     let find = |list: &[Value], name: &Value| list.iter().position(|item| item["name"] == *name);
+    // The status port has no name if the app has both of its names.
+    let is_unnamed_port = |item: &Value| {
+        let port = &item["containerPort"];
+        let mut intended = intended.iter();
+        item["name"].is_null() && intended.any(|other| other.get("containerPort") == Some(port))
+    };
     let mut merged = Vec::new();
     for item in current {
         let name = &item["name"];
         match find(intended, name) {
             Some(index) => merged.push(merge(item, &intended[index])),
             None if OPTIONAL_ITEMS.iter().any(|optional| name == optional) => {}
+            None if is_unnamed_port(item) => {}
             None => merged.push(item.clone()),
         }
     }

@@ -6,7 +6,7 @@ use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{Sidecar, Target};
 use crate::inject::view::containers::SIDECAR_NAME;
-use crate::inject::view::{PROBERS, PodView, VOLUME};
+use crate::inject::view::{POD_IP, PROBERS, PodView, VOLUME};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 const FILES: &str = "/etc/probelet";
 /// The user of the agent: the image's, and the one that Istio's traffic rules treat as a proxy.
 const USER: u32 = 1337;
-/// The variable with the pod's address.
-const POD_IP: &str = "POD_IP";
 /// The API server's default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// The part of the grace period in which the agent drains.

@@ -127,6 +127,39 @@ fn the_port_name_of_the_sidecar_is_unique() {
 }
 
 #[test]
+fn the_sidecar_keeps_one_port_when_its_name_changes() {
+    let ports = |names: [&str; 2]| {
+        let mut document = web();
+        document["spec"]["containers"][0]["ports"] = json!([
+            {"name": names[0], "containerPort": 1},
+            {"name": names[1], "containerPort": 2},
+        ]);
+        document
+    };
+    let free = ["http", "metrics"];
+    let preferred = ["probelet", "metrics"];
+    let both = ["probelet", "probelet-status"];
+    for (before, after, name) in [
+        (preferred, free, Some("probelet")),
+        (free, preferred, Some("probelet-status")),
+        (both, free, Some("probelet")),
+        (both, ["http", "probelet"], Some("probelet-status")),
+        (free, both, None),
+        (preferred, both, None),
+    ] {
+        let mut pod = injected(&ports(before));
+        pod["spec"]["containers"][0]["ports"] =
+            ports(after)["spec"]["containers"][0]["ports"].take();
+        let ports = &injected(&pod)["spec"]["initContainers"][0]["ports"];
+        let expected = match name {
+            Some(name) => json!([{"name": name, "containerPort": 15020}]),
+            None => json!([{"containerPort": 15020}]),
+        };
+        assert_eq!(*ports, expected, "{before:?} to {after:?}");
+    }
+}
+
+#[test]
 fn a_pull_policy_for_all_pods() {
     let mut always = settings();
     always.pull_policy = Some("Always".into());

@@ -24,6 +24,10 @@ use serde_json::{Map, Value};
 
 /// The environment variable with the agent's table of probers.
 pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
+/// The environment variable with the pod's address.
+pub(super) const POD_IP: &str = "POD_IP";
+/// Names of the status port, the preferred one first.
+pub(super) const PORT_NAMES: [&str; 2] = ["probelet", "probelet-status"];
 /// The volume with the files of Secrets.
 pub(super) const VOLUME: &str = "probelet-tls";
 
