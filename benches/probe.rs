@@ -5,8 +5,8 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `PROBELET_BENCH_BIN` | the binary to measure instead of the one `deploy/small-build.sh --plain` makes |
-//! | `PROBELET_BENCH_TLS_BIN` | the one with encryption, instead of that of `deploy/small-build.sh` |
-//! | `PROBELET_BENCH_PEER` | `name=command`: one more; in the command `{listen}` is its port and `{app}` the app's |
+//! | `PROBELET_BENCH_TLS_BIN` | the binary with TLS instead of the one `deploy/small-build.sh` makes |
+//! | `PROBELET_BENCH_PEER` | `name=command`: an additional proxy; `{listen}` and `{app}` in the command are replaced by its port and the app's |
 //! | `PROBELET_ENVOY`, `PROBELET_NGINX`, `PROBELET_HAPROXY` | those programs, where they are not on PATH |
 //!
 //! A round measures every contestant, and the report has the ratios within a round, so that a busy machine affects all

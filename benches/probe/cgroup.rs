@@ -29,7 +29,10 @@ impl Cgroup {
             let list = Path::new(ROOT_V2).join("cgroup.subtree_control");
             let enabled = fs::read_to_string(list).map_err(|_| "no memory cgroup here")?;
             if !enabled.split_whitespace().any(|name| name == "memory") {
-                return Err("the memory controller is not handed down here".into());
+                return Err(
+                    "the memory controller is not enabled in /sys/fs/cgroup/cgroup.subtree_control"
+                        .into(),
+                );
             }
             (ROOT_V2, "memory.current")
         };

@@ -30,7 +30,7 @@ pub fn report(
     report: &mut Report,
 ) {
     let file = binaries::size(&small.path);
-    report.row(Row::exact("binary", "KiB", file).at_most(300.0).aim(160.0));
+    report.row(Row::exact("binary", "KiB", file).at_most(300.0).goal(160.0));
     let idle = contestants::start(&ContestantKind::Probelet(small.path.clone()), app, scratch);
     match idle {
         Ok(running) => soak(&running, sizes, report),
@@ -56,7 +56,7 @@ fn soak(running: &Running, sizes: &Sizes, report: &mut Report) {
     report.row(
         Row::exact("Rss idle", "KiB", idle)
             .at_most(256.0)
-            .aim(160.0),
+            .goal(160.0),
     );
     let anonymous = proc::memory(&running.processes).map(|memory| memory.anonymous);
     report.row(Row::exact("anonymous, idle", "KiB", anonymous));

@@ -12,7 +12,7 @@ pub struct Row {
     unit: &'static str,
     value: Outcome<Spread>,
     bound: Option<Bound>,
-    aim: Option<f64>,
+    goal: Option<f64>,
 }
 
 impl Row {
@@ -23,7 +23,7 @@ impl Row {
             unit,
             value,
             bound: None,
-            aim: None,
+            goal: None,
         }
     }
 
@@ -45,8 +45,8 @@ impl Row {
     }
 
     /// Sets a goal below the upper bound.
-    pub fn aim(mut self, aim: f64) -> Row {
-        self.aim = Some(aim);
+    pub fn goal(mut self, goal: f64) -> Row {
+        self.goal = Some(goal);
         self
     }
 
@@ -58,9 +58,9 @@ impl Row {
             };
         };
         let verdict = bound.verdict(*value).text().to_string();
-        match self.aim {
-            Some(aim) if value.median > aim => format!("{verdict}, short of the aim"),
-            Some(_) => format!("{verdict}, and the aim"),
+        match self.goal {
+            Some(goal) if value.median > goal => format!("{verdict}, goal missed"),
+            Some(_) => format!("{verdict}, goal met"),
             None => verdict,
         }
     }
@@ -71,8 +71,8 @@ impl Row {
             Some(Bound::AtMost(bound)) => format!("<= {}", short(bound)),
             Some(Bound::AtLeast(bound)) => format!(">= {}", short(bound)),
         };
-        match self.aim {
-            Some(aim) => format!("{bound} (aim {})", short(aim)),
+        match self.goal {
+            Some(goal) => format!("{bound} (goal {})", short(goal)),
             None => bound,
         }
     }
@@ -106,7 +106,7 @@ impl Row {
             ("unit", Json::text(self.unit)),
             ("value", spread_json(self.value.as_ref().ok())),
             ("bound", bound),
-            ("aim", self.aim.map_or(Json::Null, Json::Number)),
+            ("goal", self.goal.map_or(Json::Null, Json::Number)),
             ("verdict", Json::text(self.verdict())),
         ])
     }

@@ -11,32 +11,32 @@ pub const REGULAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 /// Health checks, without a certificate.
 pub const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8002);
 
-/// The app's state: returns 200, returns 500, never responds, does not listen.
+/// The app's state: it returns 200, returns 500, never responds, or does not listen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mood {
+pub enum AppState {
     Healthy,
     Failing,
     Hanging,
-    Gone,
+    Stopped,
 }
 
-pub struct App(Arc<Mutex<Mood>>, Vec<JoinHandle<()>>);
+pub struct App(Arc<Mutex<AppState>>, Vec<JoinHandle<()>>);
 
 impl App {
     pub fn start() -> Result<Self, String> {
-        let mood = Arc::new(Mutex::new(Mood::Healthy));
+        let state = Arc::new(Mutex::new(AppState::Healthy));
         let mut threads = Vec::new();
         for addr in [REGULAR, HEALTH] {
-            let (listener, mood) = (bind(addr, "the app")?, mood.clone());
-            threads.push(thread::spawn(move || serve(&listener, &mood)));
+            let (listener, state) = (bind(addr, "the app")?, state.clone());
+            threads.push(thread::spawn(move || serve(&listener, &state)));
         }
-        Ok(Self(mood, threads))
+        Ok(Self(state, threads))
     }
 
-    /// Changes the state. `Gone` is final.
-    pub fn turn(&mut self, mood: Mood) {
-        *self.0.lock().unwrap() = mood;
-        if mood == Mood::Gone {
+    /// Changes the state. `Stopped` is final.
+    pub fn set_state(&mut self, state: AppState) {
+        *self.0.lock().unwrap() = state;
+        if state == AppState::Stopped {
             // A connection wakes up the listener, which then closes.
             drop([REGULAR, HEALTH].map(TcpStream::connect));
             self.1.drain(..).for_each(|thread| thread.join().unwrap());
@@ -49,22 +49,22 @@ pub fn bind(addr: SocketAddr, who: &str) -> Result<TcpListener, String> {
     TcpListener::bind(addr).map_err(|error| format!("{who} cannot listen on {addr}: {error}"))
 }
 
-fn serve(listener: &TcpListener, mood: &Mutex<Mood>) {
+fn serve(listener: &TcpListener, state: &Mutex<AppState>) {
     for stream in listener.incoming().flatten() {
-        let mood = *mood.lock().unwrap();
-        if mood == Mood::Gone {
+        let state = *state.lock().unwrap();
+        if state == AppState::Stopped {
             return;
         }
-        answer(stream, mood);
+        answer(stream, state);
     }
 }
 
 /// Serves one request. A client that closes early is not an error.
-fn answer(mut stream: TcpStream, mood: Mood) -> Option<()> {
+fn answer(mut stream: TcpStream, state: AppState) -> Option<()> {
     let path = read_path(&mut stream)?;
-    let (status, body) = match mood {
-        Mood::Hanging => return stream.read(&mut [0]).map(drop).ok(),
-        Mood::Failing => ("500 Internal Server Error", "broken"),
+    let (status, body) = match state {
+        AppState::Hanging => return stream.read(&mut [0]).map(drop).ok(),
+        AppState::Failing => ("500 Internal Server Error", "broken"),
         _ if path == "/foo" => ("200 OK", "well"),
         _ => ("404 Not Found", "no such page"),
     };

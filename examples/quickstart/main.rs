@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{sync::mpsc, thread};
 
-use app::Mood::{self, Failing, Gone, Hanging, Healthy};
+use app::AppState::{self, Failing, Hanging, Healthy, Stopped};
 use probelet::{agent, cli};
 
 /// The table that Istio's injector writes for the probes of the pod.
@@ -32,7 +32,7 @@ const STRICT: &str = "/app-health/strict/livez";
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 
 /// The app's state; the server; path, client, expected result and meaning of the request.
-type Row = (Mood, SocketAddr, [&'static str; 4]);
+type Row = (AppState, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
 #[rustfmt::skip]
 const ROWS: [Row; 12] = [
@@ -45,9 +45,9 @@ const ROWS: [Row; 12] = [
     (Healthy, TRUSTED,    [STRICT, "HTTPS probe",    "200",      "probelet presented its client certificate"]),
     (Failing, STATUS,     [LIVEZ,  "HTTP probe",     "500",      "the app's own code"]),
     (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, answered before kubelet times out"]),
-    (Gone,    STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nothing listens"]),
-    (Gone,    STATUS,     [READYZ, "TCP probe",      "502",      "nothing listens"]),
-    (Gone,    SEPARATE,   ["/foo", "separate port",  "no HTTP",  "nothing listens"]),
+    (Stopped, STATUS,     [LIVEZ,  "HTTP probe",     "502",      "nothing listens"]),
+    (Stopped, STATUS,     [READYZ, "TCP probe",      "502",      "nothing listens"]),
+    (Stopped, SEPARATE,   ["/foo", "separate port",  "no HTTP",  "nothing listens"]),
 ];
 
 fn main() -> ExitCode {
@@ -73,8 +73,8 @@ fn run_rows() -> Result<usize, String> {
 
     let (mut wrong, mut first) = (0, None);
     line(["app", "request to 127.0.0.2", "client", "result", "meaning"]);
-    for (mood, server, [path, client, expected, meaning]) in ROWS {
-        app.turn(mood);
+    for (state, server, [path, client, expected, meaning]) in ROWS {
+        app.set_state(state);
         let answer = match client {
             PEER => peer(path),
             _ => kubelet::get(server, path),
@@ -90,7 +90,7 @@ fn run_rows() -> Result<usize, String> {
         };
         let request = format!(":{}{path}", server.port());
         wrong += usize::from(result != expected);
-        line([&format!("{mood:?}"), &request, client, &result, &meaning]);
+        line([&format!("{state:?}"), &request, client, &result, &meaning]);
         first = first.or(answer.err());
     }
     let event = first.unwrap_or_default();
