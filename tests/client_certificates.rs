@@ -5,8 +5,9 @@ use std::path::Path;
 use libtest_mimic::Trial;
 
 use crate::support::agent::{Agent, Setup, is_emulated};
-use crate::support::certs::{Authority, Folder, Identity};
+use crate::support::certs::{Authority, Identity};
 use crate::support::faults::{FINE, answer};
+use crate::support::folder::Folder;
 use crate::support::observe::{log_lines, logged, until};
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::peers::envoy::{ENVOY, Envoy};
@@ -123,7 +124,7 @@ fn an_app_with_optional_certificates_is_probed_without_one() {
     probe(&agent, LIVEZ).assert_is(200);
 }
 
-/// That the app accepts the connection shows in TLS 1.2 in the finished handshake, in TLS 1.3 in the tickets after it.
+/// In TLS 1.2 the finished handshake shows that the app accepts the client, in TLS 1.3 the session tickets after it.
 fn an_app_with_optional_certificates_is_not_reported_to_require_one() {
     use rustls::version::{TLS12, TLS13};
     let mesh = Authority::new("mesh");

@@ -60,7 +60,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn set() -> Result<Self, String> {
+    fn start() -> Result<Self, String> {
         let pod = Pod::start()?;
         let kubelet = Kubelet::start(&pod.node.wrapper())?;
         Ok(Self { pod, kubelet })
@@ -83,7 +83,7 @@ impl Fixture {
 
 /// The guide's steps, with the app bound to `on` and its health port forwarded by `forward`.
 fn guide(on: IpAddr, forward: &str) -> Outcome {
-    let fixture = Fixture::set()?;
+    let fixture = Fixture::start()?;
     let app = fixture.pod.app(on);
     let args = "--target-ip=10.0.0.2 --source-ip=127.0.0.6 --forward=";
     let args = format!("{args}{forward}");
@@ -128,7 +128,7 @@ fn only_mutual_tls_passes(fixture: &Fixture) -> Outcome {
 /// The control: the rules redirect connections from the pod's address to Envoy, which rejects plaintext and accepts
 /// connections while the app is down.
 fn without_source() -> Outcome {
-    let fixture = Fixture::set()?;
+    let fixture = Fixture::start()?;
     let app = fixture.pod.app(POD);
     let args = "--target-ip=10.0.0.2 --forward=15032=10.0.0.2:8002";
     let _agent = fixture.pod.probelet(PROBERS, args)?;

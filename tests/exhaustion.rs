@@ -17,7 +17,7 @@ use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, next_descriptor, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{
-    connect_if_let, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
+    connect_unless_reset, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
 };
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, start};
@@ -41,7 +41,7 @@ pub fn tests() -> Vec<Trial> {
 
 /// The actions of a flood on its next connection.
 fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
-    let Some(mut stream) = connect_if_let(agent.addr()) else {
+    let Some(mut stream) = connect_unless_reset(agent.addr()) else {
         return;
     };
     let part: &[u8] = match n % 5 {

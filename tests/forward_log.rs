@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use libtest_mimic::Trial;
 
-use crate::passthrough::{Entry, end_of, fixture, forward_to};
+use crate::passthrough::{ForwardListener, end_of, fixture, forward_to};
 use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::{log_lines, logged, until};
@@ -31,14 +31,14 @@ fn listen(port: u16) -> TcpListener {
 }
 
 /// Connects once while the target listens, and once after it has stopped.
-fn come_and_go(entry: &Entry, port: u16) {
+fn connect_then_stop_target(listener: &ForwardListener, port: u16) {
     let app = listen(port);
-    let mut client = connect(entry.addr());
+    let mut client = connect(listener.addr());
     app.accept().expect("dialled");
     // The EOF shows that the agent has seen this connection before the next one.
     assert_eq!(client.read(&mut [0]).expect("EOF"), 0);
     drop(app);
-    assert_eq!(end_of(entry, b""), End::Reset);
+    assert_eq!(end_of(listener, b""), End::Reset);
 }
 
 fn messages(agent: &Agent) -> Vec<String> {
@@ -49,11 +49,11 @@ fn a_target_is_logged_when_its_state_changes() {
     let target = reserve();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
     let (agent, forward) = forward_to(addr, &Table::new(), &[]);
-    come_and_go(&forward, target.port);
+    connect_then_stop_target(&forward, target.port);
     for _ in 0..10 {
         assert_eq!(end_of(&forward, b""), End::Reset);
     }
-    come_and_go(&forward, target.port);
+    connect_then_stop_target(&forward, target.port);
     until("two failures", || {
         (messages(&agent).len() >= 3).then_some(())
     });
@@ -77,19 +77,19 @@ fn a_target_is_logged_when_its_state_changes() {
 
 fn each_forward_has_its_own_lines() {
     let targets = [reserve(), reserve()];
-    let entries = [Entry(reserve()), Entry(reserve())];
+    let listeners = [ForwardListener(reserve()), ForwardListener(reserve())];
     let forward = |n: usize| {
         format!(
             "--forward={}=127.0.0.1:{}",
-            entries[n].0.port, targets[n].port
+            listeners[n].0.port, targets[n].port
         )
     };
     let agent = agent_with(&Table::new(), &[&forward(0), &forward(1)]);
     for _ in 0..LOG_LINES_PER_MINUTE {
-        come_and_go(&entries[0], targets[0].port);
+        connect_then_stop_target(&listeners[0], targets[0].port);
     }
-    assert_eq!(end_of(&entries[1], b""), End::Reset);
-    let failing = format!("msg=\"forward failing\" port={} ", entries[1].0.port);
+    assert_eq!(end_of(&listeners[1], b""), End::Reset);
+    let failing = format!("msg=\"forward failing\" port={} ", listeners[1].0.port);
     let line = logged(&agent, &failing);
     assert!(!line.contains("suppressed="), "{line}");
     let lines = messages(&agent);

@@ -10,13 +10,13 @@ use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{
-    connect, connect_if_let, exchange, get, probe, read_to_end, reset, send, state,
+    connect, connect_unless_reset, exchange, get, probe, read_to_end, reset, send, state,
 };
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
-use crate::passthrough::{Entry, LIVEZ, end_of, fixture, forward_to};
+use crate::passthrough::{ForwardListener, LIVEZ, end_of, fixture, forward_to};
 use probelet::limits::{FORWARD_CONNECTIONS, PROBE_SLOTS};
 
 pub fn tests() -> Vec<Trial> {
@@ -53,8 +53,8 @@ fn with_all_slots_occupied_a_new_connection_is_reset() {
 }
 
 /// Both ends of a new connection, or None if all slots are in use.
-fn pair_if_room(app: &TcpListener, forward: &Entry) -> Option<(TcpStream, TcpStream)> {
-    let client = connect_if_let(forward.addr())?;
+fn pair_if_room(app: &TcpListener, forward: &ForwardListener) -> Option<(TcpStream, TcpStream)> {
+    let client = connect_unless_reset(forward.addr())?;
     app.set_nonblocking(true).expect("O_NONBLOCK");
     let accepted = until("reset or passed on", || {
         match (app.accept(), state(&client)) {
@@ -106,7 +106,7 @@ fn a_flood_of_resets_leaves_no_descriptors() {
     let (agent, forward) = forward_to(app.addr(), &Table::new(), &[]);
     let before = agent.descriptors();
     for n in 0..500 {
-        let Some(mut stream) = connect_if_let(forward.addr()) else {
+        let Some(mut stream) = connect_unless_reset(forward.addr()) else {
             continue;
         };
         if n % 2 == 0 {
@@ -123,20 +123,20 @@ fn a_flood_of_resets_leaves_no_descriptors() {
 }
 
 fn each_forward_keeps_a_reserved_slot() {
-    let two = Two::start(&[]);
+    let two = TwoForwards::start(&[]);
     let mut greedy: Vec<_> = (1..FORWARD_CONNECTIONS).map(|_| two.pair(0)).collect();
     assert_eq!(
-        end_of(&two.entries[0], b""),
+        end_of(&two.listeners[0], b""),
         End::Reset,
         "the other forward's slot"
     );
     let modest = two.pair(1);
-    for entry in &two.entries {
-        assert_eq!(end_of(entry, b""), End::Reset, "all are taken");
+    for listener in &two.listeners {
+        assert_eq!(end_of(listener, b""), End::Reset, "all are taken");
     }
     drop(modest);
     assert_eq!(
-        end_of(&two.entries[0], b""),
+        end_of(&two.listeners[0], b""),
         End::Reset,
         "it is still reserved"
     );
@@ -147,35 +147,38 @@ fn each_forward_keeps_a_reserved_slot() {
 }
 
 /// Two forwards, each to a listener of the test.
-struct Two {
+struct TwoForwards {
     _agent: Agent,
-    entries: [Entry; 2],
+    listeners: [ForwardListener; 2],
     apps: [TcpListener; 2],
 }
 
-impl Two {
-    fn start(args: &[&str]) -> Two {
+impl TwoForwards {
+    fn start(args: &[&str]) -> TwoForwards {
         let app = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let (apps, entries) = ([app(), app()], [Entry(reserve()), Entry(reserve())]);
+        let (apps, listeners) = (
+            [app(), app()],
+            [ForwardListener(reserve()), ForwardListener(reserve())],
+        );
         let forward = |n: usize| {
             let target = apps[n].local_addr().expect("bound");
-            format!("--forward={}={target}", entries[n].0.port)
+            format!("--forward={}={target}", listeners[n].0.port)
         };
         let forwards = [forward(0), forward(1)];
         let args = [&[forwards[0].as_str(), &forwards[1]], args].concat();
-        Two {
+        TwoForwards {
             _agent: agent_with(&Table::new(), &args),
-            entries,
+            listeners,
             apps,
         }
     }
 
     fn pair(&self, n: usize) -> (TcpStream, TcpStream) {
-        let client = connect(self.entries[n].addr());
+        let client = connect(self.listeners[n].addr());
         (client, self.apps[n].accept().expect("dialled").0)
     }
 
     fn pair_if_room(&self, n: usize) -> Option<(TcpStream, TcpStream)> {
-        pair_if_room(&self.apps[n], &self.entries[n])
+        pair_if_room(&self.apps[n], &self.listeners[n])
     }
 }

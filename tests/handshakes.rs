@@ -53,7 +53,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn set() -> Self {
+    fn start() -> Self {
         let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         hung.set_nonblocking(true).expect("non-blocking");
         let port = hung.local_addr().expect("bound").port();
@@ -98,7 +98,7 @@ impl Fixture {
 }
 
 fn an_additional_handshake_waits_for_a_permit_and_is_served() {
-    let mut fixture = Fixture::set();
+    let mut fixture = Fixture::start();
     let mut clients = fixture.send(LIVEZ, SHARE + 1);
     fixture.until_begun(SHARE);
     // The agent responds to this request after it has processed all earlier events.
@@ -136,7 +136,7 @@ fn an_additional_handshake_waits_for_a_permit_and_is_served() {
 }
 
 fn a_probe_without_a_permit_gets_504_by_its_deadline() {
-    let mut fixture = Fixture::set();
+    let mut fixture = Fixture::start();
     let _held = fixture.send(LIVEZ, SHARE);
     fixture.until_begun(SHARE);
     probe(&fixture.agent, READYZ).assert_is(504);
@@ -148,7 +148,7 @@ fn a_probe_without_a_permit_gets_504_by_its_deadline() {
 
 /// With any number of probes of the app.
 fn an_app_that_hangs_leaves_permits_to_other_apps() {
-    let mut fixture = Fixture::set();
+    let mut fixture = Fixture::start();
     let _held = fixture.send(LIVEZ, 3 * HANDSHAKES);
     fixture.until_begun(SHARE);
     probe(&fixture.agent, STARTUPZ).assert_is(200);
@@ -157,29 +157,29 @@ fn an_app_that_hangs_leaves_permits_to_other_apps() {
 
 /// Also if `timeoutSeconds` is a minute.
 fn a_handshake_that_does_not_end_gets_504() {
-    let fixture = Fixture::set();
+    let fixture = Fixture::start();
     probe(&fixture.agent, LIVEZ).assert_is(504);
 }
 
 /// A hook has no deadline: those that hang must not fail the probes of a healthy app.
 fn hooks_that_hang_leave_permits_to_probes() {
-    let mut fixture = Fixture::set();
+    let mut fixture = Fixture::start();
     let _held = fixture.send(PRESTOP, HOOK_SLOTS);
     fixture.until_begun(HOOK_SLOTS);
     probe(&fixture.agent, STARTUPZ).assert_is(200);
 }
 
 fn a_hung_handshake_ends_when_its_client_closes() {
-    leaves(LIVEZ);
+    assert_ends_when_client_closes(LIVEZ);
 }
 
 fn a_hung_handshake_of_a_hook_ends_when_its_client_closes() {
-    leaves(PRESTOP);
+    assert_ends_when_client_closes(PRESTOP);
 }
 
 #[track_caller]
-fn leaves(path: &str) {
-    let mut fixture = Fixture::set();
+fn assert_ends_when_client_closes(path: &str) {
+    let mut fixture = Fixture::start();
     let before = fixture.agent.descriptors();
     let client = fixture.send(path, 1);
     fixture.until_begun(1);

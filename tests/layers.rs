@@ -1,6 +1,5 @@
 //! The layers of `src` (one folder or file each): an import points down the table `LAYERS`, and the files of one
-//! layer do not import one another in a circle. A module that only declares and re-exports its submodules is no
-//! part of a circle.
+//! layer have no import cycle. A module that only declares and re-exports its submodules is not part of a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,8 +32,8 @@ const PROGRAMS: &str = "main.rs and bin";
 /// Imports that point up: the file and the layer. This test parses the sidecar's arguments as the agent does.
 const UPWARD_EXCEPTIONS: &[(&str, &str)] = &[("src/inject/tests/sidecar.rs", "cli")];
 
-/// Files of a layer that still import one another in a circle.
-const CIRCLE_EXCEPTIONS: &[&[&str]] = &[];
+/// Import cycles that remain: the files of each.
+const CYCLE_EXCEPTIONS: &[&[&str]] = &[];
 
 #[test]
 fn imports_point_down_the_layers() {
@@ -62,7 +61,7 @@ fn imports_point_down_the_layers() {
 }
 
 #[test]
-fn files_of_a_layer_do_not_import_in_a_circle() {
+fn files_of_a_layer_have_no_import_cycle() {
     let sources = Sources::read();
     let inside = |import: &Import| import.from[0] == import.to[0];
     let imports: Vec<Import> = sources.imports().into_iter().filter(inside).collect();
@@ -71,19 +70,16 @@ fn files_of_a_layer_do_not_import_in_a_circle() {
         graph.entry(&import.from).or_default().insert(&import.to);
     }
     let (mut used, mut wrong) = (BTreeSet::new(), Vec::new());
-    for circle in circles(&graph) {
-        let files: Vec<&str> = circle.iter().map(|module| sources.file(module)).collect();
+    for cycle in cycles(&graph) {
+        let files: Vec<&str> = cycle.iter().map(|module| sources.file(module)).collect();
         let allows = |known: &&&[&str]| files.iter().all(|file| known.contains(file));
-        if let Some(known) = CIRCLE_EXCEPTIONS.iter().find(allows) {
+        if let Some(known) = CYCLE_EXCEPTIONS.iter().find(allows) {
             used.insert(known);
             continue;
         }
-        wrong.push(format!(
-            "these import one another in a circle: {}",
-            files.join(", ")
-        ));
+        wrong.push(format!("import cycle: {}", files.join(", ")));
         let inside =
-            |import: &&Import| circle.contains(&&import.from) && circle.contains(&&import.to);
+            |import: &&Import| cycle.contains(&&import.from) && cycle.contains(&&import.to);
         wrong.extend(
             imports
                 .iter()
@@ -91,7 +87,7 @@ fn files_of_a_layer_do_not_import_in_a_circle() {
                 .map(|import| format!("  {import}")),
         );
     }
-    let unused = CIRCLE_EXCEPTIONS
+    let unused = CYCLE_EXCEPTIONS
         .iter()
         .filter(|known| !used.contains(known));
     wrong.extend(unused.map(|known| format!("the exception {known:?} is not needed")));
@@ -190,24 +186,24 @@ fn rule() -> String {
 type Graph<'a> = BTreeMap<&'a Module, BTreeSet<&'a Module>>;
 
 /// The sets of modules that import one another, directly or by others.
-fn circles<'a>(graph: &Graph<'a>) -> Vec<BTreeSet<&'a Module>> {
+fn cycles<'a>(graph: &Graph<'a>) -> Vec<BTreeSet<&'a Module>> {
     let reached: Graph = graph
         .keys()
         .map(|module| (*module, reachable(graph, module)))
         .collect();
     let reaches =
         |from: &Module, to: &Module| reached.get(from).is_some_and(|all| all.contains(to));
-    let mut circles: Vec<BTreeSet<&Module>> = Vec::new();
+    let mut cycles: Vec<BTreeSet<&Module>> = Vec::new();
     for (module, targets) in &reached {
-        if reaches(module, module) && !circles.iter().any(|circle| circle.contains(module)) {
+        if reaches(module, module) && !cycles.iter().any(|cycle| cycle.contains(module)) {
             let back = targets
                 .iter()
                 .copied()
                 .filter(|target| reaches(target, module));
-            circles.push(back.collect());
+            cycles.push(back.collect());
         }
     }
-    circles
+    cycles
 }
 
 fn reachable<'a>(graph: &Graph<'a>, from: &Module) -> BTreeSet<&'a Module> {

@@ -11,7 +11,9 @@ use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::assert_descriptors;
 use crate::support::ports::{Reserved, full_backlog, reserve};
-use crate::support::raw::{connect, connect_if_let, exchange, get, probe, read_to_end, state};
+use crate::support::raw::{
+    connect, connect_unless_reset, exchange, get, probe, read_to_end, state,
+};
 use crate::support::switchable_app::{BODY, ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
@@ -43,13 +45,13 @@ pub fn tests() -> Vec<Trial> {
 pub(crate) struct Fixture {
     pub(crate) agent: Agent,
     pub(crate) app: TcpListener,
-    pub(crate) forward: Entry,
+    pub(crate) forward: ForwardListener,
 }
 
-/// A forward's address.
-pub(crate) struct Entry(pub(crate) Reserved);
+/// The port that a forward listens on.
+pub(crate) struct ForwardListener(pub(crate) Reserved);
 
-impl Entry {
+impl ForwardListener {
     pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.0.port).into()
     }
@@ -66,11 +68,15 @@ pub(crate) fn fixture(args: &[&str]) -> Fixture {
     }
 }
 
-pub(crate) fn forward_to(target: SocketAddr, table: &Table, args: &[&str]) -> (Agent, Entry) {
-    let entry = Entry(reserve());
-    let forward = format!("{}={target}", entry.0.port);
+pub(crate) fn forward_to(
+    target: SocketAddr,
+    table: &Table,
+    args: &[&str],
+) -> (Agent, ForwardListener) {
+    let listener = ForwardListener(reserve());
+    let forward = format!("{}={target}", listener.0.port);
     let agent = agent_with(table, &[&["--forward", &forward], args].concat());
-    (agent, entry)
+    (agent, listener)
 }
 
 impl Fixture {
@@ -304,8 +310,8 @@ fn a_target_that_does_not_accept_resets_the_client_in_time() {
 }
 
 /// Connects and sends these bytes. Returns how the connection ends.
-pub(crate) fn end_of(forward: &Entry, request: &[u8]) -> End {
-    let Some(mut stream) = connect_if_let(forward.addr()) else {
+pub(crate) fn end_of(forward: &ForwardListener, request: &[u8]) -> End {
+    let Some(mut stream) = connect_unless_reset(forward.addr()) else {
         return End::Reset;
     };
     // A write that fails with a reset clears the socket's error, so the next read returns 0.
@@ -329,11 +335,17 @@ fn forwards_do_not_mix_connections() {
         SwitchableApp::start(ReplyMode::Status(201)),
         SwitchableApp::start(ReplyMode::Status(202)),
     ];
-    let entries = [Entry(reserve()), Entry(reserve())];
-    let forward = |n: usize| format!("--forward=0.0.0.0:{}={}", entries[n].0.port, apps[n].addr());
+    let listeners = [ForwardListener(reserve()), ForwardListener(reserve())];
+    let forward = |n: usize| {
+        format!(
+            "--forward=0.0.0.0:{}={}",
+            listeners[n].0.port,
+            apps[n].addr()
+        )
+    };
     let agent = agent_with(&Table::new(), &[&forward(0), &forward(1)]);
-    for (entry, status) in entries.iter().zip([201, 202]) {
-        exchange(entry.addr(), &get("/")).assert_is(status);
+    for (listener, status) in listeners.iter().zip([201, 202]) {
+        exchange(listener.addr(), &get("/")).assert_is(status);
     }
     probe(&agent, "/healthz/ready").assert_is(200);
 }

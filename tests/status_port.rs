@@ -2,6 +2,7 @@
 
 use libtest_mimic::Trial;
 
+use crate::support::TLS;
 use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged};
@@ -12,9 +13,6 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 pub(crate) const LIVEZ: &str = "/app-health/web/livez";
-
-/// Whether this build has TLS.
-const TLS: bool = cfg!(feature = "tls");
 
 pub fn tests() -> Vec<Trial> {
     trials!["status_port":

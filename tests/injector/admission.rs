@@ -28,8 +28,8 @@ const PROPERTIES: [(&str, Property); 11] = [
         a_second_injection_changes_nothing,
     ),
     (
-        "a_second_injection_settles_rotated_containers",
-        a_second_injection_settles_rotated_containers,
+        "a_second_injection_moves_a_rotated_sidecar_to_the_front",
+        a_second_injection_moves_a_rotated_sidecar_to_the_front,
     ),
     (
         "command_line_and_webhook_inject_the_same",
@@ -169,7 +169,10 @@ fn a_second_injection_changes_nothing(case: &mut Case, failures: &mut Failures) 
 }
 
 /// An ordinary sidecar moves to the front again, once.
-fn a_second_injection_settles_rotated_containers(case: &mut Case, failures: &mut Failures) -> bool {
+fn a_second_injection_moves_a_rotated_sidecar_to_the_front(
+    case: &mut Case,
+    failures: &mut Failures,
+) -> bool {
     each_injected(case, |_, first| {
         let rotated = after(
             &after(&first.pod, admit_pod),
@@ -317,14 +320,14 @@ fn is_annotated(pod: &Value, annotation: &str) -> bool {
 /// Injects with a changed setting of the sidecar, and expects a change of the sidecar alone.
 fn expect_change(
     case: &Case,
-    others: &Settings,
+    new_settings: &Settings,
     expected: impl Fn(&Value, &mut Value),
     failures: &mut Failures,
 ) -> bool {
     each_injected(case, |entry, first| {
         for (stage, change) in case.variants(&[WEBHOOK_CALL, STORED, ADDED], 2) {
             let before = after(&first.pod, change);
-            let updated = inject(&before, others);
+            let updated = inject(&before, new_settings);
             let mut wanted = before.clone();
             if let Some(sidecar) = sidecar_mut(&mut wanted) {
                 expected(entry, sidecar);
@@ -357,11 +360,11 @@ fn without_saved_settings(pod: &Value) -> Value {
 
 fn another_image_changes_the_sidecar_alone(case: &mut Case, failures: &mut Failures) -> bool {
     let image = case.random.image();
-    let others = Settings {
+    let new_settings = Settings {
         image: image.clone(),
         ..case.settings.clone()
     };
-    let is_policy_set = others.pull_policy.is_some();
+    let is_policy_set = new_settings.pull_policy.is_some();
     let expected = |pod: &Value, sidecar: &mut Value| {
         if is_annotated(pod, "image") {
             return;
@@ -371,12 +374,12 @@ fn another_image_changes_the_sidecar_alone(case: &mut Case, failures: &mut Failu
             remove(sidecar, "imagePullPolicy");
         }
     };
-    expect_change(case, &others, expected, failures)
+    expect_change(case, &new_settings, expected, failures)
 }
 
 fn another_pull_policy_changes_the_sidecar_alone(case: &mut Case, failures: &mut Failures) -> bool {
     let policy = case.random.pull_policy();
-    let others = Settings {
+    let new_settings = Settings {
         pull_policy: policy.clone(),
         ..case.settings.clone()
     };
@@ -389,12 +392,12 @@ fn another_pull_policy_changes_the_sidecar_alone(case: &mut Case, failures: &mut
             None => remove(sidecar, "imagePullPolicy"),
         }
     };
-    expect_change(case, &others, expected, failures)
+    expect_change(case, &new_settings, expected, failures)
 }
 
 fn other_resources_change_the_sidecar_alone(case: &mut Case, failures: &mut Failures) -> bool {
     let resources = case.random.resources();
-    let others = Settings {
+    let new_settings = Settings {
         resources: resources.clone(),
         ..case.settings.clone()
     };
@@ -405,7 +408,7 @@ fn other_resources_change_the_sidecar_alone(case: &mut Case, failures: &mut Fail
             keep_spellings(&current, &mut sidecar["resources"]);
         }
     };
-    expect_change(case, &others, expected, failures)
+    expect_change(case, &new_settings, expected, failures)
 }
 
 fn remove(object: &mut Value, name: &str) {
@@ -415,26 +418,33 @@ fn remove(object: &mut Value, name: &str) {
 }
 
 /// Injects with other settings, and expects the result of injecting the original pod with them.
-fn expect_as_alone(
+fn expect_same_as_first_injection(
     case: &Case,
-    others: &Settings,
+    new_settings: &Settings,
     compared: impl Fn(&str, &mut Value),
     failures: &mut Failures,
 ) -> bool {
     each_injected(case, |entry, first| {
-        let alone = inject(entry, others);
+        let first_injection = inject(entry, new_settings);
         for (stage, change) in case.variants(&[WEBHOOK_CALL, STORED, ADDED], 2) {
             let before = after(&first.pod, change);
-            let updated = inject(&before, others);
-            if !alone.is_edited() {
-                failures.expect(updated.verdict_name() == alone.verdict_name(), || {
-                    let verdicts = format!("{} | {}", alone.verdict_text(), updated.verdict_text());
-                    Failure::new(format!("another verdict {stage}"), verdicts)
-                });
+            let updated = inject(&before, new_settings);
+            if !first_injection.is_edited() {
+                failures.expect(
+                    updated.verdict_name() == first_injection.verdict_name(),
+                    || {
+                        let verdicts = format!(
+                            "{} | {}",
+                            first_injection.verdict_text(),
+                            updated.verdict_text()
+                        );
+                        Failure::new(format!("another verdict {stage}"), verdicts)
+                    },
+                );
                 continue;
             }
             let (mut wanted, mut found) = (
-                normalised(&after(&alone.pod, change)),
+                normalised(&after(&first_injection.pod, change)),
                 normalised(&updated.pod),
             );
             compared(stage, &mut wanted);
@@ -458,11 +468,11 @@ fn another_status_port_changes_sidecar_and_probes(
     } else {
         15020
     };
-    let others = Settings {
+    let new_settings = Settings {
         status_port,
         ..case.settings.clone()
     };
-    expect_as_alone(case, &others, |_, _| {}, failures)
+    expect_same_as_first_injection(case, &new_settings, |_, _| {}, failures)
 }
 
 fn another_target_or_sidecar_kind_changes_the_sidecar_alone(
@@ -473,16 +483,16 @@ fn another_target_or_sidecar_kind_changes_the_sidecar_alone(
         Target::Pod => Target::Ip([127, 0, 0, 1].into()),
         Target::Ip(_) => Target::Pod,
     };
-    let others = Settings {
+    let new_settings = Settings {
         target,
         ..case.settings.clone()
     };
-    let is_injected = expect_as_alone(case, &others, |_, _| {}, failures);
+    let is_injected = expect_same_as_first_injection(case, &new_settings, |_, _| {}, failures);
     let kind = match case.settings.sidecar {
         Sidecar::Native => Sidecar::Container,
         Sidecar::Container => Sidecar::Native,
     };
-    let others = Settings {
+    let new_settings = Settings {
         sidecar: kind,
         ..case.settings.clone()
     };
@@ -496,21 +506,21 @@ fn another_target_or_sidecar_kind_changes_the_sidecar_alone(
             }
         }
     };
-    expect_as_alone(case, &others, without_sidecar, failures) || is_injected
+    expect_same_as_first_injection(case, &new_settings, without_sidecar, failures) || is_injected
 }
 
 fn no_probe_goes_back_to_kubelet(case: &mut Case, failures: &mut Failures) -> bool {
-    let others = case.random.settings();
+    let new_settings = case.random.settings();
     each_injected(case, |entry, first| {
         let injected = routes(&first.pod).through_agent;
-        let alone = inject(entry, &others);
-        let updated = match alone.is_edited() {
-            true => routes(&alone.pod).through_agent,
+        let first_injection = inject(entry, &new_settings);
+        let updated = match first_injection.is_edited() {
+            true => routes(&first_injection.pod).through_agent,
             false => injected.clone(),
         };
         for (stage, change) in case.variants(&[WEBHOOK_CALL, STORED, ADDED, REORDERED], 2) {
             let before = after(&first.pod, change);
-            for (settings, wanted) in [(&case.settings, &injected), (&others, &updated)] {
+            for (settings, wanted) in [(&case.settings, &injected), (&new_settings, &updated)] {
                 let found = routes(&inject(&before, settings).pod);
                 for error in found.errors {
                     failures.push(Failure::new(format!("no prober {stage}"), error));

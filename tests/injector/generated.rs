@@ -62,26 +62,33 @@ fn uninjection_restores_the_pod() {
 
 fn injection_with_other_settings_equals_a_first_injection() {
     check_injected(CASES, |case, after, failures| {
-        let others = case.random.settings();
-        let alone = inject(&case.pod, &others);
-        let updated = inject(after, &others);
-        if !alone.is_edited() {
-            failures.expect(updated.verdict_name() == alone.verdict_name(), || {
-                Failure::new(
-                    "another verdict",
-                    format!("{} | {}", alone.verdict_text(), updated.verdict_text()),
-                )
-            });
+        let new_settings = case.random.settings();
+        let first_injection = inject(&case.pod, &new_settings);
+        let updated = inject(after, &new_settings);
+        if !first_injection.is_edited() {
+            failures.expect(
+                updated.verdict_name() == first_injection.verdict_name(),
+                || {
+                    Failure::new(
+                        "another verdict",
+                        format!(
+                            "{} | {}",
+                            first_injection.verdict_text(),
+                            updated.verdict_text()
+                        ),
+                    )
+                },
+            );
             return;
         }
-        let mut wanted = alone.pod;
+        let mut wanted = first_injection.pod;
         if let (Some(current), Some(sidecar)) = (sidecar(after), sidecar_mut(&mut wanted)) {
             keep_spellings(&current["resources"], &mut sidecar["resources"]);
         }
         failures.expect(updated.pod == wanted, || {
             Failure::new("not the same", diff(&wanted, &updated.pod))
         });
-        let back = uninject(&updated.pod, &others);
+        let back = uninject(&updated.pod, &new_settings);
         failures.expect(back.pod == case.pod, || {
             Failure::new("not restored", diff(&case.pod, &back.pod))
         });
@@ -197,20 +204,19 @@ fn uninjection_restores_every_byte() {
                 Failure::new("text and value differ", diff(&one, &other))
             });
             expect_text(&injected, &case.settings, &text, failures);
-            let others = others(&value, &mut case.random);
-            if let Some(others) = others {
-                let updated = written(&injected, Task::Inject, &others);
-                expect_text(&updated, &others, &text, failures);
+            if let Some(new_settings) = new_settings(&value, &mut case.random) {
+                let updated = written(&injected, Task::Inject, &new_settings);
+                expect_text(&updated, &new_settings, &text, failures);
             }
         }
     });
 }
 
-/// Other settings for an update of the pod.
-fn others(pod: &Value, random: &mut Random) -> Option<Settings> {
-    let others = random.settings();
-    let verdict = report(pod, Task::Inject, &others).verdict;
-    matches!(verdict, Verdict::Edited { .. }).then_some(others)
+/// New settings for an update of the pod; `None` if it is not injected with them.
+fn new_settings(pod: &Value, random: &mut Random) -> Option<Settings> {
+    let new_settings = random.settings();
+    let verdict = report(pod, Task::Inject, &new_settings).verdict;
+    matches!(verdict, Verdict::Edited { .. }).then_some(new_settings)
 }
 
 fn expect_text(injected: &str, settings: &Settings, text: &str, failures: &mut Failures) {

@@ -2,7 +2,8 @@
 //! `out.yaml` unless there is none. `PROBELET_TEST_BLESS=1` writes the last two; review them before you commit.
 
 use super::{run, written};
-use crate::support::certs::{Authority, Folder, Identity};
+use crate::support::certs::{Authority, Identity};
+use crate::support::folder::Folder;
 use libtest_mimic::Trial;
 use probelet::manifest::{Document, Stream};
 use serde_json::Value;

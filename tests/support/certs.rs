@@ -1,6 +1,6 @@
 //! Certificates made for a test, and TLS configurations of fake apps and clients.
 
-pub use super::folder::Folder;
+use super::folder::Folder;
 use super::stream::ServerTls;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,

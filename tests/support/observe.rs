@@ -138,7 +138,7 @@ pub fn log_lines(agent: &Agent, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Asserts that the agent closes all descriptors except `before`.
+/// Waits until the agent has `before` open descriptors again, and panics otherwise.
 #[track_caller]
 pub fn assert_descriptors(agent: &Agent, before: usize) {
     assert!(

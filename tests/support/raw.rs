@@ -61,7 +61,7 @@ pub fn connect(to: SocketAddr) -> TcpStream {
 
 /// Connects to a server that may reset the connection at once. Returns None in that case.
 #[track_caller]
-pub fn connect_if_let(to: SocketAddr) -> Option<TcpStream> {
+pub fn connect_unless_reset(to: SocketAddr) -> Option<TcpStream> {
     match TcpStream::connect(to) {
         Ok(stream) => Some(stream),
         Err(e) if e.kind() == ErrorKind::ConnectionReset => None,

@@ -1,7 +1,8 @@
 //! Common and unusual certificates and protocols, by `openssl s_server`.
 
-use crate::support::certs::{Folder, Identity};
+use crate::support::certs::Identity;
 use crate::support::faults::{Catalogue, Expected, FaultCase, Target};
+use crate::support::folder::Folder;
 use crate::support::peers::openssl::{Server, run, self_signed};
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! A fake API server: `/version`, Secrets of one namespace, one webhook configuration. It stores what it receives,
 //! checks the token, and can override the response to the next request.
 
-use crate::support::certs::{Authority, Folder};
+use crate::support::certs::Authority;
+use crate::support::folder::Folder;
 use crate::support::permit::lock;
 use crate::support::{WAIT_LIMIT, within};
 use base64::Engine as _;

@@ -2,8 +2,9 @@
 
 pub use super::requests::{assert_injected, get, head, padded, pod, post, response_of, review_of};
 use crate::support::WAIT_LIMIT;
-use crate::support::certs::{Authority, Folder};
+use crate::support::certs::Authority;
 use crate::support::command::{argv, injector, wait_exit};
+use crate::support::folder::Folder;
 use crate::support::http::{End, Response};
 use crate::support::observe::{next_descriptor, proc_figure};
 use crate::support::permit::lock;

@@ -1,8 +1,9 @@
 //! Certificates and settings that change while the webhook runs.
 
 use super::fixture::{NAME, Webhook, assert_injected, pod, post, response_of, review_of, trusting};
-use crate::support::certs::{Authority, Folder};
+use crate::support::certs::Authority;
 use crate::support::command::{command, injector, run_to_end};
+use crate::support::folder::Folder;
 use crate::support::trials::trials;
 use crate::support::{WAIT_LIMIT, within};
 use libtest_mimic::Trial;

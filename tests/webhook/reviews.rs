@@ -3,7 +3,7 @@
 use super::fixture::{
     Webhook, assert_injected, get, head, padded, pod, post, response_of, review_of,
 };
-use crate::support::certs::Folder;
+use crate::support::folder::Folder;
 use crate::support::http::End;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;

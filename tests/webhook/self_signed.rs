@@ -2,8 +2,9 @@
 
 use super::api_server::{Action, FakeApiServer, Override, SECRETS, WEBHOOK};
 use super::fixture::{Webhook, assert_injected, pod, post, response_of, review_of, trusting};
-use crate::support::certs::{Authority, Folder};
+use crate::support::certs::Authority;
 use crate::support::command::{command, injector, run_to_end};
+use crate::support::folder::Folder;
 use crate::support::trials::trials;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

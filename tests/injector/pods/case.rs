@@ -16,13 +16,13 @@ pub struct Case {
     pub settings: Settings,
     /// Random choices beyond those.
     pub random: Random,
-    /// Of several variants of a check, the number of the only one that is made; if there is none, all are.
+    /// Selects one variant of every check; `None` runs all variants.
     pub variant: Option<usize>,
 }
 
 impl Case {
-    /// The variants to check. The choices between lists of one, two and four variants are independent if
-    /// `divisor` is the product of the numbers of variants in the other lists.
+    /// The variants to check: all, or the one that `variant` selects. `divisor` is the product of the lengths of the
+    /// other lists that a check selects from, so that the selections are independent.
     pub fn variants<'a, T>(&self, all: &'a [T], divisor: usize) -> &'a [T] {
         match self.variant {
             None => all,

@@ -2,7 +2,8 @@
 //! HTTP/1.1 or HTTP/2 as ALPN selects.
 
 use super::Process;
-use crate::support::certs::{Authority, Folder, Identity};
+use crate::support::certs::{Authority, Identity};
+use crate::support::folder::Folder;
 use crate::support::ports::{Reserved, reserve};
 use std::process::Command;
 

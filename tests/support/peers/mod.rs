@@ -7,7 +7,8 @@ pub mod openssl;
 pub mod python;
 pub mod secret;
 
-use super::certs::{Authority, Folder};
+use super::certs::Authority;
+use super::folder::Folder;
 use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,8 @@
 //! A volume of a Kubernetes Secret: files are symbolic links through `..data`, a link that one rename replaces
 //! (`pkg/volume/util/atomic_writer.go`).
 
-use crate::support::certs::{Folder, Identity};
+use crate::support::certs::Identity;
+use crate::support::folder::Folder;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
