@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "check")]
         Ok(Action::Check(plan)) => match check::run(plan) {
             Ok(report) => print_result(report.text, u8::from(!report.is_healthy)),
-            Err(error) => print_error(error, 1),
+            Err(error) => print_error(format_args!("epoll failed: {error}"), 1),
         },
         #[cfg(feature = "check")]
         Ok(Action::Install(directory)) => match check::install(&directory) {

@@ -60,7 +60,7 @@ impl EventLog {
                     .field("file", file);
             }
             TlsReload::Failed(error) => {
-                let message = "certificate reload failed, keeping the previous one";
+                let message = "certificate reload failed, keeping previous certificate";
                 self.logger
                     .limited_line(limit, Level::Warn, message)
                     .field("file", file)

@@ -62,7 +62,7 @@ const fn general_advice(failure: Failure) -> &'static str {
              is the app too busy to accept?"
         }
         Failure::TlsNotBuilt => {
-            "this build lacks the protocol of the URL, or of a redirect; is it one without TLS?"
+            "this build has no TLS, which the URL or a redirect requires; use a build with the cargo feature tls"
         }
         Failure::PlainHttp => {
             "port {port} answered in plaintext; use http://, and `scheme: HTTP` in the prober"
@@ -80,7 +80,7 @@ const fn general_advice(failure: Failure) -> &'static str {
             "the app rejected the client certificate; does it trust its issuer, has it expired, does it require another name?"
         }
         Failure::UnknownIssuer => {
-            "the app's certificate does not lead to the CA; is it the CA of the mesh, does the app send its intermediates?"
+            "the app's certificate does not chain to the CA; is it the CA of the mesh, does the app send its intermediates?"
         }
         Failure::CertificateExpired => {
             "the app's certificate, or an intermediate, has expired; renew it"
@@ -148,7 +148,8 @@ fn fill(text: &str, at: Option<SocketAddr>) -> String {
         // Writing to a string does not fail.
         let _ = match (index % 2, at) {
             (1, Some(at)) if piece == "ip" => write!(filled, "{}", at.ip()),
-            (1, Some(at)) => write!(filled, "{}", at.port()),
+            (1, Some(at)) if piece == "port" => write!(filled, "{}", at.port()),
+            (1, Some(_)) => write!(filled, "{{{piece}}}"),
             _ => filled.write_str(piece),
         };
     }

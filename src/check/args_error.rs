@@ -139,10 +139,10 @@ impl Fault {
             }
             Fault::Port => "but its port must be a number from 1 to 65535: write one such as 8080",
             Fault::TcpPath => {
-                "but a TCP connection has no path: write http:// before it, or nothing after the port"
+                "but a TCP connection has no path: write http:// instead of tcp://, or remove everything after the port"
             }
             Fault::Service => {
-                "but after the port it may name one service as it is registered: \
+                "but its path must be the name of one registered service: \
                  write one such as grpc://10.0.0.7:9090/my.package.Service"
             }
             Fault::Timeout => {

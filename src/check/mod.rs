@@ -52,7 +52,7 @@ pub fn run(plan: Plan) -> io::Result<Report> {
         Err(error) => return Ok(Report::new(&plan, &watch, CheckResult::NoAddress(error))),
     };
     if plan.address().is_none() {
-        watch.reached(Phase::Resolved);
+        watch.record(Phase::Resolved);
         watch.print_addresses(&plan.host, &addresses);
     }
     let plan = Rc::new(plan);
@@ -109,7 +109,7 @@ impl Check {
                 break;
             }
         }
-        self.watch.reached(Phase::Done);
+        self.watch.record(Phase::Done);
         outcome
     }
 

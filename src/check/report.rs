@@ -34,7 +34,7 @@ pub struct Report {
 impl Report {
     /// The report on a probe.
     pub(super) fn new(plan: &Plan, watch: &Watch, result: CheckResult) -> Report {
-        watch.reached(Phase::Done);
+        watch.record(Phase::Done);
         let facts = Facts::of(plan, watch, &result);
         if let Some(code) = facts.grpc_code {
             watch.print_grpc_code(code);

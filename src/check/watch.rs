@@ -22,7 +22,7 @@ pub enum Phase {
     /// The connection is established.
     Connected,
     /// The TLS handshake is finished.
-    Secured,
+    TlsHandshakeDone,
     /// The first byte of the head arrived.
     FirstByte,
     /// The probe is over.
@@ -34,7 +34,7 @@ impl Phase {
     pub const ALL: [Phase; 5] = [
         Phase::Resolved,
         Phase::Connected,
-        Phase::Secured,
+        Phase::TlsHandshakeDone,
         Phase::FirstByte,
         Phase::Done,
     ];
@@ -44,7 +44,7 @@ impl Phase {
         match self {
             Phase::Resolved => "DNS",
             Phase::Connected => "connect",
-            Phase::Secured => "TLS",
+            Phase::TlsHandshakeDone => "TLS",
             Phase::FirstByte => "first byte",
             Phase::Done => "done",
         }
@@ -55,7 +55,7 @@ impl Phase {
         match self {
             Phase::Resolved => "dns_ms",
             Phase::Connected => "connect_ms",
-            Phase::Secured => "tls_ms",
+            Phase::TlsHandshakeDone => "tls_ms",
             Phase::FirstByte => "first_byte_ms",
             Phase::Done => "done_ms",
         }
@@ -118,7 +118,7 @@ impl Watch {
     }
 
     /// Records the time of this phase, once.
-    pub fn reached(&self, phase: Phase) {
+    pub fn record(&self, phase: Phase) {
         let time = &self.times[phase as usize];
         time.set(time.get().or_else(|| Some(self.start.elapsed())));
     }
@@ -126,7 +126,7 @@ impl Watch {
     /// Prints the addresses of a name.
     pub fn print_addresses(&self, name: &str, addresses: &[IpAddr]) {
         for address in addresses {
-            self.print(format_args!("* {name} is {address}"));
+            self.print(format_args!("* {name} resolves to {address}"));
         }
     }
 
@@ -164,27 +164,27 @@ impl Observer for Watch {
             Event::Connecting(address) => {
                 self.address.set(Some(address));
                 self.tls_state.set(TlsState::Plaintext);
-                for phase in [Phase::Connected, Phase::Secured, Phase::FirstByte] {
+                for phase in [Phase::Connected, Phase::TlsHandshakeDone, Phase::FirstByte] {
                     self.times[phase as usize].set(None);
                 }
-                self.print(format_args!("* dialling {address}"));
+                self.print(format_args!("* connecting to {address}"));
             }
             Event::Connected => {
                 self.has_connected.set(true);
-                self.reached(Phase::Connected);
+                self.record(Phase::Connected);
                 self.print("* connected");
             }
             Event::TlsHandshakeStarted => self.tls_state.set(TlsState::Handshaking),
             Event::TlsHandshakeDone(stream) => {
                 self.tls_state.set(TlsState::Established);
-                self.reached(Phase::Secured);
+                self.record(Phase::TlsHandshakeDone);
                 let version = stream.version().unwrap_or_default();
                 let suite = stream.cipher_suite().unwrap_or_default();
                 let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));
                 self.print(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }
             Event::RequestStarted(request) => self.print_request(request),
-            Event::ResponseStarted => self.reached(Phase::FirstByte),
+            Event::ResponseStarted => self.record(Phase::FirstByte),
             Event::RedirectFollowed { status, location } => {
                 self.redirects.set(self.redirects.get() + 1);
                 let location = String::from_utf8_lossy(location);

@@ -55,7 +55,7 @@ pub(super) const INSTALL: Command = Command {
     }],
     tables: &[],
     env_prefix: None,
-    exit_status: "The exit code is 0, 1 if the copy cannot be written, or 2 for an error in the arguments.",
+    exit_status: "The exit code is 0 on success, 1 if the copy cannot be written, and 2 for an error in the arguments.",
 };
 
 flags! {

@@ -21,13 +21,12 @@ pub(super) fn of_program(program: &Program) -> String {
     }
     text.push_str("\nCommands, each with its own --help:\n");
     for command in program.commands {
-        let names = [Some(command.subcommand()), command.alias];
-        let names: Vec<&str> = names.into_iter().flatten().collect();
+        let names: Vec<&str> = command.subcommands().collect();
         entry(&mut text, 20, &names.join(", "), command.summary);
     }
     text.push_str("\nFlags:\n");
-    entry(&mut text, 20, "--help", "Print this help");
-    entry(&mut text, 20, "--version", "Print the version");
+    entry(&mut text, 20, "-h, --help", "Print this help");
+    entry(&mut text, 20, "-V, --version", "Print the version");
     ended(text)
 }
 
@@ -38,6 +37,9 @@ pub(super) fn of_command(command: &Command) -> String {
     for usage in command.usage {
         line(&mut text, format_args!("{before}{} {usage}", command.name));
         before = "       ";
+    }
+    if let Some(alias) = command.full_alias() {
+        paragraphs(&mut text, &[&format!("Alias: {alias}.")]);
     }
     paragraphs(&mut text, command.description);
     if let Some(prefix) = command.env_prefix {
@@ -51,7 +53,7 @@ pub(super) fn of_command(command: &Command) -> String {
     }
     let widths = command.flags().map(|flag| label(flag).len());
     let fitting = widths.filter(|width| *width <= FLAG_COLUMNS);
-    let width = fitting.max().unwrap_or("--help".len()) + 2;
+    let width = fitting.max().unwrap_or("-h, --help".len()) + 2;
     for Section { title, flags } in command.sections() {
         line(&mut text, format_args!("\n{title}:"));
         for flag in *flags {
@@ -59,7 +61,7 @@ pub(super) fn of_command(command: &Command) -> String {
         }
     }
     text.push('\n');
-    entry(&mut text, width, "--help", "Print this help");
+    entry(&mut text, width, "-h, --help", "Print this help");
     paragraphs(&mut text, &[command.exit_status]);
     ended(text)
 }

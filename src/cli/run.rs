@@ -20,17 +20,17 @@ pub(super) const COMMAND: Command = Command {
         "This build has no TLS.",
     ],
     blocks: &[Block {
-        title: "Example; the second line from another terminal",
+        title: "Example",
         lines: &[
             r#"probelet run --app-probers '{"/app-health/web/livez":{"httpGet":{"path":"/healthz","port":8080}}}'"#,
-            "curl -i http://127.0.0.1:15020/app-health/web/livez",
+            "curl -i http://127.0.0.1:15020/app-health/web/livez    # in another terminal",
         ],
     }],
     tables: &[RunFlags::SECTIONS],
     env_prefix: Some("PROBELET_"),
     exit_status: "The exit code is 0 after SIGTERM or SIGINT, 2 for an error in the flags, the environment or the PEM \
                   files, and 1 for any other error at start, such as an address in use. A second signal ends the \
-                  program at once.",
+                  program immediately with 143.",
 };
 
 // The help of --forward contains this number.
@@ -41,7 +41,7 @@ const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
 flags! {
     /// The flags of `probelet run`.
-    pub(super) struct RunFlags fills list with log {
+    pub(super) struct RunFlags iterates given with log {
         "Status port" {
             option status_port: Option<String>, value "PORT" = Number(DEFAULT_STATUS_PORT as u64),
                 "Listen for kubelet's probes on this plaintext port";
@@ -51,7 +51,7 @@ flags! {
         "Probes" {
             option app_probers: Option<String>, value "JSON|@FILE" = Text("none"),
                 also ["ISTIO_KUBE_APP_PROBERS"],
-                "Answer these probers, in Istio's JSON, or those of a file";
+                "Serve these probers: Istio's JSON, or @ and the path of a file with it";
             option target_ip: Option<String>, value "IP" = Text("127.0.0.1"), also POD_ADDRESSES,
                 "Connect to the app at this address";
             option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
@@ -65,9 +65,9 @@ flags! {
             option client_key: Option<String>, value "FILE",
                 "Use this private key of --client-cert: PEM, without a passphrase";
             option app_ca: Option<String>, value "FILE" = Text("no verification, like kubelet"),
-                "Require the app's certificate to lead to a CA in this PEM file, whatever its name";
+                "Verify the app's certificate chain against the CAs in this PEM file; its host name is not checked";
             option app_id: Option<String>, value "SPIFFE-ID" = Text("any"),
-                "Require this URI in the app's certificate too, such as spiffe://example.org/web";
+                "Also require this SPIFFE ID in the app's certificate, such as spiffe://example.org/web; requires --app-ca";
         }
         "Forwarded ports" {
             option forward: Vec<String>, value "LISTEN=TARGET" = Text("none"),
@@ -84,13 +84,13 @@ flags! {
         }
         "Capacity, which can only be lowered" {
             option max_probes: Option<String>, value "N" = Number(limits::PROBE_SLOTS as u64),
-                "Run at most N probes at once";
+                "Run at most N concurrent probes";
             option max_hooks: Option<String>, value "N" = Number(limits::HOOK_SLOTS as u64),
-                "Run at most N lifecycle hooks at once";
+                "Run at most N concurrent lifecycle hooks";
             option max_reserve: Option<String>, value "N" = Number(limits::RESERVE_SLOTS as u64),
-                "Answer at most N connections at once with 503 when all other slots are taken";
+                "Answer at most N concurrent connections with 503 when all other slots are taken";
             option max_forwards: Option<String>, value "N" = Number(limits::FORWARD_CONNECTIONS as u64),
-                "Forward at most N connections at once";
+                "Forward at most N concurrent connections";
         }
     }
 }

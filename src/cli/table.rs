@@ -123,6 +123,17 @@ impl Command {
             .split_once(' ')
             .map_or(self.name, |(_, subcommand)| subcommand)
     }
+
+    /// The name without the program's, and the alias.
+    pub(super) fn subcommands(&self) -> impl Iterator<Item = &'static str> {
+        core::iter::once(self.subcommand()).chain(self.alias)
+    }
+
+    /// The program and the alias, such as `probelet-inject kube-inject`.
+    pub(super) fn full_alias(&self) -> Option<String> {
+        let program = self.name.trim_end_matches(self.subcommand());
+        self.alias.map(|alias| format!("{program}{alias}"))
+    }
 }
 
 /// `--` and the name of a field with dashes, for [`flags!`].
@@ -151,7 +162,7 @@ pub(super) const fn long_name<const LEN: usize>(field: &str) -> [u8; LEN] {
 /// ```
 ///
 /// After the value may follow `also [VARIABLE, ...]`, and `sets KEY by ANNOTATION` for a setting of the injector.
-/// `struct Flags fills list` adds `given`, which lists the flags that are given. `struct Flags with log { ... }` adds the
+/// `struct Flags iterates given` adds `given`, which iterates over the flags that are given. `struct Flags with log { ... }` adds the
 /// flags of the log after the others.
 macro_rules! flags {
     (
@@ -160,16 +171,16 @@ macro_rules! flags {
     ) => {
         $crate::cli::table::flags! {
             $(#[$meta])*
-            $vis struct $name fills () with log { $($body)* }
+            $vis struct $name iterates () with log { $($body)* }
         }
     };
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident fills $target:tt with log { $($body:tt)* }
+        $vis:vis struct $name:ident iterates $target:tt with log { $($body:tt)* }
     ) => {
         $crate::cli::table::flags! {
             $(#[$meta])*
-            $vis struct $name fills $target {
+            $vis struct $name iterates $target {
                 $($body)*
                 "Log, on standard error" {
                     option log_level: Option<String>, value "LEVEL" = Text("info"),
@@ -186,12 +197,12 @@ macro_rules! flags {
     ) => {
         $crate::cli::table::flags! {
             $(#[$meta])*
-            $vis struct $name fills () { $($body)* }
+            $vis struct $name iterates () { $($body)* }
         }
     };
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident fills $target:tt {$(
+        $vis:vis struct $name:ident iterates $target:tt {$(
             $title:literal {$(
                 $kind:ident $field:ident $(($($spelling:tt)*))?: $wrapper:ident $(<$item:ident>)?,
                 $(value $value:literal $(= $default:expr)?,)?
@@ -229,10 +240,10 @@ macro_rules! flags {
             };
         }
 
-        $crate::cli::table::flags!(@fills $target $name $($($field)*)*);
+        $crate::cli::table::flags!(@iterates $target $name $($($field)*)*);
     };
-    (@fills () $name:ident $($field:ident)*) => {};
-    (@fills list $name:ident $($field:ident)*) => {
+    (@iterates () $name:ident $($field:ident)*) => {};
+    (@iterates given $name:ident $($field:ident)*) => {
         impl $name {
             /// The flags that are given, and their values.
             fn given(&self) -> impl Iterator<Item = (&'static $crate::cli::table::Flag, &str)> {

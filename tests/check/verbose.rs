@@ -21,8 +21,8 @@ fn verbose_prints_each_step_to_stderr() {
     let ended = check(&["--verbose", &format!("http://localhost:{port}/moved")]);
     let lines: Vec<&str> = ended.stderr.lines().collect();
     let wanted = [
-        "* localhost is 127.0.0.1".to_string(),
-        format!("* dialling 127.0.0.1:{port}"),
+        "* localhost resolves to 127.0.0.1".to_string(),
+        format!("* connecting to 127.0.0.1:{port}"),
         "* connected".into(),
         "> GET /moved HTTP/1.1".into(),
         format!("> Host: localhost:{port}"),

@@ -222,10 +222,9 @@ fn the_error_of_an_unusable_url_says_what_to_write() {
                 write one such as tcp://[::1]:8080";
     let port = "but its port must be a number from 1 to 65535: write one such as 8080";
     let no_port = |example| format!("but has no port: write one such as {example}");
-    let service = "but after the port it may name one service as it is registered: \
+    let service = "but its path must be the name of one registered service: \
                    write one such as grpc://10.0.0.7:9090/my.package.Service";
-    let tcp =
-        "but a TCP connection has no path: write http:// before it, or nothing after the port";
+    let tcp = "but a TCP connection has no path: write http:// instead of tcp://, or remove everything after the port";
     for (url, text) in [
         ("", &*schemes),
         ("10.0.0.7:8080", &schemes),

@@ -159,7 +159,7 @@ fn the_help_has_each_flag() {
         .lines()
         .filter(|line| line.starts_with("  -"))
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|flag| *flag != "--help")
+        .filter(|flag| *flag != "-h,")
         .collect();
     listed.sort();
     let mut known: Vec<_> = CHECK.flags().map(|flag| flag.spellings[0]).collect();

@@ -30,8 +30,8 @@ fn article(summary: &str) -> String {
 
 fn of_command(command: &Command) -> String {
     let mut text = format!("\n## {}\n\n{}.\n", command.name, capital(command.summary));
-    if let Some(alias) = command.alias {
-        text += &format!("`{alias}` is another name of it.\n");
+    if let Some(alias) = command.full_alias() {
+        text += &format!("\nAlias: `{alias}`.\n");
     }
     text += "\n```text\n";
     for usage in command.usage {
@@ -119,7 +119,7 @@ const POD_ANNOTATIONS: [PodAnnotation; 8] = [
     PodAnnotation {
         name: names::APP_CA,
         example: "mesh-ca",
-        meaning: "Require the app's certificate to lead to the CA in this Secret (ca.crt)",
+        meaning: "Verify the app's certificate chain against the CA in this Secret (ca.crt)",
     },
     PodAnnotation {
         name: names::APP_ID,
@@ -147,7 +147,7 @@ pub(super) fn annotations() -> Generated {
             default(flag)
         );
     }
-    text += "\nA status port of `0` in the annotation is the same as not to inject the pod.\n";
+    text += "\nA status port of `0` in the annotation disables injection of the pod.\n";
     text += "\n## Pods and their probes\n\n| annotation | example | meaning |\n|---|---|---|\n";
     for annotation in POD_ANNOTATIONS {
         let (name, example) = (code(annotation.name), code(annotation.example));

@@ -30,11 +30,12 @@ fn of_program(program: &Program) -> String {
     page.paragraphs(program.description);
     page.section("COMMANDS");
     for command in program.commands {
-        page.item(&bold(command.subcommand()), command.summary);
+        let names = spellings(command.subcommands());
+        page.item(&names, command.summary);
     }
     page.section("OPTIONS");
-    page.item(&bold("--help"), "Print the help.");
-    page.item(&bold("--version"), "Print the version.");
+    page.item(&spellings(["-h", "--help"]), "Print the help.");
+    page.item(&spellings(["-V", "--version"]), "Print the version.");
     page.see_also(
         program
             .commands
@@ -48,6 +49,9 @@ fn of_command(program: &Program, command: &Command) -> String {
     let mut page = Page::new(&page_name(command.name), command.summary);
     page.section("SYNOPSIS");
     page.usage(command);
+    if let Some(alias) = command.full_alias() {
+        page.paragraphs(&[&format!("Alias: {alias}.")]);
+    }
     if !command.description.is_empty() {
         page.section("DESCRIPTION");
         page.paragraphs(command.description);
@@ -65,7 +69,7 @@ fn of_command(program: &Program, command: &Command) -> String {
             page.item(&names(flag), &meaning(command, flag));
         }
     }
-    page.item(&bold("--help"), "Print the help.");
+    page.item(&spellings(["-h", "--help"]), "Print the help.");
     if let Some(prefix) = command.env_prefix {
         page.section("ENVIRONMENT");
         page.paragraphs(&[&env_help(prefix)]);
@@ -76,11 +80,17 @@ fn of_command(program: &Program, command: &Command) -> String {
     page.0
 }
 
+/// Names of one flag or command.
+fn spellings(names: impl IntoIterator<Item = &'static str>) -> String {
+    let names: Vec<String> = names.into_iter().map(bold).collect();
+    names.join(", ")
+}
+
 fn names(flag: &Flag) -> String {
-    let names: Vec<String> = flag.spellings.iter().map(|name| bold(name)).collect();
+    let names = spellings(flag.spellings.iter().copied());
     match flag.value {
-        Some(value) => format!("{} \\fI{}\\fR", names.join(", "), escaped(value)),
-        None => names.join(", "),
+        Some(value) => format!("{names} \\fI{}\\fR", escaped(value)),
+        None => names,
     }
 }
 

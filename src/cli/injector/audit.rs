@@ -11,7 +11,7 @@ use crate::text::Quoted;
 pub(super) const COMMAND: Command = Command {
     name: "probelet-inject audit",
     alias: None,
-    summary: "list the resources that are not injected and could be, one a line",
+    summary: "list the resources that are not injected and could be, one per line",
     usage: &["-f FILE|DIR|- [FLAGS]"],
     description: &[
         "While the webhook is down, pods start without the sidecar and without a warning. A pod that a controller \
@@ -46,7 +46,7 @@ flags! {
             option webhook_namespace: Option<String>, value "NAME" = Text(WEBHOOK_NAMESPACE),
                 "Ignore the namespace of the webhook, which never injects its own pods";
             option output: Option<String>, value "FORMAT" = Text("text"),
-                "Print lines of text, or a JSON object a line: text or json";
+                "Print text, or one JSON object per line: text or json";
         }
     }
 }

@@ -34,8 +34,8 @@ pub(super) const COMMAND: Command = Command {
         SidecarFlags::SECTIONS,
     ],
     env_prefix: None,
-    exit_status: "The exit code is 0, 1 if a document fails or --check finds a change, or 2 for an error in the \
-                  arguments.",
+    exit_status: "The exit code is 0 on success, 1 if an input or a document fails, the result cannot be written or \
+                  --check finds a change, and 2 for an error in the arguments.",
 };
 
 flags! {
@@ -51,8 +51,8 @@ flags! {
             switch check: bool,
                 "Write nothing; exit with 1 if anything would change";
             option output: Option<String>, value "FORMAT" = Text("yaml"),
-                "Write the edited manifests (yaml), or one JSON Patch per changed resource and line, in the order of the \
-                 lines on standard error (patch)";
+                "Write the edited manifests (yaml), or one JSON Patch per line for each changed resource, in the order of \
+                 the lines on standard error (patch)";
             switch uninject: bool,
                 "Remove the sidecar and restore the original probes";
         }

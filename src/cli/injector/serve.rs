@@ -27,7 +27,9 @@ pub(super) const COMMAND: Command = Command {
         LogFlags::SECTIONS,
     ],
     env_prefix: None,
-    exit_status: "The exit code is 2 for an error in the arguments, and 1 if the webhook cannot serve.",
+    exit_status: "The exit code is 0 after SIGTERM or SIGINT, 2 for an error in the arguments, and 1 if the webhook cannot \
+                  start, such as for an unusable certificate or --config. A second signal ends the program immediately \
+                  with 143.",
 };
 
 /// A port that requires no privilege.
@@ -60,7 +62,7 @@ flags! {
             option api_server: Option<String>, value "URL" = Text("from the pod's environment"),
                 "Connect to the API server at this URL, such as https://10.0.0.1:6443";
             option api_ca: Option<String>, value "FILE" = Text("the service account's CA"),
-                "Require its certificate to lead to a CA in this PEM file";
+                "Verify its certificate chain against the CAs in this PEM file";
             option api_token: Option<String>, value "FILE" = Text("the service account's token"),
                 "Authenticate with the token in this file";
         }
@@ -77,7 +79,7 @@ flags! {
 
 flags! {
     /// The names that a self-signed certificate depends on.
-    struct NameFlags fills list {
+    struct NameFlags iterates given {
         "Names of --self-signed" {
             option service: Option<String>, value "NAME" = Text(NAME),
                 "Issue the certificate for this Service";

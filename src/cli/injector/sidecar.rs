@@ -8,7 +8,7 @@ use crate::text::Quoted;
 
 flags! {
     /// The flags of the sidecar.
-    pub(super) struct SidecarFlags fills list {
+    pub(super) struct SidecarFlags iterates given {
         "Sidecar (precedence: a pod's annotations, these flags, the ConfigMap)" {
             option image: Option<String>, value "IMAGE" = Text(DEFAULT_IMAGE),
                 sets "image" by crate::inject::annotations::IMAGE,
@@ -29,7 +29,7 @@ flags! {
             option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
                 sets "sourceIp" by crate::inject::annotations::SOURCE_IP,
                 "Connect to the app from this address";
-            option sidecar: Option<String>, value "KIND" = Text("native, where the cluster has it"),
+            option sidecar: Option<String>, value "KIND" = Text("native; container before Kubernetes 1.29"),
                 sets "sidecar" by crate::inject::annotations::SIDECAR_KIND,
                 "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \
                  or container";
