@@ -122,11 +122,11 @@ pub const GRPC_BACKOFF_GROWTH: (u32, u32) = (8, 5);
 /// The longest backoff.
 pub const GRPC_BACKOFF_MAX: Duration = Duration::from_secs(120);
 
-/// Tries of a probe to open a socket when the process is out of descriptors or socket memory: an accepted probe should
-/// not fail for that.
-pub const DESCRIPTOR_TRIES: usize = 10;
-/// The wait between two such tries.
-pub const DESCRIPTOR_WAIT: Duration = Duration::from_millis(20);
+/// Retries of a probe to open a socket while the process is out of descriptors or socket memory: an accepted probe
+/// should not fail for that.
+pub const SOCKET_RETRIES: usize = 10;
+/// The wait before each retry.
+pub const SOCKET_RETRY_BACKOFF: Duration = Duration::from_millis(20);
 
 /// Connections that the kernel queues until they are accepted.
 pub const BACKLOG: i32 = 256;
@@ -303,8 +303,8 @@ pub const API_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest backoff: each is twice the one before.
 pub const API_BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// Tries to change the Secret. Each fails if another replica has changed it first.
-pub const SECRET_TRIES: usize = 5;
+/// Attempts to change the Secret. Each fails if another replica has changed it first.
+pub const SECRET_ATTEMPTS: usize = 5;
 
 /// Poll interval of the Secret and the `caBundle`: `kubectl apply` of the webhook may empty it.
 pub const CA_POLL_INTERVAL: Duration = Duration::from_secs(60);

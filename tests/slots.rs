@@ -111,7 +111,7 @@ fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
     for path in [LIVEZ, READYZ].into_iter().cycle().take(40) {
         probe(&agent, path).assert_is(503);
     }
-    logged(&agent, "msg=rejected");
+    logged(&agent, "msg=\"probe rejected, no free slot\"");
     assert!(
         held.iter().all(|s| state(s) == End::Open),
         "no probe in flight is given up for another"

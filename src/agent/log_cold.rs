@@ -12,7 +12,8 @@ use crate::telemetry::Level;
 impl EventLog {
     /// There are too few file descriptors for the configured capacity.
     pub fn capacity_lowered(&self, capacity: Capacity) {
-        let message = "too few file descriptors, capacity lowered: raise the limit (ulimit -n)";
+        let message = "too few file descriptors, capacity lowered: raise the hard limit (ulimit -Hn, or \
+                       LimitNOFILE of the container runtime's service)";
         self.logger
             .line(Level::Warn, message)
             .field("max_probes", capacity.probes)

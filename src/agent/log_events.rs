@@ -80,7 +80,7 @@ impl EventLog {
 
     /// No slot was free to run the probe or hook. kubelet counts that as a failure.
     pub fn no_slot(&self, prober: &Prober, rejection: Rejection) {
-        self.without_outcome("rejected", prober, rejection);
+        self.without_outcome("probe rejected, no free slot", prober, rejection);
     }
 
     fn without_outcome(&self, message: &str, prober: &Prober, rejection: Rejection) {

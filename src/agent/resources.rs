@@ -39,13 +39,14 @@ impl fmt::Display for TooFewDescriptors {
         let TooFewDescriptors { available, needed } = self;
         write!(
             f,
-            "{available} file descriptors are too few: raise the limit (ulimit -n) to {needed} or more"
+            "{available} file descriptors are too few: raise the hard limit to {needed} or more (ulimit -Hn, or \
+             LimitNOFILE of the container runtime's service)"
         )
     }
 }
 
 /// Raises the limit of file descriptors as far as `capacity` needs it and the kernel permits. Returns the
-/// capacity that it is enough for, so that an accepted connection never lacks one to the app.
+/// capacity that fits the limit, so that each accepted connection can also open one to the app.
 ///
 /// # Errors
 /// The limit is too low for any capacity.
@@ -78,8 +79,8 @@ fn descriptors(capacity: &Capacity) -> usize {
     2 * (capacity.probes + capacity.hooks + capacity.forward_connections) + capacity.reserve
 }
 
-/// Lowers the kind of slot that has most above its minimum by one, of equals not the probes. Each kind keeps
-/// one, and forwards one each. Returns false if all are at their minimum.
+/// Takes one slot from the kind that is furthest above its minimum; on a tie, probes keep theirs. The minimum is
+/// one slot of each kind, and one connection per forward. Returns false if all are at their minimum.
 fn try_shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
     let Capacity {
         probes,

@@ -12,7 +12,7 @@ use super::permits::ForwardPermits;
 use super::relay;
 use crate::config::Forward;
 use crate::limits;
-use crate::net::{Listener, Reactor, Socket};
+use crate::net::{Elapsed, Listener, Reactor, Socket};
 use crate::probe::Failure;
 
 /// Observes the connections of all forwards; `index` is the forward's number.
@@ -102,7 +102,7 @@ async fn connect(
         .await
     {
         Ok(connected) => connected?,
-        Err(_) => return Err(Failure::DeadlineExceeded),
+        Err(Elapsed) => return Err(Failure::Unreachable),
     }
     Ok(app)
 }

@@ -39,7 +39,8 @@ impl fmt::Display for ListenError {
             ),
             Errno::ADDRNOTAVAIL => write!(
                 f,
-                "{by_addr}: {ip} is not an address of this host: write one that is, or none to listen on all"
+                "{by_addr}: {ip} is not an address of this host: write one that is, or omit the address to \
+                 listen on all addresses"
             ),
             Errno::AFNOSUPPORT => write!(
                 f,
@@ -47,13 +48,10 @@ impl fmt::Display for ListenError {
             ),
             Errno::ACCESS | Errno::PERM => write!(
                 f,
-                "{by_port}: this process may not listen on port {port}: choose one from 1024 up, or add the \
-                 capability NET_BIND_SERVICE"
+                "{by_port}: this process has no permission to listen on port {port}: choose a port from 1024 up, or \
+                 add the capability NET_BIND_SERVICE"
             ),
-            error => write!(
-                f,
-                "{by_port}: cannot listen on {addr}: {error}: choose another port or address"
-            ),
+            error => write!(f, "{by_port}: cannot listen on {addr}: {error}"),
         }
     }
 }
@@ -70,7 +68,7 @@ mod tests {
             (Errno::AFNOSUPPORT, "--addr: this kernel"),
             (
                 Errno::ACCESS,
-                "--port: this process may not listen on port 80",
+                "--port: this process has no permission to listen on port 80",
             ),
             (Errno::NOMEM, "--port: cannot listen on 192.0.2.1:80: "),
         ] {

@@ -1,11 +1,11 @@
-//! Sockets, timers and signals on one thread: the only layer that blocks or sleeps.
+//! Sockets, timers, signals and TLS to the app, on one thread over epoll.
 //!
 //! [`fn@run`] drives smol's `LocalExecutor` on a [`Reactor`] over epoll. A call is tried before it waits in epoll, a
 //! descriptor is registered when its first call would block, and timers are the timeout of `epoll_wait`: a probe
 //! without delays costs no system call beyond its own reads and writes.
 //!
-//! The webhook runs on async-io instead. It shares [`bind`], [`termination_signals`] and [`Semaphore`], which need no
-//! reactor.
+//! The webhook runs on async-io instead. It shares only what needs no reactor, such as [`bind`],
+//! [`termination_signals`] and [`Semaphore`].
 
 mod cold;
 mod deadline;

@@ -99,7 +99,7 @@ impl fmt::Display for PemError {
                 let remedy = match error {
                     ReadError::Unreadable(_) => "",
                     ReadError::NotRegular => ": write the path of a PEM file",
-                    ReadError::TooLarge(_) => ": remove what is not needed",
+                    ReadError::TooLarge(_) => ": keep only the certificates or the key in it",
                 };
                 return write!(f, "{error}{remedy}");
             }

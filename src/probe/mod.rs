@@ -57,10 +57,10 @@ impl Dialler {
     async fn dial(&self, port: u16) -> io::Result<Socket> {
         let app = SocketAddr::new(self.target, port);
         self.notify(|| Event::Connecting(app));
-        for _ in 1..limits::DESCRIPTOR_TRIES {
+        for _ in 0..limits::SOCKET_RETRIES {
             match Socket::start_connect(&self.reactor, app, self.source) {
                 Err(error) if is_out_of_resources(error) => {
-                    let later = Instant::now() + limits::DESCRIPTOR_WAIT;
+                    let later = Instant::now() + limits::SOCKET_RETRY_BACKOFF;
                     self.reactor.sleep_until(later).await;
                 }
                 result => return result,

@@ -133,7 +133,7 @@ impl<'b> PageWriter<'b> {
         let mut cumulative = 0;
         for (ms, bucket) in histogram.bounds_ms.iter().zip(&histogram.buckets) {
             cumulative += bucket.get();
-            let bound = format_args!("{}.{:03}", ms / 1000, ms % 1000);
+            let bound = Seconds(*ms);
             self.write_series(name, "_bucket", &[("le", &bound)], &cumulative);
         }
         let (count, micros) = (histogram.count.get(), histogram.sum_micros.get());
@@ -210,6 +210,21 @@ impl Write for LabelValue<'_, '_> {
     }
 }
 
+/// Milliseconds as seconds without trailing zeros, as Prometheus' client libraries write `le`.
+struct Seconds(u32);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (s, ms) = (self.0 / 1000, self.0 % 1000);
+        match (ms % 10, ms % 100, ms) {
+            (_, _, 0) => write!(f, "{s}"),
+            (_, 0, _) => write!(f, "{s}.{}", ms / 100),
+            (0, _, _) => write!(f, "{s}.{:02}", ms / 10),
+            _ => write!(f, "{s}.{ms:03}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +267,12 @@ mod tests {
     }
 
     #[test]
+    fn bounds_have_no_trailing_zeros() {
+        let texts = [1, 50, 100, 1_050, 2_500, 10_000].map(|ms| Seconds(ms).to_string());
+        assert_eq!(texts, ["0.001", "0.05", "0.1", "1.05", "2.5", "10"]);
+    }
+
+    #[test]
     fn buckets_are_cumulative() {
         let histogram = Histogram::new([1, 2500]);
         for micros in [500, 1_000, 1_001, 3_000_000] {
@@ -262,7 +283,7 @@ mod tests {
         assert_eq!(
             text,
             "# HELP a help\n# TYPE a histogram\n\
-             a_bucket{le=\"0.001\"} 2\na_bucket{le=\"2.500\"} 3\na_bucket{le=\"+Inf\"} 4\n\
+             a_bucket{le=\"0.001\"} 2\na_bucket{le=\"2.5\"} 3\na_bucket{le=\"+Inf\"} 4\n\
              a_sum 3.002501\na_count 4\n"
         );
         for bytes in 24..100 {

@@ -71,7 +71,7 @@ impl SecretCertStore {
     }
 
     async fn get_or_create(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
-        for _ in 0..limits::SECRET_TRIES {
+        for _ in 0..limits::SECRET_ATTEMPTS {
             let (status, secret) = self.client.send("GET", &self.secret_path, None).await?;
             let bundle = match status {
                 200 => parse_secret(&secret),
@@ -110,7 +110,7 @@ impl SecretCertStore {
             format!(
                 "{path} changed during each of {} attempts to update it: check for another controller that writes \
                  this Secret",
-                limits::SECRET_TRIES
+                limits::SECRET_ATTEMPTS
             )
             .into(),
         ))
