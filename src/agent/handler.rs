@@ -184,8 +184,8 @@ impl Connection<'_> {
             Action::Http(get) => {
                 let probe = HttpProbe {
                     head,
-                    bytes,
-                    get,
+                    buf: bytes,
+                    http_get: get,
                     origin,
                     is_hook: prober.is_hook,
                     deadline,

@@ -146,8 +146,8 @@ impl Check {
         };
         let probe = HttpProbe {
             head: &plan.request.head,
-            bytes: &plan.request.bytes,
-            get,
+            buf: &plan.request.bytes,
+            http_get: get,
             origin,
             is_hook: false,
             deadline: Some(self.deadline),

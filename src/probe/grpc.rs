@@ -13,7 +13,7 @@ use crate::net::{
     yield_now,
 };
 use crate::wire::h2::{self, Exchange, H2Error, MAX_FRAME_BYTES, Rules};
-use crate::wire::health::{GrpcCode, HealthCall, HealthError, HealthReader, HealthRequest};
+use crate::wire::health::{GrpcCode, HealthError, HealthHeaders, HealthReader, HealthRequest};
 use crate::wire::output_slice::OutputSlice;
 use crate::wire::url::Scheme;
 
@@ -33,7 +33,7 @@ pub struct GrpcProbe<'a> {
     pub deadline: Instant,
 }
 
-/// What failed.
+/// Where a probe failed, which decides whether it is retried.
 enum CallFailure {
     /// The connection; it is retried.
     Connection(Failure),
@@ -45,10 +45,10 @@ enum CallFailure {
 
 impl CallFailure {
     /// A call is unprocessed if the connection ends gracefully or the stream is refused (RFC 9113 section 8.7).
-    fn from_call(error: CallError) -> CallFailure {
+    fn from_call(error: ConnectionError) -> CallFailure {
         let failure = error.into();
         match error {
-            CallError::Http2(H2Error::GoAway(_) | H2Error::Reset(h2::REFUSED_STREAM)) => {
+            ConnectionError::Http2(H2Error::GoAway(_) | H2Error::Reset(h2::REFUSED_STREAM)) => {
                 CallFailure::Unprocessed(failure)
             }
             _ => CallFailure::Call(failure),
@@ -64,28 +64,28 @@ impl From<StreamError> for CallFailure {
 
 /// An error on an established connection.
 #[derive(Clone, Copy)]
-enum CallError {
+enum ConnectionError {
     Http2(H2Error),
     Failed(Failure),
 }
 
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Failure {
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Failure {
         match error {
-            CallError::Http2(error) => error.into(),
-            CallError::Failed(failure) => failure,
+            ConnectionError::Http2(error) => error.into(),
+            ConnectionError::Failed(failure) => failure,
         }
     }
 }
 
-impl From<StreamError> for CallError {
-    fn from(error: StreamError) -> CallError {
-        CallError::Failed(error.into())
+impl From<StreamError> for ConnectionError {
+    fn from(error: StreamError) -> ConnectionError {
+        ConnectionError::Failed(error.into())
     }
 }
 
-/// A call on a connection.
-struct Call<'c> {
+/// An HTTP/2 connection with one call of `Check`.
+struct GrpcConnection<'c> {
     dialler: &'c Dialler,
     stream: Stream,
     exchange: Exchange,
@@ -132,25 +132,25 @@ impl Dialler {
 
     /// Connects and calls.
     async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, CallFailure> {
-        let mut call = self.connection(probe, memory).await?;
+        let mut connection = self.connect_grpc(probe, memory).await?;
         let authority = probe.authority(self.target);
-        let fields = HealthCall {
+        let headers = HealthHeaders {
             scheme: probe.scheme().as_str().as_bytes(),
             authority: authority.pieces(),
             user_agent: probe.user_agent,
             timeout: Some(probe.deadline.saturating_duration_since(Instant::now())),
         };
-        let called = call.run(&fields, probe.service).await;
+        let called = connection.run(&headers, probe.service).await;
         called.map_err(CallFailure::from_call)?;
-        Ok(call.outcome())
+        Ok(connection.outcome())
     }
 
     /// Connects until grpc-go would call the connection ready: the server's SETTINGS have come.
-    async fn connection<'c>(
+    async fn connect_grpc<'c>(
         &'c self,
         probe: &GrpcProbe<'_>,
         memory: &'c mut [u8],
-    ) -> Result<Call<'c>, CallFailure> {
+    ) -> Result<GrpcConnection<'c>, CallFailure> {
         let options = TlsConnectOptions {
             port: probe.port,
             server_name: probe.origin.server_name(),
@@ -162,14 +162,15 @@ impl Dialler {
         if probe.tls && !stream.chose_http2() {
             return Err(CallFailure::Connection(Failure::NotHttp2));
         }
-        let mut call = Call {
+        let mut connection = GrpcConnection {
             dialler: self,
             stream,
             exchange: Exchange::new(Rules::Grpc),
             response: ResponseMessage::new(),
             memory,
         };
-        call.begin()
+        connection
+            .begin()
             .await
             .map_err(|error| match CallFailure::from_call(error) {
                 // The connection was ready, and grpc-go reconnects at once.
@@ -178,7 +179,7 @@ impl Dialler {
                     CallFailure::Connection(failure)
                 }
             })?;
-        Ok(call)
+        Ok(connection)
     }
 }
 
@@ -197,9 +198,9 @@ impl<'a> GrpcProbe<'a> {
     }
 }
 
-impl Call<'_> {
+impl GrpcConnection<'_> {
     /// Sends the connection preface, and waits for the server's.
-    async fn begin(&mut self) -> Result<(), CallError> {
+    async fn begin(&mut self) -> Result<(), ConnectionError> {
         let opening = self.stream.write_with(|buf, sent| {
             let mut out = OutputSlice::new(buf, sent);
             h2::write_opening(&mut out);
@@ -214,23 +215,28 @@ impl Call<'_> {
     }
 
     /// Sends the call, and reads until the server has ended its response.
-    async fn run(&mut self, call: &HealthCall<'_>, service: &str) -> Result<(), CallError> {
+    async fn run(
+        &mut self,
+        headers: &HealthHeaders<'_>,
+        service: &str,
+    ) -> Result<(), ConnectionError> {
         let request = HealthRequest::new(service.as_bytes());
         let mut sent = 0;
-        let mut head = Some(call);
+        let mut unsent_headers = Some(headers);
         while !self.exchange.accepts_streams() && !self.is_done() {
             self.answer_control_frames().await;
             self.receive().await?;
         }
-        while (head.is_some() || sent < request.size()) && !self.is_done() {
+        while (unsent_headers.is_some() || sent < request.size()) && !self.is_done() {
             let room = self.exchange.send_window().min(MAX_FRAME_BYTES);
             let len = room.min(request.size() - sent);
-            if len == 0 && head.is_none() {
+            if len == 0 && unsent_headers.is_none() {
                 self.receive().await?;
                 self.answer_control_frames().await;
                 continue;
             }
-            self.send(head.take(), &request, sent..sent + len).await?;
+            self.send(unsent_headers.take(), &request, sent..sent + len)
+                .await?;
             sent += len;
         }
         while !self.is_done() {
@@ -240,20 +246,20 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Sends the pending control frames, the head and part of the request in one write: several small writes would wait
-    /// for the server's acknowledgements.
+    /// Sends the pending control frames, the header fields and part of the request in one write: several small writes
+    /// would wait for the server's acknowledgements.
     async fn send(
         &mut self,
-        head: Option<&HealthCall<'_>>,
+        headers: Option<&HealthHeaders<'_>>,
         request: &HealthRequest<'_>,
         part: Range<usize>,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), ConnectionError> {
         let pending = self.exchange.pending(self.memory);
         let fill = |buf: &mut [u8], done| {
             let mut out = OutputSlice::new(buf, done);
             out.put(pending);
-            if let Some(head) = head {
-                h2::write_headers(&mut out, false, head);
+            if let Some(headers) = headers {
+                h2::write_headers(&mut out, false, headers);
             }
             if !part.is_empty() {
                 let body = |put: &mut dyn FnMut(&[u8])| request.write(put);
@@ -269,21 +275,21 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Whether nothing that may still come changes the outcome.
+    /// Whether the outcome is decided: no further byte can change it.
     fn is_done(&self) -> bool {
-        let is_other = self.exchange.head().is_some_and(|head| !head.is_grpc);
-        self.exchange.stream_ended() || is_other || self.response.error.is_some()
+        let is_not_grpc = self.exchange.head().is_some_and(|head| !head.is_grpc);
+        self.exchange.stream_ended() || is_not_grpc || self.response.error.is_some()
     }
 
     /// Reads once.
-    async fn receive(&mut self) -> Result<(), CallError> {
+    async fn receive(&mut self) -> Result<(), ConnectionError> {
         let (exchange, memory) = (&mut self.exchange, &mut *self.memory);
         let response = &mut self.response;
         let fed = self.stream.read_with(|bytes| match bytes {
-            [] => Err(CallError::Failed(Failure::ClosedEarly)),
+            [] => Err(ConnectionError::Failed(Failure::ClosedEarly)),
             bytes => exchange
                 .feed(bytes, memory, &mut [], &mut |data| response.feed(data))
-                .map_err(CallError::Http2),
+                .map_err(ConnectionError::Http2),
         });
         fed.await??;
         if self.exchange.head().is_some() {

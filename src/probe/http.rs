@@ -21,12 +21,12 @@ impl Dialler {
         let mut attempt = RequestAttempt::first(probe, self.target, space);
         loop {
             let mut response = ResponseReader::new(location, exchange);
-            match self.request(&mut attempt, &mut response).await {
+            match self.run_attempt(&mut attempt, &mut response).await {
                 None if attempt.exceeds_redirect_limit() => {
                     return Outcome::Failed(Failure::TooManyRedirects);
                 }
                 None => {}
-                Some(_) if response.is_retriable() && attempt.may_retry() => attempt.retry(),
+                Some(_) if response.is_retriable() && attempt.may_retry() => attempt.count_retry(),
                 Some(Outcome::Failed(Failure::PlainHttp)) if attempt.may_restart_in_plaintext() => {
                     attempt.restart_in_plaintext(self.target);
                 }
@@ -37,7 +37,7 @@ impl Dialler {
 
     /// Sends one request and reads its response. Returns `None` after `attempt` advanced to the request that a
     /// redirect leads to.
-    async fn request(
+    async fn run_attempt(
         &self,
         attempt: &mut RequestAttempt<'_>,
         response: &mut ResponseReader<'_>,
@@ -50,11 +50,11 @@ impl Dialler {
             .await;
         let mut stream = match sent {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Some(response.fail(error.into())),
-            Err(Elapsed) => return Some(response.fail(Failure::DeadlineExceeded)),
+            Ok(Err(error)) => return Some(response.outcome_or_fail(error.into())),
+            Err(Elapsed) => return Some(response.outcome_or_fail(Failure::DeadlineExceeded)),
         };
         let next = match response.head() {
-            Some(head) => attempt.next_step(&head, response.location(), &self.own_ports),
+            Some(head) => attempt.resolve_next_step(&head, response.location(), &self.own_ports),
             None => NextStep::Finish,
         };
         let body_limit = match next {
@@ -79,9 +79,10 @@ impl Dialler {
                 Err(Elapsed) => Some(Outcome::Failed(Failure::DeadlineExceeded)),
             },
             NextStep::Finish | NextStep::Fail(_) => Some(match body {
-                Ok(Ok(())) => response.fail(Failure::ClosedEarly),
-                Ok(Err(error)) => response.fail(error.into()),
-                Err(Elapsed) => response.fail(Failure::DeadlineExceeded),
+                // The body is complete, so the outcome is decided.
+                Ok(Ok(())) => response.outcome_or_fail(Failure::ClosedEarly),
+                Ok(Err(error)) => response.outcome_or_fail(error.into()),
+                Err(Elapsed) => response.outcome_or_fail(Failure::DeadlineExceeded),
             }),
         }
     }

@@ -13,9 +13,9 @@ pub struct HttpProbe<'a> {
     /// The request head of kubelet.
     pub head: &'a RequestHead,
     /// The buffer of `head`.
-    pub bytes: &'a [u8],
+    pub buf: &'a [u8],
     /// The prober.
-    pub get: &'a HttpGet,
+    pub http_get: &'a HttpGet,
     /// The URL that the request was sent to.
     pub origin: RequestOrigin<'a>,
     /// Whether this is a lifecycle hook: kubelet uses another client for hooks.
@@ -27,9 +27,9 @@ pub struct HttpProbe<'a> {
 /// Memory for redirects: what one request passes to the next.
 pub struct RedirectSpace<'a> {
     /// The request-target of this request.
-    pub target: &'a mut [u8],
+    pub request_target: &'a mut [u8],
     /// The request-target of the next.
-    pub next_target: &'a mut [u8],
+    pub next_request_target: &'a mut [u8],
     /// The URL of the previous request.
     pub referer: &'a mut [u8],
     /// Name and password in this request's URL.
@@ -52,8 +52,8 @@ impl<'a> RedirectSpace<'a> {
         let mut part = || parts.next().unwrap_or_default();
         let location = part();
         let space = RedirectSpace {
-            target: part(),
-            next_target: part(),
+            request_target: part(),
+            next_request_target: part(),
             referer,
             credentials: part(),
         };

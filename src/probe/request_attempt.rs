@@ -27,18 +27,19 @@ pub struct RequestAttempt<'a> {
     port_given: bool,
     /// The value of `Host`.
     host: Authority<'a>,
-    /// Whether `Host` was set by the prober, rather than taken from the URL.
-    has_custom_host: bool,
+    /// Whether `host` is the prober's or kubelet's, rather than derived from the URL of this request. `advance` clears it
+    /// when both are equal.
+    has_given_host: bool,
     /// Whether a hook was restarted in plaintext, which happens once. The prober's `Authorization` is then left out.
     is_plaintext_restart: bool,
     /// Redirects followed so far.
     redirects: u8,
     /// How often the request was retried.
     retries: u8,
-    /// Length of the request-target in the redirect space; `None` for the first request, which the table defines.
-    target: Option<usize>,
-    referer: Option<usize>,
-    credentials: Option<usize>,
+    /// Length of the request-target in the redirect space; `None` for the first request, which the prober defines.
+    target_len: Option<usize>,
+    referer_len: Option<usize>,
+    credentials_len: Option<usize>,
     space: RedirectSpace<'a>,
 }
 
@@ -61,17 +62,17 @@ impl<'a> RequestAttempt<'a> {
     ) -> RequestAttempt<'a> {
         let mut attempt = RequestAttempt {
             probe,
-            scheme: probe.get.scheme,
-            port: probe.get.port,
+            scheme: probe.http_get.scheme,
+            port: probe.http_get.port,
             port_given: true,
             host: Authority::whole(b""),
-            has_custom_host: true,
+            has_given_host: true,
             is_plaintext_restart: false,
             redirects: 0,
             retries: 0,
-            target: None,
-            referer: None,
-            credentials: None,
+            target_len: None,
+            referer_len: None,
+            credentials_len: None,
             space,
         };
         attempt.reset(target);
@@ -80,11 +81,11 @@ impl<'a> RequestAttempt<'a> {
 
     /// Resets to the probe's first URL.
     fn reset(&mut self, target: IpAddr) {
-        self.port = self.probe.get.port;
+        self.port = self.probe.http_get.port;
         self.port_given = self.probe.origin.port_given();
-        self.has_custom_host = true;
+        self.has_given_host = true;
         (self.redirects, self.retries) = (0, 0);
-        (self.target, self.referer, self.credentials) = (None, None, None);
+        (self.target_len, self.referer_len, self.credentials_len) = (None, None, None);
         self.set_first_host(target);
     }
 
@@ -99,7 +100,7 @@ impl<'a> RequestAttempt<'a> {
     }
 
     /// Counts a retry of the request.
-    pub fn retry(&mut self) {
+    pub fn count_retry(&mut self) {
         self.retries += 1;
     }
 
@@ -116,12 +117,12 @@ impl<'a> RequestAttempt<'a> {
         self.reset(target);
     }
 
-    /// Sets `Host` to the table's, or else to the incoming one with the app's port in place of the status port: without
+    /// Sets `Host` to the prober's, or else to the incoming one with the app's port in place of the status port: without
     /// a configured `Host`, kubelet sends the address and port that it connects to.
     fn set_first_host(&mut self, target: IpAddr) {
         let probe = self.probe;
-        let configured = probe.get.host.as_deref().map(str::as_bytes);
-        let incoming = probe.head.host(probe.bytes);
+        let configured = probe.http_get.host.as_deref().map(str::as_bytes);
+        let incoming = probe.head.host(probe.buf);
         self.host = match (configured, incoming) {
             (Some(host), _) => Authority::whole(host),
             (None, Some(host)) => match self.without_status_port(host) {
@@ -129,7 +130,7 @@ impl<'a> RequestAttempt<'a> {
                 None => Authority::whole(host),
             },
             (None, None) => {
-                self.has_custom_host = false;
+                self.has_given_host = false;
                 self.authority(probe.origin.first_host(target))
             }
         };
@@ -146,22 +147,25 @@ impl<'a> RequestAttempt<'a> {
     pub fn request(&self) -> UpstreamRequest<'_> {
         UpstreamRequest {
             head: self.probe.head,
-            buf: self.probe.bytes,
+            buf: self.probe.buf,
             request_target: self.request_target(),
             host: self.host.pieces(),
-            headers: &self.probe.get.headers,
+            headers: &self.probe.http_get.headers,
             keeps_authorization: !self.is_plaintext_restart,
-            referer: self.referer.map(|len| &self.space.referer[..len]),
-            credentials: self.credentials.map(|len| &self.space.credentials[..len]),
+            referer: self.referer_len.map(|len| &self.space.referer[..len]),
+            credentials: self
+                .credentials_len
+                .map(|len| &self.space.credentials[..len]),
         }
     }
 
     fn request_target(&self) -> &[u8] {
-        target(self.probe, self.target, self.space.target)
+        saved_or_configured_target(self.probe, self.target_len, self.space.request_target)
     }
 
-    /// The step after a response head to this request. `location` is the memory of its `Location`.
-    pub fn next_step(
+    /// Determines the step after a response head to this request, and saves the request-target and the credentials of a
+    /// redirect: until `advance`, no request may be written. `location` is the memory of its `Location`.
+    pub fn resolve_next_step(
         &mut self,
         head: &ResponseHead,
         location: &[u8],
@@ -189,14 +193,18 @@ impl<'a> RequestAttempt<'a> {
             host: name,
             port: self.port,
             port_given: self.port_given,
-            request_target: target(self.probe, self.target, self.space.target),
+            request_target: saved_or_configured_target(
+                self.probe,
+                self.target_len,
+                self.space.request_target,
+            ),
         };
-        let (redirect, user) = match url::resolve_location(location, &base, self.space.next_target)
-        {
-            Err(_) => return NextStep::Fail(Failure::BadRedirect),
-            Ok(Resolved::OtherHost) => return NextStep::Finish,
-            Ok(Resolved::SameHost { redirect, user }) => (redirect, user),
-        };
+        let (redirect, user) =
+            match url::resolve_location(location, &base, self.space.next_request_target) {
+                Err(_) => return NextStep::Fail(Failure::BadRedirect),
+                Ok(Resolved::OtherHost) => return NextStep::Finish,
+                Ok(Resolved::SameHost { redirect, user }) => (redirect, user),
+            };
         // kubelet's transport for HTTP/2 without TLS would verify the certificate.
         if redirect.scheme == Scheme::Https && self.is_cleartext_http2() {
             return NextStep::Fail(Failure::BadRedirect);
@@ -204,7 +212,7 @@ impl<'a> RequestAttempt<'a> {
         if own_ports.contains(&redirect.port) {
             return NextStep::Fail(Failure::RedirectToSelf);
         }
-        self.set_user(user);
+        self.save_credentials(user);
         NextStep::Follow(redirect)
     }
 
@@ -229,15 +237,15 @@ impl<'a> RequestAttempt<'a> {
     /// Whether the request is sent by HTTP/2 over plaintext with prior knowledge. kubelet's client for hooks does not
     /// support it.
     pub fn is_cleartext_http2(&self) -> bool {
-        self.probe.get.protocol == Protocol::Http2 && !self.probe.is_hook
+        self.probe.http_get.protocol == Protocol::Http2 && !self.probe.is_hook
     }
 
-    /// Saves the user in the next request's URL.
-    fn set_user(&mut self, user: UserInfo<'_>) {
-        self.credentials = match user {
-            UserInfo::Inherited => self.credentials,
+    /// Saves the credentials of the next request's URL.
+    fn save_credentials(&mut self, user: UserInfo<'_>) {
+        self.credentials_len = match user {
+            UserInfo::Inherited => self.credentials_len,
             UserInfo::None => None,
-            // It fits where a whole Location does.
+            // Credentials are no longer than the `Location` that has them, so they fit.
             UserInfo::Given(user) => url::decode_credentials(user, self.space.credentials),
         };
     }
@@ -250,20 +258,23 @@ impl<'a> RequestAttempt<'a> {
         let of_url = self.authority(origin);
         // A request in plaintext does not name the URL of one over TLS.
         let is_downgrade = (self.scheme, redirect.scheme) == (Scheme::Https, Scheme::Http);
-        self.referer = match is_downgrade {
+        self.referer_len = match is_downgrade {
             true => None,
             false => self.write_referer(&of_url),
         };
         // Go keeps a Host that differs from the URL's through redirects without a scheme, and drops it at the first
         // redirect with one.
-        self.has_custom_host &= !redirect.was_absolute && !self.host.equals(&of_url);
+        self.has_given_host &= !redirect.was_absolute && !self.host.equals(&of_url);
         self.redirects += 1;
         self.scheme = redirect.scheme;
         self.port = redirect.port;
         self.port_given = redirect.port_given;
-        core::mem::swap(&mut self.space.target, &mut self.space.next_target);
-        self.target = Some(redirect.target_len);
-        if !self.has_custom_host {
+        core::mem::swap(
+            &mut self.space.request_target,
+            &mut self.space.next_request_target,
+        );
+        self.target_len = Some(redirect.target_len);
+        if !self.has_given_host {
             self.host = self.authority(origin);
         }
     }
@@ -276,7 +287,8 @@ impl<'a> RequestAttempt<'a> {
     /// Writes the URL of this request. Returns its length, or `None` if it does not fit.
     fn write_referer(&mut self, of_url: &Authority<'_>) -> Option<usize> {
         let [name, port] = of_url.pieces();
-        let target = target(self.probe, self.target, self.space.target);
+        let target =
+            saved_or_configured_target(self.probe, self.target_len, self.space.request_target);
         let mut len = 0;
         for piece in [self.scheme.as_str().as_bytes(), b"://", name, port, target] {
             let end = len + piece.len();
@@ -287,11 +299,15 @@ impl<'a> RequestAttempt<'a> {
     }
 }
 
-/// The request-target of the table, or the saved one of a redirect. Not a method: other fields are borrowed
+/// The request-target of the prober, or the saved one of a redirect. Not a method: other fields are borrowed
 /// mutably meanwhile.
-fn target<'t>(probe: &'t HttpProbe<'_>, saved_len: Option<usize>, space: &'t [u8]) -> &'t [u8] {
+fn saved_or_configured_target<'t>(
+    probe: &'t HttpProbe<'_>,
+    saved_len: Option<usize>,
+    space: &'t [u8],
+) -> &'t [u8] {
     match saved_len {
-        None => probe.get.request_target.as_bytes(),
+        None => probe.http_get.request_target.as_bytes(),
         Some(len) => &space[..len],
     }
 }

@@ -23,8 +23,9 @@ pub struct ResponseReader<'b> {
     mentions_tls: bool,
     /// Whether the app reported that it did not process the request: it may be retried on a new connection.
     is_retriable: bool,
-    /// The outcome, if something else than the end of the body decided it.
-    ended: Option<Outcome>,
+    /// The outcome, if the end of the connection or an error has decided it. The end of a framed body is derived in
+    /// [`outcome`](Self::outcome).
+    decided: Option<Outcome>,
 }
 
 enum Protocol {
@@ -51,7 +52,7 @@ impl<'b> ResponseReader<'b> {
             looks_like_tls: None,
             mentions_tls: false,
             is_retriable: false,
-            ended: None,
+            decided: None,
         }
     }
 
@@ -73,10 +74,10 @@ impl<'b> ResponseReader<'b> {
         match self.feed(bytes) {
             Ok(()) => {}
             Err(Failure::MalformedResponse) if looks_like_tls => {
-                self.fail(Failure::TlsRequired);
+                self.outcome_or_fail(Failure::TlsRequired);
             }
             Err(failure) => {
-                self.fail(failure);
+                self.outcome_or_fail(failure);
             }
         }
     }
@@ -100,7 +101,7 @@ impl<'b> ResponseReader<'b> {
                 if !bytes.is_empty() {
                     self.mentions_tls |=
                         head.status == 400 && self.is_plaintext && contains_tls_hint(bytes);
-                    // After a complete head, `fail` makes this a broken body.
+                    // After a complete head, `outcome_or_fail` makes this a broken body.
                     body.feed(bytes).map_err(|_| ResponseError::Malformed)?;
                 }
                 Ok(())
@@ -109,7 +110,7 @@ impl<'b> ResponseReader<'b> {
                 let fed = exchange.feed(bytes, self.memory, self.location, &mut |_| ());
                 if let Err(error) = fed {
                     self.is_retriable = exchange.head().is_none() && error.is_retriable();
-                    self.ended = exchange.head().map(|head| {
+                    self.decided = exchange.head().map(|head| {
                         // The bytes that Go's client had passed on count, not the end of the stream.
                         match exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES {
                             true => Outcome::Answered(head.status),
@@ -128,27 +129,28 @@ impl<'b> ResponseReader<'b> {
                 response: Some((head, body)),
                 ..
             } if body.check_end().is_ok() => {
-                self.ended = Some(Outcome::Answered(head.status));
+                self.decided = Some(Outcome::Answered(head.status));
             }
             _ => {
-                self.fail(Failure::ClosedEarly);
+                self.outcome_or_fail(Failure::ClosedEarly);
             }
         }
     }
 
-    /// Ends the response after a failed connection or at the deadline. The outcome depends on what was read of it.
-    pub fn fail(&mut self, failure: Failure) -> Outcome {
+    /// Returns the outcome if it is decided. Otherwise decides it: `failure` before the head is complete, `BodyBroken` after
+    /// it.
+    pub fn outcome_or_fail(&mut self, failure: Failure) -> Outcome {
         let outcome = self.outcome().unwrap_or(match self.head() {
             None => Outcome::Failed(failure),
             Some(head) => Outcome::BodyBroken(head.status),
         });
-        self.ended = Some(outcome);
+        self.decided = Some(outcome);
         outcome
     }
 
     /// The outcome, once it is decided.
     pub fn outcome(&self) -> Option<Outcome> {
-        let is_done = self.ended.is_none()
+        let is_done = self.decided.is_none()
             && match &self.protocol {
                 Protocol::Http1 { response, .. } => {
                     response.as_ref().is_some_and(|(_, body)| body.is_done())
@@ -157,13 +159,13 @@ impl<'b> ResponseReader<'b> {
                     exchange.stream_ended() || exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES
                 }
             };
-        let ended = match self.head() {
+        let decided = match self.head() {
             Some(head) if is_done => Some(Outcome::Answered(head.status)),
-            _ => self.ended,
+            _ => self.decided,
         };
-        match ended {
+        match decided {
             Some(Outcome::Answered(400)) if self.mentions_tls => Some(Outcome::TlsRequired(400)),
-            ended => ended,
+            decided => decided,
         }
     }
 

@@ -19,9 +19,9 @@ pub use timeout::Timeout;
 /// (`Length-Prefixed-Message` of gRPC over HTTP/2).
 const PREFIX_BYTES: usize = 5;
 
-/// The fields of a call of `Check`.
+/// The header fields of a call of `Check`.
 #[derive(Clone, Copy, Debug)]
-pub struct HealthCall<'a> {
+pub struct HealthHeaders<'a> {
     /// `http` or `https`.
     pub scheme: &'a [u8],
     /// Host and port of the connection, in two pieces.
@@ -32,7 +32,7 @@ pub struct HealthCall<'a> {
     pub timeout: Option<Duration>,
 }
 
-impl RequestFields for HealthCall<'_> {
+impl RequestFields for HealthHeaders<'_> {
     fn each(&self, sink: &mut dyn FieldSink) {
         let timeout = self.timeout.map(Timeout::new);
         let fields: [(&[u8], &[&[u8]]); 7] = [

@@ -37,7 +37,7 @@ impl FieldSink for List {
 #[test]
 fn a_call_has_the_fields_of_grpc_go() {
     let mut list = List(String::new());
-    let call = HealthCall {
+    let call = HealthHeaders {
         scheme: b"http",
         authority: [b"10.0.0.1", b":50051"],
         user_agent: b"kube-probe/1.37 grpc-go/1.82.1",
@@ -51,7 +51,7 @@ fn a_call_has_the_fields_of_grpc_go() {
          grpc-timeout=990000u|"
     );
     let mut list = List(String::new());
-    HealthCall {
+    HealthHeaders {
         timeout: None,
         ..call
     }
