@@ -14,7 +14,7 @@ use crate::config::{
 use crate::limits;
 use crate::net::tls::{IS_BUILT, Tls};
 use crate::probe::load_tls;
-use crate::wire::url::{self, Absolute};
+use crate::wire::url::{self, AbsoluteUrl};
 
 /// The arguments, before any is parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Target {
         if !text.contains("://") {
             return Err(refuse(Fault::NoScheme));
         }
-        let url = url::absolute(text).ok_or_else(|| refuse(parse_fault(text)))?;
+        let url = url::parse_absolute(text).ok_or_else(|| refuse(parse_fault(text)))?;
         let scheme = UrlScheme::parse(url.scheme).ok_or_else(|| refuse(Fault::Scheme))?;
         if url.has_user {
             return Err(refuse(Fault::User));
@@ -284,7 +284,7 @@ fn parse_port(scheme: UrlScheme, digits: &str) -> Result<u16, Fault> {
 }
 
 /// The service of `grpc://host:port/service`. Its name is not unescaped: no valid name has an escape.
-fn parse_service(scheme: UrlScheme, url: &Absolute<'_>) -> Result<Box<str>, Fault> {
+fn parse_service(scheme: UrlScheme, url: &AbsoluteUrl<'_>) -> Result<Box<str>, Fault> {
     if !matches!(scheme, UrlScheme::Grpc { .. }) {
         return Ok("".into());
     }

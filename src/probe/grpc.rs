@@ -343,7 +343,7 @@ fn error_code(error: HealthError) -> GrpcCode {
         HealthError::TooLarge => GrpcCode::RESOURCE_EXHAUSTED,
         HealthError::CutShort
         | HealthError::Compressed
-        | HealthError::TooMany
+        | HealthError::TrailingBytes
         | HealthError::Malformed => GrpcCode::INTERNAL,
     }
 }

@@ -27,8 +27,8 @@ pub struct RequestAttempt<'a> {
     port_given: bool,
     /// The value of `Host`.
     host: Authority<'a>,
-    /// Whether `host` is the prober's or kubelet's, rather than derived from the URL of this request. `advance` clears it
-    /// when both are equal.
+    /// Whether `host` is the prober's or kubelet's, rather than derived from the URL of this request. `advance` clears
+    /// it when both are equal.
     has_given_host: bool,
     /// Whether a hook was restarted in plaintext, which happens once. The prober's `Authorization` is then left out.
     is_plaintext_restart: bool,
@@ -117,8 +117,8 @@ impl<'a> RequestAttempt<'a> {
         self.reset(target);
     }
 
-    /// Sets `Host` to the prober's, or else to the incoming one with the app's port in place of the status port: without
-    /// a configured `Host`, kubelet sends the address and port that it connects to.
+    /// Sets `Host` to the prober's, or else to the incoming one with the app's port in place of the status port:
+    /// without a configured `Host`, kubelet sends the address and port that it connects to.
     fn set_first_host(&mut self, target: IpAddr) {
         let probe = self.probe;
         let configured = probe.http_get.host.as_deref().map(str::as_bytes);

@@ -137,8 +137,8 @@ impl<'b> ResponseReader<'b> {
         }
     }
 
-    /// Returns the outcome if it is decided. Otherwise decides it: `failure` before the head is complete, `BodyBroken` after
-    /// it.
+    /// Returns the outcome if it is decided. Otherwise decides it: `failure` before the head is complete, `BodyBroken`
+    /// after it.
     pub fn outcome_or_fail(&mut self, failure: Failure) -> Outcome {
         let outcome = self.outcome().unwrap_or(match self.head() {
             None => Outcome::Failed(failure),

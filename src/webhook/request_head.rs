@@ -72,20 +72,20 @@ impl From<RequestError> for HttpError {
     fn from(error: RequestError) -> HttpError {
         match error {
             RequestError::TooManyBytes | RequestError::TooManyFields => HttpError::HeadTooLarge,
-            RequestError::ContentLength | RequestError::DuplicateContentLength => {
+            RequestError::MalformedContentLength | RequestError::DuplicateContentLength => {
                 HttpError::InvalidBodyLength
             }
             RequestError::MalformedMethod
-            | RequestError::Target
+            | RequestError::MalformedTarget
             | RequestError::UnsupportedVersion
-            | RequestError::LineEnd
+            | RequestError::MalformedLineEnd
             | RequestError::ObsFold
-            | RequestError::FieldName
+            | RequestError::MalformedFieldName
             | RequestError::SpaceBeforeColon
-            | RequestError::FieldValue
+            | RequestError::MalformedFieldValue
             | RequestError::MissingHost
             | RequestError::DuplicateHost
-            | RequestError::Host => HttpError::MalformedHead,
+            | RequestError::MalformedHost => HttpError::MalformedHead,
         }
     }
 }

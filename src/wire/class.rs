@@ -115,9 +115,10 @@ const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Whether two field names are equal. Most differ in length or first letter, which are compared without a call.
+/// Whether two field names are equal, without regard to case. Most differ in length or first letter, which are compared
+/// without a call.
 #[inline(always)]
-pub fn is_same(name: &[u8], other: &[u8]) -> bool {
+pub fn is_same_field_name(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len()
         && name.first().map(|byte| byte | 0x20) == other.first().map(|byte| byte | 0x20)
         && name.eq_ignore_ascii_case(other)
@@ -125,7 +126,7 @@ pub fn is_same(name: &[u8], other: &[u8]) -> bool {
 
 /// `bytes` without `OWS = *( SP / HTAB )` at either end (RFC 9110 section 5.6.3).
 #[inline(always)]
-pub fn trim(mut bytes: &[u8]) -> &[u8] {
+pub fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
@@ -190,8 +191,8 @@ mod tests {
 
     #[test]
     fn whitespace_is_trimmed_at_both_ends() {
-        assert_eq!(trim(b" \ta b\t "), b"a b");
-        assert_eq!(trim(b" \t "), b"");
-        assert_eq!(trim(b""), b"");
+        assert_eq!(trim_ows(b" \ta b\t "), b"a b");
+        assert_eq!(trim_ows(b" \t "), b"");
+        assert_eq!(trim_ows(b""), b"");
     }
 }

@@ -1,4 +1,5 @@
-//! A fixed buffer for an output of any length: what did not fit or is already sent is generated again.
+//! A fixed buffer for an output of any length: the output is generated again for each part that did not fit or was not
+//! accepted by the socket.
 
 /// Receives an output of any length and stores the part that starts at byte `skip` and fits into `buf`.
 ///

@@ -114,7 +114,7 @@ impl RequestParser {
     fn field_lines(&mut self, buf: &[u8]) -> Parsed<RequestHead> {
         loop {
             if self.state == RequestState::LineStart {
-                match self.line_start(buf)? {
+                match self.begin_field_line(buf)? {
                     Some(true) => return self.finish().map(Some),
                     Some(false) => {}
                     None => return Ok(None),
@@ -165,13 +165,13 @@ impl RequestParser {
         let target = &buf[self.start..self.pos];
         let path = match target {
             [b'/', ..] => self.start,
-            _ => self.authority(target)?,
+            _ => self.absolute_form(target)?,
         };
         self.path = Span::new(path, self.pos);
         match byte {
             b' ' => self.begin(RequestState::Version, self.pos + 1),
             b'?' => self.begin(RequestState::Query, self.pos + 1),
-            _ => return Err(RequestError::Target),
+            _ => return Err(RequestError::MalformedTarget),
         }
         Ok(Some(()))
     }
@@ -180,7 +180,7 @@ impl RequestParser {
         match self.scan::<TARGET>(buf) {
             None => return Ok(None),
             Some(b' ') => self.begin(RequestState::Version, self.pos + 1),
-            Some(_) => return Err(RequestError::Target),
+            Some(_) => return Err(RequestError::MalformedTarget),
         }
         Ok(Some(()))
     }
@@ -188,15 +188,15 @@ impl RequestParser {
     /// `absolute-form = absolute-URI`, of the `http` scheme (RFC 9112 section 3.2.2, RFC 9110 section
     /// 4.2.1). Stores its authority and returns the start of its path.
     #[cold]
-    fn authority(&mut self, target: &[u8]) -> Result<usize, RequestError> {
+    fn absolute_form(&mut self, target: &[u8]) -> Result<usize, RequestError> {
         const SCHEME: &[u8] = b"http://";
         let rest = match target.split_at_checked(SCHEME.len()) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
-            _ => return Err(RequestError::Target),
+            _ => return Err(RequestError::MalformedTarget),
         };
         let length = class::run::<HOST>(rest);
         if length == 0 || !matches!(rest.get(length), None | Some(b'/')) {
-            return Err(RequestError::Target);
+            return Err(RequestError::MalformedTarget);
         }
         let start = self.start + SCHEME.len();
         self.host = Span::new(start, start + length);
@@ -215,19 +215,19 @@ impl RequestParser {
             _ => return Err(RequestError::UnsupportedVersion),
         };
         if line_end != b"\r\n" {
-            return Err(RequestError::LineEnd);
+            return Err(RequestError::MalformedLineEnd);
         }
         self.fields_start = self.start + line.len();
         self.begin(RequestState::LineStart, self.fields_start);
         Ok(Some(()))
     }
 
-    /// Whether the line that starts here is blank.
-    fn line_start(&mut self, buf: &[u8]) -> Parsed<bool> {
+    /// Begins a field line, which counts as a field. Returns true at the blank line.
+    fn begin_field_line(&mut self, buf: &[u8]) -> Parsed<bool> {
         match rest(buf, self.pos) {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] => return Ok(Some(true)),
-            [b'\r' | b'\n', ..] => return Err(RequestError::LineEnd),
+            [b'\r' | b'\n', ..] => return Err(RequestError::MalformedLineEnd),
             [b' ' | b'\t', ..] => return Err(RequestError::ObsFold),
             _ => {}
         }
@@ -247,7 +247,7 @@ impl RequestParser {
         match byte {
             b':' if !name.is_empty() => {}
             b' ' | b'\t' => return Err(RequestError::SpaceBeforeColon),
-            _ => return Err(RequestError::FieldName),
+            _ => return Err(RequestError::MalformedFieldName),
         }
         self.field = match name.len() {
             4 if is_host(name) => CheckedField::Host,
@@ -271,8 +271,8 @@ impl RequestParser {
         match (byte, buf.get(self.pos + 1)) {
             (b'\r', Some(b'\n')) => {}
             (b'\r', None) => return Ok(None),
-            (b'\r' | b'\n', _) => return Err(RequestError::LineEnd),
-            _ => return Err(RequestError::FieldValue),
+            (b'\r' | b'\n', _) => return Err(RequestError::MalformedLineEnd),
+            _ => return Err(RequestError::MalformedFieldValue),
         }
         match self.field {
             CheckedField::Other => {}
@@ -289,9 +289,9 @@ impl RequestParser {
         }
         self.has_host = true;
         let value = &buf[self.start..self.pos];
-        let host = class::trim(value);
+        let host = class::trim_ows(value);
         if class::run::<HOST>(host) != host.len() {
-            return Err(RequestError::Host);
+            return Err(RequestError::MalformedHost);
         }
         if !self.has_authority {
             let start = self.start + value.len() - value.trim_ascii_start().len();
@@ -305,9 +305,9 @@ impl RequestParser {
             return Err(RequestError::DuplicateContentLength);
         }
         self.has_length = true;
-        let digits = class::trim(&buf[self.start..self.pos]);
+        let digits = class::trim_ows(&buf[self.start..self.pos]);
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(RequestError::ContentLength);
+            return Err(RequestError::MalformedContentLength);
         }
         self.has_body |= digits.iter().any(|&digit| digit != b'0');
         Ok(())
@@ -356,7 +356,7 @@ fn part_of_version(part: &[u8]) -> Parsed<()> {
     match expected.position(|(at, (byte, right))| byte != right && (at, *byte) != (7, b'0')) {
         None => Ok(None),
         Some(0..8) => Err(RequestError::UnsupportedVersion),
-        Some(_) => Err(RequestError::LineEnd),
+        Some(_) => Err(RequestError::MalformedLineEnd),
     }
 }
 

@@ -23,7 +23,7 @@ pub struct UpstreamRequest<'a> {
     pub buf: &'a [u8],
     /// The request-target, in origin-form.
     pub request_target: &'a [u8],
-    /// The value of `Host`, in two pieces: the incoming name, and the port that replaces the incoming one.
+    /// The value of `Host`, in two pieces that are concatenated.
     pub host: [&'a [u8]; 2],
     /// The configured headers, sorted by name as kubelet sends them. An empty `Accept` or `User-Agent` means
     /// that none is sent (`pkg/probe/http/request.go`; Go `net/http/request.go`: `write`).
@@ -97,7 +97,7 @@ impl UpstreamRequest<'_> {
                 .configured_headers()
                 .any(|header| is_name(header, name));
             let is_dropped = !is_configured && (is_for_proxy(name) || options.contains(name));
-            if is_dropped || is_rewritten(name) || replaced.has(name) {
+            if is_dropped || is_omitted(name) || replaced.has(name) {
                 continue;
             }
             while let Some(header) = others.next_if(|other| is_before(other.name.as_bytes(), name))
@@ -123,7 +123,7 @@ impl UpstreamRequest<'_> {
     fn is_repeated(&self, name: &[u8], index: usize) -> bool {
         self.client_fields()
             .take(index)
-            .any(|(earlier, _)| class::is_same(earlier, name))
+            .any(|(earlier, _)| class::is_same_field_name(earlier, name))
     }
 
     /// Whether the field is absent or its first value is empty, as Go's `Header.Get` sees it.
@@ -135,7 +135,9 @@ impl UpstreamRequest<'_> {
             Some(header) => header.value.as_bytes(),
             None => self
                 .client_fields()
-                .find(|(field, _)| class::is_same(field, name) && !options.contains(field))
+                .find(|(field, _)| {
+                    class::is_same_field_name(field, name) && !options.contains(field)
+                })
                 .map_or(&b""[..], |(_, value)| value),
         };
         value.is_empty()
@@ -151,12 +153,12 @@ impl UpstreamRequest<'_> {
     fn configured_headers(&self) -> impl Iterator<Item = &Header> {
         self.headers
             .iter()
-            .filter(|header| !is_rewritten(header.name.as_bytes()))
+            .filter(|header| !is_omitted(header.name.as_bytes()))
             .filter(|header| self.may_send(header.name.as_bytes()))
     }
 
     fn may_send(&self, name: &[u8]) -> bool {
-        self.keeps_authorization || !class::is_same(name, AUTHORIZATION)
+        self.keeps_authorization || !class::is_same_field_name(name, AUTHORIZATION)
     }
 }
 
@@ -173,8 +175,8 @@ struct RedirectFields<'a> {
 
 impl RedirectFields<'_> {
     fn has(&self, name: &[u8]) -> bool {
-        (self.credentials.is_some() && class::is_same(name, AUTHORIZATION))
-            || (self.referer.is_some() && class::is_same(name, REFERER))
+        (self.credentials.is_some() && class::is_same_field_name(name, AUTHORIZATION))
+            || (self.referer.is_some() && class::is_same_field_name(name, REFERER))
     }
 
     fn put_with(&mut self, out: &mut dyn FieldSink, header: &Header) {
@@ -213,10 +215,13 @@ impl<'a> ConnectionOptions<'a> {
         };
         let fields = request
             .client_fields()
-            .filter(|(name, _)| class::is_same(name, b"Connection"));
+            .filter(|(name, _)| class::is_same_field_name(name, b"Connection"));
         for option in fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')) {
-            let option = class::trim(option);
-            if !is_for_proxy(option) && !is_rewritten(option) && !class::is_same(option, b"close") {
+            let option = class::trim_ows(option);
+            if !is_for_proxy(option)
+                && !is_omitted(option)
+                && !class::is_same_field_name(option, b"close")
+            {
                 options.has_overflowed |= options.names.push(option).is_err();
             }
         }
@@ -224,29 +229,33 @@ impl<'a> ConnectionOptions<'a> {
     }
 
     fn contains(&self, name: &[u8]) -> bool {
-        self.has_overflowed || self.names.iter().any(|option| class::is_same(option, name))
+        self.has_overflowed
+            || self
+                .names
+                .iter()
+                .any(|option| class::is_same_field_name(option, name))
     }
 }
 
-/// Whether `write` sends the field itself or never: `Host` and `User-Agent` are at the start of the
-/// head, and [`UNSENT_FIELDS`] belong to a connection or to a body. An `Upgrade` that the app accepts with 101 would
+/// Whether the field is not passed on in sorted order: `Host` and `User-Agent` are at the start of the head, and
+/// [`UNSENT_FIELDS`] are not sent. An `Upgrade` that the app accepts with 101 would
 /// hang kubelet's prober past its timeout.
-fn is_rewritten(name: &[u8]) -> bool {
+fn is_omitted(name: &[u8]) -> bool {
     ["Host", "User-Agent"]
         .iter()
         .chain(&UNSENT_FIELDS)
-        .any(|unsent| class::is_same(unsent.as_bytes(), name))
+        .any(|unsent| class::is_same_field_name(unsent.as_bytes(), name))
 }
 
 /// Whether a client's field is for probelet as its proxy. A configured one is for the app, as kubelet would send it.
 fn is_for_proxy(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"Proxy-";
     name.get(..PREFIX.len())
-        .is_some_and(|start| class::is_same(start, PREFIX))
+        .is_some_and(|start| class::is_same_field_name(start, PREFIX))
 }
 
 fn is_name(header: &Header, name: &[u8]) -> bool {
-    class::is_same(header.name.as_bytes(), name)
+    class::is_same_field_name(header.name.as_bytes(), name)
 }
 
 /// Whether Go sends `name` before `other`: it sorts by canonical name, byte by byte.

@@ -38,7 +38,7 @@ impl FieldSink for SplitCookies<'_> {
     fn field(&mut self, name: &[u8], value: FieldValue<'_>) {
         let SplitCookies(out) = self;
         let mut rest = match value {
-            FieldValue::Pieces(&[value]) if class::is_same(name, b"Cookie") => value,
+            FieldValue::Pieces(&[value]) if class::is_same_field_name(name, b"Cookie") => value,
             _ => return out.field(name, value),
         };
         while let Some(end) = memchr::memchr(b';', rest) {

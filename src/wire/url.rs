@@ -9,7 +9,7 @@ mod request_target;
 mod scheme;
 mod target_buffer;
 
-pub use absolute::{Absolute, absolute};
+pub use absolute::{AbsoluteUrl, parse_absolute};
 pub use redirect::{
     BadLocation, Base, Redirect, Resolved, UserInfo, decode_credentials, leads_to_other_host,
     resolve_location,

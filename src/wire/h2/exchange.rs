@@ -17,15 +17,15 @@ pub struct Exchange {
     fields: FieldAccumulator,
     /// The frame being read, and the remaining bytes of its payload.
     frame: FrameHeader,
-    left: u32,
+    payload_left: u32,
     state: FrameState,
     /// A frame header, or the part of a payload that is parsed as a whole.
     collected: [u8; HEADER_BYTES],
-    len: u8,
+    collected_len: u8,
     /// Padding at the end of the frame.
     padding: u8,
     /// The stream of an unfinished field block, or 0.
-    block: u32,
+    block_stream: u32,
     /// Whether the field block ends the stream.
     is_last_block: bool,
     /// Whether the app's SETTINGS have come.
@@ -42,13 +42,13 @@ pub struct Exchange {
     field_bytes_left: u32,
     non_progress_left: u16,
     /// Bytes of replies to control frames in memory.
-    pending: u16,
+    pending_len: u16,
     /// Bytes of the body in whole frames.
-    body: u32,
+    body_bytes: u32,
     /// Bytes that the app may still send.
-    window: u32,
+    receive_window: u32,
     /// Send windows of the connection and the stream, and the initial window of a stream.
-    send: [i32; 2],
+    send_windows: [i32; 2],
     initial_window: i32,
     go_away: u32,
 }
@@ -87,12 +87,12 @@ impl Exchange {
                 flags: 0,
                 stream: 0,
             },
-            left: 0,
+            payload_left: 0,
             state: FrameState::Header,
             collected: [0; HEADER_BYTES],
-            len: 0,
+            collected_len: 0,
             padding: 0,
-            block: 0,
+            block_stream: 0,
             is_last_block: false,
             settings_received: false,
             // Go's client opens the stream with its first bytes.
@@ -102,10 +102,10 @@ impl Exchange {
             stream_ended: false,
             field_bytes_left: RESPONSE_HEAD_BYTES as u32,
             non_progress_left: H2_NON_PROGRESS_FRAMES,
-            pending: 0,
-            body: 0,
-            window: H2_WINDOW_BYTES,
-            send: [INITIAL_WINDOW; 2],
+            pending_len: 0,
+            body_bytes: 0,
+            receive_window: H2_WINDOW_BYTES,
+            send_windows: [INITIAL_WINDOW; 2],
             initial_window: INITIAL_WINDOW,
             go_away: 0,
         }
@@ -148,7 +148,7 @@ impl Exchange {
     /// To be checked before an error: bytes before it count.
     pub fn body_bytes(&self) -> u64 {
         let declared = self.declared_length().unwrap_or(u64::MAX);
-        declared.min(self.body.into())
+        declared.min(self.body_bytes.into())
     }
 
     /// Whether the app has ended the stream.
@@ -183,24 +183,24 @@ impl Exchange {
 
     /// Control frames to send.
     pub fn pending<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
-        &memory[HPACK_BYTES..][..self.pending.into()]
+        &memory[HPACK_BYTES..][..self.pending_len.into()]
     }
 
     /// Removes the pending control frames, which have been sent.
     pub fn clear_pending(&mut self) {
-        self.pending = 0;
+        self.pending_len = 0;
     }
 
     /// Bytes of DATA that may be sent now.
     pub fn send_window(&self) -> usize {
-        let [connection, stream] = self.send;
+        let [connection, stream] = self.send_windows;
         usize::try_from(connection.min(stream)).unwrap_or(0)
     }
 
     /// Reduces the send windows by the length of sent DATA, at most [`send_window`](Self::send_window).
     pub fn consume_send_window(&mut self, bytes: usize) {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-        self.send = self.send.map(|window| window.saturating_sub(bytes));
+        self.send_windows = self.send_windows.map(|window| window.saturating_sub(bytes));
     }
 
     /// The declared length of the body; grpc-go ignores it.
@@ -251,35 +251,35 @@ impl Exchange {
 
     /// Consumes the bytes that belong to the frame, except its last `reserved` bytes.
     fn take<'b>(&mut self, bytes: &mut &'b [u8], reserved: u32) -> &'b [u8] {
-        let (now, later) = bytes.split_at(bytes.len().min((self.left - reserved) as usize));
+        let (now, later) = bytes.split_at(bytes.len().min((self.payload_left - reserved) as usize));
         *bytes = later;
-        self.left -= now.len() as u32;
+        self.payload_left -= now.len() as u32;
         now
     }
 
     /// Collects bytes. Returns whether there are `len` of them.
     fn collect(&mut self, bytes: &mut &[u8], len: usize) -> bool {
-        let room = &mut self.collected[self.len.into()..len];
+        let room = &mut self.collected[self.collected_len.into()..len];
         let (now, later) = bytes.split_at(bytes.len().min(room.len()));
         room[..now.len()].copy_from_slice(now);
         *bytes = later;
-        self.len += now.len() as u8;
+        self.collected_len += now.len() as u8;
         if self.state != FrameState::Header {
-            self.left -= now.len() as u32;
+            self.payload_left -= now.len() as u32;
         }
-        usize::from(self.len) == len
+        usize::from(self.collected_len) == len
     }
 
     /// Advances through parts that need no more bytes.
     fn end_states(&mut self, memory: &mut CallerMemory<'_>) -> Result<(), H2Error> {
         if matches!(self.state, FrameState::Fields | FrameState::Data)
-            && self.left == u32::from(self.padding)
+            && self.payload_left == u32::from(self.padding)
         {
             self.state = FrameState::Skipped;
         }
-        if self.state == FrameState::Skipped && self.left == 0 {
+        if self.state == FrameState::Skipped && self.payload_left == 0 {
             self.state = FrameState::Header;
-            self.len = 0;
+            self.collected_len = 0;
             self.end_frame(memory)?;
         }
         Ok(())
@@ -287,7 +287,7 @@ impl Exchange {
 
     /// Fails early if an HTTP/1 or a TLS server responds, before a frame header is complete.
     fn reject_other_protocols(&self) -> Result<(), H2Error> {
-        match &self.collected[..self.len.into()] {
+        match &self.collected[..self.collected_len.into()] {
             _ if self.settings_received => Ok(()),
             // As a frame header, its length would be more than a mebibyte.
             [b'H', b'T', b'T', b'P', b'/', ..] => Err(H2Error::Http1),
@@ -301,15 +301,16 @@ impl Exchange {
     fn begin_frame(&mut self) -> Result<(), H2Error> {
         let frame = FrameHeader::parse(self.collected);
         self.frame = frame;
-        self.left = frame.len;
-        self.len = 0;
+        self.payload_left = frame.len;
+        self.collected_len = 0;
         self.padding = 0;
         if frame.len > MAX_FRAME_BYTES as u32 {
             return Err(H2Error::FrameTooLarge);
         }
         // In a field block only CONTINUATION of its stream is allowed, and outside of one none.
-        let (in_block, is_continuation) = (self.block != 0, frame.kind == frame::CONTINUATION);
-        let continues_block = in_block && is_continuation && frame.stream == self.block;
+        let (in_block, is_continuation) =
+            (self.block_stream != 0, frame.kind == frame::CONTINUATION);
+        let continues_block = in_block && is_continuation && frame.stream == self.block_stream;
         let out_of_order = (in_block || is_continuation) && !continues_block;
         let too_early = (!self.settings_received && frame.kind != frame::SETTINGS)
             || (!self.request_sent && frame.stream == STREAM_ID);
@@ -348,10 +349,10 @@ impl Exchange {
         if self.frame.has(frame::PADDED) {
             self.padding = self.collected[0];
         }
-        if u32::from(self.padding) > self.left {
+        if u32::from(self.padding) > self.payload_left {
             return Err(H2Error::Protocol);
         }
-        self.len = 0;
+        self.collected_len = 0;
         self.state = match self.frame.kind {
             frame::DATA => FrameState::Data,
             frame::HEADERS => FrameState::Fields,

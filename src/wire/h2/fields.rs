@@ -142,11 +142,11 @@ impl FieldAccumulator {
         Ok(())
     }
 
-    /// The block of trailers is complete. Both sources require that it ends the stream, and Go's client that it has no
+    /// The block of trailers is complete. Both clients require that it ends the stream, and Go's client that it has no
     /// pseudo-header fields.
     pub(super) fn end_trailers(&self, is_end: bool) -> Result<(), H2Error> {
-        let is_odd = self.status != Status::Absent && self.rules == Rules::Http;
-        match is_end && !is_odd {
+        let has_status = self.status != Status::Absent && self.rules == Rules::Http;
+        match is_end && !has_status {
             true => Ok(()),
             false => Err(H2Error::Protocol),
         }

@@ -15,8 +15,8 @@ pub enum HealthError {
     TooLarge,
     /// Compressed, although no compression was offered.
     Compressed,
-    /// Something after the message.
-    TooMany,
+    /// Bytes after the message.
+    TrailingBytes,
     /// Not a Protocol Buffers message.
     Malformed,
 }
@@ -81,7 +81,7 @@ impl HealthReader {
                     self.prefix(byte)?;
                     continue;
                 }
-                MessageState::End => return Err(HealthError::TooMany),
+                MessageState::End => return Err(HealthError::TrailingBytes),
                 MessageState::Skip => {
                     // The byte and those after it.
                     let more = (self.skip - 1).min(bytes.len() as u64);
@@ -102,7 +102,7 @@ impl HealthReader {
                 }
             }
             self.left -= 1;
-            self.end_field()?;
+            self.check_message_end()?;
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl HealthReader {
         }
         self.left = len;
         self.next_field();
-        self.end_field()
+        self.check_message_end()
     }
 
     fn next_field(&mut self) {
@@ -212,8 +212,8 @@ impl HealthReader {
         MessageState::Skip
     }
 
-    /// Ends the message if its last byte was read.
-    fn end_field(&mut self) -> Result<(), HealthError> {
+    /// Ends the message if its last byte was read, and checks that its fields are complete.
+    fn check_message_end(&mut self) -> Result<(), HealthError> {
         if self.state == MessageState::Skip && self.skip > self.left.into() {
             return Err(HealthError::Malformed);
         }

@@ -183,11 +183,11 @@ fn a_second_message_is_an_error() {
     for more in [&[0][..], &[0; 5], &one] {
         assert_eq!(
             verdict(&[&one[..], more].concat()),
-            Err(HealthError::TooMany)
+            Err(HealthError::TrailingBytes)
         );
         assert_eq!(
             verdict(&[&[0; 5], more].concat()),
-            Err(HealthError::TooMany)
+            Err(HealthError::TrailingBytes)
         );
     }
 }

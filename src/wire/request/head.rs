@@ -88,7 +88,7 @@ impl RequestHead {
     pub fn field<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
         let mut same = self
             .fields(buf)
-            .filter(|(field, _)| class::is_same(field, name));
+            .filter(|(field, _)| class::is_same_field_name(field, name));
         same.next().map(|(_, value)| value)
     }
 
@@ -110,7 +110,7 @@ impl<'b> Iterator for FieldIter<'b> {
         let (line, rest) = self.0.split_at(line_end);
         self.0 = rest.get(2..).unwrap_or_default();
         let colon = memchr::memchr(b':', line)?;
-        Some((&line[..colon], class::trim(&line[colon + 1..])))
+        Some((&line[..colon], class::trim_ows(&line[colon + 1..])))
     }
 }
 
@@ -126,28 +126,28 @@ pub enum RequestError {
     MalformedMethod,
     /// Neither origin-form nor absolute-form of `http`, bytes that are in no URI, or user information
     /// (RFC 9112 section 3.2, RFC 9110 section 4.2.4).
-    Target,
+    MalformedTarget,
     /// Neither `HTTP/1.1` nor `HTTP/1.0` (RFC 9112 section 2.3).
     UnsupportedVersion,
     /// A line that does not end with CRLF: bare LF, bare CR (RFC 9112 section 2.2).
-    LineEnd,
+    MalformedLineEnd,
     /// A line that starts with whitespace: obs-fold (RFC 9112 section 5.2) or before the first field
     /// (section 2.2).
     ObsFold,
     /// A field name that is empty or no token (RFC 9112 section 5).
-    FieldName,
+    MalformedFieldName,
     /// Whitespace between field name and colon (RFC 9112 section 5.1).
     SpaceBeforeColon,
     /// A control byte in a field value (RFC 9110 section 5.5).
-    FieldValue,
+    MalformedFieldValue,
     /// HTTP/1.1 without `Host` (RFC 9112 section 3.2).
     MissingHost,
     /// A second `Host` (RFC 9112 section 3.2).
     DuplicateHost,
     /// A `Host` that is no host and port (RFC 9112 section 3.2).
-    Host,
+    MalformedHost,
     /// A `Content-Length` that is no number (RFC 9112 section 6.3).
-    ContentLength,
+    MalformedContentLength,
     /// A second `Content-Length`, equal or not (RFC 9112 section 6.3).
     DuplicateContentLength,
 }
@@ -164,17 +164,17 @@ impl RequestError {
             Self::TooManyBytes => "head_too_large",
             Self::TooManyFields => "too_many_fields",
             Self::MalformedMethod => "malformed_method",
-            Self::Target => "malformed_target",
+            Self::MalformedTarget => "malformed_target",
             Self::UnsupportedVersion => "unsupported_version",
-            Self::LineEnd => "malformed_line_end",
+            Self::MalformedLineEnd => "malformed_line_end",
             Self::ObsFold => "obs_fold",
-            Self::FieldName => "malformed_field_name",
+            Self::MalformedFieldName => "malformed_field_name",
             Self::SpaceBeforeColon => "space_before_colon",
-            Self::FieldValue => "malformed_field_value",
+            Self::MalformedFieldValue => "malformed_field_value",
             Self::MissingHost => "missing_host",
             Self::DuplicateHost => "duplicate_host",
-            Self::Host => "malformed_host",
-            Self::ContentLength => "malformed_content_length",
+            Self::MalformedHost => "malformed_host",
+            Self::MalformedContentLength => "malformed_content_length",
             Self::DuplicateContentLength => "duplicate_content_length",
         }
     }

@@ -90,13 +90,13 @@ fn every_line_ends_with_crlf() {
     let whole = with("A: b\r\n");
     for (at, _) in whole.match_indices('\r') {
         let bare_lf = [&whole[..at], &whole[at + 1..]].concat();
-        rejected(bare_lf, Error::LineEnd);
+        rejected(bare_lf, Error::MalformedLineEnd);
     }
     for (at, _) in whole.match_indices('\n') {
         let bare_cr = [&whole[..at], "x", &whole[at + 1..]].concat();
-        rejected(bare_cr, Error::LineEnd);
+        rejected(bare_cr, Error::MalformedLineEnd);
     }
-    rejected(with("A: b\rc\r\n"), Error::LineEnd);
+    rejected(with("A: b\rc\r\n"), Error::MalformedLineEnd);
 }
 
 /// RFC 9112 sections 2.2 and 5.2.
@@ -118,15 +118,15 @@ fn whitespace_before_the_colon_is_rejected() {
 /// RFC 9110 section 5.1.
 #[test]
 fn a_field_name_is_a_token() {
-    rejected(with(": b\r\n"), Error::FieldName);
-    rejected(with("A\r\n"), Error::FieldName);
+    rejected(with(": b\r\n"), Error::MalformedFieldName);
+    rejected(with("A\r\n"), Error::MalformedFieldName);
     for byte in (0..=255u8).filter(|byte| !b": \t\r\n".contains(byte)) {
         let input = [b"GET / HTTP/1.0\r\nA", &[byte][..], b": b\r\n\r\n"].concat();
         let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let expected = if is_token {
             None
         } else {
-            Some(Error::FieldName)
+            Some(Error::MalformedFieldName)
         };
         assert_eq!(verdict(&input).err(), expected, "{byte:#x}");
     }
@@ -140,7 +140,7 @@ fn a_field_value_has_no_control_bytes() {
         let is_bad = byte.is_ascii_control() && byte != b'\t';
         assert_eq!(
             verdict(&input).err(),
-            is_bad.then_some(Error::FieldValue),
+            is_bad.then_some(Error::MalformedFieldValue),
             "{byte:#x}"
         );
     }
@@ -179,7 +179,7 @@ fn a_host_is_host_and_port() {
     for host in ["a b", "a/b", "u@a", "\u{e4}", "a\tb", "a\"b"] {
         rejected(
             format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
-            Error::Host,
+            Error::MalformedHost,
         );
     }
 }
@@ -200,7 +200,7 @@ fn a_content_length_is_one_number() {
     for value in ["", "-1", "+1", "1 1", "0, 0", "0x0", "1;"] {
         rejected(
             with(&format!("Content-Length: {value}\r\n")),
-            Error::ContentLength,
+            Error::MalformedContentLength,
         );
     }
     rejected(

@@ -6,7 +6,7 @@ use core::str::from_utf8;
 
 /// The parts of a URL with a scheme, as Go's `url.Parse` returns them.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Absolute<'a> {
+pub struct AbsoluteUrl<'a> {
     /// In any case of letters.
     pub scheme: &'a str,
     /// Whether a name or password precedes the host.
@@ -25,7 +25,7 @@ pub struct Absolute<'a> {
 
 /// Parses a URL; `None` if Go's `url.Parse` rejects it or no `//` follows a scheme. If only the path is rejected, it
 /// is used as kubelet uses such a path of a prober, unless it has control characters.
-pub fn absolute(text: &str) -> Option<Absolute<'_>> {
+pub fn parse_absolute(text: &str) -> Option<AbsoluteUrl<'_>> {
     parsed(text).or_else(|| {
         let start = text.find("://")? + 3;
         let path = start + text[start..].find(['/', '?', '#'])?;
@@ -34,7 +34,7 @@ pub fn absolute(text: &str) -> Option<Absolute<'_>> {
         }
         let url = parsed(&text[..path])?;
         let request_target = request_target(&text[path..]).ok()?;
-        Some(Absolute {
+        Some(AbsoluteUrl {
             path: &text[path..],
             request_target,
             ..url
@@ -42,7 +42,7 @@ pub fn absolute(text: &str) -> Option<Absolute<'_>> {
     })
 }
 
-fn parsed(text: &str) -> Option<Absolute<'_>> {
+fn parsed(text: &str) -> Option<AbsoluteUrl<'_>> {
     let url = Reference::parse(text.as_bytes()).ok()?;
     let after = text.get(url.scheme.len()..)?;
     if url.scheme.is_empty() || !after.starts_with("://") {
@@ -50,7 +50,7 @@ fn parsed(text: &str) -> Option<Absolute<'_>> {
     }
     let mut target = Vec::with_capacity(text.len());
     put_target(&url, &mut target);
-    Some(Absolute {
+    Some(AbsoluteUrl {
         scheme: from_utf8(url.scheme).ok()?,
         has_user: url.user.is_some(),
         host: from_utf8(url.host).ok()?,
@@ -78,12 +78,12 @@ mod tests {
             ("http://a/[::1]", "http", "a", "", "/[::1]", "/[::1]"),
             ("http://a/%zz", "http", "a", "", "/%zz", "/%25zz"),
         ] {
-            let url = absolute(text).expect(text);
+            let url = parse_absolute(text).expect(text);
             assert_eq!((url.scheme, url.host, url.port), (scheme, host, port));
             assert_eq!((url.path, &*url.request_target), (path, target), "{text}");
             assert!(!url.has_user && url.has_query == text.contains('?'));
         }
-        assert!(absolute("http://u:p@a/").expect("a URL").has_user);
+        assert!(parse_absolute("http://u:p@a/").expect("a URL").has_user);
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
             "http://a\n/",
             "http://a/\n",
         ] {
-            assert_eq!(absolute(text), None, "{text:?}");
+            assert_eq!(parse_absolute(text), None, "{text:?}");
         }
     }
 }

@@ -116,8 +116,8 @@ pub fn resolve_location<'l>(
 /// complete and names another host.
 pub fn leads_to_other_host(start: &[u8], host: &[u8]) -> bool {
     // An escape may be cut.
-    let whole = memchr::memrchr(b'%', start).filter(|at| start.len() - at < 3);
-    let start = &start[..whole.unwrap_or(start.len())];
+    let cut_escape = memchr::memrchr(b'%', start).filter(|at| start.len() - at < 3);
+    let start = &start[..cut_escape.unwrap_or(start.len())];
     let Ok(url) = Reference::parse(start) else {
         return false;
     };
@@ -178,7 +178,7 @@ fn write_target(
     escaped_path(url.path, |byte| fits = fits.and_then(|()| out.push(byte)));
     fits?;
     out.remove_dot_segments();
-    out.root()?;
+    out.ensure_leading_slash()?;
     let inherits = !absolute && url.path.is_empty();
     let query = url
         .query

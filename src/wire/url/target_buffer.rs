@@ -31,7 +31,7 @@ impl<'a> TargetBuffer<'a> {
     }
 
     /// Inserts a leading slash if there is none.
-    pub(super) fn root(&mut self) -> Result<(), Full> {
+    pub(super) fn ensure_leading_slash(&mut self) -> Result<(), Full> {
         if self.buf[..self.len].first() != Some(&b'/') {
             self.push(b'/')?;
             self.buf[..self.len].rotate_right(1);

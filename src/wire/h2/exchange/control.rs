@@ -8,7 +8,7 @@ impl Exchange {
     /// Checks the length and the stream of a control frame.
     pub(super) fn begin_control(&self) -> Result<FrameState, H2Error> {
         let FrameHeader { len, stream, .. } = self.frame;
-        let (is_size, is_stream) = match self.frame.kind {
+        let (is_length_valid, is_stream_valid) = match self.frame.kind {
             frame::PRIORITY => (len == 5, stream != 0),
             frame::RST_STREAM => (len == 4, stream != 0),
             frame::SETTINGS if self.frame.has(frame::ACK) => (len == 0, stream == 0),
@@ -18,7 +18,7 @@ impl Exchange {
             frame::WINDOW_UPDATE => (len == 4, true),
             _ => (true, true),
         };
-        match (is_size, is_stream) {
+        match (is_length_valid, is_stream_valid) {
             (false, _) => Err(H2Error::FrameSize),
             (_, false) => Err(H2Error::Protocol),
             _ => Ok(match self.frame.kind {
@@ -32,7 +32,7 @@ impl Exchange {
 
     /// Processes the complete part of a control frame that is parsed, or one setting.
     pub(super) fn control(&mut self, pending: &mut [u8]) -> Result<(), H2Error> {
-        self.len = 0;
+        self.collected_len = 0;
         self.state = FrameState::Skipped;
         let [a, b, c, d, rest @ ..] = self.collected;
         let number = u32::from_be_bytes([a, b, c, d]);
@@ -40,7 +40,7 @@ impl Exchange {
             frame::SETTINGS => {
                 let value = u32::from_be_bytes([c, d, rest[0], rest[1]]);
                 self.setting(u16::from_be_bytes([a, b]), value)?;
-                if self.left != 0 {
+                if self.payload_left != 0 {
                     self.state = FrameState::Control(6);
                 }
                 Ok(())
@@ -71,7 +71,9 @@ impl Exchange {
                 let size = i32::try_from(value).map_err(|_| H2Error::FlowControl)?;
                 // Go leaves a window unchanged that would become too large.
                 let change = size - self.initial_window;
-                self.send[1] = self.send[1].checked_add(change).unwrap_or(self.send[1]);
+                self.send_windows[1] = self.send_windows[1]
+                    .checked_add(change)
+                    .unwrap_or(self.send_windows[1]);
                 self.initial_window = size;
                 Ok(())
             }
@@ -104,21 +106,23 @@ impl Exchange {
             flags: frame::ACK,
             stream: 0,
         };
-        let room = pending.get_mut(self.pending.into()..).unwrap_or_default();
+        let room = pending
+            .get_mut(self.pending_len.into()..)
+            .unwrap_or_default();
         // There is room unless the caller fed more than SCRATCH_BYTES at once.
         let ack = room.get_mut(..HEADER_BYTES + payload.len());
         let ack = ack.ok_or(H2Error::TooManyNonProgressFrames)?;
         ack[..HEADER_BYTES].copy_from_slice(&header.bytes());
         ack[HEADER_BYTES..].copy_from_slice(payload);
-        self.pending += ack.len() as u16;
+        self.pending_len += ack.len() as u16;
         Ok(())
     }
 
     /// WINDOW_UPDATE of the connection, the stream or another stream.
     fn window_update(&mut self, more: u32) -> Result<(), H2Error> {
         let window = match self.frame.stream {
-            0 => &mut self.send[0],
-            STREAM_ID => &mut self.send[1],
+            0 => &mut self.send_windows[0],
+            STREAM_ID => &mut self.send_windows[1],
             _ => return Ok(()),
         };
         // It has 31 bits.

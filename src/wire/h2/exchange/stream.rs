@@ -11,8 +11,8 @@ impl Exchange {
         match frame.stream {
             STREAM_ID if self.head().is_none() => return Err(H2Error::Protocol),
             STREAM_ID => {
-                let left = self.window.checked_sub(frame.len);
-                self.window = left.ok_or(H2Error::FlowControl)?;
+                let left = self.receive_window.checked_sub(frame.len);
+                self.receive_window = left.ok_or(H2Error::FlowControl)?;
             }
             // Go ignores DATA on an unknown stream below its next identifier, which is 3, and fails on one above
             // (`h2_bundle.go`: `processData`).
@@ -34,7 +34,7 @@ impl Exchange {
         if frame.stream != STREAM_ID {
             self.count_non_progress(frame.len)?;
         }
-        self.block = frame.stream;
+        self.block_stream = frame.stream;
         self.is_last_block = frame.has(frame::END_STREAM);
         let prefix =
             u8::from(frame.has(frame::PADDED)) + 5 * u8::from(frame.has(frame::HAS_PRIORITY));
@@ -54,10 +54,10 @@ impl Exchange {
         if len == padding {
             self.count_non_progress(len)?;
         }
-        self.body += len - padding;
+        self.body_bytes += len - padding;
         if self
             .declared_length()
-            .is_some_and(|length| u64::from(self.body) > length)
+            .is_some_and(|length| u64::from(self.body_bytes) > length)
         {
             return Err(H2Error::BodyLength);
         }
@@ -96,7 +96,7 @@ impl Exchange {
 
     pub(super) fn end_block(&mut self) -> Result<(), H2Error> {
         self.decoder.end_block()?;
-        self.block = 0;
+        self.block_stream = 0;
         if self.frame.stream != STREAM_ID {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Exchange {
         self.stream_ended = true;
         match self
             .declared_length()
-            .is_some_and(|length| u64::from(self.body) < length)
+            .is_some_and(|length| u64::from(self.body_bytes) < length)
         {
             true => Err(H2Error::BodyLength),
             false => Ok(()),

@@ -22,20 +22,23 @@ fn a_request_line_has_single_spaces() {
     rejected(" GET / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedMethod);
     rejected("GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedMethod);
     rejected("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedMethod);
-    rejected("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Error::Target);
+    rejected("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Error::MalformedTarget);
     rejected(
         "GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
         Error::UnsupportedVersion,
     );
-    rejected("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Error::LineEnd);
+    rejected(
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
+        Error::MalformedLineEnd,
+    );
 }
 
 #[test]
 fn other_protocols_are_rejected_at_their_first_bytes() {
     rejected(b"\x16\x03\x01\x02\x00\x01", Error::MalformedMethod);
-    rejected("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::Target);
+    rejected("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Error::MalformedTarget);
     rejected("GET\r\n", Error::MalformedMethod);
-    rejected("GET /\r\n", Error::Target);
+    rejected("GET /\r\n", Error::MalformedTarget);
 }
 
 /// RFC 9112 section 2.2.
@@ -88,7 +91,7 @@ fn absolute_form_names_path_and_host() {
     ] {
         rejected(
             format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
-            Error::Target,
+            Error::MalformedTarget,
         );
     }
     rejected("GET http://b HTTP/1.1\r\n\r\n", Error::MissingHost);
@@ -100,7 +103,11 @@ fn a_target_with_bytes_that_no_uri_has_is_rejected() {
     for byte in (0..=255u8).filter(|&byte| byte != b' ') {
         let input = [b"GET /", &[byte][..], b" HTTP/1.0\r\n\r\n"].concat();
         let is_legal = byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte);
-        let expected = if is_legal { None } else { Some(Error::Target) };
+        let expected = if is_legal {
+            None
+        } else {
+            Some(Error::MalformedTarget)
+        };
         assert_eq!(verdict(&input).err(), expected, "{byte:#x}");
     }
 }
@@ -118,7 +125,7 @@ fn versions_other_than_1_0_and_1_1_are_rejected() {
     ] {
         let input = format!("GET / {version}\r\nHost: a\r\n\r\n");
         let error = if version == "HTTP/1.10" {
-            Error::LineEnd
+            Error::MalformedLineEnd
         } else {
             Error::UnsupportedVersion
         };
@@ -136,9 +143,9 @@ fn a_wrong_version_is_rejected_at_its_first_wrong_byte() {
         ("HTTP/1\r\n", Error::UnsupportedVersion),
         ("HTTP/2", Error::UnsupportedVersion),
         ("HTTP/1.2", Error::UnsupportedVersion),
-        ("HTTP/1.1\n", Error::LineEnd),
-        ("HTTP/1.0 ", Error::LineEnd),
-        ("HTTP/1.1\rx", Error::LineEnd),
+        ("HTTP/1.1\n", Error::MalformedLineEnd),
+        ("HTTP/1.0 ", Error::MalformedLineEnd),
+        ("HTTP/1.1\rx", Error::MalformedLineEnd),
         (" ", Error::UnsupportedVersion),
     ] {
         let input = format!("GET / {version}");
