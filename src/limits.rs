@@ -40,6 +40,9 @@ pub const PROBERS: usize = 64;
 /// Bytes of the probers' JSON. The kernel passes at most 128 KiB in one environment variable.
 pub const PROBERS_JSON_BYTES: usize = 128 * 1024;
 
+/// Nesting of lists and objects in the probers' JSON, which needs five.
+pub const PROBERS_JSON_DEPTH: u32 = 16;
+
 /// The largest `--shutdown-delay`, in seconds. Pods get 30 s by default (`terminationGracePeriodSeconds`).
 pub const SHUTDOWN_DELAY_MAX_SECONDS: u64 = 60 * 60;
 

@@ -1,11 +1,9 @@
 //! A strict pull parser of JSON (RFC 8259). Only a string with escapes allocates. Nesting is bounded, so hostile text cannot
 //! exhaust the stack, and keys are returned one by one, so the caller can find repeated ones.
 
+use crate::limits;
 use core::fmt;
 use std::borrow::Cow;
-
-/// Nesting of arrays and objects. The probers' JSON needs five.
-const DEPTH: u32 = 16;
 
 /// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +54,7 @@ pub enum Fault {
     Escape,
     /// A number such as `01`, `1.` or `+1`.
     Number,
-    /// Arrays and objects are nested more than 16 deep.
+    /// Arrays and objects are nested too deep.
     Depth,
     /// Something follows the value.
     Trailing,
@@ -64,7 +62,8 @@ pub enum Fault {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.fault {
+        write!(f, "line {}, column {}: ", self.line, self.column)?;
+        f.write_str(match self.fault {
             Fault::Value => "expected a value",
             Fault::Key => "expected a key in double quotes",
             Fault::Colon => "expected ':' after the key",
@@ -78,10 +77,12 @@ impl fmt::Display for Error {
                 "expected one of \"\\/bfnrt or u and four hex digits after '\\', surrogates in pairs"
             }
             Fault::Number => "a number must look like 80, with no leading zero, '+' or lone '.'",
-            Fault::Depth => "more than 16 nested lists and objects",
+            Fault::Depth => {
+                let max = limits::PROBERS_JSON_DEPTH;
+                return write!(f, "more than {max} nested lists and objects");
+            }
             Fault::Trailing => "unexpected text after the value",
-        };
-        write!(f, "line {}, column {}: {what}", self.line, self.column)
+        })
     }
 }
 
@@ -125,7 +126,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Fault::Depth`
     pub fn enter(&mut self) -> Result<Container, Error> {
-        if self.depth == DEPTH {
+        if self.depth == limits::PROBERS_JSON_DEPTH {
             return Err(self.error(Fault::Depth));
         }
         self.depth += 1;

@@ -149,13 +149,13 @@ impl fmt::Display for ProbersError {
             ProbersError::TooLong { bytes: Some(bytes) } => write!(
                 f,
                 "probers are {bytes} bytes of JSON, but at most {} are supported: \
-                 remove the probers of containers that the pod does not have",
+                 shorten httpHeaders, or remove probers",
                 limits::PROBERS_JSON_BYTES
             ),
             ProbersError::TooLong { bytes: None } => write!(
                 f,
                 "probers are more than {} bytes of JSON, the most that is supported: \
-                 remove the probers of containers that the pod does not have",
+                 shorten httpHeaders, or remove probers",
                 limits::PROBERS_JSON_BYTES
             ),
             ProbersError::NotATable => f.write_str(

@@ -177,7 +177,7 @@ impl fmt::Display for Fault {
             Fault::Slots(max) => {
                 return write!(
                     f,
-                    "but must be a number from 1 to {max}, the built-in limit: write {max} or less"
+                    "but must be a number from 1 to {max}, the built-in limit"
                 );
             }
             Fault::Level => "but must be one of error, warn, info, debug",

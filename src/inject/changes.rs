@@ -18,7 +18,7 @@ const FIELDS: [&str; 10] = [
     "volumeMounts",
 ];
 
-/// The changes between a pod and its intended state: `image, with web livez`.
+/// The changes between a pod and its intended state: `image, web livez injected`.
 pub(super) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str> {
     let mut changes: Vec<String> = Vec::new();
     match view.sidecar {
@@ -35,15 +35,15 @@ pub(super) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str> {
             probe.is_injected(),
             intent.destinations.contains_key(&probe.key),
         ) {
-            (false, true) => "with",
-            (true, false) => "without",
+            (false, true) => "injected",
+            (true, false) => "restored",
             (true, true) | (false, false) => continue,
         };
         let endpoint = probe.kind.endpoint();
-        changes.push(format!("{change} {} {endpoint}", probe.container.name));
+        changes.push(format!("{} {endpoint} {change}", probe.container.name));
     }
     if changes.is_empty() {
-        changes.push("order or annotations".into());
+        changes.push("order of containers, or annotations".into());
     }
     changes.join(", ").into()
 }

@@ -335,7 +335,7 @@ fn a_file_of_probers_is_read_and_an_endless_one_is_rejected() {
     assert_eq!(
         text,
         "/dev/zero: probers are more than 131072 bytes of JSON, the most that is supported: \
-         remove the probers of containers that the pod does not have"
+         shorten httpHeaders, or remove probers"
     );
     let text = refusal(&["run", "--app-probers=@/nowhere/probers.json"]);
     assert!(

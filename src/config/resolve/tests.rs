@@ -219,7 +219,7 @@ fn probers_are_read_from_the_setting_and_from_files() {
         refusal(&[("app-probers", "@/etc/broken.json")]),
         format!("/etc/broken.json: {broken}")
     );
-    let large = "probers are more than 131072 bytes of JSON, the most that is supported: remove the probers of containers that the pod does not have";
+    let large = "probers are more than 131072 bytes of JSON, the most that is supported: shorten httpHeaders, or remove probers";
     assert_eq!(
         refusal(&[("app-probers", "@/etc/large.json")]),
         format!("/etc/large.json: {large}")
@@ -295,22 +295,22 @@ const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
     (
         "max-probes",
         &["0", "33", "-1", "x", ""],
-        "but must be a number from 1 to 32, the built-in limit: write 32 or less",
+        "but must be a number from 1 to 32, the built-in limit",
     ),
     (
         "max-hooks",
         &["0", "5"],
-        "but must be a number from 1 to 4, the built-in limit: write 4 or less",
+        "but must be a number from 1 to 4, the built-in limit",
     ),
     (
         "max-reserve",
         &["0", "5"],
-        "but must be a number from 1 to 4, the built-in limit: write 4 or less",
+        "but must be a number from 1 to 4, the built-in limit",
     ),
     (
         "max-forwards",
         &["0", "17"],
-        "but must be a number from 1 to 16, the built-in limit: write 16 or less",
+        "but must be a number from 1 to 16, the built-in limit",
     ),
 ];
 

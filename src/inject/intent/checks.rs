@@ -49,8 +49,7 @@ pub(super) fn check_completion(
         return Ok(());
     }
     Err(format!(
-        "an ordinary sidecar would keep the pod from completing: remove annotation {SIDECAR_KIND}, or set it to native \
-         (Kubernetes 1.29 or later)"
+        "an ordinary sidecar would keep the pod from completing: set annotation {SIDECAR_KIND} to native (Kubernetes 1.29 or later)"
     ))
 }
 
@@ -106,17 +105,17 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
     struct AgentPort {
         port: u16,
         annotation: &'static str,
-        example: &'static str,
+        example: Box<str>,
     }
     let status = AgentPort {
         port: options.status_port,
         annotation: STATUS_PORT,
-        example: "15920",
+        example: "15920".into(),
     };
     let forwards = options.forwards.iter().map(|forward| AgentPort {
         port: forward.agent_port,
         annotation: FORWARD,
-        example: "8002=15932",
+        example: format!("{}=15932", forward.app_port).into(),
     });
     for agent in [status].into_iter().chain(forwards) {
         let AgentPort {

@@ -43,7 +43,10 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
         Err(HandlerError::DialsNoPort) => return ProbeDecision::DialsNoPort,
         _ if is_excluded => return ProbeDecision::Excluded,
         Err(HandlerError::Ambiguous) => {
-            return unsupported(probe, "has more than one handler, or an empty one");
+            let advice = "write one of httpGet, tcpSocket and grpc, as a mapping";
+            let reason =
+                format!("has more than one handler, or one that is not a mapping: {advice}");
+            return unsupported(probe, &reason);
         }
         Ok(original) => &original.handler,
     };
@@ -190,7 +193,10 @@ pub(super) fn warn_of_unused_exclusions(
         let mut containers = view.containers.iter();
         if !containers.any(|container| *container.name == **name) {
             let what = format!("annotation {EXCLUDE_CONTAINERS} has {name}");
-            warnings.push(format!("{what}, which is not a container of the pod").into());
+            warnings.push(
+                format!("{what}, which is not a container of the pod: correct or remove {name}")
+                    .into(),
+            );
         }
     }
     for item in &options.exclude_ports {
@@ -204,7 +210,7 @@ pub(super) fn warn_of_unused_exclusions(
         };
         if !view.probes.iter().any(is_named) {
             let what = format!("annotation {EXCLUDE_PORTS} has {item}");
-            warnings.push(format!("{what}, which no probe uses").into());
+            warnings.push(format!("{what}, which no probe uses: correct or remove {item}").into());
         }
     }
 }

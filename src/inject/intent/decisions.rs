@@ -132,7 +132,8 @@ impl Decisions {
     pub(super) fn check_any_destination(&self, options: &PodOptions) -> Result<(), Stop> {
         if let Some(label) = &self.points_at_agent {
             let reason = format!(
-                "{label} points at a status port, but annotation {ORIGINAL_ANNOTATION} is missing"
+                "{label} points at a status port, but annotation {ORIGINAL_ANNOTATION} is missing: inject the original \
+                 manifest"
             );
             return Err(Stop::Skip(reason.into()));
         }

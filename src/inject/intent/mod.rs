@@ -75,7 +75,8 @@ impl Intent {
                     agent_port,
                 } = forward;
                 let what = format!("annotation {FORWARD} forwards {agent_port} to {app_port}");
-                warnings.push(format!("{what}, which no httpGet probe uses").into());
+                let advice = format!("correct or remove {app_port}={agent_port}");
+                warnings.push(format!("{what}, which no httpGet probe uses: {advice}").into());
             }
         }
         let details = decisions.describe();

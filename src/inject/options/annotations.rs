@@ -81,7 +81,11 @@ fn misspelt(name: &str) -> Option<Box<str>> {
     }
     let is_own = name.starts_with(PREFIX);
     let is_istio = name.contains("sidecar.istio.io/");
-    let (distance, known) = by_edit_distance(name, KNOWN.into_iter())?;
+    // Only injection writes the annotation with the originals.
+    let candidates = KNOWN
+        .into_iter()
+        .filter(|known| *known != ORIGINAL_ANNOTATION);
+    let (distance, known) = by_edit_distance(name, candidates)?;
     // Istio also has includeInboundPorts.
     let is_near = distance <= MISSPELLING_DISTANCE && known != EXCLUDE_INBOUND;
     let is_misspelt = is_own || (is_istio && is_near);

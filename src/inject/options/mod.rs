@@ -255,7 +255,7 @@ fn check_agent_ports(forwards: &[PortForward], status_port: u16) -> Result<(), S
             agent_port,
         } = *forward;
         let item = format!("annotation {FORWARD} has {app_port}={agent_port}");
-        let advice = "write another agent port after '=', such as 15032";
+        let advice = "write another agent port after '='";
         if agent_port == status_port {
             return Err(format!(
                 "{item}, but {agent_port} is the status port: {advice}"

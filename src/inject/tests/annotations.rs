@@ -172,8 +172,8 @@ fn excluded_containers_and_ports() {
     assert_eq!(
         warnings(&of("x", "77")),
         [
-            "annotation probelet.dev/exclude-containers has x, which is not a container of the pod",
-            "annotation probelet.dev/exclude-ports has 77, which no probe uses",
+            "annotation probelet.dev/exclude-containers has x, which is not a container of the pod: correct or remove x",
+            "annotation probelet.dev/exclude-ports has 77, which no probe uses: correct or remove 77",
         ]
     );
 }

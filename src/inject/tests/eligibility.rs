@@ -98,7 +98,7 @@ fn a_pod_with_manually_rewritten_probes() {
     let document = pod(json!([{"name": "web", "livenessProbe": taken, "readinessProbe": get(80)}]));
     assert_eq!(
         skip_reason(&document),
-        "livenessProbe of web points at a status port, but annotation probelet.dev/original is missing"
+        "livenessProbe of web points at a status port, but annotation probelet.dev/original is missing: inject the original manifest"
     );
 }
 
@@ -190,8 +190,8 @@ fn a_job_that_would_never_complete() {
         };
         assert_eq!(
             &*reason,
-            "an ordinary sidecar would keep the pod from completing: remove annotation probelet.dev/sidecar, or \
-             set it to native (Kubernetes 1.29 or later)"
+            "an ordinary sidecar would keep the pod from completing: set annotation probelet.dev/sidecar to native \
+             (Kubernetes 1.29 or later)"
         );
     }
 }

@@ -89,7 +89,9 @@ fn a_probe_that_could_not_fail_is_refused() {
 fn a_forward_without_a_probe_is_warned_of() {
     assert_eq!(
         warnings(&of("probelet.dev/forward", "8003=15032")),
-        ["annotation probelet.dev/forward forwards 15032 to 8003, which no httpGet probe uses"]
+        [
+            "annotation probelet.dev/forward forwards 15032 to 8003, which no httpGet probe uses: correct or remove 8003=15032"
+        ]
     );
 }
 
@@ -105,7 +107,7 @@ fn invalid_forwards() {
         reason("8002=1,8002=2"),
         "annotation probelet.dev/forward has port 8002 twice: write it once"
     );
-    let advice = "write another agent port after '=', such as 15032";
+    let advice = "write another agent port after '='";
     let ours = "annotation probelet.dev/forward has";
     assert_eq!(
         reason("8002=15020"),

@@ -283,8 +283,7 @@ fn an_invalid_port_is_not_rewritten() {
 #[test]
 fn a_probe_with_two_handlers_is_not_rewritten() {
     let probe = json!({"httpGet": {"port": 80}, "tcpSocket": {"port": 80}});
-    let reason =
-        "livenessProbe of web is not rewritten: it has more than one handler, or an empty one";
+    let reason = "livenessProbe of web is not rewritten: it has more than one handler, or one that is not a mapping: write one of httpGet, tcpSocket and grpc, as a mapping";
     assert_eq!(stays(probe), reason);
     let exec = json!({"httpGet": {"port": 80}, "exec": {"command": ["true"]}});
     assert_eq!(stays(exec), reason);

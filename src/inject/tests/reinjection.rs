@@ -69,7 +69,7 @@ fn an_excluded_probe_is_restored() {
     let mut before = injected(&web());
     before["metadata"]["annotations"]["probelet.dev/exclude-ports"] = "50051".into();
     let (after, what, _) = again(&before, &settings());
-    assert_eq!(what, "updated: probers, without web readyz");
+    assert_eq!(what, "updated: probers, web readyz restored");
     let probes = &after["spec"]["containers"][0];
     assert_eq!(
         probes["readinessProbe"],
@@ -109,7 +109,7 @@ fn a_container_that_another_webhook_added_is_merged() {
     let probe = json!({"httpGet": {"path": "/db", "port": 5432}});
     containers.insert(0, json!({"name": "db", "livenessProbe": probe}));
     let (after, what, _) = again(&before, &settings());
-    assert_eq!(what, "updated: probers, with db livez");
+    assert_eq!(what, "updated: probers, db livez injected");
     assert_eq!(
         after["spec"]["containers"][0]["livenessProbe"]["httpGet"],
         json!({"path": "/app-health/db/livez", "port": 15020})

@@ -239,7 +239,7 @@ fn text_that_is_too_long_or_not_an_object_is_refused() {
     let long = " ".repeat(limits::PROBERS_JSON_BYTES + 1);
     assert_eq!(
         refusal(&long),
-        "probers are 131073 bytes of JSON, but at most 131072 are supported: remove the probers of containers that the pod does not have"
+        "probers are 131073 bytes of JSON, but at most 131072 are supported: shorten httpHeaders, or remove probers"
     );
     for text in ["[]", "1", r#""{}""#, "true"] {
         assert_eq!(
