@@ -78,28 +78,28 @@ enum DecoderState {
     /// Before a field.
     Start,
     /// Before the length of a string.
-    Length(Text),
+    Length(StringKind),
     /// Within an integer.
-    Integer(Number),
+    Integer(IntegerKind),
     /// Within a string; possibly at its end.
-    Text(Text),
+    String(StringKind),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
+enum StringKind {
     Name,
     Value,
 }
 
 /// The meaning of an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+enum IntegerKind {
     /// The index of the field.
     Field,
     /// The index of the field's name; 0 if it is a literal.
     Name,
     TableSize,
-    Length(Text),
+    Length(StringKind),
 }
 
 /// Receives fields. Returns whether to continue.
@@ -136,15 +136,15 @@ impl Decoder {
         sink: &mut FieldCallback<'_>,
     ) -> Result<(), HpackError> {
         loop {
-            if let DecoderState::Text(text) = self.state {
+            if let DecoderState::String(string_kind) = self.state {
                 let (now, later) = bytes.split_at(bytes.len().min(self.left as usize));
                 self.left -= now.len() as u32;
                 bytes = later;
-                self.push(text, now, memory)?;
+                self.push(string_kind, now, memory)?;
                 if self.left != 0 {
                     return Ok(());
                 }
-                if !self.end_text(text, memory, sink)? {
+                if !self.end_string(string_kind, memory, sink)? {
                     return Ok(());
                 }
             }
@@ -152,8 +152,8 @@ impl Decoder {
                 return Ok(());
             };
             bytes = rest;
-            if let Some((number, value)) = self.step(byte)?
-                && !self.end_number(number, value, memory, sink)?
+            if let Some((integer_kind, value)) = self.step(byte)?
+                && !self.end_integer(integer_kind, value, memory, sink)?
             {
                 return Ok(());
             }
@@ -168,58 +168,60 @@ impl Decoder {
         self.is_first = true;
         match self.state {
             DecoderState::Start => Ok(()),
-            DecoderState::Length(_) | DecoderState::Integer(_) | DecoderState::Text(_) => {
+            DecoderState::Length(_) | DecoderState::Integer(_) | DecoderState::String(_) => {
                 Err(HpackError::CutShort)
             }
         }
     }
 
     /// Reads a byte that is not part of a string. Returns the integer that it completes.
-    fn step(&mut self, byte: u8) -> Result<Option<(Number, u64)>, HpackError> {
-        let (number, prefix) = match self.state {
-            DecoderState::Integer(number) => return self.continue_integer(number, byte),
-            DecoderState::Length(text) => {
-                self.is_huffman = byte & 0x80 != 0;
-                (Number::Length(text), 7)
+    fn step(&mut self, byte: u8) -> Result<Option<(IntegerKind, u64)>, HpackError> {
+        let (integer_kind, prefix) = match self.state {
+            DecoderState::Integer(integer_kind) => {
+                return self.continue_integer(integer_kind, byte);
             }
-            DecoderState::Start | DecoderState::Text(_) => self.begin_field(byte)?,
+            DecoderState::Length(string_kind) => {
+                self.is_huffman = byte & 0x80 != 0;
+                (IntegerKind::Length(string_kind), 7)
+            }
+            DecoderState::Start | DecoderState::String(_) => self.begin_field(byte)?,
         };
         let most = (1 << prefix) - 1;
         let value = u64::from(byte) & most;
         if value < most {
-            return Ok(Some((number, value)));
+            return Ok(Some((integer_kind, value)));
         }
-        self.state = DecoderState::Integer(number);
+        self.state = DecoderState::Integer(integer_kind);
         self.integer = most;
         self.shift = 0;
         Ok(None)
     }
 
     /// The representation of a field (RFC 7541 section 6): the integer that it starts with, and its prefix bits.
-    fn begin_field(&mut self, byte: u8) -> Result<(Number, u8), HpackError> {
+    fn begin_field(&mut self, byte: u8) -> Result<(IntegerKind, u8), HpackError> {
         self.is_indexed = byte & 0xc0 == 0x40;
         self.is_rest_invalid = false;
         self.name_len = 0;
         Ok(match byte.leading_zeros() {
-            0 => (Number::Field, 7),
-            1 => (Number::Name, 6),
+            0 => (IntegerKind::Field, 7),
+            1 => (IntegerKind::Name, 6),
             // Go accepts a size update after a field while the table is empty.
             2 if !self.is_first && self.table.size() != 0 => return Err(HpackError::TableSize),
-            2 => (Number::TableSize, 5),
+            2 => (IntegerKind::TableSize, 5),
             // Never indexed, or without indexing.
-            _ => (Number::Name, 4),
+            _ => (IntegerKind::Name, 4),
         })
     }
 
     /// Reads a further byte of an integer (RFC 7541 section 5.1), of Go's maximal length.
     fn continue_integer(
         &mut self,
-        number: Number,
+        integer_kind: IntegerKind,
         byte: u8,
-    ) -> Result<Option<(Number, u64)>, HpackError> {
+    ) -> Result<Option<(IntegerKind, u64)>, HpackError> {
         self.integer += u64::from(byte & 0x7f) << self.shift;
         if byte & 0x80 == 0 {
-            return Ok(Some((number, self.integer)));
+            return Ok(Some((integer_kind, self.integer)));
         }
         self.shift += 7;
         match self.shift {
@@ -229,39 +231,41 @@ impl Decoder {
     }
 
     /// Processes a complete integer. Returns whether to continue.
-    fn end_number(
+    fn end_integer(
         &mut self,
-        number: Number,
+        integer_kind: IntegerKind,
         value: u64,
         memory: &mut [u8],
         sink: &mut FieldCallback<'_>,
     ) -> Result<bool, HpackError> {
         let (table, staged) = memory.split_at_mut(TABLE_BYTES);
-        match number {
-            Number::Field => {
+        match integer_kind {
+            IntegerKind::Field => {
                 let entry = self.entry(value, table)?;
                 self.begin_next();
                 return Ok(sink(&HeaderField::whole(entry)));
             }
-            Number::TableSize if value > TABLE_SIZE as u64 => return Err(HpackError::TableSize),
-            Number::TableSize => {
+            IntegerKind::TableSize if value > TABLE_SIZE as u64 => {
+                return Err(HpackError::TableSize);
+            }
+            IntegerKind::TableSize => {
                 self.table.resize(value as u16, table);
                 self.begin_next();
             }
-            Number::Name if value == 0 => self.state = DecoderState::Length(Text::Name),
+            IntegerKind::Name if value == 0 => self.state = DecoderState::Length(StringKind::Name),
             // The entry may be evicted by the field that borrows its name (RFC 7541 section 4.4).
-            Number::Name => {
+            IntegerKind::Name => {
                 let (name, _) = self.entry(value, table)?;
                 staged[..name.len()].copy_from_slice(name);
                 self.name_len = name.len() as u32;
-                self.state = DecoderState::Length(Text::Value);
+                self.state = DecoderState::Length(StringKind::Value);
             }
-            Number::Length(_) if value > STRING_BYTES => return Err(HpackError::TooLong),
-            Number::Length(text) => {
-                *self.len_of(text) = 0;
+            IntegerKind::Length(_) if value > STRING_BYTES => return Err(HpackError::TooLong),
+            IntegerKind::Length(string_kind) => {
+                *self.len_of(string_kind) = 0;
                 self.bits = Bits::new();
                 self.left = value as u32;
-                self.state = DecoderState::Text(text);
+                self.state = DecoderState::String(string_kind);
             }
         }
         Ok(true)
@@ -281,58 +285,63 @@ impl Decoder {
         self.is_first = false;
     }
 
-    fn len_of(&mut self, text: Text) -> &mut u32 {
-        match text {
-            Text::Name => &mut self.name_len,
-            Text::Value => &mut self.value_len,
+    fn len_of(&mut self, string_kind: StringKind) -> &mut u32 {
+        match string_kind {
+            StringKind::Name => &mut self.name_len,
+            StringKind::Value => &mut self.value_len,
         }
     }
 
     /// Adds encoded bytes of a string.
-    fn push(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) -> Result<(), HpackError> {
+    fn push(
+        &mut self,
+        string_kind: StringKind,
+        bytes: &[u8],
+        memory: &mut [u8],
+    ) -> Result<(), HpackError> {
         if !self.is_huffman {
-            self.store(text, bytes, memory);
+            self.store(string_kind, bytes, memory);
             return Ok(());
         }
         for &byte in bytes {
             let mut bits = self.bits;
-            bits.push(byte, |decoded| self.store(text, &[decoded], memory))?;
+            bits.push(byte, |decoded| self.store(string_kind, &[decoded], memory))?;
             self.bits = bits;
         }
         Ok(())
     }
 
     /// Adds decoded bytes of a string: stores those that fit, and checks the others.
-    fn store(&mut self, text: Text, bytes: &[u8], memory: &mut [u8]) {
-        let len = self.len_of(text);
+    fn store(&mut self, string_kind: StringKind, bytes: &[u8], memory: &mut [u8]) {
+        let len = self.len_of(string_kind);
         let before = *len as usize;
         *len += bytes.len() as u32;
         let (name, value) = memory[TABLE_BYTES..].split_at_mut(NAME_BYTES);
-        let place = match text {
-            Text::Name => name,
-            Text::Value => value,
+        let place = match string_kind {
+            StringKind::Name => name,
+            StringKind::Value => value,
         };
         let place = place.get_mut(before..).unwrap_or_default();
         let (stored, rest) = bytes.split_at(bytes.len().min(place.len()));
         place[..stored.len()].copy_from_slice(stored);
-        self.is_rest_invalid |= match text {
-            Text::Name => !is_name_text(rest),
-            Text::Value => !is_value_text(rest),
+        self.is_rest_invalid |= match string_kind {
+            StringKind::Name => !is_name_text(rest),
+            StringKind::Value => !is_value_text(rest),
         };
     }
 
     /// Processes the end of a string, and of the field after a value. Returns whether to continue.
-    fn end_text(
+    fn end_string(
         &mut self,
-        text: Text,
+        string_kind: StringKind,
         memory: &mut [u8],
         sink: &mut FieldCallback<'_>,
     ) -> Result<bool, HpackError> {
         if self.is_huffman {
             self.bits.end()?;
         }
-        if text == Text::Name {
-            self.state = DecoderState::Length(Text::Value);
+        if string_kind == StringKind::Name {
+            self.state = DecoderState::Length(StringKind::Value);
             return Ok(true);
         }
         self.begin_next();
