@@ -3,24 +3,24 @@
 use probelet::agent;
 #[cfg(feature = "check")]
 use probelet::check;
-use probelet::cli::{self, Action};
+use probelet::cli::{self, Invocation};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
-        Ok(Action::Run(config)) => match agent::run(config) {
+        Ok(Invocation::Run(config)) => match agent::run(config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => print_error(&error, error.exit_code()),
         },
         #[cfg(feature = "check")]
-        Ok(Action::Check(plan)) => match check::run(plan) {
+        Ok(Invocation::Check(plan)) => match check::run(plan) {
             Ok(report) => print_result(report.text, u8::from(!report.is_healthy)),
             Err(error) => print_error(format_args!("epoll failed: {error}"), 1),
         },
         #[cfg(feature = "check")]
-        Ok(Action::Install(directory)) => match check::install(&directory) {
+        Ok(Invocation::Install(directory)) => match check::install(&directory) {
             Ok(file) => print_result(file.display(), 0),
             Err(error) => print_error(error, 1),
         },

@@ -149,7 +149,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     std::thread::spawn(|| {
         COUNTED.set(true);
         let parsed = probelet::cli::parse(args.into_iter(), |_| None);
-        let Ok(probelet::cli::Action::Run(config)) = parsed else {
+        let Ok(probelet::cli::Invocation::Run(config)) = parsed else {
             panic!("not a well-formed run: {parsed:?}");
         };
         probelet::agent::run(config).expect("serves for good");

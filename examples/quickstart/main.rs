@@ -124,7 +124,7 @@ fn start_probelet(status: SocketAddr, flags: &[(&str, &str)]) -> Result<(), Stri
 
 fn run(args: Vec<OsString>) -> Result<(), String> {
     match cli::parse(args.into_iter(), |_| None).map_err(|exit| exit.text)? {
-        cli::Action::Run(config) => agent::run(config).map_err(|error| error.to_string()),
+        cli::Invocation::Run(config) => agent::run(config).map_err(|error| error.to_string()),
         #[allow(unreachable_patterns, reason = "without `check` there is only `run`")]
         _ => Err("that is not `run`".into()),
     }

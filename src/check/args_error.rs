@@ -14,7 +14,7 @@ pub enum ArgsError {
     /// An argument has a value that is not valid.
     Value {
         /// The rule it breaks.
-        fault: Fault,
+        fault: ArgFault,
         /// The URL or the value as given. For a header only its name, as its value may be a secret.
         value: Box<str>,
     },
@@ -26,7 +26,7 @@ pub enum ArgsError {
 
 /// The rule that an argument breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ArgFault {
     /// A URL has no scheme.
     NoScheme,
     /// A URL that cannot be parsed.
@@ -69,7 +69,7 @@ pub enum Fault {
     NoKey,
 }
 
-impl Fault {
+impl ArgFault {
     /// The error for this value.
     pub(super) fn error(self, value: &str) -> ArgsError {
         let value = value.into();
@@ -80,95 +80,97 @@ impl Fault {
     fn is_header_fault(self) -> bool {
         matches!(
             self,
-            Fault::HeaderColon
-                | Fault::HeaderName
-                | Fault::HeaderValue
-                | Fault::LongUserAgent
-                | Fault::HeaderWithoutHttp
+            ArgFault::HeaderColon
+                | ArgFault::HeaderName
+                | ArgFault::HeaderValue
+                | ArgFault::LongUserAgent
+                | ArgFault::HeaderWithoutHttp
         )
     }
 
     /// The text before the value, unless the text does not repeat the value.
     fn subject(self) -> Option<&'static str> {
         match self {
-            Fault::NoScheme
-            | Fault::InvalidUrl
-            | Fault::Scheme
-            | Fault::User
-            | Fault::NoHost
-            | Fault::Host
-            | Fault::NoPort(_)
-            | Fault::Port
-            | Fault::TcpPath
-            | Fault::Service => Some("the URL is "),
-            Fault::Timeout => Some("--timeout is "),
-            Fault::HeaderColon => Some("-H is "),
-            Fault::HeaderName
-            | Fault::HeaderValue
-            | Fault::LongUserAgent
-            | Fault::HeaderWithoutHttp => Some("-H names the header "),
-            Fault::PlainCert | Fault::PlainKey | Fault::NoCert | Fault::NoKey => None,
+            ArgFault::NoScheme
+            | ArgFault::InvalidUrl
+            | ArgFault::Scheme
+            | ArgFault::User
+            | ArgFault::NoHost
+            | ArgFault::Host
+            | ArgFault::NoPort(_)
+            | ArgFault::Port
+            | ArgFault::TcpPath
+            | ArgFault::Service => Some("the URL is "),
+            ArgFault::Timeout => Some("--timeout is "),
+            ArgFault::HeaderColon => Some("-H is "),
+            ArgFault::HeaderName
+            | ArgFault::HeaderValue
+            | ArgFault::LongUserAgent
+            | ArgFault::HeaderWithoutHttp => Some("-H names the header "),
+            ArgFault::PlainCert | ArgFault::PlainKey | ArgFault::NoCert | ArgFault::NoKey => None,
         }
     }
 
     /// Writes the text after the value: what is wrong, and what to write.
     fn write_rule(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Fault::NoCert => "--key requires --cert",
-            Fault::NoKey => "--cert requires --key",
-            Fault::PlainCert => "--cert requires an https:// or grpcs:// URL",
-            Fault::PlainKey => "--key requires an https:// or grpcs:// URL",
-            Fault::NoScheme => {
+            ArgFault::NoCert => "--key requires --cert",
+            ArgFault::NoKey => "--cert requires --key",
+            ArgFault::PlainCert => "--cert requires an https:// or grpcs:// URL",
+            ArgFault::PlainKey => "--key requires an https:// or grpcs:// URL",
+            ArgFault::NoScheme => {
                 "but must begin with http://, https://, tcp://, grpc:// or grpcs://: \
                  write one such as http://10.0.0.7:8080/healthz"
             }
-            Fault::InvalidUrl => {
+            ArgFault::InvalidUrl => {
                 "which is not a URL: write one such as http://10.0.0.7:8080/healthz"
             }
-            Fault::Scheme => "but its scheme must be one of http, https, tcp, grpc, grpcs",
-            Fault::User => {
+            ArgFault::Scheme => "but its scheme must be one of http, https, tcp, grpc, grpcs",
+            ArgFault::User => {
                 "but it must not contain a name or password: write -H 'Authorization: Basic ...'"
             }
-            Fault::NoHost => "but has no host: write one such as http://10.0.0.7:8080/healthz",
-            Fault::Host => {
+            ArgFault::NoHost => "but has no host: write one such as http://10.0.0.7:8080/healthz",
+            ArgFault::Host => {
                 "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, \
                  without a zone: write one such as tcp://[::1]:8080"
             }
-            Fault::NoPort(example) => {
+            ArgFault::NoPort(example) => {
                 return write!(f, "but has no port: write one such as {example}");
             }
-            Fault::Port => "but its port must be a number from 1 to 65535: write one such as 8080",
-            Fault::TcpPath => {
+            ArgFault::Port => {
+                "but its port must be a number from 1 to 65535: write one such as 8080"
+            }
+            ArgFault::TcpPath => {
                 "but a TCP connection has no path: write http:// instead of tcp://, or remove everything after the port"
             }
-            Fault::Service => {
+            ArgFault::Service => {
                 "but its path must be the name of one registered service: \
                  write one such as grpc://10.0.0.7:9090/my.package.Service"
             }
-            Fault::Timeout => {
+            ArgFault::Timeout => {
                 let most = limits::PROBE_TIMEOUT_MAX.as_secs();
                 return write!(
                     f,
                     "but must be seconds, more than 0 and at most {most}: write a number such as 2.5"
                 );
             }
-            Fault::HeaderColon => {
+            ArgFault::HeaderColon => {
                 "but must be a name and a value: write one such as 'Host: example.org'"
             }
-            Fault::HeaderName => {
+            ArgFault::HeaderName => {
                 "but its name must not contain spaces, quotes or separators: \
                  write one such as 'X-Probe: liveness'"
             }
-            Fault::HeaderValue => {
+            ArgFault::HeaderValue => {
                 "but its value has a line break or another control character: write it on one line"
             }
-            Fault::LongUserAgent => {
+            ArgFault::LongUserAgent => {
                 return write!(
                     f,
                     "but its value is too long: write at most {USER_AGENT_BYTES} bytes"
                 );
             }
-            Fault::HeaderWithoutHttp => {
+            ArgFault::HeaderWithoutHttp => {
                 "but only http and https requests have headers: leave it out"
             }
         };

@@ -13,7 +13,7 @@ mod resolve;
 mod synthetic_request;
 mod watch;
 
-pub use args_error::{ArgsError, Fault};
+pub use args_error::{ArgFault, ArgsError};
 pub use install::{InstallError, install};
 pub use plan::{Plan, RawArgs};
 pub use report::Report;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use std::rc::Rc;
 
-use super::args_error::{ArgsError, Fault};
+use super::args_error::{ArgFault, ArgsError};
 use super::synthetic_request::{SyntheticRequest, USER_AGENT};
 use crate::config::{
     Action, ClientCert, ConfigError, FileSetting, Header, HttpGet, Protocol, Scheme, TlsSettings,
@@ -66,14 +66,14 @@ impl Plan {
     pub fn from_args(args: RawArgs) -> Result<Plan, ArgsError> {
         let target = Target::parse(&args.url)?;
         let timeout = match &args.timeout {
-            Some(text) => parse_seconds(text).ok_or_else(|| Fault::Timeout.error(text))?,
+            Some(text) => parse_seconds(text).ok_or_else(|| ArgFault::Timeout.error(text))?,
             None => limits::DEFAULT_PROBE_TIMEOUT,
         };
         let tls = load_client_cert(target.scheme.client_cert(args.cert, args.key)?)?;
         let (host, has_port) = (target.host.clone(), target.has_port);
         let PlannedAction { action, user_agent } = target.into_action(&args.headers)?;
         let request = SyntheticRequest::new(user_agent.as_deref().unwrap_or(USER_AGENT));
-        let request = request.ok_or_else(|| Fault::LongUserAgent.error("User-Agent"))?;
+        let request = request.ok_or_else(|| ArgFault::LongUserAgent.error("User-Agent"))?;
         Ok(Plan {
             url: args.url.into(),
             host,
@@ -135,10 +135,10 @@ impl UrlScheme {
         );
         match (cert, key) {
             (None, None) => Ok(None),
-            (Some(cert), _) if is_plain => Err(Fault::PlainCert.error(&cert)),
-            (None, Some(key)) if is_plain => Err(Fault::PlainKey.error(&key)),
-            (None, Some(key)) => Err(Fault::NoCert.error(&key)),
-            (Some(cert), None) => Err(Fault::NoKey.error(&cert)),
+            (Some(cert), _) if is_plain => Err(ArgFault::PlainCert.error(&cert)),
+            (None, Some(key)) if is_plain => Err(ArgFault::PlainKey.error(&key)),
+            (None, Some(key)) => Err(ArgFault::NoCert.error(&key)),
+            (Some(cert), None) => Err(ArgFault::NoKey.error(&cert)),
             (Some(cert), Some(key)) => {
                 let file = |flag: &str, path: String| FileSetting {
                     origin: flag.into(),
@@ -184,20 +184,20 @@ struct PlannedAction {
 
 impl Target {
     fn parse(text: &str) -> Result<Target, ArgsError> {
-        let refuse = |fault: Fault| fault.error(text);
+        let refuse = |fault: ArgFault| fault.error(text);
         if !text.contains("://") {
-            return Err(refuse(Fault::NoScheme));
+            return Err(refuse(ArgFault::NoScheme));
         }
         let url = url::parse_absolute(text).ok_or_else(|| refuse(parse_fault(text)))?;
-        let scheme = UrlScheme::parse(url.scheme).ok_or_else(|| refuse(Fault::Scheme))?;
+        let scheme = UrlScheme::parse(url.scheme).ok_or_else(|| refuse(ArgFault::Scheme))?;
         if url.has_user {
-            return Err(refuse(Fault::User));
+            return Err(refuse(ArgFault::User));
         }
         if url.host.contains(':') && !text.contains('[') {
-            return Err(refuse(Fault::Host));
+            return Err(refuse(ArgFault::Host));
         }
         if matches!(scheme, UrlScheme::Tcp) && (url.path.len() > 1 || url.has_query) {
-            return Err(refuse(Fault::TcpPath));
+            return Err(refuse(ArgFault::TcpPath));
         }
         Ok(Target {
             scheme,
@@ -219,7 +219,7 @@ impl Target {
             (UrlScheme::Http(scheme), _) => scheme,
             (_, Some(header)) => {
                 let name = header.split(':').next().unwrap_or_default();
-                return Err(Fault::HeaderWithoutHttp.error(name));
+                return Err(ArgFault::HeaderWithoutHttp.error(name));
             }
             (UrlScheme::Tcp, _) => return Ok(without_headers(Action::Tcp { port })),
             (UrlScheme::Grpc { tls }, _) => {
@@ -248,49 +248,49 @@ impl Target {
 }
 
 /// Why a URL cannot be parsed. A `%` in the host is a zone: without its escape `%25` it is an invalid escape.
-fn parse_fault(text: &str) -> Fault {
+fn parse_fault(text: &str) -> ArgFault {
     let authority = text.split("://").nth(1).unwrap_or_default();
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     match host.contains('%') {
-        true => Fault::Host,
-        false => Fault::InvalidUrl,
+        true => ArgFault::Host,
+        false => ArgFault::InvalidUrl,
     }
 }
 
 /// The host, an IPv6 address in brackets.
-fn parse_host(text: &str) -> Result<Box<str>, Fault> {
+fn parse_host(text: &str) -> Result<Box<str>, ArgFault> {
     let has_colon = text.contains(':');
     match text.parse::<Ipv6Addr>() {
         Ok(_) => Ok(format!("[{text}]").into()),
-        Err(_) if text.is_empty() => Err(Fault::NoHost),
+        Err(_) if text.is_empty() => Err(ArgFault::NoHost),
         // A zone, or a list of hosts.
-        Err(_) if has_colon || text.contains('%') => Err(Fault::Host),
+        Err(_) if has_colon || text.contains('%') => Err(ArgFault::Host),
         Err(_) => Ok(text.into()),
     }
 }
 
-fn parse_port(scheme: UrlScheme, digits: &str) -> Result<u16, Fault> {
+fn parse_port(scheme: UrlScheme, digits: &str) -> Result<u16, ArgFault> {
     match (scheme, digits) {
         (UrlScheme::Http(scheme), "") => Ok(scheme.default_port()),
-        (UrlScheme::Grpc { tls: false }, "") => Err(Fault::NoPort("grpc://10.0.0.7:9090")),
-        (UrlScheme::Grpc { tls: true }, "") => Err(Fault::NoPort("grpcs://10.0.0.7:9090")),
-        (UrlScheme::Tcp, "") => Err(Fault::NoPort("tcp://10.0.0.7:8080")),
+        (UrlScheme::Grpc { tls: false }, "") => Err(ArgFault::NoPort("grpc://10.0.0.7:9090")),
+        (UrlScheme::Grpc { tls: true }, "") => Err(ArgFault::NoPort("grpcs://10.0.0.7:9090")),
+        (UrlScheme::Tcp, "") => Err(ArgFault::NoPort("tcp://10.0.0.7:8080")),
         _ => match digits.parse() {
             Ok(port) if port != 0 => Ok(port),
-            _ => Err(Fault::Port),
+            _ => Err(ArgFault::Port),
         },
     }
 }
 
 /// The service of `grpc://host:port/service`. Its name is not unescaped: no valid name has an escape.
-fn parse_service(scheme: UrlScheme, url: &AbsoluteUrl<'_>) -> Result<Box<str>, Fault> {
+fn parse_service(scheme: UrlScheme, url: &AbsoluteUrl<'_>) -> Result<Box<str>, ArgFault> {
     if !matches!(scheme, UrlScheme::Grpc { .. }) {
         return Ok("".into());
     }
     let service = url.path.strip_prefix('/').unwrap_or(url.path);
     if url.has_query || service.contains(['/', '%']) {
-        return Err(Fault::Service);
+        return Err(ArgFault::Service);
     }
     Ok(service.into())
 }
@@ -299,11 +299,11 @@ fn parse_service(scheme: UrlScheme, url: &AbsoluteUrl<'_>) -> Result<Box<str>, F
 fn parse_header(text: &str) -> Result<Header, ArgsError> {
     let Some((name, value)) = text.split_once(':') else {
         let word = text.split_ascii_whitespace().next();
-        return Err(Fault::HeaderColon.error(word.unwrap_or_default()));
+        return Err(ArgFault::HeaderColon.error(word.unwrap_or_default()));
     };
-    let name = headers::canonical_name(name).ok_or_else(|| Fault::HeaderName.error(name))?;
+    let name = headers::canonical_name(name).ok_or_else(|| ArgFault::HeaderName.error(name))?;
     if !headers::is_value(value) {
-        return Err(Fault::HeaderValue.error(&name));
+        return Err(ArgFault::HeaderValue.error(&name));
     }
     let value = headers::trim(value).into();
     Ok(Header { name, value })

@@ -41,15 +41,15 @@ pub fn addresses(plan: &Plan, deadline: Instant) -> Result<Vec<IpAddr>, NoAddres
     }
     let name = plan.host.clone();
     // The pipe closes when the thread ends; poll waits for this with a timeout. A channel is ten times the code.
-    let (done, doing) = io::pipe().map_err(NoAddress::Resolver)?;
-    let look_up = move || {
+    let (reader, writer) = io::pipe().map_err(NoAddress::Resolver)?;
+    let run = move || {
         let found = look_up(&name);
-        drop(doing);
+        drop(writer);
         found
     };
-    let resolver = thread::Builder::new().spawn(look_up);
+    let resolver = thread::Builder::new().spawn(run);
     let resolver = resolver.map_err(NoAddress::Resolver)?;
-    if !ends_before(&done, deadline) {
+    if !closes_before(&reader, deadline) {
         return Err(NoAddress::Deadline);
     }
     match resolver.join() {
@@ -59,7 +59,7 @@ pub fn addresses(plan: &Plan, deadline: Instant) -> Result<Vec<IpAddr>, NoAddres
     }
 }
 
-fn ends_before(pipe: &io::PipeReader, deadline: Instant) -> bool {
+fn closes_before(pipe: &io::PipeReader, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok(timeout) = Timespec::try_from(left) else {

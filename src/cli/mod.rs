@@ -16,4 +16,4 @@ mod run;
 mod table;
 
 pub use exit::Exit;
-pub use probelet::{Action, parse};
+pub use probelet::{Invocation, parse};

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 /// A command of `probelet`, with its options.
 #[derive(Debug)]
-pub enum Action {
+pub enum Invocation {
     /// `probelet run`
     Run(Config),
     /// `probelet check`
@@ -52,15 +52,15 @@ pub(super) const PROBELET: Program = Program {
 pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
-) -> Result<Action, Exit> {
+) -> Result<Invocation, Exit> {
     let args = PROBELET.decode(args)?;
     let (command, args) = PROBELET.split_command(&args)?;
     match command {
-        "run" => run::parse(args, env).map(Action::Run),
+        "run" => run::parse(args, env).map(Invocation::Run),
         #[cfg(feature = "check")]
-        "check" => check::parse(args).map(Action::Check),
+        "check" => check::parse(args).map(Invocation::Check),
         #[cfg(feature = "check")]
-        "install" => check::parse_install(args).map(Action::Install),
+        "install" => check::parse_install(args).map(Invocation::Install),
         #[cfg(not(feature = "check"))]
         "check" | "install" => Err(PROBELET.usage_error(format!(
             "this build has no `probelet {command}`: use one with the cargo feature check"

@@ -24,7 +24,7 @@ use io::Error;
 
 /// A command and its options.
 #[derive(Debug)]
-pub(crate) enum Action {
+pub(crate) enum Invocation {
     /// `probelet-inject file`
     File(FileOptions),
     /// `probelet-inject audit`
@@ -36,11 +36,11 @@ pub(crate) enum Action {
 /// Runs a command.
 ///
 /// Returns the exit code: 0, 1 for a failure or a finding, 2 for an error in the arguments.
-pub(crate) fn run(action: Action, io: &mut Io<'_>) -> u8 {
-    let done = match action {
-        Action::File(options) => file::run(options, io),
-        Action::Audit(options) => audit::run(options, io),
-        Action::Serve(options) => webhook::run(options)
+pub(crate) fn run(invocation: Invocation, io: &mut Io<'_>) -> u8 {
+    let done = match invocation {
+        Invocation::File(options) => file::run(options, io),
+        Invocation::Audit(options) => audit::run(options, io),
+        Invocation::Serve(options) => webhook::run(options)
             .map(|()| 0)
             .map_err(|error| Error::Failed(error.to_string())),
     };

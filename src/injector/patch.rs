@@ -18,7 +18,7 @@ impl Output for Patches {
     fn add_document(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
         for report in result.reports {
             if let Verdict::Edited { edits, .. } = &report.verdict {
-                let edits: Vec<Edit> = edits.iter().map(of_item).collect();
+                let edits: Vec<Edit> = edits.iter().map(relative_to_resource).collect();
                 self.0.write(&format!("{}\n", json_patch(&edits)))?;
             }
         }
@@ -31,7 +31,7 @@ impl Output for Patches {
 }
 
 /// An edit with its pointer relative to the resource instead of its List, as `kubectl patch` applies to the resource.
-fn of_item(edit: &Edit) -> Edit {
+fn relative_to_resource(edit: &Edit) -> Edit {
     let mut steps = edit.pointer.segments();
     while let [Segment::Key(key), Segment::Index(_), rest @ ..] = steps
         && **key == *"items"

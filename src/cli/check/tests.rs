@@ -1,18 +1,18 @@
 //! `probelet check` and `probelet install`: arguments, errors and help.
 
 use super::*;
-use crate::cli::Action;
+use crate::cli::Invocation;
 use core::time::Duration;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-fn command(args: &[&str]) -> Result<Action, Exit> {
+fn command(args: &[&str]) -> Result<Invocation, Exit> {
     crate::cli::parse(args.iter().map(OsString::from), |_| None)
 }
 
 fn plan(args: &[&str]) -> Plan {
     match command(args) {
-        Ok(Action::Check(plan)) => plan,
+        Ok(Invocation::Check(plan)) => plan,
         other => panic!("{args:?}: {other:?}"),
     }
 }
@@ -146,7 +146,7 @@ fn an_error_in_the_arguments_says_what_to_write() {
 
 #[test]
 fn install_requires_a_directory() {
-    let Ok(Action::Install(folder)) = command(&["install", "/probelet"]) else {
+    let Ok(Invocation::Install(folder)) = command(&["install", "/probelet"]) else {
         panic!("a folder");
     };
     assert_eq!(folder, PathBuf::from("/probelet"));

@@ -56,7 +56,7 @@ pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
     let flags: AuditFlags = args.parse_table()?;
     Ok(AuditOptions {
         inputs: args.parse_table::<InputFlags>()?.into(),
-        label: label(flags.namespace_label.as_deref().unwrap_or(LABEL))?,
+        label: parse_label(flags.namespace_label.as_deref().unwrap_or(LABEL))?,
         webhook_namespace: flags
             .webhook_namespace
             .unwrap_or_else(|| WEBHOOK_NAMESPACE.into())
@@ -77,7 +77,7 @@ pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
     })
 }
 
-fn label(text: &str) -> Result<Label, Exit> {
+fn parse_label(text: &str) -> Result<Label, Exit> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok(Label {
             key: key.into(),

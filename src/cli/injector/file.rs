@@ -73,7 +73,11 @@ pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
         args.parse_table::<FileFlags>()?,
         args.parse_table::<SidecarFlags>()?,
     );
-    let version = flags.kube_version.as_deref().map(version).transpose()?;
+    let version = flags
+        .kube_version
+        .as_deref()
+        .map(parse_version)
+        .transpose()?;
     Ok(FileOptions {
         inputs: args.parse_table::<InputFlags>()?.into(),
         task: match flags.uninject {
@@ -89,7 +93,7 @@ pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
     })
 }
 
-fn version(text: &str) -> Result<KubernetesVersion, Exit> {
+fn parse_version(text: &str) -> Result<KubernetesVersion, Exit> {
     KubernetesVersion::parse(text).ok_or_else(|| {
         let found = Quoted(text);
         COMMAND.usage_error(format!(

@@ -28,14 +28,14 @@ impl From<InputFlags> for InputOptions {
 }
 
 /// Flags of `istioctl kube-inject` that name its ConfigMap.
-const OF_CONFIG: [&str; 3] = [
+const ISTIOCTL_CONFIG_FLAGS: [&str; 3] = [
     "--injectConfigFile",
     "--injectConfigMapName",
     "--valuesFile",
 ];
 
 /// Flags of `istioctl kube-inject` that concern a cluster or a mesh.
-const OF_CLUSTER: [&str; 15] = [
+const ISTIOCTL_CLUSTER_FLAGS: [&str; 15] = [
     "--as",
     "--context",
     "--istioNamespace",
@@ -58,26 +58,26 @@ pub(super) fn split_manifest_args<'a>(
     command: &'static Command,
     args: &'a [String],
 ) -> Result<Args<'a>, Exit> {
-    let of_istioctl = |error| of_istioctl(command, args).unwrap_or(error);
-    let args = Args::split_or(command, args, of_istioctl)?;
+    let explain = |error| istioctl_advice(command, args).unwrap_or(error);
+    let args = Args::split_or(command, args, explain)?;
     args.check_no_positionals("write a file as `-f FILE`")?;
     Ok(args)
 }
 
 /// The advice on the first flag that only istioctl has.
-fn of_istioctl(command: &Command, args: &[String]) -> Option<String> {
+fn istioctl_advice(command: &Command, args: &[String]) -> Option<String> {
     args.iter().find_map(|arg| {
         let name = arg.split('=').next().unwrap_or_default();
         if command.find(name).is_some() {
             return None;
         }
-        if OF_CONFIG.contains(&name) {
+        if ISTIOCTL_CONFIG_FLAGS.contains(&name) {
             return Some(format!(
                 "{name} is istioctl's: save the ConfigMap by `kubectl get configmap NAME -o yaml > FILE` \
                  and write `--config FILE`"
             ));
         }
-        OF_CLUSTER.contains(&name).then(|| {
+        ISTIOCTL_CLUSTER_FLAGS.contains(&name).then(|| {
             format!("{name} is istioctl's: remove it, {} does not connect to a cluster", command.name)
         })
     })

@@ -8,7 +8,7 @@ mod sidecar;
 
 use super::exit::Exit;
 use super::table::Program;
-use crate::injector::{Action, Io, PROGRAM};
+use crate::injector::{Invocation, Io, PROGRAM};
 use std::ffi::OsString;
 
 /// `probelet-inject`.
@@ -29,18 +29,18 @@ pub(super) const PROBELET_INJECT: Program = Program {
 /// Returns the exit code: 0, 1 for a failure or a finding, 2 for an error in the arguments.
 pub fn run(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
     match parse(args) {
-        Ok(action) => crate::injector::run(action, io),
+        Ok(invocation) => crate::injector::run(invocation, io),
         Err(exit) => exit.print(io.stdout, io.stderr),
     }
 }
 
-fn parse(args: impl Iterator<Item = OsString>) -> Result<Action, Exit> {
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Exit> {
     let args = PROBELET_INJECT.decode(args)?;
     let (command, args) = PROBELET_INJECT.split_command(&args)?;
     match command {
-        "file" | "kube-inject" => file::parse(args).map(Action::File),
-        "audit" => audit::parse(args).map(Action::Audit),
-        "serve" => serve::parse(args).map(Action::Serve),
+        "file" | "kube-inject" => file::parse(args).map(Invocation::File),
+        "audit" => audit::parse(args).map(Invocation::Audit),
+        "serve" => serve::parse(args).map(Invocation::Serve),
         unknown => Err(PROBELET_INJECT.unknown_command(unknown)),
     }
 }

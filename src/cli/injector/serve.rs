@@ -104,24 +104,24 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
     let flags: ServeFlags = args.parse_table()?;
     let log: LogFlags = args.parse_table()?;
     let certificate = flags.certificate(args.parse_table()?)?;
-    let addr = read("--addr", flags.addr.as_deref(), |text| {
+    let addr = parse_flag("--addr", flags.addr.as_deref(), |text| {
         let ip = text.parse::<IpAddr>();
         ip.map_err(|_| ": write an IP address of this pod")
     })?;
-    let port = read("--port", flags.port.as_deref(), |text| {
+    let port = parse_flag("--port", flags.port.as_deref(), |text| {
         let port = text.parse().ok().filter(|port| *port != 0);
         port.ok_or(": write a port from 1 to 65535")
     })?;
     let fault = |fault: Fault| format!(", {fault}");
-    let delay = read(
+    let delay = parse_flag(
         "--shutdown-delay",
         flags.shutdown_delay.as_deref(),
         |text| parse_shutdown_delay(text).map_err(fault),
     )?;
-    let log_level = read("--log-level", log.log_level.as_deref(), |text| {
+    let log_level = parse_flag("--log-level", log.log_level.as_deref(), |text| {
         parse_log_level(text).map_err(fault)
     })?;
-    let log_format = read("--log-format", log.log_format.as_deref(), |text| {
+    let log_format = parse_flag("--log-format", log.log_format.as_deref(), |text| {
         parse_log_format(text).map_err(fault)
     })?;
     Ok(Options {
@@ -145,16 +145,16 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
     })
 }
 
-/// Reads the value of a flag, if it is given. The text of an error follows the value.
-fn read<T, E: Display>(
+/// Parses the value of a flag, if it is given. The text of an error follows the value.
+fn parse_flag<T, E: Display>(
     flag: &str,
     value: Option<&str>,
-    read: impl FnOnce(&str) -> Result<T, E>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<Option<T>, Exit> {
     let wrong =
         |value: &str, error: E| COMMAND.usage_error(format!("{flag} is {}{error}", Quoted(value)));
     value
-        .map(|value| read(value).map_err(|error| wrong(value, error)))
+        .map(|value| parse(value).map_err(|error| wrong(value, error)))
         .transpose()
 }
 

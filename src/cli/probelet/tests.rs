@@ -8,9 +8,9 @@ use std::os::unix::ffi::OsStringExt;
 
 fn parsed(args: &[&str]) -> Result<Config, Exit> {
     match parse(args.iter().map(OsString::from), |_| None)? {
-        Action::Run(config) => Ok(config),
+        Invocation::Run(config) => Ok(config),
         #[cfg(feature = "check")]
-        Action::Check(_) | Action::Install(_) => panic!("{args:?} is no run"),
+        Invocation::Check(_) | Invocation::Install(_) => panic!("{args:?} is no run"),
     }
 }
 
@@ -66,7 +66,7 @@ fn a_value_follows_its_flag_or_an_equals_sign() {
 fn subject(args: &[&str], env: impl Fn(&str) -> Option<OsString>) -> String {
     match parse(args.iter().map(OsString::from), env) {
         Err(exit) => exit.text.trim_start_matches("probelet: ").into(),
-        Ok(Action::Run(config)) => config.tls.app_ca.expect("a file").to_string(),
+        Ok(Invocation::Run(config)) => config.tls.app_ca.expect("a file").to_string(),
         #[cfg(feature = "check")]
         Ok(other) => panic!("{other:?}"),
     }
@@ -108,7 +108,7 @@ fn config_of(args: &[&str], variables: &[(&str, &str)]) -> Config {
     };
     let args = ["run"].iter().chain(args).map(OsString::from);
     match parse(args, env) {
-        Ok(Action::Run(config)) => config,
+        Ok(Invocation::Run(config)) => config,
         #[cfg(feature = "check")]
         Ok(other) => panic!("{other:?}"),
         Err(exit) => panic!("{}", exit.text),

@@ -183,7 +183,7 @@ pub(super) fn started(container: &Value) -> Config {
         Some(OsString::from(value))
     };
     match cli::parse(args, env) {
-        Ok(cli::Action::Run(config)) => config,
+        Ok(cli::Invocation::Run(config)) => config,
         #[cfg(feature = "check")]
         Ok(other) => panic!("{other:?}"),
         Err(exit) => panic!("{}", exit.text),
