@@ -13,8 +13,8 @@ pub const PROBE_SLOTS: usize = 32;
 /// Concurrent lifecycle hooks. They may run for minutes, so they must not take the slot of a probe.
 pub const HOOK_SLOTS: usize = 4;
 
-/// Connections that are read only to respond 503 when every probe slot is probing. A reset can overtake a response
-/// that is sent before the request is read, so responding "full" needs a slot as well.
+/// Connections accepted when every probe slot is probing. Their request is read, and the response is 503. A reset can
+/// overtake a response that is sent before the request is read, so this response needs a slot as well.
 pub const RESERVE_SLOTS: usize = 4;
 
 /// Slot tasks and head buffers in all.
@@ -99,7 +99,7 @@ pub const GRPC_MESSAGE_BYTES: u32 = 4 << 20;
 
 /// Retries, on a new connection, of a request that an HTTP/2 app has not processed. Go's client retries until its
 /// deadline (`net/http/h2_bundle.go`: `canRetryError`); an app that restarts gracefully needs one retry.
-pub const HTTP2_RETRIES: u8 = 1;
+pub const H2_RETRIES: u8 = 1;
 
 // ---- Deadlines ----
 
@@ -113,8 +113,8 @@ pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// to travel back. Overridden by `--deadline-margin`.
 pub const DEFAULT_DEADLINE_MARGIN: Duration = Duration::from_millis(25);
 
-/// After this time a probe watches its client, and ends when the client closes: abandoned probes of a hung app must
-/// not hold slots. Most probes end sooner and pay nothing for it.
+/// A probe watches its client from this long after the accept, and ends when the client closes: abandoned probes of a
+/// hung app must not hold slots. Most probes end sooner and pay nothing for it. A hook watches from its start.
 pub const WATCH_CLIENT_AFTER: Duration = Duration::from_millis(100);
 
 /// The first backoff after a failed gRPC connection (grpc-go: `backoff.DefaultConfig`, without its jitter of a
@@ -182,7 +182,7 @@ pub const SMALL_CHAIN_BYTES: usize = 4 * 1024;
 
 /// Bytes per read call, and of plaintext per write call, of a TLS connection. rustls buffers bytes that it has not
 /// processed, so this is memory of each connection; a request head is seldom longer.
-pub const TLS_BYTES: usize = 4 * 1024;
+pub const TLS_IO_BYTES: usize = 4 * 1024;
 
 /// Bytes of TLS records in a row without application data: session tickets, key updates and empty records cost the
 /// app nothing and us a decryption each. No handshake needs as many.
@@ -252,7 +252,7 @@ pub const WEBHOOK_CONNECTIONS: usize = 1024;
 pub const WEBHOOK_HANDSHAKES: usize = 128;
 
 /// Bytes that rustls buffers of a connection while they cannot be sent: a response is written in pieces.
-pub const WEBHOOK_TLS_BYTES: usize = 64 * 1024;
+pub const WEBHOOK_TLS_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Bytes of all chunk lines and trailers of a body, which are discarded. Go's client sends a line for some KiB each,
 /// and no trailers.

@@ -12,8 +12,8 @@ use super::state::Agent;
 use crate::limits;
 use crate::net::Socket;
 use crate::probe::PROBE_BYTES;
-use crate::wire::answer::AnswerBody;
 use crate::wire::request::{RequestError, RequestHead, RequestParser};
+use crate::wire::response_writer::ResponseBody;
 
 /// Memory of a slot in bytes: a request head and the buffers of a probe.
 pub const SLOT_BYTES: usize = limits::REQUEST_HEAD_BYTES + PROBE_BYTES;
@@ -119,7 +119,7 @@ impl Connection<'_> {
         let detail = error.as_str();
         self.agent.log.bad_request(rejection, detail, &self.socket);
         self.agent.metrics.count_rejection(rejection);
-        self.respond(status, AnswerBody::Empty, Closing::Linger)
+        self.respond(status, ResponseBody::Empty, Closing::Linger)
             .await
     }
 

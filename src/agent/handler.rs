@@ -19,8 +19,8 @@ use crate::limits;
 use crate::net::poll_out_of_line;
 use crate::probe::{Failure, GrpcProbe, HttpProbe, Outcome, RequestOrigin};
 use crate::telemetry::prometheus::CONTENT_TYPE;
-use crate::wire::answer::{ANSWER_BYTES, AnswerBody, write_answer};
 use crate::wire::request::{Method, RequestHead};
+use crate::wire::response_writer::{RESPONSE_BUFFER_BYTES, ResponseBody, write_response_head};
 
 /// The resource that a request selects.
 enum Route<'c> {
@@ -63,7 +63,7 @@ impl Connection<'_> {
                 self.probe(entry, request, probe_memory, closing).await
             }
             Route::Metrics => poll_out_of_line(pin!(self.write_metrics(buf, closing))).await,
-            Route::Status(status) => self.respond(status, AnswerBody::Empty, closing).await,
+            Route::Status(status) => self.respond(status, ResponseBody::Empty, closing).await,
         }
     }
 
@@ -130,7 +130,7 @@ impl Connection<'_> {
             return Closing::Reset;
         }
         agent.slots.start_probing(self.slot);
-        let outcome = self.outcome(prober, request, memory).await;
+        let outcome = self.run_unless_disconnected(prober, request, memory).await;
         agent.slots.stop_probing(self.slot);
         let Some(outcome) = outcome else {
             agent.log.canceled(prober);
@@ -145,9 +145,9 @@ impl Connection<'_> {
         }
     }
 
-    /// Probes until there is an outcome, or the client disconnects. The latter is how a hook ends if the app
-    /// does not respond, because kubelet sets it no deadline.
-    async fn outcome(
+    /// Runs the probe. Returns `None` if the client disconnects first. That is how a hook ends if the app does not
+    /// respond, because kubelet sets it no deadline.
+    async fn run_unless_disconnected(
         &self,
         prober: &Prober,
         request: HeadBytes<'_>,
@@ -238,9 +238,9 @@ impl Connection<'_> {
     }
 
     /// Writes a response head with `status`; `body` decides its framing. Writes no content.
-    pub async fn respond(&self, status: u16, body: AnswerBody, closing: Closing) -> Closing {
-        let mut response = [0; ANSWER_BYTES];
-        let len = write_answer(&mut response, status, body);
+    pub async fn respond(&self, status: u16, body: ResponseBody, closing: Closing) -> Closing {
+        let mut response = [0; RESPONSE_BUFFER_BYTES];
+        let len = write_response_head(&mut response, status, body);
         let writing = pin!(self.socket.write_all(&response[..len]));
         self.write(writing, closing).await
     }
@@ -254,8 +254,8 @@ impl Connection<'_> {
             resident_bytes: resources::resident_bytes(buf),
         };
         let page = pin!(async {
-            let body = AnswerBody::UntilClose(CONTENT_TYPE);
-            let mut head = write_answer(buf, 200, body);
+            let body = ResponseBody::UntilClose(CONTENT_TYPE);
+            let mut head = write_response_head(buf, 200, body);
             let mut line = 0;
             loop {
                 let (metrics, probers) = (&agent.metrics, &agent.config.probers);
@@ -289,13 +289,13 @@ impl Connection<'_> {
     }
 }
 
-/// The body of the response; none if kubelet is to see a transport error. A hook fails on nothing else: an
-/// unusual status, or a body that breaks, is a response.
-fn body_of(prober: &Prober, outcome: Outcome) -> Option<AnswerBody> {
+/// The body of the response. `None`: reset the connection instead, because kubelet fails a hook only on a transport
+/// error. A hook whose response has an unusual status, or a body that breaks, has not failed.
+fn body_of(prober: &Prober, outcome: Outcome) -> Option<ResponseBody> {
     match outcome {
-        Outcome::BodyBroken(_) if !prober.is_hook => Some(AnswerBody::Broken),
+        Outcome::BodyBroken(_) if !prober.is_hook => Some(ResponseBody::Broken),
         Outcome::Failed(Failure::StatusOutOfRange | Failure::SwitchingProtocols) => {
-            Some(AnswerBody::Empty)
+            Some(ResponseBody::Empty)
         }
         Outcome::Failed(_) if prober.is_hook => None,
         Outcome::Failed(_)
@@ -304,6 +304,6 @@ fn body_of(prober: &Prober, outcome: Outcome) -> Option<AnswerBody> {
         | Outcome::GrpcError(_)
         | Outcome::Answered(_)
         | Outcome::Connected
-        | Outcome::Serving => Some(AnswerBody::Empty),
+        | Outcome::Serving => Some(ResponseBody::Empty),
     }
 }

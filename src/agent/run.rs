@@ -49,7 +49,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The exit code: 2 if a setting is wrong, as for all others, and 1 if the agent cannot run here.
+    /// The exit code: 2 for a wrong setting, the same as for an invalid configuration; 1 if the settings are valid, but
+    /// the agent cannot run here.
     pub fn exit_code(&self) -> u8 {
         match self {
             RunError::Tls(_) => 2,
@@ -79,7 +80,7 @@ struct StatusPort {
 /// connections for at most `limits::DRAIN_TIMEOUT`.
 ///
 /// # Errors
-/// Before anything is served, why the agent cannot start; after that only a failed `epoll_wait`.
+/// At start-up, any [`RunError`]. After that only a failed `epoll_wait`.
 pub fn run(config: Config) -> Result<(), RunError> {
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     let kernel = |action| move |error| RunError::Kernel { action, error };
@@ -178,7 +179,9 @@ impl Agent {
             listener.wait_readable().await;
             if !self.slots.has_room() {
                 self.slots.evict_oldest();
-                // The listener stays ready until the connection is accepted: without events meanwhile.
+                // The listener is level-triggered and stays ready until the connection is accepted, so its events
+                // are disabled while no slot is free. Neither call can fail: the registration exists, so the
+                // kernel allocates nothing.
                 let _ = listener.pause();
                 self.slots.wait_for_room().await;
                 let _ = listener.resume();

@@ -44,16 +44,16 @@ pub(super) struct Key {
 #[derive(Default)]
 struct Source {
     generation: u32,
-    taken: bool,
-    registered: bool,
+    is_taken: bool,
+    is_registered: bool,
     interest: EventFlags,
     /// An event since the last [`Reactor::poll_event`].
-    fired: bool,
+    has_fired: bool,
     /// The peer closed its side, or the connection broke.
-    hangup: bool,
+    is_hung_up: bool,
     /// The connection broke. `HUP` does not mean that: it also follows the FINs of both sides, with bytes that are not
     /// read yet.
-    broken: bool,
+    is_broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -96,7 +96,7 @@ impl Reactor {
     /// The kernel's, except for an interrupted wait.
     pub(super) fn poll_events(&self, can_block: bool) -> io::Result<()> {
         let timeout = if can_block {
-            self.timers.borrow().next_deadline().map(until)
+            self.timers.borrow().next_deadline().map(time_until)
         } else {
             Some(Timespec::default())
         };
@@ -118,16 +118,16 @@ impl Reactor {
         let Some(source) = find(&mut sources, key) else {
             return;
         };
-        let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-        source.fired = true;
-        source.hangup |= gone || flags.contains(EventFlags::RDHUP);
-        source.broken |= flags.contains(EventFlags::ERR);
-        let reader = if gone || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
+        let is_closed = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        source.has_fired = true;
+        source.is_hung_up |= is_closed || flags.contains(EventFlags::RDHUP);
+        source.is_broken |= flags.contains(EventFlags::ERR);
+        let reader = if is_closed || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
             source.reader.take()
         } else {
             None
         };
-        let writer = if gone || flags.contains(EventFlags::OUT) {
+        let writer = if is_closed || flags.contains(EventFlags::OUT) {
             source.writer.take()
         } else {
             None
@@ -139,7 +139,7 @@ impl Reactor {
     /// Reserves an entry for a descriptor that is about to wait.
     pub(super) fn claim(&self) -> Key {
         let mut sources = self.sources.borrow_mut();
-        let free = sources.iter().position(|source| !source.taken);
+        let free = sources.iter().position(|source| !source.is_taken);
         let index = free.unwrap_or_else(|| {
             sources.push(Source::default());
             sources.len() - 1
@@ -147,7 +147,7 @@ impl Reactor {
         let source = &mut sources[index];
         *source = Source {
             generation: source.generation.wrapping_add(1),
-            taken: true,
+            is_taken: true,
             ..Source::default()
         };
         Key {
@@ -159,7 +159,7 @@ impl Reactor {
     /// Frees the entry. The kernel unregisters a descriptor that is closed.
     pub(super) fn release(&self, key: Key) {
         if let Some(source) = find(&mut self.sources.borrow_mut(), key) {
-            source.taken = false;
+            source.is_taken = false;
             source.reader = None;
             source.writer = None;
         }
@@ -167,7 +167,7 @@ impl Reactor {
 
     /// Wakes the task at the next event of `fd`. Edge-triggered: call it only after `EAGAIN`, or for a state that stays
     /// readable (`is_hung_up`, `is_broken`, a connect in progress).
-    pub(super) fn wait_for(
+    pub(super) fn wake_on_event(
         &self,
         fd: BorrowedFd<'_>,
         key: Key,
@@ -206,7 +206,7 @@ impl Reactor {
         } else {
             EventFlags::empty()
         };
-        if source.registered && source.interest == wanted {
+        if source.is_registered && source.interest == wanted {
             return Ok(());
         }
         self.register(fd, key, source, wanted)
@@ -220,12 +220,12 @@ impl Reactor {
         wanted: EventFlags,
     ) -> io::Result<()> {
         let data = EventData::new_u64(key.to_u64());
-        if source.registered {
+        if source.is_registered {
             epoll::modify(&self.epoll, fd, data, wanted)?;
         } else {
             epoll::add(&self.epoll, fd, data, wanted)?;
         }
-        source.registered = true;
+        source.is_registered = true;
         source.interest = wanted;
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Reactor {
         let Some(source) = find(&mut sources, key) else {
             return Poll::Pending;
         };
-        if core::mem::take(&mut source.fired) {
+        if core::mem::take(&mut source.has_fired) {
             return Poll::Ready(());
         }
         set_waker(&mut source.reader, cx);
@@ -245,12 +245,12 @@ impl Reactor {
 
     /// Whether the connection broke since the source was registered.
     pub(super) fn is_broken(&self, key: Key) -> bool {
-        find(&mut self.sources.borrow_mut(), key).is_some_and(|source| source.broken)
+        find(&mut self.sources.borrow_mut(), key).is_some_and(|source| source.is_broken)
     }
 
     /// Whether the peer closed its side since the source was registered.
     pub(super) fn is_hung_up(&self, key: Key) -> bool {
-        find(&mut self.sources.borrow_mut(), key).is_some_and(|source| source.hangup)
+        find(&mut self.sources.borrow_mut(), key).is_some_and(|source| source.is_hung_up)
     }
 }
 
@@ -270,12 +270,12 @@ impl Key {
 fn find(sources: &mut [Source], key: Key) -> Option<&mut Source> {
     sources
         .get_mut(key.index as usize)
-        .filter(|source| source.taken && source.generation == key.generation)
+        .filter(|source| source.is_taken && source.generation == key.generation)
 }
 
-/// The time until `at` in whole milliseconds, rounded up: a wait that ends early would have to be repeated.
-fn until(at: Instant) -> Timespec {
-    let wait = at.saturating_duration_since(Instant::now());
+/// The time until `deadline` in whole milliseconds, rounded up: a wait that ends early would have to be repeated.
+fn time_until(deadline: Instant) -> Timespec {
+    let wait = deadline.saturating_duration_since(Instant::now());
     let millis = i64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);
     Timespec {
         tv_sec: millis / 1000,

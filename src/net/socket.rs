@@ -248,7 +248,10 @@ impl Socket {
     fn register_and_wait<T>(&self, interest: Interest, cx: &Context<'_>) -> Poll<io::Result<T>> {
         let key = self.key.get().unwrap_or_else(|| self.reactor.claim());
         self.key.set(Some(key));
-        match self.reactor.wait_for(self.fd.as_fd(), key, interest, cx) {
+        match self
+            .reactor
+            .wake_on_event(self.fd.as_fd(), key, interest, cx)
+        {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }

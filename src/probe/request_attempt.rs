@@ -96,7 +96,7 @@ impl<'a> RequestAttempt<'a> {
 
     /// Whether a retry is left.
     pub fn may_retry(&self) -> bool {
-        self.retries < limits::HTTP2_RETRIES
+        self.retries < limits::H2_RETRIES
     }
 
     /// Counts a retry of the request.

@@ -41,7 +41,7 @@ async fn handshake(
         _ if first[0] == HANDSHAKE => {
             state.reload_cert();
             let mut stream = state.acceptor().accept(socket).await?;
-            let limit = Some(limits::WEBHOOK_TLS_BYTES);
+            let limit = Some(limits::WEBHOOK_TLS_BUFFER_BYTES);
             stream.get_mut().1.set_buffer_limit(limit);
             Ok(Some(stream))
         }

@@ -1,9 +1,9 @@
-//! A response and its bytes. `wire::answer` is not used: it writes the agent's responses, which have no body of a known
-//! length and always close the connection.
+//! A response and its bytes. `wire::response_writer` is not used: it writes the agent's responses, which have no body
+//! of a known length and always close the connection.
 
 use super::http_error::HttpError;
 use crate::telemetry::prometheus::CONTENT_TYPE;
-use crate::wire::answer::reason_phrase;
+use crate::wire::response_writer::reason_phrase;
 
 /// What to do with the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

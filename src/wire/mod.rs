@@ -4,7 +4,6 @@
 //! Requests are parsed strictly (RFC 9112), because anyone can reach the status port. Responses are parsed as Go's
 //! `net/http` does, because kubelet's prober defines whether an app is healthy.
 
-pub mod answer;
 pub mod body;
 mod chunked;
 pub(crate) mod class;
@@ -16,15 +15,16 @@ pub mod hpack;
 pub mod output_slice;
 pub mod request;
 pub mod response;
+pub mod response_writer;
 pub mod upstream;
 mod upstream_h2;
 pub mod url;
 
-pub use answer::{ANSWER_BYTES, AnswerBody, write_answer};
 pub use body::{BodyError, BodyReader, BodyStatus};
 pub use output_slice::OutputSlice;
 pub use request::{Method, RequestError, RequestHead, RequestParser};
 pub use response::{
     Framing, Location, ParsedResponse, ResponseError, ResponseHead, ResponseParser,
 };
+pub use response_writer::{RESPONSE_BUFFER_BYTES, ResponseBody, write_response_head};
 pub use upstream::{Header, UpstreamRequest};

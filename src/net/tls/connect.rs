@@ -32,7 +32,7 @@ impl Tls {
                 self.permits.acquire(options.port).await
             }
         };
-        let mut stream = self.stream(socket, options)?;
+        let mut stream = self.new_stream(socket, options)?;
         match options.purpose.handshake_timeout() {
             Some(timeout) => {
                 let reactor = stream.reactor();
@@ -48,12 +48,15 @@ impl Tls {
         Ok(stream)
     }
 
-    fn stream(
+    fn new_stream(
         &self,
         socket: Socket,
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let shared = self.credentials.borrow_mut().shared(options.curves);
+        let shared = self
+            .credentials
+            .borrow_mut()
+            .poll_shared_config(options.curves);
         let name = options.server_name;
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         // rustls sends no SNI for an address, and the verifiers ignore it.

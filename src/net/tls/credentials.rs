@@ -62,18 +62,18 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// The configuration that connections share, made of the current files.
-    pub(super) fn shared(&mut self, curves: Curves) -> SharedConfig {
+    /// Polls the files, then returns the configuration that connections share.
+    pub(super) fn poll_shared_config(&mut self, curves: Curves) -> SharedConfig {
         self.poll_files();
         match (curves, &self.shared) {
             (Curves::Default, Some(shared)) => shared.clone(),
-            (Curves::Default, None) => self.shared.insert(self.config(curves)).clone(),
+            (Curves::Default, None) => self.shared.insert(self.build_config(curves)).clone(),
             // Few apps need it, so it is made each time.
-            (Curves::WithP521, _) => self.config(curves),
+            (Curves::WithP521, _) => self.build_config(curves),
         }
     }
 
-    fn config(&self, curves: Curves) -> SharedConfig {
+    fn build_config(&self, curves: Curves) -> SharedConfig {
         let client_auth = Arc::new(ClientAuth::new(self.pair.clone()));
         let config = match &self.roots {
             Some(roots) => {

@@ -56,7 +56,10 @@ impl Tls {
     /// The configuration that a probe's connections share, without ALPN; for other clients that are compared with the
     /// agent.
     pub fn client_config(&self) -> Arc<ClientConfig> {
-        self.credentials.borrow_mut().shared(Curves::Default).config
+        self.credentials
+            .borrow_mut()
+            .poll_shared_config(Curves::Default)
+            .config
     }
 
     /// Number of connections given up before they had a handshake permit, since the last call.

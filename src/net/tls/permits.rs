@@ -10,15 +10,15 @@ pub(super) type HandshakePermit = Permit<PortShares>;
 
 /// How many handshakes run, and with which ports.
 pub(super) struct PortShares {
-    capacity: usize,
+    limit: usize,
     /// The port of each handshake.
     ports: Vec<u16>,
 }
 
 impl PortShares {
-    pub(super) fn new(capacity: usize) -> PortShares {
+    pub(super) fn new(limit: usize) -> PortShares {
         PortShares {
-            capacity,
+            limit,
             ports: Vec::new(),
         }
     }
@@ -33,7 +33,7 @@ impl Policy for PortShares {
     /// of them, the next one half of the rest, and so on.
     fn try_take(&mut self, port: u16) -> bool {
         let own = self.ports.iter().filter(|other| **other == port).count();
-        let fits = self.capacity - self.ports.len() > own;
+        let fits = self.limit - self.ports.len() > own;
         if fits {
             self.ports.push(port);
         }

@@ -6,26 +6,26 @@
 use crate::net::stream_error::TlsFault;
 
 /// Bytes of a record's header.
-pub(super) const HEADER: usize = 5;
+pub(super) const HEADER_BYTES: usize = 5;
 
 /// The largest record that rustls accepts.
-const RECORD: usize = HEADER + (16 << 10) + 2048;
+const MAX_RECORD_BYTES: usize = HEADER_BYTES + (16 << 10) + 2048;
 
 /// The position of the app's bytes within a record.
 #[derive(Default)]
-pub(super) struct Records {
+pub(super) struct RecordTracker {
     /// Bytes received of this record.
     received: usize,
     /// Its length field.
     length: [u8; 2],
 }
 
-impl Records {
+impl RecordTracker {
     /// Advances over `bytes`. Returns the number of records that end in them.
     pub(super) fn advance(&mut self, mut bytes: &[u8]) -> usize {
         let mut ended = 0;
         while let [first, rest @ ..] = bytes {
-            if self.received < HEADER {
+            if self.received < HEADER_BYTES {
                 if let at @ 3.. = self.received {
                     self.length[at - 3] = *first;
                 }
@@ -36,7 +36,7 @@ impl Records {
                 self.received += here;
                 bytes = &bytes[here..];
             }
-            if self.received >= HEADER && self.received == self.len() {
+            if self.received >= HEADER_BYTES && self.received == self.len() {
                 self.received = 0;
                 ended += 1;
             }
@@ -51,12 +51,12 @@ impl Records {
 
     /// Bytes that one call of rustls accepts in addition to those that it has of this record.
     pub(super) fn room(&self) -> usize {
-        RECORD.saturating_sub(self.received).max(1)
+        MAX_RECORD_BYTES.saturating_sub(self.received).max(1)
     }
 
     /// Length of a record whose header is complete.
     fn len(&self) -> usize {
-        HEADER + usize::from(u16::from_be_bytes(self.length))
+        HEADER_BYTES + usize::from(u16::from_be_bytes(self.length))
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
         let bytes = [record(3), record(0), record(300), record(1)].concat();
         let ends = [8, 13, 318, 324];
         for split in 1..40 {
-            let mut records = Records::default();
+            let mut records = RecordTracker::default();
             let (mut passed, mut ended) = (0, 0);
             for part in bytes.chunks(split) {
                 ended += records.advance(part);

@@ -17,7 +17,7 @@ use rustls::{ClientConnection, ProtocolVersion};
 use super::client_auth::ClientAuth;
 use super::fault::{HandshakeProgress, fault};
 use super::permits::HandshakePermit;
-use super::records::{HEADER, Records, check_first};
+use super::records::{HEADER_BYTES, RecordTracker, check_first};
 use crate::limits;
 use crate::net::reactor::Reactor;
 use crate::net::socket::Socket;
@@ -31,8 +31,8 @@ pub struct TlsStream {
     client_auth: Arc<ClientAuth>,
     is_cert_requested: bool,
     /// The header of the first record, which shows whether this is TLS.
-    first: Vec<u8, HEADER>,
-    records: Records,
+    first_header: Vec<u8, HEADER_BYTES>,
+    records: RecordTracker,
     /// Bytes and records since the last application data.
     bytes_without_data: usize,
     records_without_data: usize,
@@ -57,8 +57,8 @@ impl TlsStream {
             connection,
             client_auth,
             is_cert_requested: false,
-            first: Vec::new(),
-            records: Records::default(),
+            first_header: Vec::new(),
+            records: RecordTracker::default(),
             bytes_without_data: 0,
             records_without_data: 0,
             is_peer_closed: false,
@@ -157,14 +157,14 @@ impl TlsStream {
         loop {
             let mut writer = self.connection.writer();
             let len = self.socket.reactor().with_scratch(|buf| {
-                let buf = &mut buf[..limits::TLS_BYTES];
+                let buf = &mut buf[..limits::TLS_IO_BYTES];
                 let len = fill(buf, sent);
                 writer.write_all(&buf[..len]).map(|()| len)
             });
             // rustls accepts all of it, because its buffer was flushed before.
             let len = len.map_err(|_| TlsFault::Internal)?;
             poll_fn(|cx| self.poll_flush(cx)).await?;
-            if len < limits::TLS_BYTES {
+            if len < limits::TLS_IO_BYTES {
                 return Ok(());
             }
             sent += len;
@@ -208,7 +208,7 @@ impl TlsStream {
     fn poll_receive(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
         let reactor = self.socket.reactor().clone();
         let received = reactor.with_scratch(|buf| {
-            let room = self.records.room().min(limits::TLS_BYTES);
+            let room = self.records.room().min(limits::TLS_IO_BYTES);
             let len = ready!(self.socket.poll_read(cx, &mut buf[..room]))?;
             Poll::Ready(self.on_bytes(&buf[..len]).map_err(StreamError::from))
         });
@@ -246,17 +246,17 @@ impl TlsStream {
         if bytes.is_empty() {
             return self.handle_eof();
         }
-        if !self.first.is_full() {
-            let missing = bytes.len().min(HEADER - self.first.len());
+        if !self.first_header.is_full() {
+            let missing = bytes.len().min(HEADER_BYTES - self.first_header.len());
             // `missing` is at most the free capacity.
-            let _ = self.first.extend_from_slice(&bytes[..missing]);
+            let _ = self.first_header.extend_from_slice(&bytes[..missing]);
             bytes = &bytes[missing..];
-            if !self.first.is_full() {
+            if !self.first_header.is_full() {
                 return Ok(());
             }
-            check_first(&self.first)?;
-            let first = self.first.clone();
-            self.pass_to_rustls(&first)?;
+            check_first(&self.first_header)?;
+            let header = self.first_header.clone();
+            self.pass_to_rustls(&header)?;
         }
         self.pass_to_rustls(bytes)
     }

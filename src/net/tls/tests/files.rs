@@ -12,7 +12,7 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
         let mut credentials = tls.credentials.borrow_mut();
         // As if the last poll had been long ago.
         credentials.poll_at = None;
-        credentials.shared(Curves::Default);
+        credentials.poll_shared_config(Curves::Default);
         credentials.pair.as_ref().expect("a pair").cert[0].clone()
     };
     assert_eq!((in_use(&tls), tls.take_reload()), (der(&first[0]), None));
@@ -118,7 +118,7 @@ fn a_secret_volume_is_followed_through_its_links() {
     link("..2", "..data_tmp");
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
     let mut credentials = tls.credentials.borrow_mut();
-    credentials.shared(Curves::Default);
+    credentials.poll_shared_config(Curves::Default);
     assert_eq!(
         credentials.reloads,
         [TlsReload::Reloaded(FileRole::Certificate)]

@@ -2,12 +2,12 @@
 
 use super::output_slice::OutputSlice;
 
-/// Bytes that hold the head of any answer.
-pub const ANSWER_BYTES: usize = 160;
+/// Bytes that hold the head of any response of the status port.
+pub const RESPONSE_BUFFER_BYTES: usize = 160;
 
-/// What follows the head of an answer.
+/// The body of a response, which decides the framing in its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerBody {
+pub enum ResponseBody {
     /// No body.
     Empty,
     /// One byte is announced and never sent: the app's body is broken, so this one breaks as well, and kubelet discards
@@ -17,9 +17,9 @@ pub enum AnswerBody {
     UntilClose(&'static str),
 }
 
-/// Writes the response head to `out`, which should be [`ANSWER_BYTES`] long, and returns its length. `status` has three
-/// digits.
-pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
+/// Writes the response head to `out`, which should be [`RESPONSE_BUFFER_BYTES`] long, and returns its length. `status`
+/// has three digits.
+pub fn write_response_head(out: &mut [u8], status: u16, body: ResponseBody) -> usize {
     let mut out = OutputSlice::new(out, 0);
     let digits = [100, 10, 1].map(|unit| b'0' + (status / unit % 10) as u8);
     for piece in [
@@ -36,10 +36,10 @@ pub fn write_answer(out: &mut [u8], status: u16, body: AnswerBody) -> usize {
     }
     match body {
         // RFC 9110 section 8.6: never a length in a 204, and in a 304 only that of the 200.
-        AnswerBody::Empty if matches!(status, 204 | 304) => {}
-        AnswerBody::Empty => out.put(b"Content-Length: 0\r\n"),
-        AnswerBody::Broken => out.put(b"Content-Length: 1\r\n"),
-        AnswerBody::UntilClose(content_type) => {
+        ResponseBody::Empty if matches!(status, 204 | 304) => {}
+        ResponseBody::Empty => out.put(b"Content-Length: 0\r\n"),
+        ResponseBody::Broken => out.put(b"Content-Length: 1\r\n"),
+        ResponseBody::UntilClose(content_type) => {
             for piece in ["Content-Type: ", content_type, "\r\n"] {
                 out.put(piece.as_bytes());
             }
@@ -83,54 +83,54 @@ pub fn reason_phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: AnswerBody) -> String {
-        let mut out = [0; ANSWER_BYTES];
-        let len = write_answer(&mut out, status, body);
+    fn response(status: u16, body: ResponseBody) -> String {
+        let mut out = [0; RESPONSE_BUFFER_BYTES];
+        let len = write_response_head(&mut out, status, body);
         String::from_utf8(out[..len].to_vec()).unwrap()
     }
 
     #[test]
     fn a_code_has_no_body() {
         assert_eq!(
-            answer(200, AnswerBody::Empty),
+            response(200, ResponseBody::Empty),
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
     }
 
     #[test]
     fn a_code_without_a_name_keeps_the_space() {
-        assert!(answer(299, AnswerBody::Empty).starts_with("HTTP/1.1 299 \r\n"));
+        assert!(response(299, ResponseBody::Empty).starts_with("HTTP/1.1 299 \r\n"));
     }
 
     #[test]
     fn no_length_where_there_can_be_no_body() {
         for status in [204, 304] {
-            assert!(!answer(status, AnswerBody::Empty).contains("Content-Length"));
+            assert!(!response(status, ResponseBody::Empty).contains("Content-Length"));
         }
     }
 
     #[test]
     fn a_broken_body_is_announced() {
-        assert!(answer(200, AnswerBody::Broken).contains("\r\nContent-Length: 1\r\n"));
+        assert!(response(200, ResponseBody::Broken).contains("\r\nContent-Length: 1\r\n"));
     }
 
     #[test]
     fn a_page_lasts_until_close() {
-        let page = answer(200, AnswerBody::UntilClose("text/plain; version=0.0.4"));
+        let page = response(200, ResponseBody::UntilClose("text/plain; version=0.0.4"));
         assert!(page.contains("\r\nContent-Type: text/plain; version=0.0.4\r\n"));
         assert!(!page.contains("Content-Length"));
     }
 
     #[test]
     fn method_not_allowed_names_the_allowed_methods() {
-        assert!(answer(405, AnswerBody::Empty).contains("\r\nAllow: GET, HEAD\r\n"));
+        assert!(response(405, ResponseBody::Empty).contains("\r\nAllow: GET, HEAD\r\n"));
     }
 
     #[test]
-    fn every_answer_fits() {
+    fn every_response_fits() {
         const LONGEST: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         for status in 100..=999 {
-            let page = answer(status, AnswerBody::UntilClose(LONGEST));
+            let page = response(status, ResponseBody::UntilClose(LONGEST));
             assert!(page.ends_with("\r\nConnection: close\r\n\r\n"), "{status}");
         }
     }
