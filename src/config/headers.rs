@@ -25,8 +25,9 @@ pub(crate) fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
 
-/// Separates the first `Host`, and sorts the other headers as they are sent. To Go, an empty first `Host` is none. An
-/// empty first `User-Agent` or `Accept` is the only one: it prevents kubelet's own from being sent.
+/// Separates the first `Host`, and sorts the other headers as they are sent. To Go, an empty first `Host` is none. Go
+/// sends only the first `User-Agent`, and no further `Accept` after an empty one. An empty one prevents kubelet's own
+/// from being sent.
 pub(crate) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>) {
     // Inserted one by one: a sort of std's is several kilobytes of code for a handful of fields.
     let mut list: Vec<Header> = Vec::with_capacity(written.len());

@@ -39,7 +39,7 @@ impl RawSettings {
         &self,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Config, Box<ConfigError>> {
-        // Before the forwards, which usually name the same address.
+        // Parsed before the forwards: injection writes the same address into them, and the error should name --target-ip.
         let (target, target_name) = self
             .parse_named("--target-ip", listen::target)?
             .unwrap_or_else(|| {

@@ -33,9 +33,9 @@ pub enum ConfigError {
         /// The rule that it breaks.
         fault: Fault,
     },
-    /// A variable is not UTF-8.
+    /// A variable or the file of probers is not UTF-8.
     NotText {
-        /// The variable.
+        /// The variable, or the path of the file.
         origin: Box<str>,
     },
     /// The file after `@` cannot be read.

@@ -38,6 +38,8 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     editor.edit_annotations()?;
     editor.restore_sources();
     let is_first_version = view.saved.as_ref().is_some_and(Saved::is_first_version);
+    // 0.1.0 injected this pod, and nothing else has changed: a new version of the annotation alone would restart the
+    // workload's pods.
     if intent.is_some()
         && others == 0
         && is_first_version
@@ -54,7 +56,7 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     Ok(edits)
 }
 
-/// Checks that no probe of the edited pod points at a sidecar without a prober for it.
+/// Checks that no probe of the edited pod points at the sidecar unless the intent says so.
 fn check_result(
     view: &PodView<'_>,
     intent: Option<&Intent>,

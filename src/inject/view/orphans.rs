@@ -40,7 +40,7 @@ impl PodView<'_> {
     }
 
     /// Checks that the pod has no orphan after its edits. Includes containers that kubelet does not probe.
-    /// `is_injected` says whether the sidecar will have a prober for the probe with a key.
+    /// `is_injected` says whether the edited pod's probe with this key is meant to point at the sidecar.
     ///
     /// # Errors
     /// Names the orphan, and what to do.

@@ -3,14 +3,15 @@
 //! | key                                 | value |
 //! |-------------------------------------|-------|
 //! | `version`                           | 2; an annotation of 0.1.0 has none |
-//! | `sidecar`                           | the optional settings that injection wrote into the sidecar |
+//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
 //! | `web.livenessProbe.httpGet`         | the original `key` of the handler |
+//! | `web.lifecycle`                     | the `source` of a `lifecycle` that injection expanded |
 //! | `spec.volumes`, `metadata`, ...     | the original of a collection that injection filled: `was`, or null if it was absent |
 //!
 //! `was` is source text. `is` is its value, unless the text alone has that value. An entry with `source` has the
 //! source text of a node that injection had to expand: a YAML alias, a mapping with a merge key, or a probe with a
-//! null under `httpGet` (`"null": true`). `sidecar` has settings, `ports`, and whether there is a `volume`.
+//! null under `httpGet` (`"null": true`).
 
 use super::collections::Collection;
 use super::handler::HandlerKind;
@@ -261,6 +262,7 @@ impl Saved {
             let key = SourceKey::Lifecycle(container.into());
             self.sources.insert(key, entry.source()?);
         } else if !entry.is_null {
+            // A later version may add null entries: they restore nothing.
             return None;
         }
         Some(())
