@@ -40,7 +40,7 @@ complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l key -r -F 
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l self-signed -d 'Create a CA, store it in a Secret, and write it into the MutatingWebhookConfiguration'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l service -x -d 'Issue the certificate for this Service'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l namespace -x -d 'Use the Service and the Secret in this namespace'
-complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l secret -x -d 'Store the CA in this Secret'
+complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l secret -x -d 'Store the certificate, its key and its CA in this Secret'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l webhook -x -d 'Write the CA into this MutatingWebhookConfiguration'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l image -x -d 'Run this image'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l image-pull-policy -x -d 'Pull the image Always, IfNotPresent or Never'

@@ -86,7 +86,7 @@ flags! {
             option namespace: Option<String>, value "NAME" = Text("the pod's namespace"),
                 "Use the Service and the Secret in this namespace";
             option secret: Option<String>, value "NAME" = Text(SECRET),
-                "Store the CA in this Secret";
+                "Store the certificate, its key and its CA in this Secret";
             option webhook: Option<String>, value "NAME" = Text(NAME),
                 "Write the CA into this MutatingWebhookConfiguration";
         }
