@@ -148,7 +148,7 @@ impl fmt::Display for ParseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(message) => {
-                write!(f, "invalid YAML: {message}: correct the syntax; kubectl rejects it, too")
+                write!(f, "invalid YAML: {message}: correct the syntax, even if kubectl accepts it")
             }
             Self::Tab => f.write_str("tab where YAML allows only spaces: write spaces instead"),
             Self::Template => f.write_str(

@@ -194,7 +194,7 @@ impl ApiClient {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             let path = &self.token_path;
             return Err(error(format!(
-                "{path}: has no bearer token: write the path of a service account's token"
+                "{path}: has no bearer token: write the path of a service account's token with --api-token FILE"
             )));
         }
         head.extend(["Authorization: Bearer ", token, "\r\n"]);

@@ -28,7 +28,7 @@ enum State {
     Done,
 }
 
-/// The chunked coding is malformed.
+/// The chunked coding is malformed, or its lines and trailers have more than [`limits::CHUNK_LINES_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -58,7 +58,7 @@ impl ChunkedDecoder {
     /// used.
     ///
     /// # Errors
-    /// The coding is malformed.
+    /// The coding is malformed, or has too many bytes of lines and trailers.
     pub fn feed(
         &mut self,
         bytes: &[u8],

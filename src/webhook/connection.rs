@@ -10,27 +10,36 @@ use crate::limits;
 use async_io::Async;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::time::Instant;
 
 /// `ContentType` of a handshake record (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
 /// Serves a connection until it ends.
-pub async fn serve(state: &ServerState, socket: Async<TcpStream>, id: ConnectionId) {
+pub async fn serve(
+    state: &ServerState,
+    socket: Async<TcpStream>,
+    client: IpAddr,
+    id: ConnectionId,
+) {
     // A response is one write, so Nagle's algorithm would only delay its end.
     let _ = socket.get_ref().set_nodelay(true);
     let deadline = Instant::now() + limits::WEBHOOK_HANDSHAKE_TIMEOUT;
     match timeout_at(deadline, handshake(state, socket)).await {
-        Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, id).await,
+        Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, client, id).await,
         Some(Ok(None)) => {}
-        Some(Err(error)) => state.record_handshake_failure(&error),
-        None => state.record_handshake_failure(&"timed out"),
+        Some(Err(error)) => state.record_handshake_failure(client, &error),
+        None => {
+            let seconds = limits::WEBHOOK_HANDSHAKE_TIMEOUT.as_secs();
+            let error =
+                format_args!("the client did not complete the handshake within {seconds} s");
+            state.record_handshake_failure(client, &error);
+        }
     }
 }
 
-/// Runs the handshake; `None` if the client closed without a byte. Before the first byte nothing is allocated for the
-/// connection.
+/// Runs the handshake; `None` if the client closed without a byte. Before the first byte no TLS state is allocated.
 async fn handshake(
     state: &ServerState,
     mut socket: Async<TcpStream>,
@@ -55,7 +64,12 @@ async fn handshake(
     }
 }
 
-async fn serve_requests(state: &ServerState, stream: &mut ServerStream, id: ConnectionId) {
+async fn serve_requests(
+    state: &ServerState,
+    stream: &mut ServerStream,
+    client: IpAddr,
+    id: ConnectionId,
+) {
     let mut received = Vec::new();
     loop {
         if received.is_empty() {
@@ -72,7 +86,7 @@ async fn serve_requests(state: &ServerState, stream: &mut ServerStream, id: Conn
             }
         }
         state.connections.set_phase(id, Phase::Head);
-        match handler::handle(state, stream, id, &mut received).await {
+        match handler::handle(state, stream, client, id, &mut received).await {
             Ok(AfterResponse::KeepAlive) => {}
             Ok(AfterResponse::Close) => break,
             Ok(AfterResponse::Linger) => {

@@ -10,12 +10,14 @@ use super::stream_io::{ServerStream, timeout_at, write_all};
 use crate::limits;
 use crate::net::BytePermit;
 use std::io;
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// A request whose head has begun to arrive.
 struct Handler<'s> {
     state: &'s ServerState,
     stream: &'s mut ServerStream,
+    client: IpAddr,
     /// Bytes received and not parsed yet.
     received: &'s mut Vec<u8>,
     began: Instant,
@@ -60,12 +62,14 @@ impl From<io::ErrorKind> for ReceiveError {
 pub async fn handle(
     state: &ServerState,
     stream: &mut ServerStream,
+    client: IpAddr,
     id: ConnectionId,
     received: &mut Vec<u8>,
 ) -> io::Result<AfterResponse> {
     let mut handler = Handler {
         state,
         stream,
+        client,
         received,
         began: Instant::now(),
     };
@@ -76,7 +80,7 @@ pub async fn handle(
         }
         Err(ReceiveError::Stream(error)) => Err(error),
         Err(ReceiveError::Http(error)) => {
-            state.log_error_response(error.status(), &error);
+            handler.log_error(error);
             let after = AfterResponse::Linger;
             handler.send(&error.into(), BodyMode::Include, after).await
         }
@@ -112,7 +116,7 @@ impl Handler<'_> {
             Ok(Endpoint::Health) => Response::text(200, "ok"),
             Ok(Endpoint::Metrics) => Response::metrics(self.state.metrics_page()),
             Err(error) => {
-                self.state.log_error_response(error.status(), &error);
+                self.log_error(error);
                 error.into()
             }
         };
@@ -133,7 +137,7 @@ impl Handler<'_> {
             Ok(body) => (self.review_response(&body.bytes), true),
             Err(ReceiveError::Stream(error)) => return Err(error),
             Err(ReceiveError::Http(error)) => {
-                self.state.log_error_response(error.status(), &error);
+                self.log_error(error);
                 (error.into(), false)
             }
         };
@@ -147,10 +151,15 @@ impl Handler<'_> {
             Ok(body) => Response::json(body),
             Err(error) => {
                 let status = review_status(&error);
-                self.state.log_error_response(status, &error);
+                self.state.log_error_response(self.client, status, &error);
                 Response::text(status, &error.to_string())
             }
         }
+    }
+
+    fn log_error(&self, error: HttpError) {
+        self.state
+            .log_error_response(self.client, error.status(), &error);
     }
 
     fn after_response(&self, request: Request, is_body_received: bool) -> AfterResponse {

@@ -27,7 +27,7 @@ pub enum HttpError {
     BodyTooLarge,
     /// The body did not arrive in time.
     BodyTimeout,
-    /// The chunked coding is malformed.
+    /// The chunked coding is malformed, or its lines and trailers are too long.
     MalformedChunk,
     /// There was no memory for the body in time.
     Overloaded,
@@ -86,8 +86,12 @@ impl fmt::Display for HttpError {
                 "the body length is malformed or ambiguous: send one Content-Length, or Transfer-Encoding: chunked"
             }
             HttpError::MalformedChunk => {
-                "the body is not in the chunked coding of RFC 9112 section 7.1: send for each chunk its size in \
-                 hexadecimal, CRLF, its bytes, CRLF; or send a Content-Length instead"
+                let kib = limits::CHUNK_LINES_BYTES / 1024;
+                return write!(
+                    f,
+                    "the body is not in the chunked coding of RFC 9112 section 7.1, or its chunk lines and trailers are \
+                     larger than {kib} KiB: send fewer and larger chunks, or a Content-Length instead"
+                );
             }
             HttpError::NotTls => "this port requires TLS: use https",
             HttpError::NotFound => "not found: the paths are /inject, /healthz and /metrics",

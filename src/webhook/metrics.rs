@@ -26,13 +26,13 @@ pub struct Metrics {
     body_bytes: Counter,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
-    /// Reloads of the certificate's files.
+    /// Replacements of the serving certificate, from its files or from the Secret.
     pub certificate_reloads: Reloads,
     /// Reloads of the ConfigMap's values.
     pub values_reloads: Reloads,
 }
 
-/// Reloads of a file that changed.
+/// Attempts to replace the certificate or the values by changed ones, by result.
 #[derive(Debug, Default)]
 pub struct Reloads {
     /// The new contents are used.

@@ -18,8 +18,9 @@
 //! | `settings`     | flags and the mounted ConfigMap |
 //! | `metrics`      | counters and their page |
 //!
-//! One thread. Every pod is allowed: one that cannot be injected gets a warning instead of a patch, and its probes are
-//! unchanged.
+//! One thread. Each valid review allows its pod: a pod that cannot be injected gets a warning instead of a patch, and its
+//! probes are unchanged. A review that is malformed, too large or too late gets an HTTP error, and the webhook's
+//! `failurePolicy` decides.
 
 mod api_client;
 mod chunked;

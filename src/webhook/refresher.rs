@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 /// What to do while the version is unknown. An API server before 1.29 drops the `restartPolicy` that makes an init
 /// container a sidecar, and the pod then waits for the init container to end.
-const UNKNOWN_VERSION_REMEDY: &str = "set --sidecar container for Kubernetes before 1.29, or --sidecar native for later \
-     versions; until the version is known, sidecars are native, and before 1.29 a native sidecar blocks its pod";
+const UNKNOWN_VERSION_REMEDY: &str = "set --sidecar container for Kubernetes before 1.29, or --sidecar native for 1.29 \
+     and later; until the version is known, sidecars are native, and before 1.29 a native sidecar blocks its pod";
 
 /// Refreshes version and certificate.
 pub struct Refresher {
@@ -158,7 +158,7 @@ impl Refresher {
 
     async fn request_version(&self) -> Result<KubernetesVersion, ApiError> {
         let Some(client) = &self.client else {
-            let why = "no API server is known, as this is not a pod";
+            let why = "KUBERNETES_SERVICE_HOST is not set: run the webhook in a pod, or write --api-server https://HOST:PORT";
             return Err(ApiError(why.into()));
         };
         let (status, body) = client.send("GET", "/version", None).await?;
@@ -192,14 +192,24 @@ impl Refresher {
             Err(error) => {
                 let is_new = self.certificate_failures.borrow_mut().observe_error(&error);
                 if is_new {
-                    let line = self
-                        .state
-                        .log
-                        .line(Level::Warn, "self-signed certificate refresh failed");
-                    line.field("error", error);
+                    self.log_certificate_failure(&error);
                 }
             }
         }
+    }
+
+    fn log_certificate_failure(&self, error: &ApiError) {
+        let (level, message) = match self.rotation.borrow().current {
+            None => (
+                Level::Error,
+                "no self-signed certificate, not listening yet",
+            ),
+            Some(_) => (
+                Level::Warn,
+                "self-signed certificate refresh failed, keeping previous certificate",
+            ),
+        };
+        self.state.log.line(level, message).field("error", error);
     }
 
     fn rotate(&self, bundle: CertBundle) {

@@ -119,8 +119,8 @@ impl fmt::Display for ReviewError {
     }
 }
 
-/// Answers a review. Every object is allowed. Other operations get no patch. A pod that cannot be injected gets a warning
-/// instead of a patch: the webhook must not block pods.
+/// Answers a review; its object is always allowed. Requests other than the creation of a pod get no patch. A pod that
+/// cannot be injected gets a warning instead of a patch.
 ///
 /// # Errors
 /// The body is not a valid review of a supported version.

@@ -20,7 +20,7 @@ use core::time::Duration;
 use smol::io::AsyncReadExt;
 use smol::{LocalExecutor, future};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Instant;
@@ -185,7 +185,7 @@ impl Server {
                 Err(error) => Err(error),
             };
             match accepted {
-                Ok((socket, _)) => self.spawn_connection(socket),
+                Ok((socket, addr)) => self.spawn_connection(socket, addr.ip().to_canonical()),
                 Err(error) => {
                     self.state.log_accept_failure(&error);
                     Timer::after(limits::ACCEPT_BACKOFF).await;
@@ -194,12 +194,12 @@ impl Server {
         }
     }
 
-    fn spawn_connection(&self, socket: Async<TcpStream>) {
+    fn spawn_connection(&self, socket: Async<TcpStream>, client: IpAddr) {
         let connections = &self.state.connections;
         let id = connections.insert();
         let state = self.state.clone();
         let task = self.executor.spawn(async move {
-            connection::serve(&state, socket, id).await;
+            connection::serve(&state, socket, client, id).await;
             state.connections.remove(id);
         });
         connections.set_task(id, task);

@@ -14,6 +14,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt::Display;
 use futures_rustls::TlsAcceptor;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -162,13 +163,19 @@ impl ServerState {
                     .line(Level::Info, "values reloaded")
                     .field("rewrite", rewrite);
             }
-            ValuesState::Missing { path, rewrite } => self.log_missing_values(path, *rewrite),
+            ValuesState::Missing { path, rewrite } => {
+                self.metrics.values_reloads.success.increment();
+                self.log_missing_values(path, *rewrite);
+            }
         }
     }
 
     fn log_missing_values(&self, path: &str, rewrite: bool) {
         self.log
-            .line(Level::Warn, "values file not found")
+            .line(
+                Level::Warn,
+                "values file not found, using flags and defaults",
+            )
             .field("path", path)
             .field("rewrite", rewrite);
     }
@@ -191,12 +198,13 @@ impl ServerState {
     }
 
     /// Logs a request that is answered with an error.
-    pub fn log_error_response(&self, status: u16, error: &dyn Display) {
+    pub fn log_error_response(&self, client: IpAddr, status: u16, error: &dyn Display) {
         let limit = &mut self.error_response_limit.borrow_mut();
         self.log
             .limited_line(limit, Level::Warn, "request failed")
             .field("status", status)
-            .field("error", error);
+            .field("error", error)
+            .field("client", client);
     }
 
     /// Logs that the kernel refused to accept a connection.
@@ -208,12 +216,13 @@ impl ServerState {
     }
 
     /// Logs and counts a failed TLS handshake.
-    pub fn record_handshake_failure(&self, error: &dyn Display) {
+    pub fn record_handshake_failure(&self, client: IpAddr, error: &dyn Display) {
         self.metrics.handshake_failures.increment();
         let limit = &mut self.handshake_limit.borrow_mut();
         self.log
             .limited_line(limit, Level::Warn, "TLS handshake failed")
-            .field("error", error);
+            .field("error", error)
+            .field("client", client);
     }
 
     /// Returns the page of metrics in Prometheus' text format.

@@ -178,12 +178,16 @@ fn an_error_of_the_api_server_is_logged_once_and_retried() {
     api_server.fail_twice("POST", 403);
     let webhook = start(&api_server);
     assert_serves(&webhook, &api_server);
-    let line = webhook.wait_log("msg=\"self-signed certificate refresh failed\"");
+    let line =
+        webhook.wait_log("level=error msg=\"no self-signed certificate, not listening yet\"");
     assert!(
         line.contains("returned 403: as the test requests"),
         "{line}"
     );
-    assert_eq!(webhook.logged("self-signed certificate refresh failed"), 1);
+    assert_eq!(
+        webhook.logged("no self-signed certificate, not listening yet"),
+        1
+    );
 }
 
 fn the_cluster_version_selects_the_kind_of_sidecar() {
