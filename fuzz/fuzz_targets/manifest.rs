@@ -27,7 +27,7 @@ fn edit(document: &Document, seed: usize) {
     let mut pointers = Vec::new();
     collect(document.value(), Pointer::root(), &mut pointers);
     let pointer = &pointers[seed % pointers.len()];
-    document.shared_ancestor(pointer);
+    document.outermost_shared(pointer);
     let values = [
         json!("yes"),
         json!([{"name": "x", "args": [" #"]}]),
@@ -69,7 +69,7 @@ fn collect(value: &Value, pointer: Pointer, pointers: &mut Vec<Pointer>) {
 /// The edit that restores a value. A shared value is restored as a whole.
 fn restore(document: &Document, pointer: &Pointer) -> Option<Edit> {
     let pointer = document
-        .shared_ancestor(pointer)
+        .outermost_shared(pointer)
         .unwrap_or_else(|| pointer.clone());
     let value = pointer.resolve(document.value())?.clone();
     let text = Some(document.value_text(&pointer)?);

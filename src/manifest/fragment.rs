@@ -16,14 +16,14 @@ pub fn fragment_value(text: &str) -> Option<Value> {
 }
 
 /// Whether a fragment is an alias or a mapping with a merge key: an edit below it replaces all of it
-/// ([`super::SourceText::shared_ancestor`]).
+/// ([`super::SourceText::outermost_shared`]).
 pub fn is_shared_fragment(text: &str) -> bool {
     text.contains(['*', '<']) && parse_anywhere(text).is_some_and(|parsed| parsed.is_shared)
 }
 
-/// Whether a fragment parses to a value in a context. One with unresolved aliases is accepted: only the whole document
+/// Whether a fragment can parse to a value in a context. One with unresolved aliases is accepted: only the whole document
 /// has their values.
-pub(super) fn parses_to(text: &str, context: Context, value: &Value) -> bool {
+pub(super) fn may_parse_to(text: &str, context: Context, value: &Value) -> bool {
     // A block scalar ends with a line break, or without one at the end of the document.
     ["\n", ""]
         .into_iter()
@@ -45,7 +45,7 @@ struct Fragment {
 
 /// Parses a fragment by itself, as it would be parsed in a context.
 fn parse(text: &str, context: Context, end: &str) -> Option<Fragment> {
-    let gap = if starts_with_gap(text) { "" } else { " " };
+    let gap = if needs_space_before(text) { " " } else { "" };
     let document = match context {
         Context::MappingValue(column) => format!("{:column$}k:{gap}{text}{end}", ""),
         Context::SequenceItem(column) => format!("{:column$}-{gap}{text}{end}", ""),
@@ -67,9 +67,9 @@ fn parse(text: &str, context: Context, end: &str) -> Option<Fragment> {
     })
 }
 
-/// Whether a fragment is empty or starts with white space, so that no space goes before it.
-pub(super) fn starts_with_gap(text: &str) -> bool {
-    text.is_empty() || text.starts_with([' ', '\t', '\r', '\n'])
+/// Whether a space goes before a fragment: it is not empty and does not start with white space.
+pub(super) fn needs_space_before(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with([' ', '\t', '\r', '\n'])
 }
 
 /// Parses a fragment in the first context in which it is valid. The column follows from the indentation of its lines.
@@ -79,10 +79,10 @@ fn parse_anywhere(text: &str) -> Option<Fragment> {
     let column = lines.map(indentation).min().unwrap_or_default();
     let item = Context::SequenceItem(column.saturating_sub(2));
     let value = Context::MappingValue(0);
-    let contexts = if starts_with_gap(text) {
-        [value, item]
-    } else {
+    let contexts = if needs_space_before(text) {
         [item, value]
+    } else {
+        [value, item]
     };
     contexts
         .into_iter()

@@ -15,7 +15,7 @@ pub trait SourceText {
 
     /// The outermost shared node on the path to a node, itself included: an alias, or a mapping whose merge key
     /// supplies the next key of the path. An edit below a shared node replaces all of it.
-    fn shared_ancestor(&self, _pointer: &Pointer) -> Option<Pointer> {
+    fn outermost_shared(&self, _pointer: &Pointer) -> Option<Pointer> {
         None
     }
 }
@@ -35,8 +35,8 @@ impl SourceText for Document {
         Some(self.text[key.start..key.end].into())
     }
 
-    fn shared_ancestor(&self, pointer: &Pointer) -> Option<Pointer> {
-        self.outermost_shared(pointer)
+    fn outermost_shared(&self, pointer: &Pointer) -> Option<Pointer> {
+        Document::outermost_shared(self, pointer)
     }
 }
 

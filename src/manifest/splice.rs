@@ -4,7 +4,7 @@
 use super::document::Document;
 use super::edit::{Edit, NewValue, Op, TargetError};
 use super::error::EditError;
-use super::fragment::{parses_to, parses_to_key, starts_with_gap};
+use super::fragment::{may_parse_to, needs_space_before, parses_to_key};
 use super::pointer::{Pointer, Segment};
 use super::render::{Context, Style, quotes};
 use super::resolve::Slot;
@@ -215,7 +215,7 @@ impl Splicer<'_> {
     fn saved_text<'v>(&self, new: &'v NewValue, context: Context) -> Option<&'v str> {
         let text = new.text.as_deref()?;
         let is_valid = !self.style.is_json || serde_json::from_str::<Value>(text).is_ok();
-        (is_valid && parses_to(text, context, &new.value)).then_some(text)
+        (is_valid && may_parse_to(text, context, &new.value)).then_some(text)
     }
 
     /// Renders a value without the space before it.
@@ -242,14 +242,14 @@ impl Splicer<'_> {
             _ => self.rendered(&new.value, context),
         };
         let gap = &self.text[node.after_indicator..node.start];
-        let has_gap = starts_with_gap(&text);
+        let needs_space = needs_space_before(&text);
         // The lines of a collection after a dash are indented like its first line.
         let fits_in_place = gap.is_empty()
             || !text.contains('\n') && gap.bytes().all(|byte| matches!(byte, b' ' | b'\t'));
-        if !has_gap && fits_in_place && !node.is_empty() {
+        if needs_space && fits_in_place && !node.is_empty() {
             return self.add_splice(node.start..node.end, text);
         }
-        let gap = if has_gap { "" } else { " " };
+        let gap = if needs_space { " " } else { "" };
         let is_collection = match &new.value {
             Value::Object(map) => !map.is_empty(),
             Value::Array(items) => !items.is_empty(),
@@ -325,8 +325,8 @@ impl Splicer<'_> {
         let is_flow = matches!(context, Context::Flow);
         let gap = match is_flow {
             true => self.style.separator,
-            false if starts_with_gap(&value) => "",
-            false => " ",
+            false if needs_space_before(&value) => " ",
+            false => "",
         };
         let (text, index) = match (segment, &self.document.node(parent).kind) {
             (Segment::Key(key), NodeKind::Mapping { .. }) => {

@@ -118,8 +118,8 @@ impl ApiClient {
         Ok(Some(ApiClient {
             host,
             port,
-            ca_path: path(&api.ca, "ca.crt"),
-            token_path: path(&api.token, "token"),
+            ca_path: path(&api.ca_path, "ca.crt"),
+            token_path: path(&api.token_path, "token"),
         }))
     }
 

@@ -141,13 +141,13 @@ impl ConnectionTable {
         let stale = self
             .oldest_in(Phase::Handshake)
             .filter(|(_, since)| since.elapsed() >= limits::WEBHOOK_HANDSHAKE_STALE);
-        let without_request = || match self.is_handshake_limit_reached() {
+        let unfinished_or_idle = || match self.is_handshake_limit_reached() {
             true => None,
             false => self
                 .oldest_in(Phase::Head)
                 .or_else(|| self.oldest_in(Phase::Idle)),
         };
-        let Some((id, _)) = stale.or_else(without_request) else {
+        let Some((id, _)) = stale.or_else(unfinished_or_idle) else {
             return false;
         };
         // The borrow ends before the connection is dropped: its task may use the table then.
@@ -164,8 +164,8 @@ impl ConnectionTable {
             .min_by_key(|(_, since)| *since)
     }
 
-    /// Closes every connection that has not begun a request.
-    pub fn close_without_request(&self) {
+    /// Closes every connection that is idle or in its handshake.
+    pub fn close_idle_and_handshaking(&self) {
         let mut closed = Vec::new();
         let mut connections = self.connections.borrow_mut();
         connections.retain(|_, connection| {

@@ -181,7 +181,7 @@ impl Handler<'_> {
             BodyLength::Chunked => limits::REVIEW_BYTES,
         };
         let deadline = self.began + request.timeout;
-        let permit = timeout_at(deadline, self.state.body_bytes.acquire(max_bytes)).await;
+        let permit = timeout_at(deadline, self.state.body_semaphore.acquire(max_bytes)).await;
         let mut permit = permit.ok_or(HttpError::Overloaded)?;
         if request.expects_continue && self.received.is_empty() {
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";

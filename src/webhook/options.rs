@@ -30,10 +30,10 @@ pub struct Options {
 pub enum CertSource {
     /// Files that are reloaded when they change.
     Files {
-        /// The certificate, followed by its intermediates.
-        certificate: Box<str>,
-        /// Its key.
-        key: Box<str>,
+        /// File of the certificate, followed by its intermediates.
+        certificate_path: Box<str>,
+        /// File of its private key.
+        key_path: Box<str>,
     },
     /// Generated, stored in a Secret, and its CA published in the webhook's configuration.
     SelfSigned(SelfSignedNames),
@@ -58,7 +58,7 @@ pub struct ApiServer {
     /// `https://HOST:PORT`
     pub url: Option<Box<str>>,
     /// File of the CA certificates that verify its certificate.
-    pub ca: Option<Box<str>>,
+    pub ca_path: Option<Box<str>>,
     /// File of the bearer token.
-    pub token: Option<Box<str>>,
+    pub token_path: Option<Box<str>>,
 }

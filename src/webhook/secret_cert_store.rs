@@ -65,12 +65,13 @@ impl SecretCertStore {
     /// # Errors
     /// No response of the API server, or an unexpected one.
     pub async fn sync(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
-        let bundle = self.get_or_create(now).await?;
+        let bundle = self.get_or_renew(now).await?;
         self.publish_ca(&bundle.ca).await?;
         Ok(bundle)
     }
 
-    async fn get_or_create(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
+    /// Returns the certificate of the Secret. Generates a new one and stores it if there is none or it is not fresh.
+    async fn get_or_renew(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
         for _ in 0..limits::SECRET_ATTEMPTS {
             let (status, secret) = self.client.send("GET", &self.secret_path, None).await?;
             let bundle = match status {

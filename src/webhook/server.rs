@@ -113,7 +113,10 @@ async fn run_until_shutdown(
 
 fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, StartError> {
     match source {
-        CertSource::Files { certificate, key } => CertWatcher::load(certificate, key)
+        CertSource::Files {
+            certificate_path,
+            key_path,
+        } => CertWatcher::load(certificate_path, key_path)
             .map(Some)
             .map_err(StartError::Certificate),
         CertSource::SelfSigned(_) => Ok(None),

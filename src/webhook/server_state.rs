@@ -23,8 +23,8 @@ use std::time::Instant;
 pub struct ServerState {
     /// The open connections.
     pub connections: ConnectionTable,
-    /// Bytes of request bodies in memory.
-    pub body_bytes: Rc<ByteSemaphore>,
+    /// Bounds the bytes of request bodies in memory.
+    pub body_semaphore: Rc<ByteSemaphore>,
     /// The buffer of all reads.
     pub read_buffer: ReadBuffer,
     /// All counters.
@@ -46,8 +46,7 @@ pub struct ServerState {
 }
 
 impl ServerState {
-    /// At start: with the certificate of files, or without any until [`set_cert`](Self::set_cert), and for at most
-    /// `max_connections`.
+    /// Creates the state. `cert` is `None` for a self-signed certificate, which [`set_cert`](Self::set_cert) sets later.
     ///
     /// # Errors
     /// rustls' error if the provider had no cipher suite for a version.
@@ -61,7 +60,7 @@ impl ServerState {
         let (cert_watcher, cert) = cert.unzip();
         let state = ServerState {
             connections: ConnectionTable::new(max_connections),
-            body_bytes: ByteSemaphore::of_bytes(limits::REVIEW_BYTES_TOTAL),
+            body_semaphore: ByteSemaphore::of_bytes(limits::REVIEW_BYTES_TOTAL),
             read_buffer: ReadBuffer::new(),
             metrics: Metrics::new(),
             log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),
@@ -230,7 +229,7 @@ impl ServerState {
         self.metrics.page(ScrapeValues {
             connections: self.connections.count(),
             evicted: self.connections.evicted_count(),
-            reserved_body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_bytes.available_bytes(),
+            reserved_body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_semaphore.available_bytes(),
             not_after: self.current_cert.not_after(),
         })
     }
@@ -238,7 +237,7 @@ impl ServerState {
     /// Begins graceful shutdown: closes connections without a request now, and the others after their response.
     pub fn drain(&self) {
         self.is_draining.set(true);
-        self.connections.close_without_request();
+        self.connections.close_idle_and_handshaking();
     }
 
     /// Whether graceful shutdown has begun.

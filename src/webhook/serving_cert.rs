@@ -55,7 +55,7 @@ impl CurrentCert {
         current.replace(cert).is_none()
     }
 
-    /// Its expiration time; `None` if its dates cannot be parsed.
+    /// The expiration time of the certificate; `None` if there is none, or its dates cannot be parsed.
     pub fn not_after(&self) -> Option<UnixSeconds> {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         current.as_ref()?.not_after
@@ -74,8 +74,11 @@ impl CertWatcher {
     ///
     /// # Errors
     /// The error of the certificate or of the key.
-    pub fn load(certificate: &str, key: &str) -> Result<(CertWatcher, ServingCert), FileError> {
-        let mut files = KeyPairFiles::new(certificate, key);
+    pub fn load(
+        certificate_path: &str,
+        key_path: &str,
+    ) -> Result<(CertWatcher, ServingCert), FileError> {
+        let mut files = KeyPairFiles::new(certificate_path, key_path);
         let pair = files.read(&ring::default_provider())?;
         let watcher = CertWatcher {
             files,

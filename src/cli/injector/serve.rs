@@ -134,8 +134,8 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
         config: flags.config.map(Into::into),
         api_server: ApiServer {
             url: flags.api_server.map(Into::into),
-            ca: flags.api_ca.map(Into::into),
-            token: flags.api_token.map(Into::into),
+            ca_path: flags.api_ca.map(Into::into),
+            token_path: flags.api_token.map(Into::into),
         },
         log: LogSettings {
             level: log_level.unwrap_or(Level::Info),
@@ -164,8 +164,8 @@ impl ServeFlags {
         match (&self.cert, &self.key, self.self_signed) {
             (Some(cert), Some(key), false) => match names.given().next() {
                 None => Ok(CertSource::Files {
-                    certificate: cert.as_str().into(),
-                    key: key.as_str().into(),
+                    certificate_path: cert.as_str().into(),
+                    key_path: key.as_str().into(),
                 }),
                 Some((flag, _)) => Err(COMMAND.usage_error(format!(
                     "{} requires --self-signed: leave it out, or write --self-signed instead of --cert and --key",

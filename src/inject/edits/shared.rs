@@ -94,7 +94,7 @@ impl Editor<'_> {
             Some((parent, _)) if is_added => parent,
             _ => edited.clone(),
         };
-        let shared = self.view.shared_ancestor(&existing);
+        let shared = self.view.outermost_shared(&existing);
         let shared = shared.map_err(|pointer| shares_too_much(&pointer))?;
         let Some(shared) = shared.filter(|shared| shared != edited) else {
             return Ok(());

@@ -177,9 +177,9 @@ impl<'a> PodView<'a> {
     ///
     /// # Errors
     /// Its pointer in the document, if it is above the pod.
-    pub(super) fn shared_ancestor(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
+    pub(super) fn outermost_shared(&self, in_pod: &Pointer) -> Result<Option<Pointer>, Pointer> {
         let in_document = self.pointer_in_document(in_pod);
-        let Some(shared) = self.source.shared_ancestor(&in_document) else {
+        let Some(shared) = self.source.outermost_shared(&in_document) else {
             return Ok(None);
         };
         match shared.segments().strip_prefix(self.pointer.segments()) {

@@ -238,7 +238,7 @@ c:
 #[test]
 fn an_alias_is_expanded_and_restored() {
     let document = parsed(SHARED);
-    let alias = document.shared_ancestor(&pointer("/c/0/readinessProbe/httpGet/port"));
+    let alias = document.outermost_shared(&pointer("/c/0/readinessProbe/httpGet/port"));
     assert_eq!(alias, Some(pointer("/c/0/readinessProbe")));
     let readiness = json!({"httpGet": {"port": 15020, "path": "/readyz"}});
     let edits = [
@@ -319,7 +319,9 @@ fn an_edit_below_a_merge_key_expands_its_mapping() {
 fn an_expanded_mapping_is_restored_with_its_merge_key() {
     for (text, path, flat) in MERGES {
         let document = parsed(text);
-        let shared = document.shared_ancestor(&pointer(path)).expect("a mapping");
+        let shared = document
+            .outermost_shared(&pointer(path))
+            .expect("a mapping");
         let value = shared.resolve(document.value()).expect("a value").clone();
         let source = document.value_text(&shared).expect("a text");
         assert!(source.contains("<<"), "{source:?}");

@@ -242,13 +242,13 @@ fn values_and_keys_have_source_texts() {
 }
 
 #[test]
-fn a_mapping_is_the_shared_ancestor_of_its_merged_entries() {
+fn a_mapping_is_the_outermost_shared_node_of_its_merged_entries() {
     let text =
         "a: &a {b: {c: 1}, d: {e: 1}}\nm:\n  <<: *a\n  d: {<<: [{f: 1}, {g: 1}], h: 1}\nn: *a\n";
     let document = parsed(text);
     let shared = |path| {
         document
-            .shared_ancestor(&pointer(path))
+            .outermost_shared(&pointer(path))
             .map(|shared| shared.to_string())
     };
     assert_eq!(shared("/m/b").as_deref(), Some("/m"));
@@ -292,22 +292,22 @@ fn aliases_and_mappings_with_merge_keys_are_shared_fragments() {
 }
 
 #[test]
-fn the_shared_ancestor_is_the_outermost_alias() {
+fn the_outermost_shared_node_is_the_outermost_alias() {
     let text = "a: &a {b: 1}\nc: &c {d: *a}\ne: *c\n";
     let document = parsed(text);
     assert_eq!(
-        document.shared_ancestor(&pointer("/e/d/b")),
+        document.outermost_shared(&pointer("/e/d/b")),
         Some(pointer("/e"))
     );
     assert_eq!(
-        document.shared_ancestor(&pointer("/c/d")),
+        document.outermost_shared(&pointer("/c/d")),
         Some(pointer("/c/d"))
     );
     assert_eq!(
-        document.shared_ancestor(&pointer("/c/d/b")),
+        document.outermost_shared(&pointer("/c/d/b")),
         Some(pointer("/c/d"))
     );
-    assert_eq!(document.shared_ancestor(&pointer("/a/b")), None);
+    assert_eq!(document.outermost_shared(&pointer("/a/b")), None);
 }
 
 #[test]

@@ -352,7 +352,7 @@ fn shared_ancestor(document: &Document, edit: &Edit) -> Option<Pointer> {
         _ => edit.pointer.clone(),
     };
     document
-        .shared_ancestor(&pointer)
+        .outermost_shared(&pointer)
         .filter(|shared| *shared != edit.pointer)
 }
 

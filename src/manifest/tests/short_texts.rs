@@ -42,7 +42,7 @@ fn look_up_and_edit(document: &Document) {
     for pointer in pointers(document.value()) {
         document.value_text(&pointer);
         document.key_text(&pointer);
-        document.shared_ancestor(&pointer);
+        document.outermost_shared(&pointer);
         document.line(&pointer);
         let value = json!([{"name": "x"}]);
         let edits = [Edit {

@@ -100,7 +100,7 @@ fn only_connections_with_a_request_stay_open_while_draining() {
     let executor = LocalExecutor::new();
     let table = filled(&executor, 3, Phase::Idle);
     table.set_phase(1, Phase::Busy);
-    table.close_without_request();
+    table.close_idle_and_handshaking();
     assert_eq!(table.count(), 1);
     block_on(async {
         let mut empty = pin!(table.wait_until_empty());

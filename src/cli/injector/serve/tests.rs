@@ -20,8 +20,8 @@ fn flags_that_are_not_given_have_defaults() {
     assert_eq!(
         options.certificate,
         CertSource::Files {
-            certificate: "c".into(),
-            key: "k".into()
+            certificate_path: "c".into(),
+            key_path: "k".into()
         }
     );
     assert_eq!(options.flags, Values::default());
@@ -70,7 +70,7 @@ fn every_flag_goes_where_it_belongs() {
     let api = options.api_server;
     assert_eq!(api.url.as_deref(), Some("https://[::1]:6443"));
     assert_eq!(
-        (api.ca.as_deref(), api.token.as_deref()),
+        (api.ca_path.as_deref(), api.token_path.as_deref()),
         (Some("ca"), Some("token"))
     );
     assert_eq!(
