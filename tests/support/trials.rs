@@ -8,10 +8,10 @@ use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
 
 /// The default number of concurrent trials. Nearly all of them wait.
-const AT_ONCE: usize = 16;
+const CONCURRENT: usize = 24;
 
 /// The default with an emulated agent, whose TLS handshakes take most of a probe's timeout of 1 s.
-const AT_ONCE_EMULATED: usize = 6;
+const CONCURRENT_EMULATED: usize = 6;
 
 /// Prefixes of trials that wait for a timeout of half a minute or more. They start first.
 const LONG_WAITS: &[&str] = &[
@@ -38,8 +38,8 @@ const HEAVY: &[&str] = &[
 /// Runs the trials in the order that minimises the total time.
 pub fn run(mut arguments: Arguments, mut trials: Vec<Trial>) -> libtest_mimic::Conclusion {
     arguments.test_threads.get_or_insert(match is_emulated() {
-        true => AT_ONCE_EMULATED,
-        false => AT_ONCE,
+        true => CONCURRENT_EMULATED,
+        false => CONCURRENT,
     });
     let is_named = |beginning: &&str| {
         trials
@@ -64,10 +64,10 @@ fn is_heavy(name: &str) -> bool {
     begins(HEAVY, name)
 }
 
-/// Whether a trial runs after those that wait. The floods of the fault catalogue, which `leaves_nothing` repeats, run one
-/// at a time, but an agent has only a few seconds for each, which other trials' processes must not use up.
+/// Whether a trial runs after those that wait. The floods of the fault catalogue run one at a time, while no other fault
+/// case does.
 fn runs_late(name: &str) -> bool {
-    is_heavy(name) || name.contains("-flood-") || name.contains("::leaves_nothing::")
+    is_heavy(name) || name.contains("-flood-")
 }
 
 /// A trial; with `PROBELET_TEST_TIMES=1` it prints its duration in seconds to stderr.

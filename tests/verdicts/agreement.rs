@@ -126,7 +126,7 @@ fn direct(case: &FaultCase) -> ProbeRequest {
         }
     };
     ProbeRequest {
-        seconds: case.seconds,
+        seconds: case.direct_seconds,
         ..request
     }
 }

@@ -35,7 +35,7 @@ fn add(catalogue: &mut Catalogue, cases: Vec<FaultCase>) {
             case.expected,
             Expected::Status(504) | Expected::BrokenBody(_)
         );
-        case.seconds = if is_late { 1 } else { 5 };
+        case.set_seconds(if is_late { 1 } else { 5 });
         catalogue.cases.push(case);
     }
 }

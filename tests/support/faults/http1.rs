@@ -226,6 +226,7 @@ impl HttpCases {
     /// Marks the case that was added last as heavy, with a longer timeout.
     fn allow_longer(&mut self) {
         let last = self.last();
-        (last.seconds, last.is_heavy) = (8, true);
+        last.set_seconds(8);
+        last.is_heavy = true;
     }
 }

@@ -69,6 +69,8 @@ pub struct FaultCase {
     pub target: Target,
     /// `timeoutSeconds`.
     pub seconds: u32,
+    /// The timeout of kubelet's probe of the app itself, without the agent.
+    pub direct_seconds: u32,
     /// Whether kubelet's verdict is deterministic, so that it can be compared.
     pub is_compared: bool,
     /// Whether it moves megabytes, for which it has a longer timeout.
@@ -84,9 +86,15 @@ impl FaultCase {
             expected,
             target,
             seconds: 1,
+            direct_seconds: 1,
             is_compared: true,
             is_heavy: false,
         }
+    }
+
+    /// Sets the timeout, with the agent and without.
+    pub fn set_seconds(&mut self, seconds: u32) {
+        (self.seconds, self.direct_seconds) = (seconds, seconds);
     }
 
     /// Whether it waits for a deadline.
