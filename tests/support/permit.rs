@@ -1,6 +1,5 @@
 //! Permits by which trials share the machine, which may have two cores.
 
-use super::agent::is_emulated;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Locks a mutex, also after a trial has panicked with it.
@@ -58,22 +57,16 @@ static HELD: Mutex<Counts> = Mutex::new(Counts { light: 0, heavy: 0 });
 static ONE_RELEASED: Condvar = Condvar::new();
 
 impl TrialPermit {
+    /// Concurrent fault cases that wait. More would keep an agent from ten TLS handshakes within a case's timeout of 1 s.
+    pub const LIGHT: usize = 12;
     /// Concurrent trials that compute.
     const HEAVY: usize = 2;
-
-    /// Concurrent fault cases that wait: fewer than the probe slots of an agent. An emulated agent needs longer for each.
-    pub fn light() -> usize {
-        match is_emulated() {
-            true => 12,
-            false => 20,
-        }
-    }
 
     /// Waits for a permit.
     pub fn acquire(kind: Kind) -> Self {
         let wanted = kind.permits();
         let has_to_wait = |held: &mut Counts| match wanted.heavy {
-            0 => held.heavy > 0 || held.light >= Self::light(),
+            0 => held.heavy > 0 || held.light >= Self::LIGHT,
             heavy => held.light > 0 || held.heavy + heavy > Self::HEAVY,
         };
         let held = ONE_RELEASED.wait_while(lock(&HELD), has_to_wait);

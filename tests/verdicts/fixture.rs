@@ -110,7 +110,7 @@ impl Fixture {
         entries.sort_by_key(|entry| (entry.case.is_heavy, !entry.case.waits()));
         let (next, found) = (Mutex::new(entries.into_iter()), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
-            for _ in 0..TrialPermit::light() {
+            for _ in 0..TrialPermit::LIGHT {
                 scope.spawn(|| {
                     loop {
                         let entry = lock(&next).next();
