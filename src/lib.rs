@@ -32,15 +32,15 @@
 //!
 //! | change | files |
 //! |---|---|
-//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/settings.rs`, `src/config/resolve.rs` |
+//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/settings.rs`, `src/config/resolve.rs`; what a probe needs of it: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
 //! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/main.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/`, `deploy/man/`, `deploy/completions/`) | the text of a flag: its entry in `src/cli/`; of an annotation: `src/cli/generate/docs.rs`; the format: `src/cli/generate/` |
-//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, `src/config/probers_error.rs`, a file in `src/probe/`, `src/agent/handler.rs`; its URL in `check`: `src/check/plan.rs`, `src/check/mod.rs`; injection: `src/inject/view/handler.rs`, `src/inject/intent/table.rs` |
-//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` or `Dialler` |
+//! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, `src/config/probers_error.rs`, a file in `src/probe/`, `src/agent/handler.rs`; its bytes: `src/wire/` (a 101 response: `src/wire/response.rs`); its URL in `check`: `src/check/plan.rs`, `src/check/mod.rs`; injection: `src/inject/view/handler.rs`, `src/inject/intent/table.rs` |
+//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` (`src/probe/http_probe.rs`) or `Dialler` (`src/probe/mod.rs`); counted from a slot or an eviction in `src/agent/slots.rs`, from a rejection in `src/agent/connection.rs` and `src/agent/handler.rs` |
 //! | a metric of the webhook | `src/webhook/metrics.rs` |
-//! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; of a fault: `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
+//! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; that a healthy pod seldom writes (capacity, unknown path, bad request, certificate reload, accept): `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
 //! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs` |
 //! | the format of log lines | `src/telemetry/log.rs` |
 //! | the status code of an outcome | `src/probe/outcome.rs`; its reason: `src/probe/failure.rs` |
@@ -51,11 +51,11 @@
 //! | how a response is parsed | `src/wire/response.rs`, `src/wire/body.rs`, `src/wire/h2/` |
 //! | redirects | `src/probe/request_attempt.rs`, `src/wire/url/redirect.rs` |
 //! | TLS versions, ciphers, verification | `src/net/tls/provider.rs`, `src/net/tls/verify.rs` |
-//! | an annotation | `src/inject/options/annotations.rs`, `src/inject/options/mod.rs`, its text in `src/cli/generate/docs.rs` |
+//! | an annotation | `src/inject/options/annotations.rs`, `src/inject/options/mod.rs`, its text in `src/cli/generate/docs.rs`; one that sets an argument of the sidecar: also `src/inject/agent_args.rs`, `src/inject/intent/sidecar.rs` |
 //! | a field of the ConfigMap | `src/inject/values.rs`, `src/inject/settings.rs` |
 //! | a workload kind | `src/inject/kinds.rs` |
 //! | which probes are rewritten | `src/inject/intent/decide.rs` |
-//! | the sidecar container | `src/inject/intent/sidecar.rs`; its arguments: `src/inject/agent_args.rs` |
+//! | the sidecar container | `src/inject/intent/sidecar.rs`; an argument: `src/inject/agent_args.rs` and `src/inject/intent/sidecar.rs` |
 //! | a warning or refusal of injection | of the pod: `src/inject/intent/checks.rs`; of a probe: `src/inject/intent/decide.rs`; of an annotation: `src/inject/options/`; of an injected pod: `src/inject/view/` |
 //! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |
 //! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/refresher.rs` |
