@@ -32,13 +32,13 @@
 //!
 //! | change | files |
 //! |---|---|
-//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/settings.rs`, `src/config/resolve.rs`; what a probe needs of it: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
+//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/mod.rs` (`Config`), `src/config/settings.rs` (parser), `src/config/settings_error.rs` (`Fault`), `src/config/resolve.rs`; default and maximum: `src/limits.rs`. Used by every connection to the app: `src/probe/mod.rs` (`Dialler`, built in `src/agent/state.rs`), `src/probe/tcp.rs`; by one request: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
 //! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/main.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/`, `deploy/man/`, `deploy/completions/`) | the text of a flag: its entry in `src/cli/`; of an annotation: `src/cli/generate/docs.rs`; the format: `src/cli/generate/` |
 //! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, `src/config/probers_error.rs`, a file in `src/probe/`, `src/agent/handler.rs`; its bytes: `src/wire/` (a 101 response: `src/wire/response.rs`); its URL in `check`: `src/check/plan.rs`, `src/check/mod.rs`; injection: `src/inject/view/handler.rs`, `src/inject/intent/table.rs` |
-//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` (`src/probe/http_probe.rs`) or `Dialler` (`src/probe/mod.rs`); counted from a slot or an eviction in `src/agent/slots.rs`, from a rejection in `src/agent/connection.rs` and `src/agent/handler.rs` |
+//! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` (`src/probe/http_probe.rs`) or `Dialler` (`src/probe/mod.rs`). Rejections, evictions and full slots are counted by reason already: a new reason is a variant of `Rejection` in `src/agent/metrics.rs`, counted in `src/agent/connection.rs` or `src/agent/handler.rs` |
 //! | a metric of the webhook | `src/webhook/metrics.rs` |
 //! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; that a healthy pod seldom writes (capacity, unknown path, bad request, certificate reload, accept): `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
 //! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs` |
