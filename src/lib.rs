@@ -43,7 +43,7 @@
 //! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; that a healthy pod seldom writes (capacity, unknown path, bad request, certificate reload, accept): `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
 //! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs` |
 //! | the format of log lines | `src/telemetry/log.rs` |
-//! | the status code of an outcome | `src/probe/outcome.rs`; its reason: `src/probe/failure.rs` |
+//! | the status code or reason of an outcome | `src/probe/outcome.rs`; the reason of a `Failure`: `src/probe/failure.rs`; whether the response is complete, broken or a reset: `src/agent/handler.rs` |
 //! | the status code of a rejected request | 400 and 431 of an invalid head: `src/agent/connection.rs`; all others: `src/agent/handler.rs` |
 //! | headers that probes pass on or add | `src/wire/upstream.rs` |
 //! | kubelet's version in the `User-Agent` of `check` | `src/check/synthetic_request.rs` |

@@ -57,7 +57,7 @@ static HELD: Mutex<Counts> = Mutex::new(Counts { light: 0, heavy: 0 });
 static ONE_RELEASED: Condvar = Condvar::new();
 
 impl TrialPermit {
-    /// Concurrent fault cases that wait. More would keep an agent from ten TLS handshakes within a case's timeout of 1 s.
+    /// Concurrent fault cases that wait. More make TLS handshakes miss a case's timeout of 1 s.
     pub const LIGHT: usize = 12;
     /// Concurrent trials that compute.
     const HEAVY: usize = 2;

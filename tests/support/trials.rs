@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
 
 /// The default number of concurrent trials. Nearly all of them wait.
-const CONCURRENT: usize = 24;
+const CONCURRENT: usize = 16;
 
 /// The default with an emulated agent, whose TLS handshakes take most of a probe's timeout of 1 s.
 const CONCURRENT_EMULATED: usize = 6;
