@@ -134,6 +134,8 @@ struct Splice {
 enum Origin {
     /// Source text that was saved from an earlier document.
     Saved,
+    /// The same, in block style.
+    SavedBlock,
     /// Rendered from a collection that is not empty.
     Collection,
     /// Rendered from a scalar or an empty collection.
@@ -256,6 +258,7 @@ impl Splicer<'_> {
             _ => false,
         };
         let origin = match (saved, is_collection) {
+            (Some(_), _) if is_block(&text, is_collection) => Origin::SavedBlock,
             (Some(_), _) => Origin::Saved,
             (None, true) => Origin::Collection,
             (None, false) => Origin::Scalar,
@@ -288,8 +291,9 @@ impl Splicer<'_> {
         let line_end = text::line_end(self.text, end);
         let rest = &self.text[end..line_end];
         let is_on_key_line = !self.text[start..node.start].contains('\n');
-        let is_saved = origin == Origin::Saved;
-        if starts_on_next_line && is_saved && rest.starts_with(first_line) {
+        let is_saved = matches!(origin, Origin::Saved | Origin::SavedBlock);
+        // A block had the rest of the line after its key, and kept it there. Another value had it after itself.
+        if starts_on_next_line && origin == Origin::SavedBlock && rest.starts_with(first_line) {
             let end = end + first_line.len();
             self.add_splice(start..end, text);
         } else if starts_on_next_line && !is_saved && is_comment_or_blank(rest) && is_on_key_line {
@@ -522,4 +526,16 @@ fn runs(numbers: &BTreeSet<usize>) -> Vec<core::ops::RangeInclusive<usize>> {
         }
     }
     runs
+}
+
+/// Whether the text of a value is in block style: a collection, or a scalar after `|` or `>`.
+fn is_block(text: &str, is_collection: bool) -> bool {
+    let mut lines = text.lines().map(str::trim_start);
+    let content = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut words = content.unwrap_or_default().split(' ');
+    let first = words.find(|word| !word.starts_with(['&', '!']));
+    match is_collection {
+        true => !first.is_some_and(|word| word.starts_with(['{', '[', '*'])),
+        false => first.is_some_and(|word| word.starts_with(['|', '>'])),
+    }
 }

@@ -786,3 +786,19 @@ fn blanks_at_the_end_of_input_belong_to_a_block_scalar_if_they_are_deeper_than_i
     round_trip("spec: |\n a\n ", &edits, "spec: 'yes'\n ");
     round_trip("spec: |\n a\n  \n", &edits, "spec: 'yes'\n");
 }
+
+#[test]
+fn blanks_at_the_end_of_input_stay_after_a_scalar_on_another_line() {
+    for text in [
+        "- \n\n gL ",
+        "-\n gL ",
+        "- # c\n gL # c",
+        "-  \n [1]  # d\n",
+    ] {
+        let edit = replace("/0", json!("yes"));
+        let document = parsed(text);
+        let new = edited(text, core::slice::from_ref(&edit));
+        let inverse = random::inverse(&document, &[edit]).expect("a source text");
+        assert_eq!(edited(&new, &inverse), text, "{new}");
+    }
+}
