@@ -63,7 +63,9 @@ pub(super) fn skip_comments(text: &str, mut offset: usize) -> usize {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => offset += 1,
             b'#' if offset == 0 || matches!(bytes[offset - 1], b' ' | b'\t' | b'\r' | b'\n') => {
-                offset = line_end(text, offset);
+                // A carriage return alone also ends a line (YAML 1.2.2 section 5.4).
+                let end = memchr::memchr2(b'\r', b'\n', &bytes[offset..]);
+                offset = end.map_or(text.len(), |length| offset + length);
             }
             _ => break,
         }
