@@ -530,9 +530,7 @@ fn runs(numbers: &BTreeSet<usize>) -> Vec<core::ops::RangeInclusive<usize>> {
 
 /// Whether the text of a value is in block style: a collection, or a scalar after `|` or `>`.
 fn is_block(text: &str, is_collection: bool) -> bool {
-    let mut lines = text.lines().map(str::trim_start);
-    let content = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut words = content.unwrap_or_default().split(' ');
+    let mut words = text[text::skip_comments(text, 0)..].split_ascii_whitespace();
     let first = words.find(|word| !word.starts_with(['&', '!']));
     match is_collection {
         true => !first.is_some_and(|word| word.starts_with(['{', '[', '*'])),
