@@ -23,6 +23,8 @@ pub enum ParseErrorKind {
     Syntax(Box<str>),
     /// A tab where YAML allows only spaces.
     Tab,
+    /// A carriage return without a line feed: a line break to YAML readers, but not to most editors.
+    CarriageReturn,
     /// Braces of a Go template.
     Template,
     /// A mapping has a key twice.
@@ -151,6 +153,9 @@ impl fmt::Display for ParseErrorKind {
                 write!(f, "invalid YAML: {message}: correct the syntax, even if kubectl accepts it")
             }
             Self::Tab => f.write_str("tab where YAML allows only spaces: write spaces instead"),
+            Self::CarriageReturn => f.write_str(
+                "carriage return without a line feed: end lines with LF or CRLF, and write \\r in double quotes as a value",
+            ),
             Self::Template => f.write_str(
                 "this is a Helm template, not a manifest: render it first, with \
                  helm template … | probelet-inject file -f -",

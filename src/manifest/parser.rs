@@ -20,6 +20,9 @@ pub(super) enum UnresolvedAliases {
 
 /// Parses a text of one document.
 pub(super) fn parse(text: &str, aliases: UnresolvedAliases) -> Result<Tree, ParseError> {
+    if let Some(offset) = text::lone_carriage_return(text) {
+        return Err(ParseError::at(text, offset, ParseErrorKind::CarriageReturn));
+    }
     let mut builder = Builder::new(text);
     for event in Parser::new_from_str_with_options(text, parser_options(aliases)) {
         let has_root = builder.tree.root.is_some();

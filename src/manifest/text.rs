@@ -1,4 +1,11 @@
-//! Lines, columns and blanks of a source text. All offsets are in bytes.
+//! Lines, columns and blanks of a source text. All offsets are in bytes. A line ends with LF or CRLF: the parser rejects
+//! texts with a carriage return alone, which YAML would read as a third line break (YAML 1.2.2 section 5.4).
+
+/// The first carriage return without a line feed after it.
+pub(super) fn lone_carriage_return(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'\r', bytes).find(|offset| bytes.get(offset + 1) != Some(&b'\n'))
+}
 
 /// The line and column of an offset, both from 1.
 pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
@@ -63,9 +70,7 @@ pub(super) fn skip_comments(text: &str, mut offset: usize) -> usize {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => offset += 1,
             b'#' if offset == 0 || matches!(bytes[offset - 1], b' ' | b'\t' | b'\r' | b'\n') => {
-                // A carriage return alone also ends a line (YAML 1.2.2 section 5.4).
-                let end = memchr::memchr2(b'\r', b'\n', &bytes[offset..]);
-                offset = end.map_or(text.len(), |length| offset + length);
+                offset = line_end(text, offset);
             }
             _ => break,
         }

@@ -802,9 +802,3 @@ fn blanks_at_the_end_of_input_stay_after_a_scalar_on_another_line() {
         assert_eq!(edited(&new, &inverse), text, "{new}");
     }
 }
-
-#[test]
-fn a_carriage_return_ends_a_comment_before_a_dash() {
-    let document = parsed("&a\r#b\r-\r#-&&\r-");
-    assert_eq!(document.value_text(&pointer("/1")).as_deref(), Some(""));
-}

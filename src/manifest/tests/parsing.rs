@@ -169,6 +169,17 @@ fn invalid_yaml_is_an_error_with_its_position() {
     assert!(error.contains("---"), "{error}");
     error_at("a: 1\n---\nb: 1\n", 2, 1);
     error_at("a: !!int x\n", 1, 4);
+    for (text, line, column) in [
+        ("a: 1\r\nb: 2\rc: 3\r\n", 2, 5),
+        ("a: 1\r", 1, 5),
+        ("# a\r\r\n- b\r\n", 1, 4),
+        ("\"a\rb\"", 1, 3),
+        ("&a\r#b\r-\r#-&&\r-", 1, 3),
+    ] {
+        let error = error_at(text, line, column);
+        assert!(error.contains("carriage return"), "{error}");
+    }
+    parses_to("\"a\\r\"\r\n", json!("a\r"));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use super::random::pointers;
 use super::*;
 
 /// Indicators and scalars, so that anchors are in every position.
-const TOKENS: [&str; 16] = [
-    "&a ", "&b\n", "*a", "!t ", "- ", "-\n", "? ", ": ", ":\n", "x", "\n", " ", "{", "}", "[", ", ",
+const TOKENS: [&str; 18] = [
+    "&a ", "&b\n", "*a", "!t ", "- ", "-\n", "? ", ": ", ":\n", "x", "\n", "\r", "\r\n", " ", "{",
+    "}", "[", ", ",
 ];
 
 #[test]
