@@ -1,5 +1,5 @@
 //! Injection: pure functions from the value of a resource to the edits that point its probes at the agent. The command
-//! line and the webhook both call [`resources`], so that a document gets the same result from both.
+//! line and the webhook both call [`reports`], so that a document gets the same result from both.
 //!
 //! The steps for one pod, each a folder or file:
 //!
@@ -36,9 +36,9 @@ pub use settings::{Settings, Sidecar, Target};
 pub use version::KubernetesVersion;
 use view::PodView;
 
-/// The result for each resource of a document: for each item of a List, else for the document. `audit` runs
+/// Runs a task on each resource of a document: on each item of a List, else on the document. `audit` runs
 /// [`Task::Inject`]: [`Effect::Injected`] is a resource that is eligible and not injected.
-pub fn resources(
+pub fn reports(
     document: &Value,
     source: &dyn SourceText,
     task: Task,

@@ -31,7 +31,7 @@ fn settings() -> Settings {
 }
 
 fn report(document: &Value, task: Task, settings: &Settings) -> Report {
-    let mut reports = resources(document, document, task, settings);
+    let mut reports = reports(document, document, task, settings);
     assert_eq!(reports.len(), 1, "{document}");
     reports.remove(0)
 }

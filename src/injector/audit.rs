@@ -5,7 +5,7 @@ use super::documents::documents;
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io};
 use super::settings::SettingSources;
-use crate::inject::{Effect, Report, Settings, Task, Verdict, resources};
+use crate::inject::{Effect, Report, Settings, Task, Verdict, reports};
 use crate::limits;
 use crate::manifest::Document;
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ impl Audit {
 
     fn add_document(&mut self, document: &Document) -> Result<(), Error> {
         let value = document.value();
-        for report in resources(value, document, Task::Inject, &self.settings) {
+        for report in reports(value, document, Task::Inject, &self.settings) {
             let resource = report.pointer.resolve(value).unwrap_or(&Value::Null);
             match report.name.strip_prefix(NAMESPACE_PREFIX) {
                 Some(name) => self.add_namespace(name, resource)?,

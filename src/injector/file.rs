@@ -8,7 +8,7 @@ use super::io::{Error, Io};
 use super::output::{DocumentResult, Manifests, Output, Spool};
 use super::patch::Patches;
 use super::settings::SettingSources;
-use crate::inject::{Report, Settings, Task, Verdict, resources};
+use crate::inject::{Report, Settings, Task, Verdict, reports};
 use crate::manifest::{Edit, sort_edits};
 use core::fmt::Display;
 use std::io::Write;
@@ -155,7 +155,7 @@ impl Run {
         stderr: &mut dyn Write,
     ) -> Result<(), Error> {
         let document = &located.document;
-        let reports = resources(document.value(), document, self.task, &self.settings);
+        let reports = reports(document.value(), document, self.task, &self.settings);
         let edits = edits(&reports);
         let edited = match edits.is_empty() {
             true => None,

@@ -140,7 +140,7 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<ReviewResult, ReviewEr
         let why = format!("it has more than {most} containers: split it into several pods");
         return Ok(request.respond_not_injected(why.into(), Vec::new()));
     }
-    let reports = inject::resources(pod, pod, Task::Inject, settings);
+    let reports = inject::reports(pod, pod, Task::Inject, settings);
     Ok(match reports.into_iter().next() {
         Some(report) => request.respond_with_report(report),
         None => request.respond(Outcome::NotApplicable, None, &[]),

@@ -9,7 +9,7 @@ use super::pods::{ORIGINAL, containers, routes, sidecar, sidecar_mut};
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use probelet::config::Probers;
-use probelet::inject::{Settings, Task, Verdict, resources};
+use probelet::inject::{Settings, Task, Verdict, reports};
 use probelet::manifest::Document;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -269,7 +269,7 @@ fn yaml(value: &Value, indent: usize, text: &mut String) {
 #[track_caller]
 fn written(text: &str, task: Task, settings: &Settings) -> String {
     let document = Document::parse(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
-    let verdict = resources(document.value(), &document, task, settings)
+    let verdict = reports(document.value(), &document, task, settings)
         .remove(0)
         .verdict;
     let Verdict::Edited { edits, .. } = verdict else {

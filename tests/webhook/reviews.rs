@@ -8,7 +8,7 @@ use crate::support::http::End;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use probelet::inject::values::Values;
-use probelet::inject::{Task, Verdict, resources};
+use probelet::inject::{Task, Verdict, reports};
 use probelet::limits;
 use probelet::manifest::json_patch;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ fn the_patch_has_the_edits_of_the_command_line() {
     values
         .set_from_text("image", "registry.example/probelet:9")
         .expect("an image");
-    let report = resources(&pod, &pod, Task::Inject, &values.with_defaults()).remove(0);
+    let report = reports(&pod, &pod, Task::Inject, &values.with_defaults()).remove(0);
     let Verdict::Edited { edits, .. } = report.verdict else {
         panic!("{report:?}");
     };

@@ -33,11 +33,14 @@ impl Editor<'_> {
             self.retain_collection(Collection::Annotations);
             let is_present = |name: &str| all.is_some_and(|all| all.get(name).is_some());
             self.save_source(
-                &annotation(ORIGINAL_ANNOTATION),
+                &annotation_pointer(ORIGINAL_ANNOTATION),
                 !is_present(ORIGINAL_ANNOTATION),
             )?;
             if ports.intended.is_some() {
-                self.save_source(&annotation(EXCLUDE_INBOUND), !is_present(EXCLUDE_INBOUND))?;
+                self.save_source(
+                    &annotation_pointer(EXCLUDE_INBOUND),
+                    !is_present(EXCLUDE_INBOUND),
+                )?;
             }
             self.set_annotations(ports);
             return Ok(());
@@ -74,7 +77,7 @@ impl Editor<'_> {
 
     fn set_annotations(&mut self, ports: ExcludedPorts) {
         self.edit_ports(ports);
-        let pointer = annotation(ORIGINAL_ANNOTATION);
+        let pointer = annotation_pointer(ORIGINAL_ANNOTATION);
         let saved = self.saved.write();
         match self.view.annotation(ORIGINAL_ANNOTATION) {
             Some(current) if *current == saved => {}
@@ -85,7 +88,7 @@ impl Editor<'_> {
 
     /// Whether all edits are of the annotation with the saved originals.
     pub(super) fn edits_only_original_annotation(&self) -> bool {
-        let saved = annotation(ORIGINAL_ANNOTATION);
+        let saved = annotation_pointer(ORIGINAL_ANNOTATION);
         self.edits.iter().all(|edit| edit.pointer == saved)
     }
 
@@ -111,7 +114,7 @@ impl Editor<'_> {
             (true, None, Some(op)) => self.push(Collection::Annotations.pointer(), op),
             _ => {
                 self.edit_ports(ports);
-                self.push(annotation(ORIGINAL_ANNOTATION), Op::Remove);
+                self.push(annotation_pointer(ORIGINAL_ANNOTATION), Op::Remove);
             }
         }
     }
@@ -140,7 +143,7 @@ impl Editor<'_> {
         if ports.intended.is_none() || ports.intended == ports.original {
             return;
         }
-        let text = || self.view.value_text(&annotation(EXCLUDE_INBOUND));
+        let text = || self.view.value_text(&annotation_pointer(EXCLUDE_INBOUND));
         let saved = ports
             .original
             .as_ref()
@@ -149,7 +152,7 @@ impl Editor<'_> {
     }
 
     fn edit_ports(&mut self, ports: ExcludedPorts) {
-        let pointer = annotation(EXCLUDE_INBOUND);
+        let pointer = annotation_pointer(EXCLUDE_INBOUND);
         match (ports.current, ports.intended) {
             (Some(current), Some(value)) if current != value => {
                 let is_original = ports.original.as_ref() == Some(&value);
@@ -164,7 +167,7 @@ impl Editor<'_> {
 }
 
 /// The pointer of an annotation in the pod.
-fn annotation(name: &str) -> Pointer {
+fn annotation_pointer(name: &str) -> Pointer {
     Collection::Annotations.pointer().join_key(name)
 }
 

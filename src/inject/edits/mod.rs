@@ -25,7 +25,7 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
         edits: Vec::new(),
         saved: Saved::default(),
     };
-    editor.saved.sidecar = intent.map(|intent| intent.applied.clone());
+    editor.saved.applied = intent.map(|intent| intent.applied.clone());
     for probe in &view.probes {
         editor.edit_probe(probe);
     }
@@ -49,7 +49,7 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     }
     let mut edits = editor.edits;
     sort_edits(&mut edits);
-    check_result(view, intent, &edits)?;
+    check_edited_pod(view, intent, &edits)?;
     for edit in &mut edits {
         edit.pointer = view.pointer_in_document(&edit.pointer);
     }
@@ -57,7 +57,7 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
 }
 
 /// Checks that no probe of the edited pod points at the sidecar unless the intent says so.
-fn check_result(
+fn check_edited_pod(
     view: &PodView<'_>,
     intent: Option<&Intent>,
     edits: &[Edit],

@@ -4,7 +4,7 @@ use super::Editor;
 use crate::inject::intent::Destination;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe};
-use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, key_of_text};
+use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, parse_key_text};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value};
 
@@ -91,7 +91,7 @@ impl Editor<'_> {
         }
         if **current_name != *name {
             let text = old.and_then(|old| old.key.clone());
-            let text = text.filter(|text| *key_of_text(text) == *name);
+            let text = text.filter(|text| *parse_key_text(text) == *name);
             let key = name.into();
             self.push(pointer, Op::Rename { key, text });
         }
@@ -140,7 +140,7 @@ impl Editor<'_> {
         let is_renamed = *field.name != *intended.name;
         SavedField {
             value: is_replaced.then(|| old_value.unwrap_or(replaced)),
-            key: is_renamed.then(|| saved::key_text(old_key.or(key_text), &field.name)),
+            key: is_renamed.then(|| saved::key_text_or_name(old_key.or(key_text), &field.name)),
             port: app_port.filter(|_| intended.name == "port" && field.value.is_string()),
         }
     }
@@ -185,11 +185,11 @@ impl Editor<'_> {
         let old = injected.and_then(|injected| injected.saved.key.clone());
         if edit.destination.is_some() && kind != HandlerKind::HttpGet {
             let text = old.clone().or_else(|| self.view.key_text(&edit.pointer));
-            saved.key = Some(saved::key_text(text, kind.key()));
+            saved.key = Some(saved::key_text_or_name(text, kind.key()));
         }
         let intended = edit.destination.map_or(kind, |_| HandlerKind::HttpGet);
         if intended != edit.current.kind {
-            let text = old.filter(|text| *key_of_text(text) == *intended.key());
+            let text = old.filter(|text| *parse_key_text(text) == *intended.key());
             let key = intended.key().into();
             self.push(edit.pointer.clone(), Op::Rename { key, text });
         }

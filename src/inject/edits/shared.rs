@@ -143,9 +143,11 @@ impl Editor<'_> {
                 {
                     None
                 }
-                SharedPart::Probe(key) => self.injected(key).and_then(|saved| saved.source.clone()),
+                SharedPart::Probe(key) => {
+                    self.saved_probe(key).and_then(|saved| saved.source.clone())
+                }
                 SharedPart::Handler(key) => self
-                    .injected(key)
+                    .saved_probe(key)
                     .and_then(|saved| saved.handler_source.clone()),
             };
             if let Some(source) = source
@@ -153,7 +155,7 @@ impl Editor<'_> {
             {
                 let has_null = match &part {
                     SharedPart::Probe(key) => {
-                        self.injected(key).is_some_and(|saved| saved.has_null)
+                        self.saved_probe(key).is_some_and(|saved| saved.has_null)
                     }
                     SharedPart::Source(_) | SharedPart::Handler(_) => false,
                 };
@@ -166,7 +168,7 @@ impl Editor<'_> {
     }
 
     /// The original that an earlier injection saved of a probe, if the probe is injected.
-    fn injected(&self, key: &str) -> Option<&SavedProbe> {
+    fn saved_probe(&self, key: &str) -> Option<&SavedProbe> {
         let mut probes = self.view.probes.iter();
         let probe = probes.find(|probe| *probe.key == *key)?;
         Some(&probe.injected()?.saved)

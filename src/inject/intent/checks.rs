@@ -100,7 +100,7 @@ pub(super) fn check_container_names(view: &PodView<'_>) -> Result<(), String> {
     }
 }
 
-/// Refuses ports of the agent that a container declares, and a volume with the name of the injected one.
+/// Refuses ports of the agent that a container declares.
 pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Result<(), String> {
     struct AgentPort {
         port: u16,
@@ -130,6 +130,11 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
             return Err(format!("{what}, which the agent needs: {advice}"));
         }
     }
+    Ok(())
+}
+
+/// Refuses a volume with the name of the injected one.
+pub(super) fn check_volume_free(view: &PodView<'_>) -> Result<(), String> {
     let volumes = view.pod["spec"]["volumes"].as_array();
     let mut volumes = volumes.into_iter().flatten();
     let is_taken = volumes.any(|volume| volume["name"] == VOLUME);

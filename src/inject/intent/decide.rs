@@ -69,9 +69,11 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
     if let Some(forward) = forwards.find(|forward| forward.app_port == port) {
         return forwarded(probe, handler.kind, *forward);
     }
+    if !options.rewrite {
+        return ProbeDecision::Excluded;
+    }
     let own = probe.container.name;
     match port_of_other_container(view, &probe.container, port) {
-        _ if !options.rewrite => ProbeDecision::Excluded,
         Some(other) => unsupported(
             probe,
             &format!(

@@ -18,12 +18,12 @@ use super::view::{PORT_NAMES, PodView};
 use crate::config::DEFAULT_STATUS_PORT;
 use checks::{
     check_completion, check_container_names, check_eligible, check_ports_free, check_types,
-    has_unnamed_container,
+    check_volume_free, has_unnamed_container,
 };
 pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
 use serde_json::Value;
-use sidecar::Command;
+use sidecar::AgentConfig;
 use std::collections::BTreeMap;
 
 /// The intended state of a pod.
@@ -67,6 +67,7 @@ impl Intent {
         check_container_names(view)?;
         check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
+        check_volume_free(view)?;
         warn_of_replaced_schemes(view, &decisions.destinations, warnings);
         for forward in &options.forwards {
             if !decisions.forwarded.contains(&forward.app_port) {
@@ -80,9 +81,9 @@ impl Intent {
             }
         }
         let details = decisions.describe();
-        let command = Command::new(view, options, decisions.table);
-        command.check(view, options)?;
-        let intended = sidecar::container(options, &command, free_port_name(view));
+        let config = AgentConfig::new(view, options, decisions.table);
+        config.check(view, options)?;
+        let intended = sidecar::container(options, &config, free_port_name(view));
         let volume = sidecar::volume(options);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
@@ -97,8 +98,8 @@ impl Intent {
             },
             sidecar: match view.sidecar {
                 Some(current) => {
-                    let saved = view.saved.as_ref().and_then(|saved| saved.sidecar.as_ref());
-                    reconcile::sidecar(current, &intended, saved)
+                    let applied = view.saved.as_ref().and_then(|saved| saved.applied.as_ref());
+                    reconcile::sidecar(current, &intended, applied)
                 }
                 None => intended,
             },

@@ -1,7 +1,7 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
 use super::table::ProberTable;
-use crate::config::{self, DEFAULT_STATUS_PORT, RawSettings, SettingValue};
+use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{Sidecar, Target};
@@ -12,7 +12,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
 
 /// The mount path of the volume with the files of Secrets.
-const FILES: &str = "/etc/probelet";
+const MOUNT_PATH: &str = "/etc/probelet";
 /// The user of the agent: the image's, and the one that Istio's traffic rules treat as a proxy.
 const USER: u32 = 1337;
 /// The API server's default of `terminationGracePeriodSeconds`.
@@ -20,13 +20,13 @@ const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// The part of the grace period in which the agent drains.
 const DRAIN_SECONDS: u64 = 5;
 
-/// The agent's command line and table of probers.
-pub(super) struct Command {
+/// The agent's arguments and table of probers.
+pub(super) struct AgentConfig {
     pub(super) args: AgentArgs,
     pub(super) table: ProberTable,
 }
 
-impl Command {
+impl AgentConfig {
     pub(super) fn new(view: &PodView<'_>, options: &PodOptions, table: ProberTable) -> Self {
         let mut args = AgentArgs::default();
         if options.status_port != DEFAULT_STATUS_PORT {
@@ -39,11 +39,11 @@ impl Command {
             args.push(Flag::TargetIp, ip);
         }
         if options.client_cert.is_some() {
-            args.push(Flag::ClientCert, format!("{FILES}/tls.crt"));
-            args.push(Flag::ClientKey, format!("{FILES}/tls.key"));
+            args.push(Flag::ClientCert, format!("{MOUNT_PATH}/tls.crt"));
+            args.push(Flag::ClientKey, format!("{MOUNT_PATH}/tls.key"));
         }
         if options.app_ca.is_some() {
-            args.push(Flag::AppCa, format!("{FILES}/ca.crt"));
+            args.push(Flag::AppCa, format!("{MOUNT_PATH}/ca.crt"));
         }
         if let Some(id) = &options.app_id {
             args.push(Flag::AppId, id);
@@ -84,7 +84,7 @@ impl Command {
                 value: address,
             });
         }
-        config::validate(&settings).map_err(|error| error.to_string())
+        validate(&settings).map_err(|error| error.to_string())
     }
 }
 
@@ -125,11 +125,15 @@ fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
 }
 
 /// The sidecar. PodSecurity `restricted` admits it.
-pub(super) fn container(options: &PodOptions, command: &Command, port_name: Option<&str>) -> Value {
+pub(super) fn container(
+    options: &PodOptions,
+    config: &AgentConfig,
+    port_name: Option<&str>,
+) -> Value {
     let mut container = json!({
         "name": SIDECAR_NAME,
         "image": options.image,
-        "args": command.args.to_json(),
+        "args": config.args.to_json(),
         "ports": [{"containerPort": options.status_port}],
         "startupProbe": {
             "httpGet": {"path": "/healthz/ready", "port": options.status_port},
@@ -156,12 +160,13 @@ pub(super) fn container(options: &PodOptions, command: &Command, port_name: Opti
     if options.sidecar == Sidecar::Native {
         container["restartPolicy"] = "Always".into();
     }
-    let env = env(options, command);
+    let env = env(options, config);
     if !env.is_empty() {
         container["env"] = env.into();
     }
     if volume(options).is_some() {
-        container["volumeMounts"] = json!([{"name": VOLUME, "mountPath": FILES, "readOnly": true}]);
+        container["volumeMounts"] =
+            json!([{"name": VOLUME, "mountPath": MOUNT_PATH, "readOnly": true}]);
     }
     container
 }
@@ -180,14 +185,14 @@ fn without_empty(value: &Value) -> Value {
     Value::Object(members.filter(|(_, value)| !is_empty(value)).collect())
 }
 
-fn env(options: &PodOptions, command: &Command) -> Vec<Value> {
+fn env(options: &PodOptions, config: &AgentConfig) -> Vec<Value> {
     let mut env = Vec::new();
     if options.target == Target::Pod {
         let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
         env.push(json!({"name": POD_IP, "valueFrom": field}));
     }
-    if !command.table.is_empty() {
-        env.push(json!({"name": PROBERS, "value": command.table.to_string()}));
+    if !config.table.is_empty() {
+        env.push(json!({"name": PROBERS, "value": config.table.to_string()}));
     }
     env
 }
@@ -230,7 +235,7 @@ mod tests {
         let pod = json!({"spec": {"containers": [{"name": "web", "lifecycle": pre_stop}]}});
         let root = crate::manifest::Pointer::root();
         let view = PodView::read(&pod, &pod, &root).expect("a pod");
-        let args = Command::new(&view, &options, ProberTable::default()).args;
+        let args = AgentConfig::new(&view, &options, ProberTable::default()).args;
         let settings = args.to_settings(|name| name == "probelet.dev/target-ip");
         let settings = settings.iter();
         let settings = settings.map(|set| (set.flag, &*set.origin, &*set.value));

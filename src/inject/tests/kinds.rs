@@ -7,7 +7,7 @@ fn spec() -> Value {
 }
 
 fn names(document: &Value) -> Vec<(String, bool)> {
-    let reports = resources(document, document, Task::Inject, &settings());
+    let reports = reports(document, document, Task::Inject, &settings());
     let name = |report: Report| {
         let is_injected = matches!(
             report.verdict,
@@ -93,7 +93,7 @@ fn each_item_of_a_list_has_a_report_and_edits() {
         ]
     );
     let mut after = document.clone();
-    for report in resources(&document, &document, Task::Inject, &settings()) {
+    for report in reports(&document, &document, Task::Inject, &settings()) {
         if let Verdict::Edited { edits, .. } = report.verdict {
             after = edited(&after, &edits);
         }

@@ -125,7 +125,7 @@ fn ports_that_others_excluded_are_retained() {
 
 fn edited_text(text: &str, task: Task) -> String {
     let document = Document::parse(text).expect("a manifest");
-    let mut reports = resources(document.value(), &document, task, &settings());
+    let mut reports = reports(document.value(), &document, task, &settings());
     match reports.remove(0).verdict {
         Verdict::Edited { edits, .. } => document
             .edit(&edits)
@@ -138,7 +138,7 @@ fn edited_text(text: &str, task: Task) -> String {
 fn there_and_back(text: &str) -> String {
     let after = edited_text(text, Task::Inject);
     let document = Document::parse(&after).expect("a manifest");
-    let again = resources(document.value(), &document, Task::Inject, &settings()).remove(0);
+    let again = reports(document.value(), &document, Task::Inject, &settings()).remove(0);
     assert_eq!(
         again.verdict,
         Verdict::Unchanged("already injected".into()),
@@ -257,7 +257,7 @@ fn updated(text: &str) -> String {
     let mut other = settings();
     other.image = "localhost/probelet:0.2.0".into();
     let document = Document::parse(text).expect("a manifest");
-    let report = resources(document.value(), &document, Task::Inject, &other).remove(0);
+    let report = reports(document.value(), &document, Task::Inject, &other).remove(0);
     let Verdict::Edited { details, edits, .. } = report.verdict else {
         panic!("{:?} of\n{text}", report.verdict);
     };
@@ -345,7 +345,7 @@ items:
 ";
     let edit = |text: &str, task: Task, settings: &Settings| {
         let document = Document::parse(text).expect("a manifest");
-        let reports = resources(document.value(), &document, task, settings);
+        let reports = reports(document.value(), &document, task, settings);
         let edits = reports.into_iter().flat_map(|report| match report.verdict {
             Verdict::Edited { edits, .. } => edits,
             other => panic!("{other:?}"),
@@ -372,7 +372,7 @@ items:
         - *web
 ";
     let document = Document::parse(text).expect("a manifest");
-    let reports = resources(document.value(), &document, Task::Inject, &settings());
+    let reports = reports(document.value(), &document, Task::Inject, &settings());
     assert_eq!(
         reports[1].verdict,
         Verdict::Refused(

@@ -109,15 +109,15 @@ impl<'a> PodView<'a> {
                 continue;
             };
             let saved_path = probe.path_for(name);
-            let has_agent_path = match saved.is_rewritten() {
+            // A rewritten probe has the saved path. A forwarded one has any path, but not the status port.
+            let matches_saved = match saved.is_rewritten() {
                 true => get.path == saved_path,
-                // A probe of the status port would have an agent path.
                 false => self.agent_ports.first() != Some(&get.port),
             };
             // 0.1.0 did not save the agent's ports: without the sidecar, any port may be one.
             let may_be_agent_port =
                 self.agent_ports.is_empty() || self.agent_ports.contains(&get.port);
-            if !has_agent_path || !may_be_agent_port {
+            if !matches_saved || !may_be_agent_port {
                 continue;
             }
             let prober = table.get(&*saved_path);

@@ -182,7 +182,7 @@ impl Original {
         let mut fields = Vec::new();
         let saved_fields = saved.fields.iter().filter(|(_, field)| !field.is_added());
         for (name, field) in saved_fields {
-            let key = field.key.as_deref().map(super::saved::key_of_text);
+            let key = field.key.as_deref().map(super::saved::parse_key_text);
             let original = key.unwrap_or_else(|| name.clone());
             let in_pod = current.fields.get(&**name);
             let value = match &field.value {

@@ -47,8 +47,9 @@ pub(in crate::inject) struct Saved {
     pub(in crate::inject) excluded_ports: Option<Option<SavedValue>>,
     /// Source texts of other nodes that injection expanded.
     pub(in crate::inject) sources: BTreeMap<SourceKey, Box<str>>,
-    /// The optional settings that injection wrote into the sidecar.
-    pub(in crate::inject) sidecar: Option<Value>,
+    /// An object: the settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume`.
+    /// 0.1.0 saved none.
+    pub(in crate::inject) applied: Option<Value>,
 }
 
 /// A node other than a probe or handler that injection expanded.
@@ -123,7 +124,7 @@ impl SavedField {
 impl SavedProbe {
     /// The kind of the original handler.
     pub(in crate::inject) fn kind(&self) -> HandlerKind {
-        let key = self.key.as_deref().map(key_of_text);
+        let key = self.key.as_deref().map(parse_key_text);
         key.and_then(|key| HandlerKind::from_key(&key))
             .unwrap_or(HandlerKind::HttpGet)
     }
@@ -149,7 +150,7 @@ fn handler_key(probe: &str) -> String {
 }
 
 /// The name in a key's source text.
-pub(in crate::inject) fn key_of_text(text: &str) -> Box<str> {
+pub(in crate::inject) fn parse_key_text(text: &str) -> Box<str> {
     let entry = fragment_value(&format!("{{{text}: 0}}"));
     let name = entry
         .as_ref()
@@ -158,8 +159,8 @@ pub(in crate::inject) fn key_of_text(text: &str) -> Box<str> {
 }
 
 /// The source text of a key, if it can be read back as this name, else the name.
-pub(in crate::inject) fn key_text(text: Option<Box<str>>, name: &str) -> Box<str> {
-    text.filter(|text| *key_of_text(text) == *name)
+pub(in crate::inject) fn key_text_or_name(text: Option<Box<str>>, name: &str) -> Box<str> {
+    text.filter(|text| *parse_key_text(text) == *name)
         .unwrap_or_else(|| Value::from(name).to_string().into())
 }
 
@@ -203,9 +204,9 @@ impl Saved {
     /// The ports of the sidecar; 0.1.0 did not save them.
     pub(super) fn ports(&self) -> Vec<u16> {
         let ports = self
-            .sidecar
+            .applied
             .as_ref()
-            .and_then(|sidecar| sidecar["ports"].as_array());
+            .and_then(|applied| applied["ports"].as_array());
         let ports = ports.into_iter().flatten();
         ports
             .filter_map(|port| port.as_u64()?.try_into().ok())
@@ -214,16 +215,16 @@ impl Saved {
 
     /// Whether injection added a volume; 0.1.0 did not save that.
     pub(super) fn has_volume(&self) -> bool {
-        let saved = self.sidecar.as_ref();
-        self.is_first_version || saved.is_some_and(|sidecar| sidecar["volume"] == true)
+        let applied = self.applied.as_ref();
+        self.is_first_version || applied.is_some_and(|applied| applied["volume"] == true)
     }
 
     fn read_entry(&mut self, key: &str, value: &Value) -> Option<()> {
         match key {
             "version" => return Some(()),
             "sidecar" => {
-                self.sidecar = Some(value.clone()).filter(Value::is_object);
-                return self.sidecar.is_some().then_some(());
+                self.applied = Some(value.clone()).filter(Value::is_object);
+                return self.applied.is_some().then_some(());
             }
             _ => {}
         }
@@ -272,8 +273,8 @@ impl Saved {
     pub(in crate::inject) fn write(&self) -> Value {
         let mut entries = Map::new();
         entries.insert("version".into(), VERSION.into());
-        if let Some(sidecar) = &self.sidecar {
-            entries.insert("sidecar".into(), sidecar.clone());
+        if let Some(applied) = &self.applied {
+            entries.insert("sidecar".into(), applied.clone());
         }
         for (collection, value) in &self.collections {
             entries.insert(collection.path().into(), optional(value.as_ref()));
@@ -385,7 +386,7 @@ impl Entry {
 
     /// The original of a field of a rewritten probe, if it is a possible one.
     fn field(self, name: &str) -> Option<SavedField> {
-        let key = self.key.as_deref().map(key_of_text);
+        let key = self.key.as_deref().map(parse_key_text);
         let is_possible = |value: &Value| match name {
             "port" => value.is_u64() || value.is_string(),
             _ => value.is_null() || value.is_string(),

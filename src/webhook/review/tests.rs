@@ -4,7 +4,7 @@ mod parity;
 
 use super::{Outcome, ReviewError, ReviewResult, review, value_count_bound};
 use crate::inject::values::Values;
-use crate::inject::{Settings, Task, Verdict, resources};
+use crate::inject::{Settings, Task, Verdict, reports};
 use crate::limits;
 use crate::manifest::json_patch;
 use base64::Engine as _;
@@ -66,7 +66,7 @@ fn the_patch_has_the_edits_of_the_command_line() {
     assert_eq!(response["patchType"], "JSONPatch");
     let patch = STANDARD.decode(response["patch"].as_str().expect("text"));
     let patch: Value = serde_json::from_slice(&patch.expect("base64")).expect("JSON");
-    let report = resources(&pod, &pod, Task::Inject, &settings()).remove(0);
+    let report = reports(&pod, &pod, Task::Inject, &settings()).remove(0);
     let Verdict::Edited { edits, .. } = report.verdict else {
         panic!("{report:?}");
     };

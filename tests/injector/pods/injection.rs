@@ -1,6 +1,6 @@
 //! Injection of one pod through the public API.
 
-use probelet::inject::{Report, Settings, Task, Verdict, resources};
+use probelet::inject::{Report, Settings, Task, Verdict, reports};
 use probelet::manifest::{Edit, apply, json_patch};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ impl Injected {
 
 /// The report on a document with one resource.
 pub fn report(document: &Value, task: Task, settings: &Settings) -> Report {
-    let mut reports = resources(document, document, task, settings);
+    let mut reports = reports(document, document, task, settings);
     assert_eq!(reports.len(), 1, "{document}");
     reports.remove(0)
 }

@@ -2,7 +2,7 @@
 
 use super::{Outcome, admission_review, settings};
 use crate::inject::tests::patched;
-use crate::inject::{Settings, Sidecar, Task, Verdict, resources};
+use crate::inject::{Settings, Sidecar, Task, Verdict, reports};
 use crate::manifest::{Document, Stream};
 use crate::webhook::review::{review, within_limits};
 use base64::Engine as _;
@@ -21,7 +21,7 @@ struct Injection {
 
 fn by_command_line(pod: &Value, settings: &Settings) -> Injection {
     let document = Document::parse(&pod.to_string()).expect("compact JSON");
-    let mut reports = resources(document.value(), &document, Task::Inject, settings);
+    let mut reports = reports(document.value(), &document, Task::Inject, settings);
     let report = reports.remove(0);
     let mut warnings = report.warnings;
     let mut injected = pod.clone();
