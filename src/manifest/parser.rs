@@ -203,9 +203,9 @@ impl<'a> Builder<'a> {
 
     /// The offset after the last line of a block scalar. Excludes trailing empty lines that are not part of its value.
     fn block_scalar_end(&self, start: usize, content: &Range<usize>, indentation: usize) -> usize {
-        let header = &self.text[start..text::line_end(self.text, start)];
-        let header = header.split(" #").next().unwrap_or_default();
-        let header_end = start + header.trim_end().len();
+        let header = self.text[start..].split_ascii_whitespace().next();
+        let header = header.unwrap_or_default();
+        let header_end = start + header.len();
         // The span of the parser includes the indentation of the next node. Deeper blanks at the end of the input are
         // a line of the scalar.
         let line = text::line_start(self.text, content.end);

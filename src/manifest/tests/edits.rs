@@ -788,6 +788,14 @@ fn blanks_at_the_end_of_input_belong_to_a_block_scalar_if_they_are_deeper_than_i
 }
 
 #[test]
+fn a_comment_of_a_block_scalar_is_not_part_of_its_header() {
+    for comment in ["", " # c", " # +", "\t# c", "\t# +", " \t # c"] {
+        let text = format!("a: |{comment}\n  x\n\nb: 1\n");
+        round_trip(&text, &[replace("/a", json!("yes"))], "a: 'yes'\n\nb: 1\n");
+    }
+}
+
+#[test]
 fn blanks_at_the_end_of_input_stay_after_a_scalar_on_another_line() {
     for text in [
         "- \n\n gL ",
