@@ -109,5 +109,5 @@ fn is_common_style(text: &str, edit: &Edit) -> bool {
         Segment::Key(key) => !key.is_empty(),
         Segment::Index(_) => true,
     });
-    has_keys && !text.contains(['&', '*', '!', '?', '%', '\t', '\r', '<', '{', '['])
+    has_keys && !text.contains(['&', '*', '!', '?', '%', '\t', '<', '{', '['])
 }
