@@ -130,7 +130,7 @@ fn resolve(
         };
         let Ok(value) = value.into_string() else {
             let origin = origin.into();
-            return Err(Box::new(ConfigError::NotText { origin }));
+            return Err(Box::new(ConfigError::NotUtf8 { origin }));
         };
         let items: Vec<Box<str>> = match flag.is_repeatable {
             true => value.split(',').map(|item| item.trim().into()).collect(),

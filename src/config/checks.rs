@@ -4,8 +4,8 @@ use super::settings_error::ConfigError;
 use super::{Config, Listen, Probers, ProbersError, Problem};
 use core::net::{IpAddr, SocketAddr};
 
-/// Names of settings in errors: origin and value of each.
-pub(super) struct SettingNames {
+/// Origin and value of settings, as errors quote them.
+pub(super) struct SettingLabels {
     pub(super) target: Box<str>,
     pub(super) source: Box<str>,
     pub(super) margin: Box<str>,
@@ -13,8 +13,8 @@ pub(super) struct SettingNames {
     pub(super) forwards: Vec<Box<str>>,
 }
 
-impl SettingNames {
-    /// The name of a listener: the status port, or a forward.
+impl SettingLabels {
+    /// The label of a listener: the status port, or a forward.
     fn listener(&self, index: usize) -> Box<str> {
         match index.checked_sub(1) {
             None => "the status port".into(),
@@ -25,12 +25,12 @@ impl SettingNames {
 
 impl Config {
     /// Source and target must be of one address family.
-    pub(super) fn check_families(&self, names: &SettingNames) -> Result<(), Box<ConfigError>> {
+    pub(super) fn check_families(&self, labels: &SettingLabels) -> Result<(), Box<ConfigError>> {
         match self.source {
             Some(source) if source.is_ipv4() != self.target.is_ipv4() => {
                 Err(Box::new(ConfigError::AddressFamilies {
-                    source: names.source.clone(),
-                    target: names.target.clone(),
+                    source: labels.source.clone(),
+                    target: labels.target.clone(),
                 }))
             }
             _ => Ok(()),
@@ -40,24 +40,24 @@ impl Config {
     /// Each forward needs a connection.
     pub(super) fn check_forward_connections(
         &self,
-        names: &SettingNames,
+        labels: &SettingLabels,
     ) -> Result<(), Box<ConfigError>> {
         let forwards = self.forwards.len();
         if forwards > self.capacity.forward_connections {
             return Err(Box::new(ConfigError::TooFewForwardConnections {
-                setting: names.max_forwards.clone(),
+                setting: labels.max_forwards.clone(),
                 forwards,
             }));
         }
         Ok(())
     }
 
-    /// No two listeners may conflict, and no forward may lead back to one. `pod` are the pod's addresses in the
-    /// environment.
+    /// No two listeners may conflict, and no forward may lead back to one. `pod_addresses` are those
+    /// of the environment.
     pub(super) fn check_listeners(
         &self,
-        names: &SettingNames,
-        mut pod: Vec<IpAddr>,
+        labels: &SettingLabels,
+        mut pod_addresses: Vec<IpAddr>,
     ) -> Result<(), Box<ConfigError>> {
         let listeners: Vec<Listen> = self.listeners().collect();
         for (index, listener) in listeners.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Config {
                 .iter()
                 .position(|other| other.overlaps(*listener))
             {
-                let (first, second) = (names.listener(first), names.listener(index));
+                let (first, second) = (labels.listener(first), labels.listener(index));
                 return Err(Box::new(ConfigError::SamePort {
                     port: listener.port,
                     first,
@@ -73,13 +73,14 @@ impl Config {
                 }));
             }
         }
-        pod.push(self.target);
-        pod.extend(self.source);
-        pod.extend(listeners.iter().filter_map(|listener| listener.addr));
+        pod_addresses.push(self.target);
+        pod_addresses.extend(self.source);
+        pod_addresses.extend(listeners.iter().filter_map(|listener| listener.addr));
         for (index, forward) in self.forwards.iter().enumerate() {
-            let is_reached = |listener: &Listen| listener.is_reached_by(forward.target, &pod);
+            let is_reached =
+                |listener: &Listen| listener.is_reached_by(forward.target, &pod_addresses);
             if let Some(listener) = listeners.iter().position(is_reached) {
-                let (forward, listener) = (names.listener(index + 1), names.listener(listener));
+                let (forward, listener) = (labels.listener(index + 1), labels.listener(listener));
                 return Err(Box::new(ConfigError::ForwardLoop { forward, listener }));
             }
         }
@@ -111,12 +112,12 @@ impl Config {
     }
 
     /// The deadline margin must be shorter than each timeout; hooks have no deadline.
-    pub(super) fn check_margin(&self, names: &SettingNames) -> Result<(), Box<ConfigError>> {
+    pub(super) fn check_margin(&self, labels: &SettingLabels) -> Result<(), Box<ConfigError>> {
         let timed = self.probers.iter().filter(|prober| !prober.is_hook);
         match timed.min_by_key(|prober| prober.timeout) {
             Some(prober) if self.deadline_margin >= prober.timeout => {
                 Err(Box::new(ConfigError::Margin {
-                    margin: names.margin.clone(),
+                    margin: labels.margin.clone(),
                     prober: prober.path.clone(),
                     timeout: prober.timeout.as_secs(),
                 }))

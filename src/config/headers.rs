@@ -44,14 +44,13 @@ pub(crate) fn as_sent(written: Vec<Header>) -> (Option<Box<str>>, Box<[Header]>)
         let Some(first) = list.iter().position(|header| *header.name == *once) else {
             continue;
         };
-        let is_empty = list[first].value.is_empty();
-        let mut index = 0;
-        list.retain(|header| {
-            index += 1;
-            let keep_first = index - 1 == first;
-            let keep_more = once == "Accept" && !is_empty;
-            *header.name != *once || keep_first || keep_more
-        });
+        if once == "Accept" && !list[first].value.is_empty() {
+            continue;
+        }
+        let next = first + 1;
+        while list.get(next).is_some_and(|header| *header.name == *once) {
+            list.remove(next);
+        }
     }
     (host, list.into())
 }

@@ -30,12 +30,12 @@ pub struct Error {
     /// The byte of the line.
     pub column: usize,
     /// The reason.
-    pub fault: Fault,
+    pub fault: SyntaxFault,
 }
 
 /// Why the text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum SyntaxFault {
     /// No value begins here.
     Value,
     /// No key begins here.
@@ -64,24 +64,24 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}: ", self.line, self.column)?;
         f.write_str(match self.fault {
-            Fault::Value => "expected a value",
-            Fault::Key => "expected a key in double quotes",
-            Fault::Colon => "expected ':' after the key",
-            Fault::CommaOrBrace => "expected ',' or '}'",
-            Fault::CommaOrBracket => "expected ',' or ']'",
-            Fault::OpenString => "the string is not closed by '\"'",
-            Fault::Control => {
+            SyntaxFault::Value => "expected a value",
+            SyntaxFault::Key => "expected a key in double quotes",
+            SyntaxFault::Colon => "expected ':' after the key",
+            SyntaxFault::CommaOrBrace => "expected ',' or '}'",
+            SyntaxFault::CommaOrBracket => "expected ',' or ']'",
+            SyntaxFault::OpenString => "the string is not closed by '\"'",
+            SyntaxFault::Control => {
                 "a control character in a string must be written as \\u and four hex digits"
             }
-            Fault::Escape => {
+            SyntaxFault::Escape => {
                 "expected one of \"\\/bfnrt or u and four hex digits after '\\', surrogates in pairs"
             }
-            Fault::Number => "a number must look like 80, with no leading zero, '+' or lone '.'",
-            Fault::Depth => {
+            SyntaxFault::Number => "a number must look like 80, with no leading zero, '+' or lone '.'",
+            SyntaxFault::Depth => {
                 let max = limits::PROBERS_JSON_DEPTH;
                 return write!(f, "more than {max} nested lists and objects");
             }
-            Fault::Trailing => "unexpected text after the value",
+            SyntaxFault::Trailing => "unexpected text after the value",
         })
     }
 }
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
     /// The kind of the next value, by its first byte, which is not consumed.
     ///
     /// # Errors
-    /// `Fault::Value` if no value begins here.
+    /// `SyntaxFault::Value` if no value begins here.
     pub fn kind(&mut self) -> Result<Kind, Error> {
         self.space();
         match self.peek() {
@@ -117,17 +117,17 @@ impl<'a> Reader<'a> {
             Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
             Some(b't' | b'f') => Ok(Kind::Bool),
             Some(b'n') => Ok(Kind::Null),
-            _ => Err(self.error(Fault::Value)),
+            _ => Err(self.error(SyntaxFault::Value)),
         }
     }
 
     /// Enters the object or array that [`kind`](Self::kind) returned.
     ///
     /// # Errors
-    /// `Fault::Depth`
+    /// `SyntaxFault::Depth`
     pub fn enter(&mut self) -> Result<Container, Error> {
         if self.depth == limits::PROBERS_JSON_DEPTH {
-            return Err(self.error(Fault::Depth));
+            return Err(self.error(SyntaxFault::Depth));
         }
         self.depth += 1;
         self.at += 1;
@@ -144,9 +144,9 @@ impl<'a> Reader<'a> {
         let mut from = self.at;
         loop {
             match self.peek() {
-                None => return Err(self.error(Fault::OpenString)),
+                None => return Err(self.error(SyntaxFault::OpenString)),
                 Some(b'"') => break,
-                Some(..b' ') => return Err(self.error(Fault::Control)),
+                Some(..b' ') => return Err(self.error(SyntaxFault::Control)),
                 Some(b'\\') => {
                     copy.push_str(&self.text[from..self.at]);
                     copy.push(self.escape()?);
@@ -196,12 +196,12 @@ impl<'a> Reader<'a> {
     /// Checks that only white space is left.
     ///
     /// # Errors
-    /// `Fault::Trailing`
+    /// `SyntaxFault::Trailing`
     pub fn end(&mut self) -> Result<(), Error> {
         self.space();
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(self.error(Fault::Trailing)),
+            Some(_) => Err(self.error(SyntaxFault::Trailing)),
         }
     }
 
@@ -234,9 +234,9 @@ impl<'a> Reader<'a> {
                 };
                 return code
                     .and_then(char::from_u32)
-                    .ok_or(self.error_at(start, Fault::Escape));
+                    .ok_or(self.error_at(start, SyntaxFault::Escape));
             }
-            _ => return Err(self.error_at(start, Fault::Escape)),
+            _ => return Err(self.error_at(start, SyntaxFault::Escape)),
         };
         Ok(plain)
     }
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
         if good {
             Ok(())
         } else {
-            Err(self.error_at(start, Fault::Number))
+            Err(self.error_at(start, SyntaxFault::Number))
         }
     }
 
@@ -305,14 +305,14 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         }
-        Err(self.error(Fault::Value))
+        Err(self.error(SyntaxFault::Value))
     }
 
-    fn error(&self, fault: Fault) -> Error {
+    fn error(&self, fault: SyntaxFault) -> Error {
         self.error_at(self.at, fault)
     }
 
-    fn error_at(&self, at: usize, fault: Fault) -> Error {
+    fn error_at(&self, at: usize, fault: SyntaxFault) -> Error {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         let line_start = before
             .iter()
@@ -337,16 +337,16 @@ impl Container {
     /// # Errors
     /// A syntax error in the object.
     pub fn next_key<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Error> {
-        if !self.has_next(reader, b'}', Fault::CommaOrBrace)? {
+        if !self.has_next(reader, b'}', SyntaxFault::CommaOrBrace)? {
             return Ok(None);
         }
         if reader.peek() != Some(b'"') {
-            return Err(reader.error(Fault::Key));
+            return Err(reader.error(SyntaxFault::Key));
         }
         let key = reader.string()?;
         reader.space();
         if reader.peek() != Some(b':') {
-            return Err(reader.error(Fault::Colon));
+            return Err(reader.error(SyntaxFault::Colon));
         }
         reader.at += 1;
         Ok(Some(key))
@@ -357,14 +357,14 @@ impl Container {
     /// # Errors
     /// A syntax error in the array.
     pub fn next_item(&mut self, reader: &mut Reader<'_>) -> Result<bool, Error> {
-        self.has_next(reader, b']', Fault::CommaOrBracket)
+        self.has_next(reader, b']', SyntaxFault::CommaOrBracket)
     }
 
     fn has_next(
         &mut self,
         reader: &mut Reader<'_>,
         close: u8,
-        fault: Fault,
+        fault: SyntaxFault,
     ) -> Result<bool, Error> {
         reader.space();
         if reader.peek() == Some(close) {

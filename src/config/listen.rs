@@ -1,6 +1,6 @@
 //! Parses addresses and forwards, and compares listeners.
 
-use super::{Forward, Listen, settings_error::Fault};
+use super::{Forward, Listen, settings_error::SettingRule};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Parses a port: 1 to 65535, digits only. Rust also accepts a sign.
@@ -9,30 +9,31 @@ pub(crate) fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|&port| is_number && port != 0)
 }
 
-pub(super) fn port(text: &str) -> Result<u16, Fault> {
-    parse_port(text).ok_or(Fault::Port)
+/// Parses the port of a setting.
+pub(super) fn parse_port_setting(text: &str) -> Result<u16, SettingRule> {
+    parse_port(text).ok_or(SettingRule::Port)
 }
 
-/// An address without brackets or zone; an IPv4-mapped IPv6 address becomes IPv4.
-pub(super) fn address(text: &str) -> Result<IpAddr, Fault> {
+/// Parses an address without brackets or zone; an IPv4-mapped IPv6 address becomes IPv4.
+pub(super) fn parse_address(text: &str) -> Result<IpAddr, SettingRule> {
     text.parse::<IpAddr>()
         .map(|ip| ip.to_canonical())
-        .map_err(|_| Fault::Address)
+        .map_err(|_| SettingRule::Address)
 }
 
-/// An address to connect to.
-pub(super) fn target(text: &str) -> Result<IpAddr, Fault> {
-    connectable(address(text)?).ok_or(Fault::NotTarget)
+/// Parses an address to connect to.
+pub(super) fn parse_target(text: &str) -> Result<IpAddr, SettingRule> {
+    connectable(parse_address(text)?).ok_or(SettingRule::TargetAddress)
 }
 
-/// A source address.
-pub(super) fn source(text: &str) -> Result<IpAddr, Fault> {
-    connectable(address(text)?).ok_or(Fault::NotSource)
+/// Parses a source address.
+pub(super) fn parse_source(text: &str) -> Result<IpAddr, SettingRule> {
+    connectable(parse_address(text)?).ok_or(SettingRule::SourceAddress)
 }
 
-/// An address to listen on.
-pub(super) fn local(text: &str) -> Result<IpAddr, Fault> {
-    unicast_or_unspecified(address(text)?).ok_or(Fault::NotListen)
+/// Parses an address to listen on.
+pub(super) fn parse_listen_address(text: &str) -> Result<IpAddr, SettingRule> {
+    unicast_or_unspecified(parse_address(text)?).ok_or(SettingRule::ListenAddress)
 }
 
 /// The address, if a connection to or from it is possible.
@@ -46,24 +47,24 @@ fn unicast_or_unspecified(ip: IpAddr) -> Option<IpAddr> {
     (!ip.is_multicast() && !is_broadcast).then_some(ip)
 }
 
-/// `LISTEN=TARGET`: `15032=127.0.0.1:8002`, `0.0.0.0:15032=[::1]:8002`
-pub(super) fn forward(text: &str) -> Result<Forward, Fault> {
-    let (listen, to) = text.split_once('=').ok_or(Fault::ForwardEquals)?;
+/// Parses `LISTEN=TARGET`: `15032=127.0.0.1:8002`, `0.0.0.0:15032=[::1]:8002`
+pub(super) fn parse_forward(text: &str) -> Result<Forward, SettingRule> {
+    let (listen, to) = text.split_once('=').ok_or(SettingRule::ForwardEquals)?;
     let listen = match parse_port(listen) {
         Some(port) => Listen { addr: None, port },
         None => {
-            let (ip, port) = socket_addr(listen).ok_or(Fault::ForwardListen)?;
-            let addr = Some(unicast_or_unspecified(ip).ok_or(Fault::NotListen)?);
+            let (ip, port) = parse_socket_addr(listen).ok_or(SettingRule::ForwardListen)?;
+            let addr = Some(unicast_or_unspecified(ip).ok_or(SettingRule::ListenAddress)?);
             Listen { addr, port }
         }
     };
-    let (ip, port) = socket_addr(to).ok_or(Fault::ForwardTarget)?;
-    let target = SocketAddr::new(connectable(ip).ok_or(Fault::NotTarget)?, port);
+    let (ip, port) = parse_socket_addr(to).ok_or(SettingRule::ForwardTarget)?;
+    let target = SocketAddr::new(connectable(ip).ok_or(SettingRule::TargetAddress)?, port);
     Ok(Forward { listen, target })
 }
 
-/// Address and port, without a zone, as in [`address`].
-fn socket_addr(text: &str) -> Option<(IpAddr, u16)> {
+/// Parses address and port, without a zone, as in [`parse_address`].
+fn parse_socket_addr(text: &str) -> Option<(IpAddr, u16)> {
     let at: SocketAddr = text.parse().ok()?;
     (at.port() != 0 && !text.contains('%')).then(|| (at.ip().to_canonical(), at.port()))
 }

@@ -30,7 +30,7 @@ pub(crate) use settings::DEFAULT_STATUS_PORT;
 pub use settings::{RawSettings, SettingValue};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{parse_log_format, parse_log_level, parse_shutdown_delay};
-pub use settings_error::{ConfigError, Fault, FileSetting};
+pub use settings_error::{ConfigError, FileSetting, SettingRule};
 #[cfg(feature = "inject-library")]
 pub(crate) use suggest::by_edit_distance;
 pub(crate) use suggest::suggest;

@@ -1,9 +1,10 @@
 //! From settings to a validated [`Config`].
 
-use super::checks::SettingNames;
+use super::checks::SettingLabels;
+use super::listen::{parse_source, parse_target};
 use super::settings::{RawSettings, SettingValue, parse_deadline_margin, parse_shutdown_delay};
 use super::settings_error::{ConfigError, FileSetting};
-use super::{Config, Probers, ProbersError, listen};
+use super::{Config, Probers, ProbersError};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -40,26 +41,26 @@ impl RawSettings {
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Config, Box<ConfigError>> {
         // Parsed before the forwards: injection writes the same address into them, and the error should name --target-ip.
-        let (target, target_name) = self
-            .parse_named("--target-ip", listen::target)?
+        let (target, target_label) = self
+            .parse_labeled("--target-ip", parse_target)?
             .unwrap_or_else(|| {
-                let name = "the default --target-ip 127.0.0.1";
-                (IpAddr::V4(Ipv4Addr::LOCALHOST), name.into())
+                let label = "the default --target-ip 127.0.0.1";
+                (IpAddr::V4(Ipv4Addr::LOCALHOST), label.into())
             });
-        let source = self.parse_named("--source-ip", listen::source)?;
-        let (source, source_name) = source.unzip();
-        let (forwards, forward_names) = self.forwards()?;
-        let margin = self.parse_named("--deadline-margin", parse_deadline_margin)?;
-        let (margin, margin_name) = margin.unzip();
-        let names = SettingNames {
-            target: target_name,
-            source: source_name.unwrap_or_default(),
-            margin: margin_name.unwrap_or_else(|| "the default --deadline-margin".into()),
+        let source = self.parse_labeled("--source-ip", parse_source)?;
+        let (source, source_label) = source.unzip();
+        let (forwards, forward_labels) = self.forwards()?;
+        let margin = self.parse_labeled("--deadline-margin", parse_deadline_margin)?;
+        let (margin, margin_label) = margin.unzip();
+        let labels = SettingLabels {
+            target: target_label,
+            source: source_label.unwrap_or_default(),
+            margin: margin_label.unwrap_or_else(|| "the default --deadline-margin".into()),
             max_forwards: self
                 .find("--max-forwards")
-                .map(SettingValue::name)
+                .map(SettingValue::label)
                 .unwrap_or_default(),
-            forwards: forward_names,
+            forwards: forward_labels,
         };
         let config = Config {
             status: self.status()?,
@@ -75,11 +76,11 @@ impl RawSettings {
             capacity: self.capacity()?,
             tls: self.tls()?,
         };
-        config.check_families(&names)?;
-        config.check_listeners(&names, self.pod_addresses())?;
-        config.check_forward_connections(&names)?;
+        config.check_families(&labels)?;
+        config.check_listeners(&labels, self.valid_pod_addresses())?;
+        config.check_forward_connections(&labels)?;
         match self.find("--app-probers") {
-            Some(probers) => config.with_probers(probers, &names, read_file),
+            Some(probers) => config.with_probers(probers, &labels, read_file),
             None => Ok(config),
         }
     }
@@ -89,7 +90,7 @@ impl Config {
     fn with_probers(
         mut self,
         setting: &SettingValue,
-        names: &SettingNames,
+        labels: &SettingLabels,
         read_file: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Box<ConfigError>> {
         let file;
@@ -116,7 +117,7 @@ impl Config {
                 return Err(Box::new(ConfigError::Probers { origin, error }));
             }
         }
-        self.check_margin(names)?;
+        self.check_margin(labels)?;
         Ok(self)
     }
 }
@@ -128,7 +129,7 @@ fn text_of_file(path: &str, bytes: Vec<u8>) -> Result<String, Box<ConfigError>> 
         let error = ProbersError::TooLong { bytes: None };
         return Err(Box::new(ConfigError::Probers { origin, error }));
     }
-    String::from_utf8(bytes).map_err(|_| Box::new(ConfigError::NotText { origin }))
+    String::from_utf8(bytes).map_err(|_| Box::new(ConfigError::NotUtf8 { origin }))
 }
 
 #[cfg(test)]

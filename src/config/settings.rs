@@ -1,7 +1,8 @@
 //! The values of settings, and the rules of each.
 
-use super::settings_error::{ConfigError, Fault};
-use super::{Capacity, Forward, Listen, listen};
+use super::listen::{parse_address, parse_forward, parse_listen_address, parse_port_setting};
+use super::settings_error::{ConfigError, SettingRule};
+use super::{Capacity, Forward, Listen};
 use crate::limits;
 use crate::telemetry::{Format, Level, LogSettings};
 use core::net::IpAddr;
@@ -15,7 +16,7 @@ pub(crate) const DEFAULT_STATUS_PORT: u16 = 15020;
 pub struct SettingValue {
     /// The flag of the setting, such as `--status-port`.
     pub flag: &'static str,
-    /// The name in errors: the flag, a variable or an annotation.
+    /// Where it is set: the flag, a variable or an annotation.
     pub origin: Box<str>,
     /// The text.
     pub value: Box<str>,
@@ -33,24 +34,24 @@ pub struct RawSettings {
 impl SettingValue {
     pub(super) fn parse<T>(
         &self,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, SettingRule>,
     ) -> Result<T, Box<ConfigError>> {
-        parse(&self.value).map_err(|fault| {
+        parse(&self.value).map_err(|rule| {
             Box::new(ConfigError::Value {
                 origin: self.origin.clone(),
                 value: self.value.clone(),
-                fault,
+                rule,
             })
         })
     }
 
-    /// Its name in errors.
-    pub(super) fn name(&self) -> Box<str> {
+    /// Origin and value, as errors quote them: `--status-port 15020`.
+    pub(super) fn label(&self) -> Box<str> {
         format!("{} {}", self.origin, self.value).into()
     }
 }
 
-/// Forwards, and their names in errors.
+/// Forwards, and the label of each.
 type Forwards = (Vec<Forward>, Vec<Box<str>>);
 
 impl RawSettings {
@@ -62,35 +63,35 @@ impl RawSettings {
     pub(super) fn parse<T>(
         &self,
         flag: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, SettingRule>,
     ) -> Result<Option<T>, Box<ConfigError>> {
-        Ok(self.parse_named(flag, parse)?.map(|(value, _)| value))
+        Ok(self.parse_labeled(flag, parse)?.map(|(value, _)| value))
     }
 
-    /// The value of a setting, and its name in errors.
-    pub(super) fn parse_named<T>(
+    /// The parsed value of a setting, and its label.
+    pub(super) fn parse_labeled<T>(
         &self,
         flag: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, SettingRule>,
     ) -> Result<Option<(T, Box<str>)>, Box<ConfigError>> {
         self.find(flag)
-            .map(|setting| Ok((setting.parse(parse)?, setting.name())))
+            .map(|setting| Ok((setting.parse(parse)?, setting.label())))
             .transpose()
     }
 
-    /// The addresses of the pod that are valid.
-    pub(super) fn pod_addresses(&self) -> Vec<IpAddr> {
+    /// The addresses of the pod, without invalid ones.
+    pub(super) fn valid_pod_addresses(&self) -> Vec<IpAddr> {
         let addresses = self.pod_addresses.iter();
         addresses
-            .filter_map(|address| listen::address(address).ok())
+            .filter_map(|address| parse_address(address).ok())
             .collect()
     }
 
     pub(super) fn status(&self) -> Result<Listen, Box<ConfigError>> {
         Ok(Listen {
-            addr: self.parse("--status-addr", listen::local)?,
+            addr: self.parse("--status-addr", parse_listen_address)?,
             port: self
-                .parse("--status-port", listen::port)?
+                .parse("--status-port", parse_port_setting)?
                 .unwrap_or(DEFAULT_STATUS_PORT),
         })
     }
@@ -133,33 +134,35 @@ impl RawSettings {
         }
         let forwards: Result<_, _> = settings
             .iter()
-            .map(|setting| setting.parse(listen::forward))
+            .map(|setting| setting.parse(parse_forward))
             .collect();
         Ok((
             forwards?,
-            settings.iter().map(|setting| setting.name()).collect(),
+            settings.iter().map(|setting| setting.label()).collect(),
         ))
     }
 }
 
-fn parse_slots(text: &str, max: usize) -> Result<usize, Fault> {
+fn parse_slots(text: &str, max: usize) -> Result<usize, SettingRule> {
     match parse_digits(text).map(usize::try_from) {
         Some(Ok(slots)) if (1..=max).contains(&slots) => Ok(slots),
-        _ => Err(Fault::Slots(max)),
+        _ => Err(SettingRule::Slots(max)),
     }
 }
 
-pub(super) fn parse_deadline_margin(text: &str) -> Result<Duration, Fault> {
+pub(super) fn parse_deadline_margin(text: &str) -> Result<Duration, SettingRule> {
     let millis = parse_digits(text).filter(|&millis| millis <= limits::DEADLINE_MARGIN_MAX_MILLIS);
     millis
         .map(Duration::from_millis)
-        .ok_or(Fault::DeadlineMargin)
+        .ok_or(SettingRule::DeadlineMargin)
 }
 
-pub(crate) fn parse_shutdown_delay(text: &str) -> Result<Duration, Fault> {
+pub(crate) fn parse_shutdown_delay(text: &str) -> Result<Duration, SettingRule> {
     let seconds =
         parse_digits(text).filter(|&seconds| seconds <= limits::SHUTDOWN_DELAY_MAX_SECONDS);
-    seconds.map(Duration::from_secs).ok_or(Fault::ShutdownDelay)
+    seconds
+        .map(Duration::from_secs)
+        .ok_or(SettingRule::ShutdownDelay)
 }
 
 /// Parses a number of digits only.
@@ -171,20 +174,20 @@ fn parse_digits(text: &str) -> Option<u64> {
     }
 }
 
-pub(crate) fn parse_log_level(text: &str) -> Result<Level, Fault> {
+pub(crate) fn parse_log_level(text: &str) -> Result<Level, SettingRule> {
     match text {
         "error" => Ok(Level::Error),
         "warn" => Ok(Level::Warn),
         "info" => Ok(Level::Info),
         "debug" => Ok(Level::Debug),
-        _ => Err(Fault::Level),
+        _ => Err(SettingRule::LogLevel),
     }
 }
 
-pub(crate) fn parse_log_format(text: &str) -> Result<Format, Fault> {
+pub(crate) fn parse_log_format(text: &str) -> Result<Format, SettingRule> {
     match text {
         "logfmt" => Ok(Format::Logfmt),
         "json" => Ok(Format::Json),
-        _ => Err(Fault::Format),
+        _ => Err(SettingRule::LogFormat),
     }
 }

@@ -31,10 +31,10 @@ pub enum ConfigError {
         /// The value.
         value: Box<str>,
         /// The rule that it breaks.
-        fault: Fault,
+        rule: SettingRule,
     },
     /// A variable or the file of probers is not UTF-8.
-    NotText {
+    NotUtf8 {
         /// The variable, or the path of the file.
         origin: Box<str>,
     },
@@ -114,17 +114,17 @@ pub enum ConfigError {
 
 /// A rule of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum SettingRule {
     /// A port.
     Port,
     /// An IP address.
     Address,
     /// An IP address to connect to.
-    NotTarget,
+    TargetAddress,
     /// A source address.
-    NotSource,
+    SourceAddress,
     /// An IP address to listen on.
-    NotListen,
+    ListenAddress,
     /// `--deadline-margin`, in milliseconds.
     DeadlineMargin,
     /// `--shutdown-delay`, in seconds.
@@ -132,9 +132,9 @@ pub enum Fault {
     /// A number of slots from 1 to this.
     Slots(usize),
     /// One of the levels.
-    Level,
+    LogLevel,
     /// One of the formats.
-    Format,
+    LogFormat,
     /// A SPIFFE ID.
     SpiffeId,
     /// A forward without `=`.
@@ -145,21 +145,21 @@ pub enum Fault {
     ForwardTarget,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match *self {
-            Fault::Port => "but a port must be a number from 1 to 65535: write one such as 15020",
-            Fault::Address => "but must be an IP address: write one such as 127.0.0.1 or ::1",
-            Fault::NotTarget => {
+            SettingRule::Port => "but a port must be a number from 1 to 65535: write one such as 15020",
+            SettingRule::Address => "but must be an IP address: write one such as 127.0.0.1 or ::1",
+            SettingRule::TargetAddress => {
                 "which is not a unicast address: write the app's address, such as 127.0.0.1"
             }
-            Fault::NotSource => {
+            SettingRule::SourceAddress => {
                 "which cannot be a source address: write an address of the pod, such as 127.0.0.6"
             }
-            Fault::NotListen => {
+            SettingRule::ListenAddress => {
                 "which cannot be listened on: write an address of the pod, or 0.0.0.0 or :: for all"
             }
-            Fault::DeadlineMargin => {
+            SettingRule::DeadlineMargin => {
                 return write!(
                     f,
                     "but must be whole milliseconds up to {}: write a number such as {}",
@@ -167,32 +167,32 @@ impl fmt::Display for Fault {
                     limits::DEFAULT_DEADLINE_MARGIN.as_millis() as u64
                 );
             }
-            Fault::ShutdownDelay => {
+            SettingRule::ShutdownDelay => {
                 return write!(
                     f,
                     "but must be whole seconds up to {}: write a number such as 5",
                     limits::SHUTDOWN_DELAY_MAX_SECONDS
                 );
             }
-            Fault::Slots(max) => {
+            SettingRule::Slots(max) => {
                 return write!(
                     f,
                     "but must be a number from 1 to {max}, the built-in limit"
                 );
             }
-            Fault::Level => "but must be one of error, warn, info, debug",
-            Fault::Format => "but must be logfmt or json",
-            Fault::SpiffeId => {
+            SettingRule::LogLevel => "but must be one of error, warn, info, debug",
+            SettingRule::LogFormat => "but must be logfmt or json",
+            SettingRule::SpiffeId => {
                 "but must be a SPIFFE ID: write one such as spiffe://example.org/ns/default/sa/web"
             }
-            Fault::ForwardEquals => {
+            SettingRule::ForwardEquals => {
                 "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002"
             }
-            Fault::ForwardListen => {
+            SettingRule::ForwardListen => {
                 "but the part before '=' must be PORT, IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
                  write one such as 0.0.0.0:15032=127.0.0.1:8002"
             }
-            Fault::ForwardTarget => {
+            SettingRule::ForwardTarget => {
                 "but the part after '=' must be IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
                  write one such as 15032=[::1]:8002"
             }
@@ -206,9 +206,9 @@ impl fmt::Display for ConfigError {
             ConfigError::Value {
                 origin,
                 value,
-                fault,
-            } => write!(f, "{origin} is {}, {fault}", Quoted(value)),
-            ConfigError::NotText { origin } => {
+                rule,
+            } => write!(f, "{origin} is {}, {rule}", Quoted(value)),
+            ConfigError::NotUtf8 { origin } => {
                 write!(f, "{origin} is not UTF-8: encode it as UTF-8")
             }
             ConfigError::File { file, reason } => {

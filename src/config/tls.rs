@@ -1,7 +1,7 @@
 //! TLS to the app: the files that the agent reads at its start, and the identity that the app must have.
 
 use super::settings::{RawSettings, SettingValue};
-use super::settings_error::{ConfigError, Fault, FileSetting};
+use super::settings_error::{ConfigError, FileSetting, SettingRule};
 
 /// What the settings for TLS name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,20 +74,22 @@ impl RawSettings {
 }
 
 fn incomplete(setting: &SettingValue, missing: &'static str) -> Box<ConfigError> {
-    let setting = setting.name();
+    let setting = setting.label();
     Box::new(ConfigError::Incomplete { setting, missing })
 }
 
 /// `spiffe://`, a trust domain, and segments of a path (SPIFFE-ID, section 2). It is compared with the certificate's
 /// byte by byte, so an ID that breaks the rules never matches.
-fn spiffe_id(text: &str) -> Result<Box<str>, Fault> {
+fn spiffe_id(text: &str) -> Result<Box<str>, SettingRule> {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let is_domain = |b: u8| is_plain(b) && !b.is_ascii_uppercase();
-    let rest = text.strip_prefix("spiffe://").ok_or(Fault::SpiffeId)?;
+    let rest = text
+        .strip_prefix("spiffe://")
+        .ok_or(SettingRule::SpiffeId)?;
     let mut parts = rest.split('/');
     let domain = parts.next().unwrap_or_default();
     let is_good = !domain.is_empty()
         && domain.bytes().all(is_domain)
         && parts.all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(is_plain));
-    is_good.then(|| text.into()).ok_or(Fault::SpiffeId)
+    is_good.then(|| text.into()).ok_or(SettingRule::SpiffeId)
 }

@@ -4,7 +4,7 @@ use super::sidecar::SidecarFlags;
 use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, Table, flags};
-use crate::config::{Fault, Listen, parse_log_format, parse_log_level, parse_shutdown_delay};
+use crate::config::{Listen, SettingRule, parse_log_format, parse_log_level, parse_shutdown_delay};
 use crate::telemetry::{Format, Level, LogSettings};
 use crate::text::Quoted;
 use crate::webhook::{ApiServer, CertSource, Options, SelfSignedNames};
@@ -112,17 +112,17 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
         let port = text.parse().ok().filter(|port| *port != 0);
         port.ok_or(": write a port from 1 to 65535")
     })?;
-    let fault = |fault: Fault| format!(", {fault}");
+    let advice = |rule: SettingRule| format!(", {rule}");
     let delay = parse_flag(
         "--shutdown-delay",
         flags.shutdown_delay.as_deref(),
-        |text| parse_shutdown_delay(text).map_err(fault),
+        |text| parse_shutdown_delay(text).map_err(advice),
     )?;
     let log_level = parse_flag("--log-level", log.log_level.as_deref(), |text| {
-        parse_log_level(text).map_err(fault)
+        parse_log_level(text).map_err(advice)
     })?;
     let log_format = parse_flag("--log-format", log.log_format.as_deref(), |text| {
-        parse_log_format(text).map_err(fault)
+        parse_log_format(text).map_err(advice)
     })?;
     Ok(Options {
         listen: Listen {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn skip(text: &str) -> Result<(), (Fault, usize)> {
+fn skip(text: &str) -> Result<(), (SyntaxFault, usize)> {
     let mut reader = Reader::new(text);
     let end = reader.raw_value().and_then(|_| reader.end());
     end.map_err(|error| (error.fault, error.column))
@@ -42,48 +42,48 @@ fn valid_json_is_accepted() {
 #[test]
 fn invalid_json_is_refused_with_its_position() {
     for (text, fault, column) in [
-        ("", Fault::Value, 1),
-        ("\u{feff}{}", Fault::Value, 1),
-        ("nul", Fault::Value, 1),
-        ("True", Fault::Value, 1),
-        ("nullx", Fault::Trailing, 5),
-        ("[1,]", Fault::Value, 4),
-        ("[,1]", Fault::Value, 2),
-        ("[1 2]", Fault::CommaOrBracket, 4),
-        ("[1", Fault::CommaOrBracket, 3),
-        ("[1}", Fault::CommaOrBracket, 3),
-        ("{,}", Fault::Key, 2),
-        (r#"{"a":1,}"#, Fault::Key, 8),
-        ("{a:1}", Fault::Key, 2),
-        ("{'a':1}", Fault::Key, 2),
-        (r#"{"a" 1}"#, Fault::Colon, 6),
-        (r#"{"a":}"#, Fault::Value, 6),
-        (r#"{"a":1"#, Fault::CommaOrBrace, 7),
-        (r#"{"a":1 "b":2}"#, Fault::CommaOrBrace, 8),
-        ("01", Fault::Number, 1),
-        ("-", Fault::Number, 1),
-        ("1.", Fault::Number, 1),
-        ("1e", Fault::Number, 1),
-        ("1e+", Fault::Number, 1),
-        ("-01", Fault::Number, 1),
-        ("+1", Fault::Value, 1),
-        (".5", Fault::Value, 1),
-        ("0x10", Fault::Trailing, 2),
-        ("NaN", Fault::Value, 1),
-        (r#""abc"#, Fault::OpenString, 5),
-        ("\"a\tb\"", Fault::Control, 3),
-        ("\"a\nb\"", Fault::Control, 3),
-        (r#""\x""#, Fault::Escape, 2),
-        (r#""\u12g4""#, Fault::Escape, 2),
-        (r#""\u+123""#, Fault::Escape, 2),
-        (r#""\"#, Fault::Escape, 2),
-        (r#""\u12"#, Fault::Escape, 2),
-        (r#""\ud800""#, Fault::Escape, 2),
-        (r#""\ud800\u0041""#, Fault::Escape, 2),
-        (r#""\udc00""#, Fault::Escape, 2),
-        ("\"\\é\"", Fault::Escape, 2),
-        ("[] []", Fault::Trailing, 4),
-        ("/* */1", Fault::Value, 1),
+        ("", SyntaxFault::Value, 1),
+        ("\u{feff}{}", SyntaxFault::Value, 1),
+        ("nul", SyntaxFault::Value, 1),
+        ("True", SyntaxFault::Value, 1),
+        ("nullx", SyntaxFault::Trailing, 5),
+        ("[1,]", SyntaxFault::Value, 4),
+        ("[,1]", SyntaxFault::Value, 2),
+        ("[1 2]", SyntaxFault::CommaOrBracket, 4),
+        ("[1", SyntaxFault::CommaOrBracket, 3),
+        ("[1}", SyntaxFault::CommaOrBracket, 3),
+        ("{,}", SyntaxFault::Key, 2),
+        (r#"{"a":1,}"#, SyntaxFault::Key, 8),
+        ("{a:1}", SyntaxFault::Key, 2),
+        ("{'a':1}", SyntaxFault::Key, 2),
+        (r#"{"a" 1}"#, SyntaxFault::Colon, 6),
+        (r#"{"a":}"#, SyntaxFault::Value, 6),
+        (r#"{"a":1"#, SyntaxFault::CommaOrBrace, 7),
+        (r#"{"a":1 "b":2}"#, SyntaxFault::CommaOrBrace, 8),
+        ("01", SyntaxFault::Number, 1),
+        ("-", SyntaxFault::Number, 1),
+        ("1.", SyntaxFault::Number, 1),
+        ("1e", SyntaxFault::Number, 1),
+        ("1e+", SyntaxFault::Number, 1),
+        ("-01", SyntaxFault::Number, 1),
+        ("+1", SyntaxFault::Value, 1),
+        (".5", SyntaxFault::Value, 1),
+        ("0x10", SyntaxFault::Trailing, 2),
+        ("NaN", SyntaxFault::Value, 1),
+        (r#""abc"#, SyntaxFault::OpenString, 5),
+        ("\"a\tb\"", SyntaxFault::Control, 3),
+        ("\"a\nb\"", SyntaxFault::Control, 3),
+        (r#""\x""#, SyntaxFault::Escape, 2),
+        (r#""\u12g4""#, SyntaxFault::Escape, 2),
+        (r#""\u+123""#, SyntaxFault::Escape, 2),
+        (r#""\"#, SyntaxFault::Escape, 2),
+        (r#""\u12"#, SyntaxFault::Escape, 2),
+        (r#""\ud800""#, SyntaxFault::Escape, 2),
+        (r#""\ud800\u0041""#, SyntaxFault::Escape, 2),
+        (r#""\udc00""#, SyntaxFault::Escape, 2),
+        ("\"\\é\"", SyntaxFault::Escape, 2),
+        ("[] []", SyntaxFault::Trailing, 4),
+        ("/* */1", SyntaxFault::Value, 1),
     ] {
         assert_eq!(skip(text), Err((fault, column)), "{text:?}");
     }
@@ -111,7 +111,10 @@ fn nesting_is_bounded() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
         assert_eq!(skip(&nested(16)), Ok(()));
-        assert_eq!(skip(&nested(17)), Err((Fault::Depth, 16 * open.len() + 1)));
+        assert_eq!(
+            skip(&nested(17)),
+            Err((SyntaxFault::Depth, 16 * open.len() + 1))
+        );
         assert!(skip(&open.repeat(100_000)).is_err());
     }
     let side_by_side = format!("[{}1]", "[[]],".repeat(1000));
@@ -124,7 +127,7 @@ fn lines_are_counted() {
     let error = reader.raw_value().expect_err("x is no value");
     assert_eq!(
         (error.line, error.column, error.fault),
-        (4, 3, Fault::Value)
+        (4, 3, SyntaxFault::Value)
     );
 }
 
@@ -139,26 +142,26 @@ fn each_fault_has_its_text() {
         .to_string()
     };
     for (fault, text) in [
-        (Fault::Value, "expected a value"),
-        (Fault::Key, "expected a key in double quotes"),
-        (Fault::Colon, "expected ':' after the key"),
-        (Fault::CommaOrBrace, "expected ',' or '}'"),
-        (Fault::CommaOrBracket, "expected ',' or ']'"),
-        (Fault::OpenString, "the string is not closed by '\"'"),
+        (SyntaxFault::Value, "expected a value"),
+        (SyntaxFault::Key, "expected a key in double quotes"),
+        (SyntaxFault::Colon, "expected ':' after the key"),
+        (SyntaxFault::CommaOrBrace, "expected ',' or '}'"),
+        (SyntaxFault::CommaOrBracket, "expected ',' or ']'"),
+        (SyntaxFault::OpenString, "the string is not closed by '\"'"),
         (
-            Fault::Control,
+            SyntaxFault::Control,
             "a control character in a string must be written as \\u and four hex digits",
         ),
         (
-            Fault::Escape,
+            SyntaxFault::Escape,
             "expected one of \"\\/bfnrt or u and four hex digits after '\\', surrogates in pairs",
         ),
         (
-            Fault::Number,
+            SyntaxFault::Number,
             "a number must look like 80, with no leading zero, '+' or lone '.'",
         ),
-        (Fault::Depth, "more than 16 nested lists and objects"),
-        (Fault::Trailing, "unexpected text after the value"),
+        (SyntaxFault::Depth, "more than 16 nested lists and objects"),
+        (SyntaxFault::Trailing, "unexpected text after the value"),
     ] {
         assert_eq!(error(fault), format!("line 1, column 2: {text}"));
     }
