@@ -125,7 +125,7 @@ impl Check {
         let plan = &*self.plan;
         let authority = UrlAuthority {
             host: &plan.host,
-            port_given: plan.has_port,
+            has_port: plan.has_port,
         };
         let origin = RequestOrigin::Url(&authority);
         let mut space = vec![0; PROBE_BYTES];

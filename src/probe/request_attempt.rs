@@ -24,7 +24,7 @@ pub struct RequestAttempt<'a> {
     pub scheme: Scheme,
     /// The port this request goes to.
     pub port: u16,
-    port_given: bool,
+    has_port: bool,
     /// The value of `Host`.
     host: Authority<'a>,
     /// Whether `host` is the prober's or kubelet's, rather than derived from the URL of this request. `advance` clears
@@ -64,7 +64,7 @@ impl<'a> RequestAttempt<'a> {
             probe,
             scheme: probe.http_get.scheme,
             port: probe.http_get.port,
-            port_given: true,
+            has_port: true,
             host: Authority::whole(b""),
             has_given_host: true,
             is_plaintext_restart: false,
@@ -82,7 +82,7 @@ impl<'a> RequestAttempt<'a> {
     /// Resets to the probe's first URL.
     fn reset(&mut self, target: IpAddr) {
         self.port = self.probe.http_get.port;
-        self.port_given = self.probe.origin.port_given();
+        self.has_port = self.probe.origin.has_port();
         self.has_given_host = true;
         (self.redirects, self.retries) = (0, 0);
         (self.target_len, self.referer_len, self.credentials_len) = (None, None, None);
@@ -192,7 +192,7 @@ impl<'a> RequestAttempt<'a> {
             scheme: self.scheme,
             host: name,
             port: self.port,
-            port_given: self.port_given,
+            has_port: self.has_port,
             request_target: saved_or_configured_target(
                 self.probe,
                 self.target_len,
@@ -268,7 +268,7 @@ impl<'a> RequestAttempt<'a> {
         self.redirects += 1;
         self.scheme = redirect.scheme;
         self.port = redirect.port;
-        self.port_given = redirect.port_given;
+        self.has_port = redirect.has_port;
         core::mem::swap(
             &mut self.space.request_target,
             &mut self.space.next_request_target,
@@ -281,7 +281,7 @@ impl<'a> RequestAttempt<'a> {
 
     /// Host and port of this request's URL.
     fn authority(&self, host: UrlHost<'a>) -> Authority<'a> {
-        host.authority(self.port, self.port_given)
+        host.authority(self.port, self.has_port)
     }
 
     /// Writes the URL of this request. Returns its length, or `None` if it does not fit.

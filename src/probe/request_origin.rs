@@ -29,7 +29,7 @@ pub struct UrlAuthority<'a> {
     /// The host; an IPv6 address is in brackets.
     pub host: &'a str,
     /// Whether the URL names a port.
-    pub port_given: bool,
+    pub has_port: bool,
 }
 
 impl<'a> RequestOrigin<'a> {
@@ -42,10 +42,10 @@ impl<'a> RequestOrigin<'a> {
     }
 
     /// Whether the URL names a port; kubelet's does.
-    pub(super) fn port_given(self) -> bool {
+    pub(super) fn has_port(self) -> bool {
         match self {
             RequestOrigin::StatusPort { .. } => true,
-            RequestOrigin::Url(url) => url.port_given,
+            RequestOrigin::Url(url) => url.has_port,
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Base<'a> {
     /// The port of the request.
     pub port: u16,
     /// Whether the URL names the port: kubelet's first URL does.
-    pub port_given: bool,
+    pub has_port: bool,
     /// Path and query, beginning with a slash.
     pub request_target: &'a [u8],
 }
@@ -42,7 +42,7 @@ pub struct Redirect {
     /// The port of the next request.
     pub port: u16,
     /// Whether the URL names the port: then Go's `Host` does as well.
-    pub port_given: bool,
+    pub has_port: bool,
     /// Whether the `Location` has a scheme: then Go drops the prober's own `Host` (`net/http/client.go`: `do`).
     pub was_absolute: bool,
     /// Length of the request-target.
@@ -89,7 +89,7 @@ pub fn resolve_location<'l>(
     let mut redirect = Redirect {
         scheme: base.scheme,
         port: base.port,
-        port_given: base.port_given,
+        has_port: base.has_port,
         was_absolute,
         target_len: 0,
     };
@@ -103,7 +103,7 @@ pub fn resolve_location<'l>(
         if was_absolute {
             redirect.scheme = Scheme::parse(url.scheme).ok_or(BadLocation::Scheme)?;
         }
-        redirect.port_given = !url.port.is_empty();
+        redirect.has_port = !url.port.is_empty();
         redirect.port = parse_port(url.port, redirect.scheme)?;
     }
     let out = TargetBuffer::new(out);

@@ -10,7 +10,7 @@ fn base<'a>(host: &'a str, request_target: &'a str) -> Base<'a> {
         scheme: Scheme::Http,
         host: host.as_bytes(),
         port: 8080,
-        port_given: true,
+        has_port: true,
         request_target: request_target.as_bytes(),
     }
 }
@@ -25,7 +25,7 @@ fn shown(location: &[u8], base: &Base<'_>) -> String {
             let target = String::from_utf8_lossy(&out[..to.target_len]);
             format!(
                 "{scheme} {} {} {} {target}",
-                to.port, to.port_given, to.was_absolute
+                to.port, to.has_port, to.was_absolute
             )
         }
     }
@@ -83,7 +83,7 @@ fn a_relative_location_inherits_scheme_and_port() {
     let base = Base {
         scheme: Scheme::Https,
         port: 443,
-        port_given: false,
+        has_port: false,
         ..base("10.0.0.5", "/a")
     };
     assert_eq!(shown(b"b", &base), "https 443 false false /b");
