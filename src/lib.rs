@@ -19,7 +19,7 @@
 //! | `net` | reactor, sockets, listeners, timers, signals, TLS streams |
 //! | `pem` | certificate and key files: bounded read, change detection, key pair check |
 //! | `telemetry` | log lines, their rate limit, Prometheus text |
-//! | `text` | text in errors and log lines: quoted, with passwords redacted |
+//! | `text` | text in errors and log lines: quoted, with passwords redacted; suggestions for misspelt names |
 //! | `wire` | bytes to typed values and back: HTTP/1.1, HTTP/2, HPACK, gRPC health; no I/O, no clock |
 //! | `limits` | every capacity and timeout: value, unit, reason |
 //!

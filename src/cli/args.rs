@@ -4,8 +4,7 @@
 use super::exit::Exit;
 use super::help;
 use super::table::{Command, Flag, Table};
-use crate::config::suggest;
-use crate::text::Redacted;
+use crate::text::{Redacted, suggest};
 
 /// The flags that every command has.
 const HELP: [&str; 2] = ["--help", "-h"];

@@ -3,8 +3,7 @@
 use super::exit::Exit;
 use super::help;
 use super::table::Program;
-use crate::config::suggest;
-use crate::text::Redacted;
+use crate::text::{Redacted, suggest};
 use std::ffi::OsString;
 
 impl Program {

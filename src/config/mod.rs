@@ -12,7 +12,6 @@ mod probers_error;
 mod resolve;
 mod settings;
 mod settings_error;
-mod suggest;
 mod tls;
 
 use core::net::IpAddr;
@@ -31,9 +30,6 @@ pub use settings::{RawSettings, SettingValue};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{parse_log_format, parse_log_level, parse_shutdown_delay};
 pub use settings_error::{ConfigError, FileSetting, SettingRule};
-#[cfg(feature = "inject-library")]
-pub(crate) use suggest::by_edit_distance;
-pub(crate) use suggest::suggest;
 pub use tls::{ClientCert, TlsSettings};
 
 /// The validated configuration of the agent.

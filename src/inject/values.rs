@@ -3,8 +3,8 @@
 
 use super::settings::{Settings, Sidecar, Target};
 use super::version::KubernetesVersion;
-use crate::config::{DEFAULT_STATUS_PORT, parse_port, suggest};
-use crate::text::Quoted;
+use crate::config::{DEFAULT_STATUS_PORT, parse_port};
+use crate::text::{Quoted, suggest};
 use core::fmt;
 use core::net::IpAddr;
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
-use crate::config::by_edit_distance;
 pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION};
+use crate::text::by_edit_distance;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
