@@ -3,6 +3,7 @@
 //! environment, certificates or keys: it returns paths.
 
 mod checks;
+pub(crate) mod flags;
 pub(crate) mod headers;
 mod json;
 mod listen;

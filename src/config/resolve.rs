@@ -4,7 +4,7 @@ use super::checks::SettingLabels;
 use super::listen::{parse_source, parse_target};
 use super::settings::{RawSettings, SettingValue, parse_deadline_margin, parse_shutdown_delay};
 use super::settings_error::{ConfigError, FileSetting};
-use super::{Config, Probers, ProbersError};
+use super::{Config, Probers, ProbersError, flags};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -42,22 +42,22 @@ impl RawSettings {
     ) -> Result<Config, Box<ConfigError>> {
         // Parsed before the forwards: injection writes the same address into them, and the error should name --target-ip.
         let (target, target_label) = self
-            .parse_labeled("--target-ip", parse_target)?
+            .parse_labeled(flags::TARGET_IP, parse_target)?
             .unwrap_or_else(|| {
                 let label = "the default --target-ip 127.0.0.1";
                 (IpAddr::V4(Ipv4Addr::LOCALHOST), label.into())
             });
-        let source = self.parse_labeled("--source-ip", parse_source)?;
+        let source = self.parse_labeled(flags::SOURCE_IP, parse_source)?;
         let (source, source_label) = source.unzip();
         let (forwards, forward_labels) = self.forwards()?;
-        let margin = self.parse_labeled("--deadline-margin", parse_deadline_margin)?;
+        let margin = self.parse_labeled(flags::DEADLINE_MARGIN, parse_deadline_margin)?;
         let (margin, margin_label) = margin.unzip();
         let labels = SettingLabels {
             target: target_label,
             source: source_label.unwrap_or_default(),
             margin: margin_label.unwrap_or_else(|| "the default --deadline-margin".into()),
             max_forwards: self
-                .find("--max-forwards")
+                .find(flags::MAX_FORWARDS)
                 .map(SettingValue::label)
                 .unwrap_or_default(),
             forwards: forward_labels,
@@ -70,7 +70,7 @@ impl RawSettings {
             forwards,
             deadline_margin: margin.unwrap_or(limits::DEFAULT_DEADLINE_MARGIN),
             shutdown_delay: self
-                .parse("--shutdown-delay", parse_shutdown_delay)?
+                .parse(flags::SHUTDOWN_DELAY, parse_shutdown_delay)?
                 .unwrap_or(Duration::ZERO),
             log: self.log()?,
             capacity: self.capacity()?,
@@ -79,7 +79,7 @@ impl RawSettings {
         config.check_families(&labels)?;
         config.check_listeners(&labels, self.valid_pod_addresses())?;
         config.check_forward_connections(&labels)?;
-        match self.find("--app-probers") {
+        match self.find(flags::APP_PROBERS) {
             Some(probers) => config.with_probers(probers, &labels, read_file),
             None => Ok(config),
         }

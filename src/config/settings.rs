@@ -2,7 +2,7 @@
 
 use super::listen::{parse_address, parse_forward, parse_listen_address, parse_port_setting};
 use super::settings_error::{ConfigError, SettingRule};
-use super::{Capacity, Forward, Listen};
+use super::{Capacity, Forward, Listen, flags};
 use crate::limits;
 use crate::telemetry::{Format, Level, LogSettings};
 use core::net::IpAddr;
@@ -89,9 +89,9 @@ impl RawSettings {
 
     pub(super) fn status(&self) -> Result<Listen, Box<ConfigError>> {
         Ok(Listen {
-            addr: self.parse("--status-addr", parse_listen_address)?,
+            addr: self.parse(flags::STATUS_ADDR, parse_listen_address)?,
             port: self
-                .parse("--status-port", parse_port_setting)?
+                .parse(flags::STATUS_PORT, parse_port_setting)?
                 .unwrap_or(DEFAULT_STATUS_PORT),
         })
     }
@@ -99,10 +99,10 @@ impl RawSettings {
     pub(super) fn log(&self) -> Result<LogSettings, Box<ConfigError>> {
         Ok(LogSettings {
             level: self
-                .parse("--log-level", parse_log_level)?
+                .parse(flags::LOG_LEVEL, parse_log_level)?
                 .unwrap_or(Level::Info),
             format: self
-                .parse("--log-format", parse_log_format)?
+                .parse(flags::LOG_FORMAT, parse_log_format)?
                 .unwrap_or(Format::Logfmt),
         })
     }
@@ -114,17 +114,17 @@ impl RawSettings {
                 .unwrap_or(max))
         };
         Ok(Capacity {
-            probes: slots("--max-probes", limits::PROBE_SLOTS)?,
-            hooks: slots("--max-hooks", limits::HOOK_SLOTS)?,
-            reserve: slots("--max-reserve", limits::RESERVE_SLOTS)?,
-            forward_connections: slots("--max-forwards", limits::FORWARD_CONNECTIONS)?,
+            probes: slots(flags::MAX_PROBES, limits::PROBE_SLOTS)?,
+            hooks: slots(flags::MAX_HOOKS, limits::HOOK_SLOTS)?,
+            reserve: slots(flags::MAX_RESERVE, limits::RESERVE_SLOTS)?,
+            forward_connections: slots(flags::MAX_FORWARDS, limits::FORWARD_CONNECTIONS)?,
         })
     }
 
     pub(super) fn forwards(&self) -> Result<Forwards, Box<ConfigError>> {
         let settings = self.values.iter();
         let settings: Vec<_> = settings
-            .filter(|setting| setting.flag == "--forward")
+            .filter(|setting| setting.flag == flags::FORWARD)
             .collect();
         if settings.len() > limits::FORWARDS {
             return Err(Box::new(ConfigError::TooManyForwards {

@@ -1,5 +1,6 @@
 //! TLS to the app: the files that the agent reads at its start, and the identity that the app must have.
 
+use super::flags;
 use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
 
@@ -38,7 +39,12 @@ impl RawSettings {
         if cfg!(feature = "tls") {
             return Ok(());
         }
-        for flag in ["--client-cert", "--client-key", "--app-ca", "--app-id"] {
+        for flag in [
+            flags::CLIENT_CERT,
+            flags::CLIENT_KEY,
+            flags::APP_CA,
+            flags::APP_ID,
+        ] {
             if let Some(setting) = self.find(flag) {
                 let origin = setting.origin.clone();
                 return Err(Box::new(ConfigError::NoTls { origin }));
@@ -48,22 +54,22 @@ impl RawSettings {
     }
 
     pub(super) fn tls(&self) -> Result<TlsSettings, Box<ConfigError>> {
-        let cert = self.find("--client-cert");
-        let key = self.find("--client-key");
-        let ca = self.find("--app-ca");
-        let id = self.find("--app-id");
+        let cert = self.find(flags::CLIENT_CERT);
+        let key = self.find(flags::CLIENT_KEY);
+        let ca = self.find(flags::APP_CA);
+        let id = self.find(flags::APP_ID);
         let app_id = id.map(|id| id.parse(spiffe_id)).transpose()?;
         let client = match (cert, key) {
             (Some(cert), Some(key)) => Some(ClientCert {
                 cert: cert.into(),
                 key: key.into(),
             }),
-            (Some(cert), None) => return Err(incomplete(cert, "--client-key")),
-            (None, Some(key)) => return Err(incomplete(key, "--client-cert")),
+            (Some(cert), None) => return Err(incomplete(cert, flags::CLIENT_KEY)),
+            (None, Some(key)) => return Err(incomplete(key, flags::CLIENT_CERT)),
             (None, None) => None,
         };
         if let (Some(id), None) = (id, ca) {
-            return Err(incomplete(id, "--app-ca"));
+            return Err(incomplete(id, flags::APP_CA));
         }
         Ok(TlsSettings {
             client,

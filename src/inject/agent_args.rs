@@ -1,7 +1,7 @@
 //! The agent's command line in the sidecar. Injection writes it, and reads it back from an injected pod.
 
 use super::options::annotations;
-use crate::config::{DEFAULT_STATUS_PORT, SettingValue, parse_port};
+use crate::config::{DEFAULT_STATUS_PORT, SettingValue, flags, parse_port};
 use serde_json::Value;
 
 /// The flags of the agent that injection writes.
@@ -34,15 +34,15 @@ impl Flag {
     /// The flag as the agent reads it.
     fn name(self) -> &'static str {
         match self {
-            Self::StatusPort => "--status-port",
-            Self::SourceIp => "--source-ip",
-            Self::TargetIp => "--target-ip",
-            Self::ClientCert => "--client-cert",
-            Self::ClientKey => "--client-key",
-            Self::AppCa => "--app-ca",
-            Self::AppId => "--app-id",
-            Self::Forward => "--forward",
-            Self::ShutdownDelay => "--shutdown-delay",
+            Self::StatusPort => flags::STATUS_PORT,
+            Self::SourceIp => flags::SOURCE_IP,
+            Self::TargetIp => flags::TARGET_IP,
+            Self::ClientCert => flags::CLIENT_CERT,
+            Self::ClientKey => flags::CLIENT_KEY,
+            Self::AppCa => flags::APP_CA,
+            Self::AppId => flags::APP_ID,
+            Self::Forward => flags::FORWARD,
+            Self::ShutdownDelay => flags::SHUTDOWN_DELAY,
         }
     }
 

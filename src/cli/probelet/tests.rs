@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::table::Flag;
+use crate::config::flags;
 use crate::limits;
 use crate::telemetry::Level;
 use std::os::unix::ffi::OsStringExt;
@@ -85,6 +86,15 @@ fn every_flag_is_accepted_and_forward_more_than_once() {
         "--forward=3=127.0.0.1:4",
     ];
     assert_eq!(parsed(&args).expect("two forwards").forwards.len(), 2);
+}
+
+#[test]
+fn the_table_has_the_flags_that_configuration_finds_settings_by() {
+    let mut table: Vec<_> = run::COMMAND.flags().map(|flag| flag.long).collect();
+    let mut found_by = flags::ALL.to_vec();
+    table.sort_unstable();
+    found_by.sort_unstable();
+    assert_eq!(table, found_by);
 }
 
 /// A variable of the table that configuration does not read would show here.

@@ -13,29 +13,8 @@ const PROBER: &str = r#"{"/app-health/web/livez":{"httpGet":{"port":8080},"timeo
 /// Pairs of name and text.
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-const FLAGS: [&str; 18] = [
-    "--status-port",
-    "--status-addr",
-    "--target-ip",
-    "--source-ip",
-    "--app-probers",
-    "--client-cert",
-    "--client-key",
-    "--app-ca",
-    "--app-id",
-    "--forward",
-    "--deadline-margin",
-    "--shutdown-delay",
-    "--log-level",
-    "--log-format",
-    "--max-probes",
-    "--max-hooks",
-    "--max-reserve",
-    "--max-forwards",
-];
-
 fn flag_of(name: &str) -> &'static str {
-    let mut flags = FLAGS.into_iter();
+    let mut flags = flags::ALL.into_iter();
     flags
         .find(|flag| flag[2..] == *name)
         .unwrap_or_else(|| panic!("no flag {name}"))

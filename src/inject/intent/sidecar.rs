@@ -1,7 +1,7 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
 use super::table::ProberTable;
-use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, validate};
+use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{Sidecar, Target};
@@ -71,7 +71,7 @@ impl AgentConfig {
             ..RawSettings::default()
         };
         settings.values.push(SettingValue {
-            flag: "--app-probers",
+            flag: flags::APP_PROBERS,
             origin: "its probes".into(),
             value: self.table.to_string().into(),
         });
@@ -79,7 +79,7 @@ impl AgentConfig {
             let address: Box<str> = example_ip(options.source_ip).to_string().into();
             settings.pod_addresses.push(address.clone());
             settings.values.push(SettingValue {
-                flag: "--target-ip",
+                flag: flags::TARGET_IP,
                 origin: POD_IP.into(),
                 value: address,
             });

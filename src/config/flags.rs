@@ -1,0 +1,44 @@
+//! The names of the agent's flags: settings are found by them, and injection writes them. The table of `probelet run` has
+//! a field for each, from which argh and the table derive the same name; a test of the table compares both.
+
+pub(crate) const STATUS_PORT: &str = "--status-port";
+pub(crate) const STATUS_ADDR: &str = "--status-addr";
+pub(crate) const TARGET_IP: &str = "--target-ip";
+pub(crate) const SOURCE_IP: &str = "--source-ip";
+pub(crate) const APP_PROBERS: &str = "--app-probers";
+pub(crate) const CLIENT_CERT: &str = "--client-cert";
+pub(crate) const CLIENT_KEY: &str = "--client-key";
+pub(crate) const APP_CA: &str = "--app-ca";
+pub(crate) const APP_ID: &str = "--app-id";
+pub(crate) const FORWARD: &str = "--forward";
+pub(crate) const DEADLINE_MARGIN: &str = "--deadline-margin";
+pub(crate) const SHUTDOWN_DELAY: &str = "--shutdown-delay";
+pub(crate) const LOG_LEVEL: &str = "--log-level";
+pub(crate) const LOG_FORMAT: &str = "--log-format";
+pub(crate) const MAX_PROBES: &str = "--max-probes";
+pub(crate) const MAX_HOOKS: &str = "--max-hooks";
+pub(crate) const MAX_RESERVE: &str = "--max-reserve";
+pub(crate) const MAX_FORWARDS: &str = "--max-forwards";
+
+/// All of them.
+#[cfg(test)]
+pub(crate) const ALL: [&str; 18] = [
+    STATUS_PORT,
+    STATUS_ADDR,
+    TARGET_IP,
+    SOURCE_IP,
+    APP_PROBERS,
+    CLIENT_CERT,
+    CLIENT_KEY,
+    APP_CA,
+    APP_ID,
+    FORWARD,
+    DEADLINE_MARGIN,
+    SHUTDOWN_DELAY,
+    LOG_LEVEL,
+    LOG_FORMAT,
+    MAX_PROBES,
+    MAX_HOOKS,
+    MAX_RESERVE,
+    MAX_FORWARDS,
+];
