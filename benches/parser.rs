@@ -12,7 +12,7 @@ use std::time::Instant;
 use std::{env, fs, io};
 
 use probelet::limits::REQUEST_FIELDS;
-use probelet::wire::RequestParser;
+use probelet::wire::request::RequestParser;
 
 /// Set for the runs under valgrind: parser, case, rounds.
 const RUN: &str = "PROBELET_PARSER_BENCH_RUN";

@@ -2,17 +2,19 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::wire::{BodyReader, BodyStatus, Framing};
+use probelet::wire::body::BodyReader;
+use probelet::wire::response::Framing;
 
 const ENOUGH: usize = 64;
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut body = BodyReader::new(Framing::Chunked, ENOUGH as u64);
     for piece in pieces {
-        match body.feed(piece) {
-            Ok(BodyStatus::Partial) => {}
-            Ok(BodyStatus::Complete) => return true,
-            Err(_) => return false,
+        if body.feed(piece).is_err() {
+            return false;
+        }
+        if body.is_done() {
+            return true;
         }
     }
     body.check_end().is_ok()

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use probelet::limits::{LOCATION_BYTES, SCRATCH_BYTES};
-use probelet::wire::Location;
 use probelet::wire::h2::{Exchange, H2_BYTES, H2Error, H2Head, Rules};
+use probelet::wire::response::Location;
 
 #[derive(Debug, PartialEq)]
 struct ExchangeResult {

@@ -5,7 +5,7 @@
 use httparse::{EMPTY_HEADER, Request, Status};
 use libfuzzer_sys::fuzz_target;
 use probelet::limits::REQUEST_FIELDS;
-use probelet::wire::RequestParser;
+use probelet::wire::request::RequestParser;
 
 fuzz_target!(|input: (u16, &[u8])| {
     let (cut, bytes) = (usize::from(input.0).min(input.1.len()), input.1);

@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use probelet::wire::{Location, ParsedResponse, ResponseError, ResponseHead, ResponseParser};
+use probelet::wire::response::{
+    Location, ParsedResponse, ResponseError, ResponseHead, ResponseParser,
+};
 
 const ROOM: usize = 8;
 

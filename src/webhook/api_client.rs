@@ -6,7 +6,7 @@ use super::options::ApiServer;
 use super::stream_io::{ReadBuffer, timeout_at, write_all};
 use crate::limits;
 use crate::pem::{self, FileBytes};
-use crate::wire::{Framing, ParsedResponse, ResponseParser};
+use crate::wire::response::{Framing, ParsedResponse, ResponseParser};
 use async_io::Async;
 use core::fmt;
 use futures_rustls::TlsConnector;

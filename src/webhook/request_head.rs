@@ -2,7 +2,7 @@
 
 use super::http_error::HttpError;
 use crate::limits;
-use crate::wire::{RequestError, RequestHead, RequestParser};
+use crate::wire::request::{RequestError, RequestHead, RequestParser};
 use core::time::Duration;
 
 /// A request without its body.

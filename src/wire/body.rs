@@ -22,36 +22,18 @@ enum Kind {
     UntilClose,
 }
 
-/// The result of reading bytes of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyStatus {
-    /// More of the body is needed.
-    Partial,
-    /// The body ended, or the limit is reached.
-    Complete,
-}
-
 /// How a body is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// The app closed before the end.
     CutShort,
-    /// A chunk's first line is malformed or longer than 4 KiB, its size has more than 16 digits, or
-    /// such lines outweigh the data.
-    ChunkLine,
-    /// No CRLF after a chunk's data.
-    ChunkEnd,
-    /// Trailers that are malformed or longer than 4 KiB.
-    Trailer,
+    /// The chunked coding is broken.
+    Chunked(ChunkedError),
 }
 
 impl From<ChunkedError> for BodyError {
     fn from(error: ChunkedError) -> Self {
-        match error {
-            ChunkedError::Line => BodyError::ChunkLine,
-            ChunkedError::DataEnd => BodyError::ChunkEnd,
-            ChunkedError::Trailer => BodyError::Trailer,
-        }
+        BodyError::Chunked(error)
     }
 }
 
@@ -79,7 +61,7 @@ impl BodyReader {
     ///
     /// # Errors
     /// How the body is broken.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<BodyStatus, BodyError> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
         match &mut self.kind {
             Kind::Length(left) => {
                 let taken = (bytes.len() as u64).min(*left);
@@ -89,11 +71,7 @@ impl BodyReader {
             Kind::Chunked(chunked) => chunked.feed(bytes, &mut self.remaining)?,
             Kind::UntilClose => self.remaining = self.remaining.saturating_sub(bytes.len() as u64),
         }
-        Ok(if self.is_done() {
-            BodyStatus::Complete
-        } else {
-            BodyStatus::Partial
-        })
+        Ok(())
     }
 
     /// Checks the body when the app closes the connection in order. A reset breaks any body that is not done.

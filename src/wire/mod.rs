@@ -19,12 +19,3 @@ pub mod response_writer;
 pub mod upstream;
 mod upstream_h2;
 pub mod url;
-
-pub use body::{BodyError, BodyReader, BodyStatus};
-pub use output_slice::OutputSlice;
-pub use request::{Method, RequestError, RequestHead, RequestParser};
-pub use response::{
-    Framing, Location, ParsedResponse, ResponseError, ResponseHead, ResponseParser,
-};
-pub use response_writer::{RESPONSE_BUFFER_BYTES, ResponseBody, write_response_head};
-pub use upstream::{Header, UpstreamRequest};

@@ -31,11 +31,10 @@ fn arriving<'a>(
 ) -> Result<(), BodyError> {
     let mut body = BodyReader::new(framing, limit);
     for piece in pieces {
-        if body.feed(piece)? == BodyStatus::Complete {
-            assert!(body.is_done());
+        body.feed(piece)?;
+        if body.is_done() {
             break;
         }
-        assert!(!body.is_done());
     }
     body.check_end()
 }
@@ -92,10 +91,8 @@ fn an_incomplete_body_is_not_complete() {
         (Framing::UntilClose, b"abcd"),
         (Framing::Chunked, b"4\r\nabcd\r\n0\r\n\r"),
     ] {
-        assert_eq!(
-            BodyReader::new(framing, 10).feed(part),
-            Ok(BodyStatus::Partial)
-        );
+        let mut body = BodyReader::new(framing, 10);
+        assert_eq!((body.feed(part), body.is_done()), (Ok(()), false));
     }
 }
 
@@ -126,7 +123,7 @@ fn a_chunk_line_is_read_as_go_reads_it() {
     ] {
         let is_bare_lf = line.matches('\n').count() > 1;
         let expected = if is_bare_lf {
-            Err(BodyError::ChunkLine)
+            Err(ChunkedError::Line.into())
         } else {
             Ok(())
         };
@@ -149,7 +146,7 @@ fn a_chunk_line_is_read_as_go_reads_it() {
         "5\rx\n",
         "5;\r;\r\n",
     ] {
-        assert_eq!(with_line(line), Err(BodyError::ChunkLine), "{line:?}");
+        assert_eq!(with_line(line), Err(ChunkedError::Line.into()), "{line:?}");
     }
 }
 
@@ -157,14 +154,14 @@ fn a_chunk_line_is_read_as_go_reads_it() {
 fn a_chunk_line_fits_in_4_kib() {
     let line = |length: usize| format!("5;{}\r\n", "x".repeat(length - 4));
     assert_eq!(with_line(&line(4096)), Ok(()));
-    assert_eq!(with_line(&line(4097)), Err(BodyError::ChunkLine));
+    assert_eq!(with_line(&line(4097)), Err(ChunkedError::Line.into()));
 }
 
 #[test]
 fn chunk_data_ends_with_crlf() {
     for end in ["\n", "\r\r", "x", "\rx", "xx\r\n"] {
         let body = format!("5\r\nabcde{end}0\r\n\r\n");
-        assert_eq!(chunked(body), Err(BodyError::ChunkEnd), "{end:?}");
+        assert_eq!(chunked(body), Err(ChunkedError::DataEnd.into()), "{end:?}");
     }
 }
 
@@ -184,7 +181,7 @@ fn chunk_lines_may_not_outweigh_the_data() {
     assert_eq!(chunked(body(100, 16384 / 86)), Ok(()));
     assert_eq!(
         chunked(body(100, 16384 / 86 + 1)),
-        Err(BodyError::ChunkLine)
+        Err(ChunkedError::Line.into())
     );
 }
 
@@ -194,7 +191,10 @@ fn an_absurd_chunk_size_counts_as_in_go() {
     assert_eq!(with_line("ffffffffffffffff\r\n"), Err(BodyError::CutShort));
     assert_eq!(with_line("7fffffffffffffff\r\n"), Err(BodyError::CutShort));
     assert_eq!(with_line("c000000000000000\r\n"), Err(BodyError::CutShort));
-    assert_eq!(with_line("ffffffffffff0000\r\n"), Err(BodyError::ChunkLine));
+    assert_eq!(
+        with_line("ffffffffffff0000\r\n"),
+        Err(ChunkedError::Line.into())
+    );
 }
 
 /// `readTrailer` of Go's `transfer.go`; RFC 9112 section 7.1.2.
@@ -213,9 +213,18 @@ fn trailers_are_read_to_the_blank_line() {
         "the blank line ends with LF, then CRLF CRLF"
     );
     assert_eq!(with_trailers("\n\r\n\r\n"), Ok(()));
-    assert_eq!(with_trailers(" A: b\r\n\r\n"), Err(BodyError::Trailer));
-    assert_eq!(with_trailers("A\r\n\r\n"), Err(BodyError::Trailer));
-    assert_eq!(with_trailers("\rx\r\n\r\n"), Err(BodyError::Trailer));
+    assert_eq!(
+        with_trailers(" A: b\r\n\r\n"),
+        Err(ChunkedError::Trailer.into())
+    );
+    assert_eq!(
+        with_trailers("A\r\n\r\n"),
+        Err(ChunkedError::Trailer.into())
+    );
+    assert_eq!(
+        with_trailers("\rx\r\n\r\n"),
+        Err(ChunkedError::Trailer.into())
+    );
     for cut in ["A: b\r\n", "A: b\r\n\r", "\r", ""] {
         assert_eq!(with_trailers(cut), Err(BodyError::CutShort), "{cut:?}");
     }
@@ -225,7 +234,10 @@ fn trailers_are_read_to_the_blank_line() {
 fn trailers_fit_in_4_kib() {
     let trailers = |length: usize| format!("A: {}\r\n\r\n", "b".repeat(length - 7));
     assert_eq!(with_trailers(&trailers(4096)), Ok(()));
-    assert_eq!(with_trailers(&trailers(4097)), Err(BodyError::Trailer));
+    assert_eq!(
+        with_trailers(&trailers(4097)),
+        Err(ChunkedError::Trailer.into())
+    );
 }
 
 /// `pkg/probe/http/http.go`: a body is read up to 10 KiB. Later bytes do not count.
@@ -249,7 +261,7 @@ fn bytes_after_the_read_limit_do_not_count() {
     );
     assert_eq!(
         chunked(format!("{:x}\r\n{short}\r\nzz\r\n", limit - 1)),
-        Err(BodyError::ChunkLine)
+        Err(ChunkedError::Line.into())
     );
     for length in [limit as u64, u64::MAX] {
         let framing = Framing::Length(length);
@@ -263,6 +275,9 @@ fn bytes_after_the_read_limit_do_not_count() {
         );
     }
     let mut endless = BodyReader::new(Framing::UntilClose, RESPONSE_BODY_BYTES);
-    assert_eq!(endless.feed(short.as_bytes()), Ok(BodyStatus::Partial));
-    assert_eq!(endless.feed(b"x"), Ok(BodyStatus::Complete));
+    assert_eq!(
+        (endless.feed(short.as_bytes()), endless.is_done()),
+        (Ok(()), false)
+    );
+    assert_eq!((endless.feed(b"x"), endless.is_done()), (Ok(()), true));
 }
