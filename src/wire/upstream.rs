@@ -238,8 +238,8 @@ impl<'a> ConnectionOptions<'a> {
 }
 
 /// Whether the field is not passed on in sorted order: `Host` and `User-Agent` are at the start of the head, and
-/// [`UNSENT_FIELDS`] are not sent. An `Upgrade` that the app accepts with 101 would
-/// hang kubelet's prober past its timeout.
+/// [`UNSENT_FIELDS`] are not sent. An `Upgrade` that the app accepts with 101 would hang kubelet's prober past its
+/// timeout.
 fn is_omitted(name: &[u8]) -> bool {
     ["Host", "User-Agent"]
         .iter()
