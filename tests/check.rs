@@ -23,7 +23,7 @@ use crate::support::faults::{
 use crate::support::frames;
 use crate::support::observe::until;
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
-use crate::support::permit::{Kind, TrialPermit};
+use crate::support::permit::{TrialLoad, TrialPermit};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::trials::{trial, trials};
@@ -84,7 +84,7 @@ fn fault_trials() -> Vec<Trial> {
                     catalogue.add_http1(None, status_port.port);
                     (status_port, catalogue)
                 });
-                let _permit = TrialPermit::acquire(Kind::of_case(case.is_heavy));
+                let _permit = TrialPermit::acquire(TrialLoad::of_case(case.is_heavy));
                 let served = catalogue
                     .cases
                     .iter()

@@ -2,8 +2,8 @@
 
 use super::command::wait_exit;
 use super::http::{self, Response};
+use super::lock;
 use super::observe::proc_figure;
-use super::permit::lock;
 use super::ports::{Reserved, reserve};
 use super::{WAIT_LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};

@@ -3,8 +3,8 @@
 
 use super::connections::Connections;
 use super::frames::{self, Frame, FrameHeader};
+use super::lock;
 use super::path_scripted_app::{Step, run_step};
-use super::permit::lock;
 use super::stream::{ServerStream, ServerTls};
 use super::{WAIT_LIMIT, within};
 use std::collections::VecDeque;

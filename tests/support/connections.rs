@@ -1,6 +1,6 @@
 //! The listener and connections of a fake app, with a thread for each connection. All close with the app.
 
-use super::permit::lock;
+use super::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tinyjson::JsonValue;
 
-use super::permit::lock;
+use super::lock;
 
 /// The linker flags of a release's version, which is part of the User-Agent.
 const LINKER_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitMajor=1 \

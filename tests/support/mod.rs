@@ -36,6 +36,7 @@ pub mod trials;
 pub use needs::{Need, needs};
 pub use selftest::tests;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,11 @@ pub const TLS: bool = cfg!(feature = "tls");
 
 /// The result of a test, as libtest-mimic expects it.
 pub type Outcome = Result<(), libtest_mimic::Failed>;
+
+/// Locks a mutex, also after a trial has panicked with it.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Polls until the condition holds or the time is over. Returns whether it holds.
 pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {

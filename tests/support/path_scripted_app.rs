@@ -2,7 +2,7 @@
 //! requests that it receives.
 
 use super::connections::Connections;
-use super::permit::lock;
+use super::lock;
 use super::stream::{ServerStream, ServerTls};
 use super::{WAIT_LIMIT, within};
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::agent::is_emulated;
-use super::permit::{Kind, TrialPermit};
+use super::permit::{TrialLoad, TrialPermit};
 use libtest_mimic::{Arguments, Trial};
 use std::time::Instant;
 
@@ -75,7 +75,7 @@ pub fn trial(name: impl Into<String>, body: impl FnOnce() -> Outcome + Send + 's
     let name = name.into();
     let label = name.clone();
     Trial::test(name, move || {
-        let _permit = is_heavy(&label).then(|| TrialPermit::acquire(Kind::Computes));
+        let _permit = is_heavy(&label).then(|| TrialPermit::acquire(TrialLoad::Computing));
         let started = Instant::now();
         let outcome = body();
         if std::env::var_os("PROBELET_TEST_TIMES").is_some_and(|value| value == "1") {

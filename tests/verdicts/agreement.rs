@@ -6,7 +6,7 @@ use crate::support::Outcome;
 use crate::support::agent::Agent;
 use crate::support::faults::{FaultCase, GrpcMode, Target};
 use crate::support::kubelet::{Kubelet, ProbeRequest};
-use crate::support::permit::lock;
+use crate::support::lock;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;

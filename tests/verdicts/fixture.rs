@@ -4,7 +4,8 @@ use super::busy;
 use super::family::AddCases;
 use crate::support::agent::{Agent, Setup};
 use crate::support::faults::{Catalogue, FaultCase};
-use crate::support::permit::{Kind, TrialPermit, lock};
+use crate::support::lock;
+use crate::support::permit::{TrialLoad, TrialPermit};
 use crate::support::ports::reserve;
 use probelet::limits;
 use std::collections::{HashMap, HashSet};
@@ -94,7 +95,7 @@ impl Fixture {
 
     fn run_entry<T>(&self, entry: &Entry, check: impl FnOnce(&Agent, &FaultCase) -> T) -> T {
         let _turn = lock(&entry.turn);
-        let _permit = TrialPermit::acquire(Kind::of_case(entry.case.is_heavy));
+        let _permit = TrialPermit::acquire(TrialLoad::of_case(entry.case.is_heavy));
         let result = check(&self.agents[entry.agent], &entry.case);
         entry.has_run.store(true, Ordering::SeqCst);
         result
@@ -110,7 +111,7 @@ impl Fixture {
         entries.sort_by_key(|entry| (entry.case.is_heavy, !entry.case.waits()));
         let (next, found) = (Mutex::new(entries.into_iter()), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
-            for _ in 0..TrialPermit::LIGHT {
+            for _ in 0..TrialPermit::MAX_WAITING {
                 scope.spawn(|| {
                     loop {
                         let entry = lock(&next).next();

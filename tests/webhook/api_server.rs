@@ -3,7 +3,7 @@
 
 use crate::support::certs::Authority;
 use crate::support::folder::Folder;
-use crate::support::permit::lock;
+use crate::support::lock;
 use crate::support::{WAIT_LIMIT, within};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
