@@ -189,6 +189,7 @@ fn with_script(script: Vec<Step>) -> Result<(Http1FaultApps, Agent), String> {
     let app = Http1FaultApps::open(None);
     let case = FaultCase {
         script,
+        seconds: 1,
         ..app.case("fine")
     };
     app.serve(std::slice::from_ref(&case));

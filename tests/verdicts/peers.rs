@@ -27,19 +27,6 @@ fn start(
     Ok(Box::new(port))
 }
 
-/// Adds cases. A peer is a separate process and slow on a busy machine, so only cases that must time out have a timeout of
-/// 1 s.
-fn add(catalogue: &mut Catalogue, cases: Vec<FaultCase>) {
-    for mut case in cases {
-        let is_late = matches!(
-            case.expected,
-            Expected::Status(504) | Expected::BrokenBody(_)
-        );
-        case.set_seconds(if is_late { 1 } else { 5 });
-        catalogue.cases.push(case);
-    }
-}
-
 /// Statuses that are ordinary failures.
 const FAILURES: [&str; 14] = [
     "CANCELLED",
@@ -110,7 +97,7 @@ pub fn add_grpcio(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
         );
     }
     grpc("plain-at-tls", "tls", Some("up"), plain, 502);
-    add(catalogue, cases);
+    catalogue.cases.extend(cases);
     Ok(())
 }
 
@@ -140,7 +127,7 @@ pub fn add_python_h2(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
         cases.push(FaultCase::new(&format!("peer-h2-{name}"), secure, code));
     }
     cases.retain(|case| TLS || matches!(case.target, Target::Http2(_)));
-    add(catalogue, cases);
+    catalogue.cases.extend(cases);
     Ok(())
 }
 
@@ -178,7 +165,7 @@ pub fn add_go_http(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
     other("go-tls-at-plain", Target::Https(port("plain")), 502);
     other("go-certificate-missing", Target::Https(port("mutual")), 502);
     cases.retain(|case| TLS || !matches!(case.target, Target::Https(_)));
-    add(catalogue, cases);
+    catalogue.cases.extend(cases);
     Ok(())
 }
 
@@ -234,6 +221,6 @@ pub fn add_nghttpd(catalogue: &mut Catalogue, _: u16) -> Result<(), String> {
         }
     }
     catalogue.host(|| Ok((folder, 0)))?;
-    add(catalogue, cases);
+    catalogue.cases.extend(cases);
     Ok(())
 }

@@ -213,8 +213,6 @@ fn chains(cases: &mut HttpCases) {
         ("redirect-loop", "/redirect-loop", 502),
     ] {
         cases.add(name, redirect(302, first), Expected::Status(expected));
-        // Up to ten TLS handshakes, of an unoptimized agent.
-        cases.last().set_seconds(5);
     }
     let script = redirect(302, "/redirect-307-away");
     cases.add("redirect-then-away", script, Expected::Status(307));
