@@ -34,7 +34,7 @@ pub enum ParseErrorKind {
         /// The line of its first occurrence.
         first_line: usize,
     },
-    /// The key is a mapping, a sequence or null.
+    /// The key is a mapping, a sequence, null or a block scalar.
     InvalidKey,
     /// The value of `<<` is not a mapping or a sequence of mappings.
     InvalidMerge,
@@ -166,7 +166,7 @@ impl fmt::Display for ParseErrorKind {
                  in which value they use"
             ),
             Self::InvalidKey => f.write_str(
-                "the key is not a string: write a plain word, in quotes if it has braces or brackets",
+                "the key is not a string on one line: write a plain word, in quotes if it has braces or brackets",
             ),
             Self::InvalidMerge => f.write_str(
                 "the value of << is not a mapping: write an alias of a mapping, or a list of such aliases",

@@ -159,6 +159,14 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether the next node is a key.
+    fn is_key_next(&self) -> bool {
+        self.open.last().is_some_and(|open| {
+            let is_mapping = matches!(self.tree.nodes[open.id].kind, NodeKind::Mapping { .. });
+            is_mapping && open.pending_key.is_none()
+        })
+    }
+
     fn add_scalar(
         &mut self,
         value: &str,
@@ -171,8 +179,11 @@ impl<'a> Builder<'a> {
         let indicator = self.indicator_offsets(range.start);
         let (mut start, mut end) = (range.start, range.end);
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            if self.is_key_next() {
+                return Err(self.error(range.start, ParseErrorKind::InvalidKey));
+            }
             start = self.skip_properties(indicator.after_indicator);
-            end = self.block_scalar_end(start, &range, span.indent.unwrap_or_default());
+            end = self.block_scalar_end(start, &range);
         } else if range.is_empty() {
             (start, end) = (indicator.after_indicator, indicator.after_indicator);
         }
@@ -202,10 +213,15 @@ impl<'a> Builder<'a> {
     }
 
     /// The offset after the last line of a block scalar. Excludes trailing empty lines that are not part of its value.
-    fn block_scalar_end(&self, start: usize, content: &Range<usize>, indentation: usize) -> usize {
+    fn block_scalar_end(&self, start: usize, content: &Range<usize>) -> usize {
         let header = self.text[start..].split_ascii_whitespace().next();
         let header = header.unwrap_or_default();
         let header_end = start + header.len();
+        // Without content, the span of the parser is empty or starts at the header.
+        let indentation = match content.start > header_end && !content.is_empty() {
+            true => text::column_index(self.text, content.start),
+            false => 0,
+        };
         // The span of the parser includes the indentation of the next node. Deeper blanks at the end of the input are
         // a line of the scalar.
         let line = text::line_start(self.text, content.end);

@@ -782,7 +782,10 @@ fn blanks_at_the_end_of_input_belong_to_a_block_scalar_if_they_are_deeper_than_i
     // The last line is content of one blank.
     round_trip("spec:\n | #\n a\n  ", &edits, "spec: 'yes'");
     round_trip("spec: |\n a\n  ", &edits, "spec: 'yes'");
+    round_trip("spec: |\n \t\n  ", &edits, "spec: 'yes'");
+    round_trip("spec: >\n  \u{a0}\n\n   ", &edits, "spec: 'yes'");
     // These are not.
+    round_trip("spec: |\n  \t\n  ", &edits, "spec: 'yes'\n  ");
     round_trip("spec: |\n a\n ", &edits, "spec: 'yes'\n ");
     round_trip("spec: |\n a\n  \n", &edits, "spec: 'yes'\n");
 }

@@ -76,6 +76,9 @@ fn keys_become_json_strings() {
     assert!(error.contains("not a string"), "{error}");
     error_at("? {a: b}\n: 2\n", 1, 3);
     error_at("~: 2\n", 1, 1);
+    // The parser reports where the content of a block scalar starts.
+    error_at("- ? |\n- ", 2, 1);
+    error_at("a:\n  ? >-\n    x\n  : y\n", 3, 5);
 }
 
 #[test]
