@@ -226,7 +226,7 @@ impl HttpCases {
     /// Marks the case that was added last as heavy, with a longer timeout.
     fn allow_longer(&mut self) {
         let last = self.last();
-        last.set_seconds(8);
+        last.set_seconds(30);
         last.is_heavy = true;
     }
 }

@@ -78,10 +78,14 @@ pub struct FaultCase {
 }
 
 impl FaultCase {
-    /// A case without a script. Its timeout is 1 s if it waits for its deadline. Otherwise it is 5 s, because its code does
-    /// not depend on the timeout and the machine may be busy.
+    /// A case without a script. Its timeout is 1 s if nothing but the deadline ends it, 2 s if the head has to be in time
+    /// and the body must not, and otherwise 5 s: its code does not depend on the timeout, and the machine may be busy.
     pub fn new(name: &str, target: Target, expected: Expected) -> Self {
-        let seconds = if waits(name, expected) { 1 } else { 5 };
+        let seconds = match expected {
+            Expected::Status(504) => 1,
+            _ if waits(name, expected) => 2,
+            _ => 5,
+        };
         Self {
             name: name.into(),
             script: Vec::new(),
