@@ -107,12 +107,17 @@ impl Connection<'_> {
     fn admit_probe<'c>(&self, entry: ProberEntry<'c>) -> Route<'c> {
         match self.agent.slots.upgrade_reserve(self.slot) {
             SlotKind::Reserve if !entry.prober.is_hook => {
-                self.agent.log.no_slot(entry.prober, Rejection::Busy);
-                self.agent.metrics.count_rejection(Rejection::Busy);
+                self.reject(entry.prober, Rejection::Busy);
                 Route::Status(503)
             }
             SlotKind::Reserve | SlotKind::Probe | SlotKind::Hook => Route::Probe(entry),
         }
+    }
+
+    /// Logs and counts a probe for which no slot is free.
+    fn reject(&self, prober: &Prober, rejection: Rejection) {
+        self.agent.log.no_slot(prober, rejection);
+        self.agent.metrics.count_rejection(rejection);
     }
 
     async fn probe(
@@ -122,24 +127,24 @@ impl Connection<'_> {
         memory: &mut [u8],
         closing: Closing,
     ) -> Closing {
-        let (agent, prober) = (self.agent, entry.prober);
-        if prober.is_hook && !agent.slots.try_move_to_hook(self.slot) {
-            agent.log.no_slot(prober, Rejection::HookSlotsFull);
-            agent.metrics.count_rejection(Rejection::HookSlotsFull);
+        if entry.prober.is_hook && !self.agent.slots.try_move_to_hook(self.slot) {
+            self.reject(entry.prober, Rejection::HookSlotsFull);
             // kubelet counts any response as a hook that ran.
             return Closing::Reset;
         }
-        agent.slots.start_probing(self.slot);
-        let outcome = self.run_unless_disconnected(prober, request, memory).await;
-        agent.slots.stop_probing(self.slot);
+        self.agent.slots.start_probing(self.slot);
+        let probing = self.run_unless_disconnected(entry.prober, request, memory);
+        let outcome = probing.await;
+        self.agent.slots.stop_probing(self.slot);
         let Some(outcome) = outcome else {
-            agent.log.canceled(prober);
-            agent.metrics.count_rejection(Rejection::ClientDisconnected);
+            self.agent.log.canceled(entry.prober);
+            let rejection = Rejection::ClientDisconnected;
+            self.agent.metrics.count_rejection(rejection);
             return Closing::Close;
         };
         self.log_tls_events();
         self.record(entry, outcome);
-        match body_of(prober, outcome) {
+        match body_of(entry.prober, outcome) {
             Some(body) => self.respond(outcome.status(), body, closing).await,
             None => Closing::Reset,
         }
@@ -154,9 +159,9 @@ impl Connection<'_> {
         memory: &mut [u8],
     ) -> Option<Outcome> {
         let probing = pin!(self.run_probe(prober, request, memory));
-        let watch_from = self.accepted_at + limits::WATCH_CLIENT_AFTER;
         or(async { Some(probing.await) }, async {
             if !prober.is_hook {
+                let watch_from = self.accepted_at + limits::WATCH_CLIENT_AFTER;
                 self.agent.reactor.sleep_until(watch_from).await;
             }
             // A half-close counts as well: no prober half-closes while it waits for the response.

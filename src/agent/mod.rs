@@ -2,6 +2,7 @@
 
 mod connection;
 mod forward_log;
+mod forward_observer;
 mod handler;
 mod log_cold;
 mod log_events;
@@ -10,7 +11,9 @@ mod metrics_page;
 mod probe_log;
 mod resources;
 mod run;
+mod run_error;
 mod slots;
 mod state;
 
-pub use run::{RunError, run};
+pub use run::run;
+pub use run_error::RunError;

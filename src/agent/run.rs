@@ -1,6 +1,5 @@
 //! The agent's life cycle: bind, accept, drain.
 
-use core::fmt;
 use core::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -9,14 +8,15 @@ use rustix::io::Errno;
 use smol::LocalExecutor;
 
 use super::connection::SLOT_BYTES;
-use super::resources::{self, TooFewDescriptors};
+use super::resources;
+use super::run_error::RunError;
 use super::slots::{Accepted, Admission};
 use super::state::Agent;
 use crate::config::{Config, Listen};
 use crate::forward::{self, ForwardListener};
 use crate::limits;
 use crate::net::{self, ListenError, ListenFlags, Listener, Reactor, Signals};
-use crate::probe::{TlsSettingError, load_tls};
+use crate::probe::load_tls;
 
 /// The flags of the status port.
 const STATUS_FLAGS: ListenFlags = ListenFlags {
@@ -30,45 +30,13 @@ const FORWARD_FLAGS: ListenFlags = ListenFlags {
     addr: "--forward",
 };
 
-/// Why the agent could not start, or had to end.
-#[derive(Debug)]
-pub enum RunError {
-    /// A system call failed that the agent cannot run without.
-    Kernel {
-        /// The failed action, such as "wait for events".
-        action: &'static str,
-        /// The error of the system call.
-        error: Errno,
-    },
-    /// An address could not be listened on.
-    Listen(ListenError),
-    /// The limit of file descriptors is too low.
-    Descriptors(TooFewDescriptors),
-    /// A file for TLS that the settings name cannot be used.
-    Tls(TlsSettingError),
-}
+/// The shared buffer and the buffers of all slots.
+const BUFFER_BYTES: usize = limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES;
 
-impl RunError {
-    /// The exit code: 2 for a wrong setting, the same as for an invalid configuration; 1 if the settings are valid, but
-    /// the agent cannot run here.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            RunError::Tls(_) => 2,
-            RunError::Kernel { .. } | RunError::Listen(_) | RunError::Descriptors(_) => 1,
-        }
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunError::Kernel { action, error } => write!(f, "cannot {action}: {error}"),
-            RunError::Listen(error) => error.fmt(f),
-            RunError::Tls(error) => error.fmt(f),
-            RunError::Descriptors(error) => error.fmt(f),
-        }
-    }
-}
+/// Bytes after the buffers that are never used. musl's malloc precedes an allocation with 16 bytes and follows it with 4,
+/// rounds it up to pages, and writes to the end of what is left. With this length nothing is left, so the last page stays
+/// untouched.
+const UNUSED_BYTES: usize = 4096 - 16 - 4;
 
 /// The status port and the memory of its slots.
 struct StatusPort {
@@ -81,13 +49,16 @@ struct StatusPort {
 ///
 /// # Errors
 /// At start-up, any [`RunError`]. After that only a failed `epoll_wait`.
+//
+// Not inlined into `main`: the stack of the settings' parser and of the agent then use the same page.
+#[inline(never)]
 pub fn run(config: Config) -> Result<(), RunError> {
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     let kernel = |action| move |error| RunError::Kernel { action, error };
     // One allocation for all buffers. The kernel backs a page once it is used. It is never freed: the agent
     // lives as long as the process.
-    let memory = vec![0; limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES].leak();
-    let (scratch, slot_memory) = memory.split_at_mut(limits::SCRATCH_BYTES);
+    let memory = vec![0; BUFFER_BYTES + UNUSED_BYTES].leak();
+    let (scratch, slot_memory) = memory[..BUFFER_BYTES].split_at_mut(limits::SCRATCH_BYTES);
     let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("create an epoll instance"))?);
     let signals = Signals::new(&reactor).map_err(|error| {
         kernel("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -111,13 +82,16 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .iter()
         .map(|forward| bind(forward.listen, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
-    let agent = Agent::new(Config { capacity, ..config }, reactor.clone(), tls);
+    let agent = Rc::new(Agent::new(
+        Config { capacity, ..config },
+        reactor.clone(),
+        tls,
+    ));
     if capacity != configured {
         agent.log.capacity_lowered(capacity);
     }
     let executor = Rc::new(LocalExecutor::new());
-    let main =
-        Rc::new(agent).run_until_signal(executor.clone(), status_port, forward_listeners, signals);
+    let main = agent.run_until_signal(executor.clone(), status_port, forward_listeners, signals);
     net::run(&reactor, &executor, main).map_err(kernel("wait for events"))
 }
 

@@ -2,18 +2,16 @@
 
 use std::rc::Rc;
 
-use rustix::io::Errno;
-
-use super::forward_log::{ForwardState, forward_filters, log_forward};
+use super::forward_log::{ForwardState, forward_filters};
 use super::log_events::EventLog;
 use super::metrics::Metrics;
 use super::probe_log::Health;
 use super::slots::Slots;
 use crate::config::Config;
-use crate::forward::{ForwardObserver, ForwardPermits, ForwardShares};
+use crate::forward::{ForwardPermits, ForwardShares};
 use crate::net::Reactor;
 use crate::net::tls::Tls;
-use crate::probe::{Dialler, Failure};
+use crate::probe::Dialler;
 use crate::telemetry::ChangeFilters;
 
 /// The state that all tasks of the agent share.
@@ -26,7 +24,7 @@ pub struct Agent {
     pub metrics: Metrics,
     pub log: EventLog,
     pub probe_filters: ChangeFilters<Health>,
-    forward_filters: ChangeFilters<ForwardState>,
+    pub forward_filters: ChangeFilters<ForwardState>,
 }
 
 impl Agent {
@@ -66,30 +64,5 @@ impl Agent {
     pub fn open_forward_connections(&self) -> usize {
         self.forward_permits
             .with_policy(ForwardShares::open_connections)
-    }
-
-    fn log_forward(&self, index: usize, state: ForwardState) {
-        let (logger, forward) = (&self.log.logger, &self.config.forwards[index]);
-        log_forward(logger, &self.forward_filters, index, forward, state);
-    }
-}
-
-impl ForwardObserver for Agent {
-    fn connected(&self, index: usize) {
-        self.log_forward(index, ForwardState::Healthy);
-    }
-
-    fn connect_failed(&self, index: usize, failure: Failure) {
-        self.log_forward(index, ForwardState::Failing(failure));
-    }
-
-    fn permits_exhausted(&self, index: usize) {
-        let limit = self.config.capacity.forward_connections;
-        self.log_forward(index, ForwardState::LimitReached { limit });
-    }
-
-    fn accept_failed(&self, index: usize, error: Errno) {
-        let port = self.config.forwards[index].listen.port;
-        self.log.accept_failed(port, error);
     }
 }

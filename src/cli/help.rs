@@ -9,7 +9,9 @@ const COLUMNS: usize = 100;
 /// The widest column of flags. The help of a longer flag begins on the next line.
 const FLAG_COLUMNS: usize = 28;
 
-/// The help of a program.
+/// The help of a program. It is not inlined: nearly every start does without it, and .cargo/layout.ld keeps this module
+/// out of memory until it is needed.
+#[inline(never)]
 pub(super) fn of_program(program: &Program) -> String {
     let mut text = format!("{}: {}.\n", program.name, program.summary);
     paragraphs(&mut text, program.description);
@@ -30,7 +32,8 @@ pub(super) fn of_program(program: &Program) -> String {
     ended(text)
 }
 
-/// The help of a command.
+/// The help of a command. It is not inlined, like [`of_program`].
+#[inline(never)]
 pub(super) fn of_command(command: &Command) -> String {
     let mut text = format!("{}: {}.\n", command.name, command.summary);
     let mut before = "\nUsage: ";

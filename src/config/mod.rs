@@ -19,7 +19,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::telemetry::LogSettings;
-pub use crate::wire::upstream::Header;
+pub use crate::wire::header::Header;
 pub use crate::wire::url::Scheme;
 #[cfg(feature = "inject-library")]
 pub(crate) use listen::parse_port;
@@ -55,7 +55,7 @@ pub struct Config {
     /// Slots.
     pub capacity: Capacity,
     /// TLS to the app.
-    pub tls: TlsSettings,
+    pub tls: Box<TlsSettings>,
 }
 
 /// A port and an address to listen on.

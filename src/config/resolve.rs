@@ -74,7 +74,7 @@ impl RawSettings {
                 .unwrap_or(Duration::ZERO),
             log: self.log()?,
             capacity: self.capacity()?,
-            tls: self.tls()?,
+            tls: Box::new(self.tls()?),
         };
         config.check_families(&labels)?;
         config.check_listeners(&labels, self.valid_pod_addresses())?;

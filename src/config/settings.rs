@@ -36,13 +36,7 @@ impl SettingValue {
         &self,
         parse: impl FnOnce(&str) -> Result<T, SettingRule>,
     ) -> Result<T, Box<ConfigError>> {
-        parse(&self.value).map_err(|rule| {
-            Box::new(ConfigError::Value {
-                origin: self.origin.clone(),
-                value: self.value.clone(),
-                rule,
-            })
-        })
+        parse(&self.value).map_err(|rule| ConfigError::value(&self.origin, &self.value, rule))
     }
 
     /// Origin and value, as errors quote them: `--status-port 15020`.

@@ -200,7 +200,22 @@ impl fmt::Display for SettingRule {
     }
 }
 
+impl ConfigError {
+    /// A setting whose value breaks a rule. It is not inlined into the parsers of the settings, because every pod runs these.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn value(origin: &str, value: &str, rule: SettingRule) -> Box<Self> {
+        Box::new(ConfigError::Value {
+            origin: origin.into(),
+            value: value.into(),
+            rule,
+        })
+    }
+}
+
 impl fmt::Display for ConfigError {
+    // Not inlined, like `value`.
+    #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::Value {

@@ -8,6 +8,7 @@
 //! [`termination_signals`] and [`Semaphore`].
 
 mod cold;
+mod connect;
 mod deadline;
 mod descriptor_limit;
 mod listen_error;

@@ -11,13 +11,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::io::{self, Errno};
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags};
 
 use super::reactor::{Interest, Key, Reactor};
 
 /// A connected, or connecting, TCP socket. Dropping it closes it.
 pub struct Socket {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     key: Cell<Option<Key>>,
     reactor: Rc<Reactor>,
 }
@@ -28,47 +28,6 @@ impl Socket {
             fd,
             key: Cell::new(None),
             reactor,
-        }
-    }
-
-    /// Starts to connect to `to`, from the address `from` if there is one. The first write waits for the connection.
-    ///
-    /// # Errors
-    /// Immediate ones of `socket`, `bind` and `connect`.
-    pub fn start_connect(
-        reactor: &Rc<Reactor>,
-        to: SocketAddr,
-        from: Option<IpAddr>,
-    ) -> io::Result<Socket> {
-        let family = family_of(to.ip());
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = net::socket_with(family, SocketType::STREAM, flags, None)?;
-        if let Some(from) = from {
-            net::bind(&fd, &SocketAddr::new(from, 0))?;
-        }
-        match net::connect(&fd, &to) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket::new(reactor.clone(), fd)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Waits until the connection is established.
-    ///
-    /// # Errors
-    /// The kernel's, such as [`Errno::CONNREFUSED`]. After [`Errno::CONNRESET`] and [`Errno::PIPE`] the connection was
-    /// established and ended before this call.
-    pub async fn wait_connected(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_connected(cx)).await
-    }
-
-    fn poll_connected(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if let Err(error) = net::sockopt::socket_error(&self.fd)? {
-            return Poll::Ready(Err(error));
-        }
-        match net::getpeername(&self.fd) {
-            Err(Errno::NOTCONN) => self.register_and_wait(Interest::Write, cx),
-            Ok(_) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
         }
     }
 
@@ -245,7 +204,11 @@ impl Socket {
         }
     }
 
-    fn register_and_wait<T>(&self, interest: Interest, cx: &Context<'_>) -> Poll<io::Result<T>> {
+    pub(super) fn register_and_wait<T>(
+        &self,
+        interest: Interest,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<T>> {
         let key = self.key.get().unwrap_or_else(|| self.reactor.claim());
         self.key.set(Some(key));
         match self

@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct RateLimit<const LINES: usize = { limits::LOG_LINES_PER_MINUTE }> {
     /// When the last lines were written: a ring whose oldest entry is at `oldest`.
     written: [Option<Instant>; LINES],
-    oldest: usize,
+    oldest: u32,
     suppressed: u32,
 }
 
@@ -38,13 +38,13 @@ impl<const LINES: usize> RateLimit<LINES> {
             self.count_suppressed();
             return None;
         }
-        self.written[self.oldest] = Some(now);
-        self.oldest = (self.oldest + 1) % LINES;
+        self.written[self.oldest as usize] = Some(now);
+        self.oldest = (self.oldest + 1) % LINES as u32;
         Some(core::mem::take(&mut self.suppressed))
     }
 
     fn is_exhausted(&self, now: Instant) -> bool {
-        self.written[self.oldest].is_some_and(|written| now < written + WINDOW)
+        self.written[self.oldest as usize].is_some_and(|written| now < written + WINDOW)
     }
 
     fn count_suppressed(&mut self) {

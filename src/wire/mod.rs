@@ -10,6 +10,7 @@ pub(crate) mod class;
 mod field_lines;
 pub mod fields;
 pub mod h2;
+pub mod header;
 pub mod health;
 pub mod hpack;
 pub mod output_slice;

@@ -2,17 +2,9 @@
 
 use super::class;
 use super::fields::{FieldSink, FieldValue, UNSENT_FIELDS};
+use super::header::Header;
 use super::output_slice::OutputSlice;
 use super::request::RequestHead;
-
-/// A field of `httpHeaders`, checked and owned by the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Field name, as sent.
-    pub name: Box<str>,
-    /// Field value, as sent.
-    pub value: Box<str>,
-}
 
 /// The parts of a request to the app. It can be written any number of times.
 #[derive(Clone, Copy, Debug)]

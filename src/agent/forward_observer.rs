@@ -1,0 +1,35 @@
+//! What the agent does with the results of forwarded connections: it logs them.
+
+use rustix::io::Errno;
+
+use super::forward_log::{ForwardState, log_forward};
+use super::state::Agent;
+use crate::forward::ForwardObserver;
+use crate::probe::Failure;
+
+impl ForwardObserver for Agent {
+    fn connected(&self, index: usize) {
+        self.log_forward(index, ForwardState::Healthy);
+    }
+
+    fn connect_failed(&self, index: usize, failure: Failure) {
+        self.log_forward(index, ForwardState::Failing(failure));
+    }
+
+    fn permits_exhausted(&self, index: usize) {
+        let limit = self.config.capacity.forward_connections;
+        self.log_forward(index, ForwardState::LimitReached { limit });
+    }
+
+    fn accept_failed(&self, index: usize, error: Errno) {
+        let port = self.config.forwards[index].listen.port;
+        self.log.accept_failed(port, error);
+    }
+}
+
+impl Agent {
+    fn log_forward(&self, index: usize, state: ForwardState) {
+        let (logger, forward) = (&self.log.logger, &self.config.forwards[index]);
+        log_forward(logger, &self.forward_filters, index, forward, state);
+    }
+}
