@@ -44,17 +44,34 @@ struct StatusPort {
     slot_memory: &'static mut [u8],
 }
 
+/// An agent whose listeners are bound.
+struct Started {
+    agent: Rc<Agent>,
+    status_port: StatusPort,
+    forward_listeners: Vec<Listener>,
+    signals: Signals,
+}
+
 /// Serves until SIGTERM or SIGINT and for the shutdown delay after it. Then closes the listeners and drains
 /// connections for at most `limits::DRAIN_TIMEOUT`.
 ///
 /// # Errors
 /// At start-up, any [`RunError`]. After that only a failed `epoll_wait`.
-//
-// Not inlined into `main`: the stack of the settings' parser and of the agent then use the same page.
-#[inline(never)]
 pub fn run(config: Config) -> Result<(), RunError> {
+    let started = start(config)?;
+    let (reactor, executor) = (started.agent.reactor.clone(), Rc::new(LocalExecutor::new()));
+    let main = started.run_until_signal(executor.clone());
+    net::run(&reactor, &executor, main).map_err(kernel("wait for events"))
+}
+
+fn kernel(action: &'static str) -> impl Fn(Errno) -> RunError {
+    move |error| RunError::Kernel { action, error }
+}
+
+/// Binds the listeners. Not inlined: its large stack must not stay in use for the life of the agent.
+#[inline(never)]
+fn start(config: Config) -> Result<Started, RunError> {
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
-    let kernel = |action| move |error| RunError::Kernel { action, error };
     // One allocation for all buffers. The kernel backs a page once it is used. It is never freed: the agent
     // lives as long as the process.
     let memory = vec![0; BUFFER_BYTES + UNUSED_BYTES].leak();
@@ -90,31 +107,36 @@ pub fn run(config: Config) -> Result<(), RunError> {
     if capacity != configured {
         agent.log.capacity_lowered(capacity);
     }
-    let executor = Rc::new(LocalExecutor::new());
-    let main = agent.run_until_signal(executor.clone(), status_port, forward_listeners, signals);
-    net::run(&reactor, &executor, main).map_err(kernel("wait for events"))
+    Ok(Started {
+        agent,
+        status_port,
+        forward_listeners,
+        signals,
+    })
 }
 
-impl Agent {
-    async fn run_until_signal(
-        self: Rc<Self>,
-        executor: Rc<LocalExecutor<'static>>,
-        status_port: StatusPort,
-        forward_listeners: Vec<Listener>,
-        signals: Signals,
-    ) {
-        self.log.started(&self.config);
-        self.log
+impl Started {
+    async fn run_until_signal(self, executor: Rc<LocalExecutor<'static>>) {
+        let Started {
+            agent,
+            status_port,
+            forward_listeners,
+            signals,
+        } = self;
+        agent.log.started(&agent.config);
+        agent
+            .log
             .listening("status", status_port.listener.addr(), None);
         let mut acceptors = Vec::new();
-        let forwards = forward_listeners.into_iter().zip(&self.config.forwards);
+        let forwards = forward_listeners.into_iter().zip(&agent.config.forwards);
         for (index, (listener, forward)) in forwards.enumerate() {
-            self.log
+            agent
+                .log
                 .listening("forward", listener.addr(), Some(forward.target));
             // A service mesh intercepts connections to the app's address, also those of a forward. `source` bypasses
             // that.
-            let targets_app = forward.target.ip() == self.config.target;
-            let source = self.config.source.filter(|_| targets_app);
+            let targets_app = forward.target.ip() == agent.config.target;
+            let source = agent.config.source.filter(|_| targets_app);
             let listener = ForwardListener {
                 index,
                 listener,
@@ -123,28 +145,30 @@ impl Agent {
             };
             acceptors.push(executor.spawn(forward::accept_loop(
                 listener,
-                self.reactor.clone(),
+                agent.reactor.clone(),
                 executor.clone(),
-                self.forward_permits.clone(),
-                self.clone(),
+                agent.forward_permits.clone(),
+                agent.clone(),
             )));
         }
-        acceptors.push(executor.spawn(self.clone().accept(executor.clone(), status_port)));
+        acceptors.push(executor.spawn(agent.clone().accept(executor.clone(), status_port)));
         signals.wait().await;
-        let delay = self.config.shutdown_delay;
-        self.log.stopping(delay);
-        self.reactor.sleep_until(Instant::now() + delay).await;
+        let delay = agent.config.shutdown_delay;
+        agent.log.stopping(delay);
+        agent.reactor.sleep_until(Instant::now() + delay).await;
         // Ends the tasks, which closes their listeners.
         drop(acceptors);
         let deadline = Instant::now() + limits::DRAIN_TIMEOUT;
-        let drained = pin!(self.wait_drained());
+        let drained = pin!(agent.wait_drained());
         // Connections that are open after the deadline are reset below.
-        let _ = self.reactor.timeout_at(deadline, drained).await;
-        self.log.stopped(self.open_connections());
+        let _ = agent.reactor.timeout_at(deadline, drained).await;
+        agent.log.stopped(agent.open_connections());
         // A client must not mistake the end of the process for the end of a response.
-        self.reactor.set_reset_on_drop();
+        agent.reactor.set_reset_on_drop();
     }
+}
 
+impl Agent {
     /// Accepts until the task is dropped. Starts a slot's task with the slot's first connection.
     async fn accept(self: Rc<Self>, executor: Rc<LocalExecutor<'static>>, port: StatusPort) {
         let listener = port.listener;

@@ -100,11 +100,22 @@ pub(super) fn parse(
     args: &[String],
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Config, Exit> {
+    read_settings(args, &env).and_then(|settings| {
+        Config::from_settings(&settings, &read_file)
+            .map_err(|error| COMMAND.usage_error(error.to_string()))
+    })
+}
+
+/// Parses the arguments and the environment into settings. Not inlined: its stack is as large as that of the parser of
+/// the settings, which runs after it.
+#[inline(never)]
+fn read_settings(
+    args: &[String],
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<RawSettings, Exit> {
     let args = Args::split(&COMMAND, args)?;
     args.check_no_positionals("write flags as `--name VALUE` or `--name=VALUE`")?;
-    resolve(&args.parse_table()?, &env)
-        .and_then(|settings| Config::from_settings(&settings, &read_file))
-        .map_err(|error| COMMAND.usage_error(error.to_string()))
+    resolve(&args.parse_table()?, env).map_err(|error| COMMAND.usage_error(error.to_string()))
 }
 
 /// Reads each setting from its flag, else from its first environment variable that is set.
