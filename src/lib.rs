@@ -32,7 +32,7 @@
 //!
 //! | change | files |
 //! |---|---|
-//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/flags.rs` (its name), `src/config/mod.rs` (`Config`), `src/config/settings.rs` (parser), `src/config/settings_error.rs` (`SettingRule`), `src/config/resolve.rs`; default and maximum: `src/limits.rs`. Used by every socket to the app: `src/net/socket.rs`, `src/probe/mod.rs` (`Dialler`, built in `src/agent/state.rs` and `src/check/mod.rs`), `src/forward/accept.rs`; by TCP probes alone: `src/probe/tcp.rs`; by one request: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
+//! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/flags.rs` (its name), `src/config/mod.rs` (`Config`), `src/config/settings.rs` (parser), `src/config/settings_error.rs` (`SettingRule`), `src/config/resolve.rs`; default and maximum: `src/limits.rs`. Used by every socket to the app: `src/net/connect.rs`, `src/probe/mod.rs` (`Dialler`, built in `src/agent/state.rs` and `src/check/mod.rs`), `src/forward/accept.rs`; by TCP probes alone: `src/probe/tcp.rs`; by one request: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
 //! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/main.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
