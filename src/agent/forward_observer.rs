@@ -1,4 +1,4 @@
-//! What the agent does with the results of forwarded connections: it logs them.
+//! Logs the results of forwarded connections.
 
 use rustix::io::Errno;
 

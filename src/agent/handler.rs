@@ -107,7 +107,7 @@ impl Connection<'_> {
     fn admit_probe<'c>(&self, entry: ProberEntry<'c>) -> Route<'c> {
         match self.agent.slots.upgrade_reserve(self.slot) {
             SlotKind::Reserve if !entry.prober.is_hook => {
-                self.reject(entry.prober, Rejection::Busy);
+                self.record_rejection(entry.prober, Rejection::Busy);
                 Route::Status(503)
             }
             SlotKind::Reserve | SlotKind::Probe | SlotKind::Hook => Route::Probe(entry),
@@ -115,7 +115,7 @@ impl Connection<'_> {
     }
 
     /// Logs and counts a probe for which no slot is free.
-    fn reject(&self, prober: &Prober, rejection: Rejection) {
+    fn record_rejection(&self, prober: &Prober, rejection: Rejection) {
         self.agent.log.no_slot(prober, rejection);
         self.agent.metrics.count_rejection(rejection);
     }
@@ -128,7 +128,7 @@ impl Connection<'_> {
         closing: Closing,
     ) -> Closing {
         if entry.prober.is_hook && !self.agent.slots.try_move_to_hook(self.slot) {
-            self.reject(entry.prober, Rejection::HookSlotsFull);
+            self.record_rejection(entry.prober, Rejection::HookSlotsFull);
             // kubelet counts any response as a hook that ran.
             return Closing::Reset;
         }

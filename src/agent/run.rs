@@ -35,8 +35,9 @@ const BUFFER_BYTES: usize = limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES;
 
 /// Bytes after the buffers that are never used. musl's malloc precedes an allocation with 16 bytes and follows it with 4,
 /// rounds it up to pages, and writes to the end of what is left. With this length nothing is left, so the last page stays
-/// untouched.
+/// untouched. With another allocator or larger pages it saves nothing.
 const UNUSED_BYTES: usize = 4096 - 16 - 4;
+const _: () = assert!(BUFFER_BYTES.is_multiple_of(4096));
 
 /// The status port and the memory of its slots.
 struct StatusPort {
@@ -45,7 +46,7 @@ struct StatusPort {
 }
 
 /// An agent whose listeners are bound.
-struct Started {
+struct BoundAgent {
     agent: Rc<Agent>,
     status_port: StatusPort,
     forward_listeners: Vec<Listener>,
@@ -58,27 +59,28 @@ struct Started {
 /// # Errors
 /// At start-up, any [`RunError`]. After that only a failed `epoll_wait`.
 pub fn run(config: Config) -> Result<(), RunError> {
-    let started = start(config)?;
-    let (reactor, executor) = (started.agent.reactor.clone(), Rc::new(LocalExecutor::new()));
-    let main = started.run_until_signal(executor.clone());
-    net::run(&reactor, &executor, main).map_err(kernel("wait for events"))
+    let bound = start(config)?;
+    let (reactor, executor) = (bound.agent.reactor.clone(), Rc::new(LocalExecutor::new()));
+    let main = bound.run_until_signal(executor.clone());
+    net::run(&reactor, &executor, main).map_err(kernel_error("wait for events"))
 }
 
-fn kernel(action: &'static str) -> impl Fn(Errno) -> RunError {
+fn kernel_error(action: &'static str) -> impl Fn(Errno) -> RunError {
     move |error| RunError::Kernel { action, error }
 }
 
-/// Binds the listeners. Not inlined: its large stack must not stay in use for the life of the agent.
+/// Loads the files of TLS, installs the signal handlers and binds the listeners. Not inlined, so that its large stack frame
+/// is released before the agent serves.
 #[inline(never)]
-fn start(config: Config) -> Result<Started, RunError> {
+fn start(config: Config) -> Result<BoundAgent, RunError> {
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     // One allocation for all buffers. The kernel backs a page once it is used. It is never freed: the agent
     // lives as long as the process.
     let memory = vec![0; BUFFER_BYTES + UNUSED_BYTES].leak();
     let (scratch, slot_memory) = memory[..BUFFER_BYTES].split_at_mut(limits::SCRATCH_BYTES);
-    let reactor = Rc::new(Reactor::new(scratch).map_err(kernel("create an epoll instance"))?);
+    let reactor = Rc::new(Reactor::new(scratch).map_err(kernel_error("create an epoll instance"))?);
     let signals = Signals::new(&reactor).map_err(|error| {
-        kernel("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        kernel_error("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
     let mut configured = config.capacity;
     if config.forwards.is_empty() {
@@ -107,7 +109,7 @@ fn start(config: Config) -> Result<Started, RunError> {
     if capacity != configured {
         agent.log.capacity_lowered(capacity);
     }
-    Ok(Started {
+    Ok(BoundAgent {
         agent,
         status_port,
         forward_listeners,
@@ -115,9 +117,9 @@ fn start(config: Config) -> Result<Started, RunError> {
     })
 }
 
-impl Started {
+impl BoundAgent {
     async fn run_until_signal(self, executor: Rc<LocalExecutor<'static>>) {
-        let Started {
+        let BoundAgent {
             agent,
             status_port,
             forward_listeners,

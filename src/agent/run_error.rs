@@ -1,4 +1,4 @@
-//! Why the agent ends with an error.
+//! Errors that end the agent.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use super::resources::TooFewDescriptors;
 use crate::net::ListenError;
 use crate::probe::TlsSettingError;
 
-/// Why the agent could not start, or had to end.
+/// An error at start-up or in the event loop.
 #[derive(Debug)]
 pub enum RunError {
     /// A system call failed that the agent cannot run without.

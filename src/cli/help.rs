@@ -9,8 +9,7 @@ const COLUMNS: usize = 100;
 /// The widest column of flags. The help of a longer flag begins on the next line.
 const FLAG_COLUMNS: usize = 28;
 
-/// The help of a program. It is not inlined: nearly every start does without it, and .cargo/layout.ld keeps this module
-/// out of memory until it is needed.
+/// The help of a program. Not inlined: most runs do not print help, and .cargo/layout.ld keeps this module out of memory.
 #[inline(never)]
 pub(super) fn of_program(program: &Program) -> String {
     let mut text = format!("{}: {}.\n", program.name, program.summary);
@@ -32,7 +31,7 @@ pub(super) fn of_program(program: &Program) -> String {
     ended(text)
 }
 
-/// The help of a command. It is not inlined, like [`of_program`].
+/// The help of a command. Not inlined, like [`of_program`].
 #[inline(never)]
 pub(super) fn of_command(command: &Command) -> String {
     let mut text = format!("{}: {}.\n", command.name, command.summary);

@@ -20,7 +20,7 @@ pub(crate) const MAX_HOOKS: &str = "--max-hooks";
 pub(crate) const MAX_RESERVE: &str = "--max-reserve";
 pub(crate) const MAX_FORWARDS: &str = "--max-forwards";
 
-/// All of them.
+/// Every flag of the agent.
 #[cfg(test)]
 pub(crate) const ALL: [&str; 18] = [
     STATUS_PORT,

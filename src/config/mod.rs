@@ -54,7 +54,7 @@ pub struct Config {
     pub log: LogSettings,
     /// Slots.
     pub capacity: Capacity,
-    /// TLS to the app.
+    /// TLS to the app. Boxed, because the agent keeps the configuration and uses this only at start-up.
     pub tls: Box<TlsSettings>,
 }
 

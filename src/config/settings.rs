@@ -36,7 +36,8 @@ impl SettingValue {
         &self,
         parse: impl FnOnce(&str) -> Result<T, SettingRule>,
     ) -> Result<T, Box<ConfigError>> {
-        parse(&self.value).map_err(|rule| ConfigError::value(&self.origin, &self.value, rule))
+        parse(&self.value)
+            .map_err(|rule| ConfigError::invalid_value(&self.origin, &self.value, rule))
     }
 
     /// Origin and value, as errors quote them: `--status-port 15020`.

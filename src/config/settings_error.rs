@@ -201,10 +201,10 @@ impl fmt::Display for SettingRule {
 }
 
 impl ConfigError {
-    /// A setting whose value breaks a rule. It is not inlined into the parsers of the settings, because every pod runs these.
+    /// A setting whose value breaks a rule. Not inlined into the parsers of the settings, because these run at every start.
     #[cold]
     #[inline(never)]
-    pub(super) fn value(origin: &str, value: &str, rule: SettingRule) -> Box<Self> {
+    pub(super) fn invalid_value(origin: &str, value: &str, rule: SettingRule) -> Box<Self> {
         Box::new(ConfigError::Value {
             origin: origin.into(),
             value: value.into(),
@@ -214,7 +214,7 @@ impl ConfigError {
 }
 
 impl fmt::Display for ConfigError {
-    // Not inlined, like `value`.
+    // Not inlined, like `invalid_value`.
     #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,5 @@
-//! A configured header. Its file is its own because every pod creates and drops headers at its start, while the code of
-//! requests stays out of memory until the first probe (.cargo/layout.ld).
+//! A configured header. In its own file because the agent creates headers at start-up, while .cargo/layout.ld keeps the code
+//! of requests out of memory until the first probe.
 
 /// A field of `httpHeaders`, checked and owned by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

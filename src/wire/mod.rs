@@ -5,7 +5,7 @@
 //! `net/http` does, because kubelet's prober defines whether an app is healthy.
 
 pub mod body;
-mod chunked;
+pub mod chunked;
 pub(crate) mod class;
 mod field_lines;
 pub mod fields;

@@ -3,20 +3,19 @@
 use super::lock;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A permit to run, released when dropped. A fault case has a timeout of a second and waits most of it, so several run
-/// at once. A trial that computes or moves megabytes would delay them, so it runs while none of them does.
+/// A permit to run, released when dropped. Most fault cases wait for a timeout, so several run at once. A trial that computes or moves megabytes would delay them, so it runs while none of them does.
 pub struct TrialPermit {
     load: TrialLoad,
 }
 
-/// What a trial does while it has a permit.
+/// The load of a trial on the machine.
 #[derive(Clone, Copy)]
 pub enum TrialLoad {
     /// A fault case that mostly waits.
     Waiting,
     /// A trial that computes, without a deadline.
     Computing,
-    /// A fault case that computes. It runs alone, because the agent has a second for it.
+    /// A fault case that computes. It runs alone, because other load could make it miss its timeout.
     Exclusive,
 }
 

@@ -68,7 +68,7 @@ fn compare(
 ) -> Option<String> {
     let direct = || verdict(kubelet, &direct(case));
     let through = || verdict(kubelet, &through(agent, case));
-    let (direct, through) = if case.waits() && case.is_selected_by_path() {
+    let (direct, through) = if case.waits() && case.allows_two_probes() {
         thread::scope(|scope| {
             let direct = scope.spawn(direct);
             let through = through();

@@ -109,9 +109,10 @@ impl FaultCase {
         waits(&self.name, self.expected)
     }
 
-    /// Whether the app selects the script by the path, so that several connections may run it at the same time.
-    pub fn is_selected_by_path(&self) -> bool {
-        matches!(self.target, Target::Http(_) | Target::Https(_))
+    /// Whether two probes of it may run at the same time: the app selects the script by the path, and without TLS both need
+    /// little CPU.
+    pub fn allows_two_probes(&self) -> bool {
+        matches!(self.target, Target::Http(_))
     }
 
     /// The path of the status port that probes it.
