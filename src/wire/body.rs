@@ -5,8 +5,10 @@
 //! last chunk and the trailers. One difference: when 10 KiB end exactly with a chunk, Go also checks what its read
 //! buffer happens to hold.
 
-use super::chunked::{Chunked, ChunkedError};
+use super::chunked::Chunked;
 use super::response::Framing;
+
+pub use super::chunked::ChunkedError;
 
 /// Follows a body to its end or to the read limit.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 //! `net/http` does, because kubelet's prober defines whether an app is healthy.
 
 pub mod body;
-pub mod chunked;
+mod chunked;
 pub(crate) mod class;
 mod field_lines;
 pub mod fields;
