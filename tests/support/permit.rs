@@ -3,7 +3,8 @@
 use super::lock;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A permit to run, released when dropped. Most fault cases wait for a timeout, so several run at once. A trial that computes or moves megabytes would delay them, so it runs while none of them does.
+/// A permit to run, released when dropped. Most fault cases wait for a timeout, so several run at once. A trial that
+/// computes or moves megabytes would delay them, so it runs while none of them does.
 pub struct TrialPermit {
     load: TrialLoad,
 }

@@ -82,10 +82,10 @@ impl FaultCase {
     /// and the body must not, and otherwise 5 s: its code does not depend on the timeout, and the machine may be busy.
     /// kubelet's own client is fast enough to read a head within 1 s.
     pub fn new(name: &str, target: Target, expected: Expected) -> Self {
-        let seconds = match expected {
-            Expected::Status(504) => 1,
-            _ if waits(name, expected) => 2,
-            _ => 5,
+        let (seconds, direct_seconds) = match expected {
+            Expected::Status(504) => (1, 1),
+            _ if has_late_body(name) => (2, 1),
+            _ => (5, 5),
         };
         Self {
             name: name.into(),
@@ -93,7 +93,7 @@ impl FaultCase {
             expected,
             target,
             seconds,
-            direct_seconds: if waits(name, expected) { 1 } else { seconds },
+            direct_seconds,
             is_compared: true,
             is_heavy: false,
         }
@@ -106,7 +106,7 @@ impl FaultCase {
 
     /// Whether it waits for a deadline.
     pub fn waits(&self) -> bool {
-        waits(&self.name, self.expected)
+        self.expected == Expected::Status(504) || has_late_body(&self.name)
     }
 
     /// Whether two probes of it may run at the same time: the app selects the script by the path, and without TLS both need
@@ -152,9 +152,8 @@ impl FaultCase {
 /// Parts of the names of cases whose body does not end before the deadline.
 const LATE_BODIES: [&str; 3] = ["stalls", "held", "drip"];
 
-fn waits(name: &str, expected: Expected) -> bool {
-    let is_late = LATE_BODIES.iter().any(|part| name.contains(part));
-    expected == Expected::Status(504) || is_late
+fn has_late_body(name: &str) -> bool {
+    LATE_BODIES.iter().any(|part| name.contains(part))
 }
 
 /// Cases and the apps that run them.
