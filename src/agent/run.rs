@@ -188,7 +188,7 @@ impl Agent {
                 continue;
             }
             let socket = match listener.try_accept() {
-                Ok(Some(socket)) => socket,
+                Ok(Some(accepted)) => accepted.socket,
                 Ok(None) => continue,
                 Err(error) => {
                     self.log.accept_failed(self.config.status.port, error);

@@ -56,7 +56,7 @@ pub async fn accept_loop(
     } = forward_listener;
     loop {
         let client = match listener.accept().await {
-            Ok(client) => client,
+            Ok(accepted) => accepted.socket,
             Err(error) => {
                 observer.accept_failed(index, error);
                 listener.back_off().await;

@@ -69,6 +69,14 @@ fn listen(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// An accepted connection.
+pub struct Accepted {
+    /// The connection.
+    pub socket: Socket,
+    /// The address of the peer, IPv4 if it is IPv4-mapped.
+    pub peer: IpAddr,
+}
+
 /// A listening socket of the agent's reactor.
 pub struct Listener {
     fd: OwnedFd,
@@ -109,11 +117,11 @@ impl Listener {
     ///
     /// # Errors
     /// The kernel's, such as [`Errno::MFILE`].
-    pub async fn accept(&self) -> io::Result<Socket> {
+    pub async fn accept(&self) -> io::Result<Accepted> {
         loop {
             self.wait_readable().await;
-            if let Some(socket) = self.try_accept()? {
-                return Ok(socket);
+            if let Some(accepted) = self.try_accept()? {
+                return Ok(accepted);
             }
         }
     }
@@ -127,9 +135,17 @@ impl Listener {
     ///
     /// # Errors
     /// The kernel's, such as [`Errno::MFILE`].
-    pub fn try_accept(&self) -> io::Result<Option<Socket>> {
-        match net::accept_with(&self.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Ok(fd) => Ok(Some(Socket::new(self.reactor.clone(), fd))),
+    pub fn try_accept(&self) -> io::Result<Option<Accepted>> {
+        match net::acceptfrom_with(&self.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((fd, addr)) => {
+                // The kernel knows the address of every TCP connection that it returns.
+                let addr = addr.and_then(|addr| SocketAddr::try_from(addr).ok());
+                let peer = addr.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |addr| addr.ip());
+                Ok(Some(Accepted {
+                    socket: Socket::new(self.reactor.clone(), fd),
+                    peer: peer.to_canonical(),
+                }))
+            }
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
             Err(error) => Err(error),
         }

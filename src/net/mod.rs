@@ -30,7 +30,7 @@ pub use cold::poll_out_of_line;
 pub use deadline::Elapsed;
 pub use descriptor_limit::raise_descriptor_limit;
 pub use listen_error::{ListenError, ListenFlags};
-pub use listener::{BindError, BoundSocket, Listener, bind};
+pub use listener::{Accepted, BindError, BoundSocket, Listener, bind};
 pub use reactor::Reactor;
 pub use run::run;
 pub use semaphore::{ByteBudget, BytePermit, ByteSemaphore, Permit, Policy, Semaphore};
