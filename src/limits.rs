@@ -27,6 +27,9 @@ pub const FORWARD_CONNECTIONS: usize = 16;
 /// `--forward` listeners.
 pub const FORWARDS: usize = 8;
 
+/// `--allow-from` networks: each new connection is compared with all of them.
+pub const ALLOWED_NETWORKS: usize = 64;
+
 /// Bytes per read or write call. All connections share one buffer, which is empty across a wait, so a slow peer of
 /// a probe holds no memory. It also bounds the bytes that wait in one direction of a forwarded connection while its
 /// reader is slow; those are allocated only then.

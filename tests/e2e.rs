@@ -2,7 +2,6 @@
 //! that requires client certificates, probed from the node by kubelet's code.
 
 mod mesh;
-mod netns;
 mod pod;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,6 +1,7 @@
 //! The integration test binary. Each module has a `tests()`. `support::needs` declares what a test requires of the machine
 //! (Go, root, a peer), so that nothing is skipped silently.
 
+mod allowed_peers;
 #[cfg(feature = "check")]
 mod check;
 #[cfg(feature = "check")]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     trials.extend(support::tests());
     trials.extend(verdicts::tests());
     trials.extend(status_port::tests());
+    trials.extend(allowed_peers::tests());
     trials.extend(slots::tests());
     trials.extend(passthrough::tests());
     trials.extend(lifecycle::tests());

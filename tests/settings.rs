@@ -67,6 +67,7 @@ fn every_flag_is_also_an_environment_variable() {
     let setup = Setup::new()
         .env("PROBELET_STATUS_PORT", &listen.port.to_string())
         .env("PROBELET_STATUS_ADDR", "127.0.0.1")
+        .env("PROBELET_ALLOW_FROM", "192.0.2.1, 2001:db8::/32")
         .env("PROBELET_TARGET_IP", "127.0.0.1")
         .env("PROBELET_SOURCE_IP", "127.0.0.6")
         .env(

@@ -1,5 +1,7 @@
 //! Logs the results of forwarded connections.
 
+use core::net::IpAddr;
+
 use rustix::io::Errno;
 
 use super::forward_log::{ForwardState, log_forward};
@@ -8,6 +10,10 @@ use crate::forward::ForwardObserver;
 use crate::probe::Failure;
 
 impl ForwardObserver for Agent {
+    fn peer_not_allowed(&self, index: usize, peer: IpAddr) {
+        self.count_peer_not_allowed(self.config.forwards[index].listen.port, peer);
+    }
+
     fn connected(&self, index: usize) {
         self.log_forward(index, ForwardState::Healthy);
     }

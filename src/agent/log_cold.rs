@@ -1,6 +1,8 @@
 //! Log lines that a healthy pod seldom writes. Not in `log_events`, because the linker places code by module and
 //! theirs is in the cold section (`.cargo/layout.ld`).
 
+use core::net::IpAddr;
+
 use rustix::io::Errno;
 
 use super::log_events::EventLog;
@@ -20,6 +22,16 @@ impl EventLog {
             .field("max_hooks", capacity.hooks)
             .field("max_reserve", capacity.reserve)
             .field("max_forwards", capacity.forward_connections);
+    }
+
+    /// A connection to `port` from a peer that `--allow-from` does not allow.
+    pub fn peer_not_allowed(&self, port: u16, peer: IpAddr) {
+        let limit = &mut self.limits.borrow_mut().peer_not_allowed;
+        let message = "closed connection of a peer that --allow-from does not allow";
+        self.logger
+            .limited_line(limit, Level::Warn, message)
+            .field("port", port)
+            .field("client", peer);
     }
 
     /// A request for a path that has no prober.

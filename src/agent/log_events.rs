@@ -19,6 +19,7 @@ pub struct EventLog {
 /// The rate limit of each kind of line that repeats.
 #[derive(Default)]
 pub(super) struct EventLimits {
+    pub peer_not_allowed: RateLimit,
     pub unknown_path: RateLimit,
     pub bad_request: RateLimit,
     pub rejected: RateLimit,

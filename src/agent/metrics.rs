@@ -17,6 +17,8 @@ const BUCKETS_MS: [u32; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 1
 /// Why a connection got no complete response, or one without a probe result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
+    /// The peer is in no network of `--allow-from`.
+    PeerNotAllowed,
     /// The path has no prober.
     UnknownPath,
     /// The method is neither GET nor HEAD.
@@ -39,7 +41,8 @@ pub enum Rejection {
 
 impl Rejection {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Rejection; 9] = [
+    pub const ALL: [Rejection; 10] = [
+        Rejection::PeerNotAllowed,
         Rejection::UnknownPath,
         Rejection::MethodNotAllowed,
         Rejection::Malformed,
@@ -54,6 +57,7 @@ impl Rejection {
     /// The value of `reason` in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Rejection::PeerNotAllowed => "peer_not_allowed",
             Rejection::UnknownPath => "unknown_path",
             Rejection::MethodNotAllowed => "method_not_allowed",
             Rejection::Malformed => "malformed",

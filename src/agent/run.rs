@@ -144,6 +144,7 @@ impl BoundAgent {
                 listener,
                 forward: *forward,
                 source,
+                allow_from: agent.config.allow_from.clone(),
             };
             acceptors.push(executor.spawn(forward::accept_loop(
                 listener,
@@ -188,6 +189,11 @@ impl Agent {
                 continue;
             }
             let socket = match listener.try_accept() {
+                Ok(Some(accepted)) if !self.config.allow_from.permits(accepted.peer) => {
+                    self.count_peer_not_allowed(self.config.status.port, accepted.peer);
+                    accepted.socket.reset();
+                    continue;
+                }
                 Ok(Some(accepted)) => accepted.socket,
                 Ok(None) => continue,
                 Err(error) => {

@@ -1,10 +1,11 @@
 //! The state that all tasks of the agent share.
 
+use core::net::IpAddr;
 use std::rc::Rc;
 
 use super::forward_log::{ForwardState, forward_filters};
 use super::log_events::EventLog;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Rejection};
 use super::probe_log::Health;
 use super::slots::Slots;
 use crate::config::Config;
@@ -53,6 +54,12 @@ impl Agent {
             reactor,
             config,
         }
+    }
+
+    /// Counts and logs a connection to `port` that was reset, because its peer is in no network of `--allow-from`.
+    pub fn count_peer_not_allowed(&self, port: u16, peer: IpAddr) {
+        self.metrics.count_rejection(Rejection::PeerNotAllowed);
+        self.log.peer_not_allowed(port, peer);
     }
 
     /// Number of open connections, to the status port and to the forwards.

@@ -33,8 +33,8 @@ pub(super) const COMMAND: Command = Command {
                   program immediately with 143.",
 };
 
-// The help of --forward contains this number.
-const _: () = assert!(limits::FORWARDS == 8);
+// The help of --forward and --allow-from contains these numbers.
+const _: () = assert!(limits::FORWARDS == 8 && limits::ALLOWED_NETWORKS == 64);
 
 /// The variables with the pod's addresses.
 const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
@@ -47,6 +47,10 @@ flags! {
                 "Listen for kubelet's probes on this plaintext port";
             option status_addr: Option<String>, value "IP" = Text("all addresses, IPv6 and IPv4"),
                 "Listen on this address alone";
+            option allow_from: Vec<String>, value "CIDR" = Text("every peer"),
+                "Answer only peers of this network and of loopback, also on forwarded ports, and reset others, \
+                 such as 10.42.0.0/24 or fd00::1; may be given 64 times; PROBELET_ALLOW_FROM accepts several, separated \
+                 by commas";
         }
         "Probes" {
             option app_probers: Option<String>, value "JSON|@FILE" = Text("none"),

@@ -3,6 +3,7 @@
 
 pub(crate) const STATUS_PORT: &str = "--status-port";
 pub(crate) const STATUS_ADDR: &str = "--status-addr";
+pub(crate) const ALLOW_FROM: &str = "--allow-from";
 pub(crate) const TARGET_IP: &str = "--target-ip";
 pub(crate) const SOURCE_IP: &str = "--source-ip";
 pub(crate) const APP_PROBERS: &str = "--app-probers";
@@ -22,9 +23,10 @@ pub(crate) const MAX_FORWARDS: &str = "--max-forwards";
 
 /// Every flag of the agent.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 18] = [
+pub(crate) const ALL: [&str; 19] = [
     STATUS_PORT,
     STATUS_ADDR,
+    ALLOW_FROM,
     TARGET_IP,
     SOURCE_IP,
     APP_PROBERS,

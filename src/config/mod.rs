@@ -2,6 +2,7 @@
 //! before anything is bound, and nothing in this layer changes once the agent runs. It opens no sockets and reads no
 //! environment, certificates or keys: it returns paths.
 
+mod allow_from;
 mod checks;
 pub(crate) mod flags;
 pub(crate) mod headers;
@@ -21,6 +22,7 @@ use core::time::Duration;
 use crate::telemetry::LogSettings;
 pub use crate::wire::header::Header;
 pub use crate::wire::url::Scheme;
+pub use allow_from::{AllowFrom, Cidr};
 #[cfg(feature = "inject-library")]
 pub(crate) use listen::parse_port;
 pub use probers_error::{ProbersError, Problem, Rule};
@@ -46,6 +48,8 @@ pub struct Config {
     pub probers: Probers,
     /// Forwarded ports.
     pub forwards: Vec<Forward>,
+    /// The peers that the status port and the forwards answer.
+    pub allow_from: AllowFrom,
     /// Subtracted from `timeoutSeconds`, so that the answer arrives before kubelet's timeout.
     pub deadline_margin: Duration,
     /// How long to keep serving after SIGTERM.

@@ -68,6 +68,7 @@ impl RawSettings {
             source,
             probers: Probers::default(),
             forwards,
+            allow_from: self.allow_from()?,
             deadline_margin: margin.unwrap_or(limits::DEFAULT_DEADLINE_MARGIN),
             shutdown_delay: self
                 .parse(flags::SHUTDOWN_DELAY, parse_shutdown_delay)?

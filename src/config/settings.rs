@@ -1,5 +1,6 @@
 //! The values of settings, and the rules of each.
 
+use super::allow_from::{AllowFrom, Cidr};
 use super::listen::{parse_address, parse_forward, parse_listen_address, parse_port_setting};
 use super::settings_error::{ConfigError, SettingRule};
 use super::{Capacity, Forward, Listen, flags};
@@ -25,7 +26,7 @@ pub struct SettingValue {
 /// The settings that are set, before their values are parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawSettings {
-    /// One value of each setting, and all values of `--forward`.
+    /// One value of each setting, and all values of the repeatable ones.
     pub values: Vec<SettingValue>,
     /// The pod's addresses, whatever the target is.
     pub pod_addresses: Vec<Box<str>>,
@@ -117,16 +118,7 @@ impl RawSettings {
     }
 
     pub(super) fn forwards(&self) -> Result<Forwards, Box<ConfigError>> {
-        let settings = self.values.iter();
-        let settings: Vec<_> = settings
-            .filter(|setting| setting.flag == flags::FORWARD)
-            .collect();
-        if settings.len() > limits::FORWARDS {
-            return Err(Box::new(ConfigError::TooManyForwards {
-                origin: settings[0].origin.clone(),
-                count: settings.len(),
-            }));
-        }
+        let settings = self.repeated(flags::FORWARD, limits::FORWARDS)?;
         let forwards: Result<_, _> = settings
             .iter()
             .map(|setting| setting.parse(parse_forward))
@@ -135,6 +127,29 @@ impl RawSettings {
             forwards?,
             settings.iter().map(|setting| setting.label()).collect(),
         ))
+    }
+
+    pub(super) fn allow_from(&self) -> Result<AllowFrom, Box<ConfigError>> {
+        let settings = self.repeated(flags::ALLOW_FROM, limits::ALLOWED_NETWORKS)?;
+        let networks: Result<_, _> = settings
+            .iter()
+            .map(|setting| setting.parse(Cidr::parse))
+            .collect();
+        Ok(AllowFrom::new(networks?))
+    }
+
+    /// All values of a repeatable flag, at most `max`.
+    fn repeated(&self, flag: &str, max: usize) -> Result<Vec<&SettingValue>, Box<ConfigError>> {
+        let settings = self.values.iter();
+        let settings: Vec<_> = settings.filter(|setting| setting.flag == flag).collect();
+        match settings.first() {
+            Some(first) if settings.len() > max => Err(Box::new(ConfigError::TooManyValues {
+                origin: first.origin.clone(),
+                count: settings.len(),
+                max,
+            })),
+            _ => Ok(settings),
+        }
     }
 }
 

@@ -103,12 +103,14 @@ pub enum ConfigError {
         /// The number of forwards.
         forwards: usize,
     },
-    /// More than `limits::FORWARDS`.
-    TooManyForwards {
+    /// A repeatable setting has too many values.
+    TooManyValues {
         /// The flag or variable they came from.
         origin: Box<str>,
         /// Their number.
         count: usize,
+        /// The largest number.
+        max: usize,
     },
 }
 
@@ -137,6 +139,12 @@ pub enum SettingRule {
     LogFormat,
     /// A SPIFFE ID.
     SpiffeId,
+    /// A network.
+    Cidr,
+    /// The prefix length of a network, up to this.
+    PrefixLength(u8),
+    /// An IPv4-mapped network that also has other addresses.
+    MappedCidr,
     /// A forward without `=`.
     ForwardEquals,
     /// A forward whose part before `=` is wrong.
@@ -184,6 +192,20 @@ impl fmt::Display for SettingRule {
             SettingRule::LogFormat => "but must be logfmt or json",
             SettingRule::SpiffeId => {
                 "but must be a SPIFFE ID: write one such as spiffe://example.org/ns/default/sa/web"
+            }
+            SettingRule::Cidr => {
+                "but must be an IP address, or one with a prefix length: write one such as 10.42.0.0/24 or fd00::/64"
+            }
+            SettingRule::PrefixLength(max) => {
+                return write!(
+                    f,
+                    "but the prefix length after '/' must be a number from 0 to {max}: write one such as 10.42.0.0/24 \
+                     or fd00::/64"
+                );
+            }
+            SettingRule::MappedCidr => {
+                "but the prefix length of an IPv4-mapped address must be 96 or more: write the IPv4 network, such as \
+                 10.42.0.0/24"
             }
             SettingRule::ForwardEquals => {
                 "but must be LISTEN=TARGET: write one such as 15032=127.0.0.1:8002"
@@ -262,10 +284,9 @@ impl fmt::Display for ConfigError {
                 f,
                 "{setting} is less than the number of forwards ({forwards}): write {forwards} or more"
             ),
-            ConfigError::TooManyForwards { origin, count } => write!(
+            ConfigError::TooManyValues { origin, count, max } => write!(
                 f,
-                "{origin} has {count} forwards, but at most {} are supported: remove some",
-                limits::FORWARDS
+                "{origin} has {count} values, but at most {max} are supported: remove some"
             ),
         }
     }

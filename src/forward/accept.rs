@@ -10,13 +10,15 @@ use smol::LocalExecutor;
 
 use super::permits::ForwardPermits;
 use super::relay;
-use crate::config::Forward;
+use crate::config::{AllowFrom, Forward};
 use crate::limits;
 use crate::net::{Elapsed, Listener, Reactor, Socket};
 use crate::probe::Failure;
 
 /// Observes the connections of all forwards; `index` is the forward's number.
 pub trait ForwardObserver {
+    /// The client was reset, because its address is not in [`ForwardListener::allow_from`].
+    fn peer_not_allowed(&self, index: usize, peer: IpAddr);
     /// The target was reached.
     fn connected(&self, index: usize);
     /// The target was not reached; the client was reset.
@@ -37,6 +39,8 @@ pub struct ForwardListener {
     pub forward: Forward,
     /// The address to connect to the target from, if not the kernel's choice.
     pub source: Option<IpAddr>,
+    /// The peers that may connect.
+    pub allow_from: AllowFrom,
 }
 
 /// Accepts and relays until the task is dropped. One task per connection instead of reusable slots: connections are few
@@ -53,9 +57,15 @@ pub async fn accept_loop(
         listener,
         forward,
         source,
+        allow_from,
     } = forward_listener;
     loop {
         let client = match listener.accept().await {
+            Ok(accepted) if !allow_from.permits(accepted.peer) => {
+                observer.peer_not_allowed(index, accepted.peer);
+                accepted.socket.reset();
+                continue;
+            }
             Ok(accepted) => accepted.socket,
             Err(error) => {
                 observer.accept_failed(index, error);

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::support::certs::Authority;
+use crate::support::netns::Netns;
 use crate::support::peers::envoy::{ENVOY, QUIET, mutual_tls};
 use crate::support::{WAIT_LIMIT, http, within};
 
-use super::netns::Netns;
 use super::pod::{POD, proxy_user_wrapper};
 
 /// A TLS client on the node.

@@ -9,10 +9,10 @@ use rustix::net::Shutdown;
 
 use crate::support::agent::{Agent, Setup};
 use crate::support::certs::Authority;
+use crate::support::netns::Netns;
 use crate::support::ports::reserve_port;
 
 use super::mesh::Envoy;
-use super::netns::Netns;
 
 /// The pod's address. The node's is 10.0.0.1.
 pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));

@@ -8,7 +8,7 @@ use crate::support::ports::reserve;
 use crate::support::table::Table;
 use crate::support::trials::trials;
 
-use probelet::limits::{FORWARDS, PROBE_SLOTS, PROBERS};
+use probelet::limits::{ALLOWED_NETWORKS, FORWARDS, PROBE_SLOTS, PROBERS};
 
 use super::LIVEZ;
 
@@ -60,6 +60,16 @@ const FAULTY: &[(&[&str], &str)] = &[
         ],
         "write 2 or more",
     ),
+    (&["--allow-from", "10.42.0.0/"], "from 0 to 32"),
+    (&["--allow-from", "10.42.0.0/33"], "from 0 to 32"),
+    (&["--allow-from", "fd00::/129"], "from 0 to 128"),
+    (&["--allow-from", "node-1"], "node-1"),
+    (&["--allow-from", ""], "10.42.0.0/24"),
+    (
+        &["--allow-from", "10.0.0.0/8,10.1.0.0/16"],
+        "10.0.0.0/8,10.1",
+    ),
+    (&["--allow-from", "::ffff:10.0.0.0/95"], "96 or more"),
     (&["--forward", "15032"], "15032"),
     (&["--forward", "15032=8002"], "8002"),
     (&["--forward", "0=127.0.0.1:8002"], "0"),
@@ -80,11 +90,13 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
         .map(|n| format!("--forward={}=127.0.0.1:2", 16000 + n))
         .collect();
     let forwards: Vec<_> = forwards.iter().map(String::as_str).collect();
+    let networks = vec!["--allow-from=10.42.0.0/24"; ALLOWED_NETWORKS + 1];
     let over = format!("--max-probes={}", PROBE_SLOTS + 1);
     let many = ["--status-port=15032", many, many];
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 4] = [
         (&[&over], "max-probes"),
         (&forwards, "forward"),
+        (&networks, "at most 64"),
         (&many, "1"),
     ];
     for (args, word) in FAULTY.iter().chain(&cases) {
@@ -97,6 +109,9 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
     }
     let text = refused(Setup::new().env("PROBELET_STATUS_PORT", "x"), &[]);
     assert!(text.contains("PROBELET_STATUS_PORT"), "{text}");
+    let setup = Setup::new().env("PROBELET_ALLOW_FROM", "10.42.0.0/24,x");
+    let text = refused(setup, &[]);
+    assert!(text.contains("PROBELET_ALLOW_FROM is \"x\""), "{text}");
     // A forward to the pod IP is a loop, even if another address is probed.
     let loops = ["--target-ip=127.0.0.1", "--forward=25024=10.0.0.5:25024"];
     let text = refused(Setup::new().env("POD_IP", "10.0.0.5"), &loops);

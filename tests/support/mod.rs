@@ -20,6 +20,7 @@ pub mod frames;
 pub mod http;
 pub mod kubelet;
 pub mod needs;
+pub mod netns;
 pub mod observe;
 pub mod path_scripted_app;
 pub mod peers;

@@ -94,6 +94,6 @@ fn the_error_of_each_invalid_forward_has_an_example() {
     assert_eq!(list(8).expect("8 forwards").forwards.len(), 8);
     assert_eq!(
         list(9).expect_err("one more"),
-        "PROBELET_FORWARD has 9 forwards, but at most 8 are supported: remove some"
+        "PROBELET_FORWARD has 9 values, but at most 8 are supported: remove some"
     );
 }
