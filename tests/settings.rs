@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Trial> {
         values_follow_a_space_or_an_equals_sign,
         every_flag_is_also_an_environment_variable,
         flags_win_over_the_environment_and_empty_is_unset,
+        variables_of_a_service_are_not_settings,
         the_target_defaults_to_the_pod_ip,
         probers_come_from_flag_environment_or_file,
         a_status_address_is_the_only_address,
@@ -129,6 +130,22 @@ fn flags_win_over_the_environment_and_empty_is_unset() {
             .fold(Setup::new(), |setup, (name, value)| setup.env(name, value));
         let setup = args.iter().fold(setup, |setup, arg| setup.arg(*arg));
         probe(&setup.start().expect("the agent starts"), LIVEZ).assert_is(200);
+    }
+}
+
+/// kubelet sets these in the pods of a namespace with a Service named `probelet-status`.
+fn variables_of_a_service_are_not_settings() {
+    for protocol in ["tcp", "udp", "sctp"] {
+        let link = format!("{protocol}://10.43.12.7:53");
+        let setup = Setup::new()
+            .env("PROBELET_STATUS_PORT", &link)
+            .env("PROBELET_STATUS_PORT_53_TCP", &link)
+            .env("PROBELET_STATUS_SERVICE_PORT", "53");
+        // The agent stops when it binds an address of another machine (RFC 5737): the settings are valid.
+        let setup = setup.arg("--status-addr=192.0.2.1");
+        let (code, text) = setup.run_to_end().expect("ends by itself");
+        assert_eq!(code, Some(1), "{protocol}: {text}");
+        assert!(text.contains("192.0.2.1 is not an address"), "{text}");
     }
 }
 

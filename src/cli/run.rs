@@ -166,10 +166,14 @@ fn resolve(
     })
 }
 
+/// How the variables of Services begin: the protocol of the first port in lower case (kubelet: `pkg/kubelet/envvars`).
+const SERVICE_LINKS: [&[u8]; 3] = [b"tcp://", b"udp://", b"sctp://"];
+
 /// Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace. For a Service with the name
 /// probelet-status this is not a setting.
 fn is_set(value: &OsStr) -> bool {
-    !value.is_empty() && !value.as_encoded_bytes().starts_with(b"tcp://")
+    let value = value.as_encoded_bytes();
+    !value.is_empty() && !SERVICE_LINKS.iter().any(|link| value.starts_with(link))
 }
 
 /// Reads a file, at most one byte more than is accepted: it may be endless, such as a device.

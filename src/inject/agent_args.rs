@@ -8,6 +8,7 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flag {
     StatusPort,
+    AllowFrom,
     SourceIp,
     TargetIp,
     ClientCert,
@@ -19,8 +20,9 @@ pub(super) enum Flag {
 }
 
 impl Flag {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::StatusPort,
+        Self::AllowFrom,
         Self::SourceIp,
         Self::TargetIp,
         Self::ClientCert,
@@ -35,6 +37,7 @@ impl Flag {
     fn name(self) -> &'static str {
         match self {
             Self::StatusPort => flags::STATUS_PORT,
+            Self::AllowFrom => flags::ALLOW_FROM,
             Self::SourceIp => flags::SOURCE_IP,
             Self::TargetIp => flags::TARGET_IP,
             Self::ClientCert => flags::CLIENT_CERT,
@@ -55,6 +58,7 @@ impl Flag {
     fn annotation(self) -> Option<&'static str> {
         match self {
             Self::StatusPort => Some(annotations::STATUS_PORT),
+            Self::AllowFrom => Some(annotations::ALLOW_FROM),
             Self::SourceIp => Some(annotations::SOURCE_IP),
             Self::TargetIp => Some(annotations::TARGET_IP),
             Self::AppId => Some(annotations::APP_ID),
@@ -125,7 +129,8 @@ impl AgentArgs {
                     let listen = arg.value.split_once('=').map(|(listen, _)| listen);
                     ports.extend(listen.and_then(parse_port));
                 }
-                Flag::SourceIp
+                Flag::AllowFrom
+                | Flag::SourceIp
                 | Flag::TargetIp
                 | Flag::ClientCert
                 | Flag::ClientKey

@@ -1,5 +1,6 @@
 //! The settings that apply to every pod unless its annotations say otherwise.
 
+use crate::config::Cidr;
 use core::net::IpAddr;
 use serde_json::Value;
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub target: Target,
     /// The source address of the agent's connections to the app.
     pub source_ip: Option<IpAddr>,
+    /// The peers that the agent answers; none: every peer.
+    pub allow_from: Vec<Cidr>,
 }
 
 /// The kind of container that the sidecar becomes.

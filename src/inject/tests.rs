@@ -27,6 +27,7 @@ fn settings() -> Settings {
         sidecar: Sidecar::Native,
         target: Target::Pod,
         source_ip: None,
+        allow_from: Vec::new(),
     }
 }
 

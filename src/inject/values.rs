@@ -3,7 +3,8 @@
 
 use super::settings::{Settings, Sidecar, Target};
 use super::version::KubernetesVersion;
-use crate::config::{DEFAULT_STATUS_PORT, parse_port};
+use crate::config::{Cidr, DEFAULT_STATUS_PORT, parse_port};
+use crate::limits;
 use crate::text::{Quoted, suggest};
 use core::fmt;
 use core::net::IpAddr;
@@ -12,12 +13,19 @@ use serde_json::{Map, Value, json};
 /// The field with probelet's settings.
 const PROBELET: &str = "probelet";
 
+// The valid values of `allowFrom` contain this number.
+const _: () = assert!(limits::ALLOWED_NETWORKS == 64);
+
 /// Istio's object, and its field.
 const WEBHOOK: &str = "sidecarInjectorWebhook";
 const REWRITE: &str = "rewriteAppHTTPProbe";
 
 /// The fields of `probelet`, each with its valid values.
-const FIELDS: [(&str, &str); 7] = [
+const FIELDS: [(&str, &str); 8] = [
+    (
+        "allowFrom",
+        "at most 64 networks separated by commas, such as 10.42.0.0/24,fd00::/64",
+    ),
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
     (
@@ -47,6 +55,8 @@ pub struct Values {
     pub target: Option<Target>,
     /// The source address of the agent's connections to the app.
     pub source_ip: Option<IpAddr>,
+    /// The peers that the agent answers.
+    pub allow_from: Option<Vec<Cidr>>,
     /// The kind of container that the sidecar becomes.
     pub sidecar: Option<Sidecar>,
 }
@@ -168,6 +178,13 @@ impl Values {
 
     fn try_set(&mut self, name: &str, text: &str) -> Option<()> {
         match name {
+            "allowFrom" => {
+                let networks = text.split(',').map(|item| Cidr::parse(item.trim()).ok());
+                let all = self.allow_from.get_or_insert_default();
+                // The flag may be given several times.
+                all.extend(networks.collect::<Option<Vec<_>>>()?);
+                return (all.len() <= limits::ALLOWED_NETWORKS).then_some(());
+            }
             "image" => self.image = Some(parse_word(text)?),
             "imagePullPolicy" => {
                 let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
@@ -197,6 +214,7 @@ impl Values {
             status_port: self.status_port.or(others.status_port),
             target: self.target.or(others.target),
             source_ip: self.source_ip.or(others.source_ip),
+            allow_from: self.allow_from.or(others.allow_from),
             sidecar: self.sidecar.or(others.sidecar),
         }
     }
@@ -213,6 +231,7 @@ impl Values {
             sidecar: self.sidecar.unwrap_or(Sidecar::Native),
             target: self.target.unwrap_or(Target::Pod),
             source_ip: self.source_ip,
+            allow_from: self.allow_from.unwrap_or_default(),
         }
     }
 }

@@ -29,6 +29,10 @@ flags! {
             option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
                 sets "sourceIp" by crate::inject::annotations::SOURCE_IP,
                 "Connect to the app from this address";
+            option allow_from: Vec<String>, value "CIDR" = Text("every peer"),
+                sets "allowFrom" by crate::inject::annotations::ALLOW_FROM,
+                "Let the agent answer only peers of this network and of loopback, also on forwarded ports; kubelet's \
+                 address must be in it; several are separated by commas";
             option sidecar: Option<String>, value "KIND" = Text("native; container before Kubernetes 1.29"),
                 sets "sidecar" by crate::inject::annotations::SIDECAR_KIND,
                 "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \

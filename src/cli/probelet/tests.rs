@@ -143,8 +143,11 @@ fn a_flag_takes_precedence_over_a_variable_and_an_empty_variable_is_ignored() {
 
 #[test]
 fn the_variable_of_a_service_named_probelet_status_is_ignored() {
-    let link = [("PROBELET_STATUS_PORT", "tcp://10.43.12.7:15020")];
-    assert_eq!(config_of(&[], &link).status.port, 15020);
+    for protocol in ["tcp", "udp", "sctp"] {
+        let link = format!("{protocol}://10.43.12.7:15021");
+        let link = [("PROBELET_STATUS_PORT", link.as_str())];
+        assert_eq!(config_of(&[], &link).status.port, 15020, "{protocol}");
+    }
 }
 
 #[test]

@@ -32,6 +32,9 @@ impl AgentConfig {
         if options.status_port != DEFAULT_STATUS_PORT {
             args.push(Flag::StatusPort, options.status_port);
         }
+        for network in &options.allow_from {
+            args.push(Flag::AllowFrom, network);
+        }
         if let Some(ip) = options.source_ip {
             args.push(Flag::SourceIp, ip);
         }
@@ -223,6 +226,7 @@ mod tests {
     fn options_set_the_arguments_and_the_settings_of_the_agent() {
         let metadata = json!({"annotations": {
             "probelet.dev/source-ip": "127.0.0.6", "probelet.dev/target-ip": "127.0.0.1",
+            "probelet.dev/allow-from": "10.42.1.9/24, fd00::1",
             "probelet.dev/client-cert-secret": "a", "probelet.dev/app-ca-secret": "b",
             "probelet.dev/app-id": "spiffe://example.org/web", "probelet.dev/forward": "8002=15032",
             "status.sidecar.istio.io/port": "15920", "probelet.dev/sidecar": "container",
@@ -241,6 +245,8 @@ mod tests {
         let settings = settings.map(|set| (set.flag, &*set.origin, &*set.value));
         let expected = [
             ("--status-port", "--status-port", "15920"),
+            ("--allow-from", "--allow-from", "10.42.1.0/24"),
+            ("--allow-from", "--allow-from", "fd00::1/128"),
             ("--source-ip", "--source-ip", "127.0.0.6"),
             (
                 "--target-ip",
@@ -256,6 +262,6 @@ mod tests {
         ];
         assert_eq!(settings.collect::<Vec<_>>(), expected);
         let json = args.to_json();
-        assert_eq!(json.as_array().map(Vec::len), Some(10), "{json}");
+        assert_eq!(json.as_array().map(Vec::len), Some(12), "{json}");
     }
 }

@@ -18,12 +18,13 @@ pub(crate) const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
 pub(crate) const RESOURCES: &str = "probelet.dev/resources";
 pub(crate) const TARGET_IP: &str = "probelet.dev/target-ip";
 pub(crate) const SOURCE_IP: &str = "probelet.dev/source-ip";
+pub(crate) const ALLOW_FROM: &str = "probelet.dev/allow-from";
 pub(crate) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
 pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
 pub(crate) const APP_ID: &str = "probelet.dev/app-id";
 
 /// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 17] = [
+pub(crate) const KNOWN: [&str; 18] = [
     INJECT,
     REWRITE,
     STATUS_PORT,
@@ -36,6 +37,7 @@ pub(crate) const KNOWN: [&str; 17] = [
     RESOURCES,
     TARGET_IP,
     SOURCE_IP,
+    ALLOW_FROM,
     CLIENT_CERT,
     APP_CA,
     APP_ID,

@@ -6,12 +6,13 @@ mod parse_bool;
 use super::report::Stop;
 use super::settings::{Settings, Sidecar, Target};
 use super::values::Values;
-use crate::config::parse_port;
+use crate::config::{Cidr, parse_port};
 use crate::limits;
 use crate::text::Quoted;
 use annotations::{
-    APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE, INJECT,
-    PULL_POLICY, RESOURCES, REWRITE, SIDECAR_KIND, SOURCE_IP, STATUS_PORT, TARGET_IP, text_of,
+    ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
+    INJECT, PULL_POLICY, RESOURCES, REWRITE, SIDECAR_KIND, SOURCE_IP, STATUS_PORT, TARGET_IP,
+    text_of,
 };
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
@@ -19,7 +20,8 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Annotations that set the same value as a flag or a field of the ConfigMap, with the name of that field.
-const VALUES: [(&str, &str); 6] = [
+const VALUES: [(&str, &str); 7] = [
+    (ALLOW_FROM, "allowFrom"),
     (IMAGE, "image"),
     (PULL_POLICY, "imagePullPolicy"),
     (RESOURCES, "resources"),
@@ -41,6 +43,8 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) exclude_ports: Vec<Box<str>>,
     pub(in crate::inject) target: Target,
     pub(in crate::inject) source_ip: Option<IpAddr>,
+    /// The peers that the agent answers; none: every peer.
+    pub(in crate::inject) allow_from: Vec<Cidr>,
     /// A Secret with `tls.crt` and `tls.key`.
     pub(in crate::inject) client_cert: Option<Box<str>>,
     /// A Secret with `ca.crt`.
@@ -109,6 +113,9 @@ impl PodOptions {
             exclude_ports: read.list(EXCLUDE_PORTS)?,
             target: values.target.unwrap_or(settings.target),
             source_ip: values.source_ip.or(settings.source_ip),
+            allow_from: values
+                .allow_from
+                .unwrap_or_else(|| settings.allow_from.clone()),
             client_cert: read.word(CLIENT_CERT)?,
             app_ca,
             app_id,

@@ -28,11 +28,13 @@ fn rewriting_is_enabled_by_default() {
 
 #[test]
 fn every_field_of_probelet_is_read() {
-    let values = r#"{"probelet": {"image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
+    let values = r#"{"probelet": {"allowFrom": "10.42.1.0/24, fd00::1", "image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
         "sidecar": "container", "sourceIp": "127.0.0.6", "statusPort": 15021, "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
     assert!(FIELDS.iter().all(|(name, _)| values.contains(name)));
     let settings = read.with_defaults();
+    let networks: Vec<_> = settings.allow_from.iter().map(Cidr::to_string).collect();
+    assert_eq!(networks, ["10.42.1.0/24", "fd00::1/128"]);
     assert_eq!(&*settings.image, "r/p:1");
     assert_eq!(settings.pull_policy.as_deref(), Some("Always"));
     assert_eq!(settings.resources, json!({"limits": {}}));
@@ -83,7 +85,7 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"rewrite": false}}"#,
-            "unknown field probelet.rewrite: write one of image, imagePullPolicy, resources, sidecar, \
+            "unknown field probelet.rewrite: write one of allowFrom, image, imagePullPolicy, resources, sidecar, \
              sourceIp, statusPort, targetIp",
         ),
         (

@@ -93,6 +93,7 @@ fn settings(folder: &Path) -> Settings {
                 version = KubernetesVersion::parse(value);
                 continue;
             }
+            "--allow-from" => "allowFrom",
             "--image" => "image",
             "--image-pull-policy" => "imagePullPolicy",
             "--resources" => "resources",
