@@ -170,18 +170,28 @@ pub const FORWARD_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 // ---- TLS to the app ----
 
-/// Concurrent TLS handshakes; others wait for a permit within their deadlines. A handshake needs the most memory of
-/// TLS, as an app may send 64 KiB of certificates, and eight concurrent ones use up a small processor.
-/// The permits are shared among the app's ports, so that one port that hangs does not fail the probes of all.
-pub const HANDSHAKES: usize = 8;
+/// Bytes that a TLS handshake receives without a permit, and up to one read more. Leaf, intermediates and the app's
+/// other messages are seldom longer: 1 KiB with ECDSA, 4 KiB with RSA and an intermediate. Handshakes that hang earlier,
+/// in whatever number, hold no permit. A certificate chain of up to this length holds none after the handshake either.
+pub const HANDSHAKE_BYTES_WITHOUT_PERMIT: usize = 8 * 1024;
 
-/// Time for a probe's handshake once it has its permit, as in kubelet (`k8s.io/apimachinery`
+/// Concurrent handshakes that receive more, at most one per port of the app; others wait for a permit within their
+/// deadlines. They need the most memory of TLS.
+pub const LONG_HANDSHAKES: usize = 8;
+
+/// Bytes of a handshake message, at most, in rustls: the share of a long handshake. It needs up to twice as much, for the
+/// chain that is stored and the message that is received. After the handshake a connection with a long chain keeps
+/// the chain's bytes of its share until the probe ends.
+pub const LONG_HANDSHAKE_BYTES: usize = 64 * 1024;
+
+/// Time that a long handshake has its permit for while others wait. After that its connection is closed, and it starts
+/// over and waits again. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by
+/// then; an RSA signature of 4096 bits takes a small board 100 ms.
+pub const LONG_HANDSHAKE_TIME_SLICE: Duration = Duration::from_millis(200);
+
+/// Time for a probe's handshake, its wait for a permit included, as in kubelet (`k8s.io/apimachinery`
 /// `pkg/util/net/http.go`: `TLSHandshakeTimeout`). kubelet's clients for hooks and gRPC have no such limit.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Bytes of an app's certificate chain up to which its handshake permit ends with the handshake. Each slot holds
-/// the chain until the probe ends. A leaf and its intermediate are seldom longer.
-pub const SMALL_CHAIN_BYTES: usize = 4 * 1024;
 
 /// Bytes per read call, and of plaintext per write call, of a TLS connection. rustls buffers bytes that it has not
 /// processed, so this is memory of each connection; a request head is seldom longer.

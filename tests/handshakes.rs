@@ -1,4 +1,4 @@
-//! Permits for TLS handshakes: their number for one app, and their release in time.
+//! TLS handshakes that hang: they must not delay those of other apps, and must end in time.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -7,20 +7,29 @@ use libtest_mimic::Trial;
 
 use crate::support::agent::Agent;
 use crate::support::certs::Identity;
+use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp, send as send_bytes};
+use crate::support::connections::Connections;
 use crate::support::faults::{FINE, answer};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until};
-use crate::support::path_scripted_app::PathScriptedApp;
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::raw::{get, has_bytes, probe, read_to_end, send, state};
-use crate::support::stream::ServerStream;
+use crate::support::stream::{ServerStream, ServerTls};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{TLS, WAIT_LIMIT};
 
-use probelet::limits::{HANDSHAKES, HOOK_SLOTS};
+use probelet::limits::{
+    HANDSHAKE_BYTES_WITHOUT_PERMIT, HOOK_SLOTS, LONG_HANDSHAKE_BYTES, LONG_HANDSHAKES, PROBE_SLOTS,
+    PROBERS,
+};
 
-/// Permits that one app gets while no other app has one.
-const SHARE: usize = HANDSHAKES / 2;
+/// Probers of apps that hang, each with a port of its own: as many as can be probed at once, and one healthy app.
+const HUNG_APPS: usize = if PROBERS < PROBE_SLOTS {
+    PROBERS
+} else {
+    PROBE_SLOTS
+} - 1;
 
 const LIVEZ: &str = "/app-health/web/livez";
 const READYZ: &str = "/app-health/web/readyz";
@@ -33,18 +42,155 @@ pub fn tests() -> Vec<Trial> {
         return Vec::new();
     }
     trials!["handshakes":
-        an_additional_handshake_waits_for_a_permit_and_is_served,
-        a_probe_without_a_permit_gets_504_by_its_deadline,
-        an_app_that_hangs_leaves_permits_to_other_apps,
+        silent_apps_do_not_delay_another_handshake,
+        apps_that_stop_after_one_byte_do_not_delay_another_handshake,
+        apps_that_stop_within_a_long_message_do_not_delay_another_handshake,
+        a_long_handshake_that_hangs_starts_over_when_another_one_waits,
+        a_long_handshake_that_gets_no_permit_ends_at_its_deadline,
+        probes_of_one_silent_app_do_not_delay_another_handshake,
         a_handshake_that_does_not_end_gets_504,
-        hooks_that_hang_leave_permits_to_probes,
+        hooks_that_hang_do_not_delay_another_handshake,
         a_hung_handshake_ends_when_its_client_closes,
         a_hung_handshake_of_a_hook_ends_when_its_client_closes,
     ]
 }
 
-/// An app that accepts connections and sends nothing, and an agent that probes it by two paths, with a long and a short
-/// timeout, and a healthy TLS app by a third.
+fn https(port: u16, seconds: u32) -> String {
+    format!(r#""httpGet":{{"port":{port},"scheme":"HTTPS"}},"timeoutSeconds":{seconds}"#)
+}
+
+/// A certificate with a chain of at most this many bytes.
+fn server_tls(chain_bytes: usize) -> ServerTls {
+    let identity = Identity::self_signed();
+    let base64 = identity.chain.lines().filter(|line| !line.starts_with('-'));
+    let certificate_bytes = base64.map(str::len).sum::<usize>() * 3 / 4;
+    let copies = chain_bytes / certificate_bytes;
+    let chain = identity.chain.repeat(copies.max(1));
+    Identity { chain, ..identity }.server_tls(&[], None)
+}
+
+fn short_chain() -> ServerTls {
+    server_tls(0)
+}
+
+/// A chain that needs a permit.
+fn long_chain() -> ServerTls {
+    server_tls(2 * HANDSHAKE_BYTES_WITHOUT_PERMIT)
+}
+
+/// The first bytes of a handshake message of 60,000 bytes: more than a handshake receives without a permit.
+fn start_of_long_message() -> Vec<u8> {
+    let record = 16 << 10;
+    let mut bytes = vec![22, 3, 3, 0x40, 0];
+    bytes.extend([2, 0, 0xea, 0x60]);
+    bytes.resize(5 + record, 0);
+    assert!(bytes.len() > HANDSHAKE_BYTES_WITHOUT_PERMIT);
+    bytes
+}
+
+fn healthy_app(server_tls: ServerTls) -> PathScriptedApp {
+    let app = PathScriptedApp::start_tls(server_tls);
+    app.set_default(answer(FINE));
+    app
+}
+
+/// An app whose handshakes stop after these bytes.
+fn stopping_app(bytes: &[u8]) -> ConnectionScriptedApp {
+    let script = vec![
+        Action::Bytes(1),
+        send_bytes(bytes),
+        Action::Step(Step::Hold),
+    ];
+    ConnectionScriptedApp::start(None, vec![script])
+}
+
+fn silent_apps_do_not_delay_another_handshake() {
+    assert_not_delayed_by(b"", short_chain());
+}
+
+fn apps_that_stop_after_one_byte_do_not_delay_another_handshake() {
+    assert_not_delayed_by(b"\x16", short_chain());
+}
+
+/// Nor one whose chain is long as well.
+fn apps_that_stop_within_a_long_message_do_not_delay_another_handshake() {
+    assert_not_delayed_by(&start_of_long_message(), short_chain());
+    assert_not_delayed_by(&start_of_long_message(), long_chain());
+}
+
+/// Probes a healthy app many times while handshakes with other apps hang after `bytes`.
+#[track_caller]
+fn assert_not_delayed_by(bytes: &[u8], healthy: ServerTls) {
+    let apps: Vec<_> = (0..HUNG_APPS).map(|_| stopping_app(bytes)).collect();
+    let fine = healthy_app(healthy);
+    let path = |index| format!("/app-health/hung{index}/livez");
+    let mut table = Table::new().prober(LIVEZ, &https(fine.port(), 30));
+    for (index, app) in apps.iter().enumerate() {
+        table = table.prober(&path(index), &https(app.port(), 30));
+    }
+    let agent = agent_with(&table, &[]);
+    let held = (0..HUNG_APPS).map(|index| send(agent.addr(), &get(&path(index))));
+    let held: Vec<_> = held.collect();
+    until("all handshakes", || {
+        apps.iter().all(|app| app.accepted() > 0).then_some(())
+    });
+    for _ in 0..20 {
+        probe(&agent, LIVEZ).assert_is(200);
+    }
+    drop(held);
+}
+
+/// Both are served: the first one on a new connection.
+fn a_long_handshake_that_hangs_starts_over_when_another_one_waits() {
+    let tls = long_chain();
+    let serve = move |number, mut stream: TcpStream| match number {
+        0 => {
+            let _hello = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&start_of_long_message());
+            // To its end, by a FIN or a reset.
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        _ => {
+            let mut line = ServerStream::open(stream, &tls).expect("a handshake");
+            let _ = line.read(&mut [0; 1024]).expect("a request");
+            line.write_all(FINE.as_bytes()).expect("answered");
+            line.end();
+            line.wait_for_close(WAIT_LIMIT);
+        }
+    };
+    let app = Connections::start((Ipv4Addr::LOCALHOST, 0).into(), serve);
+    let table = Table::new().prober(LIVEZ, &https(app.addr().port(), 60));
+    let agent = agent_with(&table, &[]);
+    let mut first = send(agent.addr(), &get(LIVEZ));
+    until("the first handshake", || (app.accepted() > 0).then_some(()));
+    probe(&agent, LIVEZ).assert_is(200);
+    read_to_end(&mut first).assert_is(200);
+    assert_eq!(app.accepted(), 3);
+}
+
+/// A chain is stored until its probe ends, and others that hang then have the permits.
+fn a_long_handshake_that_gets_no_permit_ends_at_its_deadline() {
+    let app = PathScriptedApp::start_tls(server_tls(LONG_HANDSHAKE_BYTES * 15 / 16));
+    app.set_default(vec![Step::Hold]);
+    let table = Table::new()
+        .prober(LIVEZ, &https(app.port(), 60))
+        .prober(READYZ, &https(app.port(), 1));
+    let agent = agent_with(&table, &[]);
+    let held = (0..LONG_HANDSHAKES).map(|_| send(agent.addr(), &get(LIVEZ)));
+    let held: Vec<_> = held.collect();
+    until("all requests", || {
+        (app.requests().len() == LONG_HANDSHAKES).then_some(())
+    });
+    probe(&agent, READYZ).assert_is(504);
+    assert_eq!(app.requests().len(), LONG_HANDSHAKES);
+    logged(
+        &agent,
+        "probes ended while waiting for other TLS handshakes",
+    );
+    drop(held);
+}
+
+/// An app that accepts connections and sends nothing, and an agent that probes it, and a healthy TLS app by another path.
 struct Fixture {
     hung: TcpListener,
     taken: Vec<TcpStream>,
@@ -57,14 +203,9 @@ impl Fixture {
         let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         hung.set_nonblocking(true).expect("non-blocking");
         let port = hung.local_addr().expect("bound").port();
-        let fine = PathScriptedApp::start_tls(Identity::self_signed().server_tls(&[], None));
-        fine.set_default(answer(FINE));
-        let https = |port, seconds| {
-            format!(r#""httpGet":{{"port":{port},"scheme":"HTTPS"}},"timeoutSeconds":{seconds}"#)
-        };
+        let fine = healthy_app(short_chain());
         let table = Table::new()
             .prober(LIVEZ, &https(port, 60))
-            .prober(READYZ, &https(port, 1))
             .prober(STARTUPZ, &https(fine.port(), 10))
             .prober(PRESTOP, &https(port, 1));
         let agent = agent_with(&table, &[]);
@@ -97,62 +238,13 @@ impl Fixture {
     }
 }
 
-fn an_additional_handshake_waits_for_a_permit_and_is_served() {
+/// With more probes than there are permits.
+fn probes_of_one_silent_app_do_not_delay_another_handshake() {
     let mut fixture = Fixture::start();
-    let mut clients = fixture.send(LIVEZ, SHARE + 1);
-    fixture.until_begun(SHARE);
-    // The agent responds to this request after it has processed all earlier events.
-    probe(&fixture.agent, "/healthz/ready").assert_is(200);
-    assert_eq!(fixture.begun(), SHARE);
-
-    let hung = fixture
-        .taken
-        .iter()
-        .position(has_bytes)
-        .expect("some begun");
-    drop(fixture.taken.remove(hung));
-    fixture.until_begun(SHARE);
-    let server_tls = Identity::self_signed().server_tls(&[], None);
-    // Also one whose handshake has not begun.
-    let streams = std::mem::take(&mut fixture.taken);
-    let served = streams.len();
-    for stream in streams {
-        let server_tls = server_tls.clone();
-        std::thread::spawn(move || {
-            let mut line = ServerStream::open(stream, &server_tls).expect("a handshake");
-            let _ = line.read(&mut [0; 1024]).expect("a request");
-            line.write_all(FINE.as_bytes()).expect("answered");
-            line.end();
-            line.wait_for_close(WAIT_LIMIT);
-        });
-    }
-    let codes: Vec<_> = clients
-        .iter_mut()
-        .map(|client| read_to_end(client).code())
-        .collect();
-    let count = |code| codes.iter().filter(|c| **c == Some(code)).count();
-    assert_eq!((count(502), count(200)), (1, served), "{codes:?}");
-    assert_eq!(served, SHARE);
-}
-
-fn a_probe_without_a_permit_gets_504_by_its_deadline() {
-    let mut fixture = Fixture::start();
-    let _held = fixture.send(LIVEZ, SHARE);
-    fixture.until_begun(SHARE);
-    probe(&fixture.agent, READYZ).assert_is(504);
-    logged(
-        &fixture.agent,
-        "probes ended while waiting for other TLS handshakes",
-    );
-}
-
-/// With any number of probes of the app.
-fn an_app_that_hangs_leaves_permits_to_other_apps() {
-    let mut fixture = Fixture::start();
-    let _held = fixture.send(LIVEZ, 3 * HANDSHAKES);
-    fixture.until_begun(SHARE);
+    let probes = 2 * LONG_HANDSHAKES;
+    let _held = fixture.send(LIVEZ, probes);
+    fixture.until_begun(probes);
     probe(&fixture.agent, STARTUPZ).assert_is(200);
-    assert_eq!(fixture.begun(), SHARE);
 }
 
 /// Also if `timeoutSeconds` is a minute.
@@ -162,7 +254,7 @@ fn a_handshake_that_does_not_end_gets_504() {
 }
 
 /// A hook has no deadline: those that hang must not fail the probes of a healthy app.
-fn hooks_that_hang_leave_permits_to_probes() {
+fn hooks_that_hang_do_not_delay_another_handshake() {
     let mut fixture = Fixture::start();
     let _held = fixture.send(PRESTOP, HOOK_SLOTS);
     fixture.until_begun(HOOK_SLOTS);

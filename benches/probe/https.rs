@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use probelet::limits::{HANDSHAKES, PROBE_SLOTS};
+use probelet::limits::PROBE_SLOTS;
 
 use crate::binaries::{self, Built};
 use crate::client::{self, Prober};
@@ -16,9 +16,11 @@ use crate::report::{Report, Row};
 use crate::speed::{self, Contestant};
 use crate::{Outcome, Sizes, proc};
 
-/// The index of the stalling app that each probe connects to: the first app gets half of the handshake permits, the
-/// next half of the rest, and so on.
-const STALLED: [usize; HANDSHAKES] = [0, 0, 0, 0, 1, 1, 2, 3];
+/// The stalling apps, which accept connections and send nothing.
+const STALLING_APPS: usize = 4;
+
+/// Unfinished handshakes of the small measurement.
+const UNFINISHED: usize = 8;
 
 /// Reports the build with TLS. `plain` is the build without, `field` has the contestants in plaintext.
 pub fn report(
@@ -68,7 +70,8 @@ impl Fixture {
         let nginx = binaries::installed("nginx", "PROBELET_NGINX");
         let nginx = nginx.ok_or("no nginx, which is the app with TLS")?;
         let app = ContestantKind::TlsApp(nginx, certificate(scratch)?);
-        let stalls = (0..4).map(|_| contestants::start(&ContestantKind::Stall, 0, scratch));
+        let stalls =
+            (0..STALLING_APPS).map(|_| contestants::start(&ContestantKind::Stall, 0, scratch));
         let stalls = stalls.collect::<Outcome<Vec<_>>>()?;
         let ports = stalls.iter().map(|stall| stall.port).collect();
         let over_tls = |(name, kind): &(String, ContestantKind)| {
@@ -154,22 +157,22 @@ impl Fixture {
         let name = format!("Rss grows from {} to {many} HTTPS probes", many / 10);
         report.row(Row::exact(name, "KiB", Ok(after - before)).at_most(0.0));
 
-        let (held, ended) = self.unfinished(running, HANDSHAKES)?;
-        let name = format!("Rss, {HANDSHAKES} unfinished handshakes");
+        let (held, ended) = self.unfinished(running, UNFINISHED)?;
+        let name = format!("Rss, {UNFINISHED} unfinished handshakes");
         report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
         let name = "Rss when they have ended";
         report.row(Row::exact(name, "KiB", Ok(ended)).at_most(1024.0));
         let (held, _) = self.unfinished(running, PROBE_SLOTS)?;
-        let name = format!("Rss, {PROBE_SLOTS} probes that have or wait for a handshake");
+        let name = format!("Rss, {PROBE_SLOTS} unfinished handshakes");
         report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
         Ok(())
     }
 
-    /// The largest Rss while `count` probes have or wait for a handshake, and the Rss after all have got 504.
+    /// The largest Rss while `count` probes have an unfinished handshake, and the Rss after all have got 504.
     fn unfinished(&self, running: &Running, count: usize) -> Outcome<(f64, f64)> {
         let fault = |error: std::io::Error| format!("an app that stalls: {error}");
         let mut open = Vec::new();
-        for app in STALLED.iter().cycle().take(count) {
+        for app in (0..STALLING_APPS).cycle().take(count) {
             let mut stream = client::connect(running.port).map_err(fault)?;
             let path = format!("/app-health/stall-{app}/livez");
             let head = client::head(&path, running.port);

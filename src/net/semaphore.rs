@@ -23,6 +23,11 @@ pub trait Policy {
 
     /// Makes the resources of `request` available again.
     fn release(&mut self, request: Self::Request);
+
+    /// Waiters of a lower rank get permits first; among equals, those that arrived first. Ignored if `IS_FIFO`.
+    fn rank(&self, _: Self::Request) -> usize {
+        0
+    }
 }
 
 /// Permits, and the queue of the tasks that wait for one.
@@ -102,6 +107,14 @@ impl<P: Policy> Semaphore<P> {
         f(&self.policy.borrow())
     }
 
+    /// Whether `f` is true for the request of a waiter that has no permit yet.
+    #[cfg(feature = "tls")]
+    pub(super) fn any_waiter(&self, f: impl Fn(&P, P::Request) -> bool) -> bool {
+        let (queue, policy) = (self.queue.borrow(), self.policy.borrow());
+        let mut waiting = queue.iter().filter(|waiter| !waiter.is_granted);
+        waiting.any(|waiter| f(&policy, waiter.request))
+    }
+
     /// Number of waiters dropped before they had a permit, since the last call.
     pub fn take_abandoned(&self) -> usize {
         self.abandoned.take()
@@ -124,7 +137,16 @@ impl<P: Policy> Semaphore<P> {
         let mut wakers = Vec::new();
         let mut queue = self.queue.borrow_mut();
         let mut policy = self.policy.borrow_mut();
+        let mut order: Vec<(usize, &mut Waiter<_>)> = Vec::new();
         for waiter in queue.iter_mut().filter(|waiter| !waiter.is_granted) {
+            let rank = match P::IS_FIFO {
+                true => 0,
+                false => policy.rank(waiter.request),
+            };
+            let index = order.partition_point(|(other, _)| *other <= rank);
+            order.insert(index, (rank, waiter));
+        }
+        for (_, waiter) in order {
             waiter.is_granted = policy.try_take(waiter.request);
             if waiter.is_granted {
                 wakers.extend(waiter.waker.take());
@@ -172,6 +194,20 @@ impl<P: Policy> Drop for WaiterGuard<P> {
             }
             None => {}
         }
+    }
+}
+
+impl<P: Policy> Permit<P> {
+    /// Reduces the permit to `request`, which must need no more than the permit has.
+    #[cfg(feature = "tls")]
+    pub(super) fn reduce_to(&mut self, request: P::Request) {
+        let released = core::mem::replace(&mut self.request, request);
+        let mut policy = self.semaphore.policy.borrow_mut();
+        policy.release(released);
+        let fits = policy.try_take(request);
+        debug_assert!(fits, "it needs more than the permit has");
+        drop(policy);
+        self.semaphore.grant();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The interface of `tls` in a build without TLS. Its connection type has no values, so no code of it is compiled.
 
+use rustix::io;
+
 use super::socket::Socket;
 use super::stream_error::{StreamError, TlsFault};
 use super::tls_options::{TlsConnectOptions, TlsOptions, TlsReload};
@@ -31,6 +33,7 @@ impl Tls {
     pub async fn connect(
         &self,
         _: Socket,
+        _: &impl AsyncFn() -> io::Result<Socket>,
         _: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
         Err(TlsFault::NotBuilt.into())

@@ -95,16 +95,19 @@ impl Dialler {
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
         self.notify(|| Event::TlsHandshakeStarted);
-        match self.tls.connect(socket, options).await {
+        let redial = async || {
+            let socket = self.dial(options.port).await?;
+            self.connected(&socket).await?;
+            self.notify(|| Event::TlsHandshakeStarted);
+            Ok(socket)
+        };
+        match self.tls.connect(socket, &redial, options).await {
             Err(StreamError::Tls(TlsFault::NoCommonCipher)) => {
                 let again = async {
-                    let socket = self.dial(options.port).await?;
-                    self.connected(&socket).await?;
-                    self.notify(|| Event::TlsHandshakeStarted);
+                    let socket = redial().await?;
                     let curves = Curves::WithP521;
-                    self.tls
-                        .connect(socket, TlsConnectOptions { curves, ..options })
-                        .await
+                    let options = TlsConnectOptions { curves, ..options };
+                    self.tls.connect(socket, &redial, options).await
                 };
                 // If the second handshake gets less far, the first one's error is the cause.
                 again.await.map_err(|error| match error {

@@ -3,11 +3,13 @@
 use core::pin::pin;
 use std::time::Instant;
 
+use rustix::io;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use super::Tls;
-use super::stream::TlsStream;
+use super::stream::{HandshakeEnd, TlsStream};
+use crate::limits;
 use crate::net::deadline::Elapsed;
 use crate::net::socket::Socket;
 use crate::net::stream_error::{StreamError, TlsFault};
@@ -15,37 +17,75 @@ use crate::net::tls_options::TlsConnectOptions;
 
 impl Tls {
     /// Runs the TLS handshake on a TCP connection, which may still be connecting. Our last message of the handshake
-    /// may be unsent afterwards; the first write sends it.
+    /// may be unsent afterwards; the first write sends it. `redial` connects again: a long handshake that delays others
+    /// starts over.
     ///
     /// # Errors
     /// The kernel's, of the TCP connection too; a fault of TLS.
     pub async fn connect(
         &self,
         socket: Socket,
+        redial: &impl AsyncFn() -> io::Result<Socket>,
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let permit = match self.permits.try_acquire(options.port) {
-            Some(permit) => permit,
-            // A connection that is refused does not need to wait for a permit.
-            None => {
-                socket.wait_connected().await?;
-                self.permits.acquire(options.port).await
-            }
-        };
-        let mut stream = self.new_stream(socket, options)?;
+        let reactor = socket.reactor().clone();
+        let handshake = pin!(self.handshake(socket, redial, options));
         match options.purpose.handshake_timeout() {
             Some(timeout) => {
-                let reactor = stream.reactor();
                 let deadline = Instant::now() + timeout;
-                let handshake = reactor.timeout_at(deadline, pin!(stream.handshake())).await;
-                handshake.map_err(|Elapsed| TlsFault::TimedOut)??;
+                let result = reactor.timeout_at(deadline, handshake).await;
+                result.map_err(|Elapsed| TlsFault::TimedOut)?
             }
-            None => stream.handshake().await?,
+            None => handshake.await,
+        }
+    }
+
+    /// Receives a few KiB without a permit, which is enough for nearly all apps. So handshakes that hang early do not
+    /// delay others.
+    async fn handshake(
+        &self,
+        mut socket: Socket,
+        redial: &impl AsyncFn() -> io::Result<Socket>,
+        options: TlsConnectOptions<'_>,
+    ) -> Result<Box<TlsStream>, StreamError> {
+        loop {
+            let mut stream = self.new_stream(socket, options)?;
+            let short = limits::HANDSHAKE_BYTES_WITHOUT_PERMIT;
+            if stream.handshake(short).await? == HandshakeEnd::Done {
+                return Ok(stream);
+            }
+            if let Some(stream) = self.finish_long(stream, options).await? {
+                return Ok(stream);
+            }
+            socket = redial().await?;
+        }
+    }
+
+    /// Runs the rest of a long handshake with a permit. Returns `None`, with the connection closed and its memory
+    /// freed, if it takes long and another handshake waits for its permit.
+    async fn finish_long(
+        &self,
+        mut stream: Box<TlsStream>,
+        options: TlsConnectOptions<'_>,
+    ) -> Result<Option<Box<TlsStream>>, StreamError> {
+        let permit = self.permits.acquire_for(options.port).await;
+        let reactor = stream.reactor();
+        loop {
+            let slice_end = Instant::now() + limits::LONG_HANDSHAKE_TIME_SLICE;
+            let handshake = pin!(stream.handshake(usize::MAX));
+            match reactor.timeout_at(slice_end, handshake).await {
+                Ok(result) => {
+                    result?;
+                    break;
+                }
+                Err(Elapsed) if self.permits.has_waiter_for(options.port) => return Ok(None),
+                Err(Elapsed) => {}
+            }
         }
         if options.purpose.may_hold_permit() {
             stream.hold_permit_if_chain_is_long(permit);
         }
-        Ok(stream)
+        Ok(Some(stream))
     }
 
     fn new_stream(

@@ -23,10 +23,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use super::tls_options::{Curves, TlsOptions, TlsReload};
-use crate::limits;
 use crate::pem::FileError;
 use credentials::Credentials;
-use permits::{HandshakePermits, PortShares};
+use permits::{HandshakePermits, HandshakeShares};
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = true;
@@ -49,7 +48,7 @@ impl Tls {
         };
         Ok(Tls {
             credentials: RefCell::new(credentials),
-            permits: HandshakePermits::new(PortShares::new(limits::HANDSHAKES)),
+            permits: HandshakePermits::new(HandshakeShares::default()),
         })
     }
 
@@ -62,7 +61,7 @@ impl Tls {
             .config
     }
 
-    /// Number of connections given up before they had a handshake permit, since the last call.
+    /// Number of connections given up while they waited for a handshake permit, since the last call.
     pub fn take_abandoned(&self) -> usize {
         self.permits.take_abandoned()
     }

@@ -16,7 +16,7 @@ use rustls::{ClientConnection, ProtocolVersion};
 
 use super::client_auth::ClientAuth;
 use super::fault::{HandshakeProgress, fault};
-use super::permits::HandshakePermit;
+use super::permits::{HandshakePermit, HandshakeShare};
 use super::records::{HEADER_BYTES, RecordTracker, check_first};
 use crate::limits;
 use crate::net::reactor::Reactor;
@@ -46,6 +46,15 @@ pub struct TlsStream {
     permit: Option<HandshakePermit>,
 }
 
+/// The reason why a handshake returned without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandshakeEnd {
+    /// Data can be sent.
+    Done,
+    /// It is not done, and has received the permitted number of bytes.
+    ByteLimit,
+}
+
 impl TlsStream {
     pub(super) fn new(
         socket: Socket,
@@ -68,9 +77,16 @@ impl TlsStream {
         })
     }
 
-    /// Runs the handshake until data can be sent.
-    pub(super) async fn handshake(&mut self) -> Result<(), StreamError> {
+    /// Runs the handshake until data can be sent, or until it has received `max_bytes` in all, and up to one read more.
+    /// A call that was cancelled can be repeated.
+    pub(super) async fn handshake(
+        &mut self,
+        max_bytes: usize,
+    ) -> Result<HandshakeEnd, StreamError> {
         while self.connection.is_handshaking() {
+            if self.bytes_without_data >= max_bytes {
+                return Ok(HandshakeEnd::ByteLimit);
+            }
             poll_fn(|cx| self.poll_flush_and_receive(cx)).await?;
             // An app that sends faster than we read must not hold the thread.
             if self.connection.is_handshaking() {
@@ -79,16 +95,33 @@ impl TlsStream {
         }
         self.bytes_without_data = 0;
         self.records_without_data = 0;
-        Ok(())
+        Ok(HandshakeEnd::Done)
     }
 
-    /// Holds the permit for as long as the connection if the certificate chain is long. rustls stores the chain that long,
-    /// and the permits limit the memory of all of them. With a short chain the permit ends with the handshake, so that
-    /// apps that are slow to respond do not delay other handshakes.
-    pub(super) fn hold_permit_if_chain_is_long(&mut self, permit: HandshakePermit) {
+    /// After a long handshake: if the certificate chain is long, the permit is reduced to its bytes and held for as long as
+    /// the connection. rustls stores the chain that long, and the permits limit the memory of all of them. With a short
+    /// chain the permit ends with the handshake.
+    pub(super) fn hold_permit_if_chain_is_long(&mut self, mut permit: HandshakePermit) {
+        self.shrink_buffer();
         let chain = self.connection.peer_certificates().unwrap_or_default();
         let bytes: usize = chain.iter().map(|der| der.len()).sum();
-        self.permit = (bytes > limits::SMALL_CHAIN_BYTES).then_some(permit);
+        if bytes > limits::HANDSHAKE_BYTES_WITHOUT_PERMIT {
+            permit.reduce_to(HandshakeShare::Chain(bytes));
+            self.permit = Some(permit);
+        }
+    }
+
+    /// Frees the receive buffer of rustls, which has grown to the longest message of the handshake. rustls shrinks it when
+    /// it starts to read.
+    fn shrink_buffer(&mut self) {
+        struct NothingToRead;
+        impl io::Read for NothingToRead {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+        // The error is that of `NothingToRead`.
+        let _ = self.connection.read_tls(&mut NothingToRead);
     }
 
     pub(super) fn reactor(&self) -> Rc<Reactor> {

@@ -4,6 +4,7 @@ use core::task::{Context, Waker};
 use std::sync::mpsc::channel;
 
 use super::*;
+use crate::net::tls::permits::HandshakeShare;
 
 #[test]
 fn a_request_of_any_length_is_sent_and_its_response_is_received() {
@@ -45,33 +46,50 @@ fn the_app_selects_one_of_the_offered_protocols() {
 
 /// rustls stores the certificates as long as the connection, which a slot holds while it waits for the app.
 #[test]
-fn a_long_certificate_chain_holds_the_permit_until_the_probe_ends() {
+fn a_long_certificate_chain_holds_its_bytes_of_the_permits_until_the_probe_ends() {
     let ca = Ca::new("heavy");
-    for (certificates, is_held) in [(1, false), (60, true)] {
+    let kib = limits::LONG_HANDSHAKE_BYTES / 1024;
+    for (certificates, purpose, is_held) in [
+        (1, TlsPurpose::HttpProbe, false),
+        (15, TlsPurpose::HttpProbe, false),
+        (60, TlsPurpose::HttpProbe, true),
+        (60, TlsPurpose::Hook, false),
+    ] {
         let [certificate, key] = ca.pair(&[]);
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
         let builder =
             ServerConfig::builder_with_provider(Arc::new(provider::provider(Curves::Default)));
         let builder = builder.with_safe_default_protocol_versions().expect("both");
         let chain = vec![der(&certificate); certificates];
+        let chain_bytes: usize = chain.iter().map(|der| der.len()).sum();
+        assert_eq!(
+            chain_bytes > limits::HANDSHAKE_BYTES_WITHOUT_PERMIT,
+            certificates > 15
+        );
         let config = builder.with_no_client_auth().with_single_cert(chain, key);
         let addr = served(config.expect("a pair"), respond);
         let reactor = Rc::new(Reactor::new(vec![0; limits::SCRATCH_BYTES].leak()).expect("epoll"));
         let main_reactor = reactor.clone();
         let main = async move {
             let tls = no_files();
-            // Keeps all permits until they are counted: a dropped permit would be granted again.
-            let free_permits =
-                || Vec::from_iter((1..).map_while(|port| tls.permits.try_acquire(port))).len();
+            // Takes all bytes until they are counted, in KiB.
+            let free = || {
+                let kib = || tls.permits.try_acquire(HandshakeShare::Chain(1024));
+                Vec::from_iter(core::iter::from_fn(kib)).len()
+            };
             let socket = Socket::start_connect(&main_reactor, addr, None).expect("a connection");
-            let stream = tls.connect(socket, options(TlsPurpose::HttpProbe)).await;
-            let meanwhile = free_permits();
+            let stream = tls.connect(socket, &never, options(purpose)).await;
+            let meanwhile = free();
             drop(stream.expect("a handshake"));
-            (meanwhile, free_permits())
+            (meanwhile, free())
         };
-        let permits = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
-        let expected = limits::HANDSHAKES - usize::from(is_held);
-        assert_eq!(permits, (expected, limits::HANDSHAKES));
+        let (meanwhile, after) = run(&reactor, &LocalExecutor::new(), main).expect("epoll_wait");
+        let held = match is_held {
+            true => chain_bytes.div_ceil(1024),
+            false => 0,
+        };
+        let total = limits::LONG_HANDSHAKES * kib;
+        assert_eq!((meanwhile, after), (total - held, total), "{certificates}");
     }
 }
 
@@ -120,7 +138,9 @@ fn a_connection_with_too_many_records_without_data_is_closed() {
         let response = run_client(move |reactor| async move {
             let socket = Socket::start_connect(&reactor, addr, None)?;
             let tls = no_files();
-            let mut stream = tls.connect(socket, options(TlsPurpose::Hook)).await?;
+            let mut stream = tls
+                .connect(socket, &never, options(TlsPurpose::Hook))
+                .await?;
             let fill = |buf: &mut [u8], _: usize| {
                 buf[..4].copy_from_slice(b"get\n");
                 4
