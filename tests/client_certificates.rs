@@ -12,7 +12,7 @@ use crate::support::observe::{log_lines, logged, until};
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::peers::envoy::{ENVOY, Envoy};
 use crate::support::peers::folder;
-use crate::support::peers::openssl::Server;
+use crate::support::peers::openssl::{self, Server};
 use crate::support::peers::python::{self, PYTHON};
 use crate::support::peers::secret::Secret;
 use crate::support::raw::probe;
@@ -44,7 +44,11 @@ pub fn tests() -> Vec<Trial> {
         without_an_authority_any_app_passes,
     ];
     tests.extend(
-        trials!["client_certificates" needs &[Need::Peer("openssl")]; openssl_that_requires_a_certificate_receives_it],
+        trials!["client_certificates" needs &[Need::Peer("openssl")];
+            openssl_that_requires_a_certificate_receives_it,
+            openssl_accepts_a_client_certificate_of_x509_v1,
+            the_key_of_an_x509_v1_certificate_must_match,
+        ],
     );
     // faketime preloads a library into the agent, which an emulator does not.
     if !is_emulated() {
@@ -319,6 +323,49 @@ fn openssl_that_requires_a_certificate_receives_it() {
         assert_fails(&agent(&table, &[]), LIVEZ, "client_certificate_required");
         assert_fails(&agent(&table, &others), LIVEZ, "client_certificate_refused");
     }
+}
+
+/// Makes a CA and an X.509 v1 certificate that it signed, as `openssl x509 -req` does without an extension file. Returns
+/// the flags that name the certificate and its key.
+fn x509_v1_pair(folder: &Folder) -> Vec<String> {
+    let run = |words: &str| openssl::run(folder.path(), words).expect("openssl runs");
+    let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
+    run(&format!(
+        "req -x509 -nodes -newkey {ec} -subj /CN=ca -keyout v1-ca.key -out v1-ca.pem"
+    ));
+    run(&format!(
+        "req -new -nodes -newkey {ec} -subj /CN=v1 -keyout v1.key -out v1.csr"
+    ));
+    run("x509 -req -in v1.csr -CA v1-ca.pem -CAkey v1-ca.key -CAcreateserial -days 30 -out v1.pem");
+    let file = |name: &str| folder.path().join(name);
+    vec![
+        flag("client-cert", &file("v1.pem")),
+        flag("client-key", &file("v1.key")),
+    ]
+}
+
+fn openssl_accepts_a_client_certificate_of_x509_v1() {
+    let (folder, _) = folder();
+    let flags = x509_v1_pair(&folder);
+    let file = |name: &str| folder.path().join(name);
+    for version in ["tls1_2", "tls1_3"] {
+        let ca = file("v1-ca.pem").display().to_string();
+        let words = format!("-{version} -Verify 1 -verify_return_error -CAfile {ca}");
+        let server = Server::start(&file("app.pem"), &file("app.key"), &words).expect("starts");
+        probe(&agent(&https(LIVEZ, server.port), &flags), LIVEZ).assert_is(200);
+    }
+}
+
+fn the_key_of_an_x509_v1_certificate_must_match() {
+    let folder = Folder::new();
+    let [certificate, _] = <[String; 2]>::try_from(x509_v1_pair(&folder)).expect("two flags");
+    let other = folder.file("other.key", &Identity::self_signed().key);
+    let setup = Setup::new()
+        .arg(&certificate)
+        .arg(flag("client-key", &other));
+    let (code, text) = setup.run_to_end().expect("ends");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("has a key that does not match"), "{text}");
 }
 
 fn envoy_that_requires_a_certificate_receives_it() {

@@ -3,10 +3,10 @@
 use core::fmt;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::error::{FileError, FileRole, PemError};
 use super::file::{FileBytes, WatchedFile};
@@ -134,24 +134,38 @@ fn check_key_pair(
 ) -> Result<Arc<CertifiedKey>, KeyPairError> {
     let signing_key = provider.key_provider.load_private_key(key);
     let signing_key = signing_key.map_err(|_| KeyPairError::Key(PemError::UnsupportedKey))?;
-    let pair = CertifiedKey::new(chain, signing_key);
-    match pair.keys_match() {
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(pair)),
-        Err(Error::InconsistentKeys(_)) if has_later_leaf(&pair) => {
-            Err(KeyPairError::Certificate(PemError::LeafNotFirst))
-        }
-        Err(Error::InconsistentKeys(_)) => Err(KeyPairError::Key(PemError::KeyMismatch)),
-        Err(_) => Err(KeyPairError::Certificate(PemError::BadCertificate)),
+    // A key that does not expose its public key is not compared.
+    if let Some(public_key) = signing_key.public_key() {
+        check_public_key(&chain, &public_key)?;
+    }
+    Ok(Arc::new(CertifiedKey::new(chain, signing_key)))
+}
+
+/// Checks that the first certificate has this key (RFC 8446 section 4.4.2: "The sender's certificate MUST come in the
+/// first CertificateEntry in the list").
+fn check_public_key(
+    chain: &[CertificateDer<'_>],
+    public_key: &SubjectPublicKeyInfoDer<'_>,
+) -> Result<(), KeyPairError> {
+    let mut keys = chain.iter().map(subject_public_key);
+    let first = keys.next().flatten();
+    let first = first.ok_or(KeyPairError::Certificate(PemError::BadCertificate))?;
+    if first == *public_key {
+        Ok(())
+    } else if keys.flatten().any(|later| later == *public_key) {
+        Err(KeyPairError::Certificate(PemError::LeafNotFirst))
+    } else {
+        Err(KeyPairError::Key(PemError::KeyMismatch))
     }
 }
 
-/// Whether the certificate of the key is in the chain, but not as the first one (RFC 8446 section 4.4.2: "The sender's
-/// certificate MUST come in the first CertificateEntry in the list").
-fn has_later_leaf(pair: &CertifiedKey) -> bool {
-    let later = pair.cert.iter().skip(1);
-    later
-        .map(|certificate| CertifiedKey::new(vec![certificate.clone()], pair.key.clone()))
-        .any(|candidate| candidate.keys_match().is_ok())
+/// The public key of a certificate. `None` if it cannot be parsed. Parsed as a trust anchor, because webpki parses other
+/// certificates only if they are X.509 v3. `openssl x509 -req` without an extension file makes v1.
+pub fn subject_public_key(
+    certificate: &CertificateDer<'_>,
+) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let anchor = webpki::anchor_from_trusted_cert(certificate).ok()?;
+    Some(webpki::spki_for_anchor(&anchor))
 }
 
 fn read(file: &mut WatchedFile) -> Result<FileBytes, PemError> {
