@@ -4,6 +4,7 @@ use probelet::agent;
 #[cfg(feature = "check")]
 use probelet::check;
 use probelet::cli::{self, Invocation};
+use probelet::text::EscapedLines;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -31,11 +32,11 @@ fn main() -> ExitCode {
 // Nothing can be done about a closed output, here and below.
 #[cfg(feature = "check")]
 fn print_result(text: impl Display, code: u8) -> ExitCode {
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{}", EscapedLines(text));
     ExitCode::from(code)
 }
 
 fn print_error(error: impl Display, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "probelet: {error}");
+    let _ = writeln!(io::stderr(), "probelet: {}", EscapedLines(error));
     ExitCode::from(code)
 }

@@ -35,6 +35,7 @@ pub fn tests() -> Vec<Trial> {
         advice_on_grpc_uses_grpc_terms,
         the_agents_status_is_not_reported_as_the_apps,
         the_status_of_a_failed_grpc_call_is_reported,
+        text_that_a_terminal_obeys_is_escaped,
         the_timeout_covers_the_whole_check,
         json_always_has_all_members,
         usage_errors_exit_2_and_send_nothing,
@@ -301,6 +302,29 @@ fn the_status_of_a_failed_grpc_call_is_reported() {
         let verbose = check(&["--verbose", &url]).stderr;
         let line = format!("* gRPC status {code}\n");
         assert!(verbose.contains(&line), "{verbose}");
+    }
+}
+
+fn text_that_a_terminal_obeys_is_escaped() {
+    let hostile = "\u{202e}\u{9b}\u{2028}\u{1b}";
+    for args in [
+        &[&*format!("http://{hostile}:1/")][..],
+        &[&*format!("http://127.0.0.1:1/{hostile}")],
+        &["http://127.0.0.1:1/", "-H", &format!("{hostile}: x")],
+        &[
+            "http://127.0.0.1:1/",
+            "--verbose",
+            "-H",
+            &format!("A: \u{202e}\u{9b}"),
+        ],
+        &["http://127.0.0.1:1/", &format!("--{hostile}")],
+    ] {
+        let ended = check(args);
+        let text = [ended.stdout, ended.stderr].concat();
+        assert!(
+            text.is_ascii() && !text.contains('\u{1b}'),
+            "{args:?}: {text:?}"
+        );
     }
 }
 

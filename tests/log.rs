@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Trial> {
         a_flapping_app_gets_six_lines_a_minute_and_then_the_count_of_the_rest,
         clients_cannot_flood_the_log,
         clients_cannot_forge_a_log_line,
+        text_that_a_terminal_obeys_is_escaped,
         json_lines_are_json,
         a_path_too_long_for_a_line_is_truncated,
         a_log_level_drops_lower_levels,
@@ -247,6 +248,41 @@ fn closing_quote(text: &str) -> Option<usize> {
         escaped = b == b'\\' && !escaped;
         closes
     })
+}
+
+/// Control characters of C0 and C1, a line separator, and marks that change the direction of the text after them.
+fn text_that_a_terminal_obeys_is_escaped() {
+    let hostile = "w\u{1b}\u{9b}\u{85}\u{2028}\u{202e}\u{2066}\u{200f}\u{61c}b";
+    let escaped = r"w\u001b\u009b\u0085\u2028\u202e\u2066\u200f\u061cb";
+    let assert_escaped = |text: &str| {
+        assert!(text.contains(escaped), "{text:?}");
+        assert!(text.is_ascii(), "{text:?}");
+    };
+    for args in [
+        ["--target-ip", hostile],
+        ["--app-probers", &format!("@{hostile}")],
+        [hostile, "x"],
+        [&format!("--{hostile}"), "x"],
+    ] {
+        let setup = args.iter().fold(Setup::new(), |setup, arg| setup.arg(*arg));
+        let (code, text) = setup.run_to_end().expect("ends by itself");
+        assert_eq!(code, Some(2), "{text}");
+        assert_escaped(&text);
+    }
+    // The subject of an error in the file is its path.
+    let file = std::env::temp_dir().join(format!("{hostile}-{}", std::process::id()));
+    std::fs::write(&file, "{").expect("a folder for temporary files");
+    let setup = Setup::new().arg(format!("--app-probers=@{}", file.display()));
+    let ended = setup.run_to_end();
+    std::fs::remove_file(&file).expect("it was written");
+    assert_escaped(&ended.expect("ends by itself").1);
+    for format in ["logfmt", "json"] {
+        let (_app, agent) = fixture(&["--log-format", format]);
+        let request = format!("GET /{hostile} HTTP/1.1\r\nHost: {hostile}\r\n\r\n");
+        exchange(agent.addr(), request.as_bytes());
+        let line = logged(&agent, "bad request");
+        assert!(line.is_ascii(), "{line:?}");
+    }
 }
 
 fn json_lines_are_json() {

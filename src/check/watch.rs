@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::failure_context::TlsState;
 use crate::probe::{Event, Observer};
-use crate::text::{Quoted, Redacted};
+use crate::text::{EscapedLine, Quoted, Redacted};
 use crate::wire::health::GrpcCode;
 use crate::wire::output_slice::OutputSlice;
 use crate::wire::upstream::UpstreamRequest;
@@ -138,7 +138,7 @@ impl Watch {
     fn print(&self, text: impl Display) {
         if self.is_verbose {
             // Nothing can be done about a closed standard error.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", EscapedLine(text));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The exit of a program before it runs a command.
 
+use crate::text::EscapedLines;
 use std::io::Write;
 
 /// The exit before a command runs: help, version, or an error in the arguments.
@@ -23,7 +24,7 @@ impl Exit {
         // Nothing can be done about a closed output.
         let _ = match self.to_stdout {
             true => writeln!(stdout, "{}", self.text).and_then(|()| stdout.flush()),
-            false => writeln!(stderr, "{}", self.text),
+            false => writeln!(stderr, "{}", EscapedLines(&self.text)),
         };
         self.code
     }

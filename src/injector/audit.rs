@@ -3,11 +3,12 @@
 
 use super::documents::documents;
 use super::inputs::{Input, InputOptions, inputs};
-use super::io::{Error, Io};
+use super::io::{Error, Io, print_line};
 use super::settings::SettingSources;
 use crate::inject::{Effect, Report, Settings, Task, Verdict, reports};
 use crate::limits;
 use crate::manifest::Document;
+use crate::text::EscapedLine;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -84,7 +85,7 @@ impl Audit {
             Ok(reader) => reader,
             Err(what) => {
                 self.has_read_all = false;
-                let _ = writeln!(io.stderr, "{what}");
+                print_line(io.stderr, what);
                 return Ok(());
             }
         };
@@ -93,7 +94,7 @@ impl Audit {
                 Ok(located) => self.add_document(&located.document)?,
                 Err(error) => {
                     self.has_read_all = false;
-                    let _ = writeln!(io.stderr, "{}: {error}", input.name());
+                    print_line(io.stderr, format_args!("{}: {error}", input.name()));
                 }
             }
         }
@@ -166,11 +167,12 @@ impl Audit {
                 continue;
             }
             for warning in &finding.warnings {
-                let _ = writeln!(io.stderr, "{warning}");
+                print_line(io.stderr, warning);
             }
             if let Some(line) = &finding.line {
                 is_success = false;
-                writeln!(io.stdout, "{line}").map_err(|error| Error::stdout(&error))?;
+                writeln!(io.stdout, "{}", EscapedLine(line))
+                    .map_err(|error| Error::stdout(&error))?;
             }
         }
         io.stdout.flush().map_err(|error| Error::stdout(&error))?;

@@ -3,6 +3,7 @@
 use super::inputs::Input;
 use super::io::Error;
 use super::output::{DocumentResult, Output, Spool};
+use crate::text::EscapedLines;
 use similar::{ChangeTag, TextDiff};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -13,6 +14,8 @@ const CONTEXT: usize = 3;
 /// The diffs.
 pub(super) struct Diffs {
     spool: Spool,
+    /// Whether a terminal shows the diff. Otherwise it has the bytes that patch(1) needs.
+    is_terminal: bool,
     file: FileDiff,
 }
 
@@ -34,15 +37,26 @@ struct FileDiff {
 }
 
 impl Diffs {
-    pub(super) fn new(spool: Spool) -> Self {
-        let file = FileDiff::default();
-        Self { spool, file }
+    pub(super) fn new(spool: Spool, is_terminal: bool) -> Self {
+        Self {
+            spool,
+            is_terminal,
+            file: FileDiff::default(),
+        }
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Error> {
+        match self.is_terminal {
+            true => self.spool.write(&EscapedLines(text).to_string()),
+            false => self.spool.write(text),
+        }
     }
 }
 
 impl Output for Diffs {
     fn begin_input(&mut self, input: &Input) -> Result<(), Error> {
-        self.spool.write(&self.file.take_hunk())?;
+        let hunk = self.file.take_hunk();
+        self.write(&hunk)?;
         let name = input.name();
         self.file = FileDiff {
             name: Some(name.trim_start_matches("./").trim_start_matches('/').into()),
@@ -55,20 +69,21 @@ impl Output for Diffs {
         let (original, edited) = (lines(result.original), lines(result.edited));
         if result.original == result.edited {
             return original.iter().try_for_each(|line| {
-                self.spool
-                    .write(&self.file.push_line(ChangeTag::Equal, line))
+                let hunk = self.file.push_line(ChangeTag::Equal, line);
+                self.write(&hunk)
             });
         }
         TextDiff::from_slices(&original, &edited)
             .iter_all_changes()
             .try_for_each(|change| {
-                self.spool
-                    .write(&self.file.push_line(change.tag(), change.value()))
+                let hunk = self.file.push_line(change.tag(), change.value());
+                self.write(&hunk)
             })
     }
 
     fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
-        self.spool.write(&self.file.take_hunk())?;
+        let hunk = self.file.take_hunk();
+        self.write(&hunk)?;
         self.spool.write_out(stdout)
     }
 }

@@ -4,7 +4,7 @@ use super::diff::Diffs;
 use super::documents::{LocatedDocument, Position, documents};
 use super::in_place::InPlace;
 use super::inputs::{Input, InputOptions, inputs};
-use super::io::{Error, Io};
+use super::io::{Error, Io, print_line};
 use super::output::{DocumentResult, Manifests, Output, Spool};
 use super::patch::Patches;
 use super::settings::SettingSources;
@@ -57,11 +57,15 @@ impl Destination {
         }
     }
 
-    fn output(&self, inputs: &[Input]) -> Result<Option<Box<dyn Output>>, Error> {
+    fn output(
+        &self,
+        inputs: &[Input],
+        is_terminal: bool,
+    ) -> Result<Option<Box<dyn Output>>, Error> {
         Ok(Some(match self {
             Self::Nowhere => return Ok(None),
             Self::InPlace => Box::new(InPlace::new(inputs)?),
-            Self::Diff => Box::new(Diffs::new(Spool::new(None)?)),
+            Self::Diff => Box::new(Diffs::new(Spool::new(None)?, is_terminal)),
             Self::Write { file, format } => {
                 let spool = Spool::new(file.as_deref())?;
                 match format {
@@ -78,7 +82,7 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
     let is_check = matches!(options.destination, Destination::Nowhere);
     let mut run = Run {
-        output: options.destination.output(&inputs)?,
+        output: options.destination.output(&inputs, io.is_terminal)?,
         names_files: inputs.len() > 1,
         is_dry: options.destination.is_dry_run(),
         task: options.task,
@@ -145,7 +149,7 @@ impl Run {
 
     fn fail(&mut self, stderr: &mut dyn Write, what: &dyn Display) {
         self.failed += 1;
-        let _ = writeln!(stderr, "{what}");
+        print_line(stderr, what);
     }
 
     fn process_document(
@@ -220,8 +224,7 @@ impl Run {
         let warnings = report.warnings.iter();
         let warnings = warnings.map(|warning| format!("{file}{name} warning: {warning}"));
         for line in line.into_iter().chain(warnings) {
-            // Nothing can be done about a closed standard error; the exit code remains.
-            let _ = writeln!(stderr, "{line}");
+            print_line(stderr, line);
         }
     }
 }

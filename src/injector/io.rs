@@ -1,5 +1,6 @@
 //! The standard streams of a process, and the errors that end it.
 
+use crate::text::{EscapedLine, EscapedLines};
 use core::fmt::Display;
 use std::io::{self, Read, Write};
 
@@ -12,6 +13,8 @@ pub struct Io<'a> {
     pub stdin: &'a mut dyn Read,
     /// Standard output.
     pub stdout: &'a mut dyn Write,
+    /// Whether standard output is a terminal.
+    pub is_terminal: bool,
     /// Standard error.
     pub stderr: &'a mut dyn Write,
 }
@@ -25,6 +28,11 @@ pub(super) enum Error {
     Failed(String),
     /// The reader of standard output closed it.
     Closed,
+}
+
+/// Prints a line to standard error. Nothing can be done if it is closed; the exit code remains.
+pub(super) fn print_line(stderr: &mut dyn Write, line: impl Display) {
+    let _ = writeln!(stderr, "{}", EscapedLine(line));
 }
 
 impl Error {
@@ -49,7 +57,7 @@ impl Error {
             Self::Failed(text) => (text, 1),
         };
         // Nothing can be done about a closed standard error.
-        let _ = writeln!(io.stderr, "{PROGRAM}: {text}");
+        let _ = writeln!(io.stderr, "{PROGRAM}: {}", EscapedLines(text));
         code
     }
 }

@@ -310,6 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_a_terminal_obeys_is_escaped() {
+        let fields = [("a", "x\u{202e}\u{9b}"), ("b", "\u{2028}"), ("c", "ö")];
+        assert_eq!(
+            line(Format::Logfmt, &fields),
+            r#"a="x\u202e\u009b" b="\u2028" c="ö""#
+        );
+        assert_eq!(
+            line(Format::Json, &fields),
+            r#"{"a":"x\u202e\u009b","b":"\u2028","c":"ö""#
+        );
+    }
+
+    #[test]
     fn a_long_value_is_cut_at_a_character_boundary() {
         let long = "\u{e9}".repeat(100);
         let text = line(Format::Logfmt, &[("a", &["x", &long].concat())]);

@@ -1,9 +1,12 @@
-//! Text in errors and log lines: quoted on one line, with passwords redacted, and suggestions for misspelt names.
+//! Text in errors and log lines: quoted on one line, escaped, with passwords redacted, and suggestions for misspelt
+//! names.
 
+mod escaped;
 mod quoted;
 mod redacted;
 mod suggest;
 
+pub use escaped::{EscapedLine, EscapedLines};
 pub use quoted::Quoted;
 pub use redacted::Redacted;
 #[cfg(feature = "inject-library")]

@@ -3,6 +3,7 @@
 use crate::inject::{self, Report, Settings, Task, Verdict};
 use crate::limits;
 use crate::manifest::json_patch;
+use crate::text::EscapedLine;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;
@@ -307,7 +308,7 @@ fn within_limits(warnings: &[Box<str>]) -> Vec<String> {
     let mut bytes_left = limits::WARNINGS_BYTES;
     let truncated = warnings.iter().map(|warning| {
         let warning = ["probelet: ", warning].concat();
-        let warning = warning.replace(char::is_control, " ");
+        let warning = EscapedLine(warning).to_string();
         if warning.len() <= limits::WARNING_BYTES {
             return warning;
         }

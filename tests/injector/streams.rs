@@ -1,12 +1,13 @@
 //! Standard input, pipes and standard output.
 
-use super::{Folder, Runs, command, fed, pod, service, wait_with_output, written};
+use super::{Folder, Runs, command, fed, injector, pod, service, wait_with_output, written};
+use crate::support::Need;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use std::process::{Command, Stdio};
 
 pub fn tests() -> Vec<Trial> {
-    trials!["injector::streams":
+    let mut tests = trials!["injector::streams":
         standard_input_is_read,
         other_kinds_are_copied_byte_for_byte,
         an_empty_input_has_an_empty_output,
@@ -16,9 +17,14 @@ pub fn tests() -> Vec<Trial> {
         a_full_standard_output_is_an_error,
         every_failed_document_is_reported_and_nothing_is_written,
         invalid_utf_8_is_an_error_with_its_line,
+        text_that_a_terminal_obeys_is_escaped_in_reports,
         patch_output_has_one_line_per_resource,
         a_missing_folder_for_temporary_files_is_an_error,
-    ]
+    ];
+    tests.extend(trials!["injector::streams" needs &[Need::Peer("script")];
+        a_diff_is_escaped_on_a_terminal_and_exact_in_a_pipe,
+    ]);
+    tests
 }
 
 fn standard_input_is_read() {
@@ -175,6 +181,58 @@ fn patch_output_has_one_line_per_resource() {
         "{paths:?}"
     );
     assert!(paths.contains(&"/spec/initContainers"), "{paths:?}");
+}
+
+fn text_that_a_terminal_obeys_is_escaped_in_reports() {
+    let folder = Folder::new();
+    // The last one begins with a line feed, to forge a line.
+    let names = [
+        "\u{202e}bew",
+        "w\u{9b}2Jb",
+        "w\u{2028}b",
+        r"\e[2Jb",
+        r"a\npod/b",
+    ];
+    for name in names {
+        let text = pod("web").replacen("name: web", &format!("name: \"{name}\""), 1);
+        for args in [&["file", "--check", "-f", "-"][..], &["audit", "-f", "-"]] {
+            let ended = fed(&folder.0, args, &text);
+            let lines = [&*ended.stdout, &ended.stderr].concat();
+            assert!(lines.contains("\\u"), "{args:?}: {lines:?}");
+            assert_eq!(lines.matches('\n').count(), 1, "{args:?}: {lines:?}");
+            let is_plain = |c: char| c == '\n' || matches!(c, ' '..='~');
+            assert!(lines.chars().all(is_plain), "{args:?}: {lines:?}");
+        }
+        let ended = fed(&folder.0, &["audit", "-f", "-", "--output=json"], &text);
+        assert!(ended.stdout.is_ascii(), "{:?}", ended.stdout);
+    }
+    let ended = folder.run(&["file", "-f", "\u{202e}lmay.ppa"]);
+    assert!(
+        ended.stderr.contains("\\u202elmay.ppa"),
+        "{:?}",
+        ended.stderr
+    );
+    assert!(ended.stderr.is_ascii(), "{:?}", ended.stderr);
+}
+
+fn a_diff_is_escaped_on_a_terminal_and_exact_in_a_pipe() {
+    let folder = Folder::new();
+    let text = pod("web").replacen("name: web", "name: web  # \u{202e}\u{2066}", 1);
+    std::fs::write(folder.0.join("web.yaml"), &text).expect("a folder for temporary files");
+    let ended = folder.run(&["file", "--diff", "-f", "web.yaml"]);
+    assert!(written(&ended).contains("# \u{202e}\u{2066}"), "{ended:?}");
+    let command = format!("{} file --diff -f web.yaml", injector());
+    let shown = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .current_dir(&folder.0)
+        .output()
+        .expect("script is installed");
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.contains(r"# \u202e\u2066"), "{shown:?}");
+    assert!(
+        shown.contains("+++ b/web.yaml") && shown.is_ascii(),
+        "{shown:?}"
+    );
 }
 
 fn a_missing_folder_for_temporary_files_is_an_error() {

@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Trial> {
         a_client_that_closes_its_side_gets_its_response,
         a_plaintext_request_gets_a_text_that_names_tls,
         a_pod_that_cannot_be_injected_gets_a_warning,
+        text_that_a_terminal_obeys_is_escaped_in_warnings_and_log_lines,
     ]
 }
 
@@ -288,6 +289,20 @@ fn a_plaintext_request_gets_a_text_that_names_tls() {
     tcp.write_all(&[22, 3, 1, 0, 1, 0]).expect("sent");
     let _ = tcp.read_to_end(&mut Vec::new());
     webhook.wait_metric("tls_handshake_failures_total", 2.0);
+}
+
+fn text_that_a_terminal_obeys_is_escaped_in_warnings_and_log_lines() {
+    let webhook = Webhook::start_in(Folder::new(), &[]);
+    let mut pod = pod("a\u{202e}b\u{9b}");
+    let port = "no\u{2066}\u{1b}port";
+    pod["metadata"]["annotations"] = json!({"status.sidecar.istio.io/port": port});
+    let response = response_of(&webhook.send(&post(&review_of(&pod))));
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains(r"no\u2066\u001bport"), "{warning}");
+    assert!(warning.is_ascii(), "{warning:?}");
+    let line = webhook.wait_log("msg=reviewed");
+    assert!(line.contains(r"a\u202eb\u009b"), "{line}");
+    assert!(line.is_ascii(), "{line:?}");
 }
 
 fn a_pod_that_cannot_be_injected_gets_a_warning() {

@@ -238,7 +238,7 @@ fn warnings_have_no_control_characters() {
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});
     let (_, response) = response(&admission_review(&pod(&annotations, &http)));
     let warning = response["warnings"][0].as_str().expect("a warning");
-    assert!(warning.contains("probelet.dev/im age"), "{warning}");
+    assert!(warning.contains("probelet.dev/im\\u000aage"), "{warning}");
     let odd = super::within_limits(&["a\r\nb\u{85}c\td\u{7f}".into()]);
-    assert_eq!(odd, ["probelet: a  b c d "]);
+    assert_eq!(odd, ["probelet: a\\u000d\\u000ab\\u0085c\\u0009d\\u007f"]);
 }
