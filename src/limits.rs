@@ -20,8 +20,8 @@ pub const RESERVE_SLOTS: usize = 4;
 /// Slot tasks and head buffers in all.
 pub const SLOTS: usize = PROBE_SLOTS + HOOK_SLOTS + RESERVE_SLOTS;
 
-/// Concurrent forwarded connections of all `--forward` listeners. One is reserved for each listener that has no
-/// connection, so that one hung app does not fail the probes of all.
+/// Concurrent connections of each `--forward` listener. Each has its own, so that a full forward takes nothing from
+/// another. A full forward evicts a connection for a new one; sixteen leave eight other clients two each.
 pub const FORWARD_CONNECTIONS: usize = 16;
 
 /// `--forward` listeners.
@@ -162,8 +162,13 @@ pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub const FORWARD_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The same once one side has sent EOF. A client that gave up looks like one that has sent its whole request, and the
-/// abandoned probes of a hung app must not hold permits for minutes.
+/// abandoned probes of a hung app must not hold connections for minutes.
 pub const FORWARD_HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A forwarded connection that waits for the app is protected from eviction for this long after its client's last byte,
+/// and one without a byte in either direction for this long may be evicted for any client. A probe has 1 s by default;
+/// one with 10 s is slow.
+pub const FORWARD_STALE: Duration = Duration::from_secs(10);
 
 /// Time for the target of a forward to accept.
 pub const FORWARD_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 
 use crate::passthrough::fixture;
 use crate::support::http::End;
-use crate::support::observe::{assert_descriptors, sockets, until_within};
+use crate::support::observe::{Socket, assert_descriptors, sockets, until_within};
 use crate::support::raw::{read_to_end, reset, state};
 use crate::support::trials::trials;
 use crate::support::{WAIT_LIMIT, within};
@@ -102,7 +102,7 @@ fn an_app_that_resets_is_noticed_though_the_client_reads_nothing() {
 fn a_clean_close_of_both_sides_loses_no_buffered_bytes() {
     let fixture = fixture(&[]);
     let (mut client, mut app) = fixture.pair();
-    let sent = fill_the_agent(&mut client);
+    let sent = fill_the_agent(&mut client, fixture.forward.0.port);
     client.shutdown(Shutdown::Write).expect("FIN");
     app.shutdown(Shutdown::Write).expect("FIN");
     assert_eq!(read_to_end(&mut client).end, End::Fin);
@@ -127,9 +127,11 @@ fn fill(from: &mut TcpStream) {
 }
 
 /// Writes until bytes wait for the agent to read them. The buffer still has space for a FIN.
-fn fill_the_agent(from: &mut TcpStream) -> usize {
+fn fill_the_agent(from: &mut TcpStream, port: u16) -> usize {
     let end = from.local_addr().expect("connected");
-    let waits = || sockets().iter().any(|s| s.remote == end && s.rx_queue > 0);
+    // Connections to other ports may have the same local address.
+    let is_ours = |s: &Socket| s.remote == end && s.local.port() == port;
+    let waits = || sockets().iter().any(|s| is_ours(s) && s.rx_queue > 0);
     let mut sent = 0;
     while within(Duration::from_millis(200), || !waits()) {
         from.write_all(&CHUNK).expect("there is room");

@@ -1,16 +1,16 @@
 //! The log of forwards: failures and recoveries of a target, not every connection.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use libtest_mimic::Trial;
 
-use crate::passthrough::{ForwardListener, end_of, fixture, forward_to};
+use crate::passthrough::{ForwardListener, end_of, fixture, forward_to, until_free};
 use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::{log_lines, logged, until};
 use crate::support::ports::reserve;
-use crate::support::raw::{connect, send, state};
+use crate::support::raw::connect;
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
@@ -98,20 +98,15 @@ fn each_forward_has_its_own_lines() {
 
 fn a_full_forward_is_logged_once() {
     let fixture = fixture(&["--max-forwards", "1"]);
-    let (client, app) = fixture.pair();
+    let (mut client, mut app) = fixture.pair();
+    client.write_all(b"x").expect("sent");
+    app.read_exact(&mut [0]).expect("passed on");
     for _ in 0..3 {
         assert_eq!(end_of(&fixture.forward, b""), End::Reset);
     }
     drop((client, app));
-    let _open = until("its slot is free again", || {
-        let client = send(fixture.forward.addr(), b"");
-        fixture.app.set_nonblocking(true).expect("O_NONBLOCK");
-        until("reset or dialled", || match fixture.app.accept() {
-            Ok((app, _)) => Some(Some(app)),
-            Err(_) => (state(&client) != End::Open).then_some(None),
-        })
-        .map(|app| (client, app))
-    });
+    until_free(&fixture.agent);
+    let _open = fixture.pair();
     logged(&fixture.agent, "msg=\"forward healthy\"");
     let lines = messages(&fixture.agent);
     assert_eq!(lines.len(), 2, "{lines:#?}");

@@ -6,10 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::support::agent::Agent;
 use crate::support::http::End;
-use crate::support::observe::assert_descriptors;
+use crate::support::observe::{assert_descriptors, until};
 use crate::support::ports::{Reserved, full_backlog, reserve};
 use crate::support::raw::{
     connect, connect_unless_reset, exchange, get, probe, read_to_end, state,
@@ -57,8 +58,15 @@ impl ForwardListener {
     }
 }
 
-pub(crate) fn fixture(args: &[&str]) -> Fixture {
+/// An app that accepts. `accept` fails after `WAIT_LIMIT`.
+pub(crate) fn listen() -> TcpListener {
     let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    set_socket_timeout(&app, Timeout::Recv, Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
+    app
+}
+
+pub(crate) fn fixture(args: &[&str]) -> Fixture {
+    let app = listen();
     let target = app.local_addr().expect("bound");
     let (agent, forward) = forward_to(target, &Table::new(), args);
     Fixture {
@@ -92,6 +100,14 @@ impl Fixture {
         }
         (client, app)
     }
+}
+
+/// Waits until no forward has a connection.
+pub(crate) fn until_free(agent: &Agent) {
+    let open = "probelet_open_connections{kind=\"forward\"}";
+    until("the forwards are free", || {
+        (agent.metric(open) == Some(0.0)).then_some(())
+    });
 }
 
 /// Pseudorandom bytes and chunk sizes (xorshift64).

@@ -83,7 +83,7 @@ fn every_flag_is_also_an_environment_variable() {
         .env("PROBELET_MAX_PROBES", "4")
         .env("PROBELET_MAX_HOOKS", "1")
         .env("PROBELET_MAX_RESERVE", "1")
-        .env("PROBELET_MAX_FORWARDS", "2");
+        .env("PROBELET_MAX_FORWARDS", "1");
     let agent = setup.start_configured(listen).expect("the agent starts");
     probe(&agent, LIVEZ).assert_is(200);
     assert!(logged(&agent, LIVEZ).starts_with('{'), "{:?}", agent.log());

@@ -20,7 +20,7 @@ complete -c probelet -n '__fish_seen_subcommand_from run' -l shutdown-delay -x -
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-probes -x -d 'Run at most N concurrent probes'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-hooks -x -d 'Run at most N concurrent lifecycle hooks'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-reserve -x -d 'Answer at most N concurrent connections with 503 when all other slots are taken'
-complete -c probelet -n '__fish_seen_subcommand_from run' -l max-forwards -x -d 'Forward at most N concurrent connections'
+complete -c probelet -n '__fish_seen_subcommand_from run' -l max-forwards -x -d 'Pass at most N concurrent connections through each --forward'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l log-level -x -d 'Log messages of at least this level: error, warn, info or debug'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l log-format -x -d 'Write lines as logfmt or json'
 complete -c probelet -n '__fish_seen_subcommand_from check' -l timeout -x -d 'Limit the whole check to SECONDS, name resolution included'

@@ -13,7 +13,7 @@ pub enum ForwardState {
     Healthy,
     /// The target was not reached.
     Failing(Failure),
-    /// No permit was free: the forwards may have `limit` connections together.
+    /// A client was reset: the forward has `limit` connections, and none may be evicted.
     LimitReached {
         /// `--max-forwards`, or less if there are too few file descriptors.
         limit: usize,

@@ -22,7 +22,14 @@ impl ForwardObserver for Agent {
         self.log_forward(index, ForwardState::Failing(failure));
     }
 
-    fn permits_exhausted(&self, index: usize) {
+    fn connection_evicted(&self, index: usize, evicted: IpAddr) {
+        self.metrics.forwards_evicted.increment();
+        let port = self.config.forwards[index].listen.port;
+        self.log.forward_evicted(port, evicted);
+    }
+
+    fn limit_reached(&self, index: usize) {
+        self.metrics.forwards_rejected.increment();
         let limit = self.config.capacity.forward_connections;
         self.log_forward(index, ForwardState::LimitReached { limit });
     }

@@ -83,6 +83,15 @@ impl EventLog {
         }
     }
 
+    /// A connection of `client` through the forward of `port` was reset for a new one.
+    pub fn forward_evicted(&self, port: u16, client: IpAddr) {
+        let limit = &mut self.limits.borrow_mut().forward_evicted;
+        self.logger
+            .limited_line(limit, Level::Warn, "forward connection evicted")
+            .field("port", port)
+            .field("client", client);
+    }
+
     /// The kernel refused to accept a connection at `port`.
     pub fn accept_failed(&self, port: u16, error: Errno) {
         let limit = &mut self.limits.borrow_mut().accept_failed;

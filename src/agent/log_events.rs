@@ -27,6 +27,7 @@ pub(super) struct EventLimits {
     pub accept_failed: RateLimit,
     pub tls_reload: RateLimit,
     pub handshake_permit: RateLimit,
+    pub forward_evicted: RateLimit,
 }
 
 impl EventLog {

@@ -79,6 +79,10 @@ pub struct Metrics {
     /// By [`GrpcCode::label_index`].
     pub(super) grpc_errors: [Counter; GrpcCode::LABEL_COUNT],
     pub(super) rejections: [Counter; Rejection::ALL.len()],
+    /// Forwarded connections that were evicted for a new one.
+    pub(super) forwards_evicted: Counter,
+    /// New connections of a forward that was full.
+    pub(super) forwards_rejected: Counter,
     pub(super) durations: Histogram<{ BUCKETS_MS.len() }>,
 }
 
@@ -91,6 +95,8 @@ impl Metrics {
             bodies_broken: Counter::new(),
             grpc_errors: [const { Counter::new() }; GrpcCode::LABEL_COUNT],
             rejections: [const { Counter::new() }; Rejection::ALL.len()],
+            forwards_evicted: Counter::new(),
+            forwards_rejected: Counter::new(),
             durations: Histogram::new(BUCKETS_MS),
         }
     }

@@ -63,6 +63,12 @@ fn write_counters(page: &mut PageWriter<'_>, metrics: &Metrics, probers: &Prober
     for (rejection, counter) in Rejection::ALL.iter().zip(&metrics.rejections) {
         write_reason(page, name, rejection.as_str(), counter.get());
     }
+    let name = "probelet_forward_connections_rejected_total";
+    let help = "Forwarded connections that were reset because their forward was full, by reason: evicted for a new \
+                one, or rejected as the new one.";
+    page.write_family(name, MetricType::Counter, help);
+    write_reason(page, name, "evicted", metrics.forwards_evicted.get());
+    write_reason(page, name, "limit_reached", metrics.forwards_rejected.get());
     let name = "probelet_probe_duration_seconds";
     let help = "Time from accept to outcome, without hooks.";
     page.write_histogram(name, help, &metrics.durations);

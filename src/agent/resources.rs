@@ -51,8 +51,9 @@ impl fmt::Display for TooFewDescriptors {
 /// # Errors
 /// The limit is too low for any capacity.
 pub fn fit_capacity(capacity: Capacity, forwards: usize) -> Result<Capacity, TooFewDescriptors> {
-    let own = OWN_DESCRIPTORS + 1 + forwards;
-    let wanted = own + descriptors(&capacity);
+    // A forward has a listener, and a new connection before the evicted one is closed.
+    let own = OWN_DESCRIPTORS + 1 + 2 * forwards;
+    let wanted = own + descriptors(&capacity, forwards);
     let available = raise_descriptor_limit(wanted);
     fit_into(capacity, forwards, own, available)
 }
@@ -63,11 +64,11 @@ fn fit_into(
     own: usize,
     available: usize,
 ) -> Result<Capacity, TooFewDescriptors> {
-    while own + descriptors(&capacity) > available {
+    while own + descriptors(&capacity, forwards) > available {
         if !try_shrink(&mut capacity, forwards) {
             return Err(TooFewDescriptors {
                 available,
-                needed: own + descriptors(&capacity),
+                needed: own + descriptors(&capacity, forwards),
             });
         }
     }
@@ -75,13 +76,14 @@ fn fit_into(
 }
 
 /// A connection in a reserve slot needs one descriptor, all others two.
-fn descriptors(capacity: &Capacity) -> usize {
-    2 * (capacity.probes + capacity.hooks + capacity.forward_connections) + capacity.reserve
+fn descriptors(capacity: &Capacity, forwards: usize) -> usize {
+    let forwarded = forwards * capacity.forward_connections;
+    2 * (capacity.probes + capacity.hooks + forwarded) + capacity.reserve
 }
 
 /// Takes one slot from the kind that is furthest above its minimum; on a tie, probes keep theirs. The minimum is
-/// one slot of each kind, and one connection per forward. Returns false if all are at their minimum.
-fn try_shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
+/// one slot of each kind, and one connection of each forward. Returns false if all are at their minimum.
+fn try_shrink(capacity: &mut Capacity, forwards: usize) -> bool {
     let Capacity {
         probes,
         hooks,
@@ -90,7 +92,7 @@ fn try_shrink(capacity: &mut Capacity, least_forwards: usize) -> bool {
     } = capacity;
     let kinds = [
         (probes, 1),
-        (forward_connections, least_forwards),
+        (forward_connections, forwards.min(1)),
         (hooks, 1),
         (reserve, 1),
     ];
@@ -119,11 +121,11 @@ mod tests {
 
     #[test]
     fn the_capacity_fits_any_number_of_descriptors() {
-        let needed = 12 + descriptors(&FULL);
+        let needed = 12 + descriptors(&FULL, 1);
         assert_eq!(fit_into(FULL, 1, 12, needed), Ok(FULL));
         for available in 19..needed {
             let fitted = fit_into(FULL, 1, 12, available).expect("one slot of each kind fits");
-            assert!(12 + descriptors(&fitted) <= available);
+            assert!(12 + descriptors(&fitted, 1) <= available);
             assert!(fitted.probes >= fitted.forward_connections && fitted.probes >= fitted.hooks);
             assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forward_connections > 0);
         }
@@ -131,8 +133,8 @@ mod tests {
 
     #[test]
     fn each_forward_keeps_one_connection() {
-        let fitted = fit_into(FULL, 8, 19, 19 + 2 * 10 + 1).expect("it fits");
-        assert_eq!((fitted.probes, fitted.forward_connections), (1, 8));
+        let fitted = fit_into(FULL, 8, 27, 27 + 2 * 10 + 1).expect("it fits");
+        assert_eq!((fitted.probes, fitted.forward_connections), (1, 1));
     }
 
     #[test]

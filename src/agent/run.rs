@@ -141,6 +141,7 @@ impl BoundAgent {
             let source = agent.config.source.filter(|_| targets_app);
             let listener = ForwardListener {
                 index,
+                connections: agent.forward_connections[index].clone(),
                 listener,
                 forward: *forward,
                 source,
@@ -150,7 +151,6 @@ impl BoundAgent {
                 listener,
                 agent.reactor.clone(),
                 executor.clone(),
-                agent.forward_permits.clone(),
                 agent.clone(),
             )));
         }

@@ -9,7 +9,7 @@ use super::metrics::{Metrics, Rejection};
 use super::probe_log::Health;
 use super::slots::Slots;
 use crate::config::Config;
-use crate::forward::{ForwardPermits, ForwardShares};
+use crate::forward::ForwardConnections;
 use crate::net::Reactor;
 use crate::net::tls::Tls;
 use crate::probe::Dialler;
@@ -21,7 +21,8 @@ pub struct Agent {
     pub reactor: Rc<Reactor>,
     pub dialler: Dialler,
     pub slots: Slots,
-    pub forward_permits: Rc<ForwardPermits>,
+    /// Those of each forward.
+    pub forward_connections: Box<[Rc<ForwardConnections>]>,
     pub metrics: Metrics,
     pub log: EventLog,
     pub probe_filters: ChangeFilters<Health>,
@@ -43,10 +44,9 @@ impl Agent {
                 observer: None,
             },
             slots: Slots::new(config.capacity),
-            forward_permits: ForwardPermits::new(ForwardShares::new(
-                config.capacity.forward_connections,
-                forwards,
-            )),
+            forward_connections: (0..forwards)
+                .map(|_| ForwardConnections::new(config.capacity.forward_connections))
+                .collect(),
             metrics: Metrics::new(probers),
             log: EventLog::new(config.log),
             probe_filters: ChangeFilters::new(probers, None),
@@ -69,7 +69,7 @@ impl Agent {
 
     /// Number of open connections of all forwards.
     pub fn open_forward_connections(&self) -> usize {
-        self.forward_permits
-            .with_policy(ForwardShares::open_connections)
+        let forwards = self.forward_connections.iter();
+        forwards.map(|forward| forward.open_connections()).sum()
     }
 }

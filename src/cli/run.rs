@@ -94,7 +94,7 @@ flags! {
             option max_reserve: Option<String>, value "N" = Number(limits::RESERVE_SLOTS as u64),
                 "Answer at most N concurrent connections with 503 when all other slots are taken";
             option max_forwards: Option<String>, value "N" = Number(limits::FORWARD_CONNECTIONS as u64),
-                "Forward at most N concurrent connections";
+                "Pass at most N concurrent connections through each --forward";
         }
     }
 }

@@ -9,7 +9,6 @@ pub(super) struct SettingLabels {
     pub(super) target: Box<str>,
     pub(super) source: Box<str>,
     pub(super) margin: Box<str>,
-    pub(super) max_forwards: Box<str>,
     pub(super) forwards: Vec<Box<str>>,
 }
 
@@ -35,21 +34,6 @@ impl Config {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Each forward needs a connection.
-    pub(super) fn check_forward_connections(
-        &self,
-        labels: &SettingLabels,
-    ) -> Result<(), Box<ConfigError>> {
-        let forwards = self.forwards.len();
-        if forwards > self.capacity.forward_connections {
-            return Err(Box::new(ConfigError::TooFewForwardConnections {
-                setting: labels.max_forwards.clone(),
-                forwards,
-            }));
-        }
-        Ok(())
     }
 
     /// No two listeners may conflict, and no forward may lead back to one. `pod_addresses` are those

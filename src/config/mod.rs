@@ -89,7 +89,7 @@ pub struct Capacity {
     pub hooks: usize,
     /// Connections that are answered 503.
     pub reserve: usize,
-    /// Connections of all forwards together.
+    /// Connections of each forward.
     pub forward_connections: usize,
 }
 

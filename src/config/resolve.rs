@@ -56,10 +56,6 @@ impl RawSettings {
             target: target_label,
             source: source_label.unwrap_or_default(),
             margin: margin_label.unwrap_or_else(|| "the default --deadline-margin".into()),
-            max_forwards: self
-                .find(flags::MAX_FORWARDS)
-                .map(SettingValue::label)
-                .unwrap_or_default(),
             forwards: forward_labels,
         };
         let config = Config {
@@ -79,7 +75,6 @@ impl RawSettings {
         };
         config.check_families(&labels)?;
         config.check_listeners(&labels, self.valid_pod_addresses())?;
-        config.check_forward_connections(&labels)?;
         match self.find(flags::APP_PROBERS) {
             Some(probers) => config.with_probers(probers, &labels, read_file),
             None => Ok(config),

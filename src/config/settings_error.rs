@@ -96,13 +96,6 @@ pub enum ConfigError {
         /// Its timeout, in seconds.
         timeout: u64,
     },
-    /// Fewer forwarded connections than forwards.
-    TooFewForwardConnections {
-        /// The number of connections, and the flag or variable it came from.
-        setting: Box<str>,
-        /// The number of forwards.
-        forwards: usize,
-    },
     /// A repeatable setting has too many values.
     TooManyValues {
         /// The flag or variable they came from.
@@ -280,10 +273,6 @@ impl fmt::Display for ConfigError {
                 prober,
                 timeout,
             } => margin_too_large(f, margin, prober, *timeout),
-            ConfigError::TooFewForwardConnections { setting, forwards } => write!(
-                f,
-                "{setting} is less than the number of forwards ({forwards}): write {forwards} or more"
-            ),
             ConfigError::TooManyValues { origin, count, max } => write!(
                 f,
                 "{origin} has {count} values, but at most {max} are supported: remove some"

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use smol::LocalExecutor;
 
-use super::permits::ForwardPermits;
+use super::connections::{Admission, ConnectionEntry, ForwardConnections};
 use super::relay;
 use crate::config::{AllowFrom, Forward};
 use crate::limits;
@@ -23,16 +23,20 @@ pub trait ForwardObserver {
     fn connected(&self, index: usize);
     /// The target was not reached; the client was reset.
     fn connect_failed(&self, index: usize, failure: Failure);
-    /// No permit was free; the new client was reset.
-    fn permits_exhausted(&self, index: usize);
+    /// A connection of the client `evicted` was reset for a new one: the forward is full.
+    fn connection_evicted(&self, index: usize, evicted: IpAddr);
+    /// The forward is full and no connection may be evicted; the new client was reset.
+    fn limit_reached(&self, index: usize);
     /// No connection could be accepted, for lack of descriptors or memory.
     fn accept_failed(&self, index: usize, error: Errno);
 }
 
 /// One forward that listens.
 pub struct ForwardListener {
-    /// Its number in [`ForwardPermits`] and for the [`ForwardObserver`].
+    /// Its number for the [`ForwardObserver`].
     pub index: usize,
+    /// Its open connections.
+    pub connections: Rc<ForwardConnections>,
     /// Accepts its clients.
     pub listener: Listener,
     /// Its settings.
@@ -49,52 +53,106 @@ pub async fn accept_loop(
     forward_listener: ForwardListener,
     reactor: Rc<Reactor>,
     executor: Rc<LocalExecutor<'static>>,
-    permits: Rc<ForwardPermits>,
     observer: Rc<dyn ForwardObserver>,
 ) {
     let ForwardListener {
         index,
+        connections,
         listener,
         forward,
         source,
         allow_from,
     } = forward_listener;
     loop {
-        let client = match listener.accept().await {
+        let accepted = match listener.accept().await {
             Ok(accepted) if !allow_from.permits(accepted.peer) => {
                 observer.peer_not_allowed(index, accepted.peer);
                 accepted.socket.reset();
                 continue;
             }
-            Ok(accepted) => accepted.socket,
+            Ok(accepted) => accepted,
             Err(error) => {
                 observer.accept_failed(index, error);
                 listener.back_off().await;
                 continue;
             }
         };
-        let Some(permit) = permits.try_acquire(index) else {
-            observer.permits_exhausted(index);
-            client.reset();
+        let Some(Admission { entry, evicted }) = admit(&connections, accepted.peer, &reactor).await
+        else {
+            observer.limit_reached(index);
+            accepted.socket.reset();
             continue;
         };
-        let (reactor, observer) = (reactor.clone(), observer.clone());
-        let connection = async move {
-            let _permit = permit;
-            match connect(&reactor, &forward, source).await {
-                Ok(app) => {
-                    observer.connected(index);
-                    client.set_nodelay();
-                    app.set_nodelay();
-                    relay::relay(&reactor, client, app).await;
-                }
-                Err(failure) => {
-                    observer.connect_failed(index, failure);
-                    client.reset();
-                }
-            }
+        if let Some(evicted) = evicted {
+            observer.connection_evicted(index, evicted);
+        }
+        let connection = ForwardedConnection {
+            index,
+            client: accepted.socket,
+            entry,
+            forward,
+            source,
         };
-        executor.spawn(connection).detach();
+        let task = connection.run(reactor.clone(), observer.clone());
+        executor.spawn(task).detach();
+    }
+}
+
+/// Admits a connection. Before it is refused, the connections whose clients have already gone are removed: their events
+/// may be reported together with the new connection.
+async fn admit(
+    connections: &Rc<ForwardConnections>,
+    peer: IpAddr,
+    reactor: &Reactor,
+) -> Option<Admission> {
+    let now = Instant::now();
+    if let Some(admission) = connections.admit(peer, now) {
+        return Some(admission);
+    }
+    // A timer fires after the events that are already there have woken their tasks.
+    reactor.sleep_until(now).await;
+    connections.admit(peer, now)
+}
+
+/// An admitted connection.
+struct ForwardedConnection {
+    index: usize,
+    client: Socket,
+    entry: ConnectionEntry,
+    forward: Forward,
+    source: Option<IpAddr>,
+}
+
+impl ForwardedConnection {
+    async fn run(self, reactor: Rc<Reactor>, observer: Rc<dyn ForwardObserver>) {
+        let ForwardedConnection {
+            index,
+            client,
+            entry,
+            forward,
+            source,
+        } = self;
+        let connecting = pin!(connect(&reactor, &forward, source));
+        let app = match entry.unless_evicted(connecting).await {
+            Some(Ok(app)) => app,
+            Some(Err(failure)) => {
+                observer.connect_failed(index, failure);
+                return client.reset();
+            }
+            None => return client.reset(),
+        };
+        entry.record_connected();
+        observer.connected(index);
+        client.set_nodelay();
+        app.set_nodelay();
+        let is_complete = {
+            let relaying = pin!(relay::relay(&reactor, &client, &app, &entry));
+            entry.unless_evicted(relaying).await
+        };
+        if is_complete != Some(true) {
+            client.reset();
+            app.reset();
+        }
     }
 }
 

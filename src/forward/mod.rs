@@ -1,9 +1,10 @@
-//! Ports whose connections are passed to a target byte by byte, in both directions. Their permits are separate
-//! from the slots of probes.
+//! Ports whose connections are passed to a target byte by byte, in both directions. Each forward has connections of its
+//! own, separate from the slots of probes.
 
 mod accept;
-mod permits;
+mod connections;
+mod eviction;
 mod relay;
 
 pub use accept::{ForwardListener, ForwardObserver, accept_loop};
-pub use permits::{ForwardPermits, ForwardShares};
+pub use connections::ForwardConnections;

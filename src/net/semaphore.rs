@@ -1,6 +1,6 @@
 //! A semaphore: waiting tasks are served in the order of arrival, unless the [`Policy`] lets a request that fits
-//! overtake one that does not. The policy also decides what a permit is: a number of bytes, a TLS handshake with one of
-//! the app's ports, or a connection of a forward. It uses only wakers and no reactor, so it works under any executor.
+//! overtake one that does not. The policy also decides what a permit is: a number of bytes, or a TLS handshake with one of
+//! the app's ports. It uses only wakers and no reactor, so it works under any executor.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;

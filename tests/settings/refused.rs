@@ -52,14 +52,6 @@ const FAULTY: &[(&[&str], &str)] = &[
     (&["--max-probes", "0"], "max-probes"),
     (&["--max-hooks", "1000"], "max-hooks"),
     (&["--max-forwards", "1000"], "max-forwards"),
-    (
-        &[
-            "--forward=15032=10.0.0.1:1",
-            "--forward=15033=10.0.0.1:2",
-            "--max-forwards=1",
-        ],
-        "write 2 or more",
-    ),
     (&["--allow-from", "10.42.0.0/"], "from 0 to 32"),
     (&["--allow-from", "10.42.0.0/33"], "from 0 to 32"),
     (&["--allow-from", "fd00::/129"], "from 0 to 128"),

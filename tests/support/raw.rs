@@ -2,8 +2,11 @@
 //! sends nothing.
 
 use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::Instant;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::WAIT_LIMIT;
 use super::agent::Agent;
@@ -57,6 +60,20 @@ pub fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&to, WAIT_LIMIT).expect("the port accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream
+}
+
+/// Connects from this address of the loopback network, whose addresses are all of this machine.
+///
+/// # Errors
+/// The kernel's, also if the server has reset the connection at once.
+pub fn connect_from(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let flags = SocketFlags::CLOEXEC;
+    let fd: OwnedFd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&fd, &SocketAddr::from((from, 0)))?;
+    rustix::net::connect(&fd, &to)?;
+    let stream = TcpStream::from(fd);
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Connects to a server that may reset the connection at once. Returns None in that case.

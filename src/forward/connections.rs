@@ -1,0 +1,182 @@
+//! The open connections of one forward, at most so many as it may have. A full forward evicts one for a new one.
+
+use core::cell::RefCell;
+use core::future::{Future, poll_fn};
+use core::net::IpAddr;
+use core::pin::Pin;
+use core::task::{Poll, Waker};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::eviction::{Connection, Phase, select_victim};
+use crate::limits;
+use crate::net::set_waker;
+
+/// The open connections of one forward.
+pub struct ForwardConnections {
+    limit: usize,
+    entries: RefCell<Vec<Option<Entry>>>,
+}
+
+struct Entry {
+    connection: Connection,
+    /// Its task has not run since.
+    is_evicted: bool,
+    /// The connection's task.
+    waker: Option<Waker>,
+}
+
+/// The entry of an open connection. Dropping it removes the entry.
+pub struct ConnectionEntry {
+    connections: Rc<ForwardConnections>,
+    index: usize,
+}
+
+/// Result of [`ForwardConnections::admit`].
+pub struct Admission {
+    /// The new connection.
+    pub entry: ConnectionEntry,
+    /// The client that was evicted for it.
+    pub evicted: Option<IpAddr>,
+}
+
+/// The side of a connection that sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    Client,
+    App,
+}
+
+impl ForwardConnections {
+    /// No connections, and at most `limit` of them later.
+    pub fn new(limit: usize) -> Rc<ForwardConnections> {
+        Rc::new(ForwardConnections {
+            limit,
+            entries: RefCell::default(),
+        })
+    }
+
+    /// Number of open connections.
+    pub fn open_connections(&self) -> usize {
+        open(&self.entries.borrow()).count()
+    }
+
+    /// Admits a connection from `peer`, which connects to the app next. If the forward is full, evicts another one.
+    /// Returns `None` if none may be evicted.
+    pub fn admit(self: &Rc<Self>, peer: IpAddr, now: Instant) -> Option<Admission> {
+        let mut entries = self.entries.borrow_mut();
+        let mut victim = None;
+        if open(&entries).count() >= self.limit {
+            let index = select_victim(open(&entries), peer, now)?;
+            victim = entries[index].as_mut();
+        }
+        let evicted = victim.map(|entry| {
+            entry.is_evicted = true;
+            (entry.connection.peer, entry.waker.take())
+        });
+        let entry = Some(Entry {
+            connection: Connection {
+                peer,
+                phase: Phase::Connecting,
+                last_active: now,
+            },
+            is_evicted: false,
+            waker: None,
+        });
+        let free = entries.iter().position(Option::is_none);
+        let index = free.unwrap_or(entries.len());
+        match free {
+            Some(index) => entries[index] = entry,
+            None => entries.push(entry),
+        }
+        drop(entries);
+        let evicted = evicted.map(|(peer, task)| {
+            task.into_iter().for_each(Waker::wake);
+            peer
+        });
+        let connections = self.clone();
+        Some(Admission {
+            entry: ConnectionEntry { connections, index },
+            evicted,
+        })
+    }
+}
+
+/// The connections that are not evicted, with their indices.
+fn open(entries: &[Option<Entry>]) -> impl Iterator<Item = (usize, &Connection)> + Clone {
+    entries.iter().enumerate().filter_map(|(index, entry)| {
+        let entry = entry.as_ref().filter(|entry| !entry.is_evicted)?;
+        Some((index, &entry.connection))
+    })
+}
+
+impl ConnectionEntry {
+    /// Runs `future` until it ends or the connection is evicted; then there is no result.
+    pub async fn unless_evicted<T>(
+        &self,
+        mut future: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        poll_fn(|cx| {
+            if self.with_entry(|entry| entry.is_evicted) {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(value));
+            }
+            self.with_entry(|entry| set_waker(&mut entry.waker, cx));
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The app has accepted.
+    pub fn record_connected(&self) {
+        self.set_phase(Phase::AwaitingClient);
+    }
+
+    /// Bytes from `sender` have moved.
+    pub fn record_bytes(&self, sender: Sender) {
+        self.set_phase(match (self.is_half_closed(), sender) {
+            (true, _) => Phase::HalfClosed,
+            (false, Sender::Client) => Phase::AwaitingApp,
+            (false, Sender::App) => Phase::AwaitingClient,
+        });
+    }
+
+    /// One side has sent EOF.
+    pub fn record_eof(&self) {
+        self.set_phase(Phase::HalfClosed);
+    }
+
+    /// Whether one side has sent EOF.
+    pub fn is_half_closed(&self) -> bool {
+        self.with_entry(|entry| entry.connection.phase == Phase::HalfClosed)
+    }
+
+    /// When the connection has been idle for too long.
+    pub fn idle_deadline(&self) -> Instant {
+        let timeout = match self.is_half_closed() {
+            true => limits::FORWARD_HALF_CLOSED_TIMEOUT,
+            false => limits::FORWARD_IDLE_TIMEOUT,
+        };
+        self.with_entry(|entry| entry.connection.last_active + timeout)
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.with_entry(|entry| {
+            entry.connection.phase = phase;
+            entry.connection.last_active = Instant::now();
+        });
+    }
+
+    fn with_entry<T>(&self, f: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut entries = self.connections.entries.borrow_mut();
+        f(entries[self.index].as_mut().expect("removed by drop alone"))
+    }
+}
+
+impl Drop for ConnectionEntry {
+    fn drop(&mut self) {
+        self.connections.entries.borrow_mut()[self.index] = None;
+    }
+}

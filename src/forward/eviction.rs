@@ -1,0 +1,229 @@
+//! Which connection of a full forward is evicted for a new one. Connections are shared fairly among the peer addresses,
+//! so that nobody can block the forward for the probes through it. No I/O and no clock.
+
+use core::cmp::Ordering;
+use core::net::IpAddr;
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::limits;
+
+/// An open connection of a forward.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: IpAddr,
+    /// What it waits for.
+    pub phase: Phase,
+    /// Time of the last byte in either direction, or of the last change of the phase.
+    pub last_active: Instant,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The app accepts. Nothing is read from the client until then.
+    Connecting,
+    /// The client sends bytes: it has sent none yet, or the app has answered.
+    AwaitingClient,
+    /// The app answers bytes of the client.
+    AwaitingApp,
+    /// One side has sent EOF, the other has not. A client that gave up looks like one that has sent its whole request.
+    HalfClosed,
+}
+
+impl Connection {
+    fn idle_time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_active)
+    }
+
+    /// Without a byte for longer than a probe would be.
+    fn is_stale(&self, now: Instant) -> bool {
+        self.idle_time(now) >= limits::FORWARD_STALE
+    }
+
+    /// A probe may be waiting for its response on this connection.
+    fn awaits_app(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Connecting | Phase::AwaitingApp) && !self.is_stale(now)
+    }
+}
+
+/// The reason why a connection may be evicted, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ground {
+    /// Its address has fewer connections than the new client's, but it is stale.
+    Stale,
+    /// Its address has as many, and it does not await the app.
+    EqualShare,
+    /// Its address has more. It awaits the app, but one byte per connection must not protect them all.
+    LargerShareAwaitingApp,
+    /// Its address has more, and it does not await the app.
+    LargerShare,
+}
+
+impl Ground {
+    /// `share` is the number of its address' connections compared with that of the new client's address.
+    fn of(connection: &Connection, share: Ordering, now: Instant) -> Option<Ground> {
+        match (share, connection.awaits_app(now)) {
+            (Ordering::Greater, false) => Some(Ground::LargerShare),
+            (Ordering::Greater, true) => Some(Ground::LargerShareAwaitingApp),
+            (Ordering::Equal, false) => Some(Ground::EqualShare),
+            (Ordering::Less, false) if connection.is_stale(now) => Some(Ground::Stale),
+            (Ordering::Less | Ordering::Equal, _) => None,
+        }
+    }
+}
+
+/// Selects the connection to evict for a new one from `new_peer`: the one on the strongest ground, then of the address
+/// that has most connections (the new one counts), then of another address than `new_peer`, then the one idle longest.
+/// Returns its key, or `None` if none may be evicted.
+///
+/// An address' only connection is never evicted while it awaits the app.
+pub fn select_victim<'a, K: Ord>(
+    connections: impl Iterator<Item = (K, &'a Connection)> + Clone,
+    new_peer: IpAddr,
+    now: Instant,
+) -> Option<K> {
+    let share_of = |peer: IpAddr| {
+        let open = connections.clone().filter(|(_, c)| c.peer == peer).count();
+        open + usize::from(peer == new_peer)
+    };
+    let new_share = share_of(new_peer);
+    let candidates = connections.clone().filter_map(|(key, connection)| {
+        let share = share_of(connection.peer);
+        let ground = Ground::of(connection, share.cmp(&new_share), now)?;
+        let is_other = connection.peer != new_peer;
+        Some((ground, share, is_other, connection.idle_time(now), key))
+    });
+    candidates.max().map(|(.., key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Phase::{AwaitingApp, AwaitingClient, Connecting, HalfClosed};
+    use super::*;
+
+    const NEW: u8 = 1;
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([10, 42, 0, n])
+    }
+
+    /// The index of the connection that is evicted for one from `NEW`. Each connection has an address, a phase and an
+    /// idle time in milliseconds.
+    fn victim(connections: &[(u8, Phase, u64)]) -> Option<usize> {
+        let start = Instant::now();
+        let now = start + Duration::from_secs(3600);
+        let connections: Vec<_> = connections
+            .iter()
+            .map(|(peer, phase, idle)| Connection {
+                peer: ip(*peer),
+                phase: *phase,
+                last_active: now - Duration::from_millis(*idle),
+            })
+            .collect();
+        select_victim(connections.iter().enumerate(), ip(NEW), now)
+    }
+
+    const STALE: u64 = limits::FORWARD_STALE.as_millis() as u64;
+
+    #[test]
+    fn the_address_with_most_connections_loses_the_one_idle_longest() {
+        let connections = [
+            (2, AwaitingClient, 900),
+            (3, AwaitingClient, 10),
+            (3, AwaitingClient, 30),
+            (3, HalfClosed, 20),
+            (NEW, AwaitingClient, 800),
+        ];
+        assert_eq!(victim(&connections), Some(2));
+    }
+
+    #[test]
+    fn the_new_connection_counts_for_its_address() {
+        let connections = [
+            (2, AwaitingClient, 900),
+            (NEW, AwaitingClient, 20),
+            (NEW, AwaitingClient, 10),
+        ];
+        assert_eq!(victim(&connections), Some(1));
+    }
+
+    #[test]
+    fn among_equal_addresses_another_one_than_the_new_clients_loses() {
+        let connections = [
+            (NEW, AwaitingClient, 900),
+            (2, AwaitingClient, 10),
+            (2, AwaitingClient, 20),
+        ];
+        assert_eq!(victim(&connections), Some(2));
+    }
+
+    #[test]
+    fn a_connection_that_awaits_the_app_is_evicted_only_for_an_address_with_fewer() {
+        for phase in [Connecting, AwaitingApp] {
+            assert_eq!(victim(&[(2, phase, 10)]), None);
+            assert_eq!(victim(&[(2, phase, 10), (2, phase, 20)]), Some(1));
+            let two_each = [(2, phase, 10), (2, phase, 20), (NEW, phase, 30)];
+            assert_eq!(victim(&two_each), None);
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_is_evicted_before_one_that_awaits_the_app() {
+        let connections = [
+            (2, AwaitingApp, 30),
+            (2, AwaitingApp, 20),
+            (2, AwaitingApp, 10),
+            (3, AwaitingClient, 2),
+            (3, HalfClosed, 1),
+        ];
+        assert_eq!(victim(&connections), Some(3));
+    }
+
+    #[test]
+    fn a_response_in_progress_is_not_evicted_for_one_of_many() {
+        let connections = [
+            (2, AwaitingClient, STALE - 1),
+            (NEW, AwaitingApp, 10),
+            (NEW, AwaitingApp, 20),
+        ];
+        assert_eq!(victim(&connections), None);
+    }
+
+    #[test]
+    fn the_app_is_awaited_for_a_limited_time() {
+        for phase in [Connecting, AwaitingApp] {
+            assert_eq!(victim(&[(2, phase, STALE - 1)]), None);
+            assert_eq!(victim(&[(2, phase, STALE)]), Some(0));
+            assert_eq!(victim(&[(NEW, phase, STALE - 1)]), None);
+            assert_eq!(victim(&[(NEW, phase, STALE)]), Some(0));
+        }
+    }
+
+    #[test]
+    fn a_stale_connection_is_evicted_even_of_an_address_with_fewer() {
+        let connections = [
+            (2, AwaitingClient, STALE),
+            (NEW, AwaitingApp, 10),
+            (NEW, AwaitingApp, 20),
+        ];
+        assert_eq!(victim(&connections), Some(0));
+    }
+
+    #[test]
+    fn the_only_connection_of_an_address_that_awaits_the_app_is_never_evicted() {
+        // All forwards of three connections from three addresses, in all phases.
+        let phases = [Connecting, AwaitingClient, AwaitingApp, HalfClosed];
+        let options = (1..=3).flat_map(|peer| phases.map(|phase| (peer, phase)));
+        let options: Vec<_> = options.collect();
+        for (first, second) in options
+            .iter()
+            .flat_map(|a| options.iter().map(move |b| (a, b)))
+        {
+            let probe = (4, AwaitingApp, STALE - 1);
+            let others = [first, second].map(|(peer, phase)| (*peer, *phase, 10));
+            assert_ne!(victim(&[probe, others[0], others[1]]), Some(0));
+        }
+    }
+}
