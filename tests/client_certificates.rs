@@ -41,6 +41,7 @@ pub fn tests() -> Vec<Trial> {
         the_apps_certificate_must_be_signed_by_the_authority,
         the_apps_certificate_must_have_the_spiffe_id,
         a_certificate_that_is_not_yet_valid_fails,
+        an_expired_certificate_fails_even_if_it_is_the_authority,
         without_an_authority_any_app_passes,
     ];
     tests.extend(
@@ -48,6 +49,7 @@ pub fn tests() -> Vec<Trial> {
             openssl_that_requires_a_certificate_receives_it,
             openssl_accepts_a_client_certificate_of_x509_v1,
             the_key_of_an_x509_v1_certificate_must_match,
+            the_apps_own_certificate_may_be_the_authority,
         ],
     );
     // faketime preloads a library into the agent, which an emulator does not.
@@ -285,6 +287,20 @@ fn a_certificate_that_is_not_yet_valid_fails() {
     assert_fails(&agent, LIVEZ, "bad_certificate");
 }
 
+/// As with curl.
+fn an_expired_certificate_fails_even_if_it_is_the_authority() {
+    let folder = Folder::new();
+    let expired = Identity::self_signed_with(&rcgen::PKCS_ECDSA_P256_SHA256, |params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 2, 1);
+    });
+    let ca = flag("app-ca", &folder.file("ca.pem", &expired.chain));
+    let app = PathScriptedApp::start_tls(expired.server_tls(&[], None));
+    app.set_default(answer(FINE));
+    let agent = agent(&https(LIVEZ, app.port()), &[ca]);
+    assert_fails(&agent, LIVEZ, "certificate_expired");
+}
+
 /// A board without a battery-backed clock boots in 1970, when no certificate is valid yet.
 fn an_unset_clock_is_reported() {
     let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
@@ -366,6 +382,58 @@ fn the_key_of_an_x509_v1_certificate_must_match() {
     let (code, text) = setup.run_to_end().expect("ends");
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("has a key that does not match"), "{text}");
+}
+
+/// As with curl's `--cacert`: a self-signed certificate with and without CA:TRUE or of X.509 v1, and one whose issuer is
+/// not in the file. Another certificate of the same name is not accepted.
+fn the_apps_own_certificate_may_be_the_authority() {
+    let folder = Folder::new();
+    let run = |words: &str| openssl::run(folder.path(), words).expect("openssl runs");
+    let ec = "ec -pkeyopt ec_paramgen_curve:P-256";
+    for (name, extension) in [
+        ("ca", "basicConstraints=critical,CA:TRUE"),
+        ("other", "basicConstraints=critical,CA:TRUE"),
+        ("leaf", "basicConstraints=critical,CA:FALSE"),
+    ] {
+        run(&format!(
+            "req -x509 -nodes -newkey {ec} -subj /CN=app -addext {extension} -addext subjectAltName=URI:{ID} \
+             -keyout {name}.key -out {name}.pem"
+        ));
+    }
+    for name in ["v1", "signed"] {
+        run(&format!(
+            "req -new -nodes -newkey {ec} -subj /CN=app -keyout {name}.key -out {name}.csr"
+        ));
+    }
+    run("x509 -req -in v1.csr -signkey v1.key -days 30 -out v1.pem");
+    folder.file("extensions", "keyUsage=digitalSignature");
+    run(
+        "x509 -req -in signed.csr -CA other.pem -CAkey other.key -CAcreateserial -extfile extensions -out signed.pem",
+    );
+    let file = |name: &str| folder.path().join(name);
+    let id = format!("--app-id={ID}");
+    for name in ["ca", "leaf", "v1", "signed"] {
+        let (certificate, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
+        let own = flag("app-ca", &certificate);
+        let other = flag("app-ca", &file("ca.pem"));
+        for version in ["tls1_2", "tls1_3"] {
+            let server = Server::start(&certificate, &key, &format!("-{version}"));
+            let table = https(LIVEZ, server.as_ref().expect("starts").port);
+            probe(&agent(&table, std::slice::from_ref(&own)), LIVEZ).assert_is(200);
+            let with_id = agent(&table, &[own.clone(), id.clone()]);
+            match name {
+                "ca" | "leaf" => probe(&with_id, LIVEZ).assert_is(200),
+                _ => assert_fails(&with_id, LIVEZ, "wrong_identity"),
+            }
+            if name != "ca" {
+                assert_fails(
+                    &agent(&table, std::slice::from_ref(&other)),
+                    LIVEZ,
+                    "bad_certificate",
+                );
+            }
+        }
+    }
 }
 
 fn envoy_that_requires_a_certificate_receives_it() {

@@ -1,5 +1,5 @@
 //! Certificate and key files in PEM (RFC 7468): bounded reads, change detection, the check that a key belongs to its
-//! certificate, and the error texts. Used by the agent and by the webhook.
+//! certificate, validity periods, and the error texts. Used by the agent and by the webhook.
 //!
 //! Reading blocks the thread. It happens at start and after a change: a few small files of a Secret volume,
 //! which is a tmpfs.
@@ -10,13 +10,19 @@ mod file;
 mod pair;
 #[cfg(feature = "tls")]
 mod parse;
+#[cfg(feature = "tls")]
+mod validity;
 
 pub use error::{FailureFilter, FileError, FileRole, PemError, ReadError};
 pub use file::{FileBytes, WatchedFile, read_file};
 #[cfg(feature = "tls")]
-pub use pair::{KeyPairError, KeyPairFiles, RootsFile, parse_key_pair};
+pub use pair::{
+    KeyPairError, KeyPairFiles, RootsFile, is_trust_anchor, parse_key_pair, subject_public_key,
+};
 #[cfg(feature = "tls")]
 pub use parse::{parse_certificates, parse_roots, parse_valid_roots};
+#[cfg(feature = "tls")]
+pub use validity::{UnixSeconds, Validity, rfc3339, unix_now, validity};
 
 #[cfg(all(test, feature = "tls"))]
 mod tests;

@@ -159,6 +159,13 @@ fn check_public_key(
     }
 }
 
+/// Whether a certificate has the name and the public key of one of these trust anchors (RFC 5280 section 6.1.1): it is in
+/// their file. webpki builds paths for end entities only, so it rejects a CA that is shown as one, and X.509 v1.
+pub fn is_trust_anchor(certificate: &CertificateDer<'_>, roots: &RootCertStore) -> bool {
+    let anchor = webpki::anchor_from_trusted_cert(certificate);
+    anchor.is_ok_and(|anchor| roots.roots.contains(&anchor))
+}
+
 /// The public key of a certificate. `None` if it cannot be parsed. Parsed as a trust anchor, because webpki parses other
 /// certificates only if they are X.509 v3. `openssl x509 -req` without an extension file makes v1.
 pub fn subject_public_key(

@@ -41,7 +41,6 @@ mod server_state;
 mod serving_cert;
 mod settings;
 mod stream_io;
-mod validity;
 
 // The two parsers of untrusted bytes, for the fuzzer.
 #[doc(hidden)]

@@ -4,8 +4,8 @@
 use super::api_client::{ApiClient, ApiError, RequestBody, own_namespace, unexpected_status};
 use super::options::SelfSignedNames;
 use super::self_signed::CertBundle;
-use super::validity::UnixSeconds;
 use crate::limits;
+use crate::pem::UnixSeconds;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

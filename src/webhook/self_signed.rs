@@ -2,9 +2,9 @@
 //! published before its certificate is served.
 
 use super::serving_cert::ServingCert;
-use super::validity::{UnixSeconds, Validity, validity};
 use crate::limits;
 use crate::pem::{self, KeyPairError};
+use crate::pem::{UnixSeconds, Validity, validity};
 use core::time::Duration;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Error, ExtendedKeyUsagePurpose,

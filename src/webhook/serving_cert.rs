@@ -1,8 +1,8 @@
 //! The current serving certificate, and the files from which it is reloaded.
 
-use super::validity::{UnixSeconds, validity};
 use crate::limits;
 use crate::pem::{FailureFilter, FileError, KeyPairError, KeyPairFiles, parse_key_pair};
+use crate::pem::{UnixSeconds, validity};
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;

@@ -1,14 +1,19 @@
 //! Verifies the app's certificate: accepts any, as kubelet does, unless `--app-ca` is set.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
+};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use webpki::EndEntityCert;
+use webpki::{EndEntityCert, RawPublicKeyEntity};
+
+use crate::pem::{Validity, is_trust_anchor, subject_public_key, validity};
 
 /// The schemes that Go's client offers, in its order (`crypto/tls/defaults.go`). *ring* cannot verify all of them, but
 /// nothing is verified here, and an app that has no other scheme must not fail.
@@ -66,8 +71,8 @@ impl ServerCertVerifier for AcceptAny {
     }
 }
 
-/// Requires a chain to one of these CAs, and the URI if one is set. Names and addresses in the certificate are ignored:
-/// probes connect to the pod's address, which few certificates have.
+/// Requires a chain to one of these CAs, or a certificate that is one of them, and the URI if one is set. Names and
+/// addresses in the certificate are ignored: probes connect to the pod's address, which few certificates have.
 #[derive(Debug)]
 pub(super) struct AppCaVerifier {
     pub(super) roots: Arc<RootCertStore>,
@@ -84,14 +89,18 @@ impl ServerCertVerifier for AppCaVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let parsed = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )?;
+        if is_trust_anchor(end_entity, &self.roots) {
+            check_validity(end_entity, now)?;
+        } else {
+            let parsed = ParsedCertificate::try_from(end_entity)?;
+            verify_server_cert_signed_by_trust_anchor(
+                &parsed,
+                &self.roots,
+                intermediates,
+                now,
+                self.algorithms.all,
+            )?;
+        }
         match &self.id {
             Some(id) if !has_id(end_entity, id) => Err(CertificateError::NotValidForName.into()),
             _ => Ok(ServerCertVerified::assertion()),
@@ -104,7 +113,20 @@ impl ServerCertVerifier for AppCaVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        let key = public_key(cert)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::BadEncoding)?;
+        // TLS 1.2's scheme does not name the curve, so it may have several algorithms.
+        let mut schemes = self.algorithms.mapping.iter();
+        let scheme = schemes.find(|(scheme, _)| *scheme == dss.scheme);
+        let (_, algorithms) = scheme.ok_or(CertificateError::BadSignature)?;
+        let is_valid = |algorithm: &&dyn SignatureVerificationAlgorithm| {
+            let verified = key.verify_signature(*algorithm, message, dss.signature());
+            verified.is_ok()
+        };
+        match algorithms.iter().any(is_valid) {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(CertificateError::BadSignature.into()),
+        }
     }
 
     fn verify_tls13_signature(
@@ -113,12 +135,36 @@ impl ServerCertVerifier for AppCaVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// The public key of the app's certificate, which may be of X.509 v1.
+fn public_key(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    subject_public_key(cert).ok_or_else(|| CertificateError::BadEncoding.into())
+}
+
+/// Checks the dates of a certificate that is a trust anchor. Its extensions do not matter, as its file names the
+/// certificate itself.
+fn check_validity(cert: &CertificateDer<'_>, time: UnixTime) -> Result<(), CertificateError> {
+    let Validity {
+        not_before,
+        not_after,
+    } = validity(cert).ok_or(CertificateError::BadEncoding)?;
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    if time.as_secs() < not_before {
+        let not_before = at(not_before);
+        return Err(CertificateError::NotValidYetContext { time, not_before });
+    }
+    if time.as_secs() > not_after {
+        let not_after = at(not_after);
+        return Err(CertificateError::ExpiredContext { time, not_after });
+    }
+    Ok(())
 }
 
 /// Whether this is the certificate's only URI: SPIFFE does not allow two (X509-SVID, section 2).

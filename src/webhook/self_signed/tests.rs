@@ -2,7 +2,7 @@
 
 use super::CertBundle;
 use crate::limits::{CERTIFICATE_VALIDITY, CLOCK_IS_SET_FROM};
-use crate::webhook::validity::validity;
+use crate::pem::validity;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;

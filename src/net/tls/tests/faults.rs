@@ -2,6 +2,8 @@
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::UnixTime;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 
 use super::*;
 
@@ -89,6 +91,47 @@ fn the_app_needs_a_certificate_of_the_ca_with_the_id() {
         let addr = served(ca.server(false, &[]), respond);
         let response = request(&tls, addr, TlsPurpose::HttpProbe, 8);
         assert_eq!(response.map(|response| response.1), expected, "{id:?}");
+    }
+}
+
+/// The app shows a certificate that `--app-ca` names, but has another key.
+#[test]
+fn the_app_must_have_the_key_of_the_certificate_that_it_shows() {
+    #[derive(Debug)]
+    struct Resolver(Arc<CertifiedKey>);
+    impl ResolvesServerCert for Resolver {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+    let ca = Ca::new("copied");
+    let [certificate, own_key] = ca.pair(&[]);
+    let [_, other_key] = ca.pair(&[]);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (key, expected) in [
+            (&own_key, Ok("8".to_string())),
+            (&other_key, Err(TlsFault::BadCertificate.into())),
+        ] {
+            let provider = Arc::new(provider::provider(Curves::Default));
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+            let key = provider.key_provider.load_private_key(key).expect("a key");
+            let pair = CertifiedKey::new(vec![der(&certificate)], key);
+            let builder = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .expect("a version");
+            let resolver = Arc::new(Resolver(Arc::new(pair)));
+            let config = builder.with_no_client_auth().with_cert_resolver(resolver);
+            for trusted in [&certificate, &ca.pem] {
+                let addr = served(config.clone(), respond);
+                let files = TlsOptions {
+                    app_ca: Some(ca.file("ca.pem", trusted)),
+                    ..TlsOptions::default()
+                };
+                let tls = Rc::new(Tls::load(files).expect("good files"));
+                let response = request(&tls, addr, TlsPurpose::HttpProbe, 8);
+                assert_eq!(response.map(|response| response.1), expected, "{version:?}");
+            }
+        }
     }
 }
 
