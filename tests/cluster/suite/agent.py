@@ -1,0 +1,78 @@
+"""The agent between pods: which peers it answers."""
+
+import http.client
+import sys
+
+from .cluster import is_ready, run, sidecar, web_pod
+from .report import Failed, wait_for
+
+BRIDGE, NODE = "10.88.0.1", "10.89.0.1"
+NAMESPACE = "first-only"
+REJECTED = 'probelet_requests_rejected_total{reason="peer_not_allowed"}'
+
+
+def allowed_peers(cluster, report):
+    """kubelet asks from the bridge: a pod that allows only the bridge's address stays ready, and other pods are rejected."""
+    cluster.create_pod(NAMESPACE, web_pod("allowed", annotations={"probelet.dev/allow-from": BRIDGE})).ok()
+    cluster.create_pod(NAMESPACE, web_pod("node-only", annotations={"probelet.dev/allow-from": NODE})).ok()
+    cluster.create_pod("plain", web_pod("client")).ok()
+    report.check("the network of the annotation is an argument of the sidecar",
+                 lambda: f"--allow-from={BRIDGE}/32" in sidecar(cluster.pod(NAMESPACE, "allowed"))["args"])
+    report.check("a pod that allows the bridge's address is ready", cluster.wait_ready, NAMESPACE, "allowed")
+    cluster.wait_ready("plain", "client")
+    address, other = (cluster.pod(*pod)["status"]["podIP"] for pod in ((NAMESPACE, "allowed"), ("plain", "client")))
+    report.check("a request from the bridge's address is answered", lambda: get(address, "/healthz/ready").startswith("200 "))
+    report.check("a request from loopback of the pod is answered",
+                 lambda: request_in(cluster, NAMESPACE, "allowed", "127.0.0.1") == "200")
+    report.check("a request of another pod is reset",
+                 lambda: request_in(cluster, "plain", "client", address) == "ConnectionResetError")
+    report.check("the rejected peer is counted", lambda: f"{REJECTED} 1\n" in get(address, "/metrics"))
+    report.check("the rejected peer is logged", lambda: f"client={other}" in log(cluster, "allowed"))
+    report.check("a pod that allows only status.hostIP rejects kubelet, which has the bridge's address",
+                 lambda: wait_for(lambda: f"client={BRIDGE}" in log(cluster, "node-only"), 60, "a rejected probe"))
+    report.check("it is not ready", lambda: not is_ready(cluster.pod(NAMESPACE, "node-only")))
+    report.check("the pod that allows the bridge's address is still ready", lambda: is_ready(cluster.pod(NAMESPACE, "allowed")))
+    policy = str(cluster.repository / "deploy/network-policy.yaml")
+    report.check("the API server accepts the example of a NetworkPolicy",
+                 lambda: "created" in cluster.kubectl("apply", "--dry-run=server", "-n", NAMESPACE, "-f", policy))
+    for name in ("allowed", "node-only"):
+        cluster.kubectl("delete", "pod", name, "-n", NAMESPACE, "--wait=false")
+
+
+def get(address, path):
+    """The status code and the body of a response of the status port."""
+    connection = http.client.HTTPConnection(address, 15020, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return f"{response.status} {response.read().decode()}"
+    finally:
+        connection.close()
+
+
+def request_in(cluster, namespace, app, address):
+    """The status code of a request from the pod's network namespace, or the name of the error."""
+    script = f"""
+import http.client
+connection = http.client.HTTPConnection({address!r}, 15020, timeout=5)
+try:
+    connection.request("GET", "/healthz/ready")
+    print(connection.getresponse().status)
+except OSError as error:
+    print(type(error).__name__)
+"""
+    pid = process(cluster, cluster.pod(namespace, app)["metadata"]["uid"])
+    return run(["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", script]).strip()
+
+
+def process(cluster, uid):
+    """The process id of the app's container in the pod with this uid."""
+    for pid in cluster.processes("/app"):
+        with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
+            if uid in file.read():
+                return pid
+    raise Failed(f"no process of the pod {uid}")
+
+
+def log(cluster, pod):
+    return cluster.kubectl("logs", "-n", NAMESPACE, pod, "-c", "probelet")
