@@ -4,21 +4,31 @@
 
 use core::time::Duration;
 
-// ---- Slots: how much runs concurrently ----
+// ---- Capacity of the status port: it follows from the number of probers ----
 
-/// Concurrent probes, from accept to the last byte of the response. A pod rarely has more than a dozen probers and
-/// kubelet runs each one at a time, so this leaves slots for idle connections.
-pub const PROBE_SLOTS: usize = 32;
+/// Concurrent probes of one prober, each of another client address. kubelet sends one at a time; the second place is for
+/// somebody else's. More would let others multiply the load on the app.
+pub const PROBES_PER_PROBER: usize = 2;
 
-/// Concurrent lifecycle hooks. They may run for minutes, so they must not take the slot of a probe.
-pub const HOOK_SLOTS: usize = 4;
+/// Requests that wait for a place of one prober, each of another client address.
+pub const WAITING_PER_PROBER: usize = 8;
 
-/// Connections accepted when every probe slot is probing. Their request is read, and the response is 503. A reset can
-/// overtake a response that is sent before the request is read, so this response needs a slot as well.
-pub const RESERVE_SLOTS: usize = 4;
+/// Bytes of a request that can wait: it is stored until its turn. kubelet's requests have some hundred bytes.
+pub const WAITING_HEAD_BYTES: usize = 1024;
 
-/// Slot tasks and head buffers in all.
-pub const SLOTS: usize = PROBE_SLOTS + HOOK_SLOTS + RESERVE_SLOTS;
+/// Client addresses that a prober knows, to decide who is next: all that run or wait, and some that paused.
+pub const KNOWN_CLIENTS: usize = 16;
+
+/// A client that had no request for this long is taken to probe periodically, as kubelet does at most once a second.
+/// Clients that send one request after the other pause for less.
+pub const CLIENT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections whose request is being read, or whose response is being written, in addition to one for each prober: kubelet
+/// may send all probes of a pod at once.
+pub const POOL_CONNECTIONS: usize = 16;
+
+/// Connections of the pool, however few descriptors there are.
+pub const POOL_CONNECTIONS_MIN: usize = 4;
 
 /// Concurrent connections of each `--forward` listener. Each has its own, so that a full forward takes nothing from
 /// another. A full forward evicts a connection for a new one; sixteen leave eight other clients two each.

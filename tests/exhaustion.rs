@@ -13,18 +13,17 @@ use libtest_mimic::Trial;
 
 use crate::support::Need;
 use crate::support::agent::{Agent, Setup, is_emulated};
-use crate::support::http::End;
-use crate::support::observe::{assert_descriptors, logged, next_descriptor, until};
+use crate::support::observe::{assert_descriptors, logged, next_descriptor};
 use crate::support::ports::reserve;
-use crate::support::raw::{
-    connect_unless_reset, exchange, get, has_bytes, probe, read_to_end, reset, send, state,
-};
+use crate::support::raw::{connect_unless_reset, exchange, get, probe, read_to_end, reset, send};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, start};
 use crate::support::trials::trials;
 
-use crate::slots::{LIVEZ, PRESTOP, READYZ, assert_all_answered, fixture};
-use probelet::limits::{HOOK_SLOTS, PROBE_SLOTS, RESERVE_SLOTS, SLOTS};
+use crate::slots::{
+    LIVEZ, POOL, PRESTOP, READYZ, assert_all_answered, fixture, hold, other_client, send_from,
+};
+use probelet::limits::{PROBES_PER_PROBER, WAITING_PER_PROBER};
 
 pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["exhaustion":
@@ -58,7 +57,7 @@ fn flood_step(agent: &Agent, n: usize, parked: &mut Vec<TcpStream>) {
         _ => drop(stream),
     }
     // Enough to fill the slots several times, few enough for the descriptors of the test.
-    if parked.len() > 4 * SLOTS {
+    if parked.len() > 4 * POOL {
         parked.clear();
     }
 }
@@ -119,15 +118,24 @@ fn large_head(path: &str) -> Vec<u8> {
 fn memory_never_exceeds_that_of_all_slots_busy() {
     let (slow, _quick, agent) = fixture(&[]);
     let mut held = Vec::new();
-    for (path, count) in [(LIVEZ, PROBE_SLOTS), (PRESTOP, HOOK_SLOTS)] {
+    for path in [LIVEZ, PRESTOP] {
         let before = slow.requests();
-        held.extend((0..count).map(|_| send(agent.addr(), &large_head(path))));
-        slow.wait_for_requests(before + count);
+        let client = |n| send_from(other_client(n), &agent, &large_head(path));
+        held.extend((0..PROBES_PER_PROBER).map(client));
+        slow.wait_for_requests(before + PROBES_PER_PROBER);
+        // Both places are occupied, and a large head does not wait.
+        let more = exchange(agent.addr(), &large_head(path));
+        match path {
+            PRESTOP => more.assert_none(),
+            _ => more.assert_is(503),
+        }
     }
-    for _ in 0..2 * RESERVE_SLOTS {
-        exchange(agent.addr(), &large_head(READYZ)).assert_is(503);
-    }
+    let whole = large_head(READYZ);
+    let unfinished = |_| send(agent.addr(), &whole[..whole.len() - 4]);
+    let parked: Vec<_> = (0..POOL).map(unfinished).collect();
+    probe(&agent, READYZ).assert_is(200);
     let high = agent.memory("Anonymous").expect("alive");
+    drop(parked);
     slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
     probe_during_a_flood(&agent);
@@ -155,24 +163,20 @@ fn with_few_descriptors_it_lowers_its_limits_and_warns() {
     logged(&agent, "level=warn");
     probe(&agent, READYZ).assert_is(200);
     // Probes until one is rejected. Each needs two descriptors, so these are far fewer than the slots.
-    let mut held = Vec::new();
-    let full = loop {
-        let mut stream = send(agent.addr(), &get(LIVEZ));
-        match until("the request is held or answered", || {
-            request_state(&slow, held.len() + 1, &stream)
-        }) {
-            RequestState::Held => held.push(stream),
-            RequestState::Answered => break read_to_end(&mut stream),
-        }
-    };
-    full.assert_is(503);
-    assert!(
-        (1..=16).contains(&held.len()),
-        "{} probes at once",
-        held.len()
-    );
+    // Two probes run, and fewer than usual wait.
+    let mut held = hold(&agent, &slow, LIVEZ, PROBES_PER_PROBER);
+    let clients = PROBES_PER_PROBER..PROBES_PER_PROBER + WAITING_PER_PROBER;
+    held.extend(clients.map(|n| send_from(other_client(n), &agent, &get(LIVEZ))));
+    let line = logged(&agent, "msg=\"probe rejected, no free slot\"");
+    assert!(line.contains(LIVEZ), "{line}");
+    probe(&agent, READYZ).assert_is(200);
     slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
+    let codes: Vec<_> = held.iter_mut().map(|s| read_to_end(s).code()).collect();
+    assert_eq!(codes[..PROBES_PER_PROBER], [Some(200); PROBES_PER_PROBER]);
+    assert!(
+        codes.iter().all(|code| matches!(code, Some(200 | 503))),
+        "{codes:?}"
+    );
     probe(&agent, READYZ).assert_is(200);
 }
 
@@ -184,22 +188,6 @@ fn with_too_few_descriptors_it_reports_how_many_it_needs() {
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("descriptors") && log.contains("11"), "{log}");
     assert!(!log.contains("msg=listening"), "{log}");
-}
-
-/// The state of a request that the app may hold.
-enum RequestState {
-    /// The app has it and does not respond.
-    Held,
-    /// The agent has responded.
-    Answered,
-}
-
-/// Whether the app holds the request or the agent has responded; None if neither has happened yet.
-fn request_state(app: &SwitchableApp, requests: usize, stream: &TcpStream) -> Option<RequestState> {
-    if app.requests() >= requests {
-        return Some(RequestState::Held);
-    }
-    (has_bytes(stream) || state(stream) != End::Open).then_some(RequestState::Answered)
 }
 
 fn limit_descriptors(pid: u32, limit: u64) {
@@ -218,7 +206,8 @@ fn out_of_descriptors_it_backs_off_and_recovers() {
     let open = agent.descriptors();
     limit_descriptors(agent.pid(), next_descriptor(agent.pid()));
     // The kernel completes these connects, but the agent cannot accept any.
-    let waiting: Vec<_> = (0..8).map(|_| send(agent.addr(), &get(READYZ))).collect();
+    let send = |n| send_from(other_client(n), &agent, &get(READYZ));
+    let waiting: Vec<_> = (0..8).map(send).collect();
     logged(&agent, "accept failed");
     let before = agent.cpu().expect("alive");
     // The period of the measurement, not a wait for an event.

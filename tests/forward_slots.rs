@@ -12,15 +12,16 @@ use crate::support::http::End;
 use crate::support::observe::{Socket, assert_descriptors, logged, sockets, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{
-    connect, connect_from, connect_unless_reset, exchange, get, probe, read_to_end, reset, send,
-    state, until_read,
+    connect, connect_from, connect_unless_reset, exchange, get, read_to_end, reset, send, state,
+    until_read,
 };
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 use crate::passthrough::{ForwardListener, LIVEZ, end_of, fixture, forward_to, listen, until_free};
-use probelet::limits::{FORWARD_CONNECTIONS, PROBE_SLOTS};
+use crate::slots::hold;
+use probelet::limits::{FORWARD_CONNECTIONS, PROBES_PER_PROBER};
 
 pub fn tests() -> Vec<Trial> {
     trials!["forward_slots":
@@ -222,16 +223,12 @@ fn forwards_and_probes_have_separate_slots() {
     let pair = || (connect(forward.addr()), raw.accept().expect("dialled").0);
     let mut pairs: Vec<_> = (0..FORWARD_CONNECTIONS).map(|_| pair()).collect();
     // With all forward slots in use, all probe slots are available.
-    let held: Vec<_> = (0..PROBE_SLOTS)
-        .map(|_| send(agent.addr(), &get(LIVEZ)))
-        .collect();
-    slow.wait_for_requests(PROBE_SLOTS);
+    let held = hold(&agent, &slow, LIVEZ, PROBES_PER_PROBER);
     // With all probe slots in use, a forward that ends releases its slot.
     pairs.clear();
     until("a forward passes while probes run", || {
         pair_if_room(&raw, &forward)
     });
-    probe(&agent, LIVEZ).assert_is(503);
     slow.set(ReplyMode::Status(200));
     for mut stream in held {
         read_to_end(&mut stream).assert_is(200);

@@ -19,17 +19,14 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 use crate::support::{TLS, WAIT_LIMIT};
 
+use crate::slots::{other_client, send_from};
 use probelet::limits::{
-    HANDSHAKE_BYTES_WITHOUT_PERMIT, HOOK_SLOTS, LONG_HANDSHAKE_BYTES, LONG_HANDSHAKES, PROBE_SLOTS,
-    PROBERS,
+    HANDSHAKE_BYTES_WITHOUT_PERMIT, LONG_HANDSHAKE_BYTES, LONG_HANDSHAKES, PROBERS,
+    PROBES_PER_PROBER,
 };
 
-/// Probers of apps that hang, each with a port of its own: as many as can be probed at once, and one healthy app.
-const HUNG_APPS: usize = if PROBERS < PROBE_SLOTS {
-    PROBERS
-} else {
-    PROBE_SLOTS
-} - 1;
+/// Probers of apps that hang, each with a port of its own, besides one of a healthy app.
+const HUNG_APPS: usize = PROBERS - 1;
 
 const LIVEZ: &str = "/app-health/web/livez";
 const READYZ: &str = "/app-health/web/readyz";
@@ -163,7 +160,8 @@ fn a_long_handshake_that_hangs_starts_over_when_another_one_waits() {
     let agent = agent_with(&table, &[]);
     let mut first = send(agent.addr(), &get(LIVEZ));
     until("the first handshake", || (app.accepted() > 0).then_some(()));
-    probe(&agent, LIVEZ).assert_is(200);
+    let mut second = send_from(other_client(0), &agent, &get(LIVEZ));
+    read_to_end(&mut second).assert_is(200);
     read_to_end(&mut first).assert_is(200);
     assert_eq!(app.accepted(), 3);
 }
@@ -172,11 +170,12 @@ fn a_long_handshake_that_hangs_starts_over_when_another_one_waits() {
 fn a_long_handshake_that_gets_no_permit_ends_at_its_deadline() {
     let app = PathScriptedApp::start_tls(server_tls(LONG_HANDSHAKE_BYTES * 15 / 16));
     app.set_default(vec![Step::Hold]);
-    let table = Table::new()
-        .prober(LIVEZ, &https(app.port(), 60))
-        .prober(READYZ, &https(app.port(), 1));
+    let mut table = Table::new().prober(READYZ, &https(app.port(), 1));
+    for number in 0..LONG_HANDSHAKES {
+        table = table.prober(&same_app(number), &https(app.port(), 60));
+    }
     let agent = agent_with(&table, &[]);
-    let held = (0..LONG_HANDSHAKES).map(|_| send(agent.addr(), &get(LIVEZ)));
+    let held = (0..LONG_HANDSHAKES).map(|number| send(agent.addr(), &get(&same_app(number))));
     let held: Vec<_> = held.collect();
     until("all requests", || {
         (app.requests().len() == LONG_HANDSHAKES).then_some(())
@@ -198,16 +197,24 @@ struct Fixture {
     _fine: PathScriptedApp,
 }
 
+/// The path of another prober of the same app.
+fn same_app(number: usize) -> String {
+    format!("/app-health/same{number}/livez")
+}
+
 impl Fixture {
     fn start() -> Self {
         let hung = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         hung.set_nonblocking(true).expect("non-blocking");
         let port = hung.local_addr().expect("bound").port();
         let fine = healthy_app(short_chain());
-        let table = Table::new()
+        let mut table = Table::new()
             .prober(LIVEZ, &https(port, 60))
             .prober(STARTUPZ, &https(fine.port(), 10))
             .prober(PRESTOP, &https(port, 1));
+        for number in 0..2 * LONG_HANDSHAKES {
+            table = table.prober(&same_app(number), &https(port, 60));
+        }
         let agent = agent_with(&table, &[]);
         Self {
             hung,
@@ -217,9 +224,10 @@ impl Fixture {
         }
     }
 
-    fn send(&self, path: &str, times: usize) -> Vec<TcpStream> {
-        let request = |_| send(self.agent.addr(), &get(path));
-        (0..times).map(request).collect()
+    /// Sends the request of each of several clients.
+    fn send(&self, path: &str, clients: usize) -> Vec<TcpStream> {
+        let request = |number| send_from(other_client(number), &self.agent, &get(path));
+        (0..clients).map(request).collect()
     }
 
     /// Number of connections whose handshake has begun.
@@ -241,9 +249,9 @@ impl Fixture {
 /// With more probes than there are permits.
 fn probes_of_one_silent_app_do_not_delay_another_handshake() {
     let mut fixture = Fixture::start();
-    let probes = 2 * LONG_HANDSHAKES;
-    let _held = fixture.send(LIVEZ, probes);
-    fixture.until_begun(probes);
+    let request = |number| send(fixture.agent.addr(), &get(&same_app(number)));
+    let _held: Vec<_> = (0..2 * LONG_HANDSHAKES).map(request).collect();
+    fixture.until_begun(2 * LONG_HANDSHAKES);
     probe(&fixture.agent, STARTUPZ).assert_is(200);
 }
 
@@ -256,8 +264,8 @@ fn a_handshake_that_does_not_end_gets_504() {
 /// A hook has no deadline: those that hang must not fail the probes of a healthy app.
 fn hooks_that_hang_do_not_delay_another_handshake() {
     let mut fixture = Fixture::start();
-    let _held = fixture.send(PRESTOP, HOOK_SLOTS);
-    fixture.until_begun(HOOK_SLOTS);
+    let _held = fixture.send(PRESTOP, PROBES_PER_PROBER);
+    fixture.until_begun(PROBES_PER_PROBER);
     probe(&fixture.agent, STARTUPZ).assert_is(200);
 }
 

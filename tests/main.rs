@@ -2,6 +2,7 @@
 //! (Go, root, a peer), so that nothing is skipped silently.
 
 mod allowed_peers;
+mod capacity;
 #[cfg(feature = "check")]
 mod check;
 #[cfg(feature = "check")]
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     trials.extend(status_port::tests());
     trials.extend(allowed_peers::tests());
     trials.extend(slots::tests());
+    trials.extend(capacity::tests());
     trials.extend(passthrough::tests());
     trials.extend(lifecycle::tests());
     trials.extend(settings::tests());

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use libtest_mimic::Trial;
 
+use crate::slots::hold;
 use crate::support::agent::Agent;
 use crate::support::observe::until;
 use crate::support::ports::reserve;
@@ -12,6 +13,7 @@ use crate::support::raw::{connect, get, probe, send};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
+use probelet::limits::PROBES_PER_PROBER;
 
 use crate::log::{LIVEZ, fixture, probe_as};
 
@@ -139,8 +141,9 @@ fn metrics_report_build_memory_and_open_connections() {
         (Some(1.0), Some(0.0)),
         "the one of this request"
     );
-    let held: Vec<_> = (0..3).map(|_| send(agent.addr(), &get(LIVEZ))).collect();
-    app.wait_for_requests(3);
+    // Two probes, and a request that waits for them.
+    let held = hold(&agent, &app, LIVEZ, PROBES_PER_PROBER);
+    let waiting = send(agent.addr(), &get(LIVEZ));
     let forwarded: Vec<_> = (0..2)
         .map(|_| {
             (
@@ -151,7 +154,7 @@ fn metrics_report_build_memory_and_open_connections() {
         .collect();
     assert_eq!((open("status"), open("forward")), (Some(4.0), Some(2.0)));
     app.set(ReplyMode::Status(200));
-    drop((held, forwarded));
+    drop((held, waiting, forwarded));
     until("all are closed", || {
         (open("status")? == 1.0 && open("forward")? == 0.0).then_some(())
     });

@@ -12,7 +12,9 @@ use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::trials::trials;
 
 use crate::status_port::{LIVEZ, agent_of, assert_response, text};
-use probelet::limits::{PROBE_SLOTS, REQUEST_FIELDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT};
+use probelet::limits::{
+    POOL_CONNECTIONS, REQUEST_FIELDS, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT,
+};
 
 pub fn tests() -> Vec<Trial> {
     trials!["request_heads":
@@ -133,8 +135,8 @@ fn every_split_of_a_head_gets_the_same_answer() {
     for request in [get(LIVEZ), bad] {
         let expected = exchange(agent.addr(), &request).bytes;
         let splits: Vec<_> = (1..request.len()).collect();
-        // Half as many connections as slots, so that none is evicted.
-        for splits in splits.chunks(PROBE_SLOTS / 2) {
+        // As many connections as the pool may have of one client, so that none is evicted.
+        for splits in splits.chunks(POOL_CONNECTIONS) {
             let first = |at: &usize| send(agent.addr(), &request[..*at]);
             let mut streams: Vec<_> = splits.iter().map(first).collect();
             // One thread serves the connections in order: after this response it has read all earlier parts, and the

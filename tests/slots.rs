@@ -1,7 +1,7 @@
-//! More connections than slots: which are evicted, which get 503, and how many slots hooks use.
+//! More connections than the status port's pool has: which are evicted, and what each client gets.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Instant;
 
 use libtest_mimic::Trial;
@@ -10,14 +10,17 @@ use crate::support::WAIT_LIMIT;
 use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until, until_within};
-use crate::support::raw::{connect, get, probe, read_to_end, send, state};
+use crate::support::raw::{connect, connect_from, get, probe, read_to_end, send, state};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 use probelet::limits::{
-    HOOK_SLOTS, PROBE_SLOTS, REQUEST_HEAD_TIMEOUT, RESERVE_SLOTS, RESPONSE_WRITE_TIMEOUT, SLOTS,
+    POOL_CONNECTIONS, PROBES_PER_PROBER, REQUEST_HEAD_TIMEOUT, RESPONSE_WRITE_TIMEOUT,
 };
+
+/// Connections of the pool of [`fixture`]'s agent, which has three probers.
+pub(crate) const POOL: usize = POOL_CONNECTIONS + 3;
 
 pub(crate) const LIVEZ: &str = "/app-health/web/livez";
 pub(crate) const READYZ: &str = "/app-health/web/readyz";
@@ -27,16 +30,11 @@ pub fn tests() -> Vec<Trial> {
     trials!["slots":
         the_oldest_idle_connections_are_evicted_first,
         the_oldest_half_sent_heads_are_evicted_first,
-        probes_beyond_the_slots_get_503_and_the_others_their_answer,
-        idle_connections_do_not_prevent_the_503,
         unknown_paths_and_metrics_release_their_slots,
-        max_probes_lowers_concurrent_probes,
-        a_fifth_hook_is_closed_without_a_response_and_logged,
-        max_hooks_lowers_concurrent_hooks,
-        hooks_and_probes_have_separate_slots,
         a_hook_ends_when_kubelet_closes,
         abandoned_probes_release_their_slots,
-        with_every_slot_occupied_a_new_probe_is_answered,
+        idle_connections_of_other_clients_do_not_evict_a_slow_head,
+        idle_connections_do_not_delay_a_probe_while_others_run,
         a_client_that_never_reads_is_disconnected,
         a_client_that_sends_without_end_is_disconnected,
     ]
@@ -56,11 +54,30 @@ pub(crate) fn fixture(args: &[&str]) -> (SwitchableApp, SwitchableApp, Agent) {
     (slow, quick, agent)
 }
 
-/// Sends requests that the app holds, and waits until it holds all of them.
-fn hold(agent: &Agent, app: &SwitchableApp, path: &str, count: usize) -> Vec<TcpStream> {
+/// The address of a client that is not kubelet, from 127.0.0.2 on.
+pub(crate) fn other_client(number: usize) -> Ipv4Addr {
+    let last = u8::try_from(number + 2).expect("an address of 127.0.0.0/24");
+    Ipv4Addr::new(127, 0, 0, last)
+}
+
+/// Sends a request from another client's address.
+pub(crate) fn send_from(client: Ipv4Addr, agent: &Agent, bytes: &[u8]) -> TcpStream {
+    let mut stream = connect_from(client, agent.addr()).expect("the port accepts");
+    stream.write_all(bytes).expect("sent");
+    stream
+}
+
+/// Sends a request from each of several clients, and waits until the app holds all of them.
+pub(crate) fn hold(
+    agent: &Agent,
+    app: &SwitchableApp,
+    path: &str,
+    clients: usize,
+) -> Vec<TcpStream> {
     let before = app.requests();
-    let held = (0..count).map(|_| send(agent.addr(), &get(path))).collect();
-    app.wait_for_requests(before + count);
+    let send = |n| send_from(other_client(n), agent, &get(path));
+    let held = (0..clients).map(send).collect();
+    app.wait_for_requests(before + clients);
     held
 }
 
@@ -81,7 +98,7 @@ fn the_oldest_half_sent_heads_are_evicted_first() {
 fn assert_oldest_evicted_first(part: &[u8]) {
     let (_slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
-    let parked: Vec<_> = (0..2 * SLOTS).map(|_| send(agent.addr(), part)).collect();
+    let parked: Vec<_> = (0..2 * POOL).map(|_| send(agent.addr(), part)).collect();
     let started = Instant::now();
     probe(&agent, READYZ).assert_is(200);
     assert!(
@@ -91,7 +108,7 @@ fn assert_oldest_evicted_first(part: &[u8]) {
     let states: Vec<_> = parked.iter().map(state).collect();
     let gone = states.iter().take_while(|s| **s == End::Reset).count();
     assert!(
-        gone >= SLOTS,
+        gone >= POOL,
         "reset to make room: {gone} of {}",
         parked.len()
     );
@@ -104,122 +121,27 @@ fn assert_oldest_evicted_first(part: &[u8]) {
     assert_descriptors(&agent, before);
 }
 
-fn probes_beyond_the_slots_get_503_and_the_others_their_answer() {
-    let (slow, _quick, agent) = fixture(&[]);
-    let before = agent.descriptors();
-    let held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
-    for path in [LIVEZ, READYZ].into_iter().cycle().take(40) {
-        probe(&agent, path).assert_is(503);
-    }
-    logged(&agent, "msg=\"probe rejected, no free slot\"");
-    assert!(
-        held.iter().all(|s| state(s) == End::Open),
-        "no probe in flight is given up for another"
-    );
-    slow.set(ReplyMode::Status(204));
-    assert_all_answered(held, 204);
-    probe(&agent, READYZ).assert_is(200);
-    assert_eq!(
-        slow.requests(),
-        PROBE_SLOTS,
-        "what got 503 never reached the app"
-    );
-    assert_descriptors(&agent, before);
-}
-
-fn idle_connections_do_not_prevent_the_503() {
-    let (slow, _quick, agent) = fixture(&[]);
-    let held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
-    let park = || {
-        send(
-            agent.addr(),
-            b"GET /app-health/web/readyz HTTP/1.1\r\nHost: ",
-        )
-    };
-    let parked: Vec<_> = (0..4 * RESERVE_SLOTS).map(|_| park()).collect();
-    let started = Instant::now();
-    probe(&agent, READYZ).assert_is(503);
-    assert!(
-        started.elapsed() < REQUEST_HEAD_TIMEOUT,
-        "waited for parked heads to time out"
-    );
-    assert!(
-        held.iter().all(|s| state(s) == End::Open),
-        "no probe in flight is evicted"
-    );
-    drop(parked);
-    slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
-}
-
 fn unknown_paths_and_metrics_release_their_slots() {
     let (_slow, quick, agent) = fixture(&[]);
-    for _ in 0..4 * SLOTS {
+    for _ in 0..4 * POOL {
         probe(&agent, "/no").assert_is(404);
         probe(&agent, "/healthz/ready").assert_is(200);
         probe(&agent, READYZ).assert_is(200);
     }
-    assert_eq!(quick.requests(), 4 * SLOTS);
-}
-
-fn max_probes_lowers_concurrent_probes() {
-    let (slow, _quick, agent) = fixture(&["--max-probes", "2"]);
-    let held = hold(&agent, &slow, LIVEZ, 2);
-    for _ in 0..5 {
-        probe(&agent, READYZ).assert_is(503);
-    }
-    slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
-    probe(&agent, READYZ).assert_is(200);
-}
-
-fn a_fifth_hook_is_closed_without_a_response_and_logged() {
-    let (slow, _quick, agent) = fixture(&[]);
-    let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
-    probe(&agent, PRESTOP).assert_none();
-    let line = logged(&agent, "reason=hook_slots_full");
-    assert!(line.contains(PRESTOP), "{line}");
-    probe(&agent, READYZ).assert_is(200);
-    slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
-    probe(&agent, PRESTOP).assert_is(200);
-}
-
-fn max_hooks_lowers_concurrent_hooks() {
-    let (slow, _quick, agent) = fixture(&["--max-hooks=1"]);
-    let held = hold(&agent, &slow, PRESTOP, 1);
-    probe(&agent, PRESTOP).assert_none();
-    slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
-}
-
-fn hooks_and_probes_have_separate_slots() {
-    let (slow, _quick, agent) = fixture(&[]);
-    let mut held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
-    held.extend(hold(&agent, &slow, LIVEZ, PROBE_SLOTS));
-    probe(&agent, READYZ).assert_is(503);
-    probe(&agent, PRESTOP).assert_none();
-    slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
-    // In the reverse order: all probes first.
-    slow.set(ReplyMode::Hold);
-    let mut held = hold(&agent, &slow, LIVEZ, PROBE_SLOTS);
-    held.extend(hold(&agent, &slow, PRESTOP, HOOK_SLOTS));
-    slow.set(ReplyMode::Status(200));
-    assert_all_answered(held, 200);
+    assert_eq!(quick.requests(), 4 * POOL);
 }
 
 fn a_hook_ends_when_kubelet_closes() {
     let (slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
-    let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
+    let held = hold(&agent, &slow, PRESTOP, PROBES_PER_PROBER);
     drop(held);
     logged(&agent, "msg=\"probe canceled\"");
     // The app still holds its connections, so the slots are released because the clients close.
     until("the hooks are given up", || {
         (agent.descriptors() == before).then_some(())
     });
-    let held = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
+    let held = hold(&agent, &slow, PRESTOP, PROBES_PER_PROBER);
     slow.set(ReplyMode::Status(200));
     assert_all_answered(held, 200);
 }
@@ -228,7 +150,7 @@ fn a_hook_ends_when_kubelet_closes() {
 fn abandoned_probes_release_their_slots() {
     let (slow, _quick, agent) = fixture(&[]);
     let before = agent.descriptors();
-    drop(hold(&agent, &slow, LIVEZ, PROBE_SLOTS));
+    drop(hold(&agent, &slow, LIVEZ, PROBES_PER_PROBER));
     until("the probes are given up", || {
         (agent.descriptors() == before).then_some(())
     });
@@ -236,12 +158,32 @@ fn abandoned_probes_release_their_slots() {
     probe(&agent, READYZ).assert_is(200);
 }
 
-/// Hooks and probes use all slots but the reserve, which incomplete heads occupy.
-fn with_every_slot_occupied_a_new_probe_is_answered() {
+fn idle_connections_of_other_clients_do_not_evict_a_slow_head() {
+    let (_slow, _quick, agent) = fixture(&[]);
+    let request = get(READYZ);
+    let mut slow_head = send(agent.addr(), &request[..10]);
+    // From one address, then from eight: each of these has more connections than the client with the slow head.
+    let mut parked: Vec<_> = (0..2 * POOL)
+        .map(|_| send_from(other_client(0), &agent, b""))
+        .collect();
+    parked.extend((0..4 * POOL).map(|n| send_from(other_client(n % 8), &agent, b"GET ")));
+    assert_eq!(state(&slow_head), End::Open);
+    slow_head.write_all(&request[10..]).expect("sent");
+    read_to_end(&mut slow_head).assert_is(200);
+}
+
+fn idle_connections_do_not_delay_a_probe_while_others_run() {
     let (slow, _quick, agent) = fixture(&[]);
-    let hooks = hold(&agent, &slow, PRESTOP, HOOK_SLOTS);
-    let parked: Vec<_> = (0..PROBE_SLOTS + RESERVE_SLOTS)
-        .map(|_| send(agent.addr(), b"GET /app-health/web/readyz HTTP/1.1\r\n"))
+    let held = hold(&agent, &slow, LIVEZ, PROBES_PER_PROBER);
+    let hooks = hold(&agent, &slow, PRESTOP, PROBES_PER_PROBER);
+    let parked: Vec<_> = (0..4 * POOL)
+        .map(|n| {
+            send_from(
+                other_client(n % 8),
+                &agent,
+                b"GET /app-health/web/readyz HTTP/1.1\r\n",
+            )
+        })
         .collect();
     let started = Instant::now();
     probe(&agent, READYZ).assert_is(200);
@@ -249,8 +191,14 @@ fn with_every_slot_occupied_a_new_probe_is_answered() {
         started.elapsed() < REQUEST_HEAD_TIMEOUT,
         "waited for parked heads to time out"
     );
+    let all = held.iter().chain(&hooks);
+    assert!(
+        all.into_iter().all(|s| state(s) == End::Open),
+        "no running probe is evicted"
+    );
     drop(parked);
     slow.set(ReplyMode::Status(200));
+    assert_all_answered(held, 200);
     assert_all_answered(hooks, 200);
 }
 

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 use crate::Outcome;
 
@@ -27,6 +29,18 @@ pub fn connect(port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     Ok(stream)
+}
+
+/// Opens a connection from another address of the loopback network.
+pub fn connect_from(client: u8, port: u16) -> std::io::Result<TcpStream> {
+    let flags = SocketFlags::CLOEXEC;
+    let fd = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    net::bind(
+        &fd,
+        &SocketAddr::from((Ipv4Addr::new(127, 0, 0, client), 0)),
+    )?;
+    net::connect(&fd, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(TcpStream::from(fd))
 }
 
 /// Repeats the same probe.

@@ -34,6 +34,8 @@ pub enum ContestantKind {
     Floor(PathBuf),
     /// probelet with probers.
     Probelet(PathBuf),
+    /// probelet with this number of probers, of which all but one hang.
+    ProbeletBusy(PathBuf, usize),
     /// probelet with a forward.
     Forward(PathBuf),
     /// nginx, HTTP.
@@ -72,7 +74,9 @@ impl ContestantKind {
                 command.args([port.to_string(), app.to_string()]);
                 command
             }
-            ContestantKind::Probelet(path) | ContestantKind::ProbeletTls(path, _) => {
+            ContestantKind::Probelet(path)
+            | ContestantKind::ProbeletBusy(path, _)
+            | ContestantKind::ProbeletTls(path, _) => {
                 let mut command = program(path);
                 command.args(["run", "--status-port", &port.to_string()]);
                 command
@@ -117,13 +121,17 @@ impl ContestantKind {
         }
         let has_probers = matches!(
             self,
-            ContestantKind::Probelet(_) | ContestantKind::ProbeletTls(..)
+            ContestantKind::Probelet(_)
+                | ContestantKind::ProbeletBusy(..)
+                | ContestantKind::ProbeletTls(..)
         );
         if has_probers || matches!(self, ContestantKind::Forward(_) | ContestantKind::Floor(_)) {
             command.env_clear();
         }
         if let ContestantKind::ProbeletTls(_, stalls) = self {
             command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
+        } else if let ContestantKind::ProbeletBusy(_, count) = self {
+            command.env("ISTIO_KUBE_APP_PROBERS", busy_probers(app, *count));
         } else if has_probers || matches!(self, ContestantKind::Peer(_)) {
             // A peer may be another build of probelet.
             command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
@@ -150,6 +158,23 @@ fn probers(app: u16) -> String {
         prober(HANG_PATH, 5),
         prober(HANG_PATH, 5)
     )
+}
+
+/// The path of a prober that hangs.
+pub fn busy_path(number: usize) -> String {
+    format!("/app-health/hang-{number}/livez")
+}
+
+/// The table of a pod with a liveness probe, and others that hang.
+fn busy_probers(app: u16, count: usize) -> String {
+    let prober = |path: &str, timeout: u32| {
+        format!(r#"{{"httpGet":{{"path":"{path}","port":{app}}},"timeoutSeconds":{timeout}}}"#)
+    };
+    let mut table = format!(r#"{{"/app-health/bench/livez":{}"#, prober("/healthz", 1));
+    for number in 1..count {
+        table += &format!(r#","{}":{}"#, busy_path(number), prober(HANG_PATH, 10));
+    }
+    table + "}"
 }
 
 /// The table of a pod with a liveness probe over TLS, and probes whose handshake never ends.

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use probelet::limits::PROBE_SLOTS;
+use probelet::limits::PROBERS;
 
 use crate::binaries::{self, Built};
 use crate::client::{self, Prober};
@@ -16,11 +16,11 @@ use crate::report::{Report, Row};
 use crate::speed::{self, Contestant};
 use crate::{Outcome, Sizes, proc};
 
-/// The stalling apps, which accept connections and send nothing.
-const STALLING_APPS: usize = 4;
+/// The stalling apps, which accept connections and send nothing. With these and the app the table is full.
+const STALLING_APPS: usize = PROBERS - 1;
 
-/// Unfinished handshakes of the small measurement.
-const UNFINISHED: usize = 8;
+/// Unfinished handshakes of the small measurement, and of the one with a client for each prober.
+const UNFINISHED: [usize; 2] = [8, 64];
 
 /// Reports the build with TLS. `plain` is the build without, `field` has the contestants in plaintext.
 pub fn report(
@@ -157,14 +157,14 @@ impl Fixture {
         let name = format!("Rss grows from {} to {many} HTTPS probes", many / 10);
         report.row(Row::exact(name, "KiB", Ok(after - before)).at_most(0.0));
 
-        let (held, ended) = self.unfinished(running, UNFINISHED)?;
-        let name = format!("Rss, {UNFINISHED} unfinished handshakes");
+        let (held, ended) = self.unfinished(running, UNFINISHED[0])?;
+        let name = format!("Rss, {} unfinished handshakes", UNFINISHED[0]);
         report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
         let name = "Rss when they have ended";
         report.row(Row::exact(name, "KiB", Ok(ended)).at_most(1024.0));
-        let (held, _) = self.unfinished(running, PROBE_SLOTS)?;
-        let name = format!("Rss, {PROBE_SLOTS} unfinished handshakes");
-        report.row(Row::exact(name, "KiB", Ok(held)).at_most(1536.0));
+        let (held, _) = self.unfinished(running, UNFINISHED[1])?;
+        let name = format!("Rss, {} unfinished handshakes", UNFINISHED[1]);
+        report.row(Row::exact(name, "KiB", Ok(held)).at_most(2560.0));
         Ok(())
     }
 
@@ -172,8 +172,9 @@ impl Fixture {
     fn unfinished(&self, running: &Running, count: usize) -> Outcome<(f64, f64)> {
         let fault = |error: std::io::Error| format!("an app that stalls: {error}");
         let mut open = Vec::new();
-        for app in (0..STALLING_APPS).cycle().take(count) {
-            let mut stream = client::connect(running.port).map_err(fault)?;
+        for number in 0..count {
+            let (app, client) = (number % STALLING_APPS, number / STALLING_APPS);
+            let mut stream = client::connect_from(2 + client as u8, running.port).map_err(fault)?;
             let path = format!("/app-health/stall-{app}/livez");
             let head = client::head(&path, running.port);
             stream.write_all(head.as_bytes()).map_err(fault)?;

@@ -1,4 +1,5 @@
-//! Resident memory of probelet when idle, after many probes and with all slots in use, and the size of the binaries.
+//! Resident memory of probelet when idle, after many probes, and with as many requests as it accepts, and the size of the
+//! binaries.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -6,7 +7,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use probelet::limits::{HOOK_SLOTS, PROBE_SLOTS, SLOTS};
+use probelet::limits::{
+    POOL_CONNECTIONS, PROBERS, PROBES_PER_PROBER, WAITING_HEAD_BYTES, WAITING_PER_PROBER,
+};
 
 use crate::binaries::{self, Built};
 use crate::client::{self, PATH, Prober};
@@ -36,8 +39,12 @@ pub fn report(
         Ok(running) => soak(&running, sizes, report),
         Err(reason) => report.row(Row::exact("Rss idle", "KiB", Err(reason)).at_most(256.0)),
     }
-    let full = full_slots(small, app, scratch);
-    report.row(Row::exact("Rss, every slot holds a 15 KiB head", "KiB", full).at_most(1024.0));
+    for (probers, bound) in [(3, 1024.0), (PROBERS, 5120.0)] {
+        let full = all_occupied(small, probers, app, scratch);
+        let name =
+            format!("Rss, {probers} probers, every place, queue and pool connection occupied");
+        report.row(Row::exact(name, "KiB", full).at_most(bound));
+    }
 
     let path = plain.as_ref().map(|built| built.path.clone());
     let path = path.map_err(String::clone);
@@ -95,38 +102,61 @@ pub fn settled_rss(running: &Running) -> Outcome<f64> {
     Err("Rss does not settle within a second".into())
 }
 
-/// The largest Rss in two floods of as many connections as slots: heads that never end, and probes and hooks whose app
-/// never responds.
-fn full_slots(small: &Built, app: u16, scratch: &Path) -> Outcome<f64> {
-    let running = contestants::start(&ContestantKind::Probelet(small.path.clone()), app, scratch)?;
-    let unfinished = |count: usize| vec![(PATH, false); count];
-    let halves = unfinished(SLOTS);
-    let mut whole = vec![("/app-health/bench/readyz", true); PROBE_SLOTS];
-    whole.extend([("/app-lifecycle/bench/prestopz", true)].repeat(HOOK_SLOTS));
-    whole.extend(unfinished(SLOTS - whole.len()));
-
+/// The largest Rss in two floods, from as many addresses as are needed: heads that never end, and requests whose app never
+/// responds, as many as run and wait, with such heads besides them.
+fn all_occupied(small: &Built, probers: usize, app: u16, scratch: &Path) -> Outcome<f64> {
+    let kind = ContestantKind::ProbeletBusy(small.path.clone(), probers);
+    let running = contestants::start(&kind, app, scratch)?;
+    let clients = 2..2 + (PROBES_PER_PROBER + WAITING_PER_PROBER) as u8;
+    let pool = POOL_CONNECTIONS + probers;
+    let unfinished = || {
+        let clients = clients.clone().cycle().take(pool);
+        clients.map(|client| head_of(&running, client, PATH, LONG_HEAD, false))
+    };
     let mut largest: f64 = 0.0;
-    for flood in [halves, whole] {
-        let open: Vec<TcpStream> = flood
-            .into_iter()
-            .map(|(path, ends)| long_head(&running, path, ends))
-            .collect::<Outcome<_>>()?;
+    let mut measure = || -> Outcome<()> {
         for _ in 0..30 {
             largest = largest.max(proc::memory(&running.processes)?.rss);
             thread::sleep(POLL_INTERVAL);
         }
-        drop(open);
+        Ok(())
+    };
+    let open: Vec<TcpStream> = unfinished().collect::<Outcome<_>>()?;
+    measure()?;
+    drop(open);
+    let mut open = Vec::new();
+    for (index, client) in clients.clone().enumerate() {
+        let len = match index < PROBES_PER_PROBER {
+            true => LONG_HEAD,
+            false => WAITING_HEAD_BYTES,
+        };
+        for number in 1..probers {
+            let path = contestants::busy_path(number);
+            open.push(head_of(&running, client, &path, len, true)?);
+        }
     }
+    open.extend(unfinished().collect::<Outcome<Vec<_>>>()?);
+    measure()?;
+    Prober::new(running.port).probe()?;
+    drop(open);
     Ok(largest)
 }
 
-fn long_head(running: &Running, path: &str, ends: bool) -> Outcome<TcpStream> {
+/// Sends a head of this length, complete or without its end.
+fn head_of(
+    running: &Running,
+    client: u8,
+    path: &str,
+    len: usize,
+    ends: bool,
+) -> Outcome<TcpStream> {
     let head = client::head(path, running.port);
     let start = head.trim_end();
-    let padding = LONG_HEAD - start.len() - "\r\nX-Padding: \r\n\r\n".len();
+    let padding = len - start.len() - "\r\nX-Padding: \r\n\r\n".len();
     let end = if ends { "\r\n\r\n" } else { "" };
     let head = format!("{start}\r\nX-Padding: {}{end}", "x".repeat(padding));
-    let mut stream = client::connect(running.port).map_err(|error| error.to_string())?;
+    let connected = client::connect_from(client, running.port);
+    let mut stream = connected.map_err(|error| error.to_string())?;
     // Some of these connections are evicted, possibly while they are written to.
     let _ = stream.write_all(head.as_bytes());
     Ok(stream)

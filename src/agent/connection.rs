@@ -1,5 +1,6 @@
 //! One connection of the status port: reads the request, passes it to the handler, closes.
 
+use core::cell::Cell;
 use core::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use rustix::io;
 
 use super::metrics::Rejection;
-use super::slots::Accepted;
+use super::slots::Connected;
 use super::state::Agent;
 use crate::limits;
 use crate::net::Socket;
@@ -23,8 +24,11 @@ pub struct Connection<'a> {
     pub agent: &'a Agent,
     /// The slot's number.
     pub slot: usize,
-    pub socket: Socket,
-    pub accepted_at: Instant,
+    pub connected: &'a Connected,
+    /// The number of the prober that the request selects, once it is known.
+    pub prober: Cell<Option<usize>>,
+    /// Bytes of the request, if it has waited for its turn: its probe occupies a place of the prober already.
+    pub waited: Option<usize>,
 }
 
 /// A complete request.
@@ -43,6 +47,11 @@ pub enum Closing {
     Linger,
     /// With a reset, so that the client does not mistake it for a complete response.
     Reset,
+    /// Not yet: the request waits for its turn.
+    Wait {
+        /// Bytes of the request.
+        bytes: usize,
+    },
 }
 
 /// Result of reading a request.
@@ -53,21 +62,44 @@ enum ReadResult {
 }
 
 impl Agent {
-    /// Serves the connections of slot number `slot`, one after the other, until the task is dropped.
+    /// Serves the connections of slot number `slot`, one after the other, until the task is dropped. A slot whose probe has
+    /// ended continues with a request that waits for the same prober.
     pub async fn run_slot(self: Rc<Self>, slot: usize, memory: &'static mut [u8]) {
         loop {
-            let Accepted {
-                socket,
-                accepted_at,
-            } = self.slots.next_connection(slot).await;
-            let connection = Connection {
-                agent: &self,
-                slot,
-                socket,
-                accepted_at,
-            };
-            if let Closing::Reset = connection.serve(memory).await {
-                connection.socket.reset();
+            self.slots.next_connection(slot).await;
+            let mut waited = None;
+            loop {
+                let mut served = (Closing::Close, None);
+                if let Some(connected) = self.slots.connection(slot) {
+                    let connection = Connection {
+                        agent: &self,
+                        slot,
+                        connected: &connected,
+                        prober: Cell::new(None),
+                        waited,
+                    };
+                    served.0 = connection.serve(memory).await;
+                    served.1 = connection.prober.get();
+                }
+                let (closing, prober) = served;
+                if let Some(connected) = self.slots.take_connection(slot) {
+                    match (closing, prober) {
+                        (Closing::Reset, _) => connected.socket.reset(),
+                        (Closing::Wait { bytes }, Some(prober)) => {
+                            self.enqueue(prober, connected, &memory[..bytes]);
+                        }
+                        (Closing::Close | Closing::Linger | Closing::Wait { .. }, _) => {}
+                    }
+                }
+                waited = match prober {
+                    Some(prober) if self.queues.borrow()[prober].has_waiters() => {
+                        self.start_next(prober, slot, memory)
+                    }
+                    _ => None,
+                };
+                if waited.is_none() {
+                    break;
+                }
             }
             self.slots.release(slot);
         }
@@ -75,6 +107,11 @@ impl Agent {
 }
 
 impl Connection<'_> {
+    /// The connection's socket.
+    pub fn socket(&self) -> &Socket {
+        &self.connected.socket
+    }
+
     async fn serve(&self, memory: &mut [u8]) -> Closing {
         let (buf, probe_memory) = memory.split_at_mut(limits::REQUEST_HEAD_BYTES);
         let closing = match self.read(buf).await {
@@ -84,15 +121,28 @@ impl Connection<'_> {
             Ok(ReadResult::Invalid(error)) => self.reject_invalid(error).await,
             Ok(ReadResult::ClientDisconnected) => Closing::Close,
             Err(rejection) => {
-                self.agent.log.connection_reset(rejection, &self.socket);
+                self.agent.log.connection_reset(rejection, self.socket());
                 self.agent.metrics.count_rejection(rejection);
                 Closing::Reset
             }
         };
+        let has_waiters = self.end_probe();
         if let Closing::Linger = closing {
-            self.linger().await;
+            self.linger(has_waiters).await;
         }
         closing
+    }
+
+    /// Releases the place of the prober, if the connection has one. Returns whether requests wait for it.
+    fn end_probe(&self) -> bool {
+        let Some(prober) = self.prober.get() else {
+            return false;
+        };
+        let queue = &mut self.agent.queues.borrow_mut()[prober];
+        if queue.finish(self.slot, Instant::now()) {
+            self.agent.slots.stop_probing(self.slot);
+        }
+        queue.has_waiters()
     }
 
     /// Reads until the head is complete or invalid.
@@ -100,8 +150,8 @@ impl Connection<'_> {
     /// # Errors
     /// The head was not complete in time, or the connection was evicted.
     async fn read(&self, buf: &mut [u8]) -> Result<ReadResult, Rejection> {
-        let deadline = self.accepted_at + limits::REQUEST_HEAD_TIMEOUT;
-        let reading = pin!(read_head(&self.socket, buf));
+        let deadline = self.connected.accepted_at + limits::REQUEST_HEAD_TIMEOUT;
+        let reading = pin!(read_head(self.socket(), buf, self.waited.unwrap_or(0)));
         let reading = pin!(self.agent.reactor.timeout_at(deadline, reading));
         match self.agent.slots.unless_evicted(self.slot, reading).await {
             Some(Ok(Ok(result))) => Ok(result),
@@ -117,31 +167,31 @@ impl Connection<'_> {
             false => (Rejection::Malformed, 400),
         };
         let detail = error.as_str();
-        self.agent.log.bad_request(rejection, detail, &self.socket);
+        self.agent.log.bad_request(rejection, detail, self.socket());
         self.agent.metrics.count_rejection(rejection);
         self.respond(status, ResponseBody::Empty, Closing::Linger)
             .await
     }
 
-    /// Discards the client's remaining bytes, within limits, so that it reads the response.
-    async fn linger(&self) {
-        self.socket.shutdown();
-        let discarding = pin!(discard(&self.socket));
-        let deadline = Instant::now() + limits::LINGER_TIMEOUT;
+    /// Discards the client's remaining bytes, within limits, so that it reads the response. If other requests wait for this
+    /// slot, only the bytes that have arrived.
+    async fn linger(&self, has_waiters: bool) {
+        self.socket().shutdown();
+        let discarding = pin!(discard(self.socket()));
+        let deadline = match has_waiters {
+            true => Instant::now(),
+            false => Instant::now() + limits::LINGER_TIMEOUT,
+        };
         let discarding = pin!(self.agent.reactor.timeout_at(deadline, discarding));
         // The connection is closed in any case.
         let _ = self.agent.slots.unless_evicted(self.slot, discarding).await;
     }
 }
 
-async fn read_head(socket: &Socket, buf: &mut [u8]) -> io::Result<ReadResult> {
+/// Reads a head of which `len` bytes are in `buf` already: all of it, or none.
+async fn read_head(socket: &Socket, buf: &mut [u8], mut len: usize) -> io::Result<ReadResult> {
     let mut parser = RequestParser::new();
-    let mut len = 0;
     loop {
-        match socket.read(&mut buf[len..]).await? {
-            0 => return Ok(ReadResult::ClientDisconnected),
-            more => len += more,
-        }
         match parser.parse(&buf[..len]) {
             Ok(None) => {}
             Ok(Some(head)) => {
@@ -149,6 +199,10 @@ async fn read_head(socket: &Socket, buf: &mut [u8]) -> io::Result<ReadResult> {
                 return Ok(ReadResult::Complete(Request { head, has_surplus }));
             }
             Err(error) => return Ok(ReadResult::Invalid(error)),
+        }
+        match socket.read(&mut buf[len..]).await? {
+            0 => return Ok(ReadResult::ClientDisconnected),
+            more => len += more,
         }
     }
 }

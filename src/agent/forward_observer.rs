@@ -30,7 +30,7 @@ impl ForwardObserver for Agent {
 
     fn limit_reached(&self, index: usize) {
         self.metrics.forwards_rejected.increment();
-        let limit = self.config.capacity.forward_connections;
+        let limit = self.slot_capacity.forward_connections;
         self.log_forward(index, ForwardState::LimitReached { limit });
     }
 

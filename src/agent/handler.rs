@@ -13,7 +13,7 @@ use super::metrics::Rejection;
 use super::metrics_page::{self, Gauges};
 use super::probe_log::{ProbeResult, log_probe};
 use super::resources;
-use super::slots::SlotKind;
+use super::slots::Connected;
 use crate::config::{Action, Prober};
 use crate::limits;
 use crate::net::poll_out_of_line;
@@ -73,16 +73,19 @@ impl Connection<'_> {
         if head.has_body() {
             let rejection = Rejection::Malformed;
             let detail = "the request has a body";
-            agent.log.bad_request(rejection, detail, &self.socket);
+            agent.log.bad_request(rejection, detail, self.socket());
             agent.metrics.count_rejection(rejection);
             return Route::Status(400);
         }
         let route = match (agent.config.probers.find(path), path) {
-            (Some((index, prober)), _) => Route::Probe(ProberEntry { index, prober }),
+            (Some((index, prober)), _) => {
+                self.prober.set(Some(index));
+                Route::Probe(ProberEntry { index, prober })
+            }
             (None, b"/healthz/ready") => Route::Status(200),
             (None, b"/metrics") => Route::Metrics,
             (None, _) => {
-                agent.log.unknown_path(path, &self.socket);
+                agent.log.unknown_path(path, self.socket());
                 agent.metrics.count_rejection(Rejection::UnknownPath);
                 return Route::Status(404);
             }
@@ -91,33 +94,15 @@ impl Connection<'_> {
             (_, Method::Other) => {
                 let rejection = Rejection::MethodNotAllowed;
                 let detail = "the method is neither GET nor HEAD";
-                agent.log.bad_request(rejection, detail, &self.socket);
+                agent.log.bad_request(rejection, detail, self.socket());
                 agent.metrics.count_rejection(rejection);
                 Route::Status(405)
             }
-            (Route::Probe(entry), Method::Get | Method::Head) => self.admit_probe(entry),
+            (Route::Probe(entry), Method::Get | Method::Head) => Route::Probe(entry),
             (Route::Metrics, Method::Get) => Route::Metrics,
             (Route::Metrics, Method::Head) => Route::Status(200),
             (Route::Status(status), Method::Get | Method::Head) => Route::Status(status),
         }
-    }
-
-    /// Returns the route of a probe, or 503 if the connection is still in a reserve slot. Hooks are exempt: they
-    /// have separate slots.
-    fn admit_probe<'c>(&self, entry: ProberEntry<'c>) -> Route<'c> {
-        match self.agent.slots.upgrade_reserve(self.slot) {
-            SlotKind::Reserve if !entry.prober.is_hook => {
-                self.record_rejection(entry.prober, Rejection::Busy);
-                Route::Status(503)
-            }
-            SlotKind::Reserve | SlotKind::Probe | SlotKind::Hook => Route::Probe(entry),
-        }
-    }
-
-    /// Logs and counts a probe for which no slot is free.
-    fn record_rejection(&self, prober: &Prober, rejection: Rejection) {
-        self.agent.log.no_slot(prober, rejection);
-        self.agent.metrics.count_rejection(rejection);
     }
 
     async fn probe(
@@ -127,15 +112,27 @@ impl Connection<'_> {
         memory: &mut [u8],
         closing: Closing,
     ) -> Closing {
-        if entry.prober.is_hook && !self.agent.slots.try_move_to_hook(self.slot) {
-            self.record_rejection(entry.prober, Rejection::HookSlotsFull);
-            // kubelet counts any response as a hook that ran.
-            return Closing::Reset;
+        if self.waited.is_none() && !self.try_start(entry.index) {
+            let can_wait = matches!(closing, Closing::Close)
+                && request.head.len() <= limits::WAITING_HEAD_BYTES;
+            if !self.start_after_gone(entry.index) {
+                if can_wait {
+                    return Closing::Wait {
+                        bytes: request.head.len(),
+                    };
+                }
+                self.agent.record_no_slot(entry.prober);
+                return match entry.prober.is_hook {
+                    // kubelet counts any response as a hook that ran.
+                    true => Closing::Reset,
+                    false => self.respond(503, ResponseBody::Empty, closing).await,
+                };
+            }
         }
         self.agent.slots.start_probing(self.slot);
-        let probing = self.run_unless_disconnected(entry.prober, request, memory);
-        let outcome = probing.await;
-        self.agent.slots.stop_probing(self.slot);
+        let outcome = self
+            .run_unless_disconnected(entry.prober, request, memory)
+            .await;
         let Some(outcome) = outcome else {
             self.agent.log.canceled(entry.prober);
             let rejection = Rejection::ClientDisconnected;
@@ -160,15 +157,29 @@ impl Connection<'_> {
     ) -> Option<Outcome> {
         let probing = pin!(self.run_probe(prober, request, memory));
         or(async { Some(probing.await) }, async {
-            if !prober.is_hook {
-                let watch_from = self.accepted_at + limits::WATCH_CLIENT_AFTER;
-                self.agent.reactor.sleep_until(watch_from).await;
-            }
-            // A half-close counts as well: no prober half-closes while it waits for the response.
-            self.socket.wait_peer_closed().await;
+            let watching = pin!(async {
+                if !prober.is_hook {
+                    let watch_from = self.connected.accepted_at + limits::WATCH_CLIENT_AFTER;
+                    self.agent.reactor.sleep_until(watch_from).await;
+                }
+                // A half-close counts as well: no prober half-closes while it waits for the response.
+                self.socket().wait_peer_closed().await;
+            });
+            self.agent.slots.unless_evicted(self.slot, watching).await;
             None
         })
         .await
+    }
+
+    /// Occupies a place of the prober if one is free for this client.
+    fn try_start(&self, prober: usize) -> bool {
+        let Connected {
+            client,
+            accepted_at,
+            ..
+        } = *self.connected;
+        let queue = &mut self.agent.queues.borrow_mut()[prober];
+        queue.try_start(client, self.slot, accepted_at)
     }
 
     async fn run_probe(
@@ -179,10 +190,10 @@ impl Connection<'_> {
     ) -> Outcome {
         let agent = self.agent;
         let HeadBytes { head, bytes } = request;
-        let due = self.accepted_at + prober.timeout - agent.config.deadline_margin;
+        let due = agent.due(prober, self.connected.accepted_at);
         let deadline = (!prober.is_hook).then_some(due);
         let origin = RequestOrigin::StatusPort {
-            client: &self.socket,
+            client: self.socket(),
             status_port: agent.config.status.port,
         };
         match &prober.action {
@@ -229,7 +240,7 @@ impl Connection<'_> {
     fn record(&self, entry: ProberEntry<'_>, outcome: Outcome) {
         let (agent, ProberEntry { index, prober }) = (self.agent, entry);
         let now = Instant::now();
-        let duration = now.saturating_duration_since(self.accepted_at);
+        let duration = now.saturating_duration_since(self.connected.accepted_at);
         let timed = (!prober.is_hook).then_some(duration);
         agent.metrics.count_probe(index, outcome, timed);
         let result = ProbeResult {
@@ -246,7 +257,7 @@ impl Connection<'_> {
     pub async fn respond(&self, status: u16, body: ResponseBody, closing: Closing) -> Closing {
         let mut response = [0; RESPONSE_BUFFER_BYTES];
         let len = write_response_head(&mut response, status, body);
-        let writing = pin!(self.socket.write_all(&response[..len]));
+        let writing = pin!(self.socket().write_all(&response[..len]));
         self.write(writing, closing).await
     }
 
@@ -254,7 +265,7 @@ impl Connection<'_> {
     async fn write_metrics(&self, buf: &mut [u8], closing: Closing) -> Closing {
         let agent = self.agent;
         let gauges = Gauges {
-            status_connections: agent.slots.open_connections(),
+            status_connections: agent.open_status_connections(),
             forward_connections: agent.open_forward_connections(),
             resident_bytes: resources::resident_bytes(buf),
         };
@@ -269,7 +280,7 @@ impl Connection<'_> {
                 if head + piece.bytes == 0 {
                     return Ok(());
                 }
-                self.socket.write_all(&buf[..head + piece.bytes]).await?;
+                self.socket().write_all(&buf[..head + piece.bytes]).await?;
                 (line, head) = (piece.next_line, 0);
             }
         });

@@ -7,20 +7,19 @@ use rustix::io::Errno;
 
 use super::log_events::EventLog;
 use super::metrics::Rejection;
-use crate::config::Capacity;
+use super::resources::SlotCapacity;
 use crate::net::{Socket, TlsReload};
 use crate::telemetry::Level;
 
 impl EventLog {
     /// There are too few file descriptors for the configured capacity.
-    pub fn capacity_lowered(&self, capacity: Capacity) {
+    pub fn capacity_lowered(&self, capacity: SlotCapacity) {
         let message = "too few file descriptors, capacity lowered: raise the hard limit (ulimit -Hn, or \
                        LimitNOFILE of the container runtime's service)";
         self.logger
             .line(Level::Warn, message)
-            .field("max_probes", capacity.probes)
-            .field("max_hooks", capacity.hooks)
-            .field("max_reserve", capacity.reserve)
+            .field("pool", capacity.pool)
+            .field("waiting_per_prober", capacity.waiting)
             .field("max_forwards", capacity.forward_connections);
     }
 

@@ -31,9 +31,9 @@ pub enum Rejection {
     HeadTimeout,
     /// The connection was evicted for a newer one.
     Evicted,
-    /// All probe slots were probing.
+    /// Both places of the prober were occupied and the request could not wait, or not longer.
     Busy,
-    /// All hook slots were in use.
+    /// The same for a hook.
     HookSlotsFull,
     /// The client disconnected before the app's response.
     ClientDisconnected,

@@ -9,11 +9,13 @@ mod log_events;
 mod metrics;
 mod metrics_page;
 mod probe_log;
+mod prober_queue;
 mod resources;
 mod run;
 mod run_error;
 mod slots;
 mod state;
+mod waiting;
 
 pub use run::run;
 pub use run_error::RunError;

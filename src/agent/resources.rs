@@ -4,7 +4,8 @@ use core::fmt;
 
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::config::Capacity;
+use crate::config::Config;
+use crate::limits;
 use crate::net::raise_descriptor_limit;
 
 /// Standard streams (3), epoll (1), the read end of the signal socket and one write end per signal (3), a file being
@@ -25,7 +26,42 @@ pub fn resident_bytes(buf: &mut [u8]) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// File descriptors are too few for one slot of each kind.
+/// How many connections may be open, as far as the limit of file descriptors permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotCapacity {
+    /// Connections of the status port whose probe does not run.
+    pub pool: usize,
+    /// Requests that wait for each prober.
+    pub waiting: usize,
+    /// Connections of each forward.
+    pub forward_connections: usize,
+}
+
+impl SlotCapacity {
+    fn configured(config: &Config) -> SlotCapacity {
+        SlotCapacity {
+            pool: limits::POOL_CONNECTIONS + config.probers.len(),
+            waiting: limits::WAITING_PER_PROBER,
+            forward_connections: match config.forwards.is_empty() {
+                true => 0,
+                false => config.capacity.forward_connections,
+            },
+        }
+    }
+
+    /// Number of slots of the status port: the pool, and the places of all probers.
+    pub fn slots(&self, probers: usize) -> usize {
+        self.pool + probers * limits::PROBES_PER_PROBER
+    }
+
+    /// A running probe and a forwarded connection need two descriptors each, all others one.
+    fn descriptors(&self, probers: usize, forwards: usize) -> usize {
+        let of_prober = 2 * limits::PROBES_PER_PROBER + self.waiting;
+        self.pool + probers * of_prober + 2 * forwards * self.forward_connections
+    }
+}
+
+/// File descriptors are too few for the probers and forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFewDescriptors {
     /// The limit.
@@ -45,63 +81,58 @@ impl fmt::Display for TooFewDescriptors {
     }
 }
 
-/// Raises the limit of file descriptors as far as `capacity` needs it and the kernel permits. Returns the
-/// capacity that fits the limit, so that each accepted connection can also open one to the app.
+/// Raises the limit of file descriptors as far as the configuration needs it and the kernel permits. Returns the capacity
+/// that fits the limit, and whether it is lower than the configured one.
 ///
 /// # Errors
 /// The limit is too low for any capacity.
-pub fn fit_capacity(capacity: Capacity, forwards: usize) -> Result<Capacity, TooFewDescriptors> {
+pub fn fit_capacity(config: &Config) -> Result<(SlotCapacity, bool), TooFewDescriptors> {
+    let configured = SlotCapacity::configured(config);
+    let (probers, forwards) = (config.probers.len(), config.forwards.len());
     // A forward has a listener, and a new connection before the evicted one is closed.
     let own = OWN_DESCRIPTORS + 1 + 2 * forwards;
-    let wanted = own + descriptors(&capacity, forwards);
-    let available = raise_descriptor_limit(wanted);
-    fit_into(capacity, forwards, own, available)
+    let available = raise_descriptor_limit(own + configured.descriptors(probers, forwards));
+    let fitted = fit_into(configured, probers, forwards, own, available)?;
+    Ok((fitted, fitted != configured))
 }
 
 fn fit_into(
-    mut capacity: Capacity,
+    mut capacity: SlotCapacity,
+    probers: usize,
     forwards: usize,
     own: usize,
     available: usize,
-) -> Result<Capacity, TooFewDescriptors> {
-    while own + descriptors(&capacity, forwards) > available {
-        if !try_shrink(&mut capacity, forwards) {
+) -> Result<SlotCapacity, TooFewDescriptors> {
+    while own + capacity.descriptors(probers, forwards) > available {
+        if !try_shrink(&mut capacity, probers, forwards) {
             return Err(TooFewDescriptors {
                 available,
-                needed: own + descriptors(&capacity, forwards),
+                needed: own + capacity.descriptors(probers, forwards),
             });
         }
     }
     Ok(capacity)
 }
 
-/// A connection in a reserve slot needs one descriptor, all others two.
-fn descriptors(capacity: &Capacity, forwards: usize) -> usize {
-    let forwarded = forwards * capacity.forward_connections;
-    2 * (capacity.probes + capacity.hooks + forwarded) + capacity.reserve
-}
-
-/// Takes one slot from the kind that is furthest above its minimum; on a tie, probes keep theirs. The minimum is
-/// one slot of each kind, and one connection of each forward. Returns false if all are at their minimum.
-fn try_shrink(capacity: &mut Capacity, forwards: usize) -> bool {
-    let Capacity {
-        probes,
-        hooks,
-        reserve,
+/// Takes one from the kind whose descriptors above its minimum are most. The minimum is a small pool, one connection of
+/// each forward, and no waiting requests. The places of the probers stay. Returns false if all are at their minimum.
+fn try_shrink(capacity: &mut SlotCapacity, probers: usize, forwards: usize) -> bool {
+    let SlotCapacity {
+        pool,
+        waiting,
         forward_connections,
     } = capacity;
     let kinds = [
-        (probes, 1),
-        (forward_connections, forwards.min(1)),
-        (hooks, 1),
-        (reserve, 1),
+        (pool, limits::POOL_CONNECTIONS_MIN, 1),
+        (forward_connections, forwards.min(1), 2 * forwards),
+        (waiting, 0, probers),
     ];
     let most = kinds
         .into_iter()
-        .max_by_key(|(slots, least)| slots.saturating_sub(*least));
+        .max_by_key(|(count, least, each)| count.saturating_sub(*least) * each);
     match most {
-        Some((slots, least)) if *slots > least => {
-            *slots -= 1;
+        Some((count, least, _)) if *count > least => {
+            *count -= 1;
             true
         }
         _ => false,
@@ -112,50 +143,31 @@ fn try_shrink(capacity: &mut Capacity, forwards: usize) -> bool {
 mod tests {
     use super::*;
 
-    const FULL: Capacity = Capacity {
-        probes: 32,
-        hooks: 4,
-        reserve: 4,
+    const FULL: SlotCapacity = SlotCapacity {
+        pool: 19,
+        waiting: 8,
         forward_connections: 16,
     };
 
     #[test]
     fn the_capacity_fits_any_number_of_descriptors() {
-        let needed = 12 + descriptors(&FULL, 1);
-        assert_eq!(fit_into(FULL, 1, 12, needed), Ok(FULL));
-        for available in 19..needed {
-            let fitted = fit_into(FULL, 1, 12, available).expect("one slot of each kind fits");
-            assert!(12 + descriptors(&fitted, 1) <= available);
-            assert!(fitted.probes >= fitted.forward_connections && fitted.probes >= fitted.hooks);
-            assert!(fitted.hooks > 0 && fitted.reserve > 0 && fitted.forward_connections > 0);
+        let needed = 12 + FULL.descriptors(3, 1);
+        assert_eq!(fit_into(FULL, 3, 1, 12, needed), Ok(FULL));
+        let least = 12 + limits::POOL_CONNECTIONS_MIN + 3 * 2 * limits::PROBES_PER_PROBER + 2;
+        for available in least..needed {
+            let fitted = fit_into(FULL, 3, 1, 12, available).expect("it fits");
+            assert!(12 + fitted.descriptors(3, 1) <= available);
+            assert!(fitted.pool >= limits::POOL_CONNECTIONS_MIN && fitted.forward_connections > 0);
         }
+        let error = fit_into(FULL, 3, 1, 12, least - 1).expect_err("it does not fit");
+        assert_eq!(error.needed, least);
     }
 
     #[test]
     fn each_forward_keeps_one_connection() {
-        let fitted = fit_into(FULL, 8, 27, 27 + 2 * 10 + 1).expect("it fits");
-        assert_eq!((fitted.probes, fitted.forward_connections), (1, 1));
-    }
-
-    #[test]
-    fn too_few_for_one_slot_of_each_kind_are_an_error() {
-        assert_eq!(
-            fit_into(FULL, 1, 12, 18),
-            Err(TooFewDescriptors {
-                available: 18,
-                needed: 19
-            })
-        );
-    }
-
-    #[test]
-    fn without_forwards_no_descriptor_is_reserved_for_them() {
-        let none = Capacity {
-            forward_connections: 0,
-            ..FULL
-        };
-        let fitted = fit_into(none, 0, 11, 32).expect("it fits");
-        assert_eq!((fitted.forward_connections, fitted.reserve > 0), (0, true));
+        let least = 12 + limits::POOL_CONNECTIONS_MIN + 2 * 8;
+        let fitted = fit_into(FULL, 0, 8, 12, least).expect("it fits");
+        assert_eq!(fitted.forward_connections, 1);
     }
 
     #[test]

@@ -10,12 +10,12 @@ use smol::LocalExecutor;
 use super::connection::SLOT_BYTES;
 use super::resources;
 use super::run_error::RunError;
-use super::slots::{Accepted, Admission};
+use super::slots::{Admission, Connected};
 use super::state::Agent;
 use crate::config::{Config, Listen};
 use crate::forward::{self, ForwardListener};
 use crate::limits;
-use crate::net::{self, ListenError, ListenFlags, Listener, Reactor, Signals};
+use crate::net::{self, Accepted, ListenError, ListenFlags, Listener, Reactor, Signals};
 use crate::probe::load_tls;
 
 /// The flags of the status port.
@@ -30,14 +30,12 @@ const FORWARD_FLAGS: ListenFlags = ListenFlags {
     addr: "--forward",
 };
 
-/// The shared buffer and the buffers of all slots.
-const BUFFER_BYTES: usize = limits::SCRATCH_BYTES + limits::SLOTS * SLOT_BYTES;
-
 /// Bytes after the buffers that are never used. musl's malloc precedes an allocation with 16 bytes and follows it with 4,
 /// rounds it up to pages, and writes to the end of what is left. With this length nothing is left, so the last page stays
 /// untouched. With another allocator or larger pages it saves nothing.
 const UNUSED_BYTES: usize = 4096 - 16 - 4;
-const _: () = assert!(BUFFER_BYTES.is_multiple_of(4096));
+const _: () =
+    assert!(limits::SCRATCH_BYTES.is_multiple_of(4096) && SLOT_BYTES.is_multiple_of(4096));
 
 /// The status port and the memory of its slots.
 struct StatusPort {
@@ -74,20 +72,17 @@ fn kernel_error(action: &'static str) -> impl Fn(Errno) -> RunError {
 #[inline(never)]
 fn start(config: Config) -> Result<BoundAgent, RunError> {
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
+    let (capacity, is_lowered) = resources::fit_capacity(&config).map_err(RunError::Descriptors)?;
+    let slot_bytes = capacity.slots(config.probers.len()) * SLOT_BYTES;
     // One allocation for all buffers. The kernel backs a page once it is used. It is never freed: the agent
     // lives as long as the process.
-    let memory = vec![0; BUFFER_BYTES + UNUSED_BYTES].leak();
-    let (scratch, slot_memory) = memory[..BUFFER_BYTES].split_at_mut(limits::SCRATCH_BYTES);
+    let memory = vec![0; limits::SCRATCH_BYTES + slot_bytes + UNUSED_BYTES].leak();
+    let (scratch, memory) = memory.split_at_mut(limits::SCRATCH_BYTES);
+    let slot_memory = &mut memory[..slot_bytes];
     let reactor = Rc::new(Reactor::new(scratch).map_err(kernel_error("create an epoll instance"))?);
     let signals = Signals::new(&reactor).map_err(|error| {
         kernel_error("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
-    let mut configured = config.capacity;
-    if config.forwards.is_empty() {
-        configured.forward_connections = 0;
-    }
-    let capacity = resources::fit_capacity(configured, config.forwards.len())
-        .map_err(RunError::Descriptors)?;
     let bind = |listen: Listen, flags| {
         Listener::bind(&reactor, listen.addr, listen.port)
             .map_err(|error| RunError::Listen(ListenError { flags, error }))
@@ -101,12 +96,8 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
         .iter()
         .map(|forward| bind(forward.listen, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
-    let agent = Rc::new(Agent::new(
-        Config { capacity, ..config },
-        reactor.clone(),
-        tls,
-    ));
-    if capacity != configured {
+    let agent = Rc::new(Agent::new(config, capacity, reactor.clone(), tls));
+    if is_lowered {
         agent.log.capacity_lowered(capacity);
     }
     Ok(BoundAgent {
@@ -155,6 +146,7 @@ impl BoundAgent {
             )));
         }
         acceptors.push(executor.spawn(agent.clone().accept(executor.clone(), status_port)));
+        executor.spawn(agent.clone().expire()).detach();
         signals.wait().await;
         let delay = agent.config.shutdown_delay;
         agent.log.stopping(delay);
@@ -179,22 +171,21 @@ impl Agent {
         loop {
             listener.wait_readable().await;
             if !self.slots.has_room() {
-                self.slots.evict_oldest();
                 // The listener is level-triggered and stays ready until the connection is accepted, so its events
                 // are disabled while no slot is free. Neither call can fail: the registration exists, so the
                 // kernel allocates nothing.
                 let _ = listener.pause();
-                self.slots.wait_for_room().await;
+                self.slots.make_room().await;
                 let _ = listener.resume();
                 continue;
             }
-            let socket = match listener.try_accept() {
+            let Accepted { socket, peer } = match listener.try_accept() {
                 Ok(Some(accepted)) if !self.config.allow_from.permits(accepted.peer) => {
                     self.count_peer_not_allowed(self.config.status.port, accepted.peer);
                     accepted.socket.reset();
                     continue;
                 }
-                Ok(Some(accepted)) => accepted.socket,
+                Ok(Some(accepted)) => accepted,
                 Ok(None) => continue,
                 Err(error) => {
                     self.log.accept_failed(self.config.status.port, error);
@@ -202,11 +193,12 @@ impl Agent {
                     continue;
                 }
             };
-            let accepted_at = Instant::now();
-            match self.slots.admit(Accepted {
+            let connected = Connected {
                 socket,
-                accepted_at,
-            }) {
+                client: peer,
+                accepted_at: Instant::now(),
+            };
+            match self.slots.admit(peer, connected) {
                 Ok(Admission::Reused) => {}
                 Ok(Admission::New(index)) => {
                     let memory = slot_memory.next().expect("memory for each slot");
@@ -215,8 +207,16 @@ impl Agent {
                         .detach();
                 }
                 // Does not happen: there was room before the accept.
-                Err(connection) => connection.socket.reset(),
+                Err(connected) => connected.socket.reset(),
             }
+        }
+    }
+
+    /// Responds to waiting requests when their deadline passes.
+    async fn expire(self: Rc<Self>) {
+        loop {
+            self.next_expiry.wait(&self.reactor).await;
+            self.expire_waiting();
         }
     }
 

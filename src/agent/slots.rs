@@ -1,34 +1,25 @@
-//! The slots of the status port: admission and eviction of connections, without I/O.
+//! The slots of the status port, one for each connection that is read, written or probed for, without I/O.
 //!
-//! A connection occupies a probe slot from its accept. When all probe slots are occupied, the oldest
-//! connection that is not probing is evicted; when all are probing, a reserve slot reads the request and
-//! responds 503. A hook moves to a hook slot once its request is read.
+//! A connection belongs to the pool until its probe starts, and again after it. When the pool is full, a new connection
+//! evicts one: the oldest of the client address that has most. A connection whose probe runs is never evicted.
 
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell};
 use core::future::poll_fn;
+use core::net::IpAddr;
 use core::pin::Pin;
 use core::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::config::Capacity;
 use crate::net::Socket;
 
-/// An accepted connection before it has a slot.
-pub struct Accepted {
+/// An accepted connection.
+pub struct Connected {
     /// The connection.
     pub socket: Socket,
+    /// The client's address.
+    pub client: IpAddr,
+    /// When it was accepted.
     pub accepted_at: Instant,
-}
-
-/// The kind of work that a connection may do in its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotKind {
-    /// Probe.
-    Probe,
-    /// Run a lifecycle hook.
-    Hook,
-    /// Respond 503: all probe slots are probing.
-    Reserve,
 }
 
 /// State of a slot.
@@ -37,37 +28,38 @@ enum SlotState {
     /// Without a connection.
     Free,
     /// The connection is reading or writing and may be evicted.
-    Evictable {
-        /// The value of `Table::clock` at the last change.
+    Pooled {
+        /// The value of `Table::clock` when it joined the pool.
         since: u32,
     },
     /// The app is being probed.
     Probing,
-    /// Evicted, but its task has not run since.
+    /// Evicted, or its probe canceled, but its task has not run since.
     Evicted,
 }
 
-struct Slot<C> {
+struct Slot {
     state: SlotState,
-    kind: SlotKind,
-    /// The connection until the slot's task takes it.
-    pending: Option<C>,
+    client: IpAddr,
     /// The slot's task.
     waker: Option<Waker>,
 }
 
-struct Table<C> {
-    /// Slots that were ever used: a pod with three probers pays for three.
-    slots: Vec<Slot<C>>,
-    /// The number of admissions and ended probes.
+struct Table {
+    /// Slots that were ever used: a pod pays for as many as it has used at once.
+    slots: Vec<Slot>,
+    /// The number of connections that joined the pool.
     clock: u32,
     acceptor: Option<Waker>,
 }
 
 /// All slots of the status port, with connections of type `C`.
-pub struct Slots<C = Accepted> {
-    capacity: Capacity,
-    table: RefCell<Table<C>>,
+pub struct Slots<C = Connected> {
+    /// Connections in the pool.
+    pool: usize,
+    table: RefCell<Table>,
+    /// The connection of each slot. Its task holds a reference while it serves the connection.
+    connections: Box<[RefCell<Option<C>>]>,
 }
 
 /// Result of [`Slots::admit`].
@@ -79,42 +71,36 @@ pub enum Admission {
     New(usize),
 }
 
-/// The kind of slot for one more connection.
-struct Placement {
-    kind: SlotKind,
-    /// The slot to evict first.
-    evict: Option<usize>,
-}
-
 impl<C> Slots<C> {
-    /// All free.
-    pub fn new(capacity: Capacity) -> Slots<C> {
+    /// `total` slots, all free, of which `pool` may be in the pool.
+    pub fn new(total: usize, pool: usize) -> Slots<C> {
         let table = RefCell::new(Table {
             slots: Vec::new(),
             clock: 0,
             acceptor: None,
         });
-        Slots { capacity, table }
+        let connections = (0..total).map(|_| RefCell::new(None)).collect();
+        Slots {
+            pool,
+            table,
+            connections,
+        }
     }
 
     /// Whether a connection can be admitted now.
     pub fn has_room(&self) -> bool {
-        let table = self.table.borrow();
-        table.free_slot(&self.capacity).is_some() && table.placement(&self.capacity).is_some()
+        self.free_slot(&self.table.borrow()).is_some()
     }
 
-    /// Evicts the oldest evictable connection, from a probe slot if possible, else from a reserve slot. The slot is
-    /// free after its task has run.
-    pub fn evict_oldest(&self) {
+    /// Waits until a connection can be admitted. Evicts the oldest connection of the pool for it: its slot is free after its
+    /// task has run.
+    pub async fn make_room(&self) {
         let mut table = self.table.borrow_mut();
-        let oldest_reserve = table.oldest_evictable(SlotKind::Reserve);
-        if let Some(oldest) = table.oldest_evictable(SlotKind::Probe).or(oldest_reserve) {
-            table.evict(oldest).into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Waits until a connection can be admitted.
-    pub async fn wait_for_room(&self) {
+        let evicted = table
+            .oldest(|_| true)
+            .and_then(|oldest| table.evict(oldest));
+        drop(table);
+        evicted.into_iter().for_each(Waker::wake);
         poll_fn(|cx| {
             if self.has_room() {
                 return Poll::Ready(());
@@ -125,54 +111,59 @@ impl<C> Slots<C> {
         .await;
     }
 
-    /// Assigns a slot to a connection.
+    /// Assigns a slot to a connection, and evicts one if the pool is full.
     ///
     /// # Errors
     /// The connection, if there is no room.
-    pub fn admit(&self, connection: C) -> Result<Admission, C> {
+    pub fn admit(&self, client: IpAddr, connection: C) -> Result<Admission, C> {
         let mut table = self.table.borrow_mut();
-        let Some(index) = table.free_slot(&self.capacity) else {
+        let Some(index) = self.free_slot(&table) else {
             return Err(connection);
         };
-        let Some(Placement { kind, evict }) = table.placement(&self.capacity) else {
-            return Err(connection);
+        let evicted = match table.pooled() < self.pool {
+            true => None,
+            false => table.evict_for(client),
         };
-        let evicted = evict.and_then(|oldest| table.evict(oldest));
-        table.clock = table.clock.wrapping_add(1);
-        let since = table.clock;
-        let Some(slot) = table.slots.get_mut(index) else {
-            table.slots.push(Slot {
-                state: SlotState::Evictable { since },
-                kind,
-                pending: Some(connection),
-                waker: None,
-            });
-            drop(table);
-            evicted.into_iter().for_each(Waker::wake);
-            return Ok(Admission::New(index));
+        *self.connections[index].borrow_mut() = Some(connection);
+        let state = table.next_pooled();
+        let slot = Slot {
+            state,
+            client,
+            waker: None,
         };
-        slot.state = SlotState::Evictable { since };
-        slot.kind = kind;
-        slot.pending = Some(connection);
-        let task = slot.waker.take();
+        let (admission, task) = match table.slots.get_mut(index) {
+            Some(free) => (Admission::Reused, core::mem::replace(free, slot).waker),
+            None => {
+                table.slots.push(slot);
+                (Admission::New(index), None)
+            }
+        };
         drop(table);
         evicted.into_iter().chain(task).for_each(Waker::wake);
-        Ok(Admission::Reused)
+        Ok(admission)
     }
 
     /// Waits for the next connection of this slot.
-    pub async fn next_connection(&self, index: usize) -> C {
+    pub async fn next_connection(&self, index: usize) {
         poll_fn(|cx| {
             let slot = &mut self.table.borrow_mut().slots[index];
-            match slot.pending.take() {
-                Some(connection) => Poll::Ready(connection),
-                None => {
-                    slot.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+            if slot.state == SlotState::Free {
+                slot.waker = Some(cx.waker().clone());
+                return Poll::Pending;
             }
+            Poll::Ready(())
         })
-        .await
+        .await;
+    }
+
+    /// The connection of a slot that is not free.
+    pub fn connection(&self, index: usize) -> Option<Ref<'_, C>> {
+        Ref::filter_map(self.connections[index].borrow(), Option::as_ref).ok()
+    }
+
+    /// Removes the connection from its slot.
+    pub fn take_connection(&self, index: usize) -> Option<C> {
+        self.connections[index].take()
     }
 
     /// Runs `future` until it ends or the connection is evicted; then there is no result.
@@ -199,40 +190,32 @@ impl<C> Slots<C> {
         self.table.borrow().slots[index].state == SlotState::Evicted
     }
 
-    /// Turns a reserve slot into a probe slot if one has become free since the accept. Returns the slot's
-    /// kind.
-    pub fn upgrade_reserve(&self, index: usize) -> SlotKind {
-        let mut table = self.table.borrow_mut();
-        let has_probe_slot = table.count(SlotKind::Probe) < self.capacity.probes;
-        let slot = &mut table.slots[index];
-        if slot.kind == SlotKind::Reserve && has_probe_slot {
-            slot.kind = SlotKind::Probe;
-        }
-        slot.kind
-    }
-
-    /// Protects the connection from eviction.
+    /// Removes the connection from the pool while its probe runs.
     pub fn start_probing(&self, index: usize) {
         self.table.borrow_mut().slots[index].state = SlotState::Probing;
     }
 
-    /// Permits eviction again: a client may be slow to read the response.
+    /// Returns the connection to the pool, as its newest one.
     pub fn stop_probing(&self, index: usize) {
         let mut table = self.table.borrow_mut();
-        table.clock = table.clock.wrapping_add(1);
-        let since = table.clock;
-        table.slots[index].state = SlotState::Evictable { since };
-        table.wake_acceptor();
+        table.slots[index].state = table.next_pooled();
     }
 
-    /// Moves a hook from its probe slot to a hook slot. Returns false if none is free.
-    pub fn try_move_to_hook(&self, index: usize) -> bool {
-        let mut table = self.table.borrow_mut();
-        if table.count(SlotKind::Hook) >= self.capacity.hooks {
+    /// Starts the probe of a request that waited, in the slot of a connection that has ended.
+    pub fn resume(&self, index: usize, client: IpAddr, connection: C) {
+        let slot = &mut self.table.borrow_mut().slots[index];
+        (slot.state, slot.client) = (SlotState::Probing, client);
+        *self.connections[index].borrow_mut() = Some(connection);
+    }
+
+    /// Cancels the probe of a slot if its client is gone. Returns whether it was.
+    pub fn cancel_if(&self, index: usize, is_gone: impl Fn(&C) -> bool) -> bool {
+        let connection = self.connection(index);
+        if !connection.is_some_and(|connection| is_gone(&connection)) {
             return false;
         }
-        table.slots[index].kind = SlotKind::Hook;
-        table.wake_acceptor();
+        let task = self.table.borrow_mut().evict(index);
+        task.into_iter().for_each(Waker::wake);
         true
     }
 
@@ -240,46 +223,36 @@ impl<C> Slots<C> {
     pub fn release(&self, index: usize) {
         let mut table = self.table.borrow_mut();
         table.slots[index].state = SlotState::Free;
-        table.wake_acceptor();
+        table.acceptor.take().into_iter().for_each(Waker::wake);
     }
 
     /// Number of open connections.
     pub fn open_connections(&self) -> usize {
         let table = self.table.borrow();
-        table
-            .slots
-            .iter()
-            .filter(|slot| slot.state != SlotState::Free)
-            .count()
+        let slots = table.slots.iter();
+        slots.filter(|slot| slot.state != SlotState::Free).count()
     }
-}
 
-impl<C> Table<C> {
     /// A used slot if one is free, because its memory is resident; else the next new one.
-    fn free_slot(&self, capacity: &Capacity) -> Option<usize> {
-        let total = capacity.probes + capacity.hooks + capacity.reserve;
-        let used = self.slots.len();
-        let free = self
+    fn free_slot(&self, table: &Table) -> Option<usize> {
+        let used = table.slots.len();
+        let free = table
             .slots
             .iter()
             .position(|slot| slot.state == SlotState::Free);
-        free.or((used < total).then_some(used))
+        free.or((used < self.connections.len()).then_some(used))
+    }
+}
+
+impl Table {
+    fn next_pooled(&mut self) -> SlotState {
+        self.clock = self.clock.wrapping_add(1);
+        SlotState::Pooled { since: self.clock }
     }
 
-    fn placement(&self, capacity: &Capacity) -> Option<Placement> {
-        let (kind, evict) = if self.count(SlotKind::Probe) < capacity.probes {
-            (SlotKind::Probe, None)
-        } else if let Some(oldest) = self.oldest_evictable(SlotKind::Probe) {
-            (SlotKind::Probe, Some(oldest))
-        } else if self.count(SlotKind::Reserve) < capacity.reserve {
-            (SlotKind::Reserve, None)
-        } else {
-            (
-                SlotKind::Reserve,
-                Some(self.oldest_evictable(SlotKind::Reserve)?),
-            )
-        };
-        Some(Placement { kind, evict })
+    fn pooled(&self) -> usize {
+        let is_pooled = |slot: &&Slot| matches!(slot.state, SlotState::Pooled { .. });
+        self.slots.iter().filter(is_pooled).count()
     }
 
     /// Marks a connection as evicted. Returns its task to wake.
@@ -288,30 +261,41 @@ impl<C> Table<C> {
         self.slots[index].waker.take()
     }
 
-    fn count(&self, kind: SlotKind) -> usize {
-        let is_occupied = |slot: &&Slot<C>| {
-            slot.kind == kind && !matches!(slot.state, SlotState::Free | SlotState::Evicted)
+    /// Evicts the oldest connection of the client that has most in the pool, with one more for `newcomer`; of several such
+    /// clients, `newcomer` itself or else the one with the oldest connection. So nobody's connections evict those of a
+    /// client that has fewer. Returns the evicted task to wake.
+    #[inline(never)]
+    fn evict_for(&mut self, newcomer: IpAddr) -> Option<Waker> {
+        let most = |table: &Table| {
+            let counts = table.slots.iter().map(|slot| table.pooled_of(slot.client));
+            counts.max().unwrap_or_default()
         };
-        self.slots.iter().filter(is_occupied).count()
+        let most = most(self);
+        let oldest = match self.pooled_of(newcomer) {
+            own if own > 0 && own + 1 >= most => self.oldest(|slot| slot.client == newcomer),
+            _ => self.oldest(|slot| self.pooled_of(slot.client) == most),
+        };
+        oldest.and_then(|oldest| self.evict(oldest))
     }
 
-    fn oldest_evictable(&self, kind: SlotKind) -> Option<usize> {
-        let age = |slot: &Slot<C>| match slot.state {
-            SlotState::Evictable { since } if slot.kind == kind => {
-                Some(self.clock.wrapping_sub(since))
-            }
-            SlotState::Evictable { .. }
+    fn pooled_of(&self, client: IpAddr) -> usize {
+        let is_pooled =
+            |slot: &&Slot| slot.client == client && matches!(slot.state, SlotState::Pooled { .. });
+        self.slots.iter().filter(is_pooled).count()
+    }
+
+    /// The connection that is in the pool longest, of those selected.
+    fn oldest(&self, selects: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let age = |slot: &Slot| match slot.state {
+            SlotState::Pooled { since } if selects(slot) => Some(self.clock.wrapping_sub(since)),
+            SlotState::Pooled { .. }
             | SlotState::Free
             | SlotState::Probing
             | SlotState::Evicted => None,
         };
         let slots = self.slots.iter().enumerate();
-        let evictable = slots.filter_map(|(index, slot)| Some((age(slot)?, index)));
-        evictable.max().map(|(_, index)| index)
-    }
-
-    fn wake_acceptor(&mut self) {
-        self.acceptor.take().into_iter().for_each(Waker::wake);
+        let pooled = slots.filter_map(|(index, slot)| Some((age(slot)?, index)));
+        pooled.max().map(|(_, index)| index)
     }
 }
 

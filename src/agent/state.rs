@@ -1,17 +1,22 @@
 //! The state that all tasks of the agent share.
 
+use core::cell::RefCell;
 use core::net::IpAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::forward_log::{ForwardState, forward_filters};
 use super::log_events::EventLog;
 use super::metrics::{Metrics, Rejection};
 use super::probe_log::Health;
+use super::prober_queue::ProberQueue;
+use super::resources::SlotCapacity;
 use super::slots::Slots;
-use crate::config::Config;
+use super::waiting::WaitingRequest;
+use crate::config::{Config, Prober};
 use crate::forward::ForwardConnections;
-use crate::net::Reactor;
 use crate::net::tls::Tls;
+use crate::net::{Alarm, Reactor};
 use crate::probe::Dialler;
 use crate::telemetry::ChangeFilters;
 
@@ -20,9 +25,14 @@ pub struct Agent {
     pub config: Config,
     pub reactor: Rc<Reactor>,
     pub dialler: Dialler,
+    pub slot_capacity: SlotCapacity,
     pub slots: Slots,
     /// Those of each forward.
     pub forward_connections: Box<[Rc<ForwardConnections>]>,
+    /// The queue of each prober.
+    pub queues: RefCell<Box<[ProberQueue<WaitingRequest>]>>,
+    /// When the next waiting request expires.
+    pub next_expiry: Alarm,
     pub metrics: Metrics,
     pub log: EventLog,
     pub probe_filters: ChangeFilters<Health>,
@@ -31,7 +41,12 @@ pub struct Agent {
 
 impl Agent {
     /// An agent without connections.
-    pub fn new(config: Config, reactor: Rc<Reactor>, tls: Rc<Tls>) -> Agent {
+    pub fn new(
+        config: Config,
+        slot_capacity: SlotCapacity,
+        reactor: Rc<Reactor>,
+        tls: Rc<Tls>,
+    ) -> Agent {
         let (probers, forwards) = (config.probers.len(), config.forwards.len());
         let forward_ports = config.forwards.iter().map(|forward| forward.listen.port);
         Agent {
@@ -43,9 +58,12 @@ impl Agent {
                 tls,
                 observer: None,
             },
-            slots: Slots::new(config.capacity),
+            slot_capacity,
+            slots: Slots::new(slot_capacity.slots(probers), slot_capacity.pool),
+            queues: RefCell::new((0..probers).map(|_| ProberQueue::new()).collect()),
+            next_expiry: Alarm::default(),
             forward_connections: (0..forwards)
-                .map(|_| ForwardConnections::new(config.capacity.forward_connections))
+                .map(|_| ForwardConnections::new(slot_capacity.forward_connections))
                 .collect(),
             metrics: Metrics::new(probers),
             log: EventLog::new(config.log),
@@ -64,7 +82,19 @@ impl Agent {
 
     /// Number of open connections, to the status port and to the forwards.
     pub fn open_connections(&self) -> usize {
-        self.slots.open_connections() + self.open_forward_connections()
+        self.open_status_connections() + self.open_forward_connections()
+    }
+
+    /// Number of open connections to the status port, those that wait included.
+    pub fn open_status_connections(&self) -> usize {
+        let queues = self.queues.borrow();
+        let waiting: usize = queues.iter().map(ProberQueue::waiting).sum();
+        self.slots.open_connections() + waiting
+    }
+
+    /// When the outcome of a probe is due.
+    pub fn due(&self, prober: &Prober, accepted_at: Instant) -> Instant {
+        accepted_at + prober.timeout - self.config.deadline_margin
     }
 
     /// Number of open connections of all forwards.

@@ -87,12 +87,9 @@ flags! {
                 "Keep serving for SECONDS after SIGTERM";
         }
         "Capacity, which can only be lowered" {
-            option max_probes: Option<String>, value "N" = Number(limits::PROBE_SLOTS as u64),
-                "Run at most N concurrent probes";
-            option max_hooks: Option<String>, value "N" = Number(limits::HOOK_SLOTS as u64),
-                "Run at most N concurrent lifecycle hooks";
-            option max_reserve: Option<String>, value "N" = Number(limits::RESERVE_SLOTS as u64),
-                "Answer at most N concurrent connections with 503 when all other slots are taken";
+            option max_probers: Option<String>, value "N" = Number(limits::PROBERS as u64),
+                "Refuse a table of more than N probers and hooks: memory is at most 760 KiB and 72 KiB for each, over \
+                 plaintext HTTP/1.1 without redirects";
             option max_forwards: Option<String>, value "N" = Number(limits::FORWARD_CONNECTIONS as u64),
                 "Pass at most N concurrent connections through each --forward";
         }

@@ -9,6 +9,7 @@ pub(super) struct SettingLabels {
     pub(super) target: Box<str>,
     pub(super) source: Box<str>,
     pub(super) margin: Box<str>,
+    pub(super) max_probers: Box<str>,
     pub(super) forwards: Vec<Box<str>>,
 }
 
@@ -93,6 +94,18 @@ impl Config {
             }
         }
         Ok(probers)
+    }
+
+    /// `--max-probers` must suffice for the table.
+    pub(super) fn check_probers(&self, labels: &SettingLabels) -> Result<(), Box<ConfigError>> {
+        let probers = self.probers.len();
+        if probers > self.capacity.probers {
+            return Err(Box::new(ConfigError::TooFewProbers {
+                setting: labels.max_probers.clone(),
+                probers,
+            }));
+        }
+        Ok(())
     }
 
     /// The deadline margin must be shorter than each timeout; hooks have no deadline.

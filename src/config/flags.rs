@@ -16,14 +16,12 @@ pub(crate) const DEADLINE_MARGIN: &str = "--deadline-margin";
 pub(crate) const SHUTDOWN_DELAY: &str = "--shutdown-delay";
 pub(crate) const LOG_LEVEL: &str = "--log-level";
 pub(crate) const LOG_FORMAT: &str = "--log-format";
-pub(crate) const MAX_PROBES: &str = "--max-probes";
-pub(crate) const MAX_HOOKS: &str = "--max-hooks";
-pub(crate) const MAX_RESERVE: &str = "--max-reserve";
+pub(crate) const MAX_PROBERS: &str = "--max-probers";
 pub(crate) const MAX_FORWARDS: &str = "--max-forwards";
 
 /// Every flag of the agent.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 19] = [
+pub(crate) const ALL: [&str; 17] = [
     STATUS_PORT,
     STATUS_ADDR,
     ALLOW_FROM,
@@ -39,8 +37,6 @@ pub(crate) const ALL: [&str; 19] = [
     SHUTDOWN_DELAY,
     LOG_LEVEL,
     LOG_FORMAT,
-    MAX_PROBES,
-    MAX_HOOKS,
-    MAX_RESERVE,
+    MAX_PROBERS,
     MAX_FORWARDS,
 ];

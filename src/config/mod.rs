@@ -56,7 +56,7 @@ pub struct Config {
     pub shutdown_delay: Duration,
     /// Level and format of the log.
     pub log: LogSettings,
-    /// Slots.
+    /// Bounds of memory and descriptors.
     pub capacity: Capacity,
     /// TLS to the app. Boxed, because the agent keeps the configuration and uses this only at start-up.
     pub tls: Box<TlsSettings>,
@@ -80,15 +80,11 @@ pub struct Forward {
     pub target: core::net::SocketAddr,
 }
 
-/// Numbers of slots: those of `limits`, or lower ones set by flags.
+/// Capacities: those of `limits`, or lower ones set by flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Probes.
-    pub probes: usize,
-    /// Lifecycle hooks.
-    pub hooks: usize,
-    /// Connections that are answered 503.
-    pub reserve: usize,
+    /// Probers of the table, hooks included.
+    pub probers: usize,
     /// Connections of each forward.
     pub forward_connections: usize,
 }
@@ -200,6 +196,11 @@ impl Probers {
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The entry of this number, in the order of [`Probers::iter`].
+    pub fn get(&self, index: usize) -> &Prober {
+        &self.0[index]
     }
 
     /// The entry of exactly this path (without query), and its index.

@@ -56,6 +56,10 @@ impl RawSettings {
             target: target_label,
             source: source_label.unwrap_or_default(),
             margin: margin_label.unwrap_or_else(|| "the default --deadline-margin".into()),
+            max_probers: self
+                .find(flags::MAX_PROBERS)
+                .map(SettingValue::label)
+                .unwrap_or_default(),
             forwards: forward_labels,
         };
         let config = Config {
@@ -113,6 +117,7 @@ impl Config {
                 return Err(Box::new(ConfigError::Probers { origin, error }));
             }
         }
+        self.check_probers(labels)?;
         self.check_margin(labels)?;
         Ok(self)
     }

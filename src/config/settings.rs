@@ -104,16 +104,14 @@ impl RawSettings {
     }
 
     pub(super) fn capacity(&self) -> Result<Capacity, Box<ConfigError>> {
-        let slots = |flag, max| -> Result<usize, Box<ConfigError>> {
+        let parse = |flag, max| -> Result<usize, Box<ConfigError>> {
             Ok(self
-                .parse(flag, |text| parse_slots(text, max))?
+                .parse(flag, |text| parse_capacity(text, max))?
                 .unwrap_or(max))
         };
         Ok(Capacity {
-            probes: slots(flags::MAX_PROBES, limits::PROBE_SLOTS)?,
-            hooks: slots(flags::MAX_HOOKS, limits::HOOK_SLOTS)?,
-            reserve: slots(flags::MAX_RESERVE, limits::RESERVE_SLOTS)?,
-            forward_connections: slots(flags::MAX_FORWARDS, limits::FORWARD_CONNECTIONS)?,
+            probers: parse(flags::MAX_PROBERS, limits::PROBERS)?,
+            forward_connections: parse(flags::MAX_FORWARDS, limits::FORWARD_CONNECTIONS)?,
         })
     }
 
@@ -153,10 +151,10 @@ impl RawSettings {
     }
 }
 
-fn parse_slots(text: &str, max: usize) -> Result<usize, SettingRule> {
+fn parse_capacity(text: &str, max: usize) -> Result<usize, SettingRule> {
     match parse_digits(text).map(usize::try_from) {
-        Some(Ok(slots)) if (1..=max).contains(&slots) => Ok(slots),
-        _ => Err(SettingRule::Slots(max)),
+        Some(Ok(count)) if (1..=max).contains(&count) => Ok(count),
+        _ => Err(SettingRule::Capacity(max)),
     }
 }
 

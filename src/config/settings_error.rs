@@ -96,6 +96,13 @@ pub enum ConfigError {
         /// Its timeout, in seconds.
         timeout: u64,
     },
+    /// `--max-probers` is less than the number of probers.
+    TooFewProbers {
+        /// The flag or variable, and its value.
+        setting: Box<str>,
+        /// The number of probers in the table.
+        probers: usize,
+    },
     /// A repeatable setting has too many values.
     TooManyValues {
         /// The flag or variable they came from.
@@ -124,8 +131,8 @@ pub enum SettingRule {
     DeadlineMargin,
     /// `--shutdown-delay`, in seconds.
     ShutdownDelay,
-    /// A number of slots from 1 to this.
-    Slots(usize),
+    /// A capacity from 1 to this.
+    Capacity(usize),
     /// One of the levels.
     LogLevel,
     /// One of the formats.
@@ -175,7 +182,7 @@ impl fmt::Display for SettingRule {
                     limits::SHUTDOWN_DELAY_MAX_SECONDS
                 );
             }
-            SettingRule::Slots(max) => {
+            SettingRule::Capacity(max) => {
                 return write!(
                     f,
                     "but must be a number from 1 to {max}, the built-in limit"
@@ -273,6 +280,10 @@ impl fmt::Display for ConfigError {
                 prober,
                 timeout,
             } => margin_too_large(f, margin, prober, *timeout),
+            ConfigError::TooFewProbers { setting, probers } => write!(
+                f,
+                "{setting} is less than the number of probers ({probers}): write {probers} or more, or remove it"
+            ),
             ConfigError::TooManyValues { origin, count, max } => write!(
                 f,
                 "{origin} has {count} values, but at most {max} are supported: remove some"

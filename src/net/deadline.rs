@@ -1,11 +1,13 @@
 //! Timeouts: absolute deadlines on the monotonic clock, enforced by the timeout of `epoll_wait`.
 
+use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::reactor::Reactor;
+use super::task::set_waker;
 
 /// The deadline passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,5 +69,44 @@ impl Reactor {
     pub async fn sleep_until(&self, deadline: Instant) {
         let never = core::future::pending::<core::convert::Infallible>();
         let Err(Elapsed) = self.timeout_at(deadline, pin!(never)).await;
+    }
+}
+
+/// A deadline that changes while a task waits for it.
+#[derive(Default)]
+pub struct Alarm {
+    at: Cell<Option<Instant>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Alarm {
+    /// Sets the deadline, or none.
+    pub fn set(&self, at: Option<Instant>) {
+        if self.at.replace(at) != at {
+            let waiting = self.waker.borrow_mut().take();
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Waits until the deadline, or for good while none is set.
+    pub async fn wait(&self, reactor: &Reactor) {
+        loop {
+            let at = self.at.get();
+            let changed = pin!(poll_fn(|cx| {
+                if self.at.get() != at {
+                    return Poll::Ready(());
+                }
+                set_waker(&mut self.waker.borrow_mut(), cx);
+                Poll::Pending
+            }));
+            match at {
+                None => changed.await,
+                Some(deadline) => {
+                    if reactor.timeout_at(deadline, changed).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 }

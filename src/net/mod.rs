@@ -13,6 +13,7 @@ mod deadline;
 mod descriptor_limit;
 mod listen_error;
 mod listener;
+mod no_wait;
 mod reactor;
 mod run;
 mod semaphore;
@@ -27,7 +28,7 @@ pub mod tls;
 mod tls_options;
 
 pub use cold::poll_out_of_line;
-pub use deadline::Elapsed;
+pub use deadline::{Alarm, Elapsed};
 pub use descriptor_limit::raise_descriptor_limit;
 pub use listen_error::{ListenError, ListenFlags};
 pub use listener::{Accepted, BindError, BoundSocket, Listener, bind};

@@ -8,7 +8,7 @@ use crate::support::ports::reserve;
 use crate::support::table::Table;
 use crate::support::trials::trials;
 
-use probelet::limits::{ALLOWED_NETWORKS, FORWARDS, PROBE_SLOTS, PROBERS};
+use probelet::limits::{ALLOWED_NETWORKS, FORWARDS, PROBERS};
 
 use super::LIVEZ;
 
@@ -49,8 +49,8 @@ const FAULTY: &[(&[&str], &str)] = &[
     (&["--log-format", "xml"], "xml"),
     (&["--shutdown-delay", "-1"], "-1"),
     (&["--deadline-margin", "soon"], "soon"),
-    (&["--max-probes", "0"], "max-probes"),
-    (&["--max-hooks", "1000"], "max-hooks"),
+    (&["--max-probers", "0"], "max-probers"),
+    (&["--max-probes", "1"], "did you mean --max-probers?"),
     (&["--max-forwards", "1000"], "max-forwards"),
     (&["--allow-from", "10.42.0.0/"], "from 0 to 32"),
     (&["--allow-from", "10.42.0.0/33"], "from 0 to 32"),
@@ -83,10 +83,10 @@ fn usage_errors_say_what_is_wrong_and_exit_2() {
         .collect();
     let forwards: Vec<_> = forwards.iter().map(String::as_str).collect();
     let networks = vec!["--allow-from=10.42.0.0/24"; ALLOWED_NETWORKS + 1];
-    let over = format!("--max-probes={}", PROBE_SLOTS + 1);
+    let over = format!("--max-probers={}", PROBERS + 1);
     let many = ["--status-port=15032", many, many];
     let cases: [(&[&str], &str); 4] = [
-        (&[&over], "max-probes"),
+        (&[&over], "max-probers"),
         (&forwards, "forward"),
         (&networks, "at most 64"),
         (&many, "1"),

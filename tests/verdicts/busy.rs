@@ -1,13 +1,14 @@
 //! A prober that holds a slot until its client leaves, and the memory of an agent whose slots are all held.
 
 use super::fixture::Fixture;
+use crate::slots::other_client;
 use crate::support::faults::http1::Http1FaultApps;
 use crate::support::faults::{FaultCase, redirect};
 use crate::support::http::request;
 use crate::support::path_scripted_app::Step;
+use crate::support::raw::connect_from;
 use probelet::limits;
 use std::io::Write;
-use std::net::TcpStream;
 
 /// Probers of an agent that hold slots.
 pub const PROBERS: usize = 2;
@@ -43,9 +44,10 @@ pub fn memory(fixture: &Fixture, fault_apps: &Http1FaultApps) -> Result<Vec<u64>
     let app = &fault_apps.app;
     let mut held = Vec::new();
     for agent in &fixture.agents {
-        for (path, count) in [(PROBE, limits::PROBE_SLOTS), (HOOK, limits::HOOK_SLOTS)] {
-            for _ in 0..count {
-                let mut stream = TcpStream::connect(agent.addr()).map_err(|e| e.to_string())?;
+        for path in [PROBE, HOOK] {
+            for client in 0..limits::PROBES_PER_PROBER {
+                let stream = connect_from(other_client(client), agent.addr());
+                let mut stream = stream.map_err(|e| e.to_string())?;
                 let sent = stream.write_all(&long_request(path));
                 sent.map_err(|e| e.to_string())?;
                 held.push(stream);

@@ -10,22 +10,29 @@ use crate::support::{Outcome, WAIT_LIMIT, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Concurrent floods: enough to take a while, few enough to leave a probe slot.
+/// Concurrent floods, each of a prober of its own: enough to take a while.
 const FLOODS: usize = 20;
 
-/// Probes `/fine` while `count` probes of `path` are in flight, as soon as `has_begun` holds. Asserts the `code` of
+/// The path of the prober with this number, of several with this name.
+fn numbered(name: &str, number: usize) -> String {
+    format!("/app-health/{name}{number}/livez")
+}
+
+/// Probes `/fine` while `count` probes of the probers with this name are in flight, as soon as `has_begun` holds. Asserts the `code` of
 /// these, and returns the response of the probe and the number of them that had ended before it.
 fn probe_meanwhile(
     agent: &Agent,
-    (path, count, code): (&str, usize, u16),
+    (name, count, code): (&str, usize, u16),
     has_begun: impl FnMut() -> bool,
     timeout: Duration,
 ) -> std::io::Result<(Response, usize)> {
     let ended = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..count {
-            scope.spawn(|| {
-                let response = http::get(agent.addr(), path, 3 * WAIT_LIMIT);
+        for number in 0..count {
+            let ended = &ended;
+            scope.spawn(move || {
+                let path = numbered(name, number);
+                let response = http::get(agent.addr(), &path, 3 * WAIT_LIMIT);
                 ended.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(response.expect("a response").code(), Some(code));
             });
@@ -43,14 +50,16 @@ pub fn a_flood_does_not_delay_other_probes() -> Outcome {
     app.on("/fine", answer(FINE));
     let endless = Step::Flood(vec![b'x'; 64 * 1024], u64::MAX);
     app.on("/flood", vec![send("HTTP/1.1 200 OK\r\nX: "), endless]);
-    let entry = |name: &str| {
-        let get = format!(r#"{{"path":"/{name}","port":{}}}"#, app.port());
-        format!(r#""/app-health/{name}/livez":{{"httpGet":{get},"timeoutSeconds":60}}"#)
+    let entry = |prober: &str, path: &str| {
+        let get = format!(r#"{{"path":"{path}","port":{}}}"#, app.port());
+        format!(r#","{prober}":{{"httpGet":{get},"timeoutSeconds":60}}"#)
     };
-    let table = format!("{{{},{}}}", entry("fine"), entry("flood"));
+    let floods = (0..FLOODS).map(|number| entry(&numbered("flood", number), "/flood"));
+    let entries = entry("/app-health/fine/livez", "/fine") + &floods.collect::<String>();
+    let table = format!("{{{}}}", &entries[1..]);
     let agent = Setup::new().probers(&table).start()?;
     let have_begun = || app.requests_for("/flood").len() >= FLOODS;
-    let floods = ("/app-health/flood/livez", FLOODS, 502);
+    let floods = ("flood", FLOODS, 502);
     let (fine, ended) = probe_meanwhile(&agent, floods, have_begun, WAIT_LIMIT)?;
     assert_eq!(fine.code(), Some(200));
     assert!(
@@ -94,16 +103,22 @@ pub fn long_trailers_do_not_delay_other_probes() -> Outcome {
     let hold = Action::Step(Step::Hold);
     let script = vec![Action::Request, Action::Step(Step::Send(parts)), hold];
     let app = ConnectionScriptedApp::start(None, vec![script]);
+    let long = |number| {
+        format!(
+            r#","{}":{{"httpGet":{{"port":{},"protocol":"HTTP2"}},"timeoutSeconds":60}}"#,
+            numbered("long", number),
+            app.port()
+        )
+    };
     let table = format!(
-        r#"{{"/app-health/fine/livez":{{"httpGet":{{"port":{}}},"timeoutSeconds":{}}},
-            "/app-health/long/livez":{{"httpGet":{{"port":{},"protocol":"HTTP2"}},"timeoutSeconds":60}}}}"#,
+        r#"{{"/app-health/fine/livez":{{"httpGet":{{"port":{}}},"timeoutSeconds":{}}}{}}}"#,
         fine.port(),
         TIMEOUT.as_secs(),
-        app.port()
+        (0..TRAILERS).map(long).collect::<String>()
     );
     let agent = Setup::new().probers(&table).start()?;
     let have_begun = || app.frames().iter().filter(|f| f.kind == HEADERS).count() == TRAILERS;
-    let long = ("/app-health/long/livez", TRAILERS, 200);
+    let long = ("long", TRAILERS, 200);
     let (fine, ended) = probe_meanwhile(&agent, long, have_begun, TIMEOUT)?;
     assert_eq!(fine.code(), Some(200), "within kubelet's timeout");
     assert_eq!(ended, 0, "a response after others had ended");

@@ -1,102 +1,110 @@
 //! Admission and eviction, without a socket.
 
 use super::*;
+use core::net::Ipv4Addr;
 
-const CAPACITY: Capacity = Capacity {
-    probes: 3,
-    hooks: 1,
-    reserve: 2,
-    forward_connections: 0,
-};
+/// Connections of the pool, and slots in all.
+const POOL: usize = 4;
+const TOTAL: usize = 6;
 
-/// Slots with so many connections, none of which is probing.
-fn slots(connections: usize) -> Slots<usize> {
-    let slots = Slots::new(CAPACITY);
-    for n in 0..connections {
-        assert_eq!(slots.admit(n), Ok(Admission::New(n)));
+fn client(n: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, n))
+}
+
+/// Slots with one connection of each of these clients, none of which is probing.
+fn slots(clients: &[u8]) -> Slots<u8> {
+    let slots = Slots::new(TOTAL, POOL);
+    for (index, n) in clients.iter().enumerate() {
+        assert_eq!(slots.admit(client(*n), *n), Ok(Admission::New(index)));
     }
     slots
 }
 
-fn evicted(slots: &Slots<usize>) -> Vec<usize> {
+fn evicted(slots: &Slots<u8>) -> Vec<usize> {
     let used = slots.table.borrow().slots.len();
     (0..used).filter(|n| slots.is_evicted(*n)).collect()
 }
 
 #[test]
-fn the_oldest_connection_that_is_not_probing_is_evicted() {
-    let slots = slots(3);
-    slots.start_probing(0);
-    assert_eq!(slots.admit(3), Ok(Admission::New(3)));
-    assert_eq!(evicted(&slots), [1]);
-    assert_eq!(slots.upgrade_reserve(3), SlotKind::Probe);
-}
-
-#[test]
-fn a_connection_that_has_probed_is_the_newest_again() {
-    let slots = slots(3);
-    slots.start_probing(0);
-    slots.stop_probing(0);
-    assert_eq!(slots.admit(3), Ok(Admission::New(3)));
+fn the_oldest_connection_of_the_client_with_most_is_evicted() {
+    let slots = slots(&[1, 2, 3, 2]);
+    assert_eq!(slots.admit(client(4), 4), Ok(Admission::New(4)));
     assert_eq!(evicted(&slots), [1]);
 }
 
 #[test]
-fn when_all_are_probing_a_reserve_slot_is_used() {
-    let slots = slots(3);
-    (0..3).for_each(|n| slots.start_probing(n));
-    assert_eq!(slots.admit(3), Ok(Admission::New(3)));
-    assert_eq!(slots.upgrade_reserve(3), SlotKind::Reserve);
-    assert_eq!(slots.admit(4), Ok(Admission::New(4)));
-    assert_eq!(slots.admit(5), Ok(Admission::New(5)));
-    assert_eq!(evicted(&slots), [3], "reserve slots are evicted, too");
-    slots.release(0);
-    assert_eq!(
-        slots.upgrade_reserve(4),
-        SlotKind::Probe,
-        "a probe slot became free"
-    );
-    assert_eq!(slots.upgrade_reserve(5), SlotKind::Reserve);
+fn a_client_that_would_have_most_evicts_its_own_connection() {
+    let slots = slots(&[1, 2, 1, 2]);
+    assert_eq!(slots.admit(client(2), 2), Ok(Admission::New(4)));
+    assert_eq!(evicted(&slots), [1]);
 }
 
 #[test]
-fn a_hook_releases_its_probe_slot() {
-    let slots = slots(3);
-    assert!(slots.try_move_to_hook(0));
-    assert!(!slots.try_move_to_hook(1), "there is one hook slot");
-    assert_eq!(slots.admit(3), Ok(Admission::New(3)));
+fn of_clients_with_one_connection_each_the_oldest_is_evicted() {
+    let slots = slots(&[1, 2, 3, 4]);
+    assert_eq!(slots.admit(client(5), 5), Ok(Admission::New(4)));
+    assert_eq!(evicted(&slots), [0]);
+}
+
+#[test]
+fn a_probing_connection_is_not_in_the_pool() {
+    let slots = slots(&[1, 1, 2, 3]);
+    slots.start_probing(0);
+    slots.start_probing(1);
+    assert_eq!(slots.admit(client(1), 1), Ok(Admission::New(4)));
     assert_eq!(evicted(&slots), [0; 0]);
+    slots.stop_probing(0);
+    assert_eq!(slots.admit(client(4), 4), Ok(Admission::New(5)));
+    assert_eq!(
+        evicted(&slots),
+        [4],
+        "the one that has probed is the newest again"
+    );
 }
 
 #[test]
 fn a_freed_slot_is_used_before_a_new_one() {
-    let slots = slots(2);
+    let slots = slots(&[1, 2]);
     slots.release(0);
-    assert_eq!(slots.admit(2), Ok(Admission::Reused));
+    assert_eq!(slots.admit(client(3), 3), Ok(Admission::Reused));
     assert_eq!(slots.open_connections(), 2);
 }
 
 #[test]
-fn without_a_free_slot_a_connection_is_evicted_first() {
-    let slots = slots(3);
-    assert!(slots.try_move_to_hook(0));
-    assert_eq!(slots.admit(3), Ok(Admission::New(3)));
-    (0..4).for_each(|n| slots.start_probing(n));
-    (4..6).for_each(|n| assert_eq!(slots.admit(n), Ok(Admission::New(n))));
+fn without_a_free_slot_the_oldest_connection_of_the_pool_is_evicted() {
+    let slots = slots(&[1, 2, 3, 4]);
+    slots.start_probing(0);
+    slots.start_probing(1);
+    assert_eq!(slots.admit(client(5), 5), Ok(Admission::New(4)));
+    assert_eq!(slots.admit(client(6), 6), Ok(Admission::New(5)));
     assert!(!slots.has_room());
-    slots.evict_oldest();
-    assert_eq!(evicted(&slots), [4]);
-    assert_eq!(slots.admit(6), Err(6));
-    slots.release(4);
-    assert!(slots.has_room());
-    assert_eq!(slots.admit(6), Ok(Admission::Reused));
+    assert_eq!(slots.admit(client(7), 7), Err(7));
+    let mut room = core::pin::pin!(slots.make_room());
+    let mut cx = core::task::Context::from_waker(Waker::noop());
+    assert!(room.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(evicted(&slots), [2]);
+    slots.release(2);
+    assert!(room.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(slots.admit(client(7), 7), Ok(Admission::Reused));
+}
+
+#[test]
+fn a_probe_is_canceled_if_its_client_is_gone() {
+    let slots = slots(&[1, 2]);
+    slots.start_probing(0);
+    slots.start_probing(1);
+    assert!(!slots.cancel_if(0, |n| *n == 2));
+    assert!(slots.cancel_if(1, |n| *n == 2));
+    assert_eq!(evicted(&slots), [1]);
 }
 
 #[test]
 fn the_oldest_is_known_when_the_clock_wraps() {
-    let slots = slots(0);
+    let slots = slots(&[]);
     slots.table.borrow_mut().clock = u32::MAX - 1;
-    (0..3).for_each(|n| assert_eq!(slots.admit(n), Ok(Admission::New(n))));
-    assert_eq!(slots.admit(3), Ok(Admission::New(3)));
+    for n in 0..4 {
+        assert!(slots.admit(client(n), n).is_ok());
+    }
+    assert_eq!(slots.admit(client(9), 9), Ok(Admission::New(4)));
     assert_eq!(evicted(&slots), [0]);
 }

@@ -305,8 +305,7 @@ fn the_help_has_each_flag_with_its_default_and_fits_a_terminal() {
         "[0]",
         "[info]",
         "[logfmt]",
-        "[32]",
-        "[4]",
+        "[64]",
         "[16]",
     ] {
         assert!(help.contains(default), "{default}");

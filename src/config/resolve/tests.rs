@@ -99,16 +99,14 @@ fn without_settings_the_defaults_apply() {
         }
     );
     let most = Capacity {
-        probes: limits::PROBE_SLOTS,
-        hooks: limits::HOOK_SLOTS,
-        reserve: limits::RESERVE_SLOTS,
+        probers: limits::PROBERS,
         forward_connections: limits::FORWARD_CONNECTIONS,
     };
     assert_eq!(config.capacity, most);
 }
 
 /// One value that is not the default for each setting that has no list.
-const EACH: [(&str, &str, &str); 13] = [
+const EACH: [(&str, &str, &str); 11] = [
     ("status-port", "PROBELET_STATUS_PORT", "15021"),
     ("status-addr", "PROBELET_STATUS_ADDR", "::1"),
     ("target-ip", "PROBELET_TARGET_IP", "10.0.0.5"),
@@ -118,9 +116,7 @@ const EACH: [(&str, &str, &str); 13] = [
     ("shutdown-delay", "PROBELET_SHUTDOWN_DELAY", "5"),
     ("log-level", "PROBELET_LOG_LEVEL", "debug"),
     ("log-format", "PROBELET_LOG_FORMAT", "json"),
-    ("max-probes", "PROBELET_MAX_PROBES", "1"),
-    ("max-hooks", "PROBELET_MAX_HOOKS", "2"),
-    ("max-reserve", "PROBELET_MAX_RESERVE", "3"),
+    ("max-probers", "PROBELET_MAX_PROBERS", "1"),
     ("max-forwards", "PROBELET_MAX_FORWARDS", "16"),
 ];
 
@@ -147,9 +143,7 @@ fn assert_each(config: &Config) {
         }
     );
     let capacity = Capacity {
-        probes: 1,
-        hooks: 2,
-        reserve: 3,
+        probers: 1,
         forward_connections: 16,
     };
     assert_eq!(config.capacity, capacity);
@@ -272,19 +266,9 @@ const WRONG_VALUES: &[(&str, &[&str], &str)] = &[
         "but must be logfmt or json",
     ),
     (
-        "max-probes",
-        &["0", "33", "-1", "x", ""],
-        "but must be a number from 1 to 32, the built-in limit",
-    ),
-    (
-        "max-hooks",
-        &["0", "5"],
-        "but must be a number from 1 to 4, the built-in limit",
-    ),
-    (
-        "max-reserve",
-        &["0", "5"],
-        "but must be a number from 1 to 4, the built-in limit",
+        "max-probers",
+        &["0", "65", "-1", "x", ""],
+        "but must be a number from 1 to 64, the built-in limit",
     ),
     (
         "max-forwards",

@@ -1,0 +1,108 @@
+//! The capacity of one prober: whose probes run, and which requests wait. Without I/O.
+//!
+//! A prober runs two probes at once, of different client addresses. So an app that hangs uses up the capacity of its own
+//! probers, and one client cannot use up that of a prober. `turns` decides which waiting request is next.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::limits;
+
+mod turns;
+
+/// Running probes and waiting requests of one prober. `R` is a waiting request.
+pub struct ProberQueue<R> {
+    running: [Option<RunningProbe>; limits::PROBES_PER_PROBER],
+    /// In the order of arrival.
+    waiters: Vec<Waiter<R>>,
+    clients: Vec<Client>,
+}
+
+/// A probe that occupies a place of the prober.
+#[derive(Clone, Copy)]
+struct RunningProbe {
+    client: IpAddr,
+    slot: usize,
+}
+
+/// A request that waits for its turn.
+struct Waiter<R> {
+    client: IpAddr,
+    /// How long the client had no request before this one; zero if it hardly paused.
+    pause: Duration,
+    /// When it is too late to run the probe; a hook has no deadline.
+    deadline: Option<Instant>,
+    request: R,
+}
+
+/// What is known of a client address.
+struct Client {
+    addr: IpAddr,
+    /// When its last probe started.
+    served_at: Option<Instant>,
+    /// When its last request ended.
+    idle_since: Instant,
+}
+
+impl<R> ProberQueue<R> {
+    /// Without requests.
+    pub fn new() -> ProberQueue<R> {
+        ProberQueue {
+            running: [None; limits::PROBES_PER_PROBER],
+            waiters: Vec::new(),
+            clients: Vec::new(),
+        }
+    }
+
+    /// Starts the probe of `client` in slot number `slot`. Returns false if both places are occupied, or one by the same
+    /// client.
+    pub fn try_start(&mut self, client: IpAddr, slot: usize, now: Instant) -> bool {
+        if self.is_running(client) {
+            return false;
+        }
+        let Some(place) = self.running.iter_mut().find(|place| place.is_none()) else {
+            return false;
+        };
+        *place = Some(RunningProbe { client, slot });
+        self.client(client, now).served_at = Some(now);
+        true
+    }
+
+    /// Ends the probe in slot number `slot`. Returns false if it occupies no place, or no longer.
+    pub fn finish(&mut self, slot: usize, now: Instant) -> bool {
+        let mut places = self.running.iter_mut();
+        let ended = places.find(|place| place.is_some_and(|probe| probe.slot == slot));
+        let Some(probe) = ended.and_then(Option::take) else {
+            return false;
+        };
+        self.client(probe.client, now).idle_since = now;
+        true
+    }
+
+    /// Whether a request waits.
+    pub fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
+    fn is_running(&self, client: IpAddr) -> bool {
+        let mut running = self.running.iter().flatten();
+        running.any(|probe| probe.client == client)
+    }
+
+    /// The entry of a client, which is added if it is missing.
+    fn client(&mut self, addr: IpAddr, now: Instant) -> &mut Client {
+        let index = match self.clients.iter().position(|client| client.addr == addr) {
+            Some(index) => index,
+            None => self.add_client(Client {
+                addr,
+                served_at: None,
+                idle_since: now,
+            }),
+        };
+        &mut self.clients[index]
+    }
+}
+
+#[cfg(test)]
+mod tests;
