@@ -36,6 +36,7 @@ pub fn tests() -> Vec<Trial> {
         a_port_in_use_is_named_and_nothing_is_served,
         an_address_of_another_host_is_reported_with_its_flag,
         an_idle_agent_holds_only_its_listeners,
+        it_cannot_gain_privileges,
     ];
     tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; it_runs_as_pid_1]);
     tests.extend(trials!["lifecycle" needs &[Need::Peer("strace")];
@@ -280,6 +281,12 @@ fn without_ipv6_in_the_kernel_it_listens_on_ipv4() {
         !v6.lines().any(|l| l.contains(&port) && l.contains(" 0A ")),
         "{v6}"
     );
+}
+
+/// An exec of a set-user-ID program would not, either (`prctl`, `PR_SET_NO_NEW_PRIVS`).
+fn it_cannot_gain_privileges() {
+    let agent = agent_with(&Table::new(), &[]);
+    assert_eq!(agent.status_figure("NoNewPrivs"), Some(1));
 }
 
 fn an_idle_agent_holds_only_its_listeners() {

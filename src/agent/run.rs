@@ -71,6 +71,8 @@ fn kernel_error(action: &'static str) -> impl Fn(Errno) -> RunError {
 /// is released before the agent serves.
 #[inline(never)]
 fn start(config: Config) -> Result<BoundAgent, RunError> {
+    // No exec may gain privileges from now on. It fails only under a seccomp filter, and the agent executes no program.
+    let _ = rustix::thread::set_no_new_privs(true);
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     let (capacity, is_lowered) = resources::fit_capacity(&config).map_err(RunError::Descriptors)?;
     let slot_bytes = capacity.slots(config.probers.len()) * SLOT_BYTES;

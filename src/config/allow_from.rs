@@ -8,9 +8,10 @@ use core::net::{IpAddr, Ipv6Addr};
 /// The prefix of the IPv4-mapped addresses, `::ffff:0:0/96` (RFC 4291 section 2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
 
-/// The networks of `--allow-from`; none: every peer is allowed.
+/// The networks of `--allow-from`; none: every peer is allowed. Not a boxed slice, whose conversion is in the cold
+/// section and would run at every start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowFrom(Box<[Cidr]>);
+pub struct AllowFrom(Vec<Cidr>);
 
 /// A network: the addresses that share a prefix with `addr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Cidr {
 impl AllowFrom {
     /// Allows loopback and these networks, or every peer if there are none.
     pub fn new(networks: Vec<Cidr>) -> AllowFrom {
-        AllowFrom(networks.into())
+        AllowFrom(networks)
     }
 
     /// Whether connections of this peer are answered. `peer` is canonical: an IPv4-mapped address is not IPv4 here.

@@ -65,6 +65,9 @@ impl fmt::Display for StartError {
 /// # Errors
 /// An error that prevents the start.
 pub fn run(options: Options) -> Result<(), StartError> {
+    // No exec may gain privileges from now on. Threads inherit it, so it comes before the first one. It fails only under
+    // a seccomp filter, and the webhook executes no program.
+    let _ = rustix::thread::set_no_new_privs(true);
     let executor = Rc::new(LocalExecutor::new());
     let main = run_until_shutdown(executor.clone(), options);
     async_io::block_on(executor.run(main))

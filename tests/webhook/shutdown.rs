@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Trial> {
         a_request_in_flight_is_answered_before_exit,
         the_webhook_keeps_serving_for_the_shutdown_delay,
         a_second_signal_exits_at_once,
+        the_webhook_cannot_gain_privileges,
     ]
 }
 
@@ -56,4 +57,9 @@ fn a_second_signal_exits_at_once() {
     assert!(webhook.is_alive());
     webhook.signal(Signal::TERM);
     assert_eq!(webhook.wait_exit().code(), Some(143));
+}
+
+fn the_webhook_cannot_gain_privileges() {
+    let webhook = Webhook::start(&[]);
+    assert_eq!(webhook.status_figure("NoNewPrivs"), 1);
 }
