@@ -29,7 +29,8 @@ impl AllowFrom {
     }
 
     /// Whether connections of this peer are answered. `peer` is canonical: an IPv4-mapped address is not IPv4 here.
-    #[inline]
+    // Every connection calls this, and a function of this module is in the cold section.
+    #[inline(always)]
     pub fn permits(&self, peer: IpAddr) -> bool {
         self.0.is_empty() || self.contains(peer)
     }
