@@ -1,7 +1,8 @@
-"""The agent between pods: which peers it answers."""
+"""The agent between pods: which peers it answers, and containers of one pod that must not affect each other."""
 
 import http.client
 import sys
+import time
 
 from .cluster import is_ready, run, sidecar, web_pod
 from .report import Failed, wait_for
@@ -9,6 +10,8 @@ from .report import Failed, wait_for
 BRIDGE, NODE = "10.88.0.1", "10.89.0.1"
 NAMESPACE = "first-only"
 REJECTED = 'probelet_requests_rejected_total{reason="peer_not_allowed"}'
+# Containers whose two probes hang together with the app of the container `hung`.
+WAITING = 30
 
 
 def allowed_peers(cluster, report):
@@ -76,3 +79,51 @@ def process(cluster, uid):
 
 def log(cluster, pod):
     return cluster.kubectl("logs", "-n", NAMESPACE, pod, "-c", "probelet")
+
+
+def hung_container(cluster, report):
+    """A pod with a container that hangs and one that is healthy: kubelet restarts only the one that hangs."""
+    pod = web_pod("hung")
+    template = pod["spec"]["containers"][0]
+
+    def container(name, args, **probes):
+        return {**{key: template[key] for key in ("image", "securityContext")}, "name": name, "args": args, **probes}
+
+    def probe(port, period, timeout, failures):
+        return {"httpGet": {"path": "/foo", "port": port}, "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures}
+
+    # Their probes never restart them: they only keep the agent busy for as long as the app hangs.
+    waiting = [container(f"waiting-{number}", ["pause"], livenessProbe=probe(8001, 10, 10, 1000), readinessProbe=probe(8001, 10, 10, 1000))
+               for number in range(WAITING)]
+    pod["spec"]["containers"] = [
+        container("hung", ["-http", ":8001", "-control", ":9000"], livenessProbe=probe(8001, 10, 5, 3)),
+        container("healthy", ["-http", ":8002"], livenessProbe=probe(8002, 1, 1, 3), readinessProbe=probe(8002, 1, 1, 3)),
+        *waiting]
+    cluster.create_pod(NAMESPACE, pod).ok()
+    report.check(f"a pod with {2 * WAITING + 3} probes of its containers is ready", cluster.wait_ready, NAMESPACE, "hung", 120)
+    cluster.set_app(NAMESPACE, "hung", "hang=600")
+    begun = time.monotonic()
+    report.check("the container that hangs is restarted", lambda: wait_for(
+        lambda: restarts(cluster)["hung"], 120, "the container is restarted", lambda: restarts(cluster)))
+    report.note(f"the container was restarted {time.monotonic() - begun:.0f} s after it began to hang")
+    report.check("the healthy container is not restarted", lambda: restarts(cluster)["healthy"] == 0)
+    report.check("no probe of the healthy container lacked a slot of the agent", has_no_rejection, cluster)
+    report.check("no other container is restarted", lambda: [name for name, count in restarts(cluster).items() if count] == ["hung"])
+    report.check("the pod is ready again", cluster.wait_ready, NAMESPACE, "hung", 60)
+    cluster.kubectl("delete", "pod", "hung", "-n", NAMESPACE, "--wait=false")
+
+
+def has_no_rejection(cluster):
+    """The agent answers 503 without a free slot; the app never does."""
+    events = cluster.get("events", NAMESPACE, fieldSelector="involvedObject.name=hung")["items"]
+    events = [event for event in events if event["involvedObject"].get("fieldPath") == "spec.containers{healthy}"]
+    rejected = [event["message"] for event in events if "statuscode: 503" in event["message"]]
+    if rejected:
+        raise Failed("\n".join(rejected))
+    return True
+
+
+def restarts(cluster):
+    """The number of restarts of each container of the pod, and of the sidecar."""
+    status = cluster.pod(NAMESPACE, "hung")["status"]
+    return {each["name"]: each["restartCount"] for each in status["initContainerStatuses"] + status["containerStatuses"]}
