@@ -69,7 +69,7 @@ impl Fixture {
     }
 
     /// The status code of a request from the node; `None` if it is reset without a response.
-    fn from_node(&self, to: IpAddr, port: u16) -> Option<u16> {
+    fn status_from_node(&self, to: IpAddr, port: u16) -> Option<u16> {
         self.node.enter(|| request(to, port))
     }
 
@@ -112,7 +112,7 @@ fn without_the_flag_every_peer_is_answered() {
     let fixture = Fixture::start(&[]);
     for to in POD {
         for port in [STATUS_PORT, FORWARD_PORT] {
-            assert_eq!(fixture.from_node(to, port), Some(204), "{to} {port}");
+            assert_eq!(fixture.status_from_node(to, port), Some(204), "{to} {port}");
         }
     }
     assert_eq!(fixture.rejected(), Some(0.0));
@@ -122,8 +122,8 @@ fn a_peer_outside_the_networks_is_reset_counted_and_logged() {
     let fixture = Fixture::start(&["--allow-from=10.9.0.0/16", "--allow-from=fd00::77/64"]);
     let [v4, v6] = POD;
     for port in [STATUS_PORT, FORWARD_PORT] {
-        assert_eq!(fixture.from_node(v4, port), None, "{port}");
-        assert_eq!(fixture.from_node(v6, port), Some(204), "{port}");
+        assert_eq!(fixture.status_from_node(v4, port), None, "{port}");
+        assert_eq!(fixture.status_from_node(v6, port), Some(204), "{port}");
         for loopback in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
             let code = fixture.pod.enter(|| request(loopback, port));
             assert_eq!(code, Some(204), "{loopback} {port}");
@@ -142,8 +142,8 @@ fn an_ipv4_peer_of_an_ipv6_listener_is_an_ipv4_peer() {
     let fixture = Fixture::start(&["--allow-from", "10.0.0.1"]);
     let [v4, v6] = POD;
     for port in [STATUS_PORT, FORWARD_PORT] {
-        assert_eq!(fixture.from_node(v4, port), Some(204), "{port}");
-        assert_eq!(fixture.from_node(v6, port), None, "{port}");
+        assert_eq!(fixture.status_from_node(v4, port), Some(204), "{port}");
+        assert_eq!(fixture.status_from_node(v6, port), None, "{port}");
     }
 }
 
@@ -151,7 +151,7 @@ fn rejected_peers_are_logged_once_a_while_and_counted_each() {
     const CONNECTIONS: usize = 200;
     let fixture = Fixture::start(&["--allow-from", "192.0.2.0/24"]);
     for _ in 0..CONNECTIONS {
-        assert_eq!(fixture.from_node(POD[0], STATUS_PORT), None);
+        assert_eq!(fixture.status_from_node(POD[0], STATUS_PORT), None);
     }
     assert_eq!(fixture.rejected(), Some(CONNECTIONS as f64));
     let lines = fixture.agent.log();

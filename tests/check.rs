@@ -315,7 +315,7 @@ fn text_that_a_terminal_obeys_is_escaped() {
             "http://127.0.0.1:1/",
             "--verbose",
             "-H",
-            &format!("A: \u{202e}\u{9b}"),
+            "A: \u{202e}\u{9b}",
         ],
         &["http://127.0.0.1:1/", &format!("--{hostile}")],
     ] {

@@ -24,7 +24,7 @@ pub struct Connection<'a> {
     pub agent: &'a Agent,
     /// The slot's number.
     pub slot: usize,
-    pub connected: &'a Connected,
+    pub connected: Connected,
     /// The number of the prober that the request selects, once it is known.
     pub prober: Cell<Option<usize>>,
     /// Bytes of the request, if it has waited for its turn: its probe occupies a place of the prober already.
@@ -36,6 +36,13 @@ pub struct Request {
     pub head: RequestHead,
     /// Whether bytes followed the head.
     pub has_surplus: bool,
+}
+
+/// A request head and the bytes that it refers to.
+#[derive(Clone, Copy)]
+pub struct HeadBytes<'b> {
+    pub head: &'b RequestHead,
+    pub bytes: &'b [u8],
 }
 
 /// How a connection is closed.
@@ -66,40 +73,36 @@ impl Agent {
     /// ended continues with a request that waits for the same prober.
     pub async fn run_slot(self: Rc<Self>, slot: usize, memory: &'static mut [u8]) {
         loop {
-            self.slots.next_connection(slot).await;
+            let mut connected = self.slots.next_connection(slot).await;
             let mut waited = None;
             loop {
-                let mut served = (Closing::Close, None);
-                if let Some(connected) = self.slots.connection(slot) {
-                    let connection = Connection {
-                        agent: &self,
-                        slot,
-                        connected: &connected,
-                        prober: Cell::new(None),
-                        waited,
-                    };
-                    served.0 = connection.serve(memory).await;
-                    served.1 = connection.prober.get();
-                }
-                let (closing, prober) = served;
-                if let Some(connected) = self.slots.take_connection(slot) {
-                    match (closing, prober) {
-                        (Closing::Reset, _) => connected.socket.reset(),
-                        (Closing::Wait { bytes }, Some(prober)) => {
-                            self.enqueue(prober, connected, &memory[..bytes]);
-                        }
-                        (Closing::Close | Closing::Linger | Closing::Wait { .. }, _) => {}
+                let connection = Connection {
+                    agent: &self,
+                    slot,
+                    connected,
+                    prober: Cell::new(None),
+                    waited,
+                };
+                let closing = connection.serve(memory).await;
+                let prober = connection.prober.get();
+                match (closing, prober) {
+                    (Closing::Reset, _) => connection.connected.socket.reset(),
+                    (Closing::Wait { bytes }, Some(prober)) => {
+                        self.enqueue(prober, connection.connected, &memory[..bytes]);
+                    }
+                    (Closing::Close | Closing::Linger | Closing::Wait { .. }, _) => {
+                        drop(connection);
                     }
                 }
-                waited = match prober {
+                let next = match prober {
                     Some(prober) if self.queues.borrow()[prober].has_waiters() => {
                         self.start_next(prober, slot, memory)
                     }
                     _ => None,
                 };
-                if waited.is_none() {
-                    break;
-                }
+                let Some(next) = next else { break };
+                waited = Some(next.bytes);
+                connected = next.connected;
             }
             self.slots.release(slot);
         }
@@ -191,7 +194,15 @@ impl Connection<'_> {
 /// Reads a head of which `len` bytes are in `buf` already: all of it, or none.
 async fn read_head(socket: &Socket, buf: &mut [u8], mut len: usize) -> io::Result<ReadResult> {
     let mut parser = RequestParser::new();
+    let mut must_read = len == 0;
     loop {
+        if must_read {
+            match socket.read(&mut buf[len..]).await? {
+                0 => return Ok(ReadResult::ClientDisconnected),
+                more => len += more,
+            }
+        }
+        must_read = true;
         match parser.parse(&buf[..len]) {
             Ok(None) => {}
             Ok(Some(head)) => {
@@ -199,10 +210,6 @@ async fn read_head(socket: &Socket, buf: &mut [u8], mut len: usize) -> io::Resul
                 return Ok(ReadResult::Complete(Request { head, has_surplus }));
             }
             Err(error) => return Ok(ReadResult::Invalid(error)),
-        }
-        match socket.read(&mut buf[len..]).await? {
-            0 => return Ok(ReadResult::ClientDisconnected),
-            more => len += more,
         }
     }
 }

@@ -6,20 +6,20 @@ use core::pin::{Pin, pin};
 use std::time::Instant;
 
 use rustix::io;
-use smol::future::or;
 
-use super::connection::{Closing, Connection, Request};
+use super::connection::{Closing, Connection, HeadBytes, Request};
 use super::metrics::Rejection;
 use super::metrics_page::{self, Gauges};
 use super::probe_log::{ProbeResult, log_probe};
+use super::probing::poll_probing;
 use super::resources;
 use super::slots::Connected;
-use crate::config::{Action, Prober};
+use crate::config::Prober;
 use crate::limits;
-use crate::net::poll_out_of_line;
-use crate::probe::{Failure, GrpcProbe, HttpProbe, Outcome, RequestOrigin};
+use crate::net::{poll_out_of_line, yield_now};
+use crate::probe::{Failure, Outcome};
 use crate::telemetry::prometheus::CONTENT_TYPE;
-use crate::wire::request::{Method, RequestHead};
+use crate::wire::request::Method;
 use crate::wire::response_writer::{RESPONSE_BUFFER_BYTES, ResponseBody, write_response_head};
 
 /// The resource that a request selects.
@@ -35,13 +35,6 @@ enum Route<'c> {
 struct ProberEntry<'c> {
     index: usize,
     prober: &'c Prober,
-}
-
-/// A request head and the bytes that it refers to.
-#[derive(Clone, Copy)]
-struct HeadBytes<'b> {
-    head: &'b RequestHead,
-    bytes: &'b [u8],
 }
 
 impl Connection<'_> {
@@ -113,13 +106,14 @@ impl Connection<'_> {
         closing: Closing,
     ) -> Closing {
         if self.waited.is_none() && !self.try_start(entry.index) {
-            let can_wait = matches!(closing, Closing::Close)
-                && request.head.len() <= limits::WAITING_HEAD_BYTES;
-            if !self.start_after_gone(entry.index) {
-                if can_wait {
-                    return Closing::Wait {
-                        bytes: request.head.len(),
-                    };
+            self.agent.check_clients(entry.index);
+            yield_now().await;
+            // A place that is free is for the requests that wait.
+            let must_wait = self.agent.queues.borrow()[entry.index].has_waiters();
+            if must_wait || !self.try_start(entry.index) {
+                let bytes = request.head.len();
+                if matches!(closing, Closing::Close) && bytes <= limits::WAITING_HEAD_BYTES {
+                    return Closing::Wait { bytes };
                 }
                 self.agent.record_no_slot(entry.prober);
                 return match entry.prober.is_hook {
@@ -129,10 +123,11 @@ impl Connection<'_> {
                 };
             }
         }
-        self.agent.slots.start_probing(self.slot);
-        let outcome = self
-            .run_unless_disconnected(entry.prober, request, memory)
-            .await;
+        self.agent
+            .slots
+            .start_probing(self.slot, self.connected.client);
+        let probing = pin!(self.run_unless_disconnected(entry.prober, request, memory));
+        let outcome = poll_probing(probing).await;
         let Some(outcome) = outcome else {
             self.agent.log.canceled(entry.prober);
             let rejection = Rejection::ClientDisconnected;
@@ -147,80 +142,15 @@ impl Connection<'_> {
         }
     }
 
-    /// Runs the probe. Returns `None` if the client disconnects first. That is how a hook ends if the app does not
-    /// respond, because kubelet sets it no deadline.
-    async fn run_unless_disconnected(
-        &self,
-        prober: &Prober,
-        request: HeadBytes<'_>,
-        memory: &mut [u8],
-    ) -> Option<Outcome> {
-        let probing = pin!(self.run_probe(prober, request, memory));
-        or(async { Some(probing.await) }, async {
-            let watching = pin!(async {
-                if !prober.is_hook {
-                    let watch_from = self.connected.accepted_at + limits::WATCH_CLIENT_AFTER;
-                    self.agent.reactor.sleep_until(watch_from).await;
-                }
-                // A half-close counts as well: no prober half-closes while it waits for the response.
-                self.socket().wait_peer_closed().await;
-            });
-            self.agent.slots.unless_evicted(self.slot, watching).await;
-            None
-        })
-        .await
-    }
-
     /// Occupies a place of the prober if one is free for this client.
     fn try_start(&self, prober: usize) -> bool {
         let Connected {
             client,
             accepted_at,
             ..
-        } = *self.connected;
+        } = self.connected;
         let queue = &mut self.agent.queues.borrow_mut()[prober];
         queue.try_start(client, self.slot, accepted_at)
-    }
-
-    async fn run_probe(
-        &self,
-        prober: &Prober,
-        request: HeadBytes<'_>,
-        memory: &mut [u8],
-    ) -> Outcome {
-        let agent = self.agent;
-        let HeadBytes { head, bytes } = request;
-        let due = agent.due(prober, self.connected.accepted_at);
-        let deadline = (!prober.is_hook).then_some(due);
-        let origin = RequestOrigin::StatusPort {
-            client: self.socket(),
-            status_port: agent.config.status.port,
-        };
-        match &prober.action {
-            Action::Http(get) => {
-                let probe = HttpProbe {
-                    head,
-                    buf: bytes,
-                    http_get: get,
-                    origin,
-                    is_hook: prober.is_hook,
-                    deadline,
-                };
-                agent.dialler.probe_http(&probe, memory).await
-            }
-            Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
-            Action::Grpc { port, service, tls } => {
-                let probe = GrpcProbe {
-                    port: *port,
-                    service,
-                    tls: *tls,
-                    origin,
-                    user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
-                    deadline: due,
-                };
-                agent.dialler.probe_grpc(&probe, memory).await
-            }
-        }
     }
 
     /// Logs abandoned handshakes and reloaded files. The files of TLS are polled when a probe connects, so their reloads

@@ -10,6 +10,7 @@ mod metrics;
 mod metrics_page;
 mod probe_log;
 mod prober_queue;
+mod probing;
 mod resources;
 mod run;
 mod run_error;

@@ -92,14 +92,21 @@ impl<R> ProberQueue<R> {
 
     /// The entry of a client, which is added if it is missing.
     fn client(&mut self, addr: IpAddr, now: Instant) -> &mut Client {
-        let index = match self.clients.iter().position(|client| client.addr == addr) {
-            Some(index) => index,
-            None => self.add_client(Client {
+        let known = self.clients.iter().position(|client| client.addr == addr);
+        let index = known.unwrap_or_else(|| {
+            let client = Client {
                 addr,
                 served_at: None,
                 idle_since: now,
-            }),
-        };
+            };
+            if self.clients.len() == limits::KNOWN_CLIENTS {
+                return self.replace_client(client);
+            }
+            // One at a time: kubelet is usually the only one.
+            self.clients.reserve_exact(1);
+            self.clients.push(client);
+            self.clients.len() - 1
+        });
         &mut self.clients[index]
     }
 }

@@ -3,14 +3,16 @@
 //! A connection belongs to the pool until its probe starts, and again after it. When the pool is full, a new connection
 //! evicts one: the oldest of the client address that has most. A connection whose probe runs is never evicted.
 
-use core::cell::{Ref, RefCell};
+use core::cell::RefCell;
 use core::future::poll_fn;
 use core::net::IpAddr;
 use core::pin::Pin;
-use core::task::{Poll, Waker};
+use core::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::net::Socket;
+
+mod eviction;
 
 /// An accepted connection.
 pub struct Connected {
@@ -20,6 +22,13 @@ pub struct Connected {
     pub client: IpAddr,
     /// When it was accepted.
     pub accepted_at: Instant,
+}
+
+/// A complete request that waits for a place of its prober.
+pub struct WaitingRequest {
+    pub connected: Connected,
+    /// Its bytes.
+    pub head: Box<[u8]>,
 }
 
 /// State of a slot.
@@ -33,21 +42,26 @@ enum SlotState {
         since: u32,
     },
     /// The app is being probed.
-    Probing,
-    /// Evicted, or its probe canceled, but its task has not run since.
+    Probing {
+        /// Whether the task has to check that the client is still connected.
+        must_check: bool,
+    },
+    /// Evicted, but its task has not run since.
     Evicted,
 }
 
-struct Slot {
+struct Slot<C> {
     state: SlotState,
     client: IpAddr,
+    /// The connection until the slot's task takes it.
+    pending: Option<C>,
     /// The slot's task.
     waker: Option<Waker>,
 }
 
-struct Table {
+struct Table<C> {
     /// Slots that were ever used: a pod pays for as many as it has used at once.
-    slots: Vec<Slot>,
+    slots: Vec<Slot<C>>,
     /// The number of connections that joined the pool.
     clock: u32,
     acceptor: Option<Waker>,
@@ -55,11 +69,11 @@ struct Table {
 
 /// All slots of the status port, with connections of type `C`.
 pub struct Slots<C = Connected> {
+    /// Number of slots.
+    total: usize,
     /// Connections in the pool.
     pool: usize,
-    table: RefCell<Table>,
-    /// The connection of each slot. Its task holds a reference while it serves the connection.
-    connections: Box<[RefCell<Option<C>>]>,
+    table: RefCell<Table<C>>,
 }
 
 /// Result of [`Slots::admit`].
@@ -79,12 +93,7 @@ impl<C> Slots<C> {
             clock: 0,
             acceptor: None,
         });
-        let connections = (0..total).map(|_| RefCell::new(None)).collect();
-        Slots {
-            pool,
-            table,
-            connections,
-        }
+        Slots { total, pool, table }
     }
 
     /// Whether a connection can be admitted now.
@@ -95,11 +104,7 @@ impl<C> Slots<C> {
     /// Waits until a connection can be admitted. Evicts the oldest connection of the pool for it: its slot is free after its
     /// task has run.
     pub async fn make_room(&self) {
-        let mut table = self.table.borrow_mut();
-        let evicted = table
-            .oldest(|_| true)
-            .and_then(|oldest| table.evict(oldest));
-        drop(table);
+        let evicted = self.table.borrow_mut().evict_oldest();
         evicted.into_iter().for_each(Waker::wake);
         poll_fn(|cx| {
             if self.has_room() {
@@ -124,11 +129,10 @@ impl<C> Slots<C> {
             true => None,
             false => table.evict_for(client),
         };
-        *self.connections[index].borrow_mut() = Some(connection);
-        let state = table.next_pooled();
         let slot = Slot {
-            state,
+            state: table.next_pooled(),
             client,
+            pending: Some(connection),
             waker: None,
         };
         let (admission, task) = match table.slots.get_mut(index) {
@@ -144,26 +148,18 @@ impl<C> Slots<C> {
     }
 
     /// Waits for the next connection of this slot.
-    pub async fn next_connection(&self, index: usize) {
+    pub async fn next_connection(&self, index: usize) -> C {
         poll_fn(|cx| {
             let slot = &mut self.table.borrow_mut().slots[index];
-            if slot.state == SlotState::Free {
-                slot.waker = Some(cx.waker().clone());
-                return Poll::Pending;
+            match slot.pending.take() {
+                Some(connection) => Poll::Ready(connection),
+                None => {
+                    slot.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
             }
-            Poll::Ready(())
         })
-        .await;
-    }
-
-    /// The connection of a slot that is not free.
-    pub fn connection(&self, index: usize) -> Option<Ref<'_, C>> {
-        Ref::filter_map(self.connections[index].borrow(), Option::as_ref).ok()
-    }
-
-    /// Removes the connection from its slot.
-    pub fn take_connection(&self, index: usize) -> Option<C> {
-        self.connections[index].take()
+        .await
     }
 
     /// Runs `future` until it ends or the connection is evicted; then there is no result.
@@ -190,9 +186,10 @@ impl<C> Slots<C> {
         self.table.borrow().slots[index].state == SlotState::Evicted
     }
 
-    /// Removes the connection from the pool while its probe runs.
-    pub fn start_probing(&self, index: usize) {
-        self.table.borrow_mut().slots[index].state = SlotState::Probing;
+    /// Removes the connection of `client` from the pool while its probe runs.
+    pub fn start_probing(&self, index: usize, client: IpAddr) {
+        let slot = &mut self.table.borrow_mut().slots[index];
+        (slot.state, slot.client) = (SlotState::Probing { must_check: false }, client);
     }
 
     /// Returns the connection to the pool, as its newest one.
@@ -201,22 +198,23 @@ impl<C> Slots<C> {
         table.slots[index].state = table.next_pooled();
     }
 
-    /// Starts the probe of a request that waited, in the slot of a connection that has ended.
-    pub fn resume(&self, index: usize, client: IpAddr, connection: C) {
+    /// Makes the task of a running probe check its client: [`Slots::take_must_check`].
+    pub fn check_client(&self, index: usize) {
         let slot = &mut self.table.borrow_mut().slots[index];
-        (slot.state, slot.client) = (SlotState::Probing, client);
-        *self.connections[index].borrow_mut() = Some(connection);
+        if let SlotState::Probing { must_check } = &mut slot.state {
+            *must_check = true;
+            slot.waker.take().into_iter().for_each(Waker::wake);
+        }
     }
 
-    /// Cancels the probe of a slot if its client is gone. Returns whether it was.
-    pub fn cancel_if(&self, index: usize, is_gone: impl Fn(&C) -> bool) -> bool {
-        let connection = self.connection(index);
-        if !connection.is_some_and(|connection| is_gone(&connection)) {
-            return false;
+    /// Whether the task of a running probe has to check its client now. If not, it is woken when it has to.
+    pub fn take_must_check(&self, index: usize, cx: &Context<'_>) -> bool {
+        let slot = &mut self.table.borrow_mut().slots[index];
+        crate::net::set_waker(&mut slot.waker, cx);
+        match &mut slot.state {
+            SlotState::Probing { must_check } => core::mem::take(must_check),
+            SlotState::Free | SlotState::Pooled { .. } | SlotState::Evicted => false,
         }
-        let task = self.table.borrow_mut().evict(index);
-        task.into_iter().for_each(Waker::wake);
-        true
     }
 
     /// Frees the slot of a closed connection.
@@ -234,68 +232,30 @@ impl<C> Slots<C> {
     }
 
     /// A used slot if one is free, because its memory is resident; else the next new one.
-    fn free_slot(&self, table: &Table) -> Option<usize> {
+    fn free_slot(&self, table: &Table<C>) -> Option<usize> {
         let used = table.slots.len();
         let free = table
             .slots
             .iter()
             .position(|slot| slot.state == SlotState::Free);
-        free.or((used < self.connections.len()).then_some(used))
+        free.or((used < self.total).then_some(used))
     }
 }
 
-impl Table {
+impl<C> Table<C> {
     fn next_pooled(&mut self) -> SlotState {
         self.clock = self.clock.wrapping_add(1);
         SlotState::Pooled { since: self.clock }
     }
 
     fn pooled(&self) -> usize {
-        let is_pooled = |slot: &&Slot| matches!(slot.state, SlotState::Pooled { .. });
-        self.slots.iter().filter(is_pooled).count()
+        self.slots.iter().filter(|slot| slot.is_pooled()).count()
     }
+}
 
-    /// Marks a connection as evicted. Returns its task to wake.
-    fn evict(&mut self, index: usize) -> Option<Waker> {
-        self.slots[index].state = SlotState::Evicted;
-        self.slots[index].waker.take()
-    }
-
-    /// Evicts the oldest connection of the client that has most in the pool, with one more for `newcomer`; of several such
-    /// clients, `newcomer` itself or else the one with the oldest connection. So nobody's connections evict those of a
-    /// client that has fewer. Returns the evicted task to wake.
-    #[inline(never)]
-    fn evict_for(&mut self, newcomer: IpAddr) -> Option<Waker> {
-        let most = |table: &Table| {
-            let counts = table.slots.iter().map(|slot| table.pooled_of(slot.client));
-            counts.max().unwrap_or_default()
-        };
-        let most = most(self);
-        let oldest = match self.pooled_of(newcomer) {
-            own if own > 0 && own + 1 >= most => self.oldest(|slot| slot.client == newcomer),
-            _ => self.oldest(|slot| self.pooled_of(slot.client) == most),
-        };
-        oldest.and_then(|oldest| self.evict(oldest))
-    }
-
-    fn pooled_of(&self, client: IpAddr) -> usize {
-        let is_pooled =
-            |slot: &&Slot| slot.client == client && matches!(slot.state, SlotState::Pooled { .. });
-        self.slots.iter().filter(is_pooled).count()
-    }
-
-    /// The connection that is in the pool longest, of those selected.
-    fn oldest(&self, selects: impl Fn(&Slot) -> bool) -> Option<usize> {
-        let age = |slot: &Slot| match slot.state {
-            SlotState::Pooled { since } if selects(slot) => Some(self.clock.wrapping_sub(since)),
-            SlotState::Pooled { .. }
-            | SlotState::Free
-            | SlotState::Probing
-            | SlotState::Evicted => None,
-        };
-        let slots = self.slots.iter().enumerate();
-        let pooled = slots.filter_map(|(index, slot)| Some((age(slot)?, index)));
-        pooled.max().map(|(_, index)| index)
+impl<C> Slot<C> {
+    fn is_pooled(&self) -> bool {
+        matches!(self.state, SlotState::Pooled { .. })
     }
 }
 

@@ -3,40 +3,28 @@
 
 use std::time::Instant;
 
-use super::connection::Connection;
 use super::metrics::Rejection;
-use super::slots::Connected;
+use super::slots::{Connected, WaitingRequest};
 use super::state::Agent;
 use crate::config::Prober;
 use crate::wire::response_writer::{RESPONSE_BUFFER_BYTES, ResponseBody, write_response_head};
 
-/// A complete request that waits.
-pub struct WaitingRequest {
-    connected: Connected,
-    /// Its bytes.
-    head: Box<[u8]>,
-}
-
-impl Connection<'_> {
-    /// Cancels the probes of the prober whose clients are gone. Returns true if this request took the place of one; it
-    /// does not if others wait for it.
-    #[inline(never)]
-    pub fn start_after_gone(&self, prober: usize) -> bool {
-        let (agent, now) = (self.agent, Instant::now());
-        let queue = &mut agent.queues.borrow_mut()[prober];
-        for slot in queue.running_slots() {
-            if agent
-                .slots
-                .cancel_if(slot, |other| other.socket.is_hung_up())
-            {
-                queue.finish(slot, now);
-            }
-        }
-        !queue.has_waiters() && queue.try_start(self.connected.client, self.slot, now)
-    }
+/// A request that has waited, and its bytes at the start of the slot's memory.
+pub struct NextRequest {
+    pub connected: Connected,
+    pub bytes: usize,
 }
 
 impl Agent {
+    /// Makes the running probes of the prober check their clients: a client that is gone must not keep its place. Their
+    /// tasks run before this one if it yields.
+    #[inline(never)]
+    pub fn check_clients(&self, prober: usize) {
+        for slot in self.queues.borrow()[prober].running_slots() {
+            self.slots.check_client(slot);
+        }
+    }
+
     /// Adds a request to the queue of its prober. `bytes` is its head.
     #[inline(never)]
     pub fn enqueue(&self, prober: usize, connected: Connected, bytes: &[u8]) {
@@ -62,17 +50,16 @@ impl Agent {
         self.update_expiry();
     }
 
-    /// Starts the next request of the prober in slot number `slot`, if one waits and a place is free. Returns the number of its
-    /// bytes, which are then at the start of `memory`.
+    /// Starts the next request of the prober in slot number `slot`, if one waits and a place is free.
     #[inline(never)]
-    pub fn start_next(&self, prober: usize, slot: usize, memory: &mut [u8]) -> Option<usize> {
+    pub fn start_next(&self, prober: usize, slot: usize, memory: &mut [u8]) -> Option<NextRequest> {
         let entry = self.config.probers.get(prober);
         let is_gone = |waiting: &WaitingRequest| self.is_gone(entry, waiting);
         let next = self.queues.borrow_mut()[prober].start_next(slot, Instant::now(), is_gone)?;
         let WaitingRequest { connected, head } = next;
         memory[..head.len()].copy_from_slice(&head);
-        self.slots.resume(slot, connected.client, connected);
-        Some(head.len())
+        let bytes = head.len();
+        Some(NextRequest { connected, bytes })
     }
 
     /// Responds to the requests whose deadline has passed.

@@ -90,9 +90,21 @@ impl<R> ProberQueue<R> {
     }
 
     /// The slots whose probes occupy a place.
-    pub fn running_slots(&self) -> impl Iterator<Item = usize> + use<R> {
-        let running = self.running;
-        running.into_iter().flatten().map(|probe| probe.slot)
+    pub fn running_slots(&self) -> impl Iterator<Item = usize> {
+        self.running.iter().flatten().map(|probe| probe.slot)
+    }
+
+    /// Replaces the client that is idle longest. Returns its index.
+    #[inline(never)]
+    pub(super) fn replace_client(&mut self, client: Client) -> usize {
+        let known = self.clients.iter().enumerate();
+        let idle =
+            known.filter(|(_, known)| !self.is_running(known.addr) && !self.is_waiting(known.addr));
+        let oldest = idle.min_by_key(|(_, known)| known.idle_since);
+        // More clients are known than can run and wait, so one is idle.
+        let index = oldest.map_or(0, |(index, _)| index);
+        self.clients[index] = client;
+        index
     }
 
     fn next_waiter(&self) -> Option<usize> {
@@ -140,25 +152,6 @@ impl<R> ProberQueue<R> {
         let waiter = self.waiters.remove(index);
         set_idle(&mut self.clients, waiter.client, now);
         waiter
-    }
-
-    /// Adds a client, in place of the one that is idle longest if there are too many. Returns its index.
-    #[inline(never)]
-    pub(super) fn add_client(&mut self, client: Client) -> usize {
-        if self.clients.len() < limits::KNOWN_CLIENTS {
-            // One at a time: kubelet is usually the only one.
-            self.clients.reserve_exact(1);
-            self.clients.push(client);
-            return self.clients.len() - 1;
-        }
-        let known = self.clients.iter().enumerate();
-        let idle =
-            known.filter(|(_, known)| !self.is_running(known.addr) && !self.is_waiting(known.addr));
-        let oldest = idle.min_by_key(|(_, known)| known.idle_since);
-        // More clients are known than can run and wait, so one is idle.
-        let index = oldest.map_or(0, |(index, _)| index);
-        self.clients[index] = client;
-        index
     }
 }
 

@@ -49,8 +49,8 @@ fn of_clients_with_one_connection_each_the_oldest_is_evicted() {
 #[test]
 fn a_probing_connection_is_not_in_the_pool() {
     let slots = slots(&[1, 1, 2, 3]);
-    slots.start_probing(0);
-    slots.start_probing(1);
+    slots.start_probing(0, client(1));
+    slots.start_probing(1, client(1));
     assert_eq!(slots.admit(client(1), 1), Ok(Admission::New(4)));
     assert_eq!(evicted(&slots), [0; 0]);
     slots.stop_probing(0);
@@ -73,8 +73,8 @@ fn a_freed_slot_is_used_before_a_new_one() {
 #[test]
 fn without_a_free_slot_the_oldest_connection_of_the_pool_is_evicted() {
     let slots = slots(&[1, 2, 3, 4]);
-    slots.start_probing(0);
-    slots.start_probing(1);
+    slots.start_probing(0, client(1));
+    slots.start_probing(1, client(2));
     assert_eq!(slots.admit(client(5), 5), Ok(Admission::New(4)));
     assert_eq!(slots.admit(client(6), 6), Ok(Admission::New(5)));
     assert!(!slots.has_room());
@@ -89,13 +89,20 @@ fn without_a_free_slot_the_oldest_connection_of_the_pool_is_evicted() {
 }
 
 #[test]
-fn a_probe_is_canceled_if_its_client_is_gone() {
+fn a_running_probe_checks_its_client_once_if_it_must() {
     let slots = slots(&[1, 2]);
-    slots.start_probing(0);
-    slots.start_probing(1);
-    assert!(!slots.cancel_if(0, |n| *n == 2));
-    assert!(slots.cancel_if(1, |n| *n == 2));
-    assert_eq!(evicted(&slots), [1]);
+    slots.start_probing(0, client(1));
+    let cx = core::task::Context::from_waker(Waker::noop());
+    assert!(!slots.take_must_check(0, &cx));
+    slots.check_client(0);
+    slots.check_client(1);
+    assert!(slots.take_must_check(0, &cx));
+    assert!(!slots.take_must_check(0, &cx));
+    slots.start_probing(1, client(2));
+    assert!(
+        !slots.take_must_check(1, &cx),
+        "it did not run when it had to"
+    );
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! Runs the probe that a request selects. Not in `handler`, so that the code that an idle pod runs is close together
+//! (`.cargo/layout.ld`).
+
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+
+use smol::future::or;
+
+use super::connection::{Connection, HeadBytes};
+use crate::config::{Action, Prober};
+use crate::limits;
+use crate::probe::{GrpcProbe, HttpProbe, Outcome, RequestOrigin};
+
+/// Polls `probing` from a function of this module, which is never inlined.
+pub async fn poll_probing<F: Future>(mut probing: Pin<&mut F>) -> F::Output {
+    poll_fn(|cx| poll(probing.as_mut(), cx)).await
+}
+
+#[inline(never)]
+fn poll<F: Future>(probing: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    probing.poll(cx)
+}
+
+impl Connection<'_> {
+    /// Runs the probe. Returns `None` if the client disconnects first. That is how a hook ends if the app does not
+    /// respond, because kubelet sets it no deadline.
+    pub(super) async fn run_unless_disconnected(
+        &self,
+        prober: &Prober,
+        request: HeadBytes<'_>,
+        memory: &mut [u8],
+    ) -> Option<Outcome> {
+        let probing = pin!(self.run_probe(prober, request, memory));
+        or(async { Some(probing.await) }, async {
+            let mut watching = pin!(async {
+                if !prober.is_hook {
+                    let watch_from = self.connected.accepted_at + limits::WATCH_CLIENT_AFTER;
+                    self.agent.reactor.sleep_until(watch_from).await;
+                }
+                // A half-close counts as well: no prober half-closes while it waits for the response.
+                self.socket().wait_peer_closed().await;
+            });
+            poll_fn(|cx| {
+                let must_check = self.agent.slots.take_must_check(self.slot, cx);
+                match must_check && self.socket().is_hung_up() {
+                    true => Poll::Ready(()),
+                    false => watching.as_mut().poll(cx),
+                }
+            })
+            .await;
+            None
+        })
+        .await
+    }
+
+    async fn run_probe(
+        &self,
+        prober: &Prober,
+        request: HeadBytes<'_>,
+        memory: &mut [u8],
+    ) -> Outcome {
+        let agent = self.agent;
+        let HeadBytes { head, bytes } = request;
+        let due = agent.due(prober, self.connected.accepted_at);
+        let deadline = (!prober.is_hook).then_some(due);
+        let origin = RequestOrigin::StatusPort {
+            client: self.socket(),
+            status_port: agent.config.status.port,
+        };
+        match &prober.action {
+            Action::Http(get) => {
+                let probe = HttpProbe {
+                    head,
+                    buf: bytes,
+                    http_get: get,
+                    origin,
+                    is_hook: prober.is_hook,
+                    deadline,
+                };
+                agent.dialler.probe_http(&probe, memory).await
+            }
+            Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
+            Action::Grpc { port, service, tls } => {
+                let probe = GrpcProbe {
+                    port: *port,
+                    service,
+                    tls: *tls,
+                    origin,
+                    user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
+                    deadline: due,
+                };
+                agent.dialler.probe_grpc(&probe, memory).await
+            }
+        }
+    }
+}
