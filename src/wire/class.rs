@@ -55,23 +55,37 @@ pub fn is(class: u8, byte: u8) -> bool {
 }
 
 /// How many bytes at the start of `bytes` are of `CLASS`.
-///
+#[inline(always)]
+pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
+    if CLASS == VALUE && bytes.len() >= BLOCK {
+        value_run(bytes)
+    } else {
+        run_by_words::<CLASS>(bytes)
+    }
+}
+
+/// [`run`] of the class `VALUE`. Not inlined, because the unrolled loop over blocks is long.
+#[inline(never)]
+fn value_run(bytes: &[u8]) -> usize {
+    let rest = skip_printable(bytes);
+    bytes.len() - rest.len() + run_by_words::<VALUE>(rest)
+}
+
 /// Bytes that are common in the class are tested eight at a time, by arithmetic on a word: fast without vector
 /// instructions and in a build for size. The table decides about all others.
 #[inline(always)]
-pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
+fn run_by_words<const CLASS: u8>(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        let unusual = unusual::<CLASS>(u64::from_le_bytes(*word));
-        if unusual == 0 {
-            rest = after;
-            continue;
+        let mut unusual = unusual::<CLASS>(u64::from_le_bytes(*word));
+        while unusual != 0 {
+            let usual = unusual.trailing_zeros() as usize / 8;
+            if !rest.get(usual).is_some_and(|byte| is(CLASS, *byte)) {
+                return bytes.len() - rest.len() + usual;
+            }
+            unusual &= unusual - 1;
         }
-        let usual = unusual.trailing_zeros() as usize / 8;
-        if !is(CLASS, word[usual & 7]) {
-            return bytes.len() - rest.len() + usual;
-        }
-        rest = rest.get(usual + 1..).unwrap_or_default();
+        rest = after;
     }
     while let [byte, after @ ..] = rest
         && is(CLASS, *byte)
@@ -81,20 +95,56 @@ pub fn run<const CLASS: u8>(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// The top bit of each byte of `word` that is not among the usual ones of the class; above the lowest
-/// one that is set, they may err.
+/// The top bit of each byte of `word` that is not among the usual ones of the class. It may also be set for a usual byte
+/// above an unusual one, and only above a byte that is not of the class may it be missing.
 #[inline(always)]
 const fn unusual<const CLASS: u8>(word: u64) -> u64 {
     let usual = match CLASS {
+        VALUE => return unprintable(word) & each(0x80),
         TOKEN => letters(word) | range(word, b'-', b'-'),
         TARGET | PATH => letters(word) | range(word, b'-', b'9'),
         HOST => letters(word) | (range(word, b'-', b':') & !range(word, b'/', b'/')),
-        // Without `range`: two operations less, and an overflow only affects bytes above an unusual one.
-        VALUE => word.wrapping_add(each(0x60)) & !word.wrapping_add(each(0x01)),
         // No byte is usual: the table decides about each.
         _ => 0,
     };
     (!usual | word) & each(0x80)
+}
+
+/// Sets the top bit of each byte that is not from SP to `~`. A carry or borrow only affects bytes above such a byte.
+#[inline(always)]
+const fn unprintable(word: u64) -> u64 {
+    word.wrapping_sub(each(b' ')) | word.wrapping_add(each(0x80 - 0x7f))
+}
+
+/// Bytes that [`skip_printable`] tests at a time.
+const BLOCK: usize = 128;
+
+/// `bytes` without the blocks at its start that have only bytes from SP to `~`. Words tested together take half the
+/// instructions.
+#[inline(always)]
+fn skip_printable(mut bytes: &[u8]) -> &[u8] {
+    while let Some((block, rest)) = bytes.split_first_chunk::<BLOCK>() {
+        let (words, _) = block.as_chunks();
+        let (low, high) = words.split_at(8);
+        if unprintable_of_eight(low) & each(0x80) != 0 {
+            break;
+        }
+        if unprintable_of_eight(high) & each(0x80) != 0 {
+            return bytes.get(BLOCK / 2..).unwrap_or_default();
+        }
+        bytes = rest;
+    }
+    bytes
+}
+
+/// [`unprintable`] of eight words, unrolled by hand: a build for size unrolls no loop.
+#[inline(always)]
+fn unprintable_of_eight(words: &[[u8; 8]]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = words else {
+        return u64::MAX;
+    };
+    let test = |word: &[u8; 8]| unprintable(u64::from_le_bytes(*word));
+    test(a) | test(b) | test(c) | test(d) | test(e) | test(f) | test(g) | test(h)
 }
 
 /// The top bit of each byte that is an ASCII letter, given that its own is not set.
@@ -103,11 +153,11 @@ const fn letters(word: u64) -> u64 {
     range(word | each(0x20), b'a', b'z')
 }
 
-/// The top bit of each byte from `first` to `last`, given that its own is not set.
+/// The top bit of each byte from `first` to `last`, given that its own is not set; a byte with its own set affects itself
+/// and bytes above. The bytes after `last` are among those from `first`, so the difference is an exclusive or.
 #[inline(always)]
 const fn range(word: u64, first: u8, last: u8) -> u64 {
-    let low = word & each(0x7f);
-    (low + each(0x80 - first)) & !(low + each(0x7f - last))
+    word.wrapping_add(each(0x80 - first)) ^ word.wrapping_add(each(0x7f - last))
 }
 
 #[inline(always)]
@@ -176,6 +226,42 @@ mod tests {
         check::<TARGET>(b'/');
         check::<HOST>(b':');
         check::<VALUE>(0xff);
+    }
+
+    /// Carries and borrows cross from one byte of a word to the next.
+    #[test]
+    fn a_run_is_what_the_table_says_for_any_two_adjacent_bytes() {
+        fn check<const CLASS: u8>(bytes: &[u8; 16]) {
+            let expected = bytes.iter().position(|byte| !is(CLASS, *byte));
+            assert_eq!(run::<CLASS>(bytes), expected.unwrap_or(16), "{bytes:x?}");
+        }
+        for pair in 0..=u16::MAX {
+            let mut bytes = [b'a'; 16];
+            bytes[2..4].copy_from_slice(&pair.to_le_bytes());
+            check::<TOKEN>(&bytes);
+            check::<TARGET>(&bytes);
+            check::<PATH>(&bytes);
+            check::<HOST>(&bytes);
+            check::<VALUE>(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_run_of_a_long_value_ends_at_any_byte_of_any_block() {
+        for (at, byte) in
+            (0..3 * BLOCK).flat_map(|at| b"\0\x1f\t \x7f\x80\xa0\xff".map(|byte| (at, byte)))
+        {
+            let mut bytes = [b'a'; 3 * BLOCK + 5];
+            bytes[at] = byte;
+            let expected = if is(VALUE, byte) { bytes.len() } else { at };
+            assert_eq!(run::<VALUE>(&bytes), expected, "{byte:#x} at {at}");
+            bytes[at + 1] = b'\r';
+            assert_eq!(
+                run::<VALUE>(&bytes),
+                expected.min(at + 1),
+                "{byte:#x} at {at}"
+            );
+        }
     }
 
     #[test]
