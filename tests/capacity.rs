@@ -15,7 +15,7 @@ use crate::support::faults::{FINE, answer};
 use crate::support::http::End;
 use crate::support::observe::{assert_descriptors, logged, until};
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
-use crate::support::raw::{get, has_bytes, probe, read_to_end, reset, send, state};
+use crate::support::raw::{connect_from, get, has_bytes, probe, read_to_end, reset, send, state};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
@@ -37,6 +37,7 @@ pub fn tests() -> Vec<Trial> {
         a_client_that_floods_a_hung_prober_does_not_fail_another_one,
         clients_that_loop_on_a_prober_do_not_fail_another_one,
         clients_that_loop_on_a_prober_do_not_fail_that_prober,
+        attacks_of_every_kind_at_once_do_not_fail_another_prober,
         clients_that_reset_do_not_fail_another_prober,
         clients_that_reset_do_not_fail_that_prober,
         a_request_takes_the_place_of_a_client_that_is_gone,
@@ -227,6 +228,55 @@ fn clients_that_loop_on_a_prober_do_not_fail_that_prober() {
             thread::sleep(Duration::from_millis(500));
         }
     });
+}
+
+/// Loops, floods, resets, idle connections, incomplete and large requests, unknown paths and hooks, from eight addresses.
+fn attacks_of_every_kind_at_once_do_not_fail_another_prober() {
+    let fixture = Fixture::start(20, 60);
+    let before = fixture.agent.descriptors();
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for number in 0..OTHER_CLIENTS {
+            let (fixture, stopped) = (&fixture, &stopped);
+            scope.spawn(move || {
+                let mut held = Vec::new();
+                for round in 0.. {
+                    if stopped.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let path = hung((number + round) % 20);
+                    let request = match (number + round) % 7 {
+                        0 => get(&path),
+                        1 => large(&path),
+                        2 => get(&path)[..20].to_vec(),
+                        3 => get("/metrics"),
+                        4 => get("/unknown"),
+                        5 => get(PRESTOP),
+                        _ => Vec::new(),
+                    };
+                    // The agent may reset the connection before the request is sent.
+                    let Ok(mut stream) = connect_from(other_client(number), fixture.agent.addr())
+                    else {
+                        continue;
+                    };
+                    let _ = stream.write_all(&request);
+                    match round % 3 {
+                        0 => reset(stream),
+                        _ => held.push(stream),
+                    }
+                    if held.len() == 20 {
+                        held.clear();
+                    }
+                }
+            });
+        }
+        for _ in 0..100 {
+            probe(&fixture.agent, HEALTHY).assert_is(200);
+        }
+        stopped.store(true, Ordering::Relaxed);
+    });
+    fixture.release();
+    assert_descriptors(&fixture.agent, before);
 }
 
 fn clients_that_reset_do_not_fail_another_prober() {

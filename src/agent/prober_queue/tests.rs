@@ -3,6 +3,8 @@
 use super::*;
 use core::net::Ipv4Addr;
 
+mod simulation;
+
 const LIMIT: usize = limits::WAITING_PER_PROBER;
 
 fn client(n: u8) -> IpAddr {
