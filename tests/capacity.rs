@@ -43,6 +43,7 @@ pub fn tests() -> Vec<Trial> {
         a_request_takes_the_place_of_a_client_that_is_gone,
         a_large_request_takes_the_place_of_a_client_that_is_gone,
         a_second_request_of_a_client_waits_and_a_third_gets_503,
+        a_request_that_waits_is_not_evicted_with_the_connection_before_it,
         a_request_that_waits_gets_503_by_its_deadline,
         a_request_that_waits_is_probed_with_its_own_headers,
         requests_that_cannot_wait_get_503,
@@ -371,6 +372,28 @@ fn a_second_request_of_a_client_waits_and_a_third_gets_503() {
     read_to_end(&mut first).assert_is(200);
     read_to_end(&mut second).assert_is(200);
     assert_eq!(fixture.slow.requests(), 2);
+}
+
+/// The client before it sends more than a request, so the agent still discards its bytes when the next one starts.
+fn a_request_that_waits_is_not_evicted_with_the_connection_before_it() {
+    let fixture = Fixture::start(1, 60);
+    for _ in 0..10 {
+        fixture.slow.set(ReplyMode::Hold);
+        let before = fixture.slow.requests();
+        let surplus = [get(&hung(0)), b"more".to_vec()].concat();
+        let send_surplus = |n| send_from(other_client(n), &fixture.agent, &surplus);
+        let first: Vec<_> = (0..PROBES_PER_PROBER).map(send_surplus).collect();
+        fixture.slow.wait_for_requests(before + PROBES_PER_PROBER);
+        let waiting = (2..6).map(|n| send_from(other_client(n), &fixture.agent, &get(&hung(0))));
+        let waiting: Vec<_> = waiting.collect();
+        fixture.assert_healthy(1);
+        fixture.release();
+        // More than the pool has room for.
+        let idle = (0..100).map(|n| send_from(other_client(n % 8), &fixture.agent, b"GET "));
+        let idle: Vec<_> = idle.collect();
+        assert_all_answered(waiting, 200);
+        drop((first, idle));
+    }
 }
 
 fn a_request_that_waits_gets_503_by_its_deadline() {

@@ -108,9 +108,7 @@ impl Connection<'_> {
         if self.waited.is_none() && !self.try_start(entry.index) {
             self.agent.check_clients(entry.index);
             yield_now().await;
-            // A place that is free is for the requests that wait.
-            let must_wait = self.agent.queues.borrow()[entry.index].has_waiters();
-            if must_wait || !self.try_start(entry.index) {
+            if !self.try_start(entry.index) {
                 let bytes = request.head.len();
                 if matches!(closing, Closing::Close) && bytes <= limits::WAITING_HEAD_BYTES {
                     return Closing::Wait { bytes };
@@ -142,7 +140,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Occupies a place of the prober if one is free for this client.
+    /// Occupies a place of the prober, if one is free for this client and no other request is next.
     fn try_start(&self, prober: usize) -> bool {
         let Connected {
             client,

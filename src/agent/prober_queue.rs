@@ -56,8 +56,15 @@ impl<R> ProberQueue<R> {
     }
 
     /// Starts the probe of `client` in slot number `slot`. Returns false if both places are occupied, or one by the same
-    /// client.
+    /// client, or if a place that is free is for a request that waits.
     pub fn try_start(&mut self, client: IpAddr, slot: usize, now: Instant) -> bool {
+        if self.has_waiters() && self.next_waiter().is_some() {
+            return false;
+        }
+        self.occupy(client, slot, now)
+    }
+
+    fn occupy(&mut self, client: IpAddr, slot: usize, now: Instant) -> bool {
         if self.is_running(client) {
             return false;
         }

@@ -9,9 +9,10 @@ use super::state::Agent;
 use crate::config::Prober;
 use crate::wire::response_writer::{RESPONSE_BUFFER_BYTES, ResponseBody, write_response_head};
 
-/// A request that has waited, and its bytes at the start of the slot's memory.
+/// A request that has waited.
 pub struct NextRequest {
     pub connected: Connected,
+    /// Number of its bytes, which are at the start of the slot's memory.
     pub bytes: usize,
 }
 
@@ -58,6 +59,8 @@ impl Agent {
         let next = self.queues.borrow_mut()[prober].start_next(slot, Instant::now(), is_gone)?;
         let WaitingRequest { connected, head } = next;
         memory[..head.len()].copy_from_slice(&head);
+        // From now on the slot cannot be evicted. It may have been, for its previous connection.
+        self.slots.start_probing(slot, connected.client);
         let bytes = head.len();
         Some(NextRequest { connected, bytes })
     }

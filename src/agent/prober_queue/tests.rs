@@ -137,6 +137,25 @@ fn a_client_that_pauses_longer_is_first() {
 }
 
 #[test]
+fn a_new_request_does_not_overtake_one_that_waits() {
+    let mut fixture = Fixture::new();
+    assert!(fixture.try_start(1) && fixture.try_start(2));
+    assert_eq!(fixture.enqueue(3), None);
+    // The task of the probe that ended has not started the next one yet.
+    assert!(fixture.queue.finish(1, fixture.now));
+    assert!(!fixture.try_start(4));
+    assert_eq!(fixture.start_next(1), Some(3));
+}
+
+#[test]
+fn a_request_that_waits_for_its_own_client_does_not_block_others() {
+    let mut fixture = Fixture::new();
+    assert!(fixture.try_start(1));
+    assert_eq!(fixture.enqueue(1), None);
+    assert!(fixture.try_start(2));
+}
+
+#[test]
 fn a_request_that_is_gone_is_dropped() {
     let mut fixture = Fixture::new();
     assert!(fixture.try_start(1) && fixture.try_start(2));

@@ -62,7 +62,7 @@ impl<R> ProberQueue<R> {
             let Waiter {
                 client, request, ..
             } = self.remove(next, now);
-            if !is_gone(&request) && self.try_start(client, slot, now) {
+            if !is_gone(&request) && self.occupy(client, slot, now) {
                 return Some(request);
             }
         }
@@ -107,7 +107,9 @@ impl<R> ProberQueue<R> {
         index
     }
 
-    fn next_waiter(&self) -> Option<usize> {
+    /// The request that is next, if a place is free for it.
+    #[inline(never)]
+    pub(super) fn next_waiter(&self) -> Option<usize> {
         if self.running.iter().all(Option::is_some) {
             return None;
         }
