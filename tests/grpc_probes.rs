@@ -115,11 +115,14 @@ fn an_app_that_floods_before_the_call_does_not_delay_others() {
             r#""grpc":{{"port":{}{mode}}},"timeoutSeconds":2"#,
             app.port()
         );
-        let table = Table::new().prober(LIVEZ, &members);
-        let agent = agent_with(&table.http(READYZ, fine.port(), 2), &[]);
-        let mut clients: Vec<_> = (0..CALLS)
-            .map(|_| send(agent.addr(), &get(LIVEZ)))
-            .collect();
+        let path = |number| format!("/app-health/flood{number}/livez");
+        let mut table = Table::new().http(READYZ, fine.port(), 2);
+        for number in 0..CALLS {
+            table = table.prober(&path(number), &members);
+        }
+        let agent = agent_with(&table, &[]);
+        let send = |number| send(agent.addr(), &get(&path(number)));
+        let mut clients: Vec<_> = (0..CALLS).map(send).collect();
         until("the calls are tried", || {
             (app.accepted() >= CALLS).then_some(())
         });
