@@ -7,7 +7,7 @@ use core::time::Duration;
 // ---- Capacity of the status port: it follows from the number of probers ----
 
 /// Concurrent probes of one prober, each of another client address. kubelet sends one at a time; the second place is for
-/// somebody else's. More would let others multiply the load on the app.
+/// another client. More would let others multiply the load on the app.
 pub const PROBES_PER_PROBER: usize = 2;
 
 /// Requests that wait for a place of one prober, each of another client address.
@@ -19,7 +19,7 @@ pub const WAITING_HEAD_BYTES: usize = 1024;
 /// Client addresses that a prober knows, to decide who is next: all that run or wait, and some that paused.
 pub const KNOWN_CLIENTS: usize = 16;
 
-/// A client that had no request for this long is taken to probe periodically, as kubelet does at most once a second.
+/// A client that had no request for this long counts as periodic: kubelet probes at most once a second.
 /// Clients that send one request after the other pause for less.
 pub const CLIENT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -127,7 +127,7 @@ pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const DEFAULT_DEADLINE_MARGIN: Duration = Duration::from_millis(25);
 
 /// A probe watches its client from this long after the accept, and ends when the client closes: abandoned probes of a
-/// hung app must not hold slots. Most probes end sooner and pay nothing for it. A hook watches from its start.
+/// hung app must not hold places. A request that needs a place makes it check earlier. Most probes end sooner and pay nothing for it. A hook watches from its start.
 pub const WATCH_CLIENT_AFTER: Duration = Duration::from_millis(100);
 
 /// The first backoff after a failed gRPC connection (grpc-go: `backoff.DefaultConfig`, without its jitter of a
@@ -154,7 +154,8 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 pub const RESPONSE_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After an early response (400, 405, 431, a pipelined request) the rest of the client's bytes is read and discarded
-/// for this long, so that a reset does not overtake the response (RFC 9112 section 9.6).
+/// for this long, so that a reset does not overtake the response (RFC 9112 section 9.6). While requests wait for the prober, only bytes that have
+/// arrived are discarded.
 pub const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Bytes discarded while lingering.
@@ -200,7 +201,7 @@ pub const LONG_HANDSHAKES: usize = 8;
 pub const LONG_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// Time that a long handshake has its permit for while others wait. After that its connection is closed, and it starts
-/// over and waits again. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by
+/// over and waits again, for twice the time. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by
 /// then; an RSA signature of 4096 bits takes a small board 100 ms.
 pub const LONG_HANDSHAKE_TIME_SLICE: Duration = Duration::from_millis(200);
 

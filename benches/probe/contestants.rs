@@ -34,7 +34,7 @@ pub enum ContestantKind {
     Floor(PathBuf),
     /// probelet with probers.
     Probelet(PathBuf),
-    /// probelet with this number of probers, of which all but one hang.
+    /// probelet with this number of probers, which all hang.
     ProbeletBusy(PathBuf, usize),
     /// probelet with a forward.
     Forward(PathBuf),
@@ -165,16 +165,16 @@ pub fn busy_path(number: usize) -> String {
     format!("/app-health/hang-{number}/livez")
 }
 
-/// The table of a pod with a liveness probe, and others that hang.
+/// The table of a pod whose probes all hang.
 fn busy_probers(app: u16, count: usize) -> String {
-    let prober = |path: &str, timeout: u32| {
-        format!(r#"{{"httpGet":{{"path":"{path}","port":{app}}},"timeoutSeconds":{timeout}}}"#)
-    };
-    let mut table = format!(r#"{{"/app-health/bench/livez":{}"#, prober("/healthz", 1));
-    for number in 1..count {
-        table += &format!(r#","{}":{}"#, busy_path(number), prober(HANG_PATH, 10));
-    }
-    table + "}"
+    let entries = (0..count).map(|number| {
+        let path = busy_path(number);
+        format!(
+            r#""{path}":{{"httpGet":{{"path":"{HANG_PATH}","port":{app}}},"timeoutSeconds":10}}"#
+        )
+    });
+    let entries: Vec<String> = entries.collect();
+    format!("{{{}}}", entries.join(","))
 }
 
 /// The table of a pod with a liveness probe over TLS, and probes whose handshake never ends.

@@ -39,7 +39,9 @@ pub fn report(
         Ok(running) => soak(&running, sizes, report),
         Err(reason) => report.row(Row::exact("Rss idle", "KiB", Err(reason)).at_most(256.0)),
     }
-    for (probers, bound) in [(3, 1024.0), (PROBERS, 5120.0)] {
+    for probers in [3, PROBERS] {
+        // The formula of README.
+        let bound = (760 + 72 * probers) as f64;
         let full = all_occupied(small, probers, app, scratch);
         let name =
             format!("Rss, {probers} probers, every place, queue and pool connection occupied");
@@ -130,14 +132,13 @@ fn all_occupied(small: &Built, probers: usize, app: u16, scratch: &Path) -> Outc
             true => LONG_HEAD,
             false => WAITING_HEAD_BYTES,
         };
-        for number in 1..probers {
+        for number in 0..probers {
             let path = contestants::busy_path(number);
             open.push(head_of(&running, client, &path, len, true)?);
         }
     }
     open.extend(unfinished().collect::<Outcome<Vec<_>>>()?);
     measure()?;
-    Prober::new(running.port).probe()?;
     drop(open);
     Ok(largest)
 }

@@ -13,7 +13,6 @@ use super::metrics_page::{self, Gauges};
 use super::probe_log::{ProbeResult, log_probe};
 use super::probing::poll_probing;
 use super::resources;
-use super::slots::Connected;
 use crate::config::Prober;
 use crate::limits;
 use crate::net::{poll_out_of_line, yield_now};
@@ -142,13 +141,8 @@ impl Connection<'_> {
 
     /// Occupies a place of the prober, if one is free for this client and no other request is next.
     fn try_start(&self, prober: usize) -> bool {
-        let Connected {
-            client,
-            accepted_at,
-            ..
-        } = self.connected;
         let queue = &mut self.agent.queues.borrow_mut()[prober];
-        queue.try_start(client, self.slot, accepted_at)
+        queue.try_start(self.connected.client, self.slot, Instant::now())
     }
 
     /// Logs abandoned handshakes and reloaded files. The files of TLS are polled when a probe connects, so their reloads

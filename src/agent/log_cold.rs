@@ -23,10 +23,10 @@ impl EventLog {
             .field("max_forwards", capacity.forward_connections);
     }
 
-    /// A connection to `port` from a peer that `--allow-from` does not allow.
+    /// A connection to `port` from a peer that is in no network of `--allow-from`.
     pub fn peer_not_allowed(&self, port: u16, peer: IpAddr) {
         let limit = &mut self.limits.borrow_mut().peer_not_allowed;
-        let message = "closed connection of a peer that --allow-from does not allow";
+        let message = "reset connection from a peer outside --allow-from";
         self.logger
             .limited_line(limit, Level::Warn, message)
             .field("port", port)

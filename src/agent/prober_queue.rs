@@ -36,7 +36,7 @@ struct Waiter<R> {
     request: R,
 }
 
-/// What is known of a client address.
+/// The last requests of a client address.
 struct Client {
     addr: IpAddr,
     /// When its last probe started.
@@ -46,7 +46,7 @@ struct Client {
 }
 
 impl<R> ProberQueue<R> {
-    /// Without requests.
+    /// An empty queue.
     pub fn new() -> ProberQueue<R> {
         ProberQueue {
             running: [None; limits::PROBES_PER_PROBER],

@@ -172,12 +172,12 @@ impl Agent {
         let mut slot_memory = port.slot_memory.chunks_mut(SLOT_BYTES);
         loop {
             listener.wait_readable().await;
-            if !self.slots.has_room() {
+            if !self.slots.has_free_slot() {
                 // The listener is level-triggered and stays ready until the connection is accepted, so its events
                 // are disabled while no slot is free. Neither call can fail: the registration exists, so the
                 // kernel allocates nothing.
                 let _ = listener.pause();
-                self.slots.make_room().await;
+                self.slots.wait_for_slot().await;
                 let _ = listener.resume();
                 continue;
             }

@@ -60,7 +60,7 @@ struct Slot<C> {
 }
 
 struct Table<C> {
-    /// Slots that were ever used: a pod pays for as many as it has used at once.
+    /// Slots that were ever used: memory grows with the most that were used at once.
     slots: Vec<Slot<C>>,
     /// The number of connections that joined the pool.
     clock: u32,
@@ -97,20 +97,22 @@ impl<C> Slots<C> {
     }
 
     /// Whether a connection can be admitted now.
-    pub fn has_room(&self) -> bool {
+    pub fn has_free_slot(&self) -> bool {
         self.free_slot(&self.table.borrow()).is_some()
     }
 
-    /// Waits until a connection can be admitted. Evicts the oldest connection of the pool for it: its slot is free after its
-    /// task has run.
-    pub async fn make_room(&self) {
-        let evicted = self.table.borrow_mut().evict_oldest();
-        evicted.into_iter().for_each(Waker::wake);
+    /// Waits until a connection can be admitted. Evicts a connection of the pool for it: its slot is free after its task has
+    /// run.
+    pub async fn wait_for_slot(&self) {
         poll_fn(|cx| {
-            if self.has_room() {
+            if self.has_free_slot() {
                 return Poll::Ready(());
             }
-            self.table.borrow_mut().acceptor = Some(cx.waker().clone());
+            let mut table = self.table.borrow_mut();
+            table.acceptor = Some(cx.waker().clone());
+            let evicted = table.evict_unless_one_is();
+            drop(table);
+            evicted.into_iter().for_each(Waker::wake);
             Poll::Pending
         })
         .await;
@@ -188,8 +190,14 @@ impl<C> Slots<C> {
 
     /// Removes the connection of `client` from the pool while its probe runs.
     pub fn start_probing(&self, index: usize, client: IpAddr) {
-        let slot = &mut self.table.borrow_mut().slots[index];
+        let mut table = self.table.borrow_mut();
+        let slot = &mut table.slots[index];
+        let was_evicted = slot.state == SlotState::Evicted;
         (slot.state, slot.client) = (SlotState::Probing { must_check: false }, client);
+        if was_evicted {
+            // The acceptor may wait for this slot: it has to evict another one.
+            table.acceptor.take().into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Returns the connection to the pool, as its newest one.

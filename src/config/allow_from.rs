@@ -28,7 +28,8 @@ impl AllowFrom {
         AllowFrom(networks)
     }
 
-    /// Whether connections of this peer are answered. `peer` is canonical: an IPv4-mapped address is not IPv4 here.
+    /// Whether connections of this peer are answered. `peer` must be canonical
+    /// ([`IpAddr::to_canonical`]): an IPv4-mapped address is in no IPv4 network.
     // Every connection calls this, and a function of this module is in the cold section.
     #[inline(always)]
     pub fn permits(&self, peer: IpAddr) -> bool {

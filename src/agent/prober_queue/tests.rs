@@ -207,6 +207,24 @@ fn a_request_expires_at_its_deadline() {
 }
 
 #[test]
+fn an_unknown_client_is_first_for_a_hook() {
+    let mut fixture = Fixture::new();
+    for n in 1..=3 {
+        assert!(fixture.try_start(n));
+        assert_eq!(fixture.finish(n), None);
+    }
+    fixture.pass(1000);
+    assert!(fixture.try_start(1) && fixture.try_start(2));
+    for n in [3, 9] {
+        let refused = fixture
+            .queue
+            .enqueue(client(n), None, n, LIMIT, fixture.now, |_| false);
+        assert_eq!(refused, None);
+    }
+    assert_eq!(fixture.finish(1), Some(9));
+}
+
+#[test]
 fn known_clients_are_bounded() {
     let mut fixture = Fixture::new();
     for n in 0..=255 {
@@ -215,12 +233,12 @@ fn known_clients_are_bounded() {
         assert_eq!(fixture.finish(n), None);
     }
     assert_eq!(fixture.queue.clients.len(), limits::KNOWN_CLIENTS);
-    let newest = fixture
-        .queue
-        .clients
-        .iter()
-        .any(|known| known.addr == client(255));
-    assert!(newest, "the client that is idle longest is replaced");
+    let mut known = fixture.queue.clients.iter().map(|known| known.addr);
+    assert!(
+        known.any(|addr| addr == client(0)),
+        "a client that pauses stays known"
+    );
+    assert!(known.any(|addr| addr == client(255)));
 }
 
 /// Eight clients loop at an app that needs a third of the timeout, and have all been served before the ninth.

@@ -31,7 +31,7 @@ impl<R> ProberQueue<R> {
         for waiter in self.waiters.extract_if(.., gone) {
             set_idle(&mut self.clients, waiter.client, now);
         }
-        let pause = self.pause_before(client, now);
+        let pause = self.pause_before(client, deadline.is_none(), now);
         self.client(client, now);
         if self.is_waiting(client) {
             return Some(request);
@@ -94,15 +94,16 @@ impl<R> ProberQueue<R> {
         self.running.iter().flatten().map(|probe| probe.slot)
     }
 
-    /// Replaces the client that is idle longest. Returns its index.
+    /// Replaces the idle client that had a request last, so that many addresses do not replace one that pauses, as kubelet
+    /// does. Returns its index.
     #[inline(never)]
     pub(super) fn replace_client(&mut self, client: Client) -> usize {
         let known = self.clients.iter().enumerate();
         let idle =
             known.filter(|(_, known)| !self.is_running(known.addr) && !self.is_waiting(known.addr));
-        let oldest = idle.min_by_key(|(_, known)| known.idle_since);
+        let newest = idle.max_by_key(|(_, known)| known.idle_since);
         // More clients are known than can run and wait, so one is idle.
-        let index = oldest.map_or(0, |(index, _)| index);
+        let index = newest.map_or(0, |(index, _)| index);
         self.clients[index] = client;
         index
     }
@@ -129,12 +130,14 @@ impl<R> ProberQueue<R> {
     }
 
     /// The time since the client's last request; zero if it has one, or if it paused less than a client that probes
-    /// periodically does. A client that is not known may be such a client.
-    fn pause_before(&self, addr: IpAddr, now: Instant) -> Duration {
+    /// periodically does. A client that is not known may be such a client. kubelet runs a hook once, so for a hook a client
+    /// that is not known goes first.
+    fn pause_before(&self, addr: IpAddr, is_hook: bool, now: Instant) -> Duration {
         if self.is_running(addr) || self.is_waiting(addr) {
             return Duration::ZERO;
         }
         match self.clients.iter().find(|client| client.addr == addr) {
+            None if is_hook => Duration::MAX,
             None => limits::CLIENT_PAUSE,
             Some(client) => {
                 let pause = now.saturating_duration_since(client.idle_since);

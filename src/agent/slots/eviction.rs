@@ -12,8 +12,7 @@ impl<C> Table<C> {
     /// client that has fewer. Returns the evicted task to wake.
     #[inline(never)]
     pub(super) fn evict_for(&mut self, newcomer: IpAddr) -> Option<Waker> {
-        let counts = self.slots.iter().map(|slot| self.pooled_of(slot.client));
-        let most = counts.max().unwrap_or_default();
+        let most = self.most_of_a_client();
         let oldest = match self.pooled_of(newcomer) {
             own if own > 0 && own + 1 >= most => self.oldest(|slot| slot.client == newcomer),
             _ => self.oldest(|slot| self.pooled_of(slot.client) == most),
@@ -21,20 +20,28 @@ impl<C> Table<C> {
         oldest.and_then(|oldest| self.evict(oldest))
     }
 
-    /// Evicts the oldest connection of the pool, unless one is evicted whose task has not run. Returns its task to wake.
+    /// Evicts the oldest connection of the client that has most in the pool, unless one is evicted whose task has not run.
+    /// Returns the task to wake.
     #[inline(never)]
-    pub(super) fn evict_oldest(&mut self) -> Option<Waker> {
+    pub(super) fn evict_unless_one_is(&mut self) -> Option<Waker> {
         let mut slots = self.slots.iter();
         if slots.any(|slot| slot.state == SlotState::Evicted) {
             return None;
         }
-        let oldest = self.oldest(|_| true);
+        let most = self.most_of_a_client();
+        let oldest = self.oldest(|slot| self.pooled_of(slot.client) == most);
         oldest.and_then(|oldest| self.evict(oldest))
     }
 
     fn evict(&mut self, index: usize) -> Option<Waker> {
         self.slots[index].state = SlotState::Evicted;
         self.slots[index].waker.take()
+    }
+
+    /// The largest number of connections that a client has in the pool.
+    fn most_of_a_client(&self) -> usize {
+        let counts = self.slots.iter().map(|slot| self.pooled_of(slot.client));
+        counts.max().unwrap_or_default()
     }
 
     fn pooled_of(&self, client: IpAddr) -> usize {

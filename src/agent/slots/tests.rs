@@ -71,15 +71,15 @@ fn a_freed_slot_is_used_before_a_new_one() {
 }
 
 #[test]
-fn without_a_free_slot_the_oldest_connection_of_the_pool_is_evicted() {
+fn without_a_free_slot_a_connection_of_the_pool_is_evicted() {
     let slots = slots(&[1, 2, 3, 4]);
     slots.start_probing(0, client(1));
     slots.start_probing(1, client(2));
     assert_eq!(slots.admit(client(5), 5), Ok(Admission::New(4)));
     assert_eq!(slots.admit(client(6), 6), Ok(Admission::New(5)));
-    assert!(!slots.has_room());
+    assert!(!slots.has_free_slot());
     assert_eq!(slots.admit(client(7), 7), Err(7));
-    let mut room = core::pin::pin!(slots.make_room());
+    let mut room = core::pin::pin!(slots.wait_for_slot());
     let mut cx = core::task::Context::from_waker(Waker::noop());
     assert!(room.as_mut().poll(&mut cx).is_pending());
     assert_eq!(evicted(&slots), [2]);

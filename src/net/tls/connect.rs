@@ -1,7 +1,7 @@
 //! Establishes TLS on a TCP connection.
 
 use core::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io;
 use rustls::ClientConnection;
@@ -48,30 +48,34 @@ impl Tls {
         redial: &impl AsyncFn() -> io::Result<Socket>,
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
+        let mut slice = limits::LONG_HANDSHAKE_TIME_SLICE;
         loop {
             let mut stream = self.new_stream(socket, options)?;
             let short = limits::HANDSHAKE_BYTES_WITHOUT_PERMIT;
             if stream.handshake(short).await? == HandshakeEnd::Done {
                 return Ok(stream);
             }
-            if let Some(stream) = self.finish_long(stream, options).await? {
+            if let Some(stream) = self.finish_long(stream, slice, options).await? {
                 return Ok(stream);
             }
+            // Two slow apps must not restart one another until their deadlines.
+            slice *= 2;
             socket = redial().await?;
         }
     }
 
     /// Runs the rest of a long handshake with a permit. Returns `None`, with the connection closed and its memory
-    /// freed, if it takes long and another handshake waits for its permit.
+    /// freed, if it takes longer than `slice` and another handshake waits for its permit.
     async fn finish_long(
         &self,
         mut stream: Box<TlsStream>,
+        slice: Duration,
         options: TlsConnectOptions<'_>,
     ) -> Result<Option<Box<TlsStream>>, StreamError> {
         let permit = self.permits.acquire_for(options.port).await;
         let reactor = stream.reactor();
         loop {
-            let slice_end = Instant::now() + limits::LONG_HANDSHAKE_TIME_SLICE;
+            let slice_end = Instant::now() + slice;
             let handshake = pin!(stream.handshake(usize::MAX));
             match reactor.timeout_at(slice_end, handshake).await {
                 Ok(result) => {

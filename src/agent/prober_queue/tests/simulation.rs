@@ -209,11 +209,11 @@ impl Simulation {
         }
         let (senders, now) = (&self.senders, self.now);
         let is_gone = |request: &usize| senders[*request].gone_at.is_some_and(|at| at <= now);
-        if let Some(next) = self.queue.start_next(slot, self.instant(), is_gone) {
-            if let State::Waiting(accepted) = self.senders[next].state {
-                self.senders[next].slot = slot;
-                self.start_probe(next, accepted);
-            }
+        if let Some(next) = self.queue.start_next(slot, self.instant(), is_gone)
+            && let State::Waiting(accepted) = self.senders[next].state
+        {
+            self.senders[next].slot = slot;
+            self.start_probe(next, accepted);
         }
         self.drop_gone();
     }
