@@ -10,11 +10,16 @@ use crate::support::raw::connect_from;
 use probelet::limits;
 use std::io::Write;
 
-/// Probers of an agent that hold slots.
-pub const PROBERS: usize = 2;
+/// Probers of an agent that hold slots: with two probes of each, at least as many as fault cases run concurrently.
+pub const PROBERS: usize = 10;
 
-const HOOK: &str = "/app-lifecycle/busy/prestopz";
-const PROBE: &str = "/app-health/busy/livez";
+/// The path of a busy prober. The last one is a hook.
+fn path(number: usize) -> String {
+    match number + 1 < PROBERS {
+        true => format!("/app-health/busy{number}/livez"),
+        false => "/app-lifecycle/busy/prestopz".into(),
+    }
+}
 
 /// The path at which the app holds the busy prober's request.
 fn held_path() -> String {
@@ -35,7 +40,7 @@ pub fn serve(fault_apps: &Http1FaultApps) -> [(String, String); PROBERS] {
         seconds: 60,
         ..fault_apps.case("busy")
     };
-    [PROBE, HOOK].map(|path| (path.to_owned(), case.prober()))
+    core::array::from_fn(|number| (path(number), case.prober()))
 }
 
 /// The anonymous memory of each agent, in KiB, with every slot holding the most it may: a head of 15 KiB, and long
@@ -44,11 +49,11 @@ pub fn memory(fixture: &Fixture, fault_apps: &Http1FaultApps) -> Result<Vec<u64>
     let app = &fault_apps.app;
     let mut held = Vec::new();
     for agent in &fixture.agents {
-        for path in [PROBE, HOOK] {
+        for path in (0..PROBERS).map(path) {
             for client in 0..limits::PROBES_PER_PROBER {
                 let stream = connect_from(other_client(client), agent.addr());
                 let mut stream = stream.map_err(|e| e.to_string())?;
-                let sent = stream.write_all(&long_request(path));
+                let sent = stream.write_all(&long_request(&path));
                 sent.map_err(|e| e.to_string())?;
                 held.push(stream);
             }
