@@ -201,7 +201,7 @@ pub const LONG_HANDSHAKES: usize = 8;
 pub const LONG_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// Time that a long handshake has its permit for while others wait. After that its connection is closed, and it starts
-/// over and waits again, for twice the time. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by
+/// over and waits again, for four times as long if its app has sent something. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by
 /// then; an RSA signature of 4096 bits takes a small board 100 ms.
 pub const LONG_HANDSHAKE_TIME_SLICE: Duration = Duration::from_millis(200);
 

@@ -55,34 +55,42 @@ impl Tls {
             if stream.handshake(short).await? == HandshakeEnd::Done {
                 return Ok(stream);
             }
-            if let Some(stream) = self.finish_long(stream, slice, options).await? {
+            if let Some(stream) = self.finish_long(stream, &mut slice, options).await? {
                 return Ok(stream);
             }
-            // Two slow apps must not restart one another until their deadlines.
-            slice *= 2;
             socket = redial().await?;
         }
     }
 
     /// Runs the rest of a long handshake with a permit. Returns `None`, with the connection closed and its memory
-    /// freed, if it takes longer than `slice` and another handshake waits for its permit.
+    /// freed, if it takes longer than `slice` and another handshake waits for its permit. The slice grows if the app has sent
+    /// something: two slow apps must not restart one another until their deadlines.
     async fn finish_long(
         &self,
         mut stream: Box<TlsStream>,
-        slice: Duration,
+        slice: &mut Duration,
         options: TlsConnectOptions<'_>,
     ) -> Result<Option<Box<TlsStream>>, StreamError> {
         let permit = self.permits.acquire_for(options.port).await;
         let reactor = stream.reactor();
         loop {
-            let slice_end = Instant::now() + slice;
-            let handshake = pin!(stream.handshake(usize::MAX));
-            match reactor.timeout_at(slice_end, handshake).await {
+            let received = stream.received_in_handshake();
+            let slice_end = Instant::now() + *slice;
+            let end = {
+                let handshake = pin!(stream.handshake(usize::MAX));
+                reactor.timeout_at(slice_end, handshake).await
+            };
+            match end {
                 Ok(result) => {
                     result?;
                     break;
                 }
-                Err(Elapsed) if self.permits.has_waiter_for(options.port) => return Ok(None),
+                Err(Elapsed) if self.permits.has_waiter_for(options.port) => {
+                    if stream.received_in_handshake() > received {
+                        *slice *= 4;
+                    }
+                    return Ok(None);
+                }
                 Err(Elapsed) => {}
             }
         }

@@ -124,6 +124,11 @@ impl TlsStream {
         let _ = self.connection.read_tls(&mut NothingToRead);
     }
 
+    /// Bytes received so far in the handshake.
+    pub(super) fn received_in_handshake(&self) -> usize {
+        self.bytes_without_data
+    }
+
     pub(super) fn reactor(&self) -> Rc<Reactor> {
         self.socket.reactor().clone()
     }
