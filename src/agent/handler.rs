@@ -120,9 +120,6 @@ impl Connection<'_> {
                 };
             }
         }
-        self.agent
-            .slots
-            .start_probing(self.slot, self.connected.client);
         let probing = pin!(self.run_unless_disconnected(entry.prober, request, memory));
         let outcome = poll_probing(probing).await;
         let Some(outcome) = outcome else {
@@ -139,10 +136,16 @@ impl Connection<'_> {
         }
     }
 
-    /// Occupies a place of the prober, if one is free for this client and no other request is next.
+    /// Occupies a place of the prober, if one is free for this client and no other request is next. The connection then
+    /// leaves the pool, as that of a request that has waited did before.
     fn try_start(&self, prober: usize) -> bool {
+        let client = self.connected.client;
         let queue = &mut self.agent.queues.borrow_mut()[prober];
-        queue.try_start(self.connected.client, self.slot, Instant::now())
+        let is_started = queue.try_start(client, self.slot, Instant::now());
+        if is_started {
+            self.agent.slots.start_probing(self.slot, client);
+        }
+        is_started
     }
 
     /// Logs abandoned handshakes and reloaded files. The files of TLS are polled when a probe connects, so their reloads
