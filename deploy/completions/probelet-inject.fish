@@ -39,6 +39,7 @@ complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l api-token 
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l cert -r -F -d 'Serve this certificate: PEM, with its intermediates; both files are reloaded when they change'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l key -r -F -d 'Use this private key of --cert: PEM, without a passphrase'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l self-signed -d 'Create a CA, store it in a Secret, and write it into the MutatingWebhookConfiguration'
+complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l client-ca -r -F -d 'Accept reviews only with a client certificate of a CA in this PEM file, which is reloaded when it changes; the API server presents the one in the kubeConfigFile that its --admission-control-config-file names for MutatingAdmissionWebhook'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l service -x -d 'Issue the certificate for this Service'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l namespace -x -d 'Use the Service and the Secret in this namespace'
 complete -c probelet-inject -n '__fish_seen_subcommand_from serve' -l secret -x -d 'Store the certificate, its key and its CA in this Secret'

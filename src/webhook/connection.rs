@@ -1,5 +1,6 @@
 //! One connection: its TLS handshake, then its requests in turn.
 
+use super::client_ca::VerifiedBy;
 use super::connection_table::{ConnectionId, Phase};
 use super::handler;
 use super::http_error::HttpError;
@@ -49,6 +50,7 @@ async fn handshake(
         0 => Ok(None),
         _ if first[0] == HANDSHAKE => {
             state.reload_cert();
+            state.reload_client_ca();
             let mut stream = state.acceptor().accept(socket).await?;
             let limit = Some(limits::WEBHOOK_TLS_BUFFER_BYTES);
             stream.get_mut().1.set_buffer_limit(limit);
@@ -70,7 +72,7 @@ async fn serve_requests(
     client: IpAddr,
     id: ConnectionId,
 ) {
-    let mut received = Vec::new();
+    let (mut received, mut verified_by) = (Vec::new(), VerifiedBy::default());
     loop {
         if received.is_empty() {
             state.connections.set_phase(id, Phase::Idle);
@@ -86,7 +88,8 @@ async fn serve_requests(
             }
         }
         state.connections.set_phase(id, Phase::Head);
-        match handler::handle(state, stream, client, id, &mut received).await {
+        let handled = handler::handle(state, stream, client, id, &mut verified_by, &mut received);
+        match handled.await {
             Ok(AfterResponse::KeepAlive) => {}
             Ok(AfterResponse::Close) => break,
             Ok(AfterResponse::Linger) => {

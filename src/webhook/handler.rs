@@ -1,6 +1,7 @@
 //! One request of a connection: receives its head and body, and sends its response.
 
 use super::chunked::ChunkedDecoder;
+use super::client_ca::VerifiedBy;
 use super::connection_table::{ConnectionId, Phase};
 use super::http_error::{HttpError, review_status};
 use super::request_head::{BodyLength, Endpoint, Request, parse_request_head};
@@ -18,6 +19,7 @@ struct Handler<'s> {
     state: &'s ServerState,
     stream: &'s mut ServerStream,
     client: IpAddr,
+    verified_by: &'s mut VerifiedBy,
     /// Bytes received and not parsed yet.
     received: &'s mut Vec<u8>,
     began: Instant,
@@ -64,12 +66,14 @@ pub async fn handle(
     stream: &mut ServerStream,
     client: IpAddr,
     id: ConnectionId,
+    verified_by: &mut VerifiedBy,
     received: &mut Vec<u8>,
 ) -> io::Result<AfterResponse> {
     let mut handler = Handler {
         state,
         stream,
         client,
+        verified_by,
         received,
         began: Instant::now(),
     };
@@ -111,7 +115,10 @@ impl Handler<'_> {
     }
 
     async fn respond(&mut self, request: Request) -> io::Result<AfterResponse> {
-        let response = match request.endpoint {
+        let endpoint = request
+            .endpoint
+            .and_then(|endpoint| self.authorize(endpoint));
+        let response = match endpoint {
             Ok(Endpoint::Inject) => return self.inject(request).await,
             Ok(Endpoint::Health) => Response::text(200, "ok"),
             Ok(Endpoint::Metrics) => Response::metrics(self.state.metrics_page()),
@@ -155,6 +162,17 @@ impl Handler<'_> {
                 Response::text(status, &error.to_string())
             }
         }
+    }
+
+    /// Health and metrics need no client certificate: kubelet presents none.
+    fn authorize(&mut self, endpoint: Endpoint) -> Result<Endpoint, HttpError> {
+        let is_authorized = match endpoint {
+            Endpoint::Inject => self.state.may_send_reviews(self.stream, self.verified_by),
+            Endpoint::Health | Endpoint::Metrics => true,
+        };
+        is_authorized
+            .then_some(endpoint)
+            .ok_or(HttpError::ClientCertRequired)
     }
 
     fn log_error(&self, error: HttpError) {

@@ -15,6 +15,8 @@ pub enum HttpError {
     HeadTooLarge,
     /// The head did not arrive in time.
     HeadTimeout,
+    /// A review without a certificate of `--client-ca`.
+    ClientCertRequired,
     /// Unknown path.
     NotFound,
     /// The path supports only POST.
@@ -43,6 +45,7 @@ impl HttpError {
             | HttpError::InvalidBodyLength
             | HttpError::MalformedChunk
             | HttpError::NotTls => 400,
+            HttpError::ClientCertRequired => 403,
             HttpError::NotFound => 404,
             HttpError::PostRequired | HttpError::GetRequired => 405,
             HttpError::HeadTimeout | HttpError::BodyTimeout => 408,
@@ -62,6 +65,7 @@ impl HttpError {
             | HttpError::InvalidBodyLength
             | HttpError::HeadTooLarge
             | HttpError::HeadTimeout
+            | HttpError::ClientCertRequired
             | HttpError::NotFound
             | HttpError::UnsupportedMediaType
             | HttpError::BodyTooLarge
@@ -92,6 +96,10 @@ impl fmt::Display for HttpError {
                     "the body is not in the chunked coding of RFC 9112 section 7.1, or its chunk lines and trailers are \
                      larger than {kib} KiB: send fewer and larger chunks, or a Content-Length instead"
                 );
+            }
+            HttpError::ClientCertRequired => {
+                "reviews require a client certificate of --client-ca: set kubeConfigFile of MutatingAdmissionWebhook in the \
+                 API server's --admission-control-config-file"
             }
             HttpError::NotTls => "this port requires TLS: use https",
             HttpError::NotFound => "not found: the paths are /inject, /healthz and /metrics",

@@ -28,11 +28,13 @@ pub struct Metrics {
     pub handshake_failures: Counter,
     /// Replacements of the serving certificate, from its files or from the Secret.
     pub certificate_reloads: Reloads,
+    /// Replacements of the CAs of `--client-ca`.
+    pub client_ca_reloads: Reloads,
     /// Reloads of the ConfigMap's values.
     pub values_reloads: Reloads,
 }
 
-/// Attempts to replace the certificate or the values by changed ones, by result.
+/// Attempts to replace the certificate, the CAs or the values by changed ones, by result.
 #[derive(Debug, Default)]
 pub struct Reloads {
     /// The new contents are used.
@@ -76,6 +78,7 @@ impl Metrics {
             body_bytes: Counter::new(),
             handshake_failures: Counter::new(),
             certificate_reloads: Reloads::default(),
+            client_ca_reloads: Reloads::default(),
             values_reloads: Reloads::default(),
         }
     }
@@ -173,6 +176,9 @@ impl Metrics {
         let name = "probelet_webhook_certificate_reloads_total";
         let help = "Reloads of a changed certificate, by result.";
         self.certificate_reloads.write(page, name, help);
+        let name = "probelet_webhook_client_ca_reloads_total";
+        let help = "Reloads of a changed file of --client-ca, by result.";
+        self.client_ca_reloads.write(page, name, help);
         let name = "probelet_webhook_values_reloads_total";
         let help = "Reloads of changed values of the ConfigMap, by result.";
         self.values_reloads.write(page, name, help);

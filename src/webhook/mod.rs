@@ -11,6 +11,7 @@
 //! | `stream_io`    | reads and writes with deadlines |
 //! | `server`, `server_state` | start, accept, graceful shutdown; the state that connections share |
 //! | `serving_cert`, `validity` | the serving certificate, reloaded when its files change |
+//! | `client_ca`    | the CAs of `--client-ca`, reloaded when their file changes |
 //! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
 //! | `api_client`   | requests to the API server |
 //! | `refresher`    | refreshes the self-signed certificate and the cluster's version |
@@ -24,6 +25,7 @@
 
 mod api_client;
 mod chunked;
+mod client_ca;
 mod connection;
 mod connection_table;
 mod handler;

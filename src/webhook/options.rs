@@ -12,6 +12,8 @@ pub struct Options {
     pub listen: Listen,
     /// The source of the serving certificate.
     pub certificate: CertSource,
+    /// File of the CA certificates of the clients that may send reviews; all clients may if there is none.
+    pub client_ca_path: Option<Box<str>>,
     /// The flags for all pods, which override the ConfigMap. If neither selects a kind of sidecar, the cluster's version
     /// does.
     pub flags: Values,

@@ -256,6 +256,7 @@ mod tests {
             },
             settings,
             None,
+            None,
             1,
         )
         .expect("a state");

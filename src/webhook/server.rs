@@ -1,6 +1,7 @@
 //! The server: start, accept loop, graceful shutdown; and errors that prevent the start.
 
 use super::api_client::{ApiClient, ApiError};
+use super::client_ca::ClientCa;
 use super::connection;
 use super::options::{CertSource, Options};
 use super::refresher::Refresher;
@@ -35,7 +36,7 @@ pub enum StartError {
     Kernel(&'static str, io::Error),
     /// The listener could not be bound.
     Listen(ListenError),
-    /// The certificate or its key cannot be used.
+    /// The certificate, its key, or the CA of the clients cannot be used.
     Certificate(FileError),
     /// The TLS configuration is invalid.
     Tls(rustls::Error),
@@ -82,7 +83,9 @@ async fn run_until_shutdown(
     let settings = ReloadableSettings::load(options.flags, options.config.as_deref());
     let settings = settings.map_err(StartError::Values)?;
     let cert = load_cert(&options.certificate)?;
-    let state = ServerState::new(options.log, settings, cert, max_connections);
+    let client_ca = options.client_ca_path.as_deref().map(ClientCa::load);
+    let client_ca = client_ca.transpose().map_err(StartError::Certificate)?;
+    let state = ServerState::new(options.log, settings, cert, client_ca, max_connections);
     let state = state.map_err(StartError::Tls)?;
     let state = Rc::new(state);
     let client = ApiClient::from_options(&options.api_server, |name| std::env::var(name).ok());

@@ -1,11 +1,12 @@
 //! The state that all connections share.
 
+use super::client_ca::{ClientCa, VerifiedBy};
 use super::connection_table::ConnectionTable;
 use super::metrics::{Metrics, ScrapeValues};
 use super::review::{Outcome, ReviewError, ReviewResult, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
 use super::settings::{ReloadableSettings, ValuesState};
-use super::stream_io::ReadBuffer;
+use super::stream_io::{ReadBuffer, ServerStream};
 use crate::limits;
 use crate::net::ByteSemaphore;
 use crate::pem::{rfc3339, unix_now};
@@ -37,7 +38,9 @@ pub struct ServerState {
     pub settings: RefCell<ReloadableSettings>,
     /// Absent if the certificate is self-signed.
     cert_watcher: RefCell<Option<CertWatcher>>,
-    acceptor: TlsAcceptor,
+    client_ca: RefCell<Option<ClientCa>>,
+    /// Replaced when the CAs of the clients change.
+    acceptor: RefCell<TlsAcceptor>,
     is_draining: Cell<bool>,
     accept_limit: RefCell<RateLimit>,
     error_response_limit: RefCell<RateLimit>,
@@ -47,6 +50,7 @@ pub struct ServerState {
 
 impl ServerState {
     /// Creates the state. `cert` is `None` for a self-signed certificate, which [`set_cert`](Self::set_cert) sets later.
+    /// Without `client_ca` all clients may send reviews.
     ///
     /// # Errors
     /// rustls' error if the provider had no cipher suite for a version.
@@ -54,6 +58,7 @@ impl ServerState {
         log: LogSettings,
         settings: ReloadableSettings,
         cert: Option<(CertWatcher, ServingCert)>,
+        client_ca: Option<ClientCa>,
         max_connections: usize,
     ) -> Result<ServerState, rustls::Error> {
         let current_cert = Arc::new(CurrentCert::default());
@@ -66,7 +71,8 @@ impl ServerState {
             log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),
             settings: RefCell::new(settings),
             cert_watcher: RefCell::new(cert_watcher),
-            acceptor: TlsAcceptor::from(Arc::new(server_config(current_cert.clone())?)),
+            acceptor: RefCell::new(tls_acceptor(&current_cert, client_ca.as_ref())?),
+            client_ca: RefCell::new(client_ca),
             current_cert,
             is_draining: Cell::new(false),
             accept_limit: RefCell::default(),
@@ -84,9 +90,46 @@ impl ServerState {
         Ok(state)
     }
 
-    /// The acceptor of all handshakes.
-    pub fn acceptor(&self) -> &TlsAcceptor {
-        &self.acceptor
+    /// The acceptor of new handshakes.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.borrow().clone()
+    }
+
+    /// Whether the client of a connection may send reviews.
+    pub fn may_send_reviews(&self, stream: &ServerStream, verified_by: &mut VerifiedBy) -> bool {
+        self.reload_client_ca();
+        let client_ca = self.client_ca.borrow();
+        let is_accepted = |ca: &ClientCa| {
+            let chain = stream.get_ref().1.peer_certificates();
+            verified_by.accepts(ca.verifier(), chain)
+        };
+        client_ca.as_ref().is_none_or(is_accepted)
+    }
+
+    /// Reloads the CAs of the clients if their file changed, and logs and counts the result.
+    pub fn reload_client_ca(&self) {
+        let mut client_ca = self.client_ca.borrow_mut();
+        let Some(ca) = client_ca.as_mut() else {
+            return;
+        };
+        match ca.reload(Instant::now()) {
+            Some(Ok(())) => match tls_acceptor(&self.current_cert, Some(ca)) {
+                Ok(acceptor) => {
+                    self.acceptor.replace(acceptor);
+                    self.metrics.client_ca_reloads.success.increment();
+                    self.log.line(Level::Info, "client CA reloaded");
+                }
+                Err(error) => self.record_client_ca_failure(&error),
+            },
+            Some(Err(error)) => self.record_client_ca_failure(&error),
+            None => {}
+        }
+    }
+
+    fn record_client_ca_failure(&self, error: &dyn Display) {
+        self.metrics.client_ca_reloads.failure.increment();
+        let message = "client CA reload failed, keeping previous CA";
+        self.log.line(Level::Warn, message).field("error", error);
     }
 
     /// Reloads the certificate if its files changed, and logs and counts the result.
@@ -244,4 +287,13 @@ impl ServerState {
     pub fn is_draining(&self) -> bool {
         self.is_draining.get()
     }
+}
+
+fn tls_acceptor(
+    current_cert: &Arc<CurrentCert>,
+    client_ca: Option<&ClientCa>,
+) -> Result<TlsAcceptor, rustls::Error> {
+    let clients = client_ca.map(|ca| ca.verifier().clone());
+    let config = server_config(current_cert.clone(), clients)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -1,10 +1,11 @@
 //! The current serving certificate, and the files from which it is reloaded.
 
+use super::client_ca::Verifier;
 use crate::limits;
 use crate::pem::{FailureFilter, FileError, KeyPairError, KeyPairFiles, parse_key_pair};
 use crate::pem::{UnixSeconds, validity};
 use rustls::crypto::ring;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, ServerConfig};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,15 +106,18 @@ impl CertWatcher {
 }
 
 /// The TLS configuration of all connections. There is no session resumption: the API server reuses its connections,
-/// and tickets would need memory for each.
+/// and tickets would need memory for each. `clients` verifies the certificates of clients; none are requested without it.
 ///
 /// # Errors
 /// rustls' error if the provider had no cipher suite for a version.
-pub fn server_config(current: Arc<CurrentCert>) -> Result<ServerConfig, Error> {
+pub fn server_config(
+    current: Arc<CurrentCert>,
+    clients: Option<Verifier>,
+) -> Result<ServerConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.unwrap_or_else(|| Arc::new(NoClientAuth)))
         .with_cert_resolver(current);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});

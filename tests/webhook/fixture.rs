@@ -244,6 +244,12 @@ impl Drop for Webhook {
     }
 }
 
+/// Replaces a file by renaming, as tools that renew certificates do.
+pub fn replace(folder: &Folder, name: &str, text: &str) {
+    let next = folder.file(&format!("{name}.next"), text);
+    std::fs::rename(next, folder.path().join(name)).expect("renamed");
+}
+
 /// The configuration of a client that trusts these CAs.
 pub fn trusting(cas: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();

@@ -2,6 +2,7 @@
 
 mod api_server;
 mod capacity;
+mod client_ca;
 mod fixture;
 mod reload;
 mod requests;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(timeouts::tests());
     tests.extend(capacity::tests());
     tests.extend(reload::tests());
+    tests.extend(client_ca::tests());
     tests.extend(self_signed::tests());
     tests.extend(shutdown::tests());
     tests

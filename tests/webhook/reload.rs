@@ -1,6 +1,8 @@
 //! Certificates and settings that change while the webhook runs.
 
-use super::fixture::{NAME, Webhook, assert_injected, pod, post, response_of, review_of, trusting};
+use super::fixture::{
+    NAME, Webhook, assert_injected, pod, post, replace, response_of, review_of, trusting,
+};
 use crate::support::certs::Authority;
 use crate::support::command::{command, injector, run_to_end};
 use crate::support::folder::Folder;
@@ -17,12 +19,6 @@ pub fn tests() -> Vec<Trial> {
         a_key_file_without_a_key_is_an_error_at_start,
         a_changed_configmap_switches_injection_off_and_on,
     ]
-}
-
-/// Replaces a file by renaming, as tools that renew certificates do.
-fn replace(folder: &Folder, name: &str, text: &str) {
-    let next = folder.file(&format!("{name}.next"), text);
-    fs::rename(next, folder.path().join(name)).expect("renamed");
 }
 
 fn a_renewed_certificate_is_served_and_connections_stay_open() {

@@ -74,6 +74,12 @@ flags! {
             switch self_signed: bool,
                 "Create a CA, store it in a Secret, and write it into the MutatingWebhookConfiguration";
         }
+        "Clients" {
+            option client_ca: Option<String>, value "FILE" = Text("none, and all clients may send reviews"),
+                "Accept reviews only with a client certificate of a CA in this PEM file, which is reloaded when it \
+                 changes; the API server presents the one in the kubeConfigFile that its \
+                 --admission-control-config-file names for MutatingAdmissionWebhook";
+        }
     }
 }
 
@@ -130,6 +136,7 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
             port: port.unwrap_or(PORT),
         },
         certificate,
+        client_ca_path: flags.client_ca.map(Into::into),
         flags: args.parse_table::<SidecarFlags>()?.values(&COMMAND)?,
         config: flags.config.map(Into::into),
         api_server: ApiServer {

@@ -46,12 +46,14 @@ fn every_flag_goes_where_it_belongs() {
         "--api-server=https://[::1]:6443",
         "--api-ca=ca",
         "--api-token=token",
+        "--client-ca=clients",
         "--log-level=debug",
         "--log-format=json",
         "--shutdown-delay=0",
     ])
     .expect("flags");
     assert_eq!(options.listen.port, 9443);
+    assert_eq!(options.client_ca_path.as_deref(), Some("clients"));
     assert!(options.listen.addr.expect("an address").is_loopback());
     let CertSource::SelfSigned(names) = options.certificate else {
         panic!("{:?}", options.certificate);
