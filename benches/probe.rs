@@ -1,6 +1,6 @@
 //! Figures of the whole agent relative to the floor, a handwritten minimum in C, and to other proxies, all in one run:
 //! `cargo bench --bench probe`, or with `-- --quick` for figures in a minute. Names
-//! after the `--` (`speed`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
+//! after the `--` (`speed`, `busy`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -14,6 +14,8 @@
 
 #[path = "probe/binaries.rs"]
 mod binaries;
+#[path = "probe/busy.rs"]
+mod busy;
 #[path = "probe/cgroup.rs"]
 mod cgroup;
 #[path = "probe/client.rs"]
@@ -160,6 +162,9 @@ fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     if wanted("speed") {
         compare(&field, &app, scratch, sizes, report);
+    }
+    if wanted("busy") {
+        busy::report(&small, app.port, scratch, sizes, report);
     }
     if wanted("start") {
         start::report(&field, app.port, scratch, sizes, report);

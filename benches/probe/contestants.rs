@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cgroup::Cgroup;
+use crate::client::PATH;
 use crate::peers::Scheme::{Http, Https};
 use crate::roles::HANG_PATH;
 use crate::{Outcome, peers, proc, roles};
@@ -34,8 +35,15 @@ pub enum ContestantKind {
     Floor(PathBuf),
     /// probelet with probers.
     Probelet(PathBuf),
-    /// probelet with this number of probers, which all hang.
-    ProbeletBusy(PathBuf, usize),
+    /// probelet with a prober that responds, if so, and this number of probers that hang.
+    ProbeletBusy {
+        /// The binary.
+        path: PathBuf,
+        /// Whether [`client::PATH`](crate::client::PATH) has a prober.
+        responds: bool,
+        /// The number of [`busy_path`]s.
+        hanging: usize,
+    },
     /// probelet with a forward.
     Forward(PathBuf),
     /// nginx, HTTP.
@@ -75,7 +83,7 @@ impl ContestantKind {
                 command
             }
             ContestantKind::Probelet(path)
-            | ContestantKind::ProbeletBusy(path, _)
+            | ContestantKind::ProbeletBusy { path, .. }
             | ContestantKind::ProbeletTls(path, _) => {
                 let mut command = program(path);
                 command.args(["run", "--status-port", &port.to_string()]);
@@ -122,7 +130,7 @@ impl ContestantKind {
         let has_probers = matches!(
             self,
             ContestantKind::Probelet(_)
-                | ContestantKind::ProbeletBusy(..)
+                | ContestantKind::ProbeletBusy { .. }
                 | ContestantKind::ProbeletTls(..)
         );
         if has_probers || matches!(self, ContestantKind::Forward(_) | ContestantKind::Floor(_)) {
@@ -130,8 +138,12 @@ impl ContestantKind {
         }
         if let ContestantKind::ProbeletTls(_, stalls) = self {
             command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
-        } else if let ContestantKind::ProbeletBusy(_, count) = self {
-            command.env("ISTIO_KUBE_APP_PROBERS", busy_probers(app, *count));
+        } else if let ContestantKind::ProbeletBusy {
+            responds, hanging, ..
+        } = self
+        {
+            let table = busy_probers(app, *responds, *hanging);
+            command.env("ISTIO_KUBE_APP_PROBERS", table);
         } else if has_probers || matches!(self, ContestantKind::Peer(_)) {
             // A peer may be another build of probelet.
             command.env("ISTIO_KUBE_APP_PROBERS", probers(app));
@@ -165,15 +177,14 @@ pub fn busy_path(number: usize) -> String {
     format!("/app-health/hang-{number}/livez")
 }
 
-/// The table of a pod whose probes all hang.
-fn busy_probers(app: u16, count: usize) -> String {
-    let entries = (0..count).map(|number| {
-        let path = busy_path(number);
-        format!(
-            r#""{path}":{{"httpGet":{{"path":"{HANG_PATH}","port":{app}}},"timeoutSeconds":10}}"#
-        )
-    });
-    let entries: Vec<String> = entries.collect();
+/// The table of a pod whose probes hang, except for one if so.
+fn busy_probers(app: u16, responds: bool, hanging: usize) -> String {
+    let entry = |path: &str, target: &str| {
+        format!(r#""{path}":{{"httpGet":{{"path":"{target}","port":{app}}},"timeoutSeconds":10}}"#)
+    };
+    let hang = (0..hanging).map(|number| entry(&busy_path(number), HANG_PATH));
+    let respond = responds.then(|| entry(PATH, "/healthz"));
+    let entries: Vec<String> = respond.into_iter().chain(hang).collect();
     format!("{{{}}}", entries.join(","))
 }
 

@@ -107,7 +107,11 @@ pub fn settled_rss(running: &Running) -> Outcome<f64> {
 /// The largest Rss in two floods, from as many addresses as are needed: heads that never end, and requests whose app never
 /// responds, as many as run and wait, with such heads besides them.
 fn all_occupied(small: &Built, probers: usize, app: u16, scratch: &Path) -> Outcome<f64> {
-    let kind = ContestantKind::ProbeletBusy(small.path.clone(), probers);
+    let kind = ContestantKind::ProbeletBusy {
+        path: small.path.clone(),
+        responds: false,
+        hanging: probers,
+    };
     let running = contestants::start(&kind, app, scratch)?;
     let clients = 2..2 + (PROBES_PER_PROBER + WAITING_PER_PROBER) as u8;
     let pool = POOL_CONNECTIONS + probers;

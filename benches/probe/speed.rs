@@ -12,7 +12,7 @@ use crate::shared::{rounds, table};
 use crate::{Outcome, Sizes, proc};
 
 /// The period of spaced probes: about that of a pod with many probes.
-const PERIOD: Duration = Duration::from_millis(20);
+pub const PERIOD: Duration = Duration::from_millis(20);
 
 /// Probes that are not measured.
 const WARM_UP: usize = 100;

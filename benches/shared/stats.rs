@@ -42,8 +42,9 @@ pub fn median(samples: &[f64]) -> Option<f64> {
     Spread::of(samples).map(|spread| spread.median)
 }
 
-/// Linear interpolation between the two nearest ranks.
-fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
+/// The value that this fraction of the sorted samples is below: linear interpolation between the two nearest ranks.
+/// `None` without samples.
+pub fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let rank = fraction * last as f64;
     let below = rank.floor() as usize;
