@@ -1,12 +1,13 @@
 //! The `values` of the injector's ConfigMap, as JSON. Like Istio's, they have `sidecarInjectorWebhook.rewriteAppHTTPProbe`,
 //! and `probelet` has further settings. Flags set the same values.
 
+use super::resources::{self, ResourcesError};
 use super::settings::{Settings, Sidecar, Target};
 use super::version::KubernetesVersion;
 use crate::config::{Cidr, DEFAULT_STATUS_PORT, parse_port};
 use crate::limits;
-use crate::text::{Quoted, suggest};
-use core::fmt;
+use crate::text::suggest;
+use core::fmt::{self, Display};
 use core::net::IpAddr;
 use serde_json::{Map, Value, json};
 
@@ -28,10 +29,7 @@ const FIELDS: [(&str, &str); 8] = [
     ),
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
-    (
-        "resources",
-        r#"an object such as {"limits":{"memory":"16Mi"}}"#,
-    ),
+    ("resources", resources::EXAMPLE),
     ("sidecar", "native or container"),
     ("sourceIp", "an IP address such as 127.0.0.6"),
     ("statusPort", "a port from 1 to 65535"),
@@ -80,6 +78,13 @@ pub enum ValuesError {
         /// The valid values.
         write: &'static str,
     },
+    /// Invalid `resources`.
+    Resources {
+        /// The path of the field.
+        field: Box<str>,
+        /// The reason.
+        error: ResourcesError,
+    },
     /// An unknown field.
     Unknown {
         /// The path of the field.
@@ -87,6 +92,25 @@ pub enum ValuesError {
         /// The known field with the most similar name.
         suggestion: Option<&'static str>,
     },
+}
+
+/// Why a text is not a valid value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidText {
+    /// The valid values.
+    Write(&'static str),
+    /// Invalid `resources`.
+    Resources(ResourcesError),
+}
+
+impl InvalidText {
+    /// The error of a flag or an annotation with this name and value.
+    pub(crate) fn describe(&self, name: &dyn Display, found: &dyn Display) -> String {
+        match self {
+            Self::Write(write) => format!("{name} is {found}: write {write}"),
+            Self::Resources(error) => format!("{name}: {error}"),
+        }
+    }
 }
 
 impl fmt::Display for ValuesError {
@@ -102,6 +126,7 @@ impl fmt::Display for ValuesError {
                 found,
                 write,
             } => write!(f, "{field} is {found}: write {write}"),
+            Self::Resources { field, error } => write!(f, "{field}: {error}"),
             Self::Unknown { field, suggestion } => match suggestion {
                 Some(suggestion) => {
                     let object = field.split('.').next().unwrap_or_default();
@@ -163,19 +188,31 @@ impl Values {
             other => other.to_string(),
         };
         self.set_from_text(name, &text)
-            .map_err(|write| invalid(&field(), value, write))
+            .map_err(|error| match error {
+                InvalidText::Write(write) => invalid(&field(), value, write),
+                InvalidText::Resources(error) => ValuesError::Resources {
+                    field: field().into(),
+                    error,
+                },
+            })
     }
 
     /// Parses the value of a field of `probelet`.
     ///
     /// # Errors
-    /// The valid values.
-    pub fn set_from_text(&mut self, name: &str, text: &str) -> Result<(), &'static str> {
+    /// The valid values, or what is invalid in `resources`.
+    pub fn set_from_text(&mut self, name: &str, text: &str) -> Result<(), InvalidText> {
         let field = FIELDS.iter().find(|(known, _)| *known == name);
-        self.try_set(name, text)
-            .ok_or(field.map_or("a known field", |(_, write)| write))
+        let write = field.map_or("a known field", |(_, write)| write);
+        if name == "resources" {
+            let resources = resources::parse(text).ok_or(InvalidText::Write(write))?;
+            self.resources = Some(resources.map_err(InvalidText::Resources)?);
+            return Ok(());
+        }
+        self.try_set(name, text).ok_or(InvalidText::Write(write))
     }
 
+    /// Parses the value of a field other than `resources`.
     fn try_set(&mut self, name: &str, text: &str) -> Option<()> {
         match name {
             "allowFrom" => {
@@ -189,10 +226,6 @@ impl Values {
             "imagePullPolicy" => {
                 let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
                 self.pull_policy = Some(is_known.then(|| text.into())?);
-            }
-            "resources" => {
-                let resources = serde_json::from_str(text).ok();
-                self.resources = Some(resources.filter(Value::is_object)?);
             }
             "sidecar" => self.sidecar = Some(parse_sidecar(text)?),
             "sourceIp" => self.source_ip = Some(text.parse().ok()?),
@@ -288,12 +321,7 @@ fn parse_rewrite(webhook: &Map<String, Value>) -> Result<Option<bool>, ValuesErr
 fn invalid(field: &str, found: &Value, write: &'static str) -> ValuesError {
     ValuesError::Value {
         field: field.into(),
-        found: match found {
-            Value::String(text) => Quoted(text).to_string().into(),
-            Value::Object(_) => "an object".into(),
-            Value::Array(_) => "a list".into(),
-            other => other.to_string().into(),
-        },
+        found: resources::found(found).into(),
         write,
     }
 }

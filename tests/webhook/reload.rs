@@ -18,6 +18,8 @@ pub fn tests() -> Vec<Trial> {
         an_expired_certificate_is_served_with_a_warning,
         a_key_file_without_a_key_is_an_error_at_start,
         a_changed_configmap_switches_injection_off_and_on,
+        resources_that_the_api_server_would_refuse_keep_the_previous_values,
+        resources_that_the_api_server_would_refuse_are_an_error_at_start,
     ]
 }
 
@@ -128,4 +130,41 @@ fn a_changed_configmap_switches_injection_off_and_on() {
     });
     webhook.wait_log("level=warn msg=\"values reload failed, keeping previous values\" error=");
     assert!(is_injected());
+}
+
+fn values_with_memory(limit: &str) -> String {
+    format!(r#"{{"probelet": {{"resources": {{"limits": {{"memory": "{limit}"}}}}}}}}"#)
+}
+
+const MISSPELT: &str = r#"limits.memory is \"16Mib\": write a quantity such as 16Mi"#;
+
+fn resources_that_the_api_server_would_refuse_keep_the_previous_values() {
+    let folder = Folder::new();
+    replace(&folder, "values", &values_with_memory("20Mi"));
+    let path = folder.path().to_str().expect("text").to_owned();
+    let webhook = Webhook::start_in(folder, &["--config", &path]);
+    replace(&webhook.folder, "values", &values_with_memory("16Mib"));
+    within(WAIT_LIMIT, || {
+        let response = response_of(&webhook.send(&post(&review_of(&pod("a")))));
+        assert!(response["patch"].to_string().contains("20Mi"), "{response}");
+        webhook.logged("msg=\"values reload failed, keeping previous values\"") > 0
+    });
+    let line =
+        webhook.wait_log("level=warn msg=\"values reload failed, keeping previous values\" error=");
+    assert!(line.contains(MISSPELT), "{line}");
+    let failures = webhook.metric("values_reloads_total", &[("result", "failure")]);
+    assert!((failures - 1.0).abs() < 0.5, "{failures}");
+}
+
+fn resources_that_the_api_server_would_refuse_are_an_error_at_start() {
+    let folder = Folder::new();
+    let (cert, key) = Authority::new("CA").sign(NAME).write(&folder, "tls");
+    replace(&folder, "values", &values_with_memory("16Mib"));
+    let mut command = command(&injector(), &["serve"]);
+    command.arg("--cert").arg(cert).arg("--key").arg(key);
+    command.arg("--config").arg(folder.path());
+    let ended = run_to_end(command);
+    assert_eq!(ended.status.code(), Some(1));
+    let expected = MISSPELT.replace('\\', "");
+    assert!(ended.stderr.contains(&expected), "{ended:?}");
 }

@@ -57,10 +57,9 @@ impl SidecarFlags {
             let Some(setting) = flag.setting else {
                 continue;
             };
-            values.set_from_text(setting.key, value).map_err(|write| {
-                let (flag, found) = (flag.long, Quoted(value));
-                command.usage_error(format!("{flag} is {found}: write {write}"))
-            })?;
+            values
+                .set_from_text(setting.key, value)
+                .map_err(|error| command.usage_error(error.describe(&flag.long, &Quoted(value))))?;
         }
         Ok(values)
     }
@@ -70,6 +69,7 @@ impl SidecarFlags {
 mod tests {
     use super::*;
     use crate::cli::table::Table;
+    use crate::inject::values::InvalidText;
 
     #[test]
     fn the_defaults_of_the_help_are_those_of_the_settings() {
@@ -88,10 +88,10 @@ mod tests {
             .flat_map(|section| section.flags);
         for flag in flags {
             let key = flag.setting.expect("a setting").key;
-            let write = Values::default()
+            let error = Values::default()
                 .set_from_text(key, "")
                 .expect_err("nothing is no value");
-            assert_ne!(write, "nothing of that name", "{key}");
+            assert_ne!(error, InvalidText::Write("a known field"), "{key}");
         }
     }
 }

@@ -4,7 +4,6 @@
 mod checks;
 mod decide;
 mod decisions;
-mod quantity;
 pub(super) mod reconcile;
 mod sidecar;
 mod table;

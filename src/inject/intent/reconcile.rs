@@ -1,8 +1,8 @@
 //! Reconciles the injected sidecar or volume with the intended one. Retains what others have added: the API server's
 //! defaults, the mount of a service account's token, variables of another webhook.
 
-use super::quantity;
 use super::table;
+use crate::inject::quantity;
 use crate::inject::view::{POD_IP, PORT_NAMES, PROBERS, VOLUME, table_text};
 use serde_json::{Map, Value, json};
 

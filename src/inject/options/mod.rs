@@ -225,9 +225,9 @@ impl Reader<'_> {
         let mut values = Values::default();
         for (name, field) in VALUES {
             if let Some(text) = self.text(name) {
-                values
-                    .set_from_text(field, &text)
-                    .map_err(|write| invalid(name, &text, &format!("write {write}")))?;
+                values.set_from_text(field, &text).map_err(|error| {
+                    error.describe(&format_args!("annotation {name}"), &Quoted(&text))
+                })?;
             }
         }
         Ok(values)

@@ -140,6 +140,14 @@ fn image_pull_policy_and_resources() {
         refusal_reason(&of("probelet.dev/resources", "[]")),
         "annotation probelet.dev/resources is \"[]\": write an object such as {\"limits\":{\"memory\":\"16Mi\"}}"
     );
+    let misspelt = of(
+        "probelet.dev/resources",
+        "{\"limits\":{\"memory\":\"16Mib\"}}",
+    );
+    assert_eq!(
+        refusal_reason(&misspelt),
+        "annotation probelet.dev/resources: limits.memory is \"16Mib\": write a quantity such as 16Mi, 100m or 0.5"
+    );
 }
 
 #[test]

@@ -101,6 +101,14 @@ fn errors_name_the_field_and_what_to_write() {
             r#"probelet.resources is "16Mi": write an object such as {"limits":{"memory":"16Mi"}}"#,
         ),
         (
+            r#"{"probelet": {"resources": {"limits": {"memory": "16Mib"}}}}"#,
+            r#"probelet.resources: limits.memory is "16Mib": write a quantity such as 16Mi, 100m or 0.5"#,
+        ),
+        (
+            r#"{"probelet": {"resources": {"limit": {"memory": "16Mi"}}}}"#,
+            r#"probelet.resources: unknown field "limit": did you mean limits?"#,
+        ),
+        (
             r#"{"probelet": {"image": "a b"}}"#,
             r#"probelet.image is "a b": write a name such as registry.example/probelet:1.0"#,
         ),
