@@ -58,7 +58,7 @@
 //! | the sidecar container | `src/inject/intent/sidecar.rs`; an argument: `src/inject/agent_args.rs` and `src/inject/intent/sidecar.rs` |
 //! | a warning or refusal of injection | of the pod: `src/inject/intent/checks.rs`; of a probe: `src/inject/intent/decide.rs`; of an annotation: `src/inject/options/`; of an injected pod: `src/inject/view/` |
 //! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |
-//! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/refresher.rs` |
+//! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/ca_bundle.rs`, `src/webhook/refresher.rs` |
 //! | what is cold in memory | `.cargo/layout.ld` |
 //! | a case of kubelet's behavior | `tests/support/faults/`, run by `tests/verdicts/` |
 //! | a test on a cluster | `tests/cluster/suite/` |

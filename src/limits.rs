@@ -335,11 +335,19 @@ pub const API_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest backoff: each is twice the one before.
 pub const API_BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// Attempts to change the Secret. Each fails if another replica has changed it first.
+/// Attempts to change the Secret or the `caBundle`. Each fails if another replica has changed it first.
 pub const SECRET_ATTEMPTS: usize = 5;
 
 /// Poll interval of the Secret and the `caBundle`: `kubectl apply` of the webhook may empty it.
 pub const CA_POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The shortest time between two polls, when a client rejects the certificate: the API server does if the `caBundle` lacks
+/// its CA, and so may any other client. The API server has received a new CA by the next poll.
+pub const CA_POLL_INTERVAL_MIN: Duration = Duration::from_secs(5);
+
+/// CAs in the `caBundle`: those of three replicas that each serve a certificate of their own, and of the certificates that
+/// each of them generated since, while the Secret was deleted again and again.
+pub const CA_BUNDLE_CERTIFICATES: usize = 8;
 
 /// Poll interval of the cluster's version once it is known.
 pub const VERSION_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);

@@ -30,7 +30,10 @@ pub async fn serve(
     match timeout_at(deadline, handshake(state, socket)).await {
         Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, client, id).await,
         Some(Ok(None)) => {}
-        Some(Err(error)) => state.record_handshake_failure(client, &error),
+        Some(Err(error)) => {
+            state.observe_cert_rejection(&error);
+            state.record_handshake_failure(client, &error);
+        }
         None => {
             let seconds = limits::WEBHOOK_HANDSHAKE_TIMEOUT.as_secs();
             let error =

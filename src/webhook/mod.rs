@@ -13,6 +13,7 @@
 //! | `serving_cert`, `validity` | the serving certificate, reloaded when its files change |
 //! | `client_ca`    | the CAs of `--client-ca`, reloaded when their file changes |
 //! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
+//! | `ca_bundle`    | the CAs of all certificates that replicas may serve |
 //! | `api_client`   | requests to the API server |
 //! | `refresher`    | refreshes the self-signed certificate and the cluster's version |
 //! | `options`      | the options from the command line |
@@ -24,6 +25,7 @@
 //! `failurePolicy` decides.
 
 mod api_client;
+mod ca_bundle;
 mod chunked;
 mod client_ca;
 mod connection;

@@ -13,6 +13,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use smol::future;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// What to do while the version is unknown. An API server before 1.29 drops the `restartPolicy` that makes an init
 /// container a sidecar, and the pod then waits for the init container to end.
@@ -41,6 +42,11 @@ struct Rotation {
 struct Backoff(Duration);
 
 impl Rotation {
+    /// The CA of the certificate that is served.
+    fn current_ca(&self) -> Option<Box<str>> {
+        Some(self.current.as_ref()?.ca.clone())
+    }
+
     /// Records the certificate of the Secret. Returns whether to serve it now: the first one and any successor of an
     /// expired one at once, others at the second refresh that finds them.
     fn observe(&mut self, bundle: &CertBundle, is_current_expired: bool) -> bool {
@@ -131,7 +137,15 @@ impl Refresher {
             return;
         };
         loop {
-            Timer::after(limits::CA_POLL_INTERVAL).await;
+            let polled = Instant::now();
+            let rejection = async {
+                self.state.wait_for_cert_rejection().await;
+                Timer::at(polled + limits::CA_POLL_INTERVAL_MIN).await;
+            };
+            let poll = async {
+                Timer::at(polled + limits::CA_POLL_INTERVAL).await;
+            };
+            future::or(poll, rejection).await;
             self.refresh_certificate(store).await;
         }
     }
@@ -184,7 +198,8 @@ impl Refresher {
     }
 
     async fn refresh_certificate(&self, store: &SecretCertStore) {
-        match store.sync(unix_now()).await {
+        let served_ca = self.rotation.borrow().current_ca();
+        match store.sync(served_ca.as_deref(), unix_now()).await {
             Ok(bundle) => {
                 self.certificate_failures.borrow_mut().clear();
                 self.rotate(bundle);

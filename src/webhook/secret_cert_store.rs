@@ -2,6 +2,7 @@
 //! MutatingWebhookConfiguration publishes its CA.
 
 use super::api_client::{ApiClient, ApiError, RequestBody, own_namespace, unexpected_status};
+use super::ca_bundle;
 use super::options::SelfSignedNames;
 use super::self_signed::CertBundle;
 use crate::limits;
@@ -60,18 +61,30 @@ impl SecretCertStore {
         })
     }
 
-    /// Returns the certificate of the Secret, after replacing it if it is not fresh, and after publishing its CA.
+    /// Returns the certificate of the Secret, after replacing it if it is not fresh, and after publishing its CA. Publishes
+    /// `served_ca` in any case: the CA of the certificate that this replica serves, which may be another one.
     ///
     /// # Errors
     /// No response of the API server, or an unexpected one.
-    pub async fn sync(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
-        let bundle = self.get_or_renew(now).await?;
-        self.publish_ca(&bundle.ca).await?;
-        Ok(bundle)
+    pub async fn sync(
+        &self,
+        served_ca: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<CertBundle, ApiError> {
+        let bundle = self.get_or_renew(served_ca, now).await;
+        let new_ca = bundle.as_ref().ok().map(|bundle| &*bundle.ca);
+        let required: Vec<&str> = new_ca.into_iter().chain(served_ca).collect();
+        let published = self.publish_cas(&required, now).await;
+        let bundle = bundle?;
+        published.map(|()| bundle)
     }
 
     /// Returns the certificate of the Secret. Generates a new one and stores it if there is none or it is not fresh.
-    async fn get_or_renew(&self, now: UnixSeconds) -> Result<CertBundle, ApiError> {
+    async fn get_or_renew(
+        &self,
+        served_ca: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<CertBundle, ApiError> {
         for _ in 0..limits::SECRET_ATTEMPTS {
             let (status, secret) = self.client.send("GET", &self.secret_path, None).await?;
             let bundle = match status {
@@ -83,7 +96,7 @@ impl SecretCertStore {
             if let Some(bundle) = bundle.as_ref().filter(is_fresh) {
                 return Ok(bundle.clone());
             }
-            let previous_ca = bundle.as_ref().map(|bundle| &*bundle.ca);
+            let previous_ca = served_ca.or(bundle.as_ref().map(|bundle| &*bundle.ca));
             let created = CertBundle::generate(&self.dns_name, previous_ca, now)
                 .map_err(|why| ApiError(format!("cannot generate a certificate: {why}").into()))?;
             let (method, path, object) = match status {
@@ -101,7 +114,8 @@ impl SecretCertStore {
             let body = RequestBody::json(&object);
             match self.client.send(method, path, Some(body)).await? {
                 (200 | 201, _) => return Ok(created),
-                // Another replica was faster; its certificate is read in the next round.
+                // Another replica was faster, or the Secret has just been deleted: read it again in the next round.
+                (404 | 409, _) if method == "PUT" => {}
                 (409, _) => {}
                 (status, body) => return Err(unexpected_status(method, path, status, &body)),
             }
@@ -127,36 +141,51 @@ impl SecretCertStore {
         secret_with_bundle(secret, bundle)
     }
 
-    /// Sets the `caBundle` of each webhook whose `caBundle` differs.
-    async fn publish_ca(&self, ca: &str) -> Result<(), ApiError> {
+    /// Adds these CAs to each `caBundle` that lacks one of them.
+    async fn publish_cas(&self, required: &[&str], now: UnixSeconds) -> Result<(), ApiError> {
         let path = &self.configuration_path;
-        let (status, configuration) = self.client.send("GET", path, None).await?;
-        if status != 200 {
-            return Err(unexpected_status("GET", path, status, &configuration));
-        }
-        let ca = STANDARD.encode(ca);
-        let webhooks = configuration["webhooks"].as_array();
-        let mut patch = Vec::new();
-        for (index, webhook) in webhooks.into_iter().flatten().enumerate() {
-            if webhook["clientConfig"]["caBundle"] != *ca {
-                let webhook_path = format!("/webhooks/{index}");
-                let name_path = format!("{webhook_path}/name");
-                // The list may have changed since it was read.
-                patch.push(json!({"op": "test", "path": name_path, "value": webhook["name"]}));
-                let ca_path = format!("{webhook_path}/clientConfig/caBundle");
-                patch.push(json!({"op": "add", "path": ca_path, "value": ca}));
+        let mut attempt = 1;
+        loop {
+            let (status, configuration) = self.client.send("GET", path, None).await?;
+            if status != 200 {
+                return Err(unexpected_status("GET", path, status, &configuration));
+            }
+            let patch = ca_patch(&configuration, required, now);
+            if patch.is_empty() {
+                return Ok(());
+            }
+            let patch = Value::from(patch);
+            let body = RequestBody::json_patch(&patch);
+            match self.client.send("PATCH", path, Some(body)).await? {
+                (200, _) => return Ok(()),
+                // Another replica was faster: the API server returns 422 for a failed `test`.
+                (409 | 422, _) if attempt < limits::SECRET_ATTEMPTS => attempt += 1,
+                (status, body) => return Err(unexpected_status("PATCH", path, status, &body)),
             }
         }
-        if patch.is_empty() {
-            return Ok(());
-        }
-        let patch = Value::from(patch);
-        let body = RequestBody::json_patch(&patch);
-        match self.client.send("PATCH", path, Some(body)).await? {
-            (200, _) => Ok(()),
-            (status, body) => Err(unexpected_status("PATCH", path, status, &body)),
+    }
+}
+
+/// The JSON patch (RFC 6902) that adds the missing CAs to each `caBundle`; empty if none is missing.
+fn ca_patch(configuration: &Value, required: &[&str], now: UnixSeconds) -> Vec<Value> {
+    let mut patch = Vec::new();
+    let webhooks = configuration["webhooks"].as_array();
+    for (index, webhook) in webhooks.into_iter().flatten().enumerate() {
+        let current = webhook["clientConfig"]["caBundle"].as_str();
+        let current = current.and_then(|text| STANDARD.decode(text).ok());
+        let current = String::from_utf8_lossy(current.as_deref().unwrap_or_default());
+        if let Some(merged) = ca_bundle::with_required(&current, required, now) {
+            let path = format!("/webhooks/{index}/clientConfig/caBundle");
+            patch.push(json!({"op": "add", "path": path, "value": STANDARD.encode(merged)}));
         }
     }
+    if !patch.is_empty() {
+        // Another replica may have added its CA since the configuration was read.
+        let version = &configuration["metadata"]["resourceVersion"];
+        let path = "/metadata/resourceVersion";
+        patch.insert(0, json!({"op": "test", "path": path, "value": version}));
+    }
+    patch
 }
 
 /// Whether the name is safe in a path: it has only characters of a DNS subdomain name.

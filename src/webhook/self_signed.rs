@@ -1,6 +1,7 @@
 //! The self-signed certificate. Each certificate is signed by a new CA, whose private key is then discarded. The CA is
 //! published before its certificate is served.
 
+use super::ca_bundle;
 use super::serving_cert::ServingCert;
 use crate::limits;
 use crate::pem::{self, KeyPairError};
@@ -12,7 +13,6 @@ use rcgen::{
 };
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 
@@ -45,7 +45,7 @@ impl CertBundle {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.signed_by(&key, &issuer)?;
-        let previous_ca = previous_ca.and_then(|previous| newest_valid_ca(previous, now));
+        let previous_ca = previous_ca.and_then(|previous| ca_bundle::newest(previous, now));
         Ok(CertBundle {
             certificate: certificate.pem().into(),
             key: key.serialize_pem().into(),
@@ -125,16 +125,6 @@ fn with_validity_and_subject(
     let name: String = name.chars().take(64).collect();
     params.distinguished_name.push(DnType::CommonName, name);
     params
-}
-
-/// The newest CA of a bundle, which is its first one, if it is still valid.
-fn newest_valid_ca(bundle: &str, now: UnixSeconds) -> Option<String> {
-    const END: &str = "-----END CERTIFICATE-----";
-    let der = CertificateDer::from_pem_slice(bundle.as_bytes()).ok()?;
-    let not_after = validity(&der)?.not_after;
-    webpki::anchor_from_trusted_cert(&der).ok()?;
-    let end = bundle.find(END)? + END.len();
-    (not_after > now).then(|| [&bundle[..end], "\n"].concat())
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 use core::cell::{Cell, RefCell};
 use core::fmt::Display;
 use futures_rustls::TlsAcceptor;
+use rustls::AlertDescription;
+use smol::channel::{Receiver, Sender};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -41,6 +43,8 @@ pub struct ServerState {
     client_ca: RefCell<Option<ClientCa>>,
     /// Replaced when the CAs of the clients change.
     acceptor: RefCell<TlsAcceptor>,
+    /// Has a message after a client has rejected the certificate.
+    cert_rejections: (Sender<()>, Receiver<()>),
     is_draining: Cell<bool>,
     accept_limit: RefCell<RateLimit>,
     error_response_limit: RefCell<RateLimit>,
@@ -74,6 +78,7 @@ impl ServerState {
             acceptor: RefCell::new(tls_acceptor(&current_cert, client_ca.as_ref())?),
             client_ca: RefCell::new(client_ca),
             current_cert,
+            cert_rejections: smol::channel::bounded(1),
             is_draining: Cell::new(false),
             accept_limit: RefCell::default(),
             error_response_limit: RefCell::default(),
@@ -255,6 +260,25 @@ impl ServerState {
         self.log
             .limited_line(limit, Level::Error, "accept failed")
             .field("error", error);
+    }
+
+    /// Waits until a client has rejected the certificate since the last call.
+    pub async fn wait_for_cert_rejection(&self) {
+        // Both ends are in this state, so the channel is never closed.
+        let _ = self.cert_rejections.1.recv().await;
+    }
+
+    /// Records that a handshake failed because the client rejects the certificate, if it did.
+    pub fn observe_cert_rejection(&self, error: &io::Error) {
+        let tls = error.get_ref().and_then(|error| error.downcast_ref());
+        // Go's client sends `bad_certificate` for an unknown CA.
+        if let Some(rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate | AlertDescription::UnknownCA,
+        )) = tls
+        {
+            // A full channel has a rejection that has not been received yet.
+            let _ = self.cert_rejections.0.try_send(());
+        }
     }
 
     /// Logs and counts a failed TLS handshake.

@@ -25,7 +25,7 @@ pub struct State {
     pub minor: &'static str,
     /// The Secret, if it exists.
     pub secret: Option<Value>,
-    /// The webhook's configuration.
+    /// The webhook's configuration; null if it does not exist.
     pub webhook: Value,
     /// Whether responses have no length, and their connections end without `close_notify`.
     pub is_truncating: bool,
@@ -33,6 +33,24 @@ pub struct State {
     pub requests: Vec<String>,
     /// Override the response to the next request of their method.
     pub overrides: VecDeque<Override>,
+}
+
+impl State {
+    /// Sets the `caBundle` of all webhooks.
+    pub fn set_ca_bundle(&mut self, bundle: &str) {
+        let webhooks = self.webhook["webhooks"].as_array_mut();
+        for webhook in webhooks.into_iter().flatten() {
+            webhook["clientConfig"]["caBundle"] = STANDARD.encode(bundle).into();
+        }
+        self.change_webhook();
+    }
+
+    /// Gives the webhook's configuration a new `resourceVersion`.
+    fn change_webhook(&mut self) {
+        let version = &mut self.webhook["metadata"]["resourceVersion"];
+        let next = version.as_str().expect("a version").len() + 1;
+        *version = "1".repeat(next).into();
+    }
 }
 
 /// A response instead of the ordinary one.
@@ -71,7 +89,11 @@ impl FakeApiServer {
         let state = State {
             minor,
             secret: None,
-            webhook: json!({"kind": "MutatingWebhookConfiguration", "webhooks": webhooks}),
+            webhook: json!({
+                "kind": "MutatingWebhookConfiguration",
+                "metadata": {"name": "probelet", "resourceVersion": "1"},
+                "webhooks": webhooks,
+            }),
             is_truncating: false,
             requests: Vec::new(),
             overrides: VecDeque::new(),
@@ -219,6 +241,9 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
         {
             (201, store(state, sent))
         }
+        ("PUT", path) if path == secret_path && state.secret.is_none() => {
+            (404, json!({"message": "not found"}))
+        }
         ("PUT", path) if path == secret_path => {
             let version = |secret: &Value| secret["metadata"]["resourceVersion"].clone();
             match state.secret.as_ref().map(version) == Some(version(&sent)) {
@@ -226,10 +251,14 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
                 false => (409, json!({"message": "the resourceVersion differs"})),
             }
         }
+        (_, WEBHOOK) if state.webhook.is_null() => (404, json!({"message": "not found"})),
         ("GET", WEBHOOK) => (200, state.webhook.clone()),
         ("PATCH", WEBHOOK) if head.contains("Content-Type: application/json-patch+json") => {
             match patch(&mut state.webhook, &sent) {
-                Some(()) => (200, state.webhook.clone()),
+                Some(()) => {
+                    state.change_webhook();
+                    (200, state.webhook.clone())
+                }
                 None => (422, json!({"message": "the patch does not fit"})),
             }
         }

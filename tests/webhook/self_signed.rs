@@ -6,6 +6,7 @@ use crate::support::certs::Authority;
 use crate::support::command::{command, injector, run_to_end};
 use crate::support::folder::Folder;
 use crate::support::trials::trials;
+use crate::support::{WAIT_LIMIT, within};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libtest_mimic::Trial;
@@ -24,6 +25,12 @@ pub fn tests() -> Vec<Trial> {
         an_unknown_version_is_logged_with_a_remedy_and_retried_soon,
         a_response_that_ends_without_close_notify_is_truncated,
         a_certificate_of_another_ca_is_replaced,
+        a_deleted_secret_keeps_the_ca_of_the_served_certificate_published,
+        a_secret_with_garbage_is_replaced_and_the_served_certificate_stays_trusted,
+        a_ca_that_another_replica_publishes_meanwhile_stays,
+        three_replicas_that_start_at_once_use_one_certificate,
+        a_ca_bundle_that_lacks_the_ca_is_filled_soon_after_a_rejection,
+        a_configuration_that_is_created_again_gets_the_ca,
         self_signed_without_an_api_server_is_an_error,
     ]
 }
@@ -254,6 +261,127 @@ fn a_certificate_of_another_ca_is_replaced() {
     let state = api_server.state();
     let secret = state.secret.as_ref().expect("a Secret");
     assert_ne!(member(secret, "tls.crt"), identity.chain);
+}
+
+/// Connects a client that does not trust the certificate and says so, as the API server does with an empty `caBundle`.
+#[track_caller]
+fn reject_certificate(webhook: &Webhook) {
+    let other = trusting(&Authority::new("another CA").pem());
+    assert!(webhook.client_trusting(&other).is_err());
+}
+
+fn count_cas(bundle: &str) -> usize {
+    bundle.matches("BEGIN CERTIFICATE").count()
+}
+
+fn a_deleted_secret_keeps_the_ca_of_the_served_certificate_published() {
+    let api_server = FakeApiServer::start("37");
+    let first = start(&api_server);
+    api_server.state().secret = None;
+    let second = start(&api_server);
+    // The first replica has not read the new Secret yet.
+    assert_serves(&first, &api_server);
+    assert_serves(&second, &api_server);
+    api_server.state().secret = None;
+    let third = start(&api_server);
+    for webhook in [&first, &second, &third] {
+        assert_serves(webhook, &api_server);
+    }
+    assert_eq!(count_cas(&api_server.ca_bundle()), 3);
+}
+
+fn a_secret_with_garbage_is_replaced_and_the_served_certificate_stays_trusted() {
+    let api_server = FakeApiServer::start("37");
+    let webhook = start(&api_server);
+    let garbage = STANDARD.encode("garbage");
+    let members = json!({"tls.crt": garbage, "tls.key": garbage, "ca.crt": garbage});
+    let previous = {
+        let mut state = api_server.state();
+        let secret = state.secret.as_mut().expect("a Secret");
+        std::mem::replace(&mut secret["data"], members)
+    };
+    let is_reloaded = within(WAIT_LIMIT, || {
+        reject_certificate(&webhook);
+        assert_serves(&webhook, &api_server);
+        webhook.logged("msg=\"certificate reloaded\"") > 0
+    });
+    assert!(is_reloaded, "{:#?}", webhook.log());
+    assert_serves(&webhook, &api_server);
+    let bundle = api_server.ca_bundle();
+    assert_eq!(count_cas(&bundle), 2, "{bundle}");
+    let state = api_server.state();
+    let secret = state.secret.as_ref().expect("a Secret");
+    assert_eq!(member(secret, "ca.crt"), bundle);
+    assert_ne!(secret["data"]["tls.crt"], previous["tls.crt"]);
+}
+
+fn a_ca_that_another_replica_publishes_meanwhile_stays() {
+    let api_server = FakeApiServer::start("37");
+    let other = Authority::new("another CA").pem();
+    let bundle = other.clone();
+    let publish: Action = Box::new(move |state| state.set_ca_bundle(&bundle));
+    api_server.state().overrides.push_back(Override {
+        method: "PATCH",
+        status: 422,
+        action: publish,
+    });
+    let webhook = start(&api_server);
+    assert_serves(&webhook, &api_server);
+    let bundle = api_server.ca_bundle();
+    assert!(
+        bundle.ends_with(&other) && count_cas(&bundle) == 2,
+        "{bundle}"
+    );
+}
+
+fn three_replicas_that_start_at_once_use_one_certificate() {
+    let api_server = FakeApiServer::start("37");
+    let webhooks: Vec<Webhook> = std::thread::scope(|scope| {
+        let starting: Vec<_> = (0..3).map(|_| scope.spawn(|| start(&api_server))).collect();
+        starting
+            .into_iter()
+            .map(|replica| replica.join().expect("a replica"))
+            .collect()
+    });
+    for webhook in &webhooks {
+        assert_serves(webhook, &api_server);
+    }
+    assert_eq!(count_cas(&api_server.ca_bundle()), 1);
+}
+
+/// Long before the interval of the polls.
+fn a_ca_bundle_that_lacks_the_ca_is_filled_soon_after_a_rejection() {
+    let api_server = FakeApiServer::start("37");
+    let webhook = start(&api_server);
+    for bundle in ["", &Authority::new("another CA").pem()] {
+        api_server.state().set_ca_bundle(bundle);
+        reject_certificate(&webhook);
+        let is_filled = within(WAIT_LIMIT, || {
+            count_cas(&api_server.ca_bundle()) > count_cas(bundle)
+        });
+        assert!(is_filled, "{bundle}");
+        assert_serves(&webhook, &api_server);
+    }
+}
+
+fn a_configuration_that_is_created_again_gets_the_ca() {
+    let api_server = FakeApiServer::start("37");
+    let webhook = start(&api_server);
+    let configuration = api_server.state().webhook.take();
+    reject_certificate(&webhook);
+    webhook
+        .wait_log("msg=\"self-signed certificate refresh failed, keeping previous certificate\"");
+    {
+        let mut state = api_server.state();
+        state.webhook = configuration;
+        state.set_ca_bundle("");
+    }
+    let is_filled = within(WAIT_LIMIT, || {
+        reject_certificate(&webhook);
+        !api_server.ca_bundle().is_empty()
+    });
+    assert!(is_filled);
+    assert_serves(&webhook, &api_server);
 }
 
 fn self_signed_without_an_api_server_is_an_error() {
