@@ -217,7 +217,7 @@ impl Refresher {
         let (level, message) = match self.rotation.borrow().current {
             None => (
                 Level::Error,
-                "no self-signed certificate, not listening yet",
+                "no self-signed certificate yet, connections wait",
             ),
             Some(_) => (
                 Level::Warn,

@@ -83,6 +83,8 @@ async fn run_until_shutdown(
     let settings = ReloadableSettings::load(options.flags, options.config.as_deref());
     let settings = settings.map_err(StartError::Values)?;
     let cert = load_cert(&options.certificate)?;
+    // kubelet's first probes wait in the backlog until there is a certificate, instead of failing.
+    let listener = bind(options.listen)?;
     let client_ca = options.client_ca_path.as_deref().map(ClientCa::load);
     let client_ca = client_ca.transpose().map_err(StartError::Certificate)?;
     let state = ServerState::new(options.log, settings, cert, client_ca, max_connections);
@@ -104,7 +106,6 @@ async fn run_until_shutdown(
     if is_shutdown {
         return Ok(());
     }
-    let listener = bind(options.listen)?;
     executor
         .spawn(async move { refresher.run().await })
         .detach();

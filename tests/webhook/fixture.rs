@@ -24,6 +24,9 @@ use std::time::Instant;
 /// The DNS name in the certificate.
 pub const NAME: &str = "injector.demo.svc";
 
+/// The log line after which it serves.
+const LISTENING: &str = "msg=listening";
+
 /// A running webhook; killed on drop.
 pub struct Webhook {
     child: Child,
@@ -66,12 +69,26 @@ impl Webhook {
         let limited = format!("ulimit -n {most} && exec \"$@\"");
         let [cert, key] = [cert, key].map(|path| path.display().to_string());
         let args = ["--cert", &cert, "--key", &key, "--sidecar", "native"];
-        Self::spawn_by(&["sh", "-c", &limited, "sh"], authority, folder, &args)
+        let webhook = Self::spawn_by(&["sh", "-c", &limited, "sh"], authority, folder, &args);
+        webhook.wait_log(LISTENING);
+        webhook
     }
 
     /// Starts a webhook with these arguments and waits until it listens.
     pub fn spawn(authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
-        Self::spawn_by(&[], authority, folder, args)
+        Self::spawn_and_wait_for(LISTENING, authority, folder, args)
+    }
+
+    /// Starts a webhook with these arguments and waits for a log line.
+    pub fn spawn_and_wait_for(
+        line: &str,
+        authority: Authority,
+        folder: Folder,
+        args: &[&str],
+    ) -> Webhook {
+        let webhook = Self::spawn_by(&[], authority, folder, args);
+        webhook.wait_log(line);
+        webhook
     }
 
     fn spawn_by(by: &[&str], authority: Authority, folder: Folder, args: &[&str]) -> Webhook {
@@ -100,7 +117,7 @@ impl Webhook {
                 lock(&lines).push(line);
             }
         });
-        let webhook = Webhook {
+        Webhook {
             child,
             addr: (Ipv4Addr::LOCALHOST, port.port).into(),
             _port: port,
@@ -108,9 +125,7 @@ impl Webhook {
             log_reader,
             authority,
             folder,
-        };
-        webhook.wait_log("msg=listening");
-        webhook
+        }
     }
 
     /// All log lines so far.
@@ -159,9 +174,17 @@ impl Webhook {
     /// # Errors
     /// Why the handshake failed.
     pub fn client_trusting(&self, config: &Arc<ClientConfig>) -> std::io::Result<Client> {
+        Self::client_over(self.tcp(), config)
+    }
+
+    /// Runs the handshake of a client with this configuration over a connection.
+    ///
+    /// # Errors
+    /// Why the handshake failed.
+    pub fn client_over(tcp: TcpStream, config: &Arc<ClientConfig>) -> std::io::Result<Client> {
         let name = ServerName::try_from(NAME).expect("a name");
         let connection = ClientConnection::new(config.clone(), name).expect("a client");
-        let mut stream = StreamOwned::new(connection, self.tcp());
+        let mut stream = StreamOwned::new(connection, tcp);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }

@@ -1,7 +1,7 @@
 //! A self-signed certificate in a Secret, and the version of the API server.
 
 use super::api_server::{Action, FakeApiServer, Override, SECRETS, WEBHOOK};
-use super::fixture::{Webhook, assert_injected, pod, post, response_of, review_of, trusting};
+use super::fixture::{Webhook, assert_injected, get, pod, post, response_of, review_of, trusting};
 use crate::support::certs::Authority;
 use crate::support::command::{command, injector, run_to_end};
 use crate::support::folder::Folder;
@@ -31,6 +31,7 @@ pub fn tests() -> Vec<Trial> {
         three_replicas_that_start_at_once_use_one_certificate,
         a_ca_bundle_that_lacks_the_ca_is_filled_soon_after_a_rejection,
         a_configuration_that_is_created_again_gets_the_ca,
+        a_connection_before_there_is_a_certificate_waits_for_it,
         self_signed_without_an_api_server_is_an_error,
     ]
 }
@@ -186,13 +187,13 @@ fn an_error_of_the_api_server_is_logged_once_and_retried() {
     let webhook = start(&api_server);
     assert_serves(&webhook, &api_server);
     let line =
-        webhook.wait_log("level=error msg=\"no self-signed certificate, not listening yet\"");
+        webhook.wait_log("level=error msg=\"no self-signed certificate yet, connections wait\"");
     assert!(
         line.contains("returned 403: as the test requests"),
         "{line}"
     );
     assert_eq!(
-        webhook.logged("no self-signed certificate, not listening yet"),
+        webhook.logged("no self-signed certificate yet, connections wait"),
         1
     );
 }
@@ -382,6 +383,28 @@ fn a_configuration_that_is_created_again_gets_the_ca() {
     });
     assert!(is_filled);
     assert_serves(&webhook, &api_server);
+}
+
+/// kubelet probes readiness as soon as the container runs.
+fn a_connection_before_there_is_a_certificate_waits_for_it() {
+    let api_server = FakeApiServer::start("37");
+    api_server.fail_twice("POST", 403);
+    let flags = api_server.flags();
+    let flags = flags.iter().map(String::as_str);
+    let args: Vec<&str> = FLAGS.into_iter().chain(flags).collect();
+    let webhook = Webhook::spawn_and_wait_for(
+        "msg=\"no self-signed certificate yet, connections wait\"",
+        Authority::new("unused"),
+        Folder::new(),
+        &args,
+    );
+    let tcp = webhook.tcp();
+    webhook.wait_log("msg=listening");
+    let config = trusting(&api_server.ca_bundle());
+    let client = Webhook::client_over(tcp, &config);
+    let mut client = client.expect("a handshake");
+    client.send(&get("/healthz"));
+    assert_eq!(client.response().code(), Some(200));
 }
 
 fn self_signed_without_an_api_server_is_an_error() {
