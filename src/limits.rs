@@ -248,12 +248,30 @@ pub const REVIEW_BYTES: usize = 3 << 20;
 /// of them.
 pub const REVIEW_BYTES_TOTAL: usize = 32 << 20;
 
-/// Values in the JSON of a review, counted by their separators. A pod has some hundreds; 3 MiB of brackets would
+/// Values in the JSON of a review and in the JSON of its pod's annotations, counted by their separators. A pod has some hundreds; 3 MiB of brackets would
 /// become 100 MiB of values and delay the reviews after it.
 pub const REVIEW_VALUES: usize = 30_000;
 
 /// Items of an annotation that lists containers, ports or forwards: each is compared with each probe of the pod.
 pub const ANNOTATION_ITEMS: usize = 256;
+
+/// Bytes of all annotations of a pod, names and values (`k8s.io/apimachinery/pkg/api/validation/objectmeta.go`:
+/// `TotalAnnotationSizeLimitB`). The API server rejects a pod with more, also if a webhook has added them.
+pub const ANNOTATIONS_BYTES: usize = 256 * 1024;
+
+/// Unknown annotations of a pod that a warning names, with the annotation that was probably meant: each is compared with
+/// all known ones.
+pub const MISSPELT_NAMES: usize = 20;
+
+/// Bytes of an unknown annotation that is compared with the known ones, which have at most 50.
+pub const MISSPELT_NAME_BYTES: usize = 128;
+
+/// Bytes of memory of the parts of a reviewed pod that injection copies up to ten times: probes, hooks, the sidecar of
+/// an earlier injection, and the JSON in annotations. A hundred probes with three headers each take 400 KiB.
+pub const REVIEW_COPIED_BYTES: usize = 1 << 20;
+
+/// Warnings of a review. The API server sends each as a header field to the user, whose client prints them all.
+pub const REVIEW_WARNINGS: usize = 10;
 
 /// Containers of an injected pod, init containers included. The agent's table has 64 probers, and a pod with
 /// thousands must not delay the others.
@@ -375,6 +393,10 @@ pub const ALIASED_VALUES: usize = 100_000;
 /// Bytes of keys and texts in those values. A thousand aliases of one long text repeat it a thousand times, and the
 /// API server accepts 3 MiB of one object.
 pub const ALIASED_BYTES: usize = 4 << 20;
+
+/// Values in a saved text of an original, counted by commas, brackets and line breaks: anyone can edit the annotation.
+/// The originals are scalars and empty collections.
+pub const FRAGMENT_VALUES: usize = 1_000;
 
 /// Times that an edit restores saved texts, fewer each time, until all of them parse to their values. Each costs a
 /// parse of the document; those that depend on removed anchors are found in one.

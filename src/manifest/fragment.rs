@@ -6,10 +6,19 @@ use super::document::Document;
 use super::parser::UnresolvedAliases;
 use super::render::Context;
 use super::tree::NodeKind;
+use crate::limits;
 use serde_json::Value;
 
-/// The value of a fragment that [`super::SourceText::value_text`] returned; `None` if it has aliases without an anchor.
+/// The value of a fragment that [`super::SourceText::value_text`] returned; `None` if it has aliases without an anchor,
+/// or more than `limits::FRAGMENT_VALUES`.
 pub fn fragment_value(text: &str) -> Option<Value> {
+    if let Some(value) = simple_scalar(text) {
+        return Some(value);
+    }
+    let separators = text.bytes().filter(|byte| b",[{\n".contains(byte));
+    if separators.count() >= limits::FRAGMENT_VALUES {
+        return None;
+    }
     parse_anywhere(text)
         .filter(|parsed| !parsed.has_unresolved_aliases)
         .map(|parsed| parsed.value)
@@ -33,6 +42,23 @@ pub(super) fn may_parse_to(text: &str, context: Context, value: &Value) -> bool 
             }
             None => false,
         })
+}
+
+/// A scalar as nearly all fragments are, without the parser: a decimal number, or a string in double quotes without
+/// escapes.
+fn simple_scalar(text: &str) -> Option<Value> {
+    let bytes = text.as_bytes();
+    match bytes {
+        [b'1'..=b'9', ..] if bytes.len() < 10 && bytes.iter().all(u8::is_ascii_digit) => {
+            text.parse::<u64>().ok().map(Value::from)
+        }
+        [b'"', content @ .., b'"'] => {
+            let is_simple = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\".contains(byte);
+            let text = &text[1..text.len() - 1];
+            content.iter().all(is_simple).then(|| text.into())
+        }
+        _ => None,
+    }
 }
 
 /// A parsed fragment.

@@ -1,5 +1,6 @@
 //! Answers one AdmissionReview (`admission.k8s.io/v1`). Pure, and with the same `inject` as the command line.
 
+use crate::inject::size::{check_review, json_value_bound};
 use crate::inject::{self, Report, Settings, Task, Verdict};
 use crate::limits;
 use crate::manifest::json_patch;
@@ -126,6 +127,10 @@ impl fmt::Display for ReviewError {
 /// # Errors
 /// The body is not a valid review of a supported version.
 pub fn review(body: &[u8], settings: &Settings) -> Result<ReviewResult, ReviewError> {
+    let values = json_value_bound(body);
+    if values > limits::REVIEW_VALUES {
+        return Err(ReviewError::TooManyValues);
+    }
     let request = AdmissionRequest::parse(body)?;
     if !request.is_pod_creation() {
         return Ok(request.respond(Outcome::NotApplicable, None, &[]));
@@ -136,9 +141,7 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<ReviewResult, ReviewEr
     if pod["kind"] != "Pod" {
         return Err(ReviewError::Missing("request.object of kind Pod"));
     }
-    if container_count(pod) > limits::REVIEW_CONTAINERS {
-        let most = limits::REVIEW_CONTAINERS;
-        let why = format!("it has more than {most} containers: split it into several pods");
+    if let Err(why) = check_review(pod, values) {
         return Ok(request.respond_not_injected(why.into(), Vec::new()));
     }
     let reports = inject::reports(pod, pod, Task::Inject, settings);
@@ -255,9 +258,6 @@ impl AdmissionRequest {
 }
 
 fn parse_review(body: &[u8]) -> Result<Value, ReviewError> {
-    if value_count_bound(body) > limits::REVIEW_VALUES {
-        return Err(ReviewError::TooManyValues);
-    }
     let document: Value = serde_json::from_slice(body)
         .map_err(|error| ReviewError::NotJson(error.to_string().into()))?;
     if document["kind"] != "AdmissionReview" {
@@ -271,22 +271,6 @@ fn parse_review(body: &[u8]) -> Result<Value, ReviewError> {
     Ok(document)
 }
 
-/// An upper bound of the number of JSON values: one, and one for each bracket and comma outside of strings. It bounds
-/// memory before the body is parsed.
-fn value_count_bound(body: &[u8]) -> usize {
-    let (mut count, mut in_string, mut escaped) = (1, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b',' | b'[' | b'{' if !in_string => count += 1,
-            _ => {}
-        }
-    }
-    count
-}
-
 /// A value for an error text: short, on one line.
 fn abbreviated(value: &Value) -> Box<str> {
     match value {
@@ -295,32 +279,37 @@ fn abbreviated(value: &Value) -> Box<str> {
     }
 }
 
-/// Number of containers of all kinds.
-fn container_count(pod: &Value) -> usize {
-    let lists = ["containers", "initContainers", "ephemeralContainers"];
-    let count = |list| pod["spec"][list].as_array().map_or(0, Vec::len);
-    lists.into_iter().map(count).sum()
+/// The warnings that the API server forwards: it truncates long ones, stops at a total size, and drops those with
+/// control characters, as each becomes a `Warning` header field of its own response. At most
+/// `limits::REVIEW_WARNINGS`; the last of more says how many are left out.
+fn within_limits(warnings: &[Box<str>]) -> Vec<String> {
+    let shown = match warnings.len() > limits::REVIEW_WARNINGS {
+        true => limits::REVIEW_WARNINGS - 1,
+        false => warnings.len(),
+    };
+    let left_out = warnings.len() - shown;
+    let mut forwarded: Vec<String> = warnings[..shown].iter().map(truncated).collect();
+    if left_out > 0 {
+        let advice = "run probelet-inject file --check on the manifest to see them";
+        forwarded.push(format!("probelet: {left_out} more warnings: {advice}"));
+    }
+    forwarded
 }
 
-/// The warnings that the API server forwards: it truncates long ones, stops at a total size, and drops those with
-/// control characters, as each becomes a `Warning` header field of its own response.
-fn within_limits(warnings: &[Box<str>]) -> Vec<String> {
-    let mut bytes_left = limits::WARNINGS_BYTES;
-    let truncated = warnings.iter().map(|warning| {
-        let warning = ["probelet: ", warning].concat();
-        let warning = EscapedLine(warning).to_string();
-        if warning.len() <= limits::WARNING_BYTES {
-            return warning;
-        }
-        let end = warning.floor_char_boundary(limits::WARNING_BYTES - "…".len());
-        [&warning[..end], "…"].concat()
-    });
-    truncated
-        .map_while(|warning| {
-            bytes_left = bytes_left.checked_sub(warning.len())?;
-            Some(warning)
-        })
-        .collect()
+// The API server stops at this total.
+const _: () = assert!(limits::REVIEW_WARNINGS * limits::WARNING_BYTES <= limits::WARNINGS_BYTES);
+
+/// A warning on one line, cut to `limits::WARNING_BYTES`.
+fn truncated(warning: impl AsRef<str>) -> String {
+    let warning = warning.as_ref();
+    // An escape makes a character longer, never shorter.
+    let start = &warning[..warning.floor_char_boundary(limits::WARNING_BYTES)];
+    let line = EscapedLine(["probelet: ", start].concat()).to_string();
+    if line.len() <= limits::WARNING_BYTES && start.len() == warning.len() {
+        return line;
+    }
+    let end = line.floor_char_boundary(limits::WARNING_BYTES - "…".len());
+    [&line[..end], "…"].concat()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod api_server;
 mod capacity;
 mod client_ca;
 mod fixture;
+mod large_pods;
 mod reload;
 mod requests;
 mod reviews;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
     let mut tests = reviews::tests();
     tests.extend(timeouts::tests());
     tests.extend(capacity::tests());
+    tests.extend(large_pods::tests());
     tests.extend(reload::tests());
     tests.extend(client_ca::tests());
     tests.extend(self_signed::tests());

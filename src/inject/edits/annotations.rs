@@ -7,6 +7,7 @@ use crate::inject::view::collections::Collection;
 use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// The values of `EXCLUDE_INBOUND`.
 struct ExcludedPorts {
@@ -184,9 +185,9 @@ fn ports_of(list: &Value) -> Vec<&str> {
 
 /// A list with these ports added.
 fn with_ports(list: Option<&Value>, added: &[u16]) -> Option<Value> {
-    let listed = list.map(ports_of).unwrap_or_default();
+    let listed: HashSet<&str> = list.map(ports_of).unwrap_or_default().into_iter().collect();
     let added = added.iter().map(u16::to_string);
-    let missing: Vec<String> = added.filter(|port| !listed.contains(&&**port)).collect();
+    let missing: Vec<String> = added.filter(|port| !listed.contains(&**port)).collect();
     let text = list.and_then(Value::as_str).unwrap_or_default().trim_end();
     match (missing.is_empty(), listed.is_empty()) {
         (true, _) => list.cloned(),
@@ -201,8 +202,8 @@ fn without_ports(saved: Option<&SavedValue>, current: &Value, agent: &[u16]) -> 
     if with_ports(original, agent).as_ref() == Some(current) {
         return original.cloned();
     }
-    let is_agent_port = |port: &&str| agent.iter().any(|own| own.to_string() == **port);
+    let agent: HashSet<String> = agent.iter().map(u16::to_string).collect();
     let ports = ports_of(current).into_iter();
-    let others: Vec<&str> = ports.filter(|port| !is_agent_port(port)).collect();
+    let others: Vec<&str> = ports.filter(|port| !agent.contains(*port)).collect();
     (!others.is_empty() || saved.is_some()).then(|| others.join(",").into())
 }

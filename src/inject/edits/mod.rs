@@ -8,10 +8,12 @@ mod shared;
 
 use super::intent::Intent;
 use super::report::Refusal;
+use super::size;
 use super::view::PodView;
 use super::view::collections::SpecList;
 use super::view::saved::Saved;
 use crate::manifest::{Edit, Op, Pointer, apply, sort_edits};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// The sorted edits for a pod. Their pointers start at the root of the document.
@@ -56,24 +58,75 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     Ok(edits)
 }
 
-/// Checks that no probe of the edited pod points at the sidecar unless the intent says so.
+/// Checks that no probe of the edited pod points at the sidecar unless the intent says so, and that the API server
+/// accepts its annotations.
 fn check_edited_pod(
     view: &PodView<'_>,
     intent: Option<&Intent>,
     edits: &[Edit],
 ) -> Result<(), Refusal> {
-    // An injected pod without edits, as in the webhook's reinvocation, is not cloned.
+    // An injected pod without edits, as in the webhook's reinvocation, is not copied.
     let mut pod = Cow::Borrowed(view.pod);
     if !edits.is_empty() {
-        let applied = apply(pod.to_mut(), edits);
-        if applied.is_err() {
+        let mut edited = copy_of_edited_parts(view.pod);
+        if apply(&mut edited, edits).is_err() {
             // `Document::edit` reports it.
             return Ok(());
         }
+        pod = Cow::Owned(edited);
+    }
+    if intent.is_some() {
+        size::check_injected_annotations(&pod)?;
     }
     let is_injected =
         |key: &str| intent.is_some_and(|intent| intent.destinations.contains_key(key));
     Ok(view.check_orphans_after_edits(&pod, is_injected)?)
+}
+
+/// A copy of the parts of a pod that injection edits or that the checks read. Other values are null: a pod may have
+/// megabytes of them.
+fn copy_of_edited_parts(pod: &Value) -> Value {
+    let container = |value: &Value| copy_fields(value, CONTAINER_FIELDS, Value::clone);
+    let list = |value: &Value, copy: &dyn Fn(&Value) -> Value| match value {
+        Value::Array(items) => items.iter().map(copy).collect(),
+        _ => value.clone(),
+    };
+    let spec = copy_fields(&pod["spec"], SpecList::ALL.map(SpecList::key), |value| {
+        list(value, &container)
+    });
+    let metadata = copy_fields(&pod["metadata"], ["annotations"], Value::clone);
+    let mut copy = Map::new();
+    copy.insert("spec".into(), spec);
+    if pod.get("metadata").is_some() {
+        copy.insert("metadata".into(), metadata);
+    }
+    copy.into()
+}
+
+/// The fields of a container that injection edits or that the checks read.
+const CONTAINER_FIELDS: [&str; 5] = [
+    "name",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+];
+
+/// A copy of an object with these fields; the others become null.
+fn copy_fields<const N: usize>(
+    value: &Value,
+    fields: [&str; N],
+    copy: impl Fn(&Value) -> Value,
+) -> Value {
+    let Value::Object(members) = value else {
+        return value.clone();
+    };
+    let members = members.iter().map(|(key, value)| {
+        let is_copied = fields.contains(&&**key);
+        let value = if is_copied { copy(value) } else { Value::Null };
+        (key.clone(), value)
+    });
+    Value::Object(members.collect())
 }
 
 struct Editor<'a> {

@@ -5,7 +5,7 @@ use crate::inject::options::annotations::{FORWARD, SIDECAR_KIND, STATUS_PORT};
 use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
 use crate::inject::view::collections::SpecList;
-use crate::inject::view::containers::{Container, ISTIO_SIDECAR_NAME, SIDECAR_NAME};
+use crate::inject::view::containers::{ISTIO_SIDECAR_NAME, SIDECAR_NAME};
 use crate::inject::view::{PodView, VOLUME};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -123,9 +123,8 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
             annotation,
             example,
         } = agent;
-        let declares = |container: &&Container<'_>| container.declares(port);
-        if let Some(container) = view.containers.iter().find(declares) {
-            let what = format!("container {} declares port {port}", container.name);
+        if let Some(container) = view.declared_ports.first(port) {
+            let what = format!("container {container} declares port {port}");
             let advice = format!("set another port in annotation {annotation}, such as {example}");
             return Err(format!("{what}, which the agent needs: {advice}"));
         }

@@ -11,6 +11,7 @@ use crate::inject::view::containers::Container;
 use crate::inject::view::handler::{Handler, HandlerError, HandlerKind};
 use crate::inject::view::probes::{Probe, is_agent_path};
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// The decision on a probe or hook.
 pub(super) enum ProbeDecision {
@@ -54,9 +55,9 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
         Ok(port) => port,
         Err(reason) => return unsupported(probe, &reason),
     };
-    let written = handler.fields.get("port").unwrap_or(&Value::Null);
+    let names = PortNames::of(handler, port);
     let mut excluded = options.exclude_ports.iter();
-    if excluded.any(|item| names_port(item, written, port)) {
+    if excluded.any(|item| names.contains(item)) {
         return ProbeDecision::Excluded;
     }
     if let Some(reason) = unsupported_field(handler, probe.kind.is_hook()) {
@@ -73,7 +74,7 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
         return ProbeDecision::Excluded;
     }
     let own = probe.container.name;
-    match port_of_other_container(view, &probe.container, port) {
+    match other_container_with_port(view, &probe.container, port) {
         Some(other) => unsupported(
             probe,
             &format!(
@@ -114,9 +115,23 @@ pub(super) fn resolve_port(handler: &Handler, container: &Container<'_>) -> Resu
     }
 }
 
-/// Whether an item of `EXCLUDE_PORTS` is this port, by number or by the name in the probe.
-fn names_port(item: &str, written: &Value, port: u16) -> bool {
-    item == port.to_string() || written == item
+/// The texts by which an item of `EXCLUDE_PORTS` names the port of a probe: its number, and the name in the probe.
+struct PortNames<'a> {
+    number: String,
+    written: Option<&'a str>,
+}
+
+impl<'a> PortNames<'a> {
+    fn of(handler: &'a Handler, port: u16) -> Self {
+        Self {
+            number: port.to_string(),
+            written: handler.fields.get("port").and_then(Value::as_str),
+        }
+    }
+
+    fn contains(&self, item: &str) -> bool {
+        self.number == item || self.written == Some(item)
+    }
 }
 
 /// Why the agent cannot probe like kubelet because of a field; none if it can.
@@ -173,15 +188,12 @@ fn forwarded(probe: &Probe<'_>, kind: HandlerKind, forward: PortForward) -> Prob
 }
 
 /// Another container that declares the port, if the probe's container does not.
-fn port_of_other_container<'a>(
+fn other_container_with_port<'a>(
     view: &PodView<'a>,
     own: &Container<'_>,
     port: u16,
 ) -> Option<&'a str> {
-    let mut others = view.containers.iter();
-    let other = others
-        .find(|other| !other.is_agent() && other.is_probed() && other.declares(port))?
-        .name;
+    let other = view.declared_ports.first_probed(port)?;
     (!own.declares(port)).then_some(other)
 }
 
@@ -191,9 +203,9 @@ pub(super) fn warn_of_unused_exclusions(
     options: &PodOptions,
     warnings: &mut Vec<Box<str>>,
 ) {
+    let containers: HashSet<&str> = view.containers.iter().map(|all| all.name).collect();
     for name in &options.exclude_containers {
-        let mut containers = view.containers.iter();
-        if !containers.any(|container| *container.name == **name) {
+        if !containers.contains(&**name) {
             let what = format!("annotation {EXCLUDE_CONTAINERS} has {name}");
             warnings.push(
                 format!("{what}, which is not a container of the pod: correct or remove {name}")
@@ -201,16 +213,20 @@ pub(super) fn warn_of_unused_exclusions(
             );
         }
     }
+    if options.exclude_ports.is_empty() {
+        return;
+    }
+    let names = view.probes.iter().filter_map(|probe| {
+        let handler = &probe.original.as_ref().ok()?.handler;
+        let port = resolve_port(handler, &probe.container).unwrap_or_default();
+        Some(PortNames::of(handler, port))
+    });
+    let names: HashSet<String> = names
+        .flat_map(|names| [Some(names.number), names.written.map(Into::into)])
+        .flatten()
+        .collect();
     for item in &options.exclude_ports {
-        let is_named = |probe: &Probe<'_>| {
-            probe.original.as_ref().is_ok_and(|original| {
-                let handler = &original.handler;
-                let port = resolve_port(handler, &probe.container).unwrap_or_default();
-                let written = handler.fields.get("port").unwrap_or(&Value::Null);
-                names_port(item, written, port)
-            })
-        };
-        if !view.probes.iter().any(is_named) {
+        if !names.contains(&**item) {
             let what = format!("annotation {EXCLUDE_PORTS} has {item}");
             warnings.push(format!("{what}, which no probe uses: correct or remove {item}").into());
         }

@@ -1,6 +1,7 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
 pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION};
+use crate::limits;
 use crate::text::by_edit_distance;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -58,7 +59,7 @@ pub(super) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>
 }
 
 /// Warns of annotations that are not strings, of misspelt ones, and of labels that should be annotations.
-pub(super) fn warn_of_ignored(metadata: &Value, warnings: &mut Vec<Box<str>>) {
+pub(in crate::inject) fn warn_of_ignored(metadata: &Value, warnings: &mut Vec<Box<str>>) {
     let annotations = metadata["annotations"].as_object();
     for (name, value) in annotations.into_iter().flatten() {
         if KNOWN.contains(&&**name) && !value.is_string() {
@@ -66,8 +67,15 @@ pub(super) fn warn_of_ignored(metadata: &Value, warnings: &mut Vec<Box<str>>) {
             let advice = "write it in quotes, because the API server rejects it";
             warnings.push(format!("{what}: {advice}").into());
         }
-        warnings.extend(misspelt(name));
     }
+    let unknown = annotations.into_iter().flatten();
+    let unknown = unknown.filter(|(name, _)| is_unknown(name));
+    // Those with probelet's prefix come first: Istio has further annotations that are valid.
+    let (own, others): (Vec<&str>, Vec<&str>) = unknown
+        .map(|(name, _)| &**name)
+        .partition(|name| name.starts_with(PREFIX));
+    let named = own.into_iter().chain(others).take(limits::MISSPELT_NAMES);
+    warnings.extend(named.filter_map(misspelt));
     let labels = metadata["labels"].as_object();
     for name in labels.into_iter().flatten().map(|(name, _)| &**name) {
         if name != INJECT && KNOWN.contains(&name) {
@@ -77,12 +85,18 @@ pub(super) fn warn_of_ignored(metadata: &Value, warnings: &mut Vec<Box<str>>) {
     }
 }
 
+/// Whether an annotation may be a misspelt one of probelet's or Istio's.
+fn is_unknown(name: &str) -> bool {
+    !KNOWN.contains(&name) && (name.starts_with(PREFIX) || name.contains("sidecar.istio.io/"))
+}
+
+/// The warning of an unknown annotation; none of one of Istio's that resembles no known one.
 fn misspelt(name: &str) -> Option<Box<str>> {
-    if KNOWN.contains(&name) {
-        return None;
-    }
     let is_own = name.starts_with(PREFIX);
-    let is_istio = name.contains("sidecar.istio.io/");
+    if name.len() > limits::MISSPELT_NAME_BYTES {
+        let warning = format!("unknown annotation {name}: remove it, as it has no effect");
+        return is_own.then(|| warning.into());
+    }
     // Only injection writes the annotation with the originals.
     let candidates = KNOWN
         .into_iter()
@@ -90,9 +104,8 @@ fn misspelt(name: &str) -> Option<Box<str>> {
     let (distance, known) = by_edit_distance(name, candidates)?;
     // Istio also has includeInboundPorts.
     let is_near = distance <= MISSPELLING_DISTANCE && known != EXCLUDE_INBOUND;
-    let is_misspelt = is_own || (is_istio && is_near);
     let warning = format!("unknown annotation {name}: did you mean {known}?");
-    is_misspelt.then(|| warning.into())
+    (is_own || is_near).then(|| warning.into())
 }
 
 /// Warns of annotations on an object whose pods have metadata of their own.

@@ -386,3 +386,24 @@ fn a_list_has_a_maximum_of_items() {
         "injected: livez"
     );
 }
+
+#[test]
+fn misspellings_of_the_first_twenty_unknown_annotations_are_warned_of() {
+    let names = (0..25_000).map(|number| format!("probelet.dev/forwrad{number:05}"));
+    let annotations: Value = names.map(|name| (name, json!(""))).collect();
+    let mut pod = pod(json!({"httpGet": {"port": 8080}}));
+    pod["metadata"]["annotations"] = annotations;
+    // The command line has no limit of their number, but the API server has one of their bytes.
+    let mut found = Vec::new();
+    crate::inject::options::annotations::warn_of_ignored(&pod["metadata"], &mut found);
+    assert_eq!(found.len(), 20);
+    assert!(
+        found[0].contains("did you mean probelet.dev/forward?"),
+        "{}",
+        found[0]
+    );
+    let long = format!("probelet.dev/{}", "x".repeat(200_000));
+    pod["metadata"]["annotations"] = json!({&*long: ""});
+    let expected = format!("unknown annotation {long}: remove it, as it has no effect");
+    assert_eq!(warnings(&pod), [expected]);
+}

@@ -3,6 +3,7 @@
 use super::collections::SpecList;
 use crate::manifest::Pointer;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The name of the sidecar.
 pub(in crate::inject) const SIDECAR_NAME: &str = "probelet";
@@ -35,7 +36,7 @@ pub(super) fn containers(pod: &Value) -> impl Iterator<Item = Container<'_>> {
     })
 }
 
-impl Container<'_> {
+impl<'a> Container<'a> {
     /// Its pointer in the pod.
     pub(super) fn pointer(&self) -> Pointer {
         self.list.pointer().join_index(self.index)
@@ -61,10 +62,7 @@ impl Container<'_> {
 
     /// Whether it declares this TCP port.
     pub(in crate::inject) fn declares(&self, number: u16) -> bool {
-        // TCP is the API server's default, also of an empty protocol.
-        let is_tcp = |port: &Value| matches!(port["protocol"].as_str(), None | Some("" | "TCP"));
-        self.ports()
-            .any(|port| port["containerPort"] == number && is_tcp(port))
+        self.tcp_ports().any(|port| port == number)
     }
 
     /// Whether one of its ports has this name.
@@ -72,7 +70,48 @@ impl Container<'_> {
         self.ports().any(|port| port["name"] == name)
     }
 
-    fn ports(&self) -> impl Iterator<Item = &Value> {
+    fn ports(&self) -> impl Iterator<Item = &'a Value> {
         self.value["ports"].as_array().into_iter().flatten()
+    }
+
+    /// The numbers of its TCP ports.
+    fn tcp_ports(&self) -> impl Iterator<Item = u16> {
+        // TCP is the API server's default, also of an empty protocol.
+        let is_tcp = |port: &&Value| matches!(port["protocol"].as_str(), None | Some("" | "TCP"));
+        let ports = self.ports().filter(is_tcp);
+        ports.filter_map(|port| port["containerPort"].as_u64()?.try_into().ok())
+    }
+}
+
+/// The TCP ports that the containers of a pod declare, each with the first container that does.
+pub(in crate::inject) struct DeclaredPorts<'a> {
+    all: HashMap<u16, &'a str>,
+    /// Of containers that kubelet probes, without sidecars of an injector.
+    probed: HashMap<u16, &'a str>,
+}
+
+impl<'a> DeclaredPorts<'a> {
+    pub(super) fn of(containers: &[Container<'a>]) -> Self {
+        let (mut all, mut probed) = (HashMap::new(), HashMap::new());
+        for container in containers {
+            let is_probed = !container.is_agent() && container.is_probed();
+            for port in container.tcp_ports() {
+                all.entry(port).or_insert(container.name);
+                if is_probed {
+                    probed.entry(port).or_insert(container.name);
+                }
+            }
+        }
+        Self { all, probed }
+    }
+
+    /// The name of the first container that declares a port.
+    pub(in crate::inject) fn first(&self, port: u16) -> Option<&'a str> {
+        self.all.get(&port).copied()
+    }
+
+    /// The name of the first one that kubelet probes.
+    pub(in crate::inject) fn first_probed(&self, port: u16) -> Option<&'a str> {
+        self.probed.get(&port).copied()
     }
 }

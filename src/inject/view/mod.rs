@@ -14,13 +14,15 @@ mod renamed;
 pub(super) mod saved;
 
 use super::agent_args::AgentArgs;
+use crate::limits;
 use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
-use containers::{Container, SIDECAR_NAME};
+use containers::{Container, DeclaredPorts, SIDECAR_NAME};
 use probes::{Original, PortNames, Probe};
 use renamed::RenamedContainers;
 use saved::{ORIGINAL_ANNOTATION, Saved};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// The environment variable with the agent's table of probers.
 pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
@@ -39,6 +41,7 @@ pub(super) struct PodView<'a> {
     pub(super) saved: Option<Saved>,
     /// The containers, without the injected sidecar.
     pub(super) containers: Vec<Container<'a>>,
+    pub(super) declared_ports: DeclaredPorts<'a>,
     /// The probes and hooks of containers that kubelet probes, without those of sidecars of an injector.
     pub(super) probes: Vec<Probe<'a>>,
     /// The injected sidecar.
@@ -75,6 +78,7 @@ impl<'a> PodView<'a> {
         let mut view = Self {
             pod,
             probes: probed.flat_map(probes::probes).collect(),
+            declared_ports: DeclaredPorts::of(&containers),
             containers,
             agent_ports: agent_ports(sidecar, saved.as_ref()),
             port_names: PortNames::of(sidecar),
@@ -193,17 +197,17 @@ impl<'a> PodView<'a> {
 pub(super) fn table_text(sidecar: &Value) -> Option<&str> {
     let mut variables = sidecar["env"].as_array()?.iter();
     let table = variables.find(|variable| variable["name"] == PROBERS)?;
-    table["value"].as_str()
+    // The agent does not start with a longer one.
+    let text = table["value"].as_str();
+    text.filter(|text| text.len() <= limits::PROBERS_JSON_BYTES)
 }
 
 /// The ports in the arguments of the sidecar, and those that the annotation saves: a person may have edited or removed
 /// the sidecar.
 fn agent_ports(sidecar: Option<&Value>, saved: Option<&Saved>) -> Vec<u16> {
     let mut ports = sidecar.map_or_else(Vec::new, |sidecar| AgentArgs::read(sidecar).ports());
-    for port in saved.map(Saved::ports).unwrap_or_default() {
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
-    }
+    ports.extend(saved.map(Saved::ports).unwrap_or_default());
+    let mut seen = HashSet::new();
+    ports.retain(|port| seen.insert(*port));
     ports
 }

@@ -13,7 +13,7 @@ pub(in crate::inject) enum ProbeKind {
 }
 
 impl ProbeKind {
-    pub(super) const ALL: [Self; 5] = [
+    pub(in crate::inject) const ALL: [Self; 5] = [
         Self::Liveness,
         Self::Readiness,
         Self::Startup,
@@ -72,7 +72,7 @@ impl ProbeKind {
     }
 
     /// Its value in a container.
-    pub(super) fn find(self, container: &Value) -> Option<&Value> {
+    pub(in crate::inject) fn find(self, container: &Value) -> Option<&Value> {
         let mut keys = self.keys().iter();
         keys.try_fold(container, |value, key| value.get(*key))
     }
@@ -83,7 +83,8 @@ pub(super) fn is_key(key: &str) -> bool {
     let Some((_, field)) = key.split_once('.') else {
         return false;
     };
-    ProbeKind::ALL
-        .into_iter()
-        .any(|kind| kind.keys().join(".") == field)
+    ProbeKind::ALL.into_iter().any(|kind| {
+        let fields = field.split('.');
+        fields.eq(kind.keys().iter().copied())
+    })
 }

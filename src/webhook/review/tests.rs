@@ -2,7 +2,8 @@
 
 mod parity;
 
-use super::{Outcome, ReviewError, ReviewResult, review, value_count_bound};
+use super::{Outcome, ReviewError, ReviewResult, review};
+use crate::inject::size::json_value_bound;
 use crate::inject::values::Values;
 use crate::inject::{Settings, Task, Verdict, reports};
 use crate::limits;
@@ -211,7 +212,7 @@ fn the_bound_of_values_is_at_least_their_number() {
         json!([[], [[]], "a\\\"[,", {"b": "\\"}]),
     ] {
         assert!(
-            value_count_bound(document.to_string().as_bytes()) >= count(&document),
+            json_value_bound(document.to_string().as_bytes()) >= count(&document),
             "{document}"
         );
     }
@@ -220,16 +221,92 @@ fn the_bound_of_values_is_at_least_their_number() {
 #[test]
 fn warnings_fit_the_limits_of_the_api_server() {
     let long: Box<str> = "ä".repeat(400).into();
-    let warnings = super::within_limits(&vec![long; 100]);
-    assert_eq!(
-        warnings.len(),
-        limits::WARNINGS_BYTES / limits::WARNING_BYTES
-    );
-    for warning in warnings {
+    let warnings = super::within_limits(&vec![long; limits::REVIEW_WARNINGS]);
+    assert_eq!(warnings.len(), limits::REVIEW_WARNINGS);
+    for warning in &warnings {
         assert!(warning.len() <= limits::WARNING_BYTES, "{}", warning.len());
         assert!(warning.ends_with("ä…"), "{warning}");
     }
+    assert!(warnings.concat().len() <= limits::WARNINGS_BYTES);
     assert_eq!(super::within_limits(&["short".into()]), ["probelet: short"]);
+}
+
+#[test]
+fn the_last_of_many_warnings_says_how_many_are_left_out() {
+    let warning = |number: usize| -> Box<str> { format!("warning {number}").into() };
+    let all: Vec<Box<str>> = (1..=limits::REVIEW_WARNINGS + 1).map(warning).collect();
+    let most = &all[..limits::REVIEW_WARNINGS];
+    assert_eq!(
+        super::within_limits(most).last().expect("ten"),
+        "probelet: warning 10"
+    );
+    let warnings = super::within_limits(&all);
+    assert_eq!(warnings.len(), limits::REVIEW_WARNINGS);
+    assert_eq!(warnings[8], "probelet: warning 9");
+    let last =
+        "probelet: 2 more warnings: run probelet-inject file --check on the manifest to see them";
+    assert_eq!(warnings[9], last);
+}
+
+#[test]
+fn annotations_that_the_api_server_rejects_are_not_read() {
+    for name in [
+        "probelet.dev/exclude-ports",
+        "probelet.dev/resources",
+        "any",
+    ] {
+        let most = limits::ANNOTATIONS_BYTES - name.len();
+        for (bytes, is_refused) in [(most, false), (most + 1, true)] {
+            let mut document = admission_review(&probed());
+            document["request"]["object"]["metadata"]["annotations"] =
+                json!({name: " ".repeat(bytes)});
+            let (outcome, _) = response(&document);
+            let detail = outcome.detail();
+            assert_eq!(
+                detail.starts_with("its annotations have 262145 bytes, "),
+                is_refused,
+                "{detail}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pod_whose_originals_do_not_fit_the_annotations_is_not_injected() {
+    let padding = "x".repeat(limits::ANNOTATIONS_BYTES - 100);
+    let http = json!({"httpGet": {"path": "/live", "port": 8080}});
+    let (outcome, response) = response(&admission_review(&pod(&json!({"a": padding}), &http)));
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    let warning = response["warnings"][0].as_str().expect("a warning");
+    assert!(
+        warning.contains("with probelet.dev/original its annotations would have"),
+        "{warning}"
+    );
+    assert_eq!(response.get("patch"), None);
+}
+
+#[test]
+fn json_in_texts_of_a_pod_counts_as_values_of_the_review() {
+    let values = "0,".repeat(limits::REVIEW_VALUES / 2);
+    let list = format!(r#"{{"a":[{values}0],"b":[{values}0]}}"#);
+    let annotations = json!({"probelet.dev/resources": list});
+    let http = json!({"httpGet": {"path": "/live", "port": 8080}});
+    let (outcome, _) = response(&admission_review(&pod(&annotations, &http)));
+    let expected = "it has more than 30000 JSON values, those in its annotations included: ";
+    assert!(outcome.detail().starts_with(expected), "{outcome:?}");
+}
+
+#[test]
+fn a_pod_with_large_probes_is_not_injected() {
+    let path = "/".repeat(limits::REVIEW_COPIED_BYTES);
+    let http = json!({"httpGet": {"path": path, "port": 8080}});
+    let (outcome, _) = response(&admission_review(&pod(&json!({}), &http)));
+    let expected = "its probes, hooks and sidecar need more than 1024 KiB of memory: ";
+    assert!(
+        outcome.detail().starts_with(expected),
+        "{:.99}",
+        outcome.detail()
+    );
 }
 
 #[test]
