@@ -56,7 +56,8 @@ pub fn review_of(pod: &Value) -> Vec<u8> {
 /// The same with this number of bytes of padding.
 pub fn padded(name: &str, bytes: usize) -> Vec<u8> {
     let mut pod = pod(name);
-    pod["metadata"]["annotations"] = json!({"padding": "x".repeat(bytes)});
+    // Annotations may have only 256 KiB.
+    pod["spec"]["containers"][0]["env"] = json!([{"name": "padding", "value": "x".repeat(bytes)}]);
     review_of(&pod)
 }
 
