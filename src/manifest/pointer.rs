@@ -4,7 +4,7 @@ use core::fmt;
 use serde_json::Value;
 
 /// A segment of a pointer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Segment {
     /// The key of an entry of a mapping.
     Key(Box<str>),
@@ -13,7 +13,7 @@ pub enum Segment {
 }
 
 /// A JSON Pointer. [`fmt::Display`] writes it as RFC 6901 does: `/spec/containers/0`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pointer(Vec<Segment>);
 
 impl Pointer {

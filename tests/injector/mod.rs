@@ -7,6 +7,7 @@ mod files;
 mod generated;
 mod golden;
 mod kubelet;
+mod large_pods;
 mod memory;
 mod pods;
 mod serve;
@@ -28,6 +29,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(files::tests());
     tests.extend(generated::tests());
     tests.extend(kubelet::tests());
+    tests.extend(large_pods::tests());
     tests.extend(memory::tests());
     tests.extend(serve::tests());
     tests.extend(streams::tests());

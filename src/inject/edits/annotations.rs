@@ -90,7 +90,7 @@ impl Editor<'_> {
     /// Whether all edits are of the annotation with the saved originals.
     pub(super) fn edits_only_original_annotation(&self) -> bool {
         let saved = annotation_pointer(ORIGINAL_ANNOTATION);
-        self.edits.iter().all(|edit| edit.pointer == saved)
+        self.edits.keys().all(|pointer| *pointer == saved)
     }
 
     /// Removes the injected annotations, and the collections that were created for them.

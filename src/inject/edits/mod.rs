@@ -11,10 +11,13 @@ use super::report::Refusal;
 use super::size;
 use super::view::PodView;
 use super::view::collections::SpecList;
-use super::view::saved::Saved;
+use super::view::saved::{Saved, SavedProbe};
 use crate::manifest::{Edit, Op, Pointer, apply, sort_edits};
+use core::cell::OnceCell;
 use serde_json::{Map, Value};
+use shared::SharedPart;
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 /// The sorted edits for a pod. Their pointers start at the root of the document.
 ///
@@ -24,8 +27,10 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     let mut editor = Editor {
         view,
         intent,
-        edits: Vec::new(),
+        edits: BTreeMap::new(),
         saved: Saved::default(),
+        shared: OnceCell::new(),
+        injected_probes: OnceCell::new(),
     };
     editor.saved.applied = intent.map(|intent| intent.applied.clone());
     for probe in &view.probes {
@@ -36,20 +41,20 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     }
     editor.retain_sources();
     editor.save_sources()?;
-    let others = editor.edits.len();
+    let has_others = !editor.edits.is_empty();
     editor.edit_annotations()?;
     editor.restore_sources();
     let is_first_version = view.saved.as_ref().is_some_and(Saved::is_first_version);
     // 0.1.0 injected this pod, and nothing else has changed: a new version of the annotation alone would restart the
     // workload's pods.
     if intent.is_some()
-        && others == 0
+        && !has_others
         && is_first_version
         && editor.edits_only_original_annotation()
     {
         return Ok(Vec::new());
     }
-    let mut edits = editor.edits;
+    let mut edits = editor.into_edits();
     sort_edits(&mut edits);
     check_edited_pod(view, intent, &edits)?;
     for edit in &mut edits {
@@ -132,14 +137,30 @@ fn copy_fields<const N: usize>(
 struct Editor<'a> {
     view: &'a PodView<'a>,
     intent: Option<&'a Intent>,
-    /// Their pointers start at the pod.
-    edits: Vec<Edit>,
+    /// The operations on each node. Their pointers start at the pod; those below a node follow it.
+    edits: BTreeMap<Pointer, Vec<Op>>,
     /// The originals that the annotation will save.
     saved: Saved,
+    /// The nodes that injection may expand as a whole, by their pointers.
+    shared: OnceCell<HashMap<Pointer, SharedPart>>,
+    /// The injected probes, by their keys.
+    injected_probes: OnceCell<HashMap<&'a str, &'a SavedProbe>>,
 }
 
 impl Editor<'_> {
     fn push(&mut self, pointer: Pointer, op: Op) {
-        self.edits.push(Edit { pointer, op });
+        self.edits.entry(pointer).or_default().push(op);
+    }
+
+    fn into_edits(self) -> Vec<Edit> {
+        let edits = self.edits.into_iter();
+        let edits = edits.flat_map(|(pointer, ops)| {
+            let edit = move |op| Edit {
+                pointer: pointer.clone(),
+                op,
+            };
+            ops.into_iter().map(edit)
+        });
+        edits.collect()
     }
 }

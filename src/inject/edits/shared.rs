@@ -7,7 +7,9 @@ use crate::inject::view::collections::{Collection, SpecList};
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::saved::{SavedProbe, SourceKey};
 use crate::manifest::{Edit, NewValue, Op, Pointer, apply, sort_edits};
+use core::ops::Bound;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// A node that injection may expand.
 struct SharedNode {
@@ -16,7 +18,8 @@ struct SharedNode {
 }
 
 /// The part of the pod that a shared node is.
-enum SharedPart {
+#[derive(Clone)]
+pub(super) enum SharedPart {
     /// A collection, or `lifecycle` of a container.
     Source(SourceKey),
     /// The probe with this key.
@@ -67,9 +70,11 @@ impl Editor<'_> {
 
     /// Whether a hook of this container is injected.
     fn has_hook(&self, container: &str) -> bool {
-        let prefix = format!("{container}.lifecycle.");
-        let mut probes = self.saved.probes.keys();
-        probes.any(|key| key.starts_with(&prefix))
+        let prefix: Box<str> = format!("{container}.lifecycle.").into();
+        let mut probes = self.saved.probes.range(prefix.clone()..);
+        probes
+            .next()
+            .is_some_and(|(key, _)| key.starts_with(&*prefix))
     }
 
     /// Saves the source text of each shared node that an edit expands.
@@ -77,12 +82,13 @@ impl Editor<'_> {
     /// # Errors
     /// A shared node has more parts than injection may expand.
     pub(super) fn save_sources(&mut self) -> Result<(), Refusal> {
-        for index in 0..self.edits.len() {
-            let edit = &self.edits[index];
-            let (pointer, is_added) = (edit.pointer.clone(), matches!(edit.op, Op::Add(_)));
-            self.save_source(&pointer, is_added)?;
-        }
-        Ok(())
+        let edits = self.edits.iter().flat_map(|(pointer, ops)| {
+            let is_added = |op: &Op| matches!(op, Op::Add(_));
+            ops.iter().map(move |op| (pointer.clone(), is_added(op)))
+        });
+        let edits: Vec<(Pointer, bool)> = edits.collect();
+        let mut edits = edits.iter();
+        edits.try_for_each(|(pointer, is_added)| self.save_source(pointer, *is_added))
     }
 
     /// Saves the source text of the shared node that an edit is below. `is_added` says that the edit adds its node.
@@ -99,13 +105,12 @@ impl Editor<'_> {
         let Some(shared) = shared.filter(|shared| shared != edited) else {
             return Ok(());
         };
-        let mut nodes = self.shared_nodes().into_iter();
-        let node = nodes.find(|node| node.pointer == shared);
-        let (Some(node), Some(text)) = (node, self.view.value_text(&shared)) else {
+        let part = self.shared_part(&shared).cloned();
+        let (Some(part), Some(text)) = (part, self.view.value_text(&shared)) else {
             return Err(shares_too_much(&self.view.pointer_in_document(&shared)));
         };
         if self.intent.is_some() {
-            self.save(node.part, text);
+            self.save(part, text);
         }
         Ok(())
     }
@@ -169,18 +174,24 @@ impl Editor<'_> {
 
     /// The original that an earlier injection saved of a probe, if the probe is injected.
     fn saved_probe(&self, key: &str) -> Option<&SavedProbe> {
-        let mut probes = self.view.probes.iter();
-        let probe = probes.find(|probe| *probe.key == *key)?;
-        Some(&probe.injected()?.saved)
+        let by_key = self.injected_probes.get_or_init(|| {
+            let mut by_key = HashMap::new();
+            for probe in &self.view.probes {
+                let saved = probe.injected().map(|injected| &injected.saved);
+                by_key.entry(&*probe.key).or_insert(saved);
+            }
+            let saved = by_key.into_iter();
+            saved
+                .filter_map(|(key, saved)| Some((key, saved?)))
+                .collect()
+        });
+        by_key.get(key).copied()
     }
 
     /// Adds the null under `httpGet` to the value with which an edit replaces a probe.
     fn add_null(&mut self, pointer: &Pointer) {
-        let mut edits = self.edits.iter_mut();
-        if let Some(Edit {
-            op: Op::Replace(new),
-            ..
-        }) = edits.find(|edit| edit.pointer == *pointer)
+        if let Some(ops) = self.edits.get_mut(pointer)
+            && let Some(Op::Replace(new)) = ops.first_mut()
             && let Some(probe) = new.value.as_object_mut()
         {
             probe
@@ -191,27 +202,44 @@ impl Editor<'_> {
 
     /// Merges all edits below a node into one that replaces the node. `current` is the value of the node before the edits.
     pub(super) fn collapse(&mut self, pointer: &Pointer, current: Value, text: Option<Box<str>>) {
-        let is_below = |edit: &Edit| {
-            let segments = edit.pointer.segments();
-            segments.len() > pointer.segments().len() && segments.starts_with(pointer.segments())
-        };
-        let edits = core::mem::take(&mut self.edits);
-        let (below, others): (Vec<Edit>, Vec<Edit>) = edits.into_iter().partition(is_below);
-        self.edits = others;
-        let mut relative = below.clone();
-        for edit in &mut relative {
-            edit.pointer = edit.pointer.without_prefix(pointer.segments().len());
+        // Pointers are ordered like their segments, so those below a node follow it.
+        let bounds = (Bound::Excluded(pointer), Bound::Unbounded);
+        let below = self.edits.range::<Pointer, _>(bounds);
+        let below =
+            below.take_while(|(edited, _)| edited.segments().starts_with(pointer.segments()));
+        let (mut relative, mut edited) = (Vec::new(), Vec::new());
+        for (below, ops) in below {
+            let at = below.without_prefix(pointer.segments().len());
+            let edit = |op: &Op| Edit {
+                pointer: at.clone(),
+                op: op.clone(),
+            };
+            relative.extend(ops.iter().map(edit));
+            edited.push(below.clone());
         }
         sort_edits(&mut relative);
         let mut value = current;
         if relative.is_empty() || apply(&mut value, &relative).is_err() {
-            self.edits.extend(below);
             return;
         }
+        for below in &edited {
+            self.edits.remove(below);
+        }
         // Before a rename of the same node.
-        let pointer = pointer.clone();
         let op = Op::Replace(NewValue { value, text });
-        self.edits.insert(0, Edit { pointer, op });
+        self.edits.entry(pointer.clone()).or_default().insert(0, op);
+    }
+
+    /// The part of the pod that the shared node at a pointer is.
+    fn shared_part(&self, pointer: &Pointer) -> Option<&SharedPart> {
+        let by_pointer = self.shared.get_or_init(|| {
+            let mut by_pointer = HashMap::new();
+            for SharedNode { pointer, part } in self.shared_nodes() {
+                by_pointer.entry(pointer).or_insert(part);
+            }
+            by_pointer
+        });
+        by_pointer.get(pointer)
     }
 
     /// The nodes that injection may expand as a whole.
