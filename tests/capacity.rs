@@ -29,6 +29,12 @@ const OTHER_PRESTOP: &str = "/app-lifecycle/other/prestopz";
 /// Addresses of clients that are not kubelet.
 const OTHER_CLIENTS: usize = 8;
 
+/// Connections of clients that loop: more than the pool has room for.
+const LOOPING_CONNECTIONS: usize = 40;
+
+/// Pause of a client that loops after a refusal, so that the test itself does not use up the processor.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(20);
+
 pub fn tests() -> Vec<Trial> {
     trials!["capacity":
         probers_that_hang_do_not_fail_another_one,
@@ -179,50 +185,69 @@ fn app_with_delay(delay: Duration) -> PathScriptedApp {
     app
 }
 
-/// Runs `probes` while clients loop on a path of the agent, two connections from each address.
-fn while_clients_loop(agent: &Agent, path: &str, addresses: usize, probes: impl FnOnce()) {
+/// Stops the clients of a test at the end of their scope, also if the test fails: otherwise the scope would wait for them.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `probes` while clients on all other addresses loop on a path of the agent.
+fn while_clients_loop(agent: &Agent, path: &str, probes: impl FnOnce()) {
     let stopped = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
+    let request = get(path);
     thread::scope(|scope| {
-        for number in 0..2 * addresses {
-            let (stopped, answered) = (&stopped, &answered);
-            let client = other_client(number % addresses);
+        let _stop = StopOnDrop(&stopped);
+        for number in 0..LOOPING_CONNECTIONS {
+            let (stopped, answered, request) = (&stopped, &answered, &request);
+            let client = other_client(number % OTHER_CLIENTS);
             scope.spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
-                    let mut stream = send_from(client, agent, &get(path));
-                    if read_to_end(&mut stream).code() == Some(200) {
-                        answered.fetch_add(1, Ordering::Relaxed);
+                    // The agent may reset the connection before the request is sent.
+                    let answer = connect_from(client, agent.addr()).and_then(|mut stream| {
+                        stream.write_all(request)?;
+                        Ok(read_to_end(&mut stream).code())
+                    });
+                    match answer {
+                        Ok(Some(200)) => {
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        _ => thread::sleep(PAUSE_AFTER_REFUSAL),
                     }
                 }
             });
         }
         until("the clients are served", || {
-            (answered.load(Ordering::Relaxed) >= addresses).then_some(())
+            (answered.load(Ordering::Relaxed) >= OTHER_CLIENTS).then_some(())
         });
         probes();
-        stopped.store(true, Ordering::Relaxed);
     });
 }
 
 fn clients_that_loop_on_a_prober_do_not_fail_another_one() {
-    let slow = app_with_delay(Duration::from_millis(20));
-    let healthy = SwitchableApp::start(ReplyMode::Status(200));
-    let table = Table::new()
-        .http(HEALTHY, healthy.port(), 5)
-        .http(&hung(0), slow.port(), 5);
-    let agent = agent_with(&table, &[]);
-    while_clients_loop(&agent, &hung(0), OTHER_CLIENTS, || {
-        for _ in 0..30 {
-            probe(&agent, HEALTHY).assert_is(200);
-        }
-    });
+    for delay in [20, 200].map(Duration::from_millis) {
+        let slow = app_with_delay(delay);
+        let healthy = SwitchableApp::start(ReplyMode::Status(200));
+        let table = Table::new()
+            .http(HEALTHY, healthy.port(), 5)
+            .http(&hung(0), slow.port(), 5);
+        let agent = agent_with(&table, &[]);
+        while_clients_loop(&agent, &hung(0), || {
+            for _ in 0..30 {
+                probe(&agent, HEALTHY).assert_is(200);
+            }
+        });
+    }
 }
 
 /// The app needs less than a third of the timeout, and two of its responses fit in it.
 fn clients_that_loop_on_a_prober_do_not_fail_that_prober() {
     let app = app_with_delay(Duration::from_millis(600));
     let agent = agent_with(&Table::new().http(HEALTHY, app.port(), 2), &[]);
-    while_clients_loop(&agent, HEALTHY, OTHER_CLIENTS, || {
+    while_clients_loop(&agent, HEALTHY, || {
         for _ in 0..4 {
             probe(&agent, HEALTHY).assert_is(200);
             // The period of kubelet's probes is at least a second.
@@ -237,6 +262,7 @@ fn attacks_of_every_kind_at_once_do_not_fail_another_prober() {
     let before = fixture.agent.descriptors();
     let stopped = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopOnDrop(&stopped);
         for number in 0..OTHER_CLIENTS {
             let (fixture, stopped) = (&fixture, &stopped);
             scope.spawn(move || {
@@ -274,7 +300,6 @@ fn attacks_of_every_kind_at_once_do_not_fail_another_prober() {
         for _ in 0..100 {
             probe(&fixture.agent, HEALTHY).assert_is(200);
         }
-        stopped.store(true, Ordering::Relaxed);
     });
     fixture.release();
     assert_descriptors(&fixture.agent, before);
