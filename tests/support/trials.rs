@@ -31,6 +31,8 @@ const HEAVY: &[&str] = &[
     "verdicts::a_flood",
     "grpc_probes::an_app_that_floods",
     "forward_slots::a_flood",
+    "capacity::clients_that_loop",
+    "capacity::attacks_of_every_kind",
     "handshakes::a_long_handshake_that_hangs",
     "verdicts::long_trailers",
     "verdicts::kubelet_agrees_on_each_changed_byte",
