@@ -162,6 +162,14 @@ const RESULTS: &[(&str, &str)] = &[
         r#"--resources is "16Mi": write an object such as {"limits":{"memory":"16Mi"}}"#,
     ),
     (
+        r#"file -f app.yaml --resources {"limits":{"memory":"16Mib"}}"#,
+        r#"--resources: limits.memory is "16Mib": write a quantity such as 16Mi, 100m or 0.5"#,
+    ),
+    (
+        r#"file -f app.yaml --resources={"requests":{"cpu":"1"},"limits":{"cpu":"10m"}}"#,
+        r#"--resources: requests.cpu is "1", more than limits.cpu, which is "10m": write a limit that is not lower"#,
+    ),
+    (
         "file -f app.yaml --kube-version latest",
         r#"--kube-version is "latest": write a version such as 1.29"#,
     ),

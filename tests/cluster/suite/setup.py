@@ -93,6 +93,14 @@ def install_webhook(cluster):
     return True
 
 
+def has_no_failed_probe(cluster):
+    """kubelet probes readiness as soon as the container runs, before the webhook has its certificate."""
+    failed = cluster.get("events", SYSTEM, fieldSelector="reason=Unhealthy")["items"]
+    if failed:
+        raise Failed("\n".join(event["message"] for event in failed))
+    return True
+
+
 def wait_injected(cluster, namespace, injected=True, seconds=150):
     """Waits until pods of the namespace are injected, or not injected if `injected` is False. The webhook polls its caBundle once a
     minute."""
