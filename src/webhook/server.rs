@@ -83,8 +83,6 @@ async fn run_until_shutdown(
     let settings = ReloadableSettings::load(options.flags, options.config.as_deref());
     let settings = settings.map_err(StartError::Values)?;
     let cert = load_cert(&options.certificate)?;
-    // kubelet's first probes wait in the backlog until there is a certificate, instead of failing.
-    let listener = bind(options.listen)?;
     let client_ca = options.client_ca_path.as_deref().map(ClientCa::load);
     let client_ca = client_ca.transpose().map_err(StartError::Certificate)?;
     let state = ServerState::new(options.log, settings, cert, client_ca, max_connections);
@@ -93,6 +91,8 @@ async fn run_until_shutdown(
     let client = ApiClient::from_options(&options.api_server, |name| std::env::var(name).ok());
     let client = client.map_err(StartError::Api)?.map(Rc::new);
     let store = cert_store(&options.certificate, client.as_ref())?;
+    // kubelet's first probes wait in the backlog until there is a certificate, instead of failing.
+    let listener = bind(options.listen)?;
     let refresher = Refresher::new(state.clone(), client, store);
     let shutdown = async {
         wait_for_signal(&mut signals).await;
