@@ -59,7 +59,10 @@ pub fn log_probe(
     result: &ProbeResult<'_>,
     now: Instant,
 ) {
-    result.write(logger, Level::Debug, "probe finished", 0);
+    // A probe is usually not logged, and the code that writes lines is then not even loaded into a cache.
+    if logger.is_enabled(Level::Debug) {
+        result.write(logger, Level::Debug, "probe finished", 0);
+    }
     let health = result.health();
     let Some(suppressed) = filters.observe(index, health, now) else {
         return;

@@ -136,8 +136,16 @@ impl<'a> Authority<'a> {
     /// This name followed by this port.
     pub(super) fn named(name: &'a [u8], port: u16) -> Authority<'a> {
         let mut text = AddrText::new();
-        // A colon and five digits fit.
-        let _ = write!(text, ":{port}");
+        // Each probe needs this, and `core::fmt` is much code to load into a cache. A colon and five digits fit.
+        let _ = text.push(':');
+        let mut unit = 10_000;
+        while unit > 0 {
+            let rest = port / unit;
+            if rest > 0 || unit == 1 {
+                let _ = text.push(char::from(b'0' + (rest % 10) as u8));
+            }
+            unit /= 10;
+        }
         Authority { name, text }
     }
 
@@ -179,6 +187,14 @@ mod tests {
         ] {
             assert_eq!(written(host, true), (with_port.into(), name.into()));
             assert_eq!(written(host, false), (without.into(), name.into()));
+        }
+    }
+
+    #[test]
+    fn a_port_is_written_in_decimal() {
+        for port in 0..=u16::MAX {
+            let expected = format!(":{port}");
+            assert_eq!(Authority::named(b"", port).pieces()[1], expected.as_bytes());
         }
     }
 

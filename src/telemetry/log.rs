@@ -117,7 +117,8 @@ impl Logger {
         self.begin(level, message, suppressed)
     }
 
-    fn is_enabled(&self, level: Level) -> bool {
+    /// Whether lines of this level are written.
+    pub fn is_enabled(&self, level: Level) -> bool {
         level <= self.settings.level
     }
 
