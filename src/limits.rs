@@ -379,8 +379,13 @@ pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);
 // ---- Manifests: the injector ----
 
 /// Bytes of one document of a manifest. A List of a whole big namespace has a few MiB; the API server accepts 3 MiB
-/// of one object. Parsed into a tree, a document takes some twenty times its bytes.
+/// of one object. Parsed into a tree, a document takes thirty times its bytes
+/// and more; a List takes far less, as its items are read one after the other.
 pub const DOCUMENT_BYTES: usize = 32 << 20;
+
+/// Bytes of a List whose items are read one after the other: as values a List takes thirty times its bytes. A smaller one
+/// is read as a whole, so that its items may share anchors.
+pub const SPLIT_LIST_BYTES: usize = 256 * 1024;
 
 /// Nested mappings and sequences, with aliases followed. JSON readers commonly stop at 128, and the deepest object of
 /// Kubernetes, a CustomResourceDefinition's schema, seldom has 40.

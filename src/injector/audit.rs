@@ -1,7 +1,7 @@
 //! `probelet-inject audit`: lists the eligible resources that are not injected. While a webhook with failurePolicy Ignore is
 //! down, pods start without the sidecar and without a warning.
 
-use super::documents::documents;
+use super::documents::{Part, documents};
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io, print_line};
 use super::settings::SettingSources;
@@ -91,7 +91,8 @@ impl Audit {
         };
         for located in documents(reader) {
             match located {
-                Ok(located) => self.add_document(&located.document)?,
+                Ok(Part::Document(located)) => self.add_document(&located.document)?,
+                Ok(Part::Text(_)) => {}
                 Err(error) => {
                     self.has_read_all = false;
                     print_line(io.stderr, format_args!("{}: {error}", input.name()));

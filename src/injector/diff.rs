@@ -30,10 +30,30 @@ struct FileDiff {
     edited_lines: usize,
     /// The last lines before a change.
     before: VecDeque<String>,
-    /// The lines of an incomplete hunk, each with its sign.
-    hunk: Vec<String>,
-    /// The number of unchanged lines at its end.
-    unchanged: usize,
+    /// The incomplete hunk, up to its last changed line.
+    hunk: Hunk,
+    /// The unchanged lines after it.
+    unchanged: Vec<String>,
+    /// Text after the last line break that both files have: parts of a large List may end within a line.
+    partial: Partial,
+}
+
+/// A hunk: all of it has to be in memory before its header is known.
+#[derive(Default)]
+struct Hunk {
+    /// The lines, each with its sign.
+    text: String,
+    /// The number of its lines in the original.
+    original_lines: usize,
+    /// The number of its lines in the edited file.
+    edited_lines: usize,
+}
+
+/// The texts of an incomplete line.
+#[derive(Default)]
+struct Partial {
+    original: String,
+    edited: String,
 }
 
 impl Diffs {
@@ -53,21 +73,17 @@ impl Diffs {
     }
 }
 
-impl Output for Diffs {
-    fn begin_input(&mut self, input: &Input) -> Result<(), Error> {
-        let hunk = self.file.take_hunk();
-        self.write(&hunk)?;
-        let name = input.name();
-        self.file = FileDiff {
-            name: Some(name.trim_start_matches("./").trim_start_matches('/').into()),
-            ..FileDiff::default()
-        };
-        Ok(())
+impl Diffs {
+    /// Adds the lines that have been incomplete.
+    fn add_partial(&mut self) -> Result<(), Error> {
+        let Partial { original, edited } = core::mem::take(&mut self.file.partial);
+        self.add_lines(&original, &edited)
     }
 
-    fn add_document(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
-        let (original, edited) = (lines(result.original), lines(result.edited));
-        if result.original == result.edited {
+    /// Adds whole lines.
+    fn add_lines(&mut self, original_text: &str, edited_text: &str) -> Result<(), Error> {
+        let (original, edited) = (lines(original_text), lines(edited_text));
+        if original_text == edited_text {
             return original.iter().try_for_each(|line| {
                 let hunk = self.file.push_line(ChangeTag::Equal, line);
                 self.write(&hunk)
@@ -80,8 +96,40 @@ impl Output for Diffs {
                 self.write(&hunk)
             })
     }
+}
+
+impl Output for Diffs {
+    fn begin_input(&mut self, input: &Input) -> Result<(), Error> {
+        self.add_partial()?;
+        let hunk = self.file.take_hunk();
+        self.write(&hunk)?;
+        let name = input.name();
+        self.file = FileDiff {
+            name: Some(name.trim_start_matches("./").trim_start_matches('/').into()),
+            ..FileDiff::default()
+        };
+        Ok(())
+    }
+
+    fn add_document(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
+        let partial = &mut self.file.partial;
+        if !result.is_part && partial.original.is_empty() && partial.edited.is_empty() {
+            return self.add_lines(result.original, result.edited);
+        }
+        partial.original += result.original;
+        partial.edited += result.edited;
+        // The rest of both lines follows, or the end of the input.
+        let lines = |text: &mut String| {
+            let end = text.rfind('\n').map_or(0, |newline| newline + 1);
+            let rest = text.split_off(end);
+            core::mem::replace(text, rest)
+        };
+        let (original, edited) = (lines(&mut partial.original), lines(&mut partial.edited));
+        self.add_lines(&original, &edited)
+    }
 
     fn finish(mut self: Box<Self>, stdout: &mut dyn Write) -> Result<(), Error> {
+        self.add_partial()?;
         let hunk = self.file.take_hunk();
         self.write(&hunk)?;
         self.spool.write_out(stdout)
@@ -97,17 +145,15 @@ impl FileDiff {
             self.push_context(line.into());
             return String::new();
         }
-        if self.hunk.is_empty() {
-            let before = self.before.drain(..);
-            self.hunk.extend(before.map(|line| format!(" {line}")));
+        if tag == ChangeTag::Equal {
+            self.unchanged.push(line.into());
+        } else {
+            let context = self.before.drain(..).chain(self.unchanged.drain(..));
+            context.for_each(|line| self.hunk.push(ChangeTag::Equal, &line));
+            self.hunk.push(tag, line);
         }
-        self.hunk.push(format!("{tag}{line}"));
-        self.unchanged = match tag {
-            ChangeTag::Equal => self.unchanged + 1,
-            ChangeTag::Delete | ChangeTag::Insert => 0,
-        };
         // Fewer unchanged lines would be context of both changes.
-        match self.unchanged > 2 * CONTEXT {
+        match self.unchanged.len() > 2 * CONTEXT {
             true => self.take_hunk(),
             false => String::new(),
         }
@@ -123,31 +169,50 @@ impl FileDiff {
     /// Ends the current hunk and returns its text, or nothing.
     fn take_hunk(&mut self) -> String {
         let mut hunk = core::mem::take(&mut self.hunk);
-        let surplus = core::mem::take(&mut self.unchanged).saturating_sub(CONTEXT);
-        let next = hunk.split_off(hunk.len() - surplus);
+        let mut after = core::mem::take(&mut self.unchanged);
+        let next = after.split_off(after.len().min(CONTEXT));
+        for line in after {
+            hunk.push(ChangeTag::Equal, &line);
+        }
+        let surplus = next.len();
         let (original_last, edited_last) =
             (self.original_lines - surplus, self.edited_lines - surplus);
-        next.iter()
-            .for_each(|line| self.push_context(line[1..].into()));
+        for line in next {
+            self.push_context(line);
+        }
         if hunk.is_empty() {
             return String::new();
         }
-        let without = |sign: char| hunk.iter().filter(|line| !line.starts_with(sign)).count();
-        let original = range(original_last, without('+'));
-        let edited = range(edited_last, without('-'));
+        let original = range(original_last, hunk.original_lines);
+        let edited = range(edited_last, hunk.edited_lines);
         let head = self
             .name
             .take()
             .map(|name| format!("--- a/{name}\n+++ b/{name}\n"));
-        let lines = hunk.iter().map(|line| match line.ends_with('\n') {
-            true => line.clone(),
-            false => format!("{line}\n\\ No newline at end of file\n"),
-        });
-        let lines: String = lines.collect();
-        format!(
-            "{}@@ -{original} +{edited} @@\n{lines}",
-            head.unwrap_or_default()
-        )
+        let head = format!("{}@@ -{original} +{edited} @@\n", head.unwrap_or_default());
+        hunk.text.insert_str(0, &head);
+        hunk.text
+    }
+}
+
+impl Hunk {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Adds a line with its sign.
+    fn push(&mut self, tag: ChangeTag, line: &str) {
+        self.original_lines += usize::from(tag != ChangeTag::Insert);
+        self.edited_lines += usize::from(tag != ChangeTag::Delete);
+        self.text += match tag {
+            ChangeTag::Equal => " ",
+            ChangeTag::Delete => "-",
+            ChangeTag::Insert => "+",
+        };
+        self.text += line;
+        if !line.ends_with('\n') {
+            self.text += "\n\\ No newline at end of file\n";
+        }
     }
 }
 

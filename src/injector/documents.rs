@@ -1,13 +1,32 @@
-//! The documents of an input, one at a time, and the position of each.
+//! The documents of an input, one at a time, and the position of each. A large List becomes a document for each item.
 
+use super::list_items::ListItems;
 use crate::manifest::{Document, Pointer, Stream};
 use core::fmt;
 use std::io::BufRead;
+use std::rc::Rc;
 
 /// A document, and its position.
 pub(super) struct LocatedDocument {
     pub(super) position: Position,
     pub(super) document: Document,
+    /// The List whose item it is.
+    list: Option<Rc<ListItems>>,
+}
+
+impl LocatedDocument {
+    /// Whether it is an item of a List, and more of the List may follow.
+    pub(super) fn is_part(&self) -> bool {
+        self.list.is_some()
+    }
+
+    /// The part of the input in a text of the document, which may be edited. `None` if the edits have changed more.
+    pub(super) fn text_in_input<'t>(&self, document_text: &'t str) -> Option<&'t str> {
+        match &self.list {
+            Some(list) => list.item_text(document_text),
+            None => Some(document_text),
+        }
+    }
 }
 
 /// The position of a document in its input.
@@ -28,6 +47,11 @@ impl Position {
     /// The line of a pointer, counted in the file.
     pub(super) fn line_of(self, document: &Document, at: &Pointer) -> usize {
         self.preceding_lines + document.line(at)
+    }
+
+    /// The number of the document in its input, from 1.
+    pub(super) fn number(self) -> usize {
+        self.number
     }
 
     /// The same document, with the line of a pointer.
@@ -53,28 +77,113 @@ impl fmt::Display for ReadError {
     }
 }
 
+/// A part of an input.
+pub(super) enum Part {
+    /// A document, or an item of a large List as a List of its own.
+    Document(LocatedDocument),
+    /// Text of a large List between its items.
+    Text(String),
+}
+
+/// The items of a large List that have not been read.
+struct SplitList {
+    text: String,
+    list: Rc<ListItems>,
+    /// The position of the List.
+    position: Position,
+    next_item: usize,
+    /// The offset up to which the text has been read, and the number of lines before it.
+    read_to: usize,
+    lines: usize,
+}
+
+impl SplitList {
+    /// The next part. An item is valid, as it was parsed before.
+    fn next_part(&mut self) -> Option<Part> {
+        let item = self.list.items().get(self.next_item).cloned();
+        let start = item.as_ref().map_or(self.text.len(), |item| item.start);
+        if self.read_to < start {
+            return Some(Part::Text(self.read_text_to(start).into()));
+        }
+        let item = item?;
+        self.next_item += 1;
+        let lines = self.position.preceding_lines + self.lines;
+        let text = self.read_text_to(item.end).to_owned();
+        let document = Document::parse(&self.list.document_text(&text)).ok()?;
+        // Lines are counted in the document of the item, whose first lines are not in the file.
+        let preceding_lines = lines.saturating_sub(self.list.head_lines());
+        let position = Position {
+            preceding_lines,
+            line: lines + 1,
+            ..self.position
+        };
+        Some(Part::Document(LocatedDocument {
+            position,
+            document,
+            list: Some(self.list.clone()),
+        }))
+    }
+
+    fn read_text_to(&mut self, end: usize) -> &str {
+        let text = &self.text[self.read_to..end];
+        self.lines += memchr::memchr_iter(b'\n', text.as_bytes()).count();
+        self.read_to = end;
+        text
+    }
+}
+
 /// Reads the documents. Every error is returned; a document without a detectable end is the last item.
-pub(super) fn documents(
-    reader: impl BufRead,
-) -> impl Iterator<Item = Result<LocatedDocument, ReadError>> {
+pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Part, ReadError>> {
+    let mut stream = Stream::new(reader);
     let mut number = 0;
-    Stream::new(reader).map(move |piece| {
-        let piece = piece.map_err(|error| ReadError(error.to_string()))?;
+    let mut split: Option<SplitList> = None;
+    core::iter::from_fn(move || {
+        if let Some(part) = split.as_mut().and_then(SplitList::next_part) {
+            return Some(Ok(part));
+        }
+        split = None;
+        let piece = match stream.next()? {
+            Ok(piece) => piece,
+            Err(error) => return Some(Err(ReadError(error.to_string()))),
+        };
         number += 1;
-        let above = piece.preceding_lines;
-        let document = Document::parse(&piece.text).map_err(|error| {
-            let error = error.add_lines(above);
-            ReadError(format!("document {number}, {error}"))
-        })?;
+        let preceding_lines = piece.preceding_lines;
+        if let Some(list) = ListItems::split(&piece.text) {
+            let position = Position {
+                number,
+                preceding_lines,
+                line: preceding_lines + 1,
+            };
+            let split = split.insert(SplitList {
+                text: piece.text,
+                list: list.into(),
+                position,
+                next_item: 0,
+                read_to: 0,
+                lines: 0,
+            });
+            return split.next_part().map(Ok);
+        }
+        let document = match Document::parse(&piece.text) {
+            Ok(document) => document,
+            Err(error) => {
+                let error = error.add_lines(preceding_lines);
+                return Some(Err(ReadError(format!("document {number}, {error}"))));
+            }
+        };
         if document.is_empty() {
             // Comments alone do not count as a document.
             number -= 1;
         }
         let position = Position {
             number,
-            preceding_lines: above,
-            line: above + document.line(&Pointer::root()),
+            preceding_lines,
+            line: preceding_lines + document.line(&Pointer::root()),
         };
-        Ok(LocatedDocument { position, document })
+        Some(Ok(Part::Document(LocatedDocument {
+            position,
+            document,
+            list: None,
+        })))
     })
 }

@@ -1,7 +1,7 @@
 //! `probelet-inject file`: injects or uninjects manifests, and prints a line for each resource.
 
 use super::diff::Diffs;
-use super::documents::{LocatedDocument, Position, documents};
+use super::documents::{LocatedDocument, Part, Position, documents};
 use super::in_place::InPlace;
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io, print_line};
@@ -89,6 +89,7 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         settings: options.settings.load()?,
         changed: 0,
         failed: 0,
+        last_failed: None,
     };
     for input in &inputs {
         run.process_input(input, io)?;
@@ -123,10 +124,13 @@ struct Run {
     changed: usize,
     /// The number of documents and files that failed.
     failed: usize,
+    /// The number of the last document of this input that failed.
+    last_failed: Option<usize>,
 }
 
 impl Run {
     fn process_input(&mut self, input: &Input, io: &mut Io<'_>) -> Result<(), Error> {
+        self.last_failed = None;
         let name = input.name();
         let reader = match input.open(io.stdin) {
             Ok(reader) => reader,
@@ -140,7 +144,15 @@ impl Run {
         }
         for document in documents(reader) {
             match document {
-                Ok(document) => self.process_document(&name, &document, io.stderr)?,
+                Ok(Part::Document(document)) => {
+                    self.process_document(&name, &document, io.stderr)?;
+                }
+                Ok(Part::Text(text)) => self.add(&DocumentResult {
+                    original: &text,
+                    edited: &text,
+                    reports: &[],
+                    is_part: true,
+                })?,
                 Err(error) => self.fail(io.stderr, &format_args!("{name}: {error}")),
             }
         }
@@ -150,6 +162,13 @@ impl Run {
     fn fail(&mut self, stderr: &mut dyn Write, what: &dyn Display) {
         self.failed += 1;
         print_line(stderr, what);
+    }
+
+    /// Counts a failed document, once for all items of a List.
+    fn count_failure(&mut self, position: Position) {
+        let number = Some(position.number());
+        self.failed += usize::from(self.last_failed != number);
+        self.last_failed = number;
     }
 
     fn process_document(
@@ -167,7 +186,8 @@ impl Run {
                 Ok(edited) => Some(edited),
                 Err(error) => {
                     let position = located.position.at(document, error.pointer());
-                    self.fail(stderr, &format_args!("{name}: {position}: {error}"));
+                    self.count_failure(position);
+                    print_line(stderr, format_args!("{name}: {position}: {error}"));
                     return Ok(());
                 }
             },
@@ -178,20 +198,36 @@ impl Run {
         };
         let is_edited = |report: &&Report| matches!(report.verdict, Verdict::Edited { .. });
         self.changed += reports.iter().filter(is_edited).count();
-        for report in &reports {
-            let at = report.refused_at.as_ref().unwrap_or(&report.pointer);
-            self.print(report, &file, located.position.at(document, at), stderr);
-        }
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
+        for report in &reports {
+            // Only the line of a refusal is printed, and finding it takes a time linear in the document.
+            let position = match is_refused(report) {
+                true => {
+                    let at = report.refused_at.as_ref().unwrap_or(&report.pointer);
+                    located.position.at(document, at)
+                }
+                false => located.position,
+            };
+            self.print(report, &file, position, stderr);
+        }
         if reports.iter().any(is_refused) {
-            self.failed += 1;
+            self.count_failure(located.position);
             return Ok(());
         }
-        let original = document.text();
+        let edited = edited.as_deref().unwrap_or(document.text());
+        let texts = [document.text(), edited].map(|text| located.text_in_input(text));
+        let [Some(original), Some(edited)] = texts else {
+            let position = located.position;
+            let what = "the List cannot be edited item by item: write one resource per document";
+            self.count_failure(position);
+            print_line(stderr, format_args!("{name}: {position}: {what}"));
+            return Ok(());
+        };
         self.add(&DocumentResult {
             original,
-            edited: edited.as_deref().unwrap_or(original),
+            edited,
             reports: &reports,
+            is_part: located.is_part(),
         })
     }
 

@@ -8,6 +8,7 @@ mod file;
 mod in_place;
 mod inputs;
 mod io;
+mod list_items;
 mod output;
 mod patch;
 mod settings;

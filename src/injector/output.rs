@@ -16,6 +16,8 @@ pub(super) struct DocumentResult<'a> {
     pub(super) edited: &'a str,
     /// The results of its resources.
     pub(super) reports: &'a [Report],
+    /// Whether it is a part of a document, which may start and end within a line.
+    pub(super) is_part: bool,
 }
 
 /// Writes the results of documents.

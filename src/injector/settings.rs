@@ -1,6 +1,6 @@
 //! The settings of the sidecar: flags, the ConfigMap in a file, and the cluster's version.
 
-use super::documents::documents;
+use super::documents::{Part, documents};
 use super::io::Error;
 use crate::inject::values::Values;
 use crate::inject::{KubernetesVersion, Settings};
@@ -58,7 +58,9 @@ fn read_config(path: &str) -> Result<Values, Error> {
 fn values_in(text: &str) -> Result<Option<String>, String> {
     let mut is_manifest = false;
     for located in documents(BufReader::new(text.as_bytes())) {
-        let located = located.map_err(|error| error.to_string())?;
+        let Part::Document(located) = located.map_err(|error| error.to_string())? else {
+            continue;
+        };
         let value = located.document.value();
         let items = value["items"].as_array().map_or(&[][..], Vec::as_slice);
         for object in items.iter().chain([value]) {

@@ -1,6 +1,6 @@
-//! Memory of a long stream.
+//! Memory of a long stream, and of large documents.
 
-use super::{Folder, command, pod, service};
+use super::{Folder, command, fed, pod, run, service, written};
 use crate::support::observe::proc_figure;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
@@ -16,6 +16,8 @@ pub fn tests() -> Vec<Trial> {
     trials!["injector::memory":
         memory_does_not_grow_with_the_number_of_documents,
         memory_of_diffs_and_patches_does_not_grow_with_the_stream,
+        a_list_of_pods_takes_at_most_12_times_its_bytes,
+        items_of_a_large_list_are_edited_like_those_of_a_small_one,
     ]
 }
 
@@ -68,5 +70,111 @@ fn memory_of_diffs_and_patches_does_not_grow_with_the_stream() {
             many < few + SLACK_KIB,
             "{mode:?}: {few} KiB, then {many} KiB"
         );
+    }
+}
+
+/// The bound of the peak relative to the bytes of a document.
+const MOST_RATIO: u64 = 12;
+
+/// What the program itself takes, in a debug build.
+const BASE_BYTES: u64 = 16 << 20;
+
+/// A List in block style: its kind after the items, with this indentation of the dashes.
+fn block_list(pods: usize, indentation: usize) -> String {
+    let mut list = String::from("apiVersion: v1\nitems:\n");
+    for number in 0..pods {
+        for (index, line) in pod(&format!("pod-{number}")).lines().enumerate() {
+            let dash = if index == 0 { "- " } else { "  " };
+            list += &format!("{:indentation$}{dash}{line}\n", "");
+        }
+    }
+    list + "kind: List\nmetadata: {}\n"
+}
+
+/// The same in JSON, with or without spaces.
+fn json_list(pods: usize, is_compact: bool) -> String {
+    let mut items = Vec::new();
+    for number in 0..pods {
+        items.push(serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("pod-{number}")},
+            "spec": {"containers": [{
+                "name": "web", "image": "web", "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}},
+            }]},
+        }));
+    }
+    let list = serde_json::json!({"apiVersion": "v1", "items": items, "kind": "List"});
+    match is_compact {
+        true => list.to_string(),
+        false => serde_json::to_string_pretty(&list).expect("JSON") + "\n",
+    }
+}
+
+/// The peak of resident memory, in KiB, over a document whose result exceeds the buffer of a pipe.
+fn peak_of_document(text: &str, mode: &[&str]) -> u64 {
+    let folder = Folder::new();
+    folder.write("list.yaml", text);
+    let mut child = command(&folder.0, &[&["file", "-f", "list.yaml"], mode].concat())
+        .spawn()
+        .expect("it starts");
+    let mut stderr = child.stderr.take().expect("piped");
+    let reader = std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    let mut stdout = child.stdout.take().expect("piped");
+    stdout.read_exact(&mut [0]).expect("a result");
+    let peak = proc_figure(child.id(), "status", "VmHWM").expect("a peak");
+    std::io::copy(&mut stdout, &mut std::io::sink()).expect("a result");
+    reader.join().expect("no panic").expect("read");
+    assert!(child.wait().expect("our child").success());
+    peak
+}
+
+fn a_list_of_pods_takes_at_most_12_times_its_bytes() {
+    let (block, json) = (block_list(1_500, 2), json_list(1_500, true));
+    for (text, mode) in [(&block, &[][..]), (&block, &["--diff"]), (&json, &[])] {
+        let peak = peak_of_document(text, mode) * 1024;
+        let most = MOST_RATIO * text.len() as u64 + BASE_BYTES;
+        assert!(peak <= most, "{mode:?}: {peak} of {most}: {text:.90}");
+    }
+}
+
+fn items_of_a_large_list_are_edited_like_those_of_a_small_one() {
+    let folder = Folder::new();
+    for list in [
+        |pods| block_list(pods, 0),
+        |pods| block_list(pods, 2).replace('\n', "\r\n"),
+        |pods| json_list(pods, true),
+    ] {
+        let list: fn(usize) -> String = list;
+        let inject = |text: &str, args: &[&str]| {
+            let ended = fed(&folder.0, &[&["file", "-f", "-"], args].concat(), text);
+            written(&ended).to_owned()
+        };
+        // A small List is edited as a whole.
+        let (small, large) = (list(2), list(1_500));
+        let (small_edited, large_edited) = (inject(&small, &[]), inject(&large, &[]));
+        let rest = small_edited.find("pod-1").expect("the second pod");
+        assert!(
+            large_edited.starts_with(&small_edited[..rest]),
+            "{small_edited} {large_edited:.2000}"
+        );
+        let end = small_edited[rest..]
+            .strip_prefix("pod-1")
+            .expect("the second pod");
+        assert!(large_edited.ends_with(end), "{end}");
+        assert_eq!(
+            large_edited.matches("/app-health/web/readyz\"").count() % 1_500,
+            0
+        );
+        assert!(inject(&large_edited, &["--uninject"]) == large);
+        folder.write("list.yaml", &large);
+        let diff = run(&folder.0, &["file", "--diff", "-f", "list.yaml"]);
+        if large.contains("- apiVersion") {
+            assert_eq!(
+                written(&diff)
+                    .matches("\n+        path: /app-health")
+                    .count()
+                    % 1_500,
+                0
+            );
+        }
     }
 }
