@@ -26,7 +26,7 @@ def replaced_certificates(cluster, report):
             disturb()
             report.check(f"Secret {what}: all replicas present one new certificate", wait_replaced, instance, before)
             time.sleep(2)
-        report.check(f"Secret {what}: all of {created.count} pods are injected", created.check, 50)
+        report.check(f"Secret {what}: all of {created.count} pods are injected", created.check, 5)
     foreign = Authority(cluster.work, "foreign-ca")
     instance.patch_bundle(encode(foreign.cert.read_bytes()))
     report.check("a caBundle without the CA is completed within seconds", wait_injected, cluster, instance.pods, True, 20)
