@@ -383,6 +383,20 @@ pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);
 /// and more; a List takes far less, as its items are read one after the other.
 pub const DOCUMENT_BYTES: usize = 32 << 20;
 
+/// Estimated bytes of memory of a document's values. Twice as much is needed to edit and to verify it, so that reading a
+/// document takes at most 256 MiB, or 12 times its bytes. An ordinary document of 3 MiB, the most that the API server
+/// accepts, has 90 MiB of values; `[1,1,1]` has 75 times its bytes and `{k: 1}` 150 times.
+pub const DOCUMENT_VALUES_BYTES: usize = 100 << 20;
+
+/// The same for a document of which this many times its bytes are more.
+pub const DOCUMENT_VALUES_RATIO: usize = 5;
+
+/// Estimated bytes of a value or a key in that memory: its node, its position and its text, as measured.
+pub const DOCUMENT_NODE_BYTES: usize = 150;
+
+/// Estimated bytes that a mapping or a sequence adds: a B-tree has space for eleven entries.
+pub const DOCUMENT_COLLECTION_BYTES: usize = 750;
+
 /// Bytes of a List whose items are read one after the other: as values a List takes thirty times its bytes. A smaller one
 /// is read as a whole, so that its items may share anchors.
 pub const SPLIT_LIST_BYTES: usize = 256 * 1024;

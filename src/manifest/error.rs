@@ -56,6 +56,8 @@ pub enum ParseErrorKind {
     BinaryNotUtf8,
     /// More than `limits::DOCUMENT_NESTING`.
     TooDeep,
+    /// Values that need more than `limits::DOCUMENT_VALUES_BYTES`.
+    TooManyValues,
     /// More than `limits::ALIASED_VALUES`.
     TooManyAliasedValues,
     /// More than `limits::ALIASED_BYTES`.
@@ -194,6 +196,9 @@ impl fmt::Display for ParseErrorKind {
                 f,
                 "more than {} levels of mappings and sequences: nest them less deeply",
                 limits::DOCUMENT_NESTING
+            ),
+            Self::TooManyValues => f.write_str(
+                "the document has more values up to here than fit the memory: split it with lines ---, one resource each",
             ),
             Self::TooManyAliasedValues => write!(
                 f,

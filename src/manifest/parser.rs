@@ -29,6 +29,7 @@ pub(super) fn parse(text: &str, aliases: UnresolvedAliases) -> Result<Tree, Pars
         let (event, span) =
             event.map_err(|error| ParseError::from_scanner(text, &error, has_root))?;
         builder.handle_event(event, &span)?;
+        builder.check_memory(&span)?;
     }
     Ok(builder.tree)
 }
@@ -73,6 +74,9 @@ struct Builder<'a> {
     anchors: HashMap<usize, NodeId>,
     last_node: NodeId,
     document_count: usize,
+    /// Estimated bytes of the values so far, and their limit.
+    value_bytes: usize,
+    max_value_bytes: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -84,6 +88,9 @@ impl<'a> Builder<'a> {
             anchors: HashMap::new(),
             last_node: 0,
             document_count: 0,
+            value_bytes: 0,
+            max_value_bytes: limits::DOCUMENT_VALUES_BYTES
+                .max(text.len() * limits::DOCUMENT_VALUES_RATIO),
         }
     }
 
@@ -117,6 +124,15 @@ impl<'a> Builder<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Checks that the values so far fit the memory.
+    fn check_memory(&self, span: &Span) -> Result<(), ParseError> {
+        if self.value_bytes <= self.max_value_bytes {
+            return Ok(());
+        }
+        let offset = span.byte_range().unwrap_or_default().start;
+        Err(self.error(offset, ParseErrorKind::TooManyValues))
     }
 
     fn start_document(&mut self, offset: usize) -> Result<(), ParseError> {
@@ -315,6 +331,10 @@ impl<'a> Builder<'a> {
         kind: NodeKind,
         anchor: usize,
     ) {
+        self.value_bytes += limits::DOCUMENT_NODE_BYTES;
+        if matches!(kind, NodeKind::Sequence { .. } | NodeKind::Mapping { .. }) {
+            self.value_bytes += limits::DOCUMENT_COLLECTION_BYTES;
+        }
         self.last_node = self.tree.nodes.len();
         self.tree.nodes.push(Node {
             // The tag of a root is before the offset that the parser reports.

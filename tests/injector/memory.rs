@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         memory_does_not_grow_with_the_number_of_documents,
         memory_of_diffs_and_patches_does_not_grow_with_the_stream,
         a_list_of_pods_takes_at_most_12_times_its_bytes,
+        a_document_of_many_small_values_is_refused_in_256_mib,
         items_of_a_large_list_are_edited_like_those_of_a_small_one,
     ]
 }
@@ -177,4 +178,23 @@ fn items_of_a_large_list_are_edited_like_those_of_a_small_one() {
             );
         }
     }
+}
+
+fn a_document_of_many_small_values_is_refused_in_256_mib() {
+    let folder = Folder::new();
+    folder.write("values.yaml", &format!("[{}]", "{k: 1}, ".repeat(1 << 20)));
+    let mut child = command(&folder.0, &["file", "-f", "values.yaml", "-f", "-"])
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    // Standard input is open, so the injector waits.
+    let line = lines.next().expect("a line").expect("text");
+    assert!(
+        line.contains("split it with lines ---, one resource each"),
+        "{line}"
+    );
+    let peak = proc_figure(child.id(), "status", "VmHWM").expect("a peak");
+    assert!(peak < 256 * 1024, "{peak}");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("our child").code(), Some(1));
 }

@@ -236,6 +236,21 @@ fn nesting_and_aliased_values_are_limited() {
 }
 
 #[test]
+fn memory_of_values_is_limited() {
+    let map = limits::DOCUMENT_COLLECTION_BYTES + 3 * limits::DOCUMENT_NODE_BYTES;
+    let most = limits::DOCUMENT_VALUES_BYTES / map;
+    let text = format!("- {{k: 1}}\n{}", "- {k: 1}\n".repeat(most));
+    let error = Document::parse(&text).err().expect("too many");
+    assert_eq!(error.kind, ParseErrorKind::TooManyValues);
+    assert!(error.line() + 2 >= most, "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("split it with lines ---, one resource each")
+    );
+}
+
+#[test]
 fn values_and_keys_have_source_texts() {
     let text = "spec:\n  \"port\":  0x50 # c\n  none:\n  # c\n  list:\n  - &p a\n  - *p\n  m: {<<: {z: 1}}\n";
     let document = parsed(text);
