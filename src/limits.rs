@@ -244,9 +244,31 @@ pub const LOG_VALUE_BYTES: usize = 256;
 /// Bytes of an admission review. etcd stores objects of 1.5 MiB, and the review of an update has two of them.
 pub const REVIEW_BYTES: usize = 3 << 20;
 
-/// Bytes of all reviews that are being received; further ones wait unread. Pods have some KiB, so this is thousands
-/// of them.
-pub const REVIEW_BYTES_TOTAL: usize = 32 << 20;
+/// Bytes of a body or a response that counts as small: pods have some KiB.
+pub const SMALL_BODY_BYTES: usize = 64 * 1024;
+
+/// Bytes of all small bodies and responses in memory, which large ones never take: a rollout of thousands of pods.
+pub const SMALL_BODY_BYTES_TOTAL: usize = 8 << 20;
+
+/// Bytes of all large bodies and responses in memory: five of the largest bodies.
+pub const LARGE_BODY_BYTES_TOTAL: usize = 16 << 20;
+
+/// Bytes of memory that a body gets first; a larger one gets as much again when they are used, so that one that does
+/// not arrive holds little.
+pub const FIRST_BODY_STEP_BYTES: usize = 4 * 1024;
+
+/// Bytes of memory that a body gets at once, at most.
+pub const BODY_STEP_BYTES: usize = 256 * 1024;
+
+/// Bytes of a response that are not charged: most responses and the page of metrics.
+pub const UNCHARGED_RESPONSE_BYTES: usize = 8 * 1024;
+
+/// A body or response whose client has let the webhook wait for this long in total is evicted while others wait for
+/// memory. The API server sends a body at once; its node may be some milliseconds away.
+pub const SLOW_BODY: Duration = Duration::from_millis(20);
+
+/// Poll interval for slow bodies while others wait for memory.
+pub const SLOW_BODY_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Values in the JSON of a review and in the JSON of its pod's annotations, counted by their separators. A pod has some hundreds; 3 MiB of brackets would
 /// become 100 MiB of values and delay the reviews after it.
@@ -284,22 +306,35 @@ pub const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a request's head, from its first byte. The API server sends it immediately.
 pub const WEBHOOK_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time for a request's body, from when its bytes are reserved: a slow client must not hold them.
+/// Time that a client lets the webhook wait for a request's body, in total.
 pub const WEBHOOK_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection without a request for this long is closed. Go's client closes one after 90 s, and should be the side
 /// that closes: a request sent to a closing connection has to be sent again.
 pub const WEBHOOK_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Concurrent connections. When the table is full, the connection whose request head is unfinished longest is evicted,
-/// or else the one that is idle longest.
+/// Concurrent connections. When there are as many, one is evicted for each new one, of an address that has at least as
+/// many as the new one's.
 pub const WEBHOOK_CONNECTIONS: usize = 1024;
 
-/// Concurrent TLS handshakes; further connections wait in the kernel. A client can make rustls buffer 64 KiB of one.
+/// A connection without a byte, or whose handshake or head is not complete, for this long may be evicted for any new one.
+/// The API server sends all of them at once.
+pub const WEBHOOK_STALE: Duration = Duration::from_secs(3);
+
+/// Evicted connections whose sockets are not closed yet.
+pub const WEBHOOK_CLOSING_CONNECTIONS: usize = 64;
+
+/// Connections accepted before other tasks run.
+pub const WEBHOOK_ACCEPT_BATCH: usize = 32;
+
+/// Concurrent TLS handshakes. A client can make rustls buffer 64 KiB of one.
 pub const WEBHOOK_HANDSHAKES: usize = 128;
 
+/// Bytes of a head, or of a chunked body, read at once: they are not charged.
+pub const WEBHOOK_HEAD_READ_BYTES: usize = 4 * 1024;
+
 /// Bytes that rustls buffers of a connection while they cannot be sent: a response is written in pieces.
-pub const WEBHOOK_TLS_BUFFER_BYTES: usize = 64 * 1024;
+pub const WEBHOOK_TLS_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Bytes of all chunk lines and trailers of a body, which are discarded. Go's client sends a line for some KiB each,
 /// and no trailers.
@@ -308,11 +343,9 @@ pub const CHUNK_LINES_BYTES: usize = 16 * 1024;
 /// Time for a handshake.
 pub const WEBHOOK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A handshake that has taken this long is evicted when another connection needs its slot.
-pub const WEBHOOK_HANDSHAKE_STALE: Duration = Duration::from_secs(1);
-
-/// Connections to the webhook that the kernel queues until they are accepted.
-pub const WEBHOOK_BACKLOG: i32 = 1024;
+/// Connections to the webhook that the kernel queues until they are accepted: what Linux allows by default
+/// (`net.core.somaxconn`). One that finds no place in the queue tries again a second later.
+pub const WEBHOOK_BACKLOG: i32 = 4096;
 
 /// Bytes discarded after an early response, so that a reset does not overtake it: a body just too large, and more.
 pub const WEBHOOK_LINGER_BYTES: usize = 4 << 20;

@@ -5,12 +5,13 @@
 //! without delays costs no system call beyond its own reads and writes.
 //!
 //! The webhook runs on async-io instead. It shares only what needs no reactor, such as [`bind`],
-//! [`termination_signals`] and [`Semaphore`].
+//! [`termination_signals`], [`Semaphore`] and [`FairShares`].
 
 mod cold;
 mod connect;
 mod deadline;
 mod descriptor_limit;
+mod fair_share;
 mod listen_error;
 mod listener;
 mod no_wait;
@@ -30,11 +31,12 @@ mod tls_options;
 pub use cold::poll_out_of_line;
 pub use deadline::{Alarm, Elapsed};
 pub use descriptor_limit::raise_descriptor_limit;
+pub use fair_share::{FairShares, Share, select_victim};
 pub use listen_error::{ListenError, ListenFlags};
 pub use listener::{Accepted, BindError, BoundSocket, Listener, bind};
 pub use reactor::Reactor;
 pub use run::run;
-pub use semaphore::{ByteBudget, BytePermit, ByteSemaphore, Permit, Policy, Semaphore};
+pub use semaphore::{Permit, Policy, Semaphore};
 pub use signal::{Signals, termination_signals};
 pub use socket::Socket;
 pub use stream::Stream;

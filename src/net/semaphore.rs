@@ -1,6 +1,6 @@
-//! A semaphore: waiting tasks are served in the order of arrival, unless the [`Policy`] lets a request that fits
-//! overtake one that does not. The policy also decides what a permit is: a number of bytes, or a TLS handshake with one of
-//! the app's ports. It uses only wakers and no reactor, so it works under any executor.
+//! A semaphore whose waiting tasks are served in the order of the [`Policy`]. The policy also decides what a permit is: an
+//! amount that is shared fairly among peer addresses, or a TLS handshake with one of the app's ports. It uses only wakers
+//! and no reactor, so it works under any executor.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -16,7 +16,7 @@ pub trait Policy {
     type Request: Copy;
 
     /// Whether a request that does not fit yet blocks the requests after it. If not, they may overtake it.
-    const IS_FIFO: bool;
+    const IS_STRICT: bool;
 
     /// Takes the resources of `request` if they are available. Returns whether they were.
     fn try_take(&mut self, request: Self::Request) -> bool;
@@ -24,7 +24,7 @@ pub trait Policy {
     /// Makes the resources of `request` available again.
     fn release(&mut self, request: Self::Request);
 
-    /// Waiters of a lower rank get permits first; among equals, those that arrived first. Ignored if `IS_FIFO`.
+    /// Waiters of a lower rank get permits first; among equals, those that arrived first.
     fn rank(&self, _: Self::Request) -> usize {
         0
     }
@@ -76,7 +76,7 @@ impl<P: Policy> Semaphore<P> {
 
     /// Returns a permit if `request` fits now.
     pub fn try_acquire(self: &Rc<Self>, request: P::Request) -> Option<Permit<P>> {
-        let is_blocked = P::IS_FIFO && !self.queue.borrow().is_empty();
+        let is_blocked = P::IS_STRICT && !self.queue.borrow().is_empty();
         let is_taken = !is_blocked && self.policy.borrow_mut().try_take(request);
         is_taken.then(|| self.permit(request))
     }
@@ -98,6 +98,10 @@ impl<P: Policy> Semaphore<P> {
             semaphore: self.clone(),
             number,
         };
+        if P::IS_STRICT {
+            // It may go before those that block it.
+            self.grant();
+        }
         poll_fn(|cx| guard.poll(cx)).await;
         self.permit(request)
     }
@@ -120,7 +124,8 @@ impl<P: Policy> Semaphore<P> {
         self.abandoned.take()
     }
 
-    fn permit(self: &Rc<Self>, request: P::Request) -> Permit<P> {
+    /// A permit for resources that were taken from the policy.
+    pub(super) fn permit(self: &Rc<Self>, request: P::Request) -> Permit<P> {
         Permit {
             semaphore: self.clone(),
             request,
@@ -135,14 +140,36 @@ impl<P: Policy> Semaphore<P> {
     /// Grants permits to the waiters whose requests fit now, in order.
     fn grant(&self) {
         let mut wakers = Vec::new();
+        match P::IS_STRICT {
+            true => self.grant_until_one_does_not_fit(&mut wakers),
+            false => self.grant_all_that_fit(&mut wakers),
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Does not sort the waiters: there may be a thousand, and few of them get a permit.
+    fn grant_until_one_does_not_fit(&self, wakers: &mut Vec<Waker>) {
+        let mut queue = self.queue.borrow_mut();
+        let mut policy = self.policy.borrow_mut();
+        loop {
+            let waiting = queue.iter_mut().filter(|waiter| !waiter.is_granted);
+            let Some(next) = waiting.min_by_key(|waiter| policy.rank(waiter.request)) else {
+                return;
+            };
+            if !policy.try_take(next.request) {
+                return;
+            }
+            next.is_granted = true;
+            wakers.extend(next.waker.take());
+        }
+    }
+
+    fn grant_all_that_fit(&self, wakers: &mut Vec<Waker>) {
         let mut queue = self.queue.borrow_mut();
         let mut policy = self.policy.borrow_mut();
         let mut order: Vec<(usize, &mut Waiter<_>)> = Vec::new();
         for waiter in queue.iter_mut().filter(|waiter| !waiter.is_granted) {
-            let rank = match P::IS_FIFO {
-                true => 0,
-                false => policy.rank(waiter.request),
-            };
+            let rank = policy.rank(waiter.request);
             let index = order.partition_point(|(other, _)| *other <= rank);
             order.insert(index, (rank, waiter));
         }
@@ -150,12 +177,8 @@ impl<P: Policy> Semaphore<P> {
             waiter.is_granted = policy.try_take(waiter.request);
             if waiter.is_granted {
                 wakers.extend(waiter.waker.take());
-            } else if P::IS_FIFO {
-                break;
             }
         }
-        drop((queue, policy));
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn remove(&self, number: u32) -> Option<Waiter<P::Request>> {
@@ -217,105 +240,5 @@ impl<P: Policy> Drop for Permit<P> {
     }
 }
 
-/// A number of bytes, of which each permit takes some. A large request is not overtaken by small ones.
-#[derive(Debug)]
-pub struct ByteBudget {
-    available: usize,
-}
-
-/// Permits for numbers of bytes.
-pub type ByteSemaphore = Semaphore<ByteBudget>;
-
-/// A permit for a number of bytes.
-pub type BytePermit = Permit<ByteBudget>;
-
-impl Policy for ByteBudget {
-    type Request = usize;
-
-    const IS_FIFO: bool = true;
-
-    fn try_take(&mut self, bytes: usize) -> bool {
-        let rest = self.available.checked_sub(bytes);
-        self.available = rest.unwrap_or(self.available);
-        rest.is_some()
-    }
-
-    fn release(&mut self, bytes: usize) {
-        self.available += bytes;
-    }
-}
-
-impl ByteSemaphore {
-    /// A semaphore of `bytes` bytes, all of them available.
-    pub fn of_bytes(bytes: usize) -> Rc<ByteSemaphore> {
-        Semaphore::new(ByteBudget { available: bytes })
-    }
-
-    /// Number of available bytes.
-    pub fn available_bytes(&self) -> usize {
-        self.with_policy(|budget| budget.available)
-    }
-}
-
-impl BytePermit {
-    /// Releases the bytes above `bytes`.
-    pub fn shrink_to(&mut self, bytes: usize) {
-        let surplus = self.request.saturating_sub(bytes);
-        self.request -= surplus;
-        self.semaphore.release(surplus);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use smol::future::{block_on, poll_once};
-    use std::pin::pin;
-
-    #[test]
-    fn requests_that_do_not_fit_wait_in_order() {
-        block_on(async {
-            let semaphore = ByteSemaphore::of_bytes(10);
-            let first = semaphore.acquire(8).await;
-            let mut large = pin!(semaphore.acquire(5));
-            assert!(poll_once(&mut large).await.is_none());
-            let mut small = pin!(semaphore.acquire(1));
-            // It would fit, but the large one is first.
-            assert!(poll_once(&mut small).await.is_none());
-            drop(first);
-            let large = poll_once(large).await.expect("a permit");
-            let small = poll_once(small).await.expect("a permit");
-            assert_eq!(semaphore.available_bytes(), 4);
-            drop((large, small));
-            assert_eq!(semaphore.available_bytes(), 10);
-        });
-    }
-
-    #[test]
-    fn a_waiter_that_gives_up_no_longer_blocks_the_next_one() {
-        block_on(async {
-            let semaphore = ByteSemaphore::of_bytes(10);
-            let _first = semaphore.acquire(8).await;
-            let mut next = pin!(semaphore.acquire(2));
-            {
-                let mut large = pin!(semaphore.acquire(5));
-                assert!(poll_once(&mut large).await.is_none());
-                assert!(poll_once(&mut next).await.is_none());
-            }
-            assert!(poll_once(next).await.is_some());
-        });
-    }
-
-    #[test]
-    fn surplus_bytes_are_released_immediately() {
-        block_on(async {
-            let semaphore = ByteSemaphore::of_bytes(10);
-            let mut permit = semaphore.acquire(10).await;
-            let mut next = pin!(semaphore.acquire(6));
-            assert!(poll_once(&mut next).await.is_none());
-            permit.shrink_to(4);
-            let _next = poll_once(next).await.expect("a permit");
-            assert_eq!(semaphore.available_bytes(), 0);
-        });
-    }
-}
+mod tests;

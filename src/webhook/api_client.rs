@@ -165,7 +165,7 @@ impl ApiClient {
             let len = response.len();
             let append = |bytes: &[u8]| response.extend_from_slice(bytes);
             // An error is a truncation, too: without `close_notify` (RFC 8446 section 6.1) it may be an attacker's.
-            let read = buffer.read(&mut stream, append).await;
+            let read = buffer.read(&mut stream, usize::MAX, append).await;
             read.map_err(failed)?;
             let is_end = response.len() == len;
             if let Some(response) = parse_response(&response, is_end)? {

@@ -9,6 +9,8 @@ use super::server_state::ServerState;
 use super::stream_io::{ServerStream, timeout_at, write_all};
 use crate::limits;
 use async_io::Async;
+use futures_rustls::LazyConfigAcceptor;
+use rustls::server::Acceptor;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::io;
 use std::net::{IpAddr, TcpStream};
@@ -17,7 +19,7 @@ use std::time::Instant;
 /// `ContentType` of a handshake record (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// Serves a connection until it ends.
+/// Serves a connection until it ends. Until its first byte it needs a descriptor, a timer and a small task.
 pub async fn serve(
     state: &ServerState,
     socket: Async<TcpStream>,
@@ -27,9 +29,30 @@ pub async fn serve(
     // A response is one write, so Nagle's algorithm would only delay its end.
     let _ = socket.get_ref().set_nodelay(true);
     let deadline = Instant::now() + limits::WEBHOOK_HANDSHAKE_TIMEOUT;
-    match timeout_at(deadline, handshake(state, socket)).await {
-        Some(Ok(Some(mut stream))) => serve_requests(state, &mut stream, client, id).await,
-        Some(Ok(None)) => {}
+    let mut first = [0];
+    let peeked = timeout_at(deadline, socket.peek(&mut first)).await;
+    let served = match peeked {
+        // The client closed without a byte.
+        Some(Ok(0)) => return,
+        Some(Ok(_)) if first[0] == HANDSHAKE => {
+            // A future that is awaited in others is stored several times, and this one is large. It is boxed, and freed
+            // before requests are served.
+            let handshake = Box::pin(handshake(state, socket, client, id));
+            match timeout_at(deadline, handshake).await {
+                Some(Ok(stream)) if !state.is_draining() => {
+                    Box::pin(serve_requests(state, stream, client, id)).await;
+                    Some(Ok(()))
+                }
+                Some(handshake) => Some(handshake.map(drop)),
+                None => None,
+            }
+        }
+        Some(Ok(_)) => Box::pin(respond_in_plaintext(state, socket, deadline)).await,
+        Some(Err(error)) => Some(Err(error)),
+        None => None,
+    };
+    match served {
+        Some(Ok(())) => {}
         Some(Err(error)) => {
             state.observe_cert_rejection(&error);
             state.record_handshake_failure(client, &error);
@@ -43,46 +66,61 @@ pub async fn serve(
     }
 }
 
-/// Runs the handshake; `None` if the client closed without a byte. Before the first byte no TLS state is allocated.
 async fn handshake(
     state: &ServerState,
+    socket: Async<TcpStream>,
+    client: IpAddr,
+    id: ConnectionId,
+) -> io::Result<Box<ServerStream>> {
+    let connections = &state.connections;
+    let _place = state.acquire_handshake(client).await;
+    connections.set_phase(id, Phase::Handshake);
+    state.reload_cert();
+    state.reload_client_ca();
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    // The answer to a ClientHello has a signature.
+    connections.set_phase(id, Phase::Busy);
+    let config = state.tls_config();
+    let accept = state.turns.run(client, || hello.into_stream(config)).await;
+    connections.set_phase(id, Phase::Handshake);
+    let mut stream = accept.await?;
+    let limit = Some(limits::WEBHOOK_TLS_BUFFER_BYTES);
+    stream.get_mut().1.set_buffer_limit(limit);
+    Ok(Box::new(stream))
+}
+
+/// Responds to a client that does not speak TLS.
+async fn respond_in_plaintext(
+    state: &ServerState,
     mut socket: Async<TcpStream>,
-) -> io::Result<Option<ServerStream>> {
-    let mut first = [0];
-    match socket.peek(&mut first).await? {
-        0 => Ok(None),
-        _ if first[0] == HANDSHAKE => {
-            state.reload_cert();
-            state.reload_client_ca();
-            let mut stream = state.acceptor().accept(socket).await?;
-            let limit = Some(limits::WEBHOOK_TLS_BUFFER_BYTES);
-            stream.get_mut().1.set_buffer_limit(limit);
-            Ok(Some(stream))
-        }
-        _ => {
-            let response = Response::from(HttpError::NotTls);
-            let response = response.encode(BodyMode::Include, AfterResponse::Close);
-            write_all(&mut socket, &response).await?;
-            linger(state, &mut socket).await;
-            Err(io::Error::other("the client does not speak TLS"))
-        }
+    deadline: Instant,
+) -> Option<io::Result<()>> {
+    let response = Response::from(HttpError::NotTls);
+    let response = response.encode(BodyMode::Include, AfterResponse::Close);
+    let written = timeout_at(deadline, write_all(&mut socket, &response)).await?;
+    if let Err(error) = written {
+        return Some(Err(error));
     }
+    linger(state, &mut socket).await;
+    Some(Err(io::Error::other("the client does not speak TLS")))
 }
 
 async fn serve_requests(
     state: &ServerState,
-    stream: &mut ServerStream,
+    mut stream: Box<ServerStream>,
     client: IpAddr,
     id: ConnectionId,
 ) {
+    let stream = &mut *stream;
     let (mut received, mut verified_by) = (Vec::new(), VerifiedBy::default());
     loop {
         if received.is_empty() {
             state.connections.set_phase(id, Phase::Idle);
             let deadline = Instant::now() + limits::WEBHOOK_IDLE_TIMEOUT;
+            let append = |bytes: &[u8]| received.extend_from_slice(bytes);
             let read = state
                 .read_buffer
-                .read(stream, |bytes| received.extend_from_slice(bytes));
+                .read(stream, limits::WEBHOOK_HEAD_READ_BYTES, append);
             match timeout_at(deadline, read).await {
                 Some(Ok(())) if !received.is_empty() => {}
                 Some(Err(_)) => return,
@@ -117,7 +155,7 @@ async fn linger(state: &ServerState, stream: &mut (impl AsyncRead + AsyncWrite +
         let _ = stream.close().await;
         let mut budget = limits::WEBHOOK_LINGER_BYTES;
         while budget > 0 {
-            match state.read_buffer.read(stream, <[u8]>::len).await {
+            match state.read_buffer.read(stream, budget, <[u8]>::len).await {
                 Ok(0) | Err(_) => return,
                 Ok(len) => budget = budget.saturating_sub(len),
             }

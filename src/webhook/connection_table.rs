@@ -1,71 +1,201 @@
-//! The open connections: their number, the phase of each, and which one is evicted for a new one.
+//! The open connections: their number, the phase of each, and which one is evicted for a new one. Connections are shared
+//! fairly among peer addresses: none of an address is evicted for one of an address that has more.
 
-use super::stream_io::timeout_at;
 use crate::limits;
-use crate::net::set_waker;
+use crate::net::{select_victim, set_waker};
 use core::cell::{Cell, RefCell};
+use core::cmp::{Ordering, Reverse};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use smol::Task;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// TLS handshake.
-    Handshake,
+    /// Receiving the body of a request, answering it, or computing a handshake.
+    Busy,
     /// Between two requests.
     Idle,
     /// Receiving a request head.
     Head,
-    /// Receiving the body of a request, or answering it.
-    Busy,
+    /// The client's part of a TLS handshake.
+    Handshake,
+    /// No byte was received yet, or there is no place for the handshake.
+    Silent,
 }
 
 /// Identifies a connection.
 pub type ConnectionId = u64;
 
+/// A connection that was evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evicted {
+    /// The address of its client.
+    pub peer: IpAddr,
+    /// What it was doing.
+    pub phase: Phase,
+}
+
 #[derive(Debug)]
 struct Connection {
+    peer: IpAddr,
     phase: Phase,
     since: Instant,
     /// Serves the connection. Dropping it closes the connection.
     task: Option<Task<()>>,
 }
 
+/// The reason why a connection may be evicted, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ground {
+    /// Its address has as many as the new one's, or more.
+    Established,
+    /// The same, and its handshake is not complete.
+    NotEstablished,
+    /// It has been without a byte, or its handshake or head incomplete, for longer than an honest one.
+    Stale,
+}
+
+/// A connection, and how long it is in its phase.
+type Candidate = (Ground, Instant, ConnectionId);
+
+/// The connections of one address in each phase, by their age in it.
+#[derive(Debug, Default)]
+struct PeerConnections([BTreeSet<(Instant, ConnectionId)>; Phase::ALL.len()]);
+
 /// The open connections.
 #[derive(Debug)]
 pub struct ConnectionTable {
     capacity: usize,
+    /// Connections that may be evicted and not closed yet, in addition to `capacity`.
+    closing_capacity: usize,
     connections: RefCell<BTreeMap<ConnectionId, Connection>>,
+    peers: RefCell<BTreeMap<IpAddr, PeerConnections>>,
     next_id: Cell<ConnectionId>,
-    evicted: Cell<u64>,
+    /// Connections whose sockets are open: those in the table, and evicted ones whose tasks were not dropped yet.
+    sockets: Cell<usize>,
+    evicted: [Cell<u64>; Phase::ALL.len()],
     /// Woken by each change. There is one waiter at a time: the accept loop, then the drain.
     waiter: RefCell<Option<Waker>>,
 }
 
+/// Counts an open socket until it is dropped.
+#[derive(Debug)]
+pub struct OpenSocket(Rc<ConnectionTable>);
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 5] = [
+        Phase::Busy,
+        Phase::Idle,
+        Phase::Head,
+        Phase::Handshake,
+        Phase::Silent,
+    ];
+
+    /// The order of eviction among connections of one address. Heads go before idle connections because the API server's
+    /// connection is idle between reviews.
+    const EVICTED: [Phase; 5] = [
+        Phase::Silent,
+        Phase::Handshake,
+        Phase::Head,
+        Phase::Idle,
+        Phase::Busy,
+    ];
+
+    /// The value of the label and of the log field `phase`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Phase::Busy => "busy",
+            Phase::Idle => "idle",
+            Phase::Head => "head",
+            Phase::Handshake => "handshake",
+            Phase::Silent => "silent",
+        }
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.sockets.set(self.0.sockets.get() - 1);
+        self.0.notify();
+    }
+}
+
+impl PeerConnections {
+    fn count(&self) -> usize {
+        self.0.iter().map(BTreeSet::len).sum()
+    }
+
+    fn oldest_in(&self, phase: Phase) -> Option<(Instant, ConnectionId)> {
+        self.0[phase as usize].first().copied()
+    }
+
+    /// The connection to evict first, for an address whose share is smaller, or as large, or larger.
+    fn weakest(&self, share: Ordering, now: Instant) -> Option<Candidate> {
+        let unfinished = [Phase::Silent, Phase::Handshake, Phase::Head];
+        let is_stale =
+            |since: Instant| now.saturating_duration_since(since) >= limits::WEBHOOK_STALE;
+        let stale = unfinished.into_iter().find_map(|phase| {
+            let oldest = self.oldest_in(phase)?;
+            is_stale(oldest.0).then_some(oldest)
+        });
+        if let Some((since, id)) = stale {
+            return Some((Ground::Stale, since, id));
+        }
+        let phases: &[Phase] = match share {
+            Ordering::Greater => &Phase::EVICTED,
+            Ordering::Equal => &Phase::EVICTED[..Phase::EVICTED.len() - 1],
+            Ordering::Less => &[],
+        };
+        let (phase, (since, id)) = phases
+            .iter()
+            .find_map(|phase| Some((phase, self.oldest_in(*phase)?)))?;
+        let ground = match phase {
+            Phase::Silent | Phase::Handshake => Ground::NotEstablished,
+            Phase::Head | Phase::Idle | Phase::Busy => Ground::Established,
+        };
+        Some((ground, since, id))
+    }
+}
+
 impl ConnectionTable {
-    /// An empty table of at most `capacity` connections.
-    pub fn new(capacity: usize) -> ConnectionTable {
+    /// An empty table for this number of sockets.
+    pub fn new(sockets: usize) -> ConnectionTable {
+        let closing_capacity = (sockets / 8).min(limits::WEBHOOK_CLOSING_CONNECTIONS);
         ConnectionTable {
-            capacity,
+            capacity: sockets - closing_capacity,
+            closing_capacity,
             connections: RefCell::default(),
+            peers: RefCell::default(),
             next_id: Cell::new(0),
-            evicted: Cell::new(0),
+            sockets: Cell::new(0),
+            evicted: Default::default(),
             waiter: RefCell::default(),
         }
     }
 
+    /// Counts a socket.
+    pub fn open_socket(self: &Rc<Self>) -> OpenSocket {
+        self.sockets.set(self.sockets.get() + 1);
+        OpenSocket(self.clone())
+    }
+
     /// Adds an accepted connection.
-    pub fn insert(&self) -> ConnectionId {
+    pub fn insert(&self, peer: IpAddr) -> ConnectionId {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let connection = Connection {
-            phase: Phase::Handshake,
+            peer,
+            phase: Phase::Silent,
             since: Instant::now(),
             task: None,
         };
+        self.index(&connection, id);
         self.connections.borrow_mut().insert(id, connection);
         id
     }
@@ -80,8 +210,7 @@ impl ConnectionTable {
 
     /// Removes a connection. Called by its own task, which must not be dropped while it runs.
     pub fn remove(&self, id: ConnectionId) {
-        let connection = self.connections.borrow_mut().remove(&id);
-        if let Some(task) = connection.and_then(|connection| connection.task) {
+        if let Some(task) = self.take(id).and_then(|connection| connection.task) {
             task.detach();
         }
         self.notify();
@@ -90,10 +219,11 @@ impl ConnectionTable {
     /// Sets the phase of a connection.
     pub fn set_phase(&self, id: ConnectionId, phase: Phase) {
         if let Some(connection) = self.connections.borrow_mut().get_mut(&id) {
+            self.unindex(connection, id);
             connection.phase = phase;
             connection.since = Instant::now();
+            self.index(connection, id);
         }
-        self.notify();
     }
 
     /// Number of connections.
@@ -101,85 +231,108 @@ impl ConnectionTable {
         self.connections.borrow().len()
     }
 
-    /// Number of connections in this phase.
-    pub fn count_in(&self, phase: Phase) -> usize {
-        let connections = self.connections.borrow();
-        let is_in_phase = |connection: &&Connection| connection.phase == phase;
-        connections.values().filter(is_in_phase).count()
+    /// Number of connections evicted so far in this phase.
+    pub fn evicted_count(&self, phase: Phase) -> u64 {
+        self.evicted[phase as usize].get()
     }
 
-    /// Number of connections evicted so far.
-    pub fn evicted_count(&self) -> u64 {
-        self.evicted.get()
+    /// Waits until the sockets of evicted connections are closed, except for a few.
+    pub async fn wait_for_socket(&self) {
+        while self.sockets.get() >= self.capacity + self.closing_capacity {
+            self.wait_for_change().await;
+        }
     }
 
-    /// Waits until another connection may be accepted. Evicts one if that is necessary and possible.
-    pub async fn wait_for_slot(&self) {
-        while !self.has_slot() && !self.evict_one() {
-            match self.oldest_in(Phase::Handshake) {
-                Some((_, since)) => {
-                    let stale = since + limits::WEBHOOK_HANDSHAKE_STALE;
-                    timeout_at(stale, self.wait_for_change()).await;
-                }
-                None => self.wait_for_change().await,
+    /// Whether another connection requires that one is evicted.
+    pub fn is_full(&self) -> bool {
+        self.count() >= self.capacity
+    }
+
+    /// Evicts a connection for one of `newcomer`, on the strongest [`Ground`]: of the address that has most, first one
+    /// without a byte, then a handshake, an unfinished head, an idle one, and of these the oldest. One that is busy is
+    /// evicted only for an address that has fewer. `None` if there is none to evict.
+    pub fn evict_for(&self, newcomer: IpAddr) -> Option<Evicted> {
+        let (peers, now) = (self.peers.borrow(), Instant::now());
+        let share_of = |peer: IpAddr| {
+            let count = peers.get(&peer).map_or(0, PeerConnections::count);
+            count + usize::from(peer == newcomer)
+        };
+        let newcomers = share_of(newcomer);
+        let weakest = peers.iter().filter_map(|(peer, connections)| {
+            let share = share_of(*peer).cmp(&newcomers);
+            let (ground, since, id) = connections.weakest(share, now)?;
+            Some((id, *peer, ground, Reverse(since)))
+        });
+        let victim = select_victim(weakest, share_of)?;
+        drop(peers);
+        self.evict(victim)
+    }
+
+    /// Evicts the oldest handshake of the address that has most places for handshakes, the one for a handshake of `newcomer`
+    /// included. `None` if it has none that waits for its client.
+    pub fn evict_handshake_for(
+        &self,
+        newcomer: IpAddr,
+        places_of: impl Fn(IpAddr) -> usize,
+    ) -> Option<Evicted> {
+        let peers = self.peers.borrow();
+        let share_of = |peer| places_of(peer) + usize::from(peer == newcomer);
+        let newcomers = share_of(newcomer);
+        let oldest = peers.iter().filter_map(|(peer, connections)| {
+            let (since, id) = connections.oldest_in(Phase::Handshake)?;
+            let has_as_many = share_of(*peer) >= newcomers;
+            has_as_many.then_some((id, *peer, (), Reverse(since)))
+        });
+        let victim = select_victim(oldest, share_of)?;
+        drop(peers);
+        self.evict(victim)
+    }
+
+    /// The task of the connection, and with it its socket, is dropped when the executor gets to it.
+    fn evict(&self, id: ConnectionId) -> Option<Evicted> {
+        let connection = self.take(id)?;
+        let evicted = &self.evicted[connection.phase as usize];
+        evicted.set(evicted.get() + 1);
+        Some(Evicted {
+            peer: connection.peer,
+            phase: connection.phase,
+        })
+    }
+
+    fn take(&self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.connections.borrow_mut().remove(&id)?;
+        self.unindex(&connection, id);
+        Some(connection)
+    }
+
+    fn index(&self, connection: &Connection, id: ConnectionId) {
+        let mut peers = self.peers.borrow_mut();
+        let peer = peers.entry(connection.peer).or_default();
+        peer.0[connection.phase as usize].insert((connection.since, id));
+    }
+
+    fn unindex(&self, connection: &Connection, id: ConnectionId) {
+        let mut peers = self.peers.borrow_mut();
+        if let Some(peer) = peers.get_mut(&connection.peer) {
+            peer.0[connection.phase as usize].remove(&(connection.since, id));
+            if peer.count() == 0 {
+                peers.remove(&connection.peer);
             }
         }
     }
 
-    fn has_slot(&self) -> bool {
-        self.count() < self.capacity && !self.is_handshake_limit_reached()
-    }
-
-    fn is_handshake_limit_reached(&self) -> bool {
-        self.count_in(Phase::Handshake) >= limits::WEBHOOK_HANDSHAKES
-    }
-
-    /// Evicts one connection and returns whether there was one. Order: a stale handshake, the oldest unfinished head, the
-    /// longest idle connection. If the handshake limit is reached, only a stale handshake helps. Heads go before idle
-    /// connections because the API server's connection is idle between reviews.
-    fn evict_one(&self) -> bool {
-        let stale = self
-            .oldest_in(Phase::Handshake)
-            .filter(|(_, since)| since.elapsed() >= limits::WEBHOOK_HANDSHAKE_STALE);
-        let unfinished_or_idle = || match self.is_handshake_limit_reached() {
-            true => None,
-            false => self
-                .oldest_in(Phase::Head)
-                .or_else(|| self.oldest_in(Phase::Idle)),
+    /// Closes every connection that has no request.
+    pub fn close_without_request(&self) {
+        let closed: Vec<ConnectionId> = {
+            let connections = self.connections.borrow();
+            let without_request = connections.iter().filter(|(_, c)| match c.phase {
+                Phase::Head | Phase::Busy => false,
+                Phase::Silent | Phase::Handshake | Phase::Idle => true,
+            });
+            without_request.map(|(id, _)| *id).collect()
         };
-        let Some((id, _)) = stale.or_else(unfinished_or_idle) else {
-            return false;
-        };
-        // The borrow ends before the connection is dropped: its task may use the table then.
-        let connection = self.connections.borrow_mut().remove(&id);
-        self.evicted.set(self.evicted.get() + 1);
-        connection.is_some()
-    }
-
-    fn oldest_in(&self, phase: Phase) -> Option<(ConnectionId, Instant)> {
-        let connections = self.connections.borrow();
-        let in_phase = connections.iter().filter(|(_, c)| c.phase == phase);
-        in_phase
-            .map(|(id, connection)| (*id, connection.since))
-            .min_by_key(|(_, since)| *since)
-    }
-
-    /// Closes every connection that is idle or in its handshake.
-    pub fn close_idle_and_handshaking(&self) {
-        let mut closed = Vec::new();
-        let mut connections = self.connections.borrow_mut();
-        connections.retain(|_, connection| {
-            let has_request = match connection.phase {
-                Phase::Head | Phase::Busy => true,
-                Phase::Handshake | Phase::Idle => false,
-            };
-            if !has_request {
-                closed.extend(connection.task.take());
-            }
-            has_request
-        });
-        drop(connections);
-        drop(closed);
+        // Dropping the connection drops its task.
+        closed.into_iter().for_each(|id| drop(self.take(id)));
     }
 
     /// Waits until there is no connection.
@@ -189,7 +342,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Waits until a connection ends or changes its phase.
+    /// Waits until a connection ends.
     async fn wait_for_change(&self) {
         let mut is_first_poll = true;
         poll_fn(|cx| {

@@ -1,5 +1,6 @@
 //! One request of a connection: receives its head and body, and sends its response.
 
+use super::body_memory::{Allocation, BodySize, MemoryError};
 use super::chunked::ChunkedDecoder;
 use super::client_ca::VerifiedBy;
 use super::connection_table::{ConnectionId, Phase};
@@ -9,7 +10,7 @@ use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
 use super::stream_io::{ServerStream, timeout_at, write_all};
 use crate::limits;
-use crate::net::BytePermit;
+use async_io::Timer;
 use std::io;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -25,10 +26,12 @@ struct Handler<'s> {
     began: Instant,
 }
 
-/// A received body, and the permit for its memory.
-struct ReceivedBody {
+/// A body that arrives, and its memory.
+struct Body<'m> {
     bytes: Vec<u8>,
-    _permit: BytePermit,
+    memory: Allocation<'m>,
+    /// The client waits for the response until then.
+    deadline: Instant,
 }
 
 /// Why a head or a body was not received.
@@ -42,6 +45,15 @@ enum ReceiveError {
 impl From<HttpError> for ReceiveError {
     fn from(error: HttpError) -> ReceiveError {
         ReceiveError::Http(error)
+    }
+}
+
+impl From<MemoryError> for ReceiveError {
+    fn from(error: MemoryError) -> ReceiveError {
+        ReceiveError::Http(match error {
+            MemoryError::Timeout => HttpError::Overloaded,
+            MemoryError::Evicted => HttpError::BodyEvicted,
+        })
     }
 }
 
@@ -86,12 +98,12 @@ pub async fn handle(
         Err(ReceiveError::Http(error)) => {
             handler.log_error(error);
             let after = AfterResponse::Linger;
-            handler.send(&error.into(), BodyMode::Include, after).await
+            handler.send(error.into(), BodyMode::Include, after).await
         }
     }
 }
 
-impl Handler<'_> {
+impl<'s> Handler<'s> {
     async fn receive_head(&mut self) -> Result<Request, ReceiveError> {
         let deadline = self.began + limits::WEBHOOK_HEAD_TIMEOUT;
         loop {
@@ -111,7 +123,11 @@ impl Handler<'_> {
     async fn receive(&mut self) -> io::Result<()> {
         let received = &mut *self.received;
         let append = |bytes: &[u8]| received.extend_from_slice(bytes);
-        self.state.read_buffer.read(self.stream, append).await
+        let max_bytes = limits::WEBHOOK_HEAD_READ_BYTES;
+        self.state
+            .read_buffer
+            .read(self.stream, max_bytes, append)
+            .await
     }
 
     async fn respond(&mut self, request: Request) -> io::Result<AfterResponse> {
@@ -121,7 +137,10 @@ impl Handler<'_> {
         let response = match endpoint {
             Ok(Endpoint::Inject) => return self.inject(request).await,
             Ok(Endpoint::Health) => Response::text(200, "ok"),
-            Ok(Endpoint::Metrics) => Response::metrics(self.state.metrics_page()),
+            Ok(Endpoint::Metrics) => {
+                let page = || self.state.metrics_page();
+                Response::metrics(self.state.turns.run(self.client, page).await)
+            }
             Err(error) => {
                 self.log_error(error);
                 error.into()
@@ -135,13 +154,13 @@ impl Handler<'_> {
         // The request's body is not read, so the connection is reused only if there is none.
         let has_no_body = request.body_length == BodyLength::Known(0);
         let after = self.after_response(request, has_no_body);
-        self.send(&response, body, after).await
+        self.send(response, body, after).await
     }
 
     async fn inject(&mut self, request: Request) -> io::Result<AfterResponse> {
         let _in_flight = self.state.metrics.begin_review();
         let (response, is_received) = match self.receive_body(request).await {
-            Ok(body) => (self.review_response(&body.bytes), true),
+            Ok(body) => (self.review_in_turn(body).await, true),
             Err(ReceiveError::Stream(error)) => return Err(error),
             Err(ReceiveError::Http(error)) => {
                 self.log_error(error);
@@ -149,7 +168,16 @@ impl Handler<'_> {
             }
         };
         let after = self.after_response(request, is_received);
-        self.send(&response, BodyMode::Include, after).await
+        self.send(response, BodyMode::Include, after).await
+    }
+
+    async fn review_in_turn(&self, body: Body<'_>) -> Response {
+        let review = || self.review_response(&body.bytes);
+        let reviewed = timeout_at(body.deadline, self.state.turns.run(self.client, review)).await;
+        reviewed.unwrap_or_else(|| {
+            self.log_error(HttpError::Overloaded);
+            HttpError::Overloaded.into()
+        })
     }
 
     fn review_response(&self, body: &[u8]) -> Response {
@@ -189,93 +217,150 @@ impl Handler<'_> {
         }
     }
 
-    /// Receives the body once there is memory for it. Until then its bytes stay with the client.
-    async fn receive_body(&mut self, request: Request) -> Result<ReceivedBody, ReceiveError> {
-        let max_bytes = match request.body_length {
+    async fn receive_body(&mut self, request: Request) -> Result<Body<'s>, ReceiveError> {
+        let (size, first_bytes) = match request.body_length {
             BodyLength::Known(bytes) if bytes > limits::REVIEW_BYTES => {
                 return Err(HttpError::BodyTooLarge.into());
             }
-            BodyLength::Known(bytes) => bytes,
-            BodyLength::Chunked => limits::REVIEW_BYTES,
+            BodyLength::Known(bytes) => (
+                BodySize::of(bytes),
+                bytes.min(limits::FIRST_BODY_STEP_BYTES),
+            ),
+            BodyLength::Chunked => (BodySize::Small, limits::FIRST_BODY_STEP_BYTES),
         };
-        let deadline = self.began + request.timeout;
-        let permit = timeout_at(deadline, self.state.body_semaphore.acquire(max_bytes)).await;
-        let mut permit = permit.ok_or(HttpError::Overloaded)?;
+        let mut body = Body {
+            bytes: Vec::new(),
+            memory: self.state.body_memory.allocation(self.client, size),
+            deadline: self.began + request.timeout,
+        };
+        body.reserve(first_bytes).await?;
         if request.expects_continue && self.received.is_empty() {
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
             write_all(self.stream, interim).await?;
         }
-        let deadline = deadline.min(Instant::now() + limits::WEBHOOK_BODY_TIMEOUT);
-        let receiving = async {
-            match request.body_length {
-                BodyLength::Known(bytes) => self.receive_known(bytes).await,
-                BodyLength::Chunked => self.receive_chunked().await,
-            }
-        };
-        let bytes = timeout_at(deadline, receiving).await;
-        let bytes = bytes.ok_or(HttpError::BodyTimeout)??;
-        permit.shrink_to(bytes.len());
-        self.state.metrics.count_body_bytes(bytes.len());
-        Ok(ReceivedBody {
-            bytes,
-            _permit: permit,
-        })
-    }
-
-    /// Reads straight into the body, so that a thousand bodies in progress are in memory once, not twice.
-    async fn receive_known(&mut self, len: usize) -> Result<Vec<u8>, ReceiveError> {
-        let mut body = Vec::with_capacity(len);
-        let available = self.received.len().min(len);
-        body.extend(self.received.drain(..available));
-        if self.received.is_empty() {
-            *self.received = Vec::new();
+        match request.body_length {
+            BodyLength::Known(bytes) => self.receive_known(&mut body, bytes).await?,
+            BodyLength::Chunked => self.receive_chunked(&mut body).await?,
         }
-        while body.len() < len {
-            let before = body.len();
-            let append = |bytes: &[u8]| {
-                let (of_body, of_next) = bytes.split_at(bytes.len().min(len - before));
-                body.extend_from_slice(of_body);
-                self.received.extend_from_slice(of_next);
-            };
-            self.state.read_buffer.read(self.stream, append).await?;
-            if body.len() == before {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
+        self.state.metrics.count_body_bytes(body.bytes.len());
         Ok(body)
     }
 
-    async fn receive_chunked(&mut self) -> Result<Vec<u8>, ReceiveError> {
-        let (mut body, mut decoder) = (Vec::new(), ChunkedDecoder::new());
+    /// Reads straight into the body, so that a thousand bodies in progress are in memory once, not twice.
+    async fn receive_known(&mut self, body: &mut Body<'_>, len: usize) -> Result<(), ReceiveError> {
+        while body.bytes.len() < len {
+            let capacity = body.reserve_more(len).await?;
+            let free = capacity - body.bytes.len();
+            if !self.received.is_empty() {
+                let available = self.received.len().min(free);
+                body.bytes.extend(self.received.drain(..available));
+                continue;
+            }
+            // Frees the memory of a head.
+            *self.received = Vec::new();
+            let bytes = &mut body.bytes;
+            let append = |read: &[u8]| {
+                bytes.extend_from_slice(read);
+                read.len()
+            };
+            let read = self.state.read_buffer.read(self.stream, free, append);
+            if while_client(&body.memory, body.deadline, read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive_chunked(&mut self, body: &mut Body<'_>) -> Result<(), ReceiveError> {
+        let mut decoder = ChunkedDecoder::new();
         loop {
-            let used = decoder.feed(self.received, &mut body, limits::REVIEW_BYTES);
+            body.reserve_for(self.received.len()).await?;
+            let used = decoder.feed(self.received, &mut body.bytes, limits::REVIEW_BYTES);
             let used = used.map_err(|_| HttpError::MalformedChunk)?;
             self.received.drain(..used);
-            if body.len() > limits::REVIEW_BYTES {
+            if body.bytes.len() > limits::REVIEW_BYTES {
                 return Err(HttpError::BodyTooLarge.into());
             }
             if decoder.is_done() {
-                return Ok(body);
+                return Ok(());
             }
-            self.receive().await?;
+            while_client(&body.memory, body.deadline, self.receive()).await?;
             if self.received.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 
+    /// Sends a response. One that is large, and whose client does not read it, loses its memory while others wait for it.
     async fn send(
         &mut self,
-        response: &Response,
+        response: Response,
         body: BodyMode,
         after: AfterResponse,
     ) -> io::Result<AfterResponse> {
         self.state.metrics.count_response(response.status);
         let deadline = Instant::now() + limits::RESPONSE_WRITE_TIMEOUT;
         let bytes = response.encode(body, after);
-        match timeout_at(deadline, write_all(self.stream, &bytes)).await {
-            Some(written) => written.map(|()| after),
-            None => Err(io::ErrorKind::TimedOut.into()),
+        drop(response);
+        let memory = &self.state.body_memory;
+        let mut memory = memory.allocation(self.client, BodySize::of(bytes.len()));
+        if bytes.len() > limits::UNCHARGED_RESPONSE_BYTES {
+            memory.take(bytes.len());
+        }
+        let written = memory.while_client(write_all(self.stream, &bytes));
+        match timeout_at(deadline, written).await {
+            Some(Ok(written)) => written.map(|()| after),
+            Some(Err(_)) | None => Err(io::ErrorKind::TimedOut.into()),
         }
     }
+}
+
+impl Body<'_> {
+    /// Bytes of memory that it has.
+    fn capacity(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Waits for memory for `capacity` bytes in total.
+    async fn reserve(&mut self, capacity: usize) -> Result<(), MemoryError> {
+        self.memory.grow(capacity, Timer::at(self.deadline)).await?;
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+        Ok(())
+    }
+
+    /// Waits for memory for this number of further bytes.
+    async fn reserve_for(&mut self, bytes: usize) -> Result<(), MemoryError> {
+        let (capacity, wanted) = (self.capacity(), self.bytes.len() + bytes);
+        match wanted <= capacity {
+            true => Ok(()),
+            false => self.reserve(wanted.max(capacity + step_of(capacity))).await,
+        }
+    }
+
+    /// Waits for more memory if it is full, for at most `max_bytes` in total. Returns its capacity.
+    async fn reserve_more(&mut self, max_bytes: usize) -> Result<usize, MemoryError> {
+        let capacity = self.capacity();
+        if self.bytes.len() == capacity {
+            self.reserve((capacity + step_of(capacity)).min(max_bytes))
+                .await?;
+        }
+        Ok(self.capacity())
+    }
+}
+
+/// Bytes by which a body of this capacity grows.
+fn step_of(capacity: usize) -> usize {
+    capacity.clamp(limits::FIRST_BODY_STEP_BYTES, limits::BODY_STEP_BYTES)
+}
+
+/// Runs a read of a body, until the client has let us wait for too long.
+async fn while_client<T>(
+    memory: &Allocation<'_>,
+    deadline: Instant,
+    read: impl Future<Output = io::Result<T>>,
+) -> Result<T, ReceiveError> {
+    let rest = limits::WEBHOOK_BODY_TIMEOUT.saturating_sub(memory.client_wait());
+    let deadline = deadline.min(Instant::now() + rest);
+    let read = timeout_at(deadline, memory.while_client(read)).await;
+    Ok(read.ok_or(HttpError::BodyTimeout)???)
 }

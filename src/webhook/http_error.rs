@@ -31,8 +31,10 @@ pub enum HttpError {
     BodyTimeout,
     /// The chunked coding is malformed, or its lines and trailers are too long.
     MalformedChunk,
-    /// There was no memory for the body in time.
+    /// There was no memory or CPU time for the review in time.
     Overloaded,
+    /// The body was the slowest while others waited for memory.
+    BodyEvicted,
     /// The connection does not begin with a TLS handshake.
     NotTls,
 }
@@ -52,7 +54,7 @@ impl HttpError {
             HttpError::BodyTooLarge => 413,
             HttpError::UnsupportedMediaType => 415,
             HttpError::HeadTooLarge => 431,
-            HttpError::Overloaded => 503,
+            HttpError::Overloaded | HttpError::BodyEvicted => 503,
         }
     }
 
@@ -72,6 +74,7 @@ impl HttpError {
             | HttpError::BodyTimeout
             | HttpError::MalformedChunk
             | HttpError::Overloaded
+            | HttpError::BodyEvicted
             | HttpError::NotTls => None,
         }
     }
@@ -128,9 +131,9 @@ impl fmt::Display for HttpError {
                     "the body did not arrive within {seconds} s or within the request's timeout"
                 );
             }
-            HttpError::Overloaded => {
-                let mib = limits::REVIEW_BYTES_TOTAL >> 20;
-                return write!(f, "{mib} MiB of other reviews are in flight: retry");
+            HttpError::Overloaded => "too many other reviews are in flight: retry",
+            HttpError::BodyEvicted => {
+                "the body arrived too slowly while other reviews waited for memory: retry, and send it at once"
             }
         })
     }

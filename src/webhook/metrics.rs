@@ -1,5 +1,6 @@
 //! Counters of the webhook, and their page `/metrics`.
 
+use super::connection_table::Phase;
 use super::review::Outcome;
 use crate::telemetry::prometheus::{MetricType, PageWriter};
 use crate::telemetry::{Counter, Histogram, StatusCounter};
@@ -48,9 +49,11 @@ pub struct Reloads {
 pub struct ScrapeValues {
     /// Open connections.
     pub connections: usize,
-    /// Connections evicted to accept newer ones.
-    pub evicted: u64,
-    /// Bytes reserved for request bodies.
+    /// Connections evicted for others, by phase.
+    pub evicted_connections: [(Phase, u64); Phase::ALL.len()],
+    /// Bodies and responses evicted because their clients were slow.
+    pub evicted_bodies: u64,
+    /// Bytes in use for request bodies and responses.
     pub reserved_body_bytes: usize,
     /// Expiration time of the serving certificate as a Unix timestamp; `None` if there is no certificate, or its dates
     /// cannot be parsed.
@@ -150,7 +153,7 @@ impl Metrics {
         page.write_family(name, MetricType::Counter, "HTTP responses, by status code.");
         page.write_status_codes(name, None, &self.responses.borrow());
         let name = "probelet_webhook_reserved_body_bytes";
-        let help = "Memory reserved for request bodies, in bytes.";
+        let help = "Memory in use for request bodies and responses, in bytes.";
         page.write_single(name, MetricType::Gauge, help, &values.reserved_body_bytes);
         let name = "probelet_webhook_open_connections";
         page.write_single(
@@ -160,8 +163,14 @@ impl Metrics {
             &values.connections,
         );
         let name = "probelet_webhook_evicted_connections_total";
-        let help = "Connections evicted to accept newer ones.";
-        page.write_single(name, MetricType::Counter, help, &values.evicted);
+        let help = "Connections evicted for those of other clients, by phase.";
+        page.write_family(name, MetricType::Counter, help);
+        for (phase, evicted) in &values.evicted_connections {
+            page.write_sample(name, &[("phase", &phase.label())], evicted);
+        }
+        let name = "probelet_webhook_evicted_bodies_total";
+        let help = "Request bodies and responses evicted because their clients were slow while others waited for memory.";
+        page.write_single(name, MetricType::Counter, help, &values.evicted_bodies);
         let name = "probelet_webhook_tls_handshake_failures_total";
         let failures = self.handshake_failures.get();
         page.write_single(

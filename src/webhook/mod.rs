@@ -8,6 +8,8 @@
 //! | `handler`      | one request: head, body, response |
 //! | `connection`   | one connection: handshake, then its requests in turn |
 //! | `connection_table` | all connections: their number, and which one is evicted |
+//! | `body_memory`  | the memory of bodies and responses, and which one is evicted |
+//! | `turns`        | the order of handshakes and reviews |
 //! | `stream_io`    | reads and writes with deadlines |
 //! | `server`, `server_state` | start, accept, graceful shutdown; the state that connections share |
 //! | `serving_cert`, `validity` | the serving certificate, reloaded when its files change |
@@ -25,6 +27,7 @@
 //! `failurePolicy` decides.
 
 mod api_client;
+mod body_memory;
 mod ca_bundle;
 mod chunked;
 mod client_ca;
@@ -45,6 +48,7 @@ mod server_state;
 mod serving_cert;
 mod settings;
 mod stream_io;
+mod turns;
 
 // The two parsers of untrusted bytes, for the fuzzer.
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 use super::api_client::{ApiClient, ApiError};
 use super::client_ca::ClientCa;
 use super::connection;
+use super::connection_table::{Evicted, Phase};
 use super::options::{CertSource, Options};
 use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
@@ -12,7 +13,7 @@ use super::settings::{ReloadableSettings, ValuesFileError};
 use super::stream_io::timeout_at;
 use crate::config::Listen;
 use crate::limits;
-use crate::net::{self, ListenError, ListenFlags};
+use crate::net::{self, ListenError, ListenFlags, yield_now};
 use crate::pem::FileError;
 use crate::telemetry::Level;
 use async_io::{Async, Timer};
@@ -71,7 +72,16 @@ pub fn run(options: Options) -> Result<(), StartError> {
     let _ = rustix::thread::set_no_new_privs(true);
     let executor = Rc::new(LocalExecutor::new());
     let main = run_until_shutdown(executor.clone(), options);
-    async_io::block_on(executor.run(main))
+    async_io::block_on(future::or(main, run_tasks(&executor)))
+}
+
+/// Runs tasks one by one, between which `block_on` reads the events of sockets: `LocalExecutor::run` would run 200 first,
+/// and a task may be a TLS handshake.
+async fn run_tasks<T>(executor: &LocalExecutor<'static>) -> T {
+    loop {
+        executor.tick().await;
+        yield_now().await;
+    }
 }
 
 async fn run_until_shutdown(
@@ -79,13 +89,13 @@ async fn run_until_shutdown(
     options: Options,
 ) -> Result<(), StartError> {
     let mut signals = termination_signals()?;
-    let max_connections = raise_descriptor_limit();
+    let max_sockets = raise_descriptor_limit();
     let settings = ReloadableSettings::load(options.flags, options.config.as_deref());
     let settings = settings.map_err(StartError::Values)?;
     let cert = load_cert(&options.certificate)?;
     let client_ca = options.client_ca_path.as_deref().map(ClientCa::load);
     let client_ca = client_ca.transpose().map_err(StartError::Certificate)?;
-    let state = ServerState::new(options.log, settings, cert, client_ca, max_connections);
+    let state = ServerState::new(options.log, settings, cert, client_ca, max_sockets);
     let state = state.map_err(StartError::Tls)?;
     let state = Rc::new(state);
     let client = ApiClient::from_options(&options.api_server, |name| std::env::var(name).ok());
@@ -165,7 +175,11 @@ impl Server {
                 .field("delay_seconds", shutdown_delay.as_secs());
             Timer::after(shutdown_delay).await;
         };
-        future::or(shutdown, self.accept_loop()).await;
+        let evictor = self
+            .state
+            .body_memory
+            .run_evictor(|| Timer::after(limits::SLOW_BODY_POLL_INTERVAL));
+        future::or(shutdown, future::or(self.accept_loop(), evictor)).await;
         let Server {
             state, listener, ..
         } = self;
@@ -186,29 +200,39 @@ impl Server {
 
     async fn accept_loop(&self) {
         loop {
-            // No connection is evicted before there is another one to accept.
-            let accepted = match self.listener.readable().await {
-                Ok(()) => {
-                    self.state.connections.wait_for_slot().await;
-                    self.listener.accept().await
-                }
-                Err(error) => Err(error),
-            };
-            match accepted {
-                Ok((socket, addr)) => self.spawn_connection(socket, addr.ip().to_canonical()),
-                Err(error) => {
-                    self.state.log_accept_failure(&error);
-                    Timer::after(limits::ACCEPT_BACKOFF).await;
+            for _ in 0..limits::WEBHOOK_ACCEPT_BATCH {
+                self.state.connections.wait_for_socket().await;
+                match self.listener.accept().await {
+                    Ok((socket, addr)) => self.admit(socket, addr.ip().to_canonical()),
+                    Err(error) => {
+                        self.state.log_accept_failure(&error);
+                        Timer::after(limits::ACCEPT_BACKOFF).await;
+                    }
                 }
             }
+            yield_now().await;
         }
     }
 
-    fn spawn_connection(&self, socket: Async<TcpStream>, client: IpAddr) {
+    /// Serves a connection, for which another one is evicted if necessary. It is closed if there is none to evict: its
+    /// address has most connections then, and all of them are busy.
+    fn admit(&self, socket: Async<TcpStream>, client: IpAddr) {
         let connections = &self.state.connections;
-        let id = connections.insert();
+        if connections.is_full() {
+            let evicted = connections.evict_for(client);
+            self.state.log_evicted(evicted.unwrap_or(Evicted {
+                peer: client,
+                phase: Phase::Silent,
+            }));
+            if evicted.is_none() {
+                return;
+            }
+        }
+        let id = connections.insert(client);
+        let open_socket = connections.open_socket();
         let state = self.state.clone();
         let task = self.executor.spawn(async move {
+            let _open_socket = open_socket;
             connection::serve(&state, socket, client, id).await;
             state.connections.remove(id);
         });
@@ -217,9 +241,10 @@ impl Server {
 }
 
 /// Raises the limit of descriptors to what `limits::WEBHOOK_CONNECTIONS` need, as far as allowed. Returns the number of
-/// connections that fit: one is evicted before descriptors run out.
+/// sockets that fit: a connection is evicted before descriptors run out.
 fn raise_descriptor_limit() -> usize {
-    let wanted = limits::WEBHOOK_CONNECTIONS + RESERVED_DESCRIPTORS;
+    let connections = limits::WEBHOOK_CONNECTIONS + limits::WEBHOOK_CLOSING_CONNECTIONS;
+    let wanted = connections + RESERVED_DESCRIPTORS;
     let available = net::raise_descriptor_limit(wanted).min(wanted);
     available.saturating_sub(RESERVED_DESCRIPTORS).max(1)
 }

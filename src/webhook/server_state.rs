@@ -1,20 +1,21 @@
 //! The state that all connections share.
 
+use super::body_memory::BodyMemory;
 use super::client_ca::{ClientCa, VerifiedBy};
-use super::connection_table::ConnectionTable;
+use super::connection_table::{ConnectionTable, Evicted, Phase};
 use super::metrics::{Metrics, ScrapeValues};
 use super::review::{Outcome, ReviewError, ReviewResult, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
 use super::settings::{ReloadableSettings, ValuesState};
 use super::stream_io::{ReadBuffer, ServerStream};
+use super::turns::Turns;
 use crate::limits;
-use crate::net::ByteSemaphore;
+use crate::net::{FairShares, Permit, Semaphore, Share};
 use crate::pem::{rfc3339, unix_now};
 use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 use core::cell::{Cell, RefCell};
 use core::fmt::Display;
-use futures_rustls::TlsAcceptor;
-use rustls::AlertDescription;
+use rustls::{AlertDescription, ServerConfig};
 use smol::channel::{Receiver, Sender};
 use std::io;
 use std::net::IpAddr;
@@ -25,9 +26,11 @@ use std::time::Instant;
 /// The state that all connections share.
 pub struct ServerState {
     /// The open connections.
-    pub connections: ConnectionTable,
-    /// Bounds the bytes of request bodies in memory.
-    pub body_semaphore: Rc<ByteSemaphore>,
+    pub connections: Rc<ConnectionTable>,
+    /// Bounds the bytes of request bodies and responses in memory.
+    pub body_memory: BodyMemory,
+    /// Orders what takes CPU time.
+    pub turns: Turns,
     /// The buffer of all reads.
     pub read_buffer: ReadBuffer,
     /// All counters.
@@ -42,13 +45,15 @@ pub struct ServerState {
     cert_watcher: RefCell<Option<CertWatcher>>,
     client_ca: RefCell<Option<ClientCa>>,
     /// Replaced when the CAs of the clients change.
-    acceptor: RefCell<TlsAcceptor>,
+    tls_config: RefCell<Arc<ServerConfig>>,
+    handshakes: Rc<Semaphore<FairShares>>,
     /// Has a message after a client has rejected the certificate.
     cert_rejections: (Sender<()>, Receiver<()>),
     is_draining: Cell<bool>,
     accept_limit: RefCell<RateLimit>,
     error_response_limit: RefCell<RateLimit>,
     handshake_limit: RefCell<RateLimit>,
+    eviction_limit: RefCell<RateLimit>,
     review_limit: RefCell<RateLimit<{ limits::REVIEW_LOG_LINES_PER_MINUTE }>>,
 }
 
@@ -63,19 +68,21 @@ impl ServerState {
         settings: ReloadableSettings,
         cert: Option<(CertWatcher, ServingCert)>,
         client_ca: Option<ClientCa>,
-        max_connections: usize,
+        max_sockets: usize,
     ) -> Result<ServerState, rustls::Error> {
         let current_cert = Arc::new(CurrentCert::default());
         let (cert_watcher, cert) = cert.unzip();
         let state = ServerState {
-            connections: ConnectionTable::new(max_connections),
-            body_semaphore: ByteSemaphore::of_bytes(limits::REVIEW_BYTES_TOTAL),
+            connections: Rc::new(ConnectionTable::new(max_sockets)),
+            body_memory: BodyMemory::new(),
+            turns: Turns::new(),
             read_buffer: ReadBuffer::new(),
             metrics: Metrics::new(),
             log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),
             settings: RefCell::new(settings),
             cert_watcher: RefCell::new(cert_watcher),
-            acceptor: RefCell::new(tls_acceptor(&current_cert, client_ca.as_ref())?),
+            tls_config: RefCell::new(tls_config(&current_cert, client_ca.as_ref())?),
+            handshakes: Semaphore::new(FairShares::of(limits::WEBHOOK_HANDSHAKES)),
             client_ca: RefCell::new(client_ca),
             current_cert,
             cert_rejections: smol::channel::bounded(1),
@@ -83,6 +90,7 @@ impl ServerState {
             accept_limit: RefCell::default(),
             error_response_limit: RefCell::default(),
             handshake_limit: RefCell::default(),
+            eviction_limit: RefCell::default(),
             review_limit: RefCell::default(),
         };
         if let Some(cert) = cert {
@@ -95,9 +103,25 @@ impl ServerState {
         Ok(state)
     }
 
-    /// The acceptor of new handshakes.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.borrow().clone()
+    /// The TLS configuration of new handshakes.
+    pub fn tls_config(&self) -> Arc<ServerConfig> {
+        self.tls_config.borrow().clone()
+    }
+
+    /// Waits for a place for a handshake. If all are taken, the oldest handshake of the address that has most is evicted.
+    pub async fn acquire_handshake(&self, client: IpAddr) -> Permit<FairShares> {
+        let share = Share {
+            peer: client,
+            amount: 1,
+        };
+        if let Some(permit) = self.handshakes.try_acquire(share) {
+            return permit;
+        }
+        let places_of = |peer| self.handshakes.with_policy(|places| places.held_by(peer));
+        if let Some(evicted) = self.connections.evict_handshake_for(client, places_of) {
+            self.log_evicted(evicted);
+        }
+        self.handshakes.acquire(share).await
     }
 
     /// Whether the client of a connection may send reviews.
@@ -118,9 +142,9 @@ impl ServerState {
             return;
         };
         match ca.reload(Instant::now()) {
-            Some(Ok(())) => match tls_acceptor(&self.current_cert, Some(ca)) {
-                Ok(acceptor) => {
-                    self.acceptor.replace(acceptor);
+            Some(Ok(())) => match tls_config(&self.current_cert, Some(ca)) {
+                Ok(config) => {
+                    self.tls_config.replace(config);
                     self.metrics.client_ca_reloads.success.increment();
                     self.log.line(Level::Info, "client CA reloaded");
                 }
@@ -281,6 +305,15 @@ impl ServerState {
         }
     }
 
+    /// Logs that a connection was evicted for another one.
+    pub fn log_evicted(&self, evicted: Evicted) {
+        let limit = &mut self.eviction_limit.borrow_mut();
+        self.log
+            .limited_line(limit, Level::Warn, "connection evicted")
+            .field("phase", evicted.phase.label())
+            .field("client", evicted.peer);
+    }
+
     /// Logs and counts a failed TLS handshake.
     pub fn record_handshake_failure(&self, client: IpAddr, error: &dyn Display) {
         self.metrics.handshake_failures.increment();
@@ -295,8 +328,10 @@ impl ServerState {
     pub fn metrics_page(&self) -> Vec<u8> {
         self.metrics.page(ScrapeValues {
             connections: self.connections.count(),
-            evicted: self.connections.evicted_count(),
-            reserved_body_bytes: limits::REVIEW_BYTES_TOTAL - self.body_semaphore.available_bytes(),
+            evicted_connections: Phase::ALL
+                .map(|phase| (phase, self.connections.evicted_count(phase))),
+            evicted_bodies: self.body_memory.evicted_count(),
+            reserved_body_bytes: self.body_memory.used_bytes(),
             not_after: self.current_cert.not_after(),
         })
     }
@@ -304,7 +339,7 @@ impl ServerState {
     /// Begins graceful shutdown: closes connections without a request now, and the others after their response.
     pub fn drain(&self) {
         self.is_draining.set(true);
-        self.connections.close_idle_and_handshaking();
+        self.connections.close_without_request();
     }
 
     /// Whether graceful shutdown has begun.
@@ -313,11 +348,10 @@ impl ServerState {
     }
 }
 
-fn tls_acceptor(
+fn tls_config(
     current_cert: &Arc<CurrentCert>,
     client_ca: Option<&ClientCa>,
-) -> Result<TlsAcceptor, rustls::Error> {
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let clients = client_ca.map(|ca| ca.verifier().clone());
-    let config = server_config(current_cert.clone(), clients)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    server_config(current_cert.clone(), clients).map(Arc::new)
 }

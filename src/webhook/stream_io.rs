@@ -28,18 +28,20 @@ impl ReadBuffer {
         ReadBuffer(RefCell::new(vec![0; READ_BYTES]))
     }
 
-    /// Reads once, and passes the bytes to `consume`: none at the end of the stream.
+    /// Reads once, at most `max_bytes`, and passes the bytes to `consume`: none at the end of the stream.
     ///
     /// # Errors
     /// The I/O error of the stream.
     pub async fn read<T>(
         &self,
         stream: &mut (impl AsyncRead + Unpin),
+        max_bytes: usize,
         mut consume: impl FnMut(&[u8]) -> T,
     ) -> io::Result<T> {
         poll_fn(|cx| {
             let mut buffer = self.0.borrow_mut();
-            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            let len = max_bytes.min(buffer.len());
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer[..len]) {
                 Poll::Ready(Ok(len)) => Poll::Ready(Ok(consume(&buffer[..len]))),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Pending => Poll::Pending,

@@ -11,6 +11,8 @@
 
 pub mod agent;
 pub mod certs;
+#[cfg(feature = "inject")]
+pub mod cgroup;
 pub mod command;
 pub mod connection_scripted_app;
 pub mod connections;

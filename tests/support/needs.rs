@@ -2,6 +2,8 @@
 //! with `PROBELET_TEST_NO_SKIP=1`.
 
 use super::Outcome;
+#[cfg(feature = "inject")]
+use super::cgroup::MemoryCgroup;
 use super::trials::trial;
 use libtest_mimic::Trial;
 use std::path::PathBuf;
@@ -17,6 +19,9 @@ pub enum Need {
     Go,
     /// An IPv6 loopback address.
     Ipv6,
+    /// A memory cgroup that the test may create.
+    #[cfg(feature = "inject")]
+    MemoryCgroup,
     /// A program on the PATH.
     Peer(&'static str),
     /// A file whose path is in an environment variable, for programs that are not on the PATH.
@@ -45,6 +50,10 @@ impl Need {
             Need::Ipv6 => std::net::TcpListener::bind("[::1]:0")
                 .is_err()
                 .then(|| "IPv6".into()),
+            #[cfg(feature = "inject")]
+            Need::MemoryCgroup => MemoryCgroup::create("need", 1 << 20)
+                .is_err()
+                .then(|| "a memory cgroup, which root can create".into()),
             Need::Peer(name) => on_path(name).is_none().then(|| (*name).into()),
             Need::File(variable) => match std::env::var_os(variable) {
                 Some(path) if PathBuf::from(&path).exists() => None,

@@ -27,6 +27,7 @@ const HEAVY: &[&str] = &[
     "injector::generated::",
     "injector::memory::",
     "exhaustion::",
+    "webhook_attacks::",
     "webhook_capacity::",
     "verdicts::a_flood",
     "grpc_probes::an_app_that_floods",

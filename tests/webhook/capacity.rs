@@ -21,7 +21,7 @@ pub fn tests() -> Vec<Trial> {
 const RESIDENT_KIB: u64 = 32 * 1024;
 
 /// Raises the limit to the descriptors of all these connections and of the other tests.
-fn raise_descriptors() {
+pub fn raise_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.maximum.map_or(8192, |maximum| maximum.min(8192));
     if limit.current.is_some_and(|now| now < current) {

@@ -3,6 +3,7 @@
 pub use super::requests::{assert_injected, get, head, padded, pod, post, response_of, review_of};
 use crate::support::WAIT_LIMIT;
 use crate::support::certs::Authority;
+use crate::support::cgroup::MemoryCgroup;
 use crate::support::command::{argv, injector, wait_exit};
 use crate::support::folder::Folder;
 use crate::support::http::{End, Response};
@@ -39,6 +40,7 @@ pub struct Webhook {
     pub authority: Authority,
     /// The directory of its files.
     pub folder: Folder,
+    cgroup: Option<MemoryCgroup>,
 }
 
 impl Webhook {
@@ -72,6 +74,26 @@ impl Webhook {
         let webhook = Self::spawn_by(&["sh", "-c", &limited, "sh"], authority, folder, &args);
         webhook.wait_log(LISTENING);
         webhook
+    }
+
+    /// Starts a webhook with a certificate of the test, in a memory cgroup with this limit.
+    pub fn start_in_memory_cgroup(limit_bytes: u64) -> Webhook {
+        let authority = Authority::new("webhook CA");
+        let folder = Folder::new();
+        let (cert, key) = authority.sign(NAME).write(&folder, "tls");
+        let cgroup = MemoryCgroup::create("webhook", limit_bytes).expect("a cgroup");
+        let joined = format!("echo $$ > {} && exec \"$@\"", cgroup.members().display());
+        let [cert, key] = [cert, key].map(|path| path.display().to_string());
+        let args = ["--cert", &cert, "--key", &key, "--sidecar", "native"];
+        let mut webhook = Self::spawn_by(&["sh", "-c", &joined, "sh"], authority, folder, &args);
+        webhook.cgroup = Some(cgroup);
+        webhook.wait_log(LISTENING);
+        webhook
+    }
+
+    /// Its memory cgroup, if it was started in one.
+    pub fn cgroup(&self) -> Option<&MemoryCgroup> {
+        self.cgroup.as_ref()
     }
 
     /// Starts a webhook with these arguments and waits until it listens.
@@ -125,6 +147,7 @@ impl Webhook {
             log_reader,
             authority,
             folder,
+            cgroup: None,
         }
     }
 
@@ -152,6 +175,11 @@ impl Webhook {
             found.is_some()
         });
         found.unwrap_or_else(|| panic!("no {part}: {:#?}", self.log()))
+    }
+
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Opens a TCP connection.

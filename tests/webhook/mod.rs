@@ -1,6 +1,7 @@
 //! `probelet-inject serve`: the admission webhook over real TLS.
 
 mod api_server;
+mod attacks;
 mod capacity;
 mod client_ca;
 mod fixture;
@@ -20,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(timeouts::tests());
     tests.extend(capacity::tests());
     tests.extend(large_pods::tests());
+    tests.extend(attacks::tests());
     tests.extend(reload::tests());
     tests.extend(client_ca::tests());
     tests.extend(self_signed::tests());

@@ -20,8 +20,6 @@ pub fn tests() -> Vec<Trial> {
         a_body_has_a_deadline_that_no_byte_extends,
         a_client_that_closes_within_a_body_frees_its_memory,
         a_handshake_has_a_deadline_that_no_byte_extends,
-        a_body_without_a_permit_waits_unread,
-        a_body_waits_for_a_permit_until_the_clients_timeout,
         a_log_that_is_not_read_delays_no_review,
     ]
 }
@@ -122,51 +120,6 @@ fn a_handshake_has_a_deadline_that_no_byte_extends() {
     webhook.wait_log(
         "msg=\"TLS handshake failed\" error=\"the client did not complete the handshake within ",
     );
-}
-
-fn a_body_without_a_permit_waits_unread() {
-    let webhook = Webhook::start(&[]);
-    let mut holders = Vec::new();
-    let held = limits::REVIEW_BYTES_TOTAL / limits::REVIEW_BYTES;
-    for _ in 0..held {
-        let mut client = webhook.client();
-        client.send(&head(limits::REVIEW_BYTES));
-        holders.push(client);
-    }
-    let bytes = (held * limits::REVIEW_BYTES) as f64;
-    webhook.wait_metric("reserved_body_bytes", bytes);
-    // There is memory for two thirds of it.
-    let body = padded("a", limits::REVIEW_BYTES - 4096);
-    let mut client = webhook.client();
-    client.send(&head(body.len()));
-    webhook.wait_metric("reviews_in_flight", held as f64 + 1.0);
-    webhook.wait_metric("reserved_body_bytes", bytes);
-    let writer = std::thread::spawn(move || {
-        client.send(&body);
-        client.response()
-    });
-    drop(holders.pop());
-    assert_injected(&writer.join().expect("no panic"), "a");
-    drop(holders);
-    webhook.wait_metric("reserved_body_bytes", 0.0);
-    assert_injected(&webhook.send(&post(&review_of(&pod("b")))), "b");
-}
-
-fn a_body_waits_for_a_permit_until_the_clients_timeout() {
-    let webhook = Webhook::start(&[]);
-    let mut holders = Vec::new();
-    for _ in 0..limits::REVIEW_BYTES_TOTAL / limits::REVIEW_BYTES {
-        let mut client = webhook.client();
-        client.send(&head(limits::REVIEW_BYTES));
-        holders.push(client);
-    }
-    let bytes = (holders.len() * limits::REVIEW_BYTES) as f64;
-    webhook.wait_metric("reserved_body_bytes", bytes);
-    let head = String::from_utf8(head(limits::REVIEW_BYTES)).expect("text");
-    // Before the timeout of the other requests frees their memory.
-    let answer = webhook.send(head.replace("timeout=10s", "timeout=1s").as_bytes());
-    assert_eq!(answer.code(), Some(503), "{answer:?}");
-    webhook.wait_log("level=warn msg=\"request failed\" status=503 error=");
 }
 
 fn a_log_that_is_not_read_delays_no_review() {

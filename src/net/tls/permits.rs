@@ -52,7 +52,7 @@ impl HandshakeShare {
 impl Policy for HandshakeShares {
     type Request = HandshakeShare;
 
-    const IS_FIFO: bool = false;
+    const IS_STRICT: bool = false;
 
     fn try_take(&mut self, share: HandshakeShare) -> bool {
         const TOTAL: usize = limits::LONG_HANDSHAKES * limits::LONG_HANDSHAKE_BYTES;

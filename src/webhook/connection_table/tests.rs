@@ -1,111 +1,213 @@
-//! Which connection is evicted, and when accepting waits.
+//! Which connection is evicted.
 
-use super::{ConnectionTable, Phase};
-use crate::limits;
+use super::*;
+use smol::LocalExecutor;
 use smol::future::{block_on, pending, poll_once};
-use smol::{LocalExecutor, Task};
 use std::pin::pin;
-use std::time::Instant;
 
-/// The task of a connection that stays open until it is evicted.
-fn open_forever(executor: &LocalExecutor<'static>) -> Task<()> {
-    executor.spawn(pending())
+const CAPACITY: usize = limits::WEBHOOK_CONNECTIONS;
+
+fn ip(n: u8) -> IpAddr {
+    IpAddr::from([10, 42, 0, n])
 }
 
-fn filled(executor: &LocalExecutor<'static>, count: usize, phase: Phase) -> ConnectionTable {
-    let table = ConnectionTable::new(limits::WEBHOOK_CONNECTIONS);
-    for _ in 0..count {
-        let id = table.insert();
-        table.set_task(id, open_forever(executor));
+fn table() -> Rc<ConnectionTable> {
+    let table = ConnectionTable::new(CAPACITY + limits::WEBHOOK_CLOSING_CONNECTIONS);
+    assert_eq!(table.capacity, CAPACITY);
+    Rc::new(table)
+}
+
+fn add(table: &ConnectionTable, peer: u8, count: usize, phase: Phase) -> Vec<ConnectionId> {
+    let add_one = |_| {
+        let id = table.insert(ip(peer));
         table.set_phase(id, phase);
-    }
-    table
+        id
+    };
+    (0..count).map(add_one).collect()
+}
+
+fn is_open(table: &ConnectionTable, id: ConnectionId) -> bool {
+    table.connections.borrow().contains_key(&id)
+}
+
+fn evicted_for(table: &ConnectionTable, peer: u8) -> Option<(IpAddr, Phase)> {
+    let evicted = table.evict_for(ip(peer))?;
+    Some((evicted.peer, evicted.phase))
 }
 
 #[test]
 fn the_connection_that_is_idle_longest_is_evicted() {
-    let executor = LocalExecutor::new();
-    let table = filled(&executor, limits::WEBHOOK_CONNECTIONS, Phase::Idle);
-    table.set_phase(0, Phase::Busy);
-    block_on(table.wait_for_slot());
-    assert_eq!(table.count(), limits::WEBHOOK_CONNECTIONS - 1);
-    assert_eq!(table.evicted_count(), 1);
-    let is_open = |id| table.connections.borrow().contains_key(&id);
-    assert!(is_open(0) && !is_open(1) && is_open(2));
+    let table = table();
+    let ids = add(&table, 1, CAPACITY, Phase::Idle);
+    table.set_phase(ids[0], Phase::Busy);
+    assert!(table.is_full());
+    assert_eq!(evicted_for(&table, 1), Some((ip(1), Phase::Idle)));
+    assert!(!table.is_full());
+    assert_eq!(table.evicted_count(Phase::Idle), 1);
+    let open = [0, 1, 2].map(|n| is_open(&table, ids[n]));
+    assert_eq!(open, [true, false, true]);
 }
 
 #[test]
-fn an_unfinished_head_is_evicted_before_an_idle_connection() {
-    let executor = LocalExecutor::new();
-    let table = filled(&executor, limits::WEBHOOK_CONNECTIONS, Phase::Head);
-    table.set_phase(0, Phase::Busy);
-    table.set_phase(1, Phase::Idle);
-    let is_open = |id| table.connections.borrow().contains_key(&id);
-    for id in 2..limits::WEBHOOK_CONNECTIONS as u64 {
-        block_on(table.wait_for_slot());
-        assert!(!is_open(id), "{id}");
-        table.set_phase(table.insert(), Phase::Busy);
+fn connections_of_one_address_are_evicted_in_the_order_of_phases() {
+    let table = table();
+    let order = [Phase::Silent, Phase::Handshake, Phase::Head, Phase::Idle];
+    for phase in [
+        Phase::Idle,
+        Phase::Busy,
+        Phase::Silent,
+        Phase::Head,
+        Phase::Handshake,
+    ] {
+        add(&table, 1, 2, phase);
     }
-    assert!(is_open(0) && is_open(1));
-    block_on(table.wait_for_slot());
-    assert!(is_open(0) && !is_open(1));
-}
-
-#[test]
-fn a_connection_with_a_request_is_not_evicted() {
-    let executor = LocalExecutor::new();
-    let table = filled(&executor, limits::WEBHOOK_CONNECTIONS, Phase::Busy);
-    block_on(async {
-        let mut slot = pin!(table.wait_for_slot());
-        assert!(poll_once(&mut slot).await.is_none());
-        table.remove(7);
-        slot.await;
-    });
-    assert_eq!(table.evicted_count(), 0);
-}
-
-#[test]
-fn a_full_handshake_limit_evicts_only_a_stale_handshake() {
-    let executor = LocalExecutor::new();
-    let table = filled(&executor, limits::WEBHOOK_HANDSHAKES, Phase::Handshake);
-    block_on(async {
-        let mut slot = pin!(table.wait_for_slot());
-        assert!(poll_once(&mut slot).await.is_none());
-        table.set_phase(3, Phase::Idle);
-        slot.await;
-    });
-    assert_eq!(table.evicted_count(), 0);
-    // The limit is reached again, and only time changes that.
-    let (first, began) = (table.insert(), Instant::now());
-    block_on(table.wait_for_slot());
-    assert!(began.elapsed() <= limits::WEBHOOK_HANDSHAKE_STALE * 5);
-    assert_eq!(table.evicted_count(), 1);
-    let first = first + 1;
-    assert_eq!(table.insert(), first);
-    for connection in table.connections.borrow_mut().values_mut() {
-        connection.since -= limits::WEBHOOK_HANDSHAKE_STALE;
+    for phase in order {
+        for _ in 0..2 {
+            assert_eq!(evicted_for(&table, 1), Some((ip(1), phase)));
+        }
     }
-    table.set_phase(first, Phase::Handshake);
-    block_on(table.wait_for_slot());
-    assert_eq!(table.evicted_count(), 2);
-    assert_eq!(
-        table.count_in(Phase::Idle),
-        1,
-        "an idle connection does not count as a handshake"
-    );
+    assert_eq!(evicted_for(&table, 1), None, "a request is in progress");
+    assert_eq!(table.count(), 2);
+}
+
+#[test]
+fn an_address_with_many_evicts_its_own_connections_alone() {
+    for phase in Phase::ALL {
+        for flood in Phase::ALL {
+            let table = table();
+            let few = add(&table, 1, 10, phase);
+            add(&table, 2, 500, flood);
+            add(&table, 3, 500, flood);
+            for _ in 0..300 {
+                if let Some((peer, _)) = evicted_for(&table, 2) {
+                    assert_ne!(peer, ip(1));
+                }
+                add(&table, 2, 1, flood);
+            }
+            assert!(few.iter().all(|id| is_open(&table, *id)));
+        }
+    }
+}
+
+#[test]
+fn an_address_with_few_evicts_even_a_busy_connection_of_one_with_many() {
+    let table = table();
+    add(&table, 1, 1, Phase::Idle);
+    let flood = add(&table, 2, CAPACITY - 1, Phase::Busy);
+    assert_eq!(evicted_for(&table, 1), Some((ip(2), Phase::Busy)));
+    assert!(!is_open(&table, flood[0]));
+    assert_eq!(evicted_for(&table, 2), None);
+}
+
+#[test]
+fn a_stale_connection_is_evicted_even_for_one_of_an_address_with_more() {
+    for phase in [Phase::Silent, Phase::Handshake, Phase::Head] {
+        let table = table();
+        let few = add(&table, 1, 1, phase);
+        add(&table, 2, 10, Phase::Silent);
+        let age = |since: &mut Instant| *since -= limits::WEBHOOK_STALE;
+        let mut peers = table.peers.borrow_mut();
+        let stale = peers.get_mut(&ip(1)).expect("it has one");
+        let (mut since, id) = stale.0[phase as usize].pop_first().expect("it has one");
+        age(&mut since);
+        stale.0[phase as usize].insert((since, id));
+        drop(peers);
+        age(&mut table
+            .connections
+            .borrow_mut()
+            .get_mut(&few[0])
+            .expect("open")
+            .since);
+        assert_eq!(evicted_for(&table, 2), Some((ip(1), phase)));
+        assert_eq!(evicted_for(&table, 2), Some((ip(2), Phase::Silent)));
+    }
+}
+
+#[test]
+fn silent_connections_are_evicted_of_the_address_that_has_most() {
+    let table = table();
+    add(&table, 1, 10, Phase::Silent);
+    let most = add(&table, 2, 20, Phase::Silent);
+    add(&table, 3, 50, Phase::Idle);
+    assert_eq!(evicted_for(&table, 4), Some((ip(2), Phase::Silent)));
+    assert!(!is_open(&table, most[0]));
+}
+
+#[test]
+fn a_handshake_replaces_the_oldest_one_of_the_address_that_has_most() {
+    let table = table();
+    let few = add(&table, 1, 1, Phase::Handshake);
+    let many = add(&table, 2, 5, Phase::Handshake);
+    let places = |peer| match peer {
+        peer if peer == ip(1) => 1,
+        peer if peer == ip(2) => 5,
+        _ => 0,
+    };
+    let expected = Evicted {
+        peer: ip(2),
+        phase: Phase::Handshake,
+    };
+    for newcomer in [1, 2, 3] {
+        assert_eq!(
+            table.evict_handshake_for(ip(newcomer), places),
+            Some(expected)
+        );
+    }
+    assert!(is_open(&table, few[0]));
+    assert!(many[..3].iter().all(|id| !is_open(&table, *id)));
+    // None of the address with most waits for its client.
+    table.set_phase(many[3], Phase::Busy);
+    table.set_phase(many[4], Phase::Busy);
+    assert_eq!(table.evict_handshake_for(ip(2), places), None);
+}
+
+#[test]
+fn a_socket_counts_until_its_task_is_dropped() {
+    let executor = LocalExecutor::new();
+    let table = table();
+    for _ in 0..CAPACITY + limits::WEBHOOK_CLOSING_CONNECTIONS {
+        if table.is_full() {
+            table.evict_for(ip(1));
+        }
+        let (id, socket) = (table.insert(ip(1)), table.open_socket());
+        let task = executor.spawn(async move {
+            let _socket = socket;
+            pending::<()>().await;
+        });
+        table.set_task(id, task);
+    }
+    block_on(async {
+        let mut socket = pin!(table.wait_for_socket());
+        assert!(poll_once(&mut socket).await.is_none());
+        while executor.try_tick() {}
+        socket.await;
+    });
+    assert_eq!(table.sockets.get(), CAPACITY);
 }
 
 #[test]
 fn only_connections_with_a_request_stay_open_while_draining() {
-    let executor = LocalExecutor::new();
-    let table = filled(&executor, 3, Phase::Idle);
-    table.set_phase(1, Phase::Busy);
-    table.close_idle_and_handshaking();
-    assert_eq!(table.count(), 1);
+    let table = table();
+    for phase in Phase::ALL {
+        add(&table, 1, 1, phase);
+    }
+    let busy = add(&table, 1, 1, Phase::Busy);
+    let head = add(&table, 1, 1, Phase::Head);
+    table.close_without_request();
+    assert_eq!(table.count(), 4);
+    assert!(is_open(&table, busy[0]) && is_open(&table, head[0]));
+}
+
+#[test]
+fn the_drain_ends_with_the_last_connection() {
+    let table = table();
+    let ids = add(&table, 1, 2, Phase::Busy);
     block_on(async {
         let mut empty = pin!(table.wait_until_empty());
-        assert!(poll_once(&mut empty).await.is_none());
-        table.remove(1);
+        for id in ids {
+            assert!(poll_once(&mut empty).await.is_none());
+            table.remove(id);
+        }
         empty.await;
     });
 }

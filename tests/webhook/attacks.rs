@@ -1,0 +1,441 @@
+//! Clients that hold the webhook's memory, connections, handshakes or CPU time, while an honest client sends reviews. They
+//! are on other addresses than the honest client, as the pods of a node are.
+
+use super::capacity::raise_descriptors;
+use super::fixture::{
+    Client, NAME, Webhook, assert_injected, head, padded, pod, post, review_of, trusting,
+};
+use crate::support::raw::connect_from;
+use crate::support::trials::trials;
+use crate::support::{Need, WAIT_LIMIT, within};
+use libtest_mimic::Trial;
+use probelet::limits;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use serde_json::json;
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Trial> {
+    let mut tests = trials!["webhook_attacks":
+        large_bodies_that_do_not_arrive_delay_nobody,
+        small_bodies_that_do_not_arrive_delay_nobody,
+        chunked_bodies_that_do_not_arrive_delay_nobody,
+        bodies_that_trickle_delay_nobody,
+        responses_that_are_not_read_delay_nobody,
+        silent_connections_delay_nobody,
+        half_handshakes_delay_nobody,
+        handshakes_in_a_loop_delay_nobody,
+        a_large_review_gets_the_memory_of_bodies_that_do_not_arrive,
+        all_attacks_at_once_fail_no_review,
+    ];
+    tests.extend(trials!["webhook_attacks" needs &[Need::MemoryCgroup];
+        all_attacks_at_once_stay_below_the_memory_limit_of_the_deployment,
+    ]);
+    tests
+}
+
+/// `resources.limits.memory` of `deploy/webhook`.
+const MEMORY_LIMIT_BYTES: u64 = 96 << 20;
+
+/// A bound that a busy machine keeps, and below the 5 s that the API server waits for a response.
+const REVIEW_BOUND: Duration = Duration::from_secs(4);
+
+/// The timeout of a review while all attacks run, which leave a machine of two cores little CPU time.
+const MIXED_REVIEW_BOUND: Duration = limits::REVIEW_TIMEOUT;
+
+/// Seconds that all attacks at once last; 3600 is a soak.
+const SECONDS_VARIABLE: &str = "PROBELET_TEST_ATTACK_SECONDS";
+
+/// With `1`, the attackers have the honest client's address.
+const SAME_ADDRESS_VARIABLE: &str = "PROBELET_TEST_ATTACK_SAME_ADDRESS";
+
+/// Addresses of attackers.
+const ADDRESSES: u8 = 8;
+
+/// Interval between two looks at the connections of an attack, and between two bytes that trickle.
+const ATTACK_INTERVAL: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attack {
+    /// The head of a large body and ten bytes.
+    LargeBodies,
+    /// Half of a body of 64 KiB.
+    SmallBodies,
+    /// A chunked body that ends within a chunk.
+    ChunkedBodies,
+    /// A byte of the body from time to time.
+    TricklingBodies,
+    /// Reviews whose large responses are not read.
+    UnreadResponses,
+    /// No byte.
+    Silent,
+    /// A ClientHello, its first byte, or its first half.
+    HalfHandshakes,
+    /// One handshake after the other.
+    HandshakeLoop,
+}
+
+const ALL: [Attack; 8] = [
+    Attack::LargeBodies,
+    Attack::SmallBodies,
+    Attack::ChunkedBodies,
+    Attack::TricklingBodies,
+    Attack::UnreadResponses,
+    Attack::Silent,
+    Attack::HalfHandshakes,
+    Attack::HandshakeLoop,
+];
+
+/// A connection of an attacker.
+enum Held {
+    Tcp(TcpStream),
+    Tls(Box<Client>),
+}
+
+/// What attackers know.
+#[derive(Clone)]
+struct Target {
+    addr: SocketAddr,
+    trust: Arc<ClientConfig>,
+    body: Arc<Vec<u8>>,
+    large_response: Arc<Vec<u8>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Attack {
+    /// Connections at first, and connections that are opened again whenever the webhook closes them.
+    fn connections(self) -> (usize, usize) {
+        match self {
+            Attack::LargeBodies => (11, 11),
+            Attack::SmallBodies => (200, 100),
+            Attack::ChunkedBodies => (100, 50),
+            Attack::TricklingBodies => (100, 50),
+            Attack::UnreadResponses => (20, 10),
+            Attack::Silent => (5000, 500),
+            Attack::HalfHandshakes => (1500, 500),
+            Attack::HandshakeLoop => (4, 4),
+        }
+    }
+
+    /// Opens connection `number`. `None` if the webhook closes it at once.
+    fn open(self, target: &Target, number: usize) -> Option<Held> {
+        let client = || Some(Webhook::client_over(target.tcp(number)?, &target.trust).ok()?);
+        let sent = |bytes: &[u8]| {
+            let mut client = client()?;
+            client.try_send(bytes).ok()?;
+            Some(Held::Tls(Box::new(client)))
+        };
+        let body = &target.body[..];
+        match self {
+            Attack::LargeBodies => sent(&[&head(limits::REVIEW_BYTES), &body[..10]].concat()),
+            Attack::SmallBodies => {
+                let half = &body[..limits::SMALL_BODY_BYTES / 2];
+                sent(&[&head(limits::SMALL_BODY_BYTES), half].concat())
+            }
+            Attack::ChunkedBodies => {
+                let head = String::from_utf8(head(0)).expect("text");
+                let head = head.replace("Content-Length: 0", "Transfer-Encoding: chunked");
+                let half = &body[..limits::SMALL_BODY_BYTES / 2];
+                sent(&[head.as_bytes(), b"100000\r\n", half].concat())
+            }
+            Attack::TricklingBodies => sent(&head(limits::SMALL_BODY_BYTES)),
+            Attack::UnreadResponses => {
+                let mut client = client()?;
+                let timeout = Some(Duration::from_millis(200));
+                client.stream.sock.set_write_timeout(timeout).ok()?;
+                // Until the buffers of the kernel are full.
+                while client.try_send(&target.large_response).is_ok() {}
+                Some(Held::Tls(Box::new(client)))
+            }
+            Attack::Silent => target.tcp(number).map(Held::Tcp),
+            Attack::HalfHandshakes => {
+                let mut tcp = target.tcp(number)?;
+                let hello = client_hello(&target.trust);
+                let len = [hello.len(), 1, hello.len() / 2][number % 3];
+                tcp.write_all(&hello[..len]).ok()?;
+                Some(Held::Tcp(tcp))
+            }
+            Attack::HandshakeLoop => client().map(|client| Held::Tls(Box::new(client))),
+        }
+    }
+
+    fn run(self, target: &Target, is_ready: &mpsc::Sender<()>) {
+        let (first, kept) = self.connections();
+        let mut held: Vec<_> = (0..first)
+            .take_while(|_| !target.is_stopped())
+            .map(|number| self.open(target, number))
+            .collect();
+        let _ = is_ready.send(());
+        while !target.is_stopped() {
+            for (number, slot) in held.iter_mut().enumerate().take(kept) {
+                let is_over = self == Attack::HandshakeLoop
+                    || slot.as_mut().is_none_or(|held| held.is_closed(self));
+                if is_over && !target.is_stopped() {
+                    *slot = None;
+                    *slot = self.open(target, number);
+                }
+            }
+            if self != Attack::HandshakeLoop {
+                std::thread::sleep(ATTACK_INTERVAL);
+            }
+        }
+    }
+}
+
+impl Held {
+    fn is_closed(&mut self, attack: Attack) -> bool {
+        let (tcp, is_tls) = match self {
+            Held::Tcp(tcp) => (&*tcp, false),
+            Held::Tls(client) => {
+                if attack == Attack::TricklingBodies && client.try_send(b"x").is_err() {
+                    return true;
+                }
+                (&client.stream.sock, true)
+            }
+        };
+        tcp.set_nonblocking(true).expect("a socket");
+        let peeked = tcp.peek(&mut [0]);
+        tcp.set_nonblocking(false).expect("a socket");
+        match peeked {
+            Ok(0) => true,
+            // An error response, unless it is the response that is not read. Without TLS it is the ServerHello.
+            Ok(_) => is_tls && attack != Attack::UnreadResponses,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
+impl Target {
+    fn new(webhook: &Webhook) -> Target {
+        // Each path is twice in the patch.
+        let mut pod = pod("large");
+        let probe = |path: &str| json!({"httpGet": {"path": path, "port": 8080}});
+        let path = ["/", &"x".repeat(4000)].concat();
+        let containers: Vec<_> = (0..4)
+            .map(|n| {
+                json!({"name": format!("c{n}"), "image": "web", "livenessProbe": probe(&path),
+                       "readinessProbe": probe(&path)})
+            })
+            .collect();
+        pod["spec"]["containers"] = containers.into();
+        Target {
+            addr: webhook.addr(),
+            trust: trusting(&webhook.authority.pem()),
+            body: Arc::new(vec![b' '; limits::SMALL_BODY_BYTES]),
+            large_response: Arc::new(post(&review_of(&pod))),
+            stop: Arc::default(),
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn tcp(&self, number: usize) -> Option<TcpStream> {
+        let same = std::env::var_os(SAME_ADDRESS_VARIABLE).is_some_and(|value| value == "1");
+        let last = match same {
+            true => 1,
+            false => 2 + u8::try_from(number % usize::from(ADDRESSES)).expect("few"),
+        };
+        let tcp = connect_from(Ipv4Addr::new(127, 0, 0, last), self.addr).ok()?;
+        tcp.set_read_timeout(Some(WAIT_LIMIT)).ok()?;
+        tcp.set_write_timeout(Some(WAIT_LIMIT)).ok()?;
+        Some(tcp)
+    }
+}
+
+fn client_hello(trust: &Arc<ClientConfig>) -> Vec<u8> {
+    let name = ServerName::try_from(NAME).expect("a name");
+    let mut client = ClientConnection::new(trust.clone(), name).expect("a client");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("a hello");
+    hello
+}
+
+/// The time of each review, on an established connection and on new ones.
+#[derive(Default)]
+struct Times {
+    established: Vec<Duration>,
+    new: Vec<Duration>,
+}
+
+impl Times {
+    /// The median, the 99th percentile, and the longest.
+    fn quantiles(times: &mut [Duration]) -> String {
+        times.sort();
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+        let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1000.0);
+        let figures = [at(50), at(99), at(100)].map(ms).join(", ");
+        format!("{figures} ms of {}", times.len())
+    }
+
+    #[track_caller]
+    fn check(mut self, what: &str, webhook: &Webhook, bound: Duration) {
+        for times in [&self.established, &self.new] {
+            let longest = times.iter().max().expect("some");
+            assert!(*longest < bound, "{what}: {longest:?}");
+        }
+        eprintln!(
+            "{what}: p50, p99, longest on an established connection {}; on new ones {}; peak {} KiB",
+            Self::quantiles(&mut self.established),
+            Self::quantiles(&mut self.new),
+            webhook.status_figure("VmHWM"),
+        );
+    }
+}
+
+/// Reviews that are sent while each attack has all its connections.
+const REVIEWS: usize = 30;
+
+/// Runs attacks, and sends reviews until `is_over` says so, given their number. Each must be answered.
+fn reviews_during(
+    webhook: &Webhook,
+    attacks: &[Attack],
+    interval: Duration,
+    is_over: impl Fn(usize) -> bool,
+) -> Times {
+    raise_descriptors();
+    let target = Target::new(webhook);
+    let mut established = webhook.client();
+    let mut times = Times::default();
+    let mut review = |number: usize| {
+        let name = format!("web-{number}");
+        let request = post(&review_of(&pod(&name)));
+        let began = Instant::now();
+        established.send(&request);
+        assert_injected(&established.response(), &name);
+        times.established.push(began.elapsed());
+        let began = Instant::now();
+        assert_injected(&webhook.send(&request), &name);
+        times.new.push(began.elapsed());
+    };
+    std::thread::scope(|scope| {
+        let (is_ready, ready) = mpsc::channel();
+        for attack in attacks {
+            let (target, is_ready) = (target.clone(), is_ready.clone());
+            scope.spawn(move || attack.run(&target, &is_ready));
+        }
+        // A review that fails must end the attacks, too.
+        let _stop = Stop(&target.stop);
+        let (mut number, mut attacking) = (0, 0);
+        let mut since_ready = 0;
+        while attacking < attacks.len() || !is_over(since_ready) {
+            attacking += ready.try_iter().count();
+            review(number);
+            number += 1;
+            since_ready += usize::from(attacking == attacks.len());
+            std::thread::sleep(interval);
+        }
+    });
+    times
+}
+
+/// Stops attacks when it is dropped.
+struct Stop<'s>(&'s AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[track_caller]
+fn assert_delays_nobody(attack: Attack) -> Webhook {
+    let webhook = Webhook::start(&[]);
+    let times = reviews_during(&webhook, &[attack], Duration::ZERO, |number| {
+        number >= REVIEWS
+    });
+    times.check(&format!("{attack:?}"), &webhook, REVIEW_BOUND);
+    webhook
+}
+
+fn large_bodies_that_do_not_arrive_delay_nobody() {
+    assert_delays_nobody(Attack::LargeBodies);
+}
+
+fn small_bodies_that_do_not_arrive_delay_nobody() {
+    let webhook = assert_delays_nobody(Attack::SmallBodies);
+    assert!(webhook.logged("status=503") > 0 || webhook.logged("status=408") > 0);
+}
+
+fn chunked_bodies_that_do_not_arrive_delay_nobody() {
+    assert_delays_nobody(Attack::ChunkedBodies);
+}
+
+fn bodies_that_trickle_delay_nobody() {
+    assert_delays_nobody(Attack::TricklingBodies);
+}
+
+fn responses_that_are_not_read_delay_nobody() {
+    assert_delays_nobody(Attack::UnreadResponses);
+}
+
+fn silent_connections_delay_nobody() {
+    let webhook = assert_delays_nobody(Attack::Silent);
+    assert!(webhook.metric("evicted_connections_total", &[("phase", "silent")]) > 0.5);
+    webhook.wait_log("level=warn msg=\"connection evicted\" phase=silent client=127.0.0.");
+}
+
+fn half_handshakes_delay_nobody() {
+    let webhook = assert_delays_nobody(Attack::HalfHandshakes);
+    assert!(webhook.metric("evicted_connections_total", &[("phase", "handshake")]) > 0.5);
+}
+
+fn handshakes_in_a_loop_delay_nobody() {
+    assert_delays_nobody(Attack::HandshakeLoop);
+}
+
+fn a_large_review_gets_the_memory_of_bodies_that_do_not_arrive() {
+    let webhook = Webhook::start(&[]);
+    let target = Target::new(&webhook);
+    // All but one byte of a body, of more bodies than there is memory for.
+    let body = vec![b' '; limits::REVIEW_BYTES - 1];
+    let request = [&head(limits::REVIEW_BYTES), &body[..]].concat();
+    let held = limits::LARGE_BODY_BYTES_TOTAL / limits::REVIEW_BYTES;
+    let mut stalled: Vec<_> = (0..held + 2)
+        .map(|number| {
+            let tcp = target.tcp(number).expect("a connection");
+            let mut client = Webhook::client_over(tcp, &target.trust).expect("a handshake");
+            client.send(&request);
+            client
+        })
+        .collect();
+    let is_evicted = within(WAIT_LIMIT, || {
+        webhook.metric("evicted_bodies_total", &[]) > 0.5
+    });
+    assert!(is_evicted);
+    let large = post(&padded("large", 2 * limits::SMALL_BODY_BYTES));
+    for _ in 0..10 {
+        assert_injected(&webhook.send(&large), "large");
+    }
+    assert_eq!(stalled[0].response().code(), Some(503));
+    webhook.wait_log("status=503 error=\"the body arrived too slowly while other reviews waited");
+}
+
+/// Attacks for this number of seconds, or for that of the environment variable.
+#[track_caller]
+fn attack_with_everything(webhook: &Webhook, seconds: u64) {
+    let given = std::env::var(SECONDS_VARIABLE).ok();
+    let seconds = given.map_or(seconds, |text| text.parse().expect("a number of seconds"));
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let interval = Duration::from_millis(100);
+    let times = reviews_during(webhook, &ALL, interval, |_| Instant::now() >= end);
+    times.check("all attacks", webhook, MIXED_REVIEW_BOUND);
+}
+
+fn all_attacks_at_once_fail_no_review() {
+    attack_with_everything(&Webhook::start(&[]), 5);
+}
+
+fn all_attacks_at_once_stay_below_the_memory_limit_of_the_deployment() {
+    let mut webhook = Webhook::start_in_memory_cgroup(MEMORY_LIMIT_BYTES);
+    attack_with_everything(&webhook, 20);
+    assert!(webhook.is_alive());
+    let cgroup = webhook.cgroup().expect("it is in one");
+    eprintln!("peak charged {} KiB", cgroup.peak_bytes() / 1024);
+    assert_eq!(cgroup.killed(), 0);
+}
