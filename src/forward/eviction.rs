@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use crate::limits;
+use crate::net::select_victim as fair_victim;
 
 /// An open connection of a forward.
 #[derive(Clone, Copy, Debug)]
@@ -93,9 +94,10 @@ pub fn select_victim<'a, K: Ord>(
         let share = share_of(connection.peer);
         let ground = Ground::of(connection, share.cmp(&new_share), now)?;
         let is_other = connection.peer != new_peer;
-        Some((ground, share, is_other, connection.idle_time(now), key))
+        let age = (is_other, connection.idle_time(now));
+        Some((key, connection.peer, ground, age))
     });
-    candidates.max().map(|(.., key)| key)
+    fair_victim(candidates, share_of)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Attack {
 
     /// Opens connection `number`. `None` if the webhook closes it at once.
     fn open(self, target: &Target, number: usize) -> Option<Held> {
-        let client = || Some(Webhook::client_over(target.tcp(number)?, &target.trust).ok()?);
+        let client = || Webhook::client_over(target.tcp(number)?, &target.trust).ok();
         let sent = |bytes: &[u8]| {
             let mut client = client()?;
             client.try_send(bytes).ok()?;

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use core::task::Waker;
 
 use super::{Slot, SlotState, Table};
+use crate::net::select_victim;
 
 impl<C> Table<C> {
     /// Evicts the oldest connection of the client that has most in the pool, with one more for `newcomer`; of several such
@@ -12,12 +13,8 @@ impl<C> Table<C> {
     /// client that has fewer. Returns the evicted task to wake.
     #[inline(never)]
     pub(super) fn evict_for(&mut self, newcomer: IpAddr) -> Option<Waker> {
-        let most = self.most_of_a_client();
-        let oldest = match self.pooled_of(newcomer) {
-            own if own > 0 && own + 1 >= most => self.oldest(|slot| slot.client == newcomer),
-            _ => self.oldest(|slot| self.pooled_of(slot.client) == most),
-        };
-        oldest.and_then(|oldest| self.evict(oldest))
+        let victim = self.select(Some(newcomer))?;
+        self.evict(victim)
     }
 
     /// Evicts the oldest connection of the client that has most in the pool, unless one is evicted whose task has not run.
@@ -28,9 +25,8 @@ impl<C> Table<C> {
         if slots.any(|slot| slot.state == SlotState::Evicted) {
             return None;
         }
-        let most = self.most_of_a_client();
-        let oldest = self.oldest(|slot| self.pooled_of(slot.client) == most);
-        oldest.and_then(|oldest| self.evict(oldest))
+        let victim = self.select(None)?;
+        self.evict(victim)
     }
 
     fn evict(&mut self, index: usize) -> Option<Waker> {
@@ -38,10 +34,15 @@ impl<C> Table<C> {
         self.slots[index].waker.take()
     }
 
-    /// The largest number of connections that a client has in the pool.
-    fn most_of_a_client(&self) -> usize {
-        let counts = self.slots.iter().map(|slot| self.pooled_of(slot.client));
-        counts.max().unwrap_or_default()
+    fn select(&self, newcomer: Option<IpAddr>) -> Option<usize> {
+        let pooled = self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let age = self.age(slot)?;
+            let is_newcomers = newcomer == Some(slot.client);
+            Some((index, slot.client, (), (is_newcomers, age)))
+        });
+        select_victim(pooled, |client| {
+            self.pooled_of(client) + usize::from(newcomer == Some(client))
+        })
     }
 
     fn pooled_of(&self, client: IpAddr) -> usize {
@@ -49,17 +50,11 @@ impl<C> Table<C> {
         self.slots.iter().filter(of_client).count()
     }
 
-    /// The connection that is in the pool longest, of those selected.
-    fn oldest(&self, selects: impl Fn(&Slot<C>) -> bool) -> Option<usize> {
-        let age = |slot: &Slot<C>| match slot.state {
-            SlotState::Pooled { since } if selects(slot) => Some(self.clock.wrapping_sub(since)),
-            SlotState::Pooled { .. }
-            | SlotState::Free
-            | SlotState::Probing { .. }
-            | SlotState::Evicted => None,
-        };
-        let slots = self.slots.iter().enumerate();
-        let pooled = slots.filter_map(|(index, slot)| Some((age(slot)?, index)));
-        pooled.max().map(|(_, index)| index)
+    /// How long a connection is in the pool.
+    fn age(&self, slot: &Slot<C>) -> Option<u32> {
+        match slot.state {
+            SlotState::Pooled { since } => Some(self.clock.wrapping_sub(since)),
+            SlotState::Free | SlotState::Probing { .. } | SlotState::Evicted => None,
+        }
     }
 }
