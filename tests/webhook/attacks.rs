@@ -148,7 +148,7 @@ impl Attack {
                 let timeout = Some(Duration::from_millis(200));
                 client.stream.sock.set_write_timeout(timeout).ok()?;
                 // Until the buffers of the kernel are full.
-                while client.try_send(&target.large_response).is_ok() {}
+                while !target.is_stopped() && client.try_send(&target.large_response).is_ok() {}
                 Some(Held::Tls(Box::new(client)))
             }
             Attack::Silent => target.tcp(number).map(Held::Tcp),
@@ -291,7 +291,8 @@ impl Times {
 /// Reviews that are sent while each attack has all its connections.
 const REVIEWS: usize = 30;
 
-/// Runs attacks, and sends reviews until `is_over` says so, given their number. Each must be answered.
+/// Runs attacks, and sends reviews until `is_over` says so, given the number of those since each attack has all its
+/// connections. Each must be answered.
 fn reviews_during(
     webhook: &Webhook,
     attacks: &[Attack],
@@ -323,7 +324,7 @@ fn reviews_during(
         let _stop = Stop(&target.stop);
         let (mut number, mut attacking) = (0, 0);
         let mut since_ready = 0;
-        while attacking < attacks.len() || !is_over(since_ready) {
+        while !is_over(since_ready) {
             attacking += ready.try_iter().count();
             review(number);
             number += 1;
