@@ -147,6 +147,10 @@ pub const SOCKET_RETRY_BACKOFF: Duration = Duration::from_millis(20);
 /// Connections that the kernel queues until they are accepted.
 pub const BACKLOG: i32 = 256;
 
+/// The receive buffer of a connection to the status port or the webhook; the kernel doubles it for its own overhead. A
+/// memory cgroup of version 2 counts bytes that are not read yet, 128 KiB to some MiB of a connection by default.
+pub const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
+
 /// The pause after an accept that failed because descriptors or memory ran out: long enough not to spin.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 

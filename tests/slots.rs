@@ -9,14 +9,15 @@ use libtest_mimic::Trial;
 use crate::support::WAIT_LIMIT;
 use crate::support::agent::Agent;
 use crate::support::http::End;
-use crate::support::observe::{assert_descriptors, logged, until, until_within};
+use crate::support::observe::{assert_descriptors, logged, sockets_of, until, until_within};
 use crate::support::raw::{connect, connect_from, get, probe, read_to_end, send, state};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 use probelet::limits::{
-    POOL_CONNECTIONS, PROBES_PER_PROBER, REQUEST_HEAD_TIMEOUT, RESPONSE_WRITE_TIMEOUT,
+    POOL_CONNECTIONS, PROBES_PER_PROBER, RECEIVE_BUFFER_BYTES, REQUEST_HEAD_TIMEOUT,
+    RESPONSE_WRITE_TIMEOUT,
 };
 
 /// Connections of the pool of [`fixture`]'s agent, which has three probers.
@@ -37,6 +38,7 @@ pub fn tests() -> Vec<Trial> {
         idle_connections_do_not_delay_a_probe_while_others_run,
         a_client_that_never_reads_is_disconnected,
         a_client_that_sends_without_end_is_disconnected,
+        few_bytes_are_received_before_they_are_read,
     ]
 }
 
@@ -221,6 +223,24 @@ fn a_client_that_never_reads_is_disconnected() {
     );
     drop(silent);
     probe(&agent, READYZ).assert_is(200);
+}
+
+/// The memory of the agent's container includes what it has not read.
+fn few_bytes_are_received_before_they_are_read() {
+    let (slow, _quick, agent) = fixture(&[]);
+    let mut stream = send(agent.addr(), &get(LIVEZ));
+    slow.wait_for_requests(1);
+    stream.set_nonblocking(true).expect("O_NONBLOCK");
+    while stream.write(&[b'x'; 4096]).is_ok() {}
+    let client = stream.local_addr().expect("connected");
+    let unread = sockets_of(agent.pid())
+        .into_iter()
+        .find(|socket| socket.remote == client)
+        .expect("the connection is open")
+        .rx_queue;
+    // The kernel doubles the size of a buffer.
+    let most = 2 * RECEIVE_BUFFER_BYTES as u32;
+    assert!((1..=most).contains(&unread), "{unread} bytes, not {most}");
 }
 
 fn a_client_that_sends_without_end_is_disconnected() {

@@ -85,18 +85,22 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
     let signals = Signals::new(&reactor).map_err(|error| {
         kernel_error("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
-    let bind = |listen: Listen, flags| {
-        Listener::bind(&reactor, listen.addr, listen.port)
+    let bind = |listen: Listen, receive_buffer, flags| {
+        Listener::bind(&reactor, listen.addr, listen.port, receive_buffer)
             .map_err(|error| RunError::Listen(ListenError { flags, error }))
     };
     let status_port = StatusPort {
-        listener: bind(config.status, STATUS_FLAGS)?,
+        listener: bind(
+            config.status,
+            Some(limits::RECEIVE_BUFFER_BYTES),
+            STATUS_FLAGS,
+        )?,
         slot_memory,
     };
     let forward_listeners = config
         .forwards
         .iter()
-        .map(|forward| bind(forward.listen, FORWARD_FLAGS));
+        .map(|forward| bind(forward.listen, None, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
     let agent = Rc::new(Agent::new(config, capacity, reactor.clone(), tls));
     if is_lowered {

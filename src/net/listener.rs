@@ -32,18 +32,30 @@ pub struct BoundSocket {
     pub addr: SocketAddr,
 }
 
+/// What the kernel stores for a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelQueues {
+    /// Connections until they are accepted.
+    pub backlog: i32,
+    /// Bytes that a connection has received until they are read; `None`: as many as the system allows.
+    pub receive_buffer: Option<usize>,
+}
+
 /// Listens on `addr`, or on all addresses of both families; if the kernel has no IPv6, on all addresses of IPv4.
-/// The kernel queues at most `backlog` connections.
 ///
 /// # Errors
 /// The kernel's.
-pub fn bind(addr: Option<IpAddr>, port: u16, backlog: i32) -> Result<BoundSocket, BindError> {
+pub fn bind(
+    addr: Option<IpAddr>,
+    port: u16,
+    queues: KernelQueues,
+) -> Result<BoundSocket, BindError> {
     let all_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let addr = addr.map_or(all_v6, |ip| SocketAddr::new(ip, port));
-    match listen(addr, backlog) {
+    match listen(addr, queues) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if addr == all_v6 => {
             let all_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            listen(all_v4, backlog)
+            listen(all_v4, queues)
                 .map(|fd| BoundSocket { fd, addr: all_v4 })
                 .map_err(|error| BindError {
                     addr: all_v4,
@@ -56,7 +68,7 @@ pub fn bind(addr: Option<IpAddr>, port: u16, backlog: i32) -> Result<BoundSocket
     }
 }
 
-fn listen(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+fn listen(addr: SocketAddr, queues: KernelQueues) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = net::socket_with(family_of(addr.ip()), SocketType::STREAM, flags, None)?;
     // Connections of the previous process in TIME_WAIT must not delay a restart.
@@ -64,8 +76,12 @@ fn listen(addr: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     if addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         net::sockopt::set_ipv6_v6only(&fd, false)?;
     }
+    if let Some(bytes) = queues.receive_buffer {
+        // Accepted sockets inherit it.
+        net::sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
+    }
     net::bind(&fd, &addr)?;
-    net::listen(&fd, backlog)?;
+    net::listen(&fd, queues.backlog)?;
     Ok(fd)
 }
 
@@ -94,8 +110,13 @@ impl Listener {
         reactor: &Rc<Reactor>,
         addr: Option<IpAddr>,
         port: u16,
+        receive_buffer: Option<usize>,
     ) -> Result<Listener, BindError> {
-        let BoundSocket { fd, addr } = bind(addr, port, limits::BACKLOG)?;
+        let queues = KernelQueues {
+            backlog: limits::BACKLOG,
+            receive_buffer,
+        };
+        let BoundSocket { fd, addr } = bind(addr, port, queues)?;
         let key = reactor.claim();
         reactor
             .set_listener_enabled(fd.as_fd(), key, true)

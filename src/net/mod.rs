@@ -33,7 +33,7 @@ pub use deadline::{Alarm, Elapsed};
 pub use descriptor_limit::raise_descriptor_limit;
 pub use fair_share::{FairShares, Share, select_victim};
 pub use listen_error::{ListenError, ListenFlags};
-pub use listener::{Accepted, BindError, BoundSocket, Listener, bind};
+pub use listener::{Accepted, BindError, BoundSocket, KernelQueues, Listener, bind};
 pub use reactor::Reactor;
 pub use run::run;
 pub use semaphore::{Permit, Policy, Semaphore};

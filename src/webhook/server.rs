@@ -13,7 +13,7 @@ use super::settings::{ReloadableSettings, ValuesFileError};
 use super::stream_io::timeout_at;
 use crate::config::Listen;
 use crate::limits;
-use crate::net::{self, ListenError, ListenFlags, yield_now};
+use crate::net::{self, KernelQueues, ListenError, ListenFlags, yield_now};
 use crate::pem::FileError;
 use crate::telemetry::Level;
 use async_io::{Async, Timer};
@@ -256,7 +256,11 @@ const FLAGS: ListenFlags = ListenFlags {
 };
 
 fn bind(listen: Listen) -> Result<Async<TcpListener>, StartError> {
-    let socket = net::bind(listen.addr, listen.port, limits::WEBHOOK_BACKLOG).map_err(|error| {
+    let queues = KernelQueues {
+        backlog: limits::WEBHOOK_BACKLOG,
+        receive_buffer: Some(limits::RECEIVE_BUFFER_BYTES),
+    };
+    let socket = net::bind(listen.addr, listen.port, queues).map_err(|error| {
         StartError::Listen(ListenError {
             flags: FLAGS,
             error,
