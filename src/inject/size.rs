@@ -2,12 +2,11 @@
 //! copies. Both are checked before a part is copied.
 
 use super::options::annotations::{EXCLUDE_CONTAINERS, RESOURCES};
-use super::view::PROBERS;
-use super::view::VOLUME;
 use super::view::collections::SpecList;
 use super::view::containers::SIDECAR_NAME;
 use super::view::probe_kind::ProbeKind;
 use super::view::saved::ORIGINAL_ANNOTATION;
+use super::view::{PROBERS, VOLUMES};
 use crate::limits;
 use serde_json::Value;
 
@@ -140,7 +139,7 @@ fn copied_bytes(pod: &Value) -> usize {
         name * NAME_COPIES + probes.map(memory_bytes).sum::<usize>()
     };
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    let volumes = volumes.filter(|volume| volume["name"] == VOLUME);
+    let volumes = volumes.filter(|volume| VOLUMES.iter().any(|name| volume["name"] == *name));
     let texts = json_texts(pod);
     let texts = texts.map(|text| text.len() + json_value_bound(text) * NODE_BYTES / 2);
     containers(pod).map(of_container).sum::<usize>()

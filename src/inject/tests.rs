@@ -166,6 +166,49 @@ fn annotated(mut document: Value, annotations: Value) -> Value {
     document
 }
 
+/// The mount that keeps the service account's token out of the sidecar.
+fn no_token_mount() -> Value {
+    json!({
+        "name": "probelet-no-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true,
+    })
+}
+
+/// The volume of that mount.
+fn no_token_volume() -> Value {
+    json!({"name": "probelet-no-token", "projected": {"defaultMode": 420}})
+}
+
+/// An injected pod as an injector before the volume injected it.
+fn without_no_token_volume(mut document: Value) -> Value {
+    for list in LISTS {
+        let containers = document["spec"][list].as_array_mut();
+        for container in containers.into_iter().flatten() {
+            remove_from_list(container, "volumeMounts", &no_token_mount());
+        }
+    }
+    remove_from_list(&mut document["spec"], "volumes", &no_token_volume());
+    if document["spec"].get("volumes").is_none() {
+        let annotations = &mut document["metadata"]["annotations"];
+        let saved = annotations["probelet.dev/original"]
+            .as_str()
+            .expect("originals");
+        let saved = saved.replace("\"spec.volumes\":null,", "");
+        annotations["probelet.dev/original"] = saved.into();
+    }
+    document
+}
+
+/// Removes an item from a list, and a list that is then empty.
+fn remove_from_list(holder: &mut Value, key: &str, item: &Value) {
+    let Some(items) = holder.get_mut(key).and_then(Value::as_array_mut) else {
+        return;
+    };
+    items.retain(|other| other != item);
+    if items.is_empty() {
+        holder.as_object_mut().expect("an object").remove(key);
+    }
+}
+
 /// The table of probers of an injected pod.
 fn table(pod: &Value) -> String {
     let ours = LISTS

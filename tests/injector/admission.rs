@@ -1,5 +1,5 @@
-//! Injection before and after the API server: it fills in defaults, mounts the ServiceAccount's token into the
-//! sidecar, and calls the webhook again on the result; other webhooks change the pod in between.
+//! Injection before and after the API server: it fills in defaults, mounts the ServiceAccount's token into every
+//! container except the sidecar, and calls the webhook again on the result; other webhooks change the pod in between.
 
 use super::pods::api_server::{
     admit_pod, after, default_pod, remove_managed, remove_unused_token, store_pod, unknown_members,

@@ -99,10 +99,10 @@ fn large_pods() -> Vec<(&'static str, Value)> {
     ] {
         pods.push((field, repeated(&format!("{web}/{field}"), values, item)));
     }
-    pods.push((
-        "volumes",
-        repeated("/spec/volumes", values, json!({"name": "probelet-tls"})),
-    ));
+    for name in ["probelet-tls", "probelet-no-token"] {
+        let volume = json!({"name": name});
+        pods.push(("volumes", repeated("/spec/volumes", values, volume)));
+    }
     let labels: serde_json::Map<String, Value> = (0..values)
         .map(|n| (format!("probelet.dev/{n}"), "".into()))
         .collect();

@@ -1,49 +1,82 @@
-//! Edits of the lists of the spec that have an injected item: the sidecar, or the volume.
+//! Edits of the lists of the spec that have injected items: the sidecar, and its volumes.
 
 use super::Editor;
+use crate::inject::view::VOLUMES;
 use crate::inject::view::collections::{Collection, SpecList};
+use crate::inject::view::containers::SIDECAR_NAME;
 use crate::inject::view::probe_kind::ProbeKind;
 use crate::inject::view::saved::SavedValue;
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Value, json};
 
-impl Editor<'_> {
-    /// Adds, updates or removes the injected item of a list.
+impl<'a> Editor<'a> {
+    /// Adds, updates or removes the injected items of a list.
     pub(super) fn edit_list(&mut self, list: SpecList) {
-        let intended = self.intent.and_then(|intent| match list {
-            SpecList::Volumes => intent.volume.as_ref(),
-            SpecList::InitContainers | SpecList::Containers => {
-                (intent.list == list).then_some(&intent.sidecar)
-            }
-        });
         let pointer = list.pointer();
         let collection = Collection::List(list);
+        let intended = self.intended_items(list);
         let current = self.view.pod["spec"].get(list.key());
         let items = current.and_then(Value::as_array);
-        let items = items.filter(|items| !items.is_empty());
-        match (intended, items, self.view.injected_item(list)) {
-            (Some(intended), Some(items), Some(index)) => {
-                self.retain_collection(collection);
-                self.update_item(list, &items[index], index, intended);
-            }
-            (Some(intended), Some(_), None) => {
-                self.push(pointer.join_index(0), Op::Add(intended.clone().into()));
-            }
-            (Some(intended), None, _) => {
-                let saved = self.fill_collection(pointer, current, json!([intended]));
+        let Some(items) = items.filter(|items| !items.is_empty()) else {
+            if !intended.is_empty() {
+                let saved = self.fill_collection(pointer, current, json!(intended));
                 self.saved.collections.insert(collection, saved);
             }
-            (None, Some(items), Some(index)) => {
-                let op = match items.len() {
-                    1 => self.restore_collection_op(collection),
-                    _ => None,
-                };
-                match op {
-                    Some(op) => self.push(pointer, op),
-                    None => self.push(pointer.join_index(index), Op::Remove),
+            return;
+        };
+        let names = injected_names(list).iter();
+        let injected: Vec<usize> = names
+            .filter_map(|name| self.view.injected_item(list, name))
+            .collect();
+        if !intended.is_empty() && !injected.is_empty() {
+            self.retain_collection(collection);
+        }
+        if intended.is_empty()
+            && injected.len() == items.len()
+            && let Some(op) = self.restore_collection_op(collection)
+        {
+            self.push(pointer, op);
+            return;
+        }
+        let index_of = |item: &Value| {
+            let mut injected = injected.iter().copied();
+            injected.find(|index| items[*index]["name"] == item["name"])
+        };
+        let mut removed = injected.clone();
+        let mut added = Vec::new();
+        for item in intended {
+            match index_of(item) {
+                Some(index) => {
+                    removed.retain(|removed| *removed != index);
+                    self.update_item(list, &items[index], index, item);
                 }
+                None => added.push(item),
             }
-            (None, _, _) => {}
+        }
+        // An added item takes the place of a removed one, so that the list is never empty in between.
+        for index in removed {
+            let op = added
+                .pop()
+                .map_or(Op::Remove, |item| Op::Replace(item.clone().into()));
+            self.push(pointer.join_index(index), op);
+        }
+        // Of several items that are added at one index, the last one comes first.
+        for item in added.into_iter().rev() {
+            self.push(pointer.join_index(0), Op::Add(item.clone().into()));
+        }
+    }
+
+    /// The items of a list that the intent has.
+    fn intended_items(&self, list: SpecList) -> Vec<&'a Value> {
+        let Some(intent) = self.intent else {
+            return Vec::new();
+        };
+        match list {
+            SpecList::Volumes => intent.volumes.iter().collect(),
+            SpecList::InitContainers | SpecList::Containers => {
+                let sidecar = (intent.list == list).then_some(&intent.sidecar);
+                sidecar.into_iter().collect()
+            }
         }
     }
 
@@ -103,5 +136,13 @@ impl Editor<'_> {
                 text: Some(text.clone()),
             }),
         })
+    }
+}
+
+/// The names of the items that injection puts into a list.
+fn injected_names(list: SpecList) -> &'static [&'static str] {
+    match list {
+        SpecList::Volumes => &VOLUMES,
+        SpecList::InitContainers | SpecList::Containers => &[SIDECAR_NAME],
     }
 }

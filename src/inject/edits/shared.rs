@@ -37,7 +37,7 @@ impl Editor<'_> {
         for (key, source) in &old.sources {
             let is_injected = match key {
                 SourceKey::Collection(Collection::List(SpecList::Volumes)) => {
-                    intent.volume.is_some()
+                    !intent.volumes.is_empty()
                 }
                 SourceKey::Collection(Collection::List(list)) => {
                     *list == intent.list || self.has_probe_in(*list)

@@ -6,7 +6,7 @@ use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::{ISTIO_SIDECAR_NAME, SIDECAR_NAME};
-use crate::inject::view::{PodView, VOLUME};
+use crate::inject::view::{PodView, VOLUMES};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -132,15 +132,17 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
     Ok(())
 }
 
-/// Refuses a volume with the name of the injected one.
-pub(super) fn check_volume_free(view: &PodView<'_>) -> Result<(), String> {
+/// Refuses volumes with the names of the injected ones.
+pub(super) fn check_volumes_free(view: &PodView<'_>) -> Result<(), String> {
     let volumes = view.pod["spec"]["volumes"].as_array();
-    let mut volumes = volumes.into_iter().flatten();
-    let is_taken = volumes.any(|volume| volume["name"] == VOLUME);
-    if is_taken && view.injected_item(SpecList::Volumes).is_none() {
-        return Err(format!(
-            "spec.volumes already has a volume {VOLUME}: rename that volume"
-        ));
+    for name in VOLUMES {
+        let mut volumes = volumes.into_iter().flatten();
+        let is_taken = volumes.any(|volume| volume["name"] == name);
+        if is_taken && view.injected_item(SpecList::Volumes, name).is_none() {
+            return Err(format!(
+                "spec.volumes already has a volume {name}: rename that volume"
+            ));
+        }
     }
     Ok(())
 }

@@ -13,11 +13,11 @@ use super::options::{PodOptions, PortForward};
 use super::report::Stop;
 use super::settings::Sidecar;
 use super::view::collections::SpecList;
-use super::view::{PORT_NAMES, PodView};
+use super::view::{PORT_NAMES, PodView, TLS_VOLUME};
 use crate::config::DEFAULT_STATUS_PORT;
 use checks::{
     check_completion, check_container_names, check_eligible, check_ports_free, check_types,
-    check_volume_free, has_unnamed_container,
+    check_volumes_free, has_unnamed_container,
 };
 pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
@@ -34,7 +34,7 @@ pub(super) struct Intent {
     pub(super) sidecar: Value,
     /// The settings of the sidecar that the annotation saves.
     pub(super) applied: Value,
-    pub(super) volume: Option<Value>,
+    pub(super) volumes: Vec<Value>,
     /// Ports that kubelet probes in plaintext, which Istio's traffic rules have to exclude.
     pub(super) excluded_ports: Vec<u16>,
     /// The details of an injection: `livez, readyz`.
@@ -66,7 +66,7 @@ impl Intent {
         check_container_names(view)?;
         check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
-        check_volume_free(view)?;
+        check_volumes_free(view)?;
         warn_of_replaced_schemes(view, &decisions.destinations, warnings);
         for forward in &options.forwards {
             if !decisions.forwarded.contains(&forward.app_port) {
@@ -82,11 +82,11 @@ impl Intent {
         let details = decisions.describe();
         let config = AgentConfig::new(view, options, decisions.table);
         config.check(view, options)?;
-        let intended = sidecar::container(options, &config, free_port_name(view));
-        let volume = sidecar::volume(options);
+        let volumes = sidecar::volumes(view, options);
+        let intended = sidecar::container(options, &config, free_port_name(view), &volumes);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
-        if volume.is_some() {
+        if volumes.iter().any(|volume| volume.name == TLS_VOLUME) {
             applied["volume"] = true.into();
         }
         Ok(Self {
@@ -103,10 +103,7 @@ impl Intent {
                 None => intended,
             },
             applied,
-            volume: volume.map(|intended| match view.injected_item(SpecList::Volumes) {
-                Some(index) => reconcile::volume(&view.pod["spec"]["volumes"][index], &intended),
-                None => intended,
-            }),
+            volumes: volumes.iter().map(|volume| volume.in_pod(view)).collect(),
             excluded_ports: excluded_ports(options),
             details,
         })

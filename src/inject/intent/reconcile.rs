@@ -1,9 +1,9 @@
 //! Reconciles the injected sidecar or volume with the intended one. Retains what others have added: the API server's
-//! defaults, the mount of a service account's token, variables of another webhook.
+//! defaults, variables and mounts of another webhook.
 
 use super::table;
 use crate::inject::quantity;
-use crate::inject::view::{POD_IP, PORT_NAMES, PROBERS, VOLUME, table_text};
+use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PORT_NAMES, PROBERS, TLS_VOLUME, table_text};
 use serde_json::{Map, Value, json};
 
 /// Fields of the sidecar that only some settings write, and that others do not add.
@@ -11,7 +11,14 @@ const OPTIONAL: [&str; 1] = ["restartPolicy"];
 /// Lists of the sidecar with items that only some settings write.
 const MERGED_LISTS: [&str; 2] = ["env", "volumeMounts"];
 /// The names of items that only some settings write.
-const OPTIONAL_ITEMS: [&str; 5] = [POD_IP, PROBERS, VOLUME, PORT_NAMES[0], PORT_NAMES[1]];
+const OPTIONAL_ITEMS: [&str; 6] = [
+    POD_IP,
+    PROBERS,
+    TLS_VOLUME,
+    NO_TOKEN_VOLUME,
+    PORT_NAMES[0],
+    PORT_NAMES[1],
+];
 /// Fields that a setting writes or the API server defaults. The annotation saves those that injection wrote.
 const SETTINGS: [&str; 2] = [PULL_POLICY, "resources"];
 const PULL_POLICY: &str = "imagePullPolicy";
@@ -201,13 +208,21 @@ fn merge_named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
         let mut intended = intended.iter();
         item["name"].is_null() && intended.any(|other| other.get("containerPort") == Some(port))
     };
+    // The API server rejects two mounts at one path. Earlier injectors left the mount of the service account's token.
+    let is_replaced_mount = |item: &Value| {
+        let path = item.get("mountPath").filter(|path| path.is_string());
+        path.is_some_and(|path| {
+            let mut intended = intended.iter();
+            intended.any(|other| other.get("mountPath") == Some(path))
+        })
+    };
     let mut merged = Vec::new();
     for item in current {
         let name = &item["name"];
         match find(intended, name) {
             Some(index) => merged.push(merge(item, &intended[index])),
             None if OPTIONAL_ITEMS.iter().any(|optional| name == optional) => {}
-            None if is_unnamed_port(item) => {}
+            None if is_unnamed_port(item) || is_replaced_mount(item) => {}
             None => merged.push(item.clone()),
         }
     }

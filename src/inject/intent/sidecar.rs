@@ -1,18 +1,24 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
+use super::reconcile;
 use super::table::ProberTable;
 use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
 use crate::inject::settings::{Sidecar, Target};
+use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::SIDECAR_NAME;
-use crate::inject::view::{POD_IP, PROBERS, PodView, VOLUME};
+use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PROBERS, PodView, TLS_VOLUME};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
 
 /// The mount path of the volume with the files of Secrets.
 const MOUNT_PATH: &str = "/etc/probelet";
+/// The mount path of the service account's token (`DefaultAPITokenMountPath`).
+const TOKEN_MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The API server's default of `projected.defaultMode`.
+const DEFAULT_MODE: u32 = 0o644;
 /// The user of the agent: the image's, and the one that Istio's traffic rules treat as a proxy.
 const USER: u32 = 1337;
 /// The API server's default of `terminationGracePeriodSeconds`.
@@ -132,6 +138,7 @@ pub(super) fn container(
     options: &PodOptions,
     config: &AgentConfig,
     port_name: Option<&str>,
+    volumes: &[SidecarVolume],
 ) -> Value {
     let mut container = json!({
         "name": SIDECAR_NAME,
@@ -167,9 +174,8 @@ pub(super) fn container(
     if !env.is_empty() {
         container["env"] = env.into();
     }
-    if volume(options).is_some() {
-        container["volumeMounts"] =
-            json!([{"name": VOLUME, "mountPath": MOUNT_PATH, "readOnly": true}]);
+    if !volumes.is_empty() {
+        container["volumeMounts"] = volumes.iter().map(SidecarVolume::mount).collect();
     }
     container
 }
@@ -200,8 +206,38 @@ fn env(options: &PodOptions, config: &AgentConfig) -> Vec<Value> {
     env
 }
 
+/// A projected volume of the pod that the sidecar mounts.
+pub(super) struct SidecarVolume {
+    pub(super) name: &'static str,
+    mount_path: &'static str,
+    projected: Value,
+}
+
+impl SidecarVolume {
+    /// The volume as an item of `spec.volumes`, reconciled with that of an earlier injection.
+    pub(super) fn in_pod(&self, view: &PodView<'_>) -> Value {
+        let intended = json!({"name": self.name, "projected": self.projected});
+        match view.injected_item(SpecList::Volumes, self.name) {
+            Some(index) => reconcile::volume(&view.pod["spec"]["volumes"][index], &intended),
+            None => intended,
+        }
+    }
+
+    fn mount(&self) -> Value {
+        json!({"name": self.name, "mountPath": self.mount_path, "readOnly": true})
+    }
+}
+
+/// The volumes that the sidecar mounts.
+pub(super) fn volumes(view: &PodView<'_>, options: &PodOptions) -> Vec<SidecarVolume> {
+    [tls_volume(options), no_token_volume(view)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 /// The volume with the files of both Secrets. It is mounted as a folder, so that kubelet updates the files.
-pub(super) fn volume(options: &PodOptions) -> Option<Value> {
+fn tls_volume(options: &PodOptions) -> Option<SidecarVolume> {
     let secret = |name: &Option<Box<str>>, files: &[&str]| {
         let items = files.iter().map(|file| json!({"key": file, "path": file}));
         let items: Vec<Value> = items.collect();
@@ -215,7 +251,25 @@ pub(super) fn volume(options: &PodOptions) -> Option<Value> {
     .into_iter()
     .flatten()
     .collect();
-    (!sources.is_empty()).then(|| json!({"name": VOLUME, "projected": {"sources": sources}}))
+    (!sources.is_empty()).then(|| SidecarVolume {
+        name: TLS_VOLUME,
+        mount_path: MOUNT_PATH,
+        projected: json!({"sources": sources}),
+    })
+}
+
+/// The empty volume at the path of the service account's token. The API server mounts the token into each container
+/// without a mount at that path, also into one that a webhook has added
+/// (`plugin/pkg/admission/serviceaccount/admission.go`: `mountServiceAccountToken`). An `emptyDir` would make
+/// `kubectl drain` require `--delete-emptydir-data`. Of a projected volume, the API server stores absent `sources` as null,
+/// so `sources: []` would be a change at each `kubectl apply`; without any field, server-side apply may remove it.
+fn no_token_volume(view: &PodView<'_>) -> Option<SidecarVolume> {
+    let mounts_token = view.pod["spec"]["automountServiceAccountToken"] != false;
+    mounts_token.then(|| SidecarVolume {
+        name: NO_TOKEN_VOLUME,
+        mount_path: TOKEN_MOUNT_PATH,
+        projected: json!({"defaultMode": DEFAULT_MODE}),
+    })
 }
 
 #[cfg(test)]

@@ -236,15 +236,21 @@ fn secrets_are_mounted_and_passed_to_the_agent() {
     );
     assert_eq!(
         ours(&after)["volumeMounts"],
-        json!([{"name": "probelet-tls", "mountPath": "/etc/probelet", "readOnly": true}])
+        json!([
+            {"name": "probelet-tls", "mountPath": "/etc/probelet", "readOnly": true},
+            no_token_mount(),
+        ])
     );
     let item = |key: &str| json!({"key": key, "path": key});
     assert_eq!(
         after["spec"]["volumes"],
-        json!([{"name": "probelet-tls", "projected": {"sources": [
-            {"secret": {"name": "mesh", "items": [item("tls.crt"), item("tls.key")]}},
-            {"secret": {"name": "mesh-ca", "items": [item("ca.crt")]}},
-        ]}}])
+        json!([
+            {"name": "probelet-tls", "projected": {"sources": [
+                {"secret": {"name": "mesh", "items": [item("tls.crt"), item("tls.key")]}},
+                {"secret": {"name": "mesh-ca", "items": [item("ca.crt")]}},
+            ]}},
+            no_token_volume(),
+        ])
     );
 }
 

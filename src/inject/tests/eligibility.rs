@@ -154,12 +154,14 @@ fn a_forward_port_that_a_container_declares() {
 
 #[test]
 fn a_volume_with_the_name_of_the_injected_one() {
-    let mut document = web();
-    document["spec"]["volumes"] = json!([{"name": "probelet-tls"}]);
-    assert_eq!(
-        refusal_reason(&document),
-        "spec.volumes already has a volume probelet-tls: rename that volume"
-    );
+    for name in ["probelet-tls", "probelet-no-token"] {
+        let mut document = web();
+        document["spec"]["volumes"] = json!([{"name": name, "projected": {}}]);
+        assert_eq!(
+            refusal_reason(&document),
+            format!("spec.volumes already has a volume {name}: rename that volume")
+        );
+    }
 }
 
 #[test]

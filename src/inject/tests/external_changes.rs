@@ -14,7 +14,7 @@ fn web() -> Value {
     }]))
 }
 
-/// The API server's defaults of a rewritten probe, and the mount of the service account's token.
+/// The API server's defaults of a rewritten probe, and another mount. The API server stores absent `sources` as null.
 fn defaulted(mut document: Value) -> Value {
     let container = &mut document["spec"]["containers"][0];
     for kind in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -26,8 +26,12 @@ fn defaulted(mut document: Value) -> Value {
     container["lifecycle"]["preStop"]["httpGet"]["scheme"] = "HTTP".into();
     let sidecar = &mut document["spec"]["initContainers"][0];
     sidecar["imagePullPolicy"] = "IfNotPresent".into();
-    sidecar["volumeMounts"] =
-        json!([{"name": "token", "mountPath": "/var/run/secrets", "readOnly": true}]);
+    let mounts = sidecar["volumeMounts"].as_array_mut().expect("mounts");
+    mounts.push(json!({"name": "other", "mountPath": "/other", "readOnly": true}));
+    let volumes = document["spec"]["volumes"].as_array_mut().expect("volumes");
+    let is_empty = |volume: &&mut Value| volume["name"] == "probelet-no-token";
+    let volume = volumes.iter_mut().find(is_empty).expect("the empty volume");
+    volume["projected"]["sources"] = Value::Null;
     document
 }
 

@@ -16,7 +16,7 @@ fn web() -> Value {
 
 /// The pod as 0.1.0 injected it.
 fn injected_by_0_1_0() -> Value {
-    let mut document = injected(&web());
+    let mut document = without_no_token_volume(injected(&web()));
     let record = json!({
         "metadata.annotations": null,
         "spec.initContainers": null,
@@ -41,8 +41,11 @@ fn uninjection_restores_the_pod() {
 
 #[test]
 fn reinjection_without_changes_makes_no_edit() {
+    let mut document = injected_by_0_1_0();
+    // Otherwise the sidecar gets a volume that 0.1.0 did not add.
+    document["spec"]["automountServiceAccountToken"] = false.into();
     assert_eq!(
-        report(&injected_by_0_1_0(), Task::Inject, &settings()).verdict,
+        report(&document, Task::Inject, &settings()).verdict,
         Verdict::Unchanged("already injected".into())
     );
 }

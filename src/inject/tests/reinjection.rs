@@ -205,8 +205,9 @@ fn defaults_of_the_api_server_are_not_a_change() {
     ours["startupProbe"]["timeoutSeconds"] = 1.into();
     ours["startupProbe"]["httpGet"]["scheme"] = "HTTP".into();
     let mounts = ours["volumeMounts"].as_array_mut().expect("mounts");
-    mounts.push(json!({"name": "kube-api-access", "mountPath": "/var/run/secrets"}));
+    mounts.push(json!({"name": "other", "mountPath": "/other"}));
     before["spec"]["volumes"][0]["projected"]["defaultMode"] = 420.into();
+    before["spec"]["volumes"][1]["projected"]["sources"] = Value::Null;
     before["spec"]["containers"][0]["livenessProbe"]["successThreshold"] = 1.into();
     assert_eq!(
         report(&before, Task::Inject, &settings()).verdict,
@@ -281,4 +282,125 @@ fn a_removed_sidecar_is_added_again() {
     let (after, what, _) = again(&without, &settings());
     assert_eq!(what, "updated: container");
     assert_eq!(after, before);
+}
+
+/// The injected pod as an injector before the empty volume left it, and the API server after that.
+fn with_token_in_sidecar(document: &Value) -> Value {
+    let mut before = without_no_token_volume(injected(document));
+    let mut mount = no_token_mount();
+    mount["name"] = "kube-api-access-x7k2p".into();
+    let spec = &mut before["spec"];
+    for list in LISTS {
+        for container in spec[list].as_array_mut().expect("containers") {
+            container["volumeMounts"] = json!([mount]);
+        }
+    }
+    spec["volumes"] = json!([{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}]);
+    before
+}
+
+#[test]
+fn a_template_of_an_earlier_injector_gets_the_empty_volume() {
+    for annotations in [json!({}), json!({"probelet.dev/app-ca-secret": "ca"})] {
+        let document = annotated(web(), annotations);
+        let mut expected = injected(&document);
+        let before = without_no_token_volume(expected.clone());
+        let (after, what, _) = again(&before, &settings());
+        assert_eq!(what, "updated: volumeMounts");
+        if let [tls, no_token] =
+            &mut expected["spec"]["volumes"].as_array_mut().expect("a list")[..]
+        {
+            core::mem::swap(tls, no_token);
+        }
+        assert_eq!(after, expected);
+        assert_eq!(uninjected(&after), document);
+    }
+}
+
+#[test]
+fn the_empty_volume_replaces_the_mount_of_the_token_in_the_sidecar_alone() {
+    let before = with_token_in_sidecar(&web());
+    let (after, what, _) = again(&before, &settings());
+    assert_eq!(what, "updated: volumeMounts");
+    let mut expected = before.clone();
+    let spec = &mut expected["spec"];
+    spec["initContainers"][0]["volumeMounts"] = json!([no_token_mount()]);
+    spec["volumes"] = json!([no_token_volume(), spec["volumes"][0]]);
+    assert_eq!(after, expected);
+}
+
+#[test]
+fn the_mount_of_the_token_stays_where_the_pod_mounts_none() {
+    let mut before = with_token_in_sidecar(&web());
+    before["spec"]["automountServiceAccountToken"] = false.into();
+    assert_eq!(
+        report(&before, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+}
+
+#[test]
+fn volumes_follow_the_settings_that_need_them() {
+    let tls = json!({"probelet.dev/client-cert-secret": "mesh"});
+    let pod = |annotations: &Value, automount: bool, volumes: Option<Value>| {
+        let mut document = annotated(web(), annotations.clone());
+        document["spec"]["automountServiceAccountToken"] = automount.into();
+        if let Some(volumes) = volumes {
+            document["spec"]["volumes"] = volumes;
+        }
+        document
+    };
+    let none = json!({});
+    let states = [(&none, false), (&none, true), (&tls, false), (&tls, true)];
+    for volumes in [None, Some(json!([])), Some(json!([{"name": "data"}]))] {
+        for (old_annotations, old_automount) in states {
+            for (annotations, automount) in states {
+                let mut before = injected(&pod(old_annotations, old_automount, volumes.clone()));
+                before["spec"]["automountServiceAccountToken"] = automount.into();
+                let members = before["metadata"]["annotations"].as_object_mut();
+                let members = members.expect("annotations");
+                members.remove("probelet.dev/client-cert-secret");
+                members.extend(annotations.as_object().expect("annotations").clone());
+                let mut after = match report(&before, Task::Inject, &settings()).verdict {
+                    Verdict::Edited { edits, .. } => edited(&before, &edits),
+                    Verdict::Unchanged(_) => before,
+                    other => panic!("{other:?}"),
+                };
+                let document = pod(annotations, automount, volumes.clone());
+                let mut back = uninjected(&after);
+                let mut expected = injected(&document);
+                let mut original = document;
+                // The originals of the annotations and of an emptied list differ.
+                for pod in [&mut after, &mut expected] {
+                    let annotations = pod["metadata"]["annotations"].as_object_mut();
+                    annotations
+                        .expect("annotations")
+                        .remove("probelet.dev/original");
+                }
+                for pod in [&mut after, &mut expected, &mut back, &mut original] {
+                    let items = pod["spec"]["volumes"].as_array().cloned();
+                    let mut items = items.unwrap_or_default();
+                    items.sort_by_key(|volume| volume["name"].to_string());
+                    pod["spec"]["volumes"] = items.into();
+                }
+                assert_eq!(after, expected);
+                assert_eq!(back, original);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_injector_that_does_not_know_the_empty_volume_leaves_it_recognisable() {
+    let mut before = injected(&web());
+    let record = &mut before["metadata"]["annotations"]["probelet.dev/original"];
+    let text = record.as_str().expect("originals");
+    *record = text.replace("\"spec.volumes\":null,", "").into();
+    assert_eq!(
+        report(&before, Task::Inject, &settings()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+    let mut expected = web();
+    expected["spec"]["volumes"] = json!([]);
+    assert_eq!(uninjected(&before), expected);
 }

@@ -212,13 +212,15 @@ fn an_original_path_that_is_the_agents_own_stays() {
 
 #[test]
 fn a_volume_that_a_person_adds_with_the_injected_name_is_refused() {
-    let mut document = injected(&web());
-    document["spec"]["volumes"] = json!([{"name": "probelet-tls", "emptyDir": {}}]);
-    assert_eq!(
-        refusal_reason(&document),
-        "spec.volumes already has a volume probelet-tls: rename that volume"
-    );
-    let mut expected = web();
-    expected["spec"]["volumes"] = document["spec"]["volumes"].clone();
-    assert_eq!(uninjected(&document), expected);
+    for name in ["probelet-tls", "probelet-no-token"] {
+        let mut document = injected(&web());
+        document["spec"]["volumes"] = json!([{"name": name, "emptyDir": {}}]);
+        assert_eq!(
+            refusal_reason(&document),
+            format!("spec.volumes already has a volume {name}: rename that volume")
+        );
+        let mut expected = web();
+        expected["spec"]["volumes"] = document["spec"]["volumes"].clone();
+        assert_eq!(uninjected(&document), expected);
+    }
 }

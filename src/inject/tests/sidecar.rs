@@ -43,12 +43,38 @@ fn a_native_sidecar() {
                 "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
             },
             "resources": {"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}},
+            "volumeMounts": [no_token_mount()],
         }])
     );
+    assert_eq!(after["spec"]["volumes"], json!([no_token_volume()]));
     assert_eq!(
         after["spec"]["containers"].as_array().map(Vec::len),
         Some(1)
     );
+}
+
+#[test]
+fn the_sidecar_alone_mounts_an_empty_volume_in_place_of_the_token() {
+    for settings in [settings(), ordinary()] {
+        for automount in [None, Some(true), Some(false)] {
+            let mut document = web();
+            if let Some(automount) = automount {
+                document["spec"]["automountServiceAccountToken"] = automount.into();
+            }
+            let after = injected_with(&document, &settings);
+            let lists = LISTS
+                .iter()
+                .filter_map(|list| after["spec"][list].as_array());
+            for container in lists.flatten() {
+                let is_mounted = automount != Some(false) && container["name"] == "probelet";
+                let expected = is_mounted.then(|| json!([no_token_mount()]));
+                assert_eq!(container.get("volumeMounts"), expected.as_ref());
+            }
+            let expected = (automount != Some(false)).then(|| json!([no_token_volume()]));
+            assert_eq!(after["spec"].get("volumes"), expected.as_ref());
+            assert_eq!(uninjected(&after), document);
+        }
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn the_annotation_has_the_originals() {
             "sidecar": {"ports": [15020], "resources": settings().resources},
             "metadata.annotations": null,
             "spec.initContainers": null,
+            "spec.volumes": null,
             "web.livenessProbe.httpGet.path": {"was": "\"/foo\""},
             "web.livenessProbe.httpGet.port": {"was": "8001"},
             "web.readinessProbe.httpGet": {"key": "\"grpc\""},
@@ -99,6 +100,21 @@ fn later_additions_of_others_are_retained() {
     for list in ["initContainers", "volumes"] {
         assert_eq!(back["spec"][list], json!([{"name": "other"}]));
     }
+}
+
+#[test]
+fn a_sidecar_with_the_mount_of_the_token_is_uninjected() {
+    // An injector before the empty volume, and the API server.
+    let mut before = without_no_token_volume(injected(&web()));
+    let mount = json!([{
+        "name": "kube-api-access-x7k2p", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true,
+    }]);
+    let volumes = json!([{"name": "kube-api-access-x7k2p", "projected": {"sources": []}}]);
+    before["spec"]["initContainers"][0]["volumeMounts"] = mount;
+    before["spec"]["volumes"] = volumes.clone();
+    let mut expected = web();
+    expected["spec"]["volumes"] = volumes;
+    assert_eq!(uninjected(&before), expected);
 }
 
 #[test]

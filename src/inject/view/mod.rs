@@ -31,7 +31,11 @@ pub(super) const POD_IP: &str = "POD_IP";
 /// Names of the status port, the preferred one first.
 pub(super) const PORT_NAMES: [&str; 2] = ["probelet", "probelet-status"];
 /// The volume with the files of Secrets.
-pub(super) const VOLUME: &str = "probelet-tls";
+pub(super) const TLS_VOLUME: &str = "probelet-tls";
+/// The empty volume that the sidecar mounts in place of the service account's token.
+pub(super) const NO_TOKEN_VOLUME: &str = "probelet-no-token";
+/// The names of the injected volumes.
+pub(super) const VOLUMES: [&str; 2] = [TLS_VOLUME, NO_TOKEN_VOLUME];
 
 /// A pod as it is.
 pub(super) struct PodView<'a> {
@@ -138,16 +142,17 @@ impl<'a> PodView<'a> {
         Ok(())
     }
 
-    /// The index of the injected item in a list of the spec: the sidecar, or the volume.
-    pub(super) fn injected_item(&self, list: SpecList) -> Option<usize> {
+    /// The index of the injected item with this name in a list of the spec: of the sidecar, or of a volume.
+    pub(super) fn injected_item(&self, list: SpecList, name: &str) -> Option<usize> {
         let saved = self.saved.as_ref()?;
-        let name = match list {
-            SpecList::Volumes if !saved.has_volume() => return None,
-            SpecList::Volumes => VOLUME,
-            SpecList::InitContainers | SpecList::Containers => SIDECAR_NAME,
+        let is_injected = |item: &Value| match name {
+            TLS_VOLUME => saved.has_tls_volume(),
+            // Its content identifies it: an injector of an earlier version removes unknown settings from the annotation.
+            NO_TOKEN_VOLUME => is_empty_projected(item),
+            _ => true,
         };
         let mut items = self.pod["spec"][list.key()].as_array()?.iter();
-        items.position(|item| item["name"] == name)
+        items.position(|item| item["name"] == name && is_injected(item))
     }
 
     /// The table of probers in the injected sidecar; empty if it cannot be parsed.
@@ -191,6 +196,14 @@ impl<'a> PodView<'a> {
             None => Err(shared),
         }
     }
+}
+
+/// Whether a volume is a projected one without sources. The API server stores `sources` as null.
+fn is_empty_projected(volume: &Value) -> bool {
+    let projected = &volume["projected"];
+    let sources = &projected["sources"];
+    projected.is_object()
+        && (sources.is_null() || sources.as_array().is_some_and(|sources| sources.is_empty()))
 }
 
 /// The text of the table of probers in a sidecar.

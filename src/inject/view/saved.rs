@@ -3,7 +3,7 @@
 //! | key                                 | value |
 //! |-------------------------------------|-------|
 //! | `version`                           | 2; an annotation of 0.1.0 has none |
-//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` |
+//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` with the files of Secrets |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
 //! | `web.livenessProbe.httpGet`         | the original `key` of the handler |
 //! | `web.lifecycle`                     | the `source` of a `lifecycle` that injection expanded |
@@ -47,8 +47,8 @@ pub(in crate::inject) struct Saved {
     pub(in crate::inject) excluded_ports: Option<Option<SavedValue>>,
     /// Source texts of other nodes that injection expanded.
     pub(in crate::inject) sources: BTreeMap<SourceKey, Box<str>>,
-    /// An object: the settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume`.
-    /// 0.1.0 saved none.
+    /// An object: the settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume`
+    /// with the files of Secrets. 0.1.0 saved none.
     pub(in crate::inject) applied: Option<Value>,
 }
 
@@ -213,8 +213,8 @@ impl Saved {
             .collect()
     }
 
-    /// Whether injection added a volume; 0.1.0 did not save that.
-    pub(super) fn has_volume(&self) -> bool {
+    /// Whether injection added the volume with the files of Secrets; 0.1.0 did not save that.
+    pub(super) fn has_tls_volume(&self) -> bool {
         let applied = self.applied.as_ref();
         self.is_first_version || applied.is_some_and(|applied| applied["volume"] == true)
     }
