@@ -11,11 +11,10 @@ use super::report::Refusal;
 use super::size;
 use super::view::PodView;
 use super::view::collections::SpecList;
-use super::view::saved::{Saved, SavedProbe};
+use super::view::saved::{Saved, SavedProbe, SourceKey};
 use crate::manifest::{Edit, Op, Pointer, apply, sort_edits};
 use core::cell::OnceCell;
 use serde_json::{Map, Value};
-use shared::SharedPart;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
@@ -145,6 +144,17 @@ struct Editor<'a> {
     shared: OnceCell<HashMap<Pointer, SharedPart>>,
     /// The injected probes, by their keys.
     injected_probes: OnceCell<HashMap<&'a str, &'a SavedProbe>>,
+}
+
+/// The part of the pod that a shared node is.
+#[derive(Clone)]
+enum SharedPart {
+    /// A collection, or `lifecycle` of a container.
+    Source(SourceKey),
+    /// The probe with this key.
+    Probe(Box<str>),
+    /// The handler of the probe with this key.
+    Handler(Box<str>),
 }
 
 impl Editor<'_> {

@@ -1,7 +1,7 @@
 //! Shared nodes of a pod: YAML aliases (`livenessProbe: *probe`) and mappings with a merge key (`<<: *probe`). An edit
 //! below one expands it, which replaces it by its content; the annotation saves its source text, and uninjection restores it.
 
-use super::Editor;
+use super::{Editor, SharedPart};
 use crate::inject::report::Refusal;
 use crate::inject::view::collections::{Collection, SpecList};
 use crate::inject::view::handler::{Handler, HandlerKind};
@@ -15,17 +15,6 @@ use std::collections::HashMap;
 struct SharedNode {
     pointer: Pointer,
     part: SharedPart,
-}
-
-/// The part of the pod that a shared node is.
-#[derive(Clone)]
-pub(super) enum SharedPart {
-    /// A collection, or `lifecycle` of a container.
-    Source(SourceKey),
-    /// The probe with this key.
-    Probe(Box<str>),
-    /// The handler of the probe with this key.
-    Handler(Box<str>),
 }
 
 impl Editor<'_> {
