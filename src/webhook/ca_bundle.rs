@@ -1,5 +1,5 @@
-//! The CA certificates in the `caBundle` of the webhook's configuration. A CA stays there until it expires or newer ones
-//! displace it: another replica may still serve its certificate.
+//! The CA certificates in the `caBundle` of the webhook's configuration. A CA stays there until newer ones displace it,
+//! expired ones first: another replica may still serve its certificate, and the clock of this one may be ahead.
 
 use crate::limits;
 use crate::pem::{UnixSeconds, validity};
@@ -14,20 +14,24 @@ struct Ca<'b> {
     /// From `BEGIN` to `END`.
     pem: &'b str,
     der: CertificateDer<'static>,
+    is_expired: bool,
 }
 
 /// The bundle that also has the CAs of `required`: these first, then those of `current`, of which the last ones are
-/// dropped if there are more than [`limits::CA_BUNDLE_CERTIFICATES`]. `None` if `current` has them all.
+/// dropped if there are more than [`limits::CA_BUNDLE_CERTIFICATES`], expired ones first. Expired CAs are not required.
+/// `None` if `current` has them all.
 pub fn with_required(current: &str, required: &[&str], now: UnixSeconds) -> Option<String> {
-    let current = valid_cas(current, now);
+    let mut current = cas(current, now);
     let mut merged: Vec<Ca<'_>> = Vec::new();
-    for ca in required.iter().flat_map(|bundle| valid_cas(bundle, now)) {
+    let required = required.iter().flat_map(|bundle| cas(bundle, now));
+    for ca in required.filter(|ca| !ca.is_expired) {
         add(&mut merged, ca);
     }
     let contains = |cas: &[Ca<'_>], ca: &Ca<'_>| cas.iter().any(|other| other.der == ca.der);
     if merged.iter().all(|ca| contains(&current, ca)) {
         return None;
     }
+    current.sort_by_key(|ca| ca.is_expired);
     for ca in current {
         if merged.len() < limits::CA_BUNDLE_CERTIFICATES {
             add(&mut merged, ca);
@@ -36,9 +40,9 @@ pub fn with_required(current: &str, required: &[&str], now: UnixSeconds) -> Opti
     Some(merged.iter().flat_map(|ca| [ca.pem, "\n"]).collect())
 }
 
-/// The newest CA of a bundle, which is its first one, if it is valid.
+/// The newest CA of a bundle that has not expired, which is the first such one.
 pub fn newest(bundle: &str, now: UnixSeconds) -> Option<String> {
-    let newest = valid_cas(bundle, now).into_iter().next()?;
+    let newest = cas(bundle, now).into_iter().find(|ca| !ca.is_expired)?;
     Some([newest.pem, "\n"].concat())
 }
 
@@ -48,8 +52,8 @@ fn add<'b>(cas: &mut Vec<Ca<'b>>, ca: Ca<'b>) {
     }
 }
 
-/// The CAs of a bundle that have not expired, without other text. The API server ignores that, too.
-fn valid_cas(bundle: &str, now: UnixSeconds) -> Vec<Ca<'_>> {
+/// The CAs of a bundle, without other text. The API server ignores that, too.
+fn cas(bundle: &str, now: UnixSeconds) -> Vec<Ca<'_>> {
     let now = now.max(limits::CLOCK_IS_SET_FROM);
     let mut cas = Vec::new();
     let mut rest = bundle;
@@ -62,9 +66,16 @@ fn valid_cas(bundle: &str, now: UnixSeconds) -> Vec<Ca<'_>> {
         let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else {
             continue;
         };
-        let is_valid = validity(&der).is_some_and(|validity| validity.not_after > now);
-        if is_valid && webpki::anchor_from_trusted_cert(&der).is_ok() {
-            cas.push(Ca { pem, der });
+        let Some(validity) = validity(&der) else {
+            continue;
+        };
+        if webpki::anchor_from_trusted_cert(&der).is_ok() {
+            let is_expired = validity.not_after <= now;
+            cas.push(Ca {
+                pem,
+                der,
+                is_expired,
+            });
         }
     }
     cas

@@ -5,6 +5,9 @@ use crate::webhook::self_signed::CertBundle;
 
 const NOW: u64 = limits::CLOCK_IS_SET_FROM + 1000;
 
+/// A time at which the certificates of [`NOW`] have expired.
+const LATE: u64 = NOW + limits::CERTIFICATE_VALIDITY.as_secs() + 1;
+
 fn ca(now: u64) -> String {
     let bundle = CertBundle::generate("injector.demo.svc", None, now).expect("a bundle");
     bundle.ca.into()
@@ -31,11 +34,29 @@ fn previous_cas_stay_after_required_ones() {
 }
 
 #[test]
-fn expired_cas_and_other_text_are_dropped() {
+fn a_replica_whose_clock_is_ahead_keeps_the_cas_of_the_others() {
+    let (served, valid) = (ca(NOW), ca(LATE));
+    let next = ca(LATE);
+    let bundle = [&*served, &valid].concat();
+    let merged = with_required(&bundle, &[&next], LATE);
+    assert_eq!(merged, Some([&*next, &valid, &served].concat()));
+}
+
+#[test]
+fn expired_cas_are_displaced_first() {
+    let expired = ca(NOW);
+    let valid: Vec<String> = (1..limits::CA_BUNDLE_CERTIFICATES)
+        .map(|_| ca(LATE))
+        .collect();
+    let bundle = [&*expired, &valid.concat()].concat();
+    let next = ca(LATE);
+    let merged = with_required(&bundle, &[&next], LATE);
+    assert_eq!(merged, Some([&*next, &valid.concat()].concat()));
+}
+
+#[test]
+fn other_text_is_dropped() {
     let (old, new) = (ca(NOW), ca(NOW));
-    let late = NOW + limits::CERTIFICATE_VALIDITY.as_secs() + 1;
-    let next = ca(late);
-    assert_eq!(with_required(&old, &[&next], late), Some(next.clone()));
     let broken = [BEGIN, "\nAAAA\n", BEGIN, "\n"].concat();
     for garbage in [
         "garbage",
@@ -53,7 +74,7 @@ fn expired_cas_and_other_text_are_dropped() {
         );
     }
     // An expired CA that is still served is of no use.
-    assert_eq!(with_required(&next, &[&old], late), None);
+    assert_eq!(with_required("", &[&old], LATE), None);
 }
 
 #[test]
