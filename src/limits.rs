@@ -334,6 +334,9 @@ pub const WEBHOOK_ACCEPT_BATCH: usize = 32;
 /// Concurrent TLS handshakes. A client can make rustls buffer 64 KiB of one.
 pub const WEBHOOK_HANDSHAKES: usize = 128;
 
+/// Bytes of a request head. The API server's has less than 1 KiB and a bearer token, if it has one. Heads are not charged.
+pub const WEBHOOK_HEAD_BYTES: usize = 4 * 1024;
+
 /// Bytes of a head, or of a chunked body, read at once: they are not charged.
 pub const WEBHOOK_HEAD_READ_BYTES: usize = 4 * 1024;
 

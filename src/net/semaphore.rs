@@ -111,6 +111,14 @@ impl<P: Policy> Semaphore<P> {
         f(&self.policy.borrow())
     }
 
+    /// The request that is granted next: the first one that waits and has no permit yet.
+    pub fn next_waiting(&self) -> Option<P::Request> {
+        let (queue, policy) = (self.queue.borrow(), self.policy.borrow());
+        let waiting = queue.iter().filter(|waiter| !waiter.is_granted);
+        let next = waiting.min_by_key(|waiter| policy.rank(waiter.request));
+        next.map(|waiter| waiter.request)
+    }
+
     /// Whether `f` is true for the request of a waiter that has no permit yet.
     #[cfg(feature = "tls")]
     pub(super) fn any_waiter(&self, f: impl Fn(&P, P::Request) -> bool) -> bool {

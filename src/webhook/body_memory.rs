@@ -4,18 +4,22 @@
 //!
 //! While somebody waits for memory, the slowest holder is evicted: the one whose client has let us wait longest for its
 //! bytes, in total. The API server sends a body at once, so it lets us wait for the network only; to hold memory a client
-//! has to let us wait. Bytes per time would also blame a client for the time that we spent on others.
+//! has to let us wait. Bytes per time would also blame a client for the time that we spent on others, which is no part of
+//! a wait: the CPU time of other requests' turns, and the time since its bytes arrived.
 
 use crate::limits;
 use crate::net::{FairShares, Permit, Semaphore, Share, select_victim, set_waker};
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Wake;
 use std::time::Instant;
 
 /// The memory of all bodies and responses.
@@ -23,6 +27,8 @@ pub struct BodyMemory {
     small: Budget,
     large: Budget,
     evicted: Cell<u64>,
+    /// CPU time of all turns so far.
+    cpu_time: Rc<Cell<Duration>>,
     /// Wakes the evictor when somebody begins to wait.
     evictor: RefCell<Option<Waker>>,
 }
@@ -42,7 +48,7 @@ pub struct Allocation<'m> {
 pub enum MemoryError {
     /// There was no memory in time.
     Timeout,
-    /// It was the slowest while others waited for memory.
+    /// Its memory was taken for others: it was the slowest, or its address held most while all waited.
     Evicted,
 }
 
@@ -62,8 +68,6 @@ struct Budget {
     semaphore: Rc<Semaphore<FairShares>>,
     holders: RefCell<BTreeMap<HolderId, Holder>>,
     next_id: Cell<HolderId>,
-    /// Bytes that holders wait for.
-    wanted: Cell<usize>,
 }
 
 struct Holder {
@@ -77,6 +81,24 @@ struct Holder {
     /// Its bytes arrived when it was about to be evicted, which happens once.
     is_spared: bool,
     waker: Option<Waker>,
+    client_waker: Option<Arc<ClientWaker>>,
+}
+
+/// Wakes the task of a body or response, and records that its client has sent or read bytes.
+struct ClientWaker {
+    task: Waker,
+    is_woken: AtomicBool,
+}
+
+impl Wake for ClientWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::Relaxed);
+        self.task.wake_by_ref();
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +107,8 @@ enum HolderState {
     Running,
     AwaitsClient {
         since: Instant,
+        /// The CPU time of all turns until then.
+        cpu_time: Duration,
     },
     AwaitsMemory,
 }
@@ -100,12 +124,13 @@ impl BodySize {
 }
 
 impl BodyMemory {
-    /// All memory is available.
-    pub fn new() -> BodyMemory {
+    /// All memory is available. `cpu_time` is the CPU time of all turns so far.
+    pub fn new(cpu_time: Rc<Cell<Duration>>) -> BodyMemory {
         BodyMemory {
             small: Budget::new(limits::SMALL_BODY_BYTES_TOTAL),
             large: Budget::new(limits::LARGE_BODY_BYTES_TOTAL),
             evicted: Cell::new(0),
+            cpu_time,
             evictor: RefCell::default(),
         }
     }
@@ -136,7 +161,7 @@ impl BodyMemory {
         self.evicted.get()
     }
 
-    /// Evicts the slowest while somebody waits, until it is dropped. `pause` is the time between two looks.
+    /// Evicts the slowest while somebody waits, until it is dropped. `pause` waits for the poll interval.
     pub async fn run_evictor<F: Future>(&self, pause: impl Fn() -> F) {
         loop {
             poll_fn(|cx| match self.small.is_short() || self.large.is_short() {
@@ -153,8 +178,14 @@ impl BodyMemory {
     }
 
     fn evict_slowest(&self, now: Instant) {
-        let evicted = self.small.evict_slowest(now) + self.large.evict_slowest(now);
-        self.evicted.set(self.evicted.get() + evicted);
+        self.small.evict_slowest(now);
+        self.large.evict_slowest(now);
+    }
+
+    fn count(&self, error: MemoryError) {
+        if error == MemoryError::Evicted {
+            self.evicted.set(self.evicted.get() + 1);
+        }
     }
 
     fn wake_evictor(&self) {
@@ -178,7 +209,6 @@ impl Budget {
             semaphore: Semaphore::new(FairShares::of(bytes)),
             holders: RefCell::default(),
             next_id: Cell::new(0),
-            wanted: Cell::new(0),
         }
     }
 
@@ -194,6 +224,7 @@ impl Budget {
             is_evicted: false,
             is_spared: false,
             waker: None,
+            client_waker: None,
         };
         self.holders.borrow_mut().insert(id, holder);
         id
@@ -207,75 +238,125 @@ impl Budget {
 
     /// Whether more memory is wanted than is available.
     fn is_short(&self) -> bool {
-        let available = self.semaphore.with_policy(FairShares::available);
-        self.wanted.get() > 0 || available < 0
+        self.missing_bytes() > 0
     }
 
-    /// Evicts holders until their memory suffices for those that wait. Returns their number.
-    fn evict_slowest(&self, now: Instant) -> u64 {
+    /// Bytes that the request that is granted next needs and are not available. Those of the requests after it are not
+    /// added: otherwise many that wait would evict everybody.
+    fn missing_bytes(&self) -> isize {
+        let next = self.semaphore.next_waiting();
+        let wanted = next.map_or(0, |share| share.amount);
+        wanted.cast_signed() - self.semaphore.with_policy(FairShares::available)
+    }
+
+    /// Evicts slow holders until their memory suffices for the request that is granted next. If none is slow and all wait
+    /// for memory themselves, evicts one of them, as it may be that request itself.
+    fn evict_slowest(&self, now: Instant) {
         if !self.is_short() {
-            return 0;
+            return;
         }
         let mut holders = self.holders.borrow_mut();
         let evicted = holders.values().filter(|holder| holder.is_evicted);
         let freed: usize = evicted.map(|holder| holder.bytes).sum();
-        let available = self.semaphore.with_policy(FairShares::available);
-        let mut missing = self.wanted.get().cast_signed() - available - freed.cast_signed();
-        let mut count = 0;
+        let mut missing = self.missing_bytes() - freed.cast_signed();
         while missing > 0
-            && let Some(victim) = self.select(&holders, now)
+            && let Some(holder) = slowest(&mut holders, now)
+        {
+            missing -= holder.bytes.cast_signed();
+            holder.evict();
+        }
+        if let Some(victim) = self.select_blocked(&holders, now)
             && let Some(holder) = holders.get_mut(&victim)
         {
-            holder.is_evicted = true;
-            missing -= holder.bytes.cast_signed();
-            count += 1;
-            if let Some(waker) = holder.waker.take() {
-                waker.wake();
-            }
+            holder.evict();
         }
-        count
     }
 
-    /// The slowest holder; or, if all of them wait for memory, the oldest one of the address that holds most.
-    fn select(&self, holders: &BTreeMap<HolderId, Holder>, now: Instant) -> Option<HolderId> {
-        let held = |(_, holder): &(&HolderId, &Holder)| holder.bytes > 0 && !holder.is_evicted;
-        let held = holders.iter().filter(held);
-        let slow = held.clone().filter(|(_, holder)| holder.is_slow(now));
-        let slowest = slow.max_by_key(|(_, holder)| holder.client_wait(now));
-        if let Some((id, _)) = slowest {
-            return Some(*id);
-        }
-        let awaits_memory = |(_, holder): (_, &Holder)| holder.state == HolderState::AwaitsMemory;
-        if !held.clone().all(awaits_memory) {
-            return None;
-        }
-        let by_age = held.map(|(id, holder)| {
+    /// If all holders wait for memory, the oldest one of the address that holds most.
+    fn select_blocked(
+        &self,
+        holders: &BTreeMap<HolderId, Holder>,
+        now: Instant,
+    ) -> Option<HolderId> {
+        let mut held = holders.iter().filter(|(_, holder)| holder.bytes > 0);
+        let by_age = held.clone().map(|(id, holder)| {
             let age = now.saturating_duration_since(holder.began);
             (*id, holder.peer, (), age)
         });
+        let is_blocked =
+            |holder: &Holder| holder.state == HolderState::AwaitsMemory && !holder.is_evicted;
+        held.all(|(_, holder)| is_blocked(holder)).then_some(())?;
         select_victim(by_age, |peer| {
             self.semaphore.with_policy(|shares| shares.held_by(peer))
         })
     }
 }
 
+/// The slow holder whose client has let us wait longest.
+fn slowest(holders: &mut BTreeMap<HolderId, Holder>, now: Instant) -> Option<&mut Holder> {
+    let slow = holders.values_mut().filter(|holder| holder.is_slow(now));
+    slow.max_by_key(|holder| holder.client_wait(now))
+}
+
 impl Holder {
+    /// How long its client has let us wait until `now`, at which it has not sent anything.
     fn client_wait(&self, now: Instant) -> Duration {
         let current = match self.state {
-            HolderState::AwaitsClient { since } => now.saturating_duration_since(since),
+            HolderState::AwaitsClient { since, .. } => now.saturating_duration_since(since),
             HolderState::Running | HolderState::AwaitsMemory => Duration::ZERO,
         };
         self.client_wait + current
     }
 
+    /// Whether its client lets us wait now, and has for long. Once its task is woken, it waits for us.
     fn is_slow(&self, now: Instant) -> bool {
         let awaits_client = matches!(self.state, HolderState::AwaitsClient { .. });
-        awaits_client && self.client_wait(now) >= limits::SLOW_BODY
+        awaits_client
+            && !self.is_woken()
+            && !self.is_evicted
+            && self.bytes > 0
+            && self.client_wait(now) >= limits::SLOW_BODY
     }
 
-    fn set_state(&mut self, state: HolderState, now: Instant) {
-        self.client_wait = self.client_wait(now);
+    fn is_woken(&self) -> bool {
+        let waker = self.client_waker.as_ref();
+        waker.is_some_and(|waker| waker.is_woken.load(Ordering::Relaxed))
+    }
+
+    /// Ends a wait of `now`, of which the CPU time of turns was not the client's.
+    fn set_state(&mut self, state: HolderState, now: Instant, cpu_time: Duration) {
+        if let HolderState::AwaitsClient {
+            since,
+            cpu_time: previous,
+        } = self.state
+        {
+            let others = cpu_time.saturating_sub(previous);
+            let wait = now.saturating_duration_since(since).saturating_sub(others);
+            self.client_wait += wait;
+        }
         self.state = state;
+    }
+
+    fn evict(&mut self) {
+        self.is_evicted = true;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The waker for the next poll of a read or a write. It is used again while the task has the same one.
+    fn client_waker(&mut self, cx: &Context<'_>) -> Waker {
+        let reused = self.client_waker.take();
+        let reused = reused.filter(|waker| waker.task.will_wake(cx.waker()));
+        let waker = reused.unwrap_or_else(|| {
+            Arc::new(ClientWaker {
+                task: cx.waker().clone(),
+                is_woken: AtomicBool::new(false),
+            })
+        });
+        waker.is_woken.store(false, Ordering::Relaxed);
+        self.client_waker = Some(waker.clone());
+        waker.into()
     }
 
     /// Whether it stays evicted although its bytes have arrived: they may have arrived before it was evicted.
@@ -304,9 +385,14 @@ impl Allocation<'_> {
         self.bytes
     }
 
-    /// How long the client has let us wait.
+    fn set_state(&self, state: HolderState) {
+        let (now, cpu_time) = (Instant::now(), self.memory.cpu_time.get());
+        self.with_holder(|holder| holder.set_state(state, now, cpu_time));
+    }
+
+    /// How long the client has let us wait until the end of the last read or write.
     pub fn client_wait(&self) -> Duration {
-        self.with_holder(|holder| holder.client_wait(Instant::now()))
+        self.with_holder(|holder| holder.client_wait)
     }
 
     /// Waits until there is memory for `bytes` in total.
@@ -318,25 +404,8 @@ impl Allocation<'_> {
         bytes: usize,
         timeout: impl Future<Output = T>,
     ) -> Result<(), MemoryError> {
-        if BodySize::of(bytes) != self.size && self.size == BodySize::Small {
-            return self.move_to_large(bytes, timeout).await;
-        }
         let permit = self.acquire(bytes - self.bytes, timeout).await?;
         self.add(permit, bytes);
-        Ok(())
-    }
-
-    async fn move_to_large<T>(
-        &mut self,
-        bytes: usize,
-        timeout: impl Future<Output = T>,
-    ) -> Result<(), MemoryError> {
-        let mut large = self.memory.allocation(self.peer, BodySize::Large);
-        let client_wait = self.client_wait();
-        large.with_holder(|holder| holder.client_wait = client_wait);
-        let permit = large.acquire(bytes, timeout).await?;
-        large.add(permit, bytes);
-        *self = large;
         Ok(())
     }
 
@@ -358,21 +427,24 @@ impl Allocation<'_> {
     pub async fn while_client<F: Future>(&self, future: F) -> Result<F::Output, MemoryError> {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            let polled = future.as_mut().poll(cx);
-            self.with_holder(|holder| match polled {
+            let waker = self.with_holder(|holder| holder.client_waker(cx));
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(output) => {
-                    holder.set_state(HolderState::Running, Instant::now());
-                    holder.spare_once();
+                    self.set_state(HolderState::Running);
+                    self.with_holder(Holder::spare_once);
                     Poll::Ready(Ok(output))
                 }
                 Poll::Pending => {
-                    let since = Instant::now();
-                    holder.set_state(HolderState::AwaitsClient { since }, since);
-                    holder.poll_evicted(cx).map(Err)
+                    self.set_state(HolderState::AwaitsClient {
+                        since: Instant::now(),
+                        cpu_time: self.memory.cpu_time.get(),
+                    });
+                    self.with_holder(|holder| holder.poll_evicted(cx).map(Err))
                 }
-            })
+            }
         })
         .await
+        .inspect_err(|error| self.memory.count(*error))
     }
 
     async fn acquire<T>(
@@ -384,8 +456,7 @@ impl Allocation<'_> {
         if let Some(permit) = budget.semaphore.try_acquire(self.share(bytes)) {
             return Ok(permit);
         }
-        self.with_holder(|holder| holder.set_state(HolderState::AwaitsMemory, Instant::now()));
-        let _wanted = Wanted::begin(&budget.wanted, bytes);
+        self.set_state(HolderState::AwaitsMemory);
         self.memory.wake_evictor();
         let (mut acquiring, mut timeout) = (
             pin!(budget.semaphore.acquire(self.share(bytes))),
@@ -393,18 +464,19 @@ impl Allocation<'_> {
         );
         poll_fn(|cx| {
             let polled = acquiring.as_mut().poll(cx);
-            self.with_holder(|holder| {
-                if let Poll::Ready(permit) = polled {
-                    holder.set_state(HolderState::Running, Instant::now());
-                    return Poll::Ready(Ok(permit));
-                }
-                if timeout.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Err(MemoryError::Timeout));
-                }
-                holder.poll_evicted(cx).map(Err)
-            })
+            if let Poll::Ready(permit) = polled {
+                self.set_state(HolderState::Running);
+                // It may have been granted before it was evicted.
+                self.with_holder(|holder| holder.is_evicted = false);
+                return Poll::Ready(Ok(permit));
+            }
+            if timeout.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(MemoryError::Timeout));
+            }
+            self.with_holder(|holder| holder.poll_evicted(cx).map(Err))
         })
         .await
+        .inspect_err(|error| self.memory.count(*error))
     }
 
     fn share(&self, amount: usize) -> Share {
@@ -425,25 +497,6 @@ impl Drop for Allocation<'_> {
     fn drop(&mut self) {
         let budget = self.memory.budget(self.size);
         budget.holders.borrow_mut().remove(&self.id);
-    }
-}
-
-/// Bytes that somebody waits for, until it is dropped.
-struct Wanted<'b> {
-    total: &'b Cell<usize>,
-    bytes: usize,
-}
-
-impl<'b> Wanted<'b> {
-    fn begin(total: &'b Cell<usize>, bytes: usize) -> Wanted<'b> {
-        total.set(total.get() + bytes);
-        Wanted { total, bytes }
-    }
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.total.set(self.total.get() - self.bytes);
     }
 }
 

@@ -112,7 +112,11 @@ impl<'s> Handler<'s> {
                 return Ok(request);
             }
             let len = self.received.len();
-            let received = timeout_at(deadline, self.receive()).await;
+            if len >= limits::WEBHOOK_HEAD_BYTES {
+                return Err(HttpError::HeadTooLarge.into());
+            }
+            let received =
+                timeout_at(deadline, self.receive(limits::WEBHOOK_HEAD_BYTES - len)).await;
             received.ok_or(HttpError::HeadTimeout)??;
             if self.received.len() == len {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -120,10 +124,9 @@ impl<'s> Handler<'s> {
         }
     }
 
-    async fn receive(&mut self) -> io::Result<()> {
+    async fn receive(&mut self, max_bytes: usize) -> io::Result<()> {
         let received = &mut *self.received;
         let append = |bytes: &[u8]| received.extend_from_slice(bytes);
-        let max_bytes = limits::WEBHOOK_HEAD_READ_BYTES;
         self.state
             .read_buffer
             .read(self.stream, max_bytes, append)
@@ -226,7 +229,8 @@ impl<'s> Handler<'s> {
                 BodySize::of(bytes),
                 bytes.min(limits::FIRST_BODY_STEP_BYTES),
             ),
-            BodyLength::Chunked => (BodySize::Small, limits::FIRST_BODY_STEP_BYTES),
+            // It may become large, and the API server sends none.
+            BodyLength::Chunked => (BodySize::Large, limits::FIRST_BODY_STEP_BYTES),
         };
         let mut body = Body {
             bytes: Vec::new(),
@@ -284,7 +288,8 @@ impl<'s> Handler<'s> {
             if decoder.is_done() {
                 return Ok(());
             }
-            while_client(&body.memory, body.deadline, self.receive()).await?;
+            let read = self.receive(limits::WEBHOOK_HEAD_READ_BYTES);
+            while_client(&body.memory, body.deadline, read).await?;
             if self.received.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

@@ -33,7 +33,7 @@ pub enum HttpError {
     MalformedChunk,
     /// There was no memory or CPU time for the review in time.
     Overloaded,
-    /// The body was the slowest while others waited for memory.
+    /// The body's memory was taken for others: it was the slowest, or its address held most while all waited.
     BodyEvicted,
     /// The connection does not begin with a TLS handshake.
     NotTls,
@@ -110,7 +110,7 @@ impl fmt::Display for HttpError {
             HttpError::GetRequired => "method not allowed: GET this path",
             HttpError::UnsupportedMediaType => "unsupported media type: send Content-Type: application/json",
             HttpError::HeadTooLarge => {
-                let (kib, fields) = (limits::REQUEST_HEAD_BYTES / 1024, limits::REQUEST_FIELDS);
+                let (kib, fields) = (limits::WEBHOOK_HEAD_BYTES / 1024, limits::REQUEST_FIELDS);
                 return write!(
                     f,
                     "the request head is larger than {kib} KiB or has more than {fields} fields: send fewer and shorter fields"
@@ -133,7 +133,7 @@ impl fmt::Display for HttpError {
             }
             HttpError::Overloaded => "too many other reviews are in flight: retry",
             HttpError::BodyEvicted => {
-                "the body arrived too slowly while other reviews waited for memory: retry, and send it at once"
+                "the memory of the body was needed for other reviews: retry, and send the body at once"
             }
         })
     }

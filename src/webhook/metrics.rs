@@ -51,7 +51,7 @@ pub struct ScrapeValues {
     pub connections: usize,
     /// Connections evicted for others, by phase.
     pub evicted_connections: [(Phase, u64); Phase::ALL.len()],
-    /// Bodies and responses evicted because their clients were slow.
+    /// Bodies and responses evicted while others waited for memory.
     pub evicted_bodies: u64,
     /// Bytes in use for request bodies and responses.
     pub reserved_body_bytes: usize,
@@ -169,7 +169,7 @@ impl Metrics {
             page.write_sample(name, &[("phase", &phase.label())], evicted);
         }
         let name = "probelet_webhook_evicted_bodies_total";
-        let help = "Request bodies and responses evicted because their clients were slow while others waited for memory.";
+        let help = "Request bodies and responses evicted while others waited for memory.";
         page.write_single(name, MetricType::Counter, help, &values.evicted_bodies);
         let name = "probelet_webhook_tls_handshake_failures_total";
         let failures = self.handshake_failures.get();

@@ -186,7 +186,14 @@ impl Server {
         drop(listener);
         state.drain();
         let deadline = Instant::now() + limits::WEBHOOK_DRAIN_TIMEOUT;
-        timeout_at(deadline, state.connections.wait_until_empty()).await;
+        let drained = async {
+            timeout_at(deadline, state.connections.wait_until_empty()).await;
+        };
+        // Reviews in flight may wait for the memory of bodies that do not arrive.
+        let evictor = state
+            .body_memory
+            .run_evictor(|| Timer::after(limits::SLOW_BODY_POLL_INTERVAL));
+        future::or(drained, evictor).await;
         let open_connections = state.connections.count();
         let level = match open_connections {
             0 => Level::Info,

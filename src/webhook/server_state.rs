@@ -72,10 +72,11 @@ impl ServerState {
     ) -> Result<ServerState, rustls::Error> {
         let current_cert = Arc::new(CurrentCert::default());
         let (cert_watcher, cert) = cert.unzip();
+        let turns = Turns::new();
         let state = ServerState {
             connections: Rc::new(ConnectionTable::new(max_sockets)),
-            body_memory: BodyMemory::new(),
-            turns: Turns::new(),
+            body_memory: BodyMemory::new(turns.cpu_time()),
+            turns,
             read_buffer: ReadBuffer::new(),
             metrics: Metrics::new(),
             log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),

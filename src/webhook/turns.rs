@@ -5,6 +5,7 @@
 use crate::limits;
 use crate::net::{Policy, Semaphore, yield_now};
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -12,7 +13,10 @@ use std::time::Instant;
 
 /// Grants one turn at a time.
 #[derive(Debug)]
-pub struct Turns(Rc<Semaphore<CpuShares>>);
+pub struct Turns {
+    semaphore: Rc<Semaphore<CpuShares>>,
+    cpu_time: Rc<Cell<Duration>>,
+}
 
 /// The CPU time of each address, in virtual microseconds.
 #[derive(Debug)]
@@ -27,20 +31,31 @@ struct CpuShares {
 impl Turns {
     /// No turn is taken.
     pub fn new() -> Turns {
-        Turns(Semaphore::new(CpuShares {
-            is_taken: Cell::new(false),
-            now: Cell::new(0),
-            used_until: RefCell::default(),
-        }))
+        Turns {
+            semaphore: Semaphore::new(CpuShares {
+                is_taken: Cell::new(false),
+                now: Cell::new(0),
+                used_until: RefCell::default(),
+            }),
+            cpu_time: Rc::default(),
+        }
+    }
+
+    /// The CPU time of all turns so far.
+    pub fn cpu_time(&self) -> Rc<Cell<Duration>> {
+        self.cpu_time.clone()
     }
 
     /// Runs `work` for a client when it is its turn.
     pub async fn run<T>(&self, peer: IpAddr, work: impl FnOnce() -> T) -> T {
-        let _turn = self.0.acquire(peer).await;
+        let _turn = self.semaphore.acquire(peer).await;
         let began = Instant::now();
         let output = work();
-        let micros = began.elapsed().as_micros() as usize;
-        self.0.with_policy(|shares| shares.add(peer, micros));
+        let elapsed = began.elapsed();
+        self.cpu_time.set(self.cpu_time.get() + elapsed);
+        let micros = elapsed.as_micros() as usize;
+        self.semaphore
+            .with_policy(|shares| shares.add(peer, micros));
         // The turn ends when the tasks that became ready meanwhile have run: first the events of their sockets are read,
         // then they wait for the next turn, so that the order of addresses decides and not that of the executor.
         yield_now().await;
@@ -86,7 +101,6 @@ impl Policy for CpuShares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
     use smol::LocalExecutor;
     use smol::future::block_on;
 

@@ -29,6 +29,8 @@ pub fn tests() -> Vec<Trial> {
         silent_connections_delay_nobody,
         half_handshakes_delay_nobody,
         handshakes_in_a_loop_delay_nobody,
+        long_heads_and_records_that_do_not_end_delay_nobody,
+        complete_large_reviews_delay_nobody,
         a_large_review_gets_the_memory_of_bodies_that_do_not_arrive,
         all_attacks_at_once_fail_no_review,
     ];
@@ -56,7 +58,7 @@ const SAME_ADDRESS_VARIABLE: &str = "PROBELET_TEST_ATTACK_SAME_ADDRESS";
 /// Addresses of attackers.
 const ADDRESSES: u8 = 8;
 
-/// Interval between two looks at the connections of an attack, and between two bytes that trickle.
+/// Poll interval of an attack's connections, and interval between two bytes that trickle.
 const ATTACK_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,10 @@ enum Attack {
     HalfHandshakes,
     /// One handshake after the other.
     HandshakeLoop,
+    /// A head that is as long as one may be, or longer, and a TLS record that does not end.
+    LongHeads,
+    /// Reviews as large as they may be, one after the other.
+    CompleteLargeBodies,
 }
 
 const ALL: [Attack; 8] = [
@@ -96,13 +102,15 @@ enum Held {
     Tls(Box<Client>),
 }
 
-/// What attackers know.
+/// The webhook's address, and the requests that attackers send.
 #[derive(Clone)]
 struct Target {
     addr: SocketAddr,
     trust: Arc<ClientConfig>,
     body: Arc<Vec<u8>>,
     large_response: Arc<Vec<u8>>,
+    large_review: Arc<Vec<u8>>,
+    half_record: Arc<Vec<u8>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -118,6 +126,8 @@ impl Attack {
             Attack::Silent => (5000, 500),
             Attack::HalfHandshakes => (1500, 500),
             Attack::HandshakeLoop => (4, 4),
+            Attack::LongHeads => (600, 300),
+            Attack::CompleteLargeBodies => (8, 8),
         }
     }
 
@@ -160,6 +170,19 @@ impl Attack {
                 Some(Held::Tcp(tcp))
             }
             Attack::HandshakeLoop => client().map(|client| Held::Tls(Box::new(client))),
+            Attack::LongHeads => {
+                let len = [
+                    limits::WEBHOOK_HEAD_BYTES - 1,
+                    limits::REQUEST_HEAD_BYTES - 1,
+                ];
+                let mut head = b"GET /healthz HTTP/1.1\r\nX: ".to_vec();
+                head.resize(len[usize::from(number % 8 == 0)], b'x');
+                let mut client = client()?;
+                client.try_send(&head).ok()?;
+                client.stream.sock.write_all(&target.half_record).ok()?;
+                Some(Held::Tls(Box::new(client)))
+            }
+            Attack::CompleteLargeBodies => sent(&target.large_review),
         }
     }
 
@@ -227,6 +250,9 @@ impl Target {
             trust: trusting(&webhook.authority.pem()),
             body: Arc::new(vec![b' '; limits::SMALL_BODY_BYTES]),
             large_response: Arc::new(post(&review_of(&pod))),
+            large_review: Arc::new(post(&large_review())),
+            // Application data of TLS 1.2 or later, of the largest length (RFC 8446 section 5.1).
+            half_record: Arc::new([&[23, 3, 3, 0x40, 0][..], &[0; 16 * 1024 - 1]].concat()),
             stop: Arc::default(),
         }
     }
@@ -246,6 +272,15 @@ impl Target {
         tcp.set_write_timeout(Some(WAIT_LIMIT)).ok()?;
         Some(tcp)
     }
+}
+
+/// A review of almost as many bytes and values as one may have.
+fn large_review() -> Vec<u8> {
+    let mut pod = pod("large");
+    let count = limits::REVIEW_VALUES / 3 - 100;
+    let value = "x".repeat(limits::REVIEW_BYTES / count - 50);
+    pod["spec"]["containers"][0]["env"] = vec![json!({"name": "a", "value": value}); count].into();
+    review_of(&pod)
 }
 
 fn client_hello(trust: &Arc<ClientConfig>) -> Vec<u8> {
@@ -390,6 +425,16 @@ fn handshakes_in_a_loop_delay_nobody() {
     assert_delays_nobody(Attack::HandshakeLoop);
 }
 
+fn long_heads_and_records_that_do_not_end_delay_nobody() {
+    let webhook = assert_delays_nobody(Attack::LongHeads);
+    webhook.wait_log("status=431");
+}
+
+fn complete_large_reviews_delay_nobody() {
+    let webhook = assert_delays_nobody(Attack::CompleteLargeBodies);
+    webhook.wait_log("pod=demo/large outcome=patched");
+}
+
 fn a_large_review_gets_the_memory_of_bodies_that_do_not_arrive() {
     let webhook = Webhook::start(&[]);
     let target = Target::new(&webhook);
@@ -414,7 +459,7 @@ fn a_large_review_gets_the_memory_of_bodies_that_do_not_arrive() {
         assert_injected(&webhook.send(&large), "large");
     }
     assert_eq!(stalled[0].response().code(), Some(503));
-    webhook.wait_log("status=503 error=\"the body arrived too slowly while other reviews waited");
+    webhook.wait_log("status=503 error=\"the memory of the body was needed for other reviews");
 }
 
 /// Attacks for this number of seconds, or for that of the environment variable.

@@ -190,7 +190,7 @@ fn an_invalid_request_gets_its_status_code() {
     let webhook = Webhook::start(&[]);
     let large = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX: {}",
-        "y".repeat(limits::REQUEST_HEAD_BYTES)
+        "y".repeat(limits::WEBHOOK_HEAD_BYTES)
     );
     for (request, code) in [
         ("\0\r\n\r\n", 400),

@@ -1,15 +1,17 @@
 //! Graceful shutdown.
 
-use super::fixture::{Webhook, assert_injected, head, pod, review_of};
+use super::fixture::{Webhook, assert_injected, head, padded, pod, review_of};
 use crate::support::http::End;
 use crate::support::trials::trials;
 use libtest_mimic::Trial;
+use probelet::limits;
 use rustix::process::Signal;
 use std::net::TcpStream;
 
 pub fn tests() -> Vec<Trial> {
     trials!["webhook_shutdown":
         a_request_in_flight_is_answered_before_exit,
+        a_request_in_flight_gets_the_memory_of_bodies_that_do_not_arrive,
         the_webhook_keeps_serving_for_the_shutdown_delay,
         a_second_signal_exits_at_once,
         the_webhook_cannot_gain_privileges,
@@ -35,6 +37,33 @@ fn a_request_in_flight_is_answered_before_exit() {
         assert_eq!(webhook.wait_exit().code(), Some(0));
         webhook.wait_log("level=info msg=stopped open_connections=0");
     }
+}
+
+fn a_request_in_flight_gets_the_memory_of_bodies_that_do_not_arrive() {
+    let webhook = Webhook::start(&["--shutdown-delay", "0"]);
+    let mut idle = webhook.client();
+    let rest = limits::LARGE_BODY_BYTES_TOTAL % limits::REVIEW_BYTES - limits::SMALL_BODY_BYTES;
+    let mut bodies =
+        vec![limits::REVIEW_BYTES; limits::LARGE_BODY_BYTES_TOTAL / limits::REVIEW_BYTES];
+    bodies.push(rest);
+    let _stalled: Vec<_> = bodies
+        .iter()
+        .map(|bytes| {
+            let mut client = webhook.client();
+            client.send(&[&head(*bytes)[..], &vec![b' '; bytes - 1]].concat());
+            client
+        })
+        .collect();
+    let held: usize = bodies.iter().sum();
+    webhook.wait_metric("reserved_body_bytes", held as f64);
+    let mut busy = webhook.client();
+    let body = padded("a", 2 * limits::SMALL_BODY_BYTES);
+    busy.send(&head(body.len()));
+    webhook.wait_metric("reviews_in_flight", (bodies.len() + 1) as f64);
+    webhook.signal(Signal::TERM);
+    assert_ne!(idle.read_end(), End::Open);
+    busy.send(&body);
+    assert_injected(&busy.response(), "a");
 }
 
 fn the_webhook_keeps_serving_for_the_shutdown_delay() {

@@ -2,6 +2,7 @@
 
 use super::*;
 use core::future::{pending, ready};
+use core::task::Waker;
 use smol::future::{block_on, poll_once};
 
 fn ip(n: u8) -> IpAddr {
@@ -31,7 +32,7 @@ const LARGE: usize = limits::LARGE_BODY_BYTES_TOTAL / 4;
 
 #[test]
 fn large_bodies_take_nothing_of_the_memory_for_small_ones() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let _large: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
     let _small = stalled(&memory, 2, SMALL);
     assert_eq!(memory.used_bytes(), limits::LARGE_BODY_BYTES_TOTAL + SMALL);
@@ -39,7 +40,7 @@ fn large_bodies_take_nothing_of_the_memory_for_small_ones() {
 
 #[test]
 fn no_body_is_evicted_while_none_waits_for_memory() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
     memory.evict_slowest(later());
     assert!(!bodies.iter().any(is_evicted));
@@ -47,7 +48,7 @@ fn no_body_is_evicted_while_none_waits_for_memory() {
 
 #[test]
 fn the_body_whose_client_lets_us_wait_longest_is_evicted_for_one_that_waits() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let mut bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
     // The first one has waited in total for longer, although it received something just now.
     block_on(bodies[2].while_client(ready(()))).expect("it is not evicted");
@@ -60,12 +61,13 @@ fn the_body_whose_client_lets_us_wait_longest_is_evicted_for_one_that_waits() {
         memory.evict_slowest(later());
         let evicted: Vec<_> = bodies.iter().map(is_evicted).collect();
         assert_eq!(evicted, [false, false, true, false]);
-        assert_eq!(memory.evicted_count(), 1);
         // It is not evicted twice for the same bytes.
         memory.evict_slowest(later());
-        assert_eq!(memory.evicted_count(), 1);
+        assert_eq!(evicted_peers(&memory), [ip(1)]);
+        assert_eq!(memory.evicted_count(), 0, "its bytes may have arrived");
         let error = bodies[2].while_client(pending::<()>()).await;
         assert_eq!(error, Err(MemoryError::Evicted));
+        assert_eq!(memory.evicted_count(), 1);
         drop(bodies.remove(2));
         assert_eq!(growing.await, Ok(()));
     });
@@ -73,7 +75,7 @@ fn the_body_whose_client_lets_us_wait_longest_is_evicted_for_one_that_waits() {
 
 #[test]
 fn a_body_is_not_slow_at_once() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
     block_on(async {
         let mut next = memory.allocation(ip(2), BodySize::Large);
@@ -92,7 +94,7 @@ fn a_body_is_not_slow_at_once() {
 
 #[test]
 fn a_body_whose_bytes_have_arrived_is_spared_once() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
     block_on(async {
         let mut next = memory.allocation(ip(2), BodySize::Large);
@@ -108,9 +110,105 @@ fn a_body_whose_bytes_have_arrived_is_spared_once() {
     });
 }
 
+/// The addresses of the evicted bodies that have not ended yet.
+fn evicted_peers(memory: &BodyMemory) -> Vec<IpAddr> {
+    let holders = memory.large.holders.borrow();
+    let evicted = holders.values().filter(|holder| holder.is_evicted);
+    evicted.map(|holder| holder.peer).collect()
+}
+
+#[test]
+fn many_that_wait_evict_no_more_than_the_next_one_of_them_needs() {
+    let memory = BodyMemory::new(Rc::default());
+    let bodies: Vec<_> = [1, 1, 1, 2]
+        .into_iter()
+        .map(|peer| stalled(&memory, peer, LARGE))
+        .collect();
+    bodies[0].with_holder(|holder| holder.client_wait += Duration::from_secs(1));
+    block_on(async {
+        let mut waiting: Vec<_> = (0..8)
+            .map(|_| {
+                let mut body = memory.allocation(ip(3), BodySize::Large);
+                Box::pin(async move { body.grow(LARGE, pending::<()>()).await })
+            })
+            .collect();
+        for growing in &mut waiting {
+            assert!(poll_once(growing).await.is_none());
+        }
+        memory.evict_slowest(later());
+        let evicted: Vec<_> = bodies.iter().map(is_evicted).collect();
+        assert_eq!(evicted, [true, false, false, false]);
+    });
+}
+
+#[test]
+fn nothing_is_evicted_for_memory_that_is_granted_already() {
+    let memory = BodyMemory::new(Rc::default());
+    let mut bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
+    block_on(async {
+        let mut next = memory.allocation(ip(2), BodySize::Large);
+        let mut growing = Box::pin(next.grow(LARGE, pending::<()>()));
+        assert!(poll_once(&mut growing).await.is_none());
+        bodies.remove(0);
+        memory.evict_slowest(later());
+        assert!(!bodies.iter().any(is_evicted));
+        assert_eq!(growing.await, Ok(()));
+    });
+}
+
+#[test]
+fn a_body_that_is_granted_memory_when_it_is_evicted_stays() {
+    let memory = BodyMemory::new(Rc::default());
+    let mut bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
+    block_on(async {
+        let mut first = bodies.remove(0);
+        let id = first.id;
+        let mut growing = Box::pin(first.grow(2 * LARGE, pending::<()>()));
+        assert!(poll_once(&mut growing).await.is_none());
+        bodies.remove(0);
+        memory.large.with(id, |holder| holder.is_evicted = true);
+        assert_eq!(growing.await, Ok(()));
+        let next_read = poll_once(first.while_client(pending::<()>())).await;
+        assert_eq!(next_read, None);
+    });
+}
+
+#[test]
+fn a_body_whose_bytes_wait_to_be_read_is_not_slow() {
+    let memory = BodyMemory::new(Rc::default());
+    let _bodies: Vec<_> = (0..3).map(|_| stalled(&memory, 1, LARGE)).collect();
+    block_on(async {
+        let mut arrived = memory.allocation(ip(2), BodySize::Large);
+        arrived.grow(LARGE, pending::<()>()).await.expect("memory");
+        arrived.with_holder(|holder| holder.client_wait += Duration::from_secs(1));
+        let mut socket: Option<Waker> = None;
+        let read = poll_fn(|cx| {
+            socket = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        assert!(poll_once(arrived.while_client(read)).await.is_none());
+        let mut next = memory.allocation(ip(3), BodySize::Large);
+        let mut growing = Box::pin(next.grow(SMALL, pending::<()>()));
+        assert!(poll_once(&mut growing).await.is_none());
+        socket.expect("a waker").wake();
+        memory.evict_slowest(later());
+        assert_eq!(evicted_peers(&memory), [ip(1)]);
+    });
+}
+
+#[test]
+fn time_that_the_webhook_spends_on_others_is_not_the_clients() {
+    let cpu_time = Rc::new(Cell::new(Duration::ZERO));
+    let memory = BodyMemory::new(cpu_time.clone());
+    let body = stalled(&memory, 1, SMALL);
+    cpu_time.set(Duration::from_secs(3600));
+    block_on(body.while_client(ready(()))).expect("it is not evicted");
+    assert_eq!(body.client_wait(), Duration::ZERO);
+}
+
 #[test]
 fn bodies_that_all_wait_for_memory_lose_one_of_the_address_that_holds_most() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let bodies: Vec<_> = [1, 2, 2, 3]
         .into_iter()
         .map(|peer| stalled(&memory, peer, LARGE))
@@ -127,9 +225,11 @@ fn bodies_that_all_wait_for_memory_lose_one_of_the_address_that_holds_most() {
             assert!(poll_once(future).await.is_none());
         }
         memory.evict_slowest(later());
-        assert_eq!(memory.evicted_count(), 0, "the last one may end by itself");
+        assert!(evicted_peers(&memory).is_empty(), "the last one may end");
         assert!(poll_once(&mut growing[3]).await.is_none());
         memory.evict_slowest(Instant::now());
+        memory.evict_slowest(Instant::now());
+        assert_eq!(evicted_peers(&memory), [ip(2)]);
         let second = poll_once(&mut growing[1]).await;
         assert_eq!(second, Some(Err(MemoryError::Evicted)));
     });
@@ -137,7 +237,7 @@ fn bodies_that_all_wait_for_memory_lose_one_of_the_address_that_holds_most() {
 
 #[test]
 fn the_address_that_holds_least_gets_memory_first() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let mut bodies: Vec<_> = (0..SMALL_TOTAL / SMALL)
         .map(|_| stalled(&memory, 1, SMALL))
         .collect();
@@ -155,22 +255,8 @@ fn the_address_that_holds_least_gets_memory_first() {
 }
 
 #[test]
-fn a_chunked_body_that_grows_large_releases_the_memory_for_small_ones() {
-    let memory = BodyMemory::new();
-    let mut body = memory.allocation(ip(1), BodySize::Small);
-    block_on(async {
-        body.grow(SMALL, pending::<()>()).await.expect("memory");
-        body.grow(2 * SMALL, pending::<()>()).await.expect("memory");
-        assert_eq!((body.bytes(), memory.used_bytes()), (2 * SMALL, 2 * SMALL));
-    });
-    assert!(memory.small.holders.borrow().is_empty());
-    drop(body);
-    assert_eq!(memory.used_bytes(), 0);
-}
-
-#[test]
 fn memory_that_is_not_available_in_time_is_an_error() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let _bodies: Vec<_> = (0..4).map(|_| stalled(&memory, 1, LARGE)).collect();
     let mut next = memory.allocation(ip(2), BodySize::Large);
     let grown = block_on(next.grow(LARGE, ready(())));
@@ -179,7 +265,7 @@ fn memory_that_is_not_available_in_time_is_an_error() {
 
 #[test]
 fn a_response_that_is_not_read_is_evicted_for_a_body() {
-    let memory = BodyMemory::new();
+    let memory = BodyMemory::new(Rc::default());
     let mut response = memory.allocation(ip(1), BodySize::Large);
     response.take(2 * limits::LARGE_BODY_BYTES_TOTAL);
     block_on(async {
