@@ -85,7 +85,7 @@ enum Attack {
     CompleteLargeBodies,
 }
 
-const ALL: [Attack; 8] = [
+const ALL: [Attack; 10] = [
     Attack::LargeBodies,
     Attack::SmallBodies,
     Attack::ChunkedBodies,
@@ -94,6 +94,8 @@ const ALL: [Attack; 8] = [
     Attack::Silent,
     Attack::HalfHandshakes,
     Attack::HandshakeLoop,
+    Attack::LongHeads,
+    Attack::CompleteLargeBodies,
 ];
 
 /// A connection of an attacker.
@@ -176,7 +178,7 @@ impl Attack {
                     limits::REQUEST_HEAD_BYTES - 1,
                 ];
                 let mut head = b"GET /healthz HTTP/1.1\r\nX: ".to_vec();
-                head.resize(len[usize::from(number % 8 == 0)], b'x');
+                head.resize(len[usize::from(number.is_multiple_of(8))], b'x');
                 let mut client = client()?;
                 client.try_send(&head).ok()?;
                 client.stream.sock.write_all(&target.half_record).ok()?;
