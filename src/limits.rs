@@ -318,7 +318,7 @@ pub const WEBHOOK_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WEBHOOK_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Concurrent connections. When there are as many, one is evicted for each new one, of an address that has at least as
-/// many as the new one's.
+/// many as the new one's, or one that is stale ([`WEBHOOK_STALE`]), whatever its address has.
 pub const WEBHOOK_CONNECTIONS: usize = 1024;
 
 /// A connection without a byte, or whose handshake or head is not complete, for this long may be evicted for any new one.
@@ -331,8 +331,22 @@ pub const WEBHOOK_CLOSING_CONNECTIONS: usize = 64;
 /// Connections accepted before other tasks run.
 pub const WEBHOOK_ACCEPT_BATCH: usize = 32;
 
+/// Reads and writes of a connection, of up to 4 KiB each, that do not have to wait, before other tasks run.
+pub const WEBHOOK_READY_OPERATIONS: u32 = 64;
+
 /// Concurrent TLS handshakes. A client can make rustls buffer 64 KiB of one.
 pub const WEBHOOK_HANDSHAKES: usize = 128;
+
+/// A handshake whose client has let the webhook wait for this long, in total, may be evicted while a client of an address
+/// with fewer handshakes waits for a permit. The API server needs one round trip in its cluster.
+pub const WEBHOOK_HANDSHAKE_STEP: Duration = Duration::from_millis(100);
+
+/// The same, for a client of an address with as many, its own included: the API server may open 200 connections at once
+/// (`--max-mutating-requests-inflight`), and does not retry one that is closed.
+pub const WEBHOOK_SLOW_HANDSHAKE: Duration = Duration::from_millis(500);
+
+/// Interval at which a slow handshake is evicted while connections wait for handshake permits.
+pub const WEBHOOK_HANDSHAKE_EVICTION_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Bytes of a request head. The API server's has less than 1 KiB and a bearer token, if it has one. Heads are not charged.
 pub const WEBHOOK_HEAD_BYTES: usize = 4 * 1024;

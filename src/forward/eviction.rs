@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use crate::limits;
-use crate::net::select_victim as fair_victim;
+use crate::net::{Candidate, select_victim as fair_victim};
 
 /// An open connection of a forward.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,12 @@ pub fn select_victim<'a, K: Ord>(
         let ground = Ground::of(connection, share.cmp(&new_share), now)?;
         let is_other = connection.peer != new_peer;
         let age = (is_other, connection.idle_time(now));
-        Some((key, connection.peer, ground, age))
+        Some(Candidate {
+            key,
+            peer: connection.peer,
+            ground,
+            age,
+        })
     });
     fair_victim(candidates, share_of)
 }

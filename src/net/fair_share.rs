@@ -7,14 +7,30 @@ use std::rc::Rc;
 
 use super::semaphore::{Permit, Policy, Semaphore};
 
+/// A holder of the resource that may be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<K, G, A> {
+    /// Identifies it.
+    pub key: K,
+    /// Its address.
+    pub peer: IpAddr,
+    /// The reason why it may be evicted; `()` if there is only one.
+    pub ground: G,
+    /// Its age, or whatever else orders the holders of an address.
+    pub age: A,
+}
+
 /// Selects the holder to evict: on the strongest ground, of the address with the largest share, and the oldest. So no
-/// address evicts those of one that has less, on the same ground. `holders` are a key, an address, a ground and an age each;
-/// `share_of` is the share of an address. Count the newcomer in the share of its address.
+/// address evicts those of one that has less, on the same ground. `share_of` is the share of an address. Count the newcomer
+/// in the share of its address.
 pub fn select_victim<K, G: Ord, A: Ord>(
-    holders: impl Iterator<Item = (K, IpAddr, G, A)>,
+    holders: impl Iterator<Item = Candidate<K, G, A>>,
     share_of: impl Fn(IpAddr) -> usize,
 ) -> Option<K> {
-    let ranked = holders.map(|(key, peer, ground, age)| ((ground, share_of(peer), age), key));
+    let ranked = holders.map(|holder| {
+        let rank = (holder.ground, share_of(holder.peer), holder.age);
+        (rank, holder.key)
+    });
     let strongest = ranked.max_by(|(one, _), (other, _)| one.cmp(other));
     strongest.map(|(_, key)| key)
 }
@@ -113,8 +129,12 @@ mod tests {
         let share_of = |peer| holders.iter().filter(|(n, ..)| ip(*n) == peer).count();
         let select = |len: usize| {
             let indexed = holders[..len].iter().enumerate();
-            let holders =
-                indexed.map(|(index, (peer, ground, age))| (index, ip(*peer), *ground, *age));
+            let holders = indexed.map(|(key, (peer, ground, age))| Candidate {
+                key,
+                peer: ip(*peer),
+                ground: *ground,
+                age: *age,
+            });
             select_victim(holders, share_of)
         };
         assert_eq!(select(0), None);

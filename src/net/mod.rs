@@ -31,7 +31,7 @@ mod tls_options;
 pub use cold::poll_out_of_line;
 pub use deadline::{Alarm, Elapsed};
 pub use descriptor_limit::raise_descriptor_limit;
-pub use fair_share::{FairShares, Share, select_victim};
+pub use fair_share::{Candidate, FairShares, Share, select_victim};
 pub use listen_error::{ListenError, ListenFlags};
 pub use listener::{Accepted, BindError, BoundSocket, KernelQueues, Listener, bind};
 pub use reactor::Reactor;

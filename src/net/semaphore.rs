@@ -76,7 +76,7 @@ impl<P: Policy> Semaphore<P> {
 
     /// Returns a permit if `request` fits now.
     pub fn try_acquire(self: &Rc<Self>, request: P::Request) -> Option<Permit<P>> {
-        let is_blocked = P::IS_STRICT && !self.queue.borrow().is_empty();
+        let is_blocked = P::IS_STRICT && self.has_waiter();
         let is_taken = !is_blocked && self.policy.borrow_mut().try_take(request);
         is_taken.then(|| self.permit(request))
     }
@@ -125,6 +125,11 @@ impl<P: Policy> Semaphore<P> {
         let (queue, policy) = (self.queue.borrow(), self.policy.borrow());
         let mut waiting = queue.iter().filter(|waiter| !waiter.is_granted);
         waiting.any(|waiter| f(&policy, waiter.request))
+    }
+
+    /// Whether a task waits that has no permit yet.
+    fn has_waiter(&self) -> bool {
+        self.queue.borrow().iter().any(|waiter| !waiter.is_granted)
     }
 
     /// Number of waiters dropped before they had a permit, since the last call.

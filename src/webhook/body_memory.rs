@@ -8,7 +8,7 @@
 //! a wait: the CPU time of other requests' turns, and the time since its bytes arrived.
 
 use crate::limits;
-use crate::net::{FairShares, Permit, Semaphore, Share, select_victim, set_waker};
+use crate::net::{Candidate, FairShares, Permit, Semaphore, Share, select_victim, set_waker};
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::pin::pin;
@@ -281,7 +281,12 @@ impl Budget {
         let mut held = holders.iter().filter(|(_, holder)| holder.bytes > 0);
         let by_age = held.clone().map(|(id, holder)| {
             let age = now.saturating_duration_since(holder.began);
-            (*id, holder.peer, (), age)
+            Candidate {
+                key: *id,
+                peer: holder.peer,
+                ground: (),
+                age,
+            }
         });
         let is_blocked =
             |holder: &Holder| holder.state == HolderState::AwaitsMemory && !holder.is_evicted;

@@ -6,9 +6,13 @@ use super::handler;
 use super::http_error::HttpError;
 use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
-use super::stream_io::{ServerStream, timeout_at, write_all};
+use super::stream_io::{ServerStream, YieldingSocket, timeout_at, write_all};
+use super::turns::wait_for_wake;
 use crate::limits;
+use crate::net::yield_now;
 use async_io::Async;
+use core::pin::pin;
+use core::task::Poll;
 use futures_rustls::LazyConfigAcceptor;
 use rustls::server::Acceptor;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -59,8 +63,9 @@ pub async fn serve(
         }
         None => {
             let seconds = limits::WEBHOOK_HANDSHAKE_TIMEOUT.as_secs();
-            let error =
-                format_args!("the client did not complete the handshake within {seconds} s");
+            let error = format_args!(
+                "the handshake did not complete within {seconds} s: the client is slow, or the webhook has too many handshakes"
+            );
             state.record_handshake_failure(client, &error);
         }
     }
@@ -73,17 +78,27 @@ async fn handshake(
     id: ConnectionId,
 ) -> io::Result<Box<ServerStream>> {
     let connections = &state.connections;
-    let _place = state.acquire_handshake(client).await;
+    let _permit = state.acquire_handshake(client).await;
     connections.set_phase(id, Phase::Handshake);
     state.reload_cert();
     state.reload_client_ca();
+    let socket = YieldingSocket::new(socket);
     let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     // The answer to a ClientHello has a signature.
     connections.set_phase(id, Phase::Busy);
     let config = state.tls_config();
     let accept = state.turns.run(client, || hello.into_stream(config)).await;
-    connections.set_phase(id, Phase::Handshake);
-    let mut stream = accept.await?;
+    let mut accept = pin!(accept);
+    // So has the answer to the second ClientHello after a HelloRetryRequest (RFC 8446 section 4.1.4), and a client
+    // certificate is verified.
+    let mut stream = loop {
+        connections.set_phase(id, Phase::Busy);
+        if let Poll::Ready(accepted) = state.turns.poll(client, accept.as_mut()).await {
+            break accepted?;
+        }
+        connections.set_phase(id, Phase::Handshake);
+        wait_for_wake().await;
+    };
     let limit = Some(limits::WEBHOOK_TLS_BUFFER_BYTES);
     stream.get_mut().1.set_buffer_limit(limit);
     Ok(Box::new(stream))
@@ -143,6 +158,8 @@ async fn serve_requests(
             // Frees the memory of a large head while the connection is idle.
             received = Vec::new();
         }
+        // A client that pipelines requests never lets a read or a write wait.
+        yield_now().await;
     }
     let deadline = Instant::now() + limits::LINGER_TIMEOUT;
     let _ = timeout_at(deadline, stream.close()).await;

@@ -1,12 +1,13 @@
 //! The open connections: their number, the phase of each, and which one is evicted for a new one. Connections are shared
-//! fairly among peer addresses: none of an address is evicted for one of an address that has more.
+//! fairly among peer addresses: none of an address is evicted for one of an address that has more, unless it is stale.
 
 use crate::limits;
-use crate::net::{select_victim, set_waker};
+use crate::net::{Candidate, select_victim, set_waker};
 use core::cell::{Cell, RefCell};
 use core::cmp::{Ordering, Reverse};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use smol::Task;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ pub enum Phase {
     Head,
     /// The client's part of a TLS handshake.
     Handshake,
-    /// No byte was received yet, or there is no place for the handshake.
+    /// No byte was received yet, or the connection waits for a handshake permit.
     Silent,
 }
 
@@ -45,6 +46,8 @@ struct Connection {
     peer: IpAddr,
     phase: Phase,
     since: Instant,
+    /// How long its client has let the handshake wait, the current wait excluded.
+    handshake_wait: Duration,
     /// Serves the connection. Dropping it closes the connection.
     task: Option<Task<()>>,
 }
@@ -53,15 +56,10 @@ struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ground {
     /// Its address has as many as the new one's, or more.
-    Established,
-    /// The same, and its handshake is not complete.
-    NotEstablished,
+    FairShare,
     /// It has been without a byte, or its handshake or head incomplete, for longer than an honest one.
     Stale,
 }
-
-/// A connection, and how long it is in its phase.
-type Candidate = (Ground, Instant, ConnectionId);
 
 /// The connections of one address in each phase, by their age in it.
 #[derive(Debug, Default)]
@@ -97,15 +95,9 @@ impl Phase {
         Phase::Silent,
     ];
 
-    /// The order of eviction among connections of one address. Heads go before idle connections because the API server's
-    /// connection is idle between reviews.
-    const EVICTED: [Phase; 5] = [
-        Phase::Silent,
-        Phase::Handshake,
-        Phase::Head,
-        Phase::Idle,
-        Phase::Busy,
-    ];
+    /// The order of eviction among connections of one address, before busy ones. Heads go before idle connections because
+    /// the API server's connection is idle between reviews.
+    const EVICTION_ORDER: [Phase; 4] = [Phase::Silent, Phase::Handshake, Phase::Head, Phase::Idle];
 
     /// The value of the label and of the log field `phase`.
     pub fn label(self) -> &'static str {
@@ -116,6 +108,19 @@ impl Phase {
             Phase::Handshake => "handshake",
             Phase::Silent => "silent",
         }
+    }
+}
+
+impl Connection {
+    fn set_phase(&mut self, phase: Phase, now: Instant) {
+        if self.phase == Phase::Handshake {
+            self.handshake_wait = now.saturating_duration_since(self.since);
+        }
+        self.phase = phase;
+        self.since = match phase {
+            Phase::Handshake => now.checked_sub(self.handshake_wait).unwrap_or(now),
+            Phase::Silent | Phase::Head | Phase::Idle | Phase::Busy => now,
+        };
     }
 }
 
@@ -135,8 +140,9 @@ impl PeerConnections {
         self.0[phase as usize].first().copied()
     }
 
-    /// The connection to evict first, for an address whose share is smaller, or as large, or larger.
-    fn weakest(&self, share: Ordering, now: Instant) -> Option<Candidate> {
+    /// The ground, the start of its phase and the ID of the connection to evict first. `share` is the number of these
+    /// connections compared with that of the new one's address.
+    fn weakest(&self, share: Ordering, now: Instant) -> Option<(Ground, Instant, ConnectionId)> {
         let unfinished = [Phase::Silent, Phase::Handshake, Phase::Head];
         let is_stale =
             |since: Instant| now.saturating_duration_since(since) >= limits::WEBHOOK_STALE;
@@ -147,19 +153,14 @@ impl PeerConnections {
         if let Some((since, id)) = stale {
             return Some((Ground::Stale, since, id));
         }
-        let phases: &[Phase] = match share {
-            Ordering::Greater => &Phase::EVICTED,
-            Ordering::Equal => &Phase::EVICTED[..Phase::EVICTED.len() - 1],
-            Ordering::Less => &[],
-        };
-        let (phase, (since, id)) = phases
-            .iter()
-            .find_map(|phase| Some((phase, self.oldest_in(*phase)?)))?;
-        let ground = match phase {
-            Phase::Silent | Phase::Handshake => Ground::NotEstablished,
-            Phase::Head | Phase::Idle | Phase::Busy => Ground::Established,
-        };
-        Some((ground, since, id))
+        let oldest_in = |phase: Phase| self.oldest_in(phase);
+        let mut phases = Phase::EVICTION_ORDER.into_iter();
+        let (since, id) = match share {
+            Ordering::Greater => phases.chain([Phase::Busy]).find_map(oldest_in),
+            Ordering::Equal => phases.find_map(oldest_in),
+            Ordering::Less => None,
+        }?;
+        Some((Ground::FairShare, since, id))
     }
 }
 
@@ -193,6 +194,7 @@ impl ConnectionTable {
             peer,
             phase: Phase::Silent,
             since: Instant::now(),
+            handshake_wait: Duration::ZERO,
             task: None,
         };
         self.index(&connection, id);
@@ -216,12 +218,12 @@ impl ConnectionTable {
         self.notify();
     }
 
-    /// Sets the phase of a connection.
+    /// Sets the phase of a connection. All its waits in [`Phase::Handshake`] count as one: a byte from time to time makes
+    /// it no younger.
     pub fn set_phase(&self, id: ConnectionId, phase: Phase) {
         if let Some(connection) = self.connections.borrow_mut().get_mut(&id) {
             self.unindex(connection, id);
-            connection.phase = phase;
-            connection.since = Instant::now();
+            connection.set_phase(phase, Instant::now());
             self.index(connection, id);
         }
     }
@@ -248,9 +250,9 @@ impl ConnectionTable {
         self.count() >= self.capacity
     }
 
-    /// Evicts a connection for one of `newcomer`, on the strongest [`Ground`]: of the address that has most, first one
-    /// without a byte, then a handshake, an unfinished head, an idle one, and of these the oldest. One that is busy is
-    /// evicted only for an address that has fewer. `None` if there is none to evict.
+    /// Evicts a connection for one of `newcomer`, on the strongest [`Ground`], of the address that has most. Of its
+    /// connections, one without a byte goes first, then a handshake, an unfinished head, an idle one, and of these the
+    /// oldest. One that is busy is evicted only for an address that has fewer. `None` if there is none to evict.
     pub fn evict_for(&self, newcomer: IpAddr) -> Option<Evicted> {
         let (peers, now) = (self.peers.borrow(), Instant::now());
         let share_of = |peer: IpAddr| {
@@ -261,27 +263,45 @@ impl ConnectionTable {
         let weakest = peers.iter().filter_map(|(peer, connections)| {
             let share = share_of(*peer).cmp(&newcomers);
             let (ground, since, id) = connections.weakest(share, now)?;
-            Some((id, *peer, ground, Reverse(since)))
+            Some(Candidate {
+                key: id,
+                peer: *peer,
+                ground,
+                age: Reverse(since),
+            })
         });
         let victim = select_victim(weakest, share_of)?;
         drop(peers);
         self.evict(victim)
     }
 
-    /// Evicts the oldest handshake of the address that has most places for handshakes, the one for a handshake of `newcomer`
-    /// included. `None` if it has none that waits for its client.
+    /// Evicts the oldest handshake of the address that has most handshake permits, the one for a handshake of `newcomer`
+    /// included. It must have let us wait for longer than the API server does: for
+    /// [`WEBHOOK_HANDSHAKE_STEP`](limits::WEBHOOK_HANDSHAKE_STEP) if its address has more permits, and for
+    /// [`WEBHOOK_SLOW_HANDSHAKE`](limits::WEBHOOK_SLOW_HANDSHAKE) if it has as many. `None` if there is none.
     pub fn evict_handshake_for(
         &self,
         newcomer: IpAddr,
-        places_of: impl Fn(IpAddr) -> usize,
+        permits_of: impl Fn(IpAddr) -> usize,
+        now: Instant,
     ) -> Option<Evicted> {
         let peers = self.peers.borrow();
-        let share_of = |peer| places_of(peer) + usize::from(peer == newcomer);
+        let share_of = |peer| permits_of(peer) + usize::from(peer == newcomer);
         let newcomers = share_of(newcomer);
         let oldest = peers.iter().filter_map(|(peer, connections)| {
             let (since, id) = connections.oldest_in(Phase::Handshake)?;
-            let has_as_many = share_of(*peer) >= newcomers;
-            has_as_many.then_some((id, *peer, (), Reverse(since)))
+            let min_wait = match share_of(*peer).cmp(&newcomers) {
+                Ordering::Greater => limits::WEBHOOK_HANDSHAKE_STEP,
+                Ordering::Equal => limits::WEBHOOK_SLOW_HANDSHAKE,
+                Ordering::Less => return None,
+            };
+            let is_slow = now.saturating_duration_since(since) >= min_wait;
+            is_slow.then_some(Candidate {
+                key: id,
+                peer: *peer,
+                ground: (),
+                age: Reverse(since),
+            })
         });
         let victim = select_victim(oldest, share_of)?;
         drop(peers);

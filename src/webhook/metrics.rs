@@ -25,6 +25,8 @@ pub struct Metrics {
     durations: Histogram<{ BUCKETS_MS.len() }>,
     reviews_in_flight: Cell<usize>,
     body_bytes: Counter,
+    /// Connections closed at once because none may be evicted for them.
+    pub rejected_connections: Counter,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
     /// Replacements of the serving certificate, from its files or from the Secret.
@@ -79,6 +81,7 @@ impl Metrics {
             durations: Histogram::new(BUCKETS_MS),
             reviews_in_flight: Cell::new(0),
             body_bytes: Counter::new(),
+            rejected_connections: Counter::new(),
             handshake_failures: Counter::new(),
             certificate_reloads: Reloads::default(),
             client_ca_reloads: Reloads::default(),
@@ -163,11 +166,15 @@ impl Metrics {
             &values.connections,
         );
         let name = "probelet_webhook_evicted_connections_total";
-        let help = "Connections evicted for those of other clients, by phase.";
+        let help = "Connections evicted for new ones, by phase.";
         page.write_family(name, MetricType::Counter, help);
         for (phase, evicted) in &values.evicted_connections {
             page.write_sample(name, &[("phase", &phase.label())], evicted);
         }
+        let name = "probelet_webhook_rejected_connections_total";
+        let help = "Connections closed at once because their address has the most and all of them are busy.";
+        let rejected = self.rejected_connections.get();
+        page.write_single(name, MetricType::Counter, help, &rejected);
         let name = "probelet_webhook_evicted_bodies_total";
         let help = "Request bodies and responses evicted while others waited for memory.";
         page.write_single(name, MetricType::Counter, help, &values.evicted_bodies);

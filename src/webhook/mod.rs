@@ -8,11 +8,12 @@
 //! | `handler`      | one request: head, body, response |
 //! | `connection`   | one connection: handshake, then its requests in turn |
 //! | `connection_table` | all connections: their number, and which one is evicted |
+//! | `handshake_permits` | permits of TLS handshakes, and which handshake is evicted |
 //! | `body_memory`  | the memory of bodies and responses, and which one is evicted |
 //! | `turns`        | the order of handshakes and reviews |
 //! | `stream_io`    | reads and writes with deadlines |
 //! | `server`, `server_state` | start, accept, graceful shutdown; the state that connections share |
-//! | `serving_cert`, `validity` | the serving certificate, reloaded when its files change |
+//! | `serving_cert` | the serving certificate, reloaded when its files change |
 //! | `client_ca`    | the CAs of `--client-ca`, reloaded when their file changes |
 //! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
 //! | `ca_bundle`    | the CAs of all certificates that replicas may serve |
@@ -34,6 +35,7 @@ mod client_ca;
 mod connection;
 mod connection_table;
 mod handler;
+mod handshake_permits;
 mod http_error;
 mod metrics;
 mod options;

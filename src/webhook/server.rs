@@ -3,7 +3,6 @@
 use super::api_client::{ApiClient, ApiError};
 use super::client_ca::ClientCa;
 use super::connection;
-use super::connection_table::{Evicted, Phase};
 use super::options::{CertSource, Options};
 use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
@@ -179,7 +178,9 @@ impl Server {
             .state
             .body_memory
             .run_evictor(|| Timer::after(limits::SLOW_BODY_POLL_INTERVAL));
-        future::or(shutdown, future::or(self.accept_loop(), evictor)).await;
+        let handshake_evictor = self.state.run_handshake_evictor();
+        let evictors = future::or(evictor, handshake_evictor);
+        future::or(shutdown, future::or(self.accept_loop(), evictors)).await;
         let Server {
             state, listener, ..
         } = self;
@@ -226,14 +227,11 @@ impl Server {
     fn admit(&self, socket: Async<TcpStream>, client: IpAddr) {
         let connections = &self.state.connections;
         if connections.is_full() {
-            let evicted = connections.evict_for(client);
-            self.state.log_evicted(evicted.unwrap_or(Evicted {
-                peer: client,
-                phase: Phase::Silent,
-            }));
-            if evicted.is_none() {
+            let Some(evicted) = connections.evict_for(client) else {
+                self.state.record_rejected(client);
                 return;
-            }
+            };
+            self.state.log_evicted(evicted);
         }
         let id = connections.insert(client);
         let open_socket = connections.open_socket();

@@ -3,6 +3,7 @@
 use super::body_memory::BodyMemory;
 use super::client_ca::{ClientCa, VerifiedBy};
 use super::connection_table::{ConnectionTable, Evicted, Phase};
+use super::handshake_permits::HandshakePermits;
 use super::metrics::{Metrics, ScrapeValues};
 use super::review::{Outcome, ReviewError, ReviewResult, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
@@ -10,7 +11,7 @@ use super::settings::{ReloadableSettings, ValuesState};
 use super::stream_io::{ReadBuffer, ServerStream};
 use super::turns::Turns;
 use crate::limits;
-use crate::net::{FairShares, Permit, Semaphore, Share};
+use crate::net::{FairShares, Permit};
 use crate::pem::{rfc3339, unix_now};
 use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 use core::cell::{Cell, RefCell};
@@ -46,7 +47,7 @@ pub struct ServerState {
     client_ca: RefCell<Option<ClientCa>>,
     /// Replaced when the CAs of the clients change.
     tls_config: RefCell<Arc<ServerConfig>>,
-    handshakes: Rc<Semaphore<FairShares>>,
+    handshakes: HandshakePermits,
     /// Has a message after a client has rejected the certificate.
     cert_rejections: (Sender<()>, Receiver<()>),
     is_draining: Cell<bool>,
@@ -83,7 +84,7 @@ impl ServerState {
             settings: RefCell::new(settings),
             cert_watcher: RefCell::new(cert_watcher),
             tls_config: RefCell::new(tls_config(&current_cert, client_ca.as_ref())?),
-            handshakes: Semaphore::new(FairShares::of(limits::WEBHOOK_HANDSHAKES)),
+            handshakes: HandshakePermits::new(),
             client_ca: RefCell::new(client_ca),
             current_cert,
             cert_rejections: smol::channel::bounded(1),
@@ -109,20 +110,18 @@ impl ServerState {
         self.tls_config.borrow().clone()
     }
 
-    /// Waits for a place for a handshake. If all are taken, the oldest handshake of the address that has most is evicted.
+    /// Waits for a handshake permit.
     pub async fn acquire_handshake(&self, client: IpAddr) -> Permit<FairShares> {
-        let share = Share {
-            peer: client,
-            amount: 1,
-        };
-        if let Some(permit) = self.handshakes.try_acquire(share) {
-            return permit;
-        }
-        let places_of = |peer| self.handshakes.with_policy(|places| places.held_by(peer));
-        if let Some(evicted) = self.connections.evict_handshake_for(client, places_of) {
-            self.log_evicted(evicted);
-        }
-        self.handshakes.acquire(share).await
+        let log = |evicted| self.log_evicted(evicted);
+        self.handshakes
+            .acquire(client, &self.connections, log)
+            .await
+    }
+
+    /// Evicts slow handshakes while connections wait for permits.
+    pub async fn run_handshake_evictor(&self) {
+        let log = |evicted| self.log_evicted(evicted);
+        self.handshakes.run_evictor(&self.connections, log).await;
     }
 
     /// Whether the client of a connection may send reviews.
@@ -313,6 +312,19 @@ impl ServerState {
             .limited_line(limit, Level::Warn, "connection evicted")
             .field("phase", evicted.phase.label())
             .field("client", evicted.peer);
+    }
+
+    /// Logs and counts a connection that was closed at once because none may be evicted for it.
+    pub fn record_rejected(&self, client: IpAddr) {
+        self.metrics.rejected_connections.increment();
+        let limit = &mut self.eviction_limit.borrow_mut();
+        self.log
+            .limited_line(limit, Level::Warn, "connection rejected")
+            .field(
+                "error",
+                "its address has the most connections, and all of them are busy",
+            )
+            .field("client", client);
     }
 
     /// Logs and counts a failed TLS handshake.

@@ -5,6 +5,9 @@
 use crate::limits;
 use crate::net::{Policy, Semaphore, yield_now};
 use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::Poll;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -49,6 +52,26 @@ impl Turns {
     /// Runs `work` for a client when it is its turn.
     pub async fn run<T>(&self, peer: IpAddr, work: impl FnOnce() -> T) -> T {
         let _turn = self.semaphore.acquire(peer).await;
+        let output = self.measure(peer, work);
+        // The turn ends when the tasks that became ready meanwhile have run: first the events of their sockets are read,
+        // then they wait for the next turn, so that the order of addresses decides and not that of the executor.
+        yield_now().await;
+        yield_now().await;
+        output
+    }
+
+    /// Polls a future for a client when it is its turn. If it is pending, it has the waker of this task, so await nothing
+    /// but [`wait_for_wake`] before the next poll.
+    pub async fn poll<F: Future>(&self, peer: IpAddr, mut future: Pin<&mut F>) -> Poll<F::Output> {
+        let _turn = self.semaphore.acquire(peer).await;
+        // Before and not after the poll as in `run`: they would consume the wake of the future.
+        yield_now().await;
+        yield_now().await;
+        poll_fn(|cx| Poll::Ready(self.measure(peer, || future.as_mut().poll(cx)))).await
+    }
+
+    /// Runs `work` and adds its time to that of a client.
+    fn measure<T>(&self, peer: IpAddr, work: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let output = work();
         let elapsed = began.elapsed();
@@ -56,12 +79,18 @@ impl Turns {
         let micros = elapsed.as_micros() as usize;
         self.semaphore
             .with_policy(|shares| shares.add(peer, micros));
-        // The turn ends when the tasks that became ready meanwhile have run: first the events of their sockets are read,
-        // then they wait for the next turn, so that the order of addresses decides and not that of the executor.
-        yield_now().await;
-        yield_now().await;
         output
     }
+}
+
+/// Waits until this task is woken.
+pub async fn wait_for_wake() {
+    let mut is_first_poll = true;
+    poll_fn(|_| match core::mem::replace(&mut is_first_poll, false) {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    })
+    .await;
 }
 
 impl CpuShares {
@@ -101,6 +130,7 @@ impl Policy for CpuShares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::pin::pin;
     use smol::LocalExecutor;
     use smol::future::block_on;
 
@@ -132,6 +162,46 @@ mod tests {
             }
         }));
         assert_eq!(*order.borrow(), [1, 2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn each_poll_of_a_future_has_its_turn() {
+        let (turns, order) = (Rc::new(Turns::new()), Rc::new(RefCell::new(Vec::new())));
+        let executor = LocalExecutor::new();
+        let spawn = |n: u8| {
+            let (turns, order) = (turns.clone(), order.clone());
+            executor.spawn(async move {
+                let mut polls = 0;
+                let mut future = pin!(poll_fn(|cx| {
+                    let began = Instant::now();
+                    while began.elapsed() < Duration::from_millis(1) {}
+                    order.borrow_mut().push(n);
+                    polls += 1;
+                    cx.waker().wake_by_ref();
+                    match polls {
+                        3 => Poll::Ready(n),
+                        _ => Poll::Pending,
+                    }
+                }));
+                loop {
+                    if let Poll::Ready(output) = turns.poll(ip(n), future.as_mut()).await {
+                        return output;
+                    }
+                    wait_for_wake().await;
+                }
+            })
+        };
+        let tasks: Vec<_> = [1, 1, 1, 1, 2].into_iter().map(spawn).collect();
+        block_on(executor.run(async {
+            for (task, n) in tasks.into_iter().zip([1, 1, 1, 1, 2]) {
+                assert_eq!(task.await, n);
+            }
+        }));
+        let order = order.borrow();
+        assert_eq!(order.len(), 15);
+        // One address has four tasks, and no more polls than the other.
+        let first = order[..6].iter().filter(|n| **n == 2).count();
+        assert!(first >= 2, "{order:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::capacity::raise_descriptors;
 use super::fixture::{
-    Client, NAME, Webhook, assert_injected, head, padded, pod, post, review_of, trusting,
+    Client, NAME, Webhook, assert_injected, get, head, padded, pod, post, review_of, trusting,
 };
 use crate::support::raw::connect_from;
 use crate::support::trials::trials;
@@ -31,6 +31,7 @@ pub fn tests() -> Vec<Trial> {
         handshakes_in_a_loop_delay_nobody,
         long_heads_and_records_that_do_not_end_delay_nobody,
         complete_large_reviews_delay_nobody,
+        pipelined_requests_delay_nobody,
         a_large_review_gets_the_memory_of_bodies_that_do_not_arrive,
         all_attacks_at_once_fail_no_review,
     ];
@@ -83,9 +84,11 @@ enum Attack {
     LongHeads,
     /// Reviews as large as they may be, one after the other.
     CompleteLargeBodies,
+    /// Requests without a pause, whose responses are read.
+    PipelinedRequests,
 }
 
-const ALL: [Attack; 10] = [
+const ALL: [Attack; 11] = [
     Attack::LargeBodies,
     Attack::SmallBodies,
     Attack::ChunkedBodies,
@@ -96,6 +99,7 @@ const ALL: [Attack; 10] = [
     Attack::HandshakeLoop,
     Attack::LongHeads,
     Attack::CompleteLargeBodies,
+    Attack::PipelinedRequests,
 ];
 
 /// A connection of an attacker.
@@ -130,6 +134,7 @@ impl Attack {
             Attack::HandshakeLoop => (4, 4),
             Attack::LongHeads => (600, 300),
             Attack::CompleteLargeBodies => (8, 8),
+            Attack::PipelinedRequests => (1, 1),
         }
     }
 
@@ -171,7 +176,9 @@ impl Attack {
                 tcp.write_all(&hello[..len]).ok()?;
                 Some(Held::Tcp(tcp))
             }
-            Attack::HandshakeLoop => client().map(|client| Held::Tls(Box::new(client))),
+            Attack::HandshakeLoop | Attack::PipelinedRequests => {
+                client().map(|client| Held::Tls(Box::new(client)))
+            }
             Attack::LongHeads => {
                 let len = [
                     limits::WEBHOOK_HEAD_BYTES - 1,
@@ -197,6 +204,9 @@ impl Attack {
         let _ = is_ready.send(());
         while !target.is_stopped() {
             for (number, slot) in held.iter_mut().enumerate().take(kept) {
+                if let (Attack::PipelinedRequests, Some(Held::Tls(client))) = (self, &mut *slot) {
+                    pipeline(client, target);
+                }
                 let is_over = self == Attack::HandshakeLoop
                     || slot.as_mut().is_none_or(|held| held.is_closed(self));
                 if is_over && !target.is_stopped() {
@@ -283,6 +293,29 @@ fn large_review() -> Vec<u8> {
     let value = "x".repeat(limits::REVIEW_BYTES / count - 50);
     pod["spec"]["containers"][0]["env"] = vec![json!({"name": "a", "value": value}); count].into();
     review_of(&pod)
+}
+
+/// Sends requests and discards the responses, neither of which waits for the other, until the connection ends.
+fn pipeline(client: &mut Client, target: &Target) {
+    let (tls, tcp) = (&mut client.stream.conn, &mut client.stream.sock);
+    let requests = get("/healthz").repeat(200);
+    let is_over = |moved: std::io::Result<usize>| match moved {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    tcp.set_nonblocking(true).expect("a socket");
+    while !target.is_stopped() {
+        if !tls.wants_write() {
+            tls.writer().write_all(&requests).expect("buffered");
+        }
+        if is_over(tls.write_tls(tcp)) || is_over(tls.read_tls(tcp)) {
+            return;
+        }
+        if tls.process_new_packets().is_err() {
+            return;
+        }
+        let _ = std::io::copy(&mut tls.reader(), &mut std::io::sink());
+    }
 }
 
 fn client_hello(trust: &Arc<ClientConfig>) -> Vec<u8> {
@@ -435,6 +468,10 @@ fn long_heads_and_records_that_do_not_end_delay_nobody() {
 fn complete_large_reviews_delay_nobody() {
     let webhook = assert_delays_nobody(Attack::CompleteLargeBodies);
     webhook.wait_log("pod=demo/large outcome=patched");
+}
+
+fn pipelined_requests_delay_nobody() {
+    assert_delays_nobody(Attack::PipelinedRequests);
 }
 
 fn a_large_review_gets_the_memory_of_bodies_that_do_not_arrive() {

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use core::task::Waker;
 
 use super::{Slot, SlotState, Table};
-use crate::net::select_victim;
+use crate::net::{Candidate, select_victim};
 
 impl<C> Table<C> {
     /// Evicts the oldest connection of the client that has most in the pool, with one more for `newcomer`; of several such
@@ -38,7 +38,12 @@ impl<C> Table<C> {
         let pooled = self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let age = self.age(slot)?;
             let is_newcomers = newcomer == Some(slot.client);
-            Some((index, slot.client, (), (is_newcomers, age)))
+            Some(Candidate {
+                key: index,
+                peer: slot.client,
+                ground: (),
+                age: (is_newcomers, age),
+            })
         });
         select_victim(pooled, |client| {
             self.pooled_of(client) + usize::from(newcomer == Some(client))

@@ -60,3 +60,17 @@ fn a_waiter_that_gives_up_no_longer_blocks_the_next_one() {
         assert!(poll_once(next).await.is_some());
     });
 }
+
+#[test]
+fn a_waiter_that_has_its_permit_blocks_nobody() {
+    block_on(async {
+        let semaphore = Semaphore::new(Bytes(10));
+        let first = semaphore.acquire(8).await;
+        let mut next = pin!(semaphore.acquire(5));
+        assert!(poll_once(&mut next).await.is_none());
+        drop(first);
+        assert!(semaphore.try_acquire(5).is_some());
+        assert!(semaphore.try_acquire(6).is_none());
+        assert!(poll_once(next).await.is_some());
+    });
+}

@@ -30,6 +30,24 @@ fn is_open(table: &ConnectionTable, id: ConnectionId) -> bool {
     table.connections.borrow().contains_key(&id)
 }
 
+/// Makes the phase of a connection begin this much earlier.
+fn let_wait(table: &ConnectionTable, id: ConnectionId, time: Duration) {
+    let mut connections = table.connections.borrow_mut();
+    let connection = connections.get_mut(&id).expect("open");
+    table.unindex(connection, id);
+    connection.since -= time;
+    table.index(connection, id);
+}
+
+/// Handshake permits of the addresses in these tests.
+fn permits(peer: IpAddr) -> usize {
+    match peer {
+        peer if peer == ip(1) => 1,
+        peer if peer == ip(2) => 5,
+        _ => 0,
+    }
+}
+
 fn evicted_for(table: &ConnectionTable, peer: u8) -> Option<(IpAddr, Phase)> {
     let evicted = table.evict_for(ip(peer))?;
     Some((evicted.peer, evicted.phase))
@@ -105,19 +123,7 @@ fn a_stale_connection_is_evicted_even_for_one_of_an_address_with_more() {
         let table = table();
         let few = add(&table, 1, 1, phase);
         add(&table, 2, 10, Phase::Silent);
-        let age = |since: &mut Instant| *since -= limits::WEBHOOK_STALE;
-        let mut peers = table.peers.borrow_mut();
-        let stale = peers.get_mut(&ip(1)).expect("it has one");
-        let (mut since, id) = stale.0[phase as usize].pop_first().expect("it has one");
-        age(&mut since);
-        stale.0[phase as usize].insert((since, id));
-        drop(peers);
-        age(&mut table
-            .connections
-            .borrow_mut()
-            .get_mut(&few[0])
-            .expect("open")
-            .since);
+        let_wait(&table, few[0], limits::WEBHOOK_STALE);
         assert_eq!(evicted_for(&table, 2), Some((ip(1), phase)));
         assert_eq!(evicted_for(&table, 2), Some((ip(2), Phase::Silent)));
     }
@@ -128,37 +134,75 @@ fn silent_connections_are_evicted_of_the_address_that_has_most() {
     let table = table();
     add(&table, 1, 10, Phase::Silent);
     let most = add(&table, 2, 20, Phase::Silent);
-    add(&table, 3, 50, Phase::Idle);
+    add(&table, 3, 15, Phase::Idle);
     assert_eq!(evicted_for(&table, 4), Some((ip(2), Phase::Silent)));
     assert!(!is_open(&table, most[0]));
 }
 
 #[test]
-fn a_handshake_replaces_the_oldest_one_of_the_address_that_has_most() {
+fn the_share_of_an_address_decides_before_the_phase() {
+    for phase in [Phase::Idle, Phase::Head, Phase::Busy] {
+        let table = table();
+        let few = [Phase::Idle, Phase::Idle, Phase::Handshake];
+        let few = few.map(|phase| add(&table, 1, 1, phase)[0]);
+        add(&table, 2, CAPACITY - few.len(), phase);
+        for _ in 0..100 {
+            let evicted = evicted_for(&table, 3);
+            assert_eq!(evicted, Some((ip(2), phase)));
+        }
+        assert!(few.iter().all(|id| is_open(&table, *id)));
+    }
+}
+
+#[test]
+fn a_slow_handshake_is_evicted_of_the_address_that_has_most() {
     let table = table();
     let few = add(&table, 1, 1, Phase::Handshake);
     let many = add(&table, 2, 5, Phase::Handshake);
-    let places = |peer| match peer {
-        peer if peer == ip(1) => 1,
-        peer if peer == ip(2) => 5,
-        _ => 0,
-    };
-    let expected = Evicted {
+    let now = Instant::now() + limits::WEBHOOK_SLOW_HANDSHAKE;
+    let expected = Some(Evicted {
         peer: ip(2),
         phase: Phase::Handshake,
-    };
+    });
     for newcomer in [1, 2, 3] {
-        assert_eq!(
-            table.evict_handshake_for(ip(newcomer), places),
-            Some(expected)
-        );
+        let evicted = table.evict_handshake_for(ip(newcomer), permits, now);
+        assert_eq!(evicted, expected);
     }
     assert!(is_open(&table, few[0]));
     assert!(many[..3].iter().all(|id| !is_open(&table, *id)));
     // None of the address with most waits for its client.
     table.set_phase(many[3], Phase::Busy);
     table.set_phase(many[4], Phase::Busy);
-    assert_eq!(table.evict_handshake_for(ip(2), places), None);
+    assert_eq!(table.evict_handshake_for(ip(2), permits, now), None);
+}
+
+#[test]
+fn a_handshake_has_less_time_while_an_address_with_fewer_waits_for_a_permit() {
+    let table = table();
+    let first = add(&table, 2, 5, Phase::Handshake)[0];
+    let since = table.connections.borrow()[&first].since;
+    let evict = |newcomer, time| {
+        let evicted = table.evict_handshake_for(ip(newcomer), permits, since + time);
+        evicted.is_some()
+    };
+    // A burst of one address evicts none of its own.
+    let just_before = |time: Duration| time - Duration::from_nanos(1);
+    assert!(!evict(2, just_before(limits::WEBHOOK_SLOW_HANDSHAKE)));
+    assert!(!evict(3, just_before(limits::WEBHOOK_HANDSHAKE_STEP)));
+    assert!(evict(3, limits::WEBHOOK_HANDSHAKE_STEP));
+    assert!(!is_open(&table, first));
+}
+
+#[test]
+fn a_handshake_that_continues_does_not_become_younger() {
+    let table = table();
+    let id = add(&table, 2, 1, Phase::Handshake)[0];
+    let_wait(&table, id, limits::WEBHOOK_SLOW_HANDSHAKE);
+    let evict = || table.evict_handshake_for(ip(2), permits, Instant::now());
+    table.set_phase(id, Phase::Busy);
+    assert_eq!(evict(), None);
+    table.set_phase(id, Phase::Handshake);
+    assert!(evict().is_some());
 }
 
 #[test]
