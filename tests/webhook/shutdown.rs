@@ -64,6 +64,8 @@ fn a_request_in_flight_gets_the_memory_of_bodies_that_do_not_arrive() {
     assert_ne!(idle.read_end(), End::Open);
     busy.send(&body);
     assert_injected(&busy.response(), "a");
+    // Without an eviction it waits until the first of them has timed out.
+    webhook.wait_log("status=503 error=\"the memory of the body was needed for other reviews");
 }
 
 fn the_webhook_keeps_serving_for_the_shutdown_delay() {
