@@ -318,12 +318,8 @@ pub const WEBHOOK_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WEBHOOK_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Concurrent connections. When there are as many, one is evicted for each new one, of an address that has at least as
-/// many as the new one's, or one that is stale ([`WEBHOOK_STALE`]), whatever its address has.
+/// many as the new one's.
 pub const WEBHOOK_CONNECTIONS: usize = 1024;
-
-/// A connection without a byte, or whose handshake or head is not complete, for this long may be evicted for any new one.
-/// The API server sends all of them at once.
-pub const WEBHOOK_STALE: Duration = Duration::from_secs(3);
 
 /// Evicted connections whose sockets are not closed yet.
 pub const WEBHOOK_CLOSING_CONNECTIONS: usize = 64;

@@ -1,5 +1,5 @@
 //! The open connections: their number, the phase of each, and which one is evicted for a new one. Connections are shared
-//! fairly among peer addresses: none of an address is evicted for one of an address that has more, unless it is stale.
+//! fairly among peer addresses: none of an address is evicted for one of an address that has more.
 
 use crate::limits;
 use crate::net::{Candidate, select_victim, set_waker};
@@ -50,15 +50,6 @@ struct Connection {
     handshake_wait: Duration,
     /// Serves the connection. Dropping it closes the connection.
     task: Option<Task<()>>,
-}
-
-/// The reason why a connection may be evicted, the weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Ground {
-    /// Its address has as many as the new one's, or more.
-    FairShare,
-    /// It has been without a byte, or its handshake or head incomplete, for longer than an honest one.
-    Stale,
 }
 
 /// The connections of one address in each phase, by their age in it.
@@ -140,27 +131,16 @@ impl PeerConnections {
         self.0[phase as usize].first().copied()
     }
 
-    /// The ground, the start of its phase and the ID of the connection to evict first. `share` is the number of these
-    /// connections compared with that of the new one's address.
-    fn weakest(&self, share: Ordering, now: Instant) -> Option<(Ground, Instant, ConnectionId)> {
-        let unfinished = [Phase::Silent, Phase::Handshake, Phase::Head];
-        let is_stale =
-            |since: Instant| now.saturating_duration_since(since) >= limits::WEBHOOK_STALE;
-        let stale = unfinished.into_iter().find_map(|phase| {
-            let oldest = self.oldest_in(phase)?;
-            is_stale(oldest.0).then_some(oldest)
-        });
-        if let Some((since, id)) = stale {
-            return Some((Ground::Stale, since, id));
-        }
+    /// The start of the phase and the ID of the connection to evict first. `share` is the number of these connections
+    /// compared with that of the new one's address.
+    fn weakest(&self, share: Ordering) -> Option<(Instant, ConnectionId)> {
         let oldest_in = |phase: Phase| self.oldest_in(phase);
         let mut phases = Phase::EVICTION_ORDER.into_iter();
-        let (since, id) = match share {
+        match share {
             Ordering::Greater => phases.chain([Phase::Busy]).find_map(oldest_in),
             Ordering::Equal => phases.find_map(oldest_in),
             Ordering::Less => None,
-        }?;
-        Some((Ground::FairShare, since, id))
+        }
     }
 }
 
@@ -250,11 +230,10 @@ impl ConnectionTable {
         self.count() >= self.capacity
     }
 
-    /// Evicts a connection for one of `newcomer`, on the strongest [`Ground`], of the address that has most. Of its
-    /// connections, one without a byte goes first, then a handshake, an unfinished head, an idle one, and of these the
+    /// Evicts a connection for one of `newcomer`, of the address that has most. Of its connections, one without a byte goes first, then a handshake, an unfinished head, an idle one, and of these the
     /// oldest. One that is busy is evicted only for an address that has fewer. `None` if there is none to evict.
     pub fn evict_for(&self, newcomer: IpAddr) -> Option<Evicted> {
-        let (peers, now) = (self.peers.borrow(), Instant::now());
+        let peers = self.peers.borrow();
         let share_of = |peer: IpAddr| {
             let count = peers.get(&peer).map_or(0, PeerConnections::count);
             count + usize::from(peer == newcomer)
@@ -262,11 +241,11 @@ impl ConnectionTable {
         let newcomers = share_of(newcomer);
         let weakest = peers.iter().filter_map(|(peer, connections)| {
             let share = share_of(*peer).cmp(&newcomers);
-            let (ground, since, id) = connections.weakest(share, now)?;
+            let (since, id) = connections.weakest(share)?;
             Some(Candidate {
                 key: id,
                 peer: *peer,
-                ground,
+                ground: (),
                 age: Reverse(since),
             })
         });
