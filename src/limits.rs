@@ -433,12 +433,16 @@ pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);
 /// and more; a List takes far less, as its items are read one after the other.
 pub const DOCUMENT_BYTES: usize = 32 << 20;
 
-/// Estimated bytes of memory of a document's values. Twice as much is needed to edit and to verify it, so that reading a
-/// document takes at most 256 MiB, or 12 times its bytes. An ordinary document of 3 MiB, the most that the API server
-/// accepts, has 90 MiB of values; `[1,1,1]` has 75 times its bytes and `{k: 1}` 150 times.
+/// Estimated bytes of memory of a document's values, so that reading it takes at most 256 MiB, or 12 times its bytes. An
+/// ordinary document of 1.5 MiB, the most that etcd stores by default, has 45 to 75 MiB of values; `[1,1,1]` has 75 times
+/// its bytes and `{k: 1}` 150 times.
 pub const DOCUMENT_VALUES_BYTES: usize = 100 << 20;
 
-/// The same for a document of which this many times its bytes are more.
+/// The same for an edited document, which is parsed to verify it: a small injected pod has four times its values. While it
+/// is parsed, the document is in memory, too, with its edits and intended value: at most 1 GiB together, or 12 times its bytes.
+pub const EDITED_VALUES_BYTES: usize = 200 << 20;
+
+/// Both limits are at least this many times the bytes of the text.
 pub const DOCUMENT_VALUES_RATIO: usize = 5;
 
 /// Estimated bytes of a value or a key in that memory: its node, its position and its text, as measured.

@@ -4,11 +4,11 @@
 //! The steps for one pod, each a folder or file:
 //!
 //! 1. `kinds` finds the pods of a document.
-//! 2. `size` refuses a pod whose annotations the API server would reject.
-//! 3. `view` reads a pod as it is: containers, probes, the sidecar and the saved originals of an earlier injection.
-//! 4. `options` reads its labels and annotations, over the `settings` for all pods.
-//! 5. `intent` makes one decision for each probe, from the handler as its owner wrote it, and from these the intended
+//! 2. `view` reads a pod as it is: containers, probes, the sidecar and the saved originals of an earlier injection.
+//! 3. `options` reads its labels and annotations, over the `settings` for all pods.
+//! 4. `intent` makes one decision for each probe, from the handler as its owner wrote it, and from these the intended
 //!    sidecar.
+//! 5. `size` refuses a pod whose annotations the API server would reject.
 //! 6. `edits` compares pod and intent. It also determines the originals that the annotation saves, so that the edits can
 //!    be undone.
 
@@ -73,8 +73,7 @@ fn report(
                 .filter(|pod| pod["spec"].is_object());
             match (pod, task) {
                 (None, _) => Err(Stop::Skip("it has no pod template".into())),
-                (Some(pod), Task::Inject) => size::check_annotations(pod)
-                    .and_then(|()| PodView::read(pod, source, &pointer))
+                (Some(pod), Task::Inject) => PodView::read(pod, source, &pointer)
                     .map_err(Stop::from)
                     .and_then(|view| {
                         inject(&view, settings, kind.runs_to_completion, &mut warnings)
@@ -125,6 +124,7 @@ fn inject(
         warnings.push("the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into());
     }
     let intent = intent?;
+    size::check_annotations(view.pod)?;
     let edits = edits::compute(view, Some(&intent))?;
     Ok(match (is_injected, edits.is_empty()) {
         (true, true) => Verdict::Unchanged("already injected".into()),

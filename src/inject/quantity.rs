@@ -76,12 +76,23 @@ impl Quantity {
         self.0 < 0
     }
 
+    /// Whether it is more than zero.
+    pub(super) fn is_positive(self) -> bool {
+        self.0 > 0
+    }
+
+    /// Whether it is a multiple of another quantity, which is not zero.
+    pub(super) fn is_multiple_of(self, other: Self) -> bool {
+        self.0 % other.0 == 0
+    }
+
     /// Whether it is a multiple of one.
     pub(super) fn is_integer(self) -> bool {
         self.0 % NANOS_PER_UNIT == 0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Parses a string, as [`Quantity::read`].
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (is_negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -131,9 +142,10 @@ fn decimal_nanos(whole: &str, fraction: &str, exponent: i32) -> Option<i128> {
     let places = i64::try_from(fraction.len()).ok()?;
     let shift = i64::from(exponent) + i64::from(NANO) - places;
     if let Ok(zeros) = usize::try_from(shift) {
-        let is_bounded = zeros <= DIGITS_MAX - digits.len().min(DIGITS_MAX);
-        let factor = 10_i128.checked_pow(u32::try_from(zeros).ok()?);
-        return integer(digits)?.checked_mul(factor.filter(|_| is_bounded)?);
+        if zeros.checked_add(digits.len())? > DIGITS_MAX {
+            return None;
+        }
+        return Some(integer(digits)? * 10_i128.pow(u32::try_from(zeros).ok()?));
     }
     let dropped = usize::try_from(shift.unsigned_abs()).ok()?;
     let (kept, rest) = digits.split_at(digits.len().saturating_sub(dropped));

@@ -18,6 +18,10 @@ const HUGE_PAGES: &str = "hugepages-";
 /// A name without a domain has at most this many bytes (`validation.IsQualifiedName`).
 const NAME_BYTES: usize = 63;
 
+/// A DNS subdomain has at most this many bytes.
+const DOMAIN_BYTES: usize = 253;
+const QUOTA_PREFIX: &str = "requests.";
+
 /// Why `resources` are invalid, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourcesError(Box<str>);
@@ -65,7 +69,7 @@ fn entries<'a>(group: &str, value: &'a Value) -> Result<Option<&'a Map<String, V
 
 fn check_name(group: &str, name: &str) -> Result<(), String> {
     let is_valid = match name.split_once('/') {
-        None => STANDARD.contains(&name) || name.strip_prefix(HUGE_PAGES).is_some_and(is_name),
+        None => STANDARD.contains(&name) || is_name(name) && page_size(name).is_some(),
         Some((domain, name)) => is_domain(domain) && is_name(name),
     };
     if is_valid {
@@ -74,6 +78,12 @@ fn check_name(group: &str, name: &str) -> Result<(), String> {
     let names = "cpu, memory, ephemeral-storage, hugepages-SIZE or DOMAIN/NAME";
     let what = format!("resource {} in {group}", Quoted(name));
     Err(unknown(&what, name, STANDARD, names))
+}
+
+/// The page size of a resource of huge pages (`helper.HugePageSizeFromResourceName`).
+fn page_size(name: &str) -> Option<Quantity> {
+    let size = Quantity::parse(name.strip_prefix(HUGE_PAGES)?)?;
+    (size.is_positive() && size.is_integer()).then_some(size)
 }
 
 fn check_quantity(group: &str, name: &str, value: &Value) -> Result<(), String> {
@@ -89,6 +99,9 @@ fn check_quantity(group: &str, name: &str, value: &Value) -> Result<(), String> 
     }
     if !is_native(name) && !quantity.is_integer() {
         return Err(wrong("an integer"));
+    }
+    if page_size(name).is_some_and(|size| !quantity.is_multiple_of(size)) {
+        return Err(wrong("a multiple of the page size in its name"));
     }
     Ok(())
 }
@@ -143,7 +156,7 @@ fn is_native(name: &str) -> bool {
 
 fn unknown<const N: usize>(what: &str, name: &str, known: [&str; N], names: &str) -> String {
     match suggest(name, known.into_iter()) {
-        Some(suggestion) => format!("unknown {what}: did you mean {suggestion}?"),
+        Some(suggestion) => format!("unknown {what}: did you mean {suggestion}? Write {names}"),
         None => format!("unknown {what}: write {names}"),
     }
 }
@@ -159,7 +172,8 @@ fn is_name(name: &str) -> bool {
             .all(|c| is_alphanumeric(c) || "-_.".contains(c))
 }
 
-/// A DNS subdomain (RFC 1123), which `requests.` is not, so that quotas can name the resource.
+/// A DNS subdomain (RFC 1123), also with `requests.` before it, by which quotas name the resource
+/// (`helper.IsExtendedResourceName`).
 fn is_domain(domain: &str) -> bool {
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_label = |label: &str| {
@@ -167,7 +181,9 @@ fn is_domain(domain: &str) -> bool {
             && label.ends_with(is_alphanumeric)
             && label.chars().all(|c| is_alphanumeric(c) || c == '-')
     };
-    !domain.starts_with("requests.") && domain.split('.').all(is_label)
+    !domain.starts_with(QUOTA_PREFIX)
+        && QUOTA_PREFIX.len() + domain.len() <= DOMAIN_BYTES
+        && domain.split('.').all(is_label)
 }
 
 /// A value for an error.
@@ -183,6 +199,7 @@ pub(super) fn found(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn resources_that_the_api_server_accepts_are_accepted() {
@@ -195,6 +212,7 @@ mod tests {
             r#"{"requests":null,"limits":{"cpu":null}}"#,
             r#"{"limits":{"ephemeral-storage":"1Gi"}}"#,
             r#"{"limits":{"hugepages-2Mi":"4Mi","memory":"16Mi"}}"#,
+            r#"{"limits":{"hugepages-1Gi":"2048Mi","cpu":1}}"#,
             r#"{"requests":{"example.com/gpu":1},"limits":{"example.com/gpu":"1"}}"#,
         ] {
             assert!(parse(json).is_some_and(|parsed| parsed.is_ok()), "{json}");
@@ -226,7 +244,7 @@ mod tests {
             ),
             (
                 r#"{"limit":{"memory":"16Mi"}}"#,
-                r#"unknown field "limit": did you mean limits?"#,
+                r#"unknown field "limit": did you mean limits? Write requests and limits"#,
             ),
             (
                 r#"{"claims":[]}"#,
@@ -238,7 +256,19 @@ mod tests {
             ),
             (
                 r#"{"limits":{"memori":"16Mi"}}"#,
-                r#"unknown resource "memori" in limits: did you mean memory?"#,
+                r#"unknown resource "memori" in limits: did you mean memory? Write cpu, memory, "#,
+            ),
+            (
+                r#"{"limits":{"hugepages-foo":"4Mi"}}"#,
+                r#"unknown resource "hugepages-foo" in limits: write cpu, "#,
+            ),
+            (
+                r#"{"limits":{"hugepages-0":"4Mi"}}"#,
+                r#"unknown resource "hugepages-0" in limits: write cpu, "#,
+            ),
+            (
+                r#"{"limits":{"hugepages-2Mi":"3Mi","memory":"16Mi"}}"#,
+                r#"limits.hugepages-2Mi is "3Mi": write a multiple of the page size in its name"#,
             ),
             (
                 r#"{"limits":{"storage":"1"}}"#,
@@ -272,6 +302,13 @@ mod tests {
             let error = parse(json).expect("an object").expect_err(json);
             assert!(error.to_string().starts_with(expected), "{error}");
         }
+        let long = format!("{}.example/gpu", ["a"; 120].join("."));
+        let json = json!({"limits": {long: 1}}).to_string();
+        let error = parse(&json).expect("an object").expect_err(&json);
+        assert!(
+            error.to_string().starts_with("unknown resource "),
+            "{error}"
+        );
         for json in ["", "[]", "1", "\"16Mi\"", "{", "{}{}"] {
             assert_eq!(parse(json), None, "{json}");
         }

@@ -1,7 +1,7 @@
 //! The documents of an input, one at a time, and the position of each. A large List becomes a document for each item.
 
 use super::list_items::ListItems;
-use crate::manifest::{Document, Pointer, Stream};
+use crate::manifest::{Document, ParseError, Pointer, Stream};
 use core::fmt;
 use std::io::BufRead;
 use std::rc::Rc;
@@ -71,6 +71,13 @@ impl fmt::Display for Position {
 #[derive(Debug)]
 pub(super) struct ReadError(String);
 
+impl ReadError {
+    fn new(number: usize, preceding_lines: usize, error: ParseError) -> Self {
+        let error = error.add_lines(preceding_lines);
+        Self(format!("document {number}, {error}"))
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -99,29 +106,35 @@ struct SplitList {
 
 impl SplitList {
     /// The next part. An item is valid, as it was parsed before.
-    fn next_part(&mut self) -> Option<Part> {
+    fn next_part(&mut self) -> Option<Result<Part, ReadError>> {
         let item = self.list.items().get(self.next_item).cloned();
         let start = item.as_ref().map_or(self.text.len(), |item| item.start);
         if self.read_to < start {
-            return Some(Part::Text(self.read_text_to(start).into()));
+            return Some(Ok(Part::Text(self.read_text_to(start).into())));
         }
         let item = item?;
         self.next_item += 1;
         let lines = self.position.preceding_lines + self.lines;
         let text = self.read_text_to(item.end).to_owned();
-        let document = Document::parse(&self.list.document_text(&text)).ok()?;
         // Lines are counted in the document of the item, whose first lines are not in the file.
         let preceding_lines = lines.saturating_sub(self.list.head_lines());
+        let document = match Document::parse(&self.list.document_text(&text)) {
+            Ok(document) => document,
+            Err(error) => {
+                let number = self.position.number;
+                return Some(Err(ReadError::new(number, preceding_lines, error)));
+            }
+        };
         let position = Position {
             preceding_lines,
             line: lines + 1,
             ..self.position
         };
-        Some(Part::Document(LocatedDocument {
+        Some(Ok(Part::Document(LocatedDocument {
             position,
             document,
             list: Some(self.list.clone()),
-        }))
+        })))
     }
 
     fn read_text_to(&mut self, end: usize) -> &str {
@@ -139,7 +152,7 @@ pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Par
     let mut split: Option<SplitList> = None;
     core::iter::from_fn(move || {
         if let Some(part) = split.as_mut().and_then(SplitList::next_part) {
-            return Some(Ok(part));
+            return Some(part);
         }
         split = None;
         let piece = match stream.next()? {
@@ -162,13 +175,12 @@ pub(super) fn documents(reader: impl BufRead) -> impl Iterator<Item = Result<Par
                 read_to: 0,
                 lines: 0,
             });
-            return split.next_part().map(Ok);
+            return split.next_part();
         }
         let document = match Document::parse(&piece.text) {
             Ok(document) => document,
             Err(error) => {
-                let error = error.add_lines(preceding_lines);
-                return Some(Err(ReadError(format!("document {number}, {error}"))));
+                return Some(Err(ReadError::new(number, preceding_lines, error)));
             }
         };
         if document.is_empty() {

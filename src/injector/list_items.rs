@@ -8,9 +8,9 @@ use serde_json::Value;
 
 /// A List that is split.
 pub(super) struct ListItems {
-    /// What stands before an item to make it a List.
+    /// The text before an item that makes it a List.
     head: String,
-    /// What stands after it.
+    /// The text after it.
     end: &'static str,
     /// The spans of the items, one after the other in the text of the List, separators excluded.
     items: Vec<Range<usize>>,
@@ -23,7 +23,7 @@ impl ListItems {
         if text.len() < limits::SPLIT_LIST_BYTES {
             return None;
         }
-        let list = match text.starts_with('{') {
+        let list = match text.trim_start().starts_with('{') {
             true => Self::split_json(text)?,
             false => Self::split_block(text)?,
         };
@@ -167,7 +167,8 @@ fn block_items(text: &str) -> Option<Vec<Range<usize>>> {
         offset += line.len();
         if !is_in_items {
             // A second line `items:` cannot be one of this mapping, or the document is not valid.
-            is_in_items = items.is_empty() && line.trim_end() == "items:";
+            let key = line.split_once(" #").map_or(line, |(key, _)| key);
+            is_in_items = items.is_empty() && key.trim_end() == "items:";
             continue;
         }
         let content = line.trim_start_matches(' ');
@@ -182,8 +183,8 @@ fn block_items(text: &str) -> Option<Vec<Range<usize>>> {
         } else if indentation == 0 && !content.starts_with(['#', '\r', '\n', '-']) {
             items.last_mut()?.end = start;
             is_in_items = false;
-        } else {
-            // A comment before the first item.
+        } else if !content.trim_end().is_empty() && !content.starts_with('#') {
+            // Part of the last item.
             items.last()?;
         }
     }
@@ -195,11 +196,19 @@ mod tests {
     use super::*;
 
     fn items(text: &str) -> Option<Vec<&str>> {
-        let spans = match text.starts_with('{') {
+        let spans = match text.trim_start().starts_with('{') {
             true => json_items(text),
             false => block_items(text),
         }?;
         Some(spans.into_iter().map(|span| &text[span]).collect())
+    }
+
+    /// A List in JSON with an item of this number of bytes.
+    fn json_list(bytes: usize) -> String {
+        format!(
+            r#"{{"kind": "List", "items": [1, "{}"]}}"#,
+            "x".repeat(bytes)
+        )
     }
 
     #[test]
@@ -216,6 +225,20 @@ mod tests {
             items(text).expect("items"),
             ["  - a: 1\n    b:\n    - c\n", "  - b"]
         );
+        for start in [
+            "items:\n# x\n",
+            "items:\n\n  # x\n",
+            "items: # x\n",
+            "items:  \r\n\r\n",
+        ] {
+            let text = format!("{start}- a\n# y\n- b\n");
+            assert_eq!(
+                items(&text).expect("items"),
+                ["- a\n# y\n", "- b\n"],
+                "{start:?}"
+            );
+        }
+        assert_eq!(items("items:\n# x\n  a\n- b\n"), None);
     }
 
     #[test]
@@ -239,6 +262,14 @@ mod tests {
             found.item_text("kind: \"PodList\"\nitems:\n- c\n"),
             Some("- c\n")
         );
+        let json = format!("\n {}", json_list(limits::SPLIT_LIST_BYTES));
+        assert!(ListItems::split(&json).is_some(), "{json:.50}");
+        for list in [
+            "kind: List\nitems:\n# x\n\n- a: 1\n- b: 2\n",
+            "kind: List\nitems: # x\n- a: 1\n- b: 2\n",
+        ] {
+            assert!(split(list).is_some(), "{list}");
+        }
         for text in [
             "kind: ConfigMap\nitems:\n- a: 1\n",
             "kind: List\nitems:\n- a: &x 1\n- b: *x\n",

@@ -4,6 +4,7 @@ use super::error::ParseError;
 use super::parser::{self, UnresolvedAliases};
 use super::to_json::to_json;
 use super::tree::Tree;
+use crate::limits;
 use serde_json::Value;
 
 /// A document of a manifest.
@@ -23,7 +24,20 @@ impl Document {
     }
 
     pub(super) fn parse_with(text: &str, aliases: UnresolvedAliases) -> Result<Self, ParseError> {
-        let tree = parser::parse(text, aliases)?;
+        Self::parse_within(text, aliases, limits::DOCUMENT_VALUES_BYTES)
+    }
+
+    /// Parses the edited text of a document.
+    pub(super) fn parse_edited(text: &str, aliases: UnresolvedAliases) -> Result<Self, ParseError> {
+        Self::parse_within(text, aliases, limits::EDITED_VALUES_BYTES)
+    }
+
+    fn parse_within(
+        text: &str,
+        aliases: UnresolvedAliases,
+        max_value_bytes: usize,
+    ) -> Result<Self, ParseError> {
+        let tree = parser::parse(text, aliases, max_value_bytes)?;
         let value = to_json(text, &tree)?;
         let text = text.into();
         Ok(Self { text, tree, value })

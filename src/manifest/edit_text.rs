@@ -32,7 +32,8 @@ impl Document {
             let Err(error) = verify(self, &edited, &expected) else {
                 return Ok(edited.text);
             };
-            if !edits.iter().any(has_saved_text) {
+            let is_too_large = matches!(error, EditError::TooManyValues(_));
+            if is_too_large || !edits.iter().any(has_saved_text) {
                 return Err(error);
             }
             // An alias in a saved text may have lost its anchor, or its anchor may have another value now.
@@ -59,11 +60,12 @@ fn verify(document: &Document, edited: &EditedText, expected: &Value) -> Result<
     if splice::is_json(document) && serde_json::from_str::<Value>(text).is_err() {
         return Err(EditError::WrongValue(Pointer::root()));
     }
-    let parsed = match Document::parse(text) {
+    let parsed = match Document::parse_edited(text, UnresolvedAliases::Reject) {
         Ok(parsed) => parsed,
         Err(error) => {
             let pointer = document.pointer_at(edited.source_offset(error.offset(text)));
             return Err(match error.kind {
+                ParseErrorKind::TooManyValues => EditError::TooManyValues(pointer),
                 // It has a line number of the edited text.
                 ParseErrorKind::DuplicateKey { .. } => EditError::WrongValue(pointer),
                 kind => EditError::InvalidYaml { pointer, kind },
@@ -123,7 +125,7 @@ fn drop_saved_text(edit: &mut Edit) -> bool {
 
 /// The indexes of the edits whose text does not parse to the expected value.
 fn mismatched_edits(edited: &EditedText, expected: &Value) -> BTreeSet<usize> {
-    let parsed = match Document::parse_with(&edited.text, UnresolvedAliases::Accept) {
+    let parsed = match Document::parse_edited(&edited.text, UnresolvedAliases::Accept) {
         Ok(parsed) => parsed,
         Err(error) => {
             let edit = edited.edit_at(error.offset(&edited.text));

@@ -18,12 +18,16 @@ pub(super) enum UnresolvedAliases {
     Accept,
 }
 
-/// Parses a text of one document.
-pub(super) fn parse(text: &str, aliases: UnresolvedAliases) -> Result<Tree, ParseError> {
+/// Parses a text of one document. `max_value_bytes` limits the estimated memory of its values, unless the text is long.
+pub(super) fn parse(
+    text: &str,
+    aliases: UnresolvedAliases,
+    max_value_bytes: usize,
+) -> Result<Tree, ParseError> {
     if let Some(offset) = text::lone_carriage_return(text) {
         return Err(ParseError::at(text, offset, ParseErrorKind::CarriageReturn));
     }
-    let mut builder = Builder::new(text);
+    let mut builder = Builder::new(text, max_value_bytes);
     for event in Parser::new_from_str_with_options(text, parser_options(aliases)) {
         let has_root = builder.tree.root.is_some();
         let (event, span) =
@@ -80,7 +84,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, max_value_bytes: usize) -> Self {
         Self {
             text,
             tree: Tree::default(),
@@ -89,8 +93,7 @@ impl<'a> Builder<'a> {
             last_node: 0,
             document_count: 0,
             value_bytes: 0,
-            max_value_bytes: limits::DOCUMENT_VALUES_BYTES
-                .max(text.len() * limits::DOCUMENT_VALUES_RATIO),
+            max_value_bytes: max_value_bytes.max(text.len() * limits::DOCUMENT_VALUES_RATIO),
         }
     }
 

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         a_list_of_pods_takes_at_most_12_times_its_bytes,
         a_document_of_many_small_values_is_refused_in_256_mib,
         items_of_a_large_list_are_edited_like_those_of_a_small_one,
+        a_list_whose_items_share_an_anchor_is_injected_in_512_mib,
     ]
 }
 
@@ -178,6 +179,32 @@ fn items_of_a_large_list_are_edited_like_those_of_a_small_one() {
             );
         }
     }
+}
+
+/// The bound of the peak of a document that is edited as a whole.
+const MOST_EDITED_KIB: u64 = 512 * 1024;
+
+/// A List that cannot be split.
+fn list_with_shared_anchor(pods: usize) -> String {
+    let list = block_list(pods, 0);
+    let list = list.replacen("- name: web\n", "- name: &name web\n", 1);
+    list.replace("- name: web\n", "- name: *name\n")
+}
+
+fn a_list_whose_items_share_an_anchor_is_injected_in_512_mib() {
+    let text = list_with_shared_anchor(3_000);
+    let peak = peak_of_document(&text, &[]);
+    assert!(peak < MOST_EDITED_KIB, "{peak} KiB of {} bytes", text.len());
+    let folder = Folder::new();
+    folder.write("list.yaml", &list_with_shared_anchor(20_000));
+    let ended = run(&folder.0, &["file", "-f", "list.yaml"]);
+    assert!(
+        ended
+            .stderr
+            .contains("than fit the memory: split it with lines ---, one resource each"),
+        "{}",
+        ended.stderr
+    );
 }
 
 fn a_document_of_many_small_values_is_refused_in_256_mib() {

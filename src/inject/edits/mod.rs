@@ -62,8 +62,8 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     Ok(edits)
 }
 
-/// Checks that no probe of the edited pod points at the sidecar unless the intent says so, and that the API server
-/// accepts its annotations.
+/// Checks that the edits apply, as the API server rejects a pod whose patch does not; that no probe of the edited pod points
+/// at the sidecar unless the intent says so; and that the API server accepts its annotations.
 fn check_edited_pod(
     view: &PodView<'_>,
     intent: Option<&Intent>,
@@ -73,10 +73,10 @@ fn check_edited_pod(
     let mut pod = Cow::Borrowed(view.pod);
     if !edits.is_empty() {
         let mut edited = copy_of_edited_parts(view.pod);
-        if apply(&mut edited, edits).is_err() {
-            // `Document::edit` reports it.
-            return Ok(());
-        }
+        apply(&mut edited, edits).map_err(|error| Refusal {
+            reason: error.to_string().into(),
+            pointer: Some(view.pointer_in_document(error.pointer())),
+        })?;
         pod = Cow::Owned(edited);
     }
     if intent.is_some() {

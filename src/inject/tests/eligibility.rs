@@ -1,6 +1,7 @@
 //! Pods that are skipped, and pods that are refused.
 
 use super::*;
+use crate::limits;
 
 fn get(port: u16) -> Value {
     json!({"httpGet": {"path": "/foo", "port": port}})
@@ -33,6 +34,15 @@ fn a_pod_without_a_probe_that_can_be_rewritten() {
     let document = probed(json!({"httpGet": {"port": 80, "host": "a.example"}}));
     assert_eq!(skip_reason(&document), "no probe can be rewritten");
     assert_eq!(warnings(&document).len(), 1);
+}
+
+#[test]
+fn a_pod_that_is_not_injected_may_have_large_annotations() {
+    let mut document = probed(json!({"exec": {"command": ["true"]}}));
+    document["metadata"]["annotations"] = json!({"notes": "x".repeat(limits::ANNOTATIONS_BYTES)});
+    assert_eq!(skip_reason(&document), "only exec probes");
+    document["spec"]["containers"][0]["readinessProbe"] = get(8001);
+    assert!(refusal_reason(&document).starts_with("its annotations have 262149 bytes, "));
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"resources": {"limit": {"memory": "16Mi"}}}}"#,
-            r#"probelet.resources: unknown field "limit": did you mean limits?"#,
+            r#"probelet.resources: unknown field "limit": did you mean limits? Write requests and limits"#,
         ),
         (
             r#"{"probelet": {"image": "a b"}}"#,
