@@ -20,10 +20,9 @@ const NAME_COPIES: usize = 16;
 
 /// Refuses a pod whose annotations the API server would reject.
 pub(super) fn check_annotations(pod: &Value) -> Result<(), String> {
-    let bytes = annotation_bytes(pod);
-    if bytes <= limits::ANNOTATIONS_BYTES {
+    let Some(bytes) = rejected_annotation_bytes(pod) else {
         return Ok(());
-    }
+    };
     Err(format!(
         "its annotations have {bytes} bytes, and the API server accepts {}: remove or shorten some",
         limits::ANNOTATIONS_BYTES
@@ -32,15 +31,19 @@ pub(super) fn check_annotations(pod: &Value) -> Result<(), String> {
 
 /// The same for an injected pod, whose annotations include the saved originals.
 pub(super) fn check_injected_annotations(edited: &Value) -> Result<(), String> {
-    let bytes = annotation_bytes(edited);
-    if bytes <= limits::ANNOTATIONS_BYTES {
+    let Some(bytes) = rejected_annotation_bytes(edited) else {
         return Ok(());
-    }
+    };
     Err(format!(
         "with {ORIGINAL_ANNOTATION} its annotations would have {bytes} bytes, and the API server accepts {}: shorten its \
          annotations or the paths of its probes, or leave out containers (annotation {EXCLUDE_CONTAINERS})",
         limits::ANNOTATIONS_BYTES
     ))
+}
+
+/// Bytes of a pod's annotations, if they are more than the API server accepts.
+fn rejected_annotation_bytes(pod: &Value) -> Option<usize> {
+    Some(annotation_bytes(pod)).filter(|bytes| *bytes > limits::ANNOTATIONS_BYTES)
 }
 
 /// Bytes of all names and values of a pod's annotations, as the API server counts them

@@ -364,7 +364,7 @@ impl Holder {
         waker.into()
     }
 
-    /// Whether it stays evicted although its bytes have arrived: they may have arrived before it was evicted.
+    /// Withdraws an eviction, once, as the bytes have arrived: they may have arrived before it.
     fn spare_once(&mut self) {
         if self.is_evicted && !self.is_spared {
             (self.is_evicted, self.is_spared) = (false, true);

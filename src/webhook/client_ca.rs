@@ -1,5 +1,6 @@
 //! `--client-ca`: the CAs of the clients that may send reviews, and the file from which they are reloaded.
 
+use super::poll_timer::PollTimer;
 use crate::limits;
 use crate::pem::{FailureFilter, FileError, FileRole, PemError, RootsFile};
 use rustls::crypto::ring;
@@ -17,7 +18,7 @@ pub type Verifier = Arc<dyn ClientCertVerifier>;
 pub struct ClientCa {
     path: Box<str>,
     file: RootsFile,
-    next_poll: Instant,
+    poll_timer: PollTimer,
     failures: FailureFilter,
     verifier: Verifier,
 }
@@ -37,7 +38,7 @@ impl ClientCa {
             path: path.into(),
             verifier: read(&mut file, path)?,
             file,
-            next_poll: Instant::now(),
+            poll_timer: PollTimer::new(limits::PEM_POLL_INTERVAL),
             failures: FailureFilter::default(),
         })
     }
@@ -50,11 +51,7 @@ impl ClientCa {
     /// Reads the file again if it changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a repeated
     /// failure only once. After a failure the previous CAs stay in use.
     pub fn reload(&mut self, now: Instant) -> Option<Result<(), FileError>> {
-        if now < self.next_poll {
-            return None;
-        }
-        self.next_poll = now + limits::PEM_POLL_INTERVAL;
-        if !self.file.poll_changed() {
+        if !self.poll_timer.try_start(now) || !self.file.poll_changed() {
             return None;
         }
         let read = read(&mut self.file, &self.path);

@@ -19,6 +19,7 @@
 //! | `ca_bundle`    | the CAs of all certificates that replicas may serve |
 //! | `api_client`   | requests to the API server |
 //! | `refresher`    | refreshes the self-signed certificate and the cluster's version |
+//! | `poll_timer`   | how often files are polled for changes |
 //! | `options`      | the options from the command line |
 //! | `settings`     | flags and the mounted ConfigMap |
 //! | `metrics`      | counters and their page |
@@ -39,6 +40,7 @@ mod handshake_permits;
 mod http_error;
 mod metrics;
 mod options;
+mod poll_timer;
 mod refresher;
 mod request_head;
 mod response;

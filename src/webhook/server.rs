@@ -174,12 +174,8 @@ impl Server {
                 .field("delay_seconds", shutdown_delay.as_secs());
             Timer::after(shutdown_delay).await;
         };
-        let evictor = self
-            .state
-            .body_memory
-            .run_evictor(|| Timer::after(limits::SLOW_BODY_POLL_INTERVAL));
-        let handshake_evictor = self.state.run_handshake_evictor();
-        let evictors = future::or(evictor, handshake_evictor);
+        let state = &self.state;
+        let evictors = future::or(state.run_body_evictor(), state.run_handshake_evictor());
         future::or(shutdown, future::or(self.accept_loop(), evictors)).await;
         let Server {
             state, listener, ..
@@ -191,10 +187,7 @@ impl Server {
             timeout_at(deadline, state.connections.wait_until_empty()).await;
         };
         // Reviews in flight may wait for the memory of bodies that do not arrive.
-        let evictor = state
-            .body_memory
-            .run_evictor(|| Timer::after(limits::SLOW_BODY_POLL_INTERVAL));
-        future::or(drained, evictor).await;
+        future::or(drained, state.run_body_evictor()).await;
         let open_connections = state.connections.count();
         let level = match open_connections {
             0 => Level::Info,

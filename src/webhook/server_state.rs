@@ -14,6 +14,7 @@ use crate::limits;
 use crate::net::{FairShares, Permit};
 use crate::pem::{rfc3339, unix_now};
 use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
+use async_io::Timer;
 use core::cell::{Cell, RefCell};
 use core::fmt::Display;
 use rustls::{AlertDescription, ServerConfig};
@@ -116,6 +117,12 @@ impl ServerState {
         self.handshakes
             .acquire(client, &self.connections, log)
             .await
+    }
+
+    /// Evicts slow bodies and responses while others wait for memory.
+    pub async fn run_body_evictor(&self) {
+        let pause = || Timer::after(limits::SLOW_BODY_POLL_INTERVAL);
+        self.body_memory.run_evictor(pause).await;
     }
 
     /// Evicts slow handshakes while connections wait for permits.

@@ -1,6 +1,7 @@
 //! The current serving certificate, and the files from which it is reloaded.
 
 use super::client_ca::Verifier;
+use super::poll_timer::PollTimer;
 use crate::limits;
 use crate::pem::{FailureFilter, FileError, KeyPairError, KeyPairFiles, parse_key_pair};
 use crate::pem::{UnixSeconds, validity};
@@ -27,7 +28,7 @@ pub struct CurrentCert(Mutex<Option<ServingCert>>);
 #[derive(Debug)]
 pub struct CertWatcher {
     files: KeyPairFiles,
-    next_poll: Instant,
+    poll_timer: PollTimer,
     failures: FailureFilter,
 }
 
@@ -83,7 +84,7 @@ impl CertWatcher {
         let pair = files.read(&ring::default_provider())?;
         let watcher = CertWatcher {
             files,
-            next_poll: Instant::now(),
+            poll_timer: PollTimer::new(limits::PEM_POLL_INTERVAL),
             failures: FailureFilter::default(),
         };
         Ok((watcher, ServingCert::new(pair)))
@@ -92,11 +93,7 @@ impl CertWatcher {
     /// Reads the files again if they changed. Polls at most once per [`limits::PEM_POLL_INTERVAL`], and returns a
     /// repeated failure only once.
     pub fn reload(&mut self, now: Instant) -> Option<Result<ServingCert, FileError>> {
-        if now < self.next_poll {
-            return None;
-        }
-        self.next_poll = now + limits::PEM_POLL_INTERVAL;
-        if !self.files.poll_changed() {
+        if !self.poll_timer.try_start(now) || !self.files.poll_changed() {
             return None;
         }
         let read = self.files.read(&ring::default_provider());

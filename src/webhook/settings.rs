@@ -1,5 +1,6 @@
 //! The settings for all pods: flags, over the values of the mounted ConfigMap, over the default for the cluster's version.
 
+use super::poll_timer::PollTimer;
 use crate::inject::values::{Values, ValuesError};
 use crate::inject::{KubernetesVersion, Settings};
 use crate::limits;
@@ -20,7 +21,7 @@ pub struct ReloadableSettings {
     values: Values,
     version: Option<KubernetesVersion>,
     file: Option<ValuesFile>,
-    next_poll: Instant,
+    poll_timer: PollTimer,
     failures: RepeatFilter<ValuesFileError>,
     settings: Settings,
 }
@@ -99,7 +100,7 @@ impl ReloadableSettings {
             values: Values::default(),
             version: None,
             file: config.map(ValuesFile::new),
-            next_poll: Instant::now(),
+            poll_timer: PollTimer::new(limits::VALUES_POLL_INTERVAL),
             failures: RepeatFilter::default(),
         };
         settings.read()?;
@@ -127,10 +128,9 @@ impl ReloadableSettings {
     /// returned once, the previous values stay in use.
     pub fn reload(&mut self, now: Instant) -> Option<Result<ValuesState, ValuesFileError>> {
         let file = self.file.as_mut()?;
-        if now < self.next_poll {
+        if !self.poll_timer.try_start(now) {
             return None;
         }
-        self.next_poll = now + limits::VALUES_POLL_INTERVAL;
         // A failed file is read again at each poll: it may have changed within one tick of the kernel's clock.
         if !file.poll_changed() && !self.failures.has_error() {
             return None;
