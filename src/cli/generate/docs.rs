@@ -84,9 +84,15 @@ struct PodAnnotation {
     meaning: &'static str,
 }
 
-const POD_ANNOTATIONS: [PodAnnotation; 8] = [
+const POD_ANNOTATIONS: [PodAnnotation; 9] = [
     PodAnnotation {
         name: names::INJECT,
+        example: "true",
+        meaning: "Inject this pod, or do not (false). It takes precedence over sidecar.istio.io/inject, so that true with Istio's \
+                  false is a pod with probelet and without Istio. A label of the same name takes precedence over the annotation",
+    },
+    PodAnnotation {
+        name: names::ISTIO_INJECT,
         example: "false",
         meaning: "Do not inject this pod. A label of the same name takes precedence over the annotation",
     },

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 const PREFIX: &str = "probelet.dev/";
-pub(crate) const INJECT: &str = "sidecar.istio.io/inject";
+pub(crate) const INJECT: &str = "probelet.dev/inject";
+pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
 pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
 pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 pub(crate) const FORWARD: &str = "probelet.dev/forward";
@@ -25,8 +26,9 @@ pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
 pub(crate) const APP_ID: &str = "probelet.dev/app-id";
 
 /// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 18] = [
+pub(crate) const KNOWN: [&str; 19] = [
     INJECT,
+    ISTIO_INJECT,
     REWRITE,
     STATUS_PORT,
     FORWARD,
@@ -45,6 +47,9 @@ pub(crate) const KNOWN: [&str; 18] = [
     ORIGINAL_ANNOTATION,
     EXCLUDE_INBOUND,
 ];
+
+/// The ones that are read as labels too.
+const LABELS: [&str; 2] = [INJECT, ISTIO_INJECT];
 
 /// The largest edit distance at which a name of Istio's counts as a misspelling of one of these.
 const MISSPELLING_DISTANCE: usize = 2;
@@ -78,7 +83,7 @@ pub(in crate::inject) fn warn_of_ignored(metadata: &Value, warnings: &mut Vec<Bo
     warnings.extend(named.filter_map(misspelt));
     let labels = metadata["labels"].as_object();
     for name in labels.into_iter().flatten().map(|(name, _)| &**name) {
-        if name != INJECT && KNOWN.contains(&name) {
+        if !LABELS.contains(&name) && KNOWN.contains(&name) {
             let what = format!("label {name} has no effect");
             warnings.push(format!("{what}: write it as an annotation").into());
         }
@@ -123,8 +128,11 @@ pub(in crate::inject) fn warn_of_misplaced(
             warnings.push(misplaced("annotation", &name, owner));
         }
     }
-    if names(&metadata["labels"]).iter().any(|name| name == INJECT) {
-        warnings.push(misplaced("label", INJECT, owner));
+    let labels = metadata["labels"].as_object();
+    for name in LABELS {
+        if labels.is_some_and(|labels| labels.contains_key(name)) {
+            warnings.push(misplaced("label", name, owner));
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use crate::limits;
 use crate::text::Quoted;
 use annotations::{
     ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
-    INJECT, PULL_POLICY, RESOURCES, REWRITE, SIDECAR_KIND, SOURCE_IP, STATUS_PORT, TARGET_IP,
-    text_of,
+    INJECT, ISTIO_INJECT, PULL_POLICY, RESOURCES, REWRITE, SIDECAR_KIND, SOURCE_IP, STATUS_PORT,
+    TARGET_IP, text_of,
 };
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
@@ -162,16 +162,19 @@ impl Reader<'_> {
         Ok(items)
     }
 
-    /// Like Istio, prefers the label to the annotation, and parses an invalid value as false.
+    /// Like Istio, prefers the label to the annotation, and parses an invalid value as false. probelet's own takes
+    /// precedence over Istio's, which may opt the pod out of Istio alone.
     fn check_inject(&self, warnings: &mut Vec<Box<str>>) -> Result<(), Stop> {
         let labels = &self.metadata["labels"];
-        let found = [
-            ("label", text_of(labels, INJECT)),
-            ("annotation", self.text(INJECT)),
-        ]
-        .into_iter()
-        .find_map(|(kind, text)| Some((kind, text.filter(|text| !text.is_empty())?)));
-        let Some((kind, text)) = found else {
+        let found = [INJECT, ISTIO_INJECT].into_iter().find_map(|name| {
+            [
+                ("label", text_of(labels, name)),
+                ("annotation", self.text(name)),
+            ]
+            .into_iter()
+            .find_map(|(kind, text)| Some((kind, name, text.filter(|text| !text.is_empty())?)))
+        });
+        let Some((kind, name, text)) = found else {
             return Ok(());
         };
         match parse_yaml_bool(&text) {
@@ -179,14 +182,14 @@ impl Reader<'_> {
             Some(false) => {}
             None => warnings.push(
                 format!(
-                    "{kind} {INJECT} is {}, which counts as false: write true or false",
+                    "{kind} {name} is {}, which counts as false: write true or false",
                     Quoted(&text)
                 )
                 .into(),
             ),
         }
         Err(Stop::Skip(
-            format!("{kind} {INJECT} is {}", Quoted(&text)).into(),
+            format!("{kind} {name} is {}", Quoted(&text)).into(),
         ))
     }
 

@@ -88,6 +88,38 @@ fn the_label_takes_precedence_over_the_annotation() {
 }
 
 #[test]
+fn probelets_own_inject_takes_precedence_over_istios() {
+    const OWN: &str = "probelet.dev/inject";
+    const ISTIO: &str = "sidecar.istio.io/inject";
+    for (labels, annotations, is_injected) in [
+        (json!({}), json!({OWN: "true", ISTIO: "false"}), true),
+        (json!({ISTIO: "false"}), json!({OWN: "true"}), true),
+        (json!({OWN: "true"}), json!({OWN: "false"}), true),
+        (json!({OWN: "false"}), json!({OWN: "true"}), false),
+        (json!({OWN: "no", ISTIO: "true"}), json!({}), false),
+        (json!({OWN: ""}), json!({OWN: "off"}), false),
+        (json!({OWN: "", ISTIO: "false"}), json!({OWN: ""}), false),
+    ] {
+        let mut document = annotated(web(), annotations.clone());
+        document["metadata"]["labels"] = labels.clone();
+        let verdict = report(&document, Task::Inject, &settings()).verdict;
+        let found = matches!(verdict, Verdict::Edited { .. });
+        assert_eq!(found, is_injected, "{labels} {annotations}");
+    }
+    assert_eq!(
+        skip_reason(&of(OWN, "false")),
+        "annotation probelet.dev/inject is \"false\""
+    );
+    assert_eq!(
+        warnings(&of(OWN, "maybe")),
+        ["annotation probelet.dev/inject is \"maybe\", which counts as false: write true or false"]
+    );
+    let mut document = web();
+    document["metadata"]["labels"] = json!({OWN: "true"});
+    assert_eq!(warnings(&document), [""; 0]);
+}
+
+#[test]
 fn the_status_port() {
     let after = injected(&of("status.sidecar.istio.io/port", "15920"));
     assert_eq!(ours(&after)["args"], json!(["run", "--status-port=15920"]));
@@ -317,7 +349,7 @@ fn an_annotation_of_the_owner_is_warned_of() {
     let document = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {
-            "name": "web", "labels": {"sidecar.istio.io/inject": "false"},
+            "name": "web", "labels": {"sidecar.istio.io/inject": "false", "probelet.dev/inject": "true"},
             "annotations": {"sidecar.istio.io/rewriteAppHTTPProbers": "false", "team": "a"},
         },
         "spec": {"template": {"spec": web()["spec"]}},
@@ -328,6 +360,8 @@ fn an_annotation_of_the_owner_is_warned_of() {
         [
             "annotation sidecar.istio.io/rewriteAppHTTPProbers has no effect in metadata of deployment/web: move \
              it to metadata of the pod template",
+            "label probelet.dev/inject has no effect in metadata of deployment/web: move it to metadata of the pod \
+             template",
             "label sidecar.istio.io/inject has no effect in metadata of deployment/web: move it to metadata of \
              the pod template",
         ]

@@ -41,7 +41,7 @@ def selectors(cluster, report):
     cluster.kubectl("label", "namespace", "kube-system", "probelet.dev/injection=enabled")
     cluster.kubectl("label", "namespace", SYSTEM, "probelet.dev/injection=enabled")
     wait_for(lambda: is_injected(cluster.dry_run("first-only", web_pod("trial"))), 30, "the webhook injects")
-    opted_out = web_pod("opted-out", labels={"sidecar.istio.io/inject": "false"})
+    opted_out = web_pod("opted-out", labels={"probelet.dev/inject": "false"})
     for what, namespace, pod in (("a namespace without the label", "plain", web_pod("trial")), ("kube-system", "kube-system", web_pod("trial")),
                                  ("the webhook's own namespace", SYSTEM, web_pod("trial")), ("a pod that opts out", "first-only", opted_out)):
         report.check(f"not injected: {what}", lambda namespace=namespace, pod=pod: not sidecar(cluster.dry_run(namespace, copy.deepcopy(pod))))
