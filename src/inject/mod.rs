@@ -14,6 +14,7 @@
 
 mod agent_args;
 mod changes;
+mod container_bounds;
 mod edits;
 mod intent;
 mod kinds;
@@ -29,6 +30,7 @@ mod view;
 
 use crate::manifest::{Pointer, SourceText};
 use changes::changes;
+pub use container_bounds::ContainerBounds;
 use intent::Intent;
 use kinds::{Kind, Resource};
 use options::PodOptions;

@@ -1,5 +1,6 @@
 //! The settings that apply to every pod unless its annotations say otherwise.
 
+use super::container_bounds::ContainerBounds;
 use crate::config::Cidr;
 use core::net::IpAddr;
 use serde_json::Value;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub source_ip: Option<IpAddr>,
     /// The peers that the agent answers; none: every peer.
     pub allow_from: Vec<Cidr>,
+    /// What the LimitRange objects of the pod's namespace demand, as far as they are known.
+    pub container_bounds: ContainerBounds,
 }
 
 /// The kind of container that the sidecar becomes.

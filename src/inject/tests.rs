@@ -28,6 +28,7 @@ fn settings() -> Settings {
         target: Target::Pod,
         source_ip: None,
         allow_from: Vec::new(),
+        container_bounds: ContainerBounds::default(),
     }
 }
 

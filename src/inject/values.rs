@@ -1,6 +1,7 @@
 //! The `values` of the injector's ConfigMap, as JSON. Like Istio's, they have `sidecarInjectorWebhook.rewriteAppHTTPProbe`,
 //! and `probelet` has further settings. Flags set the same values.
 
+use super::container_bounds::ContainerBounds;
 use super::resources::{self, ResourcesError};
 use super::settings::{Settings, Sidecar, Target};
 use super::version::KubernetesVersion;
@@ -265,6 +266,7 @@ impl Values {
             target: self.target.unwrap_or(Target::Pod),
             source_ip: self.source_ip,
             allow_from: self.allow_from.unwrap_or_default(),
+            container_bounds: ContainerBounds::default(),
         }
     }
 }
