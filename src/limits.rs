@@ -429,27 +429,35 @@ pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 60 * 60);
 // ---- Manifests: the injector ----
 
 /// Bytes of one document of a manifest. A List of a whole big namespace has a few MiB; the API server accepts 3 MiB
-/// of one object. Parsed into a tree, a document takes thirty times its bytes
-/// and more; a List takes far less, as its items are read one after the other.
+/// of one object. Parsed into a tree, a document takes thirty times its bytes and more; a List takes far less, as its items
+/// are read one after the other.
 pub const DOCUMENT_BYTES: usize = 32 << 20;
 
-/// Estimated bytes of memory of a document's values, so that reading it takes at most 256 MiB, or 12 times its bytes. An
-/// ordinary document of 1.5 MiB, the most that etcd stores by default, has 45 to 75 MiB of values; `[1,1,1]` has 75 times
-/// its bytes and `{k: 1}` 150 times.
+/// Bytes of memory to read and edit one document, or `DOCUMENT_MEMORY_RATIO` times its bytes if that is more. The limits
+/// of values and edits below follow from it.
+pub const DOCUMENT_MEMORY_BYTES: usize = 256 << 20;
+
+/// See [`DOCUMENT_MEMORY_BYTES`].
+pub const DOCUMENT_MEMORY_RATIO: usize = 12;
+
+/// Estimated bytes of memory of a document's values. An ordinary document of 1.5 MiB, the most that etcd stores by
+/// default, has 45 to 75 MiB of values; `[1,1,1]` has 75 times its bytes and `{k: 1}` 150 times.
 pub const DOCUMENT_VALUES_BYTES: usize = 100 << 20;
 
-/// The same for an edited document, which is parsed to verify it: a small injected pod has four times its values. While it
-/// is parsed, the document is in memory, too, with its edits and intended value: at most 1 GiB together, or 12 times its bytes.
-pub const EDITED_VALUES_BYTES: usize = 200 << 20;
-
-/// Both limits are at least this many times the bytes of the text.
+/// The values may have this many times the bytes of the text if that is more than `DOCUMENT_VALUES_BYTES`.
 pub const DOCUMENT_VALUES_RATIO: usize = 5;
+
+/// Estimated bytes of the edits of one document, whatever the memory of its values leaves for them: those of one pod fit.
+pub const DOCUMENT_EDITS_BYTES_MIN: usize = 8 << 20;
 
 /// Estimated bytes of a value or a key in that memory: its node, its position and its text, as measured.
 pub const DOCUMENT_NODE_BYTES: usize = 150;
 
 /// Estimated bytes that a mapping or a sequence adds: a B-tree has space for eleven entries.
 pub const DOCUMENT_COLLECTION_BYTES: usize = 750;
+
+/// Estimated bytes of a segment of an edit's pointer: its text, allocated, and its place.
+pub const SEGMENT_BYTES: usize = 48;
 
 /// Bytes of a List whose items are read one after the other: as values a List takes thirty times its bytes. A smaller one
 /// is read as a whole, so that its items may share anchors.

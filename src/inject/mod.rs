@@ -50,9 +50,18 @@ pub fn reports(
     task: Task,
     settings: &Settings,
 ) -> Vec<Report> {
-    let resources = kinds::resources(document);
-    let report = |resource| report(document, source, task, settings, resource);
-    resources.into_iter().map(report).collect()
+    reports_one_by_one(document, source, task, settings).collect()
+}
+
+/// The same, one resource after the other: the edits of a List can need more memory than there is.
+pub fn reports_one_by_one(
+    document: &Value,
+    source: &dyn SourceText,
+    task: Task,
+    settings: &Settings,
+) -> impl Iterator<Item = Report> {
+    let resources = kinds::resources(document).into_iter();
+    resources.map(move |resource| report(document, source, task, settings, resource))
 }
 
 fn report(

@@ -8,8 +8,8 @@ use super::io::{Error, Io, print_line};
 use super::output::{DocumentResult, Manifests, Output, Spool};
 use super::patch::Patches;
 use super::settings::SettingSources;
-use crate::inject::{Report, Settings, Task, Verdict, reports};
-use crate::manifest::{Edit, sort_edits};
+use crate::inject::{Report, Settings, Task, Verdict, reports_one_by_one};
+use crate::manifest::{Document, Edit, Pointer};
 use core::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -178,7 +178,15 @@ impl Run {
         stderr: &mut dyn Write,
     ) -> Result<(), Error> {
         let document = &located.document;
-        let reports = reports(document.value(), document, self.task, &self.settings);
+        let reports = match self.reports(document) {
+            Ok(reports) => reports,
+            Err(TooManyEdits { at }) => {
+                let position = located.position.at(document, &at);
+                self.count_failure(position);
+                print_line(stderr, format_args!("{name}: {position}: {TOO_MANY_EDITS}"));
+                return Ok(());
+            }
+        };
         let edits = edits(&reports);
         let edited = match edits.is_empty() {
             true => None,
@@ -231,6 +239,22 @@ impl Run {
         })
     }
 
+    /// The reports of the resources of a document.
+    fn reports(&self, document: &Document) -> Result<Vec<Report>, TooManyEdits> {
+        let mut reports = Vec::new();
+        let mut edit_bytes = 0;
+        for report in reports_one_by_one(document.value(), document, self.task, &self.settings) {
+            if let Verdict::Edited { edits, .. } = &report.verdict {
+                edit_bytes += edits.iter().map(Edit::memory_bytes).sum::<usize>();
+            }
+            if edit_bytes > document.max_edit_bytes() {
+                return Err(TooManyEdits { at: report.pointer });
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
     /// Adds a document to the output. After a failure nothing is written, so nothing is added.
     fn add(&mut self, result: &DocumentResult<'_>) -> Result<(), Error> {
         match &mut self.output {
@@ -265,14 +289,19 @@ impl Run {
     }
 }
 
-/// The edits of all resources of a document, in order.
-fn edits(reports: &[Report]) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    for report in reports {
-        if let Verdict::Edited { edits: these, .. } = &report.verdict {
-            edits.extend_from_slice(these);
-        }
-    }
-    sort_edits(&mut edits);
-    edits
+/// Edits that need more memory than a document may.
+struct TooManyEdits {
+    /// The first resource that is too many.
+    at: Pointer,
+}
+
+const TOO_MANY_EDITS: &str = "the edits up to here need more memory than a document may: split it with lines ---, one resource each";
+
+/// The edits of all resources of a document.
+fn edits(reports: &[Report]) -> Vec<&Edit> {
+    let edits = reports.iter().flat_map(|report| match &report.verdict {
+        Verdict::Edited { edits, .. } => &edits[..],
+        _ => &[],
+    });
+    edits.collect()
 }

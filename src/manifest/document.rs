@@ -1,5 +1,7 @@
 //! A parsed document: its source text, its nodes and its JSON value.
 
+#[cfg(doc)]
+use super::edit::Edit;
 use super::error::ParseError;
 use super::parser::{self, UnresolvedAliases};
 use super::to_json::to_json;
@@ -24,12 +26,23 @@ impl Document {
     }
 
     pub(super) fn parse_with(text: &str, aliases: UnresolvedAliases) -> Result<Self, ParseError> {
-        Self::parse_within(text, aliases, limits::DOCUMENT_VALUES_BYTES)
+        let by_ratio = text.len() * limits::DOCUMENT_VALUES_RATIO;
+        Self::parse_within(text, aliases, limits::DOCUMENT_VALUES_BYTES.max(by_ratio))
     }
 
-    /// Parses the edited text of a document.
+    /// Parses the edited text of a document. [`Document::max_edit_bytes`] limits its values.
     pub(super) fn parse_edited(text: &str, aliases: UnresolvedAliases) -> Result<Self, ParseError> {
-        Self::parse_within(text, aliases, limits::EDITED_VALUES_BYTES)
+        Self::parse_within(text, aliases, usize::MAX)
+    }
+
+    /// The limit of the estimated memory of edits ([`Edit::memory_bytes`]), so that editing fits
+    /// `limits::DOCUMENT_MEMORY_BYTES`. Memory has the values of the document twice, and once more without their nodes: as
+    /// read, as intended, and as parsed from the edited text; the edits are in each of the latter two as well.
+    pub fn max_edit_bytes(&self) -> usize {
+        let by_ratio = self.text.len() * limits::DOCUMENT_MEMORY_RATIO;
+        let memory = limits::DOCUMENT_MEMORY_BYTES.max(by_ratio);
+        let free = memory.saturating_sub(self.tree.value_bytes * 5 / 2);
+        limits::DOCUMENT_EDITS_BYTES_MIN.max(free / 3)
     }
 
     fn parse_within(

@@ -1,6 +1,8 @@
 //! Edits of a document, applied to its JSON value or written as a JSON Patch (RFC 6902).
 
 use super::pointer::{Pointer, Segment};
+use crate::limits;
+use core::borrow::Borrow;
 use core::fmt;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +14,37 @@ pub struct Edit {
     pub pointer: Pointer,
     /// The operation.
     pub op: Op,
+}
+
+impl Edit {
+    /// The estimated bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        let pointer = (self.pointer.segments().len() + 1) * limits::SEGMENT_BYTES;
+        let new = match &self.op {
+            Op::Replace(new) | Op::Add(new) => {
+                value_bytes(&new.value) + new.text.as_ref().map_or(0, |text| text.len())
+            }
+            Op::Rename { key, .. } => key.len(),
+            Op::Remove => 0,
+        };
+        pointer + new
+    }
+}
+
+/// The estimated bytes of memory of a value, by the same figures as those of a document.
+fn value_bytes(value: &Value) -> usize {
+    let collection = limits::DOCUMENT_NODE_BYTES + limits::DOCUMENT_COLLECTION_BYTES;
+    match value {
+        Value::Array(items) => collection + items.iter().map(value_bytes).sum::<usize>(),
+        Value::Object(members) => {
+            let member = |(key, value): (&String, &Value)| {
+                key.len() + limits::DOCUMENT_NODE_BYTES + value_bytes(value)
+            };
+            collection + members.iter().map(member).sum::<usize>()
+        }
+        Value::String(text) => limits::DOCUMENT_NODE_BYTES + text.len(),
+        _ => limits::DOCUMENT_NODE_BYTES,
+    }
 }
 
 /// The operation of an edit.
@@ -80,9 +113,10 @@ impl fmt::Display for TargetError {
 }
 
 /// Sorts edits: descendants before ancestors, later siblings before earlier ones. Edits of one node keep their order.
-pub fn sort_edits(edits: &mut [Edit]) {
+pub fn sort_edits<E: Borrow<Edit>>(edits: &mut [E]) {
     edits.sort_by(|a, b| {
-        let (a, b) = (a.pointer.segments(), b.pointer.segments());
+        let (a, b) = (&a.borrow().pointer, &b.borrow().pointer);
+        let (a, b) = (a.segments(), b.segments());
         match (a.starts_with(b), b.starts_with(a)) {
             (true, true) => core::cmp::Ordering::Equal,
             (true, false) => core::cmp::Ordering::Less,
@@ -96,8 +130,9 @@ pub fn sort_edits(edits: &mut [Edit]) {
 ///
 /// # Errors
 /// The target of the first edit that does not apply. The edits before it are applied.
-pub fn apply(document: &mut Value, edits: &[Edit]) -> Result<(), TargetError> {
-    edits.iter().try_for_each(|edit| apply_one(document, edit))
+pub fn apply<E: Borrow<Edit>>(document: &mut Value, edits: &[E]) -> Result<(), TargetError> {
+    let mut edits = edits.iter();
+    edits.try_for_each(|edit| apply_one(document, edit.borrow()))
 }
 
 fn apply_one(document: &mut Value, Edit { pointer, op }: &Edit) -> Result<(), TargetError> {

@@ -10,7 +10,9 @@ use super::pointer::Pointer;
 use super::splice::{self, EditedText};
 use super::tree::NodeKind;
 use crate::limits;
+use core::borrow::Borrow;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Document {
@@ -18,11 +20,15 @@ impl Document {
     ///
     /// # Errors
     /// An edit does not apply, or would change the value of another node.
-    pub fn edit(&self, edits: &[Edit]) -> Result<String, EditError> {
+    pub fn edit<E: Borrow<Edit>>(&self, edits: &[E]) -> Result<String, EditError> {
         if edits.is_empty() {
             return Ok(self.text().into());
         }
-        let mut edits = edits.to_vec();
+        // The edits of a large List take more memory than its text, so they are not copied.
+        let mut edits: Vec<Cow<'_, Edit>> = edits
+            .iter()
+            .map(|edit| Cow::Borrowed(edit.borrow()))
+            .collect();
         sort_edits(&mut edits);
         let mut expected = self.value().clone();
         apply(&mut expected, &edits)?;
@@ -32,8 +38,7 @@ impl Document {
             let Err(error) = verify(self, &edited, &expected) else {
                 return Ok(edited.text);
             };
-            let is_too_large = matches!(error, EditError::TooManyValues(_));
-            if is_too_large || !edits.iter().any(has_saved_text) {
+            if !edits.iter().any(|edit| has_saved_text(edit)) {
                 return Err(error);
             }
             // An alias in a saved text may have lost its anchor, or its anchor may have another value now.
@@ -65,7 +70,6 @@ fn verify(document: &Document, edited: &EditedText, expected: &Value) -> Result<
         Err(error) => {
             let pointer = document.pointer_at(edited.source_offset(error.offset(text)));
             return Err(match error.kind {
-                ParseErrorKind::TooManyValues => EditError::TooManyValues(pointer),
                 // It has a line number of the edited text.
                 ParseErrorKind::DuplicateKey { .. } => EditError::WrongValue(pointer),
                 kind => EditError::InvalidYaml { pointer, kind },
@@ -115,12 +119,16 @@ fn has_saved_text(edit: &Edit) -> bool {
 }
 
 /// Removes the saved text from an edit. Returns whether it had one.
-fn drop_saved_text(edit: &mut Edit) -> bool {
-    match &mut edit.op {
-        Op::Replace(new) | Op::Add(new) => new.text.take().is_some(),
-        Op::Rename { text, .. } => text.take().is_some(),
-        Op::Remove => false,
+fn drop_saved_text(edit: &mut Cow<'_, Edit>) -> bool {
+    if !has_saved_text(edit) {
+        return false;
     }
+    match &mut edit.to_mut().op {
+        Op::Replace(new) | Op::Add(new) => new.text = None,
+        Op::Rename { text, .. } => *text = None,
+        Op::Remove => {}
+    }
+    true
 }
 
 /// The indexes of the edits whose text does not parse to the expected value.
@@ -146,7 +154,7 @@ fn mismatched_edits(edited: &EditedText, expected: &Value) -> BTreeSet<usize> {
 }
 
 /// Drops edits below a node that another edit replaces or removes.
-fn without_overwritten(mut edits: Vec<Edit>) -> Vec<Edit> {
+fn without_overwritten(mut edits: Vec<Cow<'_, Edit>>) -> Vec<Cow<'_, Edit>> {
     let overwrites = |edit: &Edit| match edit.op {
         Op::Replace(_) | Op::Remove => true,
         Op::Add(_) | Op::Rename { .. } => false,
@@ -164,18 +172,22 @@ fn without_overwritten(mut edits: Vec<Edit>) -> Vec<Edit> {
 }
 
 /// Replaces the edits below a shared node by one edit that writes out the node with its edited value.
-fn expand_shared(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, EditError> {
+fn expand_shared<'e>(
+    document: &Document,
+    edits: Vec<Cow<'e, Edit>>,
+) -> Result<Vec<Cow<'e, Edit>>, EditError> {
     let shared: BTreeSet<Pointer> = edits
         .iter()
         .filter_map(|edit| shared_ancestor(document, edit))
         .collect();
     let mut expanded: BTreeMap<Pointer, Vec<Edit>> = BTreeMap::new();
     let mut direct = Vec::with_capacity(edits.len());
-    for mut edit in edits {
+    for edit in edits {
         // Includes edits of entries that the shared mapping itself has.
         let mut ancestors = 0..edit.pointer.segments().len();
         match ancestors.find(|len| shared.contains(&edit.pointer.prefix(*len))) {
             Some(len) => {
+                let mut edit = edit.into_owned();
                 let ancestor = edit.pointer.prefix(len);
                 edit.pointer = edit.pointer.without_prefix(len);
                 expanded.entry(ancestor).or_default().push(edit);
@@ -190,7 +202,7 @@ fn expand_shared(document: &Document, edits: Vec<Edit>) -> Result<Vec<Edit>, Edi
             .unwrap_or_default();
         apply(&mut value, &edits)?;
         let op = Op::Replace(value.into());
-        direct.push(Edit { pointer, op });
+        direct.push(Cow::Owned(Edit { pointer, op }));
     }
     Ok(direct)
 }

@@ -56,7 +56,7 @@ pub enum ParseErrorKind {
     BinaryNotUtf8,
     /// More than `limits::DOCUMENT_NESTING`.
     TooDeep,
-    /// Values that need more than `limits::DOCUMENT_VALUES_BYTES`, or `limits::EDITED_VALUES_BYTES` in an edited text.
+    /// Values that need more than `limits::DOCUMENT_VALUES_BYTES`.
     TooManyValues,
     /// More than `limits::ALIASED_VALUES`.
     TooManyAliasedValues,
@@ -233,8 +233,6 @@ pub enum EditError {
     MergeKey(Pointer),
     /// The edited text would parse to another value than intended.
     WrongValue(Pointer),
-    /// The values of the edited text need more than `limits::EDITED_VALUES_BYTES`. The node is the first one over it.
-    TooManyValues(Pointer),
     /// The edited text would not parse.
     InvalidYaml {
         /// The node, or its nearest ancestor in the source.
@@ -252,7 +250,6 @@ impl EditError {
             EditError::Alias { pointer, .. }
             | EditError::MergeKey(pointer)
             | EditError::WrongValue(pointer)
-            | EditError::TooManyValues(pointer)
             | EditError::InvalidYaml { pointer, .. } => pointer,
         }
     }
@@ -274,11 +271,6 @@ impl fmt::Display for EditError {
                 f,
                 "{node} comes from a merge key (<<) and would change together with the merged mapping: write it \
                  next to the <<"
-            ),
-            EditError::TooManyValues(_) => write!(
-                f,
-                "the edited document has more values up to {node} than fit the memory: split it with lines ---, one \
-                 resource each"
             ),
             // The error kind describes the edited text, which the reader does not have.
             EditError::WrongValue(_) | EditError::InvalidYaml { .. } => write!(

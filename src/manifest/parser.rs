@@ -18,7 +18,7 @@ pub(super) enum UnresolvedAliases {
     Accept,
 }
 
-/// Parses a text of one document. `max_value_bytes` limits the estimated memory of its values, unless the text is long.
+/// Parses a text of one document. `max_value_bytes` limits the estimated memory of its values.
 pub(super) fn parse(
     text: &str,
     aliases: UnresolvedAliases,
@@ -78,8 +78,6 @@ struct Builder<'a> {
     anchors: HashMap<usize, NodeId>,
     last_node: NodeId,
     document_count: usize,
-    /// Estimated bytes of the values so far, and their limit.
-    value_bytes: usize,
     max_value_bytes: usize,
 }
 
@@ -92,8 +90,7 @@ impl<'a> Builder<'a> {
             anchors: HashMap::new(),
             last_node: 0,
             document_count: 0,
-            value_bytes: 0,
-            max_value_bytes: max_value_bytes.max(text.len() * limits::DOCUMENT_VALUES_RATIO),
+            max_value_bytes,
         }
     }
 
@@ -131,7 +128,7 @@ impl<'a> Builder<'a> {
 
     /// Checks that the values so far fit the memory.
     fn check_memory(&self, span: &Span) -> Result<(), ParseError> {
-        if self.value_bytes <= self.max_value_bytes {
+        if self.tree.value_bytes <= self.max_value_bytes {
             return Ok(());
         }
         let offset = span.byte_range().unwrap_or_default().start;
@@ -334,9 +331,9 @@ impl<'a> Builder<'a> {
         kind: NodeKind,
         anchor: usize,
     ) {
-        self.value_bytes += limits::DOCUMENT_NODE_BYTES;
+        self.tree.value_bytes += limits::DOCUMENT_NODE_BYTES;
         if matches!(kind, NodeKind::Sequence { .. } | NodeKind::Mapping { .. }) {
-            self.value_bytes += limits::DOCUMENT_COLLECTION_BYTES;
+            self.tree.value_bytes += limits::DOCUMENT_COLLECTION_BYTES;
         }
         self.last_node = self.tree.nodes.len();
         self.tree.nodes.push(Node {

@@ -12,6 +12,7 @@ use super::text;
 use super::tree::{NodeId, NodeKind};
 use core::ops::Range;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An edited text, and what it replaces in the source.
@@ -59,7 +60,10 @@ impl EditedText {
 }
 
 /// Splices edits into the text of a document. Does not check the value of the result.
-pub(super) fn splice(document: &Document, edits: &[Edit]) -> Result<EditedText, EditError> {
+pub(super) fn splice(
+    document: &Document,
+    edits: &[Cow<'_, Edit>],
+) -> Result<EditedText, EditError> {
     let mut splicer = Splicer {
         document,
         text: document.text(),

@@ -13,6 +13,8 @@ pub(super) struct Tree {
     pub root: Option<NodeId>,
     /// Whether an alias has no anchor in the text, which only fragments may have.
     pub has_unresolved_aliases: bool,
+    /// The estimated bytes of its values in memory.
+    pub value_bytes: usize,
 }
 
 /// A value or a key.

@@ -93,7 +93,7 @@ fn a_text_of_comments_is_an_empty_document() {
     ] {
         let document = parsed(text);
         assert_eq!(*document.value(), json!(null), "{text:?}");
-        assert_eq!(document.edit(&[]).unwrap(), text);
+        assert_eq!(document.edit::<Edit>(&[]).unwrap(), text);
     }
     assert!(parsed("# only\n").is_empty());
 }
