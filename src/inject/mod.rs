@@ -38,7 +38,7 @@ pub(crate) use options::annotations;
 pub use report::{Effect, Report, Task, Verdict};
 use report::{Refusal, Stop};
 use serde_json::Value;
-pub use settings::{Settings, Sidecar, Target};
+pub use settings::{RunAsUser, Settings, Sidecar, Target};
 pub use version::KubernetesVersion;
 use view::PodView;
 

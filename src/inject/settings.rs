@@ -29,6 +29,24 @@ pub struct Settings {
     pub allow_from: Vec<Cidr>,
     /// What the LimitRange objects of the pod's namespace demand, as far as they are known.
     pub container_bounds: ContainerBounds,
+    /// The user of the sidecar.
+    pub run_as_user: RunAsUser,
+    /// Whether the sidecar has a startup probe.
+    pub startup_probe: bool,
+}
+
+/// The user and group of the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAsUser {
+    /// `runAsUser` and `runAsGroup` have this number, which is not 0.
+    Id(u32),
+    /// The sidecar has neither, so that the cluster assigns them, or the image's user applies.
+    Unset,
+}
+
+impl RunAsUser {
+    /// The user of the image, which Istio's traffic rules treat as a proxy.
+    pub const DEFAULT: Self = Self::Id(1337);
 }
 
 /// The kind of container that the sidecar becomes.

@@ -29,6 +29,8 @@ fn settings() -> Settings {
         source_ip: None,
         allow_from: Vec::new(),
         container_bounds: ContainerBounds::default(),
+        run_as_user: RunAsUser::DEFAULT,
+        startup_probe: false,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::container_bounds::ContainerBounds;
 use super::resources::{self, ResourcesError};
-use super::settings::{Settings, Sidecar, Target};
+use super::settings::{RunAsUser, Settings, Sidecar, Target};
 use super::version::KubernetesVersion;
 use crate::config::{Cidr, DEFAULT_STATUS_PORT, parse_port};
 use crate::limits;
@@ -23,7 +23,7 @@ const WEBHOOK: &str = "sidecarInjectorWebhook";
 const REWRITE: &str = "rewriteAppHTTPProbe";
 
 /// The fields of `probelet`, each with its valid values.
-const FIELDS: [(&str, &str); 8] = [
+const FIELDS: [(&str, &str); 10] = [
     (
         "allowFrom",
         "at most 64 networks separated by commas, such as 10.42.0.0/24,fd00::/64",
@@ -31,8 +31,13 @@ const FIELDS: [(&str, &str); 8] = [
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
     ("resources", resources::EXAMPLE),
+    (
+        "runAsUser",
+        "a number from 1 to 2147483647, as the sidecar never runs as root (0), or none for the user that the cluster assigns",
+    ),
     ("sidecar", "native or container"),
     ("sourceIp", "an IP address such as 127.0.0.6"),
+    ("startupProbe", "true or false"),
     ("statusPort", "a port from 1 to 65535"),
     ("targetIp", "an IP address, or pod for the pod's own"),
 ];
@@ -58,6 +63,10 @@ pub struct Values {
     pub allow_from: Option<Vec<Cidr>>,
     /// The kind of container that the sidecar becomes.
     pub sidecar: Option<Sidecar>,
+    /// The user of the sidecar.
+    pub run_as_user: Option<RunAsUser>,
+    /// Whether the sidecar has a startup probe.
+    pub startup_probe: Option<bool>,
 }
 
 /// Why `values` are invalid, and what to write instead.
@@ -228,8 +237,10 @@ impl Values {
                 let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
                 self.pull_policy = Some(is_known.then(|| text.into())?);
             }
+            "runAsUser" => self.run_as_user = Some(parse_user(text)?),
             "sidecar" => self.sidecar = Some(parse_sidecar(text)?),
             "sourceIp" => self.source_ip = Some(text.parse().ok()?),
+            "startupProbe" => self.startup_probe = Some(text.parse().ok()?),
             "statusPort" => self.status_port = Some(parse_port(text)?),
             "targetIp" => self.target = Some(parse_target(text)?),
             _ => return None,
@@ -250,6 +261,8 @@ impl Values {
             source_ip: self.source_ip.or(others.source_ip),
             allow_from: self.allow_from.or(others.allow_from),
             sidecar: self.sidecar.or(others.sidecar),
+            run_as_user: self.run_as_user.or(others.run_as_user),
+            startup_probe: self.startup_probe.or(others.startup_probe),
         }
     }
 
@@ -267,6 +280,8 @@ impl Values {
             source_ip: self.source_ip,
             allow_from: self.allow_from.unwrap_or_default(),
             container_bounds: ContainerBounds::default(),
+            run_as_user: self.run_as_user.unwrap_or(RunAsUser::DEFAULT),
+            startup_probe: self.startup_probe.unwrap_or(false),
         }
     }
 }
@@ -331,6 +346,17 @@ fn invalid(field: &str, found: &Value, write: &'static str) -> ValuesError {
 fn parse_word(text: &str) -> Option<Box<str>> {
     let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     is_word.then(|| text.into())
+}
+
+/// Parses a user other than root, or `none`. The API server accepts users up to `i32::MAX`
+/// (`k8s.io/apimachinery/pkg/util/validation`: `IsValidUserID`).
+fn parse_user(text: &str) -> Option<RunAsUser> {
+    if text == "none" {
+        return Some(RunAsUser::Unset);
+    }
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
+    let user: i32 = text.parse().ok().filter(|user| is_decimal && *user > 0)?;
+    Some(RunAsUser::Id(user.unsigned_abs()))
 }
 
 /// Parses `native` or `container`.

@@ -37,6 +37,14 @@ flags! {
                 sets "sidecar" by crate::inject::annotations::SIDECAR_KIND,
                 "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \
                  or container";
+            option run_as_user: Option<String>, value "UID|none" = Number(1337),
+                sets "runAsUser" by crate::inject::annotations::RUN_AS_USER,
+                "Run the sidecar as this user and group, or, with none, as those that the cluster assigns to the pod, such as \
+                 from OpenShift's ranges; traffic rules of a proxy that exempt user 1337 then redirect the sidecar's probes \
+                 as well, unless they exempt its source address";
+            option startup_probe: Option<String>, value "true|false" = Text("false"),
+                sets "startupProbe" by crate::inject::annotations::STARTUP_PROBE,
+                "Give the sidecar a startup probe";
         }
     }
 }

@@ -83,7 +83,7 @@ impl Intent {
         let config = AgentConfig::new(view, options, decisions.table);
         config.check(view, options)?;
         let volumes = sidecar::volumes(view, options);
-        let intended = sidecar::container(options, &config, free_port_name(view), &volumes);
+        let intended = sidecar::container(view, options, &config, free_port_name(view), &volumes);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
         if volumes.iter().any(|volume| volume.name == TLS_VOLUME) {

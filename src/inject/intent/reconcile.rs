@@ -3,9 +3,12 @@
 
 use super::table;
 use crate::inject::quantity;
+use crate::inject::settings::RunAsUser;
 use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PORT_NAMES, PROBERS, TLS_VOLUME, table_text};
 use serde_json::{Map, Value, json};
 
+/// The path of the agent's own health, which the sidecar's startup probe requests.
+pub(super) const READY_PATH: &str = "/healthz/ready";
 /// Fields of the sidecar that only some settings write, and that others do not add.
 const OPTIONAL: [&str; 1] = ["restartPolicy"];
 /// Lists of the sidecar with items that only some settings write.
@@ -22,13 +25,51 @@ const OPTIONAL_ITEMS: [&str; 6] = [
 /// Fields that a setting writes or the API server defaults. The annotation saves those that injection wrote.
 const SETTINGS: [&str; 2] = [PULL_POLICY, "resources"];
 const PULL_POLICY: &str = "imagePullPolicy";
+const STARTUP_PROBE: &str = "startupProbe";
+/// In `securityContext`, and in the annotation unless it is the default.
+const USER: &str = "runAsUser";
+
+/// The fields of `securityContext` with the user. A cluster may assign them, as OpenShift does.
+const USER_FIELDS: [&str; 2] = [USER, "runAsGroup"];
 
 /// The settings of a sidecar that the annotation saves, so that injection can remove one that is no longer set.
 pub(in crate::inject) fn settings_of(sidecar: &Value) -> Value {
     let members = SETTINGS
         .iter()
         .filter_map(|name| Some((String::from(*name), sidecar.get(name)?.clone())));
-    Value::Object(members.collect())
+    let user = sidecar["securityContext"].get(USER);
+    let user = user.filter(|user| **user != default_user());
+    let user = user.map(|user| (USER.into(), user.clone()));
+    Value::Object(members.chain(user).collect())
+}
+
+/// The user that the annotation does not save.
+fn default_user() -> Value {
+    match RunAsUser::DEFAULT {
+        RunAsUser::Id(user) => user.into(),
+        RunAsUser::Unset => Value::Null,
+    }
+}
+
+/// Removes the user and the startup probe that an earlier injection wrote, if they are no longer intended.
+fn remove_unset(current: &mut Value, intended: &Value, applied: Option<&Value>) {
+    let applied_user = applied.and_then(|applied| applied.get(USER)).cloned();
+    let applied_user = applied_user.unwrap_or_else(default_user);
+    let context = current.get_mut("securityContext");
+    if let Some(context) = context.and_then(Value::as_object_mut) {
+        context.retain(|name, value| {
+            let is_intended = intended["securityContext"].get(name).is_some();
+            is_intended || !USER_FIELDS.contains(&&**name) || *value != applied_user
+        });
+    }
+    if let Some(members) = current.as_object_mut()
+        && intended.get(STARTUP_PROBE).is_none()
+        && members
+            .get(STARTUP_PROBE)
+            .is_some_and(|probe| probe["httpGet"]["path"] == READY_PATH)
+    {
+        members.remove(STARTUP_PROBE);
+    }
 }
 
 /// The reconciled sidecar. `applied` are the settings that an earlier injection saved.
@@ -40,6 +81,7 @@ pub(in crate::inject) fn sidecar(
     let mut intended = intended.clone();
     retain_same_table(current, &mut intended);
     let mut current = current.clone();
+    remove_unset(&mut current, &intended, applied);
     let is_unset = intended.get(PULL_POLICY).is_none();
     let was_applied = applied.is_some_and(|applied| applied.get(PULL_POLICY).is_some());
     let is_outdated = current["image"] != intended["image"]

@@ -5,7 +5,7 @@ use super::table::ProberTable;
 use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
 use crate::inject::options::PodOptions;
-use crate::inject::settings::{Sidecar, Target};
+use crate::inject::settings::{RunAsUser, Sidecar, Target};
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::SIDECAR_NAME;
 use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PROBERS, PodView, TLS_VOLUME};
@@ -19,8 +19,6 @@ const MOUNT_PATH: &str = "/etc/probelet";
 const TOKEN_MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The API server's default of `projected.defaultMode`.
 const DEFAULT_MODE: u32 = 0o644;
-/// The user of the agent: the image's, and the one that Istio's traffic rules treat as a proxy.
-const USER: u32 = 1337;
 /// The API server's default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// The part of the grace period in which the agent drains.
@@ -135,6 +133,7 @@ fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
 
 /// The sidecar. PodSecurity `restricted` admits it.
 pub(super) fn container(
+    view: &PodView<'_>,
     options: &PodOptions,
     config: &AgentConfig,
     port_name: Option<&str>,
@@ -145,14 +144,7 @@ pub(super) fn container(
         "image": options.image,
         "args": config.args.to_json(),
         "ports": [{"containerPort": options.status_port}],
-        "startupProbe": {
-            "httpGet": {"path": "/healthz/ready", "port": options.status_port},
-            "periodSeconds": 1,
-            "failureThreshold": 30,
-        },
         "securityContext": {
-            "runAsUser": USER,
-            "runAsGroup": USER,
             "runAsNonRoot": true,
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
@@ -161,6 +153,17 @@ pub(super) fn container(
         },
         "resources": without_empty(&options.resources),
     });
+    if let RunAsUser::Id(user) = run_as_user(view, options) {
+        container["securityContext"]["runAsUser"] = user.into();
+        container["securityContext"]["runAsGroup"] = user.into();
+    }
+    if options.startup_probe {
+        container["startupProbe"] = json!({
+            "httpGet": {"path": reconcile::READY_PATH, "port": options.status_port},
+            "periodSeconds": 1,
+            "failureThreshold": 30,
+        });
+    }
     if let Some(policy) = &options.pull_policy {
         container["imagePullPolicy"] = (&**policy).into();
     }
@@ -178,6 +181,16 @@ pub(super) fn container(
         container["volumeMounts"] = volumes.iter().map(SidecarVolume::mount).collect();
     }
     container
+}
+
+/// The user of the sidecar. kubelet does not start a container with `runAsNonRoot` that inherits root from its pod
+/// (`pkg/kubelet/kuberuntime/security_context_others.go`: `verifyRunAsNonRoot`).
+fn run_as_user(view: &PodView<'_>, options: &PodOptions) -> RunAsUser {
+    let inherits_root = view.pod["spec"]["securityContext"]["runAsUser"] == 0;
+    match options.run_as_user {
+        RunAsUser::Unset if inherits_root => RunAsUser::DEFAULT,
+        user => user,
+    }
 }
 
 /// A value without the fields that the API server drops: null and empty objects.

@@ -4,15 +4,15 @@ pub(crate) mod annotations;
 mod parse_bool;
 
 use super::report::Stop;
-use super::settings::{Settings, Sidecar, Target};
+use super::settings::{RunAsUser, Settings, Sidecar, Target};
 use super::values::Values;
 use crate::config::{Cidr, parse_port};
 use crate::limits;
 use crate::text::Quoted;
 use annotations::{
     ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
-    INJECT, ISTIO_INJECT, PULL_POLICY, RESOURCES, REWRITE, SIDECAR_KIND, SOURCE_IP, STATUS_PORT,
-    TARGET_IP, text_of,
+    INJECT, ISTIO_INJECT, PULL_POLICY, RESOURCES, REWRITE, RUN_AS_USER, SIDECAR_KIND, SOURCE_IP,
+    STARTUP_PROBE, STATUS_PORT, TARGET_IP, text_of,
 };
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
@@ -20,13 +20,15 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Annotations that set the same value as a flag or a field of the ConfigMap, with the name of that field.
-const VALUES: [(&str, &str); 7] = [
+const VALUES: [(&str, &str); 9] = [
     (ALLOW_FROM, "allowFrom"),
     (IMAGE, "image"),
     (PULL_POLICY, "imagePullPolicy"),
     (RESOURCES, "resources"),
+    (RUN_AS_USER, "runAsUser"),
     (SIDECAR_KIND, "sidecar"),
     (SOURCE_IP, "sourceIp"),
+    (STARTUP_PROBE, "startupProbe"),
     (TARGET_IP, "targetIp"),
 ];
 
@@ -52,6 +54,9 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) app_id: Option<Box<str>>,
     pub(in crate::inject) forwards: Vec<PortForward>,
     pub(in crate::inject) sidecar: Sidecar,
+    pub(in crate::inject) run_as_user: RunAsUser,
+    /// Whether the sidecar has a startup probe.
+    pub(in crate::inject) startup_probe: bool,
 }
 
 /// A port of the agent that forwards to a port of the app.
@@ -121,6 +126,8 @@ impl PodOptions {
             app_id,
             forwards: read.forwards(status_port)?,
             sidecar: values.sidecar.unwrap_or(settings.sidecar),
+            run_as_user: values.run_as_user.unwrap_or(settings.run_as_user),
+            startup_probe: values.startup_probe.unwrap_or(settings.startup_probe),
         })
     }
 }

@@ -127,7 +127,6 @@ fn the_status_port() {
         ours(&after)["ports"],
         json!([{"name": "probelet", "containerPort": 15920}])
     );
-    assert_eq!(ours(&after)["startupProbe"]["httpGet"]["port"], 15920);
     let probe = &after["spec"]["containers"][0]["livenessProbe"]["httpGet"];
     assert_eq!(probe["port"], 15920);
     assert_eq!(

@@ -47,7 +47,7 @@ fn another_status_port_moves_the_probes() {
     let mut other = settings();
     other.status_port = 15920;
     let (after, what, _) = again(&injected(&web()), &other);
-    assert_eq!(what, "updated: args, ports, startupProbe");
+    assert_eq!(what, "updated: args, ports");
     assert_eq!(after, injected_with(&web(), &other));
     assert_eq!(uninjected(&after), web());
 }
@@ -202,8 +202,6 @@ fn defaults_of_the_api_server_are_not_a_change() {
     ours["terminationMessagePath"] = "/dev/termination-log".into();
     ours["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = "v1".into();
     ours["ports"][0]["protocol"] = "TCP".into();
-    ours["startupProbe"]["timeoutSeconds"] = 1.into();
-    ours["startupProbe"]["httpGet"]["scheme"] = "HTTP".into();
     let mounts = ours["volumeMounts"].as_array_mut().expect("mounts");
     mounts.push(json!({"name": "other", "mountPath": "/other"}));
     before["spec"]["volumes"][0]["projected"]["defaultMode"] = 420.into();

@@ -1,5 +1,6 @@
 //! The sidecar.
 
+use super::annotations::ours;
 use super::*;
 use crate::cli;
 use crate::config::Config;
@@ -34,9 +35,6 @@ fn a_native_sidecar() {
                 },
             ],
             "ports": [{"name": "probelet", "containerPort": 15020}],
-            "startupProbe": {
-                "httpGet": {"path": "/healthz/ready", "port": 15020}, "periodSeconds": 1, "failureThreshold": 30,
-            },
             "securityContext": {
                 "runAsUser": 1337, "runAsGroup": 1337, "runAsNonRoot": true,
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
@@ -234,4 +232,100 @@ fn the_agent_starts_with_its_arguments() {
     assert_eq!(config.forwards[1].target, ([127, 0, 0, 1], 8003).into());
     assert_eq!(config.shutdown_delay.as_secs(), 25);
     assert!(config.probers.find(b"/app-health/web/livez").is_some());
+}
+
+#[test]
+fn a_startup_probe_by_annotation() {
+    let document = annotated(web(), json!({"probelet.dev/startup-probe": "true"}));
+    let after = injected(&document);
+    assert_eq!(
+        ours(&after)["startupProbe"],
+        json!({"httpGet": {"path": "/healthz/ready", "port": 15020}, "periodSeconds": 1, "failureThreshold": 30})
+    );
+    assert_eq!(uninjected(&after), document);
+    assert_eq!(
+        refusal_reason(&annotated(
+            web(),
+            json!({"probelet.dev/startup-probe": "yes"})
+        )),
+        "annotation probelet.dev/startup-probe is \"yes\": write true or false"
+    );
+}
+
+#[test]
+fn an_update_removes_the_startup_probe_that_injection_wrote() {
+    let with_probe = Settings {
+        startup_probe: true,
+        ..settings()
+    };
+    let mut document = injected_with(&web(), &with_probe);
+    // The API server's defaults.
+    let probe = &mut document["spec"]["initContainers"][0]["startupProbe"];
+    probe["timeoutSeconds"] = 1.into();
+    probe["httpGet"]["scheme"] = "HTTP".into();
+    assert_eq!(injected(&document), injected(&web()));
+    assert_eq!(effect_of(&document), "updated: startupProbe");
+    // Another's stays.
+    let probe = &mut document["spec"]["initContainers"][0]["startupProbe"];
+    *probe = json!({"tcpSocket": {"port": 15020}});
+    let verdict = report(&document, Task::Inject, &settings()).verdict;
+    assert_eq!(verdict, Verdict::Unchanged("already injected".into()));
+}
+
+#[test]
+fn the_user_is_a_number_or_the_clusters_choice() {
+    let user = |after: &Value| {
+        let context = &ours(after)["securityContext"];
+        assert_eq!(context["runAsNonRoot"], true);
+        assert_eq!(context.get("runAsUser"), context.get("runAsGroup"));
+        context.get("runAsUser").and_then(Value::as_u64)
+    };
+    let of = |user: &str| annotated(web(), json!({"probelet.dev/run-as-user": user}));
+    for (annotation, expected) in [
+        ("none", None),
+        ("1", Some(1)),
+        ("2147483647", Some(2_147_483_647)),
+    ] {
+        let document = of(annotation);
+        let after = injected(&document);
+        assert_eq!(user(&after), expected);
+        assert_eq!(uninjected(&after), document);
+    }
+    assert_eq!(user(&injected(&web())), Some(1337));
+    // kubelet would not start it.
+    let mut root = of("none");
+    root["spec"]["securityContext"] = json!({"runAsUser": 0});
+    assert_eq!(user(&injected(&root)), Some(1337));
+    for invalid in ["0", "-1", "+1", "2147483648", "", "root", "None"] {
+        assert_eq!(
+            refusal_reason(&of(invalid)),
+            format!(
+                "annotation probelet.dev/run-as-user is \"{invalid}\": write a number from 1 to 2147483647, as the sidecar \
+                 never runs as root (0), or none for the user that the cluster assigns"
+            )
+        );
+    }
+}
+
+#[test]
+fn an_update_removes_the_user_of_an_earlier_injection_and_no_other() {
+    let with_user = |run_as_user| Settings {
+        run_as_user,
+        ..settings()
+    };
+    let unset = with_user(RunAsUser::Unset);
+    let expected = injected_with(&web(), &unset);
+    for user in [RunAsUser::DEFAULT, RunAsUser::Id(2000), RunAsUser::Unset] {
+        let document = injected_with(&web(), &with_user(user));
+        for (next, expected) in [(&unset, &expected), (&settings(), &injected(&web()))] {
+            if document != *expected {
+                assert_eq!(injected_with(&document, next), *expected);
+            }
+        }
+    }
+    // OpenShift assigns one between two calls of the webhook.
+    let mut assigned = expected;
+    assigned["spec"]["initContainers"][0]["securityContext"]["runAsUser"] = 1_000_650_000.into();
+    let verdict = report(&assigned, Task::Inject, &unset).verdict;
+    assert_eq!(verdict, Verdict::Unchanged("already injected".into()));
 }
