@@ -59,6 +59,9 @@ pub const PROBERS_JSON_DEPTH: u32 = 16;
 /// The largest `--shutdown-delay`, in seconds. Pods get 30 s by default (`terminationGracePeriodSeconds`).
 pub const SHUTDOWN_DELAY_MAX_SECONDS: u64 = 60 * 60;
 
+/// The largest `--min-timeout-seconds`. A longer timeout would hide an app that hangs.
+pub const MIN_TIMEOUT_MAX_SECONDS: u64 = 300;
+
 /// The largest `--deadline-margin`, in milliseconds. A larger one would use up any probe's timeout, so it is a mistake.
 pub const DEADLINE_MARGIN_MAX_MILLIS: u64 = 60 * 1000;
 

@@ -51,7 +51,7 @@ pub(super) const INSTALL: Command = Command {
     ],
     blocks: &[Block {
         title: "Example",
-        lines: &["probelet install /probelet"],
+        lines: &["probelet install /tools"],
     }],
     tables: &[],
     env_prefix: None,
@@ -99,7 +99,7 @@ pub(super) fn parse(args: &[String]) -> Result<Plan, Exit> {
 }
 
 pub(super) fn parse_install(args: &[String]) -> Result<PathBuf, Exit> {
-    let missing = "DIR is missing: write a directory such as `probelet install /probelet`";
+    let missing = "DIR is missing: write a directory such as `probelet install /tools`";
     let args = Args::split(&INSTALL, args)?;
     match args.only_positional("directory", missing)? {
         "" => Err(INSTALL.usage_error(missing.into())),

@@ -31,6 +31,8 @@ pub struct Settings {
     pub container_bounds: ContainerBounds,
     /// The user of the sidecar.
     pub run_as_user: RunAsUser,
+    /// The shortest timeout of an injected probe, in seconds; 0 leaves timeouts unchanged.
+    pub min_timeout: u64,
     /// Whether the sidecar has a startup probe.
     pub startup_probe: bool,
 }

@@ -15,6 +15,7 @@ mod reinjection;
 mod renamed_containers;
 mod sidecar;
 mod tampered_annotation;
+mod timeouts;
 mod uninjection;
 
 fn settings() -> Settings {
@@ -30,6 +31,7 @@ fn settings() -> Settings {
         allow_from: Vec::new(),
         container_bounds: ContainerBounds::default(),
         run_as_user: RunAsUser::DEFAULT,
+        min_timeout: 0,
         startup_probe: false,
     }
 }

@@ -17,19 +17,25 @@ const PROBELET: &str = "probelet";
 
 // The valid values of `allowFrom` contain this number.
 const _: () = assert!(limits::ALLOWED_NETWORKS == 64);
+// Those of `minTimeoutSeconds` contain this one.
+const _: () = assert!(limits::MIN_TIMEOUT_MAX_SECONDS == 300);
 
 /// Istio's object, and its field.
 const WEBHOOK: &str = "sidecarInjectorWebhook";
 const REWRITE: &str = "rewriteAppHTTPProbe";
 
 /// The fields of `probelet`, each with its valid values.
-const FIELDS: [(&str, &str); 10] = [
+const FIELDS: [(&str, &str); 11] = [
     (
         "allowFrom",
         "at most 64 networks separated by commas, such as 10.42.0.0/24,fd00::/64",
     ),
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
+    (
+        "minTimeoutSeconds",
+        "a number of seconds up to 300, such as 5; 0 leaves timeouts unchanged",
+    ),
     ("resources", resources::EXAMPLE),
     (
         "runAsUser",
@@ -65,6 +71,8 @@ pub struct Values {
     pub sidecar: Option<Sidecar>,
     /// The user of the sidecar.
     pub run_as_user: Option<RunAsUser>,
+    /// The shortest timeout of an injected probe, in seconds.
+    pub min_timeout: Option<u64>,
     /// Whether the sidecar has a startup probe.
     pub startup_probe: Option<bool>,
 }
@@ -237,6 +245,7 @@ impl Values {
                 let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
                 self.pull_policy = Some(is_known.then(|| text.into())?);
             }
+            "minTimeoutSeconds" => self.min_timeout = Some(parse_min_timeout(text)?),
             "runAsUser" => self.run_as_user = Some(parse_user(text)?),
             "sidecar" => self.sidecar = Some(parse_sidecar(text)?),
             "sourceIp" => self.source_ip = Some(text.parse().ok()?),
@@ -262,6 +271,7 @@ impl Values {
             allow_from: self.allow_from.or(others.allow_from),
             sidecar: self.sidecar.or(others.sidecar),
             run_as_user: self.run_as_user.or(others.run_as_user),
+            min_timeout: self.min_timeout.or(others.min_timeout),
             startup_probe: self.startup_probe.or(others.startup_probe),
         }
     }
@@ -281,6 +291,7 @@ impl Values {
             allow_from: self.allow_from.unwrap_or_default(),
             container_bounds: ContainerBounds::default(),
             run_as_user: self.run_as_user.unwrap_or(RunAsUser::DEFAULT),
+            min_timeout: self.min_timeout.unwrap_or_default(),
             startup_probe: self.startup_probe.unwrap_or(false),
         }
     }
@@ -346,6 +357,13 @@ fn invalid(field: &str, found: &Value, write: &'static str) -> ValuesError {
 fn parse_word(text: &str) -> Option<Box<str>> {
     let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     is_word.then(|| text.into())
+}
+
+/// Parses a number of seconds.
+fn parse_min_timeout(text: &str) -> Option<u64> {
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|_| is_decimal);
+    seconds.filter(|seconds| *seconds <= limits::MIN_TIMEOUT_MAX_SECONDS)
 }
 
 /// Parses a user other than root, or `none`. The API server accepts users up to `i32::MAX`

@@ -121,11 +121,11 @@ const MISTYPED: &[(&[&str], &str)] = &[
     ),
     (
         &["install"],
-        "DIR is missing: write a directory such as `probelet install /probelet`",
+        "DIR is missing: write a directory such as `probelet install /tools`",
     ),
     (
         &["install", ""],
-        "DIR is missing: write a directory such as `probelet install /probelet`",
+        "DIR is missing: write a directory such as `probelet install /tools`",
     ),
     (
         &["install", "a", "b"],

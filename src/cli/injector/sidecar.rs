@@ -42,6 +42,9 @@ flags! {
                 "Run the sidecar as this user and group, or, with none, as those that the cluster assigns to the pod, such as \
                  from OpenShift's ranges; traffic rules of a proxy that exempt user 1337 then redirect the sidecar's probes \
                  as well, unless they exempt its source address";
+            option min_timeout_seconds: Option<String>, value "SECONDS" = Number(0),
+                sets "minTimeoutSeconds" by crate::inject::annotations::MIN_TIMEOUT,
+                "Raise shorter timeouts of injected probes to SECONDS, in the probe and for the agent; 0 leaves them unchanged";
             option startup_probe: Option<String>, value "true|false" = Text("false"),
                 sets "startupProbe" by crate::inject::annotations::STARTUP_PROBE,
                 "Give the sidecar a startup probe";

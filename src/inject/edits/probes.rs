@@ -3,8 +3,10 @@
 use super::Editor;
 use crate::inject::intent::Destination;
 use crate::inject::view::handler::{Handler, HandlerKind};
-use crate::inject::view::probes::{Field, Original, Probe};
-use crate::inject::view::saved::{self, SavedField, SavedProbe, SavedValue, parse_key_text};
+use crate::inject::view::probes::{Field, Original, Probe, TIMEOUT};
+use crate::inject::view::saved::{
+    self, SavedField, SavedProbe, SavedTimeout, SavedValue, parse_key_text,
+};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value};
 
@@ -49,6 +51,7 @@ impl Editor<'_> {
         }
         self.edit_added_fields(&edit, &mut saved);
         self.rename_handler(&edit, &mut saved);
+        self.edit_timeout(probe, destination.is_some(), &mut saved);
         if destination.is_none() {
             return;
         }
@@ -175,6 +178,45 @@ impl Editor<'_> {
             Some(current) if *current == value => {}
             Some(_) => self.push(pointer, Op::Replace(value.into())),
             None => self.push(pointer, Op::Add(value.into())),
+        }
+    }
+
+    /// Raises the timeout of a probe that has a destination, or restores the original.
+    fn edit_timeout(&mut self, probe: &Probe<'_>, has_destination: bool, saved: &mut SavedProbe) {
+        let pointer = probe.pointer.join_key(TIMEOUT);
+        let current = probe.value.get(TIMEOUT);
+        let old = probe.raised_timeout();
+        let intent = self.intent.filter(|_| has_destination);
+        let min = intent.map_or(0, |intent| intent.min_timeout);
+        let original = match (old, current) {
+            (Some(old), _) => old.original.clone(),
+            (None, Some(current)) => {
+                let text = self.view.value_text(&pointer);
+                Some(SavedValue::new(text, current))
+            }
+            (None, None) => None,
+        };
+        let is_raised = probe.timeout(min) != probe.timeout(0);
+        let (value, text) = match original {
+            _ if is_raised => {
+                saved.timeout = Some(SavedTimeout {
+                    original,
+                    raised: min,
+                });
+                (Some(min.into()), None)
+            }
+            _ if old.is_none() => return,
+            Some(original) => (original.value, Some(original.text)),
+            None => (None, None),
+        };
+        match (value, current) {
+            (Some(value), Some(current)) if value == *current => {}
+            (Some(value), Some(_)) => {
+                self.push(pointer, Op::Replace(NewValue { value, text }));
+            }
+            (Some(value), None) => self.push(pointer, Op::Add(value.into())),
+            (None, Some(_)) => self.push(pointer, Op::Remove),
+            (None, None) => {}
         }
     }
 

@@ -84,7 +84,7 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
         ),
         None => ProbeDecision::Rewrite {
             port,
-            prober: table::prober(handler, port, probe.timeout()),
+            prober: table::prober(handler, port, probe.timeout(options.min_timeout)),
         },
     }
 }

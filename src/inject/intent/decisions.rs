@@ -122,7 +122,7 @@ impl Decisions {
         let in_table = current[injected.kind.key()]["port"].as_u64();
         let in_table = in_table.and_then(|port| port.try_into().ok());
         if let Some(port) = saved.or(in_table) {
-            let injected = table::prober(injected, port, probe.timeout());
+            let injected = table::prober(injected, port, 0);
             self.table
                 .retain_manual_edits(&probe.path, current, &injected);
         }

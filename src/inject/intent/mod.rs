@@ -29,6 +29,8 @@ use std::collections::BTreeMap;
 pub(super) struct Intent {
     /// By the key of the probe.
     pub(super) destinations: BTreeMap<Box<str>, Destination>,
+    /// The shortest timeout of a probe with a destination, in seconds.
+    pub(super) min_timeout: u64,
     /// The list that has the sidecar.
     pub(super) list: SpecList,
     pub(super) sidecar: Value,
@@ -91,6 +93,7 @@ impl Intent {
         }
         Ok(Self {
             destinations: decisions.destinations,
+            min_timeout: options.min_timeout,
             list: match options.sidecar {
                 Sidecar::Native => SpecList::InitContainers,
                 Sidecar::Container => SpecList::Containers,

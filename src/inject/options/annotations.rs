@@ -24,11 +24,12 @@ pub(crate) const ALLOW_FROM: &str = "probelet.dev/allow-from";
 pub(crate) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
 pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
 pub(crate) const APP_ID: &str = "probelet.dev/app-id";
+pub(crate) const MIN_TIMEOUT: &str = "probelet.dev/min-timeout-seconds";
 pub(crate) const RUN_AS_USER: &str = "probelet.dev/run-as-user";
 pub(crate) const STARTUP_PROBE: &str = "probelet.dev/startup-probe";
 
 /// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 21] = [
+pub(crate) const KNOWN: [&str; 22] = [
     INJECT,
     ISTIO_INJECT,
     REWRITE,
@@ -46,6 +47,7 @@ pub(crate) const KNOWN: [&str; 21] = [
     CLIENT_CERT,
     APP_CA,
     APP_ID,
+    MIN_TIMEOUT,
     RUN_AS_USER,
     STARTUP_PROBE,
     ORIGINAL_ANNOTATION,

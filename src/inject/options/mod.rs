@@ -11,8 +11,8 @@ use crate::limits;
 use crate::text::Quoted;
 use annotations::{
     ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
-    INJECT, ISTIO_INJECT, PULL_POLICY, RESOURCES, REWRITE, RUN_AS_USER, SIDECAR_KIND, SOURCE_IP,
-    STARTUP_PROBE, STATUS_PORT, TARGET_IP, text_of,
+    INJECT, ISTIO_INJECT, MIN_TIMEOUT, PULL_POLICY, RESOURCES, REWRITE, RUN_AS_USER, SIDECAR_KIND,
+    SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP, text_of,
 };
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
@@ -20,10 +20,11 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Annotations that set the same value as a flag or a field of the ConfigMap, with the name of that field.
-const VALUES: [(&str, &str); 9] = [
+const VALUES: [(&str, &str); 10] = [
     (ALLOW_FROM, "allowFrom"),
     (IMAGE, "image"),
     (PULL_POLICY, "imagePullPolicy"),
+    (MIN_TIMEOUT, "minTimeoutSeconds"),
     (RESOURCES, "resources"),
     (RUN_AS_USER, "runAsUser"),
     (SIDECAR_KIND, "sidecar"),
@@ -55,6 +56,8 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) forwards: Vec<PortForward>,
     pub(in crate::inject) sidecar: Sidecar,
     pub(in crate::inject) run_as_user: RunAsUser,
+    /// The shortest timeout of an injected probe, in seconds; 0 leaves timeouts unchanged.
+    pub(in crate::inject) min_timeout: u64,
     /// Whether the sidecar has a startup probe.
     pub(in crate::inject) startup_probe: bool,
 }
@@ -127,6 +130,7 @@ impl PodOptions {
             forwards: read.forwards(status_port)?,
             sidecar: values.sidecar.unwrap_or(settings.sidecar),
             run_as_user: values.run_as_user.unwrap_or(settings.run_as_user),
+            min_timeout: values.min_timeout.unwrap_or(settings.min_timeout),
             startup_probe: values.startup_probe.unwrap_or(settings.startup_probe),
         })
     }

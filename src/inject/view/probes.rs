@@ -3,7 +3,7 @@
 use super::containers::Container;
 use super::handler::{Handler, HandlerError, HandlerKind};
 use super::probe_kind::ProbeKind;
-use super::saved::{SavedField, SavedProbe};
+use super::saved::{SavedField, SavedProbe, SavedTimeout};
 use crate::config::parse_port;
 use crate::manifest::Pointer;
 use serde_json::{Map, Value};
@@ -12,6 +12,11 @@ use serde_json::{Map, Value};
 pub(in crate::inject) fn is_agent_path(path: &str) -> bool {
     path.starts_with("/app-health/") || path.starts_with("/app-lifecycle/")
 }
+
+/// The field of a probe with its timeout in seconds.
+pub(in crate::inject) const TIMEOUT: &str = "timeoutSeconds";
+/// kubelet's timeout of a probe that sets none, in seconds (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Probe`).
+const DEFAULT_TIMEOUT: u64 = 1;
 
 /// A probe or hook of a container that kubelet probes.
 pub(in crate::inject) struct Probe<'a> {
@@ -115,10 +120,29 @@ impl Probe<'_> {
         self.kind.key(container)
     }
 
-    /// Its timeout as it is in the pod, in seconds; 0 if it sets none. Hooks have none.
-    pub(in crate::inject) fn timeout(&self) -> u64 {
-        let timeout = self.value.get("timeoutSeconds").and_then(Value::as_u64);
+    /// Its timeout as its owner wrote it, in seconds; 0 if it sets none. Hooks have none.
+    fn original_timeout(&self) -> u64 {
+        let timeout = match self.raised_timeout() {
+            Some(saved) => saved.original.as_ref().and_then(|was| was.value.as_ref()),
+            None => self.value.get(TIMEOUT),
+        };
+        let timeout = timeout.and_then(Value::as_u64);
         timeout.filter(|_| !self.kind.is_hook()).unwrap_or_default()
+    }
+
+    /// Its intended timeout, in seconds, where each timeout is at least `min`; 0 if it sets none.
+    pub(in crate::inject) fn timeout(&self, min: u64) -> u64 {
+        match self.original_timeout() {
+            original if self.kind.is_hook() || original.max(DEFAULT_TIMEOUT) >= min => original,
+            _ => min,
+        }
+    }
+
+    /// The original of its timeout if injection has raised it, and its owner has not changed it since.
+    pub(in crate::inject) fn raised_timeout(&self) -> Option<&SavedTimeout> {
+        let saved = self.injected()?.saved.timeout.as_ref()?;
+        let is_raised = self.value.get(TIMEOUT) == Some(&saved.raised.into());
+        (is_raised && !self.kind.is_hook()).then_some(saved)
     }
 }
 

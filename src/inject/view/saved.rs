@@ -5,6 +5,7 @@
 //! | `version`                           | 2; an annotation of 0.1.0 has none |
 //! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` with the files of Secrets |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
+//! | `web.livenessProbe.timeoutSeconds`  | the `raised` timeout in seconds, and what it `was` unless the probe had none |
 //! | `web.livenessProbe.httpGet`         | the original `key` of the handler |
 //! | `web.lifecycle`                     | the `source` of a `lifecycle` that injection expanded |
 //! | `spec.volumes`, `metadata`, ...     | the original of a collection that injection filled: `was`, or null if it was absent |
@@ -81,8 +82,19 @@ pub(in crate::inject) struct SavedProbe {
     pub(in crate::inject) has_null: bool,
     /// Source text of the handler's key, if that was not `httpGet`.
     pub(in crate::inject) key: Option<Box<str>>,
+    /// The original of `timeoutSeconds`, if injection raised it.
+    pub(in crate::inject) timeout: Option<SavedTimeout>,
     /// By the name that the field has in the rewritten probe.
     pub(in crate::inject) fields: BTreeMap<Box<str>, SavedField>,
+}
+
+/// The original of a timeout that injection raised.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::inject) struct SavedTimeout {
+    /// The value, if the probe had one.
+    pub(in crate::inject) original: Option<SavedValue>,
+    /// The timeout that injection wrote, in seconds.
+    pub(in crate::inject) raised: u64,
 }
 
 /// The original of a field.
@@ -256,6 +268,12 @@ impl Saved {
             let saved = self.probes.entry(key.into()).or_default();
             saved.has_null = entry.has_null;
             saved.source = Some(entry.source()?);
+        } else if let Some(probe) = key
+            .strip_suffix(".timeoutSeconds")
+            .filter(|key| is_key(key))
+        {
+            let saved = self.probes.entry(probe.into()).or_default();
+            saved.timeout = Some(entry.timeout()?);
         } else if let Some(FieldKey { probe, field }) = FieldKey::parse(key) {
             let saved = self.probes.entry(probe.into()).or_default();
             saved.fields.insert(field.into(), entry.field(field)?);
@@ -305,6 +323,12 @@ impl Saved {
             for (name, field) in &saved.fields {
                 entries.insert(format!("{handler_key}.{name}"), field_entry(field));
             }
+            if let Some(timeout) = &saved.timeout {
+                let entry = timeout.original.as_ref().map_or_else(Map::new, value_entry);
+                let key = format!("{probe}.timeoutSeconds");
+                let raised = ("raised".into(), timeout.raised.into());
+                entries.insert(key, entry.into_iter().chain([raised]).collect());
+            }
             if !handler.is_empty() {
                 entries.insert(handler_key, handler.into());
             }
@@ -335,6 +359,7 @@ struct Entry {
     source: Option<Box<str>>,
     key: Option<Box<str>>,
     port: Option<u16>,
+    raised: Option<u64>,
     has_null: bool,
 }
 
@@ -364,6 +389,7 @@ impl Entry {
             source: text("source")?,
             key: text("key")?,
             port,
+            raised: members.get("raised").and_then(Value::as_u64),
             has_null: members.get("null") == Some(&true.into()),
         })
     }
@@ -382,6 +408,14 @@ impl Entry {
             Some(was) => was.value.as_ref().is_none_or(is_possible),
         };
         (is_possible && self.key.is_none() && self.source.is_none()).then_some(self.was)
+    }
+
+    /// The original of a raised timeout, if it is a possible one.
+    fn timeout(self) -> Option<SavedTimeout> {
+        let raised = self.raised?;
+        let original = self.value(|value| value.is_u64() || value.is_null())?;
+        let has_value = original.as_ref().is_none_or(|was| was.value.is_some());
+        has_value.then_some(SavedTimeout { original, raised })
     }
 
     /// The original of a field of a rewritten probe, if it is a possible one.

@@ -97,6 +97,7 @@ fn settings(folder: &Path) -> Settings {
             "--image" => "image",
             "--image-pull-policy" => "imagePullPolicy",
             "--resources" => "resources",
+            "--min-timeout-seconds" => "minTimeoutSeconds",
             "--run-as-user" => "runAsUser",
             "--sidecar" => "sidecar",
             "--source-ip" => "sourceIp",
