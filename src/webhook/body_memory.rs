@@ -7,19 +7,19 @@
 //! has to let us wait. Bytes per time would also blame a client for the time that we spent on others, which is no part of
 //! a wait: the CPU time of other requests' turns, and the time since its bytes arrived.
 
+mod holder;
+
 use crate::limits;
 use crate::net::{Candidate, FairShares, Permit, Semaphore, Share, select_victim, set_waker};
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::pin::pin;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use holder::{Holder, HolderState};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Wake;
 use std::time::Instant;
 
 /// The memory of all bodies and responses.
@@ -68,49 +68,6 @@ struct Budget {
     semaphore: Rc<Semaphore<FairShares>>,
     holders: RefCell<BTreeMap<HolderId, Holder>>,
     next_id: Cell<HolderId>,
-}
-
-struct Holder {
-    peer: IpAddr,
-    began: Instant,
-    bytes: usize,
-    state: HolderState,
-    /// How long its client has let us wait so far, the current wait excluded.
-    client_wait: Duration,
-    is_evicted: bool,
-    /// Its bytes arrived when it was about to be evicted, which happens once.
-    is_spared: bool,
-    waker: Option<Waker>,
-    client_waker: Option<Arc<ClientWaker>>,
-}
-
-/// Wakes the task of a body or response, and records that its client has sent or read bytes.
-struct ClientWaker {
-    task: Waker,
-    is_woken: AtomicBool,
-}
-
-impl Wake for ClientWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_woken.store(true, Ordering::Relaxed);
-        self.task.wake_by_ref();
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HolderState {
-    /// It continues by itself.
-    Running,
-    AwaitsClient {
-        since: Instant,
-        /// The CPU time of all turns until then.
-        cpu_time: Duration,
-    },
-    AwaitsMemory,
 }
 
 impl BodySize {
@@ -215,18 +172,7 @@ impl Budget {
     fn insert(&self, peer: IpAddr) -> HolderId {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
-        let holder = Holder {
-            peer,
-            began: Instant::now(),
-            bytes: 0,
-            state: HolderState::Running,
-            client_wait: Duration::ZERO,
-            is_evicted: false,
-            is_spared: false,
-            waker: None,
-            client_waker: None,
-        };
-        self.holders.borrow_mut().insert(id, holder);
+        self.holders.borrow_mut().insert(id, Holder::new(peer));
         id
     }
 
@@ -303,86 +249,14 @@ fn slowest(holders: &mut BTreeMap<HolderId, Holder>, now: Instant) -> Option<&mu
     slow.max_by_key(|holder| holder.client_wait(now))
 }
 
-impl Holder {
-    /// How long its client has let us wait until `now`, at which it has not sent anything.
-    fn client_wait(&self, now: Instant) -> Duration {
-        let current = match self.state {
-            HolderState::AwaitsClient { since, .. } => now.saturating_duration_since(since),
-            HolderState::Running | HolderState::AwaitsMemory => Duration::ZERO,
-        };
-        self.client_wait + current
-    }
-
-    /// Whether its client lets us wait now, and has for long. Once its task is woken, it waits for us.
-    fn is_slow(&self, now: Instant) -> bool {
-        let awaits_client = matches!(self.state, HolderState::AwaitsClient { .. });
-        awaits_client
-            && !self.is_woken()
-            && !self.is_evicted
-            && self.bytes > 0
-            && self.client_wait(now) >= limits::SLOW_BODY
-    }
-
-    fn is_woken(&self) -> bool {
-        let waker = self.client_waker.as_ref();
-        waker.is_some_and(|waker| waker.is_woken.load(Ordering::Relaxed))
-    }
-
-    /// Ends a wait of `now`, of which the CPU time of turns was not the client's.
-    fn set_state(&mut self, state: HolderState, now: Instant, cpu_time: Duration) {
-        if let HolderState::AwaitsClient {
-            since,
-            cpu_time: previous,
-        } = self.state
-        {
-            let others = cpu_time.saturating_sub(previous);
-            let wait = now.saturating_duration_since(since).saturating_sub(others);
-            self.client_wait += wait;
-        }
-        self.state = state;
-    }
-
-    fn evict(&mut self) {
-        self.is_evicted = true;
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// The waker for the next poll of a read or a write. It is used again while the task has the same one.
-    fn client_waker(&mut self, cx: &Context<'_>) -> Waker {
-        let reused = self.client_waker.take();
-        let reused = reused.filter(|waker| waker.task.will_wake(cx.waker()));
-        let waker = reused.unwrap_or_else(|| {
-            Arc::new(ClientWaker {
-                task: cx.waker().clone(),
-                is_woken: AtomicBool::new(false),
-            })
-        });
-        waker.is_woken.store(false, Ordering::Relaxed);
-        self.client_waker = Some(waker.clone());
-        waker.into()
-    }
-
-    /// Withdraws an eviction, once, as the bytes have arrived: they may have arrived before it.
-    fn spare_once(&mut self) {
-        if self.is_evicted && !self.is_spared {
-            (self.is_evicted, self.is_spared) = (false, true);
-        }
-    }
-
-    fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<MemoryError> {
-        if self.is_evicted {
-            return Poll::Ready(MemoryError::Evicted);
-        }
-        set_waker(&mut self.waker, cx);
-        Poll::Pending
-    }
-}
-
 impl Allocation<'_> {
     fn with_holder<T>(&self, f: impl FnOnce(&mut Holder) -> T) -> T {
         self.memory.budget(self.size).with(self.id, f)
+    }
+
+    fn poll_evicted(&self, cx: &Context<'_>) -> Poll<MemoryError> {
+        let evicted = self.with_holder(|holder| holder.poll_evicted(cx));
+        evicted.map(|()| MemoryError::Evicted)
     }
 
     /// Bytes of memory that it has.
@@ -444,7 +318,7 @@ impl Allocation<'_> {
                         since: Instant::now(),
                         cpu_time: self.memory.cpu_time.get(),
                     });
-                    self.with_holder(|holder| holder.poll_evicted(cx).map(Err))
+                    self.poll_evicted(cx).map(Err)
                 }
             }
         })
@@ -478,7 +352,7 @@ impl Allocation<'_> {
             if timeout.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(MemoryError::Timeout));
             }
-            self.with_holder(|holder| holder.poll_evicted(cx).map(Err))
+            self.poll_evicted(cx).map(Err)
         })
         .await
         .inspect_err(|error| self.memory.count(*error))
