@@ -330,6 +330,9 @@ pub const WEBHOOK_CLOSING_CONNECTIONS: usize = 64;
 /// Connections accepted before other tasks run.
 pub const WEBHOOK_ACCEPT_BATCH: usize = 32;
 
+/// CPU time of turns, such as signatures and reviews, before other tasks run.
+pub const WEBHOOK_TURNS_TIME: Duration = Duration::from_millis(1);
+
 /// Reads and writes of a connection, of up to 4 KiB each, that do not have to wait, before other tasks run.
 pub const WEBHOOK_READY_OPERATIONS: u32 = 64;
 

@@ -211,8 +211,13 @@ impl Server {
                     }
                 }
             }
-            yield_now().await;
+            self.run_ready_tasks().await;
         }
+    }
+
+    /// Waits until all tasks that are ready have run once: the executor runs them in order, so a new one is the last.
+    async fn run_ready_tasks(&self) {
+        self.executor.spawn(async {}).await;
     }
 
     /// Serves a connection, for which another one is evicted if necessary. It is closed if there is none to evict: its

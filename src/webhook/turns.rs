@@ -19,6 +19,8 @@ use std::time::Instant;
 pub struct Turns {
     semaphore: Rc<Semaphore<CpuShares>>,
     cpu_time: Rc<Cell<Duration>>,
+    /// The CPU time of all turns when the other tasks last ran.
+    yielded_at: Cell<Duration>,
 }
 
 /// The CPU time of each address, in virtual microseconds.
@@ -41,6 +43,7 @@ impl Turns {
                 used_until: RefCell::default(),
             }),
             cpu_time: Rc::default(),
+            yielded_at: Cell::default(),
         }
     }
 
@@ -53,10 +56,7 @@ impl Turns {
     pub async fn run<T>(&self, peer: IpAddr, work: impl FnOnce() -> T) -> T {
         let _turn = self.semaphore.acquire(peer).await;
         let output = self.measure(peer, work);
-        // The turn ends when the tasks that became ready meanwhile have run: first the events of their sockets are read,
-        // then they wait for the next turn, so that the order of addresses decides and not that of the executor.
-        yield_now().await;
-        yield_now().await;
+        self.let_others_run().await;
         output
     }
 
@@ -65,9 +65,20 @@ impl Turns {
     pub async fn poll<F: Future>(&self, peer: IpAddr, mut future: Pin<&mut F>) -> Poll<F::Output> {
         let _turn = self.semaphore.acquire(peer).await;
         // Before and not after the poll as in `run`: they would consume the wake of the future.
-        yield_now().await;
-        yield_now().await;
+        self.let_others_run().await;
         poll_fn(|cx| Poll::Ready(self.measure(peer, || future.as_mut().poll(cx)))).await
+    }
+
+    /// Ends a turn when the tasks that became ready meanwhile have run: first the events of their sockets are read, then
+    /// they wait for the next turn, so that the order of addresses decides and not that of the executor. With a thousand
+    /// connections that takes longer than a signature, so some short turns follow each other at once.
+    async fn let_others_run(&self) {
+        let cpu_time = self.cpu_time.get();
+        if cpu_time.saturating_sub(self.yielded_at.get()) >= limits::WEBHOOK_TURNS_TIME {
+            self.yielded_at.set(cpu_time);
+            yield_now().await;
+            yield_now().await;
+        }
     }
 
     /// Runs `work` and adds its time to that of a client.
@@ -132,7 +143,7 @@ mod tests {
     use super::*;
     use core::pin::pin;
     use smol::LocalExecutor;
-    use smol::future::block_on;
+    use smol::future::{block_on, poll_once};
 
     fn ip(n: u8) -> IpAddr {
         IpAddr::from([10, 42, 0, n])
@@ -162,6 +173,20 @@ mod tests {
             }
         }));
         assert_eq!(*order.borrow(), [1, 2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn short_turns_do_not_wait_for_other_tasks() {
+        let turns = Turns::new();
+        let mut short = pin!(async {
+            for _ in 0..10 {
+                turns.run(ip(1), || ()).await;
+            }
+        });
+        assert!(block_on(poll_once(short.as_mut())).is_some());
+        let sleep = || std::thread::sleep(limits::WEBHOOK_TURNS_TIME);
+        let mut long = pin!(turns.run(ip(1), sleep));
+        assert!(block_on(poll_once(long.as_mut())).is_none());
     }
 
     #[test]
