@@ -3,25 +3,93 @@
 
 use super::connection_table::{ConnectionTable, Evicted};
 use crate::limits;
-use crate::net::{FairShares, Permit, Semaphore, Share};
+use crate::net::{FairShares, Permit, Policy, Semaphore, Share};
 use async_io::Timer;
 use smol::channel::{Receiver, Sender};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 /// The permits.
 pub struct HandshakePermits {
-    semaphore: Rc<Semaphore<FairShares>>,
+    semaphore: Rc<Semaphore<HandshakeShares>>,
     /// Has a message after a connection has begun to wait.
     waiting: (Sender<()>, Receiver<()>),
+}
+
+/// A permit of one handshake.
+pub type HandshakePermit = Permit<HandshakeShares>;
+
+/// The permits that addresses share. Of those that hold as many, the address whose last permit is oldest is next: if there are
+/// more attackers than permits, each of them holds none from time to time.
+#[derive(Debug)]
+pub struct HandshakeShares {
+    shares: FairShares,
+    /// The number of the last permit of each address.
+    last_permits: BTreeMap<IpAddr, usize>,
+    /// The number of the next permit, from 1.
+    next_permit: usize,
+}
+
+/// Bits of a permit's number. The rank of an address has its permits above them, in 32 bits on small machines.
+const NUMBER_BITS: u32 = 20;
+
+impl HandshakeShares {
+    fn new() -> HandshakeShares {
+        HandshakeShares {
+            shares: FairShares::of(limits::WEBHOOK_HANDSHAKES),
+            last_permits: BTreeMap::new(),
+            next_permit: 1,
+        }
+    }
+
+    fn record_permit(&mut self, peer: IpAddr) {
+        if self.next_permit >> NUMBER_BITS > 0 {
+            self.last_permits.clear();
+            self.next_permit = 1;
+        }
+        self.last_permits.insert(peer, self.next_permit);
+        self.next_permit += 1;
+        if self.last_permits.len() > limits::WEBHOOK_CONNECTIONS {
+            let first = self.next_permit - limits::WEBHOOK_CONNECTIONS / 2;
+            self.last_permits.retain(|_, number| *number >= first);
+        }
+    }
+}
+
+impl Policy for HandshakeShares {
+    type Request = IpAddr;
+
+    const IS_STRICT: bool = true;
+
+    fn try_take(&mut self, peer: IpAddr) -> bool {
+        let is_taken = self.shares.try_take(one(peer));
+        if is_taken {
+            self.record_permit(peer);
+        }
+        is_taken
+    }
+
+    fn release(&mut self, peer: IpAddr) {
+        self.shares.release(one(peer));
+    }
+
+    fn rank(&self, peer: IpAddr) -> usize {
+        let last = self.last_permits.get(&peer).copied();
+        (self.shares.held_by(peer) << NUMBER_BITS) | last.unwrap_or_default()
+    }
+}
+
+fn one(peer: IpAddr) -> Share {
+    Share { peer, amount: 1 }
 }
 
 impl HandshakePermits {
     /// All are available.
     pub fn new() -> HandshakePermits {
         HandshakePermits {
-            semaphore: Semaphore::new(FairShares::of(limits::WEBHOOK_HANDSHAKES)),
+            semaphore: Semaphore::new(HandshakeShares::new()),
             waiting: smol::channel::bounded(1),
         }
     }
@@ -32,12 +100,8 @@ impl HandshakePermits {
         client: IpAddr,
         connections: &ConnectionTable,
         on_eviction: impl FnOnce(Evicted),
-    ) -> Permit<FairShares> {
-        let share = Share {
-            peer: client,
-            amount: 1,
-        };
-        if let Some(permit) = self.semaphore.try_acquire(share) {
+    ) -> HandshakePermit {
+        if let Some(permit) = self.semaphore.try_acquire(client) {
             return permit;
         }
         if let Some(evicted) = self.evict_for(client, connections) {
@@ -45,7 +109,7 @@ impl HandshakePermits {
         }
         // A full channel has a message that has not been received yet.
         let _ = self.waiting.0.try_send(());
-        self.semaphore.acquire(share).await
+        self.semaphore.acquire(client).await
     }
 
     /// While connections wait for permits, evicts slow handshakes for the next of them: all may have been busy when it
@@ -55,7 +119,7 @@ impl HandshakePermits {
         while let Ok(()) = self.waiting.1.recv().await {
             Timer::after(limits::WEBHOOK_HANDSHAKE_EVICTION_INTERVAL).await;
             while let Some(next) = self.semaphore.next_waiting() {
-                if let Some(evicted) = self.evict_for(next.peer, connections) {
+                if let Some(evicted) = self.evict_for(next, connections) {
                     on_eviction(evicted);
                 }
                 Timer::after(limits::WEBHOOK_HANDSHAKE_EVICTION_INTERVAL).await;
@@ -64,7 +128,10 @@ impl HandshakePermits {
     }
 
     fn evict_for(&self, client: IpAddr, connections: &ConnectionTable) -> Option<Evicted> {
-        let permits_of = |peer| self.semaphore.with_policy(|shares| shares.held_by(peer));
+        let permits_of = |peer| {
+            self.semaphore
+                .with_policy(|policy| policy.shares.held_by(peer))
+        };
         connections.evict_handshake_for(client, permits_of, Instant::now())
     }
 }
@@ -77,6 +144,36 @@ mod tests {
 
     fn ip(n: u8) -> IpAddr {
         IpAddr::from([10, 42, 0, n])
+    }
+
+    #[test]
+    fn of_addresses_with_as_many_permits_the_one_whose_last_permit_is_oldest_is_next() {
+        let mut shares = HandshakeShares::new();
+        for n in [1, 2, 3] {
+            assert!(shares.try_take(ip(n)));
+        }
+        shares.release(ip(2));
+        shares.release(ip(1));
+        let ranks = [4, 1, 2, 3].map(|n| shares.rank(ip(n)));
+        assert!(ranks.is_sorted(), "{ranks:?}");
+        assert_eq!(shares.rank(ip(4)), shares.rank(ip(5)));
+    }
+
+    #[test]
+    fn permits_of_more_addresses_than_there_are_connections_are_forgotten() {
+        let mut shares = HandshakeShares::new();
+        let peer = |n: u32| IpAddr::from(n.to_be_bytes());
+        let count = limits::WEBHOOK_CONNECTIONS as u32 + 1;
+        for n in 0..count {
+            assert!(shares.try_take(peer(n)));
+            shares.release(peer(n));
+        }
+        assert_eq!(shares.rank(peer(0)), 0);
+        assert!(shares.rank(peer(count - 1)) > 0);
+        shares.next_permit = 1 << NUMBER_BITS;
+        assert!(shares.try_take(peer(1)));
+        assert_eq!(shares.rank(peer(1)), (1 << NUMBER_BITS) | 1);
+        assert_eq!(shares.rank(peer(count - 1)), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::body_memory::BodyMemory;
 use super::client_ca::{ClientCa, VerifiedBy};
 use super::connection_table::{ConnectionTable, Evicted, Phase};
-use super::handshake_permits::HandshakePermits;
+use super::handshake_permits::{HandshakePermit, HandshakePermits};
 use super::metrics::{Metrics, ScrapeValues};
 use super::review::{Outcome, ReviewError, ReviewResult, review};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
@@ -11,7 +11,6 @@ use super::settings::{ReloadableSettings, ValuesState};
 use super::stream_io::{ReadBuffer, ServerStream};
 use super::turns::Turns;
 use crate::limits;
-use crate::net::{FairShares, Permit};
 use crate::pem::{rfc3339, unix_now};
 use crate::telemetry::{Level, LogSettings, Logger, RateLimit};
 use async_io::Timer;
@@ -112,7 +111,7 @@ impl ServerState {
     }
 
     /// Waits for a handshake permit.
-    pub async fn acquire_handshake(&self, client: IpAddr) -> Permit<FairShares> {
+    pub async fn acquire_handshake(&self, client: IpAddr) -> HandshakePermit {
         let log = |evicted| self.log_evicted(evicted);
         self.handshakes
             .acquire(client, &self.connections, log)

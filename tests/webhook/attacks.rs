@@ -3,20 +3,21 @@
 
 use super::capacity::raise_descriptors;
 use super::fixture::{
-    Client, NAME, Webhook, assert_injected, get, head, padded, pod, post, review_of, trusting,
+    Client, Webhook, assert_injected, get, head, padded, pod, post, review_of, trusting,
 };
+use super::hostile_handshakes::{self, Handshake};
 use crate::support::raw::connect_from;
 use crate::support::trials::trials;
 use crate::support::{Need, WAIT_LIMIT, within};
 use libtest_mimic::Trial;
 use probelet::limits;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::ClientConfig;
 use serde_json::json;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Trial> {
@@ -29,6 +30,11 @@ pub fn tests() -> Vec<Trial> {
         silent_connections_delay_nobody,
         half_handshakes_delay_nobody,
         handshakes_in_a_loop_delay_nobody,
+        complete_hellos_without_another_byte_delay_nobody,
+        complete_hellos_of_many_addresses_delay_nobody,
+        hello_retries_delay_nobody,
+        four_hundred_handshakes_at_once_delay_nobody,
+        four_hundred_handshakes_at_once_of_one_address_complete,
         long_heads_and_records_that_do_not_end_delay_nobody,
         complete_large_reviews_delay_nobody,
         pipelined_requests_delay_nobody,
@@ -64,6 +70,12 @@ const ADDRESSES: u8 = 8;
 const MIXED_ADDRESSES_VARIABLE: &str = "PROBELET_TEST_ATTACK_ADDRESSES";
 const MIXED_ADDRESSES: u8 = 2;
 
+/// Addresses of attackers that are pods of many nodes: more than there are handshake permits.
+const MANY_ADDRESSES: u8 = 250;
+
+/// Handshakes at once: twice as many as the API server's default of `--max-mutating-requests-inflight`.
+const BURST: usize = 400;
+
 /// Poll interval of an attack's connections, and interval between two bytes that trickle.
 const ATTACK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -83,8 +95,14 @@ enum Attack {
     Silent,
     /// A ClientHello, its first byte, or its first half.
     HalfHandshakes,
+    /// A ClientHello, and no answer to the webhook's messages.
+    CompleteHellos,
     /// One handshake after the other.
     HandshakeLoop,
+    /// Many handshakes at once, each with a HelloRetryRequest, and new ones after them.
+    HelloRetries,
+    /// Many handshakes at once, and new ones after them.
+    HandshakeBursts,
     /// A head that is as long as one may be, or longer, and a TLS record that does not end.
     LongHeads,
     /// Reviews as large as they may be, one after the other.
@@ -111,6 +129,7 @@ const ALL: [Attack; 10] = [
 enum Held {
     Tcp(TcpStream),
     Tls(Box<Client>),
+    Handshake(Box<Handshake>),
 }
 
 /// The webhook's address, and the requests that attackers send.
@@ -120,6 +139,9 @@ struct Target {
     /// The number of addresses that attackers have.
     attackers: u8,
     trust: Arc<ClientConfig>,
+    unverifying: Arc<ClientConfig>,
+    unverifying_with_p521: Arc<ClientConfig>,
+    hello: Arc<Vec<u8>>,
     body: Arc<Vec<u8>>,
     large_response: Arc<Vec<u8>>,
     large_review: Arc<Vec<u8>>,
@@ -138,7 +160,9 @@ impl Attack {
             Attack::UnreadResponses => (20, 10),
             Attack::Silent => (5000, 500),
             Attack::HalfHandshakes => (1500, 500),
+            Attack::CompleteHellos => (1500, 500),
             Attack::HandshakeLoop => (4, 4),
+            Attack::HelloRetries | Attack::HandshakeBursts => (BURST, BURST),
             Attack::LongHeads => (600, 300),
             Attack::CompleteLargeBodies => (8, 8),
             Attack::PipelinedRequests => (1, 1),
@@ -178,14 +202,21 @@ impl Attack {
             Attack::Silent => target.tcp(number).map(Held::Tcp),
             Attack::HalfHandshakes => {
                 let mut tcp = target.tcp(number)?;
-                let hello = client_hello(&target.trust);
+                let hello = &target.hello;
                 let len = [hello.len(), 1, hello.len() / 2][number % 3];
                 tcp.write_all(&hello[..len]).ok()?;
+                Some(Held::Tcp(tcp))
+            }
+            Attack::CompleteHellos => {
+                let mut tcp = target.tcp(number)?;
+                tcp.write_all(&target.hello).ok()?;
                 Some(Held::Tcp(tcp))
             }
             Attack::HandshakeLoop | Attack::PipelinedRequests => {
                 client().map(|client| Held::Tls(Box::new(client)))
             }
+            Attack::HelloRetries => target.start_handshake(number, &target.unverifying_with_p521),
+            Attack::HandshakeBursts => target.start_handshake(number, &target.unverifying),
             Attack::LongHeads => {
                 let len = [
                     limits::WEBHOOK_HEAD_BYTES - 1,
@@ -230,13 +261,14 @@ impl Attack {
 
 impl Held {
     fn is_closed(&mut self, attack: Attack) -> bool {
-        let (tcp, is_tls) = match self {
-            Held::Tcp(tcp) => (&*tcp, false),
+        let tcp = match self {
+            Held::Tcp(tcp) => return hostile_handshakes::has_ended(tcp),
+            Held::Handshake(handshake) => return handshake.advance().is_ready(),
             Held::Tls(client) => {
                 if attack == Attack::TricklingBodies && client.try_send(b"x").is_err() {
                     return true;
                 }
-                (&client.stream.sock, true)
+                &client.stream.sock
             }
         };
         tcp.set_nonblocking(true).expect("a socket");
@@ -244,8 +276,8 @@ impl Held {
         tcp.set_nonblocking(false).expect("a socket");
         match peeked {
             Ok(0) => true,
-            // An error response, unless it is the response that is not read. Without TLS it is the ServerHello.
-            Ok(_) => is_tls && attack != Attack::UnreadResponses,
+            // An error response, unless it is the response that is not read.
+            Ok(_) => attack != Attack::UnreadResponses,
             Err(error) => error.kind() != ErrorKind::WouldBlock,
         }
     }
@@ -253,6 +285,7 @@ impl Held {
 
 impl Target {
     fn new(webhook: &Webhook, attackers: u8) -> Target {
+        let unverifying = hostile_handshakes::unverifying();
         // Each path is twice in the patch.
         let mut pod = pod("large");
         let probe = |path: &str| json!({"httpGet": {"path": path, "port": 8080}});
@@ -267,6 +300,9 @@ impl Target {
         Target {
             addr: webhook.addr(),
             trust: trusting(&webhook.authority.pem()),
+            hello: Arc::new(hostile_handshakes::client_hello(&unverifying)),
+            unverifying,
+            unverifying_with_p521: hostile_handshakes::unverifying_with_p521(),
             body: Arc::new(vec![b' '; limits::SMALL_BODY_BYTES]),
             large_response: Arc::new(post(&review_of(&pod))),
             large_review: Arc::new(post(&large_review())),
@@ -279,6 +315,13 @@ impl Target {
 
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    fn start_handshake(&self, number: usize, config: &Arc<ClientConfig>) -> Option<Held> {
+        let mut handshake = Handshake::new(self.tcp(number)?, config);
+        // Sends the ClientHello.
+        let _ = handshake.advance();
+        Some(Held::Handshake(Box::new(handshake)))
     }
 
     fn tcp(&self, number: usize) -> Option<TcpStream> {
@@ -324,14 +367,6 @@ fn pipeline(client: &mut Client, target: &Target) {
         }
         let _ = std::io::copy(&mut tls.reader(), &mut std::io::sink());
     }
-}
-
-fn client_hello(trust: &Arc<ClientConfig>) -> Vec<u8> {
-    let name = ServerName::try_from(NAME).expect("a name");
-    let mut client = ClientConnection::new(trust.clone(), name).expect("a client");
-    let mut hello = Vec::new();
-    client.write_tls(&mut hello).expect("a hello");
-    hello
 }
 
 /// The time of each review, on an established connection and on new ones.
@@ -425,11 +460,20 @@ impl Drop for Stop<'_> {
 
 #[track_caller]
 fn assert_delays_nobody(attack: Attack) -> Webhook {
+    assert_delays_nobody_from(ADDRESSES, attack)
+}
+
+#[track_caller]
+fn assert_delays_nobody_from(attackers: u8, attack: Attack) -> Webhook {
     let webhook = Webhook::start(&[]);
-    let times = reviews_during(&webhook, &[attack], ADDRESSES, Duration::ZERO, |number| {
+    let times = reviews_during(&webhook, &[attack], attackers, Duration::ZERO, |number| {
         number >= REVIEWS
     });
-    times.check(&format!("{attack:?}"), &webhook, REVIEW_BOUND);
+    times.check(
+        &format!("{attack:?} from {attackers}"),
+        &webhook,
+        REVIEW_BOUND,
+    );
     webhook
 }
 
@@ -467,6 +511,56 @@ fn half_handshakes_delay_nobody() {
 
 fn handshakes_in_a_loop_delay_nobody() {
     assert_delays_nobody(Attack::HandshakeLoop);
+}
+
+fn complete_hellos_without_another_byte_delay_nobody() {
+    let webhook = assert_delays_nobody(Attack::CompleteHellos);
+    assert!(webhook.metric("evicted_connections_total", &[("phase", "handshake")]) > 0.5);
+}
+
+fn complete_hellos_of_many_addresses_delay_nobody() {
+    assert_delays_nobody_from(MANY_ADDRESSES, Attack::CompleteHellos);
+}
+
+fn hello_retries_delay_nobody() {
+    assert_delays_nobody(Attack::HelloRetries);
+}
+
+fn four_hundred_handshakes_at_once_delay_nobody() {
+    assert_delays_nobody(Attack::HandshakeBursts);
+}
+
+fn four_hundred_handshakes_at_once_of_one_address_complete() {
+    raise_descriptors();
+    let webhook = Webhook::start(&[]);
+    let target = Target::new(&webhook, 1);
+    let start = |number| {
+        let tcp = target.tcp(number).expect("a connection");
+        Handshake::new(tcp, &target.unverifying)
+    };
+    // Each has a connection before the first sends a byte.
+    let mut handshakes: Vec<_> = (0..BURST)
+        .map(|number| (number, start(number), Instant::now()))
+        .collect();
+    let all_complete = within(WAIT_LIMIT, || {
+        handshakes.retain_mut(|(number, handshake, polled_at)| {
+            let waited = polled_at.elapsed();
+            *polled_at = Instant::now();
+            match handshake.advance() {
+                Poll::Pending => true,
+                Poll::Ready(Ok(())) => false,
+                // This client had too little CPU time.
+                Poll::Ready(Err(_)) if waited >= limits::WEBHOOK_SLOW_HANDSHAKE => {
+                    *handshake = start(*number);
+                    true
+                }
+                Poll::Ready(Err(error)) => panic!("evicted after {waited:?}: {error}"),
+            }
+        });
+        handshakes.is_empty()
+    });
+    assert!(all_complete);
+    assert_injected(&webhook.send(&post(&review_of(&pod("a")))), "a");
 }
 
 fn long_heads_and_records_that_do_not_end_delay_nobody() {

@@ -5,6 +5,7 @@ mod attacks;
 mod capacity;
 mod client_ca;
 mod fixture;
+mod hostile_handshakes;
 mod large_pods;
 mod reload;
 mod requests;
