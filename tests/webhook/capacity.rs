@@ -6,6 +6,8 @@ use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use probelet::limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::Write;
+use std::time::Instant;
 
 pub fn tests() -> Vec<Trial> {
     trials!["webhook_capacity":
@@ -40,19 +42,31 @@ fn a_thousand_reviews_at_once_are_answered_in_32_mib() {
     let mut clients = Vec::new();
     for index in 0..1000 {
         let name = format!("web-{index}");
-        let client = webhook.client_trusting(&config).expect("a handshake");
-        clients.push((client, padded(&name, 4096), name));
+        let mut client = webhook.client_trusting(&config).expect("a handshake");
+        let body = padded(&name, 4096);
+        let (begin, end) = body.split_at(body.len() / 2);
+        // Encrypted now, so that little time passes between the first review and the last one.
+        let begin = client.encrypt(&[&head(body.len()), begin].concat());
+        let end = client.encrypt(end);
+        clients.push((client, [begin, end], post(&body), name));
     }
+    let began = Instant::now();
     // No review is complete before all have begun.
-    for (client, body, _) in &mut clients {
-        client.send(&[&head(body.len()), &body[..body.len() / 2]].concat());
+    for (client, [begin, _], ..) in &mut clients {
+        client.stream.sock.write_all(begin).expect("sent");
     }
     webhook.wait_metric("reviews_in_flight", 1000.0);
-    for (client, body, _) in &mut clients {
-        client.send(&body[body.len() / 2..]);
+    for (client, [_, end], ..) in &mut clients {
+        client.stream.sock.write_all(end).expect("sent");
     }
-    for (client, _, name) in &mut clients {
-        assert_injected(&client.response(), name);
+    for (client, _, request, name) in &mut clients {
+        let mut response = client.response();
+        // Its timeout is over, as others use the CPU: the API server has given up, and a controller creates the pod again.
+        if response.code() == Some(503) && began.elapsed() >= limits::REVIEW_TIMEOUT {
+            client.send(request);
+            response = client.response();
+        }
+        assert_injected(&response, name);
     }
     let peak = webhook.status_figure("VmHWM");
     assert!(is_emulated() || peak <= RESIDENT_KIB, "{peak} KiB");

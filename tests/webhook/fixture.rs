@@ -338,6 +338,17 @@ impl Client {
         self.stream.flush()
     }
 
+    /// Encrypts bytes that the caller writes to the connection later, in the order of the calls.
+    pub fn encrypt(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let tls = &mut self.stream.conn;
+        tls.writer().write_all(bytes).expect("buffered");
+        let mut records = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut records).expect("encrypted");
+        }
+        records
+    }
+
     /// Reads the next response; an incomplete one if the connection ends.
     pub fn response(&mut self) -> Response {
         let began = Instant::now();
