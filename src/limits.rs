@@ -50,6 +50,10 @@ pub const SCRATCH_BYTES: usize = 16 * 1024;
 /// Probers in the table: five for each of a dozen containers, and some to spare.
 pub const PROBERS: usize = 64;
 
+/// Bytes of one environment variable, its name, `=` and the NUL at its end included (`linux/binfmts.h`: `MAX_ARG_STRLEN`
+/// with pages of 4 KiB).
+pub const ENV_STRING_BYTES: usize = 128 * 1024;
+
 /// Bytes of the probers' JSON. The kernel passes at most 128 KiB in one environment variable.
 pub const PROBERS_JSON_BYTES: usize = 128 * 1024;
 
@@ -287,6 +291,10 @@ pub const ANNOTATION_ITEMS: usize = 256;
 /// Bytes of all annotations of a pod, names and values (`k8s.io/apimachinery/pkg/api/validation/objectmeta.go`:
 /// `TotalAnnotationSizeLimitB`). The API server rejects a pod with more, also if a webhook has added them.
 pub const ANNOTATIONS_BYTES: usize = 256 * 1024;
+
+/// Bytes of an object as JSON. etcd accepts requests of 1.5 MiB (`--max-request-bytes`); protobuf, which the API server
+/// stores, is shorter than JSON.
+pub const OBJECT_BYTES: usize = 3 << 19;
 
 /// Unknown annotations of a pod that a warning names, with the annotation that was probably meant: each is compared with
 /// all known ones.

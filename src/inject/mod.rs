@@ -28,7 +28,8 @@ pub mod values;
 mod version;
 mod view;
 
-use crate::manifest::{Pointer, SourceText};
+use crate::config::{DEFAULT_STATUS_PORT, parse_port};
+use crate::manifest::SourceText;
 use changes::changes;
 pub use container_bounds::ContainerBounds;
 use intent::Intent;
@@ -89,7 +90,10 @@ fn report(
                     .and_then(|view| {
                         inject(&view, settings, kind.runs_to_completion, &mut warnings)
                     }),
-                (Some(pod), Task::Uninject) => uninject(pod, source, &pointer).map_err(Stop::from),
+                (Some(pod), Task::Uninject) => PodView::read(pod, source, &pointer)
+                    .map_err(Refusal::from)
+                    .and_then(|view| uninject(&view))
+                    .map_err(Stop::from),
             }
         }
     };
@@ -128,6 +132,14 @@ fn inject(
     runs_to_completion: bool,
     warnings: &mut Vec<Box<str>>,
 ) -> Result<Verdict, Stop> {
+    if let Some(port) = clashing_port(view) {
+        let what = "Istio has injected the pod after probelet, and both agents listen on port";
+        let effect = "probelet is removed, and kubelet probes the app itself";
+        let (own, istio) = (annotations::INJECT, annotations::ISTIO_INJECT);
+        let advice = format!("set {own} or {istio} to \"false\", so that only one injects");
+        warnings.push(format!("{what} {port}: {effect}; {advice}").into());
+        return Ok(uninject(view)?);
+    }
     let intent = PodOptions::read(&view.pod["metadata"], settings, warnings)
         .and_then(|options| Intent::new(view, runs_to_completion, &options, warnings));
     let is_injected = view.saved.is_some();
@@ -152,8 +164,19 @@ fn inject(
     })
 }
 
-fn uninject(pod: &Value, source: &dyn SourceText, pointer: &Pointer) -> Result<Verdict, Refusal> {
-    let view = PodView::read(pod, source, pointer)?;
+/// The port on which both the injected sidecar and Istio's agent listen. Istio does not put a probe that points at it in
+/// its table (`pkg/kube/inject/app_probe.go`: `DumpAppProbers`). A probe that Istio has rewritten from another port of the
+/// sidecar needs the sidecar.
+fn clashing_port(view: &PodView<'_>) -> Option<u16> {
+    let is_injected = view.saved.is_some() && view.is_injected_by_istio();
+    let port = view
+        .annotation(annotations::STATUS_PORT)
+        .and_then(Value::as_str);
+    let port = port.and_then(parse_port).unwrap_or(DEFAULT_STATUS_PORT);
+    (is_injected && view.agent_ports.contains(&port)).then_some(port)
+}
+
+fn uninject(view: &PodView<'_>) -> Result<Verdict, Refusal> {
     if view.saved.is_none() {
         return Ok(Verdict::Unchanged("not injected".into()));
     }
@@ -161,7 +184,7 @@ fn uninject(pod: &Value, source: &dyn SourceText, pointer: &Pointer) -> Result<V
     Ok(Verdict::Edited {
         details: "".into(),
         effect: Effect::Uninjected,
-        edits: edits::compute(&view, None)?,
+        edits: edits::compute(view, None)?,
     })
 }
 

@@ -8,7 +8,9 @@ use super::view::probe_kind::ProbeKind;
 use super::view::saved::ORIGINAL_ANNOTATION;
 use super::view::{PROBERS, VOLUMES};
 use crate::limits;
+use crate::manifest::{Edit, Op};
 use serde_json::Value;
+use std::io;
 
 /// Estimated bytes of one value in memory.
 const VALUE_BYTES: usize = size_of::<Value>();
@@ -39,6 +41,41 @@ pub(super) fn check_injected_annotations(edited: &Value) -> Result<(), String> {
          annotations or the paths of its probes, or leave out containers (annotation {EXCLUDE_CONTAINERS})",
         limits::ANNOTATIONS_BYTES
     ))
+}
+
+/// Refuses edits that make a pod larger than etcd accepts.
+pub(super) fn check_edited_size(pod: &Value, edits: &[Edit]) -> Result<(), String> {
+    let added = edits.iter().map(|edit| match &edit.op {
+        Op::Add(new) | Op::Replace(new) => json_bytes(&new.value),
+        Op::Remove | Op::Rename { .. } => 0,
+    });
+    let bytes = json_bytes(pod) + added.sum::<usize>();
+    if bytes <= limits::OBJECT_BYTES {
+        return Ok(());
+    }
+    Err(format!(
+        "with the sidecar and {ORIGINAL_ANNOTATION} it would have {bytes} bytes, and etcd accepts {}: remove or shorten parts of it",
+        limits::OBJECT_BYTES
+    ))
+}
+
+/// Bytes of a value as JSON.
+fn json_bytes(value: &Value) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // A value of JSON and a writer that does not fail.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
 }
 
 /// Bytes of a pod's annotations, if they are more than the API server accepts.

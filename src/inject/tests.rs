@@ -10,6 +10,8 @@ mod external_changes;
 mod first_version;
 mod forwards;
 mod kinds;
+mod meshes;
+mod pod_warnings;
 mod probes;
 mod reinjection;
 mod renamed_containers;
@@ -141,7 +143,7 @@ fn refusal_reason(document: &Value) -> String {
     refusal_reason_of(document, Task::Inject)
 }
 
-/// The reason reason a task refuses a document.
+/// The reason why a task refuses a document.
 fn refusal_reason_of(document: &Value, task: Task) -> String {
     match report(document, task, &settings()).verdict {
         Verdict::Refused(reason) => reason.into(),

@@ -81,6 +81,7 @@ fn check_edited_pod(
     }
     if intent.is_some() {
         size::check_injected_annotations(&pod)?;
+        size::check_edited_size(view.pod, edits)?;
     }
     let is_injected =
         |key: &str| intent.is_some_and(|intent| intent.destinations.contains_key(key));

@@ -1,27 +1,25 @@
 //! Checks of the pod as a whole: whether it can have the agent.
 
+use super::meshes;
+use super::table::ProberTable;
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::{FORWARD, SIDECAR_KIND, STATUS_PORT};
+use crate::inject::options::annotations::{EXCLUDE_CONTAINERS, FORWARD, SIDECAR_KIND, STATUS_PORT};
 use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
 use crate::inject::view::collections::SpecList;
-use crate::inject::view::containers::{ISTIO_SIDECAR_NAME, SIDECAR_NAME};
-use crate::inject::view::{PodView, VOLUMES};
+use crate::inject::view::containers::SIDECAR_NAME;
+use crate::inject::view::{PROBERS, PodView, VOLUMES};
+use crate::limits;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Skips pods of another injector, and pods in which the agent cannot run.
 pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
     let spec = &view.pod["spec"];
-    let has = |name: &str| {
-        view.containers
-            .iter()
-            .any(|container| container.name == name)
-    };
-    let reason = if view.annotation("sidecar.istio.io/status").is_some() || has(ISTIO_SIDECAR_NAME)
-    {
-        "Istio's injector has injected it, and Istio's agent runs its probes"
-    } else if has(SIDECAR_NAME) {
+    if let Some(reason) = meshes::skip_reason(view) {
+        return Err(Stop::Skip(reason.into()));
+    }
+    let reason = if view.has_container(SIDECAR_NAME) {
         "it has a container named probelet that probelet-inject did not add: rename or remove that container"
     } else if view.annotation("kubernetes.io/config.mirror").is_some() {
         // kubelet runs the static pod, whatever the API server has (`pkg/kubelet/types`: `ConfigMirrorAnnotationKey`).
@@ -130,6 +128,19 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
         }
     }
     Ok(())
+}
+
+/// Refuses a table that the kernel would not pass to the agent, which fails to start with E2BIG.
+pub(super) fn check_table_size(table: &ProberTable) -> Result<(), String> {
+    let bytes = table.to_string().len();
+    let most = limits::ENV_STRING_BYTES - PROBERS.len() - "=\0".len();
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "the table of its probes has {bytes} bytes, and the kernel passes at most {most} in {PROBERS}: shorten paths and \
+         httpHeaders, or leave out containers (annotation {EXCLUDE_CONTAINERS})"
+    ))
 }
 
 /// Refuses volumes with the names of the injected ones.

@@ -1,6 +1,6 @@
 //! The decision on a probe or hook, based on its handler as the owner wrote it.
 
-use super::table;
+use super::{request_head, table};
 use crate::config::parse_port;
 use crate::inject::options::annotations::{
     EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, STATUS_PORT,
@@ -37,7 +37,7 @@ pub(super) enum ProbeDecision {
 }
 
 /// Decides on a probe.
-pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions) -> ProbeDecision {
+pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
     let mut excluded = options.exclude_containers.iter();
     let is_excluded = excluded.any(|name| **name == *probe.container.name);
     let handler = match &probe.original {
@@ -73,19 +73,12 @@ pub(super) fn decide(probe: &Probe<'_>, view: &PodView<'_>, options: &PodOptions
     if !options.rewrite {
         return ProbeDecision::Excluded;
     }
-    let own = probe.container.name;
-    match other_container_with_port(view, &probe.container, port) {
-        Some(other) => unsupported(
-            probe,
-            &format!(
-                "probes port {port}, which container {other} declares and {own} does not: declare it in {own} as \
-                 well, or correct the port"
-            ),
-        ),
-        None => ProbeDecision::Rewrite {
-            port,
-            prober: table::prober(handler, port, probe.timeout(options.min_timeout)),
-        },
+    if let Err(reason) = request_head::check(probe, handler) {
+        return ProbeDecision::Refuse(reason);
+    }
+    ProbeDecision::Rewrite {
+        port,
+        prober: table::prober(handler, port, probe.timeout(options.min_timeout)),
     }
 }
 
@@ -93,7 +86,8 @@ fn unsupported(probe: &Probe<'_>, reason: &str) -> ProbeDecision {
     ProbeDecision::Unsupported(format!("{} is not rewritten: it {reason}", probe.label).into())
 }
 
-/// Resolves a port as kubelet does: the name of a port of the container, else a string of digits
+/// Resolves a port as kubelet does: the name of a port of the container, else a string of digits. A number may be the port
+/// of another container, because the containers of a pod share its network
 /// (`pkg/probe/util.go`: `ResolveContainerPort`).
 pub(super) fn resolve_port(handler: &Handler, container: &Container<'_>) -> Result<u16, String> {
     match handler.fields.get("port").unwrap_or(&Value::Null) {
@@ -185,16 +179,6 @@ fn forwarded(probe: &Probe<'_>, kind: HandlerKind, forward: PortForward) -> Prob
         probe.label,
         kind.key()
     ))
-}
-
-/// Another container that declares the port, if the probe's container does not.
-fn other_container_with_port<'a>(
-    view: &PodView<'a>,
-    own: &Container<'_>,
-    port: u16,
-) -> Option<&'a str> {
-    let other = view.declared_ports.first_probed(port)?;
-    (!own.declares(port)).then_some(other)
 }
 
 /// Warns of excluded containers and ports that the pod does not have.

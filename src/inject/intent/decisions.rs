@@ -57,7 +57,7 @@ impl Decisions {
         let mut decisions = Self::default();
         let current = view.table();
         for probe in &view.probes {
-            match decide(probe, view, options) {
+            match decide(probe, options) {
                 ProbeDecision::DialsNoPort => {
                     decisions.has_exec |= probe.value.contains_key("exec");
                 }

@@ -4,9 +4,12 @@
 mod checks;
 mod decide;
 mod decisions;
+mod meshes;
 pub(super) mod reconcile;
+mod request_head;
 mod sidecar;
 mod table;
+mod warnings;
 
 use super::options::annotations::FORWARD;
 use super::options::{PodOptions, PortForward};
@@ -16,8 +19,8 @@ use super::view::collections::SpecList;
 use super::view::{PORT_NAMES, PodView, TLS_VOLUME};
 use crate::config::DEFAULT_STATUS_PORT;
 use checks::{
-    check_completion, check_container_names, check_eligible, check_ports_free, check_types,
-    check_volumes_free, has_unnamed_container,
+    check_completion, check_container_names, check_eligible, check_ports_free, check_table_size,
+    check_types, check_volumes_free, has_unnamed_container,
 };
 pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
@@ -69,6 +72,11 @@ impl Intent {
         check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
         check_volumes_free(view)?;
+        check_table_size(&decisions.table)?;
+        meshes::warn_of_linkerd(view, options, warnings);
+        warnings::warn_of_proxy_user(view, options, warnings);
+        warnings::warn_of_nodes(view, warnings);
+        warnings::warn_of_short_timeouts(view, options, &decisions.destinations, warnings);
         warn_of_replaced_schemes(view, &decisions.destinations, warnings);
         for forward in &options.forwards {
             if !decisions.forwarded.contains(&forward.app_port) {
@@ -84,8 +92,10 @@ impl Intent {
         let details = decisions.describe();
         let config = AgentConfig::new(view, options, decisions.table);
         config.check(view, options)?;
+        let port_name = free_port_name(view);
+        warnings::warn_of_port_name(port_name, warnings);
         let volumes = sidecar::volumes(view, options);
-        let intended = sidecar::container(view, options, &config, free_port_name(view), &volumes);
+        let intended = sidecar::container(view, options, &config, port_name, &volumes);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
         if volumes.iter().any(|volume| volume.name == TLS_VOLUME) {

@@ -261,6 +261,90 @@ fn more_probes_than_the_agent_supports() {
     );
 }
 
+/// A probe with this many headers, each with a value of `bytes`.
+fn with_headers(count: usize, bytes: usize) -> Value {
+    let header = json!({"name": "X-Test", "value": "x".repeat(bytes)});
+    let mut probe = get(80);
+    probe["httpGet"]["httpHeaders"] = vec![header; count].into();
+    probe
+}
+
+#[test]
+fn a_probe_whose_request_has_too_many_fields_for_the_agent() {
+    // kubelet adds Host, User-Agent, Accept and Connection.
+    assert_eq!(effect_of(&probed(with_headers(96, 1))), "injected: livez");
+    assert_eq!(
+        refusal_reason(&probed(with_headers(97, 1))),
+        "kubelet's request for livenessProbe of web has 1227 bytes and 101 header fields, and the agent's limits are \
+         16384 and 100: shorten httpHeaders, or leave out the container (annotation probelet.dev/exclude-containers)"
+    );
+    let mut given = with_headers(96, 1);
+    let headers = given["httpGet"]["httpHeaders"]
+        .as_array_mut()
+        .expect("a list");
+    headers.push(json!({"name": "host", "value": "a.example"}));
+    headers.push(json!({"name": "User-Agent", "value": "x"}));
+    headers.push(json!({"name": "accept", "value": "x"}));
+    assert_eq!(effect_of(&probed(given)), "injected: livez");
+}
+
+#[test]
+fn a_probe_whose_request_is_too_long_for_the_agent() {
+    let fits = limits::REQUEST_HEAD_BYTES - 170;
+    assert_eq!(effect_of(&probed(with_headers(1, fits))), "injected: livez");
+    let reason = refusal_reason(&probed(with_headers(1, fits + 1)));
+    assert!(
+        reason.starts_with(
+            "kubelet's request for livenessProbe of web has 16385 bytes and 5 header fields, "
+        ),
+        "{reason}"
+    );
+    // kubelet reaches a forwarded port with any head, and an excluded one itself.
+    for annotation in ["probelet.dev/forward", "probelet.dev/exclude-ports"] {
+        let value = if annotation.ends_with("forward") {
+            "80=15032"
+        } else {
+            "80"
+        };
+        let mut document = probed(with_headers(1, fits + 1));
+        document["spec"]["containers"][0]["readinessProbe"] = get(81);
+        let document = annotated(document, json!({annotation: value}));
+        assert!(effect_of(&document).starts_with("injected: readyz"));
+    }
+}
+
+#[test]
+fn a_table_that_the_kernel_does_not_pass_to_the_agent() {
+    // Paths are in the table, and not in the requests of kubelet.
+    let with_path =
+        |bytes: usize| probed(json!({"httpGet": {"path": "x".repeat(bytes), "port": 80}}));
+    let rest = r#"{"/app-health/web/livez":{"httpGet":{"path":"","port":80}}}"#.len();
+    let most = (128 << 10) - "ISTIO_KUBE_APP_PROBERS=\0".len();
+    assert_eq!(effect_of(&with_path(most - rest)), "injected: livez");
+    assert_eq!(
+        refusal_reason(&with_path(most - rest + 1)),
+        "the table of its probes has 131049 bytes, and the kernel passes at most 131048 in ISTIO_KUBE_APP_PROBERS: shorten \
+         paths and httpHeaders, or leave out containers (annotation probelet.dev/exclude-containers)"
+    );
+}
+
+#[test]
+fn a_pod_that_etcd_does_not_accept_with_the_sidecar() {
+    let with_env = |bytes: usize| {
+        let mut document = web();
+        document["spec"]["containers"][0]["env"] =
+            json!([{"name": "A", "value": "x".repeat(bytes)}]);
+        document
+    };
+    assert_eq!(effect_of(&with_env(1_569_000)), "injected: livez");
+    let reason = refusal_reason(&with_env(1_572_500));
+    assert!(
+        reason.starts_with("with the sidecar and probelet.dev/original it would have 157")
+            && reason.ends_with("bytes, and etcd accepts 1572864: remove or shorten parts of it"),
+        "{reason}"
+    );
+}
+
 #[test]
 fn source_and_target_of_different_families() {
     let annotations =

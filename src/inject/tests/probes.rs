@@ -351,21 +351,32 @@ fn a_tcp_hook_is_not_rewritten() {
 }
 
 #[test]
-fn a_port_of_another_container_is_not_rewritten() {
-    let probe = json!({"httpGet": {"port": 8443}});
+fn a_port_that_only_another_container_declares_is_rewritten_by_its_number() {
     let document = pod(json!([
-        {"name": "web", "livenessProbe": probe, "readinessProbe": {"httpGet": {"port": 80}}},
-        {"name": "proxy", "ports": [{"containerPort": 8443}]},
+        {"name": "php", "livenessProbe": {"httpGet": {"path": "/status", "port": 8080}}},
+        {"name": "nginx", "ports": [{"name": "http", "containerPort": 8080}]},
     ]));
+    let after = injected(&document);
     assert_eq!(
-        injected(&document)["spec"]["containers"][0]["livenessProbe"],
-        probe
+        table(&after),
+        r#"{"/app-health/php/livez":{"httpGet":{"path":"/status","port":8080}}}"#
     );
+    assert_eq!(warnings(&document), [""; 0]);
+    assert_eq!(uninjected(&after), document);
+}
+
+#[test]
+fn a_port_name_of_another_container_is_not_rewritten() {
+    let document = pod(json!([
+        {"name": "php", "livenessProbe": {"httpGet": {"port": "http"}}},
+        {"name": "nginx", "ports": [{"name": "http", "containerPort": 8080}]},
+    ]));
+    assert_eq!(skip_reason(&document), "no probe can be rewritten");
     assert_eq!(
         warnings(&document),
         [
-            "livenessProbe of web is not rewritten: it probes port 8443, which container proxy declares and web \
-             does not: declare it in web as well, or correct the port"
+            "livenessProbe of php is not rewritten: it probes port http, which php does not declare: write the port \
+             number, or declare the name in its ports"
         ]
     );
 }

@@ -9,6 +9,18 @@ use std::collections::HashMap;
 pub(in crate::inject) const SIDECAR_NAME: &str = "probelet";
 /// The name of Istio's sidecar.
 pub(in crate::inject) const ISTIO_SIDECAR_NAME: &str = "istio-proxy";
+/// The name of Linkerd's sidecar.
+pub(in crate::inject) const LINKERD_SIDECAR_NAME: &str = "linkerd-proxy";
+/// The sidecars of injectors. A mesh's proxy answers kubelet itself on ports that it does not intercept.
+const INJECTED_SIDECARS: [&str; 7] = [
+    SIDECAR_NAME,
+    ISTIO_SIDECAR_NAME,
+    LINKERD_SIDECAR_NAME,
+    "kuma-sidecar",
+    "consul-dataplane",
+    "consul-connect-envoy-sidecar",
+    "nginx-mesh-sidecar",
+];
 
 /// A container of a pod.
 #[derive(Clone)]
@@ -48,8 +60,8 @@ impl<'a> Container<'a> {
     }
 
     /// Whether it is the sidecar of an injector.
-    pub(in crate::inject) fn is_agent(&self) -> bool {
-        [SIDECAR_NAME, ISTIO_SIDECAR_NAME].contains(&self.name)
+    pub(in crate::inject) fn is_injected_sidecar(&self) -> bool {
+        INJECTED_SIDECARS.contains(&self.name)
     }
 
     /// The number of its port with this name. Like kubelet, it ignores the protocol
@@ -58,11 +70,6 @@ impl<'a> Container<'a> {
         let mut ports = self.ports();
         let port = ports.find(|port| port["name"] == name)?;
         port["containerPort"].as_u64()?.try_into().ok()
-    }
-
-    /// Whether it declares this TCP port.
-    pub(in crate::inject) fn declares(&self, number: u16) -> bool {
-        self.tcp_ports().any(|port| port == number)
     }
 
     /// Whether one of its ports has this name.
@@ -84,34 +91,21 @@ impl<'a> Container<'a> {
 }
 
 /// The TCP ports that the containers of a pod declare, each with the first container that does.
-pub(in crate::inject) struct DeclaredPorts<'a> {
-    all: HashMap<u16, &'a str>,
-    /// Of containers that kubelet probes, without sidecars of an injector.
-    probed: HashMap<u16, &'a str>,
-}
+pub(in crate::inject) struct DeclaredPorts<'a>(HashMap<u16, &'a str>);
 
 impl<'a> DeclaredPorts<'a> {
     pub(super) fn of(containers: &[Container<'a>]) -> Self {
-        let (mut all, mut probed) = (HashMap::new(), HashMap::new());
+        let mut ports = HashMap::new();
         for container in containers {
-            let is_probed = !container.is_agent() && container.is_probed();
             for port in container.tcp_ports() {
-                all.entry(port).or_insert(container.name);
-                if is_probed {
-                    probed.entry(port).or_insert(container.name);
-                }
+                ports.entry(port).or_insert(container.name);
             }
         }
-        Self { all, probed }
+        Self(ports)
     }
 
     /// The name of the first container that declares a port.
     pub(in crate::inject) fn first(&self, port: u16) -> Option<&'a str> {
-        self.all.get(&port).copied()
-    }
-
-    /// The name of the first one that kubelet probes.
-    pub(in crate::inject) fn first_probed(&self, port: u16) -> Option<&'a str> {
-        self.probed.get(&port).copied()
+        self.0.get(&port).copied()
     }
 }

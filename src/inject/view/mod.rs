@@ -17,7 +17,7 @@ use super::agent_args::AgentArgs;
 use crate::limits;
 use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
-use containers::{Container, DeclaredPorts, SIDECAR_NAME};
+use containers::{Container, DeclaredPorts, ISTIO_SIDECAR_NAME, SIDECAR_NAME};
 use probes::{Original, PortNames, Probe};
 use renamed::RenamedContainers;
 use saved::{ORIGINAL_ANNOTATION, Saved};
@@ -30,6 +30,8 @@ pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
 pub(super) const POD_IP: &str = "POD_IP";
 /// Names of the status port, the preferred one first.
 pub(super) const PORT_NAMES: [&str; 2] = ["probelet", "probelet-status"];
+/// The annotation that Istio's injector writes.
+const ISTIO_STATUS: &str = "sidecar.istio.io/status";
 /// The volume with the files of Secrets.
 pub(super) const TLS_VOLUME: &str = "probelet-tls";
 /// The empty volume that the sidecar mounts in place of the service account's token.
@@ -77,7 +79,8 @@ impl<'a> PodView<'a> {
         let all = containers::containers(pod);
         let (sidecars, containers): (Vec<_>, Vec<_>) = all.partition(is_sidecar);
         let probed = containers.iter();
-        let probed = probed.filter(|container| container.is_probed() && !container.is_agent());
+        let probed =
+            probed.filter(|container| container.is_probed() && !container.is_injected_sidecar());
         let sidecar = sidecars.first().map(|container| container.value);
         let mut view = Self {
             pod,
@@ -160,6 +163,17 @@ impl<'a> PodView<'a> {
         let text = self.sidecar.and_then(table_text);
         text.and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default()
+    }
+
+    /// Whether the pod has a container with this name, the injected sidecar left out.
+    pub(super) fn has_container(&self, name: &str) -> bool {
+        let mut containers = self.containers.iter();
+        containers.any(|container| container.name == name)
+    }
+
+    /// Whether Istio's injector has injected the pod.
+    pub(super) fn is_injected_by_istio(&self) -> bool {
+        self.annotation(ISTIO_STATUS).is_some() || self.has_container(ISTIO_SIDECAR_NAME)
     }
 
     /// The value of an annotation.

@@ -15,6 +15,10 @@ impl PodView<'_> {
     /// # Errors
     /// Names the orphan, and what to do.
     pub(in crate::inject) fn check_orphans(&self) -> Result<(), String> {
+        // Its agent answers the same paths on the same port.
+        if self.is_injected_by_istio() {
+            return Ok(());
+        }
         match self.probes.iter().find(|probe| self.is_orphan(probe)) {
             None => Ok(()),
             Some(orphan) => Err(error(&orphan.label)),
@@ -52,6 +56,9 @@ impl PodView<'_> {
         let Some(saved) = &self.saved else {
             return Ok(());
         };
+        if self.is_injected_by_istio() {
+            return Ok(());
+        }
         let lists = SpecList::OF_CONTAINERS.into_iter();
         let containers = lists.filter_map(|list| edited["spec"][list.key()].as_array());
         for container in containers

@@ -1,0 +1,123 @@
+//! Warnings of pods that are injected.
+
+use super::*;
+
+fn web() -> Value {
+    probed(json!({"httpGet": {"path": "/foo", "port": 8001}}))
+}
+
+#[test]
+fn a_container_of_the_agents_user_is_warned_of_where_traffic_is_intercepted() {
+    let warning = "container web runs as user 1337 like the agent, so that traffic rules for source-ip leave out its \
+                   connections too: set another runAsUser";
+    let source = json!({"probelet.dev/source-ip": "127.0.0.6"});
+    for (of_pod, of_container, is_warned) in [
+        (json!(1337), json!(null), true),
+        (json!(1000), json!(1337), true),
+        (json!(1337), json!(1000), false),
+        (json!(null), json!(null), false),
+    ] {
+        let mut document = annotated(web(), source.clone());
+        document["spec"]["securityContext"] = json!({"runAsUser": of_pod});
+        document["spec"]["containers"][0]["securityContext"] = json!({"runAsUser": of_container});
+        let expected: &[&str] = if is_warned { &[warning] } else { &[] };
+        assert_eq!(warnings(&document), expected, "{of_pod} {of_container}");
+    }
+    let mut document = web();
+    document["spec"]["securityContext"] = json!({"runAsUser": 1337});
+    assert_eq!(warnings(&document), [""; 0]);
+}
+
+#[test]
+fn a_pod_for_nodes_without_the_agents_image_is_warned_of() {
+    let architecture = "the pod may run on nodes with kubernetes.io/arch s390x, for which there is no image of the agent \
+                        (only for amd64 and arm64): set probelet.dev/inject to \"false\", or probelet.dev/image to an image \
+                        for s390x";
+    let windows = "the pod requires nodes with kubernetes.io/os windows, where the agent, which runs on Linux only, keeps the \
+                   pod from starting: set probelet.dev/inject to \"false\"";
+    for (label, value, expected) in [
+        ("kubernetes.io/arch", "s390x", Some(architecture)),
+        ("kubernetes.io/arch", "arm64", None),
+        ("kubernetes.io/os", "windows", Some(windows)),
+        ("kubernetes.io/os", "linux", None),
+        ("node", "s390x", None),
+    ] {
+        let mut selected = web();
+        selected["spec"]["nodeSelector"] = json!({label: value});
+        let expected: Vec<&str> = expected.into_iter().collect();
+        assert_eq!(warnings(&selected), expected);
+        let mut affine = web();
+        let expression = json!({"key": label, "operator": "In", "values": ["amd64", value]});
+        affine["spec"]["affinity"] = json!({"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [expression]}],
+            },
+        }});
+        assert_eq!(warnings(&affine), expected);
+    }
+    let mut own_image = annotated(
+        web(),
+        json!({"probelet.dev/image": "registry/probelet:s390x"}),
+    );
+    own_image["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "s390x"});
+    assert_eq!(warnings(&own_image), [""; 0]);
+}
+
+#[test]
+fn a_port_with_the_name_of_the_status_port_is_warned_of() {
+    let with_ports = |ports: Value| {
+        let mut document = web();
+        document["spec"]["containers"][0]["ports"] = ports;
+        warnings(&document)
+    };
+    let warning = |effect: &str| {
+        format!(
+            "a port of the pod has the name probelet, so that {effect}: rename that port, or select the sidecar's port by \
+             its number"
+        )
+    };
+    let one = json!([{"name": "probelet", "containerPort": 1}]);
+    assert_eq!(
+        with_ports(one),
+        [warning("the sidecar's port has the name probelet-status")]
+    );
+    let both = json!([
+        {"name": "probelet", "containerPort": 1}, {"name": "probelet-status", "containerPort": 2},
+    ]);
+    assert_eq!(
+        with_ports(both),
+        [warning("the sidecar's port has no name")]
+    );
+}
+
+#[test]
+fn a_probe_over_tls_or_grpc_with_the_default_timeout_is_warned_of() {
+    let warning = |probes: &str| {
+        format!(
+            "{probes} may exceed 1 s on a busy node, because TLS and gRPC need a handshake first, and kubelet then restarts a \
+             healthy app: set timeoutSeconds to 2 or more"
+        )
+    };
+    let https = json!({"httpGet": {"port": 8443, "scheme": "HTTPS"}});
+    let grpc = json!({"grpc": {"port": 50051}, "timeoutSeconds": 1});
+    for probe in [&https, &grpc] {
+        let document = probed(probe.clone());
+        assert_eq!(warnings(&document), [warning("livenessProbe of web")]);
+        assert_eq!(
+            warnings(&injected(&document)),
+            [warning("livenessProbe of web")]
+        );
+        let mut longer = probe.clone();
+        longer["timeoutSeconds"] = 2.into();
+        assert_eq!(warnings(&probed(longer)), [""; 0]);
+    }
+    let all = json!([{"name": "web", "livenessProbe": https, "readinessProbe": grpc, "startupProbe": https}]);
+    assert_eq!(
+        warnings(&pod(all)),
+        [warning("livenessProbe of web and 2 more")]
+    );
+    let hook = json!([{"name": "web", "lifecycle": {"preStop": https}}]);
+    assert_eq!(warnings(&pod(hook)), [""; 0]);
+    let excluded = annotated(probed(https), json!({"probelet.dev/exclude-ports": "8443"}));
+    assert_eq!(warnings(&excluded), [""; 0]);
+}
