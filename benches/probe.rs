@@ -1,6 +1,7 @@
 //! Figures of the whole agent relative to the floor, a handwritten minimum in C, and to other proxies, all in one run:
 //! `cargo bench --bench probe`, or with `-- --quick` for figures in a minute. Names
-//! after the `--` (`speed`, `busy`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`) run those parts alone.
+//! after the `--` (`speed`, `busy`, `start`, `memory`, `pods`, `passthrough`, `calls`, `https`, `cpu-limit`) run those parts
+//! alone.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -22,6 +23,8 @@ mod cgroup;
 mod client;
 #[path = "probe/contestants.rs"]
 mod contestants;
+#[path = "probe/cpu_limit.rs"]
+mod cpu_limit;
 #[path = "probe/https.rs"]
 mod https;
 #[path = "probe/memory.rs"]
@@ -184,6 +187,9 @@ fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -
     }
     if wanted("https") {
         https::report(&small, &field, scratch, sizes, report);
+    }
+    if wanted("cpu-limit") {
+        cpu_limit::report(scratch, sizes, report);
     }
     Ok(())
 }

@@ -58,6 +58,10 @@ pub enum ContestantKind {
     TlsApp(PathBuf, PathBuf),
     /// The app that never finishes a handshake.
     Stall,
+    /// nginx that requires a client certificate, with this file with a certificate and its key.
+    MutualTlsApp(PathBuf, PathBuf),
+    /// probelet with three HTTPS probers and this file as its client certificate and key.
+    ProbeletClientCert(PathBuf, PathBuf),
     /// probelet with HTTPS probers; the others probe these ports, which stall.
     ProbeletTls(PathBuf, Vec<u16>),
     /// nginx, to an app with TLS.
@@ -97,7 +101,17 @@ impl ContestantKind {
                 command
             }
             ContestantKind::Stall => role(roles::STALL, port)?,
-            ContestantKind::TlsApp(path, pem) => peers::nginx_app(path, pem, port, scratch)?,
+            ContestantKind::TlsApp(path, pem) => peers::nginx_app(path, pem, false, port, scratch)?,
+            ContestantKind::MutualTlsApp(path, pem) => {
+                peers::nginx_app(path, pem, true, port, scratch)?
+            }
+            ContestantKind::ProbeletClientCert(path, pem) => {
+                let mut command = program(path);
+                command.args(["run", "--status-port", &port.to_string()]);
+                command.arg("--client-cert").arg(pem);
+                command.arg("--client-key").arg(pem);
+                command
+            }
             ContestantKind::Nginx(path) => peers::nginx(path, Http, port, app, scratch)?,
             ContestantKind::NginxTls(path) => peers::nginx(path, Https, port, app, scratch)?,
             ContestantKind::Haproxy(path) => peers::haproxy(path, Http, port, app, scratch)?,
@@ -132,12 +146,15 @@ impl ContestantKind {
             ContestantKind::Probelet(_)
                 | ContestantKind::ProbeletBusy { .. }
                 | ContestantKind::ProbeletTls(..)
+                | ContestantKind::ProbeletClientCert(..)
         );
         if has_probers || matches!(self, ContestantKind::Forward(_) | ContestantKind::Floor(_)) {
             command.env_clear();
         }
         if let ContestantKind::ProbeletTls(_, stalls) = self {
             command.env("ISTIO_KUBE_APP_PROBERS", tls_probers(app, stalls));
+        } else if let ContestantKind::ProbeletClientCert(..) = self {
+            command.env("ISTIO_KUBE_APP_PROBERS", simultaneous_probers(app));
         } else if let ContestantKind::ProbeletBusy {
             responds, hanging, ..
         } = self
@@ -205,6 +222,19 @@ fn tls_probers(app: u16, stalls: &[u16]) -> String {
     table + "}"
 }
 
+/// The table of a pod with an HTTPS probe of each kind.
+fn simultaneous_probers(app: u16) -> String {
+    let prober = |kind: &str| {
+        format!(
+            r#""/app-health/bench/{kind}":{{"httpGet":{{"path":"/healthz","port":{app},"scheme":"HTTPS"}},"timeoutSeconds":5}}"#
+        )
+    };
+    format!(
+        "{{{}}}",
+        ["livez", "readyz", "startupz"].map(prober).join(",")
+    )
+}
+
 /// A child of the bench. Dropping it stops it and its descendants.
 #[derive(Debug)]
 pub struct Running {
@@ -225,7 +255,7 @@ pub fn start(kind: &ContestantKind, app: u16, scratch: &Path) -> Outcome<Running
     start_in(kind, app, scratch, None)
 }
 
-/// Like [`start`], in a memory cgroup.
+/// Like [`start`], in a cgroup.
 pub fn start_in(
     kind: &ContestantKind,
     app: u16,

@@ -229,7 +229,7 @@ fn bounds(contestants: &[Contestant], report: &mut Report) {
 }
 
 /// A self-signed ECDSA P-256 certificate and its key in one file.
-fn certificate(scratch: &Path) -> Outcome<PathBuf> {
+pub fn certificate(scratch: &Path) -> Outcome<PathBuf> {
     let identity = rcgen::generate_simple_self_signed(["localhost".to_string()])
         .map_err(|error| error.to_string())?;
     let path = scratch.join("app.pem");

@@ -46,12 +46,23 @@ pub fn nginx(
 }
 
 /// nginx as the app: terminates TLS with the certificate and key in `pem` and returns 200 for every path.
-pub fn nginx_app(program: &Path, pem: &Path, port: u16, scratch: &Path) -> Outcome<Command> {
+/// `client_cert` is whether it requires a certificate of the client, which may have any issuer.
+pub fn nginx_app(
+    program: &Path,
+    pem: &Path,
+    client_cert: bool,
+    port: u16,
+    scratch: &Path,
+) -> Outcome<Command> {
     let pem = pem.display();
+    let verify = match client_cert {
+        true => "ssl_verify_client optional_no_ca; if ($ssl_client_verify = NONE) { return 400; }",
+        false => "",
+    };
     let server = format!(
         "listen 127.0.0.1:{port} ssl;
          ssl_certificate {pem}; ssl_certificate_key {pem};
-         ssl_session_cache off; ssl_session_tickets off; ssl_protocols TLSv1.2 TLSv1.3;
+         ssl_session_cache off; ssl_session_tickets off; ssl_protocols TLSv1.2 TLSv1.3; {verify}
          location / {{ default_type text/plain; return 200 ok; }}"
     );
     nginx_with(&server, program, port, scratch)

@@ -65,6 +65,41 @@ impl ContainerBounds {
     }
 }
 
+impl Bound {
+    /// What the bound demands and the amounts of a container or a pod do not fulfil: `a request of at least 10m`.
+    pub(super) fn violation(
+        &self,
+        request: Option<Quantity>,
+        limit: Option<Quantity>,
+    ) -> Option<String> {
+        let resource = &self.resource;
+        if let Some(min) = self.min
+            && (request.is_none_or(|request| request < min)
+                || limit.is_some_and(|limit| limit < min))
+        {
+            return Some(format!(
+                "a request and a limit of at least {min} {resource}"
+            ));
+        }
+        if let Some(max) = self.max
+            && (limit.is_none_or(|limit| limit > max)
+                || request.is_some_and(|request| request > max))
+        {
+            return Some(format!("a limit of at most {max} {resource}"));
+        }
+        let ratio = self.max_ratio?;
+        let is_kept = match (request, limit) {
+            (Some(request), Some(limit)) => {
+                request.is_positive()
+                    && limit.is_positive()
+                    && limit.divided_by(ratio, Quantity::NANO) <= request
+            }
+            _ => false,
+        };
+        (!is_kept).then(|| format!("a {resource} limit of at most {ratio} times its request"))
+    }
+}
+
 fn item_bounds(limit_range: &str, item: &Value) -> Vec<Bound> {
     let scope = match item["type"].as_str() {
         Some("Container") => BoundScope::Container,

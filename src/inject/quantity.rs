@@ -2,6 +2,7 @@
 //! (`k8s.io/apimachinery/pkg/api/resource/quantity.go`). A quantity without a digit, such as `Mi`, is zero there and
 //! invalid here.
 
+use core::fmt;
 use serde_json::Value;
 
 /// Suffixes of powers of 1024, each with its number of bits.
@@ -42,7 +43,7 @@ const BINARY_FRACTION_DIGITS: usize = 20;
 const BINARY_MAX: i128 = (i64::MAX as i128) * NANOS_PER_UNIT;
 
 /// A quantity, in billionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Quantity(i128);
 
 /// The factor of a suffix.
@@ -62,6 +63,32 @@ pub(super) fn is_same(one: &Value, other: &Value) -> bool {
 }
 
 impl Quantity {
+    /// The least positive quantity.
+    pub(super) const NANO: Self = Self(1);
+
+    /// The sum, at most the largest quantity.
+    pub(super) fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, at least zero.
+    pub(super) fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0).max(0))
+    }
+
+    /// The quotient, rounded up to a multiple of a positive step. The quotient of zero or less is the quantity itself.
+    pub(super) fn divided_by(self, divisor: Self, step: Self) -> Self {
+        if divisor.0 <= 0 || step.0 <= 0 {
+            return self;
+        }
+        // A quantity of more than 10^20 units loses digits, and no precision that matters.
+        let quotient = match self.0.checked_mul(NANOS_PER_UNIT) {
+            Some(scaled) => div_ceil(scaled, divisor.0),
+            None => div_ceil(self.0, div_ceil(divisor.0, NANOS_PER_UNIT)),
+        };
+        Self(div_ceil(quotient, step.0).saturating_mul(step.0))
+    }
+
     /// Reads a string or a number; `None` if it is not a quantity, or has more than 29 digits before the decimal point.
     pub(super) fn read(value: &Value) -> Option<Self> {
         match value {
@@ -111,6 +138,28 @@ impl Quantity {
             Scale::Decimal(exponent) => decimal_nanos(whole, fraction, exponent)?,
         };
         Some(Self(if is_negative { -size } else { size }))
+    }
+}
+
+/// A quantity that the API server does not change: `16Mi`, `100m`.
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_integer() {
+            let fractions = [("m", 1_000_000), ("u", 1_000), ("n", 1)];
+            let mut exact = fractions.iter().filter(|(_, nanos)| self.0 % nanos == 0);
+            let (suffix, nanos) = exact.next().copied().unwrap_or(("n", 1));
+            return write!(f, "{}{suffix}", self.0 / nanos);
+        }
+        let units = self.0 / NANOS_PER_UNIT;
+        let is_multiple = |bits: &u32| units != 0 && units % (1_i128 << bits) == 0;
+        match BINARY_SUFFIXES
+            .iter()
+            .rev()
+            .find(|(_, bits)| is_multiple(bits))
+        {
+            Some((suffix, bits)) => write!(f, "{}{suffix}", units / (1_i128 << bits)),
+            None => write!(f, "{units}"),
+        }
     }
 }
 
@@ -287,6 +336,57 @@ mod tests {
         assert_eq!(Quantity::read(&json!(long)), None);
         assert!(Quantity::read(&json!(format!("0.{long}"))).is_some());
         assert!(Quantity::read(&json!(format!("{}1Mi", "0".repeat(100_000)))).is_some());
+    }
+
+    #[test]
+    fn quantities_are_written_in_the_form_of_the_api_server() {
+        for text in [
+            "0", "1", "1m", "1500m", "999m", "3u", "7n", "16Mi", "1Gi", "1Ki", "1000", "-2m", "4Ei",
+        ] {
+            assert_eq!(
+                Quantity::parse(text)
+                    .map(|size| size.to_string())
+                    .as_deref(),
+                Some(text)
+            );
+        }
+        assert_eq!(
+            Quantity::parse("0.5")
+                .map(|size| size.to_string())
+                .as_deref(),
+            Some("500m")
+        );
+        assert_eq!(
+            Quantity::parse("1024Mi")
+                .map(|size| size.to_string())
+                .as_deref(),
+            Some("1Gi")
+        );
+    }
+
+    #[test]
+    fn quotients_are_rounded_up_to_a_step() {
+        let read = |text: &str| Quantity::parse(text).expect("a quantity");
+        for (size, divisor, step, expected) in [
+            ("100m", "3", "1m", "34m"),
+            ("100m", "4", "1m", "25m"),
+            ("16Mi", "2", "1", "8Mi"),
+            ("10", "3", "1", "4"),
+            ("100m", "1.5", "1m", "67m"),
+            ("16Mi", "0", "1", "16Mi"),
+            (
+                "99999999999999999999999",
+                "10",
+                "1",
+                "9999999999999999999999.9",
+            ),
+        ] {
+            let found = read(size).divided_by(read(divisor), read(step));
+            let expected = read(expected).divided_by(read("1"), read(step));
+            assert_eq!(found, expected, "{size} {divisor}");
+        }
+        assert_eq!(read("1").saturating_sub(read("2")), read("0"));
+        assert_eq!(read("1").saturating_add(read("2m")), read("1002m"));
     }
 
     #[test]

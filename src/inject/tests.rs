@@ -15,6 +15,7 @@ mod pod_warnings;
 mod probes;
 mod reinjection;
 mod renamed_containers;
+mod resources;
 mod sidecar;
 mod tampered_annotation;
 mod timeouts;

@@ -9,7 +9,7 @@ use super::pods::diff::diff;
 use super::pods::injection::{Injected, inject, uninject};
 use super::pods::quantity::keep_spellings;
 use super::pods::routes::{TABLE, routes, table};
-use super::pods::{LISTS, ORIGINAL, other_webhook, sidecar_mut, validation};
+use super::pods::{LISTS, ORIGINAL, other_webhook, sidecar, sidecar_mut, validation};
 use libtest_mimic::Trial;
 use probelet::config::Probers;
 use probelet::inject::{Settings, Sidecar, Target, Verdict};
@@ -324,13 +324,13 @@ fn expect_change(
     expected: impl Fn(&Value, &mut Value),
     failures: &mut Failures,
 ) -> bool {
-    each_injected(case, |entry, first| {
+    each_injected(case, |_, first| {
         for (stage, change) in case.variants(&[WEBHOOK_CALL, STORED, ADDED], 2) {
             let before = after(&first.pod, change);
             let updated = inject(&before, new_settings);
             let mut wanted = before.clone();
             if let Some(sidecar) = sidecar_mut(&mut wanted) {
-                expected(entry, sidecar);
+                expected(&before, sidecar);
             }
             let (wanted, found) = (
                 without_saved_settings(&wanted),
@@ -396,16 +396,18 @@ fn another_pull_policy_changes_the_sidecar_alone(case: &mut Case, failures: &mut
 }
 
 fn other_resources_change_the_sidecar_alone(case: &mut Case, failures: &mut Failures) -> bool {
-    let resources = case.random.resources();
     let new_settings = Settings {
-        resources: resources.clone(),
+        resources: case.random.resources(),
         ..case.settings.clone()
     };
-    let expected = |pod: &Value, sidecar: &mut Value| {
-        if !is_annotated(pod, "resources") {
-            let current = sidecar["resources"].take();
-            sidecar["resources"] = resources.clone();
-            keep_spellings(&current, &mut sidecar["resources"]);
+    // The settings' resources are adjusted to those of the pod, as in a first injection.
+    let expected = |pod: &Value, current: &mut Value| {
+        let bare = uninject(pod, &new_settings).pod;
+        let first_injection = inject(&bare, &new_settings).pod;
+        if let (false, Some(first)) = (is_annotated(pod, "resources"), sidecar(&first_injection)) {
+            let spellings = current["resources"].take();
+            current["resources"] = first["resources"].clone();
+            keep_spellings(&spellings, &mut current["resources"]);
         }
     };
     expect_change(case, &new_settings, expected, failures)

@@ -5,9 +5,11 @@ mod checks;
 mod decide;
 mod decisions;
 mod meshes;
+mod pod_resources;
 pub(super) mod reconcile;
 mod request_head;
 mod sidecar;
+mod sidecar_resources;
 mod table;
 mod warnings;
 
@@ -26,6 +28,7 @@ pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
 use serde_json::Value;
 use sidecar::AgentConfig;
+use sidecar_resources::sidecar_resources;
 use std::collections::BTreeMap;
 
 /// The intended state of a pod.
@@ -95,7 +98,8 @@ impl Intent {
         let port_name = free_port_name(view);
         warnings::warn_of_port_name(port_name, warnings);
         let volumes = sidecar::volumes(view, options);
-        let intended = sidecar::container(view, options, &config, port_name, &volumes);
+        let resources = sidecar_resources(view, options, warnings);
+        let intended = sidecar::container(view, options, &config, port_name, &volumes, &resources);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
         if volumes.iter().any(|volume| volume.name == TLS_VOLUME) {

@@ -138,6 +138,7 @@ pub(super) fn container(
     config: &AgentConfig,
     port_name: Option<&str>,
     volumes: &[SidecarVolume],
+    resources: &Value,
 ) -> Value {
     let mut container = json!({
         "name": SIDECAR_NAME,
@@ -151,7 +152,7 @@ pub(super) fn container(
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "resources": without_empty(&options.resources),
+        "resources": without_empty(resources),
     });
     if let RunAsUser::Id(user) = run_as_user(view, options) {
         container["securityContext"]["runAsUser"] = user.into();

@@ -3,6 +3,7 @@
 pub(crate) mod annotations;
 mod parse_bool;
 
+use super::container_bounds::ContainerBounds;
 use super::report::Stop;
 use super::settings::{RunAsUser, Settings, Sidecar, Target};
 use super::values::Values;
@@ -41,6 +42,9 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) image: Box<str>,
     pub(in crate::inject) pull_policy: Option<Box<str>>,
     pub(in crate::inject) resources: Value,
+    /// Whether the pod's annotation sets `resources`.
+    pub(in crate::inject) has_own_resources: bool,
+    pub(in crate::inject) container_bounds: ContainerBounds,
     pub(in crate::inject) exclude_containers: Vec<Box<str>>,
     /// Numbers and names.
     pub(in crate::inject) exclude_ports: Vec<Box<str>>,
@@ -114,6 +118,8 @@ impl PodOptions {
             status_port,
             image: values.image.unwrap_or_else(|| settings.image.clone()),
             pull_policy: values.pull_policy.or_else(|| settings.pull_policy.clone()),
+            has_own_resources: values.resources.is_some(),
+            container_bounds: settings.container_bounds.clone(),
             resources: values
                 .resources
                 .unwrap_or_else(|| settings.resources.clone()),

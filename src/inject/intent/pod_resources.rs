@@ -1,0 +1,168 @@
+//! What the containers of a pod state of their resources, without the sidecar, as quotas, limit ranges and the QoS class
+//! count it.
+
+use crate::inject::quantity::Quantity;
+use crate::inject::view::PodView;
+use crate::inject::view::collections::SpecList;
+use crate::inject::view::containers::Container;
+use serde_json::Value;
+
+/// The request and the limit of one resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Amounts {
+    pub(super) request: Option<Quantity>,
+    pub(super) limit: Option<Quantity>,
+}
+
+impl Amounts {
+    /// The amounts in an object with `requests` and `limits`.
+    pub(super) fn of(resources: &Value, name: &str) -> Self {
+        let amount = |group: &str| Quantity::read(resources[group].get(name)?);
+        Self {
+            request: amount("requests"),
+            limit: amount("limits"),
+        }
+    }
+
+    /// The request, which the API server defaults to the limit (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Pod`).
+    pub(super) fn effective_request(self) -> Option<Quantity> {
+        self.request.or(self.limit)
+    }
+
+    /// Whether the request equals the limit, and is not zero (`pkg/apis/core/v1/helper/qos/qos.go`: `resourceQOS`).
+    fn is_guaranteed(self) -> bool {
+        let limit = self.limit.filter(|limit| limit.is_positive());
+        limit.is_some() && self.effective_request() == limit
+    }
+
+    /// These amounts, and those of `others` that these do not state.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            request: self.request.or(others.request),
+            limit: self.limit.or(others.limit),
+        }
+    }
+
+    /// Whether the amounts that `others` state are the same here.
+    pub(super) fn includes(self, others: Self) -> bool {
+        others
+            .request
+            .is_none_or(|request| self.request == Some(request))
+            && others.limit.is_none_or(|limit| self.limit == Some(limit))
+    }
+
+    /// The amounts that `others` do not state.
+    pub(super) fn without(self, others: Self) -> Self {
+        Self {
+            request: self.request.filter(|_| others.request.is_none()),
+            limit: self.limit.filter(|_| others.limit.is_none()),
+        }
+    }
+
+    fn is_stated(self) -> bool {
+        self.request.is_some() || self.limit.is_some()
+    }
+}
+
+/// Whether resources are those of a container of a Guaranteed pod.
+pub(super) fn is_guaranteed(resources: &Value) -> bool {
+    let mut names = ["cpu", "memory"].into_iter();
+    names.all(|name| Amounts::of(resources, name).is_guaranteed())
+}
+
+/// The resources of a pod and of its containers, without the sidecar.
+pub(super) struct PodResources<'a> {
+    view: &'a PodView<'a>,
+    /// `spec.resources`, which Kubernetes 1.34 introduces.
+    of_pod: &'a Value,
+}
+
+impl<'a> PodResources<'a> {
+    pub(super) fn new(view: &'a PodView<'a>) -> Self {
+        Self {
+            view,
+            of_pod: &view.pod["spec"]["resources"],
+        }
+    }
+
+    /// Whether the pod has resources of its own. Then neither quotas nor the QoS class depend on its containers
+    /// (`pkg/quota/v1/evaluator/core/pods.go`: `Constraints`).
+    pub(super) fn has_own(&self) -> bool {
+        let groups = ["requests", "limits"].into_iter();
+        let mut groups = groups.filter_map(|group| self.of_pod[group].as_object());
+        groups.any(|group| !group.is_empty())
+    }
+
+    /// The pod's own amounts of a resource.
+    pub(super) fn own(&self, name: &str) -> Amounts {
+        Amounts::of(self.of_pod, name)
+    }
+
+    /// Whether the pod is Guaranteed without the sidecar, by its containers.
+    pub(super) fn is_guaranteed(&self) -> bool {
+        let containers = &self.view.containers;
+        !self.has_own()
+            && !containers.is_empty()
+            && containers
+                .iter()
+                .all(|container| is_guaranteed(&container.value["resources"]))
+    }
+
+    /// Whether a container states a resource.
+    pub(super) fn is_stated(&self, name: &str) -> bool {
+        self.amounts(name).any(Amounts::is_stated)
+    }
+
+    /// Whether all containers have a limit, as a quota of limits demands of init containers, too.
+    pub(super) fn all_have_limits(&self, name: &str) -> bool {
+        let mut amounts = self.amounts(name).peekable();
+        amounts.peek().is_some() && amounts.all(|amounts| amounts.limit.is_some())
+    }
+
+    /// Whether all containers have a request, apart from init containers that exit before the app starts: a
+    /// HorizontalPodAutoscaler ignores these, and a quota of requests refuses the pod anyway if they have none.
+    pub(super) fn all_have_requests(&self, name: &str) -> bool {
+        let containers = self.view.containers.iter();
+        let mut running = containers.filter(|each| each.is_probed()).peekable();
+        running.peek().is_some()
+            && running.all(|each| amounts_of(each, name).effective_request().is_some())
+    }
+
+    /// The requests of all containers together, which have to leave room for the sidecar's.
+    pub(super) fn sum_of_requests(&self, name: &str) -> Quantity {
+        self.sum(name, Amounts::effective_request)
+    }
+
+    /// The limits of all containers together.
+    pub(super) fn sum_of_limits(&self, name: &str) -> Quantity {
+        self.sum(name, |amounts| amounts.limit)
+    }
+
+    /// The sum over containers and native sidecars, or what an init container needs with the native sidecars before it
+    /// (`component-helpers/resource/helpers.go`: `AggregateContainerRequests`).
+    fn sum(&self, name: &str, amount: impl Fn(Amounts) -> Option<Quantity>) -> Quantity {
+        let mut sum = Quantity::default();
+        let mut sidecars = Quantity::default();
+        let mut largest = Quantity::default();
+        for container in &self.view.containers {
+            let amount = amount(amounts_of(container, name)).unwrap_or_default();
+            if container.list != SpecList::InitContainers {
+                sum = amount.saturating_add(sum);
+            } else if container.is_probed() {
+                sidecars = amount.saturating_add(sidecars);
+            } else {
+                largest = amount.saturating_add(sidecars).max(largest);
+            }
+        }
+        sum.saturating_add(sidecars).max(largest)
+    }
+
+    fn amounts(&self, name: &str) -> impl Iterator<Item = Amounts> {
+        let containers = self.view.containers.iter();
+        containers.map(move |container| amounts_of(container, name))
+    }
+}
+
+fn amounts_of(container: &Container<'_>, name: &str) -> Amounts {
+    Amounts::of(&container.value["resources"], name)
+}

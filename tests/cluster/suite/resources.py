@@ -1,0 +1,111 @@
+"""The sidecar's resources in namespaces with quotas and limit ranges, and in pods with resources of their own."""
+
+import json
+
+from .apps import roll_out
+from .cluster import is_injected, sidecar, web_pod
+from .report import Failed
+from .setup import wait_account
+
+OF_APP = {"cpu": "20m", "memory": "64Mi"}
+QUOTA = {"limits.cpu": "4", "limits.memory": "4Gi", "requests.cpu": "4", "requests.memory": "4Gi"}
+
+
+def resources(cluster, report):
+    """Pods whose sidecar states what the API server demands, without an annotation."""
+    namespace(cluster, "sized", {"probelet.dev/injection": "enabled"})
+    namespace(cluster, "sized-defaults", {"probelet.dev/injection": "enabled"})
+    namespace(cluster, "quota-webhook", {"probelet.dev/injection": "enabled"})
+    namespace(cluster, "quota-file", {})
+    create(cluster, "limitranges", "sized-defaults", "LimitRange", {"limits": [
+        {"type": "Container", "defaultRequest": {"cpu": "20m", "memory": "32Mi"}, "default": {"cpu": "200m", "memory": "128Mi"}}]})
+    for name in ("quota-webhook", "quota-file"):
+        create(cluster, "resourcequotas", name, "ResourceQuota", {"hard": QUOTA})
+
+    for name in ("sized", "sized-defaults"):
+        report.check(f"a pod with resources equal to the sum of its containers is created in {name}", created, cluster, name, equal_to_sum("sum"))
+        report.check(f"that pod is ready in {name}", cluster.wait_ready, name, "sum")
+    report.check("its sidecar requests nothing", has_requests, cluster, "sized", "sum", {"cpu": "0", "memory": "0"})
+    report.check("a pod with limits of its own alone is created", created, cluster, "sized", with_own_limits("own-limits"))
+    report.check("its requests are its limits, so that it is Guaranteed", has_class, cluster, "sized", "own-limits", "Guaranteed")
+
+    report.check("a Guaranteed pod is created", created, cluster, "sized", guaranteed("guaranteed"))
+    report.check("it stays Guaranteed", has_class, cluster, "sized", "guaranteed", "Guaranteed")
+    report.check("it is ready", cluster.wait_ready, "sized", "guaranteed")
+
+    deployment = json.dumps(deployment_of(guaranteed("web")))
+    cluster.kubectl("apply", "-n", "quota-webhook", "-f", "-", stdin=deployment)
+    report.check("a Deployment under a quota of limits is rolled out by the webhook", roll_out, cluster, "quota-webhook", "web")
+    report.check("its pod is injected", lambda: is_injected(cluster.pod("quota-webhook", "web")))
+    file = cluster.work / "quota.json"
+    file.write_text(deployment)
+    cluster.shell(f"probelet-inject file -f {file} | kubectl apply -n quota-file -f -")
+    report.check("a Deployment under a quota of limits is rolled out by the command line", roll_out, cluster, "quota-file", "web")
+    report.check("both have the same resources", same_resources, cluster)
+
+
+def namespace(cluster, name, labels):
+    create(cluster, "namespaces", None, "Namespace", None, {"name": name, "labels": labels})
+    wait_account(cluster, name)
+
+
+def create(cluster, resource, namespace, kind, spec, metadata=None):
+    body = {"apiVersion": "v1", "kind": kind, "metadata": metadata or {"name": namespace}}
+    if spec:
+        body["spec"] = spec
+    cluster.request("POST", cluster.path(resource, namespace), body).ok()
+
+
+def created(cluster, namespace, pod):
+    response = cluster.create_pod(namespace, pod)
+    if response.warnings:
+        raise Failed(str(response.warnings))
+    return is_injected(response.ok())
+
+
+def guaranteed(name):
+    pod = web_pod(name)
+    pod["spec"]["containers"][0]["resources"] = {"requests": OF_APP, "limits": OF_APP}
+    return pod
+
+
+def equal_to_sum(name):
+    pod = web_pod(name)
+    pod["spec"]["containers"][0]["resources"] = {"requests": OF_APP}
+    pod["spec"]["resources"] = {"requests": OF_APP, "limits": {"cpu": "500m", "memory": "256Mi"}}
+    return pod
+
+
+def with_own_limits(name):
+    pod = web_pod(name)
+    pod["spec"]["resources"] = {"limits": {"cpu": "50m", "memory": "64Mi"}}
+    return pod
+
+
+def deployment_of(pod):
+    metadata = {"name": pod["metadata"]["name"], "labels": pod["metadata"]["labels"]}
+    template = {"metadata": {"labels": metadata["labels"]}, "spec": pod["spec"]}
+    spec = {"selector": {"matchLabels": metadata["labels"]}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def has_requests(cluster, namespace, app, expected):
+    found = sidecar(cluster.pod(namespace, app))["resources"]
+    if found.get("requests") != expected:
+        raise Failed(f"the sidecar has {found}")
+    return True
+
+
+def has_class(cluster, namespace, app, expected):
+    pod = cluster.pod(namespace, app)
+    if pod["status"]["qosClass"] != expected:
+        found = [(each["name"], each.get("resources")) for each in [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]]
+        raise Failed(f"{pod['status']['qosClass']}: {pod['spec'].get('resources')} {found}")
+    return True
+
+
+def same_resources(cluster):
+    found = [sidecar(cluster.pod(name, "web"))["resources"] for name in ("quota-webhook", "quota-file")]
+    if found[0] != found[1]:
+        raise Failed(str(found))
+    return True
