@@ -27,6 +27,8 @@ pub struct Settings {
     pub source_ip: Option<IpAddr>,
     /// The peers that the agent answers; none: every peer.
     pub allow_from: Vec<Cidr>,
+    /// Whether the agent's ports are added to the ports that Linkerd's proxy does not intercept.
+    pub linkerd_skip_ports: bool,
     /// What the LimitRange objects of the pod's namespace demand, as far as they are known.
     pub container_bounds: ContainerBounds,
     /// The user of the sidecar.

@@ -32,6 +32,7 @@ fn settings() -> Settings {
         target: Target::Pod,
         source_ip: None,
         allow_from: Vec::new(),
+        linkerd_skip_ports: false,
         container_bounds: ContainerBounds::default(),
         run_as_user: RunAsUser::DEFAULT,
         min_timeout: 0,

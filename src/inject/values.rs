@@ -25,13 +25,14 @@ const WEBHOOK: &str = "sidecarInjectorWebhook";
 const REWRITE: &str = "rewriteAppHTTPProbe";
 
 /// The fields of `probelet`, each with its valid values.
-const FIELDS: [(&str, &str); 11] = [
+const FIELDS: [(&str, &str); 12] = [
     (
         "allowFrom",
         "at most 64 networks separated by commas, such as 10.42.0.0/24,fd00::/64",
     ),
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
+    ("linkerdSkipPorts", "true or false"),
     (
         "minTimeoutSeconds",
         "a number of seconds up to 300, such as 5; 0 leaves timeouts unchanged",
@@ -75,6 +76,8 @@ pub struct Values {
     pub min_timeout: Option<u64>,
     /// Whether the sidecar has a startup probe.
     pub startup_probe: Option<bool>,
+    /// Whether the agent's ports are added to the ports that Linkerd's proxy does not intercept.
+    pub linkerd_skip_ports: Option<bool>,
 }
 
 /// Why `values` are invalid, and what to write instead.
@@ -245,6 +248,7 @@ impl Values {
                 let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
                 self.pull_policy = Some(is_known.then(|| text.into())?);
             }
+            "linkerdSkipPorts" => self.linkerd_skip_ports = Some(text.parse().ok()?),
             "minTimeoutSeconds" => self.min_timeout = Some(parse_min_timeout(text)?),
             "runAsUser" => self.run_as_user = Some(parse_user(text)?),
             "sidecar" => self.sidecar = Some(parse_sidecar(text)?),
@@ -273,6 +277,7 @@ impl Values {
             run_as_user: self.run_as_user.or(others.run_as_user),
             min_timeout: self.min_timeout.or(others.min_timeout),
             startup_probe: self.startup_probe.or(others.startup_probe),
+            linkerd_skip_ports: self.linkerd_skip_ports.or(others.linkerd_skip_ports),
         }
     }
 
@@ -289,6 +294,7 @@ impl Values {
             target: self.target.unwrap_or(Target::Pod),
             source_ip: self.source_ip,
             allow_from: self.allow_from.unwrap_or_default(),
+            linkerd_skip_ports: self.linkerd_skip_ports.unwrap_or(false),
             container_bounds: ContainerBounds::default(),
             run_as_user: self.run_as_user.unwrap_or(RunAsUser::DEFAULT),
             min_timeout: self.min_timeout.unwrap_or_default(),

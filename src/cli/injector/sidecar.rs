@@ -33,6 +33,10 @@ flags! {
                 sets "allowFrom" by crate::inject::annotations::ALLOW_FROM,
                 "Let the agent answer only peers of this network and of loopback, also on forwarded ports; kubelet's \
                  address must be in it; several are separated by commas";
+            option linkerd_skip_ports: Option<String>, value "BOOL" = Text("false"),
+                sets "linkerdSkipPorts" by crate::inject::annotations::LINKERD_SKIP_PORTS,
+                "Add the sidecar's ports to config.linkerd.io/skip-inbound-ports of the pod, so that Linkerd's proxy does \
+                 not intercept kubelet's probes; the annotation replaces the list of Linkerd's installation";
             option sidecar: Option<String>, value "KIND" = Text("native; container before Kubernetes 1.29"),
                 sets "sidecar" by crate::inject::annotations::SIDECAR_KIND,
                 "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \

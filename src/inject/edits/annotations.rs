@@ -1,16 +1,16 @@
-//! Edits of the pod's annotations: the saved originals, and the ports that Istio's traffic rules leave out.
+//! Edits of the pod's annotations: the saved originals, and the ports that a mesh's traffic rules leave out.
 
 use super::Editor;
-use crate::config::DEFAULT_STATUS_PORT;
 use crate::inject::report::Refusal;
 use crate::inject::view::collections::Collection;
-use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SavedValue};
+use crate::inject::view::saved::{ORIGINAL_ANNOTATION, PortList, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// The values of `EXCLUDE_INBOUND`.
-struct ExcludedPorts {
+/// The values of an annotation that lists ports.
+struct PortAnnotation {
+    list: PortList,
     current: Option<Value>,
     original: Option<Value>,
     intended: Option<Value>,
@@ -21,12 +21,14 @@ struct ExcludedPorts {
 impl Editor<'_> {
     /// Edits the annotations, last: the annotation saves what all other edits replace.
     pub(super) fn edit_annotations(&mut self) -> Result<(), Refusal> {
-        let ports = self.excluded_ports();
+        let ports = PortList::ALL.map(|list| self.port_annotation(list));
         if self.intent.is_none() {
             self.remove_annotations(ports);
             return Ok(());
         }
-        self.save_ports(&ports);
+        for ports in &ports {
+            self.save_ports(ports);
+        }
         let metadata = self.view.pod.get("metadata");
         let all = metadata.and_then(|metadata| metadata.get("annotations"));
         if has_entries(all) {
@@ -37,11 +39,9 @@ impl Editor<'_> {
                 &annotation_pointer(ORIGINAL_ANNOTATION),
                 !is_present(ORIGINAL_ANNOTATION),
             )?;
-            if ports.intended.is_some() {
-                self.save_source(
-                    &annotation_pointer(EXCLUDE_INBOUND),
-                    !is_present(EXCLUDE_INBOUND),
-                )?;
+            for ports in ports.iter().filter(|ports| ports.intended.is_some()) {
+                let name = ports.list.annotation();
+                self.save_source(&annotation_pointer(name), !is_present(name))?;
             }
             self.set_annotations(ports);
             return Ok(());
@@ -57,7 +57,7 @@ impl Editor<'_> {
         &mut self,
         collection: Collection,
         current: Option<&Value>,
-        ports: ExcludedPorts,
+        ports: [PortAnnotation; 2],
     ) -> Result<(), Refusal> {
         let pointer = collection.pointer();
         self.save_source(&pointer, current.is_none())?;
@@ -65,8 +65,10 @@ impl Editor<'_> {
             current.map(|current| SavedValue::new(self.view.value_text(&pointer), current));
         self.saved.collections.insert(collection, original);
         let mut entries = json!({ORIGINAL_ANNOTATION: self.saved.write()});
-        if let Some(value) = ports.intended {
-            entries[EXCLUDE_INBOUND] = value;
+        for ports in ports {
+            if let Some(value) = ports.intended {
+                entries[ports.list.annotation()] = value;
+            }
         }
         let value = match collection {
             Collection::Metadata => json!({"annotations": entries}),
@@ -76,8 +78,8 @@ impl Editor<'_> {
         Ok(())
     }
 
-    fn set_annotations(&mut self, ports: ExcludedPorts) {
-        self.edit_ports(ports);
+    fn set_annotations(&mut self, ports: [PortAnnotation; 2]) {
+        ports.into_iter().for_each(|ports| self.edit_ports(ports));
         let pointer = annotation_pointer(ORIGINAL_ANNOTATION);
         let saved = self.saved.write();
         match self.view.annotation(ORIGINAL_ANNOTATION) {
@@ -94,12 +96,14 @@ impl Editor<'_> {
     }
 
     /// Removes the injected annotations, and the collections that were created for them.
-    fn remove_annotations(&mut self, ports: ExcludedPorts) {
+    fn remove_annotations(&mut self, ports: [PortAnnotation; 2]) {
         let metadata = &self.view.pod["metadata"];
         let count = |value: &Value| value.as_object().map_or(0, Map::len);
-        let removes_ports = ports.current.is_some() && ports.intended.is_none();
-        let removed = 1 + usize::from(removes_ports);
-        let is_empty = ports.intended.is_none() && count(&metadata["annotations"]) == removed;
+        let is_removed =
+            |ports: &&PortAnnotation| ports.current.is_some() && ports.intended.is_none();
+        let removed = 1 + ports.iter().filter(is_removed).count();
+        let is_empty = ports.iter().all(|ports| ports.intended.is_none())
+            && count(&metadata["annotations"]) == removed;
         let old = self.view.saved.as_ref();
         let was_created =
             old.is_some_and(|old| old.collections.contains_key(&Collection::Metadata));
@@ -114,25 +118,27 @@ impl Editor<'_> {
             (true, Some(op), _) => self.push(Collection::Metadata.pointer(), op),
             (true, None, Some(op)) => self.push(Collection::Annotations.pointer(), op),
             _ => {
-                self.edit_ports(ports);
+                ports.into_iter().for_each(|ports| self.edit_ports(ports));
                 self.push(annotation_pointer(ORIGINAL_ANNOTATION), Op::Remove);
             }
         }
     }
 
-    /// The ports that were excluded before injection, and those of the agent.
-    fn excluded_ports(&self) -> ExcludedPorts {
-        let current = self.view.annotation(EXCLUDE_INBOUND).cloned();
+    /// The ports that the annotation had before injection, and those of the agent.
+    fn port_annotation(&self, list: PortList) -> PortAnnotation {
+        let current = self.view.annotation(list.annotation()).cloned();
         let old = self.view.saved.as_ref();
-        let saved = old.and_then(|old| old.excluded_ports.clone());
+        let saved = old.and_then(|old| old.port_lists.get(&list).cloned());
         let agent = self.view.agent_ports.iter().copied();
-        let agent: Vec<u16> = agent.filter(|port| *port != DEFAULT_STATUS_PORT).collect();
+        let agent: Vec<u16> = agent.filter(|port| !list.has_by_default(*port)).collect();
         let original = match (&saved, &current) {
             (Some(saved), Some(current)) => without_ports(saved.as_ref(), current, &agent),
             _ => current.clone(),
         };
-        let intended = self.intent.map_or(&[][..], |intent| &intent.excluded_ports);
-        ExcludedPorts {
+        let intended = self.intent.and_then(|intent| intent.port_lists.get(&list));
+        let intended = intended.map_or(&[][..], Vec::as_slice);
+        PortAnnotation {
+            list,
             intended: with_ports(original.as_ref(), intended),
             original,
             current,
@@ -140,20 +146,21 @@ impl Editor<'_> {
         }
     }
 
-    fn save_ports(&mut self, ports: &ExcludedPorts) {
+    fn save_ports(&mut self, ports: &PortAnnotation) {
         if ports.intended.is_none() || ports.intended == ports.original {
             return;
         }
-        let text = || self.view.value_text(&annotation_pointer(EXCLUDE_INBOUND));
+        let pointer = annotation_pointer(ports.list.annotation());
+        let text = || self.view.value_text(&pointer);
         let saved = ports
             .original
             .as_ref()
             .map(|original| SavedValue::new(ports.text.clone().or_else(text), original));
-        self.saved.excluded_ports = Some(saved);
+        self.saved.port_lists.insert(ports.list, saved);
     }
 
-    fn edit_ports(&mut self, ports: ExcludedPorts) {
-        let pointer = annotation_pointer(EXCLUDE_INBOUND);
+    fn edit_ports(&mut self, ports: PortAnnotation) {
+        let pointer = annotation_pointer(ports.list.annotation());
         match (ports.current, ports.intended) {
             (Some(current), Some(value)) if current != value => {
                 let is_original = ports.original.as_ref() == Some(&value);

@@ -2,12 +2,11 @@
 //! ports.
 
 use crate::inject::options::PodOptions;
+use crate::inject::options::annotations::SKIP_INBOUND;
 use crate::inject::view::PodView;
 use crate::inject::view::containers::LINKERD_SIDECAR_NAME;
 use serde_json::Value;
 
-/// The annotation that lists the ports that Linkerd's proxy does not intercept.
-const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
 /// The annotation by which Linkerd's injector selects pods.
 const LINKERD_INJECT: &str = "linkerd.io/inject";
 
@@ -76,9 +75,10 @@ pub(super) fn warn_of_linkerd(
     warnings: &mut Vec<Box<str>>,
 ) {
     let inject = view.annotation(LINKERD_INJECT).and_then(Value::as_str);
-    let is_meshed = view.has_container(LINKERD_SIDECAR_NAME)
-        || inject.is_some_and(|inject| ["enabled", "ingress"].contains(&inject));
-    if !is_meshed {
+    let will_inject = inject.is_some_and(|inject| ["enabled", "ingress"].contains(&inject));
+    // Injection writes the annotation in time for Linkerd's injector.
+    let is_written = options.linkerd_skip_ports;
+    if !view.has_container(LINKERD_SIDECAR_NAME) && (is_written || !will_inject) {
         return;
     }
     let skipped = view.annotation(SKIP_INBOUND).and_then(Value::as_str);

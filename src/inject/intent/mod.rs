@@ -18,8 +18,8 @@ use super::options::{PodOptions, PortForward};
 use super::report::Stop;
 use super::settings::Sidecar;
 use super::view::collections::SpecList;
+use super::view::saved::PortList;
 use super::view::{PORT_NAMES, PodView, TLS_VOLUME};
-use crate::config::DEFAULT_STATUS_PORT;
 use checks::{
     check_completion, check_container_names, check_eligible, check_ports_free, check_table_size,
     check_types, check_volumes_free, has_unnamed_container,
@@ -43,8 +43,8 @@ pub(super) struct Intent {
     /// The settings of the sidecar that the annotation saves.
     pub(super) applied: Value,
     pub(super) volumes: Vec<Value>,
-    /// Ports that kubelet probes in plaintext, which Istio's traffic rules have to exclude.
-    pub(super) excluded_ports: Vec<u16>,
+    /// Ports that kubelet probes in plaintext, which the traffic rules of a mesh have to leave out.
+    pub(super) port_lists: BTreeMap<PortList, Vec<u16>>,
     /// The details of an injection: `livez, readyz`.
     pub(super) details: Box<str>,
 }
@@ -121,7 +121,7 @@ impl Intent {
             },
             applied,
             volumes: volumes.iter().map(|volume| volume.in_pod(view)).collect(),
-            excluded_ports: excluded_ports(options),
+            port_lists: port_lists(options),
             details,
         })
     }
@@ -136,12 +136,13 @@ fn free_port_name(view: &PodView<'_>) -> Option<&'static str> {
     PORT_NAMES.iter().find(is_free).copied()
 }
 
-/// The agent's ports that Istio's traffic rules do not exclude by default.
-fn excluded_ports(options: &PodOptions) -> Vec<u16> {
-    let status = [options.status_port].into_iter();
-    let forwards = options.forwards.iter().map(|forward| forward.agent_port);
-    status
-        .filter(|port| *port != DEFAULT_STATUS_PORT)
-        .chain(forwards)
-        .collect()
+/// The agent's ports that traffic rules do not leave out by default. Linkerd's are written only if the options say so.
+fn port_lists(options: &PodOptions) -> BTreeMap<PortList, Vec<u16>> {
+    let lists = PortList::ALL.into_iter();
+    let lists = lists.filter(|list| *list != PortList::Linkerd || options.linkerd_skip_ports);
+    let ports = |list: PortList| {
+        let ports = options.agent_ports();
+        ports.filter(|port| !list.has_by_default(*port)).collect()
+    };
+    lists.map(|list| (list, ports(list))).collect()
 }

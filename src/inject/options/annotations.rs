@@ -1,5 +1,6 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
+pub(in crate::inject) use crate::inject::view::saved::SKIP_INBOUND;
 pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION};
 use crate::limits;
 use crate::text::by_edit_distance;
@@ -24,12 +25,13 @@ pub(crate) const ALLOW_FROM: &str = "probelet.dev/allow-from";
 pub(crate) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
 pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
 pub(crate) const APP_ID: &str = "probelet.dev/app-id";
+pub(crate) const LINKERD_SKIP_PORTS: &str = "probelet.dev/linkerd-skip-ports";
 pub(crate) const MIN_TIMEOUT: &str = "probelet.dev/min-timeout-seconds";
 pub(crate) const RUN_AS_USER: &str = "probelet.dev/run-as-user";
 pub(crate) const STARTUP_PROBE: &str = "probelet.dev/startup-probe";
 
 /// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 22] = [
+pub(crate) const KNOWN: [&str; 23] = [
     INJECT,
     ISTIO_INJECT,
     REWRITE,
@@ -47,6 +49,7 @@ pub(crate) const KNOWN: [&str; 22] = [
     CLIENT_CERT,
     APP_CA,
     APP_ID,
+    LINKERD_SKIP_PORTS,
     MIN_TIMEOUT,
     RUN_AS_USER,
     STARTUP_PROBE,

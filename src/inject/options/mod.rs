@@ -12,8 +12,8 @@ use crate::limits;
 use crate::text::Quoted;
 use annotations::{
     ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
-    INJECT, ISTIO_INJECT, MIN_TIMEOUT, PULL_POLICY, RESOURCES, REWRITE, RUN_AS_USER, SIDECAR_KIND,
-    SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP, text_of,
+    INJECT, ISTIO_INJECT, LINKERD_SKIP_PORTS, MIN_TIMEOUT, PULL_POLICY, RESOURCES, REWRITE,
+    RUN_AS_USER, SIDECAR_KIND, SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP, text_of,
 };
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
@@ -21,9 +21,10 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Annotations that set the same value as a flag or a field of the ConfigMap, with the name of that field.
-const VALUES: [(&str, &str); 10] = [
+const VALUES: [(&str, &str); 11] = [
     (ALLOW_FROM, "allowFrom"),
     (IMAGE, "image"),
+    (LINKERD_SKIP_PORTS, "linkerdSkipPorts"),
     (PULL_POLICY, "imagePullPolicy"),
     (MIN_TIMEOUT, "minTimeoutSeconds"),
     (RESOURCES, "resources"),
@@ -64,6 +65,8 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) min_timeout: u64,
     /// Whether the sidecar has a startup probe.
     pub(in crate::inject) startup_probe: bool,
+    /// Whether Linkerd's proxy is configured not to intercept the agent's ports.
+    pub(in crate::inject) linkerd_skip_ports: bool,
 }
 
 /// A port of the agent that forwards to a port of the app.
@@ -138,6 +141,9 @@ impl PodOptions {
             run_as_user: values.run_as_user.unwrap_or(settings.run_as_user),
             min_timeout: values.min_timeout.unwrap_or(settings.min_timeout),
             startup_probe: values.startup_probe.unwrap_or(settings.startup_probe),
+            linkerd_skip_ports: values
+                .linkerd_skip_ports
+                .unwrap_or(settings.linkerd_skip_ports),
         })
     }
 }

@@ -124,6 +124,71 @@ fn ports_of_the_agent_that_linkerds_proxy_intercepts_are_warned_of() {
     assert_eq!(warnings(&enabled("disabled")), [""; 0]);
 }
 
+const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
+
+/// The pod of `web`, which adds the agent's ports to those that Linkerd's proxy skips.
+fn with_skipped_ports(listed: Option<&str>) -> Value {
+    let mut annotations =
+        json!({"probelet.dev/linkerd-skip-ports": "true", "linkerd.io/inject": "enabled"});
+    if let Some(listed) = listed {
+        annotations[SKIP_INBOUND] = listed.into();
+    }
+    annotated(web(), annotations)
+}
+
+#[test]
+fn the_agents_ports_are_added_to_those_that_linkerds_proxy_skips() {
+    for (listed, expected) in [
+        (None, "15020"),
+        (Some(""), "15020"),
+        (Some("25,3306-3310"), "25,3306-3310,15020"),
+        (Some("25, 15020"), "25, 15020"),
+    ] {
+        let document = with_skipped_ports(listed);
+        let after = injected(&document);
+        assert_eq!(after["metadata"]["annotations"][SKIP_INBOUND], expected);
+        assert_eq!(warnings(&document), [""; 0]);
+        let again = report(&after, Task::Inject, &settings());
+        assert_eq!(again.verdict, Verdict::Unchanged("already injected".into()));
+        assert_eq!(uninjected(&after), document);
+    }
+    let mut forward = with_skipped_ports(Some("25"));
+    forward["metadata"]["annotations"]["probelet.dev/forward"] = "8001=15032".into();
+    forward["metadata"]["annotations"]["status.sidecar.istio.io/port"] = "15920".into();
+    let after = injected(&forward);
+    let annotations = &after["metadata"]["annotations"];
+    assert_eq!(annotations[SKIP_INBOUND], "25,15920,15032");
+    assert_eq!(
+        annotations["traffic.sidecar.istio.io/excludeInboundPorts"],
+        "15920,15032"
+    );
+    assert_eq!(uninjected(&after), forward);
+}
+
+#[test]
+fn a_setting_for_all_pods_creates_the_list_that_linkerds_proxy_skips() {
+    let mut all = settings();
+    all.linkerd_skip_ports = true;
+    let after = injected_with(&web(), &all);
+    assert_eq!(after["metadata"]["annotations"][SKIP_INBOUND], "15020");
+    assert_eq!(uninjected(&after), web());
+    // Without the setting, injection removes its port again, and no other.
+    let before = injected(&web());
+    assert_eq!(injected_with(&after, &settings()), before);
+    let mut edited = after;
+    edited["metadata"]["annotations"][SKIP_INBOUND] = "15020,25".into();
+    let after = injected_with(&edited, &settings());
+    assert_eq!(after["metadata"]["annotations"][SKIP_INBOUND], "25");
+}
+
+#[test]
+fn a_list_that_is_written_after_linkerds_injector_is_warned_of() {
+    let mut document = in_linkerd(None);
+    document["metadata"]["annotations"]["probelet.dev/linkerd-skip-ports"] = "true".into();
+    assert_eq!(warnings(&document).len(), 1);
+    assert!(warnings(&document)[0].starts_with("Linkerd's proxy intercepts port 15020"));
+}
+
 /// An injected pod as Istio's injector leaves it: it takes the probes for its own, because they point at its port.
 fn then_in_istio(document: &Value) -> Value {
     let mut after = injected(document);

@@ -29,7 +29,7 @@ fn rewriting_is_enabled_by_default() {
 #[test]
 fn every_field_of_probelet_is_read() {
     let values = r#"{"probelet": {"allowFrom": "10.42.1.0/24, fd00::1", "image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
-        "minTimeoutSeconds": 5, "runAsUser": 2000, "sidecar": "container", "sourceIp": "127.0.0.6", "startupProbe": true, "statusPort": 15021,
+        "linkerdSkipPorts": true, "minTimeoutSeconds": 5, "runAsUser": 2000, "sidecar": "container", "sourceIp": "127.0.0.6", "startupProbe": true, "statusPort": 15021,
         "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
     assert!(FIELDS.iter().all(|(name, _)| values.contains(name)));
@@ -38,6 +38,7 @@ fn every_field_of_probelet_is_read() {
     assert_eq!(networks, ["10.42.1.0/24", "fd00::1/128"]);
     assert_eq!(&*settings.image, "r/p:1");
     assert_eq!(settings.pull_policy.as_deref(), Some("Always"));
+    assert!(settings.linkerd_skip_ports);
     assert_eq!(settings.resources, json!({"limits": {}}));
     assert_eq!(settings.min_timeout, 5);
     assert_eq!(settings.run_as_user, RunAsUser::Id(2000));
@@ -89,7 +90,7 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"rewrite": false}}"#,
-            "unknown field probelet.rewrite: write one of allowFrom, image, imagePullPolicy, minTimeoutSeconds, \
+            "unknown field probelet.rewrite: write one of allowFrom, image, imagePullPolicy, linkerdSkipPorts, minTimeoutSeconds, \
              resources, runAsUser, sidecar, sourceIp, startupProbe, statusPort, targetIp",
         ),
         (

@@ -17,6 +17,7 @@
 use super::collections::Collection;
 use super::handler::HandlerKind;
 use super::probe_kind::is_key;
+use crate::config::DEFAULT_STATUS_PORT;
 use crate::manifest::fragment_value;
 use crate::text::Quoted;
 use serde_json::{Map, Value, json};
@@ -27,11 +28,11 @@ pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
 /// Istio's annotation that lists the ports its traffic rules leave out.
 pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 
+/// Linkerd's annotation that lists the ports its proxy does not intercept.
+pub(in crate::inject) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
+
 /// The version that this code writes, and the newest that it reads.
 const VERSION: u64 = 2;
-/// The key of the original of `EXCLUDE_INBOUND`.
-const EXCLUDE_INBOUND_KEY: &str =
-    "metadata.annotations.traffic.sidecar.istio.io/excludeInboundPorts";
 /// The longest key that an error quotes, in bytes.
 const QUOTED_KEY_BYTES: usize = 200;
 
@@ -44,14 +45,54 @@ pub(in crate::inject) struct Saved {
     pub(in crate::inject) probes: BTreeMap<Box<str>, SavedProbe>,
     /// The originals of collections that injection created or filled; none if the collection was absent.
     pub(in crate::inject) collections: BTreeMap<Collection, Option<SavedValue>>,
-    /// The original of `EXCLUDE_INBOUND`, if injection changed it; an inner none if it was absent.
-    pub(in crate::inject) excluded_ports: Option<Option<SavedValue>>,
+    /// The originals of the lists of ports that injection changed; none if the annotation was absent.
+    pub(in crate::inject) port_lists: BTreeMap<PortList, Option<SavedValue>>,
     /// Source texts of other nodes that injection expanded.
     pub(in crate::inject) sources: BTreeMap<SourceKey, Box<str>>,
     /// An object: the settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume`
     /// with the files of Secrets. 0.1.0 saved none.
     pub(in crate::inject) applied: Option<Value>,
 }
+
+/// An annotation that lists ports which a mesh's traffic rules leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::inject) enum PortList {
+    Istio,
+    Linkerd,
+}
+
+impl PortList {
+    pub(in crate::inject) const ALL: [Self; 2] = [Self::Istio, Self::Linkerd];
+
+    /// The annotation.
+    pub(in crate::inject) fn annotation(self) -> &'static str {
+        match self {
+            Self::Istio => EXCLUDE_INBOUND,
+            Self::Linkerd => SKIP_INBOUND,
+        }
+    }
+
+    /// Whether the rules leave out a port without the annotation.
+    pub(in crate::inject) fn has_by_default(self, port: u16) -> bool {
+        match self {
+            Self::Istio => port == DEFAULT_STATUS_PORT,
+            Self::Linkerd => false,
+        }
+    }
+
+    /// Its key in the annotation with the originals.
+    fn to_key(self) -> String {
+        format!("{ANNOTATIONS_KEY}{}", self.annotation())
+    }
+
+    fn from_key(key: &str) -> Option<Self> {
+        let name = key.strip_prefix(ANNOTATIONS_KEY)?;
+        Self::ALL.into_iter().find(|list| list.annotation() == name)
+    }
+}
+
+/// The start of the key of an annotation's original.
+const ANNOTATIONS_KEY: &str = "metadata.annotations.";
 
 /// A node other than a probe or handler that injection expanded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,10 +282,10 @@ impl Saved {
             _ => {}
         }
         let entry = Entry::read(value)?;
-        if key == EXCLUDE_INBOUND_KEY {
+        if let Some(list) = PortList::from_key(key) {
             let is_text = |value: &Value| !value.is_object() && !value.is_array();
             let value = entry.value(is_text)?;
-            self.excluded_ports = Some(value);
+            self.port_lists.insert(list, value);
         } else if let Some(collection) = Collection::from_path(key) {
             match entry.source() {
                 Some(source) => {
@@ -297,8 +338,8 @@ impl Saved {
         for (collection, value) in &self.collections {
             entries.insert(collection.path().into(), optional(value.as_ref()));
         }
-        if let Some(ports) = &self.excluded_ports {
-            entries.insert(EXCLUDE_INBOUND_KEY.into(), optional(ports.as_ref()));
+        for (list, ports) in &self.port_lists {
+            entries.insert(list.to_key(), optional(ports.as_ref()));
         }
         let source = |source: &str| json!({"source": source});
         for (key, text) in &self.sources {

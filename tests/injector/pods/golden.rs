@@ -96,6 +96,7 @@ fn settings(folder: &Path) -> Settings {
             "--allow-from" => "allowFrom",
             "--image" => "image",
             "--image-pull-policy" => "imagePullPolicy",
+            "--linkerd-skip-ports" => "linkerdSkipPorts",
             "--resources" => "resources",
             "--min-timeout-seconds" => "minTimeoutSeconds",
             "--run-as-user" => "runAsUser",
