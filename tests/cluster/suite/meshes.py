@@ -8,6 +8,8 @@ from .report import Failed
 
 NAMESPACE = "first-only"
 HEAD_BYTES, HEAD_FIELDS = 16 * 1024, 100
+# Bytes of kubelet's request beside the header's value, with the longest values of the fields that kubelet adds.
+OTHER_BYTES = 171
 
 
 def meshes(cluster, report):
@@ -25,13 +27,13 @@ def meshes(cluster, report):
     report.check("a probe with as many header fields as the agent accepts is rewritten", lambda: is_injected(
         cluster.create_pod(NAMESPACE, with_headers("most-fields", ["x"] * (HEAD_FIELDS - 4))).ok()))
     report.check("so is one with as long a header", lambda: is_injected(
-        cluster.create_pod(NAMESPACE, with_headers("longest-head", ["x" * (HEAD_BYTES - 170)])).ok()))
+        cluster.create_pod(NAMESPACE, with_headers("longest-head", ["x" * (HEAD_BYTES - OTHER_BYTES)])).ok()))
     for name in ("most-fields", "longest-head"):
         report.check(f"{name} is ready", cluster.wait_ready, NAMESPACE, name)
     report.check("one more header field is refused with the reason", refused, cluster,
                  with_headers("fields", ["x"] * (HEAD_FIELDS - 3)), "101 header fields")
     report.check("a longer header is refused with the reason", refused, cluster,
-                 with_headers("long", ["x" * (HEAD_BYTES - 150)]), "has 16404 bytes")
+                 with_headers("long", ["x" * (HEAD_BYTES - OTHER_BYTES + 1)]), "has 16385 bytes")
     long_path = web_pod("path")
     long_path["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] = "/" + "x" * (128 * 1024)
     report.check("a table that the kernel does not pass to the agent is refused with the reason", refused, cluster, long_path,
@@ -52,7 +54,7 @@ def linkerd(cluster):
     ports = {probe: after["linkerd-proxy"][probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")}
     if ports != {"livenessProbe": 4191, "readinessProbe": 4191}:
         raise Failed(f"the proxy's probes are of {ports}")
-    if not any('set annotation config.linkerd.io/skip-inbound-ports to "15020"' in warning for warning in done.warnings):
+    if not any("set annotation config.linkerd.io/skip-inbound-ports to" in warning for warning in done.warnings):
         raise Failed(f"the warnings are {done.warnings}")
     return set(table(done.body)) == {"/app-health/web/readyz"}
 
