@@ -1,41 +1,81 @@
 //! The kinds of resources that have pods, and where the pods are.
 
+use super::kind_templates::{
+    FoundTemplate, KNATIVE, KNATIVE_GROUP, KindName, KindTemplate, KindTemplates, TemplatePath,
+    find_templates,
+};
 use crate::manifest::Pointer;
 use serde_json::Value;
 
-/// A resource of a document.
+/// A resource of a document. One of a kind with several pod templates is there once for each.
 pub(super) struct Resource {
     /// `deployment/web`
     pub(super) name: Box<str>,
     pub(super) namespace: Option<Box<str>>,
     /// Its pointer in the document.
     pub(super) pointer: Pointer,
-    /// Its kind, if that has pods.
-    pub(super) kind: Option<&'static Kind>,
+    pub(super) pods: Pods,
 }
 
-/// A kind that has pods.
-pub(super) struct Kind {
+/// The pods of a resource.
+pub(super) enum Pods {
+    /// None, or its kind has no pods.
+    None,
+    /// The kind is known, and the resource has no pod template at this path.
+    Missing(Box<str>),
+    /// A pod or a pod template of a known kind.
+    Known(PodLocation),
+    /// Pod templates in a resource of an unknown kind.
+    Unknown(UnknownKind),
+}
+
+/// Where a pod is in a document.
+pub(super) struct PodLocation {
+    /// The pointer of the object with the pod's `metadata` and `spec`.
+    pub(super) pod: Pointer,
+    /// The pointers of the objects whose `metadata` is not the pod's.
+    pub(super) owners: Vec<Pointer>,
+    /// Whether the pods run to completion.
+    pub(super) runs_to_completion: bool,
+}
+
+/// A kind that is not known, of a resource with pod templates.
+pub(super) struct UnknownKind {
+    /// Where the pod templates are, and what to write.
+    pub(super) advice: Box<str>,
+    /// The pointers of the pod templates in the document.
+    pub(super) templates: Vec<Pointer>,
+}
+
+/// A kind that is always known.
+struct Kind {
     name: &'static str,
     /// The API groups of the kind, with former ones. A resource without an `apiVersion` matches too.
     groups: &'static [&'static str],
     /// The keys from the resource to the object with the pod's `metadata` and `spec`.
-    pub(super) pod: &'static [&'static str],
+    pod: &'static [&'static str],
     /// The keys to the objects whose `metadata` is not the pod's.
-    pub(super) owners: &'static [&'static [&'static str]],
+    owners: &'static [&'static [&'static str]],
     /// Whether its pods run to completion.
-    pub(super) runs_to_completion: bool,
+    runs_to_completion: bool,
 }
+
+/// Paths of an unknown kind that its line has.
+const DESCRIBED_PATHS: usize = 4;
 
 const APPS: &[&str] = &["apps", "extensions"];
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind {
         name: "Pod",
         groups: &[""],
         pod: &[],
         owners: &[],
         runs_to_completion: false,
+    },
+    Kind {
+        pod: &["template"],
+        ..workload("PodTemplate", &[""])
     },
     workload("ReplicationController", &[""]),
     workload("Deployment", APPS),
@@ -66,20 +106,44 @@ const fn workload(name: &'static str, groups: &'static [&'static str]) -> Kind {
     }
 }
 
-/// The resources of a document: the items of a List, and of Lists in it, else the document.
-pub(super) fn resources(document: &Value) -> Vec<Resource> {
+/// The resources of a document: the items of a List, and of Lists in it, else the document. `templates` makes further
+/// kinds known.
+pub(super) fn resources(document: &Value, templates: &KindTemplates) -> Vec<Resource> {
     let mut found = Vec::new();
-    collect(document, Pointer::root(), "", &mut found);
+    collect(document, templates, &Pointer::root(), "", &mut found);
     found
 }
 
+/// Checks a kind of the settings, and returns what to write instead.
+pub(super) fn check_addition(addition: &KindTemplate) -> Result<(), &'static str> {
+    if *addition.kind.group == *KNATIVE_GROUP && !addition.has_no_pods() {
+        return Err(KNATIVE);
+    }
+    let is_known = |kind: &&Kind| {
+        let mut groups = kind.groups.iter();
+        groups.any(|group| addition.kind.is(kind.name, Some(group)))
+    };
+    match KINDS.iter().find(is_known) {
+        Some(kind) if !addition.is_at(kind.pod) => {
+            Err("another kind: the pod templates of this one are known")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Collects resources. `default_kind` is for the items of a typed list, such as a DeploymentList, which may have none.
-fn collect(value: &Value, pointer: Pointer, default_kind: &str, found: &mut Vec<Resource>) {
+fn collect(
+    value: &Value,
+    templates: &KindTemplates,
+    pointer: &Pointer,
+    default_kind: &str,
+    found: &mut Vec<Resource>,
+) {
     let kind = text(value, "kind").unwrap_or(default_kind);
     if let (Some(item_kind), Some(items)) = (kind.strip_suffix("List"), value["items"].as_array()) {
         for (index, item) in items.iter().enumerate() {
             let pointer = pointer.join_key("items").join_index(index);
-            collect(item, pointer, item_kind, found);
+            collect(item, templates, &pointer, item_kind, found);
         }
         return;
     }
@@ -89,20 +153,143 @@ fn collect(value: &Value, pointer: Pointer, default_kind: &str, found: &mut Vec<
         (kind, Some(name)) => format!("{kind}/{name}"),
         (kind, None) => kind,
     };
-    found.push(Resource {
-        name: name.into(),
-        namespace: text(metadata, "namespace").map(Into::into),
-        pointer,
-        kind: find_kind(kind, text(value, "apiVersion")),
-    });
+    let all_pods = find_pods(value, kind, templates, pointer);
+    let is_only = all_pods.len() == 1;
+    for (path, pods) in all_pods {
+        let name = match is_only {
+            true => name.clone(),
+            false => format!("{name} ({path})"),
+        };
+        found.push(Resource {
+            name: name.into(),
+            namespace: text(metadata, "namespace").map(Into::into),
+            pointer: pointer.clone(),
+            pods,
+        });
+    }
 }
 
-fn find_kind(name: &str, api_version: Option<&str>) -> Option<&'static Kind> {
-    let kind = KINDS.iter().find(|kind| kind.name == name)?;
+/// The pods of a resource, each with its path, and [`Pods::None`] if it has none.
+fn find_pods(
+    resource: &Value,
+    kind: &str,
+    templates: &KindTemplates,
+    pointer: &Pointer,
+) -> Vec<(String, Pods)> {
+    let api_version = text(resource, "apiVersion");
     let group = api_version.map(|version| version.split_once('/').map_or("", |(group, _)| group));
+    let only = |pods: Pods| vec![(String::new(), pods)];
+    if let Some(known) = known_kind(kind, group) {
+        return only(Pods::Known(PodLocation {
+            pod: pointer.join_keys(known.pod),
+            owners: known
+                .owners
+                .iter()
+                .map(|keys| pointer.join_keys(keys))
+                .collect(),
+            runs_to_completion: known.runs_to_completion,
+        }));
+    }
+    match templates.paths_of(kind, group) {
+        Some(paths) => {
+            let pods = paths.into_iter();
+            let pods: Vec<_> = pods
+                .flat_map(|path| pods_at(path, resource, pointer))
+                .collect();
+            match pods.is_empty() {
+                true => only(Pods::None),
+                false => pods,
+            }
+        }
+        None => {
+            only(unknown_kind(resource, kind, group, pointer).map_or(Pods::None, Pods::Unknown))
+        }
+    }
+}
+
+fn known_kind(name: &str, group: Option<&str>) -> Option<&'static Kind> {
+    let kind = KINDS.iter().find(|kind| kind.name == name)?;
     group
         .is_none_or(|group| kind.groups.contains(&group))
         .then_some(kind)
+}
+
+/// The pod templates at a path of the settings.
+fn pods_at(path: &TemplatePath, resource: &Value, pointer: &Pointer) -> Vec<(String, Pods)> {
+    let found = path.pointers(resource);
+    if found.is_empty() {
+        let path = path.to_string();
+        return vec![(path.clone(), Pods::Missing(path.into()))];
+    }
+    let pods = |(index, template): (usize, Vec<_>)| {
+        // An annotation of the resource is reported once.
+        let has_owner = index == 0 && !template.is_empty();
+        let location = PodLocation {
+            pod: pointer.join(&template),
+            owners: has_owner.then(|| pointer.clone()).into_iter().collect(),
+            runs_to_completion: false,
+        };
+        let path = TemplatePath::describe(&template);
+        (path, Pods::Known(location))
+    };
+    found.into_iter().enumerate().map(pods).collect()
+}
+
+/// The pod templates in a resource of a kind that is not known.
+fn unknown_kind(
+    resource: &Value,
+    kind: &str,
+    group: Option<&str>,
+    pointer: &Pointer,
+) -> Option<UnknownKind> {
+    let found = match kind {
+        "" => Vec::new(),
+        // A revision of a DaemonSet or a StatefulSet, which no pod is created from.
+        "ControllerRevision" => Vec::new(),
+        _ => find_templates(resource),
+    };
+    let mut paths: Vec<&TemplatePath> = Vec::new();
+    for FoundTemplate { path, .. } in &found {
+        if paths.len() < DESCRIBED_PATHS && !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    let first = paths.first()?;
+    let place = match first.is_resource() {
+        true => "is a pod template".into(),
+        false => {
+            let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+            format!("has a pod template at {}", paths.join(" and "))
+        }
+    };
+    let name = KindName::of(kind, group);
+    let advice = if group == Some(KNATIVE_GROUP) {
+        format!(
+            "{kind} {place}, in which Knative rejects init containers and more than one port: label the namespace for the \
+             webhook, which injects the pods, or write --kind-template {name}=none"
+        )
+    } else if paths.iter().all(|path| path.is_writable()) {
+        let flags = paths
+            .iter()
+            .map(|path| format!("--kind-template {name}={path}"));
+        let flags: Vec<String> = flags.collect();
+        format!(
+            "{kind} {place} and is not a known kind: write {}",
+            flags.join(" ")
+        )
+    } else {
+        format!(
+            "{kind} {place} and is not a known kind: label the namespace for the webhook, which injects the pods, or write \
+             --kind-template {name}=none"
+        )
+    };
+    Some(UnknownKind {
+        advice: advice.into(),
+        templates: found
+            .iter()
+            .map(|found| pointer.join(&found.pointer))
+            .collect(),
+    })
 }
 
 /// A string that is not blank.

@@ -17,6 +17,7 @@ mod changes;
 mod container_bounds;
 mod edits;
 mod intent;
+mod kind_templates;
 mod kinds;
 mod options;
 mod quantity;
@@ -29,11 +30,12 @@ mod version;
 mod view;
 
 use crate::config::{DEFAULT_STATUS_PORT, parse_port};
-use crate::manifest::SourceText;
+use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 pub use container_bounds::ContainerBounds;
 use intent::Intent;
-use kinds::{Kind, Resource};
+pub use kind_templates::KindTemplates;
+use kinds::{PodLocation, Pods, Resource, UnknownKind};
 use options::PodOptions;
 pub(crate) use options::annotations;
 pub use report::{Effect, Report, Task, Verdict};
@@ -61,7 +63,7 @@ pub fn reports_one_by_one(
     task: Task,
     settings: &Settings,
 ) -> impl Iterator<Item = Report> {
-    let resources = kinds::resources(document).into_iter();
+    let resources = kinds::resources(document, &settings.kind_templates).into_iter();
     resources.map(move |resource| report(document, source, task, settings, resource))
 }
 
@@ -73,29 +75,18 @@ fn report(
     resource: Resource,
 ) -> Report {
     let mut warnings = Vec::new();
-    let verdict = match resource.kind {
-        None => Ok(Verdict::NoPods),
-        Some(kind) => {
+    let verdict = match &resource.pods {
+        Pods::None => Ok(Verdict::NoPods),
+        Pods::Missing(path) => Err(Stop::Skip(
+            format!("it has no pod template at {path}").into(),
+        )),
+        Pods::Known(location) => {
             if task == Task::Inject {
-                warn_of_misplaced(document, &resource, kind, &mut warnings);
+                warn_of_misplaced(document, &resource.name, location, &mut warnings);
             }
-            let pointer = resource.pointer.join_keys(kind.pod);
-            let pod = pointer
-                .resolve(document)
-                .filter(|pod| pod["spec"].is_object());
-            match (pod, task) {
-                (None, _) => Err(Stop::Skip("it has no pod template".into())),
-                (Some(pod), Task::Inject) => PodView::read(pod, source, &pointer)
-                    .map_err(Stop::from)
-                    .and_then(|view| {
-                        inject(&view, settings, kind.runs_to_completion, &mut warnings)
-                    }),
-                (Some(pod), Task::Uninject) => PodView::read(pod, source, &pointer)
-                    .map_err(Refusal::from)
-                    .and_then(|view| uninject(&view))
-                    .map_err(Stop::from),
-            }
+            run_task(document, source, task, settings, location, &mut warnings)
         }
+        Pods::Unknown(kind) => Ok(unknown_kind(document, source, task, settings, kind)),
     };
     let (verdict, refused_at) = match verdict {
         Ok(verdict) => (verdict, None),
@@ -112,17 +103,64 @@ fn report(
     }
 }
 
+fn run_task(
+    document: &Value,
+    source: &dyn SourceText,
+    task: Task,
+    settings: &Settings,
+    location: &PodLocation,
+    warnings: &mut Vec<Box<str>>,
+) -> Result<Verdict, Stop> {
+    let pointer = &location.pod;
+    let pod = pointer.resolve(document);
+    let Some(pod) = pod.filter(|pod| pod["spec"].is_object()) else {
+        return Err(Stop::Skip("it has no pod template".into()));
+    };
+    let view = PodView::read(pod, source, pointer).map_err(Refusal::from)?;
+    match task {
+        Task::Inject => inject(&view, settings, location.runs_to_completion, warnings),
+        Task::Uninject => Ok(uninject(&view)?),
+    }
+}
+
+/// The verdict on a resource of an unknown kind with pod templates. One that no injector has edited is not mentioned by
+/// [`Task::Uninject`].
+fn unknown_kind(
+    document: &Value,
+    source: &dyn SourceText,
+    task: Task,
+    settings: &Settings,
+    kind: &UnknownKind,
+) -> Verdict {
+    let is_eligible = |template: &Pointer| {
+        let location = PodLocation {
+            pod: template.clone(),
+            owners: Vec::new(),
+            runs_to_completion: false,
+        };
+        let verdict = run_task(document, source, task, settings, &location, &mut Vec::new());
+        matches!(verdict, Ok(Verdict::Edited { .. }) | Err(Stop::Refuse(_)))
+    };
+    match (task, kind.templates.iter().any(is_eligible)) {
+        (Task::Uninject, false) => Verdict::NoPods,
+        (_, is_eligible) => Verdict::UnknownKind {
+            advice: kind.advice.clone(),
+            is_eligible,
+        },
+    }
+}
+
 /// Warns of annotations on objects whose pods have metadata of their own.
 fn warn_of_misplaced(
     document: &Value,
-    resource: &Resource,
-    kind: &Kind,
+    name: &str,
+    location: &PodLocation,
     warnings: &mut Vec<Box<str>>,
 ) {
-    for keys in kind.owners {
-        let metadata = resource.pointer.join_keys(keys).join_key("metadata");
+    for owner in &location.owners {
+        let metadata = owner.join_key("metadata");
         let metadata = metadata.resolve(document).unwrap_or(&Value::Null);
-        annotations::warn_of_misplaced(&resource.name, metadata, warnings);
+        annotations::warn_of_misplaced(name, metadata, warnings);
     }
 }
 

@@ -70,7 +70,14 @@ pub enum Verdict {
     /// The resource is eligible and cannot be injected: the reason, and what to write instead. No resource of its
     /// document may be written.
     Refused(Box<str>),
-    /// The resource is of a kind that has no pods.
+    /// The resource is of a kind that is not known, and has pod templates.
+    UnknownKind {
+        /// Where the pod templates are, and what to write.
+        advice: Box<str>,
+        /// Whether the task would edit or refuse a pod template if the kind were known.
+        is_eligible: bool,
+    },
+    /// The resource has no pods.
     NoPods,
 }
 

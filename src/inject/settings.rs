@@ -1,6 +1,7 @@
 //! The settings that apply to every pod unless its annotations say otherwise.
 
 use super::container_bounds::ContainerBounds;
+use super::kind_templates::KindTemplates;
 use crate::config::Cidr;
 use core::net::IpAddr;
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub min_timeout: u64,
     /// Whether the sidecar has a startup probe.
     pub startup_probe: bool,
+    /// Kinds that have pod templates, besides those that are always known.
+    pub kind_templates: KindTemplates,
 }
 
 /// The user and group of the sidecar.

@@ -37,6 +37,7 @@ fn settings() -> Settings {
         run_as_user: RunAsUser::DEFAULT,
         min_timeout: 0,
         startup_probe: false,
+        kind_templates: KindTemplates::default(),
     }
 }
 

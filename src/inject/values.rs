@@ -2,6 +2,8 @@
 //! and `probelet` has further settings. Flags set the same values.
 
 use super::container_bounds::ContainerBounds;
+use super::kind_templates::{self, KindTemplate, KindTemplates};
+use super::kinds::check_addition;
 use super::resources::{self, ResourcesError};
 use super::settings::{RunAsUser, Settings, Sidecar, Target};
 use super::version::KubernetesVersion;
@@ -24,14 +26,18 @@ const _: () = assert!(limits::MIN_TIMEOUT_MAX_SECONDS == 300);
 const WEBHOOK: &str = "sidecarInjectorWebhook";
 const REWRITE: &str = "rewriteAppHTTPProbe";
 
+/// The field with the kinds that have pod templates.
+pub(crate) const KIND_TEMPLATES: &str = "kindTemplates";
+
 /// The fields of `probelet`, each with its valid values.
-const FIELDS: [(&str, &str); 12] = [
+const FIELDS: [(&str, &str); 13] = [
     (
         "allowFrom",
         "at most 64 networks separated by commas, such as 10.42.0.0/24,fd00::/64",
     ),
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
+    (KIND_TEMPLATES, kind_templates::EXAMPLE),
     ("linkerdSkipPorts", "true or false"),
     (
         "minTimeoutSeconds",
@@ -76,6 +82,8 @@ pub struct Values {
     pub min_timeout: Option<u64>,
     /// Whether the sidecar has a startup probe.
     pub startup_probe: Option<bool>,
+    /// Kinds that have pod templates.
+    pub kind_templates: KindTemplates,
     /// Whether the agent's ports are added to the ports that Linkerd's proxy does not intercept.
     pub linkerd_skip_ports: Option<bool>,
 }
@@ -230,10 +238,18 @@ impl Values {
             self.resources = Some(resources.map_err(InvalidText::Resources)?);
             return Ok(());
         }
+        if name == KIND_TEMPLATES {
+            for item in text.split(',') {
+                let kind = KindTemplate::parse(item.trim()).ok_or(InvalidText::Write(write))?;
+                check_addition(&kind).map_err(InvalidText::Write)?;
+                self.kind_templates.push(kind);
+            }
+            return Ok(());
+        }
         self.try_set(name, text).ok_or(InvalidText::Write(write))
     }
 
-    /// Parses the value of a field other than `resources`.
+    /// Parses the value of a field other than `resources` and `kindTemplates`.
     fn try_set(&mut self, name: &str, text: &str) -> Option<()> {
         match name {
             "allowFrom" => {
@@ -277,6 +293,7 @@ impl Values {
             run_as_user: self.run_as_user.or(others.run_as_user),
             min_timeout: self.min_timeout.or(others.min_timeout),
             startup_probe: self.startup_probe.or(others.startup_probe),
+            kind_templates: self.kind_templates.or(others.kind_templates),
             linkerd_skip_ports: self.linkerd_skip_ports.or(others.linkerd_skip_ports),
         }
     }
@@ -299,6 +316,7 @@ impl Values {
             run_as_user: self.run_as_user.unwrap_or(RunAsUser::DEFAULT),
             min_timeout: self.min_timeout.unwrap_or_default(),
             startup_probe: self.startup_probe.unwrap_or(false),
+            kind_templates: self.kind_templates,
         }
     }
 }

@@ -197,6 +197,11 @@ fn line(report: &Report, is_json: bool) -> Option<String> {
             Effect::Updated | Effect::Uninjected => return None,
         },
         Verdict::Refused(reason) => format!("refused: {reason}"),
+        Verdict::UnknownKind {
+            advice,
+            is_eligible: true,
+        } => advice.to_string(),
+        Verdict::UnknownKind { .. } => return None,
         Verdict::Unchanged(_) | Verdict::Skipped(_) | Verdict::NoPods => return None,
     };
     if is_json {

@@ -71,9 +71,7 @@ impl Diffs {
             false => self.spool.write(text),
         }
     }
-}
 
-impl Diffs {
     /// Adds the lines that have been incomplete.
     fn add_partial(&mut self) -> Result<(), Error> {
         let Partial { original, edited } = core::mem::take(&mut self.file.partial);

@@ -10,7 +10,6 @@ use super::patch::Patches;
 use super::settings::SettingSources;
 use crate::inject::{Report, Settings, Task, Verdict, reports_one_by_one};
 use crate::manifest::{Document, Edit, Pointer};
-use core::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -35,7 +34,7 @@ pub(crate) enum Destination {
     InPlace,
     /// To standard output, as a unified diff.
     Diff,
-    /// Nowhere: the exit code is 1 if anything would change.
+    /// Nowhere: the exit code is 1 if anything would change, also if its kind were known.
     Nowhere,
 }
 
@@ -88,6 +87,7 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         task: options.task,
         settings: options.settings.load()?,
         changed: 0,
+        not_known: 0,
         failed: 0,
         last_failed: None,
     };
@@ -99,7 +99,7 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
             if let Some(output) = run.output.take() {
                 output.finish(io.stdout)?;
             }
-            Ok(u8::from(is_check && run.changed > 0))
+            Ok(u8::from(is_check && run.changed + run.not_known > 0))
         }
         _ if run.is_dry => Ok(1),
         1 => Err(Error::Failed(
@@ -122,6 +122,8 @@ struct Run {
     settings: Settings,
     /// The number of resources that change.
     changed: usize,
+    /// The number of resources that would change if their kinds were known.
+    not_known: usize,
     /// The number of documents and files that failed.
     failed: usize,
     /// The number of the last document of this input that failed.
@@ -135,7 +137,8 @@ impl Run {
         let reader = match input.open(io.stdin) {
             Ok(reader) => reader,
             Err(error) => {
-                self.fail(io.stderr, &error);
+                self.count_failure(None);
+                print_line(io.stderr, &error);
                 return Ok(());
             }
         };
@@ -153,21 +156,19 @@ impl Run {
                     reports: &[],
                     is_part: true,
                 })?,
-                Err(error) => self.fail(io.stderr, &format_args!("{name}: {error}")),
+                Err(error) => {
+                    self.count_failure(None);
+                    print_line(io.stderr, format_args!("{name}: {error}"));
+                }
             }
         }
         Ok(())
     }
 
-    fn fail(&mut self, stderr: &mut dyn Write, what: &dyn Display) {
-        self.failed += 1;
-        print_line(stderr, what);
-    }
-
-    /// Counts a failed document, once for all items of a List.
-    fn count_failure(&mut self, position: Position) {
-        let number = Some(position.number());
-        self.failed += usize::from(self.last_failed != number);
+    /// Counts a failure: once for all items of a List, whose position is that of their document.
+    fn count_failure(&mut self, position: Option<Position>) {
+        let number = position.map(Position::number);
+        self.failed += usize::from(number.is_none() || self.last_failed != number);
         self.last_failed = number;
     }
 
@@ -182,7 +183,7 @@ impl Run {
             Ok(reports) => reports,
             Err(TooManyEdits { at }) => {
                 let position = located.position.at(document, &at);
-                self.count_failure(position);
+                self.count_failure(Some(position));
                 print_line(stderr, format_args!("{name}: {position}: {TOO_MANY_EDITS}"));
                 return Ok(());
             }
@@ -194,7 +195,7 @@ impl Run {
                 Ok(edited) => Some(edited),
                 Err(error) => {
                     let position = located.position.at(document, error.pointer());
-                    self.count_failure(position);
+                    self.count_failure(Some(position));
                     print_line(stderr, format_args!("{name}: {position}: {error}"));
                     return Ok(());
                 }
@@ -206,6 +207,16 @@ impl Run {
         };
         let is_edited = |report: &&Report| matches!(report.verdict, Verdict::Edited { .. });
         self.changed += reports.iter().filter(is_edited).count();
+        let would_be_edited = |report: &&Report| {
+            matches!(
+                report.verdict,
+                Verdict::UnknownKind {
+                    is_eligible: true,
+                    ..
+                }
+            )
+        };
+        self.not_known += reports.iter().filter(would_be_edited).count();
         let is_refused = |report: &Report| matches!(report.verdict, Verdict::Refused(_));
         for report in &reports {
             // Only the line of a refusal is printed, and finding it takes a time linear in the document.
@@ -219,7 +230,7 @@ impl Run {
             self.print(report, &file, position, stderr);
         }
         if reports.iter().any(is_refused) {
-            self.count_failure(located.position);
+            self.count_failure(Some(located.position));
             return Ok(());
         }
         let edited = edited.as_deref().unwrap_or(document.text());
@@ -227,7 +238,7 @@ impl Run {
         let [Some(original), Some(edited)] = texts else {
             let position = located.position;
             let what = "the List cannot be edited item by item: write one resource per document";
-            self.count_failure(position);
+            self.count_failure(Some(position));
             print_line(stderr, format_args!("{name}: {position}: {what}"));
             return Ok(());
         };
@@ -275,6 +286,13 @@ impl Run {
             }
             Verdict::Unchanged(why) => Some(format!("{file}{name} unchanged: {why}")),
             Verdict::Skipped(why) => Some(format!("{file}{name} skipped: {why}")),
+            Verdict::UnknownKind { advice, .. } => {
+                let injected = match self.task {
+                    Task::Inject => "injected",
+                    Task::Uninject => "uninjected",
+                };
+                Some(format!("{file}{name} not {injected}: {advice}"))
+            }
             // The position locates it in a file of several documents, or below the resource.
             Verdict::Refused(why) if !position.is_first() || report.refused_at.is_some() => {
                 Some(format!("{file}{position}: {name} refused: {why}"))

@@ -210,7 +210,7 @@ impl AdmissionRequest {
             }
             Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
             Verdict::Skipped(why) => (Outcome::Skipped(why), None),
-            Verdict::NoPods => (Outcome::NotApplicable, None),
+            Verdict::NoPods | Verdict::UnknownKind { .. } => (Outcome::NotApplicable, None),
             Verdict::Refused(why) => return self.respond_not_injected(why, warnings),
         };
         self.respond(outcome, patch, &warnings)

@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         ineligible_pods_are_not_listed,
         a_misplaced_annotation_is_reported,
         the_namespace_label_is_a_key_and_a_value,
+        eligible_pod_templates_of_unknown_kinds_are_listed,
     ]
 }
 
@@ -193,4 +194,40 @@ fn the_namespace_label_is_a_key_and_a_value() {
     let expected =
         "--namespace-label is \"enabled\": write KEY=VALUE, such as probelet.dev/injection=enabled";
     assert_refused(&ended, 2, &[expected]);
+}
+
+fn eligible_pod_templates_of_unknown_kinds_are_listed() {
+    let folder = Folder::new();
+    let rollout = |probe: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata:\n  name: web\nspec:\n  template:\n    spec:\n      \
+             containers:\n      - name: web\n        readinessProbe: {{{probe}}}\n"
+        )
+    };
+    let text = rollout("tcpSocket: {port: 80}");
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &text);
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(
+        ended.stdout,
+        "rollout/web not injected: Rollout has a pod template at spec.template and is not a known kind: write \
+         --kind-template rollouts.argoproj.io=spec.template\n"
+    );
+    let known = [
+        "audit",
+        "-f",
+        "-",
+        "--kind-template",
+        "rollouts.argoproj.io=spec.template",
+    ];
+    let ended = fed(&folder.0, &known, &text);
+    assert_eq!(
+        ended.stdout,
+        "rollout/web not injected: injection would rewrite readyz\n"
+    );
+    let ended = fed(
+        &folder.0,
+        &["audit", "-f", "-"],
+        &rollout("exec: {command: [ok]}"),
+    );
+    assert_eq!(written(&ended), "");
 }

@@ -21,6 +21,8 @@ pub fn tests() -> Vec<Trial> {
         the_diff_of_an_unchanged_file_is_empty,
         check_reports_changes_without_writing,
         manifests_of_a_folder_are_read_in_order_of_their_names,
+        an_unknown_kind_with_a_pod_template_is_reported_and_unchanged,
+        a_kind_of_a_flag_or_the_configmap_is_injected,
     ]
 }
 
@@ -209,4 +211,52 @@ fn manifests_of_a_folder_are_read_in_order_of_their_names() {
     assert_eq!(names(&ended), ["a.yaml", "b.yml", "sub/e.yaml"]);
     let ended = run(&folder.0.join("sub"), &["file", "-f", ".."]);
     assert_eq!(names(&ended), ["a.yaml", "b.yml"]);
+}
+
+const ROLLOUT: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n      \
+                       containers:\n      - name: web\n        readinessProbe: {httpGet: {port: 80}}\n";
+
+const ROLLOUT_LINE: &str = "rollout/web not injected: Rollout has a pod template at spec.template and is not a known kind: write \
+                            --kind-template rollouts.argoproj.io=spec.template\n";
+
+fn an_unknown_kind_with_a_pod_template_is_reported_and_unchanged() {
+    let folder = Folder::new();
+    let ended = fed(&folder.0, &["file", "-f", "-"], ROLLOUT);
+    assert_eq!((written(&ended), &*ended.stderr), (ROLLOUT, ROLLOUT_LINE));
+    let ended = fed(&folder.0, &["file", "-f", "-", "--check"], ROLLOUT);
+    assert_refused(&ended, 1, &[ROLLOUT_LINE]);
+    let exec = ROLLOUT.replace("httpGet: {port: 80}", "exec: {command: [ok]}");
+    let ended = fed(&folder.0, &["file", "-f", "-", "--check"], &exec);
+    assert_eq!((written(&ended), &*ended.stderr), ("", ROLLOUT_LINE));
+    let ended = fed(&folder.0, &["file", "-f", "-", "--uninject"], ROLLOUT);
+    assert_eq!((written(&ended), &*ended.stderr), (ROLLOUT, ""));
+}
+
+fn a_kind_of_a_flag_or_the_configmap_is_injected() {
+    let folder = Folder::new();
+    let values = r#"{"probelet": {"kindTemplates": "clonesets.apps.kruise.io=spec.template,rollout.argoproj.io=spec.template"}}"#;
+    folder.write("values.json", values);
+    let kind = "--kind-template=Rollouts.argoproj.io=spec.template";
+    for option in [kind, "--config=values.json"] {
+        let ended = fed(&folder.0, &["file", "-f", "-", option], ROLLOUT);
+        let injected = written(&ended).to_owned();
+        assert!(injected.contains("port: 15020"), "{injected}");
+        assert_eq!(ended.stderr, "rollout/web injected: readyz\n");
+        let ended = fed(&folder.0, &["file", "-f", "-", "--uninject"], &injected);
+        let expected = ROLLOUT_LINE.replace(" not injected", " not uninjected");
+        assert_eq!((written(&ended), &*ended.stderr), (&*injected, &*expected));
+        let ended = fed(
+            &folder.0,
+            &["file", "-f", "-", "--uninject", option],
+            &injected,
+        );
+        assert_eq!(written(&ended), ROLLOUT);
+    }
+    let ended = fed(
+        &folder.0,
+        &["file", "-f", "-", "--kind-template", "rollouts"],
+        ROLLOUT,
+    );
+    let expected = "--kind-template is \"rollouts\": write RESOURCE.GROUP=PATH, such as rollouts.argoproj.io=spec.template";
+    assert_refused(&ended, 2, &[expected]);
 }

@@ -1,6 +1,7 @@
 //! `probelet-inject audit`.
 
 use super::inputs::{InputFlags, split_manifest_args};
+use super::kinds::KindFlags;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
 use crate::inject::values::Values;
@@ -23,7 +24,11 @@ pub(super) const COMMAND: Command = Command {
         title: "Example",
         lines: &["kubectl get ns,pods -A -o yaml | probelet-inject audit -f -"],
     }],
-    tables: &[InputFlags::SECTIONS, AuditFlags::SECTIONS],
+    tables: &[
+        InputFlags::SECTIONS,
+        AuditFlags::SECTIONS,
+        KindFlags::SECTIONS,
+    ],
     env_prefix: None,
     exit_status: "The exit code is 0 if nothing is listed, 1 if a resource is listed or an input cannot be read, and \
                   2 for an error in the arguments.",
@@ -54,6 +59,9 @@ flags! {
 pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
     let args = split_manifest_args(&COMMAND, args)?;
     let flags: AuditFlags = args.parse_table()?;
+    let mut values = Values::default();
+    let kinds: KindFlags = args.parse_table()?;
+    kinds.add_to(&mut values, &COMMAND)?;
     Ok(AuditOptions {
         inputs: args.parse_table::<InputFlags>()?.into(),
         label: parse_label(flags.namespace_label.as_deref().unwrap_or(LABEL))?,
@@ -70,7 +78,7 @@ pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
             }
         },
         settings: SettingSources {
-            flags: Values::default(),
+            flags: values,
             config: flags.config,
             version: None,
         },

@@ -1,6 +1,7 @@
 //! `probelet-inject file`.
 
 use super::inputs::{InputFlags, split_manifest_args};
+use super::kinds::KindFlags;
 use super::sidecar::SidecarFlags;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
@@ -18,6 +19,8 @@ pub(super) const COMMAND: Command = Command {
         "Injection edits only the values that it needs: comments, order, quotes and other documents are unchanged to the \
          byte. The result goes to standard output, a line for each resource to standard error. Nothing is written if any \
          document fails.",
+        "A pod template of an unknown kind, such as an Argo Rollout, is unchanged. Its line names the --kind-template to \
+         write, and --check fails if the template would change with it.",
     ],
     blocks: &[Block {
         title: "Examples",
@@ -31,6 +34,7 @@ pub(super) const COMMAND: Command = Command {
     tables: &[
         InputFlags::SECTIONS,
         FileFlags::SECTIONS,
+        KindFlags::SECTIONS,
         SidecarFlags::SECTIONS,
     ],
     env_prefix: None,
@@ -49,7 +53,7 @@ flags! {
             switch diff: bool,
                 "Print the changes as a unified diff, and write nothing";
             switch check: bool,
-                "Write nothing; exit with 1 if anything would change";
+                "Write nothing; exit with 1 if anything would change, also a pod template of an unknown kind";
             option output: Option<String>, value "FORMAT" = Text("yaml"),
                 "Write the edited manifests (yaml), or one JSON Patch per line for each changed resource, in the order of \
                  the lines on standard error (patch)";
@@ -78,6 +82,9 @@ pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
         .as_deref()
         .map(parse_version)
         .transpose()?;
+    let mut values = sidecar.values(&COMMAND)?;
+    let kinds: KindFlags = args.parse_table()?;
+    kinds.add_to(&mut values, &COMMAND)?;
     Ok(FileOptions {
         inputs: args.parse_table::<InputFlags>()?.into(),
         task: match flags.uninject {
@@ -86,7 +93,7 @@ pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
         },
         destination: flags.destination()?,
         settings: SettingSources {
-            flags: sidecar.values(&COMMAND)?,
+            flags: values,
             config: flags.config,
             version,
         },

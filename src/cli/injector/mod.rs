@@ -3,6 +3,7 @@
 mod audit;
 mod file;
 mod inputs;
+mod kinds;
 mod serve;
 mod sidecar;
 

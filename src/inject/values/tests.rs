@@ -29,7 +29,7 @@ fn rewriting_is_enabled_by_default() {
 #[test]
 fn every_field_of_probelet_is_read() {
     let values = r#"{"probelet": {"allowFrom": "10.42.1.0/24, fd00::1", "image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
-        "linkerdSkipPorts": true, "minTimeoutSeconds": 5, "runAsUser": 2000, "sidecar": "container", "sourceIp": "127.0.0.6", "startupProbe": true, "statusPort": 15021,
+        "kindTemplates": "rollouts.argoproj.io=spec.template", "linkerdSkipPorts": true, "minTimeoutSeconds": 5, "runAsUser": 2000, "sidecar": "container", "sourceIp": "127.0.0.6", "startupProbe": true, "statusPort": 15021,
         "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
     assert!(FIELDS.iter().all(|(name, _)| values.contains(name)));
@@ -90,8 +90,8 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"rewrite": false}}"#,
-            "unknown field probelet.rewrite: write one of allowFrom, image, imagePullPolicy, linkerdSkipPorts, minTimeoutSeconds, \
-             resources, runAsUser, sidecar, sourceIp, startupProbe, statusPort, targetIp",
+            "unknown field probelet.rewrite: write one of allowFrom, image, imagePullPolicy, kindTemplates, \
+             linkerdSkipPorts, minTimeoutSeconds, resources, runAsUser, sidecar, sourceIp, startupProbe, statusPort, targetIp",
         ),
         (
             r#"{"probelet": {"statusPort": 0}}"#,
@@ -151,4 +151,53 @@ fn flags_take_precedence_over_the_configmap_and_the_version() {
         let case = format!("{flags:?} {config:?} {version:?}");
         assert_eq!(settings.sidecar, expected, "{case}");
     }
+}
+
+#[test]
+fn kind_templates_are_checked() {
+    let set = |text: &str| Values::default().set_from_text(KIND_TEMPLATES, text);
+    for text in [
+        "rollouts.argoproj.io=spec.template",
+        "Rollout.argoproj.io=.spec.template, CloneSets.apps.kruise.io=spec.template",
+        "jobs.batch.volcano.sh=spec.tasks[*].template",
+        "services.serving.knative.dev=none",
+        "sidecarsets.apps.kruise.io=.",
+        "deployments.apps=spec.template",
+        "widgets=template",
+    ] {
+        assert_eq!(set(text), Ok(()), "{text}");
+    }
+    let example = InvalidText::Write(kind_templates::EXAMPLE);
+    for text in [
+        "",
+        "rollouts.argoproj.io",
+        "rollouts.argoproj.io=",
+        "=spec.template",
+        "rollouts..io=spec.template",
+        "rollouts.argoproj.io=spec..template",
+        "rollouts.argoproj.io=spec.template,",
+        "rollouts.argoproj.io=spec.tasks[0].template",
+        "rollouts.argoproj.io=spec template",
+    ] {
+        assert_eq!(set(text), Err(example.clone()), "{text}");
+    }
+    let knative = InvalidText::Write(kind_templates::KNATIVE);
+    assert_eq!(
+        set("Service.serving.knative.dev=spec.template"),
+        Err(knative)
+    );
+    for text in ["deployments.apps=template", "cronjobs.batch=none"] {
+        assert!(set(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn kinds_of_flags_replace_those_of_the_configmap() {
+    let values = |text: &str| {
+        let mut values = Values::default();
+        values.set_from_text(KIND_TEMPLATES, text).expect("a kind");
+        values
+    };
+    let both = values("a.example=x").or(values("b.example=y,a.example=z"));
+    assert_eq!(both, values("a.example=x,b.example=y"));
 }

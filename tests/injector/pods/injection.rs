@@ -29,6 +29,7 @@ impl Injected {
             Verdict::Unchanged(why) => format!("unchanged: {why}"),
             Verdict::Skipped(why) => format!("skipped: {why}"),
             Verdict::Refused(why) => format!("refused: {why}"),
+            Verdict::UnknownKind { advice, .. } => format!("unknown kind: {advice}"),
             Verdict::NoPods => "no pods".into(),
         }
     }
@@ -40,6 +41,7 @@ impl Injected {
             Verdict::Unchanged(_) => "unchanged",
             Verdict::Skipped(_) => "skipped",
             Verdict::Refused(_) => "refused",
+            Verdict::UnknownKind { .. } => "unknown kind",
             Verdict::NoPods => "no pods",
         }
     }

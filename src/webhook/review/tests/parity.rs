@@ -42,7 +42,7 @@ fn by_command_line(pod: &Value, settings: &Settings) -> Injection {
             warnings.insert(0, format!("not injected: {why}").into());
             Outcome::Failed(why)
         }
-        Verdict::NoPods => Outcome::NotApplicable,
+        Verdict::NoPods | Verdict::UnknownKind { .. } => Outcome::NotApplicable,
     };
     Injection {
         pod: injected,
