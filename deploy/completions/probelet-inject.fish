@@ -1,7 +1,7 @@
 # Generated from the tables of flags in src/cli.
 complete -c probelet-inject -n 'not __fish_seen_subcommand_from file kube-inject audit serve' -f -a file -d 'rewrite manifests so that their probes go to probelet'
 complete -c probelet-inject -n 'not __fish_seen_subcommand_from file kube-inject audit serve' -f -a kube-inject -d 'rewrite manifests so that their probes go to probelet'
-complete -c probelet-inject -n 'not __fish_seen_subcommand_from file kube-inject audit serve' -f -a audit -d 'list the resources that are not injected and could be, one per line'
+complete -c probelet-inject -n 'not __fish_seen_subcommand_from file kube-inject audit serve' -f -a audit -d 'list resources that are not injected, and those that the sidecar fails'
 complete -c probelet-inject -n 'not __fish_seen_subcommand_from file kube-inject audit serve' -f -a serve -d 'serve the admission webhook that rewrites pods when they are created'
 complete -c probelet-inject -s h -l help -d 'Print the help'
 complete -c probelet-inject -n 'not __fish_seen_subcommand_from file kube-inject audit serve' -s V -l version -d 'Print the version'

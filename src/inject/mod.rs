@@ -20,7 +20,7 @@ mod intent;
 mod kind_templates;
 mod kinds;
 mod options;
-mod quantity;
+pub(crate) mod quantity;
 mod report;
 mod resources;
 mod settings;

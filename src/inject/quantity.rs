@@ -44,7 +44,7 @@ const BINARY_MAX: i128 = (i64::MAX as i128) * NANOS_PER_UNIT;
 
 /// A quantity, in billionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Quantity(i128);
+pub(crate) struct Quantity(i128);
 
 /// The factor of a suffix.
 enum Scale {
@@ -90,12 +90,17 @@ impl Quantity {
     }
 
     /// Reads a string or a number; `None` if it is not a quantity, or has more than 29 digits before the decimal point.
-    pub(super) fn read(value: &Value) -> Option<Self> {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Self::parse(text),
             Value::Number(number) => Self::parse(&number.to_string()),
             _ => None,
         }
+    }
+
+    /// The quantity in billionths.
+    pub(crate) fn nanos(self) -> i128 {
+        self.0
     }
 
     /// Whether it is less than zero.
@@ -104,7 +109,7 @@ impl Quantity {
     }
 
     /// Whether it is more than zero.
-    pub(super) fn is_positive(self) -> bool {
+    pub(crate) fn is_positive(self) -> bool {
         self.0 > 0
     }
 
@@ -119,7 +124,7 @@ impl Quantity {
     }
 
     /// Parses a string, as [`Quantity::read`].
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (is_negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),

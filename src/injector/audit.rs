@@ -1,5 +1,9 @@
-//! `probelet-inject audit`: lists the eligible resources that are not injected. While a webhook with failurePolicy Ignore is
-//! down, pods start without the sidecar and without a warning.
+//! `probelet-inject audit`: lists the eligible resources that are not injected, and pods that cannot be created or started
+//! because of the sidecar. While a webhook with failurePolicy Ignore is down, pods start without the sidecar and without a
+//! warning. A ReplicaSet whose pods the API server rejects reports it in Events and a condition only.
+
+mod controllers;
+mod sidecar_faults;
 
 use super::documents::{Part, documents};
 use super::inputs::{Input, InputOptions, inputs};
@@ -9,8 +13,10 @@ use crate::inject::{Effect, Report, Settings, Task, Verdict, reports};
 use crate::limits;
 use crate::manifest::Document;
 use crate::text::EscapedLine;
+use controllers::{Controllers, owners, uid};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use sidecar_faults::{Rejection, start_failure};
+use std::collections::{HashMap, HashSet};
 
 /// The options of `audit`.
 #[derive(Debug)]
@@ -37,7 +43,10 @@ const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node
 /// Before the name of a Namespace in [`Report::name`].
 const NAMESPACE_PREFIX: &str = "namespace/";
 
-/// Prints the resources that are not injected. Returns the exit code: 1 if there are any, or if something cannot be read.
+/// Before the name of a Pod.
+const POD_PREFIX: &str = "pod/";
+
+/// Prints the resources that are not injected, and those that the sidecar fails. Returns the exit code: 1 if there are any, or if something cannot be read.
 pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
     let mut audit = Audit {
@@ -47,7 +56,9 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         is_json: options.is_json,
         has_read_all: true,
         namespaces: HashMap::new(),
+        controllers: Controllers::default(),
         findings: Vec::new(),
+        rejected: HashSet::new(),
         bytes_held: 0,
     };
     for input in &inputs {
@@ -66,17 +77,30 @@ struct Audit {
     has_read_all: bool,
     /// The namespaces of the input, and whether they have the label.
     namespaces: HashMap<Box<str>, bool>,
+    controllers: Controllers,
     findings: Vec<Finding>,
-    /// The bytes of `namespaces` and `findings`.
+    /// The controllers whose pods are rejected, by namespace and name: a controller has an Event for each try, and a condition.
+    rejected: HashSet<(Box<str>, Box<str>)>,
+    /// The bytes of these.
     bytes_held: usize,
 }
 
 /// The lines about a resource, printed if its namespace is selected.
 struct Finding {
     namespace: Box<str>,
-    /// The line that it is not injected, with the reason.
+    /// The line that it is not injected or fails, with the reason.
     line: Option<String>,
     warnings: Vec<String>,
+    outdated: Outdated,
+}
+
+/// What makes a finding outdated.
+enum Outdated {
+    Never,
+    /// Pods that this controller owns are in the input: they are audited instead of its pod template.
+    PodsOf(Box<str>),
+    /// This controller has all its pods, or does not exist any longer.
+    CompleteController(Box<str>),
 }
 
 impl Audit {
@@ -109,7 +133,7 @@ impl Audit {
             match report.name.strip_prefix(NAMESPACE_PREFIX) {
                 Some(name) => self.add_namespace(name, resource)?,
                 None if has_ended(resource) => {}
-                None => self.add_resource(&report)?,
+                None => self.add_resource(&report, resource)?,
             }
         }
         Ok(())
@@ -122,23 +146,100 @@ impl Audit {
         self.count_bytes(name.len())
     }
 
-    fn add_resource(&mut self, report: &Report) -> Result<(), Error> {
+    fn add_resource(&mut self, report: &Report, resource: &Value) -> Result<(), Error> {
         let namespace = report.namespace.as_deref().unwrap_or("default");
-        let needs_no_injection = matches!(report.verdict, Verdict::Unchanged(_));
-        let is_excluded =
-            EXCLUDED_NAMESPACES.contains(&namespace) || *namespace == *self.webhook_namespace;
-        if needs_no_injection || is_excluded {
+        if EXCLUDED_NAMESPACES.contains(&namespace) || *namespace == *self.webhook_namespace {
             return Ok(());
         }
-        let name = full_name(report);
+        let is_pod = report.name.starts_with(POD_PREFIX);
+        let bytes = match &report.verdict {
+            _ if is_pod => self.controllers.add_pod(resource),
+            Verdict::NoPods => 0,
+            _ => self
+                .controllers
+                .add_controller(resource, namespace, &report.name),
+        };
+        if bytes > 0 {
+            self.count_bytes(bytes)?;
+        }
+        self.add_failure(report, resource, namespace)?;
+        let needs_no_injection = matches!(report.verdict, Verdict::Unchanged(_));
+        // The owner of a controller, such as a Deployment, has its pod template.
+        let is_owned_controller = !is_pod && owners(resource).next().is_some();
+        if needs_no_injection || is_owned_controller {
+            return Ok(());
+        }
+        let name = full_name(&report.name, report.namespace.as_deref());
         let warnings = report.warnings.iter();
-        let finding = Finding {
+        let reason = reason(report);
+        self.add_finding(Finding {
             namespace: namespace.into(),
-            line: line(report, self.is_json),
+            line: reason
+                .map(|reason| self.line(&report.name, report.namespace.as_deref(), &reason)),
             warnings: warnings
                 .map(|warning| format!("{name} warning: {warning}"))
                 .collect(),
+            outdated: match uid(resource) {
+                Some(uid) if !is_pod => Outdated::PodsOf(uid.into()),
+                _ => Outdated::Never,
+            },
+        })
+    }
+
+    /// Adds pods that cannot be created or started because of the sidecar.
+    fn add_failure(
+        &mut self,
+        report: &Report,
+        resource: &Value,
+        namespace: &str,
+    ) -> Result<(), Error> {
+        if report.name.starts_with(POD_PREFIX) {
+            let Some(reason) = start_failure(resource) else {
+                return Ok(());
+            };
+            let line = self.line(&report.name, report.namespace.as_deref(), &reason);
+            return self.add_finding(Finding {
+                namespace: namespace.into(),
+                line: Some(line),
+                warnings: Vec::new(),
+                outdated: Outdated::Never,
+            });
+        }
+        let Some(rejection) = Rejection::read(resource, &report.name, namespace) else {
+            return Ok(());
         };
+        let Some(reason) = rejection.describe(&self.settings.resources) else {
+            return Ok(());
+        };
+        let key = (rejection.namespace.into(), rejection.object.clone());
+        if !self.rejected.insert(key) {
+            return Ok(());
+        }
+        let line = self.line(&rejection.object, Some(rejection.namespace), &reason);
+        self.add_finding(Finding {
+            namespace: rejection.namespace.into(),
+            line: Some(line),
+            warnings: Vec::new(),
+            outdated: match rejection.is_event {
+                true => Outdated::CompleteController(rejection.object),
+                false => Outdated::Never,
+            },
+        })
+    }
+
+    /// The line about a resource.
+    fn line(&self, name: &str, namespace: Option<&str>, reason: &str) -> String {
+        match self.is_json {
+            true => {
+                let reason = reason.strip_prefix(NOT_INJECTED).unwrap_or(reason);
+                json!({"resource": name, "namespace": namespace, "reason": reason}).to_string()
+            }
+            false => format!("{} {reason}", full_name(name, namespace)),
+        }
+    }
+
+    /// Adds a finding that has text.
+    fn add_finding(&mut self, finding: Finding) -> Result<(), Error> {
         let texts = finding.line.iter().chain(&finding.warnings);
         let bytes = texts.map(String::len).sum();
         if bytes == 0 {
@@ -162,9 +263,17 @@ impl Audit {
 
     fn print(self, io: &mut Io<'_>) -> Result<u8, Error> {
         let mut is_success = self.has_read_all;
+        let uids_with_pods = self.controllers.uids_with_pods();
+        let is_outdated = |finding: &Finding| match &finding.outdated {
+            Outdated::Never => false,
+            Outdated::PodsOf(uid) => uids_with_pods.contains(&**uid),
+            Outdated::CompleteController(name) => {
+                !self.controllers.may_lack_pods(&finding.namespace, name)
+            }
+        };
         for finding in &self.findings {
             let is_selected = self.namespaces.get(&finding.namespace).copied();
-            if !is_selected.unwrap_or(self.namespaces.is_empty()) {
+            if !is_selected.unwrap_or(self.namespaces.is_empty()) || is_outdated(finding) {
                 continue;
             }
             for warning in &finding.warnings {
@@ -187,8 +296,11 @@ fn has_ended(resource: &Value) -> bool {
     phase == "Succeeded" || phase == "Failed"
 }
 
-/// The line about a resource that is not injected.
-fn line(report: &Report, is_json: bool) -> Option<String> {
+/// Before the reason for which a resource is listed as not injected.
+const NOT_INJECTED: &str = "not injected: ";
+
+/// Why a resource is not injected, if it could be.
+fn reason(report: &Report) -> Option<String> {
     let reason = match &report.verdict {
         Verdict::Edited {
             details, effect, ..
@@ -201,20 +313,16 @@ fn line(report: &Report, is_json: bool) -> Option<String> {
             advice,
             is_eligible: true,
         } => advice.to_string(),
-        Verdict::UnknownKind { .. } => return None,
-        Verdict::Unchanged(_) | Verdict::Skipped(_) | Verdict::NoPods => return None,
+        Verdict::UnknownKind { .. }
+        | Verdict::Unchanged(_)
+        | Verdict::Skipped(_)
+        | Verdict::NoPods => return None,
     };
-    if is_json {
-        let line =
-            json!({"resource": report.name, "namespace": report.namespace, "reason": reason});
-        return Some(line.to_string());
-    }
-    Some(format!("{} not injected: {reason}", full_name(report)))
+    Some(format!("{NOT_INJECTED}{reason}"))
 }
 
 /// The name of a resource, with its namespace.
-fn full_name(report: &Report) -> String {
-    let namespace = report.namespace.as_ref();
+fn full_name(name: &str, namespace: Option<&str>) -> String {
     let namespace = namespace.map(|namespace| format!(" namespace={namespace}"));
-    format!("{}{}", report.name, namespace.unwrap_or_default())
+    format!("{name}{}", namespace.unwrap_or_default())
 }

@@ -15,6 +15,10 @@ pub fn tests() -> Vec<Trial> {
         a_misplaced_annotation_is_reported,
         the_namespace_label_is_a_key_and_a_value,
         eligible_pod_templates_of_unknown_kinds_are_listed,
+        pods_that_the_sidecar_keeps_from_being_created_are_listed,
+        rejections_that_have_ended_or_have_other_causes_are_not_listed,
+        pods_whose_sidecar_does_not_start_are_listed,
+        controllers_whose_pods_are_in_the_input_are_not_listed,
     ]
 }
 
@@ -230,4 +234,122 @@ fn eligible_pod_templates_of_unknown_kinds_are_listed() {
         &rollout("exec: {command: [ok]}"),
     );
     assert_eq!(written(&ended), "");
+}
+
+const QUOTA: &str =
+    r#"pods \"web-5d4-x7k\" is forbidden: failed quota: q: must specify limits.cpu for: probelet"#;
+
+/// A ReplicaSet of a Deployment with an injected pod template or not, its number of pods, and the message of its condition.
+fn replica_set(name: &str, pods: u32, message: &str) -> String {
+    let condition = match message {
+        "" => String::new(),
+        message => format!(
+            "  conditions:\n  - type: ReplicaFailure\n    status: \"True\"\n    message: \"{message}\"\n"
+        ),
+    };
+    format!(
+        "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata:\n  name: {name}\n  namespace: shop\n  uid: rs-{name}\n  \
+         ownerReferences:\n  - kind: Deployment\n    name: web\n    uid: deployment-web\nspec:\n  replicas: 1\n  template:\n    \
+         spec:\n      containers:\n      - name: web\n        readinessProbe: {{tcpSocket: {{port: 80}}}}\nstatus:\n  \
+         replicas: {pods}\n{condition}"
+    )
+}
+
+/// The Event of a rejected pod.
+fn rejection(kind: &str, name: &str, message: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Event\nmetadata:\n  name: {name}.1\n  namespace: shop\nreason: FailedCreate\n\
+         involvedObject:\n  kind: {kind}\n  name: {name}\n  namespace: shop\nmessage: \"Error creating: {message}\"\n"
+    )
+}
+
+fn pods_that_the_sidecar_keeps_from_being_created_are_listed() {
+    let folder = Folder::new();
+    let line = |name: &str| {
+        format!(
+            "{name} namespace=shop cannot create pods with the sidecar: {}: set the sidecar's resources by annotation \
+             probelet.dev/resources on the pod template, or by probelet.resources of the injector's ConfigMap\n",
+            QUOTA.replace('\\', "")
+        )
+    };
+    let event = rejection("ReplicaSet", "web-5d4", QUOTA);
+    let replica_set = replica_set("web-5d4", 0, QUOTA);
+    for items in [
+        vec![event.clone()],
+        vec![event.clone(), event.clone()],
+        vec![replica_set.clone()],
+        vec![event.clone(), replica_set.clone()],
+        vec![replica_set, event],
+    ] {
+        let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&items));
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert_eq!(
+            (&*ended.stdout, &*ended.stderr),
+            (&*line("replicaset/web-5d4"), "")
+        );
+    }
+    let events = list(&[rejection("StatefulSet", "db", QUOTA)]);
+    let ended = fed(
+        &folder.0,
+        &["audit", "-f", "-", "--output", "json"],
+        &events,
+    );
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(
+        (&json["resource"], &json["namespace"]),
+        (&"statefulset/db".into(), &"shop".into())
+    );
+    let newer = rejection("DaemonSet", "logs", QUOTA)
+        .replace("apiVersion: v1", "apiVersion: events.k8s.io/v1")
+        .replace("involvedObject", "regarding")
+        .replace("message", "note");
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&[newer]));
+    assert_eq!(ended.stdout, line("daemonset/logs"));
+}
+
+fn rejections_that_have_ended_or_have_other_causes_are_not_listed() {
+    let folder = Folder::new();
+    let event = |message: &str| rejection("ReplicaSet", "web-5d4", message);
+    for items in [
+        vec![event(&QUOTA.replace("for: probelet", "for: web"))],
+        vec![event(QUOTA).replace("FailedCreate", "FailedDelete")],
+        vec![event(QUOTA), replica_set("web-5d4", 1, "")],
+        vec![event(QUOTA), replica_set("web-6f8", 1, "")],
+        vec![event(QUOTA), namespace("shop", "a: b")],
+    ] {
+        let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&items));
+        assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+    }
+}
+
+fn pods_whose_sidecar_does_not_start_are_listed() {
+    let folder = Folder::new();
+    let waiting = |state: &str| {
+        let pod = injected(&folder, &pod("web"));
+        format!("{pod}status:\n  initContainerStatuses:\n  - name: probelet\n    state: {state}\n")
+    };
+    let state = "{waiting: {reason: ImagePullBackOff, message: Back-off pulling image}}";
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &waiting(state));
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let expected = "pod/web cannot start: container probelet waits with ImagePullBackOff: Back-off pulling image: import ";
+    assert!(ended.stdout.starts_with(expected), "{ended:?}");
+    for state in ["{waiting: {reason: PodInitializing}}", "{running: {}}"] {
+        let ended = fed(&folder.0, &["audit", "-f", "-"], &waiting(state));
+        assert_eq!(written(&ended), "");
+    }
+}
+
+fn controllers_whose_pods_are_in_the_input_are_not_listed() {
+    let folder = Folder::new();
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  uid: deployment-web\nspec:\n  template:\n    \
+                      spec:\n      containers:\n      - name: web\n        readinessProbe: {tcpSocket: {port: 80}}\n";
+    let pod = injected(&folder, &owned("web-1")).replace("uid: 1", "uid: rs-web-5d4");
+    let all = [deployment.to_owned(), replica_set("web-5d4", 1, ""), pod];
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&all));
+    assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&all[..2]));
+    assert_eq!(
+        ended.stdout,
+        "deployment/web not injected: injection would rewrite readyz\n"
+    );
 }

@@ -12,17 +12,20 @@ use crate::text::Quoted;
 pub(super) const COMMAND: Command = Command {
     name: "probelet-inject audit",
     alias: None,
-    summary: "list the resources that are not injected and could be, one per line",
+    summary: "list resources that are not injected, and those that the sidecar fails",
     usage: &["-f FILE|DIR|- [FLAGS]"],
     description: &[
         "While the webhook is down, pods start without the sidecar and without a warning. A pod that a controller \
          created is listed as the pod, not as its controller. If the input has Namespaces, only resources in namespaces \
          with the label are listed. Completed pods and the namespaces kube-system, kube-public, kube-node-lease and \
          that of the webhook are ignored. Warnings go to standard error.",
+        "Pods that the API server rejects exist in Events and in the conditions of ReplicaSets only: a controller whose pods are \
+         rejected because of the sidecar, such as by a ResourceQuota, a LimitRange or PodSecurity, is listed with the cure, \
+         and so is a pod whose sidecar does not start.",
     ],
     blocks: &[Block {
         title: "Example",
-        lines: &["kubectl get ns,pods -A -o yaml | probelet-inject audit -f -"],
+        lines: &["kubectl get ns,pods,rs,events -A -o yaml | probelet-inject audit -f -"],
     }],
     tables: &[
         InputFlags::SECTIONS,

@@ -1,0 +1,286 @@
+//! Finds pods that cannot be created or started because of the sidecar: in the API server's messages, which controllers
+//! repeat in Events and conditions, and in the statuses of pods.
+
+use crate::inject::annotations::{RESOURCES, RUN_AS_USER};
+use crate::inject::quantity::Quantity;
+use serde_json::Value;
+
+/// The sidecar's name.
+const SIDECAR: &str = "probelet";
+
+/// Characters of a message that a line has. Those of Events have no more (`pkg/apis/core/validation/events.go`).
+const MESSAGE_CHARS: usize = 1024;
+
+/// Why pods cannot be created: the object that creates them, and the message.
+pub(super) struct Rejection<'a> {
+    /// `replicaset/web-5d4`
+    pub(super) object: Box<str>,
+    pub(super) namespace: &'a str,
+    message: &'a str,
+    /// Whether it is an Event, which stays for an hour after the cause has ended.
+    pub(super) is_event: bool,
+}
+
+impl<'a> Rejection<'a> {
+    /// The rejection of which an Event or the condition of a controller informs. `name` is that of the resource, and
+    /// `namespace` its own.
+    pub(super) fn read(resource: &'a Value, name: &str, namespace: &'a str) -> Option<Self> {
+        if name.starts_with("event/") {
+            return Self::read_event(resource, namespace);
+        }
+        let conditions = resource["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        let failure = conditions.find(|condition| {
+            condition["type"] == "ReplicaFailure" && condition["status"] == "True"
+        })?;
+        Some(Self {
+            object: name.into(),
+            namespace,
+            message: failure["message"].as_str()?,
+            is_event: false,
+        })
+    }
+
+    /// Reads an Event of `v1`, or of `events.k8s.io`.
+    fn read_event(event: &'a Value, namespace: &'a str) -> Option<Self> {
+        let either = |one: &str, other: &str| event.get(one).or_else(|| event.get(other));
+        let object = either("involvedObject", "regarding")?;
+        let kind = object["kind"].as_str()?.to_lowercase();
+        let message = either("message", "note")?.as_str()?;
+        (event["reason"] == "FailedCreate").then_some(())?;
+        Some(Self {
+            object: format!("{kind}/{}", object["name"].as_str()?).into(),
+            namespace: object["namespace"].as_str().unwrap_or(namespace),
+            message: message.strip_prefix("Error creating: ").unwrap_or(message),
+            is_event: true,
+        })
+    }
+
+    /// The reason, with the cure, if the sidecar is the cause. `resources` are those of the sidecar.
+    pub(super) fn describe(&self, resources: &Value) -> Option<String> {
+        let cure = cure(self.message, resources)?;
+        let message: String = self.message.chars().take(MESSAGE_CHARS).collect();
+        Some(format!(
+            "cannot create pods with the sidecar: {message}: {cure}"
+        ))
+    }
+}
+
+/// What to change, if the sidecar is the cause of a rejection.
+fn cure(message: &str, resources: &Value) -> Option<String> {
+    let set_resources = format!(
+        "set the sidecar's resources by annotation {RESOURCES} on the pod template, or by probelet.resources of the \
+         injector's ConfigMap"
+    );
+    let names_sidecar = names_sidecar(message);
+    if message.contains("failed calling webhook \"injector.probelet.dev\"") {
+        return Some("repair the webhook, or set its failurePolicy to Ignore".into());
+    }
+    if message.contains("exceeded quota: ") {
+        return exceeds_quota_by_sidecar(message, resources)
+            .then(|| format!("raise the quota, or {set_resources}"));
+    }
+    let is_of_limit_range = violates_limit_range(message, resources);
+    let is_of_pod_resources = message.contains("aggregate container ");
+    let is_of_quota = message.contains("must specify ") && names_sidecar;
+    if is_of_limit_range || is_of_pod_resources || is_of_quota {
+        return Some(set_resources);
+    }
+    // OpenShift's security context constraints do not name the container.
+    if message.contains("runAsUser: Invalid value: 1337") {
+        return Some(format!(
+            "set annotation {RUN_AS_USER} to none on the pod template, or probelet.runAsUser in the injector's ConfigMap"
+        ));
+    }
+    names_sidecar.then(|| {
+        "exempt container probelet from this policy, or inject the pods again with a newer probelet-inject, whose sidecar \
+         PodSecurity `restricted` admits"
+            .into()
+    })
+}
+
+/// Whether the sidecar's name is a word of a message, not a part of another name.
+fn names_sidecar(message: &str) -> bool {
+    let is_part_of_name = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    let mut found = message.match_indices(SIDECAR);
+    found.any(|(start, name)| {
+        let before = message[..start].chars().next_back();
+        let after = message[start + name.len()..].chars().next();
+        !before.is_some_and(is_part_of_name) && !after.is_some_and(is_part_of_name)
+    })
+}
+
+/// The quantity of a resource in a message: `1m` of `but request is 1m, minimum ...`.
+fn leading_quantity(text: &str) -> Option<Quantity> {
+    let end = text.find([',', ']', ' ']).unwrap_or(text.len());
+    Quantity::parse(text[..end].trim_end_matches('.'))
+}
+
+/// Whether a pod exceeds a quota that it would not exceed without the sidecar (`exceeded quota: NAME, requested:
+/// limits.memory=116Mi, used: ..., limited: ...`, `plugin/pkg/admission/resourcequota/controller.go` of apiserver).
+fn exceeds_quota_by_sidecar(message: &str, resources: &Value) -> bool {
+    let list = |label: &str| -> Option<Vec<(&str, i128)>> {
+        let (_, rest) = message.split_once(label)?;
+        // The next list begins after `, `, and items are separated by commas alone.
+        let list = rest.split(", ").next()?;
+        list.split(',').map(named_quantity).collect()
+    };
+    let (Some(requested), Some(used), Some(limited)) =
+        (list("requested: "), list("used: "), list("limited: "))
+    else {
+        return false;
+    };
+    let of = |list: &[(&str, i128)], name: &str| {
+        let mut items = list.iter();
+        items
+            .find(|(key, _)| *key == name)
+            .map_or(0, |(_, nanos)| *nanos)
+    };
+    let exceeds = |sidecar: &dyn Fn(&str) -> i128| {
+        let mut items = requested.iter();
+        items.any(|(name, nanos)| {
+            let total = nanos
+                .saturating_add(of(&used, name))
+                .saturating_sub(sidecar(name));
+            total > of(&limited, name)
+        })
+    };
+    let of_sidecar = |name: &str| {
+        let (list, resource) = name.split_once('.').unwrap_or(("requests", name));
+        Quantity::read(&resources[list][resource]).map_or(0, Quantity::nanos)
+    };
+    exceeds(&|_| 0) && !exceeds(&of_sidecar)
+}
+
+/// `limits.memory=116Mi`
+fn named_quantity(item: &str) -> Option<(&str, i128)> {
+    let (name, quantity) = item.split_once('=')?;
+    Some((name.trim(), leading_quantity(quantity)?.nanos()))
+}
+
+/// Whether a container with the sidecar's resources violates a LimitRange, whose messages name no container
+/// (`plugin/pkg/admission/limitranger/admission.go`).
+fn violates_limit_range(message: &str, resources: &Value) -> bool {
+    let value = |list: &str, resource: &str| Quantity::read(&resources[list][resource]);
+    let is_of_sidecar = |list: &str, intro: &str| {
+        let mut found = message.match_indices(intro);
+        found.any(|(start, _)| {
+            let resource = word_before(&message[..start], " usage per Container is ");
+            let rejected = leading_quantity(&message[start + intro.len()..]);
+            let own = resource.and_then(|resource| value(list, resource));
+            own.is_some() && own == rejected
+        })
+    };
+    let has_ratio_of_sidecar = || {
+        const INTRO: &str = "but provided ratio is ";
+        let mut found = message.match_indices(INTRO);
+        found.any(|(start, _)| {
+            let resource = word_before(
+                &message[..start],
+                " max limit to request ratio per Container is ",
+            );
+            let ratio = resource.and_then(|resource| {
+                let limit = value("limits", resource)?.nanos();
+                let request =
+                    value("requests", resource).filter(|request| request.is_positive())?;
+                limit.checked_mul(1_000_000)?.checked_div(request.nanos())
+            });
+            let rejected = leading_quantity(&message[start + INTRO.len()..]);
+            // The message has six decimal places.
+            let is_same =
+                |ratio: i128, rejected: Quantity| ratio.abs_diff(rejected.nanos() / 1000) <= 1;
+            ratio
+                .zip(rejected)
+                .is_some_and(|(ratio, rejected)| is_same(ratio, rejected))
+        })
+    };
+    is_of_sidecar("requests", "but request is ")
+        || is_of_sidecar("limits", "but limit is ")
+        || has_ratio_of_sidecar()
+}
+
+/// The word before the last occurrence of a text: `cpu` of `minimum cpu usage per Container is 10m, `.
+fn word_before<'t>(text: &'t str, marker: &str) -> Option<&'t str> {
+    let (before, _) = text.rsplit_once(marker)?;
+    before.rsplit([' ', '[']).next()
+}
+
+/// Why the sidecar of a pod does not run, with the cure.
+pub(super) fn start_failure(pod: &Value) -> Option<String> {
+    let statuses = ["initContainerStatuses", "containerStatuses"].into_iter();
+    let statuses = statuses.filter_map(|list| pod["status"][list].as_array());
+    let mut statuses = statuses.flatten();
+    let waiting = &statuses.find(|status| status["name"] == SIDECAR)?["state"]["waiting"];
+    let reason = waiting["reason"].as_str()?;
+    let cure = match reason {
+        "PodInitializing" | "ContainerCreating" => return None,
+        "CrashLoopBackOff" => "read `kubectl logs -c probelet --previous`",
+        "ErrImageNeverPull" | "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
+            "import the image on the node, or set probelet.image of the injector's ConfigMap to one that the node can pull, \
+             and recreate the pod"
+        }
+        _ => "read `kubectl describe pod`",
+    };
+    let message = waiting["message"].as_str().unwrap_or_default();
+    let message: String = message.chars().take(MESSAGE_CHARS).collect();
+    let colon = if message.is_empty() { "" } else { ": " };
+    Some(format!(
+        "cannot start: container probelet waits with {reason}{colon}{message}: {cure}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn is_attributed(message: &str) -> bool {
+        let resources =
+            json!({"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}});
+        cure(message, &resources).is_some()
+    }
+
+    #[test]
+    fn a_rejection_is_attributed_to_the_sidecar() {
+        for message in [
+            "pods \"web-1\" is forbidden: failed quota: q: must specify limits.cpu for: probelet",
+            "pods \"web-1\" is forbidden: failed quota: q: must specify limits.cpu for: app,probelet; limits.memory for: app",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.memory=116Mi, used: limits.memory=0, limited: \
+             limits.memory=100Mi",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: cpu=101m,requests.memory=3Mi, used: \
+             cpu=0,requests.memory=7Mi, limited: cpu=100m,requests.memory=8Mi",
+            "pods \"web-1\" is forbidden: minimum cpu usage per Container is 10m, but request is 1m",
+            "pods \"web-1\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, minimum memory usage per \
+             Container is 4Mi, but request is 2Mi]",
+            "pods \"web-1\" is forbidden: memory max limit to request ratio per Container is 2, but provided ratio is 8.000000",
+            "pods \"web-1\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false \
+             (containers \"app\", \"probelet\" must set securityContext.allowPrivilegeEscalation=false)",
+            "Pod \"web-1\" is invalid: spec.resources.requests[cpu]: Invalid value: \"100m\": must be greater than or equal to \
+             aggregate container requests of 101m",
+            "Internal error occurred: failed calling webhook \"injector.probelet.dev\": failed to call webhook: Post",
+            "pods \"web-1\" is forbidden: unable to validate against any security context constraint: \
+             .initContainers[0].runAsUser: Invalid value: 1337: must be in the ranges: [1000680000, 1000689999]",
+            "admission webhook \"validate.kyverno.svc-fail\" denied the request: container probelet has no owner",
+        ] {
+            assert!(is_attributed(message), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_rejection_of_the_app_is_not_attributed_to_the_sidecar() {
+        for message in [
+            "pods \"web-1\" is forbidden: failed quota: q: must specify limits.cpu for: app",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.memory=216Mi, used: limits.memory=0, limited: \
+             limits.memory=100Mi",
+            "pods \"web-1\" is forbidden: exceeded quota: q",
+            "pods \"web-1\" is forbidden: minimum cpu usage per Container is 100m, but request is 50m",
+            "pods \"web-1\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",
+            "pods \"web-1\" is forbidden: memory max limit to request ratio per Container is 2, but provided ratio is 4.000000",
+            "pods \"web-1\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true (container \"app\")",
+            "pods \"web-1\" is forbidden: error looking up service account probelet-system/web: serviceaccount \"web\" not found",
+        ] {
+            assert!(!is_attributed(message), "{message}");
+        }
+    }
+}
