@@ -12,6 +12,7 @@ mod memory;
 mod pods;
 mod serve;
 mod streams;
+mod upgrade;
 mod usage;
 
 use crate::support::command::{Ended, injector, wait_with_output};
@@ -33,6 +34,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(memory::tests());
     tests.extend(serve::tests());
     tests.extend(streams::tests());
+    tests.extend(upgrade::tests());
     tests.extend(usage::tests());
     tests
 }
