@@ -41,7 +41,7 @@
 //! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` (`src/probe/http_probe.rs`) or `Dialler` (`src/probe/mod.rs`). Rejections, evictions and full slots are counted by reason already: a new reason is a variant of `Rejection` in `src/agent/metrics.rs`, counted in `src/agent/connection.rs` or `src/agent/handler.rs`. A value of the moment: `Gauges` in `src/agent/metrics_page.rs`, filled in `src/agent/handler.rs`, which also sees certificate reloads |
 //! | a metric of the webhook | `src/webhook/metrics.rs`; reloads are counted in `src/webhook/server_state.rs` |
 //! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; that a healthy pod seldom writes (capacity, unknown path, bad request, certificate reload, accept): `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
-//! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs` |
+//! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs`, `src/webhook/cluster/` |
 //! | the format of log lines | `src/telemetry/log.rs` |
 //! | the status code or reason of an outcome | `src/probe/outcome.rs`; the reason of a `Failure`: `src/probe/failure.rs`; whether the response is complete, broken or a reset: `src/agent/handler.rs` |
 //! | the status code of a rejected request | 400 and 431 of an invalid head: `src/agent/connection.rs`; all others: `src/agent/handler.rs` |
@@ -58,6 +58,7 @@
 //! | the sidecar container | `src/inject/intent/sidecar.rs`; its resources: `src/inject/intent/sidecar_resources.rs`; an argument: `src/inject/agent_args.rs` and `src/inject/intent/sidecar.rs` |
 //! | a warning or refusal of injection | of the pod: `src/inject/intent/checks.rs`; of a probe: `src/inject/intent/decide.rs`; of an annotation: `src/inject/options/`; of an injected pod: `src/inject/view/` |
 //! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |
+//! | what the webhook lists of the cluster, and how it finds and evicts pods that are not injected | `src/webhook/cluster/` |
 //! | the webhook's certificate | `src/webhook/self_signed.rs`, `src/webhook/ca_bundle.rs`, `src/webhook/refresher.rs` |
 //! | what is cold in memory | `.cargo/layout.ld` |
 //! | a case of kubelet's behavior | `tests/support/faults/`, run by `tests/verdicts/` |

@@ -434,6 +434,104 @@ pub const CA_BUNDLE_CERTIFICATES: usize = 8;
 /// Poll interval of the cluster's version once it is known.
 pub const VERSION_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// Poll interval of what the webhook lists: nodes, namespaces and LimitRanges. A pod that is created meanwhile gets what
+/// applied before.
+pub const CLUSTER_POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The same of a list that the API server forbids: somebody has to grant the right first.
+pub const FORBIDDEN_POLL_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Time that the start of the webhook waits for the first lists, at most: pods start without the sidecar meanwhile.
+pub const CLUSTER_START_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Items of a page of a list, as `kubectl` requests them.
+pub const LIST_PAGE_ITEMS: usize = 500;
+
+/// Pages of a list: 100,000 items. Kubernetes supports 150,000 pods in a cluster, and 5,000 nodes.
+pub const LIST_PAGES: usize = 200;
+
+/// Time for a page of a list, its items evaluated. The API server closes a request after 60 s.
+pub const LIST_PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of an item of a list: etcd stores objects of 1.5 MiB.
+pub const LIST_ITEM_BYTES: usize = 3 << 20;
+
+/// Bytes of a list besides its items: kind, version, and the token of the next page.
+pub const LIST_REST_BYTES: usize = 64 * 1024;
+
+/// Bytes of all chunk lines of a page, which are discarded. Go's server writes a line for some KiB each, and a page has some MiB.
+pub const LIST_CHUNK_LINES_BYTES: usize = 1 << 20;
+
+/// Bytes of the annotation `probelet.dev/resources` of a namespace.
+pub const NAMESPACE_RESOURCES_BYTES: usize = 4 * 1024;
+
+/// Bytes of the annotations of all namespaces, and of all LimitRanges: those of some thousand namespaces.
+pub const NAMESPACE_TABLE_BYTES: usize = 1 << 20;
+
+/// Bytes of a LimitRange, reduced to what bounds containers and pods. It has some hundred.
+pub const LIMIT_RANGE_BYTES: usize = 4 * 1024;
+
+/// Values in the JSON of all LimitRanges, reduced in the same way: each takes up to 300 bytes of memory. One LimitRange has
+/// ten to twenty.
+pub const LIMIT_RANGE_VALUES: usize = 50_000;
+
+/// Time after which the oldest node no longer decides on the kind of sidecar if it is not Ready: a board may restart
+/// slowly.
+pub const OLDEST_NODE_HOLD: Duration = Duration::from_secs(60 * 60);
+
+/// Interval of searches for pods that should be injected and are not.
+pub const FIND_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// Namespaces with pods that are searched.
+pub const FIND_NAMESPACES: usize = 10_000;
+
+/// Events of a search. Further pods get one at the next search.
+pub const FIND_EVENTS: usize = 200;
+
+/// Pods that the webhook remembers to have an Event, so that it does not create it again at each search.
+pub const FIND_REMEMBERED_PODS: usize = 10_000;
+
+/// Time for which it remembers them: the API server deletes an Event after an hour (`--event-ttl`).
+pub const FIND_REMEMBERED_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes of a part of an Event's message. The API server accepts 1,024 of the message.
+pub const EVENT_DETAIL_BYTES: usize = 512;
+
+/// Time after the start at which pods may be evicted although there was no review yet: kubelet probes the webhook every 5 s, and
+/// the nodes follow with the endpoints of its Service.
+pub const REPAIR_START_DELAY: Duration = Duration::from_secs(60);
+
+/// Poll interval for the first review until then.
+pub const REPAIR_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two evictions of pods that are not injected: their apps start one by one.
+pub const REPAIR_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Evictions after a search.
+pub const REPAIR_EVICTIONS: usize = 20;
+
+/// Pods of a search that may be evicted: PodDisruptionBudgets may refuse the eviction of some.
+pub const REPAIR_CANDIDATES: usize = 200;
+
+/// Interval of searches while pods are evicted: the next search shows whether new pods are injected.
+pub const REPAIR_FIND_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time for which the first eviction is a trial for all owners: their controllers create a new pod within seconds.
+pub const REPAIR_TRIAL_TIME: Duration = Duration::from_secs(10 * 60);
+
+/// Owners of evicted pods that the webhook remembers. It evicts no pods of further ones.
+pub const REPAIR_OWNERS: usize = 1_000;
+
+/// Time for which it remembers them. If new pods of an owner are not injected either, none of its pods is evicted for this
+/// long.
+pub const REPAIR_OWNER_TIME: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// A pod that is not Ready this long after its start is unhealthy.
+pub const REPAIR_START_TIME: Duration = Duration::from_secs(60);
+
+/// A pod with a container that ended within this time is unhealthy: kubelet waits for up to 5 minutes before it restarts one.
+pub const REPAIR_RESTART_TIME: Duration = Duration::from_secs(10 * 60);
+
 /// Validity of a certificate of the webhook's own CA: a year, as boards are switched off for months.
 pub const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

@@ -16,8 +16,8 @@ _probelet_inject() {
             flags='-f --filename -R --recursive --config --namespace-label --webhook-namespace --output --kind-template --help'
             ;;
         serve)
-            case $before in --addr | --port | --shutdown-delay | --config | --api-server | --api-ca | --api-token | --cert | --key | --client-ca | --service | --namespace | --secret | --webhook | --image | --image-pull-policy | --resources | --status-port | --target-ip | --source-ip | --allow-from | --linkerd-skip-ports | --sidecar | --run-as-user | --min-timeout-seconds | --startup-probe | --log-level | --log-format) return ;; esac
-            flags='--addr --port --shutdown-delay --config --api-server --api-ca --api-token --cert --key --self-signed --client-ca --service --namespace --secret --webhook --image --image-pull-policy --resources --status-port --target-ip --source-ip --allow-from --linkerd-skip-ports --sidecar --run-as-user --min-timeout-seconds --startup-probe --log-level --log-format --help'
+            case $before in --addr | --port | --shutdown-delay | --config | --api-server | --api-ca | --api-token | --webhook | --cert | --key | --client-ca | --service | --namespace | --secret | --image | --image-pull-policy | --resources | --status-port | --target-ip | --source-ip | --allow-from | --linkerd-skip-ports | --sidecar | --run-as-user | --min-timeout-seconds | --startup-probe | --log-level | --log-format) return ;; esac
+            flags='--addr --port --shutdown-delay --config --api-server --api-ca --api-token --webhook --find-pods --repair --cert --key --self-signed --client-ca --service --namespace --secret --image --image-pull-policy --resources --status-port --target-ip --source-ip --allow-from --linkerd-skip-ports --sidecar --run-as-user --min-timeout-seconds --startup-probe --log-level --log-format --help'
             ;;
         *) return ;;
     esac

@@ -3,7 +3,7 @@
 
 use super::chunked::ChunkedDecoder;
 use super::options::ApiServer;
-use super::stream_io::{ReadBuffer, timeout_at, write_all};
+use super::stream_io::{ReadBuffer, YieldingSocket, timeout_at, write_all};
 use crate::limits;
 use crate::pem::{self, FileBytes};
 use crate::wire::response::{Framing, ParsedResponse, ResponseParser};
@@ -45,6 +45,28 @@ struct ApiResponse {
     body: Vec<u8>,
 }
 
+/// A response whose body is read in pieces.
+pub struct ApiStream {
+    stream: ApiConnection,
+    buffer: ReadBuffer,
+    status: u16,
+    body: BodyDecoder,
+    /// Bytes of the body that arrived with the head.
+    received: Vec<u8>,
+}
+
+/// A connection to the API server after its handshake.
+type ApiConnection = TlsStream<YieldingSocket<Async<TcpStream>>>;
+
+/// How the end of a body is found.
+#[derive(Debug)]
+enum BodyDecoder {
+    /// So many bytes are left.
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    UntilClose,
+}
+
 /// Why a request has no response or an unexpected one, or cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError(pub Box<str>);
@@ -83,6 +105,30 @@ fn error(why: impl Into<Box<str>>) -> ApiError {
 pub fn own_namespace() -> Option<Box<str>> {
     let bytes = pem::read_file(&service_account_file("namespace"), limits::PEM_BYTES).ok()?;
     Some(core::str::from_utf8(&bytes).ok()?.trim().into())
+}
+
+/// The path of a MutatingWebhookConfiguration, the value of `--webhook`.
+///
+/// # Errors
+/// The name is malformed.
+pub fn webhook_configuration_path(name: &str) -> Result<String, ApiError> {
+    check_object_name("--webhook", name)?;
+    let configurations = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    Ok(format!("{configurations}/{name}"))
+}
+
+/// Checks that the value of a flag is safe in a path: it has only characters of a DNS subdomain name.
+///
+/// # Errors
+/// The name is malformed.
+pub fn check_object_name(flag: &str, name: &str) -> Result<(), ApiError> {
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    match !name.is_empty() && name.chars().all(is_legal) {
+        true => Ok(()),
+        false => Err(error(format!(
+            "{flag} {name:?} is not the name of an object: write lower-case letters, digits, - and ."
+        ))),
+    }
 }
 
 impl ApiClient {
@@ -139,9 +185,27 @@ impl ApiClient {
         timeout_at(deadline, self.exchange(config, &request))
             .await
             .unwrap_or_else(|| Err(error(format!("no response within {seconds} s"))))
-            .map_err(|ApiError(why)| {
-                error(format!("the API server at {}: {why}", self.authority()))
-            })
+            .map_err(|why| self.describe(&why))
+    }
+
+    /// Sends a GET request, and returns the response once its head is complete. The caller limits the time.
+    ///
+    /// # Errors
+    /// No usable token or CA, no connection, or a malformed head.
+    pub async fn open(&self, path: &str) -> Result<ApiStream, ApiError> {
+        let (config, request) = (self.config()?, self.encode_request("GET", path, None)?);
+        let opened = async {
+            let mut stream = self.connect(config).await?;
+            let written = write_all(&mut stream, &request).await;
+            written.map_err(|why| error(why.to_string()))?;
+            ApiStream::open(stream).await
+        };
+        opened.await.map_err(|why| self.describe(&why))
+    }
+
+    /// Adds the address to an error.
+    pub fn describe(&self, ApiError(why): &ApiError) -> ApiError {
+        error(format!("the API server at {}: {why}", self.authority()))
     }
 
     /// `HOST:PORT` for the field `Host` and error texts, an IPv6 address in brackets.
@@ -162,12 +226,7 @@ impl ApiClient {
         write_all(&mut stream, request).await.map_err(failed)?;
         let (buffer, mut response) = (ReadBuffer::new(), Vec::new());
         loop {
-            let len = response.len();
-            let append = |bytes: &[u8]| response.extend_from_slice(bytes);
-            // An error is a truncation, too: without `close_notify` (RFC 8446 section 6.1) it may be an attacker's.
-            let read = buffer.read(&mut stream, usize::MAX, append).await;
-            read.map_err(failed)?;
-            let is_end = response.len() == len;
+            let is_end = read_into(&buffer, &mut stream, &mut response).await? == 0;
             if let Some(response) = parse_response(&response, is_end)? {
                 return Ok((response.status, response.json()?));
             }
@@ -211,7 +270,7 @@ impl ApiClient {
     }
 
     /// Resolving a name blocks the only thread. In a pod the host is an address.
-    async fn connect(&self, config: ClientConfig) -> Result<TlsStream<Async<TcpStream>>, ApiError> {
+    async fn connect(&self, config: ClientConfig) -> Result<ApiConnection, ApiError> {
         let failed = |why: std::io::Error| error(why.to_string());
         let name = ServerName::try_from(self.host.to_string())
             .map_err(|_| error("its host is neither a name nor an address"))?;
@@ -221,6 +280,7 @@ impl ApiClient {
             match Async::<TcpStream>::connect(addr).await {
                 Ok(socket) => {
                     let connector = TlsConnector::from(Arc::new(config));
+                    let socket = YieldingSocket::new(socket);
                     return connector.connect(name, socket).await.map_err(failed);
                 }
                 Err(why) => last_error = failed(why),
@@ -238,6 +298,132 @@ impl ApiClient {
             .map_err(|why| error(why.to_string()))?;
         Ok(config.with_root_certificates(roots).with_no_client_auth())
     }
+}
+
+impl ApiStream {
+    async fn open(mut stream: ApiConnection) -> Result<ApiStream, ApiError> {
+        let (buffer, mut received) = (ReadBuffer::new(), Vec::new());
+        loop {
+            if read_into(&buffer, &mut stream, &mut received).await? == 0 {
+                return Err(error("the response is truncated"));
+            }
+            let fed = ResponseParser::new().feed(&received, &mut []);
+            let fed = fed.map_err(|_| error("the response is not HTTP/1.1"))?;
+            if let ParsedResponse::Complete { used, head } = fed {
+                received.drain(..used);
+                let body = match head.framing {
+                    Framing::None => BodyDecoder::Length(0),
+                    Framing::Length(length) => BodyDecoder::Length(length),
+                    Framing::Chunked => BodyDecoder::Chunked(ChunkedDecoder::with_lines(
+                        limits::LIST_CHUNK_LINES_BYTES,
+                    )),
+                    Framing::UntilClose => BodyDecoder::UntilClose,
+                };
+                return Ok(ApiStream {
+                    stream,
+                    buffer,
+                    status: head.status,
+                    body,
+                    received,
+                });
+            }
+            if received.len() > limits::API_RESPONSE_BYTES {
+                return Err(error("the response is too large"));
+            }
+        }
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Replaces `bytes` by the next bytes of the body: none at its end.
+    ///
+    /// # Errors
+    /// The connection fails or ends too early, or the coding is malformed.
+    pub async fn read(&mut self, bytes: &mut Vec<u8>) -> Result<(), ApiError> {
+        bytes.clear();
+        loop {
+            let received = core::mem::take(&mut self.received);
+            self.body.decode(&received, bytes)?;
+            if !bytes.is_empty() || self.body.is_done() {
+                return Ok(());
+            }
+            let mut received = received;
+            received.clear();
+            if read_into(&self.buffer, &mut self.stream, &mut received).await? == 0 {
+                return match self.body {
+                    BodyDecoder::UntilClose => Ok(()),
+                    _ => Err(error("the response is truncated")),
+                };
+            }
+            self.received = received;
+        }
+    }
+
+    /// The rest of the body, for the text of an error.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); or the body is large or not JSON.
+    pub async fn read_json(&mut self) -> Result<Value, ApiError> {
+        let (mut body, mut bytes) = (Vec::new(), Vec::new());
+        loop {
+            self.read(&mut bytes).await?;
+            if bytes.is_empty() {
+                let status = self.status;
+                return ApiResponse { status, body }.json();
+            }
+            body.extend_from_slice(&bytes);
+            if body.len() > limits::LIST_REST_BYTES {
+                return Err(error("the response is too large"));
+            }
+        }
+    }
+}
+
+impl BodyDecoder {
+    /// Whether the body has ended.
+    fn is_done(&self) -> bool {
+        match self {
+            BodyDecoder::Length(left) => *left == 0,
+            BodyDecoder::Chunked(decoder) => decoder.is_done(),
+            BodyDecoder::UntilClose => false,
+        }
+    }
+
+    /// Appends the bytes of the body in what was received.
+    fn decode(&mut self, received: &[u8], body: &mut Vec<u8>) -> Result<(), ApiError> {
+        match self {
+            BodyDecoder::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX);
+                let taken = &received[..received.len().min(length)];
+                *left -= taken.len() as u64;
+                body.extend_from_slice(taken);
+            }
+            BodyDecoder::Chunked(decoder) => {
+                let fed = decoder.feed(received, body, usize::MAX - 1);
+                fed.map_err(|_| error("the response's chunked coding is malformed"))?;
+            }
+            BodyDecoder::UntilClose => body.extend_from_slice(received),
+        }
+        Ok(())
+    }
+}
+
+/// Appends the bytes of one read. Returns their number. An error is a truncation, too: without `close_notify` (RFC 8446
+/// section 6.1) it may be an attacker's.
+async fn read_into(
+    buffer: &ReadBuffer,
+    stream: &mut ApiConnection,
+    bytes: &mut Vec<u8>,
+) -> Result<usize, ApiError> {
+    let append = |read: &[u8]| {
+        bytes.extend_from_slice(read);
+        read.len()
+    };
+    let read = buffer.read(stream, usize::MAX, append).await;
+    read.map_err(|why| error(why.to_string()))
 }
 
 fn read(path: &str) -> Result<FileBytes, ApiError> {

@@ -28,7 +28,7 @@ enum State {
     Done,
 }
 
-/// The chunked coding is malformed, or its lines and trailers have more than [`limits::CHUNK_LINES_BYTES`].
+/// The chunked coding is malformed, or its lines and trailers have too many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -41,11 +41,16 @@ impl Default for ChunkedDecoder {
 impl ChunkedDecoder {
     /// A decoder at the start of a body.
     pub fn new() -> ChunkedDecoder {
+        ChunkedDecoder::with_lines(limits::CHUNK_LINES_BYTES)
+    }
+
+    /// A decoder at the start of a body whose lines and trailers have at most this many bytes.
+    pub fn with_lines(max_bytes: usize) -> ChunkedDecoder {
         ChunkedDecoder {
             state: State::Size,
             chunk_left: 0,
             line_has_bytes: false,
-            overhead_left: limits::CHUNK_LINES_BYTES,
+            overhead_left: max_bytes,
         }
     }
 

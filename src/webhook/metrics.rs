@@ -5,6 +5,7 @@ use super::review::Outcome;
 use crate::telemetry::prometheus::{MetricType, PageWriter};
 use crate::telemetry::{Counter, Histogram, StatusCounter};
 use core::cell::{Cell, RefCell};
+use core::fmt::Display;
 use core::time::Duration;
 
 /// Upper bounds of the duration histogram, in milliseconds. The API server waits for `timeoutSeconds`: 5 s in
@@ -35,6 +36,46 @@ pub struct Metrics {
     pub client_ca_reloads: Reloads,
     /// Reloads of the ConfigMap's values.
     pub values_reloads: Reloads,
+    /// Lists of the API server, by resource.
+    pub lists: [Reloads; ListedResource::LABELS.len()],
+    /// Pods that the last search has found; `None` before the first one.
+    pub not_injected_pods: Cell<Option<usize>>,
+    /// Evictions of such pods.
+    pub evictions: Evictions,
+}
+
+/// What the webhook lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListedResource {
+    /// Nodes.
+    Nodes,
+    /// Namespaces.
+    Namespaces,
+    /// LimitRanges.
+    LimitRanges,
+    /// Pods.
+    Pods,
+}
+
+impl ListedResource {
+    /// The values of `resource` in log lines and metrics.
+    const LABELS: [&str; 4] = ["nodes", "namespaces", "limitranges", "pods"];
+
+    /// Its label.
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}
+
+/// Evictions, by result.
+#[derive(Debug, Default)]
+pub struct Evictions {
+    /// The pod ends.
+    pub evicted: Counter,
+    /// A PodDisruptionBudget does not allow it now.
+    pub refused: Counter,
+    /// Another error.
+    pub failed: Counter,
 }
 
 /// Attempts to replace the certificate, the CAs or the values by changed ones, by result.
@@ -86,6 +127,9 @@ impl Metrics {
             certificate_reloads: Reloads::default(),
             client_ca_reloads: Reloads::default(),
             values_reloads: Reloads::default(),
+            lists: Default::default(),
+            not_injected_pods: Cell::new(None),
+            evictions: Evictions::default(),
         }
     }
 
@@ -102,9 +146,23 @@ impl Metrics {
         self.durations.observe(duration);
     }
 
+    /// The number of reviews.
+    pub fn review_count(&self) -> u64 {
+        self.outcomes.iter().map(Counter::get).sum()
+    }
+
     /// Counts an HTTP response.
     pub fn count_response(&self, status: u16) {
         self.responses.borrow_mut().increment(status);
+    }
+
+    /// Counts a list of the API server.
+    pub fn count_list(&self, resource: ListedResource, is_success: bool) {
+        let lists = &self.lists[resource as usize];
+        match is_success {
+            true => lists.success.increment(),
+            false => lists.failure.increment(),
+        }
     }
 
     /// Counts bytes of a request body.
@@ -120,6 +178,7 @@ impl Metrics {
             self.write_reviews(&mut writer);
             self.write_connections(&mut writer, values);
             self.write_reloads(&mut writer, values);
+            self.write_cluster(&mut writer);
             let piece = writer.finish();
             if piece.bytes == 0 {
                 return page;
@@ -202,6 +261,41 @@ impl Metrics {
             let name = "probelet_webhook_certificate_expiration_timestamp_seconds";
             let help = "Expiration time of the serving certificate, as a Unix timestamp.";
             page.write_single(name, MetricType::Gauge, help, not_after);
+        }
+    }
+}
+
+impl Metrics {
+    fn write_cluster(&self, page: &mut PageWriter<'_>) {
+        let name = "probelet_webhook_lists_total";
+        let help = "Lists that the webhook requested of the API server, by resource and result.";
+        page.write_family(name, MetricType::Counter, help);
+        for (resource, lists) in ListedResource::LABELS.iter().zip(&self.lists) {
+            for (result, counter) in [("success", &lists.success), ("failure", &lists.failure)] {
+                let labels: [(&str, &dyn Display); 2] =
+                    [("resource", resource), ("result", &result)];
+                page.write_sample(name, &labels, &counter.get());
+            }
+        }
+        if let Some(pods) = &self.not_injected_pods.get() {
+            let name = "probelet_webhook_not_injected_pods";
+            let help = "Pods that should be injected and are not, found by the last search.";
+            page.write_single(name, MetricType::Gauge, help, pods);
+        }
+        let name = "probelet_webhook_evictions_total";
+        let help = "Evictions of pods that are not injected, by result.";
+        page.write_family(name, MetricType::Counter, help);
+        let Evictions {
+            evicted,
+            refused,
+            failed,
+        } = &self.evictions;
+        for (result, counter) in [
+            ("evicted", evicted),
+            ("refused", refused),
+            ("failed", failed),
+        ] {
+            page.write_sample(name, &[("result", &result)], &counter.get());
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `server`, `server_state` | start, accept, graceful shutdown; the state that connections share |
 //! | `serving_cert` | the serving certificate, reloaded when its files change |
 //! | `client_ca`    | the CAs of `--client-ca`, reloaded when their file changes |
+//! | `cluster`      | what the webhook lists: nodes, namespaces, LimitRanges, and pods that are not injected |
 //! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
 //! | `ca_bundle`    | the CAs of all certificates that replicas may serve |
 //! | `api_client`   | requests to the API server |
@@ -33,6 +34,7 @@ mod body_memory;
 mod ca_bundle;
 mod chunked;
 mod client_ca;
+mod cluster;
 mod connection;
 mod connection_table;
 mod handler;
@@ -61,7 +63,7 @@ pub use chunked::ChunkedDecoder;
 pub use request_head::parse_request_head;
 
 pub use api_client::ApiError;
-pub use options::{ApiServer, CertSource, Options, SelfSignedNames};
+pub use options::{ApiServer, CertSource, NotInjectedPods, Options, SelfSignedNames};
 pub use review::{Outcome, ReviewError, ReviewResult, review};
 pub use server::{StartError, run};
 pub use settings::{ValuesFileError, ValuesFileReason};

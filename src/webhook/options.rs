@@ -19,6 +19,10 @@ pub struct Options {
     pub flags: Values,
     /// The file with the ConfigMap's `values`, or the directory where the ConfigMap is mounted.
     pub config: Option<Box<str>>,
+    /// The MutatingWebhookConfiguration of the webhook.
+    pub webhook_configuration: Box<str>,
+    /// What to do about pods that should be injected and are not.
+    pub not_injected_pods: NotInjectedPods,
     /// The API server, if it is not the one in the pod's environment.
     pub api_server: ApiServer,
     /// Level and format of the log.
@@ -50,8 +54,17 @@ pub struct SelfSignedNames {
     pub namespace: Option<Box<str>>,
     /// The Secret.
     pub secret: Box<str>,
-    /// The MutatingWebhookConfiguration.
-    pub webhook_configuration: Box<str>,
+}
+
+/// What to do about pods that should be injected and are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotInjectedPods {
+    /// Nothing: they are not searched.
+    Ignore,
+    /// Find them, and write an Event on each.
+    Find,
+    /// Also evict those that are unhealthy, if their owner creates others.
+    Repair,
 }
 
 /// The API server and the credentials for it. Absent members come from the pod's service account.

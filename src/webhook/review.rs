@@ -1,5 +1,6 @@
 //! Answers one AdmissionReview (`admission.k8s.io/v1`). Pure, and with the same `inject` as the command line.
 
+use super::cluster::NamespaceTable;
 use crate::inject::size::{check_review, json_value_bound};
 use crate::inject::{self, Report, Settings, Task, Verdict};
 use crate::limits;
@@ -127,6 +128,18 @@ impl fmt::Display for ReviewError {
 /// # Errors
 /// The body is not a valid review of a supported version.
 pub fn review(body: &[u8], settings: &Settings) -> Result<ReviewResult, ReviewError> {
+    review_with(body, settings, &NamespaceTable::default())
+}
+
+/// The same, with the settings of the pod's namespace.
+///
+/// # Errors
+/// The body is not a valid review of a supported version.
+pub(super) fn review_with(
+    body: &[u8],
+    settings: &Settings,
+    namespaces: &NamespaceTable,
+) -> Result<ReviewResult, ReviewError> {
     let values = json_value_bound(body);
     if values > limits::REVIEW_VALUES {
         return Err(ReviewError::TooManyValues);
@@ -144,9 +157,11 @@ pub fn review(body: &[u8], settings: &Settings) -> Result<ReviewResult, ReviewEr
     if let Err(why) = check_review(pod, values) {
         return Ok(request.respond_not_injected(why.into(), Vec::new()));
     }
-    let reports = inject::reports(pod, pod, Task::Inject, settings);
+    let mut warnings = Vec::new();
+    let settings = namespaces.apply(request.namespace(), settings, &mut warnings);
+    let reports = inject::reports(pod, pod, Task::Inject, &settings);
     Ok(match reports.into_iter().next() {
-        Some(report) => request.respond_with_report(report),
+        Some(report) => request.respond_with_report(report, warnings),
         None => request.respond(Outcome::NotApplicable, None, &[]),
     })
 }
@@ -185,6 +200,12 @@ impl AdmissionRequest {
             .as_str()
     }
 
+    fn namespace(&self) -> &str {
+        self.string_member("namespace")
+            .or_else(|| self.metadata_string("namespace"))
+            .unwrap_or_default()
+    }
+
     /// Whether a pod is created: not updated, evicted or bound.
     fn is_pod_creation(&self) -> bool {
         let resource = self.fields.get("resource").unwrap_or(&Value::Null);
@@ -197,8 +218,12 @@ impl AdmissionRequest {
         is_pod && !has_subresource && self.string_member("operation") == Some("CREATE")
     }
 
-    fn respond_with_report(&self, report: Report) -> ReviewResult {
-        let warnings = report.warnings;
+    /// `warnings` are those of the namespace, which a pod gets if it is injected.
+    fn respond_with_report(&self, report: Report, mut warnings: Vec<Box<str>>) -> ReviewResult {
+        if !matches!(report.verdict, Verdict::Edited { .. }) {
+            warnings.clear();
+        }
+        warnings.extend(report.warnings);
         let (outcome, patch) = match report.verdict {
             Verdict::Edited {
                 details,
@@ -247,11 +272,7 @@ impl AdmissionRequest {
                 .or_else(|| self.metadata_string("generateName"))
                 .unwrap_or_default()
                 .into(),
-            namespace: self
-                .string_member("namespace")
-                .or_else(|| self.metadata_string("namespace"))
-                .unwrap_or_default()
-                .into(),
+            namespace: self.namespace().into(),
             outcome,
         }
     }

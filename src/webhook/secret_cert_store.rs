@@ -1,7 +1,9 @@
 //! Shares the self-signed certificate between replicas: a Secret stores it, and the `caBundle` of the
 //! MutatingWebhookConfiguration publishes its CA.
 
-use super::api_client::{ApiClient, ApiError, RequestBody, own_namespace, unexpected_status};
+use super::api_client::{
+    ApiClient, ApiError, RequestBody, check_object_name, own_namespace, unexpected_status,
+};
 use super::ca_bundle;
 use super::options::SelfSignedNames;
 use super::self_signed::CertBundle;
@@ -32,6 +34,7 @@ impl SecretCertStore {
     pub fn new(
         client: Rc<ApiClient>,
         names: &SelfSignedNames,
+        configuration_path: String,
     ) -> Result<SecretCertStore, ApiError> {
         let namespace = names.namespace.clone().or_else(own_namespace);
         let namespace = namespace.ok_or_else(|| {
@@ -41,23 +44,18 @@ impl SecretCertStore {
             ("--service", &names.service),
             ("--namespace", &namespace),
             ("--secret", &names.secret),
-            ("--webhook", &names.webhook_configuration),
         ];
-        if let Some((flag, wrong)) = all.into_iter().find(|(_, name)| !is_object_name(name)) {
-            let why = format!(
-                "{flag} {wrong:?} is not the name of an object: write lower-case letters, digits, - and ."
-            );
-            return Err(ApiError(why.into()));
+        for (flag, name) in all {
+            check_object_name(flag, name)?;
         }
         let secret_collection_path = format!("/api/v1/namespaces/{namespace}/secrets");
-        let configurations = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
         Ok(SecretCertStore {
             client,
             dns_name: format!("{}.{namespace}.svc", names.service),
             secret_path: format!("{secret_collection_path}/{}", names.secret),
             secret_collection_path,
             secret_name: names.secret.clone(),
-            configuration_path: format!("{configurations}/{}", names.webhook_configuration),
+            configuration_path,
         })
     }
 
@@ -186,12 +184,6 @@ fn ca_patch(configuration: &Value, required: &[&str], now: UnixSeconds) -> Vec<V
         patch.insert(0, json!({"op": "test", "path": path, "value": version}));
     }
     patch
-}
-
-/// Whether the name is safe in a path: it has only characters of a DNS subdomain name.
-fn is_object_name(name: &str) -> bool {
-    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-    !name.is_empty() && name.chars().all(is_legal)
 }
 
 fn parse_secret(secret: &Value) -> Option<CertBundle> {

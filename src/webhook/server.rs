@@ -1,9 +1,10 @@
 //! The server: start, accept loop, graceful shutdown; and errors that prevent the start.
 
-use super::api_client::{ApiClient, ApiError};
+use super::api_client::{ApiClient, ApiError, webhook_configuration_path};
 use super::client_ca::ClientCa;
+use super::cluster::{ClusterReader, PodFinder};
 use super::connection;
-use super::options::{CertSource, Options};
+use super::options::{CertSource, NotInjectedPods, Options};
 use super::refresher::Refresher;
 use super::secret_cert_store::SecretCertStore;
 use super::server_state::ServerState;
@@ -99,7 +100,17 @@ async fn run_until_shutdown(
     let state = Rc::new(state);
     let client = ApiClient::from_options(&options.api_server, |name| std::env::var(name).ok());
     let client = client.map_err(StartError::Api)?.map(Rc::new);
-    let store = cert_store(&options.certificate, client.as_ref())?;
+    let configuration_path = webhook_configuration_path(&options.webhook_configuration);
+    let configuration_path = configuration_path.map_err(StartError::Api)?;
+    let store = cert_store(&options.certificate, client.as_ref(), &configuration_path)?;
+    let reader = client.clone();
+    let reader = reader.map(|client| ClusterReader::new(state.clone(), client));
+    let finder = pod_finder(
+        &state,
+        client.as_ref(),
+        configuration_path,
+        options.not_injected_pods,
+    )?;
     // kubelet's first probes wait in the backlog until there is a certificate, instead of failing.
     let listener = bind(options.listen)?;
     let refresher = Refresher::new(state.clone(), client, store);
@@ -108,7 +119,12 @@ async fn run_until_shutdown(
         true
     };
     let ready = async {
-        refresher.wait_until_ready().await;
+        let read = async {
+            if let Some(reader) = &reader {
+                reader.wait_until_ready().await;
+            }
+        };
+        future::zip(refresher.wait_until_ready(), read).await;
         false
     };
     let is_shutdown = future::or(shutdown, ready).await;
@@ -118,6 +134,12 @@ async fn run_until_shutdown(
     executor
         .spawn(async move { refresher.run().await })
         .detach();
+    if let Some(reader) = reader {
+        executor.spawn(async move { reader.run().await }).detach();
+    }
+    if let Some(finder) = finder {
+        executor.spawn(finder.run()).detach();
+    }
     let server = Server {
         executor,
         state,
@@ -142,16 +164,36 @@ fn load_cert(source: &CertSource) -> Result<Option<(CertWatcher, ServingCert)>, 
 fn cert_store(
     source: &CertSource,
     client: Option<&Rc<ApiClient>>,
+    configuration_path: &str,
 ) -> Result<Option<SecretCertStore>, StartError> {
     match (source, client) {
         (CertSource::Files { .. }, _) => Ok(None),
         (CertSource::SelfSigned(names), Some(client)) => {
-            let store = SecretCertStore::new(client.clone(), names);
+            let store = SecretCertStore::new(client.clone(), names, configuration_path.into());
             store.map(Some).map_err(StartError::Api)
         }
         (CertSource::SelfSigned(_), None) => Err(StartError::Api(ApiError(
             "--self-signed needs an API server: run it in a pod, or write --api-server https://HOST:PORT".into(),
         ))),
+    }
+}
+
+/// The finder of pods that are not injected, if it is wanted.
+fn pod_finder(
+    state: &Rc<ServerState>,
+    client: Option<&Rc<ApiClient>>,
+    configuration_path: String,
+    task: NotInjectedPods,
+) -> Result<Option<PodFinder>, StartError> {
+    match (task, client) {
+        (NotInjectedPods::Ignore, _) => Ok(None),
+        (_, None) => Err(StartError::Api(ApiError(
+            "--find-pods and --repair need an API server: run it in a pod, or write --api-server https://HOST:PORT".into(),
+        ))),
+        (task, Some(client)) => {
+            let (state, client) = (state.clone(), client.clone());
+            Ok(PodFinder::new(state, client, configuration_path, task))
+        }
     }
 }
 

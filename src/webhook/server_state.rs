@@ -2,10 +2,11 @@
 
 use super::body_memory::BodyMemory;
 use super::client_ca::{ClientCa, VerifiedBy};
+use super::cluster::NamespaceTable;
 use super::connection_table::{ConnectionTable, Evicted, Phase};
 use super::handshake_permits::{HandshakePermit, HandshakePermits};
 use super::metrics::{Metrics, ScrapeValues};
-use super::review::{Outcome, ReviewError, ReviewResult, review};
+use super::review::{Outcome, ReviewError, ReviewResult, review_with};
 use super::serving_cert::{CertWatcher, CurrentCert, ServingCert, server_config};
 use super::settings::{ReloadableSettings, ValuesState};
 use super::stream_io::{ReadBuffer, ServerStream};
@@ -42,6 +43,8 @@ pub struct ServerState {
     pub current_cert: Arc<CurrentCert>,
     /// The settings for all pods.
     pub settings: RefCell<ReloadableSettings>,
+    /// The settings of namespaces.
+    pub namespaces: RefCell<NamespaceTable>,
     /// Absent if the certificate is self-signed.
     cert_watcher: RefCell<Option<CertWatcher>>,
     client_ca: RefCell<Option<ClientCa>>,
@@ -82,6 +85,7 @@ impl ServerState {
             metrics: Metrics::new(),
             log: Logger::new(log, limits::WEBHOOK_LOG_VALUE_BYTES),
             settings: RefCell::new(settings),
+            namespaces: RefCell::default(),
             cert_watcher: RefCell::new(cert_watcher),
             tls_config: RefCell::new(tls_config(&current_cert, client_ca.as_ref())?),
             handshakes: HandshakePermits::new(),
@@ -225,7 +229,8 @@ impl ServerState {
     /// The body is not a valid review.
     pub fn answer_review(&self, body: &[u8]) -> Result<Vec<u8>, ReviewError> {
         let began = Instant::now();
-        let reviewed = review(body, self.settings.borrow().settings())?;
+        let (settings, namespaces) = (self.settings.borrow(), self.namespaces.borrow());
+        let reviewed = review_with(body, settings.settings(), &namespaces)?;
         self.metrics
             .count_review(&reviewed.outcome, began.elapsed());
         self.log_review(&reviewed);

@@ -20,6 +20,8 @@ pub struct ReloadableSettings {
     flags: Values,
     values: Values,
     version: Option<KubernetesVersion>,
+    /// The version of the oldest node.
+    oldest_node: Option<KubernetesVersion>,
     file: Option<ValuesFile>,
     poll_timer: PollTimer,
     failures: RepeatFilter<ValuesFileError>,
@@ -99,6 +101,7 @@ impl ReloadableSettings {
             flags,
             values: Values::default(),
             version: None,
+            oldest_node: None,
             file: config.map(ValuesFile::new),
             poll_timer: PollTimer::new(limits::VALUES_POLL_INTERVAL),
             failures: RepeatFilter::default(),
@@ -112,16 +115,22 @@ impl ReloadableSettings {
         &self.settings
     }
 
-    /// Whether the cluster's version decides on the kind of sidecar.
+    /// Whether the versions of the API server and of the nodes decide on the kind of sidecar.
     pub fn needs_version(&self) -> bool {
         self.flags.sidecar.is_none() && self.values.sidecar.is_none()
     }
 
-    /// Sets the cluster's version. Returns whether it is new.
+    /// Sets the API server's version. Returns whether it is new.
     pub fn set_version(&mut self, version: KubernetesVersion) -> bool {
         let is_new = self.version.replace(version) != Some(version);
         self.merge();
         is_new
+    }
+
+    /// Sets the version of the oldest node. The kind of sidecar is that of the older one of node and API server.
+    pub fn set_oldest_node(&mut self, version: KubernetesVersion) {
+        self.oldest_node = Some(version);
+        self.merge();
     }
 
     /// Reads the file again if it changed. Polls at most once per [`limits::VALUES_POLL_INTERVAL`]. After a failure, which is
@@ -170,7 +179,9 @@ impl ReloadableSettings {
 
     fn merge(&mut self) {
         let (flags, values) = (self.flags.clone(), self.values.clone());
-        self.settings = Settings::resolve(flags, values, self.version);
+        let versions = [self.version, self.oldest_node];
+        let oldest = versions.into_iter().flatten().min();
+        self.settings = Settings::resolve(flags, values, oldest);
     }
 }
 

@@ -1,5 +1,5 @@
-//! A fake API server: `/version`, Secrets of one namespace, one webhook configuration. It stores what it receives,
-//! checks the token, and can override the response to the next request.
+//! A fake API server: `/version`, Secrets of one namespace, one webhook configuration, lists, Events and Evictions. It stores
+//! what it receives, checks the token, and can override the response to the next request.
 
 use crate::support::certs::Authority;
 use crate::support::folder::Folder;
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,8 +31,30 @@ pub struct State {
     pub is_truncating: bool,
     /// Method and path of each request.
     pub requests: Vec<String>,
-    /// Override the response to the next request of their method.
+    /// Override the response to the next request of their method, except lists, Events and Evictions.
     pub overrides: VecDeque<Override>,
+    /// Lists by path. Others are forbidden.
+    pub lists: HashMap<String, List>,
+    /// Paths and queries of requested lists.
+    pub list_requests: Vec<String>,
+    /// Bytes of endless items sent so far.
+    pub endless_bytes: u64,
+    /// Events, and the paths of Evictions.
+    pub events: Vec<Value>,
+    pub evictions: Vec<String>,
+}
+
+/// How a list is answered.
+#[derive(Clone)]
+pub enum List {
+    /// With these items, at most so many on a page.
+    Items(Arc<Vec<Value>>, usize),
+    /// With this status code.
+    Status(u16),
+    /// With the start of a list, and nothing more.
+    Stall,
+    /// With an item that never ends.
+    Endless,
 }
 
 impl State {
@@ -97,14 +119,20 @@ impl FakeApiServer {
             is_truncating: false,
             requests: Vec::new(),
             overrides: VecDeque::new(),
+            lists: HashMap::new(),
+            list_requests: Vec::new(),
+            endless_bytes: 0,
+            events: Vec::new(),
+            evictions: Vec::new(),
         };
         let state = Arc::new(Mutex::new(state));
         let addr = listener.local_addr().expect("an address");
         let shared = state.clone();
         std::thread::spawn(move || {
             for tcp in listener.incoming().map_while(Result::ok) {
+                let (server_tls, shared) = (server_tls.clone(), shared.clone());
                 // The webhook retries after a failed connection.
-                let _ = serve(tcp, &server_tls, &shared);
+                std::thread::spawn(move || serve(tcp, &server_tls, &shared));
             }
         });
         FakeApiServer {
@@ -117,6 +145,11 @@ impl FakeApiServer {
     /// Locks its objects.
     pub fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Sets a list.
+    pub fn set_list(&self, path: &str, list: List) {
+        self.state().lists.insert(path.into(), list);
     }
 
     /// Returns this status to the next two requests of a method.
@@ -196,6 +229,10 @@ fn serve(tcp: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> st
             }
         }
     };
+    let list = requested_list(&head, &mut lock(state));
+    if let Some(list) = list {
+        return serve_list(&mut stream, &list, state);
+    }
     let ((status, answer), is_truncating) = {
         let mut state = lock(state);
         (answer(&head, &body, &mut state), state.is_truncating)
@@ -213,10 +250,78 @@ fn serve(tcp: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> st
     stream.flush()
 }
 
+/// The list that is requested, and the index of the first item of its page.
+fn requested_list(head: &str, state: &mut State) -> Option<(List, usize)> {
+    let target = head.strip_prefix("GET ")?.split(' ').next()?;
+    let (path, query) = target.split_once("?limit=500")?;
+    state.list_requests.push(target.into());
+    let list = state.lists.get(path).cloned();
+    let first = query.split_once("&continue=");
+    let first = first.map_or(0, |(_, token)| token.parse().expect("our token"));
+    Some((list.unwrap_or(List::Status(403)), first))
+}
+
+fn serve_list(
+    stream: &mut impl Write,
+    (list, first): &(List, usize),
+    state: &Mutex<State>,
+) -> std::io::Result<()> {
+    let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let start = r#"{"kind":"List","items":[{"a":""#;
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    match list {
+        List::Items(items, page) => {
+            let end = items.len().min(first + page);
+            let next = match end < items.len() {
+                true => end.to_string(),
+                false => String::new(),
+            };
+            let list = json!({"kind": "List", "metadata": {"continue": next}, "items": items[*first..end]});
+            stream.write_all(head.as_bytes())?;
+            // As Go's server: it writes 2 KiB at once.
+            for part in list.to_string().as_bytes().chunks(2048) {
+                write!(stream, "{:x}\r\n", part.len())?;
+                stream.write_all(part)?;
+                stream.write_all(b"\r\n")?;
+            }
+            stream.write_all(b"0\r\n\r\n")?;
+        }
+        List::Status(status) => {
+            let body = json!({"message": "as the test requests"}).to_string();
+            write!(
+                stream,
+                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+        }
+        List::Stall => {
+            stream.write_all([head, &chunk(start)].concat().as_bytes())?;
+            stream.flush()?;
+            std::thread::sleep(WAIT_LIMIT);
+        }
+        List::Endless => {
+            stream.write_all([head, &chunk(start)].concat().as_bytes())?;
+            let piece = chunk(&"x".repeat(16 * 1024));
+            loop {
+                stream.write_all(piece.as_bytes())?;
+                lock(state).endless_bytes += piece.len() as u64;
+            }
+        }
+    }
+    stream.flush()
+}
+
 fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
     let mut words = head.split(' ');
     let method = words.next().unwrap_or_default().to_owned();
     let path = words.next().unwrap_or_default().to_owned();
+    if method == "POST" && path.ends_with("/events") {
+        return create_event(body, state);
+    }
+    if method == "POST" && path.ends_with("/eviction") {
+        state.evictions.push(path);
+        return (201, json!({"kind": "Status"}));
+    }
     state.requests.push(format!("{method} {path}"));
     if !head.contains("\r\nAuthorization: Bearer a-token") {
         return (401, json!({"message": "Unauthorized"}));
@@ -264,6 +369,20 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
         }
         _ => (409, json!({"message": "conflict"})),
     }
+}
+
+fn create_event(body: &str, state: &mut State) -> (u16, Value) {
+    let event: Value = serde_json::from_str(body).expect("JSON");
+    let names: HashSet<&Value> = state
+        .events
+        .iter()
+        .map(|event| &event["metadata"]["name"])
+        .collect();
+    if names.contains(&event["metadata"]["name"]) {
+        return (409, json!({"message": "it exists"}));
+    }
+    state.events.push(event.clone());
+    (201, event)
 }
 
 fn store(state: &mut State, mut secret: Value) -> Value {

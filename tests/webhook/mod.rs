@@ -4,6 +4,7 @@ mod api_server;
 mod attacks;
 mod capacity;
 mod client_ca;
+mod cluster;
 mod fixture;
 mod hostile_handshakes;
 mod large_pods;
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(reload::tests());
     tests.extend(client_ca::tests());
     tests.extend(self_signed::tests());
+    tests.extend(cluster::tests());
     tests.extend(shutdown::tests());
     tests
 }

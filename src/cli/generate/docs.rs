@@ -154,6 +154,10 @@ pub(super) fn annotations() -> Generated {
         );
     }
     text += "\nA status port of `0` in the annotation disables injection of the pod.\n";
+    text += &format!(
+        "\nThe webhook also reads {} of namespaces, for pods without this annotation; it takes precedence over the flag.\n",
+        code(names::RESOURCES)
+    );
     text += "\n## Pods and their probes\n\n| annotation | example | meaning |\n|---|---|---|\n";
     for annotation in POD_ANNOTATIONS {
         let (name, example) = (code(annotation.name), code(annotation.example));

@@ -7,7 +7,7 @@ use crate::cli::table::{Command, Table, flags};
 use crate::config::{Listen, SettingRule, parse_log_format, parse_log_level, parse_shutdown_delay};
 use crate::telemetry::{Format, Level, LogSettings};
 use crate::text::Quoted;
-use crate::webhook::{ApiServer, CertSource, Options, SelfSignedNames};
+use crate::webhook::{ApiServer, CertSource, NotInjectedPods, Options, SelfSignedNames};
 use core::fmt::Display;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -58,13 +58,22 @@ flags! {
                 "Read the ConfigMap's `values` from this file, or from the directory it is mounted at; it is reloaded \
                  when it changes";
         }
-        "API server (its version selects the kind of sidecar; --self-signed writes to it)" {
+        "API server (its version and its nodes select the kind of sidecar; --self-signed writes to it)" {
             option api_server: Option<String>, value "URL" = Text("from the pod's environment"),
                 "Connect to the API server at this URL, such as https://10.0.0.1:6443";
             option api_ca: Option<String>, value "FILE" = Text("the service account's CA"),
                 "Verify its certificate chain against the CAs in this PEM file";
             option api_token: Option<String>, value "FILE" = Text("the service account's token"),
                 "Authenticate with the token in this file";
+            option webhook: Option<String>, value "NAME" = Text(NAME),
+                "Write the CA of --self-signed into this MutatingWebhookConfiguration, and find pods by its selectors";
+        }
+        "Pods that should be injected and are not" {
+            switch find_pods: bool,
+                "Search for them every 5 minutes, such as those that were created while the webhook was down, and write \
+                 an Event on each";
+            switch repair: bool,
+                "Also evict them one by one if they restart or are not Ready and their owner replaces them";
         }
         "Certificate" {
             option cert: Option<String>, value "FILE",
@@ -93,8 +102,6 @@ flags! {
                 "Use the Service and the Secret in this namespace";
             option secret: Option<String>, value "NAME" = Text(SECRET),
                 "Store the certificate, its key and its CA in this Secret";
-            option webhook: Option<String>, value "NAME" = Text(NAME),
-                "Write the CA into this MutatingWebhookConfiguration";
         }
     }
 }
@@ -137,6 +144,12 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
         },
         certificate,
         client_ca_path: flags.client_ca.map(Into::into),
+        webhook_configuration: flags.webhook.unwrap_or_else(|| NAME.into()).into(),
+        not_injected_pods: match (flags.find_pods, flags.repair) {
+            (_, true) => NotInjectedPods::Repair,
+            (true, false) => NotInjectedPods::Find,
+            (false, false) => NotInjectedPods::Ignore,
+        },
         flags: args.parse_table::<SidecarFlags>()?.values(&COMMAND)?,
         config: flags.config.map(Into::into),
         api_server: ApiServer {
@@ -199,7 +212,6 @@ impl From<NameFlags> for SelfSignedNames {
             service: name(flags.service, NAME),
             namespace: flags.namespace.map(Into::into),
             secret: name(flags.secret, SECRET),
-            webhook_configuration: name(flags.webhook, NAME),
         }
     }
 }

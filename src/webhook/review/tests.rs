@@ -2,12 +2,13 @@
 
 mod parity;
 
-use super::{Outcome, ReviewError, ReviewResult, review};
+use super::{Outcome, ReviewError, ReviewResult, review, review_with};
 use crate::inject::size::json_value_bound;
 use crate::inject::values::Values;
 use crate::inject::{Settings, Task, Verdict, reports};
 use crate::limits;
 use crate::manifest::json_patch;
+use crate::webhook::cluster::NamespaceTable;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -318,4 +319,35 @@ fn warnings_have_no_control_characters() {
     assert!(warning.contains("probelet.dev/im\\u000aage"), "{warning}");
     let odd = super::within_limits(&["a\r\nb\u{85}c\td\u{7f}".into()]);
     assert_eq!(odd, ["probelet: a\\u000d\\u000ab\\u0085c\\u0009d\\u007f"]);
+}
+
+#[test]
+fn the_resources_of_a_namespace_apply_to_its_pods_and_a_pods_own_take_precedence() {
+    let table = NamespaceTable::with_resources("demo", r#"{"limits":{"memory":"32Mi"}}"#);
+    let body = |pod: &Value| admission_review(pod).to_string().into_bytes();
+    let patch_of = |pod: &Value, table: &NamespaceTable| {
+        let reviewed = review_with(&body(pod), &settings(), table).expect("a review");
+        let response: Value = serde_json::from_slice(&reviewed.response_body).expect("JSON");
+        let patch = response["response"]["patch"].as_str().expect("a patch");
+        let warnings = response["response"]["warnings"].to_string();
+        let patch = STANDARD.decode(patch).expect("base64");
+        (String::from_utf8(patch).expect("text"), warnings)
+    };
+    assert!(patch_of(&probed(), &table).0.contains("32Mi"));
+    let of_other = NamespaceTable::with_resources("other", r#"{"limits":{"memory":"32Mi"}}"#);
+    assert!(!patch_of(&probed(), &of_other).0.contains("32Mi"));
+    let own = pod(
+        &json!({"probelet.dev/resources": r#"{"limits":{"memory":"48Mi"}}"#}),
+        &json!({"httpGet": {"path": "/live", "port": 8080}}),
+    );
+    let (patch, _) = patch_of(&own, &table);
+    assert!(patch.contains("48Mi") && !patch.contains("32Mi"), "{patch}");
+    let invalid = NamespaceTable::with_resources("demo", "{");
+    let (patch, warnings) = patch_of(&probed(), &invalid);
+    assert!(patch.contains("16Mi"), "{patch}");
+    assert!(warnings.contains("of namespace demo"), "{warnings}");
+    // A pod that is not injected gets no warning of its namespace.
+    let skipped = pod(&json!({"sidecar.istio.io/inject": "false"}), &Value::Null);
+    let reviewed = review_with(&body(&skipped), &settings(), &invalid).expect("a review");
+    assert!(!String::from_utf8_lossy(&reviewed.response_body).contains("warnings"));
 }

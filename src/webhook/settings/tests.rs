@@ -165,3 +165,34 @@ fn flags_override_the_configmap_which_overrides_the_version() {
     assert_eq!(settings.settings().status_port, 15021);
     assert!(!settings.needs_version());
 }
+
+#[test]
+fn the_older_one_of_api_server_and_oldest_node_selects_the_kind_of_sidecar() {
+    let [old, new] = [27, 31].map(|minor| KubernetesVersion::new(1, minor));
+    for (api_server, node, expected) in [
+        (Some(new), Some(old), Sidecar::Container),
+        (Some(old), Some(new), Sidecar::Container),
+        (None, Some(old), Sidecar::Container),
+        (Some(new), Some(new), Sidecar::Native),
+        (Some(new), None, Sidecar::Native),
+    ] {
+        let load = |flags| ReloadableSettings::load(flags, None).expect("no file");
+        for (flag, expected) in [(None, expected), (Some(Sidecar::Native), Sidecar::Native)] {
+            let mut settings = load(Values {
+                sidecar: flag,
+                ..Values::default()
+            });
+            if let Some(version) = api_server {
+                settings.set_version(version);
+            }
+            if let Some(version) = node {
+                settings.set_oldest_node(version);
+            }
+            assert_eq!(
+                settings.settings().sidecar,
+                expected,
+                "{api_server:?} {node:?}"
+            );
+        }
+    }
+}

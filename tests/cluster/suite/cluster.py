@@ -24,6 +24,7 @@ GROUPS = {
     "deployments": "apis/apps/v1",
     "jobs": "apis/batch/v1",
     "mutatingwebhookconfigurations": "apis/admissionregistration.k8s.io/v1",
+    "poddisruptionbudgets": "apis/policy/v1",
 }
 TABLE = "ISTIO_KUBE_APP_PROBERS"
 

@@ -38,11 +38,13 @@ class Instance:
         """Objects outside namespaces need another name than those of the first installation."""
         kind = manifest["kind"]
         if kind in CLUSTER_SCOPED:
-            manifest["metadata"]["name"] = self.namespace
+            manifest["metadata"]["name"] = manifest["metadata"]["name"].replace(NAME, self.namespace)
         if kind == "ClusterRoleBinding":
-            manifest["roleRef"]["name"] = self.namespace
+            manifest["roleRef"]["name"] = manifest["metadata"]["name"]
         if kind == "ClusterRole":
-            manifest["rules"][0]["resourceNames"] = [self.namespace]
+            for rule in manifest["rules"]:
+                if "resourceNames" in rule:
+                    rule["resourceNames"] = [self.namespace]
         if kind == "MutatingWebhookConfiguration":
             manifest["webhooks"][0]["namespaceSelector"]["matchLabels"] = {"probelet.dev/injection": name}
         if kind == "Deployment":

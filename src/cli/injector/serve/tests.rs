@@ -39,6 +39,8 @@ fn every_flag_goes_where_it_belongs() {
         "--service=s",
         "--namespace=n",
         "--webhook=w",
+        "--find-pods",
+        "--repair",
         "--addr=::1",
         "--port=9443",
         "--config=/etc/probelet",
@@ -62,11 +64,12 @@ fn every_flag_goes_where_it_belongs() {
         (
             &*names.service,
             &*names.secret,
-            &*names.webhook_configuration
+            &*options.webhook_configuration
         ),
         ("s", "probelet-sidecar-injector-tls", "w")
     );
     assert_eq!(names.namespace.as_deref(), Some("n"));
+    assert_eq!(options.not_injected_pods, NotInjectedPods::Repair);
     assert_eq!(options.config.as_deref(), Some("/etc/probelet"));
     assert_eq!(options.flags.sidecar, Some(Sidecar::Container));
     let api = options.api_server;

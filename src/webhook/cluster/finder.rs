@@ -1,0 +1,394 @@
+//! Searches for pods that should be injected and are not, such as those that were created while the webhook was down. Writes an
+//! Event on each, counts and logs them, and evicts some if it repairs.
+//!
+//! Each replica searches. The name of an Event depends on the pod's UID alone and an Eviction names the UID, so that replicas
+//! do nothing twice; a leader would need a Lease, and the rights to it.
+
+use super::found_pod::{
+    FoundPod, Injection, creation_time, injection_of, is_unhealthy, replacing_owner,
+};
+use super::lists::{ListError, ListItem, list};
+use super::repair::Repair;
+use super::selector::{PodSelectors, SelectingWebhooks};
+use crate::limits;
+use crate::pem::unix_now;
+use crate::telemetry::{Level, RateLimit, RepeatFilter};
+use crate::webhook::api_client::{ApiClient, ApiError, RequestBody, unexpected_status};
+use crate::webhook::metrics::ListedResource;
+use crate::webhook::options::NotInjectedPods;
+use crate::webhook::server_state::ServerState;
+use async_io::Timer;
+use core::time::Duration;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Pods that have not ended. `!=` and the comma are percent-encoded.
+const RUNNING: &str = "fieldSelector=status.phase!%3DSucceeded%2Cstatus.phase!%3DFailed";
+
+/// How to grant the rights.
+const REMEDY: &str = "grant the rights as deploy/webhook does: findPods and repair of the chart, the components find-pods and \
+     repair of kustomize";
+
+/// Searches again and again.
+pub struct PodFinder {
+    state: Rc<ServerState>,
+    client: Rc<ApiClient>,
+    configuration_path: String,
+    /// Absent if no pod is evicted.
+    repair: Option<Repair>,
+    started: Instant,
+    remembered: RememberedPods,
+    search_failures: RepeatFilter<ListError>,
+    event_limit: RateLimit,
+    eviction_limit: RateLimit,
+    pod_limit: RateLimit,
+}
+
+/// Pods that have an Event.
+#[derive(Default)]
+struct RememberedPods {
+    uids: HashSet<Box<str>>,
+    /// When the set is emptied.
+    expiry: Option<Instant>,
+}
+
+/// The result of a search.
+#[derive(Default)]
+struct Findings {
+    count: usize,
+    /// Pods that have no Event yet, at most `limits::FIND_EVENTS`.
+    new: Vec<FoundPod>,
+}
+
+impl RememberedPods {
+    fn forget_expired(&mut self, now: Instant) {
+        if self.expiry.is_none_or(|expiry| now >= expiry) {
+            self.uids.clear();
+            self.expiry = Some(now + limits::FIND_REMEMBERED_TIME);
+        }
+    }
+
+    fn insert(&mut self, uid: &str) {
+        if self.uids.len() < limits::FIND_REMEMBERED_PODS {
+            self.uids.insert(uid.into());
+        }
+    }
+}
+
+impl PodFinder {
+    /// A finder that reads the selectors of this MutatingWebhookConfiguration; `None` if pods are not searched.
+    pub fn new(
+        state: Rc<ServerState>,
+        client: Rc<ApiClient>,
+        configuration_path: String,
+        task: NotInjectedPods,
+    ) -> Option<PodFinder> {
+        let repair = match task {
+            NotInjectedPods::Ignore => return None,
+            NotInjectedPods::Find => None,
+            NotInjectedPods::Repair => Some(Repair::default()),
+        };
+        Some(PodFinder {
+            state,
+            client,
+            configuration_path,
+            repair,
+            started: Instant::now(),
+            remembered: RememberedPods::default(),
+            search_failures: RepeatFilter::default(),
+            event_limit: RateLimit::default(),
+            eviction_limit: RateLimit::default(),
+            pod_limit: RateLimit::default(),
+        })
+    }
+
+    /// Searches until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            let interval = self.search_once().await;
+            Timer::after(interval).await;
+        }
+    }
+
+    /// Searches, writes Events and evicts. Returns the time to the next search.
+    async fn search_once(&mut self) -> Duration {
+        self.state.reload_settings();
+        let searched = self.search().await;
+        let metrics = &self.state.metrics;
+        metrics.count_list(ListedResource::Pods, searched.is_ok());
+        let findings = match searched {
+            Ok(findings) => findings,
+            Err(error) => return self.record_failure(&error),
+        };
+        self.search_failures.clear();
+        let previous = metrics.not_injected_pods.replace(Some(findings.count));
+        if previous.unwrap_or(0) != findings.count {
+            let level = match findings.count {
+                0 => Level::Info,
+                _ => Level::Warn,
+            };
+            self.state
+                .log
+                .line(level, "searched for pods that are not injected")
+                .field("pods", findings.count);
+        }
+        for pod in &findings.new {
+            self.log_pod(pod);
+            self.write_event(pod).await;
+        }
+        match self.evict_pods().await {
+            0 => limits::FIND_INTERVAL,
+            _ => limits::REPAIR_FIND_INTERVAL,
+        }
+    }
+
+    fn record_failure(&mut self, error: &ListError) -> Duration {
+        let is_new = self.search_failures.observe_error(error);
+        let log = &self.state.log;
+        match error {
+            ListError::Forbidden(error) => {
+                if is_new {
+                    log.line(
+                        Level::Warn,
+                        "search for pods that are not injected is forbidden",
+                    )
+                    .field("remedy", REMEDY)
+                    .field("error", error);
+                }
+                limits::FORBIDDEN_POLL_INTERVAL
+            }
+            ListError::Failed(error) => {
+                if is_new {
+                    log.line(Level::Warn, "search for pods that are not injected failed")
+                        .field("error", error);
+                }
+                limits::FIND_INTERVAL
+            }
+        }
+    }
+
+    /// Lists the pods of all namespaces that the webhook selects.
+    async fn search(&mut self) -> Result<Findings, ListError> {
+        let now = Instant::now();
+        self.remembered.forget_expired(now);
+        if let Some(repair) = &mut self.repair {
+            repair.begin_search(now);
+        }
+        let selectors = self.selectors().await?;
+        let namespaces = self.namespaces(&selectors).await?;
+        let mut findings = Findings::default();
+        let client = self.client.clone();
+        for (namespace, webhooks) in namespaces {
+            let collection = format!("/api/v1/namespaces/{namespace}/pods");
+            let observe = |pod: ListItem| {
+                if selectors.selects(webhooks, &pod.object["metadata"]["labels"]) {
+                    self.observe(pod, &mut findings);
+                }
+            };
+            list(&client, &collection, RUNNING, observe).await?;
+        }
+        Ok(findings)
+    }
+
+    async fn selectors(&self) -> Result<PodSelectors, ListError> {
+        let path = &self.configuration_path;
+        let sent = self.client.send("GET", path, None).await;
+        let (status, configuration) = sent.map_err(ListError::Failed)?;
+        let error = || unexpected_status("GET", path, status, &configuration);
+        match status {
+            200 => {}
+            403 => return Err(ListError::Forbidden(error())),
+            _ => return Err(ListError::Failed(error())),
+        }
+        let selectors = PodSelectors::of_configuration(&configuration);
+        if selectors.is_empty() {
+            let why = format!(
+                "{path} has no webhook for pods whose selectors can be evaluated: matchConditions are not supported"
+            );
+            return Err(ListError::Failed(ApiError(why.into())));
+        }
+        Ok(selectors)
+    }
+
+    /// The namespaces that the webhook selects.
+    async fn namespaces(
+        &self,
+        selectors: &PodSelectors,
+    ) -> Result<Vec<(Box<str>, SelectingWebhooks)>, ListError> {
+        let mut namespaces = Vec::new();
+        let observe = |namespace: ListItem| {
+            let metadata = &namespace.object["metadata"];
+            if let Some(name) = metadata["name"].as_str()
+                && let Some(webhooks) = selectors.in_namespace(&metadata["labels"])
+                && namespaces.len() < limits::FIND_NAMESPACES
+            {
+                namespaces.push((name.into(), webhooks));
+            }
+        };
+        list(&self.client, "/api/v1/namespaces", "", observe).await?;
+        Ok(namespaces)
+    }
+
+    fn observe(&mut self, mut item: ListItem, findings: &mut Findings) {
+        let injection = injection_of(&mut item, self.state.settings.borrow().settings());
+        let pod = &item.object;
+        match injection {
+            Injection::NotNeeded => {}
+            Injection::Present => {
+                if let Some(repair) = &mut self.repair
+                    && let Some(owner) = replacing_owner(pod)
+                {
+                    repair.observe_present(&owner, creation_time(pod));
+                }
+            }
+            Injection::Missing(details) => {
+                let Some(found) = FoundPod::new(pod, details) else {
+                    return;
+                };
+                findings.count += 1;
+                if let Some(repair) = &mut self.repair
+                    && let Some(owner) = replacing_owner(pod)
+                {
+                    let is_unhealthy = is_unhealthy(pod, unix_now());
+                    repair.observe_missing(&found, owner, creation_time(pod), is_unhealthy);
+                }
+                let is_new = !self.remembered.uids.contains(&found.uid);
+                if is_new && findings.new.len() < limits::FIND_EVENTS {
+                    findings.new.push(found);
+                }
+            }
+        }
+    }
+
+    fn log_pod(&mut self, pod: &FoundPod) {
+        self.state
+            .log
+            .limited_line(&mut self.pod_limit, Level::Warn, "pod is not injected")
+            .field("pod", format_args!("{}/{}", pod.namespace, pod.name))
+            .field(
+                "detail",
+                format_args!("injection would rewrite {}", pod.details),
+            );
+    }
+
+    /// Writes the Event of a pod. It may exist: another replica has written it, or this one before it restarted.
+    async fn write_event(&mut self, pod: &FoundPod) {
+        let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
+        let event = pod.event(unix_now());
+        let error = match self
+            .client
+            .send("POST", &path, Some(RequestBody::json(&event)))
+            .await
+        {
+            Ok((200..=202 | 409, _)) => {
+                self.remembered.insert(&pod.uid);
+                return;
+            }
+            // The namespace is being deleted.
+            Ok((404, _)) => return,
+            Ok((status, body)) => unexpected_status("POST", &path, status, &body),
+            Err(error) => error,
+        };
+        let message = "event of a pod that is not injected cannot be written";
+        self.state
+            .log
+            .limited_line(&mut self.event_limit, Level::Warn, message)
+            .field("remedy", REMEDY)
+            .field("error", error);
+    }
+
+    /// Evicts pods one after the other. Returns their number.
+    async fn evict_pods(&mut self) -> usize {
+        let Some(repair) = &mut self.repair else {
+            return 0;
+        };
+        for owner in repair.blocked_owners() {
+            self.state
+                .log
+                .line(
+                    Level::Warn,
+                    "repair stopped: a new pod is not injected either",
+                )
+                .field("owner", owner)
+                .field("hours", limits::REPAIR_OWNER_TIME.as_secs() / 3600);
+        }
+        if repair.has_candidates() {
+            self.wait_until_reachable().await;
+        }
+        let mut evicted = 0;
+        while evicted < limits::REPAIR_EVICTIONS
+            && let Some(repair) = &mut self.repair
+            && let Some(candidate) = repair.next_candidate(Instant::now())
+        {
+            if evicted > 0 {
+                Timer::after(limits::REPAIR_INTERVAL).await;
+            }
+            // The new pod of an evicted one needs the webhook.
+            if self.state.is_draining() {
+                break;
+            }
+            if !self.evict(&candidate.pod, &candidate.owner.name).await {
+                continue;
+            }
+            evicted += 1;
+            if let Some(repair) = &mut self.repair {
+                repair.record_evicted(&candidate.owner, Instant::now());
+            }
+        }
+        evicted
+    }
+
+    /// Waits until the API server reaches this replica: it is shown by a review, or likely a while after the start. The new pod of
+    /// one that is evicted earlier would not be injected.
+    async fn wait_until_reachable(&self) {
+        let deadline = self.started + limits::REPAIR_START_DELAY;
+        while self.state.metrics.review_count() == 0 && Instant::now() < deadline {
+            Timer::after(limits::REPAIR_POLL_INTERVAL).await;
+        }
+    }
+
+    /// Evicts a pod. Returns whether it ends.
+    async fn evict(&mut self, pod: &FoundPod, owner: &str) -> bool {
+        let (namespace, name) = (&pod.namespace, &pod.name);
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+        let eviction = pod.eviction();
+        let sent = self
+            .client
+            .send("POST", &path, Some(RequestBody::json(&eviction)))
+            .await;
+        let evictions = &self.state.metrics.evictions;
+        let error = match sent {
+            Ok((200..=202, _)) => {
+                evictions.evicted.increment();
+                self.state
+                    .log
+                    .line(Level::Info, "evicted a pod that is not injected")
+                    .field("pod", format_args!("{namespace}/{name}"))
+                    .field("owner", owner);
+                return true;
+            }
+            // Another replica has evicted it: it is gone, or another pod has its name.
+            Ok((404 | 409, _)) => return true,
+            Ok((429, body)) => {
+                evictions.refused.increment();
+                unexpected_status("POST", &path, 429, &body)
+            }
+            Ok((status, body)) => {
+                evictions.failed.increment();
+                unexpected_status("POST", &path, status, &body)
+            }
+            Err(error) => {
+                evictions.failed.increment();
+                error
+            }
+        };
+        let message = "eviction failed, retrying after the next search";
+        self.state
+            .log
+            .limited_line(&mut self.eviction_limit, Level::Warn, message)
+            .field("pod", format_args!("{namespace}/{name}"))
+            .field("error", error);
+        false
+    }
+}

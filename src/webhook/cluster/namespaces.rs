@@ -1,0 +1,257 @@
+//! What namespaces say about the sidecars of their pods: the annotation `probelet.dev/resources`, and LimitRanges.
+
+use crate::inject::size::json_value_bound;
+use crate::inject::values::{InvalidText, Values};
+use crate::inject::{ContainerBounds, Settings, annotations};
+use crate::limits;
+use crate::text::Quoted;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// The settings of the namespaces that have any.
+#[derive(Debug, Default)]
+pub struct NamespaceTable {
+    resources: HashMap<Box<str>, Box<str>>,
+    bounds: HashMap<Box<str>, ContainerBounds>,
+}
+
+impl NamespaceTable {
+    /// A table of one annotated namespace.
+    #[cfg(test)]
+    pub fn with_resources(namespace: &str, resources: &str) -> NamespaceTable {
+        let resources = [(namespace.into(), resources.into())].into_iter();
+        NamespaceTable {
+            resources: resources.collect(),
+            ..NamespaceTable::default()
+        }
+    }
+
+    /// Replaces the annotations of all namespaces.
+    pub fn set_resources(&mut self, annotations: NamespaceAnnotations) {
+        self.resources = annotations.resources;
+    }
+
+    /// Replaces the LimitRanges of all namespaces.
+    pub fn set_limit_ranges(&mut self, limit_ranges: LimitRanges) {
+        self.bounds = limit_ranges.into_bounds();
+    }
+
+    /// The settings for the pods of a namespace. An annotation that is not valid is ignored, with a warning.
+    pub fn apply<'s>(
+        &self,
+        namespace: &str,
+        settings: &'s Settings,
+        warnings: &mut Vec<Box<str>>,
+    ) -> Cow<'s, Settings> {
+        let mut applied = Cow::Borrowed(settings);
+        if let Some(text) = self.resources.get(namespace) {
+            match parse_resources(text) {
+                Ok(resources) => applied.to_mut().resources = resources,
+                Err(error) => warnings.push(describe(namespace, text, &error).into()),
+            }
+        }
+        if let Some(bounds) = self.bounds.get(namespace) {
+            applied.to_mut().container_bounds = bounds.clone();
+        }
+        applied
+    }
+}
+
+fn parse_resources(text: &str) -> Result<Value, InvalidText> {
+    let mut values = Values::default();
+    values.set_from_text("resources", text)?;
+    Ok(values.resources.unwrap_or_default())
+}
+
+fn describe(namespace: &str, text: &str, error: &InvalidText) -> String {
+    let name = annotations::RESOURCES;
+    let name = format_args!("annotation {name} of namespace {namespace}");
+    let error = error.describe(&name, &Quoted(text));
+    format!("{error}; it is ignored")
+}
+
+/// The annotations of namespaces that are listed.
+#[derive(Debug, Default)]
+pub struct NamespaceAnnotations {
+    resources: HashMap<Box<str>, Box<str>>,
+    bytes: usize,
+    ignored: usize,
+}
+
+impl NamespaceAnnotations {
+    /// Adds a namespace.
+    pub fn add(&mut self, namespace: &Value) {
+        let metadata = &namespace["metadata"];
+        let name = metadata["name"].as_str();
+        let resources = metadata["annotations"][annotations::RESOURCES].as_str();
+        let (Some(name), Some(resources)) = (name, resources) else {
+            return;
+        };
+        let bytes = name.len() + resources.len();
+        if resources.len() > limits::NAMESPACE_RESOURCES_BYTES
+            || self.bytes + bytes > limits::NAMESPACE_TABLE_BYTES
+        {
+            self.ignored += 1;
+            return;
+        }
+        self.bytes += bytes;
+        self.resources.insert(name.into(), resources.trim().into());
+    }
+
+    /// The number of namespaces whose annotation is too long, or that exceed the memory of the table.
+    pub fn ignored(&self) -> usize {
+        self.ignored
+    }
+}
+
+/// LimitRanges that are listed, reduced to what bounds containers and pods.
+#[derive(Debug, Default)]
+pub struct LimitRanges {
+    /// By namespace, as JSON, which takes a tenth of the memory of its values.
+    reduced: HashMap<Box<str>, Vec<Box<str>>>,
+    bytes: usize,
+    values: usize,
+    ignored: usize,
+}
+
+impl LimitRanges {
+    /// Adds a LimitRange.
+    pub fn add(&mut self, limit_range: &Value) {
+        let Some(namespace) = limit_range["metadata"]["namespace"].as_str() else {
+            return;
+        };
+        let items = limit_range["spec"]["limits"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let bounds_pods = |item: &&Value| item["type"] == "Container" || item["type"] == "Pod";
+        let items: Vec<&Value> = items.filter(bounds_pods).collect();
+        if items.is_empty() {
+            return;
+        }
+        let name = &limit_range["metadata"]["name"];
+        let reduced = json!({"metadata": {"name": name}, "spec": {"limits": items}}).to_string();
+        let (bytes, values) = (namespace.len() + reduced.len(), json_value_bound(&reduced));
+        if reduced.len() > limits::LIMIT_RANGE_BYTES
+            || self.bytes + bytes > limits::NAMESPACE_TABLE_BYTES
+            || self.values + values > limits::LIMIT_RANGE_VALUES
+        {
+            self.ignored += 1;
+            return;
+        }
+        self.bytes += bytes;
+        self.values += values;
+        let of_namespace = self.reduced.entry(namespace.into()).or_default();
+        of_namespace.push(reduced.into());
+    }
+
+    /// The number of LimitRanges that are too long, or that exceed the memory of the table.
+    pub fn ignored(&self) -> usize {
+        self.ignored
+    }
+
+    fn into_bounds(self) -> HashMap<Box<str>, ContainerBounds> {
+        let reduced = self.reduced.into_iter();
+        let bounds = reduced.map(|(namespace, limit_ranges)| {
+            let values = limit_ranges
+                .iter()
+                .filter_map(|json| serde_json::from_str(json).ok());
+            let values: Vec<Value> = values.collect();
+            (namespace, ContainerBounds::from_limit_ranges(&values))
+        });
+        bounds.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespace(name: &str, resources: &str) -> Value {
+        json!({"metadata": {"name": name, "annotations": {annotations::RESOURCES: resources}}})
+    }
+
+    fn limit_range(namespace: &str, name: &str, limits: &Value) -> Value {
+        json!({"metadata": {"name": name, "namespace": namespace}, "spec": {"limits": limits}})
+    }
+
+    #[test]
+    fn the_annotation_of_a_namespace_sets_the_resources_of_its_pods() {
+        let mut annotations = NamespaceAnnotations::default();
+        annotations.add(&namespace("web", r#" {"limits":{"memory":"32Mi"}} "#));
+        annotations.add(&namespace("typo", r#"{"limits":{"memory":"32Mib"}}"#));
+        annotations.add(&json!({"metadata": {"name": "none"}}));
+        let mut table = NamespaceTable::default();
+        table.set_resources(annotations);
+        let (settings, mut warnings) = (Values::default().with_defaults(), Vec::new());
+        let applied = table.apply("web", &settings, &mut warnings);
+        assert_eq!(applied.resources, json!({"limits": {"memory": "32Mi"}}));
+        for other in ["none", "unknown"] {
+            assert_eq!(*table.apply(other, &settings, &mut warnings), settings);
+        }
+        assert!(warnings.is_empty());
+        assert_eq!(*table.apply("typo", &settings, &mut warnings), settings);
+        let [warning] = &*warnings else {
+            panic!("{warnings:?}");
+        };
+        let start = "annotation probelet.dev/resources of namespace typo: limits.memory is \"32Mib\": write a quantity";
+        assert!(
+            warning.starts_with(start) && warning.ends_with("; it is ignored"),
+            "{warning}"
+        );
+    }
+
+    #[test]
+    fn limit_ranges_bound_the_pods_of_their_namespace() {
+        let of_containers = json!([{"type": "Container", "min": {"cpu": "10m"}}]);
+        let mut limit_ranges = LimitRanges::default();
+        limit_ranges.add(&limit_range("web", "a", &of_containers));
+        limit_ranges.add(&limit_range(
+            "web",
+            "b",
+            &json!([{"type": "Pod", "max": {"cpu": "1"}}]),
+        ));
+        let of_claims = json!([{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]);
+        limit_ranges.add(&limit_range("claims", "a", &of_claims));
+        let mut table = NamespaceTable::default();
+        table.set_limit_ranges(limit_ranges);
+        let settings = Values::default().with_defaults();
+        let bounds = |namespace| {
+            let applied = table.apply(namespace, &settings, &mut Vec::new());
+            applied.container_bounds.clone()
+        };
+        let expected = ContainerBounds::from_limit_ranges(&[
+            limit_range("web", "a", &of_containers),
+            limit_range("web", "b", &json!([{"type": "Pod", "max": {"cpu": "1"}}])),
+        ]);
+        assert_eq!(bounds("web"), expected);
+        assert_eq!(bounds("claims"), ContainerBounds::default());
+    }
+
+    #[test]
+    fn what_exceeds_the_memory_of_the_table_is_ignored_and_counted() {
+        let mut annotations = NamespaceAnnotations::default();
+        annotations.add(&namespace(
+            "a",
+            &"x".repeat(limits::NAMESPACE_RESOURCES_BYTES + 1),
+        ));
+        assert_eq!(annotations.ignored(), 1);
+        let long = "x".repeat(limits::NAMESPACE_RESOURCES_BYTES);
+        let count = limits::NAMESPACE_TABLE_BYTES / long.len() + 10;
+        for index in 0..count {
+            annotations.add(&namespace(&format!("n{index}"), &long));
+        }
+        assert!(annotations.ignored() > 10 && annotations.bytes <= limits::NAMESPACE_TABLE_BYTES);
+        let mut limit_ranges = LimitRanges::default();
+        let many: Vec<Value> = (0..400).map(|_| json!({"type": "Pod"})).collect();
+        limit_ranges.add(&limit_range("a", "long", &json!(many)));
+        assert_eq!(limit_ranges.ignored(), 1);
+        let nested: Vec<Value> = (0..100).map(|_| json!({"type": "Pod", "": {}})).collect();
+        for index in 0..1000 {
+            limit_ranges.add(&limit_range(&format!("n{index}"), "nested", &json!(nested)));
+        }
+        assert!(limit_ranges.values <= limits::LIMIT_RANGE_VALUES);
+        assert!(limit_ranges.ignored() > 100);
+    }
+}
