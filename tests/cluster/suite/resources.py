@@ -4,9 +4,10 @@ import json
 
 from .apps import roll_out
 from .cluster import is_injected, sidecar, web_pod
-from .report import Failed
+from .report import Failed, wait_for
 from .setup import wait_account
 
+LIST_INTERVAL = 90  # seconds within which the webhook has listed a new LimitRange
 OF_APP = {"cpu": "20m", "memory": "64Mi"}
 QUOTA = {"limits.cpu": "4", "limits.memory": "4Gi", "requests.cpu": "4", "requests.memory": "4Gi"}
 
@@ -19,6 +20,9 @@ def resources(cluster, report):
     namespace(cluster, "quota-file", {})
     create(cluster, "limitranges", "sized-defaults", "LimitRange", {"limits": [
         {"type": "Container", "defaultRequest": {"cpu": "20m", "memory": "32Mi"}, "default": {"cpu": "200m", "memory": "128Mi"}}]})
+    namespace(cluster, "sized-bounds", {"probelet.dev/injection": "enabled"})
+    create(cluster, "limitranges", "sized-bounds", "LimitRange", {"limits": [
+        {"type": "Container", "min": {"cpu": "10m", "memory": "4Mi"}, "maxLimitRequestRatio": {"memory": "2"}}]})
     for name in ("quota-webhook", "quota-file"):
         create(cluster, "resourcequotas", name, "ResourceQuota", {"hard": QUOTA})
 
@@ -42,6 +46,11 @@ def resources(cluster, report):
     cluster.shell(f"probelet-inject file -f {file} | kubectl apply -n quota-file -f -")
     report.check("a Deployment under a quota of limits is rolled out by the command line", roll_out, cluster, "quota-file", "web")
     report.check("both have the same resources", same_resources, cluster)
+    pod = guaranteed("bounds")
+    wait_for(lambda: cluster.create_pod("sized-bounds", pod, dry_run=True).status < 300, LIST_INTERVAL,
+             "a pod under a LimitRange with a minimum and a ratio is accepted")
+    report.check("a pod under a LimitRange with a minimum and a ratio is created", created, cluster, "sized-bounds", pod)
+    report.check("it is ready", cluster.wait_ready, "sized-bounds", "bounds")
 
 
 def namespace(cluster, name, labels):
