@@ -28,6 +28,7 @@ pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
 use serde_json::Value;
 use sidecar::AgentConfig;
+pub(crate) use sidecar_resources::possible_resources;
 use sidecar_resources::sidecar_resources;
 use std::collections::BTreeMap;
 

@@ -43,6 +43,25 @@ impl Resource {
     }
 }
 
+/// The resources that the sidecar may have in pods, without the bounds of LimitRanges: those of the settings, with the
+/// limits that all containers of a pod state, and with requests like the limits, as in a Guaranteed pod.
+pub(crate) fn possible_resources(settings: &Value) -> [Value; 3] {
+    let mut with_limits = settings.clone();
+    let mut guaranteed = settings.clone();
+    for resource in &RESOURCES_OF_SIDECAR {
+        let name = resource.name;
+        let Amounts { request, limit } = Amounts::of(settings, name);
+        let least = resource.default_limit();
+        let with_limit =
+            limit.unwrap_or_else(|| request.map_or(least, |request| request.max(least)));
+        for resources in [&mut with_limits, &mut guaranteed] {
+            set(resources, "limits", name, limit, Some(with_limit));
+        }
+        set(&mut guaranteed, "requests", name, request, Some(with_limit));
+    }
+    [settings.clone(), with_limits, guaranteed]
+}
+
 /// The sidecar's resources for a pod.
 pub(super) fn sidecar_resources(
     view: &PodView<'_>,

@@ -2,6 +2,7 @@
 //! repeat in Events and conditions, and in the statuses of pods.
 
 use crate::inject::annotations::{RESOURCES, RUN_AS_USER};
+use crate::inject::possible_resources;
 use crate::inject::quantity::Quantity;
 use serde_json::Value;
 
@@ -56,7 +57,7 @@ impl<'a> Rejection<'a> {
         })
     }
 
-    /// The reason, with the cure, if the sidecar is the cause. `resources` are those of the sidecar.
+    /// The reason, with the cure, if the sidecar is the cause. `resources` are those of the settings.
     pub(super) fn describe(&self, resources: &Value) -> Option<String> {
         let cure = cure(self.message, resources)?;
         let message: String = self.message.chars().take(MESSAGE_CHARS).collect();
@@ -66,21 +67,25 @@ impl<'a> Rejection<'a> {
     }
 }
 
-/// What to change, if the sidecar is the cause of a rejection.
+/// What to change, if the sidecar is the cause of a rejection. Injection adjusts `resources` to the pod, which a message does
+/// not show.
 fn cure(message: &str, resources: &Value) -> Option<String> {
     let set_resources = format!(
         "set the sidecar's resources by annotation {RESOURCES} on the pod template, or by probelet.resources of the \
          injector's ConfigMap"
     );
+    let resources = possible_resources(resources);
+    let mut resources = resources.iter();
     let names_sidecar = names_sidecar(message);
     if message.contains("failed calling webhook \"injector.probelet.dev\"") {
         return Some("repair the webhook, or set its failurePolicy to Ignore".into());
     }
     if message.contains("exceeded quota: ") {
-        return exceeds_quota_by_sidecar(message, resources)
+        return resources
+            .any(|resources| exceeds_quota_by_sidecar(message, resources))
             .then(|| format!("raise the quota, or {set_resources}"));
     }
-    let is_of_limit_range = violates_limit_range(message, resources);
+    let is_of_limit_range = resources.any(|resources| violates_limit_range(message, resources));
     let is_of_pod_resources = message.contains("aggregate container ");
     let is_of_quota = message.contains("must specify ") && names_sidecar;
     if is_of_limit_range || is_of_pod_resources || is_of_quota {
@@ -158,18 +163,20 @@ fn named_quantity(item: &str) -> Option<(&str, i128)> {
     Some((name.trim(), leading_quantity(quantity)?.nanos()))
 }
 
-/// Whether a container with the sidecar's resources violates a LimitRange, whose messages name no container
+/// Whether the sidecar's resources violate a LimitRange, whose messages name no container
 /// (`plugin/pkg/admission/limitranger/admission.go`).
 fn violates_limit_range(message: &str, resources: &Value) -> bool {
     let value = |list: &str, resource: &str| Quantity::read(&resources[list][resource]);
-    let is_of_sidecar = |list: &str, intro: &str| {
-        let mut found = message.match_indices(intro);
-        found.any(|(start, _)| {
-            let resource = word_before(&message[..start], " usage per Container is ");
-            let rejected = leading_quantity(&message[start + intro.len()..]);
-            let own = resource.and_then(|resource| value(list, resource));
-            own.is_some() && own == rejected
-        })
+    let is_by_sidecar = |rejected: RejectedUsage<'_>| {
+        let Some(own) = value(rejected.list, rejected.resource) else {
+            return false;
+        };
+        let (bound, total) = (rejected.bound.nanos(), rejected.amount.nanos());
+        match rejected.scope {
+            "Container" => own == rejected.amount,
+            "Pod" => total > bound && total.saturating_sub(own.nanos()) <= bound,
+            _ => false,
+        }
     };
     let has_ratio_of_sidecar = || {
         const INTRO: &str = "but provided ratio is ";
@@ -194,9 +201,42 @@ fn violates_limit_range(message: &str, resources: &Value) -> bool {
                 .is_some_and(|(ratio, rejected)| is_same(ratio, rejected))
         })
     };
-    is_of_sidecar("requests", "but request is ")
-        || is_of_sidecar("limits", "but limit is ")
-        || has_ratio_of_sidecar()
+    RejectedUsage::find_all(message).any(is_by_sidecar) || has_ratio_of_sidecar()
+}
+
+/// An amount that a LimitRange rejects: `maximum cpu usage per Pod is 1, but limit is 1050m`.
+struct RejectedUsage<'m> {
+    resource: &'m str,
+    /// `Container` or `Pod`
+    scope: &'m str,
+    bound: Quantity,
+    /// `requests` or `limits`
+    list: &'static str,
+    amount: Quantity,
+}
+
+impl<'m> RejectedUsage<'m> {
+    fn find_all(message: &'m str) -> impl Iterator<Item = Self> {
+        const MARKER: &str = " usage per ";
+        let found = message.match_indices(MARKER);
+        found.filter_map(|(start, _)| {
+            let resource = message[..start].rsplit([' ', '[']).next()?;
+            let (scope, rest) = message[start + MARKER.len()..].split_once(" is ")?;
+            let (bound, rest) = rest.split_once(", but ")?;
+            let (list, rest) = rest.split_once(" is ")?;
+            Some(Self {
+                resource,
+                scope,
+                bound: Quantity::parse(bound)?,
+                list: match list {
+                    "request" => "requests",
+                    "limit" => "limits",
+                    _ => return None,
+                },
+                amount: leading_quantity(rest)?,
+            })
+        })
+    }
 }
 
 /// The word before the last occurrence of a text: `cpu` of `minimum cpu usage per Container is 10m, `.
@@ -249,6 +289,16 @@ mod tests {
              limits.memory=100Mi",
             "pods \"web-1\" is forbidden: exceeded quota: q, requested: cpu=101m,requests.memory=3Mi, used: \
              cpu=0,requests.memory=7Mi, limited: cpu=100m,requests.memory=8Mi",
+            // A CPU limit, and those of a Guaranteed pod, which the settings do not have.
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.cpu=150m, used: limits.cpu=0, limited: \
+             limits.cpu=100m",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: requests.memory=116Mi, used: requests.memory=0, \
+             limited: requests.memory=100Mi",
+            "pods \"web-1\" is forbidden: maximum cpu usage per Container is 20m, but limit is 50m",
+            "pods \"web-1\" is forbidden: minimum cpu usage per Container is 100m, but request is 50m",
+            "pods \"web-1\" is forbidden: maximum cpu usage per Pod is 1, but limit is 1050m",
+            "pods \"web-1\" is forbidden: [maximum memory usage per Pod is 1Gi, but limit is 2Gi, maximum cpu usage per Pod \
+             is 1, but request is 1001m]",
             "pods \"web-1\" is forbidden: minimum cpu usage per Container is 10m, but request is 1m",
             "pods \"web-1\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, minimum memory usage per \
              Container is 4Mi, but request is 2Mi]",
@@ -274,7 +324,12 @@ mod tests {
             "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.memory=216Mi, used: limits.memory=0, limited: \
              limits.memory=100Mi",
             "pods \"web-1\" is forbidden: exceeded quota: q",
-            "pods \"web-1\" is forbidden: minimum cpu usage per Container is 100m, but request is 50m",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.cpu=151m, used: limits.cpu=0, limited: \
+             limits.cpu=100m",
+            "pods \"web-1\" is forbidden: minimum cpu usage per Container is 100m, but request is 40m",
+            "pods \"web-1\" is forbidden: maximum cpu usage per Pod is 1, but limit is 1051m",
+            "pods \"web-1\" is forbidden: minimum cpu usage per Pod is 1, but request is 50m",
+            "pods \"web-1\" is forbidden: maximum memory usage per Pod is 8Mi.  No limit is specified",
             "pods \"web-1\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",
             "pods \"web-1\" is forbidden: memory max limit to request ratio per Container is 2, but provided ratio is 4.000000",
             "pods \"web-1\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true (container \"app\")",
