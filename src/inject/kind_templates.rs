@@ -149,17 +149,40 @@ impl KindName {
     pub(super) fn is(&self, kind: &str, group: Option<&str>) -> bool {
         let kind = kind.to_lowercase();
         let is_group = group.is_none_or(|group| group.eq_ignore_ascii_case(&self.group));
-        is_group && (*self.resource == *kind || *self.resource == *plural(&kind))
+        is_group && is_name_of(&self.resource, &kind)
     }
 }
 
-/// The plural that kubectl guesses for a kind in lower case (`meta.UnsafeGuessKindToResource` of apimachinery).
+/// The usual plural of a kind in lower case.
 fn plural(kind: &str) -> String {
-    match (kind.strip_suffix('y'), kind.ends_with('s')) {
-        (Some(stem), _) => format!("{stem}ies"),
-        (None, true) => format!("{kind}es"),
-        (None, false) => format!("{kind}s"),
+    let consonant_before_y = |stem: &&str| !stem.ends_with(['a', 'e', 'i', 'o', 'u']);
+    let is_sibilant = || {
+        let mut endings = ["s", "x", "z", "ch", "sh"].into_iter();
+        endings.any(|ending| kind.ends_with(ending))
+    };
+    match kind.strip_suffix('y').filter(consonant_before_y) {
+        Some(stem) => format!("{stem}ies"),
+        None if is_sibilant() => format!("{kind}es"),
+        None => format!("{kind}s"),
     }
+}
+
+/// Whether a resource has the name of a kind, both in lower case. A definition of a kind may have any plural: the regular
+/// one, the one that kubectl guesses (`meta.UnsafeGuessKindToResource` of apimachinery), or a Latin one.
+fn is_name_of(resource: &str, kind: &str) -> bool {
+    const ENDINGS: [(&str, &str); 7] = [
+        ("", ""),
+        ("", "s"),
+        ("", "es"),
+        ("y", "ies"),
+        ("ex", "ices"),
+        ("ix", "ices"),
+        ("is", "es"),
+    ];
+    ENDINGS.into_iter().any(|(singular, plural)| {
+        let stem = kind.strip_suffix(singular);
+        stem.is_some() && stem == resource.strip_suffix(plural)
+    })
 }
 
 impl fmt::Display for KindName {

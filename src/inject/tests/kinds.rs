@@ -284,6 +284,32 @@ fn a_kind_of_the_settings_is_injected() {
 }
 
 #[test]
+fn a_kind_of_the_settings_has_any_english_plural() {
+    for (kind, advised, others) in [
+        ("Gateway", "gateways", &["gateway", "gatewaies"][..]),
+        ("Proxy", "proxies", &["proxys"]),
+        ("Mesh", "meshes", &["meshs"]),
+        ("Index", "indexes", &["indexs", "indices"]),
+        ("Analysis", "analysises", &["analyses", "analysis"]),
+    ] {
+        let mut document = rollout();
+        document["kind"] = kind.into();
+        let (advice, _) = advice(&document, Task::Inject, &settings());
+        assert!(
+            advice.ends_with(&format!(
+                "--kind-template {advised}.argoproj.io=spec.template"
+            )),
+            "{advice}"
+        );
+        for plural in [&advised].into_iter().chain(others) {
+            let known = knowing(&format!("{plural}.argoproj.io=spec.template"));
+            let verdict = report(&document, Task::Inject, &known).verdict;
+            assert!(matches!(verdict, Verdict::Edited { .. }), "{plural}");
+        }
+    }
+}
+
+#[test]
 fn each_pod_template_of_a_resource_has_a_report() {
     let document = json!({
         "apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "metadata": {"name": "train"},
