@@ -33,7 +33,7 @@ flags! {
                 sets "allowFrom" by crate::inject::annotations::ALLOW_FROM,
                 "Let the agent answer only peers of this network and of loopback, also on forwarded ports; kubelet's \
                  address must be in it; several are separated by commas";
-            option linkerd_skip_ports: Option<String>, value "BOOL" = Text("false"),
+            option linkerd_skip_ports: Option<String>, value "true|false" = Text("false"),
                 sets "linkerdSkipPorts" by crate::inject::annotations::LINKERD_SKIP_PORTS,
                 "Add the sidecar's ports to config.linkerd.io/skip-inbound-ports of the pod, so that Linkerd's proxy does \
                  not intercept kubelet's probes; the annotation replaces the list of Linkerd's installation";

@@ -1,6 +1,7 @@
 //! Checks of the pod as a whole: whether it can have the agent.
 
 use super::meshes;
+use super::nodes::required_windows_label;
 use super::table::ProberTable;
 use crate::inject::options::PodOptions;
 use crate::inject::options::annotations::{EXCLUDE_CONTAINERS, FORWARD, SIDECAR_KIND, STATUS_PORT};
@@ -28,6 +29,11 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
         "spec.hostNetwork is true: the agent would listen on ports of the node"
     } else if spec["os"]["name"] == "windows" {
         "spec.os.name is windows: the agent runs on Linux only"
+    } else if let Some(label) = required_windows_label(spec) {
+        let what = format!("it requires nodes with {label} windows");
+        return Err(Stop::Skip(
+            format!("{what}: the agent runs on Linux only").into(),
+        ));
     } else {
         return Ok(());
     };

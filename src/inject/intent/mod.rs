@@ -5,6 +5,7 @@ mod checks;
 mod decide;
 mod decisions;
 mod meshes;
+mod nodes;
 mod pod_resources;
 pub(super) mod reconcile;
 mod request_head;
@@ -79,7 +80,7 @@ impl Intent {
         check_table_size(&decisions.table)?;
         meshes::warn_of_linkerd(view, options, warnings);
         warnings::warn_of_proxy_user(view, options, warnings);
-        warnings::warn_of_nodes(view, warnings);
+        nodes::warn_of_nodes(view, warnings);
         warnings::warn_of_short_timeouts(view, options, &decisions.destinations, warnings);
         warn_of_replaced_schemes(view, &decisions.destinations, warnings);
         for forward in &options.forwards {

@@ -2,7 +2,7 @@
 
 use super::decisions::Destination;
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::{IMAGE, INJECT};
+use crate::inject::options::annotations::MIN_TIMEOUT;
 use crate::inject::view::handler::HandlerKind;
 use crate::inject::view::probes::Probe;
 use crate::inject::view::{PORT_NAMES, PodView};
@@ -11,14 +11,10 @@ use std::collections::BTreeMap;
 
 /// The user that traffic rules of Istio's kind leave out.
 const PROXY_USER: u64 = 1337;
-/// The architectures for which there is an image of the agent.
-const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
-const OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
-const ARCHITECTURE_LABELS: [&str; 2] = ["kubernetes.io/arch", "beta.kubernetes.io/arch"];
 /// `timeoutSeconds` up to which a probe over TLS or gRPC is warned of. It is the API server's default.
 const SHORT_TIMEOUT_SECONDS: u64 = 1;
 
-/// Warns of a container that runs as the user of the agent where traffic is intercepted.
+/// Warns of a container that runs as the user of proxies where traffic is intercepted.
 pub(super) fn warn_of_proxy_user(
     view: &PodView<'_>,
     options: &PodOptions,
@@ -31,59 +27,11 @@ pub(super) fn warn_of_proxy_user(
     let apps = apps.filter(|app| !app.is_injected_sidecar() && is_proxy_user(app.value));
     let app = apps.map(|app| app.name).min();
     if let (Some(app), true) = (app, options.source_ip.is_some()) {
-        let what = format!("container {app} runs as user {PROXY_USER} like the agent");
-        let effect = "traffic rules for source-ip leave out its connections too";
-        warnings.push(format!("{what}, so that {effect}: set another runAsUser").into());
+        let what = format!("container {app} runs as user {PROXY_USER}");
+        let reason = "which traffic rules of proxies leave out";
+        let effect = "they leave out its connections as well as those from source-ip";
+        warnings.push(format!("{what}, {reason}, so that {effect}: set another runAsUser").into());
     }
-}
-
-/// Warns of a pod for nodes on which the agent cannot run.
-pub(super) fn warn_of_nodes(view: &PodView<'_>, warnings: &mut Vec<Box<str>>) {
-    let has_own_image = view.annotation(IMAGE).is_some();
-    let warning = node_labels(&view.pod["spec"])
-        .into_iter()
-        .find_map(|(label, value)| {
-            let advice = format!("set {INJECT} to \"false\"");
-            if OS_LABELS.contains(&label) && value == "windows" {
-                let what = format!("the pod requires nodes with {label} {value}");
-                return Some(format!(
-                    "{what}, where the agent, which runs on Linux only, keeps the pod from starting: {advice}"
-                ));
-            }
-            let has_image = ARCHITECTURES.contains(&value) || has_own_image;
-            (ARCHITECTURE_LABELS.contains(&label) && !has_image).then(|| {
-                let known = ARCHITECTURES.join(" and ");
-                format!(
-                    "the pod may run on nodes with {label} {value}, for which there is no image of the agent (only for {known}): \
-                     {advice}, or {IMAGE} to an image for {value}"
-                )
-            })
-        });
-    warnings.extend(warning.map(Into::into));
-}
-
-/// Labels and values that nodes of the pod have or may have: `nodeSelector`, and `In` of a required `nodeAffinity`.
-fn node_labels(spec: &Value) -> Vec<(&str, &str)> {
-    let selector = spec["nodeSelector"].as_object().into_iter().flatten();
-    let selector = selector.filter_map(|(label, value)| Some((&**label, value.as_str()?)));
-    let mut labels: Vec<_> = selector.collect();
-    let affinity =
-        &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-    let terms = affinity["nodeSelectorTerms"].as_array();
-    for term in terms.into_iter().flatten() {
-        let expressions = term["matchExpressions"].as_array();
-        for expression in expressions.into_iter().flatten() {
-            if let (Some(label), "In", Some(values)) = (
-                expression["key"].as_str(),
-                expression["operator"].as_str().unwrap_or_default(),
-                expression["values"].as_array(),
-            ) {
-                let values = values.iter().filter_map(Value::as_str);
-                labels.extend(values.map(|value| (label, value)));
-            }
-        }
-    }
-    labels
 }
 
 /// Warns if the status port does not have its first name. `name` is the name that it has.
@@ -129,10 +77,10 @@ pub(super) fn warn_of_short_timeouts(
         [label] => String::from(*label),
         [first, others @ ..] => format!("{first} and {} more", others.len()),
     };
-    let reason =
-        "because TLS and gRPC need a handshake first, and kubelet then restarts a healthy app";
+    let reason = "because TLS and gRPC need a handshake first, and kubelet then counts a failure of a healthy app";
     let effect = "may exceed 1 s on a busy node";
-    warnings.push(format!("{what} {effect}, {reason}: set timeoutSeconds to 2 or more").into());
+    let advice = format!("set timeoutSeconds, or annotation {MIN_TIMEOUT}, to 2 or more");
+    warnings.push(format!("{what} {effect}, {reason}: {advice}").into());
 }
 
 /// Whether the agent needs round trips of TLS or HTTP/2 before its request.

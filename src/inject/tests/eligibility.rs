@@ -77,6 +77,32 @@ fn a_pod_for_windows() {
 }
 
 #[test]
+fn a_pod_for_windows_nodes() {
+    let reason = "it requires nodes with kubernetes.io/os windows: the agent runs on Linux only";
+    let mut selected = web();
+    selected["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
+    assert_eq!(skip_reason(&selected), reason);
+    let term = |label: &str, operator: &str| json!({"matchExpressions": [{"key": label, "operator": operator, "values": ["windows"]}]});
+    let affine = |terms: Value| {
+        let mut document = web();
+        document["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            ["nodeSelectorTerms"] = terms;
+        document
+    };
+    let windows = term("kubernetes.io/os", "In");
+    let beta = term("beta.kubernetes.io/os", "In");
+    assert_eq!(skip_reason(&affine(json!([windows, beta]))), reason);
+    // A node has to match one of the terms only.
+    for other in [term("kubernetes.io/os", "NotIn"), term("node", "In")] {
+        let document = affine(json!([windows, other]));
+        assert!(matches!(
+            report(&document, Task::Inject, &settings()).verdict,
+            Verdict::Edited { .. }
+        ));
+    }
+}
+
+#[test]
 fn a_pod_that_istio_has_injected() {
     let reason = "Istio's injector has injected it, and Istio's agent runs its probes";
     let marked = annotated(web(), json!({"sidecar.istio.io/status": "{}"}));

@@ -8,8 +8,8 @@ fn web() -> Value {
 
 #[test]
 fn a_container_of_the_agents_user_is_warned_of_where_traffic_is_intercepted() {
-    let warning = "container web runs as user 1337 like the agent, so that traffic rules for source-ip leave out its \
-                   connections too: set another runAsUser";
+    let warning = "container web runs as user 1337, which traffic rules of proxies leave out, so that they leave out its connections \
+                   as well as those from source-ip: set another runAsUser";
     let source = json!({"probelet.dev/source-ip": "127.0.0.6"});
     for (of_pod, of_container, is_warned) in [
         (json!(1337), json!(null), true),
@@ -30,31 +30,38 @@ fn a_container_of_the_agents_user_is_warned_of_where_traffic_is_intercepted() {
 
 #[test]
 fn a_pod_for_nodes_without_the_agents_image_is_warned_of() {
-    let architecture = "the pod may run on nodes with kubernetes.io/arch s390x, for which there is no image of the agent \
-                        (only for amd64 and arm64): set probelet.dev/inject to \"false\", or probelet.dev/image to an image \
-                        for s390x";
-    let windows = "the pod requires nodes with kubernetes.io/os windows, where the agent, which runs on Linux only, keeps the \
-                   pod from starting: set probelet.dev/inject to \"false\"";
-    for (label, value, expected) in [
-        ("kubernetes.io/arch", "s390x", Some(architecture)),
-        ("kubernetes.io/arch", "arm64", None),
-        ("kubernetes.io/os", "windows", Some(windows)),
-        ("kubernetes.io/os", "linux", None),
-        ("node", "s390x", None),
-    ] {
-        let mut selected = web();
-        selected["spec"]["nodeSelector"] = json!({label: value});
-        let expected: Vec<&str> = expected.into_iter().collect();
-        assert_eq!(warnings(&selected), expected);
-        let mut affine = web();
-        let expression = json!({"key": label, "operator": "In", "values": ["amd64", value]});
-        affine["spec"]["affinity"] = json!({"nodeAffinity": {
+    let affine = |label: &str, values: &[&str]| {
+        let mut document = web();
+        let expression = json!({"key": label, "operator": "In", "values": values});
+        document["spec"]["affinity"] = json!({"nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {
                 "nodeSelectorTerms": [{"matchExpressions": [expression]}],
             },
         }});
-        assert_eq!(warnings(&affine), expected);
+        document
+    };
+    let architecture = "the pod may run on nodes with kubernetes.io/arch s390x, for which there is no image of the agent \
+                        (only for amd64 and arm64): set probelet.dev/inject to \"false\", or probelet.dev/image to an image \
+                        for s390x";
+    let windows = "the pod may run on nodes with kubernetes.io/os windows, where the agent, which runs on Linux only, keeps \
+                   the pod from starting: set probelet.dev/inject to \"false\"";
+    for (label, values, expected) in [
+        ("kubernetes.io/arch", ["amd64", "s390x"], Some(architecture)),
+        ("kubernetes.io/arch", ["amd64", "arm64"], None),
+        ("kubernetes.io/os", ["linux", "windows"], Some(windows)),
+        ("kubernetes.io/os", ["linux", "linux"], None),
+        ("node", ["amd64", "s390x"], None),
+    ] {
+        let mut document = affine(label, &values);
+        let expected: Vec<&str> = expected.into_iter().collect();
+        assert_eq!(warnings(&document), expected);
+        // The scheduler requires both.
+        document["spec"]["nodeSelector"] = json!({label: values[0]});
+        assert_eq!(warnings(&document), [""; 0]);
     }
+    let mut selected = web();
+    selected["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "s390x"});
+    assert_eq!(warnings(&selected), [architecture]);
     let mut own_image = annotated(
         web(),
         json!({"probelet.dev/image": "registry/probelet:s390x"}),
@@ -94,8 +101,8 @@ fn a_port_with_the_name_of_the_status_port_is_warned_of() {
 fn a_probe_over_tls_or_grpc_with_the_default_timeout_is_warned_of() {
     let warning = |probes: &str| {
         format!(
-            "{probes} may exceed 1 s on a busy node, because TLS and gRPC need a handshake first, and kubelet then restarts a \
-             healthy app: set timeoutSeconds to 2 or more"
+            "{probes} may exceed 1 s on a busy node, because TLS and gRPC need a handshake first, and kubelet then counts a \
+             failure of a healthy app: set timeoutSeconds, or annotation probelet.dev/min-timeout-seconds, to 2 or more"
         )
     };
     let https = json!({"httpGet": {"port": 8443, "scheme": "HTTPS"}});
