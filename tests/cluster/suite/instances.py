@@ -195,8 +195,10 @@ def end_webhook(cluster, report, instance):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
     report.check("a killed webhook is started again and injects", wait_injected, cluster, instance.pods, True, 60)
-    report.check("kubelet restarted the killed webhook", lambda: any(
-        status["restartCount"] for pod in cluster.pods(instance.namespace) for status in pod["status"]["containerStatuses"]))
+    # kubelet reports the restart after the new container has answered.
+    report.check("kubelet restarted the killed webhook", wait_for, lambda: any(
+        status["restartCount"] for pod in cluster.pods(instance.namespace) for status in pod["status"]["containerStatuses"]),
+        30, "a restart is reported")
     instance.scale(0)
     cluster.create_pod(instance.pods, web_pod("bare")).ok()
     pods = cluster.kubectl("get", "ns,pods", "-A", "-o", "yaml")

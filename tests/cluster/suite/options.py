@@ -129,7 +129,8 @@ def readme(cluster, report):
     (app,) = spec["containers"]
     app["args"] = ["-https", ":8443", "-control", ":9000"]
     app["volumeMounts"].append({"name": "tls", "mountPath": "/tls", "readOnly": True})
-    app["livenessProbe"]["periodSeconds"] = 1
+    # A busy node must not end the probe, nor kubelet the app, before the event.
+    app["livenessProbe"].update(periodSeconds=1, timeoutSeconds=10, failureThreshold=60)
     spec["volumes"].append({"name": "tls", "secret": {"secretName": "app-tls"}})
     spec["terminationGracePeriodSeconds"] = 2
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "exec", "labels": {"app": "exec"}}, "spec": spec}
