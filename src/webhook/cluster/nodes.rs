@@ -3,18 +3,23 @@
 
 use crate::inject::KubernetesVersion;
 use crate::limits;
+use crate::pem::{UnixSeconds, rfc3339};
 use serde_json::Value;
 use std::time::Instant;
 
-/// The version of the kubelet of a node where injected pods run: a Ready Linux node.
-pub fn kubelet_version(node: &Value) -> Option<KubernetesVersion> {
+/// The version of the kubelet of a node where injected pods run: a Linux node that is Ready, or was within
+/// [`limits::OLDEST_NODE_HOLD`]: after a power cut an old board may become Ready later than this webhook, and pods that are created
+/// meanwhile may run on it.
+pub fn kubelet_version(node: &Value, now: UnixSeconds) -> Option<KubernetesVersion> {
     let info = &node["status"]["nodeInfo"];
+    let since = rfc3339(now.saturating_sub(limits::OLDEST_NODE_HOLD.as_secs()));
     let conditions = node["status"]["conditions"].as_array();
-    let is_ready = conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
-    if !is_ready || info["operatingSystem"] != "linux" {
+    let is_expected = conditions.into_iter().flatten().any(|condition| {
+        let changed = condition["lastTransitionTime"].as_str();
+        condition["type"] == "Ready"
+            && (condition["status"] == "True" || changed.is_some_and(|changed| *changed > *since))
+    });
+    if !is_expected || info["operatingSystem"] != "linux" {
         return None;
     }
     let version = KubernetesVersion::parse(info["kubeletVersion"].as_str()?)?;
@@ -57,34 +62,38 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn node(version: &str, system: &str, ready: &str) -> Value {
+    /// 2026-11-28T14:00:00Z
+    const NOW: UnixSeconds = 1_795_874_400;
+
+    fn node(version: &str, system: &str, ready: &str, changed: &str) -> Value {
         json!({"status": {
             "nodeInfo": {"kubeletVersion": version, "operatingSystem": system},
             "conditions": [
                 {"type": "MemoryPressure", "status": "False"},
-                {"type": "Ready", "status": ready},
+                {"type": "Ready", "status": ready, "lastTransitionTime": changed},
             ],
         }})
     }
 
     #[test]
-    fn only_ready_linux_nodes_with_a_kubelet_have_a_version() {
+    fn only_linux_nodes_with_a_kubelet_that_is_or_was_ready_have_a_version() {
         let v1_27 = Some(KubernetesVersion::new(1, 27));
-        for (version, system, ready, expected) in [
-            ("v1.27.1-kubeedge-v1.17.0", "linux", "True", v1_27),
-            ("v1.27.9+k3s1", "linux", "True", v1_27),
-            ("v1.27.1", "windows", "True", None),
-            ("v1.27.1", "linux", "Unknown", None),
-            ("v0.0.0", "linux", "True", None),
-            ("", "linux", "True", None),
+        let (recent, past) = ("2026-11-28T13:55:00Z", "2026-11-28T12:00:00Z");
+        for (version, system, ready, changed, expected) in [
+            ("v1.27.1-kubeedge-v1.17.0", "linux", "True", past, v1_27),
+            ("v1.27.9+k3s1", "linux", "True", recent, v1_27),
+            ("v1.27.1", "windows", "True", past, None),
+            ("v1.27.1", "linux", "Unknown", recent, v1_27),
+            ("v1.27.1", "linux", "False", recent, v1_27),
+            ("v1.27.1", "linux", "Unknown", past, None),
+            ("v1.27.1", "linux", "Unknown", "", None),
+            ("v0.0.0", "linux", "True", past, None),
+            ("", "linux", "True", past, None),
         ] {
-            assert_eq!(
-                kubelet_version(&node(version, system, ready)),
-                expected,
-                "{version}"
-            );
+            let node = node(version, system, ready, changed);
+            assert_eq!(kubelet_version(&node, NOW), expected, "{node}");
         }
-        assert_eq!(kubelet_version(&json!({})), None);
+        assert_eq!(kubelet_version(&json!({}), NOW), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::lists::{ListError, ListItem, list};
 use super::namespaces::{LimitRanges, NamespaceAnnotations};
 use super::nodes::{OldestNode, kubelet_version};
 use crate::limits;
+use crate::pem::unix_now;
 use crate::telemetry::{Level, RepeatFilter};
 use crate::webhook::api_client::{ApiClient, ApiError};
 use crate::webhook::metrics::ListedResource;
@@ -112,9 +113,9 @@ impl ClusterReader {
             self.nodes.next.set(next);
             return;
         }
-        let mut oldest = None;
+        let (mut oldest, now) = (None, unix_now());
         let observe = |node: ListItem| {
-            oldest = [oldest, kubelet_version(&node.object)]
+            oldest = [oldest, kubelet_version(&node.object, now)]
                 .into_iter()
                 .flatten()
                 .min();
