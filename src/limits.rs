@@ -507,6 +507,12 @@ pub const REPAIR_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two evictions of pods that are not injected: their apps start one by one.
 pub const REPAIR_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Time between two attempts to evict, if the first is refused.
+pub const REPAIR_ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time after a search within which its pods are evicted: their status changes.
+pub const REPAIR_EVICTION_TIME: Duration = Duration::from_secs(60);
+
 /// Evictions after a search.
 pub const REPAIR_EVICTIONS: usize = 20;
 
@@ -516,7 +522,8 @@ pub const REPAIR_CANDIDATES: usize = 200;
 /// Interval of searches while pods are evicted: the next search shows whether new pods are injected.
 pub const REPAIR_FIND_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Time for which the first eviction is a trial for all owners: their controllers create a new pod within seconds.
+/// Time after its first eviction within which an owner has a new pod that is injected and ready, or loses no other pod. No other
+/// owner loses a pod meanwhile. After a failed trial the next owner's begins after this time, after the next one twice the time.
 pub const REPAIR_TRIAL_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Owners of evicted pods that the webhook remembers. It evicts no pods of further ones.
@@ -526,10 +533,17 @@ pub const REPAIR_OWNERS: usize = 1_000;
 /// long.
 pub const REPAIR_OWNER_TIME: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// A pod that is not Ready this long after its start is unhealthy.
+/// Owners whose newest injected pod is remembered during a search, to tell the pods that replace evicted ones from older ones. No
+/// pods of further ones are evicted.
+pub const REPAIR_INJECTED_OWNERS: usize = 10_000;
+
+/// A container that is not ready this long after its start has a probe that fails.
 pub const REPAIR_START_TIME: Duration = Duration::from_secs(60);
 
-/// A pod with a container that ended within this time is unhealthy: kubelet waits for up to 5 minutes before it restarts one.
+/// Time between the start of a pod and the condition that its containers are not ready: kubelet writes both at once.
+pub const REPAIR_READY_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// A container that was stopped within this time may have a probe that fails: kubelet waits for up to 5 minutes before it restarts one.
 pub const REPAIR_RESTART_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Validity of a certificate of the webhook's own CA: a year, as boards are switched off for months.

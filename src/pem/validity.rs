@@ -90,6 +90,22 @@ fn parse_time(tag: u8, text: &[u8]) -> Option<UnixSeconds> {
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
+/// Parses a time in RFC 3339 format, in UTC and without fractions, as [`rfc3339`] and the API server write it.
+pub fn parse_rfc3339(text: &str) -> Option<UnixSeconds> {
+    let bytes = text.as_bytes();
+    // `2026-11-28T14:00:00Z`
+    let is_expected = bytes.len() == 20
+        && bytes.iter().enumerate().all(|(index, byte)| match index {
+            4 | 7 => *byte == b'-',
+            10 => *byte == b'T',
+            13 | 16 => *byte == b':',
+            19 => *byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+    let digits = text.replace(['-', 'T', ':'], "");
+    is_expected.then(|| parse_time(GENERALIZED_TIME, digits.as_bytes()))?
+}
+
 /// Days from 1970 to the first of a month; 0 for earlier months.
 fn days_since_1970(year: u64, month: u64) -> Option<u64> {
     /// Days of a year before a month.

@@ -72,7 +72,7 @@ impl ListedResource {
 pub struct Evictions {
     /// The pod ends.
     pub evicted: Counter,
-    /// A PodDisruptionBudget does not allow it now.
+    /// The API server refuses it for now (429), such as for a PodDisruptionBudget.
     pub refused: Counter,
     /// Another error.
     pub failed: Counter,
@@ -268,7 +268,7 @@ impl Metrics {
 impl Metrics {
     fn write_cluster(&self, page: &mut PageWriter<'_>) {
         let name = "probelet_webhook_lists_total";
-        let help = "Lists that the webhook requested of the API server, by resource and result.";
+        let help = "Lists that the webhook requested of the API server, by resource and result; those of pods by search.";
         page.write_family(name, MetricType::Counter, help);
         for (resource, lists) in ListedResource::LABELS.iter().zip(&self.lists) {
             for (result, counter) in [("success", &lists.success), ("failure", &lists.failure)] {
@@ -279,7 +279,8 @@ impl Metrics {
         }
         if let Some(pods) = &self.not_injected_pods.get() {
             let name = "probelet_webhook_not_injected_pods";
-            let help = "Pods that should be injected and are not, found by the last search.";
+            let help =
+                "Pods that should be injected and are not, found by the last successful search.";
             page.write_single(name, MetricType::Gauge, help, pods);
         }
         let name = "probelet_webhook_evictions_total";

@@ -42,6 +42,8 @@ pub struct State {
     /// Events, and the paths of Evictions.
     pub events: Vec<Value>,
     pub evictions: Vec<String>,
+    /// Whether creating Events and Evictions is forbidden.
+    pub forbids_creation: bool,
 }
 
 /// How a list is answered.
@@ -124,6 +126,7 @@ impl FakeApiServer {
             endless_bytes: 0,
             events: Vec::new(),
             evictions: Vec::new(),
+            forbids_creation: false,
         };
         let state = Arc::new(Mutex::new(state));
         let addr = listener.local_addr().expect("an address");
@@ -316,9 +319,15 @@ fn answer(head: &str, body: &str, state: &mut State) -> (u16, Value) {
     let method = words.next().unwrap_or_default().to_owned();
     let path = words.next().unwrap_or_default().to_owned();
     if method == "POST" && path.ends_with("/events") {
-        return create_event(body, state);
+        return match state.forbids_creation {
+            true => (403, json!({"message": "as the test requests"})),
+            false => create_event(body, state),
+        };
     }
     if method == "POST" && path.ends_with("/eviction") {
+        if state.forbids_creation {
+            return (403, json!({"message": "as the test requests"}));
+        }
         state.evictions.push(path);
         return (201, json!({"kind": "Status"}));
     }

@@ -21,7 +21,8 @@ pub fn tests() -> Vec<Trial> {
         a_list_that_is_forbidden_is_logged_once_with_a_remedy,
         a_list_that_stalls_delays_neither_start_nor_reviews_for_long,
         pods_that_are_not_injected_get_one_event_each,
-        an_unhealthy_pod_is_evicted_for_a_trial,
+        a_pod_whose_probes_fail_is_evicted_for_a_trial,
+        missing_rights_to_write_events_and_to_evict_are_logged_with_a_remedy,
         pages_of_many_mib_take_the_memory_of_one_item,
         an_item_that_never_ends_takes_bounded_memory_and_delays_no_review,
     ]
@@ -61,15 +62,25 @@ fn namespace(name: &str, annotations: &Value) -> Value {
     json!({"metadata": {"name": name, "labels": labels, "annotations": annotations}})
 }
 
-/// A pod of a ReplicaSet that is not injected and not Ready.
+/// A pod of a ReplicaSet that is not injected and was never ready.
 fn running_pod(name: &str, owner: &str) -> Value {
     let mut pod = pod(name);
+    let time = "2026-11-28T10:00:00Z";
     pod["metadata"] = json!({
-        "name": name, "namespace": "demo", "uid": format!("uid-{name}"), "creationTimestamp": "2026-11-28T10:00:00Z",
-        "ownerReferences": [{"kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true}],
+        "name": name, "namespace": "demo", "uid": format!("uid-{name}"), "resourceVersion": "7", "creationTimestamp": time,
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true}],
     });
     pod["spec"]["restartPolicy"] = "Always".into();
-    pod["status"] = json!({"phase": "Running", "startTime": "2026-11-28T10:00:00Z"});
+    let container = &mut pod["spec"]["containers"][0];
+    container["readinessProbe"] = json!({"httpGet": {"path": "/readyz", "port": 8080}});
+    let container = container["name"].clone();
+    pod["status"] = json!({
+        "phase": "Running",
+        "startTime": time,
+        "conditions": [{"type": "ContainersReady", "status": "False", "lastTransitionTime": time}],
+        "containerStatuses": [{"name": container, "ready": false, "started": true, "restartCount": 0,
+            "state": {"running": {"startedAt": time}}}],
+    });
     pod
 }
 
@@ -209,14 +220,21 @@ fn pods_that_are_not_injected_get_one_event_each() {
     webhook.wait_log("msg=\"pod is not injected\" pod=demo/b");
 }
 
-fn an_unhealthy_pod_is_evicted_for_a_trial() {
+fn a_pod_whose_probes_fail_is_evicted_for_a_trial() {
     let api_server = FakeApiServer::start("37");
     select_labelled(&api_server);
     api_server.set_list(NAMESPACES, items(&[namespace("demo", &json!({}))]));
     let mut healthy = running_pod("healthy", "web");
-    healthy["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+    healthy["status"]["conditions"][0]["status"] = "True".into();
+    // Its node is not reachable: kubelet has not changed its own condition.
+    let mut unreachable = running_pod("unreachable", "web");
+    unreachable["status"]["conditions"] = json!([
+        {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-28T10:00:00Z"},
+        {"type": "ContainersReady", "status": "True"},
+    ]);
     let pods = [
         healthy,
+        unreachable,
         running_pod("a", "web"),
         running_pod("b", "web"),
         running_pod("c", "other"),
@@ -224,7 +242,7 @@ fn an_unhealthy_pod_is_evicted_for_a_trial() {
     api_server.set_list(PODS, items(&pods));
     let webhook = start(&api_server, &["--repair"]);
     // Nothing is evicted before the API server reaches the webhook.
-    webhook.wait_log("msg=\"searched for pods that are not injected\" pods=4");
+    webhook.wait_log("msg=\"searched for pods that are not injected\" pods=5");
     assert!(api_server.state().evictions.is_empty());
     assert_injected(&webhook.send(&post(&review_of(&pod("new")))), "new");
     webhook.wait_log("msg=\"evicted a pod that is not injected\" pod=demo/a owner=replicaset/web");
@@ -232,6 +250,28 @@ fn an_unhealthy_pod_is_evicted_for_a_trial() {
     assert!((evicted - 1.0).abs() < 0.1, "{evicted}");
     let path = "/api/v1/namespaces/demo/pods/a/eviction";
     assert_eq!(api_server.state().evictions, [path]);
+}
+
+fn missing_rights_to_write_events_and_to_evict_are_logged_with_a_remedy() {
+    let api_server = FakeApiServer::start("37");
+    select_labelled(&api_server);
+    api_server.set_list(NAMESPACES, items(&[namespace("demo", &json!({}))]));
+    let pods = ["a", "b"].map(|name| running_pod(name, "web"));
+    api_server.set_list(PODS, items(&pods));
+    api_server.state().forbids_creation = true;
+    let webhook = start(&api_server, &["--repair"]);
+    assert_injected(&webhook.send(&post(&review_of(&pod("new")))), "new");
+    for message in [
+        "event of a pod that is not injected cannot be written",
+        "eviction failed, retrying after the next search",
+    ] {
+        let line = webhook.wait_log(&format!("msg=\"{message}\""));
+        assert!(line.contains("remedy=\"grant the rights"), "{line}");
+    }
+    // A pod is logged once it has an Event.
+    assert_eq!(webhook.logged("msg=\"pod is not injected\""), 0);
+    let failed = webhook.metric("evictions_total", &[("result", "failed")]);
+    assert!((failed - 1.0).abs() < 0.1, "{failed}");
 }
 
 /// Limit of resident memory while it lists, in KiB: less than twice the bytes of the lists.

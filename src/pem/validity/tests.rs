@@ -1,6 +1,6 @@
 //! Dates of certificates, against `date`.
 
-use super::{Validity, rfc3339, validity};
+use super::{Validity, parse_rfc3339, rfc3339, validity};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 fn validity_of_certificate(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<Validity> {
@@ -54,7 +54,7 @@ fn malformed_der_has_no_validity_period() {
 }
 
 #[test]
-fn a_time_is_formatted_as_rfc_3339() {
+fn a_time_is_formatted_and_parsed_as_rfc_3339() {
     // `date -u -d @SECONDS +%FT%TZ`
     for (seconds, text) in [
         (0, "1970-01-01T00:00:00Z"),
@@ -67,5 +67,16 @@ fn a_time_is_formatted_as_rfc_3339() {
         (253_402_300_799, "9999-12-31T23:59:59Z"),
     ] {
         assert_eq!(rfc3339(seconds), text);
+        assert_eq!(parse_rfc3339(text), Some(seconds));
+    }
+    for text in [
+        "",
+        "2026-11-25T23:42:03",
+        "2026-11-25T23:42:03.5Z",
+        "2026-11-25 23:42:03Z",
+        "2026-00-25T23:42:03Z",
+        "2026-11-25T23:42:0äZ",
+    ] {
+        assert_eq!(parse_rfc3339(text), None, "{text}");
     }
 }

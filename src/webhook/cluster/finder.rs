@@ -2,13 +2,14 @@
 //! Event on each, counts and logs them, and evicts some if it repairs.
 //!
 //! Each replica searches. The name of an Event depends on the pod's UID alone and an Eviction names the UID, so that replicas
-//! do nothing twice; a leader would need a Lease, and the rights to it.
+//! neither write an Event twice nor evict the new pod. Each has its own trials; a leader would need a Lease, and the rights to it.
 
 use super::found_pod::{
-    FoundPod, Injection, creation_time, injection_of, is_unhealthy, replacing_owner,
+    FoundPod, Injection, allows_eviction, creation_time, has_failing_probes, has_ready_containers,
+    injection_of, replacing_owner,
 };
 use super::lists::{ListError, ListItem, list};
-use super::repair::Repair;
+use super::repair::{FailedTrial, Repair, TrialFailure};
 use super::selector::{PodSelectors, SelectingWebhooks};
 use crate::limits;
 use crate::pem::unix_now;
@@ -19,6 +20,7 @@ use crate::webhook::options::NotInjectedPods;
 use crate::webhook::server_state::ServerState;
 use async_io::Timer;
 use core::time::Duration;
+use serde_json::Value;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
@@ -59,6 +61,30 @@ struct Findings {
     count: usize,
     /// Pods that have no Event yet, at most `limits::FIND_EVENTS`.
     new: Vec<FoundPod>,
+}
+
+/// The result of writing an Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EventResult {
+    /// It is new.
+    Created,
+    /// It exists, or this pod gets none.
+    Ignored,
+    /// Events of other pods are not written either before the next search.
+    Forbidden,
+}
+
+/// The result of an Eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EvictionResult {
+    /// The pod ends.
+    Evicted,
+    /// The pod has changed since the search.
+    Changed,
+    /// Not this pod.
+    Failed,
+    /// No pod before the next search.
+    Stopped,
 }
 
 impl RememberedPods {
@@ -134,13 +160,13 @@ impl PodFinder {
                 .field("pods", findings.count);
         }
         for pod in &findings.new {
-            self.log_pod(pod);
-            self.write_event(pod).await;
+            match self.write_event(pod).await {
+                EventResult::Created => self.log_pod(pod),
+                EventResult::Ignored => {}
+                EventResult::Forbidden => break,
+            }
         }
-        match self.evict_pods().await {
-            0 => limits::FIND_INTERVAL,
-            _ => limits::REPAIR_FIND_INTERVAL,
-        }
+        self.evict_pods().await
     }
 
     fn record_failure(&mut self, error: &ListError) -> Duration {
@@ -239,7 +265,7 @@ impl PodFinder {
                 if let Some(repair) = &mut self.repair
                     && let Some(owner) = replacing_owner(pod)
                 {
-                    repair.observe_present(&owner, creation_time(pod));
+                    repair.observe_present(&owner, creation_time(pod), has_ready_containers(pod));
                 }
             }
             Injection::Missing(details) => {
@@ -250,8 +276,8 @@ impl PodFinder {
                 if let Some(repair) = &mut self.repair
                     && let Some(owner) = replacing_owner(pod)
                 {
-                    let is_unhealthy = is_unhealthy(pod, unix_now());
-                    repair.observe_missing(&found, owner, creation_time(pod), is_unhealthy);
+                    let may_evict = allows_eviction(pod) && has_failing_probes(pod, unix_now());
+                    repair.observe_missing(&found, owner, creation_time(pod), may_evict);
                 }
                 let is_new = !self.remembered.uids.contains(&found.uid);
                 if is_new && findings.new.len() < limits::FIND_EVENTS {
@@ -273,83 +299,134 @@ impl PodFinder {
     }
 
     /// Writes the Event of a pod. It may exist: another replica has written it, or this one before it restarted.
-    async fn write_event(&mut self, pod: &FoundPod) {
+    async fn write_event(&mut self, pod: &FoundPod) -> EventResult {
         let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
         let event = pod.event(unix_now());
-        let error = match self
-            .client
-            .send("POST", &path, Some(RequestBody::json(&event)))
-            .await
-        {
-            Ok((200..=202 | 409, _)) => {
+        let body = Some(RequestBody::json(&event));
+        let (result, error) = match self.client.send("POST", &path, body).await {
+            Ok((200..=202, _)) => {
                 self.remembered.insert(&pod.uid);
-                return;
+                return EventResult::Created;
             }
-            // The namespace is being deleted.
-            Ok((404, _)) => return,
-            Ok((status, body)) => unexpected_status("POST", &path, status, &body),
-            Err(error) => error,
+            Ok((409, _)) => {
+                self.remembered.insert(&pod.uid);
+                return EventResult::Ignored;
+            }
+            // The namespace is gone.
+            Ok((404, _)) => return EventResult::Ignored,
+            Ok((403, body)) if has_cause(&body, "NamespaceTerminating") => {
+                return EventResult::Ignored;
+            }
+            Ok((403, body)) => {
+                let error = unexpected_status("POST", &path, 403, &body);
+                (EventResult::Forbidden, error)
+            }
+            Ok((status, body)) => {
+                let error = unexpected_status("POST", &path, status, &body);
+                (EventResult::Ignored, error)
+            }
+            Err(error) => (EventResult::Ignored, error),
         };
         let message = "event of a pod that is not injected cannot be written";
         self.state
             .log
             .limited_line(&mut self.event_limit, Level::Warn, message)
-            .field("remedy", REMEDY)
+            .maybe("remedy", remedy_of(result == EventResult::Forbidden))
             .field("error", error);
+        result
     }
 
-    /// Evicts pods one after the other. Returns their number.
-    async fn evict_pods(&mut self) -> usize {
+    /// Evicts pods one after the other. Returns the time to the next search.
+    async fn evict_pods(&mut self) -> Duration {
         let Some(repair) = &mut self.repair else {
-            return 0;
+            return limits::FIND_INTERVAL;
         };
-        for owner in repair.blocked_owners() {
-            self.state
-                .log
-                .line(
-                    Level::Warn,
-                    "repair stopped: a new pod is not injected either",
-                )
-                .field("owner", owner)
-                .field("hours", limits::REPAIR_OWNER_TIME.as_secs() / 3600);
+        let searched = Instant::now();
+        let reviews = self.state.metrics.review_count();
+        for failed in repair.finish_search(searched, reviews) {
+            self.log_failed_trial(&failed);
         }
-        if repair.has_candidates() {
-            self.wait_until_reachable().await;
+        if self.repair.as_ref().is_some_and(Repair::has_candidates)
+            && self.wait_until_reachable().await
+        {
+            // Pods have changed meanwhile.
+            return Duration::ZERO;
         }
-        let mut evicted = 0;
+        let mut next_search = limits::FIND_INTERVAL;
+        let (mut evicted, mut pause) = (0, Duration::ZERO);
         while evicted < limits::REPAIR_EVICTIONS
             && let Some(repair) = &mut self.repair
-            && let Some(candidate) = repair.next_candidate(Instant::now())
+            && let reviews = self.state.metrics.review_count()
+            && let Some(candidate) = repair.next_candidate(Instant::now(), reviews)
         {
-            if evicted > 0 {
-                Timer::after(limits::REPAIR_INTERVAL).await;
-            }
+            Timer::after(pause).await;
             // The new pod of an evicted one needs the webhook.
-            if self.state.is_draining() {
+            if self.state.is_draining() || Instant::now() >= searched + limits::REPAIR_EVICTION_TIME
+            {
                 break;
             }
-            if !self.evict(&candidate.pod, &candidate.owner.name).await {
-                continue;
-            }
-            evicted += 1;
-            if let Some(repair) = &mut self.repair {
-                repair.record_evicted(&candidate.owner, Instant::now());
+            pause = limits::REPAIR_ATTEMPT_INTERVAL;
+            match self.evict(&candidate.pod, &candidate.owner.name).await {
+                EvictionResult::Evicted => {
+                    evicted += 1;
+                    pause = limits::REPAIR_INTERVAL;
+                    next_search = limits::REPAIR_FIND_INTERVAL;
+                    if let Some(repair) = &mut self.repair {
+                        repair.record_evicted(&candidate.owner, Instant::now());
+                    }
+                }
+                EvictionResult::Changed => next_search = limits::REPAIR_FIND_INTERVAL,
+                EvictionResult::Failed => {}
+                EvictionResult::Stopped => break,
             }
         }
-        evicted
+        next_search
+    }
+
+    fn log_failed_trial(&self, failed: &FailedTrial) {
+        let FailedTrial { owner, failure } = failed;
+        let log = &self.state.log;
+        let line = match failure {
+            TrialFailure::NotInjected => log.line(
+                Level::Warn,
+                "repair stopped: a new pod is not injected either",
+            ),
+            TrialFailure::NotReady => log
+                .line(Level::Warn, "repair stopped: no new pod is ready")
+                .field(
+                    "remedy",
+                    format_args!(
+                        "kubectl get pods,events -n {}: the new pod may be rejected, or may not start",
+                        owner.namespace
+                    ),
+                ),
+        };
+        line.field("namespace", &owner.namespace)
+            .field("owner", &owner.name)
+            .field("hours", limits::REPAIR_OWNER_TIME.as_secs() / 3600);
     }
 
     /// Waits until the API server reaches this replica: it is shown by a review, or likely a while after the start. The new pod of
-    /// one that is evicted earlier would not be injected.
-    async fn wait_until_reachable(&self) {
+    /// one that is evicted earlier would not be injected. Returns whether it has waited.
+    async fn wait_until_reachable(&self) -> bool {
         let deadline = self.started + limits::REPAIR_START_DELAY;
-        while self.state.metrics.review_count() == 0 && Instant::now() < deadline {
+        let is_unknown = || self.state.metrics.review_count() == 0;
+        let is_waiting = || is_unknown() && Instant::now() < deadline;
+        if !is_waiting() {
+            return false;
+        }
+        while is_waiting() {
             Timer::after(limits::REPAIR_POLL_INTERVAL).await;
         }
+        if is_unknown() {
+            self.state
+                .log
+                .line(Level::Warn, "repair begins although there was no review");
+        }
+        true
     }
 
-    /// Evicts a pod. Returns whether it ends.
-    async fn evict(&mut self, pod: &FoundPod, owner: &str) -> bool {
+    async fn evict(&mut self, pod: &FoundPod, owner: &str) -> EvictionResult {
         let (namespace, name) = (&pod.namespace, &pod.name);
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
         let eviction = pod.eviction();
@@ -358,7 +435,8 @@ impl PodFinder {
             .send("POST", &path, Some(RequestBody::json(&eviction)))
             .await;
         let evictions = &self.state.metrics.evictions;
-        let error = match sent {
+        let mut is_forbidden = false;
+        let (result, error) = match sent {
             Ok((200..=202, _)) => {
                 evictions.evicted.increment();
                 self.state
@@ -366,21 +444,31 @@ impl PodFinder {
                     .line(Level::Info, "evicted a pod that is not injected")
                     .field("pod", format_args!("{namespace}/{name}"))
                     .field("owner", owner);
-                return true;
+                return EvictionResult::Evicted;
             }
-            // Another replica has evicted it: it is gone, or another pod has its name.
-            Ok((404 | 409, _)) => return true,
+            // Another replica has evicted it, or it has changed, or another pod has its name.
+            Ok((404 | 409, _)) => return EvictionResult::Changed,
             Ok((429, body)) => {
                 evictions.refused.increment();
-                unexpected_status("POST", &path, 429, &body)
+                let error = unexpected_status("POST", &path, 429, &body);
+                // Without the cause, the API server is overloaded.
+                match has_cause(&body, "DisruptionBudget") {
+                    true => (EvictionResult::Failed, error),
+                    false => (EvictionResult::Stopped, error),
+                }
             }
             Ok((status, body)) => {
                 evictions.failed.increment();
-                unexpected_status("POST", &path, status, &body)
+                is_forbidden = status == 403;
+                let error = unexpected_status("POST", &path, status, &body);
+                match is_forbidden {
+                    true => (EvictionResult::Stopped, error),
+                    false => (EvictionResult::Failed, error),
+                }
             }
             Err(error) => {
                 evictions.failed.increment();
-                error
+                (EvictionResult::Failed, error)
             }
         };
         let message = "eviction failed, retrying after the next search";
@@ -388,7 +476,21 @@ impl PodFinder {
             .log
             .limited_line(&mut self.eviction_limit, Level::Warn, message)
             .field("pod", format_args!("{namespace}/{name}"))
+            .maybe("remedy", remedy_of(is_forbidden))
             .field("error", error);
-        false
+        result
     }
+}
+
+fn remedy_of(is_forbidden: bool) -> Option<&'static str> {
+    is_forbidden.then_some(REMEDY)
+}
+
+/// Whether a Status has a cause with this reason.
+fn has_cause(status: &Value, reason: &str) -> bool {
+    let causes = status["details"]["causes"].as_array();
+    causes
+        .into_iter()
+        .flatten()
+        .any(|cause| cause["reason"] == reason)
 }

@@ -1,10 +1,11 @@
-//! A running pod: whether it should be injected and is not, and whether its owner replaces it.
+//! A running pod: whether it should be injected and is not, whether its probes fail, and whether its owner replaces it.
 
 use super::lists::ListItem;
 use crate::inject::size::check_review;
 use crate::inject::{Effect, Settings, Task, Verdict, reports};
 use crate::limits;
-use crate::pem::{UnixSeconds, rfc3339};
+use crate::pem::{UnixSeconds, parse_rfc3339, rfc3339};
+use core::time::Duration;
 use serde_json::{Value, json};
 
 /// The state of injection of a pod.
@@ -27,8 +28,23 @@ pub struct FoundPod {
     pub name: Box<str>,
     /// Its UID.
     pub uid: Box<str>,
+    /// Its `resourceVersion` in the list.
+    pub version: Box<str>,
     /// The probes that injection would rewrite, as `livez, readyz`.
     pub details: Box<str>,
+    /// How it is created again.
+    pub recreation: Recreation,
+}
+
+/// How a pod is created again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recreation {
+    /// By its controller, when it is deleted.
+    ByController,
+    /// By its controller, for its next run: a deleted pod counts as a failure of its Job.
+    AtNextRun,
+    /// By the user: it has no controller.
+    ByUser,
 }
 
 /// The controller of a pod.
@@ -36,6 +52,8 @@ pub struct FoundPod {
 pub struct Owner {
     /// Its UID.
     pub uid: Box<str>,
+    /// Its namespace, which is that of its pods.
+    pub namespace: Box<str>,
     /// `replicaset/web-5d9c7`
     pub name: Box<str>,
 }
@@ -73,14 +91,16 @@ pub fn injection_of(item: &mut ListItem, settings: &Settings) -> Injection {
 }
 
 impl FoundPod {
-    /// The pod of a list, whose `details` injection would rewrite. `None` if it lacks a name.
+    /// The pod of a list, whose `details` injection would rewrite. `None` if it lacks a name or a version.
     pub fn new(pod: &Value, details: Box<str>) -> Option<FoundPod> {
         let metadata = &pod["metadata"];
         Some(FoundPod {
             namespace: metadata["namespace"].as_str()?.into(),
             name: metadata["name"].as_str()?.into(),
             uid: metadata["uid"].as_str()?.into(),
+            version: metadata["resourceVersion"].as_str()?.into(),
             details,
+            recreation: recreation_of(pod),
         })
     }
 
@@ -88,10 +108,20 @@ impl FoundPod {
     /// create it twice.
     pub fn event(&self, now: UnixSeconds) -> Value {
         let end = self.details.floor_char_boundary(limits::EVENT_DETAIL_BYTES);
+        let remedy = match self.recreation {
+            Recreation::ByController => format!(
+                "To inject it, create it again: kubectl rollout restart its workload, or kubectl delete pod {}.",
+                self.name
+            ),
+            Recreation::AtNextRun => "It ends by itself; its next pod is injected.".to_owned(),
+            Recreation::ByUser => {
+                "To inject it, delete and create it again: kubectl replace --force -f FILE."
+                    .to_owned()
+            }
+        };
         let message = format!(
             "The pod has no probelet sidecar: the webhook was not available when the pod was created, or did not select it. \
-             Injection would rewrite {}. To inject it, create it again: kubectl rollout restart its workload, or kubectl \
-             delete the pod if it has an owner.",
+             Injection would rewrite {}. {remedy}",
             &self.details[..end]
         );
         let now = rfc3339(now);
@@ -119,13 +149,14 @@ impl FoundPod {
         })
     }
 
-    /// The Eviction of this pod, and of no other with its name.
+    /// The Eviction of this pod, and of no other with its name. The API server rejects it with 409 if the pod has changed since
+    /// it was listed: it may have become Ready.
     pub fn eviction(&self) -> Value {
         json!({
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": self.name, "namespace": self.namespace},
-            "deleteOptions": {"preconditions": {"uid": self.uid}},
+            "deleteOptions": {"preconditions": {"uid": self.uid, "resourceVersion": self.version}},
         })
     }
 }
@@ -137,49 +168,141 @@ pub fn creation_time(pod: &Value) -> &str {
     time.unwrap_or_default()
 }
 
-/// The controller that creates another pod if this one is evicted. A pod that runs to completion has none: its eviction
-/// counts as a failure of its Job.
+fn controller_of(pod: &Value) -> Option<&Value> {
+    let owners = pod["metadata"]["ownerReferences"].as_array()?;
+    owners.iter().find(|owner| owner["controller"] == true)
+}
+
+fn recreation_of(pod: &Value) -> Recreation {
+    match controller_of(pod) {
+        None => Recreation::ByUser,
+        Some(_) if pod["spec"]["restartPolicy"] == "Always" => Recreation::ByController,
+        Some(_) => Recreation::AtNextRun,
+    }
+}
+
+/// The controller that creates another pod if this one is evicted: one of Kubernetes' own. The pods of others may have a role
+/// that another pod does not take, and a Job counts an eviction as a failure.
 pub fn replacing_owner(pod: &Value) -> Option<Owner> {
     if pod["spec"]["restartPolicy"] != "Always" {
         return None;
     }
-    let mut owners = pod["metadata"]["ownerReferences"].as_array()?.iter();
-    let owner = owners.find(|owner| owner["controller"] == true)?;
+    let owner = controller_of(pod)?;
     let kind = owner["kind"].as_str()?;
-    // The owner of a mirror pod: kubelet reads its manifest from a file.
-    if kind == "Node" || kind == "Job" {
-        return None;
+    match (owner["apiVersion"].as_str()?, kind) {
+        ("v1", "ReplicationController")
+        | ("apps/v1", "ReplicaSet" | "StatefulSet" | "DaemonSet") => {}
+        _ => return None,
     }
     let name = owner["name"].as_str()?;
     Some(Owner {
         uid: owner["uid"].as_str()?.into(),
+        namespace: pod["metadata"]["namespace"].as_str()?.into(),
         name: format!("{}/{name}", kind.to_lowercase()).into(),
     })
 }
 
-/// Whether a running pod seems to suffer from probes that fail: it is not Ready some time after its start, or a container of it
-/// was restarted recently. A healthy pod needs no injection to stay healthy.
-pub fn is_unhealthy(pod: &Value, now: UnixSeconds) -> bool {
+/// Whether the user lets the pod be evicted: `kubectl drain` and the cluster autoscaler delete its `emptyDir` volumes too, and
+/// this annotation of the autoscaler keeps a pod.
+pub fn allows_eviction(pod: &Value) -> bool {
+    pod["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] != "false"
+}
+
+/// The condition `ContainersReady`. Not `Ready`, which the node controller also sets to False on an unreachable node
+/// (`MarkPodsNotReady`), and which readiness gates affect.
+fn containers_ready(pod: &Value) -> Option<&Value> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let mut conditions = conditions.iter();
+    conditions.find(|condition| condition["type"] == "ContainersReady")
+}
+
+/// Whether all containers of a pod are ready.
+pub fn has_ready_containers(pod: &Value) -> bool {
+    containers_ready(pod).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// Whether the probes of a running pod fail, as they do without the sidecar: its containers were never ready although one of
+/// them runs, or kubelet restarts a container again and again.
+pub fn has_failing_probes(pod: &Value, now: UnixSeconds) -> bool {
     let status = &pod["status"];
     if status["phase"] != "Running" {
         return false;
     }
-    let before = |duration: core::time::Duration| rfc3339(now.saturating_sub(duration.as_secs()));
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let is_ready = conditions
-        .filter(|condition| condition["type"] == "Ready")
-        .any(|condition| condition["status"] == "True");
+    let was_never_ready = was_never_ready(pod);
     let containers = status["containerStatuses"].as_array().into_iter().flatten();
-    let mut restarted = containers.filter(|container| container["restartCount"].as_u64() > Some(0));
-    if is_ready {
-        let since = before(limits::REPAIR_RESTART_TIME);
-        return restarted.any(|container| {
-            let ended = container["lastState"]["terminated"]["finishedAt"].as_str();
-            ended.is_some_and(|ended| *ended > *since)
-        });
-    }
-    let started = status["startTime"].as_str().unwrap_or_default();
-    restarted.next().is_some() || *started < *before(limits::REPAIR_START_TIME)
+    let mut containers = containers.filter_map(|container| {
+        let specs = pod["spec"]["containers"].as_array()?;
+        let spec = specs
+            .iter()
+            .find(|spec| spec["name"] == container["name"])?;
+        Some((container, spec))
+    });
+    containers.any(|(container, spec)| {
+        let has = |probe: &str| !spec[probe].is_null();
+        let is_killed = (has("livenessProbe") || has("startupProbe"))
+            && is_killed_again_and_again(container, now);
+        let is_unready = (has("readinessProbe") || has("startupProbe"))
+            && was_never_ready
+            && runs_without_becoming_ready(container, now);
+        is_killed || is_unready
+    })
+}
+
+/// Whether no moment is known at which all containers of a pod were ready. kubelet sets `startTime` and the condition at the
+/// same time, and later changes the condition's time only with its status (`updateLastTransitionTime` of status_manager.go). A
+/// pod that was ready once does not need the sidecar for that.
+fn was_never_ready(pod: &Value) -> bool {
+    let Some(condition) = containers_ready(pod) else {
+        return false;
+    };
+    let started = seconds(&pod["status"]["startTime"]);
+    let changed = seconds(&condition["lastTransitionTime"]);
+    condition["status"] == "False"
+        && started.is_some_and(|started| {
+            let end = started + limits::REPAIR_READY_TOLERANCE.as_secs();
+            changed.is_some_and(|changed| changed <= end)
+        })
+}
+
+/// Whether a container that is not ready has been running for a while. One whose first run is still in its startup probe may
+/// only be slow.
+fn runs_without_becoming_ready(container: &Value, now: UnixSeconds) -> bool {
+    let running = seconds(&container["state"]["running"]["startedAt"]);
+    let is_starting = container["started"] == false && container["restartCount"] == 0;
+    container["ready"] == false
+        && !is_starting
+        && running.is_some_and(|started| started < before(now, limits::REPAIR_START_TIME))
+}
+
+/// Whether a container was stopped more than once, recently, and soon after its start, as kubelet does when probes fail. One that
+/// ran for days was stopped with its node; one that crashes or lacks memory does so with the sidecar too; and one that has run
+/// for longer than the time before has recovered.
+fn is_killed_again_and_again(container: &Value, now: UnixSeconds) -> bool {
+    let ended = &container["lastState"]["terminated"];
+    let times = (seconds(&ended["startedAt"]), seconds(&ended["finishedAt"]));
+    let (Some(started), Some(finished)) = times else {
+        return false;
+    };
+    // After SIGTERM or SIGKILL. 2: Go's runtime as process 1 (`dieFromSignal`), on which signals have no default effect.
+    let is_stopped = matches!(ended["exitCode"].as_u64(), Some(0 | 2 | 137 | 143))
+        && ended["reason"] != "OOMKilled";
+    let has_recovered = seconds(&container["state"]["running"]["startedAt"]).is_some_and(|again| {
+        let last_run = finished.saturating_sub(started);
+        now.saturating_sub(again) > last_run + limits::REPAIR_START_TIME.as_secs()
+    });
+    container["restartCount"].as_u64() > Some(1)
+        && is_stopped
+        && finished > before(now, limits::REPAIR_RESTART_TIME)
+        && started > before(now, 2 * limits::REPAIR_RESTART_TIME)
+        && !has_recovered
+}
+
+fn seconds(time: &Value) -> Option<UnixSeconds> {
+    parse_rfc3339(time.as_str()?)
+}
+
+fn before(now: UnixSeconds, duration: Duration) -> UnixSeconds {
+    now.saturating_sub(duration.as_secs())
 }
 
 #[cfg(test)]
@@ -192,8 +315,8 @@ mod tests {
 
     fn pod() -> Value {
         json!({
-            "metadata": {"name": "web-1", "namespace": "demo", "uid": "u-1",
-                "ownerReferences": [{"kind": "ReplicaSet", "name": "web", "uid": "o-1", "controller": true}]},
+            "metadata": {"name": "web-1", "namespace": "demo", "uid": "u-1", "resourceVersion": "7",
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "o-1", "controller": true}]},
             "spec": {"restartPolicy": "Always", "containers": [
                 {"name": "web", "image": "web", "livenessProbe": {"httpGet": {"path": "/", "port": 80}}},
             ]},
@@ -256,6 +379,10 @@ mod tests {
         assert_eq!(event["metadata"]["name"], "probelet-not-injected.u-1");
         assert_eq!(event["involvedObject"]["uid"], "u-1");
         assert_eq!(event["firstTimestamp"], "2026-11-28T14:00:00Z");
+        assert_eq!(
+            found.eviction()["deleteOptions"]["preconditions"],
+            json!({"uid": "u-1", "resourceVersion": "7"})
+        );
         let long = FoundPod::new(&pod(), "ä".repeat(1000).into()).expect("a pod");
         let event = long.event(NOW);
         assert!(
@@ -276,77 +403,144 @@ mod tests {
             with("/metadata/ownerReferences/0/controller", json!(false)),
             with("/metadata/ownerReferences/0/kind", json!("Node")),
             with("/metadata/ownerReferences/0/kind", json!("Job")),
+            with("/metadata/ownerReferences/0/kind", json!("RayCluster")),
+            with("/metadata/ownerReferences/0/apiVersion", json!("ray.io/v1")),
         ] {
             assert_eq!(replacing_owner(&other), None, "{other}");
         }
+        for kind in ["ReplicaSet", "StatefulSet", "DaemonSet"] {
+            let pod = with("/metadata/ownerReferences/0/kind", json!(kind));
+            assert!(replacing_owner(&pod).is_some(), "{kind}");
+        }
+        assert!(allows_eviction(&pod()));
+        let kept = json!({"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"});
+        assert!(!allows_eviction(&with("/metadata/annotations", kept)));
     }
 
     #[test]
-    fn a_pod_that_is_not_ready_or_was_restarted_recently_is_unhealthy() {
-        let ready = json!([{"type": "Ready", "status": "True"}]);
-        let restarted = |count: u32, finished: &str| json!([{"restartCount": count, "lastState": {"terminated": {"finishedAt": finished}}}]);
-        let recently = "2026-11-28T13:55:00Z";
-        for (what, phase, conditions, containers, started, expected) in [
-            (
-                "just started",
-                "Running",
-                &json!(null),
-                json!(null),
-                "2026-11-28T13:59:30Z",
-                false,
-            ),
-            (
-                "not ready",
-                "Running",
-                &json!(null),
-                json!(null),
-                "2026-11-28T13:58:00Z",
-                true,
-            ),
-            (
-                "restarts",
-                "Running",
-                &json!(null),
-                restarted(1, recently),
-                "2026-11-28T13:59:30Z",
-                true,
-            ),
-            (
-                "pending",
-                "Pending",
-                &json!(null),
-                json!(null),
-                "2026-11-28T13:58:00Z",
-                false,
-            ),
-            (
-                "ready",
-                "Running",
-                &ready,
-                json!(null),
-                "2026-11-28T13:00:00Z",
-                false,
-            ),
-            (
-                "ready again",
-                "Running",
-                &ready,
-                restarted(3, recently),
-                "2026-11-28T13:00:00Z",
-                true,
-            ),
-            (
-                "ready for long",
-                "Running",
-                &ready,
-                restarted(3, "2026-11-28T13:40:00Z"),
-                "2026-11-28T13:00:00Z",
-                false,
-            ),
+    fn the_event_says_how_the_pod_is_created_again() {
+        let mut job = with("/metadata/ownerReferences/0/kind", json!("Job"));
+        job["spec"]["restartPolicy"] = "OnFailure".into();
+        let bare = with("/metadata/ownerReferences", Value::Null);
+        for (pod, expected) in [
+            (pod(), "kubectl delete pod web-1."),
+            (job, "It ends by itself; its next pod is injected."),
+            (bare, "kubectl replace --force -f FILE."),
         ] {
-            let pod = json!({"status": {"phase": phase, "conditions": conditions, "containerStatuses": containers,
-                "startTime": started}});
-            assert_eq!(is_unhealthy(&pod, NOW), expected, "{what}");
+            let event = FoundPod::new(&pod, "livez".into())
+                .expect("a pod")
+                .event(NOW);
+            let message = event["message"].as_str().expect("a message");
+            assert!(message.ends_with(expected), "{message}");
         }
+    }
+
+    /// A pod whose containers are not ready since its start 10 minutes ago, with a container that runs.
+    fn never_ready() -> Value {
+        let mut pod = pod();
+        pod["spec"]["containers"][0]["readinessProbe"] =
+            json!({"httpGet": {"path": "/", "port": 80}});
+        pod["status"] = json!({
+            "phase": "Running",
+            "startTime": "2026-11-28T13:50:00Z",
+            "conditions": [
+                {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-28T13:50:00Z"},
+                {"type": "ContainersReady", "status": "False", "lastTransitionTime": "2026-11-28T13:50:01Z"},
+            ],
+            "containerStatuses": [{"name": "web", "ready": false, "started": true, "restartCount": 0,
+                "state": {"running": {"startedAt": "2026-11-28T13:58:00Z"}}}],
+        });
+        pod
+    }
+
+    /// A pod whose containers are ready, with one that kubelet restarts again and again.
+    fn restarting() -> Value {
+        let mut pod = never_ready();
+        pod["status"]["conditions"][1]["status"] = "True".into();
+        pod["status"]["containerStatuses"][0] = json!({"name": "web", "ready": true, "started": true, "restartCount": 2,
+            "state": {"running": {"startedAt": "2026-11-28T13:59:50Z"}},
+            "lastState": {"terminated": {"startedAt": "2026-11-28T13:54:00Z", "finishedAt": "2026-11-28T13:55:00Z",
+                "exitCode": 143, "reason": "Error"}}});
+        pod
+    }
+
+    #[track_caller]
+    fn assert_failing(mut pod: Value, changes: &[(&str, Value)], expected: bool) {
+        for (pointer, value) in changes {
+            *pod.pointer_mut(pointer).expect("a member") = value.clone();
+        }
+        assert_eq!(has_failing_probes(&pod, NOW), expected, "{changes:?}");
+    }
+
+    const CONTAINER: &str = "/status/containerStatuses/0";
+
+    #[test]
+    fn a_pod_that_was_never_ready_although_it_runs_has_failing_probes() {
+        let container = |member: &str| [CONTAINER, "/", member].concat();
+        let never = |changes: &[(&str, Value)], expected| {
+            assert_failing(never_ready(), changes, expected);
+        };
+        never(&[], true);
+        never(&[("/status/phase", json!("Pending"))], false);
+        // Only kubelet's condition counts: the node is not reachable, or a readiness gate is not met.
+        never(&[("/status/conditions/1/status", json!("True"))], false);
+        never(&[("/status/conditions", Value::Null)], false);
+        // It was ready for a while, such as before its node was restarted.
+        let later = json!("2026-11-28T13:52:00Z");
+        never(&[("/status/conditions/1/lastTransitionTime", later)], false);
+        // It has just started.
+        let running = container("state/running/startedAt");
+        never(&[(&running, json!("2026-11-28T13:59:30Z"))], false);
+        never(
+            &[(
+                &container("state"),
+                json!({"waiting": {"reason": "ImagePullBackOff"}}),
+            )],
+            false,
+        );
+        // Its startup probe has not ended.
+        let starting = (&*container("started"), json!(false));
+        never(&[starting.clone()], false);
+        never(&[starting, (&container("restartCount"), json!(1))], true);
+        // Another container is not ready, and it has no probe.
+        never(&[("/spec/containers/0/readinessProbe", Value::Null)], false);
+        never(&[(&container("ready"), json!(true))], false);
+    }
+
+    #[test]
+    fn a_pod_with_a_container_that_is_killed_again_and_again_has_failing_probes() {
+        let ended = |member: &str| [CONTAINER, "/lastState/terminated/", member].concat();
+        let restarts = |changes: &[(&str, Value)], expected| {
+            assert_failing(restarting(), changes, expected);
+        };
+        restarts(&[], true);
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        restarts(&[(&[CONTAINER, "/state"].concat(), waiting)], true);
+        restarts(&[(&[CONTAINER, "/restartCount"].concat(), json!(1))], false);
+        // It ran for a day and was stopped with its node.
+        restarts(
+            &[(&ended("startedAt"), json!("2026-11-27T13:00:00Z"))],
+            false,
+        );
+        let long_ago = json!("2026-11-28T13:45:00Z");
+        restarts(
+            &[
+                (&ended("startedAt"), long_ago.clone()),
+                (&ended("finishedAt"), long_ago),
+            ],
+            false,
+        );
+        restarts(&[(&ended("exitCode"), json!(1))], false);
+        restarts(&[(&ended("exitCode"), json!(137))], true);
+        let killed = [
+            (&*ended("exitCode"), json!(137)),
+            (&*ended("reason"), json!("OOMKilled")),
+        ];
+        restarts(&killed, false);
+        // It has run for longer than the time before.
+        let running = [CONTAINER, "/state/running/startedAt"].concat();
+        restarts(&[(&running, json!("2026-11-28T13:57:00Z"))], false);
+        restarts(&[("/spec/containers/0/livenessProbe", Value::Null)], false);
+        assert!(has_ready_containers(&restarting()) && !has_ready_containers(&never_ready()));
     }
 }

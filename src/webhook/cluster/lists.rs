@@ -28,8 +28,8 @@ pub struct ListItem {
     pub values: usize,
 }
 
-/// Calls `observe` with each item of a collection. `query` is empty or a query such as `fieldSelector=a!=b`. Other tasks run
-/// after each item. Items that are too large for a review are left out.
+/// Calls `observe` with each item of a collection. `query` is empty or a percent-encoded query such as `fieldSelector=a%3Db`.
+/// Other tasks run after each item. Items that are too large for a review are left out.
 ///
 /// # Errors
 /// The first page that cannot be read; the items before it have been observed.

@@ -26,7 +26,8 @@ def repair(cluster, report):
     cluster.patch("namespaces", None, instance.pods, {"metadata": {"annotations": annotation}})
     create_pods(cluster, instance.pods)
     for app in ("web", "budget"):
-        wait_for(lambda app=app: all(map(restarts, pods_of(cluster, instance.pods, app))), 60, f"the pods of {app} are restarted")
+        wait_for(lambda app=app: all(restarts(pod) > 1 for pod in pods_of(cluster, instance.pods, app)), 90,
+                 f"the pods of {app} are restarted twice")
     before = {pod["metadata"]["uid"]: pod for pod in cluster.pods(instance.pods)}
     report.check("while the webhook is down, five pods start without the sidecar",
                  lambda: len(before) == 5 and not any(map(is_injected, before.values())))
@@ -101,7 +102,7 @@ def restarts(pod):
 def events(cluster, namespace):
     """The UIDs of the pods with an Event, once for each Event."""
     found = cluster.get("events", namespace, fieldSelector="reason=NotInjected")["items"]
-    return sorted(each["involvedObject"]["uid"] for each in found if each["type"] == "Warning" and "rollout restart" in each["message"])
+    return sorted(each["involvedObject"]["uid"] for each in found if each["type"] == "Warning" and "To inject it" in each["message"])
 
 
 def is_repaired(pods):
