@@ -88,6 +88,13 @@ fn cure(message: &str, resources: &Value) -> Option<String> {
     let is_of_limit_range = resources.any(|resources| violates_limit_range(message, resources));
     let is_of_pod_resources = message.contains("aggregate container ");
     let is_of_quota = message.contains("must specify ") && names_sidecar;
+    if is_of_quota && names_other_container(message) {
+        // A quota of the scope `NotBestEffort` does not count the pod without its sidecar.
+        return Some(format!(
+            "state them of each container; if the app needs none without the sidecar, because the quota has the scope \
+             NotBestEffort, set annotation {RESOURCES} to {{}} on the pod template or the namespace"
+        ));
+    }
     if is_of_limit_range || is_of_pod_resources || is_of_quota {
         return Some(set_resources);
     }
@@ -113,6 +120,13 @@ fn names_sidecar(message: &str) -> bool {
         let after = message[start + name.len()..].chars().next();
         !before.is_some_and(is_part_of_name) && !after.is_some_and(is_part_of_name)
     })
+}
+
+/// Whether a message of a quota names another container than the sidecar: `must specify limits.cpu for: app,probelet`.
+fn names_other_container(message: &str) -> bool {
+    let lists = message.split(" for: ").skip(1);
+    let mut names = lists.flat_map(|list| list.split(';').next().unwrap_or_default().split(','));
+    names.any(|name| name.trim() != SIDECAR)
 }
 
 /// The quantity of a resource in a message: `1m` of `but request is 1m, minimum ...`.
@@ -314,6 +328,16 @@ mod tests {
         ] {
             assert!(is_attributed(message), "{message}");
         }
+    }
+
+    #[test]
+    fn a_quota_that_counts_the_pod_because_of_the_sidecar_has_a_cure_of_its_own() {
+        let cure = |message| cure(message, &json!({})).unwrap_or_default();
+        let both = "failed quota: q: must specify limits.cpu for: app,probelet; limits.memory for: app,probelet";
+        assert!(cure(both).contains("the scope NotBestEffort"));
+        let sidecar =
+            "failed quota: q: must specify limits.cpu for: probelet; limits.memory for: probelet";
+        assert!(!cure(sidecar).contains("NotBestEffort"));
     }
 
     #[test]
