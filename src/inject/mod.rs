@@ -29,7 +29,6 @@ pub mod values;
 mod version;
 mod view;
 
-use crate::config::{DEFAULT_STATUS_PORT, parse_port};
 use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 pub use container_bounds::ContainerBounds;
@@ -171,19 +170,28 @@ fn inject(
     runs_to_completion: bool,
     warnings: &mut Vec<Box<str>>,
 ) -> Result<Verdict, Stop> {
-    if let Some(port) = clashing_port(view) {
+    if let Some(port) = view.clashing_port() {
+        let verdict = uninject(view);
         let what = "Istio has injected the pod after probelet, and both agents listen on port";
-        let effect = "probelet is removed, and kubelet probes the app itself";
+        let effect = match verdict {
+            Ok(_) => {
+                "probelet is removed, and kubelet probes the app itself, which fails if Istio requires mutual TLS"
+            }
+            Err(_) => "probelet cannot be removed, and one of the agents does not start",
+        };
         let (own, istio) = (annotations::INJECT, annotations::ISTIO_INJECT);
         let advice = format!("set {own} or {istio} to \"false\", so that only one injects");
         warnings.push(format!("{what} {port}: {effect}; {advice}").into());
-        return Ok(uninject(view)?);
+        return Ok(verdict?);
     }
     let intent = PodOptions::read(&view.pod["metadata"], settings, warnings)
         .and_then(|options| Intent::new(view, runs_to_completion, &options, warnings));
     let is_injected = view.saved.is_some();
     if let (Err(Stop::Skip(_)), true) = (&intent, is_injected) {
-        warnings.push("the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into());
+        warnings.push(match check_restorable(view) {
+            Ok(()) => "the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into(),
+            Err(reason) => format!("the pod is still injected, and cannot be restored: {reason}").into(),
+        });
     }
     let intent = intent?;
     size::check_annotations(view.pod)?;
@@ -203,28 +211,22 @@ fn inject(
     })
 }
 
-/// The port on which both the injected sidecar and Istio's agent listen. Istio does not put a probe that points at it in
-/// its table (`pkg/kube/inject/app_probe.go`: `DumpAppProbers`). A probe that Istio has rewritten from another port of the
-/// sidecar needs the sidecar.
-fn clashing_port(view: &PodView<'_>) -> Option<u16> {
-    let is_injected = view.saved.is_some() && view.is_injected_by_istio();
-    let port = view
-        .annotation(annotations::STATUS_PORT)
-        .and_then(Value::as_str);
-    let port = port.and_then(parse_port).unwrap_or(DEFAULT_STATUS_PORT);
-    (is_injected && view.agent_ports.contains(&port)).then_some(port)
-}
-
 fn uninject(view: &PodView<'_>) -> Result<Verdict, Refusal> {
     if view.saved.is_none() {
         return Ok(Verdict::Unchanged("not injected".into()));
     }
-    view.check_orphans()?;
+    check_restorable(view)?;
     Ok(Verdict::Edited {
         details: "".into(),
         effect: Effect::Uninjected,
         edits: edits::compute(view, None)?,
     })
+}
+
+/// Checks that no probe needs the sidecar after the injected probes are restored.
+fn check_restorable(view: &PodView<'_>) -> Result<(), String> {
+    view.check_orphans()?;
+    intent::check_rewritten_by_mesh(view)
 }
 
 #[cfg(test)]

@@ -164,10 +164,13 @@ pub(super) fn annotations() -> Generated {
         text += &format!("| {name} | {example} | {} |\n", cell(annotation.meaning));
     }
     text += &format!(
-        "\n`probelet-inject` itself writes {}, which holds the originals for `--uninject`, and adds the ports of {} to {}.\n",
+        "\n`probelet-inject` itself writes {}, which holds the originals for `--uninject`, and adds the ports of {} to {}, \
+         and with {} those of the sidecar to {}.\n",
         code(names::ORIGINAL_ANNOTATION),
         code(names::FORWARD),
-        code(names::EXCLUDE_INBOUND)
+        code(names::EXCLUDE_INBOUND),
+        code(names::LINKERD_SKIP_PORTS),
+        code(names::SKIP_INBOUND)
     );
     Generated {
         path: "docs/annotations.md".into(),
@@ -200,7 +203,11 @@ fn each_annotation_is_documented() {
     let of_pods = POD_ANNOTATIONS.iter().map(|annotation| annotation.name);
     let mut documented: Vec<&str> = settings
         .chain(of_pods)
-        .chain([names::ORIGINAL_ANNOTATION, names::EXCLUDE_INBOUND])
+        .chain([
+            names::ORIGINAL_ANNOTATION,
+            names::EXCLUDE_INBOUND,
+            names::SKIP_INBOUND,
+        ])
         .collect();
     documented.sort_unstable();
     let mut known = names::KNOWN.to_vec();

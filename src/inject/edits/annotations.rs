@@ -6,6 +6,7 @@ use crate::inject::view::collections::Collection;
 use crate::inject::view::saved::{ORIGINAL_ANNOTATION, PortList, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The values of an annotation that lists ports.
@@ -184,33 +185,52 @@ fn has_entries(value: Option<&Value>) -> bool {
     entries.is_some_and(|entries| !entries.is_empty())
 }
 
+/// The text of a list of ports; none if its value is a list or a mapping. Accepts a port without the quotes that it needs.
+fn text_of_list(list: Option<&Value>) -> Option<Cow<'_, str>> {
+    match list {
+        None | Some(Value::Null) => Some("".into()),
+        Some(Value::String(text)) => Some(text.into()),
+        Some(Value::Array(_) | Value::Object(_)) => None,
+        Some(other) => Some(other.to_string().into()),
+    }
+}
+
 /// The ports of a comma-separated list.
-fn ports_of(list: &Value) -> Vec<&str> {
-    let ports = list.as_str().unwrap_or_default().split(',').map(str::trim);
-    ports.filter(|port| !port.is_empty()).collect()
+fn ports_of(list: &str) -> impl Iterator<Item = &str> {
+    let ports = list.split(',').map(str::trim);
+    ports.filter(|port| !port.is_empty())
 }
 
 /// A list with these ports added.
 fn with_ports(list: Option<&Value>, added: &[u16]) -> Option<Value> {
-    let listed: HashSet<&str> = list.map(ports_of).unwrap_or_default().into_iter().collect();
+    let Some(text) = text_of_list(list) else {
+        return list.cloned();
+    };
+    let listed: HashSet<&str> = ports_of(&text).collect();
     let added = added.iter().map(u16::to_string);
     let missing: Vec<String> = added.filter(|port| !listed.contains(&**port)).collect();
-    let text = list.and_then(Value::as_str).unwrap_or_default().trim_end();
     match (missing.is_empty(), listed.is_empty()) {
         (true, _) => list.cloned(),
         (false, true) => Some(missing.join(",").into()),
-        (false, false) => Some(format!("{text},{}", missing.join(",")).into()),
+        (false, false) => Some(format!("{},{}", text.trim_end(), missing.join(",")).into()),
     }
 }
 
-/// A list without the agent's ports. Others may have changed the list since injection.
+/// A list without the ports that injection added. Others may have changed the list since injection.
 fn without_ports(saved: Option<&SavedValue>, current: &Value, agent: &[u16]) -> Option<Value> {
     let original = saved.and_then(|saved| saved.value.as_ref());
     if with_ports(original, agent).as_ref() == Some(current) {
         return original.cloned();
     }
-    let agent: HashSet<String> = agent.iter().map(u16::to_string).collect();
-    let ports = ports_of(current).into_iter();
-    let others: Vec<&str> = ports.filter(|port| !agent.contains(*port)).collect();
+    let Some(text) = text_of_list(Some(current)) else {
+        return Some(current.clone());
+    };
+    let original = text_of_list(original).unwrap_or_default();
+    let original: HashSet<&str> = ports_of(&original).collect();
+    let agent = agent.iter().map(u16::to_string);
+    let added: HashSet<String> = agent.filter(|port| !original.contains(&**port)).collect();
+    let others: Vec<&str> = ports_of(&text)
+        .filter(|port| !added.contains(*port))
+        .collect();
     (!others.is_empty() || saved.is_some()).then(|| others.join(",").into())
 }

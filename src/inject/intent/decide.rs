@@ -17,6 +17,8 @@ use std::collections::HashSet;
 pub(super) enum ProbeDecision {
     /// It dials no port.
     DialsNoPort,
+    /// It belongs to the sidecar of an injector, and an earlier version injected it.
+    OfInjectedSidecar,
     /// The options exclude it.
     Excluded,
     /// It cannot be rewritten. Has the warning.
@@ -38,6 +40,9 @@ pub(super) enum ProbeDecision {
 
 /// Decides on a probe.
 pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
+    if probe.container.is_injected_sidecar() {
+        return ProbeDecision::OfInjectedSidecar;
+    }
     let mut excluded = options.exclude_containers.iter();
     let is_excluded = excluded.any(|name| **name == *probe.container.name);
     let handler = match &probe.original {

@@ -61,6 +61,7 @@ impl Decisions {
                 ProbeDecision::DialsNoPort => {
                     decisions.has_exec |= probe.value.contains_key("exec");
                 }
+                ProbeDecision::OfInjectedSidecar => {}
                 ProbeDecision::Excluded => decisions.has_excluded = true,
                 ProbeDecision::Unsupported(warning) => {
                     decisions.has_unsupported = true;

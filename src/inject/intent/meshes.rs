@@ -2,9 +2,11 @@
 //! ports.
 
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::SKIP_INBOUND;
+use crate::inject::options::annotations::{SKIP_INBOUND, text_of};
 use crate::inject::view::PodView;
 use crate::inject::view::containers::LINKERD_SIDECAR_NAME;
+use crate::inject::view::probes::Probe;
+use crate::inject::view::saved::ORIGINAL_ANNOTATION;
 use serde_json::Value;
 
 /// The annotation by which Linkerd's injector selects pods.
@@ -51,6 +53,15 @@ pub(super) fn skip_reason(view: &PodView<'_>) -> Option<String> {
     if view.is_injected_by_istio() {
         return Some("Istio's injector has injected it, and Istio's agent runs its probes".into());
     }
+    let mesh = mesh_of(view)?;
+    Some(format!(
+        "{0} has injected it, and {0}'s sidecar handles its probes",
+        mesh.name
+    ))
+}
+
+/// The mesh other than Istio that has injected the pod.
+fn mesh_of(view: &PodView<'_>) -> Option<&'static Mesh> {
     let metadata = &view.pod["metadata"];
     let is_marked = |marker: &str| {
         let is_true = |value: &Value| {
@@ -58,13 +69,36 @@ pub(super) fn skip_reason(view: &PodView<'_>) -> Option<String> {
         };
         is_true(&metadata["annotations"][marker]) || is_true(&metadata["labels"][marker])
     };
-    let mesh = MESHES.iter().find(|mesh| {
+    MESHES.iter().find(|mesh| {
         is_marked(mesh.marker) || mesh.sidecars.iter().any(|name| view.has_container(name))
-    })?;
-    Some(format!(
-        "{0} has injected it, and {0}'s sidecar handles its probes",
-        mesh.name
-    ))
+    })
+}
+
+/// Checks that no injected probe has been rewritten by a mesh other than Istio: it reaches the sidecar through the mesh's,
+/// by a port and a path of that mesh.
+///
+/// # Errors
+/// Names the probe, and what to do.
+pub(in crate::inject) fn check_rewritten_by_mesh(view: &PodView<'_>) -> Result<(), String> {
+    let (Some(saved), Some(mesh)) = (&view.saved, mesh_of(view)) else {
+        return Ok(());
+    };
+    let is_rewritten = |probe: &&Probe<'_>| {
+        let saved = saved.probes.get(&*probe.key);
+        let get = probe.value.get("httpGet").filter(|get| get.is_object());
+        let (Some(saved), Some(get), false) = (saved, get, probe.is_injected()) else {
+            return false;
+        };
+        !saved.is_original(get)
+    };
+    match view.probes.iter().find(is_rewritten) {
+        None => Ok(()),
+        Some(probe) => Err(format!(
+            "{} may reach the sidecar through {}'s, and does not match annotation {ORIGINAL_ANNOTATION}: restore the probe as \
+             it was before injection, or inject the original manifest again",
+            probe.label, mesh.name
+        )),
+    }
 }
 
 /// Warns of ports of the agent that Linkerd's proxy intercepts. The annotation has to be there before Linkerd's injector
@@ -81,16 +115,16 @@ pub(super) fn warn_of_linkerd(
     if !view.has_container(LINKERD_SIDECAR_NAME) && (is_written || !will_inject) {
         return;
     }
-    let skipped = view.annotation(SKIP_INBOUND).and_then(Value::as_str);
+    let skipped = text_of(&view.pod["metadata"]["annotations"], SKIP_INBOUND);
     let ports = options.agent_ports();
-    let missing = ports.filter(|port| !has_port(skipped.unwrap_or_default(), *port));
+    let missing = ports.filter(|port| !has_port(skipped.as_deref().unwrap_or_default(), *port));
     let missing: Vec<String> = missing.map(|port| port.to_string()).collect();
     if missing.is_empty() {
         return;
     }
     let missing = missing.join(",");
     let list = match skipped {
-        Some(skipped) if !skipped.trim().is_empty() => format!("{},{missing}", skipped.trim()),
+        Some(skipped) if !skipped.is_empty() => format!("{skipped},{missing}"),
         _ => missing.clone(),
     };
     let what = format!("Linkerd's proxy intercepts port {missing} of the sidecar");

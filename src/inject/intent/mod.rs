@@ -27,6 +27,7 @@ use checks::{
 };
 pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
+pub(super) use meshes::check_rewritten_by_mesh;
 use serde_json::Value;
 use sidecar::AgentConfig;
 pub(crate) use sidecar_resources::possible_resources;

@@ -2,6 +2,7 @@
 //! defaults, variables and mounts of another webhook.
 
 use super::table;
+use crate::inject::agent_args::AgentArgs;
 use crate::inject::quantity;
 use crate::inject::settings::RunAsUser;
 use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PORT_NAMES, PROBERS, TLS_VOLUME, table_text};
@@ -9,6 +10,35 @@ use serde_json::{Map, Value, json};
 
 /// The path of the agent's own health, which the sidecar's startup probe requests.
 pub(super) const READY_PATH: &str = "/healthz/ready";
+/// The startup probe of a sidecar with this status port.
+pub(super) fn startup_probe(status_port: u16) -> Value {
+    json!({
+        "httpGet": {"path": READY_PATH, "port": status_port},
+        "periodSeconds": 1,
+        "failureThreshold": 30,
+    })
+}
+
+/// The startup probe after the API server's defaults (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Probe`).
+fn defaulted_startup_probe(status_port: u16) -> Value {
+    let mut probe = startup_probe(status_port);
+    probe["httpGet"]["scheme"] = "HTTP".into();
+    probe["timeoutSeconds"] = 1.into();
+    probe["successThreshold"] = 1.into();
+    probe
+}
+
+/// Whether all fields of a value are those of another.
+fn is_part_of(value: &Value, other: &Value) -> bool {
+    match (value, other) {
+        (Value::Object(value), Value::Object(other)) => value.iter().all(|(name, value)| {
+            let other = other.get(name);
+            other.is_some_and(|other| is_part_of(value, other))
+        }),
+        _ => value == other,
+    }
+}
+
 /// Fields of the sidecar that only some settings write, and that others do not add.
 const OPTIONAL: [&str; 1] = ["restartPolicy"];
 /// Lists of the sidecar with items that only some settings write.
@@ -51,7 +81,8 @@ fn default_user() -> Value {
     }
 }
 
-/// Removes the user and the startup probe that an earlier injection wrote, if they are no longer intended.
+/// Removes the user and the startup probe that an earlier injection wrote, if they are no longer intended. Retains a
+/// startup probe that a person has edited, at the intended status port.
 fn remove_unset(current: &mut Value, intended: &Value, applied: Option<&Value>) {
     let applied_user = applied.and_then(|applied| applied.get(USER)).cloned();
     let applied_user = applied_user.unwrap_or_else(default_user);
@@ -62,13 +93,19 @@ fn remove_unset(current: &mut Value, intended: &Value, applied: Option<&Value>) 
             is_intended || !USER_FIELDS.contains(&&**name) || *value != applied_user
         });
     }
+    let status_port = |sidecar: &Value| AgentArgs::read(sidecar).ports()[0];
+    let (old_port, new_port) = (status_port(current), status_port(intended));
     if let Some(members) = current.as_object_mut()
         && intended.get(STARTUP_PROBE).is_none()
-        && members
-            .get(STARTUP_PROBE)
-            .is_some_and(|probe| probe["httpGet"]["path"] == READY_PATH)
+        && let Some(probe) = members.get_mut(STARTUP_PROBE)
+        && probe["httpGet"]["path"] == READY_PATH
     {
-        members.remove(STARTUP_PROBE);
+        let written = startup_probe(old_port);
+        if is_part_of(&written, probe) && is_part_of(probe, &defaulted_startup_probe(old_port)) {
+            members.remove(STARTUP_PROBE);
+        } else if probe["httpGet"]["port"] == old_port {
+            probe["httpGet"]["port"] = new_port.into();
+        }
     }
 }
 

@@ -159,11 +159,7 @@ pub(super) fn container(
         container["securityContext"]["runAsGroup"] = user.into();
     }
     if options.startup_probe {
-        container["startupProbe"] = json!({
-            "httpGet": {"path": reconcile::READY_PATH, "port": options.status_port},
-            "periodSeconds": 1,
-            "failureThreshold": 30,
-        });
+        container["startupProbe"] = reconcile::startup_probe(options.status_port);
     }
     if let Some(policy) = &options.pull_policy {
         container["imagePullPolicy"] = (&**policy).into();

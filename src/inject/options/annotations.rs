@@ -1,7 +1,7 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
-pub(in crate::inject) use crate::inject::view::saved::SKIP_INBOUND;
-pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION};
+pub(crate) use crate::inject::view::istio::STATUS_PORT;
+pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SKIP_INBOUND};
 use crate::limits;
 use crate::text::by_edit_distance;
 use serde_json::{Map, Value};
@@ -11,7 +11,6 @@ const PREFIX: &str = "probelet.dev/";
 pub(crate) const INJECT: &str = "probelet.dev/inject";
 pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
 pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
-pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 pub(crate) const FORWARD: &str = "probelet.dev/forward";
 pub(crate) const SIDECAR_KIND: &str = "probelet.dev/sidecar";
 pub(crate) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
@@ -31,7 +30,7 @@ pub(crate) const RUN_AS_USER: &str = "probelet.dev/run-as-user";
 pub(crate) const STARTUP_PROBE: &str = "probelet.dev/startup-probe";
 
 /// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 23] = [
+pub(crate) const KNOWN: [&str; 24] = [
     INJECT,
     ISTIO_INJECT,
     REWRITE,
@@ -55,6 +54,7 @@ pub(crate) const KNOWN: [&str; 23] = [
     STARTUP_PROBE,
     ORIGINAL_ANNOTATION,
     EXCLUDE_INBOUND,
+    SKIP_INBOUND,
 ];
 
 /// The ones that are read as labels too.
@@ -64,7 +64,7 @@ const LABELS: [&str; 2] = [INJECT, ISTIO_INJECT];
 const MISSPELLING_DISTANCE: usize = 2;
 
 /// The text of a label or an annotation. Accepts values without the quotes that they need.
-pub(super) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>> {
+pub(in crate::inject) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<Cow<'a, str>> {
     match entries.get(name)? {
         Value::Null => None,
         Value::String(text) => Some(text.trim().into()),

@@ -125,6 +125,7 @@ fn ports_of_the_agent_that_linkerds_proxy_intercepts_are_warned_of() {
 }
 
 const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
+const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 
 /// The pod of `web`, which adds the agent's ports to those that Linkerd's proxy skips.
 fn with_skipped_ports(listed: Option<&str>) -> Value {
@@ -238,7 +239,7 @@ fn a_pod_that_istio_injects_later_is_uninjected() {
     assert_eq!(
         report.warnings,
         ["Istio has injected the pod after probelet, and both agents listen on port 15020: probelet is removed, and kubelet \
-          probes the app itself; set probelet.dev/inject or sidecar.istio.io/inject to \"false\", so that only one injects"
+          probes the app itself, which fails if Istio requires mutual TLS; set probelet.dev/inject or sidecar.istio.io/inject to \"false\", so that only one injects"
             .into()]
     );
     // The next call of the webhook, and `--uninject`, find Istio's pod.
@@ -280,4 +281,265 @@ fn a_sidecar_on_another_port_than_istios_stays() {
         report.warnings,
         ["the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into()]
     );
+}
+
+/// The table of probers of Istio's agent, as Istio's injector adds it to `istio-proxy`.
+fn with_istio_table(mut document: Value, table: &Value) -> Value {
+    let mut lists = LISTS.iter().copied();
+    let list = lists
+        .find(|list| document["spec"][*list].to_string().contains("istio-proxy"))
+        .expect("Istio's sidecar");
+    let containers = document["spec"][list].as_array_mut().expect("a list");
+    let mut containers = containers.iter_mut();
+    let proxy = containers.find(|container| container["name"] == "istio-proxy");
+    let variable = json!({"name": "ISTIO_KUBE_APP_PROBERS", "value": table.to_string()});
+    proxy.expect("Istio's sidecar")["env"] = json!([variable]);
+    document
+}
+
+/// The reason why uninjection refuses a document.
+fn uninjection_refusal(document: &Value) -> String {
+    refusal_reason_of(document, Task::Uninject)
+}
+
+fn points_at_sidecar(label: &str) -> String {
+    format!(
+        "{label} points at the sidecar, but annotation probelet.dev/original has no matching original: restore the probe \
+         as it was before injection, or inject the original manifest again"
+    )
+}
+
+#[test]
+fn a_probe_that_istios_agent_sends_to_the_sidecar_keeps_the_sidecar() {
+    let mut other = settings();
+    other.status_port = 15920;
+    let both = injected_with(&web(), &other);
+    let mut both = with_container(both, json!({"name": "istio-proxy"}));
+    let get = &mut both["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    assert_eq!(get["port"], 15920);
+    get["port"] = 15020.into();
+    let table = json!({"/app-health/web/livez": {"httpGet": {"path": "/app-health/web/livez", "port": 15920}}});
+    let reason = points_at_sidecar("livenessProbe of web");
+    for both in [with_istio_table(both.clone(), &table), both] {
+        assert_eq!(uninjection_refusal(&both), reason);
+        let report = report(&both, Task::Inject, &other);
+        assert!(matches!(report.verdict, Verdict::Skipped(_)), "{report:?}");
+        let warning = format!("the pod is still injected, and cannot be restored: {reason}");
+        assert_eq!(report.warnings, [warning.into()]);
+    }
+}
+
+#[test]
+fn a_forwarded_probe_that_istios_agent_sends_to_the_sidecar_keeps_the_sidecar() {
+    let document = annotated(web(), json!({"probelet.dev/forward": "8001=15032"}));
+    let mut other = settings();
+    other.status_port = 15920;
+    let both = injected_with(&document, &other);
+    let mut both = with_container(both, json!({"name": "istio-proxy"}));
+    both["spec"]["containers"][0]["livenessProbe"] =
+        json!({"httpGet": {"path": "/app-health/web/livez", "port": 15020}});
+    let table = json!({"/app-health/web/livez": {"httpGet": {"path": "/foo", "port": 15032}}});
+    let reason = points_at_sidecar("livenessProbe of web");
+    assert_eq!(uninjection_refusal(&both), reason);
+    assert_eq!(
+        uninjection_refusal(&with_istio_table(both.clone(), &table)),
+        reason
+    );
+    // The owner has pointed it at the app since injection.
+    let table = json!({"/app-health/web/livez": {"httpGet": {"path": "/foo", "port": 8003}}});
+    let both = with_istio_table(both, &table);
+    assert_eq!(
+        uninjected(&both)["spec"]["containers"][0],
+        both["spec"]["containers"][0]
+    );
+}
+
+#[test]
+fn a_status_port_of_istio_that_the_pod_does_not_state_keeps_the_sidecar() {
+    // `meshConfig.defaultConfig.statusPort`
+    let mut both = then_in_istio(&web());
+    let get = &mut both["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    get["port"] = 15022.into();
+    let reason = points_at_sidecar("livenessProbe of web");
+    assert_eq!(refusal_reason(&both), reason);
+    assert_eq!(uninjection_refusal(&both), reason);
+}
+
+/// A pod with a rewritten and a forwarded probe that Istio injects later.
+fn forwarded_then_in_istio(scheme: Option<&str>) -> (Value, Value) {
+    let mut forwarded = json!({"httpGet": {
+        "path": "/live", "port": 8002, "httpHeaders": [{"name": "Host", "value": "web"}],
+    }});
+    if let Some(scheme) = scheme {
+        forwarded["httpGet"]["scheme"] = scheme.into();
+    }
+    let container = json!({"name": "web", "livenessProbe": forwarded, "readinessProbe": get(8001)});
+    let document = annotated(
+        pod(json!([container])),
+        json!({"probelet.dev/forward": "8002=15032"}),
+    );
+    let mut both = then_in_istio(&document);
+    let get = &mut both["spec"]["containers"][0]["livenessProbe"]["httpGet"];
+    assert_eq!(get["port"], 15032);
+    get["port"] = 15020.into();
+    get["path"] = "/app-health/web/livez".into();
+    if scheme.is_some() {
+        get["scheme"] = "HTTP".into();
+    }
+    (document, both)
+}
+
+#[test]
+fn a_forwarded_probe_that_istio_has_rewritten_is_restored() {
+    for scheme in [None, Some("HTTP"), Some("HTTPS")] {
+        let (document, both) = forwarded_then_in_istio(scheme);
+        let mut get = json!({"path": "/live", "port": 15032});
+        if let Some(scheme) = scheme {
+            get["scheme"] = scheme.into();
+        }
+        let table = json!({"/app-health/web/livez": {"httpGet": get, "timeoutSeconds": 1}});
+        let both = with_istio_table(both, &table);
+        let after = injected(&both);
+        assert_eq!(after["spec"]["containers"], document["spec"]["containers"]);
+        assert!(!after.to_string().contains("15032=127.0.0.1"), "{after}");
+        assert_eq!(uninjected(&both), after);
+    }
+}
+
+#[test]
+fn a_forwarded_probe_of_an_unknown_path_keeps_the_sidecar() {
+    let (_, both) = forwarded_then_in_istio(None);
+    let reason = points_at_sidecar("livenessProbe of web");
+    assert_eq!(refusal_reason(&both), reason);
+    assert_eq!(uninjection_refusal(&both), reason);
+    // The table of another probe.
+    let other = json!({"/app-health/web/readyz": {"httpGet": {"path": "/foo", "port": 15032}}});
+    assert_eq!(refusal_reason(&with_istio_table(both, &other)), reason);
+}
+
+#[test]
+fn a_probe_that_istio_sends_to_the_app_is_left_to_istio() {
+    // The owner of the injected manifest has pointed the probe at the app, and Istio has rewritten it.
+    let both = then_in_istio(&web());
+    let probe = both["spec"]["containers"][0]["livenessProbe"].clone();
+    let table = json!({"/app-health/web/livez": {"httpGet": {"path": "/new", "port": 8003}}});
+    let after = injected(&with_istio_table(both, &table));
+    assert_eq!(after["spec"]["containers"][0]["livenessProbe"], probe);
+}
+
+/// A pod whose container `other` an earlier version injected although it is the sidecar of a mesh.
+fn with_injected_sidecar(name: &str) -> (Value, Value) {
+    let rename = |document: &Value| -> Value {
+        let text = document.to_string().replace("other", name);
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let other = json!({"name": "other", "livenessProbe": get(4191), "readinessProbe": {"tcpSocket": {"port": 4143}}});
+    let document = with_container(web(), other);
+    (rename(&document), rename(&injected(&document)))
+}
+
+#[test]
+fn the_probes_of_a_meshs_sidecar_that_an_earlier_version_injected_are_restored() {
+    let (original, before) = with_injected_sidecar("linkerd-proxy");
+    let after = injected(&before);
+    assert_eq!(
+        after["spec"]["containers"][1],
+        original["spec"]["containers"][1]
+    );
+    assert_eq!(
+        table(&after),
+        r#"{"/app-health/web/livez":{"httpGet":{"path":"/foo","port":8001}}}"#
+    );
+    assert_eq!(
+        effect_of(&before),
+        "updated: probers, linkerd-proxy livez restored, linkerd-proxy readyz restored"
+    );
+    assert_eq!(uninjected(&after), original);
+    for name in [
+        "linkerd-proxy",
+        "kuma-sidecar",
+        "consul-dataplane",
+        "nginx-mesh-sidecar",
+        "istio-proxy",
+    ] {
+        let (original, before) = with_injected_sidecar(name);
+        assert_eq!(uninjected(&before), original, "{name}");
+    }
+}
+
+#[test]
+fn a_list_of_ports_without_quotes_is_retained() {
+    let mut document = with_skipped_ports(None);
+    let annotations = &mut document["metadata"]["annotations"];
+    annotations[SKIP_INBOUND] = 3306.into();
+    annotations["probelet.dev/forward"] = "8001=15032".into();
+    annotations[EXCLUDE_INBOUND] = 25.into();
+    let after = injected(&document);
+    let annotations = &after["metadata"]["annotations"];
+    assert_eq!(annotations[SKIP_INBOUND], "3306,15020,15032");
+    assert_eq!(annotations[EXCLUDE_INBOUND], "25,15032");
+    assert_eq!(uninjected(&after), document);
+    for name in [SKIP_INBOUND, EXCLUDE_INBOUND] {
+        let warnings = warnings(&document);
+        let is_of = |warning: &&String| warning.contains(name) && warning.contains("in quotes");
+        assert_eq!(warnings.iter().filter(is_of).count(), 1, "{warnings:?}");
+    }
+    let mut proxied = in_linkerd(None);
+    proxied["metadata"]["annotations"][SKIP_INBOUND] = 3306.into();
+    let warnings = warnings(&proxied);
+    let is_advice = |warning: &String| warning.contains("to \"3306,15020\"");
+    assert!(warnings.iter().any(is_advice), "{warnings:?}");
+}
+
+#[test]
+fn a_list_of_ports_that_is_no_text_is_left_unchanged() {
+    for list in [json!([3306]), json!({"a": 1})] {
+        let mut document = with_skipped_ports(None);
+        document["metadata"]["annotations"][SKIP_INBOUND] = list.clone();
+        let after = injected(&document);
+        assert_eq!(after["metadata"]["annotations"][SKIP_INBOUND], list);
+        assert_eq!(uninjected(&after), document);
+    }
+}
+
+#[test]
+fn ports_that_the_owner_listed_stay_when_somebody_changes_the_list() {
+    let mut document = with_skipped_ports(Some("25,15020"));
+    document["metadata"]["annotations"]["probelet.dev/forward"] = "8001=15032".into();
+    let mut after = injected(&document);
+    let list = &mut after["metadata"]["annotations"][SKIP_INBOUND];
+    assert_eq!(*list, "25,15020,15032");
+    *list = "25,15020,15032,99".into();
+    let list = &injected(&after)["metadata"]["annotations"][SKIP_INBOUND];
+    assert_eq!(*list, "25,15020,99,15032");
+    let list = &uninjected(&after)["metadata"]["annotations"][SKIP_INBOUND];
+    assert_eq!(*list, "25,15020,99");
+}
+
+#[test]
+fn a_probe_that_another_mesh_sends_to_the_sidecar_keeps_the_sidecar() {
+    let document = annotated(web(), json!({"probelet.dev/forward": "8002=15032"}));
+    let forwarded = pod(json!([{"name": "web", "livenessProbe": get(8002)}]));
+    let forwarded = annotated(forwarded, json!({"probelet.dev/forward": "8002=15032"}));
+    for document in [document, forwarded] {
+        let mut both = with_container(injected(&document), json!({"name": "kuma-sidecar"}));
+        let injected_probe = both["spec"]["containers"][0]["livenessProbe"].clone();
+        // A virtual probe of Kuma.
+        let get = &injected_probe["httpGet"];
+        let path = format!("/{}{}", get["port"], get["path"].as_str().expect("a path"));
+        both["spec"]["containers"][0]["livenessProbe"]["httpGet"] =
+            json!({"path": path, "port": 9000});
+        let reason = "livenessProbe of web may reach the sidecar through Kuma's, and does not match annotation \
+                      probelet.dev/original: restore the probe as it was before injection, or inject the original manifest \
+                      again";
+        assert_eq!(uninjection_refusal(&both), reason);
+        let warning = format!("the pod is still injected, and cannot be restored: {reason}");
+        assert!(warnings(&both).contains(&warning), "{:?}", warnings(&both));
+        // Restored by hand, and as injection left it.
+        let original = &document["spec"]["containers"][0];
+        for probe in [&original["livenessProbe"], &injected_probe] {
+            both["spec"]["containers"][0]["livenessProbe"] = probe.clone();
+            assert_eq!(uninjected(&both)["spec"]["containers"][0], *original);
+        }
+    }
 }

@@ -273,6 +273,33 @@ fn an_update_removes_the_startup_probe_that_injection_wrote() {
 }
 
 #[test]
+fn a_startup_probe_that_a_person_has_edited_stays() {
+    let with_probe = Settings {
+        startup_probe: true,
+        ..settings()
+    };
+    for (field, value) in [
+        ("failureThreshold", 60),
+        ("periodSeconds", 5),
+        ("initialDelaySeconds", 1),
+    ] {
+        let mut document = injected_with(&web(), &with_probe);
+        let probe = &mut document["spec"]["initContainers"][0]["startupProbe"];
+        probe[field] = value.into();
+        let expected = probe.clone();
+        let verdict = report(&document, Task::Inject, &settings()).verdict;
+        assert_eq!(verdict, Verdict::Unchanged("already injected".into()));
+        // The sidecar would not start with a probe of the port that it had.
+        let mut other = settings();
+        other.status_port = 15920;
+        let after = injected_with(&document, &other);
+        let mut moved = expected;
+        moved["httpGet"]["port"] = 15920.into();
+        assert_eq!(ours(&after)["startupProbe"], moved);
+    }
+}
+
+#[test]
 fn the_user_is_a_number_or_the_clusters_choice() {
     let user = |after: &Value| {
         let context = &ours(after)["securityContext"];

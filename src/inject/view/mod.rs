@@ -7,6 +7,7 @@
 pub(super) mod collections;
 pub(super) mod containers;
 pub(super) mod handler;
+pub(super) mod istio;
 mod orphans;
 pub(super) mod probe_kind;
 pub(super) mod probes;
@@ -18,6 +19,7 @@ use crate::limits;
 use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
 use containers::{Container, DeclaredPorts, ISTIO_SIDECAR_NAME, SIDECAR_NAME};
+use istio::IstioAgent;
 use probes::{Original, PortNames, Probe};
 use renamed::RenamedContainers;
 use saved::{ORIGINAL_ANNOTATION, Saved};
@@ -48,7 +50,8 @@ pub(super) struct PodView<'a> {
     /// The containers, without the injected sidecar.
     pub(super) containers: Vec<Container<'a>>,
     pub(super) declared_ports: DeclaredPorts<'a>,
-    /// The probes and hooks of containers that kubelet probes, without those of sidecars of an injector.
+    /// The probes and hooks of containers that kubelet probes. Has those of an injector's sidecar only if an earlier version
+    /// saved their originals.
     pub(super) probes: Vec<Probe<'a>>,
     /// The injected sidecar.
     pub(super) sidecar: Option<&'a Value>,
@@ -78,13 +81,18 @@ impl<'a> PodView<'a> {
         let is_sidecar = |container: &Container<'_>| is_injected && container.name == SIDECAR_NAME;
         let all = containers::containers(pod);
         let (sidecars, containers): (Vec<_>, Vec<_>) = all.partition(is_sidecar);
-        let probed = containers.iter();
-        let probed =
-            probed.filter(|container| container.is_probed() && !container.is_injected_sidecar());
+        let probed = containers.iter().filter(|container| container.is_probed());
+        let is_saved = |probe: &Probe<'_>| {
+            let saved = saved.as_ref();
+            saved.is_some_and(|saved| saved.probes.contains_key(&probe.key))
+        };
+        let probes = probed.flat_map(probes::probes);
+        let probes =
+            probes.filter(|probe| !probe.container.is_injected_sidecar() || is_saved(probe));
         let sidecar = sidecars.first().map(|container| container.value);
         let mut view = Self {
             pod,
-            probes: probed.flat_map(probes::probes).collect(),
+            probes: probes.collect(),
             declared_ports: DeclaredPorts::of(&containers),
             containers,
             agent_ports: agent_ports(sidecar, saved.as_ref()),
@@ -111,18 +119,29 @@ impl<'a> PodView<'a> {
             &self.port_names,
         )?;
         let table = self.table();
+        let istio = IstioAgent::of(self);
         for probe in &mut self.probes {
-            let Some(get) = probe.http_get(&self.port_names) else {
+            let Some(mut get) = probe.http_get(&self.port_names) else {
                 continue;
             };
+            let istio = istio.as_ref();
+            let istio = istio.filter(|istio| istio.clashing_port == Some(get.port));
+            let target = istio.and_then(|istio| istio.target_port(get.path));
+            let is_target_agent = target.is_some_and(|port| self.agent_ports.contains(&port));
+            if target.is_some() && !is_target_agent {
+                continue;
+            }
             let name = renamed.saved_name(probe.container.name);
             let Some(saved) = saved.probes.get(&*probe.key_for(name)) else {
                 continue;
             };
             let saved_path = probe.path_for(name);
+            let has_istio_path = istio.is_some() && *get.path == *probe.path;
+            let is_via_istio = is_target_agent && has_istio_path;
             // A rewritten probe has the saved path. A forwarded one has any path, but not the status port.
             let matches_saved = match saved.is_rewritten() {
                 true => get.path == saved_path,
+                false if has_istio_path => is_via_istio,
                 false => self.agent_ports.first() != Some(&get.port),
             };
             // 0.1.0 did not save the agent's ports: without the sidecar, any port may be one.
@@ -130,6 +149,9 @@ impl<'a> PodView<'a> {
                 self.agent_ports.is_empty() || self.agent_ports.contains(&get.port);
             if !matches_saved || !may_be_agent_port {
                 continue;
+            }
+            if let (true, Some(istio)) = (is_via_istio, istio) {
+                get.handler = istio.handler_before(&get);
             }
             let prober = table.get(&*saved_path);
             let original = Original::of_saved(&get.handler, saved, &saved_path, |kind, field| {
@@ -160,9 +182,7 @@ impl<'a> PodView<'a> {
 
     /// The table of probers in the injected sidecar; empty if it cannot be parsed.
     pub(super) fn table(&self) -> Map<String, Value> {
-        let text = self.sidecar.and_then(table_text);
-        text.and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default()
+        parse_table(self.sidecar.and_then(table_text))
     }
 
     /// Whether the pod has a container with this name, the injected sidecar left out.
@@ -227,6 +247,12 @@ pub(super) fn table_text(sidecar: &Value) -> Option<&str> {
     // The agent does not start with a longer one.
     let text = table["value"].as_str();
     text.filter(|text| text.len() <= limits::PROBERS_JSON_BYTES)
+}
+
+/// A table of probers; empty if it cannot be parsed.
+fn parse_table(text: Option<&str>) -> Map<String, Value> {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 /// The ports in the arguments of the sidecar, and those that the annotation saves: a person may have edited or removed

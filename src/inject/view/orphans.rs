@@ -4,6 +4,7 @@
 use super::PodView;
 use super::collections::SpecList;
 use super::containers::SIDECAR_NAME;
+use super::istio::IstioAgent;
 use super::probe_kind::ProbeKind;
 use super::probes::{Probe, is_agent_path};
 use super::saved::ORIGINAL_ANNOTATION;
@@ -15,32 +16,44 @@ impl PodView<'_> {
     /// # Errors
     /// Names the orphan, and what to do.
     pub(in crate::inject) fn check_orphans(&self) -> Result<(), String> {
-        // Its agent answers the same paths on the same port.
-        if self.is_injected_by_istio() {
-            return Ok(());
-        }
-        match self.probes.iter().find(|probe| self.is_orphan(probe)) {
+        let istio = IstioAgent::of(self);
+        let mut probes = self.probes.iter();
+        match probes.find(|probe| self.is_orphan(probe, istio.as_ref())) {
             None => Ok(()),
             Some(orphan) => Err(error(&orphan.label)),
         }
     }
 
-    fn is_orphan(&self, probe: &Probe<'_>) -> bool {
+    fn is_orphan(&self, probe: &Probe<'_>, istio: Option<&IstioAgent>) -> bool {
         let Some(saved) = &self.saved else {
             return false;
         };
         let Some(get) = probe.http_get(&self.port_names) else {
             return false;
         };
+        if probe.is_injected() {
+            return false;
+        }
         let points_at_agent = self.agent_ports.contains(&get.port)
             || self.agent_ports.is_empty() && is_agent_path(get.path);
-        // Only the port was changed: the path is still the agent's.
-        let has_agent_path = || {
-            let saved = saved.probes.get(&*probe.key);
-            saved.is_some_and(|saved| saved.is_rewritten() && !saved.has_path(get.path))
-                && *get.path == *probe.path
-        };
-        !probe.is_injected() && (points_at_agent || has_agent_path())
+        let clashing_port = istio.and_then(|istio| istio.clashing_port);
+        let is_clashing = clashing_port == Some(get.port);
+        if points_at_agent && !is_clashing {
+            return true;
+        }
+        if let Some(port) = istio.and_then(|istio| istio.target_port(get.path)) {
+            return self.agent_ports.contains(&port);
+        }
+        let saved = saved.probes.get(&*probe.key);
+        if is_clashing {
+            return saved.is_some();
+        }
+        // Only the port was changed: the path is still the agent's. Istio also replaces the path of a forwarded probe.
+        let is_replaced = saved.is_some_and(|saved| match saved.is_rewritten() {
+            true => !saved.has_path(get.path),
+            false => istio.is_some(),
+        });
+        is_replaced && *get.path == *probe.path
     }
 
     /// Checks that the pod has no orphan after its edits. Includes containers that kubelet does not probe.
@@ -56,9 +69,8 @@ impl PodView<'_> {
         let Some(saved) = &self.saved else {
             return Ok(());
         };
-        if self.is_injected_by_istio() {
-            return Ok(());
-        }
+        // Istio's agent answers the same paths on this port; `check_orphans` has checked these probes.
+        let clashing_port = self.clashing_port();
         let lists = SpecList::OF_CONTAINERS.into_iter();
         let containers = lists.filter_map(|list| edited["spec"][list.key()].as_array());
         for container in containers
@@ -72,6 +84,7 @@ impl PodView<'_> {
                 };
                 let get = &probe["httpGet"];
                 let port = self.port_names.resolve(&get["port"]);
+                let port = port.filter(|port| clashing_port != Some(*port));
                 let is_agent_port = port.is_some_and(|port| self.agent_ports.contains(&port));
                 let has_host = get["host"].as_str().is_some_and(|host| !host.is_empty());
                 let key = kind.key(name.unwrap_or_default());

@@ -29,7 +29,7 @@ pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
 pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 
 /// Linkerd's annotation that lists the ports its proxy does not intercept.
-pub(in crate::inject) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
+pub(crate) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
 
 /// The version that this code writes, and the newest that it reads.
 const VERSION: u64 = 2;
@@ -189,6 +189,16 @@ impl SavedProbe {
             .get("path")
             .and_then(|field| field.value.as_ref());
         field.is_some_and(|saved| saved.value.as_ref().is_some_and(|value| value == path))
+    }
+
+    /// Whether this `httpGet` is the original handler, as far as injection replaced it.
+    pub(in crate::inject) fn is_original(&self, get: &Value) -> bool {
+        let mut fields = self.fields.iter();
+        self.key.is_none()
+            && fields.all(|(name, field)| {
+                let saved = field.value.as_ref().and_then(|saved| saved.value.as_ref());
+                field.is_added() || saved.is_some_and(|value| get.get(&**name) == Some(value))
+            })
     }
 
     /// Whether injection pointed the probe at a path of the status port, and not at a forwarded port.
