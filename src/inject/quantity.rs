@@ -146,7 +146,8 @@ impl Quantity {
     }
 }
 
-/// A quantity that the API server does not change: `16Mi`, `100m`.
+/// A quantity as text: `16Mi`, `100m`. The API server may spell it differently (1000 as `1k`), which [`is_same`] allows
+/// for.
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_integer() {
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_written_in_the_form_of_the_api_server() {
+    fn quantities_are_written_with_the_largest_binary_suffix() {
         for text in [
             "0", "1", "1m", "1500m", "999m", "3u", "7n", "16Mi", "1Gi", "1Ki", "1000", "-2m", "4Ei",
         ] {

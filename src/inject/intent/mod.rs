@@ -1,6 +1,7 @@
 //! The intended state of a pod: where each probe goes, and the sidecar with its table. It is made of the pod as its
 //! owner wrote it, and of its options.
 
+mod admission;
 mod checks;
 mod decide;
 mod decisions;
@@ -101,7 +102,7 @@ impl Intent {
         let port_name = free_port_name(view);
         warnings::warn_of_port_name(port_name, warnings);
         let volumes = sidecar::volumes(view, options);
-        let resources = sidecar_resources(view, options, warnings);
+        let resources = sidecar_resources(view, options, warnings)?;
         let intended = sidecar::container(view, options, &config, port_name, &volumes, &resources);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();

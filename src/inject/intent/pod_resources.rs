@@ -2,6 +2,7 @@
 //! count it.
 
 use crate::inject::quantity::Quantity;
+use crate::inject::settings::Sidecar;
 use crate::inject::view::PodView;
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::Container;
@@ -30,7 +31,7 @@ impl Amounts {
     }
 
     /// Whether the request equals the limit, and is not zero (`pkg/apis/core/v1/helper/qos/qos.go`: `resourceQOS`).
-    fn is_guaranteed(self) -> bool {
+    pub(super) fn is_guaranteed(self) -> bool {
         let limit = self.limit.filter(|limit| limit.is_positive());
         limit.is_some() && self.effective_request() == limit
     }
@@ -65,15 +66,58 @@ impl Amounts {
 }
 
 /// Whether resources are those of a container of a Guaranteed pod.
-pub(super) fn is_guaranteed(resources: &Value) -> bool {
+fn is_guaranteed(resources: &Value) -> bool {
     let mut names = ["cpu", "memory"].into_iter();
     names.all(|name| Amounts::of(resources, name).is_guaranteed())
+}
+
+/// What the containers of a pod state of one resource together, `None` if none of them states it. The sidecar is added
+/// as the first native sidecar, or as an ordinary container (`component-helpers/resource/helpers.go`:
+/// `AggregateContainerRequests`).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sum {
+    /// Of containers and native sidecars.
+    running: Option<Quantity>,
+    /// The most that an init container states with the native sidecars before it.
+    starting: Option<Quantity>,
+}
+
+impl Sum {
+    /// The sum without the sidecar.
+    pub(super) fn without_sidecar(self) -> Option<Quantity> {
+        self.running.max(self.starting)
+    }
+
+    /// The sum with the sidecar's amount.
+    pub(super) fn with(self, amount: Option<Quantity>, sidecar: Sidecar) -> Option<Quantity> {
+        let running = added(self.running, amount);
+        match (self.starting, sidecar) {
+            (Some(_), Sidecar::Native) => running.max(added(self.starting, amount)),
+            (starting, _) => running.max(starting),
+        }
+    }
+
+    /// The greatest amount of the sidecar with which the sum is at most `most`.
+    pub(super) fn room(self, most: Quantity, sidecar: Sidecar) -> Quantity {
+        let beside = match sidecar {
+            Sidecar::Native => self.without_sidecar(),
+            Sidecar::Container => self.running,
+        };
+        most.saturating_sub(beside.unwrap_or_default())
+    }
+}
+
+fn added(one: Option<Quantity>, other: Option<Quantity>) -> Option<Quantity> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        _ => one.or(other),
+    }
 }
 
 /// The resources of a pod and of its containers, without the sidecar.
 pub(super) struct PodResources<'a> {
     view: &'a PodView<'a>,
-    /// `spec.resources`, which Kubernetes 1.34 introduces.
+    /// `spec.resources`, on by default since Kubernetes 1.34.
     of_pod: &'a Value,
 }
 
@@ -128,33 +172,31 @@ impl<'a> PodResources<'a> {
             && running.all(|each| amounts_of(each, name).effective_request().is_some())
     }
 
-    /// The requests of all containers together, which have to leave room for the sidecar's.
-    pub(super) fn sum_of_requests(&self, name: &str) -> Quantity {
+    /// The requests of all containers together.
+    pub(super) fn sum_of_requests(&self, name: &str) -> Sum {
         self.sum(name, Amounts::effective_request)
     }
 
     /// The limits of all containers together.
-    pub(super) fn sum_of_limits(&self, name: &str) -> Quantity {
+    pub(super) fn sum_of_limits(&self, name: &str) -> Sum {
         self.sum(name, |amounts| amounts.limit)
     }
 
-    /// The sum over containers and native sidecars, or what an init container needs with the native sidecars before it
-    /// (`component-helpers/resource/helpers.go`: `AggregateContainerRequests`).
-    fn sum(&self, name: &str, amount: impl Fn(Amounts) -> Option<Quantity>) -> Quantity {
-        let mut sum = Quantity::default();
-        let mut sidecars = Quantity::default();
-        let mut largest = Quantity::default();
+    fn sum(&self, name: &str, amount: impl Fn(Amounts) -> Option<Quantity>) -> Sum {
+        let mut sum = Sum::default();
+        let mut sidecars = None;
         for container in &self.view.containers {
-            let amount = amount(amounts_of(container, name)).unwrap_or_default();
+            let amount = amount(amounts_of(container, name));
             if container.list != SpecList::InitContainers {
-                sum = amount.saturating_add(sum);
+                sum.running = added(sum.running, amount);
             } else if container.is_probed() {
-                sidecars = amount.saturating_add(sidecars);
+                sidecars = added(sidecars, amount);
             } else {
-                largest = amount.saturating_add(sidecars).max(largest);
+                sum.starting = sum.starting.max(added(sidecars, amount));
             }
         }
-        sum.saturating_add(sidecars).max(largest)
+        sum.running = added(sum.running, sidecars);
+        sum
     }
 
     fn amounts(&self, name: &str) -> impl Iterator<Item = Amounts> {

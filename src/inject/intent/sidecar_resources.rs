@@ -1,8 +1,10 @@
 //! The `resources` of the sidecar. Those of the settings are adjusted to the pod, so that the API server admits it and its
-//! QoS class stays. Those of the pod's annotation are kept as written, with warnings.
+//! QoS class stays. Those of the pod's annotation are kept as written, with warnings. A pod that the API server would
+//! refuse with its sidecar is refused.
 
-use super::pod_resources::{Amounts, PodResources, is_guaranteed};
-use crate::inject::container_bounds::{Bound, BoundScope, ContainerBounds};
+use super::admission::Admission;
+use super::pod_resources::{Amounts, PodResources};
+use crate::inject::container_bounds::BoundScope;
 use crate::inject::options::PodOptions;
 use crate::inject::options::annotations::RESOURCES;
 use crate::inject::quantity::Quantity;
@@ -63,16 +65,29 @@ pub(crate) fn possible_resources(settings: &Value) -> [Value; 3] {
 }
 
 /// The sidecar's resources for a pod.
+///
+/// # Errors
+/// The API server would refuse the pod with its sidecar.
 pub(super) fn sidecar_resources(
     view: &PodView<'_>,
     options: &PodOptions,
     warnings: &mut Vec<Box<str>>,
-) -> Value {
+) -> Result<Value, String> {
     let pod = PodResources::new(view);
-    let bounds = &options.container_bounds;
+    let admission = |resource: &Resource| Admission {
+        name: resource.name,
+        pod: &pod,
+        bounds: &options.container_bounds,
+        sidecar: options.sidecar,
+    };
     if options.has_own_resources {
-        warn_of_annotation(&pod, &options.resources, bounds, warnings);
-        return options.resources.clone();
+        let admissions = RESOURCES_OF_SIDECAR.each_ref().map(admission);
+        warn_of_annotation(&admissions, &pod, &options.resources, warnings);
+        for admission in &admissions {
+            let amounts = Amounts::of(&options.resources, admission.name);
+            check(admission, amounts, warnings)?;
+        }
+        return Ok(options.resources.clone());
     }
     let mut resources = options.resources.clone();
     for resource in &RESOURCES_OF_SIDECAR {
@@ -81,17 +96,18 @@ pub(super) fn sidecar_resources(
         let choice = Choice {
             resource,
             pod: &pod,
-            bounds,
+            admission: admission(resource),
             is_left_out: is_left_out(view, name),
         };
-        let added = added(view, name).without(stated);
-        let with_added = choice.amounts(stated.or(added));
+        let retained = added(view, name).without(stated);
+        let with_added = choice.amounts(stated.or(retained));
         // Amounts that others have added stay if the pod allows them.
-        let (amounts, added) = match with_added.includes(added) {
-            true => (with_added, added),
+        let (amounts, added) = match with_added.includes(retained) {
+            true => (with_added, retained),
             false => (choice.amounts(stated), Amounts::default()),
         };
-        choice.warn(stated, amounts, warnings);
+        choice.warn_of_lowered(stated, amounts, warnings);
+        check(&choice.admission, amounts.or(retained), warnings)?;
         // Reconciliation retains them, and the annotation does not save them as the injector's.
         let written = amounts.without(added);
         set(
@@ -103,7 +119,21 @@ pub(super) fn sidecar_resources(
         );
         set(&mut resources, "limits", name, stated.limit, written.limit);
     }
-    resources
+    Ok(resources)
+}
+
+/// Refuses amounts with which the API server refuses the pod, and warns of those with which it may.
+fn check(
+    admission: &Admission<'_>,
+    amounts: Amounts,
+    warnings: &mut Vec<Box<str>>,
+) -> Result<(), String> {
+    match admission.objection(amounts) {
+        Some(objection) if objection.is_certain => return Err(objection.text),
+        Some(objection) => warnings.push(objection.text.into()),
+        None => {}
+    }
+    Ok(())
 }
 
 /// Whether the sidecar of an earlier injection does not state a resource.
@@ -148,7 +178,7 @@ fn set(
 struct Choice<'a> {
     resource: &'a Resource,
     pod: &'a PodResources<'a>,
-    bounds: &'a ContainerBounds,
+    admission: Admission<'a>,
     /// Whether an earlier injection left the resource out.
     is_left_out: bool,
 }
@@ -197,7 +227,6 @@ impl Choice<'_> {
             is_demanded.then(|| self.limit_above(request))
         });
         if is_guaranteed {
-            let limit = limit.map(|limit| self.below_whole_cpu(limit));
             return Amounts {
                 request: limit,
                 limit,
@@ -215,43 +244,49 @@ impl Choice<'_> {
         }
     }
 
-    /// The amounts within the bounds of the containers of the namespace, as far as they are not contradictory.
+    /// Amounts that the API server admits, as close to these as possible; if it admits none, adjusted ones.
     fn within_bounds(&self, amounts: Amounts) -> Amounts {
+        // A ratio demands a limit that is not zero.
+        let has_ratio = self.container_ratio().is_some();
+        let limit = amounts
+            .limit
+            .filter(|limit| !has_ratio || limit.is_positive());
+        let limit = limit.unwrap_or_else(|| self.limit_above(amounts.request));
+        let with_limit = self.adjusted(Amounts {
+            limit: Some(limit),
+            ..amounts
+        });
+        let mut candidates = [amounts, self.adjusted(amounts), with_limit].into_iter();
+        let admitted = candidates.find(|amounts| self.is_admitted(*amounts));
+        self.off_whole_cpu(admitted.unwrap_or(with_limit))
+    }
+
+    fn is_admitted(&self, amounts: Amounts) -> bool {
+        self.admission.objection(amounts).is_none()
+    }
+
+    /// Stated amounts raised and lowered to the bounds of the namespace and of the pod, as far as they are not
+    /// contradictory.
+    fn adjusted(&self, amounts: Amounts) -> Amounts {
         let Amounts {
             mut request,
             mut limit,
         } = amounts;
         let name = self.resource.name;
-        let (min, max, ratio) = (self.min(), self.max(), self.ratio());
-        let default_limit = self
-            .containers()
-            .filter_map(|bound| bound.default_limit)
-            .min();
-        // A ratio demands a limit that is not zero.
-        let has_ratio = self.container_ratio().is_some();
-        limit = limit.filter(|limit| !has_ratio || limit.is_positive());
-        if limit.is_none() {
-            let is_default_unfit = default_limit.is_some_and(|default| {
-                request.is_some_and(|request| request > default)
-                    || max.is_some_and(|max| default > max)
-            });
-            let is_demanded = max.is_some() && default_limit.is_none();
-            if is_default_unfit || is_demanded || has_ratio {
-                limit = Some(self.limit_above(request));
-            }
-        }
-        if let Some(min) = min {
+        let own = self.pod.own(name);
+        if let Some(min) = self.min() {
             let least = request
                 .or(limit)
                 .unwrap_or_else(|| self.request_below(limit));
             request = Some(least.max(min));
             limit = limit.map(|limit| limit.max(min));
         }
-        if let Some(max) = max {
+        if let Some(max) = self.max() {
             limit = limit.map(|limit| limit.min(max));
             request = request.map(|request| request.min(max));
         }
-        if let (Some(most), Some(ratio)) = (limit, ratio) {
+        limit = limit.map(|limit| own.limit.map_or(limit, |most| limit.min(most)));
+        if let (Some(most), Some(ratio)) = (limit, self.ratio()) {
             let least = most.divided_by(ratio, self.step());
             request = Some(request.unwrap_or(most).max(least).min(most));
         }
@@ -263,39 +298,62 @@ impl Choice<'_> {
         if let (Some(least), Some(most)) = (request, limit) {
             limit = Some(most.max(least));
         }
-        if let Some(most) = self.pod.own(name).request {
-            let room = most.saturating_sub(self.pod.sum_of_requests(name));
+        if let Some(most) = own.request {
+            let requests = self.pod.sum_of_requests(name);
+            let room = requests.room(most, self.admission.sidecar);
             request = request.map(|request| request.min(room));
         }
         Amounts { request, limit }
     }
 
-    /// Warns of what an adjustment costs, and of bounds that cannot be kept.
-    fn warn(&self, stated: Amounts, amounts: Amounts, warnings: &mut Vec<Box<str>>) {
+    /// The nearest amounts that are not a whole number of CPUs, which kubelet's static policy would assign exclusively in
+    /// a Guaranteed pod (`pkg/kubelet/cm/cpumanager/policy_static.go`: `guaranteedCPUs`).
+    fn off_whole_cpu(&self, amounts: Amounts) -> Amounts {
+        let request = amounts.effective_request();
+        let is_whole = |request: &Quantity| request.is_positive() && request.is_integer();
+        let may_be_guaranteed = self.pod.is_guaranteed() || self.pod.has_own();
+        let (Some(request), "cpu", true) = (
+            request.filter(is_whole),
+            self.resource.name,
+            may_be_guaranteed,
+        ) else {
+            return amounts;
+        };
+        let with = |other: Quantity| Amounts {
+            request: Some(other),
+            limit: amounts.limit.map(|limit| match limit == request {
+                true => other,
+                false => limit.max(other),
+            }),
+        };
+        let step = self.step();
+        let [below, above] = [request.saturating_sub(step), request.saturating_add(step)];
+        let mut others = [with(below), with(above)].into_iter();
+        let admitted = others.find(|amounts| self.is_admitted(*amounts));
+        admitted.unwrap_or(amounts)
+    }
+
+    /// Warns of a limit that a LimitRange lowers.
+    fn warn_of_lowered(&self, stated: Amounts, amounts: Amounts, warnings: &mut Vec<Box<str>>) {
         let name = self.resource.name;
-        let wanted = stated.limit.filter(|_| amounts.limit < stated.limit);
-        if let (Some(wanted), Some(limit), false) = (wanted, amounts.limit, self.pod.has_own()) {
-            for bound in self.containers().filter(|bound| bound.max == Some(limit)) {
-                let what = format!(
-                    "LimitRange {} lowers the sidecar's {name} limit from {wanted} to {limit}",
-                    bound.limit_range
-                );
-                let effect = match name {
-                    "memory" => "it may be killed at its start",
-                    _ => "probes may time out",
-                };
-                let advice = format!("raise its max.{name}");
-                warnings.push(format!("{what}, so {effect}: {advice}").into());
-            }
+        let (Some(wanted), Some(limit)) = (stated.limit, amounts.limit) else {
+            return;
+        };
+        let lowers = |max: Quantity| max < wanted && limit <= max;
+        let is_lowered = limit < wanted && !self.pod.has_own();
+        let bounds = self.admission.containers();
+        for bound in bounds.filter(|bound| is_lowered && bound.max.is_some_and(lowers)) {
+            let what = format!(
+                "LimitRange {} lowers the sidecar's {name} limit from {wanted} to {limit}",
+                bound.limit_range
+            );
+            let effect = match name {
+                "memory" => "it may be killed at its start",
+                _ => "probes may time out",
+            };
+            let advice = format!("raise its max.{name}");
+            warnings.push(format!("{what}, so {effect}: {advice}").into());
         }
-        warn_of_bounds(
-            self.pod,
-            name,
-            amounts,
-            self.bounds,
-            "the settings",
-            warnings,
-        );
     }
 
     fn limit_above(&self, request: Option<Quantity>) -> Quantity {
@@ -308,15 +366,6 @@ impl Choice<'_> {
         limit.map_or(request, |limit| limit.min(request))
     }
 
-    /// A limit that is not a whole number of CPUs, which kubelet's static policy would assign exclusively
-    /// (`pkg/kubelet/cm/cpumanager/policy_static.go`: `guaranteedCPUs`).
-    fn below_whole_cpu(&self, limit: Quantity) -> Quantity {
-        match self.resource.name == "cpu" && limit.is_integer() {
-            true => limit.saturating_sub(self.step()),
-            false => limit,
-        }
-    }
-
     /// The least difference of two amounts: a thousandth of a CPU, or a byte.
     fn step(&self) -> Quantity {
         let step = if self.resource.name == "cpu" {
@@ -327,25 +376,33 @@ impl Choice<'_> {
         Quantity::parse(step).unwrap_or_default()
     }
 
-    fn containers(&self) -> impl Iterator<Item = &Bound> {
-        self.bounds.of(BoundScope::Container, self.resource.name)
-    }
-
     fn min(&self) -> Option<Quantity> {
-        self.containers().filter_map(|bound| bound.min).max()
+        self.admission
+            .containers()
+            .filter_map(|bound| bound.min)
+            .max()
     }
 
     fn max(&self) -> Option<Quantity> {
-        self.containers().filter_map(|bound| bound.max).min()
+        self.admission
+            .containers()
+            .filter_map(|bound| bound.max)
+            .min()
     }
 
     fn container_ratio(&self) -> Option<Quantity> {
-        self.containers().filter_map(|bound| bound.max_ratio).min()
+        self.admission
+            .containers()
+            .filter_map(|bound| bound.max_ratio)
+            .min()
     }
 
     /// The least ratio. The sum of the containers has a ratio if each of them has.
     fn ratio(&self) -> Option<Quantity> {
-        let of_pod = self.bounds.of(BoundScope::Pod, self.resource.name);
+        let of_pod = self
+            .admission
+            .bounds
+            .of(BoundScope::Pod, self.resource.name);
         let of_pod = of_pod.filter_map(|bound| bound.max_ratio).min();
         [self.container_ratio(), of_pod].into_iter().flatten().min()
     }
@@ -353,28 +410,34 @@ impl Choice<'_> {
 
 /// Warns of resources of the annotation that harm the pod.
 fn warn_of_annotation(
+    admissions: &[Admission<'_>],
     pod: &PodResources<'_>,
     resources: &Value,
-    bounds: &ContainerBounds,
     warnings: &mut Vec<Box<str>>,
 ) {
     let annotation = format!("annotation {RESOURCES}");
-    let makes_burstable = pod.is_guaranteed() && !is_guaranteed(resources);
+    let filled = |admission: &Admission<'_>| {
+        let amounts = Amounts::of(resources, admission.name);
+        admission.filled(amounts).into_iter()
+    };
+    let mut all = admissions.iter().flat_map(filled);
+    let makes_burstable = pod.is_guaranteed() && !all.all(Amounts::is_guaranteed);
     if makes_burstable {
         let advice = "write requests and limits of cpu and memory, and the same quantities in both, or remove the annotation";
         warnings.push(format!("{annotation} makes the Guaranteed pod Burstable: {advice}").into());
     }
-    for Resource { name, .. } in &RESOURCES_OF_SIDECAR {
-        let amounts = Amounts::of(resources, name);
-        let has_request = amounts.effective_request().is_some();
-        if *name == "cpu" && !pod.has_own() && !has_request && pod.all_have_requests(name) {
+    for admission in admissions {
+        let name = admission.name;
+        let has_request = filled(admission).all(|amounts| amounts.request.is_some());
+        if name == "cpu" && !pod.has_own() && !has_request && pod.all_have_requests(name) {
             let effect = "so a HorizontalPodAutoscaler by CPU does not scale the pod, and a ResourceQuota may refuse it";
             warnings.push(
                 format!("{annotation} has no CPU request, {effect}: add cpu to its requests")
                     .into(),
             );
         }
-        let lacks_limit = amounts.limit.is_none() && pod.all_have_limits(name);
+        let has_limit = filled(admission).all(|amounts| amounts.limit.is_some());
+        let lacks_limit = !has_limit && pod.all_have_limits(name);
         if lacks_limit && !makes_burstable && !pod.has_own() {
             let what =
                 format!("{annotation} has no limits.{name}, which every other container has");
@@ -383,100 +446,5 @@ fn warn_of_annotation(
                     .into(),
             );
         }
-        warn_of_pod_level(pod, name, amounts, warnings);
-        warn_of_bounds(pod, name, amounts, bounds, &annotation, warnings);
     }
-}
-
-/// Warns of amounts that exceed the pod's own (`pkg/apis/core/validation`: `validatePodResourceConsistency`).
-fn warn_of_pod_level(
-    pod: &PodResources<'_>,
-    name: &str,
-    amounts: Amounts,
-    warnings: &mut Vec<Box<str>>,
-) {
-    let own = pod.own(name);
-    let request = amounts.effective_request().unwrap_or_default();
-    let sum = pod.sum_of_requests(name).saturating_add(request);
-    if let Some(most) = own
-        .request
-        .filter(|most| request.is_positive() && sum > *most)
-    {
-        let what =
-            format!("annotation {RESOURCES} brings the {name} requests of the containers to {sum}");
-        let effect =
-            format!("more than {most} in spec.resources, so that the API server refuses the pod");
-        warnings.push(format!("{what}, {effect}: write \"{name}\": 0 in its requests").into());
-    }
-    if let (Some(limit), Some(most)) = (amounts.limit, own.limit)
-        && limit > most
-    {
-        let what = format!("annotation {RESOURCES} has a {name} limit of {limit}");
-        let effect = format!(
-            "more than {most} in spec.resources, so that the API server may refuse the pod"
-        );
-        warnings.push(format!("{what}, {effect}: lower it").into());
-    }
-}
-
-/// Warns of each bound that the amounts do not keep.
-fn warn_of_bounds(
-    pod: &PodResources<'_>,
-    name: &str,
-    amounts: Amounts,
-    bounds: &ContainerBounds,
-    origin: &str,
-    warnings: &mut Vec<Box<str>>,
-) {
-    for bound in bounds.of(BoundScope::Container, name) {
-        let filled = Amounts {
-            request: amounts.effective_request().or(bound.default_request),
-            limit: amounts.limit.or(bound.default_limit),
-        };
-        if let Some(demand) = bound.violation(filled.request, filled.limit) {
-            warnings.push(refusal(
-                bound,
-                &format!("{demand} of each container"),
-                origin,
-            ));
-        }
-    }
-    for bound in bounds.of(BoundScope::Pod, name) {
-        // The pod's own amounts count in place of the sums.
-        let own = pod.own(name);
-        let sum = |of_containers: Quantity, own: Option<Quantity>, amount: Option<Quantity>| {
-            own.or_else(|| amount.map(|amount| of_containers.saturating_add(amount)))
-        };
-        let (requests, limits) = (pod.sum_of_requests(name), pod.sum_of_limits(name));
-        let is_kept_without = bound.violation(Some(requests), Some(limits)).is_none();
-        let with_sidecar = bound.violation(
-            sum(requests, own.request, amounts.effective_request()),
-            sum(
-                limits,
-                own.limit,
-                amounts.limit.or(Some(Quantity::default())),
-            ),
-        );
-        if let (Some(demand), true) = (with_sidecar, is_kept_without) {
-            warnings.push(refusal(
-                bound,
-                &format!("{demand} of the pod with its sidecar"),
-                origin,
-            ));
-        }
-    }
-}
-
-fn refusal(bound: &Bound, demand: &str, origin: &str) -> Box<str> {
-    let Bound {
-        limit_range,
-        resource,
-        ..
-    } = bound;
-    let what = format!(
-        "LimitRange {limit_range} demands {demand}, so that the API server refuses the pod"
-    );
-    let advice =
-        format!("change {resource} of the sidecar's resources in {origin}, or the LimitRange");
-    format!("{what}: {advice}").into()
 }

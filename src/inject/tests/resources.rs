@@ -48,6 +48,49 @@ fn bounded_by(kind: &str, mut item: Value) -> Settings {
     }
 }
 
+/// Settings with the bounds of several LimitRanges.
+fn bounded_by_all(limit_ranges: &[Value]) -> Settings {
+    Settings {
+        container_bounds: ContainerBounds::from_limit_ranges(limit_ranges),
+        ..settings()
+    }
+}
+
+/// A LimitRange as the API server stores it (`pkg/apis/core/v1/defaults.go`: `SetDefaults_LimitRangeItem`).
+fn limit_range(name: &str, kind: &str, mut item: Value) -> Value {
+    item["type"] = kind.into();
+    if kind == "Container" {
+        for (from, to) in [
+            ("max", "default"),
+            ("default", "defaultRequest"),
+            ("min", "defaultRequest"),
+        ] {
+            for (resource, amount) in item[from].as_object().cloned().unwrap_or_default() {
+                if item[to].get(&resource).is_none() {
+                    item[to][resource] = amount;
+                }
+            }
+        }
+    }
+    json!({"metadata": {"name": name}, "spec": {"limits": [item]}})
+}
+
+fn with_annotation(document: &Value, resources: &str) -> Value {
+    annotated(
+        document.clone(),
+        json!({"probelet.dev/resources": resources}),
+    )
+}
+
+#[track_caller]
+fn refusal_with(document: &Value, settings: &Settings) -> String {
+    let report = report(document, Task::Inject, settings);
+    match report.verdict {
+        Verdict::Refused(reason) => reason.into(),
+        other => panic!("{other:?} {:?}: {document}", report.warnings),
+    }
+}
+
 fn warnings_with(document: &Value, settings: &Settings) -> Vec<String> {
     let report = report(document, Task::Inject, settings);
     report.warnings.into_iter().map(Into::into).collect()
@@ -227,35 +270,168 @@ fn bounds_that_cannot_be_kept_are_a_warning() {
              raise its max.memory"
         ]
     );
+}
+
+#[test]
+fn a_pod_that_the_api_server_would_refuse_with_its_sidecar_is_refused() {
     let mut with_own = pod_of(json!({"requests": {"cpu": "100m"}}));
     with_own["spec"]["resources"] = json!({"requests": {"cpu": "100m"}});
     assert_eq!(
-        warnings_with(&with_own, &bounded(json!({"min": {"cpu": "10m"}}))),
-        [
-            "LimitRange bounds demands a request and a limit of at least 10m cpu of each container, so that the API \
-             server refuses the pod: change cpu of the sidecar's resources in the settings, or the LimitRange"
-        ]
+        refusal_with(&with_own, &bounded(json!({"min": {"cpu": "10m"}}))),
+        "the API server would refuse the pod with its sidecar, because LimitRange bounds demands a request and a limit of at \
+         least 10m cpu of each container: change cpu of the sidecar's resources in annotation probelet.dev/resources of \
+         the pod template, or the LimitRange"
     );
     let full = pod_of(json!({"requests": {"cpu": "1m"}, "limits": {"memory": "64Mi"}}));
-    let of_pod = |item: Value| warnings_with(&full, &bounded_by("Pod", item));
+    let of_pod = |item: Value| bounded_by("Pod", item);
     assert_eq!(
-        of_pod(json!({"max": {"memory": "64Mi"}})),
+        refusal_with(&full, &of_pod(json!({"max": {"memory": "64Mi"}}))),
+        "the API server would refuse the pod with its sidecar, because LimitRange bounds demands a limit of at most 64Mi memory \
+         of the pod with its sidecar: change memory of the sidecar's resources in annotation probelet.dev/resources of \
+         the pod template, or the LimitRange"
+    );
+    let kept = of_pod(json!({"max": {"memory": "80Mi"}, "min": {"cpu": "1m"}}));
+    assert!(warnings_with(&full, &kept).is_empty());
+    // The API server refuses this pod without the sidecar, too.
+    injected_with(&full, &of_pod(json!({"max": {"memory": "32Mi"}})));
+    let container = Settings {
+        sidecar: Sidecar::Container,
+        ..settings()
+    };
+    let mut own = pod_of(json!({"requests": {"cpu": "100m"}}));
+    own["spec"]["resources"] = json!({"requests": {"cpu": "100m"}, "limits": {"memory": "16Mi"}});
+    assert_eq!(
+        refusal_with(
+            &with_annotation(&own, r#"{"requests":{"cpu":"1m"}}"#),
+            &settings()
+        ),
+        "the API server would refuse the pod with its sidecar, because the cpu requests of its containers are 101m, more than \
+         100m in spec.resources: write \"cpu\": 0 in the requests of annotation probelet.dev/resources of the pod template"
+    );
+    let above = with_annotation(&own, r#"{"requests":{"cpu":0},"limits":{"memory":"32Mi"}}"#);
+    assert_eq!(
+        refusal_with(&above, &container),
+        "the API server would refuse the pod with its sidecar, because its memory limit is 32Mi, more than 16Mi in \
+         spec.resources: lower it in annotation probelet.dev/resources of the pod template"
+    );
+    let defaults = limit_range("low", "Container", json!({"default": {"cpu": "20m"}}));
+    assert_eq!(
+        refusal_with(
+            &with_annotation(&pod_of(json!({})), r#"{"requests":{"cpu":"30m"}}"#),
+            &bounded_by_all(&[defaults])
+        ),
+        "the API server would refuse the pod with its sidecar, because its cpu request of 30m is more than the limit of 20m, the \
+         default of a LimitRange: write a cpu limit in annotation probelet.dev/resources of the pod template"
+    );
+}
+
+#[test]
+fn defaults_of_limit_ranges_are_no_reason_to_warn() {
+    let memory = r#"{"limits":{"memory":"32Mi"}}"#;
+    let limited = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}});
+    let document = with_annotation(&pod_of(limited), memory);
+    for item in [
+        json!({"min": {"cpu": "10m"}}),
+        json!({"max": {"cpu": "1"}, "min": {"cpu": "100m"}}),
+    ] {
+        let set = bounded_by("Pod", item);
+        let found = report(&document, Task::Inject, &set);
+        assert!(!matches!(found.verdict, Verdict::Refused(_)), "{found:?}");
+        let demand = |warning: &&str| warning.contains("LimitRange");
+        assert_eq!(found.warnings.iter().map(|each| &**each).find(demand), None);
+    }
+    let defaults = limit_range(
+        "defaults",
+        "Container",
+        json!({"default": {"cpu": "200m"}, "defaultRequest": {"cpu": "100m"}}),
+    );
+    let bounds = json!({"metadata": {"name": "bounds"}, "spec": {"limits": [
+        {"type": "Container", "max": {"cpu": 1}, "min": {"cpu": "50m"}, "maxLimitRequestRatio": {"cpu": 2}},
+    ]}});
+    let set = bounded_by_all(&[bounds, defaults]);
+    let both = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1"}});
+    let document = with_annotation(&pod_of(both), memory);
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
+    let guaranteed = json!({"limits": {"cpu": 1, "memory": "1Gi"}});
+    let document = with_annotation(&pod_of(guaranteed), memory);
+    let same = json!({"default": {"cpu": "200m"}});
+    let set = bounded_by_all(&[limit_range("same", "Container", same)]);
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
+}
+
+#[test]
+fn different_defaults_may_be_a_reason_to_refuse_a_pod() {
+    let default = |name: &str, cpu: &str| {
+        let item = json!({"default": {"cpu": cpu}, "defaultRequest": {"cpu": "1m"}});
+        limit_range(name, "Container", item)
+    };
+    let set = bounded_by_all(&[default("low", "20m"), default("high", "100m")]);
+    let document = pod_of(json!({}));
+    let annotation = r#"{"requests":{"cpu":"30m"}}"#;
+    assert_eq!(
+        warnings_with(&with_annotation(&document, annotation), &set),
         [
-            "LimitRange bounds demands a limit of at most 64Mi memory of the pod with its sidecar, so that the API \
-             server refuses the pod: change memory of the sidecar's resources in the settings, or the LimitRange"
+            "the API server may refuse the pod with its sidecar, because its cpu request of 30m is more than the limit of 20m, \
+             the default of a LimitRange: write a cpu limit in annotation probelet.dev/resources of the pod template"
         ]
     );
-    assert!(of_pod(json!({"max": {"memory": "80Mi"}, "min": {"cpu": "1m"}})).is_empty());
+    let mut with_request = set.clone();
+    with_request.resources = json!({"requests": {"cpu": "30m"}});
+    assert_eq!(warnings_with(&document, &with_request), [""; 0]);
+    let limits = json!({"cpu": "50m"});
+    assert_eq!(resources_with(&document, &with_request)["limits"], limits);
+}
+
+#[test]
+fn bounds_do_not_make_a_whole_cpu_in_a_guaranteed_pod() {
+    let document = pod_of(json!({"limits": {"cpu": 2, "memory": "1Gi"}}));
+    for (item, expected) in [
+        (json!({"min": {"cpu": 1}}), "1001m"),
+        (json!({"min": {"cpu": "500m"}, "max": {"cpu": 1}}), "500m"),
+        (json!({"min": {"cpu": 2}, "max": {"cpu": 3}}), "2001m"),
+    ] {
+        let set = bounded(item);
+        let resources = resources_with(&document, &set);
+        assert_eq!(resources["requests"]["cpu"], expected);
+        assert_eq!(resources["limits"]["cpu"], expected);
+        is_settled(&document, &set);
+    }
+    let mut set = bounded(json!({"max": {"cpu": 1}}));
+    set.resources = json!({"limits": {"cpu": 4, "memory": "16Mi"}});
+    assert_eq!(resources_with(&document, &set)["limits"]["cpu"], "999m");
+}
+
+#[test]
+fn bounds_do_not_raise_a_limit_above_that_of_the_pod() {
+    let mut document = pod_of(json!({"requests": {"cpu": "5m"}}));
+    document["spec"]["resources"] = json!({"requests": {"cpu": "15m"}, "limits": {"cpu": "20m"}});
+    let set = bounded(json!({"maxLimitRequestRatio": {"cpu": 4}}));
+    let resources = resources_with(&document, &set);
+    assert_eq!(resources["limits"]["cpu"], "20m");
+    assert_eq!(resources["requests"]["cpu"], "5m");
+    is_settled(&document, &set);
+    // The default of a LimitRange is written out if it exceeds the pod's limit.
+    let default = json!({"default": {"cpu": "100m"}, "defaultRequest": {"cpu": "1m"}});
+    let set = bounded(default);
+    assert_eq!(resources_with(&document, &set)["limits"]["cpu"], "20m");
+}
+
+#[test]
+fn an_init_container_that_needs_more_than_the_containers_leaves_room() {
+    let mut document = pod_of(json!({"requests": {"cpu": "5m"}}));
+    document["spec"]["initContainers"] =
+        json!([{"name": "init", "resources": {"requests": {"cpu": "1"}}}]);
+    document["spec"]["resources"] = json!({"requests": {"cpu": "1"}});
+    let document = with_annotation(&document, r#"{"requests":{"cpu":"10m"}}"#);
+    let mut set = settings();
+    refusal_with(&document, &set);
+    set.sidecar = Sidecar::Container;
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
 }
 
 #[test]
 fn resources_of_the_annotation_are_kept_with_a_warning() {
-    let with = |document: &Value, resources: &str| {
-        annotated(
-            document.clone(),
-            json!({"probelet.dev/resources": resources}),
-        )
-    };
+    let with = with_annotation;
     let memory = r#"{"limits":{"memory":"32Mi"}}"#;
     let guaranteed = pod_of(json!({"limits": {"cpu": 1, "memory": "1Gi"}}));
     let document = with(&guaranteed, memory);
@@ -287,26 +463,20 @@ fn resources_of_the_annotation_are_kept_with_a_warning() {
     assert_eq!(
         warnings(&with(
             &own,
-            r#"{"requests":{"cpu":"1m"},"limits":{"memory":"32Mi"}}"#
+            r#"{"requests":{"cpu":0},"limits":{"memory":"32Mi"}}"#
         )),
         [
-            "annotation probelet.dev/resources brings the cpu requests of the containers to 101m, more than 100m in \
-             spec.resources, so that the API server refuses the pod: write \"cpu\": 0 in its requests",
-            "annotation probelet.dev/resources has a memory limit of 32Mi, more than 16Mi in spec.resources, so that \
-             the API server may refuse the pod: lower it",
+            "the API server may refuse the pod with its sidecar, because its memory limit is 32Mi, more than 16Mi in \
+             spec.resources: lower it in annotation probelet.dev/resources of the pod template",
         ]
     );
     let bounded = bounded(json!({"min": {"cpu": "10m"}}));
+    let low = with(&pod_of(json!({})), r#"{"requests":{"cpu":"1m"}}"#);
     assert_eq!(
-        warnings_with(
-            &with(&pod_of(json!({})), r#"{"requests":{"cpu":"1m"}}"#),
-            &bounded
-        ),
-        [
-            "LimitRange bounds demands a request and a limit of at least 10m cpu of each container, so that the API \
-             server refuses the pod: change cpu of the sidecar's resources in annotation probelet.dev/resources, or \
-             the LimitRange"
-        ]
+        refusal_with(&low, &bounded),
+        "the API server would refuse the pod with its sidecar, because LimitRange bounds demands a request and a limit of at \
+         least 10m cpu of each container: change cpu of the sidecar's resources in annotation probelet.dev/resources of \
+         the pod template, or the LimitRange"
     );
 }
 
@@ -481,4 +651,237 @@ fn amounts_within_bounds_are_kept_or_warned_of() {
         );
         is_settled(&document, &set);
     }
+}
+
+/// A namespace's LimitRanges that the API server accepts.
+fn random_limit_ranges(numbers: &mut Numbers) -> Vec<Value> {
+    const GROUPS: [(&str, [&str; 2], [&str; 2]); 5] = [
+        ("min", ["5m", "10m"], ["1Mi", "4Mi"]),
+        ("defaultRequest", ["10m", "20m"], ["4Mi", "8Mi"]),
+        ("default", ["20m", "200m"], ["8Mi", "16Mi"]),
+        ("max", ["200m", "1"], ["20Mi", "1Gi"]),
+        ("maxLimitRequestRatio", ["1", "3.5"], ["1", "2"]),
+    ];
+    let count = 1 + numbers.below(2);
+    let limit_ranges = (0..count).map(|index| {
+        let kind = ["Container", "Container", "Pod"][numbers.below(3)];
+        let mut item = json!({});
+        for (group, cpu, memory) in GROUPS {
+            for (name, amounts) in [("cpu", cpu), ("memory", memory)] {
+                let has_group = kind == "Container" || !group.starts_with("default");
+                if has_group && numbers.below(3) == 0 {
+                    item[group][name] = amounts[numbers.below(2)].into();
+                }
+            }
+        }
+        limit_range(&format!("bounds{index}"), kind, item)
+    });
+    limit_ranges.collect()
+}
+
+/// The items of LimitRanges for containers or for pods.
+fn items<'a>(limit_ranges: &[&'a Value], kind: &'static str) -> Vec<&'a Value> {
+    let items = limit_ranges.iter().map(|each| &each["spec"]["limits"][0]);
+    items.filter(|item| item["type"] == kind).collect()
+}
+
+/// The pod with the defaults of the LimitRanges, which are applied in their order.
+fn filled(document: &Value, limit_ranges: &[&Value]) -> Value {
+    let mut document = document.clone();
+    for list in LISTS {
+        let containers = document["spec"][list].as_array_mut();
+        for container in containers.into_iter().flatten() {
+            let limits = container["resources"]["limits"].as_object().cloned();
+            for (name, limit) in limits.unwrap_or_default() {
+                set_absent(&mut container["resources"]["requests"], &name, limit);
+            }
+            for item in items(limit_ranges, "Container") {
+                for (from, to) in [("default", "limits"), ("defaultRequest", "requests")] {
+                    for (name, amount) in item[from].as_object().cloned().unwrap_or_default() {
+                        set_absent(&mut container["resources"][to], &name, amount);
+                    }
+                }
+            }
+        }
+    }
+    document
+}
+
+fn set_absent(group: &mut Value, name: &str, amount: Value) {
+    if group.get(name).is_none() {
+        group[name] = amount;
+    }
+}
+
+type Pair = [Option<quantity::Quantity>; 2];
+
+/// The bounds that a request and a limit break.
+fn broken_bounds(item: &Value, name: &str, [request, limit]: Pair) -> Vec<&'static str> {
+    let bound = |group: &str| amount(item, group, name);
+    let mut broken = Vec::new();
+    if bound("min").is_some_and(|min| request < Some(min) || limit.is_some_and(|each| each < min)) {
+        broken.push("min");
+    }
+    if bound("max").is_some_and(|max| limit.is_none_or(|each| each > max) || request > Some(max)) {
+        broken.push("max");
+    }
+    if let Some(ratio) = bound("maxLimitRequestRatio") {
+        let nanos = |amount: Option<quantity::Quantity>| amount.unwrap_or_default().nanos();
+        let most = nanos(request) * ratio.nanos();
+        if nanos(request) == 0 || nanos(limit) == 0 || nanos(limit) * 1_000_000_000 > most {
+            broken.push("ratio");
+        }
+    }
+    broken
+}
+
+/// Why the API server refuses a pod in a namespace with LimitRanges that it has listed in this order.
+fn refusals_within(document: &Value, limit_ranges: &[&Value]) -> Vec<String> {
+    let document = filled(document, limit_ranges);
+    let own = &document["spec"]["resources"];
+    let mut refusals = Vec::new();
+    for name in ["cpu", "memory"] {
+        let pair = |resources: &Value| -> Pair {
+            ["requests", "limits"].map(|group| amount(resources, group, name))
+        };
+        let add = |one: Pair, other: Pair| -> Pair {
+            [0, 1].map(|index| match (one[index], other[index]) {
+                (Some(one), Some(other)) => Some(one.saturating_add(other)),
+                (one, other) => one.or(other),
+            })
+        };
+        let [mut running, mut native, mut starting]: [Pair; 3] = [[None; 2]; 3];
+        for list in LISTS {
+            for container in document["spec"][list].as_array().into_iter().flatten() {
+                let amounts = pair(&container["resources"]);
+                let is_init = list == "initContainers";
+                match (is_init, container["restartPolicy"] == "Always") {
+                    (false, _) => running = add(running, amounts),
+                    (true, true) => native = add(native, amounts),
+                    (true, false) => {
+                        let with_native = add(native, amounts);
+                        starting = [0, 1].map(|index| starting[index].max(with_native[index]));
+                    }
+                }
+                let of = &container["name"];
+                let [request, limit] = amounts;
+                if limit.is_some_and(|limit| request > Some(limit)) {
+                    refusals.push(format!("{name} request above limit of {of}"));
+                }
+                let most = pair(own)[1];
+                if !is_init && most.is_some_and(|most| limit > Some(most)) {
+                    refusals.push(format!("{name} limit of {of} above that of the pod"));
+                }
+                for item in items(limit_ranges, "Container") {
+                    let broken = broken_bounds(item, name, amounts);
+                    refusals.extend(
+                        broken
+                            .iter()
+                            .map(|bound| format!("{bound} of {name} of {of}")),
+                    );
+                }
+            }
+        }
+        let running = add(running, native);
+        let sum: Pair = [0, 1].map(|index| running[index].max(starting[index]));
+        let of_pod: Pair = [0, 1].map(|index| pair(own)[index].or(sum[index]));
+        if pair(own)[0].is_some_and(|most| sum[0] > Some(most)) {
+            refusals.push(format!("aggregate {name} requests"));
+        }
+        for (index, item) in items(limit_ranges, "Pod").into_iter().enumerate() {
+            let broken = broken_bounds(item, name, of_pod);
+            refusals.extend(
+                broken
+                    .iter()
+                    .map(|bound| format!("{bound} of {name} of the pod, {index}")),
+            );
+        }
+    }
+    refusals
+}
+
+/// The pod with a sidecar that has these resources.
+fn with_sidecar(document: &Value, resources: Value, kind: Sidecar) -> Value {
+    let mut document = document.clone();
+    let (list, policy) = match kind {
+        Sidecar::Native => ("initContainers", json!("Always")),
+        Sidecar::Container => ("containers", json!(null)),
+    };
+    let mut sidecar =
+        vec![json!({"name": "probelet", "resources": resources, "restartPolicy": policy})];
+    let others = document["spec"][list].as_array().cloned();
+    sidecar.extend(others.unwrap_or_default());
+    document["spec"][list] = sidecar.into();
+    document
+}
+
+#[test]
+fn no_pod_is_injected_that_the_api_server_refuses_and_no_annotation_is_refused_that_it_admits() {
+    let mut numbers = Numbers(13);
+    let (mut injected, mut refused) = ([0; 2], [0; 2]);
+    for case in 0..1000 {
+        let limit_ranges = random_limit_ranges(&mut numbers);
+        let limit_ranges: Vec<&Value> = limit_ranges.iter().collect();
+        let reversed: Vec<&Value> = limit_ranges.iter().rev().copied().collect();
+        let mut set = Settings {
+            container_bounds: ContainerBounds::from_limit_ranges(
+                &limit_ranges.iter().copied().cloned().collect::<Vec<_>>(),
+            ),
+            sidecar: [Sidecar::Native, Sidecar::Container][numbers.below(2)],
+            ..settings()
+        };
+        let mut document = pod_of(numbers.resources());
+        if numbers.below(3) == 0 {
+            let resources = numbers.resources();
+            document["spec"]["initContainers"] = json!([{"name": "init", "resources": resources}]);
+        }
+        if numbers.below(3) == 0 {
+            document["spec"]["resources"] = numbers.resources();
+        }
+        // LimitRanger runs before webhooks, too.
+        let mut document = filled(&document, &limit_ranges);
+        let resources = numbers.resources();
+        let is_annotated = numbers.below(2) == 0;
+        match is_annotated {
+            true => document = with_annotation(&document, &resources.to_string()),
+            false => set.resources = resources.clone(),
+        }
+        let reasons = |document: &Value| {
+            [&limit_ranges, &reversed].map(|order| refusals_within(document, order))
+        };
+        let before = reasons(&document);
+        let new = |with_sidecar: &Value| {
+            let mut new = reasons(with_sidecar);
+            for (new, before) in new.iter_mut().zip(&before) {
+                new.retain(|reason| !before.contains(reason));
+            }
+            new
+        };
+        let found = report(&document, Task::Inject, &set);
+        let what = format!("case {case}: {resources}, {document} in {limit_ranges:?}: {found:?}");
+        if let Verdict::Refused(reason) = &found.verdict {
+            assert!(reason.starts_with("the API server would refuse"), "{what}");
+            refused[usize::from(is_annotated)] += 1;
+            if is_annotated {
+                let new = new(&with_sidecar(&document, resources, set.sidecar));
+                assert!(new.iter().all(|new| !new.is_empty()), "{new:?}: {what}");
+            }
+            continue;
+        }
+        is_settled(&document, &set);
+        // The API server refuses some pods without the sidecar, too.
+        if before.iter().any(|before| !before.is_empty()) {
+            continue;
+        }
+        injected[usize::from(is_annotated)] += 1;
+        let after = injected_with(&document, &set);
+        let mut warnings = found.warnings.iter();
+        let is_warned = warnings.any(|each| each.contains("may refuse the pod with"));
+        let refusals = reasons(&after);
+        let is_admitted = refusals.iter().all(Vec::is_empty);
+        assert!(is_warned || is_admitted, "{refusals:?}: {what}");
+    }
+    let counts = format!("{injected:?} {refused:?}");
+    assert!(injected.iter().all(|count| *count > 40), "{counts}");
+    assert!(refused.iter().all(|count| *count > 40), "{counts}");
 }
