@@ -500,7 +500,7 @@ mod tests {
         );
         // Its startup probe has not ended.
         let starting = (&*container("started"), json!(false));
-        never(&[starting.clone()], false);
+        never(core::slice::from_ref(&starting), false);
         never(&[starting, (&container("restartCount"), json!(1))], true);
         // Another container is not ready, and it has no probe.
         never(&[("/spec/containers/0/readinessProbe", Value::Null)], false);
