@@ -15,6 +15,10 @@ const GROUPS: [&str; 2] = ["requests", "limits"];
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 const HUGE_PAGES: &str = "hugepages-";
 
+/// The least memory limit. The container runtime starts inside the cgroup: runc needs 4.5 MiB and does not set a limit below
+/// that, so that the sidecar, and with it the pod, would never start.
+const MEMORY_LIMIT_MIN: &str = "6Mi";
+
 /// A name without a domain has at most this many bytes (`validation.IsQualifiedName`).
 const NAME_BYTES: usize = 63;
 
@@ -96,6 +100,15 @@ fn check_quantity(group: &str, name: &str, value: &Value) -> Result<(), String> 
     };
     if quantity.is_negative() {
         return Err(wrong("a quantity that is not negative"));
+    }
+    // Zero is no limit.
+    let is_memory_limit = group == "limits" && name == "memory" && quantity.is_positive();
+    if is_memory_limit && Quantity::parse(MEMORY_LIMIT_MIN).is_some_and(|least| quantity < least) {
+        let reason = "less than the container runtime needs to start the sidecar";
+        return Err(format!(
+            "limits.memory is {}, {reason}: write at least {MEMORY_LIMIT_MIN}, such as 16Mi",
+            found(value)
+        ));
     }
     if !is_native(name) && !quantity.is_integer() {
         return Err(wrong("an integer"));
@@ -210,6 +223,9 @@ mod tests {
             r#"{"requests":{"cpu":0.5},"limits":{"cpu":"500m"}}"#,
             r#"{"requests":{"cpu":"1e-3"},"limits":{"cpu":"1"}}"#,
             r#"{"requests":null,"limits":{"cpu":null}}"#,
+            r#"{"limits":{"memory":"6Mi"}}"#,
+            r#"{"limits":{"memory":0}}"#,
+            r#"{"requests":{"memory":"1Mi"}}"#,
             r#"{"limits":{"ephemeral-storage":"1Gi"}}"#,
             r#"{"limits":{"hugepages-2Mi":"4Mi","memory":"16Mi"}}"#,
             r#"{"limits":{"hugepages-1Gi":"2048Mi","cpu":1}}"#,
@@ -225,6 +241,14 @@ mod tests {
             (
                 r#"{"limits":{"memory":"16Mib"}}"#,
                 r#"limits.memory is "16Mib": write a quantity such as 16Mi, 100m or 0.5"#,
+            ),
+            (
+                r#"{"limits":{"memory":"1Mi"}}"#,
+                r#"limits.memory is "1Mi", less than the container runtime needs to start the sidecar: write at least 6Mi"#,
+            ),
+            (
+                r#"{"limits":{"memory":"16m"}}"#,
+                r#"limits.memory is "16m", less than the container runtime needs"#,
             ),
             (
                 r#"{"limits":{"memory":"-1"}}"#,

@@ -14,6 +14,9 @@ use crate::limits;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// The kernel's `net.ipv4.ip_unprivileged_port_start`.
+const KERNEL_UNPRIVILEGED_PORT: u16 = 1024;
+
 /// Skips pods of another injector, and pods in which the agent cannot run.
 pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
     let spec = &view.pod["spec"];
@@ -104,7 +107,7 @@ pub(super) fn check_container_names(view: &PodView<'_>) -> Result<(), String> {
     }
 }
 
-/// Refuses ports of the agent that a container declares.
+/// Refuses ports of the agent that a container declares, or that its user may not open.
 pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Result<(), String> {
     struct AgentPort {
         port: u16,
@@ -127,13 +130,28 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
             annotation,
             example,
         } = agent;
+        let advice = format!("set another port in annotation {annotation}, such as {example}");
         if let Some(container) = view.declared_ports.first(port) {
             let what = format!("container {container} declares port {port}");
-            let advice = format!("set another port in annotation {annotation}, such as {example}");
             return Err(format!("{what}, which the agent needs: {advice}"));
+        }
+        if port < first_unprivileged_port(view.pod) {
+            let reason = "which the agent's user may not open on nodes with containerd 1";
+            return Err(format!(
+                "the agent would listen on port {port}, {reason}: {advice}"
+            ));
         }
     }
     Ok(())
+}
+
+/// The least port that a user other than root may open. containerd 2 and CRI-O set it to 0, containerd 1 leaves the kernel's.
+fn first_unprivileged_port(pod: &Value) -> u16 {
+    let sysctls = pod["spec"]["securityContext"]["sysctls"].as_array();
+    let mut sysctls = sysctls.into_iter().flatten();
+    let set = sysctls.find(|sysctl| sysctl["name"] == "net.ipv4.ip_unprivileged_port_start");
+    let set = set.and_then(|sysctl| sysctl["value"].as_str()?.parse().ok());
+    set.unwrap_or(KERNEL_UNPRIVILEGED_PORT)
 }
 
 /// Refuses a table that the kernel would not pass to the agent, which fails to start with E2BIG.

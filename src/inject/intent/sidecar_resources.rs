@@ -279,7 +279,12 @@ impl Choice<'_> {
                 .or(limit)
                 .unwrap_or_else(|| self.request_below(limit));
             request = Some(least.max(min));
-            limit = limit.map(|limit| limit.max(min));
+            // Zero is no limit, and a small one keeps the sidecar from starting.
+            let limit_of = |limit: Quantity| match limit.is_positive() {
+                true => limit,
+                false => self.limit_above(request),
+            };
+            limit = limit.map(|limit| limit_of(limit).max(min));
         }
         if let Some(max) = self.max() {
             limit = limit.map(|limit| limit.min(max));

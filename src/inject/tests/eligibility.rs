@@ -414,3 +414,32 @@ fn fields_of_a_wrong_type() {
         "metadata is not a mapping: write a mapping"
     );
 }
+
+#[test]
+fn ports_that_the_agent_may_not_open_are_refused() {
+    let pod = |annotation: &str, value: &str| {
+        let container = json!({
+            "name": "web", "image": "w", "livenessProbe": {"httpGet": {"path": "/foo", "port": 8002}},
+        });
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "web", "annotations": {annotation: value}},
+            "spec": {"containers": [container]},
+        })
+    };
+    let mut status = pod("status.sidecar.istio.io/port", "80");
+    let reason = refusal_reason(&status);
+    assert_eq!(
+        reason,
+        "the agent would listen on port 80, which the agent's user may not open on nodes with containerd 1: \
+         set another port in annotation status.sidecar.istio.io/port, such as 15920"
+    );
+    let reason = refusal_reason(&pod("probelet.dev/forward", "8002=443"));
+    assert!(
+        reason.contains("port 443") && reason.ends_with("such as 8002=15932"),
+        "{reason}"
+    );
+    status["spec"]["securityContext"] =
+        json!({"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]});
+    assert_eq!(effect_of(&status), "injected: livez");
+}

@@ -496,7 +496,7 @@ impl Numbers {
     fn resources(&mut self) -> Value {
         const AMOUNTS: [(&str, [&str; 5]); 2] = [
             ("cpu", ["0", "1m", "30m", "0.5", "2"]),
-            ("memory", ["0", "1Mi", "16Mi", "20M", "1Gi"]),
+            ("memory", ["0", "8Mi", "16Mi", "20M", "1Gi"]),
         ];
         let mut resources = json!({});
         for (name, amounts) in AMOUNTS {
