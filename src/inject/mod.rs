@@ -33,6 +33,7 @@ use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 pub use container_bounds::ContainerBounds;
 use intent::Intent;
+#[cfg(feature = "inject")]
 pub(crate) use intent::possible_resources;
 pub use kind_templates::KindTemplates;
 use kinds::{PodLocation, Pods, Resource, UnknownKind};

@@ -99,6 +99,7 @@ impl Quantity {
     }
 
     /// The quantity in billionths.
+    #[cfg(feature = "inject")]
     pub(crate) fn nanos(self) -> i128 {
         self.0
     }

@@ -31,6 +31,7 @@ use decisions::{Decisions, warn_of_replaced_schemes};
 pub(super) use meshes::check_rewritten_by_mesh;
 use serde_json::Value;
 use sidecar::AgentConfig;
+#[cfg(feature = "inject")]
 pub(crate) use sidecar_resources::possible_resources;
 use sidecar_resources::sidecar_resources;
 use std::collections::BTreeMap;

@@ -47,6 +47,7 @@ impl Resource {
 
 /// The resources that the sidecar may have in pods, without the bounds of LimitRanges: those of the settings, with the
 /// limits that all containers of a pod state, and with requests like the limits, as in a Guaranteed pod.
+#[cfg(feature = "inject")]
 pub(crate) fn possible_resources(settings: &Value) -> [Value; 3] {
     let mut with_limits = settings.clone();
     let mut guaranteed = settings.clone();
