@@ -29,6 +29,8 @@ const HEAVY: &[&str] = &[
     "exhaustion::",
     "webhook_attacks::",
     "webhook_capacity::",
+    "webhook_cluster::pages_of_many_mib",
+    "webhook_cluster::an_item_that_never_ends",
     "verdicts::a_flood",
     "grpc_probes::an_app_that_floods",
     "forward_slots::a_flood",
