@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub fn tests() -> Vec<Trial> {
     trials!["webhook_capacity":
-        a_thousand_reviews_at_once_are_answered_in_32_mib,
+        a_thousand_reviews_at_once_are_answered_in_24_mib,
         the_longest_idle_connection_is_evicted_for_a_new_one,
         with_few_descriptors_an_idle_connection_is_evicted_as_well,
         unfinished_heads_are_evicted_before_idle_connections,
@@ -19,8 +19,9 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// Limit of resident memory with a thousand reviews at once, in KiB.
-const RESIDENT_KIB: u64 = 32 * 1024;
+/// Limit of resident memory with a thousand reviews at once, in KiB, without the pages of the program itself: an unoptimised
+/// one has 11 MiB of them.
+const MEMORY_KIB: u64 = 24 * 1024;
 
 /// Raises the limit to the descriptors of all these connections and of the other tests.
 pub fn raise_descriptors() {
@@ -35,7 +36,7 @@ pub fn raise_descriptors() {
     }
 }
 
-fn a_thousand_reviews_at_once_are_answered_in_32_mib() {
+fn a_thousand_reviews_at_once_are_answered_in_24_mib() {
     raise_descriptors();
     let webhook = Webhook::start(&[]);
     let config = trusting(&webhook.authority.pem());
@@ -68,8 +69,12 @@ fn a_thousand_reviews_at_once_are_answered_in_32_mib() {
         }
         assert_injected(&response, name);
     }
-    let peak = webhook.status_figure("VmHWM");
-    assert!(is_emulated() || peak <= RESIDENT_KIB, "{peak} KiB");
+    let [peak, program] = ["VmHWM", "RssFile"].map(|name| webhook.status_figure(name));
+    let memory = peak.saturating_sub(program);
+    assert!(
+        is_emulated() || memory <= MEMORY_KIB,
+        "{memory} KiB beside {program} KiB of the program"
+    );
 }
 
 fn the_longest_idle_connection_is_evicted_for_a_new_one() {
