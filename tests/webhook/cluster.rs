@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
         a_list_that_is_forbidden_is_logged_once_with_a_remedy,
         a_list_that_stalls_delays_neither_start_nor_reviews_for_long,
         pods_that_are_not_injected_get_one_event_each,
+        a_pod_that_a_limit_range_keeps_from_injection_gets_no_event,
         a_pod_whose_probes_fail_is_evicted_for_a_trial,
         missing_rights_to_write_events_and_to_evict_are_logged_with_a_remedy,
         pages_of_many_mib_take_the_memory_of_one_item,
@@ -218,6 +219,25 @@ fn pods_that_are_not_injected_get_one_event_each() {
     );
     drop(state);
     webhook.wait_log("msg=\"pod is not injected\" pod=demo/b");
+}
+
+fn a_pod_that_a_limit_range_keeps_from_injection_gets_no_event() {
+    let api_server = FakeApiServer::start("37");
+    select_labelled(&api_server);
+    api_server.set_list(NAMESPACES, items(&[namespace("demo", &json!({}))]));
+    let limit_range = json!({
+        "metadata": {"name": "full", "namespace": "demo"},
+        "spec": {"limits": [{"type": "Pod", "max": {"cpu": "100m"}}]},
+    });
+    api_server.set_list(LIMIT_RANGES, items(&[limit_range]));
+    let mut full = running_pod("full", "web");
+    full["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "100m"}});
+    let mut free = running_pod("free", "web");
+    free["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "10m"}});
+    api_server.set_list(PODS, items(&[full, free]));
+    let webhook = start(&api_server, &["--find-pods"]);
+    webhook.wait_log("msg=\"searched for pods that are not injected\" pods=1");
+    webhook.wait_log("msg=\"pod is not injected\" pod=demo/free");
 }
 
 fn a_pod_whose_probes_fail_is_evicted_for_a_trial() {

@@ -257,7 +257,7 @@ impl PodFinder {
     }
 
     fn observe(&mut self, mut item: ListItem, findings: &mut Findings) {
-        let injection = injection_of(&mut item, self.state.settings.borrow().settings());
+        let injection = self.injection_of(&mut item);
         let pod = &item.object;
         match injection {
             Injection::NotNeeded => {}
@@ -285,6 +285,15 @@ impl PodFinder {
                 }
             }
         }
+    }
+
+    /// The state of injection of a pod, with the settings of its namespace, as a review has them.
+    fn injection_of(&self, item: &mut ListItem) -> Injection {
+        let (settings, namespaces) = (self.state.settings.borrow(), self.state.namespaces.borrow());
+        let namespace = item.object["metadata"]["namespace"].as_str();
+        let namespace = namespace.unwrap_or_default();
+        let settings = namespaces.apply(namespace, settings.settings(), &mut Vec::new());
+        injection_of(item, &settings)
     }
 
     fn log_pod(&mut self, pod: &FoundPod) {
