@@ -40,8 +40,10 @@ impl Resource {
         Quantity::parse(self.request).unwrap_or_default()
     }
 
-    fn default_limit(&self) -> Quantity {
-        Quantity::parse(self.limit).unwrap_or_default()
+    /// The limit of a sidecar that needs one, which is not below its request.
+    fn limit_above(&self, request: Option<Quantity>) -> Quantity {
+        let limit = Quantity::parse(self.limit).unwrap_or_default();
+        request.map_or(limit, |request| request.max(limit))
     }
 }
 
@@ -54,9 +56,7 @@ pub(crate) fn possible_resources(settings: &Value) -> [Value; 3] {
     for resource in &RESOURCES_OF_SIDECAR {
         let name = resource.name;
         let Amounts { request, limit } = Amounts::of(settings, name);
-        let least = resource.default_limit();
-        let with_limit =
-            limit.unwrap_or_else(|| request.map_or(least, |request| request.max(least)));
+        let with_limit = limit.unwrap_or_else(|| resource.limit_above(request));
         for resources in [&mut with_limits, &mut guaranteed] {
             set(resources, "limits", name, limit, Some(with_limit));
         }
@@ -225,7 +225,7 @@ impl Choice<'_> {
         let limit = limit.filter(|limit| !is_guaranteed || limit.is_positive());
         let limit = limit.or_else(|| {
             let is_demanded = is_guaranteed || self.pod.all_have_limits(name);
-            is_demanded.then(|| self.limit_above(request))
+            is_demanded.then(|| self.resource.limit_above(request))
         });
         if is_guaranteed {
             return Amounts {
@@ -252,7 +252,7 @@ impl Choice<'_> {
         let limit = amounts
             .limit
             .filter(|limit| !has_ratio || limit.is_positive());
-        let limit = limit.unwrap_or_else(|| self.limit_above(amounts.request));
+        let limit = limit.unwrap_or_else(|| self.resource.limit_above(amounts.request));
         let with_limit = self.adjusted(Amounts {
             limit: Some(limit),
             ..amounts
@@ -283,7 +283,7 @@ impl Choice<'_> {
             // Zero is no limit, and a small one keeps the sidecar from starting.
             let limit_of = |limit: Quantity| match limit.is_positive() {
                 true => limit,
-                false => self.limit_above(request),
+                false => self.resource.limit_above(request),
             };
             limit = limit.map(|limit| limit_of(limit).max(min));
         }
@@ -360,11 +360,6 @@ impl Choice<'_> {
             let advice = format!("raise its max.{name}");
             warnings.push(format!("{what}, so {effect}: {advice}").into());
         }
-    }
-
-    fn limit_above(&self, request: Option<Quantity>) -> Quantity {
-        let limit = self.resource.default_limit();
-        request.map_or(limit, |request| request.max(limit))
     }
 
     fn request_below(&self, limit: Option<Quantity>) -> Quantity {

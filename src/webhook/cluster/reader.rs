@@ -121,7 +121,7 @@ impl ClusterReader {
                 .min();
         };
         let listed = list(&self.client, self.nodes.path, "", observe).await;
-        if !self.record(&self.nodes, listed, |()| 0) {
+        if !self.record(&self.nodes, listed, 0) {
             return;
         }
         let changed = self
@@ -142,7 +142,7 @@ impl ClusterReader {
         let mut annotations = NamespaceAnnotations::default();
         let observe = |namespace: ListItem| annotations.add(&namespace.object);
         let listed = list(&self.client, self.namespaces.path, "", observe).await;
-        if self.record(&self.namespaces, listed, |()| annotations.ignored()) {
+        if self.record(&self.namespaces, listed, annotations.ignored()) {
             self.state
                 .namespaces
                 .borrow_mut()
@@ -154,7 +154,7 @@ impl ClusterReader {
         let mut limit_ranges = LimitRanges::default();
         let observe = |limit_range: ListItem| limit_ranges.add(&limit_range.object);
         let listed = list(&self.client, self.limit_ranges.path, "", observe).await;
-        if self.record(&self.limit_ranges, listed, |()| limit_ranges.ignored()) {
+        if self.record(&self.limit_ranges, listed, limit_ranges.ignored()) {
             self.state
                 .namespaces
                 .borrow_mut()
@@ -162,13 +162,9 @@ impl ClusterReader {
         }
     }
 
-    /// Counts a list and logs its failure once. Returns whether it is complete.
-    fn record(
-        &self,
-        list: &PolledList,
-        listed: Result<(), ListError>,
-        ignored: impl FnOnce(()) -> usize,
-    ) -> bool {
+    /// Counts a list and logs its failure once. `ignored` is the number of items that were left out. Returns whether it is
+    /// complete.
+    fn record(&self, list: &PolledList, listed: Result<(), ListError>, ignored: usize) -> bool {
         let PolledList {
             resource, effect, ..
         } = list;
@@ -181,7 +177,6 @@ impl ClusterReader {
         list.next.set(Instant::now() + interval);
         let Err(error) = listed else {
             list.failures.borrow_mut().clear();
-            let ignored = ignored(());
             if list.ignored.replace(ignored) != ignored && ignored > 0 {
                 log.line(
                     Level::Warn,
