@@ -6,7 +6,7 @@ use super::handler;
 use super::http_error::HttpError;
 use super::response::{AfterResponse, BodyMode, Response};
 use super::server_state::ServerState;
-use super::stream_io::{ServerStream, YieldingSocket, timeout_at, write_all};
+use super::stream_io::{ServerStream, SharedSocket, YieldingSocket, timeout_at, write_all};
 use super::turns::wait_for_wake;
 use crate::limits;
 use crate::net::yield_now;
@@ -79,6 +79,8 @@ async fn handshake(
 ) -> io::Result<Box<ServerStream>> {
     let connections = &state.connections;
     let _permit = state.acquire_handshake(client).await;
+    let socket = SharedSocket::new(socket);
+    connections.set_socket(id, socket.clone());
     connections.set_phase(id, Phase::Handshake);
     state.reload_cert();
     state.reload_client_ca();

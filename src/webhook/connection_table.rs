@@ -1,6 +1,7 @@
 //! The open connections: their number, the phase of each, and which one is evicted for a new one. Connections are shared
 //! fairly among peer addresses: none of an address is evicted for one of an address that has more.
 
+use super::stream_io::SharedSocket;
 use crate::limits;
 use crate::net::{Candidate, select_victim, set_waker};
 use core::cell::{Cell, RefCell};
@@ -48,6 +49,8 @@ struct Connection {
     since: Instant,
     /// How long its client has let the handshake wait, the current wait excluded.
     handshake_wait: Duration,
+    /// Absent until its handshake begins.
+    socket: Option<SharedSocket>,
     /// Serves the connection. Dropping it closes the connection.
     task: Option<Task<()>>,
 }
@@ -127,14 +130,15 @@ impl PeerConnections {
         self.0.iter().map(BTreeSet::len).sum()
     }
 
-    fn oldest_in(&self, phase: Phase) -> Option<(Instant, ConnectionId)> {
-        self.0[phase as usize].first().copied()
+    /// The start of the phase and the ID of each connection in it, the oldest first.
+    fn in_phase(&self, phase: Phase) -> impl Iterator<Item = (Instant, ConnectionId)> {
+        self.0[phase as usize].iter().copied()
     }
 
     /// The start of the phase and the ID of the connection to evict first. `share` is the number of these connections
     /// compared with that of the new one's address.
     fn weakest(&self, share: Ordering) -> Option<(Instant, ConnectionId)> {
-        let oldest_in = |phase: Phase| self.oldest_in(phase);
+        let oldest_in = |phase: Phase| self.in_phase(phase).next();
         let mut phases = Phase::EVICTION_ORDER.into_iter();
         match share {
             Ordering::Greater => phases.chain([Phase::Busy]).find_map(oldest_in),
@@ -175,6 +179,7 @@ impl ConnectionTable {
             phase: Phase::Silent,
             since: Instant::now(),
             handshake_wait: Duration::ZERO,
+            socket: None,
             task: None,
         };
         self.index(&connection, id);
@@ -187,6 +192,13 @@ impl ConnectionTable {
         match self.connections.borrow_mut().get_mut(&id) {
             Some(connection) => connection.task = Some(task),
             None => task.detach(),
+        }
+    }
+
+    /// Stores the socket of a connection whose handshake begins, for [`evict_handshake_for`](Self::evict_handshake_for).
+    pub fn set_socket(&self, id: ConnectionId, socket: SharedSocket) {
+        if let Some(connection) = self.connections.borrow_mut().get_mut(&id) {
+            connection.socket = Some(socket);
         }
     }
 
@@ -230,8 +242,8 @@ impl ConnectionTable {
         self.count() >= self.capacity
     }
 
-    /// Evicts a connection for one of `newcomer`, of the address that has most. Of its connections, one without a byte goes first, then a handshake, an unfinished head, an idle one, and of these the
-    /// oldest. One that is busy is evicted only for an address that has fewer. `None` if there is none to evict.
+    /// Evicts a connection for one of `newcomer`, of the address that has most. Of its connections, one without a byte goes
+    /// first, then a handshake, an unfinished head, an idle one, and of these the oldest. One that is busy is evicted only for an address that has fewer. `None` if there is none to evict.
     pub fn evict_for(&self, newcomer: IpAddr) -> Option<Evicted> {
         let peers = self.peers.borrow();
         let share_of = |peer: IpAddr| {
@@ -257,7 +269,8 @@ impl ConnectionTable {
     /// Evicts the oldest handshake of the address that has most handshake permits, the one for a handshake of `newcomer`
     /// included. It must have let us wait for longer than the API server does: for
     /// [`WEBHOOK_HANDSHAKE_STEP`](limits::WEBHOOK_HANDSHAKE_STEP) if its address has more permits, and for
-    /// [`WEBHOOK_SLOW_HANDSHAKE`](limits::WEBHOOK_SLOW_HANDSHAKE) if it has as many. `None` if there is none.
+    /// [`WEBHOOK_SLOW_HANDSHAKE`](limits::WEBHOOK_SLOW_HANDSHAKE) if it has as many. One whose next bytes have arrived waits
+    /// for us. `None` if there is none to evict.
     pub fn evict_handshake_for(
         &self,
         newcomer: IpAddr,
@@ -268,14 +281,17 @@ impl ConnectionTable {
         let share_of = |peer| permits_of(peer) + usize::from(peer == newcomer);
         let newcomers = share_of(newcomer);
         let oldest = peers.iter().filter_map(|(peer, connections)| {
-            let (since, id) = connections.oldest_in(Phase::Handshake)?;
             let min_wait = match share_of(*peer).cmp(&newcomers) {
                 Ordering::Greater => limits::WEBHOOK_HANDSHAKE_STEP,
                 Ordering::Equal => limits::WEBHOOK_SLOW_HANDSHAKE,
                 Ordering::Less => return None,
             };
-            let is_slow = now.saturating_duration_since(since) >= min_wait;
-            is_slow.then_some(Candidate {
+            let is_slow = |since| now.saturating_duration_since(since) >= min_wait;
+            let (since, id) = connections
+                .in_phase(Phase::Handshake)
+                .take_while(|(since, _)| is_slow(*since))
+                .find(|(_, id)| !self.has_input(*id))?;
+            Some(Candidate {
                 key: id,
                 peer: *peer,
                 ground: (),
@@ -285,6 +301,12 @@ impl ConnectionTable {
         let victim = select_victim(oldest, share_of)?;
         drop(peers);
         self.evict(victim)
+    }
+
+    fn has_input(&self, id: ConnectionId) -> bool {
+        let connections = self.connections.borrow();
+        let socket = connections.get(&id).and_then(|c| c.socket.as_ref());
+        socket.is_some_and(SharedSocket::has_input)
     }
 
     /// The task of the connection, and with it its socket, is dropped when the executor gets to it.

@@ -12,10 +12,11 @@ use smol::future;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::io;
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// A connection after its handshake.
-pub type ServerStream = TlsStream<YieldingSocket<Async<TcpStream>>>;
+pub type ServerStream = TlsStream<YieldingSocket<SharedSocket>>;
 
 /// Bytes read at once: the plaintext of the largest TLS record (RFC 8446 section 5.1).
 const READ_BYTES: usize = 16 * 1024;
@@ -80,6 +81,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for YieldingSocket<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_close(cx)
+    }
+}
+
+/// The socket of a connection, which its task and the connection table share.
+#[derive(Clone, Debug)]
+pub struct SharedSocket(Rc<Async<TcpStream>>);
+
+impl SharedSocket {
+    /// Shares a socket.
+    pub fn new(socket: Async<TcpStream>) -> SharedSocket {
+        SharedSocket(Rc::new(socket))
+    }
+
+    /// Whether bytes have arrived that were not read yet.
+    pub fn has_input(&self) -> bool {
+        matches!(self.0.get_ref().peek(&mut [0]), Ok(1..))
+    }
+}
+
+impl AsyncRead for SharedSocket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SharedSocket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.0).poll_close(cx)
     }
 }
 

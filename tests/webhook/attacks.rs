@@ -11,7 +11,8 @@ use crate::support::trials::trials;
 use crate::support::{Need, WAIT_LIMIT, within};
 use libtest_mimic::Trial;
 use probelet::limits;
-use rustls::ClientConfig;
+use rustix::process::Signal;
+use rustls::{ClientConfig, StreamOwned};
 use serde_json::json;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -35,6 +36,7 @@ pub fn tests() -> Vec<Trial> {
         hello_retries_delay_nobody,
         four_hundred_handshakes_at_once_delay_nobody,
         four_hundred_handshakes_at_once_of_one_address_complete,
+        a_client_that_answers_a_webhook_without_cpu_time_is_not_evicted,
         long_heads_and_records_that_do_not_end_delay_nobody,
         complete_large_reviews_delay_nobody,
         pipelined_requests_delay_nobody,
@@ -561,6 +563,40 @@ fn four_hundred_handshakes_at_once_of_one_address_complete() {
     });
     assert!(all_complete);
     assert_injected(&webhook.send(&post(&review_of(&pod("a")))), "a");
+}
+
+fn a_client_that_answers_a_webhook_without_cpu_time_is_not_evicted() {
+    let webhook = Webhook::start(&[]);
+    let target = Target::new(&webhook, MANY_ADDRESSES);
+    let mut client = None;
+    // On a busy machine the client's own handshake may become slow before the webhook is stopped.
+    let is_connected = within(WAIT_LIMIT, || {
+        let config = hostile_handshakes::connection(&target.trust);
+        let mut oldest = StreamOwned::new(config, webhook.tcp());
+        oldest.conn.write_tls(&mut oldest.sock).expect("sent");
+        let is_answered = |tcp: &TcpStream| tcp.peek(&mut [0]).is_ok_and(|len| len > 0);
+        assert!(is_answered(&oldest.sock));
+        let hello = |number| Attack::CompleteHellos.open(&target, number);
+        let held: Vec<_> = (0..2 * limits::WEBHOOK_HANDSHAKES).map(hello).collect();
+        let have_permits = held.iter().take(limits::WEBHOOK_HANDSHAKES - 1);
+        for held in have_permits {
+            let Some(Held::Tcp(tcp)) = held else {
+                return false;
+            };
+            is_answered(tcp);
+        }
+        webhook.signal(Signal::STOP);
+        let completed = Client::complete(oldest);
+        // The time passes that makes a handshake slow.
+        std::thread::sleep(limits::WEBHOOK_SLOW_HANDSHAKE);
+        webhook.signal(Signal::CONT);
+        client = completed.ok();
+        client.is_some()
+    });
+    assert!(is_connected);
+    let mut client = client.expect("connected");
+    client.send(&post(&review_of(&pod("a"))));
+    assert_injected(&client.response(), "a");
 }
 
 fn long_heads_and_records_that_do_not_end_delay_nobody() {

@@ -212,14 +212,7 @@ impl Webhook {
     pub fn client_over(tcp: TcpStream, config: &Arc<ClientConfig>) -> std::io::Result<Client> {
         let name = ServerName::try_from(NAME).expect("a name");
         let connection = ClientConnection::new(config.clone(), name).expect("a client");
-        let mut stream = StreamOwned::new(connection, tcp);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        Ok(Client {
-            stream,
-            received: Vec::new(),
-        })
+        Client::complete(StreamOwned::new(connection, tcp))
     }
 
     /// Sends one request on a new connection, and returns the response.
@@ -323,6 +316,22 @@ pub struct Client {
 }
 
 impl Client {
+    /// Completes a handshake.
+    ///
+    /// # Errors
+    /// Why the handshake failed.
+    pub fn complete(
+        mut stream: StreamOwned<ClientConnection, TcpStream>,
+    ) -> std::io::Result<Client> {
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Client {
+            stream,
+            received: Vec::new(),
+        })
+    }
+
     /// Sends bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {

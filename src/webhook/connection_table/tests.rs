@@ -1,8 +1,11 @@
 //! Which connection is evicted.
 
 use super::*;
+use async_io::Async;
 use smol::LocalExecutor;
 use smol::future::{block_on, pending, poll_once};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
 
 const CAPACITY: usize = limits::WEBHOOK_CONNECTIONS;
@@ -203,6 +206,28 @@ fn a_handshake_that_continues_does_not_become_younger() {
     assert_eq!(evict(), None);
     table.set_phase(id, Phase::Handshake);
     assert!(evict().is_some());
+}
+
+#[test]
+fn a_handshake_whose_bytes_have_arrived_is_not_evicted() {
+    let table = table();
+    let ids = add(&table, 2, 2, Phase::Handshake);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a listener");
+    let connect = |id: ConnectionId| {
+        let addr = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(addr).expect("a connection");
+        let (socket, _) = listener.accept().expect("a connection");
+        let socket = Async::new(socket).expect("a socket");
+        table.set_socket(id, SharedSocket::new(socket));
+        client
+    };
+    let (mut answered, _silent) = (connect(ids[0]), connect(ids[1]));
+    answered.write_all(b"x").expect("sent");
+    let now = Instant::now() + limits::WEBHOOK_SLOW_HANDSHAKE;
+    let evict = || table.evict_handshake_for(ip(2), permits, now);
+    assert!(evict().is_some());
+    assert_eq!([0, 1].map(|n| is_open(&table, ids[n])), [true, false]);
+    assert_eq!(evict(), None);
 }
 
 #[test]
