@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The injector for its image: static, for both architectures, on stable Rust.
-#   deploy/inject-build.sh [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
+#   deploy/inject-build.sh [TARGET...]     default: the targets of deploy/targets
 # makes target/inject/TARGET/release/probelet-inject. It needs cargo, rustup's musl targets and a C compiler; clang
 # serves both targets:
 #   rustup target add aarch64-unknown-linux-musl x86_64-unknown-linux-musl
@@ -16,7 +16,10 @@ cd "$(dirname "$0")/.."
 unset CARGO_ENCODED_RUSTFLAGS
 export RUSTFLAGS=-Ctarget-feature=+crt-static
 
-[[ $# -gt 0 ]] || set -- aarch64-unknown-linux-musl x86_64-unknown-linux-musl
+[[ $# -gt 0 ]] || {
+  mapfile -t defaults < <(awk '/^[^#]/ { print $1 }' deploy/targets)
+  set -- "${defaults[@]}"
+}
 for target in "$@"; do
   c_compiler "$target"
   cargo build --release --no-default-features --features inject --bin probelet-inject --locked \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The small build: builds the binary of the image, which README.md measures.
-#   deploy/small-build.sh [--plain] [TARGET...]     default: aarch64- and x86_64-unknown-linux-musl
+#   deploy/small-build.sh [--plain] [TARGET...]     default: the targets of deploy/targets
 # makes target/small/TARGET/release/probelet; with --plain, which leaves TLS and `check` out, it is
 # target/small-plain/TARGET/release/probelet. The link map is probelet.map next to it. It needs cargo, rustup's rust-src
 # and musl targets and, except for --plain, a C compiler; clang serves both targets:
@@ -24,20 +24,23 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 . deploy/c-compiler.sh
 
 # One build directory for both variants, so that std is compiled once for each target.
-build=target/small-build out=target/small features=()
+build=target/small-build out=target/small features=(--no-default-features --features tls,check) needs_c=yes
 if [[ ${1-} == --plain ]]; then
-  out=target/small-plain features=(--no-default-features)
+  out=target/small-plain features=(--no-default-features) needs_c=''
   shift
 fi
-[[ $# -gt 0 ]] || set -- aarch64-unknown-linux-musl x86_64-unknown-linux-musl
+[[ $# -gt 0 ]] || {
+  mapfile -t defaults < <(awk '/^[^#]/ { print $1 }' deploy/targets)
+  set -- "${defaults[@]}"
+}
 for target in "$@"; do
-  ((${#features[@]})) || c_compiler "$target" || {
+  [[ -z $needs_c ]] || c_compiler "$target" || {
     echo "--plain needs no C compiler" >&2
     exit 1
   }
   mkdir -p "$out/$target/release"
   # Flags of the program alone: its link map, and a value that changes with layout.ld, which cargo does not watch.
-  cargo rustc --release ${features[@]+"${features[@]}"} --bin probelet --locked \
+  cargo rustc --release "${features[@]}" --bin probelet --locked \
     --target "$target" --target-dir "$build" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
     --config "target.$target.rustflags=$flags" \
