@@ -24,6 +24,11 @@ pub trait Policy {
     /// Makes the resources of `request` available again.
     fn release(&mut self, request: Self::Request);
 
+    /// Whether no request fits now. Saves a search among the waiters.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
+
     /// Waiters of a lower rank get permits first; among equals, those that arrived first.
     fn rank(&self, _: Self::Request) -> usize {
         0
@@ -164,7 +169,7 @@ impl<P: Policy> Semaphore<P> {
     fn grant_until_one_does_not_fit(&self, wakers: &mut Vec<Waker>) {
         let mut queue = self.queue.borrow_mut();
         let mut policy = self.policy.borrow_mut();
-        loop {
+        while !policy.is_exhausted() {
             let waiting = queue.iter_mut().filter(|waiter| !waiter.is_granted);
             let Some(next) = waiting.min_by_key(|waiter| policy.rank(waiter.request)) else {
                 return;
@@ -198,6 +203,14 @@ impl<P: Policy> Semaphore<P> {
         let mut queue = self.queue.borrow_mut();
         let index = queue.iter().position(|waiter| waiter.number == number);
         index.and_then(|index| queue.remove(index))
+    }
+}
+
+impl<P: Policy> Permit<P> {
+    /// Calls `f` with the policy.
+    #[cfg(feature = "inject-library")]
+    pub fn with_policy<T>(&self, f: impl FnOnce(&P) -> T) -> T {
+        self.semaphore.with_policy(f)
     }
 }
 

@@ -78,7 +78,7 @@ async fn handshake(
     id: ConnectionId,
 ) -> io::Result<Box<ServerStream>> {
     let connections = &state.connections;
-    let _permit = state.acquire_handshake(client).await;
+    let permit = state.acquire_handshake(client).await;
     let socket = SharedSocket::new(socket);
     connections.set_socket(id, socket.clone());
     connections.set_phase(id, Phase::Handshake);
@@ -101,6 +101,7 @@ async fn handshake(
         connections.set_phase(id, Phase::Handshake);
         wait_for_wake().await;
     };
+    permit.complete();
     let limit = Some(limits::WEBHOOK_TLS_BUFFER_BYTES);
     stream.get_mut().1.set_buffer_limit(limit);
     Ok(Box::new(stream))

@@ -42,6 +42,15 @@ pub struct Evicted {
     pub phase: Phase,
 }
 
+/// What decides which address has to give up a handshake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HandshakeClaim {
+    /// Handshake permits that it holds.
+    pub permits: usize,
+    /// Whether its last handshake has failed.
+    pub has_failed: bool,
+}
+
 #[derive(Debug)]
 struct Connection {
     peer: IpAddr,
@@ -267,35 +276,35 @@ impl ConnectionTable {
     }
 
     /// Evicts the oldest handshake of the address that has most handshake permits, the one for a handshake of `newcomer`
-    /// included. It must have let us wait for longer than the API server does: for
+    /// included; of addresses that have as many, of one whose last handshake has failed. It must have let us wait for longer than the API server does: for
     /// [`WEBHOOK_HANDSHAKE_STEP`](limits::WEBHOOK_HANDSHAKE_STEP) if its address has more permits, and for
     /// [`WEBHOOK_SLOW_HANDSHAKE`](limits::WEBHOOK_SLOW_HANDSHAKE) if it has as many. One whose next bytes have arrived waits
     /// for us. `None` if there is none to evict.
     pub fn evict_handshake_for(
         &self,
         newcomer: IpAddr,
-        permits_of: impl Fn(IpAddr) -> usize,
+        claim_of: impl Fn(IpAddr) -> HandshakeClaim,
         now: Instant,
     ) -> Option<Evicted> {
         let peers = self.peers.borrow();
-        let share_of = |peer| permits_of(peer) + usize::from(peer == newcomer);
+        let share_of = |peer| claim_of(peer).permits + usize::from(peer == newcomer);
         let newcomers = share_of(newcomer);
         let oldest = peers.iter().filter_map(|(peer, connections)| {
+            let mut handshakes = connections.in_phase(Phase::Handshake).peekable();
+            handshakes.peek()?;
             let min_wait = match share_of(*peer).cmp(&newcomers) {
                 Ordering::Greater => limits::WEBHOOK_HANDSHAKE_STEP,
                 Ordering::Equal => limits::WEBHOOK_SLOW_HANDSHAKE,
                 Ordering::Less => return None,
             };
-            let is_slow = |since| now.saturating_duration_since(since) >= min_wait;
-            let (since, id) = connections
-                .in_phase(Phase::Handshake)
-                .take_while(|(since, _)| is_slow(*since))
+            let (since, id) = handshakes
+                .take_while(|(since, _)| now.saturating_duration_since(*since) >= min_wait)
                 .find(|(_, id)| !self.has_input(*id))?;
             Some(Candidate {
                 key: id,
                 peer: *peer,
                 ground: (),
-                age: Reverse(since),
+                age: (claim_of(*peer).has_failed, Reverse(since)),
             })
         });
         let victim = select_victim(oldest, share_of)?;

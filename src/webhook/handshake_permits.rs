@@ -1,10 +1,12 @@
 //! Permits of TLS handshakes, shared fairly among client addresses. While one waits for a permit, handshakes that let the
-//! webhook wait are evicted: those of the address that has most first.
+//! webhook wait are evicted: those of the address that has most first. Of addresses that have as many, one whose last
+//! handshake failed gets its next permit last, and is evicted first: attackers hold permits by not completing handshakes.
 
-use super::connection_table::{ConnectionTable, Evicted};
+use super::connection_table::{ConnectionTable, Evicted, HandshakeClaim};
 use crate::limits;
 use crate::net::{FairShares, Permit, Policy, Semaphore, Share};
 use async_io::Timer;
+use core::cell::RefCell;
 use smol::channel::{Receiver, Sender};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,43 +20,67 @@ pub struct HandshakePermits {
     waiting: (Sender<()>, Receiver<()>),
 }
 
-/// A permit of one handshake.
-pub type HandshakePermit = Permit<HandshakeShares>;
+/// A permit of one handshake. If it is dropped before [`complete`](Self::complete), the handshake has failed.
+pub struct HandshakePermit {
+    permit: Permit<HandshakeShares>,
+    peer: IpAddr,
+    is_completed: bool,
+}
 
-/// The permits that addresses share. Of those that hold as many, the address whose last permit is oldest is next: if there are
-/// more attackers than permits, each of them holds none from time to time.
+/// The permits that addresses share. If there are more attackers than permits, each of them holds none from time to time.
 #[derive(Debug)]
 pub struct HandshakeShares {
     shares: FairShares,
-    /// The number of the last permit of each address.
-    last_permits: BTreeMap<IpAddr, usize>,
+    histories: RefCell<BTreeMap<IpAddr, History>>,
     /// The number of the next permit, from 1.
     next_permit: usize,
 }
 
-/// Bits of a permit's number. The rank of an address has its permits above them, in 32 bits on small machines.
+/// The handshakes of an address.
+#[derive(Clone, Copy, Debug, Default)]
+struct History {
+    /// The number of its last permit.
+    last_permit: usize,
+    /// Whether its last handshake that ended has failed.
+    has_failed: bool,
+}
+
+/// Bits of a permit's number. The rank of an address has its permits and a flag above them, in 32 bits on small machines.
 const NUMBER_BITS: u32 = 20;
 
 impl HandshakeShares {
     fn new() -> HandshakeShares {
         HandshakeShares {
             shares: FairShares::of(limits::WEBHOOK_HANDSHAKES),
-            last_permits: BTreeMap::new(),
+            histories: RefCell::default(),
             next_permit: 1,
         }
     }
 
     fn record_permit(&mut self, peer: IpAddr) {
+        let histories = self.histories.get_mut();
         if self.next_permit >> NUMBER_BITS > 0 {
-            self.last_permits.clear();
+            histories.clear();
             self.next_permit = 1;
         }
-        self.last_permits.insert(peer, self.next_permit);
+        histories.entry(peer).or_default().last_permit = self.next_permit;
         self.next_permit += 1;
-        if self.last_permits.len() > limits::WEBHOOK_CONNECTIONS {
+        if histories.len() > limits::WEBHOOK_CONNECTIONS {
             let first = self.next_permit - limits::WEBHOOK_CONNECTIONS / 2;
-            self.last_permits.retain(|_, number| *number >= first);
+            histories.retain(|_, history| history.last_permit >= first);
         }
+    }
+
+    fn record_result(&self, peer: IpAddr, has_failed: bool) {
+        // It was forgotten if many addresses had permits since.
+        if let Some(history) = self.histories.borrow_mut().get_mut(&peer) {
+            history.has_failed = has_failed;
+        }
+    }
+
+    fn history_of(&self, peer: IpAddr) -> History {
+        let histories = self.histories.borrow();
+        histories.get(&peer).copied().unwrap_or_default()
     }
 }
 
@@ -75,9 +101,15 @@ impl Policy for HandshakeShares {
         self.shares.release(one(peer));
     }
 
+    fn is_exhausted(&self) -> bool {
+        self.shares.available() <= 0
+    }
+
+    /// By the permits that the address holds, then the result of its last handshake, then the age of its last permit.
     fn rank(&self, peer: IpAddr) -> usize {
-        let last = self.last_permits.get(&peer).copied();
-        (self.shares.held_by(peer) << NUMBER_BITS) | last.unwrap_or_default()
+        let history = self.history_of(peer);
+        let class = (self.shares.held_by(peer) << 1) | usize::from(history.has_failed);
+        (class << NUMBER_BITS) | history.last_permit
     }
 }
 
@@ -101,15 +133,20 @@ impl HandshakePermits {
         connections: &ConnectionTable,
         on_eviction: impl FnOnce(Evicted),
     ) -> HandshakePermit {
-        if let Some(permit) = self.semaphore.try_acquire(client) {
-            return permit;
+        let permit = |permit| HandshakePermit {
+            permit,
+            peer: client,
+            is_completed: false,
+        };
+        if let Some(acquired) = self.semaphore.try_acquire(client) {
+            return permit(acquired);
         }
         if let Some(evicted) = self.evict_for(client, connections) {
             on_eviction(evicted);
         }
         // A full channel has a message that has not been received yet.
         let _ = self.waiting.0.try_send(());
-        self.semaphore.acquire(client).await
+        permit(self.semaphore.acquire(client).await)
     }
 
     /// While connections wait for permits, evicts slow handshakes for the next of them: all may have been busy when it
@@ -128,11 +165,28 @@ impl HandshakePermits {
     }
 
     fn evict_for(&self, client: IpAddr, connections: &ConnectionTable) -> Option<Evicted> {
-        let permits_of = |peer| {
-            self.semaphore
-                .with_policy(|policy| policy.shares.held_by(peer))
+        let claim_of = |peer| {
+            self.semaphore.with_policy(|policy| HandshakeClaim {
+                permits: policy.shares.held_by(peer),
+                has_failed: policy.history_of(peer).has_failed,
+            })
         };
-        connections.evict_handshake_for(client, permits_of, Instant::now())
+        connections.evict_handshake_for(client, claim_of, Instant::now())
+    }
+}
+
+impl HandshakePermit {
+    /// Releases the permit of a handshake that has completed.
+    pub fn complete(mut self) {
+        self.is_completed = true;
+    }
+}
+
+impl Drop for HandshakePermit {
+    fn drop(&mut self) {
+        let has_failed = !self.is_completed;
+        self.permit
+            .with_policy(|policy| policy.record_result(self.peer, has_failed));
     }
 }
 
@@ -160,6 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn of_addresses_with_as_many_permits_one_whose_last_handshake_failed_is_last() {
+        let (permits, connections) = (HandshakePermits::new(), ConnectionTable::new(1024));
+        block_on(async {
+            let acquire = |n| permits.acquire(ip(n), &connections, |_| ());
+            // Held until the end, so that the results of addresses 1 and 2 are of handshakes that have ended.
+            let _held = acquire(3).await;
+            drop(acquire(1).await);
+            acquire(2).await.complete();
+            let rank = |n| permits.semaphore.with_policy(|shares| shares.rank(ip(n)));
+            let ranks = [4, 2, 1, 3].map(rank);
+            assert!(ranks.is_sorted(), "{ranks:?}");
+            acquire(1).await.complete();
+            drop(acquire(2).await);
+            let ranks = [4, 1, 2, 3].map(rank);
+            assert!(ranks.is_sorted(), "{ranks:?}");
+        });
+    }
+
+    #[test]
     fn permits_of_more_addresses_than_there_are_connections_are_forgotten() {
         let mut shares = HandshakeShares::new();
         let peer = |n: u32| IpAddr::from(n.to_be_bytes());
@@ -172,7 +245,7 @@ mod tests {
         assert!(shares.rank(peer(count - 1)) > 0);
         shares.next_permit = 1 << NUMBER_BITS;
         assert!(shares.try_take(peer(1)));
-        assert_eq!(shares.rank(peer(1)), (1 << NUMBER_BITS) | 1);
+        assert_eq!(shares.rank(peer(1)), (2 << NUMBER_BITS) | 1);
         assert_eq!(shares.rank(peer(count - 1)), 0);
     }
 

@@ -132,6 +132,10 @@ impl Policy for CpuShares {
         self.is_taken.set(false);
     }
 
+    fn is_exhausted(&self) -> bool {
+        self.is_taken.get()
+    }
+
     fn rank(&self, peer: IpAddr) -> usize {
         let used_until = self.used_until.borrow().get(&peer).copied();
         used_until.unwrap_or_default().max(self.now.get())

@@ -43,11 +43,15 @@ fn let_wait(table: &ConnectionTable, id: ConnectionId, time: Duration) {
 }
 
 /// Handshake permits of the addresses in these tests.
-fn permits(peer: IpAddr) -> usize {
-    match peer {
+fn claims(peer: IpAddr) -> HandshakeClaim {
+    let permits = match peer {
         peer if peer == ip(1) => 1,
         peer if peer == ip(2) => 5,
         _ => 0,
+    };
+    HandshakeClaim {
+        permits,
+        has_failed: false,
     }
 }
 
@@ -168,7 +172,7 @@ fn a_slow_handshake_is_evicted_of_the_address_that_has_most() {
         phase: Phase::Handshake,
     });
     for newcomer in [1, 2, 3] {
-        let evicted = table.evict_handshake_for(ip(newcomer), permits, now);
+        let evicted = table.evict_handshake_for(ip(newcomer), claims, now);
         assert_eq!(evicted, expected);
     }
     assert!(is_open(&table, few[0]));
@@ -176,7 +180,7 @@ fn a_slow_handshake_is_evicted_of_the_address_that_has_most() {
     // None of the address with most waits for its client.
     table.set_phase(many[3], Phase::Busy);
     table.set_phase(many[4], Phase::Busy);
-    assert_eq!(table.evict_handshake_for(ip(2), permits, now), None);
+    assert_eq!(table.evict_handshake_for(ip(2), claims, now), None);
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn a_handshake_has_less_time_while_an_address_with_fewer_waits_for_a_permit() {
     let first = add(&table, 2, 5, Phase::Handshake)[0];
     let since = table.connections.borrow()[&first].since;
     let evict = |newcomer, time| {
-        let evicted = table.evict_handshake_for(ip(newcomer), permits, since + time);
+        let evicted = table.evict_handshake_for(ip(newcomer), claims, since + time);
         evicted.is_some()
     };
     // A burst of one address evicts none of its own.
@@ -201,11 +205,29 @@ fn a_handshake_that_continues_does_not_become_younger() {
     let table = table();
     let id = add(&table, 2, 1, Phase::Handshake)[0];
     let_wait(&table, id, limits::WEBHOOK_SLOW_HANDSHAKE);
-    let evict = || table.evict_handshake_for(ip(2), permits, Instant::now());
+    let evict = || table.evict_handshake_for(ip(2), claims, Instant::now());
     table.set_phase(id, Phase::Busy);
     assert_eq!(evict(), None);
     table.set_phase(id, Phase::Handshake);
     assert!(evict().is_some());
+}
+
+#[test]
+fn of_addresses_with_as_many_permits_one_whose_last_handshake_has_failed_is_evicted_first() {
+    let table = table();
+    let oldest = add(&table, 1, 1, Phase::Handshake)[0];
+    let failed = add(&table, 2, 1, Phase::Handshake)[0];
+    let claim_of = |peer| HandshakeClaim {
+        permits: usize::from(peer != ip(3)),
+        has_failed: peer == ip(2),
+    };
+    let now = Instant::now() + limits::WEBHOOK_SLOW_HANDSHAKE;
+    let evict = || table.evict_handshake_for(ip(3), claim_of, now);
+    for (peer, id) in [(2, failed), (1, oldest)] {
+        let evicted = evict().expect("slow");
+        assert_eq!(evicted.peer, ip(peer));
+        assert!(!is_open(&table, id));
+    }
 }
 
 #[test]
@@ -224,7 +246,7 @@ fn a_handshake_whose_bytes_have_arrived_is_not_evicted() {
     let (mut answered, _silent) = (connect(ids[0]), connect(ids[1]));
     answered.write_all(b"x").expect("sent");
     let now = Instant::now() + limits::WEBHOOK_SLOW_HANDSHAKE;
-    let evict = || table.evict_handshake_for(ip(2), permits, now);
+    let evict = || table.evict_handshake_for(ip(2), claims, now);
     assert!(evict().is_some());
     assert_eq!([0, 1].map(|n| is_open(&table, ids[n])), [true, false]);
     assert_eq!(evict(), None);
