@@ -54,6 +54,28 @@ impl ContainerBounds {
         }
     }
 
+    /// Extended resources, such as `nvidia.com/gpu`, that the API server requests for a container that does not state them, and
+    /// of which it accepts none.
+    pub(super) fn defaulted_extended_resources(&self) -> impl Iterator<Item = &str> {
+        let is_extended = |bound: &&Bound| bound.resource.contains('/');
+        let of_containers = self
+            .bounds
+            .iter()
+            .filter(|bound| bound.scope == BoundScope::Container);
+        let accepts_none = |resource: &str| {
+            let mut bounds = self.of(BoundScope::Container, resource);
+            bounds.all(|bound| {
+                bound.max_ratio.is_none() && !bound.min.is_some_and(Quantity::is_positive)
+            })
+        };
+        let defaulted = of_containers
+            .filter(is_extended)
+            .filter(|bound| bound.default_request.or(bound.default_limit).is_some());
+        defaulted
+            .map(|bound| &*bound.resource)
+            .filter(move |resource| accepts_none(resource))
+    }
+
     /// The bounds of one resource.
     pub(super) fn of<'a>(
         &'a self,
@@ -96,7 +118,12 @@ impl Bound {
             }
             _ => false,
         };
-        (!is_kept).then(|| format!("a {resource} limit of at most {ratio} times its request"))
+        let article = match resource.starts_with(['a', 'e', 'i', 'o', 'u']) {
+            true => "an",
+            false => "a",
+        };
+        (!is_kept)
+            .then(|| format!("{article} {resource} limit of at most {ratio} times its request"))
     }
 }
 

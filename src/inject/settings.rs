@@ -32,6 +32,9 @@ pub struct Settings {
     pub linkerd_skip_ports: bool,
     /// What the LimitRange objects of the pod's namespace demand, as far as they are known.
     pub container_bounds: ContainerBounds,
+    /// Whether the sidecar of a BestEffort pod has neither requests nor limits of CPU and memory: a ResourceQuota of the
+    /// pod's namespace counts pods by their QoS class.
+    pub keeps_best_effort: bool,
     /// The user of the sidecar.
     pub run_as_user: RunAsUser,
     /// The shortest timeout of an injected probe, in seconds; 0 leaves timeouts unchanged.

@@ -34,6 +34,7 @@ fn settings() -> Settings {
         allow_from: Vec::new(),
         linkerd_skip_ports: false,
         container_bounds: ContainerBounds::default(),
+        keeps_best_effort: false,
         run_as_user: RunAsUser::DEFAULT,
         min_timeout: 0,
         startup_probe: false,

@@ -313,6 +313,7 @@ impl Values {
             allow_from: self.allow_from.unwrap_or_default(),
             linkerd_skip_ports: self.linkerd_skip_ports.unwrap_or(false),
             container_bounds: ContainerBounds::default(),
+            keeps_best_effort: false,
             run_as_user: self.run_as_user.unwrap_or(RunAsUser::DEFAULT),
             min_timeout: self.min_timeout.unwrap_or_default(),
             startup_probe: self.startup_probe.unwrap_or(false),

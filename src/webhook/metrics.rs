@@ -53,13 +53,21 @@ pub enum ListedResource {
     Namespaces,
     /// LimitRanges.
     LimitRanges,
+    /// ResourceQuotas.
+    ResourceQuotas,
     /// Pods.
     Pods,
 }
 
 impl ListedResource {
     /// The values of `resource` in log lines and metrics.
-    const LABELS: [&str; 4] = ["nodes", "namespaces", "limitranges", "pods"];
+    const LABELS: [&str; 5] = [
+        "nodes",
+        "namespaces",
+        "limitranges",
+        "resourcequotas",
+        "pods",
+    ];
 
     /// Its label.
     pub fn label(self) -> &'static str {

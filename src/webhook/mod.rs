@@ -15,7 +15,7 @@
 //! | `server`, `server_state` | start, accept, graceful shutdown; the state that connections share |
 //! | `serving_cert` | the serving certificate, reloaded when its files change |
 //! | `client_ca`    | the CAs of `--client-ca`, reloaded when their file changes |
-//! | `cluster`      | what the webhook lists: nodes, namespaces, LimitRanges, and pods that are not injected |
+//! | `cluster`      | what the webhook lists: nodes, namespaces, LimitRanges, ResourceQuotas, and pods that are not injected |
 //! | `self_signed`, `secret_cert_store` | a self-signed certificate, shared by replicas in a Secret |
 //! | `ca_bundle`    | the CAs of all certificates that replicas may serve |
 //! | `api_client`   | requests to the API server |

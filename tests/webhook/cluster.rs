@@ -1,4 +1,4 @@
-//! What the webhook lists: nodes, namespaces, LimitRanges, and pods that should be injected and are not.
+//! What the webhook lists: nodes, namespaces, LimitRanges, ResourceQuotas, and pods that should be injected and are not.
 
 use super::api_server::{FakeApiServer, List};
 use super::fixture::{Webhook, assert_injected, pod, post, review_of};
@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
     trials!["webhook_cluster":
         the_oldest_ready_node_selects_the_kind_of_sidecar,
         the_annotation_of_a_namespace_sets_the_sidecars_resources,
+        a_quota_of_a_qos_class_keeps_the_class_of_best_effort_pods,
         a_list_that_is_forbidden_is_logged_once_with_a_remedy,
         a_list_that_stalls_delays_neither_start_nor_reviews_for_long,
         pods_that_are_not_injected_get_one_event_each,
@@ -32,6 +33,7 @@ pub fn tests() -> Vec<Trial> {
 const NODES: &str = "/api/v1/nodes";
 const NAMESPACES: &str = "/api/v1/namespaces";
 const LIMIT_RANGES: &str = "/api/v1/limitranges";
+const QUOTAS: &str = "/api/v1/resourcequotas";
 const PODS: &str = "/api/v1/namespaces/demo/pods";
 
 fn start(api_server: &FakeApiServer, more: &[&str]) -> Webhook {
@@ -151,6 +153,19 @@ fn the_annotation_of_a_namespace_sets_the_sidecars_resources() {
     assert!(lists("namespaces") >= 1.0 && lists("limitranges") >= 1.0);
 }
 
+fn a_quota_of_a_qos_class_keeps_the_class_of_best_effort_pods() {
+    let api_server = FakeApiServer::start("37");
+    let metadata = json!({"name": "burstable", "namespace": "demo"});
+    let quota = json!({"metadata": metadata, "spec": {"scopes": ["NotBestEffort"]}});
+    api_server.set_list(QUOTAS, items(&[quota]));
+    let webhook = start(&api_server, &[]);
+    let patch = patch_of(&webhook, "a");
+    assert!(
+        patch.contains("probelet") && !patch.contains("16Mi"),
+        "{patch}"
+    );
+}
+
 fn a_list_that_is_forbidden_is_logged_once_with_a_remedy() {
     let api_server = FakeApiServer::start("37");
     let webhook = start(&api_server, &["--find-pods"]);
@@ -160,14 +175,14 @@ fn a_list_that_is_forbidden_is_logged_once_with_a_remedy() {
         "{line}"
     );
     webhook.wait_log("msg=\"search for pods that are not injected");
-    assert_eq!(webhook.logged("list forbidden"), 3);
+    assert_eq!(webhook.logged("list forbidden"), 4);
     assert_injected(&webhook.send(&post(&review_of(&pod("a")))), "a");
 }
 
 fn a_list_that_stalls_delays_neither_start_nor_reviews_for_long() {
     let api_server = FakeApiServer::start("37");
     select_labelled(&api_server);
-    for path in [NODES, NAMESPACES, LIMIT_RANGES] {
+    for path in [NODES, NAMESPACES, LIMIT_RANGES, QUOTAS] {
         api_server.set_list(path, List::Stall);
     }
     let began = Instant::now();

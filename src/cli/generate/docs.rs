@@ -158,6 +158,11 @@ pub(super) fn annotations() -> Generated {
         "\nThe webhook also reads {} of namespaces, for pods without this annotation; it takes precedence over the flag.\n",
         code(names::RESOURCES)
     );
+    text += &format!(
+        "Where a ResourceQuota has the scope `BestEffort` or `NotBestEffort`, it gives the sidecar of a pod without requests and \
+         limits none, so that the pod stays BestEffort. The command line does not know quotas: there, set {} to `{{}}`.\n",
+        code(names::RESOURCES)
+    );
     text += "\n## Pods and their probes\n\n| annotation | example | meaning |\n|---|---|---|\n";
     for annotation in POD_ANNOTATIONS {
         let (name, example) = (code(annotation.name), code(annotation.example));

@@ -65,6 +65,15 @@ impl Amounts {
     }
 }
 
+/// Whether resources are those of a container of a BestEffort pod (`pkg/apis/core/v1/helper/qos/qos.go`: `ComputePodQOS`).
+pub(super) fn is_best_effort(resources: &Value) -> bool {
+    let amounts = ["cpu", "memory"].map(|name| Amounts::of(resources, name));
+    let mut amounts = amounts
+        .iter()
+        .flat_map(|amounts| [amounts.request, amounts.limit]);
+    !amounts.any(|amount| amount.is_some_and(Quantity::is_positive))
+}
+
 /// Whether resources are those of a container of a Guaranteed pod.
 fn is_guaranteed(resources: &Value) -> bool {
     let mut names = ["cpu", "memory"].into_iter();
@@ -150,6 +159,12 @@ impl<'a> PodResources<'a> {
             && containers
                 .iter()
                 .all(|container| is_guaranteed(&container.value["resources"]))
+    }
+
+    /// Whether the pod is BestEffort without the sidecar, by its containers.
+    pub(super) fn is_best_effort(&self) -> bool {
+        let mut containers = self.view.containers.iter();
+        !self.has_own() && containers.all(|container| is_best_effort(&container.value["resources"]))
     }
 
     /// Whether a container states a resource.

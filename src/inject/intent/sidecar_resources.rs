@@ -3,7 +3,7 @@
 //! refuse with its sidecar is refused.
 
 use super::admission::Admission;
-use super::pod_resources::{Amounts, PodResources};
+use super::pod_resources::{Amounts, PodResources, is_best_effort};
 use crate::inject::container_bounds::BoundScope;
 use crate::inject::options::PodOptions;
 use crate::inject::options::annotations::RESOURCES;
@@ -16,22 +16,33 @@ struct Resource {
     name: &'static str,
     request: &'static str,
     limit: &'static str,
+    /// Whether the QoS class depends on it, quotas demand it of each container, and a pod may have an own amount.
+    is_compute: bool,
 }
 
 /// The CPU limit is the least of 10m, 20m, 50m and 100m under which three simultaneous HTTPS probes with a client
 /// certificate are not throttled (`cargo bench --bench probe -- cpu-limit`), and under which a pod is ready as soon as
 /// without a limit. It is not a whole CPU, which kubelet's static policy would assign exclusively. The memory limit is that
-/// of the default settings.
-const RESOURCES_OF_SIDECAR: [Resource; 2] = [
+/// of the default settings. kubelet counts the logs of a container as its ephemeral storage, by default at most five files
+/// of 10 MiB, and evicts a pod of which a container exceeds its limit.
+const RESOURCES_OF_SIDECAR: [Resource; 3] = [
     Resource {
         name: "cpu",
         request: "1m",
         limit: "50m",
+        is_compute: true,
     },
     Resource {
         name: "memory",
         request: "2Mi",
         limit: "16Mi",
+        is_compute: true,
+    },
+    Resource {
+        name: "ephemeral-storage",
+        request: "1Mi",
+        limit: "64Mi",
+        is_compute: false,
     },
 ];
 
@@ -53,7 +64,7 @@ impl Resource {
 pub(crate) fn possible_resources(settings: &Value) -> [Value; 3] {
     let mut with_limits = settings.clone();
     let mut guaranteed = settings.clone();
-    for resource in &RESOURCES_OF_SIDECAR {
+    for resource in RESOURCES_OF_SIDECAR.iter().filter(|each| each.is_compute) {
         let name = resource.name;
         let Amounts { request, limit } = Amounts::of(settings, name);
         let with_limit = limit.unwrap_or_else(|| resource.limit_above(request));
@@ -81,10 +92,17 @@ pub(super) fn sidecar_resources(
         bounds: &options.container_bounds,
         sidecar: options.sidecar,
     };
+    let keeps_best_effort = options.keeps_best_effort && pod.is_best_effort();
     if options.has_own_resources {
-        let admissions = RESOURCES_OF_SIDECAR.each_ref().map(admission);
+        let [cpu, memory, storage] = RESOURCES_OF_SIDECAR.each_ref().map(admission);
+        let admissions = [cpu, memory];
         warn_of_annotation(&admissions, &pod, &options.resources, warnings);
-        for admission in &admissions {
+        if keeps_best_effort && !is_best_effort(&options.resources) {
+            let what = format!("annotation {RESOURCES} makes the BestEffort pod Burstable");
+            let advice = "write {}, or remove the annotation";
+            warnings.push(format!("{what}, so a ResourceQuota may refuse it: {advice}").into());
+        }
+        for admission in admissions.iter().chain([&storage]) {
             let amounts = Amounts::of(&options.resources, admission.name);
             check(admission, amounts, warnings)?;
         }
@@ -99,6 +117,7 @@ pub(super) fn sidecar_resources(
             pod: &pod,
             admission: admission(resource),
             is_left_out: is_left_out(view, name),
+            keeps_best_effort: keeps_best_effort && resource.is_compute,
         };
         let retained = added(view, name).without(stated);
         let with_added = choice.amounts(stated.or(retained));
@@ -119,6 +138,13 @@ pub(super) fn sidecar_resources(
             written.request,
         );
         set(&mut resources, "limits", name, stated.limit, written.limit);
+    }
+    for name in options.container_bounds.defaulted_extended_resources() {
+        if Amounts::of(&resources, name) == Amounts::default() {
+            for group in ["requests", "limits"] {
+                set(&mut resources, group, name, None, Some(Quantity::default()));
+            }
+        }
     }
     Ok(resources)
 }
@@ -182,16 +208,48 @@ struct Choice<'a> {
     admission: Admission<'a>,
     /// Whether an earlier injection left the resource out.
     is_left_out: bool,
+    /// Whether an amount would change the QoS class of a BestEffort pod, by which a quota counts it.
+    keeps_best_effort: bool,
 }
 
 impl Choice<'_> {
     /// The amounts for those of the settings.
     fn amounts(&self, stated: Amounts) -> Amounts {
-        let amounts = match self.pod.has_own() {
-            true => self.within_pod(stated),
-            false => self.like_the_containers(stated),
+        if self.keeps_best_effort {
+            return self.none_or_zero();
+        }
+        let amounts = match (self.resource.is_compute, self.pod.has_own()) {
+            (false, _) => self.below_default(stated),
+            (true, true) => self.within_pod(stated),
+            (true, false) => self.like_the_containers(stated),
         };
         self.within_bounds(amounts)
+    }
+
+    /// No amounts, or those of zero if every container has them: zero counts as none in the QoS class.
+    fn none_or_zero(&self) -> Amounts {
+        let name = self.resource.name;
+        let zero = |is_stated: bool| is_stated.then(Quantity::default);
+        Amounts {
+            request: zero(self.pod.all_have_requests(name)),
+            limit: zero(self.pod.all_have_limits(name)),
+        }
+    }
+
+    /// A request where a LimitRange demands one, or has a default: that is meant for apps, and may be as much as its maximum.
+    fn below_default(&self, stated: Amounts) -> Amounts {
+        let mut bounds = self.admission.containers();
+        let is_needed = bounds.any(|bound| {
+            let default = bound.default_request.or(bound.default_limit);
+            default.or(bound.max_ratio).is_some()
+        });
+        match is_needed && stated == Amounts::default() {
+            true => Amounts {
+                request: Some(self.request_below(None)),
+                limit: None,
+            },
+            false => stated,
+        }
     }
 
     /// Amounts that exceed neither the requests nor the limits of the pod. A request of zero is written out: an absent
@@ -296,7 +354,9 @@ impl Choice<'_> {
             let least = most.divided_by(ratio, self.step());
             request = Some(request.unwrap_or(most).max(least).min(most));
         }
-        let is_guaranteed = self.pod.is_guaranteed() && amounts.request == amounts.limit;
+        let is_guaranteed = self.resource.is_compute
+            && self.pod.is_guaranteed()
+            && amounts.request == amounts.limit;
         if is_guaranteed {
             request = limit.max(request);
             limit = request;

@@ -46,6 +46,8 @@ pub(in crate::inject) struct PodOptions {
     /// Whether the pod's annotation sets `resources`.
     pub(in crate::inject) has_own_resources: bool,
     pub(in crate::inject) container_bounds: ContainerBounds,
+    /// Whether the sidecar of a BestEffort pod has neither requests nor limits of CPU and memory.
+    pub(in crate::inject) keeps_best_effort: bool,
     pub(in crate::inject) exclude_containers: Vec<Box<str>>,
     /// Numbers and names.
     pub(in crate::inject) exclude_ports: Vec<Box<str>>,
@@ -123,6 +125,7 @@ impl PodOptions {
             pull_policy: values.pull_policy.or_else(|| settings.pull_policy.clone()),
             has_own_resources: values.resources.is_some(),
             container_bounds: settings.container_bounds.clone(),
+            keeps_best_effort: settings.keeps_best_effort,
             resources: values
                 .resources
                 .unwrap_or_else(|| settings.resources.clone()),

@@ -131,6 +131,51 @@ fn a_guaranteed_pod_stays_guaranteed() {
 }
 
 #[test]
+fn a_best_effort_pod_stays_best_effort_where_a_quota_counts_pods_by_class() {
+    let mut set = settings();
+    set.resources =
+        json!({"requests": {"cpu": "1m"}, "limits": {"memory": "16Mi", "example.com/a": 1}});
+    set.keeps_best_effort = true;
+    let zero = json!({"cpu": "0", "memory": "0"});
+    for (of_app, expected) in [
+        (json!({}), json!({"limits": {"example.com/a": 1}})),
+        (
+            json!({"requests": {"ephemeral-storage": "1Gi"}}),
+            json!({"limits": {"example.com/a": 1}}),
+        ),
+        (
+            json!({"limits": zero}),
+            json!({"requests": zero, "limits": {"cpu": "0", "memory": "0", "example.com/a": 1}}),
+        ),
+    ] {
+        let document = pod_of(of_app);
+        assert_eq!(resources_with(&document, &set), expected);
+        is_settled(&document, &set);
+        // A pod that was injected before the quota.
+        let mut before = set.clone();
+        before.keeps_best_effort = false;
+        let after = injected_with(&injected_with(&document, &before), &set);
+        assert_eq!(sidecar_of(&after)["resources"], expected);
+    }
+    let burstable = pod_of(json!({"requests": {"cpu": "1m"}}));
+    let expected = json!({"cpu": "1m"});
+    assert_eq!(resources_with(&burstable, &set)["requests"], expected);
+    let document = pod_of(json!({}));
+    let annotated = with_annotation(&document, r#"{"limits":{"memory":"32Mi"}}"#);
+    assert_eq!(
+        warnings_with(&annotated, &set),
+        [
+            "annotation probelet.dev/resources makes the BestEffort pod Burstable, so a ResourceQuota may refuse it: write {}, \
+             or remove the annotation"
+        ]
+    );
+    for annotation in ["{}", r#"{"requests":{"memory":0}}"#] {
+        let annotated = with_annotation(&document, annotation);
+        assert_eq!(warnings_with(&annotated, &set), [""; 0]);
+    }
+}
+
+#[test]
 fn a_guaranteed_sidecar_has_no_whole_cpu() {
     let mut set = settings();
     set.resources = json!({"limits": {"cpu": 1, "memory": "32Mi"}});
@@ -258,6 +303,82 @@ fn bounds_raise_and_lower_the_amounts() {
         assert_eq!(resources_with(&document, &settings), expected);
         is_settled(&document, &settings);
     }
+}
+
+#[test]
+fn bounds_of_ephemeral_storage_are_kept() {
+    let with_storage = |storage: Value| {
+        let mut expected = settings().resources;
+        for (group, amount) in storage.as_object().expect("an object") {
+            expected[group]["ephemeral-storage"] = amount.clone();
+        }
+        expected
+    };
+    let app = json!({
+        "requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "1Gi"},
+    });
+    let document = pod_of(app);
+    for (item, expected) in [
+        // The API server copies a maximum into the default of the request, which would be 10Gi.
+        (
+            json!({"max": {"ephemeral-storage": "10Gi"}}),
+            json!({"requests": "1Mi"}),
+        ),
+        (
+            json!({"min": {"ephemeral-storage": "2Mi"}}),
+            json!({"requests": "2Mi"}),
+        ),
+        (
+            json!({"maxLimitRequestRatio": {"ephemeral-storage": "2"}}),
+            json!({"requests": "32Mi", "limits": "64Mi"}),
+        ),
+        (
+            json!({
+                "max": {"ephemeral-storage": "10Gi"}, "maxLimitRequestRatio": {"ephemeral-storage": "4"},
+            }),
+            json!({"requests": "16Mi", "limits": "64Mi"}),
+        ),
+        (json!({"min": {"cpu": "1m"}}), json!({})),
+    ] {
+        let set = bounded_by_all(&[limit_range("storage", "Container", item)]);
+        assert_eq!(
+            resources_with(&document, &set),
+            with_storage(expected.clone())
+        );
+        assert_eq!(warnings_with(&document, &set), [""; 0]);
+        is_settled(&document, &set);
+    }
+    let item = json!({"maxLimitRequestRatio": {"ephemeral-storage": "2"}});
+    let set = bounded_by_all(&[limit_range("storage", "Container", item)]);
+    let annotated = with_annotation(&document, r#"{"limits":{"memory":"32Mi"}}"#);
+    assert_eq!(
+        refusal_with(&annotated, &set),
+        "the API server would refuse the pod with its sidecar, because LimitRange storage demands an ephemeral-storage limit of \
+         at most 2 times its request of each container: change ephemeral-storage of the sidecar's resources in annotation \
+         probelet.dev/resources of the pod template, or the LimitRange"
+    );
+    let item = json!({"max": {"ephemeral-storage": "1Gi"}});
+    let set = bounded_by("Pod", item);
+    assert_eq!(resources_with(&document, &set), settings().resources);
+}
+
+#[test]
+fn the_sidecar_does_not_get_the_default_of_an_extended_resource() {
+    let document = pod_of(json!({"limits": {"example.com/gpu": 1}}));
+    let gpu = |resources: &Value| {
+        ["requests", "limits"].map(|group| resources[group]["example.com/gpu"].clone())
+    };
+    let item = json!({"max": {"example.com/gpu": 2}});
+    let set = bounded_by_all(&[limit_range("gpu", "Container", item.clone())]);
+    assert_eq!(gpu(&resources_with(&document, &set)), ["0", "0"]);
+    is_settled(&document, &set);
+    let mut demanded = item;
+    demanded["min"] = json!({"example.com/gpu": 1});
+    let set = bounded_by_all(&[limit_range("gpu", "Container", demanded)]);
+    assert_eq!(
+        gpu(&resources_with(&document, &set)),
+        [json!(null), json!(null)]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! | file           | contents |
 //! |----------------|----------|
 //! | `lists`, `list_scanner` | lists objects page by page, and splits a page into its items |
-//! | `reader`       | lists nodes, namespaces and LimitRanges once a minute |
+//! | `reader`       | lists nodes, namespaces, LimitRanges and ResourceQuotas once a minute |
 //! | `nodes`        | the oldest kubelet; pure |
 //! | `namespaces`   | the settings of namespaces; pure |
 //! | `finder`       | searches for pods that should be injected and are not, writes Events, evicts |

@@ -1,4 +1,5 @@
-//! What namespaces say about the sidecars of their pods: the annotation `probelet.dev/resources`, and LimitRanges.
+//! What namespaces say about the sidecars of their pods: the annotation `probelet.dev/resources`, LimitRanges and
+//! ResourceQuotas.
 
 use crate::inject::size::json_value_bound;
 use crate::inject::values::{InvalidText, Values};
@@ -7,13 +8,15 @@ use crate::limits;
 use crate::text::Quoted;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The settings of the namespaces that have any.
 #[derive(Debug, Default)]
 pub struct NamespaceTable {
     resources: HashMap<Box<str>, Box<str>>,
     bounds: HashMap<Box<str>, ContainerBounds>,
+    /// The namespaces with a quota that counts pods by their QoS class.
+    qos_quotas: HashSet<Box<str>>,
 }
 
 impl NamespaceTable {
@@ -37,6 +40,11 @@ impl NamespaceTable {
         self.bounds = limit_ranges.into_bounds();
     }
 
+    /// Replaces the ResourceQuotas of all namespaces.
+    pub fn set_quotas(&mut self, quotas: QosQuotas) {
+        self.qos_quotas = quotas.namespaces;
+    }
+
     /// The settings for the pods of a namespace. An annotation that is not valid is ignored, with a warning.
     pub fn apply<'s>(
         &self,
@@ -53,6 +61,9 @@ impl NamespaceTable {
         }
         if let Some(bounds) = self.bounds.get(namespace) {
             applied.to_mut().container_bounds = bounds.clone();
+        }
+        if self.qos_quotas.contains(namespace) {
+            applied.to_mut().keeps_best_effort = true;
         }
         applied
     }
@@ -164,6 +175,46 @@ impl LimitRanges {
     }
 }
 
+/// The namespaces of the ResourceQuotas that are listed and that count pods by their QoS class.
+#[derive(Debug, Default)]
+pub struct QosQuotas {
+    namespaces: HashSet<Box<str>>,
+    bytes: usize,
+    ignored: usize,
+}
+
+impl QosQuotas {
+    /// Adds a ResourceQuota.
+    pub fn add(&mut self, quota: &Value) {
+        let Some(namespace) = quota["metadata"]["namespace"].as_str() else {
+            return;
+        };
+        if !counts_by_qos_class(&quota["spec"]) || self.namespaces.contains(namespace) {
+            return;
+        }
+        if self.bytes + namespace.len() > limits::NAMESPACE_TABLE_BYTES {
+            self.ignored += 1;
+            return;
+        }
+        self.bytes += namespace.len();
+        self.namespaces.insert(namespace.into());
+    }
+
+    /// The number of ResourceQuotas that exceed the memory of the table.
+    pub fn ignored(&self) -> usize {
+        self.ignored
+    }
+}
+
+/// Whether a ResourceQuota counts a BestEffort pod and a Burstable one differently (`ResourceQuotaScope` of the core API).
+fn counts_by_qos_class(spec: &Value) -> bool {
+    let is_of_class = |scope: &Value| *scope == "BestEffort" || *scope == "NotBestEffort";
+    let mut scopes = spec["scopes"].as_array().into_iter().flatten();
+    let expressions = spec["scopeSelector"]["matchExpressions"].as_array();
+    let mut expressions = expressions.into_iter().flatten();
+    scopes.any(is_of_class) || expressions.any(|expression| is_of_class(&expression["scopeName"]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +281,41 @@ mod tests {
     }
 
     #[test]
+    fn a_quota_of_a_qos_class_keeps_the_class_of_best_effort_pods() {
+        let quota = |namespace: &str, spec: Value| json!({"metadata": {"name": "quota", "namespace": namespace}, "spec": spec});
+        let select = |scope: &str| {
+            let expression = json!({"scopeName": scope, "operator": "Exists"});
+            json!({"scopeSelector": {"matchExpressions": [expression]}})
+        };
+        let mut quotas = QosQuotas::default();
+        for quota in [
+            quota(
+                "of-others",
+                json!({"scopes": ["Terminating", "NotBestEffort"]}),
+            ),
+            quota("of-best-effort", json!({"scopes": ["BestEffort"]})),
+            quota("selecting", select("NotBestEffort")),
+            quota("all", json!({"hard": {"pods": 1}})),
+            quota("terminating", select("Terminating")),
+        ] {
+            quotas.add(&quota);
+        }
+        let mut table = NamespaceTable::default();
+        table.set_quotas(quotas);
+        let settings = Values::default().with_defaults();
+        let keeps = |namespace| {
+            let applied = table.apply(namespace, &settings, &mut Vec::new());
+            applied.keeps_best_effort
+        };
+        assert!(
+            ["of-others", "of-best-effort", "selecting"]
+                .into_iter()
+                .all(keeps)
+        );
+        assert!(!["all", "terminating", "none"].into_iter().any(keeps));
+    }
+
+    #[test]
     fn what_exceeds_the_memory_of_the_table_is_ignored_and_counted() {
         let mut annotations = NamespaceAnnotations::default();
         annotations.add(&namespace(
@@ -243,6 +329,13 @@ mod tests {
             annotations.add(&namespace(&format!("n{index}"), &long));
         }
         assert!(annotations.ignored() > 10 && annotations.bytes <= limits::NAMESPACE_TABLE_BYTES);
+        let mut quotas = QosQuotas::default();
+        for index in 0..count {
+            let namespace = format!("{index}{long}");
+            let metadata = json!({"name": "quota", "namespace": namespace});
+            quotas.add(&json!({"metadata": metadata, "spec": {"scopes": ["BestEffort"]}}));
+        }
+        assert!(quotas.ignored() > 10 && quotas.bytes <= limits::NAMESPACE_TABLE_BYTES);
         let mut limit_ranges = LimitRanges::default();
         let many: Vec<Value> = (0..400).map(|_| json!({"type": "Pod"})).collect();
         limit_ranges.add(&limit_range("a", "long", &json!(many)));

@@ -1,7 +1,7 @@
-//! Lists nodes, namespaces and LimitRanges while the webhook runs. A list that fails keeps the last values.
+//! Lists nodes, namespaces, LimitRanges and ResourceQuotas while the webhook runs. A list that fails keeps the last values.
 
 use super::lists::{ListError, ListItem, list};
-use super::namespaces::{LimitRanges, NamespaceAnnotations};
+use super::namespaces::{LimitRanges, NamespaceAnnotations, QosQuotas};
 use super::nodes::{OldestNode, kubelet_version};
 use crate::limits;
 use crate::pem::unix_now;
@@ -23,6 +23,7 @@ pub struct ClusterReader {
     nodes: PolledList,
     namespaces: PolledList,
     limit_ranges: PolledList,
+    quotas: PolledList,
 }
 
 /// A list that is requested again and again.
@@ -75,6 +76,11 @@ impl ClusterReader {
                 "/api/v1/limitranges",
                 "LimitRanges do not adjust the sidecar's resources",
             ),
+            quotas: PolledList::new(
+                ListedResource::ResourceQuotas,
+                "/api/v1/resourcequotas",
+                "a BestEffort pod becomes Burstable where a ResourceQuota has the scope BestEffort or NotBestEffort",
+            ),
         }
     }
 
@@ -87,7 +93,12 @@ impl ClusterReader {
     /// Lists again and again until it is dropped.
     pub async fn run(&self) {
         loop {
-            let all = [&self.nodes, &self.namespaces, &self.limit_ranges];
+            let all = [
+                &self.nodes,
+                &self.namespaces,
+                &self.limit_ranges,
+                &self.quotas,
+            ];
             let next = all.map(|list| list.next.get()).into_iter().min();
             Timer::at(next.unwrap_or_else(Instant::now)).await;
             self.refresh().await;
@@ -104,6 +115,9 @@ impl ClusterReader {
         }
         if now >= self.limit_ranges.next.get() {
             self.refresh_limit_ranges().await;
+        }
+        if now >= self.quotas.next.get() {
+            self.refresh_quotas().await;
         }
     }
 
@@ -159,6 +173,15 @@ impl ClusterReader {
                 .namespaces
                 .borrow_mut()
                 .set_limit_ranges(limit_ranges);
+        }
+    }
+
+    async fn refresh_quotas(&self) {
+        let mut quotas = QosQuotas::default();
+        let observe = |quota: ListItem| quotas.add(&quota.object);
+        let listed = list(&self.client, self.quotas.path, "", observe).await;
+        if self.record(&self.quotas, listed, quotas.ignored()) {
+            self.state.namespaces.borrow_mut().set_quotas(quotas);
         }
     }
 

@@ -23,8 +23,15 @@ def resources(cluster, report):
     namespace(cluster, "sized-bounds", {"probelet.dev/injection": "enabled"})
     create(cluster, "limitranges", "sized-bounds", "LimitRange", {"limits": [
         {"type": "Container", "min": {"cpu": "10m", "memory": "4Mi"}, "maxLimitRequestRatio": {"memory": "2"}}]})
+    namespace(cluster, "sized-storage", {"probelet.dev/injection": "enabled"})
+    create(cluster, "limitranges", "sized-storage", "LimitRange", {"limits": [
+        {"type": "Container", "max": {"ephemeral-storage": "10Ti"}, "maxLimitRequestRatio": {"ephemeral-storage": "2"}}]})
     for name in ("quota-webhook", "quota-file"):
         create(cluster, "resourcequotas", name, "ResourceQuota", {"hard": QUOTA})
+    for scope, hard in (("NotBestEffort", {"pods": "0", **QUOTA}), ("BestEffort", {"pods": "1"})):
+        name = f"quota-{scope.lower()}"
+        namespace(cluster, name, {"probelet.dev/injection": "enabled"})
+        create(cluster, "resourcequotas", name, "ResourceQuota", {"hard": hard, "scopes": [scope]})
 
     for name in ("sized", "sized-defaults"):
         report.check(f"a pod with resources equal to the sum of its containers is created in {name}", created, cluster, name, equal_to_sum("sum"))
@@ -51,6 +58,32 @@ def resources(cluster, report):
              "a pod under a LimitRange with a minimum and a ratio is accepted")
     report.check("a pod under a LimitRange with a minimum and a ratio is created", created, cluster, "sized-bounds", pod)
     report.check("it is ready", cluster.wait_ready, "sized-bounds", "bounds")
+    best_effort(cluster, report)
+    # A request of the LimitRange's default, which is its maximum, fits no node.
+    pod = web_pod("storage")
+    pod["spec"]["containers"][0]["resources"] = {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "2Mi"}}
+    wait_for(lambda: cluster.create_pod("sized-storage", pod, dry_run=True).status < 300, LIST_INTERVAL,
+             "a pod under a LimitRange of ephemeral storage is accepted")
+    report.check("a pod under a LimitRange of ephemeral storage is created", created, cluster, "sized-storage", pod)
+    report.check("it is ready", cluster.wait_ready, "sized-storage", "storage")
+
+
+def best_effort(cluster, report):
+    """Pods without resources where a ResourceQuota counts pods by their QoS class."""
+    for name in ("quota-notbesteffort", "quota-besteffort"):
+        pod = web_pod("none")
+        wait_for(lambda name=name, pod=pod: has_no_resources(cluster.create_pod(name, pod, dry_run=True)), LIST_INTERVAL,
+                 f"the sidecar of a BestEffort pod has no resources in {name}")
+        report.check(f"a BestEffort pod is created in {name}", created, cluster, name, pod)
+        report.check(f"it stays BestEffort in {name}", has_class, cluster, name, "none", "BestEffort")
+        report.check(f"it is ready in {name}", cluster.wait_ready, name, "none")
+    done = cluster.create_pod("quota-besteffort", web_pod("second"), dry_run=True)
+    report.check("a second BestEffort pod exceeds the quota of BestEffort pods, as it does without the sidecar",
+                 lambda: "exceeded quota" in done.body.get("message", ""))
+
+
+def has_no_resources(done):
+    return done.status < 300 and not (sidecar(done.body) or {"resources": True}).get("resources")
 
 
 def namespace(cluster, name, labels):
