@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The small build: builds the binary of the image, which README.md measures.
+# The small build: builds the binary of the image, which docs/benchmarks.md measures.
 #   deploy/small-build.sh [--plain] [TARGET...]     default: the targets of deploy/targets
 # makes target/small/TARGET/release/probelet; with --plain, which leaves TLS and `check` out, it is
 # target/small-plain/TARGET/release/probelet. The link map is probelet.map next to it. It needs cargo, rustup's rust-src

@@ -40,7 +40,7 @@ pub fn report(
         Err(reason) => report.row(Row::exact("Rss idle", "KiB", Err(reason)).at_most(256.0)),
     }
     for probers in [3, PROBERS] {
-        // The formula of README.
+        // The formula of docs/limits.md.
         let bound = (760 + 72 * probers) as f64;
         let full = all_occupied(small, probers, app, scratch);
         let name =

@@ -1,9 +1,11 @@
-//! The files made from the tables of flags: man pages, completions, `docs/flags.md` and `docs/annotations.md`. A test
-//! fails when one is stale; `PROBELET_TEST_BLESS=1 cargo test --all-features --lib cli::generate` rewrites them.
+//! Generated files: man pages, completions, `docs/flags.md` and `docs/annotations.md` from the tables of flags, and
+//! `docs/limits.md` from `src/limits.rs`. A test fails when one is stale;
+//! `PROBELET_TEST_BLESS=1 cargo test --all-features --lib cli::generate` rewrites them.
 
 mod completions;
 mod docs;
 mod generated;
+mod limits;
 mod man;
 
 use generated::{Generated, PROGRAMS};
@@ -11,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 fn all() -> Vec<Generated> {
-    let mut files = vec![docs::flags(), docs::annotations()];
+    let mut files = vec![docs::flags(), docs::annotations(), limits::limits()];
     for program in PROGRAMS {
         files.extend(man::pages(program));
         files.extend(completions::of(program));

@@ -1,4 +1,4 @@
-"""Options of the sidecar: its user, its first probe, the shortest timeout; the manifests of README.md; a bare pod applied twice."""
+"""Options of the sidecar: its user, its first probe, the shortest timeout; the manifests of docs/check.md; a bare pod applied twice."""
 
 import http.server
 import json
@@ -116,12 +116,12 @@ def has_no_failure(cluster):
 
 
 def readme(cluster, report):
-    """The manifests of README.md that are complete enough to apply."""
+    """The manifest of docs/check.md."""
     name = "readme"
     cluster.kubectl("create", "namespace", name)
     wait_account(cluster, name)
     copy_secret(cluster, "mesh", "app-tls", name)
-    text = (cluster.repository / "README.md").read_text(encoding="utf-8")
+    text = (cluster.repository / "docs/check.md").read_text(encoding="utf-8")
     manifests = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     (spec,) = [each["spec"] for each in manifests if "probelet-install" in str(each)]
     # The app of the test has one path.
@@ -134,7 +134,7 @@ def readme(cluster, report):
     spec["volumes"].append({"name": "tls", "secret": {"secretName": "app-tls"}})
     spec["terminationGracePeriodSeconds"] = 2
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "exec", "labels": {"app": "exec"}}, "spec": spec}
-    report.check("the API server accepts the exec probe of README.md", lambda: cluster.create_pod(name, pod).ok())
+    report.check("the API server accepts the exec probe of docs/check.md", lambda: cluster.create_pod(name, pod).ok())
     report.check("its app is ready", cluster.wait_ready, name, "exec")
     command = app["livenessProbe"]["exec"]["command"]
     report.check("its command probes the app", lambda: "200" in cluster.kubectl("exec", "-n", name, "exec", "-c", "web", "--", *command))
@@ -150,7 +150,7 @@ def copy_secret(cluster, source, secret, destination):
 
 
 def applied_twice(cluster, report):
-    """A bare pod cannot be applied a second time after injection by the webhook; README.md says what works."""
+    """A bare pod cannot be applied a second time after injection by the webhook; docs/manifests.md says what works."""
     name = "applied-twice"
     create_namespace(cluster, name)
     manifest = cluster.work / "bare.yaml"
