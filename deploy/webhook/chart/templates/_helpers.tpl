@@ -31,3 +31,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "probelet.sidecarValues" -}}
 {{- set (deepCopy .Values.probelet) "image" (include "probelet.image" .) | toJson | replace "'" "''" -}}
 {{- end }}
+
+{{- /* What both containers of the test pod have in common. */ -}}
+{{- define "probelet.testContainer" -}}
+{{- with .Values.securityContext -}}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+resources:
+  requests:
+    cpu: 1m
+    memory: 2Mi
+  limits:
+    memory: 16Mi
+{{- end }}
