@@ -93,6 +93,8 @@ pub struct Reloads {
     pub success: Counter,
     /// The previous contents are still used.
     pub failure: Counter,
+    /// Whether the last one failed.
+    is_failing: Cell<bool>,
 }
 
 /// Values that are read at scrape time.
@@ -168,8 +170,8 @@ impl Metrics {
     pub fn count_list(&self, resource: ListedResource, is_success: bool) {
         let lists = &self.lists[resource as usize];
         match is_success {
-            true => lists.success.increment(),
-            false => lists.failure.increment(),
+            true => lists.count_success(),
+            false => lists.count_failure(),
         }
     }
 
@@ -265,6 +267,18 @@ impl Metrics {
         let name = "probelet_webhook_values_reloads_total";
         let help = "Reloads of changed values of the ConfigMap, by result.";
         self.values_reloads.write(page, name, help);
+        let name = "probelet_webhook_last_reload_success";
+        let help =
+            "Whether the last reload of a changed file succeeded, by file. 1 before the first one.";
+        page.write_family(name, MetricType::Gauge, help);
+        for (file, reloads) in [
+            ("certificate", &self.certificate_reloads),
+            ("client_ca", &self.client_ca_reloads),
+            ("values", &self.values_reloads),
+        ] {
+            let success = u8::from(!reloads.is_failing.get());
+            page.write_sample(name, &[("file", &file)], &success);
+        }
         if let Some(not_after) = &values.not_after {
             let name = "probelet_webhook_certificate_expiration_timestamp_seconds";
             let help = "Expiration time of the serving certificate, as a Unix timestamp.";
@@ -310,6 +324,18 @@ impl Metrics {
 }
 
 impl Reloads {
+    /// Counts a success.
+    pub fn count_success(&self) {
+        self.success.increment();
+        self.is_failing.set(false);
+    }
+
+    /// Counts a failure.
+    pub fn count_failure(&self) {
+        self.failure.increment();
+        self.is_failing.set(true);
+    }
+
     fn write(&self, page: &mut PageWriter<'_>, name: &str, help: &str) {
         page.write_family(name, MetricType::Counter, help);
         page.write_sample(name, &[("result", &"success")], &self.success.get());

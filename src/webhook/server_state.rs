@@ -155,7 +155,7 @@ impl ServerState {
             Some(Ok(())) => match tls_config(&self.current_cert, Some(ca)) {
                 Ok(config) => {
                     self.tls_config.replace(config);
-                    self.metrics.client_ca_reloads.success.increment();
+                    self.metrics.client_ca_reloads.count_success();
                     self.log.line(Level::Info, "client CA reloaded");
                 }
                 Err(error) => self.record_client_ca_failure(&error),
@@ -166,7 +166,7 @@ impl ServerState {
     }
 
     fn record_client_ca_failure(&self, error: &dyn Display) {
-        self.metrics.client_ca_reloads.failure.increment();
+        self.metrics.client_ca_reloads.count_failure();
         let message = "client CA reload failed, keeping previous CA";
         self.log.line(Level::Warn, message).field("error", error);
     }
@@ -198,13 +198,13 @@ impl ServerState {
             .line(level, message)
             .maybe("not_after", not_after.map(rfc3339));
         if !is_first {
-            self.metrics.certificate_reloads.success.increment();
+            self.metrics.certificate_reloads.count_success();
         }
     }
 
     /// Logs and counts a new certificate that cannot be used.
     pub fn record_certificate_failure(&self, error: &dyn Display) {
-        self.metrics.certificate_reloads.failure.increment();
+        self.metrics.certificate_reloads.count_failure();
         let message = "certificate reload failed, keeping previous certificate";
         self.log.line(Level::Warn, message).field("error", error);
     }
@@ -215,7 +215,7 @@ impl ServerState {
         match reload {
             Some(Ok(values)) => self.record_values_reload(&values),
             Some(Err(error)) => {
-                self.metrics.values_reloads.failure.increment();
+                self.metrics.values_reloads.count_failure();
                 let message = "values reload failed, keeping previous values";
                 self.log.line(Level::Warn, message).field("error", error);
             }
@@ -240,13 +240,13 @@ impl ServerState {
     fn record_values_reload(&self, values: &ValuesState) {
         match values {
             ValuesState::Loaded { rewrite } => {
-                self.metrics.values_reloads.success.increment();
+                self.metrics.values_reloads.count_success();
                 self.log
                     .line(Level::Info, "values reloaded")
                     .field("rewrite", rewrite);
             }
             ValuesState::Missing { path, rewrite } => {
-                self.metrics.values_reloads.success.increment();
+                self.metrics.values_reloads.count_success();
                 self.log_missing_values(path, *rewrite);
             }
         }

@@ -154,6 +154,17 @@ fn resources_that_the_api_server_would_refuse_keep_the_previous_values() {
     assert!(line.contains(MISSPELT), "{line}");
     let failures = webhook.metric("values_reloads_total", &[("result", "failure")]);
     assert!((failures - 1.0).abs() < 0.5, "{failures}");
+    let is_last_successful = || {
+        let labels = [("file", "values")];
+        webhook.metric("last_reload_success", &labels) > 0.5
+    };
+    assert!(!is_last_successful());
+    replace(&webhook.folder, "values", &values_with_memory("20Mi"));
+    let is_reloaded = within(WAIT_LIMIT, || {
+        webhook.send(&post(&review_of(&pod("a"))));
+        is_last_successful()
+    });
+    assert!(is_reloaded);
 }
 
 fn resources_that_the_api_server_would_refuse_are_an_error_at_start() {

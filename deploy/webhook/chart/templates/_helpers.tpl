@@ -45,3 +45,11 @@ resources:
   limits:
     memory: 16Mi
 {{- end }}
+
+{{- /* The chart's labels and those of a value: (list . LABELS). */ -}}
+{{- define "probelet.monitorLabels" -}}
+{{- with index . 1 -}}
+{{- toYaml . }}
+{{ end -}}
+{{- include "probelet.labels" (index . 0) -}}
+{{- end }}
