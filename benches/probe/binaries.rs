@@ -96,9 +96,12 @@ pub fn plain() -> Outcome<Built> {
     by_cargo(&["--no-default-features"], "bench-plain")
 }
 
-/// The `--release` build with the default features, which include TLS.
+/// The `--release` build with TLS.
 fn release() -> Outcome<Built> {
-    by_cargo(&[], "bench-release")
+    by_cargo(
+        &["--no-default-features", "--features", "tls,check"],
+        "bench-release",
+    )
 }
 
 fn by_cargo(options: &[&str], folder: &str) -> Outcome<Built> {

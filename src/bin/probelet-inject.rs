@@ -12,5 +12,5 @@ fn main() -> ExitCode {
         is_terminal: io::stdout().is_terminal(),
         stderr: &mut io::stderr(),
     };
-    ExitCode::from(injector::run(std::env::args_os().skip(1), &mut io))
+    ExitCode::from(injector::run(std::env::args_os(), &mut io))
 }

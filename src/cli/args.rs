@@ -147,7 +147,10 @@ fn takes_no_value(name: &str) -> String {
 impl Command {
     /// The exit for an error in the arguments.
     pub(super) fn usage_error(&self, text: String) -> Exit {
-        let program = self.name.split(' ').next().unwrap_or_default();
+        let program = self
+            .name
+            .rsplit_once(' ')
+            .map_or("", |(program, _)| program);
         Exit::usage(program, text)
     }
 

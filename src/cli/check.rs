@@ -7,6 +7,16 @@ use crate::check::{Plan, RawArgs};
 use crate::limits;
 use std::path::PathBuf;
 
+/// The URLs of `probelet check`.
+pub(super) const URLS: Block = Block {
+    title: "URLs",
+    lines: &[
+        "http://HOST[:PORT][/PATH], https://...      HTTP; redirects to the same host are followed",
+        "tcp://HOST:PORT                             whether the port accepts a connection",
+        "grpc://HOST:PORT[/SERVICE], grpcs://...     grpc.health.v1, of the server or of one service",
+    ],
+};
+
 /// `probelet check`.
 pub(super) const CHECK: Command = Command {
     name: "probelet check",
@@ -17,14 +27,7 @@ pub(super) const CHECK: Command = Command {
         "Times count from the start of the check. After a redirect they are those of the last request.",
     ],
     blocks: &[
-        Block {
-            title: "URLs",
-            lines: &[
-                "http://HOST[:PORT][/PATH], https://...      HTTP; redirects to the same host are followed",
-                "tcp://HOST:PORT                             whether the port accepts a connection",
-                "grpc://HOST:PORT[/SERVICE], grpcs://...     grpc.health.v1, of the server or of one service",
-            ],
-        },
+        URLS,
         Block {
             title: "Examples",
             lines: &[
@@ -79,12 +82,13 @@ flags! {
 }
 
 #[inline(never)] // as `check::run`
-pub(super) fn parse(args: &[String]) -> Result<Plan, Exit> {
-    let args = Args::split(&CHECK, args)?;
-    let url = args.only_positional(
-        "URL",
-        "URL is missing: write one such as `probelet check http://10.0.0.7:8080/healthz`",
-    )?;
+pub(super) fn parse(command: &'static Command, args: &[String]) -> Result<Plan, Exit> {
+    let args = Args::split(command, args)?;
+    let missing = format!(
+        "URL is missing: write one such as `{} http://10.0.0.7:8080/healthz`",
+        command.name
+    );
+    let url = args.only_positional("URL", &missing)?;
     let flags: CheckFlags = args.parse_table()?;
     let args = RawArgs {
         url: url.into(),
@@ -95,7 +99,7 @@ pub(super) fn parse(args: &[String]) -> Result<Plan, Exit> {
         is_verbose: flags.verbose,
         is_json: flags.json,
     };
-    Plan::from_args(args).map_err(|error| CHECK.usage_error(error.to_string()))
+    Plan::from_args(args).map_err(|error| command.usage_error(error.to_string()))
 }
 
 pub(super) fn parse_install(args: &[String]) -> Result<PathBuf, Exit> {

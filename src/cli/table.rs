@@ -120,7 +120,7 @@ impl Command {
     /// The name without the program's.
     pub(super) fn subcommand(&self) -> &'static str {
         self.name
-            .split_once(' ')
+            .rsplit_once(' ')
             .map_or(self.name, |(_, subcommand)| subcommand)
     }
 

@@ -72,6 +72,10 @@ mod tests {
         for (text, expected) in [
             ("1.28", Some(KubernetesVersion::new(1, 28))),
             ("v1.28.3+k3s1", Some(KubernetesVersion::new(1, 28))),
+            (
+                "v1.29.5-kubeedge-v1.20.0",
+                Some(KubernetesVersion::new(1, 29)),
+            ),
             ("1.30+", Some(KubernetesVersion::new(1, 30))),
             ("1", None),
             ("1x.30", None),

@@ -59,15 +59,15 @@ flags! {
     }
 }
 
-pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
-    let args = split_manifest_args(&COMMAND, args)?;
+pub(super) fn parse(command: &'static Command, args: &[String]) -> Result<AuditOptions, Exit> {
+    let args = split_manifest_args(command, args)?;
     let flags: AuditFlags = args.parse_table()?;
     let mut values = Values::default();
     let kinds: KindFlags = args.parse_table()?;
-    kinds.add_to(&mut values, &COMMAND)?;
+    kinds.add_to(&mut values, command)?;
     Ok(AuditOptions {
         inputs: args.parse_table::<InputFlags>()?.into(),
-        label: parse_label(flags.namespace_label.as_deref().unwrap_or(LABEL))?,
+        label: parse_label(command, flags.namespace_label.as_deref().unwrap_or(LABEL))?,
         webhook_namespace: flags
             .webhook_namespace
             .unwrap_or_else(|| WEBHOOK_NAMESPACE.into())
@@ -77,7 +77,7 @@ pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
             Some("json") => true,
             Some(other) => {
                 let found = Quoted(other);
-                return Err(COMMAND.usage_error(format!("--output is {found}: write text or json")));
+                return Err(command.usage_error(format!("--output is {found}: write text or json")));
             }
         },
         settings: SettingSources {
@@ -88,13 +88,13 @@ pub(super) fn parse(args: &[String]) -> Result<AuditOptions, Exit> {
     })
 }
 
-fn parse_label(text: &str) -> Result<Label, Exit> {
+fn parse_label(command: &'static Command, text: &str) -> Result<Label, Exit> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok(Label {
             key: key.into(),
             value: value.into(),
         }),
-        _ => Err(COMMAND.usage_error(format!(
+        _ => Err(command.usage_error(format!(
             "--namespace-label is {}: write KEY=VALUE, such as {LABEL}",
             Quoted(text)
         ))),

@@ -3,6 +3,7 @@
 use super::inputs::{InputFlags, split_manifest_args};
 use super::kinds::KindFlags;
 use super::sidecar::SidecarFlags;
+use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Table, flags};
 use crate::inject::{KubernetesVersion, Task};
@@ -33,7 +34,9 @@ pub(super) const COMMAND: Command = Command {
     }],
     tables: &[
         InputFlags::SECTIONS,
-        FileFlags::SECTIONS,
+        OutputFlags::SECTIONS,
+        TaskFlags::SECTIONS,
+        ConfigFlags::SECTIONS,
         KindFlags::SECTIONS,
         SidecarFlags::SECTIONS,
     ],
@@ -43,8 +46,8 @@ pub(super) const COMMAND: Command = Command {
 };
 
 flags! {
-    /// The flags of `probelet-inject file`.
-    struct FileFlags {
+    /// The flags of the result.
+    pub(super) struct OutputFlags {
         "Output" {
             option out (only "-o"): Option<String>, value "FILE" = Text("standard output"),
                 "Write the result to a file";
@@ -57,9 +60,23 @@ flags! {
             option output: Option<String>, value "FORMAT" = Text("yaml"),
                 "Write the edited manifests (yaml), or one JSON Patch per line for each changed resource, in the order of \
                  the lines on standard error (patch)";
+        }
+    }
+}
+
+flags! {
+    /// The flag that selects the task.
+    struct TaskFlags {
+        "Task" {
             switch uninject: bool,
                 "Remove the sidecar and restore the original probes";
         }
+    }
+}
+
+flags! {
+    /// The flags of the settings that are not those of the sidecar.
+    pub(super) struct ConfigFlags {
         "Injection" {
             option config: Option<String>, value "FILE",
                 "Read the injector's ConfigMap from its manifest, or from the JSON of its `values`; probes stay if \
@@ -73,49 +90,53 @@ flags! {
 
 pub(super) fn parse(args: &[String]) -> Result<FileOptions, Exit> {
     let args = split_manifest_args(&COMMAND, args)?;
-    let (flags, sidecar) = (
-        args.parse_table::<FileFlags>()?,
-        args.parse_table::<SidecarFlags>()?,
-    );
-    let version = flags
-        .kube_version
-        .as_deref()
-        .map(parse_version)
-        .transpose()?;
-    let mut values = sidecar.values(&COMMAND)?;
-    let kinds: KindFlags = args.parse_table()?;
-    kinds.add_to(&mut values, &COMMAND)?;
+    let task = match args.parse_table::<TaskFlags>()?.uninject {
+        false => Task::Inject,
+        true => Task::Uninject,
+    };
+    options(&COMMAND, &args, task)
+}
+
+/// The options of a command that has these tables, or some of them.
+pub(super) fn options(
+    command: &'static Command,
+    args: &Args<'_>,
+    task: Task,
+) -> Result<FileOptions, Exit> {
+    let config: ConfigFlags = args.parse_table()?;
+    let version = config.kube_version.as_deref();
+    let version = version.map(|text| parse_version(command, text));
+    let mut values = args.parse_table::<SidecarFlags>()?.values(command)?;
+    args.parse_table::<KindFlags>()?
+        .add_to(&mut values, command)?;
     Ok(FileOptions {
         inputs: args.parse_table::<InputFlags>()?.into(),
-        task: match flags.uninject {
-            false => Task::Inject,
-            true => Task::Uninject,
-        },
-        destination: flags.destination()?,
+        task,
+        destination: args.parse_table::<OutputFlags>()?.destination(command)?,
         settings: SettingSources {
             flags: values,
-            config: flags.config,
-            version,
+            config: config.config,
+            version: version.transpose()?,
         },
     })
 }
 
-fn parse_version(text: &str) -> Result<KubernetesVersion, Exit> {
+fn parse_version(command: &'static Command, text: &str) -> Result<KubernetesVersion, Exit> {
     KubernetesVersion::parse(text).ok_or_else(|| {
         let found = Quoted(text);
-        COMMAND.usage_error(format!(
+        command.usage_error(format!(
             "--kube-version is {found}: write a version such as 1.29"
         ))
     })
 }
 
-impl FileFlags {
+impl OutputFlags {
     /// Where the result goes.
     ///
     /// # Errors
     /// Flags that exclude each other; a format instead of a file after `-o`, as in kubectl.
-    fn destination(&self) -> Result<Destination, Exit> {
-        let usage = |text: String| Err(COMMAND.usage_error(text));
+    fn destination(&self, command: &'static Command) -> Result<Destination, Exit> {
+        let usage = |text: String| Err(command.usage_error(text));
         let modes = [
             ("-o", self.out.is_some()),
             ("--in-place", self.in_place),

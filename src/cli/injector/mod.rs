@@ -4,6 +4,7 @@ mod audit;
 mod file;
 mod inputs;
 mod kinds;
+mod kubectl;
 mod serve;
 mod sidecar;
 
@@ -25,10 +26,15 @@ pub(super) const PROBELET_INJECT: Program = Program {
     first_steps: "`probelet-inject file -f app.yaml`",
 };
 
-/// Parses the arguments, without the program's name, and runs the command.
+/// Parses the arguments, of which the first is the program's name, and runs the command. A program of the name
+/// `kubectl-probelet` has the commands of the plugin of kubectl.
 ///
 /// Returns the exit code: 0, 1 for a failure or a finding, 2 for an error in the arguments.
-pub fn run(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
+pub fn run(mut args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
+    let program = args.next();
+    if program.is_some_and(|program| kubectl::is_plugin(&program)) {
+        return kubectl::run(args, io);
+    }
     match parse(args) {
         Ok(invocation) => crate::injector::run(invocation, io),
         Err(exit) => exit.print(io.stdout, io.stderr),
@@ -40,7 +46,7 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<Invocation, Exit> {
     let (command, args) = PROBELET_INJECT.split_command(&args)?;
     match command {
         "file" | "kube-inject" => file::parse(args).map(Invocation::File),
-        "audit" => audit::parse(args).map(Invocation::Audit),
+        "audit" => audit::parse(&audit::COMMAND, args).map(Invocation::Audit),
         "serve" => serve::parse(args).map(Invocation::Serve),
         unknown => Err(PROBELET_INJECT.unknown_command(unknown)),
     }
@@ -53,7 +59,8 @@ mod tests {
 
     #[test]
     fn each_help_has_all_flags_of_its_command_and_fits_a_terminal() {
-        for command in PROBELET_INJECT.commands {
+        let commands = PROBELET_INJECT.commands.iter();
+        for command in commands.chain(kubectl::KUBECTL_PROBELET.commands) {
             let help = help::of_command(command);
             for flag in command.flags().flat_map(|flag| flag.spellings) {
                 let listed = format!("  {flag}");
