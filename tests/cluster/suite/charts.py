@@ -1,0 +1,156 @@
+"""The Helm chart, once the first installation is gone: the names of its objects are the same."""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+
+import helm_python
+import yaml
+
+from .cluster import containers, web_pod
+from .report import Failed, NotYet, wait_for
+from .setup import NAME, SYSTEM, wait_account
+
+CHART = "deploy/webhook/chart"
+RELEASE, TEST_NAMESPACE, EXISTING = "probelet", "probelet-helm-test", "helm-existing"
+TIMEOUT = 150  # seconds
+SCRAPER_PORT = 8428
+
+
+class Helm:
+    """Helm's own code, with the administrator's kubeconfig."""
+
+    def __init__(self, cluster):
+        self.config = helm_python.Config(kubeconfig_path=os.fspath(cluster.folder / "kubeconfig"), namespace=SYSTEM)
+        self.chart = os.fspath(cluster.repository / CHART)
+
+    def install(self, values):
+        parsed = helm_python.parse_set_string(values)
+        return self.config.install(self.chart, RELEASE, parsed, namespace=SYSTEM, create_namespace=True, wait="watcher", timeout=TIMEOUT)
+
+    def upgrade(self, values):
+        parsed = helm_python.parse_set_string(values)
+        return self.config.upgrade(self.chart, RELEASE, parsed, namespace=SYSTEM, wait="watcher", timeout=TIMEOUT)
+
+    def test(self):
+        return self.config.test(RELEASE, timeout=TIMEOUT)["release"]["status"] == "deployed"
+
+    def fails_test(self):
+        try:
+            self.test()
+        except helm_python.HelmReleaseError as error:
+            return "probelet-test failed" in str(error)
+        return False
+
+    def uninstall(self):
+        return self.config.uninstall(RELEASE, wait="watcher", timeout=TIMEOUT)
+
+
+def chart(cluster, report):
+    """Installed, tested, upgraded, tested again, without a webhook, and uninstalled."""
+    helm = Helm(cluster)
+    cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=90s")
+    report.check("helm install: the webhook is ready", helm.install, "")
+    cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
+    report.check("helm test: the webhook injects", helm.test)
+    report.check("helm test: its namespace is deleted", wait_for, lambda: not namespace_exists(cluster, TEST_NAMESPACE), 60, "it is gone")
+    cluster.kubectl("create", "namespace", EXISTING)
+    cluster.kubectl("label", "namespace", EXISTING, "edge=yes")
+    values = ("replicas=2,namespaceLabel.key=edge,namespaceLabel.value=yes,probelet.statusPort=15099,sidecarInjectorWebhook.rewriteAppHTTPProbe=false,"
+              f"test.namespace={EXISTING},podLabels.team=edge,podAnnotations.owner=edge,port=9443,test.tolerations[0].operator=Exists,"
+              "probelet.imagePullPolicy=Never,readinessProbe.timeoutSeconds=9,findPods=true")
+    report.check("helm upgrade: two replicas, in namespaces of another label", helm.upgrade, values)
+    report.check("both replicas comply with PodSecurity restricted", has_replicas, cluster, 2)
+    report.check("helm test: in an existing namespace, with another status port, and rewriting only on request", helm.test)
+    wait_account(cluster, EXISTING)
+    report.check("Prometheus' service discovery finds sidecars and webhooks with the documented configuration", is_scraped, cluster)
+    cluster.kubectl("delete", "pod", "web", "-n", EXISTING)
+    report.check("the pod of the test is deleted, and the namespace stays", lambda: namespace_exists(cluster, EXISTING) and not cluster.pods(EXISTING))
+    # The webhook has this namespace's label no more, so that it does not inject the test pod.
+    report.check("helm upgrade: another label", helm.upgrade, values.replace("namespaceLabel.value=yes", "namespaceLabel.value=no"))
+    report.check("helm test fails if the pod is not injected", helm.fails_test)
+    report.check("the log of the failed test says that nothing listens at the sidecar's port", lambda: "connection_refused" in
+                 cluster.kubectl("logs", "probelet-test", "-n", EXISTING, "-c", "check"))
+    report.check("helm uninstall", helm.uninstall)
+    report.check("only the Secret remains", only_secret_remains, cluster)
+    cluster.kubectl("delete", "namespace", EXISTING, SYSTEM, "--wait=false")
+
+
+@contextlib.contextmanager
+def scraper(cluster):
+    """VictoriaMetrics, outside of the cluster, with the Prometheus configuration of docs/monitoring.md. Debian's Prometheus is
+    built without Kubernetes."""
+    folder = cluster.work / "scraper"
+    folder.mkdir()
+    page = (cluster.repository / "docs/monitoring.md").read_text()
+    config = yaml.safe_load(re.search(r"^```yaml\n(# prometheus\.yaml\n.*?)^```", page, re.M | re.S)[1])
+    (folder / "ca.crt").write_bytes(base64.b64decode(cluster.get("secrets", SYSTEM, f"{NAME}-tls")["data"]["ca.crt"]))
+    for job in config["scrape_configs"]:
+        for discovery in job["kubernetes_sd_configs"]:
+            discovery["kubeconfig_file"] = os.fspath(cluster.folder / "kubeconfig")
+        if "tls_config" in job:
+            job["tls_config"]["ca_file"] = os.fspath(folder / "ca.crt")
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, **config}))
+    command = ["victoria-metrics", f"-promscrape.config={folder / 'prometheus.yaml'}", "-promscrape.config.strictParse",
+               f"-storageDataPath={folder / 'data'}", f"-httpListenAddr=127.0.0.1:{SCRAPER_PORT}", "-search.latencyOffset=1s"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def series(query):
+    """The labels and the value of each series of a query."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{SCRAPER_PORT}/api/v1/query?{urllib.parse.urlencode({'query': query})}") as response:
+            return [(each["metric"], float(each["value"][1])) for each in json.load(response)["data"]["result"]]
+    except OSError as error:  # not started yet
+        raise NotYet(str(error)) from error
+
+
+def is_scraped(cluster):
+    """A pod with a native sidecar, which is an init container, and two replicas of the webhook; none of the other pods."""
+    pod = web_pod("web", annotations={"sidecar.istio.io/rewriteAppHTTPProbers": "true"})
+    cluster.create_pod(EXISTING, pod).ok()
+    cluster.wait_ready(EXISTING, "web")
+    sidecars = [("probelet", EXISTING, "web", 1)]
+    replicas = [("probelet-inject", SYSTEM, each["metadata"]["name"], 1) for each in cluster.pods(SYSTEM)]
+    probes = f'sum(rate(probelet_probes_total{{namespace="{EXISTING}",pod="web",path="/app-health/web/readyz",code="200"}}[10s]))'
+
+    def up():
+        return sorted((each["job"], each["namespace"], each["pod"], value) for each, value in series("up"))
+    with scraper(cluster):
+        # Pods of other groups may have a sidecar, too.
+        wait_for(lambda: set(sidecars + replicas) <= set(up()), 60, "targets are up", lambda: up())
+        wait_for(lambda: all(value > 0 for _, value in series(probes) or [(None, 0)]), 60, "the rate of kubelet's probes")
+        wait_for(lambda: series("min(probelet_webhook_not_injected_pods) == 0"), 60, "the webhook has searched for pods")
+    return True
+
+
+def namespace_exists(cluster, name):
+    return cluster.request("GET", cluster.path("namespaces", None, name)).status == 200
+
+
+def has_replicas(cluster, count):
+    pods = cluster.pods(SYSTEM)
+    if len(pods) != count or any(pod["metadata"]["labels"].get("team") != "edge" for pod in pods):
+        raise Failed([(pod["metadata"], containers(pod)) for pod in pods])
+    return True
+
+
+def only_secret_remains(cluster):
+    kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings"
+    names = cluster.kubectl("get", kinds, "-o", "name").split()
+    names += cluster.kubectl("get", "deployments,services,configmaps,secrets,roles,rolebindings,serviceaccounts", "-n", SYSTEM, "-o", "name").split()
+    remaining = [name for name in names if "probelet" in name]
+    if remaining != [f"secret/{NAME}-tls"]:
+        raise Failed(remaining)
+    return True
