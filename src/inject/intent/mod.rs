@@ -83,6 +83,7 @@ impl Intent {
         check_table_size(&decisions.table)?;
         meshes::warn_of_linkerd(view, options, warnings);
         warnings::warn_of_proxy_user(view, options, warnings);
+        warnings::warn_of_selinux_type(view, warnings);
         nodes::warn_of_nodes(view, warnings);
         warnings::warn_of_short_timeouts(view, options, &decisions.destinations, warnings);
         warn_of_replaced_schemes(view, &decisions.destinations, warnings);

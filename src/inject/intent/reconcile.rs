@@ -59,6 +59,9 @@ const STARTUP_PROBE: &str = "startupProbe";
 /// In `securityContext`, and in the annotation unless it is the default.
 const USER: &str = "runAsUser";
 
+/// In `securityContext`, and in the annotation if injection wrote it.
+pub(super) const APP_ARMOR: &str = "appArmorProfile";
+
 /// The fields of `securityContext` with the user. A cluster may assign them, as OpenShift does.
 const USER_FIELDS: [&str; 2] = [USER, "runAsGroup"];
 
@@ -70,7 +73,9 @@ pub(in crate::inject) fn settings_of(sidecar: &Value) -> Value {
     let user = sidecar["securityContext"].get(USER);
     let user = user.filter(|user| **user != default_user());
     let user = user.map(|user| (USER.into(), user.clone()));
-    Value::Object(members.chain(user).collect())
+    let app_armor = sidecar["securityContext"].get(APP_ARMOR);
+    let app_armor = app_armor.map(|profile| (APP_ARMOR.into(), profile.clone()));
+    Value::Object(members.chain(user).chain(app_armor).collect())
 }
 
 /// The user that the annotation does not save.
@@ -81,7 +86,7 @@ fn default_user() -> Value {
     }
 }
 
-/// Removes the user and the startup probe that an earlier injection wrote, if they are no longer intended. Retains a
+/// Removes the user, the AppArmor profile and the startup probe that an earlier injection wrote, if they are no longer intended. Retains a
 /// startup probe that a person has edited, at the intended status port.
 fn remove_unset(current: &mut Value, intended: &Value, applied: Option<&Value>) {
     let applied_user = applied.and_then(|applied| applied.get(USER)).cloned();
@@ -90,7 +95,10 @@ fn remove_unset(current: &mut Value, intended: &Value, applied: Option<&Value>) 
     if let Some(context) = context.and_then(Value::as_object_mut) {
         context.retain(|name, value| {
             let is_intended = intended["securityContext"].get(name).is_some();
-            is_intended || !USER_FIELDS.contains(&&**name) || *value != applied_user
+            let is_applied_user = USER_FIELDS.contains(&&**name) && *value == applied_user;
+            let is_applied_profile = name == APP_ARMOR
+                && applied.and_then(|applied| applied.get(APP_ARMOR)) == Some(&*value);
+            is_intended || !is_applied_user && !is_applied_profile
         });
     }
     let status_port = |sidecar: &Value| AgentArgs::read(sidecar).ports()[0];

@@ -158,6 +158,9 @@ pub(super) fn container(
         container["securityContext"]["runAsUser"] = user.into();
         container["securityContext"]["runAsGroup"] = user.into();
     }
+    if inherits_app_armor_file(view) {
+        container["securityContext"][reconcile::APP_ARMOR] = json!({"type": "RuntimeDefault"});
+    }
     if options.startup_probe {
         container["startupProbe"] = reconcile::startup_probe(options.status_port);
     }
@@ -188,6 +191,13 @@ fn run_as_user(view: &PodView<'_>, options: &PodOptions) -> RunAsUser {
         RunAsUser::Unset if inherits_root => RunAsUser::DEFAULT,
         user => user,
     }
+}
+
+/// Whether the pod has an AppArmor profile that a node has in a file. It is written for the app, and may forbid the sidecar
+/// to start. The default profile of the runtime is not written otherwise: kubelet rejects it on nodes without AppArmor
+/// (`pkg/security/apparmor/validate.go`).
+fn inherits_app_armor_file(view: &PodView<'_>) -> bool {
+    view.pod["spec"]["securityContext"][reconcile::APP_ARMOR]["type"] == "Localhost"
 }
 
 /// A value without the fields that the API server drops: null and empty objects.

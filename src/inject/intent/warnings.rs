@@ -14,6 +14,17 @@ const PROXY_USER: u64 = 1337;
 /// `timeoutSeconds` up to which a probe over TLS or gRPC is warned of. It is the API server's default.
 const SHORT_TIMEOUT_SECONDS: u64 = 1;
 
+/// SELinux types of containers in general (PodSecurity's `check_seLinuxOptions.go`), with a former name and the one without
+/// restrictions.
+const SELINUX_CONTAINER_TYPES: [&str; 6] = [
+    "container_t",
+    "container_init_t",
+    "container_kvm_t",
+    "container_engine_t",
+    "svirt_lxc_net_t",
+    "spc_t",
+];
+
 /// Warns of a container that runs as the user of proxies where traffic is intercepted.
 pub(super) fn warn_of_proxy_user(
     view: &PodView<'_>,
@@ -31,6 +42,19 @@ pub(super) fn warn_of_proxy_user(
         let reason = "which traffic rules of proxies leave out";
         let effect = "they leave out its connections as well as those from source-ip";
         warnings.push(format!("{what}, {reason}, so that {effect}: set another runAsUser").into());
+    }
+}
+
+/// Warns of an SELinux type of the pod that the sidecar inherits, and that is not one of containers in general. The type of
+/// those depends on the distribution, so the sidecar cannot state one.
+pub(super) fn warn_of_selinux_type(view: &PodView<'_>, warnings: &mut Vec<Box<str>>) {
+    let selinux = &view.pod["spec"]["securityContext"]["seLinuxOptions"];
+    let name = selinux["type"].as_str().filter(|name| !name.is_empty());
+    if let Some(name) = name.filter(|name| !SELINUX_CONTAINER_TYPES.contains(name)) {
+        let what = format!("the sidecar inherits the SELinux type {name} of spec.securityContext");
+        let effect = "whose policy may forbid it to start, to listen or to connect";
+        let advice = "move seLinuxOptions to the containers that need the type";
+        warnings.push(format!("{what}, {effect}: {advice}").into());
     }
 }
 

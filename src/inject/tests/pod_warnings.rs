@@ -7,6 +7,23 @@ fn web() -> Value {
 }
 
 #[test]
+fn an_selinux_type_that_the_sidecar_inherits_is_a_warning() {
+    let mut document = probed(json!({"httpGet": {"port": 8080}}));
+    for (options, is_warned) in [
+        (json!({"type": "web.process"}), true),
+        (json!({"type": "container_t"}), false),
+        (json!({"type": "", "level": "s0:c1,c2"}), false),
+        (json!(null), false),
+    ] {
+        document["spec"]["securityContext"] = json!({"seLinuxOptions": options});
+        let expected = "the sidecar inherits the SELinux type web.process of spec.securityContext, whose policy may forbid it \
+                        to start, to listen or to connect: move seLinuxOptions to the containers that need the type";
+        let expected: &[&str] = if is_warned { &[expected] } else { &[] };
+        assert_eq!(warnings(&document), expected);
+    }
+}
+
+#[test]
 fn a_container_of_the_agents_user_is_warned_of_where_traffic_is_intercepted() {
     let warning = "container web runs as user 1337, which traffic rules of proxies leave out, so that they leave out its connections \
                    as well as those from source-ip: set another runAsUser";

@@ -18,6 +18,38 @@ fn ordinary() -> Settings {
 }
 
 #[test]
+fn the_sidecar_does_not_inherit_a_profile_of_a_file() {
+    let mut document = probed(json!({"httpGet": {"port": 8080}}));
+    let local = json!({"type": "Localhost", "localhostProfile": "web"});
+    document["spec"]["securityContext"] =
+        json!({"appArmorProfile": local, "seccompProfile": local});
+    let after = injected(&document);
+    let context = &after["spec"]["initContainers"][0]["securityContext"];
+    for profile in ["appArmorProfile", "seccompProfile"] {
+        assert_eq!(context[profile], json!({"type": "RuntimeDefault"}));
+    }
+    let again = report(&after, Task::Inject, &settings()).verdict;
+    assert_eq!(again, Verdict::Unchanged("already injected".into()));
+    assert_eq!(uninjected(&after), document);
+    // Nodes without AppArmor reject the profile, so it goes with that of the pod.
+    let without = |mut document: Value| {
+        let context = document["spec"]["securityContext"].as_object_mut();
+        context.expect("an object").remove("appArmorProfile");
+        document
+    };
+    assert_eq!(
+        injected(&without(after)),
+        injected(&without(document.clone()))
+    );
+    // One that others have added stays.
+    let mut by_others = injected(&without(document));
+    let context = &mut by_others["spec"]["initContainers"][0]["securityContext"];
+    context["appArmorProfile"] = json!({"type": "RuntimeDefault"});
+    let again = report(&by_others, Task::Inject, &settings()).verdict;
+    assert_eq!(again, Verdict::Unchanged("already injected".into()));
+}
+
+#[test]
 fn a_native_sidecar() {
     let after = injected(&web());
     assert_eq!(
