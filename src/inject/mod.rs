@@ -34,7 +34,7 @@ use changes::changes;
 pub use container_bounds::ContainerBounds;
 use intent::Intent;
 #[cfg(feature = "inject")]
-pub(crate) use intent::possible_resources;
+pub(crate) use intent::{pod_sums, possible_resources};
 pub use kind_templates::KindTemplates;
 use kinds::{PodLocation, Pods, Resource, UnknownKind};
 use options::PodOptions;

@@ -3,19 +3,25 @@
 //! warning. A ReplicaSet whose pods the API server rejects reports it in Events and a condition only.
 
 mod controllers;
+mod pod_template;
 mod sidecar_faults;
 
 use super::documents::{Part, documents};
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io, print_line};
 use super::settings::SettingSources;
-use crate::inject::{Effect, Report, Settings, Task, Verdict, reports};
+use crate::inject::values::Values;
+use crate::inject::{
+    Effect, Report, Settings, Task, Verdict, annotations, possible_resources, reports,
+};
 use crate::limits;
 use crate::manifest::Document;
 use crate::text::EscapedLine;
 use controllers::{Controllers, owners, uid};
+use pod_template::PodTemplate;
 use serde_json::{Value, json};
-use sidecar_faults::{Rejection, start_failure};
+use sidecar_faults::{PossibleSidecars, Rejection, start_failure};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// The options of `audit`.
@@ -58,7 +64,7 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
         namespaces: HashMap::new(),
         controllers: Controllers::default(),
         findings: Vec::new(),
-        rejected: HashSet::new(),
+        rejections: HashSet::new(),
         bytes_held: 0,
     };
     for input in &inputs {
@@ -75,23 +81,54 @@ struct Audit {
     is_json: bool,
     /// Whether all inputs could be read.
     has_read_all: bool,
-    /// The namespaces of the input, and whether they have the label.
-    namespaces: HashMap<Box<str>, bool>,
+    namespaces: HashMap<Box<str>, Namespace>,
     controllers: Controllers,
     findings: Vec<Finding>,
-    /// The controllers whose pods are rejected, by namespace and name: a controller has an Event for each try, and a condition.
-    rejected: HashSet<(Box<str>, Box<str>)>,
+    /// Rejections with their causes: a controller has an Event for each try, and a condition.
+    rejections: HashSet<(Rejected, Box<str>)>,
     /// The bytes of these.
     bytes_held: usize,
+}
+
+/// A namespace of the input.
+struct Namespace {
+    has_label: bool,
+    /// The resources of its annotation.
+    resources: Option<Value>,
+}
+
+/// A controller whose pods are rejected.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Rejected {
+    namespace: Box<str>,
+    /// `replicaset/web-5d4`
+    object: Box<str>,
 }
 
 /// The lines about a resource, printed if its namespace is selected.
 struct Finding {
     namespace: Box<str>,
     /// The line that it is not injected or fails, with the reason.
-    line: Option<String>,
+    line: Option<Line>,
     warnings: Vec<String>,
     outdated: Outdated,
+}
+
+/// A line about a resource.
+enum Line {
+    Text(String),
+    /// A message of the API server, printed if the sidecar is the cause. The pod template and the namespace that tell may
+    /// follow.
+    Rejection(Rejected, Box<str>),
+}
+
+impl Line {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Rejection(_, message) => message.len(),
+        }
+    }
 }
 
 /// What makes a finding outdated.
@@ -142,8 +179,15 @@ impl Audit {
     fn add_namespace(&mut self, name: &str, resource: &Value) -> Result<(), Error> {
         let label = &resource["metadata"]["labels"][&*self.label.key];
         let has_label = *label == *self.label.value;
-        self.namespaces.insert(name.into(), has_label);
-        self.count_bytes(name.len())
+        let text = resource["metadata"]["annotations"][annotations::RESOURCES].as_str();
+        let resources = text.and_then(|text| parse_resources(text.trim()));
+        let bytes = name.len() + text.map_or(0, str::len);
+        let namespace = Namespace {
+            has_label,
+            resources,
+        };
+        self.namespaces.insert(name.into(), namespace);
+        self.count_bytes(bytes)
     }
 
     fn add_resource(&mut self, report: &Report, resource: &Value) -> Result<(), Error> {
@@ -155,9 +199,7 @@ impl Audit {
         let bytes = match &report.verdict {
             _ if is_pod => self.controllers.add_pod(resource),
             Verdict::NoPods => 0,
-            _ => self
-                .controllers
-                .add_controller(resource, namespace, &report.name),
+            _ => self.controllers.add_controller(resource, namespace, report),
         };
         if bytes > 0 {
             self.count_bytes(bytes)?;
@@ -174,8 +216,9 @@ impl Audit {
         let reason = reason(report);
         self.add_finding(Finding {
             namespace: namespace.into(),
-            line: reason
-                .map(|reason| self.line(&report.name, report.namespace.as_deref(), &reason)),
+            line: reason.map(|reason| {
+                Line::Text(self.line(&report.name, report.namespace.as_deref(), &reason))
+            }),
             warnings: warnings
                 .map(|warning| format!("{name} warning: {warning}"))
                 .collect(),
@@ -200,7 +243,7 @@ impl Audit {
             let line = self.line(&report.name, report.namespace.as_deref(), &reason);
             return self.add_finding(Finding {
                 namespace: namespace.into(),
-                line: Some(line),
+                line: Some(Line::Text(line)),
                 warnings: Vec::new(),
                 outdated: Outdated::Never,
             });
@@ -208,22 +251,69 @@ impl Audit {
         let Some(rejection) = Rejection::read(resource, &report.name, namespace) else {
             return Ok(());
         };
-        let Some(reason) = rejection.describe(&self.settings.resources) else {
-            return Ok(());
-        };
-        let key = (rejection.namespace.into(), rejection.object.clone());
-        if !self.rejected.insert(key) {
+        if !rejection.may_be_of_sidecar() {
             return Ok(());
         }
-        let line = self.line(&rejection.object, Some(rejection.namespace), &reason);
+        let message = rejection.message();
+        let rejected = Rejected {
+            namespace: rejection.namespace.into(),
+            object: rejection.object.clone(),
+        };
+        let cause = (rejected.clone(), rejection.cause().into());
+        if !self.rejections.insert(cause) {
+            return Ok(());
+        }
+        self.count_bytes(message.len() + rejected.namespace.len() + rejected.object.len())?;
         self.add_finding(Finding {
             namespace: rejection.namespace.into(),
-            line: Some(line),
+            line: Some(Line::Rejection(rejected, message)),
             warnings: Vec::new(),
             outdated: match rejection.is_event {
                 true => Outdated::CompleteController(rejection.object),
                 false => Outdated::Never,
             },
+        })
+    }
+
+    /// The line about a rejection, if the sidecar is its cause.
+    fn rejection_line(&self, rejected: &Rejected, message: &str) -> Option<String> {
+        let Rejected { namespace, object } = rejected;
+        let template = self.controllers.template(namespace, object);
+        let template = template.and_then(|json| serde_json::from_str(json).ok());
+        let sidecars = self.possible_sidecars(namespace, template)?;
+        let reason = sidecars.describe(message)?;
+        Some(self.line(object, Some(namespace), &reason))
+    }
+
+    /// The sidecars that the pods of a template may have: those of the settings as injection adjusts them, unless the
+    /// template states the resources. `None` if the pods have no sidecar.
+    fn possible_sidecars(
+        &self,
+        namespace: &str,
+        template: Option<Value>,
+    ) -> Option<PossibleSidecars> {
+        let template = template.map(PodTemplate::from_json);
+        if template.as_ref().is_some_and(|each| !each.has_sidecar) {
+            return None;
+        }
+        let of_template = |template: &PodTemplate| template.annotation.clone();
+        let annotation = template.as_ref().and_then(of_template);
+        let resources = match annotation.and_then(|text| parse_resources(text.trim())) {
+            Some(resources) => vec![resources],
+            None => {
+                let namespace = self.namespaces.get(namespace);
+                let resources = namespace.and_then(|namespace| namespace.resources.as_ref());
+                let resources = resources.unwrap_or(&self.settings.resources);
+                let own = template.as_ref().and_then(|each| each.sidecar.clone());
+                own.into_iter()
+                    .chain(possible_resources(resources))
+                    .collect()
+            }
+        };
+        Some(PossibleSidecars {
+            resources,
+            kind: self.settings.sidecar,
+            apps: template.map(|template| template.apps),
         })
     }
 
@@ -240,8 +330,9 @@ impl Audit {
 
     /// Adds a finding that has text.
     fn add_finding(&mut self, finding: Finding) -> Result<(), Error> {
-        let texts = finding.line.iter().chain(&finding.warnings);
-        let bytes = texts.map(String::len).sum();
+        let texts = finding.warnings.iter();
+        let bytes =
+            texts.map(String::len).sum::<usize>() + finding.line.as_ref().map_or(0, Line::len);
         if bytes == 0 {
             return Ok(());
         }
@@ -271,23 +362,43 @@ impl Audit {
                 !self.controllers.may_lack_pods(&finding.namespace, name)
             }
         };
+        let mut printed = HashSet::new();
         for finding in &self.findings {
-            let is_selected = self.namespaces.get(&finding.namespace).copied();
+            let namespace = self.namespaces.get(&finding.namespace);
+            let is_selected = namespace.map(|namespace| namespace.has_label);
             if !is_selected.unwrap_or(self.namespaces.is_empty()) || is_outdated(finding) {
                 continue;
             }
             for warning in &finding.warnings {
                 print_line(io.stderr, warning);
             }
-            if let Some(line) = &finding.line {
+            let line = match &finding.line {
+                Some(Line::Text(line)) => Some(Cow::Borrowed(&**line)),
+                Some(Line::Rejection(rejected, message)) if !printed.contains(rejected) => {
+                    let line = self.rejection_line(rejected, message);
+                    if line.is_some() {
+                        printed.insert(rejected);
+                    }
+                    line.map(Cow::Owned)
+                }
+                Some(Line::Rejection(..)) | None => None,
+            };
+            if let Some(line) = line {
                 is_success = false;
-                writeln!(io.stdout, "{}", EscapedLine(line))
+                writeln!(io.stdout, "{}", EscapedLine(&line))
                     .map_err(|error| Error::stdout(&error))?;
             }
         }
         io.stdout.flush().map_err(|error| Error::stdout(&error))?;
         Ok(u8::from(!is_success))
     }
+}
+
+/// Parses `resources` of an annotation; `None` if they are not valid, and therefore ignored.
+fn parse_resources(text: &str) -> Option<Value> {
+    let mut values = Values::default();
+    values.set_from_text("resources", text).ok()?;
+    values.resources
 }
 
 /// kubelet does not probe a pod that has ended.

@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         eligible_pod_templates_of_unknown_kinds_are_listed,
         pods_that_the_sidecar_keeps_from_being_created_are_listed,
         rejections_that_have_ended_or_have_other_causes_are_not_listed,
+        a_rejection_is_attributed_by_the_resources_of_the_template_and_the_namespace,
         pods_whose_sidecar_does_not_start_are_listed,
         controllers_whose_pods_are_in_the_input_are_not_listed,
     ]
@@ -320,6 +321,50 @@ fn rejections_that_have_ended_or_have_other_causes_are_not_listed() {
         let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&items));
         assert_eq!((written(&ended), &*ended.stderr), ("", ""));
     }
+}
+
+fn a_rejection_is_attributed_by_the_resources_of_the_template_and_the_namespace() {
+    let folder = Folder::new();
+    let message = "pods \\\"web-5d4-x7k\\\" is forbidden: exceeded quota: q, requested: limits.memory=164Mi, used: \
+                   limits.memory=0, limited: limits.memory=100Mi";
+    let annotations = |resources: &str| {
+        format!(
+            "annotations:\n    probelet.dev/resources: '{{\"limits\":{{\"memory\":\"{resources}\"}}}}'\n"
+        )
+    };
+    let annotated = |resources: &str| {
+        let annotations = annotations(resources).replace("    probelet", "          probelet");
+        let template = format!("template:\n    metadata:\n        {annotations}    spec:");
+        replica_set("web-5d4", 0, "").replace("template:\n    spec:", &template)
+    };
+    let shop = |resources: &str| {
+        let namespace = namespace("shop", "probelet.dev/injection: enabled");
+        format!("{namespace}  {}", annotations(resources))
+    };
+    let event = rejection("ReplicaSet", "web-5d4", message);
+    let listed = |items: &[String]| {
+        let ended = fed(&folder.0, &["audit", "-f", "-"], &list(items));
+        assert_eq!(ended.stderr, "");
+        ended.stdout.lines().count()
+    };
+    // The settings have 16Mi.
+    assert_eq!(listed(&[event.clone(), replica_set("web-5d4", 0, "")]), 0);
+    assert_eq!(listed(&[event.clone(), annotated("80Mi")]), 1);
+    assert_eq!(listed(&[annotated("80Mi"), event.clone()]), 1);
+    assert_eq!(listed(&[annotated("60Mi"), event.clone()]), 0);
+    assert_eq!(listed(&[event.clone(), shop("80Mi")]), 1);
+    assert_eq!(listed(&[event, annotated("60Mi"), shop("80Mi")]), 0);
+    // Of two messages of a ReplicaSet, one is of the sidecar.
+    let by_sidecar = message.replace("=164Mi", "=110Mi");
+    let event = rejection("ReplicaSet", "web-5d4", &by_sidecar);
+    let other = rejection("ReplicaSet", "web-5d4", message);
+    assert_eq!(listed(&[other, event.clone(), event.clone()]), 1);
+    // A pod without the sidecar.
+    let off = replica_set("web-5d4", 0, "").replace(
+        "template:\n    spec:",
+        "template:\n    metadata:\n      labels:\n        probelet.dev/inject: \"false\"\n    spec:",
+    );
+    assert_eq!(listed(&[event, off]), 0);
 }
 
 fn pods_whose_sidecar_does_not_start_are_listed() {

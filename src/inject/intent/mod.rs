@@ -29,6 +29,8 @@ use checks::{
 pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
 pub(super) use meshes::check_rewritten_by_mesh;
+#[cfg(feature = "inject")]
+pub(crate) use pod_resources::pod_sums;
 use serde_json::Value;
 use sidecar::AgentConfig;
 #[cfg(feature = "inject")]

@@ -6,6 +6,8 @@ use crate::inject::settings::Sidecar;
 use crate::inject::view::PodView;
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::Container;
+#[cfg(feature = "inject")]
+use crate::manifest::Pointer;
 use serde_json::Value;
 
 /// The request and the limit of one resource.
@@ -114,6 +116,32 @@ impl Sum {
         };
         most.saturating_sub(beside.unwrap_or_default())
     }
+}
+
+/// The request and the limit of one resource of a pod without the sidecar, and with one of these amounts.
+#[cfg(feature = "inject")]
+pub(crate) fn pod_sums(
+    pod: &Value,
+    own: [Option<Quantity>; 2],
+    sidecar: Sidecar,
+    name: &str,
+) -> [[Option<Quantity>; 2]; 2] {
+    let root = Pointer::root();
+    let Ok(view) = PodView::read(pod, pod, &root) else {
+        return Default::default();
+    };
+    let pod = PodResources::new(&view);
+    let sums = [pod.sum_of_requests(name), pod.sum_of_limits(name)];
+    let [own_request, own_limit] = own;
+    let own = Amounts {
+        request: own_request,
+        limit: own_limit,
+    };
+    let own = [own.effective_request(), own.limit];
+    [
+        sums.map(Sum::without_sidecar),
+        [sums[0].with(own[0], sidecar), sums[1].with(own[1], sidecar)],
+    ]
 }
 
 fn added(one: Option<Quantity>, other: Option<Quantity>) -> Option<Quantity> {

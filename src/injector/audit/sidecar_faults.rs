@@ -1,13 +1,11 @@
 //! Finds pods that cannot be created or started because of the sidecar: in the API server's messages, which controllers
 //! repeat in Events and conditions, and in the statuses of pods.
 
+use super::pod_template::SIDECAR;
 use crate::inject::annotations::{RESOURCES, RUN_AS_USER};
-use crate::inject::possible_resources;
 use crate::inject::quantity::Quantity;
+use crate::inject::{Sidecar, pod_sums};
 use serde_json::Value;
-
-/// The sidecar's name.
-const SIDECAR: &str = "probelet";
 
 /// Characters of a message that a line has. Those of Events have no more (`pkg/apis/core/validation/events.go`).
 const MESSAGE_CHARS: usize = 1024;
@@ -57,35 +55,79 @@ impl<'a> Rejection<'a> {
         })
     }
 
-    /// The reason, with the cure, if the sidecar is the cause. `resources` are those of the settings.
-    pub(super) fn describe(&self, resources: &Value) -> Option<String> {
-        let cure = cure(self.message, resources)?;
+    /// Whether the sidecar may be the cause. What it is depends on the pod.
+    pub(super) fn may_be_of_sidecar(&self) -> bool {
+        let message = self.message;
+        let by_amounts = [
+            "exceeded quota: ",
+            " usage per ",
+            " max limit to request ratio per ",
+        ];
+        let mut by_amounts = by_amounts.into_iter();
+        by_amounts.any(|part| message.contains(part))
+            || cure(message, &PossibleSidecars::NONE).is_some()
+    }
+
+    /// The message, cut off.
+    pub(super) fn message(&self) -> Box<str> {
         let message: String = self.message.chars().take(MESSAGE_CHARS).collect();
+        message.into()
+    }
+
+    /// The message without the name of the pod, which each try has another one of.
+    pub(super) fn cause(&self) -> &'a str {
+        let cause = self.message.split_once(" is forbidden: ");
+        cause.map_or(self.message, |(_, cause)| cause)
+    }
+}
+
+/// The sidecars that the pods of a controller may have. A message does not show which they have.
+pub(super) struct PossibleSidecars {
+    /// The resources of each.
+    pub(super) resources: Vec<Value>,
+    /// The list of containers that has the sidecar.
+    pub(super) kind: Sidecar,
+    /// The pod without the sidecar, if it is known.
+    pub(super) apps: Option<Value>,
+}
+
+impl PossibleSidecars {
+    const NONE: Self = Self {
+        resources: Vec::new(),
+        kind: Sidecar::Native,
+        apps: None,
+    };
+
+    /// The reason of a message, with the cure, if the sidecar is the cause.
+    pub(super) fn describe(&self, message: &str) -> Option<String> {
+        let cure = cure(message, self)?;
         Some(format!(
             "cannot create pods with the sidecar: {message}: {cure}"
         ))
     }
+
+    fn any(&self, is_cause: impl Fn(&Value) -> bool) -> bool {
+        self.resources.iter().any(is_cause)
+    }
 }
 
-/// What to change, if the sidecar is the cause of a rejection. Injection adjusts `resources` to the pod, which a message does
-/// not show.
-fn cure(message: &str, resources: &Value) -> Option<String> {
+/// What to change, if the sidecar is the cause of a rejection.
+fn cure(message: &str, sidecars: &PossibleSidecars) -> Option<String> {
     let set_resources = format!(
         "set the sidecar's resources by annotation {RESOURCES} on the pod template, or by probelet.resources of the \
          injector's ConfigMap"
     );
-    let resources = possible_resources(resources);
-    let mut resources = resources.iter();
     let names_sidecar = names_sidecar(message);
     if message.contains("failed calling webhook \"injector.probelet.dev\"") {
         return Some("repair the webhook, or set its failurePolicy to Ignore".into());
     }
     if message.contains("exceeded quota: ") {
-        return resources
+        return sidecars
             .any(|resources| exceeds_quota_by_sidecar(message, resources))
             .then(|| format!("raise the quota, or {set_resources}"));
     }
-    let is_of_limit_range = resources.any(|resources| violates_limit_range(message, resources));
+    let is_of_limit_range = sidecars.any(|resources| violates_limit_range(message, resources))
+        || sidecars.any(|resources| exceeds_ratio_by_sidecar(message, resources, sidecars));
     let is_of_pod_resources = message.contains("aggregate container ");
     let is_of_quota = message.contains("must specify ") && names_sidecar;
     if is_of_quota && names_other_container(message) {
@@ -192,30 +234,61 @@ fn violates_limit_range(message: &str, resources: &Value) -> bool {
             _ => false,
         }
     };
-    let has_ratio_of_sidecar = || {
-        const INTRO: &str = "but provided ratio is ";
-        let mut found = message.match_indices(INTRO);
-        found.any(|(start, _)| {
-            let resource = word_before(
-                &message[..start],
-                " max limit to request ratio per Container is ",
-            );
-            let ratio = resource.and_then(|resource| {
-                let limit = value("limits", resource)?.nanos();
-                let request =
-                    value("requests", resource).filter(|request| request.is_positive())?;
-                limit.checked_mul(1_000_000)?.checked_div(request.nanos())
-            });
-            let rejected = leading_quantity(&message[start + INTRO.len()..]);
-            // The message has six decimal places.
-            let is_same =
-                |ratio: i128, rejected: Quantity| ratio.abs_diff(rejected.nanos() / 1000) <= 1;
-            ratio
-                .zip(rejected)
-                .is_some_and(|(ratio, rejected)| is_same(ratio, rejected))
-        })
+    RejectedUsage::find_all(message).any(is_by_sidecar)
+}
+
+/// Whether a ratio that a LimitRange rejects is that of the sidecar, or that of a pod that has another one without it.
+fn exceeds_ratio_by_sidecar(message: &str, resources: &Value, sidecars: &PossibleSidecars) -> bool {
+    let ratio = |[request, limit]: [Option<Quantity>; 2]| {
+        let request = request.filter(|request| request.is_positive())?;
+        // The message has six decimal places.
+        limit?
+            .nanos()
+            .checked_mul(1_000_000)?
+            .checked_div(request.nanos())
     };
-    RejectedUsage::find_all(message).any(is_by_sidecar) || has_ratio_of_sidecar()
+    let is_by_sidecar = |rejected: RejectedRatio<'_>| {
+        let is_rejected = |ratio: i128| ratio.abs_diff(rejected.ratio.nanos() / 1000) <= 1;
+        let amounts = ["requests", "limits"];
+        let own = amounts.map(|group| Quantity::read(&resources[group][rejected.resource]));
+        match (rejected.scope, &sidecars.apps) {
+            ("Container", _) => ratio(own).is_some_and(is_rejected),
+            ("Pod", Some(apps)) => {
+                let [without, with] = pod_sums(apps, own, sidecars.kind, rejected.resource);
+                ratio(with).is_some_and(is_rejected)
+                    && ratio(without).is_some_and(|ratio| ratio <= rejected.bound.nanos() / 1000)
+            }
+            _ => false,
+        }
+    };
+    RejectedRatio::find_all(message).any(is_by_sidecar)
+}
+
+/// A ratio that a LimitRange rejects: `cpu max limit to request ratio per Pod is 2, but provided ratio is 3.500000`.
+struct RejectedRatio<'m> {
+    resource: &'m str,
+    /// `Container` or `Pod`
+    scope: &'m str,
+    bound: Quantity,
+    ratio: Quantity,
+}
+
+impl<'m> RejectedRatio<'m> {
+    fn find_all(message: &'m str) -> impl Iterator<Item = Self> {
+        const MARKER: &str = " max limit to request ratio per ";
+        let found = message.match_indices(MARKER);
+        found.filter_map(|(start, _)| {
+            let resource = message[..start].rsplit([' ', '[']).next()?;
+            let (scope, rest) = message[start + MARKER.len()..].split_once(" is ")?;
+            let (bound, rest) = rest.split_once(", but provided ratio is ")?;
+            Some(Self {
+                resource,
+                scope,
+                bound: Quantity::parse(bound)?,
+                ratio: leading_quantity(rest)?,
+            })
+        })
+    }
 }
 
 /// An amount that a LimitRange rejects: `maximum cpu usage per Pod is 1, but limit is 1050m`.
@@ -253,12 +326,6 @@ impl<'m> RejectedUsage<'m> {
     }
 }
 
-/// The word before the last occurrence of a text: `cpu` of `minimum cpu usage per Container is 10m, `.
-fn word_before<'t>(text: &'t str, marker: &str) -> Option<&'t str> {
-    let (before, _) = text.rsplit_once(marker)?;
-    before.rsplit([' ', '[']).next()
-}
-
 /// Why the sidecar of a pod does not run, with the cure.
 pub(super) fn start_failure(pod: &Value) -> Option<String> {
     let statuses = ["initContainerStatuses", "containerStatuses"].into_iter();
@@ -286,12 +353,20 @@ pub(super) fn start_failure(pod: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inject::possible_resources;
     use serde_json::json;
+
+    fn sidecars(resources: impl Into<Vec<Value>>) -> PossibleSidecars {
+        PossibleSidecars {
+            resources: resources.into(),
+            ..PossibleSidecars::NONE
+        }
+    }
 
     fn is_attributed(message: &str) -> bool {
         let resources =
             json!({"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}});
-        cure(message, &resources).is_some()
+        cure(message, &sidecars(possible_resources(&resources))).is_some()
     }
 
     #[test]
@@ -332,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_quota_that_counts_the_pod_because_of_the_sidecar_has_a_cure_of_its_own() {
-        let cure = |message| cure(message, &json!({})).unwrap_or_default();
+        let cure = |message| cure(message, &PossibleSidecars::NONE).unwrap_or_default();
         let both = "failed quota: q: must specify limits.cpu for: app,probelet; limits.memory for: app,probelet";
         assert!(cure(both).contains("the scope NotBestEffort"));
         let sidecar =
@@ -341,10 +416,38 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_of_the_pod_is_attributed_to_the_sidecar_that_raises_it() {
+        let app = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}});
+        let apps = json!({"spec": {"containers": [{"name": "app", "resources": app}]}});
+        let own = json!({"requests": {"cpu": "1m"}, "limits": {"cpu": "50m"}});
+        let sidecars = PossibleSidecars {
+            apps: Some(apps),
+            ..sidecars([own])
+        };
+        let message = |bound: &str, ratio: &str| {
+            format!(
+                "pods \"web-1\" is forbidden: cpu max limit to request ratio per Pod is {bound}, but provided ratio is {ratio}"
+            )
+        };
+        assert!(cure(&message("2", "2.475248"), &sidecars).is_some());
+        // Without the sidecar it is 2.
+        assert!(cure(&message("1500m", "2.475248"), &sidecars).is_none());
+        assert!(cure(&message("2", "3.000000"), &sidecars).is_none());
+        assert!(cure(&message("2", "2.475248"), &PossibleSidecars::NONE).is_none());
+    }
+
+    #[test]
     fn a_rejection_of_the_app_is_not_attributed_to_the_sidecar() {
         for message in [
             "pods \"web-1\" is forbidden: failed quota: q: must specify limits.cpu for: app",
             "pods \"web-1\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3",
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: count/pods=1, used: count/pods=1, limited: count/pods=1",
+            "replicasets.apps \"web-1\" is forbidden: exceeded quota: q, requested: count/replicasets.apps=1, used: \
+             count/replicasets.apps=1, limited: count/replicasets.apps=1",
+            // Without the sidecar, there is no room for the pod either.
+            "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.memory=80Mi,pods=1, used: \
+             limits.memory=0,pods=1, limited: limits.memory=64Mi,pods=1",
+            "pods \"web-1\" is forbidden: exceeded quota: probelet, requested: pods=1, used: pods=1, limited: pods=1",
             "pods \"web-1\" is forbidden: exceeded quota: q, requested: limits.memory=216Mi, used: limits.memory=0, limited: \
              limits.memory=100Mi",
             "pods \"web-1\" is forbidden: exceeded quota: q",
