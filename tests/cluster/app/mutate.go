@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"log"
 	"net/http"
 	"slices"
@@ -24,6 +25,7 @@ const (
 //
 //	/change         adds an environment variable and a volume mount to every container, and reverses lists
 //	/add-container  does the same and adds a container with a probe
+//	/istio          injects as Istio does: a proxy, and probes that are sent to it
 //
 // Its changes make the API server call a webhook with `reinvocationPolicy: IfNeeded` again.
 func runMutatingWebhook(arguments []string) {
@@ -38,11 +40,12 @@ func runMutatingWebhook(arguments []string) {
 		addContainer(pod)
 		changePod(pod)
 	}))
+	mux.HandleFunc("/istio", review(injectIstio))
 	log.Print("listening")
 	serve(tls.NewListener(listen(*address), serverTLS(*dir)), mux)
 }
 
-// review answers an AdmissionReview with a patch that replaces the pod's spec.
+// review answers an AdmissionReview with a patch that replaces the pod's metadata and spec.
 func review(mutate func(pod object)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request struct {
@@ -60,7 +63,10 @@ func review(mutate func(pod object)) http.HandlerFunc {
 		}
 		pod := request.Request.Object
 		mutate(pod)
-		patch, err := json.Marshal(objects{object{"op": "replace", "path": "/spec", "value": pod["spec"]}})
+		patch, err := json.Marshal(objects{
+			object{"op": "replace", "path": "/metadata", "value": pod["metadata"]},
+			object{"op": "replace", "path": "/spec", "value": pod["spec"]},
+		})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -103,6 +109,42 @@ func addContainer(pod object) {
 		"readinessProbe": object{"tcpSocket": object{"port": 9001}, "periodSeconds": 1},
 	}
 	spec["containers"] = addNamed(listOf(spec, "containers"), container)
+}
+
+// injectIstio adds a proxy with a table of probers, and sends the probes to its port, as Istio's injector does
+// (pkg/kube/inject/app_probe.go). A probe that has this port already is not in the table, and the table of an earlier call
+// is kept.
+func injectIstio(pod object) {
+	const port = 15020
+	spec, metadata := pod["spec"].(object), pod["metadata"].(object)
+	probers := object{}
+	for _, item := range listOf(spec, "containers") {
+		container := item.(object)
+		probe, _ := container["readinessProbe"].(object)
+		get, _ := probe["httpGet"].(object)
+		if get == nil || fmt.Sprint(get["port"]) == fmt.Sprint(port) {
+			continue
+		}
+		path := fmt.Sprintf("/app-health/%s/readyz", container["name"])
+		probers[path] = object{"httpGet": get}
+		probe["httpGet"] = object{"path": path, "port": port}
+	}
+	proxy := object{"name": "istio-proxy", "image": "localhost/app:1", "restartPolicy": "Always"}
+	proxies := addNamed(listOf(spec, "initContainers"), proxy)
+	for _, item := range proxies {
+		if container := item.(object); container["name"] == "istio-proxy" && len(probers) > 0 {
+			table, _ := json.Marshal(probers)
+			variable := object{"name": "ISTIO_KUBE_APP_PROBERS", "value": string(table)}
+			container["env"] = addNamed(listOf(container, "env"), variable)
+		}
+	}
+	spec["initContainers"] = proxies
+	annotations, _ := metadata["annotations"].(object)
+	if annotations == nil {
+		annotations = object{}
+	}
+	annotations["sidecar.istio.io/status"] = `{"initContainers":["istio-proxy"]}`
+	metadata["annotations"] = annotations
 }
 
 // addNamed appends an item unless the list has one of its name.

@@ -22,6 +22,7 @@ def meshes(cluster, report):
         NAMESPACE, web_pod("opted-in", labels={"sidecar.istio.io/inject": "false", "probelet.dev/inject": "true"}))))
     report.check("of a pod that Linkerd has injected, the app's probe is rewritten and the proxy's is not", linkerd, cluster)
     report.check("a pod that Istio injects after probelet is as Istio leaves it", istio_afterwards, cluster)
+    report.check("a pod of which Istio's webhook is called after ours, and both again, is injected by Istio alone", istio_reinvoked, cluster)
     report.check("a probe of a port that another container declares is rewritten", other_containers_port, cluster)
     report.check("the pod is ready", cluster.wait_ready, NAMESPACE, "two-containers")
     report.check("a probe with as many header fields as the agent accepts is rewritten", lambda: is_injected(
@@ -75,6 +76,23 @@ def istio_afterwards(cluster):
     probe = next(each for each in after["spec"]["containers"] if each["name"] == "web")["readinessProbe"]
     if (probe["httpGet"]["path"], probe["httpGet"]["port"]) != ("/foo", 8001):
         raise Failed(f"the probe is {probe}")
+    return any("Istio has injected the pod after probelet" in warning for warning in done.warnings)
+
+
+def istio_reinvoked(cluster):
+    """The API server calls our webhook, Istio's, ours again and Istio's again. Ours injects, and is undone at its second call, so
+    that Istio's table has the app's probe."""
+    done = cluster.create_pod("istio", web_pod("reinvoked"), dry_run=True)
+    after = done.ok()
+    if sidecar(after) or "probelet" in json.dumps([after["metadata"].get("annotations"), after["spec"].get("volumes")]):
+        raise Failed(json.dumps(after))
+    each = {container["name"]: container for container in containers(after)}
+    get, tables = each["web"]["readinessProbe"]["httpGet"], [json.loads(env["value"]) for env in each["istio-proxy"].get("env", [])]
+    if (get["path"], get["port"]) != ("/app-health/web/readyz", 15020) or len(tables) != 1:
+        raise Failed(f"the probe is {get}, and the tables are {tables}")
+    prober = tables[0]["/app-health/web/readyz"]["httpGet"]
+    if (prober["path"], prober["port"]) != ("/foo", 8001):
+        raise Failed(f"Istio's agent probes {prober}")
     return any("Istio has injected the pod after probelet" in warning for warning in done.warnings)
 
 
@@ -143,3 +161,40 @@ def pod_features(cluster, report):
             continue
         report.check(f"with {name}, the API server accepts the sidecar",
                      lambda pod=pod: is_injected(cluster.create_pod(NAMESPACE, pod, dry_run=True).ok()))
+    security_contexts(cluster, report)
+
+
+def security_contexts(cluster, report):
+    """Pods whose sidecar inherits a field of the pod's `securityContext`: if one is ready without it, it is ready with it."""
+    profiles = cluster.folder / "kubelet/seccomp"
+    profiles.mkdir(exist_ok=True)
+    (profiles / "app.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}))
+    contexts = {
+        "group": {"runAsUser": 1000, "runAsGroup": 3000}, "fs-group": {"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch"},
+        "groups": {"supplementalGroups": [5000]}, "strict": {"supplementalGroups": [5000], "supplementalGroupsPolicy": "Strict"},
+        "seccomp": {"seccompProfile": {"type": "Localhost", "localhostProfile": "app.json"}},
+        "sysctl": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]},
+        "selinux": {"seLinuxOptions": {"level": "s0:c123,c456"}}, "unconfined": {"appArmorProfile": {"type": "Unconfined"}},
+        "windows": {"windowsOptions": {"runAsUserName": "ContainerUser"}},
+    }
+    for name, context in contexts.items():
+        for namespace in ("plain", NAMESPACE):
+            pod = web_pod(f"context-{name}")
+            pod["spec"]["securityContext"].update(context)
+            cluster.create_pod(namespace, pod).ok()
+    for name in contexts:
+        app = f"context-{name}"
+        try:
+            cluster.wait_ready("plain", app, 30)
+        except Failed as failure:
+            report.note(f"{app} is not ready without the sidecar: {str(failure)[:200]}")
+            continue
+        report.check(f"{app} is ready with the sidecar", lambda app=app: is_injected(cluster.pod(NAMESPACE, app)) and
+                     cluster.wait_ready(NAMESPACE, app))
+    for name in contexts:
+        for namespace in ("plain", NAMESPACE):
+            cluster.kubectl("delete", "pod", f"context-{name}", "-n", namespace, "--wait=false")
+    pod = web_pod("app-armor")
+    pod["spec"]["securityContext"]["appArmorProfile"] = {"type": "Localhost", "localhostProfile": "app"}
+    report.check("of a pod with an AppArmor profile of a file, the sidecar has the default profile", lambda: sidecar(
+        cluster.dry_run(NAMESPACE, pod))["securityContext"]["appArmorProfile"] == {"type": "RuntimeDefault"})

@@ -8,7 +8,7 @@ from .report import Failed, wait_for
 
 SELF_SIGNED = "deploy/webhook/kustomize/self-signed"
 SYSTEM, NAME = "probelet-system", "probelet-sidecar-injector"
-INJECTED = ("kinds", "added", "first-only", "strict", "quota", "limits")
+INJECTED = ("kinds", "added", "istio", "first-only", "strict", "quota", "limits")
 SECOND = "zz-second-webhook"
 SECOND_PORT = 9443
 # Names of one busybox binary; `sh` is the entrypoint.
@@ -63,15 +63,15 @@ class SecondWebhook:
         self.register(cluster, authority)
 
     def register(self, cluster, authority):
-        def webhook(action):
+        def webhook(action, reinvocation="Never"):
             return {"name": f"{action}.second.example", "admissionReviewVersions": ["v1"], "sideEffects": "None",
                     "clientConfig": {"url": f"https://{HOST}:{SECOND_PORT}/{action}", "caBundle": encode(authority.cert.read_bytes())},
                     "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
                     "namespaceSelector": {"matchLabels": {"second-webhook": action}},
                     # Fail: a pod that exists has been changed by it.
-                    "failurePolicy": "Fail", "reinvocationPolicy": "Never", "timeoutSeconds": 10}
+                    "failurePolicy": "Fail", "reinvocationPolicy": reinvocation, "timeoutSeconds": 10}
         configuration = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-                         "metadata": {"name": SECOND}, "webhooks": [webhook("change"), webhook("add-container")]}
+                         "metadata": {"name": SECOND}, "webhooks": [webhook("change"), webhook("add-container"), webhook("istio", "IfNeeded")]}
         cluster.request("POST", cluster.path("mutatingwebhookconfigurations"), configuration).ok()
 
         def acts():
