@@ -64,6 +64,12 @@ impl KindTemplates {
         self.0.push(kind);
     }
 
+    /// The kinds.
+    #[cfg(feature = "inject")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &KindTemplate> {
+        self.0.iter()
+    }
+
     /// Adds the kinds of `others` that these do not name.
     #[must_use]
     pub(super) fn or(mut self, others: Self) -> Self {
@@ -183,6 +189,16 @@ fn is_name_of(resource: &str, kind: &str) -> bool {
         let stem = kind.strip_suffix(singular);
         stem.is_some() && stem == resource.strip_suffix(plural)
     })
+}
+
+impl fmt::Display for KindTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, path } = self;
+        match path {
+            None => write!(f, "{kind}={NO_PODS}"),
+            Some(path) => write!(f, "{kind}={path}"),
+        }
+    }
 }
 
 impl fmt::Display for KindName {

@@ -5,6 +5,8 @@ use super::kind_templates::{
     find_templates,
 };
 use crate::manifest::Pointer;
+#[cfg(feature = "inject")]
+use core::fmt::Display;
 use serde_json::Value;
 
 /// A resource of a document. One of a kind with several pod templates is there once for each.
@@ -110,7 +112,12 @@ const fn workload(name: &'static str, groups: &'static [&'static str]) -> Kind {
 /// kinds known.
 pub(super) fn resources(document: &Value, templates: &KindTemplates) -> Vec<Resource> {
     let mut found = Vec::new();
-    collect(document, templates, &Pointer::root(), "", &mut found);
+    visit(
+        document,
+        &Pointer::root(),
+        "",
+        &mut |resource, kind, pointer| collect(resource, templates, pointer, kind, &mut found),
+    );
     found
 }
 
@@ -131,22 +138,33 @@ pub(super) fn check_addition(addition: &KindTemplate) -> Result<(), &'static str
     }
 }
 
-/// Collects resources. `default_kind` is for the items of a typed list, such as a DeploymentList, which may have none.
-fn collect(
+/// Visits the resources of a document, each with its kind and its pointer. `default_kind` is for the items of a typed list,
+/// such as a DeploymentList, which may have none.
+fn visit(
     value: &Value,
-    templates: &KindTemplates,
     pointer: &Pointer,
     default_kind: &str,
-    found: &mut Vec<Resource>,
+    found: &mut dyn FnMut(&Value, &str, &Pointer),
 ) {
     let kind = text(value, "kind").unwrap_or(default_kind);
     if let (Some(item_kind), Some(items)) = (kind.strip_suffix("List"), value["items"].as_array()) {
         for (index, item) in items.iter().enumerate() {
             let pointer = pointer.join_key("items").join_index(index);
-            collect(item, templates, &pointer, item_kind, found);
+            visit(item, &pointer, item_kind, found);
         }
         return;
     }
+    found(value, kind, pointer);
+}
+
+/// Collects a resource.
+fn collect(
+    value: &Value,
+    templates: &KindTemplates,
+    pointer: &Pointer,
+    kind: &str,
+    found: &mut Vec<Resource>,
+) {
     let metadata = &value["metadata"];
     let name = text(metadata, "name").or_else(|| text(metadata, "generateName"));
     let name = match (kind.to_lowercase(), name) {
@@ -169,6 +187,41 @@ fn collect(
     }
 }
 
+/// The group of a resource; `None` without an `apiVersion`.
+fn group_of(resource: &Value) -> Option<&str> {
+    let api_version = text(resource, "apiVersion")?;
+    Some(api_version.split_once('/').map_or("", |(group, _)| group))
+}
+
+/// Kinds of the settings that no resource has had yet.
+#[cfg(feature = "inject")]
+#[derive(Debug)]
+pub(crate) struct UnmatchedKinds(Vec<KindTemplate>);
+
+#[cfg(feature = "inject")]
+impl UnmatchedKinds {
+    /// All kinds of these settings.
+    pub(crate) fn new(templates: &KindTemplates) -> Self {
+        Self(templates.iter().cloned().collect())
+    }
+
+    /// Removes the kinds of the resources of a document.
+    pub(crate) fn observe(&mut self, document: &Value) {
+        if self.0.is_empty() {
+            return;
+        }
+        visit(document, &Pointer::root(), "", &mut |resource, kind, _| {
+            let group = group_of(resource);
+            self.0.retain(|template| !template.kind.is(kind, group));
+        });
+    }
+
+    /// The kinds, each with its path as in `--kind-template`.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Display> {
+        self.0.iter().map(|template| template as &dyn Display)
+    }
+}
+
 /// The pods of a resource, each with its path, and [`Pods::None`] if it has none.
 fn find_pods(
     resource: &Value,
@@ -176,8 +229,7 @@ fn find_pods(
     templates: &KindTemplates,
     pointer: &Pointer,
 ) -> Vec<(String, Pods)> {
-    let api_version = text(resource, "apiVersion");
-    let group = api_version.map(|version| version.split_once('/').map_or("", |(group, _)| group));
+    let group = group_of(resource);
     let only = |pods: Pods| vec![(String::new(), pods)];
     if let Some(known) = known_kind(kind, group) {
         return only(Pods::Known(PodLocation {

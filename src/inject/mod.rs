@@ -36,6 +36,8 @@ use intent::Intent;
 #[cfg(feature = "inject")]
 pub(crate) use intent::{pod_sums, possible_resources};
 pub use kind_templates::KindTemplates;
+#[cfg(feature = "inject")]
+pub(crate) use kinds::UnmatchedKinds;
 use kinds::{PodLocation, Pods, Resource, UnknownKind};
 use options::PodOptions;
 pub(crate) use options::annotations;

@@ -9,7 +9,7 @@ mod sidecar_faults;
 use super::documents::{Part, documents};
 use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io, print_line};
-use super::settings::SettingSources;
+use super::settings::{KindCheck, SettingSources};
 use crate::inject::values::Values;
 use crate::inject::{
     Effect, Report, Settings, Task, Verdict, annotations, possible_resources, reports,
@@ -55,8 +55,10 @@ const POD_PREFIX: &str = "pod/";
 /// Prints the resources that are not injected, and those that the sidecar fails. Returns the exit code: 1 if there are any, or if something cannot be read.
 pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
+    let (settings, kinds) = options.settings.load()?;
     let mut audit = Audit {
-        settings: options.settings.load()?,
+        settings,
+        kinds,
         label: options.label,
         webhook_namespace: options.webhook_namespace,
         is_json: options.is_json,
@@ -76,6 +78,7 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
 /// The findings of all inputs. A Namespace may follow its pods, so nothing is printed before the end.
 struct Audit {
     settings: Settings,
+    kinds: KindCheck,
     label: Label,
     webhook_namespace: Box<str>,
     is_json: bool,
@@ -165,7 +168,9 @@ impl Audit {
 
     fn add_document(&mut self, document: &Document) -> Result<(), Error> {
         let value = document.value();
-        for report in reports(value, document, Task::Inject, &self.settings) {
+        let reports = reports(value, document, Task::Inject, &self.settings);
+        self.kinds.observe(value, &reports);
+        for report in reports {
             let resource = report.pointer.resolve(value).unwrap_or(&Value::Null);
             match report.name.strip_prefix(NAMESPACE_PREFIX) {
                 Some(name) => self.add_namespace(name, resource)?,
@@ -354,6 +359,7 @@ impl Audit {
 
     fn print(self, io: &mut Io<'_>) -> Result<u8, Error> {
         let mut is_success = self.has_read_all;
+        self.kinds.print(io.stderr);
         let uids_with_pods = self.controllers.uids_with_pods();
         let is_outdated = |finding: &Finding| match &finding.outdated {
             Outdated::Never => false,

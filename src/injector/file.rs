@@ -7,7 +7,7 @@ use super::inputs::{Input, InputOptions, inputs};
 use super::io::{Error, Io, print_line};
 use super::output::{DocumentResult, Manifests, Output, Spool};
 use super::patch::Patches;
-use super::settings::SettingSources;
+use super::settings::{KindCheck, SettingSources};
 use crate::inject::{Report, Settings, Task, Verdict, reports_one_by_one};
 use crate::manifest::{Document, Edit, Pointer};
 use std::io::Write;
@@ -80,12 +80,14 @@ impl Destination {
 pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
     let is_check = matches!(options.destination, Destination::Nowhere);
+    let (settings, kinds) = options.settings.load()?;
     let mut run = Run {
         output: options.destination.output(&inputs, io.is_terminal)?,
         names_files: inputs.len() > 1,
         is_dry: options.destination.is_dry_run(),
         task: options.task,
-        settings: options.settings.load()?,
+        settings,
+        kinds,
         changed: 0,
         not_known: 0,
         failed: 0,
@@ -94,6 +96,7 @@ pub(super) fn run(options: FileOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     for input in &inputs {
         run.process_input(input, io)?;
     }
+    run.kinds.print(io.stderr);
     match run.failed {
         0 => {
             if let Some(output) = run.output.take() {
@@ -120,6 +123,7 @@ struct Run {
     is_dry: bool,
     task: Task,
     settings: Settings,
+    kinds: KindCheck,
     /// The number of resources that change.
     changed: usize,
     /// The number of resources that would change if their kinds were known.
@@ -188,6 +192,7 @@ impl Run {
                 return Ok(());
             }
         };
+        self.kinds.observe(document.value(), &reports);
         let edits = edits(&reports);
         let edited = match edits.is_empty() {
             true => None,

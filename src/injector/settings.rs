@@ -1,13 +1,13 @@
 //! The settings of the sidecar: flags, the ConfigMap in a file, and the cluster's version.
 
 use super::documents::{Part, documents};
-use super::io::Error;
+use super::io::{Error, print_line};
 use crate::inject::values::Values;
-use crate::inject::{KubernetesVersion, Settings};
+use crate::inject::{KubernetesVersion, Report, Settings, UnmatchedKinds, Verdict};
 use crate::limits;
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 
 /// The advice of an error in `--config`.
 const CONFIG_ADVICE: &str =
@@ -24,12 +24,57 @@ pub(crate) struct SettingSources {
 
 impl SettingSources {
     /// Reads the ConfigMap and merges the sources.
-    pub(super) fn load(self) -> Result<Settings, Error> {
+    pub(super) fn load(self) -> Result<(Settings, KindCheck), Error> {
         let config = match &self.config {
             Some(path) => read_config(path)?,
             None => Values::default(),
         };
-        Ok(Settings::resolve(self.flags, config, self.version))
+        let kinds = KindCheck {
+            of_flags: UnmatchedKinds::new(&self.flags.kind_templates),
+            of_config: UnmatchedKinds::new(&config.kind_templates),
+            has_unknown: false,
+        };
+        let settings = Settings::resolve(self.flags, config, self.version);
+        Ok((settings, kinds))
+    }
+}
+
+/// Finds kinds of the settings that no resource of the input has, such as misspelt ones.
+#[derive(Debug)]
+pub(super) struct KindCheck {
+    of_flags: UnmatchedKinds,
+    of_config: UnmatchedKinds,
+    /// Whether a resource with a pod template has an unknown kind.
+    has_unknown: bool,
+}
+
+impl KindCheck {
+    /// Observes a document and its reports.
+    pub(super) fn observe(&mut self, document: &Value, reports: &[Report]) {
+        self.of_flags.observe(document);
+        self.of_config.observe(document);
+        let mut verdicts = reports.iter().map(|report| &report.verdict);
+        self.has_unknown |= verdicts.any(|verdict| matches!(verdict, Verdict::UnknownKind { .. }));
+    }
+
+    /// Prints a line for each kind of a flag that no resource has. Those of the ConfigMap are for all manifests, so one of
+    /// them is an error only if a kind of the input is not known.
+    pub(super) fn print(&self, stderr: &mut dyn Write) {
+        let advice = "no resource of the input has this kind; correct it, or leave it out";
+        for kind in self.of_flags.iter() {
+            print_line(
+                stderr,
+                format_args!("warning: --kind-template {kind}: {advice}"),
+            );
+        }
+        if self.has_unknown {
+            for kind in self.of_config.iter() {
+                print_line(
+                    stderr,
+                    format_args!("warning: probelet.kindTemplates {kind}: {advice}"),
+                );
+            }
+        }
     }
 }
 

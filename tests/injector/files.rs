@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Trial> {
         manifests_of_a_folder_are_read_in_order_of_their_names,
         an_unknown_kind_with_a_pod_template_is_reported_and_unchanged,
         a_kind_of_a_flag_or_the_configmap_is_injected,
+        a_kind_that_no_resource_has_is_reported,
     ]
 }
 
@@ -259,4 +260,38 @@ fn a_kind_of_a_flag_or_the_configmap_is_injected() {
     );
     let expected = "--kind-template is \"rollouts\": write RESOURCE.GROUP=PATH, such as rollouts.argoproj.io=spec.template";
     assert_refused(&ended, 2, &[expected]);
+}
+
+fn a_kind_that_no_resource_has_is_reported() {
+    let folder = Folder::new();
+    let advice = "no resource of the input has this kind; correct it, or leave it out\n";
+    let of_flag = |kind: &str| format!("warning: --kind-template {kind}: {advice}");
+    let misspelt = "--kind-template=rollots.argoproj.io=spec.template";
+    let other_group = "--kind-template=rollouts.argo.io=none";
+    let both = of_flag("rollots.argoproj.io=spec.template") + &of_flag("rollouts.argo.io=none");
+    let list = format!(
+        "kind: List\nitems:\n- {}",
+        ROLLOUT.trim_end().replace('\n', "\n  ")
+    );
+    for text in [ROLLOUT, &list] {
+        let flags = ["file", "-f", "-", misspelt, other_group];
+        let ended = fed(&folder.0, &flags, text);
+        let expected = format!("{ROLLOUT_LINE}{both}");
+        assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &*expected));
+        let ended = fed(&folder.0, &["audit", "-f", "-", misspelt], text);
+        let expected = of_flag("rollots.argoproj.io=spec.template");
+        assert_eq!(ended.stderr, expected);
+        let right = "--kind-template=rollout.argoproj.io=spec.template";
+        let ended = fed(&folder.0, &["file", "-f", "-", right], text);
+        assert_eq!(ended.stderr, "rollout/web injected: readyz\n");
+    }
+    // The ConfigMap is for all manifests.
+    let values = r#"{"probelet": {"kindTemplates": "rollots.argoproj.io=spec.template"}}"#;
+    folder.write("values.json", values);
+    let config = ["file", "-f", "-", "--config=values.json"];
+    let ended = fed(&folder.0, &config, &service("web"));
+    assert_eq!(ended.stderr, "");
+    let ended = fed(&folder.0, &config, ROLLOUT);
+    let expected = "warning: probelet.kindTemplates rollots.argoproj.io=spec.template: ";
+    assert_eq!(ended.stderr, format!("{ROLLOUT_LINE}{expected}{advice}"));
 }
