@@ -1,5 +1,7 @@
 //! Apps that require a client certificate, and apps whose server certificate is verified.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use libtest_mimic::Trial;
@@ -38,6 +40,7 @@ pub fn tests() -> Vec<Trial> {
         a_new_pair_in_a_secret_volume_is_loaded,
         a_broken_new_pair_leaves_the_old_one_in_use,
         an_invalid_pair_is_an_error_before_anything_listens,
+        files_that_come_late_are_loaded,
         the_apps_certificate_must_be_signed_by_the_authority,
         the_apps_certificate_must_have_the_spiffe_id,
         a_certificate_that_is_not_yet_valid_fails,
@@ -50,6 +53,11 @@ pub fn tests() -> Vec<Trial> {
             openssl_accepts_a_client_certificate_of_x509_v1,
             the_key_of_an_x509_v1_certificate_must_match,
             the_apps_own_certificate_may_be_the_authority,
+        ],
+    );
+    tests.extend(
+        trials!["client_certificates" needs &[Need::Root, Need::Peer("setpriv")];
+            a_key_that_may_not_be_read_is_an_error_with_its_mode
         ],
     );
     // faketime preloads a library into the agent, which an emulator does not.
@@ -85,6 +93,10 @@ fn agent(table: &Table, flags: &[String]) -> Agent {
 fn pair(folder: &Folder, identity: &Identity) -> Vec<String> {
     let (chain, key) = identity.write(folder, "client");
     vec![flag("client-cert", &chain), flag("client-key", &key)]
+}
+
+fn required() -> String {
+    "--require-files=true".into()
 }
 
 /// An app that requires a certificate of this authority and returns 200.
@@ -208,6 +220,65 @@ fn a_broken_new_pair_leaves_the_old_one_in_use() {
     probe(&agent, LIVEZ).assert_is(200);
 }
 
+fn files_that_come_late_are_loaded() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let identity = mesh.sign("probelet");
+    let app = PathScriptedApp::start_tls(identity.server_tls(&[], Some(&mesh)));
+    app.set_default(answer(FINE));
+    let path = |name: &str| folder.path().join(name);
+    let flags = [
+        flag("client-cert", &path("tls.crt")),
+        flag("client-key", &path("tls.key")),
+        flag("app-ca", &path("ca.crt")),
+    ];
+    let agent = agent(&https(LIVEZ, app.port()), &flags);
+    let missing = "level=warn msg=\"certificate missing, probes over TLS fail\"";
+    for (file, name) in [("client_certificate", "tls.crt"), ("app_ca", "ca.crt")] {
+        let path = path(name).display().to_string();
+        logged(&agent, &format!("{missing} file={file} path={path} "));
+    }
+    assert_fails(&agent, LIVEZ, "certificate_missing");
+    folder.file("tls.crt", &identity.chain);
+    logged_after_probes(&agent, &format!("{missing} file=client_key "));
+    folder.file("ca.crt", &mesh.pem());
+    logged_after_probes(&agent, "level=info msg=\"certificate loaded\" file=app_ca");
+    probe(&agent, LIVEZ).assert_is(502);
+    folder.file("tls.key", "not written yet");
+    logged_after_probes(&agent, "error=\"has no private key");
+    folder.file("tls.key", &identity.key);
+    logged_after_probes(
+        &agent,
+        "level=info msg=\"certificate loaded\" file=client_certificate",
+    );
+    probe(&agent, LIVEZ).assert_is(200);
+}
+
+/// Probes until this is logged: the agent polls the files when it connects.
+#[track_caller]
+fn logged_after_probes(agent: &Agent, part: &str) {
+    until(part, || {
+        probe(agent, LIVEZ);
+        (!log_lines(agent, part).is_empty()).then_some(())
+    });
+}
+
+fn a_key_that_may_not_be_read_is_an_error_with_its_mode() {
+    let folder = Folder::new();
+    let (chain, key) = Identity::self_signed().write(&folder, "client");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o400)).expect("set");
+    chown(&key, Some(1337), None).expect("root");
+    let flags = [flag("client-cert", &chain), flag("client-key", &key)];
+    // Root without these capabilities may not read it either.
+    let setup =
+        Setup::new().wrapped_by(&["setpriv", "--bounding-set=-dac_override,-dac_read_search"]);
+    let setup = flags.iter().fold(setup, Setup::arg);
+    let (code, text) = setup.run_to_end().expect("ends");
+    assert_eq!(code, Some(2), "{text}");
+    let expected = "which cannot be read: its mode is 0400, its owner is user 1337, and this program runs as user 0: \
+                    set `defaultMode: 0440` for its volume and `fsGroup` for the pod";
+    assert!(text.contains(expected), "{text}");
+}
+
 fn an_invalid_pair_is_an_error_before_anything_listens() {
     let folder = Folder::new();
     let identity = Identity::self_signed();
@@ -218,11 +289,16 @@ fn an_invalid_pair_is_an_error_before_anything_listens() {
     for flags in [
         vec![flag("client-cert", &chain)],
         vec![flag("client-key", &key)],
-        vec![flag("client-cert", &nowhere), flag("client-key", &key)],
+        vec![
+            flag("client-cert", &nowhere),
+            flag("client-key", &key),
+            required(),
+        ],
         vec![flag("client-cert", &garbage), flag("client-key", &key)],
         vec![flag("client-cert", &chain), flag("client-key", &other)],
         vec![flag("client-cert", &key), flag("client-key", &chain)],
-        vec![flag("app-ca", &nowhere)],
+        vec![flag("app-ca", &nowhere), required()],
+        vec!["--require-files=1".into()],
         vec![flag("app-ca", &garbage)],
         vec![format!("--app-id={ID}")],
     ] {

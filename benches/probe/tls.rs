@@ -23,7 +23,7 @@ pub fn direct(app: u16) -> io::Result<()> {
     // The agent's configuration, so that the ClientHello has the same length and the app chooses the same suite.
     let tls =
         Tls::load(TlsOptions::default()).map_err(|error| io::Error::other(format!("{error:?}")))?;
-    let config = tls.client_config();
+    let config = tls.client_config().expect("no files");
     let head = crate::client::head("/healthz", app);
     let (mut requests, mut done) = (io::stdin().lock(), io::stdout().lock());
     let mut byte = *b".";

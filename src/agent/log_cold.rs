@@ -61,11 +61,24 @@ impl EventLog {
             .field("probes", probes);
     }
 
-    /// A file for TLS has changed.
+    /// A file for TLS was read, or could not be.
     pub fn tls_reload(&self, reload: &TlsReload) {
         let limit = &mut self.limits.borrow_mut().tls_reload;
         let file = reload.file();
         match reload {
+            TlsReload::Loaded(_) => {
+                self.logger
+                    .limited_line(limit, Level::Info, "certificate loaded")
+                    .field("file", file);
+            }
+            TlsReload::Missing(error) => {
+                let message = "certificate missing, probes over TLS fail";
+                self.logger
+                    .limited_line(limit, Level::Warn, message)
+                    .field("file", file)
+                    .field("path", &error.path)
+                    .field("error", error.error);
+            }
             TlsReload::Reloaded(_) => {
                 self.logger
                     .limited_line(limit, Level::Info, "certificate reloaded")

@@ -103,6 +103,9 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
         .map(|forward| bind(forward.listen, None, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
     let agent = Rc::new(Agent::new(config, capacity, reactor.clone(), tls));
+    while let Some(missing) = agent.dialler.tls.take_reload() {
+        agent.log.tls_reload(&missing);
+    }
     if is_lowered {
         agent.log.capacity_lowered(capacity);
     }

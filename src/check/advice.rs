@@ -73,6 +73,9 @@ const fn general_advice(failure: Failure) -> &'static str {
         Failure::NoCommonCipher => {
             "no TLS version, cipher suite or key exchange in common; enable TLS 1.3 in the app, or an ECDHE suite with AES-GCM"
         }
+        Failure::CertificateMissing => {
+            "a certificate, key or CA file does not exist; do the flags name the right paths?"
+        }
         Failure::ClientCertificateRequired => {
             "the app demands a client certificate; name one by --cert and --key, for the agent by --client-cert and --client-key"
         }

@@ -161,6 +161,7 @@ fn load_client_cert(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
     }
     let settings = TlsSettings {
         client,
+        require_files: true,
         ..TlsSettings::default()
     };
     load_tls(&settings).map_err(ArgsError::Tls)

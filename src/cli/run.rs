@@ -72,6 +72,9 @@ flags! {
                 "Verify the app's certificate chain against the CAs in this PEM file; its host name is not checked";
             option app_id: Option<String>, value "SPIFFE-ID" = Text("any"),
                 "Also require this SPIFFE ID in the app's certificate, such as spiffe://example.org/web; requires --app-ca";
+            option require_files: Option<String>, value "true|false" = Text("false"),
+                "Exit if a PEM file does not exist at the start, instead of answering probes over TLS with 502 until it \
+                 does";
         }
         "Forwarded ports" {
             option forward: Vec<String>, value "LISTEN=TARGET" = Text("none"),

@@ -11,6 +11,7 @@ pub(crate) const CLIENT_CERT: &str = "--client-cert";
 pub(crate) const CLIENT_KEY: &str = "--client-key";
 pub(crate) const APP_CA: &str = "--app-ca";
 pub(crate) const APP_ID: &str = "--app-id";
+pub(crate) const REQUIRE_FILES: &str = "--require-files";
 pub(crate) const FORWARD: &str = "--forward";
 pub(crate) const DEADLINE_MARGIN: &str = "--deadline-margin";
 pub(crate) const SHUTDOWN_DELAY: &str = "--shutdown-delay";
@@ -21,7 +22,7 @@ pub(crate) const MAX_FORWARDS: &str = "--max-forwards";
 
 /// Every flag of the agent.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 17] = [
+pub(crate) const ALL: [&str; 18] = [
     STATUS_PORT,
     STATUS_ADDR,
     ALLOW_FROM,
@@ -32,6 +33,7 @@ pub(crate) const ALL: [&str; 17] = [
     CLIENT_KEY,
     APP_CA,
     APP_ID,
+    REQUIRE_FILES,
     FORWARD,
     DEADLINE_MARGIN,
     SHUTDOWN_DELAY,

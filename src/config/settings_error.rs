@@ -131,6 +131,8 @@ pub enum SettingRule {
     DeadlineMargin,
     /// `--shutdown-delay`, in seconds.
     ShutdownDelay,
+    /// `true` or `false`.
+    Bool,
     /// A capacity from 1 to this.
     Capacity(usize),
     /// One of the levels.
@@ -188,6 +190,7 @@ impl fmt::Display for SettingRule {
                     "but must be a number from 1 to {max}, the built-in limit"
                 );
             }
+            SettingRule::Bool => "but must be true or false",
             SettingRule::LogLevel => "but must be one of error, warn, info, debug",
             SettingRule::LogFormat => "but must be logfmt or json",
             SettingRule::SpiffeId => {

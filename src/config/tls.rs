@@ -13,6 +13,8 @@ pub struct TlsSettings {
     pub app_ca: Option<FileSetting>,
     /// The SPIFFE ID that the app's certificate must have.
     pub app_id: Option<Box<str>>,
+    /// Whether a file that does not exist is an error at the start. If not, probes over TLS fail until it exists.
+    pub require_files: bool,
 }
 
 /// PEM files of a certificate, with its intermediates, and of its key.
@@ -44,6 +46,7 @@ impl RawSettings {
             flags::CLIENT_KEY,
             flags::APP_CA,
             flags::APP_ID,
+            flags::REQUIRE_FILES,
         ] {
             if let Some(setting) = self.find(flag) {
                 let origin = setting.origin.clone();
@@ -75,7 +78,18 @@ impl RawSettings {
             client,
             app_ca: ca.map(Into::into),
             app_id,
+            require_files: self
+                .parse(flags::REQUIRE_FILES, parse_bool)?
+                .unwrap_or(false),
         })
+    }
+}
+
+fn parse_bool(text: &str) -> Result<bool, SettingRule> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(SettingRule::Bool),
     }
 }
 

@@ -22,6 +22,8 @@ pub enum TlsFault {
     /// The plaintext begins with `HTTP/`: Go's "server gave HTTP response to HTTPS client" (`net/http/client.go`:
     /// `ErrSchemeMismatch`), after which a hook falls back to plain HTTP.
     PlainHttp,
+    /// A certificate, key or CA file of the settings could not be read yet.
+    CertificateMissing,
     /// The app requires a client certificate, and there is none.
     ClientCertificateRequired,
     /// The app refuses our certificate.

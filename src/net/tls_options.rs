@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::limits;
 use crate::pem::{FileError, FileRole};
 
-/// The values of `--client-cert`, `--client-key`, `--app-ca` and `--app-id`.
+/// The values of `--client-cert`, `--client-key`, `--app-ca`, `--app-id` and `--require-files`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// The client certificate, if the app requires one.
@@ -14,6 +14,8 @@ pub struct TlsOptions {
     pub app_ca: Option<Box<str>>,
     /// The URI that the app's certificate must have.
     pub app_id: Option<Box<str>>,
+    /// Whether a file that does not exist is an error of [`load`](crate::net::tls::Tls::load).
+    pub require_files: bool,
 }
 
 /// Files of a client certificate and its key.
@@ -87,9 +89,13 @@ pub struct TlsConnectOptions<'a> {
     pub curves: Curves,
 }
 
-/// The result of reading files again after a change.
+/// The result of reading files at the start or after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsReload {
+    /// The first contents of the file, or of the certificate and its key, are in use: it did not exist at the start.
+    Loaded(FileRole),
+    /// There are no contents yet, so that no handshake begins.
+    Missing(FileError),
     /// The new contents of the file, or of the certificate and its key, are in use.
     Reloaded(FileRole),
     /// The previous contents stay in use.
@@ -99,7 +105,10 @@ pub enum TlsReload {
 impl TlsReload {
     /// The value of `file` in log lines.
     pub fn file(&self) -> &'static str {
-        let (TlsReload::Reloaded(role) | TlsReload::Failed(FileError { role, .. })) = self;
+        let (TlsReload::Loaded(role)
+        | TlsReload::Reloaded(role)
+        | TlsReload::Missing(FileError { role, .. })
+        | TlsReload::Failed(FileError { role, .. })) = self;
         match role {
             FileRole::Certificate => "client_certificate",
             FileRole::Key => "client_key",

@@ -58,10 +58,23 @@ pub enum PemError {
 pub enum ReadError {
     /// The kernel's error.
     Unreadable(Errno),
+    /// This process may not read it.
+    Denied(Permissions),
     /// A directory, a pipe, a socket or a device.
     NotRegular,
     /// More than this many bytes.
     TooLarge(usize),
+}
+
+/// The permissions of a file, and the user who may not read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// The permission bits.
+    pub mode: u32,
+    /// The user ID of its owner.
+    pub owner: u32,
+    /// The user ID of this process.
+    pub user: u32,
 }
 
 /// Reports a read error that repeats at every poll only once.
@@ -77,6 +90,13 @@ impl FailureFilter {
             return true;
         };
         self.0.observe_error(error) || !matches!(error.error, PemError::Read(_))
+    }
+}
+
+impl FileError {
+    /// Whether the file does not exist, or not yet.
+    pub fn is_not_found(&self) -> bool {
+        self.error == PemError::Read(ReadError::Unreadable(Errno::NOENT))
     }
 }
 
@@ -98,6 +118,9 @@ impl fmt::Display for PemError {
             PemError::Read(error) => {
                 let remedy = match error {
                     ReadError::Unreadable(_) => "",
+                    ReadError::Denied(_) => {
+                        ": set `defaultMode: 0440` for its volume and `fsGroup` for the pod"
+                    }
                     ReadError::NotRegular => ": write the path of a PEM file",
                     ReadError::TooLarge(_) => ": keep only the certificates or the key in it",
                 };
@@ -140,6 +163,10 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReadError::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            ReadError::Denied(Permissions { mode, owner, user }) => write!(
+                f,
+                "cannot be read: its mode is {mode:04o}, its owner is user {owner}, and this program runs as user {user}"
+            ),
             ReadError::NotRegular => f.write_str("is not a regular file"),
             ReadError::TooLarge(max_bytes) => {
                 write!(f, "is larger than {} KiB", max_bytes / 1024)

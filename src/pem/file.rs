@@ -4,8 +4,9 @@ use core::ops::Deref;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
-use super::error::ReadError;
+use super::error::{Permissions, ReadError};
 
 /// A file, and its version at the last poll or read.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ pub fn read_file(path: &str, max_bytes: usize) -> Result<FileBytes, ReadError> {
 fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, FileVersion), ReadError> {
     // Opening a pipe for reading would block without NONBLOCK.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd = open(path, flags, Mode::empty()).map_err(ReadError::Unreadable)?;
+    let fd = open(path, flags, Mode::empty()).map_err(|error| open_error(path, error))?;
     let stat = fstat(&fd).map_err(ReadError::Unreadable)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(ReadError::NotRegular);
@@ -99,6 +100,18 @@ fn read_version(path: &str, max_bytes: usize) -> Result<(FileBytes, FileVersion)
     }
     bytes.truncate(len);
     Ok((contents, FileVersion::of(&stat)))
+}
+
+/// With the file's permissions if they are the cause: of a Secret volume they are those of `defaultMode` and `fsGroup`.
+fn open_error(path: &str, error: Errno) -> ReadError {
+    match (error, stat(path)) {
+        (Errno::ACCESS, Ok(stat)) => ReadError::Denied(Permissions {
+            mode: stat.st_mode & 0o7777,
+            owner: stat.st_uid,
+            user: geteuid().as_raw(),
+        }),
+        _ => ReadError::Unreadable(error),
+    }
 }
 
 impl FileVersion {

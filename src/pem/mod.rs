@@ -13,7 +13,7 @@ mod parse;
 #[cfg(feature = "tls")]
 mod validity;
 
-pub use error::{FailureFilter, FileError, FileRole, PemError, ReadError};
+pub use error::{FailureFilter, FileError, FileRole, PemError, Permissions, ReadError};
 pub use file::{FileBytes, WatchedFile, read_file};
 #[cfg(feature = "tls")]
 pub use pair::{

@@ -73,6 +73,8 @@ failures! {
     NotTls = "not_tls",
     /// No TLS version, cipher suite or key exchange in common with the app.
     NoCommonCipher = "no_common_cipher",
+    /// A certificate, key or CA file of the settings does not exist yet, or could never be used.
+    CertificateMissing = "certificate_missing",
     /// The app demands a client certificate, and none is configured.
     ClientCertificateRequired = "client_certificate_required",
     /// The app refused the client certificate.
@@ -171,6 +173,7 @@ impl From<TlsFault> for Failure {
             TlsFault::NoCommonCipher => Failure::NoCommonCipher,
             TlsFault::PlainHttp => Failure::PlainHttp,
             TlsFault::NotTls => Failure::NotTls,
+            TlsFault::CertificateMissing => Failure::CertificateMissing,
             TlsFault::ClientCertificateRequired => Failure::ClientCertificateRequired,
             TlsFault::ClientCertificateRefused => Failure::ClientCertificateRefused,
             TlsFault::UnknownIssuer => Failure::UnknownIssuer,

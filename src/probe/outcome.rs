@@ -56,6 +56,7 @@ impl Outcome {
                 | Failure::PlainHttp
                 | Failure::NotTls
                 | Failure::NoCommonCipher
+                | Failure::CertificateMissing
                 | Failure::ClientCertificateRequired
                 | Failure::ClientCertificateRefused
                 | Failure::UnknownIssuer

@@ -39,6 +39,7 @@ pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
         }),
         app_ca: settings.app_ca.as_ref().map(path),
         app_id: settings.app_id.clone(),
+        require_files: settings.require_files,
     };
     match Tls::load(options) {
         Ok(tls) => Ok(Rc::new(tls)),

@@ -108,7 +108,7 @@ impl Tls {
         let shared = self
             .credentials
             .borrow_mut()
-            .poll_shared_config(options.curves);
+            .poll_shared_config(options.curves)?;
         let name = options.server_name;
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         // rustls sends no SNI for an address, and the verifiers ignore it.

@@ -12,6 +12,7 @@ use super::client_auth::ClientAuth;
 use super::provider;
 use super::verify::{AcceptAny, AppCaVerifier};
 use crate::limits;
+use crate::net::stream_error::TlsFault;
 use crate::net::tls_options::{Curves, TlsOptions, TlsReload};
 use crate::pem::{FailureFilter, FileError, FileRole, KeyPairFiles, RootsFile};
 
@@ -42,7 +43,7 @@ pub(super) struct SharedConfig {
 }
 
 impl Credentials {
-    /// Reads the files.
+    /// Reads the files. One that does not exist is read later, unless it is required.
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -57,20 +58,36 @@ impl Credentials {
             id: options.app_id,
             ..Credentials::default()
         };
-        credentials.read_pair()?;
-        credentials.read_roots()?;
+        let pair = credentials.read_pair();
+        let roots = credentials.read_roots();
+        for result in [pair, roots] {
+            match result {
+                Err(error) if error.is_not_found() && !options.require_files => {
+                    credentials.record_missing(error);
+                }
+                result => result?,
+            }
+        }
         Ok(credentials)
     }
 
     /// Polls the files, then returns the configuration that connections share.
-    pub(super) fn poll_shared_config(&mut self, curves: Curves) -> SharedConfig {
+    ///
+    /// # Errors
+    /// [`TlsFault::CertificateMissing`] while a file has not been read yet.
+    pub(super) fn poll_shared_config(&mut self, curves: Curves) -> Result<SharedConfig, TlsFault> {
         self.poll_files();
-        match (curves, &self.shared) {
+        let has_pair = self.pair.is_some() || self.pair_files.is_none();
+        let has_roots = self.roots.is_some() || self.roots_file.is_none();
+        if !has_pair || !has_roots {
+            return Err(TlsFault::CertificateMissing);
+        }
+        Ok(match (curves, &self.shared) {
             (Curves::Default, Some(shared)) => shared.clone(),
             (Curves::Default, None) => self.shared.insert(self.build_config(curves)).clone(),
             // Few apps need it, so it is made each time.
             (Curves::WithP521, _) => self.build_config(curves),
-        }
+        })
     }
 
     fn build_config(&self, curves: Curves) -> SharedConfig {
@@ -125,26 +142,37 @@ impl Credentials {
     }
 
     pub(super) fn reload_pair(&mut self) {
+        let is_first = self.pair.is_none();
         let result = self.read_pair();
-        let is_reported = self.pair_failures.observe(&result);
-        self.record(FileRole::Certificate, result, is_reported);
+        self.record(FileRole::Certificate, is_first, result);
     }
 
     fn reload_roots(&mut self) {
+        let is_first = self.roots.is_none();
         let result = self.read_roots();
-        let is_reported = self.roots_failures.observe(&result);
-        self.record(FileRole::Ca, result, is_reported);
+        self.record(FileRole::Ca, is_first, result);
     }
 
-    fn record(&mut self, role: FileRole, result: Result<(), FileError>, is_reported: bool) {
+    fn record(&mut self, role: FileRole, is_first: bool, result: Result<(), FileError>) {
+        let failures = match role {
+            FileRole::Certificate | FileRole::Key => &mut self.pair_failures,
+            FileRole::Ca => &mut self.roots_failures,
+        };
+        let is_reported = failures.observe(&result);
         if result.is_ok() {
             self.shared = None;
         }
         if is_reported {
-            self.reloads.push_back(match result {
-                Ok(()) => TlsReload::Reloaded(role),
-                Err(error) => TlsReload::Failed(error),
+            self.reloads.push_back(match (result, is_first) {
+                (Ok(()), true) => TlsReload::Loaded(role),
+                (Ok(()), false) => TlsReload::Reloaded(role),
+                (Err(error), true) => TlsReload::Missing(error),
+                (Err(error), false) => TlsReload::Failed(error),
             });
         }
+    }
+
+    fn record_missing(&mut self, error: FileError) {
+        self.record(error.role, true, Err(error));
     }
 }

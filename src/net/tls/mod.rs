@@ -37,7 +37,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files, if there are any.
+    /// Reads the files, if there are any. One that does not exist is read later, unless it is required.
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -53,12 +53,13 @@ impl Tls {
     }
 
     /// The configuration that a probe's connections share, without ALPN; for other clients that are compared with the
-    /// agent.
-    pub fn client_config(&self) -> Arc<ClientConfig> {
-        self.credentials
+    /// agent. `None` while a file is missing.
+    pub fn client_config(&self) -> Option<Arc<ClientConfig>> {
+        let shared = self
+            .credentials
             .borrow_mut()
-            .poll_shared_config(Curves::Default)
-            .config
+            .poll_shared_config(Curves::Default);
+        Some(shared.ok()?.config)
     }
 
     /// Number of connections given up while they waited for a handshake permit, since the last call.
@@ -66,7 +67,7 @@ impl Tls {
         self.permits.take_abandoned()
     }
 
-    /// Removes and returns the oldest reload that is not logged yet.
+    /// Removes and returns the oldest result of reading files that is not logged yet.
     pub fn take_reload(&self) -> Option<TlsReload> {
         self.credentials.borrow_mut().reloads.pop_front()
     }

@@ -85,7 +85,7 @@ fn the_app_needs_a_certificate_of_the_ca_with_the_id() {
         let files = TlsOptions {
             app_ca: Some(trusted.file("ca.pem", &trusted.pem)),
             app_id: id.map(Into::into),
-            client: None,
+            ..TlsOptions::default()
         };
         let tls = Rc::new(Tls::load(files).expect("good files"));
         let addr = served(ca.server(false, &[]), respond);

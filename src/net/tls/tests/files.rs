@@ -12,7 +12,9 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
         let mut credentials = tls.credentials.borrow_mut();
         // As if the last poll had been long ago.
         credentials.poll_at = None;
-        credentials.poll_shared_config(Curves::Default);
+        credentials
+            .poll_shared_config(Curves::Default)
+            .expect("all files");
         credentials.pair.as_ref().expect("a pair").cert[0].clone()
     };
     assert_eq!((in_use(&tls), tls.take_reload()), (der(&first[0]), None));
@@ -84,7 +86,7 @@ fn faults_of_the_pair_and_of_the_ca_are_reported_once_each() {
     }
     let failures = credentials.reloads.iter().map(|reload| match reload {
         TlsReload::Failed(error) => (error.role, error.error),
-        TlsReload::Reloaded(role) => panic!("{role:?}"),
+        other => panic!("{other:?}"),
     });
     let roles = [FileRole::Key, FileRole::Ca];
     let expected = roles.map(|role| (role, PemError::Read(ReadError::TooLarge(limits::PEM_BYTES))));
@@ -118,7 +120,9 @@ fn a_secret_volume_is_followed_through_its_links() {
     link("..2", "..data_tmp");
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
     let mut credentials = tls.credentials.borrow_mut();
-    credentials.poll_shared_config(Curves::Default);
+    credentials
+        .poll_shared_config(Curves::Default)
+        .expect("all files");
     assert_eq!(
         credentials.reloads,
         [TlsReload::Reloaded(FileRole::Certificate)]
