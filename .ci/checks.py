@@ -1,7 +1,11 @@
-"""What the check scripts share: a check that ends the script, the version of the package, and generated tables of pages."""
+"""What the check scripts share: a check that ends the script, the version of the package, a free port, and generated tables of
+pages."""
 
+import contextlib
 import pathlib
+import random
 import re
+import socket
 import sys
 
 
@@ -21,3 +25,13 @@ def with_table(page, kind, script, table):
     check(text.count(mark) == 2, f"{page} does not have the line {mark!r} twice")
     before, _, after = text.split(mark)
     return f"{before}{mark}\n\n{table}\n\n{mark}{after}"
+
+
+def free_port():
+    """A port that no connection of another process can get before it is used: one below the ephemeral ports."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(10_000, first), 100):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    sys.exit("no free port")

@@ -22,6 +22,6 @@ export RUSTFLAGS=-Ctarget-feature=+crt-static
 }
 for target in "$@"; do
   c_compiler "$target"
-  cargo build --release --no-default-features --features inject --bin probelet-inject --locked \
+  cargo build --release --no-default-features --features inject,check --bin probelet-inject --locked \
     --target "$target" --target-dir target/inject
 done

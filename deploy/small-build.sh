@@ -24,7 +24,7 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 . deploy/c-compiler.sh
 
 # One build directory for both variants, so that std is compiled once for each target.
-build=target/small-build out=target/small features=(--no-default-features --features tls,check) needs_c=yes
+build=target/small-build out=target/small features=(--no-default-features --features "tls,check") needs_c=yes
 if [[ ${1-} == --plain ]]; then
   out=target/small-plain features=(--no-default-features) needs_c=''
   shift

@@ -1,5 +1,6 @@
 """What all groups need: images, namespaces, Secrets, the second webhook and the webhook under test."""
 
+import re
 import subprocess
 
 from .certificates import Authority
@@ -21,7 +22,11 @@ def import_images(cluster):
     run([image, "localhost/app:1", work / "app.tar", "1000:1000", cluster.build / "app", "--", "/app"])
     busybox = [f"/bin/busybox=bin/{name}" for name in APPLETS]
     run([image, "localhost/busybox:1", work / "busybox.tar", "0:0", *busybox, "--", "/bin/sh"])
-    for archive in (work / "app.tar", work / "busybox.tar", target / "probelet.tar", target / "probelet-inject.tar"):
+    # As one archive, like that of k3s' folder.
+    version = re.search(r'^version = "(.*)"', (cluster.repository / "Cargo.toml").read_text(), re.M)[1]
+    names = [f"localhost/{name}:{version}={target}/{name}.tar" for name in ("probelet", "probelet-inject")]
+    run([cluster.repository / "deploy/k3s/merge-images", work / "probelet.tar", *names])
+    for archive in (work / "app.tar", work / "busybox.tar", work / "probelet.tar"):
         cluster.ctr("images", "import", str(archive))
     return True
 
