@@ -46,6 +46,11 @@ resources:
     memory: 16Mi
 {{- end }}
 
+{{- /* The Secret of the serving certificate. */ -}}
+{{- define "probelet.certificateSecret" -}}
+{{- if eq .Values.certificates "existing" }}{{ .Values.existingCertificate.secret }}{{ else }}{{ include "probelet.name" . }}-tls{{ end }}
+{{- end }}
+
 {{- /* The chart's labels and those of a value: (list . LABELS). */ -}}
 {{- define "probelet.monitorLabels" -}}
 {{- with index . 1 -}}
