@@ -12,7 +12,8 @@ import urllib.request
 import helm_python
 import yaml
 
-from .cluster import containers, web_pod
+from .certificates import Authority, presented
+from .cluster import containers, run, web_pod
 from .report import Failed, NotYet, wait_for
 from .setup import NAME, SYSTEM, wait_account
 
@@ -62,7 +63,7 @@ def chart(cluster, report):
     cluster.kubectl("create", "namespace", EXISTING)
     cluster.kubectl("label", "namespace", EXISTING, "edge=yes")
     values = ("replicas=2,namespaceLabel.key=edge,namespaceLabel.value=yes,probelet.statusPort=15099,sidecarInjectorWebhook.rewriteAppHTTPProbe=false,"
-              f"test.namespace={EXISTING},podLabels.team=edge,podAnnotations.owner=edge,port=9443,test.tolerations[0].operator=Exists,"
+              f"test.namespace={EXISTING},podLabels.team=edge,podAnnotations.owner=edge,port=9444,test.tolerations[0].operator=Exists,"
               "probelet.imagePullPolicy=Never,readinessProbe.timeoutSeconds=9,findPods=true")
     report.check("helm upgrade: two replicas, in namespaces of another label", helm.upgrade, values)
     report.check("both replicas comply with PodSecurity restricted", has_replicas, cluster, 2)
@@ -71,6 +72,9 @@ def chart(cluster, report):
     report.check("Prometheus' service discovery finds sidecars and webhooks with the documented configuration", is_scraped, cluster)
     cluster.kubectl("delete", "pod", "web", "-n", EXISTING)
     report.check("the pod of the test is deleted, and the namespace stays", lambda: namespace_exists(cluster, EXISTING) and not cluster.pods(EXISTING))
+    cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=privileged", "--overwrite")
+    report.check("helm upgrade: in the network of the node", helm.upgrade, values.replace("replicas=2,", "replicas=1,hostNetwork=true,").replace("port=9444", "port=9445"))
+    report.check("helm test: the API server reaches the webhook on the node", helm.test)
     # The webhook has this namespace's label no more, so that it does not inject the test pod.
     report.check("helm upgrade: another label", helm.upgrade, values.replace("namespaceLabel.value=yes", "namespaceLabel.value=no"))
     report.check("helm test fails if the pod is not injected", helm.fails_test)
@@ -78,7 +82,20 @@ def chart(cluster, report):
                  cluster.kubectl("logs", "probelet-test", "-n", EXISTING, "-c", "check"))
     report.check("helm uninstall", helm.uninstall)
     report.check("only the Secret remains", only_secret_remains, cluster)
+    report.check("helm install: an existing certificate is presented", install_certificate, cluster, helm, values)
+    report.check("helm test: the API server trusts the existing certificate", helm.test)
+    report.check("helm uninstall: an existing certificate", helm.uninstall)
     cluster.kubectl("delete", "namespace", EXISTING, SYSTEM, "--wait=false")
+
+
+def install_certificate(cluster, helm, values):
+    """A certificate of a CA of the test. Waits until it is presented."""
+    authority = Authority(cluster.work, "chart-ca")
+    cert, key = authority.sign("chart", f"DNS:{NAME}.{SYSTEM}.svc")
+    cluster.kubectl("create", "secret", "tls", "chart-tls", "-n", SYSTEM, f"--cert={cert}", f"--key={key}")
+    helm.install(f"{values},certificates=existing,existingCertificate.secret=chart-tls,existingCertificate.caBundle={authority.cert.read_text()}")
+    address = cluster.get("services", SYSTEM, NAME)["spec"]["clusterIP"]
+    return wait_for(lambda: presented(address, 443) == run(["openssl", "x509", "-in", cert]), 30, "the certificate is presented")
 
 
 @contextlib.contextmanager
