@@ -5,6 +5,7 @@
 # flags keep clang from using this machine's headers.
 c_compiler() {
   local target=$1 name=${1//-/_} own=${1%%-*}-linux-musl-gcc
+  [[ $target != armv7-* ]] || own=arm-linux-musleabihf-gcc
   local cc=CC_$name
   if [[ -n ${!cc-} ]]; then
     return

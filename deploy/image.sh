@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds an image for aarch64 and x86_64 under one index, as an OCI archive, without a daemon.
+# Builds one image index of the targets in deploy/targets that have been built, as an OCI archive, without a daemon.
 #   deploy/image.sh [NAME:TAG]            localhost/probelet:VERSION, from deploy/small-build.sh
 #   deploy/image.sh --plain [NAME:TAG]    localhost/probelet:VERSION-plain, from deploy/small-build.sh --plain: without TLS
 #   deploy/image.sh --inject [NAME:TAG]   localhost/probelet-inject:VERSION, from deploy/inject-build.sh
@@ -28,20 +28,22 @@ build() {
   buildah --root "$PWD/$out/root" --runroot "$PWD/$out/run" --storage-driver vfs "$@"
 }
 
-for pair in arm64:aarch64 amd64:x86_64; do
-  target=${pair#*:}-unknown-linux-musl
+built=0
+while read -r target platform; do
   context=$from/$target/release
   [[ -x $context/$binary ]] || {
-    echo "image: no $context/$binary; run deploy/$script" >&2
-    exit 1
+    echo "image: without $platform: no $context/$binary; deploy/$script $target builds it" >&2
+    continue
   }
-  # --timestamp: the same binaries make the same image. --manifest: one index for both architectures.
-  build build --isolation chroot --quiet --platform "linux/${pair%:*}" --timestamp 0 \
+  # --timestamp: the same binaries make the same image. --manifest: one index for all architectures.
+  build build --isolation chroot --quiet --platform "$platform" --timestamp 0 \
     --build-arg BIN="$binary" --file "$recipe" --ignorefile /dev/null \
     --label org.opencontainers.image.title="$binary" \
     --label org.opencontainers.image.version="$version" \
-    --manifest "$name" "$context" >/dev/null
-done
+    --manifest "$name" "$context" </dev/null >/dev/null
+  built=$((built + 1))
+done < <(grep '^[^#]' deploy/targets)
+((built)) || { echo "image: nothing to put into $archive" >&2; exit 1; }
 build manifest push --quiet --all "$name" "oci-archive:$archive:$name"
 build rmi --all --force >/dev/null
 rm -rf "${out:?}/root" "${out:?}/run"

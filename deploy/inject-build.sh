@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The injector for its image: static, for both architectures, on stable Rust.
+# The injector for its image: static, for every architecture, on stable Rust.
 #   deploy/inject-build.sh [TARGET...]     default: the targets of deploy/targets
 # makes target/inject/TARGET/release/probelet-inject. It needs cargo, rustup's musl targets and a C compiler; clang
-# serves both targets:
-#   rustup target add aarch64-unknown-linux-musl x86_64-unknown-linux-musl
+# serves all targets:
+#   rustup target add aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf x86_64-unknown-linux-musl
 #   apt-get install clang
-# CC_aarch64_unknown_linux_musl and CC_x86_64_unknown_linux_musl name another compiler.
+# CC_aarch64_unknown_linux_musl and so on name another compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/c-compiler.sh

@@ -122,12 +122,13 @@ fn a_target_that_does_not_fit_is_an_error_at_every_length() {
 fn arbitrary_bytes_do_not_panic() {
     let bytes = b"/.:?#%@[]a0\xff \x01";
     let mut location = Vec::new();
-    for seed in 0..40_000_usize {
+    for seed in 0..40_000_u64 {
         location.clear();
         let mut rest = seed * 2_654_435_761;
         for _ in 0..seed % 9 {
-            location.push(bytes[rest % bytes.len()]);
-            rest /= bytes.len();
+            let index = rest % bytes.len() as u64;
+            location.push(bytes[index as usize]);
+            rest /= bytes.len() as u64;
         }
         let mut out = [0; ROOM];
         let found = resolve_location(&location, &base("a", "/b/c?d"), &mut out);
