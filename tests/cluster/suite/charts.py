@@ -14,6 +14,7 @@ import yaml
 
 from .certificates import Authority, presented
 from .cluster import containers, run, web_pod
+from .pages import documented
 from .report import Failed, NotYet, wait_for
 from .setup import NAME, SYSTEM, wait_account
 
@@ -79,7 +80,8 @@ def chart(cluster, report):
     report.check("helm upgrade: another label", helm.upgrade, values.replace("namespaceLabel.value=yes", "namespaceLabel.value=no"))
     report.check("helm test fails if the pod is not injected", helm.fails_test)
     report.check("the log of the failed test says that nothing listens at the sidecar's port", lambda: "connection_refused" in
-                 cluster.kubectl("logs", "probelet-test", "-n", EXISTING, "-c", "check"))
+                 cluster.shell(documented("kubectl -n probelet-helm-test logs probelet-test -c check").replace(TEST_NAMESPACE, EXISTING)))
+    cluster.shell(documented("kubectl -n probelet-helm-test describe pod probelet-test").replace(TEST_NAMESPACE, EXISTING))
     report.check("helm uninstall", helm.uninstall)
     report.check("only the Secret remains", only_secret_remains, cluster)
     report.check("helm install: an existing certificate is presented", install_certificate, cluster, helm, values)

@@ -11,6 +11,7 @@ import threading
 
 from .certificates import Authority, presented
 from .cluster import encode, is_injected, load, run, web_pod
+from .pages import documented
 from .report import Failed, wait_for
 from .setup import NAME, SYSTEM, wait_account, wait_injected
 
@@ -20,8 +21,10 @@ CLUSTER_SCOPED = ("ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfigura
 DAY = 24 * 60 * 60
 RENEWAL_DELAY = 40  # seconds from signing the aged certificate to the last third of its lifetime
 # The documentation's example to switch rewriting off; with the words exchanged it switches it on.
-FLIP = ("kubectl get cm probelet-sidecar-injector -n $NAMESPACE -o yaml"
-        " | sed -e 's/\"rewriteAppHTTPProbe\": {}/\"rewriteAppHTTPProbe\": {}/' | kubectl apply -f -")
+SWITCH_OFF = documented(
+    "kubectl get cm probelet-sidecar-injector -n probelet-system -o yaml"
+    " | sed -e 's/\"rewriteAppHTTPProbe\": true/\"rewriteAppHTTPProbe\": false/' | kubectl apply -f -")
+SWITCH_ON = SWITCH_OFF.replace("true", "*").replace("false", "true").replace("*", "false")
 
 
 class Instance:
@@ -179,9 +182,9 @@ def rotate(instance, authority, name):
 
 def flip_config_map(cluster, report, instance):
     """The documented sed, and the ConfigMap as kubelet mounts it."""
-    for state, before, after in (("off", "true", "false"), ("on", "false", "true")):
-        cluster.shell(FLIP.format(before, after), NAMESPACE=instance.namespace)
-        report.check(f"the documented sed switches rewriting {state}", wait_injected, cluster, instance.pods, after == "true", 60)
+    for state, command in (("off", SWITCH_OFF), ("on", SWITCH_ON)):
+        cluster.shell(command.replace("-n probelet-system", f"-n {instance.namespace}"))
+        report.check(f"the documented sed switches rewriting {state}", wait_injected, cluster, instance.pods, state == "on", 60)
 
 
 def end_webhook(cluster, report, instance):

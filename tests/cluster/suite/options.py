@@ -3,12 +3,10 @@
 import http.server
 import json
 import pathlib
-import re
 import threading
 import time
 
-import yaml
-
+from . import pages
 from .cluster import HOST, is_ready, sidecar, table, web_pod
 from .report import Failed, wait_for
 from .setup import wait_account, wait_injected
@@ -115,15 +113,13 @@ def has_no_failure(cluster):
     return True
 
 
-def readme(cluster, report):
+def exec_probe(cluster, report):
     """The manifest of docs/check.md."""
     name = "readme"
     cluster.kubectl("create", "namespace", name)
     wait_account(cluster, name)
     copy_secret(cluster, "mesh", "app-tls", name)
-    text = (cluster.repository / "docs/check.md").read_text(encoding="utf-8")
-    manifests = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
-    (spec,) = [each["spec"] for each in manifests if "probelet-install" in str(each)]
+    (spec,) = [manifest["spec"] for block, manifest in pages.manifests() if block.page == "docs/check.md"]
     # The app of the test has one path.
     spec = json.loads(json.dumps(spec).replace('"web:1"', '"localhost/app:1"').replace("/healthz", "/foo"))
     (app,) = spec["containers"]

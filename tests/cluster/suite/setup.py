@@ -5,6 +5,7 @@ import subprocess
 
 from .certificates import Authority
 from .cluster import HOST, MANIFESTS, encode, is_injected, run, web_pod
+from .pages import documented
 from .report import Failed, wait_for
 
 SELF_SIGNED = "deploy/webhook/kustomize/self-signed"
@@ -92,8 +93,8 @@ class SecondWebhook:
 
 def install_webhook(cluster):
     """As in README.md."""
-    cluster.kubectl("apply", "-k", str(cluster.repository / SELF_SIGNED))
-    cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", SYSTEM, "--timeout=60s")
+    cluster.shell(f"cd {cluster.repository} && " + documented("kubectl apply -k deploy/webhook/kustomize/self-signed"))
+    cluster.shell("timeout 60 " + documented("kubectl rollout status -n probelet-system deployment/probelet-sidecar-injector"))
     wait_injected(cluster, "first-only")
     return True
 
