@@ -31,7 +31,7 @@ class Reader:
     def run(self, command):
         """The output, also of the error stream and of a command that fails."""
         try:
-            return self.cluster.shell(f"cd {self.folder} && {{ {command}\n}} 2>&1", KUBECONFIG=str(self.kubeconfig),
+            return self.cluster.shell(f"PATH={self.folder}/bin:$PATH; cd {self.folder} && {{ {command}\n}} 2>&1", KUBECONFIG=str(self.kubeconfig),
                                       CONTAINERD_ADDRESS=str(self.cluster.folder / "run/containerd.sock"))
         except Failed as failure:
             raise Failed(f"{command}: {failure}") from failure
@@ -99,6 +99,11 @@ def reader_commands(cluster, report):
     inject = documented("probelet-inject file -f pod.yaml | kubectl apply -f -")
     has(report, "`probelet-inject file | kubectl apply`", reader.run, inject, "pod/bare created")
     has(report, "the same again", reader.run, inject, "pod/bare configured")
+    reader.run("mkdir bin && ln -s $(command -v probelet-inject) .")
+    reader.run(documented("install -m 755 probelet-inject /usr/local/bin/kubectl-probelet").replace("/usr/local", "."))
+    has(report, "`kubectl probelet inject`", reader.run, documented("kubectl probelet inject -f app.yaml | kubectl apply -f -"), "deployment.apps/web ")
+    audit = documented("kubectl get ns,pods,rs,events -A -o yaml | kubectl probelet audit -f -")
+    report.check("`kubectl probelet audit` finds the bare pod injected", lambda: f"pod/bare namespace={name}" not in reader.run(f"{audit} || true"))
     # The range of this cluster's pods, whose bridge is 10.88.0.1.
     cluster.kubectl("patch", "node", "node1", "--patch", '{"spec":{"podCIDR":"10.88.0.0/24","podCIDRs":["10.88.0.0/24"]}}')
     has(report, "the setting for --allow-from has the bridge's address", reader.run, documented(
@@ -138,7 +143,7 @@ def istio_guide(cluster, report):
 
 def documented_manifests(cluster, report):
     """The API server accepts each manifest, as written and injected."""
-    name, exceptions = "manifests", ("AdmissionConfiguration",)
+    name, exceptions = "manifests", ("AdmissionConfiguration", "HelmChartConfig")
     cluster.kubectl("create", "namespace", name)
     wait_account(cluster, name)
     for block, manifest in pages.manifests():
