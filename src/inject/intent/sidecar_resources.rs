@@ -236,7 +236,8 @@ impl Choice<'_> {
         }
     }
 
-    /// A request where a LimitRange demands one, or has a default: that is meant for apps, and may be as much as its maximum.
+    /// Amounts of zero where a LimitRange demands amounts, or has a default: that is meant for apps, and may be as much as its
+    /// maximum. kubelet sets no limit for one of zero (`pkg/kubelet/eviction`: `containerEphemeralStorageLimitEviction`).
     fn below_default(&self, stated: Amounts) -> Amounts {
         let mut bounds = self.admission.containers();
         let is_needed = bounds.any(|bound| {
@@ -245,8 +246,8 @@ impl Choice<'_> {
         });
         match is_needed && stated == Amounts::default() {
             true => Amounts {
-                request: Some(self.request_below(None)),
-                limit: None,
+                request: Some(Quantity::default()),
+                limit: Some(Quantity::default()),
             },
             false => stated,
         }

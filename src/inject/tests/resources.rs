@@ -322,11 +322,11 @@ fn bounds_of_ephemeral_storage_are_kept() {
         // The API server copies a maximum into the default of the request, which would be 10Gi.
         (
             json!({"max": {"ephemeral-storage": "10Gi"}}),
-            json!({"requests": "1Mi"}),
+            json!({"requests": "0", "limits": "0"}),
         ),
         (
             json!({"min": {"ephemeral-storage": "2Mi"}}),
-            json!({"requests": "2Mi"}),
+            json!({"requests": "2Mi", "limits": "64Mi"}),
         ),
         (
             json!({"maxLimitRequestRatio": {"ephemeral-storage": "2"}}),
@@ -613,14 +613,30 @@ impl Numbers {
         (self.0 >> 33) as usize % bound
     }
 
-    /// Requests and limits that the API server accepts; each amount may be absent.
+    /// Requests and limits of CPU and memory that the API server accepts; each amount may be absent.
     fn resources(&mut self) -> Value {
-        const AMOUNTS: [(&str, [&str; 5]); 2] = [
+        self.resources_of(&[
             ("cpu", ["0", "1m", "30m", "0.5", "2"]),
             ("memory", ["0", "8Mi", "16Mi", "20M", "1Gi"]),
-        ];
+        ])
+    }
+
+    /// The same, and sometimes of ephemeral storage, which a pod has no own amounts of.
+    fn resources_of_container(&mut self) -> Value {
+        let mut resources = self.resources();
+        if self.below(2) == 0 {
+            let storage = ["0", "1Mi", "20Mi", "100Mi", "1Gi"];
+            let storage = self.resources_of(&[("ephemeral-storage", storage)]);
+            for (group, amounts) in storage.as_object().into_iter().flatten() {
+                resources[group]["ephemeral-storage"] = amounts["ephemeral-storage"].clone();
+            }
+        }
+        resources
+    }
+
+    fn resources_of(&mut self, all: &[(&str, [&str; 5])]) -> Value {
         let mut resources = json!({});
-        for (name, amounts) in AMOUNTS {
+        for (name, amounts) in all {
             let request = self.below(8);
             let limit = self.below(8);
             if let Some(amount) = amounts.get(limit) {
@@ -776,21 +792,31 @@ fn amounts_within_bounds_are_kept_or_warned_of() {
 
 /// A namespace's LimitRanges that the API server accepts.
 fn random_limit_ranges(numbers: &mut Numbers) -> Vec<Value> {
-    const GROUPS: [(&str, [&str; 2], [&str; 2]); 5] = [
-        ("min", ["5m", "10m"], ["1Mi", "4Mi"]),
-        ("defaultRequest", ["10m", "20m"], ["4Mi", "8Mi"]),
-        ("default", ["20m", "200m"], ["8Mi", "16Mi"]),
-        ("max", ["200m", "1"], ["20Mi", "1Gi"]),
-        ("maxLimitRequestRatio", ["1", "3.5"], ["1", "2"]),
+    const GROUPS: [(&str, [&str; 2], [&str; 2], [&str; 2]); 5] = [
+        ("min", ["5m", "10m"], ["1Mi", "4Mi"], ["1Mi", "4Mi"]),
+        (
+            "defaultRequest",
+            ["10m", "20m"],
+            ["4Mi", "8Mi"],
+            ["4Mi", "1Gi"],
+        ),
+        ("default", ["20m", "200m"], ["8Mi", "16Mi"], ["8Mi", "1Gi"]),
+        ("max", ["200m", "1"], ["20Mi", "1Gi"], ["20Mi", "1Gi"]),
+        ("maxLimitRequestRatio", ["1", "3.5"], ["1", "2"], ["1", "2"]),
     ];
     let count = 1 + numbers.below(2);
     let limit_ranges = (0..count).map(|index| {
         let kind = ["Container", "Container", "Pod"][numbers.below(3)];
         let mut item = json!({});
-        for (group, cpu, memory) in GROUPS {
-            for (name, amounts) in [("cpu", cpu), ("memory", memory)] {
+        for (group, cpu, memory, storage) in GROUPS {
+            let all = [
+                ("cpu", cpu, 3),
+                ("memory", memory, 3),
+                ("ephemeral-storage", storage, 8),
+            ];
+            for (name, amounts, rarity) in all {
                 let has_group = kind == "Container" || !group.starts_with("default");
-                if has_group && numbers.below(3) == 0 {
+                if has_group && numbers.below(rarity) == 0 {
                     item[group][name] = amounts[numbers.below(2)].into();
                 }
             }
@@ -861,7 +887,7 @@ fn refusals_within(document: &Value, limit_ranges: &[&Value]) -> Vec<String> {
     let document = filled(document, limit_ranges);
     let own = &document["spec"]["resources"];
     let mut refusals = Vec::new();
-    for name in ["cpu", "memory"] {
+    for name in ["cpu", "memory", "ephemeral-storage"] {
         let pair = |resources: &Value| -> Pair {
             ["requests", "limits"].map(|group| amount(resources, group, name))
         };
@@ -951,9 +977,9 @@ fn no_pod_is_injected_that_the_api_server_refuses_and_no_annotation_is_refused_t
             sidecar: [Sidecar::Native, Sidecar::Container][numbers.below(2)],
             ..settings()
         };
-        let mut document = pod_of(numbers.resources());
+        let mut document = pod_of(numbers.resources_of_container());
         if numbers.below(3) == 0 {
-            let resources = numbers.resources();
+            let resources = numbers.resources_of_container();
             document["spec"]["initContainers"] = json!([{"name": "init", "resources": resources}]);
         }
         if numbers.below(3) == 0 {
@@ -961,7 +987,7 @@ fn no_pod_is_injected_that_the_api_server_refuses_and_no_annotation_is_refused_t
         }
         // LimitRanger runs before webhooks, too.
         let mut document = filled(&document, &limit_ranges);
-        let resources = numbers.resources();
+        let resources = numbers.resources_of_container();
         let is_annotated = numbers.below(2) == 0;
         match is_annotated {
             true => document = with_annotation(&document, &resources.to_string()),
