@@ -94,6 +94,51 @@ def rejected_pods(cluster, report):
     report.check("audit does not list the ReplicaSet any longer", wait_for, lambda: audit(cluster, state(cluster, namespace)).returncode == 0,
                  60, "audit finds nothing", lambda: audit(cluster, state(cluster, namespace)).stdout)
     cluster.delete_namespace(namespace)
+    report.check("audit does not attribute a quota of pods to the sidecar", finds_nothing_by_pods, cluster)
+    report.check("audit lists a ReplicaSet whose pods have a ratio that a LimitRange rejects because of the sidecar", lists_ratio, cluster)
+
+
+def finds_nothing_by_pods(cluster):
+    namespace = "full-of-pods"
+    rejected(cluster, namespace, {"probelet.dev/injection": "enabled"}, {
+        "kind": "ResourceQuota", "metadata": {"name": "pods"}, "spec": {"hard": {"pods": "0", "count/pods": "0"}}}, web_pod("web"))
+    done = audit(cluster, state(cluster, namespace))
+    cluster.delete_namespace(namespace)
+    if (done.returncode, done.stdout) != (0, ""):
+        raise Failed(f"exit code {done.returncode}: {done.stdout}{done.stderr}")
+    return True
+
+
+def lists_ratio(cluster):
+    """The command line does not know the LimitRange: 200m of 100m have the ratio 2, and with the sidecar 250m of 101m."""
+    namespace = "full-ratio"
+    pod = web_pod("web")
+    pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}
+    done = subprocess.run([cluster.injector, "file", "-f", "-"], input=json.dumps(pod), capture_output=True, text=True, check=True)
+    rejected(cluster, namespace, {}, {"kind": "LimitRange", "metadata": {"name": "ratio"}, "spec": {"limits": [
+        {"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}]}}, json.loads(done.stdout))
+    done = audit(cluster, cluster.kubectl("get", "rs,events", "-n", namespace, "-o", "yaml"))
+    cluster.delete_namespace(namespace)
+    parts = ("replicaset/web-", "cpu max limit to request ratio per Pod is 2, but provided ratio is 2.475248: set the sidecar's resources")
+    if done.returncode != 1 or done.stdout.count("\n") != 1 or not all(part in done.stdout for part in parts):
+        raise Failed(f"exit code {done.returncode}: {done.stdout}{done.stderr}")
+    return True
+
+
+def rejected(cluster, namespace, labels, bound, pod):
+    """A Deployment whose pod the API server rejects because of an object of the namespace."""
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}))
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps({"apiVersion": "v1", **bound}))
+    wait_account(cluster, namespace)
+    if bound["kind"] == "ResourceQuota":
+        name = bound["metadata"]["name"]
+        wait_for(lambda: cluster.get("resourcequotas", namespace, name).get("status", {}).get("used"), 30, "the quota is counted")
+    metadata = {key: pod["metadata"][key] for key in ("labels", "annotations") if key in pod["metadata"]}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
+        "selector": {"matchLabels": pod["metadata"]["labels"]}, "template": {"metadata": metadata, "spec": pod["spec"]}}}
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(deployment))
+    wait_for(lambda: cluster.get("events", namespace, fieldSelector="reason=FailedCreate")["items"], 30, "a pod is rejected")
 
 
 def state(cluster, namespace):
