@@ -20,7 +20,7 @@ esac
 name=${1:-localhost/$binary:$tag}
 out=target/image
 archive=$out/$archive.tar
-rm -rf "$out/root" "$out/run" "$archive"
+rm -rf "$out/root" "$out/run" "$out/layout" "$archive"
 mkdir -p "$out"
 
 # Separate storage and the vfs driver: no daemon, no kernel module, and the machine's own images stay unchanged.
@@ -44,7 +44,10 @@ while read -r target platform; do
   built=$((built + 1))
 done < <(grep '^[^#]' deploy/targets)
 ((built)) || { echo "image: nothing to put into $archive" >&2; exit 1; }
-build manifest push --quiet --all "$name" "oci-archive:$archive:$name"
+build manifest push --quiet --all "$name" "oci:$out/layout:$name"
 build rmi --all --force >/dev/null
-rm -rf "${out:?}/root" "${out:?}/run"
+# An archive without the times of its files: the same binaries make the same bytes.
+tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -C "$out/layout" -cf "$archive" \
+  blobs index.json oci-layout
+rm -rf "${out:?}/root" "${out:?}/run" "${out:?}/layout"
 echo "$archive: $name, $(stat -c %s "$archive") bytes"

@@ -9,12 +9,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/c-compiler.sh
+. deploy/remap-paths.sh
 
 # The flags of .cargo/config.toml make the agent small. The injector serves the network and has memory to spare, so it is
-# linked as Rust does by default: with read-only relocations (RELRO), on x86_64 at a random address. RUSTFLAGS replaces
-# the flags of .cargo/config.toml.
-unset CARGO_ENCODED_RUSTFLAGS
-export RUSTFLAGS=-Ctarget-feature=+crt-static
+# linked as Rust does by default: with read-only relocations (RELRO), on x86_64 at a random address. These flags
+# replace those of .cargo/config.toml.
+unset RUSTFLAGS
+CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+crt-static
+while read -r flag; do CARGO_ENCODED_RUSTFLAGS+=$'\x1f'$flag; done < <(remap_paths)
+export CARGO_ENCODED_RUSTFLAGS
 
 [[ $# -gt 0 ]] || {
   mapfile -t defaults < <(awk '/^[^#]/ { print $1 }' deploy/targets)

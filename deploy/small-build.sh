@@ -22,6 +22,8 @@ flags='"-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", "
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
 . deploy/c-compiler.sh
+. deploy/remap-paths.sh
+while read -r flag; do flags+=", \"$flag\""; done < <(remap_paths)
 
 # One build directory for both variants, so that std is compiled once for each target.
 build=target/small-build out=target/small features=(--no-default-features --features "tls,check") needs_c=yes
