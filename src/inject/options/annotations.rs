@@ -1,6 +1,5 @@
 //! The labels and annotations that injection reads, and warnings of those that have no effect.
 
-pub(crate) use crate::inject::view::istio::STATUS_PORT;
 pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SKIP_INBOUND};
 use crate::limits;
 use crate::text::by_edit_distance;
@@ -10,6 +9,8 @@ use std::borrow::Cow;
 const PREFIX: &str = "probelet.dev/";
 pub(crate) const INJECT: &str = "probelet.dev/inject";
 pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
+/// The status port, which Istio's injector reads, too.
+pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
 pub(crate) const FORWARD: &str = "probelet.dev/forward";
 pub(crate) const SIDECAR_KIND: &str = "probelet.dev/sidecar";

@@ -792,23 +792,27 @@ fn amounts_within_bounds_are_kept_or_warned_of() {
 
 /// A namespace's LimitRanges that the API server accepts.
 fn random_limit_ranges(numbers: &mut Numbers) -> Vec<Value> {
-    const GROUPS: [(&str, [&str; 2], [&str; 2], [&str; 2]); 5] = [
-        ("min", ["5m", "10m"], ["1Mi", "4Mi"], ["1Mi", "4Mi"]),
+    const GROUPS: [(&str, [[&str; 2]; 3]); 5] = [
+        ("min", [["5m", "10m"], ["1Mi", "4Mi"], ["1Mi", "4Mi"]]),
         (
             "defaultRequest",
-            ["10m", "20m"],
-            ["4Mi", "8Mi"],
-            ["4Mi", "1Gi"],
+            [["10m", "20m"], ["4Mi", "8Mi"], ["4Mi", "1Gi"]],
         ),
-        ("default", ["20m", "200m"], ["8Mi", "16Mi"], ["8Mi", "1Gi"]),
-        ("max", ["200m", "1"], ["20Mi", "1Gi"], ["20Mi", "1Gi"]),
-        ("maxLimitRequestRatio", ["1", "3.5"], ["1", "2"], ["1", "2"]),
+        (
+            "default",
+            [["20m", "200m"], ["8Mi", "16Mi"], ["8Mi", "1Gi"]],
+        ),
+        ("max", [["200m", "1"], ["20Mi", "1Gi"], ["20Mi", "1Gi"]]),
+        (
+            "maxLimitRequestRatio",
+            [["1", "3.5"], ["1", "2"], ["1", "2"]],
+        ),
     ];
     let count = 1 + numbers.below(2);
     let limit_ranges = (0..count).map(|index| {
         let kind = ["Container", "Container", "Pod"][numbers.below(3)];
         let mut item = json!({});
-        for (group, cpu, memory, storage) in GROUPS {
+        for (group, [cpu, memory, storage]) in GROUPS {
             let all = [
                 ("cpu", cpu, 3),
                 ("memory", memory, 3),

@@ -10,24 +10,26 @@ pub(super) mod handler;
 pub(super) mod istio;
 mod orphans;
 pub(super) mod probe_kind;
+mod prober_table;
 pub(super) mod probes;
 mod renamed;
 pub(super) mod saved;
 
 use super::agent_args::AgentArgs;
-use crate::limits;
+use super::options::annotations::STATUS_PORT;
+use crate::config::{DEFAULT_STATUS_PORT, parse_port};
 use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
 use containers::{Container, DeclaredPorts, ISTIO_SIDECAR_NAME, SIDECAR_NAME};
 use istio::IstioAgent;
+use prober_table::parse_table;
+pub(super) use prober_table::{PROBERS, table_text};
 use probes::{Original, PortNames, Probe};
 use renamed::RenamedContainers;
 use saved::{ORIGINAL_ANNOTATION, Saved};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// The environment variable with the agent's table of probers.
-pub(super) const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
 /// The environment variable with the pod's address.
 pub(super) const POD_IP: &str = "POD_IP";
 /// Names of the status port, the preferred one first.
@@ -119,7 +121,7 @@ impl<'a> PodView<'a> {
             &self.port_names,
         )?;
         let table = self.table();
-        let istio = IstioAgent::of(self);
+        let istio = self.istio_agent();
         for probe in &mut self.probes {
             let Some(mut get) = probe.http_get(&self.port_names) else {
                 continue;
@@ -196,6 +198,25 @@ impl<'a> PodView<'a> {
         self.annotation(ISTIO_STATUS).is_some() || self.has_container(ISTIO_SIDECAR_NAME)
     }
 
+    /// Istio's agent, if Istio has injected the pod.
+    fn istio_agent(&self) -> Option<IstioAgent> {
+        let mut containers = self.containers.iter();
+        let sidecar = containers.find(|container| container.name == ISTIO_SIDECAR_NAME);
+        let sidecar = sidecar.map(|sidecar| sidecar.value);
+        self.is_injected_by_istio()
+            .then(|| IstioAgent::new(self.clashing_port(), sidecar))
+    }
+
+    /// The port on which both the injected sidecar and Istio's agent listen. Istio does not put a probe that points at it
+    /// in its table (`pkg/kube/inject/app_probe.go`: `DumpAppProbers`). A probe that Istio has rewritten from another port
+    /// of the sidecar needs the sidecar.
+    pub(in crate::inject) fn clashing_port(&self) -> Option<u16> {
+        let is_injected = self.saved.is_some() && self.is_injected_by_istio();
+        let port = self.annotation(STATUS_PORT).and_then(Value::as_str);
+        let port = port.and_then(parse_port).unwrap_or(DEFAULT_STATUS_PORT);
+        (is_injected && self.agent_ports.contains(&port)).then_some(port)
+    }
+
     /// The value of an annotation.
     pub(super) fn annotation(&self, name: &str) -> Option<&'a Value> {
         self.pod["metadata"]["annotations"].get(name)
@@ -238,21 +259,6 @@ fn is_empty_projected(volume: &Value) -> bool {
     let sources = &projected["sources"];
     projected.is_object()
         && (sources.is_null() || sources.as_array().is_some_and(|sources| sources.is_empty()))
-}
-
-/// The text of the table of probers in a sidecar.
-pub(super) fn table_text(sidecar: &Value) -> Option<&str> {
-    let mut variables = sidecar["env"].as_array()?.iter();
-    let table = variables.find(|variable| variable["name"] == PROBERS)?;
-    // The agent does not start with a longer one.
-    let text = table["value"].as_str();
-    text.filter(|text| text.len() <= limits::PROBERS_JSON_BYTES)
-}
-
-/// A table of probers; empty if it cannot be parsed.
-fn parse_table(text: Option<&str>) -> Map<String, Value> {
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
 }
 
 /// The ports in the arguments of the sidecar, and those that the annotation saves: a person may have edited or removed

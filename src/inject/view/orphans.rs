@@ -16,7 +16,7 @@ impl PodView<'_> {
     /// # Errors
     /// Names the orphan, and what to do.
     pub(in crate::inject) fn check_orphans(&self) -> Result<(), String> {
-        let istio = IstioAgent::of(self);
+        let istio = self.istio_agent();
         let mut probes = self.probes.iter();
         match probes.find(|probe| self.is_orphan(probe, istio.as_ref())) {
             None => Ok(()),
