@@ -5,6 +5,7 @@ import sys
 import time
 
 from .cluster import is_ready, run, sidecar, web_pod
+from .pages import documented
 from .report import Failed, wait_for
 
 BRIDGE, NODE = "10.88.0.1", "10.89.0.1"
@@ -33,6 +34,8 @@ def allowed_peers(cluster, report):
     report.check("the rejected peer is logged", lambda: f"client={other}" in log(cluster, "allowed"))
     report.check("a pod that allows only status.hostIP rejects kubelet, which has the bridge's address",
                  lambda: wait_for(lambda: f"client={BRIDGE}" in log(cluster, "node-only"), 60, "a rejected probe"))
+    logs = documented("kubectl logs POD -c probelet | grep allow-from").replace("POD", f"node-only -n {NAMESPACE}")
+    report.check("the documented command finds the bridge's address in the log", lambda: f"client={BRIDGE}" in cluster.shell(logs))
     report.check("it is not ready", lambda: not is_ready(cluster.pod(NAMESPACE, "node-only")))
     report.check("the pod that allows the bridge's address is still ready", lambda: is_ready(cluster.pod(NAMESPACE, "allowed")))
     policy = str(cluster.repository / "deploy/network-policy.yaml")
