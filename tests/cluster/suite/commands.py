@@ -6,8 +6,9 @@ import subprocess
 from .apps import roll_out
 from .cluster import MANIFESTS, is_injected, sidecar, table, web_pod
 from .instances import finds
+from .pages import documented
 from .report import Failed, wait_for
-from .setup import NAME, SELF_SIGNED, SYSTEM
+from .setup import NAME, SYSTEM
 
 
 def command_line(cluster, report):
@@ -73,8 +74,8 @@ def uninstall(cluster, report):
     report.check("it is ready", cluster.wait_ready, "kinds", "bare")
     pods = cluster.kubectl("get", "ns,pods", "-A", "-o", "yaml")
     report.check("audit finds it", finds, [cluster.injector, "audit", "-f", "-"], pods, "pod/bare namespace=kinds not injected")
-    report.check("the webhook is uninstalled", lambda: cluster.kubectl(
-        "delete", "-k", str(cluster.repository / SELF_SIGNED), "--timeout=90s"))
+    report.check("the webhook is uninstalled", lambda: cluster.shell(
+        f"cd {cluster.repository} && timeout 90 " + documented("kubectl delete -k deploy/webhook/kustomize/self-signed")))
     report.check("nothing of it remains", nothing_remains, cluster)
 
 

@@ -8,7 +8,6 @@ from .cluster import HOST, MANIFESTS, encode, is_injected, run, web_pod
 from .pages import documented
 from .report import Failed, wait_for
 
-SELF_SIGNED = "deploy/webhook/kustomize/self-signed"
 SYSTEM, NAME = "probelet-system", "probelet-sidecar-injector"
 INJECTED = ("kinds", "added", "istio", "first-only", "strict", "quota", "limits")
 SECOND = "zz-second-webhook"
