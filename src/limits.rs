@@ -434,8 +434,8 @@ pub const CA_BUNDLE_CERTIFICATES: usize = 8;
 /// Poll interval of the cluster's version once it is known.
 pub const VERSION_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Poll interval of what the webhook lists: nodes, namespaces and LimitRanges. A pod that is created meanwhile gets what
-/// applied before.
+/// Poll interval of what the webhook lists: nodes, namespaces, LimitRanges and ResourceQuotas. A pod that is created meanwhile
+/// gets what applied before.
 pub const CLUSTER_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The same of a list that the API server forbids: somebody has to grant the right first.
@@ -465,7 +465,8 @@ pub const LIST_CHUNK_LINES_BYTES: usize = 1 << 20;
 /// Bytes of the annotation `probelet.dev/resources` of a namespace.
 pub const NAMESPACE_RESOURCES_BYTES: usize = 4 * 1024;
 
-/// Bytes of the annotations of all namespaces, and of all LimitRanges: those of some thousand namespaces.
+/// Bytes of the annotations of all namespaces, of all LimitRanges, and of the names of all namespaces with a ResourceQuota of a
+/// QoS class: those of some thousand namespaces.
 pub const NAMESPACE_TABLE_BYTES: usize = 1 << 20;
 
 /// Bytes of a LimitRange, reduced to what bounds containers and pods. It has some hundred.

@@ -1,6 +1,7 @@
 """The sidecar's resources in namespaces with quotas and limit ranges, and in pods with resources of their own."""
 
 import json
+import subprocess
 
 from .apps import roll_out
 from .cluster import is_injected, sidecar, web_pod
@@ -80,6 +81,20 @@ def best_effort(cluster, report):
     done = cluster.create_pod("quota-besteffort", web_pod("second"), dry_run=True)
     report.check("a second BestEffort pod exceeds the quota of BestEffort pods, as it does without the sidecar",
                  lambda: "exceeded quota" in done.body.get("message", ""))
+
+
+    namespace(cluster, "quota-file-class", {})
+    create(cluster, "resourcequotas", "quota-file-class", "ResourceQuota", {"hard": {"pods": "0", **QUOTA}, "scopes": ["NotBestEffort"]})
+    report.check("without resources, the command line's pod is created under a quota of NotBestEffort", created_by_file, cluster, "--resources={}")
+    report.check("with the default ones it is rejected", lambda: not created_by_file(cluster))
+
+
+def created_by_file(cluster, *args):
+    """The command line does not know quotas."""
+    file = [str(cluster.injector), "file", "-f", "-", *args]
+    done = subprocess.run(file, input=json.dumps(web_pod("file")), capture_output=True, text=True, check=True)
+    created = cluster.create_pod("quota-file-class", json.loads(done.stdout), dry_run=True)
+    return created.status < 300 and is_injected(created.body)
 
 
 def has_no_resources(done):
