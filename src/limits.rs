@@ -355,6 +355,10 @@ pub const WEBHOOK_HANDSHAKE_STEP: Duration = Duration::from_millis(100);
 /// (`--max-mutating-requests-inflight`), and does not retry one that is closed.
 pub const WEBHOOK_SLOW_HANDSHAKE: Duration = Duration::from_millis(500);
 
+/// Reads of a handshake after which it is slow even if more bytes have arrived. That of the API server needs fewer than ten,
+/// with a long chain of client certificates too.
+pub const WEBHOOK_HANDSHAKE_READS: u32 = 64;
+
 /// Interval at which a slow handshake is evicted while connections wait for handshake permits.
 pub const WEBHOOK_HANDSHAKE_EVICTION_INTERVAL: Duration = Duration::from_millis(10);
 

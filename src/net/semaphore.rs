@@ -206,14 +206,6 @@ impl<P: Policy> Semaphore<P> {
     }
 }
 
-impl<P: Policy> Permit<P> {
-    /// Calls `f` with the policy.
-    #[cfg(feature = "inject-library")]
-    pub fn with_policy<T>(&self, f: impl FnOnce(&P) -> T) -> T {
-        self.semaphore.with_policy(f)
-    }
-}
-
 impl<P: Policy> WaiterGuard<P> {
     fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let mut queue = self.semaphore.queue.borrow_mut();
@@ -247,6 +239,12 @@ impl<P: Policy> Drop for WaiterGuard<P> {
 }
 
 impl<P: Policy> Permit<P> {
+    /// Calls `f` with the policy.
+    #[cfg(feature = "inject-library")]
+    pub fn with_policy<T>(&self, f: impl FnOnce(&P) -> T) -> T {
+        self.semaphore.with_policy(f)
+    }
+
     /// Reduces the permit to `request`, which must need no more than the permit has.
     #[cfg(feature = "tls")]
     pub(super) fn reduce_to(&mut self, request: P::Request) {

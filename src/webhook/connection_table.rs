@@ -42,9 +42,9 @@ pub struct Evicted {
     pub phase: Phase,
 }
 
-/// What decides which address has to give up a handshake.
+/// The handshakes of an address. They decide which address's handshake is evicted.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HandshakeClaim {
+pub struct PeerHandshakes {
     /// Handshake permits that it holds.
     pub permits: usize,
     /// Whether its last handshake has failed.
@@ -252,7 +252,8 @@ impl ConnectionTable {
     }
 
     /// Evicts a connection for one of `newcomer`, of the address that has most. Of its connections, one without a byte goes
-    /// first, then a handshake, an unfinished head, an idle one, and of these the oldest. One that is busy is evicted only for an address that has fewer. `None` if there is none to evict.
+    /// first, then a handshake, an unfinished head, an idle one, and of these the oldest. One that is busy is evicted only for
+    /// an address that has fewer. `None` if there is none to evict.
     pub fn evict_for(&self, newcomer: IpAddr) -> Option<Evicted> {
         let peers = self.peers.borrow();
         let share_of = |peer: IpAddr| {
@@ -276,18 +277,18 @@ impl ConnectionTable {
     }
 
     /// Evicts the oldest handshake of the address that has most handshake permits, the one for a handshake of `newcomer`
-    /// included; of addresses that have as many, of one whose last handshake has failed. It must have let us wait for longer than the API server does: for
-    /// [`WEBHOOK_HANDSHAKE_STEP`](limits::WEBHOOK_HANDSHAKE_STEP) if its address has more permits, and for
-    /// [`WEBHOOK_SLOW_HANDSHAKE`](limits::WEBHOOK_SLOW_HANDSHAKE) if it has as many. One whose next bytes have arrived waits
-    /// for us. `None` if there is none to evict.
+    /// included; of addresses that have as many, of one whose last handshake has failed. It must have let us wait for longer
+    /// than the API server does: for [`WEBHOOK_HANDSHAKE_STEP`](limits::WEBHOOK_HANDSHAKE_STEP) if its address has more
+    /// permits, and for [`WEBHOOK_SLOW_HANDSHAKE`](limits::WEBHOOK_SLOW_HANDSHAKE) if it has as many. One whose next bytes
+    /// have arrived waits for us. `None` if there is none to evict.
     pub fn evict_handshake_for(
         &self,
         newcomer: IpAddr,
-        claim_of: impl Fn(IpAddr) -> HandshakeClaim,
+        handshakes_of: impl Fn(IpAddr) -> PeerHandshakes,
         now: Instant,
     ) -> Option<Evicted> {
         let peers = self.peers.borrow();
-        let share_of = |peer| claim_of(peer).permits + usize::from(peer == newcomer);
+        let share_of = |peer| handshakes_of(peer).permits + usize::from(peer == newcomer);
         let newcomers = share_of(newcomer);
         let oldest = peers.iter().filter_map(|(peer, connections)| {
             let mut handshakes = connections.in_phase(Phase::Handshake).peekable();
@@ -304,7 +305,7 @@ impl ConnectionTable {
                 key: id,
                 peer: *peer,
                 ground: (),
-                age: (claim_of(*peer).has_failed, Reverse(since)),
+                age: (handshakes_of(*peer).has_failed, Reverse(since)),
             })
         });
         let victim = select_victim(oldest, share_of)?;

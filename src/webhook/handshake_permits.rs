@@ -2,7 +2,7 @@
 //! webhook wait are evicted: those of the address that has most first. Of addresses that have as many, one whose last
 //! handshake failed gets its next permit last, and is evicted first: attackers hold permits by not completing handshakes.
 
-use super::connection_table::{ConnectionTable, Evicted, HandshakeClaim};
+use super::connection_table::{ConnectionTable, Evicted, PeerHandshakes};
 use crate::limits;
 use crate::net::{FairShares, Permit, Policy, Semaphore, Share};
 use async_io::Timer;
@@ -27,7 +27,8 @@ pub struct HandshakePermit {
     is_completed: bool,
 }
 
-/// The permits that addresses share. If there are more attackers than permits, each of them holds none from time to time.
+/// The permits that addresses share. Of those that hold as many, the address whose last permit is oldest is next: if there
+/// are more attackers than permits, each of them holds none from time to time.
 #[derive(Debug)]
 pub struct HandshakeShares {
     shares: FairShares,
@@ -133,20 +134,20 @@ impl HandshakePermits {
         connections: &ConnectionTable,
         on_eviction: impl FnOnce(Evicted),
     ) -> HandshakePermit {
-        let permit = |permit| HandshakePermit {
+        let wrap = |permit| HandshakePermit {
             permit,
             peer: client,
             is_completed: false,
         };
         if let Some(acquired) = self.semaphore.try_acquire(client) {
-            return permit(acquired);
+            return wrap(acquired);
         }
         if let Some(evicted) = self.evict_for(client, connections) {
             on_eviction(evicted);
         }
         // A full channel has a message that has not been received yet.
         let _ = self.waiting.0.try_send(());
-        permit(self.semaphore.acquire(client).await)
+        wrap(self.semaphore.acquire(client).await)
     }
 
     /// While connections wait for permits, evicts slow handshakes for the next of them: all may have been busy when it
@@ -165,13 +166,13 @@ impl HandshakePermits {
     }
 
     fn evict_for(&self, client: IpAddr, connections: &ConnectionTable) -> Option<Evicted> {
-        let claim_of = |peer| {
-            self.semaphore.with_policy(|policy| HandshakeClaim {
+        let handshakes_of = |peer| {
+            self.semaphore.with_policy(|policy| PeerHandshakes {
                 permits: policy.shares.held_by(peer),
                 has_failed: policy.history_of(peer).has_failed,
             })
         };
-        connections.evict_handshake_for(client, claim_of, Instant::now())
+        connections.evict_handshake_for(client, handshakes_of, Instant::now())
     }
 }
 

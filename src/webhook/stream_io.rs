@@ -3,7 +3,7 @@
 
 use crate::limits;
 use async_io::{Async, Timer};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -86,17 +86,35 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for YieldingSocket<S> {
 
 /// The socket of a connection, which its task and the connection table share.
 #[derive(Clone, Debug)]
-pub struct SharedSocket(Rc<Async<TcpStream>>);
+pub struct SharedSocket(Rc<CountedSocket>);
+
+#[derive(Debug)]
+struct CountedSocket {
+    socket: Async<TcpStream>,
+    /// Reads that returned bytes, up to `limits::WEBHOOK_HANDSHAKE_READS`.
+    reads: Cell<u32>,
+}
 
 impl SharedSocket {
     /// Shares a socket.
     pub fn new(socket: Async<TcpStream>) -> SharedSocket {
-        SharedSocket(Rc::new(socket))
+        SharedSocket(Rc::new(CountedSocket {
+            socket,
+            reads: Cell::new(0),
+        }))
     }
 
-    /// Whether bytes have arrived that were not read yet.
+    /// Whether bytes of a handshake have arrived that were not read yet. Not after
+    /// [`WEBHOOK_HANDSHAKE_READS`](limits::WEBHOOK_HANDSHAKE_READS): a client that sends bytes one by one would have some
+    /// at any time.
     pub fn has_input(&self) -> bool {
-        matches!(self.0.get_ref().peek(&mut [0]), Ok(1..))
+        let has_bytes = || matches!(self.0.socket.get_ref().peek(&mut [0]), Ok(1..));
+        self.0.reads.get() < limits::WEBHOOK_HANDSHAKE_READS && has_bytes()
+    }
+
+    fn count_read(&self) {
+        let reads = self.0.reads.get() + 1;
+        self.0.reads.set(reads.min(limits::WEBHOOK_HANDSHAKE_READS));
     }
 }
 
@@ -106,7 +124,11 @@ impl AsyncRead for SharedSocket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.0).poll_read(cx, buffer)
+        let read = Pin::new(&mut &self.0.socket).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(1..)) = read {
+            self.count_read();
+        }
+        read
     }
 }
 
@@ -116,15 +138,15 @@ impl AsyncWrite for SharedSocket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.0).poll_write(cx, bytes)
+        Pin::new(&mut &self.0.socket).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.0).poll_flush(cx)
+        Pin::new(&mut &self.0.socket).poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.0).poll_close(cx)
+        Pin::new(&mut &self.0.socket).poll_close(cx)
     }
 }
 

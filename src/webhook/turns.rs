@@ -28,9 +28,9 @@ pub struct Turns {
 struct CpuShares {
     is_taken: Cell<bool>,
     /// The virtual time at which the current turn began.
-    now: Cell<usize>,
+    now: Cell<u64>,
     /// The virtual time until which an address had its share, if it is later than `now`.
-    used_until: RefCell<BTreeMap<IpAddr, usize>>,
+    used_until: RefCell<BTreeMap<IpAddr, u64>>,
 }
 
 impl Turns {
@@ -87,7 +87,7 @@ impl Turns {
         let output = work();
         let elapsed = began.elapsed();
         self.cpu_time.set(self.cpu_time.get() + elapsed);
-        let micros = elapsed.as_micros() as usize;
+        let micros = elapsed.as_micros() as u64;
         self.semaphore
             .with_policy(|shares| shares.add(peer, micros));
         output
@@ -105,7 +105,13 @@ pub async fn wait_for_wake() {
 }
 
 impl CpuShares {
-    fn add(&self, peer: IpAddr, micros: usize) {
+    /// The virtual time at which the next turn of an address begins.
+    fn start_of(&self, peer: IpAddr) -> u64 {
+        let used_until = self.used_until.borrow().get(&peer).copied();
+        used_until.unwrap_or_default().max(self.now.get())
+    }
+
+    fn add(&self, peer: IpAddr, micros: u64) {
         let now = self.now.get();
         let mut used_until = self.used_until.borrow_mut();
         used_until.insert(peer, now + micros);
@@ -124,7 +130,7 @@ impl Policy for CpuShares {
         if self.is_taken.replace(true) {
             return false;
         }
-        self.now.set(self.rank(peer));
+        self.now.set(self.start_of(peer));
         true
     }
 
@@ -136,9 +142,10 @@ impl Policy for CpuShares {
         self.is_taken.get()
     }
 
+    /// Relative to the current turn: virtual time exceeds 32 bits after an hour of CPU time.
     fn rank(&self, peer: IpAddr) -> usize {
-        let used_until = self.used_until.borrow().get(&peer).copied();
-        used_until.unwrap_or_default().max(self.now.get())
+        let wait = self.start_of(peer) - self.now.get();
+        usize::try_from(wait).unwrap_or(usize::MAX)
     }
 }
 
@@ -237,7 +244,8 @@ mod tests {
     fn an_address_that_was_alone_does_not_wait_longer_than_new_ones() {
         let mut shares = CpuShares {
             is_taken: Cell::new(false),
-            now: Cell::new(0),
+            // More than 32 bits.
+            now: Cell::new(1 << 33),
             used_until: RefCell::default(),
         };
         for _ in 0..100 {
@@ -245,7 +253,7 @@ mod tests {
             shares.add(ip(1), 1000);
             shares.release(ip(1));
         }
-        assert_eq!(shares.rank(ip(1)) - shares.rank(ip(2)), 1000);
+        assert_eq!([1, 2].map(|n| shares.rank(ip(n))), [1000, 0]);
         assert!(shares.try_take(ip(2)));
         shares.add(ip(2), 1001);
         shares.release(ip(2));

@@ -4,6 +4,7 @@ use super::*;
 use async_io::Async;
 use smol::LocalExecutor;
 use smol::future::{block_on, pending, poll_once};
+use smol::io::AsyncReadExt;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
@@ -43,13 +44,13 @@ fn let_wait(table: &ConnectionTable, id: ConnectionId, time: Duration) {
 }
 
 /// Handshake permits of the addresses in these tests.
-fn claims(peer: IpAddr) -> HandshakeClaim {
+fn peer_handshakes(peer: IpAddr) -> PeerHandshakes {
     let permits = match peer {
         peer if peer == ip(1) => 1,
         peer if peer == ip(2) => 5,
         _ => 0,
     };
-    HandshakeClaim {
+    PeerHandshakes {
         permits,
         has_failed: false,
     }
@@ -172,7 +173,7 @@ fn a_slow_handshake_is_evicted_of_the_address_that_has_most() {
         phase: Phase::Handshake,
     });
     for newcomer in [1, 2, 3] {
-        let evicted = table.evict_handshake_for(ip(newcomer), claims, now);
+        let evicted = table.evict_handshake_for(ip(newcomer), peer_handshakes, now);
         assert_eq!(evicted, expected);
     }
     assert!(is_open(&table, few[0]));
@@ -180,7 +181,7 @@ fn a_slow_handshake_is_evicted_of_the_address_that_has_most() {
     // None of the address with most waits for its client.
     table.set_phase(many[3], Phase::Busy);
     table.set_phase(many[4], Phase::Busy);
-    assert_eq!(table.evict_handshake_for(ip(2), claims, now), None);
+    assert_eq!(table.evict_handshake_for(ip(2), peer_handshakes, now), None);
 }
 
 #[test]
@@ -189,7 +190,7 @@ fn a_handshake_has_less_time_while_an_address_with_fewer_waits_for_a_permit() {
     let first = add(&table, 2, 5, Phase::Handshake)[0];
     let since = table.connections.borrow()[&first].since;
     let evict = |newcomer, time| {
-        let evicted = table.evict_handshake_for(ip(newcomer), claims, since + time);
+        let evicted = table.evict_handshake_for(ip(newcomer), peer_handshakes, since + time);
         evicted.is_some()
     };
     // A burst of one address evicts none of its own.
@@ -205,7 +206,7 @@ fn a_handshake_that_continues_does_not_become_younger() {
     let table = table();
     let id = add(&table, 2, 1, Phase::Handshake)[0];
     let_wait(&table, id, limits::WEBHOOK_SLOW_HANDSHAKE);
-    let evict = || table.evict_handshake_for(ip(2), claims, Instant::now());
+    let evict = || table.evict_handshake_for(ip(2), peer_handshakes, Instant::now());
     table.set_phase(id, Phase::Busy);
     assert_eq!(evict(), None);
     table.set_phase(id, Phase::Handshake);
@@ -217,12 +218,12 @@ fn of_addresses_with_as_many_permits_one_whose_last_handshake_has_failed_is_evic
     let table = table();
     let oldest = add(&table, 1, 1, Phase::Handshake)[0];
     let failed = add(&table, 2, 1, Phase::Handshake)[0];
-    let claim_of = |peer| HandshakeClaim {
+    let handshakes_of = |peer| PeerHandshakes {
         permits: usize::from(peer != ip(3)),
         has_failed: peer == ip(2),
     };
     let now = Instant::now() + limits::WEBHOOK_SLOW_HANDSHAKE;
-    let evict = || table.evict_handshake_for(ip(3), claim_of, now);
+    let evict = || table.evict_handshake_for(ip(3), handshakes_of, now);
     for (peer, id) in [(2, failed), (1, oldest)] {
         let evicted = evict().expect("slow");
         assert_eq!(evicted.peer, ip(peer));
@@ -246,10 +247,21 @@ fn a_handshake_whose_bytes_have_arrived_is_not_evicted() {
     let (mut answered, _silent) = (connect(ids[0]), connect(ids[1]));
     answered.write_all(b"x").expect("sent");
     let now = Instant::now() + limits::WEBHOOK_SLOW_HANDSHAKE;
-    let evict = || table.evict_handshake_for(ip(2), claims, now);
+    let evict = || table.evict_handshake_for(ip(2), peer_handshakes, now);
     assert!(evict().is_some());
     assert_eq!([0, 1].map(|n| is_open(&table, ids[n])), [true, false]);
     assert_eq!(evict(), None);
+    // A client that sends its bytes one by one always has one that was not read.
+    let mut socket = table.connections.borrow()[&ids[0]]
+        .socket
+        .clone()
+        .expect("set");
+    for _ in 0..limits::WEBHOOK_HANDSHAKE_READS {
+        assert_eq!(evict(), None);
+        block_on(socket.read_exact(&mut [0])).expect("a byte");
+        answered.write_all(b"x").expect("sent");
+    }
+    assert!(evict().is_some());
 }
 
 #[test]
