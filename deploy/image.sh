@@ -5,7 +5,7 @@
 #   deploy/image.sh --inject [NAME:TAG]   localhost/probelet-inject:VERSION, from deploy/inject-build.sh
 # NAME:TAG replaces the default name. Writes target/image/probelet.tar, probelet-plain.tar or probelet-inject.tar.
 # Needs Debian's buildah. On a k3s node (MicroK8s: `microk8s ctr image import`):
-#   k3s ctr images import probelet.tar
+#   sudo k3s ctr images import probelet.tar
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,7 @@ case ${1-} in
 esac
 [[ ${1-} != --* ]] || shift
 name=${1:-localhost/$binary:$tag}
+[[ $name == *:* ]] || { echo "image: $name is not NAME:TAG; images have the targets that are built" >&2; exit 1; }
 out=target/image
 archive=$out/$archive.tar
 rm -rf "$out/root" "$out/run" "$out/layout" "$archive"
