@@ -2,6 +2,7 @@
 //! refuses a pod that does not comply (`plugin/pkg/admission/limitranger/admission.go`).
 
 use super::quantity::Quantity;
+use super::resources::HUGE_PAGES;
 use serde_json::{Map, Value};
 
 /// The bounds of all LimitRange objects of a namespace; none by default.
@@ -54,26 +55,27 @@ impl ContainerBounds {
         }
     }
 
-    /// Extended resources, such as `nvidia.com/gpu`, that the API server requests for a container that does not state them, and
-    /// of which it accepts none.
-    pub(super) fn defaulted_extended_resources(&self) -> impl Iterator<Item = &str> {
-        let is_extended = |bound: &&Bound| bound.resource.contains('/');
+    /// Extended resources, such as `nvidia.com/gpu`, and huge pages that the API server requests for a container that does not
+    /// state them, and of which it accepts an amount of zero.
+    pub(super) fn defaulted_resources_to_decline(&self) -> impl Iterator<Item = &str> {
+        let is_scarce =
+            |bound: &&Bound| bound.resource.contains('/') || is_huge_page(&bound.resource);
         let of_containers = self
             .bounds
             .iter()
             .filter(|bound| bound.scope == BoundScope::Container);
-        let accepts_none = |resource: &str| {
+        let accepts_zero = |resource: &str| {
             let mut bounds = self.of(BoundScope::Container, resource);
             bounds.all(|bound| {
                 bound.max_ratio.is_none() && !bound.min.is_some_and(Quantity::is_positive)
             })
         };
         let defaulted = of_containers
-            .filter(is_extended)
+            .filter(is_scarce)
             .filter(|bound| bound.default_request.or(bound.default_limit).is_some());
         defaulted
             .map(|bound| &*bound.resource)
-            .filter(move |resource| accepts_none(resource))
+            .filter(move |resource| accepts_zero(resource))
     }
 
     /// The bounds of one resource.
@@ -125,6 +127,11 @@ impl Bound {
         (!is_kept)
             .then(|| format!("{article} {resource} limit of at most {ratio} times its request"))
     }
+}
+
+/// Whether a resource is huge pages: `hugepages-2Mi`.
+pub(super) fn is_huge_page(resource: &str) -> bool {
+    resource.starts_with(HUGE_PAGES)
 }
 
 fn item_bounds(limit_range: &str, item: &Value) -> Vec<Bound> {

@@ -13,7 +13,8 @@ const GROUPS: [&str; 2] = ["requests", "limits"];
 
 /// The resources of a container without a domain (`helper.IsStandardContainerResourceName`), beside huge pages.
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-const HUGE_PAGES: &str = "hugepages-";
+/// Before the page size in the name of huge pages.
+pub(super) const HUGE_PAGES: &str = "hugepages-";
 
 /// The least memory limit. The container runtime starts inside the cgroup: runc needs 4.5 MiB and does not set a limit below
 /// that, so that the sidecar, and with it the pod, would never start.

@@ -4,7 +4,7 @@
 
 use super::admission::Admission;
 use super::pod_resources::{Amounts, PodResources, is_best_effort};
-use crate::inject::container_bounds::BoundScope;
+use crate::inject::container_bounds::{BoundScope, is_huge_page};
 use crate::inject::options::PodOptions;
 use crate::inject::options::annotations::RESOURCES;
 use crate::inject::quantity::Quantity;
@@ -16,7 +16,10 @@ struct Resource {
     name: &'static str,
     request: &'static str,
     limit: &'static str,
-    /// Whether the QoS class depends on it, quotas demand it of each container, and a pod may have an own amount.
+    /// What a limit below that of the settings may cause.
+    effect_of_low_limit: &'static str,
+    /// Whether the QoS class depends on it, quotas require it of each container, and it may be in the pod's own
+    /// `spec.resources`.
     is_compute: bool,
 }
 
@@ -30,18 +33,21 @@ const RESOURCES_OF_SIDECAR: [Resource; 3] = [
         name: "cpu",
         request: "1m",
         limit: "50m",
+        effect_of_low_limit: "probes may time out",
         is_compute: true,
     },
     Resource {
         name: "memory",
         request: "2Mi",
         limit: "16Mi",
+        effect_of_low_limit: "it may be killed at its start",
         is_compute: true,
     },
     Resource {
         name: "ephemeral-storage",
         request: "1Mi",
         limit: "64Mi",
+        effect_of_low_limit: "kubelet may evict the pod",
         is_compute: false,
     },
 ];
@@ -139,8 +145,13 @@ pub(super) fn sidecar_resources(
         );
         set(&mut resources, "limits", name, stated.limit, written.limit);
     }
-    for name in options.container_bounds.defaulted_extended_resources() {
-        if Amounts::of(&resources, name) == Amounts::default() {
+    let states = |resources: &Value, name: &str| Amounts::of(resources, name) != Amounts::default();
+    // The API server refuses huge pages, also none of them, without CPU and memory (`pkg/apis/core/validation`:
+    // `validateResourceRequirements`).
+    let may_have_huge_pages = states(&resources, "cpu") || states(&resources, "memory");
+    let defaulted = options.container_bounds.defaulted_resources_to_decline();
+    for name in defaulted.filter(|name| may_have_huge_pages || !is_huge_page(name)) {
+        if !states(&resources, name) {
             for group in ["requests", "limits"] {
                 set(&mut resources, group, name, None, Some(Quantity::default()));
             }
@@ -414,10 +425,7 @@ impl Choice<'_> {
                 "LimitRange {} lowers the sidecar's {name} limit from {wanted} to {limit}",
                 bound.limit_range
             );
-            let effect = match name {
-                "memory" => "it may be killed at its start",
-                _ => "probes may time out",
-            };
+            let effect = self.resource.effect_of_low_limit;
             let advice = format!("raise its max.{name}");
             warnings.push(format!("{what}, so {effect}: {advice}").into());
         }

@@ -363,6 +363,24 @@ fn bounds_of_ephemeral_storage_are_kept() {
 }
 
 #[test]
+fn the_sidecar_does_not_get_the_default_of_huge_pages() {
+    let document = pod_of(json!({}));
+    let pages = |resources: &Value| {
+        ["requests", "limits"].map(|group| resources[group]["hugepages-2Mi"].clone())
+    };
+    let item = json!({"default": {"hugepages-2Mi": "64Mi"}});
+    let set = bounded_by_all(&[limit_range("pages", "Container", item)]);
+    assert_eq!(pages(&resources_with(&document, &set)), ["0", "0"]);
+    is_settled(&document, &set);
+    // The API server refuses a container with huge pages, also with none of them, and without CPU and memory.
+    let set = Settings {
+        resources: json!({}),
+        ..set
+    };
+    assert_eq!(resources_with(&document, &set), json!({}));
+}
+
+#[test]
 fn the_sidecar_does_not_get_the_default_of_an_extended_resource() {
     let document = pod_of(json!({"limits": {"example.com/gpu": 1}}));
     let gpu = |resources: &Value| {
@@ -389,6 +407,28 @@ fn bounds_that_cannot_be_kept_are_a_warning() {
         [
             "LimitRange bounds lowers the sidecar's memory limit from 16Mi to 8Mi, so it may be killed at its start: \
              raise its max.memory"
+        ]
+    );
+    let limits = |limits: Value, item: Value| Settings {
+        resources: json!({"limits": limits}),
+        ..bounded(item)
+    };
+    let storage = limits(
+        json!({"ephemeral-storage": "1Gi"}),
+        json!({"max": {"ephemeral-storage": "100Mi"}}),
+    );
+    assert_eq!(
+        warnings_with(&document, &storage),
+        [
+            "LimitRange bounds lowers the sidecar's ephemeral-storage limit from 1Gi to 100Mi, so kubelet may evict the pod: \
+             raise its max.ephemeral-storage"
+        ]
+    );
+    let cpu = limits(json!({"cpu": "100m"}), json!({"max": {"cpu": "10m"}}));
+    assert_eq!(
+        warnings_with(&document, &cpu),
+        [
+            "LimitRange bounds lowers the sidecar's cpu limit from 100m to 10m, so probes may time out: raise its max.cpu"
         ]
     );
 }
