@@ -47,6 +47,8 @@ use serde_json::Value;
 pub use settings::{RunAsUser, Settings, Sidecar, Target};
 pub use version::KubernetesVersion;
 use view::PodView;
+#[cfg(feature = "inject")]
+pub(crate) use view::containers::SIDECAR_NAME;
 
 /// Runs a task on each resource of a document: on each item of a List, else on the document. `audit` runs
 /// [`Task::Inject`]: [`Effect::Injected`] is a resource that is eligible and not injected.

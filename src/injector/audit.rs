@@ -52,7 +52,8 @@ const NAMESPACE_PREFIX: &str = "namespace/";
 /// Before the name of a Pod.
 const POD_PREFIX: &str = "pod/";
 
-/// Prints the resources that are not injected, and those that the sidecar fails. Returns the exit code: 1 if there are any, or if something cannot be read.
+/// Prints the resources that are not injected, and those that the sidecar fails. Returns the exit code: 1 if there are any, or
+/// if something cannot be read.
 pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
     let (settings, kinds) = options.settings.load()?;
@@ -120,8 +121,8 @@ struct Finding {
 /// A line about a resource.
 enum Line {
     Text(String),
-    /// A message of the API server, printed if the sidecar is the cause. The pod template and the namespace that tell may
-    /// follow.
+    /// A message of the API server, printed if the sidecar is the cause. The pod template and the Namespace that decide this
+    /// may come later in the input.
     Rejection(Rejected, Box<str>),
 }
 
@@ -149,6 +150,7 @@ impl Audit {
             Ok(reader) => reader,
             Err(what) => {
                 self.has_read_all = false;
+                self.kinds.observe_unread();
                 print_line(io.stderr, what);
                 return Ok(());
             }
@@ -159,6 +161,7 @@ impl Audit {
                 Ok(Part::Text(_)) => {}
                 Err(error) => {
                     self.has_read_all = false;
+                    self.kinds.observe_unread();
                     print_line(io.stderr, format_args!("{}: {error}", input.name()));
                 }
             }
@@ -259,19 +262,18 @@ impl Audit {
         if !rejection.may_be_of_sidecar() {
             return Ok(());
         }
-        let message = rejection.message();
         let rejected = Rejected {
             namespace: rejection.namespace.into(),
             object: rejection.object.clone(),
         };
-        let cause = (rejected.clone(), rejection.cause().into());
-        if !self.rejections.insert(cause) {
+        let cause = rejection.cause();
+        if !self.rejections.insert((rejected.clone(), cause.into())) {
             return Ok(());
         }
-        self.count_bytes(message.len() + rejected.namespace.len() + rejected.object.len())?;
+        self.count_bytes(cause.len() + rejected.namespace.len() + rejected.object.len())?;
         self.add_finding(Finding {
             namespace: rejection.namespace.into(),
-            line: Some(Line::Rejection(rejected, message)),
+            line: Some(Line::Rejection(rejected, rejection.message.into())),
             warnings: Vec::new(),
             outdated: match rejection.is_event {
                 true => Outdated::CompleteController(rejection.object),

@@ -142,6 +142,7 @@ impl Run {
             Ok(reader) => reader,
             Err(error) => {
                 self.count_failure(None);
+                self.kinds.observe_unread();
                 print_line(io.stderr, &error);
                 return Ok(());
             }
@@ -162,6 +163,7 @@ impl Run {
                 })?,
                 Err(error) => {
                     self.count_failure(None);
+                    self.kinds.observe_unread();
                     print_line(io.stderr, format_args!("{name}: {error}"));
                 }
             }
@@ -188,6 +190,7 @@ impl Run {
             Err(TooManyEdits { at }) => {
                 let position = located.position.at(document, &at);
                 self.count_failure(Some(position));
+                self.kinds.observe(document.value(), &[]);
                 print_line(stderr, format_args!("{name}: {position}: {TOO_MANY_EDITS}"));
                 return Ok(());
             }

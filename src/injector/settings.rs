@@ -33,6 +33,7 @@ impl SettingSources {
             of_flags: UnmatchedKinds::new(&self.flags.kind_templates),
             of_config: UnmatchedKinds::new(&config.kind_templates),
             has_unknown: false,
+            has_unread: false,
         };
         let settings = Settings::resolve(self.flags, config, self.version);
         Ok((settings, kinds))
@@ -46,6 +47,8 @@ pub(super) struct KindCheck {
     of_config: UnmatchedKinds,
     /// Whether a resource with a pod template has an unknown kind.
     has_unknown: bool,
+    /// Whether a document or a file could not be read, which may have any kind.
+    has_unread: bool,
 }
 
 impl KindCheck {
@@ -57,9 +60,17 @@ impl KindCheck {
         self.has_unknown |= verdicts.any(|verdict| matches!(verdict, Verdict::UnknownKind { .. }));
     }
 
-    /// Prints a line for each kind of a flag that no resource has. Those of the ConfigMap are for all manifests, so one of
-    /// them is an error only if a kind of the input is not known.
+    /// Observes a document or a file that could not be read.
+    pub(super) fn observe_unread(&mut self) {
+        self.has_unread = true;
+    }
+
+    /// Prints a warning for each kind of a flag that no resource has. Those of the ConfigMap are for all manifests, so there is
+    /// a warning of one of them only if a kind of the input is not known.
     pub(super) fn print(&self, stderr: &mut dyn Write) {
+        if self.has_unread {
+            return;
+        }
         let advice = "no resource of the input has this kind; correct it, or leave it out";
         for kind in self.of_flags.iter() {
             print_line(

@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Trial> {
         an_unknown_kind_with_a_pod_template_is_reported_and_unchanged,
         a_kind_of_a_flag_or_the_configmap_is_injected,
         a_kind_that_no_resource_has_is_reported,
+        no_kind_is_reported_unless_all_documents_are_read,
     ]
 }
 
@@ -294,4 +295,18 @@ fn a_kind_that_no_resource_has_is_reported() {
     let ended = fed(&folder.0, &config, ROLLOUT);
     let expected = "warning: probelet.kindTemplates rollots.argoproj.io=spec.template: ";
     assert_eq!(ended.stderr, format!("{ROLLOUT_LINE}{expected}{advice}"));
+}
+
+fn no_kind_is_reported_unless_all_documents_are_read() {
+    let folder = Folder::new();
+    let kind = "--kind-template=rollouts.argoproj.io=spec.template";
+    let invalid = format!("{ROLLOUT}  a: ]\n");
+    for command in ["file", "audit"] {
+        let ended = fed(&folder.0, &[command, "-f", "-", kind], &invalid);
+        assert!(ended.stderr.starts_with("stdin: document 1"), "{ended:?}");
+        assert!(!ended.stderr.contains("warning"), "{ended:?}");
+        let ended = folder.run(&[command, "-f", "missing.yaml", kind]);
+        assert!(ended.stderr.contains("missing.yaml"), "{ended:?}");
+        assert!(!ended.stderr.contains("warning"), "{ended:?}");
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 /// The name of the sidecar.
-pub(in crate::inject) const SIDECAR_NAME: &str = "probelet";
+pub(crate) const SIDECAR_NAME: &str = "probelet";
 /// The name of Istio's sidecar.
 pub(in crate::inject) const ISTIO_SIDECAR_NAME: &str = "istio-proxy";
 /// The name of Linkerd's sidecar.

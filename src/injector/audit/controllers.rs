@@ -1,5 +1,5 @@
-//! What an input tells about controllers: which have all their pods, the pod templates of others, and which own pods that are
-//! in the input.
+//! The controllers of an input: which have all their pods, the pod templates of others, and which own pods that are in the
+//! input.
 
 use super::pod_template::PodTemplate;
 use crate::inject::{Report, Verdict};

@@ -1,10 +1,8 @@
-//! The pod template of a controller, reduced to what its pods' resources depend on.
+//! The pod template of a controller, reduced to the fields that determine its pods' resources.
 
+use crate::inject::SIDECAR_NAME;
 use crate::inject::annotations::RESOURCES;
 use serde_json::{Value, json};
-
-/// The name of the sidecar.
-pub(super) const SIDECAR: &str = "probelet";
 
 /// A pod template.
 pub(super) struct PodTemplate {
@@ -29,7 +27,7 @@ impl PodTemplate {
             let (sidecars, apps): (Vec<_>, Vec<_>) = containers
                 .into_iter()
                 .flatten()
-                .partition(|container| container["name"] == SIDECAR);
+                .partition(|container| container["name"] == SIDECAR_NAME);
             sidecar = sidecars
                 .first()
                 .map(|container| container["resources"].clone())

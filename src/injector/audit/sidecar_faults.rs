@@ -1,10 +1,9 @@
 //! Finds pods that cannot be created or started because of the sidecar: in the API server's messages, which controllers
 //! repeat in Events and conditions, and in the statuses of pods.
 
-use super::pod_template::SIDECAR;
 use crate::inject::annotations::{RESOURCES, RUN_AS_USER};
 use crate::inject::quantity::Quantity;
-use crate::inject::{Sidecar, pod_sums};
+use crate::inject::{SIDECAR_NAME, Sidecar, pod_sums};
 use serde_json::Value;
 
 /// Characters of a message that a line has. Those of Events have no more (`pkg/apis/core/validation/events.go`).
@@ -15,7 +14,8 @@ pub(super) struct Rejection<'a> {
     /// `replicaset/web-5d4`
     pub(super) object: Box<str>,
     pub(super) namespace: &'a str,
-    message: &'a str,
+    /// The message, cut off.
+    pub(super) message: &'a str,
     /// Whether it is an Event, which stays for an hour after the cause has ended.
     pub(super) is_event: bool,
 }
@@ -35,7 +35,7 @@ impl<'a> Rejection<'a> {
         Some(Self {
             object: name.into(),
             namespace,
-            message: failure["message"].as_str()?,
+            message: cut_off(failure["message"].as_str()?),
             is_event: false,
         })
     }
@@ -50,7 +50,7 @@ impl<'a> Rejection<'a> {
         Some(Self {
             object: format!("{kind}/{}", object["name"].as_str()?).into(),
             namespace: object["namespace"].as_str().unwrap_or(namespace),
-            message: message.strip_prefix("Error creating: ").unwrap_or(message),
+            message: cut_off(message.strip_prefix("Error creating: ").unwrap_or(message)),
             is_event: true,
         })
     }
@@ -65,13 +65,7 @@ impl<'a> Rejection<'a> {
         ];
         let mut by_amounts = by_amounts.into_iter();
         by_amounts.any(|part| message.contains(part))
-            || cure(message, &PossibleSidecars::NONE).is_some()
-    }
-
-    /// The message, cut off.
-    pub(super) fn message(&self) -> Box<str> {
-        let message: String = self.message.chars().take(MESSAGE_CHARS).collect();
-        message.into()
+            || remedy(message, &PossibleSidecars::NONE).is_some()
     }
 
     /// The message without the name of the pod, which each try has another one of.
@@ -79,6 +73,12 @@ impl<'a> Rejection<'a> {
         let cause = self.message.split_once(" is forbidden: ");
         cause.map_or(self.message, |(_, cause)| cause)
     }
+}
+
+/// The first characters of a message.
+fn cut_off(message: &str) -> &str {
+    let end = message.char_indices().nth(MESSAGE_CHARS);
+    end.map_or(message, |(end, _)| &message[..end])
 }
 
 /// The sidecars that the pods of a controller may have. A message does not show which they have.
@@ -98,11 +98,11 @@ impl PossibleSidecars {
         apps: None,
     };
 
-    /// The reason of a message, with the cure, if the sidecar is the cause.
+    /// The reason of a message, with the remedy, if the sidecar is the cause.
     pub(super) fn describe(&self, message: &str) -> Option<String> {
-        let cure = cure(message, self)?;
+        let remedy = remedy(message, self)?;
         Some(format!(
-            "cannot create pods with the sidecar: {message}: {cure}"
+            "cannot create pods with the sidecar: {message}: {remedy}"
         ))
     }
 
@@ -112,7 +112,7 @@ impl PossibleSidecars {
 }
 
 /// What to change, if the sidecar is the cause of a rejection.
-fn cure(message: &str, sidecars: &PossibleSidecars) -> Option<String> {
+fn remedy(message: &str, sidecars: &PossibleSidecars) -> Option<String> {
     let set_resources = format!(
         "set the sidecar's resources by annotation {RESOURCES} on the pod template, or by probelet.resources of the \
          injector's ConfigMap"
@@ -133,8 +133,8 @@ fn cure(message: &str, sidecars: &PossibleSidecars) -> Option<String> {
     if is_of_quota && names_other_container(message) {
         // A quota of the scope `NotBestEffort` does not count the pod without its sidecar.
         return Some(format!(
-            "state them of each container; if the app needs none without the sidecar, because the quota has the scope \
-             NotBestEffort, set annotation {RESOURCES} to {{}} on the pod template or the namespace"
+            "state these resources in each container; if the app needs none without the sidecar, because the quota has the \
+             scope NotBestEffort, set annotation {RESOURCES} to {{}} on the pod template or the namespace"
         ));
     }
     if is_of_limit_range || is_of_pod_resources || is_of_quota {
@@ -156,7 +156,7 @@ fn cure(message: &str, sidecars: &PossibleSidecars) -> Option<String> {
 /// Whether the sidecar's name is a word of a message, not a part of another name.
 fn names_sidecar(message: &str) -> bool {
     let is_part_of_name = |c: char| c.is_alphanumeric() || "-_./".contains(c);
-    let mut found = message.match_indices(SIDECAR);
+    let mut found = message.match_indices(SIDECAR_NAME);
     found.any(|(start, name)| {
         let before = message[..start].chars().next_back();
         let after = message[start + name.len()..].chars().next();
@@ -168,7 +168,7 @@ fn names_sidecar(message: &str) -> bool {
 fn names_other_container(message: &str) -> bool {
     let lists = message.split(" for: ").skip(1);
     let mut names = lists.flat_map(|list| list.split(';').next().unwrap_or_default().split(','));
-    names.any(|name| name.trim() != SIDECAR)
+    names.any(|name| name.trim() != SIDECAR_NAME)
 }
 
 /// The quantity of a resource in a message: `1m` of `but request is 1m, minimum ...`.
@@ -326,14 +326,14 @@ impl<'m> RejectedUsage<'m> {
     }
 }
 
-/// Why the sidecar of a pod does not run, with the cure.
+/// Why the sidecar of a pod does not run, with the remedy.
 pub(super) fn start_failure(pod: &Value) -> Option<String> {
     let statuses = ["initContainerStatuses", "containerStatuses"].into_iter();
     let statuses = statuses.filter_map(|list| pod["status"][list].as_array());
     let mut statuses = statuses.flatten();
-    let waiting = &statuses.find(|status| status["name"] == SIDECAR)?["state"]["waiting"];
+    let waiting = &statuses.find(|status| status["name"] == SIDECAR_NAME)?["state"]["waiting"];
     let reason = waiting["reason"].as_str()?;
-    let cure = match reason {
+    let remedy = match reason {
         "PodInitializing" | "ContainerCreating" => return None,
         "CrashLoopBackOff" => "read `kubectl logs -c probelet --previous`",
         "ErrImageNeverPull" | "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
@@ -342,11 +342,10 @@ pub(super) fn start_failure(pod: &Value) -> Option<String> {
         }
         _ => "read `kubectl describe pod`",
     };
-    let message = waiting["message"].as_str().unwrap_or_default();
-    let message: String = message.chars().take(MESSAGE_CHARS).collect();
+    let message = cut_off(waiting["message"].as_str().unwrap_or_default());
     let colon = if message.is_empty() { "" } else { ": " };
     Some(format!(
-        "cannot start: container probelet waits with {reason}{colon}{message}: {cure}"
+        "cannot start: container probelet waits with {reason}{colon}{message}: {remedy}"
     ))
 }
 
@@ -366,7 +365,25 @@ mod tests {
     fn is_attributed(message: &str) -> bool {
         let resources =
             json!({"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}});
-        cure(message, &sidecars(possible_resources(&resources))).is_some()
+        remedy(message, &sidecars(possible_resources(&resources))).is_some()
+    }
+
+    #[test]
+    fn the_message_and_the_cause_of_a_rejection_are_cut_off() {
+        let message = format!("pods \"web-1\" is forbidden: {}", "ä".repeat(1 << 20));
+        let event = json!({
+            "reason": "FailedCreate",
+            "involvedObject": {"kind": "ReplicaSet", "name": "web"},
+            "message": format!("Error creating: {message}"),
+        });
+        let condition = json!({"type": "ReplicaFailure", "status": "True", "message": message});
+        let replica_set = json!({"status": {"conditions": [condition]}});
+        for (resource, name) in [(event, "event/web.1"), (replica_set, "replicaset/web")] {
+            let rejection = Rejection::read(&resource, name, "shop").expect("a rejection");
+            assert_eq!(rejection.message.chars().count(), MESSAGE_CHARS);
+            let cause = rejection.cause();
+            assert!(rejection.message.ends_with(cause) && cause.starts_with('ä'));
+        }
     }
 
     #[test]
@@ -406,13 +423,13 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_that_counts_the_pod_because_of_the_sidecar_has_a_cure_of_its_own() {
-        let cure = |message| cure(message, &PossibleSidecars::NONE).unwrap_or_default();
+    fn a_quota_that_counts_the_pod_because_of_the_sidecar_has_a_remedy_of_its_own() {
+        let remedy = |message| remedy(message, &PossibleSidecars::NONE).unwrap_or_default();
         let both = "failed quota: q: must specify limits.cpu for: app,probelet; limits.memory for: app,probelet";
-        assert!(cure(both).contains("the scope NotBestEffort"));
+        assert!(remedy(both).contains("the scope NotBestEffort"));
         let sidecar =
             "failed quota: q: must specify limits.cpu for: probelet; limits.memory for: probelet";
-        assert!(!cure(sidecar).contains("NotBestEffort"));
+        assert!(!remedy(sidecar).contains("NotBestEffort"));
     }
 
     #[test]
@@ -429,11 +446,11 @@ mod tests {
                 "pods \"web-1\" is forbidden: cpu max limit to request ratio per Pod is {bound}, but provided ratio is {ratio}"
             )
         };
-        assert!(cure(&message("2", "2.475248"), &sidecars).is_some());
+        assert!(remedy(&message("2", "2.475248"), &sidecars).is_some());
         // Without the sidecar it is 2.
-        assert!(cure(&message("1500m", "2.475248"), &sidecars).is_none());
-        assert!(cure(&message("2", "3.000000"), &sidecars).is_none());
-        assert!(cure(&message("2", "2.475248"), &PossibleSidecars::NONE).is_none());
+        assert!(remedy(&message("1500m", "2.475248"), &sidecars).is_none());
+        assert!(remedy(&message("2", "3.000000"), &sidecars).is_none());
+        assert!(remedy(&message("2", "2.475248"), &PossibleSidecars::NONE).is_none());
     }
 
     #[test]
