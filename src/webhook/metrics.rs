@@ -108,6 +108,10 @@ pub struct ScrapeValues {
     pub evicted_bodies: u64,
     /// Bytes in use for request bodies and responses.
     pub reserved_body_bytes: usize,
+    /// Whether there is a file of `--client-ca`.
+    pub has_client_ca: bool,
+    /// Whether there is a file of `--config`.
+    pub has_values_file: bool,
     /// Expiration time of the serving certificate as a Unix timestamp; `None` if there is no certificate, or its dates
     /// cannot be parsed.
     pub not_after: Option<u64>,
@@ -268,16 +272,17 @@ impl Metrics {
         let help = "Reloads of changed values of the ConfigMap, by result.";
         self.values_reloads.write(page, name, help);
         let name = "probelet_webhook_last_reload_success";
-        let help =
-            "Whether the last reload of a changed file succeeded, by file. 1 before the first one.";
+        let help = "Whether the last reload of a changed file succeeded, by configured file, or the last refresh of a \
+                    self-signed certificate. 1 before the first one.";
         page.write_family(name, MetricType::Gauge, help);
-        for (file, reloads) in [
-            ("certificate", &self.certificate_reloads),
-            ("client_ca", &self.client_ca_reloads),
-            ("values", &self.values_reloads),
-        ] {
+        let files = [
+            ("certificate", &self.certificate_reloads, true),
+            ("client_ca", &self.client_ca_reloads, values.has_client_ca),
+            ("values", &self.values_reloads, values.has_values_file),
+        ];
+        for (file, reloads, _) in files.iter().filter(|(_, _, is_configured)| *is_configured) {
             let success = u8::from(!reloads.is_failing.get());
-            page.write_sample(name, &[("file", &file)], &success);
+            page.write_sample(name, &[("file", file)], &success);
         }
         if let Some(not_after) = &values.not_after {
             let name = "probelet_webhook_certificate_expiration_timestamp_seconds";
@@ -334,6 +339,11 @@ impl Reloads {
     pub fn count_failure(&self) {
         self.failure.increment();
         self.is_failing.set(true);
+    }
+
+    /// Ends a failure without a reload: the contents in use are the newest.
+    pub fn clear_failure(&self) {
+        self.is_failing.set(false);
     }
 
     fn write(&self, page: &mut PageWriter<'_>, name: &str, help: &str) {

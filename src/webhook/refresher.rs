@@ -199,30 +199,38 @@ impl Refresher {
 
     async fn refresh_certificate(&self, store: &SecretCertStore) {
         let served_ca = self.rotation.borrow().current_ca();
-        match store.sync(served_ca.as_deref(), unix_now()).await {
+        self.record_refresh(store.sync(served_ca.as_deref(), unix_now()).await);
+    }
+
+    fn record_refresh(&self, refreshed: Result<CertBundle, ApiError>) {
+        match refreshed {
             Ok(bundle) => {
                 self.certificate_failures.borrow_mut().clear();
+                self.state.metrics.certificate_reloads.clear_failure();
                 self.rotate(bundle);
             }
             Err(error) => {
                 let is_new = self.certificate_failures.borrow_mut().observe_error(&error);
                 if is_new {
-                    self.log_certificate_failure(&error);
+                    self.record_certificate_failure(&error);
                 }
             }
         }
     }
 
-    fn log_certificate_failure(&self, error: &ApiError) {
+    fn record_certificate_failure(&self, error: &ApiError) {
         let (level, message) = match self.rotation.borrow().current {
             None => (
                 Level::Error,
                 "no self-signed certificate yet, connections wait",
             ),
-            Some(_) => (
-                Level::Warn,
-                "self-signed certificate refresh failed, keeping previous certificate",
-            ),
+            Some(_) => {
+                self.state.metrics.certificate_reloads.count_failure();
+                (
+                    Level::Warn,
+                    "self-signed certificate refresh failed, keeping previous certificate",
+                )
+            }
         };
         self.state.log.line(level, message).field("error", error);
     }
@@ -245,7 +253,7 @@ impl Refresher {
 
 #[cfg(test)]
 mod tests {
-    use super::{CertBundle, Refresher, Rotation};
+    use super::{ApiError, CertBundle, Refresher, Rotation};
     use crate::inject::values::Values;
     use crate::telemetry::{Format, Level, LogSettings};
     use crate::webhook::server_state::ServerState;
@@ -261,8 +269,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_self_signed_certificate_that_cannot_be_used_is_counted() {
+    /// A refresher of a state without files.
+    fn refresher() -> Refresher {
         let settings = ReloadableSettings::load(Values::default(), None).expect("no file");
         let state = ServerState::new(
             LogSettings {
@@ -275,7 +283,49 @@ mod tests {
             1,
         )
         .expect("a state");
-        let refresher = Refresher::new(Rc::new(state), None, None);
+        Refresher::new(Rc::new(state), None, None)
+    }
+
+    fn samples_of_last_reload(refresher: &Refresher) -> Vec<String> {
+        let page = String::from_utf8(refresher.state.metrics_page()).expect("text");
+        let samples = page.lines();
+        let samples =
+            samples.filter_map(|line| line.strip_prefix("probelet_webhook_last_reload_success"));
+        samples.map(Into::into).collect()
+    }
+
+    #[test]
+    fn a_failed_refresh_of_the_self_signed_certificate_is_counted_once_until_one_succeeds() {
+        let refresher = refresher();
+        let failed = || Err(ApiError("GET returned status 403".into()));
+        let failures = || refresher.state.metrics.certificate_reloads.failure.get();
+        refresher.record_refresh(failed());
+        assert_eq!(failures(), 0, "there is no certificate to keep");
+        refresher.rotation.borrow_mut().current = Some(bundle("one"));
+        refresher.record_refresh(Ok(bundle("one")));
+        // There is no file of `--client-ca` or `--config`.
+        assert_eq!(
+            samples_of_last_reload(&refresher),
+            ["{file=\"certificate\"} 1"]
+        );
+        refresher.record_refresh(failed());
+        refresher.record_refresh(failed());
+        assert_eq!(failures(), 1);
+        assert_eq!(
+            samples_of_last_reload(&refresher),
+            ["{file=\"certificate\"} 0"]
+        );
+        refresher.record_refresh(Ok(bundle("one")));
+        assert_eq!(failures(), 1);
+        assert_eq!(
+            samples_of_last_reload(&refresher),
+            ["{file=\"certificate\"} 1"]
+        );
+    }
+
+    #[test]
+    fn a_self_signed_certificate_that_cannot_be_used_is_counted() {
+        let refresher = refresher();
         refresher.rotate(bundle("garbage"));
         let reloads = &refresher.state.metrics.certificate_reloads;
         assert_eq!((reloads.success.get(), reloads.failure.get()), (0, 1));

@@ -356,6 +356,8 @@ impl ServerState {
                 .map(|phase| (phase, self.connections.evicted_count(phase))),
             evicted_bodies: self.body_memory.evicted_count(),
             reserved_body_bytes: self.body_memory.used_bytes(),
+            has_client_ca: self.client_ca.borrow().is_some(),
+            has_values_file: self.settings.borrow().values_state().is_some(),
             not_after: self.current_cert.not_after(),
         })
     }
