@@ -232,14 +232,14 @@ fn files_that_come_late_are_loaded() {
         flag("app-ca", &path("ca.crt")),
     ];
     let agent = agent(&https(LIVEZ, app.port()), &flags);
-    let missing = "level=warn msg=\"certificate missing, probes over TLS fail\"";
+    let not_loaded = "level=warn msg=\"certificate not loaded, probes over TLS fail\"";
     for (file, name) in [("client_certificate", "tls.crt"), ("app_ca", "ca.crt")] {
         let path = path(name).display().to_string();
-        logged(&agent, &format!("{missing} file={file} path={path} "));
+        logged(&agent, &format!("{not_loaded} file={file} path={path} "));
     }
     assert_fails(&agent, LIVEZ, "certificate_missing");
     folder.file("tls.crt", &identity.chain);
-    logged_after_probes(&agent, &format!("{missing} file=client_key "));
+    logged_after_probes(&agent, &format!("{not_loaded} file=client_key "));
     folder.file("ca.crt", &mesh.pem());
     logged_after_probes(&agent, "level=info msg=\"certificate loaded\" file=app_ca");
     probe(&agent, LIVEZ).assert_is(502);
@@ -275,7 +275,7 @@ fn a_key_that_may_not_be_read_is_an_error_with_its_mode() {
     let (code, text) = setup.run_to_end().expect("ends");
     assert_eq!(code, Some(2), "{text}");
     let expected = "which cannot be read: its mode is 0400, its owner is user 1337, and this program runs as user 0: \
-                    set `defaultMode: 0440` for its volume and `fsGroup` for the pod";
+                    in a pod, set `defaultMode: 0440` for its volume, and `fsGroup`";
     assert!(text.contains(expected), "{text}");
 }
 

@@ -71,8 +71,8 @@ impl EventLog {
                     .limited_line(limit, Level::Info, "certificate loaded")
                     .field("file", file);
             }
-            TlsReload::Missing(error) => {
-                let message = "certificate missing, probes over TLS fail";
+            TlsReload::NotLoaded(error) => {
+                let message = "certificate not loaded, probes over TLS fail";
                 self.logger
                     .limited_line(limit, Level::Warn, message)
                     .field("file", file)

@@ -73,6 +73,7 @@ const fn general_advice(failure: Failure) -> &'static str {
         Failure::NoCommonCipher => {
             "no TLS version, cipher suite or key exchange in common; enable TLS 1.3 in the app, or an ECDHE suite with AES-GCM"
         }
+        // Only the agent has it: `check` requires its files.
         Failure::CertificateMissing => {
             "a certificate, key or CA file does not exist; do the flags name the right paths?"
         }

@@ -95,7 +95,7 @@ pub enum TlsReload {
     /// The first contents of the file, or of the certificate and its key, are in use: it did not exist at the start.
     Loaded(FileRole),
     /// There are no contents yet, so that no handshake begins.
-    Missing(FileError),
+    NotLoaded(FileError),
     /// The new contents of the file, or of the certificate and its key, are in use.
     Reloaded(FileRole),
     /// The previous contents stay in use.
@@ -107,7 +107,7 @@ impl TlsReload {
     pub fn file(&self) -> &'static str {
         let (TlsReload::Loaded(role)
         | TlsReload::Reloaded(role)
-        | TlsReload::Missing(FileError { role, .. })
+        | TlsReload::NotLoaded(FileError { role, .. })
         | TlsReload::Failed(FileError { role, .. })) = self;
         match role {
             FileRole::Certificate => "client_certificate",

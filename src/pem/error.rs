@@ -93,6 +93,17 @@ impl FailureFilter {
     }
 }
 
+impl Permissions {
+    /// Whether the mode lets the user read the file, also one who is not in its group.
+    fn may_read(self) -> bool {
+        let bit = match self.owner == self.user {
+            true => 0o400,
+            false => 0o004,
+        };
+        self.mode & bit != 0
+    }
+}
+
 impl FileError {
     /// Whether the file does not exist, or not yet.
     pub fn is_not_found(&self) -> bool {
@@ -118,8 +129,11 @@ impl fmt::Display for PemError {
             PemError::Read(error) => {
                 let remedy = match error {
                     ReadError::Unreadable(_) => "",
+                    ReadError::Denied(permissions) if permissions.may_read() => {
+                        ": a security module, such as SELinux or AppArmor, may deny it"
+                    }
                     ReadError::Denied(_) => {
-                        ": set `defaultMode: 0440` for its volume and `fsGroup` for the pod"
+                        ": in a pod, set `defaultMode: 0440` for its volume, and `fsGroup`"
                     }
                     ReadError::NotRegular => ": write the path of a PEM file",
                     ReadError::TooLarge(_) => ": keep only the certificates or the key in it",

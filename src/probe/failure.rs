@@ -73,7 +73,7 @@ failures! {
     NotTls = "not_tls",
     /// No TLS version, cipher suite or key exchange in common with the app.
     NoCommonCipher = "no_common_cipher",
-    /// A certificate, key or CA file of the settings does not exist yet, or could never be used.
+    /// A certificate, key or CA file of the settings is not loaded yet: it does not exist, or was never valid.
     CertificateMissing = "certificate_missing",
     /// The app demands a client certificate, and none is configured.
     ClientCertificateRequired = "client_certificate_required",

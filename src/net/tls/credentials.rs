@@ -166,7 +166,7 @@ impl Credentials {
             self.reloads.push_back(match (result, is_first) {
                 (Ok(()), true) => TlsReload::Loaded(role),
                 (Ok(()), false) => TlsReload::Reloaded(role),
-                (Err(error), true) => TlsReload::Missing(error),
+                (Err(error), true) => TlsReload::NotLoaded(error),
                 (Err(error), false) => TlsReload::Failed(error),
             });
         }
