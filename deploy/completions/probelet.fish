@@ -14,7 +14,7 @@ complete -c probelet -n '__fish_seen_subcommand_from run' -l client-cert -r -F -
 complete -c probelet -n '__fish_seen_subcommand_from run' -l client-key -r -F -d 'Use this private key of --client-cert: PEM, without a passphrase'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l app-ca -r -F -d 'Verify the app\'s certificate chain against the CAs in this PEM file; its host name is not checked'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l app-id -x -d 'Also require this SPIFFE ID in the app\'s certificate, such as spiffe://example.org/web; requires --app-ca'
-complete -c probelet -n '__fish_seen_subcommand_from run' -l require-files -x -d 'Exit if a PEM file does not exist at the start, instead of answering probes over TLS with 502 until it does'
+complete -c probelet -n '__fish_seen_subcommand_from run' -l require-files -x -d 'Exit if a PEM file does not exist at the start, instead of answering probes over TLS with 502 until it can be loaded'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l forward -x -d 'Pass TCP connections through unchanged, such as 15032=127.0.0.1:8002 or 0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD accepts several, separated by commas'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l deadline-margin -x -d 'Answer this many milliseconds before a probe\'s timeout'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l shutdown-delay -x -d 'Keep serving for SECONDS after SIGTERM'

@@ -74,7 +74,7 @@ flags! {
                 "Also require this SPIFFE ID in the app's certificate, such as spiffe://example.org/web; requires --app-ca";
             option require_files: Option<String>, value "true|false" = Text("false"),
                 "Exit if a PEM file does not exist at the start, instead of answering probes over TLS with 502 until it \
-                 does";
+                 can be loaded";
         }
         "Forwarded ports" {
             option forward: Vec<String>, value "LISTEN=TARGET" = Text("none"),

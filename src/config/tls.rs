@@ -1,4 +1,4 @@
-//! TLS to the app: the files that the agent reads at its start, and the identity that the app must have.
+//! TLS to the app: the files that the agent reads, and the identity that the app must have.
 
 use super::flags;
 use super::settings::{RawSettings, SettingValue};
@@ -13,7 +13,7 @@ pub struct TlsSettings {
     pub app_ca: Option<FileSetting>,
     /// The SPIFFE ID that the app's certificate must have.
     pub app_id: Option<Box<str>>,
-    /// Whether a file that does not exist is an error at the start. If not, probes over TLS fail until it exists.
+    /// Whether a file that does not exist is an error at the start. If not, probes over TLS fail until it can be loaded.
     pub require_files: bool,
 }
 

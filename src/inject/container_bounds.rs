@@ -1,4 +1,4 @@
-//! What the LimitRange objects of a namespace demand of the resources of a container and of a pod. The API server
+//! What the LimitRange objects of a namespace require of the resources of a container and of a pod. The API server
 //! refuses a pod that does not comply (`plugin/pkg/admission/limitranger/admission.go`).
 
 use super::quantity::Quantity;
@@ -11,7 +11,7 @@ pub struct ContainerBounds {
     bounds: Vec<Bound>,
 }
 
-/// What an item of a LimitRange demands of one resource.
+/// What an item of a LimitRange requires of one resource.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bound {
     /// The name of the LimitRange.
@@ -90,7 +90,7 @@ impl ContainerBounds {
 }
 
 impl Bound {
-    /// What the bound demands and the amounts of a container or a pod do not fulfil: `a request of at least 10m`.
+    /// What the bound requires and the amounts of a container or a pod do not fulfil: `a request of at least 10m`.
     pub(super) fn violation(
         &self,
         request: Option<Quantity>,

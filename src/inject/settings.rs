@@ -30,7 +30,7 @@ pub struct Settings {
     pub allow_from: Vec<Cidr>,
     /// Whether the agent's ports are added to the ports that Linkerd's proxy does not intercept.
     pub linkerd_skip_ports: bool,
-    /// What the LimitRange objects of the pod's namespace demand, as far as they are known.
+    /// What the LimitRange objects of the pod's namespace require, as far as they are known.
     pub container_bounds: ContainerBounds,
     /// Whether the sidecar of a BestEffort pod has neither requests nor limits of CPU and memory: a ResourceQuota of the
     /// pod's namespace counts pods by their QoS class.

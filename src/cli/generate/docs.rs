@@ -159,8 +159,8 @@ pub(super) fn annotations() -> Generated {
         code(names::RESOURCES)
     );
     text += &format!(
-        "Where a ResourceQuota has the scope `BestEffort` or `NotBestEffort`, it gives the sidecar of a pod without requests and \
-         limits none, so that the pod stays BestEffort. The command line does not know quotas: there, set {} to `{{}}`.\n",
+        "Where a ResourceQuota has the scope `BestEffort` or `NotBestEffort`, it writes no CPU and memory amounts into the \
+         sidecar of a BestEffort pod, so that the pod stays BestEffort. The command line does not know quotas: there, set {} to `{{}}`.\n",
         code(names::RESOURCES)
     );
     text += "\n## Pods and their probes\n\n| annotation | example | meaning |\n|---|---|---|\n";

@@ -12,10 +12,10 @@ pub(super) fn limits() -> Generated {
          The names are those of [`src/limits.rs`](../src/limits.rs).\n",
     );
     text += "\n## Memory of the agent\n\nIt follows from the number of probers and hooks: over plaintext HTTP/1.1 without redirects, the \
-             resident memory of the image's build (x86_64) is at most 760 KiB and 72 KiB for each, with every place, queue and \
-             pool connection occupied: 976 KiB for 3, 5.2 MiB for 64. Redirects with long URLs and HTTP/2 add at most 112 KiB \
-             for each slot that has run such a probe, of which there are 16 and three for each prober; TLS adds what is \
-             [measured](benchmarks.md#figures-and-bounds). `--max-probers N` refuses a table of more than N.\n";
+             resident memory of the image's build (x86_64) is at most 760 KiB and 72 KiB for each, with every slot, queue \
+             entry and pool connection in use: 976 KiB for 3, 5.2 MiB for 64. Redirects with long URLs and HTTP/2 add at most 112 KiB \
+             for each slot that has run such a probe, of which there are 16 and three for each prober; the memory of \
+             TLS is among the [figures](benchmarks.md#figures-and-bounds). `--max-probers N` refuses a table of more than N.\n";
     let mut constants: Vec<(&str, Value)> = Vec::new();
     let mut reason = String::new();
     for line in SOURCE.lines() {
@@ -92,7 +92,8 @@ fn time_of(time: Duration) -> String {
             format!("{} days", seconds / (24 * 60 * 60))
         }
         _ if seconds.is_multiple_of(60 * 60) => format!("{} h", seconds / (60 * 60)),
-        _ => format!("{} min", seconds / 60),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
     }
 }
 
@@ -167,4 +168,6 @@ fn expressions_have_the_values_that_rust_gives_them() {
     has("GRPC_BACKOFF_GROWTH", "8/5");
     assert_eq!(limits::H2_NON_PROGRESS_FRAMES, 10_000);
     has("H2_NON_PROGRESS_FRAMES", "10,000");
+    assert_eq!(time_of(Duration::from_secs(120)), "2 min");
+    assert_eq!(time_of(Duration::from_secs(150)), "150 s");
 }

@@ -21,7 +21,8 @@ pub(super) const KUBECTL_PROBELET: Program = Program {
     name: "kubectl probelet",
     summary: "rewrite manifests so that their probes go to probelet, and find the cause of failing probes",
     description: &[
-        "The commands read manifests and print; they do not connect to the cluster. `inject` and `audit` read what kubectl prints.",
+        "`inject`, `uninject` and `audit` read manifests, such as those that kubectl prints, and do not connect to the cluster. \
+         `check` probes a URL.",
     ],
     commands: &[
         &INJECT,
@@ -143,7 +144,11 @@ fn run_check(plan: Plan, io: &mut Io<'_>) -> u8 {
             u8::from(!report.is_healthy)
         }
         Err(error) => {
-            let _ = writeln!(io.stderr, "kubectl probelet: epoll failed: {error}");
+            let _ = writeln!(
+                io.stderr,
+                "kubectl probelet: epoll failed: {}",
+                EscapedLines(error)
+            );
             1
         }
     }

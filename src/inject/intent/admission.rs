@@ -75,8 +75,8 @@ impl Admission<'_> {
     /// Why the API server refuses the pod with filled amounts of the sidecar, and what to write instead.
     fn reason(&self, amounts: Amounts) -> Option<String> {
         let of_containers = self.containers().find_map(|bound| {
-            let demand = bound.violation(amounts.request, amounts.limit)?;
-            Some(demanded(bound, &format!("{demand} of each container")))
+            let requirement = bound.violation(amounts.request, amounts.limit)?;
+            Some(violated(bound, &format!("{requirement} of each container")))
         });
         of_containers
             .or_else(|| self.request_above_limit(amounts))
@@ -100,7 +100,7 @@ impl Admission<'_> {
         })
     }
 
-    /// A bound of the pod that only the sidecar breaks. The pod's own amounts count in place of the sums.
+    /// A bound of the pod that only the sidecar breaks. Pod-level amounts count in place of the sums.
     fn of_pod(&self, amounts: Amounts) -> Option<String> {
         let own = self.pod.own(self.name);
         let requests = self.pod.sum_of_requests(self.name);
@@ -111,18 +111,18 @@ impl Admission<'_> {
                 own.request.or(requests.without_sidecar()),
                 own.limit.or(limits.without_sidecar()),
             );
-            let demand = bound.violation(
+            let requirement = bound.violation(
                 own.request
                     .or_else(|| requests.with(amounts.request, self.sidecar)),
                 own.limit
                     .or_else(|| limits.with(amounts.limit, self.sidecar)),
             )?;
-            let demand = format!("{demand} of the pod with its sidecar");
-            without.is_none().then(|| demanded(bound, &demand))
+            let requirement = format!("{requirement} of the pod with its sidecar");
+            without.is_none().then(|| violated(bound, &requirement))
         })
     }
 
-    /// A sum above the pod's own request (`pkg/apis/core/validation`: `validatePodResourceConsistency`).
+    /// A sum above the pod-level request (`pkg/apis/core/validation`: `validatePodResourceConsistency`).
     fn above_requests(&self, amounts: Amounts) -> Option<String> {
         let Self { name, .. } = self;
         let most = self.pod.own(name).request?;
@@ -136,7 +136,7 @@ impl Admission<'_> {
         })
     }
 
-    /// A limit above the pod's own, which the same function compares with those of ordinary containers.
+    /// A limit above the pod-level one, which the same function compares with those of ordinary containers.
     fn above_limit(&self, amounts: Amounts) -> Option<String> {
         let Self { name, .. } = self;
         let (limit, most) = (amounts.limit?, self.pod.own(name).limit?);
@@ -147,14 +147,14 @@ impl Admission<'_> {
     }
 }
 
-/// What a LimitRange demands, and what to change.
-fn demanded(bound: &Bound, demand: &str) -> String {
+/// What a LimitRange requires, and what to change.
+fn violated(bound: &Bound, requirement: &str) -> String {
     let Bound {
         limit_range,
         resource,
         ..
     } = bound;
-    let what = format!("LimitRange {limit_range} demands {demand}");
+    let what = format!("LimitRange {limit_range} requires {requirement}");
     let place = format!("annotation {RESOURCES} of the pod template, or the LimitRange");
     format!("{what}: change {resource} of the sidecar's resources in {place}")
 }

@@ -166,7 +166,7 @@ impl<'a> PodResources<'a> {
         }
     }
 
-    /// Whether the pod has resources of its own. Then neither quotas nor the QoS class depend on its containers
+    /// Whether the pod has pod-level resources (`spec.resources`). Then neither quotas nor the QoS class depend on its containers
     /// (`pkg/quota/v1/evaluator/core/pods.go`: `Constraints`).
     pub(super) fn has_own(&self) -> bool {
         let groups = ["requests", "limits"].into_iter();
@@ -174,7 +174,7 @@ impl<'a> PodResources<'a> {
         groups.any(|group| !group.is_empty())
     }
 
-    /// The pod's own amounts of a resource.
+    /// The pod-level amounts of a resource.
     pub(super) fn own(&self, name: &str) -> Amounts {
         Amounts::of(self.of_pod, name)
     }
@@ -200,7 +200,7 @@ impl<'a> PodResources<'a> {
         self.amounts(name).any(Amounts::is_stated)
     }
 
-    /// Whether all containers have a limit, as a quota of limits demands of init containers, too.
+    /// Whether all containers have a limit, as a quota of limits requires of init containers, too.
     pub(super) fn all_have_limits(&self, name: &str) -> bool {
         let mut amounts = self.amounts(name).peekable();
         amounts.peek().is_some() && amounts.all(|amounts| amounts.limit.is_some())

@@ -86,8 +86,8 @@ fn default_user() -> Value {
     }
 }
 
-/// Removes the user, the AppArmor profile and the startup probe that an earlier injection wrote, if they are no longer intended. Retains a
-/// startup probe that a person has edited, at the intended status port.
+/// Removes the user, the AppArmor profile and the startup probe that an earlier injection wrote, if they are no longer
+/// intended. Retains a startup probe that a person has edited, at the intended status port.
 fn remove_unset(current: &mut Value, intended: &Value, applied: Option<&Value>) {
     let applied_user = applied.and_then(|applied| applied.get(USER)).cloned();
     let applied_user = applied_user.unwrap_or_else(default_user);

@@ -11,15 +11,14 @@ use crate::inject::quantity::Quantity;
 use crate::inject::view::PodView;
 use serde_json::Value;
 
-/// A resource that the sidecar states where the pod demands it and the settings leave it out.
+/// A resource that the sidecar states where the pod requires it and the settings leave it out.
 struct Resource {
     name: &'static str,
     request: &'static str,
     limit: &'static str,
     /// What a limit below that of the settings may cause.
     effect_of_low_limit: &'static str,
-    /// Whether the QoS class depends on it, quotas require it of each container, and it may be in the pod's own
-    /// `spec.resources`.
+    /// Whether the QoS class depends on it, quotas require it of each container, and it may be a pod-level resource.
     is_compute: bool,
 }
 
@@ -247,7 +246,7 @@ impl Choice<'_> {
         }
     }
 
-    /// Amounts of zero where a LimitRange demands amounts, or has a default: that is meant for apps, and may be as much as its
+    /// Amounts of zero where a LimitRange requires amounts, or has a default: that is meant for apps, and may be as much as its
     /// maximum. kubelet sets no limit for one of zero (`pkg/kubelet/eviction`: `containerEphemeralStorageLimitEviction`).
     fn below_default(&self, stated: Amounts) -> Amounts {
         let mut bounds = self.admission.containers();
@@ -286,7 +285,7 @@ impl Choice<'_> {
         }
     }
 
-    /// The amounts that every container states, as a quota may demand them, and a Guaranteed pod.
+    /// The amounts that every container states, as a quota may require them, and a Guaranteed pod.
     fn like_the_containers(&self, stated: Amounts) -> Amounts {
         let name = self.resource.name;
         let Amounts { request, limit } = stated;
@@ -294,8 +293,8 @@ impl Choice<'_> {
         // kubelet sets no limit for one of zero.
         let limit = limit.filter(|limit| !is_guaranteed || limit.is_positive());
         let limit = limit.or_else(|| {
-            let is_demanded = is_guaranteed || self.pod.all_have_limits(name);
-            is_demanded.then(|| self.resource.limit_above(request))
+            let is_required = is_guaranteed || self.pod.all_have_limits(name);
+            is_required.then(|| self.resource.limit_above(request))
         });
         if is_guaranteed {
             return Amounts {
@@ -303,9 +302,9 @@ impl Choice<'_> {
                 limit,
             };
         }
-        let is_demanded = request.is_none() && self.pod.all_have_requests(name);
+        let is_required = request.is_none() && self.pod.all_have_requests(name);
         Amounts {
-            request: match is_demanded
+            request: match is_required
                 || request.is_none() && stated.limit.is_none() && limit.is_some()
             {
                 true => Some(self.request_below(limit)),
@@ -317,7 +316,7 @@ impl Choice<'_> {
 
     /// Amounts that the API server admits, as close to these as possible; if it admits none, adjusted ones.
     fn within_bounds(&self, amounts: Amounts) -> Amounts {
-        // A ratio demands a limit that is not zero.
+        // A ratio requires a limit that is not zero.
         let has_ratio = self.container_ratio().is_some();
         let limit = amounts
             .limit

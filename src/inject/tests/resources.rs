@@ -236,7 +236,7 @@ fn an_amount_that_every_container_states_is_stated() {
 }
 
 #[test]
-fn a_pod_with_resources_of_its_own_gets_requests_of_zero() {
+fn a_pod_with_pod_level_resources_gets_requests_of_zero() {
     let own = json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}});
     let zero = json!({"cpu": "0", "memory": "0"});
     let mut document = pod_of(json!({"requests": {"cpu": "100m", "memory": "64Mi"}}));
@@ -353,7 +353,7 @@ fn bounds_of_ephemeral_storage_are_kept() {
     let annotated = with_annotation(&document, r#"{"limits":{"memory":"32Mi"}}"#);
     assert_eq!(
         refusal_with(&annotated, &set),
-        "the API server would refuse the pod with its sidecar, because LimitRange storage demands an ephemeral-storage limit of \
+        "the API server would refuse the pod with its sidecar, because LimitRange storage requires an ephemeral-storage limit of \
          at most 2 times its request of each container: change ephemeral-storage of the sidecar's resources in annotation \
          probelet.dev/resources of the pod template, or the LimitRange"
     );
@@ -390,9 +390,9 @@ fn the_sidecar_does_not_get_the_default_of_an_extended_resource() {
     let set = bounded_by_all(&[limit_range("gpu", "Container", item.clone())]);
     assert_eq!(gpu(&resources_with(&document, &set)), ["0", "0"]);
     is_settled(&document, &set);
-    let mut demanded = item;
-    demanded["min"] = json!({"example.com/gpu": 1});
-    let set = bounded_by_all(&[limit_range("gpu", "Container", demanded)]);
+    let mut required = item;
+    required["min"] = json!({"example.com/gpu": 1});
+    let set = bounded_by_all(&[limit_range("gpu", "Container", required)]);
     assert_eq!(
         gpu(&resources_with(&document, &set)),
         [json!(null), json!(null)]
@@ -439,7 +439,7 @@ fn a_pod_that_the_api_server_would_refuse_with_its_sidecar_is_refused() {
     with_own["spec"]["resources"] = json!({"requests": {"cpu": "100m"}});
     assert_eq!(
         refusal_with(&with_own, &bounded(json!({"min": {"cpu": "10m"}}))),
-        "the API server would refuse the pod with its sidecar, because LimitRange bounds demands a request and a limit of at \
+        "the API server would refuse the pod with its sidecar, because LimitRange bounds requires a request and a limit of at \
          least 10m cpu of each container: change cpu of the sidecar's resources in annotation probelet.dev/resources of \
          the pod template, or the LimitRange"
     );
@@ -447,7 +447,7 @@ fn a_pod_that_the_api_server_would_refuse_with_its_sidecar_is_refused() {
     let of_pod = |item: Value| bounded_by("Pod", item);
     assert_eq!(
         refusal_with(&full, &of_pod(json!({"max": {"memory": "64Mi"}}))),
-        "the API server would refuse the pod with its sidecar, because LimitRange bounds demands a limit of at most 64Mi memory \
+        "the API server would refuse the pod with its sidecar, because LimitRange bounds requires a limit of at most 64Mi memory \
          of the pod with its sidecar: change memory of the sidecar's resources in annotation probelet.dev/resources of \
          the pod template, or the LimitRange"
     );
@@ -635,7 +635,7 @@ fn resources_of_the_annotation_are_kept_with_a_warning() {
     let low = with(&pod_of(json!({})), r#"{"requests":{"cpu":"1m"}}"#);
     assert_eq!(
         refusal_with(&low, &bounded),
-        "the API server would refuse the pod with its sidecar, because LimitRange bounds demands a request and a limit of at \
+        "the API server would refuse the pod with its sidecar, because LimitRange bounds requires a request and a limit of at \
          least 10m cpu of each container: change cpu of the sidecar's resources in annotation probelet.dev/resources of \
          the pod template, or the LimitRange"
     );
@@ -661,7 +661,7 @@ impl Numbers {
         ])
     }
 
-    /// The same, and sometimes of ephemeral storage, which a pod has no own amounts of.
+    /// The same, and sometimes of ephemeral storage, which is no pod-level resource.
     fn resources_of_container(&mut self) -> Value {
         let mut resources = self.resources();
         if self.below(2) == 0 {

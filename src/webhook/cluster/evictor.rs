@@ -139,8 +139,9 @@ impl Evictor {
             .field("hours", limits::REPAIR_OWNER_TIME.as_secs() / 3600);
     }
 
-    /// Waits until the API server reaches this replica: it is shown by a review, or likely a while after the start. The new pod of
-    /// one that is evicted earlier would not be injected. Returns whether it has waited.
+    /// Waits until the API server reaches this replica: a review shows it; otherwise it is assumed after
+    /// [`limits::REPAIR_START_DELAY`]. The new pod of one that is evicted earlier would not be injected. Returns whether it has
+    /// waited.
     async fn wait_until_reachable(&self) -> bool {
         let deadline = self.started + limits::REPAIR_START_DELAY;
         let is_unknown = || self.state.metrics.review_count() == 0;

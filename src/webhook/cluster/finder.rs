@@ -1,7 +1,7 @@
 //! Searches for pods that should be injected and are not, such as those that were created while the webhook was down, and counts
 //! them. `event_writer` writes an Event on each, and `evictor` evicts some. Each replica searches.
 
-use super::REMEDY;
+use super::FIND_REMEDY;
 use super::event_writer::EventWriter;
 use super::evictor::Evictor;
 use super::found_pod::{FoundPod, Injection, injection_of};
@@ -110,7 +110,7 @@ impl PodFinder {
                         Level::Warn,
                         "search for pods that are not injected is forbidden",
                     )
-                    .field("remedy", REMEDY)
+                    .field("remedy", FIND_REMEDY)
                     .field("error", error);
                 }
                 limits::FORBIDDEN_POLL_INTERVAL

@@ -31,11 +31,11 @@ pub use namespaces::NamespaceTable;
 pub use reader::ClusterReader;
 
 /// How to grant the rights to search, to write Events and to evict.
-const REMEDY: &str = "grant the rights as deploy/webhook does: findPods and repair of the chart, the components find-pods and \
+const FIND_REMEDY: &str = "grant the rights as deploy/webhook does: findPods and repair of the chart, the components find-pods and \
      repair of kustomize";
 
 fn remedy_of(is_forbidden: bool) -> Option<&'static str> {
-    is_forbidden.then_some(REMEDY)
+    is_forbidden.then_some(FIND_REMEDY)
 }
 
 /// Whether a Status has a cause with this reason.

@@ -39,7 +39,7 @@ struct PolledList {
 }
 
 /// How to grant the right to list.
-const REMEDY: &str = "grant the right as deploy/webhook does: readCluster of the chart, common/cluster-reader.yaml of kustomize";
+const LIST_REMEDY: &str = "grant the right as deploy/webhook does: readCluster of the chart, common/cluster-reader.yaml of kustomize";
 
 impl PolledList {
     fn new(resource: ListedResource, path: &'static str, effect: &'static str) -> PolledList {
@@ -216,7 +216,7 @@ impl ClusterReader {
                     .line(Level::Info, "list forbidden")
                     .field("resource", resource.label())
                     .field("effect", effect)
-                    .field("remedy", REMEDY)
+                    .field("remedy", LIST_REMEDY)
                     .field("error", error),
                 ListError::Failed(error) => log
                     .line(Level::Warn, "list failed, keeping previous values")

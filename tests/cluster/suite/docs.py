@@ -149,11 +149,11 @@ def documented_manifests(cluster, report):
     for block, manifest in pages.manifests():
         if manifest["kind"] in exceptions:
             continue
-        place = f"{block.page}:{block.line}"
-        report.check(f"the API server accepts {place}", apply, cluster, name, json.dumps(manifest))
+        location = f"{block.page}:{block.line}"
+        report.check(f"the API server accepts {location}", apply, cluster, name, json.dumps(manifest))
         if "probelet" not in [each["name"] for each in manifest["spec"].get("initContainers", manifest["spec"].get("containers", []))]:
             injected = subprocess.run([cluster.injector, "file", "-f", "-"], input=json.dumps(manifest), capture_output=True, text=True)
-            report.check(f"injected, too: {place}", apply, cluster, name, renamed(injected.stdout))
+            report.check(f"injected, too: {location}", apply, cluster, name, renamed(injected.stdout))
     cluster.delete_namespace(name)
 
 

@@ -99,7 +99,7 @@ def manifests():
                     yield block, complete(document, f"{block.page}:{block.line}")
 
 
-def complete(document, place):
+def complete(document, location):
     """A fragment of a pod as a pod with an app."""
     if "kind" in document:
         return document
@@ -111,11 +111,11 @@ def complete(document, place):
     elif set(document) == {"env"}:
         spec = {"containers": [{**app, "name": "probelet", "image": "localhost/probelet:0.1.0", **document}]}
     else:
-        raise PageError(f"{place}: no object and no known part of a pod: {sorted(document)}")
+        raise PageError(f"{location}: no object and no known part of a pod: {sorted(document)}")
     spec.setdefault("containers", [app])
     for container in spec.get("initContainers", []):
         container.setdefault("image", "localhost/probelet:0.1.0")
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": re.sub("[^a-z0-9]+", "-", place.lower())}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": re.sub("[^a-z0-9]+", "-", location.lower())}, "spec": spec}
 
 
 def slug(heading):

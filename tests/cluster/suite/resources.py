@@ -14,7 +14,7 @@ QUOTA = {"limits.cpu": "4", "limits.memory": "4Gi", "requests.cpu": "4", "reques
 
 
 def resources(cluster, report):
-    """Pods whose sidecar states what the API server demands, without an annotation."""
+    """Pods whose sidecar states what the API server requires, without an annotation."""
     namespace(cluster, "sized", {"probelet.dev/injection": "enabled"})
     namespace(cluster, "sized-defaults", {"probelet.dev/injection": "enabled"})
     namespace(cluster, "quota-webhook", {"probelet.dev/injection": "enabled"})
