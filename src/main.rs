@@ -7,6 +7,8 @@ use probelet::cli::{self, Invocation};
 use probelet::text::EscapedLines;
 use std::fmt::Display;
 use std::io::{self, Write};
+#[cfg(feature = "check")]
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -16,13 +18,13 @@ fn main() -> ExitCode {
             Err(error) => print_error(&error, error.exit_code()),
         },
         #[cfg(feature = "check")]
-        Ok(Invocation::Check(plan)) => match check::run(plan) {
-            Ok(report) => print_result(report.text, u8::from(!report.is_healthy)),
-            Err(error) => print_error(format_args!("epoll failed: {error}"), 1),
-        },
+        Ok(Invocation::Check(plan)) => {
+            let code = check::run_and_print(plan, "probelet", &mut io::stdout(), &mut io::stderr());
+            ExitCode::from(code)
+        }
         #[cfg(feature = "check")]
         Ok(Invocation::Install(directory)) => match check::install(&directory) {
-            Ok(file) => print_result(file.display(), 0),
+            Ok(file) => print_path(&file),
             Err(error) => print_error(error, 1),
         },
         Err(exit) => ExitCode::from(exit.print(&mut io::stdout(), &mut io::stderr())),
@@ -31,9 +33,9 @@ fn main() -> ExitCode {
 
 // Nothing can be done about a closed output, here and below.
 #[cfg(feature = "check")]
-fn print_result(text: impl Display, code: u8) -> ExitCode {
-    let _ = writeln!(io::stdout(), "{}", EscapedLines(text));
-    ExitCode::from(code)
+fn print_path(path: &Path) -> ExitCode {
+    let _ = writeln!(io::stdout(), "{}", EscapedLines(path.display()));
+    ExitCode::SUCCESS
 }
 
 fn print_error(error: impl Display, code: u8) -> ExitCode {

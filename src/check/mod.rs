@@ -16,12 +16,12 @@ mod watch;
 pub use args_error::{ArgFault, ArgsError};
 pub use install::{InstallError, install};
 pub use plan::{Plan, RawArgs};
-pub use report::Report;
 pub use synthetic_request::SyntheticRequest;
 
 use core::future::pending;
 use core::net::IpAddr;
 use core::pin::pin;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -35,7 +35,8 @@ use crate::net::{self, Reactor};
 use crate::probe::{
     Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES, RequestOrigin, UrlAuthority,
 };
-use report::CheckResult;
+use crate::text::EscapedLines;
+use report::{CheckResult, Report};
 use synthetic_request::USER_AGENT;
 use watch::{Phase, Watch};
 
@@ -44,7 +45,7 @@ use watch::{Phase, Watch};
 /// # Errors
 /// epoll fails. A failed probe is not an error: its result is in the report.
 #[inline(never)] // keeps it out of the pages that the agent of every pod uses
-pub fn run(plan: Plan) -> io::Result<Report> {
+fn run(plan: Plan) -> io::Result<Report> {
     let watch = Rc::new(Watch::new(plan.is_verbose));
     let deadline = watch.start() + plan.timeout;
     let addresses = match resolve::addresses(&plan, deadline) {
@@ -58,6 +59,27 @@ pub fn run(plan: Plan) -> io::Result<Report> {
     let plan = Rc::new(plan);
     let outcome = probe(plan.clone(), watch.clone(), deadline, addresses)?;
     Ok(Report::new(&plan, &watch, CheckResult::Probed(outcome)))
+}
+
+/// Runs the probe and prints its result, or the error. Returns the exit code.
+#[inline(never)] // as `run`
+pub fn run_and_print(
+    plan: Plan,
+    program: &str,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> u8 {
+    // Nothing can be done about a closed output.
+    match run(plan) {
+        Ok(report) => {
+            let _ = writeln!(stdout, "{}", EscapedLines(report.text));
+            u8::from(!report.is_healthy)
+        }
+        Err(error) => {
+            let _ = writeln!(stderr, "{program}: epoll failed: {}", EscapedLines(error));
+            1
+        }
+    }
 }
 
 /// Probes these addresses on a new reactor.

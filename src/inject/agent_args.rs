@@ -1,6 +1,6 @@
 //! The agent's command line in the sidecar. Injection writes it, and reads it back from an injected pod.
 
-use super::options::annotations;
+use super::annotation_names;
 use crate::config::{DEFAULT_STATUS_PORT, SettingValue, flags, parse_port};
 use serde_json::Value;
 
@@ -57,12 +57,12 @@ impl Flag {
     /// The annotation that sets the value of the flag. An annotation with the name of a Secret does not.
     fn annotation(self) -> Option<&'static str> {
         match self {
-            Self::StatusPort => Some(annotations::STATUS_PORT),
-            Self::AllowFrom => Some(annotations::ALLOW_FROM),
-            Self::SourceIp => Some(annotations::SOURCE_IP),
-            Self::TargetIp => Some(annotations::TARGET_IP),
-            Self::AppId => Some(annotations::APP_ID),
-            Self::Forward => Some(annotations::FORWARD),
+            Self::StatusPort => Some(annotation_names::STATUS_PORT),
+            Self::AllowFrom => Some(annotation_names::ALLOW_FROM),
+            Self::SourceIp => Some(annotation_names::SOURCE_IP),
+            Self::TargetIp => Some(annotation_names::TARGET_IP),
+            Self::AppId => Some(annotation_names::APP_ID),
+            Self::Forward => Some(annotation_names::FORWARD),
             Self::ClientCert | Self::ClientKey | Self::AppCa | Self::ShutdownDelay => None,
         }
     }

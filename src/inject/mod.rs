@@ -13,6 +13,7 @@
 //!    be undone.
 
 mod agent_args;
+pub(crate) mod annotation_names;
 mod changes;
 mod container_bounds;
 mod edits;
@@ -40,7 +41,7 @@ pub use kind_templates::KindTemplates;
 pub(crate) use kinds::UnmatchedKinds;
 use kinds::{PodLocation, Pods, Resource, UnknownKind};
 use options::PodOptions;
-pub(crate) use options::annotations;
+use options::annotations;
 pub use report::{Effect, Report, Task, Verdict};
 use report::{Refusal, Stop};
 use serde_json::Value;
@@ -184,7 +185,7 @@ fn inject(
             }
             Err(_) => "probelet cannot be removed, and one of the agents does not start",
         };
-        let (own, istio) = (annotations::INJECT, annotations::ISTIO_INJECT);
+        let (own, istio) = (annotation_names::INJECT, annotation_names::ISTIO_INJECT);
         let advice = format!("set {own} or {istio} to \"false\", so that only one injects");
         warnings.push(format!("{what} {port}: {effect}; {advice}").into());
         return Ok(verdict?);

@@ -1,11 +1,10 @@
 //! The size of a pod: what the API server accepts of its annotations, and the memory of the parts that injection
 //! copies. Both are checked before a part is copied.
 
-use super::options::annotations::{EXCLUDE_CONTAINERS, RESOURCES};
+use super::annotation_names::{EXCLUDE_CONTAINERS, ORIGINAL_ANNOTATION, RESOURCES};
 use super::view::collections::SpecList;
 use super::view::containers::SIDECAR_NAME;
 use super::view::probe_kind::ProbeKind;
-use super::view::saved::ORIGINAL_ANNOTATION;
 use super::view::{PROBERS, VOLUMES};
 use crate::limits;
 use crate::manifest::{Edit, Op};

@@ -12,7 +12,7 @@ use super::io::{Error, Io, print_line};
 use super::settings::{KindCheck, SettingSources};
 use crate::inject::values::Values;
 use crate::inject::{
-    Effect, Report, Settings, Task, Verdict, annotations, possible_resources, reports,
+    Effect, Report, Settings, Task, Verdict, annotation_names, possible_resources, reports,
 };
 use crate::limits;
 use crate::manifest::Document;
@@ -187,7 +187,7 @@ impl Audit {
     fn add_namespace(&mut self, name: &str, resource: &Value) -> Result<(), Error> {
         let label = &resource["metadata"]["labels"][&*self.label.key];
         let has_label = *label == *self.label.value;
-        let text = resource["metadata"]["annotations"][annotations::RESOURCES].as_str();
+        let text = resource["metadata"]["annotations"][annotation_names::RESOURCES].as_str();
         let resources = text.and_then(|text| parse_resources(text.trim()));
         let bytes = name.len() + text.map_or(0, str::len);
         let namespace = Namespace {

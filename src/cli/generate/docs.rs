@@ -4,7 +4,7 @@ use super::generated::{Generated, NOTE, PROGRAMS};
 use crate::cli::help::{env_help, label};
 use crate::cli::injector::PROBELET_INJECT;
 use crate::cli::table::{Command, Flag};
-use crate::inject::annotations as names;
+use crate::inject::annotation_names as names;
 
 pub(super) fn flags() -> Generated {
     let mut text = format!("<!-- {NOTE} -->\n\n# Flags\n");

@@ -4,15 +4,13 @@ use super::inputs::{InputFlags, split_manifest_args};
 use super::kinds::KindFlags;
 use super::{audit, file};
 #[cfg(feature = "check")]
-use crate::check::{self, Plan};
+use crate::check;
 #[cfg(feature = "check")]
 use crate::cli::check as check_flags;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Block, Command, Program, Table};
 use crate::inject::Task;
 use crate::injector::{Invocation, Io};
-#[cfg(feature = "check")]
-use crate::text::EscapedLines;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -122,7 +120,11 @@ fn parse_and_run(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> Resul
         "uninject" => parse_file(&UNINJECT, Task::Uninject)?,
         "audit" => Invocation::Audit(audit::parse(&AUDIT, args)?),
         #[cfg(feature = "check")]
-        "check" => return check_flags::parse(&CHECK, args).map(|plan| run_check(plan, io)),
+        "check" => {
+            let run =
+                |plan| check::run_and_print(plan, KUBECTL_PROBELET.name, io.stdout, io.stderr);
+            return check_flags::parse(&CHECK, args).map(run);
+        }
         #[cfg(not(feature = "check"))]
         "check" => {
             return Err(KUBECTL_PROBELET.usage_error(
@@ -133,25 +135,6 @@ fn parse_and_run(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> Resul
         unknown => return Err(KUBECTL_PROBELET.unknown_command(unknown)),
     };
     Ok(crate::injector::run(invocation, io))
-}
-
-// Nothing can be done about a closed output.
-#[cfg(feature = "check")]
-fn run_check(plan: Plan, io: &mut Io<'_>) -> u8 {
-    match check::run(plan) {
-        Ok(report) => {
-            let _ = writeln!(io.stdout, "{}", EscapedLines(report.text));
-            u8::from(!report.is_healthy)
-        }
-        Err(error) => {
-            let _ = writeln!(
-                io.stderr,
-                "kubectl probelet: epoll failed: {}",
-                EscapedLines(error)
-            );
-            1
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,46 +11,46 @@ flags! {
     pub(super) struct SidecarFlags iterates given {
         "Sidecar (precedence: a pod's annotations, these flags, the ConfigMap)" {
             option image: Option<String>, value "IMAGE" = Text(DEFAULT_IMAGE),
-                sets "image" by crate::inject::annotations::IMAGE,
+                sets "image" by crate::inject::annotation_names::IMAGE,
                 "Run this image";
             option image_pull_policy: Option<String>, value "POLICY" = Text("the cluster's choice"),
-                sets "imagePullPolicy" by crate::inject::annotations::PULL_POLICY,
+                sets "imagePullPolicy" by crate::inject::annotation_names::PULL_POLICY,
                 "Pull the image Always, IfNotPresent or Never";
             option resources: Option<String>,
                 value "JSON" = Text(DEFAULT_RESOURCES),
-                sets "resources" by crate::inject::annotations::RESOURCES,
+                sets "resources" by crate::inject::annotation_names::RESOURCES,
                 "Set these resources of the container, a JSON object";
             option status_port: Option<String>, value "PORT" = Number(DEFAULT_STATUS_PORT as u64),
-                sets "statusPort" by crate::inject::annotations::STATUS_PORT,
+                sets "statusPort" by crate::inject::annotation_names::STATUS_PORT,
                 "Point kubelet's probes at this port";
             option target_ip: Option<String>, value "IP|pod" = Text("pod"),
-                sets "targetIp" by crate::inject::annotations::TARGET_IP,
+                sets "targetIp" by crate::inject::annotation_names::TARGET_IP,
                 "Connect to the app at this address, or at the pod's own";
             option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
-                sets "sourceIp" by crate::inject::annotations::SOURCE_IP,
+                sets "sourceIp" by crate::inject::annotation_names::SOURCE_IP,
                 "Connect to the app from this address";
             option allow_from: Vec<String>, value "CIDR" = Text("every peer"),
-                sets "allowFrom" by crate::inject::annotations::ALLOW_FROM,
+                sets "allowFrom" by crate::inject::annotation_names::ALLOW_FROM,
                 "Let the agent answer only peers of this network and of loopback, also on forwarded ports; kubelet's \
                  address must be in it; several are separated by commas";
             option linkerd_skip_ports: Option<String>, value "true|false" = Text("false"),
-                sets "linkerdSkipPorts" by crate::inject::annotations::LINKERD_SKIP_PORTS,
+                sets "linkerdSkipPorts" by crate::inject::annotation_names::LINKERD_SKIP_PORTS,
                 "Add the sidecar's ports to config.linkerd.io/skip-inbound-ports of the pod, so that Linkerd's proxy does \
                  not intercept kubelet's probes; the annotation replaces the list of Linkerd's installation";
             option sidecar: Option<String>, value "KIND" = Text("native; container before Kubernetes 1.29"),
-                sets "sidecar" by crate::inject::annotations::SIDECAR_KIND,
+                sets "sidecar" by crate::inject::annotation_names::SIDECAR_KIND,
                 "Add a native sidecar (an init container that is always restarted) or an ordinary container: native \
                  or container";
             option run_as_user: Option<String>, value "UID|none" = Number(1337),
-                sets "runAsUser" by crate::inject::annotations::RUN_AS_USER,
+                sets "runAsUser" by crate::inject::annotation_names::RUN_AS_USER,
                 "Run the sidecar as this user and group, or, with none, as those that the cluster assigns to the pod, such as \
                  from OpenShift's ranges; traffic rules of a proxy that exempt user 1337 then redirect the sidecar's probes \
                  as well, unless they exempt its source address";
             option min_timeout_seconds: Option<String>, value "SECONDS" = Number(0),
-                sets "minTimeoutSeconds" by crate::inject::annotations::MIN_TIMEOUT,
+                sets "minTimeoutSeconds" by crate::inject::annotation_names::MIN_TIMEOUT,
                 "Raise shorter timeouts of injected probes to SECONDS, in the probe and for the agent; 0 leaves them unchanged";
             option startup_probe: Option<String>, value "true|false" = Text("false"),
-                sets "startupProbe" by crate::inject::annotations::STARTUP_PROBE,
+                sets "startupProbe" by crate::inject::annotation_names::STARTUP_PROBE,
                 "Give the sidecar a startup probe";
         }
     }

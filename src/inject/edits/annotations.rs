@@ -1,9 +1,10 @@
 //! Edits of the pod's annotations: the saved originals, and the ports that a mesh's traffic rules leave out.
 
 use super::Editor;
+use crate::inject::annotation_names::ORIGINAL_ANNOTATION;
 use crate::inject::report::Refusal;
 use crate::inject::view::collections::Collection;
-use crate::inject::view::saved::{ORIGINAL_ANNOTATION, PortList, SavedValue};
+use crate::inject::view::saved::{PortList, SavedValue};
 use crate::manifest::{NewValue, Op, Pointer};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;

@@ -2,8 +2,8 @@
 //! LimitRanges, and added to the other containers.
 
 use super::pod_resources::{Amounts, PodResources};
+use crate::inject::annotation_names::RESOURCES;
 use crate::inject::container_bounds::{Bound, BoundScope, ContainerBounds};
-use crate::inject::options::annotations::RESOURCES;
 use crate::inject::quantity::Quantity;
 use crate::inject::settings::Sidecar;
 

@@ -3,8 +3,8 @@
 use super::meshes;
 use super::nodes::required_windows_label;
 use super::table::ProberTable;
+use crate::inject::annotation_names::{EXCLUDE_CONTAINERS, FORWARD, SIDECAR_KIND, STATUS_PORT};
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::{EXCLUDE_CONTAINERS, FORWARD, SIDECAR_KIND, STATUS_PORT};
 use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
 use crate::inject::view::collections::SpecList;

@@ -2,9 +2,7 @@
 
 use super::{request_head, table};
 use crate::config::parse_port;
-use crate::inject::options::annotations::{
-    EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, STATUS_PORT,
-};
+use crate::inject::annotation_names::{EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, STATUS_PORT};
 use crate::inject::options::{PodOptions, PortForward};
 use crate::inject::view::PodView;
 use crate::inject::view::containers::Container;

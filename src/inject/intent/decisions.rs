@@ -2,12 +2,12 @@
 
 use super::decide::{self, ProbeDecision, decide};
 use super::table::{self, ProberTable};
+use crate::inject::annotation_names::ORIGINAL_ANNOTATION;
 use crate::inject::options::PodOptions;
 use crate::inject::report::Stop;
 use crate::inject::view::PodView;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::Probe;
-use crate::inject::view::saved::ORIGINAL_ANNOTATION;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

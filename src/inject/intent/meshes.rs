@@ -1,12 +1,12 @@
 //! Meshes that handle kubelet's probes of the pods that they have injected, and those whose proxy intercepts the agent's
 //! ports.
 
+use crate::inject::annotation_names::{ORIGINAL_ANNOTATION, SKIP_INBOUND};
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::{SKIP_INBOUND, text_of};
+use crate::inject::options::annotations::text_of;
 use crate::inject::view::PodView;
 use crate::inject::view::containers::LINKERD_SIDECAR_NAME;
 use crate::inject::view::probes::Probe;
-use crate::inject::view::saved::ORIGINAL_ANNOTATION;
 use serde_json::Value;
 
 /// The annotation by which Linkerd's injector selects pods.

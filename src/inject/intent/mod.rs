@@ -15,7 +15,7 @@ mod sidecar_resources;
 mod table;
 mod warnings;
 
-use super::options::annotations::FORWARD;
+use super::annotation_names::FORWARD;
 use super::options::{PodOptions, PortForward};
 use super::report::Stop;
 use super::settings::Sidecar;

@@ -1,6 +1,6 @@
 //! Nodes that a pod requires and on which the agent cannot run: `nodeSelector`, and `In` of a required `nodeAffinity`.
 
-use crate::inject::options::annotations::{IMAGE, INJECT};
+use crate::inject::annotation_names::{IMAGE, INJECT};
 use crate::inject::view::PodView;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The head of kubelet's request to the agent, which the agent rejects with 431 beyond its limits.
 
-use crate::inject::options::annotations::EXCLUDE_CONTAINERS;
+use crate::inject::annotation_names::EXCLUDE_CONTAINERS;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::Probe;
 use crate::limits;

@@ -4,9 +4,9 @@
 
 use super::admission::Admission;
 use super::pod_resources::{Amounts, PodResources, is_best_effort};
+use crate::inject::annotation_names::RESOURCES;
 use crate::inject::container_bounds::{BoundScope, is_huge_page};
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::RESOURCES;
 use crate::inject::quantity::Quantity;
 use crate::inject::view::PodView;
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! Warnings of pods that are injected, and in which the agent or the app may fail.
 
 use super::decisions::Destination;
+use crate::inject::annotation_names::MIN_TIMEOUT;
 use crate::inject::options::PodOptions;
-use crate::inject::options::annotations::MIN_TIMEOUT;
 use crate::inject::view::handler::HandlerKind;
 use crate::inject::view::probes::Probe;
 use crate::inject::view::{PORT_NAMES, PodView};

@@ -1,62 +1,12 @@
-//! The labels and annotations that injection reads, and warnings of those that have no effect.
+//! The texts of labels and annotations, and warnings of those that have no effect.
 
-pub(crate) use crate::inject::view::saved::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SKIP_INBOUND};
+use crate::inject::annotation_names::{
+    EXCLUDE_INBOUND, INJECT, ISTIO_INJECT, KNOWN, ORIGINAL_ANNOTATION, PREFIX,
+};
 use crate::limits;
 use crate::text::by_edit_distance;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-
-const PREFIX: &str = "probelet.dev/";
-pub(crate) const INJECT: &str = "probelet.dev/inject";
-pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
-/// The status port, which Istio's injector reads, too.
-pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
-pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
-pub(crate) const FORWARD: &str = "probelet.dev/forward";
-pub(crate) const SIDECAR_KIND: &str = "probelet.dev/sidecar";
-pub(crate) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
-pub(crate) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
-pub(crate) const IMAGE: &str = "probelet.dev/image";
-pub(crate) const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
-pub(crate) const RESOURCES: &str = "probelet.dev/resources";
-pub(crate) const TARGET_IP: &str = "probelet.dev/target-ip";
-pub(crate) const SOURCE_IP: &str = "probelet.dev/source-ip";
-pub(crate) const ALLOW_FROM: &str = "probelet.dev/allow-from";
-pub(crate) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
-pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
-pub(crate) const APP_ID: &str = "probelet.dev/app-id";
-pub(crate) const LINKERD_SKIP_PORTS: &str = "probelet.dev/linkerd-skip-ports";
-pub(crate) const MIN_TIMEOUT: &str = "probelet.dev/min-timeout-seconds";
-pub(crate) const RUN_AS_USER: &str = "probelet.dev/run-as-user";
-pub(crate) const STARTUP_PROBE: &str = "probelet.dev/startup-probe";
-
-/// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 24] = [
-    INJECT,
-    ISTIO_INJECT,
-    REWRITE,
-    STATUS_PORT,
-    FORWARD,
-    SIDECAR_KIND,
-    EXCLUDE_CONTAINERS,
-    EXCLUDE_PORTS,
-    IMAGE,
-    PULL_POLICY,
-    RESOURCES,
-    TARGET_IP,
-    SOURCE_IP,
-    ALLOW_FROM,
-    CLIENT_CERT,
-    APP_CA,
-    APP_ID,
-    LINKERD_SKIP_PORTS,
-    MIN_TIMEOUT,
-    RUN_AS_USER,
-    STARTUP_PROBE,
-    ORIGINAL_ANNOTATION,
-    EXCLUDE_INBOUND,
-    SKIP_INBOUND,
-];
 
 /// The ones that are read as labels too.
 const LABELS: [&str; 2] = [INJECT, ISTIO_INJECT];

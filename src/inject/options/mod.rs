@@ -3,6 +3,11 @@
 pub(crate) mod annotations;
 mod parse_bool;
 
+use super::annotation_names::{
+    ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
+    INJECT, ISTIO_INJECT, LINKERD_SKIP_PORTS, MIN_TIMEOUT, PULL_POLICY, RESOURCES, REWRITE,
+    RUN_AS_USER, SIDECAR_KIND, SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP,
+};
 use super::container_bounds::ContainerBounds;
 use super::report::Stop;
 use super::settings::{RunAsUser, Settings, Sidecar, Target};
@@ -10,11 +15,7 @@ use super::values::Values;
 use crate::config::{Cidr, parse_port};
 use crate::limits;
 use crate::text::Quoted;
-use annotations::{
-    ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
-    INJECT, ISTIO_INJECT, LINKERD_SKIP_PORTS, MIN_TIMEOUT, PULL_POLICY, RESOURCES, REWRITE,
-    RUN_AS_USER, SIDECAR_KIND, SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP, text_of,
-};
+use annotations::text_of;
 use core::net::IpAddr;
 use parse_bool::{parse_go_bool, parse_yaml_bool};
 use serde_json::Value;

@@ -16,7 +16,7 @@ mod renamed;
 pub(super) mod saved;
 
 use super::agent_args::AgentArgs;
-use super::options::annotations::STATUS_PORT;
+use super::annotation_names::{ORIGINAL_ANNOTATION, STATUS_PORT};
 use crate::config::{DEFAULT_STATUS_PORT, parse_port};
 use crate::manifest::{Pointer, SourceText};
 use collections::SpecList;
@@ -26,7 +26,7 @@ use prober_table::parse_table;
 pub(super) use prober_table::{PROBERS, table_text};
 use probes::{Original, PortNames, Probe};
 use renamed::RenamedContainers;
-use saved::{ORIGINAL_ANNOTATION, Saved};
+use saved::Saved;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 

@@ -7,7 +7,7 @@ use super::containers::SIDECAR_NAME;
 use super::istio::IstioAgent;
 use super::probe_kind::ProbeKind;
 use super::probes::{Probe, is_agent_path};
-use super::saved::ORIGINAL_ANNOTATION;
+use crate::inject::annotation_names::ORIGINAL_ANNOTATION;
 use serde_json::Value;
 
 impl PodView<'_> {

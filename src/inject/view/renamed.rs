@@ -2,7 +2,8 @@
 
 use super::containers::Container;
 use super::probes::{PortNames, Probe};
-use super::saved::{ORIGINAL_ANNOTATION, Saved};
+use super::saved::Saved;
+use crate::inject::annotation_names::ORIGINAL_ANNOTATION;
 use crate::limits;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -18,18 +18,11 @@ use super::collections::Collection;
 use super::handler::HandlerKind;
 use super::probe_kind::is_key;
 use crate::config::DEFAULT_STATUS_PORT;
+use crate::inject::annotation_names::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SKIP_INBOUND};
 use crate::manifest::fragment_value;
 use crate::text::Quoted;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-
-/// The annotation.
-pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
-/// Istio's annotation that lists the ports its traffic rules leave out.
-pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
-
-/// Linkerd's annotation that lists the ports its proxy does not intercept.
-pub(crate) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
 
 /// The version that this code writes, and the newest that it reads.
 const VERSION: u64 = 2;

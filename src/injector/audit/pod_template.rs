@@ -1,7 +1,7 @@
 //! The pod template of a controller, reduced to the fields that determine its pods' resources.
 
 use crate::inject::SIDECAR_NAME;
-use crate::inject::annotations::RESOURCES;
+use crate::inject::annotation_names::RESOURCES;
 use serde_json::{Value, json};
 
 /// A pod template.

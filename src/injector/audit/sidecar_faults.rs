@@ -1,7 +1,7 @@
 //! Finds pods that cannot be created or started because of the sidecar: in the API server's messages, which controllers
 //! repeat in Events and conditions, and in the statuses of pods.
 
-use crate::inject::annotations::{RESOURCES, RUN_AS_USER};
+use crate::inject::annotation_names::{RESOURCES, RUN_AS_USER};
 use crate::inject::quantity::Quantity;
 use crate::inject::{SIDECAR_NAME, Sidecar, pod_sums};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 
 use crate::inject::size::json_value_bound;
 use crate::inject::values::{InvalidText, Values};
-use crate::inject::{ContainerBounds, Settings, annotations};
+use crate::inject::{ContainerBounds, Settings, annotation_names};
 use crate::limits;
 use crate::text::Quoted;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ fn parse_resources(text: &str) -> Result<Value, InvalidText> {
 }
 
 fn describe(namespace: &str, text: &str, error: &InvalidText) -> String {
-    let name = annotations::RESOURCES;
+    let name = annotation_names::RESOURCES;
     let name = format_args!("annotation {name} of namespace {namespace}");
     let error = error.describe(&name, &Quoted(text));
     format!("{error}; it is ignored")
@@ -95,7 +95,7 @@ impl NamespaceAnnotations {
     pub fn add(&mut self, namespace: &Value) {
         let metadata = &namespace["metadata"];
         let name = metadata["name"].as_str();
-        let resources = metadata["annotations"][annotations::RESOURCES].as_str();
+        let resources = metadata["annotations"][annotation_names::RESOURCES].as_str();
         let (Some(name), Some(resources)) = (name, resources) else {
             return;
         };
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn namespace(name: &str, resources: &str) -> Value {
-        json!({"metadata": {"name": name, "annotations": {annotations::RESOURCES: resources}}})
+        json!({"metadata": {"name": name, "annotations": {annotation_names::RESOURCES: resources}}})
     }
 
     fn limit_range(namespace: &str, name: &str, limits: &Value) -> Value {

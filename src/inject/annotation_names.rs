@@ -1,0 +1,61 @@
+//! The names of the labels and annotations that injection reads or writes.
+
+/// Before the names of probelet's own annotations.
+pub(super) const PREFIX: &str = "probelet.dev/";
+pub(crate) const INJECT: &str = "probelet.dev/inject";
+pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
+/// The status port, which Istio's injector reads, too.
+pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
+pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
+pub(crate) const FORWARD: &str = "probelet.dev/forward";
+pub(crate) const SIDECAR_KIND: &str = "probelet.dev/sidecar";
+pub(crate) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
+pub(crate) const EXCLUDE_PORTS: &str = "probelet.dev/exclude-ports";
+pub(crate) const IMAGE: &str = "probelet.dev/image";
+pub(crate) const PULL_POLICY: &str = "probelet.dev/image-pull-policy";
+pub(crate) const RESOURCES: &str = "probelet.dev/resources";
+pub(crate) const TARGET_IP: &str = "probelet.dev/target-ip";
+pub(crate) const SOURCE_IP: &str = "probelet.dev/source-ip";
+pub(crate) const ALLOW_FROM: &str = "probelet.dev/allow-from";
+pub(crate) const CLIENT_CERT: &str = "probelet.dev/client-cert-secret";
+pub(crate) const APP_CA: &str = "probelet.dev/app-ca-secret";
+pub(crate) const APP_ID: &str = "probelet.dev/app-id";
+pub(crate) const LINKERD_SKIP_PORTS: &str = "probelet.dev/linkerd-skip-ports";
+pub(crate) const MIN_TIMEOUT: &str = "probelet.dev/min-timeout-seconds";
+pub(crate) const RUN_AS_USER: &str = "probelet.dev/run-as-user";
+pub(crate) const STARTUP_PROBE: &str = "probelet.dev/startup-probe";
+
+/// The annotation with the originals of what injection replaced.
+pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
+/// Istio's annotation that lists the ports its traffic rules leave out.
+pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+/// Linkerd's annotation that lists the ports its proxy does not intercept.
+pub(crate) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
+
+/// All annotations that are read or written.
+pub(crate) const KNOWN: [&str; 24] = [
+    INJECT,
+    ISTIO_INJECT,
+    REWRITE,
+    STATUS_PORT,
+    FORWARD,
+    SIDECAR_KIND,
+    EXCLUDE_CONTAINERS,
+    EXCLUDE_PORTS,
+    IMAGE,
+    PULL_POLICY,
+    RESOURCES,
+    TARGET_IP,
+    SOURCE_IP,
+    ALLOW_FROM,
+    CLIENT_CERT,
+    APP_CA,
+    APP_ID,
+    LINKERD_SKIP_PORTS,
+    MIN_TIMEOUT,
+    RUN_AS_USER,
+    STARTUP_PROBE,
+    ORIGINAL_ANNOTATION,
+    EXCLUDE_INBOUND,
+    SKIP_INBOUND,
+];
