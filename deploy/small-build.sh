@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 # std is compiled as well, for size, and a panic aborts at once, without a message and without unwind tables. Each crate
 # has its own instances of generic functions, and only the linker folds them: otherwise code that every pod runs would
-# lie in the cold section (.cargo/layout.ld). These options are unstable, so the stable compiler needs this variable; the
+# be in the cold section (.cargo/layout.ld). These options are unstable, so the stable compiler needs this variable; the
 # code itself uses no unstable feature.
 export RUSTC_BOOTSTRAP=1
 flags='"-Zunstable-options", "-Cpanic=immediate-abort", "-Zshare-generics=no", "-Zmerge-functions=disabled"'

@@ -6,11 +6,11 @@ use core::time::Duration;
 
 // ---- Capacity of the status port: it follows from the number of probers ----
 
-/// Concurrent probes of one prober, each of another client address. kubelet sends one at a time; the second place is for
+/// Concurrent probes of one prober, each of another client address. kubelet sends one at a time; the second slot is for
 /// another client. More would let others multiply the load on the app.
 pub const PROBES_PER_PROBER: usize = 2;
 
-/// Requests that wait for a place of one prober, each of another client address.
+/// Requests that wait for a slot of one prober, each of another client address.
 pub const WAITING_PER_PROBER: usize = 8;
 
 /// Bytes of a request that can wait: it is stored until its turn. kubelet's requests have some hundred bytes.
@@ -134,7 +134,8 @@ pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const DEFAULT_DEADLINE_MARGIN: Duration = Duration::from_millis(25);
 
 /// A probe watches its client from this long after the accept, and ends when the client closes: abandoned probes of a
-/// hung app must not hold places. A request that needs a place makes it check earlier. Most probes end sooner and pay nothing for it. A hook watches from its start.
+/// hung app must not hold slots. A request that needs a slot makes it check earlier. Most probes end sooner and pay nothing for it.
+/// A hook watches from its start.
 pub const WATCH_CLIENT_AFTER: Duration = Duration::from_millis(100);
 
 /// The first backoff after a failed gRPC connection (grpc-go: `backoff.DefaultConfig`, without its jitter of a
@@ -379,7 +380,7 @@ pub const CHUNK_LINES_BYTES: usize = 16 * 1024;
 pub const WEBHOOK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections to the webhook that the kernel queues until they are accepted: what Linux allows by default
-/// (`net.core.somaxconn`). One that finds no place in the queue tries again a second later.
+/// (`net.core.somaxconn`). One that finds the queue full tries again a second later.
 pub const WEBHOOK_BACKLOG: i32 = 4096;
 
 /// Bytes discarded after an early response, so that a reset does not overtake it: a body just too large, and more.
@@ -438,11 +439,11 @@ pub const CA_BUNDLE_CERTIFICATES: usize = 8;
 /// Poll interval of the cluster's version once it is known.
 pub const VERSION_POLL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Poll interval of what the webhook lists: nodes, namespaces, LimitRanges and ResourceQuotas. A pod that is created meanwhile
-/// gets what applied before.
+/// Poll interval of the webhook's lists: nodes, namespaces, LimitRanges and ResourceQuotas. A pod that is created meanwhile gets
+/// the previous values.
 pub const CLUSTER_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The same of a list that the API server forbids: somebody has to grant the right first.
+/// The same of a list that the API server forbids: an administrator must grant the permission.
 pub const FORBIDDEN_POLL_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// Time that the start of the webhook waits for the first lists, at most: pods start without the sidecar meanwhile.
@@ -473,7 +474,7 @@ pub const NAMESPACE_RESOURCES_BYTES: usize = 4 * 1024;
 /// QoS class: those of some thousand namespaces.
 pub const NAMESPACE_TABLE_BYTES: usize = 1 << 20;
 
-/// Bytes of a LimitRange, reduced to what bounds containers and pods. It has some hundred.
+/// Bytes of a LimitRange, reduced to the bounds of containers and pods. It has some hundred.
 pub const LIMIT_RANGE_BYTES: usize = 4 * 1024;
 
 /// Values in the JSON of all LimitRanges, reduced in the same way: each takes up to 300 bytes of memory. One LimitRange has
@@ -518,7 +519,7 @@ pub const REPAIR_ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time after a search within which its pods are evicted: their status changes.
 pub const REPAIR_EVICTION_TIME: Duration = Duration::from_secs(60);
 
-/// Evictions after a search.
+/// Evictions after a search: a second bound. [`REPAIR_INTERVAL`] and [`REPAIR_EVICTION_TIME`] allow some six.
 pub const REPAIR_EVICTIONS: usize = 20;
 
 /// Pods of a search that may be evicted: PodDisruptionBudgets may refuse the eviction of some.
@@ -587,7 +588,7 @@ pub const DOCUMENT_NODE_BYTES: usize = 150;
 /// Estimated bytes that a mapping or a sequence adds: a B-tree has space for eleven entries.
 pub const DOCUMENT_COLLECTION_BYTES: usize = 750;
 
-/// Estimated bytes of a segment of an edit's pointer: its text, allocated, and its place.
+/// Estimated bytes of a segment of an edit's pointer: its text, allocated, and its position.
 pub const SEGMENT_BYTES: usize = 48;
 
 /// Bytes of a List whose items are read one after the other: as values a List takes thirty times its bytes. A smaller one
