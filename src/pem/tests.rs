@@ -188,3 +188,21 @@ fn a_read_error_that_repeats_is_reported_once() {
     assert!(filter.observe(&Ok(())));
     assert!(filter.observe(&Err::<(), _>(missing)));
 }
+
+#[test]
+fn the_remedy_of_a_denied_file_depends_on_its_mode() {
+    let text = |mode, owner| {
+        let permissions = Permissions {
+            mode,
+            owner,
+            user: 1337,
+        };
+        PemError::Read(ReadError::Denied(permissions)).to_string()
+    };
+    for (mode, owner) in [(0o644, 0), (0o400, 1337)] {
+        assert!(text(mode, owner).contains("a security module"), "{mode:o}");
+    }
+    for (mode, owner) in [(0o400, 0), (0o440, 0), (0o044, 1337)] {
+        assert!(text(mode, owner).contains("`fsGroup`"), "{mode:o}");
+    }
+}
