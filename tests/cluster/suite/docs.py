@@ -126,6 +126,8 @@ def istio_guide(cluster, report):
     for manifest in ("liveness-command", "liveness-http"):
         text = (cluster.repository / "tests/injector/golden" / manifest / "in.yaml").read_text(encoding="utf-8")
         text = text.replace("registry.example/shell:1", "localhost/busybox:1").replace("registry.example/health:1", "localhost/app:1")
+        # The guide's image has no entrypoint.
+        text = text.replace("args:", "command:") if manifest == "liveness-command" else text
         (reader.folder / f"{manifest}.yaml").write_text(text)
     has(report, "the guide's command probe is applied", reader.run, documented(
         "kubectl apply -f <(probelet-inject kube-inject -f liveness-command.yaml)"), "deployment.apps/liveness created")
@@ -138,6 +140,7 @@ def istio_guide(cluster, report):
     reader.run(documented("kubectl patch deployment liveness-http -p "
                           """'{"spec":{"template":{"metadata":{"annotations":{"sidecar.istio.io/rewriteAppHTTPProbers":"false"}}}}}'"""))
     report.check("the annotation disables rewriting", wait_for, lambda: reader.run(path) == "/foo", 90, "the path", lambda: reader.run(path))
+    report.check("the guide's command probe restarts no container", lambda: cluster.restarts(name, "liveness") == 0)
     cluster.delete_namespace(name)
 
 

@@ -21,6 +21,7 @@ def import_images(cluster):
     image, work, target = MANIFESTS.parent / "image", cluster.work, cluster.repository / "target/image"
     run([image, "localhost/app:1", work / "app.tar", "1000:1000", cluster.build / "app", "--", "/app"])
     busybox = [f"/bin/busybox=bin/{name}" for name in APPLETS]
+    busybox.append("/dev/null=tmp/empty")  # so that there is /tmp
     run([image, "localhost/busybox:1", work / "busybox.tar", "0:0", *busybox, "--", "/bin/sh"])
     # As one archive, like that of k3s' folder.
     version = re.search(r'^version = "(.*)"', (cluster.repository / "Cargo.toml").read_text(), re.M)[1]
