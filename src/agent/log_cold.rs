@@ -64,35 +64,23 @@ impl EventLog {
     /// A file for TLS was read, or could not be.
     pub fn tls_reload(&self, reload: &TlsReload) {
         let limit = &mut self.limits.borrow_mut().tls_reload;
-        let file = reload.file();
-        match reload {
-            TlsReload::Loaded(_) => {
-                self.logger
-                    .limited_line(limit, Level::Info, "certificate loaded")
-                    .field("file", file);
-            }
+        let (level, message, error) = match reload {
+            TlsReload::Loaded(_) => (Level::Info, "certificate loaded", None),
+            TlsReload::Reloaded(_) => (Level::Info, "certificate reloaded", None),
             TlsReload::NotLoaded(error) => {
                 let message = "certificate not loaded, probes over TLS fail";
-                self.logger
-                    .limited_line(limit, Level::Warn, message)
-                    .field("file", file)
-                    .field("path", &error.path)
-                    .field("error", error.error);
-            }
-            TlsReload::Reloaded(_) => {
-                self.logger
-                    .limited_line(limit, Level::Info, "certificate reloaded")
-                    .field("file", file);
+                (Level::Warn, message, Some(error))
             }
             TlsReload::Failed(error) => {
                 let message = "certificate reload failed, keeping previous certificate";
-                self.logger
-                    .limited_line(limit, Level::Warn, message)
-                    .field("file", file)
-                    .field("path", &error.path)
-                    .field("error", error.error);
+                (Level::Warn, message, Some(error))
             }
-        }
+        };
+        self.logger
+            .limited_line(limit, level, message)
+            .field("file", reload.file())
+            .maybe("path", error.map(|error| &error.path))
+            .maybe("error", error.map(|error| error.error));
     }
 
     /// A connection of `client` through the forward of `port` was reset for a new one.

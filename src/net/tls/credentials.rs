@@ -63,7 +63,7 @@ impl Credentials {
         for result in [pair, roots] {
             match result {
                 Err(error) if error.is_not_found() && !options.require_files => {
-                    credentials.record_missing(error);
+                    credentials.record(error.role, true, Err(error));
                 }
                 result => result?,
             }
@@ -170,9 +170,5 @@ impl Credentials {
                 (Err(error), false) => TlsReload::Failed(error),
             });
         }
-    }
-
-    fn record_missing(&mut self, error: FileError) {
-        self.record(error.role, true, Err(error));
     }
 }
