@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the build scripts: the paths of this machine must not get into the programs, so that two machines build the same.
 
-# remap_paths: prints flags of rustc, one per line, that replace the folders of this repository, of downloaded crates and of
+# remap_paths: prints flags of rustc, one per line, that replace the directories of this repository, of downloaded crates and of
 # std's source.
 remap_paths() {
   local commit sysroot

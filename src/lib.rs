@@ -1,7 +1,7 @@
 //! probelet: a health-probe proxy for pods whose ports demand mutual TLS.
 //!
 //! kubelet probes the **status port** in plaintext. probelet probes the app in the same pod and returns only the
-//! status code. The folders of `src` are layers. Imports point down this table only; `tests/layers.rs` enforces it.
+//! status code. The directories of `src` are layers. Imports point down this table only; `tests/layers.rs` enforces it.
 //!
 //! | layer | contents |
 //! |---|---|

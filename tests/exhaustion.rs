@@ -123,7 +123,7 @@ fn memory_never_exceeds_that_of_all_slots_busy() {
         let client = |n| send_from(other_client(n), &agent, &large_head(path));
         held.extend((0..PROBES_PER_PROBER).map(client));
         slow.wait_for_requests(before + PROBES_PER_PROBER);
-        // Both places are occupied, and a large head does not wait.
+        // Both slots are occupied, and a large head does not wait.
         let more = exchange(agent.addr(), &large_head(path));
         match path {
             PRESTOP => more.assert_none(),

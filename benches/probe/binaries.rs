@@ -23,7 +23,7 @@ pub struct Built {
     pub note: String,
 }
 
-/// The target folder of cargo.
+/// The target directory of cargo.
 pub fn target_folder() -> PathBuf {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     scratch.parent().unwrap_or(scratch).to_path_buf()

@@ -1,4 +1,4 @@
-//! Latency of a probe while all places of all other probers are occupied by probes that hang.
+//! Latency of a probe while all slots of all other probers are occupied by probes that hang.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -99,7 +99,7 @@ impl Contestant {
         Ok(())
     }
 
-    /// Occupies all places of the probers that hang, each by another address.
+    /// Occupies all slots of the probers that hang, each by another address.
     fn occupy(&self) -> Outcome<Vec<TcpStream>> {
         let port = self.running.port;
         let probes = (0..self.hanging)

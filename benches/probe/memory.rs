@@ -44,7 +44,7 @@ pub fn report(
         let bound = (760 + 72 * probers) as f64;
         let full = all_occupied(small, probers, app, scratch);
         let name =
-            format!("Rss, {probers} probers, every place, queue and pool connection occupied");
+            format!("Rss, {probers} probers, every slot, queue entry and pool connection occupied");
         report.row(Row::exact(name, "KiB", full).at_most(bound));
     }
 

@@ -27,7 +27,7 @@ pub struct Connection<'a> {
     pub connected: Connected,
     /// The number of the prober that the request selects, once it is known.
     pub prober: Cell<Option<usize>>,
-    /// Bytes of the request, if it has waited for its turn: its probe occupies a place of the prober already.
+    /// Bytes of the request, if it has waited for its turn: its probe occupies a slot of the prober already.
     pub waited: Option<usize>,
 }
 
@@ -136,7 +136,7 @@ impl Connection<'_> {
         closing
     }
 
-    /// Releases the place of the prober, if the connection has one. Returns whether requests wait for it.
+    /// Releases the slot of the prober, if the connection has one. Returns whether requests wait for it.
     fn end_probe(&self) -> bool {
         let Some(prober) = self.prober.get() else {
             return false;

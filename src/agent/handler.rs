@@ -136,7 +136,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Occupies a place of the prober, if one is free for this client and no other request is next. The connection then
+    /// Occupies a slot of the prober, if one is free for this client and no other request is next. The connection then
     /// leaves the pool, as that of a request that has waited did before.
     fn try_start(&self, prober: usize) -> bool {
         let client = self.connected.client;

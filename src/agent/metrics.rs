@@ -31,7 +31,7 @@ pub enum Rejection {
     HeadTimeout,
     /// The connection was evicted for a newer one.
     Evicted,
-    /// No place of the prober was free for the client, and the request could not wait, or not longer.
+    /// No slot of the prober was free for the client, and the request could not wait, or not longer.
     Busy,
     /// The same for a hook.
     HookSlotsFull,

@@ -19,7 +19,7 @@ pub struct ProberQueue<R> {
     clients: Vec<Client>,
 }
 
-/// A probe that occupies a place of the prober.
+/// A probe that occupies a slot of the prober.
 #[derive(Clone, Copy)]
 struct RunningProbe {
     client: IpAddr,
@@ -55,8 +55,8 @@ impl<R> ProberQueue<R> {
         }
     }
 
-    /// Starts the probe of `client` in slot number `slot`. Returns false if both places are occupied, or one by the same
-    /// client, or if a place that is free is for a request that waits.
+    /// Starts the probe of `client`, whose connection is in slot number `slot` of the status port. Returns false if both slots
+    /// of the prober are occupied, or one by the same client, or if the free one is for a request that waits.
     pub fn try_start(&mut self, client: IpAddr, slot: usize, now: Instant) -> bool {
         if self.has_waiters() && self.next_waiter().is_some() {
             return false;
@@ -68,18 +68,18 @@ impl<R> ProberQueue<R> {
         if self.is_running(client) {
             return false;
         }
-        let Some(place) = self.running.iter_mut().find(|place| place.is_none()) else {
+        let Some(free) = self.running.iter_mut().find(|probe| probe.is_none()) else {
             return false;
         };
-        *place = Some(RunningProbe { client, slot });
+        *free = Some(RunningProbe { client, slot });
         self.client(client, now).served_at = Some(now);
         true
     }
 
-    /// Ends the probe in slot number `slot`. Returns false if it occupies no place, or no longer.
+    /// Ends the probe of the connection in slot number `slot`. Returns false if none runs, or no longer.
     pub fn finish(&mut self, slot: usize, now: Instant) -> bool {
-        let mut places = self.running.iter_mut();
-        let ended = places.find(|place| place.is_some_and(|probe| probe.slot == slot));
+        let mut running = self.running.iter_mut();
+        let ended = running.find(|probe| probe.is_some_and(|probe| probe.slot == slot));
         let Some(probe) = ended.and_then(Option::take) else {
             return false;
         };

@@ -49,7 +49,7 @@ impl SlotCapacity {
         }
     }
 
-    /// Number of slots of the status port: the pool, and the places of all probers.
+    /// Number of slots of the status port: the pool, and the slots of all probers.
     pub fn slots(&self, probers: usize) -> usize {
         self.pool + probers * limits::PROBES_PER_PROBER
     }
@@ -115,7 +115,7 @@ fn fit_into(
 }
 
 /// Takes one from the kind whose descriptors above its minimum are most. The minimum is a small pool, one connection of
-/// each forward, and no waiting requests. The places of the probers stay. Returns false if all are at their minimum.
+/// each forward, and no waiting requests. The slots of the probers stay. Returns false if all are at their minimum.
 fn try_shrink(capacity: &mut SlotCapacity, probers: usize, forwards: usize) -> bool {
     let SlotCapacity {
         pool,

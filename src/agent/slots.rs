@@ -24,7 +24,7 @@ pub struct Connected {
     pub accepted_at: Instant,
 }
 
-/// A complete request that waits for a place of its prober.
+/// A complete request that waits for a slot of its prober.
 pub struct WaitingRequest {
     pub connected: Connected,
     /// Its bytes.

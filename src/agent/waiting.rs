@@ -1,5 +1,5 @@
-//! Requests that wait for a place of their prober: what happens when their turn comes, their deadline passes, or the queue
-//! is full. Not in `handler`, because a pod whose places suffice never runs it (`.cargo/layout.ld`).
+//! Requests that wait for a slot of their prober: what happens when their turn comes, their deadline passes, or the queue
+//! is full. Not in `handler`, because a pod whose slots suffice never runs it (`.cargo/layout.ld`).
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub struct NextRequest {
 }
 
 impl Agent {
-    /// Makes the running probes of the prober check their clients: a client that is gone must not keep its place. Their
+    /// Makes the running probes of the prober check their clients: a client that is gone must not keep its slot. Their
     /// tasks run before this one if it yields.
     #[inline(never)]
     pub fn check_clients(&self, prober: usize) {
@@ -51,7 +51,7 @@ impl Agent {
         self.update_expiry();
     }
 
-    /// Starts the next request of the prober in slot number `slot`, if one waits and a place is free.
+    /// Starts the next request of the prober in slot number `slot`, if one waits and a slot of the prober is free.
     #[inline(never)]
     pub fn start_next(&self, prober: usize, slot: usize, memory: &mut [u8]) -> Option<NextRequest> {
         let entry = self.config.probers.get(prober);
@@ -117,7 +117,7 @@ impl Agent {
         }
     }
 
-    /// Logs and counts a probe or hook for which no place is free.
+    /// Logs and counts a probe or hook for which no slot is free.
     pub fn record_no_slot(&self, prober: &Prober) {
         let rejection = match prober.is_hook {
             true => Rejection::HookSlotsFull,

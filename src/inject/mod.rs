@@ -1,7 +1,7 @@
 //! Injection: pure functions from the value of a resource to the edits that point its probes at the agent. The command
 //! line and the webhook both call [`reports`], so that a document gets the same result from both.
 //!
-//! The steps for one pod, each a folder or file:
+//! The steps for one pod, each a directory or file:
 //!
 //! 1. `kinds` finds the pods of a document.
 //! 2. `view` reads a pod as it is: containers, probes, the sidecar and the saved originals of an earlier injection.

@@ -171,7 +171,7 @@ fn a_list_that_is_forbidden_is_logged_once_with_a_remedy() {
     let webhook = start(&api_server, &["--find-pods"]);
     let line = webhook.wait_log("msg=\"list forbidden\" resource=limitranges");
     assert!(
-        line.contains("remedy=\"grant the right") && line.contains("returned 403"),
+        line.contains("remedy=\"grant the permission") && line.contains("returned 403"),
         "{line}"
     );
     webhook.wait_log("msg=\"search for pods that are not injected");
@@ -301,7 +301,7 @@ fn missing_rights_to_write_events_and_to_evict_are_logged_with_a_remedy() {
         "eviction failed, retrying after the next search",
     ] {
         let line = webhook.wait_log(&format!("msg=\"{message}\""));
-        assert!(line.contains("remedy=\"grant the rights"), "{line}");
+        assert!(line.contains("remedy=\"grant the permissions"), "{line}");
     }
     // A pod is logged once it has an Event.
     assert_eq!(webhook.logged("msg=\"pod is not injected\""), 0);

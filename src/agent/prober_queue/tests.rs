@@ -49,9 +49,9 @@ impl Fixture {
     /// Starts the next request in the slot of its client.
     fn start_next(&mut self, slot: u8) -> Option<u8> {
         let next = self.queue.start_next(slot.into(), self.now, |_| false)?;
-        for place in self.queue.running.iter_mut().flatten() {
-            if place.slot == usize::from(slot) {
-                place.slot = next.into();
+        for probe in self.queue.running.iter_mut().flatten() {
+            if probe.slot == usize::from(slot) {
+                probe.slot = next.into();
             }
         }
         Some(next)
@@ -64,7 +64,7 @@ fn two_probes_run_at_once_each_of_another_client() {
     assert!(fixture.try_start(1));
     assert!(!fixture.try_start(1), "one at a time of each client");
     assert!(fixture.try_start(2));
-    assert!(!fixture.try_start(3), "both places are occupied");
+    assert!(!fixture.try_start(3), "both slots are occupied");
     assert_eq!(fixture.finish(1), None);
     assert!(fixture.try_start(3));
 }
@@ -77,7 +77,7 @@ fn a_second_request_of_a_client_runs_after_its_first() {
     assert_eq!(
         fixture.start_next(9),
         None,
-        "the place that is free is for another client"
+        "the free slot is for another client"
     );
     assert_eq!(fixture.enqueue(1), Some(1), "the third is refused");
     assert_eq!(fixture.finish(1), Some(1));
@@ -117,7 +117,7 @@ fn a_client_that_pauses_goes_before_those_that_do_not() {
     assert_eq!(
         fixture.enqueue(9),
         Some(2),
-        "of the clients that have a probe running, the one served last has no place"
+        "of the clients that have a probe running, the one served last gets no slot"
     );
     assert_eq!(fixture.finish(1), Some(9));
 }

@@ -50,7 +50,7 @@ impl<R> ProberQueue<R> {
         Some(self.remove(last, now).request)
     }
 
-    /// Starts the next request in slot number `slot`, if one waits that a place is free for. Drops requests that are gone.
+    /// Starts the next request in slot number `slot`, if one waits that a slot of the prober is free for. Drops requests that are gone.
     #[inline(never)]
     pub fn start_next(
         &mut self,
@@ -89,7 +89,7 @@ impl<R> ProberQueue<R> {
         self.waiters.len()
     }
 
-    /// The slots whose probes occupy a place.
+    /// The slot numbers of the running probes.
     pub fn running_slots(&self) -> impl Iterator<Item = usize> {
         self.running.iter().flatten().map(|probe| probe.slot)
     }
@@ -108,7 +108,7 @@ impl<R> ProberQueue<R> {
         index
     }
 
-    /// The request that is next, if a place is free for it.
+    /// The request that is next, if a slot is free for it.
     #[inline(never)]
     pub(super) fn next_waiter(&self) -> Option<usize> {
         if self.running.iter().all(Option::is_some) {

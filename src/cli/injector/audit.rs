@@ -20,7 +20,7 @@ pub(super) const COMMAND: Command = Command {
          with the label are listed. Completed pods and the namespaces kube-system, kube-public, kube-node-lease and \
          that of the webhook are ignored. Warnings go to standard error.",
         "Pods that the API server rejects exist in Events and in the conditions of ReplicaSets only: a controller whose pods are \
-         rejected because of the sidecar, such as by a ResourceQuota, a LimitRange or PodSecurity, is listed with the cure, \
+         rejected because of the sidecar, such as by a ResourceQuota, a LimitRange or PodSecurity, is listed with a fix, \
          and so is a pod whose sidecar does not start.",
     ],
     blocks: &[Block {

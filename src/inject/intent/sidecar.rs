@@ -256,7 +256,7 @@ pub(super) fn volumes(view: &PodView<'_>, options: &PodOptions) -> Vec<SidecarVo
         .collect()
 }
 
-/// The volume with the files of both Secrets. It is mounted as a folder, so that kubelet updates the files.
+/// The volume with the files of both Secrets. It is mounted as a directory, so that kubelet updates the files.
 fn tls_volume(options: &PodOptions) -> Option<SidecarVolume> {
     let secret = |name: &Option<Box<str>>, files: &[&str]| {
         let items = files.iter().map(|file| json!({"key": file, "path": file}));

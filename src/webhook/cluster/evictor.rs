@@ -1,7 +1,7 @@
 //! Evicts pods that should be injected and are not, one after the other, as `repair` allows it.
 //!
 //! An Eviction names the pod's UID, so that replicas do not evict the new pod. Each has its own trials; a leader would need a
-//! Lease, and the rights to it.
+//! Lease, and the permissions for it.
 
 use super::found_pod::{
     FoundPod, allows_eviction, creation_time, has_failing_probes, has_ready_containers,

@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Why a list is incomplete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListError {
-    /// The API server forbids it: the right is not granted.
+    /// The API server forbids it: the permission is not granted.
     Forbidden(ApiError),
     /// Any other error.
     Failed(ApiError),

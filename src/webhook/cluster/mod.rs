@@ -30,8 +30,8 @@ pub use finder::PodFinder;
 pub use namespaces::NamespaceTable;
 pub use reader::ClusterReader;
 
-/// How to grant the rights to search, to write Events and to evict.
-const FIND_REMEDY: &str = "grant the rights as deploy/webhook does: findPods and repair of the chart, the components find-pods and \
+/// How to grant the permissions to search, to write Events and to evict.
+const FIND_REMEDY: &str = "grant the permissions as deploy/webhook does: findPods and repair of the chart, the components find-pods and \
      repair of kustomize";
 
 fn remedy_of(is_forbidden: bool) -> Option<&'static str> {

@@ -38,8 +38,8 @@ struct PolledList {
     next: Cell<Instant>,
 }
 
-/// How to grant the right to list.
-const LIST_REMEDY: &str = "grant the right as deploy/webhook does: readCluster of the chart, common/cluster-reader.yaml of kustomize";
+/// How to grant the permission to list.
+const LIST_REMEDY: &str = "grant the permission as deploy/webhook does: readCluster of the chart, common/cluster-reader.yaml of kustomize";
 
 impl PolledList {
     fn new(resource: ListedResource, path: &'static str, effect: &'static str) -> PolledList {
