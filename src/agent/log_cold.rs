@@ -65,13 +65,13 @@ impl EventLog {
     pub fn tls_reload(&self, reload: &TlsReload) {
         let limit = &mut self.limits.borrow_mut().tls_reload;
         let (level, message, error) = match reload {
-            TlsReload::Loaded(_) => (Level::Info, "certificate loaded", None),
-            TlsReload::Reloaded(_) => (Level::Info, "certificate reloaded", None),
-            TlsReload::NotLoaded(error) => {
+            TlsReload::Loaded { .. } => (Level::Info, "certificate loaded", None),
+            TlsReload::Reloaded { .. } => (Level::Info, "certificate reloaded", None),
+            TlsReload::NotLoaded { error, .. } => {
                 let message = "certificate not loaded, probes over TLS fail";
                 (Level::Warn, message, Some(error))
             }
-            TlsReload::Failed(error) => {
+            TlsReload::Failed { error, .. } => {
                 let message = "certificate reload failed, keeping previous certificate";
                 (Level::Warn, message, Some(error))
             }

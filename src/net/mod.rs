@@ -42,4 +42,6 @@ pub use socket::Socket;
 pub use stream::Stream;
 pub use stream_error::{StreamError, TlsFault, is_out_of_resources};
 pub use task::{set_waker, yield_now};
-pub use tls_options::{ClientPair, Curves, TlsConnectOptions, TlsOptions, TlsPurpose, TlsReload};
+pub use tls_options::{
+    CertFile, Curves, KeyPairPaths, TlsConnectOptions, TlsOptions, TlsPurpose, TlsReload,
+};

@@ -9,18 +9,18 @@ use crate::pem::{FileError, FileRole};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// The client certificate, if the app requires one.
-    pub client: Option<ClientPair>,
-    /// File of the CA certificates that verify the app's certificate. Without one nothing is verified.
-    pub app_ca: Option<Box<str>>,
+    pub client: Option<KeyPairPaths>,
+    /// Files of the CA certificates that verify the app's certificate. Without one nothing is verified.
+    pub app_ca: Box<[Box<str>]>,
     /// The URI that the app's certificate must have.
     pub app_id: Option<Box<str>>,
     /// Whether a file that does not exist is an error of [`load`](crate::net::tls::Tls::load).
     pub require_files: bool,
 }
 
-/// Files of a client certificate and its key.
+/// Files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientPair {
+pub struct KeyPairPaths {
     /// Path of the certificate, followed by its intermediates.
     pub certificate: Box<str>,
     /// Path of the key.
@@ -89,30 +89,73 @@ pub struct TlsConnectOptions<'a> {
     pub curves: Curves,
 }
 
+/// The purpose of files that are read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertFile {
+    /// The certificate that the client presents to the app, with its key.
+    ClientCertificate,
+    /// CA certificates that verify the app's certificate.
+    AppCa,
+}
+
 /// The result of reading files at the start or after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsReload {
-    /// The first contents of the file, or of the certificate and its key, are in use: it did not exist at the start.
-    Loaded(FileRole),
+    /// The first contents are in use: the file did not exist at the start.
+    Loaded {
+        /// The purpose of the files.
+        file: CertFile,
+    },
     /// There are no contents yet, so that no handshake begins.
-    NotLoaded(FileError),
-    /// The new contents of the file, or of the certificate and its key, are in use.
-    Reloaded(FileRole),
+    NotLoaded {
+        /// The purpose of the files.
+        file: CertFile,
+        /// The error.
+        error: FileError,
+    },
+    /// The new contents are in use.
+    Reloaded {
+        /// The purpose of the files.
+        file: CertFile,
+    },
     /// The previous contents stay in use.
-    Failed(FileError),
+    Failed {
+        /// The purpose of the files.
+        file: CertFile,
+        /// The error.
+        error: FileError,
+    },
+}
+
+impl CertFile {
+    /// The value of `file` in log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CertFile::ClientCertificate => "client_certificate",
+            CertFile::AppCa => "app_ca",
+        }
+    }
+
+    /// The same of the key, if the files have one.
+    fn key_as_str(self) -> &'static str {
+        match self {
+            CertFile::ClientCertificate => "client_key",
+            CertFile::AppCa => self.as_str(),
+        }
+    }
 }
 
 impl TlsReload {
     /// The value of `file` in log lines.
     pub fn file(&self) -> &'static str {
-        let (TlsReload::Loaded(role)
-        | TlsReload::Reloaded(role)
-        | TlsReload::NotLoaded(FileError { role, .. })
-        | TlsReload::Failed(FileError { role, .. })) = self;
-        match role {
-            FileRole::Certificate => "client_certificate",
-            FileRole::Key => "client_key",
-            FileRole::Ca => "app_ca",
+        match self {
+            TlsReload::Loaded { file } | TlsReload::Reloaded { file } => file.as_str(),
+            TlsReload::NotLoaded { file, error } | TlsReload::Failed { file, error } => {
+                match error.role {
+                    FileRole::Key => file.key_as_str(),
+                    FileRole::Certificate | FileRole::Ca => file.as_str(),
+                }
+            }
         }
     }
 }

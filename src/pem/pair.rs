@@ -53,6 +53,11 @@ impl KeyPairFiles {
         }
     }
 
+    /// The paths of the certificate and of the key.
+    pub fn paths(&self) -> (&str, &str) {
+        (self.certificate.path(), self.key.path())
+    }
+
     /// Returns whether one of them changed since the last poll or read.
     pub fn poll_changed(&mut self) -> bool {
         // Both are polled: a change of the second must not wait for the next poll.
@@ -92,6 +97,11 @@ impl RootsFile {
     /// A file that was not polled yet.
     pub fn new(path: &str) -> RootsFile {
         RootsFile(WatchedFile::new(path))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &str {
+        self.0.path()
     }
 
     /// Returns whether it changed since the last poll or read.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::config::{ClientCert, FileSetting, TlsSettings};
 use crate::net::tls::Tls;
-use crate::net::{ClientPair, TlsOptions};
+use crate::net::{KeyPairPaths, TlsOptions};
 use crate::pem::{FileError, FileRole, PemError};
 
 /// A file for TLS cannot be used.
@@ -33,11 +33,11 @@ pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
     let path = |file: &FileSetting| file.path.clone();
     let client = settings.client.as_ref();
     let options = TlsOptions {
-        client: client.map(|ClientCert { cert, key }| ClientPair {
+        client: client.map(|ClientCert { cert, key }| KeyPairPaths {
             certificate: path(cert),
             key: path(key),
         }),
-        app_ca: settings.app_ca.as_ref().map(path),
+        app_ca: settings.app_ca.iter().map(path).collect(),
         app_id: settings.app_id.clone(),
         require_files: settings.require_files,
     };

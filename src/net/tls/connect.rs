@@ -8,12 +8,13 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use super::Tls;
+use super::credentials::SharedConfig;
 use super::stream::{HandshakeEnd, TlsStream};
 use crate::limits;
 use crate::net::deadline::Elapsed;
 use crate::net::socket::Socket;
 use crate::net::stream_error::{StreamError, TlsFault};
-use crate::net::tls_options::TlsConnectOptions;
+use crate::net::tls_options::{Curves, TlsConnectOptions};
 
 impl Tls {
     /// Runs the TLS handshake on a TCP connection, which may still be connecting. Our last message of the handshake
@@ -100,15 +101,19 @@ impl Tls {
         Ok(Some(stream))
     }
 
+    /// Polls the files, then returns the configuration that connections share.
+    pub(super) fn shared_config(&self, curves: Curves) -> Result<SharedConfig, TlsFault> {
+        let mut files = self.files.borrow_mut();
+        let mut credentials = self.credentials.borrow_mut();
+        credentials.poll_shared_config(&mut files, curves)
+    }
+
     fn new_stream(
         &self,
         socket: Socket,
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
-        let shared = self
-            .credentials
-            .borrow_mut()
-            .poll_shared_config(options.curves)?;
+        let shared = self.shared_config(options.curves)?;
         let name = options.server_name;
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         // rustls sends no SNI for an address, and the verifiers ignore it.

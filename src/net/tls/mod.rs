@@ -7,6 +7,7 @@ mod client_auth;
 mod connect;
 mod credentials;
 mod fault;
+mod files;
 mod permits;
 mod provider;
 mod records;
@@ -25,6 +26,7 @@ use rustls::ClientConfig;
 use super::tls_options::{Curves, TlsOptions, TlsReload};
 use crate::pem::FileError;
 use credentials::Credentials;
+use files::CertFiles;
 use permits::{HandshakePermits, HandshakeShares};
 
 /// Whether this build has TLS.
@@ -32,6 +34,7 @@ pub const IS_BUILT: bool = true;
 
 /// TLS to the app: credentials and handshake permits.
 pub struct Tls {
+    files: RefCell<CertFiles>,
     credentials: RefCell<Credentials>,
     permits: Rc<HandshakePermits>,
 }
@@ -42,11 +45,12 @@ impl Tls {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(options: TlsOptions) -> Result<Tls, FileError> {
-        let credentials = match options == TlsOptions::default() {
-            true => Credentials::default(),
-            false => Credentials::load(options)?,
+        let (files, credentials) = match options == TlsOptions::default() {
+            true => Default::default(),
+            false => Credentials::load(&options)?,
         };
         Ok(Tls {
+            files: RefCell::new(files),
             credentials: RefCell::new(credentials),
             permits: HandshakePermits::new(HandshakeShares::default()),
         })
@@ -55,11 +59,7 @@ impl Tls {
     /// The configuration that a probe's connections share, without ALPN; for other clients that are compared with the
     /// agent. `None` while a file is missing.
     pub fn client_config(&self) -> Option<Arc<ClientConfig>> {
-        let shared = self
-            .credentials
-            .borrow_mut()
-            .poll_shared_config(Curves::Default);
-        Some(shared.ok()?.config)
+        Some(self.shared_config(Curves::Default).ok()?.config)
     }
 
     /// Number of connections given up while they waited for a handshake permit, since the last call.
@@ -69,7 +69,7 @@ impl Tls {
 
     /// Removes and returns the oldest result of reading files that is not logged yet.
     pub fn take_reload(&self) -> Option<TlsReload> {
-        self.credentials.borrow_mut().reloads.pop_front()
+        self.files.borrow_mut().reloads.pop_front()
     }
 }
 

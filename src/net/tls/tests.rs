@@ -25,7 +25,8 @@ use super::verify::AppCaVerifier;
 use super::*;
 use crate::limits;
 use crate::net::{
-    ClientPair, Curves, Reactor, Socket, StreamError, TlsConnectOptions, TlsFault, TlsPurpose, run,
+    Curves, KeyPairPaths, Reactor, Socket, StreamError, TlsConnectOptions, TlsFault, TlsPurpose,
+    run,
 };
 
 type Served = StreamOwned<ServerConnection, TcpStream>;
@@ -77,7 +78,7 @@ impl Ca {
 
     fn client(&self, pair: &[String; 2]) -> TlsOptions {
         TlsOptions {
-            client: Some(ClientPair {
+            client: Some(KeyPairPaths {
                 certificate: self.file("c.pem", &pair[0]),
                 key: self.file("k.pem", &pair[1]),
             }),

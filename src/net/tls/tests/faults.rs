@@ -83,7 +83,7 @@ fn the_app_needs_a_certificate_of_the_ca_with_the_id() {
         ),
     ] {
         let files = TlsOptions {
-            app_ca: Some(trusted.file("ca.pem", &trusted.pem)),
+            app_ca: [trusted.file("ca.pem", &trusted.pem)].into(),
             app_id: id.map(Into::into),
             ..TlsOptions::default()
         };
@@ -124,7 +124,7 @@ fn the_app_must_have_the_key_of_the_certificate_that_it_shows() {
             for trusted in [&certificate, &ca.pem] {
                 let addr = served(config.clone(), respond);
                 let files = TlsOptions {
-                    app_ca: Some(ca.file("ca.pem", trusted)),
+                    app_ca: [ca.file("ca.pem", trusted)].into(),
                     ..TlsOptions::default()
                 };
                 let tls = Rc::new(Tls::load(files).expect("good files"));

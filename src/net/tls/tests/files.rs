@@ -1,6 +1,7 @@
 //! Files that change, or cannot be read, while they are in use.
 
 use super::*;
+use crate::net::CertFile;
 use crate::pem::{FileRole, PemError, ReadError};
 
 #[test]
@@ -9,23 +10,23 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
     let [first, second] = [ca.pair(&[]), ca.pair(&[])];
     let tls = Tls::load(ca.client(&first)).expect("good files");
     let in_use = |tls: &Tls| {
-        let mut credentials = tls.credentials.borrow_mut();
         // As if the last poll had been long ago.
-        credentials.poll_at = None;
-        credentials
-            .poll_shared_config(Curves::Default)
-            .expect("all files");
-        credentials.pair.as_ref().expect("a pair").cert[0].clone()
+        tls.files.borrow_mut().poll_at = None;
+        tls.shared_config(Curves::Default).expect("all files");
+        first_pair(tls)
     };
     assert_eq!((in_use(&tls), tls.take_reload()), (der(&first[0]), None));
     // The certificate is replaced first, and for a while the key does not match it.
     let key = ca.file("k.pem", &first[1]);
     ca.file("c.pem", &second[0]);
-    let failed = TlsReload::Failed(FileError {
-        role: FileRole::Key,
-        path: key.clone(),
-        error: PemError::KeyMismatch,
-    });
+    let failed = TlsReload::Failed {
+        file: CertFile::ClientCertificate,
+        error: FileError {
+            role: FileRole::Key,
+            path: key.clone(),
+            error: PemError::KeyMismatch,
+        },
+    };
     assert_eq!(
         (in_use(&tls), tls.take_reload()),
         (der(&first[0]), Some(failed))
@@ -36,14 +37,16 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
         "reported twice"
     );
     ca.file("k.pem", &second[1]);
-    let reloaded = TlsReload::Reloaded(FileRole::Certificate);
+    let reloaded = TlsReload::Reloaded {
+        file: CertFile::ClientCertificate,
+    };
     assert_eq!(
         (in_use(&tls), tls.take_reload()),
         (der(&second[0]), Some(reloaded))
     );
     std::fs::remove_file(&*key).expect("the file exists");
     assert_eq!(in_use(&tls), der(&second[0]));
-    assert!(matches!(tls.take_reload(), Some(TlsReload::Failed(_))));
+    assert!(matches!(tls.take_reload(), Some(TlsReload::Failed { .. })));
 }
 
 #[test]
@@ -51,26 +54,26 @@ fn an_unreadable_file_is_read_again_and_reported_once() {
     let ca = Ca::new("unreadable");
     let pair = ca.pair(&[]);
     let tls = Tls::load(ca.client(&pair)).expect("good files");
-    let mut credentials = tls.credentials.borrow_mut();
+    let mut files = tls.files.borrow_mut();
+    let CertFiles { pairs, reloads, .. } = &mut *files;
     // After a failed read the version of the file is unknown, too.
     let key = ca.directory.join("k.pem");
     let aside = ca.directory.join("aside.pem");
     std::fs::rename(&key, &aside).expect("the file exists");
     for _ in 0..3 {
-        credentials.reload_pair();
+        assert!(!pairs[0].reload(reloads));
     }
-    assert_eq!(credentials.reloads.len(), 1);
-    assert!(matches!(credentials.reloads[0], TlsReload::Failed(_)));
+    assert_eq!(reloads.len(), 1);
+    assert!(matches!(reloads[0], TlsReload::Failed { .. }));
     std::fs::rename(&aside, &key).expect("the file exists");
-    let files = credentials.pair_files.as_mut().expect("named");
-    assert!(files.poll_changed());
+    assert!(pairs[0].files.poll_changed());
 }
 
 #[test]
 fn faults_of_the_pair_and_of_the_ca_are_reported_once_each() {
     let ca = Ca::new("both");
     let tls = Tls::load(TlsOptions {
-        app_ca: Some(ca.file("ca.pem", &ca.pem)),
+        app_ca: [ca.file("ca.pem", &ca.pem)].into(),
         ..ca.client(&ca.pair(&[]))
     });
     let tls = tls.expect("good files");
@@ -78,14 +81,14 @@ fn faults_of_the_pair_and_of_the_ca_are_reported_once_each() {
     for name in ["k.pem", "ca.pem"] {
         ca.file(name, &too_long);
     }
-    let mut credentials = tls.credentials.borrow_mut();
+    let mut files = tls.files.borrow_mut();
     for _ in 0..3 {
         // As if the last poll had been long ago.
-        credentials.poll_at = None;
-        credentials.poll_files();
+        files.poll_at = None;
+        files.poll();
     }
-    let failures = credentials.reloads.iter().map(|reload| match reload {
-        TlsReload::Failed(error) => (error.role, error.error),
+    let failures = files.reloads.iter().map(|reload| match reload {
+        TlsReload::Failed { error, .. } => (error.role, error.error),
         other => panic!("{other:?}"),
     });
     let roles = [FileRole::Key, FileRole::Ca];
@@ -110,7 +113,7 @@ fn a_secret_volume_is_followed_through_its_links() {
     link("..data/tls.key", "tls.key");
     let path = |name: &str| in_volume(name).to_str().expect("a plain path").into();
     let tls = Tls::load(TlsOptions {
-        client: Some(ClientPair {
+        client: Some(KeyPairPaths {
             certificate: path("tls.crt"),
             key: path("tls.key"),
         }),
@@ -119,16 +122,16 @@ fn a_secret_volume_is_followed_through_its_links() {
     let tls = tls.expect("good files");
     link("..2", "..data_tmp");
     std::fs::rename(in_volume("..data_tmp"), in_volume("..data")).expect("a new link");
-    let mut credentials = tls.credentials.borrow_mut();
-    credentials
-        .poll_shared_config(Curves::Default)
-        .expect("all files");
-    assert_eq!(
-        credentials.reloads,
-        [TlsReload::Reloaded(FileRole::Certificate)]
-    );
-    assert_eq!(
-        credentials.pair.as_ref().expect("a pair").cert[0],
-        der(&second[0])
-    );
+    tls.shared_config(Curves::Default).expect("all files");
+    let reloaded = TlsReload::Reloaded {
+        file: CertFile::ClientCertificate,
+    };
+    assert_eq!(tls.files.borrow().reloads, [reloaded]);
+    assert_eq!(first_pair(&tls), der(&second[0]));
+}
+
+/// The certificate of the first pair.
+fn first_pair(tls: &Tls) -> CertificateDer<'static> {
+    let files = tls.files.borrow();
+    files.pairs[0].contents.as_ref().expect("a pair").cert[0].clone()
 }
