@@ -1,6 +1,6 @@
 //! Every capacity and deadline that is visible outside: its value, its unit, and the reason for it.
 //!
-//! Tests run with these values. A flag can lower a capacity, never raise it.
+//! Tests run with these values. A flag can lower a capacity; only `--max-inbound` can raise one.
 
 use core::time::Duration;
 
@@ -195,6 +195,29 @@ pub const FORWARD_STALE: Duration = Duration::from_secs(10);
 
 /// Time for the target of a forward to accept.
 pub const FORWARD_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+// ---- Inbound TLS ----
+
+/// `--inbound` listeners.
+pub const INBOUNDS: usize = 8;
+
+/// Concurrent connections of all `--inbound` listeners, unless `--max-inbound` sets another number.
+pub const INBOUND_CONNECTIONS: usize = 64;
+
+/// The largest `--max-inbound`: more connections than the smallest boards have memory for.
+pub const INBOUND_CONNECTIONS_MAX: usize = 1024;
+
+/// Patterns of `--allow-id`, and of `allow-id=` of a listener: each handshake compares the peer's identity with all of them.
+pub const ALLOWED_IDS: usize = 64;
+
+/// Bytes of a SPIFFE ID (SPIFFE-ID, section 2.3). A longer one matches no pattern.
+pub const SPIFFE_ID_BYTES: usize = 2048;
+
+/// `--ca` files: a CA for each trust domain that this one is federated with.
+pub const CA_FILES: usize = 8;
+
+/// Application protocols of an `--inbound` listener.
+pub const INBOUND_PROTOCOLS: usize = 8;
 
 // ---- TLS to the app ----
 

@@ -8,8 +8,8 @@ _probelet() {
     fi
     case ${COMP_WORDS[1]} in
         run)
-            case $before in --status-port | --status-addr | --allow-from | --app-probers | --target-ip | --source-ip | --client-cert | --client-key | --app-ca | --app-id | --require-files | --forward | --deadline-margin | --shutdown-delay | --max-probers | --max-forwards | --log-level | --log-format) return ;; esac
-            flags='--status-port --status-addr --allow-from --app-probers --target-ip --source-ip --client-cert --client-key --app-ca --app-id --require-files --forward --deadline-margin --shutdown-delay --max-probers --max-forwards --log-level --log-format --help'
+            case $before in --status-port | --status-addr | --allow-from | --app-probers | --target-ip | --source-ip | --client-cert | --client-key | --app-ca | --app-id | --require-files | --forward | --inbound | --allow-id | --cert | --key | --ca | --max-inbound | --deadline-margin | --shutdown-delay | --max-probers | --max-forwards | --log-level | --log-format) return ;; esac
+            flags='--status-port --status-addr --allow-from --app-probers --target-ip --source-ip --client-cert --client-key --app-ca --app-id --require-files --forward --inbound --allow-id --cert --key --ca --max-inbound --deadline-margin --shutdown-delay --max-probers --max-forwards --log-level --log-format --help'
             ;;
         check)
             case $before in --timeout | -H | --cert | --key) return ;; esac

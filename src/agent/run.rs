@@ -73,6 +73,9 @@ fn kernel_error(action: &'static str) -> impl Fn(Errno) -> RunError {
 fn start(config: Config) -> Result<BoundAgent, RunError> {
     // No exec may gain privileges from now on. It fails only under a seccomp filter, and the agent executes no program.
     let _ = rustix::thread::set_no_new_privs(true);
+    if !config.inbounds.is_empty() {
+        return Err(kernel_error("serve --inbound")(Errno::NOSYS));
+    }
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     let (capacity, is_lowered) = resources::fit_capacity(&config).map_err(RunError::Descriptors)?;
     let slot_bytes = capacity.slots(config.probers.len()) * SLOT_BYTES;

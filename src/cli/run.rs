@@ -3,6 +3,7 @@
 use super::args::Args;
 use super::exit::Exit;
 use super::table::{Block, Command, Table, flags};
+use crate::config::flags as names;
 use crate::config::{Config, ConfigError, DEFAULT_STATUS_PORT, RawSettings, SettingValue};
 use crate::limits;
 use std::ffi::{OsStr, OsString};
@@ -33,8 +34,14 @@ pub(super) const COMMAND: Command = Command {
                   program immediately with 143.",
 };
 
-// The help of --forward and --allow-from contains these numbers.
-const _: () = assert!(limits::FORWARDS == 8 && limits::ALLOWED_NETWORKS == 64);
+// The help of --forward and other flags contains these numbers.
+const _: () = assert!(
+    limits::FORWARDS == 8
+        && limits::ALLOWED_NETWORKS == 64
+        && limits::INBOUNDS == 8
+        && limits::ALLOWED_IDS == 64
+        && limits::CA_FILES == 8
+);
 
 /// The variables with the pod's addresses.
 const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
@@ -48,7 +55,7 @@ flags! {
             option status_addr: Option<String>, value "IP" = Text("all addresses, IPv6 and IPv4"),
                 "Listen on this address alone";
             option allow_from: Vec<String>, value "CIDR" = Text("every peer"),
-                "Answer only peers of this network and of loopback, also on forwarded ports, and reset others, \
+                "Answer only peers of this network and of loopback, also on forwarded and inbound ports, and reset others, \
                  such as 10.42.0.0/24 or fd00::1; may be given 64 times; PROBELET_ALLOW_FROM accepts several, separated \
                  by commas";
         }
@@ -81,6 +88,27 @@ flags! {
                 "Pass TCP connections through unchanged, such as 15032=127.0.0.1:8002 or \
                  0.0.0.0:15032=[::1]:8002; may be given 8 times; PROBELET_FORWARD accepts several, \
                  separated by commas";
+        }
+        "Inbound mutual TLS" {
+            option inbound: Vec<String>, value "LISTEN=TARGET[,OPTION...]" = Text("none"),
+                "Accept TLS connections of clients with an allowed certificate, and pass their bytes to the app in plaintext, such as \
+                 8443=127.0.0.1:8001,alpn=h2 or [10.42.0.7]:8001=127.0.0.1:8001; the target is loopback or the pod's address, \
+                 or else needs the option unsafe-target; other options: allow-id=PATTERN instead of --allow-id; alpn=PROTOCOL; \
+                 mode=permissive, which also passes plaintext connections, and server-first for protocols in which the app sends \
+                 first; may be given 8 times; PROBELET_INBOUND accepts several, separated by spaces";
+            option allow_id: Vec<String>, value "PATTERN",
+                "Allow clients whose certificate has this identity: a SPIFFE ID such as spiffe://example.org/ns/*/sa/web, in which * \
+                 is one segment, and ** at the end one or more; dns:NAME; or any, for every certificate of --ca; may be given \
+                 64 times; PROBELET_ALLOW_ID accepts several, separated by commas";
+            option cert: Option<String>, value "FILE" = Text("none"),
+                "Serve --inbound with this certificate: PEM, with its intermediates";
+            option key: Option<String>, value "FILE",
+                "Use this private key of --cert: PEM, without a passphrase";
+            option ca: Vec<String>, value "[DOMAIN=]FILE",
+                "Verify the certificates of --inbound's clients against the CAs in this PEM file; with DOMAIN= they may only \
+                 sign SPIFFE IDs of this trust domain; may be given 8 times; PROBELET_CA accepts several, separated by commas";
+            option max_inbound: Option<String>, value "N" = Number(limits::INBOUND_CONNECTIONS as u64),
+                "Pass at most N concurrent connections through all --inbound; at most 1024";
         }
         "Timing" {
             option deadline_margin: Option<String>,
@@ -147,9 +175,11 @@ fn resolve(
             let origin = origin.into();
             return Err(Box::new(ConfigError::NotUtf8 { origin }));
         };
-        let items: Vec<Box<str>> = match flag.is_repeatable {
-            true => value.split(',').map(|item| item.trim().into()).collect(),
-            false => vec![value.into()],
+        let items: Vec<Box<str>> = match (flag.is_repeatable, flag.long) {
+            // Its values have commas.
+            (true, names::INBOUND) => value.split_whitespace().map(Into::into).collect(),
+            (true, _) => value.split(',').map(|item| item.trim().into()).collect(),
+            (false, _) => vec![value.into()],
         };
         values.extend(items.into_iter().map(|value| SettingValue {
             flag: flag.long,

@@ -11,14 +11,18 @@ pub(super) struct SettingLabels {
     pub(super) margin: Box<str>,
     pub(super) max_probers: Box<str>,
     pub(super) forwards: Vec<Box<str>>,
+    pub(super) inbounds: Vec<Box<str>>,
 }
 
 impl SettingLabels {
-    /// The label of a listener: the status port, or a forward.
+    /// The label of a listener: the status port, a forward or an inbound port.
     fn listener(&self, index: usize) -> Box<str> {
         match index.checked_sub(1) {
             None => "the status port".into(),
-            Some(forward) => self.forwards[forward].clone(),
+            Some(index) => match index.checked_sub(self.forwards.len()) {
+                None => self.forwards[index].clone(),
+                Some(inbound) => self.inbounds[inbound].clone(),
+            },
         }
     }
 }
@@ -37,8 +41,8 @@ impl Config {
         }
     }
 
-    /// No two listeners may conflict, and no forward may lead back to one. `pod_addresses` are those
-    /// of the environment.
+    /// No two listeners may conflict, and no forward or inbound port may lead back to one. `pod_addresses` are those
+    /// of the settings and of the environment.
     pub(super) fn check_listeners(
         &self,
         labels: &SettingLabels,
@@ -58,8 +62,6 @@ impl Config {
                 }));
             }
         }
-        pod_addresses.push(self.target);
-        pod_addresses.extend(self.source);
         pod_addresses.extend(listeners.iter().filter_map(|listener| listener.addr));
         for (index, forward) in self.forwards.iter().enumerate() {
             let is_reached =
@@ -69,11 +71,17 @@ impl Config {
                 return Err(Box::new(ConfigError::ForwardLoop { forward, listener }));
             }
         }
-        Ok(())
+        self.check_inbounds(&labels.inbounds, &listeners, &pod_addresses, &|index| {
+            labels.listener(index)
+        })
     }
 
     fn listeners(&self) -> impl Iterator<Item = Listen> {
-        core::iter::once(self.status).chain(self.forwards.iter().map(|forward| forward.listen))
+        let forwards = self.forwards.iter().map(|forward| forward.listen);
+        let inbounds = self.inbounds.iter().map(|inbound| inbound.listen);
+        core::iter::once(self.status)
+            .chain(forwards)
+            .chain(inbounds)
     }
 
     /// No prober may have a port of probelet.

@@ -13,6 +13,12 @@ pub(crate) const APP_CA: &str = "--app-ca";
 pub(crate) const APP_ID: &str = "--app-id";
 pub(crate) const REQUIRE_FILES: &str = "--require-files";
 pub(crate) const FORWARD: &str = "--forward";
+pub(crate) const INBOUND: &str = "--inbound";
+pub(crate) const ALLOW_ID: &str = "--allow-id";
+pub(crate) const CERT: &str = "--cert";
+pub(crate) const KEY: &str = "--key";
+pub(crate) const CA: &str = "--ca";
+pub(crate) const MAX_INBOUND: &str = "--max-inbound";
 pub(crate) const DEADLINE_MARGIN: &str = "--deadline-margin";
 pub(crate) const SHUTDOWN_DELAY: &str = "--shutdown-delay";
 pub(crate) const LOG_LEVEL: &str = "--log-level";
@@ -22,7 +28,7 @@ pub(crate) const MAX_FORWARDS: &str = "--max-forwards";
 
 /// Every flag of the agent.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 18] = [
+pub(crate) const ALL: [&str; 24] = [
     STATUS_PORT,
     STATUS_ADDR,
     ALLOW_FROM,
@@ -35,6 +41,12 @@ pub(crate) const ALL: [&str; 18] = [
     APP_ID,
     REQUIRE_FILES,
     FORWARD,
+    INBOUND,
+    ALLOW_ID,
+    CERT,
+    KEY,
+    CA,
+    MAX_INBOUND,
     DEADLINE_MARGIN,
     SHUTDOWN_DELAY,
     LOG_LEVEL,

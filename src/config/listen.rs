@@ -50,23 +50,38 @@ fn unicast_or_unspecified(ip: IpAddr) -> Option<IpAddr> {
 /// Parses `LISTEN=TARGET`: `15032=127.0.0.1:8002`, `0.0.0.0:15032=[::1]:8002`
 pub(super) fn parse_forward(text: &str) -> Result<Forward, SettingRule> {
     let (listen, to) = text.split_once('=').ok_or(SettingRule::ForwardEquals)?;
-    let listen = match parse_port(listen) {
-        Some(port) => Listen { addr: None, port },
-        None => {
-            let (ip, port) = parse_socket_addr(listen).ok_or(SettingRule::ForwardListen)?;
-            let addr = Some(unicast_or_unspecified(ip).ok_or(SettingRule::ListenAddress)?);
-            Listen { addr, port }
-        }
-    };
-    let (ip, port) = parse_socket_addr(to).ok_or(SettingRule::ForwardTarget)?;
-    let target = SocketAddr::new(connectable(ip).ok_or(SettingRule::TargetAddress)?, port);
-    Ok(Forward { listen, target })
+    Ok(Forward {
+        listen: parse_listen(listen, SettingRule::ForwardListen)?,
+        target: parse_target_addr(to, SettingRule::ForwardTarget)?,
+    })
 }
 
-/// Parses address and port, without a zone, as in [`parse_address`].
+/// Parses `PORT` or an address and a port to listen on; `rule` is that of the syntax.
+pub(super) fn parse_listen(text: &str, rule: SettingRule) -> Result<Listen, SettingRule> {
+    if let Some(port) = parse_port(text) {
+        return Ok(Listen { addr: None, port });
+    }
+    let (ip, port) = parse_socket_addr(text).ok_or(rule)?;
+    let addr = Some(unicast_or_unspecified(ip).ok_or(SettingRule::ListenAddress)?);
+    Ok(Listen { addr, port })
+}
+
+/// Parses an address and a port to connect to; `rule` is that of the syntax.
+pub(super) fn parse_target_addr(text: &str, rule: SettingRule) -> Result<SocketAddr, SettingRule> {
+    let (ip, port) = parse_socket_addr(text).ok_or(rule)?;
+    let ip = connectable(ip).ok_or(SettingRule::TargetAddress)?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// Parses address and port, without a zone, as in [`parse_address`]. An IPv4 address may be in brackets too, so that
+/// `[$(POD_IP)]:8001` works in a pod of either family.
 fn parse_socket_addr(text: &str) -> Option<(IpAddr, u16)> {
-    let at: SocketAddr = text.parse().ok()?;
-    (at.port() != 0 && !text.contains('%')).then(|| (at.ip().to_canonical(), at.port()))
+    let (ip, port) = text.rsplit_once(':')?;
+    let ip = match ip.strip_prefix('[') {
+        Some(ip) => ip.strip_suffix(']')?.parse().ok()?,
+        None => IpAddr::V4(ip.parse().ok()?),
+    };
+    Some((ip.to_canonical(), parse_port(port)?))
 }
 
 impl Listen {

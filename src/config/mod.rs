@@ -6,9 +6,11 @@ mod allow_from;
 mod checks;
 pub(crate) mod flags;
 pub(crate) mod headers;
+mod inbound;
 mod json;
 mod listen;
 mod members;
+mod peer_id;
 mod probers;
 mod probers_error;
 mod resolve;
@@ -23,8 +25,10 @@ use crate::telemetry::LogSettings;
 pub use crate::wire::header::Header;
 pub use crate::wire::url::Scheme;
 pub use allow_from::{AllowFrom, Cidr};
+pub use inbound::{Inbound, InboundMode};
 #[cfg(feature = "inject-library")]
 pub(crate) use listen::parse_port;
+pub use peer_id::{AllowedIds, IdPattern, trust_domain};
 pub use probers_error::{ProbersError, Problem, Rule};
 #[cfg(feature = "inject-library")]
 pub(crate) use resolve::validate;
@@ -33,7 +37,7 @@ pub use settings::{RawSettings, SettingValue};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{parse_log_format, parse_log_level, parse_shutdown_delay};
 pub use settings_error::{ConfigError, FileSetting, SettingRule};
-pub use tls::{ClientCert, TlsSettings};
+pub use tls::{ClientCert, Identity, TlsSettings, TrustAnchors};
 
 /// The validated configuration of the agent.
 #[derive(Debug)]
@@ -48,7 +52,9 @@ pub struct Config {
     pub probers: Probers,
     /// Forwarded ports.
     pub forwards: Vec<Forward>,
-    /// The peers that the status port and the forwards answer.
+    /// Ports where TLS connections of allowed peers end.
+    pub inbounds: Vec<Inbound>,
+    /// The peers that the status port, the forwards and the inbound ports answer.
     pub allow_from: AllowFrom,
     /// Subtracted from `timeoutSeconds`, so that the answer arrives before kubelet's timeout.
     pub deadline_margin: Duration,
@@ -58,7 +64,7 @@ pub struct Config {
     pub log: LogSettings,
     /// Bounds of memory and descriptors.
     pub capacity: Capacity,
-    /// TLS to the app. Boxed, because the agent keeps the configuration and uses this only at start-up.
+    /// Files and identities of TLS. Boxed, because the agent keeps the configuration and uses this only at start-up.
     pub tls: Box<TlsSettings>,
 }
 
@@ -80,13 +86,15 @@ pub struct Forward {
     pub target: core::net::SocketAddr,
 }
 
-/// Capacities: those of `limits`, or lower ones set by flags.
+/// Capacities: those of `limits`, or those set by flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Probers of the table, hooks included.
     pub probers: usize,
     /// Connections of each forward.
     pub forward_connections: usize,
+    /// Connections of all inbound ports.
+    pub inbound_connections: usize,
 }
 
 /// The table of `ISTIO_KUBE_APP_PROBERS`, sorted by path.

@@ -50,6 +50,13 @@ impl RawSettings {
         let source = self.parse_labeled(flags::SOURCE_IP, parse_source)?;
         let (source, source_label) = source.unzip();
         let (forwards, forward_labels) = self.forwards()?;
+        let status = self.status()?;
+        let tls = Box::new(self.tls()?);
+        let mut own = self.valid_pod_addresses();
+        own.push(target);
+        own.extend(source);
+        own.extend(status.addr);
+        let (inbounds, inbound_labels) = self.inbounds(tls.identity.as_ref(), &own)?;
         let margin = self.parse_labeled(flags::DEADLINE_MARGIN, parse_deadline_margin)?;
         let (margin, margin_label) = margin.unzip();
         let labels = SettingLabels {
@@ -61,13 +68,15 @@ impl RawSettings {
                 .map(SettingValue::label)
                 .unwrap_or_default(),
             forwards: forward_labels,
+            inbounds: inbound_labels,
         };
         let config = Config {
-            status: self.status()?,
+            status,
             target,
             source,
             probers: Probers::default(),
             forwards,
+            inbounds,
             allow_from: self.allow_from()?,
             deadline_margin: margin.unwrap_or(limits::DEFAULT_DEADLINE_MARGIN),
             shutdown_delay: self
@@ -75,10 +84,10 @@ impl RawSettings {
                 .unwrap_or(Duration::ZERO),
             log: self.log()?,
             capacity: self.capacity()?,
-            tls: Box::new(self.tls()?),
+            tls,
         };
         config.check_families(&labels)?;
-        config.check_listeners(&labels, self.valid_pod_addresses())?;
+        config.check_listeners(&labels, own)?;
         match self.find(flags::APP_PROBERS) {
             Some(probers) => config.with_probers(probers, &labels, read_file),
             None => Ok(config),

@@ -112,6 +112,11 @@ impl RawSettings {
         Ok(Capacity {
             probers: parse(flags::MAX_PROBERS, limits::PROBERS)?,
             forward_connections: parse(flags::MAX_FORWARDS, limits::FORWARD_CONNECTIONS)?,
+            inbound_connections: self
+                .parse(flags::MAX_INBOUND, |text| {
+                    parse_capacity(text, limits::INBOUND_CONNECTIONS_MAX)
+                })?
+                .unwrap_or(limits::INBOUND_CONNECTIONS),
         })
     }
 
@@ -137,7 +142,11 @@ impl RawSettings {
     }
 
     /// All values of a repeatable flag, at most `max`.
-    fn repeated(&self, flag: &str, max: usize) -> Result<Vec<&SettingValue>, Box<ConfigError>> {
+    pub(super) fn repeated(
+        &self,
+        flag: &str,
+        max: usize,
+    ) -> Result<Vec<&SettingValue>, Box<ConfigError>> {
         let settings = self.values.iter();
         let settings: Vec<_> = settings.filter(|setting| setting.flag == flag).collect();
         match settings.first() {

@@ -80,6 +80,54 @@ pub enum ConfigError {
         /// The listener.
         listener: Box<str>,
     },
+    /// An inbound port to another host.
+    InboundTarget {
+        /// The inbound port.
+        inbound: Box<str>,
+    },
+    /// An inbound port to a listener of probelet.
+    InboundLoop {
+        /// The inbound port.
+        inbound: Box<str>,
+        /// The listener.
+        listener: Box<str>,
+    },
+    /// An inbound port that allows no peer.
+    InboundWithoutIds {
+        /// The inbound port.
+        inbound: Box<str>,
+    },
+    /// An inbound port that allows any identity, and also certain ones.
+    AnyAndOtherIds {
+        /// The inbound port.
+        inbound: Box<str>,
+    },
+    /// An inbound port that allows a DNS name, which several CAs could sign.
+    DnsNameOfManyCas {
+        /// The inbound port.
+        inbound: Box<str>,
+    },
+    /// An inbound port that allows identities of two trust domains, which one CA could sign.
+    TwoTrustDomains {
+        /// The inbound port.
+        inbound: Box<str>,
+        /// One trust domain.
+        first: Box<str>,
+        /// The other one.
+        second: Box<str>,
+    },
+    /// An inbound port that allows identities of a trust domain without a CA.
+    TrustDomainWithoutCa {
+        /// The inbound port.
+        inbound: Box<str>,
+        /// The trust domain.
+        domain: Box<str>,
+    },
+    /// A CA with a trust domain and one without.
+    MixedCas {
+        /// The setting and value without a trust domain.
+        setting: Box<str>,
+    },
     /// Source and target address are of different families.
     AddressFamilies {
         /// The source address and the flag or variable it came from.
@@ -153,6 +201,34 @@ pub enum SettingRule {
     ForwardListen,
     /// A forward whose part after `=` is wrong.
     ForwardTarget,
+    /// An inbound port without `=`.
+    InboundEquals,
+    /// An inbound port whose part before `=` is wrong.
+    InboundListen,
+    /// An inbound port whose part after `=` is wrong.
+    InboundTarget,
+    /// An unknown option of an inbound port.
+    InboundOption,
+    /// `mode=`
+    InboundMode,
+    /// `alpn=`
+    InboundAlpn,
+    /// `server-first` without `mode=permissive`.
+    InboundServerFirst,
+    /// Too many options of an inbound port.
+    InboundLength,
+    /// A pattern of identities.
+    IdPattern,
+    /// The trust domain of a pattern.
+    IdTrustDomain,
+    /// The path of a pattern.
+    IdPath,
+    /// A wildcard of a pattern.
+    IdWildcard,
+    /// The DNS name of a pattern.
+    IdDnsName,
+    /// The trust domain of a CA.
+    CaDomain,
 }
 
 impl fmt::Display for SettingRule {
@@ -221,6 +297,62 @@ impl fmt::Display for SettingRule {
                 "but the part after '=' must be IPV4:PORT or [IPV6]:PORT, ports from 1 to 65535: \
                  write one such as 15032=[::1]:8002"
             }
+            SettingRule::InboundEquals => {
+                "but must be LISTEN=TARGET, and options after commas: write one such as 8443=127.0.0.1:8001"
+            }
+            SettingRule::InboundListen => {
+                "but the part before '=' must be PORT or [IP]:PORT, ports from 1 to 65535: write one such as \
+                 [10.42.0.7]:8001=127.0.0.1:8001"
+            }
+            SettingRule::InboundTarget => {
+                "but the part after '=' must be PORT or [IP]:PORT, ports from 1 to 65535: write one such as \
+                 8443=127.0.0.1:8001"
+            }
+            SettingRule::InboundOption => {
+                "but the options after ',' are allow-id=PATTERN, alpn=PROTOCOL, mode=strict, mode=permissive, server-first and \
+                 unsafe-target: write one such as 8443=8001,alpn=h2"
+            }
+            SettingRule::InboundMode => {
+                "but mode= must be strict or permissive: write mode=strict, or leave it out"
+            }
+            SettingRule::InboundAlpn => {
+                "but alpn= must be the name of one application protocol: write one such as alpn=h2, and alpn=http/1.1 \
+                 after it"
+            }
+            SettingRule::InboundServerFirst => {
+                "but server-first is for plaintext clients: write mode=permissive too, or leave it out"
+            }
+            SettingRule::InboundLength => {
+                return write!(
+                    f,
+                    "but at most {} allow-id= and {} alpn= are supported: remove some",
+                    limits::ALLOWED_IDS,
+                    limits::INBOUND_PROTOCOLS
+                );
+            }
+            SettingRule::IdPattern => {
+                "but an allowed identity must be a SPIFFE ID, dns:NAME or any: write one such as \
+                 spiffe://example.org/ns/default/sa/web"
+            }
+            SettingRule::IdTrustDomain => {
+                "but the trust domain of a SPIFFE ID must be 1 to 255 of a-z, 0-9, '.', '-' and '_', without a port or '*': write \
+                 one such as spiffe://example.org/ns/default/sa/web"
+            }
+            SettingRule::IdPath => {
+                "but the path of a SPIFFE ID must be segments of letters, digits, '.', '-' and '_': write one such as \
+                 spiffe://example.org/ns/default/sa/web"
+            }
+            SettingRule::IdWildcard => {
+                "but '*' must be a whole segment, and '**' the last one: write one such as \
+                 spiffe://example.org/ns/*/sa/web or spiffe://example.org/ns/default/**"
+            }
+            SettingRule::IdDnsName => {
+                "but the part after 'dns:' must be a DNS name without '*': write one such as dns:web.example.org"
+            }
+            SettingRule::CaDomain => {
+                "but the part before '=' must be a trust domain, of a-z, 0-9, '.', '-' and '_': write one such as \
+                 example.org=/etc/tls/ca.crt"
+            }
         })
     }
 }
@@ -273,6 +405,47 @@ impl fmt::Display for ConfigError {
             ConfigError::ForwardLoop { forward, listener } => write!(
                 f,
                 "{forward} leads to {listener} of probelet itself: write the app's own port after '='"
+            ),
+            ConfigError::InboundTarget { inbound } => write!(
+                f,
+                "{inbound} leads to another host, over plaintext: write 127.0.0.1 or the pod's address after '=', or add \
+                 ,unsafe-target"
+            ),
+            ConfigError::InboundLoop { inbound, listener } => write!(
+                f,
+                "{inbound} leads to {listener} of probelet itself: write the app's own port after '=', or listen on the pod's \
+                 address alone, such as [10.42.0.7]:8001=127.0.0.1:8001"
+            ),
+            ConfigError::InboundWithoutIds { inbound } => write!(
+                f,
+                "{inbound} allows no peer: set --allow-id, such as spiffe://example.org/ns/default/sa/web, or any for every \
+                 certificate of --ca"
+            ),
+            ConfigError::AnyAndOtherIds { inbound } => write!(
+                f,
+                "{inbound} allows any identity and also certain ones: remove `any`, or the others"
+            ),
+            ConfigError::DnsNameOfManyCas { inbound } => write!(
+                f,
+                "{inbound} allows a DNS name, which each --ca could sign, as a name has no trust domain: allow SPIFFE IDs, or \
+                 set one --ca"
+            ),
+            ConfigError::TwoTrustDomains {
+                inbound,
+                first,
+                second,
+            } => write!(
+                f,
+                "{inbound} allows identities of two trust domains, {first} and {second}, and each --ca could sign both: write \
+                 --ca {first}=FILE and --ca {second}=FILE"
+            ),
+            ConfigError::TrustDomainWithoutCa { inbound, domain } => write!(
+                f,
+                "{inbound} allows identities of {domain}, which no --ca may sign: add --ca {domain}=FILE"
+            ),
+            ConfigError::MixedCas { setting } => write!(
+                f,
+                "{setting} has no trust domain, but another --ca has one: write DOMAIN=FILE for each"
             ),
             ConfigError::AddressFamilies { source, target } => write!(
                 f,

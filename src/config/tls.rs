@@ -1,6 +1,7 @@
 //! TLS to the app: the files that the agent reads, and the identity that the app must have.
 
 use super::flags;
+use super::peer_id::{is_segment, is_trust_domain};
 use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
 
@@ -13,6 +14,8 @@ pub struct TlsSettings {
     pub app_ca: Option<FileSetting>,
     /// The SPIFFE ID that the app's certificate must have.
     pub app_id: Option<Box<str>>,
+    /// The workload's identity, with which inbound ports serve.
+    pub identity: Option<Identity>,
     /// Whether a file that does not exist is an error at the start. If not, probes over TLS fail until it can be loaded.
     pub require_files: bool,
 }
@@ -24,6 +27,26 @@ pub struct ClientCert {
     pub cert: FileSetting,
     /// The private key.
     pub key: FileSetting,
+}
+
+/// The workload's certificate, and the CAs of its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate chain.
+    pub cert: FileSetting,
+    /// The private key.
+    pub key: FileSetting,
+    /// The CAs. Either all of them have a trust domain, or none has.
+    pub ca: Box<[TrustAnchors]>,
+}
+
+/// A file of CA certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchors {
+    /// The trust domain of all SPIFFE IDs that these CAs may sign; `None` for any.
+    pub domain: Option<Box<str>>,
+    /// The CA certificates.
+    pub file: FileSetting,
 }
 
 impl From<&SettingValue> for FileSetting {
@@ -47,6 +70,12 @@ impl RawSettings {
             flags::APP_CA,
             flags::APP_ID,
             flags::REQUIRE_FILES,
+            flags::INBOUND,
+            flags::ALLOW_ID,
+            flags::CERT,
+            flags::KEY,
+            flags::CA,
+            flags::MAX_INBOUND,
         ] {
             if let Some(setting) = self.find(flag) {
                 let origin = setting.origin.clone();
@@ -78,10 +107,32 @@ impl RawSettings {
             client,
             app_ca: ca.map(Into::into),
             app_id,
+            identity: self.identity()?,
             require_files: self
                 .parse(flags::REQUIRE_FILES, parse_bool)?
                 .unwrap_or(false),
         })
+    }
+}
+
+impl RawSettings {
+    fn identity(&self) -> Result<Option<Identity>, Box<ConfigError>> {
+        let (cert, key) = match (self.find(flags::CERT), self.find(flags::KEY)) {
+            (Some(cert), Some(key)) => (cert, key),
+            (Some(cert), None) => return Err(incomplete(cert, flags::KEY)),
+            (None, Some(key)) => return Err(incomplete(key, flags::CERT)),
+            (None, None) => {
+                return match self.find(flags::CA) {
+                    Some(ca) => Err(incomplete(ca, flags::CERT)),
+                    None => Ok(None),
+                };
+            }
+        };
+        Ok(Some(Identity {
+            cert: cert.into(),
+            key: key.into(),
+            ca: self.trust_anchors()?.into(),
+        }))
     }
 }
 
@@ -101,15 +152,11 @@ fn incomplete(setting: &SettingValue, missing: &'static str) -> Box<ConfigError>
 /// `spiffe://`, a trust domain, and segments of a path (SPIFFE-ID, section 2). It is compared with the certificate's
 /// byte by byte, so an ID that breaks the rules never matches.
 fn spiffe_id(text: &str) -> Result<Box<str>, SettingRule> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    let is_domain = |b: u8| is_plain(b) && !b.is_ascii_uppercase();
     let rest = text
         .strip_prefix("spiffe://")
         .ok_or(SettingRule::SpiffeId)?;
     let mut parts = rest.split('/');
     let domain = parts.next().unwrap_or_default();
-    let is_good = !domain.is_empty()
-        && domain.bytes().all(is_domain)
-        && parts.all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(is_plain));
+    let is_good = is_trust_domain(domain) && parts.all(is_segment);
     is_good.then(|| text.into()).ok_or(SettingRule::SpiffeId)
 }

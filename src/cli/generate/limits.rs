@@ -8,7 +8,7 @@ const SOURCE: &str = include_str!("../../limits.rs");
 pub(super) fn limits() -> Generated {
     let mut text = String::from(
         "<!-- Generated from src/limits.rs. -->\n\n# Limits\n\n\
-         Every capacity and timeout, with its reason. The tests run with these values. A flag can lower a capacity, never raise it. \
+         Every capacity and timeout, with its reason. The tests run with these values. A flag can lower a capacity; only `--max-inbound` can raise one. \
          The names are those of [`src/limits.rs`](../src/limits.rs).\n",
     );
     text += "\n## Memory of the agent\n\nIt follows from the number of probers and hooks: over plaintext HTTP/1.1 without redirects, the \

@@ -191,6 +191,24 @@ fn a_variable_has_several_forwards_with_commas_between() {
     assert_eq!(ports(&flags), [5, 7]);
 }
 
+/// A value of --inbound has commas.
+#[test]
+#[cfg(feature = "tls")]
+fn a_variable_has_several_inbound_ports_with_spaces_between() {
+    let variables = [
+        ("PROBELET_INBOUND", "1=2,alpn=h2 \n 3=4"),
+        ("PROBELET_ALLOW_ID", "spiffe://td/a, spiffe://other/b"),
+        ("PROBELET_CERT", "/tls.crt"),
+        ("PROBELET_KEY", "/tls.key"),
+        ("PROBELET_CA", "td=/a, other=/b"),
+    ];
+    let config = config_of(&[], &variables);
+    let ports = config.inbounds.iter().map(|inbound| inbound.listen.port);
+    assert!(ports.eq([1, 3]));
+    let identity = config.tls.identity.expect("an identity");
+    assert_eq!(identity.ca.len(), 2);
+}
+
 #[test]
 fn a_variable_that_is_not_utf_8_is_named() {
     let env = |name: &str| (name == "POD_IP").then(|| OsString::from_vec(vec![b'1', 0xff]));

@@ -6,6 +6,8 @@ use crate::telemetry::{Format, Level, LogSettings};
 
 mod checks;
 mod forwards;
+#[cfg(feature = "tls")]
+mod inbounds;
 mod tls;
 
 const PROBER: &str = r#"{"/app-health/web/livez":{"httpGet":{"port":8080},"timeoutSeconds":2}}"#;
@@ -44,7 +46,9 @@ fn settings(flags: Pairs<'_>, variables: Pairs<'_>) -> RawSettings {
             }
         };
         let flag = flag_of(name);
-        if flag == "--forward" || settings.find(flag).is_none() {
+        if ["--forward", "--inbound", "--ca", "--allow-id"].contains(&flag)
+            || settings.find(flag).is_none()
+        {
             settings.values.push(setting(flag, variable, value));
         }
     }
@@ -101,6 +105,7 @@ fn without_settings_the_defaults_apply() {
     let most = Capacity {
         probers: limits::PROBERS,
         forward_connections: limits::FORWARD_CONNECTIONS,
+        inbound_connections: limits::INBOUND_CONNECTIONS,
     };
     assert_eq!(config.capacity, most);
 }
@@ -145,6 +150,7 @@ fn assert_each(config: &Config) {
     let capacity = Capacity {
         probers: 1,
         forward_connections: 16,
+        inbound_connections: limits::INBOUND_CONNECTIONS,
     };
     assert_eq!(config.capacity, capacity);
 }

@@ -42,6 +42,7 @@ fn settings(files: &[(&str, &str)]) -> TlsSettings {
         client: client.map(|(cert, key)| ClientCert { cert, key }),
         app_ca: file("app-ca"),
         app_id: None,
+        identity: None,
         require_files: true,
     }
 }

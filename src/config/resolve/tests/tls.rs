@@ -5,7 +5,18 @@ use super::*;
 #[cfg(not(feature = "tls"))]
 #[test]
 fn a_build_without_tls_refuses_settings_for_tls() {
-    for flag in ["client-cert", "client-key", "app-ca", "app-id"] {
+    for flag in [
+        "client-cert",
+        "client-key",
+        "app-ca",
+        "app-id",
+        "inbound",
+        "allow-id",
+        "cert",
+        "key",
+        "ca",
+        "max-inbound",
+    ] {
         let text = refusal(&[(flag, "spiffe://td/web")]);
         let expected = "is for TLS, and this build has none: use one built with the feature `tls`";
         assert_eq!(text, format!("--{flag} {expected}"));
@@ -22,6 +33,12 @@ mod built {
             ("client-cert", "/a", "--client-key"),
             ("client-key", "/a", "--client-cert"),
             ("app-id", "spiffe://td/web", "--app-ca"),
+            ("cert", "/a", "--key"),
+            ("key", "/a", "--cert"),
+            ("ca", "/a", "--cert"),
+            ("ca", "td=/a", "--cert"),
+            ("allow-id", "any", "--inbound"),
+            ("inbound", "8443=8001", "--cert"),
         ] {
             let expected = format!("--{flag} {value} requires {missing}: set both");
             assert_eq!(refusal(&[(flag, value)]), expected);
