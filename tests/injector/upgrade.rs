@@ -1,4 +1,4 @@
-//! Manifests that 0.1.0 injected, which the cluster test applies as well: a newer injector replaces the sidecar's image and
+//! Manifests that an early build injected, which the cluster test applies as well: a newer injector replaces the sidecar's image and
 //! settings only.
 
 use super::{Folder, Runs, fed, written};

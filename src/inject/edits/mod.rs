@@ -44,7 +44,7 @@ pub(super) fn compute(view: &PodView<'_>, intent: Option<&Intent>) -> Result<Vec
     editor.edit_annotations()?;
     editor.restore_sources();
     let is_first_version = view.saved.as_ref().is_some_and(Saved::is_first_version);
-    // 0.1.0 injected this pod, and nothing else has changed: a new version of the annotation alone would restart the
+    // An early build injected this pod, and nothing else has changed: a new version of the annotation alone would restart the
     // workload's pods.
     if intent.is_some()
         && !has_others

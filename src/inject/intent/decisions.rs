@@ -115,7 +115,7 @@ impl Decisions {
 
     /// Retains the changes that a person has made to a prober since injection.
     fn retain_manual_edits(&mut self, probe: &Probe<'_>, injected: &Handler, current: &Value) {
-        // 0.1.0 did not save the number of a named port, but the table has it.
+        // Early builds did not save the number of a named port, but the table has it.
         let saved = match injected.field("port") {
             Some(port) if port.is_u64() => decide::resolve_port(injected, &probe.container).ok(),
             _ => None,

@@ -1,4 +1,4 @@
-//! Pods that 0.1.0 injected: their annotation has no version, and no values of aliases.
+//! Pods that an early build injected: their annotation has no version, and no values of aliases.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn web() -> Value {
     }]))
 }
 
-/// The pod as 0.1.0 injected it.
+/// The pod as an early build injected it.
 fn injected_by_0_1_0() -> Value {
     let mut document = without_no_token_volume(injected(&web()));
     let record = json!({
@@ -42,7 +42,7 @@ fn uninjection_restores_the_pod() {
 #[test]
 fn reinjection_without_changes_makes_no_edit() {
     let mut document = injected_by_0_1_0();
-    // Otherwise the sidecar gets a volume that 0.1.0 did not add.
+    // Otherwise the sidecar gets a volume that early builds did not add.
     document["spec"]["automountServiceAccountToken"] = false.into();
     assert_eq!(
         report(&document, Task::Inject, &settings()).verdict,

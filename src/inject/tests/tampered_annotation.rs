@@ -107,6 +107,6 @@ fn version_0_1_0_would_refuse_the_version_key() {
     let document = injected(&web());
     let record = document["metadata"]["annotations"][RECORD].as_str();
     let record: Value = serde_json::from_str(record.expect("text")).expect("JSON");
-    // 0.1.0 reads null and objects as places, and refuses all else.
+    // Early builds read null and objects as places, and refuse all else.
     assert!(record["version"].is_u64());
 }

@@ -146,7 +146,7 @@ impl<'a> PodView<'a> {
                 false if has_istio_path => is_via_istio,
                 false => self.agent_ports.first() != Some(&get.port),
             };
-            // 0.1.0 did not save the agent's ports: without the sidecar, any port may be one.
+            // Early builds did not save the agent's ports: without the sidecar, any port may be one.
             let may_be_agent_port =
                 self.agent_ports.is_empty() || self.agent_ports.contains(&get.port);
             if !matches_saved || !may_be_agent_port {

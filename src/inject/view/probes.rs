@@ -192,7 +192,7 @@ impl Original {
     }
 
     /// The original of an injected handler. Saved fields have their saved values; the others have their values in the
-    /// pod, which the owner may have changed. `fallback` returns values that 0.1.0 did not save.
+    /// pod, which the owner may have changed. `fallback` returns values that early builds did not save.
     ///
     /// # Errors
     /// The name of a field without a value.

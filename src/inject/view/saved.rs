@@ -2,7 +2,7 @@
 //!
 //! | key                                 | value |
 //! |-------------------------------------|-------|
-//! | `version`                           | 2; an annotation of 0.1.0 has none |
+//! | `version`                           | 2; an annotation of an early build has none |
 //! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` with the files of Secrets |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
 //! | `web.livenessProbe.timeoutSeconds`  | the `raised` timeout in seconds, and what it `was` unless the probe had none |
@@ -32,7 +32,7 @@ const QUOTED_KEY_BYTES: usize = 200;
 /// The content of the annotation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::inject) struct Saved {
-    /// Whether 0.1.0 wrote it.
+    /// Whether an early build wrote it.
     is_first_version: bool,
     /// By probe: `web.livenessProbe`, `web.lifecycle.preStop`.
     pub(in crate::inject) probes: BTreeMap<Box<str>, SavedProbe>,
@@ -43,7 +43,7 @@ pub(in crate::inject) struct Saved {
     /// Source texts of other nodes that injection expanded.
     pub(in crate::inject) sources: BTreeMap<SourceKey, Box<str>>,
     /// An object: the settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume`
-    /// with the files of Secrets. 0.1.0 saved none.
+    /// with the files of Secrets. Early builds saved none.
     pub(in crate::inject) applied: Option<Value>,
 }
 
@@ -147,7 +147,7 @@ pub(in crate::inject) struct SavedField {
 pub(in crate::inject) struct SavedValue {
     /// Its source text.
     pub(in crate::inject) text: Box<str>,
-    /// The value; 0.1.0 did not save that of an alias.
+    /// The value; early builds did not save that of an alias.
     pub(in crate::inject) value: Option<Value>,
 }
 
@@ -252,12 +252,12 @@ impl Saved {
         Ok(saved)
     }
 
-    /// Whether 0.1.0 wrote it.
+    /// Whether an early build wrote it.
     pub(in crate::inject) fn is_first_version(&self) -> bool {
         self.is_first_version
     }
 
-    /// The ports of the sidecar; 0.1.0 did not save them.
+    /// The ports of the sidecar; early builds did not save them.
     pub(super) fn ports(&self) -> Vec<u16> {
         let ports = self
             .applied
@@ -269,7 +269,7 @@ impl Saved {
             .collect()
     }
 
-    /// Whether injection added the volume with the files of Secrets; 0.1.0 did not save that.
+    /// Whether injection added the volume with the files of Secrets; early builds did not save that.
     pub(super) fn has_tls_volume(&self) -> bool {
         let applied = self.applied.as_ref();
         self.is_first_version || applied.is_some_and(|applied| applied["volume"] == true)
@@ -438,7 +438,7 @@ impl Entry {
         })
     }
 
-    /// The source text of a node that injection expanded. 0.1.0 saved only aliases, as `was`.
+    /// The source text of a node that injection expanded. Early builds saved only aliases, as `was`.
     fn source(&self) -> Option<Box<str>> {
         let alias = self.was.as_ref().map(|was| &was.text);
         let alias = alias.filter(|text| text.trim_start().starts_with('*'));
