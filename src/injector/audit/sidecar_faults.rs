@@ -223,8 +223,13 @@ fn named_quantity(item: &str) -> Option<(&str, i128)> {
 /// (`plugin/pkg/admission/limitranger/admission.go`).
 fn violates_limit_range(message: &str, resources: &Value) -> bool {
     let value = |list: &str, resource: &str| Quantity::read(&resources[list][resource]);
-    let is_by_sidecar = |rejected: RejectedUsage<'_>| {
-        let Some(own) = value(rejected.list, rejected.resource) else {
+    let is_by_sidecar = |rejected: Rejected<'_>| {
+        let list = match rejected.label {
+            "request" => "requests",
+            "limit" => "limits",
+            _ => return false,
+        };
+        let Some(own) = value(list, rejected.resource) else {
             return false;
         };
         let (bound, total) = (rejected.bound.nanos(), rejected.amount.nanos());
@@ -234,7 +239,7 @@ fn violates_limit_range(message: &str, resources: &Value) -> bool {
             _ => false,
         }
     };
-    RejectedUsage::find_all(message).any(is_by_sidecar)
+    Rejected::find_all(message, Rejected::USAGE).any(is_by_sidecar)
 }
 
 /// Whether a ratio that a LimitRange rejects is that of the sidecar, or that of a pod that has another one without it.
@@ -247,8 +252,8 @@ fn exceeds_ratio_by_sidecar(message: &str, resources: &Value, sidecars: &Possibl
             .checked_mul(1_000_000)?
             .checked_div(request.nanos())
     };
-    let is_by_sidecar = |rejected: RejectedRatio<'_>| {
-        let is_rejected = |ratio: i128| ratio.abs_diff(rejected.ratio.nanos() / 1000) <= 1;
+    let is_by_sidecar = |rejected: Rejected<'_>| {
+        let is_rejected = |ratio: i128| ratio.abs_diff(rejected.amount.nanos() / 1000) <= 1;
         let amounts = ["requests", "limits"];
         let own = amounts.map(|group| Quantity::read(&resources[group][rejected.resource]));
         match (rejected.scope, &sidecars.apps) {
@@ -261,65 +266,38 @@ fn exceeds_ratio_by_sidecar(message: &str, resources: &Value, sidecars: &Possibl
             _ => false,
         }
     };
-    RejectedRatio::find_all(message).any(is_by_sidecar)
+    Rejected::find_all(message, Rejected::RATIO).any(is_by_sidecar)
 }
 
-/// A ratio that a LimitRange rejects: `cpu max limit to request ratio per Pod is 2, but provided ratio is 3.500000`.
-struct RejectedRatio<'m> {
+/// An amount or a ratio that a LimitRange rejects: `maximum cpu usage per Pod is 1, but limit is 1050m`,
+/// `cpu max limit to request ratio per Pod is 2, but provided ratio is 3.500000`.
+struct Rejected<'m> {
     resource: &'m str,
     /// `Container` or `Pod`
     scope: &'m str,
     bound: Quantity,
-    ratio: Quantity,
-}
-
-impl<'m> RejectedRatio<'m> {
-    fn find_all(message: &'m str) -> impl Iterator<Item = Self> {
-        const MARKER: &str = " max limit to request ratio per ";
-        let found = message.match_indices(MARKER);
-        found.filter_map(|(start, _)| {
-            let resource = message[..start].rsplit([' ', '[']).next()?;
-            let (scope, rest) = message[start + MARKER.len()..].split_once(" is ")?;
-            let (bound, rest) = rest.split_once(", but provided ratio is ")?;
-            Some(Self {
-                resource,
-                scope,
-                bound: Quantity::parse(bound)?,
-                ratio: leading_quantity(rest)?,
-            })
-        })
-    }
-}
-
-/// An amount that a LimitRange rejects: `maximum cpu usage per Pod is 1, but limit is 1050m`.
-struct RejectedUsage<'m> {
-    resource: &'m str,
-    /// `Container` or `Pod`
-    scope: &'m str,
-    bound: Quantity,
-    /// `requests` or `limits`
-    list: &'static str,
+    /// `request`, `limit` or `provided ratio`
+    label: &'m str,
     amount: Quantity,
 }
 
-impl<'m> RejectedUsage<'m> {
-    fn find_all(message: &'m str) -> impl Iterator<Item = Self> {
-        const MARKER: &str = " usage per ";
-        let found = message.match_indices(MARKER);
-        found.filter_map(|(start, _)| {
+impl<'m> Rejected<'m> {
+    const USAGE: &'static str = " usage per ";
+    const RATIO: &'static str = " max limit to request ratio per ";
+
+    /// All in a message, of the kind that the marker selects.
+    fn find_all(message: &'m str, marker: &'static str) -> impl Iterator<Item = Self> {
+        let found = message.match_indices(marker);
+        found.filter_map(move |(start, _)| {
             let resource = message[..start].rsplit([' ', '[']).next()?;
-            let (scope, rest) = message[start + MARKER.len()..].split_once(" is ")?;
+            let (scope, rest) = message[start + marker.len()..].split_once(" is ")?;
             let (bound, rest) = rest.split_once(", but ")?;
-            let (list, rest) = rest.split_once(" is ")?;
+            let (label, rest) = rest.split_once(" is ")?;
             Some(Self {
                 resource,
                 scope,
                 bound: Quantity::parse(bound)?,
-                list: match list {
-                    "request" => "requests",
-                    "limit" => "limits",
-                    _ => return None,
-                },
+                label,
                 amount: leading_quantity(rest)?,
             })
         })

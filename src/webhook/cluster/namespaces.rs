@@ -82,12 +82,30 @@ fn describe(namespace: &str, text: &str, error: &InvalidText) -> String {
     format!("{error}; it is ignored")
 }
 
+/// The memory of what is listed of one kind.
+#[derive(Debug, Default)]
+struct TableMemory {
+    bytes: usize,
+    ignored: usize,
+}
+
+impl TableMemory {
+    /// Takes the memory of an entry. Counts the entry as ignored and returns false if `is_short` is false or the table is full.
+    fn take(&mut self, bytes: usize, is_short: bool) -> bool {
+        let is_kept = is_short && self.bytes + bytes <= limits::NAMESPACE_TABLE_BYTES;
+        match is_kept {
+            true => self.bytes += bytes,
+            false => self.ignored += 1,
+        }
+        is_kept
+    }
+}
+
 /// The annotations of namespaces that are listed.
 #[derive(Debug, Default)]
 pub struct NamespaceAnnotations {
     resources: HashMap<Box<str>, Box<str>>,
-    bytes: usize,
-    ignored: usize,
+    memory: TableMemory,
 }
 
 impl NamespaceAnnotations {
@@ -99,20 +117,15 @@ impl NamespaceAnnotations {
         let (Some(name), Some(resources)) = (name, resources) else {
             return;
         };
-        let bytes = name.len() + resources.len();
-        if resources.len() > limits::NAMESPACE_RESOURCES_BYTES
-            || self.bytes + bytes > limits::NAMESPACE_TABLE_BYTES
-        {
-            self.ignored += 1;
-            return;
+        let is_short = resources.len() <= limits::NAMESPACE_RESOURCES_BYTES;
+        if self.memory.take(name.len() + resources.len(), is_short) {
+            self.resources.insert(name.into(), resources.trim().into());
         }
-        self.bytes += bytes;
-        self.resources.insert(name.into(), resources.trim().into());
     }
 
     /// The number of namespaces whose annotation is too long, or that exceed the memory of the table.
     pub fn ignored(&self) -> usize {
-        self.ignored
+        self.memory.ignored
     }
 }
 
@@ -121,9 +134,8 @@ impl NamespaceAnnotations {
 pub struct LimitRanges {
     /// By namespace, as JSON, which takes a tenth of the memory of its values.
     reduced: HashMap<Box<str>, Vec<Box<str>>>,
-    bytes: usize,
     values: usize,
-    ignored: usize,
+    memory: TableMemory,
 }
 
 impl LimitRanges {
@@ -143,23 +155,19 @@ impl LimitRanges {
         }
         let name = &limit_range["metadata"]["name"];
         let reduced = json!({"metadata": {"name": name}, "spec": {"limits": items}}).to_string();
-        let (bytes, values) = (namespace.len() + reduced.len(), json_value_bound(&reduced));
-        if reduced.len() > limits::LIMIT_RANGE_BYTES
-            || self.bytes + bytes > limits::NAMESPACE_TABLE_BYTES
-            || self.values + values > limits::LIMIT_RANGE_VALUES
-        {
-            self.ignored += 1;
-            return;
+        let values = self.values + json_value_bound(&reduced);
+        let is_short =
+            reduced.len() <= limits::LIMIT_RANGE_BYTES && values <= limits::LIMIT_RANGE_VALUES;
+        if self.memory.take(namespace.len() + reduced.len(), is_short) {
+            self.values = values;
+            let of_namespace = self.reduced.entry(namespace.into()).or_default();
+            of_namespace.push(reduced.into());
         }
-        self.bytes += bytes;
-        self.values += values;
-        let of_namespace = self.reduced.entry(namespace.into()).or_default();
-        of_namespace.push(reduced.into());
     }
 
     /// The number of LimitRanges that are too long, or that exceed the memory of the table.
     pub fn ignored(&self) -> usize {
-        self.ignored
+        self.memory.ignored
     }
 
     fn into_bounds(self) -> HashMap<Box<str>, ContainerBounds> {
@@ -179,8 +187,7 @@ impl LimitRanges {
 #[derive(Debug, Default)]
 pub struct QosQuotas {
     namespaces: HashSet<Box<str>>,
-    bytes: usize,
-    ignored: usize,
+    memory: TableMemory,
 }
 
 impl QosQuotas {
@@ -192,17 +199,14 @@ impl QosQuotas {
         if !counts_by_qos_class(&quota["spec"]) || self.namespaces.contains(namespace) {
             return;
         }
-        if self.bytes + namespace.len() > limits::NAMESPACE_TABLE_BYTES {
-            self.ignored += 1;
-            return;
+        if self.memory.take(namespace.len(), true) {
+            self.namespaces.insert(namespace.into());
         }
-        self.bytes += namespace.len();
-        self.namespaces.insert(namespace.into());
     }
 
     /// The number of ResourceQuotas that exceed the memory of the table.
     pub fn ignored(&self) -> usize {
-        self.ignored
+        self.memory.ignored
     }
 }
 
@@ -328,14 +332,16 @@ mod tests {
         for index in 0..count {
             annotations.add(&namespace(&format!("n{index}"), &long));
         }
-        assert!(annotations.ignored() > 10 && annotations.bytes <= limits::NAMESPACE_TABLE_BYTES);
+        assert!(
+            annotations.ignored() > 10 && annotations.memory.bytes <= limits::NAMESPACE_TABLE_BYTES
+        );
         let mut quotas = QosQuotas::default();
         for index in 0..count {
             let namespace = format!("{index}{long}");
             let metadata = json!({"name": "quota", "namespace": namespace});
             quotas.add(&json!({"metadata": metadata, "spec": {"scopes": ["BestEffort"]}}));
         }
-        assert!(quotas.ignored() > 10 && quotas.bytes <= limits::NAMESPACE_TABLE_BYTES);
+        assert!(quotas.ignored() > 10 && quotas.memory.bytes <= limits::NAMESPACE_TABLE_BYTES);
         let mut limit_ranges = LimitRanges::default();
         let many: Vec<Value> = (0..400).map(|_| json!({"type": "Pod"})).collect();
         limit_ranges.add(&limit_range("a", "long", &json!(many)));
