@@ -138,10 +138,18 @@ fn bench(sizes: &Sizes, parts: &[&str]) -> Outcome<()> {
     let _ = fs::remove_dir_all(&scratch);
     result?;
     let path = folder.join("probe.json");
-    fs::write(&path, format!("{}\n", report.json()))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    write(&path, &format!("{}\n", report.json()))?;
     println!("{}\nThe same as JSON: {}", report.text(), path.display());
+    for (name, svg) in report.charts() {
+        let path = folder.join(name).with_extension("svg");
+        write(&path, svg)?;
+        println!("Chart: {}", path.display());
+    }
     Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Outcome<()> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn measure(scratch: &Path, sizes: &Sizes, parts: &[&str], report: &mut Report) -> Outcome<()> {

@@ -148,3 +148,86 @@ mod table {
         );
     }
 }
+
+mod chart {
+    use crate::shared::chart::*;
+
+    /// The column of the first table below a heading of docs/benchmarks.md.
+    fn column(heading: &str, name: &str) -> Vec<(String, String)> {
+        let page = include_str!("../docs/benchmarks.md");
+        let section = page.split(&format!("## {heading}\n")).nth(1).unwrap();
+        let table = section.lines().skip_while(|line| !line.starts_with('|'));
+        let mut rows = table
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let index = rows.next().unwrap().iter().position(|cell| *cell == name);
+        let index = index.unwrap();
+        rows.skip(1)
+            // The second floor measures the noise.
+            .filter(|cells| cells[index] != "-" && !cells[1].contains(" again, as"))
+            .map(|cells| {
+                let contestant = cells[1].split(',').next().unwrap().replace("**", "");
+                (contestant, cells[index].to_string())
+            })
+            .collect()
+    }
+
+    fn memory(text: &str) -> f64 {
+        let (number, unit) = text.split_once(' ').unwrap();
+        let kib = match unit {
+            "KiB" => 1.0,
+            "MiB" => 1024.0,
+            _ => panic!("{text}"),
+        };
+        number.parse::<f64>().unwrap() * kib
+    }
+
+    fn ratio(text: &str) -> f64 {
+        text.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// The bench prints the tables of the page and draws the charts beside it, in one run.
+    /// `PROBELET_TEST_BLESS=1` draws them from the tables.
+    #[test]
+    fn the_charts_of_the_docs_show_the_figures_of_their_tables() {
+        type Draw = fn(&str, &str) -> Bar;
+        let of_memory: Draw = |name, text| Bar::memory(name, memory(text));
+        let of_cpu: Draw = |name, text| Bar::times(name, ratio(text));
+        for (chart, heading, name, bar) in [
+            (MEMORY, "Plaintext probes", "resident", of_memory),
+            (
+                PLAINTEXT_CPU,
+                "Plaintext probes",
+                "CPU of a spaced probe",
+                of_cpu,
+            ),
+            (HTTPS_CPU, "HTTPS probes", "CPU of a spaced probe", of_cpu),
+        ] {
+            let bars = column(heading, name);
+            let bars: Vec<Bar> = bars.iter().map(|(name, text)| bar(name, text)).collect();
+            let svg = draw(chart, &bars);
+            let path = format!(
+                "{}/docs/charts/{}.svg",
+                env!("CARGO_MANIFEST_DIR"),
+                chart.name
+            );
+            if std::env::var_os("PROBELET_TEST_BLESS").is_some() {
+                std::fs::write(&path, &svg).unwrap();
+            }
+            let kept = std::fs::read_to_string(&path).unwrap();
+            assert!(kept == svg, "{path} does not show the table: {kept}");
+        }
+    }
+
+    #[test]
+    fn the_largest_bar_has_the_full_length_and_the_smallest_is_visible() {
+        let bars = [Bar::times("floor", 1.0), Bar::times("<peer>", 500.0)];
+        let svg = draw(PLAINTEXT_CPU, &bars);
+        assert!(
+            svg.contains("the floor 1x, &lt;peer> 500.00x</title>"),
+            "{svg}"
+        );
+        assert!(svg.contains(r#"width="2" height="22""#), "{svg}");
+        assert!(svg.contains(r#"width="430" height="22""#), "{svg}");
+    }
+}

@@ -13,6 +13,7 @@ use crate::client::{self, Prober};
 use crate::contestants::{self, ContestantKind, Running};
 use crate::memory::{POLL_INTERVAL, settled_rss};
 use crate::report::{Report, Row};
+use crate::shared::chart;
 use crate::speed::{self, Contestant};
 use crate::{Outcome, Sizes, proc};
 
@@ -116,6 +117,7 @@ impl Fixture {
             "Over TLS, with a full handshake for each probe. `direct` is a client without a proxy:",
         );
         speed::report_table(&contestants, "direct", "contestants_https", report);
+        speed::cpu_chart(chart::HTTPS_CPU, &contestants, "direct", report);
         bounds(&contestants, report);
         Ok(())
     }

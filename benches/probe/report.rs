@@ -1,6 +1,7 @@
 //! Figures with their bounds and verdicts, as text and as JSON.
 
 use crate::Outcome;
+use crate::shared::chart::{self, Bar, Chart};
 use crate::shared::json::Json;
 use crate::shared::stats::{Bound, Spread};
 use crate::shared::table;
@@ -144,6 +145,7 @@ pub struct Report {
     rows: Vec<Row>,
     text: Vec<String>,
     members: Vec<(String, Json)>,
+    charts: Vec<(&'static str, String)>,
 }
 
 impl Report {
@@ -160,6 +162,18 @@ impl Report {
     /// Adds a member to the JSON.
     pub fn member(&mut self, name: impl Into<String>, value: Json) {
         self.members.push((name.into(), value));
+    }
+
+    /// Adds a chart, unless it has no bars.
+    pub fn chart(&mut self, chart: Chart, bars: &[Bar]) {
+        if !bars.is_empty() {
+            self.charts.push((chart.name, chart::draw(chart, bars)));
+        }
+    }
+
+    /// Names and SVG of the charts.
+    pub fn charts(&self) -> &[(&'static str, String)] {
+        &self.charts
     }
 
     /// The report as text.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::client::Prober;
 use crate::contestants::Running;
 use crate::report::{Report, Row, quartiles, short, spread_json};
+use crate::shared::chart::{self, Bar, Chart};
 use crate::shared::json::Json;
 use crate::shared::stats::{Spread, median, ratios};
 use crate::shared::{rounds, table};
@@ -112,6 +113,12 @@ impl Contestant {
 pub fn compare(mut contestants: Vec<Contestant>, sizes: &Sizes, report: &mut Report) {
     run(&mut contestants, sizes, "speed");
     report_table(&contestants, "floor", "contestants", report);
+    cpu_chart(chart::PLAINTEXT_CPU, &contestants, "floor", report);
+    let memory = drawn(&contestants).filter_map(|contestant| {
+        let memory = proc::memory(contestant.processes()).ok()?;
+        (memory.rss > 0.0).then(|| Bar::memory(&contestant.name, memory.rss))
+    });
+    report.chart(chart::MEMORY, &memory.collect::<Vec<_>>());
     let by_name = |name: &str| {
         contestants
             .iter()
@@ -171,6 +178,31 @@ pub fn report_table(contestants: &[Contestant], base: &str, member: &str, report
     report.say(table::render(&header, &[0], &rows));
     let scores = contestants.iter().map(|contestant| json(contestant, base));
     report.member(member, Json::List(scores.collect()));
+}
+
+/// Draws the CPU time of a spaced probe, as a multiple of that of the contestant named `base`.
+pub fn cpu_chart(chart: Chart, contestants: &[Contestant], base: &str, report: &mut Report) {
+    let mut all = contestants.iter();
+    let Some(base) = all.find(|contestant| contestant.name == base) else {
+        return;
+    };
+    let bars = drawn(contestants).filter_map(|contestant| {
+        let cpu = &contestant.spaced.cpu;
+        median(cpu).filter(|cpu| *cpu > 0.0)?;
+        let ratio = ratio_spread(cpu, &base.spaced.cpu).ok()?;
+        Some(Bar::times(&contestant.name, ratio.median))
+    });
+    report.chart(chart, &bars.collect::<Vec<_>>());
+}
+
+/// The contestants without those that measure the noise or a part.
+fn drawn(contestants: &[Contestant]) -> impl Iterator<Item = &Contestant> {
+    let is_drawn = |contestant: &&Contestant| {
+        contestant.failed.is_none()
+            && contestant.name != "floor again"
+            && contestant.name != "probelet, status port alone"
+    };
+    contestants.iter().filter(is_drawn)
 }
 
 /// The spread of the ratios of `these` to `those` within each round.

@@ -1,5 +1,6 @@
-//! What the benches share: spreads and verdicts, the order of contestants, tables, JSON.
+//! What the benches share: spreads and verdicts, the order of contestants, tables, charts, JSON.
 
+pub mod chart;
 pub mod json;
 pub mod rounds;
 pub mod stats;
