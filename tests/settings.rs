@@ -8,7 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use libtest_mimic::Trial;
 
 use crate::support::agent::{Agent, Setup};
+use crate::support::faults::FINE;
 use crate::support::observe::logged;
+use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::ports::reserve;
 use crate::support::raw::probe;
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
@@ -16,6 +18,7 @@ use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
 
 const LIVEZ: &str = "/app-health/web/livez";
+const READYZ: &str = "/app-health/web/readyz";
 
 /// Names and values of environment variables.
 type Env<'a> = &'a [(&'a str, &'a str)];
@@ -30,6 +33,7 @@ pub fn tests() -> Vec<Trial> {
         the_target_defaults_to_the_pod_ip,
         probers_come_from_flag_environment_or_file,
         a_status_address_is_the_only_address,
+        a_prober_of_loopback_reaches_an_app_whose_port_the_agent_has_on_another_address,
         probes_come_from_the_source_address,
         a_source_address_of_another_machine_is_reported,
     ]);
@@ -222,6 +226,29 @@ fn a_status_address_is_the_only_address() {
         TcpStream::connect(elsewhere).is_err(),
         "listens on {elsewhere} as well"
     );
+}
+
+/// The app redirects to its own port number, which the agent listens on at the pod's address.
+fn a_prober_of_loopback_reaches_an_app_whose_port_the_agent_has_on_another_address() {
+    let app = PathScriptedApp::start();
+    let redirect = b"HTTP/1.1 302 Found\r\nLocation: /fine\r\nContent-Length: 0\r\n\r\n";
+    app.on("/", vec![Step::Send(redirect.to_vec())]);
+    app.on("/fine", vec![Step::Send(FINE.into())]);
+    let port = app.port();
+    let probers = format!(
+        r#"{{"{LIVEZ}":{{"httpGet":{{"port":{port}}},"target":"loopback"}},"{READYZ}":{{"tcpSocket":{{"port":{port}}},"target":"loopback"}}}}"#
+    );
+    let agent = Setup::new()
+        .probers(&probers)
+        .arg("--target-ip=127.0.0.2")
+        .arg(format!("--forward=127.0.0.2:{port}=127.0.0.1:{port}"))
+        .start()
+        .expect("the agent starts");
+    probe(&agent, LIVEZ).assert_is(200);
+    probe(&agent, READYZ).assert_is(200);
+    assert_eq!(app.requests_for("/fine").len(), 1);
+    let line = logged(&agent, LIVEZ);
+    assert!(line.contains(&format!("target=127.0.0.1:{port}")), "{line}");
 }
 
 fn probes_come_from_the_source_address() {

@@ -1,7 +1,6 @@
 //! Handles a request: routes it, runs the probe, and writes the response: the result of the probe, the page of metrics
 //! or a status alone.
 
-use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use std::time::Instant;
 
@@ -170,7 +169,7 @@ impl Connection<'_> {
         agent.metrics.count_probe(index, outcome, timed);
         let result = ProbeResult {
             prober,
-            target: SocketAddr::new(agent.config.target, prober.action.port()),
+            target: prober.target(agent.config.target),
             outcome,
             duration,
         };

@@ -68,22 +68,24 @@ impl Connection<'_> {
             client: self.socket(),
             status_port: agent.config.status.port,
         };
+        let app = prober.target(agent.config.target);
         match &prober.action {
             Action::Http(get) => {
                 let probe = HttpProbe {
                     head,
                     buf: bytes,
                     http_get: get,
+                    target: app.ip(),
                     origin,
                     is_hook: prober.is_hook,
                     deadline,
                 };
                 agent.dialler.probe_http(&probe, memory).await
             }
-            Action::Tcp { port } => agent.dialler.probe_tcp(*port, deadline).await,
-            Action::Grpc { port, service, tls } => {
+            Action::Tcp { .. } => agent.dialler.probe_tcp(app, deadline).await,
+            Action::Grpc { service, tls, .. } => {
                 let probe = GrpcProbe {
-                    port: *port,
+                    app,
                     service,
                     tls: *tls,
                     origin,

@@ -47,13 +47,12 @@ impl Agent {
         tls: Rc<Tls>,
     ) -> Agent {
         let (probers, forwards) = (config.probers.len(), config.forwards.len());
-        let forward_ports = config.forwards.iter().map(|forward| forward.listen.port);
         Agent {
             dialler: Dialler {
                 reactor: reactor.clone(),
                 target: config.target,
                 source: config.source,
-                own_ports: forward_ports.chain([config.status.port]).collect(),
+                own_listeners: config.listeners().collect(),
                 tls,
                 observer: None,
             },

@@ -19,7 +19,7 @@ pub use plan::{Plan, RawArgs};
 pub use synthetic_request::SyntheticRequest;
 
 use core::future::pending;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use std::io::Write;
 use std::rc::Rc;
@@ -140,7 +140,7 @@ impl Check {
             reactor: self.reactor.clone(),
             target,
             source: None,
-            own_ports: Box::default(),
+            own_listeners: Box::default(),
             tls: self.plan.tls.clone(),
             observer: Some(self.watch.clone()),
         };
@@ -151,12 +151,13 @@ impl Check {
         };
         let origin = RequestOrigin::Url(&authority);
         let mut space = vec![0; PROBE_BYTES];
+        let app = SocketAddr::new(target, plan.action.port());
         let get = match &plan.action {
             Action::Http(get) => get,
-            Action::Tcp { port } => return dialler.probe_tcp(*port, Some(self.deadline)).await,
-            Action::Grpc { port, service, tls } => {
+            Action::Tcp { .. } => return dialler.probe_tcp(app, Some(self.deadline)).await,
+            Action::Grpc { service, tls, .. } => {
                 let probe = GrpcProbe {
-                    port: *port,
+                    app,
                     service,
                     tls: *tls,
                     origin,
@@ -170,6 +171,7 @@ impl Check {
             head: &plan.request.head,
             buf: &plan.request.bytes,
             http_get: get,
+            target,
             origin,
             is_hook: false,
             deadline: Some(self.deadline),

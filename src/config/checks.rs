@@ -1,8 +1,8 @@
 //! Rules between settings.
 
 use super::settings_error::ConfigError;
-use super::{Config, Listen, Probers, ProbersError, Problem};
-use core::net::{IpAddr, SocketAddr};
+use super::{Config, Listen, Probers, ProbersError};
+use core::net::IpAddr;
 
 /// Origin and value of settings, as errors quote them.
 pub(super) struct SettingLabels {
@@ -76,7 +76,8 @@ impl Config {
         })
     }
 
-    fn listeners(&self) -> impl Iterator<Item = Listen> {
+    /// The addresses and ports of probelet.
+    pub fn listeners(&self) -> impl Iterator<Item = Listen> {
         let forwards = self.forwards.iter().map(|forward| forward.listen);
         let inbounds = self.inbounds.iter().map(|inbound| inbound.listen);
         core::iter::once(self.status)
@@ -85,19 +86,17 @@ impl Config {
     }
 
     /// No prober may have a port of probelet.
-    pub(super) fn check_ports(&self, probers: Probers) -> Result<Probers, ProbersError> {
-        for prober in probers.iter() {
-            let port = prober.action.port();
-            let to = SocketAddr::new(self.target, port);
-            if self
-                .listeners()
-                .any(|listener| listener.is_reached_by(to, &[self.target]))
-            {
-                let field = prober.action.port_field();
-                let problem = Problem::OwnPort { field, port };
+    pub(super) fn check_ports(&self, mut probers: Probers) -> Result<Probers, ProbersError> {
+        for prober in &mut probers.0 {
+            if prober.loopback.is_some() {
+                self.set_loopback_address(prober);
+            }
+            let to = prober.target(self.target);
+            let is_reached = |listener: Listen| listener.is_reached_by(to, &[self.target]);
+            if self.listeners().any(is_reached) {
                 return Err(ProbersError::Entry {
                     key: prober.path.clone(),
-                    problem,
+                    problem: self.own_port(prober),
                 });
             }
         }

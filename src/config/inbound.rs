@@ -6,7 +6,7 @@ use super::peer_id::is_trust_domain;
 use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
 use super::tls::{Identity, TrustAnchors};
-use super::{AllowedIds, Config, IdPattern, Listen, flags, listen};
+use super::{AllowedIds, Config, IdPattern, Listen, Prober, Problem, flags, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -274,6 +274,33 @@ fn parse_options<'a>(parts: impl Iterator<Item = &'a str>) -> Result<InboundOpti
 }
 
 impl Config {
+    /// The app behind an inbound port may listen on another loopback address than 127.0.0.1, such as ::1.
+    #[inline(never)]
+    pub(super) fn set_loopback_address(&self, prober: &mut Prober) {
+        let port = prober.action.port();
+        let is_app = |to: &SocketAddr| to.port() == port && to.ip().is_loopback();
+        let mut targets = self.inbounds.iter().map(|inbound| inbound.target);
+        if let Some(app) = targets.find(is_app) {
+            prober.loopback = Some(app.ip());
+        }
+    }
+
+    /// The error of a prober whose port is one of probelet.
+    #[inline(never)]
+    pub(super) fn own_port(&self, prober: &Prober) -> Problem {
+        let (field, to) = (prober.action.port_field(), prober.target(self.target));
+        let port = to.port();
+        let mut inbounds = self.inbounds.iter();
+        let inbound = inbounds.find(|inbound| inbound.listen.is_reached_by(to, &[self.target]));
+        match inbound.map(|inbound| inbound.target) {
+            Some(app) if app.ip().is_loopback() => {
+                let app = app.port();
+                Problem::InboundPort { field, port, app }
+            }
+            _ => Problem::OwnPort { field, port },
+        }
+    }
+
     /// No inbound port may lead to a listener of probelet.
     #[inline(never)]
     pub(super) fn check_inbounds(

@@ -104,7 +104,7 @@ impl Listen {
 
     /// Whether a connection to `to` reaches this listener. `own` are the pod's addresses; other addresses than these and
     /// loopback are those of other hosts.
-    pub(super) fn is_reached_by(self, to: SocketAddr, own: &[IpAddr]) -> bool {
+    pub fn is_reached_by(self, to: SocketAddr, own: &[IpAddr]) -> bool {
         let is_local = to.ip().is_loopback() || own.contains(&to.ip());
         self.port == to.port() && is_local && self.accepts(to.ip())
     }

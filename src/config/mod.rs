@@ -18,7 +18,7 @@ mod settings;
 mod settings_error;
 mod tls;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::telemetry::LogSettings;
@@ -83,7 +83,7 @@ pub struct Forward {
     /// The listener.
     pub listen: Listen,
     /// The target of the connections.
-    pub target: core::net::SocketAddr,
+    pub target: SocketAddr,
 }
 
 /// Capacities: those of `limits`, or those set by flags.
@@ -110,6 +110,8 @@ pub struct Prober {
     pub is_hook: bool,
     /// `timeoutSeconds`, before the margin is subtracted.
     pub timeout: Duration,
+    /// `"target": "loopback"`: the address to probe instead of the app's.
+    pub loopback: Option<IpAddr>,
     /// The kind of probe.
     pub action: Action,
 }
@@ -133,6 +135,13 @@ pub enum Action {
         /// `mode: TLS` (KEP-4939).
         tls: bool,
     },
+}
+
+impl Prober {
+    /// The address and port to probe. `app` is the app's address.
+    pub fn target(&self, app: IpAddr) -> SocketAddr {
+        SocketAddr::new(self.loopback.unwrap_or(app), self.action.port())
+    }
 }
 
 impl Action {

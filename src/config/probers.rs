@@ -11,6 +11,7 @@ use super::members::{
 use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
 use crate::limits;
 use crate::wire::{class, url};
+use core::net::{IpAddr, Ipv4Addr};
 use std::borrow::Cow;
 
 fn at(key: &str, stop: Stop) -> ProbersError {
@@ -110,10 +111,16 @@ fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
     let mut members = Members::<EntryMember>::of(reader, "the value", Rule::Entry)?;
     let mut action = None;
     let mut timeout = limits::DEFAULT_PROBE_TIMEOUT;
+    let mut loopback = None;
     while let Some(member) = members.next(reader)? {
         let found = match member {
             EntryMember::TimeoutSeconds => {
                 timeout = read_timeout(reader)?;
+                continue;
+            }
+            EntryMember::Target => {
+                let targets = [("loopback", IpAddr::V4(Ipv4Addr::LOCALHOST))];
+                loopback = Some(one_of(reader, member.name(), Rule::Target, &targets)?);
                 continue;
             }
             EntryMember::HttpGet => Action::Http(http_get(reader)?),
@@ -131,17 +138,19 @@ fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
         path: key.into(),
         is_hook,
         timeout,
+        loopback,
         action: action.ok_or(Problem::NoKind)?,
     })
 }
 
 members! {
-    /// The members of an entry.
+    /// The members of an entry. Istio has no `target`.
     EntryMember:
     HttpGet = "httpGet",
     TcpSocket = "tcpSocket",
     Grpc = "grpc",
     TimeoutSeconds = "timeoutSeconds",
+    Target = "target",
 }
 
 members! {

@@ -55,6 +55,15 @@ pub enum Problem {
         /// The port.
         port: u16,
     },
+    /// A port of `--inbound`, behind which the app is.
+    InboundPort {
+        /// The member's name.
+        field: &'static str,
+        /// The port.
+        port: u16,
+        /// The app's port.
+        app: u16,
+    },
     /// `protocol: HTTP2` with `scheme: HTTPS`.
     Http2OverTls,
     /// A member's value is not valid.
@@ -83,6 +92,8 @@ pub enum Rule {
     Port,
     /// timeoutSeconds
     Timeout,
+    /// target
+    Target,
     /// Text.
     Text,
     /// scheme
@@ -119,6 +130,9 @@ impl Rule {
             }
             Rule::Timeout => {
                 "but must be a whole number of seconds: write 1 or more, or leave it out for 1"
+            }
+            Rule::Target => {
+                r#"but must be loopback: write "loopback", or leave it out for --target-ip"#
             }
             Rule::Text => "but must be a string: write it in double quotes",
             Rule::Scheme => r#"but must be HTTP or HTTPS: write "HTTP", or leave it out"#,
@@ -198,6 +212,10 @@ impl fmt::Display for Problem {
             Problem::OwnPort { field, port } => write!(
                 f,
                 "{field} is {port}, but probelet itself listens there: write the port the app listens on"
+            ),
+            Problem::InboundPort { field, port, app } => write!(
+                f,
+                r#"{field} is {port}, but probelet itself accepts mutual TLS there: write {app}, the app's port, and "target":"loopback" beside it"#
             ),
             Problem::Http2OverTls => f.write_str(
                 "httpGet.protocol is HTTP2 with scheme HTTPS, which Kubernetes rejects: leave protocol out, \

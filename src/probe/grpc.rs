@@ -1,6 +1,6 @@
 //! `grpc`: calls `grpc.health.v1.Health/Check` as kubelet's prober does over grpc-go.
 
-use core::net::IpAddr;
+use core::net::SocketAddr;
 use core::ops::Range;
 use core::pin::pin;
 use std::time::Instant;
@@ -19,8 +19,8 @@ use crate::wire::url::Scheme;
 
 /// A gRPC probe.
 pub struct GrpcProbe<'a> {
-    /// The app's port.
-    pub port: u16,
+    /// The app's address and port.
+    pub app: SocketAddr,
     /// The service to check; empty for the server as a whole.
     pub service: &'a str,
     /// `mode: TLS`.
@@ -133,7 +133,7 @@ impl Dialler {
     /// Connects and calls.
     async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, CallFailure> {
         let mut connection = self.connect_grpc(probe, memory).await?;
-        let authority = probe.authority(self.target);
+        let authority = probe.authority();
         let headers = HealthHeaders {
             scheme: probe.scheme().as_str().as_bytes(),
             authority: authority.pieces(),
@@ -152,13 +152,15 @@ impl Dialler {
         memory: &'c mut [u8],
     ) -> Result<GrpcConnection<'c>, CallFailure> {
         let options = TlsConnectOptions {
-            port: probe.port,
+            port: probe.app.port(),
             server_name: probe.origin.server_name(),
             purpose: TlsPurpose::GrpcProbe,
             curves: Curves::Default,
         };
-        let socket = self.dial(probe.port).await.map_err(StreamError::Io)?;
-        let stream = self.open(socket, probe.scheme(), options).await?;
+        let socket = self.dial(probe.app).await.map_err(StreamError::Io)?;
+        let stream = self
+            .open(socket, probe.app, probe.scheme(), options)
+            .await?;
         if probe.tls && !stream.chose_http2() {
             return Err(CallFailure::Connection(Failure::NotHttp2));
         }
@@ -191,10 +193,10 @@ impl<'a> GrpcProbe<'a> {
         }
     }
 
-    fn authority(&self, target: IpAddr) -> Authority<'a> {
+    fn authority(&self) -> Authority<'a> {
         let host = self.origin.host();
-        host.unwrap_or_else(|| self.origin.first_host(target))
-            .authority(self.port, true)
+        host.unwrap_or_else(|| self.origin.first_host(self.app.ip()))
+            .authority(self.app.port(), true)
     }
 }
 

@@ -18,7 +18,7 @@ impl Dialler {
     pub async fn probe_http(&self, probe: &HttpProbe<'_>, space: &mut [u8]) -> Outcome {
         let (exchange, space) = space.split_at_mut(HTTP2_BYTES);
         let (location, space) = RedirectSpace::of(space);
-        let mut attempt = RequestAttempt::first(probe, self.target, space);
+        let mut attempt = RequestAttempt::first(probe, space);
         loop {
             let mut response = ResponseReader::new(location, exchange);
             match self.run_attempt(&mut attempt, &mut response).await {
@@ -28,7 +28,7 @@ impl Dialler {
                 None => {}
                 Some(_) if response.is_retriable() && attempt.may_retry() => attempt.count_retry(),
                 Some(Outcome::Failed(Failure::PlainHttp)) if attempt.may_restart_in_plaintext() => {
-                    attempt.restart_in_plaintext(self.target);
+                    attempt.restart_in_plaintext();
                 }
                 Some(outcome) => return outcome,
             }
@@ -54,7 +54,9 @@ impl Dialler {
             Err(Elapsed) => return Some(response.outcome_or_fail(Failure::DeadlineExceeded)),
         };
         let next = match response.head() {
-            Some(head) => attempt.resolve_next_step(&head, response.location(), &self.own_ports),
+            Some(head) => {
+                attempt.resolve_next_step(&head, response.location(), |app| self.is_own(app))
+            }
             None => NextStep::Finish,
         };
         let body_limit = match next {
@@ -93,9 +95,10 @@ impl Dialler {
         attempt: &RequestAttempt<'_>,
         response: &mut ResponseReader<'_>,
     ) -> Result<Stream, StreamError> {
-        let socket = self.dial(attempt.port).await?;
+        let app = attempt.app();
+        let socket = self.dial(app).await?;
         let mut stream = self
-            .open(socket, attempt.scheme, attempt.tls_options())
+            .open(socket, app, attempt.scheme, attempt.tls_options())
             .await?;
         let is_http2 = stream.chose_http2() || attempt.is_cleartext_http2();
         response.set_protocol(attempt.scheme, is_http2);

@@ -1,5 +1,6 @@
 //! An HTTP probe, and the memory that it needs.
 
+use core::net::IpAddr;
 use std::time::Instant;
 
 use super::RequestOrigin;
@@ -16,6 +17,8 @@ pub struct HttpProbe<'a> {
     pub buf: &'a [u8],
     /// The prober.
     pub http_get: &'a HttpGet,
+    /// The app's address.
+    pub target: IpAddr,
     /// The URL that the request was sent to.
     pub origin: RequestOrigin<'a>,
     /// Whether this is a lifecycle hook: kubelet uses another client for hooks.

@@ -28,6 +28,7 @@ use std::time::Instant;
 
 use rustix::io;
 
+use crate::config::Listen;
 use crate::limits;
 use crate::net::tls::{Tls, TlsStream};
 use crate::net::{
@@ -42,10 +43,10 @@ pub struct Dialler {
     pub reactor: Rc<Reactor>,
     /// The app's address.
     pub target: IpAddr,
-    /// The source address of probes, to bypass interception.
+    /// The source address of probes of `target`, to bypass interception.
     pub source: Option<IpAddr>,
-    /// probelet's own ports at the app's address: no redirect may lead there.
-    pub own_ports: Box<[u16]>,
+    /// probelet's own listeners: no redirect may lead there.
+    pub own_listeners: Box<[Listen]>,
     /// TLS to the app.
     pub tls: Rc<Tls>,
     /// Observes the steps of a probe. The agent has none.
@@ -54,11 +55,11 @@ pub struct Dialler {
 
 impl Dialler {
     /// Starts a connection to the app. Retries while the process is out of file descriptors or socket memory.
-    async fn dial(&self, port: u16) -> io::Result<Socket> {
-        let app = SocketAddr::new(self.target, port);
+    async fn dial(&self, app: SocketAddr) -> io::Result<Socket> {
+        let source = self.source.filter(|_| app.ip() == self.target);
         self.notify(|| Event::Connecting(app));
         for _ in 0..limits::SOCKET_RETRIES {
-            match Socket::start_connect(&self.reactor, app, self.source) {
+            match Socket::start_connect(&self.reactor, app, source) {
                 Err(error) if is_out_of_resources(error) => {
                     let later = Instant::now() + limits::SOCKET_RETRY_BACKOFF;
                     self.reactor.sleep_until(later).await;
@@ -66,14 +67,21 @@ impl Dialler {
                 result => return result,
             }
         }
-        Socket::start_connect(&self.reactor, app, self.source)
+        Socket::start_connect(&self.reactor, app, source)
     }
 
-    /// Prepares the connection for requests, with a TLS handshake if `scheme` needs it. The handshake's future is
+    /// Whether a connection to `app` reaches probelet itself.
+    fn is_own(&self, app: SocketAddr) -> bool {
+        let mut listeners = self.own_listeners.iter();
+        listeners.any(|listener| listener.is_reached_by(app, &[self.target]))
+    }
+
+    /// Prepares the connection to `app` for requests, with a TLS handshake if `scheme` needs it. The handshake's future is
     /// boxed: in the slot it would occupy memory for good.
     async fn open(
         &self,
         socket: Socket,
+        app: SocketAddr,
         scheme: Scheme,
         options: TlsConnectOptions<'_>,
     ) -> Result<Stream, StreamError> {
@@ -81,7 +89,7 @@ impl Dialler {
         match scheme {
             Scheme::Http => Ok(Stream::Plain(socket)),
             Scheme::Https => {
-                let stream = Box::pin(self.handshake(socket, options)).await?;
+                let stream = Box::pin(self.handshake(socket, app, options)).await?;
                 self.notify(|| Event::TlsHandshakeDone(&stream));
                 Ok(Stream::Tls(stream))
             }
@@ -92,11 +100,12 @@ impl Dialler {
     async fn handshake(
         &self,
         socket: Socket,
+        app: SocketAddr,
         options: TlsConnectOptions<'_>,
     ) -> Result<Box<TlsStream>, StreamError> {
         self.notify(|| Event::TlsHandshakeStarted);
         let redial = async || {
-            let socket = self.dial(options.port).await?;
+            let socket = self.dial(app).await?;
             self.connected(&socket).await?;
             self.notify(|| Event::TlsHandshakeStarted);
             Ok(socket)

@@ -4,7 +4,7 @@
 //! name (`pkg/probe/http/http.go`: `RedirectChecker`) and composes `Host` and `Referer` as Go does
 //! (`net/http/client.go`). The pod's IP is the local address of kubelet's connection.
 
-use core::net::IpAddr;
+use core::net::SocketAddr;
 use std::time::Instant;
 
 use super::Failure;
@@ -54,12 +54,8 @@ pub enum NextStep {
 }
 
 impl<'a> RequestAttempt<'a> {
-    /// The first request of a probe of the app at `target`.
-    pub fn first(
-        probe: &'a HttpProbe<'a>,
-        target: IpAddr,
-        space: RedirectSpace<'a>,
-    ) -> RequestAttempt<'a> {
+    /// The first request of a probe.
+    pub fn first(probe: &'a HttpProbe<'a>, space: RedirectSpace<'a>) -> RequestAttempt<'a> {
         let mut attempt = RequestAttempt {
             probe,
             scheme: probe.http_get.scheme,
@@ -75,18 +71,18 @@ impl<'a> RequestAttempt<'a> {
             credentials_len: None,
             space,
         };
-        attempt.reset(target);
+        attempt.reset();
         attempt
     }
 
     /// Resets to the probe's first URL.
-    fn reset(&mut self, target: IpAddr) {
+    fn reset(&mut self) {
         self.port = self.probe.http_get.port;
         self.has_port = self.probe.origin.has_port();
         self.has_given_host = true;
         (self.redirects, self.retries) = (0, 0);
         (self.target_len, self.referer_len, self.credentials_len) = (None, None, None);
-        self.set_first_host(target);
+        self.set_first_host();
     }
 
     /// Whether kubelet follows fewer redirects than led to this request: it is not sent.
@@ -111,15 +107,15 @@ impl<'a> RequestAttempt<'a> {
 
     /// Restarts the probe in plaintext, without `Authorization`: kubelet runs a hook this way, once, when the app turns
     /// out to have no TLS (`pkg/kubelet/lifecycle/handlers.go`: `runHTTPHandler`).
-    pub fn restart_in_plaintext(&mut self, target: IpAddr) {
+    pub fn restart_in_plaintext(&mut self) {
         self.is_plaintext_restart = true;
         self.scheme = Scheme::Http;
-        self.reset(target);
+        self.reset();
     }
 
     /// Sets `Host` to the prober's, or else to the incoming one with the app's port in place of the status port:
     /// without a configured `Host`, kubelet sends the address and port that it connects to.
-    fn set_first_host(&mut self, target: IpAddr) {
+    fn set_first_host(&mut self) {
         let probe = self.probe;
         let configured = probe.http_get.host.as_deref().map(str::as_bytes);
         let incoming = probe.head.host(probe.buf);
@@ -131,7 +127,7 @@ impl<'a> RequestAttempt<'a> {
             },
             (None, None) => {
                 self.has_given_host = false;
-                self.authority(probe.origin.first_host(target))
+                self.authority(probe.origin.first_host(probe.target))
             }
         };
     }
@@ -164,12 +160,13 @@ impl<'a> RequestAttempt<'a> {
     }
 
     /// Determines the step after a response head to this request, and saves the request-target and the credentials of a
-    /// redirect: until `advance`, no request may be written. `location` is the memory of its `Location`.
+    /// redirect: until `advance`, no request may be written. `location` is the memory of its `Location`, and `is_own`
+    /// returns whether an address and port are probelet's.
     pub fn resolve_next_step(
         &mut self,
         head: &ResponseHead,
         location: &[u8],
-        own_ports: &[u16],
+        is_own: impl FnOnce(SocketAddr) -> bool,
     ) -> NextStep {
         // Go follows no other code (`net/http/client.go`: `redirectBehavior`), and ignores an empty Location.
         if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
@@ -209,7 +206,7 @@ impl<'a> RequestAttempt<'a> {
         if redirect.scheme == Scheme::Https && self.is_cleartext_http2() {
             return NextStep::Fail(Failure::BadRedirect);
         }
-        if own_ports.contains(&redirect.port) {
+        if is_own(SocketAddr::new(self.probe.target, redirect.port)) {
             return NextStep::Fail(Failure::RedirectToSelf);
         }
         self.save_credentials(user);
@@ -219,6 +216,11 @@ impl<'a> RequestAttempt<'a> {
     /// Deadline of the outcome, over all requests.
     pub fn deadline(&self) -> Option<Instant> {
         self.probe.deadline
+    }
+
+    /// The address and port that this request goes to.
+    pub fn app(&self) -> SocketAddr {
+        SocketAddr::new(self.probe.target, self.port)
     }
 
     /// The options of a TLS connection for this request.

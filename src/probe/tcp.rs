@@ -1,5 +1,6 @@
 //! `tcpSocket`: succeeds when the app's port accepts a connection.
 
+use core::net::SocketAddr;
 use core::pin::pin;
 use rustix::io::Errno;
 use std::time::Instant;
@@ -9,9 +10,9 @@ use super::{Dialler, Event, Failure, Outcome};
 impl Dialler {
     /// Connects and closes. A reset right after the connection was established is ignored, as by kubelet
     /// (`pkg/probe/tcp/tcp.go`).
-    pub async fn probe_tcp(&self, port: u16, deadline: Option<Instant>) -> Outcome {
+    pub async fn probe_tcp(&self, app: SocketAddr, deadline: Option<Instant>) -> Outcome {
         let connect = async {
-            self.dial(port).await?.wait_connected().await?;
+            self.dial(app).await?.wait_connected().await?;
             self.notify(|| Event::Connected);
             Ok(())
         };

@@ -69,6 +69,10 @@ const WRONG_MEMBERS: &[(&str, &str)] = &[
         "timeoutSeconds is -1, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
     ),
     (
+        r#"{"target":"127.0.0.1"}"#,
+        r#"target is "127.0.0.1", but must be loopback: write "loopback", or leave it out for --target-ip"#,
+    ),
+    (
         r#"{"timeoutSeconds":1.5}"#,
         "timeoutSeconds is 1.5, but must be a whole number of seconds: write 1 or more, or leave it out for 1",
     ),

@@ -378,3 +378,58 @@ fn an_inbound_port_leads_to_no_listener_of_probelet() {
         "--forward 1=127.0.0.1:8443 leads to --inbound 8443=1 of probelet itself: write the app's own port after '='"
     );
 }
+
+#[test]
+fn a_prober_of_loopback_reaches_the_app_behind_an_inbound_port() {
+    let json = |port: u16, target: &str| {
+        format!(r#"{{"/app-health/web/livez":{{"tcpSocket":{{"port":{port}}}{target}}}}}"#)
+    };
+    let loopback = r#","target":"loopback""#;
+    let probed = |inbound, port| {
+        let json = json(port, loopback);
+        let pod = [
+            ("target-ip", "10.0.0.5"),
+            ("inbound", inbound),
+            ("allow-id", "any"),
+            ("app-probers", &*json),
+        ];
+        let config = with_identity(&pod).expect("a prober");
+        config.probers.get(0).target(config.target).to_string()
+    };
+    for (inbound, port, app) in [
+        ("[10.0.0.5]:8001=8001", 8001, "127.0.0.1:8001"),
+        ("[10.0.0.5]:8001=[::1]:8001", 8001, "[::1]:8001"),
+        ("[10.0.0.5]:8001=127.0.0.9:8001", 8001, "127.0.0.9:8001"),
+        ("[10.0.0.5]:8001=10.0.0.5:8002", 8002, "127.0.0.1:8002"),
+        ("8443=[::1]:8002", 8001, "127.0.0.1:8001"),
+    ] {
+        assert_eq!(probed(inbound, port), app, "{inbound}");
+    }
+    let refused = |inbound, port, target| {
+        let json = json(port, target);
+        error_of(&[
+            ("target-ip", "10.0.0.5"),
+            ("inbound", inbound),
+            ("allow-id", "any"),
+            ("app-probers", &*json),
+        ])
+    };
+    for (inbound, port, target, app) in [
+        ("[10.0.0.5]:8001=8001", 8001, "", 8001),
+        ("8443=8001", 8443, "", 8001),
+        ("8443=8001", 8443, loopback, 8001),
+    ] {
+        assert_eq!(
+            refused(inbound, port, target),
+            format!(
+                "--app-probers: prober \"/app-health/web/livez\": tcpSocket.port is {port}, but probelet itself accepts \
+                 mutual TLS there: write {app}, the app's port, and \"target\":\"loopback\" beside it"
+            )
+        );
+    }
+    assert_eq!(
+        refused("8443=10.0.0.5:8001", 8443, ""),
+        "--app-probers: prober \"/app-health/web/livez\": tcpSocket.port is 8443, but probelet itself listens there: write \
+         the port the app listens on"
+    );
+}
