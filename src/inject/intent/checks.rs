@@ -1,5 +1,6 @@
 //! Checks of the pod as a whole: whether it can have the agent.
 
+use super::decisions::Destination;
 use super::meshes;
 use super::nodes::required_windows_label;
 use super::table::ProberTable;
@@ -12,10 +13,16 @@ use crate::inject::view::containers::SIDECAR_NAME;
 use crate::inject::view::{PROBERS, PodView, VOLUMES};
 use crate::limits;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kernel's `net.ipv4.ip_unprivileged_port_start`.
 const KERNEL_UNPRIVILEGED_PORT: u16 = 1024;
+/// The kernel parameter with the range of local ports of connections.
+const LOCAL_PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
+/// Seconds for which the kernel keeps the local port of a connection that the agent has closed (`TCP_TIMEWAIT_LEN`).
+const TIME_WAIT_SECONDS: u64 = 60;
+/// kubelet's period of a probe that sets none, in seconds (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Probe`).
+const DEFAULT_PERIOD: u64 = 10;
 
 /// Skips pods of another injector, and pods in which the agent cannot run.
 pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
@@ -147,11 +154,66 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
 
 /// The least port that a user other than root may open. containerd 2 and CRI-O set it to 0, containerd 1 leaves the kernel's.
 fn first_unprivileged_port(pod: &Value) -> u16 {
+    let set = sysctl(pod, "net.ipv4.ip_unprivileged_port_start");
+    let set = set.and_then(|value| value.parse().ok());
+    set.unwrap_or(KERNEL_UNPRIVILEGED_PORT)
+}
+
+/// The value of a kernel parameter that the pod sets.
+fn sysctl<'a>(pod: &'a Value, name: &str) -> Option<&'a str> {
     let sysctls = pod["spec"]["securityContext"]["sysctls"].as_array();
     let mut sysctls = sysctls.into_iter().flatten();
-    let set = sysctls.find(|sysctl| sysctl["name"] == "net.ipv4.ip_unprivileged_port_start");
-    let set = set.and_then(|sysctl| sysctl["value"].as_str()?.parse().ok());
-    set.unwrap_or(KERNEL_UNPRIVILEGED_PORT)
+    let set = sysctls.find(|sysctl| sysctl["name"] == name)?;
+    set["value"].as_str()
+}
+
+/// Refuses a pod whose range of local ports is too small for the agent's connections to a port of the app. kubelet connects
+/// from the node, which has a range of its own.
+pub(super) fn check_local_ports(
+    view: &PodView<'_>,
+    options: &PodOptions,
+    destinations: &BTreeMap<Box<str>, Destination>,
+) -> Result<(), String> {
+    let Some(available) = sysctl(view.pod, LOCAL_PORT_RANGE).and_then(|range| {
+        let (first, last) = range.trim().split_once(char::is_whitespace)?;
+        let [first, last]: [u64; 2] = [first.parse().ok()?, last.trim().parse().ok()?];
+        Some((last + 1).saturating_sub(first))
+    }) else {
+        return Ok(());
+    };
+    let app_port = |destination: &Destination| match destination {
+        Destination::StatusPort { app_port, .. } => Some(*app_port),
+        Destination::ForwardPort(agent_port) => {
+            let mut forwards = options.forwards.iter();
+            let forward = forwards.find(|forward| forward.agent_port == *agent_port)?;
+            Some(forward.app_port)
+        }
+    };
+    let mut needed: BTreeMap<u16, u64> = BTreeMap::new();
+    for probe in view.probes.iter().filter(|probe| !probe.kind.is_hook()) {
+        let Some(port) = destinations.get(&probe.key).and_then(app_port) else {
+            continue;
+        };
+        let period = probe.value.get("periodSeconds").and_then(Value::as_u64);
+        let period = period
+            .filter(|period| *period > 0)
+            .unwrap_or(DEFAULT_PERIOD);
+        // One more for the connection of the moment.
+        *needed.entry(port).or_default() += TIME_WAIT_SECONDS.div_ceil(period) + 1;
+    }
+    let Some((port, needed)) = needed.into_iter().max_by_key(|(_, needed)| *needed) else {
+        return Ok(());
+    };
+    if needed <= available {
+        return Ok(());
+    }
+    let what = format!("sysctl {LOCAL_PORT_RANGE} has {available} ports");
+    let reason = format!(
+        "the agent's probes of port {port} need {needed}, because each port is free again after {TIME_WAIT_SECONDS} s"
+    );
+    Err(format!(
+        "{what}, and {reason}: widen the range, or raise periodSeconds"
+    ))
 }
 
 /// Refuses a table that the kernel would not pass to the agent, which fails to start with E2BIG.

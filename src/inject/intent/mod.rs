@@ -23,8 +23,8 @@ use super::view::collections::SpecList;
 use super::view::saved::PortList;
 use super::view::{PORT_NAMES, PodView, TLS_VOLUME};
 use checks::{
-    check_completion, check_container_names, check_eligible, check_ports_free, check_table_size,
-    check_types, check_volumes_free, has_unnamed_container,
+    check_completion, check_container_names, check_eligible, check_local_ports, check_ports_free,
+    check_table_size, check_types, check_volumes_free, has_unnamed_container,
 };
 pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
@@ -81,6 +81,7 @@ impl Intent {
         check_container_names(view)?;
         check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
+        check_local_ports(view, options, &decisions.destinations)?;
         check_volumes_free(view)?;
         check_table_size(&decisions.table)?;
         meshes::warn_of_linkerd(view, options, warnings);

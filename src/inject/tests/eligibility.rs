@@ -443,3 +443,64 @@ fn ports_that_the_agent_may_not_open_are_refused() {
         json!({"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]});
     assert_eq!(effect_of(&status), "injected: livez");
 }
+
+#[test]
+fn a_range_of_local_ports_that_the_agents_probes_would_use_up() {
+    let with_range = |range: &str, periods: [Value; 2]| {
+        let mut document = probed(get(8001));
+        let range = json!({"name": "net.ipv4.ip_local_port_range", "value": range});
+        document["spec"]["securityContext"] = json!({"sysctls": [range]});
+        let container = &mut document["spec"]["containers"][0];
+        let [liveness, readiness] = periods;
+        container["livenessProbe"] = get(8001);
+        container["livenessProbe"]["periodSeconds"] = liveness;
+        container["readinessProbe"] = get(8001);
+        container["readinessProbe"]["periodSeconds"] = readiness;
+        document
+    };
+    // 60 s of connections once a second and once every 7 s, and one of each at the moment.
+    for (range, periods, needed) in [
+        ("40000 40069", [json!(1), json!(7)], Some(71)),
+        ("40000\t40070", [json!(1), json!(7)], None),
+        ("40000 40012", [json!(null), json!(0)], Some(14)),
+        ("40000 40013", [json!(null), json!(0)], None),
+        ("1024 65535", [json!(1), json!(1)], None),
+        ("a range", [json!(1), json!(1)], None),
+    ] {
+        let document = with_range(range, periods);
+        let Some(needed) = needed else {
+            assert_eq!(warnings(&document), [""; 0], "{range}");
+            continue;
+        };
+        let expected = format!(
+            "sysctl net.ipv4.ip_local_port_range has {} ports, and the agent's probes of port 8001 need {needed}, because each port \
+             is free again after 60 s: widen the range, or raise periodSeconds",
+            needed - 1
+        );
+        assert_eq!(refusal_reason(&document), expected);
+    }
+}
+
+#[test]
+fn ports_of_the_range_count_for_each_port_of_the_app() {
+    let range = json!({"name": "net.ipv4.ip_local_port_range", "value": "40000 40060"});
+    let mut document = probed(get(8001));
+    document["spec"]["securityContext"] = json!({"sysctls": [range]});
+    let mut every_second = get(8001);
+    every_second["periodSeconds"] = 1.into();
+    document["spec"]["containers"][0]["readinessProbe"] = every_second.clone();
+    document["spec"]["containers"][0]["livenessProbe"] = every_second.clone();
+    document["spec"]["containers"][0]["livenessProbe"]["httpGet"]["port"] = 8002.into();
+    let hook = json!({"preStop": {"httpGet": {"path": "/drain", "port": 8001}}});
+    document["spec"]["containers"][0]["lifecycle"] = hook;
+    assert_eq!(warnings(&document), [""; 0]);
+    // A forward connects to the app as well.
+    let forwarded = annotated(
+        document.clone(),
+        json!({"probelet.dev/forward": "8001=15032"}),
+    );
+    assert_eq!(warnings(&forwarded), [""; 0]);
+    document["spec"]["containers"][0]["startupProbe"] = every_second;
+    let document = annotated(document, json!({"probelet.dev/forward": "8001=15032"}));
+    assert!(refusal_reason(&document).contains("port 8001 need 122"));
+}

@@ -39,6 +39,10 @@ def meshes(cluster, report):
     long_path["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] = "/" + "x" * (128 * 1024)
     report.check("a table that the kernel does not pass to the agent is refused with the reason", refused, cluster, long_path,
                  "the kernel passes at most 131048")
+    few_ports = web_pod("few-ports")
+    few_ports["spec"]["securityContext"]["sysctls"] = [{"name": "net.ipv4.ip_local_port_range", "value": "40000 40059"}]
+    report.check("a range of local ports that the agent's probes would use up is refused with the reason", refused, cluster, few_ports,
+                 "need 61")
     for name in ("two-containers", "most-fields", "longest-head"):
         cluster.kubectl("delete", "pod", name, "-n", NAMESPACE, "--wait=false")
 
