@@ -70,15 +70,15 @@ flags! {
                  interception of the pod's address";
         }
         "TLS to the app" {
-            option client_cert: Option<String>, value "FILE" = Text("none"),
+            option client_cert: Option<String>, value "FILE" = Text("--cert"),
                 "Send this client certificate to an app that requests one: PEM, with its intermediates; all PEM \
                  files are reloaded when they change";
-            option client_key: Option<String>, value "FILE",
+            option client_key: Option<String>, value "FILE" = Text("--key"),
                 "Use this private key of --client-cert: PEM, without a passphrase";
-            option app_ca: Option<String>, value "FILE" = Text("no verification, like kubelet"),
+            option app_ca: Option<String>, value "FILE" = Text("--ca, or no verification, like kubelet"),
                 "Verify the app's certificate chain against the CAs in this PEM file; its host name is not checked";
             option app_id: Option<String>, value "SPIFFE-ID" = Text("any"),
-                "Also require this SPIFFE ID in the app's certificate, such as spiffe://example.org/web; requires --app-ca";
+                "Also require this SPIFFE ID in the app's certificate, such as spiffe://example.org/web; requires --app-ca or --ca";
             option require_files: Option<String>, value "true|false" = Text("false"),
                 "Exit if a PEM file does not exist at the start, instead of answering probes over TLS with 502 until it \
                  can be loaded";
@@ -101,7 +101,7 @@ flags! {
                  is one segment, and ** at the end one or more; dns:NAME; or any, for every certificate of --ca; may be given \
                  64 times; PROBELET_ALLOW_ID accepts several, separated by commas";
             option cert: Option<String>, value "FILE" = Text("none"),
-                "Serve --inbound with this certificate: PEM, with its intermediates";
+                "Serve --inbound with this certificate of the workload: PEM, with its intermediates";
             option key: Option<String>, value "FILE",
                 "Use this private key of --cert: PEM, without a passphrase";
             option ca: Vec<String>, value "[DOMAIN=]FILE",

@@ -5,7 +5,7 @@ use super::listen::{parse_listen, parse_target_addr};
 use super::peer_id::is_trust_domain;
 use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
-use super::tls::{Identity, TrustAnchors};
+use super::tls::{ClientCert, Identity, TrustAnchors};
 use super::{AllowedIds, Config, IdPattern, Listen, Prober, Problem, flags, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -204,6 +204,23 @@ impl RawSettings {
             }
             _ => Ok(anchors),
         }
+    }
+}
+
+impl Identity {
+    /// The certificate and the key.
+    #[inline(never)]
+    pub(super) fn client_cert(&self) -> ClientCert {
+        ClientCert {
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+        }
+    }
+
+    /// The files of all CAs.
+    #[inline(never)]
+    pub(super) fn ca_files(&self) -> Vec<FileSetting> {
+        self.ca.iter().map(|ca| ca.file.clone()).collect()
     }
 }
 

@@ -8,10 +8,11 @@ use super::settings_error::{ConfigError, FileSetting, SettingRule};
 /// What the settings for TLS name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The client certificate that the app requests.
+    /// The client certificate that the app requests: that of `--client-cert`, else the workload's.
     pub client: Option<ClientCert>,
-    /// The trust anchors of the app's certificate; without them nothing is verified.
-    pub app_ca: Option<FileSetting>,
+    /// Files of the trust anchors of the app's certificate: that of `--app-ca`, else all of the workload's. Without any
+    /// nothing is verified.
+    pub app_ca: Vec<FileSetting>,
     /// The SPIFFE ID that the app's certificate must have.
     pub app_id: Option<Box<str>>,
     /// The workload's identity, with which inbound ports serve.
@@ -91,6 +92,7 @@ impl RawSettings {
         let ca = self.find(flags::APP_CA);
         let id = self.find(flags::APP_ID);
         let app_id = id.map(|id| id.parse(spiffe_id)).transpose()?;
+        let identity = self.identity()?;
         let client = match (cert, key) {
             (Some(cert), Some(key)) => Some(ClientCert {
                 cert: cert.into(),
@@ -98,16 +100,21 @@ impl RawSettings {
             }),
             (Some(cert), None) => return Err(incomplete(cert, flags::CLIENT_KEY)),
             (None, Some(key)) => return Err(incomplete(key, flags::CLIENT_CERT)),
-            (None, None) => None,
+            (None, None) => identity.as_ref().map(Identity::client_cert),
         };
-        if let (Some(id), None) = (id, ca) {
+        let app_ca = match (ca, &identity) {
+            (Some(ca), _) => vec![ca.into()],
+            (None, Some(identity)) => identity.ca_files(),
+            (None, None) => Vec::new(),
+        };
+        if let (Some(id), []) = (id, &*app_ca) {
             return Err(incomplete(id, flags::APP_CA));
         }
         Ok(TlsSettings {
             client,
-            app_ca: ca.map(Into::into),
+            app_ca,
             app_id,
-            identity: self.identity()?,
+            identity,
             require_files: self
                 .parse(flags::REQUIRE_FILES, parse_bool)?
                 .unwrap_or(false),

@@ -52,7 +52,7 @@ fn name_setting(settings: &TlsSettings, error: FileError) -> TlsSettingError {
     let setting = match error.role {
         FileRole::Certificate => client.map(|client| &client.cert),
         FileRole::Key => client.map(|client| &client.key),
-        FileRole::Ca => settings.app_ca.as_ref(),
+        FileRole::Ca => settings.app_ca.iter().find(|file| file.path == error.path),
     };
     TlsSettingError {
         setting: setting.cloned().unwrap_or_else(|| FileSetting {

@@ -67,7 +67,7 @@ fn a_value_follows_its_flag_or_an_equals_sign() {
 fn subject(args: &[&str], env: impl Fn(&str) -> Option<OsString>) -> String {
     match parse(args.iter().map(OsString::from), env) {
         Err(exit) => exit.text.trim_start_matches("probelet: ").into(),
-        Ok(Invocation::Run(config)) => config.tls.app_ca.expect("a file").to_string(),
+        Ok(Invocation::Run(config)) => config.tls.app_ca[0].to_string(),
         #[cfg(feature = "check")]
         Ok(other) => panic!("{other:?}"),
     }

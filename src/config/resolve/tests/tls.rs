@@ -77,9 +77,11 @@ mod built {
             ("PROBELET_CLIENT_KEY", "/key.pem"),
         ];
         let config = config_of(&[("app-ca", "/ca.pem")], &variables).expect("a config");
-        let client = config.tls.client.expect("a client certificate");
-        let named = [Some(client.cert), Some(client.key), config.tls.app_ca];
-        let named = named.map(|file| file.expect("a file").to_string());
+        let (client, ca) = (config.tls.client, &config.tls.app_ca);
+        let client = client.expect("a client certificate");
+        assert_eq!(ca.len(), 1);
+        let named = [client.cert, client.key, ca[0].clone()];
+        let named = named.map(|file| file.to_string());
         assert_eq!(
             named,
             [
@@ -88,5 +90,52 @@ mod built {
                 r#"--app-ca names the file "/ca.pem""#,
             ]
         );
+    }
+
+    #[test]
+    fn the_workloads_identity_is_the_default_of_tls_to_the_app() {
+        let tls_of = |flags: Pairs<'_>| {
+            let identity = [
+                ("cert", "/tls.crt"),
+                ("key", "/tls.key"),
+                ("ca", "a=/a.crt"),
+                ("ca", "b=/b.crt"),
+            ];
+            let tls = config(&[&identity[..], flags].concat()).tls;
+            let client = tls.client.expect("a client certificate");
+            let app_ca = tls.app_ca.iter().map(|file| file.path.to_string());
+            let pair = [client.cert.to_string(), client.key.to_string()];
+            (pair, app_ca.collect::<Vec<_>>())
+        };
+        let pair = [
+            r#"--cert names the file "/tls.crt""#.to_owned(),
+            r#"--key names the file "/tls.key""#.to_owned(),
+        ];
+        let id = ("app-id", "spiffe://a/web");
+        assert_eq!(
+            tls_of(&[id]),
+            (pair.clone(), vec!["/a.crt".into(), "/b.crt".into()])
+        );
+        let own_ca = [("app-ca", "/app.crt"), id];
+        assert_eq!(tls_of(&own_ca), (pair, vec!["/app.crt".into()]));
+        let own_pair = [
+            ("client-cert", "/client.crt"),
+            ("client-key", "/client.key"),
+        ];
+        let pair = [
+            r#"--client-cert names the file "/client.crt""#.to_owned(),
+            r#"--client-key names the file "/client.key""#.to_owned(),
+        ];
+        assert_eq!(
+            tls_of(&own_pair),
+            (pair, vec!["/a.crt".into(), "/b.crt".into()])
+        );
+        let own_cert = [
+            ("cert", "/a"),
+            ("key", "/b"),
+            ("client-cert", "/client.crt"),
+        ];
+        let expected = "--client-cert /client.crt requires --client-key: set both";
+        assert_eq!(refusal(&own_cert), expected);
     }
 }
