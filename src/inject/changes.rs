@@ -43,7 +43,7 @@ pub(super) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str> {
         changes.push(format!("{} {endpoint} {change}", probe.container.name));
     }
     if changes.is_empty() {
-        changes.push("order of containers, or annotations".into());
+        changes.push("order of containers, volumes, or annotations".into());
     }
     changes.join(", ").into()
 }

@@ -186,7 +186,7 @@ fn no_token_mount() -> Value {
 
 /// The volume of that mount.
 fn no_token_volume() -> Value {
-    json!({"name": "probelet-no-token", "projected": {"defaultMode": 420}})
+    json!({"name": "probelet-no-token", "projected": {"defaultMode": 420, "sources": [{"downwardAPI": {}}]}})
 }
 
 /// An injected pod as an injector before the volume injected it.

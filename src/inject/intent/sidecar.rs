@@ -131,7 +131,8 @@ fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
     }
 }
 
-/// The sidecar. PodSecurity `restricted` admits it.
+/// The sidecar. PodSecurity `restricted` admits it. It states fields that admission policies read of each container, also
+/// those that the API server would leave absent: a policy that reads an absent one fails, and refuses the pod.
 pub(super) fn container(
     view: &PodView<'_>,
     options: &PodOptions,
@@ -147,6 +148,7 @@ pub(super) fn container(
         "ports": [{"containerPort": options.status_port}],
         "securityContext": {
             "runAsNonRoot": true,
+            "privileged": false,
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
             "capabilities": {"drop": ["ALL"]},
@@ -281,14 +283,14 @@ fn tls_volume(options: &PodOptions) -> Option<SidecarVolume> {
 /// The empty volume at the path of the service account's token. The API server mounts the token into each container
 /// without a mount at that path, also into one that a webhook has added
 /// (`plugin/pkg/admission/serviceaccount/admission.go`: `mountServiceAccountToken`). An `emptyDir` would make
-/// `kubectl drain` require `--delete-emptydir-data`. Of a projected volume, the API server stores absent `sources` as null,
-/// so `sources: []` would be a change at each `kubectl apply`; without any field, server-side apply may remove it.
+/// `kubectl drain` require `--delete-emptydir-data`. A projected volume needs a source: the API server stores none as
+/// `sources: null`, at which an admission policy that reads the sources of each volume fails, and refuses the pod.
 fn no_token_volume(view: &PodView<'_>) -> Option<SidecarVolume> {
     let mounts_token = view.pod["spec"]["automountServiceAccountToken"] != false;
     mounts_token.then(|| SidecarVolume {
         name: NO_TOKEN_VOLUME,
         mount_path: TOKEN_MOUNT_PATH,
-        projected: json!({"defaultMode": DEFAULT_MODE}),
+        projected: json!({"defaultMode": DEFAULT_MODE, "sources": [{"downwardAPI": {}}]}),
     })
 }
 

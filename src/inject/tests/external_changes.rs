@@ -14,7 +14,7 @@ fn web() -> Value {
     }]))
 }
 
-/// The API server's defaults of a rewritten probe, and another mount. The API server stores absent `sources` as null.
+/// The API server's defaults of a rewritten probe, and another mount.
 fn defaulted(mut document: Value) -> Value {
     let container = &mut document["spec"]["containers"][0];
     for kind in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -28,11 +28,58 @@ fn defaulted(mut document: Value) -> Value {
     sidecar["imagePullPolicy"] = "IfNotPresent".into();
     let mounts = sidecar["volumeMounts"].as_array_mut().expect("mounts");
     mounts.push(json!({"name": "other", "mountPath": "/other", "readOnly": true}));
+    document
+}
+
+/// The forms of the empty volume that earlier injectors wrote or the API server stored, and those in which a tool may write
+/// the current one.
+fn empty_volumes() -> [Value; 6] {
+    [
+        json!({"defaultMode": 420}),
+        json!({"defaultMode": 420, "sources": null}),
+        json!({"sources": []}),
+        json!({"sources": [{"downwardAPI": {"items": null}}]}),
+        json!({"sources": [{"downwardAPI": {"items": []}, "secret": null}]}),
+        json!({"sources": [{}]}),
+    ]
+}
+
+fn with_empty_volume(mut document: Value, projected: Value) -> Value {
     let volumes = document["spec"]["volumes"].as_array_mut().expect("volumes");
     let is_empty = |volume: &&mut Value| volume["name"] == "probelet-no-token";
     let volume = volumes.iter_mut().find(is_empty).expect("the empty volume");
-    volume["projected"]["sources"] = Value::Null;
+    volume["projected"] = projected;
     document
+}
+
+#[test]
+fn reinjection_adds_a_source_to_the_empty_volume_of_an_earlier_version() {
+    for projected in empty_volumes() {
+        let old = with_empty_volume(injected(&web()), projected.clone());
+        let after = injected(&old);
+        let volume = &after["spec"]["volumes"][0]["projected"];
+        assert_eq!(volume["defaultMode"], 420, "{projected}");
+        let sources = volume["sources"].as_array().expect("sources");
+        assert!(sources.len() == 1 && sources[0]["downwardAPI"].is_object());
+        is_settled(&after, &settings());
+        assert_eq!(uninjected(&old), web(), "{projected}");
+    }
+}
+
+#[test]
+fn a_volume_with_files_is_not_the_empty_one() {
+    let item = json!({"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}});
+    for source in [
+        json!({"downwardAPI": {"items": [item]}}),
+        json!({"serviceAccountToken": {"path": "token"}}),
+        json!({"downwardAPI": {}, "secret": {"name": "a"}}),
+    ] {
+        let document = with_empty_volume(injected(&web()), json!({"sources": [source]}));
+        assert_eq!(
+            refusal_reason(&document),
+            "spec.volumes already has a volume probelet-no-token: rename that volume"
+        );
+    }
 }
 
 fn is_settled(document: &Value, settings: &Settings) {

@@ -69,7 +69,7 @@ fn a_native_sidecar() {
             "ports": [{"name": "probelet", "containerPort": 15020}],
             "securityContext": {
                 "runAsUser": 1337, "runAsGroup": 1337, "runAsNonRoot": true,
-                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                 "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
             },
             "resources": {"requests": {"cpu": "1m", "memory": "2Mi"}, "limits": {"memory": "16Mi"}},

@@ -253,12 +253,23 @@ impl<'a> PodView<'a> {
     }
 }
 
-/// Whether a volume is a projected one without sources. The API server stores `sources` as null.
+/// Whether a volume is a projected one without files. That of earlier versions has no sources, which the API server stores
+/// as null.
 fn is_empty_projected(volume: &Value) -> bool {
     let projected = &volume["projected"];
+    let is_empty_list =
+        |value: &Value| value.is_null() || value.as_array().is_some_and(|items| items.is_empty());
+    let is_empty_source = |source: &Value| {
+        let members = source.as_object().into_iter().flatten();
+        let mut set = members.filter(|(_, value)| !value.is_null());
+        set.all(|(name, value)| name == "downwardAPI" && is_empty_list(&value["items"]))
+    };
     let sources = &projected["sources"];
     projected.is_object()
-        && (sources.is_null() || sources.as_array().is_some_and(|sources| sources.is_empty()))
+        && (sources.is_null()
+            || sources
+                .as_array()
+                .is_some_and(|sources| sources.iter().all(is_empty_source)))
 }
 
 /// The ports in the arguments of the sidecar, and those that the annotation saves: a person may have edited or removed
