@@ -8,6 +8,7 @@ use crate::inject::view::PodView;
 use crate::inject::view::containers::Container;
 use crate::inject::view::handler::{Handler, HandlerError, HandlerKind};
 use crate::inject::view::probes::{Probe, is_agent_path};
+use crate::text::Quoted;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -54,6 +55,12 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
         }
         Ok(original) => &original.handler,
     };
+    // An earlier version has rewritten such a probe: its pods run, and restored it would have them rejected.
+    if !probe.is_injected()
+        && let Some(reason) = rejected_field(handler)
+    {
+        return unsupported(probe, &reason);
+    }
     let port = match resolve_port(handler, &probe.container) {
         Ok(port) => port,
         Err(reason) => return unsupported(probe, &reason),
@@ -87,6 +94,30 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
 
 fn unsupported(probe: &Probe<'_>, reason: &str) -> ProbeDecision {
     ProbeDecision::Unsupported(format!("{} is not rewritten: it {reason}", probe.label).into())
+}
+
+/// Why the API server rejects a handler because of a field that rewriting replaces; none if it accepts the field. Rewritten,
+/// the probe would be accepted (`pkg/apis/core/validation`: `validateHTTPGetAction`, `ValidatePortNumOrName`).
+fn rejected_field(handler: &Handler) -> Option<String> {
+    let is_grpc = handler.kind == HandlerKind::Grpc;
+    if let Some(port) = handler.text("port")
+        && (is_grpc || parse_port(port).is_some())
+    {
+        let port = Quoted(port);
+        let advice = "write a number without quotes";
+        return Some(format!(
+            "has the port {port}, which the API server rejects: {advice}"
+        ));
+    }
+    // The agent reads it in any case, as kubelet does.
+    let scheme = handler.text("scheme").filter(|scheme| {
+        let mut known = ["", "HTTP", "HTTPS"].into_iter();
+        handler.kind == HandlerKind::HttpGet && !known.any(|known| known == *scheme)
+    })?;
+    let scheme = Quoted(scheme);
+    Some(format!(
+        "has the scheme {scheme}, which the API server rejects: write HTTP or HTTPS"
+    ))
 }
 
 /// Resolves a port as kubelet does: the name of a port of the container, else a string of digits. A number may be the port

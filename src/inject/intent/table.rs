@@ -140,15 +140,20 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64) -> String {
         let value = handler.fields.get(name);
         value.filter(|value| !is_empty(value)).map(to_json)
     };
+    // The API server rejects an empty list, too: the check of the agent's settings reports it.
+    let text = |name| {
+        let value = handler.field(name).filter(|value| **value != "");
+        value.map(to_json)
+    };
     let kind = handler.kind;
     if kind == HandlerKind::HttpGet {
-        member("path", set("path"));
+        member("path", text("path"));
     }
     member("port", Some(port.to_string()));
     match kind {
         HandlerKind::HttpGet => {
-            member("scheme", set("scheme"));
-            member("protocol", set("protocol"));
+            member("scheme", text("scheme"));
+            member("protocol", text("protocol"));
             member("httpHeaders", set("httpHeaders").and(headers(handler)));
             // A later version of the agent may support them.
             let unknown = handler.fields.iter();
@@ -160,7 +165,7 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64) -> String {
         HandlerKind::Grpc => {
             let service = handler.fields.get("service").map_or("null".into(), to_json);
             member("service", Some(service));
-            member("mode", set("mode"));
+            member("mode", text("mode"));
         }
         HandlerKind::TcpSocket => {}
     }

@@ -175,9 +175,60 @@ fn a_named_port_is_that_of_its_own_container() {
 }
 
 #[test]
-fn a_number_in_quotes_is_a_number() {
-    let (_, prober) = rewritten(json!({"httpGet": {"port": "8080"}}));
-    assert_eq!(prober, r#"{"httpGet":{"port":8080}}"#);
+fn a_field_that_the_api_server_rejects_is_not_rewritten() {
+    let quoted = |port: &str| {
+        format!(
+            "livenessProbe of web is not rewritten: it has the port \"{port}\", which the API server rejects: write a number \
+             without quotes"
+        )
+    };
+    for (probe, warning) in [
+        (json!({"httpGet": {"port": "8080"}}), quoted("8080")),
+        (json!({"tcpSocket": {"port": "08080"}}), quoted("08080")),
+        (json!({"grpc": {"port": "8080"}}), quoted("8080")),
+        (json!({"grpc": {"port": "http"}}), quoted("http")),
+        (
+            json!({"httpGet": {"port": 80, "scheme": "Https"}}),
+            "livenessProbe of web is not rewritten: it has the scheme \"Https\", which the API server rejects: write HTTP or \
+             HTTPS"
+                .into(),
+        ),
+    ] {
+        let document = pod(json!([{
+            "name": "web", "livenessProbe": probe, "readinessProbe": {"httpGet": {"port": 80}},
+            "ports": [{"name": "http", "containerPort": 8080}],
+        }]));
+        assert_eq!(warnings(&document), [warning]);
+        let after = injected(&document);
+        assert_eq!(after["spec"]["containers"][0]["livenessProbe"], probe);
+    }
+}
+
+#[test]
+fn a_number_in_quotes_that_an_earlier_version_has_rewritten_stays_rewritten() {
+    let after = injected(&probed(json!({"httpGet": {"path": "/foo", "port": 8080}})));
+    let text = after["metadata"]["annotations"]["probelet.dev/original"].as_str();
+    let mut original: Value = serde_json::from_str(text.expect("the original")).expect("JSON");
+    original["web.livenessProbe.httpGet.port"] = json!({"port": 8080, "was": "\"8080\""});
+    let mut earlier = after.clone();
+    earlier["metadata"]["annotations"]["probelet.dev/original"] = original.to_string().into();
+    let mut other = settings();
+    other.image = "localhost/probelet:0.2.0".into();
+    let after = injected_with(&earlier, &other);
+    assert_eq!(
+        table(&after),
+        r#"{"/app-health/web/livez":{"httpGet":{"path":"/foo","port":8080}}}"#
+    );
+    assert_eq!(
+        uninjected(&after),
+        probed(json!({"httpGet": {"path": "/foo", "port": "8080"}}))
+    );
+}
+
+#[test]
+fn a_path_that_is_a_list_is_refused() {
+    let path = probed(json!({"httpGet": {"port": 80, "path": []}}));
+    assert!(refusal_reason(&path).contains("httpGet.path is a list, but must be a string"));
 }
 
 #[test]

@@ -52,6 +52,14 @@ fn shorter_timeouts_of_probe_and_prober_are_raised_together() {
 }
 
 #[test]
+fn a_timeout_that_the_api_server_rejects_is_not_raised() {
+    for timeout in [json!(-1), json!(1.5), json!("3"), json!([])] {
+        let after = injected_with(&web(&timeout), &with_min(5));
+        assert_eq!(timeouts(&after), (timeout, Value::Null));
+    }
+}
+
+#[test]
 fn the_annotation_sets_the_shortest_timeout_of_one_pod() {
     let of = |value: &str| {
         let annotations = json!({"probelet.dev/min-timeout-seconds": value});

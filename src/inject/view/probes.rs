@@ -130,9 +130,12 @@ impl Probe<'_> {
         timeout.filter(|_| !self.kind.is_hook()).unwrap_or_default()
     }
 
-    /// Its intended timeout, in seconds, where each timeout is at least `min`; 0 if it sets none.
+    /// Its intended timeout, in seconds, where each timeout is at least `min`; 0 if it sets none. Raises none that the API
+    /// server rejects.
     pub(in crate::inject) fn timeout(&self, min: u64) -> u64 {
+        let current = self.value.get(TIMEOUT).unwrap_or(&Value::Null);
         match self.original_timeout() {
+            original if !current.is_null() && !current.is_u64() => original,
             original if self.kind.is_hook() || original.max(DEFAULT_TIMEOUT) >= min => original,
             _ => min,
         }
