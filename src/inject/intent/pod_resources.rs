@@ -32,7 +32,7 @@ impl Amounts {
         self.request.or(self.limit)
     }
 
-    /// Whether the request equals the limit, and is not zero (`pkg/apis/core/v1/helper/qos/qos.go`: `resourceQOS`).
+    /// Whether the request equals the limit, and is not zero, as in a Guaranteed pod (`pkg/apis/core/v1/helper/qos/qos.go`: `resourceQOS`).
     pub(super) fn is_guaranteed(self) -> bool {
         let limit = self.limit.filter(|limit| limit.is_positive());
         limit.is_some() && self.effective_request() == limit
@@ -204,6 +204,12 @@ impl<'a> PodResources<'a> {
     pub(super) fn all_have_limits(&self, name: &str) -> bool {
         let mut amounts = self.amounts(name).peekable();
         amounts.peek().is_some() && amounts.all(|amounts| amounts.limit.is_some())
+    }
+
+    /// Whether all containers have a request that equals their limit.
+    pub(super) fn all_are_equal(&self, name: &str) -> bool {
+        let mut amounts = self.amounts(name).peekable();
+        amounts.peek().is_some() && amounts.all(Amounts::is_guaranteed)
     }
 
     /// Whether all containers have a request, apart from init containers that exit before the app starts: a

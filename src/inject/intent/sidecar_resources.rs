@@ -20,6 +20,9 @@ struct Resource {
     effect_of_low_limit: &'static str,
     /// Whether the QoS class depends on it, quotas require it of each container, and it may be a pod-level resource.
     is_compute: bool,
+    /// Whether its request equals its limit if that is so in all other containers, as policies require it of memory. A CPU
+    /// request of 50m for each pod would cost more than it is worth.
+    may_be_equal: bool,
 }
 
 /// The CPU limit is the least of 10m, 20m, 50m and 100m under which three simultaneous HTTPS probes with a client
@@ -34,6 +37,7 @@ const RESOURCES_OF_SIDECAR: [Resource; 3] = [
         limit: "50m",
         effect_of_low_limit: "probes may time out",
         is_compute: true,
+        may_be_equal: false,
     },
     Resource {
         name: "memory",
@@ -41,6 +45,7 @@ const RESOURCES_OF_SIDECAR: [Resource; 3] = [
         limit: "16Mi",
         effect_of_low_limit: "it may be killed at its start",
         is_compute: true,
+        may_be_equal: true,
     },
     Resource {
         name: "ephemeral-storage",
@@ -48,6 +53,7 @@ const RESOURCES_OF_SIDECAR: [Resource; 3] = [
         limit: "64Mi",
         effect_of_low_limit: "kubelet may evict the pod",
         is_compute: false,
+        may_be_equal: false,
     },
 ];
 
@@ -64,21 +70,51 @@ impl Resource {
 }
 
 /// The resources that the sidecar may have in pods, without the bounds of LimitRanges: those of the settings, with the
-/// limits that all containers of a pod state, and with requests like the limits, as in a Guaranteed pod.
+/// limits that all containers of a pod state, with requests like the limits, as in a Guaranteed pod, or that of memory
+/// alone; each also with ephemeral storage.
 #[cfg(feature = "inject")]
-pub(crate) fn possible_resources(settings: &Value) -> [Value; 3] {
+pub(crate) fn possible_resources(settings: &Value) -> Vec<Value> {
     let mut with_limits = settings.clone();
     let mut guaranteed = settings.clone();
+    let mut with_equal_memory = settings.clone();
     for resource in RESOURCES_OF_SIDECAR.iter().filter(|each| each.is_compute) {
         let name = resource.name;
         let Amounts { request, limit } = Amounts::of(settings, name);
         let with_limit = limit.unwrap_or_else(|| resource.limit_above(request));
-        for resources in [&mut with_limits, &mut guaranteed] {
+        for resources in [&mut with_limits, &mut guaranteed, &mut with_equal_memory] {
             set(resources, "limits", name, limit, Some(with_limit));
         }
         set(&mut guaranteed, "requests", name, request, Some(with_limit));
+        if resource.may_be_equal {
+            set(
+                &mut with_equal_memory,
+                "requests",
+                name,
+                request,
+                Some(with_limit),
+            );
+        }
     }
-    [settings.clone(), with_limits, guaranteed]
+    let mut possible = vec![settings.clone(), with_limits, guaranteed, with_equal_memory];
+    for index in 0..possible.len() {
+        let mut with_storage = possible[index].clone();
+        for resource in RESOURCES_OF_SIDECAR.iter().filter(|each| !each.is_compute) {
+            let name = resource.name;
+            let Amounts { request, limit } = Amounts::of(settings, name);
+            let with_limit = limit.unwrap_or_else(|| resource.limit_above(request));
+            let with_request = request.unwrap_or_else(|| resource.default_request());
+            set(&mut with_storage, "limits", name, limit, Some(with_limit));
+            set(
+                &mut with_storage,
+                "requests",
+                name,
+                request,
+                Some(with_request),
+            );
+        }
+        possible.push(with_storage);
+    }
+    possible
 }
 
 /// The sidecar's resources for a pod.
@@ -229,7 +265,15 @@ impl Choice<'_> {
             return self.none_or_zero();
         }
         let amounts = match (self.resource.is_compute, self.pod.has_own()) {
-            (false, _) => self.below_default(stated),
+            (false, _) => {
+                let like_the_containers = self.within_bounds(self.like_the_containers(stated));
+                match self.pod.all_have_requests(self.resource.name)
+                    && self.is_admitted(like_the_containers)
+                {
+                    true => like_the_containers,
+                    false => self.below_default(stated),
+                }
+            }
             (true, true) => self.within_pod(stated),
             (true, false) => self.like_the_containers(stated),
         };
@@ -285,18 +329,18 @@ impl Choice<'_> {
         }
     }
 
-    /// The amounts that every container states, as a quota may require them, and a Guaranteed pod.
+    /// The amounts that every container states, as a quota or a policy may require them, and a Guaranteed pod.
     fn like_the_containers(&self, stated: Amounts) -> Amounts {
         let name = self.resource.name;
         let Amounts { request, limit } = stated;
-        let is_guaranteed = self.pod.is_guaranteed();
+        let is_equal = self.is_equal();
         // kubelet sets no limit for one of zero.
-        let limit = limit.filter(|limit| !is_guaranteed || limit.is_positive());
+        let limit = limit.filter(|limit| !is_equal || limit.is_positive());
         let limit = limit.or_else(|| {
-            let is_required = is_guaranteed || self.pod.all_have_limits(name);
+            let is_required = is_equal || self.pod.all_have_limits(name);
             is_required.then(|| self.resource.limit_above(request))
         });
-        if is_guaranteed {
+        if is_equal {
             return Amounts {
                 request: limit,
                 limit,
@@ -312,6 +356,14 @@ impl Choice<'_> {
             },
             limit,
         }
+    }
+
+    /// Whether the request equals the limit: in a Guaranteed pod, or if all other containers have it so.
+    fn is_equal(&self) -> bool {
+        self.resource.is_compute && self.pod.is_guaranteed()
+            || self.resource.may_be_equal
+                && !self.pod.has_own()
+                && self.pod.all_are_equal(self.resource.name)
     }
 
     /// Amounts that the API server admits, as close to these as possible; if it admits none, adjusted ones.
@@ -365,10 +417,7 @@ impl Choice<'_> {
             let least = most.divided_by(ratio, self.step());
             request = Some(request.unwrap_or(most).max(least).min(most));
         }
-        let is_guaranteed = self.resource.is_compute
-            && self.pod.is_guaranteed()
-            && amounts.request == amounts.limit;
-        if is_guaranteed {
+        if self.is_equal() && amounts.request == amounts.limit {
             request = limit.max(request);
             limit = request;
         }

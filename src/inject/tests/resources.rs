@@ -141,7 +141,7 @@ fn a_best_effort_pod_stays_best_effort_where_a_quota_counts_pods_by_class() {
         (json!({}), json!({"limits": {"example.com/a": 1}})),
         (
             json!({"requests": {"ephemeral-storage": "1Gi"}}),
-            json!({"limits": {"example.com/a": 1}}),
+            json!({"requests": {"ephemeral-storage": "1Mi"}, "limits": {"example.com/a": 1}}),
         ),
         (
             json!({"limits": zero}),
@@ -236,6 +236,71 @@ fn an_amount_that_every_container_states_is_stated() {
 }
 
 #[test]
+fn ephemeral_storage_that_every_container_states_is_stated() {
+    let (all, some) = ("1Gi", json!({}));
+    for (of_app, of_other, expected) in [
+        (
+            json!({"limits": all}),
+            json!({"limits": all}),
+            json!({"requests": "1Mi", "limits": "64Mi"}),
+        ),
+        (
+            json!({"requests": all, "limits": all}),
+            json!({"requests": "1Mi"}),
+            json!({"requests": "1Mi"}),
+        ),
+        (json!({"requests": all}), some.clone(), json!({})),
+        (some.clone(), json!({"limits": all}), json!({})),
+    ] {
+        let resources = |of: &Value| {
+            let mut resources = json!({});
+            for (group, amount) in of.as_object().expect("an object") {
+                resources[group]["ephemeral-storage"] = amount.clone();
+            }
+            resources
+        };
+        let document = pod(json!([
+            app("web", resources(&of_app)),
+            {"name": "log", "resources": resources(&of_other)},
+        ]));
+        let after = resources_of(&document);
+        let mut found = json!({});
+        for group in ["requests", "limits"] {
+            if let Some(amount) = after[group].get("ephemeral-storage") {
+                found[group] = amount.clone();
+            }
+        }
+        assert_eq!(found, expected, "{of_app} {of_other}");
+        is_settled(&document, &settings());
+        assert_eq!(uninjected(&injected(&document)), document);
+    }
+}
+
+#[test]
+fn a_memory_request_equals_the_limit_if_it_does_in_every_container() {
+    let amounts = |request: &str, limit: &str| json!({"requests": {"cpu": "10m", "memory": request}, "limits": {"memory": limit}});
+    let expected =
+        json!({"requests": {"cpu": "1m", "memory": "16Mi"}, "limits": {"memory": "16Mi"}});
+    let equal = amounts("64Mi", "64Mi");
+    for other in [
+        equal.clone(),
+        json!({"limits": {"memory": "1Gi"}}),
+        amounts("1024Mi", "1Gi"),
+    ] {
+        let document = pod(json!([app("web", equal.clone()), {"name": "log", "resources": other}]));
+        assert_eq!(resources_of(&document), expected);
+        is_settled(&document, &settings());
+    }
+    for other in [amounts("32Mi", "64Mi"), json!({}), amounts("0", "0")] {
+        let document = pod(json!([app("web", equal.clone()), {"name": "log", "resources": other}]));
+        assert_eq!(resources_of(&document), settings().resources);
+    }
+    // Each pod would request fifty times as much CPU.
+    let cpu = json!({"requests": {"cpu": "1", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}});
+    assert_eq!(resources_of(&pod_of(cpu))["requests"]["cpu"], "1m");
+}
+
+#[test]
 fn a_pod_with_pod_level_resources_gets_requests_of_zero() {
     let own = json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}});
     let zero = json!({"cpu": "0", "memory": "0"});
@@ -317,7 +382,8 @@ fn bounds_of_ephemeral_storage_are_kept() {
     let app = json!({
         "requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "1Gi"},
     });
-    let document = pod_of(app);
+    let document = pod(json!([self::app("web", app.clone()), {"name": "log"}]));
+    let stating = pod_of(app);
     for (item, expected) in [
         // The API server copies a maximum into the default of the request, which would be 10Gi.
         (
@@ -359,7 +425,17 @@ fn bounds_of_ephemeral_storage_are_kept() {
     );
     let item = json!({"max": {"ephemeral-storage": "1Gi"}});
     let set = bounded_by("Pod", item);
-    assert_eq!(resources_with(&document, &set), settings().resources);
+    for document in [&document, &stating] {
+        assert_eq!(resources_with(document, &set), settings().resources);
+        is_settled(document, &set);
+    }
+    let item = json!({"max": {"ephemeral-storage": "2Gi"}});
+    let both = json!({"requests": "1Mi", "limits": "64Mi"});
+    for kind in ["Container", "Pod"] {
+        let set = bounded_by_all(&[limit_range("storage", kind, item.clone())]);
+        assert_eq!(resources_with(&stating, &set), with_storage(both.clone()));
+        is_settled(&stating, &set);
+    }
 }
 
 #[test]

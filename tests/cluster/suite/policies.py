@@ -28,6 +28,9 @@ POLICIES = {
     "image": f"{CONTAINERS}.all(c, c.image.contains(':') && !c.image.endsWith(':latest') && c.imagePullPolicy in ['IfNotPresent', 'Always'])",
     "arguments": f"{CONTAINERS}.all(c, c.args.all(a, a != '--privileged'))",
     "termination-message": f"{CONTAINERS}.all(c, c.terminationMessagePath == '/dev/termination-log' && c.terminationMessagePolicy == 'File')",
+    "resources": f"{CONTAINERS}.all(c, ['cpu', 'memory', 'ephemeral-storage'].all(r, r in c.resources.requests && r in c.resources.limits))",
+    "memory": f"{CONTAINERS}.all(c, c.resources.requests.memory == c.resources.limits.memory)",
+    "storage": f"{CONTAINERS}.all(c, quantity(c.resources.limits['ephemeral-storage']).isLessThan(quantity('2Gi')))",
 }
 
 
