@@ -34,6 +34,7 @@ use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 pub use container_bounds::ContainerBounds;
 use intent::Intent;
+pub(crate) use intent::OTHER_CONTAINER;
 #[cfg(feature = "inject")]
 pub(crate) use intent::{pod_sums, possible_resources};
 pub use kind_templates::KindTemplates;

@@ -12,7 +12,8 @@ use super::io::{Error, Io, print_line};
 use super::settings::{KindCheck, SettingSources};
 use crate::inject::values::Values;
 use crate::inject::{
-    Effect, Report, Settings, Task, Verdict, annotation_names, possible_resources, reports,
+    Effect, OTHER_CONTAINER, Report, Settings, Task, Verdict, annotation_names, possible_resources,
+    reports,
 };
 use crate::limits;
 use crate::manifest::Document;
@@ -428,6 +429,7 @@ fn reason(report: &Report) -> Option<String> {
             Effect::Updated | Effect::Uninjected => return None,
         },
         Verdict::Refused(reason) => format!("refused: {reason}"),
+        Verdict::Skipped(reason) if **reason == *OTHER_CONTAINER => reason.to_string(),
         Verdict::UnknownKind {
             advice,
             is_eligible: true,

@@ -234,7 +234,12 @@ impl AdmissionRequest {
                 (Outcome::Patched(message), Some(json_patch(&edits)))
             }
             Verdict::Unchanged(what) => (Outcome::Unchanged(what), None),
-            Verdict::Skipped(why) => (Outcome::Skipped(why), None),
+            Verdict::Skipped(why) => {
+                if *why == *inject::OTHER_CONTAINER {
+                    warnings.insert(0, format!("not injected: {why}").into());
+                }
+                (Outcome::Skipped(why), None)
+            }
             Verdict::NoPods | Verdict::UnknownKind { .. } => (Outcome::NotApplicable, None),
             Verdict::Refused(why) => return self.respond_not_injected(why, warnings),
         };

@@ -10,10 +10,14 @@ use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::SIDECAR_NAME;
-use crate::inject::view::{PROBERS, PodView, VOLUMES};
+use crate::inject::view::{PROBERS, PodView, VOLUMES, table_text};
 use crate::limits;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Why a pod is skipped that has another container of the sidecar's name. Its owner may not know the name.
+pub(crate) const OTHER_CONTAINER: &str =
+    "it has a container named probelet that is not the agent: rename that container";
 
 /// The kernel's `net.ipv4.ip_unprivileged_port_start`.
 const KERNEL_UNPRIVILEGED_PORT: u16 = 1024;
@@ -30,8 +34,12 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
     if let Some(reason) = meshes::skip_reason(view) {
         return Err(Stop::Skip(reason.into()));
     }
-    let reason = if view.has_container(SIDECAR_NAME) {
-        "it has a container named probelet that probelet-inject did not add: rename or remove that container"
+    let mut containers = view.containers.iter();
+    let container = containers.find(|container| container.name == SIDECAR_NAME);
+    let reason = if container.is_some_and(|container| is_agent(container.value)) {
+        "it has the agent in a container that probelet-inject did not add: remove that container for probelet-inject to add it"
+    } else if container.is_some() {
+        OTHER_CONTAINER
     } else if view.annotation("kubernetes.io/config.mirror").is_some() {
         // kubelet runs the static pod, whatever the API server has (`pkg/kubelet/types`: `ConfigMirrorAnnotationKey`).
         "it mirrors a static pod: inject the manifest of the static pod"
@@ -48,6 +56,11 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
         return Ok(());
     };
     Err(Stop::Skip(reason.into()))
+}
+
+/// Whether a container runs the agent, as in `deploy/pod.yaml`.
+fn is_agent(container: &Value) -> bool {
+    table_text(container).is_some() || container["args"][0] == "run"
 }
 
 /// Refuses an ordinary sidecar in a pod that runs to completion. `runs_to_completion` is known of the pods of a Job; the

@@ -22,6 +22,7 @@ use super::settings::Sidecar;
 use super::view::collections::SpecList;
 use super::view::saved::PortList;
 use super::view::{PORT_NAMES, PodView, TLS_VOLUME};
+pub(crate) use checks::OTHER_CONTAINER;
 use checks::{
     check_completion, check_container_names, check_eligible, check_local_ports, check_ports_free,
     check_table_size, check_types, check_volumes_free, has_unnamed_container,

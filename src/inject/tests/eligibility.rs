@@ -121,11 +121,31 @@ fn a_pod_that_istio_has_injected() {
 
 #[test]
 fn a_pod_with_a_manually_added_agent() {
-    let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, {"name": "probelet"}]));
-    assert_eq!(
-        skip_reason(&document),
-        "it has a container named probelet that probelet-inject did not add: rename or remove that container"
-    );
+    for agent in [
+        json!({"name": "probelet", "args": ["run"]}),
+        json!({"name": "probelet", "env": [{"name": "ISTIO_KUBE_APP_PROBERS", "value": "{}"}]}),
+    ] {
+        let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, agent]));
+        assert_eq!(
+            skip_reason(&document),
+            "it has the agent in a container that probelet-inject did not add: remove that container for probelet-inject to \
+             add it"
+        );
+    }
+}
+
+#[test]
+fn a_pod_with_another_container_of_the_name_of_the_sidecar() {
+    for other in [
+        json!({"name": "probelet"}),
+        json!({"name": "probelet", "args": ["serve"], "livenessProbe": get(80)}),
+    ] {
+        let document = pod(json!([{"name": "web", "livenessProbe": get(80)}, other]));
+        assert_eq!(
+            skip_reason(&document),
+            "it has a container named probelet that is not the agent: rename that container"
+        );
+    }
 }
 
 #[test]

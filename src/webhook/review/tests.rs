@@ -119,6 +119,28 @@ fn a_skipped_pod_has_no_patch_and_no_warning() {
 }
 
 #[test]
+fn a_pod_with_another_container_of_the_name_of_the_sidecar_is_skipped_with_a_warning() {
+    let mut pod = pod(
+        &json!({}),
+        &json!({"httpGet": {"path": "/live", "port": 8080}}),
+    );
+    pod["spec"]["containers"][0]["name"] = "probelet".into();
+    let (outcome, response) = response(&admission_review(&pod));
+    assert!(matches!(outcome, Outcome::Skipped(_)), "{outcome:?}");
+    assert_eq!(
+        response["warnings"],
+        json!([
+            "probelet: not injected: it has a container named probelet that is not the agent: rename that container"
+        ])
+    );
+    pod["spec"]["containers"][0]["args"] = json!(["run"]);
+    assert_eq!(
+        self::response(&admission_review(&pod)).1.get("warnings"),
+        None
+    );
+}
+
+#[test]
 fn a_pod_that_cannot_be_injected_is_allowed_with_a_warning() {
     let annotations = json!({"status.sidecar.istio.io/port": "no port"});
     let http = json!({"httpGet": {"path": "/live", "port": 8080}});

@@ -37,7 +37,12 @@ fn by_command_line(pod: &Value, settings: &Settings) -> Injection {
             Outcome::Patched(effect.describe(&details).into())
         }
         Verdict::Unchanged(why) => Outcome::Unchanged(why),
-        Verdict::Skipped(why) => Outcome::Skipped(why),
+        Verdict::Skipped(why) => {
+            if *why == *crate::inject::OTHER_CONTAINER {
+                warnings.insert(0, format!("not injected: {why}").into());
+            }
+            Outcome::Skipped(why)
+        }
         Verdict::Refused(why) => {
             warnings.insert(0, format!("not injected: {why}").into());
             Outcome::Failed(why)
