@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         the_namespace_label_is_a_key_and_a_value,
         eligible_pod_templates_of_unknown_kinds_are_listed,
         pods_that_the_sidecar_keeps_from_being_created_are_listed,
+        pods_that_a_policy_rejects_are_listed_as_possibly_because_of_the_sidecar,
         rejections_that_have_ended_or_have_other_causes_are_not_listed,
         a_rejection_is_attributed_by_the_resources_of_the_template_and_the_namespace,
         pods_whose_sidecar_does_not_start_are_listed,
@@ -62,13 +63,15 @@ fn only_eligible_pods_are_listed() {
         exec,
         off,
         pod("db"),
+        pod("other").replace("name: web\n", "name: probelet\n"),
     ];
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert_eq!(
         ended.stdout,
         "pod/web-1 namespace=shop not injected: injection would rewrite readyz\n\
-         pod/db not injected: injection would rewrite readyz\n"
+         pod/db not injected: injection would rewrite readyz\n\
+         pod/other not injected: it has a container named probelet that is not the agent: rename that container\n"
     );
     assert_eq!(ended.stderr, "");
 }
@@ -306,6 +309,36 @@ fn pods_that_the_sidecar_keeps_from_being_created_are_listed() {
         .replace("message", "note");
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&[newer]));
     assert_eq!(ended.stdout, line("daemonset/logs"));
+}
+
+fn pods_that_a_policy_rejects_are_listed_as_possibly_because_of_the_sidecar() {
+    let folder = Folder::new();
+    let message = r#"pods \"web-5d4-x7k\" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'a' denied request: no"#;
+    let event = rejection("ReplicaSet", "web-5d4", message);
+    let expected = format!(
+        "replicaset/web-5d4 namespace=shop cannot create pods, possibly because of the sidecar: {}: if `kubectl create \
+         --dry-run=server` accepts the pod without the sidecar, as with the label probelet.dev/inject: \"false\", exempt \
+         container probelet from this policy\n",
+        message.replace('\\', "")
+    );
+    let off = replica_set("web-5d4", 0, "").replace(
+        "template:\n    spec:",
+        "template:\n    metadata:\n      labels:\n        probelet.dev/inject: \"false\"\n    spec:",
+    );
+    for (items, expected) in [
+        (vec![event.clone()], &*expected),
+        (
+            vec![event.clone(), replica_set("web-5d4", 0, "")],
+            &*expected,
+        ),
+        (vec![event.clone(), off], ""),
+        (vec![event.clone(), replica_set("web-5d4", 1, "")], ""),
+        (vec![event, namespace("shop", "a: b")], ""),
+    ] {
+        let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&items));
+        assert_eq!((&*ended.stdout, &*ended.stderr), (expected, ""));
+        assert_eq!(ended.status.code(), Some(i32::from(!expected.is_empty())));
+    }
 }
 
 fn rejections_that_have_ended_or_have_other_causes_are_not_listed() {

@@ -65,6 +65,7 @@ impl<'a> Rejection<'a> {
         ];
         let mut by_amounts = by_amounts.into_iter();
         by_amounts.any(|part| message.contains(part))
+            || is_of_policy(message)
             || remedy(message, &PossibleSidecars::NONE).is_some()
     }
 
@@ -98,12 +99,21 @@ impl PossibleSidecars {
         apps: None,
     };
 
-    /// The reason of a message, with the remedy, if the sidecar is the cause.
+    /// The reason of a message, with the remedy, if the sidecar is or may be the cause.
     pub(super) fn describe(&self, message: &str) -> Option<String> {
-        let remedy = remedy(message, self)?;
-        Some(format!(
-            "cannot create pods with the sidecar: {message}: {remedy}"
-        ))
+        if let Some(remedy) = remedy(message, self) {
+            return Some(format!(
+                "cannot create pods with the sidecar: {message}: {remedy}"
+            ));
+        }
+        is_of_policy(message).then(|| {
+            let trial = "if `kubectl create --dry-run=server` accepts the pod without the sidecar, as with the label \
+                         probelet.dev/inject: \"false\"";
+            format!(
+                "cannot create pods, possibly because of the sidecar: {message}: {trial}, exempt container probelet from this \
+                 policy"
+            )
+        })
     }
 
     fn any(&self, is_cause: impl Fn(&Value) -> bool) -> bool {
@@ -151,6 +161,13 @@ fn remedy(message: &str, sidecars: &PossibleSidecars) -> Option<String> {
          PodSecurity `restricted` admits"
             .into()
     })
+}
+
+/// Whether a message is that of an admission policy or of a validating webhook, which may name neither the container nor the
+/// field (`pkg/admission/plugin/policy/validating` and `pkg/admission/plugin/webhook/errors` of apiserver).
+fn is_of_policy(message: &str) -> bool {
+    message.contains("ValidatingAdmissionPolicy '") && message.contains(" denied request: ")
+        || message.contains("admission webhook \"") && message.contains(" denied the request")
 }
 
 /// Whether the sidecar's name is a word of a message, not a part of another name.
@@ -429,6 +446,32 @@ mod tests {
         assert!(remedy(&message("1500m", "2.475248"), &sidecars).is_none());
         assert!(remedy(&message("2", "3.000000"), &sidecars).is_none());
         assert!(remedy(&message("2", "2.475248"), &PossibleSidecars::NONE).is_none());
+    }
+
+    #[test]
+    fn a_rejection_by_a_policy_may_be_because_of_the_sidecar() {
+        let described = |message: &str| PossibleSidecars::NONE.describe(message);
+        for message in [
+            "pods \"web-1\" is forbidden: ValidatingAdmissionPolicy 'sources' with binding 'sources' denied request: expression \
+             'object.spec.volumes.all(v, v.projected.sources.all(s, true))' resulted in error: no such overload",
+            "admission webhook \"validate.kyverno.svc-fail\" denied the request: \n\nresource Pod/shop/web-1 was blocked",
+            "admission webhook \"validation.gatekeeper.sh\" denied the request without explanation",
+        ] {
+            let described = described(message).expect(message);
+            assert!(described.starts_with("cannot create pods, possibly because of the sidecar: "));
+        }
+        let named = described(
+            "admission webhook \"a.b\" denied the request: container probelet has no owner",
+        );
+        assert!(
+            named.is_some_and(|text| text.starts_with("cannot create pods with the sidecar: "))
+        );
+        for message in [
+            "admission webhook \"a.b\" does not support dry run",
+            "Internal error occurred: failed calling webhook \"a.b\": failed to call webhook: Post",
+        ] {
+            assert_eq!(described(message), None);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ import subprocess
 
 from .apps import roll_out
 from .cluster import web_pod
-from .report import Failed, wait_for
+from .report import Failed, NotYet, wait_for
 from .setup import wait_account
 
 KIND = "rollouts.argoproj.io=spec.template"
@@ -94,8 +94,47 @@ def rejected_pods(cluster, report):
     report.check("audit does not list the ReplicaSet any longer", wait_for, lambda: audit(cluster, state(cluster, namespace)).returncode == 0,
                  60, "audit finds nothing", lambda: audit(cluster, state(cluster, namespace)).stdout)
     cluster.delete_namespace(namespace)
+    report.check("audit lists controllers whose pods a policy rejects as possibly because of the sidecar", lists_policy, cluster)
     report.check("audit does not attribute a quota of pods to the sidecar", finds_nothing_by_pods, cluster)
     report.check("audit lists a ReplicaSet whose pods have a ratio that a LimitRange rejects because of the sidecar", lists_ratio, cluster)
+
+
+def lists_policy(cluster):
+    """A policy whose message names neither the container nor a field, and a controller of each kind that creates pods."""
+    namespace = "full-policy"
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": namespace, "labels": {"probelet.dev/injection": "enabled", "policy": namespace}}}))
+    wait_account(cluster, namespace)
+    api = "admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    policy = {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": namespace}, "spec": {
+        "matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "!has(object.spec.initContainers)", "message": "too many"}]}}
+    binding = {"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": namespace}, "spec": {
+        "policyName": namespace, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": {"matchLabels": {"policy": namespace}}}}}
+    for each in (policy, binding):
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(each))
+    wait_for(lambda: cluster.create_pod(namespace, web_pod("trial"), dry_run=True).status >= 300, 60, "the policy is in force")
+    pod = web_pod("web")
+    template = {"metadata": {"labels": pod["metadata"]["labels"]}, "spec": pod["spec"]}
+    spec = {"selector": {"matchLabels": pod["metadata"]["labels"]}, "template": template}
+    once = {"template": {**template, "spec": {**pod["spec"], "restartPolicy": "Never"}}}
+    for kind, group, own in (("Deployment", "apps", spec), ("StatefulSet", "apps", {**spec, "serviceName": "web"}), ("DaemonSet", "apps", spec), ("Job", "batch", once)):
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(
+            {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "web"}, "spec": own}))
+    command = ("get", "ns,pods,rs,sts,ds,jobs,events", "-n", namespace, "-o", "yaml")
+
+    def listed():
+        done = audit(cluster, cluster.kubectl(*command))
+        lines = sorted(line for line in done.stdout.splitlines() if "cannot create pods, possibly because of the sidecar: " in line)
+        kinds = [line.split("/")[0] for line in lines if "denied request: too many: if `kubectl create" in line]
+        if (done.returncode, kinds) != (1, ["daemonset", "job", "replicaset", "statefulset"]):
+            raise NotYet(f"exit code {done.returncode}: {done.stdout}{done.stderr}")
+        return True
+    wait_for(listed, 30, "audit lists the four controllers")
+    for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        cluster.kubectl("delete", kind, namespace)
+    cluster.delete_namespace(namespace)
+    return True
 
 
 def finds_nothing_by_pods(cluster):
