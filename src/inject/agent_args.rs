@@ -16,11 +16,16 @@ pub(super) enum Flag {
     AppCa,
     AppId,
     Forward,
+    Cert,
+    Key,
+    Ca,
+    AllowId,
+    Inbound,
     ShutdownDelay,
 }
 
 impl Flag {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 15] = [
         Self::StatusPort,
         Self::AllowFrom,
         Self::SourceIp,
@@ -30,6 +35,11 @@ impl Flag {
         Self::AppCa,
         Self::AppId,
         Self::Forward,
+        Self::Cert,
+        Self::Key,
+        Self::Ca,
+        Self::AllowId,
+        Self::Inbound,
         Self::ShutdownDelay,
     ];
 
@@ -45,6 +55,11 @@ impl Flag {
             Self::AppCa => flags::APP_CA,
             Self::AppId => flags::APP_ID,
             Self::Forward => flags::FORWARD,
+            Self::Cert => flags::CERT,
+            Self::Key => flags::KEY,
+            Self::Ca => flags::CA,
+            Self::AllowId => flags::ALLOW_ID,
+            Self::Inbound => flags::INBOUND,
             Self::ShutdownDelay => flags::SHUTDOWN_DELAY,
         }
     }
@@ -63,7 +78,15 @@ impl Flag {
             Self::TargetIp => Some(annotation_names::TARGET_IP),
             Self::AppId => Some(annotation_names::APP_ID),
             Self::Forward => Some(annotation_names::FORWARD),
-            Self::ClientCert | Self::ClientKey | Self::AppCa | Self::ShutdownDelay => None,
+            Self::AllowId => Some(annotation_names::ALLOW_ID),
+            Self::Inbound => Some(annotation_names::INBOUND),
+            Self::ClientCert
+            | Self::ClientKey
+            | Self::AppCa
+            | Self::Cert
+            | Self::Key
+            | Self::Ca
+            | Self::ShutdownDelay => None,
         }
     }
 }
@@ -119,7 +142,7 @@ impl AgentArgs {
         self.0.iter().map(setting).collect()
     }
 
-    /// The ports on which the agent listens, the status port first.
+    /// The ports on which the agent answers kubelet, the status port first.
     pub(super) fn ports(&self) -> Vec<u16> {
         let mut ports = vec![DEFAULT_STATUS_PORT];
         for arg in &self.0 {
@@ -136,6 +159,11 @@ impl AgentArgs {
                 | Flag::ClientKey
                 | Flag::AppCa
                 | Flag::AppId
+                | Flag::Cert
+                | Flag::Key
+                | Flag::Ca
+                | Flag::AllowId
+                | Flag::Inbound
                 | Flag::ShutdownDelay => {}
             }
         }

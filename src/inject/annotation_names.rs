@@ -24,6 +24,11 @@ pub(crate) const LINKERD_SKIP_PORTS: &str = "probelet.dev/linkerd-skip-ports";
 pub(crate) const MIN_TIMEOUT: &str = "probelet.dev/min-timeout-seconds";
 pub(crate) const RUN_AS_USER: &str = "probelet.dev/run-as-user";
 pub(crate) const STARTUP_PROBE: &str = "probelet.dev/startup-probe";
+pub(crate) const INBOUND: &str = "probelet.dev/inbound";
+pub(crate) const APP_LISTENS: &str = "probelet.dev/app-listens";
+pub(crate) const ALLOW_ID: &str = "probelet.dev/allow-id";
+pub(crate) const IDENTITY_SECRET: &str = "probelet.dev/identity-secret";
+pub(crate) const IDENTITY_CSI: &str = "probelet.dev/identity-csi";
 
 /// The annotation with the originals of what injection replaced.
 pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
@@ -33,7 +38,7 @@ pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboun
 pub(crate) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
 
 /// All annotations that are read or written.
-pub(crate) const KNOWN: [&str; 24] = [
+pub(crate) const KNOWN: [&str; 29] = [
     INJECT,
     ISTIO_INJECT,
     REWRITE,
@@ -55,6 +60,11 @@ pub(crate) const KNOWN: [&str; 24] = [
     MIN_TIMEOUT,
     RUN_AS_USER,
     STARTUP_PROBE,
+    INBOUND,
+    APP_LISTENS,
+    ALLOW_ID,
+    IDENTITY_SECRET,
+    IDENTITY_CSI,
     ORIGINAL_ANNOTATION,
     EXCLUDE_INBOUND,
     SKIP_INBOUND,

@@ -42,6 +42,11 @@ pub(super) fn changes(view: &PodView<'_>, intent: &Intent) -> Box<str> {
         let endpoint = probe.kind.endpoint();
         changes.push(format!("{} {endpoint} {change}", probe.container.name));
     }
+    let volumes = view.pod["spec"]["volumes"].as_array();
+    let has_volume = |volume: &Value| volumes.is_some_and(|volumes| volumes.contains(volume));
+    if changes.is_empty() && !intent.volumes.iter().all(has_volume) {
+        changes.push("volumes".into());
+    }
     if changes.is_empty() {
         changes.push("order of containers, volumes, or annotations".into());
     }

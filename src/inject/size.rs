@@ -1,7 +1,7 @@
 //! The size of a pod: what the API server accepts of its annotations, and the memory of the parts that injection
 //! copies. Both are checked before a part is copied.
 
-use super::annotation_names::{EXCLUDE_CONTAINERS, ORIGINAL_ANNOTATION, RESOURCES};
+use super::annotation_names::{EXCLUDE_CONTAINERS, IDENTITY_CSI, ORIGINAL_ANNOTATION, RESOURCES};
 use super::view::collections::SpecList;
 use super::view::containers::SIDECAR_NAME;
 use super::view::probe_kind::ProbeKind;
@@ -139,7 +139,7 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
 /// The texts of a pod that injection parses as JSON.
 fn json_texts(pod: &Value) -> impl Iterator<Item = &str> {
     let annotations = &pod["metadata"]["annotations"];
-    let annotations = [ORIGINAL_ANNOTATION, RESOURCES].map(|name| &annotations[name]);
+    let annotations = [ORIGINAL_ANNOTATION, RESOURCES, IDENTITY_CSI].map(|name| &annotations[name]);
     let sidecars = containers(pod).filter(|container| container["name"] == SIDECAR_NAME);
     let env = sidecars.filter_map(|sidecar| sidecar["env"].as_array());
     let tables = env.flatten().filter(|variable| variable["name"] == PROBERS);

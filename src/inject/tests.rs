@@ -9,6 +9,7 @@ mod eligibility;
 mod external_changes;
 mod first_version;
 mod forwards;
+mod inbound;
 mod kinds;
 mod meshes;
 mod pod_warnings;

@@ -34,6 +34,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/injector/golden")
 }
 
+/// The address of a pod.
+const POD_IP: &str = "10.0.0.7";
+
 struct Golden {
     folder: PathBuf,
     args: Vec<String>,
@@ -119,11 +122,13 @@ fn collect<'a>(value: &'a Value, sidecars: &mut Vec<&'a Value>) {
     }
 }
 
-/// The arguments of a sidecar, with paths in a Secret replaced by those of test files.
+/// The arguments of a sidecar, with paths in a Secret replaced by those of test files, and references to the pod's address
+/// expanded as by kubelet.
 fn args(sidecar: &Value, secrets: &Secrets) -> Vec<String> {
     let args = sidecar["args"].as_array().expect("arguments");
     args.iter()
         .map(|arg| secrets.replace_path(arg.as_str().expect("text")))
+        .map(|arg| arg.replace("$(POD_IP)", POD_IP))
         .collect()
 }
 
@@ -135,7 +140,7 @@ fn env(sidecar: &Value, name: &str) -> Option<OsString> {
         Value::Null => Some(variable["value"].as_str().expect("text").into()),
         path => {
             assert_eq!(path, "status.podIP");
-            Some("10.0.0.7".into())
+            Some(POD_IP.into())
         }
     }
 }

@@ -84,7 +84,7 @@ struct PodAnnotation {
     meaning: &'static str,
 }
 
-const POD_ANNOTATIONS: [PodAnnotation; 9] = [
+const POD_ANNOTATIONS: [PodAnnotation; 14] = [
     PodAnnotation {
         name: names::INJECT,
         example: "true",
@@ -131,6 +131,37 @@ const POD_ANNOTATIONS: [PodAnnotation; 9] = [
         name: names::APP_ID,
         example: "spiffe://example.org/web",
         meaning: "Require this SPIFFE ID in the app's certificate; the annotation of the CA is required too",
+    },
+    PodAnnotation {
+        name: names::INBOUND,
+        example: "8443=8001",
+        meaning: "SIDECAR_PORT=APP_PORT: accept mutual TLS on SIDECAR_PORT and pass the plaintext to APP_PORT, whose probes reach \
+                  the app on loopback. APP_PORT alone, of an app on loopback, keeps the number of its port: the sidecar \
+                  listens on it at the pod's address. Options follow a port as in --inbound, such as 8443=8001,mode=permissive; \
+                  several ports are separated by commas",
+    },
+    PodAnnotation {
+        name: names::APP_LISTENS,
+        example: "loopback",
+        meaning: "The app listens on 127.0.0.1 or ::1 alone, so that the sidecar can listen on the same port of the pod's address",
+    },
+    PodAnnotation {
+        name: names::ALLOW_ID,
+        example: "spiffe://cluster.local/ns/shop/sa/*",
+        meaning: "Admit clients with these identities to the inbound ports: SPIFFE IDs (* is one segment, /** at the end one or \
+                  more), dns:NAME, or any; several are separated by commas",
+    },
+    PodAnnotation {
+        name: names::IDENTITY_SECRET,
+        example: "web-tls",
+        meaning: "Use tls.crt, tls.key and ca.crt of this Secret for inbound ports, as the client certificate of probes, and to \
+                  verify the app in HTTPS probes. The Secret may be created after the pod",
+    },
+    PodAnnotation {
+        name: names::IDENTITY_CSI,
+        example: "spiffe.csi.cert-manager.io",
+        meaning: "Use the files with these names that a CSI driver writes: the name of the driver, or csi of a volume as JSON \
+                  with driver and volumeAttributes",
     },
 ];
 

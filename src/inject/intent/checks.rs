@@ -4,7 +4,9 @@ use super::decisions::Destination;
 use super::meshes;
 use super::nodes::required_windows_label;
 use super::table::ProberTable;
-use crate::inject::annotation_names::{EXCLUDE_CONTAINERS, FORWARD, SIDECAR_KIND, STATUS_PORT};
+use crate::inject::annotation_names::{
+    EXCLUDE_CONTAINERS, FORWARD, INBOUND, SIDECAR_KIND, STATUS_PORT,
+};
 use crate::inject::options::PodOptions;
 use crate::inject::report::Stop;
 use crate::inject::settings::Sidecar;
@@ -133,25 +135,37 @@ pub(super) fn check_ports_free(view: &PodView<'_>, options: &PodOptions) -> Resu
         port: u16,
         annotation: &'static str,
         example: Box<str>,
+        /// Whether it is the app's port number at another address.
+        is_shared: bool,
     }
     let status = AgentPort {
         port: options.status_port,
         annotation: STATUS_PORT,
         example: "15920".into(),
+        is_shared: false,
     };
     let forwards = options.forwards.iter().map(|forward| AgentPort {
         port: forward.agent_port,
         annotation: FORWARD,
         example: format!("{}=15932", forward.app_port).into(),
+        is_shared: false,
     });
-    for agent in [status].into_iter().chain(forwards) {
+    let inbound = options.inbound.ports.iter().map(|inbound| AgentPort {
+        port: inbound.port(),
+        annotation: INBOUND,
+        example: format!("15943={}", inbound.app_port).into(),
+        is_shared: inbound.own_port().is_none(),
+    });
+    for agent in [status].into_iter().chain(forwards).chain(inbound) {
         let AgentPort {
             port,
             annotation,
             example,
+            is_shared,
         } = agent;
         let advice = format!("set another port in annotation {annotation}, such as {example}");
-        if let Some(container) = view.declared_ports.first(port) {
+        let container = view.declared_ports.first(port);
+        if let Some(container) = container.filter(|_| !is_shared) {
             let what = format!("container {container} declares port {port}");
             return Err(format!("{what}, which the agent needs: {advice}"));
         }

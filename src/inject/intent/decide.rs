@@ -1,9 +1,13 @@
 //! The decision on a probe or hook, based on its handler as the owner wrote it.
 
-use super::{request_head, table};
+use super::request_head;
+use super::table::{self, ProbeTarget};
 use crate::config::parse_port;
-use crate::inject::annotation_names::{EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, STATUS_PORT};
-use crate::inject::options::{PodOptions, PortForward};
+use crate::inject::annotation_names::{
+    EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, INBOUND, STATUS_PORT,
+};
+use crate::inject::options::{InboundPort, PodOptions, PortForward};
+use crate::inject::settings::Target;
 use crate::inject::view::PodView;
 use crate::inject::view::containers::Container;
 use crate::inject::view::handler::{Handler, HandlerError, HandlerKind};
@@ -76,6 +80,9 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
     if port == options.status_port {
         return at_status_port(probe, handler, port);
     }
+    if let Some(inbound) = options.inbound.listener_at(port) {
+        return ProbeDecision::Refuse(at_inbound_port(probe, inbound, port));
+    }
     let mut forwards = options.forwards.iter();
     if let Some(forward) = forwards.find(|forward| forward.app_port == port) {
         return forwarded(probe, handler.kind, *forward);
@@ -88,8 +95,31 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
     }
     ProbeDecision::Rewrite {
         port,
-        prober: table::prober(handler, port, probe.timeout(options.min_timeout)),
+        prober: table::prober(
+            handler,
+            port,
+            probe.timeout(options.min_timeout),
+            probe_target(options, port),
+        ),
     }
+}
+
+/// The address at which the agent probes a port of the app. At the pod's address, the agent itself may listen on the port
+/// of an app on loopback. An address of the options applies to probes and to mutual TLS.
+fn probe_target(options: &PodOptions, port: u16) -> ProbeTarget {
+    let is_inbound = options.inbound.has_app_port(port);
+    match options.target {
+        Target::Pod if is_inbound => ProbeTarget::Loopback,
+        Target::Pod | Target::Ip(_) => ProbeTarget::Default,
+    }
+}
+
+/// The port of the app that a probe would dial without the agent, where the agent requires a client certificate.
+pub(super) fn port_behind_mutual_tls(probe: &Probe<'_>, options: &PodOptions) -> Option<u16> {
+    let handler = &probe.original.as_ref().ok()?.handler;
+    let port = resolve_port(handler, &probe.container).ok()?;
+    let has_host = handler.text("host").is_some_and(|host| !host.is_empty());
+    (options.inbound.replaces_app_port(port) && !has_host).then_some(port)
 }
 
 fn unsupported(probe: &Probe<'_>, reason: &str) -> ProbeDecision {
@@ -200,6 +230,15 @@ fn at_status_port(probe: &Probe<'_>, handler: &Handler, port: u16) -> ProbeDecis
          15920",
         probe.label
     ))
+}
+
+fn at_inbound_port(probe: &Probe<'_>, inbound: &InboundPort, port: u16) -> String {
+    let app_port = inbound.app_port;
+    format!(
+        "{} probes port {port}, on which the sidecar terminates mutual TLS (annotation {INBOUND}): probe port {app_port} of the \
+         app",
+        probe.label
+    )
 }
 
 fn forwarded(probe: &Probe<'_>, kind: HandlerKind, forward: PortForward) -> ProbeDecision {

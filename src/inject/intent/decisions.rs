@@ -1,8 +1,8 @@
 //! The decisions on all probes of a pod: destinations, the table of probers, and details for the report.
 
 use super::decide::{self, ProbeDecision, decide};
-use super::table::{self, ProberTable};
-use crate::inject::annotation_names::ORIGINAL_ANNOTATION;
+use super::table::{self, ProbeTarget, ProberTable};
+use crate::inject::annotation_names::{INBOUND, ORIGINAL_ANNOTATION};
 use crate::inject::options::PodOptions;
 use crate::inject::report::Stop;
 use crate::inject::view::PodView;
@@ -62,7 +62,10 @@ impl Decisions {
                     decisions.has_exec |= probe.value.contains_key("exec");
                 }
                 ProbeDecision::OfInjectedSidecar => {}
-                ProbeDecision::Excluded => decisions.has_excluded = true,
+                ProbeDecision::Excluded => {
+                    decisions.has_excluded = true;
+                    warn_of_mutual_tls(probe, options, warnings);
+                }
                 ProbeDecision::Unsupported(warning) => {
                     decisions.has_unsupported = true;
                     warnings.push(warning);
@@ -123,7 +126,7 @@ impl Decisions {
         let in_table = current[injected.kind.key()]["port"].as_u64();
         let in_table = in_table.and_then(|port| port.try_into().ok());
         if let Some(port) = saved.or(in_table) {
-            let injected = table::prober(injected, port, 0);
+            let injected = table::prober(injected, port, 0, ProbeTarget::Default);
             self.table
                 .retain_manual_edits(&probe.path, current, &injected);
         }
@@ -138,7 +141,7 @@ impl Decisions {
             );
             return Err(Stop::Skip(reason.into()));
         }
-        if !self.destinations.is_empty() {
+        if !self.destinations.is_empty() || !options.inbound.ports.is_empty() {
             return Ok(());
         }
         let reason = if self.has_unsupported {
@@ -155,8 +158,8 @@ impl Decisions {
         Err(Stop::Skip(reason.into()))
     }
 
-    /// `livez, readyz` of one container, `web livez, readyz; db livez` of several, and `forwarded: 8002`.
-    pub(super) fn describe(&self) -> Box<str> {
+    /// `livez, readyz` of one container, `web livez, readyz; db livez` of several, `forwarded: 8002` and `inbound: 8443`.
+    pub(super) fn describe(&self, options: &PodOptions) -> Box<str> {
         let is_single = self.rewritten.len() == 1;
         let containers = self.rewritten.iter().map(|container| {
             let endpoints = container.endpoints.join(", ");
@@ -170,7 +173,23 @@ impl Decisions {
             let ports: Vec<String> = self.forwarded.iter().map(u16::to_string).collect();
             parts.push(format!("forwarded: {}", ports.join(", ")));
         }
+        let inbound = options.inbound.ports.iter();
+        let inbound: Vec<String> = inbound.map(|inbound| inbound.port().to_string()).collect();
+        if !inbound.is_empty() {
+            parts.push(format!("inbound: {}", inbound.join(", ")));
+        }
         parts.join("; ").into()
+    }
+}
+
+/// Warns of a probe that stays, and that kubelet sends to the agent's mutual TLS.
+fn warn_of_mutual_tls(probe: &Probe<'_>, options: &PodOptions, warnings: &mut Vec<Box<str>>) {
+    if let Some(port) = decide::port_behind_mutual_tls(probe, options) {
+        let what = format!("{} is not rewritten, and probes port {port}", probe.label);
+        let reason =
+            format!("where the sidecar requires a client certificate (annotation {INBOUND})");
+        let advice = "kubelet has none, so let probes of that port be rewritten";
+        warnings.push(format!("{what}, {reason}: {advice}").into());
     }
 }
 

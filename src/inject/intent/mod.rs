@@ -5,6 +5,7 @@ mod admission;
 mod checks;
 mod decide;
 mod decisions;
+mod inbound;
 mod meshes;
 mod nodes;
 mod pod_resources;
@@ -21,7 +22,7 @@ use super::report::Stop;
 use super::settings::Sidecar;
 use super::view::collections::SpecList;
 use super::view::saved::PortList;
-use super::view::{PORT_NAMES, PodView, TLS_VOLUME};
+use super::view::{IDENTITY_VOLUME, PORT_NAMES, PodView, TLS_VOLUME};
 pub(crate) use checks::OTHER_CONTAINER;
 use checks::{
     check_completion, check_container_names, check_eligible, check_local_ports, check_ports_free,
@@ -88,6 +89,9 @@ impl Intent {
         meshes::warn_of_linkerd(view, options, warnings);
         warnings::warn_of_proxy_user(view, options, warnings);
         warnings::warn_of_selinux_type(view, warnings);
+        inbound::warn_of_plaintext_ports(options, warnings);
+        inbound::warn_of_allowed_peers(options, warnings);
+        inbound::warn_of_unreadable_identity(view, options, warnings);
         nodes::warn_of_nodes(view, warnings);
         warnings::warn_of_short_timeouts(view, options, &decisions.destinations, warnings);
         warn_of_replaced_schemes(view, &decisions.destinations, warnings);
@@ -102,7 +106,7 @@ impl Intent {
                 warnings.push(format!("{what}, which no httpGet probe uses: {advice}").into());
             }
         }
-        let details = decisions.describe();
+        let details = decisions.describe(options);
         let config = AgentConfig::new(view, options, decisions.table);
         config.check(view, options)?;
         let port_name = free_port_name(view);
@@ -112,8 +116,10 @@ impl Intent {
         let intended = sidecar::container(view, options, &config, port_name, &volumes, &resources);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
-        if volumes.iter().any(|volume| volume.name == TLS_VOLUME) {
-            applied["volume"] = true.into();
+        for (volume, member) in [(TLS_VOLUME, "volume"), (IDENTITY_VOLUME, "identity")] {
+            if volumes.iter().any(|intended| intended.name == volume) {
+                applied[member] = true.into();
+            }
         }
         Ok(Self {
             destinations: decisions.destinations,

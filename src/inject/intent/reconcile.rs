@@ -5,7 +5,9 @@ use super::table;
 use crate::inject::agent_args::AgentArgs;
 use crate::inject::quantity;
 use crate::inject::settings::RunAsUser;
-use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PORT_NAMES, PROBERS, TLS_VOLUME, table_text};
+use crate::inject::view::{
+    IDENTITY_VOLUME, NO_TOKEN_VOLUME, POD_IP, PORT_NAMES, PROBERS, TLS_VOLUME, table_text,
+};
 use serde_json::{Map, Value, json};
 
 /// The path of the agent's own health, which the sidecar's startup probe requests.
@@ -44,10 +46,11 @@ const OPTIONAL: [&str; 1] = ["restartPolicy"];
 /// Lists of the sidecar with items that only some settings write.
 const MERGED_LISTS: [&str; 2] = ["env", "volumeMounts"];
 /// The names of items that only some settings write.
-const OPTIONAL_ITEMS: [&str; 6] = [
+const OPTIONAL_ITEMS: [&str; 7] = [
     POD_IP,
     PROBERS,
     TLS_VOLUME,
+    IDENTITY_VOLUME,
     NO_TOKEN_VOLUME,
     PORT_NAMES[0],
     PORT_NAMES[1],
@@ -287,6 +290,18 @@ fn merge_lists(current: &[Value], intended: &[Value]) -> Vec<Value> {
     intended.iter().enumerate().map(merged).collect()
 }
 
+/// The name of a port on which the sidecar terminates mutual TLS.
+pub(super) fn inbound_port_name(port: u16) -> String {
+    format!("inbound-{port}")
+}
+
+/// Whether an item is a port that injection named.
+fn is_inbound_port(item: &Value) -> bool {
+    let port = item["containerPort"].as_u64();
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    port.is_some_and(|port| item["name"] == inbound_port_name(port))
+}
+
 fn merge_named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
     let find = |list: &[Value], name: &Value| list.iter().position(|item| item["name"] == *name);
     // The status port has no name if the app has both of its names.
@@ -309,6 +324,7 @@ fn merge_named_items(current: &[Value], intended: &[Value]) -> Vec<Value> {
         match find(intended, name) {
             Some(index) => merged.push(merge(item, &intended[index])),
             None if OPTIONAL_ITEMS.iter().any(|optional| name == optional) => {}
+            None if is_inbound_port(item) => {}
             None if is_unnamed_port(item) || is_replaced_mount(item) => {}
             None => merged.push(item.clone()),
         }

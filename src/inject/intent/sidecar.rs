@@ -1,22 +1,26 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
-use super::reconcile;
 use super::table::ProberTable;
+use super::{inbound, reconcile};
 use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
-use crate::inject::options::PodOptions;
+use crate::inject::options::{Identity, PodOptions};
 use crate::inject::settings::{RunAsUser, Sidecar, Target};
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::SIDECAR_NAME;
-use crate::inject::view::{NO_TOKEN_VOLUME, POD_IP, PROBERS, PodView, TLS_VOLUME};
+use crate::inject::view::{IDENTITY_VOLUME, NO_TOKEN_VOLUME, POD_IP, PROBERS, PodView, TLS_VOLUME};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
 
 /// The mount path of the volume with the files of Secrets.
 const MOUNT_PATH: &str = "/etc/probelet";
+/// The mount path of the volume with the workload's identity.
+const IDENTITY_PATH: &str = "/etc/probelet-identity";
 /// The mount path of the service account's token (`DefaultAPITokenMountPath`).
 const TOKEN_MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The kind of a volume from several sources.
+const PROJECTED: &str = "projected";
 /// The API server's default of `projected.defaultMode`.
 const DEFAULT_MODE: u32 = 0o644;
 /// The API server's default of `terminationGracePeriodSeconds`.
@@ -59,6 +63,20 @@ impl AgentConfig {
             let target = forward_target(options.target, forward.app_port);
             args.push(Flag::Forward, format!("{}={target}", forward.agent_port));
         }
+        if options.inbound.identity.is_some() {
+            args.push(Flag::Cert, format!("{IDENTITY_PATH}/tls.crt"));
+            args.push(Flag::Key, format!("{IDENTITY_PATH}/tls.key"));
+            args.push(Flag::Ca, format!("{IDENTITY_PATH}/ca.crt"));
+        }
+        if !options.inbound.ports.is_empty() {
+            for pattern in &options.inbound.allow_ids {
+                args.push(Flag::AllowId, pattern);
+            }
+        }
+        for port in &options.inbound.ports {
+            let target = forward_target(options.target, port.app_port);
+            args.push(Flag::Inbound, inbound::setting(view, port, target));
+        }
         let delay = shutdown_delay(view, options.sidecar);
         if delay > 0 {
             args.push(Flag::ShutdownDelay, delay);
@@ -82,8 +100,16 @@ impl AgentConfig {
             origin: "its probes".into(),
             value: self.table.to_string().into(),
         });
+        let address: Box<str> = example_ip(options.source_ip).to_string().into();
+        for setting in &mut settings.values {
+            if setting.flag == flags::INBOUND {
+                setting.value = setting
+                    .value
+                    .replace(inbound::POD_IP_REFERENCE, &address)
+                    .into();
+            }
+        }
         if options.target == Target::Pod {
-            let address: Box<str> = example_ip(options.source_ip).to_string().into();
             settings.pod_addresses.push(address.clone());
             settings.values.push(SettingValue {
                 flag: flags::TARGET_IP,
@@ -169,6 +195,13 @@ pub(super) fn container(
     if let Some(policy) = &options.pull_policy {
         container["imagePullPolicy"] = (&**policy).into();
     }
+    let inbound = options.inbound.ports.iter();
+    let inbound = inbound.filter_map(|inbound| inbound.own_port());
+    if let Some(ports) = container["ports"].as_array_mut() {
+        ports.extend(inbound.map(
+            |port| json!({"name": reconcile::inbound_port_name(port), "containerPort": port}),
+        ));
+    }
     if let Some(name) = port_name {
         container["ports"][0]["name"] = name.into();
     }
@@ -187,7 +220,7 @@ pub(super) fn container(
 
 /// The user of the sidecar. kubelet does not start a container with `runAsNonRoot` that inherits root from its pod
 /// (`pkg/kubelet/kuberuntime/security_context_others.go`: `verifyRunAsNonRoot`).
-fn run_as_user(view: &PodView<'_>, options: &PodOptions) -> RunAsUser {
+pub(super) fn run_as_user(view: &PodView<'_>, options: &PodOptions) -> RunAsUser {
     let inherits_root = view.pod["spec"]["securityContext"]["runAsUser"] == 0;
     match options.run_as_user {
         RunAsUser::Unset if inherits_root => RunAsUser::DEFAULT,
@@ -218,7 +251,8 @@ fn without_empty(value: &Value) -> Value {
 
 fn env(options: &PodOptions, config: &AgentConfig) -> Vec<Value> {
     let mut env = Vec::new();
-    if options.target == Target::Pod {
+    let mut inbound = options.inbound.ports.iter();
+    if options.target == Target::Pod || inbound.any(|inbound| inbound.own_port().is_none()) {
         let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
         env.push(json!({"name": POD_IP, "valueFrom": field}));
     }
@@ -228,18 +262,22 @@ fn env(options: &PodOptions, config: &AgentConfig) -> Vec<Value> {
     env
 }
 
-/// A projected volume of the pod that the sidecar mounts.
+/// A volume of the pod that the sidecar mounts.
 pub(super) struct SidecarVolume {
     pub(super) name: &'static str,
     mount_path: &'static str,
-    projected: Value,
+    /// The key of `source` in the volume.
+    kind: &'static str,
+    source: Value,
 }
 
 impl SidecarVolume {
     /// The volume as an item of `spec.volumes`, reconciled with that of an earlier injection.
     pub(super) fn in_pod(&self, view: &PodView<'_>) -> Value {
-        let intended = json!({"name": self.name, "projected": self.projected});
-        match view.injected_item(SpecList::Volumes, self.name) {
+        let intended = json!({"name": self.name, self.kind: self.source});
+        // A volume with an identity has no defaults of the API server, and another one may be of another kind.
+        let index = view.injected_item(SpecList::Volumes, self.name);
+        match index.filter(|_| self.name != IDENTITY_VOLUME) {
             Some(index) => reconcile::volume(&view.pod["spec"]["volumes"][index], &intended),
             None => intended,
         }
@@ -252,10 +290,12 @@ impl SidecarVolume {
 
 /// The volumes that the sidecar mounts.
 pub(super) fn volumes(view: &PodView<'_>, options: &PodOptions) -> Vec<SidecarVolume> {
-    [tls_volume(options), no_token_volume(view)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let volumes = [
+        tls_volume(options),
+        identity_volume(view, options),
+        no_token_volume(view),
+    ];
+    volumes.into_iter().flatten().collect()
 }
 
 /// The volume with the files of both Secrets. It is mounted as a directory, so that kubelet updates the files.
@@ -276,7 +316,29 @@ fn tls_volume(options: &PodOptions) -> Option<SidecarVolume> {
     (!sources.is_empty()).then(|| SidecarVolume {
         name: TLS_VOLUME,
         mount_path: MOUNT_PATH,
-        projected: json!({"sources": sources}),
+        kind: PROJECTED,
+        source: json!({"sources": sources}),
+    })
+}
+
+/// The volume with the workload's identity.
+fn identity_volume(view: &PodView<'_>, options: &PodOptions) -> Option<SidecarVolume> {
+    let identity = options.inbound.identity.as_ref()?;
+    let (kind, source) = match identity {
+        Identity::Secret(name) => ("secret", inbound::secret_source(view, name)),
+        Identity::Csi(volume) => {
+            let group = match run_as_user(view, options) {
+                RunAsUser::Id(user) => Some(user.into()),
+                RunAsUser::Unset => None,
+            };
+            ("csi", inbound::csi_source(volume, group))
+        }
+    };
+    Some(SidecarVolume {
+        name: IDENTITY_VOLUME,
+        mount_path: IDENTITY_PATH,
+        kind,
+        source,
     })
 }
 
@@ -290,7 +352,8 @@ fn no_token_volume(view: &PodView<'_>) -> Option<SidecarVolume> {
     mounts_token.then(|| SidecarVolume {
         name: NO_TOKEN_VOLUME,
         mount_path: TOKEN_MOUNT_PATH,
-        projected: json!({"defaultMode": DEFAULT_MODE, "sources": [{"downwardAPI": {}}]}),
+        kind: PROJECTED,
+        source: json!({"defaultMode": DEFAULT_MODE, "sources": [{"downwardAPI": {}}]}),
     })
 }
 

@@ -18,7 +18,7 @@ impl ProberTable {
         self.0.is_empty()
     }
 
-    /// Retains what a person has changed in a prober since injection. Timeout and headers always follow the probe.
+    /// Retains what a person has changed in a prober since injection. Timeout, target and headers always follow the pod.
     pub(super) fn retain_manual_edits(&mut self, path: &str, current: &Value, injected: &str) {
         let Some(prober) = self.0.get_mut(path) else {
             return;
@@ -102,7 +102,7 @@ fn with_manual_edits(current: &Value, injected: &Value, new: &Value) -> Option<V
     let mut is_edited = false;
     for (name, value) in current.as_object()? {
         // A handler of another kind, or a field of a later version.
-        if name != kind && name != "timeoutSeconds" {
+        if name != kind && name != "timeoutSeconds" && name != TARGET {
             merged[&**name] = value.clone();
             is_edited = true;
         }
@@ -130,8 +130,20 @@ fn with_manual_edits(current: &Value, injected: &Value, new: &Value) -> Option<V
     is_edited.then_some(merged)
 }
 
+/// The member of a prober with its address, which is ours: Istio's table has none.
+const TARGET: &str = "target";
+
+/// The address that a prober probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProbeTarget {
+    /// That of the agent's settings.
+    Default,
+    /// Loopback.
+    Loopback,
+}
+
 /// A prober of this handler, with its port as a number.
-pub(super) fn prober(handler: &Handler, port: u16, timeout: u64) -> String {
+pub(super) fn prober(handler: &Handler, port: u16, timeout: u64, target: ProbeTarget) -> String {
     let mut members = Vec::new();
     let mut member = |name: &str, value: Option<String>| {
         members.extend(value.map(|value| format!("{}:{value}", to_json(&name.into()))));
@@ -170,10 +182,15 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64) -> String {
         HandlerKind::TcpSocket => {}
     }
     let action = format!("\"{}\":{{{}}}", kind.key(), members.join(","));
-    match timeout {
-        0 => format!("{{{action}}}"),
-        _ => format!("{{{action},\"timeoutSeconds\":{timeout}}}"),
-    }
+    let timeout = match timeout {
+        0 => String::new(),
+        _ => format!(",\"timeoutSeconds\":{timeout}"),
+    };
+    let target = match target {
+        ProbeTarget::Default => String::new(),
+        ProbeTarget::Loopback => format!(",\"{TARGET}\":\"loopback\""),
+    };
+    format!("{{{action}{timeout}{target}}}")
 }
 
 /// Whether Go's `omitempty` omits a value, or it is null.

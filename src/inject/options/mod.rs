@@ -1,6 +1,7 @@
 //! The options of a pod: its labels and annotations, over the settings for all pods.
 
 pub(crate) mod annotations;
+mod inbound;
 mod parse_bool;
 
 use super::annotation_names::{
@@ -17,6 +18,7 @@ use crate::limits;
 use crate::text::Quoted;
 use annotations::text_of;
 use core::net::IpAddr;
+pub(in crate::inject) use inbound::{Identity, InboundListen, InboundOptions, InboundPort};
 use parse_bool::{parse_go_bool, parse_yaml_bool};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -62,6 +64,7 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) app_ca: Option<Box<str>>,
     pub(in crate::inject) app_id: Option<Box<str>>,
     pub(in crate::inject) forwards: Vec<PortForward>,
+    pub(in crate::inject) inbound: InboundOptions,
     pub(in crate::inject) sidecar: Sidecar,
     pub(in crate::inject) run_as_user: RunAsUser,
     /// The shortest timeout of an injected probe, in seconds; 0 leaves timeouts unchanged.
@@ -91,7 +94,7 @@ impl PortForward {
 }
 
 impl PodOptions {
-    /// The ports on which the agent listens, the status port first.
+    /// The ports on which the agent answers kubelet, the status port first.
     pub(in crate::inject) fn agent_ports(&self) -> impl Iterator<Item = u16> {
         let forwards = self.forwards.iter().map(|forward| forward.agent_port);
         [self.status_port].into_iter().chain(forwards)
@@ -119,8 +122,12 @@ impl PodOptions {
                 format!("annotation {APP_ID} requires annotation {APP_CA}: {advice}").into(),
             );
         }
+        let forwards = read.forwards(status_port)?;
+        let forward_ports = forwards.iter().map(|forward| forward.agent_port);
+        let agent_ports: Vec<u16> = [status_port].into_iter().chain(forward_ports).collect();
         Ok(Self {
             rewrite: read.rewrite(settings.rewrite, warnings),
+            inbound: InboundOptions::read(&read, &agent_ports, warnings)?,
             status_port,
             image: values.image.unwrap_or_else(|| settings.image.clone()),
             pull_policy: values.pull_policy.or_else(|| settings.pull_policy.clone()),
@@ -140,7 +147,7 @@ impl PodOptions {
             client_cert: read.word(CLIENT_CERT)?,
             app_ca,
             app_id,
-            forwards: read.forwards(status_port)?,
+            forwards,
             sidecar: values.sidecar.unwrap_or(settings.sidecar),
             run_as_user: values.run_as_user.unwrap_or(settings.run_as_user),
             min_timeout: values.min_timeout.unwrap_or(settings.min_timeout),

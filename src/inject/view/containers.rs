@@ -77,6 +77,13 @@ impl<'a> Container<'a> {
         self.ports().any(|port| port["name"] == name)
     }
 
+    /// The names of its ports with this number.
+    pub(in crate::inject) fn names_of_port(&self, port: u16) -> impl Iterator<Item = &'a str> {
+        let ports = self.ports();
+        let ports = ports.filter(move |declared| declared["containerPort"] == port);
+        ports.filter_map(|declared| declared["name"].as_str())
+    }
+
     fn ports(&self) -> impl Iterator<Item = &'a Value> {
         self.value["ports"].as_array().into_iter().flatten()
     }

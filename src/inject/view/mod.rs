@@ -40,8 +40,10 @@ const ISTIO_STATUS: &str = "sidecar.istio.io/status";
 pub(super) const TLS_VOLUME: &str = "probelet-tls";
 /// The empty volume that the sidecar mounts in place of the service account's token.
 pub(super) const NO_TOKEN_VOLUME: &str = "probelet-no-token";
+/// The volume with the workload's certificate, key and CAs.
+pub(super) const IDENTITY_VOLUME: &str = "probelet-identity";
 /// The names of the injected volumes.
-pub(super) const VOLUMES: [&str; 2] = [TLS_VOLUME, NO_TOKEN_VOLUME];
+pub(super) const VOLUMES: [&str; 3] = [TLS_VOLUME, IDENTITY_VOLUME, NO_TOKEN_VOLUME];
 
 /// A pod as it is.
 pub(super) struct PodView<'a> {
@@ -174,6 +176,7 @@ impl<'a> PodView<'a> {
         let saved = self.saved.as_ref()?;
         let is_injected = |item: &Value| match name {
             TLS_VOLUME => saved.has_tls_volume(),
+            IDENTITY_VOLUME => saved.has_identity_volume(),
             // Its content identifies it: an injector of an earlier version removes unknown settings from the annotation.
             NO_TOKEN_VOLUME => is_empty_projected(item),
             _ => true,

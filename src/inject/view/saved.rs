@@ -3,7 +3,7 @@
 //! | key                                 | value |
 //! |-------------------------------------|-------|
 //! | `version`                           | 2; an annotation of an early build has none |
-//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` with the files of Secrets |
+//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` with the files of Secrets and one with the `identity` |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
 //! | `web.livenessProbe.timeoutSeconds`  | the `raised` timeout in seconds, and what it `was` unless the probe had none |
 //! | `web.livenessProbe.httpGet`         | the original `key` of the handler |
@@ -273,6 +273,12 @@ impl Saved {
     pub(super) fn has_tls_volume(&self) -> bool {
         let applied = self.applied.as_ref();
         self.is_first_version || applied.is_some_and(|applied| applied["volume"] == true)
+    }
+
+    /// Whether injection added the volume with the workload's identity.
+    pub(super) fn has_identity_volume(&self) -> bool {
+        let applied = self.applied.as_ref();
+        applied.is_some_and(|applied| applied["identity"] == true)
     }
 
     fn read_entry(&mut self, key: &str, value: &Value) -> Option<()> {
