@@ -146,7 +146,7 @@ def istio_guide(cluster, report):
 
 def documented_manifests(cluster, report):
     """The API server accepts each manifest, as written and injected."""
-    name, exceptions = "manifests", ("AdmissionConfiguration", "HelmChartConfig")
+    name, exceptions = "manifests", ("AdmissionConfiguration", "Certificate", "HelmChartConfig")
     cluster.kubectl("create", "namespace", name)
     wait_account(cluster, name)
     for block, manifest in pages.manifests():
