@@ -17,6 +17,7 @@
 mod binaries;
 #[path = "probe/busy.rs"]
 mod busy;
+#[allow(dead_code, reason = "the bench `inbound` uses the rest")]
 #[path = "probe/cgroup.rs"]
 mod cgroup;
 #[path = "probe/client.rs"]
@@ -37,6 +38,8 @@ mod peers;
 mod pods;
 #[path = "probe/proc.rs"]
 mod proc;
+#[path = "probe/process.rs"]
+mod process;
 #[path = "probe/report.rs"]
 mod report;
 #[path = "probe/roles.rs"]
@@ -56,7 +59,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::contestants::{ContestantKind, Running};
+use crate::contestants::ContestantKind;
+use crate::process::Running;
 use crate::report::Report;
 use crate::shared::json::Json;
 use crate::speed::Contestant;

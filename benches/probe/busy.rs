@@ -8,7 +8,8 @@ use probelet::limits::{PROBERS, PROBES_PER_PROBER};
 
 use crate::binaries::Built;
 use crate::client::{self, Prober};
-use crate::contestants::{self, ContestantKind, Running};
+use crate::contestants::{self, ContestantKind};
+use crate::process::Running;
 use crate::report::{Report, Row};
 use crate::shared::rounds;
 use crate::shared::stats::{Spread, median, quantile, ratios};

@@ -1,4 +1,5 @@
-//! A cgroup, v1 or v2, if the bench may create one: the memory that Kubernetes accounts to a pod, and its CPU limit.
+//! A cgroup, v1 or v2, if the bench may create one: the memory that Kubernetes accounts to a pod, its CPU time and its CPU
+//! limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,11 @@ use crate::Outcome;
 const ROOT_V1: &str = "/sys/fs/cgroup/memory";
 const ROOT_V2: &str = "/sys/fs/cgroup";
 const CPU_ROOT_V1: &str = "/sys/fs/cgroup/cpu";
+const CPU_TIME_ROOT_V1: &str = "/sys/fs/cgroup/cpuacct";
+
+/// Its charge of socket buffers, v1. The kernel accounts them once it has a limit.
+const SOCKETS_V1: &str = "memory.kmem.tcp.usage_in_bytes";
+const SOCKETS_LIMIT_V1: &str = "memory.kmem.tcp.limit_in_bytes";
 
 /// The period of a CPU quota, as kubelet sets it (`pkg/kubelet/cm/helpers_linux.go`: `QuotaPeriod`).
 const PERIOD_MICROS: u32 = 100_000;
@@ -17,10 +23,12 @@ const PERIOD_MICROS: u32 = 100_000;
 pub struct Cgroup {
     folder: PathBuf,
     usage: &'static str,
+    /// Accounts CPU time, v1.
+    cpu_time: Option<PathBuf>,
 }
 
 impl Cgroup {
-    /// Creates a cgroup that accounts memory.
+    /// Creates a cgroup that accounts memory and CPU time.
     ///
     /// # Errors
     /// If there is no memory controller, or no permission.
@@ -40,9 +48,19 @@ impl Cgroup {
             }
             (ROOT_V2, "memory.current")
         };
-        let folder = Path::new(root).join(name);
-        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(Cgroup { folder, usage })
+        let mut cgroup = Cgroup {
+            folder: create_folder(root, &name)?,
+            usage,
+            cpu_time: None,
+        };
+        if root == ROOT_V1 {
+            write(
+                &cgroup.folder.join(SOCKETS_LIMIT_V1),
+                &(1_u64 << 40).to_string(),
+            )?;
+            cgroup.cpu_time = Some(create_folder(CPU_TIME_ROOT_V1, &name)?);
+        }
+        Ok(cgroup)
     }
 
     /// Creates a cgroup whose processes get at most this many thousandths of a CPU, as kubelet sets a CPU limit.
@@ -52,11 +70,10 @@ impl Cgroup {
     pub fn with_cpu_limit(millis: Option<u32>) -> Outcome<Cgroup> {
         let is_v1 = Path::new(CPU_ROOT_V1).join("cpu.cfs_quota_us").exists();
         let root = if is_v1 { CPU_ROOT_V1 } else { ROOT_V2 };
-        let folder = Path::new(root).join(format!("probelet-bench-{}-cpu", std::process::id()));
-        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let cgroup = Cgroup {
-            folder,
+            folder: create_folder(root, &format!("probelet-bench-{}-cpu", std::process::id()))?,
             usage: "cpu.stat",
+            cpu_time: None,
         };
         let quota = millis.map(|millis| millis * (PERIOD_MICROS / 1000));
         let limit = quota.map(|quota| match is_v1 {
@@ -64,42 +81,98 @@ impl Cgroup {
             false => ("cpu.max", format!("{quota} {PERIOD_MICROS}")),
         });
         if let Some((file, text)) = limit {
-            let path = cgroup.folder.join(file);
-            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+            write(&cgroup.folder.join(file), &text)?;
         }
         Ok(cgroup)
     }
 
     /// The periods in which its processes have been throttled.
     pub fn throttled(&self) -> Outcome<u64> {
-        let path = self.folder.join("cpu.stat");
-        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        let mut lines = text.lines();
-        let count = lines.find_map(|line| line.strip_prefix("nr_throttled "));
-        let count = count.ok_or("cpu.stat has no nr_throttled")?;
-        count
-            .parse()
-            .map_err(|_| "nr_throttled is not a number".into())
+        let count = member(&read(&self.folder.join("cpu.stat"))?, "nr_throttled")?;
+        Ok(count as u64)
     }
 
-    /// The file to which the ID of a process is written to move it into the cgroup.
-    pub fn members(&self) -> PathBuf {
-        self.folder.join("cgroup.procs")
+    /// The files to which the ID of a process is written to move it into the cgroup.
+    pub fn members(&self) -> Vec<PathBuf> {
+        let folders = std::iter::once(&self.folder).chain(&self.cpu_time);
+        folders.map(|folder| folder.join("cgroup.procs")).collect()
     }
 
     /// KiB charged now: pages, page tables, sockets, and what the kernel charges in advance.
     pub fn charged(&self) -> Outcome<f64> {
-        let path = self.folder.join(self.usage);
-        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        let bytes: f64 = text.trim().parse().map_err(|_| "not a number of bytes")?;
+        let mut bytes = number(&self.folder.join(self.usage))?;
+        if self.is_v1() {
+            bytes += number(&self.folder.join(SOCKETS_V1))?;
+        }
         Ok(bytes / 1024.0)
     }
+
+    /// KiB of pages, page tables, kernel objects and socket buffers: [`Cgroup::charged`] without what the kernel charges in
+    /// advance, which is up to 256 KiB for each CPU.
+    pub fn used(&self) -> Outcome<f64> {
+        let stat = read(&self.folder.join("memory.stat"))?;
+        let members: &[&str] = match self.is_v1() {
+            true => &["rss", "cache"],
+            false => &["anon", "file", "kernel", "sock"],
+        };
+        let mut bytes = 0.0;
+        for name in members {
+            bytes += member(&stat, name)?;
+        }
+        if self.is_v1() {
+            bytes += number(&self.folder.join("memory.kmem.usage_in_bytes"))?;
+            bytes += number(&self.folder.join(SOCKETS_V1))?;
+        }
+        Ok(bytes / 1024.0)
+    }
+
+    /// Nanoseconds of CPU time of its processes, ended ones and ended threads included.
+    pub fn cpu_nanos(&self) -> Outcome<f64> {
+        match &self.cpu_time {
+            Some(folder) => number(&folder.join("cpuacct.usage")),
+            None => Ok(member(&read(&self.folder.join("cpu.stat"))?, "usage_usec")? * 1e3),
+        }
+    }
+
+    fn is_v1(&self) -> bool {
+        self.usage != "memory.current"
+    }
+}
+
+fn create_folder(root: &str, name: &str) -> Outcome<PathBuf> {
+    let folder = Path::new(root).join(name);
+    fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder)
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Outcome<()> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn number(path: &Path) -> Outcome<f64> {
+    let text = read(path)?;
+    let number = text.trim().parse();
+    number.map_err(|_| format!("{}: not a number", path.display()))
+}
+
+/// The number behind `name` in a file of such lines.
+fn member(text: &str, name: &str) -> Outcome<f64> {
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    let mut found = lines.filter(|(member, _)| *member == name);
+    let value = found.next().and_then(|(_, value)| value.parse().ok());
+    value.ok_or_else(|| format!("no {name} in the cgroup's figures"))
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.folder) {
-            eprintln!("left behind: {}: {error}", self.folder.display());
+        for folder in std::iter::once(&self.folder).chain(&self.cpu_time) {
+            if let Err(error) = fs::remove_dir(folder) {
+                eprintln!("left behind: {}: {error}", folder.display());
+            }
         }
     }
 }

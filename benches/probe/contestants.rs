@@ -1,28 +1,17 @@
-//! The proxies between kubelet and the app: the configuration of each, and its process.
+//! The proxies between kubelet and the app: the configuration of each.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Command, Stdio};
 
 use crate::cgroup::Cgroup;
 use crate::client::PATH;
 use crate::peers::Scheme::{Http, Https};
+use crate::process::{self, Running, free_port, role};
 use crate::roles::HANG_PATH;
-use crate::{Outcome, peers, proc, roles};
-
-/// The time within which a child has to accept connections.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The time after SIGTERM at which a child is killed.
-const END_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::{Outcome, peers, roles};
 
 /// A program to run, with its paths.
 #[derive(Clone, Debug)]
@@ -168,14 +157,6 @@ impl ContestantKind {
     }
 }
 
-/// This binary in another role.
-fn role(name: &str, port: u16) -> Outcome<Command> {
-    let this = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(this);
-    command.args([name, &port.to_string()]);
-    Ok(command)
-}
-
 /// The table of a pod with a liveness probe, a readiness probe that hangs and a hook that hangs.
 fn probers(app: u16) -> String {
     let prober = |path: &str, timeout: u32| {
@@ -235,18 +216,6 @@ fn simultaneous_probers(app: u16) -> String {
     )
 }
 
-/// A child of the bench. Dropping it stops it and its descendants.
-#[derive(Debug)]
-pub struct Running {
-    child: Child,
-    /// The port it listens on.
-    pub port: u16,
-    /// Its process and its descendants when it began to listen.
-    pub processes: Vec<u32>,
-    /// The time from before the fork to the first accepted connection.
-    pub start: Duration,
-}
-
 /// Starts `kind` as a proxy of `app` and waits until it accepts connections.
 ///
 /// # Errors
@@ -263,47 +232,12 @@ pub fn start_in(
     cgroup: Option<&Cgroup>,
 ) -> Outcome<Running> {
     let port = free_port()?;
-    let mut command = kind.command(port, app, scratch)?;
-    if let Some(cgroup) = cgroup {
-        command = within(cgroup, &command);
-    }
-    let log_path = scratch.join(format!("{port}.log"));
-    let log = fs::File::create(&log_path).map_err(|error| error.to_string())?;
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-    let began = Instant::now();
-    let child = command
-        .spawn()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    let mut running = Running {
-        processes: vec![child.id()],
-        child,
-        port,
-        start: Duration::ZERO,
-    };
-    loop {
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            running.start = began.elapsed();
-            running.processes = proc::family(running.child.id());
-            return Ok(running);
-        }
-        if let Ok(Some(status)) = running.child.try_wait() {
-            let log = fs::read_to_string(&log_path).unwrap_or_default();
-            let last = log.lines().last().unwrap_or("no output").to_string();
-            return Err(format!("did not start: {status}: {last}"));
-        }
-        if began.elapsed() > START_TIMEOUT {
-            return Err(format!("does not listen after {START_TIMEOUT:?}"));
-        }
-        thread::sleep(Duration::from_micros(50));
-    }
+    let command = kind.command(port, app, scratch)?;
+    process::start(command, port, scratch, cgroup)
 }
 
 /// Starts the process that probes `app` over TLS for each byte. Returns its pipes for requests and results.
 pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
-    let began = Instant::now();
     let mut command = role(roles::DIRECT, app)?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -311,74 +245,8 @@ pub fn start_direct(app: u16) -> Outcome<(Running, File, File)> {
         return Err("no pipes to the direct client".into());
     };
     let [requests, mut done] = [OwnedFd::from(requests), done.into()].map(File::from);
-    let running = Running {
-        processes: vec![child.id()],
-        child,
-        port: app,
-        start: began.elapsed(),
-    };
+    let running = Running::new(child, app);
     done.read_exact(&mut [0])
         .map_err(|error| format!("the direct client: {error}"))?;
     Ok((running, requests, done))
-}
-
-/// `command`, started by a shell that moves into the cgroup before it executes the command.
-fn within(cgroup: &Cgroup, command: &Command) -> Command {
-    let mut moved = Command::new("/bin/sh");
-    moved.args(["-c", r#"echo $$ >"$0" && exec "$@""#]);
-    moved.arg(cgroup.members()).arg(command.get_program());
-    moved.args(command.get_args());
-    moved.env_clear();
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            moved.env(name, value);
-        }
-    }
-    moved
-}
-
-impl Running {
-    /// Updates the list of its processes: nginx listens before it starts its worker.
-    pub fn refresh_processes(&mut self) {
-        self.processes = proc::family(self.child.id());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let family = proc::family(self.child.id());
-        let send = |process: u32, signal: Signal| {
-            if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
-                // It may have ended already.
-                let _ = kill_process(pid, signal);
-            }
-        };
-        if matches!(self.child.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        send(self.child.id(), Signal::TERM);
-        let signalled = Instant::now();
-        while signalled.elapsed() < END_TIMEOUT {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        family.into_iter().for_each(|id| send(id, Signal::KILL));
-        let _ = self.child.wait();
-    }
-}
-
-/// A free port below the range of ephemeral ports.
-pub fn free_port() -> Outcome<u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + (std::process::id() % 100) as u16 * 100;
-    for _ in 0..10_000 {
-        let port = 20_000 + (first - 20_000 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        let all = TcpListener::bind(("::", port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)));
-        if all.is_ok() {
-            return Ok(port);
-        }
-    }
-    Err("no free port between 20000 and 32000".into())
 }

@@ -10,8 +10,9 @@ use probelet::limits::PROBERS;
 
 use crate::binaries::{self, Built};
 use crate::client::{self, Prober};
-use crate::contestants::{self, ContestantKind, Running};
+use crate::contestants::{self, ContestantKind};
 use crate::memory::{POLL_INTERVAL, settled_rss};
+use crate::process::Running;
 use crate::report::{Report, Row};
 use crate::shared::chart;
 use crate::speed::{self, Contestant};

@@ -13,7 +13,8 @@ use probelet::limits::{
 
 use crate::binaries::{self, Built};
 use crate::client::{self, PATH, Prober};
-use crate::contestants::{self, ContestantKind, Running};
+use crate::contestants::{self, ContestantKind};
+use crate::process::Running;
 use crate::report::{Report, Row};
 use crate::{Outcome, Sizes, proc};
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use probelet::limits::FORWARD_CONNECTIONS;
 
-use crate::contestants::{self, ContestantKind, Running};
+use crate::contestants::{self, ContestantKind};
+use crate::process::Running;
 use crate::report::{Report, Row};
 use crate::shared::rounds;
 use crate::shared::stats::{Spread, ratios};

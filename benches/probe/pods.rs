@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::cgroup::Cgroup;
 use crate::client::Prober;
-use crate::contestants::{self, ContestantKind, Running};
+use crate::contestants::{self, ContestantKind};
 use crate::proc::{self, Memory};
+use crate::process::Running;
 use crate::report::{Report, Row};
 use crate::shared::stats::Spread;
 use crate::{Outcome, Sizes};

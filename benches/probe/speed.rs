@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::Prober;
-use crate::contestants::Running;
+use crate::process::Running;
 use crate::report::{Report, Row, quartiles, short, spread_json};
 use crate::shared::chart::{self, Bar, Chart};
 use crate::shared::json::Json;
