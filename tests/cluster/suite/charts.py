@@ -5,15 +5,17 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import urllib.parse
 import urllib.request
 
-import helm_python
 import yaml
 
+from . import pages
 from .certificates import Authority, presented
 from .cluster import containers, run, web_pod
+from .docs import Reader
 from .pages import documented
 from .report import Failed, NotYet, wait_for
 from .setup import NAME, SYSTEM, wait_account
@@ -22,47 +24,79 @@ CHART = "deploy/webhook/chart"
 RELEASE, TEST_NAMESPACE, EXISTING = "probelet", "probelet-helm-test", "helm-existing"
 TIMEOUT = 150  # seconds
 SCRAPER_PORT = 8428
+TEST = documented("helm test probelet -n probelet-system")
+MONITORS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 
 
 class Helm:
-    """Helm's own code, with the administrator's kubeconfig."""
+    """Helm's program, as a reader runs it."""
 
     def __init__(self, cluster):
-        self.config = helm_python.Config(kubeconfig_path=os.fspath(cluster.folder / "kubeconfig"), namespace=SYSTEM)
-        self.chart = os.fspath(cluster.repository / CHART)
+        self.reader = Reader(cluster, "helm")
 
-    def install(self, values):
-        parsed = helm_python.parse_set_string(values)
-        return self.config.install(self.chart, RELEASE, parsed, namespace=SYSTEM, create_namespace=True, wait="watcher", timeout=TIMEOUT)
+    def run(self, command, *more):
+        """A command with further arguments."""
+        return self.reader.run(f"{command} {shlex.join([f'--timeout={TIMEOUT}s', *more])}")
+
+    def install(self):
+        return self.run(documented("helm install probelet deploy/webhook/chart -n probelet-system --create-namespace"), "--wait")
 
     def upgrade(self, values):
-        parsed = helm_python.parse_set_string(values)
-        return self.config.upgrade(self.chart, RELEASE, parsed, namespace=SYSTEM, wait="watcher", timeout=TIMEOUT)
+        return self.run(f"helm upgrade {RELEASE} {CHART} -n {SYSTEM}", "--wait", f"--set={values}")
 
     def test(self):
-        return self.config.test(RELEASE, timeout=TIMEOUT)["release"]["status"] == "deployed"
+        return self.run(TEST)
 
     def fails_test(self):
-        try:
-            self.test()
-        except helm_python.HelmReleaseError as error:
-            return "probelet-test failed" in str(error)
-        return False
+        output = self.reader.fails(f"{TEST} --timeout={TIMEOUT}s")
+        if "probelet-test failed" not in output:
+            raise Failed(output)
+        return True
 
     def uninstall(self):
-        return self.config.uninstall(RELEASE, wait="watcher", timeout=TIMEOUT)
+        return self.run(documented("helm uninstall probelet -n probelet-system"), "--wait")
+
+
+def upgrade_monitoring(cluster, helm):
+    """The documented values. The objects of the Prometheus Operator need its definitions, here without a schema: .ci/check-webhook
+    validates them."""
+    for kind in MONITORS:
+        names = {"kind": kind, "singular": kind.lower(), "plural": f"{kind.lower()}s"}
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+        crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+               "metadata": {"name": f"{names['plural']}.monitoring.coreos.com"},
+               "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": names, "versions": versions}}
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(crd))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}", "--timeout=30s")
+    for block in pages.blocks("docs/monitoring.md"):
+        if pages.file_name(block):
+            (helm.reader.folder / pages.file_name(block)).write_text(block.text)
+    helm.run(documented("helm upgrade probelet deploy/webhook/chart -n probelet-system --reset-then-reuse-values -f monitoring.yaml"), "--wait")
+    kinds = ",".join(f"{kind.lower()}s" for kind in MONITORS)
+    found = cluster.kubectl("get", kinds, "-n", SYSTEM, "-l", "release=kube-prometheus-stack", "-o", "name").split()
+    if len(found) != len(MONITORS):
+        raise Failed(found)
+    # The same by kustomize, in a checkout beside the kustomization.
+    (helm.reader.folder / "probelet").symlink_to(cluster.repository)
+    return helm.reader.run("kubectl apply -k . --server-side --force-conflicts --dry-run=server")
 
 
 def chart(cluster, report):
     """Installed, tested, upgraded, tested again, without a webhook, and uninstalled."""
     helm = Helm(cluster)
     cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=90s")
-    report.check("helm install: the webhook is ready", helm.install, "")
+    report.check("helm install: the webhook is ready", helm.install)
     cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
     report.check("helm test: the webhook injects", helm.test)
     report.check("helm test: its namespace is deleted", wait_for, lambda: not namespace_exists(cluster, TEST_NAMESPACE), 60, "it is gone")
+    report.check("helm upgrade: the monitoring of the documentation", upgrade_monitoring, cluster, helm)
     cluster.kubectl("create", "namespace", EXISTING)
-    cluster.kubectl("label", "namespace", EXISTING, "edge=yes")
+    cluster.kubectl("label", "namespace", EXISTING, "edge=yes", "probelet.dev/injection=enabled")
+    report.check("helm upgrade: the test namespace of the documentation", helm.run, documented(
+        "helm upgrade probelet deploy/webhook/chart -n probelet-system --reset-then-reuse-values --set test.namespace=web "
+        "--set 'test.imagePullSecrets[0].name=registry'").replace("=web", f"={EXISTING}"), "--wait")
+    report.check("helm test: in that namespace", helm.test)
     values = ("replicas=2,namespaceLabel.key=edge,namespaceLabel.value=yes,probelet.statusPort=15099,sidecarInjectorWebhook.rewriteAppHTTPProbe=false,"
               f"test.namespace={EXISTING},podLabels.team=edge,podAnnotations.owner=edge,port=9444,test.tolerations[0].operator=Exists,"
               "probelet.imagePullPolicy=Never,readinessProbe.timeoutSeconds=9,findPods=true")
@@ -95,7 +129,8 @@ def install_certificate(cluster, helm, values):
     authority = Authority(cluster.work, "chart-ca")
     cert, key = authority.sign("chart", f"DNS:{NAME}.{SYSTEM}.svc")
     cluster.kubectl("create", "secret", "tls", "chart-tls", "-n", SYSTEM, f"--cert={cert}", f"--key={key}")
-    helm.install(f"{values},certificates=existing,existingCertificate.secret=chart-tls,existingCertificate.caBundle={authority.cert.read_text()}")
+    values += f",certificates=existing,existingCertificate.secret=chart-tls,existingCertificate.caBundle={authority.cert.read_text()}"
+    helm.run(documented("microk8s helm install probelet deploy/webhook/chart --namespace probelet-system --create-namespace"), "--wait", f"--set={values}")
     address = cluster.get("services", SYSTEM, NAME)["spec"]["clusterIP"]
     return wait_for(lambda: presented(address, 443) == run(["openssl", "x509", "-in", cert]), 30, "the certificate is presented")
 

@@ -21,6 +21,12 @@ class Reader:
         self.cluster, self.folder = cluster, cluster.work / f"reader-{namespace}"
         self.folder.mkdir()
         (self.folder / "deploy").symlink_to(cluster.repository / "deploy")
+        # Stand-ins: k3s and MicroK8s run the containerd and Helm that they have, here those of the cluster test.
+        (self.folder / "bin").mkdir()
+        for program in ("sudo", "k3s", "microk8s"):
+            stand_in = self.folder / "bin" / program
+            stand_in.write_text('#!/bin/sh\nexec "$@"\n')
+            stand_in.chmod(0o755)
         for archive in (cluster.repository / "target/image").glob("*.tar"):
             (self.folder / archive.name).symlink_to(archive)
         # The reader's current namespace.
@@ -32,7 +38,8 @@ class Reader:
         """The output, also of the error stream and of a command that fails."""
         try:
             return self.cluster.shell(f"PATH={self.folder}/bin:$PATH; cd {self.folder} && {{ {command}\n}} 2>&1", KUBECONFIG=str(self.kubeconfig),
-                                      CONTAINERD_ADDRESS=str(self.cluster.folder / "run/containerd.sock"))
+                                      CONTAINERD_ADDRESS=str(self.cluster.folder / "run/containerd.sock"),
+                                      CONTAINERD_NAMESPACE="k8s.io")
         except Failed as failure:
             raise Failed(f"{command}: {failure}") from failure
 
@@ -99,7 +106,7 @@ def reader_commands(cluster, report):
     inject = documented("probelet-inject file -f pod.yaml | kubectl apply -f -")
     has(report, "`probelet-inject file | kubectl apply`", reader.run, inject, "pod/bare created")
     has(report, "the same again", reader.run, inject, "pod/bare configured")
-    reader.run("mkdir bin && ln -s $(command -v probelet-inject) .")
+    reader.run("ln -s $(command -v probelet-inject) .")
     reader.run(documented("install -m 755 probelet-inject /usr/local/bin/kubectl-probelet").replace("/usr/local", "."))
     has(report, "`kubectl probelet inject`", reader.run, documented("kubectl probelet inject -f app.yaml | kubectl apply -f -"), "deployment.apps/web ")
     audit = documented("kubectl get ns,pods,rs,events -A -o yaml | kubectl probelet audit -f -")
@@ -109,7 +116,15 @@ def reader_commands(cluster, report):
     has(report, "the setting for --allow-from has the bridge's address", reader.run, documented(
         r"""kubectl get nodes -o jsonpath='{range .items[*]}{.spec.podCIDR}{"\n"}{end}' | sed 's|\.0/.*|.1|' | paste -sd,"""), "10.88.0.1")
     reader.run(documented("kubectl label namespace probelet-system pod-security.kubernetes.io/enforce=restricted"))
-    reader.run(documented("ctr -n k8s.io images import probelet.tar"))
+    for command in (documented("ctr -n k8s.io images import probelet.tar"), documented("sudo k3s ctr images import probelet.tar"),
+                    documented("sudo k3s ctr images import probelet-inject.tar"), documented("microk8s ctr image import probelet.tar"),
+                    documented("microk8s ctr image import probelet-inject.tar")):
+        has(report, f"`{command}`", reader.run, command, "localhost/probelet")
+    reader.run("helm create app")
+    has(report, "`helm template | probelet-inject file | kubectl apply`", reader.run, documented(
+        "helm template app | probelet-inject file -f - | kubectl apply -f -"), "deployment.apps/release-name-app created")
+    report.check("the chart's Deployment has the sidecar", lambda: "probelet" in reader.run(
+        "kubectl get deployment release-name-app -o 'jsonpath={.spec.template.spec.initContainers[*].name}'"))
     has(report, "containerd keeps a labelled image", reader.run, documented(
         "ctr -n k8s.io images label localhost/probelet:0.1.0 io.cri-containerd.pinned=pinned"), "io.cri-containerd.pinned=pinned")
     cluster.delete_namespace(name)
