@@ -265,6 +265,12 @@ pub const PEM_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// was switched on.
 pub const CLOCK_IS_SET_FROM: u64 = 1_767_225_600;
 
+// ---- TLS of inbound connections ----
+
+/// Bytes of the handshake of an inbound connection: those of a chain of 15 KiB and of the other messages. A message with its records
+/// has to fit into the shared buffer of 18 KiB.
+pub const INBOUND_HANDSHAKE_BYTES: usize = 32 * 1024;
+
 // ---- Log ----
 
 /// Log lines within any minute of one prober, and of each other source (unknown paths, bad requests). The

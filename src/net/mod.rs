@@ -43,5 +43,6 @@ pub use stream::Stream;
 pub use stream_error::{StreamError, TlsFault, is_out_of_resources};
 pub use task::{set_waker, yield_now};
 pub use tls_options::{
-    CertFile, Curves, KeyPairPaths, TlsConnectOptions, TlsOptions, TlsPurpose, TlsReload,
+    CaPath, CertFile, Curves, IdentityPaths, KeyPairPaths, TlsConnectOptions, TlsOptions,
+    TlsPurpose, TlsReload,
 };

@@ -33,6 +33,7 @@ pub fn run<T: 'static>(
         if let Some(value) = result.take() {
             return Ok(value);
         }
-        reactor.poll_events(!has_more)?;
+        reactor.poll_events(!has_more && !reactor.has_low_priority())?;
+        reactor.wake_low_priority();
     }
 }

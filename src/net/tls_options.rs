@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::limits;
 use crate::pem::{FileError, FileRole};
 
-/// The values of `--client-cert`, `--client-key`, `--app-ca`, `--app-id` and `--require-files`.
+/// The values of `--client-cert`, `--client-key`, `--app-ca`, `--app-id`, `--require-files`, `--cert`, `--key` and `--ca`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// The client certificate, if the app requires one.
@@ -14,6 +14,8 @@ pub struct TlsOptions {
     pub app_ca: Box<[Box<str>]>,
     /// The URI that the app's certificate must have.
     pub app_id: Option<Box<str>>,
+    /// The workload's identity, with which inbound ports serve.
+    pub identity: Option<IdentityPaths>,
     /// Whether a file that does not exist is an error of [`load`](crate::net::tls::Tls::load).
     pub require_files: bool,
 }
@@ -25,6 +27,24 @@ pub struct KeyPairPaths {
     pub certificate: Box<str>,
     /// Path of the key.
     pub key: Box<str>,
+}
+
+/// Files of the workload's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityPaths {
+    /// The certificate and its key.
+    pub pair: KeyPairPaths,
+    /// The CAs of the peers.
+    pub ca: Box<[CaPath]>,
+}
+
+/// A file of CA certificates that verify peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaPath {
+    /// The trust domain of all SPIFFE IDs that these CAs may sign; `None` for any.
+    pub domain: Option<Box<str>>,
+    /// Path of the CA certificates.
+    pub path: Box<str>,
 }
 
 /// The elliptic curves that the ClientHello offers.
@@ -96,6 +116,10 @@ pub enum CertFile {
     ClientCertificate,
     /// CA certificates that verify the app's certificate.
     AppCa,
+    /// The certificate of the workload, with its key.
+    Certificate,
+    /// CA certificates that verify peers.
+    Ca,
 }
 
 /// The result of reading files at the start or after a change.
@@ -133,6 +157,8 @@ impl CertFile {
         match self {
             CertFile::ClientCertificate => "client_certificate",
             CertFile::AppCa => "app_ca",
+            CertFile::Certificate => "certificate",
+            CertFile::Ca => "ca",
         }
     }
 
@@ -140,7 +166,8 @@ impl CertFile {
     fn key_as_str(self) -> &'static str {
         match self {
             CertFile::ClientCertificate => "client_key",
-            CertFile::AppCa => self.as_str(),
+            CertFile::Certificate => "key",
+            CertFile::AppCa | CertFile::Ca => self.as_str(),
         }
     }
 }

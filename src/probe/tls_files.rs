@@ -39,6 +39,7 @@ pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
         }),
         app_ca: settings.app_ca.iter().map(path).collect(),
         app_id: settings.app_id.clone(),
+        identity: None,
         require_files: settings.require_files,
     };
     match Tls::load(options) {

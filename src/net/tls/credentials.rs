@@ -11,7 +11,6 @@ use super::provider;
 use super::verify::{AcceptAny, AppCaVerifier};
 use crate::net::stream_error::TlsFault;
 use crate::net::tls_options::{CertFile, Curves, TlsOptions};
-use crate::pem::FileError;
 
 /// The files that the client uses, and the configuration made of their contents.
 #[derive(Default)]
@@ -41,20 +40,8 @@ struct Contents {
 }
 
 impl Credentials {
-    /// Reads the files of `options`. One that does not exist is read later, unless files are required.
-    ///
-    /// # Errors
-    /// The first file that cannot be used.
-    // Inlined into its only caller, it would not be in the cold section.
-    #[inline(never)]
-    pub(super) fn load(options: &TlsOptions) -> Result<(CertFiles, Credentials), FileError> {
-        let mut files = CertFiles::default();
-        let credentials = Credentials::new(options, &mut files);
-        files.load(options.require_files)?;
-        Ok((files, credentials))
-    }
-
-    fn new(options: &TlsOptions, files: &mut CertFiles) -> Credentials {
+    /// Adds the client's files to `files`. Reads nothing yet.
+    pub(super) fn new(options: &TlsOptions, files: &mut CertFiles) -> Credentials {
         let pair = options.client.as_ref();
         let app_ca = options.app_ca.iter();
         Credentials {

@@ -28,6 +28,23 @@ pub(super) fn fault(error: &Error, progress: HandshakeProgress) -> TlsFault {
     }
 }
 
+/// Maps an error of rustls to a fault of a client's connection.
+pub(super) fn server_fault(error: &Error) -> TlsFault {
+    match error {
+        Error::AlertReceived(alert) => TlsFault::Alert(u8::from(*alert)),
+        // The alert that it sends: no client sends that one.
+        Error::NoApplicationProtocol => TlsFault::Alert(u8::from(Alert::NoApplicationProtocol)),
+        Error::PeerIncompatible(_) => TlsFault::NoCommonCipher,
+        Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+            TlsFault::WrongIdentity
+        }
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::NoCertificatesPresented => TlsFault::ClientCertificateRequired,
+        Error::FailedToGetRandomBytes | Error::FailedToGetCurrentTime => TlsFault::Internal,
+        _ => TlsFault::ProtocolViolation,
+    }
+}
+
 /// RFC 8446 section 6.2 has an alert for a missing certificate; before TLS 1.3 servers sent others, and for a certificate
 /// that they reject they differ.
 fn of_alert(alert: Alert, progress: HandshakeProgress) -> TlsFault {

@@ -8,12 +8,15 @@ mod connect;
 mod credentials;
 mod fault;
 mod files;
+mod load;
 mod permits;
 mod provider;
 mod records;
+mod server;
 mod stream;
 mod verify;
 
+pub use server::{AuthorizePeer, HandshakeEnd, PeerNames, Received, TlsAcceptor, TlsServerStream};
 pub use stream::TlsStream;
 
 use core::cell::RefCell;
@@ -27,7 +30,9 @@ use super::tls_options::{Curves, TlsOptions, TlsReload};
 use crate::pem::FileError;
 use credentials::Credentials;
 use files::CertFiles;
+use load::LoadedFiles;
 use permits::{HandshakePermits, HandshakeShares};
+use server::Identity;
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = true;
@@ -37,6 +42,10 @@ pub struct Tls {
     files: RefCell<CertFiles>,
     credentials: RefCell<Credentials>,
     permits: Rc<HandshakePermits>,
+    /// The identity of the server, if there is one.
+    identity: Option<Identity>,
+    /// The buffer of TLS records of all connections of clients.
+    server_buffer: RefCell<Box<[u8]>>,
 }
 
 impl Tls {
@@ -45,14 +54,20 @@ impl Tls {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(options: TlsOptions) -> Result<Tls, FileError> {
-        let (files, credentials) = match options == TlsOptions::default() {
-            true => Default::default(),
-            false => Credentials::load(&options)?,
+        let LoadedFiles {
+            files,
+            credentials,
+            identity,
+        } = match options == TlsOptions::default() {
+            true => LoadedFiles::default(),
+            false => LoadedFiles::load(&options)?,
         };
         Ok(Tls {
             files: RefCell::new(files),
             credentials: RefCell::new(credentials),
             permits: HandshakePermits::new(HandshakeShares::default()),
+            identity,
+            server_buffer: RefCell::default(),
         })
     }
 

@@ -9,7 +9,7 @@ use crate::net::stream_error::TlsFault;
 pub(super) const HEADER_BYTES: usize = 5;
 
 /// The largest record that rustls accepts.
-const MAX_RECORD_BYTES: usize = HEADER_BYTES + (16 << 10) + 2048;
+pub(super) const MAX_RECORD_BYTES: usize = HEADER_BYTES + (16 << 10) + 2048;
 
 /// The position of the app's bytes within a record.
 #[derive(Default)]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -32,18 +32,29 @@ use crate::net::{
 type Served = StreamOwned<ServerConnection, TcpStream>;
 
 /// A CA, and a directory for its certificates.
-struct Ca {
+pub(super) struct Ca {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
-    directory: std::path::PathBuf,
+    pub(super) pem: String,
+    pub(super) directory: std::path::PathBuf,
 }
 
 impl Ca {
+    /// A CA with the default subject, which others have as well.
     fn new(name: &str) -> Ca {
+        Ca::of(name, CertificateParams::default())
+    }
+
+    /// A CA with a subject of its own.
+    pub(super) fn named(name: &str) -> Ca {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        Ca::of(name, params)
+    }
+
+    fn of(name: &str, mut params: CertificateParams) -> Ca {
         let unique = format!("probelet-tls-{name}-{}", std::process::id());
         let directory = std::env::temp_dir().join(unique);
         std::fs::create_dir(&directory).expect("a new directory");
-        let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let pem = params.self_signed(&key).expect("a certificate").pem();
@@ -56,10 +67,20 @@ impl Ca {
     }
 
     /// A certificate for these URIs, and its key, as PEM.
-    fn pair(&self, uris: &[&str]) -> [String; 2] {
+    pub(super) fn pair(&self, uris: &[&str]) -> [String; 2] {
+        self.pair_with(uris, |_| ())
+    }
+
+    /// The same, with parameters that `change` edits.
+    pub(super) fn pair_with(
+        &self,
+        uris: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> [String; 2] {
         let mut params = CertificateParams::default();
         let uri = |uri: &&str| SanType::URI((*uri).try_into().expect("a URI"));
         params.subject_alt_names = uris.iter().map(uri).collect();
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer);
         [
@@ -69,7 +90,7 @@ impl Ca {
     }
 
     /// Replaces the file by a rename, as certificate tools do.
-    fn file(&self, name: &str, text: &str) -> Box<str> {
+    pub(super) fn file(&self, name: &str, text: &str) -> Box<str> {
         let (path, aside) = (self.directory.join(name), self.directory.join("new"));
         std::fs::write(&aside, text).expect("a file");
         std::fs::rename(&aside, &path).expect("the same directory");
@@ -116,7 +137,7 @@ impl Drop for Ca {
     }
 }
 
-fn der(pem: &str) -> CertificateDer<'static> {
+pub(super) fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
 }
 

@@ -1,0 +1,224 @@
+//! A TLS connection of a client over a [`Socket`]. One read is processed at a time, in a buffer that all connections share.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll, ready};
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::session::{BUFFER_BYTES, ServerSession};
+use crate::limits;
+use crate::net::socket::Socket;
+use crate::net::stream_error::{StreamError, TlsFault};
+use crate::net::tls::Tls;
+
+/// A TLS connection of a client. Dropping it closes the socket without `close_notify`.
+pub struct TlsServerStream {
+    /// Has the shared buffer.
+    tls: Rc<Tls>,
+    socket: Socket,
+    session: ServerSession,
+    /// Data that was received with the end of the handshake.
+    early: Vec<u8>,
+}
+
+/// The reason why a handshake returned without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeEnd {
+    /// Data can be sent.
+    Done,
+    /// It is not done, and has received the permitted number of bytes.
+    ByteLimit,
+}
+
+/// The result of one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Bytes of records. The data in them was passed on.
+    Bytes,
+    /// The client has sent `close_notify`: no more data follows.
+    CloseNotify,
+}
+
+impl TlsServerStream {
+    pub(super) fn new(tls: Rc<Tls>, socket: Socket, session: ServerSession) -> TlsServerStream {
+        TlsServerStream {
+            tls,
+            socket,
+            session,
+            early: Vec::new(),
+        }
+    }
+
+    /// Processes bytes that were received before TLS began, then runs the handshake until data can be sent, or until it has
+    /// received `max_bytes` in all, and up to one read more. A call that was cancelled can be repeated.
+    ///
+    /// # Errors
+    /// The kernel's; the fault, whose alert is sent if it needs no wait.
+    pub async fn handshake(&mut self, max_bytes: usize) -> Result<HandshakeEnd, StreamError> {
+        let reactor = self.socket.reactor().clone();
+        loop {
+            poll_fn(|cx| self.poll_flush(cx)).await?;
+            if !self.session.is_handshaking() {
+                return Ok(HandshakeEnd::Done);
+            }
+            if self.session.received_in_handshake() >= max_bytes {
+                return Ok(HandshakeEnd::ByteLimit);
+            }
+            poll_fn(|cx| self.poll_receive_handshake(cx)).await?;
+            // The next message may need a signature, which must not delay probes.
+            reactor.yield_low_priority().await;
+        }
+    }
+
+    fn poll_receive_handshake(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+        let mut early = core::mem::take(&mut self.early);
+        let received = self.poll_receive(cx, &mut |data| early.extend_from_slice(data));
+        self.early = early;
+        received.map(|received| match received? {
+            Received::CloseNotify if self.session.is_handshaking() => {
+                Err(TlsFault::ClosedEarly.into())
+            }
+            Received::Bytes | Received::CloseNotify => Ok(()),
+        })
+    }
+
+    /// Removes and returns the data that was received with the end of the handshake.
+    pub fn take_early(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.early)
+    }
+
+    /// Whether the client has sent `close_notify`.
+    pub fn is_peer_closed(&self) -> bool {
+        self.session.is_peer_closed()
+    }
+
+    /// Removes and returns the identity that was refused.
+    pub fn take_refused(&self) -> Option<Box<str>> {
+        self.session.take_refused()
+    }
+
+    /// Reads once, and calls `on_data` with the data of each complete record. EOF without `close_notify` is a fault: data
+    /// may be missing (RFC 8446 section 6.1).
+    ///
+    /// # Errors
+    /// The kernel's; the fault, whose alert is sent if that needs no wait.
+    pub fn poll_receive(
+        &mut self,
+        cx: &Context<'_>,
+        on_data: &mut dyn FnMut(&[u8]),
+    ) -> Poll<Result<Received, StreamError>> {
+        let TlsServerStream {
+            tls,
+            socket,
+            session,
+            ..
+        } = self;
+        let result = tls.with_server_buffer(|buf| {
+            let (stored, end) = session.prepare_read(buf);
+            let len = ready!(socket.poll_read(cx, &mut buf[stored..end]))?;
+            Poll::Ready(match len {
+                0 if session.is_handshaking() => Err(TlsFault::ClosedEarly.into()),
+                0 => Err(TlsFault::Truncated.into()),
+                len => {
+                    let received = session.receive(buf, stored + len, on_data);
+                    received.map_err(StreamError::from)
+                }
+            })
+        });
+        if let Poll::Ready(Err(StreamError::Tls(_))) = result {
+            self.try_flush();
+        }
+        result.map_ok(|()| match self.session.is_peer_closed() {
+            true => Received::CloseNotify,
+            false => Received::Bytes,
+        })
+    }
+
+    /// Encrypts at most a record of data, and sends as much of it as is accepted. Everything before has to be
+    /// [flushed](Self::poll_flush).
+    ///
+    /// # Errors
+    /// The kernel's; a fault.
+    pub fn send(&mut self, cx: &Context<'_>, data: &[u8]) -> Result<(), StreamError> {
+        debug_assert!(!data.is_empty() && data.len() <= limits::SCRATCH_BYTES);
+        self.encrypt_and_send(cx, data)
+    }
+
+    /// Sends `close_notify`, as `send` does.
+    ///
+    /// # Errors
+    /// The kernel's; a fault.
+    pub fn send_close_notify(&mut self, cx: &Context<'_>) -> Result<(), StreamError> {
+        self.encrypt_and_send(cx, &[])
+    }
+
+    fn encrypt_and_send(&mut self, cx: &Context<'_>, data: &[u8]) -> Result<(), StreamError> {
+        let TlsServerStream {
+            tls,
+            socket,
+            session,
+            ..
+        } = self;
+        tls.with_server_buffer(|buf| {
+            let len = session.encrypt(data, buf)?;
+            let mut rest = &buf[..len];
+            // A message of rustls goes first.
+            if session.outgoing().is_empty() {
+                match socket.poll_write(cx, rest) {
+                    Poll::Ready(written) => rest = &rest[written?..],
+                    Poll::Pending => {}
+                }
+            }
+            if !rest.is_empty() {
+                session.store_outgoing(rest);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends the encrypted bytes that are not sent yet.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+        while !self.session.outgoing().is_empty() {
+            let written = ready!(self.socket.poll_write(cx, self.session.outgoing()))?;
+            self.session.remove_outgoing(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends them as far as that needs no wait.
+    fn try_flush(&mut self) {
+        if let Ok(written) = self.socket.try_write(self.session.outgoing()) {
+            self.session.remove_outgoing(written);
+        }
+    }
+
+    /// Ready once the connection has broken, see [`Socket::poll_broken`].
+    pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<Errno> {
+        self.socket.poll_broken(cx)
+    }
+
+    /// The connection's socket.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Ends TLS without `close_notify`, for example to reset the connection.
+    pub fn into_socket(self) -> Socket {
+        self.socket
+    }
+}
+
+impl Tls {
+    /// Calls `f` with the buffer of TLS records that all connections of clients share. It is allocated at the first call.
+    fn with_server_buffer<T>(&self, f: impl FnOnce(&mut [u8]) -> T) -> T {
+        let mut buffer = self.server_buffer.borrow_mut();
+        if buffer.is_empty() {
+            *buffer = vec![0; BUFFER_BYTES].into();
+        }
+        f(&mut buffer)
+    }
+}

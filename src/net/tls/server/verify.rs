@@ -1,0 +1,181 @@
+//! Verifies a client's certificate: its chain, usage and validity, then whether its identity is allowed.
+
+use core::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use webpki::EndEntityCert;
+
+/// Decides which identities may connect.
+pub type AuthorizePeer = dyn Fn(&PeerNames<'_>) -> bool + Send + Sync;
+
+/// The names in the certificate of a peer (RFC 5280 section 4.2.1.6).
+#[derive(Clone, Debug, Default)]
+pub struct PeerNames<'a> {
+    /// Those of type URI, such as SPIFFE IDs.
+    pub uris: Vec<&'a str>,
+    /// Those of type DNS.
+    pub dns_names: Vec<&'a str>,
+}
+
+impl<'a> PeerNames<'a> {
+    fn of(certificate: &'a EndEntityCert<'a>) -> PeerNames<'a> {
+        PeerNames {
+            uris: certificate.valid_uri_names().collect(),
+            dns_names: certificate.valid_dns_names().collect(),
+        }
+    }
+
+    /// The name in log lines: the first URI, else the first DNS name.
+    fn first(&self) -> Option<&'a str> {
+        self.uris.first().or(self.dns_names.first()).copied()
+    }
+
+    /// Whether all URIs are in the trust domain.
+    fn are_in(&self, domain: &str) -> bool {
+        self.uris.iter().all(|uri| {
+            let rest = uri.strip_prefix("spiffe://");
+            let rest = rest.and_then(|rest| rest.strip_prefix(domain));
+            rest.is_some_and(|path| path.is_empty() || path.starts_with('/'))
+        })
+    }
+}
+
+/// A verifier of certificate chains, and the trust domain of the identities that its CAs may sign.
+pub(super) struct ChainVerifier {
+    pub(super) domain: Option<Box<str>>,
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+}
+
+/// Verifies certificates of clients.
+pub(super) struct ClientVerifier {
+    /// One for each CA bundle; none while a file is not loaded yet.
+    chains: Vec<ChainVerifier>,
+    algorithms: WebPkiSupportedAlgorithms,
+    authorize: Arc<AuthorizePeer>,
+    /// The identity that was refused last, for the log. There is one thread; it is locked because rustls requires `Sync`.
+    refused: Mutex<Option<Box<str>>>,
+}
+
+impl ClientVerifier {
+    pub(super) fn new(
+        chains: Vec<ChainVerifier>,
+        algorithms: WebPkiSupportedAlgorithms,
+        authorize: Arc<AuthorizePeer>,
+    ) -> ClientVerifier {
+        ClientVerifier {
+            chains,
+            algorithms,
+            authorize,
+            refused: Mutex::default(),
+        }
+    }
+
+    /// Removes and returns the identity that was refused last.
+    pub(super) fn take_refused(&self) -> Option<Box<str>> {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.take()
+    }
+
+    /// Whether one of the CAs signed the certificate, and its trust domain permits the names.
+    fn verify_chain(
+        &self,
+        names: &PeerNames<'_>,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let mut first_error = None;
+        for ChainVerifier { domain, verifier } in &self.chains {
+            let verified = verifier.verify_client_cert(end_entity, intermediates, now);
+            let error = match (verified, domain) {
+                (Ok(_), Some(domain)) if !names.are_in(domain) => not_allowed(),
+                (Ok(_), _) => return Ok(()),
+                (Err(error), _) => error,
+            };
+            // An unknown issuer says the least: another CA may be the right one.
+            match &first_error {
+                None | Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                    first_error = Some(error);
+                }
+                Some(_) => {}
+            }
+        }
+        Err(first_error.unwrap_or_else(|| CertificateError::UnknownIssuer.into()))
+    }
+
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let certificate = EndEntityCert::try_from(end_entity);
+        let certificate = certificate.map_err(|_| CertificateError::BadEncoding)?;
+        let names = PeerNames::of(&certificate);
+        let mut result = self.verify_chain(&names, end_entity, intermediates, now);
+        if result.is_ok() && !(self.authorize)(&names) {
+            result = Err(not_allowed());
+        }
+        if result.is_err() {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            *refused = names.first().map(Into::into);
+        }
+        result
+    }
+}
+
+/// rustls sends the alert `access_denied` for it.
+fn not_allowed() -> Error {
+    CertificateError::ApplicationVerificationFailure.into()
+}
+
+impl fmt::Debug for ClientVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientVerifier")
+    }
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    /// None: a client that selects its certificate by them would send none while a CA is replaced, and the alert for a
+    /// certificate explains more than that for none.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.verify(end_entity, intermediates, now);
+        verified.map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
