@@ -207,6 +207,29 @@ pub const INBOUND_CONNECTIONS: usize = 64;
 /// The largest `--max-inbound`: more connections than the smallest boards have memory for.
 pub const INBOUND_CONNECTIONS_MAX: usize = 1024;
 
+/// Handshakes of inbound connections, in addition to established ones. One more evicts one of an address that has at least as many.
+/// So clients without an allowed certificate take no connection from those that have one.
+pub const INBOUND_HANDSHAKES: usize = 32;
+
+/// Time for the handshake of an inbound connection.
+pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of the handshake of an inbound connection: those of a chain of 15 KiB and of the other messages. A message with its records
+/// has to fit into the shared buffer of 18 KiB.
+pub const INBOUND_HANDSHAKE_BYTES: usize = 32 * 1024;
+
+/// Bytes of all handshakes that receive more than [`HANDSHAKE_BYTES_WITHOUT_PERMIT`], each of which counts as
+/// [`INBOUND_HANDSHAKE_BYTES`]. Others wait, those of the address with the fewest first.
+pub const INBOUND_LONG_HANDSHAKES_BYTES: usize = 4 * INBOUND_HANDSHAKE_BYTES;
+
+/// Time that a client of a permissive port with `server-first` may take to send its first bytes: after that it is a plaintext
+/// client, which waits for the app's. A TLS client sends its ClientHello at once.
+pub const INBOUND_SERVER_FIRST_WAIT: Duration = Duration::from_millis(300);
+
+/// The send and the receive buffer of each socket of an inbound connection, to the client and to the app. The kernel doubles them for
+/// its own overhead.
+pub const INBOUND_BUFFER_BYTES: usize = 16 * 1024;
+
 /// Patterns of `--allow-id`, and of `allow-id=` of a listener: each handshake compares the peer's identity with all of them.
 pub const ALLOWED_IDS: usize = 64;
 
@@ -264,12 +287,6 @@ pub const PEM_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Seconds from 1970 to the start of 2026, the year of this code. An earlier clock has not been set since the board
 /// was switched on.
 pub const CLOCK_IS_SET_FROM: u64 = 1_767_225_600;
-
-// ---- TLS of inbound connections ----
-
-/// Bytes of the handshake of an inbound connection: those of a chain of 15 KiB and of the other messages. A message with its records
-/// has to fit into the shared buffer of 18 KiB.
-pub const INBOUND_HANDSHAKE_BYTES: usize = 32 * 1024;
 
 // ---- Log ----
 

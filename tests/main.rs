@@ -15,6 +15,7 @@ mod forward_log;
 mod forward_slots;
 mod grpc_probes;
 mod handshakes;
+mod inbound;
 #[cfg(feature = "inject")]
 mod injector;
 #[cfg(feature = "check")]
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     trials.extend(forward_log::tests());
     trials.extend(mistaken_schemes::tests());
     trials.extend(handshakes::tests());
+    trials.extend(inbound::tests());
     trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
     #[cfg(feature = "check")]

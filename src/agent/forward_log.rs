@@ -1,8 +1,8 @@
 //! Log lines of the forwards: failures and recoveries of a target, not every connection.
 
+use core::net::SocketAddr;
 use std::time::Instant;
 
-use crate::config::Forward;
 use crate::probe::Failure;
 use crate::telemetry::{ChangeFilters, Level, Logger};
 
@@ -25,21 +25,56 @@ pub fn forward_filters(forwards: usize) -> ChangeFilters<ForwardState> {
     ChangeFilters::new(forwards, Some(ForwardState::Healthy))
 }
 
-/// Logs `state` of forward number `index` if it is a change.
+/// The kind of a port whose connections are passed to a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RelayKind {
+    Forward,
+    #[cfg(feature = "tls")]
+    Inbound,
+}
+
+/// A port whose connections are passed to a target.
+#[derive(Clone, Copy)]
+pub struct RelayPort {
+    pub kind: RelayKind,
+    pub port: u16,
+    pub target: SocketAddr,
+}
+
+impl RelayKind {
+    fn message(self, state: ForwardState) -> &'static str {
+        match (self, state) {
+            (RelayKind::Forward, ForwardState::Healthy) => "forward healthy",
+            (RelayKind::Forward, ForwardState::Failing(_)) => "forward failing",
+            (RelayKind::Forward, ForwardState::LimitReached { .. }) => {
+                "forward connection limit reached"
+            }
+            #[cfg(feature = "tls")]
+            (RelayKind::Inbound, ForwardState::Healthy) => "inbound port healthy",
+            #[cfg(feature = "tls")]
+            (RelayKind::Inbound, ForwardState::Failing(_)) => "inbound port failing",
+            #[cfg(feature = "tls")]
+            (RelayKind::Inbound, ForwardState::LimitReached { .. }) => {
+                "inbound connection limit reached"
+            }
+        }
+    }
+}
+
+/// Logs `state` of forward or inbound port number `index` if it is a change.
 pub fn log_forward(
     logger: &Logger,
     filters: &ChangeFilters<ForwardState>,
     index: usize,
-    forward: &Forward,
+    port: RelayPort,
     state: ForwardState,
 ) {
     let Some(suppressed) = filters.observe(index, state, Instant::now()) else {
         return;
     };
-    let (level, message) = match state {
-        ForwardState::Healthy => (Level::Info, "forward healthy"),
-        ForwardState::Failing(_) => (Level::Warn, "forward failing"),
-        ForwardState::LimitReached { .. } => (Level::Warn, "forward connection limit reached"),
+    let level = match state {
+        ForwardState::Healthy => Level::Info,
+        ForwardState::Failing(_) | ForwardState::LimitReached { .. } => Level::Warn,
     };
     let (reason, limit) = match state {
         ForwardState::Healthy => (None, None),
@@ -47,9 +82,9 @@ pub fn log_forward(
         ForwardState::LimitReached { limit } => (None, Some(limit)),
     };
     logger
-        .line(level, message)
-        .field("port", forward.listen.port)
-        .field("target", forward.target)
+        .line(level, port.kind.message(state))
+        .field("port", port.port)
+        .field("target", port.target)
         .maybe("reason", reason)
         .maybe("limit", limit)
         .suppressed(suppressed);

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use rustix::io::Errno;
 
-use super::forward_log::{ForwardState, log_forward};
+use super::forward_log::{ForwardState, RelayKind, RelayPort, log_forward};
 use super::state::Agent;
 use crate::forward::ForwardObserver;
 use crate::probe::Failure;
@@ -43,6 +43,11 @@ impl ForwardObserver for Agent {
 impl Agent {
     fn log_forward(&self, index: usize, state: ForwardState) {
         let (logger, forward) = (&self.log.logger, &self.config.forwards[index]);
-        log_forward(logger, &self.forward_filters, index, forward, state);
+        let port = RelayPort {
+            kind: RelayKind::Forward,
+            port: forward.listen.port,
+            target: forward.target,
+        };
+        log_forward(logger, &self.forward_filters, index, port, state);
     }
 }

@@ -155,9 +155,7 @@ impl Connection<'_> {
             0 => {}
             probes => log.no_handshake_permit(probes),
         }
-        while let Some(reload) = tls.take_reload() {
-            log.tls_reload(&reload);
-        }
+        self.agent.log_reloads();
     }
 
     /// Counts and logs the outcome of a probe.
@@ -191,6 +189,8 @@ impl Connection<'_> {
         let gauges = Gauges {
             status_connections: agent.open_status_connections(),
             forward_connections: agent.open_forward_connections(),
+            #[cfg(feature = "tls")]
+            not_after: agent.certificates_not_after(),
             resident_bytes: resources::resident_bytes(buf),
         };
         let page = pin!(async {

@@ -20,7 +20,11 @@ impl EventLog {
             .line(Level::Warn, message)
             .field("pool", capacity.pool)
             .field("waiting_per_prober", capacity.waiting)
-            .field("max_forwards", capacity.forward_connections);
+            .field("max_forwards", capacity.forward_connections)
+            .maybe(
+                "max_inbound",
+                (capacity.inbound_connections > 0).then_some(capacity.inbound_connections),
+            );
     }
 
     /// A connection to `port` from a peer that is in no network of `--allow-from`.

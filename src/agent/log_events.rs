@@ -42,7 +42,7 @@ impl EventLog {
     /// The agent started.
     pub fn started(&self, config: &Config) {
         let (probers, forwards) = (config.probers.len(), config.forwards.len());
-        let (level, message) = match probers + forwards {
+        let (level, message) = match probers + forwards + config.inbounds.len() {
             0 => (Level::Warn, "started without probers or forwards"),
             _ => (Level::Info, "started"),
         };
@@ -51,6 +51,10 @@ impl EventLog {
             .field("version", env!("CARGO_PKG_VERSION"))
             .field("probers", probers)
             .field("forwards", forwards)
+            .maybe(
+                "inbounds",
+                (!config.inbounds.is_empty()).then_some(config.inbounds.len()),
+            )
             .field("target", config.target)
             .maybe("source", config.source);
         let tls_probers = config.probers.iter().filter(|p| p.action.needs_tls());

@@ -2,7 +2,11 @@
 
 use core::cell::RefCell;
 use core::time::Duration;
+#[cfg(feature = "tls")]
+use std::rc::Rc;
 
+#[cfg(feature = "tls")]
+use super::inbound_metrics::InboundMetrics;
 use crate::probe::{Failure, Outcome};
 use crate::telemetry::{Counter, Histogram, StatusCounter};
 use crate::wire::health::GrpcCode;
@@ -83,6 +87,9 @@ pub struct Metrics {
     pub(super) forwards_evicted: Counter,
     /// New connections of a forward that was full.
     pub(super) forwards_rejected: Counter,
+    /// Those of the inbound ports, if there are any.
+    #[cfg(feature = "tls")]
+    pub(super) inbound: Option<Rc<InboundMetrics>>,
     pub(super) durations: Histogram<{ BUCKETS_MS.len() }>,
 }
 
@@ -97,6 +104,8 @@ impl Metrics {
             rejections: [const { Counter::new() }; Rejection::ALL.len()],
             forwards_evicted: Counter::new(),
             forwards_rejected: Counter::new(),
+            #[cfg(feature = "tls")]
+            inbound: None,
             durations: Histogram::new(BUCKETS_MS),
         }
     }

@@ -1,6 +1,8 @@
 //! The page `/metrics` of the status port. Not in `metrics`, because its code is in the cold section
 //! (`.cargo/layout.ld`).
 
+#[cfg(feature = "tls")]
+use super::inbound_metrics::write_inbound;
 use super::metrics::{Metrics, Rejection};
 use crate::config::Probers;
 use crate::probe::Failure;
@@ -14,6 +16,9 @@ pub struct Gauges {
     pub status_connections: usize,
     /// Open connections of all forwards.
     pub forward_connections: usize,
+    /// The end of the validity of each certificate, with the name of its file.
+    #[cfg(feature = "tls")]
+    pub not_after: Vec<(&'static str, u64)>,
     /// Resident memory in bytes, if the kernel reports it.
     pub resident_bytes: Option<u64>,
 }
@@ -28,6 +33,10 @@ pub fn write_piece(
 ) -> Piece {
     let mut page = PageWriter::new(out, first_line);
     write_counters(&mut page, metrics, probers);
+    #[cfg(feature = "tls")]
+    if let Some(inbound) = &metrics.inbound {
+        write_inbound(&mut page, inbound, gauges);
+    }
     write_gauges(&mut page, gauges);
     page.finish()
 }

@@ -4,6 +4,10 @@ mod connection;
 mod forward_log;
 mod forward_observer;
 mod handler;
+#[cfg(feature = "tls")]
+mod inbound;
+#[cfg(feature = "tls")]
+mod inbound_metrics;
 mod log_cold;
 mod log_events;
 mod metrics;

@@ -35,6 +35,8 @@ pub struct SlotCapacity {
     pub waiting: usize,
     /// Connections of each forward.
     pub forward_connections: usize,
+    /// Connections of all inbound ports, besides those in their handshake.
+    pub inbound_connections: usize,
 }
 
 impl SlotCapacity {
@@ -45,6 +47,10 @@ impl SlotCapacity {
             forward_connections: match config.forwards.is_empty() {
                 true => 0,
                 false => config.capacity.forward_connections,
+            },
+            inbound_connections: match config.inbounds.is_empty() {
+                true => 0,
+                false => config.capacity.inbound_connections,
             },
         }
     }
@@ -57,7 +63,10 @@ impl SlotCapacity {
     /// A running probe and a forwarded connection need two descriptors each, all others one.
     fn descriptors(&self, probers: usize, forwards: usize) -> usize {
         let of_prober = 2 * limits::PROBES_PER_PROBER + self.waiting;
-        self.pool + probers * of_prober + 2 * forwards * self.forward_connections
+        self.pool
+            + probers * of_prober
+            + 2 * forwards * self.forward_connections
+            + 2 * self.inbound_connections
     }
 }
 
@@ -89,8 +98,13 @@ impl fmt::Display for TooFewDescriptors {
 pub fn fit_capacity(config: &Config) -> Result<(SlotCapacity, bool), TooFewDescriptors> {
     let configured = SlotCapacity::configured(config);
     let (probers, forwards) = (config.probers.len(), config.forwards.len());
-    // A forward has a listener, and a new connection before the evicted one is closed.
-    let own = OWN_DESCRIPTORS + 1 + 2 * forwards;
+    // A forward has a listener, and a new connection before the evicted one is closed. An inbound port has a listener, and
+    // all of them have handshakes.
+    let handshakes = match config.inbounds.is_empty() {
+        true => 0,
+        false => limits::INBOUND_HANDSHAKES + 1,
+    };
+    let own = OWN_DESCRIPTORS + 1 + 2 * forwards + config.inbounds.len() + handshakes;
     let available = raise_descriptor_limit(own + configured.descriptors(probers, forwards));
     let fitted = fit_into(configured, probers, forwards, own, available)?;
     Ok((fitted, fitted != configured))
@@ -115,17 +129,20 @@ fn fit_into(
 }
 
 /// Takes one from the kind whose descriptors above its minimum are most. The minimum is a small pool, one connection of
-/// each forward, and no waiting requests. The slots of the probers stay. Returns false if all are at their minimum.
+/// each forward, one inbound connection, and no waiting requests. The slots of the probers stay. Returns false if all are at their minimum.
 fn try_shrink(capacity: &mut SlotCapacity, probers: usize, forwards: usize) -> bool {
     let SlotCapacity {
         pool,
         waiting,
         forward_connections,
+        inbound_connections,
     } = capacity;
+    let has_inbound = usize::from(*inbound_connections > 0);
     let kinds = [
         (pool, limits::POOL_CONNECTIONS_MIN, 1),
         (forward_connections, forwards.min(1), 2 * forwards),
         (waiting, 0, probers),
+        (inbound_connections, has_inbound, 2),
     ];
     let most = kinds
         .into_iter()
@@ -147,6 +164,7 @@ mod tests {
         pool: 19,
         waiting: 8,
         forward_connections: 16,
+        inbound_connections: 0,
     };
 
     #[test]

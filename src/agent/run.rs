@@ -30,6 +30,12 @@ const FORWARD_FLAGS: ListenFlags = ListenFlags {
     addr: "--forward",
 };
 
+/// The flag of an inbound port, which sets port and address.
+const INBOUND_FLAGS: ListenFlags = ListenFlags {
+    port: "--inbound",
+    addr: "--inbound",
+};
+
 /// Bytes after the buffers that are never used. musl's malloc precedes an allocation with 16 bytes and follows it with 4,
 /// rounds it up to pages, and writes to the end of what is left. With this length nothing is left, so the last page stays
 /// untouched. With another allocator or larger pages it saves nothing.
@@ -48,6 +54,7 @@ struct BoundAgent {
     agent: Rc<Agent>,
     status_port: StatusPort,
     forward_listeners: Vec<Listener>,
+    inbound_listeners: Vec<Listener>,
     signals: Signals,
 }
 
@@ -73,9 +80,6 @@ fn kernel_error(action: &'static str) -> impl Fn(Errno) -> RunError {
 fn start(config: Config) -> Result<BoundAgent, RunError> {
     // No exec may gain privileges from now on. It fails only under a seccomp filter, and the agent executes no program.
     let _ = rustix::thread::set_no_new_privs(true);
-    if !config.inbounds.is_empty() {
-        return Err(kernel_error("serve --inbound")(Errno::NOSYS));
-    }
     let tls = load_tls(&config.tls).map_err(RunError::Tls)?;
     let (capacity, is_lowered) = resources::fit_capacity(&config).map_err(RunError::Descriptors)?;
     let slot_bytes = capacity.slots(config.probers.len()) * SLOT_BYTES;
@@ -105,10 +109,13 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
         .iter()
         .map(|forward| bind(forward.listen, None, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
+    let inbound_listeners = config.inbounds.iter().map(|inbound| {
+        let receive_buffer = Some(limits::INBOUND_BUFFER_BYTES);
+        bind(inbound.listen, receive_buffer, INBOUND_FLAGS)
+    });
+    let inbound_listeners = inbound_listeners.collect::<Result<Vec<_>, RunError>>()?;
     let agent = Rc::new(Agent::new(config, capacity, reactor.clone(), tls));
-    while let Some(missing) = agent.dialler.tls.take_reload() {
-        agent.log.tls_reload(&missing);
-    }
+    agent.log_reloads();
     if is_lowered {
         agent.log.capacity_lowered(capacity);
     }
@@ -116,6 +123,7 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
         agent,
         status_port,
         forward_listeners,
+        inbound_listeners,
         signals,
     })
 }
@@ -126,6 +134,7 @@ impl BoundAgent {
             agent,
             status_port,
             forward_listeners,
+            inbound_listeners,
             signals,
         } = self;
         agent.log.started(&agent.config);
@@ -157,6 +166,10 @@ impl BoundAgent {
                 agent.clone(),
             )));
         }
+        #[cfg(feature = "tls")]
+        agent.start_inbound(&executor, inbound_listeners, &mut acceptors);
+        #[cfg(not(feature = "tls"))]
+        drop(inbound_listeners);
         acceptors.push(executor.spawn(agent.clone().accept(executor.clone(), status_port)));
         executor.spawn(agent.clone().expire()).detach();
         signals.wait().await;
@@ -169,6 +182,8 @@ impl BoundAgent {
         let drained = pin!(agent.wait_drained());
         // Connections that are open after the deadline are reset below.
         let _ = agent.reactor.timeout_at(deadline, drained).await;
+        #[cfg(feature = "tls")]
+        agent.close_inbound().await;
         agent.log.stopped(agent.open_connections());
         // A client must not mistake the end of the process for the end of a response.
         agent.reactor.set_reset_on_drop();

@@ -6,6 +6,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::forward_log::{ForwardState, forward_filters};
+#[cfg(feature = "tls")]
+use super::inbound::InboundPorts;
+#[cfg(feature = "tls")]
+use super::inbound_metrics::InboundMetrics;
 use super::log_events::EventLog;
 use super::metrics::{Metrics, Rejection};
 use super::probe_log::Health;
@@ -13,7 +17,7 @@ use super::prober_queue::ProberQueue;
 use super::resources::SlotCapacity;
 use super::slots::{Slots, WaitingRequest};
 use crate::config::{Config, Prober};
-use crate::forward::ForwardConnections;
+use crate::forward::ConnectionTable;
 use crate::net::tls::Tls;
 use crate::net::{Alarm, Reactor};
 use crate::probe::Dialler;
@@ -27,7 +31,10 @@ pub struct Agent {
     pub slot_capacity: SlotCapacity,
     pub slots: Slots,
     /// Those of each forward.
-    pub forward_connections: Box<[Rc<ForwardConnections>]>,
+    pub forward_connections: Box<[Rc<ConnectionTable>]>,
+    /// The inbound ports, if there are any.
+    #[cfg(feature = "tls")]
+    pub inbound: Option<Rc<InboundPorts>>,
     /// The queue of each prober.
     pub queues: RefCell<Box<[ProberQueue<WaitingRequest>]>>,
     /// When the next waiting request expires.
@@ -47,6 +54,12 @@ impl Agent {
         tls: Rc<Tls>,
     ) -> Agent {
         let (probers, forwards) = (config.probers.len(), config.forwards.len());
+        let metrics = Metrics::new(probers);
+        #[cfg(feature = "tls")]
+        let metrics = Metrics {
+            inbound: InboundMetrics::new(&config.inbounds),
+            ..metrics
+        };
         Agent {
             dialler: Dialler {
                 reactor: reactor.clone(),
@@ -61,9 +74,13 @@ impl Agent {
             queues: RefCell::new((0..probers).map(|_| ProberQueue::new()).collect()),
             next_expiry: Alarm::default(),
             forward_connections: (0..forwards)
-                .map(|_| ForwardConnections::new(slot_capacity.forward_connections))
+                .map(|_| ConnectionTable::new(slot_capacity.forward_connections))
                 .collect(),
-            metrics: Metrics::new(probers),
+            #[cfg(feature = "tls")]
+            inbound: (!config.inbounds.is_empty()).then(|| {
+                InboundPorts::new(config.inbounds.len(), slot_capacity.inbound_connections)
+            }),
+            metrics,
             log: EventLog::new(config.log),
             probe_filters: ChangeFilters::new(probers, None),
             forward_filters: forward_filters(forwards),
@@ -78,9 +95,22 @@ impl Agent {
         self.log.peer_not_allowed(port, peer);
     }
 
-    /// Number of open connections, to the status port and to the forwards.
+    /// Number of open connections, to the status port, to the forwards and to the inbound ports.
     pub fn open_connections(&self) -> usize {
-        self.open_status_connections() + self.open_forward_connections()
+        #[cfg(feature = "tls")]
+        let inbound = self.open_inbound_connections();
+        #[cfg(not(feature = "tls"))]
+        let inbound = 0;
+        self.open_status_connections() + self.open_forward_connections() + inbound
+    }
+
+    /// Logs and counts the files of TLS that were read, or could not be.
+    pub fn log_reloads(&self) {
+        while let Some(reload) = self.dialler.tls.take_reload() {
+            self.log.tls_reload(&reload);
+            #[cfg(feature = "tls")]
+            self.count_reload(&reload);
+        }
     }
 
     /// Number of open connections to the status port, those that wait included.

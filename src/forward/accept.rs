@@ -1,6 +1,6 @@
 //! Accepts the connections of a forward and connects each to the target.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use smol::LocalExecutor;
 
-use super::connections::{Admission, ConnectionEntry, ForwardConnections};
+use super::connections::{Admission, ConnectionEntry, ConnectionTable};
 use super::relay;
 use crate::config::{AllowFrom, Forward};
 use crate::limits;
@@ -36,7 +36,7 @@ pub struct ForwardListener {
     /// Its number for the [`ForwardObserver`].
     pub index: usize,
     /// Its open connections.
-    pub connections: Rc<ForwardConnections>,
+    pub connections: Rc<ConnectionTable>,
     /// Accepts its clients.
     pub listener: Listener,
     /// Its settings.
@@ -100,8 +100,8 @@ pub async fn accept_loop(
 
 /// Admits a connection. Before it is refused, the connections whose clients have already gone are removed: their events
 /// may be reported together with the new connection.
-async fn admit(
-    connections: &Rc<ForwardConnections>,
+pub(super) async fn admit(
+    connections: &Rc<ConnectionTable>,
     peer: IpAddr,
     reactor: &Reactor,
 ) -> Option<Admission> {
@@ -132,7 +132,7 @@ impl ForwardedConnection {
             forward,
             source,
         } = self;
-        let connecting = pin!(connect(&reactor, &forward, source));
+        let connecting = pin!(connect(&reactor, forward.target, source));
         let app = match entry.unless_evicted(connecting).await {
             Some(Ok(app)) => app,
             Some(Err(failure)) => {
@@ -158,12 +158,12 @@ impl ForwardedConnection {
 
 /// Connects to the target before anything is read from the client. A target that accepts and
 /// immediately resets has failed, too.
-async fn connect(
+pub(super) async fn connect(
     reactor: &Rc<Reactor>,
-    forward: &Forward,
+    target: SocketAddr,
     source: Option<IpAddr>,
 ) -> Result<Socket, Failure> {
-    let app = Socket::start_connect(reactor, forward.target, source)?;
+    let app = Socket::start_connect(reactor, target, source)?;
     let deadline = Instant::now() + limits::FORWARD_CONNECT_TIMEOUT;
     match reactor
         .timeout_at(deadline, pin!(app.wait_connected()))

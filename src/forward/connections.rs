@@ -1,4 +1,5 @@
-//! The open connections of one forward, at most so many as it may have. A full forward evicts one for a new one.
+//! The open connections of one forward or of all inbound ports, at most so many as there may be. A full table evicts one
+//! for a new one.
 
 use core::cell::RefCell;
 use core::future::{Future, poll_fn};
@@ -12,8 +13,8 @@ use super::eviction::{Connection, Phase, select_victim};
 use crate::limits;
 use crate::net::set_waker;
 
-/// The open connections of one forward.
-pub struct ForwardConnections {
+/// The open connections of one forward, or of all inbound ports.
+pub struct ConnectionTable {
     limit: usize,
     entries: RefCell<Vec<Option<Entry>>>,
 }
@@ -22,17 +23,20 @@ struct Entry {
     connection: Connection,
     /// Its task has not run since.
     is_evicted: bool,
+    /// The agent stops.
+    #[cfg(feature = "tls")]
+    is_closing: bool,
     /// The connection's task.
     waker: Option<Waker>,
 }
 
 /// The entry of an open connection. Dropping it removes the entry.
 pub struct ConnectionEntry {
-    connections: Rc<ForwardConnections>,
+    connections: Rc<ConnectionTable>,
     index: usize,
 }
 
-/// Result of [`ForwardConnections::admit`].
+/// Result of [`ConnectionTable::admit`].
 pub struct Admission {
     /// The new connection.
     pub entry: ConnectionEntry,
@@ -43,14 +47,16 @@ pub struct Admission {
 /// The side of a connection that sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
+    /// The peer that connected to us.
     Client,
+    /// The target.
     App,
 }
 
-impl ForwardConnections {
+impl ConnectionTable {
     /// No connections, and at most `limit` of them later.
-    pub fn new(limit: usize) -> Rc<ForwardConnections> {
-        Rc::new(ForwardConnections {
+    pub fn new(limit: usize) -> Rc<ConnectionTable> {
+        Rc::new(ConnectionTable {
             limit,
             entries: RefCell::default(),
         })
@@ -59,6 +65,17 @@ impl ForwardConnections {
     /// Number of open connections.
     pub fn open_connections(&self) -> usize {
         open(&self.entries.borrow()).count()
+    }
+
+    /// Tells all connections that the agent stops.
+    #[cfg(feature = "tls")]
+    pub fn close_all(&self) {
+        let mut wakers = Vec::new();
+        for entry in self.entries.borrow_mut().iter_mut().flatten() {
+            entry.is_closing = true;
+            wakers.extend(entry.waker.take());
+        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Admits a connection from `peer`, which connects to the app next. If the forward is full, evicts another one.
@@ -81,6 +98,8 @@ impl ForwardConnections {
                 last_active: now,
             },
             is_evicted: false,
+            #[cfg(feature = "tls")]
+            is_closing: false,
             waker: None,
         });
         let free = entries.iter().position(Option::is_none);
@@ -151,6 +170,18 @@ impl ConnectionEntry {
     /// Whether one side has sent EOF.
     pub fn is_half_closed(&self) -> bool {
         self.with_entry(|entry| entry.connection.phase == Phase::HalfClosed)
+    }
+
+    /// Whether the client has sent nothing that the app has not answered.
+    #[cfg(feature = "tls")]
+    pub fn is_idle(&self) -> bool {
+        self.with_entry(|entry| entry.connection.phase == Phase::AwaitingClient)
+    }
+
+    /// Whether the agent stops.
+    #[cfg(feature = "tls")]
+    pub fn is_closing(&self) -> bool {
+        self.with_entry(|entry| entry.is_closing)
     }
 
     /// When the connection has been idle for too long.

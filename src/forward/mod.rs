@@ -1,10 +1,12 @@
-//! Ports whose connections are passed to a target byte by byte, in both directions. Each forward has connections of its
-//! own, separate from the slots of probes.
+//! Ports whose connections are passed to a target in both directions: byte by byte, or, for inbound ports, after their TLS
+//! has ended here. Their connections are separate from the slots of probes.
 
 mod accept;
 mod connections;
 mod eviction;
+#[cfg(feature = "tls")]
+pub mod inbound;
 mod relay;
 
 pub use accept::{ForwardListener, ForwardObserver, accept_loop};
-pub use connections::ForwardConnections;
+pub use connections::{ConnectionTable, Sender};

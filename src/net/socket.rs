@@ -165,6 +165,14 @@ impl Socket {
         let _ = net::sockopt::set_tcp_nodelay(&self.fd, true);
     }
 
+    /// Limits the bytes that the kernel stores in each direction; it doubles them for its own overhead.
+    #[cfg(feature = "tls")]
+    pub fn set_buffers(&self, bytes: usize) {
+        // They fail only on a connection that has already ended.
+        let _ = net::sockopt::set_socket_recv_buffer_size(&self.fd, bytes);
+        let _ = net::sockopt::set_socket_send_buffer_size(&self.fd, bytes);
+    }
+
     /// Ends our side: the peer reads all bytes written, then EOF.
     pub fn shutdown(&self) {
         // It fails only if the peer has already closed.

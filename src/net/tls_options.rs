@@ -152,6 +152,14 @@ pub enum TlsReload {
 }
 
 impl CertFile {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [CertFile; 4] = [
+        CertFile::ClientCertificate,
+        CertFile::AppCa,
+        CertFile::Certificate,
+        CertFile::Ca,
+    ];
+
     /// The value of `file` in log lines.
     pub fn as_str(self) -> &'static str {
         match self {

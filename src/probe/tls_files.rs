@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::config::{ClientCert, FileSetting, TlsSettings};
 use crate::net::tls::Tls;
-use crate::net::{KeyPairPaths, TlsOptions};
+use crate::net::{CaPath, IdentityPaths, KeyPairPaths, TlsOptions};
 use crate::pem::{FileError, FileRole, PemError};
 
 /// A file for TLS cannot be used.
@@ -39,7 +39,18 @@ pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
         }),
         app_ca: settings.app_ca.iter().map(path).collect(),
         app_id: settings.app_id.clone(),
-        identity: None,
+        identity: settings.identity.as_ref().map(|identity| IdentityPaths {
+            pair: KeyPairPaths {
+                certificate: path(&identity.cert),
+                key: path(&identity.key),
+            },
+            ca: (identity.ca.iter())
+                .map(|ca| CaPath {
+                    domain: ca.domain.clone(),
+                    path: path(&ca.file),
+                })
+                .collect(),
+        }),
         require_files: settings.require_files,
     };
     match Tls::load(options) {
@@ -49,12 +60,20 @@ pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
 }
 
 fn name_setting(settings: &TlsSettings, error: FileError) -> TlsSettingError {
-    let client = settings.client.as_ref();
-    let setting = match error.role {
-        FileRole::Certificate => client.map(|client| &client.cert),
-        FileRole::Key => client.map(|client| &client.key),
-        FileRole::Ca => settings.app_ca.iter().find(|file| file.path == error.path),
-    };
+    let certificate = |file| (FileRole::Certificate, file);
+    let key = |file| (FileRole::Key, file);
+    let client = settings.client.iter();
+    let client = client.flat_map(|client| [certificate(&client.cert), key(&client.key)]);
+    let identity = settings.identity.iter().flat_map(|identity| {
+        let ca = identity.ca.iter().map(|ca| (FileRole::Ca, &ca.file));
+        let pair = [certificate(&identity.cert), key(&identity.key)];
+        pair.into_iter().chain(ca)
+    });
+    let app_ca = settings.app_ca.iter().map(|file| (FileRole::Ca, file));
+    // The identity is read first.
+    let mut files = identity.chain(client).chain(app_ca);
+    let setting = files.find(|(role, file)| *role == error.role && file.path == error.path);
+    let setting = setting.map(|(_, file)| file);
     TlsSettingError {
         setting: setting.cloned().unwrap_or_else(|| FileSetting {
             origin: Box::default(),

@@ -9,6 +9,8 @@ const TABLE: &str = r#"{"/app-health/a/livez":{"httpGet":{"port":1}},
 const GAUGES: Gauges = Gauges {
     status_connections: 3,
     forward_connections: 4,
+    #[cfg(feature = "tls")]
+    not_after: Vec::new(),
     resident_bytes: Some(5),
 };
 

@@ -15,6 +15,7 @@ use crate::net::deadline::Elapsed;
 use crate::net::socket::Socket;
 use crate::net::stream_error::{StreamError, TlsFault};
 use crate::net::tls_options::{Curves, TlsConnectOptions};
+use crate::pem::{UnixSeconds, validity};
 
 impl Tls {
     /// Runs the TLS handshake on a TCP connection, which may still be connecting. Our last message of the handshake
@@ -106,6 +107,21 @@ impl Tls {
         let mut files = self.files.borrow_mut();
         let mut credentials = self.credentials.borrow_mut();
         credentials.poll_shared_config(&mut files, curves)
+    }
+
+    /// Reads changed files again.
+    pub fn poll_files(&self) {
+        self.files.borrow_mut().poll();
+    }
+
+    /// The end of the validity of each certificate in use, and the name of its file in metrics.
+    pub fn not_after(&self) -> Vec<(&'static str, UnixSeconds)> {
+        let files = self.files.borrow();
+        let pairs = files.pairs.iter().filter_map(|pair| {
+            let leaf = pair.contents.as_ref()?.cert.first()?;
+            Some((pair.file.as_str(), validity(leaf)?.not_after))
+        });
+        pairs.collect()
     }
 
     fn new_stream(

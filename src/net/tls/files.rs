@@ -37,7 +37,7 @@ pub(super) struct BundleId(usize);
 pub(super) struct ReloadableFiles<F: Files> {
     pub(super) files: F,
     pub(super) contents: Option<Arc<F::Contents>>,
-    file: CertFile,
+    pub(super) file: CertFile,
     failures: FailureFilter,
 }
 

@@ -72,7 +72,8 @@ impl TlsAcceptor {
         }
     }
 
-    /// The files of the identity, and the shared buffer.
+    /// The files of the identity.
+    #[cfg(test)]
     pub(super) fn tls(&self) -> &Tls {
         &self.tls
     }

@@ -50,7 +50,7 @@ impl TlsServerStream {
         }
     }
 
-    /// Processes bytes that were received before TLS began, then runs the handshake until data can be sent, or until it has
+    /// Runs the handshake until data can be sent, or until it has
     /// received `max_bytes` in all, and up to one read more. A call that was cancelled can be repeated.
     ///
     /// # Errors
@@ -69,6 +69,27 @@ impl TlsServerStream {
             // The next message may need a signature, which must not delay probes.
             reactor.yield_low_priority().await;
         }
+    }
+
+    /// Processes bytes of the client that were received before TLS began.
+    ///
+    /// # Errors
+    /// The fault, whose alert is sent if that needs no wait.
+    pub fn receive_first(&mut self, bytes: &[u8]) -> Result<(), TlsFault> {
+        let TlsServerStream {
+            tls,
+            session,
+            early,
+            ..
+        } = self;
+        let result = tls.with_server_buffer(|buf| {
+            buf[..bytes.len()].copy_from_slice(bytes);
+            session.receive(buf, bytes.len(), &mut |data| early.extend_from_slice(data))
+        });
+        if result.is_err() {
+            self.try_flush();
+        }
+        result
     }
 
     fn poll_receive_handshake(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {

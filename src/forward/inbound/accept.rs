@@ -1,0 +1,255 @@
+//! Accepts the connections of an inbound port: a handshake, then a connection to the app, then the relay.
+
+use core::net::IpAddr;
+use core::pin::pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use smol::LocalExecutor;
+
+use super::handshake::{Authorized, HandshakeEntry};
+use super::relay::{RelayEnd, TlsRelay};
+use super::result::{InboundObserver, InboundResult};
+use crate::config::{AllowFrom, Inbound};
+use crate::forward::accept::{admit, connect};
+use crate::forward::connections::{Admission, ConnectionEntry, ConnectionTable};
+use crate::forward::relay::relay;
+use crate::limits;
+use crate::net::tls::{TlsAcceptor, TlsServerStream};
+use crate::net::{FairShares, Listener, Reactor, Semaphore, Socket};
+
+/// The connections of all inbound ports.
+pub struct InboundTables {
+    /// Those in their handshake.
+    pub handshakes: Rc<ConnectionTable>,
+    /// Those whose peers are authorized.
+    pub established: Rc<ConnectionTable>,
+    /// The bytes of long handshakes.
+    pub long_handshakes: Rc<Semaphore<FairShares>>,
+}
+
+/// One inbound port that listens.
+pub struct InboundListener {
+    /// Its number for the [`InboundObserver`].
+    pub index: usize,
+    /// The connections of all ports.
+    pub tables: Rc<InboundTables>,
+    /// Accepts its clients.
+    pub listener: Listener,
+    /// Its settings.
+    pub inbound: Inbound,
+    /// Starts TLS.
+    pub acceptor: TlsAcceptor,
+    /// The peers that may connect.
+    pub allow_from: AllowFrom,
+}
+
+/// What the connections of a port share.
+pub(super) struct Port {
+    pub(super) index: usize,
+    pub(super) tables: Rc<InboundTables>,
+    pub(super) inbound: Inbound,
+    pub(super) acceptor: TlsAcceptor,
+    pub(super) reactor: Rc<Reactor>,
+    pub(super) observer: Rc<dyn InboundObserver>,
+}
+
+impl InboundTables {
+    /// No connections, and at most `limit` of them later.
+    pub fn new(limit: usize) -> InboundTables {
+        InboundTables {
+            handshakes: ConnectionTable::new(limits::INBOUND_HANDSHAKES),
+            established: ConnectionTable::new(limit),
+            long_handshakes: Semaphore::new(FairShares::of(limits::INBOUND_LONG_HANDSHAKES_BYTES)),
+        }
+    }
+
+    /// Number of open connections, those in their handshake included.
+    pub fn open_connections(&self) -> usize {
+        self.handshakes.open_connections() + self.established.open_connections()
+    }
+}
+
+/// Accepts and relays until the task is dropped. One task per connection, see [`accept_loop`](crate::forward::accept_loop).
+pub async fn accept_loop(
+    inbound_listener: InboundListener,
+    reactor: Rc<Reactor>,
+    executor: Rc<LocalExecutor<'static>>,
+    observer: Rc<dyn InboundObserver>,
+) {
+    let InboundListener {
+        index,
+        tables,
+        listener,
+        inbound,
+        acceptor,
+        allow_from,
+    } = inbound_listener;
+    let port = Rc::new(Port {
+        index,
+        tables,
+        inbound,
+        acceptor,
+        reactor,
+        observer,
+    });
+    loop {
+        let accepted = match listener.accept().await {
+            Ok(accepted) if !allow_from.permits(accepted.peer) => {
+                port.observer.peer_not_allowed(index, accepted.peer);
+                accepted.socket.reset();
+                continue;
+            }
+            Ok(accepted) => accepted,
+            Err(error) => {
+                port.observer.accept_failed(index, error);
+                listener.back_off().await;
+                continue;
+            }
+        };
+        let peer = accepted.peer;
+        let admission = admit(&port.tables.handshakes, peer, &port.reactor).await;
+        let Some(Admission { entry, .. }) = admission else {
+            port.decided(peer, InboundResult::LimitReached, None);
+            accepted.socket.reset();
+            continue;
+        };
+        // A handshake waits for the client, never for the app.
+        entry.record_connected();
+        accepted.socket.set_buffers(limits::INBOUND_BUFFER_BYTES);
+        let connection = HandshakeEntry {
+            port: port.clone(),
+            peer,
+            entry,
+        };
+        executor.spawn(connection.run(accepted.socket)).detach();
+    }
+}
+
+impl Port {
+    pub(super) fn decided(&self, peer: IpAddr, result: InboundResult, id: Option<&str>) {
+        self.observer.decided(self.index, peer, result, id);
+    }
+
+    /// Admits a connection whose peer is authorized. Resets it if there are too many.
+    async fn admit(&self, peer: IpAddr) -> Option<ConnectionEntry> {
+        let admission = admit(&self.tables.established, peer, &self.reactor).await;
+        match admission {
+            Some(Admission { entry, .. }) => Some(entry),
+            None => {
+                self.decided(peer, InboundResult::LimitReached, None);
+                None
+            }
+        }
+    }
+
+    /// Connects to the app. `None` if that failed, or the connection was evicted.
+    async fn connect(&self, peer: IpAddr, entry: &ConnectionEntry) -> Option<Socket> {
+        let connecting = pin!(connect(&self.reactor, self.inbound.target, None));
+        let result = match entry.unless_evicted(connecting).await {
+            Some(Ok(app)) => {
+                entry.record_connected();
+                app.set_nodelay();
+                app.set_buffers(limits::INBOUND_BUFFER_BYTES);
+                return Some(app);
+            }
+            Some(Err(failure)) => InboundResult::AppUnreachable(failure),
+            None => InboundResult::Evicted,
+        };
+        self.decided(peer, result, None);
+        None
+    }
+}
+
+impl HandshakeEntry {
+    /// Runs the connection to its end.
+    async fn run(self, client: Socket) {
+        let (port, peer) = (self.port.clone(), self.peer);
+        port.observer.opened(port.index);
+        client.set_nodelay();
+        match self.authorize(client).await {
+            Some(Authorized::Tls(client)) => port.serve(peer, *client).await,
+            Some(Authorized::Plaintext { client, first }) => {
+                port.serve_plaintext(peer, client, first).await;
+            }
+            None => {}
+        }
+        port.observer.closed(port.index);
+    }
+}
+
+impl Port {
+    async fn serve(&self, peer: IpAddr, mut client: TlsServerStream) {
+        let Some(entry) = self.admit(peer).await else {
+            return client.into_socket().reset();
+        };
+        let Some(app) = self.connect(peer, &entry).await else {
+            return client.into_socket().reset();
+        };
+        self.decided(peer, InboundResult::Served, None);
+        let end = {
+            let mut relay = TlsRelay::new(self, &mut client, &app, &entry);
+            let relaying = pin!(relay.run());
+            entry.unless_evicted(relaying).await
+        };
+        match end {
+            Some(RelayEnd::Complete) => {}
+            // An alert says why, so the client may read it.
+            Some(RelayEnd::ClientViolation) => {
+                app.reset();
+                self.linger(client.socket(), &entry).await;
+            }
+            Some(RelayEnd::Broken) => {
+                app.reset();
+                client.into_socket().reset();
+            }
+            None => {
+                self.decided(peer, InboundResult::Evicted, None);
+                app.reset();
+                client.into_socket().reset();
+            }
+        }
+    }
+
+    async fn serve_plaintext(&self, peer: IpAddr, client: Socket, first: Vec<u8>) {
+        let Some(entry) = self.admit(peer).await else {
+            return client.reset();
+        };
+        let Some(app) = self.connect(peer, &entry).await else {
+            return client.reset();
+        };
+        self.decided(peer, InboundResult::Plaintext, None);
+        let is_complete = {
+            let relaying = pin!(async {
+                // The buffer of a new socket accepts them.
+                app.write_all(&first).await.is_ok()
+                    && relay(&self.reactor, &client, &app, &entry).await
+            });
+            entry.unless_evicted(relaying).await
+        };
+        if is_complete.is_none() {
+            self.decided(peer, InboundResult::Evicted, None);
+        }
+        if is_complete != Some(true) {
+            client.reset();
+            app.reset();
+        }
+    }
+
+    /// Ends our side, and discards the client's bytes until it ends its own: a reset could overtake the alert.
+    pub(super) async fn linger(&self, client: &Socket, entry: &ConnectionEntry) {
+        client.shutdown();
+        let deadline = Instant::now() + limits::LINGER_TIMEOUT;
+        let discarding = pin!(async {
+            let mut discarded = 0;
+            while discarded < limits::LINGER_BYTES {
+                match client.read_with(<[u8]>::len).await {
+                    Ok(len @ 1..) => discarded += len,
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        });
+        let lingering = pin!(self.reactor.timeout_at(deadline, discarding));
+        let _ = entry.unless_evicted(lingering).await;
+    }
+}
