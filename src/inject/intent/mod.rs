@@ -11,6 +11,7 @@ mod nodes;
 mod pod_resources;
 pub(super) mod reconcile;
 mod request_head;
+mod resource_choice;
 mod sidecar;
 mod sidecar_resources;
 mod table;
