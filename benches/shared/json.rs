@@ -46,15 +46,15 @@ impl fmt::Display for Json {
             Json::Text(text) => quoted(text, out),
             Json::List(items) => {
                 out.write_str("[")?;
-                for (place, item) in items.iter().enumerate() {
-                    write!(out, "{}{item}", if place == 0 { "" } else { "," })?;
+                for (index, item) in items.iter().enumerate() {
+                    write!(out, "{}{item}", if index == 0 { "" } else { "," })?;
                 }
                 out.write_str("]")
             }
             Json::Object(members) => {
                 out.write_str("{")?;
-                for (place, (name, value)) in members.iter().enumerate() {
-                    out.write_str(if place == 0 { "" } else { "," })?;
+                for (index, (name, value)) in members.iter().enumerate() {
+                    out.write_str(if index == 0 { "" } else { "," })?;
                     quoted(name, out)?;
                     write!(out, ":{value}")?;
                 }

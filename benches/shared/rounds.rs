@@ -5,7 +5,7 @@
 pub fn order(round: usize, contestants: usize) -> Vec<usize> {
     let start = round / 2;
     let mut order: Vec<usize> = (0..contestants)
-        .map(|place| (start + place) % contestants)
+        .map(|index| (start + index) % contestants)
         .collect();
     if round % 2 == 1 {
         order.reverse();

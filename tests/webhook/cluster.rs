@@ -24,7 +24,7 @@ pub fn tests() -> Vec<Trial> {
         pods_that_are_not_injected_get_one_event_each,
         a_pod_that_a_limit_range_keeps_from_injection_gets_no_event,
         a_pod_whose_probes_fail_is_evicted_for_a_trial,
-        missing_rights_to_write_events_and_to_evict_are_logged_with_a_remedy,
+        missing_permissions_to_write_events_and_to_evict_are_logged_with_a_remedy,
         pages_of_many_mib_take_the_memory_of_one_item,
         an_item_that_never_ends_takes_bounded_memory_and_delays_no_review,
     ]
@@ -287,7 +287,7 @@ fn a_pod_whose_probes_fail_is_evicted_for_a_trial() {
     assert_eq!(api_server.state().evictions, [path]);
 }
 
-fn missing_rights_to_write_events_and_to_evict_are_logged_with_a_remedy() {
+fn missing_permissions_to_write_events_and_to_evict_are_logged_with_a_remedy() {
     let api_server = FakeApiServer::start("37");
     select_labelled(&api_server);
     api_server.set_list(NAMESPACES, items(&[namespace("demo", &json!({}))]));
