@@ -200,7 +200,6 @@ fn defaults_of_the_api_server_are_not_a_change() {
     let ours = &mut before["spec"]["initContainers"][0];
     ours["imagePullPolicy"] = "IfNotPresent".into();
     ours["terminationMessagePath"] = "/dev/termination-log".into();
-    ours["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = "v1".into();
     ours["ports"][0]["protocol"] = "TCP".into();
     let mounts = ours["volumeMounts"].as_array_mut().expect("mounts");
     mounts.push(json!({"name": "other", "mountPath": "/other"}));

@@ -60,7 +60,10 @@ fn a_native_sidecar() {
             "restartPolicy": "Always",
             "args": ["run"],
             "env": [
-                {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                {
+                    "name": "POD_IP",
+                    "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}},
+                },
                 {
                     "name": "ISTIO_KUBE_APP_PROBERS",
                     "value": "{\"/app-health/web/livez\":{\"httpGet\":{\"path\":\"/foo\",\"port\":8001}}}",

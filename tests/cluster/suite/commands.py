@@ -1,6 +1,7 @@
 """The commands of README.md against the cluster."""
 
 import copy
+import json
 import subprocess
 
 from .apps import roll_out
@@ -19,6 +20,7 @@ def command_line(cluster, report):
     report.check("the Deployment by kube-inject is rolled out", roll_out, cluster, "plain", "tcp")
     report.check("its probes are in the table", has_tcp_table, cluster)
     report.check("the API server accepts `--uninject` of `kubectl get -o yaml`", uninject, cluster)
+    report.check("another field manager applies the same injected manifest without a conflict", apply_by_two_managers, cluster)
 
 
 def has_tcp_table(cluster):
@@ -26,6 +28,20 @@ def has_tcp_table(cluster):
     if found != {"/app-health/web/livez": {"tcpSocket": {"port": 8001}}, "/app-health/web/readyz": {"tcpSocket": {"port": 8001}}}:
         raise Failed(f"the table is {found}")
     return True
+
+
+def apply_by_two_managers(cluster):
+    """With both volumes of the sidecar. No pod is created, so that the Secret does not have to exist."""
+    pod = web_pod("applied", annotations={"probelet.dev/client-cert-secret": "none"})
+    template = {"metadata": {key: pod["metadata"][key] for key in ("labels", "annotations")}, "spec": pod["spec"]}
+    spec = {"replicas": 0, "selector": {"matchLabels": pod["metadata"]["labels"]}, "template": template}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "applied"}, "spec": spec}
+    done = subprocess.run([cluster.injector, "file", "-f", "-"], input=json.dumps(deployment), capture_output=True, text=True, check=True)
+    for manager in ("first", "second"):
+        cluster.kubectl("apply", "-n", "plain", "--server-side", f"--field-manager={manager}", "-f", "-", stdin=done.stdout)
+    volumes = cluster.get("deployments", "plain", "applied")["spec"]["template"]["spec"]["volumes"]
+    cluster.kubectl("delete", "deployment", "applied", "-n", "plain")
+    return {volume["name"] for volume in volumes} == {"probelet-tls", "probelet-no-token"}
 
 
 def uninject(cluster):
