@@ -1,9 +1,10 @@
-//! Istio's health-check guide in one process, on loopback only: an app, its proxy, which requires client certificates,
-//! probelet, and kubelet's probes; and an app that requires client certificates itself. Each row is a real response. The
+//! Istio's health-check guide in one process, on loopback only: an app, probelet, which requires client certificates in front
+//! of it and probes it, other services of the mesh, and kubelet's probes; and an app that requires client certificates itself. Each row is a real response. The
 //! exit code is 0 if all are as expected.
 //! Run: `cargo run --release --example quickstart`
 
 mod app;
+mod files;
 mod kubelet;
 mod mesh;
 mod strict;
@@ -26,7 +27,9 @@ const PROBERS: &str = r#"{
 const STATUS: SocketAddr = SocketAddr::new(mesh::POD, 15020);
 const LIVEZ: &str = "/app-health/liveness-http/livez";
 const READYZ: &str = "/app-health/liveness-http/readyz";
-/// The status port of a probelet that has a client certificate.
+/// The status port of a probelet without any certificate.
+const BARE: SocketAddr = SocketAddr::new(mesh::POD, 15022);
+/// The status port of a probelet that has the client certificate of the strict app.
 const TRUSTED: SocketAddr = SocketAddr::new(mesh::POD, 15021);
 const STRICT: &str = "/app-health/strict/livez";
 const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
@@ -34,14 +37,16 @@ const SEPARATE: SocketAddr = SocketAddr::new(mesh::POD, 15032);
 /// The app's state; the server; path, client, expected result and meaning of the request.
 type Row = (AppState, SocketAddr, [&'static str; 4]);
 const PEER: &str = "with certificate";
+const FOREIGN: &str = "foreign identity";
 #[rustfmt::skip]
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     (Healthy, mesh::MTLS, ["/foo", PEER,             "200 well", "regular traffic of the mesh flows"]),
     (Healthy, mesh::MTLS, ["/foo", "no certificate", "no HTTP",  "kubelet would restart a healthy app"]),
+    (Healthy, mesh::MTLS, ["/foo", FOREIGN,          "no HTTP",  "probelet admits only --allow-id"]),
     (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet probed the app itself"]),
     (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app accepts connections"]),
     (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "forwarded unchanged, with the body"]),
-    (Healthy, STATUS,     [STRICT, "HTTPS probe",    "502",      "the app requires a client certificate"]),
+    (Healthy, BARE,       [STRICT, "HTTPS probe",    "502",      "the app requires a client certificate"]),
     (Healthy, TRUSTED,    [STRICT, "HTTPS probe",    "200",      "probelet presented its client certificate"]),
     (Failing, STATUS,     [LIVEZ,  "HTTP probe",     "500",      "the app's own code"]),
     (Hanging, STATUS,     [LIVEZ,  "HTTP probe",     "504",      "too slow, answered before kubelet times out"]),
@@ -62,10 +67,20 @@ fn main() -> ExitCode {
 /// Prints all rows. Returns the number of those that are not as expected.
 fn run_rows() -> Result<usize, String> {
     let mut app = app::App::start()?;
-    let peer = mesh::start()?;
+    let mesh = mesh::Mesh::new().map_err(|error| format!("certificates: {error}"))?;
     let files = strict::start()?;
-    start_probelet(STATUS, &[("--forward", "15032=127.0.0.1:8002")])?;
-    let (certificate, key) = (files.certificate(), files.key());
+    let identity = ["tls.crt", "tls.key", "ca.crt"].map(|name| mesh.files.path(name));
+    let flags = [
+        ("--inbound", mesh::INBOUND),
+        ("--allow-id", mesh::ADMITTED),
+        ("--cert", &identity[0]),
+        ("--key", &identity[1]),
+        ("--ca", &identity[2]),
+        ("--forward", "15032=127.0.0.1:8002"),
+    ];
+    start_probelet(STATUS, &flags)?;
+    start_probelet(BARE, &[])?;
+    let [certificate, key] = ["client.pem", "client.key"].map(|name| files.path(name));
     start_probelet(
         TRUSTED,
         &[("--client-cert", &certificate), ("--client-key", &key)],
@@ -76,7 +91,8 @@ fn run_rows() -> Result<usize, String> {
     for (state, server, [path, client, expected, meaning]) in ROWS {
         app.set_state(state);
         let answer = match client {
-            PEER => peer(path),
+            PEER => mesh.admitted.get(path),
+            FOREIGN => mesh.foreign.get(path),
             _ => kubelet::get(server, path),
         };
         let result = match &answer {

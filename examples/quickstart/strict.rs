@@ -1,10 +1,8 @@
 //! A second app, which itself requires client certificates on 127.0.0.1:8443, without a proxy. The client's certificate is
 //! in PEM files in a temporary folder.
 
-use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,33 +11,14 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::app;
+use crate::files::Files;
 
 /// The app's address.
 const STRICT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
 
-/// The files for `--client-cert` and `--client-key`. Dropping it deletes them.
-pub struct Files(PathBuf);
-
-impl Files {
-    pub fn certificate(&self) -> String {
-        self.0.join("client.pem").display().to_string()
-    }
-
-    pub fn key(&self) -> String {
-        self.0.join("client.key").display().to_string()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Starts the app. Returns the files of the only client that it trusts.
+/// Starts the app. Returns the folder with `client.pem` and `client.key` of the only client that it trusts.
 pub fn start() -> Result<Files, String> {
-    let folder = format!("probelet-quickstart-{}", std::process::id());
-    let files = Files(std::env::temp_dir().join(folder));
+    let files = Files::new("strict").map_err(|error| format!("files: {error}"))?;
     let config = configure(&files).map_err(|error| format!("certificates: {error}"))?;
     let listener = app::bind(STRICT, "the strict app")?;
     thread::spawn(move || {
@@ -64,9 +43,8 @@ fn configure(files: &Files) -> Result<Arc<ServerConfig>, Box<dyn std::error::Err
     let [own, client] =
         ["app", "client"].map(|name| rcgen::generate_simple_self_signed([name.to_string()]));
     let (own, client) = (own?, client?);
-    fs::create_dir(&files.0)?;
-    fs::write(files.certificate(), client.cert.pem())?;
-    fs::write(files.key(), client.signing_key.serialize_pem())?;
+    files.write("client.pem", client.cert.pem())?;
+    files.write("client.key", client.signing_key.serialize_pem())?;
     let mut trusted = RootCertStore::empty();
     trusted.add(client.cert.der().clone())?;
     let verifier = WebPkiClientVerifier::builder(trusted.into()).build()?;
