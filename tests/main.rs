@@ -16,6 +16,7 @@ mod forward_slots;
 mod grpc_probes;
 mod handshakes;
 mod inbound;
+mod inbound_peers;
 #[cfg(feature = "inject")]
 mod injector;
 #[cfg(feature = "check")]
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     trials.extend(mistaken_schemes::tests());
     trials.extend(handshakes::tests());
     trials.extend(inbound::tests());
+    trials.extend(inbound_peers::tests());
     trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
     #[cfg(feature = "check")]

@@ -147,6 +147,8 @@ impl TlsAcceptor {
         // Each connection is authorized: nothing is resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        // Like Go's server: AES only if the client prefers it and this CPU has instructions for it.
+        config.ignore_client_order = !provider::has_aes_instructions();
         SharedConfig {
             config: Arc::new(config),
             verifier,
