@@ -130,7 +130,6 @@ impl HandshakeEntry {
             let detecting = pin!(async {
                 loop {
                     let len = client.read_with(|bytes| {
-                        let bytes = &bytes[..bytes.len().min(limits::TLS_IO_BYTES)];
                         first.extend_from_slice(bytes);
                         bytes.len()
                     });

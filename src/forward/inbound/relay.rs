@@ -18,7 +18,7 @@ pub(super) enum RelayEnd {
     Complete,
     /// The client violated TLS, and was sent an alert. The app has to be reset.
     ClientViolation,
-    /// One side broke or was idle for too long: both have to be reset.
+    /// One side broke, or did not answer in time: both have to be reset.
     Broken,
 }
 
@@ -100,7 +100,7 @@ impl<'a> TlsRelay<'a> {
                 Ok(Next::Wait) => {}
                 Ok(Next::End(end)) => return end,
                 Err(_) if entry.idle_deadline() > deadline => {}
-                Err(_) => return RelayEnd::Broken,
+                Err(_) => return poll_fn(|cx| Poll::Ready(self.close(cx))).await,
             }
         }
     }
@@ -241,9 +241,11 @@ impl<'a> TlsRelay<'a> {
         self.port.observer.passed(self.port.index, sender, bytes);
     }
 
-    /// Ends a connection because the agent stops. One that is idle ends as if the app had ended it.
+    /// Ends a connection because the agent stops, or after the idle timeout. If the app has answered everything, the connection
+    /// ends as if the app had ended it.
     fn close(&mut self, cx: &Context<'_>) -> RelayEnd {
-        let is_idle = self.entry.is_idle() && self.to_app.is_empty();
+        let is_flushed = matches!(self.client.poll_flush(cx), Poll::Ready(Ok(())));
+        let is_idle = self.entry.is_idle() && self.to_app.is_empty() && is_flushed;
         if !is_idle || self.client.send_close_notify(cx).is_err() {
             return RelayEnd::Broken;
         }

@@ -212,7 +212,11 @@ impl TlsServerStream {
 
     /// Sends them as far as that needs no wait.
     fn try_flush(&mut self) {
-        if let Ok(written) = self.socket.try_write(self.session.outgoing()) {
+        let outgoing = self.session.outgoing();
+        if outgoing.is_empty() {
+            return;
+        }
+        if let Ok(written) = self.socket.try_write(outgoing) {
             self.session.remove_outgoing(written);
         }
     }
