@@ -1,6 +1,5 @@
 //! The inbound ports of the agent: their tasks, and the results of their connections in logs and metrics.
 
-use core::cell::RefCell;
 use core::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,49 +8,24 @@ use std::time::Instant;
 use rustix::io::Errno;
 use smol::{LocalExecutor, Task};
 
-use super::forward_log::{ForwardState, RelayKind, RelayPort, forward_filters, log_forward};
+use super::forward_log::{ForwardState, RelayKind, RelayPort, log_forward};
 use super::inbound_metrics::InboundMetrics;
+use super::inbound_ports::InboundPorts;
 use super::state::Agent;
 use crate::config::InboundMode;
 use crate::forward::Sender;
-use crate::forward::inbound::{
-    InboundListener, InboundObserver, InboundResult, InboundTables, accept_loop,
-};
+use crate::forward::inbound::{InboundListener, InboundObserver, InboundResult, accept_loop};
 use crate::limits;
 use crate::net::tls::{PeerNames, TlsAcceptor};
 use crate::net::{Listener, TlsReload};
 use crate::probe::Failure;
-use crate::telemetry::{ChangeFilters, Level, RateLimit};
-
-/// The state of all inbound ports.
-pub struct InboundPorts {
-    pub tables: Rc<InboundTables>,
-    limit: usize,
-    filters: ChangeFilters<ForwardState>,
-    refused: RefCell<RateLimit>,
-    not_allowed: RefCell<RateLimit>,
-    evicted: RefCell<RateLimit>,
-}
+use crate::telemetry::Level;
 
 /// Observes connections for an agent that has inbound ports.
 struct Observer {
     agent: Rc<Agent>,
     ports: Rc<InboundPorts>,
     metrics: Rc<InboundMetrics>,
-}
-
-impl InboundPorts {
-    /// State of `count` ports, which have at most `limit` connections together.
-    pub fn new(count: usize, limit: usize) -> Rc<InboundPorts> {
-        Rc::new(InboundPorts {
-            tables: Rc::new(InboundTables::new(limit)),
-            limit,
-            filters: forward_filters(count),
-            refused: RefCell::default(),
-            not_allowed: RefCell::default(),
-            evicted: RefCell::default(),
-        })
-    }
 }
 
 impl Agent {

@@ -4,7 +4,6 @@
 use core::cell::Cell;
 use std::rc::Rc;
 
-use super::metrics_page::Gauges;
 use crate::config::{Inbound, Listen};
 use crate::forward::Sender;
 use crate::forward::inbound::InboundResult;
@@ -100,7 +99,11 @@ fn label(listen: Listen) -> Box<str> {
 }
 
 /// Writes the lines of the inbound ports and of certificate files.
-pub fn write_inbound(page: &mut PageWriter<'_>, metrics: &InboundMetrics, gauges: &Gauges) {
+pub fn write_inbound(
+    page: &mut PageWriter<'_>,
+    metrics: &InboundMetrics,
+    not_after: &[(&'static str, u64)],
+) {
     let name = "probelet_inbound_connections";
     let help = "Open inbound connections, by listener.";
     page.write_family(name, MetricType::Gauge, help);
@@ -133,8 +136,8 @@ pub fn write_inbound(page: &mut PageWriter<'_>, metrics: &InboundMetrics, gauges
     let name = "probelet_certificate_not_after_timestamp_seconds";
     let help = "End of the validity of the certificate in use, by file.";
     page.write_family(name, MetricType::Gauge, help);
-    for (file, not_after) in &gauges.not_after {
-        page.write_sample(name, &[("file", file)], not_after);
+    for (file, end) in not_after {
+        page.write_sample(name, &[("file", file)], end);
     }
     let name = "probelet_certificate_reloads_total";
     let help = "Certificate files that were read after a change, by file and result.";

@@ -35,7 +35,7 @@ pub fn write_piece(
     write_counters(&mut page, metrics, probers);
     #[cfg(feature = "tls")]
     if let Some(inbound) = &metrics.inbound {
-        write_inbound(&mut page, inbound, gauges);
+        write_inbound(&mut page, inbound, &gauges.not_after);
     }
     write_gauges(&mut page, gauges);
     page.finish()

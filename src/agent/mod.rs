@@ -8,6 +8,8 @@ mod handler;
 mod inbound;
 #[cfg(feature = "tls")]
 mod inbound_metrics;
+#[cfg(feature = "tls")]
+mod inbound_ports;
 mod log_cold;
 mod log_events;
 mod metrics;

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::forward_log::{ForwardState, forward_filters};
 #[cfg(feature = "tls")]
-use super::inbound::InboundPorts;
-#[cfg(feature = "tls")]
 use super::inbound_metrics::InboundMetrics;
+#[cfg(feature = "tls")]
+use super::inbound_ports::InboundPorts;
 use super::log_events::EventLog;
 use super::metrics::{Metrics, Rejection};
 use super::probe_log::Health;

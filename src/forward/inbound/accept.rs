@@ -3,30 +3,20 @@
 use core::net::IpAddr;
 use core::pin::pin;
 use std::rc::Rc;
-use std::time::Instant;
 
 use smol::LocalExecutor;
 
 use super::handshake::{Authorized, HandshakeEntry};
+use super::port::{InboundTables, Port};
 use super::relay::{RelayEnd, TlsRelay};
 use super::result::{InboundObserver, InboundResult};
 use crate::config::{AllowFrom, Inbound};
 use crate::forward::accept::{admit, connect};
-use crate::forward::connections::{Admission, ConnectionEntry, ConnectionTable};
+use crate::forward::connections::{Admission, ConnectionEntry};
 use crate::forward::relay::relay;
 use crate::limits;
 use crate::net::tls::{TlsAcceptor, TlsServerStream};
-use crate::net::{FairShares, Listener, Reactor, Semaphore, Socket};
-
-/// The connections of all inbound ports.
-pub struct InboundTables {
-    /// Those in their handshake.
-    pub handshakes: Rc<ConnectionTable>,
-    /// Those whose peers are authorized.
-    pub established: Rc<ConnectionTable>,
-    /// The bytes of long handshakes.
-    pub long_handshakes: Rc<Semaphore<FairShares>>,
-}
+use crate::net::{Listener, Reactor, Socket};
 
 /// One inbound port that listens.
 pub struct InboundListener {
@@ -42,32 +32,6 @@ pub struct InboundListener {
     pub acceptor: TlsAcceptor,
     /// The peers that may connect.
     pub allow_from: AllowFrom,
-}
-
-/// What the connections of a port share.
-pub(super) struct Port {
-    pub(super) index: usize,
-    pub(super) tables: Rc<InboundTables>,
-    pub(super) inbound: Inbound,
-    pub(super) acceptor: TlsAcceptor,
-    pub(super) reactor: Rc<Reactor>,
-    pub(super) observer: Rc<dyn InboundObserver>,
-}
-
-impl InboundTables {
-    /// No connections, and at most `limit` of them later.
-    pub fn new(limit: usize) -> InboundTables {
-        InboundTables {
-            handshakes: ConnectionTable::new(limits::INBOUND_HANDSHAKES),
-            established: ConnectionTable::new(limit),
-            long_handshakes: Semaphore::new(FairShares::of(limits::INBOUND_LONG_HANDSHAKES_BYTES)),
-        }
-    }
-
-    /// Number of open connections, those in their handshake included.
-    pub fn open_connections(&self) -> usize {
-        self.handshakes.open_connections() + self.established.open_connections()
-    }
 }
 
 /// Accepts and relays until the task is dropped. One task per connection, see [`accept_loop`](crate::forward::accept_loop).
@@ -127,10 +91,6 @@ pub async fn accept_loop(
 }
 
 impl Port {
-    pub(super) fn decided(&self, peer: IpAddr, result: InboundResult, id: Option<&str>) {
-        self.observer.decided(self.index, peer, result, id);
-    }
-
     /// Admits a connection whose peer is authorized. Resets it if there are too many.
     async fn admit(&self, peer: IpAddr) -> Option<ConnectionEntry> {
         let admission = admit(&self.tables.established, peer, &self.reactor).await;
@@ -234,22 +194,5 @@ impl Port {
             client.reset();
             app.reset();
         }
-    }
-
-    /// Ends our side, and discards the client's bytes until it ends its own: a reset could overtake the alert.
-    pub(super) async fn linger(&self, client: &Socket, entry: &ConnectionEntry) {
-        client.shutdown();
-        let deadline = Instant::now() + limits::LINGER_TIMEOUT;
-        let discarding = pin!(async {
-            let mut discarded = 0;
-            while discarded < limits::LINGER_BYTES {
-                match client.read_with(<[u8]>::len).await {
-                    Ok(len @ 1..) => discarded += len,
-                    Ok(0) | Err(_) => return,
-                }
-            }
-        });
-        let lingering = pin!(self.reactor.timeout_at(deadline, discarding));
-        let _ = entry.unless_evicted(lingering).await;
     }
 }

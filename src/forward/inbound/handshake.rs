@@ -5,7 +5,7 @@ use core::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::accept::Port;
+use super::port::Port;
 use super::result::InboundResult;
 use crate::config::InboundMode;
 use crate::forward::connections::ConnectionEntry;

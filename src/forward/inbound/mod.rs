@@ -5,8 +5,10 @@
 
 mod accept;
 mod handshake;
+mod port;
 mod relay;
 mod result;
 
-pub use accept::{InboundListener, InboundTables, accept_loop};
+pub use accept::{InboundListener, accept_loop};
+pub use port::InboundTables;
 pub use result::{InboundObserver, InboundResult};

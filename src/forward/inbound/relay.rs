@@ -5,7 +5,7 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll};
 
-use super::accept::Port;
+use super::port::Port;
 use crate::forward::Sender;
 use crate::forward::connections::ConnectionEntry;
 use crate::net::tls::{Received, TlsServerStream};
