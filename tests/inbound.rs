@@ -413,7 +413,7 @@ fn a_permissive_port_passes_plaintext_and_tls() {
 fn bulk_data_passes_both_ways_at_once() {
     let fixture = Fixture::new("", &[]);
     let (client, app) = fixture.pair();
-    let data: Vec<u8> = (0..4 << 20_u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..4 << 20_u32).map(|n| ((n * 7) >> 3) as u8).collect();
     let (mut reader, mut writer) = (app.try_clone().expect("a descriptor"), app);
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| writer.write_all(&data));

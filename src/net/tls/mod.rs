@@ -16,7 +16,10 @@ mod server;
 mod stream;
 mod verify;
 
-pub use server::{AuthorizePeer, HandshakeEnd, PeerNames, Received, TlsAcceptor, TlsServerStream};
+pub use server::{
+    AuthorizePeer, HandshakeEnd, PeerNames, Received, ServerSession, TLS_SERVER_BUFFER_BYTES,
+    TlsAcceptor, TlsServerStream,
+};
 pub use stream::TlsStream;
 
 use core::cell::RefCell;

@@ -91,7 +91,7 @@ impl TlsAcceptor {
     }
 
     /// The TLS state of a new connection.
-    pub(super) fn session(&self) -> Result<ServerSession, TlsFault> {
+    pub fn session(&self) -> Result<ServerSession, TlsFault> {
         let shared = self.poll_shared_config().ok_or(TlsFault::Internal)?;
         let connection = UnbufferedServerConnection::new(shared.config);
         Ok(ServerSession::new(

@@ -7,6 +7,7 @@ mod stream;
 mod verify;
 
 pub use config::TlsAcceptor;
+pub use session::{BUFFER_BYTES as TLS_SERVER_BUFFER_BYTES, ServerSession};
 pub use stream::{HandshakeEnd, Received, TlsServerStream};
 pub use verify::{AuthorizePeer, PeerNames};
 

@@ -14,7 +14,7 @@ use crate::net::tls::records::{HEADER_BYTES, MAX_RECORD_BYTES, check_first};
 
 /// Bytes of the buffer that records are received and encrypted in: the longest record that rustls accepts, and the header
 /// of the next one.
-pub(super) const BUFFER_BYTES: usize = MAX_RECORD_BYTES + HEADER_BYTES;
+pub const BUFFER_BYTES: usize = MAX_RECORD_BYTES + HEADER_BYTES;
 
 /// Encrypted bytes that wait to be sent, at most: a record of data, and our flight of a handshake or other messages. A
 /// client that causes messages and does not read them fails.
@@ -24,7 +24,7 @@ const OUTGOING_BYTES: usize = 4 * BUFFER_BYTES;
 const LONG_RECORD_BYTES: usize = 4096;
 
 /// The TLS state of one connection.
-pub(super) struct ServerSession {
+pub struct ServerSession {
     connection: UnbufferedServerConnection,
     verifier: Arc<ClientVerifier>,
     /// Received bytes that rustls has not consumed: a part of a record or of a handshake message.
@@ -65,7 +65,7 @@ impl ServerSession {
     }
 
     /// Whether data can not be sent yet.
-    pub(super) fn is_handshaking(&self) -> bool {
+    pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
@@ -75,17 +75,17 @@ impl ServerSession {
     }
 
     /// Bytes received so far in the handshake.
-    pub(super) fn received_in_handshake(&self) -> usize {
+    pub fn received_in_handshake(&self) -> usize {
         self.received
     }
 
     /// Encrypted bytes that are not sent yet.
-    pub(super) fn outgoing(&self) -> &[u8] {
+    pub fn outgoing(&self) -> &[u8] {
         &self.outgoing
     }
 
     /// Removes the first bytes, which were sent. Frees the memory once all are.
-    pub(super) fn remove_outgoing(&mut self, len: usize) {
+    pub fn remove_outgoing(&mut self, len: usize) {
         match len == self.outgoing.len() {
             true => self.outgoing = Vec::new(),
             false => drop(self.outgoing.drain(..len)),
@@ -104,7 +104,7 @@ impl ServerSession {
 
     /// Copies the stored bytes to the start of `buf`. Returns their number, and the end of the next read: a long record is read to
     /// its end and the header of the next one.
-    pub(super) fn prepare_read(&self, buf: &mut [u8]) -> (usize, usize) {
+    pub fn prepare_read(&self, buf: &mut [u8]) -> (usize, usize) {
         let stored = self.incoming.len().min(buf.len());
         buf[..stored].copy_from_slice(&self.incoming[..stored]);
         let end = match (&self.incoming[..], self.is_handshaking()) {
@@ -125,7 +125,7 @@ impl ServerSession {
     ///
     /// # Errors
     /// The fault. Its alert is in [`outgoing`](Self::outgoing).
-    pub(super) fn receive(
+    pub fn receive(
         &mut self,
         buf: &mut [u8],
         end: usize,
@@ -234,7 +234,7 @@ impl ServerSession {
     ///
     /// # Errors
     /// [`TlsFault::Internal`] if it does not fit, or nothing can be sent any more.
-    pub(super) fn encrypt(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, TlsFault> {
+    pub fn encrypt(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, TlsFault> {
         loop {
             // A part of a handshake message may be stored, to which rustls has indices.
             let UnbufferedStatus { discard, state } =
