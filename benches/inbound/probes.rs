@@ -80,18 +80,21 @@ fn measure_on(
     prober.tight(50)?;
     let alone = prober.spaced(sizes.probes, PERIOD, || Ok(()))?;
 
+    // One after the other: the agent limits handshakes at once.
+    let config = certs.client(Suite::AesGcm);
+    let open = |number| Session::open(started.running.port, peer_address(number), &config);
+    let sessions: Vec<Session> = (0..CONNECTIONS).map(open).collect::<Outcome<_>>()?;
     let stop = AtomicBool::new(false);
     let (beside, share) = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CONNECTIONS)
-            .map(|number| {
-                let (started, stop) = (&started, &stop);
-                scope.spawn(move || {
-                    // Of this thread alone.
-                    nice(BULK_NICENESS).map_err(|error| format!("nice: {error}"))?;
-                    transfer(number, started, certs, stop)
-                })
+        let transfer = |(number, session)| {
+            let stop = &stop;
+            scope.spawn(move || {
+                // Of this thread alone.
+                nice(BULK_NICENESS).map_err(|error| format!("nice: {error}"))?;
+                transfer(number, session, stop)
             })
-            .collect();
+        };
+        let clients: Vec<_> = sessions.into_iter().enumerate().map(transfer).collect();
         thread::sleep(RAMP_UP);
         let measured = probe_beside(&prober, &started, sizes);
         stop.store(true, Ordering::Relaxed);
@@ -112,9 +115,7 @@ fn probe_beside(prober: &Prober, started: &Started, sizes: &Sizes) -> Outcome<(V
 }
 
 /// Sends or receives until the flag is set.
-fn transfer(number: usize, started: &Started, certs: &Certs, stop: &AtomicBool) -> Outcome<()> {
-    let config = certs.client(Suite::AesGcm);
-    let mut session = Session::open(started.running.port, peer_address(number), &config)?;
+fn transfer(number: usize, mut session: Session, stop: &AtomicBool) -> Outcome<()> {
     if number.is_multiple_of(2) {
         return session.receive_until(stop);
     }
