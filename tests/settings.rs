@@ -235,13 +235,15 @@ fn a_prober_of_loopback_reaches_an_app_whose_port_the_agent_has_on_another_addre
     app.on("/", vec![Step::Send(redirect.to_vec())]);
     app.on("/fine", vec![Step::Send(FINE.into())]);
     let port = app.port();
+    // No test connects from this address, so that its ports are free.
+    let other = "127.0.84.1";
     let probers = format!(
         r#"{{"{LIVEZ}":{{"httpGet":{{"port":{port}}},"target":"loopback"}},"{READYZ}":{{"tcpSocket":{{"port":{port}}},"target":"loopback"}}}}"#
     );
     let agent = Setup::new()
         .probers(&probers)
-        .arg("--target-ip=127.0.0.2")
-        .arg(format!("--forward=127.0.0.2:{port}=127.0.0.1:{port}"))
+        .arg(format!("--target-ip={other}"))
+        .arg(format!("--forward={other}:{port}=127.0.0.1:{port}"))
         .start()
         .expect("the agent starts");
     probe(&agent, LIVEZ).assert_is(200);

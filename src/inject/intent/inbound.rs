@@ -1,7 +1,7 @@
 //! Mutual TLS that the sidecar terminates beside the app: the setting of a listener, the volume of the identity, and
 //! warnings.
 
-use super::sidecar::run_as_user;
+use super::sidecar_user::run_as_user;
 use crate::inject::annotation_names::{ALLOW_FROM, APP_LISTENS, IDENTITY_CSI, INBOUND};
 use crate::inject::options::{Identity, InboundListen, InboundPort, PodOptions};
 use crate::inject::settings::RunAsUser;

@@ -14,6 +14,7 @@ mod request_head;
 mod resource_choice;
 mod sidecar;
 mod sidecar_resources;
+mod sidecar_user;
 mod table;
 mod warnings;
 

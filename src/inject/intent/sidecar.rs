@@ -1,5 +1,6 @@
 //! The agent as a container of the pod, and the check that the agent would start with its arguments and environment.
 
+use super::sidecar_user::run_as_user;
 use super::table::ProberTable;
 use super::{inbound, reconcile};
 use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
@@ -216,16 +217,6 @@ pub(super) fn container(
         container["volumeMounts"] = volumes.iter().map(SidecarVolume::mount).collect();
     }
     container
-}
-
-/// The user of the sidecar. kubelet does not start a container with `runAsNonRoot` that inherits root from its pod
-/// (`pkg/kubelet/kuberuntime/security_context_others.go`: `verifyRunAsNonRoot`).
-pub(super) fn run_as_user(view: &PodView<'_>, options: &PodOptions) -> RunAsUser {
-    let inherits_root = view.pod["spec"]["securityContext"]["runAsUser"] == 0;
-    match options.run_as_user {
-        RunAsUser::Unset if inherits_root => RunAsUser::DEFAULT,
-        user => user,
-    }
 }
 
 /// Whether the pod has an AppArmor profile that a node has in a file. It is written for the app, and may forbid the sidecar

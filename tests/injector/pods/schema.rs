@@ -229,6 +229,16 @@ const VOLUME: &[Field] = &[
             ("defaultMode", IntegerPointer),
         ]),
     ),
+    (
+        "csi",
+        Pointer(&[
+            ("driver", RequiredText),
+            ("readOnly", BooleanPointer),
+            ("fsType", TextPointer),
+            ("volumeAttributes", TextMap),
+            ("nodePublishSecretRef", Opaque),
+        ]),
+    ),
 ];
 const TOLERATION: &[Field] = &[
     ("key", Text),
