@@ -37,6 +37,8 @@ const HEAVY: &[&str] = &[
     "capacity::clients_that_loop",
     "capacity::attacks_of_every_kind",
     "handshakes::a_long_handshake_that_hangs",
+    "inbound_peers::files_rotate",
+    "inbound_peers::honest_clients",
     "verdicts::long_trailers",
     "verdicts::kubelet_agrees_on_each_changed_byte",
 ];
