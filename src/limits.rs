@@ -181,7 +181,8 @@ pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 // ---- Forwards ----
 
-/// A forwarded connection without a byte in either direction for this long is reset.
+/// A forwarded connection without a byte in either direction for this long is reset; an inbound one over TLS ends with
+/// `close_notify`.
 pub const FORWARD_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The same once one side has sent EOF. A client that gave up looks like one that has sent its whole request, and the
@@ -193,29 +194,29 @@ pub const FORWARD_HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(30);
 /// one with 10 s is slow.
 pub const FORWARD_STALE: Duration = Duration::from_secs(10);
 
-/// Time for the target of a forward to accept.
+/// Time for the target of a forward or of an inbound port to accept.
 pub const FORWARD_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 // ---- Inbound TLS ----
 
-/// `--inbound` listeners.
+/// Inbound ports.
 pub const INBOUNDS: usize = 8;
 
-/// Concurrent connections of all `--inbound` listeners, unless `--max-inbound` sets another number.
+/// Concurrent connections of all inbound ports, unless `--max-inbound` sets another number.
 pub const INBOUND_CONNECTIONS: usize = 64;
 
 /// The largest `--max-inbound`: more connections than the smallest boards have memory for.
 pub const INBOUND_CONNECTIONS_MAX: usize = 1024;
 
-/// Handshakes of inbound connections, in addition to established ones. One more evicts one of an address that has at least as many.
-/// So clients without an allowed certificate take no connection from those that have one.
+/// Handshakes of inbound connections, in addition to established ones. One more evicts one of an address that has at least
+/// as many. So clients without an allowed certificate take no connection from those that have one.
 pub const INBOUND_HANDSHAKES: usize = 32;
 
 /// Time for the handshake of an inbound connection.
 pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes of the handshake of an inbound connection: those of a chain of 15 KiB and of the other messages. A message with its records
-/// has to fit into the shared buffer of 18 KiB.
+/// Bytes of the handshake of an inbound connection: those of a chain of 15 KiB and of the other messages. A message with
+/// its records has to fit into the shared buffer of 18 KiB.
 pub const INBOUND_HANDSHAKE_BYTES: usize = 32 * 1024;
 
 /// Bytes of all handshakes that receive more than [`HANDSHAKE_BYTES_WITHOUT_PERMIT`], each of which counts as
@@ -226,11 +227,11 @@ pub const INBOUND_LONG_HANDSHAKES_BYTES: usize = 4 * INBOUND_HANDSHAKE_BYTES;
 /// client, which waits for the app's. A TLS client sends its ClientHello at once.
 pub const INBOUND_SERVER_FIRST_WAIT: Duration = Duration::from_millis(300);
 
-/// The send and the receive buffer of each socket of an inbound connection, to the client and to the app. The kernel doubles them for
-/// its own overhead.
+/// The send and the receive buffer of each socket of an inbound connection, to the client and to the app. The kernel
+/// doubles them for its own overhead.
 pub const INBOUND_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Patterns of `--allow-id`, and of `allow-id=` of a listener: each handshake compares the peer's identity with all of them.
+/// Patterns of `--allow-id`, and of `allow-id=` of an inbound port: each handshake compares the peer's identity with all of them.
 pub const ALLOWED_IDS: usize = 64;
 
 /// Bytes of a SPIFFE ID (SPIFFE-ID, section 2.3). A longer one matches no pattern.
@@ -239,7 +240,7 @@ pub const SPIFFE_ID_BYTES: usize = 2048;
 /// `--ca` files: a CA for each trust domain that this one is federated with.
 pub const CA_FILES: usize = 8;
 
-/// Application protocols of an `--inbound` listener.
+/// Application protocols of an inbound port.
 pub const INBOUND_PROTOCOLS: usize = 8;
 
 // ---- TLS to the app ----
@@ -253,14 +254,18 @@ pub const HANDSHAKE_BYTES_WITHOUT_PERMIT: usize = 8 * 1024;
 /// deadlines. They need the most memory of TLS.
 pub const LONG_HANDSHAKES: usize = 8;
 
+/// Intermediates of a certificate chain that are considered, the first ones: the search for a path among more can take
+/// seconds. Chains have one to three.
+pub const INTERMEDIATES: usize = 5;
+
 /// Bytes of a handshake message, at most, in rustls: the share of a long handshake. It needs up to twice as much, for the
 /// chain that is stored and the message that is received. After the handshake a connection with a long chain keeps
 /// the chain's bytes of its share until the probe ends.
 pub const LONG_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// Time that a long handshake has its permit for while others wait. After that its connection is closed, and it starts
-/// over and waits again, for four times as long if its app has sent something. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by
-/// then; an RSA signature of 4096 bits takes a small board 100 ms.
+/// over and waits again, for four times as long if its app has sent something; a client's handshake at an inbound port
+/// fails. The messages after the first [`HANDSHAKE_BYTES_WITHOUT_PERMIT`] have usually been received by then; an RSA signature of 4096 bits takes a small board 100 ms.
 pub const LONG_HANDSHAKE_TIME_SLICE: Duration = Duration::from_millis(200);
 
 /// Time for a probe's handshake, its wait for a permit included, as in kubelet (`k8s.io/apimachinery`

@@ -22,7 +22,7 @@ pub use pair::{
 #[cfg(feature = "tls")]
 pub use parse::{parse_certificates, parse_roots, parse_valid_roots};
 #[cfg(feature = "tls")]
-pub use validity::{UnixSeconds, Validity, parse_rfc3339, rfc3339, unix_now, validity};
+pub use validity::{UnixSeconds, Validity, parse_rfc3339, rfc3339, unix_now, uri_names, validity};
 
 #[cfg(all(test, feature = "tls"))]
 mod tests;

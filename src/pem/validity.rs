@@ -1,4 +1,4 @@
-//! Parses the validity period of a certificate (RFC 5280 section 4.1), and formats its times.
+//! Parses the validity period and the URIs of a certificate (RFC 5280 section 4), and formats times.
 
 use std::time::SystemTime;
 
@@ -46,6 +46,51 @@ pub fn validity(der: &[u8]) -> Option<Validity> {
         not_before: parse_time(from_tag, from)?,
         not_after: parse_time(to_tag, to)?,
     })
+}
+
+/// The names of type URI in a certificate's subject alternative names (RFC 5280 section 4.2.1.6), of which there may be
+/// none. `None` if the extension is malformed, or a URI is not UTF-8.
+pub fn uri_names(der: &[u8]) -> Option<Vec<&str>> {
+    const EXTENSIONS: u8 = 0xa3;
+    const OBJECT_ID: u8 = 0x06;
+    const OCTET_STRING: u8 = 0x04;
+    /// 2.5.29.17
+    const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+    /// `[6] IA5String`
+    const URI: u8 = 0x86;
+    let (_, certificate, _) = element(der)?;
+    let (_, signed, _) = element(certificate)?;
+    let mut names = Vec::new();
+    for (tag, extensions) in elements(signed)? {
+        if tag != EXTENSIONS {
+            continue;
+        }
+        for (_, extension) in elements(element(extensions)?.1)? {
+            let parts = elements(extension)?;
+            let (Some((OBJECT_ID, SUBJECT_ALT_NAME)), Some((OCTET_STRING, value))) =
+                (parts.first().copied(), parts.last().copied())
+            else {
+                continue;
+            };
+            for (tag, name) in elements(element(value)?.1)? {
+                if tag == URI {
+                    names.push(core::str::from_utf8(name).ok()?);
+                }
+            }
+        }
+    }
+    Some(names)
+}
+
+/// The elements of DER, without their headers.
+fn elements(mut der: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+    let mut elements = Vec::new();
+    while !der.is_empty() {
+        let (tag, contents, rest) = element(der)?;
+        elements.push((tag, contents));
+        der = rest;
+    }
+    Some(elements)
 }
 
 /// The first element of DER: its tag, its contents, and the bytes after it.

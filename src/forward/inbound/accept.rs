@@ -11,6 +11,7 @@ use super::port::{InboundTables, Port};
 use super::relay::{RelayEnd, TlsRelay};
 use super::result::{InboundObserver, InboundResult};
 use crate::config::{AllowFrom, Inbound};
+use crate::forward::Sender;
 use crate::forward::accept::{admit, connect};
 use crate::forward::connections::{Admission, ConnectionEntry};
 use crate::forward::relay::relay;
@@ -181,6 +182,9 @@ impl Port {
         self.decided(peer, InboundResult::Plaintext, None);
         let is_complete = {
             let relaying = pin!(async {
+                if !first.is_empty() {
+                    entry.record_bytes(Sender::Client);
+                }
                 // The buffer of a new socket accepts them.
                 app.write_all(&first).await.is_ok()
                     && relay(&self.reactor, &client, &app, &entry).await

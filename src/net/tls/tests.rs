@@ -51,13 +51,32 @@ impl Ca {
         Ca::of(name, params)
     }
 
-    fn of(name: &str, mut params: CertificateParams) -> Ca {
+    /// A CA that this one has signed.
+    pub(super) fn intermediate(&self, name: &str) -> Ca {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        Ca::signed(name, params, Some(&self.issuer))
+    }
+
+    fn of(name: &str, params: CertificateParams) -> Ca {
+        Ca::signed(name, params, None)
+    }
+
+    fn signed(
+        name: &str,
+        mut params: CertificateParams,
+        issuer: Option<&Issuer<'static, KeyPair>>,
+    ) -> Ca {
         let unique = format!("probelet-tls-{name}-{}", std::process::id());
         let directory = std::env::temp_dir().join(unique);
         std::fs::create_dir(&directory).expect("a new directory");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
-        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let certificate = match issuer {
+            Some(issuer) => params.signed_by(&key, issuer),
+            None => params.self_signed(&key),
+        };
+        let pem = certificate.expect("a certificate").pem();
         let issuer = Issuer::new(params, key);
         Ca {
             issuer,

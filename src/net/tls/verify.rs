@@ -11,9 +11,10 @@ use rustls::pki_types::{
 };
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use webpki::{EndEntityCert, RawPublicKeyEntity};
+use webpki::RawPublicKeyEntity;
 
-use crate::pem::{Validity, is_trust_anchor, subject_public_key, validity};
+use crate::limits;
+use crate::pem::{Validity, is_trust_anchor, subject_public_key, uri_names, validity};
 
 /// The schemes that Go's client offers, in its order (`crypto/tls/defaults.go`). *ring* cannot verify all of them, but
 /// nothing is verified here, and an app that has no other scheme must not fail.
@@ -31,6 +32,14 @@ const EVERY_SCHEME: [SignatureScheme; 12] = [
     SignatureScheme::RSA_PKCS1_SHA1,
     SignatureScheme::ECDSA_SHA1_Legacy,
 ];
+
+/// The intermediates of a peer that are considered. webpki searches all paths through them, and a peer without a trusted
+/// certificate can make dozens whose search takes seconds.
+pub(super) fn considered<'a, 'b>(
+    intermediates: &'a [CertificateDer<'b>],
+) -> &'a [CertificateDer<'b>] {
+    &intermediates[..intermediates.len().min(limits::INTERMEDIATES)]
+}
 
 /// Verifies nothing: certificates that are expired, for another name, X.509 v1 or RSA of 1024 bits all pass.
 #[derive(Debug)]
@@ -96,7 +105,7 @@ impl ServerCertVerifier for AppCaVerifier {
             verify_server_cert_signed_by_trust_anchor(
                 &parsed,
                 &self.roots,
-                intermediates,
+                considered(intermediates),
                 now,
                 self.algorithms.all,
             )?;
@@ -169,5 +178,5 @@ fn check_validity(cert: &CertificateDer<'_>, time: UnixTime) -> Result<(), Certi
 
 /// Whether this is the certificate's only URI: SPIFFE does not allow two (X509-SVID, section 2).
 fn has_id(end_entity: &CertificateDer<'_>, id: &str) -> bool {
-    EndEntityCert::try_from(end_entity).is_ok_and(|cert| cert.valid_uri_names().eq([id]))
+    uri_names(end_entity).is_some_and(|uris| uris == [id])
 }

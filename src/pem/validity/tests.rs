@@ -1,7 +1,7 @@
 //! Dates of certificates, against `date`.
 
-use super::{Validity, parse_rfc3339, rfc3339, validity};
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use super::{Validity, parse_rfc3339, rfc3339, uri_names, validity};
+use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
 
 fn validity_of_certificate(from: (i32, u8, u8), to: (i32, u8, u8)) -> Option<Validity> {
     let mut params = CertificateParams::default();
@@ -79,4 +79,34 @@ fn a_time_is_formatted_and_parsed_as_rfc_3339() {
     ] {
         assert_eq!(parse_rfc3339(text), None, "{text}");
     }
+}
+
+#[test]
+fn all_uris_of_a_certificate_are_parsed() {
+    let der_of = |names: &[&str]| {
+        let mut params = CertificateParams::default();
+        let uris = names.iter();
+        params.subject_alt_names = uris
+            .map(|uri| SanType::URI((*uri).try_into().expect("a URI")))
+            .chain([SanType::DnsName("a.test".try_into().expect("a name"))])
+            .collect();
+        let key = KeyPair::generate().expect("a key");
+        params
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .to_vec()
+    };
+    for names in [&[][..], &["spiffe://td/a"], &["spiffe://td/a", "b:c"]] {
+        let der = der_of(names);
+        assert_eq!(uri_names(&der).as_deref(), Some(names));
+        for end in 0..der.len() {
+            // Must not panic.
+            let _ = uri_names(&der[..end]);
+        }
+    }
+    let mut der = der_of(&["spiffe://td/a", "b:c"]);
+    let second = der.windows(3).position(|bytes| bytes == b"b:c");
+    der[second.expect("the URI")] = 0xff;
+    assert_eq!(uri_names(&der), None);
 }

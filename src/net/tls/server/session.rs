@@ -102,8 +102,8 @@ impl ServerSession {
         self.verifier.take_refused()
     }
 
-    /// Copies the stored bytes to the start of `buf`. Returns their number, and the end of the next read: a long record is read to
-    /// its end and the header of the next one.
+    /// Copies the stored bytes to the start of `buf`. Returns their number, and the end of the next read: a long record is
+    /// read to its end and the header of the next one.
     pub fn prepare_read(&self, buf: &mut [u8]) -> (usize, usize) {
         let stored = self.incoming.len().min(buf.len());
         buf[..stored].copy_from_slice(&self.incoming[..stored]);
@@ -121,7 +121,8 @@ impl ServerSession {
         (stored, end.min(buf.len()))
     }
 
-    /// Processes the first `end` bytes of `buf`, of which the first ones were stored, and calls `on_data` with the data of each record.
+    /// Processes the first `end` bytes of `buf`, of which the first ones were stored, and calls `on_data` with the data of
+    /// each record.
     ///
     /// # Errors
     /// The fault. Its alert is in [`outgoing`](Self::outgoing).

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -12,6 +12,7 @@ use rustls::{AlertDescription, ClientConfig, ClientConnection, Error, SupportedP
 
 use super::session::{BUFFER_BYTES, ServerSession};
 use super::*;
+use crate::limits;
 use crate::net::stream_error::TlsFault;
 use crate::net::tls::tests::{Ca, der};
 use crate::net::tls::verify::AcceptAny;
@@ -287,6 +288,54 @@ fn a_peer_is_refused_with_the_alert_that_explains_it() {
     }
     let (.., id) = refused(&acceptor, client(Some(&ca.pair(&["spiffe://td/other"]))));
     assert_eq!(id.as_deref(), Some("spiffe://td/other"));
+}
+
+/// webpki skips both, so that a second URI would not count.
+#[test]
+fn a_certificate_with_a_malformed_name_is_refused() {
+    let ca = Ca::named("server-names");
+    let acceptor = acceptor(server(&ca, None), &[]);
+    let uri = [&[0x86, WEB.len() as u8], WEB.as_bytes()].concat();
+    let with_names = |names: &[&[u8]]| {
+        let names = names.concat();
+        let extension = [&[0x30, names.len() as u8], &*names].concat();
+        ca.pair_with(&[], |params| {
+            let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], extension);
+            params.custom_extensions.push(extension);
+        })
+    };
+    let mut session = acceptor.session().expect("an identity");
+    let mut good = client(Some(&with_names(&[&uri])));
+    assert_eq!(handshake(&mut session, &mut good, BUFFER_BYTES), Ok(()));
+    for second in [&[0x86, 1, 0xff][..], &[0x86, 9, b's']] {
+        let (fault, ..) = refused(&acceptor, client(Some(&with_names(&[&uri, second]))));
+        assert_eq!(fault, TlsFault::BadCertificate, "{second:?}");
+    }
+}
+
+/// The search for a path among more takes seconds in the worst case.
+#[test]
+fn only_the_first_intermediates_are_considered() {
+    let (ca, other) = (
+        Ca::named("server-root"),
+        Ca::named("server-other-intermediate"),
+    );
+    let middle = ca.intermediate("server-intermediate");
+    let acceptor = acceptor(server(&ca, None), &[]);
+    let [leaf, key] = middle.pair(&[WEB]);
+    for before in [0, limits::INTERMEDIATES - 1, limits::INTERMEDIATES] {
+        let chain = [&*leaf, &other.pem.repeat(before), &middle.pem].concat();
+        let mut client = client(Some(&[chain, key.clone()]));
+        let mut session = acceptor.session().expect("an identity");
+        let result = handshake(&mut session, &mut client, BUFFER_BYTES);
+        match before < limits::INTERMEDIATES {
+            true => assert_eq!(result, Ok(()), "{before}"),
+            false => assert_eq!(
+                result.expect_err("not considered").0,
+                TlsFault::UnknownIssuer
+            ),
+        }
+    }
 }
 
 #[test]

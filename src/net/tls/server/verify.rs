@@ -10,6 +10,9 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::EndEntityCert;
 
+use crate::net::tls::verify::considered;
+use crate::pem::uri_names;
+
 /// Decides which identities may connect.
 pub type AuthorizePeer = dyn Fn(&PeerNames<'_>) -> bool + Send + Sync;
 
@@ -23,11 +26,12 @@ pub struct PeerNames<'a> {
 }
 
 impl<'a> PeerNames<'a> {
-    fn of(certificate: &'a EndEntityCert<'a>) -> PeerNames<'a> {
-        PeerNames {
-            uris: certificate.valid_uri_names().collect(),
+    /// `None` if a name is malformed: webpki would skip it, and a second URI with it.
+    fn of(der: &'a [u8], certificate: &'a EndEntityCert<'a>) -> Option<PeerNames<'a>> {
+        Some(PeerNames {
+            uris: uri_names(der)?,
             dns_names: certificate.valid_dns_names().collect(),
-        }
+        })
     }
 
     /// The name in log lines: the first URI, else the first DNS name.
@@ -116,7 +120,9 @@ impl ClientVerifier {
     ) -> Result<(), Error> {
         let certificate = EndEntityCert::try_from(end_entity);
         let certificate = certificate.map_err(|_| CertificateError::BadEncoding)?;
-        let names = PeerNames::of(&certificate);
+        let names = PeerNames::of(end_entity, &certificate);
+        let names = names.ok_or(CertificateError::BadEncoding)?;
+        let intermediates = considered(intermediates);
         let mut result = self.verify_chain(&names, end_entity, intermediates, now);
         if result.is_ok() && !(self.authorize)(&names) {
             result = Err(not_allowed());
