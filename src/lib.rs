@@ -7,9 +7,9 @@
 //! |---|---|
 //! | `main.rs`, `bin/` | arguments, configuration, run, exit code of the two programs |
 //! | `cli` | the flags of both programs, one table per command: parsing, help, man pages, completions, docs |
-//! | `agent` | the status port: accept, route, respond; log events, metrics, shutdown |
+//! | `agent` | the status port: accept, route, respond; inbound ports; log events, metrics, shutdown |
 //! | `check` | one probe from the command line, and a report of it |
-//! | `forward` | connections passed to the app unchanged, or after their TLS has ended here: backpressure, half-close, idle timeout |
+//! | `forward` | connections passed to the app unchanged, or decrypted by TLS termination: backpressure, half-close, idle timeout |
 //! | `probe` | from target and deadline to an `Outcome`; one file per kind of probe |
 //! | `injector` | the commands of `probelet-inject` that read and write manifests |
 //! | `webhook` | the admission webhook: HTTPS server, admission reviews, its certificate |
@@ -39,9 +39,12 @@
 //! | a generated page (`docs/`, `deploy/man/`, `deploy/completions/`) | the text of a flag: its entry in `src/cli/`; of an annotation: `src/cli/generate/docs.rs`; of a limit: `src/limits.rs`; the format: `src/cli/generate/` |
 //! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, `src/config/probers_error.rs`, a file in `src/probe/`, `src/agent/handler.rs`; its bytes: `src/wire/` (a 101 response: `src/wire/response.rs`); its URL in `check`: `src/check/plan.rs`, `src/check/mod.rs`; injection: `src/inject/view/handler.rs`, `src/inject/intent/table.rs` |
 //! | a metric of the agent | `src/agent/metrics.rs` (count), `src/agent/metrics_page.rs` (name, help, labels); counted from an `Outcome` in `Metrics::count_probe`; a fact inside a probe needs a field of `HttpProbe` (`src/probe/http_probe.rs`) or `Dialler` (`src/probe/mod.rs`). Rejections, evictions and full slots are counted by reason already: a new reason is a variant of `Rejection` in `src/agent/metrics.rs`, counted in `src/agent/connection.rs` or `src/agent/handler.rs`. A value of the moment: `Gauges` in `src/agent/metrics_page.rs`, filled in `src/agent/handler.rs`, which also sees certificate reloads |
+//! | an option of `--inbound`, a pattern of identities | `src/config/inbound.rs`, `src/config/peer_id.rs`; by annotation: `src/inject/options/inbound.rs`, `src/inject/intent/inbound.rs` |
+//! | how an inbound connection is accepted, authorized and relayed | `src/forward/inbound/`; who is evicted: `src/forward/eviction.rs` |
+//! | which certificate files are read, and when | `src/net/tls/files.rs`, `src/net/tls/load.rs` |
 //! | a metric or a result of inbound connections | `src/agent/inbound_metrics.rs`, `src/forward/inbound/result.rs` |
 //! | a metric of the webhook | `src/webhook/metrics.rs`; reloads are counted in `src/webhook/server_state.rs` |
-//! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward: `src/agent/forward_log.rs`; of an inbound port: `src/agent/inbound.rs`; that a healthy pod seldom writes (capacity, unknown path, bad request, certificate reload, accept): `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
+//! | a log message of the agent | of a prober: `src/agent/probe_log.rs`; of a forward, and the state of an inbound port: `src/agent/forward_log.rs`; of an inbound connection: `src/agent/inbound.rs`; that a healthy pod seldom writes (capacity, unknown path, bad request, certificate reload, accept): `src/agent/log_cold.rs`; others: `src/agent/log_events.rs` |
 //! | a log message of the webhook | `src/webhook/server_state.rs`, `src/webhook/server.rs`, `src/webhook/refresher.rs`, `src/webhook/cluster/` |
 //! | the format of log lines | `src/telemetry/log.rs` |
 //! | the status code or reason of an outcome | `src/probe/outcome.rs`; the reason of a `Failure`: `src/probe/failure.rs`; whether the response is complete, broken or a reset: `src/agent/handler.rs` |

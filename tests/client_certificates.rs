@@ -232,7 +232,7 @@ fn files_that_come_late_are_loaded() {
         flag("app-ca", &path("ca.crt")),
     ];
     let agent = agent(&https(LIVEZ, app.port()), &flags);
-    let not_loaded = "level=warn msg=\"certificate not loaded, probes over TLS fail\"";
+    let not_loaded = "level=warn msg=\"certificate not loaded, TLS fails\"";
     for (file, name) in [("client_certificate", "tls.crt"), ("app_ca", "ca.crt")] {
         let path = path(name).display().to_string();
         logged(&agent, &format!("{not_loaded} file={file} path={path} "));

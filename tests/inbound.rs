@@ -221,7 +221,7 @@ fn a_peer_with_another_identity_is_refused_and_logged() {
     let error = refused(&mut fixture.client(Some(&other)));
     assert!(error.contains("AccessDenied"), "{error}");
     fixture.until_counted("not_allowed", 1.0);
-    let line = logged(&fixture.agent, "inbound connection refused");
+    let line = logged(&fixture.agent, "inbound connection rejected");
     for text in [
         "reason=not_allowed",
         &format!("id={OTHER}"),
@@ -233,7 +233,7 @@ fn a_peer_with_another_identity_is_refused_and_logged() {
         refused(&mut fixture.client(Some(&other)));
     }
     fixture.until_counted("not_allowed", 21.0);
-    assert!(log_lines(&fixture.agent, "inbound connection refused").len() <= 6);
+    assert!(log_lines(&fixture.agent, "inbound connection rejected").len() <= 6);
 }
 
 fn each_side_may_end_before_the_other() {

@@ -1,6 +1,6 @@
 //! Istio's health-check guide in one process, on loopback only: an app, probelet, which requires client certificates in front
-//! of it and probes it, other services of the mesh, and kubelet's probes; and an app that requires client certificates itself. Each row is a real response. The
-//! exit code is 0 if all are as expected.
+//! of it and probes it, other services of the mesh, and kubelet's probes; and an app that requires client certificates itself.
+//! Each row is a real response. The exit code is 0 if all are as expected.
 //! Run: `cargo run --release --example quickstart`
 
 mod app;

@@ -78,7 +78,7 @@ impl Agent {
         executor.spawn(self.clone().poll_certificates()).detach();
     }
 
-    /// Reads changed files also while nobody connects: the log and the metrics show them.
+    /// Reads changed files also without connections: the log and the metrics show them.
     async fn poll_certificates(self: Rc<Self>) {
         loop {
             let next = Instant::now() + limits::PEM_POLL_INTERVAL;
@@ -160,7 +160,7 @@ impl Observer {
             .limited_line(
                 &mut limit.borrow_mut(),
                 Level::Warn,
-                "inbound connection refused",
+                "inbound connection rejected",
             )
             .field("port", self.port(index))
             .field("client", peer)

@@ -72,7 +72,7 @@ impl EventLog {
             TlsReload::Loaded { .. } => (Level::Info, "certificate loaded", None),
             TlsReload::Reloaded { .. } => (Level::Info, "certificate reloaded", None),
             TlsReload::NotLoaded { error, .. } => {
-                let message = "certificate not loaded, probes over TLS fail";
+                let message = "certificate not loaded, TLS fails";
                 (Level::Warn, message, Some(error))
             }
             TlsReload::Failed { error, .. } => {

@@ -129,7 +129,8 @@ fn fit_into(
 }
 
 /// Takes one from the kind whose descriptors above its minimum are most. The minimum is a small pool, one connection of
-/// each forward, one inbound connection, and no waiting requests. The slots of the probers stay. Returns false if all are at their minimum.
+/// each forward, one inbound connection, and no waiting requests. The slots of the probers stay. Returns false if all are
+/// at their minimum.
 fn try_shrink(capacity: &mut SlotCapacity, probers: usize, forwards: usize) -> bool {
     let SlotCapacity {
         pool,

@@ -1,4 +1,4 @@
-//! `--inbound`: ports where TLS connections of allowed peers end, and the rules between them and the identity. Not in
+//! `--inbound`: ports that terminate mutual TLS, and the rules between them and the identity. Not in
 //! `listen`, because its code is in the cold section (`.cargo/layout.ld`): most agents have no such port.
 
 use super::listen::{parse_listen, parse_target_addr};
@@ -139,7 +139,7 @@ fn missing_identity(label: &str, identity: Option<&Identity>) -> Box<ConfigError
     })
 }
 
-/// The patterns, which `ca` must be able to tell apart: no CA may sign the identities of another one's trust domain.
+/// The patterns, which `ca` must be able to distinguish: no CA may sign the identities of another one's trust domain.
 fn allowed_ids(
     patterns: Vec<IdPattern>,
     ca: &[TrustAnchors],

@@ -52,7 +52,7 @@ pub struct Config {
     pub probers: Probers,
     /// Forwarded ports.
     pub forwards: Vec<Forward>,
-    /// Ports where TLS connections of allowed peers end.
+    /// Ports that terminate mutual TLS.
     pub inbounds: Vec<Inbound>,
     /// The peers that the status port, the forwards and the inbound ports answer.
     pub allow_from: AllowFrom,

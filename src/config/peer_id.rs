@@ -38,7 +38,7 @@ pub enum IdPattern {
 
 impl AllowedIds {
     /// Whether a certificate with these names is allowed: all of its names of type URI and of type DNS, those that
-    /// are not valid included. A SPIFFE ID must be its only URI (X509-SVID, section 2).
+    /// are not valid included if they are UTF-8. A SPIFFE ID must be its only URI (X509-SVID, section 2).
     pub fn permits<'a>(
         &self,
         mut uris: impl Iterator<Item = &'a str>,

@@ -67,7 +67,7 @@ impl ConnectionTable {
         open(&self.entries.borrow()).count()
     }
 
-    /// Tells all connections that the agent stops.
+    /// Requests that all connections close, because the agent stops.
     #[cfg(feature = "tls")]
     pub fn close_all(&self) {
         let mut wakers = Vec::new();
@@ -78,7 +78,7 @@ impl ConnectionTable {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Admits a connection from `peer`, which connects to the app next. If the forward is full, evicts another one.
+    /// Admits a connection from `peer`, which connects to the app next. If the table is full, evicts another one.
     /// Returns `None` if none may be evicted.
     pub fn admit(self: &Rc<Self>, peer: IpAddr, now: Instant) -> Option<Admission> {
         let mut entries = self.entries.borrow_mut();

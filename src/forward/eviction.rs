@@ -1,4 +1,4 @@
-//! Which connection of a full forward is evicted for a new one. Connections are shared fairly among the peer addresses,
+//! Which connection of a full table is evicted for a new one. Connections are shared fairly among the peer addresses,
 //! so that nobody can block the forward for the probes through it. No I/O and no clock.
 
 use core::cmp::Ordering;

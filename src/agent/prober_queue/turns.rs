@@ -50,7 +50,8 @@ impl<R> ProberQueue<R> {
         Some(self.remove(last, now).request)
     }
 
-    /// Starts the next request in slot number `slot`, if one waits that a slot of the prober is free for. Drops requests that are gone.
+    /// Starts the next request in slot number `slot`, if one waits that a slot of the prober is free for. Drops requests
+    /// that are gone.
     #[inline(never)]
     pub fn start_next(
         &mut self,

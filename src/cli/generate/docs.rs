@@ -143,12 +143,13 @@ const POD_ANNOTATIONS: [PodAnnotation; 14] = [
     PodAnnotation {
         name: names::APP_LISTENS,
         example: "loopback",
-        meaning: "The app listens on 127.0.0.1 or ::1 alone, so that the sidecar can listen on the same port of the pod's address",
+        meaning: "The app listens on 127.0.0.1 alone, or on ::1 with probelet.dev/target-ip: ::1, so that the sidecar can listen on the \
+                  same port of the pod's address",
     },
     PodAnnotation {
         name: names::ALLOW_ID,
         example: "spiffe://cluster.local/ns/shop/sa/*",
-        meaning: "Admit clients with these identities to the inbound ports: SPIFFE IDs (* is one segment, /** at the end one or \
+        meaning: "Allow clients with these identities at the inbound ports: SPIFFE IDs (* is one segment, /** at the end one or \
                   more), dns:NAME, or any; several are separated by commas",
     },
     PodAnnotation {

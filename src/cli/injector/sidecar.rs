@@ -31,8 +31,8 @@ flags! {
                 "Connect to the app from this address";
             option allow_from: Vec<String>, value "CIDR" = Text("every peer"),
                 sets "allowFrom" by crate::inject::annotation_names::ALLOW_FROM,
-                "Let the agent answer only peers of this network and of loopback, also on forwarded ports; kubelet's \
-                 address must be in it; several are separated by commas";
+                "Let the agent answer only peers of this network and of loopback, also on forwarded and inbound ports; \
+                 kubelet's address must be in it; several are separated by commas";
             option linkerd_skip_ports: Option<String>, value "true|false" = Text("false"),
                 sets "linkerdSkipPorts" by crate::inject::annotation_names::LINKERD_SKIP_PORTS,
                 "Add the sidecar's ports to config.linkerd.io/skip-inbound-ports of the pod, so that Linkerd's proxy does \

@@ -1,4 +1,4 @@
-//! The handshake of an inbound connection, and how a permissive port tells TLS from plaintext.
+//! The handshake of an inbound connection, and how a permissive port distinguishes TLS and plaintext.
 
 use core::net::IpAddr;
 use core::pin::pin;
@@ -58,7 +58,7 @@ impl HandshakeEntry {
         };
         let mut stream = match self.port.acceptor.accept(client) {
             Ok(stream) => Box::new(stream),
-            // Without random numbers, and with nobody to tell.
+            // Without random numbers no alert can be sent.
             Err(fault) => {
                 let result = InboundResult::of_error(fault.into());
                 self.port.decided(self.peer, result, None);
@@ -83,7 +83,7 @@ impl HandshakeEntry {
         }
     }
 
-    /// Receives a few KiB without a permit, which is enough for nearly all peers.
+    /// Runs the handshake. It needs a permit only after a few KiB, which nearly no peer sends.
     async fn handshake(
         &self,
         stream: &mut TlsServerStream,

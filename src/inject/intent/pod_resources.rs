@@ -32,7 +32,8 @@ impl Amounts {
         self.request.or(self.limit)
     }
 
-    /// Whether the request equals the limit, and is not zero, as in a Guaranteed pod (`pkg/apis/core/v1/helper/qos/qos.go`: `resourceQOS`).
+    /// Whether the request equals the limit, and is not zero, as in a Guaranteed pod
+    /// (`pkg/apis/core/v1/helper/qos/qos.go`: `resourceQOS`).
     pub(super) fn is_guaranteed(self) -> bool {
         let limit = self.limit.filter(|limit| limit.is_positive());
         limit.is_some() && self.effective_request() == limit

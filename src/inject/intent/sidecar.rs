@@ -244,8 +244,8 @@ fn env(options: &PodOptions, config: &AgentConfig) -> Vec<Value> {
     let mut env = Vec::new();
     let mut inbound = options.inbound.ports.iter();
     if options.target == Target::Pod || inbound.any(|inbound| inbound.own_port().is_none()) {
-        // With the API server's default: a reference is atomic, and in server-side apply a different one of another field manager
-        // is a conflict (`ObjectFieldSelector`: `structType=atomic`).
+        // With the API server's default: a reference is atomic, and in server-side apply a different one of another field
+        // manager is a conflict (`ObjectFieldSelector`: `structType=atomic`).
         let field = json!({"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}});
         env.push(json!({"name": POD_IP, "valueFrom": field}));
     }
