@@ -2,7 +2,7 @@
 //! `listen`, because its code is in the cold section (`.cargo/layout.ld`): most agents have no such port.
 
 use super::listen::{parse_listen, parse_target_addr};
-use super::peer_id::is_trust_domain;
+use super::peer_id::{is_trust_domain, trust_domain};
 use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
 use super::tls::{ClientCert, Identity, TrustAnchors};
@@ -217,10 +217,16 @@ impl Identity {
         }
     }
 
-    /// The files of all CAs.
+    /// The files of the CAs that may sign this SPIFFE ID, or of all. A CA may sign only the identities of its trust domain.
     #[inline(never)]
-    pub(super) fn ca_files(&self) -> Vec<FileSetting> {
-        self.ca.iter().map(|ca| ca.file.clone()).collect()
+    pub(super) fn ca_files(&self, id: Option<&str>) -> Vec<FileSetting> {
+        let domain = id.and_then(trust_domain);
+        let may_sign = |ca: &&TrustAnchors| match (&ca.domain, domain) {
+            (Some(of_ca), Some(domain)) => **of_ca == *domain,
+            _ => true,
+        };
+        let files = self.ca.iter().filter(may_sign);
+        files.map(|ca| ca.file.clone()).collect()
     }
 }
 

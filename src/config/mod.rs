@@ -28,7 +28,7 @@ pub use allow_from::{AllowFrom, Cidr};
 pub use inbound::{Inbound, InboundMode};
 #[cfg(feature = "inject-library")]
 pub(crate) use listen::parse_port;
-pub use peer_id::{AllowedIds, IdPattern, trust_domain};
+pub use peer_id::{AllowedIds, IdPattern};
 pub use probers_error::{ProbersError, Problem, Rule};
 #[cfg(feature = "inject-library")]
 pub(crate) use resolve::validate;

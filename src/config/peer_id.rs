@@ -113,7 +113,7 @@ impl IdPattern {
 }
 
 /// The trust domain of a URI that is a valid SPIFFE ID of a workload.
-pub fn trust_domain(uri: &str) -> Option<&str> {
+pub(super) fn trust_domain(uri: &str) -> Option<&str> {
     Some(parse_id(uri)?.0)
 }
 

@@ -104,7 +104,7 @@ impl RawSettings {
         };
         let app_ca = match (ca, &identity) {
             (Some(ca), _) => vec![ca.into()],
-            (None, Some(identity)) => identity.ca_files(),
+            (None, Some(identity)) => identity.ca_files(app_id.as_deref()),
             (None, None) => Vec::new(),
         };
         if let (Some(id), []) = (id, &*app_ca) {
