@@ -65,6 +65,10 @@ impl RawSettings {
         own: &[IpAddr],
     ) -> Result<Inbounds, Box<ConfigError>> {
         let mut inbounds = Inbounds::default();
+        if !cfg!(feature = "tls") {
+            // `check_build` has refused the flags.
+            return Ok(inbounds);
+        }
         let settings = self.repeated(flags::INBOUND, limits::INBOUNDS)?;
         if settings.is_empty() && self.find(flags::ALLOW_ID).is_none() {
             return Ok(inbounds);
@@ -190,6 +194,9 @@ impl RawSettings {
     /// The values of `--ca`.
     #[inline(never)]
     pub(super) fn trust_anchors(&self) -> Result<Vec<TrustAnchors>, Box<ConfigError>> {
+        if !cfg!(feature = "tls") {
+            return Ok(Vec::new());
+        }
         let settings = self.repeated(flags::CA, limits::CA_FILES)?;
         let anchors: Result<Vec<_>, _> = settings
             .iter()
@@ -333,6 +340,9 @@ impl Config {
         own: &[IpAddr],
         label_of: &dyn Fn(usize) -> Box<str>,
     ) -> Result<(), Box<ConfigError>> {
+        if !cfg!(feature = "tls") {
+            return Ok(());
+        }
         for (inbound, label) in self.inbounds.iter().zip(labels) {
             let is_reached = |listener: &Listen| listener.is_reached_by(inbound.target, own);
             if let Some(listener) = listeners.iter().position(is_reached) {

@@ -132,7 +132,7 @@ impl ForwardedConnection {
             forward,
             source,
         } = self;
-        let connecting = pin!(connect(&reactor, forward.target, source));
+        let connecting = pin!(connect(&reactor, forward.target, source, None));
         let app = match entry.unless_evicted(connecting).await {
             Some(Ok(app)) => app,
             Some(Err(failure)) => {
@@ -162,8 +162,9 @@ pub(super) async fn connect(
     reactor: &Rc<Reactor>,
     target: SocketAddr,
     source: Option<IpAddr>,
+    buffers: Option<usize>,
 ) -> Result<Socket, Failure> {
-    let app = Socket::start_connect(reactor, target, source)?;
+    let app = Socket::start_connect_with(reactor, target, source, buffers)?;
     let deadline = Instant::now() + limits::FORWARD_CONNECT_TIMEOUT;
     match reactor
         .timeout_at(deadline, pin!(app.wait_connected()))

@@ -21,9 +21,27 @@ impl Socket {
         to: SocketAddr,
         from: Option<IpAddr>,
     ) -> io::Result<Socket> {
+        Socket::start_connect_with(reactor, to, from, None)
+    }
+
+    /// The same with send and receive buffers of `buffers` bytes. They are set before the connection: the kernel drops
+    /// segments for which it has announced a larger window, and the peer sends them again after 200 ms and more.
+    ///
+    /// # Errors
+    /// Immediate ones of `socket`, `bind` and `connect`.
+    pub fn start_connect_with(
+        reactor: &Rc<Reactor>,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        buffers: Option<usize>,
+    ) -> io::Result<Socket> {
         let family = family_of(to.ip());
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd = net::socket_with(family, SocketType::STREAM, flags, None)?;
+        if let Some(bytes) = buffers {
+            net::sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
+            net::sockopt::set_socket_send_buffer_size(&fd, bytes)?;
+        }
         if let Some(from) = from {
             net::bind(&fd, &SocketAddr::new(from, 0))?;
         }

@@ -106,12 +106,12 @@ impl Port {
 
     /// Connects to the app. `None` if that failed, or the connection was evicted.
     async fn connect(&self, peer: IpAddr, entry: &ConnectionEntry) -> Option<Socket> {
-        let connecting = pin!(connect(&self.reactor, self.inbound.target, None));
+        let buffers = Some(limits::INBOUND_BUFFER_BYTES);
+        let connecting = pin!(connect(&self.reactor, self.inbound.target, None, buffers));
         let result = match entry.unless_evicted(connecting).await {
             Some(Ok(app)) => {
                 entry.record_connected();
                 app.set_nodelay();
-                app.set_buffers(limits::INBOUND_BUFFER_BYTES);
                 return Some(app);
             }
             Some(Err(failure)) => InboundResult::AppUnreachable(failure),
