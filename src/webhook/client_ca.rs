@@ -2,11 +2,14 @@
 
 use super::poll_timer::PollTimer;
 use crate::limits;
+use crate::net::tls::considered_intermediates;
 use crate::pem::{FailureFilter, FileError, FileRole, PemError, RootsFile};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +24,56 @@ pub struct ClientCa {
     poll_timer: PollTimer,
     failures: FailureFilter,
     verifier: Verifier,
+}
+
+/// Verifies with a bounded number of intermediates: anybody may send some.
+#[derive(Debug)]
+struct BoundedVerifier(Verifier);
+
+impl ClientCertVerifier for BoundedVerifier {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let intermediates = considered_intermediates(intermediates);
+        self.0.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// The verifier that has accepted the certificate of a connection, if one has.
@@ -69,7 +122,8 @@ fn read(file: &mut RootsFile, path: &str) -> Result<Verifier, FileError> {
     let provider = Arc::new(ring::default_provider());
     let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
     let built = builder.allow_unauthenticated().build();
-    built.map_err(|_| FileError {
+    let bounded = |verifier| Arc::new(BoundedVerifier(verifier)) as Verifier;
+    built.map(bounded).map_err(|_| FileError {
         role: FileRole::Ca,
         path: path.into(),
         error: PemError::NoCertificate,
@@ -92,5 +146,54 @@ impl VerifiedBy {
             self.0 = Some(verifier.clone());
         }
         verified.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+    fn params(name: &str, is_ca: IsCa) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = is_ca;
+        params
+    }
+
+    fn key() -> KeyPair {
+        KeyPair::generate().expect("a key")
+    }
+
+    /// The search for a path among more takes seconds in the worst case.
+    #[test]
+    fn only_the_first_intermediates_are_considered() {
+        let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+        let (root_key, middle_key) = (key(), key());
+        let root_params = params("root", ca());
+        let root = root_params.self_signed(&root_key).expect("a certificate");
+        let root_issuer = Issuer::new(root_params, root_key);
+        let middle_params = params("middle", ca());
+        let middle = middle_params.signed_by(&middle_key, &root_issuer);
+        let middle = middle.expect("a certificate").der().clone();
+        let leaf =
+            params("leaf", IsCa::NoCa).signed_by(&key(), &Issuer::new(middle_params, middle_key));
+        let leaf = leaf.expect("a certificate").der().clone();
+        let other = params("other", ca())
+            .self_signed(&key())
+            .expect("a certificate");
+
+        let name = format!("probelet-client-ca-{}.pem", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, root.pem()).expect("written");
+        let client_ca = ClientCa::load(file.to_str().expect("UTF-8")).expect("a CA");
+        std::fs::remove_file(&file).expect("it was written");
+        for before in [0, limits::INTERMEDIATES - 1, limits::INTERMEDIATES] {
+            let mut intermediates = vec![other.der().clone(); before];
+            intermediates.push(middle.clone());
+            let verifier = client_ca.verifier();
+            let verified = verifier.verify_client_cert(&leaf, &intermediates, UnixTime::now());
+            assert_eq!(verified.is_ok(), before < limits::INTERMEDIATES, "{before}");
+        }
     }
 }

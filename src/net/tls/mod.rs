@@ -21,6 +21,8 @@ pub use server::{
     TlsAcceptor, TlsServerStream,
 };
 pub use stream::TlsStream;
+#[cfg(feature = "inject-library")]
+pub use verify::considered_intermediates;
 
 use core::cell::RefCell;
 use core::fmt;

@@ -35,7 +35,7 @@ const EVERY_SCHEME: [SignatureScheme; 12] = [
 
 /// The intermediates of a peer that are considered. webpki searches all paths through them, and a peer without a trusted
 /// certificate can make dozens whose search takes seconds.
-pub(super) fn considered<'a, 'b>(
+pub fn considered_intermediates<'a, 'b>(
     intermediates: &'a [CertificateDer<'b>],
 ) -> &'a [CertificateDer<'b>] {
     &intermediates[..intermediates.len().min(limits::INTERMEDIATES)]
@@ -105,7 +105,7 @@ impl ServerCertVerifier for AppCaVerifier {
             verify_server_cert_signed_by_trust_anchor(
                 &parsed,
                 &self.roots,
-                considered(intermediates),
+                considered_intermediates(intermediates),
                 now,
                 self.algorithms.all,
             )?;

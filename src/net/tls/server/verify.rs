@@ -10,7 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::EndEntityCert;
 
-use crate::net::tls::verify::considered;
+use crate::net::tls::verify::considered_intermediates;
 use crate::pem::uri_names;
 
 /// Decides which identities may connect.
@@ -122,7 +122,7 @@ impl ClientVerifier {
         let certificate = certificate.map_err(|_| CertificateError::BadEncoding)?;
         let names = PeerNames::of(end_entity, &certificate);
         let names = names.ok_or(CertificateError::BadEncoding)?;
-        let intermediates = considered(intermediates);
+        let intermediates = considered_intermediates(intermediates);
         let mut result = self.verify_chain(&names, end_entity, intermediates, now);
         if result.is_ok() && !(self.authorize)(&names) {
             result = Err(not_allowed());
