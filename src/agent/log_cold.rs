@@ -8,8 +8,21 @@ use rustix::io::Errno;
 use super::log_events::EventLog;
 use super::metrics::Rejection;
 use super::resources::SlotCapacity;
+use super::state::Agent;
 use crate::net::{Socket, TlsReload};
 use crate::telemetry::Level;
+
+impl Agent {
+    /// Logs and counts the files of TLS that were read, or could not be.
+    #[inline(never)]
+    pub fn log_pending_reloads(&self) {
+        while let Some(reload) = self.dialler.tls.take_reload() {
+            self.log.tls_reload(&reload);
+            #[cfg(feature = "tls")]
+            self.count_reload(&reload);
+        }
+    }
+}
 
 impl EventLog {
     /// There are too few file descriptors for the configured capacity.

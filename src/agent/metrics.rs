@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 #[cfg(feature = "tls")]
 use super::inbound_metrics::InboundMetrics;
+#[cfg(feature = "tls")]
+use crate::config::Inbound;
 use crate::probe::{Failure, Outcome};
 use crate::telemetry::{Counter, Histogram, StatusCounter};
 use crate::wire::health::GrpcCode;
@@ -108,6 +110,13 @@ impl Metrics {
             inbound: None,
             durations: Histogram::new(BUCKETS_MS),
         }
+    }
+
+    /// The same with the metrics of inbound ports.
+    #[cfg(feature = "tls")]
+    pub fn with_inbound(mut self, inbounds: &[Inbound]) -> Metrics {
+        self.inbound = InboundMetrics::new(inbounds);
+        self
     }
 
     /// Counts a probe of prober number `index`. Without `duration` for a hook, which runs as long as the

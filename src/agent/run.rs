@@ -92,12 +92,9 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
     let signals = Signals::new(&reactor).map_err(|error| {
         kernel_error("install signal handlers")(Errno::from_io_error(&error).unwrap_or(Errno::IO))
     })?;
-    let bind = |listen: Listen, receive_buffer, flags| {
-        Listener::bind(&reactor, listen.addr, listen.port, receive_buffer)
-            .map_err(|error| RunError::Listen(ListenError { flags, error }))
-    };
     let status_port = StatusPort {
         listener: bind(
+            &reactor,
             config.status,
             Some(limits::RECEIVE_BUFFER_BYTES),
             STATUS_FLAGS,
@@ -107,13 +104,14 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
     let forward_listeners = config
         .forwards
         .iter()
-        .map(|forward| bind(forward.listen, None, FORWARD_FLAGS));
+        .map(|forward| bind(&reactor, forward.listen, None, FORWARD_FLAGS));
     let forward_listeners = forward_listeners.collect::<Result<Vec<_>, RunError>>()?;
-    let inbound_listeners = config.inbounds.iter().map(|inbound| {
+    let mut inbound_listeners = Vec::new();
+    for inbound in &config.inbounds {
         let receive_buffer = Some(limits::INBOUND_BUFFER_BYTES);
-        bind(inbound.listen, receive_buffer, INBOUND_FLAGS)
-    });
-    let inbound_listeners = inbound_listeners.collect::<Result<Vec<_>, RunError>>()?;
+        let listener = bind(&reactor, inbound.listen, receive_buffer, INBOUND_FLAGS)?;
+        inbound_listeners.push(listener);
+    }
     let agent = Rc::new(Agent::new(config, capacity, reactor.clone(), tls));
     agent.log_reloads();
     if is_lowered {
@@ -126,6 +124,17 @@ fn start(config: Config) -> Result<BoundAgent, RunError> {
         inbound_listeners,
         signals,
     })
+}
+
+#[inline(never)]
+fn bind(
+    reactor: &Rc<Reactor>,
+    listen: Listen,
+    receive_buffer: Option<usize>,
+    flags: ListenFlags,
+) -> Result<Listener, RunError> {
+    Listener::bind(reactor, listen.addr, listen.port, receive_buffer)
+        .map_err(|error| RunError::Listen(ListenError { flags, error }))
 }
 
 impl BoundAgent {
@@ -167,7 +176,9 @@ impl BoundAgent {
             )));
         }
         #[cfg(feature = "tls")]
-        agent.start_inbound(&executor, inbound_listeners, &mut acceptors);
+        if !inbound_listeners.is_empty() {
+            agent.start_inbound(&executor, inbound_listeners, &mut acceptors);
+        }
         #[cfg(not(feature = "tls"))]
         drop(inbound_listeners);
         acceptors.push(executor.spawn(agent.clone().accept(executor.clone(), status_port)));

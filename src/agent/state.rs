@@ -7,8 +7,6 @@ use std::time::Instant;
 
 use super::forward_log::{ForwardState, forward_filters};
 #[cfg(feature = "tls")]
-use super::inbound_metrics::InboundMetrics;
-#[cfg(feature = "tls")]
 use super::inbound_ports::InboundPorts;
 use super::log_events::EventLog;
 use super::metrics::{Metrics, Rejection};
@@ -56,9 +54,9 @@ impl Agent {
         let (probers, forwards) = (config.probers.len(), config.forwards.len());
         let metrics = Metrics::new(probers);
         #[cfg(feature = "tls")]
-        let metrics = Metrics {
-            inbound: InboundMetrics::new(&config.inbounds),
-            ..metrics
+        let metrics = match config.inbounds.is_empty() {
+            true => metrics,
+            false => metrics.with_inbound(&config.inbounds),
         };
         Agent {
             dialler: Dialler {
@@ -106,10 +104,8 @@ impl Agent {
 
     /// Logs and counts the files of TLS that were read, or could not be.
     pub fn log_reloads(&self) {
-        while let Some(reload) = self.dialler.tls.take_reload() {
-            self.log.tls_reload(&reload);
-            #[cfg(feature = "tls")]
-            self.count_reload(&reload);
+        if self.dialler.tls.has_files() {
+            self.log_pending_reloads();
         }
     }
 

@@ -71,9 +71,12 @@ impl Config {
                 return Err(Box::new(ConfigError::ForwardLoop { forward, listener }));
             }
         }
-        self.check_inbounds(&labels.inbounds, &listeners, &pod_addresses, &|index| {
-            labels.listener(index)
-        })
+        match cfg!(feature = "tls") && !self.inbounds.is_empty() {
+            true => self.check_inbounds(&labels.inbounds, &listeners, &pod_addresses, &|index| {
+                labels.listener(index)
+            }),
+            false => Ok(()),
+        }
     }
 
     /// The addresses and ports of probelet.

@@ -5,7 +5,7 @@ use super::listen::{parse_listen, parse_target_addr};
 use super::peer_id::{is_trust_domain, trust_domain};
 use super::settings::{RawSettings, SettingValue};
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
-use super::tls::{ClientCert, Identity, TrustAnchors};
+use super::tls::{ClientCert, Identity, TrustAnchors, incomplete};
 use super::{AllowedIds, Config, IdPattern, Listen, Prober, Problem, flags, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -59,20 +59,14 @@ struct RawInbound {
 
 impl RawSettings {
     /// The inbound ports. `own` are the pod's addresses.
+    #[inline(never)]
     pub(super) fn inbounds(
         &self,
         identity: Option<&Identity>,
         own: &[IpAddr],
     ) -> Result<Inbounds, Box<ConfigError>> {
         let mut inbounds = Inbounds::default();
-        if !cfg!(feature = "tls") {
-            // `check_build` has refused the flags.
-            return Ok(inbounds);
-        }
         let settings = self.repeated(flags::INBOUND, limits::INBOUNDS)?;
-        if settings.is_empty() && self.find(flags::ALLOW_ID).is_none() {
-            return Ok(inbounds);
-        }
         self.add_inbounds(&settings, identity, own, &mut inbounds)?;
         Ok(inbounds)
     }
@@ -190,13 +184,36 @@ fn allowed_ids(
     }
 }
 
+impl RawSettings {}
+
 impl RawSettings {
+    #[inline(never)]
+    pub(super) fn identity(&self) -> Result<Option<Identity>, Box<ConfigError>> {
+        if !cfg!(feature = "tls") {
+            // `check_build` has refused the flags.
+            return Ok(None);
+        }
+        let (cert, key) = match (self.find(flags::CERT), self.find(flags::KEY)) {
+            (Some(cert), Some(key)) => (cert, key),
+            (Some(cert), None) => return Err(incomplete(cert, flags::KEY)),
+            (None, Some(key)) => return Err(incomplete(key, flags::CERT)),
+            (None, None) => {
+                return match self.find(flags::CA) {
+                    Some(ca) => Err(incomplete(ca, flags::CERT)),
+                    None => Ok(None),
+                };
+            }
+        };
+        Ok(Some(Identity {
+            cert: cert.into(),
+            key: key.into(),
+            ca: self.trust_anchors()?.into(),
+        }))
+    }
+
     /// The values of `--ca`.
     #[inline(never)]
     pub(super) fn trust_anchors(&self) -> Result<Vec<TrustAnchors>, Box<ConfigError>> {
-        if !cfg!(feature = "tls") {
-            return Ok(Vec::new());
-        }
         let settings = self.repeated(flags::CA, limits::CA_FILES)?;
         let anchors: Result<Vec<_>, _> = settings
             .iter()
@@ -340,9 +357,6 @@ impl Config {
         own: &[IpAddr],
         label_of: &dyn Fn(usize) -> Box<str>,
     ) -> Result<(), Box<ConfigError>> {
-        if !cfg!(feature = "tls") {
-            return Ok(());
-        }
         for (inbound, label) in self.inbounds.iter().zip(labels) {
             let is_reached = |listener: &Listen| listener.is_reached_by(inbound.target, own);
             if let Some(listener) = listeners.iter().position(is_reached) {

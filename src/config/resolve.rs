@@ -56,7 +56,13 @@ impl RawSettings {
         own.push(target);
         own.extend(source);
         own.extend(status.addr);
-        let (inbounds, inbound_labels) = self.inbounds(tls.identity.as_ref(), &own)?;
+        // Most agents have none, and the code of inbound ports is in the cold section (`.cargo/layout.ld`).
+        let has_inbound =
+            self.find(flags::INBOUND).is_some() || self.find(flags::ALLOW_ID).is_some();
+        let (inbounds, inbound_labels) = match cfg!(feature = "tls") && has_inbound {
+            true => self.inbounds(tls.identity.as_ref(), &own)?,
+            false => (Vec::new(), Vec::new()),
+        };
         let margin = self.parse_labeled(flags::DEADLINE_MARGIN, parse_deadline_margin)?;
         let (margin, margin_label) = margin.unzip();
         let labels = SettingLabels {

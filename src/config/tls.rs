@@ -92,7 +92,12 @@ impl RawSettings {
         let ca = self.find(flags::APP_CA);
         let id = self.find(flags::APP_ID);
         let app_id = id.map(|id| id.parse(spiffe_id)).transpose()?;
-        let identity = self.identity()?;
+        // Most agents have none, and its code is in the cold section (`.cargo/layout.ld`).
+        let mut flags = [flags::CERT, flags::KEY, flags::CA].into_iter();
+        let identity = match flags.any(|flag| self.find(flag).is_some()) {
+            true => self.identity()?,
+            false => None,
+        };
         let client = match (cert, key) {
             (Some(cert), Some(key)) => Some(ClientCert {
                 cert: cert.into(),
@@ -122,27 +127,6 @@ impl RawSettings {
     }
 }
 
-impl RawSettings {
-    fn identity(&self) -> Result<Option<Identity>, Box<ConfigError>> {
-        let (cert, key) = match (self.find(flags::CERT), self.find(flags::KEY)) {
-            (Some(cert), Some(key)) => (cert, key),
-            (Some(cert), None) => return Err(incomplete(cert, flags::KEY)),
-            (None, Some(key)) => return Err(incomplete(key, flags::CERT)),
-            (None, None) => {
-                return match self.find(flags::CA) {
-                    Some(ca) => Err(incomplete(ca, flags::CERT)),
-                    None => Ok(None),
-                };
-            }
-        };
-        Ok(Some(Identity {
-            cert: cert.into(),
-            key: key.into(),
-            ca: self.trust_anchors()?.into(),
-        }))
-    }
-}
-
 fn parse_bool(text: &str) -> Result<bool, SettingRule> {
     match text {
         "true" => Ok(true),
@@ -151,7 +135,7 @@ fn parse_bool(text: &str) -> Result<bool, SettingRule> {
     }
 }
 
-fn incomplete(setting: &SettingValue, missing: &'static str) -> Box<ConfigError> {
+pub(super) fn incomplete(setting: &SettingValue, missing: &'static str) -> Box<ConfigError> {
     let setting = setting.label();
     Box::new(ConfigError::Incomplete { setting, missing })
 }

@@ -14,6 +14,7 @@ mod descriptor_limit;
 mod fair_share;
 mod listen_error;
 mod listener;
+mod low_priority;
 mod no_wait;
 mod reactor;
 mod run;

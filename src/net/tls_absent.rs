@@ -44,6 +44,11 @@ impl Tls {
         0
     }
 
+    /// There are none.
+    pub fn has_files(&self) -> bool {
+        false
+    }
+
     /// There are no files to read again.
     pub fn take_reload(&self) -> Option<TlsReload> {
         None

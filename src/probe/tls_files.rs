@@ -1,12 +1,14 @@
 //! Loads the certificates and keys that the settings name, and names the setting in errors.
 
+mod named;
+
 use core::fmt;
 use std::rc::Rc;
 
-use crate::config::{ClientCert, FileSetting, TlsSettings};
+use crate::config::{FileSetting, TlsSettings};
+use crate::net::TlsOptions;
 use crate::net::tls::Tls;
-use crate::net::{CaPath, IdentityPaths, KeyPairPaths, TlsOptions};
-use crate::pem::{FileError, FileRole, PemError};
+use crate::pem::PemError;
 
 /// A file for TLS cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,56 +32,15 @@ impl core::error::Error for TlsSettingError {}
 /// # Errors
 /// The first file that cannot be used.
 pub fn load_tls(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
-    let path = |file: &FileSetting| file.path.clone();
-    let client = settings.client.as_ref();
-    let options = TlsOptions {
-        client: client.map(|ClientCert { cert, key }| KeyPairPaths {
-            certificate: path(cert),
-            key: path(key),
-        }),
-        app_ca: settings.app_ca.iter().map(path).collect(),
-        app_id: settings.app_id.clone(),
-        identity: settings.identity.as_ref().map(|identity| IdentityPaths {
-            pair: KeyPairPaths {
-                certificate: path(&identity.cert),
-                key: path(&identity.key),
-            },
-            ca: (identity.ca.iter())
-                .map(|ca| CaPath {
-                    domain: ca.domain.clone(),
-                    path: path(&ca.file),
-                })
-                .collect(),
-        }),
-        require_files: settings.require_files,
+    let has_files =
+        settings.client.is_some() || settings.identity.is_some() || !settings.app_ca.is_empty();
+    let options = match has_files {
+        true => named::options(settings),
+        false => TlsOptions::default(),
     };
     match Tls::load(options) {
         Ok(tls) => Ok(Rc::new(tls)),
-        Err(error) => Err(name_setting(settings, error)),
-    }
-}
-
-fn name_setting(settings: &TlsSettings, error: FileError) -> TlsSettingError {
-    let certificate = |file| (FileRole::Certificate, file);
-    let key = |file| (FileRole::Key, file);
-    let client = settings.client.iter();
-    let client = client.flat_map(|client| [certificate(&client.cert), key(&client.key)]);
-    let identity = settings.identity.iter().flat_map(|identity| {
-        let ca = identity.ca.iter().map(|ca| (FileRole::Ca, &ca.file));
-        let pair = [certificate(&identity.cert), key(&identity.key)];
-        pair.into_iter().chain(ca)
-    });
-    let app_ca = settings.app_ca.iter().map(|file| (FileRole::Ca, file));
-    // The identity is read first.
-    let mut files = identity.chain(client).chain(app_ca);
-    let setting = files.find(|(role, file)| *role == error.role && file.path == error.path);
-    let setting = setting.map(|(_, file)| file);
-    TlsSettingError {
-        setting: setting.cloned().unwrap_or_else(|| FileSetting {
-            origin: Box::default(),
-            path: error.path,
-        }),
-        error: error.error,
+        Err(error) => Err(named::name_setting(settings, error)),
     }
 }
 

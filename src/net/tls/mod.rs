@@ -44,6 +44,8 @@ pub const IS_BUILT: bool = true;
 
 /// TLS to the app: credentials and handshake permits.
 pub struct Tls {
+    /// Whether there are files that are read.
+    has_files: bool,
     files: RefCell<CertFiles>,
     credentials: RefCell<Credentials>,
     permits: Rc<HandshakePermits>,
@@ -59,15 +61,17 @@ impl Tls {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(options: TlsOptions) -> Result<Tls, FileError> {
+        let has_files = options != TlsOptions::default();
         let LoadedFiles {
             files,
             credentials,
             identity,
-        } = match options == TlsOptions::default() {
-            true => LoadedFiles::default(),
-            false => LoadedFiles::load(&options)?,
+        } = match has_files {
+            true => LoadedFiles::load(&options)?,
+            false => LoadedFiles::default(),
         };
         Ok(Tls {
+            has_files,
             files: RefCell::new(files),
             credentials: RefCell::new(credentials),
             permits: HandshakePermits::new(HandshakeShares::default()),
@@ -85,6 +89,11 @@ impl Tls {
     /// Number of connections given up while they waited for a handshake permit, since the last call.
     pub fn take_abandoned(&self) -> usize {
         self.permits.take_abandoned()
+    }
+
+    /// Whether there are files that are read.
+    pub fn has_files(&self) -> bool {
+        self.has_files
     }
 
     /// Removes and returns the oldest result of reading files that is not logged yet.

@@ -1,6 +1,7 @@
 //! Files that are rejected, and the error that an operator reads.
 
 use super::*;
+use crate::config::ClientCert;
 use crate::limits;
 use rcgen::{CertificateParams, KeyPair};
 
