@@ -121,7 +121,8 @@ fn unfinished_heads_are_evicted_before_idle_connections() {
     let mut clients: Vec<_> = (1..limits::WEBHOOK_CONNECTIONS).map(|_| open()).collect();
     idle.send(&post(&review_of(&pod("a"))));
     assert_injected(&idle.response(), "a");
-    for client in &mut clients {
+    // Only those that are evicted, so that none of them reaches the timeout of heads on a busy machine.
+    for client in &mut clients[..2] {
         client.send(b"P");
     }
     // The table is full; two more connections evict two unfinished heads.
