@@ -21,8 +21,6 @@ pub enum ForwardState {
 }
 
 /// The filters of `forwards` forwards. A target that is reachable from the start is not logged.
-// Not inlined, it would be in the cold section, and every pod runs it at its start.
-#[inline(always)]
 pub fn forward_filters(forwards: usize) -> ChangeFilters<ForwardState> {
     ChangeFilters::new(forwards, Some(ForwardState::Healthy))
 }

@@ -29,11 +29,8 @@ struct PortMetrics {
 }
 
 impl InboundMetrics {
-    /// All zero. `None` if there are no inbound ports.
-    pub fn new(inbounds: &[Inbound]) -> Option<Rc<InboundMetrics>> {
-        if inbounds.is_empty() {
-            return None;
-        }
+    /// All zero.
+    pub fn new(inbounds: &[Inbound]) -> Rc<InboundMetrics> {
         let ports = inbounds.iter().map(|inbound| PortMetrics {
             listener: label(inbound.listen),
             open: Cell::new(0),
@@ -41,10 +38,10 @@ impl InboundMetrics {
             received: Counter::new(),
             sent: Counter::new(),
         });
-        Some(Rc::new(InboundMetrics {
+        Rc::new(InboundMetrics {
             ports: ports.collect(),
             reloads: Default::default(),
-        }))
+        })
     }
 
     /// Counts a connection that was accepted.

@@ -115,7 +115,7 @@ impl Metrics {
     /// The same with the metrics of inbound ports.
     #[cfg(feature = "tls")]
     pub fn with_inbound(mut self, inbounds: &[Inbound]) -> Metrics {
-        self.inbound = InboundMetrics::new(inbounds);
+        self.inbound = Some(InboundMetrics::new(inbounds));
         self
     }
 

@@ -81,7 +81,11 @@ impl Agent {
             metrics,
             log: EventLog::new(config.log),
             probe_filters: ChangeFilters::new(probers, None),
-            forward_filters: forward_filters(forwards),
+            // Most agents have no forwards, whose code is in the cold section (`.cargo/layout.ld`).
+            forward_filters: match forwards {
+                0 => ChangeFilters::empty(),
+                _ => forward_filters(forwards),
+            },
             reactor,
             config,
         }

@@ -1,9 +1,9 @@
 //! `--inbound`: ports that terminate mutual TLS, and the rules between them and the identity. Not in
 //! `listen`, because its code is in the cold section (`.cargo/layout.ld`): most agents have no such port.
 
-use super::listen::{parse_listen, parse_target_addr};
 use super::peer_id::{is_trust_domain, trust_domain};
-use super::settings::{RawSettings, SettingValue};
+use super::port_mapping::{parse_listen, parse_target_addr};
+use super::settings::RawSettings;
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
 use super::tls::{ClientCert, Identity, TrustAnchors, incomplete};
 use super::{AllowedIds, Config, IdPattern, Listen, Prober, Problem, flags, listen};
@@ -65,20 +65,8 @@ impl RawSettings {
         identity: Option<&Identity>,
         own: &[IpAddr],
     ) -> Result<Inbounds, Box<ConfigError>> {
-        let mut inbounds = Inbounds::default();
+        let (mut inbounds, mut labels) = Inbounds::default();
         let settings = self.repeated(flags::INBOUND, limits::INBOUNDS)?;
-        self.add_inbounds(&settings, identity, own, &mut inbounds)?;
-        Ok(inbounds)
-    }
-
-    #[inline(never)]
-    fn add_inbounds(
-        &self,
-        settings: &[&SettingValue],
-        identity: Option<&Identity>,
-        own: &[IpAddr],
-        (inbounds, labels): &mut Inbounds,
-    ) -> Result<(), Box<ConfigError>> {
         let allowed = self.repeated(flags::ALLOW_ID, limits::ALLOWED_IDS)?;
         let by_default: Result<Vec<_>, _> = allowed
             .iter()
@@ -122,7 +110,7 @@ impl RawSettings {
                 setting: unused.label(),
                 missing: flags::INBOUND,
             })),
-            _ => Ok(()),
+            _ => Ok((inbounds, labels)),
         }
     }
 }

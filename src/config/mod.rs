@@ -11,6 +11,7 @@ mod json;
 mod listen;
 mod members;
 mod peer_id;
+mod port_mapping;
 mod probers;
 mod probers_error;
 mod resolve;

@@ -1,7 +1,8 @@
 //! The values of settings, and the rules of each.
 
 use super::allow_from::{AllowFrom, Cidr};
-use super::listen::{parse_address, parse_forward, parse_listen_address, parse_port_setting};
+use super::listen::{parse_address, parse_listen_address, parse_port_setting};
+use super::port_mapping::parse_forward;
 use super::settings_error::{ConfigError, SettingRule};
 use super::{Capacity, Forward, Listen, flags};
 use crate::limits;

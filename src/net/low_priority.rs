@@ -1,13 +1,13 @@
 //! Turns of tasks that continue after those that are ready.
 
+use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 
-use super::reactor::Reactor;
 use super::task::set_waker;
 
-/// The tasks that wait in [`Reactor::yield_low_priority`], in order.
+/// The tasks that wait for their turn, in order.
 #[derive(Default)]
 pub(super) struct TurnQueue {
     /// Their wakers; none for a task that was dropped.
@@ -17,9 +17,18 @@ pub(super) struct TurnQueue {
 }
 
 /// The turn of a task. Dropping it removes the task from the queue.
-struct Turn<'r> {
-    reactor: &'r Reactor,
+struct Turn<'q> {
+    queue: &'q RefCell<TurnQueue>,
     number: u64,
+}
+
+/// Waits until [`TurnQueue::pop`] has removed as many turns as wait now, and the one of this task.
+pub(super) async fn wait_turn(queue: &RefCell<TurnQueue>) {
+    let turn = Turn {
+        queue,
+        number: queue.borrow_mut().enqueue(),
+    };
+    poll_fn(|cx| queue.borrow_mut().poll(turn.number, cx)).await;
 }
 
 impl TurnQueue {
@@ -72,20 +81,7 @@ impl TurnQueue {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.reactor.low_priority.borrow_mut().remove(self.number);
-    }
-}
-
-impl Reactor {
-    /// Lets the tasks run that are ready, and those whose events have arrived. The tasks that wait here continue one after
-    /// the other, each after an `epoll_wait`, also if an event of their own wakes them before: bulk data of many
-    /// connections delays a probe by little more than one of them does.
-    pub async fn yield_low_priority(&self) {
-        let turn = Turn {
-            reactor: self,
-            number: self.low_priority.borrow_mut().enqueue(),
-        };
-        poll_fn(|cx| self.low_priority.borrow_mut().poll(turn.number, cx)).await;
+        self.queue.borrow_mut().remove(self.number);
     }
 }
 
@@ -95,8 +91,13 @@ mod tests {
     use core::future::Future;
     use core::pin::pin;
 
-    fn reactor() -> Reactor {
-        Reactor::new(vec![0; 16].leak()).expect("an epoll instance")
+    fn queue() -> RefCell<TurnQueue> {
+        RefCell::default()
+    }
+
+    fn wake_first(queue: &RefCell<TurnQueue>) {
+        let first = queue.borrow_mut().pop();
+        first.into_iter().for_each(Waker::wake);
     }
 
     macro_rules! poll {
@@ -109,32 +110,32 @@ mod tests {
 
     #[test]
     fn a_task_that_other_events_wake_waits_for_its_turn() {
-        let reactor = reactor();
-        let mut first = pin!(reactor.yield_low_priority());
-        let mut second = pin!(reactor.yield_low_priority());
+        let queue = queue();
+        let mut first = pin!(wait_turn(&queue));
+        let mut second = pin!(wait_turn(&queue));
         for _ in 0..1000 {
             assert!(poll!(first).is_pending() && poll!(second).is_pending());
         }
-        assert_eq!(reactor.low_priority.borrow().waiting.len(), 2);
-        reactor.wake_low_priority();
+        assert_eq!(queue.borrow().waiting.len(), 2);
+        wake_first(&queue);
         assert!(poll!(second).is_pending() && poll!(first).is_ready());
-        reactor.wake_low_priority();
+        wake_first(&queue);
         assert!(poll!(second).is_ready());
-        assert!(!reactor.has_low_priority());
+        assert!(queue.borrow().is_empty());
     }
 
     #[test]
     fn a_task_that_is_dropped_delays_no_other() {
-        let reactor = reactor();
-        let mut first = Box::pin(reactor.yield_low_priority());
-        let mut second = pin!(reactor.yield_low_priority());
-        let mut third = Box::pin(reactor.yield_low_priority());
+        let queue = queue();
+        let mut first = Box::pin(wait_turn(&queue));
+        let mut second = pin!(wait_turn(&queue));
+        let mut third = Box::pin(wait_turn(&queue));
         assert!(poll!(first).is_pending() && poll!(second).is_pending());
         assert!(poll!(third).is_pending());
         drop(first);
         drop(third);
-        reactor.wake_low_priority();
+        wake_first(&queue);
         assert!(poll!(second).is_ready());
-        assert!(!reactor.has_low_priority());
+        assert!(queue.borrow().is_empty());
     }
 }

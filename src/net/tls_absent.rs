@@ -18,6 +18,11 @@ pub struct Tls;
 pub enum TlsStream {}
 
 impl Tls {
+    /// The only one of this build.
+    pub fn without_files() -> Tls {
+        Tls
+    }
+
     /// Reads no files: the configuration rejects settings that name any.
     ///
     /// # Errors

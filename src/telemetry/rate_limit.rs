@@ -98,6 +98,11 @@ impl<S: Copy + PartialEq> ChangeFilters<S> {
         ChangeFilters(RefCell::new(filters.into_boxed_slice()))
     }
 
+    /// Filters of an empty table.
+    pub fn empty() -> Self {
+        ChangeFilters(RefCell::new(Box::new([])))
+    }
+
     /// Records a result of entry `index`, as [`ChangeFilter::observe`] does.
     pub fn observe(&self, index: usize, state: S, now: Instant) -> Option<u32> {
         self.0.borrow_mut()[index].observe(state, now)

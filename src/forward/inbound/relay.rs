@@ -5,6 +5,8 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll};
 
+use rustix::io::Errno;
+
 use super::port::Port;
 use crate::forward::Sender;
 use crate::forward::connections::ConnectionEntry;
@@ -122,10 +124,7 @@ impl<'a> TlsRelay<'a> {
         }
         if self.is_client_done {
             // Nothing more is read, so a reset is polled for.
-            return match self.client.poll_broken(cx) {
-                Poll::Ready(error) => Err(error.into()),
-                Poll::Pending => Ok(Progress::None),
-            };
+            return unless_broken(self.client.poll_broken(cx));
         }
         if self.client.is_peer_closed() {
             // The other direction stays open until the app ends it.
@@ -177,10 +176,7 @@ impl<'a> TlsRelay<'a> {
                 self.entry.record_bytes(Sender::Client);
                 Ok(Progress::Some)
             }
-            Poll::Pending => match self.client.poll_broken(cx) {
-                Poll::Ready(error) => Err(error.into()),
-                Poll::Pending => Ok(Progress::None),
-            },
+            Poll::Pending => unless_broken(self.client.poll_broken(cx)),
         }
     }
 
@@ -189,18 +185,12 @@ impl<'a> TlsRelay<'a> {
         match self.client.poll_flush(cx) {
             Poll::Ready(flushed) => flushed?,
             Poll::Pending => {
-                return match self.app.poll_broken(cx) {
-                    Poll::Ready(error) => Err(error.into()),
-                    Poll::Pending => Ok(Progress::None),
-                };
+                return unless_broken(self.app.poll_broken(cx));
             }
         }
         match (self.is_app_done, self.is_client_shut) {
             (true, true) => {
-                return match self.app.poll_broken(cx) {
-                    Poll::Ready(error) => Err(error.into()),
-                    Poll::Pending => Ok(Progress::None),
-                };
+                return unless_broken(self.app.poll_broken(cx));
             }
             (true, false) => {
                 self.client.socket().shutdown();
@@ -251,5 +241,13 @@ impl<'a> TlsRelay<'a> {
         }
         self.client.socket().shutdown();
         RelayEnd::Complete
+    }
+}
+
+/// The result of a direction that waits for one side: no progress, or the error with which its connection has broken.
+fn unless_broken(broken: Poll<Errno>) -> Result<Progress, StreamError> {
+    match broken {
+        Poll::Ready(error) => Err(error.into()),
+        Poll::Pending => Ok(Progress::None),
     }
 }

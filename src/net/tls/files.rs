@@ -143,7 +143,9 @@ impl<F: Files> ReloadableFiles<F> {
             Err(error) if error.is_not_found() && !require_files => {
                 let is_reported = self.failures.observe::<()>(&Err(error.clone()));
                 let file = self.file;
-                reloads.extend(is_reported.then_some(TlsReload::NotLoaded { file, error }));
+                if is_reported {
+                    reloads.push_back(TlsReload::NotLoaded { file, error });
+                }
             }
             Err(error) => return Err(error),
         }
@@ -171,7 +173,9 @@ impl<F: Files> ReloadableFiles<F> {
             (Err(error), true) => (false, TlsReload::NotLoaded { file, error }),
             (Err(error), false) => (false, TlsReload::Failed { file, error }),
         };
-        reloads.extend(is_reported.then_some(reload));
+        if is_reported {
+            reloads.push_back(reload);
+        }
         is_new
     }
 }

@@ -44,7 +44,7 @@ pub const IS_BUILT: bool = true;
 
 /// TLS to the app: credentials and handshake permits.
 pub struct Tls {
-    /// Whether there are files that are read.
+    /// Whether there may be files that are read.
     has_files: bool,
     files: RefCell<CertFiles>,
     credentials: RefCell<Credentials>,
@@ -56,28 +56,28 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files, if there are any. One that does not exist is read later, unless it is required.
+    /// TLS without certificate files: nothing is verified, and no client certificate is sent.
+    pub fn without_files() -> Tls {
+        Tls::new(LoadedFiles::default(), false)
+    }
+
+    /// Reads the files, of which there may be none. One that does not exist is read later, unless it is required.
     ///
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(options: TlsOptions) -> Result<Tls, FileError> {
-        let has_files = options != TlsOptions::default();
-        let LoadedFiles {
-            files,
-            credentials,
-            identity,
-        } = match has_files {
-            true => LoadedFiles::load(&options)?,
-            false => LoadedFiles::default(),
-        };
-        Ok(Tls {
+        Ok(Tls::new(LoadedFiles::load(&options)?, true))
+    }
+
+    fn new(loaded: LoadedFiles, has_files: bool) -> Tls {
+        Tls {
             has_files,
-            files: RefCell::new(files),
-            credentials: RefCell::new(credentials),
+            files: RefCell::new(loaded.files),
+            credentials: RefCell::new(loaded.credentials),
             permits: HandshakePermits::new(HandshakeShares::default()),
-            identity,
+            identity: loaded.identity,
             server_buffer: RefCell::default(),
-        })
+        }
     }
 
     /// The configuration that a probe's connections share, without ALPN; for other clients that are compared with the
@@ -91,7 +91,7 @@ impl Tls {
         self.permits.take_abandoned()
     }
 
-    /// Whether there are files that are read.
+    /// Whether there may be files that are read.
     pub fn has_files(&self) -> bool {
         self.has_files
     }

@@ -1,14 +1,45 @@
 //! The files that the settings name, if they name any. A file of its own, because the linker places code by module, and
 //! every agent runs `load_tls` (`.cargo/layout.ld`).
 
-use super::TlsSettingError;
+use core::fmt;
+use std::rc::Rc;
+
 use crate::config::{ClientCert, FileSetting, TlsSettings};
+use crate::net::tls::Tls;
 use crate::net::{CaPath, IdentityPaths, KeyPairPaths, TlsOptions};
-use crate::pem::{FileError, FileRole};
+use crate::pem::{FileError, FileRole, PemError};
+
+/// A file for TLS cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettingError {
+    /// The setting that names the file.
+    pub setting: FileSetting,
+    /// What is wrong with the file.
+    pub error: PemError,
+}
+
+impl fmt::Display for TlsSettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, which {}", self.setting, self.error)
+    }
+}
+
+impl core::error::Error for TlsSettingError {}
+
+/// Reads the files.
+///
+/// # Errors
+/// The first file that cannot be used.
+#[inline(never)]
+pub(super) fn load(settings: &TlsSettings) -> Result<Rc<Tls>, TlsSettingError> {
+    match Tls::load(options(settings)) {
+        Ok(tls) => Ok(Rc::new(tls)),
+        Err(error) => Err(name_setting(settings, error)),
+    }
+}
 
 /// The options of these settings.
-#[inline(never)]
-pub(super) fn options(settings: &TlsSettings) -> TlsOptions {
+fn options(settings: &TlsSettings) -> TlsOptions {
     let path = |file: &FileSetting| file.path.clone();
     let client = settings.client.as_ref();
     TlsOptions {
@@ -35,8 +66,7 @@ pub(super) fn options(settings: &TlsSettings) -> TlsOptions {
 }
 
 /// The error of a file, with the setting that names it.
-#[inline(never)]
-pub(super) fn name_setting(settings: &TlsSettings, error: FileError) -> TlsSettingError {
+fn name_setting(settings: &TlsSettings, error: FileError) -> TlsSettingError {
     let certificate = |file| (FileRole::Certificate, file);
     let key = |file| (FileRole::Key, file);
     let client = settings.client.iter();

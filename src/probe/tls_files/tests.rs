@@ -1,7 +1,7 @@
 //! Files that are rejected, and the error that an operator reads.
 
 use super::*;
-use crate::config::ClientCert;
+use crate::config::{ClientCert, FileSetting};
 use crate::limits;
 use rcgen::{CertificateParams, KeyPair};
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
-    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
@@ -118,14 +117,9 @@ impl TlsAcceptor {
         let contents = identity.contents(files);
         let is_incomplete = contents.is_none();
         let (pair, bundles) = contents.unzip();
-        let chain_verifier = |(bundle, roots): (&Bundle, Arc<RootCertStore>)| {
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
-            ChainVerifier {
-                domain: bundle.domain.clone(),
-                verifier: verifier
-                    .build()
-                    .expect("the file has a trust anchor, and there are no revocation lists"),
-            }
+        let chain_verifier = |(bundle, roots): (&Bundle, Arc<RootCertStore>)| ChainVerifier {
+            domain: bundle.domain.clone(),
+            roots,
         };
         let bundles = bundles.unwrap_or_default().into_iter();
         let verifier = Arc::new(ClientVerifier::new(

@@ -7,8 +7,11 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use webpki::EndEntityCert;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::net::tls::verify::considered_intermediates;
 use crate::pem::uri_names;
@@ -52,7 +55,7 @@ impl<'a> PeerNames<'a> {
 /// A verifier of certificate chains, and the trust domain of the identities that its CAs may sign.
 pub(super) struct ChainVerifier {
     pub(super) domain: Option<Box<str>>,
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    pub(super) roots: Arc<RootCertStore>,
 }
 
 /// Verifies certificates of clients.
@@ -89,17 +92,27 @@ impl ClientVerifier {
     fn verify_chain(
         &self,
         names: &PeerNames<'_>,
-        end_entity: &CertificateDer<'_>,
+        end_entity: &EndEntityCert<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
         let mut first_error = None;
-        for ChainVerifier { domain, verifier } in &self.chains {
-            let verified = verifier.verify_client_cert(end_entity, intermediates, now);
+        for ChainVerifier { domain, roots } in &self.chains {
+            let usage = KeyUsage::client_auth();
+            let (algorithms, anchors) = (self.algorithms.all, &roots.roots);
+            let verified = end_entity.verify_for_usage(
+                algorithms,
+                anchors,
+                intermediates,
+                now,
+                usage,
+                None,
+                None,
+            );
             let error = match (verified, domain) {
                 (Ok(_), Some(domain)) if !names.are_in(domain) => not_allowed(),
                 (Ok(_), _) => return Ok(()),
-                (Err(error), _) => error,
+                (Err(error), _) => rejected(&error),
             };
             // An unknown issuer says the least: another CA may be the right one.
             match &first_error {
@@ -123,7 +136,7 @@ impl ClientVerifier {
         let names = PeerNames::of(end_entity, &certificate);
         let names = names.ok_or(CertificateError::BadEncoding)?;
         let intermediates = considered_intermediates(intermediates);
-        let mut result = self.verify_chain(&names, end_entity, intermediates, now);
+        let mut result = self.verify_chain(&names, &certificate, intermediates, now);
         if result.is_ok() && !(self.authorize)(&names) {
             result = Err(not_allowed());
         }
@@ -133,6 +146,39 @@ impl ClientVerifier {
         }
         result
     }
+}
+
+/// The error whose alert explains why the chain is rejected, as in rustls (`webpki/mod.rs`: `pki_error`).
+fn rejected(error: &webpki::Error) -> Error {
+    let error = match *error {
+        webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
+            CertificateError::BadEncoding
+        }
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            CertificateError::NotValidYetContext { time, not_before }
+        }
+        webpki::Error::CertExpired { time, not_after } => {
+            CertificateError::ExpiredContext { time, not_after }
+        }
+        webpki::Error::InvalidCertValidity => CertificateError::Expired,
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        webpki::Error::UnsupportedSignatureAlgorithmContext(ref context) => {
+            CertificateError::UnsupportedSignatureAlgorithmContext {
+                signature_algorithm_id: context.signature_algorithm_id.clone(),
+                supported_algorithms: context.supported_algorithms.clone(),
+            }
+        }
+        webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(ref context) => {
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: context.signature_algorithm_id.clone(),
+                public_key_algorithm_id: context.public_key_algorithm_id.clone(),
+            }
+        }
+        _ => CertificateError::Other(OtherError(Arc::new(error.clone()))),
+    };
+    error.into()
 }
 
 /// rustls sends the alert `access_denied` for it.
