@@ -8,7 +8,7 @@
 //! | `main.rs`, `bin/` | arguments, configuration, run, exit code of the two programs |
 //! | `cli` | the flags of both programs, one table per command: parsing, help, man pages, completions, docs |
 //! | `agent` | the status port: accept, route, respond; inbound ports; log events, metrics, shutdown |
-//! | `check` | one probe from the command line, and a report of it |
+//! | `check` | one probe from the command line, and a report of it; the messages of `grpc-health-probe` |
 //! | `forward` | connections passed to the app unchanged, or decrypted by TLS termination: backpressure, half-close, idle timeout |
 //! | `probe` | from target and deadline to an `Outcome`; one file per kind of probe |
 //! | `injector` | the commands of `probelet-inject` that read and write manifests |
@@ -34,6 +34,7 @@
 //! |---|---|
 //! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/flags.rs` (its name), `src/config/mod.rs` (`Config`), `src/config/settings.rs` (parser), `src/config/settings_error.rs` (`SettingRule`), `src/config/resolve.rs`; default and maximum: `src/limits.rs`. Used by every socket to the app: `src/net/connect.rs`, `src/probe/mod.rs` (`Dialler`, built in `src/agent/state.rs` and `src/check/mod.rs`), `src/forward/accept.rs`; by TCP probes alone: `src/probe/tcp.rs`; by one request: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
 //! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
+//! | a flag, a message or an exit code of `grpc-health-probe` | `src/cli/check/grpc_health_probe.rs`, `src/check/grpc_health_probe.rs` and the files below |
 //! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/main.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/`, `deploy/man/`, `deploy/completions/`) | the text of a flag: its entry in `src/cli/`; of an annotation: `src/cli/generate/docs.rs`; of a limit: `src/limits.rs`; the format: `src/cli/generate/` |

@@ -5,6 +5,7 @@ use probelet::agent;
 use probelet::check;
 use probelet::cli::{self, Invocation};
 use probelet::text::EscapedLines;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::{self, Write};
 #[cfg(feature = "check")]
@@ -12,7 +13,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+    let mut args = std::env::args_os();
+    let command = args.next().and_then(|program| implied_command(&program));
+    let args = command.map(OsString::from).into_iter().chain(args);
+    match cli::parse(args, |name| std::env::var_os(name)) {
         Ok(Invocation::Run(config)) => match agent::run(config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => print_error(&error, error.exit_code()),
@@ -23,11 +27,24 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
         #[cfg(feature = "check")]
-        Ok(Invocation::Install(directory)) => match check::install(&directory) {
+        Ok(Invocation::GrpcHealthProbe(probe)) => {
+            ExitCode::from(probe.run_and_print(&mut io::stderr()))
+        }
+        #[cfg(feature = "check")]
+        Ok(Invocation::Install(to)) => match check::install(&to.directory, &to.name) {
             Ok(file) => print_path(&file),
             Err(error) => print_error(error, 1),
         },
         Err(exit) => ExitCode::from(exit.print(&mut io::stdout(), &mut io::stderr())),
+    }
+}
+
+/// The command that the program's own name implies: a copy may take the place of grpc_health_probe.
+fn implied_command(program: &OsStr) -> Option<&'static str> {
+    let path = program.as_encoded_bytes();
+    match path.rsplit(|byte| *byte == b'/').next() {
+        Some(b"grpc_health_probe" | b"grpc-health-probe") => Some(cli::GRPC_HEALTH_PROBE),
+        _ => None,
     }
 }
 

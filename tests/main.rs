@@ -13,6 +13,8 @@ mod exhaustion;
 mod forward_ends;
 mod forward_log;
 mod forward_slots;
+#[cfg(feature = "check")]
+mod grpc_health_probe;
 mod grpc_probes;
 mod handshakes;
 mod inbound;
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
     trials.extend(check::tests());
     #[cfg(feature = "check")]
     trials.extend(check_requests::tests());
+    #[cfg(feature = "check")]
+    trials.extend(grpc_health_probe::tests());
     #[cfg(feature = "check")]
     trials.extend(install::tests());
     #[cfg(feature = "inject")]

@@ -3,7 +3,7 @@ _probelet() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} flags
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run check install --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run check install grpc-health-probe --help --version' -- "$current")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -16,7 +16,12 @@ _probelet() {
             flags='--timeout -H --cert --key --verbose --json --help'
             ;;
         install)
-            flags='--help'
+            case $before in --as) return ;; esac
+            flags='--as --help'
+            ;;
+        grpc-health-probe)
+            case $before in -addr | -service | -user-agent | -connect-timeout | -rpc-timeout | -rpc-header | -tls-ca-cert | -tls-client-cert | -tls-client-key | -tls-server-name) return ;; esac
+            flags='-addr -service -user-agent -connect-timeout -rpc-timeout -rpc-header -tls -tls-no-verify -tls-ca-cert -tls-client-cert -tls-client-key -tls-server-name -gzip -alts -spiffe -v --verbose -version --help'
             ;;
         *) return ;;
     esac

@@ -10,7 +10,7 @@ use smol::future::or;
 use super::connection::{Connection, HeadBytes};
 use crate::config::{Action, Prober};
 use crate::limits;
-use crate::probe::{GrpcProbe, HttpProbe, Outcome, RequestOrigin};
+use crate::probe::{CallOptions, GrpcProbe, HttpProbe, Outcome, RequestOrigin};
 
 /// Polls `probing` from a function of this module, which is never inlined.
 pub async fn poll_probing<F: Future>(mut probing: Pin<&mut F>) -> F::Output {
@@ -91,6 +91,7 @@ impl Connection<'_> {
                     origin,
                     user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
                     deadline: due,
+                    options: CallOptions::default(),
                 };
                 agent.dialler.probe_grpc(&probe, memory).await
             }

@@ -66,6 +66,7 @@ impl Agent {
                 own_listeners: config.listeners().collect(),
                 tls,
                 observer: None,
+                connector: None,
             },
             slot_capacity,
             slots: Slots::new(slot_capacity.slots(probers), slot_capacity.pool),

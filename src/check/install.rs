@@ -1,4 +1,4 @@
-//! `probelet install DIR`: copies this binary to where another container can run it. Unlike `probelet-inject file`, which
+//! `probelet install [--as NAME] DIR`: copies this binary to where another container can run it. Unlike `probelet-inject file`, which
 //! edits a user's files, an install leaves a partial copy behind when it is killed, so the next one removes it; and it does
 //! not sync the directory, as a copy that is lost with the power is made again when the pod starts.
 
@@ -59,20 +59,20 @@ impl fmt::Display for InstallError {
 
 impl core::error::Error for InstallError {}
 
-/// Copies this program to `directory`, as `probelet`. A process that runs an older copy is not disturbed. An identical copy
+/// Copies this program to `directory`, with this name. A process that runs an older copy is not disturbed. An identical copy
 /// is not replaced, as there may be no space for a second one.
 ///
 /// # Errors
 /// The directory is unusable, or the program cannot be read or written.
 #[inline(never)] // as `run`
-pub fn install(directory: &Path) -> Result<PathBuf, InstallError> {
+pub fn install(directory: &Path, name: &str) -> Result<PathBuf, InstallError> {
     let refuse = |error| InstallError::Directory(directory.into(), error);
     if !fs::metadata(directory).map_err(refuse)?.is_dir() {
         return Err(refuse(io::ErrorKind::NotADirectory.into()));
     }
     // They may have filled the volume.
     remove_leftovers(directory);
-    let file = directory.join("probelet");
+    let file = directory.join(name);
     if !is_installed(&file) {
         let (temporary, copy) = create_temporary(directory)?;
         let done = install_as(&file, &temporary, copy);

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use std::rc::Rc;
 
+use rustix::net::SocketAddrUnix;
+
 use super::args_error::{ArgFault, ArgsError};
 use super::synthetic_request::{SyntheticRequest, USER_AGENT};
 use crate::config::{
@@ -40,6 +42,8 @@ pub struct RawArgs {
 pub struct Plan {
     /// The URL as it was given.
     pub url: Box<str>,
+    /// Where the connection goes.
+    pub dial: DialTarget,
     /// The host of the URL, an IPv6 address in its brackets.
     pub host: Box<str>,
     /// Whether the URL names the port.
@@ -48,14 +52,32 @@ pub struct Plan {
     pub action: Action,
     /// The request that kubelet would have sent to the agent, with the `User-Agent` of `-H`.
     pub request: SyntheticRequest,
+    /// The `user-agent` of a gRPC call.
+    pub user_agent: Box<str>,
+    /// The metadata of a gRPC call.
+    pub metadata: Box<[Header]>,
     /// The client certificate, if there is one.
     pub tls: Rc<Tls>,
     /// The limit of the whole check, name resolution included.
     pub timeout: Duration,
+    /// The limit until a request can be sent, if it has its own: name resolution, connecting, the TLS handshake and
+    /// the SETTINGS of gRPC.
+    pub connect_timeout: Option<Duration>,
+    /// The limit of a gRPC call, if it has its own.
+    pub call_timeout: Option<Duration>,
     /// Whether each step is printed.
     pub is_verbose: bool,
     /// Whether the result is printed as JSON.
     pub is_json: bool,
+}
+
+/// Where a connection goes.
+#[derive(Debug)]
+pub enum DialTarget {
+    /// A name or an address.
+    Host(Box<str>),
+    /// A UNIX socket.
+    Unix(SocketAddrUnix),
 }
 
 impl Plan {
@@ -76,20 +98,33 @@ impl Plan {
         let request = request.ok_or_else(|| ArgFault::LongUserAgent.error("User-Agent"))?;
         Ok(Plan {
             url: args.url.into(),
+            dial: DialTarget::Host(host.trim_matches(['[', ']']).into()),
             host,
             has_port,
             action,
             request,
+            user_agent: USER_AGENT.into(),
+            metadata: Box::default(),
             tls,
             timeout,
+            connect_timeout: None,
+            call_timeout: None,
             is_verbose: args.is_verbose,
             is_json: args.is_json,
         })
     }
 
-    /// The host's address, if the host is an address.
+    /// The address of the connection, unless it has to be resolved.
     pub fn address(&self) -> Option<IpAddr> {
-        self.host.trim_matches(['[', ']']).parse().ok()
+        match &self.dial {
+            DialTarget::Host(host) => host.parse().ok(),
+            DialTarget::Unix(_) => None,
+        }
+    }
+
+    /// Whether the probe is a gRPC call.
+    pub fn is_grpc(&self) -> bool {
+        matches!(self.action, Action::Grpc { .. })
     }
 
     /// Whether the first connection uses TLS.

@@ -4,12 +4,11 @@ use core::fmt::Write;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::Plan;
 use super::advice;
 use super::failure_context::{FailureContext, TlsState};
+use super::plan::Plan;
 use super::resolve::NoAddress;
 use super::watch::{Phase, Watch};
-use crate::config::Action;
 use crate::probe::Outcome;
 use crate::text::Quoted;
 use crate::wire::health::GrpcCode;
@@ -100,7 +99,7 @@ impl<'a> Facts<'a> {
                 let context = FailureContext {
                     at: facts.address,
                     has_connected: watch.has_connected(),
-                    is_grpc: matches!(plan.action, Action::Grpc { .. }),
+                    is_grpc: plan.is_grpc(),
                     tls: watch.tls_state(),
                 };
                 Some(advice::of_failure(failure, context))

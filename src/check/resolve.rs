@@ -11,8 +11,6 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::Plan;
-
 /// Why a name has no address.
 #[derive(Debug)]
 pub enum NoAddress {
@@ -31,15 +29,15 @@ impl fmt::Display for NoAddress {
     }
 }
 
-/// The addresses of the URL's host, in the resolver's order; at least one.
+/// The addresses of a host, in the resolver's order; at least one.
 ///
 /// # Errors
 /// There is no address.
-pub fn addresses(plan: &Plan, deadline: Instant) -> Result<Vec<IpAddr>, NoAddress> {
-    if let Some(address) = plan.address() {
+pub fn addresses(host: &str, deadline: Instant) -> Result<Vec<IpAddr>, NoAddress> {
+    if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![address.to_canonical()]);
     }
-    let name = plan.host.clone();
+    let name = Box::<str>::from(host);
     // The pipe closes when the thread ends; poll waits for this with a timeout. A channel is ten times the code.
     let (reader, writer) = io::pipe().map_err(NoAddress::Resolver)?;
     let run = move || {

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::failure_context::TlsState;
+use super::plan::Plan;
 use crate::probe::{Event, Observer};
 use crate::text::{EscapedLine, Quoted, Redacted};
 use crate::wire::health::GrpcCode;
@@ -69,16 +70,35 @@ pub struct Watch {
     times: [Cell<Option<Duration>>; Phase::ALL.len()],
     address: Cell<Option<SocketAddr>>,
     has_connected: Cell<bool>,
+    /// The event after which a request can be sent, and its time.
+    ready_event: ReadyEvent,
+    ready_at: Cell<Option<Instant>>,
+    health_status: Cell<Option<i32>>,
     tls_state: Cell<TlsState>,
     redirects: Cell<u32>,
 }
 
+/// The event after which a request can be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReadyEvent {
+    Connected,
+    TlsHandshakeDone,
+    Http2Ready,
+}
+
 impl Watch {
     /// Starts the clock.
-    pub fn new(is_verbose: bool) -> Watch {
+    pub fn new(plan: &Plan) -> Watch {
         Watch {
             start: Instant::now(),
-            is_verbose,
+            is_verbose: plan.is_verbose,
+            ready_event: match (plan.is_grpc(), plan.is_tls()) {
+                (true, _) => ReadyEvent::Http2Ready,
+                (false, true) => ReadyEvent::TlsHandshakeDone,
+                (false, false) => ReadyEvent::Connected,
+            },
+            ready_at: Cell::new(None),
+            health_status: Cell::new(None),
             times: Default::default(),
             address: Cell::new(None),
             has_connected: Cell::new(false),
@@ -107,6 +127,16 @@ impl Watch {
         self.has_connected.get()
     }
 
+    /// When a request could be sent for the first time.
+    pub fn ready_at(&self) -> Option<Instant> {
+        self.ready_at.get()
+    }
+
+    /// The status that the health service reported (`HealthCheckResponse.ServingStatus`).
+    pub fn health_status(&self) -> Option<i32> {
+        self.health_status.get()
+    }
+
     /// The state of TLS on the last connection.
     pub fn tls_state(&self) -> TlsState {
         self.tls_state.get()
@@ -115,6 +145,13 @@ impl Watch {
     /// The number of redirects that were followed.
     pub fn redirects(&self) -> u32 {
         self.redirects.get()
+    }
+
+    fn on_ready_event(&self, event: ReadyEvent) {
+        if event == self.ready_event {
+            let at = self.ready_at.get();
+            self.ready_at.set(at.or_else(|| Some(Instant::now())));
+        }
     }
 
     /// Records the time of this phase, once.
@@ -172,17 +209,21 @@ impl Observer for Watch {
             Event::Connected => {
                 self.has_connected.set(true);
                 self.record(Phase::Connected);
+                self.on_ready_event(ReadyEvent::Connected);
                 self.print("* connected");
             }
             Event::TlsHandshakeStarted => self.tls_state.set(TlsState::Handshaking),
             Event::TlsHandshakeDone(stream) => {
                 self.tls_state.set(TlsState::Established);
                 self.record(Phase::TlsHandshakeDone);
+                self.on_ready_event(ReadyEvent::TlsHandshakeDone);
                 let version = stream.version().unwrap_or_default();
                 let suite = stream.cipher_suite().unwrap_or_default();
                 let alpn = String::from_utf8_lossy(stream.alpn().unwrap_or(b"none"));
                 self.print(format_args!("* {version}, {suite}, ALPN {alpn}"));
             }
+            Event::Http2Ready => self.on_ready_event(ReadyEvent::Http2Ready),
+            Event::HealthStatus(status) => self.health_status.set(Some(status)),
             Event::RequestStarted(request) => self.print_request(request),
             Event::ResponseStarted => self.record(Phase::FirstByte),
             Event::RedirectFollowed { status, location } => {

@@ -1,10 +1,13 @@
 //! `probelet check` and `probelet install`.
 
+pub(super) mod grpc_health_probe;
+
 use super::args::Args;
 use super::exit::Exit;
 use super::table::{Block, Command, Table, flags};
 use crate::check::{Plan, RawArgs};
 use crate::limits;
+use crate::text::Redacted;
 use std::path::PathBuf;
 
 /// The URLs of `probelet check`.
@@ -47,16 +50,19 @@ pub(super) const INSTALL: Command = Command {
     name: "probelet install",
     alias: None,
     summary: "copy this program to DIR/probelet, for exec probes in an image without a shell",
-    usage: &["DIR"],
+    usage: &["[--as NAME] DIR"],
     description: &[
         "DIR is a volume that an init container shares with the app's container, such as an emptyDir. An identical \
          copy stays; any other is replaced atomically. The path of the copy is printed.",
     ],
     blocks: &[Block {
         title: "Example",
-        lines: &["probelet install /tools"],
+        lines: &[
+            "probelet install /tools",
+            "probelet install --as grpc_health_probe /tools",
+        ],
     }],
-    tables: &[],
+    tables: &[InstallFlags::SECTIONS],
     env_prefix: None,
     exit_status: "The exit code is 0 on success, 1 if the copy cannot be written, and 2 for an error in the arguments.",
 };
@@ -102,13 +108,41 @@ pub(super) fn parse(command: &'static Command, args: &[String]) -> Result<Plan, 
     Plan::from_args(args).map_err(|error| command.usage_error(error.to_string()))
 }
 
-pub(super) fn parse_install(args: &[String]) -> Result<PathBuf, Exit> {
+/// A copy of this program.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Install {
+    /// The directory of the copy.
+    pub directory: PathBuf,
+    /// Its name.
+    pub name: String,
+}
+
+flags! {
+    /// The flags of `probelet install`.
+    struct InstallFlags {
+        "Flags" {
+            option name (only "--as"): Option<String>, value "NAME" = Text("probelet"),
+                "Name the copy NAME; a copy with the name grpc_health_probe takes the flags of grpc_health_probe";
+        }
+    }
+}
+
+pub(super) fn parse_install(args: &[String]) -> Result<Install, Exit> {
     let missing = "DIR is missing: write a directory such as `probelet install /tools`";
     let args = Args::split(&INSTALL, args)?;
-    match args.only_positional("directory", missing)? {
-        "" => Err(INSTALL.usage_error(missing.into())),
-        directory => Ok(directory.into()),
+    let directory = match args.only_positional("directory", missing)? {
+        "" => return Err(INSTALL.usage_error(missing.into())),
+        directory => directory.into(),
+    };
+    let flags: InstallFlags = args.parse_table()?;
+    let name = flags.name.unwrap_or_else(|| "probelet".into());
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(INSTALL.usage_error(format!(
+            "--as is {}, but must be the name of a file without its directory: write one such as grpc_health_probe",
+            Redacted(&name)
+        )));
     }
+    Ok(Install { directory, name })
 }
 
 #[cfg(test)]

@@ -15,5 +15,7 @@ mod program;
 mod run;
 mod table;
 
+#[cfg(feature = "check")]
+pub use check::Install;
 pub use exit::Exit;
-pub use probelet::{Invocation, parse};
+pub use probelet::{GRPC_HEALTH_PROBE, Invocation, parse};

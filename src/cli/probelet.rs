@@ -1,17 +1,15 @@
 //! The command line of `probelet`.
 
 #[cfg(feature = "check")]
-use super::check;
+use super::check::{self, Install, grpc_health_probe};
 use super::exit::Exit;
 use super::run;
 use super::table::Program;
 #[cfg(feature = "check")]
-use crate::check::Plan;
+use crate::check::{GrpcHealthProbe, Plan};
 use crate::config::Config;
 use crate::text::Redacted;
 use std::ffi::OsString;
-#[cfg(feature = "check")]
-use std::path::PathBuf;
 
 /// A command of `probelet`, with its options.
 #[derive(Debug)]
@@ -23,8 +21,14 @@ pub enum Invocation {
     Check(Plan),
     /// `probelet install`
     #[cfg(feature = "check")]
-    Install(PathBuf),
+    Install(Install),
+    /// `probelet grpc-health-probe`
+    #[cfg(feature = "check")]
+    GrpcHealthProbe(GrpcHealthProbe),
 }
+
+/// The command with the flags of grpc_health_probe.
+pub const GRPC_HEALTH_PROBE: &str = "grpc-health-probe";
 
 /// `probelet`.
 pub(super) const PROBELET: Program = Program {
@@ -40,8 +44,10 @@ pub(super) const PROBELET: Program = Program {
         &check::CHECK,
         #[cfg(feature = "check")]
         &check::INSTALL,
+        #[cfg(feature = "check")]
+        &grpc_health_probe::COMMAND,
     ],
-    command_names: &["run", "check", "install"],
+    command_names: &["run", "check", "install", GRPC_HEALTH_PROBE],
     first_steps: "`probelet run` or `probelet check URL`",
 };
 
@@ -61,8 +67,10 @@ pub fn parse(
         "check" => check::parse(&check::CHECK, args).map(Invocation::Check),
         #[cfg(feature = "check")]
         "install" => check::parse_install(args).map(Invocation::Install),
+        #[cfg(feature = "check")]
+        GRPC_HEALTH_PROBE => grpc_health_probe::parse(args, &env).map(Invocation::GrpcHealthProbe),
         #[cfg(not(feature = "check"))]
-        "check" | "install" => Err(PROBELET.usage_error(format!(
+        "check" | "install" | GRPC_HEALTH_PROBE => Err(PROBELET.usage_error(format!(
             "this build has no `probelet {command}`: use one with the cargo feature check"
         ))),
         url if url.contains("://") => Err(PROBELET.usage_error(format!(

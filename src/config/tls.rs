@@ -15,6 +15,8 @@ pub struct TlsSettings {
     pub app_ca: Vec<FileSetting>,
     /// The SPIFFE ID that the app's certificate must have.
     pub app_id: Option<Box<str>>,
+    /// Whether the app's certificate must have the host of the URL. Only `check` has a URL.
+    pub verifies_name: bool,
     /// The workload's identity, with which inbound ports serve.
     pub identity: Option<Identity>,
     /// Whether a file that does not exist is an error at the start. If not, probes over TLS fail until it can be loaded.
@@ -119,6 +121,7 @@ impl RawSettings {
             client,
             app_ca,
             app_id,
+            verifies_name: false,
             identity,
             require_files: self
                 .parse(flags::REQUIRE_FILES, parse_bool)?

@@ -9,6 +9,7 @@
 
 mod cold;
 mod connect;
+mod connect_unix;
 mod deadline;
 mod descriptor_limit;
 mod fair_share;

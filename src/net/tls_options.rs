@@ -14,6 +14,8 @@ pub struct TlsOptions {
     pub app_ca: Box<[Box<str>]>,
     /// The URI that the app's certificate must have.
     pub app_id: Option<Box<str>>,
+    /// Whether the app's certificate must have the server name of the connection.
+    pub verifies_name: bool,
     /// The workload's identity, with which inbound ports serve.
     pub identity: Option<IdentityPaths>,
     /// Whether a file that does not exist is an error of [`load`](crate::net::tls::Tls::load).
@@ -101,7 +103,7 @@ impl TlsPurpose {
 pub struct TlsConnectOptions<'a> {
     /// The app's port, which has a share of the handshake permits.
     pub port: u16,
-    /// SNI, unless it is an address (RFC 6066 section 3).
+    /// The app's name or address. A name is sent as SNI (RFC 6066 section 3).
     pub server_name: Option<&'a str>,
     /// What the connection is for.
     pub purpose: TlsPurpose,

@@ -15,11 +15,15 @@ pub enum Event<'e> {
     TlsHandshakeStarted,
     /// The TLS handshake is complete.
     TlsHandshakeDone(&'e TlsStream),
+    /// The app's SETTINGS were received: a gRPC call may be sent.
+    Http2Ready,
     /// This request is sent.
     RequestStarted(UpstreamRequest<'e>),
     /// Bytes of the response head were received; over HTTP/2, the head is complete. Sent once or more for each
     /// response.
     ResponseStarted,
+    /// The health service reported this status (`HealthCheckResponse.ServingStatus`).
+    HealthStatus(i32),
     /// The response is a redirect, and it is followed.
     RedirectFollowed {
         /// Its status code.

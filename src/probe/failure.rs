@@ -111,7 +111,8 @@ failures! {
 impl From<Errno> for Failure {
     fn from(error: Errno) -> Failure {
         match error {
-            Errno::CONNREFUSED => Failure::ConnectionRefused,
+            // ENOENT: no UNIX socket has this path.
+            Errno::CONNREFUSED | Errno::NOENT => Failure::ConnectionRefused,
             Errno::ADDRNOTAVAIL | Errno::ADDRINUSE => Failure::AddressNotAvailable,
             error if is_out_of_resources(error) => Failure::OutOfResources,
             Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => Failure::Reset,

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::pin::pin;
+use core::time::Duration;
 use std::time::Instant;
 
 use super::request_origin::Authority;
@@ -13,6 +14,7 @@ use crate::net::{
     yield_now,
 };
 use crate::wire::h2::{self, Exchange, H2Error, MAX_FRAME_BYTES, Rules};
+use crate::wire::header::Header;
 use crate::wire::health::{GrpcCode, HealthError, HealthHeaders, HealthReader, HealthRequest};
 use crate::wire::output_slice::OutputSlice;
 use crate::wire::url::Scheme;
@@ -31,6 +33,19 @@ pub struct GrpcProbe<'a> {
     pub user_agent: &'a [u8],
     /// Deadline of the outcome, connecting included.
     pub deadline: Instant,
+    /// What only `check` sets.
+    pub options: CallOptions<'a>,
+}
+
+/// Options of a call that kubelet's prober does not have.
+#[derive(Clone, Copy, Default)]
+pub struct CallOptions<'a> {
+    /// Metadata of the call.
+    pub metadata: &'a [Header],
+    /// The `grpc-timeout`; else the time until the deadline.
+    pub timeout: Option<Duration>,
+    /// When the last connection may be started; else before the deadline.
+    pub connect_until: Option<Instant>,
 }
 
 /// Where a probe failed, which decides whether it is retried.
@@ -121,7 +136,8 @@ impl Dialler {
                 Err(Elapsed) => return Outcome::Failed(Failure::DeadlineExceeded),
             };
             let again = Instant::now() + backoff;
-            if failure == Failure::TlsNotBuilt || again >= probe.deadline {
+            let until = probe.options.connect_until.unwrap_or(probe.deadline);
+            if failure == Failure::TlsNotBuilt || again >= until {
                 return Outcome::Failed(failure);
             }
             self.reactor.sleep_until(again).await;
@@ -138,7 +154,13 @@ impl Dialler {
             scheme: probe.scheme().as_str().as_bytes(),
             authority: authority.pieces(),
             user_agent: probe.user_agent,
-            timeout: Some(probe.deadline.saturating_duration_since(Instant::now())),
+            timeout: Some(
+                probe
+                    .options
+                    .timeout
+                    .unwrap_or_else(|| probe.deadline.saturating_duration_since(Instant::now())),
+            ),
+            metadata: probe.options.metadata,
         };
         let called = connection.run(&headers, probe.service).await;
         called.map_err(CallFailure::from_call)?;
@@ -181,6 +203,7 @@ impl Dialler {
                     CallFailure::Connection(failure)
                 }
             })?;
+        self.notify(|| Event::Http2Ready);
         Ok(connection)
     }
 }
@@ -196,7 +219,7 @@ impl<'a> GrpcProbe<'a> {
     fn authority(&self) -> Authority<'a> {
         let host = self.origin.host();
         host.unwrap_or_else(|| self.origin.first_host(self.app.ip()))
-            .authority(self.app.port(), true)
+            .authority(self.app.port(), self.origin.has_port())
     }
 }
 
@@ -328,8 +351,13 @@ impl GrpcConnection<'_> {
         };
         match code {
             GrpcCode::OK => match self.response.reader.end() {
-                Ok(SERVING) => Outcome::Serving,
-                Ok(_) => Outcome::Failed(Failure::GrpcNotServing),
+                Ok(status) => {
+                    self.dialler.notify(|| Event::HealthStatus(status));
+                    match status {
+                        SERVING => Outcome::Serving,
+                        _ => Outcome::Failed(Failure::GrpcNotServing),
+                    }
+                }
                 Err(error) => Outcome::GrpcError(error_code(error)),
             },
             GrpcCode::DEADLINE_EXCEEDED => Outcome::Failed(Failure::DeadlineExceeded),

@@ -14,7 +14,7 @@ mod tls_files;
 
 pub use event::{Event, Observer};
 pub use failure::Failure;
-pub use grpc::GrpcProbe;
+pub use grpc::{CallOptions, GrpcProbe};
 pub use http_probe::{HttpProbe, PROBE_BYTES, RedirectSpace};
 pub use outcome::Outcome;
 pub use request_origin::{RequestOrigin, UrlAuthority};
@@ -51,6 +51,14 @@ pub struct Dialler {
     pub tls: Rc<Tls>,
     /// Observes the steps of a probe. The agent has none.
     pub observer: Option<Rc<dyn Observer>>,
+    /// Connects in place of the dialler. The agent has none.
+    pub connector: Option<Rc<dyn Connector>>,
+}
+
+/// Connects in place of a [`Dialler`]: to a UNIX socket, or over a connection that is established already.
+pub trait Connector {
+    /// A connection to the app; `None` for one to its address.
+    fn connect(&self) -> Option<io::Result<Socket>>;
 }
 
 impl Dialler {
@@ -58,6 +66,9 @@ impl Dialler {
     async fn dial(&self, app: SocketAddr) -> io::Result<Socket> {
         let source = self.source.filter(|_| app.ip() == self.target);
         self.notify(|| Event::Connecting(app));
+        if let Some(socket) = self.connector.as_ref().and_then(|own| own.connect()) {
+            return socket;
+        }
         for _ in 0..limits::SOCKET_RETRIES {
             match Socket::start_connect(&self.reactor, app, source) {
                 Err(error) if is_out_of_resources(error) => {

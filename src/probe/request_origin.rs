@@ -30,6 +30,8 @@ pub struct UrlAuthority<'a> {
     pub host: &'a str,
     /// Whether the URL names a port.
     pub has_port: bool,
+    /// The server name of TLS handshakes, if it is not the host.
+    pub server_name: Option<&'a str>,
 }
 
 impl<'a> RequestOrigin<'a> {
@@ -57,14 +59,15 @@ impl<'a> RequestOrigin<'a> {
         }
     }
 
-    /// The server name of a TLS handshake (SNI, RFC 6066 section 3); `None` for an address.
+    /// The server name of a TLS handshake. An address is not sent as SNI (RFC 6066 section 3), but the certificate
+    /// may be compared with it.
     pub(super) fn server_name(self) -> Option<&'a str> {
         match self {
             RequestOrigin::StatusPort { .. } => None,
-            RequestOrigin::Url(url) => Some(url.host).filter(|host| {
-                let bare = host.trim_matches(['[', ']']);
-                bare.parse::<IpAddr>().is_err()
-            }),
+            RequestOrigin::Url(url) => {
+                let host = url.host.trim_matches(['[', ']']);
+                Some(url.server_name.unwrap_or(host))
+            }
         }
     }
 

@@ -31,7 +31,7 @@ impl FieldValue<'_> {
 }
 
 /// RFC 4648 section 4.
-fn put_base64(put: &mut dyn FnMut(&[u8]), bytes: &[u8]) {
+pub(crate) fn put_base64(put: &mut dyn FnMut(&[u8]), bytes: &[u8]) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
         let mut bits = [0; 4];

@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use super::fields::{FieldSink, FieldValue, RequestFields};
+use super::header::Header;
 
 mod code;
 mod message;
@@ -30,6 +31,8 @@ pub struct HealthHeaders<'a> {
     pub user_agent: &'a [u8],
     /// Time until the deadline, if there is one.
     pub timeout: Option<Duration>,
+    /// Metadata of the call, sent after the other fields.
+    pub metadata: &'a [Header],
 }
 
 impl RequestFields for HealthHeaders<'_> {
@@ -49,6 +52,9 @@ impl RequestFields for HealthHeaders<'_> {
         }
         if let Some(timeout) = &timeout {
             sink.field(b"grpc-timeout", FieldValue::Pieces(&[timeout.as_bytes()]));
+        }
+        for Header { name, value } in self.metadata {
+            sink.field(name.as_bytes(), FieldValue::Pieces(&[value.as_bytes()]));
         }
     }
 }

@@ -1,5 +1,6 @@
 """Servers of grpcio for the tests: one with the health service, one without, one that fails as selected by
-the service name, and the first again over TLS and with a required client certificate.
+the service name, one that looks at the metadata of the call, and the first again over TLS, with a required client
+certificate, and on the UNIX socket app.sock of the folder.
 
 The argument is a folder with app.pem, app.key and ca.pem. Prints its ports as one line of JSON and serves
 until standard input ends.
@@ -34,11 +35,21 @@ class Failing(health_pb2_grpc.HealthServicer):
         context.abort(grpc.StatusCode[request.service], "on purpose")
 
 
+class Metadata(health_pb2_grpc.HealthServicer):
+    """Serving if the metadata of the call has each line `name: value` of the service's name."""
+
+    def Check(self, request, context):
+        sent = [f"{name}: {value}" for name, value in context.invocation_metadata()]
+        is_sent = all(any(line.startswith(wanted) for line in sent) for wanted in request.service.splitlines())
+        return health_pb2.HealthCheckResponse(status=1 if is_sent else 2)
+
+
 def healthy():
     servicer = health.HealthServicer()
     for name, status in {
         "": "SERVING",
         "up": "SERVING",
+        "a/b?c=%41 \u00e4": "SERVING",
         "down": "NOT_SERVING",
         "unknown": "UNKNOWN",
         "service-unknown": "SERVICE_UNKNOWN",
@@ -47,7 +58,7 @@ def healthy():
     return servicer
 
 
-def start(servicer, credentials=None):
+def start(servicer, credentials=None, unix_path=None):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
     if servicer:
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -56,6 +67,8 @@ def start(servicer, credentials=None):
         port = server.add_secure_port(address, credentials)
     else:
         port = server.add_insecure_port(address)
+    if unix_path:
+        server.add_insecure_port(f"unix:{unix_path}")
     server.start()
     return server, port
 
@@ -67,9 +80,10 @@ def main():
     one_way = grpc.ssl_server_credentials(pair)
     mutual = grpc.ssl_server_credentials(pair, read("ca.pem"), require_client_auth=True)
     servers = {
-        "health": start(healthy()),
+        "health": start(healthy(), unix_path=folder / "app.sock"),
         "bare": start(None),
         "failing": start(Failing()),
+        "metadata": start(Metadata()),
         "tls": start(healthy(), one_way),
         "mutual": start(healthy(), mutual),
     }

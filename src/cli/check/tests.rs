@@ -146,10 +146,22 @@ fn an_error_in_the_arguments_says_what_to_write() {
 
 #[test]
 fn install_requires_a_directory() {
-    let Ok(Invocation::Install(folder)) = command(&["install", "/probelet"]) else {
-        panic!("a folder");
+    let installed = |args: &[&str]| match command(args) {
+        Ok(Invocation::Install(Install { directory, name })) => (directory, name),
+        other => panic!("{args:?}: {other:?}"),
     };
-    assert_eq!(folder, PathBuf::from("/probelet"));
+    let directory = PathBuf::from("/tools");
+    let expected = (directory.clone(), "probelet".into());
+    assert_eq!(installed(&["install", "/tools"]), expected);
+    let expected = (directory, "grpc_health_probe".into());
+    assert_eq!(
+        installed(&["install", "--as", "grpc_health_probe", "/tools"]),
+        expected
+    );
+    for name in ["", "a/b", "..", ".a"] {
+        let text = refusal(&["install", "/tools", &format!("--as={name}")]);
+        assert!(text.starts_with(&format!("--as is \"{name}\", ")), "{text}");
+    }
 }
 
 #[test]

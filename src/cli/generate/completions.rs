@@ -163,6 +163,7 @@ fn fish(program: &Program) -> String {
                 .iter()
                 .map(|name| match name.strip_prefix("--") {
                     Some(long) => format!("-l {long}"),
+                    None if name.len() > 2 => format!("-o {}", &name[1..]),
                     None => format!("-s {}", &name[1..]),
                 });
             let names: Vec<String> = names.collect();

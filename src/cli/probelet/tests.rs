@@ -11,7 +11,9 @@ fn parsed(args: &[&str]) -> Result<Config, Exit> {
     match parse(args.iter().map(OsString::from), |_| None)? {
         Invocation::Run(config) => Ok(config),
         #[cfg(feature = "check")]
-        Invocation::Check(_) | Invocation::Install(_) => panic!("{args:?} is no run"),
+        Invocation::Check(_) | Invocation::Install(_) | Invocation::GrpcHealthProbe(_) => {
+            panic!("{args:?} is no run")
+        }
     }
 }
 
@@ -236,7 +238,7 @@ fn an_error_in_the_arguments_says_what_to_write() {
         ),
         (
             &["start"],
-            r#"unknown command "start": write one of run, check, install"#,
+            r#"unknown command "start": write one of run, check, install, grpc-health-probe"#,
         ),
         (
             &["chek", "http://a/"],

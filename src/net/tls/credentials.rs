@@ -20,6 +20,8 @@ pub(super) struct Credentials {
     bundles: Box<[BundleId]>,
     /// The URI that the app's certificate must have.
     id: Option<Box<str>>,
+    /// Whether it must have the server name.
+    verifies_name: bool,
     /// Made when it is first needed: a pod without TLS probes pays no memory for it.
     shared: Option<SharedConfig>,
     /// The version of the files that `shared` was made of.
@@ -50,6 +52,7 @@ impl Credentials {
                 .map(|path| files.add_bundle(CertFile::AppCa, path))
                 .collect(),
             id: options.app_id.clone(),
+            verifies_name: options.verifies_name,
             ..Credentials::default()
         }
     }
@@ -87,6 +90,7 @@ impl Credentials {
                 let verifier = AppCaVerifier {
                     roots,
                     id: self.id.clone(),
+                    verifies_name: self.verifies_name,
                     algorithms: provider::provider(curves).signature_verification_algorithms,
                 };
                 provider::client_config(Arc::new(verifier), client_auth.clone(), curves)

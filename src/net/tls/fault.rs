@@ -84,7 +84,9 @@ fn of_certificate(error: &CertificateError) -> TlsFault {
         {
             TlsFault::ClockNotSet
         }
-        CertificateError::NotValidForName => TlsFault::WrongIdentity,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            TlsFault::WrongIdentity
+        }
         CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             TlsFault::CertificateExpired

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{
     CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
@@ -80,12 +80,13 @@ impl ServerCertVerifier for AcceptAny {
     }
 }
 
-/// Requires a chain to one of these CAs, or a certificate that is one of them, and the URI if one is set. Names and
-/// addresses in the certificate are ignored: probes connect to the pod's address, which few certificates have.
+/// Requires a chain to one of these CAs, or a certificate that is one of them, and the URI if one is set. For the agent
+/// names and addresses in the certificate are ignored: it connects to the pod's address, which few certificates have.
 #[derive(Debug)]
 pub(super) struct AppCaVerifier {
     pub(super) roots: Arc<RootCertStore>,
     pub(super) id: Option<Box<str>>,
+    pub(super) verifies_name: bool,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -94,7 +95,7 @@ impl ServerCertVerifier for AppCaVerifier {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
@@ -109,6 +110,9 @@ impl ServerCertVerifier for AppCaVerifier {
                 now,
                 self.algorithms.all,
             )?;
+        }
+        if self.verifies_name {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
         }
         match &self.id {
             Some(id) if !has_id(end_entity, id) => Err(CertificateError::NotValidForName.into()),

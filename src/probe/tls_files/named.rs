@@ -49,6 +49,7 @@ fn options(settings: &TlsSettings) -> TlsOptions {
         }),
         app_ca: settings.app_ca.iter().map(path).collect(),
         app_id: settings.app_id.clone(),
+        verifies_name: settings.verifies_name,
         identity: settings.identity.as_ref().map(|identity| IdentityPaths {
             pair: KeyPairPaths {
                 certificate: path(&identity.cert),

@@ -40,6 +40,7 @@ fn settings(files: &[(&str, &str)]) -> TlsSettings {
     };
     let client = file("client-cert").zip(file("client-key"));
     TlsSettings {
+        verifies_name: false,
         client: client.map(|(cert, key)| ClientCert { cert, key }),
         app_ca: file("app-ca").into_iter().collect(),
         app_id: None,

@@ -42,6 +42,7 @@ fn a_call_has_the_fields_of_grpc_go() {
         authority: [b"10.0.0.1", b":50051"],
         user_agent: b"kube-probe/1.37 grpc-go/1.82.1",
         timeout: Some(Duration::from_millis(990)),
+        metadata: &[],
     };
     call.each(&mut list);
     assert_eq!(
@@ -57,6 +58,25 @@ fn a_call_has_the_fields_of_grpc_go() {
     }
     .each(&mut list);
     assert!(list.0.ends_with("|te=trailers|"));
+}
+
+#[test]
+fn metadata_follows_the_other_fields() {
+    let header = |name: &str, value: &str| Header {
+        name: name.into(),
+        value: value.into(),
+    };
+    let mut list = List(String::new());
+    HealthHeaders {
+        scheme: b"http",
+        authority: [b"a", b""],
+        user_agent: b"u",
+        timeout: Some(Duration::from_millis(1)),
+        metadata: &[header("x-b", "1"), header("x-a", "2"), header("x-b", "3")],
+    }
+    .each(&mut list);
+    let end = "|te=trailers|grpc-timeout=1000000n|x-b=1|x-a=2|x-b=3|";
+    assert!(list.0.ends_with(end), "{}", list.0);
 }
 
 /// grpc-go `TestEncodeDuration`'s rule: the finest unit that has eight digits, rounded up.

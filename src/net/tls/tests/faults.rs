@@ -141,6 +141,7 @@ fn a_clock_that_was_never_set_is_reported_instead_of_the_certificate() {
     let mut roots = RootCertStore::empty();
     roots.add(der(&ca.pem)).expect("a CA");
     let app_ca = AppCaVerifier {
+        verifies_name: false,
         roots: roots.into(),
         id: None,
         algorithms: provider::provider(Curves::Default).signature_verification_algorithms,

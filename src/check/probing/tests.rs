@@ -1,6 +1,7 @@
 //! The choice among the addresses of a name. All are within 127.0.0.0/8.
 
 use super::*;
+use crate::check::RawArgs;
 use core::net::SocketAddr;
 use core::time::Duration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with};
@@ -40,7 +41,7 @@ fn probed(port: u16, timeout: &str, addresses: &[[u8; 4]]) -> (Outcome, Rc<Watch
         ..RawArgs::default()
     });
     let plan = Rc::new(plan.expect("well-formed"));
-    let watch = Rc::new(Watch::new(false));
+    let watch = Rc::new(Watch::new(&plan));
     let deadline = watch.start() + plan.timeout;
     let addresses = addresses.iter().map(|ip| IpAddr::from(*ip)).collect();
     let outcome = probe(plan, watch.clone(), deadline, addresses);
