@@ -203,6 +203,7 @@ impl InboundObserver for Observer {
             InboundResult::NotAllowed
             | InboundResult::HandshakeTimeout
             | InboundResult::HandshakeFailed(_)
+            | InboundResult::HandshakeTooLong
             | InboundResult::NoCommonProtocol => self.log_refused(index, peer, result, id),
         }
     }

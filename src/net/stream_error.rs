@@ -42,6 +42,8 @@ pub enum TlsFault {
     Alert(u8),
     /// The app violated the TLS protocol.
     ProtocolViolation,
+    /// The messages of a client's handshake are longer than we accept: its certificate chain, as a rule.
+    HandshakeTooLong,
     /// TLS failed in this process: no random numbers or no memory.
     Internal,
     /// The app closed the connection during the handshake.

@@ -183,7 +183,8 @@ impl From<TlsFault> for Failure {
             TlsFault::WrongIdentity => Failure::WrongIdentity,
             TlsFault::ClockNotSet => Failure::ClockNotSet,
             TlsFault::Alert(_) => Failure::TlsAlert,
-            TlsFault::ProtocolViolation => Failure::TlsProtocolError,
+            // Only clients of inbound ports have this one, with a result of its own.
+            TlsFault::ProtocolViolation | TlsFault::HandshakeTooLong => Failure::TlsProtocolError,
             TlsFault::Internal => Failure::TlsInternal,
             TlsFault::ClosedEarly | TlsFault::Truncated => Failure::ClosedEarly,
             TlsFault::TimedOut => Failure::DeadlineExceeded,

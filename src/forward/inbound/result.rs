@@ -25,6 +25,8 @@ pub enum InboundResult {
     LimitReached,
     /// The handshake took too long.
     HandshakeTimeout,
+    /// The handshake has more bytes than are accepted: the client's certificate chain is too long.
+    HandshakeTooLong,
     /// The handshake failed, or the client ended it.
     HandshakeFailed(Failure),
     /// Client and server have no application protocol in common.
@@ -39,6 +41,7 @@ impl InboundResult {
         match error {
             StreamError::Tls(TlsFault::WrongIdentity) => InboundResult::NotAllowed,
             StreamError::Tls(TlsFault::TimedOut) => InboundResult::HandshakeTimeout,
+            StreamError::Tls(TlsFault::HandshakeTooLong) => InboundResult::HandshakeTooLong,
             StreamError::Tls(TlsFault::Alert(NO_APPLICATION_PROTOCOL)) => {
                 InboundResult::NoCommonProtocol
             }
@@ -47,7 +50,7 @@ impl InboundResult {
     }
 
     /// The values of `result` that are not those of a [`Failure`].
-    const LABELS: [&'static str; 8] = [
+    const LABELS: [&'static str; 9] = [
         "served",
         "plaintext",
         "not_allowed",
@@ -56,6 +59,7 @@ impl InboundResult {
         "limit_reached",
         "handshake_timeout",
         "no_common_protocol",
+        "handshake_too_long",
     ];
 
     /// Number of values of `result`.
@@ -72,6 +76,7 @@ impl InboundResult {
             InboundResult::LimitReached => 5,
             InboundResult::HandshakeTimeout => 6,
             InboundResult::NoCommonProtocol => 7,
+            InboundResult::HandshakeTooLong => 8,
             InboundResult::HandshakeFailed(failure) => Self::LABELS.len() + failure as usize,
         }
     }

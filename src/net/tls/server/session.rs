@@ -146,6 +146,7 @@ impl ServerSession {
                     start += discard;
                     // No message is longer than the buffer, except for one that is not accepted.
                     break match start == 0 && is_full {
+                        true if self.is_handshaking() => Err(TlsFault::HandshakeTooLong),
                         true => Err(TlsFault::ProtocolViolation),
                         false => Ok(()),
                     };
@@ -169,7 +170,7 @@ impl ServerSession {
         let is_first = self.received < HEADER_BYTES;
         self.received += buf.len() - self.incoming.len();
         if self.received > limits::INBOUND_HANDSHAKE_BYTES {
-            return Err(TlsFault::ProtocolViolation);
+            return Err(TlsFault::HandshakeTooLong);
         }
         if is_first && let Some(header) = buf.first_chunk::<HEADER_BYTES>() {
             check_first(header).map_err(|_| TlsFault::NotTls)?;

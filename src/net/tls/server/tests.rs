@@ -428,7 +428,7 @@ fn a_chain_of_15_kib_is_accepted_and_a_longer_message_than_the_buffer_is_not() {
                 true => assert_eq!(result, Ok(()), "{kib} KiB"),
                 false => assert_eq!(
                     result.expect_err("too long").0,
-                    TlsFault::ProtocolViolation,
+                    TlsFault::HandshakeTooLong,
                     "{kib} KiB"
                 ),
             }
