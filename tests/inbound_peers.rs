@@ -28,8 +28,8 @@ use crate::support::raw::{connect, connect_from};
 use crate::support::trials::trials;
 use crate::support::{Need, TLS, WAIT_LIMIT, lock};
 
-const WEB: &str = "spiffe://td/ns/shop/sa/web";
-const REQUEST: &[u8] = b"GET /fine HTTP/1.1\r\nHost: server.test\r\n\r\n";
+pub(crate) const WEB: &str = "spiffe://td/ns/shop/sa/web";
+pub(crate) const REQUEST: &[u8] = b"GET /fine HTTP/1.1\r\nHost: server.test\r\n\r\n";
 
 /// The tests.
 pub fn tests() -> Vec<Trial> {
@@ -57,29 +57,36 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// An HTTP app behind an inbound port.
-struct Fixture {
-    agent: Agent,
-    ca: Authority,
-    folder: Folder,
+pub(crate) struct Fixture {
+    pub(crate) agent: Agent,
+    pub(crate) ca: Authority,
+    pub(crate) folder: Folder,
     inbound: Reserved,
     app: PathScriptedApp,
 }
 
 impl Fixture {
-    fn new() -> Fixture {
-        let (folder, ca) = (Folder::new(), Authority::new("ca of the mesh"));
-        server(&ca).write(&folder, "tls");
+    pub(crate) fn new() -> Fixture {
+        let ca = Authority::new("ca of the mesh");
+        let identity = server(&ca);
+        Fixture::with(ca, &identity, |setup| setup)
+    }
+
+    /// An agent with this identity, and settings that `set` changes.
+    pub(crate) fn with(
+        ca: Authority,
+        identity: &Identity,
+        set: impl FnOnce(Setup) -> Setup,
+    ) -> Fixture {
+        let folder = Folder::new();
+        identity.write(&folder, "tls");
         folder.file("ca.pem", &ca.pem());
         let app = PathScriptedApp::start();
         app.on("/fine", vec![Step::Send(FINE.into())]);
         let inbound = reserve();
-        let agent = start(
-            &folder,
-            ["tls.pem", "tls.key", "ca.pem"],
-            &inbound,
-            app.addr(),
-            "",
-        );
+        let files = ["tls.pem", "tls.key", "ca.pem"];
+        let setup = set(setup(&folder, files, &inbound, app.addr(), ""));
+        let agent = setup.start().expect("the agent starts");
         Fixture {
             agent,
             ca,
@@ -89,12 +96,12 @@ impl Fixture {
         }
     }
 
-    fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.inbound.port).into()
     }
 
     /// The number of connections with this result.
-    fn counted(&self, result: &str) -> f64 {
+    pub(crate) fn counted(&self, result: &str) -> f64 {
         let port = self.inbound.port;
         let name = format!(
             "probelet_inbound_connections_total{{listener=\"{port}\",result=\"{result}\"}}"
@@ -102,7 +109,7 @@ impl Fixture {
         self.agent.metric(&name).unwrap_or(0.0)
     }
 
-    fn until_none_is_open(&self) {
+    pub(crate) fn until_none_is_open(&self) {
         let name = format!(
             "probelet_inbound_connections{{listener=\"{}\"}}",
             self.inbound.port
@@ -114,13 +121,25 @@ impl Fixture {
 }
 
 /// An agent whose inbound port leads to `target`; `files` are those of the certificate, its key and the CA.
-fn start(
+pub(crate) fn start(
     folder: &Folder,
     files: [&str; 3],
     inbound: &Reserved,
     target: SocketAddr,
     options: &str,
 ) -> Agent {
+    let setup = setup(folder, files, inbound, target, options);
+    setup.start().expect("the agent starts")
+}
+
+/// The settings of that agent.
+pub(crate) fn setup(
+    folder: &Folder,
+    files: [&str; 3],
+    inbound: &Reserved,
+    target: SocketAddr,
+    options: &str,
+) -> Setup {
     let [cert, key, ca] = files.map(|name| folder.path().join(name).display().to_string());
     let port = inbound.port;
     Setup::new()
@@ -128,24 +147,22 @@ fn start(
         .arg(format!("--cert={cert}"))
         .arg(format!("--key={key}"))
         .arg(format!("--ca={ca}"))
-        .start()
-        .expect("the agent starts")
 }
 
 /// The identity of the agent. Clients of rustls verify a DNS name.
-fn server(ca: &Authority) -> Identity {
+pub(crate) fn server(ca: &Authority) -> Identity {
     ca.sign_with("spiffe://td/ns/shop/sa/server", |params| {
         push_name(params, "server.test");
     })
 }
 
-fn push_name(params: &mut CertificateParams, name: &str) {
+pub(crate) fn push_name(params: &mut CertificateParams, name: &str) {
     let name = name.to_owned().try_into().expect("ASCII");
     params.subject_alt_names.push(SanType::DnsName(name));
 }
 
 /// The answer to a request over TLS, with the error if there is one.
-fn fetch(config: &Arc<ClientConfig>, tcp: TcpStream) -> Result<(), String> {
+pub(crate) fn fetch(config: &Arc<ClientConfig>, tcp: TcpStream) -> Result<(), String> {
     tcp.set_read_timeout(Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
     let name = ServerName::try_from("server.test").expect("a name");
     let connection = ClientConnection::new(config.clone(), name).expect("a connection");
@@ -240,13 +257,13 @@ fn a_chain_of_15_kib_is_served() {
 }
 
 /// A volume with the files of a Secret: one rename replaces all of them.
-struct Volume {
-    folder: Folder,
+pub(crate) struct Volume {
+    pub(crate) folder: Folder,
     count: usize,
 }
 
 impl Volume {
-    fn new(identity: &Identity, ca: &str) -> Volume {
+    pub(crate) fn new(identity: &Identity, ca: &str) -> Volume {
         let mut volume = Volume {
             folder: Folder::new(),
             count: 0,
@@ -259,7 +276,7 @@ impl Volume {
         volume
     }
 
-    fn swap(&mut self, identity: &Identity, ca: &str) {
+    pub(crate) fn swap(&mut self, identity: &Identity, ca: &str) {
         let path = self.folder.path();
         let (old, new) = (format!("..{}", self.count), format!("..{}", self.count + 1));
         self.count += 1;
@@ -293,7 +310,7 @@ fn client_of(cas: &[&Authority], identity: &Identity) -> Arc<ClientConfig> {
 }
 
 /// Ends the threads of a scope, also if an assertion fails.
-struct SetOnDrop<'a>(&'a AtomicBool);
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
@@ -453,7 +470,7 @@ fn memory_and_descriptors_stay_flat() {
 }
 
 /// The output of `openssl s_client` that sends a request.
-fn s_client(folder: &Folder, port: u16, words: &str) -> String {
+pub(crate) fn s_client(folder: &Folder, port: u16, words: &str) -> String {
     let mut child = Command::new("openssl")
         .args([
             "s_client", "-ign_eof", "-cert", "web.pem", "-key", "web.key",

@@ -18,7 +18,12 @@ mod grpc_health_probe;
 mod grpc_probes;
 mod handshakes;
 mod inbound;
+mod inbound_clients;
+mod inbound_handshakes;
+mod inbound_identity;
 mod inbound_peers;
+mod inbound_segments;
+mod inbound_soak;
 #[cfg(feature = "inject")]
 mod injector;
 #[cfg(feature = "check")]
@@ -63,6 +68,11 @@ fn main() -> ExitCode {
     trials.extend(handshakes::tests());
     trials.extend(inbound::tests());
     trials.extend(inbound_peers::tests());
+    trials.extend(inbound_clients::tests());
+    trials.extend(inbound_handshakes::tests());
+    trials.extend(inbound_identity::tests());
+    trials.extend(inbound_segments::tests());
+    trials.extend(inbound_soak::tests());
     trials.extend(grpc_probes::tests());
     trials.extend(client_certificates::tests());
     #[cfg(feature = "check")]

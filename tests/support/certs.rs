@@ -28,12 +28,16 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     /// A new authority of this name.
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        // With the default name it could not be distinguished from the certificates that it signs.
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+        Self(CertifiedIssuer::self_signed(ca_params(name), key).expect("a certificate"))
+    }
+
+    /// An authority that this one signed, with parameters that `change` edits.
+    pub fn intermediate(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = ca_params(name);
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).expect("a certificate"))
     }
 
     /// Its certificate as PEM.
@@ -80,6 +84,14 @@ impl Authority {
             key: key.serialize_pem(),
         }
     }
+}
+
+fn ca_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    // With the default name it could not be distinguished from the certificates that it signs.
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 fn params(name: &str) -> CertificateParams {

@@ -39,6 +39,8 @@ const HEAVY: &[&str] = &[
     "handshakes::a_long_handshake_that_hangs",
     "inbound_peers::files_rotate",
     "inbound_peers::honest_clients",
+    "inbound_soak::",
+    "inbound_clients::envoy",
     "verdicts::long_trailers",
     "verdicts::kubelet_agrees_on_each_changed_byte",
 ];

@@ -94,6 +94,11 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "half")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	case "protocol":
+		_, _ = io.WriteString(w, r.Proto)
+	case "echo":
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		_, _ = io.Copy(w, r.Body)
 	case "never":
 		select {
 		case <-r.Context().Done():

@@ -1,0 +1,141 @@
+//! Inbound ports and a client's bytes however they are split into segments.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::inbound;
+use crate::inbound_peers::{Fixture, WEB, s_client};
+use crate::support::http::End;
+use crate::support::raw::{connect, read_to_end, until_read};
+use crate::support::trials::trials;
+use crate::support::{Need, TLS};
+
+/// The tests.
+pub fn tests() -> Vec<Trial> {
+    if !TLS {
+        return Vec::new();
+    }
+    let mut tests = trials!["inbound_segments":
+        a_client_hello_may_be_split_anywhere,
+        a_permissive_port_tells_plaintext_from_tls_however_it_is_split,
+    ];
+    tests.extend(trials!["inbound_segments" needs &[Need::Peer("openssl")];
+        openssl_is_served_byte_by_byte,
+    ]);
+    tests
+}
+
+/// The bytes of a new client's ClientHello, and the client.
+fn client_hello(config: &Arc<ClientConfig>) -> (ClientConnection, Vec<u8>) {
+    let name = ServerName::try_from("server.test").expect("a name");
+    let mut client = ClientConnection::new(config.clone(), name).expect("a connection");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("memory");
+    (client, hello)
+}
+
+/// Sends bytes as two segments: the second one when the agent has read the first.
+fn send_split(tcp: &mut TcpStream, bytes: &[u8], at: usize) {
+    tcp.write_all(&bytes[..at]).expect("the agent reads");
+    until_read(&[tcp.try_clone().expect("a descriptor")]);
+    tcp.write_all(&bytes[at..]).expect("the agent reads");
+}
+
+fn a_client_hello_may_be_split_anywhere() {
+    let fixture = inbound::Fixture::new("", &[]);
+    let config = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
+    let len = client_hello(&config).1.len();
+    assert!(len > 200, "{len}");
+    for at in 1..len {
+        assert_served(&fixture, &config, at);
+    }
+}
+
+/// A client whose ClientHello is split at this byte.
+#[track_caller]
+fn assert_served(fixture: &inbound::Fixture, config: &Arc<ClientConfig>, at: usize) {
+    let (client, hello) = client_hello(config);
+    let mut tcp = fixture.connect();
+    send_split(&mut tcp, &hello, at);
+    let mut stream = StreamOwned::new(client, tcp);
+    stream.write_all(b"hello").expect("TLS is established");
+    let mut data = [0; 5];
+    let mut app = fixture.accept();
+    app.read_exact(&mut data).expect("the client's data");
+    assert_eq!(&data, b"hello", "split at {at}");
+}
+
+fn a_permissive_port_tells_plaintext_from_tls_however_it_is_split() {
+    let fixture = inbound::Fixture::new(",mode=permissive", &[]);
+    let config = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
+    for at in 1..12 {
+        assert_served(&fixture, &config, at);
+    }
+    for input in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\x16",
+        b"\x16\x02\x03\x01",
+        b"\x16\x00\x03\x16\x03\x01",
+        b"\x03\x16\x03\x01",
+        b"\x15\x03\x01\x00\x02\x01\x00",
+        b"\x17\x03\x03\x00\x01x",
+        b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10",
+        b"\x00",
+    ] {
+        for at in 1..=input.len() {
+            let mut client = fixture.connect();
+            send_split(&mut client, input, at);
+            client.shutdown(Shutdown::Write).expect("FIN");
+            let received = read_to_end(&mut fixture.accept());
+            assert_eq!(
+                (&*received.bytes, received.end),
+                (input, End::Fin),
+                "split at {at}"
+            );
+        }
+    }
+}
+
+/// A proxy that sends each byte in a segment of its own, both ways. It serves one connection.
+fn splitting_proxy(listener: &TcpListener, to: SocketAddr) {
+    let (client, _) = listener.accept().expect("a connection");
+    client.set_nodelay(true).expect("TCP_NODELAY");
+    let server = connect(to);
+    std::thread::scope(|scope| {
+        scope.spawn(|| pass_byte_by_byte(&client, &server));
+        pass_byte_by_byte(&server, &client);
+    });
+}
+
+/// Until either side ends.
+fn pass_byte_by_byte(mut from: &TcpStream, mut to: &TcpStream) {
+    let mut buffer = [0; 4096];
+    while let Ok(len @ 1..) = from.read(&mut buffer) {
+        for byte in &buffer[..len] {
+            if to.write_all(&[*byte]).is_err() {
+                return;
+            }
+        }
+    }
+    // The other side may have reset the connection.
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+fn openssl_is_served_byte_by_byte() {
+    let fixture = Fixture::new();
+    fixture.ca.sign(WEB).write(&fixture.folder, "web");
+    for words in ["-tls1_3", "-tls1_2"] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| splitting_proxy(&listener, fixture.addr()));
+            s_client(&fixture.folder, port, words)
+        });
+        assert!(output.contains("200 OK"), "{words}: {output}");
+    }
+}
