@@ -120,11 +120,11 @@ def wait_served(context, address, port=8001):
     return wait_for(served, 90, "a response of the app")
 
 
-def write_secret(cluster, pair, *authorities):
+def write_secret(cluster, pair, *authorities, namespace=NAMESPACE):
     data = {"tls.crt": pair[0].read_bytes(), "tls.key": pair[1].read_bytes(),
             "ca.crt": b"".join(authority.cert.read_bytes() for authority in authorities)}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "data": {name: encode(text) for name, text in data.items()}}
-    path = cluster.path("secrets", NAMESPACE)
+    path = cluster.path("secrets", namespace)
     if cluster.request("POST", path, secret).status == 409:
         cluster.request("PUT", f"{path}/{SECRET}", secret).ok()
 
@@ -179,9 +179,9 @@ def rotate(cluster, report, callers, old, new, address):
     report.note(f"{load.count} connections during the rotation")
 
 
-def renew(cluster, report, callers, address, what, pair, *authorities):
+def renew(cluster, report, callers, address, what, pair, *authorities, namespace=NAMESPACE):
     """Writes the Secret, and waits until the sidecar presents the new certificate."""
-    write_secret(cluster, pair, *authorities)
+    write_secret(cluster, pair, *authorities, namespace=namespace)
     leaf = ssl.PEM_cert_to_DER_cert(pair[0].read_text())
 
     def presented():
