@@ -12,11 +12,16 @@ use std::time::Instant;
 use super::eviction::{Connection, Phase, select_victim};
 use crate::limits;
 use crate::net::set_waker;
+#[cfg(feature = "tls")]
+use crate::net::tls::HandshakeWait;
 
 /// The open connections of one forward, or of all inbound ports.
 pub struct ConnectionTable {
     limit: usize,
     entries: RefCell<Vec<Option<Entry>>>,
+    /// The tasks that wait until another connection can be admitted.
+    #[cfg(feature = "tls")]
+    waiting: RefCell<Vec<Waker>>,
 }
 
 struct Entry {
@@ -59,6 +64,8 @@ impl ConnectionTable {
         Rc::new(ConnectionTable {
             limit,
             entries: RefCell::default(),
+            #[cfg(feature = "tls")]
+            waiting: RefCell::default(),
         })
     }
 
@@ -76,6 +83,26 @@ impl ConnectionTable {
             wakers.extend(entry.waker.take());
         }
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until a connection from `peer` can be admitted.
+    #[cfg(feature = "tls")]
+    pub async fn wait_admission(self: &Rc<Self>, peer: IpAddr) -> Admission {
+        poll_fn(|cx| match self.admit(peer, Instant::now()) {
+            Some(admission) => Poll::Ready(admission),
+            None => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Another connection may be admitted now.
+    #[cfg(feature = "tls")]
+    fn wake_waiting(&self) {
+        let waiting = self.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Admits a connection from `peer`, which connects to the app next. If the table is full, evicts another one.
@@ -148,6 +175,28 @@ impl ConnectionEntry {
         .await
     }
 
+    /// The handshake waits for this.
+    #[cfg(feature = "tls")]
+    pub fn record_handshake(&self, wait: HandshakeWait) {
+        self.with_entry(|Entry { connection, .. }| {
+            let is_answered = match connection.phase {
+                Phase::AwaitingTurn { is_answered } => is_answered,
+                phase => phase == Phase::AwaitingClient,
+            };
+            connection.phase = match wait {
+                HandshakeWait::Hello => Phase::AwaitingHello,
+                HandshakeWait::Client => Phase::AwaitingClient,
+                HandshakeWait::Turn => Phase::AwaitingTurn { is_answered },
+            };
+            if wait == HandshakeWait::Client && !is_answered {
+                connection.last_active = Instant::now();
+            }
+        });
+        if wait != HandshakeWait::Turn {
+            self.connections.wake_waiting();
+        }
+    }
+
     /// The app has accepted.
     pub fn record_connected(&self) {
         self.set_phase(Phase::AwaitingClient);
@@ -209,5 +258,7 @@ impl ConnectionEntry {
 impl Drop for ConnectionEntry {
     fn drop(&mut self) {
         self.connections.entries.borrow_mut()[self.index] = None;
+        #[cfg(feature = "tls")]
+        self.connections.wake_waiting();
     }
 }

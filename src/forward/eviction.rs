@@ -4,6 +4,7 @@
 use core::cmp::Ordering;
 use core::net::IpAddr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::limits;
@@ -16,16 +17,26 @@ pub struct Connection {
     pub peer: IpAddr,
     /// What it waits for.
     pub phase: Phase,
-    /// Time of the last byte in either direction, or of the last change of the phase.
+    /// Time of the last byte in either direction, or of the last change of the phase. In a handshake, time of our first
+    /// answer, or of the connection: single bytes must not protect it.
     pub last_active: Instant,
 }
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The client sends the first message of a handshake.
+    #[cfg(feature = "tls")]
+    AwaitingHello,
+    /// Bytes of a handshake are processed in turn: it waits for us.
+    #[cfg(feature = "tls")]
+    AwaitingTurn {
+        /// We have answered the first message.
+        is_answered: bool,
+    },
     /// The app accepts. Nothing is read from the client until then.
     Connecting,
-    /// The client sends bytes: it has sent none yet, or the app has answered.
+    /// The client sends bytes: it has sent none yet, or the app has answered. In a handshake, we have answered.
     AwaitingClient,
     /// The app answers bytes of the client.
     AwaitingApp,
@@ -43,9 +54,26 @@ impl Connection {
         self.idle_time(now) >= limits::FORWARD_STALE
     }
 
-    /// A probe may be waiting for its response on this connection.
-    fn awaits_app(&self, now: Instant) -> bool {
-        matches!(self.phase, Phase::Connecting | Phase::AwaitingApp) && !self.is_stale(now)
+    /// Its client waits for the app, or for us: a probe may be waiting for its response.
+    fn is_client_waiting(&self, now: Instant) -> bool {
+        let is_waiting = match self.phase {
+            Phase::Connecting | Phase::AwaitingApp => true,
+            #[cfg(feature = "tls")]
+            Phase::AwaitingTurn { .. } => true,
+            #[cfg(feature = "tls")]
+            Phase::AwaitingHello => false,
+            Phase::AwaitingClient | Phase::HalfClosed => false,
+        };
+        is_waiting && !self.is_stale(now)
+    }
+
+    /// Its client has not sent the first message of its handshake.
+    fn is_before_hello(&self) -> bool {
+        match self.phase {
+            #[cfg(feature = "tls")]
+            Phase::AwaitingHello => true,
+            _ => false,
+        }
     }
 }
 
@@ -54,20 +82,25 @@ impl Connection {
 enum Ground {
     /// Its address has fewer connections than the new client's, but it is stale.
     Stale,
-    /// Its address has as many, and it does not await the app.
+    /// Its address has as many, and its client is not waiting.
     EqualShare,
-    /// Its address has more. It awaits the app, but one byte per connection must not protect them all.
-    LargerShareAwaitingApp,
-    /// Its address has more, and it does not await the app.
+    /// The same, and its client has not begun its handshake: that costs a client less than one that we have answered.
+    EqualShareBeforeHello,
+    /// Its address has more. Its client is waiting, but one byte per connection must not protect them all.
+    LargerShareWaiting,
+    /// Its address has more, and its client is not waiting.
     LargerShare,
 }
 
 impl Ground {
     /// `share` is the number of its address' connections compared with that of the new client's address.
     fn of(connection: &Connection, share: Ordering, now: Instant) -> Option<Ground> {
-        match (share, connection.awaits_app(now)) {
+        match (share, connection.is_client_waiting(now)) {
             (Ordering::Greater, false) => Some(Ground::LargerShare),
-            (Ordering::Greater, true) => Some(Ground::LargerShareAwaitingApp),
+            (Ordering::Greater, true) => Some(Ground::LargerShareWaiting),
+            (Ordering::Equal, false) if connection.is_before_hello() => {
+                Some(Ground::EqualShareBeforeHello)
+            }
             (Ordering::Equal, false) => Some(Ground::EqualShare),
             (Ordering::Less, false) if connection.is_stale(now) => Some(Ground::Stale),
             (Ordering::Less | Ordering::Equal, _) => None,
@@ -79,18 +112,20 @@ impl Ground {
 /// that has most connections (the new one counts), then of another address than `new_peer`, then the one idle longest.
 /// Returns its key, or `None` if none may be evicted.
 ///
-/// An address' only connection is never evicted while it awaits the app.
+/// An address' only connection is never evicted while its client is waiting.
 pub fn select_victim<'a, K: Ord>(
     connections: impl Iterator<Item = (K, &'a Connection)> + Clone,
     new_peer: IpAddr,
     now: Instant,
 ) -> Option<K> {
-    let share_of = |peer: IpAddr| {
-        let open = connections.clone().filter(|(_, c)| c.peer == peer).count();
-        open + usize::from(peer == new_peer)
-    };
+    // Counted once: `--max-inbound` permits a thousand connections.
+    let mut shares = BTreeMap::from([(new_peer, 1)]);
+    for (_, connection) in connections.clone() {
+        *shares.entry(connection.peer).or_insert(0_usize) += 1;
+    }
+    let share_of = |peer: IpAddr| shares.get(&peer).copied().unwrap_or_default();
     let new_share = share_of(new_peer);
-    let candidates = connections.clone().filter_map(|(key, connection)| {
+    let candidates = connections.filter_map(|(key, connection)| {
         let share = share_of(connection.peer);
         let ground = Ground::of(connection, share.cmp(&new_share), now)?;
         let is_other = connection.peer != new_peer;
@@ -107,6 +142,8 @@ pub fn select_victim<'a, K: Ord>(
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "tls")]
+    use super::Phase::AwaitingHello;
     use super::Phase::{AwaitingApp, AwaitingClient, Connecting, HalfClosed};
     use super::*;
 
@@ -231,6 +268,29 @@ mod tests {
             let probe = (4, AwaitingApp, STALE - 1);
             let others = [first, second].map(|(peer, phase)| (*peer, *phase, 10));
             assert_ne!(victim(&[probe, others[0], others[1]]), Some(0));
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_silent_connection_is_evicted_before_a_handshake_that_was_answered() {
+        let silent = (3, AwaitingHello, 1);
+        let answered = (2, AwaitingClient, 900);
+        assert_eq!(victim(&[answered, silent]), Some(1));
+        assert_eq!(victim(&[answered, (3, AwaitingClient, 1)]), Some(0));
+        // The address with most of them goes first.
+        let two = [silent, answered, (2, AwaitingClient, 800)];
+        assert_eq!(victim(&two), Some(1));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_handshake_that_waits_for_us_is_evicted_only_for_an_address_with_fewer() {
+        for is_answered in [false, true] {
+            let turn = Phase::AwaitingTurn { is_answered };
+            assert_eq!(victim(&[(2, turn, 10), (3, turn, 20)]), None);
+            assert_eq!(victim(&[(2, turn, 10), (3, AwaitingClient, 1)]), Some(1));
+            assert_eq!(victim(&[(2, turn, 10), (2, turn, 20)]), Some(1));
         }
     }
 }

@@ -9,10 +9,11 @@ use rustix::io;
 use smol::future::{Future, try_zip};
 
 use super::connections::{ConnectionEntry, Sender};
-use crate::net::{Reactor, Socket, yield_now};
+use crate::net::{Reactor, Socket};
 
-/// Consecutive reads before the task yields to the others.
-const BURST: usize = 16;
+/// Consecutive reads before the task waits for its turn: the bytes of a probe are passed on at once, bulk data at low
+/// priority.
+const BURST: usize = 4;
 
 /// Relays until both sides have sent EOF. Returns false on an I/O error or at the idle timeout: then both sides have to be
 /// reset, so that neither mistakes that for EOF.
@@ -81,7 +82,7 @@ async fn copy(
             Copied::Eof => break,
         }
         if reads.is_multiple_of(BURST) {
-            yield_now().await;
+            reactor.yield_low_priority().await;
         }
     }
     // The other direction stays open until its own sender ends it (RFC 9293 section 3.6).

@@ -2,10 +2,22 @@
 //! It selects which of them loses something, and which of them is next. No I/O and no clock.
 
 use core::net::IpAddr;
+#[cfg(feature = "tls")]
+use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::semaphore::{Permit, Policy, Semaphore};
+
+/// The network whose clients share what one IPv4 address gets: of IPv6 the first 64 bits, as a host may have all addresses
+/// that begin with them (RFC 6177 section 2, RFC 4291 section 2.5.4).
+#[cfg(feature = "tls")]
+pub fn network_of(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
 
 /// A holder of the resource that may be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +133,15 @@ mod tests {
 
     fn ip(n: u8) -> IpAddr {
         IpAddr::from([10, 42, 0, n])
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn the_first_64_bits_of_ipv6_are_one_network() {
+        let network = |text: &str| network_of(text.parse().expect("an address"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:f::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("10.42.0.1"), network("10.42.0.2"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Turns of tasks that continue after those that are ready.
+//! Turns of tasks that continue after those that are ready: handshakes and transfers of data, alternately.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -7,28 +7,75 @@ use std::collections::VecDeque;
 
 use super::task::set_waker;
 
+/// What a task does in its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Passes on data.
+    Data,
+    /// Processes a message of a client's handshake.
+    #[cfg(feature = "tls")]
+    Handshake,
+}
+
+impl Work {
+    const COUNT: usize = 2;
+}
+
+/// The tasks that wait for their turn, by the kind of their work. The kinds alternate: however many handshakes wait, every
+/// second turn passes on data.
+#[derive(Default)]
+pub(super) struct Turns {
+    queues: [TurnQueue; Work::COUNT],
+    /// The kind that goes first, if a task of it waits.
+    next: usize,
+}
+
 /// The tasks that wait for their turn, in order.
 #[derive(Default)]
-pub(super) struct TurnQueue {
+struct TurnQueue {
     /// Their wakers; none for a task that was dropped.
     waiting: VecDeque<Option<Waker>>,
     /// The number of the first one's turn.
     first: u64,
 }
 
-/// The turn of a task. Dropping it removes the task from the queue.
-struct Turn<'q> {
-    queue: &'q RefCell<TurnQueue>,
+/// The turn of a task. Dropping it removes the task from its queue.
+struct Turn<'t> {
+    turns: &'t RefCell<Turns>,
+    work: Work,
     number: u64,
 }
 
-/// Waits until [`TurnQueue::pop`] has removed as many turns as wait now, and the one of this task.
-pub(super) async fn wait_turn(queue: &RefCell<TurnQueue>) {
+/// Waits until [`Turns::pop`] has removed as many turns of this kind as wait now, and the one of this task.
+pub(super) async fn wait_turn(turns: &RefCell<Turns>, work: Work) {
     let turn = Turn {
-        queue,
-        number: queue.borrow_mut().enqueue(),
+        turns,
+        work,
+        number: turns.borrow_mut().queue(work).enqueue(),
     };
-    poll_fn(|cx| queue.borrow_mut().poll(turn.number, cx)).await;
+    poll_fn(|cx| turns.borrow_mut().queue(work).poll(turn.number, cx)).await;
+}
+
+impl Turns {
+    fn queue(&mut self, work: Work) -> &mut TurnQueue {
+        &mut self.queues[work as usize]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.iter().all(|queue| queue.waiting.is_empty())
+    }
+
+    /// Removes the first turn of the kind that is next, and returns its task.
+    #[inline(never)]
+    pub(super) fn pop(&mut self) -> Option<Waker> {
+        for kind in [self.next, 1 - self.next] {
+            if let Some(first) = self.queues[kind].pop() {
+                self.next = 1 - kind;
+                return Some(first);
+            }
+        }
+        None
+    }
 }
 
 impl TurnQueue {
@@ -62,13 +109,7 @@ impl TurnQueue {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Removes the first turn, and returns its task.
-    #[inline(never)]
-    pub(super) fn pop(&mut self) -> Option<Waker> {
+    fn pop(&mut self) -> Option<Waker> {
         while let Some(first) = self.waiting.pop_front() {
             self.first += 1;
             if first.is_some() {
@@ -81,7 +122,8 @@ impl TurnQueue {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.queue.borrow_mut().remove(self.number);
+        let mut turns = self.turns.borrow_mut();
+        turns.queue(self.work).remove(self.number);
     }
 }
 
@@ -91,12 +133,12 @@ mod tests {
     use core::future::Future;
     use core::pin::pin;
 
-    fn queue() -> RefCell<TurnQueue> {
+    fn turns() -> RefCell<Turns> {
         RefCell::default()
     }
 
-    fn wake_first(queue: &RefCell<TurnQueue>) {
-        let first = queue.borrow_mut().pop();
+    fn wake_first(turns: &RefCell<Turns>) {
+        let first = turns.borrow_mut().pop();
         first.into_iter().for_each(Waker::wake);
     }
 
@@ -110,32 +152,75 @@ mod tests {
 
     #[test]
     fn a_task_that_other_events_wake_waits_for_its_turn() {
-        let queue = queue();
-        let mut first = pin!(wait_turn(&queue));
-        let mut second = pin!(wait_turn(&queue));
+        let turns = turns();
+        let mut first = pin!(wait_turn(&turns, Work::Data));
+        let mut second = pin!(wait_turn(&turns, Work::Data));
         for _ in 0..1000 {
             assert!(poll!(first).is_pending() && poll!(second).is_pending());
         }
-        assert_eq!(queue.borrow().waiting.len(), 2);
-        wake_first(&queue);
+        assert_eq!(turns.borrow_mut().queue(Work::Data).waiting.len(), 2);
+        wake_first(&turns);
         assert!(poll!(second).is_pending() && poll!(first).is_ready());
-        wake_first(&queue);
+        wake_first(&turns);
         assert!(poll!(second).is_ready());
-        assert!(queue.borrow().is_empty());
+        assert!(turns.borrow().is_empty());
     }
 
     #[test]
     fn a_task_that_is_dropped_delays_no_other() {
-        let queue = queue();
-        let mut first = Box::pin(wait_turn(&queue));
-        let mut second = pin!(wait_turn(&queue));
-        let mut third = Box::pin(wait_turn(&queue));
+        let turns = turns();
+        let mut first = Box::pin(wait_turn(&turns, Work::Data));
+        let mut second = pin!(wait_turn(&turns, Work::Data));
+        let mut third = Box::pin(wait_turn(&turns, Work::Data));
         assert!(poll!(first).is_pending() && poll!(second).is_pending());
         assert!(poll!(third).is_pending());
         drop(first);
         drop(third);
-        wake_first(&queue);
+        wake_first(&turns);
         assert!(poll!(second).is_ready());
-        assert!(queue.borrow().is_empty());
+        assert!(turns.borrow().is_empty());
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn data_has_every_second_turn_beside_a_flood_of_handshakes() {
+        let turns = turns();
+        let handshake = || Box::pin(wait_turn(&turns, Work::Handshake));
+        let mut handshakes: Vec<_> = (0..32).map(|_| handshake()).collect();
+        for waiting in &mut handshakes {
+            assert!(poll!(waiting).is_pending());
+        }
+        let mut data = Box::pin(wait_turn(&turns, Work::Data));
+        let (mut data_turns, mut handshake_turns) = (0, 0);
+        assert!(poll!(data).is_pending());
+        while data_turns < 10 {
+            wake_first(&turns);
+            if poll!(data).is_ready() {
+                data_turns += 1;
+                data = Box::pin(wait_turn(&turns, Work::Data));
+                assert!(poll!(data).is_pending());
+            }
+            // Each waits again after its turn.
+            for waiting in &mut handshakes {
+                if poll!(waiting).is_ready() {
+                    handshake_turns += 1;
+                    *waiting = handshake();
+                    assert!(poll!(waiting).is_pending());
+                }
+            }
+        }
+        assert!((9..=11).contains(&handshake_turns), "{handshake_turns}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn one_kind_alone_has_all_turns() {
+        let turns = turns();
+        let mut first = pin!(wait_turn(&turns, Work::Handshake));
+        let mut second = pin!(wait_turn(&turns, Work::Handshake));
+        assert!(poll!(first).is_pending() && poll!(second).is_pending());
+        wake_first(&turns);
+        wake_first(&turns);
+        assert!(poll!(first).is_ready() && poll!(second).is_ready());
     }
 }

@@ -33,6 +33,8 @@ mod tls_options;
 pub use cold::poll_out_of_line;
 pub use deadline::{Alarm, Elapsed};
 pub use descriptor_limit::raise_descriptor_limit;
+#[cfg(feature = "tls")]
+pub use fair_share::network_of;
 pub use fair_share::{Candidate, FairShares, Share, select_victim};
 pub use listen_error::{ListenError, ListenFlags};
 pub use listener::{Accepted, BindError, BoundSocket, KernelQueues, Listener, bind};

@@ -10,7 +10,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::{self, Errno};
 use rustix::time::Timespec;
 
-use super::low_priority::{TurnQueue, wait_turn};
+use super::low_priority::{Turns, Work, wait_turn};
 use super::task::set_waker;
 use super::timers::Timers;
 
@@ -26,7 +26,7 @@ pub struct Reactor {
     scratch: RefCell<&'static mut [u8]>,
     resets_on_drop: Cell<bool>,
     /// Tasks that continue after those that are ready.
-    low_priority: RefCell<TurnQueue>,
+    low_priority: RefCell<Turns>,
 }
 
 /// The event that a task waits for.
@@ -97,7 +97,13 @@ impl Reactor {
     /// the other, each after an `epoll_wait`, also if an event of their own wakes them before: bulk data of many
     /// connections delays a probe by little more than one of them does.
     pub async fn yield_low_priority(&self) {
-        wait_turn(&self.low_priority).await;
+        wait_turn(&self.low_priority, Work::Data).await;
+    }
+
+    /// The same, before a message of a client's handshake is processed: it may need a signature.
+    #[cfg(feature = "tls")]
+    pub async fn wait_handshake_turn(&self) {
+        wait_turn(&self.low_priority, Work::Handshake).await;
     }
 
     /// Whether tasks wait that continue after those that are ready.

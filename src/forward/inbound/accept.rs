@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::pin::pin;
 use std::rc::Rc;
+use std::time::Instant;
 
 use smol::LocalExecutor;
 
@@ -16,8 +17,8 @@ use crate::forward::accept::{admit, connect};
 use crate::forward::connections::{Admission, ConnectionEntry};
 use crate::forward::relay::relay;
 use crate::limits;
-use crate::net::tls::{TlsAcceptor, TlsServerStream};
-use crate::net::{Listener, Reactor, Socket};
+use crate::net::tls::{HandshakeWait, TlsAcceptor, TlsServerStream};
+use crate::net::{Listener, Reactor, Socket, network_of};
 
 /// One inbound port that listens.
 pub struct InboundListener {
@@ -73,14 +74,19 @@ pub async fn accept_loop(
             }
         };
         let peer = accepted.peer;
-        let admission = admit(&port.tables.handshakes, peer, &port.reactor).await;
-        let Some(Admission { entry, .. }) = admission else {
-            port.decided(peer, InboundResult::LimitReached, None);
-            accepted.socket.reset();
-            continue;
+        let handshakes = &port.tables.handshakes;
+        let network = network_of(peer);
+        let Admission { entry, .. } = match handshakes.admit(network, Instant::now()) {
+            Some(admission) => admission,
+            // All of them wait for us: the kernel queues further connections until one has had its turn.
+            None => {
+                let _ = listener.pause();
+                let admission = handshakes.wait_admission(network).await;
+                let _ = listener.resume();
+                admission
+            }
         };
-        // A handshake waits for the client, never for the app.
-        entry.record_connected();
+        entry.record_handshake(HandshakeWait::Hello);
         accepted.socket.set_buffers(limits::INBOUND_BUFFER_BYTES);
         let connection = HandshakeEntry {
             port: port.clone(),

@@ -10,13 +10,14 @@ use super::result::InboundResult;
 use crate::config::InboundMode;
 use crate::forward::connections::ConnectionEntry;
 use crate::limits;
-use crate::net::tls::{HandshakeEnd, TlsServerStream};
-use crate::net::{Elapsed, Share, Socket, StreamError, TlsFault};
+use crate::net::tls::{HandshakeEnd, HandshakeWait, TlsServerStream};
+use crate::net::{Elapsed, Share, Socket, StreamError, TlsFault, network_of};
 
 /// A connection that is admitted for its handshake.
 pub(super) struct HandshakeEntry {
     pub(super) port: Rc<Port>,
     pub(super) peer: IpAddr,
+    /// Counts for the network of the peer.
     pub(super) entry: ConnectionEntry,
 }
 
@@ -89,20 +90,25 @@ impl HandshakeEntry {
         stream: &mut TlsServerStream,
         first: &[u8],
     ) -> Result<(), StreamError> {
-        stream.receive_first(first)?;
+        let on_wait = |wait| self.entry.record_handshake(wait);
+        if !first.is_empty() {
+            on_wait(HandshakeWait::Turn);
+            self.port.reactor.wait_handshake_turn().await;
+            stream.receive_first(first)?;
+        }
         let short = limits::HANDSHAKE_BYTES_WITHOUT_PERMIT;
-        if stream.handshake(short).await? == HandshakeEnd::Done {
+        if stream.handshake(short, &on_wait).await? == HandshakeEnd::Done {
             return Ok(());
         }
         let share = Share {
-            peer: self.peer,
+            peer: network_of(self.peer),
             amount: limits::INBOUND_HANDSHAKE_BYTES,
         };
         let permits = &self.port.tables.long_handshakes;
         let _permit = permits.acquire(share).await;
         loop {
             let slice_end = Instant::now() + limits::LONG_HANDSHAKE_TIME_SLICE;
-            let handshake = pin!(stream.handshake(usize::MAX));
+            let handshake = pin!(stream.handshake(usize::MAX, &on_wait));
             match self.port.reactor.timeout_at(slice_end, handshake).await {
                 Ok(result) => return result.map(|_| ()),
                 Err(Elapsed) if permits.next_waiting().is_some() => {

@@ -17,8 +17,8 @@ mod stream;
 mod verify;
 
 pub use server::{
-    AuthorizePeer, HandshakeEnd, PeerNames, Received, ServerSession, TLS_SERVER_BUFFER_BYTES,
-    TlsAcceptor, TlsServerStream,
+    AuthorizePeer, HandshakeEnd, HandshakeWait, PeerNames, Received, ServerSession,
+    TLS_SERVER_BUFFER_BYTES, TlsAcceptor, TlsServerStream,
 };
 pub use stream::TlsStream;
 #[cfg(feature = "inject-library")]

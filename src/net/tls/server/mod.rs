@@ -8,7 +8,7 @@ mod verify;
 
 pub use config::TlsAcceptor;
 pub use session::{BUFFER_BYTES as TLS_SERVER_BUFFER_BYTES, ServerSession};
-pub use stream::{HandshakeEnd, Received, TlsServerStream};
+pub use stream::{HandshakeEnd, HandshakeWait, Received, TlsServerStream};
 pub use verify::{AuthorizePeer, PeerNames};
 
 use super::files::{BundleId, CertFiles, PairId};

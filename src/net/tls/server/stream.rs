@@ -20,6 +20,8 @@ pub struct TlsServerStream {
     session: ServerSession,
     /// Data that was received with the end of the handshake.
     early: Vec<u8>,
+    /// The client's first message of the handshake was answered.
+    has_answered: bool,
 }
 
 /// The reason why a handshake returned without an error.
@@ -29,6 +31,17 @@ pub enum HandshakeEnd {
     Done,
     /// It is not done, and has received the permitted number of bytes.
     ByteLimit,
+}
+
+/// What a handshake waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeWait {
+    /// The client's first message.
+    Hello,
+    /// The client's answer to ours.
+    Client,
+    /// Our turn: the client may have sent something.
+    Turn,
 }
 
 /// The result of one read.
@@ -47,16 +60,25 @@ impl TlsServerStream {
             socket,
             session,
             early: Vec::new(),
+            has_answered: false,
         }
     }
 
-    /// Runs the handshake until data can be sent, or until it has
-    /// received `max_bytes` in all, and up to one read more. A call that was cancelled can be repeated.
+    /// Runs the handshake until data can be sent, or until it has received `max_bytes` in all, and up to one read more. A
+    /// call that was cancelled can be repeated. Nothing is read before the turn of this task: a message may need a
+    /// signature, and many of them must not delay probes. Calls `on_wait` with what it waits for.
     ///
     /// # Errors
     /// The kernel's; the fault, whose alert is sent if it needs no wait.
-    pub async fn handshake(&mut self, max_bytes: usize) -> Result<HandshakeEnd, StreamError> {
+    pub async fn handshake(
+        &mut self,
+        max_bytes: usize,
+        on_wait: &dyn Fn(HandshakeWait),
+    ) -> Result<HandshakeEnd, StreamError> {
         let reactor = self.socket.reactor().clone();
+        if self.session.received_in_handshake() == 0 {
+            self.wait_first_event().await;
+        }
         loop {
             poll_fn(|cx| self.poll_flush(cx)).await?;
             if !self.session.is_handshaking() {
@@ -65,10 +87,41 @@ impl TlsServerStream {
             if self.session.received_in_handshake() >= max_bytes {
                 return Ok(HandshakeEnd::ByteLimit);
             }
-            poll_fn(|cx| self.poll_receive_handshake(cx)).await?;
-            // The next message may need a signature, which must not delay probes.
-            reactor.yield_low_priority().await;
+            on_wait(HandshakeWait::Turn);
+            reactor.wait_handshake_turn().await;
+            self.receive_or_wait(on_wait).await?;
         }
+    }
+
+    /// Waits for bytes without reading them, or for the end of the connection.
+    async fn wait_first_event(&self) {
+        let mut is_registered = false;
+        poll_fn(|cx| match core::mem::replace(&mut is_registered, true) {
+            // Bytes that are there already are an event, too: nothing was registered before.
+            false => self.socket.poll_broken(cx).map(drop),
+            true => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// Reads once. If there is nothing to read, waits for an event: the bytes are read in the next turn.
+    async fn receive_or_wait(
+        &mut self,
+        on_wait: &dyn Fn(HandshakeWait),
+    ) -> Result<(), StreamError> {
+        let mut is_turn = true;
+        poll_fn(|cx| {
+            if !core::mem::take(&mut is_turn) {
+                return Poll::Ready(Ok(()));
+            }
+            let received = self.poll_receive_handshake(cx);
+            on_wait(match self.has_answered {
+                false => HandshakeWait::Hello,
+                true => HandshakeWait::Client,
+            });
+            received
+        })
+        .await
     }
 
     /// Processes bytes of the client that were received before TLS began.
@@ -80,12 +133,14 @@ impl TlsServerStream {
             tls,
             session,
             early,
+            has_answered,
             ..
         } = self;
         let result = tls.with_server_buffer(|buf| {
             buf[..bytes.len()].copy_from_slice(bytes);
             session.receive(buf, bytes.len(), &mut |data| early.extend_from_slice(data))
         });
+        *has_answered = !session.outgoing().is_empty();
         if result.is_err() {
             self.try_flush();
         }
@@ -96,6 +151,7 @@ impl TlsServerStream {
         let mut early = core::mem::take(&mut self.early);
         let received = self.poll_receive(cx, &mut |data| early.extend_from_slice(data));
         self.early = early;
+        self.has_answered |= !self.session.outgoing().is_empty();
         received.map(|received| match received? {
             Received::CloseNotify if self.session.is_handshaking() => {
                 Err(TlsFault::ClosedEarly.into())
