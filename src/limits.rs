@@ -181,8 +181,8 @@ pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 // ---- Forwards ----
 
-/// A forwarded connection without a byte in either direction for this long is reset; an inbound one over TLS ends with
-/// `close_notify`.
+/// A forwarded connection without a byte in either direction for this long is reset; an inbound one ends with
+/// `close_notify` and FIN if all bytes were passed on.
 pub const FORWARD_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The same once one side has sent EOF. A client that gave up looks like one that has sent its whole request, and the
@@ -226,6 +226,10 @@ pub const INBOUND_LONG_HANDSHAKES_BYTES: usize = 4 * INBOUND_HANDSHAKE_BYTES;
 /// Time that a client of a permissive port with `server-first` may take to send its first bytes: after that it is a plaintext
 /// client, which waits for the app's. A TLS client sends its ClientHello at once.
 pub const INBOUND_SERVER_FIRST_WAIT: Duration = Duration::from_millis(300);
+
+/// An inbound connection without a byte in either direction for this long ends with `close_notify` and FIN when the agent
+/// stops; others are reset, so that no client takes a part of a response for all of it.
+pub const INBOUND_QUIET_TIME: Duration = Duration::from_secs(1);
 
 /// The send and the receive buffer of each socket of an inbound connection, to the client and to the app. The kernel
 /// doubles them for its own overhead.

@@ -9,7 +9,6 @@ use libtest_mimic::Trial;
 use probelet::limits;
 use rcgen::SanType;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::process::Signal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -41,7 +40,6 @@ pub fn tests() -> Vec<Trial> {
         eof_without_close_notify_resets_the_app,
         an_app_that_refuses_resets_the_client,
         files_may_come_after_the_start,
-        an_idle_connection_gets_close_notify_when_the_agent_stops,
         handshakes_that_hang_are_evicted_and_take_no_established_connection,
         a_permissive_port_passes_plaintext_and_tls,
         bulk_data_passes_both_ways_at_once,
@@ -52,14 +50,14 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
-type Client = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Client = StreamOwned<ClientConnection, TcpStream>;
 
 /// An agent with one inbound port, its app and its CA.
 pub(crate) struct Fixture {
     pub(crate) agent: Agent,
     pub(crate) ca: Authority,
     app: TcpListener,
-    inbound: Reserved,
+    pub(crate) inbound: Reserved,
     /// Has the files of the identity.
     _folder: Folder,
 }
@@ -123,7 +121,7 @@ impl Fixture {
     }
 
     /// Both ends of a new connection: the client's and the app's.
-    fn pair(&self) -> (Client, TcpStream) {
+    pub(crate) fn pair(&self) -> (Client, TcpStream) {
         let mut client = self.web();
         client.write_all(b"hello").expect("TLS is established");
         let mut app = self.accept();
@@ -132,7 +130,7 @@ impl Fixture {
     }
 
     /// Both ends of a new connection whose app has answered.
-    fn answered(&self) -> (Client, TcpStream) {
+    pub(crate) fn answered(&self) -> (Client, TcpStream) {
         let (mut client, mut app) = self.pair();
         app.write_all(b"answer").expect("the client is there");
         client.read_exact(&mut [0; 6]).expect("the app's data");
@@ -140,7 +138,7 @@ impl Fixture {
     }
 
     /// Waits until so many connections have had this result.
-    fn until_counted(&self, result: &str, count: f64) {
+    pub(crate) fn until_counted(&self, result: &str, count: f64) {
         let port = self.inbound.port;
         let name = format!(
             "probelet_inbound_connections_total{{listener=\"{port}\",result=\"{result}\"}}"
@@ -367,17 +365,6 @@ fn files_may_come_after_the_start() {
     client.write_all(b"hello").expect("TLS is established");
     let (mut app, _) = app.accept().expect("the app is connected to");
     app.read_exact(&mut [0; 5]).expect("the client's data");
-}
-
-fn an_idle_connection_gets_close_notify_when_the_agent_stops() {
-    let mut fixture = Fixture::new("", &["--shutdown-delay=0"]);
-    let (mut idle, _idle_app) = fixture.answered();
-    // The app has not answered on this one.
-    let (mut busy, _busy_app) = fixture.pair();
-    fixture.agent.signal(Signal::TERM);
-    assert_eq!(idle.read(&mut [0]).expect("close_notify"), 0);
-    assert_eq!(read_to_end(&mut busy.sock).end, End::Reset);
-    assert!(fixture.agent.wait_exit().expect("it ends").success());
 }
 
 fn handshakes_that_hang_are_evicted_and_take_no_established_connection() {

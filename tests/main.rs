@@ -19,6 +19,7 @@ mod grpc_probes;
 mod handshakes;
 mod inbound;
 mod inbound_clients;
+mod inbound_ends;
 mod inbound_handshakes;
 mod inbound_identity;
 mod inbound_peers;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     trials.extend(mistaken_schemes::tests());
     trials.extend(handshakes::tests());
     trials.extend(inbound::tests());
+    trials.extend(inbound_ends::tests());
     trials.extend(inbound_peers::tests());
     trials.extend(inbound_clients::tests());
     trials.extend(inbound_handshakes::tests());

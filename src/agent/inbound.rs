@@ -109,12 +109,13 @@ impl Agent {
         metrics.map_or(0, |metrics| metrics.open_connections())
     }
 
-    /// Ends the inbound connections that are idle as their apps would, and resets the others.
+    /// Ends the inbound connections that are quiet as their apps would, and resets the others.
     pub async fn close_inbound(&self) {
         let Some(ports) = &self.inbound else { return };
         ports.tables.handshakes.close_all();
         ports.tables.established.close_all();
-        let deadline = Instant::now() + limits::LINGER_TIMEOUT;
+        // Each lingers until then at most.
+        let deadline = Instant::now() + limits::LINGER_TIMEOUT + limits::DRAIN_POLL_INTERVAL;
         while ports.tables.established.open_connections() > 0 && Instant::now() < deadline {
             let next = Instant::now() + limits::DRAIN_POLL_INTERVAL;
             self.reactor.sleep_until(next).await;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use smol::LocalExecutor;
 
 use super::connections::{Admission, ConnectionEntry, ConnectionTable};
-use super::relay;
+use super::relay::{PlainRelayEnd, relay};
 use crate::config::{AllowFrom, Forward};
 use crate::limits;
 use crate::net::{Elapsed, Listener, Reactor, Socket};
@@ -145,11 +145,11 @@ impl ForwardedConnection {
         observer.connected(index);
         client.set_nodelay();
         app.set_nodelay();
-        let is_complete = {
-            let relaying = pin!(relay::relay(&reactor, &client, &app, &entry));
+        let end = {
+            let relaying = pin!(relay(&reactor, &client, &app, &entry));
             entry.unless_evicted(relaying).await
         };
-        if is_complete != Some(true) {
+        if end != Some(PlainRelayEnd::Complete) {
             client.reset();
             app.reset();
         }

@@ -29,7 +29,6 @@ struct Entry {
     /// Its task has not run since.
     is_evicted: bool,
     /// The agent stops.
-    #[cfg(feature = "tls")]
     is_closing: bool,
     /// The connection's task.
     waker: Option<Waker>,
@@ -125,7 +124,6 @@ impl ConnectionTable {
                 last_active: now,
             },
             is_evicted: false,
-            #[cfg(feature = "tls")]
             is_closing: false,
             waker: None,
         });
@@ -221,14 +219,14 @@ impl ConnectionEntry {
         self.with_entry(|entry| entry.connection.phase == Phase::HalfClosed)
     }
 
-    /// Whether the client has sent nothing that the app has not answered.
+    /// Whether neither side has sent anything for a while, so that an end now is not taken for that of a message.
     #[cfg(feature = "tls")]
-    pub fn is_idle(&self) -> bool {
-        self.with_entry(|entry| entry.connection.phase == Phase::AwaitingClient)
+    pub fn is_quiet(&self) -> bool {
+        let last_active = self.with_entry(|entry| entry.connection.last_active);
+        last_active.elapsed() >= limits::INBOUND_QUIET_TIME
     }
 
     /// Whether the agent stops.
-    #[cfg(feature = "tls")]
     pub fn is_closing(&self) -> bool {
         self.with_entry(|entry| entry.is_closing)
     }

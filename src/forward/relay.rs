@@ -1,6 +1,7 @@
 //! Relays bytes in both directions. They are read into the shared buffer and written to the other side; only bytes that
 //! it does not accept are stored, and nothing more is read until they are written.
 
+use core::cell::Cell;
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Poll, ready};
@@ -15,29 +16,50 @@ use crate::net::{Reactor, Socket};
 /// priority.
 const BURST: usize = 4;
 
-/// Relays until both sides have sent EOF. Returns false on an I/O error or at the idle timeout: then both sides have to be
-/// reset, so that neither mistakes that for EOF.
+/// How a relay ended. Unless it is complete, a reset of both sides shows them that it is not EOF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainRelayEnd {
+    /// Both sides have sent EOF.
+    Complete,
+    /// It has to end: it was idle for too long, or the agent stops.
+    Expired {
+        /// All bytes that were received were passed on.
+        is_flushed: bool,
+    },
+    /// One side broke.
+    Broken,
+}
+
+/// Relays until both sides have sent EOF, or one of them breaks, or the connection has to end.
 pub async fn relay(
     reactor: &Reactor,
     client: &Socket,
     app: &Socket,
     entry: &ConnectionEntry,
-) -> bool {
-    let up = copy(reactor, client, app, Sender::Client, entry);
-    let down = copy(reactor, app, client, Sender::App, entry);
+) -> PlainRelayEnd {
+    let blocked = Cell::new(0);
+    let up = copy(reactor, client, app, Sender::Client, entry, &blocked);
+    let down = copy(reactor, app, client, Sender::App, entry, &blocked);
+    let expired = || PlainRelayEnd::Expired {
+        is_flushed: blocked.get() == 0,
+    };
     let mut both = pin!(try_zip(up, down));
     loop {
         let (was_half_closed, deadline) = (entry.is_half_closed(), entry.idle_deadline());
         let step = poll_fn(|cx| match both.as_mut().poll(cx) {
             // One side has sent EOF: wait again, with the shorter timeout.
-            Poll::Pending if entry.is_half_closed() != was_half_closed => Poll::Ready(None),
+            Poll::Pending if entry.is_closing() || entry.is_half_closed() != was_half_closed => {
+                Poll::Ready(None)
+            }
             poll => poll.map(Some),
         });
         match reactor.timeout_at(deadline, pin!(step)).await {
-            Ok(Some(result)) => return result.is_ok(),
+            Ok(Some(Ok(_))) => return PlainRelayEnd::Complete,
+            Ok(Some(Err(_))) => return PlainRelayEnd::Broken,
+            Ok(None) if entry.is_closing() => return expired(),
             Ok(None) => {}
             Err(_) if entry.idle_deadline() > deadline => {}
-            Err(_) => return false,
+            Err(_) => return expired(),
         }
     }
 }
@@ -52,12 +74,14 @@ enum Copied {
     Eof,
 }
 
+/// `blocked` counts the directions with bytes that the other side does not accept.
 async fn copy(
     reactor: &Reactor,
     from: &Socket,
     to: &Socket,
     sender: Sender,
     entry: &ConnectionEntry,
+    blocked: &Cell<usize>,
 ) -> io::Result<()> {
     for reads in 1_usize.. {
         let copied = poll_fn(|cx| {
@@ -78,7 +102,11 @@ async fn copy(
         });
         match copied.await? {
             Copied::All => entry.record_bytes(sender),
-            Copied::Partly(rest) => write_rest(&rest, from, to, sender, entry).await?,
+            Copied::Partly(rest) => {
+                blocked.update(|count| count + 1);
+                write_rest(&rest, from, to, sender, entry).await?;
+                blocked.update(|count| count - 1);
+            }
             Copied::Eof => break,
         }
         if reads.is_multiple_of(BURST) {

@@ -15,7 +15,7 @@ use crate::config::{AllowFrom, Inbound};
 use crate::forward::Sender;
 use crate::forward::accept::{admit, connect};
 use crate::forward::connections::{Admission, ConnectionEntry};
-use crate::forward::relay::relay;
+use crate::forward::relay::{PlainRelayEnd, relay};
 use crate::limits;
 use crate::net::tls::{HandshakeWait, TlsAcceptor, TlsServerStream};
 use crate::net::{Listener, Reactor, Socket, network_of};
@@ -161,6 +161,10 @@ impl Port {
         };
         match end {
             Some(RelayEnd::Complete) => {}
+            Some(RelayEnd::Closed) => {
+                drop(app);
+                self.linger(client.socket(), &entry).await;
+            }
             // An alert says why, so the client may read it.
             Some(RelayEnd::ClientViolation) => {
                 app.reset();
@@ -186,23 +190,31 @@ impl Port {
             return client.reset();
         };
         self.decided(peer, InboundResult::Plaintext, None);
-        let is_complete = {
+        let end = {
             let relaying = pin!(async {
                 if !first.is_empty() {
                     entry.record_bytes(Sender::Client);
                 }
                 // The buffer of a new socket accepts them.
-                app.write_all(&first).await.is_ok()
-                    && relay(&self.reactor, &client, &app, &entry).await
+                match app.write_all(&first).await {
+                    Ok(()) => relay(&self.reactor, &client, &app, &entry).await,
+                    Err(_) => PlainRelayEnd::Broken,
+                }
             });
             entry.unless_evicted(relaying).await
         };
-        if is_complete.is_none() {
-            self.decided(peer, InboundResult::Evicted, None);
+        match end {
+            Some(PlainRelayEnd::Complete) => return,
+            Some(PlainRelayEnd::Expired { is_flushed: true })
+                if entry.is_quiet() && !entry.is_half_closed() =>
+            {
+                drop(app);
+                return self.linger(&client, &entry).await;
+            }
+            Some(PlainRelayEnd::Expired { .. } | PlainRelayEnd::Broken) => {}
+            None => self.decided(peer, InboundResult::Evicted, None),
         }
-        if is_complete != Some(true) {
-            client.reset();
-            app.reset();
-        }
+        client.reset();
+        app.reset();
     }
 }

@@ -18,6 +18,8 @@ use crate::net::{Socket, StreamError};
 pub(super) enum RelayEnd {
     /// Both sides have ended.
     Complete,
+    /// We have ended it with `close_notify`. The client has not ended its side.
+    Closed,
     /// The client violated TLS, and was sent an alert. The app has to be reset.
     ClientViolation,
     /// One side broke, or did not answer in time: both have to be reset.
@@ -231,16 +233,24 @@ impl<'a> TlsRelay<'a> {
         self.port.observer.passed(self.port.index, sender, bytes);
     }
 
-    /// Ends a connection because the agent stops, or after the idle timeout. If the app has answered everything, the connection
-    /// ends as if the app had ended it.
+    /// Ends a connection because the agent stops, or after the idle timeout: like Envoy with `close_notify`, as if the app
+    /// had ended it, if all bytes were passed on and both sides are quiet. Who has sent last does not matter: a client of
+    /// HTTP/2 acknowledges what it has received.
     fn close(&mut self, cx: &Context<'_>) -> RelayEnd {
-        let is_flushed = matches!(self.client.poll_flush(cx), Poll::Ready(Ok(())));
-        let is_idle = self.entry.is_idle() && self.to_app.is_empty() && is_flushed;
-        if !is_idle || self.client.send_close_notify(cx).is_err() {
+        let is_complete = self.to_app.is_empty() && self.is_flushed(cx) && self.entry.is_quiet();
+        // A client that has ended its side waits for the response.
+        if !is_complete || self.is_client_done && !self.is_app_done {
             return RelayEnd::Broken;
         }
-        self.client.socket().shutdown();
-        RelayEnd::Complete
+        if !self.is_app_done && (self.client.send_close_notify(cx).is_err() || !self.is_flushed(cx))
+        {
+            return RelayEnd::Broken;
+        }
+        RelayEnd::Closed
+    }
+
+    fn is_flushed(&mut self, cx: &Context<'_>) -> bool {
+        matches!(self.client.poll_flush(cx), Poll::Ready(Ok(())))
     }
 }
 

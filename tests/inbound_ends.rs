@@ -1,0 +1,80 @@
+//! Which inbound connections are evicted, and how those that are open end when the agent stops.
+
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+
+use crate::inbound::Fixture;
+use crate::support::TLS;
+use crate::support::http::End;
+use crate::support::raw::{connect_from, read_to_end};
+use crate::support::trials::trials;
+
+/// The tests.
+pub fn tests() -> Vec<Trial> {
+    if !TLS {
+        return Vec::new();
+    }
+    trials!["inbound_ends":
+        quiet_connections_get_close_notify_when_the_agent_stops,
+        a_quiet_plaintext_connection_gets_eof_when_the_agent_stops,
+        a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses,
+    ]
+}
+
+fn quiet_connections_get_close_notify_when_the_agent_stops() {
+    let mut fixture = Fixture::new("", &["--shutdown-delay=0"]);
+    let (mut answered, _answered_app) = fixture.answered();
+    // A client of HTTP/2 sends last: it acknowledges what it has received.
+    let (mut unanswered, mut unanswered_app) = fixture.pair();
+    // The client does not read this response, so a part of it cannot be passed on.
+    let (mut cut_off, mut writing_app) = fixture.pair();
+    // The client has sent its request, and the app does not respond.
+    let (mut half_closed, mut silent_app) = fixture.pair();
+    half_closed.conn.send_close_notify();
+    half_closed.flush().expect("close_notify is sent");
+    assert_eq!(read_to_end(&mut silent_app).end, End::Fin);
+    let writing = std::thread::spawn(move || while writing_app.write_all(&[0; 65536]).is_ok() {});
+    fixture.agent.signal(Signal::TERM);
+    assert_eq!(answered.read(&mut [0]).expect("close_notify"), 0);
+    assert_eq!(unanswered.read(&mut [0]).expect("close_notify"), 0);
+    assert_eq!(read_to_end(&mut unanswered_app).end, End::Fin);
+    assert_eq!(read_to_end(&mut cut_off.sock).end, End::Reset);
+    assert_eq!(read_to_end(&mut half_closed.sock).end, End::Reset);
+    writing.join().expect("no panic");
+    assert!(fixture.agent.wait_exit().expect("it ends").success());
+}
+
+fn a_quiet_plaintext_connection_gets_eof_when_the_agent_stops() {
+    let mut fixture = Fixture::new(",mode=permissive", &["--shutdown-delay=0"]);
+    let mut client = fixture.connect();
+    client.write_all(b"hello").expect("connected");
+    let mut app = fixture.accept();
+    app.read_exact(&mut [0; 5]).expect("the client's data");
+    fixture.agent.signal(Signal::TERM);
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
+    assert_eq!(read_to_end(&mut app).end, End::Fin);
+    assert!(fixture.agent.wait_exit().expect("it ends").success());
+}
+
+fn a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses() {
+    let fixture = Fixture::new("", &[]);
+    let mut client = fixture.web();
+    let (conn, sock) = (&mut client.conn, &mut client.sock);
+    conn.write_tls(sock).expect("the ClientHello is sent");
+    while !conn.wants_write() {
+        conn.read_tls(sock).expect("the agent answers");
+        conn.process_new_packets().expect("TLS");
+    }
+    let to = (Ipv4Addr::LOCALHOST, fixture.inbound.port).into();
+    let connect = |n| connect_from(Ipv4Addr::new(127, 0, 0, n), to).expect("a connection");
+    let silent: Vec<_> = (2..102).map(connect).collect();
+    // 31 remain beside the handshake.
+    fixture.until_counted("evicted", 100.0 - 31.0);
+    client.write_all(b"hello").expect("TLS is established");
+    let mut app = fixture.accept();
+    app.read_exact(&mut [0; 5]).expect("the client's data");
+    drop(silent);
+}
