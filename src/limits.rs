@@ -209,14 +209,17 @@ pub const INBOUND_CONNECTIONS: usize = 64;
 pub const INBOUND_CONNECTIONS_MAX: usize = 1024;
 
 /// Handshakes of inbound connections, in addition to established ones. One more evicts one of an address that has at least
-/// as many. So clients without an allowed certificate take no connection from those that have one.
+/// as many. So clients without an allowed certificate take no connection from those that have one. Each stores up to 12 KiB
+/// of received bytes, and a client's chain that was in them; with [`INBOUND_LONG_HANDSHAKES_BYTES`] all of them store less
+/// than 1 MiB.
 pub const INBOUND_HANDSHAKES: usize = 32;
 
 /// Time for the handshake of an inbound connection.
 pub const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of the handshake of an inbound connection: those of a chain of 15 KiB and of the other messages. A message with
-/// its records has to fit into the shared buffer of 18 KiB.
+/// its records has to fit into the shared buffer of 18 KiB. rustls stores the client's chain while the connection is open: 64
+/// connections with chains of 15 KiB take 1 MiB more than the same number with short ones.
 pub const INBOUND_HANDSHAKE_BYTES: usize = 32 * 1024;
 
 /// Bytes of all handshakes that receive more than [`HANDSHAKE_BYTES_WITHOUT_PERMIT`], each of which counts as

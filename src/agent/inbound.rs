@@ -209,6 +209,11 @@ impl InboundObserver for Observer {
         }
     }
 
+    fn evicted(&self, index: usize, peer: IpAddr) {
+        self.metrics.count_eviction(index);
+        self.log_evicted(index, peer);
+    }
+
     fn passed(&self, index: usize, sender: Sender, bytes: usize) {
         self.metrics.count_bytes(index, sender, bytes);
     }

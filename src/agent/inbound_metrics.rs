@@ -24,6 +24,7 @@ struct PortMetrics {
     open: Cell<usize>,
     /// By [`InboundResult::label_index`].
     results: [Counter; InboundResult::LABEL_COUNT],
+    evictions: Counter,
     received: Counter,
     sent: Counter,
 }
@@ -35,6 +36,7 @@ impl InboundMetrics {
             listener: label(inbound.listen),
             open: Cell::new(0),
             results: [const { Counter::new() }; InboundResult::LABEL_COUNT],
+            evictions: Counter::new(),
             received: Counter::new(),
             sent: Counter::new(),
         });
@@ -64,6 +66,11 @@ impl InboundMetrics {
     /// Counts the result of a connection.
     pub fn count_result(&self, index: usize, result: InboundResult) {
         self.ports[index].results[result.label_index()].increment();
+    }
+
+    /// Counts the eviction of a connection whose result was counted before.
+    pub fn count_eviction(&self, index: usize) {
+        self.ports[index].evictions.increment();
     }
 
     /// Counts data that was passed on.
@@ -109,7 +116,7 @@ pub fn write_inbound(
     }
     let name = "probelet_inbound_connections_total";
     let help = "Inbound connections, by listener and result: served, passed in plaintext, or the reason why they were \
-                refused, reset or evicted.";
+                refused, reset or evicted. Each has one result.";
     page.write_family(name, MetricType::Counter, help);
     for port in &metrics.ports {
         for (index, counter) in port.results.iter().enumerate() {
@@ -119,6 +126,13 @@ pub fn write_inbound(
             ];
             page.write_sample_if_counted(name, &labels, counter.get());
         }
+    }
+    let name = "probelet_inbound_evictions_total";
+    let help = "Inbound connections that were passed to the app, and reset for new ones later, by listener.";
+    page.write_family(name, MetricType::Counter, help);
+    for port in &metrics.ports {
+        let labels: [(&str, &dyn core::fmt::Display); 1] = [("listener", &port.listener)];
+        page.write_sample(name, &labels, &port.evictions.get());
     }
     let name = "probelet_inbound_bytes_total";
     let help = "Bytes of data of inbound connections over TLS, by listener and direction.";

@@ -98,16 +98,22 @@ impl fmt::Display for TooFewDescriptors {
 pub fn fit_capacity(config: &Config) -> Result<(SlotCapacity, bool), TooFewDescriptors> {
     let configured = SlotCapacity::configured(config);
     let (probers, forwards) = (config.probers.len(), config.forwards.len());
-    // A forward has a listener, and a new connection before the evicted one is closed. An inbound port has a listener, and
-    // all of them have handshakes.
-    let handshakes = match config.inbounds.is_empty() {
-        true => 0,
-        false => limits::INBOUND_HANDSHAKES + 1,
-    };
-    let own = OWN_DESCRIPTORS + 1 + 2 * forwards + config.inbounds.len() + handshakes;
+    let own = own_descriptors(forwards, config.inbounds.len());
     let available = raise_descriptor_limit(own + configured.descriptors(probers, forwards));
     let fitted = fit_into(configured, probers, forwards, own, available)?;
     Ok((fitted, fitted != configured))
+}
+
+/// Descriptors besides those of [`SlotCapacity`]. A forward has a listener, and a new connection before the evicted one is
+/// closed.
+fn own_descriptors(forwards: usize, inbounds: usize) -> usize {
+    let inbound = match inbounds {
+        0 => 0,
+        // A port has a listener, a new connection, and an evicted handshake that is not closed yet. All ports have
+        // handshakes, one that is done, and an evicted connection to both sides that is not closed yet.
+        _ => 3 * inbounds + limits::INBOUND_HANDSHAKES + 1 + 2,
+    };
+    OWN_DESCRIPTORS + 1 + 2 * forwards + inbound
 }
 
 fn fit_into(
@@ -180,6 +186,13 @@ mod tests {
         }
         let error = fit_into(FULL, 3, 1, 12, least - 1).expect_err("it does not fit");
         assert_eq!(error.needed, least);
+    }
+
+    #[test]
+    fn an_inbound_port_needs_descriptors_of_new_and_of_evicted_connections() {
+        let of_inbound = |count| own_descriptors(1, count) - own_descriptors(1, 0);
+        assert_eq!(of_inbound(1), limits::INBOUND_HANDSHAKES + 6);
+        assert_eq!(of_inbound(3) - of_inbound(2), 3);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Port {
                 client.into_socket().reset();
             }
             None => {
-                self.decided(peer, InboundResult::Evicted, None);
+                self.observer.evicted(self.index, peer);
                 app.reset();
                 client.into_socket().reset();
             }
@@ -212,7 +212,7 @@ impl Port {
                 return self.linger(&client, &entry).await;
             }
             Some(PlainRelayEnd::Expired { .. } | PlainRelayEnd::Broken) => {}
-            None => self.decided(peer, InboundResult::Evicted, None),
+            None => self.observer.evicted(self.index, peer),
         }
         client.reset();
         app.reset();

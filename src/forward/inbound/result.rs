@@ -19,7 +19,7 @@ pub enum InboundResult {
     NotAllowed,
     /// The app was not reached; the client was reset.
     AppUnreachable(Failure),
-    /// The connection was reset for a new one.
+    /// The connection was reset for a new one before it was passed to the app.
     Evicted,
     /// There are too many connections, and none may be evicted; the new client was reset.
     LimitReached,
@@ -105,6 +105,8 @@ pub trait InboundObserver {
     fn closed(&self, index: usize);
     /// The result of a connection of `peer`. `id` is the peer's identity, if it was refused.
     fn decided(&self, index: usize, peer: IpAddr, result: InboundResult, id: Option<&str>);
+    /// A connection that was passed to the app was reset for a new one.
+    fn evicted(&self, index: usize, peer: IpAddr);
     /// Data of `sender` was passed on.
     fn passed(&self, index: usize, sender: Sender, bytes: usize);
     /// No connection could be accepted, for lack of descriptors or memory.
