@@ -6,14 +6,21 @@ use rustix::io::Errno;
 
 use super::forward_log::{ForwardState, RelayKind, RelayPort, log_forward};
 use super::state::Agent;
-use crate::forward::ForwardObserver;
+use crate::forward::{AcceptObserver, ForwardObserver};
 use crate::probe::Failure;
 
-impl ForwardObserver for Agent {
+impl AcceptObserver for Agent {
     fn peer_not_allowed(&self, index: usize, peer: IpAddr) {
         self.count_peer_not_allowed(self.config.forwards[index].listen.port, peer);
     }
 
+    fn accept_failed(&self, index: usize, error: Errno) {
+        let port = self.config.forwards[index].listen.port;
+        self.log.accept_failed(port, error);
+    }
+}
+
+impl ForwardObserver for Agent {
     fn connected(&self, index: usize) {
         self.log_forward(index, ForwardState::Healthy);
     }
@@ -32,11 +39,6 @@ impl ForwardObserver for Agent {
         self.metrics.forwards_rejected.increment();
         let limit = self.slot_capacity.forward_connections;
         self.log_forward(index, ForwardState::LimitReached { limit });
-    }
-
-    fn accept_failed(&self, index: usize, error: Errno) {
-        let port = self.config.forwards[index].listen.port;
-        self.log.accept_failed(port, error);
     }
 }
 

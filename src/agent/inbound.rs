@@ -13,8 +13,8 @@ use super::inbound_metrics::InboundMetrics;
 use super::inbound_ports::InboundPorts;
 use super::state::Agent;
 use crate::config::InboundMode;
-use crate::forward::Sender;
 use crate::forward::inbound::{InboundListener, InboundObserver, InboundResult, accept_loop};
+use crate::forward::{AcceptObserver, Sender};
 use crate::limits;
 use crate::net::tls::{PeerNames, TlsAcceptor};
 use crate::net::{Listener, TlsReload};
@@ -170,11 +170,17 @@ impl Observer {
     }
 }
 
-impl InboundObserver for Observer {
+impl AcceptObserver for Observer {
     fn peer_not_allowed(&self, index: usize, peer: IpAddr) {
         self.agent.count_peer_not_allowed(self.port(index), peer);
     }
 
+    fn accept_failed(&self, index: usize, error: Errno) {
+        self.agent.log.accept_failed(self.port(index), error);
+    }
+}
+
+impl InboundObserver for Observer {
     fn opened(&self, index: usize) {
         self.metrics.count_opened(index);
     }
@@ -216,9 +222,5 @@ impl InboundObserver for Observer {
 
     fn passed(&self, index: usize, sender: Sender, bytes: usize) {
         self.metrics.count_bytes(index, sender, bytes);
-    }
-
-    fn accept_failed(&self, index: usize, error: Errno) {
-        self.agent.log.accept_failed(self.port(index), error);
     }
 }

@@ -5,7 +5,7 @@ use super::peer_id::{is_trust_domain, trust_domain};
 use super::port_mapping::{parse_listen, parse_target_addr};
 use super::settings::RawSettings;
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
-use super::tls::{ClientCert, Identity, TrustAnchors, incomplete};
+use super::tls::{ClientCert, IdentitySettings, TrustAnchors, incomplete};
 use super::{AllowedIds, Config, IdPattern, Listen, Prober, Problem, flags, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,7 +42,7 @@ pub(super) type Inbounds = (Vec<Inbound>, Vec<Box<str>>);
 
 /// The options of a value of `--inbound`.
 #[derive(Default)]
-struct InboundOptions {
+struct ListenerOptions {
     allow: Vec<IdPattern>,
     alpn: Vec<Box<str>>,
     is_permissive: Option<bool>,
@@ -54,7 +54,7 @@ struct InboundOptions {
 struct RawInbound {
     listen: Listen,
     target: SocketAddr,
-    options: InboundOptions,
+    options: ListenerOptions,
 }
 
 impl RawSettings {
@@ -62,7 +62,7 @@ impl RawSettings {
     #[inline(never)]
     pub(super) fn inbounds(
         &self,
-        identity: Option<&Identity>,
+        identity: Option<&IdentitySettings>,
         own: &[IpAddr],
     ) -> Result<Inbounds, Box<ConfigError>> {
         let (mut inbounds, mut labels) = Inbounds::default();
@@ -115,7 +115,7 @@ impl RawSettings {
     }
 }
 
-fn missing_identity(label: &str, identity: Option<&Identity>) -> Box<ConfigError> {
+fn missing_identity(label: &str, identity: Option<&IdentitySettings>) -> Box<ConfigError> {
     Box::new(ConfigError::Incomplete {
         setting: label.into(),
         missing: match identity {
@@ -176,7 +176,7 @@ impl RawSettings {}
 
 impl RawSettings {
     #[inline(never)]
-    pub(super) fn identity(&self) -> Result<Option<Identity>, Box<ConfigError>> {
+    pub(super) fn identity(&self) -> Result<Option<IdentitySettings>, Box<ConfigError>> {
         if !cfg!(feature = "tls") {
             // `check_build` has refused the flags.
             return Ok(None);
@@ -192,7 +192,7 @@ impl RawSettings {
                 };
             }
         };
-        Ok(Some(Identity {
+        Ok(Some(IdentitySettings {
             cert: cert.into(),
             key: key.into(),
             ca: self.trust_anchors()?.into(),
@@ -219,7 +219,7 @@ impl RawSettings {
     }
 }
 
-impl Identity {
+impl IdentitySettings {
     /// The certificate and the key.
     #[inline(never)]
     pub(super) fn client_cert(&self) -> ClientCert {
@@ -275,8 +275,8 @@ fn parse_inbound(text: &str) -> Result<RawInbound, SettingRule> {
     })
 }
 
-fn parse_options<'a>(parts: impl Iterator<Item = &'a str>) -> Result<InboundOptions, SettingRule> {
-    let mut options = InboundOptions::default();
+fn parse_options<'a>(parts: impl Iterator<Item = &'a str>) -> Result<ListenerOptions, SettingRule> {
+    let mut options = ListenerOptions::default();
     for part in parts {
         let (name, value) = match part.split_once('=') {
             Some((name, value)) => (name, Some(value)),

@@ -18,7 +18,7 @@ pub struct TlsSettings {
     /// Whether the app's certificate must have the host of the URL. Only `check` has a URL.
     pub verifies_name: bool,
     /// The workload's identity, with which inbound ports serve.
-    pub identity: Option<Identity>,
+    pub identity: Option<IdentitySettings>,
     /// Whether a file that does not exist is an error at the start. If not, probes over TLS fail until it can be loaded.
     pub require_files: bool,
 }
@@ -34,7 +34,7 @@ pub struct ClientCert {
 
 /// The workload's certificate, and the CAs of its peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct IdentitySettings {
     /// The certificate chain.
     pub cert: FileSetting,
     /// The private key.
@@ -107,7 +107,7 @@ impl RawSettings {
             }),
             (Some(cert), None) => return Err(incomplete(cert, flags::CLIENT_KEY)),
             (None, Some(key)) => return Err(incomplete(key, flags::CLIENT_CERT)),
-            (None, None) => identity.as_ref().map(Identity::client_cert),
+            (None, None) => identity.as_ref().map(IdentitySettings::client_cert),
         };
         let app_ca = match (ca, &identity) {
             (Some(ca), _) => vec![ca.into()],

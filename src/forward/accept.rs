@@ -12,13 +12,19 @@ use super::connections::{Admission, ConnectionEntry, ConnectionTable};
 use super::relay::{PlainRelayEnd, relay};
 use crate::config::{AllowFrom, Forward};
 use crate::limits;
-use crate::net::{Elapsed, Listener, Reactor, Socket};
+use crate::net::{Accepted, Elapsed, Listener, Reactor, Socket};
 use crate::probe::Failure;
 
-/// Observes the connections of all forwards; `index` is the forward's number.
-pub trait ForwardObserver {
-    /// The client was reset, because its address is not in [`ForwardListener::allow_from`].
+/// Observes what listeners accept; `index` is the number of the forward or of the inbound port.
+pub trait AcceptObserver {
+    /// The client was reset, because its address is in no network of `--allow-from`.
     fn peer_not_allowed(&self, index: usize, peer: IpAddr);
+    /// No connection could be accepted, for lack of descriptors or memory.
+    fn accept_failed(&self, index: usize, error: Errno);
+}
+
+/// Observes the connections of all forwards; `index` is the forward's number.
+pub trait ForwardObserver: AcceptObserver {
     /// The target was reached.
     fn connected(&self, index: usize);
     /// The target was not reached; the client was reset.
@@ -27,8 +33,28 @@ pub trait ForwardObserver {
     fn connection_evicted(&self, index: usize, evicted: IpAddr);
     /// The forward is full and no connection may be evicted; the new client was reset.
     fn limit_reached(&self, index: usize);
-    /// No connection could be accepted, for lack of descriptors or memory.
-    fn accept_failed(&self, index: usize, error: Errno);
+}
+
+/// Waits for a connection of an allowed peer, and accepts it.
+pub(super) async fn accept_allowed(
+    listener: &Listener,
+    allow_from: &AllowFrom,
+    index: usize,
+    observer: &dyn AcceptObserver,
+) -> Accepted {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) if allow_from.permits(accepted.peer) => return accepted,
+            Ok(accepted) => {
+                observer.peer_not_allowed(index, accepted.peer);
+                accepted.socket.reset();
+            }
+            Err(error) => {
+                observer.accept_failed(index, error);
+                listener.back_off().await;
+            }
+        }
+    }
 }
 
 /// One forward that listens.
@@ -64,19 +90,7 @@ pub async fn accept_loop(
         allow_from,
     } = forward_listener;
     loop {
-        let accepted = match listener.accept().await {
-            Ok(accepted) if !allow_from.permits(accepted.peer) => {
-                observer.peer_not_allowed(index, accepted.peer);
-                accepted.socket.reset();
-                continue;
-            }
-            Ok(accepted) => accepted,
-            Err(error) => {
-                observer.accept_failed(index, error);
-                listener.back_off().await;
-                continue;
-            }
-        };
+        let accepted = accept_allowed(&listener, &allow_from, index, &*observer).await;
         let Some(Admission { entry, evicted }) = admit(&connections, accepted.peer, &reactor).await
         else {
             observer.limit_reached(index);

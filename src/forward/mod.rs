@@ -8,5 +8,5 @@ mod eviction;
 pub mod inbound;
 mod relay;
 
-pub use accept::{ForwardListener, ForwardObserver, accept_loop};
+pub use accept::{AcceptObserver, ForwardListener, ForwardObserver, accept_loop};
 pub use connections::{ConnectionTable, Sender};

@@ -13,7 +13,7 @@ use super::relay::{RelayEnd, TlsRelay};
 use super::result::{InboundObserver, InboundResult};
 use crate::config::{AllowFrom, Inbound};
 use crate::forward::Sender;
-use crate::forward::accept::{admit, connect};
+use crate::forward::accept::{accept_allowed, admit, connect};
 use crate::forward::connections::{Admission, ConnectionEntry};
 use crate::forward::relay::{PlainRelayEnd, relay};
 use crate::limits;
@@ -60,19 +60,7 @@ pub async fn accept_loop(
         observer,
     });
     loop {
-        let accepted = match listener.accept().await {
-            Ok(accepted) if !allow_from.permits(accepted.peer) => {
-                port.observer.peer_not_allowed(index, accepted.peer);
-                accepted.socket.reset();
-                continue;
-            }
-            Ok(accepted) => accepted,
-            Err(error) => {
-                port.observer.accept_failed(index, error);
-                listener.back_off().await;
-                continue;
-            }
-        };
+        let accepted = accept_allowed(&listener, &allow_from, index, &*port.observer).await;
         let peer = accepted.peer;
         let handshakes = &port.tables.handshakes;
         let network = network_of(peer);
@@ -98,27 +86,21 @@ pub async fn accept_loop(
 }
 
 impl Port {
-    /// Admits a connection whose peer is authorized. Resets it if there are too many.
-    async fn admit(&self, peer: IpAddr) -> Option<ConnectionEntry> {
+    /// Admits a connection whose peer is authorized, and connects to the app. `None` if there are too many, if the app was
+    /// not reached, or if the connection was evicted.
+    async fn open(&self, peer: IpAddr) -> Option<(ConnectionEntry, Socket)> {
         let admission = admit(&self.tables.established, peer, &self.reactor).await;
-        match admission {
-            Some(Admission { entry, .. }) => Some(entry),
-            None => {
-                self.decided(peer, InboundResult::LimitReached, None);
-                None
-            }
-        }
-    }
-
-    /// Connects to the app. `None` if that failed, or the connection was evicted.
-    async fn connect(&self, peer: IpAddr, entry: &ConnectionEntry) -> Option<Socket> {
+        let Some(Admission { entry, .. }) = admission else {
+            self.decided(peer, InboundResult::LimitReached, None);
+            return None;
+        };
         let buffers = Some(limits::INBOUND_BUFFER_BYTES);
         let connecting = pin!(connect(&self.reactor, self.inbound.target, None, buffers));
         let result = match entry.unless_evicted(connecting).await {
             Some(Ok(app)) => {
                 entry.record_connected();
                 app.set_nodelay();
-                return Some(app);
+                return Some((entry, app));
             }
             Some(Err(failure)) => InboundResult::AppUnreachable(failure),
             None => InboundResult::Evicted,
@@ -147,10 +129,7 @@ impl HandshakeEntry {
 
 impl Port {
     async fn serve(&self, peer: IpAddr, mut client: TlsServerStream) {
-        let Some(entry) = self.admit(peer).await else {
-            return client.into_socket().reset();
-        };
-        let Some(app) = self.connect(peer, &entry).await else {
+        let Some((entry, app)) = self.open(peer).await else {
             return client.into_socket().reset();
         };
         self.decided(peer, InboundResult::Served, None);
@@ -183,10 +162,7 @@ impl Port {
     }
 
     async fn serve_plaintext(&self, peer: IpAddr, client: Socket, first: Vec<u8>) {
-        let Some(entry) = self.admit(peer).await else {
-            return client.reset();
-        };
-        let Some(app) = self.connect(peer, &entry).await else {
+        let Some((entry, app)) = self.open(peer).await else {
             return client.reset();
         };
         self.decided(peer, InboundResult::Plaintext, None);

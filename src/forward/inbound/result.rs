@@ -2,9 +2,7 @@
 
 use core::net::IpAddr;
 
-use rustix::io::Errno;
-
-use crate::forward::Sender;
+use crate::forward::{AcceptObserver, Sender};
 use crate::net::{StreamError, TlsFault};
 use crate::probe::Failure;
 
@@ -96,9 +94,7 @@ impl InboundResult {
 }
 
 /// Observes the connections of all inbound ports; `index` is the port's number.
-pub trait InboundObserver {
-    /// The client was reset, because its address is in no network of `--allow-from`.
-    fn peer_not_allowed(&self, index: usize, peer: IpAddr);
+pub trait InboundObserver: AcceptObserver {
     /// A connection was accepted.
     fn opened(&self, index: usize);
     /// A connection that was accepted is closed.
@@ -109,6 +105,4 @@ pub trait InboundObserver {
     fn evicted(&self, index: usize, peer: IpAddr);
     /// Data of `sender` was passed on.
     fn passed(&self, index: usize, sender: Sender, bytes: usize);
-    /// No connection could be accepted, for lack of descriptors or memory.
-    fn accept_failed(&self, index: usize, error: Errno);
 }

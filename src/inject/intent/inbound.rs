@@ -3,7 +3,7 @@
 
 use super::sidecar_user::run_as_user;
 use crate::inject::annotation_names::{ALLOW_FROM, APP_LISTENS, IDENTITY_CSI, INBOUND};
-use crate::inject::options::{Identity, InboundListen, InboundPort, PodOptions};
+use crate::inject::options::{IdentityVolume, InboundListen, InboundPort, PodOptions};
 use crate::inject::settings::RunAsUser;
 use crate::inject::view::PodView;
 use crate::inject::view::handler::HandlerKind;
@@ -141,7 +141,7 @@ pub(super) fn warn_of_unreadable_identity(
     options: &PodOptions,
     warnings: &mut Vec<Box<str>>,
 ) {
-    let Some(Identity::Csi(volume)) = &options.inbound.identity else {
+    let Some(IdentityVolume::Csi(volume)) = &options.inbound.identity else {
         return;
     };
     let has_group = matches!(run_as_user(view, options), RunAsUser::Id(_));

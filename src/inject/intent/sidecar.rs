@@ -5,7 +5,7 @@ use super::table::ProberTable;
 use super::{inbound, reconcile};
 use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
-use crate::inject::options::{Identity, PodOptions};
+use crate::inject::options::{IdentityVolume, PodOptions};
 use crate::inject::settings::{RunAsUser, Sidecar, Target};
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::SIDECAR_NAME;
@@ -318,8 +318,8 @@ fn tls_volume(options: &PodOptions) -> Option<SidecarVolume> {
 fn identity_volume(view: &PodView<'_>, options: &PodOptions) -> Option<SidecarVolume> {
     let identity = options.inbound.identity.as_ref()?;
     let (kind, source) = match identity {
-        Identity::Secret(name) => ("secret", inbound::secret_source(view, name)),
-        Identity::Csi(volume) => {
+        IdentityVolume::Secret(name) => ("secret", inbound::secret_source(view, name)),
+        IdentityVolume::Csi(volume) => {
             let group = match run_as_user(view, options) {
                 RunAsUser::Id(user) => Some(user.into()),
                 RunAsUser::Unset => None,

@@ -21,7 +21,7 @@ pub(in crate::inject) struct InboundOptions {
     pub(in crate::inject) allow_ids: Vec<Box<str>>,
     /// Whether the app listens on loopback alone, so that no client reaches its plaintext ports.
     pub(in crate::inject) app_is_on_loopback: bool,
-    pub(in crate::inject) identity: Option<Identity>,
+    pub(in crate::inject) identity: Option<IdentityVolume>,
 }
 
 /// A port on which the sidecar terminates mutual TLS.
@@ -68,7 +68,7 @@ impl InboundPort {
 }
 
 /// The volume with the workload's certificate, key and CAs.
-pub(in crate::inject) enum Identity {
+pub(in crate::inject) enum IdentityVolume {
     /// A Secret with this name.
     Secret(Box<str>),
     /// The volume of a CSI driver, as `csi` of a volume.
@@ -237,13 +237,13 @@ fn check_ports(ports: &[InboundPort], agent_ports: &[u16]) -> Result<(), String>
     Ok(())
 }
 
-fn identity(read: &Reader<'_>) -> Result<Option<Identity>, String> {
+fn identity(read: &Reader<'_>) -> Result<Option<IdentityVolume>, String> {
     let secret = read.word(IDENTITY_SECRET)?;
     let csi = read.text(IDENTITY_CSI).map(|text| csi_volume(&text));
     match (secret, csi.transpose()?) {
         (None, None) => Ok(None),
-        (Some(name), None) => Ok(Some(Identity::Secret(name))),
-        (None, Some(volume)) => Ok(Some(Identity::Csi(volume))),
+        (Some(name), None) => Ok(Some(IdentityVolume::Secret(name))),
+        (None, Some(volume)) => Ok(Some(IdentityVolume::Csi(volume))),
         (Some(_), Some(_)) => Err(format!(
             "the pod has both annotation {IDENTITY_SECRET} and {IDENTITY_CSI}: remove one of them"
         )),

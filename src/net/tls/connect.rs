@@ -8,7 +8,7 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use super::Tls;
-use super::credentials::SharedConfig;
+use super::credentials::SharedClientConfig;
 use super::stream::{HandshakeEnd, TlsStream};
 use crate::limits;
 use crate::net::deadline::Elapsed;
@@ -103,7 +103,7 @@ impl Tls {
     }
 
     /// Polls the files, then returns the configuration that connections share.
-    pub(super) fn shared_config(&self, curves: Curves) -> Result<SharedConfig, TlsFault> {
+    pub(super) fn shared_config(&self, curves: Curves) -> Result<SharedClientConfig, TlsFault> {
         let mut files = self.files.borrow_mut();
         let mut credentials = self.credentials.borrow_mut();
         credentials.poll_shared_config(&mut files, curves)

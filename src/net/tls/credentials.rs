@@ -23,14 +23,14 @@ pub(super) struct Credentials {
     /// Whether it must have the server name.
     verifies_name: bool,
     /// Made when it is first needed: a pod without TLS probes pays no memory for it.
-    shared: Option<SharedConfig>,
+    shared: Option<SharedClientConfig>,
     /// The version of the files that `shared` was made of.
     version: u32,
 }
 
 /// The configuration that connections share.
 #[derive(Clone)]
-pub(super) struct SharedConfig {
+pub(super) struct SharedClientConfig {
     pub(super) config: Arc<ClientConfig>,
     pub(super) client_auth: Arc<ClientAuth>,
 }
@@ -65,7 +65,7 @@ impl Credentials {
         &mut self,
         files: &mut CertFiles,
         curves: Curves,
-    ) -> Result<SharedConfig, TlsFault> {
+    ) -> Result<SharedClientConfig, TlsFault> {
         files.poll();
         if self.version != files.version() {
             self.version = files.version();
@@ -82,7 +82,11 @@ impl Credentials {
         }
     }
 
-    fn build_config(&self, files: &CertFiles, curves: Curves) -> Result<SharedConfig, TlsFault> {
+    fn build_config(
+        &self,
+        files: &CertFiles,
+        curves: Curves,
+    ) -> Result<SharedClientConfig, TlsFault> {
         let contents = self.contents(files).ok_or(TlsFault::CertificateMissing)?;
         let client_auth = Arc::new(ClientAuth::new(contents.pair));
         let config = match contents.roots {
@@ -97,7 +101,7 @@ impl Credentials {
             }
             None => provider::client_config(Arc::new(AcceptAny), client_auth.clone(), curves),
         };
-        Ok(SharedConfig {
+        Ok(SharedClientConfig {
             config: Arc::new(config),
             client_auth,
         })

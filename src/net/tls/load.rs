@@ -2,7 +2,7 @@
 
 use super::credentials::Credentials;
 use super::files::CertFiles;
-use super::server::Identity;
+use super::server::ServerIdentity;
 use crate::net::tls_options::TlsOptions;
 use crate::pem::FileError;
 
@@ -11,7 +11,7 @@ use crate::pem::FileError;
 pub(super) struct LoadedFiles {
     pub(super) files: CertFiles,
     pub(super) credentials: Credentials,
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<ServerIdentity>,
 }
 
 impl LoadedFiles {
@@ -25,7 +25,7 @@ impl LoadedFiles {
         let mut files = CertFiles::default();
         // The identity is first: files that the client uses as well are reported as those of the identity.
         let identity = options.identity.as_ref();
-        let identity = identity.map(|paths| Identity::new(paths, &mut files));
+        let identity = identity.map(|paths| ServerIdentity::new(paths, &mut files));
         let credentials = Credentials::new(options, &mut files);
         files.load(options.require_files)?;
         Ok(LoadedFiles {

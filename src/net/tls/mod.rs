@@ -37,7 +37,7 @@ use credentials::Credentials;
 use files::CertFiles;
 use load::LoadedFiles;
 use permits::{HandshakePermits, HandshakeShares};
-use server::Identity;
+use server::ServerIdentity;
 
 /// Whether this build has TLS.
 pub const IS_BUILT: bool = true;
@@ -50,7 +50,7 @@ pub struct Tls {
     credentials: RefCell<Credentials>,
     permits: Rc<HandshakePermits>,
     /// The identity of the server, if there is one.
-    identity: Option<Identity>,
+    identity: Option<ServerIdentity>,
     /// The buffer of TLS records of all connections of clients.
     server_buffer: RefCell<Box<[u8]>>,
 }

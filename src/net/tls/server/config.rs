@@ -14,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig};
 use super::session::ServerSession;
 use super::stream::TlsServerStream;
 use super::verify::{AuthorizePeer, ChainVerifier, ClientVerifier};
-use super::{Bundle, Identity};
+use super::{Bundle, ServerIdentity};
 use crate::net::socket::Socket;
 use crate::net::stream_error::TlsFault;
 use crate::net::tls::files::CertFiles;
@@ -27,12 +27,12 @@ pub struct TlsAcceptor {
     /// The application protocols, the preferred one first. Without any, ALPN is ignored.
     alpn: Vec<Vec<u8>>,
     authorize: Arc<AuthorizePeer>,
-    shared: RefCell<Option<SharedConfig>>,
+    shared: RefCell<Option<SharedServerConfig>>,
 }
 
 /// The configuration that connections share.
 #[derive(Clone)]
-struct SharedConfig {
+struct SharedServerConfig {
     config: Arc<ServerConfig>,
     verifier: Arc<ClientVerifier>,
     /// Whether a file was not loaded yet: all handshakes fail.
@@ -101,7 +101,7 @@ impl TlsAcceptor {
     }
 
     /// Polls the files, then returns the configuration made of them. `None` if there is no identity.
-    fn poll_shared_config(&self) -> Option<SharedConfig> {
+    fn poll_shared_config(&self) -> Option<SharedServerConfig> {
         let identity = self.tls.identity.as_ref()?;
         let mut files = self.tls.files.borrow_mut();
         files.poll();
@@ -112,7 +112,7 @@ impl TlsAcceptor {
         }
     }
 
-    fn build_config(&self, identity: &Identity, files: &CertFiles) -> SharedConfig {
+    fn build_config(&self, identity: &ServerIdentity, files: &CertFiles) -> SharedServerConfig {
         let provider = Arc::new(provider::provider(Curves::Default));
         let contents = identity.contents(files);
         let is_incomplete = contents.is_none();
@@ -143,7 +143,7 @@ impl TlsAcceptor {
         config.send_tls13_tickets = 0;
         // Like Go's server: AES only if the client prefers it and this CPU has instructions for it.
         config.ignore_client_order = !provider::has_aes_instructions();
-        SharedConfig {
+        SharedServerConfig {
             config: Arc::new(config),
             verifier,
             is_incomplete,
@@ -152,7 +152,7 @@ impl TlsAcceptor {
     }
 }
 
-impl Identity {
+impl ServerIdentity {
     /// The contents of all files; `None` while one has not been read yet.
     fn contents(&self, files: &CertFiles) -> Option<(Arc<CertifiedKey>, Vec<Arc<RootCertStore>>)> {
         let pair = files.pair(self.pair)?.clone();

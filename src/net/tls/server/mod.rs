@@ -15,7 +15,7 @@ use super::files::{BundleId, CertFiles, PairId};
 use crate::net::tls_options::{CertFile, IdentityPaths};
 
 /// The workload's identity: its certificate, and the CAs of its peers.
-pub(super) struct Identity {
+pub(super) struct ServerIdentity {
     pair: PairId,
     bundles: Box<[Bundle]>,
 }
@@ -26,14 +26,14 @@ struct Bundle {
     id: BundleId,
 }
 
-impl Identity {
+impl ServerIdentity {
     /// Adds the files of the identity to `files`. Reads nothing yet.
-    pub(super) fn new(paths: &IdentityPaths, files: &mut CertFiles) -> Identity {
+    pub(super) fn new(paths: &IdentityPaths, files: &mut CertFiles) -> ServerIdentity {
         let bundles = paths.ca.iter().map(|ca| Bundle {
             domain: ca.domain.clone(),
             id: files.add_bundle(CertFile::Ca, &ca.path),
         });
-        Identity {
+        ServerIdentity {
             bundles: bundles.collect(),
             pair: files.add_pair(CertFile::Certificate, &paths.pair),
         }
