@@ -42,7 +42,7 @@ const FOREIGN: &str = "foreign identity";
 const ROWS: [Row; 13] = [
     (Healthy, mesh::MTLS, ["/foo", PEER,             "200 well", "regular traffic of the mesh flows"]),
     (Healthy, mesh::MTLS, ["/foo", "no certificate", "no HTTP",  "kubelet would restart a healthy app"]),
-    (Healthy, mesh::MTLS, ["/foo", FOREIGN,          "no HTTP",  "probelet admits only --allow-id"]),
+    (Healthy, mesh::MTLS, ["/foo", FOREIGN,          "no HTTP",  "probelet allows only --allow-id"]),
     (Healthy, STATUS,     [LIVEZ,  "HTTP probe",     "200",      "probelet probed the app itself"]),
     (Healthy, STATUS,     [READYZ, "TCP probe",      "200",      "the app accepts connections"]),
     (Healthy, SEPARATE,   ["/foo", "separate port",  "200 well", "forwarded unchanged, with the body"]),
@@ -72,7 +72,7 @@ fn run_rows() -> Result<usize, String> {
     let identity = ["tls.crt", "tls.key", "ca.crt"].map(|name| mesh.files.path(name));
     let flags = [
         ("--inbound", mesh::INBOUND),
-        ("--allow-id", mesh::ADMITTED),
+        ("--allow-id", mesh::ALLOWED),
         ("--cert", &identity[0]),
         ("--key", &identity[1]),
         ("--ca", &identity[2]),
@@ -91,7 +91,7 @@ fn run_rows() -> Result<usize, String> {
     for (state, server, [path, client, expected, meaning]) in ROWS {
         app.set_state(state);
         let answer = match client {
-            PEER => mesh.admitted.get(path),
+            PEER => mesh.allowed.get(path),
             FOREIGN => mesh.foreign.get(path),
             _ => kubelet::get(server, path),
         };

@@ -1,5 +1,5 @@
 //! The mesh: a CA that signs an identity for each workload. probelet terminates mutual TLS in front of the app, on
-//! 127.0.0.2:8001, and admits one identity.
+//! 127.0.0.2:8001, and allows one identity.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ pub const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 pub const MTLS: SocketAddr = SocketAddr::new(POD, 8001);
 /// The value of `--inbound`.
 pub const INBOUND: &str = "127.0.0.2:8001=127.0.0.1:8001";
-/// The identity that probelet admits, and another one of the mesh.
-pub const ADMITTED: &str = "spiffe://example.org/ns/demo/sa/web";
+/// The identity that probelet allows, and another one of the mesh.
+pub const ALLOWED: &str = "spiffe://example.org/ns/demo/sa/web";
 const FOREIGN: &str = "spiffe://example.org/ns/other/sa/web";
 /// The identity of the app's pod.
 const OWN: &str = "spiffe://example.org/ns/demo/sa/liveness-http";
@@ -25,7 +25,7 @@ const OWN: &str = "spiffe://example.org/ns/demo/sa/liveness-http";
 /// The identity of the app's pod in files, and two clients of the mesh.
 pub struct Mesh {
     pub files: Files,
-    pub admitted: Client,
+    pub allowed: Client,
     pub foreign: Client,
 }
 
@@ -42,7 +42,7 @@ impl Mesh {
         files.write("ca.crt", ca.pem())?;
         Ok(Self {
             files,
-            admitted: Client::new(&ca, ADMITTED)?,
+            allowed: Client::new(&ca, ALLOWED)?,
             foreign: Client::new(&ca, FOREIGN)?,
         })
     }

@@ -3,7 +3,9 @@
 
 use super::sidecar_user::run_as_user;
 use crate::inject::annotation_names::{ALLOW_FROM, APP_LISTENS, IDENTITY_CSI, INBOUND};
-use crate::inject::options::{IdentityVolume, InboundListen, InboundPort, PodOptions};
+use crate::inject::options::{
+    IDENTITY_FILES, IdentityVolume, InboundListen, InboundPort, PodOptions,
+};
 use crate::inject::settings::RunAsUser;
 use crate::inject::view::PodView;
 use crate::inject::view::handler::HandlerKind;
@@ -61,8 +63,9 @@ pub(super) fn secret_source(view: &PodView<'_>, name: &str) -> Value {
         true => GROUP_MODE,
         false => WORLD_MODE,
     };
-    let files = ["tls.crt", "tls.key", "ca.crt"];
-    let items: Vec<Value> = files.map(|file| json!({"key": file, "path": file})).into();
+    let items: Vec<Value> = IDENTITY_FILES
+        .map(|file| json!({"key": file, "path": file}))
+        .into();
     json!({"secretName": name, "items": items, "defaultMode": mode, "optional": true})
 }
 
@@ -109,20 +112,27 @@ pub(super) fn warn_of_plaintext_ports(options: &PodOptions, warnings: &mut Vec<B
     let apps = inbound.ports.iter().map(|inbound| inbound.app_port);
     let own = inbound.ports.iter().map(InboundPort::port);
     let what = format!(
-        "{} still accepts clients without a certificate",
-        port_list(apps)
+        "{} still {} clients without a certificate",
+        port_list(apps),
+        match inbound.ports.len() {
+            1 => "accepts",
+            _ => "accept",
+        }
     );
     let advice = format!(
-        "admit only {} by a NetworkPolicy (docs/inbound.md), or let the app listen on 127.0.0.1 and set {APP_LISTENS} to loopback",
+        "allow only {} by a NetworkPolicy (docs/inbound.md), or let the app listen on 127.0.0.1 and set {APP_LISTENS} to loopback",
         port_list(own.chain([options.status_port]))
     );
     warnings.push(format!("{what}: {advice}").into());
 }
 
-/// `port 8001`, `port 8443, 9443`
+/// `port 8001`, `ports 8443, 9443`
 fn port_list(ports: impl Iterator<Item = u16>) -> String {
     let ports: Vec<String> = ports.map(|port| port.to_string()).collect();
-    format!("port {}", ports.join(", "))
+    match ports.as_slice() {
+        [port] => format!("port {port}"),
+        ports => format!("ports {}", ports.join(", ")),
+    }
 }
 
 /// Warns of networks that were allowed for kubelet, and that clients of inbound ports have to be in, too.

@@ -127,7 +127,11 @@ pub(super) fn warn_of_linkerd(
         Some(skipped) if !skipped.is_empty() => format!("{skipped},{missing}"),
         _ => missing.clone(),
     };
-    let what = format!("Linkerd's proxy intercepts port {missing} of the sidecar");
+    let noun = match missing.contains(',') {
+        true => "ports",
+        false => "port",
+    };
+    let what = format!("Linkerd's proxy intercepts {noun} {missing} of the sidecar");
     let advice = format!("set annotation {SKIP_INBOUND} to \"{list}\" on the pod template");
     let effect = "probes depend on the proxy and its policies";
     warnings.push(format!("{what}, so that {effect}: {advice}").into());

@@ -5,7 +5,7 @@ use super::table::ProberTable;
 use super::{inbound, reconcile};
 use crate::config::{DEFAULT_STATUS_PORT, RawSettings, SettingValue, flags, validate};
 use crate::inject::agent_args::{AgentArgs, Flag};
-use crate::inject::options::{IdentityVolume, PodOptions};
+use crate::inject::options::{IDENTITY_FILES, IdentityVolume, PodOptions};
 use crate::inject::settings::{RunAsUser, Sidecar, Target};
 use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::SIDECAR_NAME;
@@ -65,9 +65,10 @@ impl AgentConfig {
             args.push(Flag::Forward, format!("{}={target}", forward.agent_port));
         }
         if options.inbound.identity.is_some() {
-            args.push(Flag::Cert, format!("{IDENTITY_PATH}/tls.crt"));
-            args.push(Flag::Key, format!("{IDENTITY_PATH}/tls.key"));
-            args.push(Flag::Ca, format!("{IDENTITY_PATH}/ca.crt"));
+            let flags = [Flag::Cert, Flag::Key, Flag::Ca];
+            for (flag, file) in flags.into_iter().zip(IDENTITY_FILES) {
+                args.push(flag, format!("{IDENTITY_PATH}/{file}"));
+            }
         }
         if !options.inbound.ports.is_empty() {
             for pattern in &options.inbound.allow_ids {

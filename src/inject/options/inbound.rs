@@ -1,4 +1,4 @@
-//! The annotations of mutual TLS beside the app: the ports that the sidecar opens, the clients that it admits, and the
+//! The annotations of mutual TLS beside the app: the ports that the sidecar opens, the clients that it allows, and the
 //! workload's identity.
 
 use super::{Reader, invalid};
@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 /// The only value of [`APP_LISTENS`].
 const LOOPBACK: &str = "loopback";
+/// The names of the workload's certificate, its key and the CAs of its clients: those of cert-manager.
+pub(in crate::inject) const IDENTITY_FILES: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
+
 /// The attributes of cert-manager's drivers that rename a file, after the name of the driver.
 const FILE_ATTRIBUTES: [&str; 3] = ["certificate-file", "privatekey-file", "ca-file"];
 
@@ -17,7 +20,7 @@ const FILE_ATTRIBUTES: [&str; 3] = ["certificate-file", "privatekey-file", "ca-f
 #[derive(Default)]
 pub(in crate::inject) struct InboundOptions {
     pub(in crate::inject) ports: Vec<InboundPort>,
-    /// Patterns of the identities that the sidecar admits.
+    /// Patterns of the identities that the sidecar allows.
     pub(in crate::inject) allow_ids: Vec<Box<str>>,
     /// Whether the app listens on loopback alone, so that no client reaches its plaintext ports.
     pub(in crate::inject) app_is_on_loopback: bool,
@@ -126,7 +129,7 @@ impl InboundOptions {
         Ok(options)
     }
 
-    /// Checks that the listeners have an identity, and clients that they admit.
+    /// Checks that the listeners have an identity, and clients that they allow.
     fn check_complete(&self) -> Result<(), String> {
         let has_own = |inbound: &InboundPort| {
             let mut options = inbound.options.iter();
@@ -139,9 +142,10 @@ impl InboundOptions {
             ));
         }
         if self.identity.is_none() {
+            let [cert, key, ca] = IDENTITY_FILES;
             return Err(format!(
                 "annotation {INBOUND} requires annotation {IDENTITY_SECRET} or {IDENTITY_CSI}: set one to the name of a \
-                 Secret with tls.crt, tls.key and ca.crt, or to the name of a CSI driver that writes these files"
+                 Secret with {cert}, {key} and {ca}, or to the name of a CSI driver that writes these files"
             ));
         }
         Ok(())
@@ -282,7 +286,8 @@ fn csi_volume(text: &str) -> Result<Map<String, Value>, String> {
     for name in attributes.into_iter().flat_map(Map::keys) {
         let last = name.rsplit('/').next().unwrap_or(name);
         if FILE_ATTRIBUTES.contains(&last) {
-            let reason = "but the sidecar reads tls.crt, tls.key and ca.crt";
+            let [cert, key, ca] = IDENTITY_FILES;
+            let reason = format!("but the sidecar reads {cert}, {key} and {ca}");
             return Err(format!(
                 "annotation {IDENTITY_CSI} has {name}, {reason}: remove {name}"
             ));

@@ -18,7 +18,9 @@ use crate::limits;
 use crate::text::Quoted;
 use annotations::text_of;
 use core::net::IpAddr;
-pub(in crate::inject) use inbound::{IdentityVolume, InboundListen, InboundOptions, InboundPort};
+pub(in crate::inject) use inbound::{
+    IDENTITY_FILES, IdentityVolume, InboundListen, InboundOptions, InboundPort,
+};
 use parse_bool::{parse_go_bool, parse_yaml_bool};
 use serde_json::Value;
 use std::borrow::Cow;

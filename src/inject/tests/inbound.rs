@@ -103,6 +103,17 @@ fn a_port_of_the_sidecar_before_a_port_of_the_app() {
 }
 
 #[test]
+fn linkerds_proxy_does_not_skip_an_inbound_port() {
+    let mut all = settings();
+    all.linkerd_skip_ports = true;
+    let after = injected_with(&web("8443=8001", json!({})), &all);
+    assert_eq!(
+        after["metadata"]["annotations"]["config.linkerd.io/skip-inbound-ports"],
+        "15020"
+    );
+}
+
+#[test]
 fn the_port_number_of_an_app_on_loopback() {
     let mut document = on_loopback();
     document["spec"]["containers"][0]["ports"] = json!([{"name": "http", "containerPort": 8001}]);
@@ -311,7 +322,7 @@ fn a_pod_that_no_longer_wants_mutual_tls() {
 
 #[test]
 fn a_plaintext_port_that_stays_open_is_warned_of() {
-    let warning = "port 8001 still accepts clients without a certificate: admit only port 8443, 15020 by a NetworkPolicy \
+    let warning = "port 8001 still accepts clients without a certificate: allow only ports 8443, 15020 by a NetworkPolicy \
                    (docs/inbound.md), or let the app listen on 127.0.0.1 and set probelet.dev/app-listens to loopback";
     assert_eq!(warnings(&web("8443=8001", json!({}))), [warning]);
     assert!(warning.len() <= crate::limits::WARNING_BYTES);
