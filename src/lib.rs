@@ -33,9 +33,9 @@
 //! | change | files |
 //! |---|---|
 //! | a flag of the agent | `src/cli/run.rs` (its entry, with its variables), `src/config/flags.rs` (its name), `src/config/mod.rs` (`Config`), `src/config/settings.rs` (parser), `src/config/settings_error.rs` (`SettingRule`), `src/config/resolve.rs`; default and maximum: `src/limits.rs`. Used by every socket to the app: `src/net/connect.rs`, `src/probe/mod.rs` (`Dialler`, built in `src/agent/state.rs` and `src/check/mod.rs`), `src/forward/accept.rs`; by TCP probes alone: `src/probe/tcp.rs`; by one request: `src/agent/handler.rs`, `src/probe/http_probe.rs` |
-//! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs` |
+//! | a flag of `check` | `src/cli/check.rs`, `src/check/plan.rs`; the URL: `src/check/target.rs` |
 //! | a flag, a message or an exit code of `grpc-health-probe` | `src/cli/check/grpc_health_probe.rs`, `src/check/grpc_health_probe.rs` and the files below |
-//! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/main.rs` |
+//! | what `check` prints | `src/check/report.rs`; `--verbose`: `src/check/watch.rs`; advice: `src/check/advice.rs`; stdout and stderr: `src/check/output.rs`, `src/main.rs` |
 //! | a flag of `probelet-inject` | `src/cli/injector/`, `src/injector/settings.rs` or `src/webhook/options.rs` |
 //! | a generated page (`docs/`, `deploy/man/`, `deploy/completions/`) | the text of a flag: its entry in `src/cli/`; of an annotation: `src/cli/generate/docs.rs`; of a limit: `src/limits.rs`; the format: `src/cli/generate/` |
 //! | a probe kind | `src/config/mod.rs` (`Action`), `src/config/probers.rs`, `src/config/probers_error.rs`, a file in `src/probe/`, `src/agent/handler.rs`; its bytes: `src/wire/` (a 101 response: `src/wire/response.rs`); its URL in `check`: `src/check/plan.rs`, `src/check/mod.rs`; injection: `src/inject/view/handler.rs`, `src/inject/intent/table.rs` |

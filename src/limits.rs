@@ -146,6 +146,9 @@ pub const GRPC_BACKOFF_GROWTH: (u32, u32) = (8, 5);
 /// The longest backoff.
 pub const GRPC_BACKOFF_MAX: Duration = Duration::from_secs(120);
 
+/// `check` starts to connect to the next address of a name this long after the one before (RFC 8305 section 5).
+pub const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
 /// Retries of a probe to open a socket while the process is out of descriptors or socket memory: an accepted probe
 /// should not fail for that.
 pub const SOCKET_RETRIES: usize = 10;

@@ -2,7 +2,7 @@
 
 use probelet::agent;
 #[cfg(feature = "check")]
-use probelet::check;
+use probelet::check::{self, PatientOutput};
 use probelet::cli::{self, Invocation};
 use probelet::text::EscapedLines;
 use std::ffi::{OsStr, OsString};
@@ -11,6 +11,8 @@ use std::io::{self, Write};
 #[cfg(feature = "check")]
 use std::path::Path;
 use std::process::ExitCode;
+#[cfg(feature = "check")]
+use std::time::Instant;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
@@ -23,12 +25,16 @@ fn main() -> ExitCode {
         },
         #[cfg(feature = "check")]
         Ok(Invocation::Check(plan)) => {
-            let code = check::run_and_print(plan, "probelet", &mut io::stdout(), &mut io::stderr());
+            let until = Instant::now() + plan.timeout;
+            let mut stdout = PatientOutput::stdout(until);
+            let mut stderr = PatientOutput::stderr(until);
+            let code = check::run_and_print(plan, "probelet", &mut stdout, &mut stderr);
             ExitCode::from(code)
         }
         #[cfg(feature = "check")]
         Ok(Invocation::GrpcHealthProbe(probe)) => {
-            ExitCode::from(probe.run_and_print(&mut io::stderr()))
+            let mut stderr = PatientOutput::stderr(Instant::now() + probe.timeout());
+            ExitCode::from(probe.run_and_print(&mut stderr))
         }
         #[cfg(feature = "check")]
         Ok(Invocation::Install(to)) => match check::install(&to.directory, &to.name) {

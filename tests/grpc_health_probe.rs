@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use rcgen::SanType;
 
 use crate::support::certs::Authority;
-use crate::support::command::{Ended, command, probelet, run_to_end};
+use crate::support::command::{Ended, check_json, command, probelet, run_to_end};
 use crate::support::folder::Folder;
 use crate::support::needs::on_path;
 use crate::support::peers::PeerProcess;
@@ -49,6 +49,10 @@ pub fn tests() -> Vec<Trial> {
             tls_server_name,
         ]);
     }
+    tests.extend(trials!["grpc_health_probe" needs &[Need::File(PYTHON)];
+        check_sends_metadata,
+        check_reaches_a_unix_socket,
+    ]);
     tests.extend(trials!["grpc_health_probe":
         verbose_is_v,
         a_copy_with_the_name_takes_the_flags,
@@ -463,6 +467,28 @@ fn tls_server_name() {
     // Without it, the name is the host of the address.
     let port = servers.process.port("tls");
     both(&[&format!("-addr=localhost:{port}"), "-tls", &ca], 2, words);
+}
+
+fn check_sends_metadata() {
+    let port = Servers::get().process.port("metadata");
+    let url = format!("grpc://127.0.0.1:{port}/x-token: a/b?\nuser-agent: me/1");
+    let args = ["-Hx-token: a/b?", "--user-agent=me/1", &url];
+    assert!(check_json(&args).is_healthy());
+    let result = check_json(&args[1..]);
+    assert_eq!(result.text("reason"), Some("grpc_not_serving"));
+    let advice = result.text("advice").expect("advice");
+    assert!(advice.contains("The status is NOT_SERVING."), "{advice}");
+}
+
+fn check_reaches_a_unix_socket() {
+    let socket = Servers::get().folder.path().join("app.sock");
+    let url = |service| format!("grpc+unix:{}:{service}", socket.display());
+    assert!(check_json(&[&url("/up")]).is_healthy());
+    assert!(check_json(&[&url("/a/b?c=%2541 \u{e4}")]).is_healthy());
+    assert_eq!(
+        check_json(&[&url("/elsewhere")]).text("grpc_code"),
+        Some("NOT_FOUND")
+    );
 }
 
 /// The original has only `-v`.

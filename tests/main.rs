@@ -6,6 +6,8 @@ mod capacity;
 #[cfg(feature = "check")]
 mod check;
 #[cfg(feature = "check")]
+mod check_flags;
+#[cfg(feature = "check")]
 mod check_requests;
 mod client_certificates;
 mod e2e;
@@ -81,6 +83,8 @@ fn main() -> ExitCode {
     trials.extend(check::tests());
     #[cfg(feature = "check")]
     trials.extend(check_requests::tests());
+    #[cfg(feature = "check")]
+    trials.extend(check_flags::tests());
     #[cfg(feature = "check")]
     trials.extend(grpc_health_probe::tests());
     #[cfg(feature = "check")]

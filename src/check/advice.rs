@@ -3,6 +3,7 @@
 use super::failure_context::FailureContext;
 use crate::limits;
 use crate::probe::Failure;
+use crate::wire::health::GrpcCode;
 use core::fmt::Write;
 use core::net::SocketAddr;
 
@@ -127,9 +128,6 @@ const fn general_advice(failure: Failure) -> &'static str {
 pub const TLS_REQUIRED: &str =
     "the app answered that the port requires TLS; use https://, and `scheme: HTTPS` in the prober";
 
-/// The gRPC call failed with another status.
-const GRPC_ERROR: &str = "the call failed; is the service registered under exactly this name, is {port} the app's gRPC port?";
-
 /// The app's body stalled or was not complete.
 pub const BROKEN_BODY: &str = "the head arrived, but the body stalled, was truncated or has invalid chunks, \
     which kubelet reports as an error; look at the app's response body";
@@ -141,11 +139,19 @@ pub fn of_failure(failure: Failure, context: FailureContext) -> String {
 }
 
 /// The advice on a gRPC call that failed with another status.
-pub fn of_grpc_error(at: Option<SocketAddr>) -> String {
-    fill(GRPC_ERROR, at)
+pub fn of_grpc_error(code: GrpcCode, at: Option<SocketAddr>) -> String {
+    let text = match code {
+        GrpcCode::NOT_FOUND => "is the service registered under exactly this name?",
+        GrpcCode::PERMISSION_DENIED | GrpcCode::UNAUTHENTICATED => {
+            "does the app require metadata (-H), or a client certificate (--cert and --key)?"
+        }
+        GrpcCode::UNAVAILABLE => "is there a proxy in front of the app, is the app up?",
+        _ => "what does the app's log say, is {port} the app's gRPC port?",
+    };
+    format!("the call failed with {code}; {}", fill(text, at))
 }
 
-/// Replaces `{ip}` and `{port}`.
+/// Replaces `{ip}` and `{port}`; without an address, they are words.
 fn fill(text: &str, at: Option<SocketAddr>) -> String {
     let mut filled = String::with_capacity(2 * text.len());
     for (index, piece) in text.split(['{', '}']).enumerate() {
@@ -154,6 +160,7 @@ fn fill(text: &str, at: Option<SocketAddr>) -> String {
             (1, Some(at)) if piece == "ip" => write!(filled, "{}", at.ip()),
             (1, Some(at)) if piece == "port" => write!(filled, "{}", at.port()),
             (1, Some(_)) => write!(filled, "{{{piece}}}"),
+            (1, None) => filled.write_str("the socket"),
             _ => filled.write_str(piece),
         };
     }
@@ -192,6 +199,8 @@ mod tests {
         has_connected: true,
         is_grpc: false,
         tls: TlsState::Plaintext,
+        is_unix: false,
+        verifies_name: false,
     };
 
     fn contexts() -> impl Iterator<Item = FailureContext> {

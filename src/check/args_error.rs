@@ -47,8 +47,28 @@ pub enum ArgFault {
     TcpPath,
     /// An invalid name of a gRPC service.
     Service,
+    /// A UNIX socket whose path or request is not valid.
+    UnixSocket,
     /// An invalid time.
     Timeout,
+    /// The same of `--connect-timeout`.
+    ConnectTimeout,
+    /// A source address that is none.
+    SourceIp,
+    /// A source address of the other version of IP.
+    SourceFamily,
+    /// A source address for a UNIX socket.
+    SourceOfUnix,
+    /// An unknown method.
+    Method,
+    /// A method of a probe that is not HTTP.
+    MethodWithoutHttp,
+    /// Metadata that gRPC does not allow.
+    Metadata,
+    /// A SPIFFE ID that is none.
+    SpiffeId,
+    /// A SPIFFE ID without a CA.
+    IdWithoutCa,
     /// A header without a colon.
     HeaderColon,
     /// A header's name that is not a token (RFC 9110 section 5.6.2).
@@ -57,12 +77,10 @@ pub enum ArgFault {
     HeaderValue,
     /// A `User-Agent` that makes the request head longer than the agent accepts.
     LongUserAgent,
-    /// A header of a probe that is not HTTP.
-    HeaderWithoutHttp,
-    /// A client certificate without TLS.
-    PlainCert,
-    /// A client's key without TLS.
-    PlainKey,
+    /// A header of a TCP probe.
+    HeaderOfTcp,
+    /// A flag of TLS, by its name, without TLS.
+    PlainTls(&'static str),
     /// A key without its certificate.
     NoCert,
     /// A certificate without its key.
@@ -84,7 +102,8 @@ impl ArgFault {
                 | ArgFault::HeaderName
                 | ArgFault::HeaderValue
                 | ArgFault::LongUserAgent
-                | ArgFault::HeaderWithoutHttp
+                | ArgFault::HeaderOfTcp
+                | ArgFault::Metadata
         )
     }
 
@@ -100,14 +119,24 @@ impl ArgFault {
             | ArgFault::NoPort(_)
             | ArgFault::Port
             | ArgFault::TcpPath
+            | ArgFault::UnixSocket
             | ArgFault::Service => Some("the URL is "),
             ArgFault::Timeout => Some("--timeout is "),
+            ArgFault::ConnectTimeout => Some("--connect-timeout is "),
+            ArgFault::SourceIp | ArgFault::SourceFamily | ArgFault::SourceOfUnix => {
+                Some("--source-ip is ")
+            }
+            ArgFault::Method | ArgFault::MethodWithoutHttp => Some("--method is "),
+            ArgFault::SpiffeId => Some("--expect-id is "),
             ArgFault::HeaderColon => Some("-H is "),
             ArgFault::HeaderName
             | ArgFault::HeaderValue
             | ArgFault::LongUserAgent
-            | ArgFault::HeaderWithoutHttp => Some("-H names the header "),
-            ArgFault::PlainCert | ArgFault::PlainKey | ArgFault::NoCert | ArgFault::NoKey => None,
+            | ArgFault::Metadata
+            | ArgFault::HeaderOfTcp => Some("-H names the header "),
+            ArgFault::PlainTls(_) | ArgFault::IdWithoutCa | ArgFault::NoCert | ArgFault::NoKey => {
+                None
+            }
         }
     }
 
@@ -116,16 +145,38 @@ impl ArgFault {
         let text = match self {
             ArgFault::NoCert => "--key requires --cert",
             ArgFault::NoKey => "--cert requires --key",
-            ArgFault::PlainCert => "--cert requires an https:// or grpcs:// URL",
-            ArgFault::PlainKey => "--key requires an https:// or grpcs:// URL",
+            ArgFault::PlainTls(flag) => {
+                return write!(f, "{flag} requires an https:// or grpcs:// URL");
+            }
+            ArgFault::IdWithoutCa => "--expect-id requires --ca",
+            ArgFault::SpiffeId => {
+                "but must be a SPIFFE ID: write one such as spiffe://example.org/web"
+            }
+            ArgFault::SourceIp => "but must be an IP address: write one such as 127.0.0.6",
+            ArgFault::SourceFamily => {
+                "but the host of the URL is an address of the other version of IP: write one of the same version"
+            }
+            ArgFault::SourceOfUnix => "but a UNIX socket has no source address: leave it out",
+            ArgFault::Method => "but must be GET, HEAD, OPTIONS or POST",
+            ArgFault::MethodWithoutHttp => {
+                "but only http and https requests have a method: leave it out"
+            }
+            ArgFault::Metadata => {
+                "but gRPC metadata has a name of letters, digits, `.`, `_` and `-`, and a value of printable ASCII"
+            }
+            ArgFault::UnixSocket => {
+                "but must have the path of a socket: write one such as http+unix:/run/app.sock:/healthz"
+            }
             ArgFault::NoScheme => {
-                "but must begin with http://, https://, tcp://, grpc:// or grpcs://: \
+                "but must begin with http://, https://, tcp://, grpc://, grpcs://, http+unix: or grpc+unix:; \
                  write one such as http://10.0.0.7:8080/healthz"
             }
             ArgFault::InvalidUrl => {
                 "which is not a URL: write one such as http://10.0.0.7:8080/healthz"
             }
-            ArgFault::Scheme => "but its scheme must be one of http, https, tcp, grpc, grpcs",
+            ArgFault::Scheme => {
+                "but its scheme must be one of http, https, tcp, grpc, grpcs, http+unix, grpc+unix"
+            }
             ArgFault::User => {
                 "but it must not contain a name or password: write -H 'Authorization: Basic ...'"
             }
@@ -144,14 +195,14 @@ impl ArgFault {
                 "but a TCP connection has no path: write http:// instead of tcp://, or remove everything after the port"
             }
             ArgFault::Service => {
-                "but its path must be the name of one registered service: \
+                "but the name of the service must follow a slash: \
                  write one such as grpc://10.0.0.7:9090/my.package.Service"
             }
-            ArgFault::Timeout => {
+            ArgFault::Timeout | ArgFault::ConnectTimeout => {
                 let most = limits::PROBE_TIMEOUT_MAX.as_secs();
                 return write!(
                     f,
-                    "but must be seconds, more than 0 and at most {most}: write a number such as 2.5"
+                    "but must be a duration, more than 0 and at most {most} seconds: write one such as 2.5 or 250ms"
                 );
             }
             ArgFault::HeaderColon => {
@@ -170,9 +221,7 @@ impl ArgFault {
                     "but its value is too long: write at most {USER_AGENT_BYTES} bytes"
                 );
             }
-            ArgFault::HeaderWithoutHttp => {
-                "but only http and https requests have headers: leave it out"
-            }
+            ArgFault::HeaderOfTcp => "but a TCP connection has no headers: leave it out",
         };
         f.write_str(text)
     }

@@ -15,6 +15,10 @@ pub struct FailureContext {
     pub is_grpc: bool,
     /// The state of TLS on the last connection.
     pub tls: TlsState,
+    /// Whether the connection goes to a UNIX socket.
+    pub is_unix: bool,
+    /// Whether the certificate must have the name of the server.
+    pub verifies_name: bool,
 }
 
 /// The state of TLS on a connection.
@@ -33,6 +37,16 @@ impl FailureContext {
     pub fn specific_advice(self, failure: Failure) -> Option<&'static str> {
         use TlsState::{Established, Handshaking, Plaintext};
         let text = match (failure, self.tls, self.is_grpc) {
+            (Failure::ConnectionRefused, ..) if self.is_unix => {
+                "nothing listens on the socket; is the app up, is the path right?"
+            }
+            (Failure::ConnectDenied, ..) if self.is_unix => {
+                "this user may not connect to the socket; is it writable for the user, are its directories executable?"
+            }
+            (Failure::WrongIdentity, ..) if self.verifies_name => {
+                "the app's certificate does not have the name of the server; is it another one (--server-name), or a \
+                 SPIFFE ID (--expect-id)?"
+            }
             (Failure::ConnectionRefused, ..) if self.is_loopback() => {
                 "nothing listens on port {port} of {ip}; is the app up, does it listen on the pod's address only?"
             }

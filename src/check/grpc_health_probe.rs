@@ -5,7 +5,6 @@ mod address;
 mod code;
 mod flags;
 mod messages;
-mod metadata;
 
 pub use flags::ProbeFlags;
 
@@ -15,7 +14,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::go_duration;
-use super::plan::Plan;
+use super::metadata::Metadata;
+use super::output::write_line;
+use super::plan::{Method, Plan};
 use super::probing::resolve_and_probe;
 use super::synthetic_request::{SyntheticRequest, USER_AGENT};
 use super::watch::Watch;
@@ -25,7 +26,6 @@ use crate::net::tls::{IS_BUILT, Tls};
 use crate::probe::load_tls;
 use crate::text::EscapedLines;
 use address::Address;
-use metadata::Metadata;
 
 /// The `user-agent` without `-user-agent`.
 const DEFAULT_USER_AGENT: &str = "grpc_health_probe";
@@ -135,6 +135,11 @@ impl GrpcHealthProbe {
             timeout: connect_timeout + rpc_timeout,
             connect_timeout: Some(connect_timeout),
             call_timeout: Some(rpc_timeout),
+            server_name: None,
+            verifies_name: flags.tls && !flags.tls_no_verify,
+            source: None,
+            method: Method::Get,
+            is_quiet: false,
             is_verbose: false,
             is_json: false,
         };
@@ -146,6 +151,11 @@ impl GrpcHealthProbe {
             metadata_error: metadata.error,
             options,
         })
+    }
+
+    /// The limit of the whole probe.
+    pub fn timeout(&self) -> Duration {
+        self.plan.timeout
     }
 
     /// Probes, and prints the messages of the original. Returns the exit code.
@@ -160,10 +170,7 @@ impl GrpcHealthProbe {
             options,
         } = self;
         let is_verbose = options.is_some();
-        let mut print = |text: String| {
-            // Nothing can be done about a closed output.
-            let _ = writeln!(output, "{}", EscapedLines(text));
-        };
+        let mut print = |text: String| write_line(output, EscapedLines(text));
         if let Some(options) = options {
             print(options);
             print("establishing connection".into());

@@ -1,24 +1,28 @@
 //! `probelet check URL`: runs one probe with the agent's code, and prints one line about it.
 //!
-//! It reads only the files that flags name, and no environment variables, so it works as an exec probe in an image
-//! without anything else. It installs no signal handlers: SIGINT ends it.
+//! It reads only the files that flags name, so it works as an exec probe in an image without anything else. It installs no signal handlers: SIGINT ends it.
 
 mod advice;
+mod alert;
 mod args_error;
 mod failure_context;
 mod go_duration;
 mod grpc_health_probe;
 mod install;
+mod metadata;
+mod output;
 mod plan;
 mod probing;
 mod report;
 mod resolve;
 mod synthetic_request;
+mod target;
 mod watch;
 
 pub use args_error::{ArgFault, ArgsError};
 pub use grpc_health_probe::{GrpcHealthProbe, ProbeExit, ProbeFlags};
 pub use install::{InstallError, install};
+pub use output::PatientOutput;
 pub use plan::{DialTarget, Plan, RawArgs};
 pub use synthetic_request::SyntheticRequest;
 
@@ -28,6 +32,7 @@ use std::rc::Rc;
 use rustix::io;
 
 use crate::text::EscapedLines;
+use output::write_line;
 use probing::resolve_and_probe;
 use report::Report;
 use watch::Watch;
@@ -52,14 +57,17 @@ pub fn run_and_print(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> u8 {
-    // Nothing can be done about a closed output.
+    let is_quiet = plan.is_quiet;
     match run(plan) {
         Ok(report) => {
-            let _ = writeln!(stdout, "{}", EscapedLines(report.text));
+            if !is_quiet {
+                write_line(stdout, EscapedLines(report.text));
+            }
             u8::from(!report.is_healthy)
         }
         Err(error) => {
-            let _ = writeln!(stderr, "{program}: epoll failed: {}", EscapedLines(error));
+            let text = format!("{program}: epoll failed: {}", EscapedLines(error));
+            write_line(stderr, text);
             1
         }
     }

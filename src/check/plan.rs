@@ -1,22 +1,24 @@
 //! Parses the arguments of `probelet check` into one probe.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use std::rc::Rc;
 
-use rustix::net::SocketAddrUnix;
-
 use super::args_error::{ArgFault, ArgsError};
+use super::go_duration;
+use super::metadata::{self, Metadata};
 use super::synthetic_request::{SyntheticRequest, USER_AGENT};
+pub use super::target::DialTarget;
+use super::target::{Target, UrlScheme};
 use crate::config::{
     Action, ClientCert, ConfigError, FileSetting, Header, HttpGet, Protocol, Scheme, TlsSettings,
-    headers,
+    headers, is_spiffe_id,
 };
 use crate::limits;
 use crate::net::tls::{IS_BUILT, Tls};
+pub use crate::probe::Method;
 use crate::probe::load_tls;
-use crate::wire::url::{self, AbsoluteUrl};
 
 /// The arguments, before any is parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,12 +27,28 @@ pub struct RawArgs {
     pub url: String,
     /// `--timeout`
     pub timeout: Option<String>,
+    /// `--connect-timeout`
+    pub connect_timeout: Option<String>,
     /// `-H`, in their order.
     pub headers: Vec<String>,
+    /// `--user-agent`
+    pub user_agent: Option<String>,
+    /// `--method`
+    pub method: Option<String>,
+    /// `--source-ip`
+    pub source_ip: Option<String>,
     /// `--cert`
     pub cert: Option<String>,
     /// `--key`
     pub key: Option<String>,
+    /// `--ca`
+    pub ca: Option<String>,
+    /// `--server-name`
+    pub server_name: Option<String>,
+    /// `--expect-id`
+    pub expect_id: Option<String>,
+    /// `--quiet`
+    pub is_quiet: bool,
     /// `--verbose`
     pub is_verbose: bool,
     /// `--json`
@@ -48,15 +66,23 @@ pub struct Plan {
     pub host: Box<str>,
     /// Whether the URL names the port.
     pub has_port: bool,
+    /// The server name of TLS, if it is not the host.
+    pub server_name: Option<Box<str>>,
+    /// Whether the app's certificate must have this name, or the host.
+    pub verifies_name: bool,
+    /// The source address of the connection.
+    pub source: Option<IpAddr>,
     /// The probe.
     pub action: Action,
+    /// The method of HTTP.
+    pub method: Method,
     /// The request that kubelet would have sent to the agent, with the `User-Agent` of `-H`.
     pub request: SyntheticRequest,
     /// The `user-agent` of a gRPC call.
     pub user_agent: Box<str>,
     /// The metadata of a gRPC call.
     pub metadata: Box<[Header]>,
-    /// The client certificate, if there is one.
+    /// The client certificate, and the CAs of the app's.
     pub tls: Rc<Tls>,
     /// The limit of the whole check, name resolution included.
     pub timeout: Duration,
@@ -65,19 +91,12 @@ pub struct Plan {
     pub connect_timeout: Option<Duration>,
     /// The limit of a gRPC call, if it has its own.
     pub call_timeout: Option<Duration>,
+    /// Whether no result is printed.
+    pub is_quiet: bool,
     /// Whether each step is printed.
     pub is_verbose: bool,
     /// Whether the result is printed as JSON.
     pub is_json: bool,
-}
-
-/// Where a connection goes.
-#[derive(Debug)]
-pub enum DialTarget {
-    /// A name or an address.
-    Host(Box<str>),
-    /// A UNIX socket.
-    Unix(SocketAddrUnix),
 }
 
 impl Plan {
@@ -87,28 +106,51 @@ impl Plan {
     /// The first argument that is not valid, alone or with the others.
     pub fn from_args(args: RawArgs) -> Result<Plan, ArgsError> {
         let target = Target::parse(&args.url)?;
-        let timeout = match &args.timeout {
-            Some(text) => parse_seconds(text).ok_or_else(|| ArgFault::Timeout.error(text))?,
-            None => limits::DEFAULT_PROBE_TIMEOUT,
+        let duration = |text: &Option<String>, fault: ArgFault| match text {
+            Some(text) => parse_duration(text)
+                .ok_or_else(|| fault.error(text))
+                .map(Some),
+            None => Ok(None),
         };
-        let tls = load_client_cert(target.scheme.client_cert(args.cert, args.key)?)?;
-        let (host, has_port) = (target.host.clone(), target.has_port);
-        let PlannedAction { action, user_agent } = target.into_action(&args.headers)?;
-        let request = SyntheticRequest::new(user_agent.as_deref().unwrap_or(USER_AGENT));
+        let timeout = duration(&args.timeout, ArgFault::Timeout)?;
+        let connect_timeout = duration(&args.connect_timeout, ArgFault::ConnectTimeout)?;
+        let source = parse_source(&target, args.source_ip.as_deref())?;
+        let method = parse_method(&target, args.method.as_deref())?;
+        let tls = load_files(target.scheme, &args)?;
+        let mut headers = args.headers;
+        if let Some(text) = args.user_agent {
+            // The first one counts.
+            headers.insert(0, format!("User-Agent:{text}"));
+        }
+        let (dial, host, has_port) = (target.dial, target.host, target.has_port);
+        let of_action = ActionParts {
+            scheme: target.scheme,
+            port: target.port,
+            request_target: target.request_target,
+            service: target.service,
+        };
+        let planned = of_action.plan(&headers)?;
+        let user_agent = planned.user_agent.unwrap_or_else(|| USER_AGENT.into());
+        let request = SyntheticRequest::new(&user_agent);
         let request = request.ok_or_else(|| ArgFault::LongUserAgent.error("User-Agent"))?;
         Ok(Plan {
             url: args.url.into(),
-            dial: DialTarget::Host(host.trim_matches(['[', ']']).into()),
+            dial,
             host,
             has_port,
-            action,
+            server_name: args.server_name.map(Into::into),
+            verifies_name: args.ca.is_some() && args.expect_id.is_none(),
+            source,
+            action: planned.action,
+            method,
             request,
-            user_agent: USER_AGENT.into(),
-            metadata: Box::default(),
+            user_agent,
+            metadata: planned.metadata,
             tls,
-            timeout,
-            connect_timeout: None,
+            timeout: timeout.unwrap_or(limits::DEFAULT_PROBE_TIMEOUT),
+            connect_timeout,
             call_timeout: None,
+            is_quiet: args.is_quiet,
             is_verbose: args.is_verbose,
             is_json: args.is_json,
         })
@@ -120,6 +162,11 @@ impl Plan {
             DialTarget::Host(host) => host.parse().ok(),
             DialTarget::Unix(_) => None,
         }
+    }
+
+    /// Whether the connection goes to a name.
+    pub fn has_name(&self) -> bool {
+        matches!(self.dial, DialTarget::Host(_)) && self.address().is_none()
     }
 
     /// Whether the probe is a gRPC call.
@@ -137,130 +184,132 @@ impl Plan {
     }
 }
 
-/// The scheme of a URL.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum UrlScheme {
-    Http(Scheme),
-    Tcp,
-    Grpc { tls: bool },
-}
-
-impl UrlScheme {
-    fn parse(scheme: &str) -> Option<UrlScheme> {
-        let schemes = [
-            ("http", UrlScheme::Http(Scheme::Http)),
-            ("https", UrlScheme::Http(Scheme::Https)),
-            ("tcp", UrlScheme::Tcp),
-            ("grpc", UrlScheme::Grpc { tls: false }),
-            ("grpcs", UrlScheme::Grpc { tls: true }),
+/// Reads the files of TLS before the probe begins.
+fn load_files(scheme: UrlScheme, args: &RawArgs) -> Result<Rc<Tls>, ArgsError> {
+    let file = |flag: &str, path: &str| FileSetting {
+        origin: flag.into(),
+        path: path.into(),
+    };
+    if !scheme.is_tls() {
+        let flags = [
+            (&args.cert, ArgFault::PlainTls("--cert")),
+            (&args.key, ArgFault::PlainTls("--key")),
+            (&args.ca, ArgFault::PlainTls("--ca")),
+            (&args.server_name, ArgFault::PlainTls("--server-name")),
+            (&args.expect_id, ArgFault::PlainTls("--expect-id")),
         ];
-        let is_it = |(name, _): &(&str, UrlScheme)| name.eq_ignore_ascii_case(scheme);
-        schemes.into_iter().find(is_it).map(|(_, scheme)| scheme)
-    }
-
-    /// The files of a client certificate and its key.
-    fn client_cert(
-        self,
-        cert: Option<String>,
-        key: Option<String>,
-    ) -> Result<Option<ClientCert>, ArgsError> {
-        let is_plain = !matches!(
-            self,
-            UrlScheme::Http(Scheme::Https) | UrlScheme::Grpc { tls: true }
-        );
-        match (cert, key) {
-            (None, None) => Ok(None),
-            (Some(cert), _) if is_plain => Err(ArgFault::PlainCert.error(&cert)),
-            (None, Some(key)) if is_plain => Err(ArgFault::PlainKey.error(&key)),
-            (None, Some(key)) => Err(ArgFault::NoCert.error(&key)),
-            (Some(cert), None) => Err(ArgFault::NoKey.error(&cert)),
-            (Some(cert), Some(key)) => {
-                let file = |flag: &str, path: String| FileSetting {
-                    origin: flag.into(),
-                    path: path.into(),
-                };
-                Ok(Some(ClientCert {
-                    cert: file("--cert", cert),
-                    key: file("--key", key),
-                }))
-            }
+        if let Some((value, fault)) = flags.into_iter().find(|(value, _)| value.is_some()) {
+            return Err(fault.error(value.as_deref().unwrap_or_default()));
         }
     }
-}
-
-/// Reads the files of the client certificate before the probe begins.
-fn load_client_cert(client: Option<ClientCert>) -> Result<Rc<Tls>, ArgsError> {
-    if client.is_some() && !IS_BUILT {
-        let origin = "--cert".into();
+    let client = match (&args.cert, &args.key) {
+        (None, None) => None,
+        (None, Some(key)) => return Err(ArgFault::NoCert.error(key)),
+        (Some(cert), None) => return Err(ArgFault::NoKey.error(cert)),
+        (Some(cert), Some(key)) => Some(ClientCert {
+            cert: file("--cert", cert),
+            key: file("--key", key),
+        }),
+    };
+    if let Some(id) = &args.expect_id {
+        if !is_spiffe_id(id) {
+            return Err(ArgFault::SpiffeId.error(id));
+        }
+        if args.ca.is_none() {
+            return Err(ArgFault::IdWithoutCa.error(id));
+        }
+    }
+    let origin = match (&client, &args.ca) {
+        (Some(_), _) => Some("--cert"),
+        (None, Some(_)) => Some("--ca"),
+        (None, None) => None,
+    };
+    if let (Some(origin), false) = (origin, IS_BUILT) {
+        let origin = origin.into();
         return Err(ArgsError::NoTls(ConfigError::NoTls { origin }));
     }
     let settings = TlsSettings {
         client,
+        app_ca: args.ca.iter().map(|path| file("--ca", path)).collect(),
+        app_id: args.expect_id.as_deref().map(Into::into),
+        verifies_name: args.expect_id.is_none(),
         require_files: true,
         ..TlsSettings::default()
     };
     load_tls(&settings).map_err(ArgsError::Tls)
 }
 
-/// The target of a URL.
-struct Target {
+fn parse_source(target: &Target, text: Option<&str>) -> Result<Option<IpAddr>, ArgsError> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let refuse = |fault: ArgFault| Err(fault.error(text));
+    let Ok(source) = text.parse::<IpAddr>() else {
+        return refuse(ArgFault::SourceIp);
+    };
+    match &target.dial {
+        DialTarget::Unix(_) => refuse(ArgFault::SourceOfUnix),
+        DialTarget::Host(host) => match host.parse::<IpAddr>() {
+            Ok(ip) if ip.to_canonical().is_ipv4() != source.is_ipv4() => {
+                refuse(ArgFault::SourceFamily)
+            }
+            _ => Ok(Some(source)),
+        },
+    }
+}
+
+fn parse_method(target: &Target, text: Option<&str>) -> Result<Method, ArgsError> {
+    let Some(text) = text else {
+        return Ok(Method::Get);
+    };
+    if !matches!(target.scheme, UrlScheme::Http(_)) {
+        return Err(ArgFault::MethodWithoutHttp.error(text));
+    }
+    Method::parse(text).ok_or_else(|| ArgFault::Method.error(text))
+}
+
+/// The parts of a URL that the probe is made of.
+struct ActionParts {
     scheme: UrlScheme,
-    host: Box<str>,
     port: u16,
-    has_port: bool,
     request_target: Box<str>,
     service: Box<str>,
 }
 
-/// The probe, and the `User-Agent` of `-H`.
+/// The probe, and what `-H` sets beside it.
 struct PlannedAction {
     action: Action,
     user_agent: Option<Box<str>>,
+    metadata: Box<[Header]>,
 }
 
-impl Target {
-    fn parse(text: &str) -> Result<Target, ArgsError> {
-        let refuse = |fault: ArgFault| fault.error(text);
-        if !text.contains("://") {
-            return Err(refuse(ArgFault::NoScheme));
-        }
-        let url = url::parse_absolute(text).ok_or_else(|| refuse(parse_fault(text)))?;
-        let scheme = UrlScheme::parse(url.scheme).ok_or_else(|| refuse(ArgFault::Scheme))?;
-        if url.has_user {
-            return Err(refuse(ArgFault::User));
-        }
-        if url.host.contains(':') && !text.contains('[') {
-            return Err(refuse(ArgFault::Host));
-        }
-        if matches!(scheme, UrlScheme::Tcp) && (url.path.len() > 1 || url.has_query) {
-            return Err(refuse(ArgFault::TcpPath));
-        }
-        Ok(Target {
-            scheme,
-            host: parse_host(url.host).map_err(refuse)?,
-            port: parse_port(scheme, url.port).map_err(refuse)?,
-            has_port: !url.port.is_empty(),
-            service: parse_service(scheme, &url).map_err(refuse)?,
-            request_target: url.request_target,
-        })
-    }
-
-    fn into_action(self, headers: &[String]) -> Result<PlannedAction, ArgsError> {
+impl ActionParts {
+    fn plan(self, headers: &[String]) -> Result<PlannedAction, ArgsError> {
         let port = self.port;
-        let without_headers = |action| PlannedAction {
-            action,
-            user_agent: None,
-        };
-        let scheme = match (self.scheme, headers.first()) {
-            (UrlScheme::Http(scheme), _) => scheme,
-            (_, Some(header)) => {
-                let name = header.split(':').next().unwrap_or_default();
-                return Err(ArgFault::HeaderWithoutHttp.error(name));
+        let scheme = match self.scheme {
+            UrlScheme::Http(scheme) => scheme,
+            UrlScheme::Tcp => {
+                if let Some(header) = headers.first() {
+                    let name = header.split(':').next().unwrap_or_default();
+                    return Err(ArgFault::HeaderOfTcp.error(name));
+                }
+                return Ok(PlannedAction {
+                    action: Action::Tcp { port },
+                    user_agent: None,
+                    metadata: Box::default(),
+                });
             }
-            (UrlScheme::Tcp, _) => return Ok(without_headers(Action::Tcp { port })),
-            (UrlScheme::Grpc { tls }, _) => {
+            UrlScheme::Grpc { tls } => {
+                let CallHeaders {
+                    user_agent,
+                    metadata,
+                } = parse_metadata(headers)?;
                 let service = self.service;
-                return Ok(without_headers(Action::Grpc { port, service, tls }));
+                return Ok(PlannedAction {
+                    action: Action::Grpc { port, service, tls },
+                    user_agent,
+                    metadata,
+                });
             }
         };
         let list = headers.iter().map(|text| parse_header(text));
@@ -279,56 +328,32 @@ impl Target {
         Ok(PlannedAction {
             action: Action::Http(get),
             user_agent,
+            metadata: Box::default(),
         })
     }
 }
 
-/// Why a URL cannot be parsed. A `%` in the host is a zone: without its escape `%25` it is an invalid escape.
-fn parse_fault(text: &str) -> ArgFault {
-    let authority = text.split("://").nth(1).unwrap_or_default();
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    match host.contains('%') {
-        true => ArgFault::Host,
-        false => ArgFault::InvalidUrl,
-    }
+/// What `-H` sets of a gRPC call.
+struct CallHeaders {
+    user_agent: Option<Box<str>>,
+    metadata: Box<[Header]>,
 }
 
-/// The host, an IPv6 address in brackets.
-fn parse_host(text: &str) -> Result<Box<str>, ArgFault> {
-    let has_colon = text.contains(':');
-    match text.parse::<Ipv6Addr>() {
-        Ok(_) => Ok(format!("[{text}]").into()),
-        Err(_) if text.is_empty() => Err(ArgFault::NoHost),
-        // A zone, or a list of hosts.
-        Err(_) if has_colon || text.contains('%') => Err(ArgFault::Host),
-        Err(_) => Ok(text.into()),
+fn parse_metadata(headers: &[String]) -> Result<CallHeaders, ArgsError> {
+    let mut user_agent = None;
+    for text in headers {
+        let Header { name, value } = parse_header(text)?;
+        if *name == *"User-Agent" {
+            user_agent = user_agent.or(Some(value));
+        } else if metadata::broken_rule(&name.to_lowercase(), &value).is_some() {
+            return Err(ArgFault::Metadata.error(&name));
+        }
     }
-}
-
-fn parse_port(scheme: UrlScheme, digits: &str) -> Result<u16, ArgFault> {
-    match (scheme, digits) {
-        (UrlScheme::Http(scheme), "") => Ok(scheme.default_port()),
-        (UrlScheme::Grpc { tls: false }, "") => Err(ArgFault::NoPort("grpc://10.0.0.7:9090")),
-        (UrlScheme::Grpc { tls: true }, "") => Err(ArgFault::NoPort("grpcs://10.0.0.7:9090")),
-        (UrlScheme::Tcp, "") => Err(ArgFault::NoPort("tcp://10.0.0.7:8080")),
-        _ => match digits.parse() {
-            Ok(port) if port != 0 => Ok(port),
-            _ => Err(ArgFault::Port),
-        },
-    }
-}
-
-/// The service of `grpc://host:port/service`. Its name is not unescaped: no valid name has an escape.
-fn parse_service(scheme: UrlScheme, url: &AbsoluteUrl<'_>) -> Result<Box<str>, ArgFault> {
-    if !matches!(scheme, UrlScheme::Grpc { .. }) {
-        return Ok("".into());
-    }
-    let service = url.path.strip_prefix('/').unwrap_or(url.path);
-    if url.has_query || service.contains(['/', '%']) {
-        return Err(ArgFault::Service);
-    }
-    Ok(service.into())
+    let parsed = Metadata::parse(headers).map_err(|_| ArgFault::HeaderColon.error(""))?;
+    Ok(CallHeaders {
+        user_agent,
+        metadata: parsed.fields,
+    })
 }
 
 /// `Name: value`
@@ -345,19 +370,14 @@ fn parse_header(text: &str) -> Result<Header, ArgsError> {
     Ok(Header { name, value })
 }
 
-/// Seconds with up to nine decimals, more than none and at most `PROBE_TIMEOUT_MAX`.
-fn parse_seconds(text: &str) -> Option<Duration> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(decimals) || decimals.len() > 9 {
-        return None;
-    }
-    if whole.is_empty() || text.ends_with('.') {
-        return None;
-    }
-    let digits = decimals.bytes().chain(core::iter::repeat(b'0')).take(9);
-    let nanos = digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-    let time = Duration::new(whole.parse().ok()?, nanos);
+/// A duration as Go writes it, or seconds such as `2.5`. More than none and at most `PROBE_TIMEOUT_MAX`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let is_decimal = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let time = match is_decimal && text.bytes().any(|b| b.is_ascii_digit()) {
+        true => go_duration::parse(&format!("{text}s"))?,
+        false if text.starts_with(['+', '-']) => return None,
+        false => go_duration::parse(text)?,
+    };
     (!time.is_zero() && time <= limits::PROBE_TIMEOUT_MAX).then_some(time)
 }
 

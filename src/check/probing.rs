@@ -1,5 +1,8 @@
 //! Resolves the name of the host and probes its addresses, within the limits of the plan.
 
+mod race;
+
+use core::cell::Cell;
 use core::future::{pending, poll_fn};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::pin;
@@ -18,7 +21,7 @@ use super::resolve;
 use super::watch::{Phase, Watch};
 use crate::config::Action;
 use crate::limits;
-use crate::net::{self, Reactor, Socket};
+use crate::net::{self, Elapsed, Reactor, Socket};
 use crate::probe::{
     CallOptions, Connector, Dialler, Failure, GrpcProbe, HttpProbe, Outcome, PROBE_BYTES,
     RequestOrigin, UrlAuthority,
@@ -92,10 +95,9 @@ impl Check {
             Some(at) => Poll::Ready(Some(at)),
             None => Poll::Pending,
         });
-        let ready_at = match self.plan.connect_timeout {
-            Some(limit) => {
+        let ready_at = match self.connect_until() {
+            Some(until) => {
                 let late = async {
-                    let until = self.watch.start() + limit;
                     self.reactor.sleep_until(until).await;
                     None
                 };
@@ -111,41 +113,67 @@ impl Check {
         Outcome::Failed(Failure::DeadlineExceeded)
     }
 
-    /// Probes the first address that accepts the connection, in the resolver's order. Each address gets an equal share
-    /// of the remaining time (Go `net/dial.go`: `partialDeadline`).
+    /// Probes the first address that accepts a connection. A gRPC probe retries with grpc-go's backoff while there is
+    /// time, as it does with one address.
     async fn probe(&self, addresses: Vec<IpAddr>) -> Outcome {
-        let mut outcome = Outcome::Failed(Failure::DeadlineExceeded);
-        for (index, address) in addresses.iter().enumerate() {
-            let others = (addresses.len() - index - 1) as u32;
-            let now = Instant::now();
-            let share = self.deadline.saturating_duration_since(now) / (others + 1);
-            let overdue = async {
-                self.reactor.sleep_until(now + share).await;
-                if others == 0 || self.watch.has_connected() {
-                    pending::<()>().await;
-                }
-                Outcome::Failed(Failure::DeadlineExceeded)
-            };
-            outcome = or(pin!(self.probe_address(*address)), pin!(overdue)).await;
-            let is_failed = matches!(outcome, Outcome::Failed(_));
-            if !is_failed || self.watch.has_connected() || Instant::now() >= self.deadline {
-                break;
-            }
+        let is_usable = |ip: &IpAddr| {
+            let source = self.plan.source;
+            source.is_none_or(|source| source.is_ipv4() == ip.is_ipv4())
+        };
+        let addresses: Vec<IpAddr> = addresses.into_iter().filter(is_usable).collect();
+        match &*addresses {
+            [] => return Outcome::Failed(Failure::AddressNotAvailable),
+            [address] => return self.probe_address(*address, None).await,
+            _ => {}
         }
-        outcome
+        let connect_until = self.connect_until().unwrap_or(self.deadline);
+        let mut backoff = limits::GRPC_BACKOFF;
+        loop {
+            let race = pin!(race::connect(
+                &self.reactor,
+                &self.watch,
+                self.plan.source,
+                self.plan.action.port(),
+                &addresses
+            ));
+            let failure = match self.reactor.timeout_at(self.deadline, race).await {
+                Ok(Ok((address, socket))) => {
+                    return self.probe_address(address, Some(socket)).await;
+                }
+                Ok(Err(failure)) => failure,
+                Err(Elapsed) => return Outcome::Failed(Failure::DeadlineExceeded),
+            };
+            let again = Instant::now() + backoff;
+            if !self.plan.is_grpc() || again >= connect_until {
+                return Outcome::Failed(failure);
+            }
+            self.reactor.sleep_until(again).await;
+            let (more, less) = limits::GRPC_BACKOFF_GROWTH;
+            backoff = (backoff * more / less).min(limits::GRPC_BACKOFF_MAX);
+        }
     }
 
-    async fn probe_address(&self, target: IpAddr) -> Outcome {
+    /// When the connection must be ready, if that has its own limit.
+    fn connect_until(&self) -> Option<Instant> {
+        let limit = self.plan.connect_timeout?;
+        Some(self.watch.start() + limit)
+    }
+
+    /// Probes one address, over a connection if there is one.
+    async fn probe_address(&self, target: IpAddr, connected: Option<Socket>) -> Outcome {
         let dialler = Dialler {
             reactor: self.reactor.clone(),
             target,
-            source: None,
+            source: self.plan.source,
             own_listeners: Box::default(),
             tls: self.plan.tls.clone(),
             observer: Some(self.watch.clone()),
-            connector: match &self.plan.dial {
-                DialTarget::Host(_) => None,
-                DialTarget::Unix(address) => Some(Rc::new(UnixConnector {
+            connector: match (&self.plan.dial, connected) {
+                (DialTarget::Host(_), None) => None,
+                (DialTarget::Host(_), Some(socket)) => {
+                    Some(Rc::new(EstablishedConnection(Cell::new(Some(socket)))))
+                }
+                (DialTarget::Unix(address), _) => Some(Rc::new(UnixConnector {
                     reactor: self.reactor.clone(),
                     address: address.clone(),
                 })),
@@ -155,7 +183,8 @@ impl Check {
         let authority = UrlAuthority {
             host: &plan.host,
             has_port: plan.has_port,
-            server_name: None,
+            server_name: plan.server_name.as_deref(),
+            method: plan.method,
         };
         let origin = RequestOrigin::Url(&authority);
         let mut space = vec![0; PROBE_BYTES];
@@ -174,7 +203,7 @@ impl Check {
                     options: CallOptions {
                         metadata: &plan.metadata,
                         timeout: plan.call_timeout,
-                        connect_until: plan.connect_timeout.map(|limit| self.watch.start() + limit),
+                        connect_until: self.connect_until(),
                     },
                 };
                 return dialler.probe_grpc(&probe, &mut space).await;
@@ -190,6 +219,15 @@ impl Check {
             deadline: Some(self.deadline),
         };
         dialler.probe_http(&probe, &mut space).await
+    }
+}
+
+/// A connection that is established, for the first dial.
+struct EstablishedConnection(Cell<Option<Socket>>);
+
+impl Connector for EstablishedConnection {
+    fn connect(&self) -> Option<io::Result<Socket>> {
+        self.0.take().map(Ok)
     }
 }
 

@@ -5,11 +5,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::advice;
+use super::alert;
 use super::failure_context::{FailureContext, TlsState};
-use super::plan::Plan;
+use super::plan::{DialTarget, Plan};
 use super::resolve::NoAddress;
 use super::watch::{Phase, Watch};
-use crate::probe::Outcome;
+use crate::probe::{Failure, Outcome};
 use crate::text::Quoted;
 use crate::wire::health::GrpcCode;
 
@@ -60,6 +61,8 @@ struct Facts<'a> {
     reason: Option<&'static str>,
     /// Only for the reason `grpc_error`.
     grpc_code: Option<GrpcCode>,
+    /// The name or the number of the app's TLS alert, if TLS failed.
+    tls_alert: Option<String>,
     /// The text of a success that has no status code: `connected` or `SERVING`.
     success_text: &'static str,
     /// The status code that the agent would return to kubelet.
@@ -73,10 +76,11 @@ impl<'a> Facts<'a> {
             is_healthy: false,
             url: &plan.url,
             address: watch.address(),
-            is_named: plan.address().is_none(),
+            is_named: plan.has_name(),
             status: None,
             reason: Some("no_address"),
             grpc_code: None,
+            tls_alert: None,
             success_text: "",
             agent_status: None,
             advice: None,
@@ -92,6 +96,9 @@ impl<'a> Facts<'a> {
         facts.is_healthy = outcome.is_healthy();
         facts.reason = outcome.reason();
         facts.grpc_code = outcome.grpc_code();
+        if let Outcome::Failed(failure) = outcome {
+            facts.tls_alert = tls_alert(plan, failure);
+        }
         facts.agent_status = Some(outcome.status());
         (facts.status, facts.success_text) = app_status(outcome);
         facts.advice = match outcome {
@@ -101,12 +108,21 @@ impl<'a> Facts<'a> {
                     has_connected: watch.has_connected(),
                     is_grpc: plan.is_grpc(),
                     tls: watch.tls_state(),
+                    is_unix: matches!(plan.dial, DialTarget::Unix(_)),
+                    verifies_name: plan.verifies_name,
                 };
-                Some(advice::of_failure(failure, context))
+                let mut advice = advice::of_failure(failure, context);
+                if let Some(alert) = &facts.tls_alert {
+                    let _ = write!(advice, " Its alert is {alert}.");
+                }
+                if let (Failure::GrpcNotServing, Some(status)) = (failure, watch.health_status()) {
+                    let _ = write!(advice, " The status is {}.", status_name(status));
+                }
+                Some(advice)
             }
             Outcome::BodyBroken(_) => Some(advice::BROKEN_BODY.into()),
             Outcome::TlsRequired(_) => Some(advice::TLS_REQUIRED.into()),
-            Outcome::GrpcError(_) => Some(advice::of_grpc_error(facts.address)),
+            Outcome::GrpcError(code) => Some(advice::of_grpc_error(code, facts.address)),
             Outcome::Answered(status) if !facts.is_healthy => {
                 Some(advice::of_status(status, watch.tls_state() != TlsState::Plaintext).into())
             }
@@ -175,6 +191,7 @@ impl<'a> Facts<'a> {
         member("reason", string(self.reason));
         let grpc_code = self.grpc_code.map(|code| code.to_string());
         member("grpc_code", string(grpc_code.as_deref()));
+        member("tls_alert", string(self.tls_alert.as_deref()));
         member("agent_status", number(self.agent_status));
         member("advice", string(self.advice.as_deref()));
         member("redirects", Some(watch.redirects().to_string()));
@@ -183,6 +200,30 @@ impl<'a> Facts<'a> {
         }
         text.push('}');
         text
+    }
+}
+
+/// The app's alert, in words.
+fn tls_alert(plan: &Plan, failure: Failure) -> Option<String> {
+    let is_of_alert = matches!(
+        failure,
+        Failure::TlsAlert
+            | Failure::NoCommonCipher
+            | Failure::ClientCertificateRequired
+            | Failure::ClientCertificateRefused
+    );
+    let alert = plan.tls.last_alert().filter(|_| is_of_alert)?;
+    Some(alert::name(alert).map_or_else(|| alert.to_string(), Into::into))
+}
+
+/// The name of a `HealthCheckResponse.ServingStatus`, or its number.
+pub fn status_name(status: i32) -> String {
+    match status {
+        0 => "UNKNOWN".into(),
+        1 => "SERVING".into(),
+        2 => "NOT_SERVING".into(),
+        3 => "SERVICE_UNKNOWN".into(),
+        number => number.to_string(),
     }
 }
 

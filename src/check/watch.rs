@@ -4,11 +4,11 @@ use core::cell::Cell;
 use core::fmt::Display;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::io::{self, Write};
 use std::time::Instant;
 
 use super::failure_context::TlsState;
-use super::plan::Plan;
+use super::output::{PatientOutput, write_line};
+use super::plan::{DialTarget, Plan};
 use crate::probe::{Event, Observer};
 use crate::text::{EscapedLine, Quoted, Redacted};
 use crate::wire::health::GrpcCode;
@@ -66,7 +66,11 @@ impl Phase {
 /// Observes one probe.
 pub struct Watch {
     start: Instant,
+    /// When standard error is no longer waited for.
+    until: Instant,
     is_verbose: bool,
+    /// The URL of a UNIX socket.
+    unix: Option<Box<str>>,
     times: [Cell<Option<Duration>>; Phase::ALL.len()],
     address: Cell<Option<SocketAddr>>,
     has_connected: Cell<bool>,
@@ -89,9 +93,15 @@ enum ReadyEvent {
 impl Watch {
     /// Starts the clock.
     pub fn new(plan: &Plan) -> Watch {
+        let start = Instant::now();
         Watch {
-            start: Instant::now(),
+            start,
+            until: start + plan.timeout,
             is_verbose: plan.is_verbose,
+            unix: match &plan.dial {
+                DialTarget::Host(_) => None,
+                DialTarget::Unix(_) => Some(plan.url.clone()),
+            },
             ready_event: match (plan.is_grpc(), plan.is_tls()) {
                 (true, _) => ReadyEvent::Http2Ready,
                 (false, true) => ReadyEvent::TlsHandshakeDone,
@@ -167,6 +177,12 @@ impl Watch {
         }
     }
 
+    /// Records an attempt to connect to one of several addresses.
+    pub fn on_attempt(&self, address: SocketAddr) {
+        self.address.set(Some(address));
+        self.print(format_args!("* trying {address}"));
+    }
+
     /// Prints the status of a gRPC call that failed.
     pub fn print_grpc_code(&self, code: GrpcCode) {
         self.print(format_args!("* gRPC status {code}"));
@@ -174,8 +190,7 @@ impl Watch {
 
     fn print(&self, text: impl Display) {
         if self.is_verbose {
-            // Nothing can be done about a closed standard error.
-            let _ = writeln!(io::stderr(), "{}", EscapedLine(text));
+            write_line(&mut PatientOutput::stderr(self.until), EscapedLine(text));
         }
     }
 
@@ -199,12 +214,15 @@ impl Observer for Watch {
     fn on_event(&self, event: Event<'_>) {
         match event {
             Event::Connecting(address) => {
-                self.address.set(Some(address));
+                self.address.set(self.unix.is_none().then_some(address));
                 self.tls_state.set(TlsState::Plaintext);
                 for phase in [Phase::Connected, Phase::TlsHandshakeDone, Phase::FirstByte] {
                     self.times[phase as usize].set(None);
                 }
-                self.print(format_args!("* connecting to {address}"));
+                match &self.unix {
+                    None => self.print(format_args!("* connecting to {address}")),
+                    Some(url) => self.print(format_args!("* connecting to {url}")),
+                }
             }
             Event::Connected => {
                 self.has_connected.set(true);

@@ -57,13 +57,18 @@ impl<'a> Args<'a> {
             if HELP.contains(&arg) {
                 return Ok(Parsed::HelpRequested);
             }
+            if arg == "--" {
+                self.positionals.extend(args.by_ref());
+                break;
+            }
             if !arg.starts_with('-') {
                 self.positionals.push(arg);
                 continue;
             }
-            let (name, value) = match arg.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (arg, None),
+            let (name, value) = match (arg.split_once('='), self.command.attached_value(arg)) {
+                (Some((name, value)), None) => (name, Some(value)),
+                (_, Some((name, value))) => (name, Some(value)),
+                (None, None) => (arg, None),
             };
             let Some(flag) = self.command.find(name) else {
                 return Err(match value {
@@ -89,6 +94,17 @@ impl<'a> Args<'a> {
             self.flags.push((flag, value));
         }
         Ok(Parsed::Arguments)
+    }
+
+    /// Adds the flags of environment variables, unless an argument sets them.
+    #[cfg(feature = "check")]
+    pub(super) fn add_variables(&mut self, variables: &'a [(&'static Flag, String)]) {
+        let given: Vec<&str> = self.flags.iter().map(|(flag, _)| flag.long).collect();
+        for (flag, value) in variables {
+            if !given.contains(&flag.long) {
+                self.flags.push((flag, value));
+            }
+        }
     }
 
     /// Parses the flags of one of the command's tables into its struct.
@@ -123,15 +139,15 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The only positional argument.
+    /// The only positional argument; `None` if there is none.
     ///
     /// # Errors
-    /// `missing`, if there is none; the second one, if there are several.
+    /// The second one, if there are several.
     #[cfg(feature = "check")]
-    pub(super) fn only_positional(&self, what: &str, missing: &str) -> Result<&'a str, Exit> {
+    pub(super) fn only_positional(&self, what: &str) -> Result<Option<&'a str>, Exit> {
         match *self.positionals {
-            [] => Err(self.command.usage_error(missing.into())),
-            [argument] => Ok(argument),
+            [] => Ok(None),
+            [argument] => Ok(Some(argument)),
             [_, second, ..] => Err(self.command.usage_error(format!(
                 "{} is a second {what}: write one",
                 Redacted(second)
@@ -158,6 +174,18 @@ impl Command {
         self.flags().find(|flag| flag.spellings.contains(&name))
     }
 
+    /// Splits `-HVALUE` of a flag with one letter, as curl and kubectl do.
+    fn attached_value<'a>(&self, arg: &'a str) -> Option<(&'static str, &'a str)> {
+        let valued = self.flags().filter(|flag| flag.value.is_some());
+        let mut letters = valued
+            .map(|flag| flag.spellings[0])
+            .filter(|name| name.len() == 2);
+        letters.find_map(|name| match arg.strip_prefix(name)? {
+            value if value.is_empty() || value.starts_with('=') => None,
+            value => Some((name, value)),
+        })
+    }
+
     fn is_flag(&self, arg: &str) -> bool {
         arg.split('=')
             .next()
@@ -166,14 +194,6 @@ impl Command {
 
     fn unknown_flag(&self, arg: &str) -> String {
         let name = arg.split('=').next().unwrap_or_default();
-        let valued = self.flags().filter(|flag| flag.value.is_some());
-        let mut short = valued
-            .map(|flag| flag.spellings[0])
-            .filter(|name| name.len() == 2);
-        // curl and kubectl accept a value right after the letter. It may be a secret, as that of `-H` is.
-        if let Some(short) = short.find(|short| arg.starts_with(*short)) {
-            return format!("{short} needs a space before its value: write `{short} VALUE`");
-        }
         let names = self.flags().flat_map(|flag| flag.spellings.iter().copied());
         match suggest(name, names) {
             Some(near) => format!("unknown flag {name}: did you mean {near}?"),

@@ -4,10 +4,11 @@ pub(super) mod grpc_health_probe;
 
 use super::args::Args;
 use super::exit::Exit;
-use super::table::{Block, Command, Table, flags};
+use super::table::{Block, Command, Flag, Table, flags};
 use crate::check::{Plan, RawArgs};
 use crate::limits;
 use crate::text::Redacted;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The URLs of `probelet check`.
@@ -17,6 +18,8 @@ pub(super) const URLS: Block = Block {
         "http://HOST[:PORT][/PATH], https://...      HTTP; redirects to the same host are followed",
         "tcp://HOST:PORT                             whether the port accepts a connection",
         "grpc://HOST:PORT[/SERVICE], grpcs://...     grpc.health.v1, of the server or of one service",
+        "http+unix:/SOCKET[:/PATH]                   HTTP over a UNIX socket",
+        "grpc+unix:/SOCKET[:/SERVICE]                grpc.health.v1 over a UNIX socket",
     ],
 };
 
@@ -25,9 +28,10 @@ pub(super) const CHECK: Command = Command {
     name: "probelet check",
     alias: None,
     summary: "probe once, as the agent and kubelet would, and print the result on one line",
-    usage: &["[FLAGS] URL"],
+    usage: &["[FLAGS] [--] URL"],
     description: &[
-        "Times count from the start of the check. After a redirect they are those of the last request.",
+        "Times count from the start of the check. After a redirect they are those of the last request. A duration is \
+         seconds such as 2.5, or a number and ms, s or m. Without a URL, PROBELET_CHECK_URL is read.",
     ],
     blocks: &[
         URLS,
@@ -40,7 +44,7 @@ pub(super) const CHECK: Command = Command {
         },
     ],
     tables: &[CheckFlags::SECTIONS],
-    env_prefix: None,
+    env_prefix: Some("PROBELET_CHECK_"),
     exit_status: "The exit code is 0 if kubelet would count the result as a success (200 to 399, an accepted \
                   connection, SERVING), 1 for any other result, and 2 for an error in the arguments.",
 };
@@ -71,14 +75,32 @@ flags! {
     /// The flags of `probelet check`.
     struct CheckFlags {
         "Flags" {
-            option timeout: Option<String>, value "SECONDS" = Number(limits::DEFAULT_PROBE_TIMEOUT.as_secs()),
-                "Limit the whole check to SECONDS, name resolution included";
+            option timeout: Option<String>, value "DURATION" = Number(limits::DEFAULT_PROBE_TIMEOUT.as_secs()),
+                "Limit the whole check, name resolution included";
+            option connect_timeout: Option<String>, value "DURATION" = Text("--timeout"),
+                "Limit name resolution, connecting and the TLS handshake";
             option header (only "-H"): Vec<String>, value "'NAME: VALUE'",
-                "Send this header field, also in place of Host or User-Agent; may be given more than once";
+                "Send this header field, also in place of Host or User-Agent, or this gRPC metadata; may be given more \
+                 than once; PROBELET_CHECK_HEADER accepts several, one a line";
+            option user_agent: Option<String>, value "TEXT" = Text("kubelet's"),
+                "Send this User-Agent";
+            option method: Option<String>, value "METHOD" = Text("GET"),
+                "Send HEAD, OPTIONS or POST without a body; redirects of OPTIONS and POST are not followed";
+            option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
+                "Connect from this address";
             option cert: Option<String>, value "FILE",
                 "Send this client certificate with https and grpcs: PEM, with its intermediates";
             option key: Option<String>, value "FILE",
                 "Use this private key of --cert: PEM, without a passphrase";
+            option ca: Option<String>, value "FILE" = Text("no verification, like kubelet"),
+                "Verify the certificate of https and grpcs against the CAs in this PEM file, and its name against \
+                 --server-name, or against the host of the URL";
+            option server_name: Option<String>, value "NAME" = Text("the host of the URL"),
+                "Send this name as SNI";
+            option expect_id: Option<String>, value "SPIFFE-ID",
+                "Require this SPIFFE ID in the certificate in place of the name; requires --ca";
+            switch quiet: bool,
+                "Print no result: the exit code has it";
             switch verbose: bool,
                 "Print each step and each request, without secrets, on standard error";
             switch json: bool,
@@ -88,17 +110,37 @@ flags! {
 }
 
 #[inline(never)] // as `check::run`
-pub(super) fn parse(command: &'static Command, args: &[String]) -> Result<Plan, Exit> {
-    let args = Args::split(command, args)?;
-    let missing = format!(
-        "URL is missing: write one such as `{} http://10.0.0.7:8080/healthz`",
-        command.name
-    );
-    let url = args.only_positional("URL", &missing)?;
+pub(super) fn parse(
+    command: &'static Command,
+    args: &[String],
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Plan, Exit> {
+    let variables = variables(command, env)?;
+    let mut args = Args::split(command, args)?;
+    args.add_variables(&variables);
+    let url = match args.only_positional("URL")? {
+        Some(url) => Some(url.into()),
+        None => variable(command, "PROBELET_CHECK_URL", env)?,
+    };
+    let missing = || {
+        command.usage_error(format!(
+            "URL is missing: write one such as `{} http://10.0.0.7:8080/healthz`",
+            command.name
+        ))
+    };
+    let url = url.ok_or_else(missing)?;
     let flags: CheckFlags = args.parse_table()?;
     let args = RawArgs {
-        url: url.into(),
+        url,
         timeout: flags.timeout,
+        connect_timeout: flags.connect_timeout,
+        user_agent: flags.user_agent,
+        method: flags.method,
+        source_ip: flags.source_ip,
+        ca: flags.ca,
+        server_name: flags.server_name,
+        expect_id: flags.expect_id,
+        is_quiet: flags.quiet,
         headers: flags.header,
         cert: flags.cert,
         key: flags.key,
@@ -106,6 +148,51 @@ pub(super) fn parse(command: &'static Command, args: &[String]) -> Result<Plan, 
         is_json: flags.json,
     };
     Plan::from_args(args).map_err(|error| command.usage_error(error.to_string()))
+}
+
+/// The flags that environment variables set.
+fn variables(
+    command: &'static Command,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Vec<(&'static Flag, String)>, Exit> {
+    let mut list = Vec::new();
+    for flag in command.flags() {
+        for name in command.env_names(flag) {
+            let Some(value) = variable(command, &name, env)? else {
+                continue;
+            };
+            match (flag.value, &*value) {
+                (None, "true" | "1") => list.push((flag, String::new())),
+                (None, "false" | "0") => {}
+                (None, _) => {
+                    let value = Redacted(&value);
+                    let text = format!("{name} is {value}, but must be true or false");
+                    return Err(command.usage_error(text));
+                }
+                (Some(_), _) if flag.is_repeatable => {
+                    let lines = value.lines().filter(|line| !line.trim().is_empty());
+                    list.extend(lines.map(|line| (flag, line.into())));
+                }
+                (Some(_), _) => list.push((flag, value)),
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// The value of an environment variable, unless it is not set or empty.
+fn variable(
+    command: &Command,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Option<String>, Exit> {
+    match env(name).map(OsString::into_string) {
+        None => Ok(None),
+        Some(Ok(value)) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Some(Err(_)) => {
+            Err(command.usage_error(format!("{name} is not UTF-8: encode it as UTF-8")))
+        }
+    }
 }
 
 /// A copy of this program.
@@ -130,9 +217,9 @@ flags! {
 pub(super) fn parse_install(args: &[String]) -> Result<Install, Exit> {
     let missing = "DIR is missing: write a directory such as `probelet install /tools`";
     let args = Args::split(&INSTALL, args)?;
-    let directory = match args.only_positional("directory", missing)? {
-        "" => return Err(INSTALL.usage_error(missing.into())),
-        directory => directory.into(),
+    let directory = match args.only_positional("directory")? {
+        None | Some("") => return Err(INSTALL.usage_error(missing.into())),
+        Some(directory) => directory.into(),
     };
     let flags: InstallFlags = args.parse_table()?;
     let name = flags.name.unwrap_or_else(|| "probelet".into());

@@ -44,8 +44,8 @@ pub(super) fn of_command(command: &Command) -> String {
         paragraphs(&mut text, &[&format!("Alias: {alias}.")]);
     }
     paragraphs(&mut text, command.description);
-    if let Some(prefix) = command.env_prefix {
-        paragraphs(&mut text, &[&env_help(prefix)]);
+    if let Some(help) = env_help(command) {
+        paragraphs(&mut text, &[&help]);
     }
     for block in command.blocks {
         line(&mut text, format_args!("\n{}:", block.title));
@@ -69,11 +69,15 @@ pub(super) fn of_command(command: &Command) -> String {
 }
 
 /// The paragraph on the environment variables that set flags.
-pub(super) fn env_help(prefix: &str) -> String {
-    format!(
-        "Each flag can also be set by an environment variable: {prefix} and its name, such as {prefix}STATUS_PORT for \
-         --status-port. A flag takes precedence over a variable, and an empty variable counts as unset."
-    )
+pub(super) fn env_help(command: &Command) -> Option<String> {
+    let prefix = command.env_prefix?;
+    let flag = command.flags().next()?;
+    let variable = command.env_names(flag).into_iter().next()?;
+    Some(format!(
+        "Each flag can also be set by an environment variable: {prefix} and its name, such as {variable} for {}. \
+         A flag takes precedence over a variable, and an empty variable counts as unset.",
+        flag.long
+    ))
 }
 
 /// The names of a flag and of its value.

@@ -64,7 +64,7 @@ pub fn parse(
     match command {
         "run" => run::parse(args, env).map(Invocation::Run),
         #[cfg(feature = "check")]
-        "check" => check::parse(&check::CHECK, args).map(Invocation::Check),
+        "check" => check::parse(&check::CHECK, args, &env).map(Invocation::Check),
         #[cfg(feature = "check")]
         "install" => check::parse_install(args).map(Invocation::Install),
         #[cfg(feature = "check")]

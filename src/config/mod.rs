@@ -38,7 +38,7 @@ pub use settings::{RawSettings, SettingValue};
 #[cfg(feature = "inject")]
 pub(crate) use settings::{parse_log_format, parse_log_level, parse_shutdown_delay};
 pub use settings_error::{ConfigError, FileSetting, SettingRule};
-pub use tls::{ClientCert, IdentitySettings, TlsSettings, TrustAnchors};
+pub use tls::{ClientCert, IdentitySettings, TlsSettings, TrustAnchors, is_spiffe_id};
 
 /// The validated configuration of the agent.
 #[derive(Debug)]

@@ -146,11 +146,18 @@ pub(super) fn incomplete(setting: &SettingValue, missing: &'static str) -> Box<C
 /// `spiffe://`, a trust domain, and segments of a path (SPIFFE-ID, section 2). It is compared with the certificate's
 /// byte by byte, so an ID that breaks the rules never matches.
 fn spiffe_id(text: &str) -> Result<Box<str>, SettingRule> {
-    let rest = text
-        .strip_prefix("spiffe://")
-        .ok_or(SettingRule::SpiffeId)?;
+    match is_spiffe_id(text) {
+        true => Ok(text.into()),
+        false => Err(SettingRule::SpiffeId),
+    }
+}
+
+/// Whether the text is a SPIFFE ID.
+pub fn is_spiffe_id(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("spiffe://") else {
+        return false;
+    };
     let mut parts = rest.split('/');
     let domain = parts.next().unwrap_or_default();
-    let is_good = is_trust_domain(domain) && parts.all(is_segment);
-    is_good.then(|| text.into()).ok_or(SettingRule::SpiffeId)
+    is_trust_domain(domain) && parts.all(is_segment)
 }

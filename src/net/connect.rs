@@ -60,7 +60,11 @@ impl Socket {
         poll_fn(|cx| self.poll_connected(cx)).await
     }
 
-    fn poll_connected(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    /// As [`wait_connected`](Self::wait_connected).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn poll_connected(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if let Err(error) = net::sockopt::socket_error(&self.fd)? {
             return Poll::Ready(Err(error));
         }

@@ -50,6 +50,11 @@ impl Tls {
     }
 
     /// There are none.
+    pub fn last_alert(&self) -> Option<u8> {
+        None
+    }
+
+    /// There are none.
     pub fn has_files(&self) -> bool {
         false
     }

@@ -102,6 +102,7 @@ impl Dialler {
             .await?;
         let is_http2 = stream.chose_http2() || attempt.is_cleartext_http2();
         response.set_protocol(attempt.scheme, is_http2);
+        response.has_no_body = attempt.has_no_body();
         self.notify(|| Event::RequestStarted(attempt.request()));
         let fill = |buf: &mut [u8], sent| {
             let mut out = OutputSlice::new(buf, sent);

@@ -20,6 +20,8 @@ pub use outcome::Outcome;
 pub use request_origin::{RequestOrigin, UrlAuthority};
 pub use tls_files::{TlsSettingError, load_tls};
 
+pub use crate::wire::upstream::Method;
+
 use core::future::Future;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;

@@ -14,7 +14,7 @@ use crate::config::Protocol;
 use crate::limits;
 use crate::net::{Curves, TlsConnectOptions, TlsPurpose};
 use crate::wire::response::{Location, ResponseHead};
-use crate::wire::upstream::UpstreamRequest;
+use crate::wire::upstream::{Method, UpstreamRequest};
 use crate::wire::url::{self, Base, Redirect, Resolved, Scheme, UserInfo};
 
 /// One request to the app.
@@ -144,6 +144,7 @@ impl<'a> RequestAttempt<'a> {
         UpstreamRequest {
             head: self.probe.head,
             buf: self.probe.buf,
+            method: self.probe.origin.method(),
             request_target: self.request_target(),
             host: self.host.pieces(),
             headers: &self.probe.http_get.headers,
@@ -173,6 +174,9 @@ impl<'a> RequestAttempt<'a> {
             return NextStep::Finish;
         }
         if matches!(head.location, Location::Absent | Location::Stored(0)) {
+            return NextStep::Finish;
+        }
+        if matches!(self.probe.origin.method(), Method::Options | Method::Post) {
             return NextStep::Finish;
         }
         let Some(origin) = self.probe.origin.host() else {
@@ -216,6 +220,11 @@ impl<'a> RequestAttempt<'a> {
     /// Deadline of the outcome, over all requests.
     pub fn deadline(&self) -> Option<Instant> {
         self.probe.deadline
+    }
+
+    /// Whether the response has no body (RFC 9110 section 9.3.2).
+    pub fn has_no_body(&self) -> bool {
+        self.probe.origin.method() == Method::Head
     }
 
     /// The address and port that this request goes to.

@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use heapless::String;
 
 use crate::net::Socket;
+use crate::wire::upstream::Method;
 
 /// Bytes of an IP address with brackets and port.
 const ADDR_BYTES: usize = 64;
@@ -32,6 +33,8 @@ pub struct UrlAuthority<'a> {
     pub has_port: bool,
     /// The server name of TLS handshakes, if it is not the host.
     pub server_name: Option<&'a str>,
+    /// The method of HTTP.
+    pub method: Method,
 }
 
 impl<'a> RequestOrigin<'a> {
@@ -40,6 +43,14 @@ impl<'a> RequestOrigin<'a> {
         match self {
             RequestOrigin::StatusPort { status_port, .. } => Some(status_port),
             RequestOrigin::Url(_) => None,
+        }
+    }
+
+    /// The method of the request.
+    pub(super) fn method(self) -> Method {
+        match self {
+            RequestOrigin::StatusPort { .. } => Method::Get,
+            RequestOrigin::Url(url) => url.method,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct ResponseReader<'b> {
     memory: &'b mut [u8],
     protocol: Protocol,
     is_plaintext: bool,
+    /// Whether the response has no body, whatever its head says.
+    pub(super) has_no_body: bool,
     /// Whether the first bytes look like a TLS record; `None` before the first byte.
     looks_like_tls: Option<bool>,
     /// Whether the body of an error in plaintext mentions TLS.
@@ -49,6 +51,7 @@ impl<'b> ResponseReader<'b> {
                 response: None,
             },
             is_plaintext: true,
+            has_no_body: false,
             looks_like_tls: None,
             mentions_tls: false,
             is_retriable: false,
@@ -89,7 +92,11 @@ impl<'b> ResponseReader<'b> {
                     match parser.feed(bytes, self.location)? {
                         ParsedResponse::Partial => return Ok(()),
                         ParsedResponse::Complete { used, head } => {
-                            let body = BodyReader::new(head.framing, limits::RESPONSE_BODY_BYTES);
+                            let framing = match self.has_no_body {
+                                true => Framing::Length(0),
+                                false => head.framing,
+                            };
+                            let body = BodyReader::new(framing, limits::RESPONSE_BODY_BYTES);
                             *response = Some((head, body));
                             bytes = &bytes[used..];
                         }
@@ -112,7 +119,8 @@ impl<'b> ResponseReader<'b> {
                     self.is_retriable = exchange.head().is_none() && error.is_retriable();
                     self.decided = exchange.head().map(|head| {
                         // The bytes that Go's client had passed on count, not the end of the stream.
-                        match exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES {
+                        let is_enough = exchange.body_bytes() >= limits::RESPONSE_BODY_BYTES;
+                        match is_enough || self.has_no_body {
                             true => Outcome::Answered(head.status),
                             false => Outcome::BodyBroken(head.status),
                         }

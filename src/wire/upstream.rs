@@ -13,6 +13,8 @@ pub struct UpstreamRequest<'a> {
     pub head: &'a RequestHead,
     /// The buffer of `head`.
     pub buf: &'a [u8],
+    /// The method.
+    pub method: Method,
     /// The request-target, in origin-form.
     pub request_target: &'a [u8],
     /// The value of `Host`, in two pieces that are concatenated.
@@ -30,6 +32,38 @@ pub struct UpstreamRequest<'a> {
     pub keeps_authorization: bool,
 }
 
+/// The method of a request without a body. kubelet's is GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`, whose response has no body.
+    Head,
+    /// `OPTIONS`
+    Options,
+    /// `POST`
+    Post,
+}
+
+impl Method {
+    /// The method with this name, in capitals.
+    pub fn parse(text: &str) -> Option<Method> {
+        let methods = [Method::Get, Method::Head, Method::Options, Method::Post];
+        let mut methods = methods.into_iter();
+        methods.find(|method| method.as_bytes() == text.as_bytes())
+    }
+
+    /// Its name.
+    pub fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Method::Get => b"GET",
+            Method::Head => b"HEAD",
+            Method::Options => b"OPTIONS",
+            Method::Post => b"POST",
+        }
+    }
+}
+
 /// Connection options that are recognized; no client sends more. If one does, all fields that are not configured are
 /// dropped, so that none of its options is forwarded.
 const CONNECTION_OPTIONS: usize = 16;
@@ -41,12 +75,16 @@ impl UpstreamRequest<'_> {
     /// sends them sorted), `Connection: close`. A configured header replaces the client's field in place; other
     /// configured headers are inserted where they belong in a sorted head.
     pub fn write(&self, out: &mut OutputSlice<'_>) {
-        for piece in [&b"GET "[..], self.request_target, b" HTTP/1.1\r\n"] {
+        let method = self.method.as_bytes();
+        for piece in [method, b" ", self.request_target, b" HTTP/1.1\r\n"] {
             out.put(piece);
         }
         let mut lines = Lines(out);
         lines.field(b"Host", FieldValue::Pieces(&self.host));
         self.each_field(&mut lines);
+        if self.method == Method::Post {
+            lines.field(b"Content-Length", FieldValue::Pieces(&[b"0"]));
+        }
         out.put(b"Connection: close\r\n\r\n");
     }
 

@@ -24,7 +24,10 @@ struct OverH2<'a> {
 impl RequestFields for OverH2<'_> {
     fn each(&self, sink: &mut dyn FieldSink) {
         sink.field(b":authority", FieldValue::Pieces(&self.request.host));
-        sink.field(b":method", FieldValue::Pieces(&[b"GET"]));
+        sink.field(
+            b":method",
+            FieldValue::Pieces(&[self.request.method.as_bytes()]),
+        );
         sink.field(b":path", FieldValue::Pieces(&[self.request.request_target]));
         sink.field(b":scheme", FieldValue::Pieces(&[self.scheme]));
         self.request.each_field(&mut SplitCookies(sink));

@@ -10,6 +10,7 @@ mod scheme;
 mod target_buffer;
 
 pub use absolute::{AbsoluteUrl, parse_absolute};
+pub use escape::{unescape, unescape_valid};
 pub use redirect::{
     BadLocation, Base, Redirect, Resolved, UserInfo, decode_credentials, leads_to_other_host,
     resolve_location,

@@ -69,10 +69,6 @@ const COMMANDS: &[(&str, &str)] = &[
         "file --file app.yaml",
         "unknown flag --file: did you mean --filename?",
     ),
-    (
-        "file -fapp.yaml",
-        "-f needs a space before its value: write `-f VALUE`",
-    ),
 ];
 
 /// Errors in inputs.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::super::go_duration::GoDuration;
 use super::super::plan::{DialTarget, Plan};
-use super::super::report::CheckResult;
+use super::super::report::{CheckResult, status_name};
 use super::super::watch::Watch;
 use super::code;
 use super::flags::ProbeFlags;
@@ -82,7 +82,7 @@ impl Verdict<'_> {
                 let status = self.watch.health_status().unwrap_or_default();
                 let text = format!(
                     "service unhealthy (responded with \"{}\")",
-                    StatusName(status)
+                    status_name(status)
                 );
                 (code::UNHEALTHY, text)
             }
@@ -155,21 +155,6 @@ impl Verdict<'_> {
     }
 }
 
-/// The name of a `HealthCheckResponse.ServingStatus`, or its number.
-struct StatusName(i32);
-
-impl core::fmt::Display for StatusName {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.0 {
-            0 => f.write_str("UNKNOWN"),
-            1 => f.write_str("SERVING"),
-            2 => f.write_str("NOT_SERVING"),
-            3 => f.write_str("SERVICE_UNKNOWN"),
-            number => write!(f, "{number}"),
-        }
-    }
-}
-
 /// The name of a code in Go: `NotFound` for `NOT_FOUND` (`codes/code_string.go`).
 fn go_name(code: GrpcCode) -> String {
     if code == GrpcCode(1) {
@@ -220,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_status_has_its_name_in_the_protocol() {
-        let names = [0, 1, 2, 3, 99].map(|status| StatusName(status).to_string());
+        let names = [0, 1, 2, 3, 99].map(status_name);
         assert_eq!(
             names,
             ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "99"]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::check::synthetic_request::USER_AGENT_BYTES;
+use crate::wire::url;
 
 fn args(url: &str) -> RawArgs {
     RawArgs {
@@ -101,6 +102,76 @@ fn tcp_and_grpc_urls_name_port_and_service() {
 }
 
 #[test]
+fn a_service_has_any_characters() {
+    for (url, expected) in [
+        ("grpc://a:1/s/t", "s/t"),
+        ("grpc://a:1/s?x#y", "s?x#y"),
+        ("grpc://a:1/%41%2f%25", "A/%"),
+        ("grpc://a:1/100%", "100%"),
+        ("grpcs://[::1]:1/%zz a\u{e4}", "%zz a\u{e4}"),
+        ("grpc://a:1//", "/"),
+    ] {
+        let Action::Grpc { service, .. } = plan(url).action else {
+            panic!("{url}");
+        };
+        assert_eq!(&*service, expected, "{url}");
+    }
+}
+
+#[test]
+fn a_unix_socket_has_a_path_and_a_request() {
+    use rustix::net::SocketAddrUnix;
+    for (url, socket, target) in [
+        ("http+unix:/run/app.sock", "/run/app.sock", "/"),
+        (
+            "http+unix:/run/app.sock:/healthz?a=b",
+            "/run/app.sock",
+            "/healthz?a=b",
+        ),
+        ("HTTP+UNIX:///run/app.sock:/a b", "/run/app.sock", "/a%20b"),
+        (
+            "http+unix://%2frun%2Fa%3Ab.sock/healthz",
+            "/run/a:b.sock",
+            "/healthz",
+        ),
+        ("http+unix://%2frun", "/run", "/"),
+    ] {
+        let plan = plan(url);
+        let DialTarget::Unix(address) = &plan.dial else {
+            panic!("{url}");
+        };
+        assert_eq!(
+            *address,
+            SocketAddrUnix::new(socket).expect("a path"),
+            "{url}"
+        );
+        let Action::Http(get) = plan.action else {
+            panic!("{url}");
+        };
+        assert_eq!(&*get.request_target, target, "{url}");
+        assert_eq!((&*plan.host, plan.has_port), ("localhost", false), "{url}");
+    }
+    let Action::Grpc { service, tls, .. } = plan("grpc+unix:/run/app.sock:/my.Service/%41").action
+    else {
+        panic!("a gRPC call");
+    };
+    assert_eq!((&*service, tls), ("my.Service/A", false));
+}
+
+#[test]
+fn headers_of_a_grpc_call_are_its_metadata() {
+    let args = RawArgs {
+        headers: vec!["X-Token: a".into(), "user-agent: me".into(), "te: x".into()],
+        ..args("grpc://a:1")
+    };
+    let plan = Plan::from_args(args).expect("valid");
+    assert_eq!(&*plan.user_agent, "me");
+    let fields = plan.metadata.iter();
+    let fields: Vec<_> = fields.map(|field| (&*field.name, &*field.value)).collect();
+    assert_eq!(fields, [("x-token", "a")]);
+}
+
+#[test]
 fn an_address_needs_no_resolver() {
     let address = |url| plan(url).address();
     assert_eq!(address("tcp://127.0.0.1:1"), Some([127, 0, 0, 1].into()));
@@ -183,32 +254,44 @@ fn a_password_is_not_repeated() {
 }
 
 #[test]
-fn a_timeout_is_in_seconds_with_decimals() {
-    for (text, millis) in [("1", 1000), ("2.5", 2500), ("0.001", 1), ("010", 10_000)] {
+fn a_duration_is_in_seconds_or_has_a_unit() {
+    for (text, millis) in [
+        ("1", 1000),
+        ("2.5", 2500),
+        ("0.001", 1),
+        ("010", 10_000),
+        (".5", 500),
+        ("1.", 1000),
+        ("250ms", 250),
+        ("1s", 1000),
+        ("1m30s", 90_000),
+        ("1.5s", 1500),
+    ] {
         assert_eq!(
-            parse_seconds(text),
+            parse_duration(text),
             Some(Duration::from_millis(millis)),
             "{text}"
         );
     }
-    assert_eq!(parse_seconds("0.000000001"), Some(Duration::from_nanos(1)));
-    assert_eq!(parse_seconds("86400"), Some(limits::PROBE_TIMEOUT_MAX));
+    assert_eq!(parse_duration("0.000000001"), Some(Duration::from_nanos(1)));
+    assert_eq!(parse_duration("86400"), Some(limits::PROBE_TIMEOUT_MAX));
     for text in [
         "",
         "0",
         "0.0",
-        ".5",
-        "1.",
-        "1.0000000001",
+        "0s",
+        ".",
         "-1",
         "+1",
+        "-1s",
         "1e3",
-        "1s",
+        "1 s",
+        "1x",
         "86400.1",
         "1.2.3",
         "99999999999999999999999",
     ] {
-        assert_eq!(parse_seconds(text), None, "{text:?}");
+        assert_eq!(parse_duration(text), None, "{text:?}");
     }
     assert_eq!(plan("http://a/").timeout, limits::DEFAULT_PROBE_TIMEOUT);
 }
@@ -216,14 +299,17 @@ fn a_timeout_is_in_seconds_with_decimals() {
 #[test]
 fn the_error_of_an_unusable_url_says_what_to_write() {
     let example = "write one such as http://10.0.0.7:8080/healthz";
-    let schemes =
-        format!("but must begin with http://, https://, tcp://, grpc:// or grpcs://: {example}");
+    let schemes = format!(
+        "but must begin with http://, https://, tcp://, grpc://, grpcs://, http+unix: or grpc+unix:; {example}"
+    );
     let host = "but its host must be a name, an IPv4 address, or an IPv6 address in brackets, without a zone: \
                 write one such as tcp://[::1]:8080";
     let port = "but its port must be a number from 1 to 65535: write one such as 8080";
     let no_port = |example| format!("but has no port: write one such as {example}");
-    let service = "but its path must be the name of one registered service: \
+    let service = "but the name of the service must follow a slash: \
                    write one such as grpc://10.0.0.7:9090/my.package.Service";
+    let socket =
+        "but must have the path of a socket: write one such as http+unix:/run/app.sock:/healthz";
     let tcp = "but a TCP connection has no path: write http:// instead of tcp://, or remove everything after the port";
     for (url, text) in [
         ("", &*schemes),
@@ -234,7 +320,7 @@ fn the_error_of_an_unusable_url_says_what_to_write() {
         ("http://::1/", &format!("which is not a URL: {example}")),
         (
             "ftp://a/",
-            "but its scheme must be one of http, https, tcp, grpc, grpcs",
+            "but its scheme must be one of http, https, tcp, grpc, grpcs, http+unix, grpc+unix",
         ),
         ("http:///x", &format!("but has no host: {example}")),
         ("tcp://:80", &format!("but has no host: {example}")),
@@ -251,10 +337,11 @@ fn the_error_of_an_unusable_url_says_what_to_write() {
         ("tcp://a:1/x", tcp),
         ("tcp://a:1?x", tcp),
         ("tcp://a:1/%zz", tcp),
-        ("grpc://a:1/s/t", service),
-        ("grpc://a:1/s?x", service),
-        ("grpc://a:1/%41", service),
-        ("grpc://a:1/%zz", service),
+        ("grpc://a:1?x", service),
+        ("http+unix:app.sock", socket),
+        ("http+unix:", socket),
+        ("grpc+unix:///run/app.sock:service", socket),
+        ("http+unix://run%zz/x", socket),
     ] {
         let expected = format!("the URL is \"{url}\", {text}");
         assert_eq!(refusal(args(url)), expected);
@@ -276,8 +363,8 @@ fn the_error_of_an_unusable_flag_says_what_to_write() {
     let header = |value: &str| text("http://a/", &|args| args.headers = vec![value.into()]);
     assert_eq!(
         text("http://a/", &|args| args.timeout = Some("soon".into())),
-        "--timeout is \"soon\", but must be seconds, more than 0 and at most 86400: \
-         write a number such as 2.5"
+        "--timeout is \"soon\", but must be a duration, more than 0 and at most 86400 seconds: \
+         write one such as 2.5 or 250ms"
     );
     assert_eq!(
         header("x"),
@@ -299,11 +386,42 @@ fn the_error_of_an_unusable_flag_says_what_to_write() {
              write it on one line"
         );
     }
-    for url in ["tcp://a:1", "grpc://a:1"] {
-        assert_eq!(
-            text(url, &|args| args.headers = vec!["a: b".into()]),
-            "-H names the header \"a\", but only http and https requests have headers: leave it out"
+    assert_eq!(
+        text("tcp://a:1", &|args| args.headers = vec!["a: b".into()]),
+        "-H names the header \"a\", but a TCP connection has no headers: leave it out"
+    );
+    let metadata = "-H names the header \"A!\", but gRPC metadata has a name of letters, digits, `.`, `_` and `-`, and a \
+                    value of printable ASCII";
+    let set = |args: &mut RawArgs| args.headers = vec!["a!: b".into()];
+    assert_eq!(text("grpc://a:1", &set), metadata);
+    for (url, source, words) in [
+        ("http://a/", "x", "but must be an IP address: "),
+        (
+            "http://10.0.0.7/",
+            "::1",
+            "but the host of the URL is an address of the other version",
+        ),
+        (
+            "http+unix:/a",
+            "::1",
+            "but a UNIX socket has no source address",
+        ),
+    ] {
+        let text = text(url, &|args| args.source_ip = Some(source.into()));
+        assert!(
+            text.starts_with(&format!("--source-ip is \"{source}\", {words}")),
+            "{text}"
         );
+    }
+    for (url, words) in [
+        ("http://a/", "but must be GET, HEAD, OPTIONS or POST"),
+        (
+            "grpc://a:1",
+            "but only http and https requests have a method: leave it out",
+        ),
+    ] {
+        let text = text(url, &|args| args.method = Some("get".into()));
+        assert_eq!(text, format!("--method is \"get\", {words}"));
     }
 }
 
@@ -326,6 +444,29 @@ fn a_client_certificate_requires_its_key_and_a_tls_url() {
         };
         assert!(unreadable.starts_with(expected), "{unreadable}");
     }
+    let of = |url: &str, change: &dyn Fn(&mut RawArgs)| {
+        let mut args = args(url);
+        change(&mut args);
+        refusal(args)
+    };
+    type Change = fn(&mut RawArgs);
+    let set: [(&str, Change); 3] = [
+        ("--ca", |args| args.ca = Some("c".into())),
+        ("--server-name", |args| args.server_name = Some("a".into())),
+        ("--expect-id", |args| {
+            args.expect_id = Some("spiffe://a/b".into())
+        }),
+    ];
+    for (flag, change) in set {
+        let text = format!("{flag} requires an https:// or grpcs:// URL");
+        assert_eq!(of("grpc://a:1", &change), text);
+    }
+    assert_eq!(of("https://a/", &set[2].1), "--expect-id requires --ca");
+    let text = of("https://a/", &|args| args.expect_id = Some("a/b".into()));
+    assert!(
+        text.starts_with("--expect-id is \"a/b\", but must be a SPIFFE ID: "),
+        "{text}"
+    );
     for url in ["http://a/", "tcp://a:1", "grpc://a:1"] {
         let cert = "--cert requires an https:// or grpcs:// URL";
         assert_eq!(refused(url, Some("c"), Some("k")), cert);

@@ -65,13 +65,16 @@ fn the_first_address_that_connects_is_probed() {
 }
 
 #[test]
-fn an_address_that_does_not_respond_uses_only_its_share_of_the_time() {
+fn an_address_that_does_not_respond_delays_the_next_by_250_ms() {
     let (_listener, port) = listener(SECOND);
     let _backlog = full_backlog((FIRST, port).into());
-    let (outcome, watch) = probed(port, "2", &[FIRST, SECOND]);
+    let (outcome, watch) = probed(port, "60", &[FIRST, SECOND]);
     assert_eq!(outcome, Outcome::Connected);
+    assert_eq!(watch.address(), Some((SECOND, port).into()));
     let connected = watch.time(Phase::Connected).expect("it connected");
-    assert!(connected >= Duration::from_secs(1), "{connected:?}");
+    assert!(connected >= Duration::from_millis(250), "{connected:?}");
+    // Far less than a share of the timeout.
+    assert!(connected < Duration::from_secs(20), "{connected:?}");
 }
 
 #[test]

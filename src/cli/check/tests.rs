@@ -117,7 +117,7 @@ const MISTYPED: &[(&[&str], &str)] = &[
     ),
     (
         &["check", "a"],
-        r#"the URL is "a", but must begin with http://, https://, tcp://, grpc:// or grpcs://: write one such as http://10.0.0.7:8080/healthz"#,
+        r#"the URL is "a", but must begin with http://, https://, tcp://, grpc://, grpcs://, http+unix: or grpc+unix:; write one such as http://10.0.0.7:8080/healthz"#,
     ),
     (
         &["install"],
@@ -204,10 +204,73 @@ fn the_examples_of_the_help_work_and_it_fits_a_terminal() {
 }
 
 #[test]
-fn a_header_without_a_space_after_h_is_not_repeated() {
-    let text = refusal(&["check", "-HAuthorization: Bearer secret", "http://a/"]);
-    assert!(
-        text.starts_with("-H needs a space before its value: write `-H VALUE`"),
-        "{text}"
+fn a_value_may_follow_its_letter() {
+    let plan = plan(&["check", "-HX-A:b=c", "-HUser-Agent: me", "http://a/"]);
+    assert_eq!(&*plan.user_agent, "me");
+    let crate::config::Action::Http(get) = plan.action else {
+        panic!("an HTTP probe");
+    };
+    let lines = get
+        .headers
+        .iter()
+        .map(|h| format!("{}: {}", h.name, h.value));
+    assert!(lines.eq(["User-Agent: me", "X-A: b=c"]));
+}
+
+#[test]
+fn arguments_after_two_dashes_are_no_flags() {
+    assert_eq!(
+        &*plan(&["check", "--json", "--", "http://a/"]).url,
+        "http://a/"
     );
+    let text = refusal(&["check", "--", "http://a/", "--json"]);
+    assert_eq!(text, "\"--json\" is a second URL: write one");
+}
+
+fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> Result<Plan, Exit> {
+    let env = |name: &str| {
+        let found = variables.iter().find(|variable| variable.0 == name);
+        found.map(|variable| OsString::from(variable.1))
+    };
+    match crate::cli::parse(args.iter().map(OsString::from), env)? {
+        Invocation::Check(plan) => Ok(plan),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_flag_is_also_read_from_its_variable() {
+    let variables = [
+        ("PROBELET_CHECK_URL", "http://a/"),
+        ("PROBELET_CHECK_TIMEOUT", "250ms"),
+        ("PROBELET_CHECK_JSON", "true"),
+        ("PROBELET_CHECK_VERBOSE", "false"),
+        ("PROBELET_CHECK_QUIET", ""),
+        ("PROBELET_CHECK_HEADER", "x-a: 1\n\nUser-Agent: me\n"),
+    ];
+    let plan = with_variables(&["check"], &variables).expect("valid");
+    assert_eq!(
+        (&*plan.url, plan.timeout),
+        ("http://a/", Duration::from_millis(250))
+    );
+    assert!(plan.is_json && !plan.is_verbose && !plan.is_quiet);
+    assert_eq!(&*plan.user_agent, "me");
+    let args = ["check", "http://b/", "--timeout=1", "-H", "x: y"];
+    let plan = with_variables(&args, &variables).expect("valid");
+    assert_eq!(
+        (&*plan.url, plan.timeout),
+        ("http://b/", Duration::from_secs(1))
+    );
+    assert_eq!(&*plan.user_agent, "kube-probe/1.37");
+    let refused = with_variables(&["check"], &[("PROBELET_CHECK_JSON", "yes")]);
+    let text = refused.expect_err("a usage error").text;
+    assert_eq!(
+        text,
+        "probelet: PROBELET_CHECK_JSON is \"yes\", but must be true or false"
+    );
+    for flag in CHECK.flags() {
+        let name = &CHECK.env_names(flag)[0];
+        let refused = with_variables(&["check"], &[(name, "~")]).expect_err("no URL");
+        assert_eq!(refused.code, 2, "{name}");
+    }
 }

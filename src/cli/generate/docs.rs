@@ -41,8 +41,8 @@ fn of_command(command: &Command) -> String {
     for paragraph in command.description {
         text += &format!("\n{paragraph}\n");
     }
-    if let Some(prefix) = command.env_prefix {
-        text += &format!("\n{}\n", env_help(prefix));
+    if let Some(help) = env_help(command) {
+        text += &format!("\n{help}\n");
     }
     let has_env = command.env_prefix.is_some();
     for section in command.sections() {

@@ -70,9 +70,9 @@ fn of_command(program: &Program, command: &Command) -> String {
         }
     }
     page.item(&spellings(["-h", "--help"]), "Print the help.");
-    if let Some(prefix) = command.env_prefix {
+    if let Some(help) = env_help(command) {
         page.section("ENVIRONMENT");
-        page.paragraphs(&[&env_help(prefix)]);
+        page.paragraphs(&[&help]);
     }
     page.section("EXIT STATUS");
     page.paragraphs(&[command.exit_status]);

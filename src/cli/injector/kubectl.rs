@@ -123,7 +123,7 @@ fn parse_and_run(args: impl Iterator<Item = OsString>, io: &mut Io<'_>) -> Resul
         "check" => {
             let run =
                 |plan| check::run_and_print(plan, KUBECTL_PROBELET.name, io.stdout, io.stderr);
-            return check_flags::parse(&CHECK, args).map(run);
+            return check_flags::parse(&CHECK, args, &|name| std::env::var_os(name)).map(run);
         }
         #[cfg(not(feature = "check"))]
         "check" => {

@@ -109,6 +109,11 @@ impl Tls {
         credentials.poll_shared_config(&mut files, curves)
     }
 
+    /// The last alert of an app (RFC 8446 section 6).
+    pub fn last_alert(&self) -> Option<u8> {
+        self.credentials.borrow().last_alert()
+    }
+
     /// Reads changed files again.
     pub fn poll_files(&self) {
         self.files.borrow_mut().poll();

@@ -57,6 +57,11 @@ impl Credentials {
         }
     }
 
+    /// The last alert of an app.
+    pub(super) fn last_alert(&self) -> Option<u8> {
+        self.shared.as_ref()?.client_auth.last_alert()
+    }
+
     /// Polls the files, then returns the configuration that connections share.
     ///
     /// # Errors

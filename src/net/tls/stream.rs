@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use heapless::Vec;
 use rustix::io::Errno;
-use rustls::{ClientConnection, ProtocolVersion};
+use rustls::{ClientConnection, Error, ProtocolVersion};
 
 use super::client_auth::ClientAuth;
 use super::fault::{HandshakeProgress, fault};
@@ -338,6 +338,9 @@ impl TlsStream {
             is_cert_requested: self.is_cert_requested,
             has_client_cert: self.client_auth.has_pair(),
         };
+        if let Err(Error::AlertReceived(alert)) = &result {
+            self.client_auth.record_alert(u8::from(*alert));
+        }
         match result.map_err(|error| fault(&error, progress)) {
             Ok(state) => {
                 self.is_peer_closed |= state.peer_has_closed();

@@ -34,6 +34,8 @@ impl GrpcCode {
     pub const UNKNOWN: GrpcCode = GrpcCode(2);
     /// `DEADLINE_EXCEEDED`
     pub const DEADLINE_EXCEEDED: GrpcCode = GrpcCode(4);
+    /// `NOT_FOUND`
+    pub const NOT_FOUND: GrpcCode = GrpcCode(5);
     /// `PERMISSION_DENIED`
     pub const PERMISSION_DENIED: GrpcCode = GrpcCode(7);
     /// `RESOURCE_EXHAUSTED`

@@ -37,6 +37,7 @@ fn sent_with(
         .unwrap()
         .unwrap();
     let request = UpstreamRequest {
+        method: Method::Get,
         head: &head,
         buf: input.as_bytes(),
         request_target: target.as_bytes(),

@@ -29,6 +29,18 @@ pub(super) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
+/// Decoded text; `None` if an escape is not valid, or the bytes are not UTF-8.
+pub fn unescape(text: &str) -> Option<String> {
+    check_escapes(text.as_bytes()).ok()?;
+    String::from_utf8(decoded(text.as_bytes()).collect()).ok()
+}
+
+/// Decoded text, with escapes that are not valid as they are. Text whose bytes are not UTF-8 is not decoded.
+pub fn unescape_valid(text: &str) -> Box<str> {
+    let decoded = String::from_utf8(decoded(text.as_bytes()).collect());
+    decoded.unwrap_or_else(|_| text.into()).into()
+}
+
 /// Checks that two hex digits follow each `%`.
 pub(super) fn check_escapes(text: &[u8]) -> Result<(), Malformed> {
     for at in memchr::memchr_iter(b'%', text) {

@@ -27,6 +27,7 @@ fn fields(
         .unwrap()
         .unwrap();
     let request = UpstreamRequest {
+        method: Method::Get,
         head: &head,
         buf: input.as_bytes(),
         request_target: b"/health?x=1",

@@ -1,4 +1,4 @@
-//! `-rpc-header`: metadata of the call, as grpc-go sends it (`internal/metadata`: `Validate`; `http2_client.go`:
+//! `-rpc-header` and `-H`: metadata of a gRPC call, as grpc-go sends it (`internal/metadata`: `Validate`; `http2_client.go`:
 //! `createHeaderFields`).
 
 use crate::wire::fields::put_base64;
@@ -17,11 +17,11 @@ const RESERVED: [&str; 8] = [
 ];
 
 /// The metadata of a call.
-pub(super) struct Metadata {
+pub struct Metadata {
     /// The fields that are sent.
-    pub(super) fields: Box<[Header]>,
+    pub fields: Box<[Header]>,
     /// Why grpc-go refuses to send them, if it does.
-    pub(super) error: Option<String>,
+    pub error: Option<String>,
 }
 
 impl Metadata {
@@ -29,7 +29,7 @@ impl Metadata {
     ///
     /// # Errors
     /// A text without a colon. Its words are not repeated, as they may be a secret.
-    pub(super) fn parse(texts: &[String]) -> Result<Metadata, String> {
+    pub fn parse(texts: &[String]) -> Result<Metadata, String> {
         let mut metadata = Metadata {
             fields: Box::default(),
             error: None,
@@ -60,8 +60,8 @@ impl Metadata {
     }
 }
 
-/// The rule of grpc-go that a field breaks.
-fn broken_rule(name: &str, value: &str) -> Option<String> {
+/// The rule of grpc-go that a field breaks. Its name is in lower case.
+pub fn broken_rule(name: &str, value: &str) -> Option<String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     if name.is_empty() {
         Some("there is an empty key in the header".into())
