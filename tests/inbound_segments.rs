@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
@@ -39,11 +40,23 @@ fn client_hello(config: &Arc<ClientConfig>) -> (ClientConnection, Vec<u8>) {
     (client, hello)
 }
 
-/// Sends bytes as two segments: the second one when the agent has read the first.
-fn send_split(tcp: &mut TcpStream, bytes: &[u8], at: usize) {
-    tcp.write_all(&bytes[..at]).expect("the agent reads");
-    until_read(&[tcp.try_clone().expect("a descriptor")]);
-    tcp.write_all(&bytes[at..]).expect("the agent reads");
+/// Connections at a time: fewer than concurrent handshakes.
+const BATCH: usize = 24;
+
+/// Sends bytes on new connections, with a split of each: the second parts when the agent has read the first ones.
+fn send_split(fixture: &inbound::Fixture, splits: &[(Vec<u8>, usize)]) -> Vec<TcpStream> {
+    assert!(splits.len() <= BATCH);
+    let send_first = |(bytes, at): &(Vec<u8>, usize)| {
+        let mut tcp = fixture.connect();
+        tcp.write_all(&bytes[..*at]).expect("the agent reads");
+        tcp
+    };
+    let mut connections: Vec<_> = splits.iter().map(send_first).collect();
+    until_read(&connections);
+    for ((bytes, at), tcp) in splits.iter().zip(&mut connections) {
+        tcp.write_all(&bytes[*at..]).expect("the agent reads");
+    }
+    connections
 }
 
 fn a_client_hello_may_be_split_anywhere() {
@@ -51,31 +64,34 @@ fn a_client_hello_may_be_split_anywhere() {
     let config = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
     let len = client_hello(&config).1.len();
     assert!(len > 200, "{len}");
-    for at in 1..len {
-        assert_served(&fixture, &config, at);
-    }
+    assert_served(&fixture, &config, 1..len);
 }
 
-/// A client whose ClientHello is split at this byte.
+/// Clients whose ClientHello is split at these bytes.
 #[track_caller]
-fn assert_served(fixture: &inbound::Fixture, config: &Arc<ClientConfig>, at: usize) {
-    let (client, hello) = client_hello(config);
-    let mut tcp = fixture.connect();
-    send_split(&mut tcp, &hello, at);
-    let mut stream = StreamOwned::new(client, tcp);
-    stream.write_all(b"hello").expect("TLS is established");
-    let mut data = [0; 5];
-    let mut app = fixture.accept();
-    app.read_exact(&mut data).expect("the client's data");
-    assert_eq!(&data, b"hello", "split at {at}");
+fn assert_served(fixture: &inbound::Fixture, config: &Arc<ClientConfig>, splits: Range<usize>) {
+    for batch in splits.collect::<Vec<_>>().chunks(BATCH) {
+        let hello = |at: &usize| {
+            let (client, hello) = client_hello(config);
+            (client, (hello, *at))
+        };
+        let (clients, parts): (Vec<_>, Vec<_>) = batch.iter().map(hello).unzip();
+        let connections = send_split(fixture, &parts);
+        for ((client, tcp), at) in clients.into_iter().zip(connections).zip(batch) {
+            let mut stream = StreamOwned::new(client, tcp);
+            stream.write_all(b"hello").expect("TLS is established");
+            let mut data = [0; 5];
+            let mut app = fixture.accept();
+            app.read_exact(&mut data).expect("the client's data");
+            assert_eq!(&data, b"hello", "split at {at}");
+        }
+    }
 }
 
 fn a_permissive_port_tells_plaintext_from_tls_however_it_is_split() {
     let fixture = inbound::Fixture::new(",mode=permissive", &[]);
     let config = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
-    for at in 1..12 {
-        assert_served(&fixture, &config, at);
-    }
+    assert_served(&fixture, &config, 1..12);
     for input in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         b"\x16",
@@ -87,16 +103,14 @@ fn a_permissive_port_tells_plaintext_from_tls_however_it_is_split() {
         b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10",
         b"\x00",
     ] {
-        for at in 1..=input.len() {
-            let mut client = fixture.connect();
-            send_split(&mut client, input, at);
+        let splits: Vec<_> = (1..=input.len()).map(|at| (input.to_vec(), at)).collect();
+        let clients = send_split(&fixture, &splits);
+        for client in &clients {
             client.shutdown(Shutdown::Write).expect("FIN");
+        }
+        for _ in &clients {
             let received = read_to_end(&mut fixture.accept());
-            assert_eq!(
-                (&*received.bytes, received.end),
-                (input, End::Fin),
-                "split at {at}"
-            );
+            assert_eq!((&*received.bytes, received.end), (input, End::Fin));
         }
     }
 }
