@@ -36,8 +36,10 @@ pub(crate) const ORIGINAL_ANNOTATION: &str = "probelet.dev/original";
 pub(crate) const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
 /// Linkerd's annotation that lists the ports its proxy does not intercept.
 pub(crate) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
+/// kubectl's annotation with the container that `logs` and `exec` take by default. Not in [`KNOWN`]: it is no setting of ours.
+pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// All annotations that are read or written.
+/// All annotations of probelet and of meshes that are read or written.
 pub(crate) const KNOWN: [&str; 29] = [
     INJECT,
     ISTIO_INJECT,

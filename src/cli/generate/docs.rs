@@ -202,12 +202,13 @@ pub(super) fn annotations() -> Generated {
     }
     text += &format!(
         "\n`probelet-inject` itself writes {}, which holds the originals for `--uninject`, and adds the ports of {} to {}, \
-         and with {} those of the sidecar to {}.\n",
+         and with {} those of the sidecar to {}. With an ordinary sidecar it writes {}, unless the pod has it.\n",
         code(names::ORIGINAL_ANNOTATION),
         code(names::FORWARD),
         code(names::EXCLUDE_INBOUND),
         code(names::LINKERD_SKIP_PORTS),
-        code(names::SKIP_INBOUND)
+        code(names::SKIP_INBOUND),
+        code(names::DEFAULT_CONTAINER)
     );
     Generated {
         path: "docs/annotations.md".into(),

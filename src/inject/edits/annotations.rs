@@ -1,7 +1,9 @@
-//! Edits of the pod's annotations: the saved originals, and the ports that a mesh's traffic rules leave out.
+//! Edits of the pod's annotations: the saved originals, the ports that a mesh's traffic rules leave out, and kubectl's default
+//! container.
 
 use super::Editor;
-use crate::inject::annotation_names::ORIGINAL_ANNOTATION;
+use crate::inject::annotation_names::{DEFAULT_CONTAINER, ORIGINAL_ANNOTATION};
+use crate::inject::intent::default_container;
 use crate::inject::report::Refusal;
 use crate::inject::view::collections::Collection;
 use crate::inject::view::saved::{PortList, SavedValue};
@@ -10,9 +12,11 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// The values of an annotation that lists ports.
-struct PortAnnotation {
-    list: PortList,
+/// The values of an annotation that injection writes.
+struct WrittenAnnotation {
+    name: &'static str,
+    /// The list of ports that it is; its original is saved.
+    list: Option<PortList>,
     current: Option<Value>,
     original: Option<Value>,
     intended: Option<Value>,
@@ -23,13 +27,15 @@ struct PortAnnotation {
 impl Editor<'_> {
     /// Edits the annotations, last: the annotation saves what all other edits replace.
     pub(super) fn edit_annotations(&mut self) -> Result<(), Refusal> {
-        let ports = PortList::ALL.map(|list| self.port_annotation(list));
+        let lists = PortList::ALL.into_iter();
+        let lists = lists.map(|list| self.port_annotation(list));
+        let written: Vec<WrittenAnnotation> = lists.chain(self.default_container()).collect();
         if self.intent.is_none() {
-            self.remove_annotations(ports);
+            self.remove_annotations(written);
             return Ok(());
         }
-        for ports in &ports {
-            self.save_ports(ports);
+        for annotation in &written {
+            self.save_ports(annotation);
         }
         let metadata = self.view.pod.get("metadata");
         let all = metadata.and_then(|metadata| metadata.get("annotations"));
@@ -41,16 +47,16 @@ impl Editor<'_> {
                 &annotation_pointer(ORIGINAL_ANNOTATION),
                 !is_present(ORIGINAL_ANNOTATION),
             )?;
-            for ports in ports.iter().filter(|ports| ports.intended.is_some()) {
-                let name = ports.list.annotation();
+            let intended = written.iter().filter(|other| other.intended.is_some());
+            for WrittenAnnotation { name, .. } in intended {
                 self.save_source(&annotation_pointer(name), !is_present(name))?;
             }
-            self.set_annotations(ports);
+            self.set_annotations(written);
             return Ok(());
         }
         match has_entries(metadata) {
-            true => self.create_annotations(Collection::Annotations, all, ports),
-            false => self.create_annotations(Collection::Metadata, metadata, ports),
+            true => self.create_annotations(Collection::Annotations, all, written),
+            false => self.create_annotations(Collection::Metadata, metadata, written),
         }
     }
 
@@ -59,7 +65,7 @@ impl Editor<'_> {
         &mut self,
         collection: Collection,
         current: Option<&Value>,
-        ports: [PortAnnotation; 2],
+        written: Vec<WrittenAnnotation>,
     ) -> Result<(), Refusal> {
         let pointer = collection.pointer();
         self.save_source(&pointer, current.is_none())?;
@@ -67,9 +73,9 @@ impl Editor<'_> {
             current.map(|current| SavedValue::new(self.view.value_text(&pointer), current));
         self.saved.collections.insert(collection, original);
         let mut entries = json!({ORIGINAL_ANNOTATION: self.saved.write()});
-        for ports in ports {
-            if let Some(value) = ports.intended {
-                entries[ports.list.annotation()] = value;
+        for WrittenAnnotation { name, intended, .. } in written {
+            if let Some(value) = intended {
+                entries[name] = value;
             }
         }
         let value = match collection {
@@ -80,8 +86,9 @@ impl Editor<'_> {
         Ok(())
     }
 
-    fn set_annotations(&mut self, ports: [PortAnnotation; 2]) {
-        ports.into_iter().for_each(|ports| self.edit_ports(ports));
+    fn set_annotations(&mut self, written: Vec<WrittenAnnotation>) {
+        let written = written.into_iter();
+        written.for_each(|annotation| self.edit_written(annotation));
         let pointer = annotation_pointer(ORIGINAL_ANNOTATION);
         let saved = self.saved.write();
         match self.view.annotation(ORIGINAL_ANNOTATION) {
@@ -98,13 +105,13 @@ impl Editor<'_> {
     }
 
     /// Removes the injected annotations, and the collections that were created for them.
-    fn remove_annotations(&mut self, ports: [PortAnnotation; 2]) {
+    fn remove_annotations(&mut self, written: Vec<WrittenAnnotation>) {
         let metadata = &self.view.pod["metadata"];
         let count = |value: &Value| value.as_object().map_or(0, Map::len);
         let is_removed =
-            |ports: &&PortAnnotation| ports.current.is_some() && ports.intended.is_none();
-        let removed = 1 + ports.iter().filter(is_removed).count();
-        let is_empty = ports.iter().all(|ports| ports.intended.is_none())
+            |other: &&WrittenAnnotation| other.current.is_some() && other.intended.is_none();
+        let removed = 1 + written.iter().filter(is_removed).count();
+        let is_empty = written.iter().all(|other| other.intended.is_none())
             && count(&metadata["annotations"]) == removed;
         let old = self.view.saved.as_ref();
         let was_created =
@@ -120,14 +127,34 @@ impl Editor<'_> {
             (true, Some(op), _) => self.push(Collection::Metadata.pointer(), op),
             (true, None, Some(op)) => self.push(Collection::Annotations.pointer(), op),
             _ => {
-                ports.into_iter().for_each(|ports| self.edit_ports(ports));
+                let written = written.into_iter();
+                written.for_each(|annotation| self.edit_written(annotation));
                 self.push(annotation_pointer(ORIGINAL_ANNOTATION), Op::Remove);
             }
         }
     }
 
+    /// kubectl's default container; none if others have written it.
+    fn default_container(&self) -> Option<WrittenAnnotation> {
+        let current = self.view.annotation(DEFAULT_CONTAINER).cloned();
+        if current.is_some() && default_container::written(self.view).is_none() {
+            return None;
+        }
+        let intended = self
+            .intent
+            .and_then(|intent| intent.default_container.as_deref());
+        Some(WrittenAnnotation {
+            name: DEFAULT_CONTAINER,
+            list: None,
+            current,
+            original: None,
+            intended: intended.map(Into::into),
+            text: None,
+        })
+    }
+
     /// The ports that the annotation had before injection, and those of the agent.
-    fn port_annotation(&self, list: PortList) -> PortAnnotation {
+    fn port_annotation(&self, list: PortList) -> WrittenAnnotation {
         let current = self.view.annotation(list.annotation()).cloned();
         let old = self.view.saved.as_ref();
         let saved = old.and_then(|old| old.port_lists.get(&list).cloned());
@@ -139,8 +166,9 @@ impl Editor<'_> {
         };
         let intended = self.intent.and_then(|intent| intent.port_lists.get(&list));
         let intended = intended.map_or(&[][..], Vec::as_slice);
-        PortAnnotation {
-            list,
+        WrittenAnnotation {
+            name: list.annotation(),
+            list: Some(list),
             intended: with_ports(original.as_ref(), intended),
             original,
             current,
@@ -148,25 +176,28 @@ impl Editor<'_> {
         }
     }
 
-    fn save_ports(&mut self, ports: &PortAnnotation) {
+    fn save_ports(&mut self, ports: &WrittenAnnotation) {
+        let Some(list) = ports.list else {
+            return;
+        };
         if ports.intended.is_none() || ports.intended == ports.original {
             return;
         }
-        let pointer = annotation_pointer(ports.list.annotation());
+        let pointer = annotation_pointer(ports.name);
         let text = || self.view.value_text(&pointer);
         let saved = ports
             .original
             .as_ref()
             .map(|original| SavedValue::new(ports.text.clone().or_else(text), original));
-        self.saved.port_lists.insert(ports.list, saved);
+        self.saved.port_lists.insert(list, saved);
     }
 
-    fn edit_ports(&mut self, ports: PortAnnotation) {
-        let pointer = annotation_pointer(ports.list.annotation());
-        match (ports.current, ports.intended) {
+    fn edit_written(&mut self, annotation: WrittenAnnotation) {
+        let pointer = annotation_pointer(annotation.name);
+        match (annotation.current, annotation.intended) {
             (Some(current), Some(value)) if current != value => {
-                let is_original = ports.original.as_ref() == Some(&value);
-                let text = ports.text.filter(|_| is_original);
+                let is_original = annotation.original.as_ref() == Some(&value);
+                let text = annotation.text.filter(|_| is_original);
                 self.push(pointer, Op::Replace(NewValue { value, text }));
             }
             (Some(_), None) => self.push(pointer, Op::Remove),

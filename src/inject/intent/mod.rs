@@ -5,6 +5,7 @@ mod admission;
 mod checks;
 mod decide;
 mod decisions;
+pub(super) mod default_container;
 mod inbound;
 mod meshes;
 mod nodes;
@@ -56,6 +57,8 @@ pub(super) struct Intent {
     pub(super) volumes: Vec<Value>,
     /// Ports that kubelet probes in plaintext, which the traffic rules of a mesh have to leave out.
     pub(super) port_lists: BTreeMap<PortList, Vec<u16>>,
+    /// The container that kubectl takes by default.
+    pub(super) default_container: Option<Box<str>>,
     /// The details of an injection: `livez, readyz`.
     pub(super) details: Box<str>,
 }
@@ -123,6 +126,10 @@ impl Intent {
                 applied[member] = true.into();
             }
         }
+        let default_container = default_container::default_container(view, options.sidecar);
+        if let Some(name) = &default_container {
+            applied[default_container::MEMBER] = (&**name).into();
+        }
         Ok(Self {
             destinations: decisions.destinations,
             min_timeout: options.min_timeout,
@@ -140,6 +147,7 @@ impl Intent {
             applied,
             volumes: volumes.iter().map(|volume| volume.in_pod(view)).collect(),
             port_lists: port_lists(options),
+            default_container,
             details,
         })
     }

@@ -156,6 +156,59 @@ fn an_ordinary_sidecar_without_a_hook_has_no_delay() {
 }
 
 #[test]
+fn kubectl_takes_the_app_by_default_and_not_an_ordinary_sidecar() {
+    const NAME: &str = "kubectl.kubernetes.io/default-container";
+    let default = |document: &Value| document["metadata"]["annotations"].get(NAME).cloned();
+    let after = injected_with(&web(), &ordinary());
+    assert_eq!(default(&after), Some("web".into()));
+    assert_eq!(uninjected(&after), web());
+    assert_eq!(
+        report(&after, Task::Inject, &ordinary()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+    // A native sidecar is none of the containers.
+    assert_eq!(default(&injected(&web())), None);
+    assert_eq!(default(&injected(&after)), None);
+    // Another webhook may reverse the containers before it adds one.
+    let mut reversed = after.clone();
+    let containers = reversed["spec"]["containers"].as_array_mut();
+    let containers = containers.expect("a list");
+    containers.push(json!({"name": "added"}));
+    containers.reverse();
+    assert_eq!(
+        report(&reversed, Task::Inject, &ordinary()).verdict,
+        Verdict::Unchanged("already injected".into())
+    );
+    // A container that is renamed is still the default.
+    let mut renamed = after.clone();
+    renamed["spec"]["containers"][1]["name"] = "server".into();
+    let renamed = injected_with(&renamed, &ordinary());
+    assert_eq!(default(&renamed), Some("server".into()));
+}
+
+#[test]
+fn the_owners_default_container_of_kubectl_stays() {
+    const NAME: &str = "kubectl.kubernetes.io/default-container";
+    let default = |document: &Value| document["metadata"]["annotations"].get(NAME).cloned();
+    for own in ["web", "probelet", "", "other"] {
+        let document = annotated(web(), json!({NAME: own}));
+        let after = injected_with(&document, &ordinary());
+        assert_eq!(default(&after), Some(own.into()));
+        assert_eq!(uninjected(&after), document);
+        // Written after injection, over ours.
+        let mut after = injected_with(&web(), &ordinary());
+        after["metadata"]["annotations"][NAME] = own.into();
+        let again = match own {
+            "web" => after,
+            _ => injected_with(&after, &ordinary()),
+        };
+        assert_eq!(default(&again), Some(own.into()));
+        let expected = (own != "web").then(|| own.into());
+        assert_eq!(default(&uninjected(&again)), expected);
+    }
+}
+
+#[test]
 fn the_sidecar_comes_first() {
     let mut document = web();
     document["spec"]["initContainers"] = json!([{"name": "setup"}]);

@@ -3,7 +3,7 @@
 //! | key                                 | value |
 //! |-------------------------------------|-------|
 //! | `version`                           | 2; an annotation of an early build has none |
-//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, and whether there is a `volume` with the files of Secrets and one with the `identity` |
+//! | `sidecar`                           | the optional settings that injection wrote into the sidecar, its `ports`, whether there is a `volume` with the files of Secrets and one with the `identity`, and the `defaultContainer` written for kubectl |
 //! | `web.livenessProbe.httpGet.port`    | the field's original `was`, its original `key` if it was renamed, and the number that a port name resolved to (`port`) |
 //! | `web.livenessProbe.timeoutSeconds`  | the `raised` timeout in seconds, and what it `was` unless the probe had none |
 //! | `web.livenessProbe.httpGet`         | the original `key` of the handler |
