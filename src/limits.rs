@@ -63,6 +63,9 @@ pub const PROBERS_JSON_DEPTH: u32 = 16;
 /// The largest `--shutdown-delay`, in seconds. Pods get 30 s by default (`terminationGracePeriodSeconds`).
 pub const SHUTDOWN_DELAY_MAX_SECONDS: u64 = 60 * 60;
 
+/// How often the agent looks, during the shutdown delay, whether the app still listens; also the timeout of the connection.
+pub const APP_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The largest `--min-timeout-seconds`. A longer timeout would hide an app that hangs.
 pub const MIN_TIMEOUT_MAX_SECONDS: u64 = 300;
 

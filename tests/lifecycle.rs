@@ -1,5 +1,6 @@
 //! The process from start to exit: listening, signals, PID 1.
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ pub fn tests() -> Vec<Trial> {
         a_probe_that_does_not_end_is_reset_after_the_drain_time,
         a_forward_that_does_not_end_is_reset_after_the_drain_time,
         it_keeps_serving_for_the_shutdown_delay,
+        it_stops_before_the_shutdown_delay_when_the_app_has_stopped,
+        a_connection_through_it_prolongs_the_shutdown_delay,
         a_second_signal_ends_it_at_once,
         a_port_in_use_is_named_and_nothing_is_served,
         an_address_of_another_host_is_reported_with_its_flag,
@@ -147,6 +150,43 @@ fn it_keeps_serving_for_the_shutdown_delay() {
         (delay..delay + SLACK).contains(&took),
         "ended after {took:?}, due after {delay:?}"
     );
+}
+
+fn it_stops_before_the_shutdown_delay_when_the_app_has_stopped() {
+    let app = SwitchableApp::start(ReplyMode::Status(200));
+    let mut agent = fixture(&app, &["--shutdown-delay=3600"]);
+    agent.signal(Signal::TERM);
+    logged(&agent, "msg=stopping");
+    probe(&agent, LIVEZ).assert_is(200);
+    drop(app);
+    assert_success(agent.wait_exit());
+}
+
+/// An app that drains has closed its port, and serves the connections that it has.
+fn a_connection_through_it_prolongs_the_shutdown_delay() {
+    let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let listen = reserve();
+    let forward = format!(
+        "--forward={}=127.0.0.1:{}",
+        listen.port,
+        app.local_addr().expect("bound").port()
+    );
+    let mut agent = agent_with(&Table::new(), &[&forward, "--shutdown-delay=3600"]);
+    let mut client = connect((Ipv4Addr::LOCALHOST, listen.port).into());
+    let (mut end, _) = app.accept().expect("dialled");
+    drop(app);
+    agent.signal(Signal::TERM);
+    logged(&agent, "msg=stopping");
+    // Longer than the agent drains without a delay.
+    let quiet = DRAIN_TIMEOUT + SLACK;
+    client.set_read_timeout(Some(quiet)).expect("set");
+    let mut byte = [0];
+    let error = client.read_exact(&mut byte).expect_err("nothing is sent");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    end.write_all(b"y").expect("forwarded");
+    client.read_exact(&mut byte).expect("forwarded");
+    drop((client, end));
+    assert_success(agent.wait_exit());
 }
 
 fn a_second_signal_ends_it_at_once() {

@@ -24,7 +24,7 @@ complete -c probelet -n '__fish_seen_subcommand_from run' -l key -r -F -d 'Use t
 complete -c probelet -n '__fish_seen_subcommand_from run' -l ca -r -F -d 'Verify the certificates of --inbound\'s clients against the CAs in this PEM file; with DOMAIN= they may only sign SPIFFE IDs of this trust domain; may be given 8 times; PROBELET_CA accepts several, separated by commas'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-inbound -x -d 'Pass at most N concurrent connections through all --inbound; at most 1024'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l deadline-margin -x -d 'Answer this many milliseconds before a probe\'s timeout'
-complete -c probelet -n '__fish_seen_subcommand_from run' -l shutdown-delay -x -d 'Keep serving for SECONDS after SIGTERM'
+complete -c probelet -n '__fish_seen_subcommand_from run' -l shutdown-delay -x -d 'Keep serving for SECONDS after SIGTERM, or until the app listens on no port that the agent probes or forwards to'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-probers -x -d 'Refuse a table of more than N probers and hooks: memory is at most 760 KiB and 72 KiB for each, over plaintext HTTP/1.1 without redirects'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l max-forwards -x -d 'Pass at most N concurrent connections through each --forward'
 complete -c probelet -n '__fish_seen_subcommand_from run' -l log-level -x -d 'Log messages of at least this level: error, warn, info or debug'

@@ -20,6 +20,7 @@ mod probing;
 mod resources;
 mod run;
 mod run_error;
+mod shutdown;
 mod slots;
 mod state;
 mod waiting;

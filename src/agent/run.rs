@@ -58,7 +58,7 @@ struct BoundAgent {
     signals: Signals,
 }
 
-/// Serves until SIGTERM or SIGINT and for the shutdown delay after it. Then closes the listeners and drains
+/// Serves until SIGTERM or SIGINT, and for the shutdown delay after it while the app listens. Then closes the listeners and drains
 /// connections for at most `limits::DRAIN_TIMEOUT`.
 ///
 /// # Errors
@@ -184,9 +184,8 @@ impl BoundAgent {
         acceptors.push(executor.spawn(agent.clone().accept(executor.clone(), status_port)));
         executor.spawn(agent.clone().expire()).detach();
         signals.wait().await;
-        let delay = agent.config.shutdown_delay;
-        agent.log.stopping(delay);
-        agent.reactor.sleep_until(Instant::now() + delay).await;
+        agent.log.stopping(agent.config.shutdown_delay);
+        agent.wait_shutdown_delay().await;
         // Ends the tasks, which closes their listeners.
         drop(acceptors);
         let deadline = Instant::now() + limits::DRAIN_TIMEOUT;

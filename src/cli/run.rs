@@ -115,7 +115,8 @@ flags! {
                 value "MS" = Number(limits::DEFAULT_DEADLINE_MARGIN.as_millis() as u64),
                 "Answer this many milliseconds before a probe's timeout";
             option shutdown_delay: Option<String>, value "SECONDS" = Number(0),
-                "Keep serving for SECONDS after SIGTERM";
+                "Keep serving for SECONDS after SIGTERM, or until the app listens on no port that the agent probes or \
+                 forwards to";
         }
         "Capacity, which can only be lowered" {
             option max_probers: Option<String>, value "N" = Number(limits::PROBERS as u64),

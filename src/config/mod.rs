@@ -59,7 +59,7 @@ pub struct Config {
     pub allow_from: AllowFrom,
     /// Subtracted from `timeoutSeconds`, so that the answer arrives before kubelet's timeout.
     pub deadline_margin: Duration,
-    /// How long to keep serving after SIGTERM.
+    /// How long to keep serving after SIGTERM, at most until the app has stopped.
     pub shutdown_delay: Duration,
     /// Level and format of the log.
     pub log: LogSettings,

@@ -141,14 +141,11 @@ fn forward_target(target: Target, port: u16) -> SocketAddr {
     (ip, port).into()
 }
 
-/// The shutdown delay in seconds. kubelet sends SIGTERM to an ordinary sidecar when the preStop hook of the app starts:
-/// the hook may use the agent, and kubelet still probes readiness. Without a hook, a delay would only slow down the
-/// termination of the pod. A native sidecar terminates after the app anyway.
+/// The shutdown delay in seconds, which the agent ends when the app has stopped. kubelet sends SIGTERM to an ordinary sidecar
+/// together with the app, or when the app's preStop hook starts, which may use the agent. kubelet still probes readiness
+/// then: kube-proxy sends connections to a terminating pod that is ready if no other pod of the Service is. A native
+/// sidecar terminates after the app anyway.
 fn shutdown_delay(view: &PodView<'_>, sidecar: Sidecar) -> u64 {
-    let mut containers = view.containers.iter();
-    if !containers.any(|container| container.value["lifecycle"]["preStop"].is_object()) {
-        return 0;
-    }
     let grace = view.pod["spec"]["terminationGracePeriodSeconds"].as_u64();
     let delay = grace
         .unwrap_or(DEFAULT_GRACE_SECONDS)

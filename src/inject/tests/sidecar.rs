@@ -111,7 +111,7 @@ fn the_sidecar_alone_mounts_an_empty_volume_in_place_of_the_token() {
 }
 
 #[test]
-fn an_ordinary_sidecar_drains_until_the_apps_hook_ends() {
+fn an_ordinary_sidecar_serves_until_the_app_has_stopped() {
     for (grace, args) in [
         (None, json!(["run", "--shutdown-delay=25"])),
         (Some(60), json!(["run", "--shutdown-delay=55"])),
@@ -120,8 +120,6 @@ fn an_ordinary_sidecar_drains_until_the_apps_hook_ends() {
         (Some(86400), json!(["run", "--shutdown-delay=3600"])),
     ] {
         let mut document = web();
-        document["spec"]["containers"][0]["lifecycle"] =
-            json!({"preStop": {"exec": {"command": ["drain"]}}});
         if let Some(grace) = grace {
             document["spec"]["terminationGracePeriodSeconds"] = grace.into();
         }
@@ -133,26 +131,6 @@ fn an_ordinary_sidecar_drains_until_the_apps_hook_ends() {
         assert_eq!(after["spec"].get("initContainers"), None);
         assert_eq!(uninjected(&after), document);
     }
-}
-
-#[test]
-fn an_ordinary_sidecar_without_a_hook_has_no_delay() {
-    let mut document = web();
-    document["spec"]["containers"][0]["lifecycle"] =
-        json!({"postStart": {"exec": {"command": ["x"]}}});
-    let after = injected_with(&document, &ordinary());
-    assert_eq!(after["spec"]["containers"][0]["args"], json!(["run"]));
-    // A hook of any container keeps it, whether it goes through the agent or not.
-    let sleeps = json!({"name": "late", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}});
-    document["spec"]["containers"]
-        .as_array_mut()
-        .expect("a list")
-        .push(sleeps);
-    let after = injected_with(&document, &ordinary());
-    assert_eq!(
-        after["spec"]["containers"][0]["args"],
-        json!(["run", "--shutdown-delay=25"])
-    );
 }
 
 #[test]
