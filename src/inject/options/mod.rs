@@ -69,6 +69,8 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) inbound: InboundOptions,
     pub(in crate::inject) sidecar: Sidecar,
     pub(in crate::inject) run_as_user: RunAsUser,
+    /// Whether the pod's annotation sets `run_as_user`.
+    pub(in crate::inject) has_own_user: bool,
     /// The shortest timeout of an injected probe, in seconds; 0 leaves timeouts unchanged.
     pub(in crate::inject) min_timeout: u64,
     /// Whether the sidecar has a startup probe.
@@ -151,6 +153,7 @@ impl PodOptions {
             app_id,
             forwards,
             sidecar: values.sidecar.unwrap_or(settings.sidecar),
+            has_own_user: values.run_as_user.is_some(),
             run_as_user: values.run_as_user.unwrap_or(settings.run_as_user),
             min_timeout: values.min_timeout.unwrap_or(settings.min_timeout),
             startup_probe: values.startup_probe.unwrap_or(settings.startup_probe),

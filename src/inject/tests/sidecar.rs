@@ -187,6 +187,70 @@ fn the_owners_default_container_of_kubectl_stays() {
 }
 
 #[test]
+fn the_sidecar_has_the_user_of_files_that_only_one_user_can_read() {
+    let token = json!({"serviceAccountToken": {"path": "token"}});
+    let certificate =
+        json!({"podCertificate": {"signerName": "example.com/s", "keyType": "ED25519"}});
+    let projected = |mode: Option<u32>, source: &Value| {
+        let mut projected = json!({"sources": [{"configMap": {"name": "x"}}, source]});
+        if let Some(mode) = mode {
+            projected["defaultMode"] = mode.into();
+        }
+        projected
+    };
+    let user = |document: &Value| ours(&injected(document))["securityContext"]["runAsUser"].clone();
+    for (projected, expected) in [
+        (projected(Some(0o400), &token), 1000),
+        (projected(Some(0o640), &token), 1000),
+        (projected(Some(0o644), &token), 1337),
+        (projected(None, &token), 1337),
+        (projected(None, &certificate), 1000),
+        (
+            projected(Some(0o400), &json!({"secret": {"name": "x"}})),
+            1337,
+        ),
+    ] {
+        let mut document = web();
+        document["spec"]["securityContext"] = json!({"runAsUser": 1000});
+        document["spec"]["volumes"] = json!([{"name": "files", "projected": projected}]);
+        assert_eq!(user(&document), expected, "{projected}");
+        let after = injected(&document);
+        assert_eq!(
+            report(&after, Task::Inject, &settings()).verdict,
+            Verdict::Unchanged("already injected".into())
+        );
+        assert_eq!(uninjected(&after), document);
+    }
+    let mut document = web();
+    document["spec"]["volumes"] =
+        json!([{"name": "files", "projected": projected(Some(0o400), &token)}]);
+    let mut with = |of_pod: Value, of_container: Value| {
+        document["spec"]["securityContext"] = of_pod;
+        document["spec"]["containers"][0]["securityContext"] = of_container;
+        user(&document)
+    };
+    let set = |user: u32| json!({"runAsUser": user});
+    assert_eq!(with(json!({}), json!({})), 1337);
+    assert_eq!(with(json!({}), set(2000)), 2000);
+    assert_eq!(with(set(1000), set(2000)), 2000);
+    assert_eq!(with(set(0), json!({})), 1337);
+    // The group may read the files.
+    assert_eq!(
+        with(json!({"runAsUser": 1000, "fsGroup": 5}), json!({})),
+        1337
+    );
+    let mut document = annotated(document, json!({"probelet.dev/run-as-user": "1337"}));
+    document["spec"]["securityContext"] = set(1000);
+    assert_eq!(user(&document), 1337);
+    let mut two = web();
+    two["spec"]["volumes"] =
+        json!([{"name": "files", "projected": projected(Some(0o400), &token)}]);
+    two["spec"]["initContainers"] = json!([{"name": "setup", "securityContext": set(1)}]);
+    two["spec"]["securityContext"] = set(1000);
+    assert_eq!(user(&two), 1337);
+}
+
+#[test]
 fn the_sidecar_comes_first() {
     let mut document = web();
     document["spec"]["initContainers"] = json!([{"name": "setup"}]);
