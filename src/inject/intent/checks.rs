@@ -25,6 +25,10 @@ pub(crate) const OTHER_CONTAINER: &str =
 const KERNEL_UNPRIVILEGED_PORT: u16 = 1024;
 /// The kernel parameter with the range of local ports of connections.
 const LOCAL_PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
+/// The kernel's range, first and last.
+const KERNEL_LOCAL_PORTS: [usize; 2] = [32768, 60999];
+/// The kernel parameter with the ports that connections do not get.
+const RESERVED_PORTS: &str = "net.ipv4.ip_local_reserved_ports";
 /// Seconds for which the kernel keeps the local port of a connection that the agent has closed (`TCP_TIMEWAIT_LEN`).
 const TIME_WAIT_SECONDS: u64 = 60;
 /// kubelet's period of a probe that sets none, in seconds (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Probe`).
@@ -201,13 +205,16 @@ pub(super) fn check_local_ports(
     options: &PodOptions,
     destinations: &BTreeMap<Box<str>, Destination>,
 ) -> Result<(), String> {
-    let Some(available) = sysctl(view.pod, LOCAL_PORT_RANGE).and_then(|range| {
-        let (first, last) = range.trim().split_once(char::is_whitespace)?;
-        let [first, last]: [u64; 2] = [first.parse().ok()?, last.trim().parse().ok()?];
-        Some((last + 1).saturating_sub(first))
-    }) else {
+    let [range, reserved] = [LOCAL_PORT_RANGE, RESERVED_PORTS].map(|name| sysctl(view.pod, name));
+    let range = match range {
+        None if reserved.is_none() => return Ok(()),
+        None => Some(KERNEL_LOCAL_PORTS),
+        Some(range) => parse_range(range, char::is_whitespace),
+    };
+    let Some(range) = range else {
         return Ok(());
     };
+    let available = count_ports(range, reserved.unwrap_or_default());
     let app_port = |destination: &Destination| match destination {
         Destination::StatusPort { app_port, .. } => Some(*app_port),
         Destination::ForwardPort(agent_port) => {
@@ -234,13 +241,51 @@ pub(super) fn check_local_ports(
     if needed <= available {
         return Ok(());
     }
-    let what = format!("sysctl {LOCAL_PORT_RANGE} has {available} ports");
+    let what = match reserved {
+        None => format!("sysctl {LOCAL_PORT_RANGE} has {available} ports"),
+        Some(_) => {
+            format!("sysctl {RESERVED_PORTS} leaves {available} ports of {LOCAL_PORT_RANGE}")
+        }
+    };
+    let remedy = match reserved {
+        None => "widen the range",
+        Some(_) => "widen the range, reserve fewer ports",
+    };
     let reason = format!(
         "the agent's probes of port {port} need {needed}, because each port is free again after {TIME_WAIT_SECONDS} s"
     );
     Err(format!(
-        "{what}, and {reason}: widen the range, or raise periodSeconds"
+        "{what}, and {reason}: {remedy}, or raise periodSeconds"
     ))
+}
+
+/// Parses two ports with a separator.
+fn parse_range(text: &str, separator: impl Fn(char) -> bool) -> Option<[usize; 2]> {
+    let (first, last) = text.trim().split_once(separator)?;
+    let range = [first.trim().parse().ok()?, last.trim().parse().ok()?];
+    (range[0] <= range[1] && range[1] <= usize::from(u16::MAX)).then_some(range)
+}
+
+/// Number of ports of a range that a list does not reserve, such as `8080,9148-9150`. The list may be long.
+fn count_ports([first, last]: [usize; 2], reserved: &str) -> u64 {
+    // How many more items cover a port than its predecessor.
+    let mut starts = vec![0i64; usize::from(u16::MAX) + 2];
+    for item in reserved.split(',') {
+        let port = || item.trim().parse().ok().map(|port| [port, port]);
+        if let Some([first, last]) = parse_range(item, |c| c == '-').or_else(port)
+            && last < starts.len() - 1
+        {
+            starts[first] += 1;
+            starts[last + 1] -= 1;
+        }
+    }
+    let mut covering = 0;
+    let mut free = 0;
+    for (port, change) in starts.iter().enumerate() {
+        covering += change;
+        free += u64::from((first..=last).contains(&port) && covering == 0);
+    }
+    free
 }
 
 /// Refuses a table that the kernel would not pass to the agent, which fails to start with E2BIG.

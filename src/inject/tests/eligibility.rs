@@ -502,6 +502,43 @@ fn a_range_of_local_ports_that_the_agents_probes_would_use_up() {
 }
 
 #[test]
+fn reserved_ports_are_not_of_the_range() {
+    let with = |range: Option<&str>, reserved: &str| {
+        let sysctl =
+            |name: &str, value: &str| json!({"name": format!("net.ipv4.{name}"), "value": value});
+        let reserved = sysctl("ip_local_reserved_ports", reserved);
+        let range = range.map(|range| sysctl("ip_local_port_range", range));
+        let mut document = probed(get(8001));
+        document["spec"]["containers"][0]["livenessProbe"]["periodSeconds"] = 1.into();
+        let sysctls: Vec<Value> = range.into_iter().chain([reserved]).collect();
+        document["spec"]["securityContext"] = json!({"sysctls": sysctls});
+        document
+    };
+    for (range, reserved, left) in [
+        (None, "32768-60999", Some(0)),
+        (None, "1-40000, 39000-60939", Some(60)),
+        (None, "1-40000,39000-60938", None),
+        (None, "15000-16000,32768-40000", None),
+        (Some("40000 40999"), "40000-40980", Some(19)),
+        (Some("40000 40060"), "40000", Some(60)),
+        (Some("40000 40060"), "39999,40061-60000,65536,a,-,9-1", None),
+        (None, "", None),
+    ] {
+        let document = with(range, reserved);
+        let Some(left) = left else {
+            assert_eq!(warnings(&document), [""; 0], "{reserved}");
+            continue;
+        };
+        let expected = format!(
+            "sysctl net.ipv4.ip_local_reserved_ports leaves {left} ports of net.ipv4.ip_local_port_range, and the agent's probes of \
+             port 8001 need 61, because each port is free again after 60 s: widen the range, reserve fewer ports, or raise \
+             periodSeconds"
+        );
+        assert_eq!(refusal_reason(&document), expected);
+    }
+}
+
+#[test]
 fn ports_of_the_range_count_for_each_port_of_the_app() {
     let range = json!({"name": "net.ipv4.ip_local_port_range", "value": "40000 40060"});
     let mut document = probed(get(8001));
