@@ -207,6 +207,11 @@ impl<'a> PodResources<'a> {
         amounts.peek().is_some() && amounts.all(|amounts| amounts.limit.is_some())
     }
 
+    /// Whether a container has a limit.
+    pub(super) fn any_has_limit(&self, name: &str) -> bool {
+        self.amounts(name).any(|amounts| amounts.limit.is_some())
+    }
+
     /// Whether all containers have a request that equals their limit.
     pub(super) fn all_are_equal(&self, name: &str) -> bool {
         let mut amounts = self.amounts(name).peekable();

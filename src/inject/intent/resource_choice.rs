@@ -84,7 +84,7 @@ impl Choice<'_> {
         let amounts = match (self.resource.is_compute, self.pod.has_own()) {
             (false, _) => {
                 let like_the_containers = self.within_bounds(self.like_the_containers(stated));
-                match self.pod.all_have_requests(self.resource.name)
+                match (self.pod.all_have_requests(self.resource.name) || self.counts_for_pod())
                     && self.is_admitted(like_the_containers)
                 {
                     true => like_the_containers,
@@ -154,7 +154,7 @@ impl Choice<'_> {
         // kubelet sets no limit for one of zero.
         let limit = limit.filter(|limit| !is_equal || limit.is_positive());
         let limit = limit.or_else(|| {
-            let is_required = is_equal || self.pod.all_have_limits(name);
+            let is_required = is_equal || self.pod.all_have_limits(name) || self.counts_for_pod();
             is_required.then(|| self.resource.limit_above(request))
         });
         if is_equal {
@@ -173,6 +173,12 @@ impl Choice<'_> {
             },
             limit,
         }
+    }
+
+    /// Whether kubelet compares what all containers use with the sum of the limits that some have: without a limit, the
+    /// sidecar's log would use up theirs (`pkg/kubelet/eviction`: `podEphemeralStorageLimitEviction`).
+    fn counts_for_pod(&self) -> bool {
+        !self.resource.is_compute && self.pod.any_has_limit(self.resource.name)
     }
 
     /// Whether the request equals the limit: in a Guaranteed pod, or if all other containers have it so.

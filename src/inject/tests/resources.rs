@@ -239,7 +239,7 @@ fn an_amount_that_every_container_states_is_stated() {
 }
 
 #[test]
-fn ephemeral_storage_that_every_container_states_is_stated() {
+fn ephemeral_storage_is_stated_if_every_container_requests_it_or_one_has_a_limit() {
     let (all, some) = ("1Gi", json!({}));
     for (of_app, of_other, expected) in [
         (
@@ -250,10 +250,19 @@ fn ephemeral_storage_that_every_container_states_is_stated() {
         (
             json!({"requests": all, "limits": all}),
             json!({"requests": "1Mi"}),
+            json!({"requests": "1Mi", "limits": "64Mi"}),
+        ),
+        (
+            json!({"requests": all}),
+            json!({"requests": "1Mi"}),
             json!({"requests": "1Mi"}),
         ),
         (json!({"requests": all}), some.clone(), json!({})),
-        (some.clone(), json!({"limits": all}), json!({})),
+        (
+            some.clone(),
+            json!({"limits": all}),
+            json!({"requests": "1Mi", "limits": "64Mi"}),
+        ),
     ] {
         let resources = |of: &Value| {
             let mut resources = json!({});

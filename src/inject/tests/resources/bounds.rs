@@ -55,7 +55,10 @@ fn bounds_of_ephemeral_storage_are_kept() {
     let app = json!({
         "requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "1Gi"},
     });
-    let document = pod(json!([self::app("web", app.clone()), {"name": "log"}]));
+    let of_one =
+        |resources: &Value| pod(json!([self::app("web", resources.clone()), {"name": "log"}]));
+    let document = of_one(&json!({"requests": app["requests"]}));
+    let with_limit = of_one(&app);
     let stating = pod_of(app);
     for (item, expected) in [
         // The API server copies a maximum into the default of the request, which would be 10Gi.
@@ -98,7 +101,7 @@ fn bounds_of_ephemeral_storage_are_kept() {
     );
     let item = json!({"max": {"ephemeral-storage": "1Gi"}});
     let set = bounded_by("Pod", item);
-    for document in [&document, &stating] {
+    for document in [&document, &with_limit, &stating] {
         assert_eq!(resources_with(document, &set), settings().resources);
         is_settled(document, &set);
     }
@@ -106,8 +109,10 @@ fn bounds_of_ephemeral_storage_are_kept() {
     let both = json!({"requests": "1Mi", "limits": "64Mi"});
     for kind in ["Container", "Pod"] {
         let set = bounded_by_all(&[limit_range("storage", kind, item.clone())]);
-        assert_eq!(resources_with(&stating, &set), with_storage(both.clone()));
-        is_settled(&stating, &set);
+        for document in [&with_limit, &stating] {
+            assert_eq!(resources_with(document, &set), with_storage(both.clone()));
+            is_settled(document, &set);
+        }
     }
 }
 
