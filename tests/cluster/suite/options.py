@@ -7,7 +7,7 @@ import threading
 import time
 
 from . import pages
-from .cluster import HOST, is_ready, sidecar, table, web_pod
+from .cluster import HOST, is_injected, is_ready, sidecar, table, web_pod
 from .report import Failed, wait_for
 from .setup import wait_account, wait_injected
 
@@ -33,6 +33,18 @@ def users(cluster, report):
         report.check(f"the sidecar with run-as-user {user} has that user, or none", has_user, created.body, user)
         report.check(f"the pod with run-as-user {user} is ready", cluster.wait_ready, "strict", name)
         report.check(f"its sidecar runs as {expected}", runs_as, cluster, name, expected)
+
+
+def private_token(cluster, report):
+    """kubelet writes a token for the only user of a pod. With the sidecar as another user it would be root's, and unreadable."""
+    pod = web_pod("token")
+    pod["spec"]["securityContext"].update(runAsUser=1000)
+    pod["spec"]["volumes"] = [{"name": "files", "projected": {"defaultMode": 0o400, "sources": [{"serviceAccountToken": {"path": "token"}}]}}]
+    reader = {"name": "reader", "image": "localhost/busybox:1", "command": ["/bin/sh", "-c", "cat /files/token >/dev/null && sleep 1000"],
+              "volumeMounts": [{"name": "files", "mountPath": "/files"}]}
+    pod["spec"]["containers"].append(reader)
+    report.check("a pod with a token of mode 0400 is injected", lambda: is_injected(cluster.create_pod("first-only", pod).ok()))
+    report.check("its app reads the token, so that the pod is ready", cluster.wait_ready, "first-only", "token")
 
 
 def has_user(pod, user):

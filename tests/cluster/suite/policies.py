@@ -47,6 +47,20 @@ def admission_policies(cluster, report):
         remove(cluster, name)
 
 
+def required_probes(cluster, report):
+    """A policy that requires a probe of each of `containers`, as Kyverno's require-pod-probes. A native sidecar is none of them."""
+    name = "required-probes"
+    create(cluster, name, "object.spec.containers.all(c, has(c.livenessProbe) || has(c.readinessProbe) || has(c.startupProbe))")
+    wait_for(lambda: cluster.create_pod(f"policy-{name}", bad_pod(), dry_run=True).status >= 300, 60, f"policy {name} is in force")
+    ordinary = {"probelet.dev/sidecar": "container"}
+    for title, annotations, is_accepted in (
+            ("accepts a native sidecar", {}, True), ("rejects an ordinary sidecar, as documented", ordinary, False),
+            ("accepts an ordinary sidecar with a startup probe", {**ordinary, "probelet.dev/startup-probe": "true"}, True)):
+        done = cluster.create_pod(f"policy-{name}", web_pod("web", annotations=annotations), dry_run=True)
+        report.check(f"a policy that requires probes {title}", lambda done=done, expected=is_accepted: (done.status < 300 and is_injected(done.body)) == expected)
+    remove(cluster, name)
+
+
 def earlier_volume(cluster, report):
     """A Deployment with the volume of an earlier version, which has no sources, by the command line."""
     namespace = "earlier-volume"

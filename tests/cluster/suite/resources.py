@@ -60,6 +60,7 @@ def resources(cluster, report):
     report.check("a pod under a LimitRange with a minimum and a ratio is created", created, cluster, "sized-bounds", pod)
     report.check("it is ready", cluster.wait_ready, "sized-bounds", "bounds")
     best_effort(cluster, report)
+    small_quota(cluster, report)
     # A request of the LimitRange's default, which is its maximum, fits no node.
     pod = web_pod("storage")
     pod["spec"]["containers"][0]["resources"] = {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "2Mi"}}
@@ -67,6 +68,20 @@ def resources(cluster, report):
              "a pod under a LimitRange of ephemeral storage is accepted")
     report.check("a pod under a LimitRange of ephemeral storage is created", created, cluster, "sized-storage", pod)
     report.check("it is ready", cluster.wait_ready, "sized-storage", "storage")
+
+
+def small_quota(cluster, report):
+    """A quota of ephemeral storage that has less left than the sidecar's default."""
+    namespace(cluster, "quota-storage", {"probelet.dev/injection": "enabled"})
+    create(cluster, "resourcequotas", "quota-storage", "ResourceQuota", {"hard": {"limits.ephemeral-storage": "100Mi"}})
+    pod = web_pod("storage")
+    pod["spec"]["containers"][0]["resources"] = {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "64Mi"}}
+    wait_for(lambda: "exceeded quota" in cluster.create_pod("quota-storage", pod, dry_run=True).body.get("message", ""), 30,
+             "a quota with less than 64Mi left rejects the sidecar, as documented")
+    resources = '{"requests": {"ephemeral-storage": "1Mi"}, "limits": {"memory": "16Mi", "ephemeral-storage": "16Mi"}}'
+    pod["metadata"]["annotations"] = {"probelet.dev/resources": resources}
+    report.check("under a quota with 36Mi left, a pod with resources of its own for the sidecar is created", created, cluster, "quota-storage", pod)
+    report.check("it is ready", cluster.wait_ready, "quota-storage", "storage")
 
 
 def best_effort(cluster, report):

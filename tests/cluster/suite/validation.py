@@ -15,6 +15,20 @@ HEADERS = ([{"name": "X-Probe", "value": "yes"}], [{"name": "X-Probe"}], [{"name
 NUMBERS = (-1, 0, 1, 2, 2**31, 1.5, "3", True, None)
 NUMBER_FIELDS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold", "terminationGracePeriodSeconds")
 HTTP, TCP, GRPC = {"httpGet": {"path": "/foo", "port": 8001}}, {"tcpSocket": {"port": 8001}}, {"grpc": {"port": 8001}}
+TEXTS_OF_PORTS = ("8001.0", "8.001e3", "80010e-1", "0x1f41", "8_001", "017501", "8001.5", "65536.0", "1e9")
+YAML = """apiVersion: v1
+kind: Pod
+metadata: {name: trial}
+spec:
+  containers:
+  - name: web
+    image: image
+    readinessProbe:
+      timeoutSeconds: SECONDS
+      httpGet: {path: /foo, port: PORT}
+"""
+JSON = """{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "trial"}, "spec": {"containers": [{"name": "web", "image": "image",
+"readinessProbe": {"timeoutSeconds": SECONDS, "httpGet": {"path": "/foo", "port": PORT}}}]}}"""
 EXEC = {"exec": {"command": ["true"]}}
 KINDS = ("livenessProbe", "readinessProbe", "startupProbe")
 
@@ -62,6 +76,7 @@ def hooked(handler):
 def invalid_probes(cluster, report):
     report.check("the API server accepts the same probes with and without the webhook", same_verdicts, cluster, report, by_webhook)
     report.check("the API server accepts the same probes with and without the command line", same_verdicts, cluster, report, by_file)
+    report.check("`kubectl` accepts the same numbers of ports and seconds with and without the command line", same_numbers, cluster)
 
 
 def same_verdicts(cluster, report, inject):
@@ -79,6 +94,30 @@ def same_verdicts(cluster, report, inject):
     if differing:
         raise Failed("\n".join(differing))
     return 0 < accepted < total
+
+
+def same_numbers(cluster):
+    """kubectl sends a float without a fraction as an integer, so the API server accepts it."""
+    differing, accepted = [], []
+    for field, text in [("port", each) for each in TEXTS_OF_PORTS] + [("timeoutSeconds", each) for each in ("1.0", "1e1", "1.5")]:
+        probe = {"port": "8001", "timeoutSeconds": "1", field: text}
+        for template in (YAML, JSON):
+            manifest = template.replace("PORT", probe["port"]).replace("SECONDS", probe["timeoutSeconds"])
+            done = subprocess.run([cluster.injector, "file", "-f", "-"], input=manifest, capture_output=True, text=True)
+            injected = done.stdout if done.returncode == 0 else manifest
+            verdicts = [kubectl_accepts(cluster, each) for each in (manifest, injected)]
+            accepted.append(verdicts[0])
+            # A probe that is accepted has to be rewritten.
+            if verdicts[0] != verdicts[1] or verdicts[0] and "/app-health/web/readyz" not in injected:
+                differing.append(f"{field}: {text} in {manifest[:20]!r}: {verdicts} {done.stderr}")
+    if differing:
+        raise Failed("\n".join(differing))
+    return True in accepted and False in accepted
+
+
+def kubectl_accepts(cluster, manifest):
+    command = [*cluster.kubectl_command, "create", "-n", "plain", "--dry-run=server", "-f", "-"]
+    return subprocess.run(command, input=manifest, capture_output=True, text=True).returncode == 0
 
 
 def by_webhook(cluster, pod):
