@@ -16,7 +16,8 @@ pub(super) fn run_as_user(view: &PodView<'_>, options: &PodOptions) -> RunAsUser
     let inherits_root = view.pod["spec"]["securityContext"]["runAsUser"] == 0;
     match options.run_as_user {
         RunAsUser::Unset if inherits_root => RunAsUser::DEFAULT,
-        RunAsUser::Id(_) if !options.has_own_user && has_files_of_one_user(view) => {
+        // One that the operator has chosen for all pods stays, too.
+        RunAsUser::DEFAULT if !options.has_own_user && has_files_of_one_user(view) => {
             user_of_all_containers(view).map_or(options.run_as_user, RunAsUser::Id)
         }
         user => user,

@@ -239,6 +239,14 @@ fn the_sidecar_has_the_user_of_files_that_only_one_user_can_read() {
         with(json!({"runAsUser": 1000, "fsGroup": 5}), json!({})),
         1337
     );
+    // The user of the settings is the operator's choice.
+    document["spec"]["securityContext"] = set(1000);
+    let chosen = Settings {
+        run_as_user: RunAsUser::Id(2000),
+        ..settings()
+    };
+    let after = injected_with(&document, &chosen);
+    assert_eq!(ours(&after)["securityContext"]["runAsUser"], 2000);
     let mut document = annotated(document, json!({"probelet.dev/run-as-user": "1337"}));
     document["spec"]["securityContext"] = set(1000);
     assert_eq!(user(&document), 1337);
