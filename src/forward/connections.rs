@@ -179,11 +179,11 @@ impl ConnectionEntry {
         self.with_entry(|Entry { connection, .. }| {
             let is_answered = match connection.phase {
                 Phase::AwaitingTurn { is_answered } => is_answered,
-                phase => phase == Phase::AwaitingClient,
+                phase => phase == Phase::Answered,
             };
             connection.phase = match wait {
                 HandshakeWait::Hello => Phase::AwaitingHello,
-                HandshakeWait::Client => Phase::AwaitingClient,
+                HandshakeWait::Client => Phase::Answered,
                 HandshakeWait::Turn => Phase::AwaitingTurn { is_answered },
             };
             if wait == HandshakeWait::Client && !is_answered {

@@ -4,6 +4,7 @@
 use core::cmp::Ordering;
 use core::net::IpAddr;
 use core::time::Duration;
+#[cfg(feature = "tls")]
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -36,7 +37,10 @@ pub enum Phase {
     },
     /// The app accepts. Nothing is read from the client until then.
     Connecting,
-    /// The client sends bytes: it has sent none yet, or the app has answered. In a handshake, we have answered.
+    /// We have answered the first message of a handshake, and the client sends the next one.
+    #[cfg(feature = "tls")]
+    Answered,
+    /// The client sends bytes: it has sent none yet, or the app has answered.
     AwaitingClient,
     /// The app answers bytes of the client.
     AwaitingApp,
@@ -61,18 +65,20 @@ impl Connection {
             #[cfg(feature = "tls")]
             Phase::AwaitingTurn { .. } => true,
             #[cfg(feature = "tls")]
-            Phase::AwaitingHello => false,
+            Phase::AwaitingHello | Phase::Answered => false,
             Phase::AwaitingClient | Phase::HalfClosed => false,
         };
         is_waiting && !self.is_stale(now)
     }
 
-    /// Its client has not sent the first message of its handshake.
-    fn is_before_hello(&self) -> bool {
+    /// Whether it has a handshake whose client we wait for, and have answered.
+    fn is_answered(&self) -> Option<bool> {
         match self.phase {
             #[cfg(feature = "tls")]
-            Phase::AwaitingHello => true,
-            _ => false,
+            Phase::AwaitingHello => Some(false),
+            #[cfg(feature = "tls")]
+            Phase::Answered => Some(true),
+            _ => None,
         }
     }
 }
@@ -84,8 +90,6 @@ enum Ground {
     Stale,
     /// Its address has as many, and its client is not waiting.
     EqualShare,
-    /// The same, and its client has not begun its handshake: that costs a client less than one that we have answered.
-    EqualShareBeforeHello,
     /// Its address has more. Its client is waiting, but one byte per connection must not protect them all.
     LargerShareWaiting,
     /// Its address has more, and its client is not waiting.
@@ -98,14 +102,56 @@ impl Ground {
         match (share, connection.is_client_waiting(now)) {
             (Ordering::Greater, false) => Some(Ground::LargerShare),
             (Ordering::Greater, true) => Some(Ground::LargerShareWaiting),
-            (Ordering::Equal, false) if connection.is_before_hello() => {
-                Some(Ground::EqualShareBeforeHello)
-            }
             (Ordering::Equal, false) => Some(Ground::EqualShare),
             (Ordering::Less, false) if connection.is_stale(now) => Some(Ground::Stale),
             (Ordering::Less | Ordering::Equal, _) => None,
         }
     }
+}
+
+/// The handshakes whose clients we wait for, by whether we have answered. The larger group loses for the smaller one: a
+/// flood of silent connections does not evict handshakes in progress, and a flood of first messages no client that is
+/// about to send its own.
+#[derive(Default)]
+struct Handshakes {
+    silent: usize,
+    answered: usize,
+}
+
+impl Handshakes {
+    fn of<'a, K>(connections: impl Iterator<Item = (K, &'a Connection)>) -> Handshakes {
+        let mut handshakes = Handshakes::default();
+        for (_, connection) in connections {
+            match connection.is_answered() {
+                Some(false) => handshakes.silent += 1,
+                Some(true) => handshakes.answered += 1,
+                None => {}
+            }
+        }
+        handshakes
+    }
+
+    /// Whether a handshake is not evicted for another address with as many: it is in the smaller group, or its client has
+    /// had little time.
+    fn protect(&self, connection: &Connection, now: Instant) -> bool {
+        connection.is_answered().is_some_and(|is_answered| {
+            let is_in_larger = is_answered == (self.answered >= self.silent);
+            !is_in_larger || connection.idle_time(now) < limits::INBOUND_HANDSHAKE_STEP
+        })
+    }
+}
+
+/// The number of connections of each address; the new one counts.
+#[cfg(feature = "tls")]
+fn shares<'a, K>(
+    connections: impl Iterator<Item = (K, &'a Connection)>,
+    new_peer: IpAddr,
+) -> BTreeMap<IpAddr, usize> {
+    let mut shares = BTreeMap::from([(new_peer, 1)]);
+    for (_, connection) in connections {
+        *shares.entry(connection.peer).or_default() += 1;
+    }
+    shares
 }
 
 /// Selects the connection to evict for a new one from `new_peer`: the one on the strongest ground, then of the address
@@ -119,16 +165,25 @@ pub fn select_victim<'a, K: Ord>(
     now: Instant,
 ) -> Option<K> {
     // Counted once: `--max-inbound` permits a thousand connections.
-    let mut shares = BTreeMap::from([(new_peer, 1)]);
-    for (_, connection) in connections.clone() {
-        *shares.entry(connection.peer).or_insert(0_usize) += 1;
-    }
+    #[cfg(feature = "tls")]
+    let shares = shares(connections.clone(), new_peer);
+    #[cfg(feature = "tls")]
     let share_of = |peer: IpAddr| shares.get(&peer).copied().unwrap_or_default();
+    // A forward has few, and this is less code.
+    #[cfg(not(feature = "tls"))]
+    let share_of = |peer: IpAddr| {
+        let open = connections.clone().filter(|(_, c)| c.peer == peer).count();
+        open + usize::from(peer == new_peer)
+    };
     let new_share = share_of(new_peer);
-    let candidates = connections.filter_map(|(key, connection)| {
+    let handshakes = Handshakes::of(connections.clone());
+    let candidates = connections.clone().filter_map(|(key, connection)| {
         let share = share_of(connection.peer);
         let ground = Ground::of(connection, share.cmp(&new_share), now)?;
         let is_other = connection.peer != new_peer;
+        if is_other && ground == Ground::EqualShare && handshakes.protect(connection, now) {
+            return None;
+        }
         let age = (is_other, connection.idle_time(now));
         Some(Candidate {
             key,
@@ -143,7 +198,7 @@ pub fn select_victim<'a, K: Ord>(
 #[cfg(test)]
 mod tests {
     #[cfg(feature = "tls")]
-    use super::Phase::AwaitingHello;
+    use super::Phase::{Answered, AwaitingHello};
     use super::Phase::{AwaitingApp, AwaitingClient, Connecting, HalfClosed};
     use super::*;
 
@@ -273,14 +328,38 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[test]
-    fn a_silent_connection_is_evicted_before_a_handshake_that_was_answered() {
-        let silent = (3, AwaitingHello, 1);
-        let answered = (2, AwaitingClient, 900);
-        assert_eq!(victim(&[answered, silent]), Some(1));
-        assert_eq!(victim(&[answered, (3, AwaitingClient, 1)]), Some(0));
+    fn of_silent_connections_and_answered_handshakes_the_larger_group_loses_its_oldest() {
+        let silent = [
+            (2, Answered, 900),
+            (3, AwaitingHello, 30),
+            (4, AwaitingHello, 40),
+        ];
+        assert_eq!(victim(&silent), Some(2));
+        let answered = [
+            (2, AwaitingHello, 900),
+            (3, Answered, 40),
+            (4, Answered, 30),
+        ];
+        assert_eq!(victim(&answered), Some(1));
         // The address with most of them goes first.
-        let two = [silent, answered, (2, AwaitingClient, 800)];
+        let two = [
+            (3, AwaitingHello, 30),
+            (2, Answered, 900),
+            (2, Answered, 800),
+        ];
         assert_eq!(victim(&two), Some(1));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_handshake_whose_client_has_had_little_time_is_evicted_only_for_an_address_with_fewer() {
+        let fresh = limits::INBOUND_HANDSHAKE_STEP.as_millis() as u64 - 1;
+        for phase in [AwaitingHello, Answered] {
+            assert_eq!(victim(&[(2, phase, fresh), (3, phase, fresh)]), None);
+            assert_eq!(victim(&[(2, phase, fresh), (3, phase, fresh + 1)]), Some(1));
+            assert_eq!(victim(&[(2, phase, 1), (2, phase, 2)]), Some(1));
+            assert_eq!(victim(&[(NEW, phase, 1), (3, phase, 2)]), Some(0));
+        }
     }
 
     #[cfg(feature = "tls")]
@@ -289,7 +368,7 @@ mod tests {
         for is_answered in [false, true] {
             let turn = Phase::AwaitingTurn { is_answered };
             assert_eq!(victim(&[(2, turn, 10), (3, turn, 20)]), None);
-            assert_eq!(victim(&[(2, turn, 10), (3, AwaitingClient, 1)]), Some(1));
+            assert_eq!(victim(&[(2, turn, 40), (3, Answered, 30)]), Some(1));
             assert_eq!(victim(&[(2, turn, 10), (2, turn, 20)]), Some(1));
         }
     }

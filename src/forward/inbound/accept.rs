@@ -66,10 +66,17 @@ pub async fn accept_loop(
         let network = network_of(peer);
         let Admission { entry, .. } = match handshakes.admit(network, Instant::now()) {
             Some(admission) => admission,
-            // All of them wait for us: the kernel queues further connections until one has had its turn.
+            // All of them wait for us, or their clients have had little time. The kernel queues further connections
+            // meanwhile.
             None => {
                 let _ = listener.pause();
-                let admission = handshakes.wait_admission(network).await;
+                let admission = loop {
+                    let retry = Instant::now() + limits::INBOUND_HANDSHAKE_STEP;
+                    let waiting = pin!(handshakes.wait_admission(network));
+                    if let Ok(admission) = port.reactor.timeout_at(retry, waiting).await {
+                        break admission;
+                    }
+                };
                 let _ = listener.resume();
                 admission
             }
