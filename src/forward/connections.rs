@@ -73,6 +73,12 @@ impl ConnectionTable {
         open(&self.entries.borrow()).count()
     }
 
+    /// Whether a connection of `peer` is open.
+    #[cfg(feature = "tls")]
+    pub fn has_connection_of(&self, peer: IpAddr) -> bool {
+        open(&self.entries.borrow()).any(|(_, connection)| connection.peer == peer)
+    }
+
     /// Requests that all connections close, because the agent stops.
     #[cfg(feature = "tls")]
     pub fn close_all(&self) {
@@ -258,5 +264,26 @@ impl Drop for ConnectionEntry {
         self.connections.entries.borrow_mut()[self.index] = None;
         #[cfg(feature = "tls")]
         self.connections.wake_waiting();
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    /// Else the accept loop would wait with it, and with all connections behind it, until a message was processed.
+    #[test]
+    fn a_network_whose_handshakes_all_wait_for_us_is_known_when_it_connects_again() {
+        let table = ConnectionTable::new(2);
+        let [flood, other] = [1, 2].map(|n| IpAddr::from([10, 42, 0, n]));
+        let now = Instant::now();
+        let admit = |peer| table.admit(peer, now).map(|admission| admission.entry);
+        let entries = [admit(flood), admit(flood)].map(|entry| entry.expect("a free entry"));
+        for entry in &entries {
+            entry.record_handshake(HandshakeWait::Turn);
+        }
+        assert!(admit(flood).is_none() && table.has_connection_of(flood));
+        assert!(!table.has_connection_of(other));
+        assert!(admit(other).is_some(), "it evicts one of the flood");
     }
 }

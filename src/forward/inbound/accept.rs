@@ -66,8 +66,14 @@ pub async fn accept_loop(
         let network = network_of(peer);
         let Admission { entry, .. } = match handshakes.admit(network, Instant::now()) {
             Some(admission) => admission,
-            // All of them wait for us, or their clients have had little time. The kernel queues further connections
-            // meanwhile.
+            // Its network must not keep others waiting behind it.
+            None if handshakes.has_connection_of(network) => {
+                port.decided(peer, InboundResult::LimitReached, None);
+                accepted.socket.reset();
+                continue;
+            }
+            // All are of other networks, and wait for us, or their clients have had little time. The kernel queues further
+            // connections meanwhile.
             None => {
                 let _ = listener.pause();
                 let admission = loop {
