@@ -26,6 +26,9 @@ pub fn tests() -> Vec<Trial> {
         a_client_that_resets_is_noticed_though_the_app_reads_nothing,
         an_app_that_resets_is_noticed_though_the_client_reads_nothing,
         a_clean_close_of_both_sides_loses_no_buffered_bytes,
+        an_app_that_closes_with_unread_bytes_loses_no_answer,
+        an_app_that_ends_early_resets_no_client_that_still_sends,
+        an_app_that_resets_after_data_is_no_orderly_end,
     ]
 }
 
@@ -109,6 +112,55 @@ fn a_clean_close_of_both_sides_loses_no_buffered_bytes() {
     assert_eq!(state(&app), End::Open, "the app has all of it to read yet");
     let got = read_to_end(&mut app);
     assert_eq!((got.bytes.len(), got.end), (sent, End::Fin));
+}
+
+/// A response to a request that is too large: the app reads only its beginning, and closes. Its kernel then sends a reset,
+/// which follows the answer.
+fn an_app_that_closes_with_unread_bytes_loses_no_answer() {
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
+    client.write_all(&CHUNK).expect("connected");
+    app.peek(&mut [0]).expect("the client's bytes");
+    fixture.agent.while_stopped(|| {
+        client.write_all(&CHUNK).expect("buffered");
+        app.write_all(b"too large").expect("connected");
+        drop(app);
+    });
+    let answer = read_to_end(&mut client);
+    assert_eq!(
+        (&answer.bytes[..], answer.end),
+        (&b"too large"[..], End::Reset)
+    );
+}
+
+fn an_app_that_resets_after_data_is_no_orderly_end() {
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
+    client.write_all(b"x").expect("connected");
+    app.read_exact(&mut [0]).expect("the client's bytes");
+    fixture.agent.while_stopped(|| {
+        app.write_all(b"a part").expect("connected");
+        reset(app);
+    });
+    let answer = read_to_end(&mut client);
+    assert_eq!(
+        (&answer.bytes[..], answer.end),
+        (&b"a part"[..], End::Reset)
+    );
+}
+
+fn an_app_that_ends_early_resets_no_client_that_still_sends() {
+    let fixture = fixture(&[]);
+    let (mut client, mut app) = fixture.pair();
+    app.write_all(b"too large").expect("connected");
+    app.shutdown(Shutdown::Write).expect("FIN");
+    client.read_exact(&mut [0; 9]).expect("the answer");
+    client.write_all(b"x").expect("the other direction is open");
+    assert_eq!(app.peek(&mut [0]).expect("the client's bytes"), 1);
+    drop(app);
+    client.write_all(&CHUNK).expect("discarded, not reset");
+    client.shutdown(Shutdown::Write).expect("not reset");
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
 }
 
 /// Writes until the buffers are full, because the other side does not read.

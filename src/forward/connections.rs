@@ -237,6 +237,11 @@ impl ConnectionEntry {
         self.with_entry(|entry| entry.is_closing)
     }
 
+    /// When the last byte moved.
+    pub fn last_active(&self) -> Instant {
+        self.with_entry(|entry| entry.connection.last_active)
+    }
+
     /// When the connection has been idle for too long.
     pub fn idle_deadline(&self) -> Instant {
         let timeout = match self.is_half_closed() {

@@ -3,7 +3,7 @@
 use super::command::wait_exit;
 use super::http::{self, Response};
 use super::lock;
-use super::observe::proc_figure;
+use super::observe::{proc_figure, until};
 use super::ports::{Reserved, reserve};
 use super::{WAIT_LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};
@@ -248,6 +248,18 @@ impl Agent {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the agent is a child of the test");
+    }
+
+    /// Runs `action` while the agent is stopped, so that it sees all effects at once.
+    pub fn while_stopped(&self, action: impl FnOnce()) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.pid());
+        until("the agent is stopped", || {
+            let stat = std::fs::read_to_string(&stat).expect("it exists");
+            stat.contains(") T ").then_some(())
+        });
+        action();
+        self.signal(Signal::CONT);
     }
 
     /// Waits until it exits.
