@@ -249,6 +249,26 @@ pub const INBOUND_QUIET_TIME: Duration = Duration::from_secs(1);
 /// doubles them for its own overhead.
 pub const INBOUND_BUFFER_BYTES: usize = 16 * 1024;
 
+/// The same for a direction of a connection that moves bulk data, and has a permit for it.
+pub const INBOUND_BULK_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Directions of connections with larger buffers at a time, which bounds the memory of all buffers.
+pub const INBOUND_BULK_PERMITS: usize = 4;
+
+/// Bytes of data that a direction moves without a pause before it counts as bulk data.
+pub const INBOUND_BULK_BYTES: usize = 256 * 1024;
+
+/// A connection that moves bulk data has ordinary buffers again after this time without a byte.
+pub const INBOUND_BULK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes of bulk data that a direction moves before all other tasks run.
+pub const INBOUND_BULK_STEP_BYTES: usize = 64 * 1024;
+
+/// Records of a client that are processed before all other tasks run. A read may have 600 of the shortest ones, and a
+/// KeyUpdate takes as long as 2 KiB of data. rustls counts only those in a row: it accepts 32 KeyUpdates without data
+/// between them, and 32 empty records.
+pub const INBOUND_RECORDS: usize = 64;
+
 /// Patterns of `--allow-id`, and of `allow-id=` of an inbound port: each handshake compares the peer's identity with all of them.
 pub const ALLOWED_IDS: usize = 64;
 

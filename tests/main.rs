@@ -25,6 +25,7 @@ mod inbound_ends;
 mod inbound_handshakes;
 mod inbound_identity;
 mod inbound_peers;
+mod inbound_relay;
 mod inbound_segments;
 mod inbound_soak;
 #[cfg(feature = "inject")]
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
     trials.extend(inbound::tests());
     trials.extend(inbound_ends::tests());
     trials.extend(inbound_peers::tests());
+    trials.extend(inbound_relay::tests());
     trials.extend(inbound_clients::tests());
     trials.extend(inbound_handshakes::tests());
     trials.extend(inbound_identity::tests());

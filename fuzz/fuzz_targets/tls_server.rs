@@ -95,6 +95,8 @@ struct Server<'a> {
     session: ServerSession,
     buf: Vec<u8>,
     data: Vec<u8>,
+    /// Whether reads may have several long records.
+    bulk: bool,
     /// Lengths of reads, then one read for the rest.
     splits: core::slice::Iter<'a, u8>,
 }
@@ -102,9 +104,10 @@ struct Server<'a> {
 impl Server<'_> {
     /// Passes bytes to the session. Returns whether it may go on.
     fn receive(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            let (stored, end) = self.session.prepare_read(&mut self.buf);
-            assert!(stored < end && end <= self.buf.len());
+        while !bytes.is_empty() || self.session.has_unprocessed() {
+            let (stored, end) = self.session.prepare_read(&mut self.buf, self.bulk);
+            let is_read = !self.session.has_unprocessed();
+            assert!(stored + usize::from(is_read) <= end && end <= self.buf.len());
             let split = self
                 .splits
                 .next()
@@ -133,6 +136,7 @@ fuzz_target!(|input: (u8, &[u8], Vec<(u16, u8)>, &[u8])| {
             session: acceptor.session().expect("an identity"),
             buf: vec![0xaa; TLS_SERVER_BUFFER_BYTES],
             data: Vec::new(),
+            bulk: kind & 0x80 != 0,
             splits: splits.iter(),
         };
         let mut alone = server();

@@ -63,7 +63,7 @@ pub async fn relay(
             }
         }
     };
-    let Some(Failure { side, broken }) = failure else {
+    let Some(RelayFailure { side, broken }) = failure else {
         return PlainRelayEnd::Expired {
             is_flushed: up.rest.is_empty() && down.rest.is_empty(),
         };
@@ -91,7 +91,7 @@ struct Direction<'a> {
 }
 
 /// A side whose connection has broken.
-struct Failure {
+struct RelayFailure {
     side: Sender,
     broken: BrokenBy,
 }
@@ -147,7 +147,7 @@ impl<'a> Direction<'a> {
         }
     }
 
-    async fn copy(&mut self) -> Result<(), Failure> {
+    async fn copy(&mut self) -> Result<(), RelayFailure> {
         for reads in 1_usize.. {
             let copied = poll_fn(|cx| self.poll_copy(cx)).await;
             match copied.map_err(|_| self.sender_failed(BrokenBy::Reset))? {
@@ -191,7 +191,7 @@ impl<'a> Direction<'a> {
 
     /// Writes the rest as fast as the reader accepts it. Nothing is read meanwhile, so an error of the
     /// sender has to be polled for.
-    async fn write_rest(&mut self) -> Result<(), Failure> {
+    async fn write_rest(&mut self) -> Result<(), RelayFailure> {
         while !self.rest.is_empty() {
             let written = poll_fn(|cx| match self.to.poll_write(cx, &self.rest) {
                 Poll::Pending => self.from.poll_broken(cx).map(|_| None),
@@ -213,15 +213,15 @@ impl<'a> Direction<'a> {
         self.entry.record_bytes(self.sender);
     }
 
-    fn sender_failed(&self, broken: BrokenBy) -> Failure {
-        Failure {
+    fn sender_failed(&self, broken: BrokenBy) -> RelayFailure {
+        RelayFailure {
             side: self.sender,
             broken,
         }
     }
 
-    fn reader_failed(&self, error: Errno) -> Failure {
-        Failure {
+    fn reader_failed(&self, error: Errno) -> RelayFailure {
+        RelayFailure {
             side: match self.sender {
                 Sender::Client => Sender::App,
                 Sender::App => Sender::Client,

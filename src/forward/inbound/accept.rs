@@ -162,6 +162,10 @@ impl Port {
                 app.reset();
                 self.linger(client.socket(), &entry).await;
             }
+            Some(RelayEnd::AppGone { is_reset }) => {
+                drop(app);
+                self.deliver(peer, client, &entry, is_reset).await;
+            }
             Some(RelayEnd::Broken) => {
                 app.reset();
                 client.into_socket().reset();

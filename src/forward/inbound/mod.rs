@@ -4,6 +4,7 @@
 //! without an allowed identity take nothing from those that have one.
 
 mod accept;
+mod bulk;
 mod handshake;
 mod port;
 mod relay;

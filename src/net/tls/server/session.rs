@@ -12,13 +12,23 @@ use crate::net::stream_error::TlsFault;
 use crate::net::tls::fault::server_fault;
 use crate::net::tls::records::{HEADER_BYTES, MAX_RECORD_BYTES, check_first};
 
-/// Bytes of the buffer that records are received and encrypted in: the longest record that rustls accepts, and the header
-/// of the next one.
-pub const BUFFER_BYTES: usize = MAX_RECORD_BYTES + HEADER_BYTES;
+/// The longest message with its records: the longest record that rustls accepts, and the header of the next one.
+const MESSAGE_BYTES: usize = MAX_RECORD_BYTES + HEADER_BYTES;
+
+/// A record of 16 KiB of data, with the longest overhead: the explicit nonce and the tag of TLS 1.2.
+const FULL_RECORD_BYTES: usize = HEADER_BYTES + (16 << 10) + 24;
+
+/// Bytes of records that one read receives in bulk, or that [`ServerSession::encrypt`] returns: those of
+/// [`INBOUND_BULK_STEP_BYTES`](limits::INBOUND_BULK_STEP_BYTES) of data.
+const BULK_BYTES: usize =
+    limits::INBOUND_BULK_STEP_BYTES.div_ceil(16 << 10) * FULL_RECORD_BYTES + HEADER_BYTES;
+
+/// Bytes of the buffer that records are received and encrypted in: those that are stored, and one read.
+pub const BUFFER_BYTES: usize = MESSAGE_BYTES + BULK_BYTES;
 
 /// Encrypted bytes that wait to be sent, at most: a record of data, and our flight of a handshake or other messages. A
 /// client that causes messages and does not read them fails.
-const OUTGOING_BYTES: usize = 4 * BUFFER_BYTES;
+const OUTGOING_BYTES: usize = 4 * MESSAGE_BYTES;
 
 /// A record of this length is read to its end, so that little of the next one has to be stored.
 const LONG_RECORD_BYTES: usize = 4096;
@@ -27,8 +37,13 @@ const LONG_RECORD_BYTES: usize = 4096;
 pub struct ServerSession {
     connection: UnbufferedServerConnection,
     verifier: Arc<ClientVerifier>,
-    /// Received bytes that rustls has not consumed: a part of a record or of a handshake message.
+    /// Received bytes that rustls has not consumed: a part of a record or of a handshake message, or records that exceed
+    /// the limit of a call.
     incoming: Vec<u8>,
+    /// The first bytes of `incoming`, which rustls has processed: records of a message that is not complete.
+    processed: usize,
+    /// There are complete records after them.
+    has_unprocessed: bool,
     /// Encrypted bytes that are not sent yet.
     outgoing: Vec<u8>,
     /// Bytes received so far in the handshake.
@@ -57,6 +72,8 @@ impl ServerSession {
             connection,
             verifier,
             incoming: Vec::new(),
+            processed: 0,
+            has_unprocessed: false,
             outgoing: Vec::new(),
             received: 0,
             is_incomplete,
@@ -102,27 +119,26 @@ impl ServerSession {
         self.verifier.take_refused()
     }
 
+    /// Whether complete records are stored: [`receive`](Self::receive) processes them without a read.
+    pub fn has_unprocessed(&self) -> bool {
+        self.has_unprocessed
+    }
+
     /// Copies the stored bytes to the start of `buf`. Returns their number, and the end of the next read: a long record is
-    /// read to its end and the header of the next one.
-    pub fn prepare_read(&self, buf: &mut [u8]) -> (usize, usize) {
-        let stored = self.incoming.len().min(buf.len());
-        buf[..stored].copy_from_slice(&self.incoming[..stored]);
-        let end = match (&self.incoming[..], self.is_handshaking()) {
-            (_, true) => stored + limits::TLS_IO_BYTES,
-            ([_, _, _, high, low, ..], false) => {
-                let len = usize::from(u16::from_be_bytes([*high, *low]));
-                match len {
-                    LONG_RECORD_BYTES.. => (HEADER_BYTES + len + HEADER_BYTES).max(stored + 1),
-                    _ => buf.len(),
-                }
-            }
-            (_, false) => buf.len(),
+    /// read to its end and the header of the next one, in `bulk` several records of that length.
+    pub fn prepare_read(&self, buf: &mut [u8], bulk: bool) -> (usize, usize) {
+        let stored = self.incoming.len();
+        buf[..stored].copy_from_slice(&self.incoming);
+        let end = match self.is_handshaking() {
+            _ if self.has_unprocessed => return (stored, stored),
+            true => (stored + limits::TLS_IO_BYTES).min(MESSAGE_BYTES),
+            false => self.processed + read_end(&self.incoming[self.processed..], bulk),
         };
-        (stored, end.min(buf.len()))
+        (stored, end.max(stored + 1).min(buf.len()))
     }
 
     /// Processes the first `end` bytes of `buf`, of which the first ones were stored, and calls `on_data` with the data of
-    /// each record.
+    /// each record. Of established connections, at most [`INBOUND_RECORDS`](limits::INBOUND_RECORDS) are processed.
     ///
     /// # Errors
     /// The fault. Its alert is in [`outgoing`](Self::outgoing).
@@ -132,20 +148,29 @@ impl ServerSession {
         end: usize,
         on_data: &mut dyn FnMut(&[u8]),
     ) -> Result<(), TlsFault> {
-        let is_full = end == buf.len();
         let buf = &mut buf[..end];
         if self.is_handshaking() && !self.is_header_complete(buf)? {
             self.incoming = buf.to_vec();
             return Ok(());
         }
+        let max_records = match self.is_handshaking() {
+            true => usize::MAX,
+            false => limits::INBOUND_RECORDS,
+        };
+        let Records { complete, has_more } = find_records(buf, self.processed, max_records);
+        // An incomplete record is passed too, because rustls checks its header.
+        let passed = match has_more {
+            true => complete,
+            false => end,
+        };
         let mut start = 0;
         let result = loop {
-            match self.step(&mut buf[start..], on_data) {
+            match self.step(&mut buf[start..passed], on_data) {
                 Ok((discard, Step::Again)) => start += discard,
                 Ok((discard, Step::Blocked)) => {
                     start += discard;
-                    // No message is longer than the buffer, except for one that is not accepted.
-                    break match start == 0 && is_full {
+                    // No message is longer, except for one that is not accepted.
+                    break match !has_more && end - start >= MESSAGE_BYTES {
                         true if self.is_handshaking() => Err(TlsFault::HandshakeTooLong),
                         true => Err(TlsFault::ProtocolViolation),
                         false => Ok(()),
@@ -154,13 +179,14 @@ impl ServerSession {
                 Err(fault) => break Err(fault),
             }
         };
-        match result {
-            Ok(()) if self.is_peer_closed => self.incoming = Vec::new(),
-            Ok(()) => self.incoming = buf[start..].to_vec(),
-            Err(_) => {
-                self.incoming = Vec::new();
-                self.encode_alert();
-            }
+        let is_rest_needed = result.is_ok() && !self.is_peer_closed;
+        self.has_unprocessed = is_rest_needed && has_more;
+        (self.incoming, self.processed) = match is_rest_needed {
+            true => (buf[start..].to_vec(), complete.saturating_sub(start)),
+            false => (Vec::new(), 0),
+        };
+        if result.is_err() {
+            self.encode_alert();
         }
         result
     }
@@ -238,16 +264,16 @@ impl ServerSession {
     /// [`TlsFault::Internal`] if it does not fit, or nothing can be sent any more.
     pub fn encrypt(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize, TlsFault> {
         loop {
-            // A part of a handshake message may be stored, to which rustls has indices.
-            let UnbufferedStatus { discard, state } =
-                self.connection.process_tls_records(&mut self.incoming);
+            // A part of a handshake message may be stored, to which rustls has indices. It processes nothing else here.
+            let stored = &mut self.incoming[..self.processed];
+            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(stored);
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let encrypted = match data {
                         [] => traffic.queue_close_notify(out),
                         data => traffic.encrypt(data, out),
                     };
-                    self.incoming.drain(..discard);
+                    self.remove_processed(discard);
                     return encrypted.map_err(|_| TlsFault::Internal);
                 }
                 Ok(ConnectionState::EncodeTlsData(message)) => {
@@ -258,8 +284,63 @@ impl ServerSession {
                 Ok(_) => return Err(TlsFault::Internal),
                 Err(error) => return Err(server_fault(&error)),
             }
-            self.incoming.drain(..discard);
+            self.remove_processed(discard);
         }
+    }
+
+    fn remove_processed(&mut self, len: usize) {
+        self.incoming.drain(..len);
+        self.processed -= len;
+    }
+}
+
+/// The end of the next read, in bytes after the first ones of `record`, which is not complete.
+fn read_end(record: &[u8], bulk: bool) -> usize {
+    let room = match bulk {
+        true => BULK_BYTES,
+        false => MESSAGE_BYTES,
+    };
+    let Some([_, _, _, high, low]) = record.first_chunk::<HEADER_BYTES>() else {
+        return room;
+    };
+    let len = HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    let records = match len {
+        LONG_RECORD_BYTES.. => (room - HEADER_BYTES) / len,
+        _ => return room,
+    };
+    records.max(1) * len + HEADER_BYTES
+}
+
+/// The records of a buffer.
+struct Records {
+    /// The end of the last complete one of them.
+    complete: usize,
+    /// Another complete one follows.
+    has_more: bool,
+}
+
+/// Finds the records after `start`, at most `max` of them.
+fn find_records(buf: &[u8], start: usize, max: usize) -> Records {
+    let mut complete = start;
+    for count in 0.. {
+        let Some([_, _, _, high, low]) = buf[complete..].first_chunk::<HEADER_BYTES>() else {
+            break;
+        };
+        let end = complete + HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+        if end > buf.len() {
+            break;
+        }
+        if count == max {
+            return Records {
+                complete,
+                has_more: true,
+            };
+        }
+        complete = end;
+    }
+    Records {
+        complete,
+        has_more: false,
     }
 }
 
@@ -280,4 +361,46 @@ fn encode(
     outgoing.resize(end, 0);
     let encoded = message.encode(&mut outgoing[old..]);
     encoded.map(drop).map_err(|_| TlsFault::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(len: u16) -> Vec<u8> {
+        let [high, low] = len.to_be_bytes();
+        [&[23, 3, 3, high, low][..], &vec![0; len.into()]].concat()
+    }
+
+    #[test]
+    fn a_read_ends_after_the_header_of_the_next_record() {
+        let full = record(16_401);
+        for stored in [5, 100, full.len() - 1] {
+            let end = full.len() + HEADER_BYTES;
+            assert_eq!(read_end(&full[..stored], false), end);
+            let end = 4 * full.len() + HEADER_BYTES;
+            assert_eq!(read_end(&full[..stored], true), end);
+        }
+        assert_eq!(read_end(&record(4_100)[..5], false), 4 * 4_105 + 5);
+        // Others are read as many as there are.
+        assert_eq!(read_end(&record(100)[..50], false), MESSAGE_BYTES);
+        assert_eq!(read_end(&[23, 3, 3], true), BULK_BYTES);
+        assert_eq!(read_end(&[], false), MESSAGE_BYTES);
+    }
+
+    #[test]
+    fn records_are_found_up_to_the_limit() {
+        let buf = [record(3), record(0), record(300), record(9)[..10].to_vec()].concat();
+        for (start, max, complete, has_more) in [
+            (0, 1, 8, true),
+            (0, 2, 13, true),
+            (0, 3, 318, false),
+            (8, 1, 13, true),
+            (8, 9, 318, false),
+            (318, 1, 318, false),
+        ] {
+            let records = find_records(&buf, start, max);
+            assert_eq!((records.complete, records.has_more), (complete, has_more));
+        }
+    }
 }

@@ -149,7 +149,7 @@ impl TlsServerStream {
 
     fn poll_receive_handshake(&mut self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
         let mut early = core::mem::take(&mut self.early);
-        let received = self.poll_receive(cx, &mut |data| early.extend_from_slice(data));
+        let received = self.poll_receive(cx, false, &mut |data| early.extend_from_slice(data));
         self.early = early;
         self.has_answered |= !self.session.outgoing().is_empty();
         received.map(|received| match received? {
@@ -175,14 +175,16 @@ impl TlsServerStream {
         self.session.take_refused()
     }
 
-    /// Reads once, and calls `on_data` with the data of each complete record. EOF without `close_notify` is a fault: data
-    /// may be missing (RFC 8446 section 6.1).
+    /// Reads once, unless complete records are stored, and calls `on_data` with the data of each complete record, which is
+    /// less than [`BUFFER_BYTES`] in all; in `bulk` a read has several long records. EOF without `close_notify` is a fault:
+    /// data may be missing (RFC 8446 section 6.1).
     ///
     /// # Errors
     /// The kernel's; the fault, whose alert is sent if that needs no wait.
     pub fn poll_receive(
         &mut self,
         cx: &Context<'_>,
+        bulk: bool,
         on_data: &mut dyn FnMut(&[u8]),
     ) -> Poll<Result<Received, StreamError>> {
         let TlsServerStream {
@@ -192,7 +194,11 @@ impl TlsServerStream {
             ..
         } = self;
         let result = tls.with_server_buffer(|buf| {
-            let (stored, end) = session.prepare_read(buf);
+            let (stored, end) = session.prepare_read(buf, bulk);
+            if session.has_unprocessed() {
+                let received = session.receive(buf, stored, on_data);
+                return Poll::Ready(received.map_err(StreamError::from));
+            }
             let len = ready!(socket.poll_read(cx, &mut buf[stored..end]))?;
             Poll::Ready(match len {
                 0 if session.is_handshaking() => Err(TlsFault::ClosedEarly.into()),
@@ -212,13 +218,12 @@ impl TlsServerStream {
         })
     }
 
-    /// Encrypts at most a record of data, and sends as much of it as is accepted. Everything before has to be
-    /// [flushed](Self::poll_flush).
+    /// Encrypts data, and sends as much of it as is accepted, if nothing waits to be [flushed](Self::poll_flush).
     ///
     /// # Errors
     /// The kernel's; a fault.
     pub fn send(&mut self, cx: &Context<'_>, data: &[u8]) -> Result<(), StreamError> {
-        debug_assert!(!data.is_empty() && data.len() <= limits::SCRATCH_BYTES);
+        debug_assert!(!data.is_empty() && data.len() <= limits::INBOUND_BULK_STEP_BYTES);
         self.encrypt_and_send(cx, data)
     }
 
@@ -280,6 +285,11 @@ impl TlsServerStream {
     /// Ready once the connection has broken, see [`Socket::poll_broken`].
     pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<Errno> {
         self.socket.poll_broken(cx)
+    }
+
+    /// Number of encrypted bytes that are not sent yet.
+    pub fn outgoing_bytes(&self) -> usize {
+        self.session.outgoing().len()
     }
 
     /// The connection's socket.

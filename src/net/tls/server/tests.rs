@@ -94,6 +94,11 @@ fn sent_by(client: &mut ClientConnection) -> Vec<u8> {
     bytes
 }
 
+/// Reads longer than those of a record are bulk data.
+fn bulk(split: usize) -> bool {
+    split >= BUFFER_BYTES
+}
+
 /// Passes bytes to the session as reads of at most `split` bytes.
 fn receive(
     session: &mut ServerSession,
@@ -102,8 +107,8 @@ fn receive(
     data: &mut Vec<u8>,
 ) -> Result<(), TlsFault> {
     let mut buf = vec![0; BUFFER_BYTES];
-    while !bytes.is_empty() {
-        let (stored, end) = session.prepare_read(&mut buf);
+    while !bytes.is_empty() || session.has_unprocessed() {
+        let (stored, end) = session.prepare_read(&mut buf, bulk(split));
         let len = bytes.len().min(split).min(end - stored);
         buf[stored..stored + len].copy_from_slice(&bytes[..len]);
         bytes = &bytes[len..];
@@ -457,6 +462,41 @@ fn data_is_sent_while_a_part_of_a_key_update_is_stored() {
         assert_eq!(read_all(&mut client, &bytes), b"x");
     }
     assert_eq!(data, b"new keys");
+}
+
+/// A client may send hundreds of records in a read, and each KeyUpdate takes as long as 2 KiB of data.
+#[test]
+fn a_call_processes_a_bounded_number_of_records() {
+    let ca = Ca::named("server-records");
+    let acceptor = acceptor(server(&ca, None), &[]);
+    let mut session = acceptor.session().expect("an identity");
+    let mut client = client(Some(&ca.pair(&[WEB])));
+    handshake(&mut session, &mut client, BUFFER_BYTES).expect("an allowed peer");
+    let mut bytes = Vec::new();
+    for _ in 0..20 {
+        for _ in 0..31 {
+            client.refresh_traffic_keys().expect("TLS 1.3");
+            bytes.extend(sent_by(&mut client));
+        }
+        client.writer().write_all(b"x").expect("it is buffered");
+        bytes.extend(sent_by(&mut client));
+    }
+    let mut buf = vec![0; BUFFER_BYTES];
+    buf[..bytes.len()].copy_from_slice(&bytes);
+    let (mut calls, mut data, mut end) = (0, Vec::new(), bytes.len());
+    loop {
+        let mut on_data = |plain: &[u8]| data.extend_from_slice(plain);
+        session.receive(&mut buf, end, &mut on_data).expect("good");
+        calls += 1;
+        if !session.has_unprocessed() {
+            break;
+        }
+        // Data can be sent although records wait.
+        encrypted(&mut session, b"y");
+        (end, _) = session.prepare_read(&mut buf, true);
+    }
+    assert_eq!(data, b"x".repeat(20));
+    assert_eq!(calls, (20 * 32_usize).div_ceil(limits::INBOUND_RECORDS));
 }
 
 #[test]
