@@ -203,6 +203,25 @@ fn the_examples_of_the_help_work_and_it_fits_a_terminal() {
     }
 }
 
+/// Commands of docs/check.md that no shell runs: a list of JSON strings, or `ExecStart` of systemd.
+#[test]
+fn the_documented_commands_of_supervisors_are_valid() {
+    let page = include_str!("../../../docs/check.md");
+    let mut count = 0;
+    for line in page.lines() {
+        let words: Vec<&str> = match line.split_once("=/usr/local/bin/probelet ") {
+            Some((_, words)) => words.split(' ').collect(),
+            None if line.contains("\"check\"") => line.split('"').skip(1).step_by(2).collect(),
+            None => continue,
+        };
+        let start = words.iter().position(|word| *word == "check");
+        let plan = plan(&words[start.expect("the command")..]);
+        assert_eq!(plan.timeout, Duration::from_secs(2), "{line}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
 #[test]
 fn a_value_may_follow_its_letter() {
     let plan = plan(&["check", "-HX-A:b=c", "-HUser-Agent: me", "http://a/"]);
