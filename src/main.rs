@@ -2,7 +2,7 @@
 
 use probelet::agent;
 #[cfg(feature = "check")]
-use probelet::check::{self, PatientOutput};
+use probelet::check::{self, DeadlineOutput};
 use probelet::cli::{self, Invocation};
 use probelet::text::EscapedLines;
 use std::ffi::{OsStr, OsString};
@@ -26,14 +26,14 @@ fn main() -> ExitCode {
         #[cfg(feature = "check")]
         Ok(Invocation::Check(plan)) => {
             let until = Instant::now() + plan.timeout;
-            let mut stdout = PatientOutput::stdout(until);
-            let mut stderr = PatientOutput::stderr(until);
+            let mut stdout = DeadlineOutput::stdout(until);
+            let mut stderr = DeadlineOutput::stderr(until);
             let code = check::run_and_print(plan, "probelet", &mut stdout, &mut stderr);
             ExitCode::from(code)
         }
         #[cfg(feature = "check")]
         Ok(Invocation::GrpcHealthProbe(probe)) => {
-            let mut stderr = PatientOutput::stderr(Instant::now() + probe.timeout());
+            let mut stderr = DeadlineOutput::stderr(Instant::now() + probe.timeout());
             ExitCode::from(probe.run_and_print(&mut stderr))
         }
         #[cfg(feature = "check")]

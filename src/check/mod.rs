@@ -22,7 +22,7 @@ mod watch;
 pub use args_error::{ArgFault, ArgsError};
 pub use grpc_health_probe::{GrpcHealthProbe, ProbeExit, ProbeFlags};
 pub use install::{InstallError, install};
-pub use output::PatientOutput;
+pub use output::DeadlineOutput;
 pub use plan::{DialTarget, Plan, RawArgs};
 pub use synthetic_request::SyntheticRequest;
 

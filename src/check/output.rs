@@ -12,22 +12,22 @@ use rustix::stdio;
 const PIPE_BYTES: usize = 4096;
 
 /// An output that is waited for until a deadline. After it, bytes are written only if that needs no wait.
-pub struct PatientOutput {
+pub struct DeadlineOutput {
     fd: BorrowedFd<'static>,
     until: Instant,
 }
 
-impl PatientOutput {
+impl DeadlineOutput {
     /// Standard output.
-    pub fn stdout(until: Instant) -> PatientOutput {
+    pub fn stdout(until: Instant) -> DeadlineOutput {
         let fd = stdio::stdout();
-        PatientOutput { fd, until }
+        DeadlineOutput { fd, until }
     }
 
     /// Standard error.
-    pub fn stderr(until: Instant) -> PatientOutput {
+    pub fn stderr(until: Instant) -> DeadlineOutput {
         let fd = stdio::stderr();
-        PatientOutput { fd, until }
+        DeadlineOutput { fd, until }
     }
 
     fn wait(&self) -> io::Result<()> {
@@ -44,7 +44,7 @@ impl PatientOutput {
     }
 }
 
-impl Write for PatientOutput {
+impl Write for DeadlineOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wait()?;
         let len = bytes.len().min(PIPE_BYTES);

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::failure_context::TlsState;
-use super::output::{PatientOutput, write_line};
+use super::output::{DeadlineOutput, write_line};
 use super::plan::{DialTarget, Plan};
 use crate::probe::{Event, Observer};
 use crate::text::{EscapedLine, Quoted, Redacted};
@@ -190,7 +190,7 @@ impl Watch {
 
     fn print(&self, text: impl Display) {
         if self.is_verbose {
-            write_line(&mut PatientOutput::stderr(self.until), EscapedLine(text));
+            write_line(&mut DeadlineOutput::stderr(self.until), EscapedLine(text));
         }
     }
 

@@ -51,9 +51,9 @@ impl Address {
 
     /// `HOST:PORT`, `[IPv6]:PORT` or `:PORT`.
     fn tcp(text: &str, default_port: Option<u16>) -> Option<Address> {
-        let (host, port) = match (text.rsplit_once(':'), default_port) {
-            (Some((host, port)), _) if !port.ends_with(']') => (host, port.parse().ok()?),
-            (_, default) => (text, default?),
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+            _ => (text, None),
         };
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.strip_suffix(']')?,
@@ -68,9 +68,10 @@ impl Address {
         };
         Some(Address {
             dial: DialTarget::Host(dial.into()),
-            port,
+            port: port.or(default_port)?,
             host: if host.is_empty() { "localhost" } else { host }.into(),
-            has_port: true,
+            // `clientconn.go`: `initAuthority` takes the text as it is.
+            has_port: port.is_some(),
         })
     }
 }
@@ -109,7 +110,8 @@ mod tests {
                 panic!("{text}");
             };
             assert_eq!((&*host, address.port), (dial, port), "{text}");
-            assert_eq!((&*address.host, address.has_port), (authority, true));
+            let has_port = text != "dns:///a.example";
+            assert_eq!((&*address.host, address.has_port), (authority, has_port));
         }
         for text in [
             "a", "a:b", "a:65536", "::1:80", "[::1", "[::1]", "dns:///", "a:",

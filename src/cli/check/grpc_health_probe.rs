@@ -87,7 +87,7 @@ pub(in crate::cli) fn parse(
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<GrpcHealthProbe, Exit> {
     let split = split(args)?;
-    let words: Vec<&str> = split.iter().flat_map(Given::words).collect();
+    let words: Vec<&str> = split.iter().flat_map(FlagValue::words).collect();
     let flags = GoFlags::from_args(&[COMMAND.name], &words)
         .map_err(|early| exit(1, early.output.trim_end()))?;
     if flags.show_version {
@@ -124,13 +124,13 @@ fn exit(code: u8, text: &str) -> Exit {
 }
 
 /// A flag that is given. Of several values the last one counts, unless the flag is repeatable.
-struct Given<'a> {
+struct FlagValue<'a> {
     flag: &'static Flag,
     /// `None` for a switch.
     value: Option<&'a str>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> FlagValue<'a> {
     /// The arguments for argh.
     fn words(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         [Some(self.flag.long), self.value].into_iter().flatten()
@@ -138,8 +138,8 @@ impl<'a> Given<'a> {
 }
 
 /// Splits the arguments up to the first one that is not a flag: those after it are ignored.
-fn split(args: &[String]) -> Result<Vec<Given<'_>>, Exit> {
-    let mut list: Vec<Given<'_>> = Vec::new();
+fn split(args: &[String]) -> Result<Vec<FlagValue<'_>>, Exit> {
+    let mut list: Vec<FlagValue<'_>> = Vec::new();
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
         let name = match arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')) {
@@ -164,11 +164,11 @@ fn split(args: &[String]) -> Result<Vec<Given<'_>>, Exit> {
             });
         };
         if !flag.is_repeatable {
-            list.retain(|given| given.flag.long != flag.long);
+            list.retain(|other| other.flag.long != flag.long);
         }
         if flag.value.is_none() {
             match parse_bool(value.unwrap_or("true")) {
-                Some(true) => list.push(Given { flag, value: None }),
+                Some(true) => list.push(FlagValue { flag, value: None }),
                 Some(false) => {}
                 None => {
                     let value = value.unwrap_or_default();
@@ -182,7 +182,7 @@ fn split(args: &[String]) -> Result<Vec<Given<'_>>, Exit> {
             return Err(exit(1, &format!("flag needs an argument: -{name}")));
         };
         let value = Some(value);
-        list.push(Given { flag, value });
+        list.push(FlagValue { flag, value });
     }
     Ok(list)
 }
@@ -210,7 +210,7 @@ mod tests {
     fn given(args: &[&str]) -> Vec<(&'static str, Option<String>)> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).into()).collect();
         let split = split(&args).expect("valid");
-        let value = |given: &Given<'_>| given.value.map(String::from);
+        let value = |flag: &FlagValue<'_>| flag.value.map(String::from);
         split
             .iter()
             .map(|each| (each.flag.long, value(each)))
