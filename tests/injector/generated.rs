@@ -146,12 +146,16 @@ fn is_accepted(sidecar: Option<&Value>) -> bool {
 }
 
 fn members_other_than_the_probes_are_untouched() {
-    const EXCLUDE: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
+    const WRITTEN: [&str; 3] = [
+        ORIGINAL,
+        "traffic.sidecar.istio.io/excludeInboundPorts",
+        "kubectl.kubernetes.io/default-container",
+    ];
     check_injected(CASES, |case, after, failures| {
         let (mut pod, mut after) = (case.pod.clone(), after.clone());
         for document in [&mut pod, &mut after] {
             if let Some(annotations) = document["metadata"]["annotations"].as_object_mut() {
-                annotations.retain(|name, _| name != ORIGINAL && name != EXCLUDE);
+                annotations.retain(|name, _| !WRITTEN.contains(&&**name));
             }
             for list in ["containers", "initContainers", "volumes"] {
                 let items = document["spec"][list].as_array_mut();
