@@ -40,6 +40,7 @@ pub fn tests() -> Vec<Trial> {
         a_new_pair_in_a_secret_volume_is_loaded,
         a_broken_new_pair_leaves_the_old_one_in_use,
         an_invalid_pair_is_an_error_before_anything_listens,
+        files_that_are_invalid_at_the_start_fail_only_probes_over_tls,
         files_that_come_late_are_loaded,
         the_apps_certificate_must_be_signed_by_the_authority,
         the_apps_certificate_must_have_the_spiffe_id,
@@ -267,7 +268,11 @@ fn a_key_that_may_not_be_read_is_an_error_with_its_mode() {
     let (chain, key) = Identity::self_signed().write(&folder, "client");
     std::fs::set_permissions(&key, Permissions::from_mode(0o400)).expect("set");
     chown(&key, Some(1337), None).expect("root");
-    let flags = [flag("client-cert", &chain), flag("client-key", &key)];
+    let flags = [
+        flag("client-cert", &chain),
+        flag("client-key", &key),
+        required(),
+    ];
     // Root without these capabilities may not read it either.
     let setup =
         Setup::new().wrapped_by(&["setpriv", "--bounding-set=-dac_override,-dac_read_search"]);
@@ -277,6 +282,38 @@ fn a_key_that_may_not_be_read_is_an_error_with_its_mode() {
     let expected = "which cannot be read: its mode is 0400, its owner is user 1337, and this program runs as user 0: \
                     in a pod, set `defaultMode: 0440` for its volume, and `fsGroup`";
     assert!(text.contains(expected), "{text}");
+}
+
+/// A renewal that went wrong, and a reboot: probes in plaintext must not fail for it.
+fn files_that_are_invalid_at_the_start_fail_only_probes_over_tls() {
+    let (mesh, folder) = (Authority::new("mesh"), Folder::new());
+    let app = demanding(&mesh);
+    let plain = PathScriptedApp::start();
+    plain.set_default(answer(FINE));
+    let good = mesh.sign("probelet");
+    let get = format!(r#""httpGet":{{"port":{}}}"#, plain.port());
+    let table = https(LIVEZ, app.port()).prober(READYZ, &get);
+    let other = mesh.sign("other");
+    for (chain, key) in [
+        ("garbage", "garbage"),
+        (&*good.chain, &*other.key),
+        ("", ""),
+    ] {
+        let flags = [
+            flag("client-cert", &folder.file("client.pem", chain)),
+            flag("client-key", &folder.file("client.key", key)),
+        ];
+        let agent = agent(&table, &flags);
+        logged(
+            &agent,
+            "level=warn msg=\"certificate not loaded, TLS fails\"",
+        );
+        probe(&agent, READYZ).assert_is(200);
+        assert_fails(&agent, LIVEZ, "certificate_missing");
+        folder.file("client.pem", &good.chain);
+        folder.file("client.key", &good.key);
+        until_taken_up(&agent);
+    }
 }
 
 fn an_invalid_pair_is_an_error_before_anything_listens() {
@@ -294,12 +331,24 @@ fn an_invalid_pair_is_an_error_before_anything_listens() {
             flag("client-key", &key),
             required(),
         ],
-        vec![flag("client-cert", &garbage), flag("client-key", &key)],
-        vec![flag("client-cert", &chain), flag("client-key", &other)],
-        vec![flag("client-cert", &key), flag("client-key", &chain)],
+        vec![
+            flag("client-cert", &garbage),
+            flag("client-key", &key),
+            required(),
+        ],
+        vec![
+            flag("client-cert", &chain),
+            flag("client-key", &other),
+            required(),
+        ],
+        vec![
+            flag("client-cert", &key),
+            flag("client-key", &chain),
+            required(),
+        ],
         vec![flag("app-ca", &nowhere), required()],
         vec!["--require-files=1".into()],
-        vec![flag("app-ca", &garbage)],
+        vec![flag("app-ca", &garbage), required()],
         vec![format!("--app-id={ID}")],
     ] {
         let setup = Setup::new();
@@ -454,7 +503,8 @@ fn the_key_of_an_x509_v1_certificate_must_match() {
     let other = folder.file("other.key", &Identity::self_signed().key);
     let setup = Setup::new()
         .arg(&certificate)
-        .arg(flag("client-key", &other));
+        .arg(flag("client-key", &other))
+        .arg(required());
     let (code, text) = setup.run_to_end().expect("ends");
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("has a key that does not match"), "{text}");

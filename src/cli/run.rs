@@ -80,8 +80,8 @@ flags! {
             option app_id: Option<String>, value "SPIFFE-ID" = Text("any"),
                 "Also require this SPIFFE ID in the app's certificate, such as spiffe://example.org/web; requires --app-ca or --ca";
             option require_files: Option<String>, value "true|false" = Text("false"),
-                "Exit if a PEM file does not exist at the start, instead of answering probes over TLS with 502 until it \
-                 can be loaded";
+                "Exit if a PEM file cannot be loaded at the start, instead of answering probes over TLS with 502 until it \
+                 can be";
         }
         "Forwarded ports" {
             option forward: Vec<String>, value "LISTEN=TARGET" = Text("none"),

@@ -104,13 +104,6 @@ impl Permissions {
     }
 }
 
-impl FileError {
-    /// Whether the file does not exist, or not yet.
-    pub fn is_not_found(&self) -> bool {
-        self.error == PemError::Read(ReadError::Unreadable(Errno::NOENT))
-    }
-}
-
 impl core::error::Error for FileError {}
 
 impl core::error::Error for PemError {}

@@ -75,10 +75,10 @@ impl CertFiles {
         }))
     }
 
-    /// Reads all files for the first time. One that does not exist is read later, unless files are required.
+    /// Reads all files for the first time. One that cannot be used is read again later, unless files are required.
     ///
     /// # Errors
-    /// The first file that cannot be used.
+    /// The first file that cannot be used, if files are required.
     pub(super) fn load(&mut self, require_files: bool) -> Result<(), FileError> {
         for pair in &mut self.pairs {
             pair.load(require_files, &mut self.reloads)?;
@@ -140,7 +140,8 @@ impl<F: Files> ReloadableFiles<F> {
     ) -> Result<(), FileError> {
         match self.files.read() {
             Ok(contents) => self.contents = Some(contents),
-            Err(error) if error.is_not_found() && !require_files => {
+            // It may become valid later, and the probes of others must not fail for it.
+            Err(error) if !require_files => {
                 let is_reported = self.failures.observe::<()>(&Err(error.clone()));
                 let file = self.file;
                 if is_reported {

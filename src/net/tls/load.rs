@@ -15,10 +15,10 @@ pub(super) struct LoadedFiles {
 }
 
 impl LoadedFiles {
-    /// Reads the files of `options`. One that does not exist is read later, unless files are required.
+    /// Reads the files of `options`. One that cannot be used is read again later, unless files are required.
     ///
     /// # Errors
-    /// The first file that cannot be used.
+    /// The first file that cannot be used, if files are required.
     // Inlined into its only caller, it would not be in the cold section.
     #[inline(never)]
     pub(super) fn load(options: &TlsOptions) -> Result<LoadedFiles, FileError> {

@@ -61,10 +61,11 @@ impl Tls {
         Tls::new(LoadedFiles::default(), false)
     }
 
-    /// Reads the files, of which there may be none. One that does not exist is read later, unless it is required.
+    /// Reads the files, of which there may be none. One that cannot be used is read again later, unless files are
+    /// required.
     ///
     /// # Errors
-    /// The first file that cannot be used.
+    /// The first file that cannot be used, if files are required.
     pub fn load(options: TlsOptions) -> Result<Tls, FileError> {
         Ok(Tls::new(LoadedFiles::load(&options)?, true))
     }
