@@ -9,7 +9,7 @@ use core::task::{Poll, Waker};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::eviction::{Connection, Phase, select_victim};
+use super::eviction::{Connection, Fairness, Phase, select_victim};
 use crate::limits;
 use crate::net::set_waker;
 #[cfg(feature = "tls")]
@@ -18,6 +18,7 @@ use crate::net::tls::HandshakeWait;
 /// The open connections of one forward, or of all inbound ports.
 pub struct ConnectionTable {
     limit: usize,
+    fairness: Fairness,
     entries: RefCell<Vec<Option<Entry>>>,
     /// The tasks that wait until another connection can be admitted.
     #[cfg(feature = "tls")]
@@ -60,8 +61,19 @@ pub enum Sender {
 impl ConnectionTable {
     /// No connections, and at most `limit` of them later.
     pub fn new(limit: usize) -> Rc<ConnectionTable> {
+        ConnectionTable::with_fairness(limit, Fairness::Addresses)
+    }
+
+    /// The same for handshakes. Their clients have not shown a certificate yet, so they share by networks.
+    #[cfg(feature = "tls")]
+    pub fn for_handshakes(limit: usize) -> Rc<ConnectionTable> {
+        ConnectionTable::with_fairness(limit, Fairness::Networks)
+    }
+
+    fn with_fairness(limit: usize, fairness: Fairness) -> Rc<ConnectionTable> {
         Rc::new(ConnectionTable {
             limit,
+            fairness,
             entries: RefCell::default(),
             #[cfg(feature = "tls")]
             waiting: RefCell::default(),
@@ -116,7 +128,7 @@ impl ConnectionTable {
         let mut entries = self.entries.borrow_mut();
         let mut victim = None;
         if open(&entries).count() >= self.limit {
-            let index = select_victim(open(&entries), peer, now)?;
+            let index = select_victim(open(&entries), self.fairness, peer, now)?;
             victim = entries[index].as_mut();
         }
         let evicted = victim.map(|entry| {
@@ -278,9 +290,14 @@ mod tests {
 
     /// Else the accept loop would wait with it, and with all connections behind it, until a message was processed.
     #[test]
-    fn a_network_whose_handshakes_all_wait_for_us_is_known_when_it_connects_again() {
-        let table = ConnectionTable::new(2);
-        let [flood, other] = [1, 2].map(|n| IpAddr::from([10, 42, 0, n]));
+    fn an_address_whose_handshakes_all_wait_for_us_is_known_when_it_connects_again() {
+        assert_is_known([1, 2].map(|n| IpAddr::from([10, 42, 0, n])));
+        // Two addresses of one network.
+        assert_is_known([1, 2].map(|n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n])));
+    }
+
+    fn assert_is_known([flood, other]: [IpAddr; 2]) {
+        let table = ConnectionTable::for_handshakes(2);
         let now = Instant::now();
         let admit = |peer| table.admit(peer, now).map(|admission| admission.entry);
         let entries = [admit(flood), admit(flood)].map(|entry| entry.expect("a free entry"));

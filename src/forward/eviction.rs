@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::limits;
+#[cfg(feature = "tls")]
+use crate::net::network_of;
 use crate::net::{Candidate, select_victim as fair_victim};
 
 /// An open connection of a forward.
@@ -83,6 +85,17 @@ impl Connection {
     }
 }
 
+/// The peers among which connections are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fairness {
+    /// The addresses.
+    Addresses,
+    /// The networks, then the addresses of a network: one host may have all IPv6 addresses of a network, and in Kubernetes
+    /// all pods of a node may be in one.
+    #[cfg(feature = "tls")]
+    Networks,
+}
+
 /// The reason why a connection may be evicted, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ground {
@@ -141,45 +154,99 @@ impl Handshakes {
     }
 }
 
-/// The number of connections of each address; the new one counts.
+/// The number of connections of each network and of each address; the new one counts.
 #[cfg(feature = "tls")]
-fn shares<'a, K>(
-    connections: impl Iterator<Item = (K, &'a Connection)>,
-    new_peer: IpAddr,
-) -> BTreeMap<IpAddr, usize> {
-    let mut shares = BTreeMap::from([(new_peer, 1)]);
-    for (_, connection) in connections {
-        *shares.entry(connection.peer).or_default() += 1;
+struct Shares {
+    fairness: Fairness,
+    networks: BTreeMap<IpAddr, usize>,
+    addresses: BTreeMap<IpAddr, usize>,
+}
+
+#[cfg(feature = "tls")]
+impl Shares {
+    fn of<'a, K>(
+        connections: impl Iterator<Item = (K, &'a Connection)>,
+        fairness: Fairness,
+        new_peer: IpAddr,
+    ) -> Shares {
+        let mut shares = Shares {
+            fairness,
+            networks: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+        };
+        shares.count(new_peer);
+        connections.for_each(|(_, connection)| shares.count(connection.peer));
+        shares
     }
-    shares
+
+    fn count(&mut self, peer: IpAddr) {
+        let network = self.network(peer);
+        *self.networks.entry(network).or_default() += 1;
+        *self.addresses.entry(peer).or_default() += 1;
+    }
+
+    fn network(&self, peer: IpAddr) -> IpAddr {
+        match self.fairness {
+            Fairness::Addresses => peer,
+            Fairness::Networks => network_of(peer),
+        }
+    }
+
+    /// The share of the peer's network, then that of its address.
+    fn share(&self, peer: IpAddr) -> (usize, usize) {
+        let network = self.networks.get(&self.network(peer));
+        let address = self.addresses.get(&peer);
+        let share = |counted: Option<&usize>| counted.copied().unwrap_or_default();
+        (share(network), share(address))
+    }
+
+    /// Compares the shares of two peers. Only within a network those of their addresses count: across networks, a host that
+    /// uses many addresses would be preferred.
+    fn compare(&self, peer: IpAddr, other: IpAddr) -> Ordering {
+        let (network, address) = self.share(peer);
+        let (other_network, other_address) = self.share(other);
+        match self.network(peer) == self.network(other) {
+            true => address.cmp(&other_address),
+            false => network.cmp(&other_network),
+        }
+    }
 }
 
 /// Selects the connection to evict for a new one from `new_peer`: the one on the strongest ground, then of the address
-/// that has most connections (the new one counts), then of another address than `new_peer`, then the one idle longest.
-/// Returns its key, or `None` if none may be evicted.
+/// that has most connections (the new one counts), then of another address than `new_peer`, then the one idle longest. With
+/// `Fairness::Networks`, the share of its network goes before that of its address. Returns its key, or `None` if none may be
+/// evicted.
 ///
 /// An address' only connection is never evicted while its client is waiting.
 pub fn select_victim<'a, K: Ord>(
     connections: impl Iterator<Item = (K, &'a Connection)> + Clone,
+    fairness: Fairness,
     new_peer: IpAddr,
     now: Instant,
 ) -> Option<K> {
     // Counted once: `--max-inbound` permits a thousand connections.
     #[cfg(feature = "tls")]
-    let shares = shares(connections.clone(), new_peer);
+    let shares = Shares::of(connections.clone(), fairness, new_peer);
     #[cfg(feature = "tls")]
-    let share_of = |peer: IpAddr| shares.get(&peer).copied().unwrap_or_default();
+    let (share_of, compare) = (
+        |peer| shares.share(peer),
+        |peer| shares.compare(peer, new_peer),
+    );
     // A forward has few, and this is less code.
+    #[cfg(not(feature = "tls"))]
+    let Fairness::Addresses = fairness;
     #[cfg(not(feature = "tls"))]
     let share_of = |peer: IpAddr| {
         let open = connections.clone().filter(|(_, c)| c.peer == peer).count();
         open + usize::from(peer == new_peer)
     };
+    #[cfg(not(feature = "tls"))]
     let new_share = share_of(new_peer);
+    #[cfg(not(feature = "tls"))]
+    let compare = |peer: IpAddr| share_of(peer).cmp(&new_share);
     let handshakes = Handshakes::of(connections.clone());
     let candidates = connections.clone().filter_map(|(key, connection)| {
-        let share = share_of(connection.peer);
-        let ground = Ground::of(connection, share.cmp(&new_share), now)?;
+        let ground = Ground::of(connection, compare(connection.peer), now)?;
         let is_other = connection.peer != new_peer;
         if is_other && ground == Ground::EqualShare && handshakes.protect(connection, now) {
             return None;
@@ -211,17 +278,34 @@ mod tests {
     /// The index of the connection that is evicted for one from `NEW`. Each connection has an address, a phase and an
     /// idle time in milliseconds.
     fn victim(connections: &[(u8, Phase, u64)]) -> Option<usize> {
+        let peers = connections.iter().map(|(peer, ..)| ip(*peer));
+        let waits = connections.iter().map(|(_, phase, idle)| (*phase, *idle));
+        select(Fairness::Addresses, peers.zip(waits), ip(NEW))
+    }
+
+    fn select(
+        fairness: Fairness,
+        connections: impl Iterator<Item = (IpAddr, (Phase, u64))>,
+        new_peer: IpAddr,
+    ) -> Option<usize> {
         let start = Instant::now();
         let now = start + Duration::from_secs(3600);
-        let connections: Vec<_> = connections
-            .iter()
-            .map(|(peer, phase, idle)| Connection {
-                peer: ip(*peer),
-                phase: *phase,
-                last_active: now - Duration::from_millis(*idle),
-            })
-            .collect();
-        select_victim(connections.iter().enumerate(), ip(NEW), now)
+        let connections = connections.map(|(peer, (phase, idle))| Connection {
+            peer,
+            phase,
+            last_active: now - Duration::from_millis(idle),
+        });
+        let connections: Vec<_> = connections.collect();
+        select_victim(connections.iter().enumerate(), fairness, new_peer, now)
+    }
+
+    /// Like [`victim`], with addresses in two networks of IPv6: the first digit is the network.
+    #[cfg(feature = "tls")]
+    fn victim_in_networks(connections: &[(u16, Phase, u64)], new_peer: u16) -> Option<usize> {
+        let ip = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, n / 10, 0, 0, 0, n % 10]);
+        let peers = connections.iter().map(|(peer, ..)| ip(*peer));
+        let waits = connections.iter().map(|(_, phase, idle)| (*phase, *idle));
+        select(Fairness::Networks, peers.zip(waits), ip(new_peer))
     }
 
     const STALE: u64 = limits::FORWARD_STALE.as_millis() as u64;
@@ -370,6 +454,43 @@ mod tests {
             assert_eq!(victim(&[(2, turn, 10), (3, turn, 20)]), None);
             assert_eq!(victim(&[(2, turn, 40), (3, Answered, 30)]), Some(1));
             assert_eq!(victim(&[(2, turn, 10), (2, turn, 20)]), Some(1));
+        }
+    }
+
+    /// In Kubernetes, the pods of a node may be one network: none of them locks the others out.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn within_a_network_the_address_with_most_loses() {
+        let turn = Phase::AwaitingTurn { is_answered: false };
+        for phase in [AwaitingHello, Answered, turn] {
+            let flood = [(11, phase, 1), (11, phase, 2)];
+            assert_eq!(victim_in_networks(&flood, 12), Some(1));
+            // An address evicts no handshake of one that has fewer, nor a new one of one that has as many.
+            let both = [(11, AwaitingHello, 1), (11, Answered, 2), (12, phase, 9)];
+            assert_eq!(victim_in_networks(&both, 11), Some(1));
+            assert_eq!(victim_in_networks(&[(11, phase, 1)], 12), None);
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn the_addresses_of_a_network_have_one_share_among_networks() {
+        let turn = Phase::AwaitingTurn { is_answered: false };
+        for phase in [AwaitingHello, Answered, turn] {
+            let many = [(11, phase, 1), (12, phase, 2), (21, phase, 3)];
+            assert_eq!(victim_in_networks(&many, 22), None);
+            assert_eq!(victim_in_networks(&many, 31), Some(1));
+            // As many in two networks: that these are of one address does not count.
+            let one = [(21, phase, 1), (21, phase, 2), (11, phase, 3)];
+            assert_eq!(victim_in_networks(&one, 12), None);
+            // Of the network with most, the address with most.
+            let most = [
+                (11, phase, 9),
+                (12, phase, 1),
+                (12, phase, 2),
+                (21, phase, 9),
+            ];
+            assert_eq!(victim_in_networks(&most, 22), Some(2));
         }
     }
 }

@@ -35,9 +35,9 @@ pub struct Candidate<K, G, A> {
 /// Selects the holder to evict: on the strongest ground, of the address with the largest share, and the oldest. So no
 /// address evicts those of one that has less, on the same ground. `share_of` is the share of an address. Count the newcomer
 /// in the share of its address.
-pub fn select_victim<K, G: Ord, A: Ord>(
+pub fn select_victim<K, G: Ord, A: Ord, S: Ord>(
     holders: impl Iterator<Item = Candidate<K, G, A>>,
-    share_of: impl Fn(IpAddr) -> usize,
+    share_of: impl Fn(IpAddr) -> S,
 ) -> Option<K> {
     let ranked = holders.map(|holder| {
         let rank = (holder.ground, share_of(holder.peer), holder.age);

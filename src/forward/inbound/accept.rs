@@ -18,7 +18,7 @@ use crate::forward::connections::{Admission, ConnectionEntry};
 use crate::forward::relay::{PlainRelayEnd, relay};
 use crate::limits;
 use crate::net::tls::{HandshakeWait, TlsAcceptor, TlsServerStream};
-use crate::net::{Listener, Reactor, Socket, network_of};
+use crate::net::{Listener, Reactor, Socket};
 
 /// One inbound port that listens.
 pub struct InboundListener {
@@ -63,22 +63,21 @@ pub async fn accept_loop(
         let accepted = accept_allowed(&listener, &allow_from, index, &*port.observer).await;
         let peer = accepted.peer;
         let handshakes = &port.tables.handshakes;
-        let network = network_of(peer);
-        let Admission { entry, .. } = match handshakes.admit(network, Instant::now()) {
+        let Admission { entry, .. } = match handshakes.admit(peer, Instant::now()) {
             Some(admission) => admission,
-            // Its network must not keep others waiting behind it.
-            None if handshakes.has_connection_of(network) => {
+            // Its address must not keep others waiting behind it.
+            None if handshakes.has_connection_of(peer) => {
                 port.decided(peer, InboundResult::LimitReached, None);
                 accepted.socket.reset();
                 continue;
             }
-            // All are of other networks, and wait for us, or their clients have had little time. The kernel queues further
+            // All are of other addresses, and wait for us, or their clients have had little time. The kernel queues further
             // connections meanwhile.
             None => {
                 let _ = listener.pause();
                 let admission = loop {
                     let retry = Instant::now() + limits::INBOUND_HANDSHAKE_STEP;
-                    let waiting = pin!(handshakes.wait_admission(network));
+                    let waiting = pin!(handshakes.wait_admission(peer));
                     if let Ok(admission) = port.reactor.timeout_at(retry, waiting).await {
                         break admission;
                     }

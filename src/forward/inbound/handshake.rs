@@ -17,7 +17,7 @@ use crate::net::{Elapsed, Share, Socket, StreamError, TlsFault, network_of};
 pub(super) struct HandshakeEntry {
     pub(super) port: Rc<Port>,
     pub(super) peer: IpAddr,
-    /// Counts for the network of the peer.
+    /// Counts for the address of the peer and for its network.
     pub(super) entry: ConnectionEntry,
 }
 

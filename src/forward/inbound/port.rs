@@ -43,7 +43,7 @@ impl InboundTables {
     /// No connections, and at most `limit` of them later.
     pub fn new(limit: usize) -> InboundTables {
         InboundTables {
-            handshakes: ConnectionTable::new(limits::INBOUND_HANDSHAKES),
+            handshakes: ConnectionTable::for_handshakes(limits::INBOUND_HANDSHAKES),
             established: ConnectionTable::new(limit),
             long_handshakes: Semaphore::new(FairShares::of(limits::INBOUND_LONG_HANDSHAKES_BYTES)),
             bulk: Rc::default(),
