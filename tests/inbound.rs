@@ -56,7 +56,7 @@ pub(crate) type Client = StreamOwned<ClientConnection, TcpStream>;
 pub(crate) struct Fixture {
     pub(crate) agent: Agent,
     pub(crate) ca: Authority,
-    app: TcpListener,
+    pub(crate) app: TcpListener,
     pub(crate) inbound: Reserved,
     /// Has the files of the identity.
     _folder: Folder,

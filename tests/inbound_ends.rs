@@ -9,8 +9,10 @@ use rustix::process::Signal;
 use crate::inbound::Fixture;
 use crate::support::TLS;
 use crate::support::http::End;
-use crate::support::raw::{connect_from, read_to_end};
+use crate::support::raw::{connect_from, connect_until_refused, read_to_end};
 use crate::support::trials::trials;
+
+use probelet::limits::APP_POLL_INTERVAL;
 
 /// The tests.
 pub fn tests() -> Vec<Trial> {
@@ -20,6 +22,7 @@ pub fn tests() -> Vec<Trial> {
     trials!["inbound_ends":
         quiet_connections_get_close_notify_when_the_agent_stops,
         a_quiet_plaintext_connection_gets_eof_when_the_agent_stops,
+        only_established_connections_prolong_the_shutdown_delay,
         a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses,
     ]
 }
@@ -57,6 +60,20 @@ fn a_quiet_plaintext_connection_gets_eof_when_the_agent_stops() {
     assert_eq!(read_to_end(&mut client).end, End::Fin);
     assert_eq!(read_to_end(&mut app).end, End::Fin);
     assert!(fixture.agent.wait_exit().expect("it ends").success());
+}
+
+fn only_established_connections_prolong_the_shutdown_delay() {
+    let mut fixture = Fixture::new("", &["--shutdown-delay=3600"]);
+    let to = (Ipv4Addr::LOCALHOST, fixture.inbound.port).into();
+    let silent = connect_until_refused(to);
+    let established = fixture.pair();
+    drop(fixture.app);
+    fixture.agent.signal(Signal::TERM);
+    std::thread::sleep(3 * APP_POLL_INTERVAL);
+    assert!(!silent.is_finished(), "it still listens");
+    drop(established);
+    assert!(fixture.agent.wait_exit().expect("it ends").success());
+    silent.join().expect("no panic");
 }
 
 fn a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses() {

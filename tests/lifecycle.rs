@@ -12,7 +12,7 @@ use crate::support::agent::{Agent, Setup};
 use crate::support::http::End;
 use crate::support::observe::{LISTENING, child_of, logged, sockets, sockets_of, until};
 use crate::support::ports::reserve;
-use crate::support::raw::{connect, get, probe, read_to_end, send, state};
+use crate::support::raw::{connect, connect_until_refused, get, probe, read_to_end, send, state};
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::{Table, agent_with, start};
 use crate::support::trials::trials;
@@ -35,6 +35,7 @@ pub fn tests() -> Vec<Trial> {
         it_keeps_serving_for_the_shutdown_delay,
         it_stops_before_the_shutdown_delay_when_the_app_has_stopped,
         a_connection_through_it_prolongs_the_shutdown_delay,
+        idle_connections_to_the_status_port_do_not_prolong_the_shutdown_delay,
         a_second_signal_ends_it_at_once,
         a_port_in_use_is_named_and_nothing_is_served,
         an_address_of_another_host_is_reported_with_its_flag,
@@ -187,6 +188,17 @@ fn a_connection_through_it_prolongs_the_shutdown_delay() {
     client.read_exact(&mut byte).expect("forwarded");
     drop((client, end));
     assert_success(agent.wait_exit());
+}
+
+fn idle_connections_to_the_status_port_do_not_prolong_the_shutdown_delay() {
+    let app = SwitchableApp::start(ReplyMode::Status(200));
+    let mut agent = fixture(&app, &["--shutdown-delay=3600"]);
+    let idle = connect_until_refused(agent.addr());
+    agent.signal(Signal::TERM);
+    logged(&agent, "msg=stopping");
+    drop(app);
+    assert_success(agent.wait_exit());
+    idle.join().expect("no panic");
 }
 
 fn a_second_signal_ends_it_at_once() {

@@ -109,6 +109,12 @@ impl Agent {
         metrics.map_or(0, |metrics| metrics.open_connections())
     }
 
+    /// Number of inbound connections whose peers are authorized.
+    pub fn established_inbound_connections(&self) -> usize {
+        let ports = self.inbound.as_ref();
+        ports.map_or(0, |ports| ports.tables.established.open_connections())
+    }
+
     /// Ends the inbound connections that are quiet as their apps would, and resets the others.
     pub async fn close_inbound(&self) {
         let Some(ports) = &self.inbound else { return };

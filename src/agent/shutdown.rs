@@ -13,8 +13,8 @@ use crate::limits;
 use crate::net::Socket;
 
 impl Agent {
-    /// Waits for the shutdown delay. Ends before it once the app listens on none of its ports and no connection is open:
-    /// kubelet deletes the pod when all its containers have ended.
+    /// Waits for the shutdown delay. Ends before it once the app listens on none of its ports and no connection is passed
+    /// on to it: kubelet deletes the pod when all its containers have ended.
     #[inline(never)]
     pub fn wait_shutdown_delay(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(self.wait_for_app())
@@ -28,13 +28,23 @@ impl Agent {
             if now >= end {
                 return;
             }
-            let may_stop = !addresses.is_empty() && self.open_connections() == 0;
+            let may_stop = !addresses.is_empty() && self.relayed_connections() == 0;
             if may_stop && !self.is_any_listening(&addresses).await {
                 return;
             }
             let next = Instant::now() + limits::APP_POLL_INTERVAL;
             self.reactor.sleep_until(next.min(end)).await;
         }
+    }
+
+    /// Number of connections that are passed on to the app. Those to the status port and handshakes do not count: any pod may
+    /// keep some open.
+    fn relayed_connections(&self) -> usize {
+        #[cfg(feature = "tls")]
+        let inbound = self.established_inbound_connections();
+        #[cfg(not(feature = "tls"))]
+        let inbound = 0;
+        self.open_forward_connections() + inbound
     }
 
     /// The addresses of the app that the agent probes or forwards to.

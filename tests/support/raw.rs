@@ -4,7 +4,8 @@
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -60,6 +61,22 @@ pub fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&to, WAIT_LIMIT).expect("the port accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream
+}
+
+/// Starts a thread that keeps connections which send nothing, and opens more until the port refuses one. The server may end
+/// each after a while.
+pub fn connect_until_refused(to: SocketAddr) -> JoinHandle<()> {
+    spawn(move || {
+        let mut idle = Vec::new();
+        loop {
+            match TcpStream::connect(to) {
+                Ok(stream) => idle.push(stream),
+                Err(e) if e.kind() == ErrorKind::ConnectionRefused => return,
+                Err(_) => {}
+            }
+            sleep(Duration::from_millis(100));
+        }
+    })
 }
 
 /// Connects from this address of the loopback network, whose addresses are all of this machine.
