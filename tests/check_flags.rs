@@ -337,7 +337,7 @@ fn an_alert_is_reported_in_words() {
         assert_eq!(result.text("reason"), Some("tls_alert"));
         assert_eq!(result.text("tls_alert"), Some(name));
         let text = check(&[&url]).stdout;
-        assert!(text.contains(&format!(" Its alert is {name}.")), "{text}");
+        assert!(text.contains(&format!("; its alert is {name}")), "{text}");
     }
     let refusing = healthy_app();
     let url = url(&refusing, "/").replacen("http", "https", 1);

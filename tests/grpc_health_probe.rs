@@ -477,7 +477,7 @@ fn check_sends_metadata() {
     let result = check_json(&args[1..]);
     assert_eq!(result.text("reason"), Some("grpc_not_serving"));
     let advice = result.text("advice").expect("advice");
-    assert!(advice.contains("The status is NOT_SERVING."), "{advice}");
+    assert!(advice.contains("; the status is NOT_SERVING"), "{advice}");
 }
 
 fn check_reaches_a_unix_socket() {

@@ -25,6 +25,7 @@ use crate::limits;
 use crate::net::tls::{IS_BUILT, Tls};
 use crate::probe::load_tls;
 use crate::text::EscapedLines;
+use crate::text::Quoted;
 use address::Address;
 
 /// The `user-agent` without `-user-agent`.
@@ -103,9 +104,9 @@ impl GrpcHealthProbe {
             return Err(ProbeExit {
                 code: code::CONNECTION,
                 text: format!(
-                    "error: failed to connect service at {:?}: write -addr=HOST:PORT, -addr=:PORT or \
+                    "error: failed to connect service at {}: write -addr=HOST:PORT, -addr=:PORT or \
                      -addr=unix:///PATH",
-                    flags.addr
+                    Quoted(&flags.addr)
                 ),
             });
         };
@@ -181,7 +182,8 @@ impl GrpcHealthProbe {
             Ok(result) => result,
             Err(error) => {
                 print(format!(
-                    "error: failed to connect service at {addr:?}: epoll failed: {error}"
+                    "error: failed to connect service at {}: epoll failed: {error}",
+                    Quoted(&addr)
                 ));
                 return code::CONNECTION;
             }
@@ -222,7 +224,8 @@ fn parse_timeout(flag: &str, text: &Option<String>) -> Result<Duration, ProbeExi
         Some(text) => match go_duration::parse(text) {
             Some(timeout) => Ok(timeout.min(limits::PROBE_TIMEOUT_MAX)),
             None => Err(refuse(format!(
-                "invalid value {text:?} for flag {flag}: parse error: write one such as 250ms or 1.5s"
+                "invalid value {} for flag {flag}: parse error: write one such as 250ms or 1.5s",
+                Quoted(text)
             ))),
         },
     }
@@ -343,9 +346,9 @@ fn system_ca(flags: &ProbeFlags) -> Result<FileSetting, ProbeExit> {
     let path = own.or(found).ok_or_else(|| ProbeExit {
         code: code::CONNECTION,
         text: format!(
-            "error: failed to connect service at {:?}: this system has no CA certificates: write -tls-ca-cert, or \
+            "error: failed to connect service at {}: this system has no CA certificates: write -tls-ca-cert, or \
              -tls-no-verify",
-            flags.addr
+            Quoted(&flags.addr)
         ),
     })?;
     Ok(FileSetting {

@@ -1,6 +1,7 @@
 //! `-rpc-header` and `-H`: metadata of a gRPC call, as grpc-go sends it (`internal/metadata`: `Validate`; `http2_client.go`:
 //! `createHeaderFields`).
 
+use crate::text::Quoted;
 use crate::wire::fields::put_base64;
 use crate::wire::header::Header;
 
@@ -67,11 +68,13 @@ pub fn broken_rule(name: &str, value: &str) -> Option<String> {
         Some("there is an empty key in the header".into())
     } else if !name.chars().all(is_name) {
         Some(format!(
-            "header key {name:?} contains illegal characters not in [0-9a-z-_.]"
+            "header key {} contains illegal characters not in [0-9a-z-_.]",
+            Quoted(name)
         ))
     } else if !name.ends_with("-bin") && !value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
         Some(format!(
-            "header key {name:?} contains value with non-printable ASCII characters"
+            "header key {} contains value with non-printable ASCII characters",
+            Quoted(name)
         ))
     } else {
         None

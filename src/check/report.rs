@@ -113,10 +113,10 @@ impl<'a> Facts<'a> {
                 };
                 let mut advice = advice::of_failure(failure, context);
                 if let Some(alert) = &facts.tls_alert {
-                    let _ = write!(advice, " Its alert is {alert}.");
+                    let _ = write!(advice, "; its alert is {alert}");
                 }
                 if let (Failure::GrpcNotServing, Some(status)) = (failure, watch.health_status()) {
-                    let _ = write!(advice, " The status is {}.", status_name(status));
+                    let _ = write!(advice, "; the status is {}", status_name(status));
                 }
                 Some(advice)
             }

@@ -9,6 +9,7 @@ use super::super::watch::Watch;
 use super::code;
 use super::flags::ProbeFlags;
 use crate::probe::{Failure, Outcome};
+use crate::text::Quoted;
 use crate::wire::health::GrpcCode;
 
 /// The lines that `-v` prints before the connection is established. Values of headers may be secrets.
@@ -90,8 +91,10 @@ impl Verdict<'_> {
                 Failure::DeadlineExceeded => {
                     let timeout = GoDuration(self.connect_timeout);
                     let addr = self.addr;
-                    let text =
-                        format!("timeout: failed to connect service {addr:?} within {timeout}");
+                    let text = format!(
+                        "timeout: failed to connect service {} within {timeout}",
+                        Quoted(addr)
+                    );
                     (code::CONNECTION, text)
                 }
                 failure => self.not_connected(&self.describe(failure)),
@@ -102,8 +105,8 @@ impl Verdict<'_> {
 
     fn not_connected(&self, reason: &str) -> (u8, String) {
         let text = format!(
-            "error: failed to connect service at {:?}: {reason}",
-            self.addr
+            "error: failed to connect service at {}: {reason}",
+            Quoted(self.addr)
         );
         (code::CONNECTION, text)
     }
@@ -140,8 +143,9 @@ impl Verdict<'_> {
             Failure::WrongIdentity => {
                 let host = self.plan.host.trim_matches(['[', ']']);
                 return format!(
-                    "{}: the server's certificate is not valid for {host:?}: write -tls-server-name",
-                    failure.as_str()
+                    "{}: the server's certificate is not valid for {}: write -tls-server-name",
+                    failure.as_str(),
+                    Quoted(host)
                 );
             }
             Failure::CertificateExpired => ": the server's certificate has expired",

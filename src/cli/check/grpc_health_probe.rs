@@ -9,6 +9,7 @@ use super::super::exit::Exit;
 use super::super::help;
 use super::super::table::{Block, Command, Flag, Table, flags};
 use crate::check::{GrpcHealthProbe, ProbeFlags};
+use crate::text::Quoted;
 
 /// `probelet grpc-health-probe`.
 pub(in crate::cli) const COMMAND: Command = Command {
@@ -172,7 +173,10 @@ fn split(args: &[String]) -> Result<Vec<FlagValue<'_>>, Exit> {
                 Some(false) => {}
                 None => {
                     let value = value.unwrap_or_default();
-                    let text = format!("invalid boolean value {value:?} for -{name}: parse error");
+                    let text = format!(
+                        "invalid boolean value {} for -{name}: parse error",
+                        Quoted(value)
+                    );
                     return Err(exit(1, &text));
                 }
             }

@@ -174,7 +174,7 @@ fn default_volume(volume: &mut Value) {
         }
         let files = source
             .get_mut("downwardAPI")
-            .and_then(|api| api["items"].as_array_mut());
+            .and_then(|api| api.get_mut("items")?.as_array_mut());
         for file in files.into_iter().flatten() {
             default_field_ref(file);
         }
