@@ -2,7 +2,8 @@
 //! container except the sidecar, and calls the webhook again on the result; other webhooks change the pod in between.
 
 use super::pods::api_server::{
-    admit_pod, after, default_pod, remove_managed, remove_unused_token, store_pod, unknown_members,
+    admit_pod, after, default_pod, default_probe, remove_managed, remove_unused_token, store_pod,
+    unknown_members,
 };
 use super::pods::case::{Case, Failure, Failures, check, generated, goldens};
 use super::pods::diff::diff;
@@ -498,8 +499,10 @@ fn another_target_or_sidecar_kind_changes_the_sidecar_alone(
         sidecar: kind,
         ..case.settings.clone()
     };
+    // An ordinary sidecar has no probers of init containers, so the table is made of the defaulted probes again.
     // What another webhook added to the sidecar need not move to the other list with it.
     let without_sidecar = |stage: &str, pod: &mut Value| {
+        default_table(pod);
         if stage == ADDED.0 {
             for list in LISTS {
                 if let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) {
@@ -509,6 +512,19 @@ fn another_target_or_sidecar_kind_changes_the_sidecar_alone(
         }
     };
     expect_same_as_first_injection(case, &new_settings, without_sidecar, failures) || is_injected
+}
+
+/// Replaces the text of the table by its probers with the API server's defaults.
+fn default_table(pod: &mut Value) {
+    let variables = sidecar_mut(pod).and_then(|sidecar| sidecar.get_mut("env")?.as_array_mut());
+    let mut variables = variables.into_iter().flatten();
+    if let Some(variable) = variables.find(|variable| variable["name"] == TABLE) {
+        let text = variable["value"].as_str().unwrap_or_default();
+        let mut probers: Value = serde_json::from_str(text).expect("a table");
+        let probers_mut = probers.as_object_mut().expect("an object");
+        probers_mut.values_mut().for_each(default_probe);
+        variable["value"] = probers;
+    }
 }
 
 fn no_probe_goes_back_to_kubelet(case: &mut Case, failures: &mut Failures) -> bool {

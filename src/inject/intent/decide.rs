@@ -4,11 +4,12 @@ use super::request_head;
 use super::table::{self, ProbeTarget};
 use crate::config::parse_port;
 use crate::inject::annotation_names::{
-    EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, INBOUND, STATUS_PORT,
+    EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, INBOUND, SIDECAR_KIND, STATUS_PORT,
 };
 use crate::inject::options::{InboundPort, PodOptions, PortForward};
-use crate::inject::settings::Target;
+use crate::inject::settings::{Sidecar, Target};
 use crate::inject::view::PodView;
+use crate::inject::view::collections::SpecList;
 use crate::inject::view::containers::Container;
 use crate::inject::view::handler::{Handler, HandlerError, HandlerKind};
 use crate::inject::view::probes::{Probe, is_agent_path};
@@ -84,11 +85,17 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
         return ProbeDecision::Refuse(at_inbound_port(probe, inbound, port));
     }
     let mut forwards = options.forwards.iter();
-    if let Some(forward) = forwards.find(|forward| forward.app_port == port) {
-        return forwarded(probe, handler.kind, *forward);
-    }
-    if !options.rewrite {
+    let forward = forwards.find(|forward| forward.app_port == port);
+    if forward.is_none() && !options.rewrite {
         return ProbeDecision::Excluded;
+    }
+    if runs_before_sidecar(&probe.container, options.sidecar) {
+        let reason = "belongs to an init container, which starts before an ordinary sidecar";
+        let advice = format!("set annotation {SIDECAR_KIND} to native (Kubernetes 1.29 or later)");
+        return unsupported(probe, &format!("{reason}: {advice}"));
+    }
+    if let Some(forward) = forward {
+        return forwarded(probe, handler.kind, *forward);
     }
     if let Err(reason) = request_head::check(probe, handler) {
         return ProbeDecision::Refuse(reason);
@@ -102,6 +109,12 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
             probe_target(options, port),
         ),
     }
+}
+
+/// Whether kubelet probes a container before it starts the sidecar. It starts ordinary containers when all init containers
+/// have ended or, with `restartPolicy: Always`, have started (`pkg/kubelet/kuberuntime`: `computeInitContainerActions`).
+fn runs_before_sidecar(container: &Container<'_>, sidecar: Sidecar) -> bool {
+    container.list == SpecList::InitContainers && sidecar == Sidecar::Container
 }
 
 /// The address at which the agent probes a port of the app. At the pod's address, the agent itself may listen on the port

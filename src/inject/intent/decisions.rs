@@ -69,6 +69,7 @@ impl Decisions {
                 ProbeDecision::Unsupported(warning) => {
                     decisions.has_unsupported = true;
                     warnings.push(warning);
+                    warn_of_mutual_tls(probe, options, warnings);
                 }
                 // `check_orphans` refuses a probe of an injected pod without its original.
                 ProbeDecision::PointsAtAgent if view.saved.is_some() => {}

@@ -383,6 +383,19 @@ fn a_probe_that_kubelet_sends_to_mutual_tls_is_warned_of() {
 }
 
 #[test]
+fn a_probe_of_an_init_container_that_meets_mutual_tls_is_warned_of() {
+    let mut document = on_loopback();
+    document["metadata"]["annotations"]["probelet.dev/sidecar"] = "container".into();
+    document["spec"]["initContainers"] = json!([{
+        "name": "proxy", "restartPolicy": "Always", "livenessProbe": {"tcpSocket": {"port": 8001}},
+    }]);
+    let warnings = warnings(&document);
+    let start = "livenessProbe of proxy is not rewritten";
+    assert!(warnings[0].starts_with(&format!("{start}: it belongs to an init container")));
+    assert!(warnings[1].starts_with(&format!("{start}, and probes port 8001, where the sidecar")));
+}
+
+#[test]
 fn ports_that_are_taken() {
     let reason = |inbound: &str, ports: Value, others: Value| {
         let mut document = web(inbound, others);

@@ -296,6 +296,53 @@ fn init_containers_are_probed_only_if_they_are_sidecars() {
 }
 
 #[test]
+fn init_containers_keep_their_probes_beside_an_ordinary_sidecar() {
+    let mut document = probed(json!({"httpGet": {"port": 8080}}));
+    document["spec"]["initContainers"] = json!([{
+        "name": "proxy",
+        "restartPolicy": "Always",
+        "startupProbe": {"tcpSocket": {"port": 80}},
+        "lifecycle": {"postStart": {"httpGet": {"port": 80}}},
+    }]);
+    let native = injected(&document);
+    let ordinary = Settings {
+        sidecar: Sidecar::Container,
+        ..settings()
+    };
+    let init_containers = |pod: &Value| pod["spec"]["initContainers"].clone();
+    let livez = r#"{"/app-health/web/livez":{"httpGet":{"port":8080}}}"#;
+    let after = injected_with(&document, &ordinary);
+    assert_eq!(init_containers(&after), init_containers(&document));
+    assert_eq!(table(&after), livez);
+    let cure = "set annotation probelet.dev/sidecar to native (Kubernetes 1.29 or later)";
+    let warnings = report(&document, Task::Inject, &ordinary).warnings;
+    assert_eq!(
+        warnings,
+        ["startupProbe", "postStart"].map(|field| {
+            let what =
+                format!("{field} of proxy is not rewritten: it belongs to an init container");
+            format!("{what}, which starts before an ordinary sidecar: {cure}").into()
+        })
+    );
+    // Injected again with the other kind, they move to the agent and back.
+    assert_eq!(injected_with(&after, &settings()), native);
+    assert_eq!(injected_with(&native, &ordinary), after);
+    assert_eq!(uninjected(&after), document);
+}
+
+#[test]
+fn a_pod_whose_init_containers_alone_have_probes_gets_no_ordinary_sidecar() {
+    let mut document = pod(json!([{"name": "web"}]));
+    document["spec"]["initContainers"] = json!([{
+        "name": "proxy", "restartPolicy": "Always", "livenessProbe": {"httpGet": {"port": 80}},
+    }]);
+    let ordinary = json!({"probelet.dev/sidecar": "container"});
+    let ordinary = annotated(document.clone(), ordinary);
+    assert_eq!(skip_reason(&ordinary), "no probe can be rewritten");
+    assert_eq!(effect_of(&document), "injected: livez");
+}
+
+#[test]
 fn an_undeclared_port_name_is_not_rewritten() {
     assert_eq!(
         stays(json!({"httpGet": {"port": "metrics"}})),

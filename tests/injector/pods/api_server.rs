@@ -239,7 +239,8 @@ fn default_container(container: &mut Value, is_host_network: bool) {
     }
 }
 
-fn default_probe(probe: &mut Value) {
+/// Sets the defaults of a probe.
+pub fn default_probe(probe: &mut Value) {
     for (name, value) in [
         ("timeoutSeconds", 1),
         ("periodSeconds", 10),
