@@ -126,12 +126,12 @@ def has_no_failure(cluster):
 
 
 def exec_probe(cluster, report):
-    """The manifest of docs/check.md."""
+    """The first manifest of docs/check.md."""
     name = "readme"
     cluster.kubectl("create", "namespace", name)
     wait_account(cluster, name)
     copy_secret(cluster, "mesh", "app-tls", name)
-    (spec,) = [manifest["spec"] for block, manifest in pages.manifests() if block.page == "docs/check.md"]
+    spec, *_ = [manifest["spec"] for block, manifest in pages.manifests() if block.page == "docs/check.md"]
     # The app of the test has one path.
     spec = json.loads(json.dumps(spec).replace('"web:1"', '"localhost/app:1"').replace("/healthz", "/foo"))
     (app,) = spec["containers"]
