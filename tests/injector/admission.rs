@@ -433,6 +433,10 @@ fn expect_same_as_first_injection(
             let before = after(&first.pod, change);
             let updated = inject(&before, new_settings);
             if !first_injection.is_edited() {
+                // The API server has dropped unknown members, of which one may be the reason.
+                if *stage != WEBHOOK_CALL.0 && !unknown_members(entry).is_empty() {
+                    continue;
+                }
                 failures.expect(
                     updated.verdict_name() == first_injection.verdict_name(),
                     || {
@@ -522,8 +526,19 @@ fn default_table(pod: &mut Value) {
         let text = variable["value"].as_str().unwrap_or_default();
         let mut probers: Value = serde_json::from_str(text).expect("a table");
         let probers_mut = probers.as_object_mut().expect("an object");
-        probers_mut.values_mut().for_each(default_probe);
+        for prober in probers_mut.values_mut() {
+            remove_nulls(prober);
+            default_probe(prober);
+        }
         variable["value"] = probers;
+    }
+}
+
+/// The API server takes null as absent.
+fn remove_nulls(value: &mut Value) {
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
+        members.values_mut().for_each(remove_nulls);
     }
 }
 
