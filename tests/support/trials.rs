@@ -40,7 +40,9 @@ const HEAVY: &[&str] = &[
     "inbound_peers::files_rotate",
     "inbound_peers::honest_clients",
     "inbound_soak::",
-    "inbound_clients::envoy",
+    "inbound_clients::",
+    "inbound_segments::a_client_hello_may_be_split",
+    "inbound_segments::a_permissive_port_tells",
     "verdicts::long_trailers",
     "verdicts::kubelet_agrees_on_each_changed_byte",
 ];
