@@ -6,7 +6,7 @@ import time
 
 from .cluster import is_ready, run, sidecar, web_pod
 from .pages import documented
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 
 BRIDGE, NODE = "10.88.0.1", "10.89.0.1"
 NAMESPACE = "first-only"
@@ -33,7 +33,7 @@ def allowed_peers(cluster, report):
     report.check("the rejected peer is counted", lambda: f"{REJECTED} 1\n" in get(address, "/metrics"))
     report.check("the rejected peer is logged", lambda: f"client={other}" in log(cluster, "allowed"))
     report.check("a pod that allows only status.hostIP rejects kubelet, which has the bridge's address",
-                 lambda: wait_for(lambda: f"client={BRIDGE}" in log(cluster, "node-only"), 60, "a rejected probe"))
+                 lambda: wait_for(lambda: f"client={BRIDGE}" in log(cluster, "node-only"), BUSY, "a rejected probe"))
     logs = documented("kubectl logs POD -c probelet | grep allow-from").replace("POD", f"node-only -n {NAMESPACE}")
     report.check("the documented command finds the bridge's address in the log", lambda: f"client={BRIDGE}" in cluster.shell(logs))
     report.check("it is not ready", lambda: not is_ready(cluster.pod(NAMESPACE, "node-only")))
@@ -107,7 +107,7 @@ def hung_container(cluster, report):
     cluster.set_app(NAMESPACE, "hung", "hang=600")
     begun = time.monotonic()
     report.check("the container that hangs is restarted", lambda: wait_for(
-        lambda: restarts(cluster)["hung"], 120, "the container is restarted", lambda: restarts(cluster)))
+        lambda: restarts(cluster)["hung"], BUSY, "the container is restarted", lambda: restarts(cluster)))
     report.note(f"the container was restarted {time.monotonic() - begun:.0f} s after it began to hang")
     report.check("the healthy container is not restarted", lambda: restarts(cluster)["healthy"] == 0)
     report.check("no probe of the healthy container lacked a slot of the agent", has_no_rejection, cluster)

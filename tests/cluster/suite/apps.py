@@ -6,7 +6,7 @@ import time
 
 from .cluster import containers, is_injected, is_ready, sidecar, table, web_pod
 from .golden import with_defaults
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 
 MESH = ("liveness-http", "self-mtls", "separate-port")
 STEADY = 60  # seconds; a failing liveness probe restarts an app within 20
@@ -18,11 +18,11 @@ def mutual_tls(cluster, report):
     for app in MESH:
         report.check(f"without probelet, healthy {app} is restarted", cluster.wait_restarted, "mesh", app)
     cluster.kubectl("label", "namespace", "mesh", "probelet.dev/injection=enabled")
-    wait_for(lambda: is_injected(cluster.dry_run("mesh", web_pod("trial"))), 30, "the label takes effect")
+    wait_for(lambda: is_injected(cluster.dry_run("mesh", web_pod("trial"))), BUSY, "the label takes effect")
     cluster.kubectl("rollout", "restart", "deployment", "-n", "mesh")
     for app in MESH:
         report.check(f"with probelet, {app} is rolled out", roll_out, cluster, "mesh", app)
-        wait_for(lambda app=app: len(cluster.pods("mesh", app)) == 1, 30, f"one pod of {app}")
+        wait_for(lambda app=app: len(cluster.pods("mesh", app)) == 1, BUSY, f"one pod of {app}")
     steady(cluster, report, "mesh", MESH)
     for app in MESH:
         cluster.set_app("mesh", app, "code=500")
@@ -36,7 +36,7 @@ def mutual_tls(cluster, report):
 
 
 def roll_out(cluster, namespace, deployment):
-    cluster.kubectl("rollout", "status", f"deployment/{deployment}", "-n", namespace, "--timeout=90s")
+    cluster.kubectl("rollout", "status", f"deployment/{deployment}", "-n", namespace, f"--timeout={BUSY}s")
     return True
 
 
@@ -152,9 +152,9 @@ def hook(cluster, report):
         follow = [*cluster.kubectl_command, "logs", "-n", "kinds", "-f", "hook", "-c"]
         readers = [subprocess.Popen([*follow, "web"], stdout=app_out), subprocess.Popen([*follow, "probelet"], stdout=sidecar_out)]
         try:
-            wait_for(lambda: app_log.stat().st_size and sidecar_log.stat().st_size, 20, "the logs are followed")
+            wait_for(lambda: app_log.stat().st_size and sidecar_log.stat().st_size, BUSY, "the logs are followed")
             began = time.monotonic()
-            cluster.kubectl("delete", "pod", "hook", "-n", "kinds", "--timeout=60s")
+            cluster.kubectl("delete", "pod", "hook", "-n", "kinds", f"--timeout={BUSY}s")
             seconds = time.monotonic() - began
         finally:
             for reader in readers:
@@ -164,7 +164,7 @@ def hook(cluster, report):
                 except subprocess.TimeoutExpired:
                     reader.kill()
                     reader.wait()
-    report.check("the pod ends after the hook's 8 s and the app's 2 s", ended_within, seconds, 10, 20)
+    report.check("the pod ends after the hook's 8 s and the app's 2 s", ended_within, seconds, 10, 45)
     text = app_log.read_text()
     report.check("the app is drained before SIGTERM", lambda: in_order(text, "drain begins", "drain ends", "SIGTERM", "exit"))
     report.check("the hook's request comes from the sidecar, with kubelet's User-Agent", lambda: "kube-lifecycle/" in text)
@@ -190,7 +190,7 @@ def jobs(cluster, report):
 
 
 def job_completes(cluster, name):
-    wait_for(lambda: cluster.get("jobs", "kinds", name)["status"].get("succeeded"), 90, f"Job {name} completes")
+    wait_for(lambda: cluster.get("jobs", "kinds", name)["status"].get("succeeded"), BUSY, f"Job {name} completes")
     pods = cluster.get("pods", "kinds", labelSelector=f"job-name={name}")["items"]
     return all(is_injected(pod) for pod in pods)
 
@@ -249,7 +249,7 @@ def static_pod(cluster, report):
         report.check("its mirror pod has no sidecar", lambda: not sidecar(cluster.pod("first-only", "static")))
     finally:
         manifest.unlink()
-    wait_for(lambda: not cluster.pods("first-only", "static"), 60, "the static pod ends")
+    wait_for(lambda: not cluster.pods("first-only", "static"), BUSY, "the static pod ends")
 
 
 def memory(cluster, report):
@@ -274,5 +274,5 @@ def charge(pid):
 def many(cluster, report):
     """Thirty more pods at once."""
     cluster.apply("many.yaml", "kinds")
-    report.check("30 pods are rolled out at once", lambda: cluster.kubectl("rollout", "status", "deployment/many", "-n", "kinds", "--timeout=180s"))
+    report.check("30 pods are rolled out at once", lambda: cluster.kubectl("rollout", "status", "deployment/many", "-n", "kinds", f"--timeout={BUSY}s"))
     report.check("all 30 are injected and ready", lambda: len([p for p in cluster.pods("kinds", "many") if is_injected(p) and is_ready(p)]) == 30)

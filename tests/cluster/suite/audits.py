@@ -6,7 +6,7 @@ import subprocess
 
 from .apps import roll_out
 from .cluster import web_pod
-from .report import Failed, NotYet, wait_for
+from .report import BUSY, Failed, NotYet, wait_for
 from .setup import wait_account
 
 KIND = "rollouts.argoproj.io=spec.template"
@@ -46,7 +46,7 @@ def create_definition(cluster):
     definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "rollouts.argoproj.io"},
                   "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]}}
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(definition))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/rollouts.argoproj.io", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/rollouts.argoproj.io", f"--timeout={BUSY}s")
 
 
 def audit(cluster, text, *args):
@@ -82,9 +82,9 @@ def rejected_pods(cluster, report):
     template = {"metadata": {"labels": pod["metadata"]["labels"]}, "spec": pod["spec"]}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
                   "spec": {"selector": {"matchLabels": pod["metadata"]["labels"]}, "template": template}}
-    wait_for(lambda: cluster.get("resourcequotas", namespace, "memory").get("status", {}).get("used"), 30, "the quota is counted")
+    wait_for(lambda: cluster.get("resourcequotas", namespace, "memory").get("status", {}).get("used"), BUSY, "the quota is counted")
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(deployment))
-    wait_for(lambda: cluster.get("events", namespace, fieldSelector="reason=FailedCreate")["items"], 30, "a pod is rejected")
+    wait_for(lambda: cluster.get("events", namespace, fieldSelector="reason=FailedCreate")["items"], BUSY, "a pod is rejected")
     report.check("audit lists a ReplicaSet whose pods exceed a quota because of the sidecar", lists_rejected, cluster, namespace)
     quota["spec"]["hard"]["limits.memory"] = "256Mi"
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(quota))
@@ -113,7 +113,7 @@ def lists_policy(cluster):
         "policyName": namespace, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": {"matchLabels": {"policy": namespace}}}}}
     for each in (policy, binding):
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps(each))
-    wait_for(lambda: cluster.create_pod(namespace, web_pod("trial"), dry_run=True).status >= 300, 60, "the policy is in force")
+    wait_for(lambda: cluster.create_pod(namespace, web_pod("trial"), dry_run=True).status >= 300, BUSY, "the policy is in force")
     pod = web_pod("web")
     template = {"metadata": {"labels": pod["metadata"]["labels"]}, "spec": pod["spec"]}
     spec = {"selector": {"matchLabels": pod["metadata"]["labels"]}, "template": template}
@@ -130,7 +130,7 @@ def lists_policy(cluster):
         if (done.returncode, kinds) != (1, ["daemonset", "job", "replicaset", "statefulset"]):
             raise NotYet(f"exit code {done.returncode}: {done.stdout}{done.stderr}")
         return True
-    wait_for(listed, 30, "audit lists the four controllers")
+    wait_for(listed, BUSY, "audit lists the four controllers")
     for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
         cluster.kubectl("delete", kind, namespace)
     cluster.delete_namespace(namespace)
@@ -172,12 +172,12 @@ def rejected(cluster, namespace, labels, bound, pod):
     wait_account(cluster, namespace)
     if bound["kind"] == "ResourceQuota":
         name = bound["metadata"]["name"]
-        wait_for(lambda: cluster.get("resourcequotas", namespace, name).get("status", {}).get("used"), 30, "the quota is counted")
+        wait_for(lambda: cluster.get("resourcequotas", namespace, name).get("status", {}).get("used"), BUSY, "the quota is counted")
     metadata = {key: pod["metadata"][key] for key in ("labels", "annotations") if key in pod["metadata"]}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
         "selector": {"matchLabels": pod["metadata"]["labels"]}, "template": {"metadata": metadata, "spec": pod["spec"]}}}
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(deployment))
-    wait_for(lambda: cluster.get("events", namespace, fieldSelector="reason=FailedCreate")["items"], 30, "a pod is rejected")
+    wait_for(lambda: cluster.get("events", namespace, fieldSelector="reason=FailedCreate")["items"], BUSY, "a pod is rejected")
 
 
 def state(cluster, namespace):

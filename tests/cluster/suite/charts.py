@@ -17,7 +17,7 @@ from .certificates import Authority, presented
 from .cluster import containers, run, web_pod
 from .docs import Reader
 from .pages import documented
-from .report import Failed, NotYet, wait_for
+from .report import BUSY, Failed, NotYet, wait_for
 from .setup import NAME, SYSTEM, wait_account
 
 CHART = "deploy/webhook/chart"
@@ -68,7 +68,7 @@ def upgrade_monitoring(cluster, helm):
                "metadata": {"name": f"{names['plural']}.monitoring.coreos.com"},
                "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": names, "versions": versions}}
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps(crd))
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}", "--timeout=30s")
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}", f"--timeout={BUSY}s")
     for block in pages.blocks("docs/monitoring.md"):
         if pages.file_name(block):
             (helm.reader.folder / pages.file_name(block)).write_text(block.text)
@@ -85,7 +85,7 @@ def upgrade_monitoring(cluster, helm):
 def chart(cluster, report):
     """Installed, tested, upgraded, tested again, without a webhook, and uninstalled."""
     helm = Helm(cluster)
-    cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=90s")
+    cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", f"--timeout={BUSY}s")
     report.check("helm install: the webhook is ready", helm.install)
     cluster.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
     report.check("helm test: the webhook injects", helm.test)
@@ -132,7 +132,7 @@ def install_certificate(cluster, helm, values):
     values += f",certificates=existing,existingCertificate.secret=chart-tls,existingCertificate.caBundle={authority.cert.read_text()}"
     helm.run(documented("microk8s helm install probelet deploy/webhook/chart --namespace probelet-system --create-namespace"), "--wait", f"--set={values}")
     address = cluster.get("services", SYSTEM, NAME)["spec"]["clusterIP"]
-    return wait_for(lambda: presented(address, 443) == run(["openssl", "x509", "-in", cert]), 30, "the certificate is presented")
+    return wait_for(lambda: presented(address, 443) == run(["openssl", "x509", "-in", cert]), BUSY, "the certificate is presented")
 
 
 @contextlib.contextmanager
@@ -183,9 +183,9 @@ def is_scraped(cluster):
         return sorted((each["job"], each["namespace"], each["pod"], value) for each, value in series("up"))
     with scraper(cluster):
         # Pods of other groups may have a sidecar, too.
-        wait_for(lambda: set(sidecars + replicas) <= set(up()), 60, "targets are up", lambda: up())
-        wait_for(lambda: all(value > 0 for _, value in series(probes) or [(None, 0)]), 60, "the rate of kubelet's probes")
-        wait_for(lambda: series("min(probelet_webhook_not_injected_pods) == 0"), 60, "the webhook has searched for pods")
+        wait_for(lambda: set(sidecars + replicas) <= set(up()), BUSY, "targets are up", lambda: up())
+        wait_for(lambda: all(value > 0 for _, value in series(probes) or [(None, 0)]), BUSY, "the rate of kubelet's probes")
+        wait_for(lambda: series("min(probelet_webhook_not_injected_pods) == 0"), BUSY, "the webhook has searched for pods")
     return True
 
 

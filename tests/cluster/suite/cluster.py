@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import yaml
 
-from .report import Failed, NotYet, wait_for
+from .report import BUSY, Failed, NotYet, wait_for
 
 HOST, PORT = "10.89.0.1", 6443
 MANIFESTS = pathlib.Path(__file__).parent.parent / "manifests"
@@ -106,10 +106,10 @@ class Cluster:
         status = self.pod(namespace, app)["status"]
         return sum(each["restartCount"] for each in status.get("containerStatuses", []))
 
-    def wait_restarted(self, namespace, app, seconds=60):
+    def wait_restarted(self, namespace, app, seconds=BUSY):
         return wait_for(lambda: self.restarts(namespace, app) > 0, seconds, f"{app} is restarted")
 
-    def wait_ready(self, namespace, app, seconds=60):
+    def wait_ready(self, namespace, app, seconds=BUSY):
         return wait_for(lambda: is_ready(self.pod(namespace, app)), seconds, f"{app} is ready",
                         lambda: self.conditions(namespace, app))
 
@@ -124,7 +124,7 @@ class Cluster:
         events = self.get("events", namespace, fieldSelector=f"involvedObject.name={name}")["items"]
         return next((event for event in events if text in event.get("message", "")), None)
 
-    def wait_event(self, namespace, app, text, seconds=40):
+    def wait_event(self, namespace, app, text, seconds=BUSY):
         return wait_for(lambda: self.event(namespace, app, text), seconds, f"an event of {app} with {text!r}")
 
     def set_app(self, namespace, app, query=""):

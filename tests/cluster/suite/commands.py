@@ -8,7 +8,7 @@ from .apps import roll_out
 from .cluster import MANIFESTS, is_injected, sidecar, table, web_pod
 from .instances import finds
 from .pages import documented
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import NAME, SYSTEM
 
 
@@ -57,7 +57,7 @@ def selectors(cluster, report):
     """Pods that the API server does not send to the webhook."""
     cluster.kubectl("label", "namespace", "kube-system", "probelet.dev/injection=enabled")
     cluster.kubectl("label", "namespace", SYSTEM, "probelet.dev/injection=enabled")
-    wait_for(lambda: is_injected(cluster.dry_run("first-only", web_pod("trial"))), 30, "the webhook injects")
+    wait_for(lambda: is_injected(cluster.dry_run("first-only", web_pod("trial"))), BUSY, "the webhook injects")
     opted_out = web_pod("opted-out", labels={"probelet.dev/inject": "false"})
     for what, namespace, pod in (("a namespace without the label", "plain", web_pod("trial")), ("kube-system", "kube-system", web_pod("trial")),
                                  ("the webhook's own namespace", SYSTEM, web_pod("trial")), ("a pod that opts out", "first-only", opted_out)):
@@ -83,7 +83,7 @@ def audit_all(cluster, report):
 def uninstall(cluster, report):
     """Without the webhook pods start without the sidecar; then it is uninstalled."""
     cluster.kubectl("scale", "deployment", NAME, "-n", SYSTEM, "--replicas=0")
-    wait_for(lambda: not cluster.get("pods", SYSTEM)["items"], 60, "the webhook's pod ends")
+    wait_for(lambda: not cluster.get("pods", SYSTEM)["items"], BUSY, "the webhook's pod ends")
     created = cluster.create_pod("kinds", web_pod("bare"))
     report.check("a pod is created while the webhook is down", created.ok)
     report.check("it has no sidecar", lambda: not sidecar(created.body))
@@ -101,4 +101,4 @@ def nothing_remains(cluster):
     def remaining():
         return [line for line in cluster.kubectl("get", kinds, "-o", "name").splitlines() if "probelet" in line]
     # The namespaces of the other installations are deleted in the background.
-    return wait_for(lambda: not remaining(), 60, f"{remaining()} is deleted")
+    return wait_for(lambda: not remaining(), BUSY, f"{remaining()} is deleted")

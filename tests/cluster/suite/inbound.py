@@ -8,7 +8,7 @@ import time
 from .apps import has_no_restarts, roll_out
 from .certificates import Authority
 from .cluster import encode, is_injected, web_pod
-from .report import Failed, NotYet, wait_for
+from .report import BUSY, Failed, NotYet, wait_for
 from .setup import wait_account
 
 NAMESPACE, SECRET, APP = "inbound", "web-tls", "liveness-http"
@@ -22,7 +22,7 @@ def inbound(cluster, report):
     cluster.apply("inbound.yaml", NAMESPACE)
     report.check("without probelet, healthy liveness-http on loopback is restarted", cluster.wait_restarted, NAMESPACE, APP)
     cluster.kubectl("label", "namespace", NAMESPACE, "probelet.dev/injection=enabled")
-    wait_for(lambda: is_injected(cluster.dry_run(NAMESPACE, web_pod("trial"))), 30, "the label takes effect")
+    wait_for(lambda: is_injected(cluster.dry_run(NAMESPACE, web_pod("trial"))), BUSY, "the label takes effect")
     output = cluster.kubectl("rollout", "restart", "deployment", "-n", NAMESPACE)
     report.note(output.strip())
     folder = cluster.work / "inbound"
@@ -31,7 +31,7 @@ def inbound(cluster, report):
     callers = Callers(old, new)
     for app in (APP, "own-port"):
         report.check(f"{app} is ready before the Secret exists", roll_out, cluster, NAMESPACE, app)
-        wait_for(lambda app=app: len(cluster.pods(NAMESPACE, app)) == 1, 30, f"one pod of {app}")
+        wait_for(lambda app=app: len(cluster.pods(NAMESPACE, app)) == 1, BUSY, f"one pod of {app}")
     address, other = (cluster.pod(NAMESPACE, app)["status"]["podIP"] for app in (APP, "own-port"))
     report.check("without the Secret, a caller with a certificate is refused", is_refused, callers.web, address)
     begun = time.monotonic()
@@ -117,7 +117,7 @@ def wait_served(context, address, port=8001):
             return get(context, address, port)[0] == 200
         except OSError as error:
             raise NotYet(f"{address}:{port}: {error}") from error
-    return wait_for(served, 90, "a response of the app")
+    return wait_for(served, BUSY, "a response of the app")
 
 
 def write_secret(cluster, pair, *authorities, namespace=NAMESPACE):

@@ -12,7 +12,7 @@ import threading
 from .certificates import Authority, presented
 from .cluster import encode, is_injected, load, run, web_pod
 from .pages import documented
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import NAME, SYSTEM, wait_account, wait_injected
 
 KUSTOMIZE = "deploy/webhook/kustomize"
@@ -71,13 +71,13 @@ class Instance:
         self.cluster.delete_namespace(self.pods)
 
     def wait_rolled_out(self):
-        self.cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", self.namespace, "--timeout=90s")
+        self.cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", self.namespace, f"--timeout={BUSY}s")
 
     def scale(self, replicas):
         self.cluster.patch("deployments", self.namespace, NAME, {"spec": {"replicas": replicas}})
         if replicas == 0:
             get = self.cluster.get
-            wait_for(lambda: not get("pods", self.namespace)["items"], 60, "the webhook's pods end")
+            wait_for(lambda: not get("pods", self.namespace)["items"], BUSY, "the webhook's pods end")
         else:
             self.wait_rolled_out()
 
@@ -177,7 +177,7 @@ def rotate(instance, authority, name):
     cert, key = authority.sign("webhook", name)
     instance.patch_secret({"tls.crt": cert.read_bytes(), "tls.key": key.read_bytes()})
     wanted = run(["openssl", "x509", "-in", cert])
-    return wait_for(lambda: instance.presented() == wanted, 60, "the new certificate is presented")
+    return wait_for(lambda: instance.presented() == wanted, BUSY, "the new certificate is presented")
 
 
 def flip_config_map(cluster, report, instance):

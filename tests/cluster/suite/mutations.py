@@ -5,9 +5,10 @@ import json
 
 from .cluster import is_injected, table, web_pod
 from .options import create_namespace
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 
 NAMESPACE = "mutated"
+TIMEOUT = 7  # seconds, of probes that the policy `timeout` has changed
 API = "admissionregistration.k8s.io/v1"
 HAS_SIDECAR = "has(object.spec.initContainers) && object.spec.initContainers.exists(c, c.name == 'probelet')"
 CONTAINER, PROBE = "Object.spec.containers", "Object.spec.containers.readinessProbe"
@@ -32,7 +33,7 @@ MUTATIONS = {
     # By server-side apply.
     "timeout": {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression":
         f"Object{{spec: Object.spec{{containers: object.spec.containers.map(c, {CONTAINER}{{name: c.name, "
-        f"readinessProbe: {PROBE}{{timeoutSeconds: 7}}}})}}}}"}},
+        f"readinessProbe: {PROBE}{{timeoutSeconds: {TIMEOUT}}}}})}}}}"}},
 }
 
 
@@ -42,9 +43,9 @@ def mutating_policies(cluster, report):
     cluster.kubectl("label", "namespace", NAMESPACE, f"policy={NAMESPACE}")
     for name, mutation in MUTATIONS.items():
         create(cluster, name, mutation)
-    expected = {f"/app-health/{name}/readyz": {"httpGet": {"path": "/foo", "port": port, "scheme": "HTTP"}, "timeoutSeconds": 7}
+    expected = {f"/app-health/{name}/readyz": {"httpGet": {"path": "/foo", "port": port, "scheme": "HTTP"}, "timeoutSeconds": TIMEOUT}
                 for name, port in (("web", 8001), ("added", 9001))}
-    wait_for(lambda: is_mutated(cluster.create_pod(NAMESPACE, pod("trial"), dry_run=True)), 60, "the policies change pods")
+    wait_for(lambda: is_mutated(cluster.create_pod(NAMESPACE, pod("trial"), dry_run=True)), BUSY, "the policies change pods")
     report.check("a pod that policies change after the webhook is created", lambda: is_injected(cluster.create_pod(NAMESPACE, pod("web")).ok()))
     report.check("all its probes are sent to the sidecar", has_table, cluster, expected)
     report.check("it is ready", cluster.wait_ready, NAMESPACE, "web")
@@ -63,9 +64,11 @@ def pod(name):
 
 
 def is_mutated(done):
+    """By all of the policies: the API server learns of each on its own."""
     spec = done.body.get("spec", {})
     names = [each["name"] for each in spec.get("initContainers", []) + spec.get("containers", [])]
-    return {"added", "first", "probelet", "web"} == set(names) and len(names) == 4
+    return {"added", "first", "probelet", "web"} == set(names) and len(names) == 4 and all(
+        (probe["periodSeconds"], probe["timeoutSeconds"]) == (1, TIMEOUT) for probe in (each["readinessProbe"] for each in spec["containers"]))
 
 
 def has_table(cluster, expected):

@@ -8,7 +8,7 @@ import time
 
 from . import pages
 from .cluster import HOST, is_injected, is_ready, sidecar, table, web_pod
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import wait_account, wait_injected
 
 NAMESPACE = "options"
@@ -109,7 +109,7 @@ def first_probes(cluster, report):
         server.shutdown()
         server.server_close()
         # The node has room for 110 pods.
-        cluster.kubectl("delete", "pods", "--all", "-n", NAMESPACE, "--timeout=90s")
+        cluster.kubectl("delete", "pods", "--all", "-n", NAMESPACE, f"--timeout={BUSY}s")
         cluster.delete_namespace(NAMESPACE)
 
 
@@ -195,7 +195,7 @@ def slow_node(cluster, report):
             "replicas": 30, "selector": {"matchLabels": {"app": "slow"}},
             "template": {"metadata": {"labels": {"app": "slow"}, "annotations": annotations}, "spec": slow_pod()}}}
         cluster.kubectl("create", "-n", name, "-f", "-", stdin=json.dumps(manifest))
-        wait_for(lambda name=name: len(cluster.pods(name, "slow")) == 30, 60, "30 pods are created")
+        wait_for(lambda name=name: len(cluster.pods(name, "slow")) == 30, BUSY, "30 pods are created")
         set_cpu_quota(SLOW_QUOTA)
         try:
             time.sleep(SLOW_SECONDS)
@@ -207,7 +207,7 @@ def slow_node(cluster, report):
         if annotations:
             report.check("raised timeouts restart no healthy app", lambda restarts=restarts: restarts == 0)
         cluster.delete_namespace(name)
-        wait_for(lambda name=name: not cluster.pods(name), 60, "the pods end")
+        wait_for(lambda name=name: not cluster.pods(name), BUSY, "the pods end")
 
 
 def slow_pod():

@@ -7,7 +7,7 @@ from .cluster import web_pod
 from .options import create_namespace
 from .report import Failed, wait_for
 
-NAMESPACE, GRACE = "ordinary", 60
+NAMESPACE, GRACE = "ordinary", 240
 APP_SECONDS = 8  # for which the app keeps serving after SIGTERM
 
 
@@ -49,17 +49,21 @@ def serves_to_the_end(cluster, uid):
     cluster.kubectl("delete", "pod", "web", "-n", NAMESPACE, "--wait=false")
 
     def is_gone():
+        # Before the pod: a pod that still runs afterwards was to be served.
+        is_serving = serving(cluster)
         done = cluster.request("GET", cluster.path("pods", NAMESPACE, "web"))
         if done.status == 404 or done.ok()["metadata"]["uid"] != uid:
             return True
         states = {each["name"]: each for each in done.body["status"]["containerStatuses"]}
         if "running" in states["web"]["state"]:
-            samples.append((states["web"]["ready"], "running" in states["probelet"]["state"], serving(cluster)))
+            samples.append((time.monotonic() - began, states["web"]["ready"], "running" in states["probelet"]["state"], is_serving))
         return False
     wait_for(is_gone, GRACE, "the pod is gone")
     seconds = time.monotonic() - began
-    if not samples or set(samples) != {(True, True, True)}:
-        raise Failed(f"ready, sidecar, serving: {samples}")
+    # Later the app may have stopped without kubelet having noticed it.
+    while_serving = {tuple(states) for second, *states in samples if second < APP_SECONDS}
+    if while_serving != {(True, True, True)}:
+        raise Failed(f"seconds, ready, sidecar, serving: {samples}")
     # Long before the end of the grace period.
     if not APP_SECONDS <= seconds < GRACE / 2:
         raise Failed(f"the pod took {seconds:.0f} s to end")

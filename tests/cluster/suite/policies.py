@@ -5,7 +5,7 @@ import subprocess
 
 from .apps import roll_out
 from .cluster import is_injected, sidecar, web_pod
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import wait_account
 
 CONTAINERS = "(object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : []))"
@@ -39,7 +39,7 @@ def admission_policies(cluster, report):
     for name, expression in POLICIES.items():
         create(cluster, name, expression)
     for name in POLICIES:
-        wait_for(lambda name=name: cluster.create_pod(f"policy-{name}", bad_pod(), dry_run=True).status >= 300, 60, f"policy {name} is in force")
+        wait_for(lambda name=name: cluster.create_pod(f"policy-{name}", bad_pod(), dry_run=True).status >= 300, BUSY, f"policy {name} is in force")
         report.check(f"policy {name} accepts the pod without the sidecar", accepts, cluster, name, False)
         report.check(f"policy {name} accepts the injected pod", accepts, cluster, name, True)
     report.check("policy projected-sources accepts a pod of an earlier version whose volume has no sources", accepts_earlier, cluster)
@@ -51,7 +51,7 @@ def required_probes(cluster, report):
     """A policy that requires a probe of each of `containers`, as Kyverno's require-pod-probes. A native sidecar is none of them."""
     name = "required-probes"
     create(cluster, name, "object.spec.containers.all(c, has(c.livenessProbe) || has(c.readinessProbe) || has(c.startupProbe))")
-    wait_for(lambda: cluster.create_pod(f"policy-{name}", bad_pod(), dry_run=True).status >= 300, 60, f"policy {name} is in force")
+    wait_for(lambda: cluster.create_pod(f"policy-{name}", bad_pod(), dry_run=True).status >= 300, BUSY, f"policy {name} is in force")
     ordinary = {"probelet.dev/sidecar": "container"}
     for title, annotations, is_accepted in (
             ("accepts a native sidecar", {}, True), ("rejects an ordinary sidecar, as documented", ordinary, False),

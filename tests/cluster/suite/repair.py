@@ -9,7 +9,7 @@ import urllib.request
 
 from .cluster import containers, is_injected, is_ready, sidecar, web_pod
 from .instances import KUSTOMIZE, Instance
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import NAME, SYSTEM, wait_injected
 
 OLD_NODE = "old-node"
@@ -26,7 +26,7 @@ def repair(cluster, report):
     cluster.patch("namespaces", None, instance.pods, {"metadata": {"annotations": annotation}})
     create_pods(cluster, instance.pods)
     for app in ("web", "budget"):
-        wait_for(lambda app=app: all(restarts(pod) > 1 for pod in pods_of(cluster, instance.pods, app)), 90,
+        wait_for(lambda app=app: all(restarts(pod) > 1 for pod in pods_of(cluster, instance.pods, app)), BUSY,
                  f"the pods of {app} are restarted twice")
     before = {pod["metadata"]["uid"]: pod for pod in cluster.pods(instance.pods)}
     report.check("while the webhook is down, five pods start without the sidecar",
@@ -72,8 +72,8 @@ def create_pods(cluster, namespace):
                 "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "budget"}}}}, local]
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=text)
-    wait_for(lambda: len(cluster.pods(namespace)) == 5, 60, "five pods")
-    wait_for(lambda: all(map(is_ready, pods_of(cluster, namespace, "healthy"))), 60, "the healthy app is ready")
+    wait_for(lambda: len(cluster.pods(namespace)) == 5, BUSY, "five pods")
+    wait_for(lambda: all(map(is_ready, pods_of(cluster, namespace, "healthy"))), BUSY, "the healthy app is ready")
 
 
 def local_pod(name):
@@ -147,7 +147,7 @@ def old_node(cluster, report):
     path = cluster.path("nodes", None, f"{OLD_NODE}/status")
     cluster.request("PATCH", path, {"status": status}, "application/strategic-merge-patch+json").ok()
     cluster.kubectl("rollout", "restart", f"deployment/{NAME}", "-n", SYSTEM)
-    cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", SYSTEM, "--timeout=60s")
+    cluster.kubectl("rollout", "status", f"deployment/{NAME}", "-n", SYSTEM, f"--timeout={BUSY}s")
     report.check("with an old node the sidecar is an ordinary container", wait_for, lambda: is_ordinary(cluster), 60, "an ordinary container",
                  lambda: cluster.kubectl("logs", "-n", SYSTEM, f"deployment/{NAME}"))
     cluster.request("DELETE", cluster.path("nodes", None, OLD_NODE)).ok()

@@ -7,7 +7,7 @@ import time
 from .certificates import Authority
 from .cluster import encode
 from .instances import SECRET, Instance, certificates_in, creations
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import wait_injected
 
 
@@ -46,7 +46,7 @@ def wait_replaced(instance, before):
             reject(pod["status"]["podIP"])
         presented = instance.presented_by_pods()
         return len(presented) == 1 and before not in presented
-    return wait_for(replaced, 60, "a new certificate")
+    return wait_for(replaced, BUSY, "a new certificate")
 
 
 def reject(address):

@@ -4,6 +4,9 @@ import threading
 import time
 import traceback
 
+# Seconds for what the product does not bound: the start of a pod, an event. A busy node takes longer than an idle one.
+BUSY = 180
+
 
 class Failed(Exception):
     """Why a check or a step failed."""

@@ -5,7 +5,7 @@ import subprocess
 
 from .apps import roll_out
 from .cluster import is_injected, sidecar, web_pod
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import wait_account
 
 LIST_INTERVAL = 90  # seconds within which the webhook has listed a new LimitRange
@@ -76,7 +76,7 @@ def small_quota(cluster, report):
     create(cluster, "resourcequotas", "quota-storage", "ResourceQuota", {"hard": {"limits.ephemeral-storage": "100Mi"}})
     pod = web_pod("storage")
     pod["spec"]["containers"][0]["resources"] = {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "64Mi"}}
-    wait_for(lambda: "exceeded quota" in cluster.create_pod("quota-storage", pod, dry_run=True).body.get("message", ""), 30,
+    wait_for(lambda: "exceeded quota" in cluster.create_pod("quota-storage", pod, dry_run=True).body.get("message", ""), BUSY,
              "a quota with less than 64Mi left rejects the sidecar, as documented")
     resources = '{"requests": {"ephemeral-storage": "1Mi"}, "limits": {"memory": "16Mi", "ephemeral-storage": "16Mi"}}'
     pod["metadata"]["annotations"] = {"probelet.dev/resources": resources}

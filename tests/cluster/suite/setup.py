@@ -6,7 +6,7 @@ import subprocess
 from .certificates import Authority
 from .cluster import HOST, MANIFESTS, encode, is_injected, run, web_pod
 from .pages import documented
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 
 SYSTEM, NAME = "probelet-system", "probelet-sidecar-injector"
 INJECTED = ("kinds", "added", "istio", "first-only", "strict", "quota", "limits")
@@ -41,7 +41,7 @@ def create_namespaces(cluster):
 def wait_account(cluster, namespace):
     """Waits until the namespace has its default ServiceAccount: before, the API server rejects pods."""
     path = cluster.path("serviceaccounts", namespace, "default")
-    wait_for(lambda: cluster.request("GET", path).status == 200, 30, f"a ServiceAccount in {namespace}")
+    wait_for(lambda: cluster.request("GET", path).status == 200, BUSY, f"a ServiceAccount in {namespace}")
 
 
 def create_secrets(cluster, authority):
@@ -83,7 +83,7 @@ class SecondWebhook:
         def acts():
             done = cluster.create_pod("second-only", web_pod("trial"), dry_run=True)
             return done.status < 300 and "second-webhook" in str(done.body["spec"])
-        wait_for(acts, 30, "the second webhook changes pods")
+        wait_for(acts, BUSY, "the second webhook changes pods")
 
     def stop(self):
         self.process.kill()
@@ -107,7 +107,7 @@ def has_no_failed_probe(cluster):
     return True
 
 
-def wait_injected(cluster, namespace, injected=True, seconds=150):
+def wait_injected(cluster, namespace, injected=True, seconds=BUSY):
     """Waits until pods of the namespace are injected, or not injected if `injected` is False. The webhook polls its caBundle once a
     minute."""
     def matches():

@@ -7,7 +7,7 @@ from .apps import roll_out
 from .cluster import MANIFESTS, is_ready, load, sidecar, table, web_pod
 from .golden import with_defaults
 from .instances import Instance
-from .report import Failed, wait_for
+from .report import BUSY, Failed, wait_for
 from .setup import NAME, wait_account, wait_injected
 
 APPS = ("first", "bare")
@@ -32,13 +32,13 @@ def upgrade(cluster, report):
     set_image(cluster, instance, NEWER_IMAGE)
     cluster.kubectl("rollout", "restart", f"deployment/{NAME}", "-n", instance.namespace)
     instance.wait_rolled_out()
-    wait_for(lambda: sidecar(cluster.dry_run(instance.pods, web_pod("trial")))["image"] == NEWER_IMAGE, 120, "the webhook has the new image")
+    wait_for(lambda: sidecar(cluster.dry_run(instance.pods, web_pod("trial")))["image"] == NEWER_IMAGE, BUSY, "the webhook has the new image")
     for app in APPS:
         cluster.kubectl("label", "pod", before[app]["metadata"]["name"], "touched=yes", "-n", instance.pods)
     report.check("pods of 0.1.0 are the same after the webhook is upgraded and they are updated", are_unchanged, cluster, instance.pods, before)
     cluster.kubectl("rollout", "restart", "deployment/first", "-n", instance.pods)
     report.check("the Deployment of 0.1.0 is rolled out again", roll_out, cluster, instance.pods, "first")
-    wait_for(lambda: len(cluster.pods(instance.pods, "first")) == 1, 30, "one pod of first")
+    wait_for(lambda: len(cluster.pods(instance.pods, "first")) == 1, BUSY, "one pod of first")
     report.check("`rollout restart` replaces image and settings of the sidecar only", is_upgraded, cluster, instance.pods, before["first"])
     by_command_line(cluster, report)
     instance.remove()
@@ -101,6 +101,6 @@ def by_command_line(cluster, report):
     report.check("the API server accepts a manifest of 0.1.0 that `probelet-inject file` has updated", cluster.shell,
                  f"probelet-inject file -f {source} --image {NEWER_IMAGE} | kubectl apply --validate=strict -n {namespace} -f -")
     report.check("the updated Deployment is rolled out", roll_out, cluster, namespace, "first")
-    wait_for(lambda: len(cluster.pods(namespace, "first")) == 1, 30, "one pod of first")
+    wait_for(lambda: len(cluster.pods(namespace, "first")) == 1, BUSY, "one pod of first")
     report.check("`probelet-inject file` replaces image and settings of the sidecar only", is_upgraded, cluster, namespace, before)
     cluster.delete_namespace(namespace)
