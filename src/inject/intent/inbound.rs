@@ -1,7 +1,7 @@
 //! Mutual TLS that the sidecar terminates beside the app: the setting of a listener, the volume of the identity, and
 //! warnings.
 
-use super::sidecar_user::run_as_user;
+use super::sidecar_user::{has_fs_group, run_as_user};
 use crate::inject::annotation_names::{ALLOW_FROM, APP_LISTENS, IDENTITY_CSI, INBOUND};
 use crate::inject::options::{
     IDENTITY_FILES, IdentityVolume, InboundListen, InboundPort, PodOptions,
@@ -97,10 +97,6 @@ fn has_file_group(volume: &Map<String, Value>) -> bool {
     let attributes = volume.get("volumeAttributes").and_then(Value::as_object);
     let mut names = attributes.into_iter().flat_map(Map::keys);
     names.any(|name| name.rsplit('/').next() == Some(FS_GROUP))
-}
-
-fn has_fs_group(view: &PodView<'_>) -> bool {
-    view.pod["spec"]["securityContext"]["fsGroup"].is_u64()
 }
 
 /// Warns of ports of the app that clients without a certificate still reach.

@@ -145,3 +145,77 @@ fn a_probe_over_tls_or_grpc_with_the_default_timeout_is_warned_of() {
     let excluded = annotated(probed(https), json!({"probelet.dev/exclude-ports": "8443"}));
     assert_eq!(warnings(&excluded), [""; 0]);
 }
+
+#[test]
+fn files_that_the_apps_user_loses_are_warned_of() {
+    let token = json!({"serviceAccountToken": {"path": "token"}});
+    let key = json!({"podCertificate": {"signerName": "example.com/s", "keyType": "ED25519"}});
+    let root = "kubelet gives the private files of volume files to root, with the volume's defaultMode in place of 0600, because the \
+                sidecar does not run as user ";
+    let cure = "set defaultMode to 0600";
+    let same = "set annotation probelet.dev/run-as-user to \"1000\"";
+    let grouped = |user: u32| json!({"runAsUser": user, "fsGroup": 5});
+    let user = |user: u32| json!({"runAsUser": user});
+    let own = json!({"probelet.dev/run-as-user": "2000"});
+    let inherited = json!({"probelet.dev/run-as-user": "none"});
+    for (of_pod, of_container, annotations, source, mode, expected) in [
+        // The sidecar has the app's user.
+        (user(1000), json!({}), json!({}), &key, None, None),
+        (user(1000), json!({}), inherited.clone(), &key, None, None),
+        // The sidecar has a user of its own.
+        (
+            user(1000),
+            json!({}),
+            own.clone(),
+            &key,
+            None,
+            Some((1000, same)),
+        ),
+        (
+            user(1000),
+            json!({}),
+            own.clone(),
+            &token,
+            Some(0o400),
+            Some((1000, same)),
+        ),
+        (user(1000), json!({}), own.clone(), &token, None, None),
+        (grouped(1000), json!({}), own.clone(), &key, None, None),
+        (
+            json!({}),
+            user(1000),
+            inherited.clone(),
+            &token,
+            Some(0o440),
+            Some((1000, same)),
+        ),
+        // It never has root's.
+        (user(0), json!({}), json!({}), &key, None, Some((0, cure))),
+        (
+            json!({}),
+            user(0),
+            json!({}),
+            &key,
+            Some(0o640),
+            Some((0, cure)),
+        ),
+        (user(0), json!({}), json!({}), &key, Some(0o600), None),
+        (user(0), json!({}), json!({}), &token, Some(0o400), None),
+        (grouped(0), json!({}), json!({}), &key, None, None),
+        // kubelet has no user for the files without the sidecar, either.
+        (json!({}), json!({}), json!({}), &key, None, None),
+    ] {
+        let mut document = annotated(web(), annotations);
+        let mut projected = json!({"sources": [source]});
+        if let Some(mode) = mode {
+            projected["defaultMode"] = mode.into();
+        }
+        document["spec"]["volumes"] = json!([{"name": "files", "projected": projected}]);
+        document["spec"]["securityContext"] = of_pod;
+        document["spec"]["containers"][0]["securityContext"] = of_container;
+        let expected = expected.map(|(user, cure)| format!("{root}{user}: {cure}"));
+        let expected = Vec::from_iter(expected);
+        assert_eq!(warnings(&document), expected, "{document}");
+        assert_eq!(warnings(&injected(&document)), expected, "{document}");
+    }
+}
