@@ -94,6 +94,7 @@ impl Intent {
         meshes::warn_of_linkerd(view, options, warnings);
         warnings::warn_of_proxy_user(view, options, warnings);
         warnings::warn_of_selinux_type(view, warnings);
+        warnings::warn_of_firewall(view, options, warnings);
         sidecar_user::warn_of_lost_owner(view, options, warnings);
         inbound::warn_of_plaintext_ports(options, warnings);
         inbound::warn_of_allowed_peers(options, warnings);

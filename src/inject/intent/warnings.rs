@@ -14,6 +14,11 @@ const PROXY_USER: u64 = 1337;
 /// `timeoutSeconds` up to which a probe over TLS or gRPC is warned of. It is the API server's default.
 const SHORT_TIMEOUT_SECONDS: u64 = 1;
 
+/// The capability to filter the packets of the pod, and all capabilities.
+const NET_ADMIN: [&str; 2] = ["NET_ADMIN", "ALL"];
+/// Linkerd's init container, which redirects connections and drops none.
+const LINKERD_INIT: &str = "linkerd-init";
+
 /// SELinux types of containers in general (PodSecurity's `check_seLinuxOptions.go`), with a former name and the one without
 /// restrictions.
 const SELINUX_CONTAINER_TYPES: [&str; 6] = [
@@ -56,6 +61,32 @@ pub(super) fn warn_of_selinux_type(view: &PodView<'_>, warnings: &mut Vec<Box<st
         let advice = "move seLinuxOptions to the containers that need the type";
         warnings.push(format!("{what}, {effect}: {advice}").into());
     }
+}
+
+/// Warns of a container that can set up a firewall in the pod, as those of VPN clients do, which allow the app's ports alone.
+pub(super) fn warn_of_firewall(
+    view: &PodView<'_>,
+    options: &PodOptions,
+    warnings: &mut Vec<Box<str>>,
+) {
+    let has_net_admin = |container: &Value| {
+        let added = container["securityContext"]["capabilities"]["add"].as_array();
+        let mut added = added.into_iter().flatten().filter_map(Value::as_str);
+        added.any(|name| {
+            let name = name.to_ascii_uppercase();
+            NET_ADMIN.contains(&name.strip_prefix("CAP_").unwrap_or(&name))
+        })
+    };
+    let containers = view.containers.iter();
+    let containers =
+        containers.filter(|each| each.name != LINKERD_INIT && has_net_admin(each.value));
+    let Some(name) = containers.map(|each| each.name).min() else {
+        return;
+    };
+    let what = format!("container {name} has the capability {}", NET_ADMIN[0]);
+    let effect = "a firewall that it sets up in the pod may drop kubelet's probes of the sidecar";
+    let port = options.status_port;
+    warnings.push(format!("{what}, and {effect}: allow inbound TCP port {port}, too").into());
 }
 
 /// Warns if the status port does not have its first name. `name` is the name that it has.

@@ -219,3 +219,43 @@ fn files_that_the_apps_user_loses_are_warned_of() {
         assert_eq!(warnings(&injected(&document)), expected, "{document}");
     }
 }
+
+#[test]
+fn a_container_that_can_filter_the_status_port_is_warned_of() {
+    let warning = |name: &str| {
+        format!(
+            "container {name} has the capability NET_ADMIN, and a firewall that it sets up in the pod may drop kubelet's probes of the \
+             sidecar: allow inbound TCP port 15020, too"
+        )
+    };
+    let vpn = |name: &str, security: Value| {
+        let mut document = web();
+        let container =
+            json!({"name": name, "restartPolicy": "Always", "securityContext": security});
+        document["spec"]["initContainers"] = json!([container]);
+        document
+    };
+    let add = |names: &[&str]| json!({"capabilities": {"add": names}});
+    for (security, is_warned) in [
+        (add(&["NET_ADMIN"]), true),
+        (add(&["SYS_MODULE", "net_admin"]), true),
+        (add(&["CAP_NET_ADMIN"]), true),
+        (add(&["ALL"]), true),
+        (add(&["NET_RAW"]), false),
+        (json!({"capabilities": {"drop": ["NET_ADMIN"]}}), false),
+        (json!({"privileged": true}), false),
+        (json!({}), false),
+    ] {
+        let expected = Vec::from_iter(is_warned.then(|| warning("vpn")));
+        let document = vpn("vpn", security);
+        assert_eq!(warnings(&document), expected, "{document}");
+        assert_eq!(warnings(&injected(&document)), expected, "{document}");
+    }
+    // Linkerd's sets up redirection alone.
+    assert_eq!(warnings(&vpn("linkerd-init", add(&["NET_ADMIN"]))), [""; 0]);
+    let mut document = vpn("vpn", add(&["NET_ADMIN"]));
+    document["spec"]["containers"][0]["securityContext"] = add(&["NET_ADMIN"]);
+    assert_eq!(warnings(&document), [warning("vpn")]);
+    let document = annotated(document, json!({"status.sidecar.istio.io/port": "15021"}));
+    assert!(warnings(&document)[0].ends_with("port 15021, too"));
+}
