@@ -129,6 +129,14 @@ impl Choice<'_> {
     fn within_pod(&self, stated: Amounts) -> Amounts {
         let name = self.resource.name;
         let own = self.pod.own(name);
+        // Since Kubernetes 1.37, the API server defaults a limit of the pod to the sum of the limits, if each container has one
+        // (`pkg/api/pod/util.go`: `defaultPodLevelLimits`). A limit of zero keeps that sum, and so the QoS class.
+        if own.limit.is_none() && self.pod.all_have_limits(name) {
+            return Amounts {
+                request: Some(Quantity::default()),
+                limit: Some(Quantity::default()),
+            };
+        }
         if own == Amounts::default() {
             return stated;
         }

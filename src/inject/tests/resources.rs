@@ -313,6 +313,42 @@ fn a_memory_request_equals_the_limit_if_it_does_in_every_container() {
 }
 
 #[test]
+fn a_limit_that_the_pod_has_by_its_containers_stays() {
+    let equal = json!({"limits": {"cpu": "100m", "memory": "64Mi"}});
+    let zero = json!({"cpu": "0", "memory": "0"});
+    for (own, of_app, expected) in [
+        // Guaranteed by the container's CPU, and by its memory.
+        (
+            json!({"limits": {"memory": "64Mi"}}),
+            equal.clone(),
+            json!({"requests": zero, "limits": {"cpu": "0", "memory": "16Mi"}}),
+        ),
+        (
+            json!({"limits": {"cpu": "100m"}}),
+            equal.clone(),
+            json!({"requests": zero, "limits": {"memory": "0"}}),
+        ),
+        (
+            json!({"requests": {"cpu": "100m", "memory": "64Mi"}}),
+            equal,
+            json!({"requests": zero, "limits": zero}),
+        ),
+        // The pod has no limit.
+        (
+            json!({"limits": {"memory": "64Mi"}}),
+            json!({"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}),
+            json!({"requests": {"cpu": "1m", "memory": "0"}, "limits": {"memory": "16Mi"}}),
+        ),
+    ] {
+        let mut document = pod_of(of_app);
+        document["spec"]["resources"] = own;
+        assert_eq!(resources_of(&document), expected, "{document}");
+        assert_eq!(warnings(&document), [""; 0]);
+        is_settled(&document, &settings());
+    }
+}
+
+#[test]
 fn a_pod_with_pod_level_resources_gets_requests_of_zero() {
     let own = json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}});
     let zero = json!({"cpu": "0", "memory": "0"});
