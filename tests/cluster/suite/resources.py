@@ -41,6 +41,11 @@ def resources(cluster, report):
     report.check("a pod with limits of its own alone is created", created, cluster, "sized", with_own_limits("own-limits"))
     report.check("its requests are its limits, so that it is Guaranteed", has_class, cluster, "sized", "own-limits", "Guaranteed")
 
+    summed = guaranteed("summed")
+    summed["spec"]["resources"] = {"limits": {"memory": OF_APP["memory"]}}
+    report.check("a pod whose limit of memory alone is its own is created", created, cluster, "sized", summed)
+    report.check("it is Guaranteed by the CPU limit of its container", has_class, cluster, "sized", "summed", "Guaranteed")
+
     report.check("a Guaranteed pod is created", created, cluster, "sized", guaranteed("guaranteed"))
     report.check("it stays Guaranteed", has_class, cluster, "sized", "guaranteed", "Guaranteed")
     report.check("it is ready", cluster.wait_ready, "sized", "guaranteed")
