@@ -87,8 +87,9 @@ impl KeyPairFiles {
 
     fn read_both(&mut self, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, KeyPairError> {
         let chain = read(&mut self.certificate).and_then(|pem| parse_certificates(&pem));
-        let chain = chain.map_err(KeyPairError::Certificate)?;
+        // Read also if the certificate is invalid: the next poll would find a key that was never read.
         let key = read(&mut self.key).and_then(|pem| parse_key(&pem));
+        let chain = chain.map_err(KeyPairError::Certificate)?;
         check_key_pair(chain, key.map_err(KeyPairError::Key)?, provider)
     }
 }

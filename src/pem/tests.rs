@@ -168,6 +168,22 @@ fn the_error_of_a_key_pair_names_the_file() {
     assert!(error.starts_with(&format!("{other}: has a key")), "{error}");
 }
 
+/// Otherwise the next poll finds a key that was never read, and the error is reported again.
+#[test]
+fn an_invalid_certificate_with_its_key_is_read_once() {
+    let directory = Directory::new("garbage");
+    let certificate = directory.write_file("certificate", "garbage");
+    let key = directory.write_file("key", "garbage");
+    let mut pair = KeyPairFiles::new(&certificate, &key);
+    let error = pair.read(&ring::default_provider()).err();
+    let error = error.expect("an error");
+    assert_eq!(
+        (error.role, error.error),
+        (FileRole::Certificate, PemError::NoCertificate)
+    );
+    assert!(!pair.poll_changed());
+}
+
 #[test]
 fn a_read_error_that_repeats_is_reported_once() {
     let error = |error| FileError {
