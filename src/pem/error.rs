@@ -4,6 +4,7 @@ use core::fmt;
 
 use rustix::io::Errno;
 
+use crate::limits;
 use crate::telemetry::RepeatFilter;
 
 /// The purpose of a file.
@@ -43,6 +44,8 @@ pub enum PemError {
     BadCertificate,
     /// The certificate of the key is in it, but not as the first one.
     LeafNotFirst,
+    /// Its certificates have this many bytes, more than [`OWN_CHAIN_BYTES`](limits::OWN_CHAIN_BYTES).
+    ChainTooLong(usize),
     /// It has no private key.
     NoKey,
     /// Its key is encrypted with a passphrase.
@@ -148,6 +151,14 @@ impl fmt::Display for PemError {
             PemError::LeafNotFirst => {
                 "has the certificate of the key after another one: write the certificate of the key first, \
                  then its intermediates"
+            }
+            PemError::ChainTooLong(bytes) => {
+                return write!(
+                    f,
+                    "has a certificate chain of {bytes} bytes, and TLS can send at most {}: keep only the certificate of the \
+                     key and its intermediates",
+                    limits::OWN_CHAIN_BYTES
+                );
             }
             PemError::NoKey => {
                 "has no private key: write one that begins with -----BEGIN PRIVATE KEY-----"

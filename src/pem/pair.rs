@@ -143,6 +143,10 @@ fn check_key_pair(
     key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, KeyPairError> {
+    let bytes = chain.iter().map(|certificate| certificate.len()).sum();
+    if bytes > limits::OWN_CHAIN_BYTES {
+        return Err(KeyPairError::Certificate(PemError::ChainTooLong(bytes)));
+    }
     let signing_key = provider.key_provider.load_private_key(key);
     let signing_key = signing_key.map_err(|_| KeyPairError::Key(PemError::UnsupportedKey))?;
     // A key that does not expose its public key is not compared.

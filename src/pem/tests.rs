@@ -185,6 +185,30 @@ fn an_invalid_certificate_with_its_key_is_read_once() {
 }
 
 #[test]
+fn a_longer_chain_than_peers_accept_is_an_error_that_names_the_limit() {
+    let Chain { ca, leaf, key } = chain();
+    let der = |pem: &str| pem.lines().filter(|line| !line.starts_with('-')).count() * 48;
+    // Longer than the limit, and shorter.
+    let long = format!(
+        "{leaf}{}",
+        ca.repeat(limits::OWN_CHAIN_BYTES / (der(&ca) - 48) + 1)
+    );
+    let short = format!(
+        "{leaf}{}",
+        ca.repeat(limits::OWN_CHAIN_BYTES / der(&ca) - 2)
+    );
+    assert_eq!(error_of(&short, &key), None);
+    let (role, error) = error_of(&long, &key).expect("an error");
+    assert_eq!(role, FileRole::Certificate);
+    let text = error.to_string();
+    assert!(text.starts_with("has a certificate chain of "), "{text}");
+    assert!(
+        text.contains(&format!("at most {}", limits::OWN_CHAIN_BYTES)),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_read_error_that_repeats_is_reported_once() {
     let error = |error| FileError {
         role: FileRole::Ca,

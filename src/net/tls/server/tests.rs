@@ -441,6 +441,24 @@ fn a_chain_of_15_kib_is_accepted_and_a_longer_message_than_the_buffer_is_not() {
     }
 }
 
+#[test]
+fn the_longest_chain_of_our_own_that_loads_is_sent() {
+    let ca = Ca::named("server-own-chain");
+    let options = server(&ca, None);
+    let [leaf, key] = ca.pair(&["spiffe://td/server"]);
+    let rest = limits::OWN_CHAIN_BYTES - der(&leaf).len();
+    let chain = [leaf, ca.pem.repeat(rest / der(&ca.pem).len())].concat();
+    ca.file("server.pem", &chain);
+    ca.file("server.key", &key);
+    let acceptor = acceptor(options, &[]);
+    let pair = ca.pair(&[WEB]);
+    for version in [&TLS12, &TLS13] {
+        let mut client = client_of(version, Some(&pair), &[]);
+        let mut session = acceptor.session().expect("an identity");
+        handshake(&mut session, &mut client, BUFFER_BYTES).expect("it is sent");
+    }
+}
+
 /// rustls has indices into the stored bytes of the handshake message.
 #[test]
 fn data_is_sent_while_a_part_of_a_key_update_is_stored() {
