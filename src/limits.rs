@@ -324,8 +324,8 @@ pub const TLS_RECORDS_WITHOUT_DATA: usize = 16;
 /// Bytes of a PEM file: certificate, key or CA bundle. The whole bundle of a distribution has 220 KiB.
 pub const PEM_BYTES: usize = 256 * 1024;
 
-/// Bytes of the certificate chain of this process, as DER. A longer one loads, but its handshakes fail: rustls accepts and
-/// sends messages of up to 64 KiB, and an inbound connection stores about as much that is not sent yet.
+/// Bytes of the certificate chain of this process, as DER. A longer one is refused, because its handshakes could fail: rustls
+/// accepts messages of up to 64 KiB, and an inbound connection stores about as much that is not sent yet.
 pub const OWN_CHAIN_BYTES: usize = 60 * 1024;
 
 /// Poll interval of certificate files. kubelet itself needs up to a minute to update a mounted Secret.

@@ -155,7 +155,7 @@ impl fmt::Display for PemError {
             PemError::ChainTooLong(bytes) => {
                 return write!(
                     f,
-                    "has a certificate chain of {bytes} bytes, and TLS can send at most {}: keep only the certificate of the \
+                    "has a certificate chain of {bytes} bytes, more than the limit of {}: keep only the certificate of the \
                      key and its intermediates",
                     limits::OWN_CHAIN_BYTES
                 );

@@ -203,7 +203,10 @@ fn a_longer_chain_than_peers_accept_is_an_error_that_names_the_limit() {
     let text = error.to_string();
     assert!(text.starts_with("has a certificate chain of "), "{text}");
     assert!(
-        text.contains(&format!("at most {}", limits::OWN_CHAIN_BYTES)),
+        text.contains(&format!(
+            "more than the limit of {}",
+            limits::OWN_CHAIN_BYTES
+        )),
         "{text}"
     );
 }
