@@ -146,7 +146,16 @@ class Cluster:
         """Runs a script in which `kubectl` and `probelet-inject` are what the documentation means."""
         path = f"{self.folder / 'bin'}:{self.injector.parent}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "KUBECONFIG": str(self.folder / "kubeconfig"), **variables}
-        return run(["bash", "-o", "pipefail", "-c", script], env=env)
+
+        def done():
+            try:
+                return (run(["bash", "-o", "pipefail", "-c", script], env=env),)
+            except Failed as failure:
+                # Of `kubectl get | probelet-inject file | kubectl apply`, if a controller writes the status meanwhile: a person repeats it.
+                if "the object has been modified" in str(failure):
+                    raise NotYet(str(failure)) from failure
+                raise
+        return wait_for(done, BUSY, "no controller changes the object meanwhile")[0]
 
     def apply(self, manifest, namespace=None):
         """Applies a file of manifests/. Returns what kubectl printed, with its warnings."""
