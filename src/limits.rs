@@ -255,8 +255,12 @@ pub const INBOUND_BULK_BUFFER_BYTES: usize = 128 * 1024;
 /// Directions of connections with larger buffers at a time, which bounds the memory of all buffers.
 pub const INBOUND_BULK_PERMITS: usize = 4;
 
-/// Bytes of data that a direction moves without a pause before it counts as bulk data.
+/// Bytes of data that a direction moves within [`INBOUND_BULK_WINDOW`], without a pause, before it counts as bulk data.
 pub const INBOUND_BULK_BYTES: usize = 256 * 1024;
+
+/// Time in which [`INBOUND_BULK_BYTES`] move: ordinary buffers are large enough for 32 KiB a second. A direction that has moved
+/// fewer by the end of it returns its permit.
+pub const INBOUND_BULK_WINDOW: Duration = Duration::from_secs(8);
 
 /// A connection that moves bulk data has ordinary buffers again after this time without a byte.
 pub const INBOUND_BULK_PAUSE: Duration = Duration::from_secs(1);

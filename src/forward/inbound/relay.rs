@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::bulk::BulkDirection;
+use super::bulk::BulkData;
 use super::port::Port;
 use crate::forward::Sender;
 use crate::forward::connections::ConnectionEntry;
@@ -43,8 +43,7 @@ pub(super) struct TlsRelay<'a> {
     entry: &'a ConnectionEntry,
     /// Data of the client that the app has not accepted yet.
     to_app: Vec<u8>,
-    up: BulkDirection,
-    down: BulkDirection,
+    bulk: BulkData,
     /// The last attempt to make the buffers small again.
     paused_at: Option<Instant>,
     /// The app has sent data.
@@ -94,8 +93,7 @@ impl<'a> TlsRelay<'a> {
             client,
             app,
             entry,
-            up: BulkDirection::default(),
-            down: BulkDirection::default(),
+            bulk: BulkData::new(entry.last_active()),
             paused_at: None,
             has_app_sent: false,
             is_client_done: false,
@@ -112,7 +110,7 @@ impl<'a> TlsRelay<'a> {
         loop {
             let (entry, reactor) = (self.entry, &self.port.reactor);
             let (was_half_closed, idle) = (entry.is_half_closed(), entry.idle_deadline());
-            let deadline = match self.is_bulk() {
+            let deadline = match self.bulk.has_permit() {
                 true => {
                     let since = self.paused_at.max(Some(entry.last_active()));
                     since.map_or(idle, |since| idle.min(since + limits::INBOUND_BULK_PAUSE))
@@ -168,7 +166,7 @@ impl<'a> TlsRelay<'a> {
             self.is_client_done = true;
             return Ok(Progress::Some);
         }
-        let is_bulk = self.up.is_bulk();
+        let is_bulk = self.bulk.is_large(Sender::Client);
         let TlsRelay {
             port,
             client,
@@ -252,7 +250,7 @@ impl<'a> TlsRelay<'a> {
 
     /// Reads once from the app, and sends that to the client as far as it accepts it. Returns 0 at EOF.
     fn poll_read_app(&mut self, cx: &Context<'_>) -> Poll<Result<usize, StepFailure>> {
-        let max = match self.down.is_bulk() {
+        let max = match self.bulk.is_large(Sender::App) {
             true => limits::INBOUND_BULK_STEP_BYTES,
             false => limits::SCRATCH_BYTES,
         };
@@ -282,27 +280,16 @@ impl<'a> TlsRelay<'a> {
     fn record(&mut self, sender: Sender, bytes: usize) {
         self.entry.record_bytes(sender);
         self.port.observer.passed(self.port.index, sender, bytes);
-        let (client, bulk) = (self.client.socket(), &self.port.tables.bulk);
-        match sender {
-            Sender::Client => self.up.count(bytes, bulk, [client, self.app]),
-            Sender::App => self.down.count(bytes, bulk, [self.app, client]),
-        }
+        // No clock is read for it: the entry has just been set.
+        let (now, shared) = (self.entry.last_active(), &self.port.tables.bulk);
+        let sockets = [self.client.socket(), self.app];
+        self.bulk.record(sender, bytes, now, shared, sockets);
     }
 
-    fn is_bulk(&self) -> bool {
-        self.up.is_bulk() || self.down.is_bulk()
-    }
-
-    /// No byte has moved for a while. A direction whose reader has stopped keeps its buffers, which are full.
+    /// No byte has moved for a while.
     fn pause(&mut self) {
         self.paused_at = Some(Instant::now());
-        let client = self.client.socket();
-        if self.to_app.is_empty() {
-            self.up.pause([client, self.app]);
-        }
-        if self.client.outgoing_bytes() == 0 {
-            self.down.pause([self.app, client]);
-        }
+        self.bulk.pause([self.client.socket(), self.app]);
     }
 
     fn fail(&mut self, cx: &Context<'_>, failure: StepFailure) -> RelayEnd {
