@@ -51,6 +51,10 @@ pub(super) fn check_eligible(view: &PodView<'_>) -> Result<(), Stop> {
         "it mirrors a static pod: inject the manifest of the static pod"
     } else if spec["hostNetwork"] == true {
         "spec.hostNetwork is true: the agent would listen on ports of the node"
+    } else if view.pod["metadata"]["labels"]["kubevirt.io"] == "virt-launcher" {
+        // KubeVirt's rules translate connections from outside the pod, and none from the pod to its own address
+        // (`docs/network/networking.md`, `KUBEVIRT_PREINBOUND`).
+        "KubeVirt's virtual machine receives the connections to the pod, those to the agent, too"
     } else if spec["os"]["name"] == "windows" {
         "spec.os.name is windows: the agent runs on Linux only"
     } else if let Some(label) = required_windows_label(spec) {

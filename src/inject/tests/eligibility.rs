@@ -67,6 +67,19 @@ fn a_mirror_pod() {
 }
 
 #[test]
+fn a_virtual_machine_of_kubevirt() {
+    let mut document = web();
+    document["metadata"]["labels"] = json!({"kubevirt.io": "virt-launcher"});
+    assert_eq!(
+        skip_reason(&document),
+        "KubeVirt's virtual machine receives the connections to the pod, those to the agent, too"
+    );
+    // Components of KubeVirt serve their ports themselves.
+    document["metadata"]["labels"] = json!({"kubevirt.io": "virt-api"});
+    assert_eq!(effect_of(&document), "injected: livez");
+}
+
+#[test]
 fn a_pod_for_windows() {
     let mut document = web();
     document["spec"]["os"] = json!({"name": "windows"});
