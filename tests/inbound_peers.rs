@@ -40,7 +40,8 @@ pub fn tests() -> Vec<Trial> {
         certificates_that_do_not_fit_are_refused,
         a_chain_of_15_kib_is_served,
         files_rotate_under_load_without_a_failed_connection,
-        honest_clients_are_served_beside_a_flood,
+        honest_clients_are_served_beside_a_flood_of_120_addresses,
+        honest_clients_are_served_beside_a_flood_of_one_address,
     ];
     // An emulator's memory is not the agent's.
     if !is_emulated() {
@@ -49,7 +50,10 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(
         trials!["inbound_peers" needs &[Need::Peer("openssl")]; openssl_is_served_over_every_cipher_suite],
     );
-    tests.extend(trials!["inbound_peers" needs &[Need::Peer("curl")]; curl_is_served]);
+    tests.extend(trials!["inbound_peers" needs &[Need::Peer("curl")];
+        curl_is_served,
+        curl_may_open_64_connections_at_once,
+    ]);
     tests.extend(
         trials!["inbound_peers" needs &[Need::File(PYTHON)]; grpcio_calls_a_plaintext_server],
     );
@@ -396,8 +400,17 @@ fn files_rotate_under_load_without_a_failed_connection() {
     assert_eq!(fetch(&of_new, connect(to)), Ok(()));
 }
 
-/// Connections that send nothing, garbage or half a ClientHello, from 120 addresses, some of which stay open.
-fn honest_clients_are_served_beside_a_flood() {
+fn honest_clients_are_served_beside_a_flood_of_120_addresses() {
+    honest_clients_are_served_beside_a_flood(40);
+}
+
+fn honest_clients_are_served_beside_a_flood_of_one_address() {
+    honest_clients_are_served_beside_a_flood(0);
+}
+
+/// Connections that send nothing, garbage or half a ClientHello, some of which stay open: from three times so many
+/// addresses, or from one.
+fn honest_clients_are_served_beside_a_flood(addresses: usize) {
     let fixture = Fixture::new();
     let descriptors = fixture.agent.descriptors();
     let web = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
@@ -410,7 +423,10 @@ fn honest_clients_are_served_beside_a_flood() {
             scope.spawn(move || {
                 let mut open = Vec::new();
                 for n in (0..4000_usize).take_while(|_| !is_done.load(Ordering::Relaxed)) {
-                    let from = Ipv4Addr::new(127, 0, 1 + part as u8, 1 + (n % 40) as u8);
+                    let from = match addresses {
+                        0 => Ipv4Addr::new(127, 0, 1, 1),
+                        _ => Ipv4Addr::new(127, 0, 1 + part as u8, 1 + (n % addresses) as u8),
+                    };
                     let Ok(mut tcp) = connect_from(from, to) else {
                         continue;
                     };
@@ -548,6 +564,47 @@ fn curl_is_served() {
         assert_eq!(curl(&[&pair, version].concat()), (true, b"fine".into()));
     }
     assert_eq!(curl(&[]), (false, Vec::new()), "without a certificate");
+}
+
+/// As the proxy of an ingress does that has lost its connections: all of them are of one address.
+fn curl_may_open_64_connections_at_once() {
+    const CONNECTIONS: usize = 64;
+    let fixture = Fixture::new();
+    fixture.ca.sign(WEB).write(&fixture.folder, "web");
+    let port = fixture.inbound.port;
+    let mut curl = None;
+    // So that all of them are there before the first handshake.
+    fixture.agent.while_stopped(|| {
+        let child = Command::new("curl")
+            .args(["-sS", "--max-time", "20", "--cacert", "ca.pem"])
+            .args(["--cert", "web.pem", "--key", "web.key", "--http1.1"])
+            .args(["--resolve", &format!("server.test:{port}:127.0.0.1")])
+            .args(["--parallel", "--parallel-immediate"])
+            .args(["--parallel-max", &CONNECTIONS.to_string()])
+            .arg(format!("https://server.test:{port}/fine?[1-{CONNECTIONS}]"))
+            .current_dir(fixture.folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        curl = Some(child.expect("curl"));
+        until("connections", || {
+            (established(port) >= CONNECTIONS).then_some(())
+        });
+    });
+    let output = curl.expect("started").wait_with_output().expect("it ends");
+    let results = ["served", "limit_reached", "evicted", "handshake_timeout"];
+    let results = results.map(|result| fixture.counted(result));
+    assert_eq!(results, [CONNECTIONS as f64, 0.0, 0.0, 0.0]);
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"fine".repeat(CONNECTIONS));
+}
+
+/// The number of connections to this port whose TCP handshake is complete, at the client.
+fn established(port: u16) -> usize {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("it exists");
+    let established = format!(" 0100007F:{port:04X} 01 ");
+    let lines = sockets.lines().filter(|line| line.contains(&established));
+    lines.count()
 }
 
 fn grpcio_calls_a_plaintext_server() {

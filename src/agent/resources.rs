@@ -110,8 +110,9 @@ fn own_descriptors(forwards: usize, inbounds: usize) -> usize {
     let inbound = match inbounds {
         0 => 0,
         // A port has a listener, a new connection, and an evicted handshake that is not closed yet. All ports have
-        // handshakes, one that is done, and an evicted connection to both sides that is not closed yet.
-        _ => 3 * inbounds + limits::INBOUND_HANDSHAKES + 1 + 2,
+        // connections that wait for their handshakes, handshakes, one that is done, and an evicted connection to both
+        // sides that is not closed yet.
+        _ => 3 * inbounds + limits::INBOUND_WAITING + limits::INBOUND_HANDSHAKES + 1 + 2,
     };
     OWN_DESCRIPTORS + 1 + 2 * forwards + inbound
 }
@@ -191,7 +192,8 @@ mod tests {
     #[test]
     fn an_inbound_port_needs_descriptors_of_new_and_of_evicted_connections() {
         let of_inbound = |count| own_descriptors(1, count) - own_descriptors(1, 0);
-        assert_eq!(of_inbound(1), limits::INBOUND_HANDSHAKES + 6);
+        let shared = limits::INBOUND_WAITING + limits::INBOUND_HANDSHAKES;
+        assert_eq!(of_inbound(1), shared + 6);
         assert_eq!(of_inbound(3) - of_inbound(2), 3);
     }
 

@@ -5,6 +5,8 @@ use core::cell::RefCell;
 use core::future::{Future, poll_fn};
 use core::net::IpAddr;
 use core::pin::Pin;
+#[cfg(feature = "tls")]
+use core::task::Context;
 use core::task::{Poll, Waker};
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,7 +15,7 @@ use super::eviction::{Connection, Fairness, Phase, select_victim};
 use crate::limits;
 use crate::net::set_waker;
 #[cfg(feature = "tls")]
-use crate::net::tls::HandshakeWait;
+use crate::net::{network_of, tls::HandshakeWait};
 
 /// The open connections of one forward, or of all inbound ports.
 pub struct ConnectionTable {
@@ -85,10 +87,13 @@ impl ConnectionTable {
         open(&self.entries.borrow()).count()
     }
 
-    /// Whether a connection of `peer` is open.
+    /// Number of open connections of the network of `peer`.
     #[cfg(feature = "tls")]
-    pub fn has_connection_of(&self, peer: IpAddr) -> bool {
-        open(&self.entries.borrow()).any(|(_, connection)| connection.peer == peer)
+    pub fn count_of_network(&self, peer: IpAddr) -> usize {
+        let network = network_of(peer);
+        let entries = self.entries.borrow();
+        let of_network = open(&entries).filter(|(_, c)| network_of(c.peer) == network);
+        of_network.count()
     }
 
     /// Requests that all connections close, because the agent stops.
@@ -102,17 +107,17 @@ impl ConnectionTable {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until a connection from `peer` can be admitted.
+    /// Ready once a connection from `peer` is admitted.
     #[cfg(feature = "tls")]
-    pub async fn wait_admission(self: &Rc<Self>, peer: IpAddr) -> Admission {
-        poll_fn(|cx| match self.admit(peer, Instant::now()) {
-            Some(admission) => Poll::Ready(admission),
-            None => {
-                self.waiting.borrow_mut().push(cx.waker().clone());
-                Poll::Pending
-            }
-        })
-        .await
+    pub fn poll_admission(self: &Rc<Self>, peer: IpAddr, cx: &Context<'_>) -> Poll<Admission> {
+        if let Some(admission) = self.admit(peer, Instant::now()) {
+            return Poll::Ready(admission);
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Another connection may be admitted now.
@@ -213,6 +218,20 @@ impl ConnectionEntry {
         }
     }
 
+    /// The handshake is done. The others of its address get time again: their client may be busy with one after the other.
+    #[cfg(feature = "tls")]
+    pub fn record_handshake_done(&self) {
+        let (peer, now) = (
+            self.with_entry(|entry| entry.connection.peer),
+            Instant::now(),
+        );
+        let mut entries = self.connections.entries.borrow_mut();
+        let open = entries.iter_mut().flatten();
+        for entry in open.filter(|entry| entry.connection.peer == peer) {
+            entry.connection.last_active = now;
+        }
+    }
+
     /// The app has accepted.
     pub fn record_connected(&self) {
         self.set_phase(Phase::AwaitingClient);
@@ -288,24 +307,30 @@ impl Drop for ConnectionEntry {
 mod tests {
     use super::*;
 
-    /// Else the accept loop would wait with it, and with all connections behind it, until a message was processed.
     #[test]
-    fn an_address_whose_handshakes_all_wait_for_us_is_known_when_it_connects_again() {
-        assert_is_known([1, 2].map(|n| IpAddr::from([10, 42, 0, n])));
-        // Two addresses of one network.
-        assert_is_known([1, 2].map(|n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n])));
-    }
-
-    fn assert_is_known([flood, other]: [IpAddr; 2]) {
-        let table = ConnectionTable::for_handshakes(2);
-        let now = Instant::now();
-        let admit = |peer| table.admit(peer, now).map(|admission| admission.entry);
-        let entries = [admit(flood), admit(flood)].map(|entry| entry.expect("a free entry"));
-        for entry in &entries {
-            entry.record_handshake(HandshakeWait::Turn);
-        }
-        assert!(admit(flood).is_none() && table.has_connection_of(flood));
-        assert!(!table.has_connection_of(other));
-        assert!(admit(other).is_some(), "it evicts one of the flood");
+    fn a_handshake_that_is_done_gives_the_others_of_its_address_time() {
+        let table = ConnectionTable::for_handshakes(3);
+        let [burst, other] = [1, 2].map(|n| IpAddr::from([10, 42, 0, n]));
+        let start = Instant::now();
+        let admit = |peer, now| table.admit(peer, now).map(|admission| admission.entry);
+        let admit_at_start = |peer| {
+            let entry = admit(peer, start).expect("a free entry");
+            entry.record_handshake(HandshakeWait::Hello);
+            entry
+        };
+        let [done, waiting, of_other] = [burst, burst, other].map(admit_at_start);
+        done.record_handshake_done();
+        let next = waiting.last_active() + limits::INBOUND_SLOW_HANDSHAKE;
+        assert!(waiting.last_active() > start && of_other.last_active() == start);
+        let just_before = next - limits::INBOUND_HANDSHAKE_STEP;
+        let evicted = table
+            .admit(burst, just_before)
+            .map(|admission| admission.evicted);
+        assert_eq!(
+            evicted, None,
+            "neither its own nor one of an address with fewer"
+        );
+        let evicted = table.admit(burst, next).map(|admission| admission.evicted);
+        assert_eq!(evicted, Some(Some(burst)));
     }
 }

@@ -73,6 +73,14 @@ impl Connection {
         is_waiting && !self.is_stale(now)
     }
 
+    /// Whether it has a handshake that waits for us.
+    fn is_turn_awaited(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return matches!(self.phase, Phase::AwaitingTurn { .. });
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// Whether it has a handshake whose client we wait for, and have answered.
     fn is_answered(&self) -> Option<bool> {
         match self.phase {
@@ -144,13 +152,26 @@ impl Handshakes {
         handshakes
     }
 
-    /// Whether a handshake is not evicted for another address with as many: it is in the smaller group, or its client has
-    /// had little time.
-    fn protect(&self, connection: &Connection, now: Instant) -> bool {
-        connection.is_answered().is_some_and(|is_answered| {
-            let is_in_larger = is_answered == (self.answered >= self.silent);
-            !is_in_larger || connection.idle_time(now) < limits::INBOUND_HANDSHAKE_STEP
-        })
+    /// Whether a handshake is not evicted on this ground: it waits for us, or its client has had little time, or it is in the
+    /// smaller group and another address has as many. `is_other` is whether the new connection is of another address.
+    fn protect(
+        &self,
+        connection: &Connection,
+        ground: Ground,
+        is_other: bool,
+        now: Instant,
+    ) -> bool {
+        let waits_less_than = |time| connection.idle_time(now) < time;
+        match connection.is_answered() {
+            None => connection.is_turn_awaited() && waits_less_than(limits::INBOUND_HANDSHAKE_TURN),
+            // A burst of one address: its client is busy with the others.
+            Some(_) if !is_other => waits_less_than(limits::INBOUND_SLOW_HANDSHAKE),
+            Some(is_answered) => {
+                let is_in_larger = is_answered == (self.answered >= self.silent);
+                let is_in_smaller = ground == Ground::EqualShare && !is_in_larger;
+                is_in_smaller || waits_less_than(limits::INBOUND_HANDSHAKE_STEP)
+            }
+        }
     }
 }
 
@@ -248,7 +269,7 @@ pub fn select_victim<'a, K: Ord>(
     let candidates = connections.clone().filter_map(|(key, connection)| {
         let ground = Ground::of(connection, compare(connection.peer), now)?;
         let is_other = connection.peer != new_peer;
-        if is_other && ground == Ground::EqualShare && handshakes.protect(connection, now) {
+        if handshakes.protect(connection, ground, is_other, now) {
             return None;
         }
         let age = (is_other, connection.idle_time(now));
@@ -263,234 +284,4 @@ pub fn select_victim<'a, K: Ord>(
 }
 
 #[cfg(test)]
-mod tests {
-    #[cfg(feature = "tls")]
-    use super::Phase::{Answered, AwaitingHello};
-    use super::Phase::{AwaitingApp, AwaitingClient, Connecting, HalfClosed};
-    use super::*;
-
-    const NEW: u8 = 1;
-
-    fn ip(n: u8) -> IpAddr {
-        IpAddr::from([10, 42, 0, n])
-    }
-
-    /// The index of the connection that is evicted for one from `NEW`. Each connection has an address, a phase and an
-    /// idle time in milliseconds.
-    fn victim(connections: &[(u8, Phase, u64)]) -> Option<usize> {
-        let peers = connections.iter().map(|(peer, ..)| ip(*peer));
-        let waits = connections.iter().map(|(_, phase, idle)| (*phase, *idle));
-        select(Fairness::Addresses, peers.zip(waits), ip(NEW))
-    }
-
-    fn select(
-        fairness: Fairness,
-        connections: impl Iterator<Item = (IpAddr, (Phase, u64))>,
-        new_peer: IpAddr,
-    ) -> Option<usize> {
-        let start = Instant::now();
-        let now = start + Duration::from_secs(3600);
-        let connections = connections.map(|(peer, (phase, idle))| Connection {
-            peer,
-            phase,
-            last_active: now - Duration::from_millis(idle),
-        });
-        let connections: Vec<_> = connections.collect();
-        select_victim(connections.iter().enumerate(), fairness, new_peer, now)
-    }
-
-    /// Like [`victim`], with addresses in two networks of IPv6: the first digit is the network.
-    #[cfg(feature = "tls")]
-    fn victim_in_networks(connections: &[(u16, Phase, u64)], new_peer: u16) -> Option<usize> {
-        let ip = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, n / 10, 0, 0, 0, n % 10]);
-        let peers = connections.iter().map(|(peer, ..)| ip(*peer));
-        let waits = connections.iter().map(|(_, phase, idle)| (*phase, *idle));
-        select(Fairness::Networks, peers.zip(waits), ip(new_peer))
-    }
-
-    const STALE: u64 = limits::FORWARD_STALE.as_millis() as u64;
-
-    #[test]
-    fn the_address_with_most_connections_loses_the_one_idle_longest() {
-        let connections = [
-            (2, AwaitingClient, 900),
-            (3, AwaitingClient, 10),
-            (3, AwaitingClient, 30),
-            (3, HalfClosed, 20),
-            (NEW, AwaitingClient, 800),
-        ];
-        assert_eq!(victim(&connections), Some(2));
-    }
-
-    #[test]
-    fn the_new_connection_counts_for_its_address() {
-        let connections = [
-            (2, AwaitingClient, 900),
-            (NEW, AwaitingClient, 20),
-            (NEW, AwaitingClient, 10),
-        ];
-        assert_eq!(victim(&connections), Some(1));
-    }
-
-    #[test]
-    fn among_equal_addresses_another_one_than_the_new_clients_loses() {
-        let connections = [
-            (NEW, AwaitingClient, 900),
-            (2, AwaitingClient, 10),
-            (2, AwaitingClient, 20),
-        ];
-        assert_eq!(victim(&connections), Some(2));
-    }
-
-    #[test]
-    fn a_connection_that_awaits_the_app_is_evicted_only_for_an_address_with_fewer() {
-        for phase in [Connecting, AwaitingApp] {
-            assert_eq!(victim(&[(2, phase, 10)]), None);
-            assert_eq!(victim(&[(2, phase, 10), (2, phase, 20)]), Some(1));
-            let two_each = [(2, phase, 10), (2, phase, 20), (NEW, phase, 30)];
-            assert_eq!(victim(&two_each), None);
-        }
-    }
-
-    #[test]
-    fn an_idle_connection_is_evicted_before_one_that_awaits_the_app() {
-        let connections = [
-            (2, AwaitingApp, 30),
-            (2, AwaitingApp, 20),
-            (2, AwaitingApp, 10),
-            (3, AwaitingClient, 2),
-            (3, HalfClosed, 1),
-        ];
-        assert_eq!(victim(&connections), Some(3));
-    }
-
-    #[test]
-    fn a_response_in_progress_is_not_evicted_for_one_of_many() {
-        let connections = [
-            (2, AwaitingClient, STALE - 1),
-            (NEW, AwaitingApp, 10),
-            (NEW, AwaitingApp, 20),
-        ];
-        assert_eq!(victim(&connections), None);
-    }
-
-    #[test]
-    fn the_app_is_awaited_for_a_limited_time() {
-        for phase in [Connecting, AwaitingApp] {
-            assert_eq!(victim(&[(2, phase, STALE - 1)]), None);
-            assert_eq!(victim(&[(2, phase, STALE)]), Some(0));
-            assert_eq!(victim(&[(NEW, phase, STALE - 1)]), None);
-            assert_eq!(victim(&[(NEW, phase, STALE)]), Some(0));
-        }
-    }
-
-    #[test]
-    fn a_stale_connection_is_evicted_even_of_an_address_with_fewer() {
-        let connections = [
-            (2, AwaitingClient, STALE),
-            (NEW, AwaitingApp, 10),
-            (NEW, AwaitingApp, 20),
-        ];
-        assert_eq!(victim(&connections), Some(0));
-    }
-
-    #[test]
-    fn the_only_connection_of_an_address_that_awaits_the_app_is_never_evicted() {
-        // All forwards of three connections from three addresses, in all phases.
-        let phases = [Connecting, AwaitingClient, AwaitingApp, HalfClosed];
-        let options = (1..=3).flat_map(|peer| phases.map(|phase| (peer, phase)));
-        let options: Vec<_> = options.collect();
-        for (first, second) in options
-            .iter()
-            .flat_map(|a| options.iter().map(move |b| (a, b)))
-        {
-            let probe = (4, AwaitingApp, STALE - 1);
-            let others = [first, second].map(|(peer, phase)| (*peer, *phase, 10));
-            assert_ne!(victim(&[probe, others[0], others[1]]), Some(0));
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn of_silent_connections_and_answered_handshakes_the_larger_group_loses_its_oldest() {
-        let silent = [
-            (2, Answered, 900),
-            (3, AwaitingHello, 30),
-            (4, AwaitingHello, 40),
-        ];
-        assert_eq!(victim(&silent), Some(2));
-        let answered = [
-            (2, AwaitingHello, 900),
-            (3, Answered, 40),
-            (4, Answered, 30),
-        ];
-        assert_eq!(victim(&answered), Some(1));
-        // The address with most of them goes first.
-        let two = [
-            (3, AwaitingHello, 30),
-            (2, Answered, 900),
-            (2, Answered, 800),
-        ];
-        assert_eq!(victim(&two), Some(1));
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn a_handshake_whose_client_has_had_little_time_is_evicted_only_for_an_address_with_fewer() {
-        let fresh = limits::INBOUND_HANDSHAKE_STEP.as_millis() as u64 - 1;
-        for phase in [AwaitingHello, Answered] {
-            assert_eq!(victim(&[(2, phase, fresh), (3, phase, fresh)]), None);
-            assert_eq!(victim(&[(2, phase, fresh), (3, phase, fresh + 1)]), Some(1));
-            assert_eq!(victim(&[(2, phase, 1), (2, phase, 2)]), Some(1));
-            assert_eq!(victim(&[(NEW, phase, 1), (3, phase, 2)]), Some(0));
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn a_handshake_that_waits_for_us_is_evicted_only_for_an_address_with_fewer() {
-        for is_answered in [false, true] {
-            let turn = Phase::AwaitingTurn { is_answered };
-            assert_eq!(victim(&[(2, turn, 10), (3, turn, 20)]), None);
-            assert_eq!(victim(&[(2, turn, 40), (3, Answered, 30)]), Some(1));
-            assert_eq!(victim(&[(2, turn, 10), (2, turn, 20)]), Some(1));
-        }
-    }
-
-    /// In Kubernetes, the pods of a node may be one network: none of them locks the others out.
-    #[cfg(feature = "tls")]
-    #[test]
-    fn within_a_network_the_address_with_most_loses() {
-        let turn = Phase::AwaitingTurn { is_answered: false };
-        for phase in [AwaitingHello, Answered, turn] {
-            let flood = [(11, phase, 1), (11, phase, 2)];
-            assert_eq!(victim_in_networks(&flood, 12), Some(1));
-            // An address evicts no handshake of one that has fewer, nor a new one of one that has as many.
-            let both = [(11, AwaitingHello, 1), (11, Answered, 2), (12, phase, 9)];
-            assert_eq!(victim_in_networks(&both, 11), Some(1));
-            assert_eq!(victim_in_networks(&[(11, phase, 1)], 12), None);
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn the_addresses_of_a_network_have_one_share_among_networks() {
-        let turn = Phase::AwaitingTurn { is_answered: false };
-        for phase in [AwaitingHello, Answered, turn] {
-            let many = [(11, phase, 1), (12, phase, 2), (21, phase, 3)];
-            assert_eq!(victim_in_networks(&many, 22), None);
-            assert_eq!(victim_in_networks(&many, 31), Some(1));
-            // As many in two networks: that these are of one address does not count.
-            let one = [(21, phase, 1), (21, phase, 2), (11, phase, 3)];
-            assert_eq!(victim_in_networks(&one, 12), None);
-            // Of the network with most, the address with most.
-            let most = [
-                (11, phase, 9),
-                (12, phase, 1),
-                (12, phase, 2),
-                (21, phase, 9),
-            ];
-            assert_eq!(victim_in_networks(&most, 22), Some(2));
-        }
-    }
-}
+mod tests;

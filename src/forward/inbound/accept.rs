@@ -1,7 +1,10 @@
 //! Accepts the connections of an inbound port: a handshake, then a connection to the app, then the relay.
 
+use core::convert::Infallible;
+use core::future::{Future, pending, poll_fn};
 use core::net::IpAddr;
-use core::pin::pin;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,6 +12,7 @@ use smol::LocalExecutor;
 
 use super::handshake::{Authorized, HandshakeEntry};
 use super::port::{InboundTables, Port};
+use super::queue::HandshakeQueue;
 use super::relay::{RelayEnd, TlsRelay};
 use super::result::{InboundObserver, InboundResult};
 use crate::config::{AllowFrom, Inbound};
@@ -18,7 +22,7 @@ use crate::forward::connections::{Admission, ConnectionEntry};
 use crate::forward::relay::{PlainRelayEnd, relay};
 use crate::limits;
 use crate::net::tls::{HandshakeWait, TlsAcceptor, TlsServerStream};
-use crate::net::{Listener, Reactor, Socket};
+use crate::net::{Accepted, Elapsed, Listener, Reactor, Socket};
 
 /// One inbound port that listens.
 pub struct InboundListener {
@@ -59,42 +63,73 @@ pub async fn accept_loop(
         reactor,
         observer,
     });
+    let mut queue = HandshakeQueue::new(port.tables.clone());
     loop {
-        let accepted = accept_allowed(&listener, &allow_from, index, &*port.observer).await;
-        let peer = accepted.peer;
-        let handshakes = &port.tables.handshakes;
-        let Admission { entry, .. } = match handshakes.admit(peer, Instant::now()) {
-            Some(admission) => admission,
-            // Its address must not keep others waiting behind it.
-            None if handshakes.has_connection_of(peer) => {
-                port.decided(peer, InboundResult::LimitReached, None);
-                accepted.socket.reset();
-                continue;
-            }
-            // All are of other addresses, and wait for us, or their clients have had little time. The kernel queues further
-            // connections meanwhile.
-            None => {
-                let _ = listener.pause();
-                let admission = loop {
-                    let retry = Instant::now() + limits::INBOUND_HANDSHAKE_STEP;
-                    let waiting = pin!(handshakes.wait_admission(peer));
-                    if let Ok(admission) = port.reactor.timeout_at(retry, waiting).await {
-                        break admission;
-                    }
-                };
-                let _ = listener.resume();
-                admission
+        let accepted = {
+            let accepting = accept_allowed(&listener, &allow_from, index, &*port.observer);
+            let mut accepting = pin!(accepting);
+            loop {
+                let event = accepting.as_mut();
+                if let Some(accepted) = port.admit_next(&mut queue, &executor, event).await {
+                    break accepted;
+                }
             }
         };
-        entry.record_handshake(HandshakeWait::Hello);
-        accepted.socket.set_buffers(limits::INBOUND_BUFFER_BYTES);
-        let connection = HandshakeEntry {
-            port: port.clone(),
-            peer,
-            entry,
-        };
-        executor.spawn(connection.run(accepted.socket)).detach();
+        if let Some(rejected) = queue.push(accepted) {
+            port.decided(rejected.peer, InboundResult::LimitReached, None);
+            rejected.socket.reset();
+        }
+        if queue.is_full() {
+            let _ = listener.pause();
+            while queue.is_full() {
+                let never = pin!(pending::<Infallible>());
+                port.admit_next(&mut queue, &executor, never).await;
+            }
+            let _ = listener.resume();
+        }
     }
+}
+
+impl Port {
+    /// Waits for `event`, or until a connection of the queue was admitted for its handshake, or for a short time. Returns the
+    /// result of the event.
+    async fn admit_next<T>(
+        self: &Rc<Self>,
+        queue: &mut HandshakeQueue,
+        executor: &Rc<LocalExecutor<'static>>,
+        mut event: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        if queue.is_empty() {
+            return Some(event.await);
+        }
+        let next = pin!(poll_fn(|cx| match queue.poll_admission(cx) {
+            Poll::Ready(admitted) => Poll::Ready(Next::Admitted(admitted)),
+            Poll::Pending => event.as_mut().poll(cx).map(Next::Event),
+        }));
+        // A handshake may be evicted then that may not be yet.
+        let retry = Instant::now() + limits::INBOUND_HANDSHAKE_STEP;
+        match self.reactor.timeout_at(retry, next).await {
+            Ok(Next::Event(result)) => return Some(result),
+            Ok(Next::Admitted(Some((accepted, entry)))) => {
+                entry.record_handshake(HandshakeWait::Hello);
+                accepted.socket.set_buffers(limits::INBOUND_BUFFER_BYTES);
+                let connection = HandshakeEntry {
+                    port: self.clone(),
+                    peer: accepted.peer,
+                    entry,
+                };
+                executor.spawn(connection.run(accepted.socket)).detach();
+            }
+            Ok(Next::Admitted(None)) | Err(Elapsed) => {}
+        }
+        None
+    }
+}
+
+/// The end of a wait of [`Port::admit_next`].
+enum Next<T> {
+    Admitted(Option<(Accepted, ConnectionEntry)>),
+    Event(T),
 }
 
 impl Port {

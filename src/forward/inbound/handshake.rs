@@ -72,7 +72,10 @@ impl HandshakeEntry {
             self.entry.unless_evicted(limited).await
         };
         match result {
-            Some(Ok(Ok(()))) => Some(Authorized::Tls(stream)),
+            Some(Ok(Ok(()))) => {
+                self.entry.record_handshake_done();
+                Some(Authorized::Tls(stream))
+            }
             Some(Ok(Err(error))) => {
                 self.refuse(*stream, error).await;
                 None

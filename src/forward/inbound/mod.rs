@@ -7,6 +7,7 @@ mod accept;
 mod bulk;
 mod handshake;
 mod port;
+mod queue;
 mod relay;
 mod result;
 
