@@ -1,5 +1,9 @@
 //! Responses of the status port: routes, methods, kinds of probers. Of the app's response they have only the status code.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
 use libtest_mimic::Trial;
 
 use crate::support::TLS;
@@ -26,6 +30,7 @@ pub fn tests() -> Vec<Trial> {
         a_redirect_to_https_gets_501_where_there_is_no_tls,
         a_tcp_prober_distinguishes_open_from_refused,
         the_apps_body_and_fields_are_not_passed_on,
+        the_app_can_listen_on_the_local_port_of_a_probe,
     ]
 }
 
@@ -238,4 +243,30 @@ fn the_apps_body_and_fields_are_not_passed_on() {
         assert_eq!(text(reply.body()), "");
         assert_eq!(reply.field("location"), None);
     }
+}
+
+/// A restarted app that listens on a port of the range of local ports, such as 50000.
+fn the_app_can_listen_on_the_local_port_of_a_probe() {
+    let app = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = app.local_addr().expect("bound").port();
+    // A source address of its own: other tests have no connections from it.
+    let agent = agent_with(
+        &Table::new().http(LIVEZ, port, 5),
+        &["--source-ip", "127.0.0.9"],
+    );
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| probe(&agent, LIVEZ));
+        let (mut stream, peer) = app.accept().expect("probed");
+        assert_ne!(stream.read(&mut [0; 4096]).expect("a request"), 0);
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .expect("sent");
+        answer.join().expect("an answer").assert_is(200);
+        let rest = stream.read(&mut [0; 1]).expect("the agent closes first");
+        assert_eq!(rest, 0);
+        // The agent's end is in FIN_WAIT2, then in TIME_WAIT. `bind` sets SO_REUSEADDR, as most servers do.
+        TcpListener::bind(peer).expect("the app can listen");
+        drop(stream);
+        TcpListener::bind(peer).expect("the app can listen");
+    });
 }

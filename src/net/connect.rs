@@ -45,6 +45,10 @@ impl Socket {
         if let Some(from) = from {
             net::bind(&fd, &SocketAddr::new(from, 0))?;
         }
+        // While the kernel keeps the connection's local port, for a minute after its end, the app can listen on it: a restart
+        // of an app with a port such as 50000 must not fail. Not before `bind`, which would then share a port with such a
+        // connection to the same peer.
+        net::sockopt::set_socket_reuseaddr(&fd, true)?;
         match net::connect(&fd, &to) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket::new(reactor.clone(), fd)),
             Err(error) => Err(error),
