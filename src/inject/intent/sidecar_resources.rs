@@ -14,12 +14,13 @@ use serde_json::Value;
 
 /// The resources that the sidecar may have in pods, without the bounds of LimitRanges: those of the settings, with the
 /// limits that all containers of a pod state, with requests like the limits, as in a Guaranteed pod, or that of memory
-/// alone; each also with ephemeral storage.
+/// alone, and with zero, which keeps the class of a pod; each also with ephemeral storage, and with none of it.
 #[cfg(feature = "inject")]
 pub(crate) fn possible_resources(settings: &Value) -> Vec<Value> {
     let mut with_limits = settings.clone();
     let mut guaranteed = settings.clone();
     let mut with_equal_memory = settings.clone();
+    let mut with_zero = settings.clone();
     for resource in RESOURCES_OF_SIDECAR.iter().filter(|each| each.is_compute) {
         let name = resource.name;
         let Amounts { request, limit } = Amounts::of(settings, name);
@@ -28,6 +29,7 @@ pub(crate) fn possible_resources(settings: &Value) -> Vec<Value> {
             set(resources, "limits", name, limit, Some(with_limit));
         }
         set(&mut guaranteed, "requests", name, request, Some(with_limit));
+        set_zero(&mut with_zero, name, settings);
         if resource.may_be_equal {
             set(
                 &mut with_equal_memory,
@@ -38,9 +40,16 @@ pub(crate) fn possible_resources(settings: &Value) -> Vec<Value> {
             );
         }
     }
-    let mut possible = vec![settings.clone(), with_limits, guaranteed, with_equal_memory];
+    let mut possible = vec![
+        settings.clone(),
+        with_limits,
+        guaranteed,
+        with_equal_memory,
+        with_zero,
+    ];
     for index in 0..possible.len() {
         let mut with_storage = possible[index].clone();
+        let mut without_storage = possible[index].clone();
         for resource in RESOURCES_OF_SIDECAR.iter().filter(|each| !each.is_compute) {
             let name = resource.name;
             let Amounts { request, limit } = Amounts::of(settings, name);
@@ -54,10 +63,20 @@ pub(crate) fn possible_resources(settings: &Value) -> Vec<Value> {
                 request,
                 Some(with_request),
             );
+            set_zero(&mut without_storage, name, settings);
         }
-        possible.push(with_storage);
+        possible.extend([with_storage, without_storage]);
     }
     possible
+}
+
+/// Writes a request and a limit of zero.
+#[cfg(feature = "inject")]
+fn set_zero(resources: &mut Value, name: &str, settings: &Value) {
+    let Amounts { request, limit } = Amounts::of(settings, name);
+    let zero = Some(Quantity::default());
+    set(resources, "requests", name, request, zero);
+    set(resources, "limits", name, limit, zero);
 }
 
 /// The sidecar's resources for a pod.

@@ -398,6 +398,9 @@ mod tests {
             "pods \"web-1\" is forbidden: maximum cpu usage per Container is 20m, but limit is 50m",
             "pods \"web-1\" is forbidden: minimum cpu usage per Container is 100m, but request is 50m",
             "pods \"web-1\" is forbidden: maximum cpu usage per Pod is 1, but limit is 1050m",
+            // Zero, which keeps the class of a pod.
+            "pods \"web-1\" is forbidden: minimum memory usage per Container is 4Mi, but request is 0",
+            "pods \"web-1\" is forbidden: minimum ephemeral-storage usage per Container is 4Mi, but limit is 0",
             "pods \"web-1\" is forbidden: [maximum memory usage per Pod is 1Gi, but limit is 2Gi, maximum cpu usage per Pod \
              is 1, but request is 1001m]",
             "pods \"web-1\" is forbidden: minimum cpu usage per Container is 10m, but request is 1m",
