@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::inbound::Fixture;
 use crate::support::TLS;
 use crate::support::http::End;
+use crate::support::observe::logged;
 use crate::support::raw::{connect_from, connect_until_refused, read_to_end};
 use crate::support::trials::trials;
 
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Trial> {
         a_quiet_plaintext_connection_gets_eof_when_the_agent_stops,
         only_established_connections_prolong_the_shutdown_delay,
         a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses,
+        a_flood_of_one_address_is_reset_and_is_not_a_full_port,
     ]
 }
 
@@ -94,4 +96,20 @@ fn a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses()
     let mut app = fixture.accept();
     app.read_exact(&mut [0; 5]).expect("the client's data");
     drop(silent);
+}
+
+fn a_flood_of_one_address_is_reset_and_is_not_a_full_port() {
+    let fixture = Fixture::new("", &[]);
+    let to = (Ipv4Addr::LOCALHOST, fixture.inbound.port).into();
+    let connect = |_| connect_from(Ipv4Addr::new(127, 0, 0, 2), to).ok();
+    let flood: Vec<_> = (0..200).map(connect).collect();
+    let line = logged(&fixture.agent, "inbound connection rejected");
+    for text in ["client=127.0.0.2", "reason=handshake_limit_reached"] {
+        assert!(line.contains(text), "{line}");
+    }
+    // Another address is served meanwhile.
+    drop(fixture.pair());
+    fixture.until_counted("served", 1.0);
+    assert!(!fixture.agent.log().concat().contains("limit="));
+    drop(flood);
 }

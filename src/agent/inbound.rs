@@ -217,6 +217,7 @@ impl InboundObserver for Observer {
             | InboundResult::HandshakeTimeout
             | InboundResult::HandshakeFailed(_)
             | InboundResult::HandshakeTooLong
+            | InboundResult::HandshakeLimitReached
             | InboundResult::NoCommonProtocol => self.log_refused(index, peer, result, id),
         }
     }

@@ -76,7 +76,7 @@ pub async fn accept_loop(
             }
         };
         if let Some(rejected) = queue.push(accepted) {
-            port.decided(rejected.peer, InboundResult::LimitReached, None);
+            port.decided(rejected.peer, InboundResult::HandshakeLimitReached, None);
             rejected.socket.reset();
         }
         if queue.is_full() {

@@ -21,6 +21,8 @@ pub enum InboundResult {
     Evicted,
     /// There are too many connections, and none may be evicted; the new client was reset.
     LimitReached,
+    /// Too many connections wait for their handshakes, most of them of the client's network; it was reset.
+    HandshakeLimitReached,
     /// The handshake took too long.
     HandshakeTimeout,
     /// The handshake has more bytes than are accepted: the client's certificate chain is too long.
@@ -48,7 +50,7 @@ impl InboundResult {
     }
 
     /// The values of `result` that are not those of a [`Failure`].
-    const LABELS: [&'static str; 9] = [
+    const LABELS: [&'static str; 10] = [
         "served",
         "plaintext",
         "not_allowed",
@@ -58,6 +60,7 @@ impl InboundResult {
         "handshake_timeout",
         "no_common_protocol",
         "handshake_too_long",
+        "handshake_limit_reached",
     ];
 
     /// Number of values of `result`.
@@ -75,6 +78,7 @@ impl InboundResult {
             InboundResult::HandshakeTimeout => 6,
             InboundResult::NoCommonProtocol => 7,
             InboundResult::HandshakeTooLong => 8,
+            InboundResult::HandshakeLimitReached => 9,
             InboundResult::HandshakeFailed(failure) => Self::LABELS.len() + failure as usize,
         }
     }
