@@ -161,7 +161,7 @@ impl HandshakeEntry {
         })
     }
 
-    /// Closes a connection whose handshake failed, after its alert.
+    /// Closes a connection whose handshake failed, after its alert if there is one.
     async fn refuse(&self, stream: TlsServerStream, error: StreamError) {
         let result = InboundResult::of_error(error);
         let id = stream.take_refused();

@@ -141,7 +141,8 @@ impl ServerSession {
     /// each record. Of established connections, at most [`INBOUND_RECORDS`](limits::INBOUND_RECORDS) are processed.
     ///
     /// # Errors
-    /// The fault. Its alert is in [`outgoing`](Self::outgoing).
+    /// The fault. If rustls has found it, its alert is in [`outgoing`](Self::outgoing). rustls has none for
+    /// [`TlsFault::NotTls`] and [`TlsFault::HandshakeTooLong`].
     pub fn receive(
         &mut self,
         buf: &mut [u8],
@@ -246,7 +247,7 @@ impl ServerSession {
         Ok((discard, step))
     }
 
-    /// Moves the alert of a fault to the outgoing bytes.
+    /// Moves the alert of a fault to the outgoing bytes, if rustls has one.
     fn encode_alert(&mut self) {
         // rustls returns messages before it processes anything else. It has indices into the received bytes, so that nothing
         // may be processed without them.
