@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use probelet::limits;
 use rcgen::{CertificateParams, CustomExtension};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Trial> {
     let mut tests = trials!["inbound_identity":
         chains_of_intermediates_are_served_up_to_15_kib,
         a_longer_chain_of_the_client_is_refused,
+        a_new_chain_that_is_too_long_leaves_the_old_pair_in_use,
     ];
     // An emulator does not load faketime into the agent.
     if !is_emulated() {
@@ -127,6 +129,28 @@ fn a_longer_chain_of_the_client_is_refused() {
         });
     }
     logged(&fixture.agent, "reason=handshake_too_long");
+    let web = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
+    assert_eq!(fetch(&web, connect(fixture.addr())), Ok(()));
+}
+
+/// Longer than a handshake can send.
+fn a_new_chain_that_is_too_long_leaves_the_old_pair_in_use() {
+    let ca = Authority::new("ca of the mesh");
+    let identity = server(&ca);
+    let fixture = Fixture::with(ca, &identity, |setup| setup);
+    let root = fixture.ca.pem();
+    let der = CertificateDer::from_pem_slice(root.as_bytes()).expect("PEM");
+    let roots = root.repeat(limits::OWN_CHAIN_BYTES / der.len() + 1);
+    let chain = [&*identity.chain, &roots].concat();
+    fixture.folder.write("tls.pem", &chain);
+    let line = logged(&fixture.agent, "certificate reload failed");
+    for text in [
+        "file=certificate",
+        "has a certificate chain of ",
+        &format!("more than the limit of {}", limits::OWN_CHAIN_BYTES),
+    ] {
+        assert!(line.contains(text), "{line}");
+    }
     let web = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
     assert_eq!(fetch(&web, connect(fixture.addr())), Ok(()));
 }
