@@ -3,7 +3,9 @@
 
 use super::exit::Exit;
 use super::help;
-use super::table::{Command, Flag, Table};
+#[cfg(any(feature = "check", feature = "inject"))]
+use super::table::Table;
+use super::table::{Command, Flag};
 use crate::text::{Redacted, suggest};
 
 /// The flags that every command has.
@@ -107,10 +109,16 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The flags that are given, and their values.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static Flag, &'a str)> {
+        self.flags.iter().copied()
+    }
+
     /// Parses the flags of one of the command's tables into its struct.
     ///
     /// # Errors
     /// An error of argh. `split` has rejected all of these before.
+    #[cfg(any(feature = "check", feature = "inject"))]
     pub(super) fn parse_table<T: Table>(&self) -> Result<T, Exit> {
         let mut args = Vec::new();
         for (flag, value) in &self.flags {

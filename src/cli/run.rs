@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::exit::Exit;
-use super::table::{Block, Command, Table, flags};
+use super::table::{Block, Command, flags};
 use crate::config::flags as names;
 use crate::config::{Config, ConfigError, DEFAULT_STATUS_PORT, RawSettings, SettingValue};
 use crate::limits;
@@ -48,7 +48,7 @@ const POD_ADDRESSES: [&str; 2] = ["POD_IP", "INSTANCE_IP"];
 
 flags! {
     /// The flags of `probelet run`.
-    pub(super) struct RunFlags iterates given with log {
+    pub(super) table RunFlags with log {
         "Status port" {
             option status_port: Option<String>, value "PORT" = Number(DEFAULT_STATUS_PORT as u64),
                 "Listen for kubelet's probes on this plaintext port";
@@ -148,15 +148,15 @@ fn read_settings(
 ) -> Result<RawSettings, Exit> {
     let args = Args::split(&COMMAND, args)?;
     args.check_no_positionals("write flags as `--name VALUE` or `--name=VALUE`")?;
-    resolve(&args.parse_table()?, env).map_err(|error| COMMAND.usage_error(error.to_string()))
+    resolve(&args, env).map_err(|error| COMMAND.usage_error(error.to_string()))
 }
 
 /// Reads each setting from its flag, else from its first environment variable that is set.
 fn resolve(
-    flags: &RunFlags,
+    args: &Args<'_>,
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<RawSettings, Box<ConfigError>> {
-    let given = flags.given().map(|(flag, value)| SettingValue {
+    let given = args.given().map(|(flag, value)| SettingValue {
         flag: flag.long,
         origin: flag.long.into(),
         value: value.into(),

@@ -1,5 +1,5 @@
-//! The tables of flags. A flag is written once, as an entry of `flags!`: the entry expands to a field of a struct
-//! that argh parses into and to a [`Flag`] that parsing, `--help`, the man pages, the completions and `docs/` read.
+//! The tables of flags. A flag is written once, as an entry of `flags!`: the entry expands to a [`Flag`] that parsing,
+//! `--help`, the man pages, the completions and `docs/` read, and to a field of a struct that argh parses into.
 
 use core::fmt::{self, Display, Formatter};
 
@@ -51,7 +51,7 @@ pub(super) struct Section {
 
 /// A flag.
 pub(super) struct Flag {
-    /// The name that argh knows, such as `--status-port`.
+    /// The name, such as `--status-port`; argh knows it, too.
     pub(super) long: &'static str,
     /// The names that are accepted, the short one first.
     pub(super) spellings: &'static [&'static str],
@@ -94,6 +94,7 @@ impl Display for DefaultValue {
 }
 
 /// A struct that argh parses into, and the sections of its flags.
+#[cfg(any(feature = "check", feature = "inject"))]
 pub(super) trait Table: argh::FromArgs {
     const SECTIONS: &'static [Section];
 }
@@ -162,25 +163,17 @@ pub(super) const fn long_name<const LEN: usize>(field: &str) -> [u8; LEN] {
 /// ```
 ///
 /// After the value may follow `also [VARIABLE, ...]`, and `sets KEY by ANNOTATION` for a setting of the injector.
-/// `struct Flags iterates given` adds `given`, which iterates over the flags that are given. `struct Flags with log { ... }` adds the
-/// flags of the log after the others.
+/// `table Flags { ... }` defines the table alone: for flags whose values are read by [`Args::given`](super::args::Args::given),
+/// argh's code for each of them would be code without a use. `struct Flags with log { ... }` adds the flags of the log after
+/// the others.
 macro_rules! flags {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident with log { $($body:tt)* }
+        $vis:vis $form:ident $name:ident with log { $($body:tt)* }
     ) => {
         $crate::cli::table::flags! {
             $(#[$meta])*
-            $vis struct $name iterates () with log { $($body)* }
-        }
-    };
-    (
-        $(#[$meta:meta])*
-        $vis:vis struct $name:ident iterates $target:tt with log { $($body:tt)* }
-    ) => {
-        $crate::cli::table::flags! {
-            $(#[$meta])*
-            $vis struct $name iterates $target {
+            $vis $form $name {
                 $($body)*
                 "Log, on standard error" {
                     option log_level: Option<String>, value "LEVEL" = Text("info"),
@@ -193,67 +186,69 @@ macro_rules! flags {
     };
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident { $($body:tt)* }
+        $vis:vis table $name:ident { $($body:tt)* }
     ) => {
-        $crate::cli::table::flags! {
-            $(#[$meta])*
-            $vis struct $name iterates () { $($body)* }
+        $(#[$meta])*
+        $vis struct $name;
+
+        impl $name {
+            $vis const SECTIONS: &'static [$crate::cli::table::Section] =
+                $crate::cli::table::flags!(@sections { $($body)* });
         }
     };
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident iterates $target:tt {$(
-            $title:literal {$(
-                $kind:ident $field:ident $(($($spelling:tt)*))?: $wrapper:ident $(<$item:ident>)?,
-                $(value $value:literal $(= $default:expr)?,)?
-                $(also $aliases:expr,)?
-                $(sets $key:literal by $annotation:expr,)?
-                $help:literal;
-            )*}
-        )*}
+        $vis:vis struct $name:ident { $($body:tt)* }
     ) => {
+        $crate::cli::table::flags!(@struct { $(#[$meta])* $vis struct $name } { $($body)* });
+
+        impl $crate::cli::table::Table for $name {
+            const SECTIONS: &'static [$crate::cli::table::Section] =
+                $crate::cli::table::flags!(@sections { $($body)* });
+        }
+    };
+    (@struct { $(#[$meta:meta])* $vis:vis struct $name:ident } {$(
+        $title:literal {$(
+            $kind:ident $field:ident $(($($spelling:tt)*))?: $wrapper:ident $(<$item:ident>)?,
+            $(value $value:literal $(= $default:expr)?,)?
+            $(also $aliases:expr,)?
+            $(sets $key:literal by $annotation:expr,)?
+            $help:literal;
+        )*}
+    )*}) => {
         $(#[$meta])*
         #[derive(argh::FromArgs, Debug, Default)]
         $vis struct $name {$($(
             #[argh($kind)]
             $vis $field: $wrapper $(<$item>)?,
         )*)*}
-
-        impl $crate::cli::table::Table for $name {
-            const SECTIONS: &'static [$crate::cli::table::Section] = {
-                #[allow(unused_imports)]
-                use $crate::cli::table::{DefaultValue::{Number, Text}, Flag, Section};
-                &[$(Section {
-                    title: $title,
-                    flags: &[$(Flag {
-                        long: $crate::cli::table::flags!(@long $field),
-                        spellings: $crate::cli::table::flags!(@spellings $field $($($spelling)*)?),
-                        value: $crate::cli::table::flags!(@optional $($value)?),
-                        default: $crate::cli::table::flags!(@optional $($($default)?)?),
-                        is_repeatable: matches!(stringify!($wrapper).as_bytes(), b"Vec"),
-                        env_aliases: $crate::cli::table::flags!(@list $($aliases)?),
-                        #[cfg(feature = "inject")]
-                        setting: $crate::cli::table::flags!(@setting $($key, $annotation)?),
-                        help: $help,
-                    }),*],
-                }),*]
-            };
-        }
-
-        $crate::cli::table::flags!(@iterates $target $name $($($field)*)*);
     };
-    (@iterates () $name:ident $($field:ident)*) => {};
-    (@iterates given $name:ident $($field:ident)*) => {
-        impl $name {
-            /// The flags that are given, and their values.
-            fn given(&self) -> impl Iterator<Item = (&'static $crate::cli::table::Flag, &str)> {
-                let sections = <Self as $crate::cli::table::Table>::SECTIONS.iter();
-                let values = [$(self.$field.as_slice()),*];
-                let flags = sections.flat_map(|section| section.flags).zip(values);
-                flags.flat_map(|(flag, values)| values.iter().map(move |value| (flag, &**value)))
-            }
-        }
-    };
+    (@sections {$(
+        $title:literal {$(
+            $kind:ident $field:ident $(($($spelling:tt)*))?: $wrapper:ident $(<$item:ident>)?,
+            $(value $value:literal $(= $default:expr)?,)?
+            $(also $aliases:expr,)?
+            $(sets $key:literal by $annotation:expr,)?
+            $help:literal;
+        )*}
+    )*}) => {{
+        #[allow(unused_imports)]
+        use $crate::cli::table::{DefaultValue::{Number, Text}, Flag, Section};
+        &[$(Section {
+            title: $title,
+            flags: &[$(Flag {
+                long: $crate::cli::table::flags!(@long $field),
+                spellings: $crate::cli::table::flags!(@spellings $field $($($spelling)*)?),
+                value: $crate::cli::table::flags!(@optional $($value)?),
+                default: $crate::cli::table::flags!(@optional $($($default)?)?),
+                is_repeatable: matches!(stringify!($wrapper).as_bytes(), b"Vec"),
+                env_aliases: $crate::cli::table::flags!(@list $($aliases)?),
+                #[cfg(feature = "inject")]
+                setting: $crate::cli::table::flags!(@setting $($key, $annotation)?),
+                help: $help,
+            }),*],
+        }),*]
+    }};
     (@long $field:ident) => {{
         const FIELD: &str = stringify!($field);
         const NAME: &[u8] = &$crate::cli::table::long_name::<{ FIELD.len() + 2 }>(FIELD);

@@ -1,5 +1,5 @@
 //! The names of the agent's flags: settings are found by them, and injection writes them. The table of `probelet run` has
-//! a field for each, from which argh and the table derive the same name; a test of the table compares both.
+//! an entry for each, from which the name is derived; a test compares both.
 
 pub(crate) const STATUS_PORT: &str = "--status-port";
 pub(crate) const STATUS_ADDR: &str = "--status-addr";

@@ -106,7 +106,7 @@ pub(super) fn options(
     let config: ConfigFlags = args.parse_table()?;
     let version = config.kube_version.as_deref();
     let version = version.map(|text| parse_version(command, text));
-    let mut values = args.parse_table::<SidecarFlags>()?.values(command)?;
+    let mut values = SidecarFlags::values(args, command)?;
     args.parse_table::<KindFlags>()?
         .add_to(&mut values, command)?;
     Ok(FileOptions {

@@ -94,7 +94,7 @@ flags! {
 
 flags! {
     /// The names that a self-signed certificate depends on.
-    struct NameFlags iterates given {
+    struct NameFlags {
         "Names of --self-signed" {
             option service: Option<String>, value "NAME" = Text(NAME),
                 "Issue the certificate for this Service";
@@ -116,7 +116,7 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
     args.check_no_positionals("write flags as `--name VALUE` or `--name=VALUE`")?;
     let flags: ServeFlags = args.parse_table()?;
     let log: LogFlags = args.parse_table()?;
-    let certificate = flags.certificate(args.parse_table()?)?;
+    let certificate = flags.certificate(&args)?;
     let addr = parse_flag("--addr", flags.addr.as_deref(), |text| {
         let ip = text.parse::<IpAddr>();
         ip.map_err(|_| ": write an IP address of this pod")
@@ -150,7 +150,7 @@ pub(super) fn parse(args: &[String]) -> Result<Options, Exit> {
             (true, false) => NotInjectedPods::Find,
             (false, false) => NotInjectedPods::Ignore,
         },
-        flags: args.parse_table::<SidecarFlags>()?.values(&COMMAND)?,
+        flags: SidecarFlags::values(&args, &COMMAND)?,
         config: flags.config.map(Into::into),
         api_server: ApiServer {
             url: flags.api_server.map(Into::into),
@@ -179,20 +179,24 @@ fn parse_flag<T, E: Display>(
 }
 
 impl ServeFlags {
-    fn certificate(&self, names: NameFlags) -> Result<CertSource, Exit> {
+    fn certificate(&self, args: &Args<'_>) -> Result<CertSource, Exit> {
+        let mut names = NameFlags::SECTIONS.iter().flat_map(|section| section.flags);
+        let given = names.find(|name| args.given().any(|(flag, _)| flag.long == name.long));
         let usage = |text: &str| Err(COMMAND.usage_error(text.into()));
         match (&self.cert, &self.key, self.self_signed) {
-            (Some(cert), Some(key), false) => match names.given().next() {
+            (Some(cert), Some(key), false) => match given {
                 None => Ok(CertSource::Files {
                     certificate_path: cert.as_str().into(),
                     key_path: key.as_str().into(),
                 }),
-                Some((flag, _)) => Err(COMMAND.usage_error(format!(
+                Some(flag) => Err(COMMAND.usage_error(format!(
                     "{} requires --self-signed: leave it out, or write --self-signed instead of --cert and --key",
                     flag.long
                 ))),
             },
-            (None, None, true) => Ok(CertSource::SelfSigned(names.into())),
+            (None, None, true) => Ok(CertSource::SelfSigned(
+                args.parse_table::<NameFlags>()?.into(),
+            )),
             (None, None, false) => usage("--cert and --key, or --self-signed, are required"),
             (_, _, true) => usage(
                 "--self-signed excludes --cert and --key: leave them out, or --self-signed",

@@ -1,5 +1,6 @@
 //! The flags that configure the sidecar of all pods. Precedence: a pod's annotations, these flags, the ConfigMap.
 
+use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::table::{Command, flags};
 use crate::config::DEFAULT_STATUS_PORT;
@@ -8,7 +9,7 @@ use crate::text::Quoted;
 
 flags! {
     /// The flags of the sidecar.
-    pub(super) struct SidecarFlags iterates given {
+    pub(super) table SidecarFlags {
         "Sidecar (precedence: a pod's annotations, these flags, the ConfigMap)" {
             option image: Option<String>, value "IMAGE" = Text(DEFAULT_IMAGE),
                 sets "image" by crate::inject::annotation_names::IMAGE,
@@ -66,9 +67,9 @@ impl SidecarFlags {
     ///
     /// # Errors
     /// The first value that is not valid.
-    pub(super) fn values(&self, command: &Command) -> Result<Values, Exit> {
+    pub(super) fn values(args: &Args<'_>, command: &Command) -> Result<Values, Exit> {
         let mut values = Values::default();
-        for (flag, value) in self.given() {
+        for (flag, value) in args.given() {
             let Some(setting) = flag.setting else {
                 continue;
             };
@@ -83,7 +84,6 @@ impl SidecarFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::table::Table;
     use crate::inject::values::InvalidText;
 
     #[test]
