@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
@@ -19,6 +18,7 @@ use crate::support::http::End;
 use crate::support::observe::{log_lines, logged, until};
 use crate::support::ports::{Reserved, reserve};
 use crate::support::raw::{connect, connect_from, read_to_end, reset};
+use crate::support::ss::socket_info;
 use crate::support::trials::trials;
 use crate::support::{Need, TLS, WAIT_LIMIT};
 
@@ -209,16 +209,8 @@ fn the_window_that_the_app_sees_fits_the_receive_buffer() {
     let fixture = Fixture::new("", &[]);
     let (_client, app) = fixture.pair();
     let port = app.local_addr().expect("connected").port();
-    let sockets = Command::new("ss")
-        .args(["-tinH", &format!("sport = :{port}")])
-        .output()
-        .expect("ss runs");
-    let sockets = String::from_utf8_lossy(&sockets.stdout);
-    let window = sockets
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("snd_wnd:"));
-    let window: usize = window.and_then(|bytes| bytes.parse().ok()).expect(&sockets);
-    assert!(window <= limits::INBOUND_BUFFER_BYTES, "{sockets}");
+    let window = socket_info(port, "snd_wnd");
+    assert!(window <= limits::INBOUND_BUFFER_BYTES, "{window}");
 }
 
 fn a_peer_without_a_certificate_is_refused() {

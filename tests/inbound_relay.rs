@@ -4,7 +4,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::process::Command;
 use std::thread;
 
 use libtest_mimic::Trial;
@@ -14,6 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use crate::inbound::{Client, Fixture};
 use crate::support::http::End;
 use crate::support::raw::{read_to_end, reset};
+use crate::support::ss::socket_info;
 use crate::support::trials::trials;
 use crate::support::{Need, TLS, WAIT_LIMIT};
 
@@ -145,15 +145,7 @@ fn small_records_of_a_read_are_sent_at_once() {
     client.sock.write_all(&bytes).expect("the agent reads");
     app.read_exact(&mut [0; 400]).expect("all of them");
     let port = app.local_addr().expect("connected").port();
-    let sockets = Command::new("ss")
-        .args(["-tinH", &format!("sport = :{port}")])
-        .output()
-        .expect("ss runs");
-    let sockets = String::from_utf8_lossy(&sockets.stdout);
-    let segments = sockets
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("data_segs_in:"));
-    let segments: usize = segments.and_then(|n| n.parse().ok()).expect(&sockets);
+    let segments = socket_info(port, "data_segs_in");
     assert!(segments <= 30, "{segments} segments of 400 records");
 }
 

@@ -31,6 +31,7 @@ pub mod ports;
 pub mod prometheus;
 pub mod raw;
 mod selftest;
+pub mod ss;
 pub mod stream;
 pub mod switchable_app;
 pub mod table;
