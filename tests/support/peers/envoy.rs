@@ -25,15 +25,20 @@ impl Envoy {
     /// # Errors
     /// If it does not listen in time.
     pub fn start(folder: &Folder, authority: &Authority, alpn: &[&str]) -> Result<Self, String> {
-        let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
         let app = authority.sign("spiffe://cluster.local/ns/shop/sa/web");
         let reserved = reserve();
         let config = CONFIG
             .replace("PORT", &reserved.port.to_string())
             .replace("TLS", &mutual_tls(&app, authority, alpn));
+        Self::launch(folder, &config, reserved)
+    }
+
+    /// Starts it with this configuration, which listens on the port.
+    fn launch(folder: &Folder, config: &str, reserved: Reserved) -> Result<Self, String> {
+        let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
         let mut command = Command::new(binary);
         command
-            .args(["--config-yaml", &config])
+            .args(["--config-yaml", config])
             .args(QUIET)
             .current_dir(folder.path());
         let process = Process::listening(&mut command, reserved.port)?;
@@ -79,7 +84,6 @@ impl ClientEnvoy {
     /// # Errors
     /// If it does not listen in time.
     pub fn start(folder: &Folder, settings: &ClientSettings<'_>) -> Result<Self, String> {
-        let binary = std::env::var(ENVOY).map_err(|e| format!("{ENVOY}: {e}"))?;
         let (reserved, admin) = (reserve(), reserve());
         let quoted = |pem: &str| pem.replace('\n', "\\n");
         let protocol = match settings.alpn {
@@ -97,19 +101,8 @@ impl ClientEnvoy {
             .replace("PEM_CHAIN", &quoted(&settings.identity.chain))
             .replace("PEM_KEY", &quoted(&settings.identity.key))
             .replace("PEM_AUTHORITIES", &quoted(settings.authorities));
-        let mut command = Command::new(binary);
-        command
-            .args(["--config-yaml", &config])
-            .args(QUIET)
-            .current_dir(folder.path());
-        let process = Process::listening(&mut command, reserved.port)?;
-        Ok(Self {
-            envoy: Envoy {
-                _process: process,
-                reserved,
-            },
-            admin,
-        })
+        let envoy = Envoy::launch(folder, &config, reserved)?;
+        Ok(Self { envoy, admin })
     }
 
     /// Its port of plaintext.
