@@ -2,14 +2,15 @@
 //! container except the sidecar, and calls the webhook again on the result; other webhooks change the pod in between.
 
 use super::pods::api_server::{
-    admit_pod, after, default_pod, default_probe, remove_managed, remove_unused_token, store_pod,
-    unknown_members,
+    admit_pod, after, default_pod, default_probe, drop_disabled_members, remove_managed,
+    remove_unused_token, store_pod, unknown_members,
 };
 use super::pods::case::{Case, Failure, Failures, check, generated, goldens};
 use super::pods::diff::diff;
 use super::pods::injection::{Injected, inject, uninject};
 use super::pods::quantity::keep_spellings;
 use super::pods::routes::{TABLE, routes, table};
+use super::pods::schema::{Decoder, PROBE, Path};
 use super::pods::{LISTS, ORIGINAL, other_webhook, sidecar, sidecar_mut, validation};
 use libtest_mimic::Trial;
 use probelet::config::Probers;
@@ -527,36 +528,17 @@ fn default_table(pod: &mut Value) {
         let mut probers: Value = serde_json::from_str(text).expect("a table");
         let probers_mut = probers.as_object_mut().expect("an object");
         for prober in probers_mut.values_mut() {
-            remove_nulls(prober);
-            remove_unknown(prober);
+            // The API server drops nulls and members that it does not know, which the table has only if the injector has
+            // seen them. `target` is the agent's own.
+            let target = prober.get("target").cloned();
+            *prober = Decoder::default().object(prober, PROBE, Path::Root("prober"));
+            drop_disabled_members(prober);
             default_probe(prober);
+            if let Some(target) = target {
+                prober["target"] = target;
+            }
         }
         variable["value"] = probers;
-    }
-}
-
-/// The API server drops members that it does not know, which the table has only if the injector has seen them.
-fn remove_unknown(prober: &mut Value) {
-    let handlers: [(&str, &[&str]); 3] = [
-        (
-            "httpGet",
-            &["path", "port", "host", "scheme", "httpHeaders"],
-        ),
-        ("tcpSocket", &["port", "host"]),
-        ("grpc", &["port", "service"]),
-    ];
-    for (handler, known) in handlers {
-        if let Some(members) = prober.get_mut(handler).and_then(Value::as_object_mut) {
-            members.retain(|name, _| known.contains(&name.as_str()));
-        }
-    }
-}
-
-/// The API server takes null as absent.
-fn remove_nulls(value: &mut Value) {
-    if let Some(members) = value.as_object_mut() {
-        members.retain(|_, member| !member.is_null());
-        members.values_mut().for_each(remove_nulls);
     }
 }
 

@@ -358,20 +358,27 @@ pub fn push(object: &mut Value, name: &str, item: Value) {
     }
 }
 
-/// `DropDisabledPodFields`: the gates H2CContainerProbe and GRPCContainerProbeTLS are off (alpha).
+/// `DropDisabledPodFields`.
 fn drop_disabled_fields(pod: &mut Value) {
     each_container(pod, |container| {
-        let probes = PROBES.map(|name| (vec![name], "grpc", "mode"));
-        let gets = PROBES.map(|name| (vec![name], "httpGet", "protocol"));
-        let hooks = super::HOOKS.map(|name| (vec!["lifecycle", name], "httpGet", "protocol"));
-        for (path, handler, member) in probes.into_iter().chain(gets).chain(hooks) {
-            let handler = path
-                .into_iter()
-                .chain([handler])
-                .try_fold(&mut *container, |value, key| value.get_mut(key));
-            if let Some(handler) = handler.and_then(Value::as_object_mut) {
-                handler.remove(member);
+        let probes = PROBES.map(|name| vec![name]);
+        let hooks = super::HOOKS.map(|name| vec!["lifecycle", name]);
+        for path in probes.into_iter().chain(hooks) {
+            let mut path = path.into_iter();
+            if let Some(handlers) = path.try_fold(&mut *container, |value, key| value.get_mut(key))
+            {
+                drop_disabled_members(handlers);
             }
         }
     });
+}
+
+/// Drops the members of a probe or a hook whose gates are off, as those of alpha features are: H2CContainerProbe and
+/// GRPCContainerProbeTLS.
+pub fn drop_disabled_members(handlers: &mut Value) {
+    for (handler, member) in [("grpc", "mode"), ("httpGet", "protocol")] {
+        if let Some(handler) = handlers.get_mut(handler).and_then(Value::as_object_mut) {
+            handler.remove(member);
+        }
+    }
 }

@@ -65,7 +65,8 @@ const GRPC: &[Field] = &[
     ("mode", TextPointer),
 ];
 const SLEEP: &[Field] = &[("seconds", RequiredInteger)];
-const PROBE: &[Field] = &[
+/// A probe.
+pub const PROBE: &[Field] = &[
     ("exec", Pointer(EXEC)),
     ("httpGet", Pointer(HTTP_GET)),
     ("tcpSocket", Pointer(TCP_SOCKET)),
