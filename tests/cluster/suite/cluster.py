@@ -106,8 +106,8 @@ class Cluster:
         status = self.pod(namespace, app)["status"]
         return sum(each["restartCount"] for each in status.get("containerStatuses", []))
 
-    def wait_restarted(self, namespace, app, seconds=BUSY):
-        return wait_for(lambda: self.restarts(namespace, app) > 0, seconds, f"{app} is restarted")
+    def wait_restarted(self, namespace, app):
+        return wait_for(lambda: self.restarts(namespace, app) > 0, BUSY, f"{app} is restarted")
 
     def wait_ready(self, namespace, app, seconds=BUSY):
         return wait_for(lambda: is_ready(self.pod(namespace, app)), seconds, f"{app} is ready",
@@ -124,8 +124,8 @@ class Cluster:
         events = self.get("events", namespace, fieldSelector=f"involvedObject.name={name}")["items"]
         return next((event for event in events if text in event.get("message", "")), None)
 
-    def wait_event(self, namespace, app, text, seconds=BUSY):
-        return wait_for(lambda: self.event(namespace, app, text), seconds, f"an event of {app} with {text!r}")
+    def wait_event(self, namespace, app, text):
+        return wait_for(lambda: self.event(namespace, app, text), BUSY, f"an event of {app} with {text!r}")
 
     def set_app(self, namespace, app, query=""):
         """Changes what the test app answers, through its control port."""
