@@ -103,7 +103,7 @@ def hung_container(cluster, report):
         container("healthy", ["-http", ":8002"], livenessProbe=probe(8002, 1, 1, 3), readinessProbe=probe(8002, 1, 1, 3)),
         *waiting]
     cluster.create_pod(NAMESPACE, pod).ok()
-    report.check(f"a pod with {2 * WAITING + 3} probes of its containers is ready", cluster.wait_ready, NAMESPACE, "hung", 120)
+    report.check(f"a pod with {2 * WAITING + 3} probes of its containers is ready", cluster.wait_ready, NAMESPACE, "hung")
     cluster.set_app(NAMESPACE, "hung", "hang=600")
     begun = time.monotonic()
     report.check("the container that hangs is restarted", lambda: wait_for(
@@ -112,7 +112,7 @@ def hung_container(cluster, report):
     report.check("the healthy container is not restarted", lambda: restarts(cluster)["healthy"] == 0)
     report.check("no probe of the healthy container lacked a slot of the agent", has_no_rejection, cluster)
     report.check("no other container is restarted", lambda: [name for name, count in restarts(cluster).items() if count] == ["hung"])
-    report.check("the pod is ready again", cluster.wait_ready, NAMESPACE, "hung", 60)
+    report.check("the pod is ready again", cluster.wait_ready, NAMESPACE, "hung")
     cluster.kubectl("delete", "pod", "hung", "-n", NAMESPACE, "--wait=false")
 
 

@@ -184,7 +184,7 @@ def flip_config_map(cluster, report, instance):
     """The documented sed, and the ConfigMap as kubelet mounts it."""
     for state, command in (("off", SWITCH_OFF), ("on", SWITCH_ON)):
         cluster.shell(command.replace("-n probelet-system", f"-n {instance.namespace}"))
-        report.check(f"the documented sed switches rewriting {state}", wait_injected, cluster, instance.pods, state == "on", 60)
+        report.check(f"the documented sed switches rewriting {state}", wait_injected, cluster, instance.pods, state == "on")
 
 
 def end_webhook(cluster, report, instance):
@@ -197,11 +197,11 @@ def end_webhook(cluster, report, instance):
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-    report.check("a killed webhook is started again and injects", wait_injected, cluster, instance.pods, True, 60)
+    report.check("a killed webhook is started again and injects", wait_injected, cluster, instance.pods)
     # kubelet reports the restart after the new container has answered.
     report.check("kubelet restarted the killed webhook", wait_for, lambda: any(
         status["restartCount"] for pod in cluster.pods(instance.namespace) for status in pod["status"]["containerStatuses"]),
-        30, "a restart is reported")
+        BUSY, "a restart is reported")
     instance.scale(0)
     cluster.create_pod(instance.pods, web_pod("bare")).ok()
     pods = cluster.kubectl("get", "ns,pods", "-A", "-o", "yaml")

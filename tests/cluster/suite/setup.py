@@ -107,13 +107,13 @@ def has_no_failed_probe(cluster):
     return True
 
 
-def wait_injected(cluster, namespace, injected=True, seconds=BUSY):
+def wait_injected(cluster, namespace, injected=True):
     """Waits until pods of the namespace are injected, or not injected if `injected` is False. The webhook polls its caBundle once a
     minute."""
     def matches():
         done = cluster.create_pod(namespace, web_pod("trial"), dry_run=True)
         return done.status < 300 and is_injected(done.body) == injected
-    return wait_for(matches, seconds, f"pods of {namespace} are {'injected' if injected else 'not injected'}")
+    return wait_for(matches, BUSY, f"pods of {namespace} are {'injected' if injected else 'not injected'}")
 
 
 def prepare(cluster, report):
