@@ -3,6 +3,7 @@
 use super::decisions::Destination;
 use crate::inject::annotation_names::MIN_TIMEOUT;
 use crate::inject::options::PodOptions;
+use crate::inject::view::containers::LINKERD_INIT_NAME;
 use crate::inject::view::handler::HandlerKind;
 use crate::inject::view::probes::Probe;
 use crate::inject::view::{PORT_NAMES, PodView};
@@ -16,8 +17,6 @@ const SHORT_TIMEOUT_SECONDS: u64 = 1;
 
 /// The capability to filter the packets of the pod, and all capabilities.
 const NET_ADMIN: [&str; 2] = ["NET_ADMIN", "ALL"];
-/// Linkerd's init container, which redirects connections and drops none.
-const LINKERD_INIT: &str = "linkerd-init";
 
 /// SELinux types of containers in general (PodSecurity's `check_seLinuxOptions.go`), with a former name and the one without
 /// restrictions.
@@ -79,7 +78,7 @@ pub(super) fn warn_of_firewall(
     };
     let containers = view.containers.iter();
     let containers =
-        containers.filter(|each| each.name != LINKERD_INIT && has_net_admin(each.value));
+        containers.filter(|each| each.name != LINKERD_INIT_NAME && has_net_admin(each.value));
     let Some(name) = containers.map(|each| each.name).min() else {
         return;
     };

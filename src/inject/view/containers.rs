@@ -11,6 +11,8 @@ pub(crate) const SIDECAR_NAME: &str = "probelet";
 pub(in crate::inject) const ISTIO_SIDECAR_NAME: &str = "istio-proxy";
 /// The name of Linkerd's sidecar.
 pub(in crate::inject) const LINKERD_SIDECAR_NAME: &str = "linkerd-proxy";
+/// The name of Linkerd's init container, which redirects connections and drops none.
+pub(in crate::inject) const LINKERD_INIT_NAME: &str = "linkerd-init";
 /// The sidecars of injectors. A mesh's proxy answers kubelet itself on ports that it does not intercept.
 const INJECTED_SIDECARS: [&str; 7] = [
     SIDECAR_NAME,
