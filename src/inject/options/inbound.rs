@@ -259,11 +259,7 @@ fn csi_volume(text: &str) -> Result<Map<String, Value>, String> {
     let advice = "write the name of a CSI driver, such as spiffe.csi.cert-manager.io, or csi of a volume in JSON, such as \
                   {\"driver\":\"csi.cert-manager.io\",\"volumeAttributes\":{\"csi.cert-manager.io/issuer-name\":\"mesh-ca\"}}";
     let invalid = || invalid(IDENTITY_CSI, text, advice);
-    let is_name = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
-    let volume = match is_name {
+    let volume = match is_driver(text) {
         true => json!({"driver": text}),
         false => serde_json::from_str(text).map_err(|_| invalid())?,
     };
@@ -271,12 +267,17 @@ fn csi_volume(text: &str) -> Result<Map<String, Value>, String> {
         return Err(invalid());
     };
     let is_valid = |(name, value): (&String, &Value)| match &**name {
-        "driver" => value.as_str().is_some_and(|driver| !driver.is_empty()),
+        "driver" => value.as_str().is_some_and(is_driver),
         "readOnly" => value == true,
         "volumeAttributes" => value
             .as_object()
             .is_some_and(|all| all.values().all(Value::is_string)),
-        "nodePublishSecretRef" => value.is_object(),
+        "nodePublishSecretRef" => {
+            let name = value["name"].as_str();
+            name.is_some_and(|name| {
+                is_subdomain(name) && !name.bytes().any(|b| b.is_ascii_uppercase())
+            })
+        }
         _ => false,
     };
     if !volume.contains_key("driver") || !volume.iter().all(is_valid) {
@@ -295,4 +296,21 @@ fn csi_volume(text: &str) -> Result<Map<String, Value>, String> {
     }
     volume.insert("readOnly".into(), true.into());
     Ok(volume)
+}
+
+/// Whether the API server accepts the name of a CSI driver (`pkg/apis/core/validation`: `ValidateCSIDriverName`).
+fn is_driver(name: &str) -> bool {
+    name.len() <= 63 && is_subdomain(name)
+}
+
+/// Whether a name is a DNS subdomain (RFC 1123), in letters of any case.
+fn is_subdomain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }

@@ -266,6 +266,12 @@ fn the_volume_of_a_driver() {
         "{\"driver\":1}",
         "{\"driver\":\"a\",\"readOnly\":false}",
         "[]",
+        &"a".repeat(64),
+        "-a",
+        "a..b",
+        "{\"driver\":\"a_b\"}",
+        "{\"driver\":\"a\",\"nodePublishSecretRef\":{}}",
+        "{\"driver\":\"a\",\"nodePublishSecretRef\":{\"name\":\"A\"}}",
     ] {
         let reason = refusal_reason(&csi(invalid));
         assert!(
