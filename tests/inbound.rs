@@ -58,6 +58,8 @@ pub(crate) struct Fixture {
     pub(crate) ca: Authority,
     pub(crate) app: TcpListener,
     pub(crate) inbound: Reserved,
+    /// The port of the app, which no other test gets when the app has ended.
+    _target: Reserved,
     /// Has the files of the identity.
     _folder: Folder,
 }
@@ -65,7 +67,8 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// `options` follow the target, such as `,alpn=h2`.
     pub(crate) fn new(options: &str, args: &[&str]) -> Fixture {
-        let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let reserved = reserve();
+        let app = TcpListener::bind((Ipv4Addr::LOCALHOST, reserved.port)).expect("reserved");
         set_socket_timeout(&app, Timeout::Recv, Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
         let (folder, ca) = (Folder::new(), Authority::new("ca of the mesh"));
         let (chain, key) = server(&ca).write(&folder, "tls");
@@ -86,6 +89,7 @@ impl Fixture {
             ca,
             app,
             inbound,
+            _target: reserved,
             _folder: folder,
         }
     }
@@ -309,6 +313,7 @@ fn an_app_that_refuses_resets_the_client() {
         ca,
         app,
         inbound,
+        _target,
         _folder,
     } = Fixture::new("", &[]);
     let target = app.local_addr().expect("bound");
