@@ -1,7 +1,7 @@
 //! Inbound ports: mutual TLS that ends in the agent, and plaintext to the app.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
@@ -44,6 +44,9 @@ pub fn tests() -> Vec<Trial> {
         a_permissive_port_passes_plaintext_and_tls,
         bulk_data_passes_both_ways_at_once,
     ];
+    tests.extend(trials!["inbound" needs &[Need::Ipv6];
+        clients_of_ipv6_reach_an_app_of_ipv4_at_the_same_port,
+    ]);
     tests.extend(
         trials!["inbound" needs &[Need::Peer("ss")]; the_window_that_the_app_sees_fits_the_receive_buffer],
     );
@@ -326,6 +329,38 @@ fn an_app_that_refuses_resets_the_client() {
     let line = logged(&agent, "inbound port failing");
     assert!(line.contains("reason=connection_refused"), "{line}");
     assert!(line.contains(&format!("target={target}")), "{line}");
+}
+
+/// An app on 127.0.0.1 alone, in a pod whose address is of IPv6: both have the same port number.
+fn clients_of_ipv6_reach_an_app_of_ipv4_at_the_same_port() {
+    let (folder, ca) = (Folder::new(), Authority::new("ca of the mesh"));
+    let (chain, key) = server(&ca).write(&folder, "tls");
+    let ca_file = folder.file("ca.pem", &ca.pem());
+    let Reserved { port, .. } = &reserve();
+    let app = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).expect("reserved");
+    let agent = Setup::new()
+        .arg(format!(
+            "--inbound=[::1]:{port}=127.0.0.1:{port},allow-id={WEB}"
+        ))
+        .arg(format!("--cert={}", chain.display()))
+        .arg(format!("--key={}", key.display()))
+        .arg(format!("--ca={}", ca_file.display()))
+        .start()
+        .expect("the agent starts");
+    let connected = |id| {
+        let tcp = connect((Ipv6Addr::LOCALHOST, *port).into());
+        tcp.set_read_timeout(Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
+        client(ca.client(Some(&ca.sign(id))), tcp)
+    };
+    let mut client = connected(WEB);
+    client.write_all(b"hello").expect("TLS is established");
+    let (mut app, _) = app.accept().expect("the app is connected to");
+    app.read_exact(&mut [0; 5]).expect("the client's data");
+    app.write_all(b"answer").expect("the client is there");
+    client.read_exact(&mut [0; 6]).expect("the app's data");
+    refused(&mut connected(OTHER));
+    let line = logged(&agent, "inbound connection rejected");
+    assert!(line.contains("client=::1"), "{line}");
 }
 
 fn files_may_come_after_the_start() {
